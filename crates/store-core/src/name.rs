@@ -1,0 +1,242 @@
+//! Validated names and ids: what may become part of a key.
+
+use std::fmt;
+
+/// Why a name was refused. The text of the name is not repeated: it may hold something private.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// It has no characters.
+    #[error("{what} is empty; give it at least one character")]
+    Empty {
+        /// What kind of name it is.
+        what: &'static str,
+    },
+    /// It is longer than allowed.
+    #[error("{what} has {len} bytes; at most {max} are allowed (hash a longer one)")]
+    TooLong {
+        /// What kind of name it is.
+        what: &'static str,
+        /// Its length in bytes.
+        len: usize,
+        /// The longest allowed.
+        max: usize,
+    },
+    /// It holds a character that is not allowed.
+    #[error("{what} holds {character:?} at byte {position}; allowed are {allowed}")]
+    Character {
+        /// What kind of name it is.
+        what: &'static str,
+        /// The refused character.
+        character: char,
+        /// Where it stands.
+        position: usize,
+        /// What is allowed, in words.
+        allowed: &'static str,
+    },
+}
+
+const NAME_CHARACTERS: &str = "ASCII letters, digits and . _ - : / @";
+const TEXT_CHARACTERS: &str = "all but control characters and braces";
+
+fn is_name_character(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-' | ':' | '/' | '@')
+}
+
+fn is_text_character(character: char) -> bool {
+    !character.is_control() && !matches!(character, '{' | '}')
+}
+
+fn validate(
+    text: &str,
+    what: &'static str,
+    max: usize,
+    allowed: &'static str,
+    is_allowed: fn(char) -> bool,
+) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    if text.len() > max {
+        return Err(NameError::TooLong { what, len: text.len(), max });
+    }
+    match text.char_indices().find(|(_, character)| !is_allowed(*character)) {
+        Some((position, character)) => Err(NameError::Character { what, character, position, allowed }),
+        None => Ok(()),
+    }
+}
+
+macro_rules! validated {
+    ($($(#[$doc:meta])* $name:ident: $what:literal, $max:literal, $allowed:ident, $check:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(std::sync::Arc<str>);
+
+        impl $name {
+            /// The longest allowed, in bytes.
+            pub const MAX_BYTES: usize = $max;
+
+            /// Validates and wraps it.
+            ///
+            /// # Errors
+            /// [`NameError`] when it is empty, too long, or holds a character that is not allowed.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+                let text = text.as_ref();
+                validate(text, $what, $max, $allowed, $check)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({:?})"), &*self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = NameError;
+
+            fn try_from(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0.as_ref().to_owned()
+            }
+        }
+    )*};
+}
+
+validated! {
+    /// The name of a microservice.
+    ServiceName: "a service name", 64, NAME_CHARACTERS, is_name_character;
+    /// The first segment of every state key.
+    Namespace: "a namespace", 32, NAME_CHARACTERS, is_name_character;
+    /// The name of a queue.
+    QueueName: "a queue name", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of a lease.
+    LeaseName: "a lease name", 256, NAME_CHARACTERS, is_name_character;
+    /// The name of a pool of processes that send heartbeats.
+    PoolName: "a pool name", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of one process or worker: who claims a job, holds a lease, or sends a heartbeat.
+    HolderName: "a holder name", 128, NAME_CHARACTERS, is_name_character;
+    /// The id of a job, unique within its queue for as long as the job is retained.
+    JobId: "a job id", 256, TEXT_CHARACTERS, is_text_character;
+    /// The key of a value in the cache store, of an idempotent request, of a rate limit, or of a hand-off.
+    Key: "a key", 512, TEXT_CHARACTERS, is_text_character;
+    /// The unique key of a job: as long as one job holds it, no other is accepted with it.
+    UniqueKey: "a unique key", 250, TEXT_CHARACTERS, is_text_character;
+}
+
+impl JobId {
+    /// A new id that sorts by the time of its making (UUID version 7, RFC 9562).
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::now_v7().to_string().into())
+    }
+}
+
+impl HolderName {
+    /// A name that no other process has: the given one, a dash and a random number.
+    ///
+    /// # Errors
+    /// [`NameError`] when the prefix is not a valid name or leaves no room for the number (37 bytes).
+    pub fn unique(prefix: &str) -> Result<Self, NameError> {
+        Self::new(format!("{prefix}-{}", uuid::Uuid::new_v4()))
+    }
+}
+
+/// The identity of one request, made by the client, by which the store recognises it when it is sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct RequestId([u8; 16]);
+
+impl RequestId {
+    /// A new random identity.
+    pub fn generate() -> Self {
+        Self(uuid::Uuid::new_v4().into_bytes())
+    }
+
+    /// An identity that was made before, for example to repeat a request after a restart.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 16 bytes.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestId(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Key, NameError, QueueName};
+
+    #[test]
+    fn a_refused_name_says_which_character() {
+        assert_eq!(
+            QueueName::new("mail{0}"),
+            Err(NameError::Character {
+                what: "a queue name",
+                character: '{',
+                position: 4,
+                allowed: super::NAME_CHARACTERS
+            })
+        );
+        assert!(matches!(QueueName::new(""), Err(NameError::Empty { .. })));
+        assert!(matches!(QueueName::new("x".repeat(129)), Err(NameError::TooLong { len: 129, max: 128, .. })));
+    }
+
+    #[test]
+    fn keys_take_any_text_but_control_characters_and_braces() {
+        assert!(Key::new("größe / 42 ✓").is_ok());
+        assert!(Key::new("a\nb").is_err());
+        assert!(Key::new("{a}").is_err());
+    }
+
+    #[test]
+    fn serde_validates() {
+        assert!(serde_json::from_str::<QueueName>("\"a b\"").is_err());
+        assert_eq!(serde_json::to_string(&QueueName::new("a.b").unwrap()).unwrap(), "\"a.b\"");
+    }
+}

@@ -1,0 +1,158 @@
+//! The name of every operation, and whether it may be sent again when its reply was lost.
+
+use std::fmt;
+
+/// What sending an operation a second time does, when the first reply was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// It only reads.
+    Reads,
+    /// It carries an identity by which the store recognises it: the second time changes nothing.
+    Recognised,
+    /// It would count twice, or take more: it is never repeated, and answers [`Error::Indeterminate`](crate::Error).
+    Never,
+}
+
+macro_rules! ops {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal, $repeat:ident;)*) => {
+        /// One operation of a store: what errors, metrics and spans call it.
+        ///
+        /// The name is the capability and the verb (`"queue.claim"`); the same verb names the trait's method,
+        /// the script, and the files that implement and test it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Op { $($(#[$doc])* $variant,)* }
+
+        impl Op {
+            /// Every operation, in the order of the capabilities.
+            pub const ALL: &'static [Op] = &[$(Op::$variant,)*];
+
+            /// The stable name: capability, dot, verb.
+            pub fn name(self) -> &'static str {
+                match self { $(Op::$variant => $name,)* }
+            }
+
+            /// What happens when it is sent a second time.
+            pub fn repeat(self) -> Repeat {
+                match self { $(Op::$variant => Repeat::$repeat,)* }
+            }
+        }
+    };
+}
+
+ops! {
+    /// Opening the connections to a server.
+    Connect = "link.connect", Recognised;
+    /// Asking a server whether it answers.
+    Ping = "link.ping", Reads;
+    /// Asking a server what it is and how it is set up.
+    Probe = "link.probe", Recognised;
+
+    /// [`KeyValue::get_many`](crate::KeyValue::get_many)
+    KeyValueGetMany = "key_value.get_many", Reads;
+    /// [`KeyValue::set_many`](crate::KeyValue::set_many)
+    KeyValueSetMany = "key_value.set_many", Recognised;
+    /// [`KeyValue::set_if_absent`](crate::KeyValue::set_if_absent)
+    KeyValueSetIfAbsent = "key_value.set_if_absent", Recognised;
+    /// [`KeyValue::delete_many`](crate::KeyValue::delete_many)
+    KeyValueDeleteMany = "key_value.delete_many", Recognised;
+    /// [`KeyValue::delete_if`](crate::KeyValue::delete_if)
+    KeyValueDeleteIf = "key_value.delete_if", Recognised;
+    /// [`KeyValue::add`](crate::KeyValue::add)
+    KeyValueAdd = "key_value.add", Never;
+
+    /// [`Idempotency::begin`](crate::Idempotency::begin)
+    IdempotencyBegin = "idempotency.begin", Recognised;
+    /// [`Idempotency::finish`](crate::Idempotency::finish)
+    IdempotencyFinish = "idempotency.finish", Recognised;
+    /// [`Idempotency::abandon`](crate::Idempotency::abandon)
+    IdempotencyAbandon = "idempotency.abandon", Recognised;
+
+    /// [`RateLimit::check`](crate::RateLimit::check)
+    RateLimitCheck = "rate_limit.check", Never;
+    /// [`RateLimit::reset`](crate::RateLimit::reset)
+    RateLimitReset = "rate_limit.reset", Recognised;
+
+    /// [`Handoff::put`](crate::Handoff::put)
+    HandoffPut = "handoff.put", Recognised;
+    /// [`Handoff::take`](crate::Handoff::take)
+    HandoffTake = "handoff.take", Recognised;
+
+    /// [`Queue::push`](crate::Queue::push)
+    QueuePush = "queue.push", Recognised;
+    /// [`Queue::claim`](crate::Queue::claim)
+    QueueClaim = "queue.claim", Never;
+    /// [`Queue::extend`](crate::Queue::extend)
+    QueueExtend = "queue.extend", Recognised;
+    /// [`Queue::settle`](crate::Queue::settle)
+    QueueSettle = "queue.settle", Recognised;
+    /// [`Queue::wait`](crate::Queue::wait)
+    QueueWait = "queue.wait", Never;
+
+    /// [`QueueInspect::counts`](crate::QueueInspect::counts)
+    QueueCounts = "queue.counts", Reads;
+    /// [`QueueInspect::get`](crate::QueueInspect::get)
+    QueueGet = "queue.get", Reads;
+    /// [`QueueInspect::list`](crate::QueueInspect::list)
+    QueueList = "queue.list", Reads;
+    /// [`QueueInspect::explain`](crate::QueueInspect::explain)
+    QueueExplain = "queue.explain", Reads;
+
+    /// [`QueueControl::cancel`](crate::QueueControl::cancel)
+    QueueCancel = "queue.cancel", Recognised;
+    /// [`QueueControl::replay`](crate::QueueControl::replay)
+    QueueReplay = "queue.replay", Recognised;
+    /// [`QueueControl::delete`](crate::QueueControl::delete)
+    QueueDelete = "queue.delete", Recognised;
+    /// [`QueueControl::promote`](crate::QueueControl::promote)
+    QueuePromote = "queue.promote", Recognised;
+    /// [`QueueControl::pause`](crate::QueueControl::pause)
+    QueuePause = "queue.pause", Recognised;
+    /// [`QueueControl::resume`](crate::QueueControl::resume)
+    QueueResume = "queue.resume", Recognised;
+
+    /// [`Leases::acquire`](crate::Leases::acquire)
+    LeaseAcquire = "lease.acquire", Recognised;
+    /// [`Leases::renew`](crate::Leases::renew)
+    LeaseRenew = "lease.renew", Recognised;
+    /// [`Leases::release`](crate::Leases::release)
+    LeaseRelease = "lease.release", Recognised;
+    /// [`Leases::inspect`](crate::Leases::inspect)
+    LeaseInspect = "lease.inspect", Reads;
+
+    /// [`Heartbeats::beat`](crate::Heartbeats::beat)
+    HeartbeatBeat = "heartbeat.beat", Recognised;
+    /// [`Heartbeats::leave`](crate::Heartbeats::leave)
+    HeartbeatLeave = "heartbeat.leave", Recognised;
+    /// [`Heartbeats::alive`](crate::Heartbeats::alive)
+    HeartbeatAlive = "heartbeat.alive", Reads;
+    /// [`Heartbeats::lost`](crate::Heartbeats::lost)
+    HeartbeatLost = "heartbeat.lost", Reads;
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Op, Repeat};
+
+    #[test]
+    fn names_are_unique_and_have_a_capability_and_a_verb() {
+        let mut names: Vec<_> = Op::ALL.iter().map(|op| op.name()).collect();
+        assert!(names.iter().all(|name| name.split('.').count() == 2));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Op::ALL.len());
+    }
+
+    #[test]
+    fn counting_operations_are_never_repeated() {
+        for op in [Op::RateLimitCheck, Op::KeyValueAdd, Op::QueueClaim] {
+            assert_eq!(op.repeat(), Repeat::Never);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The two roles a server can play.
+
+use std::fmt;
+
+/// Which of the two stores something belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The cache store: every value has a TTL and may be lost at any moment.
+    Cache,
+    /// The worker state store: an acknowledged write survives what its durability level says.
+    State,
+}
+
+impl Role {
+    /// `cache` or `state`, as it stands in findings, metrics and spans.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Cache => "cache",
+            Role::State => "state",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,152 @@
+//! Points in time as the servers tell them, and the clock that tests set by hand.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A point in time by the server's clock: milliseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// From milliseconds since 1970-01-01 UTC.
+    pub fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    pub fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// This point and a duration later, rounded up to a millisecond so that a promised time is never cut short.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(millis_ceil(duration)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not later.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// This machine's clock. Stores use the server's; only the embedded store, which is its own server, asks here.
+    pub fn system_now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// A duration in whole milliseconds, rounded up.
+pub fn millis_ceil(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
+/// Where a store takes the time from that its decisions compare.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The server's clock (`TIME`, read inside the script). The only choice outside tests.
+    #[default]
+    Server,
+    /// A clock that stands still until a test moves it.
+    Manual(ManualClock),
+}
+
+impl Clock {
+    /// The time set by hand, or `None` where the server's clock counts.
+    pub fn manual_now(&self) -> Option<Timestamp> {
+        match self {
+            Clock::Server => None,
+            Clock::Manual(clock) => Some(clock.now()),
+        }
+    }
+}
+
+/// A clock that stands still until it is moved. Clones share the time.
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<AtomicU64>);
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn new(start: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(start.as_millis())))
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(Ordering::SeqCst))
+    }
+
+    /// Moves it forward.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(millis_ceil(by), Ordering::SeqCst);
+    }
+}
+
+/// How long a cached value may be kept at most: between 1 ms and 366 days. Nothing enters the cache store without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ttl(u64);
+
+impl Ttl {
+    /// The longest: 366 days.
+    pub const MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+
+    /// A TTL, rounded up to a millisecond.
+    ///
+    /// # Errors
+    /// [`TtlError`] when it is zero or longer than [`Ttl::MAX`].
+    pub fn new(duration: Duration) -> Result<Self, TtlError> {
+        if duration.is_zero() || duration > Self::MAX {
+            return Err(TtlError);
+        }
+        Ok(Self(millis_ceil(duration)))
+    }
+
+    /// A TTL of whole seconds, held within 1 s and [`Ttl::MAX`].
+    pub const fn from_secs(seconds: u32) -> Self {
+        let max = Self::MAX.as_secs();
+        let seconds = seconds as u64;
+        Self(if seconds == 0 {
+            1000
+        } else if seconds > max {
+            max * 1000
+        } else {
+            seconds * 1000
+        })
+    }
+
+    /// In milliseconds.
+    pub fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// As a duration.
+    pub fn as_duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// A TTL outside its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a TTL lies between 1 ms and 366 days")]
+pub struct TtlError;
+
+#[cfg(test)]
+mod tests {
+    use super::{Timestamp, Ttl};
+    use std::time::Duration;
+
+    #[test]
+    fn a_promised_time_is_rounded_up() {
+        assert_eq!(Timestamp::from_millis(5).after(Duration::from_micros(1)).as_millis(), 6);
+        assert_eq!(Ttl::new(Duration::from_nanos(1)).unwrap().as_millis(), 1);
+    }
+
+    #[test]
+    fn a_ttl_has_a_range() {
+        assert!(Ttl::new(Duration::ZERO).is_err());
+        assert!(Ttl::new(Ttl::MAX + Duration::from_millis(1)).is_err());
+        assert_eq!(Ttl::from_secs(0).as_millis(), 1000);
+    }
+}
