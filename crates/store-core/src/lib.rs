@@ -1,22 +1,54 @@
-//! Placeholder: guide follows.
+//! The contract of Twinstore's two stores: what every engine promises, in traits, types and errors. No I/O.
+//!
+//! The **cache store** ([`CacheRole`]) may be lost at any moment; nothing is stored in it without a [`Ttl`]. The **worker
+//! state store** ([`StateRole`]) may not be lost: what it acknowledged survives what its [`Durability`] says. The two share
+//! no capability that would let them be confused: there is no queue and no lease on the cache, and no value without an
+//! owner in the state.
+//!
+//! Each capability is a small object-safe trait, bytes in, bytes out: depend on the smallest, `Arc<dyn Queue>`. An
+//! expected outcome is a value; an [`Error`] means that the question was not answered, and says whether anything was
+//! executed. Time is always the server's.
+
 mod durability;
 mod error;
 mod fence;
+mod handoff;
+mod heartbeats;
+mod idempotency;
+mod key_value;
+pub mod keys;
+mod leases;
 mod name;
 mod op;
 mod page;
+mod queue;
+mod rate_limit;
 mod role;
 mod secret;
 mod time;
+mod typed;
 
 pub use durability::{Durability, Reached, Receipt};
 pub use error::{Error, Result, Source};
 pub use fence::Fence;
+pub use handoff::{Handoff, HandoffItem, Put};
+pub use heartbeats::{Beat, Heartbeats, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member};
+pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest, MAX_RESPONSE_BYTES};
+pub use key_value::{Entry, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, SetIfAbsent};
+pub use leases::{AcquireRequest, Acquired, LEASE_RANGE, Lease, Leases};
 pub use name::{
     HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId, ServiceName, UniqueKey,
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
-pub use role::Role;
+pub use queue::{
+    Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
+    JobLease, JobState, Kept, MAX_BATCH, MAX_BATCH_BYTES, MAX_DELAY, MAX_MOVES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES,
+    MAX_RESULT_BYTES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, RetryPolicy,
+    Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil, cut_reason, validate_batch, validate_lease,
+};
+pub use rate_limit::{LimitState, MAX_CHECKS, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
+pub use role::{CacheRole, Role, StateRole};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil};
+pub use typed::{KeyValueExt, OnUnavailable, RateLimitExt, TypedHandoff, TypedKeyValue};

@@ -27,3 +27,25 @@ impl fmt::Display for Role {
         f.write_str(self.name())
     }
 }
+
+/// Everything that the cache store can do. Implemented by whatever has the four capabilities.
+pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff {}
+
+impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
+
+/// Everything that the worker state store can do. Implemented by whatever has its capabilities.
+pub trait StateRole:
+    crate::Queue + crate::QueueInspect + crate::QueueControl + crate::Leases + crate::Heartbeats + crate::Idempotency
+{
+}
+
+impl<S> StateRole for S where
+    S: crate::Queue
+        + crate::QueueInspect
+        + crate::QueueControl
+        + crate::Leases
+        + crate::Heartbeats
+        + crate::Idempotency
+        + ?Sized
+{
+}

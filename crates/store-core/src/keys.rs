@@ -1,0 +1,162 @@
+//! The spelling of every key. Nothing else in the project builds one.
+//!
+//! State keys: the namespace, one hash tag in braces, the part: `tw:{q.email.0}:ready`. All keys of one aggregate (a
+//! partition of a queue, a lease, a pool, an idempotency key) share its tag, hence a slot of a cluster; no other key has
+//! braces, since names cannot hold them. Cache keys need no tags: that role never runs on a cluster.
+
+use crate::{Key, LeaseName, Namespace, PoolName, QueueName, ServiceName};
+
+/// The version of the layout that these keys and the records under them have.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// The number of lists that hold ready jobs: one per priority.
+pub const PRIORITIES: usize = 4;
+
+/// `ns:layout`: string, [`LAYOUT_VERSION`]. No TTL: it describes the whole namespace.
+pub fn layout(namespace: &Namespace) -> String {
+    format!("{namespace}:layout")
+}
+
+/// The keys of one partition of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueKeys {
+    /// Hash: job id -> record (what was pushed, never changed). Removed when the job is forgotten; a job exists as long as
+    /// its record does.
+    pub jobs: String,
+    /// Hash: job id -> what changes (fence, attempts, worker, error, progress or result). Absent before the first claim.
+    pub state: String,
+    /// Lists of job ids, one per priority, the next to be claimed at the head.
+    pub ready: [String; PRIORITIES],
+    /// Sorted set: the digit of the priority and the job id, due time in ms.
+    pub due: String,
+    /// Sorted set: job id, end of the lease in ms.
+    pub leased: String,
+    /// Sorted set: job id, time in ms after which it is forgotten.
+    pub completed: String,
+    /// Sorted set: job id, time of death in ms.
+    pub dead: String,
+    /// Hash: unique key -> the id of the job that holds it, or id, NUL and the end in ms.
+    pub unique: String,
+    /// Sorted set: unique key, end in ms; only those held for a time.
+    pub unique_until: String,
+    /// Hash: `fence` (the last one given out), `paused`, `partitions`, byte counts of what is kept. Lasts as long as the
+    /// queue.
+    pub meta: String,
+    /// List of at most one element: a baton for whoever waits. Popped by blocking.
+    pub wake: String,
+}
+
+impl QueueKeys {
+    /// The keys of partition `partition` of a queue.
+    pub fn new(namespace: &Namespace, queue: &QueueName, partition: u16) -> Self {
+        let key = |part: &str| format!("{namespace}:{{q.{queue}.{partition}}}:{part}");
+        Self {
+            jobs: key("jobs"),
+            state: key("state"),
+            ready: ["ready0", "ready1", "ready2", "ready3"].map(key),
+            due: key("due"),
+            leased: key("leased"),
+            completed: key("completed"),
+            dead: key("dead"),
+            unique: key("unique"),
+            unique_until: key("unique_until"),
+            meta: key("meta"),
+            wake: key("wake"),
+        }
+    }
+}
+
+/// `ns:{l.name}:lease`: hash: holder, request, fence, until (ms), released. TTL: the lease and a day, after which the clock
+/// alone keeps the fence rising.
+pub fn lease(namespace: &Namespace, name: &LeaseName) -> String {
+    format!("{namespace}:{{l.{name}}}:lease")
+}
+
+/// The keys of a pool of members that send heartbeats. TTL of all: a day after the last beat ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolKeys {
+    /// Sorted set: member, end of its last beat in ms.
+    pub until: String,
+    /// Hash: member -> first beat, last beat and details.
+    pub details: String,
+}
+
+impl PoolKeys {
+    /// The keys of a pool.
+    pub fn new(namespace: &Namespace, pool: &PoolName) -> Self {
+        let key = |part: &str| format!("{namespace}:{{p.{pool}}}:{part}");
+        Self { until: key("until"), details: key("details") }
+    }
+}
+
+/// `ns:{i.key}:idempotency`: string: request, fingerprint, times, response. TTL: the longer of its promises.
+pub fn state_idempotency(namespace: &Namespace, key: &Key) -> String {
+    format!("{namespace}:{{i.{key}}}:idempotency")
+}
+
+/// `idempotency:key`: as [`state_idempotency`], in the cache store.
+pub fn cache_idempotency(key: &Key) -> String {
+    format!("idempotency:{key}")
+}
+
+/// `value:key`: string: a frame byte and the value. TTL: the value's.
+pub fn value(key: &Key) -> String {
+    format!("value:{key}")
+}
+
+/// `counter:key`: string: a decimal number. TTL: from its first addition.
+pub fn counter(key: &Key) -> String {
+    format!("counter:{key}")
+}
+
+/// `gcra:key`: string: the theoretical arrival time in µs. TTL: until it lies in the past.
+pub fn gcra(key: &Key) -> String {
+    format!("gcra:{key}")
+}
+
+/// `window:key`: string: the start of the window in µs and the units used. TTL: until its end.
+pub fn window(key: &Key) -> String {
+    format!("window:{key}")
+}
+
+/// `handoff:length:service:key`, in the shared database: string: frame, put's identity, claim's identity, value. TTL: the
+/// item's. The length of the service's name keeps two pairs from sharing a key.
+pub fn handoff(to: &ServiceName, key: &Key) -> String {
+    format!("handoff:{}:{to}:{key}", to.as_str().len())
+}
+
+/// `twinstore:owner`, in a service's cache database: string, the name of the service that owns the number. No TTL.
+pub fn database_owner() -> &'static str {
+    "twinstore:owner"
+}
+
+/// `twinstore:environment`, in each store: string, the name of the environment. No TTL.
+pub fn environment() -> &'static str {
+    "twinstore:environment"
+}
+
+/// `twinstore:probe:id`: string, a random value by which two URLs are found to lead to one server. TTL: seconds.
+pub fn probe(id: &str) -> String {
+    format!("twinstore:probe:{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{QueueKeys, handoff};
+    use crate::{Key, Namespace, QueueName, ServiceName};
+
+    #[test]
+    fn one_tag_per_partition() {
+        let keys = QueueKeys::new(&Namespace::new("tw").unwrap(), &QueueName::new("email").unwrap(), 3);
+        assert_eq!(keys.ready[2], "tw:{q.email.3}:ready2");
+        assert_eq!(keys.jobs, "tw:{q.email.3}:jobs");
+    }
+
+    #[test]
+    fn no_two_handoffs_share_a_key() {
+        let key = |to: &str, key: &str| handoff(&ServiceName::new(to).unwrap(), &Key::new(key).unwrap());
+        assert_ne!(key("a:b", "c"), key("a", "b:c"));
+        assert_ne!(key("a:", "b"), key("a", ":b"));
+        assert_ne!(key("a:", "b"), key("a", "::b"));
+    }
+}

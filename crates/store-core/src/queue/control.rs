@@ -1,0 +1,55 @@
+//! Acting on a queue from outside.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{JobId, QueueName, Result};
+
+/// Acting on a queue from outside. All of it may be sent again; the second time finds the state that the first one made.
+#[async_trait]
+pub trait QueueControl: Send + Sync + fmt::Debug {
+    /// Cancels a job that is ready or scheduled, at once; asks the worker of a running one to stop, which it learns when it
+    /// next extends its lease.
+    async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>;
+
+    /// Makes dead jobs ready again, with all their attempts. For each, whether it was dead. At most
+    /// [`MAX_BATCH`](super::MAX_BATCH).
+    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>;
+
+    /// Deletes jobs that do not run, in whatever other state. At most [`MAX_BATCH`](super::MAX_BATCH).
+    async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>>;
+
+    /// Makes scheduled jobs ready at once. For each, whether it was scheduled. At most [`MAX_BATCH`](super::MAX_BATCH).
+    async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>;
+
+    /// Stops claims: running jobs go on, pushes are accepted.
+    async fn pause(&self, queue: &QueueName) -> Result<()>;
+
+    /// Allows claims again.
+    async fn resume(&self, queue: &QueueName) -> Result<()>;
+}
+
+/// What a cancellation found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The job did not run yet, and is gone.
+    Removed,
+    /// The job runs; its worker is asked to stop.
+    Requested,
+    /// The job is completed or dead already.
+    Finished,
+    /// The queue has no such job.
+    Unknown,
+}
+
+/// What a deletion found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// The job is gone.
+    Deleted,
+    /// The job runs, and was left alone: cancel it first.
+    Running,
+    /// The queue has no such job.
+    Unknown,
+}
