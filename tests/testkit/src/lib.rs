@@ -1,1 +1,54 @@
-//! Placeholder.
+//! Real servers for tests, and ways to break them.
+//!
+//! - [`RedisServer`] starts a `redis-server` of its own on a free port, with TLS, ACL users, replicas or an append-only
+//!   file; it can be killed, started again on its data, paused, and looked at through a small client ([`RespConnection`])
+//!   that shares nothing with the code under test.
+//! - [`FaultProxy`] stands between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
+//!   request was executed and before its reply arrives.
+//! - [`Program`] runs a binary with exactly the environment that it is given.
+//! - [`wait_until`] waits for a condition. Tests do not sleep.
+//!
+//! Whatever is started here ends with the value that holds it, and at the latest with the test process, however that
+//! dies. A failed test keeps its server's directory and prints the end of its log.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use testkit::{FaultProxy, RedisServer, mentions};
+//!
+//! let server = RedisServer::state().password("secret").start().await?;
+//! let proxy = FaultProxy::start(server.address()).await?;
+//! proxy.cut_after_request(mentions("INCR"));
+//! // … give `server.url_through(&proxy, None)` to the code under test and let it count …
+//! assert_eq!(server.command(&["DBSIZE"]).await?.as_integer(), Some(0));
+//! # Ok(())
+//! # }
+//! ```
+
+mod certificates;
+mod port;
+mod program;
+mod proxy;
+mod resp;
+mod server;
+mod wait;
+
+pub use port::free_port;
+pub use program::{Exit, Program, RunningProgram};
+pub use proxy::{FaultProxy, mentions};
+pub use resp::{CommandError, RespConnection, Value};
+pub use server::{RedisServer, RedisServerBuilder, StartError};
+pub use wait::{DEADLINE, wait_until};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A name that no other test uses: `t` and 15 lower-case letters and digits, valid in every place that takes a name.
+pub fn random_prefix() -> String {
+    let random = std::iter::repeat_with(fastrand::alphanumeric).take(15).collect::<String>();
+    format!("t{}", random.to_lowercase())
+}
+
+/// Locks for a short, panic-free section; a test that failed elsewhere must not fail the clean-up.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,77 @@
+use std::error::Error;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use tempfile::TempDir;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// A certificate authority of its own with one server certificate (`localhost`, `127.0.0.1`, `::1`) and one client
+/// certificate, as PEM files: `ca.crt`, `server.crt`, `server.key`, `client.crt`, `client.key`.
+pub(crate) struct Certificates {
+    folder: TempDir,
+    client: Arc<ClientConfig>,
+}
+
+impl Certificates {
+    pub(crate) fn generate() -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let folder = tempfile::Builder::new().prefix("testkit-tls-").tempdir()?;
+        let mut authority = CertificateParams::default();
+        authority.distinguished_name.push(DnType::CommonName, "testkit authority");
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let authority_key = KeyPair::generate()?;
+        let authority_certificate = authority.self_signed(&authority_key)?;
+        fs::write(folder.path().join("ca.crt"), authority_certificate.pem())?;
+        let issuer = Issuer::new(authority, authority_key);
+
+        let leaf = |name: &str, subjects: &[&str], usages: &[ExtendedKeyUsagePurpose]| {
+            let subjects = subjects.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let mut params = CertificateParams::new(subjects)?;
+            // unlike the authority's, or OpenSSL takes the certificate for a self-signed one
+            params.distinguished_name.push(DnType::CommonName, name);
+            params.extended_key_usages = usages.to_vec();
+            params.use_authority_key_identifier_extension = true;
+            let key = KeyPair::generate()?;
+            let certificate = params.signed_by(&key, &issuer)?;
+            fs::write(folder.path().join(format!("{name}.crt")), certificate.pem())?;
+            fs::write(folder.path().join(format!("{name}.key")), key.serialize_pem())?;
+            Ok::<_, Box<dyn Error + Send + Sync>>((certificate.der().clone(), key.serialize_der()))
+        };
+        // a replica shows the server's certificate to its primary
+        let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        leaf("server", &["localhost", "127.0.0.1", "::1"], &both)?;
+        let (certificate, key) = leaf("client", &["testkit"], &both[1..])?;
+
+        let client = client_config(authority_certificate.der().clone(), certificate, key)?;
+        Ok(Self { folder, client: Arc::new(client) })
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn connector(&self) -> TlsConnector {
+        TlsConnector::from(Arc::clone(&self.client))
+    }
+}
+
+fn client_config(
+    authority: CertificateDer<'static>,
+    certificate: CertificateDer<'static>,
+    key: Vec<u8>,
+) -> Result<ClientConfig, Box<dyn Error + Send + Sync>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate], PrivateKeyDer::try_from(key)?)?;
+    Ok(config)
+}

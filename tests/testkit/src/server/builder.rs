@@ -1,0 +1,197 @@
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::RedisServer;
+use crate::certificates::Certificates;
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The program is not installed.
+    #[error(
+        "`{program}` was not found. Tests need a real server: install it with `apt-get install redis-server` \
+         (Debian, Ubuntu), `dnf install redis` (Fedora) or `brew install redis` (macOS)"
+    )]
+    NotInstalled {
+        /// The program as it was looked for.
+        program: String,
+    },
+    /// It ended by itself, for instance because of a setting that it does not know.
+    #[error("the server ended at once; its log says:\n{log}")]
+    Ended {
+        /// The end of its log.
+        log: String,
+    },
+    /// It runs but does not answer within [`DEADLINE`](crate::DEADLINE).
+    #[error("the server does not answer; its log says:\n{log}")]
+    NotReady {
+        /// The end of its log.
+        log: String,
+    },
+    /// The keys and certificates could not be made.
+    #[error("the certificates could not be made")]
+    Certificates(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The directory, a port or a process could not be had.
+    #[error("the system refused")]
+    System(#[from] io::Error),
+}
+
+/// What a server shall be; made by [`RedisServer::builder`], [`RedisServer::cache`] or [`RedisServer::state`].
+#[derive(Clone)]
+pub struct RedisServerBuilder {
+    pub(super) program: PathBuf,
+    pub(super) password: Option<String>,
+    pub(super) users: Vec<User>,
+    pub(super) certificates: Option<Arc<Certificates>>,
+    pub(super) replicates: bool,
+    tls: bool,
+    settings: BTreeMap<String, String>,
+}
+
+#[derive(Clone)]
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) password: String,
+    rules: String,
+}
+
+impl RedisServerBuilder {
+    /// No password, no persistence, IPv4 loopback only, 16 database numbers, no memory limit.
+    pub(super) fn new() -> Self {
+        let defaults = [("bind", "127.0.0.1"), ("save", ""), ("appendonly", "no"), ("daemonize", "no")];
+        Self {
+            program: PathBuf::from("redis-server"),
+            password: None,
+            users: Vec::new(),
+            certificates: None,
+            replicates: false,
+            tls: false,
+            settings: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        }
+    }
+
+    /// One setting as a configuration file spells it, several values separated by blanks. Replaces what was set under
+    /// this name; an empty value is written as `""`.
+    #[must_use]
+    pub fn config(mut self, name: &str, value: &str) -> Self {
+        self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Switches the append-only file on or off; on means `appendfsync everysec` unless
+    /// [`config`](Self::config) says otherwise afterwards.
+    #[must_use]
+    pub fn appendonly(self, on: bool) -> Self {
+        self.config("appendonly", if on { "yes" } else { "no" }).config("appendfsync", "everysec")
+    }
+
+    /// The password of the default user.
+    #[must_use]
+    pub fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    /// Adds a user with a password and ACL rules such as `~* &* +@all`.
+    #[must_use]
+    pub fn acl_user(mut self, name: &str, password: &str, rules: &str) -> Self {
+        self.users.push(User { name: name.to_owned(), password: password.to_owned(), rules: rules.to_owned() });
+        self
+    }
+
+    /// Speaks TLS only, with a certificate for `localhost`, `127.0.0.1` and `::1` of an authority of its own, whose
+    /// file is [`RedisServer::ca_file`]. Client certificates are not asked for.
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        self.tls = true;
+        self.config("tls-auth-clients", "no")
+    }
+
+    /// Like [`tls`](Self::tls), and clients must show a certificate of that authority:
+    /// [`RedisServer::client_cert_file`], [`RedisServer::client_key_file`].
+    #[must_use]
+    pub fn mutual_tls(self) -> Self {
+        self.tls().config("tls-auth-clients", "yes")
+    }
+
+    /// Listens on `::1` also, where the machine has it.
+    #[must_use]
+    pub fn bind_ipv6(self) -> Self {
+        self.config("bind", "127.0.0.1 -::1")
+    }
+
+    /// How many database numbers there are; 16 by default.
+    #[must_use]
+    pub fn databases(self, count: u32) -> Self {
+        self.config("databases", &count.to_string())
+    }
+
+    /// Replicates `primary`, with its password of now and, if it speaks TLS, with TLS and its certificates.
+    /// [`start`](Self::start) then waits until the first synchronisation is done.
+    #[must_use]
+    pub fn replica_of(mut self, primary: &RedisServer) -> Self {
+        self.replicates = true;
+        if let Some(certificates) = primary.certificates() {
+            self.certificates = Some(certificates);
+            self = self.tls().config("tls-replication", "yes");
+        }
+        if let Some(password) = primary.password() {
+            self = self.config("masterauth", &quoted(&password));
+        }
+        self.config("repl-diskless-sync-delay", "0").config("replicaof", &format!("127.0.0.1 {}", primary.port()))
+    }
+
+    /// The program to run instead of the `redis-server` of the search path.
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = program.into();
+        self
+    }
+
+    /// Starts the server on a free port with an empty directory, and waits until it answers.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(mut self) -> Result<RedisServer, StartError> {
+        if self.tls && self.certificates.is_none() {
+            self.certificates = Some(Arc::new(Certificates::generate().map_err(StartError::Certificates)?));
+        }
+        RedisServer::start(self).await
+    }
+
+    /// The text of the configuration file.
+    pub(super) fn render(&self, port: u16, directory: &Path) -> String {
+        let mut settings = self.settings.clone();
+        let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
+        set("dir", quoted(&directory.display().to_string()));
+        set("port", if self.tls { 0 } else { port }.to_string());
+        if let Some(certificates) = self.certificates.as_ref().filter(|_| self.tls) {
+            set("tls-port", port.to_string());
+            for (name, file) in
+                [("tls-ca-cert-file", "ca.crt"), ("tls-cert-file", "server.crt"), ("tls-key-file", "server.key")]
+            {
+                set(name, quoted(&certificates.file(file).display().to_string()));
+            }
+        }
+        if let Some(password) = &self.password {
+            set("requirepass", quoted(password));
+        }
+        let mut text = String::new();
+        for (name, value) in &settings {
+            let value = if value.is_empty() { "\"\"" } else { value };
+            let _ = writeln!(text, "{name} {value}");
+        }
+        for User { name, password, rules } in &self.users {
+            let _ = writeln!(text, "user {name} on {} {rules}", quoted(&format!(">{password}")));
+        }
+        text
+    }
+}
+
+fn quoted(value: &str) -> String {
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}

@@ -1,0 +1,5 @@
+//! The kit is held to what it promises: a test that passes because its fault did not happen proves nothing.
+
+mod program;
+mod proxy;
+mod server;
