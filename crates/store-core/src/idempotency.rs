@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use sha2::Digest;
 
 use crate::{Key, RequestId, Result, Timestamp, Ttl};
 
@@ -39,6 +40,11 @@ impl Fingerprint {
     /// A digest that the caller made, such as SHA-256 of the body.
     pub fn new(digest: [u8; 32]) -> Self {
         Self(digest)
+    }
+
+    /// The SHA-256 digest (FIPS 180-4) of a request's content.
+    pub fn of(content: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(content).into())
     }
 
     /// Its bytes.
