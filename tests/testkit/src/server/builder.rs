@@ -62,7 +62,14 @@ pub(super) struct User {
 impl RedisServerBuilder {
     /// No password, no persistence, IPv4 loopback only, 16 database numbers, no memory limit.
     pub(super) fn new() -> Self {
-        let defaults = [("bind", "127.0.0.1"), ("save", ""), ("appendonly", "no"), ("daemonize", "no")];
+        let defaults = [
+            ("appendonly", "no"),
+            ("bind", "127.0.0.1"),
+            ("daemonize", "no"),
+            // a primary otherwise waits 5 s for further replicas before it begins to synchronise the first
+            ("repl-diskless-sync-delay", "0"),
+            ("save", ""),
+        ];
         Self {
             program: PathBuf::from("redis-server"),
             password: None,
@@ -142,7 +149,7 @@ impl RedisServerBuilder {
         if let Some(password) = primary.password() {
             self = self.config("masterauth", &quoted(&password));
         }
-        self.config("repl-diskless-sync-delay", "0").config("replicaof", &format!("127.0.0.1 {}", primary.port()))
+        self.config("replicaof", &format!("127.0.0.1 {}", primary.port()))
     }
 
     /// The program to run instead of the `redis-server` of the search path.
