@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::lock;
 use crate::port::ReservedPort;
-use crate::wait::DEADLINE;
+use crate::wait::{DEADLINE, holds_within};
 
 /// A TCP forward on `127.0.0.1` whose faults are switched while it runs.
 ///
@@ -128,6 +128,7 @@ impl FaultProxy {
             listener.abort();
             // cancelled on purpose; the end of the task is the end of the listening
             let _ = listener.await;
+            holds_within(DEADLINE, async || TcpStream::connect(self.address()).await.is_err()).await;
         }
         self.cut_connections().await;
     }
@@ -196,7 +197,7 @@ impl FaultProxy {
         if lock(&self.listener).is_some() {
             return Ok(());
         }
-        let listener = TcpListener::bind(self.address()).await?;
+        let listener = self.bind().await?;
         let shared = Arc::clone(&self.shared);
         *lock(&self.listener) = Some(tokio::spawn(async move {
             loop {
@@ -207,6 +208,18 @@ impl FaultProxy {
             }
         }));
         Ok(())
+    }
+
+    /// Binds, again and again while the port is taken: a closed listener lives on for a moment in a process that
+    /// another thread is just starting ([`reset`](Self::reset) waits for its end for the same reason).
+    async fn bind(&self) -> io::Result<TcpListener> {
+        let mut bound = Err(io::ErrorKind::AddrInUse.into());
+        holds_within(DEADLINE, async || {
+            bound = TcpListener::bind(self.address()).await;
+            !bound.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+        })
+        .await;
+        bound
     }
 }
 
