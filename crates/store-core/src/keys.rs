@@ -35,7 +35,8 @@ pub struct QueueKeys {
     pub completed: String,
     /// Sorted set: job id, time of death in ms.
     pub dead: String,
-    /// Hash: unique key -> the id of the job that holds it, or id, NUL and the end in ms.
+    /// Hash: unique key -> the letter of how long it is held, for one that is held for a time its end in ms (16 digits),
+    /// and the id of the job that holds it.
     pub unique: String,
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
@@ -66,8 +67,8 @@ impl QueueKeys {
     }
 }
 
-/// `ns:{l.name}:lease`: hash: holder, request, fence, until (ms), released. TTL: the lease and a day, after which the clock
-/// alone keeps the fence rising.
+/// `ns:{l.name}:lease`: string: fence, until (ms), released or held, request, holder. TTL: the lease and a day, after which
+/// the clock alone keeps the fence rising.
 pub fn lease(namespace: &Namespace, name: &LeaseName) -> String {
     format!("{namespace}:{{l.{name}}}:lease")
 }
@@ -75,17 +76,19 @@ pub fn lease(namespace: &Namespace, name: &LeaseName) -> String {
 /// The keys of a pool of members that send heartbeats. TTL of all: a day after the last beat ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolKeys {
-    /// Sorted set: member, end of its last beat in ms.
-    pub until: String,
-    /// Hash: member -> first beat, last beat and details.
+    /// Hash: member -> first beat, last beat and its end (ms), details. A member exists as long as this entry does.
     pub details: String,
+    /// Sorted set: member, minus the end of its last beat in ms: the latest first, those of one millisecond by name.
+    pub until: String,
+    /// Sorted set: member, 0: by name.
+    pub names: String,
 }
 
 impl PoolKeys {
     /// The keys of a pool.
     pub fn new(namespace: &Namespace, pool: &PoolName) -> Self {
         let key = |part: &str| format!("{namespace}:{{p.{pool}}}:{part}");
-        Self { until: key("until"), details: key("details") }
+        Self { details: key("details"), until: key("until"), names: key("names") }
     }
 }
 
@@ -119,8 +122,8 @@ pub fn window(key: &Key) -> String {
     format!("window:{key}")
 }
 
-/// `handoff:length:service:key`, in the shared database: string: frame, put's identity, claim's identity, value. TTL: the
-/// item's. The length of the service's name keeps two pairs from sharing a key.
+/// `handoff:length:service:key`, in the shared database: string: waiting or taken, put's identity, claim's identity, end
+/// (ms), value. TTL: the item's. The length of the service's name keeps two pairs from sharing a key.
 pub fn handoff(to: &ServiceName, key: &Key) -> String {
     format!("handoff:{}:{to}:{key}", to.as_str().len())
 }
