@@ -33,7 +33,7 @@ pub enum Rate {
         count: u32,
         /// The period, from 1 ms to 366 days; at most one unit per microsecond.
         period: Duration,
-        /// How many at once after a pause; at least 1.
+        /// How many at once after a pause; at least 1, and at most what comes together in 36,600 days.
         burst: u32,
     },
     /// `count` in each window; windows begin at multiples of their length since 1970.
@@ -67,6 +67,9 @@ impl Rate {
         }
     }
 }
+
+/// The longest time that a burst may take to come together; engines count microseconds in 53 bits.
+const LONGEST_MICROS: u64 = 36_600 * 24 * 3600 * 1_000_000;
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
@@ -152,6 +155,11 @@ pub fn validate_checks(checks: &[RateCheck]) -> Result<()> {
         }
         if matches!(check.rate, Rate::Gcra { .. }) && u128::from(count) > span.as_micros() {
             return refuse(format!("limit {index} allows more than one unit per microsecond"));
+        }
+        if matches!(check.rate, Rate::Gcra { .. })
+            && check.rate.interval_micros().saturating_mul(burst.into()) > LONGEST_MICROS
+        {
+            return refuse(format!("the burst of limit {index} takes more than 36,600 days to come together"));
         }
         if checks[..index].iter().any(|other| other.key == check.key) {
             return refuse(format!("limit {index} names a key twice; combine the costs"));
