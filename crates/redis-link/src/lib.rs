@@ -1,1 +1,52 @@
-//! Placeholder.
+//! The link to one Redis-compatible server: connections, TLS, scripts, durable writes, errors, probes.
+//!
+//! This is the only crate of the workspace that names the client library (fred), and no signature shows its types.
+//!
+//! - [`ServerUrl`] says where a store is, [`LinkConfig`] how to reach it.
+//! - [`Link`] calls scripts and commands: [`call`](Link::call), [`call_durable`](Link::call_durable),
+//!   [`command`](Link::command), [`blocking`](Link::blocking). Time-outs apply, retries are decided in one place by
+//!   [`Op::repeat`](store_core::Op::repeat), and each error says whether the call was executed.
+//! - [`Reply`] and [`ReplyReader`] are what comes back.
+//! - [`Probe`] asks one server what it is, for checks before a service starts.
+//!
+//! ```no_run
+//! use redis_link::{Link, LinkConfig, Script, ServerUrl, args};
+//! use store_core::Op;
+//!
+//! static SET: Script = Script::new("key_value/set", "#!lua\nredis.call('SET', KEYS[1], ARGV[1])\nreturn {'set'}");
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let url = ServerUrl::parse("redis://127.0.0.1:6379")?;
+//! let link = Link::connect(LinkConfig::new(url, "billing:cache")).await?;
+//! let answer = link.call(Op::KeyValueSetMany, &SET, &["{billing}:a"], args!["1"]).await?;
+//! let mut reply = answer.reader(Op::KeyValueSetMany);
+//! assert_eq!(reply.next_word()?.as_ref(), b"set");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What scripts have to keep
+//! - A reply begins with an integer or a word of the script's own, never with stored data: a reply that looks like a
+//!   pub/sub message would be taken for one, and every later reply on that connection would reach the wrong caller.
+//! - A script that wants to be heard uses `redis.error_reply`: `TWCORRUPT what`, `TWREJECT what`,
+//!   `TWLIMIT [milliseconds] what` become [`Error::Corrupt`](store_core::Error::Corrupt),
+//!   [`Rejected`](store_core::Error::Rejected) and [`Limit`](store_core::Error::Limit). The text is shown: it must hold no
+//!   data.
+
+mod address;
+mod arg;
+mod config;
+mod link;
+mod metered;
+mod probe;
+mod reply;
+mod script;
+mod wire;
+
+pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
+pub use arg::Arg;
+pub use config::{LinkConfig, TlsFiles};
+pub use link::Link;
+pub use probe::{Fact, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
+pub use reply::{Answer, Reply, ReplyReader};
+pub use script::Script;

@@ -1,0 +1,195 @@
+//! How to reach one server: what a [`Link`](crate::Link) and a [`Probe`](crate::Probe) are opened with.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use store_core::Secret;
+
+use crate::ServerUrl;
+
+/// The files of an encrypted connection. Used only where the URL asks for TLS.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsFiles {
+    /// Certificates (PEM) of the authorities to trust. Default: those of the system.
+    pub ca: Option<PathBuf>,
+    /// Our own certificate chain (PEM), where the server wants one. Needs `key`.
+    pub certificate: Option<PathBuf>,
+    /// The private key (PEM) of `certificate`.
+    pub key: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// No file: the system's authorities, no certificate of our own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Trust these authorities (PEM) instead of the system's.
+    #[must_use]
+    pub fn with_ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ca = Some(path.into());
+        self
+    }
+
+    /// Show this certificate chain (PEM) with its private key (PEM).
+    #[must_use]
+    pub fn with_identity(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.certificate = Some(certificate.into());
+        self.key = Some(key.into());
+        self
+    }
+}
+
+/// How to reach one server. `Debug` shows no secret.
+///
+/// ```
+/// use redis_link::{LinkConfig, ServerUrl};
+///
+/// let url = ServerUrl::parse("rediss://app@cache.internal/3")?;
+/// let config = LinkConfig::new(url, "billing:cache").with_password_file("/run/secrets/cache").with_pool_size(5);
+/// # Ok::<(), redis_link::UrlError>(())
+/// ```
+#[derive(Clone)]
+pub struct LinkConfig {
+    pub(crate) url: ServerUrl,
+    pub(crate) client_name: String,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) tls: TlsFiles,
+    pub(crate) pool_size: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) command_timeout: Duration,
+    pub(crate) max_retries: u32,
+    pub(crate) max_waiting: usize,
+}
+
+impl LinkConfig {
+    /// The server at `url`; connections are named `client_name` (`<service>:<role>`), so that `CLIENT LIST` tells whose
+    /// they are.
+    pub fn new(url: ServerUrl, client_name: impl Into<String>) -> Self {
+        Self {
+            url,
+            client_name: client_name.into(),
+            username: None,
+            password: None,
+            password_file: None,
+            tls: TlsFiles::default(),
+            pool_size: 3,
+            connect_timeout: Duration::from_secs(5),
+            command_timeout: Duration::from_secs(1),
+            max_retries: 3,
+            max_waiting: 10_000,
+        }
+    }
+
+    /// Where it leads.
+    pub fn url(&self) -> &ServerUrl {
+        &self.url
+    }
+
+    /// How long opening a connection may take.
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// The user, instead of the URL's.
+    #[must_use]
+    pub fn with_username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// The password, instead of the URL's.
+    #[must_use]
+    pub fn with_password(mut self, password: Secret) -> Self {
+        self.password = Some(password);
+        self
+    }
+
+    /// A file that holds the password, instead of any other. It is read again at every connection, so that a rotated
+    /// password needs no restart; line breaks at its end are not part of it.
+    #[must_use]
+    pub fn with_password_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.password_file = Some(path.into());
+        self
+    }
+
+    /// The files of an encrypted connection.
+    #[must_use]
+    pub fn with_tls(mut self, files: TlsFiles) -> Self {
+        self.tls = files;
+        self
+    }
+
+    /// How many connections share the commands; at least 1. Default 3. Blocking and durable calls open more.
+    #[must_use]
+    pub fn with_pool_size(mut self, connections: usize) -> Self {
+        self.pool_size = connections.max(1);
+        self
+    }
+
+    /// How long opening a connection may take, with TLS and authentication. Default 5 s.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long to wait for a reply, per attempt. Default 1 s.
+    #[must_use]
+    pub fn with_command_timeout(mut self, timeout: Duration) -> Self {
+        self.command_timeout = timeout.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How often a call is repeated where that is safe. Default 3; the pauses between are random, up to 100 ms, 200 ms …
+    #[must_use]
+    pub fn with_max_retries(mut self, retries: u32) -> Self {
+        self.max_retries = retries;
+        self
+    }
+
+    /// How many calls may wait for their reply at once; one more is answered [`Unavailable`](store_core::Error) at once.
+    /// Default 10,000.
+    #[must_use]
+    pub fn with_max_waiting(mut self, calls: usize) -> Self {
+        self.max_waiting = calls.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// The same server without any user or password.
+    pub(crate) fn without_credentials(mut self) -> Self {
+        self.url = self.url.without_credentials();
+        (self.username, self.password, self.password_file) = (None, None, None);
+        self
+    }
+
+    pub(crate) fn effective_username(&self) -> Option<String> {
+        self.username.clone().or_else(|| self.url.username().map(str::to_owned))
+    }
+
+    pub(crate) fn effective_password(&self) -> Option<&Secret> {
+        self.password.as_ref().or_else(|| self.url.password())
+    }
+}
+
+impl fmt::Debug for LinkConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkConfig")
+            .field("url", &self.url)
+            .field("client_name", &self.client_name)
+            .field("username", &self.username)
+            .field("password", &self.password)
+            .field("password_file", &self.password_file)
+            .field("tls", &self.tls)
+            .field("pool_size", &self.pool_size)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("command_timeout", &self.command_timeout)
+            .field("max_retries", &self.max_retries)
+            .field("max_waiting", &self.max_waiting)
+            .finish()
+    }
+}

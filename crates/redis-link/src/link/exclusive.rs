@@ -1,0 +1,89 @@
+//! Connections that serve one call at a time: those that block, and those that wait for replicas.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::wire::{Driver, Failure, Lasting, Wire};
+use crate::{Endpoint, LinkConfig};
+
+/// Connections to one server, made when they are needed and kept for the next call. They are not made again when they are
+/// lost: what was sent on one can never run later on another.
+pub(crate) struct Exclusive {
+    config: LinkConfig,
+    endpoint: Endpoint,
+    idle: Mutex<Vec<Solo>>,
+    permits: Arc<Semaphore>,
+}
+
+struct Solo {
+    wire: Wire,
+    driver: Driver,
+}
+
+/// One of them, held by one call. Dropped without being settled, its connection is closed.
+pub(crate) struct Held {
+    pool: Arc<Exclusive>,
+    solo: Solo,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Exclusive {
+    pub(crate) fn new(config: &LinkConfig, endpoint: &Endpoint, limit: usize) -> Arc<Self> {
+        Arc::new(Self {
+            config: config.clone(),
+            endpoint: endpoint.clone(),
+            idle: Mutex::default(),
+            permits: Arc::new(Semaphore::new(limit)),
+        })
+    }
+
+    /// A connection for this call alone. Waits up to `patience` while all that may be are in use; opening one takes at
+    /// most the connect time-out.
+    pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> Result<Held, Failure> {
+        let permit = tokio::time::timeout(patience, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = permit.map_err(|_| Failure::NotSent("too many calls hold a connection of their own"))?;
+        let permit = permit.map_err(|_| Failure::NotSent("the link is closed"))?;
+        let idle = self.take_idle();
+        let solo = match idle {
+            Some(solo) => solo,
+            None => self.open().await?,
+        };
+        Ok(Held { pool: Arc::clone(self), solo, _permit: permit })
+    }
+
+    /// Closes those that are idle, and all others when they are settled.
+    pub(crate) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn take_idle(&self) -> Option<Solo> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::from_fn(|| idle.pop()).find(|solo| !solo.driver.is_finished() && solo.wire.is_connected())
+    }
+
+    async fn open(&self) -> Result<Solo, Failure> {
+        let (wire, driver, _) = Wire::open(&self.config, &self.endpoint, Lasting::Once).await?;
+        let solo = Solo { wire, driver };
+        solo.wire.set_name(&self.config).await;
+        Ok(solo)
+    }
+}
+
+impl Held {
+    pub(crate) fn wire(&self) -> &Wire {
+        &self.solo.wire
+    }
+
+    /// Gives the connection back, unless the call ended in a way that leaves it in doubt.
+    pub(crate) fn settle<T>(self, result: &Result<T, Failure>) {
+        let is_sound =
+            matches!(result, Ok(_) | Err(Failure::Answered(_) | Failure::Refused(_) | Failure::Unsupported(_)));
+        if is_sound && !self.pool.permits.is_closed() {
+            let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(self.solo);
+        }
+    }
+}

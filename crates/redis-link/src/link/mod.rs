@@ -1,0 +1,337 @@
+//! [`Link`]: calls to one server over several connections.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use store_core::{Error, Op, Reached, Repeat, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::wire::{Failure, Request};
+use crate::{Answer, Arg, Endpoint, LinkConfig, Reply, Script, Topology, metered};
+
+mod commands;
+mod durable;
+mod exclusive;
+mod lane;
+
+use exclusive::Exclusive;
+use lane::Lane;
+
+/// How many calls may block on the server at once; each has a connection of its own.
+const MAX_BLOCKING: usize = 256;
+/// How many durable writes may wait for their replicas at once; each has a connection of its own.
+const MAX_DURABLE: usize = 16;
+/// How often a script is loaded again within one attempt.
+const MAX_LOADS: usize = 3;
+
+/// A link to one server: a few connections that all calls share, and more for calls that block.
+///
+/// Clones share the connections; the last one to go closes them. Lost connections are made again in the background, for
+/// ever. All calls have the same rules:
+///
+/// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]). Without a
+///   connection it fails at once.
+/// - **Retries.** What was not executed is tried again; what may have been executed only where the operation is
+///   recognised or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, with random pauses up to
+///   100 ms, 200 ms, 400 ms …; the last error is the answer, and it says `Indeterminate` if any attempt was.
+/// - **Cancellation.** A dropped call may have been executed, or may still be within one command time-out.
+pub struct Link {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: LinkConfig,
+    lanes: Vec<Arc<Lane>>,
+    turn: AtomicUsize,
+    waiting: Arc<Semaphore>,
+    is_closed: AtomicBool,
+    blockers: Arc<Exclusive>,
+    durables: Arc<Exclusive>,
+}
+
+impl Clone for Link {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("config", &self.inner.config).field("connected", &self.is_connected()).finish()
+    }
+}
+
+impl Link {
+    /// Opens all connections of the pool, one after the other, within the connect time-out as a whole.
+    ///
+    /// # Errors
+    /// `Rejected` for a wrong password, a database that does not exist, unreadable TLS or password files, an untrusted
+    /// certificate; `Unavailable` when the server is down, loading or does not answer in time; `Unsupported` for URLs of
+    /// a topology that this version does not serve (Sentinel, Cluster, Kvrocks, several hosts, embedded).
+    pub async fn connect(config: LinkConfig) -> Result<Self> {
+        let endpoint = standalone(&config, Op::Connect)?.clone();
+        let opening = async {
+            let mut lanes = Vec::with_capacity(config.pool_size);
+            for _ in 0..config.pool_size {
+                lanes.push(Lane::open(&config, &endpoint).await?);
+            }
+            Ok(lanes)
+        };
+        let lanes = match tokio::time::timeout(config.connect_timeout, opening).await {
+            Ok(lanes) => lanes,
+            Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
+        };
+        let lanes = lanes.map_err(|failure| failure.into_error(Op::Connect, "connect"))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                lanes,
+                turn: AtomicUsize::new(0),
+                waiting: Arc::new(Semaphore::new(config.max_waiting)),
+                is_closed: AtomicBool::new(false),
+                blockers: Exclusive::new(&config, &endpoint, MAX_BLOCKING),
+                durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
+                config,
+            }),
+        })
+    }
+
+    /// Calls a script. One round trip; another two where the server does not know the script.
+    ///
+    /// # Errors
+    /// Any of [`Error`] but `NotDurable`; see [`Link`] for retries.
+    pub async fn call<K: AsRef<[u8]>>(&self, op: Op, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Answer> {
+        self.call_request(op, script, Request::script(script, keys, args)).await
+    }
+
+    /// Calls a script whose arguments depend on the attempt (1, 2 …): it may want to know that it is a repetition.
+    ///
+    /// # Errors
+    /// As [`Link::call`].
+    pub async fn call_with<K, A>(&self, op: Op, script: &Script, keys: &[K], args: A) -> Result<Answer>
+    where
+        K: AsRef<[u8]>,
+        A: Fn(u32) -> Vec<Arg>,
+    {
+        let call = |attempt| self.run_script(script, Request::script(script, keys, args(attempt)));
+        self.attempts(op, script.name(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+    }
+
+    /// Calls a script and waits until what it wrote has reached `durability`, in the same pipeline on a connection of
+    /// its own. Returns how far it has reached: for [`Accepted`](store_core::Durability::Accepted), which is
+    /// [`Link::call`], nothing is known.
+    ///
+    /// From Redis 7.2 on a server waits for the last *write* of a connection: a script that recognises a repetition has
+    /// to write something (the same value again), else the level is granted without having been reached.
+    ///
+    /// Lasts up to the level's `within` longer than [`Link::call`]. 16 such calls run at once; others wait for one command
+    /// time-out.
+    ///
+    /// # Errors
+    /// [`Error::NotDurable`] when the level was not reached: the write stands. `Unsupported`, before anything is written,
+    /// for [`Fsynced`](store_core::Durability::Fsynced) where the server has no append-only file, or is older than 7.2 and
+    /// is not proved to flush it on every write. `Rejected` for zero replicas. Else as [`Link::call`].
+    pub async fn call_durable<K: AsRef<[u8]>>(
+        &self,
+        op: Op,
+        script: &Script,
+        keys: &[K],
+        args: Vec<Arg>,
+        durability: store_core::Durability,
+    ) -> Result<(Answer, Reached)> {
+        let request = Request::script(script, keys, args);
+        if durability == store_core::Durability::Accepted {
+            return Ok((self.call_request(op, script, request).await?, Reached::default()));
+        }
+        durable::check(op, durability)?;
+        let call = |_| durable::call(&self.inner, script, request.clone(), durability);
+        let ((reply, reached), attempts) = self.attempts(op, script.name(), call).await?;
+        if !reached.satisfies(durability) {
+            return Err(Error::NotDurable { op, wanted: durability, reached });
+        }
+        Ok((Answer::new(reply, attempts), reached))
+    }
+
+    /// Sends a plain command.
+    ///
+    /// # Errors
+    /// `Rejected` for a command that is not among those whose reply can never begin with stored data (and so cannot be
+    /// mistaken for a message); use a script for others. Else as [`Link::call`].
+    pub async fn command(&self, op: Op, name: &'static str, args: Vec<Arg>) -> Result<Answer> {
+        commands::check_plain(op, name)?;
+        let request = Request::new(name, args);
+        let call = |_| self.send(request.clone());
+        self.attempts(op, name, call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+    }
+
+    /// Sends a command that blocks on the server up to `block`; `args` hold the same time, where that command wants it
+    /// ([`Arg::seconds`]). Nothing until then is `None`. Each concurrent call has a connection of its own, kept for the
+    /// next one; at most 256.
+    ///
+    /// A dropped call closes its connection: the server stops waiting. What it was just about to take may be lost; use it
+    /// for signals, not for data.
+    ///
+    /// # Errors
+    /// `Rejected` for a command that does not block or could not be told from a message. Else as [`Link::call`]; the
+    /// time-out of an attempt is `block` and one command time-out.
+    pub async fn blocking(&self, op: Op, name: &'static str, args: Vec<Arg>, block: Duration) -> Result<Option<Reply>> {
+        commands::check_blocking(op, name)?;
+        let request = Request::new(name, args).blocking();
+        let call = |_| {
+            let request = request.clone();
+            async move {
+                self.inner.check_open()?;
+                let patience = self.inner.config.command_timeout;
+                let held = self.inner.blockers.take(patience).await?;
+                let reply = held.wire().send(request, block + patience, ()).await;
+                held.settle(&reply);
+                reply
+            }
+        };
+        let (reply, _) = self.attempts(op, name, call).await?;
+        Ok((reply != Reply::Nil).then_some(reply))
+    }
+
+    /// Asks whether the server answers.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Indeterminate` when it does not.
+    pub async fn ping(&self) -> Result<()> {
+        self.command(Op::Ping, "PING", Vec::new()).await.map(drop)
+    }
+
+    /// Whether at least one connection is up, as far as is known without asking.
+    pub fn is_connected(&self) -> bool {
+        !self.inner.is_closed.load(Ordering::Acquire) && self.inner.lanes.iter().any(|lane| lane.is_usable())
+    }
+
+    /// Refuses new calls, waits up to one command time-out for those under way, and closes all connections. Affects all
+    /// clones.
+    pub async fn close(&self) {
+        self.inner.is_closed.store(true, Ordering::Release);
+        let all = u32::try_from(self.inner.config.max_waiting).unwrap_or(u32::MAX);
+        let idle = self.inner.waiting.acquire_many(all);
+        let _ = tokio::time::timeout(self.inner.config.command_timeout, idle).await;
+        self.inner.lanes.iter().for_each(|lane| lane.close());
+        self.inner.blockers.close();
+        self.inner.durables.close();
+    }
+
+    async fn call_request(&self, op: Op, script: &Script, request: Request) -> Result<Answer> {
+        let call = |_| self.run_script(script, request.clone());
+        self.attempts(op, script.name(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+    }
+
+    async fn run_script(&self, script: &Script, request: Request) -> Result<Reply, Failure> {
+        let lane = self.inner.lane()?;
+        let within = self.inner.config.command_timeout;
+        let mut result = lane.send(request.clone(), within, self.inner.enter()?).await;
+        for _ in 0..MAX_LOADS {
+            if !result.as_ref().is_err_and(Failure::is_unknown_script) {
+                break;
+            }
+            tracing::debug!(script = script.name(), "the server does not know the script; loading it");
+            lane.send(Request::load(script), within, self.inner.enter()?).await?;
+            result = lane.send(request.clone(), within, self.inner.enter()?).await;
+        }
+        result
+    }
+
+    async fn send(&self, request: Request) -> Result<Reply, Failure> {
+        let permit = self.inner.enter()?;
+        self.inner.lane()?.send(request, self.inner.config.command_timeout, permit).await
+    }
+
+    /// The one place that decides whether a call is made again.
+    async fn attempts<T, F, C>(&self, op: Op, what: &str, call: C) -> Result<(T, u32)>
+    where
+        C: Fn(u32) -> F,
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let started = Instant::now();
+        let mut attempt = 1;
+        let mut may_have_run = false;
+        let result = loop {
+            let error = match call(attempt).await {
+                Ok(value) => break Ok((value, attempt)),
+                Err(failure) => failure.into_error(op, what),
+            };
+            may_have_run |= matches!(error, Error::Indeterminate { .. });
+            let is_repeatable = match error {
+                Error::Unavailable { .. } => true,
+                Error::Indeterminate { .. } => op.repeat() != Repeat::Never,
+                _ => false,
+            };
+            if !is_repeatable || attempt > self.inner.config.max_retries || self.inner.check_open().is_err() {
+                break Err(if may_have_run { in_doubt(error) } else { error });
+            }
+            metered::retried(op);
+            tracing::debug!(%op, attempt, kind = error.kind(), "trying again");
+            tokio::time::sleep(pause(attempt)).await;
+            attempt += 1;
+        };
+        metered::finished(op, started, &result);
+        result
+    }
+}
+
+impl Inner {
+    fn check_open(&self) -> Result<(), Failure> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Failure::NotSent("the link is closed"));
+        }
+        Ok(())
+    }
+
+    /// A place among the calls that may wait at once.
+    fn enter(&self) -> Result<OwnedSemaphorePermit, Failure> {
+        let permit = Arc::clone(&self.waiting).try_acquire_owned();
+        permit.map_err(|_| Failure::NotSent("too many commands wait"))
+    }
+
+    /// The next connection in turn that is up.
+    fn lane(&self) -> Result<&Lane, Failure> {
+        self.check_open()?;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let in_turn = (0..self.lanes.len()).map(|step| &self.lanes[turn.wrapping_add(step) % self.lanes.len()]);
+        let usable = in_turn.into_iter().find(|lane| lane.is_usable());
+        usable.map(Arc::as_ref).ok_or(Failure::NotSent("no connection to the server is up"))
+    }
+}
+
+/// An earlier attempt may have been executed: "nothing was executed" would be a lie.
+fn in_doubt(error: Error) -> Error {
+    match error {
+        Error::Unavailable { op, detail, source } => Error::Indeterminate { op, detail, source },
+        Error::Limit { op, detail, .. } => Error::Indeterminate { op, detail, source: None },
+        other => other,
+    }
+}
+
+/// Full jitter over 100 ms, 200 ms, 400 ms … up to 2 s.
+fn pause(attempt: u32) -> Duration {
+    let longest = 100_u64.saturating_mul(1 << attempt.saturating_sub(1).min(5)).min(2000);
+    Duration::from_millis(fastrand::u64(0..=longest))
+}
+
+/// The one server that this version serves.
+pub(crate) fn standalone(config: &LinkConfig, op: Op) -> Result<&Endpoint> {
+    match config.url.topology() {
+        Topology::Standalone(endpoint) => Ok(endpoint),
+        Topology::Embedded(_) => Err(Error::unsupported(op, "an embedded store has no server to link to")),
+        _ => Err(Error::unsupported(op, "this version links to one standalone server only: redis:// or rediss://")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_are_bounded() {
+        for attempt in 1..100 {
+            assert!(pause(attempt) <= Duration::from_millis(100 << attempt.min(5)).min(Duration::from_secs(2)));
+        }
+    }
+}

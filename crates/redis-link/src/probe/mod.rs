@@ -1,0 +1,276 @@
+//! [`Probe`]: what checks before a start want to know about one server. Answers are three-valued: a server that does not
+//! tell, or forbids to ask, is not taken for one that said no.
+
+use std::time::Duration;
+
+use store_core::{Error, Op, Result, Timestamp, millis_ceil};
+
+use crate::link::standalone;
+use crate::wire::{Driver, Failure, Lasting, Request, Wire};
+use crate::{Arg, LinkConfig, Reply};
+
+mod info;
+mod permissions;
+
+pub use info::{ServerInfo, version_of};
+pub use permissions::UserInfo;
+
+/// How many databases are looked into with one pipeline.
+const DATABASES_AT_ONCE: u32 = 64;
+
+/// Something about a server, or why it is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact<T> {
+    /// The server told.
+    Known(T),
+    /// It did not: it forbids the question, does not know it, or answered something else. In words, without data.
+    Unknown(String),
+}
+
+impl<T> Fact<T> {
+    /// What is known.
+    pub fn known(self) -> Option<T> {
+        match self {
+            Fact::Known(value) => Some(value),
+            Fact::Unknown(_) => None,
+        }
+    }
+
+    /// What is known, by reference.
+    pub fn as_known(&self) -> Option<&T> {
+        match self {
+            Fact::Known(value) => Some(value),
+            Fact::Unknown(_) => None,
+        }
+    }
+
+    /// Something derived from what is known.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Fact<U> {
+        match self {
+            Fact::Known(value) => Fact::Known(change(value)),
+            Fact::Unknown(why) => Fact::Unknown(why),
+        }
+    }
+
+    pub(crate) fn of_option(value: Option<T>, why: &str) -> Self {
+        value.map_or_else(|| Fact::Unknown(why.to_owned()), Fact::Known)
+    }
+}
+
+/// The settings of a server that matter to its role (`CONFIG GET`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerSettings {
+    /// `maxmemory-policy`
+    pub maxmemory_policy: Fact<String>,
+    /// `appendonly`: `yes` or `no`.
+    pub appendonly: Fact<String>,
+    /// `appendfsync`: `always`, `everysec` or `no`.
+    pub appendfsync: Fact<String>,
+    /// `save`: the snapshot rules; empty for none.
+    pub save: Fact<String>,
+    /// `databases`: how many there are.
+    pub databases: Fact<u32>,
+    /// `min-replicas-to-write`
+    pub min_replicas_to_write: Fact<u32>,
+}
+
+/// A short-lived connection to one server that asks questions. Dropping it closes the connection.
+///
+/// Opening and each question take at most the connect time-out of the configuration. The connection begins in the
+/// database of the URL and is back there after each question. One question at a time.
+pub struct Probe {
+    wire: Wire,
+    config: LinkConfig,
+    _driver: Driver,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Probe").field("config", &self.config).finish()
+    }
+}
+
+impl Probe {
+    /// Opens the connection.
+    ///
+    /// # Errors
+    /// As [`Link::connect`](crate::Link::connect), within one connect time-out.
+    pub async fn open(config: LinkConfig) -> Result<Self> {
+        let endpoint = standalone(&config, Op::Probe)?;
+        let opened = Wire::open(&config, endpoint, Lasting::Once).await;
+        let (wire, driver, _) = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
+        let probe = Self { wire, config, _driver: driver };
+        probe.wire.set_name(&probe.config).await;
+        Ok(probe)
+    }
+
+    /// Whether the server lets somebody in without any user or password. Opens a connection of its own.
+    pub async fn is_open_to_all(config: LinkConfig) -> Fact<bool> {
+        match Self::open(config.without_credentials()).await {
+            Ok(probe) => match probe.ask(Request::new("PING", [])).await {
+                Ok(_) => Fact::Known(true),
+                Err(failure) => unknown_unless_refused(failure),
+            },
+            Err(Error::Rejected { .. }) => Fact::Known(false),
+            Err(error) => Fact::Unknown(error.to_string()),
+        }
+    }
+
+    /// What `INFO` tells.
+    pub async fn server_info(&self) -> Fact<ServerInfo> {
+        self.question("INFO", []).await.map(|reply| ServerInfo::parse(reply.as_str().unwrap_or_default()))
+    }
+
+    /// What `CONFIG GET` tells; each setting may be unknown by itself.
+    pub async fn server_settings(&self) -> ServerSettings {
+        ServerSettings {
+            maxmemory_policy: self.setting("maxmemory-policy").await,
+            appendonly: self.setting("appendonly").await,
+            appendfsync: self.setting("appendfsync").await,
+            save: self.setting("save").await,
+            databases: as_number(self.setting("databases").await),
+            min_replicas_to_write: as_number(self.setting("min-replicas-to-write").await),
+        }
+    }
+
+    /// The server's clock (`TIME`).
+    pub async fn time(&self) -> Fact<Timestamp> {
+        let reply = match self.question("TIME", []).await {
+            Fact::Known(reply) => reply,
+            Fact::Unknown(why) => return Fact::Unknown(why),
+        };
+        let mut reader = reply.reader(Op::Probe);
+        let time = reader.next_u64().and_then(|seconds| Ok(seconds * 1000 + reader.next_u64()? / 1000));
+        Fact::of_option(time.ok().map(Timestamp::from_millis), "TIME was answered with something else")
+    }
+
+    /// Whether a database number can be selected.
+    pub async fn can_select(&self, database: u32) -> Fact<bool> {
+        let replies = self.in_database(database, Vec::new()).await;
+        match replies.map(|mut replies| replies.swap_remove(0)) {
+            Ok(Ok(_)) => Fact::Known(true),
+            Ok(Err(failure)) => unknown_unless_refused(failure),
+            Err(failure) => unknown(failure),
+        }
+    }
+
+    /// Writes `key` in `database`, to be looked for through another URL, with a TTL (rounded up to a millisecond). Also
+    /// the proof that the server takes writes.
+    ///
+    /// # Errors
+    /// `Rejected` where the user may not write that key or the database cannot be selected; `Unavailable` where the
+    /// server refuses writes: a read-only replica, a full disk; `Limit` where its memory is full.
+    pub async fn set_probe_key(&self, database: u32, key: &str, value: &str, ttl: Duration) -> Result<()> {
+        let args = crate::args![key, value, "PX", millis_ceil(ttl).max(1)];
+        let replies = self.in_database(database, vec![Request::new("SET", args)]).await;
+        let replies = replies.map_err(|failure| failure.into_error(Op::Probe, "SET"))?;
+        for reply in replies {
+            reply.map_err(|failure| failure.into_error(Op::Probe, "SET"))?;
+        }
+        Ok(())
+    }
+
+    /// The databases, among those that can be selected below `count`, in which `key` holds `value`. At most 1024 are
+    /// looked into, 64 per round trip.
+    pub async fn find_probe_key(&self, key: &str, value: &str, count: u32) -> Fact<Vec<u32>> {
+        let databases: Vec<u32> = (0..count.min(1024)).collect();
+        let mut found = Vec::new();
+        let mut why_not = None;
+        for some in databases.chunks(DATABASES_AT_ONCE as usize) {
+            let mut requests = Vec::with_capacity(2 * some.len() + 1);
+            for database in some {
+                requests.push(select(*database));
+                requests.push(Request::new("GET", [Arg::from(key)]));
+            }
+            requests.push(select(self.home()));
+            let replies = match self.wire.pipeline(requests, self.config.connect_timeout).await {
+                Ok(replies) => replies,
+                Err(failure) => return unknown(failure),
+            };
+            for (database, replies) in some.iter().zip(replies.chunks(2)) {
+                match replies {
+                    [Ok(_), Ok(reply)] if reply.as_str() == Some(value) => found.push(*database),
+                    [Ok(_), Err(failure)] => why_not = Some(format!("{failure:?}")),
+                    _ => {}
+                }
+            }
+        }
+        match why_not {
+            Some(why) if found.is_empty() => Fact::Unknown(format!("GET was refused: {why}")),
+            _ => Fact::Known(found),
+        }
+    }
+
+    /// Whether the server takes writes: writes `key` in the URL's database with a TTL of one second.
+    pub async fn is_writable(&self, key: &str) -> Fact<bool> {
+        match self.set_probe_key(self.home(), key, "1", Duration::from_secs(1)).await {
+            Ok(()) => Fact::Known(true),
+            Err(Error::Unavailable { .. } | Error::Limit { .. }) => Fact::Known(false),
+            Err(error) => Fact::Unknown(error.to_string()),
+        }
+    }
+
+    fn home(&self) -> u32 {
+        self.config.url.database().unwrap_or(0)
+    }
+
+    /// Requests in another database, and back. The first reply is that of the selection; without it, what follows is
+    /// not sent.
+    async fn in_database(
+        &self,
+        database: u32,
+        requests: Vec<Request>,
+    ) -> std::result::Result<Vec<std::result::Result<Reply, Failure>>, Failure> {
+        let selected = self.ask(select(database)).await;
+        if let Err(failure) = selected {
+            return Ok(vec![Err(failure)]);
+        }
+        let mut replies = vec![selected];
+        for request in requests {
+            replies.push(self.ask(request).await);
+        }
+        self.ask(select(self.home())).await?;
+        Ok(replies)
+    }
+
+    async fn setting(&self, name: &'static str) -> Fact<String> {
+        let value = match self.question("CONFIG GET", [Arg::fixed(name)]).await {
+            Fact::Known(Reply::List(pair)) => pair.get(1).and_then(Reply::as_str).map(str::to_owned),
+            Fact::Known(_) => None,
+            Fact::Unknown(why) => return Fact::Unknown(why),
+        };
+        Fact::of_option(value, "the server has no such setting")
+    }
+
+    async fn question<const N: usize>(&self, name: &'static str, args: [Arg; N]) -> Fact<Reply> {
+        self.ask(Request::new(name, args)).await.map_or_else(unknown, Fact::Known)
+    }
+
+    async fn ask(&self, request: Request) -> std::result::Result<Reply, Failure> {
+        self.wire.send(request, self.config.connect_timeout, ()).await
+    }
+}
+
+fn select(database: u32) -> Request {
+    Request::new("SELECT", [Arg::from(database)])
+}
+
+fn as_number(setting: Fact<String>) -> Fact<u32> {
+    match setting {
+        Fact::Known(text) => Fact::of_option(text.parse().ok(), "the setting is not a number"),
+        Fact::Unknown(why) => Fact::Unknown(why),
+    }
+}
+
+fn unknown<T>(failure: Failure) -> Fact<T> {
+    Fact::Unknown(failure.into_error(Op::Probe, "probe").to_string())
+}
+
+/// A refusal that is an answer to the question.
+fn unknown_unless_refused(failure: Failure) -> Fact<bool> {
+    match failure.into_error(Op::Probe, "probe") {
+        Error::Rejected { .. } => Fact::Known(false),
+        error => Fact::Unknown(error.to_string()),
+    }
+}

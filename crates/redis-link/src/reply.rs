@@ -1,0 +1,246 @@
+//! What is answered, and how it is read.
+
+use bytes::Bytes;
+use store_core::{Error, Op, Result};
+
+/// A server's reply. Status and bulk strings are the same; RESP3 booleans are 0 and 1, doubles their text, maps flat
+/// lists of key and value, sets lists. Bytes are shared with the buffer that was read, never copied.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// An integer.
+    Int(i64),
+    /// A string.
+    Bytes(Bytes),
+    /// Nothing.
+    Nil,
+    /// A list.
+    List(Vec<Reply>),
+}
+
+impl Reply {
+    /// A reader over the elements of a list; of anything else, over that one element.
+    pub fn reader(self, op: Op) -> ReplyReader {
+        let elements = match self {
+            Reply::List(elements) => elements,
+            single => vec![single],
+        };
+        ReplyReader { op, elements: elements.into_iter() }
+    }
+
+    /// The string, if it is one.
+    pub fn as_bytes(&self) -> Option<&Bytes> {
+        match self {
+            Reply::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The string, if it is one and UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        self.as_bytes().and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// The integer, or the string that spells one.
+    pub fn as_int(&self) -> Option<i64> {
+        match self {
+            Reply::Int(number) => Some(*number),
+            _ => self.as_str()?.parse().ok(),
+        }
+    }
+}
+
+/// The shape only: replies hold payloads.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reply::Int(_) => f.write_str("Int"),
+            Reply::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Reply::Nil => f.write_str("Nil"),
+            Reply::List(elements) => write!(f, "List({} elements)", elements.len()),
+        }
+    }
+}
+
+/// A reply and how often it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The reply of the last attempt.
+    pub reply: Reply,
+    /// How many attempts it took; above 1, an earlier one may have been executed.
+    pub attempts: u32,
+}
+
+impl Answer {
+    pub(crate) fn new(reply: Reply, attempts: u32) -> Self {
+        Self { reply, attempts }
+    }
+
+    /// A reader over the reply's elements.
+    pub fn reader(self, op: Op) -> ReplyReader {
+        self.reply.reader(op)
+    }
+}
+
+/// Reads a reply element by element. Each method fails with [`Error::Corrupt`] when the next element is missing or of
+/// another kind; no element's content appears in an error.
+pub struct ReplyReader {
+    op: Op,
+    elements: std::vec::IntoIter<Reply>,
+}
+
+impl ReplyReader {
+    /// A word of our scripts: a string. Match on it: `match reader.next_word()?.as_ref() { b"claimed" => … }`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_word(&mut self) -> Result<Bytes> {
+        self.next_bytes()
+    }
+
+    /// An integer, or a string that spells one.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_int(&mut self) -> Result<i64> {
+        let element = self.next_reply()?;
+        element.as_int().ok_or_else(|| self.expected("an integer"))
+    }
+
+    /// An integer from 0 on, or a string that spells one.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_u64(&mut self) -> Result<u64> {
+        match self.next_reply()? {
+            Reply::Int(number) => u64::try_from(number).ok(),
+            other => other.as_str().and_then(|text| text.parse().ok()),
+        }
+        .ok_or_else(|| self.expected("an integer from 0 on"))
+    }
+
+    /// An integer, a string that spells one, or nothing (nil or an empty string).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_opt_int(&mut self) -> Result<Option<i64>> {
+        match self.next_reply()? {
+            Reply::Nil => Ok(None),
+            Reply::Bytes(bytes) if bytes.is_empty() => Ok(None),
+            other => other.as_int().map(Some).ok_or_else(|| self.expected("an integer or nothing")),
+        }
+    }
+
+    /// A string.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_bytes(&mut self) -> Result<Bytes> {
+        match self.next_reply()? {
+            Reply::Bytes(bytes) => Ok(bytes),
+            _ => Err(self.expected("a string")),
+        }
+    }
+
+    /// A string, or nothing (nil; a script's `false`).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_opt_bytes(&mut self) -> Result<Option<Bytes>> {
+        match self.next_reply()? {
+            Reply::Bytes(bytes) => Ok(Some(bytes)),
+            Reply::Nil => Ok(None),
+            _ => Err(self.expected("a string or nothing")),
+        }
+    }
+
+    /// A string of UTF-8.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_text(&mut self) -> Result<String> {
+        let bytes = self.next_bytes()?;
+        String::from_utf8(bytes.into()).map_err(|_| self.expected("UTF-8 text"))
+    }
+
+    /// A string of UTF-8, or nothing.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_opt_text(&mut self) -> Result<Option<String>> {
+        let bytes = self.next_opt_bytes()?;
+        bytes.map(|bytes| String::from_utf8(bytes.into())).transpose().map_err(|_| self.expected("UTF-8 text"))
+    }
+
+    /// A nested list.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]
+    pub fn next_list(&mut self) -> Result<ReplyReader> {
+        match self.next_reply()? {
+            Reply::List(elements) => Ok(ReplyReader { op: self.op, elements: elements.into_iter() }),
+            _ => Err(self.expected("a list")),
+        }
+    }
+
+    /// Whatever comes next.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] at the end.
+    pub fn next_reply(&mut self) -> Result<Reply> {
+        self.elements.next().ok_or_else(|| Error::corrupt(self.op, "the reply ends too early"))
+    }
+
+    /// How many elements are left.
+    pub fn remaining(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// The error for a word that is not known.
+    pub fn unknown_word(&self) -> Error {
+        Error::corrupt(self.op, "the reply begins with a word that this version does not know")
+    }
+
+    fn expected(&self, what: &str) -> Error {
+        Error::corrupt(self.op, format!("the reply holds something else where {what} was expected"))
+    }
+}
+
+impl std::fmt::Debug for ReplyReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReplyReader({}, {} left)", self.op, self.remaining())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Reply {
+        Reply::Bytes(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn elements_are_read_in_order() {
+        let nested = Reply::List(vec![Reply::Int(1)]);
+        let list = vec![bytes("ok"), Reply::Int(7), bytes("8"), Reply::Nil, bytes("x"), bytes(""), nested];
+        let mut reader = Reply::List(list).reader(Op::QueueClaim);
+        assert_eq!(reader.next_word().unwrap().as_ref(), b"ok");
+        assert_eq!((reader.next_int().unwrap(), reader.next_u64().unwrap()), (7, 8));
+        assert_eq!(reader.next_opt_bytes().unwrap(), None);
+        assert_eq!(reader.next_text().unwrap(), "x");
+        assert_eq!(reader.next_opt_int().unwrap(), None);
+        assert_eq!(reader.next_list().unwrap().next_int().unwrap(), 1);
+        assert_eq!(reader.remaining(), 0);
+        assert!(matches!(reader.next_bytes(), Err(Error::Corrupt { op: Op::QueueClaim, .. })));
+    }
+
+    #[test]
+    fn a_wrong_kind_is_corrupt_and_not_shown() {
+        let error = bytes("canary").reader(Op::QueueGet).next_int().unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }));
+        assert!(!format!("{error} {error:?} {:?}", bytes("canary")).contains("canary"));
+        assert!(Reply::Int(-1).reader(Op::QueueGet).next_u64().is_err());
+        assert!(Reply::Int(1).reader(Op::QueueGet).next_bytes().is_err());
+    }
+}
