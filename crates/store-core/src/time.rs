@@ -11,7 +11,7 @@ pub struct Timestamp(u64);
 
 impl Timestamp {
     /// From milliseconds since 1970-01-01 UTC.
-    pub fn from_millis(millis: u64) -> Self {
+    pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 

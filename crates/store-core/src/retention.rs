@@ -1,0 +1,79 @@
+//! How much of what is finished a queue keeps.
+
+use std::time::Duration;
+
+/// How many dead and completed jobs a queue keeps, and how long. When a bound is passed the oldest are forgotten: dead
+/// ones by their time of death, completed ones by the end of their time. Each call that adds one removes a bounded number, so
+/// a queue whose bounds were lowered shrinks step by step.
+///
+/// Bytes count payloads and results.
+///
+/// ```
+/// use store_core::Retention;
+///
+/// let retention = Retention::default().with_dead_count(1000);
+/// assert_eq!(retention.dead_for.as_secs(), 30 * 24 * 3600);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// How long a dead job is kept. Default 30 days.
+    pub dead_for: Duration,
+    /// How many dead jobs are kept. Default 100,000.
+    pub dead_count: u64,
+    /// How many bytes the dead jobs may have together. Default 256 MiB.
+    pub dead_bytes: u64,
+    /// How many completed jobs are kept. Default 100,000.
+    pub completed_count: u64,
+    /// How many bytes the completed jobs may have together. Default 256 MiB.
+    pub completed_bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            dead_for: Duration::from_secs(30 * 24 * 3600),
+            dead_count: 100_000,
+            dead_bytes: 256 << 20,
+            completed_count: 100_000,
+            completed_bytes: 256 << 20,
+        }
+    }
+}
+
+impl Retention {
+    /// Dead jobs are kept this long.
+    #[must_use]
+    pub fn with_dead_for(mut self, time: Duration) -> Self {
+        self.dead_for = time;
+        self
+    }
+
+    /// So many dead jobs are kept.
+    #[must_use]
+    pub fn with_dead_count(mut self, count: u64) -> Self {
+        self.dead_count = count;
+        self
+    }
+
+    /// The dead jobs may have so many bytes together.
+    #[must_use]
+    pub fn with_dead_bytes(mut self, bytes: u64) -> Self {
+        self.dead_bytes = bytes;
+        self
+    }
+
+    /// So many completed jobs are kept.
+    #[must_use]
+    pub fn with_completed_count(mut self, count: u64) -> Self {
+        self.completed_count = count;
+        self
+    }
+
+    /// The completed jobs may have so many bytes together.
+    #[must_use]
+    pub fn with_completed_bytes(mut self, bytes: u64) -> Self {
+        self.completed_bytes = bytes;
+        self
+    }
+}
