@@ -1,0 +1,9 @@
+-- Frees the key of an idempotent request that was not carried out.
+-- KEYS[1]  string, the entry: see begin.lua
+-- ARGV[1]  request, 16 bytes
+-- Returns  'abandoned' | 'lost'
+-- Retry    the second time it answers 'lost'
+-- Cost     O(1)
+if redis.call('GETRANGE', KEYS[1], 0, 16) ~= 'p' .. ARGV[1] then return {'lost'} end
+redis.call('DEL', KEYS[1])
+return {'abandoned'}
