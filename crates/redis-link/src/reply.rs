@@ -27,6 +27,11 @@ impl Reply {
         ReplyReader { op, elements: elements.into_iter() }
     }
 
+    /// Whether it is nothing.
+    pub fn is_nil(&self) -> bool {
+        matches!(self, Reply::Nil)
+    }
+
     /// The string, if it is one.
     pub fn as_bytes(&self) -> Option<&Bytes> {
         match self {
