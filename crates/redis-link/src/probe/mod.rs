@@ -10,6 +10,7 @@ use crate::wire::{Driver, Failure, Lasting, Request, Wire};
 use crate::{Arg, LinkConfig, Reply};
 
 mod info;
+mod mark;
 mod permissions;
 
 pub use info::{ServerInfo, version_of};
