@@ -15,11 +15,7 @@ static BEGIN: Script = Script::new(
 );
 static FINISH: Script = Script::new(
     "idempotency/finish",
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("../lua/clock.lua"),
-        include_str!("../lua/idempotency/finish.lua")
-    ),
+    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/idempotency/finish.lua")),
 );
 static ABANDON: Script = Script::new(
     "idempotency/abandon",

@@ -35,7 +35,9 @@
 
 mod address;
 mod arg;
+mod clock;
 mod config;
+pub mod idempotency;
 mod link;
 mod metered;
 mod probe;
@@ -45,6 +47,7 @@ mod wire;
 
 pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
 pub use arg::Arg;
+pub use clock::{clock_arg, collection_margin};
 pub use config::{LinkConfig, TlsFiles};
 pub use link::Link;
 pub use probe::{Fact, Probe, ServerInfo, ServerSettings, UserInfo, version_of};

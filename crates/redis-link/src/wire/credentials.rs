@@ -46,7 +46,7 @@ impl CredentialProvider for Credentials {
             None => self.password.as_ref().map(|password| password.expose().to_owned()),
         };
         // The library drops a user that comes without a password; a user that needs none takes any.
-        let password = password.or_else(|| self.username.as_ref().map(|_| String::new()));
+        let password = password.or_else(|| self.username.as_ref().map(|_| "-".to_owned()));
         Ok((self.username.clone(), password))
     }
 }

@@ -1,0 +1,112 @@
+use std::time::Duration;
+
+use redis_link::{Link, args};
+use store_core::{Durability, Error, Reached};
+use testkit::{FaultProxy, RedisServer, mentions};
+
+use crate::{COUNTS, INCREMENT, config, is_indeterminate, link_to, number, server};
+
+fn replicated(replicas: u32, within: Duration) -> Durability {
+    Durability::Replicated { replicas, within }
+}
+
+#[tokio::test]
+async fn a_write_waits_for_its_replica() {
+    let primary = server().await;
+    let replica = RedisServer::builder().replica_of(&primary).start().await.unwrap();
+    let link = link_to(&primary).await;
+    for count in 1..=20 {
+        let level = replicated(1, Duration::from_secs(20));
+        let (answer, reached) = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], level).await.unwrap();
+        assert_eq!((answer.attempts, reached), (1, Reached::new(1, false)));
+        assert_eq!(number(&replica, "c").await, count, "acknowledged, so the replica has it");
+    }
+    let accepted = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], Durability::Accepted).await.unwrap();
+    assert_eq!(accepted.1, Reached::default());
+    let calls = primary.command_calls().await.unwrap();
+    assert_eq!(calls["wait"], 21, "one more for the script that had to be loaded");
+}
+
+#[tokio::test]
+async fn an_unmet_level_is_told_and_the_write_stands() {
+    let server = server().await;
+    let link = link_to(&server).await;
+    let level = replicated(2, Duration::from_millis(20));
+    let result = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], level).await;
+    let Err(Error::NotDurable { wanted, reached, .. }) = result else { panic!("{result:?}") };
+    assert_eq!((wanted, reached), (level, Reached::new(0, false)));
+    assert_eq!(number(&server, "c").await, 1);
+    let nothing = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], replicated(0, Duration::ZERO)).await;
+    assert!(matches!(nothing, Err(Error::Rejected { .. })), "{nothing:?}");
+    assert_eq!(number(&server, "c").await, 1);
+}
+
+#[tokio::test]
+async fn waiting_does_not_hold_up_other_calls() {
+    let server = server().await;
+    let link = link_to(&server).await;
+    let waiting = tokio::spawn({
+        let link = link.clone();
+        async move { link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], replicated(1, Duration::from_secs(5))).await }
+    });
+    crate::eventually("the write has happened", async || number(&server, "c").await == 1).await;
+    for _ in 0..9 {
+        link.ping().await.unwrap();
+    }
+    assert!(!waiting.is_finished());
+    waiting.abort();
+}
+
+#[tokio::test]
+async fn on_disk_is_granted_only_where_it_is_proved() {
+    let always = RedisServer::builder().appendonly(true).config("appendfsync", "always").start().await.unwrap();
+    let on_disk = Durability::Fsynced { within: Duration::from_secs(5) };
+    let link = link_to(&always).await;
+    let (_, reached) = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], on_disk).await.unwrap();
+    assert!(reached.on_disk);
+    always.kill().await;
+    always.start_again().await.unwrap();
+    assert_eq!(number(&always, "c").await, 1);
+
+    let memory = server().await;
+    let link = link_to(&memory).await;
+    let result = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], on_disk).await;
+    assert!(matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
+    assert_eq!(number(&memory, "c").await, 0, "refused before it was written");
+
+    let rules = "~* +@all -config";
+    let hidden = RedisServer::builder().appendonly(true).acl_user("app", "p", rules).start().await.unwrap();
+    let link = Link::connect(config(&hidden.user_url("app", "p"))).await.unwrap();
+    let result = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], on_disk).await;
+    assert!(matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_in_doubt_and_not_repeated() {
+    let server = server().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let link = Link::connect(config(&server.url_through(&proxy, None))).await.unwrap();
+    let level = replicated(1, Duration::from_millis(1));
+    assert!(link.call_durable(COUNTS, &INCREMENT, &["warm"], args![1], level).await.is_err());
+    proxy.cut_after_request(mentions("counter"));
+    let result = link.call_durable(COUNTS, &INCREMENT, &["counter"], args![1], level).await;
+    assert!(is_indeterminate(&result), "{result:?}");
+    assert_eq!((proxy.fired(), number(&server, "counter").await), (1, 1));
+}
+
+#[tokio::test]
+async fn more_durable_calls_than_connections_take_turns() {
+    let primary = server().await;
+    let _replica = RedisServer::builder().replica_of(&primary).start().await.unwrap();
+    let link = link_to(&primary).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let link = link.clone();
+        let level = replicated(1, Duration::from_secs(20));
+        calls.spawn(async move { link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], level).await.unwrap() });
+    }
+    calls.join_all().await;
+    assert_eq!(number(&primary, "c").await, 60);
+    let clients: usize = primary.info("clients").await.unwrap()["connected_clients"].parse().unwrap();
+    assert!(clients <= 3 + 16 + 1, "{clients}");
+}

@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use redis_link::{Link, Script, args};
+use store_core::{Error, Op, Result};
+use testkit::RedisServer;
+
+use crate::{INCREMENT, READS, RECOGNISED, config, eventually, is_unavailable, link_to, server};
+
+const NO_KEYS: [&str; 0] = [];
+
+fn assert_kind<T: std::fmt::Debug>(result: Result<T>, kind: &str, detail: &str) {
+    let error = result.expect_err("an error");
+    assert_eq!(error.kind(), kind, "{error:?}");
+    assert!(error.to_string().contains(detail), "{error}");
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+}
+
+#[tokio::test]
+async fn errors_of_our_scripts_are_told_by_their_words() {
+    static CORRUPT: Script =
+        Script::new("test/corrupt", "#!lua\nreturn redis.error_reply('TWCORRUPT the record is odd')");
+    static REJECT: Script = Script::new("test/reject", "#!lua\nreturn redis.error_reply('TWREJECT too long')");
+    static LIMIT: Script =
+        Script::new("test/limit", "#!lua\nreturn redis.error_reply('TWLIMIT 250 the queue is full')");
+    static FULL: Script = Script::new("test/full", "#!lua\nreturn redis.error_reply('TWLIMIT full')");
+    static RAISED: Script = Script::new("test/raised", "#!lua\nerror({err = 'TWREJECT raised'})");
+    let server = server().await;
+    let link = link_to(&server).await;
+    assert_kind(link.call(RECOGNISED, &CORRUPT, &NO_KEYS, vec![]).await, "corrupt", "the record is odd");
+    assert_kind(link.call(RECOGNISED, &REJECT, &NO_KEYS, vec![]).await, "rejected", "too long");
+    assert_kind(link.call(RECOGNISED, &RAISED, &NO_KEYS, vec![]).await, "rejected", ": raised");
+    assert_kind(link.call(RECOGNISED, &FULL, &NO_KEYS, vec![]).await, "limit", "full");
+    let limit = link.call(RECOGNISED, &LIMIT, &NO_KEYS, vec![]).await;
+    let Err(Error::Limit { retry_after, detail, op }) = limit else { panic!("{limit:?}") };
+    assert_eq!((retry_after, &*detail, op), (Some(Duration::from_millis(250)), "the queue is full", RECOGNISED));
+}
+
+#[tokio::test]
+async fn stored_data_of_another_kind_is_corrupt_and_not_shown() {
+    static COMPARE: Script = Script::new("test/compare", "#!lua\n\nif ARGV[1] > 1 then return {'more'} end");
+    static DECODE: Script = Script::new("test/decode", "#!lua\nreturn {cjson.decode(ARGV[1])}");
+    let server = server().await;
+    let link = link_to(&server).await;
+    server.command(&["RPUSH", "canary-list", "canary"]).await.unwrap();
+    server.command(&["SET", "text", "canary"]).await.unwrap();
+    assert_kind(link.call(RECOGNISED, &INCREMENT, &["canary-list"], args![1]).await, "corrupt", "test/increment");
+    assert_kind(link.call(RECOGNISED, &INCREMENT, &["text"], args![1]).await, "corrupt", "line");
+    assert_kind(link.command(READS, "INCR", args!["text"]).await, "corrupt", "INCR");
+    assert_kind(link.command(READS, "GET", args!["canary-list"]).await, "corrupt", "GET");
+    let result = link.call(READS, &COMPARE, &NO_KEYS, args!["canary"]).await;
+    assert_kind(result, "corrupt", "test/compare: the script failed at line 3: attempt to compare number with string");
+    assert_kind(link.call(READS, &DECODE, &NO_KEYS, args!["canary OOM"]).await, "corrupt", "test/decode");
+    assert_kind(link.command(READS, "SET", args!["x", "1", "canary"]).await, "rejected", "SET");
+}
+
+#[tokio::test]
+async fn a_missing_permission_names_the_command_and_no_key() {
+    let server = RedisServer::builder().acl_user("app", "p", "~tw:* -@all +get +@connection").start().await.unwrap();
+    let link = Link::connect(config(&server.user_url("app", "p"))).await.unwrap();
+    assert_kind(link.command(READS, "SET", args!["tw:canary", "canary"]).await, "rejected", "the command set");
+    assert_kind(link.command(READS, "GET", args!["canary"]).await, "rejected", "one of the keys");
+    assert_kind(link.call(READS, &INCREMENT, &["tw:canary"], args![1]).await, "rejected", "the command evalsha");
+}
+
+#[tokio::test]
+async fn a_full_server_is_a_limit() {
+    let server = RedisServer::state().start().await.unwrap();
+    let link = link_to(&server).await;
+    link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await.unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    assert_kind(link.command(RECOGNISED, "SET", args!["x", "1"]).await, "limit", "memory");
+    assert_kind(link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await, "limit", "memory");
+}
+
+#[tokio::test]
+async fn a_replica_is_unavailable_for_writes_until_it_is_promoted() {
+    let primary = server().await;
+    let replica = RedisServer::builder().replica_of(&primary).start().await.unwrap();
+    let link = link_to(&replica).await;
+    assert_kind(link.command(RECOGNISED, "SET", args!["x", "1"]).await, "unavailable", "read-only");
+    let result = link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await;
+    assert!(matches!(result, Err(Error::Unavailable { .. } | Error::Indeterminate { .. })), "{result:?}");
+    replica.command(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
+    eventually("the promoted server takes writes", async || {
+        link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn too_few_replicas_and_a_busy_server_are_unavailable() {
+    static FOR_EVER: Script = Script::new("test/for_ever", "#!lua\nwhile true do end");
+    let server = RedisServer::builder().config("busy-reply-threshold", "1").start().await.unwrap();
+    let settings = config(&server.url(None)).with_command_timeout(Duration::from_millis(500)).with_max_retries(0);
+    let link = Link::connect(settings).await.unwrap();
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "1"]).await.unwrap();
+    assert_kind(link.command(RECOGNISED, "SET", args!["x", "1"]).await, "unavailable", "fewer replicas");
+    server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]).await.unwrap();
+    let ended = link.call(Op::QueueClaim, &FOR_EVER, &NO_KEYS, vec![]).await;
+    assert_kind(ended, "indeterminate", "in time");
+    eventually("the server says that it is busy", async || {
+        is_unavailable(&link.command(READS, "GET", args!["x"]).await)
+    })
+    .await;
+    server.command(&["SCRIPT", "KILL"]).await.unwrap();
+    eventually("it is free again", async || link.ping().await.is_ok()).await;
+}

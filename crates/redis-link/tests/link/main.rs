@@ -1,0 +1,63 @@
+//! The link against real servers, broken in real ways.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod blocking;
+mod connecting;
+mod durable;
+mod errors;
+mod outages;
+mod probe;
+mod replies;
+mod retries;
+mod scripts;
+mod secrets;
+
+use std::time::Duration;
+
+use redis_link::{Link, LinkConfig, Script, ServerUrl};
+use store_core::{Error, Op};
+use testkit::{DEADLINE, RedisServer, wait_until};
+
+/// A write that the store does not recognise when it comes again.
+const COUNTS: Op = Op::KeyValueAdd;
+/// A write that it does.
+const RECOGNISED: Op = Op::QueuePush;
+const READS: Op = Op::QueueGet;
+
+static INCREMENT: Script =
+    Script::new("test/increment", "#!lua\nreturn {'counted', redis.call('INCRBY', KEYS[1], ARGV[1])}");
+
+fn url(text: &str) -> ServerUrl {
+    ServerUrl::parse(text).unwrap()
+}
+
+/// A configuration with a patient command time-out: this machine may be slow, and tests that want a time-out set one.
+fn config(text: &str) -> LinkConfig {
+    LinkConfig::new(url(text), "tests:link").with_command_timeout(Duration::from_secs(10))
+}
+
+async fn link_to(server: &RedisServer) -> Link {
+    Link::connect(config(&server.url(None))).await.unwrap()
+}
+
+async fn server() -> RedisServer {
+    RedisServer::builder().start().await.unwrap()
+}
+
+async fn number(server: &RedisServer, key: &str) -> i64 {
+    let value = server.command(&["GET", key]).await.unwrap();
+    value.as_str().map_or(0, |text| text.parse().unwrap())
+}
+
+async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
+    wait_until(what, DEADLINE, condition).await;
+}
+
+fn is_unavailable<T>(result: &Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Unavailable { .. }))
+}
+
+fn is_indeterminate<T>(result: &Result<T, Error>) -> bool {
+    matches!(result, Err(Error::Indeterminate { .. }))
+}

@@ -1,0 +1,74 @@
+use std::time::{Duration, Instant};
+
+use redis_link::{Link, args};
+use testkit::RedisServer;
+
+use crate::{COUNTS, INCREMENT, READS, config, eventually, is_indeterminate, link_to, number, server};
+
+#[tokio::test]
+async fn a_silent_server_is_answered_by_the_command_time_out() {
+    let server = server().await;
+    let settings = config(&server.url(None)).with_command_timeout(Duration::from_millis(100)).with_max_retries(2);
+    let link = Link::connect(settings).await.unwrap();
+    server.pause().unwrap();
+    let result = link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await;
+    assert!(is_indeterminate(&result), "{result:?}");
+    let result = link.command(READS, "GET", args!["counter"]).await;
+    assert!(is_indeterminate(&result), "{result:?}");
+    server.resume().unwrap();
+    eventually("calls come back by themselves", async || link.ping().await.is_ok()).await;
+    assert!(number(&server, "counter").await <= 1);
+}
+
+#[tokio::test]
+async fn calls_come_back_by_themselves_after_a_crash() {
+    let server = RedisServer::builder().appendonly(true).config("appendfsync", "always").start().await.unwrap();
+    let link = link_to(&server).await;
+    for round in 1..=2 {
+        link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await.unwrap();
+        server.kill().await;
+        assert!(link.ping().await.is_err());
+        eventually("the link knows that it is down", async || !link.is_connected()).await;
+        let started = Instant::now();
+        assert!(link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await.is_err());
+        assert!(started.elapsed() < Duration::from_secs(9), "it fails without waiting for the command time-out");
+        server.start_again().await.unwrap();
+        eventually("the link is back", async || link.ping().await.is_ok()).await;
+        assert_eq!(number(&server, "counter").await, round);
+    }
+}
+
+#[tokio::test]
+async fn closed_connections_are_made_again_one_by_one() {
+    let server = server().await;
+    let link = link_to(&server).await;
+    for _ in 0..3 {
+        server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
+        eventually("the link is back", async || link.ping().await.is_ok()).await;
+        eventually("all connections are up and named", async || named(&server).await == 3).await;
+    }
+}
+
+#[tokio::test]
+async fn calls_are_spread_over_all_connections() {
+    for pool_size in [1, 2, 3, 4] {
+        let server = server().await;
+        let link = Link::connect(config(&server.url(None)).with_pool_size(pool_size)).await.unwrap();
+        eventually("all connections are named", async || named(&server).await == pool_size).await;
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..40 {
+            let link = link.clone();
+            calls.spawn(async move { link.command(READS, "GET", args!["x"]).await.unwrap() });
+        }
+        calls.join_all().await;
+        let clients = server.command(&["CLIENT", "LIST"]).await.unwrap();
+        let clients = clients.as_str().unwrap();
+        let used = clients.lines().filter(|line| line.contains("name=tests:link") && line.contains("cmd=get"));
+        assert_eq!(used.count(), pool_size, "{clients}");
+    }
+}
+
+async fn named(server: &RedisServer) -> usize {
+    let clients = server.command(&["CLIENT", "LIST"]).await.unwrap();
+    clients.as_str().unwrap().lines().filter(|line| line.contains("name=tests:link")).count()
+}
