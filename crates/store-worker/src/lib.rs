@@ -1,1 +1,36 @@
-//! Placeholder.
+//! The worker runtime: runs handlers for the jobs of queues, on any engine of [`store_core::Queue`].
+//!
+//! A [`Worker`] claims jobs in batches, keeps their leases, runs one task per job, and settles in batches; while there is
+//! nothing to do it waits and sends nothing. A [`Handler`] is an async function from a [`Job`] to [`Done`] or a
+//! [`JobError`]; a `tower` service is one by way of [`ServiceHandler`].
+//!
+//! - **At least once.** A job whose worker dies comes back when its lease runs out. What a handler does outside the store
+//!   has to stand being done twice, or to present [`Job::fence`].
+//! - **A lost lease ends the handler.** It is dropped at its next `await`, and nothing is settled for it. So is one whose
+//!   lease cannot be renewed, before it can have run out by this machine's monotonic clock.
+//! - **A failure is an outcome.** An error, a panic and a time-out each count as an attempt and are retried by the job's
+//!   policy, with jitter; after the last attempt the job is dead.
+//! - **The store may go away.** The worker waits and goes on by itself; results that could not be delivered are kept until
+//!   their lease is surely over.
+//! - **A shutdown loses nothing.** Claimed jobs that have not begun are given back at once, running ones may finish until a
+//!   deadline, and what is left then is given back.
+//!
+//! [`Leadership`] keeps one of several processes in charge, on [`store_core::Leases`].
+
+mod builder;
+mod driver;
+mod handler;
+mod heartbeat;
+mod job;
+mod leadership;
+mod signal;
+mod stats;
+mod task;
+mod worker;
+
+pub use builder::{BuildError, QueueOptions, WorkerBuilder};
+pub use handler::{Done, Handler, HandlerResult, JobError, ServiceHandler};
+pub use job::Job;
+pub use leadership::{Candidate, Leadership, Standing};
+pub use stats::{WorkerReport, WorkerStats};
+pub use worker::{Worker, WorkerHandle};

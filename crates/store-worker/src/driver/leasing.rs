@@ -1,0 +1,186 @@
+//! Keeping leases, and stopping handlers whose lease, time or permission is over.
+
+use std::time::Duration;
+
+use store_core::{Extended, Extension, JobLease, MAX_BATCH, Op, Result, Timestamp};
+use tokio::time::Instant;
+
+use super::{Driver, Event, Fate, Phase, Slot};
+use crate::stats::Ending;
+
+impl Slot {
+    /// The lease as the server said last.
+    pub(super) fn lease(&self) -> JobLease {
+        let mut lease = self.job.claimed().lease.clone();
+        lease.until = self.until;
+        lease
+    }
+
+    /// Whether its lease is still wanted.
+    fn is_kept(&self) -> bool {
+        match &self.phase {
+            Phase::Waiting => true,
+            Phase::Running { fate, .. } => fate.is_none(),
+        }
+    }
+
+    /// When it is due for a check.
+    fn check_at(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Running { fate: Some(_), .. } => None,
+            Phase::Running { stop_at: Some(at), .. } => Some(self.safe_until.min(*at)),
+            Phase::Waiting | Phase::Running { .. } => Some(self.safe_until),
+        }
+    }
+
+    /// Drops its handler, for this reason, unless there was one before.
+    pub(super) fn stop(&mut self, why: Fate) {
+        if let Phase::Running { task, fate, .. } = &mut self.phase
+            && fate.is_none()
+        {
+            *fate = Some(why);
+            self.job.cancel();
+            task.abort();
+        }
+    }
+}
+
+impl Driver {
+    /// Renews the leases of a queue's jobs together, every third of their time.
+    pub(super) fn extend(&mut self, now: Instant) {
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            if lane.renew_at > now || lane.extending > 0 || !lane.gate.is_open(now) {
+                continue;
+            }
+            lane.renew_at = now + self.settings.lease / 3;
+            let kept = self.slots.iter().filter(|(_, slot)| slot.lane == index && slot.is_kept());
+            let ids: Vec<u64> = kept.map(|(id, _)| *id).collect();
+            for ids in ids.chunks(MAX_BATCH) {
+                self.send_extend(index, ids.to_vec(), now);
+            }
+        }
+    }
+
+    fn send_extend(&mut self, index: usize, ids: Vec<u64>, now: Instant) {
+        let extension = |id: &u64| {
+            let slot = self.slots.get(id)?;
+            let mut extension = Extension::new(slot.lease());
+            extension.progress = slot.job.take_progress();
+            Some(extension)
+        };
+        let extensions: Vec<Extension> = ids.iter().filter_map(extension).collect();
+        self.lanes[index].extending += 1;
+        let (store, queue, lasting) = (self.store.clone(), self.lanes[index].name.clone(), self.settings.lease);
+        let call = async move {
+            let answer = store.extend(&queue, &extensions, lasting).await;
+            Ok((extensions, answer))
+        };
+        self.call(Op::QueueExtend, call, move |outcome| {
+            let (extensions, answer) = outcome.unwrap_or_else(|broken| (Vec::new(), Err(broken)));
+            Event::Extended { lane: index, sent: now, ids, extensions, answer }
+        });
+    }
+
+    pub(super) fn on_extended(
+        &mut self,
+        index: usize,
+        sent: Instant,
+        ids: &[u64],
+        extensions: Vec<Extension>,
+        answer: Result<Vec<Extended>>,
+        now: Instant,
+    ) {
+        self.lanes[index].extending -= 1;
+        match answer {
+            Ok(answers) => {
+                self.on_answer(&[index], sent);
+                for (id, answer) in ids.iter().zip(answers) {
+                    match answer {
+                        Extended::Until(until) => self.renewed(*id, sent, until),
+                        Extended::CancelRequested(until) => {
+                            self.renewed(*id, sent, until);
+                            self.cancel_requested(*id, now);
+                        }
+                        Extended::Lost => self.lost(*id),
+                    }
+                }
+            }
+            Err(error) => {
+                for (id, extension) in ids.iter().zip(extensions) {
+                    if let (Some(slot), Some(progress)) = (self.slots.get(id), extension.progress) {
+                        slot.job.put_back_progress(progress);
+                    }
+                }
+                self.on_error(&[index], &error, now);
+                self.lanes[index].renew_at = now;
+            }
+        }
+    }
+
+    fn renewed(&mut self, id: u64, sent: Instant, until: Timestamp) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.until = slot.until.max(until);
+            slot.safe_until = slot.safe_until.max(sent + self.settings.lease);
+        }
+    }
+
+    /// Somebody asks that a job be cancelled.
+    fn cancel_requested(&mut self, id: u64, now: Instant) {
+        let stops = now + self.settings.cancel_grace;
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        match &mut slot.phase {
+            Phase::Waiting => self.cancel_waiting(id),
+            Phase::Running { cancel_asked, stop_at, .. } => {
+                if !std::mem::replace(cancel_asked, true) {
+                    *stop_at = Some(stop_at.map_or(stops, |at| at.min(stops)));
+                    slot.job.cancel();
+                    self.check_slots_at(stops);
+                }
+            }
+        }
+    }
+
+    /// A lease is lost: whatever its handler does from now on does not count.
+    fn lost(&mut self, id: u64) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        match slot.phase {
+            Phase::Running { .. } => slot.stop(Fate::Lost),
+            Phase::Waiting => {
+                let index = slot.lane;
+                self.slots.remove(&id);
+                self.lanes[index].waiting.retain(|waiting| *waiting != id);
+                self.lanes[index].meters.count(&self.tally, Ending::Lost, false);
+            }
+        }
+    }
+
+    /// Makes sure that slots are checked at `at`, or before.
+    pub(super) fn check_slots_at(&mut self, at: Instant) {
+        self.check_at = Some(self.check_at.map_or(at, |check| check.min(at)));
+    }
+
+    /// Stops what is over. Looks at each slot, but only when the first one may be due.
+    pub(super) fn check_slots(&mut self, now: Instant) {
+        if self.check_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let due = |slot: &Slot| slot.check_at().is_some_and(|at| at <= now);
+        let over: Vec<u64> = self.slots.iter().filter(|(_, slot)| due(slot)).map(|(id, _)| *id).collect();
+        for id in over {
+            let Some(slot) = self.slots.get_mut(&id) else { continue };
+            match slot.phase {
+                Phase::Running { cancel_asked, .. } if slot.safe_until > now => {
+                    slot.stop(if cancel_asked { Fate::Cancelled } else { Fate::TimedOut });
+                }
+                Phase::Waiting | Phase::Running { .. } => self.lost(id),
+            }
+        }
+        self.check_at = self.slots.values().filter_map(Slot::check_at).min();
+    }
+
+    /// How long after `safe_until` a lease is surely over, whatever calls took.
+    pub(super) fn surely_over(&self, safe_until: Instant) -> Instant {
+        safe_until + self.settings.lease.max(Duration::from_secs(1))
+    }
+}

@@ -1,0 +1,263 @@
+//! The driver: one task that owns all of a worker's state and decides; everything that takes time runs in tasks of its
+//! own and comes back as an [`Event`].
+
+mod claiming;
+mod ending;
+mod gate;
+mod lane;
+mod leasing;
+mod settling;
+mod stopping;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::{
+    Claim, Durability, Error, Extended, Extension, HolderName, Op, Queue, QueueName, Receipt, Result, Settled,
+    Timestamp,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+
+use crate::builder::Parts;
+use crate::job::Job;
+use crate::stats::{Tally, count_store_error};
+use crate::task::{Ended, catch_panic};
+use lane::Lane;
+use settling::Batch;
+use stopping::Mode;
+
+/// How many events the driver takes at a time.
+const EVENTS: usize = 512;
+
+/// What the driver wakes for at the latest when nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What comes back to the driver.
+pub(crate) enum Event {
+    /// A handler has ended; sent once for each that was started.
+    Finished { id: u64, ended: Ended },
+    /// A claim was answered.
+    Claimed { lane: usize, sent: Instant, asked: usize, answer: Result<Claim> },
+    /// A wait has ended.
+    Waited { lanes: Vec<usize>, sent: Instant, answer: Result<Option<QueueName>> },
+    /// Settlements were answered.
+    Settled { lane: usize, sent: Instant, batch: Arc<Batch>, answer: Result<Receipt<Vec<Settled>>> },
+    /// A renewal of leases was answered.
+    Extended { lane: usize, sent: Instant, ids: Vec<u64>, extensions: Vec<Extension>, answer: Result<Vec<Extended>> },
+    /// Somebody steers.
+    Command(Command),
+}
+
+/// What a handle asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Command {
+    Shutdown,
+    ShutdownNow,
+    Pause,
+    Resume,
+}
+
+/// A claimed job.
+struct Slot {
+    lane: usize,
+    job: Job,
+    /// Until when the lease lasts by the server's clock, as it said last.
+    until: Timestamp,
+    /// Until when the lease surely lasts by the local clock: counted from before the claim or renewal was sent.
+    safe_until: Instant,
+    phase: Phase,
+}
+
+enum Phase {
+    /// Claimed ahead; no handler yet.
+    Waiting,
+    /// Its handler runs.
+    Running { task: AbortHandle, since: Instant, stop_at: Option<Instant>, cancel_asked: bool, fate: Option<Fate> },
+}
+
+/// Why the driver has dropped a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Lost,
+    TimedOut,
+    Cancelled,
+    Released,
+}
+
+/// What does not change while a worker runs.
+struct Settings {
+    concurrency: usize,
+    prefetch: usize,
+    lease: Duration,
+    cancel_grace: Duration,
+    shutdown_deadline: Duration,
+    durability: Durability,
+}
+
+/// The state of a running worker.
+pub(crate) struct Driver {
+    store: Arc<dyn Queue>,
+    name: HolderName,
+    settings: Settings,
+    events: UnboundedSender<Event>,
+    tally: Arc<Tally>,
+    lanes: Vec<Lane>,
+    slots: HashMap<u64, Slot>,
+    next_id: u64,
+    running: usize,
+    paused: bool,
+    mode: Mode,
+    /// Handlers that ended while the last claim was under way: how far ahead the next one may claim.
+    pace: usize,
+    ended_since_claim: usize,
+    /// Not later than the first thing that a slot is due for.
+    check_at: Option<Instant>,
+    waits: Vec<AbortHandle>,
+    /// Whether the store's absence was told.
+    away: bool,
+    clean: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts, name: HolderName, events: UnboundedSender<Event>, tally: Arc<Tally>) -> Self {
+        let settings = Settings {
+            concurrency: parts.concurrency,
+            prefetch: parts.prefetch.unwrap_or(parts.concurrency),
+            lease: parts.lease,
+            cancel_grace: parts.cancel_grace,
+            shutdown_deadline: parts.shutdown_deadline,
+            durability: parts.durability,
+        };
+        let now = Instant::now();
+        let lane = |queue| Lane::new(queue, parts.concurrency, parts.handler_timeout, parts.lease, now);
+        Self {
+            lanes: parts.queues.into_iter().map(lane).collect(),
+            store: parts.store,
+            name,
+            settings,
+            events,
+            tally,
+            slots: HashMap::new(),
+            next_id: 0,
+            running: 0,
+            paused: false,
+            mode: Mode::Working,
+            pace: 0,
+            ended_since_claim: 0,
+            check_at: None,
+            waits: Vec::new(),
+            away: false,
+            clean: true,
+        }
+    }
+
+    /// Works until it was told to stop and has. Whether it ended clean.
+    pub(crate) async fn run(mut self, mut events: UnboundedReceiver<Event>) -> bool {
+        let mut received = Vec::with_capacity(EVENTS);
+        let mut wake_at = Instant::now();
+        let mut sleep = pin!(sleep_until(wake_at));
+        loop {
+            let now = Instant::now();
+            for event in received.drain(..) {
+                self.on(event, now);
+            }
+            if self.act(now) {
+                return self.clean;
+            }
+            let next = self.next_wake(now);
+            if next != wake_at {
+                wake_at = next;
+                sleep.as_mut().reset(next);
+            }
+            tokio::select! {
+                biased;
+                _ = events.recv_many(&mut received, EVENTS) => {}
+                () = &mut sleep => wake_at = now,
+            }
+        }
+    }
+
+    fn on(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Finished { id, ended } => self.on_finished(id, ended, now),
+            Event::Claimed { lane, sent, asked, answer } => self.on_claimed(lane, sent, asked, answer, now),
+            Event::Waited { lanes, sent, answer } => self.on_waited(&lanes, sent, answer, now),
+            Event::Settled { lane, sent, batch, answer } => self.on_settled(lane, sent, batch, answer, now),
+            Event::Extended { lane, sent, ids, extensions, answer } => {
+                self.on_extended(lane, sent, &ids, extensions, answer, now);
+            }
+            Event::Command(command) => self.on_command(command, now),
+        }
+    }
+
+    /// Does all that can be done now. Whether the worker has ended.
+    fn act(&mut self, now: Instant) -> bool {
+        self.check_slots(now);
+        self.check_shutdown(now);
+        self.start_handlers(now);
+        self.settle(now);
+        self.extend(now);
+        self.claim(now);
+        self.wait(now);
+        self.has_ended(now)
+    }
+
+    /// When there is something to do next, if no event comes before; later than `now`.
+    fn next_wake(&self, now: Instant) -> Instant {
+        let lanes = self.lanes.iter().flat_map(|lane| lane.wakes(self.mode == Mode::Working));
+        let wakes = lanes.chain(self.check_at).chain(self.mode.ends_at());
+        wakes.filter(|at| *at > now).min().unwrap_or(now + IDLE)
+    }
+
+    /// Runs a call of the store in a task of its own; its answer comes back as an event.
+    fn call<T, F>(&self, op: Op, call: F, event: impl FnOnce(Result<T>) -> Event + Send + 'static) -> AbortHandle
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let events = self.events.clone();
+        let task = async move {
+            let broken = |_| Err(Error::indeterminate(op, "the store's client panicked"));
+            let answer = catch_panic(call).await.unwrap_or_else(broken);
+            // Without a receiver the worker is gone.
+            let _ = events.send(event(answer));
+        };
+        tokio::spawn(task).abort_handle()
+    }
+
+    /// A call on these lanes that was sent at `sent` was answered.
+    fn on_answer(&mut self, lanes: &[usize], sent: Instant) {
+        lanes.iter().for_each(|lane| self.lanes[*lane].gate.open(sent));
+        if self.away && self.lanes.iter().all(|lane| lane.gate.is_well()) {
+            self.away = false;
+            tracing::info!(worker = %self.name, "the store answers again");
+        }
+    }
+
+    /// A call on these lanes failed: nothing is sent for them until their gates open again.
+    fn on_error(&mut self, lanes: &[usize], error: &Error, now: Instant) {
+        count_store_error(error.op(), error.kind());
+        lanes.iter().for_each(|lane| self.lanes[*lane].gate.close(now));
+        if !self.away {
+            self.away = true;
+            tracing::warn!(worker = %self.name, %error, "the store does not answer; the worker waits and tries again");
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        for slot in self.slots.values() {
+            if let Phase::Running { task, .. } = &slot.phase {
+                slot.job.cancel();
+                task.abort();
+            }
+        }
+        self.waits.iter().for_each(AbortHandle::abort);
+    }
+}

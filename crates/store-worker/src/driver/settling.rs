@@ -1,0 +1,119 @@
+//! Telling the store how deliveries ended, together.
+
+use std::sync::Arc;
+
+use store_core::{Error, MAX_BATCH, Op, Receipt, Result, Settled, Settlement};
+use tokio::time::Instant;
+
+use super::ending::Verdict;
+use super::{Driver, Event, Slot};
+use crate::stats::Ending;
+
+/// Settlements of one queue, and what to count for each.
+#[derive(Default)]
+pub(crate) struct Batch {
+    settlements: Vec<Settlement>,
+    notes: Vec<Note>,
+}
+
+struct Note {
+    ending: Ending,
+    dead: bool,
+    /// When its lease is surely over.
+    drop_at: Instant,
+}
+
+impl Batch {
+    pub(super) fn len(&self) -> usize {
+        self.settlements.len()
+    }
+
+    /// The first `max` of them; the others stay.
+    fn take(&mut self, max: usize) -> Self {
+        let rest = self.len().min(max);
+        let rest = Self { settlements: self.settlements.split_off(rest), notes: self.notes.split_off(rest) };
+        std::mem::replace(self, rest)
+    }
+
+    /// Puts those back, behind the others, whose lease may still last. How many were dropped.
+    fn put_back(&mut self, batch: Batch, now: Instant) -> usize {
+        let before = self.len() + batch.len();
+        for (settlement, note) in batch.settlements.into_iter().zip(batch.notes) {
+            if note.drop_at > now {
+                self.settlements.push(settlement);
+                self.notes.push(note);
+            }
+        }
+        before - self.len()
+    }
+}
+
+impl Driver {
+    pub(super) fn push_settlement(&mut self, slot: &Slot, verdict: Verdict) {
+        let drop_at = self.surely_over(slot.safe_until);
+        let pending = &mut self.lanes[slot.lane].pending;
+        pending.settlements.push(Settlement::new(slot.lease(), verdict.outcome));
+        pending.notes.push(Note { ending: verdict.ending, dead: verdict.dead, drop_at });
+    }
+
+    /// Settles what has ended: one call per queue at a time; what ends meanwhile travels together in the next.
+    pub(super) fn settle(&mut self, now: Instant) {
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            if lane.settling > 0 || lane.pending.len() == 0 || !lane.gate.is_open(now) {
+                continue;
+            }
+            let batch = lane.pending.take(lane.settle_limit);
+            lane.settling = batch.len();
+            let (store, queue, durability) = (self.store.clone(), lane.name.clone(), self.settings.durability);
+            let batch = Arc::new(batch);
+            let sending = Arc::clone(&batch);
+            let call = async move { store.settle(&queue, &sending.settlements, durability).await };
+            self.call(Op::QueueSettle, call, move |answer| Event::Settled { lane: index, sent: now, batch, answer });
+        }
+    }
+
+    pub(super) fn on_settled(
+        &mut self,
+        index: usize,
+        sent: Instant,
+        batch: Arc<Batch>,
+        answer: Result<Receipt<Vec<Settled>>>,
+        now: Instant,
+    ) {
+        self.lanes[index].settling = 0;
+        let answers = match answer {
+            Ok(receipt) => receipt.value,
+            Err(error @ Error::NotDurable { .. }) => {
+                tracing::warn!(queue = %self.lanes[index].name, %error, "settlements stand, but are not as durable as asked");
+                vec![Settled::Done; batch.len()]
+            }
+            Err(error) => return self.settle_failed(index, batch, &error, now),
+        };
+        self.on_answer(&[index], sent);
+        let lane = &mut self.lanes[index];
+        lane.settle_limit = MAX_BATCH;
+        for (note, answer) in batch.notes.iter().zip(answers) {
+            match answer {
+                Settled::Done => lane.meters.count(&self.tally, note.ending, note.dead),
+                Settled::Lost => lane.meters.count(&self.tally, Ending::Lost, false),
+            }
+        }
+    }
+
+    fn settle_failed(&mut self, index: usize, batch: Arc<Batch>, error: &Error, now: Instant) {
+        self.on_error(&[index], error, now);
+        let lane = &mut self.lanes[index];
+        if !error.is_retryable() {
+            lane.settle_limit = (batch.len() / 2).max(1);
+        }
+        let batch = Arc::into_inner(batch).expect("invariant: the call that shared it is over");
+        let dropped = lane.pending.put_back(batch, now);
+        if dropped > 0 {
+            tracing::warn!(queue = %lane.name, dropped, "settlements were given up: their leases are over, the jobs come back");
+        }
+        for _ in 0..dropped {
+            lane.meters.count(&self.tally, Ending::Lost, false);
+        }
+    }
+}

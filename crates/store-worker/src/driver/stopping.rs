@@ -1,0 +1,121 @@
+//! Pausing, and shutting down.
+
+use std::time::Duration;
+
+use store_core::Outcome;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::ending::Verdict;
+use super::{Command, Driver, Fate, Phase};
+use crate::stats::Ending;
+
+/// How long the store has to take what is left after the deadline.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// The same when the end is to be at once.
+const FLUSH_NOW: Duration = Duration::from_secs(1);
+
+/// Where a worker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Working,
+    /// Handlers may end by themselves.
+    Draining {
+        deadline: Instant,
+    },
+    /// Handlers were dropped; what is left is given back.
+    Flushing {
+        until: Instant,
+    },
+}
+
+impl Mode {
+    pub(super) fn ends_at(self) -> Option<Instant> {
+        match self {
+            Mode::Working => None,
+            Mode::Draining { deadline: at } | Mode::Flushing { until: at } => Some(at),
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn on_command(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Pause => self.paused = true,
+            Command::Resume => self.paused = false,
+            Command::Shutdown if self.mode == Mode::Working => {
+                self.mode = Mode::Draining { deadline: now + self.settings.shutdown_deadline };
+                tracing::info!(worker = %self.name, running = self.running, "shutting down: running handlers may end");
+                self.waits.iter().for_each(AbortHandle::abort);
+                self.release_waiting();
+            }
+            Command::Shutdown => {}
+            Command::ShutdownNow => {
+                self.waits.iter().for_each(AbortHandle::abort);
+                self.release_waiting();
+                self.drop_handlers(now + FLUSH_NOW);
+            }
+        }
+    }
+
+    /// Gives back what was claimed and has not begun: the last one first, so that the first one is ready before it.
+    pub(super) fn release_waiting(&mut self) {
+        for index in 0..self.lanes.len() {
+            while let Some(id) = self.lanes[index].waiting.pop_back() {
+                if let Some(slot) = self.slots.remove(&id) {
+                    self.push_settlement(&slot, Verdict::new(Outcome::Release, Ending::Released));
+                }
+            }
+        }
+    }
+
+    fn drop_handlers(&mut self, until: Instant) {
+        let until = if let Mode::Flushing { until: before } = self.mode { before.min(until) } else { until };
+        self.mode = Mode::Flushing { until };
+        for slot in self.slots.values_mut() {
+            if matches!(slot.phase, Phase::Running { .. }) {
+                self.clean = false;
+                slot.stop(Fate::Released);
+            }
+        }
+    }
+
+    pub(super) fn check_shutdown(&mut self, now: Instant) {
+        if let Mode::Draining { deadline } = self.mode
+            && deadline <= now
+        {
+            self.drop_handlers(now + FLUSH);
+        }
+    }
+
+    /// Whether nothing is left to do, or no time to do it.
+    pub(super) fn has_ended(&mut self, now: Instant) -> bool {
+        let idle = self.lanes.iter().all(|lane| lane.claiming == 0 && lane.unsettled() == 0) && self.slots.is_empty();
+        match self.mode {
+            Mode::Working => false,
+            Mode::Draining { .. } => idle,
+            Mode::Flushing { until } if idle || until > now => idle,
+            Mode::Flushing { .. } => {
+                self.give_up();
+                true
+            }
+        }
+    }
+
+    /// Counts what could not be given back.
+    fn give_up(&mut self) {
+        self.clean = false;
+        let mut left = self.slots.len();
+        for slot in self.slots.values() {
+            self.lanes[slot.lane].meters.count(&self.tally, Ending::Lost, false);
+        }
+        for lane in &self.lanes {
+            left += lane.unsettled();
+            for _ in 0..lane.unsettled() {
+                lane.meters.count(&self.tally, Ending::Lost, false);
+            }
+        }
+        tracing::warn!(worker = %self.name, left, "jobs could not be given back; they come back when their leases run out");
+    }
+}

@@ -1,0 +1,194 @@
+//! What a handler is, and what it answers.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use store_core::Kept;
+use tower::{Service, ServiceExt};
+
+use crate::Job;
+
+/// What a handler answers.
+pub type HandlerResult = Result<Done, JobError>;
+
+/// Works on the jobs of a queue. Every `async fn(Job) -> Result<Done, JobError>` is one.
+///
+/// The future is dropped at its next `await` when the lease of its job is lost, its time is over, or the worker's shutdown
+/// deadline has passed. One that never reaches an `await` cannot be stopped: use [`tokio::task::spawn_blocking`] for
+/// blocking work and look at [`Job::is_cancelled`] there.
+pub trait Handler: Send + Sync + 'static {
+    /// Works on one job. A panic counts as a failed attempt.
+    fn call(&self, job: Job) -> impl Future<Output = HandlerResult> + Send;
+}
+
+impl<F, Fut> Handler for F
+where
+    F: Fn(Job) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = HandlerResult> + Send,
+{
+    fn call(&self, job: Job) -> impl Future<Output = HandlerResult> + Send {
+        self(job)
+    }
+}
+
+/// A `tower` service as a [`Handler`]: cloned for each job, waited for until it is ready.
+#[derive(Debug, Clone)]
+pub struct ServiceHandler<S>(S);
+
+impl<S> ServiceHandler<S> {
+    /// Wraps a service.
+    pub fn new(service: S) -> Self {
+        Self(service)
+    }
+}
+
+impl<S> Handler for ServiceHandler<S>
+where
+    S: Service<Job> + Clone + Send + Sync + 'static,
+    S::Response: Into<Done>,
+    S::Error: Into<JobError>,
+    S::Future: Send,
+{
+    async fn call(&self, job: Job) -> HandlerResult {
+        match self.0.clone().oneshot(job).await {
+            Ok(response) => Ok(response.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The job is done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Done(pub(crate) Option<Kept>);
+
+impl Done {
+    /// Done; the job is forgotten.
+    pub fn discard() -> Self {
+        Self(None)
+    }
+
+    /// Done; the job and its result are kept for a time, at most 366 days. A result larger than
+    /// [`MAX_RESULT_BYTES`](store_core::MAX_RESULT_BYTES) cannot be kept: the job is dead then, so that the work is not
+    /// done again.
+    pub fn keep(result: impl Into<Bytes>, lasting: Duration) -> Self {
+        Self(Some(Kept::new(result, lasting)))
+    }
+}
+
+impl From<()> for Done {
+    fn from((): ()) -> Self {
+        Self::discard()
+    }
+}
+
+/// The job is not done: what shall become of it.
+///
+/// Every error that `?` meets becomes a retry by the job's policy. What is stored as the job's last error is its text and
+/// those of its sources, cut to [`MAX_REASON_BYTES`](store_core::MAX_REASON_BYTES).
+pub struct JobError(pub(crate) Failure);
+
+/// What shall become of a job that is not done.
+pub(crate) enum Failure {
+    /// Failed; wait as the policy says, or this long.
+    Retry { error: String, after: Option<Duration> },
+    /// Not now.
+    Snooze { after: Duration },
+    /// Failed for good.
+    Dead { reason: String },
+    /// Stopped because it was asked to.
+    Cancelled,
+}
+
+impl JobError {
+    /// A failed attempt; the job's policy says when the next one is, with jitter unless it is fixed.
+    pub fn retry(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Failure::Retry { error: describe(&*error.into()), after: None })
+    }
+
+    /// A failed attempt; the next one is after this time, whatever the policy says. The attempts still count.
+    pub fn retry_after(error: impl Into<Box<dyn Error + Send + Sync>>, after: Duration) -> Self {
+        Self(Failure::Retry { error: describe(&*error.into()), after: Some(after) })
+    }
+
+    /// Not now: again after this time. Does not count as an attempt.
+    pub fn snooze(after: Duration) -> Self {
+        Self(Failure::Snooze { after })
+    }
+
+    /// Failed for good, whatever attempts are left.
+    pub fn dead(reason: impl fmt::Display) -> Self {
+        Self(Failure::Dead { reason: reason.to_string() })
+    }
+
+    /// Stopped because [`Job::cancelled`] said so: the job is forgotten.
+    pub fn cancelled() -> Self {
+        Self(Failure::Cancelled)
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for JobError {
+    fn from(error: E) -> Self {
+        Self::retry(error)
+    }
+}
+
+impl fmt::Debug for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Failure::Retry { .. } => "JobError(retry)",
+            Failure::Snooze { .. } => "JobError(snooze)",
+            Failure::Dead { .. } => "JobError(dead)",
+            Failure::Cancelled => "JobError(cancelled)",
+        })
+    }
+}
+
+/// An error and its sources in one line.
+fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, JobError};
+    use std::error::Error;
+    use std::time::Duration;
+
+    fn text(error: JobError) -> String {
+        match error.0 {
+            Failure::Retry { error, .. } => error,
+            _ => panic!("not a retry"),
+        }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn any_error_becomes_a_retry_and_tells_its_sources() {
+        let outer = || Outer(std::io::Error::other("inner"));
+        assert_eq!(text(outer().into()), "outer: inner");
+        assert_eq!(text("a text".into()), "a text");
+        let boxed: Box<dyn Error + Send + Sync> = outer().into();
+        assert_eq!(text(boxed.into()), "outer: inner");
+        let through_question_mark = || -> Result<(), JobError> { Err(outer())? };
+        assert_eq!(text(through_question_mark().unwrap_err()), "outer: inner");
+    }
+
+    #[test]
+    fn debug_shows_no_text() {
+        assert_eq!(format!("{:?}", JobError::dead("canary")), "JobError(dead)");
+        assert_eq!(format!("{:?}", JobError::retry_after("canary", Duration::ZERO)), "JobError(retry)");
+    }
+}

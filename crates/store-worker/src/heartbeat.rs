@@ -1,0 +1,69 @@
+//! The worker's sign of life.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use store_core::{Beat, Heartbeats, HolderName, MAX_DETAILS_BYTES, PoolName, QueueName};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::stats::{Tally, count_store_error};
+use crate::worker::AbortOnDrop;
+
+const EVERY: Duration = Duration::from_secs(5);
+const LASTING: Duration = Duration::from_secs(15);
+/// How long a shutdown waits for the pool; a member that could not leave is lost later.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// A worker that beats until it leaves or is dropped.
+pub(crate) struct Beating {
+    heartbeats: Arc<dyn Heartbeats>,
+    pool: PoolName,
+    member: HolderName,
+    task: AbortOnDrop<()>,
+}
+
+/// Beats from now on.
+pub(crate) fn start(
+    heartbeats: Arc<dyn Heartbeats>,
+    pool: PoolName,
+    member: HolderName,
+    queues: Vec<QueueName>,
+    tally: Arc<Tally>,
+) -> Beating {
+    let (store, template) = (heartbeats.clone(), Beat::new(pool.clone(), member.clone(), LASTING));
+    let task = AbortOnDrop(tokio::spawn(async move {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let beat = template.clone().with_details(details(&queues, &tally));
+            if let Err(error) = store.beat(&beat).await {
+                count_store_error(error.op(), error.kind());
+                tracing::debug!(%error, "a heartbeat was not sent; the next one follows");
+            }
+        }
+    }));
+    Beating { heartbeats, pool, member, task }
+}
+
+impl Beating {
+    /// Leaves the pool, if the store answers soon.
+    pub(crate) async fn leave(self) {
+        self.task.0.abort();
+        let left = timeout(LEAVING, self.heartbeats.leave(&self.pool, &self.member)).await;
+        if !matches!(left, Ok(Ok(_))) {
+            tracing::debug!("the pool could not be left; the worker will count as lost there");
+        }
+    }
+}
+
+/// `{"running": 3, "queues": {"email": 3}}`; without the queues where they are too many.
+fn details(queues: &[QueueName], tally: &Tally) -> Vec<u8> {
+    let running = |(index, name): (usize, &QueueName)| (name.as_str().to_owned(), Value::from(tally.running(index)));
+    let total = tally.stats().running;
+    let full =
+        json!({ "running": total, "queues": Map::from_iter(queues.iter().enumerate().map(running)) }).to_string();
+    let text = if full.len() > MAX_DETAILS_BYTES { json!({ "running": total }).to_string() } else { full };
+    text.into_bytes()
+}

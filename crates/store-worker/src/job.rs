@@ -1,0 +1,176 @@
+//! The job that a handler works on.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use store_core::{
+    ClaimedJob, Error, Fence, JobId, MAX_RESULT_BYTES, Op, Priority, QueueName, Result, Timestamp, TraceContext,
+};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A claimed job. Clones are cheap and mean the same job.
+#[derive(Clone)]
+pub struct Job(Arc<Inner>);
+
+struct Inner {
+    queue: QueueName,
+    claimed: ClaimedJob,
+    /// When the claim's answer was heard, by the local clock.
+    heard: Instant,
+    cancelled: AtomicBool,
+    cancel: Notify,
+    progress: Mutex<Option<Bytes>>,
+}
+
+impl Job {
+    pub(crate) fn new(queue: QueueName, claimed: ClaimedJob, heard: Instant) -> Self {
+        let (cancelled, cancel, progress) = (AtomicBool::new(false), Notify::new(), Mutex::new(None));
+        Self(Arc::new(Inner { queue, claimed, heard, cancelled, cancel, progress }))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &JobId {
+        self.0.claimed.id()
+    }
+
+    /// The queue that it was claimed from.
+    pub fn queue(&self) -> &QueueName {
+        &self.0.queue
+    }
+
+    /// Its payload.
+    pub fn payload(&self) -> &Bytes {
+        &self.0.claimed.payload
+    }
+
+    /// Its payload, read as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it is not JSON of this type, without its text. With `?` the job is retried by its policy, so
+    /// that a newer worker may read it; `.map_err(JobError::dead)` gives it up at once.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(self.payload()).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Error::corrupt(
+                Op::QueueClaim,
+                format!("the payload is not what was expected, at line {line} column {column}"),
+            )
+        })
+    }
+
+    /// Which delivery this is, 1 for the first. Snoozed and released deliveries do not count.
+    pub fn attempt(&self) -> u32 {
+        self.0.claimed.attempt
+    }
+
+    /// Whether a failure of this delivery makes the job dead.
+    pub fn is_last_attempt(&self) -> bool {
+        self.attempt() >= u32::from(self.0.claimed.retry.max_attempts)
+    }
+
+    /// Why the delivery before this one failed.
+    pub fn last_error(&self) -> Option<&str> {
+        self.0.claimed.last_error.as_deref()
+    }
+
+    /// Its priority.
+    pub fn priority(&self) -> Priority {
+        self.0.claimed.priority
+    }
+
+    /// The version of its payload's form.
+    pub fn schema(&self) -> u16 {
+        self.0.claimed.schema
+    }
+
+    /// The trace that it belongs to.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.0.claimed.trace.as_ref()
+    }
+
+    /// The number of its lease: present it wherever you write, so that a later delivery cannot be overwritten by this one.
+    pub fn fence(&self) -> Fence {
+        self.0.claimed.lease.fence
+    }
+
+    /// When it was pushed, by the server's clock.
+    pub fn pushed_at(&self) -> Timestamp {
+        self.0.claimed.pushed_at
+    }
+
+    /// How long ago it was pushed: by the server's clock until it was claimed, by the local one from then on. In whole
+    /// milliseconds plus the local part.
+    pub fn since_push(&self) -> Duration {
+        self.0.claimed.claimed_at.since(self.0.claimed.pushed_at) + self.0.heard.elapsed()
+    }
+
+    /// Reports how far it is, in a form of the handler's choice; inspection shows it. It travels with the next renewal of
+    /// the lease, after a third of the lease's time at the latest; of several reports in between, the last counts.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when it is larger than [`MAX_RESULT_BYTES`].
+    pub fn progress(&self, progress: impl Into<Bytes>) -> Result<()> {
+        let progress = progress.into();
+        if progress.len() > MAX_RESULT_BYTES {
+            let len = progress.len();
+            return Err(Error::rejected(
+                Op::QueueExtend,
+                format!("progress of {len} bytes; at most {MAX_RESULT_BYTES}"),
+            ));
+        }
+        *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+        Ok(())
+    }
+
+    /// Whether the handler should stop: somebody asked for the job to be cancelled, its lease is lost, its time is over, or
+    /// the worker's shutdown deadline has passed.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Returns when [`Job::is_cancelled`]. After a request from outside the handler has the worker's
+    /// [grace](crate::WorkerBuilder::cancel_grace) to end by itself; in the other cases it is dropped at once, and only
+    /// tasks that it has spawned see this.
+    pub async fn cancelled(&self) {
+        let mut notified = pin!(self.0.cancel.notified());
+        notified.as_mut().enable();
+        if !self.is_cancelled() {
+            notified.await;
+        }
+    }
+
+    pub(crate) fn claimed(&self) -> &ClaimedJob {
+        &self.0.claimed
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.0.cancelled.store(true, Ordering::Release);
+        self.0.cancel.notify_waiters();
+    }
+
+    /// Takes what was reported since the last time.
+    pub(crate) fn take_progress(&self) -> Option<Bytes> {
+        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Gives a report back that could not be delivered, unless there is a newer one.
+    pub(crate) fn put_back_progress(&self, progress: Bytes) {
+        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(progress);
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job")
+            .field("queue", &self.0.queue)
+            .field("id", self.id())
+            .field("attempt", &self.attempt())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+//! One leader among several processes, on [`Leases`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::{
+    AcquireRequest, Acquired, Durability, Fence, HolderName, Lease, LeaseName, Leases, Op, Result, validate_lease,
+};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+/// Who wants to lead.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    leases: Arc<dyn Leases>,
+    name: LeaseName,
+    holder: HolderName,
+    lasting: Duration,
+    durability: Durability,
+}
+
+impl Candidate {
+    /// A candidate for the lease of this name, which lasts 15 s unless renewed.
+    pub fn new(leases: Arc<dyn Leases>, name: LeaseName, holder: HolderName) -> Self {
+        let (lasting, durability) = (Duration::from_secs(15), Durability::Accepted);
+        Self { leases, name, holder, lasting, durability }
+    }
+
+    /// With a lease that lasts this long: the longest time without a leader after one has died, and a third more.
+    #[must_use]
+    pub fn with_lease(mut self, lasting: Duration) -> Self {
+        self.lasting = lasting;
+        self
+    }
+
+    /// With a lease that reaches this far before it counts as acquired. Default [`Durability::Accepted`].
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Runs for leadership in a task of its own, until [`Leadership::resign`] or until the [`Leadership`] is dropped. It
+    /// tries to take the lease every third of its time, renews it as often while it holds it, and runs again after it was
+    /// lost. A store that is away delays it.
+    ///
+    /// # Errors
+    /// [`store_core::Error::Rejected`] when the lease's time is out of range.
+    pub fn campaign(self) -> Result<Leadership> {
+        validate_lease(Op::LeaseAcquire, self.lasting)?;
+        let (announce, standing) = watch::channel(Standing::Follower);
+        let (resign, resigned) = oneshot::channel();
+        let task = tokio::spawn(Campaign { candidate: self, announce }.run(resigned));
+        Ok(Leadership { standing, resign: Some(resign), task })
+    }
+}
+
+/// Whether one leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Another one leads, or nobody does, or it is not known.
+    Follower,
+    /// One leads.
+    Leader {
+        /// The number of the lease: present it wherever you write.
+        fence: Fence,
+        /// Until when this surely holds, unless it is renewed before.
+        until: Instant,
+    },
+}
+
+impl Standing {
+    /// The number of the lease, while it surely holds by the local monotonic clock.
+    pub fn fence(self) -> Option<Fence> {
+        match self {
+            Standing::Leader { fence, until } if Instant::now() < until => Some(fence),
+            Standing::Leader { .. } | Standing::Follower => None,
+        }
+    }
+}
+
+/// A running campaign.
+///
+/// One steps down by the local monotonic clock, a tenth of the lease before it can have run out, whether the store answers
+/// or not. A process that is stopped in the middle of a write can still be late: what it writes to has to compare fences.
+/// Dropping it gives nothing back: the lease runs out.
+pub struct Leadership {
+    standing: watch::Receiver<Standing>,
+    resign: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Leadership {
+    /// Whether one leads now. Costs a look at the clock.
+    pub fn is_leader(&self) -> bool {
+        self.fence().is_some()
+    }
+
+    /// The number of the lease, while one leads.
+    pub fn fence(&self) -> Option<Fence> {
+        self.standing.borrow().fence()
+    }
+
+    /// Returns when one leads, with the number of the lease.
+    pub async fn elected(&self) -> Fence {
+        let mut changes = self.changes();
+        loop {
+            if let Some(fence) = changes.borrow_and_update().fence() {
+                return fence;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The standing and its changes; a renewal is one too, with a later `until`.
+    pub fn changes(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Steps down, and gives the lease back if the store answers before it runs out.
+    pub async fn resign(mut self) {
+        if let Some(resign) = self.resign.take() {
+            // A campaign that has ended has nothing to give back.
+            let _ = resign.send(());
+        }
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Leadership {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Leadership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Leadership").field("is_leader", &self.is_leader()).finish_non_exhaustive()
+    }
+}
+
+/// The task behind a [`Leadership`].
+struct Campaign {
+    candidate: Candidate,
+    announce: watch::Sender<Standing>,
+}
+
+impl Campaign {
+    async fn run(self, mut resigned: oneshot::Receiver<()>) {
+        loop {
+            let (lease, until) = tokio::select! {
+                _ = &mut resigned => return,
+                won = self.win() => won,
+            };
+            tracing::info!(lease = %lease.name, fence = %lease.fence, "leading");
+            tokio::select! {
+                _ = &mut resigned => return self.give_back(&lease).await,
+                () = self.lead(&lease, until) => {}
+            }
+            self.announce.send_replace(Standing::Follower);
+            tracing::warn!(lease = %lease.name, fence = %lease.fence, "no longer leading");
+        }
+    }
+
+    /// Tries until the lease is taken. With the time until which it surely lasts.
+    async fn win(&self) -> (Lease, Instant) {
+        let new_request = || {
+            let Candidate { name, holder, lasting, .. } = &self.candidate;
+            (AcquireRequest::new(name.clone(), holder.clone(), *lasting), Instant::now())
+        };
+        let (mut request, mut sent) = new_request();
+        loop {
+            // A request whose reply was lost is sent again as it is, as long as what it took may last.
+            if Instant::now() >= self.until(sent) {
+                (request, sent) = new_request();
+            }
+            match self.candidate.leases.acquire(&request, self.candidate.durability).await {
+                Ok(receipt) => match receipt.value {
+                    Acquired::Yes(lease) if Instant::now() < self.until(sent) => return (lease, self.until(sent)),
+                    Acquired::Yes(_) => {}
+                    Acquired::Taken(_) => {
+                        self.pause().await;
+                        (request, sent) = new_request();
+                    }
+                },
+                Err(error) => {
+                    tracing::debug!(lease = %request.name, %error, "a lease could not be asked for; trying again");
+                    self.pause().await;
+                }
+            }
+        }
+    }
+
+    /// Renews until the lease is lost or may be.
+    async fn lead(&self, lease: &Lease, mut until: Instant) {
+        loop {
+            self.announce.send_replace(Standing::Leader { fence: lease.fence, until });
+            let every = self.candidate.lasting / 3;
+            sleep_until((Instant::now() + every).min(until)).await;
+            loop {
+                let sent = Instant::now();
+                let renewal = self.candidate.leases.renew(lease, self.candidate.lasting);
+                match timeout_at(until, renewal).await {
+                    Ok(Ok(Some(_))) => {
+                        until = self.until(sent);
+                        break;
+                    }
+                    Ok(Err(error)) => {
+                        tracing::debug!(lease = %lease.name, %error, "a lease could not be renewed; trying again");
+                        if timeout_at(until, sleep(every.mul_f64(0.1 + fastrand::f64() / 10.0))).await.is_err() {
+                            return;
+                        }
+                    }
+                    Ok(Ok(None)) | Err(_) => return,
+                }
+            }
+        }
+    }
+
+    async fn give_back(&self, lease: &Lease) {
+        self.announce.send_replace(Standing::Follower);
+        let until = Instant::now() + self.candidate.lasting;
+        if !matches!(timeout_at(until, self.candidate.leases.release(lease)).await, Ok(Ok(_))) {
+            tracing::debug!(lease = %lease.name, "a lease could not be given back; it runs out");
+        }
+    }
+
+    /// Until when a lease that was asked for at `sent` is relied on.
+    fn until(&self, sent: Instant) -> Instant {
+        sent + self.candidate.lasting - self.candidate.lasting / 10
+    }
+
+    /// A third of the lease's time, or less at random, so that candidates do not ask in step.
+    async fn pause(&self) {
+        sleep((self.candidate.lasting / 3).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+    }
+}

@@ -1,0 +1,185 @@
+//! What a worker counts.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{gauge, histogram};
+use store_core::{Op, QueueName};
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Completed,
+    Failed,
+    TimedOut,
+    Panicked,
+    Snoozed,
+    Cancelled,
+    Released,
+    Lost,
+}
+
+impl Ending {
+    const ALL: [Ending; 8] = [
+        Ending::Completed,
+        Ending::Failed,
+        Ending::TimedOut,
+        Ending::Panicked,
+        Ending::Snoozed,
+        Ending::Cancelled,
+        Ending::Released,
+        Ending::Lost,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Ending::Completed => "completed",
+            Ending::Failed => "failed",
+            Ending::TimedOut => "timed_out",
+            Ending::Panicked => "panicked",
+            Ending::Snoozed => "snoozed",
+            Ending::Cancelled => "cancelled",
+            Ending::Released => "released",
+            Ending::Lost => "lost",
+        }
+    }
+}
+
+/// What a worker has done since it began. Each delivery is in exactly one of `completed`, `failed`, `timed_out`,
+/// `panicked`, `snoozed`, `cancelled`, `released` and `lost`, once the store has said that it counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct WorkerStats {
+    /// Handlers that run now.
+    pub running: u64,
+    /// Done.
+    pub completed: u64,
+    /// Answered with an error.
+    pub failed: u64,
+    /// Took too long.
+    pub timed_out: u64,
+    /// Panicked.
+    pub panicked: u64,
+    /// Put off without counting as an attempt.
+    pub snoozed: u64,
+    /// Stopped because somebody asked.
+    pub cancelled: u64,
+    /// Given back at a shutdown.
+    pub released: u64,
+    /// Lost their lease, or could not be settled before it ran out: the job comes back by itself.
+    pub lost: u64,
+    /// Of those that failed, timed out or panicked: after how many the job was dead.
+    pub dead: u64,
+}
+
+impl WorkerStats {
+    /// Failures after which the job is tried again.
+    pub fn retried(&self) -> u64 {
+        (self.failed + self.timed_out + self.panicked).saturating_sub(self.dead)
+    }
+}
+
+/// What [`Worker::run`](crate::Worker::run) answers when the worker has shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct WorkerReport {
+    /// What it has done.
+    pub stats: WorkerStats,
+    /// Whether every handler ended by itself before the shutdown deadline, and every result reached the store. What did
+    /// not is given back, or comes back when its lease runs out.
+    pub clean: bool,
+}
+
+/// Counters that the driver writes and handles read.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    endings: [AtomicU64; Ending::ALL.len()],
+    dead: AtomicU64,
+    /// Running handlers, one per queue in the order of the worker's queues.
+    running: Vec<AtomicU64>,
+}
+
+impl Tally {
+    pub(crate) fn new(queues: usize) -> Self {
+        Self { running: (0..queues).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
+    }
+
+    pub(crate) fn set_running(&self, queue: usize, running: usize) {
+        self.running[queue].store(running as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn running(&self, queue: usize) -> u64 {
+        self.running[queue].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stats(&self) -> WorkerStats {
+        let ended = |ending: Ending| self.endings[ending as usize].load(Ordering::Relaxed);
+        WorkerStats {
+            running: self.running.iter().map(|running| running.load(Ordering::Relaxed)).sum(),
+            completed: ended(Ending::Completed),
+            failed: ended(Ending::Failed),
+            timed_out: ended(Ending::TimedOut),
+            panicked: ended(Ending::Panicked),
+            snoozed: ended(Ending::Snoozed),
+            cancelled: ended(Ending::Cancelled),
+            released: ended(Ending::Released),
+            lost: ended(Ending::Lost),
+            dead: self.dead.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// The metrics of one queue, looked up once.
+pub(crate) struct Meters {
+    endings: [Counter; Ending::ALL.len()],
+    dead: Counter,
+    /// How long handlers ran.
+    pub(crate) seconds: Histogram,
+    /// How long first deliveries waited for their handler.
+    pub(crate) push_to_handler: Histogram,
+    /// Running handlers.
+    pub(crate) running: Gauge,
+}
+
+impl Meters {
+    pub(crate) fn new(queue: &QueueName) -> Self {
+        let name = || queue.as_str().to_owned();
+        Self {
+            endings: Ending::ALL
+                .map(|ending| counter!("twinstore_jobs_total", "queue" => name(), "outcome" => ending.name())),
+            dead: counter!("twinstore_jobs_dead_total", "queue" => name()),
+            seconds: histogram!("twinstore_job_seconds", "queue" => name()),
+            push_to_handler: histogram!("twinstore_push_to_handler_seconds", "queue" => name()),
+            running: gauge!("twinstore_jobs_running", "queue" => name()),
+        }
+    }
+
+    /// Counts the end of a delivery; `dead` when the job is dead after it.
+    pub(crate) fn count(&self, tally: &Tally, ending: Ending, dead: bool) {
+        self.endings[ending as usize].increment(1);
+        tally.endings[ending as usize].fetch_add(1, Ordering::Relaxed);
+        if dead {
+            self.dead.increment(1);
+            tally.dead.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts a call to the store that answered with an error.
+pub(crate) fn count_store_error(op: Op, kind: &'static str) {
+    counter!("twinstore_worker_store_errors_total", "op" => op.name(), "kind" => kind).increment(1);
+}
+
+/// Describes the metrics to the recorder.
+pub(crate) fn describe() {
+    describe_counter!("twinstore_jobs_total", "Deliveries, by how they ended");
+    describe_counter!("twinstore_jobs_dead_total", "Jobs that failed for good");
+    describe_counter!("twinstore_worker_store_errors_total", "Calls of workers that the store could not answer");
+    describe_histogram!("twinstore_job_seconds", Unit::Seconds, "How long a handler ran");
+    describe_histogram!(
+        "twinstore_push_to_handler_seconds",
+        Unit::Seconds,
+        "From the push to the handler, of first deliveries; a delay that was asked for is included"
+    );
+    describe_gauge!("twinstore_jobs_running", "Handlers that run now");
+}

@@ -1,0 +1,132 @@
+//! The worker, and the handle to it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use store_core::{HolderName, Queue};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use crate::builder::{Parts, WorkerBuilder};
+use crate::driver::{Command, Driver, Event};
+use crate::heartbeat;
+use crate::signal;
+use crate::stats::{self, Tally, WorkerReport, WorkerStats};
+
+/// Runs handlers for the jobs of queues.
+pub struct Worker {
+    parts: Parts,
+    name: HolderName,
+    handle: WorkerHandle,
+    events: UnboundedReceiver<Event>,
+}
+
+impl Worker {
+    /// Begins a worker on this store; add queues, then [`build`](WorkerBuilder::build).
+    #[expect(clippy::new_ret_no_self, reason = "a worker begins with its store and is built with its queues")]
+    pub fn new(store: Arc<dyn Queue>) -> WorkerBuilder {
+        WorkerBuilder::new(store)
+    }
+
+    pub(crate) fn assemble(parts: Parts, name: HolderName) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let handle = WorkerHandle { events: sender, tally: Arc::new(Tally::new(parts.queues.len())) };
+        Self { parts, name, handle, events }
+    }
+
+    /// The name under which it claims.
+    pub fn name(&self) -> &HolderName {
+        &self.name
+    }
+
+    /// A handle to it, for other tasks.
+    pub fn handle(&self) -> WorkerHandle {
+        self.handle.clone()
+    }
+
+    /// Works until it is shut down. Never ends because of the store.
+    ///
+    /// Dropping the future is as if the process died: handlers are dropped, and their jobs come back when their leases run
+    /// out. Use [`WorkerHandle::shutdown`].
+    ///
+    /// # Errors
+    /// The signal handlers could not be installed; nothing was claimed then.
+    pub async fn run(self) -> io::Result<WorkerReport> {
+        let Self { mut parts, name, handle, events } = self;
+        stats::describe();
+        let signals = if parts.signals { Some(signal::listen(handle.clone())?) } else { None };
+        let signals = signals.map(|listening| AbortOnDrop(tokio::spawn(listening)));
+        let beating = parts.heartbeats.take().map(|(heartbeats, pool)| {
+            let queues = parts.queues.iter().map(|queue| queue.name.clone()).collect();
+            heartbeat::start(heartbeats, pool, name.clone(), queues, handle.tally.clone())
+        });
+        let WorkerHandle { events: sender, tally } = handle;
+        let clean = Driver::new(parts, name, sender, tally.clone()).run(events).await;
+        if let Some(beating) = beating {
+            beating.leave().await;
+        }
+        drop(signals);
+        Ok(WorkerReport { stats: tally.stats(), clean })
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Ends a task with its owner.
+pub(crate) struct AbortOnDrop<T>(pub(crate) tokio::task::JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Steers a worker from other tasks. Clones steer the same worker; one that has ended ignores them.
+#[derive(Clone)]
+pub struct WorkerHandle {
+    events: UnboundedSender<Event>,
+    tally: Arc<Tally>,
+}
+
+impl WorkerHandle {
+    /// Begins the shutdown: nothing is claimed any more, claimed jobs that have not begun are given back at once, and
+    /// running handlers may go on until the deadline. A second call changes nothing.
+    pub fn shutdown(&self) {
+        self.send(Command::Shutdown);
+    }
+
+    /// Ends the worker at once: running handlers are dropped and their jobs given back.
+    pub fn shutdown_now(&self) {
+        self.send(Command::ShutdownNow);
+    }
+
+    /// Stops claiming, in this worker only. Running handlers go on; claimed jobs still begin.
+    pub fn pause(&self) {
+        self.send(Command::Pause);
+    }
+
+    /// Claims again after [`WorkerHandle::pause`].
+    pub fn resume(&self) {
+        self.send(Command::Resume);
+    }
+
+    /// What the worker has done so far.
+    pub fn stats(&self) -> WorkerStats {
+        self.tally.stats()
+    }
+
+    fn send(&self, command: Command) {
+        // Without a receiver the worker has ended.
+        let _ = self.events.send(Event::Command(command));
+    }
+}
+
+impl fmt::Debug for WorkerHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerHandle").field("stats", &self.stats()).finish()
+    }
+}
