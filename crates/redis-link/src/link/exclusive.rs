@@ -44,7 +44,7 @@ impl Exclusive {
     pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> Result<Held, Failure> {
         let permit = tokio::time::timeout(patience, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| Failure::NotSent("too many calls hold a connection of their own"))?;
-        let permit = permit.map_err(|_| Failure::NotSent("the link is closed"))?;
+        let permit = permit.map_err(|_| Failure::Withheld("the link is closed"))?;
         let idle = self.take_idle();
         let solo = match idle {
             Some(solo) => solo,

@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use store_core::{Error, Op, Reached, Repeat, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::wire::{Failure, Request};
 use crate::{Answer, Arg, Endpoint, LinkConfig, Reply, Script, Topology, metered};
@@ -46,7 +46,7 @@ struct Inner {
     lanes: Vec<Arc<Lane>>,
     turn: AtomicUsize,
     waiting: Arc<Semaphore>,
-    is_closed: AtomicBool,
+    is_closed: watch::Sender<bool>,
     blockers: Arc<Exclusive>,
     durables: Arc<Exclusive>,
 }
@@ -89,7 +89,7 @@ impl Link {
                 lanes,
                 turn: AtomicUsize::new(0),
                 waiting: Arc::new(Semaphore::new(config.max_waiting)),
-                is_closed: AtomicBool::new(false),
+                is_closed: watch::Sender::new(false),
                 blockers: Exclusive::new(&config, &endpoint, MAX_BLOCKING),
                 durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
                 config,
@@ -184,7 +184,10 @@ impl Link {
                 self.inner.check_open()?;
                 let patience = self.inner.config.command_timeout;
                 let held = self.inner.blockers.take(patience).await?;
-                let reply = held.wire().send(request, block + patience, ()).await;
+                let reply = tokio::select! {
+                    reply = held.wire().send(request, block + patience, ()) => reply,
+                    () = self.inner.closed() => return Err(Failure::Lost("the link was closed")),
+                };
                 held.settle(&reply);
                 reply
             }
@@ -203,13 +206,13 @@ impl Link {
 
     /// Whether at least one connection is up, as far as is known without asking.
     pub fn is_connected(&self) -> bool {
-        !self.inner.is_closed.load(Ordering::Acquire) && self.inner.lanes.iter().any(|lane| lane.is_usable())
+        !*self.inner.is_closed.borrow() && self.inner.lanes.iter().any(|lane| lane.is_usable())
     }
 
-    /// Refuses new calls, waits up to one command time-out for those under way, and closes all connections. Affects all
-    /// clones.
+    /// Refuses new calls, ends those that block, waits up to one command time-out for the others under way, and closes
+    /// all connections. Affects all clones.
     pub async fn close(&self) {
-        self.inner.is_closed.store(true, Ordering::Release);
+        self.inner.is_closed.send_replace(true);
         let all = u32::try_from(self.inner.config.max_waiting).unwrap_or(u32::MAX);
         let idle = self.inner.waiting.acquire_many(all);
         let _ = tokio::time::timeout(self.inner.config.command_timeout, idle).await;
@@ -253,17 +256,19 @@ impl Link {
         let mut attempt = 1;
         let mut may_have_run = false;
         let result = loop {
-            let error = match call(attempt).await {
+            let failure = match call(attempt).await {
                 Ok(value) => break Ok((value, attempt)),
-                Err(failure) => failure.into_error(op, what),
+                Err(failure) => failure,
             };
+            let is_withheld = matches!(failure, Failure::Withheld(_));
+            let error = failure.into_error(op, what);
             may_have_run |= matches!(error, Error::Indeterminate { .. });
             let is_repeatable = match error {
-                Error::Unavailable { .. } => true,
+                Error::Unavailable { .. } => !is_withheld,
                 Error::Indeterminate { .. } => op.repeat() != Repeat::Never,
                 _ => false,
             };
-            if !is_repeatable || attempt > self.inner.config.max_retries || self.inner.check_open().is_err() {
+            if !is_repeatable || attempt > self.inner.config.max_retries {
                 break Err(if may_have_run { in_doubt(error) } else { error });
             }
             metered::retried(op);
@@ -278,16 +283,22 @@ impl Link {
 
 impl Inner {
     fn check_open(&self) -> Result<(), Failure> {
-        if self.is_closed.load(Ordering::Acquire) {
-            return Err(Failure::NotSent("the link is closed"));
+        if *self.is_closed.borrow() {
+            return Err(Failure::Withheld("the link is closed"));
         }
         Ok(())
+    }
+
+    /// Waits until the link is closed.
+    async fn closed(&self) {
+        // The sender is here: it cannot be gone.
+        let _ = self.is_closed.subscribe().wait_for(|is_closed| *is_closed).await;
     }
 
     /// A place among the calls that may wait at once.
     fn enter(&self) -> Result<OwnedSemaphorePermit, Failure> {
         let permit = Arc::clone(&self.waiting).try_acquire_owned();
-        permit.map_err(|_| Failure::NotSent("too many commands wait"))
+        permit.map_err(|_| Failure::Withheld("too many commands wait"))
     }
 
     /// The next connection in turn that is up.

@@ -17,7 +17,7 @@ pub use info::{ServerInfo, version_of};
 pub use permissions::UserInfo;
 
 /// How many databases are looked into with one pipeline.
-const DATABASES_AT_ONCE: u32 = 64;
+const DATABASES_AT_ONCE: usize = 64;
 
 /// Something about a server, or why it is not known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,8 +151,8 @@ impl Probe {
         let replies = self.in_database(database, Vec::new()).await;
         match replies.map(|mut replies| replies.swap_remove(0)) {
             Ok(Ok(_)) => Fact::Known(true),
-            Ok(Err(failure)) => unknown_unless_refused(failure),
-            Err(failure) => unknown(failure),
+            Ok(Err(failure)) if failure.is_no_database() => Fact::Known(false),
+            Ok(Err(failure)) | Err(failure) => unknown(failure),
         }
     }
 
@@ -172,33 +172,37 @@ impl Probe {
         Ok(())
     }
 
-    /// The databases, among those that can be selected below `count`, in which `key` holds `value`. At most 1024 are
-    /// looked into, 64 per round trip.
+    /// The databases in which `key` holds `value`: that of the URL, and those that can be selected below `count`, at most
+    /// 1024, 64 per round trip. Unknown when it was not found and a database that may hold it could not be read.
     pub async fn find_probe_key(&self, key: &str, value: &str, count: u32) -> Fact<Vec<u32>> {
-        let databases: Vec<u32> = (0..count.min(1024)).collect();
+        let get = || Request::new("GET", [Arg::from(key)]);
+        let is_there = |reply: &Reply| reply.as_str() == Some(value);
         let mut found = Vec::new();
-        let mut why_not = None;
-        for some in databases.chunks(DATABASES_AT_ONCE as usize) {
-            let mut requests = Vec::with_capacity(2 * some.len() + 1);
-            for database in some {
-                requests.push(select(*database));
-                requests.push(Request::new("GET", [Arg::from(key)]));
-            }
+        let mut unread = None;
+        match self.ask(get()).await {
+            Ok(reply) => found.extend(is_there(&reply).then_some(self.home())),
+            Err(failure) => unread = Some(failure),
+        }
+        let others: Vec<u32> = (0..count.min(1024)).filter(|database| *database != self.home()).collect();
+        for some in others.chunks(DATABASES_AT_ONCE) {
+            let mut requests: Vec<_> = some.iter().flat_map(|database| [select(*database), get()]).collect();
             requests.push(select(self.home()));
             let replies = match self.wire.pipeline(requests, self.config.connect_timeout).await {
                 Ok(replies) => replies,
                 Err(failure) => return unknown(failure),
             };
-            for (database, replies) in some.iter().zip(replies.chunks(2)) {
-                match replies {
-                    [Ok(_), Ok(reply)] if reply.as_str() == Some(value) => found.push(*database),
-                    [Ok(_), Err(failure)] => why_not = Some(format!("{failure:?}")),
+            let mut replies = replies.into_iter();
+            for database in some {
+                match (replies.next(), replies.next()) {
+                    (Some(Ok(_)), Some(Ok(reply))) => found.extend(is_there(&reply).then_some(*database)),
+                    (Some(Err(failure)), _) if failure.is_no_database() => {}
+                    (Some(Err(failure)), _) | (_, Some(Err(failure))) => unread = Some(failure),
                     _ => {}
                 }
             }
         }
-        match why_not {
-            Some(why) if found.is_empty() => Fact::Unknown(format!("GET was refused: {why}")),
+        match unread {
+            Some(failure) if found.is_empty() => unknown(failure),
             _ => Fact::Known(found),
         }
     }

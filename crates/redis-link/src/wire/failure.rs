@@ -13,6 +13,8 @@ use super::credentials;
 pub(crate) enum Failure {
     /// It was not written to any connection.
     NotSent(&'static str),
+    /// It was not written, by a decision of ours that another attempt would not change.
+    Withheld(&'static str),
     /// It may have been written; no reply came.
     Lost(&'static str),
     /// It cannot be sent at all, and will not be later.
@@ -89,6 +91,12 @@ impl Failure {
         matches!(self, Failure::Answered(reply) if reply.word() == "NOPERM")
     }
 
+    /// Whether there is no database with that number.
+    pub(crate) fn is_no_database(&self) -> bool {
+        let says_so = |text: &str| text.contains("DB index") || text.contains("SELECT is not allowed in cluster mode");
+        matches!(self, Failure::Answered(reply) if reply.word() == "ERR" && says_so(&reply.0))
+    }
+
     /// Whether the connection itself failed.
     pub(crate) fn is_of_connection(&self) -> bool {
         matches!(self, Failure::NotSent(_) | Failure::Lost("the connection was lost before the reply"))
@@ -97,7 +105,7 @@ impl Failure {
     /// The error for the caller; `what` is the command or script.
     pub(crate) fn into_error(self, op: Op, what: &str) -> Error {
         match self {
-            Failure::NotSent(detail) => Error::unavailable(op, detail),
+            Failure::NotSent(detail) | Failure::Withheld(detail) => Error::unavailable(op, detail),
             Failure::Lost(detail) => Error::indeterminate(op, detail),
             Failure::Refused(detail) => Error::rejected(op, detail),
             Failure::Unsupported(detail) => Error::unsupported(op, detail),

@@ -44,3 +44,39 @@ impl<T: Send + 'static> Drop for Finishing<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::finishing;
+
+    #[tokio::test]
+    async fn a_future_that_was_begun_comes_to_its_end() {
+        let (go, gone) = oneshot::channel::<()>();
+        let (done, ended) = oneshot::channel();
+        let mut begun = finishing(async move {
+            gone.await.unwrap();
+            done.send(()).unwrap();
+        });
+        assert!(is_pending_when_polled(&mut begun).await);
+        drop(begun);
+        go.send(()).unwrap();
+        ended.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_future_that_was_not_begun_does_not_start() {
+        let (done, ended) = oneshot::channel();
+        drop(finishing(async move { done.send(()).unwrap() }));
+        ended.await.unwrap_err();
+    }
+
+    /// Polls once; whether it is pending.
+    async fn is_pending_when_polled<F: Future + Unpin>(future: &mut F) -> bool {
+        std::future::poll_fn(|context| {
+            std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_pending())
+        })
+        .await
+    }
+}

@@ -124,19 +124,16 @@ impl Wire {
     ) -> Result<(Self, Driver, Events), Failure> {
         let client = client(config, endpoint, lasting)?;
         let events = Events { failed: client.error_rx(), connected: client.reconnect_rx() };
-        let mut opening = tokio::spawn({
+        // The library goes on with an attempt that is given up; what it may still open is closed with the task's result.
+        let opening = tokio::spawn({
             let client = client.clone();
-            async move { client.init().await }
+            async move { client.init().await.map(Driver) }
         });
-        match tokio::time::timeout(config.connect_timeout, &mut opening).await {
-            Ok(Ok(Ok(task))) => Ok((Self { client }, Driver(task), events)),
+        match tokio::time::timeout(config.connect_timeout, opening).await {
+            Ok(Ok(Ok(driver))) => Ok((Self { client }, driver, events)),
             Ok(Ok(Err(error))) => Err(failure::of_connecting(&error)),
             Ok(Err(_)) => Err(Failure::NotSent("the connection attempt was given up")),
-            Err(_) => {
-                // The attempt goes on in the library for a while; what it may still open is closed.
-                tokio::spawn(async move { opening.await.map(|opened| opened.map(Driver)) });
-                Err(Failure::NotSent("the server did not answer within the connect time-out"))
-            }
+            Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
         }
     }
 

@@ -100,3 +100,17 @@ async fn a_connection_that_is_lost_while_it_blocks_is_in_doubt() {
     assert!(is_indeterminate(&waiting.await.unwrap()));
     eventually("the next one works", async || pop(&link, "list", Duration::from_millis(5)).await.is_ok()).await;
 }
+
+#[tokio::test]
+async fn closing_the_link_ends_calls_that_block() {
+    let server = server().await;
+    let link = link_to(&server).await;
+    let waiting = tokio::spawn({
+        let link = link.clone();
+        async move { pop(&link, "list", Duration::from_secs(25)).await }
+    });
+    eventually("the call blocks", async || blocked(&server).await == 1).await;
+    link.close().await;
+    assert!(waiting.await.unwrap().is_err());
+    eventually("the server has noticed", async || blocked(&server).await == 0).await;
+}

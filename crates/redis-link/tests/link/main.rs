@@ -6,6 +6,7 @@ mod blocking;
 mod connecting;
 mod durable;
 mod errors;
+mod metered;
 mod outages;
 mod probe;
 mod replies;
@@ -60,4 +61,23 @@ fn is_unavailable<T>(result: &Result<T, Error>) -> bool {
 
 fn is_indeterminate<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Indeterminate { .. }))
+}
+
+/// What the library is made to do is decided in one folder.
+#[test]
+fn only_the_seam_names_the_client_library() {
+    fn look(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                look(&path, found);
+            } else if std::fs::read_to_string(&path).unwrap().contains("fred::") {
+                found.push(path);
+            }
+        }
+    }
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    look(&source, &mut found);
+    assert!(!found.is_empty() && found.iter().all(|path| path.starts_with(source.join("wire"))), "{found:?}");
 }

@@ -62,6 +62,24 @@ async fn what_is_forbidden_is_unknown() {
     assert_eq!(probe.lacks_permission(&asked).await, Fact::Known(vec![1, 2, 3]));
 }
 
+/// "Not found" would mean that two URLs lead to two servers.
+#[tokio::test]
+async fn a_probe_key_that_could_not_be_looked_for_is_not_missing() {
+    let server = RedisServer::builder()
+        .acl_user("narrow", "p", "~own:* +@all")
+        .acl_user("fixed", "p", "~* +@all -select")
+        .start()
+        .await
+        .unwrap();
+    server.command(&["SET", "mark", "v"]).await.unwrap();
+    let narrow = Probe::open(config(&server.user_url("narrow", "p"))).await.unwrap();
+    assert!(matches!(narrow.find_probe_key("mark", "v", 16).await, Fact::Unknown(_)));
+    let fixed = Probe::open(config(&server.user_url("fixed", "p"))).await.unwrap();
+    assert_eq!(fixed.find_probe_key("mark", "v", 16).await, Fact::Known(vec![0]));
+    assert!(matches!(fixed.find_probe_key("mark", "other", 16).await, Fact::Unknown(_)));
+    assert!(matches!(fixed.can_select(1).await, Fact::Unknown(_)));
+}
+
 #[tokio::test]
 async fn a_user_who_may_not_run_scripts_lacks_everything() {
     let rules = "~* -@all +ping +get";

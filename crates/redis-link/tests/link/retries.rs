@@ -100,7 +100,7 @@ async fn a_dropped_call_does_not_run_after_its_time_out() {
 #[tokio::test]
 async fn a_call_too_many_is_refused_at_once() {
     let server = server().await;
-    let link = Link::connect(config(&server.url(None)).with_max_waiting(2).with_max_retries(0)).await.unwrap();
+    let link = Link::connect(config(&server.url(None)).with_max_waiting(2)).await.unwrap();
     server.pause().unwrap();
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..3 {

@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+use redis_link::args;
+
+use crate::{COUNTS, INCREMENT, READS, RECOGNISED, link_to, server};
+
+/// Counts by name and labels.
+#[derive(Clone, Default)]
+struct Tally(Arc<Mutex<BTreeMap<String, u64>>>);
+
+struct One(Tally, String);
+
+impl Tally {
+    fn one(&self, key: &Key) -> Arc<One> {
+        let labels: Vec<_> = key.labels().map(|label| label.value()).collect();
+        Arc::new(One(self.clone(), format!("{} {}", key.name(), labels.join(" "))))
+    }
+
+    fn of(&self, name: &str) -> u64 {
+        self.0.lock().unwrap().get(name).copied().unwrap_or(0)
+    }
+}
+
+impl CounterFn for One {
+    fn increment(&self, value: u64) {
+        *self.0.0.lock().unwrap().entry(self.1.clone()).or_default() += value;
+    }
+
+    fn absolute(&self, _: u64) {}
+}
+
+impl HistogramFn for One {
+    fn record(&self, _: f64) {
+        self.increment(1);
+    }
+}
+
+impl Recorder for Tally {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::from_arc(self.one(key))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::from_arc(self.one(key))
+    }
+}
+
+#[tokio::test]
+async fn calls_retries_and_reconnections_are_counted() {
+    let tally = Tally::default();
+    let _guard = metrics::set_default_local_recorder(&tally);
+    let server = server().await;
+    let link = link_to(&server).await;
+    link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap();
+    link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap();
+    link.command(READS, "GET", args!["x"]).await.unwrap();
+    server.command(&["RPUSH", "list", "1"]).await.unwrap();
+    link.call(RECOGNISED, &INCREMENT, &["list"], args![1]).await.unwrap_err();
+    assert_eq!(tally.of("twinstore_commands_total key_value.add ok"), 2);
+    assert_eq!(tally.of("twinstore_commands_total queue.get ok"), 1);
+    assert_eq!(tally.of("twinstore_commands_total queue.push corrupt"), 1);
+    assert_eq!(tally.of("twinstore_command_seconds key_value.add"), 2);
+    assert_eq!(tally.of("twinstore_reconnects_total "), 0, "the first connection is none");
+    server.kill().await;
+    link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await.unwrap_err();
+    assert_eq!(tally.of("twinstore_retries_total queue.push"), 3);
+    server.start_again().await.unwrap();
+    crate::eventually("reconnections are counted", async || tally.of("twinstore_reconnects_total ") == 3).await;
+}
