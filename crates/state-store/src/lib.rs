@@ -6,6 +6,9 @@
 //! take the time from the server, recognise what is sent again, and order their writes such that a server that dies between
 //! two of them leaves nothing behind that the next call does not put right.
 
+mod heartbeats;
+mod idempotency;
+mod leases;
 mod queue;
 mod store;
 

@@ -1,0 +1,29 @@
+-- The members alive, by name.
+-- KEYS     as in beat.lua
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[2]  how many, at most
+-- ARGV[3]  behind which name; empty: from the first
+-- Returns  'members', the name behind which to go on or nil, then name and entry of each
+-- Retry    reads
+-- Cost     O(log members), and the members looked at: those asked for and up to 2000 that are lost
+local limit, after, looked_at = tonumber(ARGV[2]), ARGV[3], 0
+local reply = {'members', false}
+while looked_at < limit + 2000 do
+  local names = call('ZRANGEBYLEX', KEYS[3], after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, math.min(limit + 1, 200))
+  if #names == 0 then return reply end
+  local entries = call('HMGET', KEYS[1], unpack(names))
+  for index, name in ipairs(names) do
+    local entry = entries[index]
+    if entry and tonumber(string.sub(entry, 31, 45)) > now then
+      if #reply == 2 * limit + 2 then
+        reply[2] = after
+        return reply
+      end
+      reply[#reply + 1], reply[#reply + 2] = name, entry
+    end
+    after = name
+  end
+  looked_at = looked_at + #names
+end
+reply[2] = after
+return reply

@@ -1,0 +1,36 @@
+-- A member of a pool is alive. Forgets members that were lost long ago, or many ago.
+-- KEYS[1]  hash, member -> since (ms, 15 digits), last beat (ms, 15 digits), until (ms, 15 digits), details
+-- KEYS[2]  sorted set, member by minus until
+-- KEYS[3]  sorted set, member by 0
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[2]  member
+-- ARGV[3]  for how long it counts, ms
+-- ARGV[4]  details
+-- ARGV[5]  how long a lost member is remembered, ms
+-- ARGV[6]  how many lost members are remembered
+-- Returns  'beaten'
+-- Retry    beats again
+-- Cost     O(log members), and up to 100 of those that are forgotten
+-- The hash says who there is. A member is indexed before it is there and is gone before it leaves the indices; an index
+-- entry without a member, or with another time than the member's, means nothing.
+local member, till = ARGV[2], now + ARGV[3]
+local known = call('HGET', KEYS[1], member)
+local since = decimal(now)
+if known and tonumber(string.sub(known, 31, 45)) > now then since = string.sub(known, 1, 15) end
+call('ZADD', KEYS[2], -till, member)
+if not known then call('ZADD', KEYS[3], 0, member) end
+call('HSET', KEYS[1], member, string.format('%015.0f%015.0f%015.0f', since, now, till) .. ARGV[4])
+local last = tonumber(call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2])
+local lasting = decimal(-last - now + ARGV[5])
+for index = 1, 3 do call('PEXPIRE', KEYS[index], lasting) end
+local over = math.max(
+  call('ZCOUNT', KEYS[2], '(' .. decimal(ARGV[5] - now), '+inf'),
+  call('ZCOUNT', KEYS[2], decimal(-now), '+inf') - ARGV[6]
+)
+if over > 0 then
+  local forgotten = call('ZRANGE', KEYS[2], -math.min(over, 100), -1)
+  call('HDEL', KEYS[1], unpack(forgotten))
+  call('ZREM', KEYS[3], unpack(forgotten))
+  call('ZREM', KEYS[2], unpack(forgotten))
+end
+return {'beaten'}

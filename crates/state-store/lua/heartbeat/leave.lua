@@ -1,0 +1,13 @@
+-- A member leaves its pool in an orderly way.
+-- KEYS     as in beat.lua
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[2]  member
+-- Returns  'left' | 'gone'
+-- Retry    the second time it answers 'gone'
+-- Cost     O(log members)
+local known = call('HGET', KEYS[1], ARGV[2])
+call('HDEL', KEYS[1], ARGV[2])
+call('ZREM', KEYS[3], ARGV[2])
+call('ZREM', KEYS[2], ARGV[2])
+if known and tonumber(string.sub(known, 31, 45)) > now then return {'left'} end
+return {'gone'}

@@ -1,0 +1,37 @@
+-- The members that were lost, the latest first, those of one millisecond by name.
+-- KEYS[1]  as in beat.lua
+-- KEYS[2]  as in beat.lua
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[2]  how many, at most
+-- ARGV[3]  lost since, ms
+-- ARGV[4]  how many lost members are remembered
+-- ARGV[5]  until of the member behind which to go on, ms; empty: from the first
+-- ARGV[6]  its name
+-- Returns  'members', 1 if there are more, else 0, then name and entry of each
+-- Retry    reads
+-- Cost     O(log members), and the lost members that are remembered
+local limit, passed = tonumber(ARGV[2]), tonumber(ARGV[5])
+-- In the order of a sorted set, which is that of bytes; `>` follows the server's language.
+local function is_behind(name, other)
+  for index = 1, #name do
+    local distance = string.byte(name, index) - (string.byte(other, index) or -1)
+    if distance ~= 0 then return distance > 0 end
+  end
+  return false
+end
+local lost = call('ZRANGEBYSCORE', KEYS[2], decimal(-now), '-' .. ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
+local reply = {'members', 0}
+for index = 1, #lost, 2 do
+  local name, till = lost[index], -lost[index + 1]
+  if not passed or till < passed or (till == passed and is_behind(name, ARGV[6])) then
+    local entry = call('HGET', KEYS[1], name)
+    if entry and tonumber(string.sub(entry, 31, 45)) == till then
+      if #reply == 2 * limit + 2 then
+        reply[2] = 1
+        return reply
+      end
+      reply[#reply + 1], reply[#reply + 2] = name, entry
+    end
+  end
+end
+return reply

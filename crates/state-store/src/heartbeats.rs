@@ -1,0 +1,156 @@
+//! Heartbeats: a hash of members, indexed by time and by name.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use redis_link::{ReplyReader, Script, args};
+use store_core::{
+    Beat, Cursor, Error, Heartbeats, HolderName, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member, Op, Page,
+    PageRequest, PoolName, Result, Timestamp, keys::PoolKeys, millis_ceil,
+};
+
+use crate::StateStore;
+use crate::leases::check_lasting;
+
+static BEAT: Script = Script::new(
+    "heartbeat/beat",
+    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/beat.lua")),
+);
+static LEAVE: Script = Script::new(
+    "heartbeat/leave",
+    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/leave.lua")),
+);
+static ALIVE: Script = Script::new(
+    "heartbeat/alive",
+    concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/alive.lua")),
+);
+static LOST: Script = Script::new(
+    "heartbeat/lost",
+    concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/lost.lua")),
+);
+
+/// The scripts of this module.
+#[cfg(test)]
+pub(crate) const SCRIPTS: [&Script; 4] = [&BEAT, &LEAVE, &ALIVE, &LOST];
+
+/// Each call is one script in one round trip. Beats are carried out also where the server's memory is full. A member's
+/// leaving whose reply was lost is sent again, and then answers `false`.
+#[async_trait]
+impl Heartbeats for StateStore {
+    async fn beat(&self, beat: &Beat) -> Result<()> {
+        let op = Op::HeartbeatBeat;
+        check_lasting(op, beat.lasting)?;
+        if beat.details.len() > MAX_DETAILS_BYTES {
+            let detail = format!("details of {} bytes; at most {MAX_DETAILS_BYTES} are allowed", beat.details.len());
+            return Err(Error::rejected(op, detail));
+        }
+        let args = args![
+            self.clock_arg(),
+            beat.member.as_str(),
+            millis_ceil(beat.lasting),
+            &beat.details,
+            millis_ceil(LOST_KEPT_FOR),
+            LOST_KEPT_COUNT,
+        ];
+        let mut reply = self.link.call(op, &BEAT, &self.pool_keys(&beat.pool), args).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"beaten" => Ok(()),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+
+    async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool> {
+        let op = Op::HeartbeatLeave;
+        let args = args![self.clock_arg(), member.as_str()];
+        let mut reply = self.link.call(op, &LEAVE, &self.pool_keys(pool), args).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"left" => Ok(true),
+            b"gone" => Ok(false),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+
+    async fn alive(&self, pool: &PoolName, page: PageRequest) -> Result<Page<Member>> {
+        let op = Op::HeartbeatAlive;
+        let args = args![self.clock_arg(), page.limit(), page.cursor().map_or("", Cursor::as_str)];
+        let mut reply = self.link.call(op, &ALIVE, &self.pool_keys(pool), args).await?.reader(op);
+        if reply.next_word()?.as_ref() != b"members" {
+            return Err(reply.unknown_word());
+        }
+        let next = reply.next_opt_text()?.map(Cursor::new);
+        Ok(Page::new(members(op, &mut reply)?, next))
+    }
+
+    async fn lost(&self, pool: &PoolName, since: Timestamp, page: PageRequest) -> Result<Page<Member>> {
+        let op = Op::HeartbeatLost;
+        let (until, name) = match page.cursor() {
+            None => ("", ""),
+            Some(cursor) => split(cursor).ok_or_else(|| Error::rejected(op, "the cursor is of another listing"))?,
+        };
+        let args = args![self.clock_arg(), page.limit(), since.as_millis(), LOST_KEPT_COUNT, until, name];
+        let mut reply = self.link.call(op, &LOST, &self.pool_keys(pool), args).await?.reader(op);
+        if reply.next_word()?.as_ref() != b"members" {
+            return Err(reply.unknown_word());
+        }
+        let has_more = reply.next_int()? == 1;
+        let members = members(op, &mut reply)?;
+        let last = members.last().filter(|_| has_more);
+        let next = last.map(|member| Cursor::new(format!("{}:{}", member.until.as_millis(), member.name)));
+        Ok(Page::new(members, next))
+    }
+}
+
+impl StateStore {
+    fn pool_keys(&self, pool: &PoolName) -> [String; 3] {
+        let keys = PoolKeys::new(&self.namespace, pool);
+        [keys.details, keys.until, keys.names]
+    }
+}
+
+/// The time and the name in a cursor of the lost members.
+fn split(cursor: &Cursor) -> Option<(&str, &str)> {
+    cursor.as_str().split_once(':').filter(|(until, _)| until.parse::<u64>().is_ok())
+}
+
+fn members(op: Op, reply: &mut ReplyReader) -> Result<Vec<Member>> {
+    let mut members = Vec::with_capacity(reply.remaining() / 2);
+    while reply.remaining() > 0 {
+        let (name, entry) = (reply.next_text()?, reply.next_bytes()?);
+        let member = HolderName::new(name).ok().and_then(|name| member(name, &entry));
+        members.push(member.ok_or_else(|| Error::corrupt(op, "the entry is none of a member"))?);
+    }
+    Ok(members)
+}
+
+/// An entry as `beat.lua` writes it: three times of 15 digits, then the details. No copy.
+fn member(name: HolderName, entry: &Bytes) -> Option<Member> {
+    let time = |from: usize| {
+        let digits = std::str::from_utf8(entry.get(from..from + 15)?).ok()?;
+        digits.parse().ok().map(Timestamp::from_millis)
+    };
+    let (since, last, until) = (time(0)?, time(15)?, time(30)?);
+    Some(Member::new(name, since, last, until).with_details(entry.slice(45..)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_three_times_and_details() {
+        let name = HolderName::new("worker-1").unwrap();
+        let entry = Bytes::from_static(b"000000000000001000000000000002000000000000003subscribe");
+        let read = member(name.clone(), &entry).unwrap();
+        let times = [read.since, read.last, read.until].map(Timestamp::as_millis);
+        assert_eq!((times, read.details.as_ref()), ([1, 2, 3], &b"subscribe"[..]));
+        for broken in [&b""[..], b"00000000000000100000000000000200000000000000", &[0xff; 60]] {
+            assert!(member(name.clone(), &Bytes::copy_from_slice(broken)).is_none());
+        }
+    }
+
+    #[test]
+    fn a_cursor_keeps_the_whole_name() {
+        assert_eq!(split(&Cursor::new("12:a:b")), Some(("12", "a:b")));
+        assert_eq!(split(&Cursor::new("a:b")), None);
+        assert_eq!(split(&Cursor::new("")), None);
+    }
+}

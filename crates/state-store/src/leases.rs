@@ -1,0 +1,124 @@
+//! Leases: one string per name, with the fence that rises.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis_link::{Arg, ReplyReader, Script, args};
+use store_core::{
+    AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op, Receipt,
+    Result, Timestamp, keys, millis_ceil,
+};
+
+use crate::StateStore;
+
+static ACQUIRE: Script = Script::new(
+    "lease/acquire",
+    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/acquire.lua")),
+);
+static RENEW: Script = Script::new(
+    "lease/renew",
+    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/renew.lua")),
+);
+static RELEASE: Script = Script::new(
+    "lease/release",
+    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/release.lua")),
+);
+static INSPECT: Script = Script::new(
+    "lease/inspect",
+    concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/inspect.lua")),
+);
+
+/// The scripts of this module.
+#[cfg(test)]
+pub(crate) const SCRIPTS: [&Script; 4] = [&ACQUIRE, &RENEW, &RELEASE, &INSPECT];
+
+/// How long a fence is remembered behind its lease; after that the clock alone keeps the next one larger.
+const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// Each call is one script in one round trip, O(1), carried out also where the server's memory is full.
+#[async_trait]
+impl Leases for StateStore {
+    async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>> {
+        let op = Op::LeaseAcquire;
+        check_lasting(op, request.lasting)?;
+        let args = args![
+            self.clock_arg(),
+            &request.request.as_bytes()[..],
+            request.holder.as_str(),
+            millis_ceil(request.lasting),
+            millis_ceil(FENCE_KEPT_FOR),
+        ];
+        let key = keys::lease(&self.namespace, &request.name);
+        let (answer, reached) = self.link.call_durable(op, &ACQUIRE, &[key], args, durability).await?;
+        let mut reply = answer.reader(op);
+        let word = reply.next_word()?;
+        let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
+        let lease = |holder| Lease::new(request.name.clone(), holder, fence, until);
+        let acquired = match word.as_ref() {
+            b"yes" => Acquired::Yes(lease(request.holder.clone())),
+            b"taken" => Acquired::Taken(lease(holder(op, &mut reply)?)),
+            _ => return Err(reply.unknown_word()),
+        };
+        Ok(Receipt::new(acquired, reached))
+    }
+
+    async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
+        let op = Op::LeaseRenew;
+        check_lasting(op, lasting)?;
+        let args = args![self.clock_arg(), digits(lease.fence), millis_ceil(lasting), millis_ceil(FENCE_KEPT_FOR)];
+        let mut reply = self.link.call(op, &RENEW, &[self.lease_key(&lease.name)], args).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"renewed" => Ok(Some(Timestamp::from_millis(reply.next_u64()?))),
+            b"lost" => Ok(None),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<bool> {
+        let op = Op::LeaseRelease;
+        let args = args![self.clock_arg(), digits(lease.fence)];
+        let mut reply = self.link.call(op, &RELEASE, &[self.lease_key(&lease.name)], args).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"released" => Ok(true),
+            b"lost" => Ok(false),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+
+    async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
+        let op = Op::LeaseInspect;
+        let args = args![self.clock_arg()];
+        let mut reply = self.link.call(op, &INSPECT, &[self.lease_key(name)], args).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"held" => {
+                let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
+                Ok(Some(Lease::new(name.clone(), holder(op, &mut reply)?, fence, until)))
+            }
+            b"free" => Ok(None),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+}
+
+impl StateStore {
+    fn lease_key(&self, name: &LeaseName) -> String {
+        keys::lease(&self.namespace, name)
+    }
+}
+
+/// As the scripts store and compare it.
+fn digits(fence: Fence) -> Arg {
+    Arg::from(format!("{:016}", fence.get()))
+}
+
+fn holder(op: Op, reply: &mut ReplyReader) -> Result<HolderName> {
+    HolderName::new(reply.next_text()?).map_err(|_| Error::corrupt(op, "the stored holder's name is not valid"))
+}
+
+/// Refuses a time for which neither a lease nor a heartbeat may last.
+pub(crate) fn check_lasting(op: Op, lasting: Duration) -> Result<()> {
+    if LEASE_RANGE.contains(&lasting) {
+        return Ok(());
+    }
+    Err(Error::rejected(op, "it may last 10 ms to 30 days"))
+}
