@@ -1,1 +1,47 @@
-//! Placeholder.
+//! The environment contract of a service, the checks before it starts, and its refusal to start.
+//!
+//! - [`VARIABLES`] is the one table of all variables; [`Environment`] is where they are read from.
+//! - [`validate`] is what a service calls: settings, or [`Refused`] with every finding.
+//! - [`check_environment`], [`check`] and [`check_fleet`] are what a linter calls: the same findings, nothing claimed.
+//!
+//! A [`Finding`] has a stable [`Code`]. Every check has three answers: right, wrong, and unknown; what is unknown is a
+//! finding of its own, a warning whose code ends in `-unknown`, and never a pass.
+//!
+//! ```
+//! use store_validation::{Code, Environment, check_environment};
+//!
+//! let environment = Environment::from_variables([
+//!     ("SERVICE_NAME", "billing"),
+//!     ("REDIS_CONN_BASE_URL", "redis://cache.internal/0"),
+//!     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+//! ]);
+//! let report = check_environment(&environment);
+//! let codes: Vec<_> = report.findings().iter().map(|finding| finding.code).collect();
+//! assert!(codes.contains(&Code::CacheUrlHasDatabase) && codes.contains(&Code::DatabaseNumberMissing));
+//! ```
+
+mod code;
+mod commands;
+mod draft;
+mod env_file;
+mod environment;
+mod finding;
+mod fleet;
+mod nearest;
+mod read;
+mod report;
+mod same_place;
+mod servers;
+mod settings;
+mod validate;
+mod variable;
+
+pub use code::{Code, Severity, UnknownCode};
+pub use env_file::EnvFileError;
+pub use environment::{Environment, SuspectVariable};
+pub use finding::Finding;
+pub use fleet::check_fleet;
+pub use report::{Report, check, check_environment};
+pub use settings::{CacheServer, Place, PreflightMode, Settings};
+pub use validate::{Refused, Validated, validate};
+pub use variable::{VARIABLES, Variable, WhenUnset, environment_table_markdown};

@@ -1,0 +1,143 @@
+//! What could be read from an environment, also when some of it could not.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use redis_link::{Endpoint, LinkConfig, ServerUrl, TlsFiles, Topology};
+use store_core::{Namespace, Role, Secret, ServiceName};
+
+use crate::settings::{CacheServer, Place, PreflightMode, Settings};
+use crate::{Code, Finding};
+
+/// The readable parts of the settings. Checks run on each part that is there, so that all problems show at once.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(crate) service: Option<ServiceName>,
+    pub(crate) cache: Option<Place<Connection>>,
+    pub(crate) database: Option<u32>,
+    pub(crate) shared_database: Option<u32>,
+    pub(crate) state: Option<Place<Connection>>,
+    pub(crate) namespace: Option<Namespace>,
+    pub(crate) min_replicas: Option<u32>,
+    pub(crate) environment: Option<String>,
+    pub(crate) preflight: PreflightMode,
+    pub(crate) allow: BTreeSet<Code>,
+    /// Something was said that could not be understood, or is missing: there are no settings to start with.
+    pub(crate) is_broken: bool,
+}
+
+/// One role's server and how to reach it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) role: Role,
+    pub(crate) url: ServerUrl,
+    pub(crate) username: Option<String>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) tls: TlsFiles,
+    pub(crate) pool_size: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) command_timeout: Duration,
+    pub(crate) max_retries: u32,
+}
+
+impl Draft {
+    /// The settings, when every part could be read.
+    pub(crate) fn settings(&self) -> Option<Settings> {
+        if self.is_broken {
+            return None;
+        }
+        let cache = match self.cache.as_ref()? {
+            Place::Embedded(path) => Place::Embedded(path.clone()),
+            Place::Server(connection) => {
+                let (database, shared_database) = (self.database?, self.shared_database?);
+                let link = |number| self.link(connection, Some(number));
+                Place::Server(CacheServer {
+                    own: link(database),
+                    shared: link(shared_database),
+                    database,
+                    shared_database,
+                })
+            }
+        };
+        let state = match self.state.as_ref()? {
+            Place::Embedded(path) => Place::Embedded(path.clone()),
+            Place::Server(connection) => Place::Server(self.link(connection, None)),
+        };
+        Some(Settings {
+            service: self.service.clone()?,
+            cache,
+            state,
+            namespace: self.namespace.clone()?,
+            min_replicas: self.min_replicas?,
+            environment: self.environment.clone(),
+            preflight: self.preflight,
+            allow: self.allow.clone(),
+        })
+    }
+
+    /// The link to a role's server, in another database than the URL's if one is given.
+    pub(crate) fn link(&self, connection: &Connection, database: Option<u32>) -> LinkConfig {
+        let url = connection.url.clone();
+        let url = database.map_or(url.clone(), |number| url.with_database(number));
+        let service = self.service.as_ref().map_or("unnamed", |service| service.as_str());
+        let mut link = LinkConfig::new(url, format!("{service}:{}", connection.role))
+            .with_tls(connection.tls.clone())
+            .with_pool_size(connection.pool_size)
+            .with_connect_timeout(connection.connect_timeout)
+            .with_command_timeout(connection.command_timeout)
+            .with_max_retries(connection.max_retries);
+        if let Some(username) = &connection.username {
+            link = link.with_username(username);
+        }
+        if let Some(path) = &connection.password_file {
+            link = link.with_password_file(path);
+        }
+        link
+    }
+
+    /// The server of a role, if it is on one and its URL could be read.
+    pub(crate) fn server(&self, role: Role) -> Option<&Connection> {
+        let place = match role {
+            Role::Cache => &self.cache,
+            Role::State => &self.state,
+        };
+        place.as_ref()?.server()
+    }
+}
+
+impl Connection {
+    /// The one data server that the URL names.
+    pub(crate) fn endpoint(&self) -> Option<&Endpoint> {
+        match self.url.topology() {
+            Topology::Standalone(endpoint) => Some(endpoint),
+            _ => None,
+        }
+    }
+
+    /// Host and port, for findings.
+    pub(crate) fn place(&self) -> String {
+        self.endpoint().map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// The user who logs in; without a name it is the default user.
+    pub(crate) fn user(&self) -> &str {
+        self.username.as_deref().or(self.url.username()).unwrap_or("default")
+    }
+
+    /// The password of now.
+    pub(crate) fn password(&self) -> Option<Secret> {
+        match &self.password_file {
+            Some(path) => std::fs::read_to_string(path)
+                .ok()
+                .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
+                .filter(|password| !password.expose().is_empty()),
+            None => self.url.password().cloned(),
+        }
+    }
+
+    /// A finding about this server.
+    pub(crate) fn finding(&self, code: Code, what: impl AsRef<str>) -> Finding {
+        Finding::new(code, self.role, format!("{}: {}", self.place(), what.as_ref()))
+    }
+}

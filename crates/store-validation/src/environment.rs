@@ -1,0 +1,138 @@
+//! Where settings come from: a set of variables, of this process, of a file, or of a test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+use config::Config;
+
+use crate::EnvFileError;
+use crate::env_file;
+use crate::variable::{is_known, is_suspect};
+
+/// A set of environment variables. Of those that are not in the table only the name is kept. `Debug` shows names, never
+/// values.
+///
+/// ```
+/// use store_validation::{Environment, check_environment};
+///
+/// let environment = Environment::from_variables([
+///     ("SERVICE_NAME", "billing"),
+///     ("REDIS_CONN_BASE_URL", "embedded:"),
+///     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+/// ]);
+/// assert!(check_environment(&environment).findings().is_empty());
+/// ```
+#[derive(Clone, Default)]
+pub struct Environment {
+    values: Config,
+    names: BTreeSet<String>,
+    unreadable: BTreeSet<String>,
+}
+
+/// A variable that looks like one of ours and is none. It is ignored; that is told by a warning in the log and no finding,
+/// since it may belong to other software.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SuspectVariable {
+    /// Its name.
+    pub name: String,
+    /// The variable that was perhaps meant.
+    pub nearest: Option<&'static str>,
+}
+
+impl fmt::Display for SuspectVariable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not known and is ignored", self.name)?;
+        self.nearest.map_or(Ok(()), |nearest| write!(f, "; did you mean {nearest}?"))
+    }
+}
+
+impl Environment {
+    /// The variables of this process: the only place that reads them.
+    pub fn from_process() -> Self {
+        let mut unreadable = BTreeSet::new();
+        let variables: Vec<_> = std::env::vars_os()
+            .filter_map(|(name, value)| {
+                let name = name.into_string().ok()?;
+                match value.into_string() {
+                    Ok(value) => Some((name, value)),
+                    Err(_) => {
+                        unreadable.extend(is_known(&name).then_some(name));
+                        None
+                    }
+                }
+            })
+            .collect();
+        Self { unreadable, ..Self::from_variables(variables) }
+    }
+
+    /// The variables of a file, and no others.
+    ///
+    /// A line is `NAME=value`, with or without `export` before it; empty lines and lines that begin with `#` are skipped.
+    /// A value may stand in single quotes (taken as it is) or double quotes (`\n`, `\"`, `\\` and `\$` are escapes); an
+    /// unquoted one ends at a blank followed by `#`. Nothing is expanded.
+    ///
+    /// # Errors
+    /// [`EnvFileError`] when the file cannot be read, or names file and line of what is not such a line, or sets a
+    /// variable twice.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, EnvFileError> {
+        env_file::read(path.as_ref()).map(Self::from_variables)
+    }
+
+    /// These variables, and no others; of two with one name the last counts. One that is set to nothing is not set.
+    pub fn from_variables<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
+        let all: BTreeMap<String, String> =
+            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let names = all.keys().cloned().collect();
+        let known = all.into_iter().filter(|(name, _)| is_known(name)).collect();
+        let source = config::Environment::default().source(Some(known)).ignore_empty(true);
+        let values = Config::builder().add_source(source).build();
+        Self { values: values.expect("invariant: names from our table and texts"), names, unreadable: BTreeSet::new() }
+    }
+
+    /// The value of a variable of the table; `None` when it is not set or empty.
+    pub(crate) fn get(&self, name: &str) -> Option<String> {
+        self.values.get_string(&name.to_lowercase()).ok()
+    }
+
+    /// Variables of the table whose values are no UTF-8.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = &str> {
+        self.unreadable.iter().map(String::as_str)
+    }
+
+    /// The variables that are probably mistyped names of ours.
+    pub fn suspects(&self) -> Vec<SuspectVariable> {
+        let suspect = |name: &String| Some(SuspectVariable { name: name.clone(), nearest: is_suspect(name)? });
+        self.names.iter().filter_map(suspect).collect()
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Environment")
+            .field(&self.names.iter().filter(|name| is_known(name)).collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Environment;
+
+    #[test]
+    fn an_empty_variable_is_not_set_and_the_last_of_two_counts() {
+        let environment =
+            Environment::from_variables([("SERVICE_NAME", "a"), ("SERVICE_NAME", "b"), ("REDIS_CACHE_DB", "")]);
+        assert_eq!(environment.get("SERVICE_NAME").as_deref(), Some("b"));
+        assert_eq!(environment.get("REDIS_CACHE_DB"), None);
+    }
+
+    #[test]
+    fn values_are_kept_letter_for_letter_and_never_printed() {
+        let environment =
+            Environment::from_variables([("REDIS_CONN_BASE_URL", " redis://:Canary[0].x@h "), ("HOME", "/")]);
+        assert_eq!(environment.get("REDIS_CONN_BASE_URL").as_deref(), Some(" redis://:Canary[0].x@h "));
+        assert_eq!(format!("{environment:?}"), r#"Environment(["REDIS_CONN_BASE_URL"])"#);
+    }
+}

@@ -1,0 +1,65 @@
+//! One thing that a check found.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use store_core::Role;
+
+use crate::{Code, Severity};
+
+/// One thing that is wrong, doubtful or unknown. No field holds a secret: URLs are named by their variable and hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Which kind.
+    pub code: Code,
+    /// How much it matters: the code's severity, unless the code is let pass by `STORE_PREFLIGHT_ALLOW`, which makes
+    /// a warning of an error.
+    pub severity: Severity,
+    /// The store it concerns; `None`, serialised as `both`, for both or for the service itself.
+    #[serde(serialize_with = "role_or_both")]
+    pub role: Option<Role>,
+    /// What was seen.
+    pub what: String,
+    /// Why it matters.
+    pub why: &'static str,
+    /// What to do.
+    pub help: &'static str,
+}
+
+impl Finding {
+    /// A finding of this kind; severity, reason and remedy are the code's.
+    pub fn new(code: Code, role: impl Into<Option<Role>>, what: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: code.severity(),
+            role: role.into(),
+            what: what.into(),
+            why: code.why(),
+            help: code.help(),
+        }
+    }
+
+    /// Whether a service refuses to start because of it.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// `cache`, `state` or `both`.
+    pub fn role_name(&self) -> &'static str {
+        self.role.map_or("both", Role::name)
+    }
+}
+
+/// Three lines: severity, code, role and what was seen; the reason; the remedy.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}[{}] {}: {}", self.severity.name(), self.code, self.role_name(), self.what)?;
+        writeln!(f, "  why:  {}", self.why)?;
+        write!(f, "  help: {}", self.help)
+    }
+}
+
+fn role_or_both<S: Serializer>(role: &Option<Role>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(role.map_or("both", Role::name))
+}

@@ -1,0 +1,69 @@
+//! The URLs of the two stores, each with the forms that its role takes.
+
+use redis_link::{MAX_DATABASE, ServerUrl, Topology, UrlError};
+use store_core::Role;
+
+use super::Reader;
+use crate::draft::Connection;
+use crate::settings::Place;
+use crate::variable::{CACHE_URL, STATE_URL};
+use crate::{Code, Finding};
+
+const NOT_SERVED: &str = "names a topology that this version does not serve; use one server: redis:// or rediss:// with one \
+                          host, or embedded:";
+
+impl Reader<'_> {
+    pub(super) fn cache(&mut self) -> Option<Place<Connection>> {
+        let url = self.url(CACHE_URL, Role::Cache)?;
+        if let Some(number) = url.database() {
+            let what = format!("{CACHE_URL} ends in the database number {number}");
+            self.findings.push(Finding::new(Code::CacheUrlHasDatabase, Role::Cache, what));
+        }
+        self.place(url, Role::Cache)
+    }
+
+    pub(super) fn state(&mut self) -> Option<Place<Connection>> {
+        let url = self.url(STATE_URL, Role::State)?;
+        if url.database().is_some_and(|number| number > MAX_DATABASE) {
+            let what = format!("{STATE_URL} names a database number above {MAX_DATABASE}");
+            self.broken(Finding::new(Code::DatabaseNumberOutOfRange, Role::State, what));
+            return None;
+        }
+        self.place(url, Role::State)
+    }
+
+    /// The URL, if it is one that the role takes.
+    fn url(&mut self, name: &str, role: Role) -> Option<ServerUrl> {
+        let Some(text) = self.environment.get(name) else {
+            self.broken(Finding::new(Code::UrlMissing, role, format!("{name} is not set")));
+            return None;
+        };
+        let (code, what) = match ServerUrl::parse(&text) {
+            Ok(url) => match (url.topology(), role) {
+                (Topology::Standalone(_) | Topology::Embedded(_), _) => return Some(url),
+                (Topology::Cluster(_), Role::Cache) => (Code::CacheOnCluster, "names a cluster".to_owned()),
+                (Topology::Kvrocks(_), Role::Cache) => (Code::CacheEngineUnsupported, "names a Kvrocks".to_owned()),
+                _ => (Code::UrlInvalid, NOT_SERVED.to_owned()),
+            },
+            Err(UrlError::ClusterDatabase) => {
+                let is_kvrocks = text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("kvrocks"));
+                let code = match role {
+                    Role::Cache if is_kvrocks => Code::CacheEngineUnsupported,
+                    Role::Cache => Code::CacheOnCluster,
+                    Role::State => Code::ClusterDatabaseNumber,
+                };
+                (code, UrlError::ClusterDatabase.to_string())
+            }
+            Err(error) => (Code::UrlInvalid, error.to_string()),
+        };
+        self.broken(Finding::new(code, role, format!("{name}: {what}")));
+        None
+    }
+
+    fn place(&mut self, url: ServerUrl, role: Role) -> Option<Place<Connection>> {
+        match url.topology() {
+            Topology::Embedded(path) => Some(Place::Embedded(path.clone())),
+            _ => self.connection(url, role).map(Place::Server),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Numbers and durations.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use store_core::Role;
+
+use super::Reader;
+use crate::{Code, Finding};
+
+/// Digits only: the standard library's parser would also take a sign.
+pub(super) fn number(text: &str) -> Option<u32> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// `100ms` or `5s`.
+fn duration(text: &str) -> Option<Duration> {
+    match text.strip_suffix("ms") {
+        Some(digits) => number(digits).map(|count| Duration::from_millis(count.into())),
+        None => text.strip_suffix('s').and_then(number).map(|count| Duration::from_secs(count.into())),
+    }
+}
+
+impl Reader<'_> {
+    pub(super) fn number(&mut self, name: &str, role: Option<Role>, range: RangeInclusive<u32>) -> Option<u32> {
+        let value = number(&self.value(name)?).filter(|number| range.contains(number));
+        self.checked(value, name, role, format_args!("a number from {} to {}", range.start(), range.end()))
+    }
+
+    pub(super) fn duration(&mut self, name: &str, role: Role) -> Option<Duration> {
+        let range = Duration::from_millis(10)..=Duration::from_secs(60);
+        let value = duration(&self.value(name)?).filter(|value| range.contains(value));
+        self.checked(value, name, Some(role), "a duration from 10ms to 60s, written as 100ms or 5s")
+    }
+
+    fn checked<T>(&mut self, value: Option<T>, name: &str, role: Option<Role>, expected: impl Display) -> Option<T> {
+        if value.is_none() {
+            self.broken(Finding::new(Code::ConfInvalid, role, format!("{name} is not {expected}")));
+        }
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, duration, number};
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(duration("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(duration("5s"), Some(Duration::from_secs(5)));
+        for text in ["5", "s", "ms", "-1s", "1.5s", "5 s", "5m"] {
+            assert_eq!(duration(text), None, "{text}");
+        }
+        assert_eq!((number("+1"), number(""), number("7")), (None, None, Some(7)));
+    }
+}

@@ -1,0 +1,74 @@
+//! All that the checks of one environment found.
+
+use crate::draft::Draft;
+use crate::servers::{self, Identity};
+use crate::{Environment, Finding, Settings, Severity, read, same_place};
+
+/// All that was found out about one environment. `Debug` shows no secret.
+#[derive(Debug)]
+pub struct Report {
+    pub(crate) draft: Draft,
+    pub(crate) cache_identity: Option<Identity>,
+    findings: Vec<Finding>,
+}
+
+/// Checks what needs no server. No I/O but reading the files that variables name.
+pub fn check_environment(environment: &Environment) -> Report {
+    let (draft, mut findings) = read::read(environment);
+    findings.extend(read::credentials(&draft));
+    findings.extend(same_place::check(&draft));
+    let mut report = Report { draft, cache_identity: None, findings: Vec::new() };
+    report.add(findings);
+    report
+}
+
+/// Checks the environment, and then, both at once, the servers that it names.
+///
+/// Nothing is left behind on them: a probe key with a TTL of ten seconds is all that is written. A server that is down or
+/// silent is found unreachable within the connect time-out.
+pub async fn check(environment: &Environment) -> Report {
+    let mut report = check_environment(environment);
+    let (findings, identity) = servers::check(&report.draft).await;
+    report.cache_identity = identity;
+    report.add(findings);
+    report
+}
+
+impl Report {
+    /// What was found; errors first.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// How many findings are errors.
+    pub fn errors(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.is_error()).count()
+    }
+
+    /// The settings, when all variables could be understood.
+    pub fn settings(&self) -> Option<Settings> {
+        self.draft.settings()
+    }
+
+    /// Adds findings. A code that is let pass is a warning; a thing that was found is not told twice.
+    pub(crate) fn add(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            let finding = self.let_pass(finding);
+            let is_told = |told: &Finding| told.code == finding.code && told.role == finding.role;
+            let same_text = |told: &Finding| told.what == finding.what || finding.code.is_told_once();
+            if !self.findings.iter().any(|told| is_told(told) && same_text(told)) {
+                self.findings.push(finding);
+            }
+        }
+        self.findings.sort_by_key(|finding| finding.severity);
+    }
+
+    /// The finding as this environment's `STORE_PREFLIGHT_ALLOW` makes it.
+    pub(crate) fn let_pass(&self, mut finding: Finding) -> Finding {
+        if finding.is_error() && self.draft.allow.contains(&finding.code) {
+            finding.severity = Severity::Warning;
+            finding.what.push_str(" (let pass by STORE_PREFLIGHT_ALLOW)");
+        }
+        finding
+    }
+}

@@ -1,0 +1,47 @@
+//! Two URLs that name one place: what can be seen without a server.
+
+use std::path::{Path, PathBuf};
+
+use crate::draft::Draft;
+use crate::settings::Place;
+use crate::{Code, Finding};
+
+pub(crate) fn check(draft: &Draft) -> Option<Finding> {
+    let what = match (draft.cache.as_ref()?, draft.state.as_ref()?) {
+        (Place::Embedded(Some(cache)), Place::Embedded(Some(state))) if is_one_file(cache, state) => {
+            "both embedded URLs name one file".to_owned()
+        }
+        (Place::Server(cache), Place::Server(state)) if cache.endpoint() == state.endpoint() => {
+            format!("both URLs name {}", cache.place())
+        }
+        _ => return None,
+    };
+    Some(Finding::new(Code::SameInstance, None, what))
+}
+
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    location(one) == location(other) || inode(one).is_some_and(|inode_of_one| inode(other) == Some(inode_of_one))
+}
+
+/// The path without links and dots, also of a file that does not exist yet.
+fn location(path: &Path) -> PathBuf {
+    if let Ok(location) = path.canonicalize() {
+        return location;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => location(parent).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+#[cfg(unix)]
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn inode(_: &Path) -> Option<(u64, u64)> {
+    None
+}

@@ -1,0 +1,61 @@
+//! The database numbers, and whether anything can be written there.
+
+use std::time::Duration;
+
+use redis_link::Fact;
+use store_core::{Error, Role, keys};
+
+use super::same_instance::random;
+use super::visit::{Visit, text_of};
+use crate::draft::Draft;
+use crate::variable::{CACHE_DB, CACHE_SHARED_DB, STATE_URL};
+use crate::{Code, Finding};
+
+/// How long the key that proves a write may stay.
+const TTL: Duration = Duration::from_secs(10);
+
+pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
+    let numbers = match visit.role() {
+        Role::Cache => vec![(CACHE_DB, draft.database), (CACHE_SHARED_DB, draft.shared_database)],
+        Role::State => vec![(STATE_URL, visit.connection.url.database())],
+    };
+    let mut findings = Vec::new();
+    for (name, number) in numbers.into_iter().filter_map(|(name, number)| Some((name, number?))) {
+        findings.extend(selectable(visit, name, number).await);
+    }
+    if findings.is_empty() {
+        findings.extend(writable(visit).await);
+    }
+    findings
+}
+
+async fn selectable(visit: &Visit<'_>, name: &str, number: u32) -> Option<Finding> {
+    if visit.probe.can_select(number).await != Fact::Known(false)
+        || visit.probe.may(&["SELECT", "0"]).await == Fact::Known(false)
+    {
+        return None;
+    }
+    let there_are = match &visit.settings.databases {
+        Fact::Known(count) => format!("the server has {count} databases"),
+        Fact::Unknown(_) => "the server has no database with this number".to_owned(),
+    };
+    Some(visit.finding(Code::DatabaseNumberOutOfRange, format!("{name} names the number {number}, and {there_are}")))
+}
+
+async fn writable(visit: &Visit<'_>) -> Option<Finding> {
+    if visit.is_replica() {
+        return Some(visit.finding(Code::NotWritable, "the server is a replica of another"));
+    }
+    if visit.info.is_aof_healthy == Some(false) {
+        return Some(visit.finding(Code::NotWritable, "the last write to the append-only file failed"));
+    }
+    match visit.probe.set_probe_key(visit.database, &keys::probe(&random()), "1", TTL).await {
+        Ok(()) => None,
+        // a full state store is drained by workers that start; its filling is told by a finding of its own
+        Err(Error::Limit { .. }) if visit.role() == Role::State => None,
+        Err(error @ (Error::Unavailable { .. } | Error::Limit { .. })) => {
+            Some(visit.finding(Code::NotWritable, text_of(&error)))
+        }
+        Err(error) => Some(visit.finding(Code::WritableUnknown, text_of(&error))),
+    }
+}

@@ -1,0 +1,49 @@
+//! What a crash loses: of the cache everything, of the state nothing.
+
+use redis_link::Fact;
+use store_core::Role;
+
+use super::visit::Visit;
+use crate::{Code, Finding};
+
+pub(super) fn check(visit: &Visit<'_>) -> Option<Finding> {
+    if visit.is_kvrocks() {
+        return None;
+    }
+    match visit.role() {
+        Role::Cache => cache(visit),
+        Role::State => state(visit),
+    }
+}
+
+fn appends(visit: &Visit<'_>) -> Option<bool> {
+    match &visit.settings.appendonly {
+        Fact::Known(setting) => Some(setting == "yes"),
+        Fact::Unknown(_) => visit.info.is_aof_enabled,
+    }
+}
+
+fn cache(visit: &Visit<'_>) -> Option<Finding> {
+    match (appends(visit), &visit.settings.save) {
+        (Some(true), _) => Some(visit.finding(Code::CachePersists, "appendonly is on")),
+        (_, Fact::Known(rules)) if !rules.is_empty() => {
+            Some(visit.finding(Code::CachePersists, format!("snapshots are on: save {rules}")))
+        }
+        (Some(false), Fact::Known(_)) => None,
+        _ => Some(visit.finding(Code::CachePersistenceUnknown, "CONFIG GET does not show whether snapshots are on")),
+    }
+}
+
+fn state(visit: &Visit<'_>) -> Option<Finding> {
+    let wrong = |what: &str| Some(visit.finding(Code::StateNotPersistent, what));
+    let unknown = |what: &str| Some(visit.finding(Code::StatePersistenceUnknown, what));
+    match (appends(visit), &visit.settings.appendfsync) {
+        (Some(false), _) => wrong("appendonly is off"),
+        (None, _) => unknown("neither CONFIG GET nor INFO shows appendonly"),
+        (Some(true), Fact::Known(setting)) if setting == "everysec" || setting == "always" => None,
+        (Some(true), Fact::Known(_)) => {
+            wrong("appendonly is on, but appendfsync is no: nothing bounds what a crash loses")
+        }
+        (Some(true), Fact::Unknown(_)) => unknown("appendonly is on; CONFIG GET does not show appendfsync"),
+    }
+}

@@ -1,0 +1,74 @@
+//! What a service is configured to be.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use redis_link::LinkConfig;
+use store_core::{Namespace, ServiceName};
+
+use crate::Code;
+
+/// The settings of a service, read from its environment. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// This microservice.
+    pub service: ServiceName,
+    /// The cache store.
+    pub cache: Place<CacheServer>,
+    /// The worker state store; its database number, if any, is in the link's URL.
+    pub state: Place<LinkConfig>,
+    /// The first segment of every state key.
+    pub namespace: Namespace,
+    /// What a replicated write waits for by default.
+    pub min_replicas: u32,
+    /// `production`, `staging` …, if the stores are to be marked with it.
+    pub environment: Option<String>,
+    /// What to do about errors of the preflight.
+    pub preflight: PreflightMode,
+    /// Findings to let pass.
+    pub allow: BTreeSet<Code>,
+}
+
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum Place<S> {
+    /// Inside this process: in memory, or in this file.
+    Embedded(Option<PathBuf>),
+    /// On a server.
+    Server(S),
+}
+
+impl<S> Place<S> {
+    /// The server, if it is on one.
+    pub fn server(&self) -> Option<&S> {
+        match self {
+            Place::Embedded(_) => None,
+            Place::Server(server) => Some(server),
+        }
+    }
+}
+
+/// The two databases of the cache server that a service uses.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct CacheServer {
+    /// The link to the service's own database.
+    pub own: LinkConfig,
+    /// The link to the database for hand-offs.
+    pub shared: LinkConfig,
+    /// The number of the service's own database.
+    pub database: u32,
+    /// The number of the database for hand-offs.
+    pub shared_database: u32,
+}
+
+/// What to do when the preflight finds errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PreflightMode {
+    /// Refuse to start.
+    #[default]
+    Enforce,
+    /// Log them and start, where the settings can be used at all.
+    Warn,
+}

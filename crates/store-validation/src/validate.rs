@@ -1,0 +1,69 @@
+//! What a service calls before it opens its stores.
+
+use std::fmt;
+
+use crate::settings::{PreflightMode, Settings};
+use crate::{Environment, Finding, Severity, check, servers};
+
+/// Settings that were checked, and what was found that is no reason not to start.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Validated {
+    /// The settings.
+    pub settings: Settings,
+    /// Warnings, and with `STORE_PREFLIGHT=warn` errors. All have been logged.
+    pub warnings: Vec<Finding>,
+}
+
+/// The service must not start: all findings, errors first. No secret in it; `Display` shows it all, for the standard error of
+/// a service that then exits with 78.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Refused {
+    /// What was found, at least one error among it.
+    pub findings: Vec<Finding>,
+}
+
+/// Checks the environment and the servers that it names, and claims them for this service.
+///
+/// When nothing forbids the start, the owner of the service's cache database is written there, and with
+/// `STORE_ENVIRONMENT` the environment into both stores, where no such key is yet; from then on another service, or a
+/// service of another environment, is refused there. Beside them only probe keys with a TTL of seconds are written.
+/// Every warning is logged, as is each variable that looks like a mistyped one.
+///
+/// # Errors
+/// [`Refused`] with all findings when one of them is an error. `STORE_PREFLIGHT=warn` makes every error a warning, but
+/// settings that cannot be understood, or are missing, still refuse the start: there is nothing to start with.
+pub async fn validate(environment: &Environment) -> Result<Validated, Refused> {
+    for suspect in environment.suspects() {
+        tracing::warn!(variable = %suspect.name, "{suspect}");
+    }
+    let mut report = check(environment).await;
+    let Some(settings) = report.settings() else { return Err(Refused { findings: report.findings().to_vec() }) };
+    let is_enforced = settings.preflight == PreflightMode::Enforce;
+    if report.errors() == 0 || !is_enforced {
+        report.add(servers::claim(&report.draft).await);
+    }
+    if is_enforced && report.errors() > 0 {
+        return Err(Refused { findings: report.findings().to_vec() });
+    }
+    let warnings = report.findings().to_vec();
+    for finding in &warnings {
+        let (code, role) = (finding.code.name(), finding.role_name());
+        match finding.severity {
+            Severity::Error => tracing::error!(code, role, help = finding.help, "{}", finding.what),
+            Severity::Warning => tracing::warn!(code, role, help = finding.help, "{}", finding.what),
+        }
+    }
+    Ok(Validated { settings, warnings })
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let errors = self.findings.iter().filter(|finding| finding.is_error()).count();
+        write!(f, "the service must not start: {errors} {}", if errors == 1 { "error" } else { "errors" })?;
+        self.findings.iter().try_for_each(|finding| write!(f, "\n{finding}"))
+    }
+}
+
+impl std::error::Error for Refused {}

@@ -1,0 +1,238 @@
+//! The one table of all environment variables. Parsing, listings and the README are made from it.
+
+use std::fmt::Write as _;
+
+use crate::nearest::nearest;
+
+/// One row of the table: a variable, or the same variable of both roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Variable {
+    /// Its name, or two: of the cache role and of the state role.
+    pub names: &'static [&'static str],
+    /// What holds when it is not set.
+    pub default: WhenUnset,
+    /// What it may be, with the unit.
+    pub range: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+}
+
+/// What holds when a variable is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenUnset {
+    /// Nothing can be done without it.
+    Required,
+    /// Required unless the store is `embedded:`.
+    RequiredOnServer,
+    /// Nothing.
+    Nothing,
+    /// This value.
+    Value(&'static str),
+}
+
+impl WhenUnset {
+    fn text(self) -> String {
+        match self {
+            WhenUnset::Required => "required".to_owned(),
+            WhenUnset::RequiredOnServer => "required, unless the cache is `embedded:`".to_owned(),
+            WhenUnset::Nothing => "none".to_owned(),
+            WhenUnset::Value(value) => format!("`{value}`"),
+        }
+    }
+}
+
+pub(crate) const SERVICE_NAME: &str = "SERVICE_NAME";
+pub(crate) const CACHE_URL: &str = "REDIS_CONN_BASE_URL";
+pub(crate) const CACHE_DB: &str = "REDIS_CACHE_DB";
+pub(crate) const CACHE_SHARED_DB: &str = "REDIS_CACHE_SHARED_DB";
+pub(crate) const STATE_URL: &str = "REDIS_WORKERCACHE_CONN_URL";
+pub(crate) const STATE_NAMESPACE: &str = "REDIS_STATE_NAMESPACE";
+pub(crate) const STATE_MIN_REPLICAS: &str = "REDIS_STATE_MIN_REPLICAS";
+pub(crate) const ENVIRONMENT: &str = "STORE_ENVIRONMENT";
+pub(crate) const PREFLIGHT: &str = "STORE_PREFLIGHT";
+pub(crate) const PREFLIGHT_ALLOW: &str = "STORE_PREFLIGHT_ALLOW";
+
+/// The beginnings of names that are ours: another name with one of them is probably mistyped.
+const PREFIXES: [&str; 5] = ["REDIS_CACHE_", "REDIS_STATE_", "REDIS_CONN_", "REDIS_WORKERCACHE_", "STORE_"];
+
+const fn row(
+    names: &'static [&'static str],
+    default: WhenUnset,
+    range: &'static str,
+    meaning: &'static str,
+) -> Variable {
+    Variable { names, default, range, meaning }
+}
+
+/// Every variable that is read, in the order of the README. A variable that is set to nothing is not set.
+pub const VARIABLES: &[Variable] = &[
+    row(
+        &[SERVICE_NAME],
+        WhenUnset::Required,
+        "1 to 64 of ASCII letters, digits and `. _ - : / @`",
+        "This microservice: names its connections, owns its database number",
+    ),
+    row(
+        &[CACHE_URL],
+        WhenUnset::Required,
+        "`redis://`, `rediss://` without a path, or `embedded:`",
+        "The cache store. The database number is appended to it",
+    ),
+    row(
+        &[CACHE_DB],
+        WhenUnset::RequiredOnServer,
+        "0 to 255, below the server's `databases`",
+        "This service's database number in the cache store; no other service may use it",
+    ),
+    row(
+        &[CACHE_SHARED_DB],
+        WhenUnset::Value("0"),
+        "0 to 255, another than `REDIS_CACHE_DB`",
+        "The database number for hand-offs between services, the same for all of them",
+    ),
+    row(
+        &[STATE_URL],
+        WhenUnset::Required,
+        "`redis://`, `rediss://`, `embedded:` or `embedded:/path/file.redb`",
+        "The worker state store, another server than the cache store",
+    ),
+    row(
+        &[STATE_NAMESPACE],
+        WhenUnset::Value("tw"),
+        "1 to 32 of ASCII letters, digits and `. _ - : / @`",
+        "The first segment of every state key",
+    ),
+    row(
+        &[STATE_MIN_REPLICAS],
+        WhenUnset::Value("0"),
+        "0 to 16",
+        "How many replicas a replicated write waits for, unless it says so itself",
+    ),
+    row(
+        &["REDIS_CACHE_USERNAME", "REDIS_STATE_USERNAME"],
+        WhenUnset::Nothing,
+        "text",
+        "The user, instead of the URL's",
+    ),
+    row(
+        &["REDIS_CACHE_PASSWORD_FILE", "REDIS_STATE_PASSWORD_FILE"],
+        WhenUnset::Nothing,
+        "path",
+        "A file that holds the password, instead of the URL's. Read again at each connection",
+    ),
+    row(
+        &["REDIS_CACHE_TLS_CA_FILE", "REDIS_STATE_TLS_CA_FILE"],
+        WhenUnset::Nothing,
+        "path, PEM; only with `rediss://`",
+        "The authorities to trust, instead of the system's",
+    ),
+    row(
+        &["REDIS_CACHE_TLS_CERT_FILE", "REDIS_STATE_TLS_CERT_FILE"],
+        WhenUnset::Nothing,
+        "path, PEM; with the key file",
+        "The certificate to show to the server",
+    ),
+    row(
+        &["REDIS_CACHE_TLS_KEY_FILE", "REDIS_STATE_TLS_KEY_FILE"],
+        WhenUnset::Nothing,
+        "path, PEM; with the certificate file",
+        "The private key of that certificate",
+    ),
+    row(
+        &["REDIS_CACHE_POOL_SIZE", "REDIS_STATE_POOL_SIZE"],
+        WhenUnset::Value("3"),
+        "1 to 64",
+        "How many connections share the commands",
+    ),
+    row(
+        &["REDIS_CACHE_CONNECT_TIMEOUT", "REDIS_STATE_CONNECT_TIMEOUT"],
+        WhenUnset::Value("5s"),
+        "`10ms` to `60s`",
+        "How long opening a connection may take",
+    ),
+    row(
+        &["REDIS_CACHE_COMMAND_TIMEOUT", "REDIS_STATE_COMMAND_TIMEOUT"],
+        WhenUnset::Value("1s"),
+        "`10ms` to `60s`",
+        "How long to wait for a reply",
+    ),
+    row(
+        &["REDIS_CACHE_MAX_RETRIES", "REDIS_STATE_MAX_RETRIES"],
+        WhenUnset::Value("3"),
+        "0 to 10",
+        "How often an operation is repeated where that is safe, after random pauses from 100 ms",
+    ),
+    row(
+        &[ENVIRONMENT],
+        WhenUnset::Nothing,
+        "1 to 64 of ASCII letters, digits and `. _ -`",
+        "`production`, `staging` …: the first service writes the name into both stores, and one with another name does \
+         not start on them",
+    ),
+    row(
+        &[PREFLIGHT],
+        WhenUnset::Value("enforce"),
+        "`enforce` or `warn`",
+        "With `warn` the service starts in spite of errors, and logs them; not without usable settings",
+    ),
+    row(
+        &[PREFLIGHT_ALLOW],
+        WhenUnset::Nothing,
+        "codes, separated by commas",
+        "Findings to let pass, each logged at every start: `no-tls,state-persistence-unknown`",
+    ),
+];
+
+/// The table as Markdown, as it stands in the README.
+pub fn environment_table_markdown() -> String {
+    let mut table = String::from("| variable | default | range | meaning |\n|---|---|---|---|\n");
+    for Variable { names, default, range, meaning } in VARIABLES {
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        let _ = writeln!(table, "| {} | {} | {range} | {meaning} |", names.join(", "), default.text());
+    }
+    table
+}
+
+/// Whether the variable is one that is read.
+pub(crate) fn is_known(name: &str) -> bool {
+    names().any(|known| known == name)
+}
+
+/// The default of a variable of the table.
+pub(crate) fn default_of(name: &str) -> Option<&'static str> {
+    VARIABLES.iter().find(|row| row.names.contains(&name)).and_then(|row| match row.default {
+        WhenUnset::Value(value) => Some(value),
+        _ => None,
+    })
+}
+
+/// Whether the name looks like one of ours and is none: `Some` with the nearest that is.
+///
+/// The variables that Kubernetes sets for a Service called `redis-cache` or `redis-state` are not ours, and with the
+/// common beginning `STORE_` only what is nearly one of our names is reported.
+pub(crate) fn is_suspect(name: &str) -> Option<Option<&'static str>> {
+    let prefix = PREFIXES.into_iter().find(|prefix| name.starts_with(prefix)).filter(|_| !is_known(name))?;
+    let nearest = nearest(name, names());
+    let kubernetes = name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_");
+    (nearest.is_some() || (prefix != "STORE_" && !kubernetes)).then_some(nearest)
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    VARIABLES.iter().flat_map(|row| row.names.iter().copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_suspect;
+
+    #[test]
+    fn a_mistyped_name_is_suspect_and_what_kubernetes_sets_is_not() {
+        assert_eq!(is_suspect("REDIS_CACHE_POLSIZE"), Some(Some("REDIS_CACHE_POOL_SIZE")));
+        assert_eq!(is_suspect("REDIS_STATE_NO_SUCH_SETTING"), Some(None));
+        assert_eq!(is_suspect("STORE_ENVIROMENT"), Some(Some("STORE_ENVIRONMENT")));
+        for name in ["REDIS_CACHE_DB", "REDIS_CACHE_PORT_6379_TCP", "REDIS_STATE_SERVICE_HOST", "STORE_NAME", "PATH"] {
+            assert_eq!(is_suspect(name), None, "{name}");
+        }
+    }
+}
