@@ -1,2 +1,37 @@
-//! Placeholder.
-fn main() {}
+//! The project's own commands: `cargo xtask <command>`. One file per command.
+#![expect(clippy::print_stderr, reason = "a command talks to its user")]
+
+mod config_check;
+mod lint;
+mod shell;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands", disable_help_subcommand = true)]
+enum Command {
+    ConfigCheck(config_check::ConfigCheck),
+    /// Every test, on real servers; installs redis-server where it is missing and that is allowed
+    Test {
+        /// Passed on to `cargo test`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Formatting, clippy, house rules, documentation, and config-check over the examples
+    Lint,
+    /// Lint and test: what must pass before a change is merged
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match Command::parse() {
+        Command::ConfigCheck(command) => command.run(),
+        Command::Test { arguments } => shell::exit(test::test(&arguments)),
+        Command::Lint => shell::exit(lint::lint()),
+        Command::Ci => shell::exit(lint::lint().and_then(|()| test::test(&[]))),
+    }
+}

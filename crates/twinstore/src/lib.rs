@@ -1,1 +1,56 @@
-//! Placeholder.
+//! Twinstore: two Redis-compatible stores behind a fleet of microservices, one that may be lost and one that may not.
+//!
+//! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs; all of it may be lost at any
+//! moment. The **worker state store** holds queues, leases and heartbeats; what it acknowledged survives. A service is
+//! configured by environment variables alone and refuses to start when the two share an instance, or a server is set up
+//! against its role.
+//!
+//! A complete program: it pushes a job, works on it, and stops.
+//!
+//! ```
+//! use twinstore::prelude::*;
+//!
+//! #[derive(serde::Serialize, serde::Deserialize)]
+//! struct Mail {
+//!     to: String,
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! #   let environment = Environment::from_variables([
+//! #       ("SERVICE_NAME", "mailer"),
+//! #       ("REDIS_CONN_BASE_URL", "embedded:"),
+//! #       ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+//! #   ]);
+//! #   let stores = Stores::open(&environment).await?;
+//! #   #[cfg(any())]
+//!     // SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL say where the stores are.
+//!     let stores = Stores::from_env().await?;
+//!
+//!     let mails = stores.state().queue_of::<Mail>(QueueName::new("mails")?);
+//!     mails.push(&Mail { to: "ann@example.org".into() }).await?;
+//!
+//! WORKER
+//!     stores.close().await;
+//!     Ok(())
+//! }
+//! ```
+
+mod cache;
+mod state;
+mod stores;
+
+pub use cache::Cache;
+pub use state::State;
+pub use store_core::*;
+pub use store_validation::{Code, Environment, Finding, Refused, Severity};
+pub use store_worker::*;
+pub use stores::{StartError, Stores};
+
+/// What most services import.
+pub mod prelude {
+    pub use crate::{
+        Cache, ClaimedJob, Environment, Error, Key, KeyValueExt, NewJob, QueueExt, QueueName, RateLimitExt, StartError,
+        State, Stores, Ttl,
+    };
+}

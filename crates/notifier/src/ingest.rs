@@ -1,0 +1,216 @@
+//! From lines to jobs: each delivery id once, whatever happens on the way.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufRead, BufReader};
+use tokio::task::JoinSet;
+use twinstore::{
+    Backoff, Begun, Error, Fingerprint, IdempotentRequest, JobId, NewJob, Pushed, QueueExt, QueueName, RetryPolicy,
+    Stores, Ttl,
+};
+
+use crate::delivery::{Deliveries, Delivery};
+use crate::report::{Tally, add, count};
+use crate::stop::Stop;
+
+/// How long the answer of a delivery is kept: GitHub redelivers within three days.
+const ANSWER_KEPT: Ttl = Ttl::from_secs(3 * 24 * 3600);
+
+/// What the idempotency key answers when the delivery is sent again.
+const ANSWER: &[u8] = br#"{"status":"queued"}"#;
+
+/// How often a notification is tried.
+const RETRY: (u16, Duration, Duration) = (8, Duration::from_millis(200), Duration::from_secs(30));
+
+/// Pauses between tries of what cannot be done yet.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// How the ingestion ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ingested {
+    /// The ids of all deliveries that were accepted, now or before.
+    pub(crate) ids: Vec<JobId>,
+    /// Why reading ended early.
+    pub(crate) failure: Option<String>,
+}
+
+/// Where deliveries come from.
+pub(crate) type Input = Box<dyn AsyncBufRead + Unpin + Send>;
+
+/// Opens the input that the flags name.
+pub(crate) async fn open(input: Option<&Path>) -> Result<Input, String> {
+    match input {
+        None => Ok(Box::new(std::io::Cursor::new(crate::sample::sample()))),
+        Some(path) if path == Path::new("-") => Ok(Box::new(BufReader::new(tokio::io::stdin()))),
+        Some(path) => match tokio::fs::File::open(path).await {
+            Ok(file) => Ok(Box::new(BufReader::with_capacity(1 << 16, file))),
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+        },
+    }
+}
+
+/// Pushes deliveries to the queue.
+#[derive(Clone)]
+pub(crate) struct Ingest {
+    pub(crate) stores: Stores,
+    pub(crate) queue: QueueName,
+    pub(crate) tally: Arc<Tally>,
+    pub(crate) stop: Stop,
+    pub(crate) concurrency: usize,
+    /// How long a delivery stays in progress when this process dies.
+    pub(crate) lease: Ttl,
+}
+
+/// What became of one delivery.
+enum Fate {
+    Accepted(JobId),
+    Rejected(String),
+    Stopped,
+    Failed(Error),
+}
+
+impl Ingest {
+    /// Reads until the end, or until it is stopped; complains about each line that is no delivery, and goes on.
+    pub(crate) async fn run(self, input: Input, complain: impl Fn(String)) -> Ingested {
+        let mut deliveries = Deliveries::new(input);
+        let mut under_way = JoinSet::new();
+        let mut ingested = Ingested::default();
+        loop {
+            while under_way.len() >= self.concurrency {
+                self.note(under_way.join_next().await, &mut ingested, &complain);
+            }
+            if ingested.failure.is_some() {
+                break;
+            }
+            let next = tokio::select! {
+                next = deliveries.next() => next,
+                () = self.stop.stopped() => break,
+            };
+            match next {
+                Ok(None) => {
+                    if count(&self.tally.received) == 0 {
+                        ingested.failure = Some("the input holds no delivery".to_owned());
+                    }
+                    break;
+                }
+                Ok(Some(Ok(delivery))) => {
+                    add(&self.tally.received);
+                    let ingest = self.clone();
+                    under_way.spawn(async move { ingest.accept(delivery).await });
+                }
+                Ok(Some(Err(refused))) => {
+                    add(&self.tally.received);
+                    add(&self.tally.rejected);
+                    complain(refused.to_string());
+                }
+                Err(error) => {
+                    ingested.failure = Some(format!("cannot read on: {error}"));
+                    break;
+                }
+            }
+        }
+        while let Some(done) = under_way.join_next().await {
+            self.note(Some(done), &mut ingested, &complain);
+        }
+        ingested
+    }
+
+    fn note(
+        &self,
+        done: Option<Result<Fate, tokio::task::JoinError>>,
+        ingested: &mut Ingested,
+        complain: &impl Fn(String),
+    ) {
+        match done {
+            Some(Ok(Fate::Accepted(id))) => ingested.ids.push(id),
+            Some(Ok(Fate::Rejected(why))) => {
+                add(&self.tally.rejected);
+                complain(why);
+            }
+            Some(Ok(Fate::Failed(error))) => ingested.failure = Some(error.to_string()),
+            Some(Err(error)) => ingested.failure = Some(format!("a delivery was not carried through: {error}")),
+            Some(Ok(Fate::Stopped)) | None => {}
+        }
+    }
+
+    /// Carries one delivery through: takes its idempotency key, pushes its job, and keeps the answer.
+    async fn accept(self, delivery: Delivery) -> Fate {
+        let request = IdempotentRequest::new(delivery.key, Fingerprint::of(&delivery.json));
+        let idempotency = self.stores.cache().idempotency();
+        let mut pauses = Pauses::new();
+        loop {
+            let wait = match idempotency.begin(&request, self.lease).await {
+                Ok(Begun::Started) => break,
+                Ok(Begun::Finished(_)) => {
+                    add(&self.tally.duplicates);
+                    return Fate::Accepted(delivery.id);
+                }
+                Ok(Begun::InProgress { retry_after, .. }) => retry_after.min(pauses.next()),
+                Ok(Begun::Mismatch) => {
+                    let id = delivery.id;
+                    return Fate::Rejected(format!("delivery {id}: its id was used before with another content"));
+                }
+                Err(error) if error.is_retryable() => pauses.next(),
+                Err(error) => return Fate::Failed(error),
+            };
+            if self.stop.pause(wait).await {
+                return Fate::Stopped;
+            }
+        }
+        match self.push(&delivery.id, delivery.json, &mut pauses).await {
+            Ok(Some(Pushed::Created)) => add(&self.tally.queued),
+            // The process that began this delivery before pushed it, and died before it kept the answer.
+            Ok(Some(Pushed::Duplicate | Pushed::Held(_))) => add(&self.tally.duplicates),
+            Ok(None) => return Fate::Stopped,
+            Err(error) => {
+                let _ = idempotency.abandon(&request).await;
+                return match error {
+                    Error::Rejected { .. } => Fate::Rejected(format!("delivery {}: {error}", delivery.id)),
+                    error => Fate::Failed(error),
+                };
+            }
+        }
+        // An answer that cannot be kept costs nothing but a second look: the queue knows the id.
+        while let Err(error) = idempotency.finish(&request, &ANSWER.into(), ANSWER_KEPT).await {
+            if !error.is_retryable() || self.stop.pause(pauses.next()).await {
+                break;
+            }
+        }
+        Fate::Accepted(delivery.id)
+    }
+
+    /// Pushes until it is answered; `None` when it is stopped before.
+    async fn push(&self, id: &JobId, json: Vec<u8>, pauses: &mut Pauses) -> Result<Option<Pushed>, Error> {
+        let (attempts, first, max) = RETRY;
+        let retry = RetryPolicy::new(attempts, Backoff::Exponential { first, max });
+        let job = NewJob::new(json).with_id(id.clone()).with_retry(retry);
+        loop {
+            match self.stores.state().queue().push_one(&self.queue, job.clone()).await {
+                Ok(pushed) => return Ok(Some(pushed)),
+                Err(error) if error.is_retryable() => {
+                    if self.stop.pause(pauses.next()).await {
+                        return Ok(None);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Growing pauses with jitter.
+struct Pauses(Duration);
+
+impl Pauses {
+    fn new() -> Self {
+        Self(PAUSES.0)
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.0.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.0 = (self.0 * 2).min(PAUSES.1);
+        pause
+    }
+}

@@ -1,0 +1,222 @@
+//! The commands: ingest, work, or both.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use twinstore::{Environment, JobId, JobState, QueueInspect, QueueName, StartError, Stores, Ttl, WorkerHandle};
+
+use crate::cli::Options;
+use crate::ingest::{self, Ingest, Ingested, Input};
+use crate::progress::Progress;
+use crate::report::{Engines, Report, Tally};
+use crate::sink::Sink;
+use crate::stop::Stop;
+use crate::work;
+
+/// The queue of notifications.
+const QUEUE: &str = "notifications";
+
+/// How often a job that is not settled yet is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Which parts of the service this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Both,
+    Ingest,
+    Work,
+}
+
+/// Why there is no report.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The stores are not fit to start on.
+    Start(StartError),
+    /// Anything else.
+    Other(String),
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Failure::Other(message)
+    }
+}
+
+/// Runs the parts, and reports.
+pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<String>), Failure> {
+    let stores = open_stores(part, &options).await?;
+    let tally = Arc::new(Tally::new());
+    let input = match part {
+        Part::Work => None,
+        Part::Both | Part::Ingest => Some(ingest::open(options.input.as_deref()).await?),
+    };
+    let sink = if part == Part::Ingest { None } else { Some(Sink::open(&options.sink).await?) };
+    let service = Service {
+        queue: QueueName::new(QUEUE).map_err(|error| error.to_string())?,
+        stop: Stop::new(),
+        progress: Progress::new(tally.clone(), options.json),
+        stores,
+        options,
+        tally,
+    };
+    service.run(input, sink).await
+}
+
+async fn open_stores(part: Part, options: &Options) -> Result<Stores, Failure> {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if is_set("REDIS_CONN_BASE_URL") || is_set("REDIS_WORKERCACHE_CONN_URL") {
+        return Stores::from_env().await.map_err(Failure::Start);
+    }
+    if part != Part::Both {
+        return Err(Failure::Other(
+            "ingest and work are two processes and need stores that both can reach: set SERVICE_NAME, REDIS_CONN_BASE_URL, \
+             REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL, or use run"
+                .to_owned(),
+        ));
+    }
+    crate::say(options.json, "No store is configured: both are embedded and in memory, and end with this process.");
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "notifier"),
+        ("REDIS_CONN_BASE_URL", "embedded:"),
+        ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+    ]);
+    Stores::open(&environment).await.map_err(Failure::Start)
+}
+
+/// One process of the service.
+struct Service {
+    stores: Stores,
+    queue: QueueName,
+    options: Options,
+    tally: Arc<Tally>,
+    stop: Stop,
+    progress: Progress,
+}
+
+impl Service {
+    async fn run(self, input: Option<Input>, sink: Option<Sink>) -> Result<(Report, Option<String>), Failure> {
+        let mut worker = None;
+        if let Some(sink) = sink {
+            let built = work::worker(&self.stores, self.queue.clone(), &self.options, sink, self.tally.clone());
+            let built = built.map_err(|error| error.to_string())?;
+            worker = Some((built.handle(), tokio::spawn(built.run())));
+        }
+        let handle = worker.as_ref().map(|(handle, _)| handle.clone());
+        let signals = tokio::spawn(stop_on_signals(self.stop.clone(), handle.clone()));
+        let watching = self.progress.watch(handle.clone());
+
+        let (settled, failure) = match input {
+            Some(input) => {
+                let ingested = self.ingest(input).await;
+                (worker.is_some() && self.all_settled(&ingested.ids).await, ingested.failure)
+            }
+            None => (self.worked().await, None),
+        };
+        if let Some((handle, running)) = worker {
+            handle.shutdown();
+            match running.await {
+                Ok(Ok(report)) => self.note(&report.stats),
+                Ok(Err(error)) => return Err(Failure::Other(format!("the worker cannot run: {error}"))),
+                Err(error) => return Err(Failure::Other(format!("the worker ended: {error}"))),
+            }
+        }
+        signals.abort();
+        watching.abort();
+        self.progress.finish();
+        let pending = if settled { 0 } else { self.pending().await };
+        let (cache, state) = (self.stores.cache().engine().to_owned(), self.stores.state().engine().to_owned());
+        let report = self.tally.report(Engines { cache, state }, pending);
+        self.stores.close().await;
+        Ok((report, failure))
+    }
+
+    async fn ingest(&self, input: Input) -> Ingested {
+        let lease = Ttl::new(self.options.lease).unwrap_or(Ttl::from_secs(15));
+        let ingest = Ingest {
+            stores: self.stores.clone(),
+            queue: self.queue.clone(),
+            tally: self.tally.clone(),
+            stop: self.stop.clone(),
+            concurrency: self.options.concurrency as usize,
+            lease,
+        };
+        ingest.run(input, |complaint| self.progress.complain(&complaint)).await
+    }
+
+    /// Waits until each of these jobs is settled, by whichever process; `false` when stopped before.
+    async fn all_settled(&self, ids: &[JobId]) -> bool {
+        let inspect = self.stores.state().inspect();
+        for id in ids {
+            while !self.is_settled(&*inspect, id).await {
+                if self.stop.pause(LOOK).await {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn is_settled(&self, inspect: &dyn QueueInspect, id: &JobId) -> bool {
+        match inspect.get(&self.queue, id).await {
+            Ok(job) => job.is_none_or(|job| matches!(job.state, JobState::Completed | JobState::Dead)),
+            Err(error) => {
+                tracing::warn!(%error, "cannot see whether a delivery is settled; trying again");
+                false
+            }
+        }
+    }
+
+    /// Works until it is stopped, or until the queue is empty if that was asked for; whether it is empty.
+    async fn worked(&self) -> bool {
+        if !self.options.drain {
+            self.stop.stopped().await;
+            return false;
+        }
+        let inspect = self.stores.state().inspect();
+        while !matches!(inspect.counts(&self.queue).await, Ok(counts) if counts.pending() == 0) {
+            if self.stop.pause(LOOK).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn note(&self, stats: &twinstore::WorkerStats) {
+        self.tally.delivered.store(stats.completed, Ordering::Relaxed);
+        self.tally.retried.store(stats.retried(), Ordering::Relaxed);
+        self.tally.dead.store(stats.dead, Ordering::Relaxed);
+    }
+
+    /// How many jobs of the queue are not settled.
+    async fn pending(&self) -> u64 {
+        match self.stores.state().inspect().counts(&self.queue).await {
+            Ok(counts) => counts.pending(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot count what is pending");
+                0
+            }
+        }
+    }
+}
+
+/// Stops in an orderly way on the first SIGTERM or Ctrl-C, at once on the second.
+async fn stop_on_signals(stop: Stop, worker: Option<WorkerHandle>) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    for attempt in 0.. {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.stop();
+        match (&worker, attempt) {
+            (Some(worker), 0) => worker.shutdown(),
+            (Some(worker), _) => worker.shutdown_now(),
+            (None, _) => {}
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! From jobs to notifications.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use twinstore::{
+    BuildError, Done, Error, Handler, HandlerResult, Job, JobError, Key, QueueName, QueueOptions, Rate, RateCheck,
+    RateLimit, Stores, Worker,
+};
+
+use crate::cli::Options;
+use crate::delivery::Fields;
+use crate::render::render;
+use crate::report::Tally;
+use crate::sink::Sink;
+
+/// How long a job and its result are kept: a delivery that is sent again is known as long, even to a cache that forgot it.
+const RESULT_KEPT: Duration = Duration::from_secs(3 * 24 * 3600);
+
+/// How long running handlers may take to end after SIGTERM.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a snoozed job waits when the limit does not say.
+const SNOOZE: Duration = Duration::from_millis(100);
+
+/// The worker that delivers what is in the queue.
+pub(crate) fn worker(
+    stores: &Stores,
+    queue: QueueName,
+    options: &Options,
+    sink: Sink,
+    tally: Arc<Tally>,
+) -> Result<Worker, BuildError> {
+    let concurrency = options.concurrency as usize;
+    let deliver = Deliver {
+        sink,
+        limits: stores.cache().rate_limit(),
+        rate: Rate::per_second(options.rate),
+        failure_rate: options.failure_rate,
+        delay: options.delay,
+        tally,
+    };
+    Worker::new(stores.state().queue())
+        .queue_with(queue, QueueOptions::new().with_concurrency(concurrency), deliver)
+        .concurrency(concurrency)
+        .lease(options.lease)
+        .shutdown_deadline(SHUTDOWN_DEADLINE)
+        .build()
+}
+
+/// Handles one job: rate limit, render, deliver.
+struct Deliver {
+    sink: Sink,
+    limits: Arc<dyn RateLimit>,
+    rate: Rate,
+    failure_rate: f64,
+    delay: Duration,
+    tally: Arc<Tally>,
+}
+
+/// What is kept of a delivered notification.
+#[derive(Serialize)]
+struct Delivered<'a> {
+    event: &'a str,
+    bytes: usize,
+}
+
+impl Handler for Deliver {
+    async fn call(&self, job: Job) -> HandlerResult {
+        if job.attempt() == 1 {
+            self.tally.waited(job.since_push());
+        }
+        let fields: Fields = job.json().map_err(JobError::dead)?;
+        if let Some(repository) = fields.repository()
+            && let Some(wait) = self.over_limit(repository).await?
+        {
+            return Err(JobError::snooze(wait));
+        }
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        if self.failure_rate > 0.0 && fastrand::f64() < self.failure_rate {
+            return Err(JobError::retry("failed on purpose (--failure-rate)"));
+        }
+        let line = serde_json::to_vec(&render(&fields)).map_err(JobError::dead)?;
+        let result =
+            serde_json::to_vec(&Delivered { event: &fields.event, bytes: line.len() }).map_err(JobError::dead)?;
+        self.sink.deliver(line).await.map_err(JobError::retry)?;
+        Ok(Done::keep(result, RESULT_KEPT))
+    }
+}
+
+impl Deliver {
+    /// How long to wait, if the repository has had its share. A limit that cannot be asked lets the notification pass: it
+    /// protects readers from noise, and a late notification is worse than one too many.
+    async fn over_limit(&self, repository: &str) -> Result<Option<Duration>, JobError> {
+        let Ok(key) = Key::new(format!("notifications/{repository}")) else { return Ok(None) };
+        match self.limits.check(&[RateCheck::new(key, self.rate)]).await {
+            Ok(decision) if decision.allowed => Ok(None),
+            Ok(decision) => Ok(Some(decision.retry_after().unwrap_or(SNOOZE))),
+            Err(Error::Unavailable { .. } | Error::Indeterminate { .. } | Error::Limit { .. }) => Ok(None),
+            Err(error) => Err(JobError::retry(error)),
+        }
+    }
+}

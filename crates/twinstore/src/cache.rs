@@ -1,0 +1,60 @@
+//! The cache store as a service sees it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use store_core::{CacheRole, Handoff, Idempotency, KeyValue, RateLimit, Ttl, TypedHandoff, TypedKeyValue};
+
+/// The cache store: whatever is in it may be lost at any moment. Clones share it.
+#[derive(Clone)]
+pub struct Cache {
+    engine: &'static str,
+    store: Arc<dyn CacheRole>,
+}
+
+impl Cache {
+    pub(crate) fn new(engine: &'static str, store: impl CacheRole + 'static) -> Self {
+        Self { engine, store: Arc::new(store) }
+    }
+
+    /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.
+    pub fn engine(&self) -> &'static str {
+        self.engine
+    }
+
+    /// Short-lived values and counters, as bytes.
+    pub fn key_value(&self) -> Arc<dyn KeyValue> {
+        self.store.clone()
+    }
+
+    /// Short-lived values of one type, each kept for `ttl`.
+    pub fn values<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, ttl: Ttl) -> TypedKeyValue<T> {
+        TypedKeyValue::new(self.key_value(), ttl)
+    }
+
+    /// Idempotency keys that may be evicted; the state store has them too.
+    pub fn idempotency(&self) -> Arc<dyn Idempotency> {
+        self.store.clone()
+    }
+
+    /// Rate limits that the fleet shares.
+    pub fn rate_limit(&self) -> Arc<dyn RateLimit> {
+        self.store.clone()
+    }
+
+    /// Hand-offs to and from other services, as bytes.
+    pub fn handoff(&self) -> Arc<dyn Handoff> {
+        self.store.clone()
+    }
+
+    /// Hand-offs of values of one type, each waiting for `ttl`.
+    pub fn handoffs<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, ttl: Ttl) -> TypedHandoff<T> {
+        TypedHandoff::new(self.handoff(), ttl)
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cache({})", self.engine)
+    }
+}

@@ -1,0 +1,67 @@
+//! The worker state store as a service sees it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use store_core::{
+    Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, QueueName, StateRole, TypedQueue,
+};
+
+/// The worker state store: what it acknowledged survives what its durability says. Clones share it.
+#[derive(Clone)]
+pub struct State {
+    engine: &'static str,
+    store: Arc<dyn StateRole>,
+}
+
+impl State {
+    pub(crate) fn new(engine: &'static str, store: impl StateRole + 'static) -> Self {
+        Self { engine, store: Arc::new(store) }
+    }
+
+    /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.
+    pub fn engine(&self) -> &'static str {
+        self.engine
+    }
+
+    /// Queues, as bytes; what a [`Worker`](crate::Worker) works on.
+    pub fn queue(&self) -> Arc<dyn Queue> {
+        self.store.clone()
+    }
+
+    /// A queue whose payloads are values of one type.
+    pub fn queue_of<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, name: QueueName) -> TypedQueue<T> {
+        TypedQueue::new(self.queue(), name)
+    }
+
+    /// Looking at queues.
+    pub fn inspect(&self) -> Arc<dyn QueueInspect> {
+        self.store.clone()
+    }
+
+    /// Acting on queues from outside.
+    pub fn control(&self) -> Arc<dyn QueueControl> {
+        self.store.clone()
+    }
+
+    /// Leases with fencing tokens.
+    pub fn leases(&self) -> Arc<dyn Leases> {
+        self.store.clone()
+    }
+
+    /// Who is alive.
+    pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
+        self.store.clone()
+    }
+
+    /// Idempotency keys that may not be lost.
+    pub fn idempotency(&self) -> Arc<dyn Idempotency> {
+        self.store.clone()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "State({})", self.engine)
+    }
+}

@@ -1,0 +1,176 @@
+//! Both stores of a service, opened together.
+
+use std::fmt;
+use std::path::Path;
+
+use cache_store::CacheStore;
+use embedded_store::{EmbeddedCache, EmbeddedState};
+use redis_link::Link;
+use state_store::StateStore;
+use store_core::{Error, Role, ServiceName};
+use store_validation::{Environment, Finding, Place, Refused, Settings, validate};
+
+use crate::{Cache, State};
+
+/// Both stores of a service, proved to be two and fit for their roles. Clones share their connections.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), twinstore::StartError> {
+/// use twinstore::{Environment, Stores};
+///
+/// let environment = Environment::from_variables([
+///     ("SERVICE_NAME", "billing"),
+///     ("REDIS_CONN_BASE_URL", "embedded:"),
+///     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+/// ]);
+/// let stores = Stores::open(&environment).await?;
+/// stores.ping().await?;
+/// stores.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Stores {
+    service: ServiceName,
+    cache: Cache,
+    state: State,
+    warnings: Vec<Finding>,
+    links: Vec<(Role, Link)>,
+}
+
+impl Stores {
+    /// Opens the stores that this process's environment names. The table of variables is in the README.
+    ///
+    /// First the preflight: all servers are asked what they are, at once, each within its connect time-out. Findings that
+    /// are no errors are logged as warnings and kept in [`Stores::warnings`].
+    ///
+    /// # Errors
+    /// [`StartError::Refused`] with all findings when one of them is an error: a service prints it and exits with
+    /// [`StartError::EXIT_CODE`]. [`StartError::Store`] when a store cannot be opened after that.
+    pub async fn from_env() -> Result<Self, StartError> {
+        Self::open(&Environment::from_process()).await
+    }
+
+    /// The same with variables from elsewhere: a file, a test.
+    ///
+    /// # Errors
+    /// As [`Stores::from_env`].
+    pub async fn open(environment: &Environment) -> Result<Self, StartError> {
+        let validated = validate(environment).await?;
+        let settings = validated.settings;
+        let mut links = Vec::new();
+        let cache = open_cache(&settings, &mut links).await.map_err(StartError::of(Role::Cache))?;
+        let state = open_state(&settings, &mut links).await.map_err(StartError::of(Role::State))?;
+        Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, links })
+    }
+
+    /// This service's name.
+    pub fn service(&self) -> &ServiceName {
+        &self.service
+    }
+
+    /// The cache store.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The worker state store.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the preflight found that is no reason not to start.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// Asks both stores whether they answer: what a readiness probe needs. One round trip each; embedded stores always
+    /// answer.
+    ///
+    /// # Errors
+    /// [`StartError::Store`], naming the role of the first that does not.
+    pub async fn ping(&self) -> Result<(), StartError> {
+        for (role, link) in &self.links {
+            link.ping().await.map_err(StartError::of(*role))?;
+        }
+        Ok(())
+    }
+
+    /// Ends what is under way and closes all connections. Affects all clones; stop workers first.
+    pub async fn close(&self) {
+        for (_, link) in &self.links {
+            link.close().await;
+        }
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores")
+            .field("service", &self.service)
+            .field("cache", &self.cache)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+async fn open_cache(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Result<Cache, Error> {
+    let service = settings.service.clone();
+    match &settings.cache {
+        Place::Embedded(None) => Ok(Cache::new(EMBEDDED_MEMORY, EmbeddedCache::in_memory(service, Default::default()))),
+        Place::Embedded(Some(file)) => {
+            Ok(Cache::new(EMBEDDED_FILE, EmbeddedCache::open(AsRef::<Path>::as_ref(file), service, Default::default())?))
+        }
+        Place::Server(server) => {
+            let own = Link::connect(server.own.clone()).await?;
+            let shared = Link::connect(server.shared.clone()).await?;
+            links.extend([(Role::Cache, own.clone()), (Role::Cache, shared.clone())]);
+            Ok(Cache::new(REDIS, CacheStore::new(own, shared, service, Default::default())))
+        }
+    }
+}
+
+async fn open_state(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Result<State, Error> {
+    match &settings.state {
+        Place::Embedded(None) => Ok(State::new(EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default()))),
+        Place::Embedded(Some(file)) => {
+            Ok(State::new(EMBEDDED_FILE, EmbeddedState::open(AsRef::<Path>::as_ref(file), Default::default())?))
+        }
+        Place::Server(server) => {
+            let link = Link::connect(server.clone()).await?;
+            links.push((Role::State, link.clone()));
+            Ok(State::new(REDIS, StateStore::open(link, settings.namespace.clone(), Default::default()).await?))
+        }
+    }
+}
+
+const EMBEDDED_MEMORY: &str = "embedded (memory)";
+const EMBEDDED_FILE: &str = "embedded (file)";
+const REDIS: &str = "redis";
+
+/// Why a service cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The environment or a server is not fit. All findings, as text, in its `Display`.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A store could not be opened, or does not answer.
+    #[error("the {role} store cannot be used")]
+    Store {
+        /// Which.
+        role: Role,
+        /// Why.
+        source: Error,
+    },
+}
+
+impl StartError {
+    /// What a service that refuses to start exits with: `EX_CONFIG` of sysexits.h.
+    pub const EXIT_CODE: u8 = 78;
+
+    fn of(role: Role) -> impl Fn(Error) -> Self {
+        move |source| StartError::Store { role, source }
+    }
+}

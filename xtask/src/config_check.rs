@@ -1,0 +1,200 @@
+//! `cargo xtask config-check`: what a service would find before it starts, without starting it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::Serialize;
+use store_validation::{
+    EnvFileError, Environment, Finding, Report, check, check_environment, check_fleet, environment_table_markdown,
+};
+
+/// Wrong usage, as clap exits too.
+const WRONG_USAGE: u8 = 2;
+
+/// Check the environment of one service, or of a fleet, and the servers that it names.
+///
+/// Exits with 0 when nothing forbids a start, 1 when something does, 2 when the command itself is wrong.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigCheck {
+    /// A file of NAME=value lines instead of this process's environment; several are a fleet.
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Ask no server.
+    #[arg(long)]
+    offline: bool,
+    /// How findings are written to the standard output.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Print the table of all variables (Markdown) and check nothing.
+    #[arg(long, exclusive = true)]
+    variables: bool,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One object.
+    Json,
+    /// Annotations of GitHub Actions.
+    Github,
+}
+
+/// A finding, and the file that it concerns.
+#[derive(Serialize)]
+struct Line {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    findings: Vec<Line>,
+    errors: usize,
+    warnings: usize,
+}
+
+impl ConfigCheck {
+    pub(crate) fn run(self) -> ExitCode {
+        if self.variables {
+            return print(&environment_table_markdown(), ExitCode::SUCCESS);
+        }
+        let environments = match self.environments() {
+            Ok(environments) => environments,
+            Err(error) => return refuse(&error),
+        };
+        for (file, environment) in &environments {
+            for suspect in environment.suspects() {
+                eprintln!("note: {}{suspect}", file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default());
+            }
+        }
+        let summary = match self.check(environments) {
+            Ok(summary) => summary,
+            Err(error) => return refuse(&error),
+        };
+        let code = if summary.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        match self.format {
+            Format::Text => print(&text(&summary), code),
+            Format::Github => print(&github(&summary), code),
+            Format::Json => match serde_json::to_string(&summary) {
+                Ok(json) => print(&format!("{json}\n"), code),
+                Err(error) => refuse(&error),
+            },
+        }
+    }
+
+    fn environments(&self) -> Result<Vec<(Option<String>, Environment)>, EnvFileError> {
+        if self.env_file.is_empty() {
+            return Ok(vec![(None, Environment::from_process())]);
+        }
+        let read = |path: &PathBuf| Ok((Some(path.display().to_string()), Environment::from_file(path)?));
+        self.env_file.iter().map(read).collect()
+    }
+
+    fn check(&self, environments: Vec<(Option<String>, Environment)>) -> std::io::Result<Summary> {
+        let (files, environments): (Vec<_>, Vec<_>) = environments.into_iter().unzip();
+        let reports = if self.offline {
+            environments.iter().map(check_environment).collect()
+        } else {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(check_all(environments))?
+        };
+        let named: Vec<_> =
+            files.iter().map(|file| file.as_deref().unwrap_or("the environment")).zip(&reports).collect();
+        let of_fleet = check_fleet(&named);
+        let mut findings = Vec::new();
+        for (place, (file, report)) in files.iter().zip(&reports).enumerate() {
+            let of_file = of_fleet.iter().filter(|(concerned, _)| *concerned == place).map(|(_, finding)| finding);
+            let all = report.findings().iter().chain(of_file);
+            findings.extend(all.map(|finding| Line { file: file.clone(), finding: finding.clone() }));
+        }
+        let errors = findings.iter().filter(|line| line.finding.is_error()).count();
+        Ok(Summary { warnings: findings.len() - errors, errors, findings })
+    }
+}
+
+/// All at once: servers that are down cost one connect time-out, not one each.
+async fn check_all(environments: Vec<Environment>) -> std::io::Result<Vec<Report>> {
+    let spawn = |environment: Environment| tokio::spawn(async move { check(&environment).await });
+    let tasks: Vec<_> = environments.into_iter().map(spawn).collect();
+    let mut reports = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        reports.push(task.await?);
+    }
+    Ok(reports)
+}
+
+fn text(summary: &Summary) -> String {
+    let mut text = String::new();
+    for Line { file, finding } in &summary.findings {
+        let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
+        let _ = writeln!(text, "{file}{finding}\n");
+    }
+    let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
+    let _ = writeln!(text, "{}, {}", plural(summary.errors, "error"), plural(summary.warnings, "warning"));
+    text
+}
+
+fn github(summary: &Summary) -> String {
+    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    let property = |text: &str| escape(text).replace(':', "%3A").replace(',', "%2C");
+    let mut text = String::new();
+    for Line { file, finding } in &summary.findings {
+        let level = finding.severity.name();
+        let file = file.as_ref().map(|file| format!("file={},", property(file))).unwrap_or_default();
+        let message = format!("{}: {}\n{}\n{}", finding.role_name(), finding.what, finding.why, finding.help);
+        let _ = writeln!(text, "::{level} {file}title={}::{}", property(finding.code.name()), escape(&message));
+    }
+    text
+}
+
+/// Writes to the standard output; who closes it early has read enough.
+fn print(text: &str, code: ExitCode) -> ExitCode {
+    use std::io::Write as _;
+
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => refuse(&error),
+        _ => code,
+    }
+}
+
+fn refuse(error: &dyn std::error::Error) -> ExitCode {
+    let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    eprintln!("config-check: {error}{cause}");
+    ExitCode::from(WRONG_USAGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use store_validation::{Code, Finding};
+
+    use super::{Line, Summary, github, text};
+
+    fn summary() -> Summary {
+        let finding = Finding::new(Code::NoTls, None, "100 %,\r\nhere: there");
+        Summary { findings: vec![Line { file: Some("a,b:c.env".to_owned()), finding }], errors: 0, warnings: 1 }
+    }
+
+    #[test]
+    fn an_annotation_is_one_line_and_escaped() {
+        let text = github(&summary());
+        assert!(
+            text.starts_with("::warning file=a%2Cb%3Ac.env,title=no-tls::both: 100 %25,%0D%0Ahere: there%0A"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_text_ends_with_the_counts_and_json_is_flat() {
+        assert!(text(&summary()).ends_with("\n0 errors, 1 warning\n"));
+        let json = serde_json::to_value(summary()).unwrap();
+        assert_eq!(json["findings"][0]["code"], "no-tls");
+        assert_eq!(json["findings"][0]["severity"], "warning");
+        assert_eq!(json["findings"][0]["role"], "both");
+        assert_eq!(json["findings"][0].as_object().unwrap().len(), 7);
+    }
+}

@@ -1,0 +1,64 @@
+//! `cargo xtask test`: every test, on real servers.
+
+use std::process::Command;
+
+use crate::shell::{cargo, exists, run};
+
+/// What the tests start.
+const SERVERS: [&str; 1] = ["redis-server"];
+
+/// How `redis-server` is installed, by package manager: the manager, and its commands.
+const INSTALLERS: [(&str, &[&[&str]]); 5] = [
+    (
+        "apt-get",
+        &[
+            &["apt-get", "update", "--quiet"],
+            &["apt-get", "install", "--yes", "--quiet", "redis-server", "redis-sentinel"],
+        ],
+    ),
+    ("dnf", &[&["dnf", "install", "--assumeyes", "redis"]]),
+    ("apk", &[&["apk", "add", "redis"]]),
+    ("pacman", &[&["pacman", "--sync", "--noconfirm", "redis"]]),
+    ("brew", &[&["brew", "install", "redis"]]),
+];
+
+/// Makes sure that the servers are there, and runs the tests of the whole workspace.
+pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
+    provide_servers()?;
+    let mut command = cargo(&["test", "--workspace"]);
+    command.args(arguments);
+    run(&mut command)
+}
+
+fn provide_servers() -> Result<(), String> {
+    let missing = SERVERS.iter().any(|server| !exists(server));
+    if !missing {
+        return Ok(());
+    }
+    let Some((manager, commands)) = INSTALLERS.iter().find(|(manager, _)| exists(manager)) else {
+        return Err("the tests start redis-server (7.0 or later), which is not installed, and no package manager was \
+                    found to install it; see https://redis.io/docs/latest/operate/oss_and_stack/install/"
+            .to_owned());
+    };
+    eprintln!("redis-server is not installed; installing it with {manager}");
+    for command in *commands {
+        let elevated = *manager != "brew" && !is_root();
+        let mut install = Command::new(if elevated { "sudo" } else { command[0] });
+        if elevated {
+            install.arg("--non-interactive").args(*command);
+        } else {
+            install.args(&command[1..]);
+        }
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut install).map_err(|error| format!("{error}\nInstall it by hand as root: {}", by_hand(commands)))?;
+    }
+    Ok(())
+}
+
+fn by_hand(commands: &[&[&str]]) -> String {
+    commands.iter().map(|command| command.join(" ")).collect::<Vec<_>>().join(" && ")
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
