@@ -18,6 +18,7 @@ mod idempotency;
 mod key_value;
 pub mod keys;
 mod leases;
+pub mod loading;
 mod name;
 mod op;
 mod page;

@@ -1,0 +1,77 @@
+//! The loads under way: one per key, and everybody who asks gets its outcome.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::LoadError;
+use crate::Key;
+
+pub(super) type Outcome<T> = Result<T, LoadError>;
+
+pub(super) struct Flights<T> {
+    by_key: Mutex<HashMap<Key, watch::Receiver<Option<Outcome<T>>>>>,
+}
+
+/// The end of a load that waits.
+pub(super) struct Arrival<T> {
+    outcome: watch::Receiver<Option<Outcome<T>>>,
+}
+
+/// The end of a load that works. However it goes, its key is free afterwards and nobody waits for ever.
+pub(super) struct Flight<T> {
+    flights: Arc<Flights<T>>,
+    key: Key,
+    outcome: watch::Sender<Option<Outcome<T>>>,
+}
+
+impl<T> Default for Flights<T> {
+    fn default() -> Self {
+        Self { by_key: Mutex::default() }
+    }
+}
+
+impl<T> Flights<T> {
+    /// The load of `key` that is under way, or a new one to be carried out by the caller.
+    pub(super) fn join(self: &Arc<Self>, key: &Key) -> (Arrival<T>, Option<Flight<T>>) {
+        let mut by_key = self.lock();
+        if let Some(outcome) = by_key.get(key) {
+            return (Arrival { outcome: outcome.clone() }, None);
+        }
+        let (sender, outcome) = watch::channel(None);
+        by_key.insert(key.clone(), outcome.clone());
+        let flight = Flight { flights: Arc::clone(self), key: key.clone(), outcome: sender };
+        (Arrival { outcome }, Some(flight))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Outcome<T>>>>> {
+        self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Clone> Arrival<T> {
+    /// The outcome, once it is there.
+    pub(super) async fn landed(mut self) -> Outcome<T> {
+        match self.outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(Err(LoadError::Stopped)),
+            Err(_) => Err(LoadError::Stopped),
+        }
+    }
+}
+
+impl<T> Flight<T> {
+    /// Tells the outcome to all who wait. The key stays taken until the flight is dropped: who asks until then gets it too.
+    pub(super) fn land(&self, outcome: Outcome<T>) {
+        self.outcome.send_replace(Some(outcome));
+    }
+}
+
+impl<T> Drop for Flight<T> {
+    fn drop(&mut self) {
+        self.flights.lock().remove(&self.key);
+        if self.outcome.borrow().is_none() {
+            self.outcome.send_replace(Some(Err(LoadError::Stopped)));
+        }
+    }
+}

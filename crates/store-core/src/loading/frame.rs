@@ -1,0 +1,35 @@
+//! How a loaded value is stored: one byte for the version of this layout, until when it is fresh (ms, 8 bytes), how long it
+//! took to load (ms, 4 bytes), the value as JSON. Numbers are big-endian.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Found;
+use crate::{Timestamp, millis_ceil};
+
+const VERSION: u8 = 1;
+const HEAD: usize = 13;
+
+/// The bytes to store; `None` when the value cannot be written as JSON.
+pub(super) fn write<T: Serialize>(value: &T, fresh_until: Timestamp, took: Duration) -> Option<Bytes> {
+    let mut framed = Vec::with_capacity(HEAD + 128);
+    framed.put_u8(VERSION);
+    framed.put_u64(fresh_until.as_millis());
+    framed.put_u32(u32::try_from(millis_ceil(took)).unwrap_or(u32::MAX));
+    serde_json::to_writer(&mut framed, value).ok()?;
+    Some(framed.into())
+}
+
+/// What was stored; `None` for anything that is not a value of this type: it is loaded again.
+pub(super) fn read<T: DeserializeOwned>(framed: &[u8]) -> Option<Found<T>> {
+    let (mut head, json) = framed.split_at_checked(HEAD)?;
+    if head.get_u8() != VERSION {
+        return None;
+    }
+    let fresh_until = Timestamp::from_millis(head.get_u64());
+    let took = Duration::from_millis(head.get_u32().into());
+    Some(Found { value: serde_json::from_slice(json).ok()?, fresh_until, took })
+}

@@ -1,0 +1,259 @@
+//! Values that are loaded where the cache store does not have them.
+//!
+//! [`Loading`] stands on any [`KeyValue`] and keeps the promises that make a cache safe to lean on:
+//!
+//! - **One loader per key** in the process, however many ask at once; with [`FleetLock`] one in the fleet, as a rule.
+//! - **Early refresh.** Shortly before a value ceases to be fresh, one caller by chance starts a load in the background
+//!   and nobody waits for it. The chance grows with the time that loading takes (Vattani, Chierichetti, Lowenstein:
+//!   "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
+//! - **A stale value when the loader fails**, if [`LoadingOptions::with_stale_for`] keeps one.
+//! - **A store that is down is a miss**, and after a few failures it is left alone for a while. What cannot be stored is
+//!   not the caller's problem.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Clock, Key, KeyValue, KeyValueExt, Result, Source, Timestamp, Ttl};
+
+mod breaker;
+mod flights;
+mod frame;
+mod load;
+
+use breaker::Breaker;
+use flights::Flights;
+use load::Wait;
+
+/// How values are loaded and kept.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LoadingOptions {
+    /// How long a loaded value is fresh, by the clock of this machine. Machines whose clocks differ disagree by as much.
+    pub fresh_for: Ttl,
+    /// How long it is kept behind that, for when the loader fails. Default: not at all.
+    pub stale_for: Duration,
+    /// How eagerly values are refreshed before their time: 1.0 is the optimum of the model, more is earlier, 0.0 never.
+    /// Default 1.0.
+    pub eagerness: f64,
+    /// How long a loader may take. Default 30 s.
+    pub load_within: Duration,
+    /// Whether the loaders of the fleet keep out of each other's way. Default: they do not.
+    pub fleet_lock: Option<FleetLock>,
+    /// After how many failures of the store in a row it is left alone; at least 1. Default 5.
+    pub failures_to_pause: u32,
+    /// For how long it is then left alone, until one call tries it again. Default 5 s.
+    pub pause: Duration,
+    /// The clock by which freshness is judged; [`Clock::Server`] is this machine's here.
+    pub clock: Clock,
+}
+
+impl LoadingOptions {
+    /// Values that are fresh for `fresh_for`, everything else as documented.
+    pub fn new(fresh_for: Ttl) -> Self {
+        Self {
+            fresh_for,
+            stale_for: Duration::ZERO,
+            eagerness: 1.0,
+            load_within: Duration::from_secs(30),
+            fleet_lock: None,
+            failures_to_pause: 5,
+            pause: Duration::from_secs(5),
+            clock: Clock::Server,
+        }
+    }
+
+    /// With values that are kept for `stale_for` when they are no longer fresh.
+    #[must_use]
+    pub fn with_stale_for(mut self, stale_for: Duration) -> Self {
+        self.stale_for = stale_for;
+        self
+    }
+
+    /// With another eagerness of early refreshes.
+    #[must_use]
+    pub fn with_eagerness(mut self, eagerness: f64) -> Self {
+        self.eagerness = eagerness;
+        self
+    }
+
+    /// With another bound on the time of a loader.
+    #[must_use]
+    pub fn with_load_within(mut self, load_within: Duration) -> Self {
+        self.load_within = load_within;
+        self
+    }
+
+    /// With one loader per key in the fleet, as a rule.
+    #[must_use]
+    pub fn with_fleet_lock(mut self, fleet_lock: FleetLock) -> Self {
+        self.fleet_lock = Some(fleet_lock);
+        self
+    }
+
+    /// With a store that is left alone for `pause` after `failures` in a row.
+    #[must_use]
+    pub fn with_pause(mut self, failures: u32, pause: Duration) -> Self {
+        self.failures_to_pause = failures;
+        self.pause = pause;
+        self
+    }
+
+    /// With a clock of the test's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn ttl(&self) -> Ttl {
+        let lasting = self.fresh_for.as_duration().saturating_add(self.stale_for);
+        Ttl::new(lasting.min(Ttl::MAX)).unwrap_or(self.fresh_for)
+    }
+}
+
+/// Keeps the loaders of a fleet out of each other's way: who loads holds a short-lived value under the key `loading:` and
+/// the key (keys of more than 504 bytes go without).
+///
+/// It saves work, it excludes nothing: who has waited long enough loads as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FleetLock {
+    /// For how long a loader is left to itself; longer than a load usually takes. A loader that crashed is noticed then.
+    pub held_for: Ttl,
+    /// How long others wait for its value before they load themselves. They look again every 25 to 200 ms.
+    pub wait: Duration,
+}
+
+/// Why there is no value. The same for all callers that waited for one loader.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The loader said so.
+    #[error("the value could not be loaded")]
+    Failed(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The loader took longer than [`LoadingOptions::load_within`]; it was stopped.
+    #[error("the value was not loaded in time")]
+    TimedOut,
+    /// The loader panicked, or the runtime that ran it ended.
+    #[error("the loader did not come to an end")]
+    Stopped,
+}
+
+/// Values of one type, loaded on demand and kept in the cache store as JSON. Clones share everything.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use store_core::loading::{LoadError, Loading, LoadingOptions};
+/// use store_core::{Key, KeyValue, Ttl};
+///
+/// async fn price(store: Arc<dyn KeyValue>) -> Result<u64, LoadError> {
+///     let options = LoadingOptions::new(Ttl::from_secs(60)).with_stale_for(Duration::from_secs(3600));
+///     let prices = Loading::<u64>::new(store, options); // once per process
+///     let key = Key::new("price/42").expect("the key is valid");
+///     prices.get_or_load(&key, || async { Ok::<_, std::io::Error>(1999) }).await
+/// }
+/// ```
+pub struct Loading<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    store: Arc<dyn KeyValue>,
+    options: LoadingOptions,
+    breaker: Breaker,
+    flights: Arc<Flights<T>>,
+}
+
+/// A value as it was found in the store.
+struct Found<T> {
+    value: T,
+    fresh_until: Timestamp,
+    took: Duration,
+}
+
+impl<T> Clone for Loading<T> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<T> fmt::Debug for Loading<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loading").field("store", &self.shared.store).finish_non_exhaustive()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T> {
+    /// A handle over `store`. Make one per kind of value and share its clones: what it knows about loads under way and
+    /// about the store's health is not known to another handle.
+    pub fn new(store: Arc<dyn KeyValue>, options: LoadingOptions) -> Self {
+        let breaker = Breaker::new(options.failures_to_pause, options.pause);
+        Self { shared: Arc::new(Shared { store, options, breaker, flights: Arc::default() }) }
+    }
+
+    /// The value of `key`: from the store while it is fresh, else from `loader`, else the stale one.
+    ///
+    /// A value that is there costs one read. A load runs as a task of its own: it goes on when its caller is dropped, and
+    /// its value is stored. Whoever asks for the key meanwhile gets its outcome, also when it fails or panics; the next call
+    /// tries again.
+    ///
+    /// # Errors
+    /// [`LoadError`], when there is no stale value either. Never because of the store.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub async fn get_or_load<F, L, E>(&self, key: &Key, loader: F) -> Result<T, LoadError>
+    where
+        F: FnOnce() -> L + Send + 'static,
+        L: Future<Output = Result<T, E>> + Send + 'static,
+        E: Into<Source>,
+    {
+        let found = self.shared.look_up(key).await;
+        let now = self.shared.now();
+        let is_fresh = found.as_ref().is_some_and(|found| found.is_fresh(now));
+        let loader = async move || loader().await.map_err(|error| LoadError::Failed(Arc::from(error.into())));
+        match found {
+            Some(found) if is_fresh => {
+                let value = found.value.clone();
+                if found.is_due_early(now, self.shared.options.eagerness) {
+                    self.fly(key, Some(found), Wait::No, loader);
+                }
+                Ok(value)
+            }
+            found => {
+                let stale = found.as_ref().map(|found| found.value.clone());
+                let landed = self.fly(key, found, Wait::Bounded, loader).landed().await;
+                landed.or_else(|error| stale.ok_or(error))
+            }
+        }
+    }
+
+    /// Deletes the value of `key`, so that the next call loads it. A load under way may still store its value.
+    ///
+    /// # Errors
+    /// As [`KeyValue::delete_many`].
+    pub async fn forget(&self, key: &Key) -> Result<bool> {
+        self.shared.store.delete(key).await
+    }
+}
+
+impl<T> Found<T> {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.fresh_until
+    }
+
+    /// Whether this caller, by chance, refreshes a value that is still fresh.
+    fn is_due_early(&self, now: Timestamp, eagerness: f64) -> bool {
+        let chance = 1.0 - fastrand::f64();
+        let ahead = self.took.as_secs_f64() * eagerness * -chance.ln();
+        eagerness > 0.0 && ahead >= self.fresh_until.since(now).as_secs_f64()
+    }
+}
+
+#[cfg(test)]
+mod tests;
