@@ -1,0 +1,96 @@
+use std::time::{Duration, Instant};
+
+use store_validation::{Code, check};
+use testkit::{FaultProxy, RedisServer, free_port};
+
+use crate::{CANARY, assert_errors, cache, check_urls, environment_with, state, warnings, what};
+
+#[tokio::test]
+async fn a_wrong_password_is_told_from_a_server_that_is_down() {
+    let state = RedisServer::state().password("right").start().await.unwrap();
+    let cache = cache().await;
+    let wrong = state.url(None).replace("right", CANARY);
+    assert_errors(&check_urls(&cache.url(None), &wrong).await, &[Code::AuthRefused]);
+    let nobody = state.url(None).replace("redis://:right", &format!("redis://nobody:{CANARY}"));
+    assert_errors(&check_urls(&cache.url(None), &nobody).await, &[Code::AuthRefused]);
+    let none = format!("redis://{}", state.address());
+    assert_errors(&check_urls(&cache.url(None), &none).await, &[Code::AuthRefused]);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_or_silent_is_found_within_the_connect_time_out() {
+    let (cache, state) = (cache().await, state().await);
+    let proxy = FaultProxy::start(state.address()).await.unwrap();
+    proxy.blackhole().await;
+    let down = format!("redis://:{CANARY}@127.0.0.1:{}", free_port().unwrap());
+    for url in [down, state.url_through(&proxy, None), format!("redis://:{CANARY}@no-such-host.invalid")] {
+        let started = Instant::now();
+        let more = [("REDIS_STATE_CONNECT_TIMEOUT", "3s")];
+        let report = check(&environment_with(&cache.url(None), &url, &more)).await;
+        assert_errors(&report, &[Code::Unreachable]);
+        // far below a second time-out, far above what a busy machine adds
+        assert!(started.elapsed() < Duration::from_millis(5_500), "{:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn both_servers_are_reported_at_once() {
+    let url = || format!("redis://127.0.0.1:{}", free_port().unwrap());
+    let report = check_urls(&url(), &url()).await;
+    assert_errors(&report, &[Code::Unreachable]);
+    assert_eq!(report.errors(), 2);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_is_refused() {
+    let (cache, state) = (cache().await, RedisServer::state().tls().start().await.unwrap());
+    let other = RedisServer::state().tls().start().await.unwrap();
+    for (file, expected) in [(state.ca_file(), vec![]), (other.ca_file(), vec![Code::Unreachable])] {
+        let more = [("REDIS_STATE_TLS_CA_FILE", file.to_str().unwrap())];
+        assert_errors(&check(&environment_with(&cache.url(None), &state.url(None), &more)).await, &expected);
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_the_needed_commands_is_refused_by_their_names() {
+    let (cache, state) = (cache().await, state().await);
+    for (rules, expected) in [
+        ("~* &* +@all -blpop -wait", ["BLPOP", "WAIT"]),
+        ("~* &* +@all -script -time", ["SCRIPT LOAD", "TIME"]),
+        ("~* &* +@all -evalsha", ["EVALSHA", "scripts"]),
+        ("~twinstore:* ~other:* &* +@all", ["tw:{q.", "keys"]),
+    ] {
+        let words = ["ACL", "SETUSER", "app", "reset", "on", ">x"].into_iter().chain(rules.split(' '));
+        state.command(&words.collect::<Vec<_>>()).await.unwrap();
+        let report = check_urls(&cache.url(None), &state.user_url("app", "x")).await;
+        assert_errors(&report, &[Code::AclMissingCommand]);
+        let what = what(&report, Code::AclMissingCommand);
+        assert!(expected.iter().all(|name| what.contains(name)), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_just_what_is_needed_has_no_finding() {
+    let rules = "~tw:* ~twinstore:* &tw:* -@all +@read +@write +@scripting +@connection +@transaction +@blocking +info \
+                 +time +wait +select -keys -flushall -flushdb +config|get";
+    let state = RedisServer::state().password("admin").acl_user("app", CANARY, rules).start().await.unwrap();
+    let cache_rules = rules.replace("~tw:*", "~value:* ~counter:* ~idempotency:* ~gcra:* ~window:* ~handoff:*");
+    let cache = RedisServer::cache().password("admin").acl_user("app", "other", &cache_rules).start().await.unwrap();
+    let report = check_urls(&cache.user_url("app", "other"), &state.user_url("app", CANARY)).await;
+    assert_errors(&report, &[]);
+    assert_eq!(warnings(&report), [].into(), "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_user_who_may_too_much_and_an_open_door_are_told() {
+    let cache = cache().await;
+    let state = RedisServer::state().acl_user("app", "x", "~* &* +@all -keys").start().await.unwrap();
+    let report = check_urls(&cache.url(None), &state.user_url("app", "x")).await;
+    assert_errors(&report, &[]);
+    let findings: Vec<_> = report.findings().iter().filter(|finding| finding.role_name() == "state").collect();
+    let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+    assert!(codes.contains(&Code::AclTooWide) && codes.contains(&Code::NoPassword), "{findings:#?}");
+    assert!(!codes.contains(&Code::DefaultUser), "{findings:#?}");
+    let wide = findings.iter().find(|finding| finding.code == Code::AclTooWide).unwrap();
+    assert!(wide.what.ends_with("may run FLUSHALL, CONFIG SET"), "{}", wide.what);
+}

@@ -1,0 +1,55 @@
+use store_validation::{Code, Report, check, check_environment, check_fleet};
+use testkit::FaultProxy;
+
+use crate::{cache, environment_with, state};
+
+const CACHE: &str = "redis://cache.internal:6379";
+const STATE: &str = "redis://state.internal:6379";
+
+fn report(more: &[(&str, &str)]) -> Report {
+    check_environment(&environment_with(CACHE, STATE, more))
+}
+
+fn codes(one: &Report, other: &Report) -> Vec<(usize, Code)> {
+    let findings = check_fleet(&[("a.env", one), ("b.env", other)]);
+    assert!(findings.iter().all(|(_, finding)| finding.what.contains("a.env")), "{findings:?}");
+    findings.into_iter().map(|(place, finding)| (place, finding.code)).collect()
+}
+
+#[test]
+fn two_services_may_not_share_a_number() {
+    let billing = report(&[]);
+    assert_eq!(codes(&billing, &report(&[("SERVICE_NAME", "mailer")])), [(1, Code::DatabaseNumberTaken)]);
+    assert_eq!(codes(&billing, &report(&[("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2")])), []);
+    assert_eq!(codes(&billing, &report(&[])), [], "two environments of one service");
+    let elsewhere = [("SERVICE_NAME", "mailer"), ("REDIS_CONN_BASE_URL", "redis://other.internal")];
+    assert_eq!(codes(&billing, &report(&elsewhere)), []);
+}
+
+#[test]
+fn the_shared_number_is_one_for_all_and_nobodys_own() {
+    let billing = report(&[]);
+    let mailer = report(&[("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2"), ("REDIS_CACHE_SHARED_DB", "3")]);
+    assert_eq!(codes(&billing, &mailer), [(1, Code::ConfInvalid)]);
+    let taken = report(&[("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2"), ("REDIS_CACHE_SHARED_DB", "1")]);
+    assert_eq!(codes(&billing, &taken), [(1, Code::ConfInvalid), (1, Code::DatabaseNumberTaken)]);
+}
+
+#[test]
+fn a_finding_of_the_fleet_is_let_pass_where_that_is_said() {
+    let allowed = report(&[("SERVICE_NAME", "mailer"), ("STORE_PREFLIGHT_ALLOW", "database-number-taken")]);
+    let billing = report(&[]);
+    let findings = check_fleet(&[("a.env", &billing), ("b.env", &allowed)]);
+    assert!(findings.len() == 1 && !findings[0].1.is_error(), "{findings:?}");
+}
+
+#[tokio::test]
+async fn one_cache_server_is_recognised_by_what_it_is() {
+    let (cache, state) = (cache().await, state().await);
+    let proxy = FaultProxy::start(cache.address()).await.unwrap();
+    let billing = check(&environment_with(&cache.url(None), &state.url(None), &[])).await;
+    for url in [cache.url_through(&proxy, None), cache.url(None).replace("127.0.0.1", "localhost")] {
+        let mailer = check(&environment_with(&url, &state.url(None), &[("SERVICE_NAME", "mailer")])).await;
+        assert_eq!(codes(&billing, &mailer), [(1, Code::DatabaseNumberTaken)], "{url}");
+    }
+}

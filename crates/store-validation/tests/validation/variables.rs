@@ -1,0 +1,175 @@
+use std::fs;
+
+use store_validation::{Code, Environment, Report, check_environment};
+
+use crate::{CANARY, assert_errors, environment, environment_with, warnings, what};
+
+fn embedded(more: &[(&str, &str)]) -> Report {
+    check_environment(&environment_with("embedded:", "embedded:", more))
+}
+
+#[test]
+fn an_empty_environment_has_every_problem_at_once_and_no_default_store() {
+    let report = check_environment(&Environment::default());
+    assert_errors(&report, &[Code::UrlMissing, Code::ConfInvalid, Code::DatabaseNumberMissing]);
+    assert_eq!(report.errors(), 4, "two URLs, a number, a name");
+    assert!(report.settings().is_none());
+}
+
+#[test]
+fn embedded_stores_need_no_database_number() {
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "billing"),
+        ("REDIS_CONN_BASE_URL", "embedded:"),
+        ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+    ]);
+    let report = check_environment(&environment);
+    assert!(report.findings().is_empty(), "{report:?}");
+    let settings = report.settings().unwrap();
+    assert_eq!((settings.namespace.as_str(), settings.min_replicas), ("tw", 0));
+}
+
+#[test]
+fn a_url_is_refused_for_what_its_role_does_not_take() {
+    for (url, cache, state) in [
+        ("redis://h:6379/0", Some(Code::CacheUrlHasDatabase), None),
+        ("redis://h:6379/three", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
+        ("redis://h:6379/300", Some(Code::CacheUrlHasDatabase), Some(Code::DatabaseNumberOutOfRange)),
+        ("http://h", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
+        ("redis://h,i", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
+        ("redis-sentinel://h/main", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
+        ("redis-cluster://h", Some(Code::CacheOnCluster), Some(Code::UrlInvalid)),
+        ("redis-cluster://h/1", Some(Code::CacheOnCluster), Some(Code::ClusterDatabaseNumber)),
+        ("kvrocks://h", Some(Code::CacheEngineUnsupported), Some(Code::UrlInvalid)),
+        ("kvrocks://h/1", Some(Code::CacheEngineUnsupported), Some(Code::ClusterDatabaseNumber)),
+    ] {
+        let url = url.replace("://", &format!("://user:{CANARY}@"));
+        assert_errors(&check_environment(&environment(&url, "embedded:")), cache.as_slice());
+        assert_errors(&check_environment(&environment("embedded:", &url)), state.as_slice());
+    }
+}
+
+#[test]
+fn a_value_outside_its_range_is_refused_by_name() {
+    for (name, value) in [
+        ("SERVICE_NAME", "a b"),
+        ("REDIS_STATE_NAMESPACE", "{tw}"),
+        ("REDIS_STATE_MIN_REPLICAS", "-1"),
+        ("STORE_ENVIRONMENT", "pro duction"),
+        ("STORE_PREFLIGHT", "off"),
+    ] {
+        let report = embedded(&[(name, value)]);
+        assert_errors(&report, &[Code::ConfInvalid]);
+        assert!(what(&report, Code::ConfInvalid).starts_with(name), "{report:?}");
+        assert!(report.settings().is_none());
+    }
+    let bad = [
+        ("REDIS_CACHE_DB", "256", Code::DatabaseNumberOutOfRange),
+        ("REDIS_CACHE_DB", "0", Code::DatabaseNumberTaken),
+        ("REDIS_CACHE_SHARED_DB", "x", Code::DatabaseNumberOutOfRange),
+        ("REDIS_CACHE_POOL_SIZE", "0", Code::ConfInvalid),
+        ("REDIS_CACHE_CONNECT_TIMEOUT", "5", Code::ConfInvalid),
+        ("REDIS_CACHE_COMMAND_TIMEOUT", "2h", Code::ConfInvalid),
+        ("REDIS_CACHE_MAX_RETRIES", "11", Code::ConfInvalid),
+        ("REDIS_CACHE_PASSWORD_FILE", "/no/such/file", Code::ConfInvalid),
+        ("REDIS_CACHE_TLS_CA_FILE", "/dev/null", Code::TlsFileUnreadable),
+    ];
+    for (name, value, code) in bad {
+        let report = check_environment(&environment_with("rediss://h", "embedded:", &[(name, value)]));
+        assert_errors(&report, &[code]);
+        assert!(what(&report, code).contains(name), "{report:?}");
+    }
+}
+
+#[test]
+fn tls_files_must_be_pem_belong_together_and_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    fs::write(&file, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    let file = file.to_str().unwrap();
+    let check = |url: &str, more: &[(&str, &str)]| check_environment(&environment_with("embedded:", url, more));
+
+    assert_errors(&check("rediss://h", &[("REDIS_STATE_TLS_CA_FILE", file)]), &[]);
+    assert_errors(&check("redis://h", &[("REDIS_STATE_TLS_CA_FILE", file)]), &[Code::ConfInvalid]);
+    assert_errors(&check("rediss://h", &[("REDIS_STATE_TLS_CERT_FILE", file)]), &[Code::ConfInvalid]);
+    let both = [("REDIS_STATE_TLS_CERT_FILE", file), ("REDIS_STATE_TLS_KEY_FILE", file)];
+    assert_errors(&check("rediss://h", &both), &[Code::TlsFileUnreadable]);
+    let missing = [("REDIS_STATE_TLS_CA_FILE", "/no/such/file")];
+    assert_errors(&check("rediss://h", &missing), &[Code::TlsFileUnreadable]);
+}
+
+#[test]
+fn one_file_for_both_roles_is_found_by_any_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| format!("embedded:{}", folder.path().join(name).display());
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+    fs::write(folder.path().join("there.redb"), "").unwrap();
+    fs::hard_link(folder.path().join("there.redb"), folder.path().join("hard.redb")).unwrap();
+    let check = |cache: &str, state: &str| check_environment(&environment(&path(cache), &path(state)));
+
+    assert_errors(&check("new.redb", "link/./new.redb"), &[Code::SameInstance]);
+    assert_errors(&check("there.redb", "link/there.redb"), &[Code::SameInstance]);
+    assert_errors(&check("there.redb", "hard.redb"), &[Code::SameInstance]);
+    assert_errors(&check("there.redb", "new.redb"), &[]);
+    assert_errors(&embedded(&[]), &[]);
+}
+
+#[test]
+fn credentials_tell_what_is_weak_about_them() {
+    let cache = format!("redis://:{CANARY}@cache.internal");
+    let report = check_environment(&environment(&cache, &format!("redis://default:{CANARY}@state.internal")));
+    assert_errors(&report, &[]);
+    assert_eq!(warnings(&report), [Code::NoTls, Code::DefaultUser, Code::SharedCredential].into());
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, format!("{CANARY}\n")).unwrap();
+    let more = [("REDIS_CACHE_PASSWORD_FILE", file.to_str().unwrap()), ("REDIS_CACHE_USERNAME", "app")];
+    let state = format!("rediss://app:{CANARY}@state.internal");
+    let report = check_environment(&environment_with("rediss://cache.internal", &state, &more));
+    assert_errors(&report, &[]);
+    assert_eq!(warnings(&report), [Code::SharedCredential].into());
+
+    let report = check_environment(&environment("redis://app@127.0.0.1:1", "redis://[::1]:2"));
+    assert_eq!(warnings(&report), [Code::NoPassword, Code::DefaultUser].into());
+}
+
+#[test]
+fn a_code_that_is_let_pass_is_a_warning_and_an_unknown_one_an_error() {
+    let report = check_environment(&environment_with(
+        "redis://h:6379/0",
+        "embedded:",
+        &[("STORE_PREFLIGHT_ALLOW", " cache-url-has-database, no-tls,")],
+    ));
+    assert_errors(&report, &[]);
+    assert!(warnings(&report).contains(&Code::CacheUrlHasDatabase));
+    assert!(what(&report, Code::CacheUrlHasDatabase).contains("STORE_PREFLIGHT_ALLOW"));
+
+    let report = embedded(&[("STORE_PREFLIGHT_ALLOW", "no-tls,same-instanse")]);
+    assert_errors(&report, &[Code::ConfInvalid]);
+    let what = what(&report, Code::ConfInvalid);
+    assert!(what.contains("entry 2") && what.contains("same-instance"), "{what}");
+}
+
+#[test]
+fn an_env_file_is_read_and_its_bad_line_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("billing.env");
+    fs::write(&file, "# billing\nexport SERVICE_NAME='billing'\nREDIS_CONN_BASE_URL=embedded:\n").unwrap();
+    assert_errors(&check_environment(&Environment::from_file(&file).unwrap()), &[Code::UrlMissing]);
+
+    fs::write(&file, format!("SERVICE_NAME=billing\n{CANARY}\n")).unwrap();
+    let error = Environment::from_file(&file).unwrap_err();
+    assert!(error.to_string().contains("billing.env:2: "), "{error}");
+    assert!(!format!("{error} {error:?}").contains(CANARY));
+    assert!(Environment::from_file("/no/such/file").is_err());
+}
+
+#[test]
+fn a_mistyped_variable_is_told_with_the_nearest() {
+    let environment = environment_with("embedded:", "embedded:", &[("REDIS_STATE_NAMSPACE", CANARY)]);
+    let suspects = environment.suspects();
+    assert_eq!(suspects.len(), 1);
+    assert_eq!(suspects[0].nearest, Some("REDIS_STATE_NAMESPACE"));
+    assert!(!format!("{suspects:?} {} {environment:?}", suspects[0]).contains(CANARY));
+}
