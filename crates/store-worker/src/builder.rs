@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Durability, Heartbeats, HolderName, LEASE_RANGE, MAX_BATCH, PoolName, Queue, QueueName};
+use store_core::{Durability, Heartbeats, HolderName, LEASE_RANGE, MAX_BATCH, MAX_DELAY, PoolName, Queue, QueueName};
 
 use crate::handler::Handler;
 use crate::task::Start;
@@ -22,7 +22,7 @@ pub struct QueueOptions {
     pub concurrency: Option<usize>,
     /// Its share where several queues have work: a queue of weight 2 gets twice the handlers of one of weight 1. Default 1.
     pub weight: u32,
-    /// How long a handler may take. Default: what [`WorkerBuilder::handler_timeout`] says.
+    /// How long a handler may take, at most 366 days. Default: what [`WorkerBuilder::handler_timeout`] says.
     pub handler_timeout: Option<Duration>,
 }
 
@@ -49,7 +49,7 @@ impl QueueOptions {
     /// With a time-out of its own.
     #[must_use]
     pub fn with_handler_timeout(mut self, timeout: Duration) -> Self {
-        self.handler_timeout = Some(timeout);
+        self.handler_timeout = Some(timeout.min(MAX_DELAY));
         self
     }
 }
@@ -159,25 +159,26 @@ impl WorkerBuilder {
         self
     }
 
-    /// How long a handler may take before it is dropped and the attempt has failed. Default: as long as it likes.
+    /// How long a handler may take before it is dropped and the attempt has failed, at most 366 days. Default: as long as
+    /// it likes.
     #[must_use]
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
-        self.parts.handler_timeout = Some(timeout);
+        self.parts.handler_timeout = Some(timeout.min(MAX_DELAY));
         self
     }
 
-    /// How long a handler may go on after somebody asked for its job to be cancelled. Default 5 s.
+    /// How long a handler may go on after somebody asked for its job to be cancelled, at most 366 days. Default 5 s.
     #[must_use]
     pub fn cancel_grace(mut self, grace: Duration) -> Self {
-        self.parts.cancel_grace = grace;
+        self.parts.cancel_grace = grace.min(MAX_DELAY);
         self
     }
 
-    /// How long running handlers may go on after a shutdown began. After it the worker takes at most 5 s more to give
+    /// How long running handlers may go on after a shutdown began, at most 366 days. After it the worker takes at most 5 s more to give
     /// back what is left. Default 20 s.
     #[must_use]
     pub fn shutdown_deadline(mut self, deadline: Duration) -> Self {
-        self.parts.shutdown_deadline = deadline;
+        self.parts.shutdown_deadline = deadline.min(MAX_DELAY);
         self
     }
 

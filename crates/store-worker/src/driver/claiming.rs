@@ -5,7 +5,7 @@ use std::time::Duration;
 use store_core::{Claim, ClaimRequest, MAX_BATCH, Op, QueueName, Result};
 use tokio::time::Instant;
 
-use super::{Driver, Event, Mode, Phase, Slot};
+use super::{Driver, Event, IDLE, Mode, Phase, Slot};
 use crate::job::Job;
 
 /// How long one wait lasts at most.
@@ -31,6 +31,9 @@ impl Driver {
             if !lane.ready && lane.claiming == 0 && (is_due || is_hidden) {
                 lane.ready = true;
             }
+        }
+        if !self.lanes.iter().any(|lane| lane.ready && lane.claiming == 0) {
+            return;
         }
         for (lane, grant) in self.grants(now).into_iter().enumerate() {
             if grant > 0 {
@@ -109,7 +112,7 @@ impl Driver {
         self.pace = self.ended_since_claim;
         let lane = &mut self.lanes[index];
         lane.ready = !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
-        lane.due = claim.next.map(|next| now + next);
+        lane.due = claim.next.map(|next| now + next.min(IDLE));
         let safe_until = sent + self.settings.lease;
         for claimed in claim.jobs {
             let id = self.next_id;

@@ -1,0 +1,154 @@
+use std::time::Duration;
+
+use store_core::{NewJob, Op, QueueExt, QueueName};
+use store_worker::{Done, Job, QueueOptions};
+
+use crate::leases::stays;
+use crate::stage::{Running, Stage, Turnstile, eventually};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_claimed_and_settled_together() {
+    let stage = Stage::new();
+    let turnstile = Turnstile::new();
+    stage.push_many(50).await;
+    let worker = Running::start(stage.worker().concurrency(50).queue("email", stays!(turnstile)));
+    turnstile.until_inside(50).await;
+    assert_eq!(stage.store.sizes(Op::QueueClaim), [50]);
+    stage.store.hold(Op::QueueSettle);
+    turnstile.open();
+    turnstile.until_inside(0).await;
+    eventually("the first call is under way", async || stage.store.count(Op::QueueSettle) == 1).await;
+    eventually("all have ended", async || worker.handle.stats().running == 0).await;
+    stage.store.let_go(Op::QueueSettle);
+    stage.until("done", |counts| counts.pending() == 0).await;
+    let sizes = stage.store.sizes(Op::QueueSettle);
+    assert_eq!(sizes.iter().sum::<usize>(), 50);
+    assert!(sizes.len() <= 2, "what ended during the first call travelled together: {sizes:?}");
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_handlers_run_than_allowed_and_none_is_idle_while_there_is_work() {
+    let stage = Stage::new();
+    let turnstile = Turnstile::new();
+    stage.push_many(200).await;
+    let inside = turnstile.clone();
+    let handler = move |_: Job| {
+        let inside = inside.clone();
+        async move {
+            let _inside = inside.enter();
+            tokio::task::yield_now().await;
+            Ok(Done::discard())
+        }
+    };
+    let worker = Running::start(stage.worker().concurrency(7).queue("email", handler));
+    stage.until("done", |counts| counts.pending() == 0).await;
+    assert!(turnstile.most() <= 7, "{}", turnstile.most());
+    assert_eq!(worker.shutdown().await.stats.completed, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_worker_neither_claims_nor_waits_and_claims_nothing_ahead_of_long_jobs() {
+    let stage = Stage::new();
+    let turnstile = Turnstile::new();
+    stage.push_many(9).await;
+    let worker = Running::start(stage.worker().concurrency(4).queue("email", stays!(turnstile)));
+    turnstile.until_inside(4).await;
+    eventually("settled in", async || worker.handle.stats().running == 4).await;
+    assert_eq!(stage.counts().await.ready, 5);
+    assert_eq!((stage.store.count(Op::QueueClaim), stage.store.count(Op::QueueWait)), (1, 0));
+    turnstile.open();
+    stage.until("done", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_sends_one_wait_for_all_its_queues() {
+    let stage = Stage::new();
+    let done = async |_: Job| Ok(Done::discard());
+    let worker = Running::start(stage.worker().queue("email", done).queue("sms", done).queue("push", done));
+    eventually("it waits", async || stage.store.count(Op::QueueWait) == 1).await;
+    assert_eq!(stage.store.sizes(Op::QueueWait), [3]);
+    assert_eq!(stage.store.count(Op::QueueClaim), 3);
+    for job in 1..=10 {
+        stage.push_many(1).await;
+        eventually("done", async || worker.handle.stats().completed == job).await;
+    }
+    eventually("it waits again", async || stage.store.count(Op::QueueWait) >= 11).await;
+    let (claims, waits) = (stage.store.count(Op::QueueClaim), stage.store.count(Op::QueueWait));
+    assert!(claims <= 3 + 2 * 10 && waits <= 1 + 2 * 10, "{claims} claims, {waits} waits");
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_becomes_due_is_not_missed() {
+    let stage = Stage::new();
+    let worker = Running::start(stage.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("it waits", async || stage.store.count(Op::QueueWait) == 1).await;
+    stage.push(NewJob::new("").with_delay(Duration::from_millis(50))).await;
+    stage.until("scheduled", |counts| counts.scheduled == 1).await;
+    stage.clock.advance(Duration::from_millis(50));
+    stage.until("done", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_with_work_share_the_handlers_by_weight() {
+    let stage = Stage::new();
+    let (email, sms) = (Turnstile::new(), Turnstile::new());
+    let other = QueueName::new("sms").unwrap();
+    for _ in 0..30 {
+        stage.push_many(1).await;
+        stage.state.push_one(&other, NewJob::new("")).await.unwrap();
+    }
+    let heavy = QueueOptions::new().with_weight(3);
+    let builder = stage.worker().concurrency(20).queue_with("email", heavy, stays!(email));
+    let worker = Running::start(builder.queue("sms", stays!(sms)));
+    eventually("full", async || email.inside() + sms.inside() == 20).await;
+    assert_eq!((email.inside(), sms.inside()), (15, 5));
+    email.open();
+    sms.open();
+    eventually("done", async || worker.handle.stats().completed == 60).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_has_at_most_its_own_concurrency() {
+    let stage = Stage::new();
+    let turnstile = Turnstile::new();
+    stage.push_many(10).await;
+    let options = QueueOptions::new().with_concurrency(2);
+    let worker = Running::start(stage.worker().queue_with("email", options, stays!(turnstile)));
+    turnstile.until_inside(2).await;
+    assert_eq!(stage.counts().await.ready, 8);
+    turnstile.open();
+    stage.until("done", |counts| counts.pending() == 0).await;
+    assert_eq!(turnstile.most(), 2);
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_queue_does_not_hide_an_idle_one() {
+    let stage = Stage::new();
+    let other = QueueName::new("sms").unwrap();
+    let state = stage.state.clone();
+    let email = stage.queue.clone();
+    // Each job pushes its successor: the queue is never empty, and the worker is always full.
+    let busy = move |_: Job| {
+        let (state, email) = (state.clone(), email.clone());
+        async move {
+            state.push_one(&email, NewJob::new("")).await?;
+            Ok(Done::discard())
+        }
+    };
+    stage.push_many(8).await;
+    let worker = Running::start(
+        stage.worker().concurrency(2).queue("email", busy).queue("sms", async |_: Job| Ok(Done::discard())),
+    );
+    eventually("busy", async || worker.handle.stats().completed > 20).await;
+    stage.state.push_one(&other, NewJob::new("")).await.unwrap();
+    let counts = async || store_core::QueueInspect::counts(&stage.state, &other).await.unwrap();
+    eventually("the other queue is served", async || counts().await.pending() == 0).await;
+    worker.handle.shutdown_now();
+    worker.report().await;
+}
