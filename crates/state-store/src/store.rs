@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use redis_link::{Arg, Link, args};
 use store_core::{Clock, Error, Namespace, Op, Result, Retention, keys};
+
+use crate::queue;
 
 /// Settings of a [`StateStore`].
 #[derive(Debug, Clone, Default)]
@@ -40,7 +43,8 @@ pub struct StateStore {
     pub(crate) link: Link,
     pub(crate) namespace: Namespace,
     pub(crate) clock: Clock,
-    pub(crate) retention: Retention,
+    /// The bounds of what a queue keeps, as its scripts take them.
+    pub(crate) bounds: Bytes,
 }
 
 impl StateStore {
@@ -56,7 +60,8 @@ impl StateStore {
         if stored.reply.as_str() != Some(&version) {
             return Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout"));
         }
-        Ok(Self { link, namespace, clock: options.clock, retention: options.retention })
+        let bounds = queue::bounds(&options.retention);
+        Ok(Self { link, namespace, clock: options.clock, bounds })
     }
 
     /// The first argument of every script: the time that a test has set, or nothing for the server's.

@@ -1,1 +1,128 @@
-//! Queues.
+//! Queues. One partition each; each call is one script in one round trip, or a wait on the server.
+
+mod claim;
+mod control;
+mod extend;
+mod inspect;
+mod job_state;
+mod list;
+mod packed_id;
+mod push;
+mod record;
+mod scripts;
+mod settle;
+mod wait;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{BufMut, Bytes, BytesMut};
+use redis_link::{Answer, Arg, Script};
+use store_core::keys::QueueKeys;
+use store_core::{
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, Pushed, Queue, QueueName, Reached,
+    Receipt, Result, Retention, Settled, Settlement, millis_ceil,
+};
+
+use crate::StateStore;
+
+/// The only partition of a queue.
+const PARTITION: u16 = 0;
+
+/// A dropped call may have been executed. Push, extend and settle may be sent again; what a dropped claim took comes back
+/// when its lease runs out. Cost of a push, claim, extension or settlement of n jobs: a fixed number of commands inside one
+/// script, O(n log r) with r jobs running, independent of how many wait.
+#[async_trait]
+impl Queue for StateStore {
+    async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
+        push::push(self, queue, jobs, durability).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
+        claim::claim(self, request).await
+    }
+
+    async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
+        extend::extend(self, queue, jobs, lasting).await
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        durability: Durability,
+    ) -> Result<Receipt<Vec<Settled>>> {
+        settle::settle(self, queue, settlements, durability).await
+    }
+
+    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
+        wait::wait(self, queues, up_to).await
+    }
+}
+
+impl StateStore {
+    async fn call(&self, op: Op, script: &Script, queue: &QueueName, args: Vec<Arg>) -> Result<Answer> {
+        self.link.call(op, script, &self.queue_keys(queue), args).await
+    }
+
+    async fn call_durable(
+        &self,
+        op: Op,
+        script: &Script,
+        queue: &QueueName,
+        args: Vec<Arg>,
+        durability: Durability,
+    ) -> Result<(Answer, Reached)> {
+        self.link.call_durable(op, script, &self.queue_keys(queue), args, durability).await
+    }
+
+    /// The keys of a queue, in the order in which every script of it takes them.
+    fn queue_keys(&self, queue: &QueueName) -> [String; 14] {
+        let keys = QueueKeys::new(&self.namespace, queue, PARTITION);
+        let [ready0, ready1, ready2, ready3] = keys.ready;
+        [
+            keys.jobs,
+            keys.state,
+            ready0,
+            ready1,
+            ready2,
+            ready3,
+            keys.due,
+            keys.leased,
+            keys.completed,
+            keys.dead,
+            keys.unique,
+            keys.unique_until,
+            keys.meta,
+            keys.wake,
+        ]
+    }
+
+    /// The second argument of scripts that may have to forget what is over.
+    fn bounds_arg(&self) -> Arg {
+        Arg::Bytes(self.bounds.clone())
+    }
+}
+
+/// The bounds of what is kept: five numbers of 6 bytes.
+pub(crate) fn bounds(retention: &Retention) -> Bytes {
+    let largest = (1 << 48) - 1;
+    let mut bytes = BytesMut::with_capacity(30);
+    let dead_for = millis_ceil(retention.dead_for);
+    let numbers =
+        [dead_for, retention.dead_count, retention.dead_bytes, retention.completed_count, retention.completed_bytes];
+    numbers.into_iter().for_each(|number| bytes.put_uint(number.min(largest), 6));
+    bytes.freeze()
+}
+
+/// A packed id as an argument.
+fn id_arg(id: &JobId) -> Arg {
+    let mut buffer = BytesMut::with_capacity(id.as_str().len());
+    packed_id::pack(id, &mut buffer);
+    Arg::Bytes(buffer.freeze())
+}
+
+/// A packed id of a reply.
+fn read_id(op: Op, packed: &[u8]) -> Result<JobId> {
+    packed_id::unpack(packed).ok_or_else(|| Error::corrupt(op, "a job has an id that this version does not know"))
+}

@@ -1,0 +1,17 @@
+-- queue/cancel: removes a job that does not run, asks the worker of one that does to stop.
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+-- ARGV    1 clock, 2 packed id
+-- Returns 'removed', 'requested', 'finished' or 'unknown'
+-- Retry   finds what the first time made of it: 'unknown' after 'removed'
+-- Cost    up to 7 commands, O(bytes of the job + log s) with s scheduled
+local place, record, s = find(ARGV[2])
+if place == 'ready' or place == 'scheduled' then
+  remove(ARGV[2], record)
+  return { 'removed' }
+elseif place == 'running' then
+  local flags = byte(s, 27)
+  call('HSET', state, ARGV[2], sub(s, 1, 26) .. char(flags - flags % 2 + 1) .. sub(s, 28))
+  return { 'requested' }
+end
+return { place == 'unknown' and place or 'finished' }

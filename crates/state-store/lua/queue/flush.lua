@@ -1,0 +1,66 @@
+-- Writes what moves.lua has collected, and keeps what is over within its bounds. ARGV[2]: five numbers of 6 bytes: dead for
+-- (ms), dead count, dead bytes, completed count, completed bytes.
+
+-- Forgets the oldest of a set while it is beyond a bound, at most `most`; what record and state do not confirm only leaves.
+local function trim(set, status, field, over, count, bytes, most)
+  local size, total = call('ZCARD', set), tonumber(call('HGET', meta, field) or 0)
+  local function is_beyond(score) return score and (tonumber(score) <= over or size > count or total > bytes) end
+  if not is_beyond(call('ZRANGE', set, 0, 0, 'WITHSCORES')[2]) then return end
+  local oldest, gone, confirmed = call('ZRANGE', set, 0, most - 1, 'WITHSCORES'), {}, {}
+  for i = 1, #oldest, 2 do
+    if not is_beyond(oldest[i + 1]) then break end
+    local id = oldest[i]
+    local s, record = call('HGET', state, id), call('HGET', jobs, id)
+    gone[#gone + 1] = id
+    size = size - 1
+    if s and record and sub(s, 1, 1) == status and sub(s, 20, 26) == sub(record, 3, 9) then
+      confirmed[#confirmed + 1] = id
+      total = total - #s - #record
+    end
+  end
+  many('HDEL', jobs, confirmed)
+  many('HDEL', state, confirmed)
+  many('ZREM', set, gone)
+  call('HSET', meta, field, size > 0 and decimal(math.max(total, 0)) or '0')
+end
+
+local function trim_dead(added)
+  local lasting, count, bytes = unpack_bytes('>I6I6I6', ARGV[2])
+  trim(dead, 'd', 'dead_bytes', now - lasting, count, bytes, added + 32)
+end
+
+local function trim_completed(added)
+  local count, bytes = unpack_bytes('>I6I6', ARGV[2], 19)
+  trim(completed, 'c', 'completed_bytes', now, count, bytes, added + 32)
+end
+
+-- Counts the bytes of what a set has got, `added` being scores and ids.
+local function weigh(field, added)
+  local bytes = 0
+  for i = 2, #added, 2 do
+    bytes = bytes + call('HSTRLEN', jobs, added[i]) + call('HSTRLEN', state, added[i])
+  end
+  call('HINCRBY', meta, field, decimal(bytes))
+end
+
+local function flush()
+  local is_news, before = false, #moved.due > 0 and first_score(due) or math.huge
+  for i = 1, #moved.due, 2 do is_news = is_news or tonumber(moved.due[i]) < before end
+  many('ZADD', due, moved.due)
+  for priority = 0, 3 do
+    is_news = is_news or #moved.tails[priority] + #moved.heads[priority] > 0
+    many('RPUSH', ready(priority), moved.tails[priority])
+    many('LPUSH', ready(priority), moved.heads[priority])
+  end
+  many('ZADD', dead, moved.dead)
+  many('ZADD', completed, moved.completed)
+  many('HSET', state, moved.states)
+  many('HDEL', jobs, moved.forgotten)
+  many('HDEL', state, moved.forgotten)
+  for i = 1, #moved.freed, 2 do release(moved.freed[i], moved.freed[i + 1]) end
+  many('ZREM', leased, moved.left)
+  if #moved.dead > 0 then weigh('dead_bytes', moved.dead) trim_dead(#moved.dead / 2) end
+  if #moved.completed > 0 then weigh('completed_bytes', moved.completed) trim_completed(#moved.completed / 2) end
+  moved = nil
+  if is_news then news() end
+end

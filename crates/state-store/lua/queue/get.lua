@@ -1,0 +1,9 @@
+-- queue/get: one job.
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+-- ARGV    1 clock, 2 packed id
+-- Returns 'unknown', or where it is, record, state or '', the time of the place in ms or ''
+-- Retry   reads only
+-- Cost    3 commands, O(bytes of the job)
+local place, record, s, at = find(ARGV[2])
+return { place, record, s, at }

@@ -1,0 +1,61 @@
+-- Begins every script of a queue, behind clock.lua: the names of its keys, and how lists are written.
+--
+-- How a job is stored (positions from 1; numbers big-endian):
+--   id      packed by the client
+--   record  1 layout, 2 flags, 3 priority, 4-5 max attempts, 6-9 request, what the flags announce, payload,
+--           and at the end 6 bytes: when it was pushed, in ms. Never changed.
+--           flags: 1-3 unique until claimed, finished, elapsed; +4 deadline; +8 delayed; others for the client
+--   state   1 status, 2-17 fence in decimal digits, 18-19 attempts, 20-26 as the record's 3-9, 27 flags,
+--           28 n, n bytes worker, 2 bytes m, m bytes last error, the rest progress or result.
+--           flags: +1 asked to be cancelled, +2 unique until finished, +4 has progress or a result,
+--           +8 has a last error
+-- The status says where a job is: r running, w waits (due if it stands there, else ready), c completed, d dead; without a
+-- state it has never been claimed, and waits. The fence is that of the lease it runs under or was settled under; zero if the
+-- lease ran out. A state that does not agree with its record belongs to an earlier job with this id.
+--
+-- A server may die between two writes of a script. So what is written never depends on the rest being written:
+--   adding: index entry, then record or state; removing: record or state, then index entry;
+-- an index entry that is not confirmed by record and state means nothing, and whoever meets it drops it.
+local jobs, state, due, leased, completed, dead = KEYS[1], KEYS[2], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
+local unique, unique_until, meta, wake = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local byte, char, sub, pack, unpack_bytes = string.byte, string.char, string.sub, struct.pack, struct.unpack
+local function ready(priority) return KEYS[3 + priority] end
+
+-- A command with all elements of a list, in slices that fit Lua's stack (of whole pairs).
+local function many(command, key, list)
+  for first = 1, #list, 1000 do
+    call(command, key, unpack(list, first, math.min(first + 999, #list)))
+  end
+end
+
+-- The score of a sorted set's first member, or nil.
+local function first_score(key)
+  return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+end
+
+-- Wakes one of those who wait for work.
+local function news()
+  if call('LLEN', wake) == 0 then call('RPUSH', wake, '1') end
+end
+
+-- The last error of a state, or nil.
+local function last_error(s)
+  if byte(s, 27) < 8 then return nil end
+  local at = 29 + byte(s, 28)
+  return sub(s, at + 2, at + 1 + unpack_bytes('>I2', s, at))
+end
+
+-- The unique key of a record, and where the record goes on; nil when it has none.
+local function unique_of(record)
+  local flags = byte(record, 2)
+  if flags % 4 == 0 then return nil end
+  local at = flags % 8 >= 4 and 16 or 10
+  local last = at + byte(record, at)
+  return sub(record, at + 1, last), last + 1
+end
+
+-- Gives a unique key back, unless another job holds it or it is held for a time.
+local function release(key, id)
+  local entry = call('HGET', unique, key)
+  if entry == 'f' .. id or entry == 'c' .. id then call('HDEL', unique, key) end
+end

@@ -1,0 +1,69 @@
+-- queue/list: the jobs in a state, a page at a time.
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+-- ARGV    1 clock, 2 state, 3 at most how many, 4 about how many bytes of records may be read, then what was seen last, if anything:
+--         5 priority and position (ready) or time in ms, 6 packed id (ready) or member
+-- Returns 'listed', where this page ends (as ARGV 5 and 6; both empty at the end), then for each job: packed id, the first 9 and
+--         the last 6 bytes of its record, state without progress and result or '', time in ms or ''
+-- Retry   reads only
+-- Cost    n jobs: 3 commands per 50, O(n + log s) with s in that state; ready: O(position)
+local place, limit, room = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local reply, found, pages = { 'listed', '', '' }, 0, 0
+local places = {
+  scheduled = { key = due, status = 'w' }, running = { key = leased, status = 'r' },
+  completed = { key = completed, status = 'c' }, dead = { key = dead, status = 'd' },
+}
+
+-- Adds one job, if record and state say that it is in this place.
+local function show(id, at, record, s, is_due)
+  if not record then return end
+  if s and sub(s, 20, 26) ~= sub(record, 3, 9) then s = nil end
+  local status = s and sub(s, 1, 1) or 'w'
+  room = room - #record
+  if status ~= (places[place] or places.scheduled).status or place == 'ready' and is_due then return end
+  found = found + 1
+  local last = #reply
+  reply[last + 1], reply[last + 2] = id, sub(record, 1, 9) .. sub(record, -6)
+  reply[last + 3], reply[last + 4] = s and sub(s, 1, 30 + byte(s, 28) + #(last_error(s) or '')) or '', at
+end
+
+-- Goes through the 50 entries that `next_page(at)` returns for a position, and so on. Stops where the page is full.
+local function walk(at, next_page, mark)
+  while pages < 40 do
+    local ids, times, marks = next_page(at)
+    if #ids == 0 then return true end
+    local records, states = call('HMGET', jobs, unpack(ids)), call('HMGET', state, unpack(ids))
+    local is_due = place == 'ready' and standing_due(ids, records, states) or {}
+    for i, id in ipairs(ids) do
+      if found == limit or room <= 0 then return false end
+      at = at + 1
+      show(id, times[i] or '', records[i], states[i], is_due[i])
+      reply[2], reply[3] = mark(at - 1, times[i]), marks[i]
+    end
+    pages = pages + 1
+  end
+  return false
+end
+
+local is_end
+if place == 'ready' then
+  local first, seen = tonumber(sub(ARGV[5] or '0', 1, 1)), tonumber(sub(ARGV[5] or '00', 2))
+  for priority = first, 3 do
+    local at, key = 0, ready(priority)
+    if priority == first and ARGV[6] then
+      -- What was seen last has moved towards the head, or was claimed with all before it.
+      at = (call('LPOS', key, ARGV[6], 'MAXLEN', seen + 101) or -1) + 1
+    end
+    is_end = walk(at, function(from)
+      local ids = call('LRANGE', key, from, from + 49)
+      return ids, {}, ids
+    end, function(position) return priority .. decimal(position) end)
+    if not is_end then break end
+  end
+else
+  local key = places[place].key
+  is_end = walk(rank_behind(key, ARGV[5], ARGV[6]), function(from) return entries(key, from) end,
+    function(_, time) return time end)
+end
+if is_end then reply[2], reply[3] = '', '' end
+return reply

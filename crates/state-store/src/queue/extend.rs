@@ -1,0 +1,92 @@
+//! [`Queue::extend`](store_core::Queue::extend)
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use redis_link::{Answer, Arg};
+use store_core::{
+    Error, Extended, Extension, JobLease, MAX_RESULT_BYTES, Op, QueueName, Result, Timestamp, millis_ceil,
+    validate_batch, validate_lease,
+};
+
+use super::{packed_id, scripts};
+use crate::StateStore;
+
+const OP: Op = Op::QueueExtend;
+
+pub(super) async fn extend(
+    store: &StateStore,
+    queue: &QueueName,
+    jobs: &[Extension],
+    lasting: Duration,
+) -> Result<Vec<Extended>> {
+    validate(jobs, lasting)?;
+    let mut args = vec![store.clock_arg(), Arg::from(millis_ceil(lasting)), Arg::from(jobs.len())];
+    push_leases(jobs.iter().map(|job| &job.lease), false, &mut args);
+    for (position, job) in jobs.iter().enumerate() {
+        if let Some(progress) = &job.progress {
+            args.push(Arg::from(position + 1));
+            args.push(Arg::from(progress));
+        }
+    }
+    let answer = store.call(OP, &scripts::EXTEND, queue, args).await?;
+    read(answer, jobs.len())
+}
+
+/// Appends the packed ids, then for each the letter of a running job, its fence and, if asked, the end of its lease.
+pub(super) fn push_leases<'a>(
+    leases: impl ExactSizeIterator<Item = &'a JobLease> + Clone,
+    with_end: bool,
+    args: &mut Vec<Arg>,
+) {
+    let mut buffer = BytesMut::with_capacity(leases.len() * 64);
+    for lease in leases.clone() {
+        packed_id::pack(&lease.job, &mut buffer);
+        args.push(Arg::Bytes(buffer.split().freeze()));
+    }
+    for lease in leases {
+        let written = match with_end {
+            true => write!(buffer, "r{:016}{}", lease.fence.get(), lease.until.as_millis()),
+            false => write!(buffer, "r{:016}", lease.fence.get()),
+        };
+        debug_assert!(written.is_ok(), "a buffer grows");
+        args.push(Arg::Bytes(buffer.split().freeze()));
+    }
+}
+
+fn validate(jobs: &[Extension], lasting: Duration) -> Result<()> {
+    validate_batch(OP, jobs.len())?;
+    validate_lease(OP, lasting)?;
+    let bytes = |job: &Extension| job.progress.as_ref().map_or(0, |progress| progress.len());
+    match jobs.iter().position(|job| bytes(job) > MAX_RESULT_BYTES) {
+        Some(index) => {
+            let detail = format!("the progress of job {index} has more than {MAX_RESULT_BYTES} bytes");
+            Err(Error::rejected(OP, detail))
+        }
+        None => Ok(()),
+    }
+}
+
+fn read(answer: Answer, jobs: usize) -> Result<Vec<Extended>> {
+    let mut reply = answer.reader(OP);
+    if reply.next_word()?.as_ref() != b"extended" {
+        return Err(reply.unknown_word());
+    }
+    let until = Timestamp::from_millis(reply.next_u64()?);
+    let mut extended = vec![Extended::Until(until); jobs];
+    while reply.remaining() > 0 {
+        let position = reply.next_u64()?;
+        let word = reply.next_word()?;
+        let until = Timestamp::from_millis(reply.next_u64()?);
+        let answer = match word.as_ref() {
+            b"lost" => Extended::Lost,
+            b"until" => Extended::Until(until),
+            b"cancel" => Extended::CancelRequested(until),
+            _ => return Err(reply.unknown_word()),
+        };
+        let place = usize::try_from(position).ok().and_then(|position| extended.get_mut(position));
+        *place.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))? = answer;
+    }
+    Ok(extended)
+}

@@ -1,0 +1,63 @@
+//! [`Queue::push`](store_core::Queue::push)
+
+use bytes::BytesMut;
+use redis_link::{Answer, Arg};
+use store_core::{Durability, Error, NewJob, Op, Pushed, QueueName, Receipt, Result, millis_ceil};
+
+use super::{packed_id, record, scripts};
+use crate::StateStore;
+
+const OP: Op = Op::QueuePush;
+
+pub(super) async fn push(
+    store: &StateStore,
+    queue: &QueueName,
+    jobs: &[NewJob],
+    durability: Durability,
+) -> Result<Receipt<Vec<Pushed>>> {
+    NewJob::validate_all(jobs)?;
+    let args = args(store, jobs);
+    let (answer, reached) = store.call_durable(OP, &scripts::PUSH, queue, args, durability).await?;
+    Ok(Receipt::new(read(answer, jobs.len())?, reached))
+}
+
+/// All ids and records share one buffer.
+fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
+    let bytes = |job: &NewJob| job.id.as_str().len() + record::MAX_OVERHEAD + job.payload.len();
+    let mut buffer = BytesMut::with_capacity(jobs.iter().map(bytes).sum());
+    let mut args = Vec::with_capacity(2 + 3 * jobs.len());
+    args.push(store.clock_arg());
+    args.push(Arg::from(jobs.len()));
+    for job in jobs {
+        packed_id::pack(&job.id, &mut buffer);
+        args.push(Arg::Bytes(buffer.split().freeze()));
+    }
+    for job in jobs {
+        record::encode(job, &mut buffer);
+        args.push(Arg::Bytes(buffer.split().freeze()));
+    }
+    let delays = jobs.iter().map(|job| millis_ceil(job.delay)).filter(|&delay| delay > 0);
+    args.extend(delays.map(Arg::from));
+    args
+}
+
+fn read(answer: Answer, jobs: usize) -> Result<Vec<Pushed>> {
+    let mut reply = answer.reader(OP);
+    if reply.next_word()?.as_ref() != b"pushed" {
+        return Err(reply.unknown_word());
+    }
+    let mut pushed = vec![Pushed::Created; jobs];
+    while reply.remaining() > 0 {
+        let position = reply.next_u64()?;
+        let word = reply.next_word()?;
+        let holder = reply.next_bytes()?;
+        let answer = match word.as_ref() {
+            b"duplicate" => Pushed::Duplicate,
+            b"held" => Pushed::Held(super::read_id(OP, &holder)?),
+            _ => return Err(reply.unknown_word()),
+        };
+        let place = usize::try_from(position).ok().and_then(|position| pushed.get_mut(position));
+        *place.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))? = answer;
+    }
+    Ok(pushed)
+}

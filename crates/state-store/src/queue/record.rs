@@ -1,0 +1,206 @@
+//! The record of a job: what was pushed, as it is stored and never changed. `lua/queue/keys.lua` describes the part that the
+//! scripts read.
+//!
+//! ```text
+//! 1 layout, 1 flags, 1 priority, 2 max attempts, 4 request,
+//! [6 deadline in ms] [1 length, unique key, [6 ms]] [1 kind, 6 ms, 6 ms: back-off] [2 schema] [25 trace],
+//! payload, 6 pushed at in ms
+//! ```
+//! Numbers are big-endian; times are rounded up to a millisecond.
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use store_core::{
+    Backoff, NewJob, Priority, RetryPolicy, Timestamp, TraceContext, Unique, UniqueKey, UniqueUntil, millis_ceil,
+};
+
+const LAYOUT: u8 = 1;
+
+/// The bits of the flags; the two lowest say until when a unique key is held.
+const UNIQUE: u8 = 3;
+const DEADLINE: u8 = 4;
+const DELAYED: u8 = 8;
+const TRACE: u8 = 16;
+const BACKOFF: u8 = 32;
+const SCHEMA: u8 = 64;
+
+/// Bytes of the fixed part at the beginning.
+const HEAD: usize = 9;
+/// Bytes of a time.
+const MILLIS: usize = 6;
+/// The most that surrounds a payload.
+pub(super) const MAX_OVERHEAD: usize = HEAD + MILLIS + 1 + UniqueKey::MAX_BYTES + MILLIS + 13 + 2 + 25 + MILLIS;
+
+/// A record, read.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) priority: Priority,
+    pub(super) unique: Option<Unique>,
+    pub(super) retry: RetryPolicy,
+    pub(super) schema: u16,
+    pub(super) trace: Option<TraceContext>,
+    pub(super) payload: Bytes,
+    pub(super) pushed_at: Timestamp,
+}
+
+/// The parts of a record that listings show.
+#[derive(Debug)]
+pub(super) struct Outline {
+    pub(super) priority: Priority,
+    pub(super) max_attempts: u16,
+    pub(super) pushed_at: Timestamp,
+}
+
+/// Appends the record of a job, without the time of its push, which the server adds.
+pub(super) fn encode(job: &NewJob, buffer: &mut BytesMut) {
+    buffer.put_u8(LAYOUT);
+    buffer.put_u8(flags(job));
+    buffer.put_u8(job.priority.index());
+    buffer.put_u16(job.retry.max_attempts);
+    buffer.put_u32(job.request);
+    if let Some(deadline) = job.start_within {
+        put_millis(buffer, deadline);
+    }
+    if let Some(unique) = &job.unique {
+        let key = unique.key.as_str().as_bytes();
+        // At most 250 bytes.
+        buffer.put_u8(key.len() as u8);
+        buffer.put_slice(key);
+        if let UniqueUntil::Elapsed(time) = unique.until {
+            put_millis(buffer, time);
+        }
+    }
+    if job.retry.backoff != RetryPolicy::default().backoff {
+        let (kind, first, second) = match job.retry.backoff {
+            Backoff::Fixed(time) => (0, time, Duration::ZERO),
+            Backoff::Linear { step, max } => (1, step, max),
+            Backoff::Exponential { first, max } => (2, first, max),
+        };
+        buffer.put_u8(kind);
+        put_millis(buffer, first);
+        put_millis(buffer, second);
+    }
+    if job.schema != 0 {
+        buffer.put_u16(job.schema);
+    }
+    if let Some(trace) = &job.trace {
+        put_trace(buffer, trace);
+    }
+    buffer.put_slice(&job.payload);
+}
+
+impl Record {
+    /// Reads a record; `None` when it is none. The payload shares the reply's memory.
+    pub(super) fn decode(mut bytes: Bytes) -> Option<Self> {
+        let outline = Outline::decode(&bytes)?;
+        let flags = bytes[1];
+        bytes.truncate(bytes.len() - MILLIS);
+        bytes.advance(HEAD);
+        if flags & DEADLINE != 0 {
+            take_millis(&mut bytes)?;
+        }
+        let unique = match flags & UNIQUE {
+            0 => None,
+            kind => Some(take_unique(&mut bytes, kind)?),
+        };
+        let backoff = match flags & BACKOFF {
+            0 => RetryPolicy::default().backoff,
+            _ => take_backoff(&mut bytes)?,
+        };
+        let schema = if flags & SCHEMA == 0 { 0 } else { bytes.try_get_u16().ok()? };
+        let trace = if flags & TRACE == 0 { None } else { Some(take_trace(&mut bytes)?) };
+        Some(Self {
+            priority: outline.priority,
+            unique,
+            retry: RetryPolicy::new(outline.max_attempts, backoff),
+            schema,
+            trace,
+            payload: bytes,
+            pushed_at: outline.pushed_at,
+        })
+    }
+}
+
+impl Outline {
+    /// Reads the ends of a record, whatever lies between; `None` when it is none.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() < HEAD + MILLIS || bytes[0] != LAYOUT {
+            return None;
+        }
+        let mut trailer = &bytes[bytes.len() - MILLIS..];
+        Some(Self {
+            priority: Priority::from_index(bytes[2])?,
+            max_attempts: u16::from_be_bytes([bytes[3], bytes[4]]),
+            pushed_at: Timestamp::from_millis(trailer.get_uint(MILLIS)),
+        })
+    }
+}
+
+fn flags(job: &NewJob) -> u8 {
+    let unique = match job.unique.as_ref().map(|unique| unique.until) {
+        None => 0,
+        Some(UniqueUntil::Claimed) => 1,
+        Some(UniqueUntil::Finished) => 2,
+        Some(UniqueUntil::Elapsed(_)) => 3,
+    };
+    let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+    unique
+        | flag(job.start_within.is_some(), DEADLINE)
+        | flag(!job.delay.is_zero(), DELAYED)
+        | flag(job.trace.is_some(), TRACE)
+        | flag(job.retry.backoff != RetryPolicy::default().backoff, BACKOFF)
+        | flag(job.schema != 0, SCHEMA)
+}
+
+fn put_millis(buffer: &mut BytesMut, duration: Duration) {
+    buffer.put_uint(millis_ceil(duration).min((1 << (8 * MILLIS)) - 1), MILLIS);
+}
+
+fn take_millis(bytes: &mut Bytes) -> Option<Duration> {
+    bytes.try_get_uint(MILLIS).ok().map(Duration::from_millis)
+}
+
+fn take_unique(bytes: &mut Bytes, kind: u8) -> Option<Unique> {
+    let len = usize::from(bytes.try_get_u8().ok()?);
+    if bytes.len() < len {
+        return None;
+    }
+    let key = UniqueKey::new(std::str::from_utf8(&bytes.split_to(len)).ok()?).ok()?;
+    let until = match kind {
+        1 => UniqueUntil::Claimed,
+        2 => UniqueUntil::Finished,
+        _ => UniqueUntil::Elapsed(take_millis(bytes)?),
+    };
+    Some(Unique::new(key, until))
+}
+
+fn take_backoff(bytes: &mut Bytes) -> Option<Backoff> {
+    let (kind, first, max) = (bytes.try_get_u8().ok()?, take_millis(bytes)?, take_millis(bytes)?);
+    match kind {
+        0 => Some(Backoff::Fixed(first)),
+        1 => Some(Backoff::Linear { step: first, max }),
+        2 => Some(Backoff::Exponential { first, max }),
+        _ => None,
+    }
+}
+
+/// The three parts of a `traceparent` behind its version, in bytes.
+fn put_trace(buffer: &mut BytesMut, trace: &TraceContext) {
+    let digits = trace.traceparent().bytes().skip(3).filter(|&character| character != b'-');
+    let mut high = None;
+    for character in digits {
+        let digit = if character.is_ascii_digit() { character - b'0' } else { character - b'a' + 10 };
+        match high.take() {
+            None => high = Some(digit),
+            Some(high) => buffer.put_u8(high << 4 | digit),
+        }
+    }
+}
+
+fn take_trace(bytes: &mut Bytes) -> Option<TraceContext> {
+    let trace = bytes.try_get_u128().ok()?;
+    let parent = bytes.try_get_u64().ok()?;
+    let flags = bytes.try_get_u8().ok()?;
+    TraceContext::new(&format!("00-{trace:032x}-{parent:016x}-{flags:02x}")).ok()
+}
