@@ -1,0 +1,52 @@
+//! The state store against real servers, broken in real ways.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod queue;
+
+use std::time::Duration;
+
+use redis_link::{Link, LinkConfig, ServerUrl};
+use state_store::{StateOptions, StateStore};
+use store_core::{Clock, Error, ManualClock, Namespace, Timestamp};
+use testkit::RedisServer;
+
+/// A server set up for the role, and a store in it whose clock the test moves.
+struct Stage {
+    server: RedisServer,
+    store: StateStore,
+    clock: ManualClock,
+}
+
+async fn stage() -> Stage {
+    stage_with(StateOptions::default()).await
+}
+
+async fn stage_with(options: StateOptions) -> Stage {
+    let server = RedisServer::state().start().await.unwrap();
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let options = options.with_clock(Clock::Manual(clock.clone()));
+    let store = open(&server.url(None), options).await.unwrap();
+    Stage { server, store, clock }
+}
+
+fn namespace() -> Namespace {
+    Namespace::new("test").unwrap()
+}
+
+/// The command time-out is patient: this machine may be slow.
+async fn open(url: &str, options: StateOptions) -> Result<StateStore, Error> {
+    let config = LinkConfig::new(ServerUrl::parse(url).unwrap(), "tests:state");
+    let link = Link::connect(config.with_command_timeout(Duration::from_secs(10))).await.unwrap();
+    StateStore::open(link, namespace(), options).await
+}
+
+#[tokio::test]
+async fn a_namespace_of_another_layout_is_refused() {
+    let stage = stage().await;
+    stage.server.command(&["SET", "test:layout", "999"]).await.unwrap();
+    let error = open(&stage.server.url(None), StateOptions::default()).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }));
+    let layout = stage.server.command(&["GET", "test:layout"]).await.unwrap();
+    assert_eq!(layout.as_str(), Some("999"));
+}
