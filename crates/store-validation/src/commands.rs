@@ -4,29 +4,65 @@
 use store_core::{Key, Namespace, QueueName, Role, ServiceName, keys};
 
 /// Sent by every link. `<key>` stands for a key of the role.
-const LINK: [&str; 5] = ["PING", "INFO", "CLIENT SETNAME x", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
+const LINK: [&str; 6] = ["PING", "INFO", "TIME", "CLIENT SETNAME x", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 
-/// Called by the scripts of both roles.
-const SCRIPTS: [&str; 4] = ["DEL <key>", "GET <key>", "SET <key> x", "TIME"];
+/// Sent by the cache store, whose services live in numbered databases, beside what its scripts call.
+const CACHE: [&str; 1] = ["SELECT 0"];
 
-/// Sent by the cache store: its services live in numbered databases.
-const CACHE: [&str; 6] =
-    ["SELECT 0", "GETRANGE <key> 0 0", "INCRBY <key> 1", "MGET <key>", "PEXPIRE <key> 1", "UNLINK <key>"];
-
-/// Sent by the worker state store.
+/// Sent by the worker state store beside what its scripts call.
 const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
+
+/// What the cache store sends and its scripts call, each on a key.
+const CACHE_KEYED: [&str; 9] = ["DEL", "GET", "GETRANGE", "INCRBY", "MGET", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
+
+/// What the worker state store sends and its scripts call, each on a key.
+const STATE_KEYED: [&str; 31] = [
+    "DEL",
+    "EXISTS",
+    "GET",
+    "GETRANGE",
+    "HDEL",
+    "HEXISTS",
+    "HGET",
+    "HINCRBY",
+    "HLEN",
+    "HMGET",
+    "HSET",
+    "HSTRLEN",
+    "LLEN",
+    "LPOS",
+    "LPUSH",
+    "LRANGE",
+    "LTRIM",
+    "PEXPIRE",
+    "RPUSH",
+    "SET",
+    "SETNX",
+    "SETRANGE",
+    "ZADD",
+    "ZCARD",
+    "ZCOUNT",
+    "ZMSCORE",
+    "ZRANGE",
+    "ZRANGEBYLEX",
+    "ZRANGEBYSCORE",
+    "ZREM",
+    "ZSCORE",
+];
 
 /// What no service needs, and what can empty, block or reconfigure a server.
 pub(crate) const TOO_WIDE: [&str; 3] = ["FLUSHALL", "KEYS *", "CONFIG SET maxmemory 0"];
 
 /// The commands of a role, each as its words.
 pub(crate) fn of_role(role: Role, key: &str) -> Vec<Vec<String>> {
-    let own: &[&str] = match role {
-        Role::Cache => &CACHE,
-        Role::State => &STATE,
+    let (own, keyed): (&[&str], &[&str]) = match role {
+        Role::Cache => (&CACHE, &CACHE_KEYED),
+        Role::State => (&STATE, &STATE_KEYED),
     };
-    let lines = LINK.iter().chain(&SCRIPTS).chain(own);
-    lines.map(|line| line.split(' ').map(|word| word.replace("<key>", key)).collect()).collect()
+    let words = |line: &&str| line.split(' ').map(|word| word.replace("<key>", key)).collect();
+    // the server derives from the name where the keys are, and looks at nothing else
+    let on_key = |name: &&str| vec![(*name).to_owned(), key.to_owned()];
+    LINK.iter().chain(own).map(words).chain(keyed.iter().map(on_key)).collect()
 }
 
 /// Keys as the role writes them, one of each kind that an ACL may tell apart.
@@ -58,34 +94,42 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{CACHE, LINK, SCRIPTS, STATE};
+    use super::{CACHE, CACHE_KEYED, LINK, STATE, STATE_KEYED};
+
+    /// What stands in quotes after these words is a command.
+    const BEFORE: [&str; 5] = ["call('", "call(\"", "many('", ".command(", ".blocking("];
 
     fn collect(folder: &Path, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_dir() {
                 collect(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "lua") {
-                let text = fs::read_to_string(&path).unwrap();
-                let calls = text.split("redis.call('").skip(1).chain(text.split("redis.pcall('").skip(1));
-                found.extend(calls.filter_map(|rest| rest.split('\'').next().map(str::to_owned)));
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            for before in BEFORE {
+                let calls = text.split(before).skip(1).filter_map(|rest| match before.ends_with('(') {
+                    true => rest.split('"').nth(1),
+                    false => rest.split(['\'', '"']).next(),
+                });
+                let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase());
+                found.extend(calls.filter(is_name).map(str::to_owned));
             }
         }
     }
 
-    /// Every command that a script calls must be granted to the role's user, and nothing else be asked for.
+    /// Every command that is sent or called must be granted to the role's user, and nothing else be asked for.
     #[test]
-    fn the_lists_are_what_the_scripts_call() {
+    fn the_lists_are_what_the_stores_send_and_their_scripts_call() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        let sent = ["PING", "INFO", "CLIENT", "SCRIPT", "EVALSHA", "SELECT", "BLPOP", "WAIT"];
-        for (store, own) in [("cache-store", CACHE.as_slice()), ("state-store", STATE.as_slice())] {
+        for (store, listed) in [("cache-store", CACHE_KEYED.as_slice()), ("state-store", STATE_KEYED.as_slice())] {
             let mut called = BTreeSet::new();
-            for folder in [&format!("{store}/lua"), "redis-link/lua"] {
+            for folder in [&format!("{store}/lua"), &format!("{store}/src"), "redis-link/lua"] {
                 collect(&crates.join(folder), &mut called);
             }
-            let lines = LINK.iter().chain(&SCRIPTS).chain(own);
-            let listed = lines.filter_map(|line| line.split(' ').next()).filter(|name| !sent.contains(name));
-            let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
+            let with_arguments = LINK.iter().chain(&CACHE).chain(&STATE).filter_map(|line| line.split(' ').next());
+            with_arguments.for_each(|name| drop(called.remove(name)));
+            let listed: BTreeSet<String> = listed.iter().map(|name| (*name).to_owned()).collect();
             let missing: Vec<_> = called.difference(&listed).collect();
             let needless: Vec<_> = listed.difference(&called).collect();
             assert!(missing.is_empty() && needless.is_empty(), "{store}: add {missing:?}, remove {needless:?}");
