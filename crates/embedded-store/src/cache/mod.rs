@@ -1,116 +1,124 @@
 //! The cache store.
 
+mod handoff;
+mod key_value;
+mod rate_limit;
+
 use std::fmt;
 use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{
-    Begun, Entry, Error, Finished, Handoff, HandoffItem, Idempotency, IdempotentRequest, Key, KeyValue, Op, Put,
-    RateCheck, RateDecision, RateLimit, RequestId, Result, ServiceName, SetIfAbsent, Ttl,
-};
+use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Key, Result, Role, ServiceName, Ttl, keys};
 
 use crate::CacheOptions;
+use crate::database::Database;
+use crate::expiring::Usage;
+use crate::idempotency::Entries;
 
-/// The cache store inside the process, in memory or in one file, as one service sees it. Clones share it.
+/// The cache store inside the process, in memory or in one file, as one service sees it.
+///
+/// Clones share the store. Another service of the same process looks at it through
+/// [`for_service`](EmbeddedCache::for_service): it has values, counters, limits and idempotency keys of its own, and hands
+/// over through the space that all share.
+///
+/// What is over is invisible at once; later writes collect it, a few entries at a time. The store is bounded
+/// ([`CacheOptions`]): it forgets what would expire soonest when it is full.
+///
+/// ```
+/// use embedded_store::{CacheOptions, EmbeddedCache};
+/// use store_core::{HandoffItem, Handoff, Key, Put, RequestId, ServiceName, Ttl};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let orders = EmbeddedCache::in_memory(ServiceName::new("orders")?, CacheOptions::default());
+/// let mail = orders.for_service(ServiceName::new("mail")?);
+///
+/// let key = Key::new("receipt/42")?;
+/// let item = HandoffItem::new(ServiceName::new("mail")?, key.clone(), "paid", Ttl::from_secs(60));
+/// assert_eq!(orders.put(&item).await?, Put::Stored);
+///
+/// assert_eq!(mail.take(&key, RequestId::generate()).await?.as_deref(), Some(&b"paid"[..]));
+/// assert_eq!(mail.take(&key, RequestId::generate()).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
-pub struct EmbeddedCache {}
+pub struct EmbeddedCache {
+    database: Database,
+    service: ServiceName,
+    options: CacheOptions,
+}
 
 impl EmbeddedCache {
     /// A store in memory, gone when its last handle is dropped.
     pub fn in_memory(service: ServiceName, options: CacheOptions) -> Self {
-        let _ = (service, options);
-        Self {}
+        Self { database: Database::in_memory(), service, options }
     }
 
-    /// Opens or creates the file at `path`.
+    /// Opens the file at `path`, or creates it. The file is locked: it is for one process, which opens it once and clones
+    /// the handle. Blocks for I/O; after a crash it reads the whole file.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the file is open already; [`Error::Corrupt`] when it is not such a file.
+    /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
+    /// [`Error::Corrupt`](store_core::Error::Corrupt) when it is not such a file, of another layout, or cut off: then it
+    /// is left as it was.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: CacheOptions) -> Result<Self> {
-        let _ = path;
-        Ok(Self::in_memory(service, options))
+        Ok(Self { database: Database::open(path.as_ref(), Role::Cache)?, service, options })
     }
 
-    /// The same store as another service sees it: with values of its own, and the hand-offs made for it.
+    /// The same store as another service sees it.
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
-        let _ = service;
-        self.clone()
+        Self { service, ..self.clone() }
     }
 
     /// How many write transactions were committed since it was opened.
     pub fn commits(&self) -> u64 {
-        0
+        self.database.commits()
     }
+
+    fn bounds(&self) -> Usage {
+        Usage { entries: self.options.max_entries, bytes: self.options.max_bytes }
+    }
+
+    /// The row of a key of this service: its name, a zero, and the key as it is spelled everywhere.
+    fn own(&self, key: String) -> Vec<u8> {
+        [self.service.as_str().as_bytes(), &[0], key.as_bytes()].concat()
+    }
+
+    fn idempotent(&self, key: &Key) -> Entries<'_> {
+        Entries {
+            database: &self.database,
+            clock: &self.options.clock,
+            bounds: self.bounds(),
+            key: self.own(keys::cache_idempotency(key)),
+        }
+    }
+}
+
+/// The row of a hand-off, in the space that all services share: no service has an empty name.
+fn shared(key: String) -> Vec<u8> {
+    [&[0], key.as_bytes()].concat()
 }
 
 impl fmt::Debug for EmbeddedCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmbeddedCache").finish_non_exhaustive()
+        f.debug_struct("EmbeddedCache").field("service", &self.service).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Idempotency for EmbeddedCache {
-    async fn begin(&self, _request: &IdempotentRequest, _in_progress_for: Ttl) -> Result<Begun> {
-        Err(Error::unsupported(Op::IdempotencyBegin, "not written yet"))
+    async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
+        self.idempotent(&request.key).begin(request, in_progress_for).await
     }
 
-    async fn finish(&self, _request: &IdempotentRequest, _response: &Bytes, _keep: Ttl) -> Result<Finished> {
-        Err(Error::unsupported(Op::IdempotencyFinish, "not written yet"))
+    async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
+        self.idempotent(&request.key).finish(request, response, keep).await
     }
 
-    async fn abandon(&self, _request: &IdempotentRequest) -> Result<bool> {
-        Err(Error::unsupported(Op::IdempotencyAbandon, "not written yet"))
-    }
-}
-
-#[async_trait]
-impl KeyValue for EmbeddedCache {
-    async fn get_many(&self, _keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
-        Err(Error::unsupported(Op::KeyValueGetMany, "not written yet"))
-    }
-
-    async fn set_many(&self, _entries: &[Entry]) -> Result<()> {
-        Err(Error::unsupported(Op::KeyValueSetMany, "not written yet"))
-    }
-
-    async fn set_if_absent(&self, _entry: &Entry, _request: RequestId) -> Result<SetIfAbsent> {
-        Err(Error::unsupported(Op::KeyValueSetIfAbsent, "not written yet"))
-    }
-
-    async fn delete_many(&self, _keys: &[Key]) -> Result<u64> {
-        Err(Error::unsupported(Op::KeyValueDeleteMany, "not written yet"))
-    }
-
-    async fn delete_if(&self, _key: &Key, _expected: &Bytes) -> Result<bool> {
-        Err(Error::unsupported(Op::KeyValueDeleteIf, "not written yet"))
-    }
-
-    async fn add(&self, _key: &Key, _by: i64, _ttl: Ttl) -> Result<i64> {
-        Err(Error::unsupported(Op::KeyValueAdd, "not written yet"))
-    }
-}
-
-#[async_trait]
-impl RateLimit for EmbeddedCache {
-    async fn check(&self, _checks: &[RateCheck]) -> Result<RateDecision> {
-        Err(Error::unsupported(Op::RateLimitCheck, "not written yet"))
-    }
-
-    async fn reset(&self, _keys: &[Key]) -> Result<()> {
-        Err(Error::unsupported(Op::RateLimitReset, "not written yet"))
-    }
-}
-
-#[async_trait]
-impl Handoff for EmbeddedCache {
-    async fn put(&self, _item: &HandoffItem) -> Result<Put> {
-        Err(Error::unsupported(Op::HandoffPut, "not written yet"))
-    }
-
-    async fn take(&self, _key: &Key, _claim: RequestId) -> Result<Option<Bytes>> {
-        Err(Error::unsupported(Op::HandoffTake, "not written yet"))
+    async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {
+        self.idempotent(&request.key).abandon(request).await
     }
 }

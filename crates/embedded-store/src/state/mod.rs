@@ -1,44 +1,89 @@
 //! The worker state store.
 
+mod heartbeats;
+mod leases;
+mod queue;
+
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{
-    AcquireRequest, Acquired, Beat, Begun, Cancelled, Claim, ClaimRequest, Counts, Deleted, Durability, Error,
-    Explanation, Extended, Extension, Finished, Heartbeats, HolderName, Idempotency, IdempotentRequest, JobId, JobInfo,
-    JobState, Lease, LeaseName, Leases, Member, NewJob, Op, Page, PageRequest, PoolName, Pushed, Queue, QueueControl,
-    QueueInspect, QueueName, Receipt, Result, Settled, Settlement, Timestamp, Ttl,
-};
+use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Key, Result, Role, Ttl};
 
 use crate::StateOptions;
+use crate::database::Database;
+use crate::expiring::Usage;
+use crate::idempotency::Entries;
 
-/// The worker state store inside the process, in memory or in one durable file. Clones share it.
+/// The worker state store inside the process, in memory or in one durable file.
+///
+/// Clones share the store. In a file, what was acknowledged is on the disk: `Accepted` and `Fsynced` are the same there,
+/// and all callers who write at the same time share one `fsync`. In memory nothing survives the last clone, and `Fsynced`
+/// is refused. There are no replicas.
+///
+/// ```
+/// use std::time::Duration;
+/// use embedded_store::{EmbeddedState, StateOptions};
+/// use store_core::{ClaimRequest, HolderName, NewJob, Outcome, Pushed, Queue, QueueExt, QueueName, Settled};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = EmbeddedState::in_memory(StateOptions::default());
+/// let mail = QueueName::new("mail")?;
+/// assert_eq!(store.push_one(&mail, NewJob::new("to: you")).await?, Pushed::Created);
+///
+/// let request = ClaimRequest::new(mail.clone(), HolderName::new("worker-1")?, 10, Duration::from_secs(15));
+/// for job in store.claim(&request).await?.jobs {
+///     assert_eq!(job.payload, "to: you");
+///     assert_eq!(store.settle_one(&mail, job.lease, Outcome::Complete(None)).await?, Settled::Done);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
-pub struct EmbeddedState {}
+pub struct EmbeddedState {
+    database: Database,
+    options: StateOptions,
+}
 
 impl EmbeddedState {
     /// A store in memory, gone when its last clone is dropped.
     pub fn in_memory(options: StateOptions) -> Self {
-        let _ = options;
-        Self {}
+        Self { database: Database::in_memory(), options }
     }
 
-    /// Opens or creates the file at `path`.
+    /// Opens the file at `path`, or creates it. The file is locked: it is for one process, which opens it once and clones
+    /// the handle; the drop of the last clone closes it. Blocks for I/O; after a crash it reads the whole file.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when the file is open already; [`Error::Corrupt`] when it is not such a file.
+    /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
+    /// [`Error::Corrupt`](store_core::Error::Corrupt) when it is not such a file, of another layout, or cut off: then it
+    /// is left as it was.
     pub fn open(path: impl AsRef<Path>, options: StateOptions) -> Result<Self> {
-        let _ = path;
-        Ok(Self::in_memory(options))
+        let store = Self { database: Database::open(path.as_ref(), Role::State)?, options };
+        store.tell_of_stored_jobs()?;
+        Ok(store)
     }
 
     /// How many write transactions were committed since it was opened.
     pub fn commits(&self) -> u64 {
-        0
+        self.database.commits()
     }
+
+    fn idempotent(&self, key: &Key) -> Entries<'_> {
+        Entries {
+            database: &self.database,
+            clock: &self.options.clock,
+            bounds: Usage::UNBOUNDED,
+            key: entry(b'i', key.as_str()),
+        }
+    }
+}
+
+/// The row of an entry that lasts for a time: its kind, and its name.
+fn entry(kind: u8, name: &str) -> Vec<u8> {
+    [&[kind], name.as_bytes()].concat()
 }
 
 impl fmt::Debug for EmbeddedState {
@@ -48,133 +93,16 @@ impl fmt::Debug for EmbeddedState {
 }
 
 #[async_trait]
-impl Queue for EmbeddedState {
-    async fn push(
-        &self,
-        _queue: &QueueName,
-        _jobs: &[NewJob],
-        _durability: Durability,
-    ) -> Result<Receipt<Vec<Pushed>>> {
-        Err(Error::unsupported(Op::QueuePush, "not written yet"))
-    }
-
-    async fn claim(&self, _request: &ClaimRequest) -> Result<Claim> {
-        Err(Error::unsupported(Op::QueueClaim, "not written yet"))
-    }
-
-    async fn extend(&self, _queue: &QueueName, _jobs: &[Extension], _lasting: Duration) -> Result<Vec<Extended>> {
-        Err(Error::unsupported(Op::QueueExtend, "not written yet"))
-    }
-
-    async fn settle(
-        &self,
-        _queue: &QueueName,
-        _settlements: &[Settlement],
-        _durability: Durability,
-    ) -> Result<Receipt<Vec<Settled>>> {
-        Err(Error::unsupported(Op::QueueSettle, "not written yet"))
-    }
-
-    async fn wait(&self, _queues: &[QueueName], _up_to: Duration) -> Result<Option<QueueName>> {
-        Err(Error::unsupported(Op::QueueWait, "not written yet"))
-    }
-}
-
-#[async_trait]
-impl QueueInspect for EmbeddedState {
-    async fn counts(&self, _queue: &QueueName) -> Result<Counts> {
-        Err(Error::unsupported(Op::QueueCounts, "not written yet"))
-    }
-
-    async fn get(&self, _queue: &QueueName, _job: &JobId) -> Result<Option<JobInfo>> {
-        Err(Error::unsupported(Op::QueueGet, "not written yet"))
-    }
-
-    async fn list(&self, _queue: &QueueName, _state: JobState, _page: PageRequest) -> Result<Page<JobInfo>> {
-        Err(Error::unsupported(Op::QueueList, "not written yet"))
-    }
-
-    async fn explain(&self, _queue: &QueueName, _job: &JobId) -> Result<Explanation> {
-        Err(Error::unsupported(Op::QueueExplain, "not written yet"))
-    }
-}
-
-#[async_trait]
-impl QueueControl for EmbeddedState {
-    async fn cancel(&self, _queue: &QueueName, _job: &JobId) -> Result<Cancelled> {
-        Err(Error::unsupported(Op::QueueCancel, "not written yet"))
-    }
-
-    async fn replay(&self, _queue: &QueueName, _jobs: &[JobId]) -> Result<Vec<bool>> {
-        Err(Error::unsupported(Op::QueueReplay, "not written yet"))
-    }
-
-    async fn delete(&self, _queue: &QueueName, _jobs: &[JobId]) -> Result<Vec<Deleted>> {
-        Err(Error::unsupported(Op::QueueDelete, "not written yet"))
-    }
-
-    async fn promote(&self, _queue: &QueueName, _jobs: &[JobId]) -> Result<Vec<bool>> {
-        Err(Error::unsupported(Op::QueuePromote, "not written yet"))
-    }
-
-    async fn pause(&self, _queue: &QueueName) -> Result<()> {
-        Err(Error::unsupported(Op::QueuePause, "not written yet"))
-    }
-
-    async fn resume(&self, _queue: &QueueName) -> Result<()> {
-        Err(Error::unsupported(Op::QueueResume, "not written yet"))
-    }
-}
-
-#[async_trait]
-impl Leases for EmbeddedState {
-    async fn acquire(&self, _request: &AcquireRequest, _durability: Durability) -> Result<Receipt<Acquired>> {
-        Err(Error::unsupported(Op::LeaseAcquire, "not written yet"))
-    }
-
-    async fn renew(&self, _lease: &Lease, _lasting: Duration) -> Result<Option<Timestamp>> {
-        Err(Error::unsupported(Op::LeaseRenew, "not written yet"))
-    }
-
-    async fn release(&self, _lease: &Lease) -> Result<bool> {
-        Err(Error::unsupported(Op::LeaseRelease, "not written yet"))
-    }
-
-    async fn inspect(&self, _name: &LeaseName) -> Result<Option<Lease>> {
-        Err(Error::unsupported(Op::LeaseInspect, "not written yet"))
-    }
-}
-
-#[async_trait]
-impl Heartbeats for EmbeddedState {
-    async fn beat(&self, _beat: &Beat) -> Result<()> {
-        Err(Error::unsupported(Op::HeartbeatBeat, "not written yet"))
-    }
-
-    async fn leave(&self, _pool: &PoolName, _member: &HolderName) -> Result<bool> {
-        Err(Error::unsupported(Op::HeartbeatLeave, "not written yet"))
-    }
-
-    async fn alive(&self, _pool: &PoolName, _page: PageRequest) -> Result<Page<Member>> {
-        Err(Error::unsupported(Op::HeartbeatAlive, "not written yet"))
-    }
-
-    async fn lost(&self, _pool: &PoolName, _since: Timestamp, _page: PageRequest) -> Result<Page<Member>> {
-        Err(Error::unsupported(Op::HeartbeatLost, "not written yet"))
-    }
-}
-
-#[async_trait]
 impl Idempotency for EmbeddedState {
-    async fn begin(&self, _request: &IdempotentRequest, _in_progress_for: Ttl) -> Result<Begun> {
-        Err(Error::unsupported(Op::IdempotencyBegin, "not written yet"))
+    async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
+        self.idempotent(&request.key).begin(request, in_progress_for).await
     }
 
-    async fn finish(&self, _request: &IdempotentRequest, _response: &Bytes, _keep: Ttl) -> Result<Finished> {
-        Err(Error::unsupported(Op::IdempotencyFinish, "not written yet"))
+    async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
+        self.idempotent(&request.key).finish(request, response, keep).await
     }
 
-    async fn abandon(&self, _request: &IdempotentRequest) -> Result<bool> {
-        Err(Error::unsupported(Op::IdempotencyAbandon, "not written yet"))
+    async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {
+        self.idempotent(&request.key).abandon(request).await
     }
 }

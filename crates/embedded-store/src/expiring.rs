@@ -1,0 +1,135 @@
+//! Entries that last for a time. One that is over is invisible at once; it is collected by later writes, a few at a time.
+
+use std::ops::{ControlFlow, Range};
+
+use crate::encoding::{Decoder, Encoder};
+use crate::fault::Fault;
+use crate::moment::Moment;
+use crate::rows::{Change, Rows, Table};
+
+/// How many entries that are over one write collects.
+const COLLECTED_PER_WRITE: usize = 32;
+
+/// The key of the only row of [`Table::Usage`].
+const SUMS: &[u8] = b"";
+
+/// How many entries there are, and how many bytes their keys and values have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Usage {
+    /// No bound at all.
+    pub(crate) const UNBOUNDED: Usage = Usage { entries: u64::MAX, bytes: u64::MAX };
+}
+
+/// Reads an entry that is not over: its end in milliseconds, and its value.
+pub(crate) fn get<T>(
+    rows: &mut impl Rows,
+    key: &[u8],
+    now: Moment,
+    read: impl FnOnce(u64, &[u8]) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
+    let found = rows.get(Table::Entries, key, |row| {
+        let mut row = Decoder::new(row);
+        let end = row.u64()?;
+        if end > now.millis() { read(end, row.tail()).map(Some) } else { Ok(None) }
+    })?;
+    Ok(found.flatten())
+}
+
+/// Writes an entry that lasts until `end`, in milliseconds.
+pub(crate) fn put(change: &mut Change<'_>, key: &[u8], end: u64, value: &[u8]) -> Result<(), Fault> {
+    let mut usage = usage(change)?;
+    let before = stored(change, key)?;
+    if let Some((old_end, bytes)) = before {
+        usage.entries -= 1;
+        usage.bytes -= bytes;
+        if old_end != end {
+            change.remove(Table::EntryEnds, &end_key(old_end, key))?;
+        }
+    }
+    if before.is_none_or(|(old_end, _)| old_end != end) {
+        change.put(Table::EntryEnds, &end_key(end, key), &[])?;
+    }
+    let row = Encoder::with_capacity(8 + value.len()).u64(end).tail(value).finish();
+    change.put(Table::Entries, key, &row)?;
+    usage.entries += 1;
+    usage.bytes += size(key, &row);
+    change.usage = Some(usage);
+    Ok(())
+}
+
+/// Removes an entry. Whether there was one that was not over.
+pub(crate) fn remove(change: &mut Change<'_>, key: &[u8], now: Moment) -> Result<bool, Fault> {
+    let Some((end, bytes)) = stored(change, key)? else { return Ok(false) };
+    let mut usage = usage(change)?;
+    change.remove(Table::Entries, key)?;
+    change.remove(Table::EntryEnds, &end_key(end, key))?;
+    usage.entries -= 1;
+    usage.bytes -= bytes;
+    change.usage = Some(usage);
+    Ok(end > now.millis())
+}
+
+/// Collects some of the entries that are over; then, as long as a bound is passed, those that would be over soonest.
+pub(crate) fn tidy(change: &mut Change<'_>, now: Moment, bounds: Usage) -> Result<(), Fault> {
+    let over = soonest(change, COLLECTED_PER_WRITE, now.millis())?;
+    for key in over {
+        remove(change, &key, now)?;
+    }
+    loop {
+        let usage = usage(change)?;
+        if usage.entries <= bounds.entries && usage.bytes <= bounds.bytes {
+            return Ok(());
+        }
+        match soonest(change, 1, u64::MAX)?.pop() {
+            Some(key) => remove(change, &key, now)?,
+            None => return Ok(()),
+        };
+    }
+}
+
+/// Writes the sums, if they were touched.
+pub(crate) fn save_usage(change: &mut Change<'_>) -> Result<(), Fault> {
+    let Some(Usage { entries, bytes }) = change.usage.take() else { return Ok(()) };
+    change.put(Table::Usage, SUMS, &Encoder::with_capacity(16).u64(entries).u64(bytes).finish())
+}
+
+/// The sums as they are now.
+fn usage(change: &mut Change<'_>) -> Result<Usage, Fault> {
+    if let Some(usage) = change.usage {
+        return Ok(usage);
+    }
+    let stored = change.get(Table::Usage, SUMS, |row| {
+        let mut row = Decoder::new(row);
+        Ok(Usage { entries: row.u64()?, bytes: row.u64()? })
+    })?;
+    Ok(stored.unwrap_or_default())
+}
+
+/// The end and the size of an entry, over or not.
+fn stored(change: &mut Change<'_>, key: &[u8]) -> Result<Option<(u64, u64)>, Fault> {
+    change.get(Table::Entries, key, |row| Ok((Decoder::new(row).u64()?, size(key, row))))
+}
+
+/// The keys of up to `max` entries whose ends are not later than `until`, the soonest first.
+fn soonest(change: &mut Change<'_>, max: usize, until: u64) -> Result<Vec<Vec<u8>>, Fault> {
+    let mut keys = Vec::new();
+    let range: Range<&[u8]> = &[]..&until.saturating_add(1).to_be_bytes();
+    change.scan(Table::EntryEnds, range, |key, _| {
+        keys.push(key.get(8..).ok_or(Fault::Corrupt("the end of an entry has no key"))?.to_vec());
+        Ok(if keys.len() < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    Ok(keys)
+}
+
+fn end_key(end: u64, key: &[u8]) -> Vec<u8> {
+    Encoder::with_capacity(8 + key.len()).u64(end).tail(key).finish()
+}
+
+fn size(key: &[u8], row: &[u8]) -> u64 {
+    (key.len() + row.len()) as u64
+}

@@ -1,0 +1,49 @@
+//! Why an operation could not be applied inside a transaction.
+
+use store_core::{Error, Op, Source};
+
+/// Why an operation could not be applied.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The operation refuses, and has not written anything: its neighbours in the transaction may be committed.
+    Refused(Error),
+    /// A row could not be read.
+    Corrupt(&'static str),
+    /// The database failed. Whatever the operation wrote has to be taken back.
+    Storage(Box<redb::Error>),
+}
+
+macro_rules! storage_faults {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Fault {
+            fn from(error: $error) -> Self {
+                Fault::Storage(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+
+storage_faults!(redb::StorageError, redb::TableError, redb::TransactionError);
+
+impl Fault {
+    /// The error for a caller whose operation was taken back.
+    pub(crate) fn into_error(self, op: Op) -> Error {
+        match self {
+            Fault::Refused(error) => error,
+            Fault::Corrupt(what) => Error::corrupt(op, what),
+            Fault::Storage(error) => not_executed(op, &error),
+        }
+    }
+}
+
+/// The database failed before anything was committed.
+pub(crate) fn not_executed(op: Op, error: &redb::Error) -> Error {
+    let detail = "the embedded database failed; open it again if it stays so".into();
+    Error::Unavailable { op, detail, source: Some(Source::from(error.to_string())) }
+}
+
+/// The database failed while it committed.
+pub(crate) fn perhaps_executed(op: Op, error: &redb::CommitError) -> Error {
+    let detail = "the embedded database failed while it committed; open it again".into();
+    Error::Indeterminate { op, detail, source: Some(Source::from(error.to_string())) }
+}

@@ -1,0 +1,136 @@
+//! Leases. A row outlasts its lease by a day, so that the next one gets a larger number; after that the clock alone sees
+//! to it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use store_core::{
+    AcquireRequest, Acquired, Durability, Fence, Lease, LeaseName, Leases, Op, Receipt, RequestId, Result, Timestamp,
+    validate_lease,
+};
+
+use super::{EmbeddedState, entry};
+use crate::encoding::{Decoder, Encoder, name};
+use crate::expiring;
+use crate::expiring::Usage;
+use crate::fault::Fault;
+use crate::moment::Moment;
+use crate::rows::{Change, Rows};
+
+/// How long the number of a lease is remembered when it is over.
+const REMEMBERED: u64 = 24 * 3600 * 1000;
+
+/// A row: the lease, the request that took it, and whether it was given back.
+struct Stored {
+    lease: Lease,
+    request: RequestId,
+    released: bool,
+}
+
+impl Stored {
+    fn read(rows: &mut impl Rows, lease: &LeaseName, now: Moment) -> Result<Option<Self>, Fault> {
+        expiring::get(rows, &row(lease), now, |_, row| {
+            let mut row = Decoder::new(row);
+            Ok(Self {
+                released: row.u8()? == 1,
+                request: RequestId::from_bytes(row.array()?),
+                lease: {
+                    let (fence, until) = (Fence::new(row.u64()?), Timestamp::from_millis(row.u64()?));
+                    Lease::new(lease.clone(), name(row.tail())?, fence, until)
+                },
+            })
+        })
+    }
+
+    fn write(&self, change: &mut Change<'_>) -> Result<(), Fault> {
+        let until = self.lease.until.as_millis();
+        let value = Encoder::default()
+            .u8(u8::from(self.released))
+            .tail(self.request.as_bytes())
+            .u64(self.lease.fence.get())
+            .u64(until)
+            .tail(self.lease.holder.as_str().as_bytes())
+            .finish();
+        expiring::put(change, &row(&self.lease.name), until.saturating_add(REMEMBERED), &value)
+    }
+
+    fn is_held(&self, now: Moment) -> bool {
+        !self.released && self.lease.until > now.timestamp()
+    }
+}
+
+fn row(lease: &LeaseName) -> Vec<u8> {
+    entry(b'l', lease.as_str())
+}
+
+#[async_trait]
+impl Leases for EmbeddedState {
+    async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>> {
+        validate_lease(Op::LeaseAcquire, request.lasting)?;
+        let reached = self.database.reach(Op::LeaseAcquire, durability)?;
+        let (clock, request) = (self.options.clock.clone(), request.clone());
+        let apply = move |change: &mut Change<'_>| {
+            let now = Moment::now(&clock);
+            let stored = Stored::read(change, &request.name, now)?;
+            let last = stored.as_ref().map(|stored| stored.lease.fence);
+            match stored.filter(|stored| stored.is_held(now)) {
+                Some(held) if held.request == request.request => Ok(Acquired::Yes(held.lease)),
+                Some(held) => Ok(Acquired::Taken(held.lease)),
+                None => {
+                    let until = Timestamp::from_millis(now.after(request.lasting));
+                    let fence = Fence::following(last, now.micros());
+                    let lease = Lease::new(request.name.clone(), request.holder.clone(), fence, until);
+                    let stored = Stored { lease, request: request.request, released: false };
+                    stored.write(change)?;
+                    expiring::tidy(change, now, Usage::UNBOUNDED)?;
+                    Ok(Acquired::Yes(stored.lease))
+                }
+            }
+        };
+        let acquired = self.database.write(Op::LeaseAcquire, apply).await?;
+        Ok(Receipt::new(acquired, reached))
+    }
+
+    async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
+        validate_lease(Op::LeaseRenew, lasting)?;
+        let (clock, lease) = (self.options.clock.clone(), lease.clone());
+        let apply = move |change: &mut Change<'_>| {
+            let now = Moment::now(&clock);
+            let stored = Stored::read(change, &lease.name, now)?;
+            let held = stored.filter(|stored| stored.is_held(now) && stored.lease.fence == lease.fence);
+            let Some(mut held) = held else { return Ok(None) };
+            held.lease.until = Timestamp::from_millis(now.after(lasting));
+            held.write(change)?;
+            Ok(Some(held.lease.until))
+        };
+        self.database.write(Op::LeaseRenew, apply).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<bool> {
+        let (clock, lease) = (self.options.clock.clone(), lease.clone());
+        let apply = move |change: &mut Change<'_>| {
+            let now = Moment::now(&clock);
+            let stored = Stored::read(change, &lease.name, now)?;
+            match stored.filter(|stored| stored.lease.fence == lease.fence) {
+                Some(stored) if stored.released => Ok(true),
+                Some(mut stored) if stored.is_held(now) => {
+                    stored.released = true;
+                    stored.write(change)?;
+                    Ok(true)
+                }
+                _ => Ok(false),
+            }
+        };
+        self.database.write(Op::LeaseRelease, apply).await
+    }
+
+    async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
+        let (clock, name) = (self.options.clock.clone(), name.clone());
+        let look = move |view: &mut crate::rows::View<'_>| {
+            let now = Moment::now(&clock);
+            let stored = Stored::read(view, &name, now)?;
+            Ok(stored.filter(|stored| stored.is_held(now)).map(|stored| stored.lease))
+        };
+        self.database.read(Op::LeaseInspect, look).await
+    }
+}

@@ -1,0 +1,148 @@
+//! Claiming.
+
+use bytes::Bytes;
+use std::time::Duration;
+use store_core::{
+    Claim, ClaimRequest, ClaimedJob, Fence, HolderName, JobId, JobLease, MAX_BATCH_BYTES, MAX_MOVES, Op, Result,
+    Timestamp, UniqueUntil,
+};
+
+use super::life::{Delivery, Life, Place};
+use super::open_queue::{OpenQueue, job_key};
+use super::record::Record;
+use crate::EmbeddedState;
+use crate::fault::Fault;
+use crate::rows::{Rows, Table};
+
+impl EmbeddedState {
+    pub(super) async fn claim_jobs(&self, request: &ClaimRequest) -> Result<Claim> {
+        request.validate()?;
+        let (max, lease, worker) = (request.max, request.lease, request.worker.clone());
+        let claim = self.change_existing(Op::QueueClaim, &request.queue, move |queue| {
+            if queue.ledger.paused {
+                return Ok(Claim::new(Vec::new(), None, true));
+            }
+            queue.make_due_ready()?;
+            queue.take_back_run_out()?;
+            let jobs = queue.take_ready(max, lease, &worker)?;
+            queue.collect()?;
+            if queue.ledger.ready() > 0 {
+                queue.tell();
+            }
+            Ok(Claim::new(jobs, queue.next_event()?, false))
+        });
+        Ok(claim.await?.unwrap_or_default())
+    }
+}
+
+/// The kinds of places where jobs are ready.
+const READY: std::ops::RangeInclusive<u8> = 0..=3;
+
+impl OpenQueue<'_, '_> {
+    /// Makes scheduled jobs ready that are due.
+    fn make_due_ready(&mut self) -> Result<(), Fault> {
+        let kind = Place::Scheduled(0).kind();
+        for job in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
+            if let Some(mut life) = self.find(&job)? {
+                let place = self.ledger.last_place(life.priority);
+                self.move_to(&job, &mut life, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes jobs back whose lease has run out.
+    fn take_back_run_out(&mut self) -> Result<(), Fault> {
+        let kind = Place::Running(0).kind();
+        for job in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
+            let Some(mut life) = self.find(&job)? else { continue };
+            if life.cancel_requested {
+                self.forget(&job, &life)?;
+                continue;
+            }
+            life.end_delivery(Delivery::RanOut);
+            if life.attempts >= u32::from(life.max_attempts) {
+                self.bury(&job, &mut life, "lease ran out on the last attempt")?;
+            } else {
+                life.last_error = Some("lease ran out".to_owned());
+                let place = self.ledger.last_place(life.priority);
+                self.move_to(&job, &mut life, place)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up to `max` ready jobs. Those that are too late become dead instead, up to [`MAX_MOVES`] of them.
+    fn take_ready(&mut self, max: usize, lease: Duration, worker: &HolderName) -> Result<Vec<ClaimedJob>, Fault> {
+        let fence = Fence::following(self.ledger.fence, self.now.micros());
+        let until = self.now.after(lease);
+        let (mut taken, mut bytes, mut late) = (Vec::new(), 0, 0);
+        while taken.len() < max && late <= MAX_MOVES {
+            let jobs = self.jobs(READY, u64::MAX, max - taken.len())?;
+            if jobs.is_empty() {
+                break;
+            }
+            for job in jobs {
+                let Some((record, payload)) = self.record(&job)? else { continue };
+                let mut life = self.life(&job, &record, &payload)?;
+                if life.start_by.is_some_and(|end| end <= self.now.millis()) {
+                    late += 1;
+                    self.bury(&job, &mut life, "deadline")?;
+                    continue;
+                }
+                bytes += payload.len();
+                if bytes > MAX_BATCH_BYTES && !taken.is_empty() {
+                    return Ok(taken);
+                }
+                self.ledger.fence = Some(fence);
+                taken.push(self.take(job, record, payload, life, (fence, until, worker))?);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn take(
+        &mut self,
+        job: JobId,
+        record: Record,
+        payload: Bytes,
+        mut life: Life,
+        (fence, until, worker): (Fence, u64, &HolderName),
+    ) -> Result<ClaimedJob, Fault> {
+        if matches!(life.unique, Some((_, UniqueUntil::Claimed))) {
+            self.release_unique(&job, &life)?;
+            life.unique = None;
+        }
+        life.end_delivery(Delivery::Running);
+        life.fence = fence;
+        life.attempts += 1;
+        life.start_by = None;
+        life.worker = worker.as_str().to_owned();
+        self.move_to(&job, &mut life, Place::Running(until))?;
+        let unique = life.unique_until_finished().cloned();
+        let lease = JobLease::new(job, fence, Timestamp::from_millis(until)).with_unique(unique);
+        let mut claimed = ClaimedJob::new(lease, life.attempts, payload, record.pushed_at, self.now.timestamp());
+        claimed.priority = record.priority;
+        claimed.unique = record.unique;
+        claimed.retry = record.retry;
+        claimed.schema = record.schema;
+        claimed.trace = record.trace;
+        claimed.last_error = life.last_error;
+        Ok(claimed)
+    }
+
+    fn record(&mut self, job: &JobId) -> Result<Option<(Record, Bytes)>, Fault> {
+        self.change.get(Table::Jobs, &job_key(self.ledger.number, job), |row| {
+            let (record, payload) = Record::decode(row)?;
+            Ok((record, Bytes::copy_from_slice(payload)))
+        })
+    }
+
+    /// How long until something becomes due, or a lease runs out.
+    fn next_event(&mut self) -> Result<Option<Duration>, Fault> {
+        let due = self.first(Place::Scheduled(0).kind())?;
+        let run_out = self.first(Place::Running(0).kind())?;
+        let next = due.into_iter().chain(run_out).min();
+        Ok(next.map(|next| Duration::from_millis(next.saturating_sub(self.now.millis()))))
+    }
+}

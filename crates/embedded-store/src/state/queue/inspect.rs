@@ -1,0 +1,188 @@
+//! Looking at a queue.
+
+use std::ops::ControlFlow;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use store_core::{
+    Counts, Cursor, Error, Explanation, HolderName, JobId, JobInfo, JobState, Op, Page, PageRequest, QueueInspect,
+    QueueName, Result, Timestamp,
+};
+
+use super::ledger::Ledger;
+use super::life::{Life, Place};
+use super::open_queue::{find, job_key, parse_place_key, place_key};
+use super::record::Record;
+use crate::EmbeddedState;
+use crate::encoding::{name, text};
+use crate::fault::Fault;
+use crate::moment::Moment;
+use crate::rows::{Rows, Table, View};
+
+#[async_trait]
+impl QueueInspect for EmbeddedState {
+    async fn counts(&self, queue: &QueueName) -> Result<Counts> {
+        let counts = self.look_at(Op::QueueCounts, queue, |_, ledger, _| Ok(ledger.counts()));
+        Ok(counts.await?.unwrap_or_default())
+    }
+
+    async fn get(&self, queue: &QueueName, job: &JobId) -> Result<Option<JobInfo>> {
+        let job = job.clone();
+        let found = self.look_at(Op::QueueGet, queue, move |view, ledger, now| {
+            let Some(life) = find_kept(view, ledger.number, &job, now)? else { return Ok(None) };
+            let Some(mut found) = info(view, ledger.number, &job, &life, Bytes::copy_from_slice)? else {
+                return Ok(None);
+            };
+            match life.place {
+                Place::Running(_) => found.progress = life.data,
+                Place::Completed(_) => found.result = life.data,
+                _ => {}
+            }
+            Ok(Some(found))
+        });
+        Ok(found.await?.flatten())
+    }
+
+    async fn list(&self, queue: &QueueName, state: JobState, page: PageRequest) -> Result<Page<JobInfo>> {
+        let kinds = kinds(state);
+        let after = page.cursor().map(|cursor| parse_cursor(cursor, &kinds)).transpose()?;
+        let limit = page.limit() as usize;
+        let listed = self.look_at(Op::QueueList, queue, move |view, ledger, _| {
+            let from = match &after {
+                Some((kind, order, job)) => {
+                    [&place_key(ledger.number, *kind, *order, job.as_bytes())[..], &[0]].concat()
+                }
+                None => place_key(ledger.number, *kinds.start(), 0, &[]),
+            };
+            let to = place_key(ledger.number, *kinds.end() + 1, 0, &[]);
+            let (mut jobs, mut next) = (Vec::<JobId>::new(), None);
+            let mut last = None;
+            view.scan(Table::Places, &from[..]..&to, |key, _| {
+                let (kind, order, job) = parse_place_key(key)?;
+                if jobs.len() == limit {
+                    next = last.take();
+                    return Ok(ControlFlow::Break(()));
+                }
+                jobs.push(name(job)?);
+                last = Some(Cursor::new(format!("{kind}.{order}.{}", text(job)?)));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            let mut infos = Vec::with_capacity(jobs.len());
+            for job in &jobs {
+                if let Some(life) = find(view, ledger.number, job)? {
+                    infos.extend(info(view, ledger.number, job, &life, |_| Bytes::new())?);
+                }
+            }
+            Ok(Page::new(infos, next))
+        });
+        Ok(listed.await?.unwrap_or_else(|| Page::new(Vec::new(), None)))
+    }
+
+    async fn explain(&self, queue: &QueueName, job: &JobId) -> Result<Explanation> {
+        let job = job.clone();
+        let explained = self.look_at(Op::QueueExplain, queue, move |view, ledger, now| {
+            let life = find_kept(view, ledger.number, &job, now)?;
+            life.map_or(Ok(Explanation::Unknown), |life| explain(&ledger, life, now))
+        });
+        Ok(explained.await?.unwrap_or(Explanation::Unknown))
+    }
+}
+
+impl EmbeddedState {
+    /// Looks at a queue; `None` if nothing was ever written to it.
+    async fn look_at<T: Send + 'static>(
+        &self,
+        op: Op,
+        queue: &QueueName,
+        look: impl FnOnce(&mut View<'_>, Ledger, Moment) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<Option<T>> {
+        let (queue, clock) = (queue.clone(), self.options.clock.clone());
+        let look = move |view: &mut View<'_>| {
+            let now = Moment::now(&clock);
+            let ledger = Ledger::read(view, &queue)?;
+            ledger.map(|ledger| look(view, ledger, now)).transpose()
+        };
+        self.database.read(op, look).await
+    }
+}
+
+/// A job whose time is not over.
+fn find_kept(view: &mut View<'_>, queue: u32, job: &JobId, now: Moment) -> Result<Option<Life>, Fault> {
+    let life = find(view, queue, job)?;
+    Ok(life.filter(|life| !matches!(life.place, Place::Completed(end) if end <= now.millis())))
+}
+
+fn info(
+    view: &mut View<'_>,
+    queue: u32,
+    job: &JobId,
+    life: &Life,
+    copy: impl FnOnce(&[u8]) -> Bytes,
+) -> Result<Option<JobInfo>, Fault> {
+    let record = view.get(Table::Jobs, &job_key(queue, job), |row| {
+        let (record, payload) = Record::decode(row)?;
+        Ok((record, copy(payload)))
+    })?;
+    let Some((record, payload)) = record else { return Ok(None) };
+    let mut info = JobInfo::new(job.clone(), life.place.state(), record.pushed_at);
+    info.attempts = life.attempts;
+    info.max_attempts = u32::from(life.max_attempts);
+    info.priority = life.priority;
+    info.at = match life.place {
+        Place::Ready(..) => None,
+        place => Some(Timestamp::from_millis(place.order())),
+    };
+    info.worker = worker(life)?;
+    info.cancel_requested = life.cancel_requested;
+    info.last_error.clone_from(&life.last_error);
+    info.payload = payload;
+    Ok(Some(info))
+}
+
+fn worker(life: &Life) -> Result<Option<HolderName>, Fault> {
+    if life.worker.is_empty() { Ok(None) } else { name(life.worker.as_bytes()).map(Some) }
+}
+
+fn explain(ledger: &Ledger, life: Life, now: Moment) -> Result<Explanation, Fault> {
+    Ok(match life.place {
+        Place::Ready(..) if ledger.paused => Explanation::Paused,
+        Place::Ready(priority, _) => {
+            let before: u64 = ledger.rows[..=usize::from(priority.index())].iter().sum();
+            Explanation::WaitsForWorker { ahead_at_most: before.saturating_sub(1) }
+        }
+        Place::Scheduled(due) => {
+            Explanation::Scheduled { due: Timestamp::from_millis(due), last_error: life.last_error }
+        }
+        Place::Running(until) => {
+            let worker = worker(&life)?.ok_or(Fault::Corrupt("a job runs nowhere"))?;
+            let until = Timestamp::from_millis(until);
+            if until <= now.timestamp() {
+                Explanation::LeaseRanOut { worker, at: until }
+            } else {
+                Explanation::Running { worker, until, cancel_requested: life.cancel_requested }
+            }
+        }
+        Place::Completed(_) => Explanation::Completed,
+        Place::Dead(_) => Explanation::Dead { reason: life.last_error.unwrap_or_default() },
+    })
+}
+
+/// The kinds of places of a state.
+fn kinds(state: JobState) -> std::ops::RangeInclusive<u8> {
+    match state {
+        JobState::Ready => 0..=3,
+        JobState::Scheduled => 4..=4,
+        JobState::Running => 5..=5,
+        JobState::Completed => 6..=6,
+        JobState::Dead => 7..=7,
+    }
+}
+
+fn parse_cursor(cursor: &Cursor, kinds: &std::ops::RangeInclusive<u8>) -> Result<(u8, u64, String)> {
+    let mut parts = cursor.as_str().splitn(3, '.');
+    let mut parse = || {
+        let kind = parts.next()?.parse().ok().filter(|kind| kinds.contains(kind))?;
+        Some((kind, parts.next()?.parse().ok()?, parts.next()?.to_owned()))
+    };
+    parse().ok_or_else(|| Error::rejected(Op::QueueList, "the cursor is not one of this listing"))
+}

@@ -1,0 +1,113 @@
+//! Queues.
+
+mod claim;
+mod control;
+mod extend;
+mod inspect;
+mod ledger;
+mod life;
+mod open_queue;
+mod push;
+mod record;
+mod retention;
+mod settle;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use store_core::{
+    Claim, ClaimRequest, Durability, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
+    Settled, Settlement,
+};
+
+use super::EmbeddedState;
+use crate::encoding::name;
+use crate::fault::Fault;
+use crate::moment::Moment;
+use crate::rows::{Change, Rows, Table};
+use ledger::Ledger;
+use open_queue::OpenQueue;
+
+#[async_trait]
+impl Queue for EmbeddedState {
+    async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
+        self.push_jobs(queue, jobs, durability).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
+        self.claim_jobs(request).await
+    }
+
+    async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
+        self.extend_leases(queue, jobs, lasting).await
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        durability: Durability,
+    ) -> Result<Receipt<Vec<Settled>>> {
+        self.settle_jobs(queue, settlements, durability).await
+    }
+
+    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
+        Ok(self.database.news().wait(queues, up_to).await)
+    }
+}
+
+impl EmbeddedState {
+    /// Changes a queue, which begins with this if nothing was ever written to it.
+    async fn change_queue<T: Send + 'static>(
+        &self,
+        op: Op,
+        queue: &QueueName,
+        apply: impl Fn(&mut OpenQueue<'_, '_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T> {
+        let (queue, clock, retention) = (queue.clone(), self.options.clock.clone(), self.options.retention);
+        let apply = move |change: &mut Change<'_>| {
+            let mut open = OpenQueue::open(change, &queue, Moment::now(&clock), retention)?;
+            let answer = apply(&mut open)?;
+            open.close()?;
+            Ok(answer)
+        };
+        self.database.write(op, apply).await
+    }
+
+    /// Changes a queue; `None` if nothing was ever written to it.
+    async fn change_existing<T: Send + 'static>(
+        &self,
+        op: Op,
+        queue: &QueueName,
+        apply: impl Fn(&mut OpenQueue<'_, '_>) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<Option<T>> {
+        let (queue, clock, retention) = (queue.clone(), self.options.clock.clone(), self.options.retention);
+        let apply = move |change: &mut Change<'_>| {
+            let Some(mut open) = OpenQueue::existing(change, &queue, Moment::now(&clock), retention)? else {
+                return Ok(None);
+            };
+            let answer = apply(&mut open)?;
+            open.close()?;
+            Ok(Some(answer))
+        };
+        self.database.write(op, apply).await
+    }
+
+    /// Makes news of what an earlier process left to be done: who waited for it then waits no more.
+    pub(super) fn tell_of_stored_jobs(&self) -> Result<()> {
+        let queues = self.database.read_now(Op::Connect, |view| {
+            let mut pending = Vec::new();
+            view.scan(Table::Queues, ledger::FIRST_NAME..ledger::BEHIND_NAMES, |key, row| {
+                let ledger = Ledger::decode(row)?;
+                if ledger.counts().pending() > 0 {
+                    pending.push(name::<QueueName>(key)?);
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(pending)
+        })?;
+        queues.iter().for_each(|queue| self.database.news().tell(queue));
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! Pushing.
+
+use store_core::{Durability, JobId, NewJob, Op, Pushed, QueueName, Receipt, Result};
+
+use super::life::Place;
+use super::open_queue::{OpenQueue, job_key};
+use super::record::Record;
+use crate::EmbeddedState;
+use crate::fault::Fault;
+use crate::rows::{Rows, Table};
+
+impl EmbeddedState {
+    pub(super) async fn push_jobs(
+        &self,
+        queue: &QueueName,
+        jobs: &[NewJob],
+        durability: Durability,
+    ) -> Result<Receipt<Vec<Pushed>>> {
+        NewJob::validate_all(jobs)?;
+        let reached = self.database.reach(Op::QueuePush, durability)?;
+        let jobs = jobs.to_vec();
+        let pushed = self.change_queue(Op::QueuePush, queue, move |queue| {
+            jobs.iter().map(|job| queue.push(job)).collect::<Result<Vec<_>, Fault>>()
+        });
+        Ok(Receipt::new(pushed.await?, reached))
+    }
+}
+
+impl OpenQueue<'_, '_> {
+    fn push(&mut self, job: &NewJob) -> Result<Pushed, Fault> {
+        if let Some(request) = self.request_of(&job.id)? {
+            return Ok(if request == job.request { Pushed::Created } else { Pushed::Duplicate });
+        }
+        if let Some(unique) = &job.unique {
+            if let Some(holder) = self.holder(&unique.key)? {
+                return Ok(Pushed::Held(holder));
+            }
+            self.hold(&unique.key, unique.until, &job.id)?;
+        }
+        let place = self.place_after(job.delay, job.priority)?;
+        self.add(&job.id, &Record::new(job, place, self.now), &job.payload)?;
+        Ok(Pushed::Created)
+    }
+
+    /// The push that made the job which has this id now. One whose time is over is forgotten.
+    fn request_of(&mut self, job: &JobId) -> Result<Option<u32>, Fault> {
+        let key = job_key(self.ledger.number, job);
+        let Some(request) = self.change.get(Table::Jobs, &key, |row| Ok(Record::decode(row)?.0.request))? else {
+            return Ok(None);
+        };
+        match self.find(job)? {
+            Some(life) if matches!(life.place, Place::Completed(end) if end <= self.now.millis()) => {
+                self.forget(job, &life)?;
+                Ok(None)
+            }
+            _ => Ok(Some(request)),
+        }
+    }
+}
