@@ -95,6 +95,11 @@ impl LinkConfig {
         self.connect_timeout
     }
 
+    /// How long to wait for a reply, per attempt.
+    pub fn command_timeout(&self) -> Duration {
+        self.command_timeout
+    }
+
     /// The user, instead of the URL's.
     #[must_use]
     pub fn with_username(mut self, username: impl Into<String>) -> Self {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use store_core::{
-    Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, QueueName, StateRole, TypedQueue,
+    Durability, Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, QueueName, StateRole, TypedQueue,
 };
 
 /// The worker state store: what it acknowledged survives what its durability says. Clones share it.
@@ -12,11 +12,12 @@ use store_core::{
 pub struct State {
     engine: &'static str,
     store: Arc<dyn StateRole>,
+    durability: Durability,
 }
 
 impl State {
-    pub(crate) fn new(engine: &'static str, store: impl StateRole + 'static) -> Self {
-        Self { engine, store: Arc::new(store) }
+    pub(crate) fn new(engine: &'static str, store: impl StateRole + 'static, durability: Durability) -> Self {
+        Self { engine, store: Arc::new(store), durability }
     }
 
     /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.
@@ -29,9 +30,15 @@ impl State {
         self.store.clone()
     }
 
-    /// A queue whose payloads are values of one type.
+    /// A queue whose payloads are values of one type, pushed with [`State::durability`].
     pub fn queue_of<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, name: QueueName) -> TypedQueue<T> {
-        TypedQueue::new(self.queue(), name)
+        TypedQueue::new(self.queue(), name).with_durability(self.durability)
+    }
+
+    /// How far a critical write of this service has to reach: as many replicas as `REDIS_STATE_MIN_REPLICAS` says, within
+    /// the command time-out; [`Durability::Accepted`] where that is 0.
+    pub fn durability(&self) -> Durability {
+        self.durability
     }
 
     /// Looking at queues.

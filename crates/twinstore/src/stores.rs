@@ -1,13 +1,12 @@
 //! Both stores of a service, opened together.
 
 use std::fmt;
-use std::path::Path;
 
 use cache_store::CacheStore;
 use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::Link;
 use state_store::StateStore;
-use store_core::{Error, Role, ServiceName};
+use store_core::{Durability, Error, Role, ServiceName};
 use store_validation::{Environment, Finding, Place, Refused, Settings, validate};
 
 use crate::{Cache, State};
@@ -120,7 +119,7 @@ async fn open_cache(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Resul
     match &settings.cache {
         Place::Embedded(None) => Ok(Cache::new(EMBEDDED_MEMORY, EmbeddedCache::in_memory(service, Default::default()))),
         Place::Embedded(Some(file)) => {
-            Ok(Cache::new(EMBEDDED_FILE, EmbeddedCache::open(AsRef::<Path>::as_ref(file), service, Default::default())?))
+            Ok(Cache::new(EMBEDDED_FILE, EmbeddedCache::open(file, service, Default::default())?))
         }
         Place::Server(server) => {
             let own = Link::connect(server.own.clone()).await?;
@@ -133,14 +132,20 @@ async fn open_cache(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Resul
 
 async fn open_state(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Result<State, Error> {
     match &settings.state {
-        Place::Embedded(None) => Ok(State::new(EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default()))),
+        Place::Embedded(None) => Ok(State::new(EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default()), Durability::Accepted)),
         Place::Embedded(Some(file)) => {
-            Ok(State::new(EMBEDDED_FILE, EmbeddedState::open(AsRef::<Path>::as_ref(file), Default::default())?))
+            let store = EmbeddedState::open(file, Default::default())?;
+            Ok(State::new(EMBEDDED_FILE, store, Durability::Accepted))
         }
         Place::Server(server) => {
             let link = Link::connect(server.clone()).await?;
             links.push((Role::State, link.clone()));
-            Ok(State::new(REDIS, StateStore::open(link, settings.namespace.clone(), Default::default()).await?))
+            let store = StateStore::open(link, settings.namespace.clone(), Default::default()).await?;
+            let durability = match settings.min_replicas {
+                0 => Durability::Accepted,
+                replicas => Durability::Replicated { replicas, within: server.command_timeout() },
+            };
+            Ok(State::new(REDIS, store, durability))
         }
     }
 }

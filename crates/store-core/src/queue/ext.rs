@@ -47,19 +47,32 @@ fn only<T>(mut answers: Vec<T>, op: Op) -> Result<T> {
 pub struct TypedQueue<T> {
     queue: Arc<dyn Queue>,
     name: QueueName,
+    durability: Durability,
     payload: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for TypedQueue<T> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), name: self.name.clone(), payload: PhantomData }
+        Self {
+            queue: self.queue.clone(),
+            name: self.name.clone(),
+            durability: self.durability,
+            payload: PhantomData,
+        }
     }
 }
 
 impl<T: Serialize + DeserializeOwned + Sync> TypedQueue<T> {
-    /// The queue of this name.
+    /// The queue of this name. Its pushes are [`Durability::Accepted`].
     pub fn new(queue: Arc<dyn Queue>, name: QueueName) -> Self {
-        Self { queue, name, payload: PhantomData }
+        Self { queue, name, durability: Durability::Accepted, payload: PhantomData }
+    }
+
+    /// With another durability for its pushes.
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
     }
 
     /// Its name.
@@ -83,15 +96,15 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedQueue<T> {
     /// # Errors
     /// As [`Queue::push`], and [`Error::Rejected`] when the value cannot be written as JSON.
     pub async fn push(&self, payload: &T) -> Result<Pushed> {
-        self.queue.push_one(&self.name, self.job(payload)?).await
+        only(self.push_all(&[self.job(payload)?]).await?.value, Op::QueuePush)
     }
 
     /// Pushes several jobs in one call.
     ///
     /// # Errors
     /// As [`Queue::push`].
-    pub async fn push_all(&self, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
-        self.queue.push(&self.name, jobs, durability).await
+    pub async fn push_all(&self, jobs: &[NewJob]) -> Result<Receipt<Vec<Pushed>>> {
+        self.queue.push(&self.name, jobs, self.durability).await
     }
 
     /// The payload of a claimed job.
