@@ -1,0 +1,40 @@
+//! Each script says in its head what it is given and what it answers, and keeps to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn scripts() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("lua");
+    let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+    files.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// What stands between `from` and `to`, everywhere.
+fn between<'a>(text: &'a str, from: &str, to: char) -> Vec<&'a str> {
+    text.split(from).skip(1).filter_map(|rest| rest.split_once(to)).map(|(inner, _)| inner).collect()
+}
+
+#[test]
+fn heads_are_complete_and_files_short() {
+    let scripts = scripts();
+    assert_eq!(scripts.len(), 8);
+    for (path, text) in scripts {
+        assert!(text.lines().count() <= 80, "{path:?}");
+        let (head, body): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("--"));
+        let (head, body) = (head.join("\n"), body.join("\n"));
+        for part in ["-- KEYS", "\n-- Returns  ", "\n-- Retry    ", "\n-- Cost     "] {
+            assert!(format!("\n{head}").contains(part), "{path:?} says nothing of {part}");
+        }
+        for number in between(&body, "ARGV[", ']').into_iter().filter(|inner| inner.parse::<u32>().is_ok_and(|n| n > 1))
+        {
+            assert!(head.contains(&format!("ARGV[{number}]")), "{path:?} does not name ARGV[{number}]");
+        }
+        let returns = head.lines().find(|line| line.starts_with("-- Returns")).unwrap();
+        let words = between(&body, "return {'", '\'');
+        for word in words {
+            assert!(returns.contains(&format!("'{word}'")), "{path:?} does not name its answer {word}");
+        }
+        assert!(returns["-- Returns  ".len()..].starts_with('\''), "{path:?} does not begin its answer with a word");
+    }
+}
