@@ -44,7 +44,7 @@ pub(crate) struct Options {
     /// Makes this part of the deliveries fail before they are sent, to watch retries
     #[arg(long, default_value_t = 0.0, value_parser = parse_rate)]
     pub(crate) failure_rate: f64,
-    /// How long each delivery takes: 20ms, 1.5s
+    /// How long each delivery takes: 20ms, 2s
     #[arg(long, default_value = "0ms", value_parser = parse_duration)]
     pub(crate) delay: Duration,
     /// How many deliveries are worked on, and read, at a time
@@ -88,13 +88,13 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    twinstore::parse_duration(text).map_err(|error| error.to_string())
+    twinstore::parse_duration(text).ok_or_else(|| "give a whole number and its unit: 500ms, 15s".to_owned())
 }
 
 fn parse_lease(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         lease if (Duration::from_millis(500)..=Duration::from_secs(3600)).contains(&lease) => Ok(lease),
-        _ => Err("give 500ms to 1h".to_owned()),
+        _ => Err("give 500ms to 3600s".to_owned()),
     }
 }
 

@@ -41,6 +41,7 @@ pub use env_file::EnvFileError;
 pub use environment::{Environment, SuspectVariable};
 pub use finding::Finding;
 pub use fleet::check_fleet;
+pub use read::parse_duration;
 pub use report::{Report, check, check_environment};
 pub use settings::{CacheServer, Place, PreflightMode, Settings};
 pub use validate::{Refused, Validated, validate};

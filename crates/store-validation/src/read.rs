@@ -7,6 +7,7 @@ mod value;
 
 pub(crate) use credentials::credentials;
 use store_core::{Namespace, Role, ServiceName};
+pub use value::parse_duration;
 
 use crate::draft::Draft;
 use crate::settings::{Place, PreflightMode};

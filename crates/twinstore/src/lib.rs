@@ -30,7 +30,21 @@
 //!     let mails = stores.state().queue_of::<Mail>(QueueName::new("mails")?);
 //!     mails.push(&Mail { to: "ann@example.org".into() }).await?;
 //!
-//! WORKER
+//!     let worker = Worker::new(stores.state().queue()).queue("mails", async |job: Job| {
+//!         let mail: Mail = job.json()?;
+//!         println!("sending to {}", mail.to);
+//!         Ok(Done::discard())
+//!     });
+//!     let worker = worker.on_signals().build()?;
+//! #   let (handle, inspect) = (worker.handle(), stores.state().inspect());
+//! #   tokio::spawn(async move {
+//! #       let name = QueueName::new("mails").expect("a valid name");
+//! #       while inspect.counts(&name).await.is_ok_and(|counts| counts.pending() > 0) {
+//! #           tokio::task::yield_now().await;
+//! #       }
+//! #       handle.shutdown();
+//! #   });
+//!     worker.run().await?; // until SIGTERM
 //!     stores.close().await;
 //!     Ok(())
 //! }
@@ -43,14 +57,14 @@ mod stores;
 pub use cache::Cache;
 pub use state::State;
 pub use store_core::*;
-pub use store_validation::{Code, Environment, Finding, Refused, Severity};
+pub use store_validation::{Code, Environment, Finding, Refused, Severity, parse_duration};
 pub use store_worker::*;
 pub use stores::{StartError, Stores};
 
 /// What most services import.
 pub mod prelude {
     pub use crate::{
-        Cache, ClaimedJob, Environment, Error, Key, KeyValueExt, NewJob, QueueExt, QueueName, RateLimitExt, StartError,
-        State, Stores, Ttl,
+        Cache, Done, Durability, Environment, Error, HandlerResult, Job, JobError, Key, KeyValueExt, NewJob, QueueExt,
+        QueueName, RateLimitExt, StartError, State, Stores, Ttl, Worker,
     };
 }

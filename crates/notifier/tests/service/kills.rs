@@ -82,7 +82,7 @@ async fn sigterm_lets_running_handlers_end_and_gives_the_rest_back_at_once() {
     let input = stage.folder.deliveries(500);
     stage.notifier(&["ingest", "--input", &input]).run().await.unwrap();
     // Leases of an hour: what the first worker did not give back, the second one could not get.
-    let work = |delay| ["work", "--sink", "file:out.txt", "--delay", delay, "--lease", "1h", "--drain", "--json"];
+    let work = |delay| ["work", "--sink", "file:out.txt", "--delay", delay, "--lease", "3600s", "--drain", "--json"];
     let mut first = stage.notifier(&work("300ms")).start().unwrap();
     wait_until("handlers run", DEADLINE, async || lines(&stage.folder) > 0).await;
     first.terminate().unwrap();

@@ -14,8 +14,8 @@ pub(super) fn number(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// `100ms` or `5s`.
-fn duration(text: &str) -> Option<Duration> {
+/// A duration as variables have it, a whole number and its unit: `100ms` or `5s`. `None` for anything else.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     match text.strip_suffix("ms") {
         Some(digits) => number(digits).map(|count| Duration::from_millis(count.into())),
         None => text.strip_suffix('s').and_then(number).map(|count| Duration::from_secs(count.into())),
@@ -30,7 +30,7 @@ impl Reader<'_> {
 
     pub(super) fn duration(&mut self, name: &str, role: Role) -> Option<Duration> {
         let range = Duration::from_millis(10)..=Duration::from_secs(60);
-        let value = duration(&self.value(name)?).filter(|value| range.contains(value));
+        let value = parse_duration(&self.value(name)?).filter(|value| range.contains(value));
         self.checked(value, name, Some(role), "a duration from 10ms to 60s, written as 100ms or 5s")
     }
 
@@ -44,14 +44,14 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, duration, number};
+    use super::{Duration, number, parse_duration};
 
     #[test]
     fn durations_have_a_unit() {
-        assert_eq!(duration("100ms"), Some(Duration::from_millis(100)));
-        assert_eq!(duration("5s"), Some(Duration::from_secs(5)));
+        assert_eq!(parse_duration("100ms"), Some(Duration::from_millis(100)));
+        assert_eq!(parse_duration("5s"), Some(Duration::from_secs(5)));
         for text in ["5", "s", "ms", "-1s", "1.5s", "5 s", "5m"] {
-            assert_eq!(duration(text), None, "{text}");
+            assert_eq!(parse_duration(text), None, "{text}");
         }
         assert_eq!((number("+1"), number(""), number("7")), (None, None, Some(7)));
     }
