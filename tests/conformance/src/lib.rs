@@ -1,1 +1,64 @@
-//! Placeholder.
+//! One suite for every engine: each behaviour that the contract promises is a case of its own.
+//!
+//! An [`Engine`] opens stores and declares its [`Capability`]s; [`all`] lists the [`Case`]s; [`run_all`] runs them and
+//! counts. The cases know nothing of the engine behind the traits. Each gets a [`Stage`]: stores opened for it, names that
+//! nobody else uses, and a clock that only it moves, so that all can run side by side on servers that others use too.
+//!
+//! The cases of an operation stand in the file that its name says: those of `queue.claim` in `src/queue/claim.rs`.
+
+mod case;
+mod engine;
+mod handoff;
+mod heartbeats;
+mod hostile;
+mod idempotency;
+mod key_value;
+mod leases;
+mod queue;
+mod rate_limit;
+mod runner;
+mod stage;
+mod verdict;
+
+pub use case::Case;
+pub use engine::{Capability, Engine, Options, Stores};
+pub use runner::{Report, run_all};
+pub use stage::Stage;
+pub use verdict::{Failure, Verdict};
+
+/// Every case, by operation.
+pub fn all() -> impl Iterator<Item = &'static Case> {
+    let groups: [&[&'static [Case]]; 7] = [
+        queue::CASES,
+        leases::CASES,
+        heartbeats::CASES,
+        idempotency::CASES,
+        rate_limit::CASES,
+        key_value::CASES,
+        handoff::CASES,
+    ];
+    groups.into_iter().flatten().copied().chain([hostile::CASES]).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use store_core::Op;
+
+    #[test]
+    fn every_operation_of_the_traits_has_cases() {
+        let covered: BTreeSet<&str> = crate::all().map(|case| case.op.name()).collect();
+        let missing =
+            Op::ALL.iter().map(|op| op.name()).filter(|name| !name.starts_with("link.") && !covered.contains(name));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn no_two_cases_share_a_name() {
+        let mut seen = BTreeSet::new();
+        let twice: Vec<String> =
+            crate::all().map(|case| case.name()).filter(|name| !seen.insert(name.clone())).collect();
+        assert_eq!(twice, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,82 @@
+//! One behaviour that every engine must show.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::Op;
+
+use crate::engine::{Capability, Engine};
+use crate::stage::Stage;
+use crate::verdict::{Failure, Verdict};
+
+/// How long a case may take before it counts as hanging.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The boxed body of a case.
+pub(crate) type Running = Pin<Box<dyn Future<Output = Verdict> + Send>>;
+
+/// One behaviour of one operation.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// The operation that it is about.
+    pub op: Op,
+    /// What it promises, in words joined by underscores.
+    pub behaviour: &'static str,
+    /// What an engine must be able to do for it.
+    pub needs: &'static [Capability],
+    pub(crate) run: fn(Stage) -> Running,
+}
+
+impl Case {
+    /// The operation, a dot, the behaviour: `queue.claim.a_higher_priority_goes_first`.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.op, self.behaviour)
+    }
+
+    /// What the engine lacks for it; then it is skipped.
+    pub fn lacks(&self, engine: &dyn Engine) -> Option<Capability> {
+        self.needs.iter().copied().find(|need| !engine.capabilities().contains(need))
+    }
+
+    /// Runs it at a new place of the engine.
+    ///
+    /// # Errors
+    /// [`Failure`] when the engine does not behave so, panics, or takes longer than a minute.
+    pub async fn run(&self, engine: &Arc<dyn Engine>) -> Verdict {
+        let (body, engine) = (self.run, Arc::clone(engine));
+        let running = tokio::spawn(async move { body(Stage::open(&engine).await?).await });
+        let abort = running.abort_handle();
+        match tokio::time::timeout(DEADLINE, running).await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(panic)) => Err(Failure::new(format!("it panicked: {panic}"))),
+            Err(_) => {
+                abort.abort();
+                Err(Failure::new(format!("it did not end within {DEADLINE:?}")))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Case({})", self.name())
+    }
+}
+
+/// Declares the cases of one operation in a file: the operation, then the functions, each with what it needs beyond the
+/// minimum (`name: Reopen`).
+macro_rules! cases {
+    ($op:expr; $($behaviour:ident $(: $($need:ident)+)?),+ $(,)?) => {
+        pub(crate) const CASES: &[$crate::Case] = &[$($crate::Case {
+            op: $op,
+            behaviour: stringify!($behaviour),
+            needs: &[$($($crate::Capability::$need),+)?],
+            run: |stage| Box::pin($behaviour(From::from(stage))),
+        }),+];
+    };
+}
+
+pub(crate) use cases;

@@ -1,0 +1,73 @@
+//! What is put to the test.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{CacheRole, Clock, Result, Retention, ServiceName, StateRole};
+
+/// An engine under test: something that opens stores.
+#[async_trait]
+pub trait Engine: Send + Sync + fmt::Debug {
+    /// What it is called in reports.
+    fn name(&self) -> &str;
+
+    /// What it can do beyond what every engine must. Cases that need more are skipped, and told.
+    fn capabilities(&self) -> &[Capability];
+
+    /// Every queue, key and name that a case makes begins with this.
+    fn prefix(&self) -> &str;
+
+    /// Opens both stores at `place`. What was written at a place by an engine that can [`Capability::Reopen`] is there
+    /// when it is opened again; two places share nothing that a case could notice, if their names differ.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    async fn open(&self, place: &str, options: &Options) -> Result<Stores>;
+}
+
+/// What an engine may or may not be able to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// What was written is there when all handles were dropped and the stores are opened again.
+    Reopen,
+    /// A write can be acknowledged when it is on disk.
+    Fsync,
+    /// A write can be acknowledged by a replica.
+    Replication,
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Capability::Reopen => "keeping data while nothing has it open",
+            Capability::Fsync => "acknowledging a write when it is on disk",
+            Capability::Replication => "a replica that acknowledges writes",
+        })
+    }
+}
+
+/// How a case wants the stores to be opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Whose time counts.
+    pub clock: Clock,
+    /// How much of what is finished is kept.
+    pub retention: Retention,
+}
+
+/// Both stores of one service, and the cache store as another service sees it.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// The worker state store.
+    pub state: Arc<dyn StateRole>,
+    /// The cache store of the service [`Stores::service`].
+    pub cache: Arc<dyn CacheRole>,
+    /// The cache store of the service [`Stores::other_service`]: it shares the hand-offs, nothing else.
+    pub other: Arc<dyn CacheRole>,
+    /// Whose cache store `cache` is.
+    pub service: ServiceName,
+    /// Whose cache store `other` is.
+    pub other_service: ServiceName,
+}

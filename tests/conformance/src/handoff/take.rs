@@ -1,0 +1,110 @@
+//! Taking values that were put for this service.
+
+use bytes::Bytes;
+use store_core::{HandoffItem, Op, RequestId};
+
+use super::{LONG, item};
+use crate::case::cases;
+use crate::stage::{Stage, ms, ttl_ms};
+use crate::verdict::{Verdict, check_eq};
+
+cases! { Op::HandoffTake;
+    there_is_nothing_to_take,
+    a_value_is_taken_once,
+    the_same_claim_may_be_repeated,
+    a_value_is_for_its_service_only,
+    a_service_can_hand_to_itself,
+    a_value_is_over_after_its_time,
+    a_take_does_not_prolong_the_time,
+    one_of_many_takes_it,
+    any_bytes_are_a_value,
+}
+
+async fn there_is_nothing_to_take(stage: Stage) -> Verdict {
+    check_eq!(stage.other.take(&stage.key("key"), RequestId::generate()).await?, None);
+    Ok(())
+}
+
+async fn a_value_is_taken_once(stage: Stage) -> Verdict {
+    let item = item(&stage, "value");
+    stage.cache.put(&item).await?;
+    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, Some(item.value));
+    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, None);
+    Ok(())
+}
+
+async fn the_same_claim_may_be_repeated(stage: Stage) -> Verdict {
+    let (item, claim) = (item(&stage, "value"), RequestId::generate());
+    stage.cache.put(&item).await?;
+    for _ in 0..3 {
+        check_eq!(stage.other.take(&item.key, claim).await?, Some(item.value.clone()));
+    }
+    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, None);
+    check_eq!(stage.other.take(&item.key, claim).await?, Some(item.value));
+    Ok(())
+}
+
+async fn a_value_is_for_its_service_only(stage: Stage) -> Verdict {
+    let item = item(&stage, "value");
+    stage.cache.put(&item).await?;
+    check_eq!(stage.cache.take(&item.key, RequestId::generate()).await?, None);
+    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, Some(item.value));
+    Ok(())
+}
+
+async fn a_service_can_hand_to_itself(stage: Stage) -> Verdict {
+    let mut item = item(&stage, "value");
+    item.to = stage.service.clone();
+    stage.cache.put(&item).await?;
+    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, None);
+    check_eq!(stage.cache.take(&item.key, RequestId::generate()).await?, Some(item.value));
+    Ok(())
+}
+
+async fn a_value_is_over_after_its_time(stage: Stage) -> Verdict {
+    let stage = stage.on_server_clock().await?;
+    let (short, claim) = (stage.key("short"), RequestId::generate());
+    stage.cache.put(&HandoffItem::new(stage.other_service.clone(), short.clone(), "value", ttl_ms(50))).await?;
+    while stage.other.take(&short, claim).await?.is_some() {
+        tokio::time::sleep(ms(5)).await;
+    }
+    check_eq!(stage.other.take(&short, RequestId::generate()).await?, None);
+    Ok(())
+}
+
+async fn a_take_does_not_prolong_the_time(stage: Stage) -> Verdict {
+    let stage = stage.on_server_clock().await?;
+    let (key, claim) = (stage.key("key"), RequestId::generate());
+    stage.cache.put(&HandoffItem::new(stage.other_service.clone(), key.clone(), "value", ttl_ms(100))).await?;
+    while stage.other.take(&key, claim).await?.is_some() {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+async fn one_of_many_takes_it(stage: Stage) -> Verdict {
+    let item = item(&stage, "value");
+    stage.cache.put(&item).await?;
+    let mut claims = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (other, key) = (std::sync::Arc::clone(&stage.other), item.key.clone());
+        claims.spawn(async move { other.take(&key, RequestId::generate()).await });
+    }
+    let mut taken = 0;
+    while let Some(answer) = claims.join_next().await {
+        taken += usize::from(answer??.is_some());
+    }
+    check_eq!(taken, 1);
+    Ok(())
+}
+
+async fn any_bytes_are_a_value(stage: Stage) -> Verdict {
+    let values: [Vec<u8>; 4] = [Vec::new(), (0..=255).collect(), vec![0; 33], vec![1; 1 << 20]];
+    for (number, value) in values.into_iter().map(Bytes::from).enumerate() {
+        let key = stage.key(&number.to_string());
+        let item = HandoffItem::new(stage.other_service.clone(), key.clone(), value.clone(), LONG);
+        stage.cache.put(&item).await?;
+        check_eq!(stage.other.take(&key, RequestId::generate()).await?, Some(value));
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! Who is alive.
+
+use store_core::{Op, PageRequest};
+
+use super::{LASTING, alive, beat, beat_for, names};
+use crate::case::cases;
+use crate::stage::{Stage, ms, secs};
+use crate::verdict::{Verdict, check, check_eq};
+
+cases! { Op::HeartbeatAlive;
+    an_unknown_pool_has_nobody,
+    members_come_by_name,
+    a_member_is_alive_until_its_beat_ends,
+    members_come_page_by_page,
+    lost_members_between_do_not_shorten_the_listing,
+}
+
+async fn an_unknown_pool_has_nobody(stage: Stage) -> Verdict {
+    let page = stage.state.alive(&stage.pool("pool"), PageRequest::default()).await?;
+    check_eq!((page.items.len(), page.next), (0, None));
+    Ok(())
+}
+
+async fn members_come_by_name(stage: Stage) -> Verdict {
+    let pool = stage.pool("pool");
+    for (member, lasting) in [("c", 10), ("a", 30), ("B", 20), ("a-1", 5)] {
+        beat_for(&stage, &pool, member, secs(lasting)).await?;
+    }
+    check_eq!(names(&alive(&stage, &pool).await?), ["B", "a", "a-1", "c"]);
+    Ok(())
+}
+
+async fn a_member_is_alive_until_its_beat_ends(stage: Stage) -> Verdict {
+    let pool = stage.pool("pool");
+    beat(&stage, &pool, "one").await?;
+    stage.advance(LASTING - ms(1));
+    check_eq!(names(&alive(&stage, &pool).await?), ["one"]);
+    stage.advance(ms(1));
+    check_eq!(names(&alive(&stage, &pool).await?), [""; 0]);
+    Ok(())
+}
+
+/// The names of all who are alive, in pages of `limit`.
+async fn paged(stage: &Stage, limit: u32) -> Result<Vec<String>, crate::Failure> {
+    let (pool, mut found, mut request) = (stage.pool("pool"), Vec::new(), PageRequest::first(limit));
+    for _ in 0..100 {
+        let page = stage.state.alive(&pool, request).await?;
+        check!(page.items.len() <= limit as usize, "a page of {limit} has {} members", page.items.len());
+        found.extend(page.items.iter().map(|member| member.name.to_string()));
+        match page.next {
+            None => return Ok(found),
+            Some(cursor) => request = PageRequest::first(limit).after(cursor),
+        }
+    }
+    Err(crate::Failure::new("the cursor does not end"))
+}
+
+async fn members_come_page_by_page(stage: Stage) -> Verdict {
+    let members: Vec<String> = (0..25).map(|number| format!("member-{number:02}")).collect();
+    for member in &members {
+        beat(&stage, &stage.pool("pool"), member).await?;
+    }
+    for limit in [1, 7, 25, 1000] {
+        check_eq!(paged(&stage, limit).await?, members);
+    }
+    Ok(())
+}
+
+async fn lost_members_between_do_not_shorten_the_listing(stage: Stage) -> Verdict {
+    let pool = stage.pool("pool");
+    for number in 0..30 {
+        let lasting = if number % 3 == 0 { secs(60) } else { secs(1) };
+        beat_for(&stage, &pool, &format!("member-{number:02}"), lasting).await?;
+    }
+    stage.advance(secs(1));
+    let expected: Vec<String> = (0..30).step_by(3).map(|number| format!("member-{number:02}")).collect();
+    for limit in [1, 4, 1000] {
+        check_eq!(paged(&stage, limit).await?, expected);
+    }
+    Ok(())
+}

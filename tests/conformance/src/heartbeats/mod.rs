@@ -1,0 +1,40 @@
+//! Heartbeats: one file per operation.
+
+mod alive;
+mod beat;
+mod leave;
+mod lost;
+
+use std::time::Duration;
+
+use store_core::{Beat, Member, PageRequest, PoolName, Result, Timestamp};
+
+use crate::case::Case;
+use crate::stage::{Stage, holder, secs};
+
+/// The cases of every operation on heartbeats.
+pub(crate) const CASES: &[&[Case]] = &[beat::CASES, leave::CASES, alive::CASES, lost::CASES];
+
+/// How long the beats of the cases count.
+const LASTING: Duration = secs(10);
+
+/// The names of the members in a listing.
+fn names(members: &[Member]) -> Vec<&str> {
+    members.iter().map(|member| member.name.as_str()).collect()
+}
+
+async fn beat(stage: &Stage, pool: &PoolName, member: &str) -> Result<()> {
+    beat_for(stage, pool, member, LASTING).await
+}
+
+async fn beat_for(stage: &Stage, pool: &PoolName, member: &str, lasting: Duration) -> Result<()> {
+    stage.state.beat(&Beat::new(pool.clone(), holder(member), lasting)).await
+}
+
+async fn alive(stage: &Stage, pool: &PoolName) -> Result<Vec<Member>> {
+    Ok(stage.state.alive(pool, PageRequest::first(1000)).await?.items)
+}
+
+async fn lost(stage: &Stage, pool: &PoolName) -> Result<Vec<Member>> {
+    Ok(stage.state.lost(pool, Timestamp::default(), PageRequest::first(1000)).await?.items)
+}

@@ -1,0 +1,96 @@
+//! Stored texts that look like the frames of a pub/sub connection, through every operation of both roles, from many tasks
+//! at once: each caller must get its own reply.
+
+mod cache;
+mod state;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use store_core::Op;
+
+use crate::case::cases;
+use crate::stage::Stage;
+use crate::verdict::{Failure, Verdict};
+
+cases! { Op::QueueClaim;
+    hostile_texts_through_every_operation_of_the_state_store,
+    hostile_texts_through_every_operation_of_the_cache_store,
+    hostile_texts_through_both_stores_at_once,
+}
+
+/// How many tasks work at the same time.
+const TASKS: usize = 50;
+
+/// The first words of pub/sub frames, in any case; each task combines them in its own way.
+const WORDS: [&str; 14] = [
+    "subscribe",
+    "psubscribe",
+    "ssubscribe",
+    "unsubscribe",
+    "punsubscribe",
+    "sunsubscribe",
+    "message",
+    "pmessage",
+    "smessage",
+    "pubsub",
+    "invalidate",
+    "MESSAGE",
+    "Subscribe",
+    "pong",
+];
+
+/// The texts of one task: words by which a wrong caller would be confused, and a number by which it would be noticed.
+#[derive(Debug, Clone)]
+struct Texts {
+    task: usize,
+}
+
+impl Texts {
+    /// A hostile word; the words of a task differ in their order from those of its neighbours.
+    fn word(&self, index: usize) -> &'static str {
+        WORDS[(self.task + index) % WORDS.len()]
+    }
+
+    /// A hostile word as bytes.
+    fn bytes(&self, index: usize) -> Bytes {
+        Bytes::from_static(self.word(index).as_bytes())
+    }
+
+    /// A text that only this task knows.
+    fn own(&self, index: usize) -> String {
+        format!("{}-{index}", self.task)
+    }
+}
+
+/// Runs `play` in many tasks at once, each with texts of its own.
+async fn crowd<F>(stage: Stage, play: impl Fn(Arc<Stage>, Texts) -> F) -> Verdict
+where
+    F: Future<Output = Verdict> + Send + 'static,
+{
+    let stage = Arc::new(stage);
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..TASKS {
+        tasks.spawn(play(Arc::clone(&stage), Texts { task }));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(Failure::from)??;
+    }
+    Ok(())
+}
+
+async fn hostile_texts_through_every_operation_of_the_state_store(stage: Stage) -> Verdict {
+    crowd(stage, state::play).await
+}
+
+async fn hostile_texts_through_every_operation_of_the_cache_store(stage: Stage) -> Verdict {
+    crowd(stage, cache::play).await
+}
+
+async fn hostile_texts_through_both_stores_at_once(stage: Stage) -> Verdict {
+    crowd(stage, async |stage: Arc<Stage>, texts: Texts| {
+        let both = tokio::join!(state::play(Arc::clone(&stage), texts.clone()), cache::play(stage, texts));
+        both.0.and(both.1)
+    })
+    .await
+}

@@ -1,0 +1,38 @@
+//! Values and counters: one file per operation. What expires here expires by the store's own clock, in a short time that
+//! the cases wait for and do not measure.
+
+mod add;
+mod delete_if;
+mod delete_many;
+mod get_many;
+mod set_if_absent;
+mod set_many;
+
+use bytes::Bytes;
+use store_core::{KeyValueExt, Result, Ttl};
+
+use crate::case::Case;
+use crate::stage::Stage;
+
+/// The cases of every operation on values and counters.
+pub(crate) const CASES: &[&[Case]] =
+    &[get_many::CASES, set_many::CASES, set_if_absent::CASES, delete_many::CASES, delete_if::CASES, add::CASES];
+
+/// Longer than any case takes.
+const LONG: Ttl = Ttl::from_secs(600);
+
+async fn get(stage: &Stage, what: &str) -> Result<Option<Bytes>> {
+    stage.cache.get(&stage.key(what)).await
+}
+
+async fn set(stage: &Stage, what: &str, value: &'static str) -> Result<()> {
+    stage.cache.set(stage.key(what), Bytes::from_static(value.as_bytes()), LONG).await
+}
+
+/// Waits until a key has no value any more; the case's deadline ends a wait in vain.
+async fn gone(stage: &Stage, what: &str) -> Result<()> {
+    while get(stage, what).await?.is_some() {
+        tokio::time::sleep(crate::stage::ms(5)).await;
+    }
+    Ok(())
+}

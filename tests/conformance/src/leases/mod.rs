@@ -1,0 +1,36 @@
+//! Leases: one file per operation.
+
+mod acquire;
+mod inspect;
+mod release;
+mod renew;
+
+use std::time::Duration;
+
+use store_core::{AcquireRequest, Acquired, Durability, Lease, LeaseName, Result};
+
+use crate::case::Case;
+use crate::stage::{Stage, holder, secs};
+use crate::verdict::Failure;
+
+/// The cases of every operation on leases.
+pub(crate) const CASES: &[&[Case]] = &[acquire::CASES, renew::CASES, release::CASES, inspect::CASES];
+
+/// How long the leases of the cases last.
+const LASTING: Duration = secs(10);
+
+fn request(name: &LeaseName, who: &str) -> AcquireRequest {
+    AcquireRequest::new(name.clone(), holder(who), LASTING)
+}
+
+async fn acquire(stage: &Stage, request: &AcquireRequest) -> Result<Acquired> {
+    Ok(stage.state.acquire(request, Durability::Accepted).await?.value)
+}
+
+/// Takes a lease that must be free.
+async fn taken_by(stage: &Stage, name: &LeaseName, who: &str) -> Result<Lease, Failure> {
+    match acquire(stage, &request(name, who)).await? {
+        Acquired::Yes(lease) => Ok(lease),
+        Acquired::Taken(lease) => Err(Failure::new(format!("the lease is not free: {lease:?}"))),
+    }
+}

@@ -1,0 +1,262 @@
+//! What a push promises of the jobs that it stores.
+
+use store_core::{
+    Backoff, Counts, Explanation, JobState, MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, NewJob, Op, Outcome,
+    Priority, Pushed, RetryPolicy, Settled, TraceContext,
+};
+
+use super::subject::{Subject, dead, job, kept};
+use crate::case::cases;
+use crate::stage::{ms, secs};
+use crate::verdict::{Verdict, check, check_eq, check_matches};
+
+cases! { Op::QueuePush;
+    a_pushed_job_is_ready,
+    a_batch_is_answered_job_by_job,
+    the_same_push_again_is_created_again,
+    the_same_push_again_while_the_job_runs_changes_nothing,
+    the_same_push_again_after_the_job_died_is_created_again,
+    another_push_with_the_id_is_a_duplicate,
+    an_id_repeated_in_a_batch_sees_the_earlier_one,
+    a_dead_job_keeps_its_id,
+    an_id_is_free_when_its_job_is_forgotten,
+    an_id_is_taken_while_its_result_is_kept,
+    an_id_is_free_when_its_result_is_no_longer_kept,
+    a_delayed_job_waits_for_its_time,
+    the_shortest_delay_is_a_millisecond,
+    two_queues_do_not_share_ids,
+    a_job_is_delivered_as_it_was_pushed,
+    every_retry_policy_is_delivered_as_it_was_pushed,
+    any_bytes_are_a_payload,
+    the_largest_payload_is_accepted,
+    every_form_of_id_comes_back_as_it_was,
+    ids_that_differ_in_their_letters_only_are_two_jobs,
+    the_largest_batch_is_accepted,
+    a_batch_with_a_bad_job_is_refused_whole,
+    batches_outside_their_bounds_are_refused,
+}
+
+async fn a_pushed_job_is_ready(queue: Subject) -> Verdict {
+    check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
+    let info = queue.info("a").await?;
+    check_eq!((info.state, info.attempts, info.max_attempts), (JobState::Ready, 0, 10));
+    check_eq!((info.pushed_at, info.at), (queue.stage.now(), None));
+    Ok(())
+}
+
+async fn a_batch_is_answered_job_by_job(queue: Subject) -> Verdict {
+    queue.push_ids(&["b"]).await?;
+    let pushed = queue.push(&[job("a"), job("b"), job("c")]).await?;
+    check_eq!(pushed, [Pushed::Created, Pushed::Duplicate, Pushed::Created]);
+    check_eq!(queue.claim_ids(10).await?, ["b", "a", "c"]);
+    Ok(())
+}
+
+async fn the_same_push_again_is_created_again(queue: Subject) -> Verdict {
+    let batch = [job("a"), job("b")];
+    check_eq!(queue.push(&batch).await?, [Pushed::Created, Pushed::Created]);
+    check_eq!(queue.push(&batch).await?, [Pushed::Created, Pushed::Created]);
+    check_eq!(queue.counts().await?, Counts::new(2, 0, 0, 0, 0));
+    check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
+    Ok(())
+}
+
+async fn the_same_push_again_while_the_job_runs_changes_nothing(queue: Subject) -> Verdict {
+    let pushed = job("a");
+    queue.push(std::slice::from_ref(&pushed)).await?;
+    let claimed = queue.claim_one().await?;
+    check_eq!(queue.push_one(pushed).await?, Pushed::Created);
+    check_eq!(queue.counts().await?, Counts::new(0, 0, 1, 0, 0));
+    check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Done);
+    Ok(())
+}
+
+async fn the_same_push_again_after_the_job_died_is_created_again(queue: Subject) -> Verdict {
+    let pushed = job("a");
+    queue.push(std::slice::from_ref(&pushed)).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, dead("broken")).await?;
+    check_eq!(queue.push_one(pushed).await?, Pushed::Created);
+    check_eq!(queue.counts().await?, Counts::new(0, 0, 0, 0, 1));
+    Ok(())
+}
+
+async fn another_push_with_the_id_is_a_duplicate(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    check_eq!(queue.push_one(NewJob::new("other").with_id(job("a").id)).await?, Pushed::Duplicate);
+    check_eq!(queue.claim_one().await?.payload, "a");
+    check_eq!(queue.push_one(job("a")).await?, Pushed::Duplicate);
+    Ok(())
+}
+
+async fn an_id_repeated_in_a_batch_sees_the_earlier_one(queue: Subject) -> Verdict {
+    let one = job("a");
+    let pushed = queue.push(&[one.clone(), job("a"), one]).await?;
+    check_eq!(pushed, [Pushed::Created, Pushed::Duplicate, Pushed::Created]);
+    check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
+    Ok(())
+}
+
+async fn a_dead_job_keeps_its_id(queue: Subject) -> Verdict {
+    queue.bury("a").await?;
+    check_eq!(queue.push_one(job("a")).await?, Pushed::Duplicate);
+    Ok(())
+}
+
+async fn an_id_is_free_when_its_job_is_forgotten(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, Outcome::Complete(None)).await?;
+    check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
+    let again = queue.claim_one().await?;
+    check_eq!(again.attempt, 1);
+    check!(again.lease.fence > claimed.lease.fence);
+    Ok(())
+}
+
+async fn an_id_is_taken_while_its_result_is_kept(queue: Subject) -> Verdict {
+    queue.finish("a").await?;
+    queue.stage.advance(secs(60) - ms(1));
+    check_eq!(queue.push_one(job("a")).await?, Pushed::Duplicate);
+    Ok(())
+}
+
+async fn an_id_is_free_when_its_result_is_no_longer_kept(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, kept("result", secs(60))).await?;
+    queue.stage.advance(secs(60));
+    check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
+    check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
+    let again = queue.claim_one().await?;
+    check_eq!((again.attempt, again.last_error), (1, None));
+    check_eq!(queue.info("a").await?.result, None);
+    Ok(())
+}
+
+async fn a_delayed_job_waits_for_its_time(queue: Subject) -> Verdict {
+    queue.push_one(job("a").with_delay(secs(5))).await?;
+    let info = queue.info("a").await?;
+    check_eq!((info.state, info.at), (JobState::Scheduled, Some(queue.stage.now().after(secs(5)))));
+    check_eq!(info.pushed_at, queue.stage.now());
+    check_eq!(queue.counts().await?, Counts::new(0, 1, 0, 0, 0));
+    Ok(())
+}
+
+async fn the_shortest_delay_is_a_millisecond(queue: Subject) -> Verdict {
+    queue.push_one(job("a").with_delay(std::time::Duration::from_nanos(1))).await?;
+    check_eq!(queue.info("a").await?.at, Some(queue.stage.now().after(ms(1))));
+    check_eq!(queue.claim_ids(1).await?, [""; 0]);
+    queue.stage.advance(ms(1));
+    check_eq!(queue.claim_ids(1).await?, ["a"]);
+    Ok(())
+}
+
+async fn two_queues_do_not_share_ids(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let other = Subject { name: queue.stage.queue("other"), stage: queue.stage };
+    check_eq!(other.push_one(job("a")).await?, Pushed::Created);
+    check_eq!(other.claim_ids(10).await?, ["a"]);
+    Ok(())
+}
+
+async fn a_job_is_delivered_as_it_was_pushed(queue: Subject) -> Verdict {
+    let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")?;
+    let pushed = job("a").with_priority(Priority::Low).with_schema(7).with_trace(trace.clone());
+    queue.push_one(pushed).await?;
+    let pushed_at = queue.stage.now();
+    queue.stage.advance(secs(3));
+    let claimed = queue.claim_one().await?;
+    check_eq!(claimed.payload, "a");
+    check_eq!((claimed.priority, claimed.schema, claimed.trace), (Priority::Low, 7, Some(trace)));
+    check_eq!((claimed.unique, claimed.retry, claimed.last_error), (None, RetryPolicy::default(), None));
+    check_eq!((claimed.pushed_at, claimed.claimed_at), (pushed_at, queue.stage.now()));
+    Ok(())
+}
+
+async fn every_retry_policy_is_delivered_as_it_was_pushed(queue: Subject) -> Verdict {
+    let policies = [
+        RetryPolicy::never(),
+        RetryPolicy::new(u16::MAX, Backoff::Fixed(ms(250))),
+        RetryPolicy::new(3, Backoff::Linear { step: secs(1), max: secs(3600) }),
+        RetryPolicy::new(256, Backoff::Exponential { first: ms(1), max: secs(24 * 3600) }),
+    ];
+    let jobs: Vec<NewJob> = policies.iter().map(|policy| NewJob::new("").with_retry(*policy)).collect();
+    queue.push(&jobs).await?;
+    let delivered: Vec<RetryPolicy> = queue.claim(10).await?.jobs.iter().map(|job| job.retry).collect();
+    check_eq!(delivered, policies);
+    check_eq!(queue.info(jobs[1].id.as_str()).await?.max_attempts, 65535);
+    Ok(())
+}
+
+async fn any_bytes_are_a_payload(queue: Subject) -> Verdict {
+    let payloads: [Vec<u8>; 3] = [Vec::new(), (0..=255).collect(), b"\r\n$3\r\n\0*-1".to_vec()];
+    queue.push(&payloads.clone().map(NewJob::new)).await?;
+    let delivered: Vec<Vec<u8>> = queue.claim(10).await?.jobs.iter().map(|job| job.payload.to_vec()).collect();
+    check_eq!(delivered, payloads);
+    Ok(())
+}
+
+async fn the_largest_payload_is_accepted(queue: Subject) -> Verdict {
+    queue.push_one(NewJob::new(vec![7; MAX_PAYLOAD_BYTES])).await?;
+    let claimed = queue.claim_one().await?;
+    check!(claimed.payload == vec![7; MAX_PAYLOAD_BYTES], "another payload was delivered");
+    Ok(())
+}
+
+async fn every_form_of_id_comes_back_as_it_was(queue: Subject) -> Verdict {
+    let longest = "x".repeat(256);
+    let ids = [
+        "1",
+        "0192f0c1-2b3c-7d4e-8f50-1a2b3c4d5e6f",
+        "0192F0C1-2B3C-7D4E-8F50-1A2B3C4D5E6F",
+        "0192f0c12b3c7d4e8f501a2b3c4d5e6f",
+        "größe / 42 ✓",
+        " a:b,c*?[] ",
+        &longest,
+    ];
+    queue.push_ids(&ids).await?;
+    check_eq!(queue.listed(JobState::Ready).await?, ids);
+    check_eq!(queue.claim_ids(10).await?, ids);
+    for id in ids {
+        check_matches!(queue.explain(id).await?, Explanation::Running { .. });
+    }
+    Ok(())
+}
+
+async fn ids_that_differ_in_their_letters_only_are_two_jobs(queue: Subject) -> Verdict {
+    queue.push_ids(&["a", "A"]).await?;
+    check_eq!(queue.claim_ids(10).await?, ["a", "A"]);
+    Ok(())
+}
+
+async fn the_largest_batch_is_accepted(queue: Subject) -> Verdict {
+    let jobs: Vec<NewJob> = (0..MAX_BATCH).map(|number| job(&number.to_string())).collect();
+    check_eq!(queue.push(&jobs).await?, vec![Pushed::Created; MAX_BATCH]);
+    let ids: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
+    check_eq!(queue.claim_ids(MAX_BATCH).await?, ids);
+    Ok(())
+}
+
+async fn a_batch_with_a_bad_job_is_refused_whole(queue: Subject) -> Verdict {
+    let too_large = NewJob::new(vec![0; MAX_PAYLOAD_BYTES + 1]);
+    let without_attempts = job("b").with_retry(RetryPolicy::new(0, Backoff::Fixed(ms(1))));
+    for bad in [too_large, without_attempts, job("b").with_start_within(ms(0)), job("b").with_delay(secs(400 * 86400))]
+    {
+        let refused = queue.push(&[job("a"), bad]).await;
+        check_matches!(refused, Err(store_core::Error::Rejected { op: Op::QueuePush, .. }));
+    }
+    check_eq!(queue.counts().await?, Counts::default());
+    Ok(())
+}
+
+async fn batches_outside_their_bounds_are_refused(queue: Subject) -> Verdict {
+    check_matches!(queue.push(&[]).await, Err(store_core::Error::Rejected { .. }));
+    let too_many: Vec<NewJob> = (0..=MAX_BATCH).map(|_| NewJob::new("")).collect();
+    check_matches!(queue.push(&too_many).await, Err(store_core::Error::Rejected { .. }));
+    let too_large: Vec<NewJob> =
+        (0..=MAX_BATCH_BYTES / MAX_PAYLOAD_BYTES).map(|_| NewJob::new(vec![0; MAX_PAYLOAD_BYTES])).collect();
+    check_matches!(queue.push(&too_large).await, Err(store_core::Error::Rejected { .. }));
+    check_eq!(queue.counts().await?, Counts::default());
+    Ok(())
+}

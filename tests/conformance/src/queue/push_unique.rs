@@ -1,0 +1,258 @@
+//! What a push promises of unique keys: who holds one, and when it is given back.
+
+use store_core::{NewJob, Op, Outcome, Pushed, Settled, Unique, UniqueUntil};
+
+use super::subject::{LEASE, Subject, attempts, dead, job, job_id, kept, retry};
+use crate::case::cases;
+use crate::stage::{ms, secs, unique_key};
+use crate::verdict::{Verdict, check_eq};
+
+cases! { Op::QueuePush;
+    one_job_holds_a_unique_key,
+    a_unique_key_repeated_in_a_batch_is_held_by_the_first,
+    two_queues_do_not_share_unique_keys,
+    a_unique_key_is_held_while_its_job_runs,
+    a_unique_key_is_held_while_its_job_waits_for_a_retry,
+    a_unique_key_is_given_back_by_completion,
+    a_unique_key_is_given_back_by_completion_with_a_result,
+    a_unique_key_is_given_back_by_death,
+    a_unique_key_is_given_back_by_the_failure_of_the_last_attempt,
+    a_unique_key_is_given_back_when_the_last_lease_runs_out,
+    a_unique_key_is_given_back_when_the_deadline_passes,
+    a_unique_key_is_given_back_by_cancelling_a_waiting_job,
+    a_unique_key_is_given_back_by_stopping_a_running_job,
+    a_unique_key_is_given_back_by_deletion,
+    a_unique_key_until_the_claim_is_given_back_by_it,
+    a_unique_key_until_the_claim_is_given_back_by_cancellation,
+    a_unique_key_until_the_claim_is_not_taken_again_by_a_retry,
+    a_unique_key_of_another_job_is_left_alone,
+    a_unique_key_for_a_time_outlives_its_job,
+    a_unique_key_for_a_time_is_free_at_its_end,
+    a_replayed_job_does_not_take_its_unique_key_again,
+    the_same_push_again_is_created_again_though_another_job_holds_the_key,
+    an_unused_unique_key_of_a_duplicate_stays_free,
+}
+
+fn unique(id: &str, until: UniqueUntil) -> NewJob {
+    job(id).with_unique(Unique::new(unique_key("key"), until))
+}
+
+fn until_finished(id: &str) -> NewJob {
+    unique(id, UniqueUntil::Finished)
+}
+
+/// Whether the key is free, asked by a push that would take it for a moment only.
+async fn is_free(queue: &Subject) -> Result<bool, crate::Failure> {
+    match queue.push_one(until_finished("probe")).await? {
+        Pushed::Created => {
+            queue.cancel("probe").await?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Pushes a job that holds the key until it is finished, claims it, and settles it so.
+async fn settled(queue: &Subject, outcome: Outcome) -> Verdict {
+    queue.push_one(until_finished("a").with_retry(attempts(1))).await?;
+    let claimed = queue.claim_one().await?;
+    check_eq!(is_free(queue).await?, false);
+    check_eq!(queue.settle(&claimed.lease, outcome).await?, Settled::Done);
+    check_eq!(is_free(queue).await?, true);
+    Ok(())
+}
+
+async fn one_job_holds_a_unique_key(queue: Subject) -> Verdict {
+    check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Created);
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.claim_ids(10).await?, ["a"]);
+    Ok(())
+}
+
+async fn a_unique_key_repeated_in_a_batch_is_held_by_the_first(queue: Subject) -> Verdict {
+    let pushed = queue.push(&[until_finished("a"), unique("b", UniqueUntil::Claimed), job("c")]).await?;
+    check_eq!(pushed, [Pushed::Created, Pushed::Held(job_id("a")), Pushed::Created]);
+    check_eq!(queue.claim_ids(10).await?, ["a", "c"]);
+    Ok(())
+}
+
+async fn two_queues_do_not_share_unique_keys(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a")).await?;
+    let other = Subject { name: queue.stage.queue("other"), stage: queue.stage };
+    check_eq!(other.push_one(until_finished("b")).await?, Pushed::Created);
+    Ok(())
+}
+
+async fn a_unique_key_is_held_while_its_job_runs(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a")).await?;
+    queue.claim_one().await?;
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    Ok(())
+}
+
+async fn a_unique_key_is_held_while_its_job_waits_for_a_retry(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a")).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, retry(secs(5))).await?;
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    queue.stage.advance(secs(5));
+    let again = queue.claim_one().await?;
+    check_eq!(is_free(&queue).await?, false);
+    queue.settle(&again.lease, Outcome::Complete(None)).await?;
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn a_unique_key_is_given_back_by_completion(queue: Subject) -> Verdict {
+    settled(&queue, Outcome::Complete(None)).await
+}
+
+async fn a_unique_key_is_given_back_by_completion_with_a_result(queue: Subject) -> Verdict {
+    settled(&queue, kept("result", secs(60))).await
+}
+
+async fn a_unique_key_is_given_back_by_death(queue: Subject) -> Verdict {
+    settled(&queue, dead("broken")).await
+}
+
+async fn a_unique_key_is_given_back_by_the_failure_of_the_last_attempt(queue: Subject) -> Verdict {
+    settled(&queue, retry(secs(1))).await
+}
+
+async fn a_unique_key_is_given_back_when_the_last_lease_runs_out(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a").with_retry(attempts(1))).await?;
+    queue.claim_one().await?;
+    queue.stage.advance(LEASE);
+    check_eq!(is_free(&queue).await?, false);
+    check_eq!(queue.claim_ids(1).await?, [""; 0]);
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn a_unique_key_is_given_back_when_the_deadline_passes(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a").with_start_within(secs(1))).await?;
+    queue.stage.advance(secs(1));
+    check_eq!(queue.claim_ids(1).await?, [""; 0]);
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn a_unique_key_is_given_back_by_cancelling_a_waiting_job(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a")).await?;
+    queue.cancel("a").await?;
+    check_eq!(is_free(&queue).await?, true);
+    queue.push_one(until_finished("b").with_delay(secs(1))).await?;
+    queue.cancel("b").await?;
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn a_unique_key_is_given_back_by_stopping_a_running_job(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a")).await?;
+    let claimed = queue.claim_one().await?;
+    queue.cancel("a").await?;
+    check_eq!(is_free(&queue).await?, false);
+    queue.settle(&claimed.lease, Outcome::Cancelled).await?;
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn a_unique_key_is_given_back_by_deletion(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a")).await?;
+    queue.delete("a").await?;
+    check_eq!(is_free(&queue).await?, true);
+    queue.push_one(unique("b", UniqueUntil::Claimed)).await?;
+    queue.delete("b").await?;
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn a_unique_key_until_the_claim_is_given_back_by_it(queue: Subject) -> Verdict {
+    queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
+    check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Held(job_id("a")));
+    queue.claim_one().await?;
+    check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Created);
+    Ok(())
+}
+
+async fn a_unique_key_until_the_claim_is_given_back_by_cancellation(queue: Subject) -> Verdict {
+    queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
+    queue.cancel("a").await?;
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn a_unique_key_until_the_claim_is_not_taken_again_by_a_retry(queue: Subject) -> Verdict {
+    queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, retry(ms(0))).await?;
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
+    let again = queue.claim_one().await?;
+    check_eq!(again.id().as_str(), "a");
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    queue.settle(&again.lease, Outcome::Complete(None)).await?;
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    Ok(())
+}
+
+async fn a_unique_key_of_another_job_is_left_alone(queue: Subject) -> Verdict {
+    queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
+    let first = queue.claim_one().await?;
+    queue.push_one(until_finished("b")).await?;
+    queue.settle(&first.lease, dead("broken")).await?;
+    queue.delete("a").await?;
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    Ok(())
+}
+
+async fn a_unique_key_for_a_time_outlives_its_job(queue: Subject) -> Verdict {
+    queue.push_one(unique("a", UniqueUntil::Elapsed(secs(60)))).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, Outcome::Complete(None)).await?;
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    queue.push_one(job("c").with_unique(Unique::new(unique_key("other"), UniqueUntil::Elapsed(secs(60))))).await?;
+    queue.cancel("c").await?;
+    let other = job("d").with_unique(Unique::new(unique_key("other"), UniqueUntil::Finished));
+    check_eq!(queue.push_one(other).await?, Pushed::Held(job_id("c")));
+    Ok(())
+}
+
+async fn a_unique_key_for_a_time_is_free_at_its_end(queue: Subject) -> Verdict {
+    queue.push_one(unique("a", UniqueUntil::Elapsed(secs(60)))).await?;
+    queue.stage.advance(secs(60) - ms(1));
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    queue.stage.advance(ms(1));
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
+    Ok(())
+}
+
+async fn a_replayed_job_does_not_take_its_unique_key_again(queue: Subject) -> Verdict {
+    queue.push_one(until_finished("a")).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, dead("broken")).await?;
+    queue.push_one(until_finished("b")).await?;
+    check_eq!(queue.replay("a").await?, true);
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    queue.cancel("b").await?;
+    check_eq!(is_free(&queue).await?, true);
+    Ok(())
+}
+
+async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(queue: Subject) -> Verdict {
+    let pushed = unique("a", UniqueUntil::Claimed);
+    queue.push(std::slice::from_ref(&pushed)).await?;
+    queue.claim_one().await?;
+    queue.push_one(until_finished("b")).await?;
+    check_eq!(queue.push_one(pushed).await?, Pushed::Created);
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    Ok(())
+}
+
+async fn an_unused_unique_key_of_a_duplicate_stays_free(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Duplicate);
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
+    Ok(())
+}

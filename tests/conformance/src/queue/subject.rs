@@ -1,0 +1,190 @@
+//! The queue of a case, and short ways to act on it.
+
+use std::time::Duration;
+
+use store_core::{
+    Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Durability, Explanation, Extended, Extension, JobId,
+    JobInfo, JobLease, JobState, NewJob, Outcome, PageRequest, Pushed, QueueName, Result, RetryPolicy, Settled,
+    Settlement,
+};
+
+use crate::stage::{Stage, holder, secs};
+use crate::verdict::{Failure, Verdict};
+
+/// How long the leases of [`Subject::claim`] last.
+pub(crate) const LEASE: Duration = secs(10);
+
+/// A fresh queue. What it does is done with the defaults that a case does not care about.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    /// The stores that it is in.
+    pub(crate) stage: Stage,
+    /// Its name.
+    pub(crate) name: QueueName,
+}
+
+impl From<Stage> for Subject {
+    fn from(stage: Stage) -> Self {
+        let name = stage.queue("queue");
+        Self { stage, name }
+    }
+}
+
+impl Subject {
+    pub(crate) async fn push(&self, jobs: &[NewJob]) -> Result<Vec<Pushed>> {
+        Ok(self.stage.state.push(&self.name, jobs, Durability::Accepted).await?.value)
+    }
+
+    pub(crate) async fn push_one(&self, job: NewJob) -> Result<Pushed, Failure> {
+        only(self.push(&[job]).await?)
+    }
+
+    /// Pushes plain jobs with these ids, their payloads the same text.
+    #[track_caller]
+    pub(crate) fn push_ids(&self, ids: &[&str]) -> impl Future<Output = Verdict> {
+        let jobs: Vec<NewJob> = ids.iter().map(|id| job(id)).collect();
+        async move {
+            let pushed = self.push(&jobs).await?;
+            if pushed.iter().all(|pushed| *pushed == Pushed::Created) {
+                return Ok(());
+            }
+            Err(Failure::new(format!("pushing new jobs answered {pushed:?}")))
+        }
+    }
+
+    pub(crate) async fn claim_for(&self, max: usize, lease: Duration) -> Result<Claim> {
+        let request = ClaimRequest::new(self.name.clone(), holder("worker"), max, lease);
+        self.stage.state.claim(&request).await
+    }
+
+    pub(crate) async fn claim(&self, max: usize) -> Result<Claim> {
+        self.claim_for(max, LEASE).await
+    }
+
+    pub(crate) async fn claim_one(&self) -> Result<ClaimedJob, Failure> {
+        only(self.claim(1).await?.jobs)
+    }
+
+    pub(crate) async fn claim_ids(&self, max: usize) -> Result<Vec<String>> {
+        Ok(self.claim(max).await?.jobs.iter().map(|job| job.id().to_string()).collect())
+    }
+
+    pub(crate) async fn extend(&self, lease: &JobLease, lasting: Duration) -> Result<Extended, Failure> {
+        let extensions = [Extension::new(lease.clone())];
+        only(self.stage.state.extend(&self.name, &extensions, lasting).await?)
+    }
+
+    pub(crate) async fn report(&self, lease: &JobLease, progress: &'static str) -> Result<Extended, Failure> {
+        let extensions = [Extension::new(lease.clone()).with_progress(progress)];
+        only(self.stage.state.extend(&self.name, &extensions, LEASE).await?)
+    }
+
+    pub(crate) async fn settle_all(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
+        Ok(self.stage.state.settle(&self.name, settlements, Durability::Accepted).await?.value)
+    }
+
+    pub(crate) async fn settle(&self, lease: &JobLease, outcome: Outcome) -> Result<Settled, Failure> {
+        only(self.settle_all(&[Settlement::new(lease.clone(), outcome)]).await?)
+    }
+
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Cancelled> {
+        self.stage.state.cancel(&self.name, &job_id(id)).await
+    }
+
+    pub(crate) async fn delete(&self, id: &str) -> Result<Deleted, Failure> {
+        only(self.stage.state.delete(&self.name, &[job_id(id)]).await?)
+    }
+
+    pub(crate) async fn replay(&self, id: &str) -> Result<bool, Failure> {
+        only(self.stage.state.replay(&self.name, &[job_id(id)]).await?)
+    }
+
+    pub(crate) async fn promote(&self, id: &str) -> Result<bool, Failure> {
+        only(self.stage.state.promote(&self.name, &[job_id(id)]).await?)
+    }
+
+    pub(crate) async fn pause(&self) -> Result<()> {
+        self.stage.state.pause(&self.name).await
+    }
+
+    pub(crate) async fn resume(&self) -> Result<()> {
+        self.stage.state.resume(&self.name).await
+    }
+
+    pub(crate) async fn counts(&self) -> Result<Counts> {
+        self.stage.state.counts(&self.name).await
+    }
+
+    pub(crate) async fn get(&self, id: &str) -> Result<Option<JobInfo>> {
+        self.stage.state.get(&self.name, &job_id(id)).await
+    }
+
+    pub(crate) async fn info(&self, id: &str) -> Result<JobInfo, Failure> {
+        self.get(id).await?.ok_or_else(|| Failure::new(format!("the queue does not have job {id}")))
+    }
+
+    pub(crate) async fn explain(&self, id: &str) -> Result<Explanation> {
+        self.stage.state.explain(&self.name, &job_id(id)).await
+    }
+
+    /// The ids of the jobs in a state, in the order of the listing.
+    pub(crate) async fn listed(&self, state: JobState) -> Result<Vec<String>> {
+        let page = self.stage.state.list(&self.name, state, PageRequest::first(1000)).await?;
+        Ok(page.items.iter().map(|job| job.id.to_string()).collect())
+    }
+
+    /// Pushes a job, claims it, and lets it die.
+    pub(crate) async fn bury(&self, id: &str) -> Verdict {
+        self.push_ids(&[id]).await?;
+        let claimed = self.claim_one().await?;
+        self.settle(&claimed.lease, dead("broken")).await?;
+        Ok(())
+    }
+
+    /// Pushes a job, claims it, and completes it, its result kept for a minute.
+    pub(crate) async fn finish(&self, id: &str) -> Verdict {
+        self.push_ids(&[id]).await?;
+        let claimed = self.claim_one().await?;
+        self.settle(&claimed.lease, kept("result", secs(60))).await?;
+        Ok(())
+    }
+}
+
+/// The only element.
+#[track_caller]
+pub(crate) fn only<T: std::fmt::Debug>(mut items: Vec<T>) -> Result<T, Failure> {
+    match (items.pop(), items.is_empty()) {
+        (Some(item), true) => Ok(item),
+        (item, _) => Err(Failure::new(format!("one expected, found {items:?} and {item:?}"))),
+    }
+}
+
+/// The id of a job.
+pub(crate) fn job_id(id: &str) -> JobId {
+    JobId::new(id).expect("invariant: cases use valid ids")
+}
+
+/// A plain job whose payload is its id.
+pub(crate) fn job(id: &str) -> NewJob {
+    NewJob::new(id.as_bytes().to_vec()).with_id(job_id(id))
+}
+
+/// The policy of at most so many attempts.
+pub(crate) fn attempts(max: u16) -> RetryPolicy {
+    RetryPolicy::new(max, RetryPolicy::default().backoff)
+}
+
+/// A failure after which the job waits.
+pub(crate) fn retry(after: Duration) -> Outcome {
+    Outcome::Retry { after, error: "broken".to_owned() }
+}
+
+/// A failure for good.
+pub(crate) fn dead(reason: &str) -> Outcome {
+    Outcome::Dead { reason: reason.to_owned() }
+}
+
+/// A result to be kept.
+pub(crate) fn kept(result: &'static str, lasting: Duration) -> Outcome {
+    Outcome::Complete(Some(store_core::Kept::new(result, lasting)))
+}

@@ -1,0 +1,192 @@
+//! Waiting for work. These cases take real time, but none depends on how much.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use store_core::{Op, Outcome, QueueName, Result};
+use tokio::task::JoinHandle;
+
+use super::subject::{Subject, dead, job, retry};
+use crate::case::cases;
+use crate::stage::{ms, secs};
+use crate::verdict::{Failure, Verdict, check, check_eq};
+
+cases! { Op::QueueWait;
+    a_push_wakes_a_waiter,
+    news_before_the_wait_are_not_lost,
+    a_waiter_of_several_queues_learns_which_one,
+    a_wait_ends_without_news,
+    three_pushes_wake_three_waiters,
+    a_claim_that_leaves_jobs_behind_wakes_the_next_waiter,
+    a_job_that_is_due_before_all_others_wakes_a_waiter,
+    a_retry_that_is_due_before_all_others_wakes_a_waiter,
+    a_release_wakes_a_waiter,
+    a_resumed_queue_wakes_a_waiter,
+    a_promotion_wakes_a_waiter,
+    a_replay_wakes_a_waiter,
+    a_dropped_wait_does_not_swallow_the_next_news,
+}
+
+/// Longer than any case may take: a waiter that returns has been woken.
+const UP_TO: Duration = secs(300);
+
+fn waiting(queue: &Subject, names: &[QueueName]) -> JoinHandle<Result<Option<QueueName>>> {
+    let (state, names) = (Arc::clone(&queue.stage.state), names.to_vec());
+    tokio::spawn(async move { state.wait(&names, UP_TO).await })
+}
+
+/// A waiter that returns as soon as there is something to see: it waits again when it was woken without a reason.
+fn waiting_for(queue: &Subject, ready: u64, scheduled: u64) -> JoinHandle<Result<()>> {
+    let (state, name) = (Arc::clone(&queue.stage.state), queue.name.clone());
+    tokio::spawn(async move {
+        loop {
+            state.wait(std::slice::from_ref(&name), UP_TO).await?;
+            let counts = state.counts(&name).await?;
+            if (counts.ready, counts.scheduled) == (ready, scheduled) && !counts.paused {
+                return Ok(());
+            }
+        }
+    })
+}
+
+/// Takes the news that preparing the queue has made, so that the next wait has to be woken anew.
+async fn quiet(queue: &Subject) -> Verdict {
+    while queue.stage.state.wait(std::slice::from_ref(&queue.name), ms(100)).await?.is_some() {}
+    Ok(())
+}
+
+async fn woken(waiter: JoinHandle<Result<()>>) -> Verdict {
+    Ok(waiter.await??)
+}
+
+async fn a_push_wakes_a_waiter(queue: Subject) -> Verdict {
+    let waiter = waiting_for(&queue, 1, 0);
+    queue.push_ids(&["a"]).await?;
+    woken(waiter).await
+}
+
+async fn news_before_the_wait_are_not_lost(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let names = [queue.name.clone()];
+    check_eq!(queue.stage.state.wait(&names, UP_TO).await?, Some(queue.name));
+    Ok(())
+}
+
+async fn a_waiter_of_several_queues_learns_which_one(queue: Subject) -> Verdict {
+    let names = ["other", "queue", "third"].map(|name| queue.stage.queue(name));
+    let waiter = waiting(&queue, &names);
+    queue.push_ids(&["a"]).await?;
+    check_eq!(waiter.await??, Some(queue.name));
+    Ok(())
+}
+
+async fn a_wait_ends_without_news(queue: Subject) -> Verdict {
+    let names = [queue.name.clone()];
+    let began = Instant::now();
+    check_eq!(queue.stage.state.wait(&names, ms(50)).await?, None);
+    check!(began.elapsed() < secs(30), "50 ms lasted {:?}", began.elapsed());
+    Ok(())
+}
+
+/// Three workers that claim one job each and wait while there is none; ends when each has one.
+async fn three_workers_get_a_job_each(queue: &Subject, push: impl Future<Output = Verdict>) -> Verdict {
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let worker = Subject { stage: queue.stage.share(), name: queue.name.clone() };
+        workers.spawn(async move {
+            loop {
+                if let Some(job) = worker.claim(1).await?.jobs.pop() {
+                    return Ok::<_, Failure>(job.id().to_string());
+                }
+                worker.stage.state.wait(std::slice::from_ref(&worker.name), UP_TO).await?;
+            }
+        });
+    }
+    push.await?;
+    let mut done = Vec::new();
+    while let Some(id) = workers.join_next().await {
+        done.push(id??);
+    }
+    done.sort_unstable();
+    check_eq!(done, ["a", "b", "c"]);
+    Ok(())
+}
+
+async fn three_pushes_wake_three_waiters(queue: Subject) -> Verdict {
+    three_workers_get_a_job_each(&queue, async {
+        for id in ["a", "b", "c"] {
+            queue.push_ids(&[id]).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn a_claim_that_leaves_jobs_behind_wakes_the_next_waiter(queue: Subject) -> Verdict {
+    three_workers_get_a_job_each(&queue, queue.push_ids(&["a", "b", "c"])).await
+}
+
+async fn a_job_that_is_due_before_all_others_wakes_a_waiter(queue: Subject) -> Verdict {
+    queue.push_one(job("later").with_delay(secs(60))).await?;
+    quiet(&queue).await?;
+    let waiter = waiting_for(&queue, 0, 2);
+    queue.push_one(job("sooner").with_delay(secs(30))).await?;
+    woken(waiter).await
+}
+
+async fn a_retry_that_is_due_before_all_others_wakes_a_waiter(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let claimed = queue.claim_one().await?;
+    quiet(&queue).await?;
+    let waiter = waiting_for(&queue, 0, 1);
+    queue.settle(&claimed.lease, retry(secs(1))).await?;
+    woken(waiter).await
+}
+
+async fn a_release_wakes_a_waiter(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let claimed = queue.claim_one().await?;
+    quiet(&queue).await?;
+    let waiter = waiting_for(&queue, 1, 0);
+    queue.settle(&claimed.lease, Outcome::Release).await?;
+    woken(waiter).await
+}
+
+async fn a_resumed_queue_wakes_a_waiter(queue: Subject) -> Verdict {
+    queue.pause().await?;
+    queue.push_ids(&["a"]).await?;
+    quiet(&queue).await?;
+    let waiter = waiting_for(&queue, 1, 0);
+    queue.resume().await?;
+    woken(waiter).await
+}
+
+async fn a_promotion_wakes_a_waiter(queue: Subject) -> Verdict {
+    queue.push_one(job("a").with_delay(secs(60))).await?;
+    quiet(&queue).await?;
+    let waiter = waiting_for(&queue, 1, 0);
+    queue.promote("a").await?;
+    woken(waiter).await
+}
+
+async fn a_replay_wakes_a_waiter(queue: Subject) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let claimed = queue.claim_one().await?;
+    queue.settle(&claimed.lease, dead("broken")).await?;
+    quiet(&queue).await?;
+    let waiter = waiting_for(&queue, 1, 0);
+    queue.replay("a").await?;
+    woken(waiter).await
+}
+
+async fn a_dropped_wait_does_not_swallow_the_next_news(queue: Subject) -> Verdict {
+    let names = [queue.name.clone()];
+    for _ in 0..3 {
+        let waiter = waiting(&queue, &names);
+        tokio::task::yield_now().await;
+        waiter.abort();
+    }
+    let waiter = waiting_for(&queue, 1, 0);
+    queue.push_ids(&["a"]).await?;
+    woken(waiter).await
+}

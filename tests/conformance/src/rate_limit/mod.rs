@@ -1,0 +1,31 @@
+//! Rate limits: one file per kind of limit, one for several at once, one for forgetting.
+
+mod check_gcra;
+mod check_several;
+mod check_window;
+mod reset;
+
+use store_core::{LimitState, Rate, RateCheck, RateDecision};
+
+use crate::case::Case;
+use crate::stage::{Stage, secs};
+use crate::verdict::Failure;
+
+/// The cases of every operation on rate limits.
+pub(crate) const CASES: &[&[Case]] = &[check_gcra::CASES, check_window::CASES, check_several::CASES, reset::CASES];
+
+/// One every 100 ms, three at once.
+const GCRA: Rate = Rate::Gcra { count: 10, period: secs(1), burst: 3 };
+
+/// Three in each minute.
+const WINDOW: Rate = Rate::FixedWindow { count: 3, window: secs(60) };
+
+/// Checks one limit with a cost.
+async fn charge(stage: &Stage, what: &str, rate: Rate, cost: u32) -> Result<LimitState, Failure> {
+    let RateDecision { allowed, limits } =
+        stage.cache.check(&[RateCheck::new(stage.key(what), rate).with_cost(cost)]).await?;
+    match limits[..] {
+        [limit] if limit.allowed == allowed => Ok(limit),
+        _ => Err(Failure::new(format!("one limit was asked, the answer is {allowed}, {limits:?}"))),
+    }
+}

@@ -1,0 +1,155 @@
+//! Where a case plays: stores, names that nobody else uses, and a clock of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::{
+    Clock, HolderName, Idempotency, Key, LeaseName, ManualClock, PoolName, QueueName, Retention, Timestamp, Ttl,
+    UniqueKey,
+};
+
+use crate::engine::{Capability, Engine, Options, Stores};
+use crate::verdict::Failure;
+
+/// Where the manual clock of every case begins.
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// The stores of one case, opened for it, with a clock that only this case moves.
+#[derive(Debug)]
+pub struct Stage {
+    engine: Arc<dyn Engine>,
+    place: String,
+    options: Options,
+    clock: ManualClock,
+    stores: Stores,
+}
+
+impl Stage {
+    /// Opens a new place of an engine with a clock set by hand.
+    ///
+    /// # Errors
+    /// [`Failure`] when the engine cannot be opened.
+    pub async fn open(engine: &Arc<dyn Engine>) -> Result<Self, Failure> {
+        let clock = ManualClock::new(START);
+        let options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
+        Self::open_with(engine, options, clock).await
+    }
+
+    async fn open_with(engine: &Arc<dyn Engine>, options: Options, clock: ManualClock) -> Result<Self, Failure> {
+        let place = format!("{}-{}", engine.prefix(), random_word());
+        let stores = engine.open(&place, &options).await?;
+        Ok(Self { engine: Arc::clone(engine), place, options, clock, stores })
+    }
+
+    /// Another place, where the store's own clock counts.
+    pub(crate) async fn on_server_clock(self) -> Result<Self, Failure> {
+        Self::open_with(&self.engine, Options { clock: Clock::Server, ..self.options }, self.clock).await
+    }
+
+    /// Another place, where other bounds apply to what is finished.
+    pub(crate) async fn with_retention(self, retention: Retention) -> Result<Self, Failure> {
+        Self::open_with(&self.engine, Options { retention, ..self.options }, self.clock).await
+    }
+
+    /// The same place after every handle to it was dropped.
+    pub(crate) async fn reopen(self) -> Result<Self, Failure> {
+        let Self { engine, place, options, clock, stores } = self;
+        drop(stores);
+        let stores = engine.open(&place, &options).await?;
+        Ok(Self { engine, place, options, clock, stores })
+    }
+
+    /// The same stores and clock, for another task of the case.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            engine: Arc::clone(&self.engine),
+            place: self.place.clone(),
+            options: self.options.clone(),
+            clock: self.clock.clone(),
+            stores: self.stores.clone(),
+        }
+    }
+
+    /// Whether the engine can do this.
+    pub(crate) fn can(&self, capability: Capability) -> bool {
+        self.engine.capabilities().contains(&capability)
+    }
+
+    /// What the case's clock shows.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Moves the case's clock.
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Both stores that keep idempotency keys.
+    pub(crate) fn idempotency(&self) -> [Arc<dyn Idempotency>; 2] {
+        [self.stores.state.clone(), self.stores.cache.clone()]
+    }
+
+    /// A text that no other case uses.
+    pub(crate) fn text(&self, what: &str) -> String {
+        format!("{}-{what}", self.place)
+    }
+
+    /// The queue that this case calls `what`.
+    pub(crate) fn queue(&self, what: &str) -> QueueName {
+        QueueName::new(self.text(what)).expect("invariant: cases use short plain names")
+    }
+
+    /// The key that this case calls `what`.
+    pub(crate) fn key(&self, what: &str) -> Key {
+        Key::new(self.text(what)).expect("invariant: cases use short plain names")
+    }
+
+    /// The lease that this case calls `what`.
+    pub(crate) fn lease(&self, what: &str) -> LeaseName {
+        LeaseName::new(self.text(what)).expect("invariant: cases use short plain names")
+    }
+
+    /// The pool that this case calls `what`.
+    pub(crate) fn pool(&self, what: &str) -> PoolName {
+        PoolName::new(self.text(what)).expect("invariant: cases use short plain names")
+    }
+}
+
+impl std::ops::Deref for Stage {
+    type Target = Stores;
+
+    fn deref(&self) -> &Stores {
+        &self.stores
+    }
+}
+
+/// Eight random letters and digits.
+pub(crate) fn random_word() -> String {
+    std::iter::repeat_with(|| fastrand::char('a'..='z')).take(8).collect()
+}
+
+/// A holder of leases, a worker, a member of a pool.
+pub(crate) fn holder(name: &str) -> HolderName {
+    HolderName::new(name).expect("invariant: cases use short plain names")
+}
+
+/// A unique key; unique within its queue, hence the same in every case.
+pub(crate) fn unique_key(name: &str) -> UniqueKey {
+    UniqueKey::new(name).expect("invariant: cases use short plain names")
+}
+
+/// So many milliseconds.
+pub(crate) const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// So many seconds.
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A TTL of so many milliseconds.
+pub(crate) fn ttl_ms(millis: u64) -> Ttl {
+    Ttl::new(ms(millis)).expect("invariant: cases use TTLs within their range")
+}
