@@ -35,6 +35,15 @@ where
 }
 
 /// A `tower` service as a [`Handler`]: cloned for each job, waited for until it is ready.
+///
+/// ```
+/// use store_worker::{Job, ServiceHandler};
+///
+/// let service = tower::service_fn(async |_: Job| Ok::<(), std::io::Error>(()));
+/// let handler = ServiceHandler::new(service);
+/// # fn takes(_: impl store_worker::Handler) {}
+/// # takes(handler);
+/// ```
 #[derive(Debug, Clone)]
 pub struct ServiceHandler<S>(S);
 

@@ -87,6 +87,27 @@ impl Standing {
 /// One steps down by the local monotonic clock, a tenth of the lease before it can have run out, whether the store answers
 /// or not. A process that is stopped in the middle of a write can still be late: what it writes to has to compare fences.
 /// Dropping it gives nothing back: the lease runs out.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use embedded_store::{EmbeddedState, StateOptions};
+/// use store_core::{HolderName, LeaseName};
+/// use store_worker::Candidate;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let leases = Arc::new(EmbeddedState::in_memory(StateOptions::default()));
+/// let leadership = Candidate::new(leases, LeaseName::new("scheduler")?, HolderName::unique("host")?).campaign()?;
+/// let fence = leadership.elected().await;
+/// if leadership.is_leader() {
+///     // write, presenting `fence`
+///     # let _ = fence;
+/// }
+/// leadership.resign().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Leadership {
     standing: watch::Receiver<Standing>,
     resign: Option<oneshot::Sender<()>>,

@@ -15,6 +15,39 @@
 //! - **A shutdown loses nothing.** Claimed jobs that have not begun are given back at once, running ones may finish until a
 //!   deadline, and what is left then is given back.
 //!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use embedded_store::{EmbeddedState, StateOptions};
+//! use store_core::{NewJob, QueueExt, QueueName};
+//! use store_worker::{Done, HandlerResult, Job, JobError, Worker};
+//!
+//! async fn send(job: Job) -> HandlerResult {
+//!     let address: String = job.json()?; // any error is retried by the job's policy
+//!     if !address.contains('@') {
+//!         return Err(JobError::dead("not an address"));
+//!     }
+//!     Ok(Done::keep("sent", Duration::from_secs(3600)))
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let state = Arc::new(EmbeddedState::in_memory(StateOptions::default()));
+//! state.push_one(&QueueName::new("email")?, NewJob::new("\"ada@example.org\"")).await?;
+//!
+//! let worker = Worker::new(state).queue("email", send).concurrency(8).on_signals().build()?;
+//! let handle = worker.handle();
+//! let running = tokio::spawn(worker.run());
+//! while handle.stats().completed < 1 {
+//!     tokio::task::yield_now().await;
+//! }
+//! handle.shutdown(); // a SIGTERM does the same
+//! assert!(running.await??.clean);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`Leadership`] keeps one of several processes in charge, on [`store_core::Leases`].
 
 mod builder;

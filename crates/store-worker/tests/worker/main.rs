@@ -1,5 +1,8 @@
 //! The worker on the embedded engine, whole and with a store in between that fails on command.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what the cases share")]
+
+mod ahead;
 mod batching;
 mod building;
 mod handlers;

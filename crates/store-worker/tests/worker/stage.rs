@@ -64,11 +64,11 @@ impl Faulty {
 
     /// From now on, calls of this operation wait.
     pub(crate) fn hold(&self, op: Op) {
-        self.held.send_modify(|held| drop(held.insert(op)));
+        self.held.send_if_modified(|held| held.insert(op));
     }
 
     pub(crate) fn let_go(&self, op: Op) {
-        self.held.send_modify(|held| drop(held.remove(&op)));
+        self.held.send_if_modified(|held| held.remove(&op));
     }
 
     /// Settlements that travel with this job's are refused.

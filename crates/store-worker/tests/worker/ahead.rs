@@ -1,0 +1,88 @@
+//! Jobs that were claimed ahead of a free handler.
+
+use std::time::Duration;
+
+use store_core::{JobId, NewJob, Op, QueueControl};
+use store_worker::{Done, Job};
+
+use crate::stage::{Running, Stage, Turnstile, eventually};
+
+/// A worker of two handlers, both at work, with one job claimed ahead, its id, and two more that are ready.
+async fn one_ahead() -> (Stage, Running, Turnstile, JobId) {
+    let stage = Stage::new();
+    let gates = [Turnstile::new(), Turnstile::new(), Turnstile::new()];
+    let handler = {
+        let gates = gates.clone();
+        move |job: Job| {
+            let gate = gates[usize::from(job.payload()[0] - b'0')].clone();
+            async move {
+                let _inside = gate.pass().await;
+                Ok(Done::discard())
+            }
+        }
+    };
+    let [first, second, last] = gates;
+    stage.push(NewJob::new("0")).await;
+    stage.push(NewJob::new("1")).await;
+    let builder = stage.worker().lease(Duration::from_millis(900)).concurrency(2).queue("email", handler);
+    let worker = Running::start(builder);
+    eventually("both run", async || first.inside() + second.inside() == 2).await;
+    // A handler ends while a claim is under way: the claim after it may take one more than there is room for.
+    stage.store.hold(Op::QueueClaim);
+    first.open();
+    eventually("a claim is under way", async || stage.store.count(Op::QueueClaim) == 2).await;
+    second.open();
+    eventually("both are done", async || worker.handle.stats().completed == 2).await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(stage.push(NewJob::new("2")).await);
+    }
+    stage.store.let_go(Op::QueueClaim);
+    stage.until("one ahead", |counts| counts.running == 3).await;
+    last.until_inside(2).await;
+    assert_eq!(stage.counts().await.ready, 2);
+    (stage, worker, last, ids[2].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_are_given_back_as_soon_as_a_shutdown_begins() {
+    let (stage, worker, gate, _) = one_ahead().await;
+    worker.handle.shutdown();
+    stage.until("given back", |counts| counts.ready == 3).await;
+    assert_eq!(gate.inside(), 2);
+    gate.open();
+    let report = worker.report().await;
+    assert!(report.clean);
+    assert_eq!((report.stats.completed, report.stats.released), (4, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_begin_when_a_handler_is_free() {
+    let (stage, worker, gate, _) = one_ahead().await;
+    gate.open();
+    stage.until("done", |counts| counts.pending() == 0).await;
+    assert_eq!(worker.shutdown().await.stats.completed, 7);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_are_cancelled_without_having_begun() {
+    let (stage, worker, gate, ahead) = one_ahead().await;
+    stage.state.cancel(&stage.queue, &ahead).await.unwrap();
+    eventually("cancelled", async || worker.handle.stats().cancelled == 1).await;
+    gate.open();
+    stage.until("done", |counts| counts.pending() == 0).await;
+    assert_eq!((worker.shutdown().await.stats.completed, gate.entered()), (6, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_never_begin_once_their_lease_is_lost() {
+    let (stage, worker, gate, _) = one_ahead().await;
+    stage.store.hold(Op::QueueClaim);
+    stage.clock.advance(Duration::from_secs(60));
+    eventually("all leases are lost", async || worker.handle.stats().lost == 3).await;
+    assert_eq!(gate.entered(), 2);
+    gate.open();
+    stage.store.let_go(Op::QueueClaim);
+    stage.until("done by later deliveries", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
