@@ -1,0 +1,262 @@
+//! What a case runs on: an engine, its server, and the sizes of this run.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cache_store::CacheStore;
+use embedded_store::{EmbeddedCache, EmbeddedState};
+use redis_link::{Link, LinkConfig, ServerUrl};
+use state_store::StateStore;
+use store_core::{CacheRole, Namespace, QueueName, ServiceName, StateRole};
+use testkit::RedisServer;
+use tokio::sync::Mutex;
+
+use crate::Result;
+use crate::figure::Sample;
+use crate::meter::{self, Meter};
+use crate::wire::Wire;
+
+/// What a case runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A `redis-server` of the bench's own, over loopback TCP.
+    Redis,
+    /// The embedded store in memory.
+    EmbeddedMemory,
+    /// The embedded store in one durable file.
+    EmbeddedFile,
+}
+
+impl Engine {
+    /// All.
+    pub const ALL: [Engine; 3] = [Engine::Redis, Engine::EmbeddedMemory, Engine::EmbeddedFile];
+
+    /// What is added to the name of a case that also exists on Redis.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Engine::Redis => "",
+            Engine::EmbeddedMemory => "/embedded-memory",
+            Engine::EmbeddedFile => "/embedded-file",
+        }
+    }
+}
+
+/// How a run is made.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Tiny sizes and one round: shows only that everything works.
+    pub quick: bool,
+    /// How many rounds count.
+    pub rounds: usize,
+    /// From which all random data comes.
+    pub seed: u64,
+    /// The bench program, started again as the worker that is killed.
+    pub program: PathBuf,
+}
+
+impl Settings {
+    /// A full run: five rounds.
+    pub fn full(program: PathBuf) -> Self {
+        Self { quick: false, rounds: 5, seed: 20_250_101, program }
+    }
+
+    /// One round of tiny sizes.
+    pub fn quick(program: PathBuf) -> Self {
+        Self { quick: true, rounds: 1, ..Self::full(program) }
+    }
+}
+
+/// Settings of the server, as they stand in the outputs; everything else is its default.
+pub const SERVER_SETTINGS: &str = "save \"\", appendonly no, no maxmemory, loopback TCP";
+
+/// Where one case runs. Its server, if it has one, is its own and ends with it.
+pub struct Bed {
+    /// On which engine.
+    pub engine: Engine,
+    /// How the run is made.
+    pub settings: Settings,
+    server: Option<RedisServer>,
+    meter: Mutex<Option<Meter>>,
+    folder: tempfile::TempDir,
+}
+
+/// Both stores of one service, and the cache store as the service sees it to which values are handed.
+#[derive(Clone)]
+pub struct Stores {
+    /// The worker state store.
+    pub state: Arc<dyn StateRole>,
+    /// The cache store of the service `bench`.
+    pub cache: Arc<dyn CacheRole>,
+    /// The cache store of the service `receiver`.
+    pub receiver: Arc<dyn CacheRole>,
+}
+
+impl Bed {
+    /// With an empty server, if the engine has one.
+    pub(crate) async fn make(engine: Engine, settings: &Settings) -> Result<Self> {
+        let server = if engine == Engine::Redis { Some(RedisServer::builder().start().await?) } else { None };
+        let meter = match &server {
+            Some(server) => Some(Meter::open(server).await?),
+            None => None,
+        };
+        let folder = tempfile::Builder::new().prefix("twinstore-bench-").tempdir()?;
+        Ok(Self { engine, settings: settings.clone(), server, meter: Mutex::new(meter), folder })
+    }
+
+    /// A size: the given one, or a five-hundredth of it (20 to 400) in a quick run.
+    pub fn size(&self, full: usize) -> usize {
+        if self.settings.quick { (full / 500).clamp(20, 400).min(full) } else { full }
+    }
+
+    /// One of two durations.
+    pub fn time(&self, full: Duration, quick: Duration) -> Duration {
+        if self.settings.quick { quick } else { full }
+    }
+
+    /// The server.
+    ///
+    /// # Errors
+    /// When the engine has none.
+    pub fn server(&self) -> Result<&RedisServer> {
+        self.server.as_ref().ok_or_else(|| "this engine has no server".into())
+    }
+
+    /// A connection of the smallest client to the server.
+    ///
+    /// # Errors
+    /// When there is none, or it does not accept.
+    pub async fn wire(&self) -> Result<Wire> {
+        Wire::open(self.server()?.address()).await
+    }
+
+    /// Opens both stores with default settings; on Redis both on the one server.
+    ///
+    /// # Errors
+    /// What the engine answers.
+    pub async fn stores(&self) -> Result<Stores> {
+        let (own, other) = (ServiceName::new("bench")?, ServiceName::new("receiver")?);
+        if self.engine == Engine::Redis {
+            let url = self.server()?.url(None);
+            let state = open_state(&url).await?;
+            let (one, shared, two) = (link(&url, 1).await?, link(&url, 0).await?, link(&url, 2).await?);
+            return Ok(Stores {
+                state: Arc::new(state),
+                cache: Arc::new(CacheStore::new(one, shared.clone(), own, cache_store::CacheOptions::default())),
+                receiver: Arc::new(CacheStore::new(two, shared, other, cache_store::CacheOptions::default())),
+            });
+        }
+        let (state_options, cache_options) = Default::default();
+        let (state, cache) = if self.engine == Engine::EmbeddedFile {
+            let cache = EmbeddedCache::open(self.folder.path().join("cache.redb"), own, cache_options)?;
+            (EmbeddedState::open(self.state_file(), state_options)?, cache)
+        } else {
+            (EmbeddedState::in_memory(state_options), EmbeddedCache::in_memory(own, cache_options))
+        };
+        let receiver = Arc::new(cache.for_service(other));
+        Ok(Stores { state: Arc::new(state), cache: Arc::new(cache), receiver })
+    }
+
+    /// Where the embedded state store's file lies.
+    pub fn state_file(&self) -> PathBuf {
+        self.folder.path().join("state.redb")
+    }
+
+    /// Does work that is `ops` operations, and tells what each has cost.
+    ///
+    /// # Errors
+    /// What the work answers.
+    pub async fn measure(&self, ops: usize, work: impl Future<Output = Result<()>>) -> Result<Sample> {
+        meter::measure(self.meter.lock().await.as_mut(), ops, work).await
+    }
+
+    /// Bytes that the server's allocator has handed out.
+    ///
+    /// # Errors
+    /// When there is no server, or it does not answer.
+    pub async fn server_memory(&self) -> Result<f64> {
+        self.meter.lock().await.as_mut().ok_or("this engine has no server")?.memory().await
+    }
+
+    /// What the server calls its version; `None` without a server.
+    pub(crate) async fn server_version(&self) -> Result<Option<String>> {
+        match self.meter.lock().await.as_mut() {
+            Some(meter) => Ok(meter.info("server").await?.remove("redis_version").map(|text| text.trim().to_owned())),
+            None => Ok(None),
+        }
+    }
+
+    /// Removes all keys that contain `part`, while nothing is measured. Without effect where there is no server.
+    ///
+    /// # Errors
+    /// When the server does not answer.
+    pub async fn remove_keys(&self, part: &str) -> Result<()> {
+        if self.server.is_none() {
+            return Ok(());
+        }
+        let mut wire = self.wire().await?;
+        let pattern = format!("*{part}*");
+        let mut cursor = Bytes::from_static(b"0");
+        loop {
+            let scan: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", b"1000"];
+            let mut reply = wire.command(&scan).await?.into_array();
+            let keys: Vec<Bytes> = reply
+                .pop()
+                .map(|keys| keys.into_array())
+                .unwrap_or_default()
+                .into_iter()
+                .filter_map(|key| key.into_bulk())
+                .collect();
+            if !keys.is_empty() {
+                let delete: Vec<&[u8]> =
+                    [b"DEL".as_slice()].into_iter().chain(keys.iter().map(AsRef::as_ref)).collect();
+                wire.command(&delete).await?;
+            }
+            cursor = reply.pop().and_then(|next| next.into_bulk()).ok_or("SCAN answers no cursor")?;
+            if cursor.as_ref() == b"0" {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Random bytes that are the same in every run: `count` texts of `len` letters.
+    pub fn texts(&self, count: usize, len: usize) -> Vec<Bytes> {
+        let mut random = fastrand::Rng::with_seed(self.settings.seed);
+        (0..count).map(|_| (0..len).map(|_| u8::try_from(random.alphanumeric()).unwrap_or(b'x')).collect()).collect()
+    }
+
+    /// The payload of every job: 200 bytes.
+    pub fn payload(&self) -> Bytes {
+        self.texts(1, 200).remove(0)
+    }
+}
+
+/// Opens the state store on a server, with default settings.
+///
+/// # Errors
+/// What the store answers.
+pub async fn open_state(url: &str) -> Result<StateStore> {
+    let link = Link::connect(LinkConfig::new(ServerUrl::parse(url)?, "bench:state")).await?;
+    Ok(StateStore::open(link, Namespace::new("tw")?, state_store::StateOptions::default()).await?)
+}
+
+async fn link(url: &str, database: u32) -> Result<Link> {
+    let url = ServerUrl::parse(url)?.with_database(database);
+    Ok(Link::connect(LinkConfig::new(url, "bench:cache")).await?)
+}
+
+/// A queue of this name.
+///
+/// # Errors
+/// When it is no valid name.
+pub fn queue(name: &str) -> Result<QueueName> {
+    Ok(QueueName::new(name)?)
+}
+
+impl std::fmt::Debug for Bed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bed").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,80 @@
+//! Claiming and settling a backlog through the worker runtime, with a handler that does nothing.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{QueueName, StateRole};
+
+use crate::Result;
+use crate::bed::{Bed, Engine, queue};
+use crate::case::{Case, OURS, Plan, Side};
+use crate::figure::{Bound, CLIENT_MICROS, SERVER_MICROS, Sample, Target};
+use crate::floor::{Consume, Lists, Streams};
+use crate::load::{Crew, push};
+
+struct ClaimSettle {
+    concurrency: usize,
+    engine: Engine,
+}
+
+pub(super) fn cases() -> Vec<Box<dyn Case>> {
+    let redis = [1, 50, 200].map(|concurrency| ClaimSettle { concurrency, engine: Engine::Redis });
+    let embedded = [Engine::EmbeddedMemory, Engine::EmbeddedFile].map(|engine| ClaimSettle { concurrency: 50, engine });
+    redis.into_iter().chain(embedded).map(|case| Box::new(case) as Box<dyn Case>).collect()
+}
+
+#[async_trait]
+impl Case for ClaimSettle {
+    fn plan(&self) -> Plan {
+        let name = format!("claim-settle-{}", self.concurrency);
+        let plan = Plan::new(name, "a worker with this concurrency and a no-op handler works off a backlog");
+        if self.concurrency == 50 && self.engine == Engine::Redis {
+            return plan
+                .with_target(Target::new(SERVER_MICROS, Bound::AtMost(9.0)))
+                .with_target(Target::new(CLIENT_MICROS, Bound::AtMost(8.0)));
+        }
+        plan.on(self.engine)
+    }
+
+    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
+        let ops = bed.size(if self.concurrency == 1 { 20_000 } else { 50_000 });
+        let state = bed.stores().await?.state;
+        let ours = Ours { state, queue: queue("claim")?, ops, concurrency: self.concurrency };
+        let mut sides: Vec<Box<dyn Side>> = vec![Box::new(ours)];
+        if self.engine == Engine::Redis {
+            // a worker of one handler may hold one job; the others may take a hundred at once
+            let batch = if self.concurrency == 1 { 1 } else { 100 };
+            sides.push(Consume::side(bed, Streams, ops, batch).await?);
+            sides.push(Consume::side(bed, Lists::default(), ops, batch).await?);
+        }
+        Ok(sides)
+    }
+}
+
+struct Ours {
+    state: Arc<dyn StateRole>,
+    queue: QueueName,
+    ops: usize,
+    concurrency: usize,
+}
+
+#[async_trait]
+impl Side for Ours {
+    fn name(&self) -> &str {
+        OURS
+    }
+
+    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+        push(self.state.as_ref(), &self.queue, &bed.payload(), self.ops, 1000).await?;
+        let mut crew = None;
+        let work = async {
+            let started = crew.insert(Crew::start(&self.state, std::slice::from_ref(&self.queue), self.concurrency)?);
+            started.until_completed(self.ops as u64).await
+        };
+        let sample = bed.measure(self.ops, work).await?;
+        if let Some(crew) = crew {
+            crew.end().await?;
+        }
+        Ok(sample)
+    }
+}

@@ -1,0 +1,140 @@
+//! What changes when there is more: of one queue, of scheduled jobs, of queues.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use store_core::{Durability, NewJob, QueueName, StateRole};
+
+use super::whole_life::Lives;
+use crate::Result;
+use crate::bed::{Bed, queue};
+use crate::case::{Case, OURS, Plan, Side};
+use crate::figure::{Bound, SERVER_MICROS, Sample, Target};
+use crate::load::{drain, let_pass, push};
+
+enum Growth {
+    /// Jobs that are ready before ours.
+    Queued,
+    /// Jobs that are scheduled for later than ours.
+    Scheduled,
+    /// Queues of the worker without jobs.
+    Subscribed,
+    /// Queues of the worker that share the jobs.
+    Spread,
+}
+
+pub(super) fn cases() -> Vec<Box<dyn Case>> {
+    let all = [Growth::Queued, Growth::Scheduled, Growth::Subscribed, Growth::Spread];
+    all.map(|growth| Box::new(growth) as Box<dyn Case>).into()
+}
+
+const FEW: &str = "1,000 jobs";
+const ONE_QUEUE: &str = "1 queue";
+
+#[async_trait]
+impl Case for Growth {
+    fn plan(&self) -> Plan {
+        let little_more = |side| Target::new(SERVER_MICROS, Bound::AtMostTimes(1.15, side));
+        match self {
+            Growth::Queued => {
+                Plan::new("growth-queued", "push, claim and settle 100 at a time with 1,000,000 jobs ready, or 1,000")
+                    .with_target(little_more(FEW))
+            }
+            Growth::Scheduled => {
+                Plan::new("growth-scheduled", "100 jobs fall due at a time with 1,000,000 scheduled later, or 1,000")
+                    .with_target(little_more(FEW))
+            }
+            Growth::Subscribed => {
+                Plan::new("growth-subscribed", "one busy queue of a worker that has 1,000, or just this one")
+                    .with_target(little_more(ONE_QUEUE))
+            }
+            Growth::Spread => Plan::new("growth-spread", "batches of 10 spread over 1,000 queues of a worker, or one"),
+        }
+    }
+
+    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
+        let state = bed.stores().await?.state;
+        if let Growth::Queued | Growth::Scheduled = self {
+            let delayed = matches!(self, Growth::Scheduled);
+            let ops = bed.size(if delayed { 5_000 } else { 50_000 });
+            let many = Backlog::side(bed, OURS, &state, (bed.size(1_000_000), delayed, ops)).await?;
+            let few = Backlog::side(bed, FEW, &state, (bed.size(1_000), delayed, ops)).await?;
+            return Ok(vec![many, few]);
+        }
+        let names = |kind: &str, count: usize| -> Result<Vec<QueueName>> {
+            (0..count).map(|number| queue(&format!("{kind}-{number}"))).collect()
+        };
+        let many = names("many", bed.size(1_000))?;
+        let one = names("one", 1)?;
+        let (busy, load) = match self {
+            Growth::Spread => (many.len(), (bed.size(20_000), 10)),
+            _ => (1, (bed.size(50_000), 100)),
+        };
+        Ok(vec![Lives::with_idle(OURS, &state, many, busy, load)?, Lives::with_idle(ONE_QUEUE, &state, one, 1, load)?])
+    }
+}
+
+/// A queue whose backlog stays as it is while jobs pass through.
+struct Backlog {
+    name: &'static str,
+    state: Arc<dyn StateRole>,
+    queue: QueueName,
+    delayed: bool,
+    ops: usize,
+}
+
+/// Jobs per call.
+const BATCH: usize = 100;
+
+impl Backlog {
+    async fn side(
+        bed: &Bed,
+        name: &'static str,
+        state: &Arc<dyn StateRole>,
+        (backlog, delayed, ops): (usize, bool, usize),
+    ) -> Result<Box<dyn Side>> {
+        let queue = queue(&format!("backlog-of-{backlog}"))?;
+        let payload = bed.payload();
+        if delayed {
+            for start in (0..backlog).step_by(1000) {
+                let hour = Duration::from_secs(3600);
+                let jobs: Vec<_> =
+                    (start..backlog.min(start + 1000)).map(|_| NewJob::new(payload.clone()).with_delay(hour)).collect();
+                let _ = state.push(&queue, &jobs, Durability::Accepted).await?;
+            }
+        } else {
+            push(state.as_ref(), &queue, &payload, backlog, 1000).await?;
+        }
+        Ok(Box::new(Self { name, state: Arc::clone(state), queue, delayed, ops }))
+    }
+
+    async fn pass(&self, bed: &Bed) -> Result<()> {
+        let (payload, mut left) = (bed.payload(), self.ops);
+        while left > 0 {
+            let count = BATCH.min(left);
+            if self.delayed {
+                let delay = Duration::from_millis(1);
+                let jobs: Vec<_> = (0..count).map(|_| NewJob::new(payload.clone()).with_delay(delay)).collect();
+                let _ = self.state.push(&self.queue, &jobs, Durability::Accepted).await?;
+                let_pass(Duration::from_millis(3)).await;
+            } else {
+                push(self.state.as_ref(), &self.queue, &payload, count, BATCH).await?;
+            }
+            drain(self.state.as_ref(), &self.queue, count, BATCH).await?;
+            left -= count;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Side for Backlog {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+        bed.measure(self.ops, self.pass(bed)).await
+    }
+}

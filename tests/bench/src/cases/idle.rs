@@ -1,0 +1,89 @@
+//! What a worker sends that has nothing to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use store_core::{QueueName, StateRole};
+
+use super::whole_life::CONCURRENCY;
+use crate::Result;
+use crate::bed::{Bed, queue};
+use crate::case::{Case, OURS, Plan, Side};
+use crate::figure::{Bound, Figure, Sample, Target};
+use crate::load::{Crew, let_pass, push};
+use crate::meter::as_f64;
+
+const SENT: Figure = Figure::new("sent/s per queue", 3);
+
+struct Idle {
+    queues: usize,
+}
+
+pub(super) fn cases() -> Vec<Box<dyn Case>> {
+    [1, 100].map(|queues| Box::new(Idle { queues }) as Box<dyn Case>).into()
+}
+
+#[async_trait]
+impl Case for Idle {
+    fn plan(&self) -> Plan {
+        Plan::new(format!("idle-{}", self.queues), "what a worker of so many queues sends while nothing happens")
+            .with_headline(SENT)
+            // "less than one"
+            .with_target(Target::new(SENT, Bound::AtMost(0.999)))
+            .without_warm_up()
+    }
+
+    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
+        let state = bed.stores().await?.state;
+        let queues = (0..self.queues).map(|number| queue(&format!("idle-{number}"))).collect::<Result<_>>()?;
+        Ok(vec![Box::new(Ours { state, queues })])
+    }
+}
+
+struct Ours {
+    state: Arc<dyn StateRole>,
+    queues: Vec<QueueName>,
+}
+
+#[async_trait]
+impl Side for Ours {
+    fn name(&self) -> &str {
+        OURS
+    }
+
+    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+        let crew = Crew::start(&self.state, &self.queues, CONCURRENCY)?;
+        for queue in &self.queues {
+            push(self.state.as_ref(), queue, &bed.payload(), 1, 1).await?;
+        }
+        crew.until_completed(self.queues.len() as u64).await?;
+        // the worker has looked everywhere and waits by now
+        let_pass(bed.time(Duration::from_secs(1), Duration::from_millis(100))).await;
+        let time = bed.time(Duration::from_secs(12), Duration::from_millis(200));
+        let sent = count_sent(bed, time).await?;
+        crew.end().await?;
+        Ok(Sample::default().with(SENT, as_f64(sent) / time.as_secs_f64() / as_f64(self.queues.len())))
+    }
+}
+
+/// How many commands clients send within this time; those that scripts call are not sent.
+async fn count_sent(bed: &Bed, time: Duration) -> Result<usize> {
+    let mut monitor = bed.server()?.connect().await?;
+    monitor.command(&["MONITOR"]).await?;
+    let mut sent = 0;
+    let counting = async {
+        loop {
+            let seen = monitor.receive().await?;
+            // 1700000000.000001 [0 lua] "HGET" …
+            let called_by_script =
+                seen.as_str().is_some_and(|line| line.split('"').next().unwrap_or(line).contains(" lua]"));
+            sent += usize::from(!called_by_script);
+        }
+    };
+    let ended: std::result::Result<Result<()>, _> = tokio::time::timeout(time, counting).await;
+    match ended {
+        Ok(failed) => failed.map(|()| 0),
+        Err(_) => Ok(sent),
+    }
+}

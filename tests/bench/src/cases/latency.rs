@@ -1,0 +1,272 @@
+//! How long a job takes from its push to its handler.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use store_core::{NewJob, QueueExt, QueueName, StateRole};
+use store_worker::{Done, Job};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::whole_life::CONCURRENCY;
+use crate::Result;
+use crate::bed::{Bed, queue};
+use crate::case::{Case, OURS, Plan, Side};
+use crate::figure::{Bound, P50, P99, Sample, Target};
+use crate::load::{Crew, PATIENCE, from_tasks};
+use crate::meter::as_f64;
+use crate::statistics::percentile;
+use crate::wire::Commands;
+
+const BRPOP: &str = "BRPOP";
+
+enum Latency {
+    /// 200 jobs a second.
+    Idle,
+    /// Half of what pushers and worker can do here.
+    HalfLoad,
+}
+
+pub(super) fn cases() -> Vec<Box<dyn Case>> {
+    vec![Box::new(Latency::Idle), Box::new(Latency::HalfLoad)]
+}
+
+#[async_trait]
+impl Case for Latency {
+    fn plan(&self) -> Plan {
+        match self {
+            Latency::Idle => Plan::new("latency-idle", "from push to handler at 200 jobs/s")
+                .with_headline(P50)
+                .with_target(Target::new(P50, Bound::AtMostTimes(1.5, BRPOP)))
+                .with_target(Target::new(P99, Bound::AtMostTimes(2.0, BRPOP))),
+            Latency::HalfLoad => Plan::new(
+                "latency-half-load",
+                "from push to handler at half of what this machine can do, pushed singly",
+            )
+            .with_headline(P50)
+            .with_also(P99),
+        }
+    }
+
+    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
+        let state = bed.stores().await?.state;
+        let stopwatch = Stopwatch::default();
+        let watch = stopwatch.clone();
+        let crew = Crew::with_handler(&state, &[queue("latency")?], CONCURRENCY, move |job: Job| {
+            watch.arrived(job.payload());
+            std::future::ready(Ok(Done::discard()))
+        })?;
+        let ours = Ours { state, queue: queue("latency")?, crew, stopwatch, pace: Pace { rate: 200.0, ops: 0 } };
+        let (rate, seconds, consumers) = match self {
+            Latency::Idle => (200.0, 10.0, 1),
+            Latency::HalfLoad => (ours.capacity(bed).await? / 2.0, 4.0, 8),
+        };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive count")]
+        let pace = Pace { rate, ops: bed.size((rate * seconds) as usize) };
+        Ok(vec![Box::new(Ours { pace, ..ours }), Box::new(Floor { consumers, pace })])
+    }
+}
+
+/// How fast, and how many.
+#[derive(Clone, Copy)]
+struct Pace {
+    rate: f64,
+    ops: usize,
+}
+
+impl Pace {
+    fn ticks(self) -> Ticks {
+        let period = Duration::from_secs_f64((1.0 / self.rate).max(0.001));
+        Ticks { pace: self, interval: tokio::time::interval(period), begun: Instant::now(), pushed: 0 }
+    }
+}
+
+/// Tells when to push how many, however long the pushes take.
+struct Ticks {
+    pace: Pace,
+    interval: tokio::time::Interval,
+    begun: Instant,
+    pushed: usize,
+}
+
+impl Ticks {
+    /// Waits until jobs are due; `None` after the last.
+    async fn next(&mut self) -> Option<usize> {
+        while self.pushed < self.pace.ops {
+            self.interval.tick().await;
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive count")]
+            let due = ((self.begun.elapsed().as_secs_f64() * self.pace.rate) as usize + 1).min(self.pace.ops);
+            if due > self.pushed {
+                return Some(due - std::mem::replace(&mut self.pushed, due));
+            }
+        }
+        None
+    }
+}
+
+/// Puts the time into payloads and takes it out where they arrive; all within this process.
+#[derive(Clone)]
+struct Stopwatch {
+    epoch: Instant,
+    seen: Arc<Mutex<Vec<u64>>>,
+    expected: Arc<AtomicUsize>,
+    all: Arc<Notify>,
+}
+
+impl Default for Stopwatch {
+    fn default() -> Self {
+        let (seen, expected, all) = Default::default();
+        Self { epoch: Instant::now(), seen, expected, all }
+    }
+}
+
+impl Stopwatch {
+    fn now(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// 200 bytes that begin with the time.
+    fn payload(&self) -> Bytes {
+        let mut payload = vec![b'x'; 200];
+        payload[..8].copy_from_slice(&self.now().to_le_bytes());
+        payload.into()
+    }
+
+    fn arrived(&self, payload: &[u8]) {
+        let now = self.now();
+        let sent = payload.first_chunk().map_or(now, |bytes| u64::from_le_bytes(*bytes));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.push(now.saturating_sub(sent));
+        if seen.len() == self.expected.load(Ordering::Relaxed) {
+            self.all.notify_one();
+        }
+    }
+
+    fn expect(&self, count: usize) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.expected.store(count, Ordering::Relaxed);
+    }
+
+    async fn wait(&self) -> Result<()> {
+        Ok(tokio::time::timeout(PATIENCE, self.all.notified()).await?)
+    }
+
+    fn add_to(&self, sample: Sample) -> Sample {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut millis = |share| Duration::from_nanos(percentile(&mut seen, share)).as_secs_f64() * 1e3;
+        sample.with(P50, millis(0.5)).with(P99, millis(0.99))
+    }
+}
+
+struct Ours {
+    state: Arc<dyn StateRole>,
+    queue: QueueName,
+    crew: Crew,
+    stopwatch: Stopwatch,
+    pace: Pace,
+}
+
+impl Ours {
+    /// One push from a task of its own.
+    fn operation(&self) -> impl Fn(usize) -> PushFuture + Send + Sync + 'static {
+        let (state, queue, stopwatch) = (Arc::clone(&self.state), self.queue.clone(), self.stopwatch.clone());
+        move |_| {
+            let (state, queue, stopwatch) = (Arc::clone(&state), queue.clone(), stopwatch.clone());
+            Box::pin(async move {
+                state.push_one(&queue, NewJob::new(stopwatch.payload())).await?;
+                Ok(())
+            })
+        }
+    }
+
+    /// Jobs per second when 50 tasks push as fast as they can.
+    async fn capacity(&self, bed: &Bed) -> Result<f64> {
+        let ops = bed.size(20_000);
+        self.stopwatch.expect(ops);
+        let begun = Instant::now();
+        from_tasks(CONCURRENCY, 0..ops, &Arc::new(self.operation())).await?;
+        self.stopwatch.wait().await?;
+        Ok(as_f64(ops) / begun.elapsed().as_secs_f64())
+    }
+}
+
+type PushFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+#[async_trait]
+impl Side for Ours {
+    fn name(&self) -> &str {
+        OURS
+    }
+
+    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+        self.stopwatch.expect(self.pace.ops);
+        let before = self.crew.completed();
+        let (push, mut pushes) = (self.operation(), JoinSet::new());
+        let work = async {
+            let mut ticks = self.pace.ticks();
+            while let Some(count) = ticks.next().await {
+                for _ in 0..count {
+                    pushes.spawn(push(0));
+                }
+                while let Some(ended) = pushes.try_join_next() {
+                    ended??;
+                }
+            }
+            while let Some(ended) = pushes.join_next().await {
+                ended??;
+            }
+            self.stopwatch.wait().await
+        };
+        let sample = bed.measure(self.pace.ops, work).await?;
+        self.crew.until_completed(before + self.pace.ops as u64).await?;
+        Ok(self.stopwatch.add_to(sample))
+    }
+}
+
+struct Floor {
+    consumers: usize,
+    pace: Pace,
+}
+
+const LIST: &[u8] = b"floor:list";
+
+#[async_trait]
+impl Side for Floor {
+    fn name(&self) -> &str {
+        BRPOP
+    }
+
+    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+        let stopwatch = Stopwatch::default();
+        stopwatch.expect(self.pace.ops);
+        let mut consumers = JoinSet::new();
+        for _ in 0..self.consumers {
+            let (mut wire, stopwatch) = (bed.wire().await?, stopwatch.clone());
+            consumers.spawn(async move {
+                while let Some(payload) = wire.command(&[b"BRPOP", LIST, b"0"]).await?.into_array().pop() {
+                    stopwatch.arrived(&payload.into_bulk().ok_or("BRPOP answers no value")?);
+                }
+                Result::Ok(())
+            });
+        }
+        let mut pusher = bed.wire().await?;
+        let work = async {
+            let mut commands = Commands::default();
+            let mut ticks = self.pace.ticks();
+            while let Some(count) = ticks.next().await {
+                for _ in 0..count {
+                    commands.add([b"LPUSH".as_slice(), LIST, &stopwatch.payload()]);
+                }
+                pusher.exchange(&mut commands).await?;
+            }
+            stopwatch.wait().await
+        };
+        let sample = bed.measure(self.pace.ops, work).await?;
+        consumers.abort_all();
+        Ok(stopwatch.add_to(sample))
+    }
+}

@@ -1,0 +1,49 @@
+//! Every benchmark. A new one is a file here and a line in [`all`].
+
+use crate::case::Case;
+
+mod claim_settle;
+mod growth;
+mod handoff;
+mod idempotency;
+mod idle;
+mod key_value;
+mod latency;
+mod leases;
+mod push;
+mod rate_limit;
+pub mod recovery;
+mod scheduled_memory;
+mod whole_life;
+
+/// All, in the order of their run.
+pub fn all() -> Vec<Box<dyn Case>> {
+    let files = [
+        push::cases,
+        claim_settle::cases,
+        whole_life::cases,
+        latency::cases,
+        idle::cases,
+        scheduled_memory::cases,
+        growth::cases,
+        recovery::cases,
+        leases::cases,
+        rate_limit::cases,
+        key_value::cases,
+        idempotency::cases,
+        handoff::cases,
+    ];
+    files.iter().flat_map(|cases| cases()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_cases_share_a_name() {
+        let plans: Vec<_> = super::all().iter().map(|case| case.plan()).collect();
+        let names: HashSet<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+        assert_eq!(names.len(), plans.len());
+    }
+}

@@ -1,0 +1,44 @@
+//! The benchmarks: what each operation costs, beside the least that it could cost.
+//!
+//! A [`Case`] is one benchmark, one small file under `cases/` and one line in [`cases::all`]. It has sides: ours through
+//! the public traits, and floors, the same work by the smallest commands or scripts over the smallest client
+//! ([`wire`]). Sides take turns in rounds on the same server, so that a busy machine slows both; ratios count, machines
+//! differ. The server's CPU is what `INFO cpu` says, the client's is this whole process's.
+//!
+//! ```no_run
+//! # #[tokio::main]
+//! # async fn main() {
+//! let settings = bench::Settings::quick(std::env::current_exe().expect("a program has a path"));
+//! let report = bench::run(&bench::cases::all(), &settings, "leases", |_| ()).await;
+//! assert_eq!(report.failures().count(), 0);
+//! let table = bench::render(&report);
+//! # }
+//! ```
+
+mod bed;
+mod case;
+pub mod cases;
+pub mod figure;
+mod floor;
+mod load;
+mod machine;
+mod meter;
+mod report;
+mod runner;
+mod statistics;
+mod table;
+pub mod wire;
+
+pub use bed::{Bed, Engine, SERVER_SETTINGS, Settings, Stores, open_state, queue};
+pub use case::{Case, OURS, Plan, Side};
+pub use machine::Machine;
+pub use report::{CaseReport, Report, SideReport, Verdict};
+pub use runner::run;
+pub use statistics::{Spread, percentile};
+pub use table::render;
+
+/// What goes wrong in a benchmark ends its case.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A result of the bench.
+pub type Result<T> = std::result::Result<T, Error>;

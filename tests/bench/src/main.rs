@@ -1,0 +1,90 @@
+//! `cargo xtask bench`: runs the benchmarks, prints a table, writes JSON.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bench::Settings;
+use clap::{Parser, Subcommand};
+
+/// What each operation costs, beside the least that it could cost. Starts servers of its own.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    /// Tiny sizes and one round: shows only that everything works.
+    #[arg(long)]
+    quick: bool,
+    /// Also writes everything that was measured to this file.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only the cases whose name contains this.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    filter: String,
+    /// How many rounds count [default: 5, or 1 with --quick].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: Option<u16>,
+    /// Only names the cases.
+    #[arg(long)]
+    list: bool,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// The worker that the recovery case kills.
+    #[command(hide = true)]
+    Worker(bench::cases::recovery::WorkerArguments),
+}
+
+fn main() -> ExitCode {
+    match start(Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            tell(&format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> bench::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // on a thread of the runtime, like everything that it spawns: no side pays for more hops between threads
+    runtime.block_on(async { tokio::spawn(run(arguments)).await? })
+}
+
+async fn run(arguments: Arguments) -> bench::Result<bool> {
+    if let Some(Part::Worker(worker)) = arguments.part {
+        bench::cases::recovery::work(worker).await?;
+        return Ok(true);
+    }
+    let cases = bench::cases::all();
+    if arguments.list {
+        for plan in cases.iter().map(|case| case.plan()) {
+            say(&format!("{:32} {}", plan.name, plan.about));
+        }
+        return Ok(true);
+    }
+    let program = std::env::current_exe()?;
+    let mut settings = if arguments.quick { Settings::quick(program) } else { Settings::full(program) };
+    settings.rounds = arguments.rounds.map_or(settings.rounds, usize::from);
+    let report = bench::run(&cases, &settings, &arguments.filter, |name| tell(&format!("{name} …"))).await;
+    if let Some(file) = arguments.json {
+        std::fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?;
+    }
+    say(&bench::render(&report));
+    if report.cases.is_empty() {
+        return Err(format!("no case's name contains {:?}", arguments.filter).into());
+    }
+    Ok(report.failures().count() == 0)
+}
+
+#[expect(clippy::print_stdout, reason = "the table is what this program is for")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "progress and errors")]
+fn tell(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,115 @@
+//! What a piece of work costs the server and this process.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use testkit::{RedisServer, RespConnection};
+
+use crate::Result;
+use crate::figure::{BYTES, CLIENT_MICROS, COMMANDS, PER_SECOND, SERVER_MICROS, Sample};
+
+/// Reads a server's counters over a connection of its own.
+pub(crate) struct Meter {
+    connection: RespConnection,
+    /// What one reading itself adds to commands and bytes.
+    own: Counters,
+}
+
+/// The server's counters.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counters {
+    cpu_micros: f64,
+    commands: f64,
+    bytes: f64,
+}
+
+impl Meter {
+    /// Of this server.
+    pub(crate) async fn open(server: &RedisServer) -> Result<Self> {
+        let mut meter = Self { connection: server.connect().await?, own: Counters::default() };
+        // nobody else is connected yet
+        meter.counters().await?;
+        let (first, second) = (meter.counters().await?, meter.counters().await?);
+        meter.own.commands = second.commands - first.commands;
+        meter.own.bytes = second.bytes - first.bytes;
+        Ok(meter)
+    }
+
+    /// The fields of one section of `INFO`.
+    pub(crate) async fn info(&mut self, section: &str) -> Result<HashMap<String, String>> {
+        let reply = self.connection.command(&["INFO", section]).await?;
+        let text = reply.as_str().ok_or("INFO answers no text")?;
+        let fields = text.lines().filter_map(|line| line.split_once(':'));
+        Ok(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    /// Bytes that the server's allocator has handed out (`used_memory`).
+    pub(crate) async fn memory(&mut self) -> Result<f64> {
+        number(&self.info("memory").await?, "used_memory")
+    }
+
+    async fn counters(&mut self) -> Result<Counters> {
+        let cpu = self.info("cpu").await?;
+        let stats = self.info("stats").await?;
+        let mut seconds = 0.0;
+        for field in ["used_cpu_sys", "used_cpu_user", "used_cpu_sys_children", "used_cpu_user_children"] {
+            seconds += number(&cpu, field)?;
+        }
+        let bytes = number(&stats, "total_net_input_bytes")? + number(&stats, "total_net_output_bytes")?;
+        Ok(Counters { cpu_micros: seconds * 1e6, commands: number(&stats, "total_commands_processed")?, bytes })
+    }
+}
+
+fn number(fields: &HashMap<String, String>, name: &str) -> Result<f64> {
+    let text = fields.get(name).ok_or_else(|| format!("INFO does not tell {name}"))?;
+    Ok(text.trim().parse()?)
+}
+
+/// Does the work, which is `ops` operations, and tells what each has cost. Without a server the server's figures are left
+/// out. What the meter itself sends is deducted from commands and bytes; its CPU is not, on any side.
+pub(crate) async fn measure(
+    meter: Option<&mut Meter>,
+    ops: usize,
+    work: impl Future<Output = Result<()>>,
+) -> Result<Sample> {
+    let Some(meter) = meter else {
+        return Ok(client_figures(ops, timed(work).await?));
+    };
+    let before = meter.counters().await?;
+    let spent = timed(work).await?;
+    let after = meter.counters().await?;
+    let per_op = |of: fn(&Counters) -> f64| ((of(&after) - of(&before) - of(&meter.own)) / as_f64(ops)).max(0.0);
+    Ok(client_figures(ops, spent)
+        .with(SERVER_MICROS, per_op(|counters| counters.cpu_micros))
+        .with(COMMANDS, per_op(|counters| counters.commands))
+        .with(BYTES, per_op(|counters| counters.bytes)))
+}
+
+/// Wall time and CPU time of this process.
+async fn timed(work: impl Future<Output = Result<()>>) -> Result<(Duration, Duration)> {
+    let (started, cpu) = (Instant::now(), process_cpu());
+    work.await?;
+    Ok((started.elapsed(), process_cpu().saturating_sub(cpu)))
+}
+
+fn client_figures(ops: usize, (wall, cpu): (Duration, Duration)) -> Sample {
+    let ops = as_f64(ops);
+    Sample::default()
+        .with(PER_SECOND, ops / wall.as_secs_f64().max(1e-9))
+        .with(CLIENT_MICROS, cpu.as_secs_f64() * 1e6 / ops)
+}
+
+/// User and system time of all threads of this process, to the nanosecond; the sum that `getrusage` would tell.
+fn process_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
+}
+
+/// A count as a number to divide by.
+#[expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+pub(crate) fn as_f64(count: usize) -> f64 {
+    count as f64
+}

@@ -1,0 +1,160 @@
+//! What came out: for machines as JSON, for people as a table.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::case::{OURS, Plan};
+use crate::figure::{Figure, Sample};
+use crate::machine::Machine;
+use crate::statistics::Spread;
+
+/// A whole run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Where it ran.
+    pub machine: Machine,
+    /// The version that the server told; `None` when no case had a server.
+    pub server_version: Option<String>,
+    /// How the server was set up.
+    pub server_settings: &'static str,
+    /// Whether sizes were tiny: then no figure means anything.
+    pub quick: bool,
+    /// How many rounds counted.
+    pub rounds: usize,
+    /// From which the data came.
+    pub seed: u64,
+    /// The load average of a minute before the first case.
+    pub load_at_start: Option<f64>,
+    /// The same after the last.
+    pub load_at_end: Option<f64>,
+    /// How long it took.
+    pub seconds: f64,
+    /// The cases in the order of their run.
+    pub cases: Vec<CaseReport>,
+}
+
+impl Report {
+    /// The cases that did not run to their end.
+    pub fn failures(&self) -> impl Iterator<Item = &CaseReport> {
+        self.cases.iter().filter(|case| case.failure.is_some())
+    }
+}
+
+/// One case.
+#[derive(Debug, Clone, Serialize)]
+pub struct CaseReport {
+    /// Its name.
+    pub name: String,
+    /// What it measures.
+    pub about: &'static str,
+    /// The load average of a minute when it began.
+    pub load: Option<f64>,
+    /// Why it did not run to its end.
+    pub failure: Option<String>,
+    /// The figure that comes first.
+    #[serde(serialize_with = "name_of")]
+    pub headline: Figure,
+    /// Further figures with rows of their own.
+    #[serde(skip)]
+    pub also: Vec<Figure>,
+    /// Ours first.
+    pub sides: Vec<SideReport>,
+    /// What was asked and what was found.
+    pub targets: Vec<Verdict>,
+}
+
+/// One side of a case.
+#[derive(Debug, Clone, Serialize)]
+pub struct SideReport {
+    /// Its name.
+    pub name: String,
+    /// Median and spread of each figure over the rounds.
+    pub figures: BTreeMap<&'static str, Spread>,
+    /// The rounds in their order.
+    pub rounds: Vec<BTreeMap<&'static str, f64>>,
+}
+
+/// A target and whether it is met.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// Which figure.
+    #[serde(serialize_with = "name_of")]
+    pub figure: Figure,
+    /// The side it is compared with; `None` for a bound on the value itself.
+    pub against: Option<&'static str>,
+    /// Whether less is better.
+    pub at_most: bool,
+    /// The limit: a value or a ratio.
+    pub limit: f64,
+    /// What was found: a value or a ratio, not rounded. `None` when it was not measured.
+    pub found: Option<f64>,
+    /// Whether it is met; `false` when it was not measured.
+    pub met: bool,
+}
+
+impl SideReport {
+    pub(crate) fn new(name: &str, samples: &[Sample]) -> Self {
+        let rounds: Vec<BTreeMap<&'static str, f64>> = samples
+            .iter()
+            .map(|sample| sample.0.iter().map(|(figure, value)| (figure.name, *value)).collect())
+            .collect();
+        let names = rounds.iter().flat_map(|round| round.keys().copied());
+        let figures = names
+            .filter_map(|name| Some((name, Spread::of(rounds.iter().filter_map(|round| round.get(name).copied()))?)))
+            .collect();
+        Self { name: name.to_owned(), figures, rounds }
+    }
+}
+
+impl CaseReport {
+    pub(crate) fn new(plan: &Plan, load: Option<f64>, sides: Vec<SideReport>, failure: Option<String>) -> Self {
+        let mut report = Self {
+            name: plan.name.clone(),
+            about: plan.about,
+            load,
+            failure,
+            headline: plan.headline,
+            also: plan.also.clone(),
+            sides,
+            targets: Vec::new(),
+        };
+        let verdicts = plan.targets.iter().map(|target| {
+            let found = match target.bound.reference() {
+                Some(side) => report.ratio(target.figure, side),
+                None => report.side(OURS).and_then(|ours| ours.figures.get(target.figure.name)).map(|of| of.median),
+            };
+            Verdict {
+                figure: target.figure,
+                against: target.bound.reference(),
+                at_most: target.bound.is_upper(),
+                limit: target.bound.limit(),
+                found,
+                met: found.is_some_and(|found| target.bound.is_met(found)),
+            }
+        });
+        report.targets = verdicts.collect();
+        report
+    }
+
+    /// One of its sides.
+    pub fn side(&self, name: &str) -> Option<&SideReport> {
+        self.sides.iter().find(|side| side.name == name)
+    }
+
+    /// How many times a side's figure ours is: the median over the rounds of the ratio within a round, so that what
+    /// slows both down in one round changes nothing.
+    pub fn ratio(&self, figure: Figure, side: &str) -> Option<f64> {
+        let (ours, theirs) = (self.side(OURS)?, self.side(side)?);
+        let pairs = ours.rounds.iter().zip(&theirs.rounds);
+        let ratios = pairs.filter_map(|(ours, theirs)| {
+            let (ours, theirs) = (ours.get(figure.name)?, theirs.get(figure.name)?);
+            (*theirs > 0.0).then(|| ours / theirs)
+        });
+        Spread::of(ratios).map(|ratios| ratios.median)
+    }
+}
+
+fn name_of<S: serde::Serializer>(figure: &Figure, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(figure.name)
+}

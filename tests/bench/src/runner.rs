@@ -1,0 +1,72 @@
+//! Runs cases in interleaved rounds.
+
+use std::time::Instant;
+
+use crate::Result;
+use crate::bed::{Bed, SERVER_SETTINGS, Settings};
+use crate::case::{Case, Side};
+use crate::figure::Sample;
+use crate::machine::{Machine, load_average};
+use crate::report::{CaseReport, Report, SideReport};
+
+/// Runs the cases whose name contains `filter`, one after the other, each on an engine of its own. `started` hears the
+/// name of each before it runs. A case that fails is reported as failed, and the next one runs.
+pub async fn run(cases: &[Box<dyn Case>], settings: &Settings, filter: &str, started: impl Fn(&str)) -> Report {
+    let begun = Instant::now();
+    let mut report = Report {
+        machine: Machine::this(),
+        server_version: None,
+        server_settings: SERVER_SETTINGS,
+        quick: settings.quick,
+        rounds: settings.rounds,
+        seed: settings.seed,
+        load_at_start: load_average(),
+        load_at_end: None,
+        seconds: 0.0,
+        cases: Vec::new(),
+    };
+    for case in cases {
+        let plan = case.plan();
+        if !plan.name.contains(filter) {
+            continue;
+        }
+        started(&plan.name);
+        let load = load_average();
+        let (sides, version, failure) = match run_case(case.as_ref(), settings).await {
+            Ok((sides, version)) => (sides, version, None),
+            Err(error) => (Vec::new(), None, Some(error.to_string())),
+        };
+        report.server_version = report.server_version.or(version);
+        report.cases.push(CaseReport::new(&plan, load, sides, failure));
+    }
+    report.load_at_end = load_average();
+    report.seconds = begun.elapsed().as_secs_f64();
+    report
+}
+
+async fn run_case(case: &dyn Case, settings: &Settings) -> Result<(Vec<SideReport>, Option<String>)> {
+    let plan = case.plan();
+    let bed = Bed::make(plan.engine, settings).await?;
+    let mut sides = case.open(&bed).await?;
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); sides.len()];
+    if plan.warms_up && !settings.quick {
+        for side in &mut sides {
+            side.round(&bed).await?;
+        }
+    }
+    for round in 0..settings.rounds {
+        for place in order(sides.len(), round) {
+            let side: &mut Box<dyn Side> = &mut sides[place];
+            let sample = side.round(&bed).await.map_err(|error| format!("{}: {error}", side.name()))?;
+            samples[place].push(sample);
+        }
+    }
+    let sides = sides.iter().zip(samples).map(|(side, rounds)| SideReport::new(side.name(), &rounds)).collect();
+    Ok((sides, bed.server_version().await?))
+}
+
+/// Every other round runs the sides backwards, so that none is always the one behind another.
+fn order(sides: usize, round: usize) -> Vec<usize> {
+    let forwards = 0..sides;
+    if round.is_multiple_of(2) { forwards.collect() } else { forwards.rev().collect() }
+}

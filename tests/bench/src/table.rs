@@ -1,0 +1,247 @@
+//! The table for people.
+
+use std::fmt::Write as _;
+
+use crate::case::OURS;
+use crate::figure::{BYTES, CLIENT_MICROS, COMMANDS, Figure, PER_SECOND, rounded_against_us};
+use crate::report::{CaseReport, Report, SideReport, Verdict};
+use crate::statistics::Spread;
+
+const HEADER: [&str; 12] = [
+    "case",
+    "side",
+    "per second",
+    "figure",
+    "median [min-max]",
+    "floor",
+    "ratio",
+    "client µs",
+    "commands",
+    "bytes",
+    "target",
+    "met",
+];
+
+/// Below this, numbers stand on the right.
+const FIRST_NUMBER: usize = 4;
+
+type Row = [String; HEADER.len()];
+
+/// The whole table with the machine above it.
+pub fn render(report: &Report) -> String {
+    let mut rows = vec![HEADER.map(str::to_owned)];
+    for case in &report.cases {
+        add_case(case, &mut rows);
+    }
+    let mut text = head(report);
+    text.push_str(&aligned(&rows));
+    text.push_str(
+        "\nper op (a job is one op): µs of CPU, commands with those inside scripts, bytes both ways. \
+         Ratio: ours over the floor's, the median over the rounds, never rounded in our favour.\n",
+    );
+    for case in report.failures() {
+        let _ = writeln!(text, "FAILED {}: {}", case.name, case.failure.as_deref().unwrap_or_default());
+    }
+    text
+}
+
+fn head(report: &Report) -> String {
+    let machine = &report.machine;
+    let load = |load: Option<f64>| load.map_or_else(|| "unknown".to_owned(), |load| format!("{load:.2}"));
+    let mut text = format!("{}, {} cores, {}\n", machine.cpu, machine.cores, machine.system);
+    if let Some(version) = &report.server_version {
+        let _ = writeln!(text, "redis-server {version}, {}", report.server_settings);
+    }
+    let _ = writeln!(
+        text,
+        "{} rounds, seed {}, {:.0} s, load average {} at the start, {} at the end",
+        report.rounds,
+        report.seed,
+        report.seconds,
+        load(report.load_at_start),
+        load(report.load_at_end)
+    );
+    if report.quick {
+        text.push_str("QUICK: tiny sizes; the figures mean nothing\n");
+    }
+    if !machine.optimised {
+        text.push_str("NOT OPTIMISED: the client's figures mean nothing\n");
+    }
+    text.push('\n');
+    text
+}
+
+fn add_case(case: &CaseReport, rows: &mut Vec<Row>) {
+    let Some(ours) = case.side(OURS) else {
+        let mut row = Row::default();
+        (row[0], row[3]) = (case.name.clone(), "FAILED".to_owned());
+        rows.push(row);
+        return;
+    };
+    let floor = case.sides.iter().find(|side| side.name != OURS);
+    let mut first = side_row(case, ours);
+    first[0].clone_from(&case.name);
+    compare(case, case.headline, floor, &mut first);
+    let mut targets: Vec<&Verdict> = case.targets.iter().collect();
+    // the target of the headline stands in its row when both compare with the same
+    let shown =
+        |verdict: &&Verdict| verdict.against.is_none() || verdict.against == floor.map(|side| side.name.as_str());
+    if let Some(at) = targets.iter().position(|verdict| verdict.figure == case.headline && shown(verdict)) {
+        judge(targets.remove(at), &mut first);
+    }
+    rows.push(first);
+    for verdict in targets {
+        let mut row = figure_row(ours, verdict.figure);
+        let against = verdict.against.and_then(|name| case.side(name));
+        compare(case, verdict.figure, against, &mut row);
+        judge(verdict, &mut row);
+        rows.push(row);
+    }
+    for figure in &case.also {
+        let mut row = figure_row(ours, *figure);
+        compare(case, *figure, floor, &mut row);
+        rows.push(row);
+    }
+    for side in case.sides.iter().filter(|side| side.name != OURS) {
+        let mut row = side_row(case, side);
+        if floor.is_some_and(|floor| floor.name != side.name) {
+            row[6] = ratio(case, case.headline, side);
+        }
+        rows.push(row);
+    }
+}
+
+/// A side's rate, headline and costs.
+fn side_row(case: &CaseReport, side: &SideReport) -> Row {
+    let mut row = figure_row(side, case.headline);
+    row[1].clone_from(&side.name);
+    row[2] = median(side, PER_SECOND);
+    (row[7], row[8], row[9]) = (median(side, CLIENT_MICROS), median(side, COMMANDS), median(side, BYTES));
+    row
+}
+
+fn figure_row(side: &SideReport, figure: Figure) -> Row {
+    let mut row = Row::default();
+    row[3] = figure.name.to_owned();
+    row[4] = side.figures.get(figure.name).map_or_else(|| "-".to_owned(), |spread| with_spread(*spread, figure));
+    row
+}
+
+fn compare(case: &CaseReport, figure: Figure, floor: Option<&SideReport>, row: &mut Row) {
+    if let Some(floor) = floor {
+        (row[5], row[6]) = (median(floor, figure), ratio(case, figure, floor));
+    }
+}
+
+fn ratio(case: &CaseReport, figure: Figure, side: &SideReport) -> String {
+    let ratio = case.ratio(figure, &side.name);
+    ratio.map_or_else(String::new, |ratio| format!("{:.2}", rounded_against_us(ratio, 2, figure.less_is_better)))
+}
+
+fn judge(verdict: &Verdict, row: &mut Row) {
+    let sign = if verdict.at_most { '≤' } else { '≥' };
+    row[10] = match verdict.against {
+        Some(side) => format!("{sign} {} × {side}", verdict.limit),
+        None => format!("{sign} {}", verdict.limit),
+    };
+    if verdict.against.is_none()
+        && let Some(found) = verdict.found
+    {
+        // beside its limit, a value is not rounded in our favour either
+        let shown =
+            number(rounded_against_us(found, verdict.figure.decimals, verdict.at_most), verdict.figure.decimals);
+        if let Some((_, spread)) = row[4].split_once(' ') {
+            row[4] = format!("{shown} {spread}");
+        }
+    }
+    row[11] = (if verdict.met { "yes" } else { "NO" }).to_owned();
+}
+
+fn median(side: &SideReport, figure: Figure) -> String {
+    side.figures.get(figure.name).map_or_else(String::new, |spread| number(spread.median, figure.decimals))
+}
+
+fn with_spread(spread: Spread, figure: Figure) -> String {
+    let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| number(value, figure.decimals));
+    format!("{median} [{min}-{max}]")
+}
+
+/// A number with its thousands apart.
+fn number(value: f64, decimals: usize) -> String {
+    let text = format!("{value:.decimals$}");
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::new();
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}
+
+fn aligned(rows: &[Row]) -> String {
+    let mut widths = [0; HEADER.len()];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let is_number = column == 2 || (FIRST_NUMBER..10).contains(&column);
+            let _ = if is_number { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:<width$}  ") };
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+        if index == 0 {
+            text.push_str(&"-".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1)));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::render;
+    use crate::case::{OURS, Plan};
+    use crate::figure::{Bound, PER_SECOND, SERVER_MICROS, Sample, Target};
+    use crate::machine::Machine;
+    use crate::report::{CaseReport, Report, SideReport};
+
+    fn sample(micros: f64, rate: f64) -> Sample {
+        Sample::default().with(SERVER_MICROS, micros).with(PER_SECOND, rate)
+    }
+
+    #[test]
+    fn a_case_shows_its_floor_and_whether_its_targets_are_met() {
+        let plan = Plan::new("whole-life", "")
+            .with_target(Target::new(SERVER_MICROS, Bound::AtMost(14.0)))
+            .with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.5, "streams")))
+            .with_target(Target::new(PER_SECOND, Bound::AtLeastTimes(0.6, "streams")));
+        let ours = SideReport::new(OURS, &[sample(13.0, 50_000.0), sample(15.001, 60_000.0)]);
+        let floor = SideReport::new("streams", &[sample(10.0, 100_000.0), sample(10.0, 90_000.0)]);
+        let case = CaseReport::new(&plan, None, vec![ours, floor], None);
+        let report = Report {
+            machine: Machine::this(),
+            server_version: Some("7.0.15".to_owned()),
+            server_settings: "",
+            quick: false,
+            rounds: 2,
+            seed: 1,
+            load_at_start: None,
+            load_at_end: None,
+            seconds: 1.0,
+            cases: vec![case],
+        };
+        let table = render(&report);
+        let line = |what: &str| table.lines().find(|line| line.contains(what)).unwrap().to_owned();
+        // 14.0005 is over 14, and is shown so
+        assert!(line("≤ 14").contains("14.01") && line("≤ 14").ends_with("NO"), "{table}");
+        assert!(line("≤ 1.5 × streams").ends_with("yes"), "{table}");
+        assert!(line("≥ 0.6 × streams").contains("0.58") && line("≥ 0.6 × streams").ends_with("NO"), "{table}");
+    }
+}

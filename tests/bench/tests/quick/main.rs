@@ -1,0 +1,23 @@
+//! Every benchmark works: each runs once with tiny sizes. Nothing is said about how fast.
+
+use std::path::PathBuf;
+
+use bench::{OURS, Settings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_runs_and_every_side_is_measured() {
+    let settings = Settings::quick(PathBuf::from(env!("CARGO_BIN_EXE_bench")));
+    let cases = bench::cases::all();
+    let report = bench::run(&cases, &settings, "", |_| ()).await;
+    let table = bench::render(&report);
+    assert_eq!(report.failures().count(), 0, "{table}");
+    assert_eq!(report.cases.len(), cases.len());
+    for case in &report.cases {
+        assert_eq!(case.sides[0].name, OURS, "{}", case.name);
+        for side in &case.sides {
+            assert!(side.figures.contains_key(case.headline.name), "{} of {}\n{table}", side.name, case.name);
+        }
+        assert!(case.targets.iter().all(|target| target.found.is_some()), "{}\n{table}", case.name);
+    }
+    serde_json::to_string(&report).unwrap();
+}
