@@ -7,6 +7,7 @@
 //! The cases of an operation stand in the file that its name says: those of `queue.claim` in `src/queue/claim.rs`.
 
 mod case;
+mod embedded;
 mod engine;
 mod handoff;
 mod heartbeats;
@@ -16,12 +17,15 @@ mod key_value;
 mod leases;
 mod queue;
 mod rate_limit;
+mod redis;
 mod runner;
 mod stage;
 mod verdict;
 
 pub use case::Case;
+pub use embedded::{EmbeddedFile, EmbeddedMemory};
 pub use engine::{Capability, Engine, Options, Stores};
+pub use redis::{AgainstError, RedisEngine, against};
 pub use runner::{Report, run_all};
 pub use stage::Stage;
 pub use verdict::{Failure, Verdict};

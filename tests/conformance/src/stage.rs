@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::{
-    Clock, HolderName, Idempotency, Key, LeaseName, ManualClock, PoolName, QueueName, Retention, Timestamp, Ttl,
-    UniqueKey,
+    Clock, HolderName, Idempotency, Key, LeaseName, ManualClock, PoolName, QueueName, Retention, ServiceName,
+    Timestamp, Ttl, UniqueKey,
 };
 
 use crate::engine::{Capability, Engine, Options, Stores};
@@ -132,6 +132,11 @@ pub(crate) fn random_word() -> String {
 /// A holder of leases, a worker, a member of a pool.
 pub(crate) fn holder(name: &str) -> HolderName {
     HolderName::new(name).expect("invariant: cases use short plain names")
+}
+
+/// A service.
+pub(crate) fn service(name: &str) -> ServiceName {
+    ServiceName::new(name).expect("invariant: engines use short plain prefixes")
 }
 
 /// A unique key; unique within its queue, hence the same in every case.

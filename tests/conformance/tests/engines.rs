@@ -1,0 +1,66 @@
+//! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with a replica.
+//! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use conformance::{Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
+use libtest_mimic::{Arguments, Completion, Trial};
+use testkit::RedisServer;
+use tokio::runtime::Runtime;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let runtime = Arc::new(Runtime::new().expect("a runtime starts"));
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    let servers = runtime.block_on(Servers::start());
+    let redis = runtime.block_on(servers.engine());
+    let engines: [Arc<dyn Engine>; 3] =
+        [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis)];
+    let trials = engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case)));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if conclusion.has_failed() {
+        eprintln!("state server:\n{}\ncache server:\n{}", servers.state.log(), servers.cache.log());
+    }
+    conclusion.exit_code()
+}
+
+fn trial(runtime: &Arc<Runtime>, engine: &Arc<dyn Engine>, case: &'static Case) -> Trial {
+    let (runtime, engine) = (Arc::clone(runtime), Arc::clone(engine));
+    let name = format!("{}::{}", engine.name(), case.name()).replace(' ', "_");
+    Trial::ignorable_test(name, move || match case.lacks(engine.as_ref()) {
+        Some(lacking) => Ok(Completion::ignored_with(format!("{} lacks {lacking}", engine.name()))),
+        None => Ok(runtime.block_on(case.run(&engine)).map(|()| Completion::Completed)?),
+    })
+}
+
+/// Real servers. The state server writes each change to its disk before it answers, and has a replica, so that every
+/// level of durability can be asked for.
+struct Servers {
+    cache: RedisServer,
+    state: RedisServer,
+    _replica: RedisServer,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let cache = RedisServer::cache().start().await.unwrap_or_else(|error| panic!("{error}"));
+        let state = RedisServer::state().config("appendfsync", "always");
+        let state = state.start().await.unwrap_or_else(|error| panic!("{error}"));
+        let replica = RedisServer::builder().replica_of(&state);
+        let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
+        Self { cache, state, _replica: replica }
+    }
+
+    async fn engine(&self) -> RedisEngine {
+        let (cache, state) = (self.cache.url(None), self.state.url(None));
+        testkit::wait_until("the replica has joined", testkit::DEADLINE, async || {
+            self.state
+                .info("replication")
+                .await
+                .is_ok_and(|info| info.get("connected_slaves").is_some_and(|n| n == "1"))
+        })
+        .await;
+        RedisEngine::connect("redis", &cache, &state).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+}
