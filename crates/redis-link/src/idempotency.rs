@@ -22,9 +22,6 @@ static ABANDON: Script = Script::new(
     concat!("#!lua flags=allow-oom\n", include_str!("../lua/idempotency/abandon.lua")),
 );
 
-/// The scripts of this module.
-pub const SCRIPTS: [&Script; 3] = [&BEGIN, &FINISH, &ABANDON];
-
 /// [`Idempotency::begin`](store_core::Idempotency::begin) of the entry under `key`. One script, one round trip.
 ///
 /// # Errors

@@ -28,10 +28,6 @@ static LOST: Script = Script::new(
     concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/lost.lua")),
 );
 
-/// The scripts of this module.
-#[cfg(test)]
-pub(crate) const SCRIPTS: [&Script; 4] = [&BEAT, &LEAVE, &ALIVE, &LOST];
-
 /// Each call is one script in one round trip. Beats are carried out also where the server's memory is full. A member's
 /// leaving whose reply was lost is sent again, and then answers `false`.
 #[async_trait]

@@ -28,10 +28,6 @@ static INSPECT: Script = Script::new(
     concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/inspect.lua")),
 );
 
-/// The scripts of this module.
-#[cfg(test)]
-pub(crate) const SCRIPTS: [&Script; 4] = [&ACQUIRE, &RENEW, &RELEASE, &INSPECT];
-
 /// How long a fence is remembered behind its lease; after that the clock alone keeps the next one larger.
 const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod heartbeats;
+mod idempotency;
+mod leases;
 mod queue;
 
 use std::time::Duration;

@@ -1,0 +1,167 @@
+//! Leases: what is stored, durable writes, full memory, lost replies.
+
+use std::time::Duration;
+
+use store_core::{
+    AcquireRequest, Acquired, Clock, Durability, Error, Fence, HolderName, Lease, LeaseName, Leases, Receipt,
+};
+use testkit::{FaultProxy, RedisServer, mentions};
+
+use crate::{Stage, open, stage, stage_with};
+use state_store::StateOptions;
+
+const LASTING: Duration = Duration::from_secs(10);
+const KEY: &str = "test:{l.leader}:lease";
+
+fn name() -> LeaseName {
+    LeaseName::new("leader").unwrap()
+}
+
+fn request(holder: &str) -> AcquireRequest {
+    AcquireRequest::new(name(), HolderName::new(holder).unwrap(), LASTING)
+}
+
+fn ours(acquired: Receipt<Acquired>) -> Lease {
+    match acquired.value {
+        Acquired::Yes(lease) => lease,
+        Acquired::Taken(by) => panic!("taken by {}", by.holder),
+    }
+}
+
+async fn acquire(leases: &impl Leases, request: &AcquireRequest) -> Lease {
+    ours(leases.acquire(request, Durability::Accepted).await.unwrap())
+}
+
+async fn ttl(server: &RedisServer) -> Duration {
+    let millis = server.command(&["PTTL", KEY]).await.unwrap().as_integer().unwrap();
+    Duration::from_millis(u64::try_from(millis).unwrap())
+}
+
+#[tokio::test]
+async fn a_lease_is_one_string_that_is_remembered_for_a_day() {
+    let Stage { server, store, .. } = stage().await;
+    let day = Duration::from_secs(24 * 3600);
+    let lease = acquire(&store, &request("one")).await;
+    assert_eq!(server.command(&["TYPE", KEY]).await.unwrap().as_str(), Some("string"));
+    assert!(ttl(&server).await > day && ttl(&server).await <= day + LASTING);
+    store.renew(&lease, LASTING * 6).await.unwrap().unwrap();
+    assert!(ttl(&server).await > day + LASTING);
+    assert!(store.release(&lease).await.unwrap());
+    assert!(ttl(&server).await > day);
+}
+
+#[tokio::test]
+async fn fences_rise_while_the_clock_stands_still_or_goes_back() {
+    let Stage { server, store, clock } = stage().await;
+    let mut last = Fence::new(0);
+    for round in 0..5 {
+        let lease = acquire(&store, &request("one")).await;
+        assert!(lease.fence > last, "round {round}");
+        last = lease.fence;
+        assert!(store.release(&lease).await.unwrap());
+        assert!(store.release(&lease).await.unwrap(), "it was given back by this very lease");
+    }
+    let earlier = StateOptions::default().with_clock(Clock::Manual(store_core::ManualClock::new(
+        store_core::Timestamp::from_millis(clock.now().as_millis() - 3_600_000),
+    )));
+    let store = open(&server.url(None), earlier).await.unwrap();
+    assert!(acquire(&store, &request("two")).await.fence > last);
+}
+
+#[tokio::test]
+async fn an_old_lease_can_neither_renew_nor_release_the_next_one() {
+    let Stage { server: _server, store, clock } = stage().await;
+    let old = acquire(&store, &request("one")).await;
+    clock.advance(LASTING);
+    assert_eq!(store.inspect(&name()).await.unwrap(), None);
+    let new = acquire(&store, &request("two")).await;
+    assert_eq!(store.renew(&old, LASTING).await.unwrap(), None);
+    assert!(!store.release(&old).await.unwrap());
+    assert_eq!(store.inspect(&name()).await.unwrap(), Some(new.clone()));
+    let taken = store.acquire(&request("one"), Durability::Accepted).await.unwrap().value;
+    assert_eq!(taken, Acquired::Taken(new));
+}
+
+#[tokio::test]
+async fn the_server_s_clock_decides_without_another() {
+    let server = RedisServer::state().start().await.unwrap();
+    let store = open(&server.url(None), StateOptions::default()).await.unwrap();
+    let lasting = Duration::from_millis(50);
+    let short = AcquireRequest::new(name(), HolderName::new("one").unwrap(), lasting);
+    let first = acquire(&store, &short).await;
+    let seconds = server.command(&["TIME"]).await.unwrap().as_strings().unwrap()[0].parse::<u64>().unwrap();
+    assert!((seconds - 60..=seconds + 60).contains(&(first.until.as_millis() / 1000)));
+    assert!((seconds - 60..=seconds + 60).contains(&(first.fence.get() / 1_000_000)));
+    testkit::wait_until("the lease runs out", testkit::DEADLINE, async || {
+        matches!(store.acquire(&request("two"), Durability::Accepted).await.unwrap().value, Acquired::Yes(_))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_lease_lasts_10_ms_to_30_days() {
+    let Stage { server, store, .. } = stage().await;
+    let lease = acquire(&store, &request("one")).await;
+    for lasting in [Duration::from_millis(9), Duration::from_secs(30 * 24 * 3600) + Duration::from_millis(1)] {
+        let other = AcquireRequest::new(LeaseName::new("other").unwrap(), lease.holder.clone(), lasting);
+        let refused = store.acquire(&other, Durability::Accepted).await;
+        assert!(matches!(refused, Err(Error::Rejected { .. })));
+        assert!(matches!(store.renew(&lease, lasting).await, Err(Error::Rejected { .. })));
+    }
+    assert_eq!(server.command(&["EXISTS", "test:{l.other}:lease"]).await.unwrap().as_integer(), Some(0));
+}
+
+#[tokio::test]
+async fn a_lost_reply_changes_nothing() {
+    let Stage { server, clock, .. } = stage().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
+    let store = open(&server.url_through(&proxy, None), options).await.unwrap();
+    let warm =
+        acquire(&store, &AcquireRequest::new(LeaseName::new("warm").unwrap(), request("one").holder, LASTING)).await;
+    store.renew(&warm, LASTING).await.unwrap();
+    store.release(&warm).await.unwrap();
+
+    proxy.cut_after_request(mentions(KEY));
+    let lease = acquire(&store, &request("one")).await;
+    assert_eq!(proxy.fired(), 1);
+    assert_eq!(store.inspect(&name()).await.unwrap().unwrap(), lease);
+    proxy.cut_after_request(mentions(KEY));
+    let until = store.renew(&lease, LASTING * 2).await.unwrap().unwrap();
+    assert_eq!((proxy.fired(), until), (2, clock.now().after(LASTING * 2)));
+    proxy.cut_after_request(mentions(KEY));
+    assert!(store.release(&lease).await.unwrap());
+    assert_eq!((proxy.fired(), store.inspect(&name()).await.unwrap()), (3, None));
+}
+
+#[tokio::test]
+async fn a_repeated_acquire_is_as_durable_as_the_first() {
+    let Stage { server, store, .. } = stage().await;
+    let replica = RedisServer::state().replica_of(&server).start().await.unwrap();
+    let durability = Durability::Replicated { replicas: 1, within: Duration::from_secs(20) };
+    let request = request("one");
+    let first = store.acquire(&request, durability).await.unwrap();
+    let second = store.acquire(&request, durability).await.unwrap();
+    assert_eq!((first.value.clone(), first.reached.replicas, second.reached.replicas), (second.value, 1, 1));
+    drop(replica);
+}
+
+#[tokio::test]
+async fn leases_and_heartbeats_work_in_a_full_server() {
+    let Stage { server, store, .. } = stage_with(StateOptions::default()).await;
+    let before = acquire(&store, &request("one")).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    store.renew(&before, LASTING).await.unwrap().unwrap();
+    assert!(store.release(&before).await.unwrap());
+    let after = acquire(&store, &request("two")).await;
+    assert_eq!(store.inspect(&name()).await.unwrap(), Some(after));
+}
+
+#[tokio::test]
+async fn foreign_data_is_corrupt_and_not_shown() {
+    let Stage { server, store, .. } = stage().await;
+    server.command(&["SET", KEY, "canary"]).await.unwrap();
+    let error = store.acquire(&request("one"), Durability::Accepted).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("canary"));
+}
