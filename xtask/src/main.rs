@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`. One file per command.
 #![expect(clippy::print_stderr, reason = "a command talks to its user")]
 
+mod bench;
 mod config_check;
 mod lint;
 mod shell;
@@ -21,6 +22,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// What each operation costs beside the least that it could cost; `cargo xtask bench --help` names the arguments
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on to the benchmarks
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Formatting, clippy, house rules, documentation, and config-check over the examples
     Lint,
     /// Lint and test: what must pass before a change is merged
@@ -31,6 +39,7 @@ fn main() -> ExitCode {
     match Command::parse() {
         Command::ConfigCheck(command) => command.run(),
         Command::Test { arguments } => shell::exit(test::test(&arguments)),
+        Command::Bench { arguments } => shell::exit(bench::bench(&arguments)),
         Command::Lint => shell::exit(lint::lint()),
         Command::Ci => shell::exit(lint::lint().and_then(|()| test::test(&[]))),
     }
