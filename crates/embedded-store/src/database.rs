@@ -282,3 +282,6 @@ where
         let _ = self.reply.send(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests;

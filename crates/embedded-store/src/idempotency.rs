@@ -12,6 +12,7 @@ use crate::encoding::{Decoder, Encoder};
 use crate::expiring::{self, Usage};
 use crate::fault::Fault;
 use crate::moment::Moment;
+use crate::rows::Change;
 
 /// Where the entries of one store lie, and what bounds them.
 pub(crate) struct Entries<'a> {
@@ -55,7 +56,7 @@ impl Stored {
 impl Entries<'_> {
     pub(crate) async fn begin(self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         let (key, clock, bounds, request) = (self.key, self.clock.clone(), self.bounds, request.clone());
-        let apply = move |change: &mut crate::rows::Change<'_>| {
+        let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
             let Some(stored) = expiring::get(change, &key, now, Stored::decode)? else {
                 let begun = Stored {
@@ -89,7 +90,7 @@ impl Entries<'_> {
         }
         let (key, clock, bounds) = (self.key, self.clock.clone(), self.bounds);
         let (request, response) = (request.clone(), response.clone());
-        let apply = move |change: &mut crate::rows::Change<'_>| {
+        let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
             let since = match expiring::get(change, &key, now, Stored::decode)? {
                 Some(stored) if stored.request != request.request => return Ok(Finished::Lost),
@@ -112,15 +113,14 @@ impl Entries<'_> {
     }
 
     pub(crate) async fn abandon(self, request: &IdempotentRequest) -> Result<bool> {
-        let (key, clock, request) = (self.key, self.clock.clone(), request.request);
-        let apply = move |change: &mut crate::rows::Change<'_>| {
-            let now = Moment::now(&clock);
-            match expiring::get(change, &key, now, Stored::decode)? {
-                Some(stored) if stored.request == request && stored.response.is_none() => {
-                    expiring::remove(change, &key, now)
-                }
-                _ => Ok(false),
+        let (key, request) = (self.key, request.request);
+        // Also when its time is over: as long as nobody else has begun, it is still this request's.
+        let apply = move |change: &mut Change<'_>| match expiring::get(change, &key, Moment::BEGINNING, Stored::decode)?
+        {
+            Some(stored) if stored.request == request && stored.response.is_none() => {
+                expiring::remove(change, &key, Moment::BEGINNING)
             }
+            _ => Ok(false),
         };
         self.database.write(Op::IdempotencyAbandon, apply).await
     }

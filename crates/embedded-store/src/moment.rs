@@ -11,6 +11,9 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// When nothing was over yet.
+    pub(crate) const BEGINNING: Moment = Moment { micros: 0 };
+
     pub(crate) fn now(clock: &Clock) -> Self {
         let micros = match clock.manual_now() {
             Some(time) => time.as_millis().saturating_mul(1000),

@@ -14,7 +14,7 @@ use crate::encoding::{Decoder, Encoder};
 use crate::expiring;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::rows::Change;
+use crate::rows::{Change, View};
 
 type Value = (Option<RequestId>, Bytes);
 
@@ -52,7 +52,7 @@ impl KeyValue for EmbeddedCache {
         }
         let rows: Vec<_> = keys.iter().map(|key| self.own(keys::value(key))).collect();
         let clock = self.options.clock.clone();
-        let look = move |view: &mut crate::rows::View<'_>| {
+        let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
             rows.iter().map(|row| Ok(expiring::get(view, row, now, decode)?.map(|(_, value)| value))).collect()
         };

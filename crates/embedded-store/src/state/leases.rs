@@ -15,7 +15,7 @@ use crate::expiring;
 use crate::expiring::Usage;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::rows::{Change, Rows};
+use crate::rows::{Change, Rows, View};
 
 /// How long the number of a lease is remembered when it is over.
 const REMEMBERED: u64 = 24 * 3600 * 1000;
@@ -126,7 +126,7 @@ impl Leases for EmbeddedState {
 
     async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
         let (clock, name) = (self.options.clock.clone(), name.clone());
-        let look = move |view: &mut crate::rows::View<'_>| {
+        let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
             let stored = Stored::read(view, &name, now)?;
             Ok(stored.filter(|stored| stored.is_held(now)).map(|stored| stored.lease))

@@ -1,7 +1,9 @@
 //! Claiming.
 
-use bytes::Bytes;
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use bytes::Bytes;
 use store_core::{
     Claim, ClaimRequest, ClaimedJob, Fence, HolderName, JobId, JobLease, MAX_BATCH_BYTES, MAX_MOVES, Op, Result,
     Timestamp, UniqueUntil,
@@ -26,17 +28,20 @@ impl EmbeddedState {
             queue.take_back_run_out()?;
             let jobs = queue.take_ready(max, lease, &worker)?;
             queue.collect()?;
+            let mut next = queue.next_event()?;
             if queue.ledger.ready() > 0 {
                 queue.tell();
+                // Only jobs that were too late were found so far.
+                next = if jobs.is_empty() { Some(Duration::ZERO) } else { next };
             }
-            Ok(Claim::new(jobs, queue.next_event()?, false))
+            Ok(Claim::new(jobs, next, false))
         });
         Ok(claim.await?.unwrap_or_default())
     }
 }
 
 /// The kinds of places where jobs are ready.
-const READY: std::ops::RangeInclusive<u8> = 0..=3;
+const READY: RangeInclusive<u8> = 0..=3;
 
 impl OpenQueue<'_, '_> {
     /// Makes scheduled jobs ready that are due.

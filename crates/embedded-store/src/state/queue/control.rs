@@ -70,7 +70,7 @@ impl EmbeddedState {
 
 impl OpenQueue<'_, '_> {
     fn cancel(&mut self, job: &JobId) -> Result<Cancelled, Fault> {
-        let Some(mut life) = self.find(job)? else { return Ok(Cancelled::Unknown) };
+        let Some(mut life) = self.find_kept(job)? else { return Ok(Cancelled::Unknown) };
         match life.place {
             Place::Ready(..) | Place::Scheduled(_) => {
                 self.forget(job, &life)?;
@@ -103,7 +103,7 @@ impl OpenQueue<'_, '_> {
     }
 
     fn delete(&mut self, job: &JobId) -> Result<Deleted, Fault> {
-        match self.find(job)? {
+        match self.find_kept(job)? {
             None => Ok(Deleted::Unknown),
             Some(Life { place: Place::Running(_), .. }) => Ok(Deleted::Running),
             Some(life) => {

@@ -1,6 +1,6 @@
 //! Looking at a queue.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -109,7 +109,7 @@ impl EmbeddedState {
 /// A job whose time is not over.
 fn find_kept(view: &mut View<'_>, queue: u32, job: &JobId, now: Moment) -> Result<Option<Life>, Fault> {
     let life = find(view, queue, job)?;
-    Ok(life.filter(|life| !matches!(life.place, Place::Completed(end) if end <= now.millis())))
+    Ok(life.filter(|life| !life.is_over(now.millis())))
 }
 
 fn info(
@@ -168,7 +168,7 @@ fn explain(ledger: &Ledger, life: Life, now: Moment) -> Result<Explanation, Faul
 }
 
 /// The kinds of places of a state.
-fn kinds(state: JobState) -> std::ops::RangeInclusive<u8> {
+fn kinds(state: JobState) -> RangeInclusive<u8> {
     match state {
         JobState::Ready => 0..=3,
         JobState::Scheduled => 4..=4,
@@ -178,7 +178,7 @@ fn kinds(state: JobState) -> std::ops::RangeInclusive<u8> {
     }
 }
 
-fn parse_cursor(cursor: &Cursor, kinds: &std::ops::RangeInclusive<u8>) -> Result<(u8, u64, String)> {
+fn parse_cursor(cursor: &Cursor, kinds: &RangeInclusive<u8>) -> Result<(u8, u64, String)> {
     let mut parts = cursor.as_str().splitn(3, '.');
     let mut parse = || {
         let kind = parts.next()?.parse().ok().filter(|kind| kinds.contains(kind))?;

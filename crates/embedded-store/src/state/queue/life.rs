@@ -138,6 +138,11 @@ impl Life {
             && matches!(self.place, Place::Running(until) if until > now)
     }
 
+    /// Whether it is completed, and was kept as long as it had to be.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        matches!(self.place, Place::Completed(end) if end <= now)
+    }
+
     /// The key that is given back when the job ends, if it has one.
     pub(super) fn unique_until_finished(&self) -> Option<&UniqueKey> {
         self.unique.as_ref().filter(|(_, until)| *until == UniqueUntil::Finished).map(|(key, _)| key)

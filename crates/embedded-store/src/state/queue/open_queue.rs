@@ -1,6 +1,6 @@
 //! A queue inside a transaction: where jobs are, how they move, and what goes when they end.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::time::Duration;
 
 use store_core::{JobId, Priority, QueueName, Retention, UniqueKey, UniqueUntil, cut_reason};
@@ -82,6 +82,12 @@ impl<'c, 't> OpenQueue<'c, 't> {
         find(self.change, self.ledger.number, job)
     }
 
+    /// Reads the life of a job; `None` also for a completed one whose time is over.
+    pub(super) fn find_kept(&mut self, job: &JobId) -> Result<Option<Life>, Fault> {
+        let now = self.now.millis();
+        Ok(self.find(job)?.filter(|life| !life.is_over(now)))
+    }
+
     /// Reads the life of a job with this record and payload.
     pub(super) fn life(&mut self, job: &JobId, record: &Record, payload: &[u8]) -> Result<Life, Fault> {
         let stored = self.change.get(Table::Lives, &job_key(self.ledger.number, job), Life::decode)?;
@@ -156,12 +162,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
     }
 
     /// Up to `max` jobs of some kinds, in order, whose order is at most `until`.
-    pub(super) fn jobs(
-        &mut self,
-        kinds: std::ops::RangeInclusive<u8>,
-        until: u64,
-        max: usize,
-    ) -> Result<Vec<JobId>, Fault> {
+    pub(super) fn jobs(&mut self, kinds: RangeInclusive<u8>, until: u64, max: usize) -> Result<Vec<JobId>, Fault> {
         let mut jobs = Vec::new();
         if max > 0 && kinds.clone().any(|kind| *self.ledger.count(kind) > 0) {
             self.scan(kinds, until, |_, _, job| {
@@ -174,7 +175,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
 
     fn scan(
         &mut self,
-        kinds: std::ops::RangeInclusive<u8>,
+        kinds: RangeInclusive<u8>,
         until: u64,
         mut each: impl FnMut(u8, u64, &[u8]) -> Result<ControlFlow<()>, Fault>,
     ) -> Result<(), Fault> {

@@ -2,7 +2,6 @@
 
 use store_core::{Durability, JobId, NewJob, Op, Pushed, QueueName, Receipt, Result};
 
-use super::life::Place;
 use super::open_queue::{OpenQueue, job_key};
 use super::record::Record;
 use crate::EmbeddedState;
@@ -49,7 +48,7 @@ impl OpenQueue<'_, '_> {
             return Ok(None);
         };
         match self.find(job)? {
-            Some(life) if matches!(life.place, Place::Completed(end) if end <= self.now.millis()) => {
+            Some(life) if life.is_over(self.now.millis()) => {
                 self.forget(job, &life)?;
                 Ok(None)
             }

@@ -1,6 +1,7 @@
 //! Settling.
 
 use std::time::Duration;
+
 use store_core::{Durability, JobId, Kept, Op, Outcome, QueueName, Receipt, Result, Settled, Settlement, cut_reason};
 
 use super::life::{Delivery, Life, Place};

@@ -1,0 +1,125 @@
+//! What becomes of a group when one of its members or the database fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+use store_core::{Error, Op, Result};
+use tokio::sync::oneshot;
+
+use super::{Call, Core, Member};
+use crate::fault::Fault;
+use crate::rows::{Change, Rows, Table, View};
+
+type Answer = oneshot::Receiver<Result<u32>>;
+
+fn member(
+    apply: impl Fn(&mut Change<'_>) -> std::result::Result<u32, Fault> + Send + 'static,
+) -> (Box<dyn Member>, Answer) {
+    let (reply, answer) = oneshot::channel();
+    (Box::new(Call { op: Op::QueuePush, apply, outcome: None, reply }), answer)
+}
+
+fn put(key: &'static [u8], answer: u32) -> (Box<dyn Member>, Answer) {
+    member(move |change| change.put(Table::Jobs, key, b"row").map(|()| answer))
+}
+
+fn has(core: &Core, key: &'static [u8]) -> bool {
+    let look = |view: &mut View<'_>| Ok(view.get(Table::Jobs, key, |_| Ok(()))?.is_some());
+    core.read(Op::QueueGet, look).unwrap()
+}
+
+fn in_memory() -> Core {
+    Core::new(redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap())
+}
+
+#[test]
+fn a_member_that_fails_is_taken_back_and_the_others_are_committed_together() {
+    let core = in_memory();
+    let (first, mut first_answer) = put(b"first", 1);
+    let (failing, mut failing_answer) = member(|change| {
+        change.put(Table::Jobs, b"half", b"done")?;
+        Err(Fault::Corrupt("a row is too short"))
+    });
+    let (refusing, mut refusing_answer) =
+        member(|_| Err(Fault::Refused(Error::rejected(Op::KeyValueAdd, "the counter would overflow"))));
+    let (last, mut last_answer) = put(b"last", 2);
+    core.commit_together(vec![first, failing, refusing, last]);
+
+    assert_eq!(first_answer.try_recv().unwrap().unwrap(), 1);
+    assert!(matches!(failing_answer.try_recv().unwrap(), Err(Error::Corrupt { .. })));
+    assert!(matches!(refusing_answer.try_recv().unwrap(), Err(Error::Rejected { .. })));
+    assert_eq!(last_answer.try_recv().unwrap().unwrap(), 2);
+    assert!(has(&core, b"first") && has(&core, b"last") && !has(&core, b"half"));
+    assert_eq!(core.commits.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn each_member_sees_what_those_before_it_wrote() {
+    let core = in_memory();
+    let (first, _) = put(b"first", 1);
+    let (second, mut answer) = member(|change| Ok(u32::from(change.get(Table::Jobs, b"first", |_| Ok(()))?.is_some())));
+    core.commit_together(vec![first, second]);
+    assert_eq!(answer.try_recv().unwrap().unwrap(), 1);
+}
+
+/// A disk that can be broken.
+#[derive(Debug)]
+struct Breakable {
+    memory: InMemoryBackend,
+    broken: Arc<AtomicBool>,
+}
+
+impl Breakable {
+    fn check(&self) -> std::io::Result<()> {
+        if self.broken.load(Ordering::SeqCst) { Err(std::io::Error::other("broken")) } else { Ok(()) }
+    }
+}
+
+impl StorageBackend for Breakable {
+    fn len(&self) -> std::io::Result<u64> {
+        self.memory.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.memory.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.check()?;
+        self.memory.set_len(len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.check()?;
+        self.memory.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.check()?;
+        self.memory.write(offset, data)
+    }
+}
+
+#[test]
+fn a_disk_that_breaks_is_told_to_everybody() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let disk = Breakable { memory: InMemoryBackend::new(), broken: broken.clone() };
+    let core = Core::new(redb::Builder::new().create_with_backend(disk).unwrap());
+    let (before, mut answer) = put(b"before", 1);
+    core.commit_together(vec![before]);
+    assert_eq!(answer.try_recv().unwrap().unwrap(), 1);
+
+    broken.store(true, Ordering::SeqCst);
+    let (members, answers): (Vec<_>, Vec<_>) = [put(b"a", 1), put(b"b", 2)].into_iter().unzip();
+    core.commit_together(members);
+    for mut answer in answers {
+        let error = answer.try_recv().unwrap().unwrap_err();
+        assert!(matches!(error, Error::Indeterminate { .. }), "{error:?}");
+    }
+    let (after, mut answer) = put(b"after", 1);
+    core.commit_together(vec![after]);
+    let error = answer.try_recv().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}

@@ -1,0 +1,136 @@
+//! Which files are opened, and which are refused and left as they are.
+
+use std::fs;
+use std::path::Path;
+
+use embedded_store::{CacheOptions, EmbeddedCache, EmbeddedState, StateOptions};
+use store_core::{Durability, Error, KeyValueExt, NewJob, Op, Queue, QueueExt, QueueInspect, Ttl};
+
+use crate::{key, queue, service};
+
+fn open(file: &Path) -> Result<EmbeddedState, Error> {
+    EmbeddedState::open(file, StateOptions::default())
+}
+
+async fn write_a_file(file: &Path, jobs: usize) {
+    let store = open(file).unwrap();
+    let jobs: Vec<_> = (0..jobs).map(|_| NewJob::new(vec![7; 500])).collect();
+    let _ = store.push(&queue("mail"), &jobs, Durability::Accepted).await.unwrap();
+}
+
+fn assert_corrupt(result: Result<EmbeddedState, Error>, what: &str) {
+    match result {
+        Err(Error::Corrupt { op: Op::Connect, .. }) => {}
+        other => panic!("{what}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_second_open_says_that_it_is_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state.redb");
+    let first = open(&file).unwrap();
+    let error = open(&file).unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+    assert!(error.to_string().contains("open already"), "{error}");
+    first.push_one(&queue("mail"), NewJob::new("a")).await.unwrap();
+    drop(first);
+    assert_eq!(open(&file).unwrap().counts(&queue("mail")).await.unwrap().ready, 1);
+}
+
+#[tokio::test]
+async fn a_foreign_file_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let another_redb = directory.path().join("another.redb");
+    drop(redb::Database::create(&another_redb).unwrap());
+    let cache = directory.path().join("cache.redb");
+    let store = EmbeddedCache::open(&cache, service("a"), CacheOptions::default()).unwrap();
+    store.set(key("k"), "v".into(), Ttl::from_secs(60)).await.unwrap();
+    drop(store);
+    let newer = directory.path().join("newer.redb");
+    write_a_file(&newer, 1).await;
+    let mut page = fs::read(&newer).unwrap();
+    page[22] += 1;
+    fs::write(&newer, page).unwrap();
+    let text = directory.path().join("notes.txt");
+    fs::write(&text, "dear diary").unwrap();
+    let zeros = directory.path().join("zeros");
+    fs::write(&zeros, vec![0; 100_000]).unwrap();
+
+    for file in [another_redb, cache, newer, text, zeros] {
+        let before = fs::read(&file).unwrap();
+        assert_corrupt(open(&file), &format!("{file:?}"));
+        assert!(fs::read(&file).unwrap() == before, "{file:?} was changed");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_off_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = directory.path().join("whole.redb");
+    write_a_file(&whole, 1000).await;
+    let bytes = fs::read(&whole).unwrap();
+    let cut = directory.path().join("cut.redb");
+    for len in [
+        1,
+        22,
+        4095,
+        4096,
+        4097,
+        5000,
+        8192,
+        12_288,
+        bytes.len() / 4,
+        bytes.len() / 2,
+        bytes.len() - 4096,
+        bytes.len() - 1,
+    ] {
+        fs::write(&cut, &bytes[..len]).unwrap();
+        assert_corrupt(open(&cut), &format!("cut at {len}"));
+        assert!(fs::read(&cut).unwrap() == bytes[..len], "a file cut at {len} was changed");
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_creation_is_begun_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state.redb");
+    fs::write(&file, "").unwrap();
+    write_a_file(&file, 1).await;
+    let bytes = fs::read(&file).unwrap();
+    // As it was before the last step of its creation.
+    for len in [4096, 4097, 8192, bytes.len()] {
+        let mut begun = bytes[..len].to_vec();
+        begun[23] = 0;
+        fs::write(&file, begun).unwrap();
+        let store = open(&file).unwrap_or_else(|error| panic!("cut at {len}: {error:?}"));
+        store.push_one(&queue("mail"), NewJob::new("a")).await.unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    for path in [directory.path().to_owned(), directory.path().join("missing/state.redb")] {
+        let error = open(&path).unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_durability_that_cannot_be_reached_is_refused_before_writing() {
+    let directory = tempfile::tempdir().unwrap();
+    let within = std::time::Duration::from_secs(1);
+    let (fsynced, replicated) = (Durability::Fsynced { within }, Durability::Replicated { replicas: 1, within });
+    let on_disk = open(&directory.path().join("state.redb")).unwrap();
+    assert!(on_disk.push(&queue("mail"), &[NewJob::new("a")], fsynced).await.unwrap().reached.on_disk);
+    let in_memory = crate::in_memory();
+    assert!(!in_memory.push(&queue("mail"), &[NewJob::new("a")], Durability::Accepted).await.unwrap().reached.on_disk);
+
+    for (store, refused) in [(&on_disk, replicated), (&in_memory, replicated), (&in_memory, fsynced)] {
+        let error = store.push(&queue("mail"), &[NewJob::new("a")], refused).await.unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, 1);
+    }
+}
