@@ -31,7 +31,7 @@ impl Handoff for CacheStore {
             clock_arg(&self.clock),
             &item.request.as_bytes()[..],
             item.ttl.as_millis(),
-            millis_ceil(collection_margin(&self.clock)),
+            millis_ceil(item.ttl.as_duration() + collection_margin(&self.clock)),
             &item.value,
         ];
         let mut reply = self.shared.call(op, &PUT, &[keys::handoff(&item.to, &item.key)], args).await?.reader(op);

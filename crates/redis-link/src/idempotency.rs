@@ -39,7 +39,7 @@ pub async fn begin(
         &request.request.as_bytes()[..],
         &request.fingerprint.as_bytes()[..],
         in_progress_for.as_millis(),
-        millis_ceil(collection_margin(clock)),
+        millis_ceil(in_progress_for.as_duration() + collection_margin(clock)),
     ];
     let mut reply = link.call(op, &BEGIN, &[key], args).await?.reader(op);
     Ok(match reply.next_word()?.as_ref() {
@@ -77,7 +77,7 @@ pub async fn finish(
         &request.request.as_bytes()[..],
         &request.fingerprint.as_bytes()[..],
         keep.as_millis(),
-        millis_ceil(collection_margin(clock)),
+        millis_ceil(keep.as_duration() + collection_margin(clock)),
         response,
     ];
     let mut reply = link.call(op, &FINISH, &[key], args).await?.reader(op);

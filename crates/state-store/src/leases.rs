@@ -42,7 +42,7 @@ impl Leases for StateStore {
             &request.request.as_bytes()[..],
             request.holder.as_str(),
             millis_ceil(request.lasting),
-            millis_ceil(FENCE_KEPT_FOR),
+            millis_ceil(request.lasting + FENCE_KEPT_FOR),
         ];
         let key = keys::lease(&self.namespace, &request.name);
         let (answer, reached) = self.link.call_durable(op, &ACQUIRE, &[key], args, durability).await?;
@@ -61,7 +61,8 @@ impl Leases for StateStore {
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
         let op = Op::LeaseRenew;
         check_lasting(op, lasting)?;
-        let args = args![self.clock_arg(), digits(lease.fence), millis_ceil(lasting), millis_ceil(FENCE_KEPT_FOR)];
+        let args =
+            args![self.clock_arg(), digits(lease.fence), millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
         let mut reply = self.link.call(op, &RENEW, &[self.lease_key(&lease.name)], args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"renewed" => Ok(Some(Timestamp::from_millis(reply.next_u64()?))),

@@ -2,12 +2,12 @@
 -- KEYS[1]  string, the item: `w` waits or `t` taken, put (16 bytes), claim (16 bytes), end (ms, 15 digits), value
 -- ARGV[2]  put, 16 bytes
 -- ARGV[3]  how long it waits, ms
--- ARGV[4]  how much later than its end it may be collected, ms
+-- ARGV[4]  after which time it may be collected, ms: longer than that
 -- ARGV[5]  value
 -- Returns  'stored' | 'occupied'
 -- Retry    recognised by its put
 -- Cost     O(1), and the value's bytes
-local head = call('GETRANGE', KEYS[1], 0, 47)
+local head = call('GETRANGE', KEYS[1], '0', '47')
 if head ~= '' then
   local till = tonumber(string.sub(head, 34, 48))
   if not till then return redis.error_reply('TWCORRUPT the item is none of a hand-off') end
@@ -16,6 +16,6 @@ if head ~= '' then
     if string.byte(head) == 119 then return {'occupied'} end
   end
 end
-head = 'w' .. ARGV[2] .. string.rep('\0', 16) .. string.format('%015.0f', now + ARGV[3])
-call('SET', KEYS[1], head .. ARGV[5], 'PX', decimal(ARGV[3] + ARGV[4]))
+head = 'w' .. ARGV[2] .. string.rep('\0', 16) .. string.format('%015d', now + ARGV[3])
+call('SET', KEYS[1], head .. ARGV[5], 'PX', ARGV[4])
 return {'stored'}

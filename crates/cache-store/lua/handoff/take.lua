@@ -10,7 +10,7 @@ local till = tonumber(string.sub(item, 34, 48))
 if not till then return redis.error_reply('TWCORRUPT the item is none of a hand-off') end
 if till <= now then return {'none'} end
 if string.byte(item) == 119 then
-  call('SETRANGE', KEYS[1], 0, 't' .. string.sub(item, 2, 17) .. ARGV[2])
+  call('SETRANGE', KEYS[1], '0', 't' .. string.sub(item, 2, 17) .. ARGV[2])
 elseif string.sub(item, 18, 33) ~= ARGV[2] then
   return {'none'}
 end

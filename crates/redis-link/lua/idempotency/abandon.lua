@@ -4,6 +4,6 @@
 -- Returns  'abandoned' | 'lost'
 -- Retry    the second time it answers 'lost'
 -- Cost     O(1)
-if redis.call('GETRANGE', KEYS[1], 0, 16) ~= 'p' .. ARGV[1] then return {'lost'} end
+if redis.call('GETRANGE', KEYS[1], '0', '16') ~= 'p' .. ARGV[1] then return {'lost'} end
 redis.call('DEL', KEYS[1])
 return {'abandoned'}

@@ -4,7 +4,7 @@
 -- ARGV[2]  request, 16 bytes
 -- ARGV[3]  fingerprint, 32 bytes
 -- ARGV[4]  how long it may be in progress, ms
--- ARGV[5]  how much later than its end the entry may be collected, ms
+-- ARGV[5]  after which time the entry may be collected, ms: longer than that
 -- Returns  'started' | 'in_progress', since ms, left ms | 'finished', response | 'mismatch'
 -- Retry    recognised by its request
 -- Cost     O(1), and the bytes of a stored response
@@ -19,6 +19,6 @@ if entry then
     return {'in_progress', tonumber(string.sub(entry, 50, 64)), till - now}
   end
 end
-entry = 'p' .. ARGV[2] .. ARGV[3] .. string.format('%015.0f%015.0f', now, now + ARGV[4])
-call('SET', KEYS[1], entry, 'PX', decimal(ARGV[4] + ARGV[5]))
+entry = 'p' .. ARGV[2] .. ARGV[3] .. string.format('%015d%015d', now, now + ARGV[4])
+call('SET', KEYS[1], entry, 'PX', ARGV[5])
 return {'started'}

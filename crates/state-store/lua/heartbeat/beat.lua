@@ -19,7 +19,7 @@ local since = decimal(now)
 if known and tonumber(string.sub(known, 31, 45)) > now then since = string.sub(known, 1, 15) end
 call('ZADD', KEYS[2], -till, member)
 if not known then call('ZADD', KEYS[3], 0, member) end
-call('HSET', KEYS[1], member, string.format('%015.0f%015.0f%015.0f', since, now, till) .. ARGV[4])
+call('HSET', KEYS[1], member, string.format('%015d%015d%015d', since, now, till) .. ARGV[4])
 local last = tonumber(call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2])
 local lasting = decimal(-last - now + ARGV[5])
 for index = 1, 3 do call('PEXPIRE', KEYS[index], lasting) end

@@ -4,7 +4,7 @@
 -- ARGV[2]  request, 16 bytes
 -- ARGV[3]  holder
 -- ARGV[4]  how long it lasts, ms
--- ARGV[5]  how long its fence is remembered after that, ms
+-- ARGV[5]  that and how long its fence is remembered behind it, ms
 -- Returns  'yes', fence, until ms | 'taken', fence, until ms, holder
 -- Retry    recognised by its request while the lease lasts; then writes what is there, for WAIT to wait for
 -- Cost     O(1)
@@ -15,11 +15,11 @@ if lease then
   if not (last and till) then return redis.error_reply('TWCORRUPT the entry is no lease') end
   if till > now and string.byte(lease, 32) == 104 then
     if string.sub(lease, 33, 48) ~= ARGV[2] then return {'taken', last, till, string.sub(lease, 49)} end
-    call('SET', KEYS[1], lease, 'PX', till - now + ARGV[5])
+    call('SET', KEYS[1], lease, 'PX', ARGV[5])
     return {'yes', last, till}
   end
   if last >= fence then fence = last + 1 end
 end
-lease = string.format('%016.0f%015.0fh', fence, now + ARGV[4])
-call('SET', KEYS[1], lease .. ARGV[2] .. ARGV[3], 'PX', ARGV[4] + ARGV[5])
+lease = string.format('%016d%015dh', fence, now + ARGV[4]) .. ARGV[2] .. ARGV[3]
+call('SET', KEYS[1], lease, 'PX', ARGV[5])
 return {'yes', fence, now + ARGV[4]}
