@@ -213,7 +213,8 @@ pub(crate) fn default_of(name: &str) -> Option<&'static str> {
 /// common beginning `STORE_` only what is nearly one of our names is reported.
 pub(crate) fn is_suspect(name: &str) -> Option<Option<&'static str>> {
     let prefix = PREFIXES.into_iter().find(|prefix| name.starts_with(prefix)).filter(|_| !is_known(name))?;
-    let nearest = nearest(name, names());
+    let is_longer = |known: &&str| name.len() > prefix.len() && known.starts_with(name);
+    let nearest = nearest(name, names()).or_else(|| names().find(is_longer));
     let kubernetes = name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_");
     (nearest.is_some() || (prefix != "STORE_" && !kubernetes)).then_some(nearest)
 }
@@ -230,6 +231,7 @@ mod tests {
     fn a_mistyped_name_is_suspect_and_what_kubernetes_sets_is_not() {
         assert_eq!(is_suspect("REDIS_CACHE_POLSIZE"), Some(Some("REDIS_CACHE_POOL_SIZE")));
         assert_eq!(is_suspect("REDIS_STATE_NO_SUCH_SETTING"), Some(None));
+        assert_eq!(is_suspect("REDIS_STATE_PASSWORD"), Some(Some("REDIS_STATE_PASSWORD_FILE")));
         assert_eq!(is_suspect("STORE_ENVIROMENT"), Some(Some("STORE_ENVIRONMENT")));
         for name in ["REDIS_CACHE_DB", "REDIS_CACHE_PORT_6379_TCP", "REDIS_STATE_SERVICE_HOST", "STORE_NAME", "PATH"] {
             assert_eq!(is_suspect(name), None, "{name}");

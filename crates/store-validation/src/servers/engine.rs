@@ -13,7 +13,7 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
         Some((Code::Unreachable, "the server is still loading its data"))
     } else if info.mode.as_deref() == Some("sentinel") {
         Some((Code::UrlInvalid, "this is a sentinel and holds no data; name the data server"))
-    } else if info.is_cluster == Some(true) || info.mode.as_deref() == Some("cluster") {
+    } else if visit.is_of_cluster() {
         Some(match visit.role() {
             Role::Cache => (Code::CacheOnCluster, "the server is a node of a cluster"),
             Role::State if visit.database != 0 => {

@@ -54,6 +54,10 @@ pub(super) async fn check(cache: &Visited<'_>, state: &Visited<'_>) -> Option<Fi
     if replication(cache_visit).is_some() && replication(cache_visit) == replication(state_visit) {
         return same(format!("both servers are of one replication group: {}", places(cache_visit, state_visit)));
     }
+    if cache_visit.is_of_cluster() || state_visit.is_of_cluster() {
+        // refused as such; it would send the probe key elsewhere
+        return None;
+    }
     let patience = cache_visit.connection.connect_timeout.max(state_visit.connection.connect_timeout) * PATIENCE;
     let by_key = async {
         if follows(cache_visit, &state.addresses).await || follows(state_visit, &cache.addresses).await {

@@ -42,6 +42,10 @@ impl Visit<'_> {
         self.info.kvrocks_version.is_some()
     }
 
+    pub(super) fn is_of_cluster(&self) -> bool {
+        self.info.is_cluster == Some(true) || self.info.mode.as_deref() == Some("cluster")
+    }
+
     pub(super) fn is_replica(&self) -> bool {
         self.info.role.as_deref() == Some("slave")
     }
