@@ -3,8 +3,9 @@
 
 use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, ServiceName, keys};
 
-/// Sent by every link. `<key>` stands for a key of the role.
-const LINK: [&str; 6] = ["PING", "INFO", "TIME", "CLIENT SETNAME x", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
+/// What every link cannot do without (it also asks `INFO`, and names its connections, where it may). `<key>` stands for a
+/// key of the role.
+const LINK: [&str; 4] = ["PING", "TIME", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 
 /// Sent by the cache store, whose services live in numbered databases, beside what its scripts call.
 const CACHE: [&str; 1] = ["SELECT 0"];
@@ -91,7 +92,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
 
 /// The name of a command, with its subcommand: `SCRIPT LOAD`.
 pub(crate) fn name_of(words: &[String]) -> String {
-    let has_subcommand = words.first().is_some_and(|word| matches!(word.as_str(), "CLIENT" | "SCRIPT" | "CONFIG"));
+    let has_subcommand = words.first().is_some_and(|word| word == "SCRIPT");
     words[..words.len().min(1 + usize::from(has_subcommand))].join(" ")
 }
 

@@ -45,6 +45,13 @@ async fn where_config_is_hidden_info_tells() {
         assert_eq!(is_unknown, expected.is_empty(), "how often it is written to disk is not in INFO");
         assert!(!warnings(&report).contains(&Code::StateEvictionUnknown));
     }
+    let nothing = RedisServer::state().acl_user("app", "x", "~* &* +@all -config -info").start().await.unwrap();
+    let report = check_urls(&cache.url(None), &nothing.user_url("app", "x")).await;
+    assert_errors(&report, &[]);
+    for code in [Code::StatePersistenceUnknown, Code::StateEvictionUnknown, Code::ServerVersionUnknown] {
+        assert!(warnings(&report).contains(&code), "{code}: {report:?}");
+    }
+
     let hidden = RedisServer::cache().acl_user("app", "x", "~* &* +@all -config").start().await.unwrap();
     let report = check_urls(&hidden.user_url("app", "x"), &state().await.url(None)).await;
     assert_errors(&report, &[]);
