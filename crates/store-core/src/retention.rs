@@ -6,7 +6,7 @@ use std::time::Duration;
 /// ones by their time of death, completed ones by the end of their time. Each call that adds one removes a bounded number, so
 /// a queue whose bounds were lowered shrinks step by step.
 ///
-/// Bytes count payloads and results.
+/// Bytes count payloads and results, and at most some ten bytes more for each job.
 ///
 /// ```
 /// use store_core::Retention;

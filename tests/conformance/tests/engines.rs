@@ -1,5 +1,6 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with a replica.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
+#![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
 use std::process::ExitCode;
 use std::sync::Arc;

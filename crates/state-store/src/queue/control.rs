@@ -29,7 +29,7 @@ impl QueueControl for StateStore {
 
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>> {
         let op = Op::QueueDelete;
-        let Some(mut reply) = for_each(self, op, &scripts::DELETE, queue, jobs).await? else { return Ok(Vec::new()) };
+        let mut reply = for_each(self, op, &scripts::DELETE, queue, jobs).await?;
         let mut deleted = Vec::with_capacity(jobs.len());
         for _ in jobs {
             deleted.push(match reply.next_word()?.as_ref() {
@@ -55,29 +55,26 @@ impl QueueControl for StateStore {
     }
 }
 
-/// Calls a script with many ids, and reads the word of its reply. `None` when there are none: nothing is sent.
+/// Calls a script with many ids, and reads the word of its reply.
 async fn for_each(
     store: &StateStore,
     op: Op,
     script: &Script,
     queue: &QueueName,
     jobs: &[JobId],
-) -> Result<Option<ReplyReader>> {
-    if jobs.is_empty() {
-        return Ok(None);
-    }
+) -> Result<ReplyReader> {
     validate_batch(op, jobs.len())?;
     let mut args = Vec::with_capacity(1 + jobs.len());
     args.push(store.clock_arg());
     args.extend(jobs.iter().map(id_arg));
     let mut reply = store.call(op, script, queue, args).await?.reader(op);
     match reply.next_word()?.as_ref() {
-        b"deleted" | b"replayed" | b"promoted" => Ok(Some(reply)),
+        b"deleted" | b"replayed" | b"promoted" => Ok(reply),
         _ => Err(reply.unknown_word()),
     }
 }
 
 async fn changed(store: &StateStore, op: Op, script: &Script, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {
-    let Some(mut reply) = for_each(store, op, script, queue, jobs).await? else { return Ok(Vec::new()) };
+    let mut reply = for_each(store, op, script, queue, jobs).await?;
     jobs.iter().map(|_| reply.next_u64().map(|was| was != 0)).collect()
 }

@@ -1,5 +1,6 @@
 //! [`QueueInspect::list`](store_core::QueueInspect::list)
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use redis_link::Arg;
@@ -30,12 +31,18 @@ pub(super) async fn list(
     }
     let (position, entry) = (reply.next_text()?, reply.next_bytes()?);
     let next = (!position.is_empty()).then(|| write_cursor(state, &position, &entry));
-    let mut items = Vec::with_capacity(reply.remaining() / 4);
+    let mut items: Vec<JobInfo> = Vec::with_capacity(reply.remaining() / 4);
+    let mut seen = HashSet::new();
     while reply.remaining() > 0 {
         let id = read_id(OP, &reply.next_bytes()?)?;
         let (ends, stored) = (reply.next_bytes()?, reply.next_bytes()?);
         let at = read_time(&mut reply)?;
-        items.push(job_info(id, state, &ends, stored, at).ok_or_else(|| unreadable(OP))?);
+        let mut info = job_info(id, state, &ends, stored, at).ok_or_else(|| unreadable(OP))?;
+        (info.progress, info.result) = (None, None);
+        // The id of a job that was cancelled and pushed again can stand twice in a list; it is claimed where it stands first.
+        if seen.insert(info.id.clone()) {
+            items.push(info);
+        }
     }
     Ok(Page::new(items, next))
 }

@@ -16,9 +16,8 @@ const TTL: Ttl = Ttl::from_secs(60);
 
 /// Every operation of the state store, twice over.
 pub(super) async fn play(stage: Arc<Stage>, texts: Texts) -> Verdict {
-    for _ in 0..2 {
-        let queue = stage.queue(texts.word(texts.task));
-        let queue = QueueName::new(format!("{queue}-{}", texts.task))?;
+    for round in 0..2 {
+        let queue = stage.queue(&format!("{}-{}-{round}", texts.word(texts.task), texts.task));
         push_and_control(&stage, &texts, &queue).await?;
         claim_and_settle(&stage, &texts, &queue).await?;
         finished(&stage, &texts, &queue).await?;
