@@ -3,6 +3,27 @@
 use store_core::{Clock, Retention};
 
 /// Settings of an [`EmbeddedState`](crate::EmbeddedState).
+///
+/// ```
+/// use std::time::Duration;
+/// use embedded_store::{EmbeddedState, StateOptions};
+/// use store_core::{Clock, ManualClock, NewJob, QueueExt, QueueInspect, QueueName, Retention, Timestamp};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let noon = Timestamp::from_millis(1_700_000_000_000);
+/// let options = StateOptions::default()
+///     .with_clock(Clock::Manual(ManualClock::new(noon)))
+///     .with_retention(Retention::default().with_dead_count(1000));
+/// let store = EmbeddedState::in_memory(options);
+///
+/// let (mail, job) = (QueueName::new("mail")?, NewJob::new("to: you").with_delay(Duration::from_secs(60)));
+/// store.push_one(&mail, job.clone()).await?;
+/// let at = store.get(&mail, &job.id).await?.and_then(|job| job.at);
+/// assert_eq!(at, Some(noon.after(Duration::from_secs(60))));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct StateOptions {
@@ -30,6 +51,23 @@ impl StateOptions {
 
 /// Settings of an [`EmbeddedCache`](crate::EmbeddedCache). The bounds hold for all services that share it; when one is
 /// passed, what would expire soonest is forgotten first.
+///
+/// ```
+/// use embedded_store::{CacheOptions, EmbeddedCache};
+/// use store_core::{Key, KeyValueExt, ServiceName, Ttl};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = CacheOptions::default().with_max_entries(2);
+/// let cache = EmbeddedCache::in_memory(ServiceName::new("orders")?, options);
+/// for (key, seconds) in [("soon", 10), ("later", 20), ("last", 30)] {
+///     cache.set(Key::new(key)?, "value".into(), Ttl::from_secs(seconds)).await?;
+/// }
+/// assert_eq!(cache.get(&Key::new("soon")?).await?, None);
+/// assert!(cache.get(&Key::new("later")?).await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CacheOptions {

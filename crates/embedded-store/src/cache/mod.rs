@@ -57,7 +57,8 @@ impl EmbeddedCache {
     }
 
     /// Opens the file at `path`, or creates it. The file is locked: it is for one process, which opens it once and clones
-    /// the handle. Blocks for I/O; after a crash it reads the whole file.
+    /// the handle. The drop of the last one closes it, when everything is committed. Both block for I/O; after a crash,
+    /// opening reads the whole file.
     ///
     /// # Errors
     /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;

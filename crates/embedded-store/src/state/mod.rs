@@ -54,7 +54,8 @@ impl EmbeddedState {
     }
 
     /// Opens the file at `path`, or creates it. The file is locked: it is for one process, which opens it once and clones
-    /// the handle; the drop of the last clone closes it. Blocks for I/O; after a crash it reads the whole file.
+    /// the handle. The drop of the last clone closes it, when everything is committed. Both block for I/O; after a crash,
+    /// opening reads the whole file.
     ///
     /// # Errors
     /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
