@@ -2,8 +2,8 @@
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
 -- ARGV    1 clock, 2 bounds of what is kept, 3 at most how many jobs, 4 lease in ms, 5 worker, 6 about how many bytes
--- Returns 'paused', or 'claimed', now in ms, the fence (16 digits), ms until something becomes due (-1: nothing will), then for
---         each job: packed id, record, the state before or ''
+-- Returns 'paused', or 'claimed', now in ms, the fence (16 digits), ms until something becomes due (-1: nothing will), n,
+--         then for each of n jobs packed id, record, then for each that has a past its position from 0, its state before
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
 -- Cost    n jobs: 13 commands and 3 per 50 jobs, O(n log r) with r running; at most 256 due jobs, 256 leases that ran out
 --         and 1,000 ids of forgotten jobs on top
@@ -20,9 +20,8 @@ if next_end and next_end <= now then
 end
 
 local fence, cut = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1)), {}
-most, room, visits = tonumber(ARGV[3]), tonumber(ARGV[6]), ARGV[3] + 1000
 lease_end, head, worker = decimal(now + ARGV[4]), 'r' .. fence, char(#ARGV[5]) .. ARGV[5]
-reply = { 'claimed', now, fence, -1 }
+reply = { 'claimed', now, fence, -1, 0 }
 for priority = 0, 3 do cut[priority] = take(priority) end
 if #leases > 0 then
   next_end = math.min(next_end or math.huge, now + ARGV[4])
@@ -39,6 +38,8 @@ end
 if next_due or next_end then
   reply[4] = math.max(0, math.min(next_due or math.huge, next_end or math.huge) - now)
 end
+reply[5] = #leases / 2
+for i = 1, #old do reply[#reply + 1] = old[i] end
 if #leases == 2 * most or room <= 0 or visits <= 0 then
   if call('EXISTS', ready(0), ready(1), ready(2), ready(3)) > 0 then
     news()

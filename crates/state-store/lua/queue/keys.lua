@@ -59,3 +59,8 @@ local function release(key, id)
   local entry = call('HGET', unique, key)
   if entry == 'f' .. id or entry == 'c' .. id then call('HDEL', unique, key) end
 end
+
+-- Whether a job waits for its time. Only one that was delayed, or that has waited before, can.
+local function is_due(id, record, s)
+  return (s or byte(record, 2) % 16 >= 8) and call('ZSCORE', due, byte(record, 3) .. id)
+end

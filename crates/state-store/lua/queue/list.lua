@@ -15,12 +15,12 @@ local places = {
 }
 
 -- Adds one job, if record and state say that it is in this place.
-local function show(id, at, record, s, is_due)
+local function show(id, at, record, s)
   if not record then return end
   if s and sub(s, 20, 26) ~= sub(record, 3, 9) then s = nil end
   local status = s and sub(s, 1, 1) or 'w'
   room = room - #record
-  if status ~= (places[place] or places.scheduled).status or place == 'ready' and is_due then return end
+  if status ~= (places[place] or places.scheduled).status or place == 'ready' and is_due(id, record, s) then return end
   found = found + 1
   local last = #reply
   reply[last + 1], reply[last + 2] = id, sub(record, 1, 9) .. sub(record, -6)
@@ -33,11 +33,10 @@ local function walk(at, next_page, mark)
     local ids, times, marks = next_page(at)
     if #ids == 0 then return true end
     local records, states = call('HMGET', jobs, unpack(ids)), call('HMGET', state, unpack(ids))
-    local is_due = place == 'ready' and standing_due(ids, records, states) or {}
     for i, id in ipairs(ids) do
       if found == limit or room <= 0 then return false end
       at = at + 1
-      show(id, times[i] or '', records[i], states[i], is_due[i])
+      show(id, times[i] or '', records[i], states[i])
       reply[2], reply[3] = mark(at - 1, times[i]), marks[i]
     end
     pages = pages + 1

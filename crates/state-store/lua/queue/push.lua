@@ -1,12 +1,13 @@
 -- queue/push: puts jobs into a queue.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
--- ARGV    1 clock, 2 n, 3.. n packed ids, n records without the time of the push, then the delay in ms of each that has one
+-- ARGV    1 clock, 2 n, 3 the priority if all are of one, their ids differ, and none has a delay or a unique key, else '',
+--         4.. n packed ids, n records without the time of the push, then the delay in ms of each that has one
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained
 -- Cost    n jobs: 5 commands and one per 100 jobs, O(n), O(n log s) with s scheduled; up to 5 more per job with a unique key
 local n = tonumber(ARGV[2])
-local next_delay, pushed_at, earliest = 3 + 2 * n, pack('>I6', now), nil
+local next_delay, pushed_at, earliest = 4 + 2 * n, pack('>I6', now), nil
 local refused, records, tails, add_due = { 'pushed' }, {}, { [0] = {}, {}, {}, {} }, {}
 
 -- Whether a job that is stored counts: a completed one whose time is over is forgotten here.
@@ -41,9 +42,9 @@ end
 
 for first = 1, n, 100 do
   local last = math.min(first + 99, n)
-  local stored = call('HMGET', jobs, unpack(ARGV, first + 2, last + 2))
+  local stored = call('HMGET', jobs, unpack(ARGV, first + 3, last + 3))
   for index = first, last do
-    local id, record, delay = ARGV[index + 2], ARGV[index + 2 + n], nil
+    local id, record, delay = ARGV[index + 3], ARGV[index + 3 + n], nil
     local flags, priority = byte(record, 2, 3)
     local known = accepted[id] or stored[index - first + 1]
     if flags % 16 >= 8 then

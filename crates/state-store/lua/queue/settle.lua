@@ -1,12 +1,12 @@
 -- queue/settle: ends deliveries.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
--- ARGV    1 clock, 2 bounds of what is kept, 3 n, 4.. n packed ids, n leases ('r', fence in 16 digits, end in ms), then for
---         each but those that are just complete: position from 1, outcome, time in ms, result or reason, unique key or ''
+-- ARGV    1 clock, 2 bounds of what is kept, 3 n, 4.. n packed ids, n leases ('r', fence in 16 digits, end in ms; '': the one before),
+--         then for each but those that are just complete: position from 1, outcome, time in ms, result or reason, unique key or ''
 -- Returns 'settled', then the positions from 0 of those that were lost
 -- Retry   recognised by the fence while the job is retained, else by the end of the lease
 -- Cost    n jobs: 5 commands for those that are just complete, O(n log r) with r running; up to 6 more per other job
-local n, refused, unusual = tonumber(ARGV[3]), { 'settled' }, {}
+local refused, unusual, lease = { 'settled' }, {}, ''
 for at = 4 + 2 * n, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
 begin_moves()
 
@@ -40,11 +40,11 @@ local function is_repeated(id, lease, s)
   return now < tonumber(sub(lease, 18)) and call('HEXISTS', jobs, id) == 0
 end
 
-local first = 4
-local states = call('HMGET', state, unpack(ARGV, first, first + n - 1))
-local ends = (first_score(leased) or 0) <= now and call('ZMSCORE', leased, unpack(ARGV, first, first + n - 1))
+local states = call('HMGET', state, unpack(ARGV, 4, n + 3))
+local ends = (first_score(leased) or 0) <= now and call('ZMSCORE', leased, unpack(ARGV, 4, n + 3))
 for i = 1, n do
-  local id, lease, s = ARGV[3 + i], ARGV[3 + n + i], states[i]
+  local id, s = ARGV[3 + i], states[i]
+  if ARGV[3 + n + i] ~= '' then lease = ARGV[3 + n + i] end
   if s and sub(s, 1, 17) == sub(lease, 1, 17) and (not ends or tonumber(ends[i] or 0) > now) then
     local at = unusual[i]
     moved.left[#moved.left + 1] = id

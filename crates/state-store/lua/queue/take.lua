@@ -1,11 +1,11 @@
 -- Takes jobs from the ready lists. An id there may be a ghost: of a job that was cancelled or deleted (it has no record), or
 -- that stands elsewhere since, because it was pushed again under its id, or because a script was cut.
-local leases, running, reply, freed_on_claim, chosen = {}, {}, {}, {}, {}
-local most, room, visits, lease_end, head, worker
+local leases, running, freed_on_claim, chosen, old = {}, {}, {}, {}, {}
+local most, room, visits = tonumber(ARGV[3]), tonumber(ARGV[6]), ARGV[3] + 1000
+local reply, lease_end, head, worker
 
 local function has_missed_deadline(record, flags)
-  if flags % 8 < 4 then return false end
-  return unpack_bytes('>I6', record, #record - 5) + unpack_bytes('>I6', record, 10) <= now
+  return flags % 8 >= 4 and unpack_bytes('>I6', record, #record - 5) + unpack_bytes('>I6', record, 10) <= now
 end
 
 local function miss_deadline(id, record, flags)
@@ -14,21 +14,21 @@ local function miss_deadline(id, record, flags)
   die(id, s, NO_FENCE, 'deadline', unique_of(record) or '')
 end
 
-local function lease(id, record, s, flags)
-  local at, kind = #leases, flags % 4 == 2 and 2 or 0
-  leases[at + 1], leases[at + 2] = lease_end, id
-  running[at + 1] = id
-  if s then
-    local reason = last_error(s)
-    running[at + 2] = head .. pack('>I2', attempts_of(s) + 1) .. sub(s, 20, 26) .. char(reason and kind + 8 or kind)
-      .. worker .. pack('>I2', #(reason or '')) .. (reason or '')
-  else
-    running[at + 2] = head .. '\0\1' .. sub(record, 3, 9) .. char(kind) .. worker .. '\0\0'
-    if flags % 4 == 1 then add(freed_on_claim, (unique_of(record)), id) end
-  end
-  at = #reply
-  reply[at + 1], reply[at + 2], reply[at + 3] = id, record, s or ''
-  room = room - #record
+-- The state under the new lease of a job that has one already; nil for a ghost.
+local function lease_again(id, record, s, kind)
+  if byte(s) ~= 119 or is_due(id, record, s) then return nil end
+  local reason = last_error(s)
+  add(old, #leases / 2, s)
+  return head .. pack('>I2', attempts_of(s) + 1) .. sub(s, 20, 26) .. char(reason and kind + 8 or kind) .. worker
+    .. pack('>I2', #(reason or '')) .. (reason or '')
+end
+
+-- The state under its first lease of a job with flags; nil for a ghost and for one that is too late.
+local function lease_first(id, record, flags, kind)
+  if is_due(id, record) then return nil end
+  if has_missed_deadline(record, flags) then return miss_deadline(id, record, flags) end
+  if flags % 4 == 1 then add(freed_on_claim, (unique_of(record)), id) end
+  return head .. '\0\1' .. sub(record, 3, 9) .. char(kind) .. worker .. '\0\0'
 end
 
 -- Leases what is ready in one list, and says how many of its ids were dealt with.
@@ -38,20 +38,27 @@ local function take(priority)
     local ids = call('LRANGE', key, at, at + math.min(most - #leases / 2, 50) - 1)
     if #ids == 0 then break end
     local records, states = call('HMGET', jobs, unpack(ids)), call('HMGET', state, unpack(ids))
-    local is_due = standing_due(ids, records, states)
     visits = visits - #ids
-    for i, id in ipairs(ids) do
+    for i = 1, #ids do
       if room <= 0 then return at end
-      local record, s = records[i], states[i]
+      local id, record, s, new = ids[i], records[i], states[i], nil
       at = at + 1
-      if s and record and sub(s, 20, 26) ~= sub(record, 3, 9) then s = nil end
-      if record and not is_due[i] and not chosen[id] and not (s and byte(s) ~= 119) then
+      if record and not chosen[id] then
         local flags = byte(record, 2)
         chosen[id] = true
-        if not s and has_missed_deadline(record, flags) then
-          miss_deadline(id, record, flags)
+        if s and sub(s, 20, 26) == sub(record, 3, 9) then
+          new = lease_again(id, record, s, flags % 4 == 2 and 2 or 0)
+        elseif flags % 16 > 0 then
+          new = lease_first(id, record, flags, flags % 4 == 2 and 2 or 0)
         else
-          lease(id, record, s, flags)
+          new = head .. '\0\1' .. sub(record, 3, 9) .. '\0' .. worker .. '\0\0'
+        end
+        if new then
+          local last, next_reply = #leases, #reply
+          leases[last + 1], leases[last + 2] = lease_end, id
+          running[last + 1], running[last + 2] = id, new
+          reply[next_reply + 1], reply[next_reply + 2] = id, record
+          room = room - #record
         end
       end
     end

@@ -41,27 +41,33 @@ fn read(reply: &mut ReplyReader, lasting: u64) -> Result<Claim> {
     let fence = Fence::new(reply.next_u64()?);
     let next = reply.next_int()?;
     let until = Timestamp::from_millis(now.as_millis().saturating_add(lasting));
-    let mut jobs = Vec::with_capacity(reply.remaining() / 3);
-    while reply.remaining() > 0 {
-        let (id, record, state) = (reply.next_bytes()?, reply.next_bytes()?, reply.next_bytes()?);
+    let unreadable = || Error::corrupt(OP, "a job has a form that this version does not know");
+    let mut jobs = Vec::with_capacity(reply.remaining() / 2);
+    for _ in 0..reply.next_u64()? {
+        let (id, record) = (reply.next_bytes()?, reply.next_bytes()?);
         let lease = JobLease::new(read_id(OP, &id)?, fence, until);
-        let job = job(lease, record, state, now);
-        jobs.push(job.ok_or_else(|| Error::corrupt(OP, "a job has a form that this version does not know"))?);
+        jobs.push(job(lease, record, now).ok_or_else(unreadable)?);
+    }
+    while reply.remaining() > 0 {
+        let position = usize::try_from(reply.next_u64()?).ok();
+        let before = JobStateRecord::decode(reply.next_bytes()?).ok_or_else(unreadable)?;
+        let job = position.and_then(|position| jobs.get_mut(position)).ok_or_else(unreadable)?;
+        job.attempt = before.attempts + 1;
+        job.last_error = before.last_error;
     }
     Ok(Claim::new(jobs, u64::try_from(next).ok().map(Duration::from_millis), false))
 }
 
-fn job(lease: JobLease, record: Bytes, state: Bytes, now: Timestamp) -> Option<ClaimedJob> {
+/// A job as it is claimed for the first time.
+fn job(lease: JobLease, record: Bytes, now: Timestamp) -> Option<ClaimedJob> {
     let record = Record::decode(record)?;
-    let before = JobStateRecord::decode(state)?;
     let held = record.unique.as_ref().filter(|unique| unique.until == UniqueUntil::Finished);
     let lease = lease.with_unique(held.map(|unique| unique.key.clone()));
-    let mut job = ClaimedJob::new(lease, before.attempts + 1, record.payload, record.pushed_at, now);
+    let mut job = ClaimedJob::new(lease, 1, record.payload, record.pushed_at, now);
     job.priority = record.priority;
     job.unique = record.unique;
     job.retry = record.retry;
     job.schema = record.schema;
     job.trace = record.trace;
-    job.last_error = before.last_error;
     Some(job)
 }

@@ -34,7 +34,8 @@ pub(super) async fn extend(
     read(answer, jobs.len())
 }
 
-/// Appends the packed ids, then for each the letter of a running job, its fence and, if asked, the end of its lease.
+/// Appends the packed ids, then for each the letter of a running job, its fence and, if asked, the end of its lease; nothing
+/// where that is the same as for the one before.
 pub(super) fn push_leases<'a>(
     leases: impl ExactSizeIterator<Item = &'a JobLease> + Clone,
     with_end: bool,
@@ -45,7 +46,12 @@ pub(super) fn push_leases<'a>(
         packed_id::pack(&lease.job, &mut buffer);
         args.push(Arg::Bytes(buffer.split().freeze()));
     }
+    let mut before = None;
     for lease in leases {
+        if before.replace((lease.fence, lease.until)) == Some((lease.fence, lease.until)) {
+            args.push(Arg::fixed(""));
+            continue;
+        }
         let written = match with_end {
             true => write!(buffer, "r{:016}{}", lease.fence.get(), lease.until.as_millis()),
             false => write!(buffer, "r{:016}", lease.fence.get()),

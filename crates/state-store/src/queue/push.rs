@@ -1,8 +1,10 @@
 //! [`Queue::push`](store_core::Queue::push)
 
+use std::collections::HashSet;
+
 use bytes::BytesMut;
 use redis_link::{Answer, Arg};
-use store_core::{Durability, Error, NewJob, Op, Pushed, QueueName, Receipt, Result, millis_ceil};
+use store_core::{Durability, Error, NewJob, Op, Priority, Pushed, QueueName, Receipt, Result, millis_ceil};
 
 use super::{packed_id, record, scripts};
 use crate::StateStore;
@@ -25,9 +27,10 @@ pub(super) async fn push(
 fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
     let bytes = |job: &NewJob| job.id.as_str().len() + record::MAX_OVERHEAD + job.payload.len();
     let mut buffer = BytesMut::with_capacity(jobs.iter().map(bytes).sum());
-    let mut args = Vec::with_capacity(2 + 3 * jobs.len());
+    let mut args = Vec::with_capacity(3 + 2 * jobs.len());
     args.push(store.clock_arg());
     args.push(Arg::from(jobs.len()));
+    args.push(plain_priority(jobs).map_or(Arg::fixed(""), |priority| Arg::from(u32::from(priority.index()))));
     for job in jobs {
         packed_id::pack(&job.id, &mut buffer);
         args.push(Arg::Bytes(buffer.split().freeze()));
@@ -39,6 +42,15 @@ fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
     let delays = jobs.iter().map(|job| millis_ceil(job.delay)).filter(|&delay| delay > 0);
     args.extend(delays.map(Arg::from));
     args
+}
+
+/// The priority of all jobs, if they have one priority, no delay, no unique key, and different ids: the script then has a
+/// shorter way.
+fn plain_priority(jobs: &[NewJob]) -> Option<Priority> {
+    let first = jobs.first()?.priority;
+    let is_plain = |job: &NewJob| job.priority == first && job.delay.is_zero() && job.unique.is_none();
+    let mut ids = HashSet::with_capacity(jobs.len());
+    jobs.iter().all(|job| is_plain(job) && ids.insert(&job.id)).then_some(first)
 }
 
 fn read(answer: Answer, jobs: usize) -> Result<Vec<Pushed>> {
