@@ -3,6 +3,7 @@
 
 mod bench;
 mod config_check;
+mod conformance;
 mod lint;
 mod shell;
 mod test;
@@ -16,6 +17,7 @@ use clap::Parser;
 #[command(name = "cargo xtask", about = "The project's own commands", disable_help_subcommand = true)]
 enum Command {
     ConfigCheck(config_check::ConfigCheck),
+    Conformance(conformance::Conformance),
     /// Every test, on real servers; installs redis-server where it is missing and that is allowed
     Test {
         /// Passed on to `cargo test`
@@ -38,6 +40,7 @@ enum Command {
 fn main() -> ExitCode {
     match Command::parse() {
         Command::ConfigCheck(command) => command.run(),
+        Command::Conformance(command) => shell::exit(command.run()),
         Command::Test { arguments } => shell::exit(test::test(&arguments)),
         Command::Bench { arguments } => shell::exit(bench::bench(&arguments)),
         Command::Lint => shell::exit(lint::lint()),

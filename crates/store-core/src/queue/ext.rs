@@ -53,12 +53,7 @@ pub struct TypedQueue<T> {
 
 impl<T> Clone for TypedQueue<T> {
     fn clone(&self) -> Self {
-        Self {
-            queue: self.queue.clone(),
-            name: self.name.clone(),
-            durability: self.durability,
-            payload: PhantomData,
-        }
+        Self { queue: self.queue.clone(), name: self.name.clone(), durability: self.durability, payload: PhantomData }
     }
 }
 
