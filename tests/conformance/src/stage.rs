@@ -158,3 +158,8 @@ pub(crate) const fn secs(seconds: u64) -> Duration {
 pub(crate) fn ttl_ms(millis: u64) -> Ttl {
     Ttl::new(ms(millis)).expect("invariant: cases use TTLs within their range")
 }
+
+/// The pause between two looks at a condition. A case's deadline ends a wait in vain.
+pub(crate) async fn look_again() {
+    tokio::time::sleep(ms(5)).await;
+}

@@ -18,16 +18,19 @@ fn options() -> LoadingOptions {
 async fn one_loader_runs_in_the_fleet() {
     let server = server().await;
     let lock = FleetLock { held_for: Ttl::from_secs(60), wait: Duration::from_secs(60) };
-    let loads = Arc::new(AtomicUsize::new(0));
+    let (loads, asked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut asking = Vec::new();
     for _ in 0..4 {
         // each with connections of its own, as four processes would
         let process = Loading::<u64>::new(Arc::new(store(&server).await), options().with_fleet_lock(lock));
         asking.extend((0..25).map(|_| {
-            let (process, loads) = (process.clone(), loads.clone());
+            let (process, loads, asked) = (process.clone(), loads.clone(), asked.clone());
             tokio::spawn(async move {
+                asked.fetch_add(1, Ordering::SeqCst);
                 let loader = async move || {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    while asked.load(Ordering::SeqCst) < 100 {
+                        tokio::task::yield_now().await;
+                    }
                     Ok::<_, io::Error>(loads.fetch_add(1, Ordering::SeqCst) as u64)
                 };
                 process.get_or_load(&key("k"), loader).await.unwrap()

@@ -4,7 +4,7 @@ use store_core::{Error, HandoffItem, MAX_VALUE_BYTES, Op, Put, RequestId};
 
 use super::{LONG, item};
 use crate::case::cases;
-use crate::stage::{Stage, ms, ttl_ms};
+use crate::stage::{Stage, look_again, ttl_ms};
 use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::HandoffPut;
@@ -65,7 +65,7 @@ async fn a_value_that_is_over_makes_room(stage: Stage) -> Verdict {
     let short = HandoffItem::new(stage.other_service.clone(), stage.key("key"), "short", ttl_ms(30));
     stage.cache.put(&short).await?;
     while stage.cache.put(&item(&stage, "long")).await? == Put::Occupied {
-        tokio::time::sleep(ms(5)).await;
+        look_again().await;
     }
     let taken = stage.other.take(&stage.key("key"), RequestId::generate()).await?;
     check_eq!(taken.as_deref(), Some(b"long".as_slice()));

@@ -5,7 +5,7 @@ use store_core::{HandoffItem, Op, RequestId};
 
 use super::{LONG, item};
 use crate::case::cases;
-use crate::stage::{Stage, ms, ttl_ms};
+use crate::stage::{Stage, look_again, ttl_ms};
 use crate::verdict::{Verdict, check_eq};
 
 cases! { Op::HandoffTake;
@@ -66,7 +66,7 @@ async fn a_value_is_over_after_its_time(stage: Stage) -> Verdict {
     let (short, claim) = (stage.key("short"), RequestId::generate());
     stage.cache.put(&HandoffItem::new(stage.other_service.clone(), short.clone(), "value", ttl_ms(50))).await?;
     while stage.other.take(&short, claim).await?.is_some() {
-        tokio::time::sleep(ms(5)).await;
+        look_again().await;
     }
     check_eq!(stage.other.take(&short, RequestId::generate()).await?, None);
     Ok(())

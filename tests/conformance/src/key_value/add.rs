@@ -4,7 +4,7 @@ use store_core::{Error, Op};
 
 use super::{LONG, get, set};
 use crate::case::cases;
-use crate::stage::{Stage, ms, ttl_ms};
+use crate::stage::{Stage, look_again, ttl_ms};
 use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::KeyValueAdd;
@@ -43,7 +43,7 @@ async fn a_counter_begins_anew_after_its_time(stage: Stage) -> Verdict {
     let stage = stage.on_server_clock().await?;
     stage.cache.add(&stage.key("key"), 5, ttl_ms(30)).await?;
     while stage.cache.add(&stage.key("key"), 1, ttl_ms(600_000)).await? != 1 {
-        tokio::time::sleep(ms(5)).await;
+        look_again().await;
     }
     check_eq!(stage.cache.add(&stage.key("key"), 1, LONG).await?, 2);
     Ok(())
@@ -53,7 +53,7 @@ async fn further_additions_do_not_prolong_it(stage: Stage) -> Verdict {
     let stage = stage.on_server_clock().await?;
     stage.cache.add(&stage.key("key"), 100, ttl_ms(50)).await?;
     while stage.cache.add(&stage.key("key"), 1, LONG).await? > 100 {
-        tokio::time::sleep(ms(5)).await;
+        look_again().await;
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ async fn set(stage: &Stage, what: &str, value: &'static str) -> Result<()> {
 /// Waits until a key has no value any more; the case's deadline ends a wait in vain.
 async fn gone(stage: &Stage, what: &str) -> Result<()> {
     while get(stage, what).await?.is_some() {
-        tokio::time::sleep(crate::stage::ms(5)).await;
+        crate::stage::look_again().await;
     }
     Ok(())
 }

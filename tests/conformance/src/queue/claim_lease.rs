@@ -6,7 +6,7 @@ use store_core::{Counts, Fence, JobState, Op, Outcome, Settled};
 
 use super::subject::{LEASE, Subject, attempts, job, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::stage::{look_again, ms, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueClaim;
@@ -173,7 +173,7 @@ async fn a_lease_runs_out_by_the_clock_of_the_store(queue: Subject) -> Verdict {
         if let Some(job) = queue.claim_for(1, secs(600)).await?.jobs.pop() {
             break job;
         }
-        tokio::time::sleep(ms(5)).await;
+        look_again().await;
     };
     check_eq!(again.attempt, 2);
     check!(again.claimed_at >= lost.lease.until);
