@@ -11,18 +11,20 @@ local paused, last_fence = unpack(call('HMGET', meta, 'paused', 'fence'))
 if paused then return { 'paused' } end
 local next_due, next_end = first_score(due), first_score(leased)
 if next_due and next_due <= now then
-  move_due()
+  seldom('due')
   next_due = first_score(due)
 end
 if next_end and next_end <= now then
-  reap()
+  seldom('ended')
   next_end = first_score(leased)
 end
 
 local fence, cut = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1)), {}
 lease_end, head, worker = decimal(now + ARGV[4]), 'r' .. fence, char(#ARGV[5]) .. ARGV[5]
 reply = { 'claimed', now, fence, -1, 0 }
-for priority = 0, 3 do cut[priority] = take(priority) end
+for priority = 0, 3 do
+  if not is_left then cut[priority] = take(priority) end
+end
 if #leases > 0 then
   next_end = math.min(next_end or math.huge, now + ARGV[4])
   call('HSET', meta, 'fence', fence)
@@ -30,9 +32,9 @@ if #leases > 0 then
   many('HSET', state, running)
   for i = 1, #freed_on_claim, 2 do release(freed_on_claim[i], freed_on_claim[i + 1]) end
 end
-if moved then flush() end
-for priority = 0, 3 do
-  if cut[priority] > 0 then call('LTRIM', ready(priority), cut[priority], -1) end
+if #late > 0 then seldom('late', late) end
+for priority, count in pairs(cut) do
+  if count > 0 then call('LTRIM', KEYS[3 + priority], count, -1) end
 end
 
 if next_due or next_end then
@@ -40,14 +42,11 @@ if next_due or next_end then
 end
 reply[5] = #leases / 2
 for i = 1, #old do reply[#reply + 1] = old[i] end
-if #leases == 2 * most or room <= 0 or visits <= 0 then
-  if call('EXISTS', ready(0), ready(1), ready(2), ready(3)) > 0 then
-    news()
-    if #leases == 0 then reply[4] = 0 end
-  end
+local is_stopped = #leases == 2 * most or room <= 0 or visits <= 0
+if is_left or is_stopped and call('EXISTS', KEYS[3], KEYS[4], KEYS[5], KEYS[6]) > 0 then
+  news()
+  if #leases == 0 then reply[4] = 0 end
 elseif #leases == 0 then
-  collect_unique()
-  trim_dead(0)
-  trim_completed(0)
+  seldom('idle')
 end
 return reply

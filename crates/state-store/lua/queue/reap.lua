@@ -1,4 +1,4 @@
--- Makes ready what is due and what was lost.
+-- What a claim seldom has to do, between `local function seldom(task, late)` and `end`: these functions cost time to be made.
 
 -- Up to 256 scheduled jobs whose time has come.
 local function move_due()
@@ -11,7 +11,6 @@ end
 -- Up to 256 jobs whose lease ran out: ready again, dead after the last attempt, forgotten if that was asked for. An entry
 -- whose job does not run is what a script left that was cut.
 local function reap()
-  begin_moves()
   local ids = call('ZRANGEBYSCORE', leased, '-inf', decimal(now), 'LIMIT', 0, 256)
   local states = call('HMGET', state, unpack(ids))
   for i, id in ipairs(ids) do
@@ -29,3 +28,25 @@ local function reap()
   moved.left = ids
   flush()
 end
+
+-- Kills those that nobody has claimed in time; `late`: their ids and records.
+local function bury()
+  for i = 1, #late, 2 do
+    local id, record = late[i], late[i + 1]
+    local flags = byte(record, 2) % 4 > 0 and '\2' or '\0'
+    local s = 'w' .. NO_FENCE .. '\0\0' .. sub(record, 3, 9) .. flags .. '\0\0\0'
+    die(id, s, NO_FENCE, 'deadline', unique_of(record) or '')
+  end
+  flush()
+end
+
+-- Forgets what is over while there is nothing else to do.
+local function tidy()
+  collect_unique()
+  trim_dead(0)
+  trim_completed(0)
+end
+
+begin_moves()
+local tasks = { due = move_due, ended = reap, late = bury, idle = tidy }
+tasks[task]()

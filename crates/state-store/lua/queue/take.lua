@@ -1,46 +1,47 @@
 -- Takes jobs from the ready lists. An id there may be a ghost: of a job that was cancelled or deleted (it has no record), or
 -- that stands elsewhere since, because it was pushed again under its id, or because a script was cut.
-local leases, running, freed_on_claim, chosen, old = {}, {}, {}, {}, {}
+local leases, running, freed_on_claim, chosen, old, late, is_left = {}, {}, {}, {}, {}, {}, false
 local most, room, visits = tonumber(ARGV[3]), tonumber(ARGV[6]), ARGV[3] + 1000
 local reply, lease_end, head, worker
-
-local function has_missed_deadline(record, flags)
-  return flags % 8 >= 4 and unpack_bytes('>I6', record, #record - 5) + unpack_bytes('>I6', record, 10) <= now
-end
-
-local function miss_deadline(id, record, flags)
-  if not moved then begin_moves() end
-  local s = 'w' .. NO_FENCE .. '\0\0' .. sub(record, 3, 9) .. (flags % 4 > 0 and '\2' or '\0') .. '\0\0\0'
-  die(id, s, NO_FENCE, 'deadline', unique_of(record) or '')
-end
 
 -- The state under the new lease of a job that has one already; nil for a ghost.
 local function lease_again(id, record, s, kind)
   if byte(s) ~= 119 or is_due(id, record, s) then return nil end
   local reason = last_error(s)
-  add(old, #leases / 2, s)
-  return head .. pack('>I2', attempts_of(s) + 1) .. sub(s, 20, 26) .. char(reason and kind + 8 or kind) .. worker
+  old[#old + 1], old[#old + 2] = #leases / 2, s
+  return head .. pack('>I2', unpack_bytes('>I2', s, 18) + 1) .. sub(s, 20, 26) .. char(reason and kind + 8 or kind) .. worker
     .. pack('>I2', #(reason or '')) .. (reason or '')
 end
 
 -- The state under its first lease of a job with flags; nil for a ghost and for one that is too late.
 local function lease_first(id, record, flags, kind)
   if is_due(id, record) then return nil end
-  if has_missed_deadline(record, flags) then return miss_deadline(id, record, flags) end
-  if flags % 4 == 1 then add(freed_on_claim, (unique_of(record)), id) end
+  if flags % 8 >= 4 and unpack_bytes('>I6', record, #record - 5) + unpack_bytes('>I6', record, 10) <= now then
+    late[#late + 1], late[#late + 2] = id, record
+    return nil
+  end
+  if flags % 4 == 1 then
+    freed_on_claim[#freed_on_claim + 1], freed_on_claim[#freed_on_claim + 2] = unique_of(record), id
+  end
   return head .. '\0\1' .. sub(record, 3, 9) .. char(kind) .. worker .. '\0\0'
 end
 
 -- Leases what is ready in one list, and says how many of its ids were dealt with.
 local function take(priority)
-  local key, at = ready(priority), 0
+  local key, at = KEYS[3 + priority], 0
   while #leases < 2 * most and room > 0 and visits > 0 do
-    local ids = call('LRANGE', key, at, at + math.min(most - #leases / 2, 50) - 1)
+    local want = math.min(most - #leases / 2, 50)
+    local ids = call('LRANGE', key, at, at + want)
+    -- One more than wanted tells whether there are more.
+    is_left = table.remove(ids, want + 1) ~= nil
     if #ids == 0 then break end
     local records, states = call('HMGET', jobs, unpack(ids)), call('HMGET', state, unpack(ids))
     visits = visits - #ids
     for i = 1, #ids do
-      if room <= 0 then return at end
+      if room <= 0 then
+        is_left = true
+        return at
+      end
       local id, record, s, new = ids[i], records[i], states[i], nil
       at = at + 1
       if record and not chosen[id] then
