@@ -1,0 +1,148 @@
+//! A write is executed and its reply is lost: sent again by the store itself, it has happened once. What would count twice
+//! is not sent again; it answers `Indeterminate`.
+
+mod cache;
+mod state;
+
+use std::sync::Arc;
+
+use conformance::{Engine, Options, RedisEngine, Stores};
+use store_core::{Clock, Error, Key, ManualClock, Op, QueueName, Repeat, Result, Timestamp};
+use testkit::{FaultProxy, RedisServer};
+
+/// Declares the cases: for each operation a function that is played once while every reply arrives (which also makes the
+/// server know the scripts), and once more with one lost reply.
+macro_rules! lost_replies {
+    ($($op:ident => $($case:ident)::+;)*) => {
+        const COVERED: &[Op] = &[$(Op::$op),*];
+
+        $(#[tokio::test(flavor = "multi_thread")]
+        #[allow(non_snake_case, reason = "the test is called as the operation is")]
+        async fn $op() {
+            let servers = Servers::start().await;
+            $($case)::+(servers.open("warm", false).await).await;
+            $($case)::+(servers.open("lost", true).await).await;
+        })*
+    };
+}
+
+lost_replies! {
+    KeyValueSetMany => cache::set_many;
+    KeyValueSetIfAbsent => cache::set_if_absent;
+    KeyValueDeleteMany => cache::delete_many;
+    KeyValueDeleteIf => cache::delete_if;
+    KeyValueAdd => cache::add;
+    IdempotencyBegin => cache::begin;
+    IdempotencyFinish => cache::finish;
+    IdempotencyAbandon => cache::abandon;
+    RateLimitCheck => cache::check;
+    RateLimitReset => cache::reset;
+    HandoffPut => cache::put;
+    HandoffTake => cache::take;
+    QueuePush => state::push;
+    QueueClaim => state::claim;
+    QueueExtend => state::extend;
+    QueueSettle => state::settle;
+    QueueWait => state::wait;
+    QueueCancel => state::cancel;
+    QueueReplay => state::replay;
+    QueueDelete => state::delete;
+    QueuePromote => state::promote;
+    QueuePause => state::pause;
+    QueueResume => state::resume;
+    LeaseAcquire => state::acquire;
+    LeaseRenew => state::renew;
+    LeaseRelease => state::release;
+    HeartbeatBeat => state::beat;
+    HeartbeatLeave => state::leave;
+}
+
+#[test]
+fn every_operation_that_writes_has_a_case() {
+    let is_of_a_store = |op: &&Op| !op.name().starts_with("link.");
+    let writes = Op::ALL.iter().filter(is_of_a_store).filter(|op| op.repeat() != Repeat::Reads);
+    let missing: Vec<&Op> = writes.filter(|op| !COVERED.contains(op)).collect();
+    assert_eq!(missing, Vec::<&Op>::new());
+}
+
+/// Both servers, each behind a proxy.
+struct Servers {
+    _started: [RedisServer; 2],
+    proxies: Arc<[FaultProxy; 2]>,
+    engine: RedisEngine,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
+        let (cache, state) = (cache.unwrap(), state.unwrap());
+        let proxies =
+            [FaultProxy::start(cache.address()).await.unwrap(), FaultProxy::start(state.address()).await.unwrap()];
+        let urls = [cache.url_through(&proxies[0], None), state.url_through(&proxies[1], None)];
+        let engine = RedisEngine::connect("redis", &urls[0], &urls[1]).await.unwrap();
+        Self { _started: [cache, state], proxies: Arc::new(proxies), engine }
+    }
+
+    async fn open(&self, place: &'static str, loses: bool) -> World {
+        let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
+        let options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
+        let stores = self.engine.open(place, &options).await.unwrap();
+        World { stores, clock, proxies: Arc::clone(&self.proxies), place, loses }
+    }
+}
+
+/// What a case plays with.
+struct World {
+    stores: Stores,
+    clock: ManualClock,
+    proxies: Arc<[FaultProxy; 2]>,
+    place: &'static str,
+    loses: bool,
+}
+
+impl World {
+    /// Makes the call, and loses the reply to the first request that it sends.
+    async fn lost<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
+        if !self.loses {
+            return call.await;
+        }
+        let fired = || self.proxies.iter().map(FaultProxy::fired).sum::<usize>();
+        let before = fired();
+        for proxy in self.proxies.iter() {
+            proxy.cut_after_request(is_of_a_store);
+        }
+        let answer = call.await;
+        for proxy in self.proxies.iter() {
+            proxy.cut_after_request(|_| false);
+        }
+        assert_eq!(fired(), before + 1, "no reply was lost");
+        answer
+    }
+
+    /// The same for a call that is never repeated: it says that it does not know, unless its reply arrived.
+    async fn never_repeated<T: std::fmt::Debug>(&self, op: Op, call: impl Future<Output = Result<T>>) {
+        let answer = self.lost(call).await;
+        if self.loses {
+            let is_told = matches!(&answer, Err(error @ Error::Indeterminate { .. }) if error.op() == op);
+            assert!(is_told && answer.as_ref().is_err_and(|error| !error.is_retryable()), "{answer:?}");
+        } else {
+            answer.unwrap();
+        }
+    }
+
+    fn key(&self, what: &str) -> Key {
+        Key::new(format!("{}-{what}", self.place)).unwrap()
+    }
+
+    fn queue(&self) -> QueueName {
+        QueueName::new(self.place).unwrap()
+    }
+}
+
+/// Whether a request is one that a store sends, and not one that keeps the connection up.
+fn is_of_a_store(request: &[u8]) -> bool {
+    ["EVALSHA", "SET", "DEL", "UNLINK", "BLPOP"].iter().any(|name| {
+        let header = format!("\r\n${}\r\n{name}\r\n", name.len());
+        request.windows(header.len()).any(|window| window.eq_ignore_ascii_case(header.as_bytes()))
+    })
+}

@@ -1,0 +1,130 @@
+//! Making sequences from a seed.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use store_core::{
+    Backoff, JobId, JobState, Kept, NewJob, Outcome, Priority, Rate, RetryPolicy, Unique, UniqueKey, UniqueUntil,
+};
+
+use super::step::Step;
+
+/// How many different job ids there are.
+pub(super) const IDS: u8 = 16;
+
+const TEXTS: [&str; 5] = ["", "a", "message", "a longer text that is not like the others", "\0\r\n"];
+
+/// The sequence of a seed.
+pub(super) fn sequence(seed: u64, steps: usize) -> Vec<Step> {
+    let mut rng = Rng::with_seed(seed);
+    // one rate for each key: what a limit does whose rate is changed is left open
+    let rates = [0, 1, 2].map(|_| rate(&mut rng));
+    (0..steps).map(|_| if rng.u8(..10) < 6 { queue_step(&mut rng) } else { other_step(&mut rng, &rates) }).collect()
+}
+
+fn queue_step(rng: &mut Rng) -> Step {
+    let id = rng.u8(..IDS);
+    match rng.u8(..28) {
+        0..=5 => Step::Push((0..rng.usize(1..4)).map(|_| job(rng)).collect()),
+        6..=11 => Step::Claim(rng.usize(1..4), time(rng)),
+        12..=13 => Step::Extend(rng.usize(..3), time(rng), rng.bool().then(|| text(rng))),
+        14..=18 => Step::Settle((0..rng.usize(1..3)).map(|_| (rng.usize(..4), outcome(rng))).collect()),
+        19 => Step::Cancel(id),
+        20 => Step::Replay(id),
+        21 => Step::Delete(id),
+        22 => Step::Promote(id),
+        23 => [Step::Pause, Step::Resume, Step::Resume][rng.usize(..3)].clone(),
+        24 => Step::Explain(id),
+        25 => Step::List(state(rng), rng.u32(1..4)),
+        _ => Step::Advance(time(rng)),
+    }
+}
+
+fn other_step(rng: &mut Rng, rates: &[Rate; 3]) -> Step {
+    let (key, request) = (rng.u8(..3), rng.u8(..4));
+    match rng.u8(..24) {
+        0 => Step::Acquire { name: key, holder: request, lasting: time(rng), request },
+        1 => Step::Renew(rng.usize(..3), time(rng)),
+        2 => Step::Release(rng.usize(..3)),
+        3 => Step::Inspect(key),
+        4..=5 => Step::Beat { member: request, lasting: time(rng) },
+        6 => Step::Leave(request),
+        7 => Step::Members,
+        8..=9 => Step::Begin { key, content: u8::from(rng.u8(..5) == 0), request, lasting: time(rng) },
+        10 => Step::Finish { key, request, response: text(rng), keep: time(rng) },
+        11 => Step::Abandon { key, request },
+        12..=13 => Step::Check((0..rng.u8(1..4)).map(|key| (key, rates[usize::from(key)], rng.u32(..3))).collect()),
+        14 => Step::ResetLimit(key),
+        15 => Step::Set(key, text(rng)),
+        16 => Step::SetIfAbsent(key, text(rng), request),
+        17 => Step::Get((0..rng.usize(1..4)).map(|_| rng.u8(..4)).collect()),
+        18 => Step::Unset((0..rng.usize(1..4)).map(|_| rng.u8(..4)).collect()),
+        19 => Step::DeleteIf(key, text(rng)),
+        20 => Step::Add(key, rng.i64(-3..4)),
+        21 => Step::Put { to_other: rng.bool(), key, value: text(rng), request },
+        22 => Step::Take { by_other: rng.bool(), key, claim: request },
+        _ => Step::Advance(time(rng)),
+    }
+}
+
+/// A time among few, so that ends meet, or nearly.
+fn time(rng: &mut Rng) -> Duration {
+    Duration::from_millis([999, 1000, 1000, 1001, 2000, 5000, 10_000, 60_000][rng.usize(..8)])
+}
+
+fn text(rng: &mut Rng) -> &'static str {
+    TEXTS[rng.usize(..TEXTS.len())]
+}
+
+fn state(rng: &mut Rng) -> JobState {
+    [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead][rng.usize(..5)]
+}
+
+/// Half of the ids are canonical UUIDs, which engines may store in another way.
+pub(super) fn job_id(id: u8) -> JobId {
+    let text =
+        if id.is_multiple_of(2) { format!("job-{id}") } else { format!("00000000-0000-7000-8000-0000000000{id:02x}") };
+    JobId::new(text).unwrap()
+}
+
+fn job(rng: &mut Rng) -> (u8, NewJob) {
+    let id = rng.u8(..IDS);
+    let mut job = NewJob::new(text(rng).as_bytes()).with_id(job_id(id)).with_schema(rng.u16(..2));
+    job.request = rng.u32(..2);
+    job.retry = RetryPolicy::new(rng.u16(1..4), Backoff::Fixed(time(rng)));
+    if rng.u8(..3) == 0 {
+        job.delay = time(rng);
+    }
+    if rng.u8(..3) == 0 {
+        job.priority = Priority::ALL[rng.usize(..4)];
+    }
+    if rng.u8(..4) == 0 {
+        job.start_within = Some(time(rng));
+    }
+    if rng.u8(..3) == 0 {
+        let until = [UniqueUntil::Claimed, UniqueUntil::Finished, UniqueUntil::Elapsed(time(rng))][rng.usize(..3)];
+        job.unique = Some(Unique::new(UniqueKey::new(format!("key-{}", rng.u8(..3))).unwrap(), until));
+    }
+    (id, job)
+}
+
+fn outcome(rng: &mut Rng) -> Outcome {
+    let after = if rng.bool() { Duration::ZERO } else { time(rng) };
+    match rng.u8(..9) {
+        0..=1 => Outcome::Complete(None),
+        2..=3 => Outcome::Complete(Some(Kept::new(text(rng).as_bytes(), after))),
+        4 => Outcome::Retry { after, error: text(rng).to_owned() },
+        5 => Outcome::Snooze { after },
+        6 => Outcome::Dead { reason: text(rng).to_owned() },
+        7 => Outcome::Release,
+        _ => Outcome::Cancelled,
+    }
+}
+
+fn rate(rng: &mut Rng) -> Rate {
+    if rng.bool() {
+        Rate::Gcra { count: rng.u32(1..4), period: time(rng), burst: rng.u32(1..4) }
+    } else {
+        Rate::FixedWindow { count: rng.u32(1..4), window: time(rng) }
+    }
+}

@@ -1,0 +1,126 @@
+//! Random sequences of operations have the same outcomes on the embedded engine, which is the model, and on Redis.
+//!
+//! The seeds are fixed. `CONFORMANCE_SEED=7 CONFORMANCE_SEQUENCES=1` runs the sequence of one seed, another number of
+//! sequences runs as many seeds from there on. A difference is reported with its seed and a sequence from which as many
+//! steps were taken away as could be.
+
+mod generate;
+mod play;
+mod play_queue;
+mod step;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use conformance::{EmbeddedMemory, Engine, Options, RedisEngine};
+use store_core::{Clock, ManualClock, Retention, Timestamp};
+use testkit::RedisServer;
+
+use play::World;
+use step::Step;
+
+/// How many steps a sequence has.
+const STEPS: usize = 60;
+
+/// Where two engines differed.
+struct Difference {
+    /// After how many steps.
+    after: usize,
+    model: String,
+    other: String,
+}
+
+struct Pair {
+    model: Arc<dyn Engine>,
+    other: Arc<dyn Engine>,
+}
+
+impl Pair {
+    /// Plays a sequence on both engines, each at a new place, until they differ.
+    async fn difference(&self, steps: &[Step]) -> Option<Difference> {
+        let place = testkit::random_prefix();
+        let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
+        let (mut model, mut other) = (open(&self.model, &place, &clock).await, open(&self.other, &place, &clock).await);
+        let mut referee = Referee { clock, due: HashSet::new(), retired: HashSet::new() };
+        for (index, step) in steps.iter().chain(&[Step::LookAtAll]).enumerate() {
+            let step = referee.settle_details(step);
+            let (model, other) = (model.play(&step).await, other.play(&step).await);
+            if model != other {
+                return Some(Difference { after: index + 1, model, other });
+            }
+            referee.learn(&step, &model);
+        }
+        None
+    }
+
+    /// Takes away every step without which the engines still differ.
+    async fn shrink(&self, mut steps: Vec<Step>, mut difference: Difference) -> (Vec<Step>, Difference) {
+        steps.truncate(difference.after);
+        for index in (0..steps.len()).rev() {
+            let mut fewer = steps.clone();
+            fewer.remove(index);
+            if let Some(found) = self.difference(&fewer).await {
+                fewer.truncate(found.after);
+                (steps, difference) = (fewer, found);
+            }
+        }
+        (steps, difference)
+    }
+}
+
+/// What both engines must be asked in the same way, and what the contract leaves open.
+struct Referee {
+    clock: ManualClock,
+    /// When jobs were due: the order of two that are due in one millisecond is the engine's own.
+    due: HashSet<u64>,
+    /// The ids of jobs that were removed while they were ready: pushed again, they may take their old place.
+    retired: HashSet<u8>,
+}
+
+impl Referee {
+    fn settle_details(&mut self, step: &Step) -> Step {
+        let mut step = step.clone();
+        if let Step::Advance(time) = &step {
+            self.clock.advance(*time);
+        }
+        for delay in step.delays() {
+            while !delay.is_zero() && !self.due.insert(self.clock.now().after(*delay).as_millis()) {
+                *delay += std::time::Duration::from_millis(1);
+            }
+        }
+        step.without_ids(&self.retired);
+        step
+    }
+
+    fn learn(&mut self, step: &Step, outcome: &str) {
+        if let (Step::Cancel(id) | Step::Delete(id), "Removed" | "[Deleted]") = (step, outcome) {
+            self.retired.insert(*id);
+        }
+    }
+}
+
+async fn open(engine: &Arc<dyn Engine>, place: &str, clock: &ManualClock) -> World {
+    let retention = Retention::default().with_dead_count(4).with_completed_count(4);
+    let options = Options { clock: Clock::Manual(clock.clone()), retention };
+    World::new(place, engine.open(place, &options).await.unwrap(), clock.clone())
+}
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn random_sequences_have_the_same_outcomes() {
+    let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
+    let (cache, state) = (cache.unwrap(), state.unwrap());
+    let redis = RedisEngine::connect("redis", &cache.url(None), &state.url(None)).await.unwrap();
+    let pair = Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis) };
+    let first = number("CONFORMANCE_SEED", 1);
+    for seed in first..first + number("CONFORMANCE_SEQUENCES", 200) {
+        let steps = generate::sequence(seed, STEPS);
+        let Some(found) = pair.difference(&steps).await else { continue };
+        let (steps, found) = pair.shrink(steps, found).await;
+        let steps: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
+        panic!("seed {seed}:\n{}\nembedded: {}\nredis:    {}", steps.join("\n"), found.model, found.other);
+    }
+}

@@ -1,0 +1,125 @@
+//! Carrying out a step on the queue of one engine.
+
+use store_core::{
+    ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobState, NewJob, Outcome, PageRequest,
+    Result, Settlement,
+};
+
+use super::generate::{IDS, job_id};
+use super::play::{World, from_end, holder};
+use super::step::Step;
+
+impl World {
+    /// The outcome of a step that is about the queue; `None` when it is not.
+    pub(super) async fn play_queue(&mut self, step: &Step) -> Result<Option<String>> {
+        let (state, queue) = (&self.stores.state, &self.queue);
+        Ok(Some(match step {
+            Step::Advance(_) => String::new(),
+            Step::Push(jobs) if jobs.is_empty() => String::new(),
+            Step::Push(jobs) => {
+                let jobs: Vec<NewJob> = jobs.iter().map(|(_, job)| job.clone()).collect();
+                format!("{:?}", state.push(queue, &jobs, Durability::Accepted).await?.value)
+            }
+            Step::Claim(max, lease) => {
+                let claim = state.claim(&ClaimRequest::new(queue.clone(), holder(0), *max, *lease)).await?;
+                self.claimed.extend(claim.jobs.iter().map(|job| job.lease.clone()));
+                let jobs: Vec<String> = claim.jobs.iter().map(show_claimed).collect();
+                format!("{jobs:?} {:?} {}", claim.next, claim.paused)
+            }
+            Step::Extend(number, lasting, progress) => match from_end(&self.claimed, *number) {
+                None => String::new(),
+                Some(lease) => {
+                    let mut extension = Extension::new(lease.clone());
+                    extension.progress = progress.map(bytes::Bytes::from);
+                    format!("{:?}", state.extend(queue, &[extension], *lasting).await?)
+                }
+            },
+            Step::Settle(outcomes) => return self.settle(outcomes).await.map(Some),
+            Step::Cancel(id) => format!("{:?}", state.cancel(queue, &job_id(*id)).await?),
+            Step::Replay(id) => format!("{:?}", state.replay(queue, &[job_id(*id)]).await?),
+            Step::Delete(id) => format!("{:?}", state.delete(queue, &[job_id(*id)]).await?),
+            Step::Promote(id) => format!("{:?}", state.promote(queue, &[job_id(*id)]).await?),
+            Step::Pause => format!("{:?}", state.pause(queue).await?),
+            Step::Resume => format!("{:?}", state.resume(queue).await?),
+            Step::Explain(id) => match state.explain(queue, &job_id(*id)).await? {
+                // how many are ahead is told as a bound, which may count jobs that were cancelled
+                Explanation::WaitsForWorker { .. } => "WaitsForWorker".to_owned(),
+                explanation => format!("{explanation:?}"),
+            },
+            Step::List(place, limit) => self.list(*place, *limit).await?,
+            Step::LookAtAll => self.look_at_all().await?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Settles leases by their numbers. What is left open is not asked: a lease that was settled and would not last any
+    /// more, and one job twice at once by two leases or after the time for which its lease was given out.
+    async fn settle(&mut self, outcomes: &[(usize, Outcome)]) -> Result<String> {
+        let now = self.clock.now();
+        let lease = |number: usize| {
+            from_end(&self.claimed, number).filter(|lease| lease.until > now || !self.settled.contains(lease))
+        };
+        let mut settlements: Vec<Settlement> = Vec::new();
+        for (number, outcome) in outcomes {
+            let Some(lease) = lease(*number) else { continue };
+            let is_open =
+                |other: &Settlement| other.lease.job == lease.job && (other.lease != *lease || lease.until <= now);
+            if !settlements.iter().any(is_open) {
+                settlements.push(Settlement::new(lease.clone(), outcome.clone()));
+            }
+        }
+        if settlements.is_empty() {
+            return Ok(String::new());
+        }
+        let settled = self.stores.state.settle(&self.queue, &settlements, Durability::Accepted).await?.value;
+        self.settled.extend(settlements.into_iter().map(|settlement| settlement.lease));
+        Ok(format!("{settled:?}"))
+    }
+
+    /// All pages of a state. Whether a completed job whose time is over is still listed is left open.
+    async fn list(&self, place: JobState, limit: u32) -> Result<String> {
+        let (mut jobs, mut request) = (Vec::new(), PageRequest::first(limit));
+        loop {
+            let page = self.stores.state.list(&self.queue, place, request).await?;
+            let is_over = |job: &JobInfo| place == JobState::Completed && job.at <= Some(self.clock.now());
+            jobs.extend(page.items.iter().filter(|job| !is_over(job)).map(show_info));
+            match page.next {
+                Some(cursor) => request = PageRequest::first(limit).after(cursor),
+                None => return Ok(jobs.join("; ")),
+            }
+        }
+    }
+
+    async fn look_at_all(&self) -> Result<String> {
+        let mut counts = self.stores.state.counts(&self.queue).await?;
+        counts.completed = 0;
+        let mut seen = vec![format!("{counts:?}")];
+        for place in [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead] {
+            seen.push(self.list(place, 1000).await?);
+        }
+        for id in 0..IDS {
+            let job = self.stores.state.get(&self.queue, &job_id(id)).await?;
+            seen.push(job.as_ref().map(show_info).unwrap_or_default());
+        }
+        Ok(seen.join("\n"))
+    }
+}
+
+fn show_claimed(job: &ClaimedJob) -> String {
+    let ClaimedJob { lease, attempt, payload, priority, unique, retry, schema, pushed_at, claimed_at, .. } = job;
+    // whether a replayed job names a key that it does not hold any more is left open
+    let lease = lease.clone().with_unique(None);
+    format!(
+        "{lease:?} {attempt} {payload:?} {priority:?} {unique:?} {retry:?} {schema} {pushed_at:?} {claimed_at:?} {:?}",
+        job.last_error
+    )
+}
+
+fn show_info(job: &JobInfo) -> String {
+    let JobInfo { id, state, attempts, max_attempts, priority, pushed_at, at, worker, cancel_requested, .. } = job;
+    format!(
+        "{id} {state:?} {attempts}/{max_attempts} {priority:?} {pushed_at:?} {at:?} {worker:?} {cancel_requested} {:?} \
+         {:?} {:?} {:?}",
+        job.last_error, job.payload, job.progress, job.result
+    )
+}

@@ -1,0 +1,103 @@
+//! One step of a sequence. Ids and names are small numbers, so that steps meet.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use store_core::{JobState, NewJob, Outcome, Rate};
+
+/// What is done on both engines.
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    /// Time passes.
+    Advance(Duration),
+    Push(Vec<(u8, NewJob)>),
+    Claim(usize, Duration),
+    /// Extends the lease with this number, counted from the last one given out.
+    Extend(usize, Duration, Option<&'static str>),
+    Settle(Vec<(usize, Outcome)>),
+    Cancel(u8),
+    Replay(u8),
+    Delete(u8),
+    Promote(u8),
+    Pause,
+    Resume,
+    Explain(u8),
+    List(JobState, u32),
+    /// Counts, listings, and every job.
+    LookAtAll,
+    Acquire {
+        name: u8,
+        holder: u8,
+        lasting: Duration,
+        request: u8,
+    },
+    Renew(usize, Duration),
+    Release(usize),
+    Inspect(u8),
+    Beat {
+        member: u8,
+        lasting: Duration,
+    },
+    Leave(u8),
+    Members,
+    Begin {
+        key: u8,
+        content: u8,
+        request: u8,
+        lasting: Duration,
+    },
+    Finish {
+        key: u8,
+        request: u8,
+        response: &'static str,
+        keep: Duration,
+    },
+    Abandon {
+        key: u8,
+        request: u8,
+    },
+    Check(Vec<(u8, Rate, u32)>),
+    ResetLimit(u8),
+    Set(u8, &'static str),
+    SetIfAbsent(u8, &'static str, u8),
+    Get(Vec<u8>),
+    Unset(Vec<u8>),
+    DeleteIf(u8, &'static str),
+    Add(u8, i64),
+    Put {
+        to_other: bool,
+        key: u8,
+        value: &'static str,
+        request: u8,
+    },
+    Take {
+        by_other: bool,
+        key: u8,
+        claim: u8,
+    },
+}
+
+impl Step {
+    /// The times after which it makes jobs due.
+    pub(super) fn delays(&mut self) -> Vec<&mut Duration> {
+        match self {
+            Step::Push(jobs) => jobs.iter_mut().map(|(_, job)| &mut job.delay).collect(),
+            Step::Settle(settlements) => settlements.iter_mut().filter_map(|(_, outcome)| delay(outcome)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Leaves out the pushes of these ids.
+    pub(super) fn without_ids(&mut self, ids: &HashSet<u8>) {
+        if let Step::Push(jobs) = self {
+            jobs.retain(|(id, _)| !ids.contains(id));
+        }
+    }
+}
+
+fn delay(outcome: &mut Outcome) -> Option<&mut Duration> {
+    match outcome {
+        Outcome::Retry { after, .. } | Outcome::Snooze { after } => Some(after),
+        _ => None,
+    }
+}
