@@ -165,6 +165,11 @@ impl LinkConfig {
         self
     }
 
+    /// How long a connection may leave calls unanswered before it is given up.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        self.command_timeout * 2 + Duration::from_secs(1)
+    }
+
     /// The same server without any user or password.
     pub(crate) fn without_credentials(mut self) -> Self {
         self.url = self.url.without_credentials();

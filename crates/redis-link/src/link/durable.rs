@@ -44,22 +44,23 @@ async fn on_wire(
     request: Request,
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
-    let wait = wait(wire, patience, durability).await?;
+    let wait = wait(wire, patience, durability).await.map_err(Failure::before_the_call)?;
     let within = patience + wait.as_ref().map_or(Duration::ZERO, |(_, within)| *within);
     for _ in 0..MAX_LOADS {
-        let mut requests = vec![request.clone()];
-        requests.extend(wait.as_ref().map(|(request, _)| request.clone()));
-        let mut replies = wire.pipeline(requests, within).await?.into_iter();
-        let written = replies.next().unwrap_or(Err(Failure::Lost("the replies do not match")));
+        let (written, reached) = match &wait {
+            Some((wait, _)) => {
+                let replies = wire.pipeline(vec![request.clone(), wait.clone()], within).await?;
+                let mut replies = replies.into_iter();
+                let written = replies.next().unwrap_or(Err(Failure::Lost("the replies do not match")));
+                (written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply)))
+            }
+            // The server is proved to flush before it replies.
+            None => (wire.send(request.clone(), within, |_| ()).await, Reached::new(0, true)),
+        };
         if written.as_ref().is_err_and(Failure::is_unknown_script) {
-            wire.send(Request::load(script), patience, ()).await?;
+            wire.send(Request::load(script), patience, |_| ()).await.map_err(Failure::before_the_call)?;
             continue;
         }
-        let reached = match replies.next() {
-            Some(reply) => reply.as_ref().map_or_else(|_| Reached::default(), reached),
-            // Proved to flush before it replies.
-            None => Reached::new(0, true),
-        };
         return Ok((written?, reached));
     }
     Err(Failure::NotSent("the server keeps forgetting the script"))
@@ -99,7 +100,7 @@ fn milliseconds(within: Duration) -> Arg {
 }
 
 async fn is_set(wire: &Wire, patience: Duration, name: &'static str, value: &str) -> Result<bool, Failure> {
-    match wire.send(Request::new("CONFIG GET", [Arg::fixed(name)]), patience, ()).await {
+    match wire.send(Request::new("CONFIG GET", [Arg::fixed(name)]), patience, |_| ()).await {
         Ok(Reply::List(pair)) => Ok(pair.get(1).and_then(Reply::as_str) == Some(value)),
         Ok(_) | Err(Failure::Answered(_)) => Ok(false),
         Err(failure) => Err(failure),

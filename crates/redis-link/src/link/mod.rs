@@ -31,8 +31,9 @@ const MAX_LOADS: usize = 3;
 /// Clones share the connections; the last one to go closes them. Lost connections are made again in the background, for
 /// ever. All calls have the same rules:
 ///
-/// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]). Without a
-///   connection it fails at once.
+/// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]), and the same
+///   again for each of two round trips more where the server has to be sent a script. Without a connection it fails at
+///   once. A connection on which no call was answered for twice the command time-out and a second is given up.
 /// - **Retries.** What was not executed is tried again; what may have been executed only where the operation is
 ///   recognised or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, with random pauses up to
 ///   100 ms, 200 ms, 400 ms …; the last error is the answer, and it says `Indeterminate` if any attempt was.
@@ -125,8 +126,8 @@ impl Link {
     /// From Redis 7.2 on a server waits for the last *write* of a connection: a script that recognises a repetition has
     /// to write something (the same value again), else the level is granted without having been reached.
     ///
-    /// Lasts up to the level's `within` longer than [`Link::call`]. 16 such calls run at once; others wait for one command
-    /// time-out.
+    /// An attempt lasts up to the level's `within` longer than one of [`Link::call`], and up to the connect time-out longer
+    /// where a connection has to be opened. 16 such calls run at once; others wait for one command time-out.
     ///
     /// # Errors
     /// [`Error::NotDurable`] when the level was not reached: the write stands. `Unsupported`, before anything is written,
@@ -185,7 +186,7 @@ impl Link {
                 let patience = self.inner.config.command_timeout;
                 let held = self.inner.blockers.take(patience).await?;
                 let reply = tokio::select! {
-                    reply = held.wire().send(request, block + patience, ()) => reply,
+                    reply = held.wire().send(request, block + patience, |_| ()) => reply,
                     () = self.inner.closed() => return Err(Failure::Lost("the link was closed")),
                 };
                 held.settle(&reply);
@@ -235,7 +236,8 @@ impl Link {
                 break;
             }
             tracing::debug!(script = script.name(), "the server does not know the script; loading it");
-            lane.send(Request::load(script), within, self.inner.enter()?).await?;
+            let loaded = lane.send(Request::load(script), within, self.inner.enter()?).await;
+            loaded.map_err(Failure::before_the_call)?;
             result = lane.send(request.clone(), within, self.inner.enter()?).await;
         }
         result
@@ -302,12 +304,12 @@ impl Inner {
     }
 
     /// The next connection in turn that is up.
-    fn lane(&self) -> Result<&Lane, Failure> {
+    fn lane(&self) -> Result<&Arc<Lane>, Failure> {
         self.check_open()?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = (0..self.lanes.len()).map(|step| &self.lanes[turn.wrapping_add(step) % self.lanes.len()]);
         let usable = in_turn.into_iter().find(|lane| lane.is_usable());
-        usable.map(Arc::as_ref).ok_or(Failure::NotSent("no connection to the server is up"))
+        usable.ok_or(Failure::NotSent("no connection to the server is up"))
     }
 }
 

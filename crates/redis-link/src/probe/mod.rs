@@ -253,7 +253,7 @@ impl Probe {
     }
 
     async fn ask(&self, request: Request) -> std::result::Result<Reply, Failure> {
-        self.wire.send(request, self.config.connect_timeout, ()).await
+        self.wire.send(request, self.config.connect_timeout, |_| ()).await
     }
 }
 

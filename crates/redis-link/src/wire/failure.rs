@@ -8,6 +8,9 @@ use store_core::{Error, Op};
 
 use super::credentials;
 
+const SILENCE: &str = "no reply came in time";
+const LOST: &str = "the connection was lost before the reply";
+
 /// Why there is no reply.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -65,8 +68,8 @@ pub(super) fn of_sending(error: &LibraryError) -> Failure {
             "Failed to route command." | "Client is not initialized." | "Failed to send command to router.",
         ) => Failure::NotSent("the connection is down"),
         (ErrorKind::Backpressure, _) => Failure::NotSent("too many commands wait"),
-        (ErrorKind::Timeout, _) => Failure::Lost("no reply came in time"),
-        _ => Failure::Lost("the connection was lost before the reply"),
+        (ErrorKind::Timeout, _) => Failure::Lost(SILENCE),
+        _ => Failure::Lost(LOST),
     }
 }
 
@@ -99,7 +102,20 @@ impl Failure {
 
     /// Whether the connection itself failed.
     pub(crate) fn is_of_connection(&self) -> bool {
-        matches!(self, Failure::NotSent(_) | Failure::Lost("the connection was lost before the reply"))
+        matches!(self, Failure::NotSent(_) | Failure::Lost(LOST))
+    }
+
+    /// Whether nothing came back in time, while the connection seemed to be there.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Failure::Lost(SILENCE))
+    }
+
+    /// The failure of a call of which only what had to precede it was sent: it was not executed, whatever was lost.
+    pub(crate) fn before_the_call(self) -> Self {
+        match self {
+            Failure::Lost(detail) => Failure::NotSent(detail),
+            other => other,
+        }
     }
 
     /// The error for the caller; `what` is the command or script.

@@ -137,11 +137,6 @@ impl Wire {
         }
     }
 
-    /// Starts the driver of this connection again after it has ended by itself.
-    pub(crate) fn drive_again(&self) -> Driver {
-        Driver(self.client.connect())
-    }
-
     /// Whether the library believes that it is connected.
     pub(crate) fn is_connected(&self) -> bool {
         self.client.is_connected()
@@ -152,24 +147,26 @@ impl Wire {
         self.client.server_version().map(|version| (version.major, version.minor))
     }
 
-    /// Sends one command. `keep` is dropped when it has come to its end, which may be after the caller has gone.
-    pub(crate) async fn send<K: Send + 'static>(
+    /// Sends one command. `ended` is called when it has come to its end, which may be after the caller has gone.
+    pub(crate) async fn send(
         &self,
         request: Request,
         within: Duration,
-        keep: K,
+        ended: impl FnOnce(&Result<Reply, Failure>) + Send + 'static,
     ) -> Result<Reply, Failure> {
         let client = self.client.with_options(&options(within));
         finishing::finishing(async move {
             let answered = client.custom_raw(request.custom(), request.args).await;
-            drop(keep);
-            frame::reply(answered.map_err(|error| failure::of_sending(&error))?)
+            let result = answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply);
+            ended(&result);
+            result
         })
         .await
     }
 
     /// Sends several commands in one go. Each has its own reply or error reply; the outer failure is the connection's.
-    /// Only for connections that end when they are lost: the library may send a pipeline late.
+    /// Only for connections that end when they are lost: the library may send a pipeline late. And for two commands or
+    /// more: of a single one it does not say whether an error is the server's or the connection's.
     pub(crate) async fn pipeline(
         &self,
         requests: Vec<Request>,
@@ -194,7 +191,7 @@ impl Wire {
     /// Names the connection; a server that forbids it is not an error.
     pub(crate) async fn set_name(&self, config: &LinkConfig) {
         let request = Request::new("CLIENT SETNAME", [Arg::from(config.client_name.as_str())]);
-        if self.send(request, config.command_timeout, ()).await.is_err() {
+        if self.send(request, config.command_timeout, |_| ()).await.is_err() {
             tracing::debug!("the connection could not be named");
         }
     }
@@ -236,7 +233,7 @@ fn client(config: &LinkConfig, endpoint: &Endpoint, lasting: Lasting) -> Result<
         connection.reconnect_errors = Vec::new();
         connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
         if lasting == Lasting::Reconnects {
-            let silence = config.command_timeout * 2 + Duration::from_secs(1);
+            let silence = config.longest_silence();
             connection.unresponsive = UnresponsiveConfig { max_timeout: Some(silence), interval: silence / 4 };
         }
     });

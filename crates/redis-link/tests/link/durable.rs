@@ -94,6 +94,20 @@ async fn a_lost_reply_is_in_doubt_and_not_repeated() {
     assert_eq!((proxy.fired(), number(&server, "counter").await), (1, 1));
 }
 
+/// There the write travels alone, without anything that waits.
+#[tokio::test]
+async fn a_lost_reply_is_in_doubt_where_the_reply_itself_proves_the_disk() {
+    let always = RedisServer::builder().appendonly(true).config("appendfsync", "always").start().await.unwrap();
+    let proxy = FaultProxy::start(always.address()).await.unwrap();
+    let link = Link::connect(config(&always.url_through(&proxy, None))).await.unwrap();
+    let on_disk = Durability::Fsynced { within: Duration::from_secs(5) };
+    link.call_durable(COUNTS, &INCREMENT, &["warm"], args![1], on_disk).await.unwrap();
+    proxy.cut_after_request(mentions("counter"));
+    let result = link.call_durable(COUNTS, &INCREMENT, &["counter"], args![1], on_disk).await;
+    assert!(is_indeterminate(&result), "{result:?}");
+    assert_eq!((proxy.fired(), number(&always, "counter").await), (1, 1));
+}
+
 #[tokio::test]
 async fn more_durable_calls_than_connections_take_turns() {
     let primary = server().await;

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use redis_link::{Link, args};
-use testkit::RedisServer;
+use testkit::{DEADLINE, FaultProxy, RedisServer, wait_until};
 
 use crate::{COUNTS, INCREMENT, READS, config, eventually, is_indeterminate, link_to, number, server};
 
@@ -47,6 +47,45 @@ async fn closed_connections_are_made_again_one_by_one() {
         eventually("the link is back", async || link.ping().await.is_ok()).await;
         eventually("all connections are up and named", async || named(&server).await == 3).await;
     }
+}
+
+/// Behind a network that drops everything, a connection never ends by itself. That more and more is written to it must not
+/// pass for life.
+#[tokio::test]
+async fn a_dead_connection_is_given_up_also_while_it_is_used() {
+    let server = server().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let settings = config(&server.url_through(&proxy, None)).with_command_timeout(Duration::from_millis(100));
+    let link = Link::connect(settings.with_pool_size(1).with_max_retries(0)).await.unwrap();
+    proxy.blackhole().await;
+    wait_until("the dead connection is given up", DEADLINE, async || {
+        link.ping().await.unwrap_err();
+        !link.is_connected()
+    })
+    .await;
+    proxy.cut_connections().await;
+    proxy.pass().await;
+    eventually("the link is back", async || link.ping().await.is_ok()).await;
+}
+
+/// A server that does not read makes the write itself wait; nothing else happens on that connection then.
+#[tokio::test]
+async fn a_connection_that_cannot_be_written_to_is_given_up() {
+    let server = server().await;
+    let settings = config(&server.url(None)).with_command_timeout(Duration::from_millis(100));
+    let link = Link::connect(settings.with_pool_size(1).with_max_retries(0)).await.unwrap();
+    server.pause().unwrap();
+    let value = vec![b'x'; 8 << 20];
+    for _ in 0..3 {
+        assert!(is_indeterminate(&link.command(READS, "SET", args!["large", value.clone()]).await));
+    }
+    wait_until("the connection is given up", DEADLINE, async || {
+        link.ping().await.unwrap_err();
+        !link.is_connected()
+    })
+    .await;
+    server.resume().unwrap();
+    eventually("the link is back", async || link.ping().await.is_ok()).await;
 }
 
 #[tokio::test]
