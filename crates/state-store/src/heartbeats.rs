@@ -13,19 +13,35 @@ use crate::leases::check_lasting;
 
 static BEAT: Script = Script::new(
     "heartbeat/beat",
-    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/beat.lua")),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/heartbeat/beat.lua")
+    ),
 );
 static LEAVE: Script = Script::new(
     "heartbeat/leave",
-    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/leave.lua")),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/heartbeat/leave.lua")
+    ),
 );
 static ALIVE: Script = Script::new(
     "heartbeat/alive",
-    concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/alive.lua")),
+    concat!(
+        "#!lua flags=no-writes\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/heartbeat/alive.lua")
+    ),
 );
 static LOST: Script = Script::new(
     "heartbeat/lost",
-    concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/heartbeat/lost.lua")),
+    concat!(
+        "#!lua flags=no-writes\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/heartbeat/lost.lua")
+    ),
 );
 
 /// Each call is one script in one round trip. Beats are carried out also where the server's memory is full. A member's

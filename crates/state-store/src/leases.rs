@@ -13,19 +13,35 @@ use crate::StateStore;
 
 static ACQUIRE: Script = Script::new(
     "lease/acquire",
-    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/acquire.lua")),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/lease/acquire.lua")
+    ),
 );
 static RENEW: Script = Script::new(
     "lease/renew",
-    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/renew.lua")),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/lease/renew.lua")
+    ),
 );
 static RELEASE: Script = Script::new(
     "lease/release",
-    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/release.lua")),
+    concat!(
+        "#!lua flags=allow-oom\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/lease/release.lua")
+    ),
 );
 static INSPECT: Script = Script::new(
     "lease/inspect",
-    concat!("#!lua flags=no-writes\n", include_str!("../lua/clock.lua"), include_str!("../lua/lease/inspect.lua")),
+    concat!(
+        "#!lua flags=no-writes\n",
+        include_str!("../../redis-link/lua/clock.lua"),
+        include_str!("../lua/lease/inspect.lua")
+    ),
 );
 
 /// How long a fence is remembered behind its lease; after that the clock alone keeps the next one larger.

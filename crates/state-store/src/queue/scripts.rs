@@ -10,7 +10,7 @@ macro_rules! script {
         Script::new(
             concat!("queue/", $name),
             concat!(
-                $first_line, "\n", include_str!("../../lua/clock.lua"), $(script!(@piece $piece),)*
+                $first_line, "\n", include_str!("../../../redis-link/lua/clock.lua"), $(script!(@piece $piece),)*
                 script!(@piece $name),
             ),
         )
