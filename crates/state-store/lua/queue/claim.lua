@@ -33,6 +33,7 @@ if #leases > 0 then
   for i = 1, #freed_on_claim, 2 do release(freed_on_claim[i], freed_on_claim[i + 1]) end
 end
 if #late > 0 then seldom('late', late) end
+many('HDEL', state, orphans)
 for priority, count in pairs(cut) do
   if count > 0 then call('LTRIM', KEYS[3 + priority], count, -1) end
 end

@@ -21,9 +21,8 @@ local function counts(id, record)
   return false
 end
 
-local function refuse(index, word, holder)
-  local at = #refused
-  refused[at + 1], refused[at + 2], refused[at + 3] = index - 1, word, holder
+local function refuse(...)
+  for _, value in ipairs({ ... }) do refused[#refused + 1] = value end
 end
 
 local function accept(id, record, priority, delay)
@@ -51,12 +50,12 @@ for first = 1, n, 100 do
       delay, next_delay = tonumber(ARGV[next_delay]), next_delay + 1
     end
     if known and (accepted[id] or counts(id, known)) then
-      if sub(known, 6, 9) ~= sub(record, 6, 9) then refuse(index, 'duplicate', '') end
+      if sub(known, 6, 9) ~= sub(record, 6, 9) then refuse(index - 1, 'duplicate', '') end
     else
       local key, rest = unique_of(record)
       local holder = key and holder_of(key)
       if holder then
-        refuse(index, 'held', holder)
+        refuse(index - 1, 'held', holder)
       else
         if key then hold(key, id, flags % 4, record, rest) end
         accept(id, record, priority, delay)
@@ -76,7 +75,6 @@ many('HSET', jobs, records)
 many('ZADD', unique_until, add_until)
 many('HSET', unique, add_elapsed)
 if #add_elapsed > 0 then collect_unique() end
--- A write of a repetition, too: only what writes can be waited for.
-if #records == 0 then call('HSET', meta, 'repeated', '1') end
+if #records == 0 then call('HSET', meta, 'repeated', '1') end -- only what writes can be waited for
 if is_news then news() end
 return refused

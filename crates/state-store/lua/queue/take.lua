@@ -1,6 +1,6 @@
 -- Takes jobs from the ready lists. An id there may be a ghost: of a job that was cancelled or deleted (it has no record), or
 -- that stands elsewhere since, because it was pushed again under its id, or because a script was cut.
-local leases, running, freed_on_claim, chosen, old, late, is_left = {}, {}, {}, {}, {}, {}, false
+local leases, running, freed_on_claim, chosen, old, late, orphans, is_left = {}, {}, {}, {}, {}, {}, {}, false
 local most, room, visits = tonumber(ARGV[3]), tonumber(ARGV[6]), ARGV[3] + 1000
 local reply, lease_end, head, worker
 
@@ -44,7 +44,9 @@ local function take(priority)
       end
       local id, record, s, new = ids[i], records[i], states[i], nil
       at = at + 1
-      if record and not chosen[id] then
+      if not record then
+        if s then orphans[#orphans + 1] = id end
+      elseif not chosen[id] then
         local flags = byte(record, 2)
         chosen[id] = true
         if s and sub(s, 20, 26) == sub(record, 3, 9) then

@@ -1,7 +1,11 @@
 //! Queues.
 
+mod crashes;
 mod ghosts;
 mod life;
+mod limits;
+mod lost_replies;
+mod waiting;
 
 use std::time::Duration;
 

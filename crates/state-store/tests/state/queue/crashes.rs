@@ -1,0 +1,351 @@
+//! A server that dies between two writes of a script. Redis runs a script whole or, after a crash, not at all; others may
+//! keep its first writes. After any number of them, sending the call again must lead where it would have led, and not
+//! sending it again must lose no job.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use state_store::{StateOptions, StateStore};
+use store_core::{
+    Backoff, ClaimRequest, ClaimedJob, Clock, Durability, Extension, HolderName, JobId, JobState, Kept, ManualClock,
+    NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, QueueName, Result,
+    RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
+};
+use testkit::{RedisServer, random_prefix};
+
+use super::{LEASE, id, job};
+use crate::cutter::Cutter;
+use crate::open;
+
+struct Scene {
+    server: RedisServer,
+    cutter: Cutter,
+    store: StateStore,
+    clock: ManualClock,
+}
+
+async fn scene() -> Scene {
+    let server = RedisServer::state().start().await.unwrap();
+    let cutter = Cutter::start(&server).await;
+    let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+    let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
+    let store = open(&cutter.url(), options).await.unwrap();
+    Scene { server, cutter, store, clock }
+}
+
+impl Scene {
+    /// Runs `act` on a fresh queue for each number of writes after which its script is cut, until it is not cut any more.
+    /// With `again` the call is then sent again.
+    #[allow(clippy::print_stdout, reason = "shown when it fails")]
+    async fn cut_everywhere<T>(
+        &self,
+        script: &str,
+        again: bool,
+        prepare: impl AsyncFn(&QueueName) -> T,
+        act: impl AsyncFn(&QueueName, &T) -> Result<()>,
+        check: impl AsyncFn(&QueueName),
+    ) {
+        let rehearsal = QueueName::new(random_prefix()).unwrap();
+        act(&rehearsal, &prepare(&rehearsal).await).await.unwrap();
+        for writes in 0.. {
+            let queue = QueueName::new(random_prefix()).unwrap();
+            println!("{script} cut after {writes} writes");
+            let prepared = prepare(&queue).await;
+            self.cutter.cut(&self.server, script, writes).await;
+            let outcome = act(&queue, &prepared).await;
+            self.cutter.heal();
+            if outcome.is_err() && again {
+                act(&queue, &prepared).await.unwrap();
+            }
+            check(&queue).await;
+            if outcome.is_ok() {
+                assert!(writes > 0, "the script writes");
+                return;
+            }
+        }
+    }
+
+    async fn claim(&self, queue: &QueueName, max: usize) -> Result<Vec<ClaimedJob>> {
+        let worker = HolderName::new("worker-1").unwrap();
+        Ok(self.store.claim(&ClaimRequest::new(queue.clone(), worker, max, LEASE)).await?.jobs)
+    }
+
+    /// Completes all that can be claimed, also what becomes due or is lost, until nothing is pending. How often each job was
+    /// delivered.
+    async fn drain(&self, queue: &QueueName) -> BTreeMap<String, u32> {
+        let mut delivered = BTreeMap::new();
+        for _ in 0..20 {
+            let jobs = self.claim(queue, 100).await.unwrap();
+            for job in &jobs {
+                *delivered.entry(job.id().to_string()).or_default() += 1;
+                let done = self.store.settle_one(queue, job.lease.clone(), Outcome::Complete(None)).await.unwrap();
+                assert_eq!(done, Settled::Done);
+            }
+            if jobs.is_empty() {
+                self.clock.advance(LEASE * 2);
+            }
+        }
+        assert_eq!(self.store.counts(queue).await.unwrap().pending(), 0, "nothing is left over");
+        delivered
+    }
+
+    async fn state(&self, queue: &QueueName, job: &str) -> Option<JobState> {
+        self.store.get(queue, &id(job)).await.unwrap().map(|info| info.state)
+    }
+
+    /// Neither records nor states nor entries are left of jobs that are gone.
+    async fn assert_clean(&self, queue: &QueueName) {
+        for part in ["jobs", "state", "ready0", "ready1", "ready2", "ready3", "due", "leased"] {
+            let exists = self.server.command(&["EXISTS", &format!("test:{{q.{queue}.0}}:{part}")]).await.unwrap();
+            assert_eq!(exists.as_integer(), Some(0), "{part} of {queue}");
+        }
+    }
+}
+
+fn unique(name: &str, until: UniqueUntil) -> NewJob {
+    job(name).with_unique(Unique::new(UniqueKey::new(format!("key of {name}")).unwrap(), until))
+}
+
+fn mixture() -> Vec<NewJob> {
+    vec![
+        job("plain"),
+        job("critical").with_priority(Priority::Critical),
+        job("delayed").with_delay(Duration::from_secs(5)),
+        unique("finished", UniqueUntil::Finished),
+        unique("claimed", UniqueUntil::Claimed),
+        unique("elapsed", UniqueUntil::Elapsed(Duration::from_secs(5))),
+    ]
+}
+
+async fn push(store: &StateStore, queue: &QueueName, jobs: &[NewJob]) -> Result<Vec<Pushed>> {
+    Ok(store.push(queue, jobs, Durability::Accepted).await?.value)
+}
+
+#[tokio::test]
+async fn a_cut_push_sent_again_pushes_each_job_once() {
+    let scene = scene().await;
+    for jobs in [vec![job("a"), job("b")], mixture()] {
+        let act = async |queue: &QueueName, (): &()| {
+            push(&scene.store, queue, &jobs)
+                .await
+                .map(|pushed| assert!(pushed.iter().all(|job| *job == Pushed::Created)))
+        };
+        let check = async |queue: &QueueName| {
+            let delivered = scene.drain(queue).await;
+            assert_eq!(delivered.len(), jobs.len());
+            assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
+            scene.assert_clean(queue).await;
+        };
+        scene.cut_everywhere("queue/push", true, async |_| (), act, check).await;
+    }
+}
+
+#[tokio::test]
+async fn a_cut_push_that_is_given_up_leaves_whole_jobs_or_none() {
+    let scene = scene().await;
+    let act = async |queue: &QueueName, (): &()| push(&scene.store, queue, &mixture()).await.map(drop);
+    let check = async |queue: &QueueName| {
+        let delivered = scene.drain(queue).await;
+        assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
+        // None of its unique keys is held by a job that never was.
+        scene.clock.advance(Duration::from_secs(5));
+        let jobs = mixture().into_iter().map(|job| job.with_id(JobId::generate()));
+        let pushed = push(&scene.store, queue, &jobs.collect::<Vec<_>>()).await.unwrap();
+        assert_eq!(pushed, [const { Pushed::Created }; 6]);
+        scene.drain(queue).await;
+        scene.assert_clean(queue).await;
+    };
+    scene.cut_everywhere("queue/push", false, async |_| (), act, check).await;
+}
+
+#[tokio::test]
+async fn a_cut_claim_loses_no_job() {
+    let scene = scene().await;
+    let prepare = async |queue: &QueueName| {
+        let thrice = RetryPolicy::new(3, Backoff::Fixed(Duration::ZERO));
+        let first = [
+            job("lost").with_retry(thrice),
+            unique("last", UniqueUntil::Finished).with_retry(RetryPolicy::never()),
+            job("cancelled"),
+            job("retried"),
+        ];
+        push(&scene.store, queue, &first).await.unwrap();
+        let claimed = scene.claim(queue, 9).await.unwrap();
+        let retry = Outcome::Retry { after: Duration::ZERO, error: "once".into() };
+        scene.store.settle_one(queue, claimed[3].lease.clone(), retry).await.unwrap();
+        scene.store.cancel(queue, &id("cancelled")).await.unwrap();
+        push(&scene.store, queue, &mixture()).await.unwrap();
+        let late = unique("late", UniqueUntil::Claimed).with_start_within(Duration::from_secs(1));
+        push(&scene.store, queue, &[late]).await.unwrap();
+        scene.clock.advance(LEASE);
+    };
+    let act = async |queue: &QueueName, (): &()| scene.claim(queue, 100).await.map(drop);
+    let check = async |queue: &QueueName| {
+        let delivered: Vec<_> = scene.drain(queue).await.into_keys().collect();
+        let expected = ["claimed", "critical", "delayed", "elapsed", "finished", "lost", "plain", "retried"];
+        assert!(expected.iter().all(|job| delivered.iter().any(|id| id == job)), "{delivered:?}");
+        // A death that was not written whole is one lease later.
+        assert_eq!(scene.state(queue, "last").await, Some(JobState::Dead));
+        assert_eq!(scene.state(queue, "late").await, Some(JobState::Dead));
+        assert_eq!(scene.state(queue, "cancelled").await, None);
+        assert_eq!(scene.store.delete(queue, &[id("last"), id("late")]).await.unwrap().len(), 2);
+        scene.assert_clean(queue).await;
+        let again = [unique("last", UniqueUntil::Finished), unique("late", UniqueUntil::Claimed)];
+        assert_eq!(push(&scene.store, queue, &again).await.unwrap(), [Pushed::Created, Pushed::Created]);
+    };
+    scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+}
+
+/// One job per way to end, and where it stands then.
+fn outcomes() -> Vec<(NewJob, Outcome, Option<JobState>)> {
+    let retry = |after| Outcome::Retry { after, error: "no".into() };
+    let soon = Duration::from_secs(1);
+    let never = RetryPolicy::never();
+    vec![
+        (job("complete"), Outcome::Complete(None), None),
+        (unique("unique", UniqueUntil::Finished), Outcome::Complete(None), None),
+        (job("kept"), Outcome::Complete(Some(Kept::new("result", LEASE * 100))), Some(JobState::Completed)),
+        (job("retried"), retry(soon), Some(JobState::Scheduled)),
+        (job("retried at once"), retry(Duration::ZERO), Some(JobState::Ready)),
+        (unique("spent", UniqueUntil::Finished).with_retry(never), retry(soon), Some(JobState::Dead)),
+        (job("snoozed"), Outcome::Snooze { after: soon }, Some(JobState::Scheduled)),
+        (unique("dead", UniqueUntil::Finished), Outcome::Dead { reason: "no".into() }, Some(JobState::Dead)),
+        (job("released"), Outcome::Release, Some(JobState::Ready)),
+        (unique("cancelled", UniqueUntil::Finished), Outcome::Cancelled, None),
+    ]
+}
+
+async fn claim_all_outcomes(scene: &Scene, queue: &QueueName) -> Vec<Settlement> {
+    let jobs: Vec<_> = outcomes().into_iter().map(|(job, _, _)| job).collect();
+    push(&scene.store, queue, &jobs).await.unwrap();
+    let claimed = scene.claim(queue, 100).await.unwrap();
+    claimed.into_iter().zip(outcomes()).map(|(job, (_, outcome, _))| Settlement::new(job.lease, outcome)).collect()
+}
+
+#[tokio::test]
+async fn a_cut_settlement_sent_again_counts_once() {
+    let scene = scene().await;
+    let prepare = async |queue: &QueueName| claim_all_outcomes(&scene, queue).await;
+    let act = async |queue: &QueueName, settlements: &Vec<Settlement>| {
+        let settled = scene.store.settle(queue, settlements, Durability::Accepted).await?.value;
+        assert_eq!(settled, [Settled::Done; 10]);
+        Ok(())
+    };
+    let check = async |queue: &QueueName| {
+        for (job, _, state) in outcomes() {
+            assert_eq!(scene.state(queue, job.id.as_str()).await, state, "{}", job.id);
+            if job.unique.is_some() {
+                let next = job.with_id(JobId::generate());
+                assert_eq!(push(&scene.store, queue, &[next]).await.unwrap(), [Pushed::Created]);
+            }
+        }
+        let delivered = scene.drain(queue).await;
+        assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
+        assert_eq!(delivered.len(), 4 + 4);
+    };
+    scene.cut_everywhere("queue/settle", true, prepare, act, check).await;
+}
+
+#[tokio::test]
+async fn a_cut_settlement_that_is_given_up_loses_no_job() {
+    let scene = scene().await;
+    let prepare = async |queue: &QueueName| claim_all_outcomes(&scene, queue).await;
+    let act = async |queue: &QueueName, settlements: &Vec<Settlement>| {
+        scene.store.settle(queue, settlements, Durability::Accepted).await.map(drop)
+    };
+    let check = async |queue: &QueueName| {
+        let delivered = scene.drain(queue).await;
+        for pending in ["retried", "retried at once", "snoozed", "released"] {
+            assert!(delivered.contains_key(pending), "{pending}: {delivered:?}");
+        }
+        let ends = outcomes().into_iter().filter(|(_, outcome, _)| matches!(outcome, Outcome::Dead { .. }));
+        for (job, _, _) in ends {
+            let is_dead = scene.state(queue, job.id.as_str()).await == Some(JobState::Dead);
+            assert!(is_dead || delivered.contains_key(job.id.as_str()), "{}", job.id);
+        }
+        let all: Vec<_> = outcomes().into_iter().map(|(job, _, _)| job.id).collect();
+        scene.store.delete(queue, &all).await.unwrap();
+        scene.assert_clean(queue).await;
+    };
+    scene.cut_everywhere("queue/settle", false, prepare, act, check).await;
+}
+
+#[tokio::test]
+async fn cut_extensions_and_plain_completions_sent_again_are_as_one() {
+    let scene = scene().await;
+    let prepare = async |queue: &QueueName| {
+        push(&scene.store, queue, &[job("a"), job("b")]).await.unwrap();
+        scene.claim(queue, 2).await.unwrap()
+    };
+    let extend = async |queue: &QueueName, jobs: &Vec<ClaimedJob>| {
+        let extensions = jobs.iter().map(|job| Extension::new(job.lease.clone()).with_progress("half"));
+        scene.store.extend(queue, &extensions.collect::<Vec<_>>(), LEASE * 3).await.map(drop)
+    };
+    let check = async |queue: &QueueName| {
+        let info = scene.store.get(queue, &id("a")).await.unwrap().unwrap();
+        assert_eq!(info.at, Some(scene.clock.now().after(LEASE * 3)));
+        assert_eq!(info.progress.as_deref(), Some(&b"half"[..]));
+    };
+    scene.cut_everywhere("queue/extend", true, prepare, extend, check).await;
+
+    let complete = async |queue: &QueueName, jobs: &Vec<ClaimedJob>| {
+        let settlements = jobs.iter().map(|job| Settlement::new(job.lease.clone(), Outcome::Complete(None)));
+        let settlements: Vec<_> = settlements.collect();
+        let settled = scene.store.settle(queue, &settlements, Durability::Accepted).await?.value;
+        assert_eq!(settled, [Settled::Done; 2]);
+        Ok(())
+    };
+    let check = async |queue: &QueueName| {
+        assert!(scene.drain(queue).await.is_empty());
+        scene.assert_clean(queue).await;
+    };
+    scene.cut_everywhere("queue/settle", true, prepare, complete, check).await;
+}
+
+#[tokio::test]
+async fn cut_controls_sent_again_lead_where_they_would_have_led() {
+    let scene = scene().await;
+    let (store, names) = (&scene.store, || vec![id("finished"), id("delayed"), id("plain")]);
+    let prepare = async |queue: &QueueName| {
+        push(store, queue, &mixture()).await.unwrap();
+    };
+    let gone = async |queue: &QueueName| {
+        for name in ["finished", "delayed", "plain"] {
+            assert_eq!(scene.state(queue, name).await, None);
+        }
+        let delivered = scene.drain(queue).await;
+        assert_eq!(delivered.into_keys().collect::<Vec<_>>(), ["claimed", "critical", "elapsed"]);
+        scene.assert_clean(queue).await;
+    };
+    let cancel = async |queue: &QueueName, (): &()| {
+        for name in names() {
+            store.cancel(queue, &name).await?;
+        }
+        Ok(())
+    };
+    scene.cut_everywhere("queue/cancel", true, prepare, cancel, gone).await;
+    let delete = async |queue: &QueueName, (): &()| store.delete(queue, &names()).await.map(drop);
+    scene.cut_everywhere("queue/delete", true, prepare, delete, gone).await;
+
+    let promote = async |queue: &QueueName, (): &()| store.promote(queue, &names()).await.map(drop);
+    let ready = async |queue: &QueueName| {
+        assert_eq!(scene.claim(queue, 100).await.unwrap().len(), 6);
+        assert_eq!(scene.drain(queue).await.len(), 6);
+        scene.assert_clean(queue).await;
+    };
+    scene.cut_everywhere("queue/promote", true, prepare, promote, ready).await;
+
+    let kill = async |queue: &QueueName| {
+        prepare(queue).await;
+        for job in scene.claim(queue, 100).await.unwrap() {
+            store.settle_one(queue, job.lease, Outcome::Dead { reason: "no".into() }).await.unwrap();
+        }
+    };
+    let replay = async |queue: &QueueName, (): &()| store.replay(queue, &names()).await.map(drop);
+    let alive = async |queue: &QueueName| {
+        assert_eq!(scene.drain(queue).await.len(), 3);
+        let dead = store.list(queue, JobState::Dead, PageRequest::default()).await.unwrap().items;
+        assert_eq!(dead.len(), 3);
+    };
+    scene.cut_everywhere("queue/replay", true, kill, replay, alive).await;
+}

@@ -1,0 +1,122 @@
+//! Full memory, and what is over kept within its bounds.
+
+use std::time::Duration;
+
+use state_store::StateOptions;
+use store_core::{
+    Cancelled, Deleted, Durability, Error, Extended, Extension, JobState, Kept, Outcome, PageRequest, Queue,
+    QueueControl, QueueInspect, Retention, Settled, Settlement,
+};
+
+use super::{LEASE, claim, id, job, push, queue, settle};
+use crate::{stage, stage_with};
+
+#[tokio::test]
+async fn a_full_server_takes_no_jobs_and_lets_all_others_go() {
+    let stage = stage().await;
+    let store = &stage.store;
+    push(store, &["a", "b", "c", "d", "e"].map(job)).await;
+    push(store, &[job("later").with_delay(Duration::from_secs(1))]).await;
+    claim(store, 1).await;
+    stage.server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+
+    let refused = store.push(&queue(), &[job("f")], Durability::Accepted).await;
+    assert!(matches!(&refused, Err(error @ Error::Limit { .. }) if error.is_retryable()), "{refused:?}");
+    stage.clock.advance(LEASE);
+    let jobs = claim(store, 4).await.jobs;
+    assert_eq!(jobs.len(), 4);
+    let extension = Extension::new(jobs[0].lease.clone()).with_progress("half");
+    let extended = store.extend(&queue(), &[extension], LEASE).await.unwrap();
+    assert!(matches!(extended[..], [Extended::Until(_)]));
+    let outcomes = [
+        Outcome::Complete(Some(Kept::new("result", LEASE))),
+        Outcome::Dead { reason: "no".into() },
+        Outcome::Retry { after: LEASE, error: "no".into() },
+        Outcome::Release,
+    ];
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        assert_eq!(settle(store, job, outcome).await, Settled::Done);
+    }
+    assert!(store.get(&queue(), jobs[0].id()).await.unwrap().is_some());
+    assert_eq!(store.list(&queue(), JobState::Dead, PageRequest::default()).await.unwrap().items.len(), 1);
+    assert_eq!(store.delete(&queue(), &[jobs[1].id().clone()]).await.unwrap(), [Deleted::Deleted]);
+    assert_eq!(store.cancel(&queue(), jobs[2].id()).await.unwrap(), Cancelled::Removed);
+    store.pause(&queue()).await.unwrap();
+    store.resume(&queue()).await.unwrap();
+    assert_eq!(store.counts(&queue()).await.unwrap().pending(), 3);
+
+    stage.server.command(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    push(store, &[job("f")]).await;
+}
+
+fn bounded(retention: Retention) -> StateOptions {
+    StateOptions::default().with_retention(retention)
+}
+
+#[tokio::test]
+async fn five_megabytes_of_dead_jobs_are_held_within_one() {
+    let stage = stage_with(bounded(Retention::default().with_dead_bytes(1 << 20))).await;
+    let store = &stage.store;
+    for round in 0..50 {
+        let large = |n| {
+            let mut job = job(&format!("{round}.{n}"));
+            job.payload = vec![b'x'; 10 << 10].into();
+            job
+        };
+        push(store, &(0..10).map(large).collect::<Vec<_>>()).await;
+        let claimed = claim(store, 10).await.jobs;
+        let dead =
+            |job: &store_core::ClaimedJob| Settlement::new(job.lease.clone(), Outcome::Dead { reason: "no".into() });
+        let settlements: Vec<_> = claimed.iter().map(dead).collect();
+        let _receipt = store.settle(&queue(), &settlements, Durability::Accepted).await.unwrap();
+        stage.clock.advance(Duration::from_millis(1));
+    }
+    let kept = store.counts(&queue()).await.unwrap().dead;
+    assert!((95..=102).contains(&kept), "{kept} jobs of 10 KiB and a little");
+    let records = stage.server.command(&["HLEN", "test:{q.mail.0}:jobs"]).await.unwrap();
+    assert_eq!(records.as_integer(), i64::try_from(kept).ok());
+    assert!(store.get(&queue(), &id("0.0")).await.unwrap().is_none(), "the oldest has gone");
+    assert!(store.get(&queue(), &id("49.9")).await.unwrap().is_some());
+    let bytes = async || {
+        let bytes = stage.server.command(&["HGET", "test:{q.mail.0}:meta", "dead_bytes"]).await.unwrap();
+        bytes.as_str().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(bytes().await <= 1 << 20);
+    // What leaves in other ways is not counted any more.
+    for state in ["replay", "delete"] {
+        let dead = store.list(&queue(), JobState::Dead, PageRequest::first(50)).await.unwrap().items;
+        let ids: Vec<_> = dead.into_iter().map(|info| info.id).collect();
+        let before = bytes().await;
+        match state {
+            "replay" => assert!(store.replay(&queue(), &ids).await.unwrap().iter().all(|was| *was)),
+            _ => assert!(store.delete(&queue(), &ids).await.unwrap().iter().all(|was| *was == Deleted::Deleted)),
+        }
+        assert!(bytes().await < before - 40 * (10 << 10), "{state}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_over_is_kept_by_count_and_age() {
+    let retention =
+        Retention::default().with_dead_count(5).with_dead_for(Duration::from_secs(60)).with_completed_count(3);
+    let stage = stage_with(bounded(retention)).await;
+    let store = &stage.store;
+    push(store, &(0..20).map(|n| job(&n.to_string())).collect::<Vec<_>>()).await;
+    for (number, job) in claim(store, 20).await.jobs.into_iter().enumerate() {
+        let kept = Kept::new("result", Duration::from_secs(10 + number as u64));
+        let outcome =
+            if number % 2 == 0 { Outcome::Dead { reason: "no".into() } } else { Outcome::Complete(Some(kept)) };
+        assert_eq!(settle(store, &job, outcome).await, Settled::Done);
+        stage.clock.advance(Duration::from_millis(1));
+    }
+    let counts = store.counts(&queue()).await.unwrap();
+    assert_eq!((counts.dead, counts.completed), (5, 3));
+    let listed = store.list(&queue(), JobState::Dead, PageRequest::default()).await.unwrap().items;
+    assert_eq!(listed.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), ["10", "12", "14", "16", "18"]);
+    // A queue where nothing happens is tidied by those who look for work.
+    stage.clock.advance(Duration::from_secs(61));
+    claim(store, 1).await;
+    let counts = store.counts(&queue()).await.unwrap();
+    assert_eq!((counts.dead, counts.completed), (0, 0));
+    assert_eq!(stage.server.command(&["EXISTS", "test:{q.mail.0}:state"]).await.unwrap().as_integer(), Some(0));
+}
