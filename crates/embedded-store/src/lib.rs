@@ -25,5 +25,6 @@ mod rows;
 mod state;
 
 pub use cache::EmbeddedCache;
-pub use options::{CacheOptions, StateOptions};
+pub use options::CacheOptions;
 pub use state::EmbeddedState;
+pub use store_core::StateOptions;

@@ -1,53 +1,6 @@
-//! Settings of the two stores.
+//! Settings of the cache.
 
-use store_core::{Clock, Retention};
-
-/// Settings of an [`EmbeddedState`](crate::EmbeddedState).
-///
-/// ```
-/// use std::time::Duration;
-/// use embedded_store::{EmbeddedState, StateOptions};
-/// use store_core::{Clock, ManualClock, NewJob, QueueExt, QueueInspect, QueueName, Retention, Timestamp};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let noon = Timestamp::from_millis(1_700_000_000_000);
-/// let options = StateOptions::default()
-///     .with_clock(Clock::Manual(ManualClock::new(noon)))
-///     .with_retention(Retention::default().with_dead_count(1000));
-/// let store = EmbeddedState::in_memory(options);
-///
-/// let (mail, job) = (QueueName::new("mail")?, NewJob::new("to: you").with_delay(Duration::from_secs(60)));
-/// store.push_one(&mail, job.clone()).await?;
-/// let at = store.get(&mail, &job.id).await?.and_then(|job| job.at);
-/// assert_eq!(at, Some(noon.after(Duration::from_secs(60))));
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct StateOptions {
-    /// Whose time decides. Default: this machine's, for the store is its own server.
-    pub clock: Clock,
-    /// How much of what is over each queue keeps.
-    pub retention: Retention,
-}
-
-impl StateOptions {
-    /// With a clock of the test's.
-    #[must_use]
-    pub fn with_clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// With other bounds for dead and completed jobs.
-    #[must_use]
-    pub fn with_retention(mut self, retention: Retention) -> Self {
-        self.retention = retention;
-        self
-    }
-}
+use store_core::Clock;
 
 /// Settings of an [`EmbeddedCache`](crate::EmbeddedCache). The bounds hold for all services that share it; when one is
 /// passed, what would expire soonest is forgotten first.

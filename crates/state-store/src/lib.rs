@@ -12,4 +12,5 @@ mod leases;
 mod queue;
 mod store;
 
-pub use store::{StateOptions, StateStore};
+pub use store::StateStore;
+pub use store_core::StateOptions;

@@ -4,35 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use redis_link::{Arg, Link, args};
-use store_core::{Clock, Error, Namespace, Op, Result, Retention, keys};
+use store_core::{Clock, Error, Namespace, Op, Result, Retention, StateOptions, keys};
 
 use crate::queue;
-
-/// Settings of a [`StateStore`].
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct StateOptions {
-    /// Whose time decides. Default: the server's.
-    pub clock: Clock,
-    /// How much of what is over each queue keeps.
-    pub retention: Retention,
-}
-
-impl StateOptions {
-    /// With a clock of the test's.
-    #[must_use]
-    pub fn with_clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// With other bounds for dead and completed jobs.
-    #[must_use]
-    pub fn with_retention(mut self, retention: Retention) -> Self {
-        self.retention = retention;
-        self
-    }
-}
 
 /// The worker state store on one server. Clones share its connections.
 ///

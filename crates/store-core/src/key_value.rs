@@ -26,10 +26,12 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
     /// again as long as that value is there.
     async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent>;
 
-    /// Deletes up to [`MAX_KEYS`] values and counters of these keys. How many keys had one.
+    /// Deletes up to [`MAX_KEYS`] values and counters of these keys. How many keys had one. Sent again after a lost reply, it
+    /// does not count what is gone already.
     async fn delete_many(&self, keys: &[Key]) -> Result<u64>;
 
-    /// Deletes the value if it equals `expected`. Whether it did.
+    /// Deletes the value if it equals `expected`. Whether it did. Sent again after a lost reply, it answers `false` when the
+    /// first sending had deleted the value: `true` is certain, `false` says only that the value is not there any more.
     async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool>;
 
     /// Adds `by` to a counter and returns its new value. A counter that is absent starts at 0, and lives for `ttl` from then

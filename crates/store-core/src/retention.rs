@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::Clock;
+
 /// How many dead and completed jobs a queue keeps, and how long. When a bound is passed the oldest are forgotten: dead
 /// ones by their time of death, completed ones by the end of their time. Each call that adds one removes a bounded number, so
 /// a queue whose bounds were lowered shrinks step by step.
@@ -74,6 +76,32 @@ impl Retention {
     #[must_use]
     pub fn with_completed_bytes(mut self, bytes: u64) -> Self {
         self.completed_bytes = bytes;
+        self
+    }
+}
+
+/// Settings of a worker state store, on any engine.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StateOptions {
+    /// Whose time decides. Default: the server's; an embedded store is its own server.
+    pub clock: Clock,
+    /// How much of what is over each queue keeps.
+    pub retention: Retention,
+}
+
+impl StateOptions {
+    /// With a clock of the test's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// With other bounds for dead and completed jobs.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
         self
     }
 }

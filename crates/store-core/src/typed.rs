@@ -137,6 +137,12 @@ pub struct TypedHandoff<T> {
     value: PhantomData<fn(T) -> T>,
 }
 
+impl<T> Clone for TypedHandoff<T> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), ttl: self.ttl, value: PhantomData }
+    }
+}
+
 impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// A handle whose values wait for `ttl`.
     pub fn new(store: Arc<dyn Handoff>, ttl: Ttl) -> Self {

@@ -76,32 +76,35 @@ impl StateStore {
         self.link.call_durable(op, script, &self.queue_keys(queue), args, durability).await
     }
 
-    /// The keys of a queue, in the order in which every script of it takes them.
     fn queue_keys(&self, queue: &QueueName) -> [String; 14] {
-        let keys = QueueKeys::new(&self.namespace, queue, PARTITION);
-        let [ready0, ready1, ready2, ready3] = keys.ready;
-        [
-            keys.jobs,
-            keys.state,
-            ready0,
-            ready1,
-            ready2,
-            ready3,
-            keys.due,
-            keys.leased,
-            keys.completed,
-            keys.dead,
-            keys.unique,
-            keys.unique_until,
-            keys.meta,
-            keys.wake,
-        ]
+        in_order(QueueKeys::new(&self.namespace, queue, PARTITION))
     }
 
     /// The second argument of scripts that may have to forget what is over.
     fn bounds_arg(&self) -> Arg {
         Arg::Bytes(self.bounds.clone())
     }
+}
+
+/// The keys of a queue in the order in which each of its scripts takes them.
+fn in_order(keys: QueueKeys) -> [String; 14] {
+    let [ready0, ready1, ready2, ready3] = keys.ready;
+    [
+        keys.jobs,
+        keys.state,
+        ready0,
+        ready1,
+        ready2,
+        ready3,
+        keys.due,
+        keys.leased,
+        keys.completed,
+        keys.dead,
+        keys.unique,
+        keys.unique_until,
+        keys.meta,
+        keys.wake,
+    ]
 }
 
 /// The bounds of what is kept: five numbers of 6 bytes.

@@ -204,3 +204,87 @@ fn take_trace(bytes: &mut Bytes) -> Option<TraceContext> {
     let flags = bytes.try_get_u8().ok()?;
     TraceContext::new(&format!("00-{trace:032x}-{parent:016x}-{flags:02x}")).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store_core::JobId;
+
+    fn stored(job: &NewJob) -> Bytes {
+        let mut buffer = BytesMut::new();
+        encode(job, &mut buffer);
+        buffer.put_uint(1_700_000_000_123, MILLIS);
+        assert!(buffer.len() <= job.payload.len() + MAX_OVERHEAD);
+        buffer.freeze()
+    }
+
+    /// Jobs with and without each part, in all combinations.
+    fn jobs() -> impl Iterator<Item = NewJob> {
+        let longest = UniqueKey::new("ü".repeat(UniqueKey::MAX_BYTES / 2)).unwrap();
+        let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let max = Duration::from_secs(366 * 24 * 3600);
+        let uniques = [UniqueUntil::Claimed, UniqueUntil::Finished, UniqueUntil::Elapsed(max)].map(Some);
+        let backoffs = [
+            Backoff::Fixed(Duration::ZERO),
+            Backoff::Linear { step: Duration::from_millis(1), max },
+            Backoff::Exponential { first: max, max },
+        ];
+        (0..2_usize.pow(4)).flat_map(move |bits| {
+            let (longest, trace) = (longest.clone(), trace.clone());
+            uniques.into_iter().chain([None]).zip(backoffs.into_iter().cycle()).map(move |(unique, backoff)| {
+                let mut job = NewJob::new(if bits & 1 == 0 { &b""[..] } else { b"\x00\xff payload" });
+                job.unique = unique.map(|until| Unique::new(longest.clone(), until));
+                job.priority = Priority::ALL[bits % 4];
+                job.start_within = (bits & 2 != 0).then_some(Duration::from_millis(77));
+                job.schema = if bits & 4 == 0 { 0 } else { u16::MAX };
+                job.trace = (bits & 8 != 0).then(|| trace.clone());
+                job.retry = RetryPolicy::new(u16::MAX, backoff);
+                job
+            })
+        })
+    }
+
+    #[test]
+    fn every_record_comes_back_as_it_was() {
+        for job in jobs() {
+            let record = Record::decode(stored(&job)).unwrap();
+            assert_eq!((record.priority, record.schema, record.retry), (job.priority, job.schema, job.retry));
+            assert_eq!((record.unique, record.trace), (job.unique, job.trace));
+            assert_eq!((record.payload, record.pushed_at.as_millis()), (job.payload, 1_700_000_000_123));
+        }
+    }
+
+    #[test]
+    fn a_plain_job_carries_15_bytes() {
+        let job = NewJob::new("payload").with_id(JobId::new("x").unwrap());
+        assert_eq!(stored(&job).len(), 15 + job.payload.len());
+    }
+
+    #[test]
+    fn what_is_no_record_is_told() {
+        for job in jobs() {
+            let whole = stored(&job);
+            let payload = job.payload.len();
+            for len in 0..whole.len() - payload - MILLIS {
+                // The end of what is cut becomes the time of the push; nothing is read twice.
+                let cut = Record::decode(whole.slice(..len));
+                assert!(cut.is_none_or(|record| record.payload.is_empty()));
+            }
+        }
+        assert!(
+            Record::decode(Bytes::from_static(b"\x02\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+                .is_none()
+        );
+        assert!(
+            Record::decode(Bytes::from_static(b"\x01\x00\x09\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn times_are_rounded_up_to_a_millisecond() {
+        let policy = RetryPolicy::new(1, Backoff::Fixed(Duration::from_micros(1)));
+        let record = Record::decode(stored(&NewJob::new("").with_retry(policy))).unwrap();
+        assert_eq!(record.retry.backoff, Backoff::Fixed(Duration::from_millis(1)));
+    }
+}

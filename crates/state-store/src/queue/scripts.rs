@@ -48,3 +48,73 @@ pub(super) static DELETE: Script = script!("delete", "#!lua flags=allow-oom", "k
 pub(super) static PROMOTE: Script = script!("promote", "#!lua flags=allow-oom", "keys");
 pub(super) static PAUSE: Script = script!("pause", "#!lua flags=allow-oom", "keys");
 pub(super) static RESUME: Script = script!("resume", "#!lua flags=allow-oom", "keys");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store_core::keys::QueueKeys;
+    use store_core::{Namespace, QueueName};
+
+    fn all() -> [&'static Script; 14] {
+        [
+            &PUSH, &CLAIM, &EXTEND, &SETTLE, &COUNTS, &GET, &LIST, &EXPLAIN, &CANCEL, &REPLAY, &DELETE, &PROMOTE,
+            &PAUSE, &RESUME,
+        ]
+    }
+
+    /// A script's own file, its head (without the marks of the comments) and its code.
+    fn parts(script: &Script) -> (String, String) {
+        let begin =
+            script.source().rfind(&format!("-- {}: ", script.name())).expect("a head that begins with the name");
+        let lines = script.source()[begin..].lines();
+        let (head, code): (Vec<_>, Vec<_>) = lines.partition(|line| line.starts_with("-- "));
+        (head.join("\n").replace("\n--         ", " "), code.join("\n"))
+    }
+
+    #[test]
+    fn heads_say_what_is_sent_and_answered() {
+        for script in all() {
+            let (name, (head, code)) = (script.name(), parts(script));
+            assert!(script.source().starts_with("#!lua"), "{name}");
+            for part in ["KEYS    1 jobs", "ARGV    1 clock", "Returns '", "Retry   ", "Cost    "] {
+                assert!(head.contains(&format!("\n-- {part}")), "{name} says nothing of {part}");
+            }
+            let arguments = head.lines().find(|line| line.starts_with("-- ARGV")).unwrap_or_default();
+            for number in code.split("ARGV[").skip(1).filter_map(|rest| rest.split(']').next()) {
+                let is_named = number.parse::<u32>().is_err() || arguments.contains(&format!(" {number} "));
+                assert!(is_named || arguments.contains(&format!(" {number}.. ")), "{name} does not name {number}");
+            }
+            let answers = head.lines().find(|line| line.starts_with("-- Returns")).unwrap_or_default();
+            for word in code.split("return { '").skip(1).filter_map(|rest| rest.split('\'').next()) {
+                assert!(answers.contains(&format!("'{word}'")), "{name} does not name its answer {word}");
+            }
+        }
+    }
+
+    #[test]
+    fn heads_name_the_keys_in_the_order_in_which_they_are_sent() {
+        let keys =
+            QueueKeys::new(&Namespace::new("n").unwrap(), &QueueName::new("q").unwrap(), super::super::PARTITION);
+        let sent = super::super::in_order(keys);
+        let parts: Vec<_> = sent.iter().map(|key| key.rsplit_once(':').unwrap().1).collect();
+        let named = "jobs state ready0 ready1 ready2 ready3 due leased completed dead unique unique_until meta wake";
+        assert_eq!(parts.join(" "), named);
+        let written = "KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, \
+                       10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)";
+        for script in all() {
+            assert!(self::parts(script).0.contains(written), "{}", script.name());
+        }
+    }
+
+    #[test]
+    fn each_command_of_a_script_is_meant_to_be_sent() {
+        // What may be cut, refused or missing elsewhere: commands that this store does without.
+        for script in all() {
+            for banned in
+                ["KEYS'", "'SCAN", "'EVAL", "'DEL'", "'EXPIRE", "'HGETALL", "'LPOP", "'RPOP", "cjson", "cmsgpack"]
+            {
+                assert!(!script.source().contains(banned), "{} uses {banned}", script.name());
+            }
+        }
+    }
+}

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::Ttl;
+
 pub(super) struct Breaker {
     failures_to_open: u32,
     pause: Duration,
@@ -29,7 +31,8 @@ pub(super) struct Permit<'a> {
 
 impl Breaker {
     pub(super) fn new(failures_to_open: u32, pause: Duration) -> Self {
-        let failures_to_open = failures_to_open.max(1);
+        // A moment that far off could not be told from one that cannot be told at all.
+        let (failures_to_open, pause) = (failures_to_open.max(1), pause.min(Ttl::MAX));
         Self { failures_to_open, pause, state: Mutex::new(State::Closed { failures: 0 }) }
     }
 
@@ -105,6 +108,13 @@ mod tests {
         probe.settle(true);
         fail(&breaker);
         assert!(breaker.permit().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_without_end_is_none_that_panics() {
+        let breaker = Breaker::new(1, Duration::MAX);
+        fail(&breaker);
+        assert!(breaker.permit().is_none());
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use crate::{Durability, Error, JobLease, Op, QueueName, Receipt, Result};
 /// Conveniences that every [`Queue`] has.
 #[async_trait]
 pub trait QueueExt: Queue {
-    /// Pushes one job.
+    /// Pushes one job, which is [`Durability::Accepted`].
     ///
     /// # Errors
     /// As [`Queue::push`].
@@ -23,7 +23,7 @@ pub trait QueueExt: Queue {
         only(receipt.value, Op::QueuePush)
     }
 
-    /// Settles one job.
+    /// Settles one job, which is [`Durability::Accepted`].
     ///
     /// # Errors
     /// As [`Queue::settle`].
@@ -86,12 +86,20 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedQueue<T> {
         }
     }
 
-    /// Pushes one job with this payload.
+    /// Pushes one job with this payload and a new id; [`TypedQueue::job`] and [`TypedQueue::push_one`] tell the id.
     ///
     /// # Errors
     /// As [`Queue::push`], and [`Error::Rejected`] when the value cannot be written as JSON.
     pub async fn push(&self, payload: &T) -> Result<Pushed> {
-        only(self.push_all(&[self.job(payload)?]).await?.value, Op::QueuePush)
+        self.push_one(self.job(payload)?).await
+    }
+
+    /// Pushes one job that [`TypedQueue::job`] made.
+    ///
+    /// # Errors
+    /// As [`Queue::push`].
+    pub async fn push_one(&self, job: NewJob) -> Result<Pushed> {
+        only(self.push_all(&[job]).await?.value, Op::QueuePush)
     }
 
     /// Pushes several jobs in one call.
