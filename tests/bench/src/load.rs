@@ -18,7 +18,7 @@ use crate::case::{OURS, Side};
 use crate::figure::Sample;
 
 /// How long anything in a benchmark may take before it has failed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Operations from several tasks, each of which begins its next when its last was answered.
 pub(crate) struct Tasks<F> {

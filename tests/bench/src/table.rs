@@ -162,7 +162,11 @@ fn median(side: &SideReport, figure: Figure) -> String {
 }
 
 fn with_spread(spread: Spread, figure: Figure) -> String {
-    let [median, min, max] = [spread.median, spread.min, spread.max].map(|value| number(value, figure.decimals));
+    let decimals = figure.decimals;
+    let median = number(spread.median, decimals);
+    // outwards, so that the median lies within however it is rounded
+    let min = number(rounded_against_us(spread.min, decimals, false), decimals);
+    let max = number(rounded_against_us(spread.max, decimals, true), decimals);
     format!("{median} [{min}-{max}]")
 }
 
