@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use redis_link::{Arg, Link, args};
-use store_core::{Clock, Error, Namespace, Op, Result, Retention, StateOptions, keys};
+use store_core::{Clock, Error, Namespace, Op, Result, StateOptions, keys};
 
 use crate::queue;
 
