@@ -136,8 +136,9 @@ impl WorkerBuilder {
         self
     }
 
-    /// At most how many jobs are claimed ahead of a free handler. Only as many are as ended during the last claim, so
-    /// jobs that take long are not held back from other workers. Default: as many as the concurrency.
+    /// At most how many jobs are claimed ahead of a free handler. Only as many are as ended during the last claim, and they
+    /// are given back when none has begun after a third to two thirds of the lease, so jobs that take long are not held
+    /// back from other workers. Default: as many as the concurrency.
     #[must_use]
     pub fn prefetch(mut self, jobs: usize) -> Self {
         self.parts.prefetch = Some(jobs);
@@ -190,7 +191,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Shuts down on SIGTERM and SIGINT; a second one ends it at once. Default: signals are left alone.
+    /// Shuts down on SIGTERM and SIGINT; a second one ends it at once. The process catches both from then on, also when the
+    /// worker has ended. Default: signals are left alone.
     #[must_use]
     pub fn on_signals(mut self) -> Self {
         self.parts.signals = true;

@@ -64,7 +64,7 @@ pub struct WorkerStats {
     pub snoozed: u64,
     /// Stopped because somebody asked.
     pub cancelled: u64,
-    /// Given back at a shutdown.
+    /// Given back before they began or ended: at a shutdown, or because handlers took too long to get free.
     pub released: u64,
     /// Lost their lease, or could not be settled before it ran out: the job comes back by itself.
     pub lost: u64,
@@ -85,8 +85,8 @@ impl WorkerStats {
 pub struct WorkerReport {
     /// What it has done.
     pub stats: WorkerStats,
-    /// Whether every handler ended by itself before the shutdown deadline, and every result reached the store. What did
-    /// not is given back, or comes back when its lease runs out.
+    /// Whether, from the beginning of the shutdown on, every handler ended by itself before the deadline and every result
+    /// counted. What did not is given back, or comes back when its lease runs out.
     pub clean: bool,
 }
 

@@ -11,9 +11,10 @@ use crate::job::Job;
 /// How long one wait lasts at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// A queue that has no wait because the worker is full is looked at again after this time, so that a busy queue cannot
-/// hide an idle one.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// A queue that has no wait is looked at again after this time, when there is room: one that keeps the worker full cannot
+/// hide an idle one. A full worker does not wait, for it would take the news from those that have room. And a claim that
+/// takes longer than this keeps the other queues from being waited for no longer.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// How many settlements may be outstanding before claims stop, beside twice the concurrency.
 const UNSETTLED: usize = MAX_BATCH;
@@ -81,7 +82,8 @@ impl Driver {
     fn send_claim(&mut self, index: usize, max: usize, now: Instant) {
         self.ended_since_claim = 0;
         let lane = &mut self.lanes[index];
-        (lane.claiming, lane.last_claim) = (max, now);
+        // News from now on are of jobs that this claim may not see.
+        (lane.claiming, lane.last_claim, lane.ready) = (max, now, false);
         let request = ClaimRequest::new(lane.name.clone(), self.name.clone(), max, self.settings.lease);
         let store = self.store.clone();
         self.call(Op::QueueClaim, async move { store.claim(&request).await }, move |answer| Event::Claimed {
@@ -111,7 +113,7 @@ impl Driver {
         self.on_answer(&[index], sent);
         self.pace = self.ended_since_claim;
         let lane = &mut self.lanes[index];
-        lane.ready = !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
+        lane.ready |= !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
         lane.due = claim.next.map(|next| now + next.min(IDLE));
         let safe_until = sent + self.settings.lease;
         for claimed in claim.jobs {
@@ -119,25 +121,28 @@ impl Driver {
             self.next_id += 1;
             let until = claimed.lease.until;
             let job = Job::new(self.lanes[index].name.clone(), claimed, now);
-            self.slots.insert(id, Slot { lane: index, job, until, safe_until, phase: Phase::Waiting });
+            self.slots.insert(id, Slot { lane: index, job, until, safe_until, phase: Phase::Waiting { since: now } });
             self.lanes[index].waiting.push_back(id);
             self.check_slots_at(safe_until);
         }
         if self.mode != Mode::Working {
-            self.release_waiting();
+            self.release_waiting(index);
         }
     }
 
     /// Waits for the queues that have nothing, in one call, if there is a free handler.
     pub(super) fn wait(&mut self, now: Instant) {
-        let claiming = self.lanes.iter().any(|lane| lane.claiming > 0);
+        let claiming = self.lanes.iter().any(|lane| lane.claiming > 0 && now < lane.last_claim + LOOK_AGAIN);
         if !self.may_claim() || claiming || self.held() >= self.settings.concurrency {
             return;
         }
         let mut lanes = Vec::new();
         let mut up_to = LONGEST_WAIT;
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.ready || lane.covered || !lane.gate.is_open(now) || lane.held() >= lane.concurrency {
+        // Stores may look at the first queue first: the one that had news last is the last.
+        for index in (self.woken..self.lanes.len()).chain(0..self.woken) {
+            let lane = &mut self.lanes[index];
+            let is_busy = lane.ready || lane.claiming > 0 || lane.covered || lane.held() >= lane.concurrency;
+            if is_busy || !lane.gate.is_open(now) {
                 continue;
             }
             lane.covered = true;
@@ -155,6 +160,14 @@ impl Driver {
         self.waits.push(wait);
     }
 
+    /// Stops waiting, and leaves the news to others.
+    pub(super) fn stop_waiting(&mut self, now: Instant) {
+        self.waits.drain(..).for_each(|wait| wait.abort());
+        for lane in self.lanes.iter_mut().filter(|lane| lane.covered) {
+            (lane.covered, lane.uncovered_at) = (false, now);
+        }
+    }
+
     pub(super) fn on_waited(
         &mut self,
         lanes: &[usize],
@@ -168,7 +181,11 @@ impl Driver {
             lane.uncovered_at = now;
             // News may have been missed while the store was away, and are looked for once a wait in any case.
             lane.ready |= match &answer {
-                Ok(Some(name)) => *name == lane.name,
+                Ok(Some(name)) if *name == lane.name => {
+                    self.woken = index + 1;
+                    true
+                }
+                Ok(Some(_)) => false,
                 Ok(None) => now.duration_since(lane.last_claim) >= LONGEST_WAIT,
                 Err(_) => true,
             };

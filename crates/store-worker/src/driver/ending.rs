@@ -47,7 +47,7 @@ impl Driver {
         }
         match verdict(&slot, ended, lane.timeout) {
             Some(verdict) => self.push_settlement(&slot, verdict),
-            None => lane.meters.count(&self.tally, Ending::Lost, false),
+            None => self.count_lost(slot.lane, 1),
         }
     }
 
@@ -64,7 +64,7 @@ impl Driver {
 fn verdict(slot: &Slot, ended: Ended, timeout: Option<Duration>) -> Option<Verdict> {
     let (fate, cancel_asked) = match &slot.phase {
         Phase::Running { fate, cancel_asked, .. } => (*fate, *cancel_asked),
-        Phase::Waiting => (None, false),
+        Phase::Waiting { .. } => (None, false),
     };
     if fate == Some(Fate::Lost) {
         return None;

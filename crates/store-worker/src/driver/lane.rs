@@ -7,6 +7,7 @@ use std::time::Duration;
 use store_core::{MAX_BATCH, QueueName};
 use tokio::time::Instant;
 
+use super::claiming::LOOK_AGAIN;
 use super::gate::Gate;
 use super::settling::Batch;
 use crate::builder::QueueParts;
@@ -45,7 +46,8 @@ pub(super) struct Lane {
     pub(super) pending: Batch,
     /// How many settlements are under way.
     pub(super) settling: usize,
-    /// How many settlements travel together at most; smaller after a refusal, so that one does not hold up the others.
+    /// How many settlements travel together at most; smaller after a failure, so that neither one that is refused nor too
+    /// many at once hold up the others.
     pub(super) settle_limit: usize,
 }
 
@@ -95,6 +97,7 @@ impl Lane {
     pub(super) fn wakes(&self, claims: bool) -> impl Iterator<Item = Instant> {
         let renew = (!self.waiting.is_empty() || self.running > 0).then_some(self.renew_at);
         let due = if claims && !self.ready { self.due } else { None };
-        [renew, due, self.gate.opens_at()].into_iter().flatten()
+        let claim = (self.claiming > 0).then_some(self.last_claim + LOOK_AGAIN);
+        [renew, due, claim, self.gate.opens_at()].into_iter().flatten()
     }
 }

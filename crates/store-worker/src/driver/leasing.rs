@@ -6,7 +6,6 @@ use store_core::{Extended, Extension, JobLease, MAX_BATCH, Op, Result, Timestamp
 use tokio::time::Instant;
 
 use super::{Driver, Event, Fate, Phase, Slot};
-use crate::stats::Ending;
 
 impl Slot {
     /// The lease as the server said last.
@@ -19,7 +18,7 @@ impl Slot {
     /// Whether its lease is still wanted.
     fn is_kept(&self) -> bool {
         match &self.phase {
-            Phase::Waiting => true,
+            Phase::Waiting { .. } => true,
             Phase::Running { fate, .. } => fate.is_none(),
         }
     }
@@ -29,7 +28,7 @@ impl Slot {
         match &self.phase {
             Phase::Running { fate: Some(_), .. } => None,
             Phase::Running { stop_at: Some(at), .. } => Some(self.safe_until.min(*at)),
-            Phase::Waiting | Phase::Running { .. } => Some(self.safe_until),
+            Phase::Waiting { .. } | Phase::Running { .. } => Some(self.safe_until),
         }
     }
 
@@ -46,20 +45,38 @@ impl Slot {
 }
 
 impl Driver {
-    /// Renews the leases of a queue's jobs together, every third of their time.
+    /// Renews the leases of a queue's jobs together, every third of their time. Jobs that were claimed ahead so long ago
+    /// are given back instead.
     pub(super) fn extend(&mut self, now: Instant) {
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
             if lane.renew_at > now || lane.extending > 0 || !lane.gate.is_open(now) {
                 continue;
             }
-            lane.renew_at = now + self.settings.lease / 3;
+            let third = self.settings.lease / 3;
+            lane.renew_at = now + third;
+            if self.first_waits_since(index).is_some_and(|since| since + third <= now) {
+                self.give_back(index);
+            }
             let kept = self.slots.iter().filter(|(_, slot)| slot.lane == index && slot.is_kept());
             let ids: Vec<u64> = kept.map(|(id, _)| *id).collect();
             for ids in ids.chunks(MAX_BATCH) {
                 self.send_extend(index, ids.to_vec(), now);
             }
         }
+    }
+
+    /// Since when the first of the jobs claimed ahead has no handler.
+    fn first_waits_since(&self, index: usize) -> Option<Instant> {
+        let first = self.lanes[index].waiting.front().and_then(|id| self.slots.get(id))?;
+        if let Phase::Waiting { since } = first.phase { Some(since) } else { None }
+    }
+
+    /// Gives back what was claimed ahead: handlers take longer now than when it was, and other workers may have room.
+    fn give_back(&mut self, index: usize) {
+        self.pace = 0;
+        self.lanes[index].ready = true;
+        self.release_waiting(index);
     }
 
     fn send_extend(&mut self, index: usize, ids: Vec<u64>, now: Instant) {
@@ -130,7 +147,7 @@ impl Driver {
         let stops = now + self.settings.cancel_grace;
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match &mut slot.phase {
-            Phase::Waiting => self.cancel_waiting(id),
+            Phase::Waiting { .. } => self.cancel_waiting(id),
             Phase::Running { cancel_asked, stop_at, .. } => {
                 if !std::mem::replace(cancel_asked, true) {
                     *stop_at = Some(stop_at.map_or(stops, |at| at.min(stops)));
@@ -146,11 +163,11 @@ impl Driver {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match slot.phase {
             Phase::Running { .. } => slot.stop(Fate::Lost),
-            Phase::Waiting => {
+            Phase::Waiting { .. } => {
                 let index = slot.lane;
                 self.slots.remove(&id);
                 self.lanes[index].waiting.retain(|waiting| *waiting != id);
-                self.lanes[index].meters.count(&self.tally, Ending::Lost, false);
+                self.count_lost(index, 1);
             }
         }
     }
@@ -173,7 +190,7 @@ impl Driver {
                 Phase::Running { cancel_asked, .. } if slot.safe_until > now => {
                     slot.stop(if cancel_asked { Fate::Cancelled } else { Fate::TimedOut });
                 }
-                Phase::Waiting | Phase::Running { .. } => self.lost(id),
+                Phase::Waiting { .. } | Phase::Running { .. } => self.lost(id),
             }
         }
         self.check_at = self.slots.values().filter_map(Slot::check_at).min();

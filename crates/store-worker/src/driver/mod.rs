@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::builder::Parts;
 use crate::job::Job;
-use crate::stats::{Tally, count_store_error};
+use crate::stats::{Ending, Tally, count_store_error};
 use crate::task::{Ended, catch_panic};
 use lane::Lane;
 use settling::Batch;
@@ -75,7 +75,7 @@ struct Slot {
 
 enum Phase {
     /// Claimed ahead; no handler yet.
-    Waiting,
+    Waiting { since: Instant },
     /// Its handler runs.
     Running { task: AbortHandle, since: Instant, stop_at: Option<Instant>, cancel_asked: bool, fate: Option<Fate> },
 }
@@ -118,6 +118,8 @@ pub(crate) struct Driver {
     /// Not later than the first thing that a slot is due for.
     check_at: Option<Instant>,
     waits: Vec<AbortHandle>,
+    /// The queue behind the one that had news last.
+    woken: usize,
     /// Whether the store's absence was told.
     away: bool,
     clean: bool,
@@ -151,6 +153,7 @@ impl Driver {
             ended_since_claim: 0,
             check_at: None,
             waits: Vec::new(),
+            woken: 0,
             away: false,
             clean: true,
         }
@@ -200,8 +203,8 @@ impl Driver {
         self.check_slots(now);
         self.check_shutdown(now);
         self.start_handlers(now);
-        self.settle(now);
         self.extend(now);
+        self.settle(now);
         self.claim(now);
         self.wait(now);
         self.has_ended(now)
@@ -228,6 +231,14 @@ impl Driver {
             let _ = events.send(event(answer));
         };
         tokio::spawn(task).abort_handle()
+    }
+
+    /// Counts deliveries whose ends did not count.
+    fn count_lost(&mut self, lane: usize, deliveries: usize) {
+        self.clean &= self.mode == Mode::Working || deliveries == 0;
+        for _ in 0..deliveries {
+            self.lanes[lane].meters.count(&self.tally, Ending::Lost, false);
+        }
     }
 
     /// A call on these lanes that was sent at `sent` was answered.

@@ -35,11 +35,11 @@ impl Batch {
         std::mem::replace(self, rest)
     }
 
-    /// Puts those back, behind the others, whose lease may still last. How many were dropped.
+    /// Puts a batch back, behind the others, and drops those whose lease is surely over. How many were dropped.
     fn put_back(&mut self, batch: Batch, now: Instant) -> usize {
         let before = self.len() + batch.len();
-        for (settlement, note) in batch.settlements.into_iter().zip(batch.notes) {
-            if note.drop_at > now {
+        for Batch { settlements, notes } in [std::mem::take(self), batch] {
+            for (settlement, note) in settlements.into_iter().zip(notes).filter(|(_, note)| note.drop_at > now) {
                 self.settlements.push(settlement);
                 self.notes.push(note);
             }
@@ -91,12 +91,11 @@ impl Driver {
             Err(error) => return self.settle_failed(index, batch, &error, now),
         };
         self.on_answer(&[index], sent);
-        let lane = &mut self.lanes[index];
-        lane.settle_limit = MAX_BATCH;
+        self.lanes[index].settle_limit = MAX_BATCH.min(2 * self.lanes[index].settle_limit);
         for (note, answer) in batch.notes.iter().zip(answers) {
             match answer {
-                Settled::Done => lane.meters.count(&self.tally, note.ending, note.dead),
-                Settled::Lost => lane.meters.count(&self.tally, Ending::Lost, false),
+                Settled::Done => self.lanes[index].meters.count(&self.tally, note.ending, note.dead),
+                Settled::Lost => self.count_lost(index, 1),
             }
         }
     }
@@ -104,7 +103,8 @@ impl Driver {
     fn settle_failed(&mut self, index: usize, batch: Arc<Batch>, error: &Error, now: Instant) {
         self.on_error(&[index], error, now);
         let lane = &mut self.lanes[index];
-        if !error.is_retryable() {
+        // It may be refused because of one of them, or be too much to arrive in time.
+        if !matches!(error, Error::Unavailable { .. }) {
             lane.settle_limit = (batch.len() / 2).max(1);
         }
         let batch = Arc::into_inner(batch).expect("invariant: the call that shared it is over");
@@ -112,8 +112,6 @@ impl Driver {
         if dropped > 0 {
             tracing::warn!(queue = %lane.name, dropped, "settlements were given up: their leases are over, the jobs come back");
         }
-        for _ in 0..dropped {
-            lane.meters.count(&self.tally, Ending::Lost, false);
-        }
+        self.count_lost(index, dropped);
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use store_core::Outcome;
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::ending::Verdict;
@@ -42,30 +41,38 @@ impl Mode {
 impl Driver {
     pub(super) fn on_command(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Pause => self.paused = true,
-            Command::Resume => self.paused = false,
+            Command::Pause => {
+                self.paused = true;
+                self.stop_waiting(now);
+            }
+            Command::Resume => {
+                self.paused = false;
+                self.lanes.iter_mut().for_each(|lane| lane.ready = true);
+            }
             Command::Shutdown if self.mode == Mode::Working => {
                 self.mode = Mode::Draining { deadline: now + self.settings.shutdown_deadline };
                 tracing::info!(worker = %self.name, running = self.running, "shutting down: running handlers may end");
-                self.waits.iter().for_each(AbortHandle::abort);
-                self.release_waiting();
+                self.stop_waiting(now);
+                self.release_all_waiting();
             }
             Command::Shutdown => {}
             Command::ShutdownNow => {
-                self.waits.iter().for_each(AbortHandle::abort);
-                self.release_waiting();
+                self.stop_waiting(now);
+                self.release_all_waiting();
                 self.drop_handlers(now + FLUSH_NOW);
             }
         }
     }
 
+    fn release_all_waiting(&mut self) {
+        (0..self.lanes.len()).for_each(|index| self.release_waiting(index));
+    }
+
     /// Gives back what was claimed and has not begun: the last one first, so that the first one is ready before it.
-    pub(super) fn release_waiting(&mut self) {
-        for index in 0..self.lanes.len() {
-            while let Some(id) = self.lanes[index].waiting.pop_back() {
-                if let Some(slot) = self.slots.remove(&id) {
-                    self.push_settlement(&slot, Verdict::new(Outcome::Release, Ending::Released));
-                }
+    pub(super) fn release_waiting(&mut self, index: usize) {
+        while let Some(id) = self.lanes[index].waiting.pop_back() {
+            if let Some(slot) = self.slots.remove(&id) {
+                self.push_settlement(&slot, Verdict::new(Outcome::Release, Ending::Released));
             }
         }
     }
@@ -106,15 +113,12 @@ impl Driver {
     /// Counts what could not be given back.
     fn give_up(&mut self) {
         self.clean = false;
-        let mut left = self.slots.len();
-        for slot in self.slots.values() {
-            self.lanes[slot.lane].meters.count(&self.tally, Ending::Lost, false);
-        }
-        for lane in &self.lanes {
-            left += lane.unsettled();
-            for _ in 0..lane.unsettled() {
-                lane.meters.count(&self.tally, Ending::Lost, false);
-            }
+        let mut left = 0;
+        for index in 0..self.lanes.len() {
+            let slots = self.slots.values().filter(|slot| slot.lane == index).count();
+            let lost = slots + self.lanes[index].unsettled();
+            self.count_lost(index, lost);
+            left += lost;
         }
         tracing::warn!(worker = %self.name, left, "jobs could not be given back; they come back when their leases run out");
     }

@@ -7,6 +7,9 @@ use store_worker::{Done, Job};
 
 use crate::stage::{Running, Stage, Turnstile, eventually};
 
+/// Long enough for a test's next step, whatever else the machine does, and short enough to wait for its renewals.
+const LEASE: Duration = Duration::from_secs(6);
+
 /// A worker of two handlers, both at work, with one job claimed ahead, its id, and two more that are ready.
 async fn one_ahead() -> (Stage, Running, Turnstile, JobId) {
     let stage = Stage::new();
@@ -24,7 +27,7 @@ async fn one_ahead() -> (Stage, Running, Turnstile, JobId) {
     let [first, second, last] = gates;
     stage.push(NewJob::new("0")).await;
     stage.push(NewJob::new("1")).await;
-    let builder = stage.worker().lease(Duration::from_millis(900)).concurrency(2).queue("email", handler);
+    let builder = stage.worker().lease(LEASE).concurrency(2).queue("email", handler);
     let worker = Running::start(builder);
     eventually("both run", async || first.inside() + second.inside() == 2).await;
     // A handler ends while a claim is under way: the claim after it may take one more than there is room for.
@@ -84,5 +87,19 @@ async fn they_never_begin_once_their_lease_is_lost() {
     gate.open();
     stage.store.let_go(Op::QueueClaim);
     stage.until("done by later deliveries", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_are_given_back_when_no_handler_gets_free() {
+    let (stage, worker, gate, _) = one_ahead().await;
+    stage.until("given back", |counts| counts.ready == 3).await;
+    assert_eq!((worker.handle.stats().released, gate.inside()), (1, 2));
+    let claims = stage.store.count(Op::QueueClaim);
+    let renewals = stage.store.count(Op::QueueExtend);
+    eventually("renewed", async || stage.store.count(Op::QueueExtend) > renewals).await;
+    assert_eq!(stage.store.count(Op::QueueClaim), claims, "nothing is claimed ahead again");
+    gate.open();
+    stage.until("done", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
 }

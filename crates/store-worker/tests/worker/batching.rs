@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use store_core::{NewJob, Op, QueueExt, QueueName};
+use store_core::{NewJob, Op, QueueControl, QueueExt, QueueName};
 use store_worker::{Done, Job, QueueOptions};
 
 use crate::leases::stays;
@@ -151,4 +151,69 @@ async fn a_busy_queue_does_not_hide_an_idle_one() {
     eventually("the other queue is served", async || counts().await.pending() == 0).await;
     worker.handle.shutdown_now();
     worker.report().await;
+}
+
+/// On one thread, where the handler always runs before the next wait: its queue has news whenever the worker looks.
+#[tokio::test]
+async fn a_queue_that_always_has_news_does_not_hide_another() {
+    let stage = Stage::new();
+    let other = QueueName::new("sms").unwrap();
+    let (state, email) = (stage.state.clone(), stage.queue.clone());
+    let busy = move |_: Job| {
+        let (state, email) = (state.clone(), email.clone());
+        async move {
+            state.push_one(&email, NewJob::new("")).await?;
+            Ok(Done::discard())
+        }
+    };
+    let builder = stage.worker().queue("email", busy).queue("sms", async |_: Job| Ok(Done::discard()));
+    let worker = Running::start(builder);
+    stage.push_many(1).await;
+    eventually("busy", async || worker.handle.stats().completed > 20).await;
+    stage.state.push_one(&other, NewJob::new("")).await.unwrap();
+    let counts = async || store_core::QueueInspect::counts(&stage.state, &other).await.unwrap();
+    eventually("the other queue is served", async || counts().await.pending() == 0).await;
+    worker.handle.shutdown_now();
+    worker.report().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_hangs_does_not_hold_up_other_queues() {
+    let stage = Stage::new();
+    let other = QueueName::new("sms").unwrap();
+    let done = async |_: Job| Ok(Done::discard());
+    let options = QueueOptions::new().with_concurrency(2);
+    let worker = Running::start(stage.worker().queue("email", done).queue_with("sms", options, done));
+    eventually("it waits", async || stage.store.count(Op::QueueWait) == 1).await;
+    stage.store.hold_claims_of(Some(&other));
+    stage.state.push_one(&other, NewJob::new("")).await.unwrap();
+    eventually("a claim hangs", async || stage.store.count(Op::QueueClaim) == 3).await;
+    for job in 1..=3 {
+        stage.push_many(1).await;
+        eventually("the other queue is served", async || worker.handle.stats().completed == job).await;
+    }
+    stage.store.hold_claims_of(None);
+    eventually("and this one again", async || worker.handle.stats().completed == 4).await;
+    worker.shutdown().await;
+}
+
+/// On one thread, so that events reach the worker in the order in which the store lets them go.
+#[tokio::test]
+async fn news_that_come_while_a_claim_is_under_way_are_not_lost() {
+    let stage = Stage::new();
+    stage.store.hold(Op::QueueWait);
+    let due = stage.push(NewJob::new("").with_delay(Duration::from_millis(50))).await;
+    let worker = Running::start(stage.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("it waits", async || stage.store.count(Op::QueueWait) == 1).await;
+    // At the time at which the job would be due the worker claims, while its wait is still under way.
+    stage.store.hold_answers(Op::QueueClaim);
+    stage.state.cancel(&stage.queue, &due).await.unwrap();
+    eventually("it claims", async || stage.store.count(Op::QueueClaim) == 2).await;
+    stage.push_many(1).await;
+    stage.store.let_go(Op::QueueWait);
+    tokio::task::yield_now().await;
+    stage.store.let_answers_go(Op::QueueClaim);
+    eventually("done", async || worker.handle.stats().completed == 1).await;
+    assert_eq!(stage.store.ops()[..4], [Op::QueueClaim, Op::QueueWait, Op::QueueClaim, Op::QueueClaim]);
+    worker.shutdown().await;
 }

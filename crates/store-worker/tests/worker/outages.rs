@@ -95,3 +95,19 @@ async fn jobs_whose_claim_was_not_heard_come_back() {
     stage.until("done", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn settlements_that_are_too_many_for_one_call_are_delivered_in_several() {
+    let stage = Stage::new();
+    let turnstile = Turnstile::new();
+    stage.push_many(50).await;
+    stage.store.settles_at_most(3);
+    let worker = Running::start(stage.worker().queue("email", stays!(turnstile)));
+    turnstile.until_inside(50).await;
+    stage.store.hold(Op::QueueSettle);
+    turnstile.open();
+    eventually("all have ended", async || worker.handle.stats().running == 0).await;
+    stage.store.let_go(Op::QueueSettle);
+    eventually("delivered", async || worker.handle.stats().completed == 50).await;
+    assert_eq!(worker.shutdown().await.stats.lost, 0);
+}

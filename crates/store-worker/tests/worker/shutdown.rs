@@ -66,7 +66,7 @@ async fn what_still_runs_at_the_deadline_is_dropped_and_given_back() {
     turnstile.until_inside(2).await;
     let report = worker.shutdown().await;
     assert!(!report.clean);
-    assert_eq!(report.stats.released, 2);
+    assert!(report.stats.released >= 2);
     assert_eq!((turnstile.inside(), stage.counts().await.ready), (0, 2));
 }
 
@@ -80,7 +80,9 @@ async fn a_second_shutdown_is_at_once() {
     turnstile.until_inside(1).await;
     worker.handle.shutdown();
     worker.handle.shutdown_now();
-    assert_eq!(worker.report().await.stats.released, 1);
+    let report = worker.report().await;
+    // A claim that was under way may get the job once more, and gives it back.
+    assert!(report.stats.released >= 1 && !report.clean);
     assert_eq!(stage.counts().await.ready, 1);
 }
 
@@ -96,6 +98,42 @@ async fn a_store_that_is_away_does_not_keep_a_worker_from_ending() {
     let report = worker.report().await;
     assert!(!report.clean);
     assert_eq!(report.stats.lost, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_in_which_a_result_was_lost_is_not_clean() {
+    let stage = Stage::new();
+    let turnstile = Turnstile::new();
+    stage.push_many(1).await;
+    let builder = stage.worker().lease(Duration::from_secs(1));
+    let worker = Running::start(builder.queue("email", stays!(turnstile)));
+    turnstile.until_inside(1).await;
+    stage.store.fail(&[Op::QueueSettle], Fault::Away);
+    worker.handle.shutdown();
+    turnstile.open();
+    let report = worker.report().await;
+    assert_eq!((report.stats.lost, report.clean), (1, false));
+}
+
+/// With time that passes only while nothing else happens: less than the longest wait says that there was news.
+#[tokio::test(start_paused = true)]
+async fn a_paused_worker_leaves_the_news_to_others() {
+    let stage = Stage::new();
+    let done = async |_: Job| Ok(Done::discard());
+    let paused = Running::start(stage.worker().queue("email", done));
+    eventually("it waits", async || stage.store.count(Op::QueueWait) == 1).await;
+    paused.handle.pause();
+    let other = Running::start(stage.worker().queue("email", done));
+    eventually("the other waits, too", async || stage.store.count(Op::QueueWait) == 2).await;
+    let start = tokio::time::Instant::now();
+    stage.push_many(1).await;
+    eventually("done by the other", async || other.handle.stats().completed == 1).await;
+    other.shutdown().await;
+    stage.push_many(1).await;
+    paused.handle.resume();
+    eventually("done after the pause", async || paused.handle.stats().completed == 1).await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    paused.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

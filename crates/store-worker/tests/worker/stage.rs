@@ -1,6 +1,7 @@
 //! What the tests stand on: a store in memory, one that fails on command around it, and a worker that runs.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub(crate) struct Faulty {
     inner: EmbeddedState,
     faults: Mutex<HashMap<Op, Fault>>,
     held: watch::Sender<HashSet<Op>>,
+    unheard: watch::Sender<HashSet<Op>>,
+    held_queue: watch::Sender<Option<QueueName>>,
+    most_settlements: AtomicUsize,
     refused: Mutex<Option<JobId>>,
     calls: Mutex<Vec<(Op, usize)>>,
 }
@@ -48,6 +52,9 @@ impl Faulty {
             inner,
             faults: Mutex::default(),
             held: watch::Sender::default(),
+            unheard: watch::Sender::default(),
+            held_queue: watch::Sender::default(),
+            most_settlements: AtomicUsize::new(usize::MAX),
             refused: Mutex::default(),
             calls: Mutex::default(),
         })
@@ -71,6 +78,25 @@ impl Faulty {
         self.held.send_if_modified(|held| held.remove(&op));
     }
 
+    /// From now on, calls of this operation are executed, and then wait with their answers.
+    pub(crate) fn hold_answers(&self, op: Op) {
+        self.unheard.send_if_modified(|unheard| unheard.insert(op));
+    }
+
+    pub(crate) fn let_answers_go(&self, op: Op) {
+        self.unheard.send_if_modified(|unheard| unheard.remove(&op));
+    }
+
+    /// Claims of this queue wait, as if its server had gone; `None` lets them go.
+    pub(crate) fn hold_claims_of(&self, queue: Option<&QueueName>) {
+        self.held_queue.send_replace(queue.cloned());
+    }
+
+    /// More settlements than this in one call do not arrive in time.
+    pub(crate) fn settles_at_most(&self, settlements: usize) {
+        self.most_settlements.store(settlements, Ordering::SeqCst);
+    }
+
     /// Settlements that travel with this job's are refused.
     pub(crate) fn refuse_to_settle(&self, job: &JobId) {
         *self.refused.lock().unwrap() = Some(job.clone());
@@ -86,12 +112,21 @@ impl Faulty {
         self.calls.lock().unwrap().iter().filter(|call| call.0 == op).map(|call| call.1).collect()
     }
 
+    /// The operations that were asked for, in order.
+    pub(crate) fn ops(&self) -> Vec<Op> {
+        self.calls.lock().unwrap().iter().map(|call| call.0).collect()
+    }
+
     async fn meet<T>(&self, op: Op, size: usize, call: impl Future<Output = Result<T>>) -> Result<T> {
         self.calls.lock().unwrap().push((op, size));
         self.held.subscribe().wait_for(|held| !held.contains(&op)).await.unwrap();
         let fault = self.faults.lock().unwrap().get(&op).copied();
         match fault {
-            None => call.await,
+            None => {
+                let answer = call.await;
+                self.unheard.subscribe().wait_for(|unheard| !unheard.contains(&op)).await.unwrap();
+                answer
+            }
             Some(Fault::Away) => Err(Error::unavailable(op, "away")),
             Some(Fault::ReplyLost) => {
                 call.await?;
@@ -108,7 +143,11 @@ impl Queue for Faulty {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
-        self.meet(Op::QueueClaim, request.max, self.inner.claim(request)).await
+        let call = async {
+            self.held_queue.subscribe().wait_for(|held| held.as_ref() != Some(&request.queue)).await.unwrap();
+            self.inner.claim(request).await
+        };
+        self.meet(Op::QueueClaim, request.max, call).await
     }
 
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
@@ -124,6 +163,9 @@ impl Queue for Faulty {
         let refused = self.refused.lock().unwrap().clone();
         let is_refused = settlements.iter().any(|settlement| Some(&settlement.lease.job) == refused.as_ref());
         let call = async {
+            if settlements.len() > self.most_settlements.load(Ordering::SeqCst) {
+                return Err(Error::indeterminate(Op::QueueSettle, "took too long"));
+            }
             if is_refused {
                 return Err(Error::rejected(Op::QueueSettle, "no"));
             }
