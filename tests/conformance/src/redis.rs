@@ -104,7 +104,7 @@ impl RedisEngine {
         let store = self.state_store(&Options::default()).await?;
         let queue = QueueName::new(format!("{}-durability", self.namespace))
             .expect("invariant: a namespace and letters are a valid name");
-        let within = Duration::from_secs(1);
+        let within = Duration::from_millis(250);
         for (capability, durability) in [
             (Capability::Fsync, Durability::Fsynced { within }),
             (Capability::Replication, Durability::Replicated { replicas: 1, within }),

@@ -2,13 +2,14 @@
 
 use store_core::{LOST_KEPT_COUNT, LOST_KEPT_FOR, Op, PageRequest, Timestamp};
 
-use super::{LASTING, beat, beat_for, lost, names};
+use super::{LASTING, alive, beat, beat_for, lost, names};
 use crate::case::cases;
-use crate::stage::{Stage, ms, secs};
+use crate::stage::{Stage, look_again, ms, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::HeartbeatLost;
     a_member_is_lost_when_its_beat_ends,
+    a_member_is_lost_by_the_clock_of_the_store,
     the_latest_come_first,
     members_lost_at_one_moment_come_by_name,
     only_those_since_a_time_are_told,
@@ -121,5 +122,17 @@ async fn a_bounded_number_is_remembered(stage: Stage) -> Verdict {
     let members = lost(&stage, &pool).await?;
     check_eq!(members.len(), LOST_KEPT_COUNT);
     check_eq!(members.last().map(|member| member.name.as_str()), Some("member-0005"));
+    Ok(())
+}
+
+async fn a_member_is_lost_by_the_clock_of_the_store(stage: Stage) -> Verdict {
+    let stage = stage.on_server_clock().await?;
+    let pool = stage.pool("pool");
+    beat(&stage, &pool, "two").await?;
+    beat_for(&stage, &pool, "one", ms(30)).await?;
+    while names(&lost(&stage, &pool).await?) != ["one"] {
+        look_again().await;
+    }
+    check_eq!(names(&alive(&stage, &pool).await?), ["two"]);
     Ok(())
 }

@@ -5,8 +5,8 @@ use store_core::{Begun, Op};
 
 use super::{KEEP, WORKING, attempt};
 use crate::case::cases;
-use crate::stage::{Stage, ms, secs};
-use crate::verdict::{Verdict, check_eq};
+use crate::stage::{Stage, look_again, ms, secs, ttl_ms};
+use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::IdempotencyBegin;
     the_first_request_is_started,
@@ -16,6 +16,7 @@ cases! { Op::IdempotencyBegin;
     another_content_is_a_mismatch_when_it_is_finished,
     a_finished_request_answers_with_its_response,
     the_key_of_a_crashed_owner_is_free_in_time,
+    keys_are_free_by_the_clock_of_the_store,
     a_key_is_free_for_another_content_when_it_is_over,
     a_finished_key_is_free_when_its_response_is_no_longer_kept,
     an_abandoned_key_is_free,
@@ -162,6 +163,24 @@ async fn any_text_is_a_key(stage: Stage) -> Verdict {
             check_eq!(store.begin(&request, WORKING).await?, Begun::Started);
             store.finish(&request, &Bytes::from("response"), KEEP).await?;
             check_eq!(store.begin(&request, WORKING).await?, Begun::Finished(Bytes::from("response")));
+        }
+    }
+    Ok(())
+}
+
+async fn keys_are_free_by_the_clock_of_the_store(stage: Stage) -> Verdict {
+    let stage = stage.on_server_clock().await?;
+    for store in stage.idempotency() {
+        let (crashed, finished) = (stage.key("crashed"), attempt(&stage.key("finished"), 1));
+        store.begin(&attempt(&crashed, 1), ttl_ms(30)).await?;
+        store.begin(&finished, WORKING).await?;
+        store.finish(&finished, &Bytes::from("response"), ttl_ms(30)).await?;
+        for key in [&crashed, &finished.key] {
+            while store.begin(&attempt(key, 2), KEEP).await? != Begun::Started {
+                look_again().await;
+            }
+            let told = store.begin(&attempt(key, 2), KEEP).await?;
+            check_matches!(told, Begun::InProgress { retry_after, .. } if *retry_after <= secs(60));
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use store_core::{AcquireRequest, Acquired, Durability, Error, Fence, Op};
 
 use super::{LASTING, acquire, request, taken_by};
 use crate::case::cases;
-use crate::stage::{Stage, holder, ms, secs};
+use crate::stage::{Stage, holder, look_again, ms, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::LeaseAcquire;
@@ -16,6 +16,7 @@ cases! { Op::LeaseAcquire;
     the_same_request_after_the_end_is_a_new_lease,
     a_lease_is_free_at_its_very_end,
     a_released_lease_is_free,
+    a_lease_runs_out_by_the_clock_of_the_store,
     tokens_rise_across_releases,
     tokens_rise_across_expiry,
     tokens_are_not_behind_the_clock,
@@ -183,5 +184,22 @@ async fn it_is_held_when_the_store_is_opened_again(stage: Stage) -> Verdict {
     check_eq!(stage.state.inspect(&name).await?, Some(held.clone()));
     stage.state.release(&held).await?;
     check!(taken_by(&stage, &name, "two").await?.fence > held.fence);
+    Ok(())
+}
+
+async fn a_lease_runs_out_by_the_clock_of_the_store(stage: Stage) -> Verdict {
+    let stage = stage.on_server_clock().await?;
+    let name = stage.lease("lease");
+    let first = AcquireRequest::new(name.clone(), holder("one"), ms(50));
+    let Acquired::Yes(first) = acquire(&stage, &first).await? else { return Err(crate::Failure::new("taken")) };
+    let second = loop {
+        if let Acquired::Yes(lease) = acquire(&stage, &request(&name, "two")).await? {
+            break lease;
+        }
+        look_again().await;
+    };
+    check!(second.fence > first.fence && second.until >= first.until.after(LASTING));
+    check_eq!(stage.state.renew(&first, LASTING).await?, None);
+    check_eq!(stage.state.inspect(&name).await?, Some(second));
     Ok(())
 }

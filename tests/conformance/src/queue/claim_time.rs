@@ -4,11 +4,12 @@ use store_core::{Counts, JobState, MAX_MOVES, NewJob, Op, Outcome, Priority};
 
 use super::subject::{LEASE, Subject, attempts, job, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::stage::{look_again, ms, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueClaim;
     a_scheduled_job_is_ready_when_it_is_due,
+    a_scheduled_job_is_due_by_the_clock_of_the_store,
     scheduled_jobs_become_ready_in_the_order_of_their_times,
     what_becomes_due_goes_behind_what_is_ready,
     what_becomes_due_keeps_its_priority,
@@ -190,5 +191,20 @@ async fn a_bounded_number_of_leases_runs_out_at_once(queue: Subject) -> Verdict 
     let counts = queue.counts().await?;
     check_eq!((counts.ready, counts.running), (MAX_MOVES as u64 - 1, 45));
     check!(queue.claim(1).await?.next > Some(ms(0)));
+    Ok(())
+}
+
+async fn a_scheduled_job_is_due_by_the_clock_of_the_store(queue: Subject) -> Verdict {
+    let queue = Subject::from(queue.stage.on_server_clock().await?);
+    queue.push(&[job("late").with_delay(secs(600)), job("soon").with_delay(ms(30))]).await?;
+    let due = queue.info("soon").await?.at;
+    let claimed = loop {
+        if let Some(job) = queue.claim(1).await?.jobs.pop() {
+            break job;
+        }
+        look_again().await;
+    };
+    check_eq!(claimed.id().as_str(), "soon");
+    check!(Some(claimed.claimed_at) >= due && claimed.pushed_at < claimed.claimed_at);
     Ok(())
 }

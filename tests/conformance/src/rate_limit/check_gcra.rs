@@ -6,13 +6,14 @@ use store_core::{LimitState, Op, Rate};
 
 use super::{GCRA, charge};
 use crate::case::cases;
-use crate::stage::{Stage, ms, secs};
+use crate::stage::{Stage, look_again, ms, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::RateLimitCheck;
     a_burst_is_allowed_and_no_more,
     a_refusal_says_when,
     units_come_back_evenly,
+    units_come_back_by_the_clock_of_the_store,
     a_refused_request_is_not_charged,
     a_cost_is_charged_whole,
     a_cost_above_the_burst_is_never_allowed,
@@ -142,5 +143,23 @@ async fn a_burst_is_allowed_once_to_many_at_the_same_time(stage: Stage) -> Verdi
         allowed += usize::from(decision??.allowed);
     }
     check_eq!(allowed, 3);
+    Ok(())
+}
+
+async fn units_come_back_by_the_clock_of_the_store(stage: Stage) -> Verdict {
+    let stage = stage.on_server_clock().await?;
+    let once = Rate::Gcra { count: 1, period: ms(50), burst: 1 };
+    for _ in 0..2 {
+        let mut tries = 0;
+        while !charge(&stage, "key", once, 1).await?.allowed {
+            tries += 1;
+            check!(tries < 10_000, "the unit does not come back");
+            look_again().await;
+        }
+    }
+    let hourly = Rate::Gcra { count: 1, period: secs(3600), burst: 1 };
+    check!(charge(&stage, "slow", hourly, 1).await?.allowed);
+    let refused = charge(&stage, "slow", hourly, 1).await?;
+    check!(!refused.allowed && refused.retry_after <= Some(secs(3600)), "{refused:?}");
     Ok(())
 }
