@@ -210,9 +210,14 @@ pub(crate) fn default_of(name: &str) -> Option<&'static str> {
 /// Whether the name looks like one of ours and is none: `Some` with the nearest that is.
 ///
 /// The variables that Kubernetes sets for a Service called `redis-cache` or `redis-state` are not ours, and with the
-/// common beginning `STORE_` only what is nearly one of our names is reported.
+/// common beginnings `STORE_` and `REDIS_` only what is nearly one of our names is reported.
 pub(crate) fn is_suspect(name: &str) -> Option<Option<&'static str>> {
-    let prefix = PREFIXES.into_iter().find(|prefix| name.starts_with(prefix)).filter(|_| !is_known(name))?;
+    if is_known(name) {
+        return None;
+    }
+    let Some(prefix) = PREFIXES.into_iter().find(|prefix| name.starts_with(prefix)) else {
+        return name.starts_with("REDIS_").then(|| nearest(name, names())).flatten().map(Some);
+    };
     let is_longer = |known: &&str| name.len() > prefix.len() && known.starts_with(name);
     let nearest = nearest(name, names()).or_else(|| names().find(is_longer));
     let kubernetes = name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_");
@@ -232,8 +237,18 @@ mod tests {
         assert_eq!(is_suspect("REDIS_CACHE_POLSIZE"), Some(Some("REDIS_CACHE_POOL_SIZE")));
         assert_eq!(is_suspect("REDIS_STATE_NO_SUCH_SETTING"), Some(None));
         assert_eq!(is_suspect("REDIS_STATE_PASSWORD"), Some(Some("REDIS_STATE_PASSWORD_FILE")));
+        assert_eq!(is_suspect("REDIS_CON_BASE_URL"), Some(Some("REDIS_CONN_BASE_URL")));
+        assert_eq!(is_suspect("REDIS_WORKER_CACHE_CONN_URL"), Some(Some("REDIS_WORKERCACHE_CONN_URL")));
         assert_eq!(is_suspect("STORE_ENVIROMENT"), Some(Some("STORE_ENVIRONMENT")));
-        for name in ["REDIS_CACHE_DB", "REDIS_CACHE_PORT_6379_TCP", "REDIS_STATE_SERVICE_HOST", "STORE_NAME", "PATH"] {
+        for name in [
+            "REDIS_CACHE_DB",
+            "REDIS_CACHE_PORT_6379_TCP",
+            "REDIS_STATE_SERVICE_HOST",
+            "STORE_NAME",
+            "REDIS_URL",
+            "REDIS_HOST",
+            "PATH",
+        ] {
             assert_eq!(is_suspect(name), None, "{name}");
         }
     }

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- link/may_run: which commands the user of this connection may not run.
 -- KEYS    none: the names in ARGV are asked about, not touched
 -- ARGV    for each command its number of words, then the words (name and arguments)

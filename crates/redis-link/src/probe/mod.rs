@@ -148,11 +148,13 @@ impl Probe {
 
     /// Whether a database number can be selected.
     pub async fn can_select(&self, database: u32) -> Fact<bool> {
-        let replies = self.in_database(database, Vec::new()).await;
-        match replies.map(|mut replies| replies.swap_remove(0)) {
-            Ok(Ok(_)) => Fact::Known(true),
-            Ok(Err(failure)) if failure.is_no_database() => Fact::Known(false),
-            Ok(Err(failure)) | Err(failure) => unknown(failure),
+        if database == self.home() {
+            return Fact::Known(true);
+        }
+        match self.ask(select(database)).await {
+            Ok(_) => self.ask(select(self.home())).await.map_or_else(unknown, |_| Fact::Known(true)),
+            Err(failure) if failure.is_no_database() => Fact::Known(false),
+            Err(failure) => unknown(failure),
         }
     }
 
@@ -164,12 +166,8 @@ impl Probe {
     /// server refuses writes: a read-only replica, a full disk; `Limit` where its memory is full.
     pub async fn set_probe_key(&self, database: u32, key: &str, value: &str, ttl: Duration) -> Result<()> {
         let args = crate::args![key, value, "PX", millis_ceil(ttl).max(1)];
-        let replies = self.in_database(database, vec![Request::new("SET", args)]).await;
-        let replies = replies.map_err(|failure| failure.into_error(Op::Probe, "SET"))?;
-        for reply in replies {
-            reply.map_err(|failure| failure.into_error(Op::Probe, "SET"))?;
-        }
-        Ok(())
+        let written = self.in_database(database, Request::new("SET", args)).await;
+        written.map(drop).map_err(|failure| failure.into_error(Op::Probe, "SET"))
     }
 
     /// The databases in which `key` holds `value`: that of the URL, and those that can be selected below `count`, at most
@@ -220,23 +218,15 @@ impl Probe {
         self.config.url.database().unwrap_or(0)
     }
 
-    /// Requests in another database, and back. The first reply is that of the selection; without it, what follows is
-    /// not sent.
-    async fn in_database(
-        &self,
-        database: u32,
-        requests: Vec<Request>,
-    ) -> std::result::Result<Vec<std::result::Result<Reply, Failure>>, Failure> {
-        let selected = self.ask(select(database)).await;
-        if let Err(failure) = selected {
-            return Ok(vec![Err(failure)]);
+    /// A request in a database, and back. It is not sent where the database cannot be selected.
+    async fn in_database(&self, database: u32, request: Request) -> std::result::Result<Reply, Failure> {
+        if database == self.home() {
+            return self.ask(request).await;
         }
-        let mut replies = vec![selected];
-        for request in requests {
-            replies.push(self.ask(request).await);
-        }
+        self.ask(select(database)).await?;
+        let reply = self.ask(request).await;
         self.ask(select(self.home())).await?;
-        Ok(replies)
+        reply
     }
 
     async fn setting(&self, name: &'static str) -> Fact<String> {

@@ -52,6 +52,7 @@ pub(super) fn of_connecting(error: &LibraryError) -> Failure {
         ErrorKind::IO if text.contains("failed to lookup") => Failure::NotSent("the host's name is not known"),
         ErrorKind::IO | ErrorKind::Canceled => Failure::NotSent("the connection could not be made"),
         ErrorKind::Timeout => Failure::NotSent("the server did not answer within the connect time-out"),
+        ErrorKind::Protocol => Failure::NotSent("what answers there does not speak the protocol of Redis"),
         ErrorKind::Tls => Failure::Refused("an encrypted connection could not be agreed on".into()),
         _ => Failure::Answered(ErrorReply::new(text)),
     }

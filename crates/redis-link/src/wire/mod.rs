@@ -208,7 +208,8 @@ fn options(within: Duration) -> Options {
 
 fn client(config: &LinkConfig, endpoint: &Endpoint, lasting: Lasting) -> Result<Client, Failure> {
     let database = match config.url.database() {
-        None => None,
+        // Each connection begins in database 0: no right to select one is needed to stay there.
+        None | Some(0) => None,
         Some(number) if number <= MAX_DATABASE => u8::try_from(number).ok(),
         Some(_) => return Err(Failure::Refused("only the databases 0 to 255 can be opened".into())),
     };

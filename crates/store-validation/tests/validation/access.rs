@@ -2,6 +2,7 @@ use std::time::{Duration, Instant};
 
 use store_validation::{Code, check};
 use testkit::{FaultProxy, RedisServer, free_port};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{CANARY, assert_errors, cache, check_urls, environment_with, state, warnings, what};
 
@@ -59,6 +60,7 @@ async fn a_user_without_the_needed_commands_is_refused_by_their_names() {
         ("~* &* +@all -script -time", ["SCRIPT LOAD", "TIME"]),
         ("~* &* +@all -evalsha", ["EVALSHA", "scripts"]),
         ("~twinstore:* ~other:* &* +@all", ["tw:{q.", "keys"]),
+        ("~* &* -@all +get +set +ping", ["EVALSHA", "scripts"]),
     ] {
         let words = ["ACL", "SETUSER", "app", "reset", "on", ">x"].into_iter().chain(rules.split(' '));
         state.command(&words.collect::<Vec<_>>()).await.unwrap();
@@ -67,6 +69,56 @@ async fn a_user_without_the_needed_commands_is_refused_by_their_names() {
         let what = what(&report, Code::AclMissingCommand);
         assert!(expected.iter().all(|name| what.contains(name)), "{what}");
     }
+}
+
+/// The state role stays in database 0, where every connection begins; a cache cannot do without.
+#[tokio::test]
+async fn only_who_needs_another_database_must_be_able_to_select_it() {
+    let rules = "~* &* +@all -select";
+    let cache = RedisServer::cache().acl_user("app", "x", rules).start().await.unwrap();
+    let state = RedisServer::state().acl_user("app", "x", rules).start().await.unwrap();
+    let report = check_urls(&cache.url(None), &state.user_url("app", "x")).await;
+    assert_errors(&report, &[]);
+    assert!(!warnings(&report).contains(&Code::WritableUnknown), "{:#?}", report.findings());
+    assert_errors(&check_urls(&cache.url(None), &format!("{}/0", state.user_url("app", "x"))).await, &[]);
+    for (cache, state) in [
+        (cache.user_url("app", "x"), state.url(None)),
+        (cache.url(None), format!("{}/1", state.user_url("app", "x"))),
+    ] {
+        let report = check_urls(&cache, &state).await;
+        assert_errors(&report, &[Code::AclMissingCommand]);
+        assert!(what(&report, Code::AclMissingCommand).ends_with("may not run: SELECT"), "{:#?}", report.findings());
+    }
+}
+
+/// What answers there is no server of ours, or one that wants to be spoken to in another way.
+#[tokio::test]
+async fn something_else_behind_the_port_is_unreachable() {
+    let (cache, encrypted) = (cache().await, RedisServer::state().tls().start().await.unwrap());
+    let web = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (web_port, closed_port) = (web.local_addr().unwrap().port(), closed.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = web.accept().await {
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+        }
+    });
+    tokio::spawn(async move { while closed.accept().await.is_ok() {} });
+    for port in [web_port, closed_port, encrypted.port()] {
+        let report = check_urls(&cache.url(None), &format!("redis://:{CANARY}@127.0.0.1:{port}")).await;
+        assert_errors(&report, &[Code::Unreachable]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_user_may_is_known_also_where_nothing_can_be_written() {
+    let (cache, state) = (cache().await, state().await);
+    let replica = RedisServer::builder().replica_of(&state).start().await.unwrap();
+    let report = check_urls(&cache.url(None), &replica.url(None)).await;
+    assert!(!warnings(&report).contains(&Code::AclUnknown), "{:#?}", report.findings());
+    state.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    let report = check_urls(&cache.url(None), &state.url(None)).await;
+    assert!(!warnings(&report).contains(&Code::AclUnknown), "{:#?}", report.findings());
 }
 
 #[tokio::test]
