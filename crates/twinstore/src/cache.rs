@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use store_core::loading::{Loading, LoadingOptions};
 use store_core::{CacheRole, Handoff, Idempotency, KeyValue, RateLimit, Ttl, TypedHandoff, TypedKeyValue};
 
 /// The cache store: whatever is in it may be lost at any moment. Clones share it.
@@ -30,6 +31,15 @@ impl Cache {
     /// Short-lived values of one type, each kept for `ttl`.
     pub fn values<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, ttl: Ttl) -> TypedKeyValue<T> {
         TypedKeyValue::new(self.key_value(), ttl)
+    }
+
+    /// Values of one type that are loaded where the store does not have them: get-or-load. Make one per kind of value and
+    /// share its clones.
+    pub fn loading<T>(&self, options: LoadingOptions) -> Loading<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        Loading::new(self.key_value(), options)
     }
 
     /// Idempotency keys that may be evicted; the state store has them too.

@@ -25,12 +25,12 @@
 //! #   let stores = Stores::open(&environment).await?;
 //! #   #[cfg(any())]
 //!     // SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL say where the stores are.
-//!     let stores = Stores::from_env().await?;
+//!     let stores = Stores::from_env().await.unwrap_or_else(|error| error.exit());
 //!
 //!     let mails = stores.state().queue_of::<Mail>(QueueName::new("mails")?);
 //!     mails.push(&Mail { to: "ann@example.org".into() }).await?;
 //!
-//!     let worker = Worker::new(stores.state().queue()).queue("mails", async |job: Job| {
+//!     let worker = stores.state().worker().queue("mails", async |job: Job| {
 //!         let mail: Mail = job.json()?;
 //!         println!("sending to {}", mail.to);
 //!         Ok(Done::discard())
@@ -54,17 +54,21 @@ mod cache;
 mod state;
 mod stores;
 
+pub use bytes::Bytes;
 pub use cache::Cache;
 pub use state::State;
 pub use store_core::*;
-pub use store_validation::{Code, Environment, Finding, Refused, Severity, parse_duration};
+pub use store_validation::{
+    Code, EnvFileError, Environment, Finding, Refused, Severity, SuspectVariable, parse_duration,
+};
 pub use store_worker::*;
 pub use stores::{StartError, Stores};
 
 /// What most services import.
 pub mod prelude {
     pub use crate::{
-        Cache, Done, Durability, Environment, Error, HandlerResult, Job, JobError, Key, KeyValueExt, NewJob, QueueExt,
-        QueueName, RateLimitExt, StartError, State, Stores, Ttl, Worker,
+        Cache, Done, Durability, Environment, Error, HandlerResult, Job, JobError, JobId, Key, KeyValueExt, NewJob,
+        OnUnavailable, Priority, QueueExt, QueueName, Rate, RateCheck, RateLimitExt, RequestId, ServiceName,
+        StartError, State, Stores, Ttl, Worker,
     };
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use store_core::{
     Durability, Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, QueueName, StateRole, TypedQueue,
 };
+use store_worker::{Worker, WorkerBuilder};
 
 /// The worker state store: what it acknowledged survives what its durability says. Clones share it.
 #[derive(Clone)]
@@ -25,7 +26,13 @@ impl State {
         self.engine
     }
 
-    /// Queues, as bytes; what a [`Worker`](crate::Worker) works on.
+    /// Begins a worker on this store, whose settlements reach as far as [`State::durability`] says. Add queues, then
+    /// [`build`](WorkerBuilder::build).
+    pub fn worker(&self) -> WorkerBuilder {
+        Worker::new(self.queue()).durability(self.durability)
+    }
+
+    /// Queues, as bytes. Each push says its durability; [`State::durability`] is what the environment asks for.
     pub fn queue(&self) -> Arc<dyn Queue> {
         self.store.clone()
     }
@@ -36,7 +43,8 @@ impl State {
     }
 
     /// How far a critical write of this service has to reach: as many replicas as `REDIS_STATE_MIN_REPLICAS` says, within
-    /// the command time-out; [`Durability::Accepted`] where that is 0.
+    /// the command time-out; [`Durability::Accepted`] where that is 0. [`State::queue_of`] and [`State::worker`] use it by
+    /// themselves; pass it to what takes a durability.
     pub fn durability(&self) -> Durability {
         self.durability
     }

@@ -1,6 +1,8 @@
 //! Both stores of a service, opened together.
 
+use std::error::Error as _;
 use std::fmt;
+use std::io::Write as _;
 
 use cache_store::CacheStore;
 use embedded_store::{EmbeddedCache, EmbeddedState};
@@ -45,8 +47,8 @@ impl Stores {
     /// are no errors are logged as warnings and kept in [`Stores::warnings`].
     ///
     /// # Errors
-    /// [`StartError::Refused`] with all findings when one of them is an error: a service prints it and exits with
-    /// [`StartError::EXIT_CODE`]. [`StartError::Store`] when a store cannot be opened after that.
+    /// [`StartError::Refused`] with all findings when one of them is an error: a service ends with
+    /// [`StartError::exit`], which prints them. [`StartError::Store`] when a store cannot be opened after that.
     pub async fn from_env() -> Result<Self, StartError> {
         Self::open(&Environment::from_process()).await
     }
@@ -132,7 +134,9 @@ async fn open_cache(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Resul
 
 async fn open_state(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Result<State, Error> {
     match &settings.state {
-        Place::Embedded(None) => Ok(State::new(EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default()), Durability::Accepted)),
+        Place::Embedded(None) => {
+            Ok(State::new(EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default()), Durability::Accepted))
+        }
         Place::Embedded(Some(file)) => {
             let store = EmbeddedState::open(file, Default::default())?;
             Ok(State::new(EMBEDDED_FILE, store, Durability::Accepted))
@@ -174,6 +178,20 @@ pub enum StartError {
 impl StartError {
     /// What a service that refuses to start exits with: `EX_CONFIG` of sysexits.h.
     pub const EXIT_CODE: u8 = 78;
+
+    /// Ends the process as a service that cannot start does: all findings, or the error with its causes, on standard error,
+    /// and [`StartError::EXIT_CODE`]. What returns the error from `main` instead exits with 1.
+    pub fn exit(&self) -> ! {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        // Nobody reads the standard error: the exit code has to do.
+        let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+        std::process::exit(Self::EXIT_CODE.into())
+    }
 
     fn of(role: Role) -> impl Fn(Error) -> Self {
         move |source| StartError::Store { role, source }
