@@ -7,8 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::task::JoinSet;
 use twinstore::{
-    Backoff, Begun, Error, Fingerprint, IdempotentRequest, JobId, NewJob, Pushed, QueueExt, QueueName, RetryPolicy,
-    Stores, Ttl,
+    Backoff, Begun, Error, Fingerprint, IdempotentRequest, JobId, NewJob, Pushed, QueueName, RetryPolicy, Stores, Ttl,
 };
 
 use crate::delivery::{Deliveries, Delivery};
@@ -106,7 +105,7 @@ impl Ingest {
                     complain(refused.to_string());
                 }
                 Err(error) => {
-                    ingested.failure = Some(format!("cannot read on: {error}"));
+                    ingested.failure = Some(format!("cannot read the input any further: {error}"));
                     break;
                 }
             }
@@ -186,8 +185,9 @@ impl Ingest {
         let (attempts, first, max) = RETRY;
         let retry = RetryPolicy::new(attempts, Backoff::Exponential { first, max });
         let job = NewJob::new(json).with_id(id.clone()).with_retry(retry);
+        let queue = self.stores.state().queue_of::<serde_json::Value>(self.queue.clone());
         loop {
-            match self.stores.state().queue().push_one(&self.queue, job.clone()).await {
+            match queue.push_one(job.clone()).await {
                 Ok(pushed) => return Ok(Some(pushed)),
                 Err(error) if error.is_retryable() => {
                     if self.stop.pause(pauses.next()).await {

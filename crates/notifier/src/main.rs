@@ -19,7 +19,6 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use twinstore::StartError;
 
 use cli::{Cli, Command, Options};
 use run::{Failure, Part};
@@ -27,7 +26,7 @@ use run::{Failure, Part};
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,fred=error".into());
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     let (part, options) = match cli.command {
@@ -49,25 +48,12 @@ async fn main() -> ExitCode {
             }
             if failure.is_some() || report.rejected > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
-        Err(Failure::Start(error)) => {
-            complain(&with_causes(&error));
-            ExitCode::from(StartError::EXIT_CODE)
-        }
+        Err(Failure::Start(error)) => error.exit(),
         Err(Failure::Other(message)) => {
             complain(&message);
             ExitCode::FAILURE
         }
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 /// A line for people: on standard output, or on standard error where that is kept for JSON.

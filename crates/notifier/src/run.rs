@@ -66,8 +66,11 @@ pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<
 
 async fn open_stores(part: Part, options: &Options) -> Result<Stores, Failure> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if is_set("REDIS_CONN_BASE_URL") || is_set("REDIS_WORKERCACHE_CONN_URL") {
-        return Stores::from_env().await.map_err(Failure::Start);
+    let environment = Environment::from_process();
+    // A mistyped name means a store as well.
+    let is_meant = ["REDIS_CONN_BASE_URL", "REDIS_CACHE_DB", "REDIS_WORKERCACHE_CONN_URL"].into_iter().any(is_set);
+    if is_meant || !environment.suspects().is_empty() {
+        return Stores::open(&environment).await.map_err(Failure::Start);
     }
     if part != Part::Both {
         return Err(Failure::Other(

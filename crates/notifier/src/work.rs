@@ -1,6 +1,7 @@
 //! From jobs to notifications.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -40,8 +41,11 @@ pub(crate) fn worker(
         failure_rate: options.failure_rate,
         delay: options.delay,
         tally,
+        complained: AtomicBool::new(false),
     };
-    Worker::new(stores.state().queue())
+    stores
+        .state()
+        .worker()
         .queue_with(queue, QueueOptions::new().with_concurrency(concurrency), deliver)
         .concurrency(concurrency)
         .lease(options.lease)
@@ -57,6 +61,8 @@ struct Deliver {
     failure_rate: f64,
     delay: Duration,
     tally: Arc<Tally>,
+    /// Whether the log says already that the sink fails.
+    complained: AtomicBool,
 }
 
 /// What is kept of a delivered notification.
@@ -86,7 +92,14 @@ impl Handler for Deliver {
         let line = serde_json::to_vec(&render(&fields)).map_err(JobError::dead)?;
         let result =
             serde_json::to_vec(&Delivered { event: &fields.event, bytes: line.len() }).map_err(JobError::dead)?;
-        self.sink.deliver(line).await.map_err(JobError::retry)?;
+        if let Err(error) = self.sink.deliver(line).await {
+            if job.is_last_attempt() {
+                tracing::warn!(id = %job.id(), %error, "a delivery is dead");
+            } else if !self.complained.swap(true, Ordering::Relaxed) {
+                tracing::warn!(%error, "the sink fails; deliveries are tried again");
+            }
+            return Err(JobError::retry(error));
+        }
         Ok(Done::keep(result, RESULT_KEPT))
     }
 }

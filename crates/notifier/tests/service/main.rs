@@ -1,5 +1,7 @@
 //! The reference service as whole processes, on embedded and on real stores, and what happens when they are killed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what the cases share")]
+
 mod inputs;
 mod kills;
 mod refusals;

@@ -57,6 +57,13 @@ async fn a_wrong_password_and_an_evicting_queue_are_refused_without_showing_it()
 }
 
 #[tokio::test]
+async fn a_mistyped_variable_is_not_taken_for_a_wish_to_lose_everything() {
+    let exit = notifier(&["run"]).env("REDIS_CON_BASE_URL", "redis://127.0.0.1:1").run().await.unwrap();
+    assert_eq!(exit.code, Some(78), "{}", exit.stderr);
+    assert!(exit.stderr.contains("did you mean REDIS_CONN_BASE_URL?"), "{}", exit.stderr);
+}
+
+#[tokio::test]
 async fn two_processes_cannot_share_memory() {
     let exit = notifier(&["ingest"]).run().await.unwrap();
     assert_eq!(exit.code, Some(1));
