@@ -83,7 +83,7 @@ pub struct ServerSettings {
 pub struct Probe {
     wire: Wire,
     config: LinkConfig,
-    _driver: Driver,
+    driver: Driver,
 }
 
 impl std::fmt::Debug for Probe {
@@ -101,7 +101,7 @@ impl Probe {
         let endpoint = standalone(&config, Op::Probe)?;
         let opened = Wire::open(&config, endpoint, Lasting::Once).await;
         let (wire, driver, _) = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
-        let probe = Self { wire, config, _driver: driver };
+        let probe = Self { wire, config, driver };
         probe.wire.set_name(&probe.config).await;
         Ok(probe)
     }
@@ -243,6 +243,9 @@ impl Probe {
     }
 
     async fn ask(&self, request: Request) -> std::result::Result<Reply, Failure> {
+        if self.driver.is_finished() {
+            return Err(Failure::NotSent("the server has closed the connection"));
+        }
         self.wire.send(request, self.config.connect_timeout, |_| ()).await
     }
 }

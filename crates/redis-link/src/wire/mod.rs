@@ -122,18 +122,27 @@ impl Wire {
         endpoint: &Endpoint,
         lasting: Lasting,
     ) -> Result<(Self, Driver, Events), Failure> {
-        let client = client(config, endpoint, lasting)?;
-        let events = Events { failed: client.error_rx(), connected: client.reconnect_rx() };
+        let wire = Self { client: client(config, endpoint, lasting)? };
+        let events = Events { failed: wire.client.error_rx(), connected: wire.client.reconnect_rx() };
         // The library goes on with an attempt that is given up; what it may still open is closed with the task's result.
-        let opening = tokio::spawn({
-            let client = client.clone();
-            async move { client.init().await.map(Driver) }
-        });
+        let opening = tokio::spawn(wire.clone().connect(config.connect_timeout));
         match tokio::time::timeout(config.connect_timeout, opening).await {
-            Ok(Ok(Ok(driver))) => Ok((Self { client }, driver, events)),
-            Ok(Ok(Err(error))) => Err(failure::of_connecting(&error)),
+            Ok(Ok(connected)) => connected.map(|driver| (wire, driver, events)),
             Ok(Err(_)) => Err(Failure::NotSent("the connection attempt was given up")),
             Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
+        }
+    }
+
+    async fn connect(self, within: Duration) -> Result<Driver, Failure> {
+        let mut driver = Driver(self.client.init().await.map_err(|error| failure::of_connecting(&error))?);
+        // The library takes one that was closed meanwhile for connected.
+        let answered = tokio::select! {
+            answered = self.send(Request::new("PING", []), within, |_| ()) => answered,
+            () = driver.finished() => return Err(Failure::NotSent("the server closed the connection at once")),
+        };
+        match answered {
+            Err(failure) if !failure.is_forbidden() => Err(failure.before_the_call()),
+            _ => Ok(driver),
         }
     }
 

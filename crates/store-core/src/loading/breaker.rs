@@ -31,7 +31,7 @@ pub(super) struct Permit<'a> {
 
 impl Breaker {
     pub(super) fn new(failures_to_open: u32, pause: Duration) -> Self {
-        // A moment that far off could not be told from one that cannot be told at all.
+        // A moment beyond what the clock can hold would panic.
         let (failures_to_open, pause) = (failures_to_open.max(1), pause.min(Ttl::MAX));
         Self { failures_to_open, pause, state: Mutex::new(State::Closed { failures: 0 }) }
     }

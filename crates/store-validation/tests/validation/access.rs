@@ -104,7 +104,9 @@ async fn something_else_behind_the_port_is_unreachable() {
         }
     });
     tokio::spawn(async move { while closed.accept().await.is_ok() {} });
-    for port in [web_port, closed_port, encrypted.port()] {
+    let far = FaultProxy::start(([127, 0, 0, 1], closed_port).into()).await.unwrap();
+    far.delay(Duration::from_millis(100)).await;
+    for port in [web_port, closed_port, encrypted.port(), far.port()] {
         let report = check_urls(&cache.url(None), &format!("redis://:{CANARY}@127.0.0.1:{port}")).await;
         assert_errors(&report, &[Code::Unreachable]);
     }
