@@ -1,6 +1,7 @@
 //! One leader among several processes, on [`Leases`].
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,10 +175,7 @@ struct Campaign {
 impl Campaign {
     async fn run(self, mut resigned: oneshot::Receiver<()>) {
         loop {
-            let (lease, until) = tokio::select! {
-                _ = &mut resigned => return,
-                won = self.win() => won,
-            };
+            let Some((lease, until)) = self.win(&mut resigned).await else { return };
             tracing::info!(lease = %lease.name, fence = %lease.fence, "leading");
             tokio::select! {
                 _ = &mut resigned => return self.give_back(&lease).await,
@@ -188,8 +186,8 @@ impl Campaign {
         }
     }
 
-    /// Tries until the lease is taken. With the time until which it surely lasts.
-    async fn win(&self) -> (Lease, Instant) {
+    /// Tries until the lease is taken. With the time until which it surely lasts; `None` when one has resigned before.
+    async fn win(&self, resigned: &mut oneshot::Receiver<()>) -> Option<(Lease, Instant)> {
         let new_request = || {
             let Candidate { name, holder, lasting, .. } = &self.candidate;
             (AcquireRequest::new(name.clone(), holder.clone(), *lasting), Instant::now())
@@ -200,21 +198,45 @@ impl Campaign {
             if Instant::now() >= self.until(sent) {
                 (request, sent) = new_request();
             }
-            match self.candidate.leases.acquire(&request, self.candidate.durability).await {
-                Ok(receipt) => match receipt.value {
-                    Acquired::Yes(lease) if Instant::now() < self.until(sent) => return (lease, self.until(sent)),
-                    Acquired::Yes(_) => {}
-                    Acquired::Taken(_) => {
-                        self.pause().await;
-                        (request, sent) = new_request();
-                    }
-                },
+            let taken = match self.ask(&request, self.until(sent), resigned).await? {
+                Ok(Acquired::Yes(lease)) if Instant::now() < self.until(sent) => {
+                    return Some((lease, self.until(sent)));
+                }
+                Ok(Acquired::Yes(_)) => continue,
+                Ok(Acquired::Taken(_)) => true,
                 Err(error) => {
                     tracing::debug!(lease = %request.name, %error, "a lease could not be asked for; trying again");
-                    self.pause().await;
+                    false
                 }
+            };
+            tokio::select! {
+                () = self.pause() => {}
+                _ = &mut *resigned => return None,
+            }
+            if taken {
+                (request, sent) = new_request();
             }
         }
+    }
+
+    /// Asks for the lease. `None` when one resigns meanwhile; a lease that was taken then is given back.
+    async fn ask(
+        &self,
+        request: &AcquireRequest,
+        until: Instant,
+        resigned: &mut oneshot::Receiver<()>,
+    ) -> Option<Result<Acquired>> {
+        let mut asking = pin!(self.candidate.leases.acquire(request, self.candidate.durability));
+        tokio::select! {
+            answer = &mut asking => return Some(answer.map(|receipt| receipt.value)),
+            _ = resigned => {}
+        }
+        if let Ok(Ok(receipt)) = timeout_at(until, asking).await
+            && let Acquired::Yes(lease) = receipt.value
+        {
+            self.give_back(&lease).await;
+        }
+        None
     }
 
     /// Renews until the lease is lost or may be.

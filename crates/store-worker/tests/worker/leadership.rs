@@ -8,6 +8,7 @@ use store_core::{
     AcquireRequest, Acquired, Durability, Error, HolderName, Lease, LeaseName, Leases, Op, Receipt, Result, Timestamp,
 };
 use store_worker::{Candidate, Leadership, Standing};
+use tokio::sync::watch;
 
 use crate::stage::eventually;
 
@@ -17,12 +18,18 @@ struct Away {
     inner: EmbeddedState,
     away: AtomicBool,
     loses_replies: AtomicBool,
+    late: watch::Sender<bool>,
 }
 
 impl Away {
     fn new() -> Arc<Self> {
         let inner = EmbeddedState::in_memory(StateOptions::default());
-        Arc::new(Self { inner, away: AtomicBool::new(false), loses_replies: AtomicBool::new(false) })
+        Arc::new(Self {
+            inner,
+            away: AtomicBool::new(false),
+            loses_replies: AtomicBool::new(false),
+            late: watch::Sender::new(false),
+        })
     }
 
     async fn meet<T>(&self, op: Op, call: impl Future<Output = Result<T>>) -> Result<T> {
@@ -30,6 +37,7 @@ impl Away {
             return Err(Error::unavailable(op, "away"));
         }
         let answer = call.await?;
+        self.late.subscribe().wait_for(|late| !late).await.unwrap();
         if self.loses_replies.load(Ordering::SeqCst) {
             return Err(Error::indeterminate(op, "cut"));
         }
@@ -134,4 +142,16 @@ async fn a_reply_that_was_lost_does_not_delay_the_election_by_a_lease() {
 async fn a_lease_out_of_range_is_refused() {
     let candidate = Candidate::new(Away::new(), name(), HolderName::new("a").unwrap());
     assert!(candidate.with_lease(Duration::from_millis(1)).campaign().is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_resigns_while_it_asks_keeps_nothing() {
+    let leases = Away::new();
+    leases.late.send_replace(true);
+    let leadership = campaign(&leases, "a", LONG);
+    eventually("taken", async || leases.inner.inspect(&name()).await.unwrap().is_some()).await;
+    let resigning = tokio::spawn(leadership.resign());
+    leases.late.send_replace(false);
+    resigning.await.unwrap();
+    assert_eq!(leases.inner.inspect(&name()).await.unwrap(), None);
 }
