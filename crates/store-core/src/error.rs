@@ -130,6 +130,19 @@ impl Error {
         }
     }
 
+    /// What happened, in words, without the operation and the kind that `Display` puts before it.
+    pub fn detail(&self) -> Cow<'static, str> {
+        match self {
+            Error::Unavailable { detail, .. }
+            | Error::Indeterminate { detail, .. }
+            | Error::Rejected { detail, .. }
+            | Error::Corrupt { detail, .. }
+            | Error::Unsupported { detail, .. }
+            | Error::Limit { detail, .. } => detail.clone(),
+            Error::NotDurable { wanted, reached, .. } => format!("wanted {wanted}, reached {reached}").into(),
+        }
+    }
+
     /// A short stable word for metrics: `unavailable`, `indeterminate`, `rejected` …
     pub fn kind(&self) -> &'static str {
         match self {

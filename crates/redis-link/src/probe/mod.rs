@@ -114,7 +114,7 @@ impl Probe {
                 Err(failure) => unknown_unless_refused(failure),
             },
             Err(Error::Rejected { .. }) => Fact::Known(false),
-            Err(error) => Fact::Unknown(error.to_string()),
+            Err(error) => Fact::Unknown(error.detail().into_owned()),
         }
     }
 
@@ -210,7 +210,7 @@ impl Probe {
         match self.set_probe_key(self.home(), key, "1", Duration::from_secs(1)).await {
             Ok(()) => Fact::Known(true),
             Err(Error::Unavailable { .. } | Error::Limit { .. }) => Fact::Known(false),
-            Err(error) => Fact::Unknown(error.to_string()),
+            Err(error) => Fact::Unknown(error.detail().into_owned()),
         }
     }
 
@@ -262,13 +262,13 @@ fn as_number(setting: Fact<String>) -> Fact<u32> {
 }
 
 fn unknown<T>(failure: Failure) -> Fact<T> {
-    Fact::Unknown(failure.into_error(Op::Probe, "probe").to_string())
+    Fact::Unknown(failure.into_error(Op::Probe, "probe").detail().into_owned())
 }
 
 /// A refusal that is an answer to the question.
 fn unknown_unless_refused(failure: Failure) -> Fact<bool> {
     match failure.into_error(Op::Probe, "probe") {
         Error::Rejected { .. } => Fact::Known(false),
-        error => Fact::Unknown(error.to_string()),
+        error => Fact::Unknown(error.detail().into_owned()),
     }
 }

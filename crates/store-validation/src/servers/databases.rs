@@ -6,7 +6,7 @@ use redis_link::Fact;
 use store_core::{Error, Role, keys};
 
 use super::same_instance::random;
-use super::visit::{Visit, text_of};
+use super::visit::Visit;
 use crate::draft::Draft;
 use crate::variable::{CACHE_DB, CACHE_SHARED_DB, STATE_URL};
 use crate::{Code, Finding};
@@ -54,8 +54,8 @@ async fn writable(visit: &Visit<'_>) -> Option<Finding> {
         // a full state store is drained by workers that start; its filling is told by a finding of its own
         Err(Error::Limit { .. }) if visit.role() == Role::State => None,
         Err(error @ (Error::Unavailable { .. } | Error::Limit { .. })) => {
-            Some(visit.finding(Code::NotWritable, text_of(&error)))
+            Some(visit.finding(Code::NotWritable, error.detail()))
         }
-        Err(error) => Some(visit.finding(Code::WritableUnknown, text_of(&error))),
+        Err(error) => Some(visit.finding(Code::WritableUnknown, error.detail())),
     }
 }

@@ -6,7 +6,7 @@
 use redis_link::{Fact, Probe};
 use store_core::{Role, keys};
 
-use super::visit::{Visit, text_of};
+use super::visit::Visit;
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
@@ -61,14 +61,14 @@ pub(crate) async fn claim(draft: &Draft) -> Vec<Finding> {
         let probe = match Box::pin(Probe::open(draft.link(connection, Some(0)))).await {
             Ok(probe) => probe,
             Err(error) => {
-                findings.push(connection.finding(Code::Unreachable, text_of(&error)));
+                findings.push(connection.finding(Code::Unreachable, error.detail()));
                 continue;
             }
         };
         for mark in marks {
             match probe.set_mark(mark.database, mark.kind.key(), mark.expected).await {
                 Ok(()) => findings.extend(mark.read(&probe).await),
-                Err(error) => findings.push(mark.unknown(&text_of(&error))),
+                Err(error) => findings.push(mark.unknown(&error.detail())),
             }
         }
     }

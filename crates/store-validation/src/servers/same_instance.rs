@@ -6,7 +6,7 @@ use std::time::Duration;
 use redis_link::{Endpoint, Fact};
 use store_core::{RequestId, keys};
 
-use super::visit::{Visit, Visited, text_of};
+use super::visit::{Visit, Visited};
 use crate::{Code, Finding};
 
 /// How long the key stays that is written through one URL and looked for through the other.
@@ -128,7 +128,7 @@ async fn crosses(writer: &Visit<'_>, reader: &Visit<'_>) -> Fact<bool> {
         return Fact::Unknown(format!(
             "no probe key can be written to the {} store: {}",
             writer.role(),
-            text_of(&error)
+            error.detail()
         ));
     }
     let count = reader.settings.databases.as_known().copied().unwrap_or(MANY_DATABASES);

@@ -83,7 +83,7 @@ pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection) -> Visi
 async fn open<'a>(draft: &Draft, connection: &'a Connection) -> Result<Visit<'a>, Finding> {
     // database 0 exists everywhere; whether the configured one does is a question of its own
     let opened = Probe::open(draft.link(connection, Some(0))).await;
-    let probe = opened.map_err(|error| connection.finding(code_of(&error), text_of(&error)))?;
+    let probe = opened.map_err(|error| connection.finding(code_of(&error), error.detail()))?;
     let database = match connection.role {
         Role::Cache => draft.database.unwrap_or(0),
         Role::State => connection.url.database().unwrap_or(0),
@@ -110,18 +110,5 @@ fn code_of(error: &Error) -> Code {
         Error::Rejected { .. } => Code::AuthRefused,
         Error::Unsupported { .. } => Code::ServerTooOld,
         _ => Code::Unreachable,
-    }
-}
-
-/// What happened, without the name of the operation.
-pub(super) fn text_of(error: &Error) -> String {
-    match error {
-        Error::Unavailable { detail, .. }
-        | Error::Indeterminate { detail, .. }
-        | Error::Rejected { detail, .. }
-        | Error::Corrupt { detail, .. }
-        | Error::Unsupported { detail, .. }
-        | Error::Limit { detail, .. } => detail.to_string(),
-        other => other.to_string(),
     }
 }

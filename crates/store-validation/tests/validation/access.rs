@@ -81,10 +81,9 @@ async fn only_who_needs_another_database_must_be_able_to_select_it() {
     assert_errors(&report, &[]);
     assert!(!warnings(&report).contains(&Code::WritableUnknown), "{:#?}", report.findings());
     assert_errors(&check_urls(&cache.url(None), &format!("{}/0", state.user_url("app", "x"))).await, &[]);
-    for (cache, state) in [
-        (cache.user_url("app", "x"), state.url(None)),
-        (cache.url(None), format!("{}/1", state.user_url("app", "x"))),
-    ] {
+    for (cache, state) in
+        [(cache.user_url("app", "x"), state.url(None)), (cache.url(None), format!("{}/1", state.user_url("app", "x")))]
+    {
         let report = check_urls(&cache, &state).await;
         assert_errors(&report, &[Code::AclMissingCommand]);
         assert!(what(&report, Code::AclMissingCommand).ends_with("may not run: SELECT"), "{:#?}", report.findings());
