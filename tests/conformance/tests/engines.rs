@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use conformance::{Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
+use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
 use libtest_mimic::{Arguments, Completion, Trial};
 use testkit::RedisServer;
 use tokio::runtime::Runtime;
@@ -55,13 +55,16 @@ impl Servers {
 
     async fn engine(&self) -> RedisEngine {
         let (cache, state) = (self.cache.url(None), self.state.url(None));
-        testkit::wait_until("the replica has joined", testkit::DEADLINE, async || {
-            self.state
-                .info("replication")
-                .await
-                .is_ok_and(|info| info.get("connected_slaves").is_some_and(|n| n == "1"))
+        let mut connection = self.state.connect().await.unwrap_or_else(|error| panic!("{error}"));
+        testkit::wait_until("the replica acknowledges writes", testkit::DEADLINE, async || {
+            let written = connection.command(&["SET", "joined", "1"]).await.is_ok();
+            let reached = connection.command(&["WAIT", "1", "100"]).await;
+            written && reached.is_ok_and(|replicas| replicas.as_integer() == Some(1))
         })
         .await;
-        RedisEngine::connect("redis", &cache, &state).await.unwrap_or_else(|error| panic!("{error}"))
+        let engine = RedisEngine::connect("redis", &cache, &state).await.unwrap_or_else(|error| panic!("{error}"));
+        let all = [Capability::Reopen, Capability::Fsync, Capability::Replication];
+        assert_eq!(engine.capabilities(), all, "these servers can do everything, no case of theirs may be skipped");
+        engine
     }
 }
