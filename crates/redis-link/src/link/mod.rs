@@ -69,8 +69,9 @@ impl Link {
     ///
     /// # Errors
     /// `Rejected` for a wrong password, a database that does not exist, unreadable TLS or password files, an untrusted
-    /// certificate; `Unavailable` when the server is down, loading or does not answer in time; `Unsupported` for URLs of
-    /// a topology that this version does not serve (Sentinel, Cluster, Kvrocks, several hosts, embedded).
+    /// certificate; `Unavailable` when the server is down or does not answer in time (one that is still loading its data
+    /// is connected to); `Unsupported` for URLs of a topology that this version does not serve (Sentinel, Cluster,
+    /// Kvrocks, several hosts, embedded).
     pub async fn connect(config: LinkConfig) -> Result<Self> {
         let endpoint = standalone(&config, Op::Connect)?.clone();
         let opening = async {

@@ -141,8 +141,8 @@ impl Wire {
             () = driver.finished() => return Err(Failure::NotSent("the server closed the connection at once")),
         };
         match answered {
-            Err(failure) if !failure.is_forbidden() => Err(failure.before_the_call()),
-            _ => Ok(driver),
+            Ok(_) | Err(Failure::Answered(_)) => Ok(driver),
+            Err(failure) => Err(failure.before_the_call()),
         }
     }
 
