@@ -71,7 +71,7 @@ fn check(name: &str, text: &str, violations: &mut Vec<String>) {
             if code.contains(concat!("fred", "::")) && !name.starts_with("crates/redis-link/") {
                 violation(index + 1, "only redis-link names the client library");
             }
-            if tests && code.contains(concat!("sleep", "(")) && !POLLERS.iter().any(|file| name == *file) {
+            if tests && code.contains(concat!("sleep", "(")) && !POLLERS.contains(&name) {
                 violation(index + 1, "tests wait on conditions (testkit::wait_until), never on the clock");
             }
             if code.contains(concat!("#[", "ignore]")) {
