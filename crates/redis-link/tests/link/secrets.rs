@@ -1,6 +1,11 @@
+use std::fs::{self, File};
+use std::sync::Arc;
+use std::time::Duration;
+
 use redis_link::{Arg, Link, LinkConfig, Probe, ServerUrl, TlsFiles};
 use store_core::{Error, Secret};
-use testkit::RedisServer;
+use testkit::{FaultProxy, RedisServer, mentions};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::{config, eventually, url};
 
@@ -57,4 +62,45 @@ async fn no_public_type_prints_a_secret() {
     for text in printed {
         assert!(!text.contains("canary"), "{text}");
     }
+}
+
+/// At every level, the client library's log included; in good times and in bad ones.
+#[tokio::test]
+async fn no_log_shows_a_password_a_key_or_a_value() {
+    let server = RedisServer::builder().password("canary-password").start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let path = server.dir().join("of-the-test.log");
+    let file = Arc::new(File::create(&path).unwrap());
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(file);
+    let guard = log.finish().set_default();
+
+    let settings = config(&server.url_through(&proxy, Some(1))).with_command_timeout(Duration::from_millis(300));
+    let link = Link::connect(settings.clone()).await.unwrap();
+    let set = async |link: &Link| link.command(crate::COUNTS, "SET", redis_link::args!["canary-key", "canary"]).await;
+    let count = async |link: &Link| {
+        let durable = store_core::Durability::Replicated { replicas: 1, within: Duration::from_millis(1) };
+        let args = redis_link::args!["canary-value"];
+        let _ = link.call_durable(crate::COUNTS, &crate::INCREMENT, &["canary-key"], args.clone(), durable).await;
+        link.call(crate::COUNTS, &crate::INCREMENT, &["canary-key"], args).await
+    };
+    set(&link).await.unwrap();
+    count(&link).await.unwrap_err();
+    proxy.cut_after_request(mentions("canary-key"));
+    set(&link).await.unwrap_err();
+    proxy.blackhole().await;
+    set(&link).await.unwrap_err();
+    Link::connect(settings.clone().with_connect_timeout(Duration::from_millis(200))).await.unwrap_err();
+    proxy.cut_connections().await;
+    proxy.pass().await;
+    eventually("the link is back", async || set(&link).await.is_ok()).await;
+    server.set_password("canary-changed").await.unwrap();
+    server.command(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await.unwrap();
+    eventually("the link is refused", async || !link.is_connected() && set(&link).await.is_err()).await;
+    Link::connect(settings).await.unwrap_err();
+
+    drop(guard);
+    let log = fs::read_to_string(path).unwrap();
+    assert!(log.contains("TRACE") && log.contains("SET"), "the client library's log is there too: {log}");
+    let shown: Vec<_> = log.lines().filter(|line| line.contains("canary")).collect();
+    assert!(shown.is_empty(), "{shown:?}");
 }

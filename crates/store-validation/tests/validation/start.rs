@@ -1,40 +1,21 @@
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::fs::{self, File};
+use std::sync::Arc;
 
 use store_validation::{Code, Refused, check, validate};
 use testkit::{RedisServer, free_port};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::{CANARY, assert_errors, cache, environment_with, state};
 
-/// All that is logged on this thread, at every level.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || log.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
+/// What `call` logs on this thread at every level, also what libraries log.
+async fn logged<T>(server: &RedisServer, call: impl Future<Output = T>) -> (T, String) {
+    let path = server.dir().join("of-the-test.log");
+    let file = Arc::new(File::create(&path).unwrap());
+    let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(file);
+    let guard = log.finish().set_default();
+    let result = call.await;
+    drop(guard);
+    (result, fs::read_to_string(path).unwrap())
 }
 
 fn codes(refused: &Refused) -> Vec<Code> {
@@ -100,13 +81,11 @@ async fn with_warn_a_service_starts_in_spite_of_errors_and_logs_them() {
     assert_eq!(codes(&validate(&of(&[])).await.unwrap_err()), [Code::StateEvicts]);
 
     for more in [("STORE_PREFLIGHT", "warn"), ("STORE_PREFLIGHT_ALLOW", "state-evicts")] {
-        let log = Log::default();
-        let guard = log.start();
-        let validated = validate(&of(&[more, ("REDIS_STATE_NAMESPAC", "x")])).await.unwrap();
-        drop(guard);
+        let (validated, log) = logged(&state, validate(&of(&[more, ("REDIS_STATE_NAMESPAC", "x")]))).await;
+        let validated = validated.unwrap();
         assert!(validated.warnings.iter().any(|finding| finding.code == Code::StateEvicts));
-        assert!(log.text().contains("state-evicts") && log.text().contains("allkeys-lru"), "{}", log.text());
-        assert!(log.text().contains("REDIS_STATE_NAMESPACE"), "a mistyped name is told: {}", log.text());
+        assert!(log.contains("state-evicts") && log.contains("allkeys-lru"), "{log}");
+        assert!(log.contains("REDIS_STATE_NAMESPACE"), "a mistyped name is told: {log}");
     }
 
     let missing = of(&[("STORE_PREFLIGHT", "warn"), ("REDIS_CONN_BASE_URL", "")]);
@@ -120,23 +99,26 @@ async fn no_error_and_no_log_shows_a_password() {
     let down = format!("redis://{CANARY}:{CANARY}-1@127.0.0.1:{}", free_port().unwrap())
         .replace(&format!("//{CANARY}:"), "//:");
     let invalid = format!("redis://:{CANARY}#@host");
-    let log = Log::default();
-    let guard = log.start();
-    let mut shown = String::new();
-    for (cache, state) in [
+    let right = state.url(None).replace("right", &format!("{CANARY}-right"));
+    state.set_password(&format!("{CANARY}-right")).await.unwrap();
+    let (mut shown, mut logs) = (String::new(), String::new());
+    for (cache_url, state_url) in [
         (cache.url(None), wrong.clone()),
         (wrong, down.clone()),
         (down.clone(), invalid.clone()),
         (invalid, format!("redis://user:{CANARY}@no-such-host.invalid/3?password={CANARY}")),
+        (right.clone(), right),
     ] {
-        let environment = environment_with(&cache, &state, &[("REDIS_STATE_PASSWORD", CANARY)]);
-        let refused = validate(&environment).await.unwrap_err();
+        let environment = environment_with(&cache_url, &state_url, &[("REDIS_STATE_PASSWORD", CANARY)]);
+        let (refused, log) = logged(&state, validate(&environment)).await;
+        let refused = refused.unwrap_err();
         shown +=
             &format!("{refused} {refused:?} {environment:?} {}", serde_json::to_string(&refused.findings).unwrap());
         let report = check(&environment).await;
         shown += &format!("{report:?} {:?}", report.settings());
+        logs += &log;
     }
-    drop(guard);
     assert!(!shown.contains(CANARY), "{shown}");
-    assert!(!log.text().contains(CANARY), "{}", log.text());
+    assert!(!logs.contains(CANARY), "{logs}");
+    assert!(logs.contains("TRACE fred"), "the client library's log is there too: {logs}");
 }
