@@ -11,6 +11,8 @@ use twinstore::{JobId, Key, MAX_PAYLOAD_BYTES};
 /// One webhook delivery.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
+    /// The number of its line, from 1.
+    pub(crate) line: u64,
     /// Its id: job id and idempotency key.
     pub(crate) id: JobId,
     /// The same as a key of the cache store.
@@ -75,7 +77,7 @@ impl<R: AsyncBufRead + Unpin> Deliveries<R> {
                 )))));
             }
             if !line.iter().all(u8::is_ascii_whitespace) {
-                return Ok(Some(parse(line).map_err(|why| self.refuse(why))));
+                return Ok(Some(parse(line, self.line).map_err(|why| self.refuse(why))));
             }
         }
     }
@@ -104,7 +106,7 @@ async fn read_line(input: &mut (impl AsyncBufRead + Unpin), limit: usize) -> std
     Ok((ended || len > 0).then_some((line, len)))
 }
 
-fn parse(mut line: Vec<u8>) -> Result<Delivery, String> {
+fn parse(mut line: Vec<u8>, number: u64) -> Result<Delivery, String> {
     if line.last() == Some(&b'\r') {
         line.pop();
     }
@@ -121,7 +123,7 @@ fn parse(mut line: Vec<u8>) -> Result<Delivery, String> {
     if fields.event.is_empty() {
         return Err("the event's name is empty".to_owned());
     }
-    Ok(Delivery { id, key, json: line })
+    Ok(Delivery { line: number, id, key, json: line })
 }
 
 /// What serde says of a wrong shape, without the place (given already) and without the value that was found.

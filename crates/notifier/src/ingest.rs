@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, BufReader};
@@ -60,6 +61,25 @@ pub(crate) struct Ingest {
     pub(crate) concurrency: usize,
     /// How long a delivery stays in progress when this process dies.
     pub(crate) lease: Ttl,
+    pub(crate) outage: Outage,
+}
+
+/// Whether a store is away, so that it is told once and not by every delivery that waits. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Outage(Arc<AtomicBool>);
+
+impl Outage {
+    fn begins(&self, error: &Error) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "a store does not answer; trying again until it does");
+        }
+    }
+
+    fn ends(&self) {
+        if self.0.swap(false, Ordering::Relaxed) {
+            tracing::warn!("the stores answer again");
+        }
+    }
 }
 
 /// What became of one delivery.
@@ -136,6 +156,7 @@ impl Ingest {
 
     /// Carries one delivery through: takes its idempotency key, pushes its job, and keeps the answer.
     async fn accept(self, delivery: Delivery) -> Fate {
+        let line = delivery.line;
         let request = IdempotentRequest::new(delivery.key, Fingerprint::of(&delivery.json));
         let idempotency = self.stores.cache().idempotency();
         let mut pauses = Pauses::new();
@@ -148,10 +169,12 @@ impl Ingest {
                 }
                 Ok(Begun::InProgress { retry_after, .. }) => retry_after.min(pauses.next()),
                 Ok(Begun::Mismatch) => {
-                    let id = delivery.id;
-                    return Fate::Rejected(format!("delivery {id}: its id was used before with another content"));
+                    return Fate::Rejected(format!("line {line}: its id was used before with another content"));
                 }
-                Err(error) if error.is_retryable() => pauses.next(),
+                Err(error) if error.is_retryable() => {
+                    self.outage.begins(&error);
+                    pauses.next()
+                }
                 Err(error) => return Fate::Failed(error),
             };
             if self.stop.pause(wait).await {
@@ -166,7 +189,7 @@ impl Ingest {
             Err(error) => {
                 let _ = idempotency.abandon(&request).await;
                 return match error {
-                    Error::Rejected { .. } => Fate::Rejected(format!("delivery {}: {error}", delivery.id)),
+                    Error::Rejected { .. } => Fate::Rejected(format!("line {line}: {error}")),
                     error => Fate::Failed(error),
                 };
             }
@@ -188,8 +211,12 @@ impl Ingest {
         let queue = self.stores.state().queue_of::<serde_json::Value>(self.queue.clone());
         loop {
             match queue.push_one(job.clone()).await {
-                Ok(pushed) => return Ok(Some(pushed)),
+                Ok(pushed) => {
+                    self.outage.ends();
+                    return Ok(Some(pushed));
+                }
                 Err(error) if error.is_retryable() => {
+                    self.outage.begins(&error);
                     if self.stop.pause(pauses.next()).await {
                         return Ok(None);
                     }

@@ -144,6 +144,7 @@ impl Service {
             stop: self.stop.clone(),
             concurrency: self.options.concurrency as usize,
             lease,
+            outage: Default::default(),
         };
         ingest.run(input, |complaint| self.progress.complain(&complaint)).await
     }

@@ -152,10 +152,18 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// Puts a value for a service.
     ///
     /// # Errors
-    /// As [`Handoff::put`], and [`Error::Rejected`] when it cannot be written as JSON.
+    /// As [`Handoff::put`], and [`Error::Rejected`] when it cannot be written as JSON. To repeat a put whose reply was lost,
+    /// put the same [`TypedHandoff::item`] again.
     pub async fn put(&self, to: ServiceName, key: Key, value: &T) -> Result<Put> {
-        let json = to_json(Op::HandoffPut, value)?;
-        self.store.put(&HandoffItem::new(to, key, json, self.ttl)).await
+        self.store.put(&self.item(to, key, value)?).await
+    }
+
+    /// A value for a service with its identity, to be put with [`Handoff::put`] as often as needed.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when it cannot be written as JSON.
+    pub fn item(&self, to: ServiceName, key: Key, value: &T) -> Result<HandoffItem> {
+        Ok(HandoffItem::new(to, key, to_json(Op::HandoffPut, value)?, self.ttl))
     }
 
     /// Takes the value that was put for this service.

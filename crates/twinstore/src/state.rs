@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use store_core::{
-    Durability, Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, QueueName, StateRole, TypedQueue,
+    Durability, Heartbeats, HolderName, Idempotency, LeaseName, Leases, Queue, QueueControl, QueueInspect, QueueName,
+    StateRole, TypedQueue,
 };
-use store_worker::{Worker, WorkerBuilder};
+use store_worker::{Candidate, Worker, WorkerBuilder};
 
 /// The worker state store: what it acknowledged survives what its durability says. Clones share it.
 #[derive(Clone)]
@@ -30,6 +31,11 @@ impl State {
     /// [`build`](WorkerBuilder::build).
     pub fn worker(&self) -> WorkerBuilder {
         Worker::new(self.queue()).durability(self.durability)
+    }
+
+    /// A candidate for a leadership among this fleet, whose lease reaches as far as [`State::durability`] says.
+    pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
+        Candidate::new(self.leases(), name, holder).with_durability(self.durability)
     }
 
     /// Queues, as bytes. Each push says its durability; [`State::durability`] is what the environment asks for.
