@@ -1,6 +1,7 @@
 //! What shows only when the environments of several services are seen together.
 
 use crate::report::Report;
+use crate::same_place::is_one_server;
 use crate::{Code, Finding};
 use store_core::Role;
 
@@ -57,8 +58,8 @@ fn of_pair(name: &str, earlier: &Report, later: &Report) -> Vec<Finding> {
 }
 
 fn is_one_cache(one: &Report, other: &Report) -> bool {
-    let spelled = |report: &Report| Some(report.draft.server(Role::Cache)?.endpoint()?.clone());
+    let spelled = |report: &'_ Report| report.draft.server(Role::Cache).and_then(|server| server.endpoint().cloned());
     let by_identity = one.cache_identity.as_ref().zip(other.cache_identity.as_ref());
-    spelled(one).is_some_and(|endpoint| spelled(other) == Some(endpoint))
+    spelled(one).zip(spelled(other)).is_some_and(|(one, other)| is_one_server(&one, &other))
         || by_identity.is_some_and(|(one, other)| one.is_same(other))
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use redis_link::Endpoint;
+
 use crate::draft::Draft;
 use crate::settings::Place;
 use crate::{Code, Finding};
@@ -11,12 +13,19 @@ pub(crate) fn check(draft: &Draft) -> Option<Finding> {
         (Place::Embedded(Some(cache)), Place::Embedded(Some(state))) if is_one_file(cache, state) => {
             "both embedded URLs name one file".to_owned()
         }
-        (Place::Server(cache), Place::Server(state)) if cache.endpoint() == state.endpoint() => {
+        (Place::Server(cache), Place::Server(state)) if is_one_server(cache.endpoint()?, state.endpoint()?) => {
             format!("both URLs name {}", cache.place())
         }
         _ => return None,
     };
     Some(Finding::new(Code::SameInstance, None, what))
+}
+
+/// Whether two spellings name one server, as far as they tell.
+pub(crate) fn is_one_server(one: &Endpoint, other: &Endpoint) -> bool {
+    let is_local = |one: &str, other: &str| one == "localhost" && matches!(other, "127.0.0.1" | "::1");
+    let (left, right) = (one.host.as_str(), other.host.as_str());
+    one.port == other.port && (left == right || is_local(left, right) || is_local(right, left))
 }
 
 fn is_one_file(one: &Path, other: &Path) -> bool {

@@ -115,6 +115,19 @@ fn one_file_for_both_roles_is_found_by_any_path() {
 }
 
 #[test]
+fn one_server_for_both_roles_is_found_without_asking_it() {
+    for (cache, state, expected) in [
+        ("redis://Host", "rediss://host:6379/3", vec![Code::SameInstance]),
+        ("redis://localhost:7", "redis://127.0.0.1:7/1", vec![Code::SameInstance]),
+        ("redis://[0:0::1]:7", "redis://localhost:7", vec![Code::SameInstance]),
+        ("redis://localhost:7", "redis://127.0.0.1:8", vec![]),
+        ("redis://127.0.0.1:7", "redis://127.0.0.2:7", vec![]),
+    ] {
+        assert_errors(&check_environment(&environment(cache, state)), &expected);
+    }
+}
+
+#[test]
 fn credentials_tell_what_is_weak_about_them() {
     let cache = format!("redis://:{CANARY}@cache.internal");
     let report = check_environment(&environment(&cache, &format!("redis://default:{CANARY}@state.internal")));
