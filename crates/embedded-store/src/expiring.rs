@@ -10,6 +10,9 @@ use crate::rows::{Change, Rows, Table};
 /// How many entries that are over one write collects.
 const COLLECTED_PER_WRITE: usize = 32;
 
+/// How many entries one write forgets because a bound is passed.
+const EVICTED_PER_WRITE: usize = 10_000;
+
 /// The key of the only row of [`Table::Usage`].
 const SUMS: &[u8] = b"";
 
@@ -74,22 +77,23 @@ pub(crate) fn remove(change: &mut Change<'_>, key: &[u8], now: Moment) -> Result
     Ok(end > now.millis())
 }
 
-/// Collects some of the entries that are over; then, as long as a bound is passed, those that would be over soonest.
+/// Collects some of the entries that are over; then, as long as a bound is passed, those that would be over soonest. A
+/// store whose bounds were lowered shrinks step by step.
 pub(crate) fn tidy(change: &mut Change<'_>, now: Moment, bounds: Usage) -> Result<(), Fault> {
     let over = soonest(change, COLLECTED_PER_WRITE, now.millis())?;
     for key in over {
         remove(change, &key, now)?;
     }
-    loop {
+    for _ in 0..EVICTED_PER_WRITE {
         let usage = usage(change)?;
         if usage.entries <= bounds.entries && usage.bytes <= bounds.bytes {
-            return Ok(());
+            break;
         }
-        match soonest(change, 1, u64::MAX)?.pop() {
-            Some(key) => remove(change, &key, now)?,
-            None => return Ok(()),
-        };
+        for key in soonest(change, 1, u64::MAX)? {
+            remove(change, &key, now)?;
+        }
     }
+    Ok(())
 }
 
 /// Writes the sums, if they were touched.

@@ -3,7 +3,7 @@
 use store_core::Clock;
 
 /// Settings of an [`EmbeddedCache`](crate::EmbeddedCache). The bounds hold for all services that share it; when one is
-/// passed, what would expire soonest is forgotten first.
+/// passed, what would expire soonest is forgotten first, be it a value, a limit or an idempotency key: give it room.
 ///
 /// ```
 /// use embedded_store::{CacheOptions, EmbeddedCache};

@@ -63,7 +63,7 @@ impl EmbeddedCache {
     /// # Errors
     /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
     /// [`Error::Corrupt`](store_core::Error::Corrupt) when it is not such a file, of another layout, or cut off: then it
-    /// is left as it was.
+    /// is left as it was, but for the attempt to repair what a crash left.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: CacheOptions) -> Result<Self> {
         Ok(Self { database: Database::open(path.as_ref(), Role::Cache)?, service, options })
     }

@@ -60,7 +60,7 @@ impl EmbeddedState {
     /// # Errors
     /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
     /// [`Error::Corrupt`](store_core::Error::Corrupt) when it is not such a file, of another layout, or cut off: then it
-    /// is left as it was.
+    /// is left as it was, but for the attempt to repair what a crash left.
     pub fn open(path: impl AsRef<Path>, options: StateOptions) -> Result<Self> {
         let store = Self { database: Database::open(path.as_ref(), Role::State)?, options };
         store.tell_of_stored_jobs()?;

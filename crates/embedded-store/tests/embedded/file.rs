@@ -91,6 +91,28 @@ async fn a_file_that_was_cut_off_is_refused() {
     }
 }
 
+/// A crash leaves a file that has to be repaired, and may change by that before it is refused.
+#[tokio::test]
+async fn a_file_that_was_cut_off_by_a_crash_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let whole = directory.path().join("whole.redb");
+    let store = open(&whole).unwrap();
+    for _ in 0..20 {
+        let jobs: Vec<_> = (0..100).map(|_| NewJob::new(vec![7; 500])).collect();
+        let _ = store.push(&queue("mail"), &jobs, Durability::Accepted).await.unwrap();
+    }
+    let bytes = fs::read(&whole).unwrap();
+    let cut = directory.path().join("cut.redb");
+    fs::write(&cut, &bytes).unwrap();
+    assert_eq!(open(&cut).unwrap().counts(&queue("mail")).await.unwrap().ready, 2000);
+    for len in
+        (4096..bytes.len()).step_by(bytes.len() / 40).chain([4097, 8192, 12_288, bytes.len() - 4096, bytes.len() - 1])
+    {
+        fs::write(&cut, &bytes[..len]).unwrap();
+        assert_corrupt(open(&cut), &format!("cut at {len} of {}", bytes.len()));
+    }
+}
+
 #[tokio::test]
 async fn an_interrupted_creation_is_begun_again() {
     let directory = tempfile::tempdir().unwrap();

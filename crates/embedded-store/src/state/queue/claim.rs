@@ -10,7 +10,7 @@ use store_core::{
 };
 
 use super::life::{Delivery, Life, Place};
-use super::open_queue::{OpenQueue, job_key};
+use super::open_queue::{NOT_THERE, OpenQueue, job_key};
 use super::record::Record;
 use crate::EmbeddedState;
 use crate::fault::Fault;
@@ -48,10 +48,9 @@ impl OpenQueue<'_, '_> {
     fn make_due_ready(&mut self) -> Result<(), Fault> {
         let kind = Place::Scheduled(0).kind();
         for job in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
-            if let Some(mut life) = self.find(&job)? {
-                let place = self.ledger.last_place(life.priority);
-                self.move_to(&job, &mut life, place)?;
-            }
+            let mut life = self.find_placed(&job)?;
+            let place = self.ledger.last_place(life.priority);
+            self.move_to(&job, &mut life, place)?;
         }
         Ok(())
     }
@@ -60,7 +59,7 @@ impl OpenQueue<'_, '_> {
     fn take_back_run_out(&mut self) -> Result<(), Fault> {
         let kind = Place::Running(0).kind();
         for job in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
-            let Some(mut life) = self.find(&job)? else { continue };
+            let mut life = self.find_placed(&job)?;
             if life.cancel_requested {
                 self.forget(&job, &life)?;
                 continue;
@@ -88,7 +87,7 @@ impl OpenQueue<'_, '_> {
                 break;
             }
             for job in jobs {
-                let Some((record, payload)) = self.record(&job)? else { continue };
+                let (record, payload) = self.record(&job)?;
                 let mut life = self.life(&job, &record, &payload)?;
                 if life.start_by.is_some_and(|end| end <= self.now.millis()) {
                     late += 1;
@@ -136,11 +135,12 @@ impl OpenQueue<'_, '_> {
         Ok(claimed)
     }
 
-    fn record(&mut self, job: &JobId) -> Result<Option<(Record, Bytes)>, Fault> {
-        self.change.get(Table::Jobs, &job_key(self.ledger.number, job), |row| {
+    fn record(&mut self, job: &JobId) -> Result<(Record, Bytes), Fault> {
+        let record = self.change.get(Table::Jobs, &job_key(self.ledger.number, job), |row| {
             let (record, payload) = Record::decode(row)?;
             Ok((record, Bytes::copy_from_slice(payload)))
-        })
+        })?;
+        record.ok_or(NOT_THERE)
     }
 
     /// How long until something becomes due, or a lease runs out.
@@ -149,5 +149,25 @@ impl OpenQueue<'_, '_> {
         let run_out = self.first(Place::Running(0).kind())?;
         let next = due.into_iter().chain(run_out).min();
         Ok(next.map(|next| Duration::from_millis(next.saturating_sub(self.now.millis()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StateOptions;
+    use crate::rows::Change;
+    use store_core::{Error, NewJob, Queue, QueueExt, QueueName};
+
+    #[tokio::test]
+    async fn a_place_without_a_job_is_told_and_does_not_keep_the_thread() {
+        let store = EmbeddedState::in_memory(StateOptions::default());
+        let (queue, job) = (QueueName::new("mail").unwrap(), NewJob::new("a"));
+        store.push_one(&queue, job.clone()).await.unwrap();
+        let remove = move |change: &mut Change<'_>| change.remove(Table::Jobs, &job_key(0, &job.id));
+        assert!(store.database.write(Op::QueueDelete, remove).await.unwrap());
+        let request = ClaimRequest::new(queue, HolderName::new("worker").unwrap(), 1, Duration::from_secs(15));
+        let error = store.claim(&request).await.unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
     }
 }

@@ -13,6 +13,9 @@ use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::{Change, Rows, Table};
 
+/// Every job that has a place has a record.
+pub(super) const NOT_THERE: Fault = Fault::Corrupt("a job has a place and no record");
+
 /// A queue inside a transaction. [`OpenQueue::close`] writes its ledger.
 pub(super) struct OpenQueue<'c, 't> {
     pub(super) change: &'c mut Change<'t>,
@@ -80,6 +83,11 @@ impl<'c, 't> OpenQueue<'c, 't> {
     /// Reads the life of a job; `None` if the queue has no such job.
     pub(super) fn find(&mut self, job: &JobId) -> Result<Option<Life>, Fault> {
         find(self.change, self.ledger.number, job)
+    }
+
+    /// Reads the life of a job that has a place.
+    pub(super) fn find_placed(&mut self, job: &JobId) -> Result<Life, Fault> {
+        self.find(job)?.ok_or(NOT_THERE)
     }
 
     /// Reads the life of a job; `None` also for a completed one whose time is over.

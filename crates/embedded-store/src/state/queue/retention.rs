@@ -49,9 +49,8 @@ impl OpenQueue<'_, '_> {
     fn forget_until(&mut self, kind: u8, until: u64, max: usize) -> Result<usize, Fault> {
         let jobs = self.jobs(kind..=kind, until, max)?;
         for job in &jobs {
-            if let Some(life) = self.find(job)? {
-                self.forget(job, &life)?;
-            }
+            let life = self.find_placed(job)?;
+            self.forget(job, &life)?;
         }
         Ok(jobs.len())
     }
