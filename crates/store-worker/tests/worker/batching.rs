@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use store_core::{NewJob, Op, QueueControl, QueueExt, QueueName};
-use store_worker::{Done, Job, QueueOptions};
+use store_worker::{Done, Handler, Job, QueueOptions};
 
 use crate::leases::stays;
 use crate::stage::{Running, Stage, Turnstile, eventually};
@@ -127,24 +127,25 @@ async fn a_queue_has_at_most_its_own_concurrency() {
     worker.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_busy_queue_does_not_hide_an_idle_one() {
-    let stage = Stage::new();
-    let other = QueueName::new("sms").unwrap();
-    let state = stage.state.clone();
-    let email = stage.queue.clone();
-    // Each job pushes its successor: the queue is never empty, and the worker is always full.
-    let busy = move |_: Job| {
+/// Its queue is never empty: each job pushes the next.
+fn pushes_its_successor(stage: &Stage) -> impl Handler + use<> {
+    let (state, email) = (stage.state.clone(), stage.queue.clone());
+    move |_: Job| {
         let (state, email) = (state.clone(), email.clone());
         async move {
             state.push_one(&email, NewJob::new("")).await?;
             Ok(Done::discard())
         }
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_queue_does_not_hide_an_idle_one() {
+    let stage = Stage::new();
+    let other = QueueName::new("sms").unwrap();
     stage.push_many(8).await;
-    let worker = Running::start(
-        stage.worker().concurrency(2).queue("email", busy).queue("sms", async |_: Job| Ok(Done::discard())),
-    );
+    let builder = stage.worker().concurrency(2).queue("email", pushes_its_successor(&stage));
+    let worker = Running::start(builder.queue("sms", async |_: Job| Ok(Done::discard())));
     eventually("busy", async || worker.handle.stats().completed > 20).await;
     stage.state.push_one(&other, NewJob::new("")).await.unwrap();
     let counts = async || store_core::QueueInspect::counts(&stage.state, &other).await.unwrap();
@@ -158,17 +159,9 @@ async fn a_busy_queue_does_not_hide_an_idle_one() {
 async fn a_queue_that_always_has_news_does_not_hide_another() {
     let stage = Stage::new();
     let other = QueueName::new("sms").unwrap();
-    let (state, email) = (stage.state.clone(), stage.queue.clone());
-    let busy = move |_: Job| {
-        let (state, email) = (state.clone(), email.clone());
-        async move {
-            state.push_one(&email, NewJob::new("")).await?;
-            Ok(Done::discard())
-        }
-    };
-    let builder = stage.worker().queue("email", busy).queue("sms", async |_: Job| Ok(Done::discard()));
-    let worker = Running::start(builder);
     stage.push_many(1).await;
+    let builder = stage.worker().queue("email", pushes_its_successor(&stage));
+    let worker = Running::start(builder.queue("sms", async |_: Job| Ok(Done::discard())));
     eventually("busy", async || worker.handle.stats().completed > 20).await;
     stage.state.push_one(&other, NewJob::new("")).await.unwrap();
     let counts = async || store_core::QueueInspect::counts(&stage.state, &other).await.unwrap();
