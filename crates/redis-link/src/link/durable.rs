@@ -102,7 +102,8 @@ fn milliseconds(within: Duration) -> Arg {
 async fn is_set(wire: &Wire, patience: Duration, name: &'static str, value: &str) -> Result<bool, Failure> {
     match wire.send(Request::new("CONFIG GET", [Arg::fixed(name)]), patience, |_| ()).await {
         Ok(Reply::List(pair)) => Ok(pair.get(1).and_then(Reply::as_str) == Some(value)),
-        Ok(_) | Err(Failure::Answered(_)) => Ok(false),
+        Ok(_) => Ok(false),
+        Err(failure) if failure.is_forbidden() => Ok(false),
         Err(failure) => Err(failure),
     }
 }

@@ -81,8 +81,9 @@ impl Held {
     pub(crate) fn settle<T>(self, result: &Result<T, Failure>) {
         let is_sound =
             matches!(result, Ok(_) | Err(Failure::Answered(_) | Failure::Refused(_) | Failure::Unsupported(_)));
+        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked under the lock: after the pool was closed nobody would clear it again.
         if is_sound && !self.pool.permits.is_closed() {
-            let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
             idle.push(self.solo);
         }
     }

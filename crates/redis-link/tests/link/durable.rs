@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use redis_link::{Link, args};
+use redis_link::{Link, Script, args};
 use store_core::{Durability, Error, Reached};
 use testkit::{FaultProxy, RedisServer, mentions};
 
@@ -106,6 +106,26 @@ async fn a_lost_reply_is_in_doubt_where_the_reply_itself_proves_the_disk() {
     let result = link.call_durable(COUNTS, &INCREMENT, &["counter"], args![1], on_disk).await;
     assert!(is_indeterminate(&result), "{result:?}");
     assert_eq!((proxy.fired(), number(&always, "counter").await), (1, 1));
+}
+
+/// What cannot be asked at the moment is not what the server cannot do.
+#[tokio::test]
+async fn a_busy_server_is_unavailable_and_not_unsupported() {
+    static FOR_EVER: Script = Script::new("test/for_ever", "#!lua\nwhile true do end");
+    let server = RedisServer::builder().appendonly(true).config("appendfsync", "always");
+    let server = server.config("busy-reply-threshold", "1").start().await.unwrap();
+    let settings = config(&server.url(None)).with_command_timeout(Duration::from_millis(500)).with_max_retries(0);
+    let link = Link::connect(settings).await.unwrap();
+    let on_disk = Durability::Fsynced { within: Duration::from_secs(1) };
+    link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], on_disk).await.unwrap();
+    link.call(COUNTS, &FOR_EVER, &["c"], vec![]).await.unwrap_err();
+    crate::eventually("the server says that it is busy", async || {
+        let result = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], on_disk).await;
+        assert!(!matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
+        matches!(result, Err(Error::Unavailable { detail, .. }) if detail.contains("busy"))
+    })
+    .await;
+    server.command(&["SCRIPT", "KILL"]).await.unwrap();
 }
 
 #[tokio::test]
