@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use redb::ReadableDatabase;
 use redb::backends::InMemoryBackend;
-use store_core::{Durability, Error, Op, Reached, Result, Role, Source};
+use store_core::{Durability, Error, Op, Reached, Result, Role};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::fault::{Fault, not_executed, perhaps_executed};
@@ -68,8 +68,7 @@ impl Database {
                 Ok(Self(Arc::new(Handle { writer, core })))
             }
             Err(error) => {
-                let detail = "the thread that writes could not be started".into();
-                Err(Error::Unavailable { op: Op::Connect, detail, source: Some(Source::from(error)) })
+                Err(Error::unavailable(Op::Connect, "the thread that writes could not be started").caused_by(error))
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Why an operation could not be applied inside a transaction.
 
-use store_core::{Error, Op, Source};
+use store_core::{Error, Op};
 
 /// Why an operation could not be applied.
 #[derive(Debug)]
@@ -38,12 +38,11 @@ impl Fault {
 
 /// The database failed before anything was committed.
 pub(crate) fn not_executed(op: Op, error: &redb::Error) -> Error {
-    let detail = "the embedded database failed; open it again if it stays so".into();
-    Error::Unavailable { op, detail, source: Some(Source::from(error.to_string())) }
+    Error::unavailable(op, "the embedded database failed; open it again if it stays so").caused_by(error.to_string())
 }
 
 /// The database failed while it committed.
 pub(crate) fn perhaps_executed(op: Op, error: &redb::CommitError) -> Error {
-    let detail = "the embedded database failed while it committed; open it again".into();
-    Error::Indeterminate { op, detail, source: Some(Source::from(error.to_string())) }
+    Error::indeterminate(op, "the embedded database failed while it committed; open it again")
+        .caused_by(error.to_string())
 }

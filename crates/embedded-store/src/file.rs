@@ -8,7 +8,7 @@ use std::path::Path;
 
 use redb::backends::FileBackend;
 use redb::{DatabaseError, StorageBackend, StorageError};
-use store_core::{Error, Op, Result, Role, Source};
+use store_core::{Error, Op, Result, Role};
 
 /// The version of the tables and rows of both roles.
 const LAYOUT: u32 = 1;
@@ -132,7 +132,7 @@ fn already_open() -> Error {
 }
 
 fn failed(detail: &'static str, error: IoError) -> Error {
-    Error::Unavailable { op: Op::Connect, detail: detail.into(), source: Some(Source::from(error)) }
+    Error::unavailable(Op::Connect, detail).caused_by(error)
 }
 
 fn refused(error: DatabaseError) -> Error {

@@ -1,12 +1,13 @@
 //! The store itself: what all capabilities share.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use redis_link::{Arg, Link, args};
 use store_core::{Clock, Error, Namespace, Op, Result, StateOptions, keys};
 
-use crate::queue;
+use crate::queue::{self, PushGroups};
 
 /// The worker state store on one server. Clones share its connections.
 ///
@@ -19,6 +20,7 @@ pub struct StateStore {
     pub(crate) clock: Clock,
     /// The bounds of what a queue keeps, as its scripts take them.
     pub(crate) bounds: Bytes,
+    pub(crate) push_groups: Arc<PushGroups>,
 }
 
 impl StateStore {
@@ -35,7 +37,7 @@ impl StateStore {
             return Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout"));
         }
         let bounds = queue::bounds(&options.retention);
-        Ok(Self { link, namespace, clock: options.clock, bounds })
+        Ok(Self { link, namespace, clock: options.clock, bounds, push_groups: Arc::default() })
     }
 
     /// The first argument of every script: the time that a test has set, or nothing for the server's.

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How far a write has to reach before the call returns.
 ///
 /// A level that is not reached in time is [`Error::NotDurable`](crate::Error::NotDurable): the write stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
     /// The server has executed it. It survives what the server's own settings say (`appendfsync everysec`: a process

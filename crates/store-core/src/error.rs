@@ -1,6 +1,7 @@
 //! What an operation answers when it could not answer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{Durability, Op, Reached, Repeat};
@@ -8,14 +9,14 @@ use crate::{Durability, Op, Reached, Repeat};
 /// The result of an operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The cause below an [`Error`], for logs.
-pub type Source = Box<dyn std::error::Error + Send + Sync>;
+/// The cause below an [`Error`], for logs. Shared, so that callers who waited for one call can all be told.
+pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 
 /// The question was not answered. Expected outcomes (a key that is absent, a lease that was lost) are values, not errors.
 ///
 /// The variants separate what matters to a caller: whether the operation was executed, and what to do next.
 /// No variant carries a URL, a payload, a token or the text of a key.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// It was not executed: the server could not be reached, is loading, is read-only for the moment, or the local
@@ -115,6 +116,15 @@ impl Error {
     /// A bound was reached.
     pub fn limit(op: Op, detail: impl Into<Cow<'static, str>>) -> Self {
         Error::Limit { op, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same with its cause, where the variant has a place for one.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        if let Error::Unavailable { source, .. } | Error::Indeterminate { source, .. } = &mut self {
+            *source = Some(Arc::from(cause.into()));
+        }
+        self
     }
 
     /// The operation that was asked for.

@@ -8,6 +8,7 @@ mod job_state;
 mod list;
 mod packed_id;
 mod push;
+mod push_group;
 mod record;
 mod scripts;
 mod settle;
@@ -26,6 +27,8 @@ use store_core::{
 
 use crate::StateStore;
 
+pub(crate) use push_group::PushGroups;
+
 /// The only partition of a queue.
 const PARTITION: u16 = 0;
 
@@ -35,7 +38,7 @@ const PARTITION: u16 = 0;
 #[async_trait]
 impl Queue for StateStore {
     async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
-        push::push(self, queue, jobs, durability).await
+        push_group::push(self, queue, jobs, durability).await
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {

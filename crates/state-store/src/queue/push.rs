@@ -11,13 +11,13 @@ use crate::StateStore;
 
 const OP: Op = Op::QueuePush;
 
+/// One call; the jobs have been validated.
 pub(super) async fn push(
     store: &StateStore,
     queue: &QueueName,
     jobs: &[NewJob],
     durability: Durability,
 ) -> Result<Receipt<Vec<Pushed>>> {
-    NewJob::validate_all(jobs)?;
     let args = args(store, jobs);
     let (answer, reached) = store.call_durable(OP, &scripts::PUSH, queue, args, durability).await?;
     Ok(Receipt::new(read(answer, jobs.len())?, reached))

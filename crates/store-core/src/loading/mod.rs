@@ -18,7 +18,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Clock, Key, KeyValue, KeyValueExt, Result, Source, Timestamp, Ttl};
+use crate::{Clock, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
 
 mod breaker;
 mod flights;
@@ -211,7 +211,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
     where
         F: FnOnce() -> L + Send + 'static,
         L: Future<Output = Result<T, E>> + Send + 'static,
-        E: Into<Source>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let found = self.shared.look_up(key).await;
         let now = self.shared.now();

@@ -17,14 +17,14 @@ use super::{LEASE, id, job};
 use crate::cutter::Cutter;
 use crate::open;
 
-struct Scene {
+pub(super) struct Scene {
     server: RedisServer,
-    cutter: Cutter,
-    store: StateStore,
-    clock: ManualClock,
+    pub(super) cutter: Cutter,
+    pub(super) store: StateStore,
+    pub(super) clock: ManualClock,
 }
 
-async fn scene() -> Scene {
+pub(super) async fn scene() -> Scene {
     let server = RedisServer::state().start().await.unwrap();
     let cutter = Cutter::start(&server).await;
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
@@ -37,7 +37,7 @@ impl Scene {
     /// Runs `act` on a fresh queue for each number of writes after which its script is cut, until it is not cut any more.
     /// With `again` the call is then sent again.
     #[allow(clippy::print_stdout, reason = "shown when it fails")]
-    async fn cut_everywhere<T>(
+    pub(super) async fn cut_everywhere<T>(
         &self,
         script: &str,
         again: bool,
@@ -65,7 +65,7 @@ impl Scene {
         }
     }
 
-    async fn claim(&self, queue: &QueueName, max: usize) -> Result<Vec<ClaimedJob>> {
+    pub(super) async fn claim(&self, queue: &QueueName, max: usize) -> Result<Vec<ClaimedJob>> {
         let worker = HolderName::new("worker-1").unwrap();
         Ok(self.store.claim(&ClaimRequest::new(queue.clone(), worker, max, LEASE)).await?.jobs)
     }
@@ -89,12 +89,12 @@ impl Scene {
         delivered
     }
 
-    async fn state(&self, queue: &QueueName, job: &str) -> Option<JobState> {
+    pub(super) async fn state(&self, queue: &QueueName, job: &str) -> Option<JobState> {
         self.store.get(queue, &id(job)).await.unwrap().map(|info| info.state)
     }
 
     /// Neither records nor states nor entries are left of jobs that are gone.
-    async fn assert_clean(&self, queue: &QueueName) {
+    pub(super) async fn assert_clean(&self, queue: &QueueName) {
         for part in ["jobs", "state", "ready0", "ready1", "ready2", "ready3", "due", "leased"] {
             let exists = self.server.command(&["EXISTS", &format!("test:{{q.{queue}.0}}:{part}")]).await.unwrap();
             assert_eq!(exists.as_integer(), Some(0), "{part} of {queue}");
@@ -102,7 +102,7 @@ impl Scene {
     }
 }
 
-fn unique(name: &str, until: UniqueUntil) -> NewJob {
+pub(super) fn unique(name: &str, until: UniqueUntil) -> NewJob {
     job(name).with_unique(Unique::new(UniqueKey::new(format!("key of {name}")).unwrap(), until))
 }
 
@@ -117,7 +117,7 @@ fn mixture() -> Vec<NewJob> {
     ]
 }
 
-async fn push(store: &StateStore, queue: &QueueName, jobs: &[NewJob]) -> Result<Vec<Pushed>> {
+pub(super) async fn push(store: &StateStore, queue: &QueueName, jobs: &[NewJob]) -> Result<Vec<Pushed>> {
     Ok(store.push(queue, jobs, Durability::Accepted).await?.value)
 }
 

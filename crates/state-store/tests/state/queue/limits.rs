@@ -5,7 +5,7 @@ use std::time::Duration;
 use state_store::StateOptions;
 use store_core::{
     Cancelled, Deleted, Durability, Error, Extended, Extension, JobState, Kept, Outcome, PageRequest, Queue,
-    QueueControl, QueueInspect, Retention, Settled, Settlement,
+    QueueControl, QueueInspect, Retention, Settled, Settlement, Unique, UniqueKey, UniqueUntil,
 };
 
 use super::{LEASE, claim, id, job, push, queue, settle};
@@ -119,4 +119,43 @@ async fn what_is_over_is_kept_by_count_and_age() {
     let counts = store.counts(&queue()).await.unwrap();
     assert_eq!((counts.dead, counts.completed), (0, 0));
     assert_eq!(stage.server.command(&["EXISTS", "test:{q.mail.0}:state"]).await.unwrap().as_integer(), Some(0));
+}
+
+#[tokio::test]
+async fn a_claim_reads_no_more_than_a_batch_of_what_nobody_has_claimed_in_time() {
+    let stage = stage().await;
+    let store = &stage.store;
+    for part in 0..5 {
+        let large = |n| {
+            let mut job = job(&format!("{part}.{n}")).with_start_within(Duration::from_secs(1));
+            job.payload = vec![b'x'; 1 << 20].into();
+            job
+        };
+        push(store, &(0..16).map(large).collect::<Vec<_>>()).await;
+    }
+    stage.clock.advance(Duration::from_secs(1));
+    for dead in [16, 32, 48, 64, 80] {
+        let claimed = claim(store, 100).await;
+        assert!(claimed.jobs.is_empty());
+        assert_eq!(store.counts(&queue()).await.unwrap().dead, dead);
+        assert_eq!(claimed.next, (dead < 80).then_some(Duration::ZERO));
+    }
+}
+
+#[tokio::test]
+async fn unique_keys_whose_time_is_over_go_as_fast_as_others_come() {
+    let stage = stage().await;
+    let second = Duration::from_secs(1);
+    for round in 0..6 {
+        let held = |n| {
+            let name = format!("{round}.{n}");
+            job(&name).with_unique(Unique::new(UniqueKey::new(name).unwrap(), UniqueUntil::Elapsed(second)))
+        };
+        push(&stage.store, &(0..200).map(held).collect::<Vec<_>>()).await;
+        stage.clock.advance(second);
+    }
+    for (part, count) in [("unique", "HLEN"), ("unique_until", "ZCARD")] {
+        let kept = stage.server.command(&[count, &format!("test:{{q.mail.0}}:{part}")]).await.unwrap();
+        assert_eq!(kept.as_integer(), Some(200), "{part}");
+    }
 }

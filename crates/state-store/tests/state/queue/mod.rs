@@ -5,6 +5,8 @@ mod ghosts;
 mod life;
 mod limits;
 mod lost_replies;
+mod push_groups;
+mod remains;
 mod waiting;
 
 use std::time::Duration;

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use state_store::{StateOptions, StateStore};
-use store_core::{ClaimRequest, HolderName, JobId, NewJob, Outcome, Queue, QueueControl, QueueExt, QueueName, Settled};
+use store_core::{
+    ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueControl, QueueExt, QueueName, Settled,
+};
 use testkit::{DEADLINE, RedisServer, wait_until};
 use tokio::task::JoinHandle;
 
 use super::{claim, claim_one, id, job, push, queue, settle};
-use crate::open;
+use crate::{open, stage};
 
 async fn real() -> (RedisServer, StateStore) {
     let server = RedisServer::state().start().await.unwrap();
@@ -82,6 +84,18 @@ async fn two_who_wait_are_both_woken_while_jobs_are_left() {
     for waiter in waiters {
         assert_eq!(waiter.await.unwrap(), Some(queue()));
     }
+}
+
+#[tokio::test]
+async fn a_full_claim_that_leaves_due_jobs_behind_wakes_another() {
+    let stage = stage().await;
+    let soon = |n: usize| job(&n.to_string()).with_delay(Duration::from_secs(1));
+    push(&stage.store, &(0..=MAX_MOVES).map(soon).collect::<Vec<_>>()).await;
+    assert_eq!(stage.store.wait(&[queue()], DEADLINE).await.unwrap(), Some(queue()));
+    stage.clock.advance(Duration::from_secs(1));
+    // All that one call makes ready; the last one is due and not ready yet.
+    assert_eq!(claim(&stage.store, MAX_MOVES).await.jobs.len(), MAX_MOVES);
+    assert_eq!(stage.store.wait(&[queue()], Duration::from_millis(50)).await.unwrap(), Some(queue()));
 }
 
 #[tokio::test]
