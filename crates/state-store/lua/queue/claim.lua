@@ -44,7 +44,7 @@ end
 reply[5] = #leases / 2
 for i = 1, #old do reply[#reply + 1] = old[i] end
 local is_stopped = #leases == 2 * most or room <= 0 or visits <= 0
-if is_left or is_stopped and call('EXISTS', KEYS[3], KEYS[4], KEYS[5], KEYS[6]) > 0 then
+if is_left or reply[4] == 0 or is_stopped and call('EXISTS', KEYS[3], KEYS[4], KEYS[5], KEYS[6]) > 0 then
   news()
   if #leases == 0 then reply[4] = 0 end
 elseif #leases == 0 then

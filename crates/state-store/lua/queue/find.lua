@@ -3,7 +3,6 @@
 local function find(id)
   local record, s = call('HGET', jobs, id), call('HGET', state, id)
   if not record then return 'unknown' end
-  if s and sub(s, 20, 26) ~= sub(record, 3, 9) then s = nil end
   local status = s and sub(s, 1, 1) or 'w'
   if status == 'w' then
     local at = call('ZSCORE', due, byte(record, 3) .. id)

@@ -1,7 +1,7 @@
 -- Writes what moves.lua has collected, and keeps what is over within its bounds. ARGV[2]: five numbers of 6 bytes: dead for
 -- (ms), dead count, dead bytes, completed count, completed bytes.
 
--- Forgets the oldest of a set while it is beyond a bound, at most `most`; what record and state do not confirm only leaves.
+-- Forgets the oldest of a set while it is beyond a bound, at most `most`; what the state does not confirm only leaves.
 local function trim(set, status, field, over, count, bytes, most)
   local size, total = call('ZCARD', set), tonumber(call('HGET', meta, field) or 0)
   local function is_beyond(score) return score and (tonumber(score) <= over or size > count or total > bytes) end
@@ -10,12 +10,12 @@ local function trim(set, status, field, over, count, bytes, most)
   for i = 1, #oldest, 2 do
     if not is_beyond(oldest[i + 1]) then break end
     local id = oldest[i]
-    local s, record = call('HGET', state, id), call('HGET', jobs, id)
+    local s = call('HGET', state, id)
     gone[#gone + 1] = id
     size = size - 1
-    if s and record and sub(s, 1, 1) == status and sub(s, 20, 26) == sub(record, 3, 9) then
+    if s and sub(s, 1, 1) == status then
       confirmed[#confirmed + 1] = id
-      total = total - #s - #record
+      total = total - #s - call('HSTRLEN', jobs, id)
     end
   end
   many('HDEL', jobs, confirmed)

@@ -1,5 +1,11 @@
 -- Reads records and states, as keys.lua describes them.
 
+-- The letter of a job's state; false when it has none.
+local function status_of(id)
+  local s = call('HGET', state, id)
+  return s and sub(s, 1, 1)
+end
+
 -- The last error of a state, or nil.
 local function last_error(s)
   if byte(s, 27) < 8 then return nil end

@@ -11,7 +11,7 @@
 --           +8 has a last error
 -- The status says where a job is: r running, w waits (due if it stands there, else ready), c completed, d dead; without a
 -- state it has never been claimed, and waits. The fence is that of the lease it runs under or was settled under; zero if the
--- lease ran out. A state that does not agree with its record belongs to an earlier job with this id.
+-- lease ran out. A state belongs to the record beside it: a push removes what an earlier job with this id has left.
 --
 -- A server may die between two writes of a script. So what is written never depends on the rest being written:
 --   adding: index entry, then record or state; removing: record or state, then index entry;

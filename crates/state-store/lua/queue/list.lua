@@ -17,7 +17,6 @@ local places = {
 -- Adds one job, if record and state say that it is in this place.
 local function show(id, at, record, s)
   if not record then return end
-  if s and sub(s, 20, 26) ~= sub(record, 3, 9) then s = nil end
   local status = s and sub(s, 1, 1) or 'w'
   room = room - #record
   if status ~= (places[place] or places.scheduled).status or place == 'ready' and is_due(id, record, s) then return end

@@ -5,15 +5,15 @@
 --         4.. n packed ids, n records without the time of the push, then the delay in ms of each that has one
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained
--- Cost    n jobs: 5 commands and one per 100 jobs, O(n), O(n log s) with s scheduled; up to 5 more per job with a unique key
+-- Cost    n jobs: 6 commands and one per 50 jobs, O(n), O(n log s) with s scheduled; up to 5 more per job with a unique key
 local n = tonumber(ARGV[2])
 local next_delay, pushed_at, earliest = 4 + 2 * n, pack('>I6', now), nil
-local refused, records, tails, add_due = { 'pushed' }, {}, { [0] = {}, {}, {}, {} }, {}
+local refused, ids, records, tails, add_due = { 'pushed' }, {}, {}, { [0] = {}, {}, {}, {} }, {}
 
 -- Whether a job that is stored counts: a completed one whose time is over is forgotten here.
 local function counts(id, record)
   local last = call('ZSCORE', completed, id)
-  if not last or tonumber(last) > now then return true end
+  if not last or tonumber(last) > now or status_of(id) ~= 'c' then return true end
   call('HINCRBY', meta, 'completed_bytes', -#record - call('HSTRLEN', state, id))
   call('HDEL', jobs, id)
   call('HDEL', state, id)
@@ -31,16 +31,15 @@ local function accept(id, record, priority, delay)
     add_due[#add_due + 1] = priority .. id
     earliest = math.min(earliest or now + delay, now + delay)
   else
-    local tail = tails[priority]
-    tail[#tail + 1] = id
+    table.insert(tails[priority], id)
   end
-  accepted[id] = record
+  accepted[id], ids[#ids + 1] = record, id
   records[#records + 1] = id
   records[#records + 1] = record .. pushed_at
 end
 
-for first = 1, n, 100 do
-  local last = math.min(first + 99, n)
+for first = 1, n, 50 do
+  local last = math.min(first + 49, n)
   local stored = call('HMGET', jobs, unpack(ARGV, first + 3, last + 3))
   for index = first, last do
     local id, record, delay = ARGV[index + 3], ARGV[index + 3 + n], nil
@@ -65,6 +64,7 @@ for first = 1, n, 100 do
 end
 
 local is_news = earliest and earliest < (first_score(due) or math.huge)
+many('HDEL', state, ids)
 many('HSET', unique, add_unique)
 for priority = 0, 3 do
   is_news = is_news or #tails[priority] > 0
@@ -74,7 +74,7 @@ many('ZADD', due, add_due)
 many('HSET', jobs, records)
 many('ZADD', unique_until, add_until)
 many('HSET', unique, add_elapsed)
-if #add_elapsed > 0 then collect_unique() end
-if #records == 0 then call('HSET', meta, 'repeated', '1') end -- only what writes can be waited for
+if #add_elapsed > 0 then collect_unique(#add_elapsed / 2 + 32) end
+if #ids == 0 then call('HSET', meta, 'repeated', '1') end -- only what writes can be waited for
 if is_news then news() end
 return refused

@@ -42,7 +42,7 @@ end
 
 -- Forgets what is over while there is nothing else to do.
 local function tidy()
-  collect_unique()
+  collect_unique(32)
   trim_dead(0)
   trim_completed(0)
 end

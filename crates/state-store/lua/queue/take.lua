@@ -44,12 +44,13 @@ local function take(priority)
       end
       local id, record, s, new = ids[i], records[i], states[i], nil
       at = at + 1
+      room = room - #(record or '')
       if not record then
         if s then orphans[#orphans + 1] = id end
       elseif not chosen[id] then
         local flags = byte(record, 2)
         chosen[id] = true
-        if s and sub(s, 20, 26) == sub(record, 3, 9) then
+        if s then
           new = lease_again(id, record, s, flags % 4 == 2 and 2 or 0)
         elseif flags % 16 > 0 then
           new = lease_first(id, record, flags, flags % 4 == 2 and 2 or 0)
@@ -61,7 +62,6 @@ local function take(priority)
           leases[last + 1], leases[last + 2] = lease_end, id
           running[last + 1], running[last + 2] = id, new
           reply[next_reply + 1], reply[next_reply + 2] = id, record
-          room = room - #record
         end
       end
     end

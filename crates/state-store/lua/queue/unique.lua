@@ -9,7 +9,8 @@ local function holder_of(key)
   if sub(entry, 1, 1) == 'e' then return tonumber(sub(entry, 2, 17)) > now and sub(entry, 18) or nil end
   local id = sub(entry, 2)
   if accepted[id] then return id end
-  local is_over = call('HEXISTS', jobs, id) == 0 or call('ZSCORE', dead, id) or call('ZSCORE', completed, id)
+  local status = status_of(id)
+  local is_over = status == 'd' or status == 'c' or call('HEXISTS', jobs, id) == 0
   return not is_over and id or nil
 end
 
