@@ -1,8 +1,8 @@
 //! Pushes that are called for while another push to the same queue is under way travel together in the next one.
 //!
 //! So a push is one round trip where nobody else pushes, and many tasks that push one job each share scripts: the server
-//! does a batch's work instead of fifty single ones. Nothing is delayed but by the call under way; a push lasts as long as
-//! two calls at most.
+//! does a batch's work instead of fifty single ones. Nothing is delayed but by the calls before it: by one, unless more
+//! wait than one call carries.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -107,7 +107,8 @@ pub(super) async fn push(
     }
 }
 
-/// The right to have a call under way in a lane. When it ends, also because its caller was dropped, those who wait travel.
+/// The right to have a call under way in a lane. When it ends, also because its caller was dropped or panicked, those who
+/// wait travel.
 struct Turn {
     store: StateStore,
     lane: Lane,
@@ -115,26 +116,21 @@ struct Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        let Some(first) = self.store.push_groups.next(&self.lane) else { return };
-        let (store, lane) = (self.store.clone(), self.lane.clone());
+        let Some(group) = self.store.push_groups.next(&self.lane) else { return };
         // Without a runtime there is nobody who could wait: the answers are dropped.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(travel(store, lane, first));
+            let turn = Turn { store: self.store.clone(), lane: self.lane.clone() };
+            runtime.spawn(travel(turn, group));
         } else {
             self.store.push_groups.lanes().remove(&self.lane);
         }
     }
 }
 
-/// Carries groups until nobody waits.
-async fn travel(store: StateStore, lane: Lane, first: Vec<Waiting>) {
-    let mut next = Some(first);
-    while let Some(group) = next {
-        let jobs: Vec<NewJob> = group.iter().flat_map(|push| push.jobs.iter().cloned()).collect();
-        let pushed = push::push(&store, &lane.0, &jobs, lane.1).await;
-        answer(group, pushed);
-        next = store.push_groups.next(&lane);
-    }
+async fn travel(turn: Turn, group: Vec<Waiting>) {
+    let jobs: Vec<NewJob> = group.iter().flat_map(|push| push.jobs.iter().cloned()).collect();
+    let pushed = push::push(&turn.store, &turn.lane.0, &jobs, turn.lane.1).await;
+    answer(group, pushed);
 }
 
 /// Gives each push of a group its own part of the answer.
