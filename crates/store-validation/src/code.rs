@@ -76,7 +76,7 @@ codes! {
     /// A variable is missing, or its value is outside its range.
     ConfInvalid = "conf-invalid", Error,
         "A setting that is not understood would silently be replaced by another.",
-        "Correct the setting; `cargo xtask config-check --variables` lists all variables with their ranges.";
+        "Correct the setting; the README's table lists all variables with their ranges.";
     /// The base URL names a database number.
     CacheUrlHasDatabase = "cache-url-has-database", Error,
         "The number of each service is appended to the base URL: one in the URL itself would be the number of all.",
@@ -181,7 +181,7 @@ codes! {
     /// The user may do what no service needs.
     AclTooWide = "acl-too-wide", Warning,
         "A mistake or a stolen password can empty or reconfigure the server.",
-        "Take the commands from the user: ACL SETUSER user -flushall -flushdb -keys -config.";
+        "Take the commands from the user: ACL SETUSER <user> -flushall -flushdb -keys -config.";
     /// The state server's memory fills.
     MemoryHigh = "memory-high", Warning,
         "From 85 % on new jobs are refused.",

@@ -2,7 +2,7 @@
 
 use crate::draft::Draft;
 use crate::servers::{self, Identity};
-use crate::{Environment, Finding, Settings, Severity, read, same_place};
+use crate::{Code, Environment, Finding, Settings, Severity, read, same_place};
 
 /// All that was found out about one environment. `Debug` shows no secret.
 #[derive(Debug)]
@@ -60,6 +60,11 @@ impl Report {
                 self.findings.push(finding);
             }
         }
+        // What a refused user may do, and whether the port is open to all, is not known of a server that refuses.
+        let refused: Vec<_> =
+            self.findings.iter().filter(|told| told.code == Code::AuthRefused).map(|told| told.role).collect();
+        let is_moot = |told: &Finding| matches!(told.code, Code::NoPassword | Code::DefaultUser);
+        self.findings.retain(|told| !(is_moot(told) && refused.contains(&told.role)));
         self.findings.sort_by_key(|finding| finding.severity);
     }
 

@@ -35,7 +35,10 @@ impl Reader<'_> {
     /// The URL, if it is one that the role takes.
     fn url(&mut self, name: &str, role: Role) -> Option<ServerUrl> {
         let Some(text) = self.environment.get(name) else {
-            self.broken(Finding::new(Code::UrlMissing, role, format!("{name} is not set")));
+            let meant = self.environment.suspects().into_iter().find(|suspect| suspect.nearest == Some(name));
+            let meant =
+                meant.map_or_else(String::new, |suspect| format!("; {} is set, and is no variable", suspect.name));
+            self.broken(Finding::new(Code::UrlMissing, role, format!("{name} is not set{meant}")));
             return None;
         };
         let (code, what) = match ServerUrl::parse(&text) {

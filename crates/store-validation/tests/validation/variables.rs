@@ -186,3 +186,14 @@ fn a_mistyped_variable_is_told_with_the_nearest() {
     assert_eq!(suspects[0].nearest, Some("REDIS_STATE_NAMESPACE"));
     assert!(!format!("{suspects:?} {} {environment:?}", suspects[0]).contains(CANARY));
 }
+
+#[test]
+fn a_missing_url_names_the_variable_that_was_perhaps_meant() {
+    let report = check_environment(&Environment::from_variables([
+        ("SERVICE_NAME", "billing"),
+        ("REDIS_CON_BASE_URL", "redis://cache.internal"),
+        ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+    ]));
+    let finding = report.findings().iter().find(|finding| finding.code == Code::UrlMissing).unwrap();
+    assert!(finding.what.contains("REDIS_CON_BASE_URL is set, and is no variable"), "{}", finding.what);
+}
