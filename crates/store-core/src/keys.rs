@@ -40,8 +40,8 @@ pub struct QueueKeys {
     pub unique: String,
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
-    /// Hash: `fence` (the last one given out), `paused`, `partitions`, byte counts of what is kept. Lasts as long as the
-    /// queue.
+    /// Hash: `fence` (the last one given out), `paused`, `dead_bytes` and `completed_bytes` (of what is kept), `repeated`
+    /// (written by a call that changes nothing, so that its durability can be waited for). Lasts as long as the queue.
     pub meta: String,
     /// List of at most one element: a baton for whoever waits. Popped by blocking.
     pub wake: String,
