@@ -18,7 +18,7 @@ use crate::cutter::Cutter;
 use crate::open;
 
 pub(super) struct Scene {
-    server: RedisServer,
+    pub(super) server: RedisServer,
     pub(super) cutter: Cutter,
     pub(super) store: StateStore,
     pub(super) clock: ManualClock,
@@ -72,7 +72,7 @@ impl Scene {
 
     /// Completes all that can be claimed, also what becomes due or is lost, until nothing is pending. How often each job was
     /// delivered.
-    async fn drain(&self, queue: &QueueName) -> BTreeMap<String, u32> {
+    pub(super) async fn drain(&self, queue: &QueueName) -> BTreeMap<String, u32> {
         let mut delivered = BTreeMap::new();
         for _ in 0..20 {
             let jobs = self.claim(queue, 100).await.unwrap();

@@ -1,10 +1,13 @@
 //! What a cut script leaves behind harms no later job, and does not stay for ever.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use store_core::{
-    Durability, JobState, Kept, Outcome, Pushed, Queue, QueueControl, QueueExt, QueueName, Settlement, UniqueUntil,
+    Durability, JobState, Kept, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect,
+    QueueName, Settlement, Unique, UniqueKey, UniqueUntil,
 };
+use testkit::random_prefix;
 
 use super::crashes::{Scene, push, scene, unique};
 use super::{id, job};
@@ -75,4 +78,115 @@ async fn what_is_left_of_a_deleted_job_is_tidied_away() {
         scene.assert_clean(queue).await;
     };
     scene.cut_everywhere("queue/delete", false, prepare, act, check).await;
+}
+
+/// Numbers that look random, the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
+const IDS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// Some job under one of few ids; half of them share two unique keys, which they hold until they are finished.
+fn any_job(dice: &mut Dice) -> NewJob {
+    let mut job = job(IDS[dice.roll(IDS.len())]).with_priority(Priority::ALL[dice.roll(4)]);
+    job.retry.max_attempts = 1 + dice.roll(3) as u16;
+    job.delay = Duration::from_secs([0, 0, 5, 50][dice.roll(4)]);
+    job.start_within = (dice.roll(4) == 0).then_some(Duration::from_secs(20));
+    let key = UniqueKey::new(["k", "l"][dice.roll(2)]).unwrap();
+    job.unique = (dice.roll(2) == 0).then(|| Unique::new(key, UniqueUntil::Finished));
+    job
+}
+
+fn any_outcome(dice: &mut Dice) -> Outcome {
+    let after = Duration::from_secs([0, 7][dice.roll(2)]);
+    match dice.roll(7) {
+        0 => Outcome::Complete(None),
+        1 => Outcome::Complete(Some(Kept::new("result", Duration::from_secs(10)))),
+        2 => Outcome::Retry { after, error: "no".into() },
+        3 => Outcome::Snooze { after },
+        4 => Outcome::Dead { reason: "no".into() },
+        5 => Outcome::Release,
+        _ => Outcome::Cancelled,
+    }
+}
+
+/// Each job that there is stands where its state says, so that it is found again, and is no other's rival for a unique key.
+async fn assert_sound(scene: &Scene, queue: &QueueName, holders: &HashMap<String, UniqueKey>, step: usize) {
+    let key = |part: &str| format!("test:{{q.{queue}.0}}:{part}");
+    let mut held = HashSet::new();
+    for name in IDS {
+        let Some(info) = scene.store.get(queue, &id(name)).await.unwrap() else { continue };
+        let (set, member) = match info.state {
+            JobState::Ready => {
+                let list = key(&format!("ready{}", info.priority.index()));
+                let place = scene.server.command(&["LPOS", &list, name]).await.unwrap();
+                assert!(place.as_integer().is_some(), "step {step}: {name} is in no list");
+                assert_eq!(info.at, None);
+                continue;
+            }
+            JobState::Scheduled => ("due", format!("{}{name}", info.priority.index())),
+            JobState::Running => ("leased", name.to_owned()),
+            JobState::Completed => ("completed", name.to_owned()),
+            JobState::Dead => ("dead", name.to_owned()),
+        };
+        let score = scene.server.command(&["ZSCORE", &key(set), &member]).await.unwrap();
+        assert!(score.as_str().is_some(), "step {step}: {name} is not in {set}");
+        if let (JobState::Running, Some(unique)) = (info.state, holders.get(name)) {
+            assert!(held.insert(unique), "step {step}: a unique key is held twice");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_job_is_out_of_reach_whatever_was_cut() {
+    let scene = scene().await;
+    let store = &scene.store;
+    for seed in 0..12 {
+        let (mut dice, queue) = (Dice(seed), QueueName::new(random_prefix()).unwrap());
+        let (mut leases, mut holders) = (Vec::new(), HashMap::new());
+        for step in 0..150 {
+            let action = dice.roll(9);
+            let scripts = ["push", "push", "claim", "claim", "settle", "settle", "cancel", "delete", "promote"];
+            // A script is known to the cutter once it has run.
+            if step > 60 && dice.roll(3) == 0 {
+                scene.cutter.cut(&scene.server, &format!("queue/{}", scripts[action]), dice.roll(7)).await;
+            }
+            let name = id(IDS[dice.roll(IDS.len())]);
+            match action {
+                0 | 1 => {
+                    let job = any_job(&mut dice);
+                    let known = store.get(&queue, &job.id).await.unwrap();
+                    if known.is_none() {
+                        holders.remove(job.id.as_str());
+                        holders.extend(job.unique.clone().map(|unique| (job.id.to_string(), unique.key)));
+                    }
+                    let _ = push(store, &queue, &[job]).await;
+                }
+                2 | 3 => leases.extend(scene.claim(&queue, 1 + dice.roll(3)).await.unwrap_or_default()),
+                4 | 5 if !leases.is_empty() => {
+                    let job = &leases[dice.roll(leases.len())];
+                    let _ = store.settle_one(&queue, job.lease.clone(), any_outcome(&mut dice)).await;
+                }
+                6 => drop(store.cancel(&queue, &name).await),
+                7 => drop(store.delete(&queue, &[name]).await),
+                8 => drop(store.promote(&queue, &[name]).await),
+                _ => {}
+            }
+            scene.cutter.heal();
+            scene.clock.advance(Duration::from_secs([0, 1, 3, 40][dice.roll(4)]));
+            assert_sound(&scene, &queue, &holders, step).await;
+        }
+        // All that is left can be brought to its end.
+        scene.clock.advance(Duration::from_secs(3600));
+        scene.drain(&queue).await;
+        scene.clock.advance(Duration::from_secs(31 * 24 * 3600));
+        scene.claim(&queue, 1).await.unwrap();
+        scene.assert_clean(&queue).await;
+    }
 }
