@@ -33,6 +33,15 @@ local outcomes = {
   cancelled = function(id, s, _, _, key) forget(id, s, key) end,
 }
 
+-- A job that was asked to be cancelled does not come back.
+for _, outcome in ipairs({ 'retry', 'snooze', 'release' }) do
+  local come_back = outcomes[outcome]
+  outcomes[outcome] = function(id, s, after, reason, key)
+    if byte(s, 27) % 2 == 1 then return forget(id, s, key) end
+    come_back(id, s, after, reason, key)
+  end
+end
+
 -- Whether this settlement was carried out before: the job was settled under this fence, or is gone while the lease would
 -- still last, which only its own settlement can have brought about.
 local function is_repeated(id, lease, s)

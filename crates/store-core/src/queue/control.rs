@@ -10,7 +10,8 @@ use crate::{JobId, QueueName, Result};
 #[async_trait]
 pub trait QueueControl: Send + Sync + fmt::Debug {
     /// Cancels a job that is ready or scheduled, at once; asks the worker of a running one to stop, which it learns when it
-    /// next extends its lease.
+    /// next extends its lease. A job that was asked to stop may still complete or die, but it does not come back: a retry, a
+    /// snooze, a release and the end of its lease forget it.
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>;
 
     /// Makes dead jobs ready again, with all their attempts. For each, whether it was dead. At most

@@ -13,7 +13,7 @@ cases! { Op::QueueCancel;
     a_job_that_waits_for_its_retry_is_removed,
     the_worker_of_a_running_job_is_asked,
     a_running_job_whose_lease_ran_out_is_asked_for,
-    a_request_does_not_outlive_the_delivery,
+    a_job_that_was_asked_for_does_not_come_back,
     a_finished_job_is_left_alone,
     an_unknown_job_is_unknown,
     asking_twice_finds_what_the_first_made,
@@ -67,13 +67,17 @@ async fn a_running_job_whose_lease_ran_out_is_asked_for(queue: Subject) -> Verdi
     Ok(())
 }
 
-async fn a_request_does_not_outlive_the_delivery(queue: Subject) -> Verdict {
-    queue.push_ids(&["a"]).await?;
-    let first = queue.claim_one().await?;
-    queue.cancel("a").await?;
-    queue.settle(&first.lease, Outcome::Release).await?;
-    let second = queue.claim_one().await?;
-    check_matches!(queue.extend(&second.lease, LEASE).await?, Extended::Until(_));
+async fn a_job_that_was_asked_for_does_not_come_back(queue: Subject) -> Verdict {
+    let ends = [retry(secs(5)), retry(secs(0)), Outcome::Snooze { after: secs(5) }, Outcome::Release];
+    for outcome in ends {
+        queue.push_ids(&["a"]).await?;
+        let claimed = queue.claim_one().await?;
+        check_eq!(queue.cancel("a").await?, Cancelled::Requested);
+        check_eq!(queue.settle(&claimed.lease, outcome.clone()).await?, Settled::Done);
+        check_eq!(queue.get("a").await?, None);
+        check_eq!(queue.settle(&claimed.lease, outcome).await?, Settled::Done);
+        check_eq!(queue.counts().await?, Counts::default());
+    }
     Ok(())
 }
 

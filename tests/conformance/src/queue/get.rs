@@ -2,7 +2,7 @@
 
 use store_core::{JobState, Op, Priority};
 
-use super::subject::{LEASE, Subject, attempts, job, retry};
+use super::subject::{LEASE, Subject, attempts, job, kept, retry};
 use crate::case::cases;
 use crate::stage::{holder, secs};
 use crate::verdict::{Verdict, check, check_eq};
@@ -82,7 +82,7 @@ async fn a_request_to_cancel_is_shown_while_the_job_runs(queue: Subject) -> Verd
     let claimed = queue.claim_one().await?;
     queue.cancel("a").await?;
     check!(queue.info("a").await?.cancel_requested);
-    queue.settle(&claimed.lease, retry(secs(5))).await?;
+    queue.settle(&claimed.lease, kept("result", secs(5))).await?;
     check!(!queue.info("a").await?.cancel_requested);
     Ok(())
 }

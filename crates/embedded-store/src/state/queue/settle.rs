@@ -45,6 +45,12 @@ impl OpenQueue<'_, '_> {
             let repeated = life.delivery == Delivery::Settled && life.fence == lease.fence;
             return Ok(if repeated { Settled::Done } else { Settled::Lost });
         }
+        let comes_back =
+            matches!(settlement.outcome, Outcome::Retry { .. } | Outcome::Snooze { .. } | Outcome::Release);
+        if life.cancel_requested && comes_back {
+            self.forget(&lease.job, &mut life)?;
+            return Ok(Settled::Done);
+        }
         life.end_delivery(Delivery::Settled);
         self.carry_out(&lease.job, &mut life, &settlement.outcome)?;
         Ok(Settled::Done)
