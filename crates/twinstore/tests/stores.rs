@@ -1,0 +1,73 @@
+//! Both stores of a service, opened from an environment, on real servers.
+
+use std::time::Duration;
+
+use testkit::RedisServer;
+use twinstore::prelude::*;
+use twinstore::{ClaimRequest, Code, HolderName, Outcome, Role, Settled};
+
+fn environment(cache: &RedisServer, state: &RedisServer) -> Environment {
+    Environment::from_variables([
+        ("SERVICE_NAME", "billing".to_owned()),
+        ("REDIS_CONN_BASE_URL", cache.url(None)),
+        ("REDIS_CACHE_DB", "3".to_owned()),
+        ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
+        ("REDIS_STATE_COMMAND_TIMEOUT", "200ms".to_owned()),
+        ("REDIS_STATE_MAX_RETRIES", "0".to_owned()),
+    ])
+}
+
+async fn servers() -> (RedisServer, RedisServer) {
+    let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
+    (cache.unwrap(), state.unwrap())
+}
+
+#[tokio::test]
+async fn what_is_written_through_one_handle_is_read_through_another() {
+    let (cache, state) = servers().await;
+    let stores = Stores::open(&environment(&cache, &state)).await.unwrap();
+    stores.ping().await.unwrap();
+    assert_eq!((stores.cache().engine(), stores.state().engine()), ("redis", "redis"));
+
+    let (key, ttl) = (Key::new("greeting").unwrap(), Ttl::from_secs(60));
+    stores.cache().values::<String>(ttl).set(key.clone(), &"hello".to_owned()).await.unwrap();
+    assert_eq!(stores.clone().cache().key_value().get(&key).await.unwrap().as_deref(), Some(b"\"hello\"".as_slice()));
+
+    let name = QueueName::new("mails").unwrap();
+    stores.state().queue_of::<u32>(name.clone()).push(&7).await.unwrap();
+    let request = ClaimRequest::new(name.clone(), HolderName::new("worker").unwrap(), 10, Duration::from_secs(60));
+    let job = stores.state().queue().claim(&request).await.unwrap().jobs.remove(0);
+    assert_eq!(job.payload, "7");
+    let settled = stores.state().queue().settle_one(&name, job.lease, Outcome::Complete(None)).await.unwrap();
+    assert_eq!(settled, Settled::Done);
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_named() {
+    let (cache, state) = servers().await;
+    let stores = Stores::open(&environment(&cache, &state)).await.unwrap();
+    state.kill().await;
+    let error = stores.ping().await.unwrap_err();
+    assert!(matches!(error, StartError::Store { role: Role::State, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn closed_stores_refuse_calls() {
+    let (cache, state) = servers().await;
+    let stores = Stores::open(&environment(&cache, &state)).await.unwrap();
+    stores.close().await;
+    assert!(stores.ping().await.is_err());
+    let name = QueueName::new("mails").unwrap();
+    assert!(stores.state().queue_of::<u32>(name).push(&7).await.is_err());
+}
+
+#[tokio::test]
+async fn one_server_for_both_is_refused_with_its_code() {
+    let server = RedisServer::state().start().await.unwrap();
+    match Stores::open(&environment(&server, &server)).await.unwrap_err() {
+        StartError::Refused(refused) => {
+            assert!(refused.findings.iter().any(|finding| finding.code == Code::SameInstance), "{refused}");
+        }
+        other => panic!("refused, not {other}"),
+    }
+}
