@@ -1,4 +1,5 @@
 //! Both stores of a service, opened from an environment, on real servers.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

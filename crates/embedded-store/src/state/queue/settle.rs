@@ -48,7 +48,7 @@ impl OpenQueue<'_, '_> {
         let comes_back =
             matches!(settlement.outcome, Outcome::Retry { .. } | Outcome::Snooze { .. } | Outcome::Release);
         if life.cancel_requested && comes_back {
-            self.forget(&lease.job, &mut life)?;
+            self.forget(&lease.job, &life)?;
             return Ok(Settled::Done);
         }
         life.end_delivery(Delivery::Settled);
