@@ -55,6 +55,24 @@ async fn a_killed_ingestion_is_taken_up_where_it_was() {
 }
 
 #[tokio::test]
+async fn a_run_waits_for_what_a_killed_one_had_claimed() {
+    let stage = Stage::new().await;
+    let input = stage.folder.deliveries(JOBS);
+    let run = ["run", "--input", &input, "--sink", "file:out.txt", "--delay", "20ms", "--lease", "2s", "--json"];
+    let mut first = stage.notifier(&run).start().unwrap();
+    wait_until("the first run is in the middle", DEADLINE, async || lines(&stage.folder) > JOBS / 4).await;
+    first.kill().await;
+    assert!(lines(&stage.folder) < JOBS, "it was killed in the middle");
+
+    let exit = stage.notifier(&run).run().await.unwrap();
+    let report = report(&exit);
+    assert_eq!((exit.code, counts(&report, ["received", "rejected", "pending"])), (Some(0), [JOBS as u64, 0, 0]));
+    let delivered = stage.folder.delivered("out.txt");
+    assert_eq!(delivered.len(), JOBS, "it ends when every delivery that it read is settled: {report}");
+    assert!(delivered.values().all(|times| *times <= 2), "each at most once more");
+}
+
+#[tokio::test]
 async fn both_wait_for_a_state_store_that_is_killed_and_go_on() {
     let stage = Stage::new().await;
     stage.state.command(&["CONFIG", "SET", "appendfsync", "always"]).await.unwrap();
