@@ -35,6 +35,10 @@ pub const CLIENT_MICROS: Figure = Figure::new("client µs/op", 2);
 pub const COMMANDS: Figure = Figure::new("commands/op", 2);
 /// Bytes that the server received and sent per operation.
 pub const BYTES: Figure = Figure::new("bytes/op", 0);
+/// Commands that the client sends per operation; those that scripts call are not sent. Counted in a pass of its own.
+pub const SENT: Figure = Figure::new("sent/op", 2);
+/// How much of one core the server used, in percent of the wall time. Its commands run on one core.
+pub const SERVER_BUSY: Figure = Figure::more_is_better("server busy %", 0);
 /// The median of a latency.
 pub const P50: Figure = Figure::new("p50 ms", 3);
 /// The 99th percentile of a latency.

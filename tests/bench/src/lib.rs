@@ -25,6 +25,7 @@ mod machine;
 mod meter;
 mod report;
 mod runner;
+mod sent;
 mod statistics;
 mod table;
 pub mod wire;
@@ -34,7 +35,7 @@ pub use case::{Case, OURS, Plan, Side};
 pub use machine::Machine;
 pub use report::{CaseReport, Report, SideReport, Verdict};
 pub use runner::run;
-pub use statistics::{Spread, percentile};
+pub use statistics::{STEADY, Spread, percentile};
 pub use table::render;
 
 /// What goes wrong in a benchmark ends its case.

@@ -8,12 +8,15 @@ use rustix::time::{ClockId, clock_gettime};
 use testkit::{RedisServer, RespConnection};
 
 use crate::Result;
-use crate::figure::{BYTES, CLIENT_MICROS, COMMANDS, PER_SECOND, SERVER_MICROS, Sample};
+use crate::figure::{BYTES, CLIENT_MICROS, COMMANDS, PER_SECOND, SERVER_BUSY, SERVER_MICROS, Sample};
+
+/// So many readings tell what one costs.
+const TRIAL_READINGS: u32 = 50;
 
 /// Reads a server's counters over a connection of its own.
 pub(crate) struct Meter {
     connection: RespConnection,
-    /// What one reading itself adds to commands and bytes.
+    /// What one reading itself adds.
     own: Counters,
 }
 
@@ -31,9 +34,14 @@ impl Meter {
         let mut meter = Self { connection: server.connect().await?, own: Counters::default() };
         // nobody else is connected yet
         meter.counters().await?;
-        let (first, second) = (meter.counters().await?, meter.counters().await?);
-        meter.own.commands = second.commands - first.commands;
-        meter.own.bytes = second.bytes - first.bytes;
+        let first = meter.counters().await?;
+        let mut last = first;
+        for _ in 0..TRIAL_READINGS {
+            last = meter.counters().await?;
+        }
+        let each = |of: fn(&Counters) -> f64| (of(&last) - of(&first)) / f64::from(TRIAL_READINGS);
+        let cpu_micros = each(|counters| counters.cpu_micros);
+        meter.own = Counters { cpu_micros, commands: each(|of| of.commands), bytes: each(|of| of.bytes) };
         Ok(meter)
     }
 
@@ -68,7 +76,8 @@ fn number(fields: &HashMap<String, String>, name: &str) -> Result<f64> {
 }
 
 /// Does the work, which is `ops` operations, and tells what each has cost. Without a server the server's figures are left
-/// out. What the meter itself sends is deducted from commands and bytes; its CPU is not, on any side.
+/// out. What a reading of the meter itself costs the server is deducted, on every side: left in, it would draw the ratio of
+/// a short round towards one. What the server does by itself (its timer) is not.
 pub(crate) async fn measure(
     meter: Option<&mut Meter>,
     ops: usize,
@@ -80,9 +89,11 @@ pub(crate) async fn measure(
     let before = meter.counters().await?;
     let spent = timed(work).await?;
     let after = meter.counters().await?;
+    let busy = (after.cpu_micros - before.cpu_micros - meter.own.cpu_micros) / (spent.0.as_secs_f64() * 1e6).max(1e-3);
     let per_op = |of: fn(&Counters) -> f64| ((of(&after) - of(&before) - of(&meter.own)) / as_f64(ops)).max(0.0);
     Ok(client_figures(ops, spent)
         .with(SERVER_MICROS, per_op(|counters| counters.cpu_micros))
+        .with(SERVER_BUSY, (busy * 100.0).max(0.0))
         .with(COMMANDS, per_op(|counters| counters.commands))
         .with(BYTES, per_op(|counters| counters.bytes)))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::case::{OURS, Plan};
-use crate::figure::{Figure, Sample};
+use crate::figure::{Figure, Sample, Target};
 use crate::machine::Machine;
 use crate::statistics::Spread;
 
@@ -71,6 +71,8 @@ pub struct SideReport {
     pub name: String,
     /// Median and spread of each figure over the rounds.
     pub figures: BTreeMap<&'static str, Spread>,
+    /// How many times this figure ours is, round by round; empty on our own side.
+    pub ratios: BTreeMap<&'static str, Spread>,
     /// The rounds in their order.
     pub rounds: Vec<BTreeMap<&'static str, f64>>,
 }
@@ -87,8 +89,10 @@ pub struct Verdict {
     pub at_most: bool,
     /// The limit: a value or a ratio.
     pub limit: f64,
-    /// What was found: a value or a ratio, not rounded. `None` when it was not measured.
-    pub found: Option<f64>,
+    /// What was found: a value or a ratio, not rounded; its median is what is judged. `None` when it was not measured.
+    pub found: Option<Spread>,
+    /// Whether the rounds lie close together ([`STEADY`](crate::STEADY)).
+    pub steady: bool,
     /// Whether it is met; `false` when it was not measured.
     pub met: bool,
 }
@@ -103,12 +107,28 @@ impl SideReport {
         let figures = names
             .filter_map(|name| Some((name, Spread::of(rounds.iter().filter_map(|round| round.get(name).copied()))?)))
             .collect();
-        Self { name: name.to_owned(), figures, rounds }
+        Self { name: name.to_owned(), figures, ratios: BTreeMap::new(), rounds }
+    }
+
+    /// The ratio of a round is ours over this side's in the same round, so that what slows both down changes nothing.
+    fn compare(&mut self, ours: &[BTreeMap<&'static str, f64>]) {
+        let ratios_of = |name: &'static str| {
+            let pairs = ours.iter().zip(&self.rounds);
+            let ratios = pairs.filter_map(|(ours, theirs)| {
+                let (ours, theirs) = (ours.get(name)?, theirs.get(name)?);
+                (*theirs > 0.0).then(|| ours / theirs)
+            });
+            Some((name, Spread::of(ratios)?))
+        };
+        self.ratios = self.figures.keys().filter_map(|name| ratios_of(name)).collect();
     }
 }
 
 impl CaseReport {
-    pub(crate) fn new(plan: &Plan, load: Option<f64>, sides: Vec<SideReport>, failure: Option<String>) -> Self {
+    pub(crate) fn new(plan: &Plan, load: Option<f64>, mut sides: Vec<SideReport>, failure: Option<String>) -> Self {
+        if let Some((ours, others)) = sides.split_first_mut() {
+            others.iter_mut().for_each(|side| side.compare(&ours.rounds));
+        }
         let mut report = Self {
             name: plan.name.clone(),
             about: plan.about,
@@ -119,39 +139,30 @@ impl CaseReport {
             sides,
             targets: Vec::new(),
         };
-        let verdicts = plan.targets.iter().map(|target| {
-            let found = match target.bound.reference() {
-                Some(side) => report.ratio(target.figure, side),
-                None => report.side(OURS).and_then(|ours| ours.figures.get(target.figure.name)).map(|of| of.median),
-            };
-            Verdict {
-                figure: target.figure,
-                against: target.bound.reference(),
-                at_most: target.bound.is_upper(),
-                limit: target.bound.limit(),
-                found,
-                met: found.is_some_and(|found| target.bound.is_met(found)),
-            }
-        });
-        report.targets = verdicts.collect();
+        report.targets = plan.targets.iter().map(|target| report.judge(target)).collect();
         report
+    }
+
+    fn judge(&self, target: &Target) -> Verdict {
+        let name = target.figure.name;
+        let found = match target.bound.reference() {
+            Some(side) => self.side(side).and_then(|side| side.ratios.get(name)),
+            None => self.side(OURS).and_then(|ours| ours.figures.get(name)),
+        };
+        Verdict {
+            figure: target.figure,
+            against: target.bound.reference(),
+            at_most: target.bound.is_upper(),
+            limit: target.bound.limit(),
+            found: found.copied(),
+            steady: found.is_some_and(|found| found.is_steady()),
+            met: found.is_some_and(|found| target.bound.is_met(found.median)),
+        }
     }
 
     /// One of its sides.
     pub fn side(&self, name: &str) -> Option<&SideReport> {
         self.sides.iter().find(|side| side.name == name)
-    }
-
-    /// How many times a side's figure ours is: the median over the rounds of the ratio within a round, so that what
-    /// slows both down in one round changes nothing.
-    pub fn ratio(&self, figure: Figure, side: &str) -> Option<f64> {
-        let (ours, theirs) = (self.side(OURS)?, self.side(side)?);
-        let pairs = ours.rounds.iter().zip(&theirs.rounds);
-        let ratios = pairs.filter_map(|(ours, theirs)| {
-            let (ours, theirs) = (ours.get(figure.name)?, theirs.get(figure.name)?);
-            (*theirs > 0.0).then(|| ours / theirs)
-        });
-        Spread::of(ratios).map(|ratios| ratios.median)
     }
 }
 

@@ -13,7 +13,15 @@ pub struct Spread {
     pub max: f64,
 }
 
+/// How far apart the rounds of a figure may lie, as a share of its median, before it is called unsteady.
+pub const STEADY: f64 = 0.25;
+
 impl Spread {
+    /// Whether largest and smallest lie no further apart than [`STEADY`] of the median.
+    pub fn is_steady(self) -> bool {
+        self.max - self.min <= STEADY * self.median.abs()
+    }
+
     /// Of these values; `None` for none.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
@@ -48,6 +56,13 @@ mod tests {
         assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
         assert_eq!(Spread::of([4.0, 1.0]).map(|spread| spread.median), Some(2.5));
         assert_eq!(Spread::of([]), None);
+    }
+
+    #[test]
+    fn rounds_that_lie_far_apart_are_unsteady() {
+        assert!(Spread::of([9.0, 10.0, 11.4]).is_some_and(Spread::is_steady));
+        assert!(!Spread::of([9.0, 10.0, 11.6]).is_some_and(Spread::is_steady));
+        assert!(Spread::of([0.0, 0.0]).is_some_and(Spread::is_steady));
     }
 
     #[test]

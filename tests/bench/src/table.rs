@@ -22,6 +22,9 @@ const HEADER: [&str; 12] = [
     "met",
 ];
 
+/// Stands beside a judgement, or alone, where the rounds lie so far apart that another run may find something else.
+const UNSTEADY: &str = " unsteady";
+
 /// Below this, numbers stand on the right.
 const FIRST_NUMBER: usize = 4;
 
@@ -37,7 +40,8 @@ pub fn render(report: &Report) -> String {
     text.push_str(&aligned(&rows));
     text.push_str(
         "\nper op (a job is one op): µs of CPU, commands with those inside scripts, bytes both ways. \
-         Ratio: ours over the floor's, the median over the rounds, never rounded in our favour.\n",
+         Ratio: ours over the floor's, the median over the rounds, never rounded in our favour. \
+         Unsteady: the rounds of the figure, or of the ratio that is judged, lie more than 25 % of their median apart.\n",
     );
     for case in report.failures() {
         let _ = writeln!(text, "FAILED {}: {}", case.name, case.failure.as_deref().unwrap_or_default());
@@ -81,7 +85,7 @@ fn add_case(case: &CaseReport, rows: &mut Vec<Row>) {
     let floor = case.sides.iter().find(|side| side.name != OURS);
     let mut first = side_row(case, ours);
     first[0].clone_from(&case.name);
-    compare(case, case.headline, floor, &mut first);
+    compare(case.headline, floor, &mut first);
     let mut targets: Vec<&Verdict> = case.targets.iter().collect();
     // the target of the headline stands in its row when both compare with the same
     let shown =
@@ -93,19 +97,19 @@ fn add_case(case: &CaseReport, rows: &mut Vec<Row>) {
     for verdict in targets {
         let mut row = figure_row(ours, verdict.figure);
         let against = verdict.against.and_then(|name| case.side(name));
-        compare(case, verdict.figure, against, &mut row);
+        compare(verdict.figure, against, &mut row);
         judge(verdict, &mut row);
         rows.push(row);
     }
     for figure in &case.also {
         let mut row = figure_row(ours, *figure);
-        compare(case, *figure, floor, &mut row);
+        compare(*figure, floor, &mut row);
         rows.push(row);
     }
     for side in case.sides.iter().filter(|side| side.name != OURS) {
         let mut row = side_row(case, side);
         if floor.is_some_and(|floor| floor.name != side.name) {
-            row[6] = ratio(case, case.headline, side);
+            row[6] = ratio(case.headline, side);
         }
         rows.push(row);
     }
@@ -123,19 +127,23 @@ fn side_row(case: &CaseReport, side: &SideReport) -> Row {
 fn figure_row(side: &SideReport, figure: Figure) -> Row {
     let mut row = Row::default();
     row[3] = figure.name.to_owned();
-    row[4] = side.figures.get(figure.name).map_or_else(|| "-".to_owned(), |spread| with_spread(*spread, figure));
+    let spread = side.figures.get(figure.name);
+    row[4] = spread.map_or_else(|| "-".to_owned(), |spread| with_spread(*spread, figure));
+    if spread.is_some_and(|spread| !spread.is_steady()) {
+        row[11] = UNSTEADY.trim_start().to_owned();
+    }
     row
 }
 
-fn compare(case: &CaseReport, figure: Figure, floor: Option<&SideReport>, row: &mut Row) {
+fn compare(figure: Figure, floor: Option<&SideReport>, row: &mut Row) {
     if let Some(floor) = floor {
-        (row[5], row[6]) = (median(floor, figure), ratio(case, figure, floor));
+        (row[5], row[6]) = (median(floor, figure), ratio(figure, floor));
     }
 }
 
-fn ratio(case: &CaseReport, figure: Figure, side: &SideReport) -> String {
-    let ratio = case.ratio(figure, &side.name);
-    ratio.map_or_else(String::new, |ratio| format!("{:.2}", rounded_against_us(ratio, 2, figure.less_is_better)))
+fn ratio(figure: Figure, side: &SideReport) -> String {
+    let ratio = side.ratios.get(figure.name);
+    ratio.map_or_else(String::new, |ratio| format!("{:.2}", rounded_against_us(ratio.median, 2, figure.less_is_better)))
 }
 
 fn judge(verdict: &Verdict, row: &mut Row) {
@@ -149,12 +157,15 @@ fn judge(verdict: &Verdict, row: &mut Row) {
     {
         // beside its limit, a value is not rounded in our favour either
         let shown =
-            number(rounded_against_us(found, verdict.figure.decimals, verdict.at_most), verdict.figure.decimals);
+            number(rounded_against_us(found.median, verdict.figure.decimals, verdict.at_most), verdict.figure.decimals);
         if let Some((_, spread)) = row[4].split_once(' ') {
             row[4] = format!("{shown} {spread}");
         }
     }
     row[11] = (if verdict.met { "yes" } else { "NO" }).to_owned();
+    if !verdict.steady {
+        row[11].push_str(UNSTEADY);
+    }
 }
 
 fn median(side: &SideReport, figure: Figure) -> String {

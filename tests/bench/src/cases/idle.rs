@@ -13,8 +13,9 @@ use crate::case::{Case, OURS, Plan, Side};
 use crate::figure::{Bound, Figure, Sample, Target};
 use crate::load::{Crew, let_pass, push};
 use crate::meter::as_f64;
+use crate::sent::count_sent;
 
-const SENT: Figure = Figure::new("sent/s per queue", 3);
+const SENT_PER_SECOND: Figure = Figure::new("sent/s per queue", 3);
 
 struct Idle {
     queues: usize,
@@ -28,9 +29,9 @@ pub(super) fn cases() -> Vec<Box<dyn Case>> {
 impl Case for Idle {
     fn plan(&self) -> Plan {
         Plan::new(format!("idle-{}", self.queues), "what a worker of so many queues sends while nothing happens")
-            .with_headline(SENT)
+            .with_headline(SENT_PER_SECOND)
             // "less than one"
-            .with_target(Target::new(SENT, Bound::AtMost(0.999)))
+            .with_target(Target::new(SENT_PER_SECOND, Bound::AtMost(0.999)))
             .without_warm_up()
     }
 
@@ -61,29 +62,12 @@ impl Side for Ours {
         // the worker has looked everywhere and waits by now
         let_pass(bed.time(Duration::from_secs(1), Duration::from_millis(100))).await;
         let time = bed.time(Duration::from_secs(12), Duration::from_millis(200));
-        let sent = count_sent(bed, time).await?;
+        let sent = count_sent(bed, async {
+            let_pass(time).await;
+            Ok(())
+        })
+        .await?;
         crew.end().await?;
-        Ok(Sample::default().with(SENT, as_f64(sent) / time.as_secs_f64() / as_f64(self.queues.len())))
-    }
-}
-
-/// How many commands clients send within this time; those that scripts call are not sent.
-async fn count_sent(bed: &Bed, time: Duration) -> Result<usize> {
-    let mut monitor = bed.server()?.connect().await?;
-    monitor.command(&["MONITOR"]).await?;
-    let mut sent = 0;
-    let counting = async {
-        loop {
-            let seen = monitor.receive().await?;
-            // 1700000000.000001 [0 lua] "HGET" …
-            let called_by_script =
-                seen.as_str().is_some_and(|line| line.split('"').next().unwrap_or(line).contains(" lua]"));
-            sent += usize::from(!called_by_script);
-        }
-    };
-    let ended: std::result::Result<Result<()>, _> = tokio::time::timeout(time, counting).await;
-    match ended {
-        Ok(failed) => failed.map(|()| 0),
-        Err(_) => Ok(sent),
+        Ok(Sample::default().with(SENT_PER_SECOND, as_f64(sent) / time.as_secs_f64() / as_f64(self.queues.len())))
     }
 }

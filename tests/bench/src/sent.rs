@@ -1,0 +1,37 @@
+//! Counting what clients send, by the server's MONITOR: it tells commands of scripts and of clients apart.
+
+use testkit::RespConnection;
+
+use crate::Result;
+use crate::bed::Bed;
+
+/// What is sent to end a count: all that MONITOR tells before it belongs to it.
+const END: &str = "end-of-count";
+
+/// Does the work, and tells how many commands clients sent meanwhile; those that scripts call are not sent. MONITOR costs
+/// the server time, so this is never done while time or CPU is measured.
+///
+/// # Errors
+/// What the work answers; when the engine has no server.
+pub(crate) async fn count_sent(bed: &Bed, work: impl Future<Output = Result<()>>) -> Result<usize> {
+    let server = bed.server()?;
+    let (mut monitor, mut ending) = (server.connect().await?, server.connect().await?);
+    monitor.command(&["MONITOR"]).await?;
+    work.await?;
+    ending.command(&["ECHO", END]).await?;
+    count_until_end(&mut monitor).await
+}
+
+async fn count_until_end(monitor: &mut RespConnection) -> Result<usize> {
+    let mut sent = 0;
+    loop {
+        let seen = monitor.receive().await?;
+        // 1700000000.000001 [0 lua] "HGET" …
+        let line = seen.as_str().ok_or("MONITOR tells no text")?;
+        if line.contains(END) {
+            return Ok(sent);
+        }
+        let called_by_script = line.split('"').next().unwrap_or(line).contains(" lua]");
+        sent += usize::from(!called_by_script);
+    }
+}
