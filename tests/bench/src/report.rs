@@ -91,7 +91,7 @@ pub struct Verdict {
     pub limit: f64,
     /// What was found: a value or a ratio, not rounded; its median is what is judged. `None` when it was not measured.
     pub found: Option<Spread>,
-    /// Whether the rounds lie close together ([`STEADY`](crate::STEADY)).
+    /// Whether the rounds lie close together ([`STEADY`](crate::STEADY)), or at least all on the same side of the limit.
     pub steady: bool,
     /// Whether it is met; `false` when it was not measured.
     pub met: bool,
@@ -155,7 +155,9 @@ impl CaseReport {
             at_most: target.bound.is_upper(),
             limit: target.bound.limit(),
             found: found.copied(),
-            steady: found.is_some_and(|found| found.is_steady()),
+            steady: found.is_some_and(|found| {
+                found.is_steady() || target.bound.is_met(found.min) == target.bound.is_met(found.max)
+            }),
             met: found.is_some_and(|found| target.bound.is_met(found.median)),
         }
     }

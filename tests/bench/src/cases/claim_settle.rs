@@ -9,7 +9,7 @@ use crate::Result;
 use crate::bed::{Bed, Engine, queue};
 use crate::case::{Case, OURS, Plan, Side};
 use crate::figure::{Bound, CLIENT_MICROS, SERVER_MICROS, Sample, Target};
-use crate::floor::{Consume, Lists, Streams};
+use crate::floor::{Consume, Lists, RedisBenchmark, Sends, Streams};
 use crate::load::{Crew, push};
 
 struct ClaimSettle {
@@ -46,6 +46,7 @@ impl Case for ClaimSettle {
             let batch = if self.concurrency == 1 { 1 } else { 100 };
             sides.push(Consume::side(bed, Streams, ops, batch).await?);
             sides.push(Consume::side(bed, Lists::default(), ops, batch).await?);
+            sides.extend(RedisBenchmark::sides(Sends::Rpop, ops, &bed.payload()));
         }
         Ok(sides)
     }

@@ -11,7 +11,7 @@ use crate::Result;
 use crate::bed::{Bed, Engine};
 use crate::case::{Case, Plan, Side};
 use crate::figure::{Bound, PER_SECOND, SERVER_MICROS, Target};
-use crate::floor::Pipelined;
+use crate::floor::{Pipelined, RedisBenchmark, Sends};
 use crate::load::Tasks;
 use crate::wire::Wire;
 
@@ -127,6 +127,7 @@ async fn get(bed: &Bed, cache: Arc<dyn CacheRole>, keys: Arc<[Key]>, has_floor: 
             commands.add([b"GET".as_slice(), floor_key(number).as_bytes()]);
         });
         sides.push(floor.side());
+        sides.extend(RedisBenchmark::sides(Sends::Get, ops, &bed.texts(1, VALUE_BYTES).remove(0)));
     }
     Ok(sides)
 }
@@ -176,6 +177,7 @@ async fn set(
             commands.add([b"SET".as_slice(), floor_key(number).as_bytes(), &floor_value, b"PX", b"3600000"]);
         });
         sides.push(floor.side());
+        sides.extend(RedisBenchmark::sides(Sends::Set, ops, &bed.texts(1, VALUE_BYTES).remove(0)));
     }
     Ok(sides)
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use store_core::{NewJob, QueueExt, QueueName, StateRole};
 
 use crate::Result;
 use crate::bed::{Bed, Engine, queue};
 use crate::case::{Case, OURS, Plan, Side};
-use crate::figure::{Bound, SERVER_MICROS, Sample, Target};
-use crate::floor::{Lists, Pipelined, Push, Script, Streams};
+use crate::figure::{Bound, SENT, SERVER_MICROS, Sample, Target};
+use crate::floor::{Lists, Push, RedisBenchmark, Sends, Streams, one_write};
 use crate::load::{drain, from_tasks, push};
+use crate::meter::as_f64;
+use crate::sent::count_sent;
 
-const ONE_WRITE: &str = "EVALSHA, 1 write";
 const TASKS: usize = 50;
 
 struct PushCase {
@@ -41,7 +43,9 @@ impl Case for PushCase {
         };
         let plan = plan.on(self.engine);
         if self.batch == 1 && self.engine == Engine::Redis {
-            return plan.with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.3, ONE_WRITE)));
+            return plan
+                .with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.3, one_write::NAME)))
+                .with_target(Target::new(SENT, Bound::AtMost(1.0)));
         }
         plan
     }
@@ -54,14 +58,9 @@ impl Case for PushCase {
             return Ok(sides);
         }
         if batch == 1 {
-            let mut wire = bed.wire().await?;
-            let script = "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])";
-            let (script, payload) = (Script::load(&mut wire, script).await?, bed.payload());
-            let floor = Pipelined::new(wire, ONE_WRITE, TASKS, ops, move |number, _, commands| {
-                let id = format!("{number:036}");
-                script.call(&[b"floor:jobs"], &[id.as_bytes(), &payload], commands);
-            });
-            sides.push(floor.with_leaves("floor:").side());
+            sides.push(one_write::side(bed, TASKS, ops).await?);
+            sides.extend(RedisBenchmark::sides(Sends::EvalSha, ops, &bed.payload()));
+            sides.extend(RedisBenchmark::sides(Sends::Lpush, ops, &bed.payload()));
         } else {
             sides.push(Push::side(bed, Streams, ops, batch).await?);
             sides.push(Push::side(bed, Lists::default(), ops, batch).await?);
@@ -85,21 +84,36 @@ impl Side for Ours {
 
     async fn round(&mut self, bed: &Bed) -> Result<Sample> {
         let payload = bed.payload();
-        let sample = if self.batch == 1 {
-            let (state, queue) = (Arc::clone(&self.state), self.queue.clone());
-            let operation = Arc::new(move |_| {
-                let (state, queue, job) = (Arc::clone(&state), queue.clone(), NewJob::new(payload.clone()));
-                async move {
-                    state.push_one(&queue, job).await?;
-                    Ok(())
-                }
-            });
-            bed.measure(self.ops, from_tasks(TASKS, 0..self.ops, &operation)).await?
-        } else {
-            let work = push(self.state.as_ref(), &self.queue, &payload, self.ops, self.batch);
-            bed.measure(self.ops, work).await?
-        };
+        if self.batch == 1 {
+            return self.round_of_ones(bed, payload).await;
+        }
+        let work = push(self.state.as_ref(), &self.queue, &payload, self.ops, self.batch);
+        let sample = bed.measure(self.ops, work).await?;
         drain(self.state.as_ref(), &self.queue, self.ops, 1000).await?;
         Ok(sample)
+    }
+}
+
+/// So many pushes, one after the other, tell what one sends: those of many tasks travel together, which hides it.
+const ALONE: usize = 20;
+
+impl Ours {
+    async fn round_of_ones(&self, bed: &Bed, payload: Bytes) -> Result<Sample> {
+        let (state, queue) = (Arc::clone(&self.state), self.queue.clone());
+        let operation = Arc::new(move |_| {
+            let (state, queue, job) = (Arc::clone(&state), queue.clone(), NewJob::new(payload.clone()));
+            async move {
+                state.push_one(&queue, job).await?;
+                Ok(())
+            }
+        });
+        let sample = bed.measure(self.ops, from_tasks(TASKS, 0..self.ops, &operation)).await?;
+        if bed.engine != Engine::Redis {
+            drain(self.state.as_ref(), &self.queue, self.ops, 1000).await?;
+            return Ok(sample);
+        }
+        let sent = count_sent(bed, from_tasks(1, 0..ALONE, &operation)).await?;
+        drain(self.state.as_ref(), &self.queue, self.ops + ALONE, 1000).await?;
+        Ok(sample.with(SENT, as_f64(sent) / as_f64(ALONE)))
     }
 }

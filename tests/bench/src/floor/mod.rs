@@ -1,7 +1,10 @@
 //! Floors: the same work by the smallest commands or scripts, over the smallest client.
 
+pub(crate) mod one_write;
 mod pipelined;
 mod queues;
+mod redis_benchmark;
 
 pub(crate) use pipelined::{Pipelined, Script};
 pub(crate) use queues::{Consume, Life, Lists, Model, Push, Streams};
+pub(crate) use redis_benchmark::{RedisBenchmark, Sends};

@@ -1,0 +1,23 @@
+//! The floor of a push: one script, one write.
+
+use crate::Result;
+use crate::bed::Bed;
+use crate::case::Side;
+
+use super::{Pipelined, Script};
+
+/// Its name as a side.
+pub(crate) const NAME: &str = "EVALSHA, 1 write";
+/// The script.
+pub(super) const TEXT: &str = "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])";
+
+/// `ops` calls a round, `window` of them under way, each with an id like ours and a payload of 200 bytes.
+pub(crate) async fn side(bed: &Bed, window: usize, ops: usize) -> Result<Box<dyn Side>> {
+    let mut wire = bed.wire().await?;
+    let (script, payload) = (Script::load(&mut wire, TEXT).await?, bed.payload());
+    let floor = Pipelined::new(wire, NAME, window, ops, move |number, _, commands| {
+        let id = format!("{number:036}");
+        script.call(&[b"floor:jobs"], &[id.as_bytes(), &payload], commands);
+    });
+    Ok(floor.with_leaves("floor:").side())
+}
