@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::Result;
 use crate::figure::Sample;
 use crate::meter::{self, Meter};
-use crate::wire::Wire;
+use crate::wire::{Reply, Wire};
 
 /// What a case runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,9 @@ impl Settings {
 
 /// Settings of the server, as they stand in the outputs; everything else is its default.
 pub const SERVER_SETTINGS: &str = "save \"\", appendonly no, no maxmemory, loopback TCP";
+
+/// Database numbers of the server: of state and hand-offs, of the cache of `bench`, of the cache of `receiver`.
+const DATABASES: [u32; 3] = [0, 1, 2];
 
 /// Where one case runs. Its server, if it has one, is its own and ends with it.
 pub struct Bed {
@@ -141,7 +144,8 @@ impl Bed {
         if self.engine == Engine::Redis {
             let url = self.server()?.url(None);
             let state = open_state(&url).await?;
-            let (one, shared, two) = (link(&url, 1).await?, link(&url, 0).await?, link(&url, 2).await?);
+            let [shared, one, two] = DATABASES;
+            let (one, shared, two) = (link(&url, one).await?, link(&url, shared).await?, link(&url, two).await?);
             return Ok(Stores {
                 state: Arc::new(state),
                 cache: Arc::new(CacheStore::new(one, shared.clone(), own, cache_store::CacheOptions::default())),
@@ -197,28 +201,11 @@ impl Bed {
             return Ok(());
         }
         let mut wire = self.wire().await?;
-        let pattern = format!("*{part}*");
-        let mut cursor = Bytes::from_static(b"0");
-        loop {
-            let scan: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", b"1000"];
-            let mut reply = wire.command(&scan).await?.into_array();
-            let keys: Vec<Bytes> = reply
-                .pop()
-                .map(|keys| keys.into_array())
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|key| key.into_bulk())
-                .collect();
-            if !keys.is_empty() {
-                let delete: Vec<&[u8]> =
-                    [b"DEL".as_slice()].into_iter().chain(keys.iter().map(AsRef::as_ref)).collect();
-                wire.command(&delete).await?;
-            }
-            cursor = reply.pop().and_then(|next| next.into_bulk()).ok_or("SCAN answers no cursor")?;
-            if cursor.as_ref() == b"0" {
-                return Ok(());
-            }
+        for database in DATABASES {
+            wire.command(&[b"SELECT", database.to_string().as_bytes()]).await?;
+            remove_selected(&mut wire, part).await?;
         }
+        Ok(())
     }
 
     /// Random bytes that are the same in every run: `count` texts of `len` letters.
@@ -230,6 +217,26 @@ impl Bed {
     /// The payload of every job: 200 bytes.
     pub fn payload(&self) -> Bytes {
         self.texts(1, 200).remove(0)
+    }
+}
+
+/// Removes the keys of the selected database number that contain `part`.
+async fn remove_selected(wire: &mut Wire, part: &str) -> Result<()> {
+    let pattern = format!("*{part}*");
+    let mut cursor = Bytes::from_static(b"0");
+    loop {
+        let scan: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", b"1000"];
+        let mut reply = wire.command(&scan).await?.into_array();
+        let keys = reply.pop().map(Reply::into_array).unwrap_or_default();
+        let keys: Vec<Bytes> = keys.into_iter().filter_map(Reply::into_bulk).collect();
+        if !keys.is_empty() {
+            let delete: Vec<&[u8]> = [b"DEL".as_slice()].into_iter().chain(keys.iter().map(AsRef::as_ref)).collect();
+            wire.command(&delete).await?;
+        }
+        cursor = reply.pop().and_then(Reply::into_bulk).ok_or("SCAN answers no cursor")?;
+        if cursor.as_ref() == b"0" {
+            return Ok(());
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::case::Case;
 
 mod claim_settle;
+mod each;
 mod growth;
 mod handoff;
 mod idempotency;
@@ -32,6 +33,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
         key_value::cases,
         idempotency::cases,
         handoff::cases,
+        each::cases,
     ];
     files.iter().flat_map(|cases| cases()).collect()
 }

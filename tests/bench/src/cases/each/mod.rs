@@ -1,0 +1,146 @@
+//! Each operation of the traits, called by itself: one call after the other, nothing else under way. What it costs then is
+//! the most that it costs; calls that meet others share their way.
+
+mod cache;
+mod queue;
+mod state;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use store_core::Op;
+
+use crate::Result;
+use crate::bed::{Bed, Stores};
+use crate::case::{Case, OURS, Plan, Side};
+use crate::figure::{P50, P99, SENT, Sample};
+use crate::floor::Pipelined;
+use crate::meter::as_f64;
+use crate::sent::count_sent;
+use crate::statistics::percentile;
+
+/// What the cases' names begin with, before the operation's.
+const PREFIX: &str = "each/";
+
+/// One call that is prepared and not begun.
+type Call = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// What one operation is called with: prepares the calls with these numbers.
+#[async_trait]
+trait Prepare: Send + Sync {
+    async fn calls(&self, stores: &Stores, numbers: std::ops::Range<usize>) -> Result<Vec<Call>>;
+}
+
+struct Each {
+    op: Op,
+    prepare: Arc<dyn Prepare>,
+}
+
+pub(super) fn cases() -> Vec<Box<dyn Case>> {
+    let all = queue::all().into_iter().chain(state::all()).chain(cache::all());
+    all.map(|(op, prepare)| Box::new(Each { op, prepare }) as Box<dyn Case>).collect()
+}
+
+#[async_trait]
+impl Case for Each {
+    fn plan(&self) -> Plan {
+        let name = format!("{PREFIX}{}", self.op.name());
+        Plan::new(name, "this operation by itself, one call after the other, beside PING")
+            .with_also(P50)
+            .with_also(SENT)
+    }
+
+    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
+        let ops = bed.size(2_000);
+        let ping =
+            Pipelined::new(bed.wire().await?, "PING", 1, ops, |_, _, commands| commands.add([b"PING".as_slice()]));
+        let ours = Ours { stores: bed.stores().await?, prepare: Arc::clone(&self.prepare), ops, done: 0 };
+        Ok(vec![Box::new(ours), ping.side()])
+    }
+}
+
+struct Ours {
+    stores: Stores,
+    prepare: Arc<dyn Prepare>,
+    ops: usize,
+    done: usize,
+}
+
+/// So many calls tell what one sends.
+const COUNTED: usize = 20;
+
+#[async_trait]
+impl Side for Ours {
+    fn name(&self) -> &str {
+        OURS
+    }
+
+    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+        let calls = self.prepare(self.ops).await?;
+        let mut taken = Vec::with_capacity(self.ops);
+        let work = async {
+            for call in calls {
+                let begun = Instant::now();
+                call.await?;
+                taken.push(u64::try_from(begun.elapsed().as_nanos())?);
+            }
+            Ok(())
+        };
+        let sample = bed.measure(self.ops, work).await?;
+        let calls = self.prepare(COUNTED).await?;
+        let work = async {
+            for call in calls {
+                call.await?;
+            }
+            Ok(())
+        };
+        let sent = count_sent(bed, work).await?;
+        bed.remove_keys("each").await?;
+        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a call are far below 2^52")]
+        let mut millis = |share| percentile(&mut taken, share) as f64 / 1e6;
+        Ok(sample.with(P50, millis(0.5)).with(P99, millis(0.99)).with(SENT, as_f64(sent) / as_f64(COUNTED)))
+    }
+}
+
+impl Ours {
+    async fn prepare(&mut self, count: usize) -> Result<Vec<Call>> {
+        let first = self.done;
+        self.done += count;
+        self.prepare.calls(&self.stores, first..self.done).await
+    }
+}
+
+/// A call for each item.
+fn calls_for<T, S, F, Fut>(store: &Arc<S>, items: impl IntoIterator<Item = T>, call: F) -> Vec<Call>
+where
+    S: ?Sized,
+    F: Fn(Arc<S>, T) -> Fut,
+    Fut: Future<Output = Result<()>> + Send + 'static,
+{
+    items.into_iter().map(|item| Box::pin(call(Arc::clone(store), item)) as Call).collect()
+}
+
+/// An answer that nobody should get while nothing is wrong.
+fn expect(holds: bool, op: Op) -> Result<()> {
+    if holds { Ok(()) } else { Err(format!("{op} answered what it should not").into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use store_core::Op;
+
+    #[test]
+    fn every_operation_has_its_case() {
+        let have: HashSet<String> = super::cases().iter().map(|case| case.plan().name).collect();
+        // starting is not an operation of a service; a wait takes as long as nothing happens, and has the cases `idle`
+        let without = [Op::Connect, Op::Ping, Op::Probe, Op::QueueWait];
+        let missing: Vec<_> = Op::ALL.iter().filter(|op| !without.contains(op)).collect();
+        let missing: Vec<_> =
+            missing.into_iter().filter(|op| !have.contains(&format!("{}{op}", super::PREFIX))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}
