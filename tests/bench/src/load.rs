@@ -28,6 +28,8 @@ pub(crate) struct Tasks<F> {
     operation: Arc<F>,
     /// How many operations earlier rounds did: no two have the same number.
     done: usize,
+    /// What the keys have in common that are removed after each round.
+    leaves: Option<&'static str>,
 }
 
 impl<F, Fut> Tasks<F>
@@ -40,9 +42,15 @@ where
         Self::named(OURS, tasks, ops, operation)
     }
 
+    /// Ours, whose keys that contain `part` are removed after each round: what expires during a later round would be
+    /// counted to whoever has its turn.
+    pub(crate) fn leaving(part: &'static str, tasks: usize, ops: usize, operation: F) -> Box<dyn Side> {
+        Box::new(Self { name: OURS, tasks, ops, operation: Arc::new(operation), done: 0, leaves: Some(part) })
+    }
+
     /// The same under another name.
     pub(crate) fn named(name: &'static str, tasks: usize, ops: usize, operation: F) -> Box<dyn Side> {
-        Box::new(Self { name, tasks, ops, operation: Arc::new(operation), done: 0 })
+        Box::new(Self { name, tasks, ops, operation: Arc::new(operation), done: 0, leaves: None })
     }
 }
 
@@ -59,7 +67,11 @@ where
     async fn round(&mut self, bed: &Bed) -> Result<Sample> {
         let first = self.done;
         self.done += self.ops;
-        bed.measure(self.ops, from_tasks(self.tasks, first..self.done, &self.operation)).await
+        let sample = bed.measure(self.ops, from_tasks(self.tasks, first..self.done, &self.operation)).await?;
+        if let Some(part) = self.leaves {
+            bed.remove_keys(part).await?;
+        }
+        Ok(sample)
     }
 }
 
@@ -167,21 +179,29 @@ impl Crew {
 
     /// Waits until the store has heard that `count` jobs are done, counted from the worker's start.
     pub(crate) async fn until_completed(&self, count: u64) -> Result<()> {
-        let begun = Instant::now();
-        let mut ticks = tokio::time::interval(Duration::from_millis(1));
-        while self.completed() < count {
-            if self.task.is_finished() || begun.elapsed() > PATIENCE {
-                return Err(format!("the worker has done {} of {count} jobs", self.completed()).into());
-            }
-            ticks.tick().await;
-        }
-        Ok(())
+        until_completed(std::slice::from_ref(self), count).await
     }
 
     /// Ends it when everything is settled.
     pub(crate) async fn end(self) -> Result<()> {
         self.handle.shutdown();
         self.task.await?
+    }
+}
+
+/// Waits until the store has heard from these workers that `count` jobs are done, counted from their start.
+pub(crate) async fn until_completed(crews: &[Crew], count: u64) -> Result<()> {
+    let begun = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(1));
+    loop {
+        let completed: u64 = crews.iter().map(Crew::completed).sum();
+        if completed >= count {
+            return Ok(());
+        }
+        if crews.iter().any(|crew| crew.task.is_finished()) || begun.elapsed() > PATIENCE {
+            return Err(format!("the workers have done {completed} of {count} jobs").into());
+        }
+        ticks.tick().await;
     }
 }
 

@@ -71,7 +71,8 @@ impl Case for Growth {
             Growth::Spread => (many.len(), (bed.size(20_000), 10)),
             _ => (1, (bed.size(50_000), 100)),
         };
-        Ok(vec![Lives::with_idle(OURS, &state, many, busy, load)?, Lives::with_idle(ONE_QUEUE, &state, one, 1, load)?])
+        let many = Lives::new(OURS, &state, many, load)?.with_busy(busy);
+        Ok(vec![many.side(), Lives::new(ONE_QUEUE, &state, one, load)?.side()])
     }
 }
 

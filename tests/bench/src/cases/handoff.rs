@@ -30,7 +30,7 @@ impl Case for Handoff {
         let Stores { cache, receiver, .. } = bed.stores().await?;
         let (value, to) = (bed.payload(), ServiceName::new("receiver")?);
         let floor_value = value.clone();
-        let ours = Tasks::ours(TASKS, ops, move |number| {
+        let ours = Tasks::leaving("value-", TASKS, ops, move |number| {
             let (cache, receiver, value, to) = (Arc::clone(&cache), Arc::clone(&receiver), value.clone(), to.clone());
             async move {
                 let key = Key::new(format!("value-{number}"))?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{Begun, Fingerprint, Finished, IdempotentRequest, Key, Ttl};
+use store_core::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest, Key, Role, Ttl};
 
 use crate::Result;
 use crate::bed::{Bed, Engine};
@@ -12,38 +12,46 @@ use crate::floor::Pipelined;
 use crate::load::Tasks;
 
 const TASKS: usize = 50;
+/// In every key of both sides.
+const KEYS: &str = "request-";
 
-struct Idempotency(Engine);
+struct IdempotencyCase {
+    role: Role,
+    engine: Engine,
+}
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    Engine::ALL.map(|engine| Box::new(Idempotency(engine)) as Box<dyn Case>).into()
+    let both = [Role::Cache, Role::State].into_iter().flat_map(|role| Engine::ALL.map(|engine| (role, engine)));
+    both.map(|(role, engine)| Box::new(IdempotencyCase { role, engine }) as Box<dyn Case>).collect()
 }
 
 #[async_trait]
-impl Case for Idempotency {
+impl Case for IdempotencyCase {
     fn plan(&self) -> Plan {
-        Plan::new("idempotency", "begin and finish a new request with a response of 200 bytes, from 50 tasks")
-            .on(self.0)
+        let about = "begin and finish a new request with a response of 200 bytes, from 50 tasks";
+        let name = if self.role == Role::Cache { "idempotency" } else { "idempotency-state" };
+        Plan::new(name, about).on(self.engine)
     }
 
     async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
         let ops = bed.size(30_000);
-        let (cache, response) = (bed.stores().await?.cache, bed.payload());
+        let (stores, response) = (bed.stores().await?, bed.payload());
+        let store: Arc<dyn Idempotency> = if self.role == Role::Cache { stores.cache } else { stores.state };
         let floor_response = response.clone();
-        let ours = Tasks::ours(TASKS, ops, move |number| {
-            let (cache, response) = (Arc::clone(&cache), response.clone());
+        let ours = Tasks::leaving(KEYS, TASKS, ops, move |number| {
+            let (store, response) = (Arc::clone(&store), response.clone());
             async move {
                 let key = Key::new(format!("request-{number}"))?;
                 let request = IdempotentRequest::new(key, Fingerprint::new([7; 32]));
                 let ttl = Ttl::from_secs(60);
-                match cache.begin(&request, ttl).await? {
-                    Begun::Started if cache.finish(&request, &response, ttl).await? == Finished::Stored => Ok(()),
+                match store.begin(&request, ttl).await? {
+                    Begun::Started if store.finish(&request, &response, ttl).await? == Finished::Stored => Ok(()),
                     other => Err(format!("a new request was {other:?}").into()),
                 }
             }
         });
         let mut sides = vec![ours];
-        if self.0 == Engine::Redis {
+        if self.engine == Engine::Redis {
             let floor = Pipelined::new(bed.wire().await?, "SET NX, SET", TASKS, ops, move |number, step, commands| {
                 let key = format!("floor:request-{number}");
                 match step {
@@ -51,7 +59,7 @@ impl Case for Idempotency {
                     _ => commands.add([b"SET".as_slice(), key.as_bytes(), &floor_response, b"PX", b"60000"]),
                 }
             });
-            sides.push(floor.with_steps(2).side());
+            sides.push(floor.with_steps(2).with_leaves(KEYS).side());
         }
         Ok(sides)
     }

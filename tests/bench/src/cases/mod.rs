@@ -2,6 +2,8 @@
 
 use crate::case::Case;
 
+mod batch;
+mod claim_latency;
 mod claim_settle;
 mod each;
 mod growth;
@@ -11,11 +13,13 @@ mod idle;
 mod key_value;
 mod latency;
 mod leases;
+mod payload;
 mod push;
 mod rate_limit;
 pub mod recovery;
 mod scheduled_memory;
 mod whole_life;
+mod workers;
 
 /// All, in the order of their run.
 pub fn all() -> Vec<Box<dyn Case>> {
@@ -23,10 +27,14 @@ pub fn all() -> Vec<Box<dyn Case>> {
         push::cases,
         claim_settle::cases,
         whole_life::cases,
+        batch::cases,
         latency::cases,
+        claim_latency::cases,
         idle::cases,
         scheduled_memory::cases,
         growth::cases,
+        payload::cases,
+        workers::cases,
         recovery::cases,
         leases::cases,
         rate_limit::cases,

@@ -5,44 +5,66 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{Durability, NewJob, QueueName, StateRole};
+use embedded_store::EmbeddedState;
+use store_core::{Durability, NewJob, QueueName, StateOptions, StateRole};
 
 use crate::Result;
-use crate::bed::{Bed, queue};
+use crate::bed::{Bed, Engine, queue};
 use crate::case::{Case, OURS, Plan, Side};
 use crate::figure::{Bound, Figure, SERVER_MICROS, Sample, Target};
+use crate::load::from_tasks;
 use crate::meter::as_f64;
 use crate::wire::{Commands, Wire};
 
 const MEMORY: Figure = Figure::new("server bytes/job", 0);
 const BATCH: usize = 1000;
 
+/// Bytes of the embedded store's file.
+const FILE: Figure = Figure::new("file bytes/job", 0);
+
 struct Scheduled {
     name: &'static str,
     jobs: usize,
+    /// Pushed 1,000 at a time, or singly by 50 tasks.
+    singly: bool,
+    engine: Engine,
 }
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    vec![
-        Box::new(Scheduled { name: "scheduled-200k", jobs: 200_000 }),
-        Box::new(Scheduled { name: "scheduled-1m", jobs: 1_000_000 }),
-    ]
+    let redis = |name, jobs, singly| Scheduled { name, jobs, singly, engine: Engine::Redis };
+    let all = [
+        redis("scheduled-200k", 200_000, false),
+        redis("scheduled-1m", 1_000_000, false),
+        redis("scheduled-singly", 100_000, true),
+        Scheduled { name: "scheduled-200k", jobs: 200_000, singly: false, engine: Engine::EmbeddedFile },
+    ];
+    all.map(|case| Box::new(case) as Box<dyn Case>).into()
 }
 
 #[async_trait]
 impl Case for Scheduled {
     fn plan(&self) -> Plan {
-        let plan = Plan::new(self.name, "memory of jobs of 200 bytes that are scheduled for later")
-            .with_headline(MEMORY)
-            .with_also(SERVER_MICROS)
-            .without_warm_up();
+        let about = if self.singly {
+            "memory of jobs of 200 bytes that are scheduled for later, pushed one at a time from 50 tasks"
+        } else {
+            "what jobs of 200 bytes take that are scheduled for later, pushed 1,000 at a time"
+        };
+        let plan = Plan::new(self.name, about).without_warm_up();
+        if self.engine != Engine::Redis {
+            return plan.on(self.engine).with_headline(FILE);
+        }
+        let plan = plan.with_headline(MEMORY).with_also(SERVER_MICROS);
         if self.jobs == 1_000_000 { plan.with_target(Target::new(MEMORY, Bound::AtMost(300.0))) } else { plan }
     }
 
     async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
         let jobs = bed.size(self.jobs);
+        if self.engine != Engine::Redis {
+            return Ok(vec![Box::new(File { jobs, round: 0 })]);
+        }
+        let state = bed.stores().await?.state;
         Ok(vec![
-            Box::new(Ours { state: bed.stores().await?.state, queue: queue("scheduled")?, jobs }),
+            Box::new(Ours { state, queue: queue("scheduled")?, jobs, singly: self.singly }),
             Box::new(Floor { wire: bed.wire().await?, jobs, has_record: false }),
             Box::new(Floor { wire: bed.wire().await?, jobs, has_record: true }),
         ])
@@ -62,6 +84,7 @@ struct Ours {
     state: Arc<dyn StateRole>,
     queue: QueueName,
     jobs: usize,
+    singly: bool,
 }
 
 #[async_trait]
@@ -71,17 +94,54 @@ impl Side for Ours {
     }
 
     async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let payload = bed.payload();
-        let work = async {
-            for start in (0..self.jobs).step_by(BATCH) {
-                let numbers = start..self.jobs.min(start + BATCH);
-                let jobs: Vec<_> =
-                    numbers.map(|number| NewJob::new(payload.clone()).with_delay(delay(number))).collect();
-                let _ = self.state.push(&self.queue, &jobs, Durability::Accepted).await?;
-            }
-            Ok(())
-        };
+        let (tasks, batch) = if self.singly { (50, 1) } else { (1, BATCH) };
+        let work = schedule(&self.state, &self.queue, bed.payload(), self.jobs, (tasks, batch));
         measure(bed, self.jobs, "q.scheduled", work).await
+    }
+}
+
+/// Pushes jobs for later, so many at a time from each of so many tasks.
+async fn schedule(
+    state: &Arc<dyn StateRole>,
+    queue: &QueueName,
+    payload: Bytes,
+    count: usize,
+    (tasks, batch): (usize, usize),
+) -> Result<()> {
+    let (state, queue) = (Arc::clone(state), queue.clone());
+    let operation = Arc::new(move |number: usize| {
+        let numbers = number * batch..count.min((number + 1) * batch);
+        let jobs: Vec<_> = numbers.map(|number| NewJob::new(payload.clone()).with_delay(delay(number))).collect();
+        let (state, queue) = (Arc::clone(&state), queue.clone());
+        async move { Ok(state.push(&queue, &jobs, Durability::Accepted).await.map(drop)?) }
+    });
+    from_tasks(tasks, 0..count.div_ceil(batch), &operation).await
+}
+
+/// The embedded store, with a new file each round.
+struct File {
+    jobs: usize,
+    round: usize,
+}
+
+#[async_trait]
+impl Side for File {
+    fn name(&self) -> &str {
+        OURS
+    }
+
+    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+        self.round += 1;
+        let path = bed.state_file().with_file_name(format!("scheduled-{}.redb", self.round));
+        let state: Arc<dyn StateRole> = Arc::new(EmbeddedState::open(&path, StateOptions::default())?);
+        let empty = std::fs::metadata(&path)?.len();
+        let queue = queue("scheduled")?;
+        let work = schedule(&state, &queue, bed.payload(), self.jobs, (1, BATCH));
+        let sample = bed.measure(self.jobs, work).await?;
+        let bytes = usize::try_from(std::fs::metadata(&path)?.len().saturating_sub(empty))?;
+        drop(state);
+        std::fs::remove_file(path)?;
+        Ok(sample.with(FILE, as_f64(bytes) / as_f64(self.jobs)))
     }
 }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use store_core::{QueueName, StateRole};
 
 use crate::Result;
-use crate::bed::{Bed, Engine, queue};
+use crate::bed::{Bed, Engine, open_state, queue};
 use crate::case::{Case, OURS, Plan, Side};
 use crate::figure::{Bound, PER_SECOND, SERVER_MICROS, Sample, Target};
 use crate::floor::{Life, Lists, Model, Streams};
-use crate::load::{Crew, push};
+use crate::load::{Crew, from_tasks, push, until_completed};
 
 /// Handlers at a time; also used where other cases need a worker.
 pub(super) const CONCURRENCY: usize = 50;
@@ -41,50 +42,83 @@ impl Case for WholeLife {
     async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
         let ops = bed.size(100_000);
         let state = bed.stores().await?.state;
-        let mut sides = vec![Lives::side(OURS, &state, vec![queue("life")?], ops, 100)?];
+        let mut sides = vec![Lives::new(OURS, &state, vec![queue("life")?], (ops, 100))?.side()];
         if self.0 == Engine::Redis {
-            sides.push(Life::side(bed, Streams, ops).await?);
-            sides.push(Life::side(bed, Lists::default(), ops).await?);
+            sides.push(Life::side(bed, Streams, ops, bed.payload()).await?);
+            sides.push(Life::side(bed, Lists::default(), ops, bed.payload()).await?);
         }
         Ok(sides)
     }
 }
 
-/// A worker that lives as long as the case, and jobs pushed to some of its queues in turn.
+/// Workers that live as long as the case, and jobs pushed to some of their queues in turn.
 pub(super) struct Lives {
     name: &'static str,
     state: Arc<dyn StateRole>,
-    crew: Crew,
-    busy: Vec<QueueName>,
+    crews: Vec<Crew>,
+    queues: Vec<QueueName>,
+    /// How many of the queues get jobs: the first.
+    busy: usize,
+    pushers: usize,
     ops: usize,
     batch: usize,
+    payload: Option<Bytes>,
     done: u64,
 }
 
 impl Lives {
-    /// A worker of these queues, all of which get jobs.
-    pub(super) fn side(
+    /// One worker of these queues, all of which get jobs, `batch` at a time from one task.
+    pub(super) fn new(
         name: &'static str,
         state: &Arc<dyn StateRole>,
         queues: Vec<QueueName>,
-        ops: usize,
-        batch: usize,
-    ) -> Result<Box<dyn Side>> {
+        (ops, batch): (usize, usize),
+    ) -> Result<Self> {
+        let (state, crews) = (Arc::clone(state), vec![Crew::start(state, &queues, CONCURRENCY)?]);
         let busy = queues.len();
-        Self::with_idle(name, state, queues, busy, (ops, batch))
+        Ok(Self { name, state, crews, queues, busy, pushers: 1, ops, batch, payload: None, done: 0 })
     }
 
-    /// The same where only the first `busy` queues get jobs.
-    pub(super) fn with_idle(
-        name: &'static str,
-        state: &Arc<dyn StateRole>,
-        mut queues: Vec<QueueName>,
-        busy: usize,
-        (ops, batch): (usize, usize),
-    ) -> Result<Box<dyn Side>> {
-        let crew = Crew::start(state, &queues, CONCURRENCY)?;
-        queues.truncate(busy);
-        Ok(Box::new(Self { name, state: Arc::clone(state), crew, busy: queues, ops, batch, done: 0 }))
+    /// Where only the first so many queues get jobs.
+    pub(super) fn with_busy(mut self, busy: usize) -> Self {
+        self.busy = busy;
+        self
+    }
+
+    /// With another payload than [`Bed::payload`].
+    pub(super) fn with_payload(mut self, payload: Bytes) -> Self {
+        self.payload = Some(payload);
+        self
+    }
+
+    /// Pushed from so many tasks.
+    pub(super) fn with_pushers(mut self, pushers: usize) -> Self {
+        self.pushers = pushers;
+        self
+    }
+
+    /// With so many workers, each further one on connections of its own, as if it were another process.
+    pub(super) async fn with_workers(mut self, bed: &Bed, workers: usize) -> Result<Self> {
+        while self.crews.len() < workers {
+            let state: Arc<dyn StateRole> = Arc::new(open_state(&bed.server()?.url(None)).await?);
+            self.crews.push(Crew::start(&state, &self.queues, CONCURRENCY)?);
+        }
+        Ok(self)
+    }
+
+    /// As a side.
+    pub(super) fn side(self) -> Box<dyn Side> {
+        Box::new(self)
+    }
+
+    async fn push_all(&self, payload: Bytes) -> Result<()> {
+        let (state, ops, batch) = (Arc::clone(&self.state), self.ops, self.batch);
+        let busy: Arc<[QueueName]> = self.queues[..self.busy].into();
+        let operation = Arc::new(move |number: usize| {
+            let (state, payload, queue) = (Arc::clone(&state), payload.clone(), busy[number % busy.len()].clone());
+            async move { push(state.as_ref(), &queue, &payload, batch.min(ops - number * batch), batch).await }
+        });
+        from_tasks(self.pushers, 0..ops.div_ceil(batch), &operation).await
     }
 }
 
@@ -95,16 +129,11 @@ impl Side for Lives {
     }
 
     async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let payload = bed.payload();
+        let payload = self.payload.clone().unwrap_or_else(|| bed.payload());
         self.done += self.ops as u64;
         let work = async {
-            let mut queues = self.busy.iter().cycle();
-            for start in (0..self.ops).step_by(self.batch) {
-                let queue = queues.next().ok_or("no queue")?;
-                let count = self.batch.min(self.ops - start);
-                push(self.state.as_ref(), queue, &payload, count, self.batch).await?;
-            }
-            self.crew.until_completed(self.done).await
+            self.push_all(payload).await?;
+            until_completed(&self.crews, self.done).await
         };
         bed.measure(self.ops, work).await
     }

@@ -259,12 +259,13 @@ pub(crate) struct Life<M> {
     consumer: Wire,
     model: M,
     ops: usize,
+    payload: Bytes,
 }
 
 impl<M: Model> Life<M> {
     /// `ops` jobs a round, pushed and claimed 100 at a time.
-    pub(crate) async fn side(bed: &Bed, model: M, ops: usize) -> Result<Box<dyn Side>> {
-        Ok(Box::new(Self { pusher: Some(bed.wire().await?), consumer: bed.wire().await?, model, ops }))
+    pub(crate) async fn side(bed: &Bed, model: M, ops: usize, payload: Bytes) -> Result<Box<dyn Side>> {
+        Ok(Box::new(Self { pusher: Some(bed.wire().await?), consumer: bed.wire().await?, model, ops, payload }))
     }
 
     async fn live(&mut self, payload: Bytes) -> Result<()> {
@@ -289,7 +290,7 @@ impl<M: Model> Side for Life<M> {
 
     async fn round(&mut self, bed: &Bed) -> Result<Sample> {
         self.model.prepare(&mut self.consumer).await?;
-        let (ops, payload) = (self.ops, bed.payload());
+        let (ops, payload) = (self.ops, self.payload.clone());
         bed.measure(ops, self.live(payload)).await
     }
 }
