@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Script, args, clock_arg, collection_margin};
-use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, keys, millis_ceil};
+use redis_link::{Link, Place, Script, SharedScript, SizeSeen, args, clock_arg, collection_margin};
+use store_core::{Clock, Handoff, HandoffItem, Key, Op, Put, RequestId, Result, keys, millis_ceil};
 
 use crate::CacheStore;
 use crate::key_value::check_size;
@@ -21,20 +21,38 @@ static TAKE: Script = Script::new(
     ),
 );
 
-/// Each call is one script in one round trip.
+/// The calls of all tasks.
+pub(crate) struct Handoffs {
+    put: SharedScript,
+    take: SharedScript,
+    /// What `take` may find.
+    values: SizeSeen,
+}
+
+impl Handoffs {
+    pub(crate) fn new(link: &Link, clock: &Clock) -> Self {
+        let shared = |op, script| {
+            let clock = clock.clone();
+            SharedScript::new(link, op, script, move || args![clock_arg(&clock)])
+        };
+        let (put, take) = (shared(Op::HandoffPut, &PUT), shared(Op::HandoffTake, &TAKE));
+        Self { put, take, values: SizeSeen::default() }
+    }
+}
+
+/// Each call is one script in one round trip; those of many tasks at the same time share it.
 #[async_trait]
 impl Handoff for CacheStore {
     async fn put(&self, item: &HandoffItem) -> Result<Put> {
-        let op = Op::HandoffPut;
-        check_size(op, &item.value)?;
+        check_size(Op::HandoffPut, &item.value)?;
         let args = args![
-            clock_arg(&self.clock),
             &item.request.as_bytes()[..],
             item.ttl.as_millis(),
             millis_ceil(item.ttl.as_duration() + collection_margin(&self.clock)),
             &item.value,
         ];
-        let mut reply = self.shared.call(op, &PUT, &[keys::handoff(&item.to, &item.key)], args).await?.reader(op);
+        let key = keys::handoff(&item.to, &item.key);
+        let mut reply = self.calls.handoff.put.call(Place::SERVER, vec![key], args, item.value.len()).await?;
         match reply.next_word()?.as_ref() {
             b"stored" => Ok(Put::Stored),
             b"occupied" => Ok(Put::Occupied),
@@ -43,11 +61,16 @@ impl Handoff for CacheStore {
     }
 
     async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>> {
-        let op = Op::HandoffTake;
-        let args = args![clock_arg(&self.clock), &claim.as_bytes()[..]];
-        let mut reply = self.shared.call(op, &TAKE, &[keys::handoff(&self.service, key)], args).await?.reader(op);
+        let (key, args) = (keys::handoff(&self.service, key), args![&claim.as_bytes()[..]]);
+        let Handoffs { take, values, .. } = &self.calls.handoff;
+        let taken = take.call(Place::SERVER, vec![key], args, values.expected()).await;
+        let mut reply = taken.inspect_err(|_| values.forget())?;
         match reply.next_word()?.as_ref() {
-            b"taken" => reply.next_bytes().map(Some),
+            b"taken" => {
+                let value = reply.next_bytes()?;
+                values.note(value.len());
+                Ok(Some(value))
+            }
             b"none" => Ok(None),
             _ => Err(reply.unknown_word()),
         }

@@ -2,25 +2,25 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::idempotency;
+use redis_link::Place;
 use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, keys};
 
 use crate::CacheStore;
 
-/// Each call is one script in one round trip.
+/// Each call is one script in one round trip; those that begin or finish requests at the same time share it.
 #[async_trait]
 impl Idempotency for CacheStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         let key = keys::cache_idempotency(&request.key);
-        idempotency::begin(&self.own, &self.clock, &key, request, in_progress_for).await
+        self.calls.idempotency.begin(Place::SERVER, key, request, in_progress_for).await
     }
 
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
         let key = keys::cache_idempotency(&request.key);
-        idempotency::finish(&self.own, &self.clock, &key, request, response, keep).await
+        self.calls.idempotency.finish(Place::SERVER, key, request, response, keep).await
     }
 
     async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {
-        idempotency::abandon(&self.own, &keys::cache_idempotency(&request.key), request).await
+        self.calls.idempotency.abandon(&keys::cache_idempotency(&request.key), request).await
     }
 }

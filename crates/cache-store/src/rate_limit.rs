@@ -3,29 +3,46 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Script, args, clock_arg, collection_margin};
+use redis_link::{Arg, Link, Place, Script, SharedScript, args, clock_arg, collection_margin};
 use store_core::{
-    Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, keys, millis_ceil,
+    Clock, Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, keys, millis_ceil,
     validate_checks,
 };
 
 use crate::CacheStore;
 
-static CHECK: Script = Script::new("rate_limit/check", concat!("#!lua\n", include_str!("../lua/rate_limit/check.lua")));
+static CHECK: Script = Script::new(
+    "rate_limit/check",
+    concat!("#!lua\n", include_str!("../../redis-link/lua/clock.lua"), include_str!("../lua/rate_limit/check.lua")),
+);
 
-/// A check is one script in one round trip, whatever the number of limits; a reset is one `UNLINK`.
+/// The calls of all tasks.
+pub(crate) struct RateLimits {
+    check: SharedScript,
+}
+
+impl RateLimits {
+    pub(crate) fn new(link: &Link, clock: &Clock) -> Self {
+        let clock = clock.clone();
+        let head = move || args![clock_arg(&clock), millis_ceil(collection_margin(&clock))];
+        Self { check: SharedScript::new(link, Op::RateLimitCheck, &CHECK, head) }
+    }
+}
+
+/// A check is one script in one round trip, whatever the number of limits; checks of many tasks at the same time share it. A
+/// reset is one `UNLINK`.
 #[async_trait]
 impl RateLimit for CacheStore {
     async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision> {
-        let op = Op::RateLimitCheck;
         validate_checks(checks)?;
         let names: Vec<_> = checks.iter().map(name).collect();
-        let mut args = args![clock_arg(&self.clock), millis_ceil(collection_margin(&self.clock))];
+        let mut args = Vec::with_capacity(1 + 3 * checks.len());
+        args.push(Arg::from(checks.len()));
         for check in checks {
             let budget = Budget::of(check);
-            args.extend(args![budget.charge, budget.allowance, budget.window]);
+            args.extend([budget.charge, budget.allowance, budget.window].map(Arg::from));
         }
-        let mut reply = self.own.call(op, &CHECK, &names, args).await?.reader(op);
+        let mut reply = self.calls.rate_limit.check.call(Place::SERVER, names, args, 0).await?;
         let allowed = match reply.next_word()?.as_ref() {
             b"allowed" => true,
             b"refused" => false,

@@ -1,9 +1,14 @@
 //! The store itself: what all capabilities share.
 
 use std::fmt;
+use std::sync::Arc;
 
-use redis_link::Link;
+use redis_link::{Link, idempotency};
 use store_core::{Clock, ServiceName};
+
+use crate::handoff::Handoffs;
+use crate::key_value::KeyValues;
+use crate::rate_limit::RateLimits;
 
 /// Settings of a [`CacheStore`].
 #[derive(Debug, Clone, Default)]
@@ -25,21 +30,39 @@ impl CacheOptions {
 
 /// The cache store of one service. Clones share its connections.
 ///
+/// Calls of one operation that many tasks make at the same time travel together (see [`redis_link::Together`]): each has its
+/// own outcome, and is delayed by at most one call before it.
+///
 /// A call that is dropped before it answers may have been executed. Sending it again is safe, except for what counts:
 /// [`KeyValue::add`](store_core::KeyValue::add) and [`RateLimit::check`](store_core::RateLimit::check).
 #[derive(Clone)]
 pub struct CacheStore {
     pub(crate) own: Link,
-    pub(crate) shared: Link,
     pub(crate) service: ServiceName,
     pub(crate) clock: Clock,
+    pub(crate) calls: Arc<Calls>,
+}
+
+/// What travels together, by capability.
+pub(crate) struct Calls {
+    pub(crate) key_value: KeyValues,
+    pub(crate) idempotency: idempotency::Entries,
+    pub(crate) rate_limit: RateLimits,
+    pub(crate) handoff: Handoffs,
 }
 
 impl CacheStore {
     /// The store of `service`: `own` leads to its own database number, `shared` to the one that all services share. Sends
     /// nothing.
     pub fn new(own: Link, shared: Link, service: ServiceName, options: CacheOptions) -> Self {
-        Self { own, shared, service, clock: options.clock }
+        let clock = options.clock;
+        let calls = Calls {
+            key_value: KeyValues::new(&own),
+            idempotency: idempotency::Entries::new(&own, &clock),
+            rate_limit: RateLimits::new(&own, &clock),
+            handoff: Handoffs::new(&shared, &clock),
+        };
+        Self { own, service, clock, calls: Arc::new(calls) }
     }
 }
 

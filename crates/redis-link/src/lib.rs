@@ -43,6 +43,7 @@ mod metered;
 mod probe;
 mod reply;
 mod script;
+mod together;
 mod wire;
 
 pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
@@ -53,3 +54,4 @@ pub use link::Link;
 pub use probe::{Fact, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
 pub use reply::{Answer, Reply, ReplyReader};
 pub use script::Script;
+pub use together::{Bounds, Load, Place, SharedScript, SizeSeen, Together};

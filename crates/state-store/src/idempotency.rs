@@ -2,26 +2,25 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::idempotency;
 use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, keys};
 
 use crate::StateStore;
 
-/// Each call is one script in one round trip. Finishing and abandoning are carried out also where the server's memory is
+/// Each call is one script in one round trip; those that begin or finish requests at the same time share it. Finishing and abandoning are carried out also where the server's memory is
 /// full.
 #[async_trait]
 impl Idempotency for StateStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         let key = keys::state_idempotency(&self.namespace, &request.key);
-        idempotency::begin(&self.link, &self.clock, &key, request, in_progress_for).await
+        self.calls.idempotency.begin(self.place(), key, request, in_progress_for).await
     }
 
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
         let key = keys::state_idempotency(&self.namespace, &request.key);
-        idempotency::finish(&self.link, &self.clock, &key, request, response, keep).await
+        self.calls.idempotency.finish(self.place(), key, request, response, keep).await
     }
 
     async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {
-        idempotency::abandon(&self.link, &keys::state_idempotency(&self.namespace, &request.key), request).await
+        self.calls.idempotency.abandon(&keys::state_idempotency(&self.namespace, &request.key), request).await
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Arg, ReplyReader, Script, args};
+use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args, clock_arg};
 use store_core::{
-    AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op, Receipt,
-    Result, Timestamp, keys, millis_ceil,
+    AcquireRequest, Acquired, Clock, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op,
+    Receipt, Result, Timestamp, keys, millis_ceil,
 };
 
 use crate::StateStore;
@@ -47,22 +47,43 @@ static INSPECT: Script = Script::new(
 /// How long a fence is remembered behind its lease; after that the clock alone keeps the next one larger.
 const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// Each call is one script in one round trip, O(1), carried out also where the server's memory is full.
+/// The calls of all tasks.
+pub(crate) struct LeaseCalls {
+    acquire: SharedScript,
+    renew: SharedScript,
+    release: SharedScript,
+}
+
+impl LeaseCalls {
+    pub(crate) fn new(link: &Link, clock: &Clock) -> Self {
+        let shared = |op, script| {
+            let clock = clock.clone();
+            SharedScript::new(link, op, script, move || args![clock_arg(&clock)])
+        };
+        Self {
+            acquire: shared(Op::LeaseAcquire, &ACQUIRE),
+            renew: shared(Op::LeaseRenew, &RENEW),
+            release: shared(Op::LeaseRelease, &RELEASE),
+        }
+    }
+}
+
+/// Each call is one script in one round trip, O(1), carried out also where the server's memory is full. Those of many tasks
+/// at the same time share it, where they ask for the same durability.
 #[async_trait]
 impl Leases for StateStore {
     async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>> {
         let op = Op::LeaseAcquire;
         check_lasting(op, request.lasting)?;
         let args = args![
-            self.clock_arg(),
             &request.request.as_bytes()[..],
             request.holder.as_str(),
             millis_ceil(request.lasting),
             millis_ceil(request.lasting + FENCE_KEPT_FOR),
         ];
-        let key = keys::lease(&self.namespace, &request.name);
-        let (answer, reached) = self.link.call_durable(op, &ACQUIRE, &[key], args, durability).await?;
-        let mut reply = answer.reader(op);
+        let keys = vec![self.lease_key(&request.name)];
+        let acquire = &self.calls.leases.acquire;
+        let (mut reply, reached) = acquire.call_durable(self.place(), keys, args, 0, durability).await?;
         let word = reply.next_word()?;
         let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
         let lease = |holder| Lease::new(request.name.clone(), holder, fence, until);
@@ -77,9 +98,9 @@ impl Leases for StateStore {
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
         let op = Op::LeaseRenew;
         check_lasting(op, lasting)?;
-        let args =
-            args![self.clock_arg(), digits(lease.fence), millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
-        let mut reply = self.link.call(op, &RENEW, &[self.lease_key(&lease.name)], args).await?.reader(op);
+        let args = args![digits(lease.fence), millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
+        let keys = vec![self.lease_key(&lease.name)];
+        let mut reply = self.calls.leases.renew.call(self.place(), keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"renewed" => Ok(Some(Timestamp::from_millis(reply.next_u64()?))),
             b"lost" => Ok(None),
@@ -88,9 +109,8 @@ impl Leases for StateStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<bool> {
-        let op = Op::LeaseRelease;
-        let args = args![self.clock_arg(), digits(lease.fence)];
-        let mut reply = self.link.call(op, &RELEASE, &[self.lease_key(&lease.name)], args).await?.reader(op);
+        let (keys, args) = (vec![self.lease_key(&lease.name)], args![digits(lease.fence)]);
+        let mut reply = self.calls.leases.release.call(self.place(), keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"released" => Ok(true),
             b"lost" => Ok(false),

@@ -4,14 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis_link::{Arg, Link, args};
+use redis_link::{Arg, Link, Place, args, idempotency};
 use store_core::{Clock, Error, Namespace, Op, Result, StateOptions, keys};
 
+use crate::leases::LeaseCalls;
 use crate::queue::{self, PushGroups};
 
 /// The worker state store on one server. Clones share its connections.
 ///
-/// Each call is one script in one round trip. A call that is dropped before it answers may have been executed; sending it
+/// Each call is one script in one round trip, which calls of the same operation that other tasks make at the same time may
+/// share: each has its own outcome, and is delayed by at most one call before it. A call that is dropped before it answers may have been executed; sending it
 /// again is safe, and what a dropped claim took comes back when its lease runs out.
 #[derive(Clone)]
 pub struct StateStore {
@@ -21,6 +23,13 @@ pub struct StateStore {
     /// The bounds of what a queue keeps, as its scripts take them.
     pub(crate) bounds: Bytes,
     pub(crate) push_groups: Arc<PushGroups>,
+    pub(crate) calls: Arc<Calls>,
+}
+
+/// What travels together, by capability.
+pub(crate) struct Calls {
+    pub(crate) leases: LeaseCalls,
+    pub(crate) idempotency: idempotency::Entries,
 }
 
 impl StateStore {
@@ -36,8 +45,16 @@ impl StateStore {
         if stored.reply.as_str() != Some(&version) {
             return Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout"));
         }
-        let bounds = queue::bounds(&options.retention);
-        Ok(Self { link, namespace, clock: options.clock, bounds, push_groups: Arc::default() })
+        let (bounds, clock) = (queue::bounds(&options.retention), options.clock);
+        let calls =
+            Calls { leases: LeaseCalls::new(&link, &clock), idempotency: idempotency::Entries::new(&link, &clock) };
+        Ok(Self { link, namespace, clock, bounds, push_groups: Arc::default(), calls: Arc::new(calls) })
+    }
+
+    /// Where the keys of different leases or requests live: calls on those of one place may travel together. A server
+    /// without slots is one place.
+    pub(crate) fn place(&self) -> Place {
+        Place::SERVER
     }
 
     /// The first argument of every script: the time that a test has set, or nothing for the server's.

@@ -4,7 +4,7 @@
 //! partition of a queue, a lease, a pool, an idempotency key) share its tag, hence a slot of a cluster; no other key has
 //! braces, since names cannot hold them. Cache keys need no tags: that role never runs on a cluster.
 
-use crate::{Key, LeaseName, Namespace, PoolName, QueueName, ServiceName};
+use crate::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, ServiceName};
 
 /// The version of the layout that these keys and the records under them have.
 pub const LAYOUT_VERSION: u32 = 1;
@@ -105,6 +105,13 @@ pub fn cache_idempotency(key: &Key) -> String {
 /// `value:key`: string: a frame byte and the value. TTL: the value's.
 pub fn value(key: &Key) -> String {
     format!("value:{key}")
+}
+
+/// `value:{id}`: never written, and no key of a value, which holds no braces. Asked for before values, by an id that nobody
+/// else knows, so that the reply begins with nothing.
+pub fn no_value(id: RequestId) -> String {
+    let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("value:{{{digits}}}")
 }
 
 /// `counter:key`: string: a decimal number. TTL: from its first addition.

@@ -1,21 +1,34 @@
--- Puts a value for another service, unless one waits there that nobody has taken.
--- KEYS[1]  string, the item: `w` waits or `t` taken, put (16 bytes), claim (16 bytes), end (ms, 15 digits), value
--- ARGV[2]  put, 16 bytes
--- ARGV[3]  how long it waits, ms
--- ARGV[4]  after which time it may be collected, ms: longer than that
--- ARGV[5]  value
--- Returns  'stored' | 'occupied'
+-- Puts values for other services, unless one waits there that nobody has taken.
+-- KEYS     strings, the items: `w` waits or `t` taken, put (16 bytes), claim (16 bytes), end (ms, 15 digits), value
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV     from 2 on, for each item: put (16 bytes), how long it waits (ms), after which time it may be collected (ms: longer
+--          than that), value
+-- Returns  'each', then for each item: 'stored' | 'occupied' | 'failed', error
 -- Retry    recognised by its put
--- Cost     O(1), and the value's bytes
-local head = call('GETRANGE', KEYS[1], '0', '47')
-if head ~= '' then
-  local till = tonumber(string.sub(head, 34, 48))
-  if not till then return redis.error_reply('TWCORRUPT the item is none of a hand-off') end
-  if till > now then
-    if string.sub(head, 2, 17) == ARGV[2] then return {'stored'} end
-    if string.byte(head) == 119 then return {'occupied'} end
+-- Cost     O(items), and their bytes
+local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+local unclaimed = string.rep('\0', 16)
+for index, key in ipairs(KEYS) do
+  local at, head, answer = 4 * index - 2, pcall('GETRANGE', key, '0', '47'), nil
+  if type(head) == 'table' then
+    answer = {'failed', head.err}
+  elseif head ~= '' then
+    local till = tonumber(sub(head, 34, 48))
+    if not till then
+      answer = {'failed', 'TWCORRUPT the item is none of a hand-off'}
+    elseif till > now then
+      if sub(head, 2, 17) == ARGV[at] then
+        answer = 'stored'
+      elseif byte(head) == 119 then
+        answer = 'occupied'
+      end
+    end
   end
+  if not answer then
+    head = 'w' .. ARGV[at] .. unclaimed .. format('%015d', now + ARGV[at + 1])
+    call('SET', key, head .. ARGV[at + 3], 'PX', ARGV[at + 2])
+    answer = 'stored'
+  end
+  reply[index + 1] = answer
 end
-head = 'w' .. ARGV[2] .. string.rep('\0', 16) .. string.format('%015d', now + ARGV[3])
-call('SET', KEYS[1], head .. ARGV[5], 'PX', ARGV[4])
-return {'stored'}
+return reply

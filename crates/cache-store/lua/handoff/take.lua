@@ -1,17 +1,28 @@
--- Takes the value that was put under a key, for one claim.
--- KEYS[1]  string, the item: see put.lua
--- ARGV[2]  claim, 16 bytes
--- Returns  'taken', value | 'none'
+-- Takes the values that were put under some keys, each for one claim.
+-- KEYS     strings, the items: see put.lua
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV     from 2 on, for each item: claim, 16 bytes
+-- Returns  'each', then for each item: 'taken', value | 'none' | 'failed', error
 -- Retry    recognised by its claim, until the item's end
--- Cost     O(1), and the value's bytes
-local item = call('GET', KEYS[1])
-if not item then return {'none'} end
-local till = tonumber(string.sub(item, 34, 48))
-if not till then return redis.error_reply('TWCORRUPT the item is none of a hand-off') end
-if till <= now then return {'none'} end
-if string.byte(item) == 119 then
-  call('SETRANGE', KEYS[1], '0', 't' .. string.sub(item, 2, 17) .. ARGV[2])
-elseif string.sub(item, 18, 33) ~= ARGV[2] then
-  return {'none'}
+-- Cost     O(items), and their bytes
+local sub, byte, pcall, reply = string.sub, string.byte, redis.pcall, {'each'}
+for index, key in ipairs(KEYS) do
+  local claim, item, answer = ARGV[index + 1], pcall('GET', key), 'none'
+  if type(item) == 'table' then
+    answer = {'failed', item.err}
+  elseif item then
+    local till = tonumber(sub(item, 34, 48))
+    if not till then
+      answer = {'failed', 'TWCORRUPT the item is none of a hand-off'}
+    elseif till > now then
+      if byte(item) == 119 then
+        call('SETRANGE', key, '0', 't' .. sub(item, 2, 17) .. claim)
+        answer = {'taken', sub(item, 49)}
+      elseif sub(item, 18, 33) == claim then
+        answer = {'taken', sub(item, 49)}
+      end
+    end
+  end
+  reply[index + 1] = answer
 end
-return {'taken', string.sub(item, 49)}
+return reply

@@ -1,19 +1,24 @@
--- Adds to a counter. One that is absent starts at 0, and lives for the TTL from then on.
--- KEYS[1]  string, decimal number of 64 bits
--- ARGV[1]  how much, decimal
--- ARGV[2]  TTL, ms
--- Returns  'counted', the sum (decimal string)
+-- Adds to counters. One that is absent starts at 0, and lives for the TTL from then on.
+-- KEYS     strings, decimal numbers of 64 bits
+-- ARGV     for each counter: how much (decimal), TTL in ms
+-- Returns  'each', then for each counter: 'counted', the sum (decimal) | 'failed', error
 -- Retry    never: it would count twice
--- Cost     O(1)
-local sum = redis.pcall('INCRBY', KEYS[1], ARGV[1])
-if type(sum) == 'table' then
-  if string.find(sum.err, 'overflow', 1, true) then
-    return redis.error_reply('TWREJECT the sum leaves the range of 64 bits')
+-- Cost     O(counters)
+local pcall, reply = redis.pcall, {'each'}
+for index, key in ipairs(KEYS) do
+  local by, answer = ARGV[2 * index - 1], nil
+  local sum = pcall('INCRBY', key, by)
+  if type(sum) == 'table' then
+    local is_overflow = string.find(sum.err, 'overflow', 1, true)
+    local what = is_overflow and 'TWREJECT the sum leaves the range of 64 bits' or 'TWCORRUPT the counter holds something else'
+    answer = {'failed', what}
+  else
+    -- A new counter's sum is what was added; one that has a TTL keeps it.
+    if sum == tonumber(by) then redis.call('PEXPIRE', key, ARGV[2 * index], 'NX') end
+    -- Lua's numbers are exact up to 53 bits only.
+    if sum > 9007199254740991 or sum < -9007199254740991 then sum = redis.call('GET', key) end
+    answer = {'counted', sum}
   end
-  return redis.error_reply('TWCORRUPT the counter holds something else')
+  reply[index + 1] = answer
 end
--- A new counter's sum is what was added; one that has a TTL keeps it.
-if sum == tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[2], 'NX') end
--- Lua's numbers are exact up to 53 bits only.
-if sum > 9007199254740991 or sum < -9007199254740991 then return {'counted', redis.call('GET', KEYS[1])} end
-return {'counted', sum}
+return reply

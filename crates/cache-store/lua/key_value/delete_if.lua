@@ -1,12 +1,21 @@
--- Deletes a value if it is the expected one.
--- KEYS[1]  string, framed value
--- ARGV[1]  expected value, without frame
--- Returns  'deleted' | 'kept'
+-- Deletes values that are the expected ones.
+-- KEYS     strings, framed values
+-- ARGV     for each value: the expected one, without frame
+-- Returns  'each', then for each value: 'deleted' | 'kept' | 'failed', error
 -- Retry    the second time it answers 'kept'
--- Cost     O(1), and the value's bytes
-local value = redis.call('GET', KEYS[1])
-if not value then return {'kept'} end
-local start = string.byte(value) == 1 and 18 or 2
-if #value - start + 1 ~= #ARGV[1] or string.sub(value, start) ~= ARGV[1] then return {'kept'} end
-redis.call('DEL', KEYS[1])
-return {'deleted'}
+-- Cost     O(values), and their bytes
+local pcall, reply = redis.pcall, {'each'}
+for index, key in ipairs(KEYS) do
+  local expected, value, answer = ARGV[index], pcall('GET', key), 'kept'
+  if type(value) == 'table' then
+    answer = {'failed', value.err}
+  elseif value then
+    local start = string.byte(value) == 1 and 18 or 2
+    if #value - start + 1 == #expected and string.sub(value, start) == expected then
+      redis.call('DEL', key)
+      answer = 'deleted'
+    end
+  end
+  reply[index + 1] = answer
+end
+return reply

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Arg, Reply, Script, args};
+use redis_link::{Arg, Link, Place, Reply, Script, SharedScript, args};
 use store_core::{
     Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl, keys,
 };
@@ -10,13 +10,13 @@ use store_core::{
 use crate::CacheStore;
 
 mod frame;
+mod reads;
+mod writes;
 
 use frame::{framed, unframed};
+use reads::Reads;
+use writes::Writes;
 
-static GET_MANY: Script =
-    Script::new("key_value/get_many", concat!("#!lua\n", include_str!("../../lua/key_value/get_many.lua")));
-static SET_MANY: Script =
-    Script::new("key_value/set_many", concat!("#!lua\n", include_str!("../../lua/key_value/set_many.lua")));
 static DELETE_MANY: Script = Script::new(
     "key_value/delete_many",
     concat!("#!lua flags=allow-oom\n", include_str!("../../lua/key_value/delete_many.lua")),
@@ -30,28 +30,41 @@ static ADD: Script = Script::new("key_value/add", concat!("#!lua\n", include_str
 /// About how many bytes of values travel in one call: a server does one call at a time, and holds it in memory.
 const CALL_BYTES: usize = 16 << 20;
 
-/// One value is one plain command (`GET`, `SET … PX`), one round trip. Many are a script per 16 MiB. A deletion whose reply
-/// was lost is sent again, and does not count what the first one had deleted.
+/// The calls of all tasks.
+pub(crate) struct KeyValues {
+    reads: Reads,
+    writes: Writes,
+    delete_many: SharedScript,
+    delete_if: SharedScript,
+    add: SharedScript,
+}
+
+impl KeyValues {
+    pub(crate) fn new(link: &Link) -> Self {
+        let shared = |op, script| SharedScript::new(link, op, script, Vec::new);
+        Self {
+            reads: Reads::new(link),
+            writes: Writes::new(link),
+            delete_many: shared(Op::KeyValueDeleteMany, &DELETE_MANY),
+            delete_if: shared(Op::KeyValueDeleteIf, &DELETE_IF),
+            add: shared(Op::KeyValueAdd, &ADD),
+        }
+    }
+}
+
+/// Values are read by `MGET`, 128 in a round trip, fewer where values have been large lately: about 16 MiB. A key that some
+/// other program has given another type reads as absent. One value is set by one `SET … PX`, more by a script per 16 MiB. All
+/// calls but `set_if_absent` share their round trips with those of other tasks at the same time. A deletion whose reply was
+/// lost is sent again, and does not count what the first one had deleted.
 #[async_trait]
 impl KeyValue for CacheStore {
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {
         let op = Op::KeyValueGetMany;
         check_count(op, keys.len())?;
-        if let [key] = keys {
-            let answer = self.own.command(op, "GET", args![keys::value(key)]).await?;
-            return Ok(vec![value(op, answer.reply)?]);
-        }
-        let names: Vec<_> = keys.iter().map(keys::value).collect();
         let mut values = Vec::with_capacity(keys.len());
-        while values.len() < names.len() {
-            let rest = &names[values.len()..];
-            let mut reply = self.own.call(op, &GET_MANY, rest, args![CALL_BYTES]).await?.reader(op);
-            let known = reply.next_word()?.as_ref() == b"values" && (1..=rest.len()).contains(&reply.remaining());
-            if !known {
-                return Err(reply.unknown_word());
-            }
-            while reply.remaining() > 0 {
-                values.push(value(op, reply.next_reply()?)?);
+        while values.len() < keys.len() {
+            for stored in self.calls.key_value.reads.read_first(&keys[values.len()..]).await? {
+                values.push(value(op, stored)?);
             }
         }
         Ok(values)
@@ -61,27 +74,13 @@ impl KeyValue for CacheStore {
         let op = Op::KeyValueSetMany;
         check_count(op, entries.len())?;
         entries.iter().try_for_each(|entry| check_size(op, &entry.value))?;
-        let mut rest = entries;
-        while !rest.is_empty() {
-            let (call, behind) = rest.split_at(fitting(rest));
-            rest = behind;
-            if let [entry] = call {
-                let mut args = set_args(entry, None);
-                args.extend([Arg::fixed("PX"), entry.ttl.as_millis().into()]);
-                self.own.command(op, "SET", args).await?;
-            } else {
-                let names: Vec<_> = call.iter().map(|entry| keys::value(&entry.key)).collect();
-                let pairs = call.iter().flat_map(|entry| args![framed(&entry.value, None), entry.ttl.as_millis()]);
-                self.own.call(op, &SET_MANY, &names, pairs.collect()).await?;
-            }
-        }
-        Ok(())
+        self.calls.key_value.writes.write(entries).await
     }
 
     async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent> {
         let op = Op::KeyValueSetIfAbsent;
         check_size(op, &entry.value)?;
-        let mut args = set_args(entry, Some(request));
+        let mut args = args![keys::value(&entry.key), framed(&entry.value, Some(request))];
         args.extend([Arg::fixed("NX"), Arg::fixed("GET"), Arg::fixed("PX"), entry.ttl.as_millis().into()]);
         match self.own.command(op, "SET", args).await?.reply {
             Reply::Nil => Ok(SetIfAbsent::Stored),
@@ -100,16 +99,13 @@ impl KeyValue for CacheStore {
             return Ok(0);
         }
         let names: Vec<_> = keys.iter().flat_map(|key| [keys::value(key), keys::counter(key)]).collect();
-        let mut reply = self.own.call(op, &DELETE_MANY, &names, Vec::new()).await?.reader(op);
-        match reply.next_word()?.as_ref() {
-            b"deleted" => reply.next_u64(),
-            _ => Err(reply.unknown_word()),
-        }
+        let calls = &self.calls.key_value.delete_many;
+        calls.call(Place::SERVER, names, args![keys.len()], 0).await?.next_u64()
     }
 
     async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool> {
-        let op = Op::KeyValueDeleteIf;
-        let mut reply = self.own.call(op, &DELETE_IF, &[keys::value(key)], args![expected]).await?.reader(op);
+        let calls = &self.calls.key_value.delete_if;
+        let mut reply = calls.call(Place::SERVER, vec![keys::value(key)], args![expected], expected.len()).await?;
         match reply.next_word()?.as_ref() {
             b"deleted" => Ok(true),
             b"kept" => Ok(false),
@@ -118,27 +114,14 @@ impl KeyValue for CacheStore {
     }
 
     async fn add(&self, key: &Key, by: i64, ttl: Ttl) -> Result<i64> {
-        let op = Op::KeyValueAdd;
-        let mut reply = self.own.call(op, &ADD, &[keys::counter(key)], args![by, ttl.as_millis()]).await?.reader(op);
+        let calls = &self.calls.key_value.add;
+        let args = args![by, ttl.as_millis()];
+        let mut reply = calls.call(Place::SERVER, vec![keys::counter(key)], args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"counted" => reply.next_int(),
             _ => Err(reply.unknown_word()),
         }
     }
-}
-
-/// How many of the first entries travel in one call; at least one.
-fn fitting(entries: &[Entry]) -> usize {
-    let mut bytes = 0;
-    let fit = entries.iter().take_while(|entry| {
-        bytes += entry.value.len();
-        bytes <= CALL_BYTES
-    });
-    fit.count().max(1)
-}
-
-fn set_args(entry: &Entry, request: Option<RequestId>) -> Vec<Arg> {
-    args![keys::value(&entry.key), framed(&entry.value, request)]
 }
 
 fn value(op: Op, reply: Reply) -> Result<Option<Bytes>> {

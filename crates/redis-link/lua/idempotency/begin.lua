@@ -1,24 +1,39 @@
--- Begins an idempotent request, unless another attempt has begun or finished it.
--- KEYS[1]  string, the entry: `p` in progress or `f` finished, request (16 bytes), fingerprint (32 bytes), since when (ms,
+-- Begins idempotent requests, unless another attempt has begun or finished them.
+-- KEYS     strings, the entries: `p` in progress or `f` finished, request (16 bytes), fingerprint (32 bytes), since when (ms,
 --          15 digits), until when (ms, 15 digits), behind `f` the response
--- ARGV[2]  request, 16 bytes
--- ARGV[3]  fingerprint, 32 bytes
--- ARGV[4]  how long it may be in progress, ms
--- ARGV[5]  after which time the entry may be collected, ms: longer than that
--- Returns  'started' | 'in_progress', since ms, left ms | 'finished', response | 'mismatch'
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long it may be in progress (ms), after
+--          which time it may be collected (ms: longer than that)
+-- Returns  'each', then for each entry: 'started' | 'in_progress', since ms, left ms | 'finished', response | 'mismatch' |
+--          'failed', error
 -- Retry    recognised by its request
--- Cost     O(1), and the bytes of a stored response
-local entry = call('GET', KEYS[1])
-if entry then
-  local till = tonumber(string.sub(entry, 65, 79))
-  if not till then return redis.error_reply('TWCORRUPT the entry is none of an idempotent request') end
-  if till > now then
-    if string.sub(entry, 18, 49) ~= ARGV[3] then return {'mismatch'} end
-    if string.byte(entry) == 102 then return {'finished', string.sub(entry, 80)} end
-    if string.sub(entry, 2, 17) == ARGV[2] then return {'started'} end
-    return {'in_progress', tonumber(string.sub(entry, 50, 64)), till - now}
+-- Cost     O(entries), and the bytes of stored responses
+local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+for index, key in ipairs(KEYS) do
+  local at, entry, answer = 4 * index - 2, pcall('GET', key), nil
+  if type(entry) == 'table' then
+    answer = {'failed', entry.err}
+  elseif entry then
+    local till = tonumber(sub(entry, 65, 79))
+    if not till then
+      answer = {'failed', 'TWCORRUPT the entry is none of an idempotent request'}
+    elseif till > now then
+      if sub(entry, 18, 49) ~= ARGV[at + 1] then
+        answer = 'mismatch'
+      elseif byte(entry) == 102 then
+        answer = {'finished', sub(entry, 80)}
+      elseif sub(entry, 2, 17) == ARGV[at] then
+        answer = 'started'
+      else
+        answer = {'in_progress', tonumber(sub(entry, 50, 64)), till - now}
+      end
+    end
   end
+  if not answer then
+    entry = 'p' .. ARGV[at] .. ARGV[at + 1] .. format('%015d%015d', now, now + ARGV[at + 2])
+    call('SET', key, entry, 'PX', ARGV[at + 3])
+    answer = 'started'
+  end
+  reply[index + 1] = answer
 end
-entry = 'p' .. ARGV[2] .. ARGV[3] .. string.format('%015d%015d', now, now + ARGV[4])
-call('SET', KEYS[1], entry, 'PX', ARGV[5])
-return {'started'}
+return reply

@@ -1,22 +1,33 @@
--- Keeps the response of an idempotent request, unless another attempt has taken its key.
--- KEYS[1]  string, the entry: see begin.lua
--- ARGV[2]  request, 16 bytes
--- ARGV[3]  fingerprint, 32 bytes
--- ARGV[4]  how long the response is kept, ms
--- ARGV[5]  after which time the entry may be collected, ms: longer than that
--- ARGV[6]  response
--- Returns  'stored' | 'lost'
+-- Keeps the responses of idempotent requests, unless another attempt has taken their keys.
+-- KEYS     strings, the entries: see begin.lua
+-- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long the response is kept (ms), after
+--          which time the entry may be collected (ms: longer than that), response
+-- Returns  'each', then for each entry: 'stored' | 'lost' | 'failed', error
 -- Retry    recognised by its request; the first response stays
--- Cost     O(1), and the bytes of the response
-local head = call('GETRANGE', KEYS[1], '0', '78')
-if head ~= '' then
-  local till = tonumber(string.sub(head, 65, 79))
-  if not till then return redis.error_reply('TWCORRUPT the entry is none of an idempotent request') end
-  if till > now then
-    if string.sub(head, 2, 17) ~= ARGV[2] then return {'lost'} end
-    if string.byte(head) == 102 then return {'stored'} end
+-- Cost     O(entries), and the bytes of the responses
+local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+for index, key in ipairs(KEYS) do
+  local at, head, answer = 5 * index - 3, pcall('GETRANGE', key, '0', '78'), nil
+  if type(head) == 'table' then
+    answer = {'failed', head.err}
+  elseif head ~= '' then
+    local till = tonumber(sub(head, 65, 79))
+    if not till then
+      answer = {'failed', 'TWCORRUPT the entry is none of an idempotent request'}
+    elseif till > now then
+      if sub(head, 2, 17) ~= ARGV[at] then
+        answer = 'lost'
+      elseif byte(head) == 102 then
+        answer = 'stored'
+      end
+    end
   end
+  if not answer then
+    head = 'f' .. ARGV[at] .. ARGV[at + 1] .. format('%015d%015d', now, now + ARGV[at + 2])
+    call('SET', key, head .. ARGV[at + 4], 'PX', ARGV[at + 3])
+    answer = 'stored'
+  end
+  reply[index + 1] = answer
 end
-head = 'f' .. ARGV[2] .. ARGV[3] .. string.format('%015d%015d', now, now + ARGV[4])
-call('SET', KEYS[1], head .. ARGV[6], 'PX', ARGV[5])
-return {'stored'}
+return reply

@@ -15,6 +15,7 @@ mod commands;
 mod durable;
 mod exclusive;
 mod lane;
+mod values;
 
 use exclusive::Exclusive;
 use lane::Lane;

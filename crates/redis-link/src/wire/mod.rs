@@ -211,6 +211,11 @@ impl Wire {
     }
 }
 
+/// The failure that an error reply with this text is.
+pub(crate) fn answered(error: &[u8]) -> Failure {
+    Failure::Answered(failure::ErrorReply::new(&String::from_utf8_lossy(error)))
+}
+
 fn options(within: Duration) -> Options {
     Options { timeout: Some(within), max_attempts: Some(1), fail_fast: true, ..Options::default() }
 }

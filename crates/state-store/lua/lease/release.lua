@@ -1,13 +1,24 @@
--- Gives a lease back. Its fence stays remembered.
--- KEYS[1]  string, the lease: see acquire.lua
+-- Gives leases back. Their fences stay remembered.
+-- KEYS     strings, the leases: see acquire.lua
 -- ARGV[1]  now in ms; empty: the server's clock
--- ARGV[2]  fence, 16 digits
--- Returns  'released' | 'lost'
+-- ARGV     from 2 on, for each lease: fence, 16 digits
+-- Returns  'each', then for each lease: 'released' | 'lost' | 'failed', error
 -- Retry    recognised by its fence
--- Cost     O(1)
-local head = call('GETRANGE', KEYS[1], '0', '31')
-if string.sub(head, 1, 16) ~= ARGV[2] then return {'lost'} end
-if string.byte(head, 32) == 114 then return {'released'} end
-if tonumber(string.sub(head, 17, 31)) <= now then return {'lost'} end
-call('SETRANGE', KEYS[1], '31', 'r')
-return {'released'}
+-- Cost     O(leases)
+local sub, byte, pcall, reply = string.sub, string.byte, redis.pcall, {'each'}
+for index, key in ipairs(KEYS) do
+  local head, answer = pcall('GETRANGE', key, '0', '31'), 'lost'
+  if type(head) == 'table' then
+    answer = {'failed', head.err}
+  elseif sub(head, 1, 16) == ARGV[index + 1] then
+    local till = tonumber(sub(head, 17, 31))
+    if byte(head, 32) == 114 then
+      answer = 'released'
+    elseif till and till > now then
+      call('SETRANGE', key, '31', 'r')
+      answer = 'released'
+    end
+  end
+  reply[index + 1] = answer
+end
+return reply

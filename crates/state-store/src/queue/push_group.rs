@@ -1,69 +1,25 @@
 //! Pushes that are called for while another push to the same queue is under way travel together in the next one.
 //!
 //! So a push is one round trip where nobody else pushes, and many tasks that push one job each share scripts: the server
-//! does a batch's work instead of fifty single ones. Nothing is delayed but by the calls before it: by one, unless more
-//! wait than one call carries.
+//! does a batch's work instead of fifty single ones.
 
-use std::collections::HashMap;
-use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use store_core::{Durability, Error, MAX_BATCH, MAX_BATCH_BYTES, NewJob, Op, Pushed, QueueName, Receipt, Result};
-use tokio::sync::oneshot;
+use redis_link::{Bounds, Load, Together};
+use store_core::{Durability, MAX_BATCH, MAX_BATCH_BYTES, NewJob, Op, Pushed, QueueName, Receipt, Result};
 
 use super::push;
 use crate::StateStore;
 
-/// How many pushes may wait for one queue's call under way.
-const MAX_WAITING: usize = 10_000;
-
 /// Pushes travel together when they go to one queue with one durability.
 type Lane = (QueueName, Durability);
 
-/// The lanes with a call under way, and the pushes that wait for it to end.
-#[derive(Default)]
-pub(crate) struct PushGroups(Mutex<HashMap<Lane, Vec<Waiting>>>);
+/// The pushes of all tasks.
+#[derive(Debug)]
+pub(crate) struct PushGroups(Together<Lane, Vec<NewJob>, Receipt<Vec<Pushed>>>);
 
-/// A push that waits to travel.
-struct Waiting {
-    jobs: Vec<NewJob>,
-    answer: oneshot::Sender<Result<Receipt<Vec<Pushed>>>>,
-}
-
-impl Waiting {
-    fn bytes(&self) -> usize {
-        self.jobs.iter().map(|job| job.payload.len()).sum()
-    }
-}
-
-impl fmt::Debug for PushGroups {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PushGroups")
-    }
-}
-
-impl PushGroups {
-    fn lanes(&self) -> MutexGuard<'_, HashMap<Lane, Vec<Waiting>>> {
-        // Nothing that panics runs under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The pushes that travel next, as many as fit one call; `None`, and the lane is free, when none wait.
-    fn next(&self, lane: &Lane) -> Option<Vec<Waiting>> {
-        let mut lanes = self.lanes();
-        let waiting = lanes.get_mut(lane)?;
-        let (mut jobs, mut bytes) = (0, 0);
-        let fitting = waiting.iter().take_while(|push| {
-            jobs += push.jobs.len();
-            bytes += push.bytes();
-            jobs <= MAX_BATCH && bytes <= MAX_BATCH_BYTES
-        });
-        let fitting = fitting.count();
-        if waiting.is_empty() {
-            lanes.remove(lane);
-            return None;
-        }
-        Some(waiting.drain(..fitting).collect())
+impl Default for PushGroups {
+    fn default() -> Self {
+        let bounds = Bounds { under_way: 1, items: MAX_BATCH, bytes: MAX_BATCH_BYTES };
+        Self(Together::new(Op::QueuePush, bounds))
     }
 }
 
@@ -75,79 +31,25 @@ pub(super) async fn push(
     durability: Durability,
 ) -> Result<Receipt<Vec<Pushed>>> {
     NewJob::validate_all(jobs)?;
+    let load = Load { items: jobs.len(), bytes: jobs.iter().map(|job| job.payload.len()).sum() };
+    let alone = push::push(store, queue, jobs, durability);
+    let (owned, name) = (store.clone(), queue.clone());
+    let together = move |group| travel(owned.clone(), name.clone(), durability, group);
     let lane = (queue.clone(), durability);
-    let answer = {
-        let mut lanes = store.push_groups.lanes();
-        match lanes.get_mut(&lane) {
-            None => {
-                lanes.insert(lane.clone(), Vec::new());
-                None
-            }
-            Some(waiting) if waiting.len() >= MAX_WAITING => {
-                return Err(Error::unavailable(Op::QueuePush, "too many pushes wait for this queue"));
-            }
-            Some(waiting) => {
-                let (sender, answer) = oneshot::channel();
-                waiting.push(Waiting { jobs: jobs.to_vec(), answer: sender });
-                Some(answer)
-            }
-        }
-    };
-    match answer {
-        None => {
-            let turn = Turn { store: store.clone(), lane };
-            let pushed = push::push(store, queue, jobs, durability).await;
-            drop(turn);
-            pushed
-        }
-        Some(answer) => match answer.await {
-            Ok(pushed) => pushed,
-            Err(_) => Err(Error::indeterminate(Op::QueuePush, "the runtime ended while the push was under way")),
-        },
-    }
+    store.push_groups.0.call_or_else(lane, load, alone, || jobs.to_vec(), together).await
 }
 
-/// The right to have a call under way in a lane. When it ends, also because its caller was dropped or panicked, those who
-/// wait travel.
-struct Turn {
+/// One call for all, of which each push gets its own part of the answer.
+async fn travel(
     store: StateStore,
-    lane: Lane,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let Some(group) = self.store.push_groups.next(&self.lane) else { return };
-        // Without a runtime there is nobody who could wait: the answers are dropped.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let turn = Turn { store: self.store.clone(), lane: self.lane.clone() };
-            runtime.spawn(travel(turn, group));
-        } else {
-            self.store.push_groups.lanes().remove(&self.lane);
-        }
-    }
-}
-
-async fn travel(turn: Turn, group: Vec<Waiting>) {
-    let jobs: Vec<NewJob> = group.iter().flat_map(|push| push.jobs.iter().cloned()).collect();
-    let pushed = push::push(&turn.store, &turn.lane.0, &jobs, turn.lane.1).await;
-    answer(group, pushed);
-}
-
-/// Gives each push of a group its own part of the answer.
-fn answer(group: Vec<Waiting>, pushed: Result<Receipt<Vec<Pushed>>>) {
-    match pushed {
-        Ok(receipt) => {
-            let mut answers = receipt.value.into_iter();
-            for push in group {
-                let own = answers.by_ref().take(push.jobs.len()).collect();
-                // A caller that is gone does not hear it.
-                let _ = push.answer.send(Ok(Receipt::new(own, receipt.reached)));
-            }
-        }
-        Err(error) => {
-            for push in group {
-                let _ = push.answer.send(Err(error.clone()));
-            }
-        }
-    }
+    queue: QueueName,
+    durability: Durability,
+    group: Vec<Vec<NewJob>>,
+) -> Result<Vec<Receipt<Vec<Pushed>>>> {
+    let counts: Vec<_> = group.iter().map(Vec::len).collect();
+    let jobs: Vec<NewJob> = group.into_iter().flatten().collect();
+    let receipt = push::push(&store, &queue, &jobs, durability).await?;
+    let mut pushed = receipt.value.into_iter();
+    let own = |count| Receipt::new(pushed.by_ref().take(count).collect(), receipt.reached);
+    Ok(counts.into_iter().map(own).collect())
 }

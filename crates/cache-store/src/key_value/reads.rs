@@ -1,0 +1,62 @@
+//! Values that are read together: one `MGET` for all tasks that ask at the same time.
+
+use std::sync::Arc;
+
+use redis_link::{Arg, Bounds, Link, Load, Reply, SizeSeen, Together};
+use store_core::{Error, Key, Op, RequestId, Result, keys};
+
+use super::CALL_BYTES;
+
+const OP: Op = Op::KeyValueGetMany;
+
+/// How many keys one call reads: together they may be much larger than the values before them were.
+const CALL_KEYS: usize = 128;
+
+pub(super) struct Reads {
+    wire: Arc<Wire>,
+    calls: Together<(), Vec<String>, Vec<Reply>>,
+}
+
+struct Wire {
+    link: Link,
+    /// A key that nobody writes or knows: see [`Link::values`].
+    absent: Arg,
+    seen: SizeSeen,
+}
+
+impl Reads {
+    pub(super) fn new(link: &Link) -> Self {
+        let absent = Arg::from(keys::no_value(RequestId::generate()));
+        let bounds = Bounds { under_way: 2, items: CALL_KEYS, bytes: CALL_BYTES };
+        let wire = Wire { link: link.clone(), absent, seen: SizeSeen::default() };
+        Self { wire: Arc::new(wire), calls: Together::new(OP, bounds) }
+    }
+
+    /// What is stored under the first of these keys, at least one: as many as one call is expected to carry.
+    pub(super) async fn read_first(&self, keys: &[Key]) -> Result<Vec<Reply>> {
+        let bytes = self.wire.seen.expected();
+        let fitting = (CALL_BYTES / bytes).clamp(1, CALL_KEYS).min(keys.len());
+        let names: Vec<_> = keys[..fitting].iter().map(keys::value).collect();
+        let load = Load { items: fitting, bytes: fitting * bytes };
+        let wire = Arc::clone(&self.wire);
+        self.calls.call((), load, names, move |groups| Arc::clone(&wire).read(groups)).await
+    }
+}
+
+impl Wire {
+    async fn read(self: Arc<Self>, groups: Vec<Vec<String>>) -> Result<Vec<Vec<Reply>>> {
+        let counts: Vec<_> = groups.iter().map(Vec::len).collect();
+        let names = groups.into_iter().flatten().map(Arg::from);
+        let read = self.link.values(OP, self.absent.clone(), names).await;
+        let values = read.inspect_err(|_| self.seen.forget())?;
+        if values.len() != counts.iter().sum::<usize>() {
+            return Err(Error::corrupt(OP, "the reply has not one value for each key"));
+        }
+        let sizes = values.iter().filter_map(Reply::as_bytes).map(|value| value.len());
+        if let Some(largest) = sizes.max() {
+            self.seen.note(largest);
+        }
+        let mut values = values.into_iter();
+        Ok(counts.into_iter().map(|count| values.by_ref().take(count).collect()).collect())
+    }
+}

@@ -1,0 +1,71 @@
+//! Values that are written together.
+
+use redis_link::{Arg, Bounds, Link, Load, Script, Together, args};
+use store_core::{Entry, Op, Result, keys};
+
+use super::CALL_BYTES;
+use super::frame::framed;
+
+const OP: Op = Op::KeyValueSetMany;
+
+static SET_MANY: Script =
+    Script::new("key_value/set_many", concat!("#!lua\n", include_str!("../../lua/key_value/set_many.lua")));
+
+pub(super) struct Writes {
+    link: Link,
+    calls: Together<(), Vec<Entry>, ()>,
+}
+
+impl Writes {
+    pub(super) fn new(link: &Link) -> Self {
+        // What is large gains nothing by company.
+        let bounds = Bounds { under_way: 2, items: 128, bytes: 1 << 20 };
+        Self { link: link.clone(), calls: Together::new(OP, bounds) }
+    }
+
+    /// Writes all, in as many calls as their bytes make necessary.
+    pub(super) async fn write(&self, entries: &[Entry]) -> Result<()> {
+        let mut rest = entries;
+        while !rest.is_empty() {
+            let (call, behind) = rest.split_at(fitting(rest));
+            rest = behind;
+            let load = Load { items: call.len(), bytes: call.iter().map(|entry| entry.value.len()).sum() };
+            let link = self.link.clone();
+            let send = move |groups: Vec<Vec<Entry>>| {
+                let link = link.clone();
+                async move {
+                    let entries: Vec<_> = groups.iter().flatten().collect();
+                    send(&link, &entries).await?;
+                    Ok(vec![(); groups.len()])
+                }
+            };
+            let alone = async { send_alone(&self.link, call).await };
+            self.calls.call_or_else((), load, alone, || call.to_vec(), send).await?;
+        }
+        Ok(())
+    }
+}
+
+/// One value by one plain command, more by a script.
+async fn send_alone(link: &Link, entries: &[Entry]) -> Result<()> {
+    let [entry] = entries else { return send(link, &entries.iter().collect::<Vec<_>>()).await };
+    let mut args = args![keys::value(&entry.key), framed(&entry.value, None)];
+    args.extend([Arg::fixed("PX"), entry.ttl.as_millis().into()]);
+    link.command(OP, "SET", args).await.map(drop)
+}
+
+async fn send(link: &Link, entries: &[&Entry]) -> Result<()> {
+    let names: Vec<_> = entries.iter().map(|entry| keys::value(&entry.key)).collect();
+    let pairs = entries.iter().flat_map(|entry| args![framed(&entry.value, None), entry.ttl.as_millis()]);
+    link.call(OP, &SET_MANY, &names, pairs.collect()).await.map(drop)
+}
+
+/// How many of the first entries travel in one call; at least one.
+fn fitting(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fit = entries.iter().take_while(|entry| {
+        bytes += entry.value.len();
+        bytes <= CALL_BYTES
+    });
+    fit.count().max(1)
+}

@@ -1,0 +1,28 @@
+//! Many values in one command.
+
+use store_core::{Error, Op, Result};
+
+use super::Link;
+use crate::wire::Request;
+use crate::{Arg, Reply};
+
+impl Link {
+    /// The values of many keys by one `MGET`, in their order; nothing where there is none, or one of another type.
+    ///
+    /// `absent` is asked for before them. It has to be a key that nobody writes, nor can guess: so the reply begins with
+    /// nothing, and can never be mistaken for a message, whatever the others hold.
+    ///
+    /// # Errors
+    /// As [`Link::command`].
+    pub async fn values(&self, op: Op, absent: Arg, keys: impl IntoIterator<Item = Arg>) -> Result<Vec<Reply>> {
+        let request = Request::new("MGET", std::iter::once(absent).chain(keys));
+        let call = |_| self.send(request.clone());
+        match self.attempts(op, "MGET", call).await? {
+            (Reply::List(mut values), _) if values.first().is_some_and(Reply::is_nil) => {
+                values.remove(0);
+                Ok(values)
+            }
+            _ => Err(Error::corrupt(op, "the reply does not begin with nothing")),
+        }
+    }
+}

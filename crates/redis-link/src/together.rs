@@ -1,0 +1,329 @@
+//! Calls of one kind that are made while others are under way travel together in the next one.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use store_core::{Error, Op, Result};
+use tokio::sync::oneshot;
+
+mod script;
+mod size;
+
+pub use script::{Place, SharedScript};
+pub use size::SizeSeen;
+
+/// How many callers may wait in one lane.
+const MAX_WAITING: usize = 10_000;
+/// How many calls may be under way in one lane when each that departs is full.
+const MAX_UNDER_WAY: usize = 64;
+
+/// Carries calls of one kind together: a call on one item becomes a part of a call on many.
+///
+/// A call departs at once while fewer than [`Bounds::under_way`] of its lane are under way, and then it is the call that it
+/// would have been alone. Else it waits: for the end of one of these, or until those who wait fill a call, which departs
+/// then. So each call is delayed by at most one other, and many tasks that ask for one item each cost the server what one
+/// task costs that asks for many. Items travel in the order in which they came.
+///
+/// Only calls that are right in any company may travel together: each item's outcome must be its own. `L` says which may
+/// (one lane's calls never travel with another's), `I` is what travels, `A` the answer to one item.
+///
+/// - An error of the call is the answer to each item in it.
+/// - A caller that is dropped while it waits takes its item away; later, its item may have been sent.
+/// - The call under way of a caller that is dropped, or panics, ends for those behind it at that moment.
+pub struct Together<L, I, A> {
+    op: Op,
+    bounds: Bounds,
+    lanes: Arc<Mutex<Lanes<L, I, A>>>,
+}
+
+/// What one call may carry, and how many may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// How many calls of a lane may be under way before others wait to travel together; at least 1.
+    pub under_way: usize,
+    /// How many items one call carries.
+    pub items: usize,
+    /// How many bytes one call carries. An item that has more travels alone.
+    pub bytes: usize,
+}
+
+/// How much of a call's [`Bounds`] an item takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// How many items it counts for.
+    pub items: usize,
+    /// How many bytes.
+    pub bytes: usize,
+}
+
+type Lanes<L, I, A> = HashMap<L, Lane<I, A>>;
+
+struct Lane<I, A> {
+    under_way: usize,
+    waiting: VecDeque<Waiting<I, A>>,
+    /// Of all that wait.
+    load: Load,
+}
+
+struct Waiting<I, A> {
+    item: I,
+    load: Load,
+    answer: oneshot::Sender<Result<A>>,
+}
+
+impl<L, I, A> fmt::Debug for Together<L, I, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Together({})", self.op)
+    }
+}
+
+impl Load {
+    fn add(&mut self, other: Load) {
+        self.items += other.items;
+        self.bytes += other.bytes;
+    }
+
+    fn remove(&mut self, other: Load) {
+        self.items -= other.items;
+        self.bytes -= other.bytes;
+    }
+
+    fn fits(self, bounds: Bounds) -> bool {
+        self.items <= bounds.items && self.bytes <= bounds.bytes
+    }
+}
+
+impl<L, I, A> Together<L, I, A>
+where
+    L: Clone + Eq + Hash + Send + 'static,
+    I: Send + 'static,
+    A: Send + 'static,
+{
+    /// Calls of `op`.
+    pub fn new(op: Op, bounds: Bounds) -> Self {
+        Self { op, bounds, lanes: Arc::default() }
+    }
+
+    /// Has `item` travel, alone or with others of `lane`, by `send`, which answers each item in order.
+    ///
+    /// # Errors
+    /// Those of the call. [`Error::Unavailable`] where 10,000 wait already. [`Error::Indeterminate`] where the call broke
+    /// off: it panicked, or its runtime ended.
+    pub async fn call<S, F>(&self, lane: L, load: Load, item: I, send: S) -> Result<A>
+    where
+        S: Fn(Vec<I>) -> F + Send + 'static,
+        F: Future<Output = Result<Vec<A>>> + Send + 'static,
+    {
+        let mut own = Some(item);
+        match self.enter(&lane, load, || own.take())? {
+            Entered::First => {
+                let sending = send(own.into_iter().collect());
+                let turn = Turn { call: self.reference(), lane, send: Some(send) };
+                let answered = sending.await;
+                drop(turn);
+                answered?.pop().ok_or_else(|| ends_too_early(self.op))
+            }
+            Entered::Waits(seat) => self.wait(seat, lane, send).await,
+        }
+    }
+
+    /// The same where a call on one item has a way of its own: `alone` is called at once, or `item` is made and travels
+    /// with others.
+    ///
+    /// # Errors
+    /// As [`Together::call`].
+    pub async fn call_or_else<S, F>(
+        &self,
+        lane: L,
+        load: Load,
+        alone: impl Future<Output = Result<A>>,
+        item: impl FnOnce() -> I,
+        send: S,
+    ) -> Result<A>
+    where
+        S: Fn(Vec<I>) -> F + Send + 'static,
+        F: Future<Output = Result<Vec<A>>> + Send + 'static,
+    {
+        match self.enter(&lane, load, || Some(item()))? {
+            Entered::First => {
+                let turn = Turn { call: self.reference(), lane, send: Some(send) };
+                let answered = alone.await;
+                drop(turn);
+                answered
+            }
+            Entered::Waits(seat) => self.wait(seat, lane, send).await,
+        }
+    }
+
+    fn enter(&self, name: &L, load: Load, item: impl FnOnce() -> Option<I>) -> Result<Entered<A>> {
+        let mut lanes = lock(&self.lanes);
+        let Some(lane) = lanes.get_mut(name) else {
+            lanes.insert(name.clone(), Lane { under_way: 1, waiting: VecDeque::new(), load: Load::default() });
+            return Ok(Entered::First);
+        };
+        if lane.under_way < self.bounds.under_way && lane.waiting.is_empty() {
+            lane.under_way += 1;
+            return Ok(Entered::First);
+        }
+        if lane.waiting.len() >= MAX_WAITING {
+            return Err(Error::unavailable(self.op, "too many calls wait"));
+        }
+        let (sender, answer) = oneshot::channel();
+        lane.waiting.extend(item().map(|item| Waiting { item, load, answer: sender }));
+        lane.load.add(load);
+        let is_full = !lane.load.fits(self.bounds) && lane.under_way < MAX_UNDER_WAY;
+        if is_full {
+            lane.under_way += 1;
+        }
+        Ok(Entered::Waits(Seat { answer, is_full }))
+    }
+
+    async fn wait<S, F>(&self, seat: Seat<A>, lane: L, send: S) -> Result<A>
+    where
+        S: Fn(Vec<I>) -> F + Send + 'static,
+        F: Future<Output = Result<Vec<A>>> + Send + 'static,
+    {
+        if seat.is_full {
+            drop(Turn { call: self.reference(), lane, send: Some(send) });
+        }
+        match seat.answer.await {
+            Ok(answered) => answered,
+            Err(_) => Err(Error::indeterminate(self.op, "the call broke off while it was under way")),
+        }
+    }
+
+    fn reference(&self) -> Self {
+        Self { op: self.op, bounds: self.bounds, lanes: Arc::clone(&self.lanes) }
+    }
+
+    /// Those that travel next, as many as fit one call; `None`, and one call fewer is under way, when none wait.
+    fn next(&self, lane: &L) -> Option<Vec<Waiting<I, A>>> {
+        let mut lanes = lock(&self.lanes);
+        let entry = lanes.get_mut(lane)?;
+        let (mut group, mut load) = (Vec::with_capacity(entry.waiting.len().min(self.bounds.items)), Load::default());
+        while let Some(first) = entry.waiting.pop_front() {
+            if first.answer.is_closed() {
+                entry.load.remove(first.load);
+                continue;
+            }
+            load.add(first.load);
+            if !group.is_empty() && !load.fits(self.bounds) {
+                entry.waiting.push_front(first);
+                break;
+            }
+            entry.load.remove(first.load);
+            group.push(first);
+        }
+        if !group.is_empty() {
+            return Some(group);
+        }
+        entry.under_way -= 1;
+        if entry.under_way == 0 {
+            lanes.remove(lane);
+        }
+        None
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What panics under the lock is a caller's own closure, before anything is changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+enum Entered<A> {
+    First,
+    Waits(Seat<A>),
+}
+
+struct Seat<A> {
+    answer: oneshot::Receiver<Result<A>>,
+    /// Those who wait fill a call, which may depart.
+    is_full: bool,
+}
+
+/// The right to have a call under way in a lane. When it ends, also because its caller was dropped or panicked, those who
+/// wait travel.
+struct Turn<L, I, A, S, F>
+where
+    L: Clone + Eq + Hash + Send + 'static,
+    I: Send + 'static,
+    A: Send + 'static,
+    S: Fn(Vec<I>) -> F + Send + 'static,
+    F: Future<Output = Result<Vec<A>>> + Send + 'static,
+{
+    call: Together<L, I, A>,
+    lane: L,
+    /// `None`: it has been given back, or handed on.
+    send: Option<S>,
+}
+
+impl<L, I, A, S, F> Drop for Turn<L, I, A, S, F>
+where
+    L: Clone + Eq + Hash + Send + 'static,
+    I: Send + 'static,
+    A: Send + 'static,
+    S: Fn(Vec<I>) -> F + Send + 'static,
+    F: Future<Output = Result<Vec<A>>> + Send + 'static,
+{
+    fn drop(&mut self) {
+        let Some(send) = self.send.take() else { return };
+        while let Some(group) = self.call.next(&self.lane) {
+            // Without a runtime there is nobody who could wait: the answers are dropped.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                let turn = Turn { call: self.call.reference(), lane: self.lane.clone(), send: Some(send) };
+                runtime.spawn(turn.travel(group));
+                return;
+            }
+        }
+    }
+}
+
+impl<L, I, A, S, F> Turn<L, I, A, S, F>
+where
+    L: Clone + Eq + Hash + Send + 'static,
+    I: Send + 'static,
+    A: Send + 'static,
+    S: Fn(Vec<I>) -> F + Send + 'static,
+    F: Future<Output = Result<Vec<A>>> + Send + 'static,
+{
+    async fn travel(mut self, mut group: Vec<Waiting<I, A>>) {
+        while let Some(sending) = self.send.as_ref() {
+            let (items, callers): (Vec<_>, Vec<_>) =
+                group.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
+            let sending = sending(items);
+            answer(self.call.op, callers, sending.await);
+            // Those who have just been answered may call again: they travel in the next one.
+            tokio::task::yield_now().await;
+            let Some(next) = self.call.next(&self.lane) else {
+                self.send = None;
+                return;
+            };
+            group = next;
+        }
+    }
+}
+
+/// Gives each item of a call its own answer. A caller that is gone does not hear it.
+fn answer<A>(op: Op, callers: Vec<oneshot::Sender<Result<A>>>, answered: Result<Vec<A>>) {
+    match answered {
+        Ok(answers) => {
+            let mut answers = answers.into_iter();
+            for caller in callers {
+                let own = answers.next().ok_or_else(|| ends_too_early(op));
+                let _ = caller.send(own);
+            }
+        }
+        Err(error) => {
+            for caller in callers {
+                let _ = caller.send(Err(error.clone()));
+            }
+        }
+    }
+}
+
+fn ends_too_early(op: Op) -> Error {
+    Error::corrupt(op, "the reply ends too early")
+}

@@ -1,0 +1,133 @@
+//! Scripts that take many independent items in one call.
+
+use std::fmt;
+use std::sync::Arc;
+
+use store_core::{Durability, Error, Op, Reached, Result};
+
+use super::{Bounds, Load, Together};
+use crate::{Answer, Arg, Link, Reply, ReplyReader, Script, wire};
+
+/// How many calls of a script may be under way before others wait.
+const UNDER_WAY: usize = 2;
+/// How many items one call carries: a server does nothing else meanwhile.
+const ITEMS: usize = 128;
+/// How many bytes of arguments, or of expected replies, one call carries.
+const BYTES: usize = 1 << 20;
+
+/// Where a key lives: calls travel together only to the same place. One server is one place; the servers of a cluster have
+/// as many as there are slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place(u16);
+
+impl Place {
+    /// The one place of a server without slots.
+    pub const SERVER: Place = Place(0);
+}
+
+/// A script that takes any number of independent items, and whose calls travel together (see [`Together`]).
+///
+/// The script gets the keys of all items, one behind the other; its arguments are a head of its own and then those of all
+/// items. It answers `'each'` and then one element per item: a word, a list that begins with a word, or `{'failed', error}`
+/// with the text of an error reply, which becomes this item's error as if it had been alone. What one item is about never
+/// keeps the others from being carried out, so the script reads what may be of another type by `redis.pcall`.
+#[derive(Clone)]
+pub struct SharedScript {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    link: Link,
+    op: Op,
+    script: &'static Script,
+    head: Box<dyn Fn() -> Vec<Arg> + Send + Sync>,
+    calls: Together<(Place, Durability), Item, (Reply, Reached)>,
+}
+
+struct Item {
+    keys: Vec<String>,
+    args: Vec<Arg>,
+}
+
+impl fmt::Debug for SharedScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SharedScript({})", self.shared.script.name())
+    }
+}
+
+impl SharedScript {
+    /// The script of `op`, called through `link`. `head` makes its first arguments when a call departs.
+    pub fn new(
+        link: &Link,
+        op: Op,
+        script: &'static Script,
+        head: impl Fn() -> Vec<Arg> + Send + Sync + 'static,
+    ) -> Self {
+        let bounds = Bounds { under_way: UNDER_WAY, items: ITEMS, bytes: BYTES };
+        let (link, head, calls) = (link.clone(), Box::new(head), Together::new(op, bounds));
+        Self { shared: Arc::new(Shared { link, op, script, head, calls }) }
+    }
+
+    /// Calls it for one item, with `bytes` expected in its arguments or its reply. A reader over the item's own answer.
+    ///
+    /// # Errors
+    /// Those of [`Link::call`], and of [`Together::call`].
+    pub async fn call(&self, place: Place, keys: Vec<String>, args: Vec<Arg>, bytes: usize) -> Result<ReplyReader> {
+        self.call_durable(place, keys, args, bytes, Durability::Accepted).await.map(|(reply, _)| reply)
+    }
+
+    /// The same, and waits until what it wrote has reached `durability`, with all that travels in the same call.
+    ///
+    /// # Errors
+    /// Those of [`Link::call_durable`], and of [`Together::call`].
+    pub async fn call_durable(
+        &self,
+        place: Place,
+        keys: Vec<String>,
+        args: Vec<Arg>,
+        bytes: usize,
+        durability: Durability,
+    ) -> Result<(ReplyReader, Reached)> {
+        let (shared, items) = (Arc::clone(&self.shared), keys.len());
+        let send = move |items| Arc::clone(&shared).send(items, durability);
+        let (lane, load) = ((place, durability), Load { items, bytes });
+        let (reply, reached) = self.shared.calls.call(lane, load, Item { keys, args }, send).await?;
+        Ok((self.shared.read(reply)?, reached))
+    }
+}
+
+impl Shared {
+    async fn send(self: Arc<Self>, items: Vec<Item>, durability: Durability) -> Result<Vec<(Reply, Reached)>> {
+        let (count, mut keys, mut args) = (items.len(), Vec::with_capacity(items.len()), (self.head)());
+        args.reserve(items.iter().map(|item| item.args.len()).sum());
+        for item in items {
+            keys.extend(item.keys);
+            args.extend(item.args);
+        }
+        let (answer, reached) = self.link.call_durable(self.op, self.script, &keys, args, durability).await?;
+        let answers = self.split(answer, count)?;
+        Ok(answers.into_iter().map(|answer| (answer, reached)).collect())
+    }
+
+    /// The elements of a reply, one for each item.
+    fn split(&self, answer: Answer, count: usize) -> Result<Vec<Reply>> {
+        let mut reply = answer.reader(self.op);
+        if reply.next_word()?.as_ref() != b"each" {
+            return Err(reply.unknown_word());
+        }
+        if reply.remaining() != count {
+            return Err(Error::corrupt(self.op, "the reply has not one answer for each item"));
+        }
+        (0..count).map(|_| reply.next_reply()).collect()
+    }
+
+    fn read(&self, reply: Reply) -> Result<ReplyReader> {
+        if let Reply::List(elements) = &reply
+            && let [Reply::Bytes(word), Reply::Bytes(error)] = elements.as_slice()
+            && word.as_ref() == b"failed"
+        {
+            return Err(wire::answered(error).into_error(self.op, self.script.name()));
+        }
+        Ok(reply.reader(self.op))
+    }
+}
