@@ -56,9 +56,13 @@ async fn foreign_values_are_corrupt_and_stay() {
     server.command_in(OWN, &["SET", "value:a", "canary"]).await.unwrap();
     server.command_in(OWN, &["SET", "counter:a", "canary"]).await.unwrap();
     server.command_in(OWN, &["RPUSH", "value:b", "canary"]).await.unwrap();
+    server.command_in(OWN, &["RPUSH", "counter:b", "canary"]).await.unwrap();
     let errors = [
         store.get(&key("a")).await.unwrap_err(),
-        store.get(&key("b")).await.unwrap_err(),
+        store.get_many(&["none", "a"].map(key)).await.unwrap_err(),
+        store.set_if_absent(&entry("b", "x"), RequestId::generate()).await.unwrap_err(),
+        store.delete_if(&key("b"), &Bytes::new()).await.unwrap_err(),
+        store.add(&key("b"), 1, MINUTE).await.unwrap_err(),
         store.set_if_absent(&entry("a", "x"), RequestId::generate()).await.unwrap_err(),
         store.add(&key("a"), 1, MINUTE).await.unwrap_err(),
     ];
@@ -67,6 +71,10 @@ async fn foreign_values_are_corrupt_and_stay() {
         assert!(!format!("{error} {error:?}").contains("canary"));
     }
     assert_eq!(server.command_in(OWN, &["GET", "value:a"]).await.unwrap().as_str(), Some("canary"));
+    // another type reads as absent, alone or with others
+    assert_eq!(store.get(&key("b")).await.unwrap(), None);
+    assert_eq!(store.get_many(&["b", "none"].map(key)).await.unwrap(), [None, None]);
+    assert_eq!(server.command_in(OWN, &["LLEN", "value:b"]).await.unwrap().as_integer(), Some(1));
 }
 
 #[tokio::test]

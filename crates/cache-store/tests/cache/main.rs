@@ -10,6 +10,7 @@ mod lost_reply;
 mod memory;
 mod rate_limit;
 mod scripts;
+mod together;
 mod wire;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use cache_store::{CacheOptions, CacheStore};
+use store_core::KeyValue;
 use testkit::FaultProxy;
 
 use crate::{OWN, every_operation, link, server, service};
@@ -17,9 +18,15 @@ async fn no_command_is_sent_whose_reply_could_begin_with_stored_data() {
     let shared = link(&server.url_through(&proxy, Some(0))).await;
     let sent = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = sent.clone();
+    let firsts = Arc::new(Mutex::new(BTreeSet::new()));
+    let first = firsts.clone();
     // cuts nothing, looks at everything
     proxy.cut_before_request(move |request| {
-        let name = request.split(|byte| *byte == b'\n').nth(2).unwrap_or_default().trim_ascii().to_ascii_uppercase();
+        let word = |at| request.split(|byte| *byte == b'\n').nth(at).unwrap_or_default().trim_ascii();
+        let name = word(2).to_ascii_uppercase();
+        if name == b"MGET" {
+            first.lock().unwrap().insert(String::from_utf8_lossy(word(4)).into_owned());
+        }
         // a connection gives itself a name
         if name != b"CLIENT" {
             seen.lock().unwrap().insert(String::from_utf8_lossy(&name).into_owned());
@@ -28,8 +35,18 @@ async fn no_command_is_sent_whose_reply_could_begin_with_stored_data() {
     });
     let store = CacheStore::new(own, shared, service("billing"), CacheOptions::default());
     every_operation(&store, "x:").await;
-    let expected = ["EVALSHA", "GET", "SCRIPT", "SET", "UNLINK"].map(str::to_owned);
+    let expected = ["EVALSHA", "MGET", "SCRIPT", "SET", "UNLINK"].map(str::to_owned);
     assert_eq!(*sent.lock().unwrap(), BTreeSet::from(expected));
+    // each store asks first for a key of its own, which is none of a value and which nobody can guess
+    let own = link(&server.url_through(&proxy, Some(OWN))).await;
+    let other = CacheStore::new(own.clone(), own, service("billing"), CacheOptions::default());
+    other.get_many(&["a", "b"].map(crate::key)).await.unwrap();
+    let firsts: Vec<_> = firsts.lock().unwrap().iter().cloned().collect();
+    assert_eq!(firsts.len(), 2, "{firsts:?}");
+    for absent in firsts {
+        let digits = absent.strip_prefix("value:{").and_then(|rest| rest.strip_suffix('}')).unwrap();
+        assert!(digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()), "{absent}");
+    }
 }
 
 #[tokio::test]
