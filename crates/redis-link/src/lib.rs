@@ -6,6 +6,7 @@
 //! - [`Link`] calls scripts and commands: [`call`](Link::call), [`call_durable`](Link::call_durable),
 //!   [`command`](Link::command), [`blocking`](Link::blocking). Time-outs apply, retries are decided in one place by
 //!   [`Op::repeat`](store_core::Op::repeat), and each error says whether the call was executed.
+//! - [`Together`] and [`SharedScript`] carry calls of one kind from many tasks in one.
 //! - [`Reply`] and [`ReplyReader`] are what comes back.
 //! - [`Probe`] asks one server what it is, for checks before a service starts.
 //!

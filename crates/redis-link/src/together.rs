@@ -12,6 +12,9 @@ use tokio::sync::oneshot;
 mod script;
 mod size;
 
+#[cfg(test)]
+mod tests;
+
 pub use script::{Place, SharedScript};
 pub use size::SizeSeen;
 
@@ -120,8 +123,9 @@ where
         let mut own = Some(item);
         match self.enter(&lane, load, || own.take())? {
             Entered::First => {
-                let sending = send(own.into_iter().collect());
                 let turn = Turn { call: self.reference(), lane, send: Some(send) };
+                let sending = turn.send.as_ref().map(|send| send(own.into_iter().collect()));
+                let sending = sending.expect("invariant: only its end takes the turn's way of sending");
                 let answered = sending.await;
                 drop(turn);
                 answered?.pop().ok_or_else(|| ends_too_early(self.op))

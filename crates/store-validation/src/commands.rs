@@ -8,13 +8,13 @@ use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role
 const LINK: [&str; 4] = ["PING", "TIME", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 
 /// Sent by the cache store, whose services live in numbered databases, beside what its scripts call.
-const CACHE: [&str; 1] = ["SELECT 0"];
+const CACHE: [&str; 2] = ["SELECT 0", "MGET <key>"];
 
 /// Sent by the worker state store beside what its scripts call.
 const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
 
 /// What the cache store sends and its scripts call, each on a key.
-const CACHE_KEYED: [&str; 9] = ["DEL", "GET", "GETRANGE", "INCRBY", "MGET", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
+const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// What the worker state store sends and its scripts call, each on a key.
 const STATE_KEYED: [&str; 31] = [

@@ -1,5 +1,6 @@
 //! Leases: what is stored, durable writes, full memory, lost replies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::{
@@ -8,7 +9,8 @@ use store_core::{
 use testkit::{FaultProxy, RedisServer, mentions};
 
 use crate::{Stage, open, stage, stage_with};
-use state_store::StateOptions;
+use state_store::{StateOptions, StateStore};
+use tokio::sync::Barrier;
 
 const LASTING: Duration = Duration::from_secs(10);
 const KEY: &str = "test:{l.leader}:lease";
@@ -164,4 +166,105 @@ async fn foreign_data_is_corrupt_and_not_shown() {
     let error = store.acquire(&request("one"), Durability::Accepted).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("canary"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_that_ask_at_once_share_calls_and_each_hears_its_own_answer() {
+    const TASKS: usize = 50;
+    const ROUNDS: usize = 10;
+    let Stage { server, store, .. } = stage_with(StateOptions::default()).await;
+    server.command(&["RPUSH", "test:{l.bad}:lease", "canary"]).await.unwrap();
+    let calls = async || server.command_calls().await.unwrap().get("evalsha").copied().unwrap_or(0);
+    let (before, barrier) = (calls().await, Arc::new(Barrier::new(TASKS)));
+    let asking: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let (store, barrier) = (store.clone(), barrier.clone());
+            tokio::spawn(async move {
+                barrier.wait().await;
+                let mut shared = 0;
+                for _ in 0..ROUNDS {
+                    own(&store, task).await;
+                    shared += usize::from(shares(&store, task).await);
+                    if task % 5 == 0 {
+                        refused(&store).await;
+                    }
+                }
+                shared
+            })
+        })
+        .collect();
+    let mut shared = 0;
+    for task in asking {
+        shared += task.await.unwrap();
+    }
+    assert!(shared > 0, "nobody ever got the lease that all asked for");
+    let (sent, asked) = (calls().await - before, (5 * ROUNDS * TASKS) as u64);
+    assert!(sent < asked / 2, "{sent} calls for at least {asked}");
+}
+
+/// A lease that nobody else asks for.
+async fn own(store: &StateStore, task: usize) {
+    let holder = HolderName::new(format!("holder-{task}")).unwrap();
+    let request = AcquireRequest::new(LeaseName::new(format!("own-{task}")).unwrap(), holder, LASTING);
+    let lease = acquire(store, &request).await;
+    assert_eq!((&lease.name, &lease.holder), (&request.name, &request.holder));
+    assert!(store.renew(&lease, LASTING * 2).await.unwrap().unwrap() > lease.until);
+    assert!(store.release(&lease).await.unwrap());
+    assert_eq!(store.renew(&lease, LASTING).await.unwrap(), None);
+}
+
+/// A lease that all ask for: whether this task got it.
+async fn shares(store: &StateStore, task: usize) -> bool {
+    let mine = request(&format!("holder-{task}"));
+    match store.acquire(&mine, Durability::Accepted).await.unwrap().value {
+        Acquired::Yes(lease) => {
+            assert_eq!(lease.holder, mine.holder);
+            assert!(store.release(&lease).await.unwrap());
+            true
+        }
+        Acquired::Taken(by) => {
+            assert_ne!(by.holder, mine.holder);
+            assert!(!store.release(&Lease::new(by.name, by.holder, Fence::new(1), by.until)).await.unwrap());
+            false
+        }
+    }
+}
+
+/// A key that another program has given another type.
+async fn refused(store: &StateStore) {
+    let bad = AcquireRequest::new(LeaseName::new("bad").unwrap(), HolderName::new("one").unwrap(), LASTING);
+    let lease = Lease::new(bad.name.clone(), bad.holder.clone(), Fence::new(1), Default::default());
+    let errors = [
+        store.acquire(&bad, Durability::Accepted).await.unwrap_err(),
+        store.renew(&lease, LASTING).await.unwrap_err(),
+        store.release(&lease).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leases_of_different_durability_do_not_share_calls() {
+    let Stage { server, store, .. } = stage_with(StateOptions::default()).await;
+    let durable = Durability::Replicated { replicas: 1, within: Duration::from_millis(200) };
+    let asking: Vec<_> = (0..20)
+        .map(|task| {
+            let store = store.clone();
+            let durability = if task % 2 == 0 { Durability::Accepted } else { durable };
+            let name = LeaseName::new(format!("own-{task}")).unwrap();
+            let request = AcquireRequest::new(name, HolderName::new("one").unwrap(), LASTING);
+            tokio::spawn(async move { store.acquire(&request, durability).await })
+        })
+        .collect();
+    for (task, acquired) in asking.into_iter().enumerate() {
+        let acquired = acquired.await.unwrap();
+        if task % 2 == 0 {
+            ours(acquired.unwrap());
+        } else {
+            assert!(matches!(acquired, Err(Error::NotDurable { .. })), "there is no replica: {acquired:?}");
+        }
+    }
+    drop(server);
 }

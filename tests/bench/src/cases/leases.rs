@@ -13,13 +13,33 @@ use crate::figure::{Bound, SERVER_MICROS, Target};
 use crate::floor::{Pipelined, Script};
 use crate::load::Tasks;
 
+/// The smallest scripts that make a lock, without clock and fence.
 const SCRIPTS: &str = "2 scripts";
+/// The smallest that make a lease.
+const FENCED: &str = "2 scripts, fence";
 const TASKS: usize = 50;
 /// Different leases; more than can be held at a time.
 const NAMES: usize = 1000;
 
 const ACQUIRE: &str = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])";
 const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+/// The fence in µs, the end in µs, the token; remembered for a day.
+const ACQUIRE_FENCED: &str = "local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local fence, lease = now, redis.call('GET', KEYS[1])
+if lease then
+  local last, till = string.match(lease, '(%d+) (%d+)')
+  if tonumber(till) > now then return 0 end
+  fence = math.max(now, last + 1)
+end
+local value = string.format('%d %016d %s', fence, now + ARGV[2] * 1000, ARGV[1])
+redis.call('SET', KEYS[1], value, 'PX', ARGV[2] + 86400000)
+return fence";
+const RELEASE_FENCED: &str = "local lease = redis.call('GET', KEYS[1])
+if not lease or string.sub(lease, -16) ~= ARGV[1] then return 0 end
+redis.call('SETRANGE', KEYS[1], #lease - 33, '0000000000000000')
+return 1";
 
 struct Leases(Engine);
 
@@ -32,7 +52,7 @@ impl Case for Leases {
     fn plan(&self) -> Plan {
         let plan = Plan::new("lease", "acquire and release, from 50 tasks");
         match self.0 {
-            Engine::Redis => plan.with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.2, SCRIPTS))),
+            Engine::Redis => plan.with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.2, FENCED))),
             embedded => plan.on(embedded),
         }
     }
@@ -53,26 +73,44 @@ impl Case for Leases {
         });
         let mut sides = vec![ours];
         if self.0 == Engine::Redis {
-            sides.push(floor(bed, SCRIPTS, ops, false).await?);
-            sides.push(floor(bed, "SET and a script", ops, true).await?);
+            let lock = Floor { name: SCRIPTS, acquire: Some(ACQUIRE), release: RELEASE };
+            let plain = Floor { name: "SET and a script", acquire: None, release: RELEASE };
+            let fenced = Floor { name: FENCED, acquire: Some(ACQUIRE_FENCED), release: RELEASE_FENCED };
+            for floor in [lock, plain, fenced] {
+                sides.push(floor.side(bed, ops).await?);
+            }
         }
         Ok(sides)
     }
 }
 
-/// A lock without fencing: SET NX PX, plain or in a script, and compare-and-delete.
-async fn floor(bed: &Bed, name: &'static str, ops: usize, plain: bool) -> Result<Box<dyn Side>> {
-    let mut wire = bed.wire().await?;
-    let (acquire, release) = (Script::load(&mut wire, ACQUIRE).await?, Script::load(&mut wire, RELEASE).await?);
-    let floor = Pipelined::new(wire, name, TASKS, ops, move |number, step, commands| {
-        let key = format!("floor:lease-{}", number % NAMES);
-        let token = format!("{number:016}");
-        let (key, token) = (key.as_bytes(), token.as_bytes());
-        match (step, plain) {
-            (0, true) => commands.add([b"SET".as_slice(), key, token, b"NX", b"PX", b"30000"]),
-            (0, false) => acquire.call(&[key], &[token, b"30000"], commands),
-            _ => release.call(&[key], &[token], commands),
-        }
-    });
-    Ok(floor.with_steps(2).side())
+/// A lock that two scripts make, or a plain SET NX PX and a script: without fencing by compare-and-delete, or with a fence that
+/// rises by the server's clock also when the lease ran out or the server lost it.
+struct Floor {
+    name: &'static str,
+    acquire: Option<&'static str>,
+    release: &'static str,
+}
+
+impl Floor {
+    async fn side(self, bed: &Bed, ops: usize) -> Result<Box<dyn Side>> {
+        let mut wire = bed.wire().await?;
+        let release = Script::load(&mut wire, self.release).await?;
+        let acquire = match self.acquire {
+            Some(text) => Some(Script::load(&mut wire, text).await?),
+            None => None,
+        };
+        let name = self.name;
+        let floor = Pipelined::new(wire, name, TASKS, ops, move |number, step, commands| {
+            let key = format!("floor:{name}-{}", number % NAMES);
+            let token = format!("{number:016}");
+            let (key, token) = (key.as_bytes(), token.as_bytes());
+            match (step, &acquire) {
+                (0, None) => commands.add([b"SET".as_slice(), key, token, b"NX", b"PX", b"30000"]),
+                (0, Some(acquire)) => acquire.call(&[key], &[token, b"30000"], commands),
+                _ => release.call(&[key], &[token], commands),
+            }
+        });
+        Ok(floor.with_steps(2).side())
+    }
 }

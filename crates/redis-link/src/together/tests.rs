@@ -1,0 +1,301 @@
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use store_core::{Error, Op, Result};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use super::{Bounds, Load, Together};
+
+const OP: Op = Op::KeyValueAdd;
+const ONE: Load = Load { items: 1, bytes: 10 };
+const BOUNDS: Bounds = Bounds { under_way: 1, items: 4, bytes: 100 };
+
+/// Calls that wait at a gate, and tell what they carry when they depart.
+#[derive(Clone)]
+struct Ferry {
+    together: Arc<Together<u8, u32, u32>>,
+    gate: Arc<Semaphore>,
+    departed: mpsc::UnboundedSender<Vec<u32>>,
+}
+
+type Departures = mpsc::UnboundedReceiver<Vec<u32>>;
+
+fn ferry(bounds: Bounds) -> (Ferry, Departures) {
+    let (departed, departures) = mpsc::unbounded_channel();
+    let gate = Arc::new(Semaphore::new(0));
+    (Ferry { together: Arc::new(Together::new(OP, bounds)), gate, departed }, departures)
+}
+
+impl Ferry {
+    /// Answers each number with its double; 666 breaks off, 13 is an error for all.
+    async fn carry(self, items: Vec<u32>) -> Result<Vec<u32>> {
+        let _ = self.departed.send(items.clone());
+        self.gate.acquire().await.unwrap().forget();
+        assert!(!items.contains(&666), "a call that breaks off");
+        if items.contains(&13) {
+            return Err(Error::unavailable(OP, "no such luck"));
+        }
+        Ok(items.into_iter().map(|item| 2 * item).collect())
+    }
+
+    async fn call(&self, lane: u8, item: u32, load: Load) -> Result<u32> {
+        let ferry = self.clone();
+        self.together.call(lane, load, item, move |items| ferry.clone().carry(items)).await
+    }
+
+    /// The same as a task, once it has departed or waits.
+    async fn start(&self, lane: u8, item: u32) -> JoinHandle<Result<u32>> {
+        self.start_with(lane, item, ONE).await
+    }
+
+    async fn start_with(&self, lane: u8, item: u32, load: Load) -> JoinHandle<Result<u32>> {
+        let ferry = self.clone();
+        let task = tokio::spawn(async move { ferry.call(lane, item, load).await });
+        tokio::task::yield_now().await;
+        task
+    }
+
+    fn open(&self, calls: usize) {
+        self.gate.add_permits(calls);
+    }
+
+    fn lanes(&self) -> usize {
+        self.together.lanes.lock().unwrap().len()
+    }
+
+    async fn until_idle(&self) {
+        while self.lanes() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_alone_departs_at_once_and_leaves_nothing_behind() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    ferry.open(1);
+    assert_eq!(ferry.call(0, 21, ONE).await.unwrap(), 42);
+    assert_eq!(departures.recv().await.unwrap(), [21]);
+    assert_eq!(ferry.lanes(), 0);
+}
+
+#[tokio::test]
+async fn those_who_come_meanwhile_travel_together_in_order() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let mut tasks = vec![ferry.start(0, 1).await];
+    for item in 2..=4 {
+        tasks.push(ferry.start(0, item).await);
+    }
+    ferry.open(2);
+    for (task, item) in tasks.into_iter().zip(1..) {
+        assert_eq!(task.await.unwrap().unwrap(), 2 * item);
+    }
+    assert_eq!(departures.recv().await.unwrap(), [1]);
+    assert_eq!(departures.recv().await.unwrap(), [2, 3, 4]);
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
+async fn lanes_do_not_wait_for_each_other() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let tasks = [ferry.start(0, 1).await, ferry.start(1, 2).await];
+    assert_eq!((departures.recv().await.unwrap(), departures.recv().await.unwrap()), (vec![1], vec![2]));
+    ferry.open(2);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    assert_eq!(ferry.lanes(), 0);
+}
+
+#[tokio::test]
+async fn as_many_as_allowed_are_under_way_at_once() {
+    let (ferry, mut departures) = ferry(Bounds { under_way: 2, ..BOUNDS });
+    let tasks = [ferry.start(0, 1).await, ferry.start(0, 2).await, ferry.start(0, 3).await];
+    assert_eq!((departures.recv().await.unwrap(), departures.recv().await.unwrap()), (vec![1], vec![2]));
+    assert!(departures.try_recv().is_err(), "a third is under way");
+    ferry.open(3);
+    assert_eq!(departures.recv().await.unwrap(), [3]);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
+async fn who_fills_a_call_does_not_wait() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let mut tasks = Vec::new();
+    for item in 1..=6 {
+        tasks.push(ferry.start(0, item).await);
+    }
+    assert_eq!(departures.recv().await.unwrap(), [1]);
+    assert_eq!(departures.recv().await.unwrap(), [2, 3, 4, 5], "four fill a call");
+    assert!(departures.try_recv().is_err(), "one more does not");
+    ferry.open(3);
+    assert_eq!(departures.recv().await.unwrap(), [6]);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
+async fn bytes_fill_a_call_and_what_is_larger_travels_alone() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let heavy = Load { items: 1, bytes: 60 };
+    let mut tasks = vec![ferry.start(0, 1).await, ferry.start_with(0, 2, heavy).await];
+    tasks.push(ferry.start_with(0, 3, heavy).await);
+    assert_eq!(departures.recv().await.unwrap(), [1]);
+    assert_eq!(departures.recv().await.unwrap(), [2], "two are more than a call carries");
+    tasks.push(ferry.start_with(0, 4, Load { items: 1, bytes: 1000 }).await);
+    assert_eq!(departures.recv().await.unwrap(), [3]);
+    ferry.open(4);
+    assert_eq!(departures.recv().await.unwrap(), [4]);
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_error_is_everybody_s_answer_and_the_next_call_departs() {
+    let (ferry, _departures) = ferry(BOUNDS);
+    let first = ferry.start(0, 1).await;
+    let unlucky = [ferry.start(0, 12).await, ferry.start(0, 13).await];
+    ferry.open(2);
+    assert_eq!(first.await.unwrap().unwrap(), 2);
+    for task in unlucky {
+        assert!(matches!(task.await.unwrap(), Err(Error::Unavailable { .. })));
+    }
+    ferry.until_idle().await;
+    ferry.open(1);
+    assert_eq!(ferry.call(0, 5, ONE).await.unwrap(), 10);
+}
+
+#[tokio::test]
+async fn a_call_that_panics_is_in_doubt_for_all_and_the_next_departs() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let first = ferry.start(0, 1).await;
+    let broken = [ferry.start(0, 665).await, ferry.start(0, 666).await];
+    ferry.open(1);
+    first.await.unwrap().unwrap();
+    assert_eq!(departures.recv().await.unwrap(), [1]);
+    assert_eq!(departures.recv().await.unwrap(), [665, 666]);
+    let behind = ferry.start(0, 7).await;
+    ferry.open(2);
+    for task in broken {
+        assert!(matches!(task.await.unwrap(), Err(Error::Indeterminate { .. })));
+    }
+    assert_eq!(behind.await.unwrap().unwrap(), 14);
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_panics_does_not_hold_up_those_behind_it() {
+    let (ferry, _departures) = ferry(BOUNDS);
+    let first = ferry.start(0, 666).await;
+    let behind = ferry.start(0, 2).await;
+    ferry.open(2);
+    assert!(first.await.unwrap_err().is_panic());
+    assert_eq!(behind.await.unwrap().unwrap(), 4);
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_caller_that_is_dropped_does_not_hold_up_those_behind_it() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let first = ferry.start(0, 1).await;
+    let (dropped, behind) = (ferry.start(0, 2).await, ferry.start(0, 3).await);
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    assert_eq!(departures.recv().await.unwrap(), [1]);
+    assert_eq!(departures.recv().await.unwrap(), [3], "who was dropped while waiting is not carried");
+    ferry.open(1);
+    assert_eq!(behind.await.unwrap().unwrap(), 6);
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
+async fn when_all_who_waited_were_dropped_the_lane_is_free() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let first = ferry.start(0, 1).await;
+    for item in 2..=3 {
+        let dropped = ferry.start(0, item).await;
+        dropped.abort();
+        assert!(dropped.await.unwrap_err().is_cancelled());
+    }
+    ferry.open(1);
+    first.await.unwrap().unwrap();
+    assert_eq!((departures.recv().await.unwrap(), departures.try_recv().ok()), (vec![1], None));
+    assert_eq!(ferry.lanes(), 0);
+}
+
+#[tokio::test]
+async fn a_missing_answer_is_corrupt() {
+    let together = Arc::new(Together::<(), u32, u32>::new(OP, BOUNDS));
+    let short = together.call((), ONE, 1, |_| async { Ok(Vec::new()) }).await;
+    assert!(matches!(short, Err(Error::Corrupt { .. })));
+    let gate = Arc::new(Semaphore::new(0));
+    let call = |item| {
+        let (together, gate) = (Arc::clone(&together), Arc::clone(&gate));
+        tokio::spawn(async move {
+            let send = move |_| {
+                let gate = Arc::clone(&gate);
+                async move {
+                    gate.acquire().await.unwrap().forget();
+                    Ok(vec![7])
+                }
+            };
+            together.call((), ONE, item, send).await
+        })
+    };
+    let tasks = [call(1), call(2), call(3)];
+    tokio::task::yield_now().await;
+    gate.add_permits(2);
+    let [first, second, third] = tasks;
+    assert_eq!((first.await.unwrap().unwrap(), second.await.unwrap().unwrap()), (7, 7));
+    assert!(matches!(third.await.unwrap(), Err(Error::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn who_is_alone_goes_its_own_way() {
+    let together = Together::<(), u32, &str>::new(OP, BOUNDS);
+    let alone = async { Ok("alone") };
+    let made = AtomicUsize::new(0);
+    let item = || u32::try_from(made.fetch_add(1, Ordering::Relaxed)).unwrap();
+    let answer = together.call_or_else((), ONE, alone, item, |_| pending()).await;
+    assert_eq!((answer.unwrap(), made.load(Ordering::Relaxed)), ("alone", 0));
+}
+
+#[tokio::test]
+async fn a_bound_on_those_who_wait() {
+    let together = Arc::new(Together::<(), (), ()>::new(OP, Bounds { items: usize::MAX, bytes: usize::MAX, ..BOUNDS }));
+    let call = || {
+        let together = Arc::clone(&together);
+        tokio::spawn(async move { together.call((), ONE, (), |_| pending()).await })
+    };
+    let waiting: Vec<_> = (0..=super::MAX_WAITING).map(|_| call()).collect();
+    while together.lanes.lock().unwrap().get(&()).map_or(0, |lane| lane.waiting.len()) < super::MAX_WAITING {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(call().await.unwrap(), Err(Error::Unavailable { .. })));
+    waiting.iter().for_each(JoinHandle::abort);
+}
+
+#[test]
+fn the_end_of_the_runtime_is_heard() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let ending = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let lasting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    ending.block_on(ferry.start(0, 1));
+    assert_eq!(departures.blocking_recv().unwrap(), [1]);
+    let behind = lasting.block_on(ferry.start(0, 2));
+    ending.shutdown_background();
+    let answered = lasting.block_on(behind).unwrap();
+    assert!(matches!(answered, Err(Error::Indeterminate { .. })), "{answered:?}");
+    assert_eq!(ferry.lanes(), 0);
+}
