@@ -161,7 +161,7 @@ impl LinkConfig {
     /// Default 10,000.
     #[must_use]
     pub fn with_max_waiting(mut self, calls: usize) -> Self {
-        self.max_waiting = calls.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self.max_waiting = calls.clamp(1, usize::MAX >> 1);
         self
     }
 

@@ -55,10 +55,10 @@ async fn on_wire(
                 (written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply)))
             }
             // The server is proved to flush before it replies.
-            None => (wire.send(request.clone(), within, |_| ()).await, Reached::new(0, true)),
+            None => (wire.send(request.clone(), within).await, Reached::new(0, true)),
         };
         if written.as_ref().is_err_and(Failure::is_unknown_script) {
-            wire.send(Request::load(script), patience, |_| ()).await.map_err(Failure::before_the_call)?;
+            wire.send(Request::load(script), patience).await.map_err(Failure::before_the_call)?;
             continue;
         }
         return Ok((written?, reached));
@@ -100,7 +100,7 @@ fn milliseconds(within: Duration) -> Arg {
 }
 
 async fn is_set(wire: &Wire, patience: Duration, name: &'static str, value: &str) -> Result<bool, Failure> {
-    match wire.send(Request::new("CONFIG GET", [Arg::fixed(name)]), patience, |_| ()).await {
+    match wire.send(Request::new("CONFIG GET", [Arg::fixed(name)]), patience).await {
         Ok(Reply::List(pair)) => Ok(pair.get(1).and_then(Reply::as_str) == Some(value)),
         Ok(_) => Ok(false),
         Err(failure) if failure.is_forbidden() => Ok(false),

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::wire::{Driver, Failure, Lasting, Wire};
+use crate::wire::{Driver, Failure, Wire};
 use crate::{Endpoint, LinkConfig};
 
-/// Connections to one server, made when they are needed and kept for the next call. They are not made again when they are
-/// lost: what was sent on one can never run later on another.
+/// Connections to one server, made when they are needed and kept for the next call.
 pub(crate) struct Exclusive {
     config: LinkConfig,
     endpoint: Endpoint,
@@ -65,10 +64,8 @@ impl Exclusive {
     }
 
     async fn open(&self) -> Result<Solo, Failure> {
-        let (wire, driver, _) = Wire::open(&self.config, &self.endpoint, Lasting::Once).await?;
-        let solo = Solo { wire, driver };
-        solo.wire.set_name(&self.config).await;
-        Ok(solo)
+        let (wire, driver) = Wire::open(&self.config, &self.endpoint).await?;
+        Ok(Solo { wire, driver })
     }
 }
 

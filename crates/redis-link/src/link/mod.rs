@@ -6,19 +6,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use store_core::{Error, Op, Reached, Repeat, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::wire::{Failure, Request};
 use crate::{Answer, Arg, Endpoint, LinkConfig, Reply, Script, Topology, metered};
 
+mod call;
 mod commands;
 mod durable;
 mod exclusive;
+mod flight;
 mod lane;
 mod values;
+mod waiting;
 
 use exclusive::Exclusive;
 use lane::Lane;
+use waiting::{Permit, Waiting};
 
 /// How many calls may block on the server at once; each has a connection of its own.
 const MAX_BLOCKING: usize = 256;
@@ -45,9 +49,9 @@ pub struct Link {
 
 struct Inner {
     config: LinkConfig,
-    lanes: Vec<Arc<Lane>>,
+    lanes: Vec<Lane>,
     turn: AtomicUsize,
-    waiting: Arc<Semaphore>,
+    waiting: Arc<Waiting>,
     is_closed: watch::Sender<bool>,
     blockers: Arc<Exclusive>,
     durables: Arc<Exclusive>,
@@ -91,7 +95,7 @@ impl Link {
             inner: Arc::new(Inner {
                 lanes,
                 turn: AtomicUsize::new(0),
-                waiting: Arc::new(Semaphore::new(config.max_waiting)),
+                waiting: Waiting::new(config.max_waiting),
                 is_closed: watch::Sender::new(false),
                 blockers: Exclusive::new(&config, &endpoint, MAX_BLOCKING),
                 durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
@@ -188,7 +192,7 @@ impl Link {
                 let patience = self.inner.config.command_timeout;
                 let held = self.inner.blockers.take(patience).await?;
                 let reply = tokio::select! {
-                    reply = held.wire().send(request, block + patience, |_| ()) => reply,
+                    reply = held.wire().send(request, block + patience) => reply,
                     () = self.inner.closed() => return Err(Failure::Lost("the link was closed")),
                 };
                 held.settle(&reply);
@@ -216,9 +220,7 @@ impl Link {
     /// all connections. Affects all clones.
     pub async fn close(&self) {
         self.inner.is_closed.send_replace(true);
-        let all = u32::try_from(self.inner.config.max_waiting).unwrap_or(u32::MAX);
-        let idle = self.inner.waiting.acquire_many(all);
-        let _ = tokio::time::timeout(self.inner.config.command_timeout, idle).await;
+        let _ = tokio::time::timeout(self.inner.config.command_timeout, self.inner.waiting.empty()).await;
         self.inner.lanes.iter().for_each(|lane| lane.close());
         self.inner.blockers.close();
         self.inner.durables.close();
@@ -231,23 +233,22 @@ impl Link {
 
     async fn run_script(&self, script: &Script, request: Request) -> Result<Reply, Failure> {
         let lane = self.inner.lane()?;
-        let within = self.inner.config.command_timeout;
-        let mut result = lane.send(request.clone(), within, self.inner.enter()?).await;
+        let mut result = lane.send(request.clone(), self.inner.enter()?).await;
         for _ in 0..MAX_LOADS {
             if !result.as_ref().is_err_and(Failure::is_unknown_script) {
                 break;
             }
             tracing::debug!(script = script.name(), "the server does not know the script; loading it");
-            let loaded = lane.send(Request::load(script), within, self.inner.enter()?).await;
+            let loaded = lane.send(Request::load(script), self.inner.enter()?).await;
             loaded.map_err(Failure::before_the_call)?;
-            result = lane.send(request.clone(), within, self.inner.enter()?).await;
+            result = lane.send(request.clone(), self.inner.enter()?).await;
         }
         result
     }
 
     async fn send(&self, request: Request) -> Result<Reply, Failure> {
         let permit = self.inner.enter()?;
-        self.inner.lane()?.send(request, self.inner.config.command_timeout, permit).await
+        self.inner.lane()?.send(request, permit).await
     }
 
     /// The one place that decides whether a call is made again.
@@ -300,18 +301,16 @@ impl Inner {
     }
 
     /// A place among the calls that may wait at once.
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Failure> {
-        let permit = Arc::clone(&self.waiting).try_acquire_owned();
-        permit.map_err(|_| Failure::Withheld("too many commands wait"))
+    fn enter(&self) -> Result<Permit, Failure> {
+        self.waiting.enter().ok_or(Failure::Withheld("too many commands wait"))
     }
 
     /// The next connection in turn that is up.
-    fn lane(&self) -> Result<&Arc<Lane>, Failure> {
+    fn lane(&self) -> Result<&Lane, Failure> {
         self.check_open()?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let in_turn = (0..self.lanes.len()).map(|step| &self.lanes[turn.wrapping_add(step) % self.lanes.len()]);
-        let usable = in_turn.into_iter().find(|lane| lane.is_usable());
-        usable.ok_or(Failure::NotSent("no connection to the server is up"))
+        let mut in_turn = (0..self.lanes.len()).map(|step| &self.lanes[turn.wrapping_add(step) % self.lanes.len()]);
+        in_turn.find(|lane| lane.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
     }
 }
 

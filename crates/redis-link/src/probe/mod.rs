@@ -6,7 +6,7 @@ use std::time::Duration;
 use store_core::{Error, Op, Result, Timestamp, millis_ceil};
 
 use crate::link::standalone;
-use crate::wire::{Driver, Failure, Lasting, Request, Wire};
+use crate::wire::{Driver, Failure, Request, Wire};
 use crate::{Arg, LinkConfig, Reply};
 
 mod info;
@@ -99,11 +99,9 @@ impl Probe {
     /// As [`Link::connect`](crate::Link::connect), within one connect time-out.
     pub async fn open(config: LinkConfig) -> Result<Self> {
         let endpoint = standalone(&config, Op::Probe)?;
-        let opened = Wire::open(&config, endpoint, Lasting::Once).await;
-        let (wire, driver, _) = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
-        let probe = Self { wire, config, driver };
-        probe.wire.set_name(&probe.config).await;
-        Ok(probe)
+        let opened = Wire::open(&config, endpoint).await;
+        let (wire, driver) = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
+        Ok(Self { wire, config, driver })
     }
 
     /// Whether the server lets somebody in without any user or password. Opens a connection of its own.
@@ -246,7 +244,7 @@ impl Probe {
         if self.driver.is_finished() {
             return Err(Failure::NotSent("the server has closed the connection"));
         }
-        self.wire.send(request, self.config.connect_timeout, |_| ()).await
+        self.wire.send(request, self.config.connect_timeout).await
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn of_connecting(error: &LibraryError) -> Failure {
 /// Only those that arise before anything is written count as not sent; where the library cannot tell, it may have been.
 pub(super) fn of_sending(error: &LibraryError) -> Failure {
     match (error.kind(), error.details()) {
-        (ErrorKind::Canceled, "Connection closed unexpectedly." | "Canceled.")
+        (ErrorKind::Canceled, "Connection closed unexpectedly.")
         | (
             ErrorKind::Unknown,
             "Failed to route command." | "Client is not initialized." | "Failed to send command to router.",
@@ -106,7 +106,16 @@ impl Failure {
         matches!(self, Failure::NotSent(_) | Failure::Lost(LOST))
     }
 
-    /// Whether nothing came back in time, while the connection seemed to be there.
+    /// Nothing came back in time, while the connection seemed to be there.
+    pub(crate) const SILENCE: Self = Failure::Lost(SILENCE);
+
+    /// The connection ended before the reply came.
+    pub(crate) const LOST: Self = Failure::Lost(LOST);
+
+    /// There is no connection to send it on.
+    pub(crate) const DOWN: Self = Failure::NotSent("the connection is down");
+
+    /// Whether nothing came back in time.
     pub(crate) fn is_silence(&self) -> bool {
         matches!(self, Failure::Lost(SILENCE))
     }

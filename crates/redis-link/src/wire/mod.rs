@@ -5,64 +5,53 @@
 //! - it repeats a write whose reply was lost unless `max_command_attempts` is 1;
 //! - it closes the connection on some error replies and hands that error to every call in flight, so none is asked for;
 //! - its bounded buffer can refuse its own order to reconnect, after which it never does: the bound is ours;
-//! - a future of its that is dropped leaves a command behind that runs after the next reconnection: see [`Finishing`].
+//! - what was handed to it before a reconnection it may send after it, also when nobody waits for the answer any more: it
+//!   never reconnects, so that a connection ends with everything that was handed to it;
+//! - a time-out of its own costs as much as a command: calls that share a connection are bounded together, by ours.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface};
-use fred::types::config::{Config, Options, ReconnectPolicy, Server, ServerConfig, TcpConfig, UnresponsiveConfig};
+use fred::interfaces::ClientLike;
+use fred::types::config::{Config, Options, ServerConfig, TcpConfig};
 use fred::types::{Builder, ClusterHash, ConnectHandle, CustomCommand, RespVersion, Value};
-use tokio::sync::broadcast::Receiver;
 
 use crate::{Arg, Endpoint, LinkConfig, MAX_DATABASE, Reply, Script};
 
 mod credentials;
 mod failure;
-mod finishing;
 mod frame;
 mod tls;
 
 pub(crate) use failure::Failure;
 
-/// Events of a connection: it failed, it is back.
-pub(crate) struct Events {
-    pub(crate) failed: Receiver<(fred::error::Error, Option<Server>)>,
-    pub(crate) connected: Receiver<Server>,
-}
-
-/// What happens when the connection is lost.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lasting {
-    /// It is made again, for ever.
-    Reconnects,
-    /// It ends: nothing that was sent before can run later.
-    Once,
-}
+/// A command that is sent when this is polled first, and its reply. Dropped later, it is sent all the same.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 
 /// One command, ready to be sent.
 #[derive(Clone)]
 pub(crate) struct Request {
     name: &'static str,
-    args: Vec<Value>,
+    args: Vec<Arg>,
     blocks: bool,
 }
 
 impl Request {
     /// A command by its name (`"GET"`, `"SCRIPT LOAD"`) with its arguments.
     pub(crate) fn new(name: &'static str, args: impl IntoIterator<Item = Arg>) -> Self {
-        Self { name, args: args.into_iter().map(value).collect(), blocks: false }
+        Self { name, args: args.into_iter().collect(), blocks: false }
     }
 
     /// A script by its digest.
     pub(crate) fn script<K: AsRef<[u8]>>(script: &Script, keys: &[K], args: Vec<Arg>) -> Self {
-        let mut values = Vec::with_capacity(2 + keys.len() + args.len());
-        values.push(Value::Bytes(script.digest().clone()));
-        values.push(value(Arg::from(keys.len())));
-        values.extend(keys.iter().map(|key| Value::Bytes(Bytes::copy_from_slice(key.as_ref()))));
-        values.extend(args.into_iter().map(value));
-        Self { name: "EVALSHA", args: values, blocks: false }
+        let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+        all.push(Arg::Bytes(script.digest().clone()));
+        all.push(Arg::from(keys.len()));
+        all.extend(keys.iter().map(|key| Arg::from(key.as_ref())));
+        all.extend(args);
+        Self { name: "EVALSHA", args: all, blocks: false }
     }
 
     /// The order to load a script.
@@ -81,10 +70,12 @@ impl Request {
     }
 }
 
-fn value(arg: Arg) -> Value {
-    match arg {
-        Arg::Bytes(bytes) => Value::Bytes(bytes),
-        Arg::Int(number) => Value::Integer(number),
+impl From<Arg> for Value {
+    fn from(arg: Arg) -> Self {
+        match arg {
+            Arg::Bytes(bytes) => Value::Bytes(bytes),
+            Arg::Int(number) => Value::Integer(number),
+        }
     }
 }
 
@@ -116,28 +107,26 @@ impl Drop for Driver {
 }
 
 impl Wire {
-    /// Opens a connection to `endpoint` within the configured connect time-out.
-    pub(crate) async fn open(
-        config: &LinkConfig,
-        endpoint: &Endpoint,
-        lasting: Lasting,
-    ) -> Result<(Self, Driver, Events), Failure> {
-        let wire = Self { client: client(config, endpoint, lasting)? };
-        let events = Events { failed: wire.client.error_rx(), connected: wire.client.reconnect_rx() };
+    /// Opens a connection to `endpoint` within the configured connect time-out, and names it. It is not made again when it
+    /// is lost: what was sent on one can never run later on another.
+    pub(crate) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<(Self, Driver), Failure> {
+        let wire = Self { client: client(config, endpoint)? };
+        let named = Request::new("CLIENT SETNAME", [Arg::from(config.client_name.as_str())]);
         // The library goes on with an attempt that is given up; what it may still open is closed with the task's result.
-        let opening = tokio::spawn(wire.clone().connect(config.connect_timeout));
+        let opening = tokio::spawn(wire.clone().connect(named, config.connect_timeout));
         match tokio::time::timeout(config.connect_timeout, opening).await {
-            Ok(Ok(connected)) => connected.map(|driver| (wire, driver, events)),
+            Ok(Ok(connected)) => connected.map(|driver| (wire, driver)),
             Ok(Err(_)) => Err(Failure::NotSent("the connection attempt was given up")),
             Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
         }
     }
 
-    async fn connect(self, within: Duration) -> Result<Driver, Failure> {
+    /// A server that forbids to name a connection answers all the same.
+    async fn connect(self, named: Request, within: Duration) -> Result<Driver, Failure> {
         let mut driver = Driver(self.client.init().await.map_err(|error| failure::of_connecting(&error))?);
         // The library takes one that was closed meanwhile for connected.
         let answered = tokio::select! {
-            answered = self.send(Request::new("PING", []), within, |_| ()) => answered,
+            answered = self.send(named, within) => answered,
             () = driver.finished() => return Err(Failure::NotSent("the server closed the connection at once")),
         };
         match answered {
@@ -156,26 +145,25 @@ impl Wire {
         self.client.server_version().map(|version| (version.major, version.minor))
     }
 
-    /// Sends one command. `ended` is called when it has come to its end, which may be after the caller has gone.
-    pub(crate) async fn send(
-        &self,
-        request: Request,
-        within: Duration,
-        ended: impl FnOnce(&Result<Reply, Failure>) + Send + 'static,
-    ) -> Result<Reply, Failure> {
-        let client = self.client.with_options(&options(within));
-        finishing::finishing(async move {
+    /// Makes ready to send one command, without any bound in time: for calls that share a connection and are bounded
+    /// together.
+    pub(crate) fn begin(&self, request: Request) -> Answering {
+        let client = self.client.clone();
+        Box::pin(async move {
             let answered = client.custom_raw(request.custom(), request.args).await;
-            let result = answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply);
-            ended(&result);
-            result
+            answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply)
         })
-        .await
+    }
+
+    /// Sends one command and waits up to `within` for its reply.
+    pub(crate) async fn send(&self, request: Request, within: Duration) -> Result<Reply, Failure> {
+        let client = self.client.with_options(&options(within));
+        let answered = client.custom_raw(request.custom(), request.args).await;
+        answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply)
     }
 
     /// Sends several commands in one go. Each has its own reply or error reply; the outer failure is the connection's.
-    /// Only for connections that end when they are lost: the library may send a pipeline late. And for two commands or
-    /// more: of a single one it does not say whether an error is the server's or the connection's.
+    /// Only for two commands or more: of a single one it does not say whether an error is the server's or the connection's.
     pub(crate) async fn pipeline(
         &self,
         requests: Vec<Request>,
@@ -196,19 +184,6 @@ impl Wire {
             .find_map(Result::err)
             .map_or(Failure::Lost("the replies do not match"), |error| failure::of_sending(&error)))
     }
-
-    /// Names the connection; a server that forbids it is not an error.
-    pub(crate) async fn set_name(&self, config: &LinkConfig) {
-        let request = Request::new("CLIENT SETNAME", [Arg::from(config.client_name.as_str())]);
-        if self.send(request, config.command_timeout, |_| ()).await.is_err() {
-            tracing::debug!("the connection could not be named");
-        }
-    }
-
-    /// Makes the connection anew, to wherever the host's name leads now. Calls in flight are answered as lost.
-    pub(crate) async fn reconnect(&self) {
-        let _ = self.client.force_reconnection().await;
-    }
 }
 
 /// The failure that an error reply with this text is.
@@ -220,7 +195,7 @@ fn options(within: Duration) -> Options {
     Options { timeout: Some(within), max_attempts: Some(1), fail_fast: true, ..Options::default() }
 }
 
-fn client(config: &LinkConfig, endpoint: &Endpoint, lasting: Lasting) -> Result<Client, Failure> {
+fn client(config: &LinkConfig, endpoint: &Endpoint) -> Result<Client, Failure> {
     let database = match config.url.database() {
         // Each connection begins in database 0: no right to select one is needed to stay there.
         None | Some(0) => None,
@@ -247,17 +222,7 @@ fn client(config: &LinkConfig, endpoint: &Endpoint, lasting: Lasting) -> Result<
         connection.max_command_buffer_len = 0;
         connection.reconnect_errors = Vec::new();
         connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-        if lasting == Lasting::Reconnects {
-            let silence = config.longest_silence();
-            connection.unresponsive = UnresponsiveConfig { max_timeout: Some(silence), interval: silence / 4 };
-        }
     });
-    builder.with_performance_config(|performance| performance.default_command_timeout = config.command_timeout);
-    if lasting == Lasting::Reconnects {
-        // The library adds no jitter to the longest pause: it differs per connection instead.
-        let mut policy = ReconnectPolicy::new_exponential(0, 10, fastrand::u32(750..1250), 2);
-        policy.set_jitter(20);
-        builder.set_policy(policy);
-    }
+    builder.with_performance_config(|performance| performance.default_command_timeout = Duration::ZERO);
     builder.build().map_err(|error| failure::of_connecting(&error))
 }

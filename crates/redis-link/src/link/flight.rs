@@ -1,0 +1,238 @@
+//! The calls that wait for their replies on one connection. They are bounded in time together: a timer per connection, none
+//! per call.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::call::{Call, now_or_never};
+use super::waiting::Permit;
+use crate::wire::{Answering, Failure, Request, Wire};
+use crate::{LinkConfig, Reply};
+
+/// How often a connection to a server that has become a replica is made anew.
+const REROUTED: Duration = Duration::from_secs(5);
+
+pub(super) struct Flight {
+    state: Mutex<State>,
+    /// The number of the connection; 0 while there is none.
+    up: AtomicU64,
+    /// Told when a call waits after none did.
+    begun: Notify,
+    given_up: Notify,
+    created: Instant,
+    /// How long a call waits for its reply.
+    timeout: Duration,
+    /// How long the connection may leave calls unanswered before it is dead.
+    patience: Duration,
+    /// Milliseconds after `created` since when a call waits and no call has been answered; 0 while none waits.
+    unanswered_since: AtomicU64,
+    /// Milliseconds after `created` before which the connection is not made anew on purpose.
+    reroute_from: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    wire: Option<Wire>,
+    /// How many there have been.
+    connections: u64,
+    /// In the order in which they were called for, so that the time of the first is over first.
+    waiting: VecDeque<Arc<Call>>,
+    /// The last one whose time was over. Its reply, late as it is, says that the connection lives.
+    late: Option<(Arc<Call>, Answering)>,
+    /// Whether somebody sleeps until the time of the first is over.
+    is_watched: bool,
+}
+
+impl Flight {
+    pub(super) fn new(config: &LinkConfig) -> Self {
+        Self {
+            state: Mutex::default(),
+            up: AtomicU64::new(0),
+            begun: Notify::new(),
+            given_up: Notify::new(),
+            created: Instant::now(),
+            timeout: config.command_timeout,
+            patience: config.longest_silence(),
+            unanswered_since: AtomicU64::new(0),
+            reroute_from: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up.load(Ordering::Acquire) != 0
+    }
+
+    /// Calls go over this connection from now on.
+    pub(super) fn begin(&self, wire: Wire) {
+        let mut state = self.lock();
+        state.wire = Some(wire);
+        state.connections += 1;
+        self.unanswered_since.store(0, Ordering::Release);
+        self.up.store(state.connections, Ordering::Release);
+    }
+
+    /// There is no connection any more: nothing that waits will be answered.
+    pub(super) fn end(&self) {
+        let waiting = {
+            let mut state = self.lock();
+            self.up.store(0, Ordering::Release);
+            state.wire = None;
+            state.late = None;
+            std::mem::take(&mut state.waiting)
+        };
+        for call in waiting {
+            drop(call.fail(Failure::LOST));
+        }
+    }
+
+    /// Sends one command and waits for its reply, up to the command time-out. What its end says about the connection is
+    /// noted also when the caller has gone before.
+    pub(super) async fn send(&self, request: Request, permit: Permit) -> Result<Reply, Failure> {
+        let waited = Waited(self.enter(request, permit)?);
+        let result = std::future::poll_fn(|context| waited.0.poll(context)).await;
+        self.note(&waited.0, &result);
+        result
+    }
+
+    fn enter(&self, request: Request, permit: Permit) -> Result<Arc<Call>, Failure> {
+        let mut state = self.lock();
+        let connection = self.up.load(Ordering::Acquire);
+        let answering = match &state.wire {
+            Some(wire) if connection != 0 => wire.begin(request),
+            _ => return Err(Failure::DOWN),
+        };
+        let now = Instant::now();
+        let since = self.millis_at(now).max(1);
+        let _ = self.unanswered_since.compare_exchange(0, since, Ordering::AcqRel, Ordering::Relaxed);
+        while state.waiting.front().is_some_and(|call| self.is_over(call)) {
+            state.waiting.pop_front();
+        }
+        let call = Arc::new(Call::new(answering, permit, now, connection));
+        state.waiting.push_back(Arc::clone(&call));
+        if !std::mem::replace(&mut state.is_watched, true) {
+            self.begun.notify_one();
+        }
+        Ok(call)
+    }
+
+    /// Ends calls whose time is over. Returns when the connection is dead.
+    pub(super) async fn watch(&self) {
+        loop {
+            let now = Instant::now();
+            let expiry = self.expire(now);
+            let death = self.death();
+            if death.is_some_and(|death| death <= now) {
+                return;
+            }
+            let next = expiry.into_iter().chain(death).min();
+            let over = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = over => {}
+                // Those that begin while one waits are over after it.
+                () = self.begun.notified(), if expiry.is_none() => {}
+            }
+        }
+    }
+
+    /// Waits until the connection is of no use.
+    pub(super) async fn given_up(&self) {
+        self.given_up.notified().await;
+    }
+
+    /// Ends the calls whose time is over; when that of the next one is.
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.lock();
+        while let Some(call) = state.waiting.front() {
+            let end = call.since + self.timeout;
+            if !self.is_over(call) && end > now {
+                return Some(end);
+            }
+            if let Some(call) = state.waiting.pop_front()
+                && let Some(answering) = call.fail(Failure::SILENCE)
+            {
+                state.late = Some((call, answering));
+            }
+        }
+        if let Some((call, answering)) = &mut state.late
+            && let Some(result) = now_or_never(answering)
+        {
+            self.note(call, &result);
+            state.late = None;
+        }
+        state.is_watched = false;
+        None
+    }
+
+    fn is_over(&self, call: &Call) -> bool {
+        if call.is_over() {
+            return true;
+        }
+        let result = call.poll_abandoned();
+        if let Some(result) = &result {
+            self.note(call, result);
+        }
+        result.is_some()
+    }
+
+    /// When the connection is dead, unless it answers before.
+    fn death(&self) -> Option<Instant> {
+        let since = self.unanswered_since.load(Ordering::Acquire);
+        (since != 0).then(|| self.created + Duration::from_millis(since) + self.patience)
+    }
+
+    fn note(&self, call: &Call, result: &Result<Reply, Failure>) {
+        match result {
+            Err(failure) if failure.is_silence() => return,
+            // It will not come back: what is called for now is better sent on another.
+            Err(failure) if failure.is_of_connection() => {
+                let _ = self.up.compare_exchange(call.connection, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
+            Err(failure) if failure.is_read_only() => self.reroute(),
+            _ => {}
+        }
+        self.unanswered_since.store(0, Ordering::Release);
+    }
+
+    /// The server has become a replica: the host's name may lead to another one now.
+    fn reroute(&self) {
+        let now = self.millis_at(Instant::now());
+        let from = self.reroute_from.load(Ordering::Acquire);
+        let next = now + millis(REROUTED);
+        let is_mine = self.reroute_from.compare_exchange(from, next, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        if now >= from && is_mine {
+            self.given_up.notify_one();
+        }
+    }
+
+    fn millis_at(&self, now: Instant) -> u64 {
+        millis(now.saturating_duration_since(self.created))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A call that somebody waits for.
+struct Waited(Arc<Call>);
+
+impl Drop for Waited {
+    fn drop(&mut self) {
+        if !self.0.is_over() {
+            self.0.abandon();
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
