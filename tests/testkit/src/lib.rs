@@ -7,6 +7,7 @@
 //!   request was executed and before its reply arrives.
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
+//! - [`CountingAllocator`] counts what a test allocates.
 //!
 //! Whatever is started here ends with the value that holds it, and at the latest with the test process, however that
 //! dies. A failed test keeps its server's directory and prints the end of its log.
@@ -25,6 +26,7 @@
 //! # }
 //! ```
 
+mod allocations;
 mod certificates;
 mod port;
 mod program;
@@ -33,6 +35,7 @@ mod resp;
 mod server;
 mod wait;
 
+pub use allocations::{Allocated, CountingAllocator};
 pub use port::free_port;
 pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};

@@ -89,10 +89,14 @@ impl Call {
         Some(result)
     }
 
-    /// Ends it with `failure`, unless it has ended. What may still answer it is given back.
+    /// Ends it with `failure` if it was sent, unless it has ended. What may still answer it is given back.
     pub(super) fn fail(&self, failure: Failure) -> Option<Answering> {
         let mut state = self.lock();
         match std::mem::replace(&mut state.stage, Stage::Taken) {
+            Stage::Waiting(_, None) => {
+                self.settle(&mut state, Stage::Failed(Failure::DOWN));
+                None
+            }
             Stage::Waiting(answering, waker) => {
                 self.settle(&mut state, Stage::Failed(failure));
                 drop(state);
@@ -126,5 +130,84 @@ pub(super) fn now_or_never(answering: &mut Answering) -> Option<Result<Reply, Fa
     match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(result),
         Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use tokio::sync::oneshot;
+
+    use super::super::waiting::Waiting;
+    use super::*;
+
+    /// A call whose reply is sent by hand, and how many calls wait.
+    fn call() -> (Call, oneshot::Sender<Reply>, Arc<Waiting>) {
+        let (reply, replied) = oneshot::channel();
+        let waiting = Waiting::new(1);
+        let answering: Answering = Box::pin(async move { replied.await.map_err(|_| Failure::LOST) });
+        (Call::new(answering, waiting.enter().unwrap(), Instant::now(), 1), reply, waiting)
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+
+    fn poll(call: &Call) -> Poll<Result<Reply, Failure>> {
+        call.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_reply_reaches_its_caller_and_frees_the_place() {
+        let (call, reply, waiting) = call();
+        assert!(poll(&call).is_pending() && !call.is_over() && waiting.enter().is_none());
+        reply.send(Reply::Int(7)).unwrap();
+        assert!(matches!(poll(&call), Poll::Ready(Ok(Reply::Int(7)))));
+        assert!(call.is_over() && waiting.enter().is_some());
+    }
+
+    #[test]
+    fn a_call_whose_time_is_over_wakes_its_caller_and_may_be_answered_late() {
+        let (call, reply, waiting) = call();
+        let woken = Arc::new(Woken::default());
+        assert!(call.poll(&mut Context::from_waker(&Waker::from(Arc::clone(&woken)))).is_pending());
+        let mut late = call.fail(Failure::SILENCE).unwrap();
+        assert!(woken.0.load(Ordering::Acquire) && call.is_over() && waiting.enter().is_some());
+        assert!(matches!(poll(&call), Poll::Ready(Err(failure)) if failure.is_silence()));
+        assert!(now_or_never(&mut late).is_none());
+        reply.send(Reply::Nil).unwrap();
+        assert!(matches!(now_or_never(&mut late), Some(Ok(Reply::Nil))));
+    }
+
+    #[test]
+    fn a_call_that_was_not_polled_was_not_sent() {
+        let (call, reply, _) = call();
+        assert!(call.fail(Failure::SILENCE).is_none() && reply.is_closed());
+        assert!(matches!(poll(&call), Poll::Ready(Err(Failure::NotSent(_)))));
+        let (call, reply, waiting) = self::call();
+        call.abandon();
+        assert!(call.is_over() && reply.is_closed() && waiting.enter().is_some());
+    }
+
+    #[test]
+    fn an_abandoned_call_keeps_its_place_until_it_is_answered_or_its_time_is_over() {
+        let (call, reply, waiting) = call();
+        assert!(poll(&call).is_pending());
+        call.abandon();
+        assert!(!call.is_over() && call.poll_abandoned().is_none() && waiting.enter().is_none());
+        reply.send(Reply::Nil).unwrap();
+        assert!(matches!(call.poll_abandoned(), Some(Ok(Reply::Nil))));
+        assert!(call.is_over() && waiting.enter().is_some());
+        let (call, _reply, waiting) = self::call();
+        assert!(poll(&call).is_pending());
+        call.abandon();
+        assert!(call.fail(Failure::SILENCE).is_some() && call.is_over() && waiting.enter().is_some());
     }
 }

@@ -38,11 +38,14 @@ const MAX_LOADS: usize = 3;
 ///
 /// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]), and the same
 ///   again for each of two round trips more where the server has to be sent a script. Without a connection it fails at
-///   once. A connection on which no call was answered for twice the command time-out and a second is given up.
+///   once. A connection on which calls wait and none was answered for twice the command time-out and a second is given
+///   up: what waits there is answered at once as lost.
 /// - **Retries.** What was not executed is tried again; what may have been executed only where the operation is
 ///   recognised or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, with random pauses up to
 ///   100 ms, 200 ms, 400 ms …; the last error is the answer, and it says `Indeterminate` if any attempt was.
-/// - **Cancellation.** A dropped call may have been executed, or may still be within one command time-out.
+/// - **Cancellation.** A dropped call may have been executed, or may still be: what has not left is sent when the server
+///   reads again. The same goes for one whose time is over. Nothing outlives its connection, nor is it sent on another
+///   one by itself, and a connection that answers nothing is given up as said above.
 pub struct Link {
     inner: Arc<Inner>,
 }
