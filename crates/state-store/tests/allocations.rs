@@ -31,7 +31,7 @@ async fn round(store: &StateStore, queue: &QueueName, payload: &Bytes) -> Round 
     let request =
         ClaimRequest::new(queue.clone(), HolderName::new("one").unwrap(), jobs.len(), Duration::from_secs(60));
     let begun = COUNTING.counted();
-    store.push(queue, &jobs, Durability::Accepted).await.unwrap();
+    let _ = store.push(queue, &jobs, Durability::Accepted).await.unwrap();
     let pushed = COUNTING.counted();
     let claimed = store.claim(&request).await.unwrap().jobs;
     let taken = COUNTING.counted();
