@@ -3,7 +3,7 @@
 //! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs; all of it may be lost at any
 //! moment. The **worker state store** holds queues, leases and heartbeats; what it acknowledged survives. A service is
 //! configured by environment variables alone and refuses to start when the two share an instance, or a server is set up
-//! against its role.
+//! against its role. What each operation costs stands in [`cost_model`].
 //!
 //! A complete program: it pushes a job, works on it, and stops.
 //!
@@ -53,6 +53,9 @@
 mod cache;
 mod state;
 mod stores;
+
+#[doc = include_str!("../docs/cost-model.md")]
+pub mod cost_model {}
 
 pub use bytes::Bytes;
 pub use cache::Cache;

@@ -5,6 +5,11 @@
 //! ([`wire`]). Sides take turns in rounds on the same server, so that a busy machine slows both; ratios count, machines
 //! differ. The server's CPU is what `INFO cpu` says, the client's is this whole process's.
 //!
+//! What is fair: keys and payloads are made before the clock starts on both sides; floors send no key, id or payload that
+//! is shorter than a service would choose, and know nothing that ours must find out; nobody subscribes to events or metrics, as
+//! floors have none. What a round leaves behind is removed outside of the measurement, so that no side pays for another's
+//! expiry. A target is judged by the median, a ratio by the median of the ratios within a round.
+//!
 //! ```no_run
 //! # #[tokio::main]
 //! # async fn main() {
@@ -18,6 +23,7 @@
 mod bed;
 mod case;
 pub mod cases;
+pub mod cost_model;
 pub mod figure;
 mod floor;
 mod load;
@@ -34,7 +40,7 @@ pub use bed::{Bed, Engine, SERVER_SETTINGS, Settings, Stores, open_state, queue}
 pub use case::{Case, OURS, Plan, Side};
 pub use machine::Machine;
 pub use report::{CaseReport, Report, SideReport, Verdict};
-pub use runner::run;
+pub use runner::{is_taken, run};
 pub use statistics::{STEADY, Spread, percentile};
 pub use table::render;
 

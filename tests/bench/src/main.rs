@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bench::Settings;
+use bench::{Settings, cost_model};
 use clap::{Parser, Subcommand};
 
 /// What each operation costs, beside the least that it could cost. Starts servers of its own.
@@ -16,9 +16,12 @@ struct Arguments {
     /// Also writes everything that was measured to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only the cases whose name contains this.
+    /// Only the cases whose name contains this; several are separated by commas, and `^` means the name's beginning.
     #[arg(long, value_name = "NAME", default_value = "")]
     filter: String,
+    /// Runs nothing: writes the figures of such a file into the page `crates/twinstore/docs/cost-model.md`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "json", "filter", "rounds", "list"])]
+    cost_model: Option<PathBuf>,
     /// How many rounds count [default: 5, or 1 with --quick].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
@@ -58,6 +61,13 @@ async fn run(arguments: Arguments) -> bench::Result<bool> {
         bench::cases::recovery::work(worker).await?;
         return Ok(true);
     }
+    if let Some(file) = arguments.cost_model {
+        let run = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+        for title in cost_model::fill(&run)? {
+            say(&format!("filled: {title}"));
+        }
+        return Ok(true);
+    }
     let cases = bench::cases::all();
     if arguments.list {
         for plan in cases.iter().map(|case| case.plan()) {
@@ -74,7 +84,7 @@ async fn run(arguments: Arguments) -> bench::Result<bool> {
     }
     say(&bench::render(&report));
     if report.cases.is_empty() {
-        return Err(format!("no case's name contains {:?}", arguments.filter).into());
+        return Err(format!("no case is taken by the filter {:?}", arguments.filter).into());
     }
     Ok(report.failures().count() == 0)
 }

@@ -12,6 +12,8 @@ use crate::statistics::Spread;
 /// A whole run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
+    /// The day on which it began, in UTC.
+    pub date: String,
     /// Where it ran.
     pub machine: Machine,
     /// The version that the server told; `None` when no case had a server.
@@ -55,6 +57,8 @@ pub struct CaseReport {
     /// The figure that comes first.
     #[serde(serialize_with = "name_of")]
     pub headline: Figure,
+    /// Whether a smaller value of it is better.
+    pub less_is_better: bool,
     /// Further figures with rows of their own.
     #[serde(skip)]
     pub also: Vec<Figure>,
@@ -135,6 +139,7 @@ impl CaseReport {
             load,
             failure,
             headline: plan.headline,
+            less_is_better: plan.headline.less_is_better,
             also: plan.also.clone(),
             sides,
             targets: Vec::new(),

@@ -6,14 +6,24 @@ use crate::Result;
 use crate::bed::{Bed, SERVER_SETTINGS, Settings};
 use crate::case::{Case, Side};
 use crate::figure::Sample;
-use crate::machine::{Machine, load_average};
+use crate::machine::{Machine, load_average, today};
 use crate::report::{CaseReport, Report, SideReport};
 
-/// Runs the cases whose name contains `filter`, one after the other, each on an engine of its own. `started` hears the
+/// Whether a filter takes the case of this name: filters are separated by commas and contained in the name; one that
+/// begins with `^` stands at its beginning. An empty one takes all.
+pub fn is_taken(name: &str, filter: &str) -> bool {
+    filter.split(',').any(|part| match part.strip_prefix('^') {
+        Some(beginning) => name.starts_with(beginning),
+        None => name.contains(part),
+    })
+}
+
+/// Runs the cases that `filter` takes ([`is_taken`]), one after the other, each on an engine of its own. `started` hears the
 /// name of each before it runs. A case that fails is reported as failed, and the next one runs.
 pub async fn run(cases: &[Box<dyn Case>], settings: &Settings, filter: &str, started: impl Fn(&str)) -> Report {
     let begun = Instant::now();
     let mut report = Report {
+        date: today(),
         machine: Machine::this(),
         server_version: None,
         server_settings: SERVER_SETTINGS,
@@ -27,7 +37,7 @@ pub async fn run(cases: &[Box<dyn Case>], settings: &Settings, filter: &str, sta
     };
     for case in cases {
         let plan = case.plan();
-        if !plan.name.contains(filter) {
+        if !is_taken(&plan.name, filter) {
             continue;
         }
         started(&plan.name);
@@ -69,4 +79,15 @@ async fn run_case(case: &dyn Case, settings: &Settings) -> Result<(Vec<SideRepor
 fn order(sides: usize, round: usize) -> Vec<usize> {
     let forwards = 0..sides;
     if round.is_multiple_of(2) { forwards.collect() } else { forwards.rev().collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_taken;
+
+    #[test]
+    fn a_filter_is_contained_or_stands_at_the_beginning() {
+        assert!(is_taken("push-one", "") && is_taken("push-one", "one") && is_taken("push-one", "lease,^push"));
+        assert!(!is_taken("each/queue.push", "^push") && !is_taken("push-one", "get"));
+    }
 }

@@ -58,7 +58,8 @@ fn head(report: &Report) -> String {
     }
     let _ = writeln!(
         text,
-        "{} rounds, seed {}, {:.0} s, load average {} at the start, {} at the end",
+        "{}, {} rounds, seed {}, {:.0} s, load average {} at the start, {} at the end",
+        report.date,
         report.rounds,
         report.seed,
         report.seconds,
@@ -182,7 +183,7 @@ fn with_spread(spread: Spread, figure: Figure) -> String {
 }
 
 /// A number with its thousands apart.
-fn number(value: f64, decimals: usize) -> String {
+pub(crate) fn number(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
     let mut grouped = String::new();
@@ -241,6 +242,7 @@ mod tests {
         let floor = SideReport::new("streams", &[sample(10.0, 100_000.0), sample(10.0, 90_000.0)]);
         let case = CaseReport::new(&plan, None, vec![ours, floor], None);
         let report = Report {
+            date: String::new(),
             machine: Machine::this(),
             server_version: Some("7.0.15".to_owned()),
             server_settings: "",

@@ -114,11 +114,13 @@ async fn get(bed: &Bed, cache: Arc<dyn CacheRole>, keys: Arc<[Key]>, has_floor: 
     if has_floor {
         let client = redis::Client::open(bed.server()?.url(None))?;
         let connection = client.get_multiplexed_async_connection().await?;
+        // made beforehand, like ours
+        let keys: Arc<[String]> = (0..KEYS).map(floor_key).collect();
         sides.push(Tasks::named(REDIS_RS, tasks, ops, move |number| {
-            let mut connection: MultiplexedConnection = connection.clone();
+            let (mut connection, keys): (MultiplexedConnection, _) = (connection.clone(), Arc::clone(&keys));
             async move {
                 let found: Option<Vec<u8>> =
-                    redis::cmd("GET").arg(floor_key(number)).query_async(&mut connection).await?;
+                    redis::cmd("GET").arg(&keys[number % KEYS]).query_async(&mut connection).await?;
                 if found.is_some() { Ok(()) } else { Err("a value is missing".into()) }
             }
         }));

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::whole_life::CONCURRENCY;
 use crate::Result;
-use crate::bed::{Bed, queue};
+use crate::bed::{Bed, Engine, queue};
 use crate::case::{Case, OURS, Plan, Side};
 use crate::figure::{Bound, P50, P99, Sample, Target};
 use crate::load::{Crew, PATIENCE, from_tasks};
@@ -26,23 +26,29 @@ const BRPOP: &str = "BRPOP";
 
 enum Latency {
     /// 200 jobs a second.
-    Idle,
+    Idle(Engine),
     /// Half of what pushers and worker can do here.
     HalfLoad,
 }
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    vec![Box::new(Latency::Idle), Box::new(Latency::HalfLoad)]
+    let idle = Engine::ALL.map(|engine| Box::new(Latency::Idle(engine)) as Box<dyn Case>);
+    idle.into_iter().chain([Box::new(Latency::HalfLoad) as Box<dyn Case>]).collect()
 }
 
 #[async_trait]
 impl Case for Latency {
     fn plan(&self) -> Plan {
         match self {
-            Latency::Idle => Plan::new("latency-idle", "from push to handler at 200 jobs/s")
-                .with_headline(P50)
-                .with_target(Target::new(P50, Bound::AtMostTimes(1.5, BRPOP)))
-                .with_target(Target::new(P99, Bound::AtMostTimes(2.0, BRPOP))),
+            Latency::Idle(engine) => {
+                let plan =
+                    Plan::new("latency-idle", "from push to handler at 200 jobs/s").on(*engine).with_headline(P50);
+                if *engine != Engine::Redis {
+                    return plan.with_also(P99);
+                }
+                plan.with_target(Target::new(P50, Bound::AtMostTimes(1.5, BRPOP)))
+                    .with_target(Target::new(P99, Bound::AtMostTimes(2.0, BRPOP)))
+            }
             Latency::HalfLoad => Plan::new(
                 "latency-half-load",
                 "from push to handler at half of what this machine can do, pushed singly",
@@ -62,12 +68,16 @@ impl Case for Latency {
         })?;
         let ours = Ours { state, queue: queue("latency")?, crew, stopwatch, pace: Pace { rate: 200.0, ops: 0 } };
         let (rate, seconds, consumers) = match self {
-            Latency::Idle => (200.0, 10.0, 1),
+            Latency::Idle(_) => (200.0, 10.0, 1),
             Latency::HalfLoad => (ours.capacity(bed).await? / 2.0, 4.0, 8),
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive count")]
         let pace = Pace { rate, ops: bed.size((rate * seconds) as usize) };
-        Ok(vec![Box::new(Ours { pace, ..ours }), Box::new(Floor { consumers, pace })])
+        let mut sides: Vec<Box<dyn Side>> = vec![Box::new(Ours { pace, ..ours })];
+        if bed.engine == Engine::Redis {
+            sides.push(Box::new(Floor { consumers, pace }));
+        }
+        Ok(sides)
     }
 }
 
