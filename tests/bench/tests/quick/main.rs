@@ -22,5 +22,5 @@ async fn every_case_runs_and_every_side_is_measured() {
         }
         assert!(case.targets.iter().all(|target| target.found.is_some()), "{}\n{table}", case.name);
     }
-    cost_model::fills(&report);
+    cost_model::fills(&report).unwrap();
 }
