@@ -72,6 +72,7 @@ struct Target {
     at_most: bool,
     limit: f64,
     found: Option<Spread>,
+    steady: bool,
     met: bool,
 }
 
@@ -249,7 +250,8 @@ fn judgement(target: &Target) -> String {
     let against = target.against.as_ref().map(|side| format!(" × {side}")).unwrap_or_default();
     let found = target.found.map(|found| number(rounded_against_us(found.median, 2, target.at_most), 2));
     let verdict = if target.met { MET } else { NOT_MET };
-    format!("{} {sign} {}{against}{verdict}, {}", target.figure, target.limit, found.unwrap_or_default())
+    let unsteady = if target.steady { "" } else { " (unsteady)" };
+    format!("{} {sign} {}{against}{verdict}, {}{unsteady}", target.figure, target.limit, found.unwrap_or_default())
 }
 
 /// As many digits as mean something.

@@ -43,6 +43,7 @@ pub fn render(report: &Report) -> String {
          Ratio: ours over the floor's, the median over the rounds, never rounded in our favour. \
          Unsteady: the rounds of the figure, or of the ratio that is judged, lie more than 25 % of their median apart.\n",
     );
+    add_summary(report, &mut text);
     for case in report.failures() {
         let _ = writeln!(text, "FAILED {}: {}", case.name, case.failure.as_deref().unwrap_or_default());
     }
@@ -74,6 +75,29 @@ fn head(report: &Report) -> String {
     }
     text.push('\n');
     text
+}
+
+/// How many targets are met, and which are not.
+fn add_summary(report: &Report, text: &mut String) {
+    let verdicts: Vec<(&CaseReport, &Verdict)> =
+        report.cases.iter().flat_map(|case| case.targets.iter().map(move |verdict| (case, verdict))).collect();
+    let met = verdicts.iter().filter(|(_, verdict)| verdict.met).count();
+    let _ = writeln!(text, "\n{met} of {} targets are met.", verdicts.len());
+    for (case, verdict) in verdicts.iter().filter(|(_, verdict)| !verdict.met) {
+        let found = verdict.found.map_or_else(
+            || "not measured".to_owned(),
+            |found| number(rounded_against_us(found.median, 2, verdict.at_most), 2),
+        );
+        let _ = writeln!(text, "NOT MET {}: {} {found}, asked {}", case.name, verdict.figure.name, asked(verdict));
+    }
+}
+
+fn asked(verdict: &Verdict) -> String {
+    let sign = if verdict.at_most { '≤' } else { '≥' };
+    match verdict.against {
+        Some(side) => format!("{sign} {} × {side}", verdict.limit),
+        None => format!("{sign} {}", verdict.limit),
+    }
 }
 
 fn add_case(case: &CaseReport, rows: &mut Vec<Row>) {
@@ -148,11 +172,7 @@ fn ratio(figure: Figure, side: &SideReport) -> String {
 }
 
 fn judge(verdict: &Verdict, row: &mut Row) {
-    let sign = if verdict.at_most { '≤' } else { '≥' };
-    row[10] = match verdict.against {
-        Some(side) => format!("{sign} {} × {side}", verdict.limit),
-        None => format!("{sign} {}", verdict.limit),
-    };
+    row[10] = asked(verdict);
     if verdict.against.is_none()
         && let Some(found) = verdict.found
     {
@@ -255,6 +275,7 @@ mod tests {
             cases: vec![case],
         };
         let table = render(&report);
+        assert!(table.contains("1 of 3 targets are met."), "{table}");
         let line = |what: &str| table.lines().find(|line| line.contains(what)).unwrap().to_owned();
         // 14.0005 is over 14, and is shown so
         assert!(line("≤ 14").contains("14.01") && line("≤ 14").ends_with("NO"), "{table}");
