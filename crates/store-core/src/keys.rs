@@ -62,9 +62,20 @@ impl QueueKeys {
             unique: key("unique"),
             unique_until: key("unique_until"),
             meta: key("meta"),
-            wake: key("wake"),
+            wake: wake(namespace, queue, partition),
         }
     }
+}
+
+/// [`QueueKeys::wake`] alone.
+pub fn wake(namespace: &Namespace, queue: &QueueName, partition: u16) -> String {
+    format!("{namespace}:{{q.{queue}.{partition}}}:wake")
+}
+
+/// `ns:{w.number}:stop`: list of at most one element, which ends the one wait that has this number. Popped by blocking. TTL:
+/// as long as a wait lasts.
+pub fn stop(namespace: &Namespace, number: u64) -> String {
+    format!("{namespace}:{{w.{number}}}:stop")
 }
 
 /// `ns:{l.name}:lease`: string: fence, until (ms), released or held, request, holder. TTL: the lease and a day, after which

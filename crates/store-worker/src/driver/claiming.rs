@@ -1,23 +1,35 @@
-//! Claiming jobs, waiting for them, starting their handlers.
+//! Claiming jobs, and starting their handlers.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
-use store_core::{Claim, ClaimRequest, MAX_BATCH, Op, QueueName, Result};
+use store_core::{Claim, ClaimRequest, MAX_BATCH, Op, Result};
 use tokio::time::Instant;
 
 use super::{Driver, Event, IDLE, Mode, Phase, Slot};
 use crate::job::Job;
 
-/// How long one wait lasts at most.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-
-/// A queue that has no wait is looked at again after this time, when there is room: one that keeps the worker full cannot
-/// hide an idle one. A full worker does not wait, for it would take the news from those that have room. And a claim that
-/// takes longer than this keeps the other queues from being waited for no longer.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
 /// How many settlements may be outstanding before claims stop, beside twice the concurrency.
 const UNSETTLED: usize = MAX_BATCH;
+
+/// How many jobs to claim from a queue.
+struct Grant {
+    lane: usize,
+    jobs: usize,
+    /// At most how many.
+    room: usize,
+    /// How many it has.
+    held: usize,
+    weight: usize,
+}
+
+impl Grant {
+    /// Which of two has fewer jobs for its weight, with one more.
+    fn compare_load(&self, other: &Self) -> Ordering {
+        // a/v < b/w without division
+        ((self.held + self.jobs + 1) * other.weight).cmp(&((other.held + other.jobs + 1) * self.weight))
+    }
+}
 
 impl Driver {
     /// Claims as many jobs as there is room for, one call per queue at a time.
@@ -25,65 +37,74 @@ impl Driver {
         if !self.may_claim() {
             return;
         }
-        for lane in &mut self.lanes {
-            let is_due = lane.due.is_some_and(|due| due <= now);
-            let known_at = lane.last_claim.max(lane.uncovered_at);
-            let is_hidden = !lane.covered && now.duration_since(known_at) >= LOOK_AGAIN;
-            if !lane.ready && lane.claiming == 0 && (is_due || is_hidden) {
-                lane.ready = true;
-            }
-        }
-        if !self.lanes.iter().any(|lane| lane.ready && lane.claiming == 0) {
+        self.check_due(now);
+        if !self.active.iter().any(|index| self.lanes[*index].may_be_claimed(now)) {
             return;
         }
-        for (lane, grant) in self.grants(now).into_iter().enumerate() {
-            if grant > 0 {
-                self.send_claim(lane, grant.min(MAX_BATCH), now);
+        for Grant { lane, jobs, .. } in self.grants(now) {
+            if jobs > 0 {
+                self.send_claim(lane, jobs.min(MAX_BATCH), now);
             }
         }
     }
 
-    fn may_claim(&self) -> bool {
-        let unsettled: usize = self.lanes.iter().map(|lane| lane.unsettled()).sum();
+    pub(super) fn may_claim(&self) -> bool {
+        let unsettled: usize = self.active.iter().map(|index| self.lanes[*index].unsettled()).sum();
         self.mode == Mode::Working && !self.paused && unsettled < UNSETTLED + 2 * self.settings.concurrency
     }
 
     fn held(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.held()).sum()
+        self.active.iter().map(|index| self.lanes[*index].held()).sum()
+    }
+
+    /// Claims from a queue as soon as there is room.
+    pub(super) fn make_ready(&mut self, index: usize) {
+        self.lanes[index].ready = true;
+        self.activate(index);
+    }
+
+    /// Finds the queues in which something is due. Looks at each queue, but only when the first one may be due.
+    fn check_due(&mut self, now: Instant) {
+        if self.due_at.is_none_or(|at| at > now) {
+            return;
+        }
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].due.take_if(|due| *due <= now).is_some() {
+                self.make_ready(index);
+            }
+        }
+        self.due_at = self.lanes.iter().filter_map(|lane| lane.due).min();
     }
 
     /// How many jobs to claim from each queue: one by one to the queue that has the fewest for its weight.
-    fn grants(&self, now: Instant) -> Vec<usize> {
-        let mut grants = vec![0; self.lanes.len()];
+    fn grants(&self, now: Instant) -> Vec<Grant> {
         let ahead = self.pace.min(self.settings.prefetch);
         let mut free = (self.settings.concurrency + ahead).saturating_sub(self.held());
-        let room = |index: usize| {
-            let lane = &self.lanes[index];
-            let may = lane.ready && lane.claiming == 0 && lane.gate.is_open(now);
-            if may { (lane.concurrency + ahead.min(lane.concurrency)).saturating_sub(lane.held()) } else { 0 }
+        let grant = |index: &usize| {
+            let lane = &self.lanes[*index];
+            let room = (lane.concurrency + ahead.min(lane.concurrency)).saturating_sub(lane.held());
+            let wants = room > 0 && lane.may_be_claimed(now);
+            wants.then_some(Grant { lane: *index, jobs: 0, room, held: lane.held(), weight: lane.weight })
         };
-        let mut wanting: Vec<usize> = (0..self.lanes.len()).filter(|index| room(*index) > 0).collect();
-        if let [only] = wanting[..] {
-            grants[only] = free.min(room(only));
+        let mut grants: Vec<Grant> = self.active.iter().filter_map(grant).collect();
+        if let [only] = &mut grants[..] {
+            only.jobs = free.min(only.room);
             return grants;
         }
-        while free > 0 && !wanting.is_empty() {
-            let load = |index: usize| (self.lanes[index].held() + grants[index] + 1, self.lanes[index].weight);
-            // a/v < b/w without division
-            let lighter = |a: usize, b: usize| (load(a).0 * load(b).1).cmp(&(load(b).0 * load(a).1));
-            let Some(lightest) = wanting.iter().copied().min_by(|a, b| lighter(*a, *b)) else { break };
-            grants[lightest] += 1;
+        while free > 0 {
+            let open = grants.iter_mut().filter(|grant| grant.jobs < grant.room);
+            let Some(lightest) = open.min_by(|a, b| a.compare_load(b)) else { break };
+            lightest.jobs += 1;
             free -= 1;
-            wanting.retain(|index| grants[*index] < room(*index));
         }
         grants
     }
 
-    fn send_claim(&mut self, index: usize, max: usize, now: Instant) {
+    pub(super) fn send_claim(&mut self, index: usize, max: usize, now: Instant) {
         self.ended_since_claim = 0;
         let lane = &mut self.lanes[index];
         // News from now on are of jobs that this claim may not see.
-        (lane.claiming, lane.last_claim, lane.ready) = (max, now, false);
+        (lane.claiming, lane.last_claim, lane.ready, lane.has_news) = (max, now, false, false);
         let request = ClaimRequest::new(lane.name.clone(), self.name.clone(), max, self.settings.lease);
         let store = self.store.clone();
         self.call(Op::QueueClaim, async move { store.claim(&request).await }, move |answer| Event::Claimed {
@@ -102,11 +123,16 @@ impl Driver {
         answer: Result<Claim>,
         now: Instant,
     ) {
-        self.lanes[index].claiming = 0;
+        let lane = &mut self.lanes[index];
+        lane.claiming = 0;
+        let hands_on = std::mem::take(&mut lane.hands_on);
+        if !std::mem::replace(&mut lane.seen, true) {
+            self.waits.seen();
+        }
         let claim = match answer {
             Ok(claim) => claim,
             Err(error) => {
-                self.lanes[index].ready = true;
+                self.make_ready(index);
                 return self.on_error(&[index], &error, now);
             }
         };
@@ -115,6 +141,10 @@ impl Driver {
         let lane = &mut self.lanes[index];
         lane.ready |= !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
         lane.due = claim.next.map(|next| now + next.min(IDLE));
+        self.due_at = self.due_at.into_iter().chain(lane.due).min();
+        if !lane.has_jobs() {
+            lane.renew_at = sent + self.settings.lease / 3;
+        }
         let safe_until = sent + self.settings.lease;
         for claimed in claim.jobs {
             let id = self.next_id;
@@ -127,78 +157,15 @@ impl Driver {
         }
         if self.mode != Mode::Working {
             self.release_waiting(index);
-        }
-    }
-
-    /// Waits for the queues that have nothing, in one call, if there is a free handler.
-    pub(super) fn wait(&mut self, now: Instant) {
-        let claiming = self.lanes.iter().any(|lane| lane.claiming > 0 && now < lane.last_claim + LOOK_AGAIN);
-        if !self.may_claim() || claiming || self.held() >= self.settings.concurrency {
-            return;
-        }
-        let mut lanes = Vec::new();
-        let mut up_to = LONGEST_WAIT;
-        // Stores may look at the first queue first: the one that had news last is the last.
-        for index in (self.woken..self.lanes.len()).chain(0..self.woken) {
-            let lane = &mut self.lanes[index];
-            let is_busy = lane.ready || lane.claiming > 0 || lane.covered || lane.held() >= lane.concurrency;
-            if is_busy || !lane.gate.is_open(now) {
-                continue;
-            }
-            lane.covered = true;
-            lanes.push(index);
-            up_to = up_to.min(lane.due.map_or(LONGEST_WAIT, |due| due.saturating_duration_since(now)));
-        }
-        if lanes.is_empty() {
-            return;
-        }
-        let names: Vec<QueueName> = lanes.iter().map(|index| self.lanes[*index].name.clone()).collect();
-        let store = self.store.clone();
-        let waited = move |answer| Event::Waited { lanes, sent: now, answer };
-        let wait = self.call(Op::QueueWait, async move { store.wait(&names, up_to).await }, waited);
-        self.waits.retain(|wait| !wait.is_finished());
-        self.waits.push(wait);
-    }
-
-    /// Stops waiting, and leaves the news to others.
-    pub(super) fn stop_waiting(&mut self, now: Instant) {
-        self.waits.drain(..).for_each(|wait| wait.abort());
-        for lane in self.lanes.iter_mut().filter(|lane| lane.covered) {
-            (lane.covered, lane.uncovered_at) = (false, now);
-        }
-    }
-
-    pub(super) fn on_waited(
-        &mut self,
-        lanes: &[usize],
-        sent: Instant,
-        answer: Result<Option<QueueName>>,
-        now: Instant,
-    ) {
-        for index in lanes.iter().copied() {
-            let lane = &mut self.lanes[index];
-            lane.covered = false;
-            lane.uncovered_at = now;
-            // News may have been missed while the store was away, and are looked for once a wait in any case.
-            lane.ready |= match &answer {
-                Ok(Some(name)) if *name == lane.name => {
-                    self.woken = index + 1;
-                    true
-                }
-                Ok(Some(_)) => false,
-                Ok(None) => now.duration_since(lane.last_claim) >= LONGEST_WAIT,
-                Err(_) => true,
-            };
-        }
-        match answer {
-            Ok(_) => self.on_answer(lanes, sent),
-            Err(error) => self.on_error(lanes, &error, now),
+        } else if hands_on {
+            self.give_back(index);
         }
     }
 
     /// Gives claimed jobs their handlers, as far as the bounds allow.
     pub(super) fn start_handlers(&mut self, now: Instant) {
-        for index in 0..self.lanes.len() {
+        for position in 0..self.active.len() {
+            let index = self.active[position];
             while self.running < self.settings.concurrency && self.lanes[index].running < self.lanes[index].concurrency
             {
                 let Some(id) = self.lanes[index].waiting.pop_front() else { break };
@@ -217,6 +184,7 @@ impl Driver {
         let stop_at = lane.timeout.map(|timeout| now + timeout);
         slot.phase = Phase::Running { task, since: now, stop_at, cancel_asked: false, fate: None };
         self.running += 1;
+        self.waits.moved_at = now;
         lane.running += 1;
         lane.meters.running.set(lane.running as f64);
         self.tally.set_running(index, lane.running);

@@ -39,6 +39,7 @@ impl Driver {
         let lane = &mut self.lanes[slot.lane];
         lane.running -= 1;
         self.running -= 1;
+        self.waits.moved_at = now;
         self.ended_since_claim += 1;
         lane.meters.running.set(lane.running as f64);
         self.tally.set_running(slot.lane, lane.running);

@@ -7,7 +7,6 @@ use std::time::Duration;
 use store_core::{MAX_BATCH, QueueName};
 use tokio::time::Instant;
 
-use super::claiming::LOOK_AGAIN;
 use super::gate::Gate;
 use super::settling::Batch;
 use crate::builder::QueueParts;
@@ -24,14 +23,20 @@ pub(super) struct Lane {
     pub(super) meters: Meters,
     pub(super) gate: Gate,
 
+    /// Whether it is among the active ones.
+    pub(super) active: bool,
     /// Whether it may have something to claim.
     pub(super) ready: bool,
+    /// Whether it is ready because of news that nobody else has.
+    pub(super) has_news: bool,
+    /// Whether what is claimed is given back: the news were for others.
+    pub(super) hands_on: bool,
+    /// Whether it was looked into.
+    pub(super) seen: bool,
     /// For how many jobs a claim is under way.
     pub(super) claiming: usize,
     /// Whether a wait is under way that covers it.
     pub(super) covered: bool,
-    /// When the last wait that covered it ended.
-    pub(super) uncovered_at: Instant,
     /// When something becomes due, by the last claim.
     pub(super) due: Option<Instant>,
     pub(super) last_claim: Instant,
@@ -67,10 +72,13 @@ impl Lane {
             weight: parts.options.weight as usize,
             timeout: parts.options.handler_timeout.or(timeout),
             gate: Gate::new(lease),
+            active: true,
             ready: true,
+            has_news: false,
+            hands_on: false,
+            seen: false,
             claiming: 0,
             covered: false,
-            uncovered_at: now,
             due: None,
             last_claim: now,
             waiting: VecDeque::new(),
@@ -93,11 +101,30 @@ impl Lane {
         self.pending.len() + self.settling
     }
 
+    /// Whether a wait may cover it: nothing is known to be there, and there is room.
+    pub(super) fn is_waitable(&self, now: Instant) -> bool {
+        !self.ready && self.claiming == 0 && self.held() < self.concurrency && self.gate.is_open(now)
+    }
+
+    /// Whether jobs are to be claimed from it when there is room.
+    pub(super) fn may_be_claimed(&self, now: Instant) -> bool {
+        self.ready && self.claiming == 0 && self.gate.is_open(now)
+    }
+
+    /// Whether it has jobs.
+    pub(super) fn has_jobs(&self) -> bool {
+        !self.waiting.is_empty() || self.running > 0
+    }
+
+    /// Whether nothing goes on with it.
+    pub(super) fn rests(&self) -> bool {
+        let is_busy = self.ready || self.held() > 0 || self.unsettled() > 0 || self.extending > 0;
+        !is_busy && self.gate.opens_at().is_none()
+    }
+
     /// When it may need the driver.
-    pub(super) fn wakes(&self, claims: bool) -> impl Iterator<Item = Instant> {
-        let renew = (!self.waiting.is_empty() || self.running > 0).then_some(self.renew_at);
-        let due = if claims && !self.ready { self.due } else { None };
-        let claim = (self.claiming > 0).then_some(self.last_claim + LOOK_AGAIN);
-        [renew, due, claim, self.gate.opens_at()].into_iter().flatten()
+    pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
+        let renew = self.has_jobs().then_some(self.renew_at);
+        [renew, self.gate.opens_at()].into_iter().flatten()
     }
 }

@@ -48,7 +48,8 @@ impl Driver {
     /// Renews the leases of a queue's jobs together, every third of their time. Jobs that were claimed ahead so long ago
     /// are given back instead.
     pub(super) fn extend(&mut self, now: Instant) {
-        for index in 0..self.lanes.len() {
+        for position in 0..self.active.len() {
+            let index = self.active[position];
             let lane = &mut self.lanes[index];
             if lane.renew_at > now || lane.extending > 0 || !lane.gate.is_open(now) {
                 continue;
@@ -72,8 +73,8 @@ impl Driver {
         if let Phase::Waiting { since } = first.phase { Some(since) } else { None }
     }
 
-    /// Gives back what was claimed ahead: handlers take longer now than when it was, and other workers may have room.
-    fn give_back(&mut self, index: usize) {
+    /// Gives back what was claimed ahead: other workers may have room.
+    pub(super) fn give_back(&mut self, index: usize) {
         self.pace = 0;
         self.lanes[index].ready = true;
         self.release_waiting(index);

@@ -8,6 +8,7 @@ mod lane;
 mod leasing;
 mod settling;
 mod stopping;
+mod waiting;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -30,12 +31,16 @@ use crate::task::{Ended, catch_panic};
 use lane::Lane;
 use settling::Batch;
 use stopping::Mode;
+use waiting::Waits;
 
 /// How many events the driver takes at a time.
 const EVENTS: usize = 512;
 
 /// What the driver wakes for at the latest when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// How long a claim may hold up what waits for it.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// What comes back to the driver.
 pub(crate) enum Event {
@@ -44,7 +49,7 @@ pub(crate) enum Event {
     /// A claim was answered.
     Claimed { lane: usize, sent: Instant, asked: usize, answer: Result<Claim> },
     /// A wait has ended.
-    Waited { lanes: Vec<usize>, sent: Instant, answer: Result<Option<QueueName>> },
+    Waited { id: u64, sent: Instant, answer: Result<Option<QueueName>> },
     /// Settlements were answered.
     Settled { lane: usize, sent: Instant, batch: Arc<Batch>, answer: Result<Receipt<Vec<Settled>>> },
     /// A renewal of leases was answered.
@@ -107,6 +112,8 @@ pub(crate) struct Driver {
     events: UnboundedSender<Event>,
     tally: Arc<Tally>,
     lanes: Vec<Lane>,
+    /// The lanes with which something goes on. Each step looks at these alone, however many there are.
+    active: Vec<usize>,
     slots: HashMap<u64, Slot>,
     next_id: u64,
     running: usize,
@@ -117,9 +124,9 @@ pub(crate) struct Driver {
     ended_since_claim: usize,
     /// Not later than the first thing that a slot is due for.
     check_at: Option<Instant>,
-    waits: Vec<AbortHandle>,
-    /// The queue behind the one that had news last.
-    woken: usize,
+    /// Not later than the first time at which something in a queue becomes due.
+    due_at: Option<Instant>,
+    waits: Waits,
     /// Whether the store's absence was told.
     away: bool,
     clean: bool,
@@ -137,8 +144,11 @@ impl Driver {
         };
         let now = Instant::now();
         let lane = |queue| Lane::new(queue, parts.concurrency, parts.handler_timeout, parts.lease, now);
+        let lanes: Vec<Lane> = parts.queues.into_iter().map(lane).collect();
         Self {
-            lanes: parts.queues.into_iter().map(lane).collect(),
+            active: (0..lanes.len()).collect(),
+            waits: Waits::new(lanes.len(), now),
+            lanes,
             store: parts.store,
             name,
             settings,
@@ -152,8 +162,7 @@ impl Driver {
             pace: 0,
             ended_since_claim: 0,
             check_at: None,
-            waits: Vec::new(),
-            woken: 0,
+            due_at: None,
             away: false,
             clean: true,
         }
@@ -189,7 +198,7 @@ impl Driver {
         match event {
             Event::Finished { id, ended } => self.on_finished(id, ended, now),
             Event::Claimed { lane, sent, asked, answer } => self.on_claimed(lane, sent, asked, answer, now),
-            Event::Waited { lanes, sent, answer } => self.on_waited(&lanes, sent, answer, now),
+            Event::Waited { id, sent, answer } => self.on_waited(id, sent, answer, now),
             Event::Settled { lane, sent, batch, answer } => self.on_settled(lane, sent, batch, answer, now),
             Event::Extended { lane, sent, ids, extensions, answer } => {
                 self.on_extended(lane, sent, &ids, extensions, answer, now);
@@ -207,14 +216,35 @@ impl Driver {
         self.settle(now);
         self.claim(now);
         self.wait(now);
-        self.has_ended(now)
+        let has_ended = self.has_ended(now);
+        self.leave_resting();
+        has_ended
+    }
+
+    /// Has something to do with a lane from now on.
+    fn activate(&mut self, index: usize) {
+        if !std::mem::replace(&mut self.lanes[index].active, true) {
+            self.active.push(index);
+        }
+    }
+
+    /// Leaves lanes alone with which nothing goes on.
+    fn leave_resting(&mut self) {
+        let lanes = &mut self.lanes;
+        self.active.retain(|index| {
+            let lane = &mut lanes[*index];
+            lane.active = !lane.rests();
+            lane.active
+        });
     }
 
     /// When there is something to do next, if no event comes before; later than `now`.
     fn next_wake(&self, now: Instant) -> Instant {
-        let lanes = self.lanes.iter().flat_map(|lane| lane.wakes(self.mode == Mode::Working));
-        let wakes = lanes.chain(self.check_at).chain(self.mode.ends_at());
-        wakes.filter(|at| *at > now).min().unwrap_or(now + IDLE)
+        let lanes = self.active.iter().flat_map(|index| self.lanes[*index].wakes());
+        let works = self.mode == Mode::Working;
+        let waits = self.waits.wakes().filter(|_| works);
+        let wakes = lanes.chain(waits).chain(self.due_at.filter(|_| works)).chain(self.check_at);
+        wakes.chain(self.mode.ends_at()).filter(|at| *at > now).min().unwrap_or(now + IDLE)
     }
 
     /// Runs a call of the store in a task of its own; its answer comes back as an event.
@@ -269,6 +299,5 @@ impl Drop for Driver {
                 task.abort();
             }
         }
-        self.waits.iter().for_each(AbortHandle::abort);
     }
 }

@@ -58,7 +58,8 @@ impl Driver {
 
     /// Settles what has ended: one call per queue at a time; what ends meanwhile travels together in the next.
     pub(super) fn settle(&mut self, now: Instant) {
-        for index in 0..self.lanes.len() {
+        for position in 0..self.active.len() {
+            let index = self.active[position];
             let lane = &mut self.lanes[index];
             if lane.settling > 0 || lane.pending.len() == 0 || !lane.gate.is_open(now) {
                 continue;

@@ -43,21 +43,21 @@ impl Driver {
         match command {
             Command::Pause => {
                 self.paused = true;
-                self.stop_waiting(now);
+                self.stop_waiting();
             }
             Command::Resume => {
                 self.paused = false;
-                self.lanes.iter_mut().for_each(|lane| lane.ready = true);
+                (0..self.lanes.len()).for_each(|index| self.make_ready(index));
             }
             Command::Shutdown if self.mode == Mode::Working => {
                 self.mode = Mode::Draining { deadline: now + self.settings.shutdown_deadline };
                 tracing::info!(worker = %self.name, running = self.running, "shutting down: running handlers may end");
-                self.stop_waiting(now);
+                self.stop_waiting();
                 self.release_all_waiting();
             }
             Command::Shutdown => {}
             Command::ShutdownNow => {
-                self.stop_waiting(now);
+                self.stop_waiting();
                 self.release_all_waiting();
                 self.drop_handlers(now + FLUSH_NOW);
             }
@@ -98,7 +98,11 @@ impl Driver {
 
     /// Whether nothing is left to do, or no time to do it.
     pub(super) fn has_ended(&mut self, now: Instant) -> bool {
-        let idle = self.lanes.iter().all(|lane| lane.claiming == 0 && lane.unsettled() == 0) && self.slots.is_empty();
+        if self.mode == Mode::Working {
+            return false;
+        }
+        let mut lanes = self.active.iter().map(|index| &self.lanes[*index]);
+        let idle = lanes.all(|lane| lane.claiming == 0 && lane.unsettled() == 0) && self.slots.is_empty();
         match self.mode {
             Mode::Working => false,
             Mode::Draining { .. } => idle,

@@ -28,6 +28,14 @@ async fn blocked(server: &RedisServer, count: usize) {
     wait_until("waiters block on the server", DEADLINE, waiting).await;
 }
 
+/// The id of the one connection that blocks.
+async fn blocked_connection(server: &RedisServer) -> String {
+    let clients = server.command(&["CLIENT", "LIST"]).await.unwrap();
+    let clients = String::from_utf8(clients.as_bytes().unwrap().to_vec()).unwrap();
+    let blocked = clients.lines().find(|line| line.contains("flags=b")).unwrap();
+    blocked.split(' ').next().unwrap().to_owned()
+}
+
 #[tokio::test]
 async fn each_news_wakes_one_who_waits() {
     let (server, store) = real().await;
@@ -155,4 +163,47 @@ async fn who_waits_sends_nothing() {
     assert_eq!(calls(&after, "evalsha"), calls(&before, "evalsha"));
     assert_eq!(store.wait(&[], Duration::from_millis(1)).await.unwrap(), None);
     assert_eq!(store.wait(&queues, Duration::ZERO).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_ends_on_the_server_and_leaves_its_connection_to_the_next() {
+    let (server, store) = real().await;
+    let waiter = self::waiter(&store, &[queue()]);
+    blocked(&server, 1).await;
+    let connection = blocked_connection(&server).await;
+    waiter.abort();
+    blocked(&server, 0).await;
+    let waiter = self::waiter(&store, &[queue()]);
+    blocked(&server, 1).await;
+    assert_eq!(blocked_connection(&server).await, connection);
+    let stops = server.command(&["KEYS", "*:stop"]).await.unwrap();
+    assert_eq!(stops.as_strings(), Some(Vec::new()), "what ended it is gone");
+    push(&store, &[job("a")]).await;
+    assert_eq!(waiter.await.unwrap(), Some(queue()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_is_dropped_swallows_no_news() {
+    let (server, store) = real().await;
+    for round in 0..100 {
+        let waiter = self::waiter(&store, &[queue()]);
+        blocked(&server, 1).await;
+        let id = round.to_string();
+        let pushing = tokio::spawn({
+            let (store, job) = (store.clone(), job(&id));
+            async move { push(&store, &[job]).await }
+        });
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        waiter.abort();
+        pushing.await.unwrap();
+        if !waiter.await.is_ok_and(|woken| woken.is_some()) {
+            // It was dropped: the news are for the next who waits.
+            assert_eq!(store.wait(&[queue()], DEADLINE).await.unwrap(), Some(queue()), "round {round}");
+        }
+        let claimed = claim_one(&store).await;
+        assert_eq!(settle(&store, &claimed, Outcome::Complete(None)).await, Settled::Done);
+        blocked(&server, 0).await;
+    }
 }
