@@ -254,7 +254,7 @@ pub async fn open_state(url: &str) -> Result<StateStore> {
     Ok(StateStore::open(link, Namespace::new("tw")?, state_store::StateOptions::default()).await?)
 }
 
-async fn link(url: &str, database: u32) -> Result<Link> {
+pub(crate) async fn link(url: &str, database: u32) -> Result<Link> {
     let url = ServerUrl::parse(url)?.with_database(database);
     Ok(Link::connect(LinkConfig::new(url, "bench:cache")).await?)
 }

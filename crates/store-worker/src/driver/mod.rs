@@ -1,5 +1,5 @@
-//! The driver: one task that owns all of a worker's state and decides; everything that takes time runs in tasks of its
-//! own and comes back as an [`Event`].
+//! The driver: one task that owns all of a worker's state and decides. Handlers run in tasks of their own; calls of the store
+//! run within the driver, so that each step of a job is one wake-up less. Both come back as an [`Event`].
 
 mod claiming;
 mod ending;
@@ -11,18 +11,22 @@ mod stopping;
 mod waiting;
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::future::{AbortHandle as CallHandle, Abortable, BoxFuture};
+use futures_util::stream::FuturesUnordered;
 use store_core::{
     Claim, Durability, Error, Extended, Extension, HolderName, Op, Queue, QueueName, Receipt, Result, Settled,
     Timestamp,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::builder::Parts;
 use crate::job::Job;
@@ -110,6 +114,8 @@ pub(crate) struct Driver {
     name: HolderName,
     settings: Settings,
     events: UnboundedSender<Event>,
+    /// Calls of the store that are under way; one that was stopped comes to nothing.
+    calls: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     tally: Arc<Tally>,
     lanes: Vec<Lane>,
     /// The lanes with which something goes on. Each step looks at these alone, however many there are.
@@ -153,6 +159,7 @@ impl Driver {
             name,
             settings,
             events,
+            calls: FuturesUnordered::new(),
             tally,
             slots: HashMap::new(),
             next_id: 0,
@@ -181,17 +188,30 @@ impl Driver {
             if self.act(now) {
                 return self.clean;
             }
+            // One that is too early finds nothing to do, and costs less than to move it each time.
             let next = self.next_wake(now);
-            if next != wake_at {
+            if next < wake_at || wake_at <= now {
                 wake_at = next;
                 sleep.as_mut().reset(next);
             }
-            tokio::select! {
-                biased;
-                _ = events.recv_many(&mut received, EVENTS) => {}
-                () = &mut sleep => wake_at = now,
-            }
+            poll_fn(|context| self.poll_events(context, &mut events, &mut received, sleep.as_mut())).await;
         }
+    }
+
+    /// Ready when something has happened, or it is time.
+    fn poll_events(
+        &mut self,
+        context: &mut Context<'_>,
+        events: &mut UnboundedReceiver<Event>,
+        received: &mut Vec<Event>,
+        sleep: Pin<&mut Sleep>,
+    ) -> Poll<()> {
+        while let Poll::Ready(Some(answered)) = self.calls.poll_next_unpin(context) {
+            received.extend(answered);
+        }
+        let _ = events.poll_recv_many(context, received, EVENTS);
+        let is_time = sleep.poll(context).is_ready();
+        if is_time || !received.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn on(&mut self, event: Event, now: Instant) {
@@ -247,20 +267,20 @@ impl Driver {
         wakes.chain(self.mode.ends_at()).filter(|at| *at > now).min().unwrap_or(now + IDLE)
     }
 
-    /// Runs a call of the store in a task of its own; its answer comes back as an event.
-    fn call<T, F>(&self, op: Op, call: F, event: impl FnOnce(Result<T>) -> Event + Send + 'static) -> AbortHandle
+    /// Begins a call of the store; its answer comes back as an event, unless it is stopped before.
+    fn call<T, F>(&self, op: Op, call: F, event: impl FnOnce(Result<T>) -> Event + Send + 'static) -> CallHandle
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        let events = self.events.clone();
-        let task = async move {
+        let (handle, registration) = CallHandle::new_pair();
+        let call = async move {
             let broken = |_| Err(Error::indeterminate(op, "the store's client panicked"));
-            let answer = catch_panic(call).await.unwrap_or_else(broken);
-            // Without a receiver the worker is gone.
-            let _ = events.send(event(answer));
+            catch_panic(call).await.unwrap_or_else(broken)
         };
-        tokio::spawn(task).abort_handle()
+        let call = Abortable::new(call, registration);
+        self.calls.push(Box::pin(async move { call.await.ok().map(event) }));
+        handle
     }
 
     /// Counts deliveries whose ends did not count.

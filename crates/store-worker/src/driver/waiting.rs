@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use store_core::{Op, QueueName, Result};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::lane::Lane;
-use super::{Driver, Event, LOOK_AGAIN, Mode};
+use super::{CallHandle, Driver, Event, LOOK_AGAIN, Mode};
 
 /// How long one wait lasts at most. A queue that was not looked into for this long is looked into, whatever its waits said:
 /// news may have been lost with whoever had them.
@@ -53,7 +52,7 @@ pub(super) struct Waits {
 
 struct Wait {
     lanes: Vec<usize>,
-    task: AbortHandle,
+    call: CallHandle,
 }
 
 impl Waits {
@@ -86,7 +85,7 @@ impl Waits {
         self.under_way.retain(|_, wait| {
             let stops = which(wait);
             if stops {
-                wait.task.abort();
+                wait.call.abort();
                 wait.lanes.iter().for_each(|index| lanes[*index].covered = false);
                 uncovered.append(&mut wait.lanes);
             }
@@ -99,12 +98,6 @@ impl Waits {
         let begins = (self.unseen > 0).then_some(self.begins_at);
         let crowded = self.crowded_since.map(|since| since + CROWDED);
         [begins, crowded, Some(self.moved_at + STUCK)].into_iter().flatten()
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        self.under_way.values().for_each(|wait| wait.task.abort());
     }
 }
 
@@ -162,9 +155,9 @@ impl Driver {
         let id = self.waits.next_id;
         self.waits.next_id += 1;
         let store = self.store.clone();
-        let call = async move { store.wait(&names, LONGEST_WAIT).await };
-        let task = self.call(Op::QueueWait, call, move |answer| Event::Waited { id, sent: now, answer });
-        self.waits.under_way.insert(id, Wait { lanes, task });
+        let waiting = async move { store.wait(&names, LONGEST_WAIT).await };
+        let call = self.call(Op::QueueWait, waiting, move |answer| Event::Waited { id, sent: now, answer });
+        self.waits.under_way.insert(id, Wait { lanes, call });
     }
 
     pub(super) fn on_waited(&mut self, id: u64, sent: Instant, answer: Result<Option<QueueName>>, now: Instant) {

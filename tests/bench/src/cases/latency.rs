@@ -14,15 +14,15 @@ use tokio::task::JoinSet;
 
 use super::whole_life::CONCURRENCY;
 use crate::Result;
-use crate::bed::{Bed, Engine, queue};
+use crate::bed::{Bed, Engine, link, queue};
 use crate::case::{Case, OURS, Plan, Side};
 use crate::figure::{Bound, P50, P99, Sample, Target};
 use crate::load::{Crew, PATIENCE, from_tasks};
 use crate::meter::as_f64;
 use crate::statistics::percentile;
-use crate::wire::Commands;
+use floor::{BRPOP, Floor, LinkFloor, Way};
 
-const BRPOP: &str = "BRPOP";
+mod floor;
 
 enum Latency {
     /// 200 jobs a second.
@@ -75,7 +75,11 @@ impl Case for Latency {
         let pace = Pace { rate, ops: bed.size((rate * seconds) as usize) };
         let mut sides: Vec<Box<dyn Side>> = vec![Box::new(Ours { pace, ..ours })];
         if bed.engine == Engine::Redis {
-            sides.push(Box::new(Floor { consumers, pace }));
+            let ways = [Way::Pop, Way::WakeAndClaim].into_iter();
+            sides.extend(ways.map(|way| Box::new(Floor { way, consumers, pace }) as Box<dyn Side>));
+            if let Latency::Idle(_) = self {
+                sides.push(Box::new(LinkFloor { link: link(&bed.server()?.url(None), 0).await?, pace }));
+            }
         }
         Ok(sides)
     }
@@ -234,49 +238,5 @@ impl Side for Ours {
         let sample = bed.measure(self.pace.ops, work).await?;
         self.crew.until_completed(before + self.pace.ops as u64).await?;
         Ok(self.stopwatch.add_to(sample))
-    }
-}
-
-struct Floor {
-    consumers: usize,
-    pace: Pace,
-}
-
-const LIST: &[u8] = b"floor:list";
-
-#[async_trait]
-impl Side for Floor {
-    fn name(&self) -> &str {
-        BRPOP
-    }
-
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let stopwatch = Stopwatch::default();
-        stopwatch.expect(self.pace.ops);
-        let mut consumers = JoinSet::new();
-        for _ in 0..self.consumers {
-            let (mut wire, stopwatch) = (bed.wire().await?, stopwatch.clone());
-            consumers.spawn(async move {
-                while let Some(payload) = wire.command(&[b"BRPOP", LIST, b"0"]).await?.into_array().pop() {
-                    stopwatch.arrived(&payload.into_bulk().ok_or("BRPOP answers no value")?);
-                }
-                Result::Ok(())
-            });
-        }
-        let mut pusher = bed.wire().await?;
-        let work = async {
-            let mut commands = Commands::default();
-            let mut ticks = self.pace.ticks();
-            while let Some(count) = ticks.next().await {
-                for _ in 0..count {
-                    commands.add([b"LPUSH".as_slice(), LIST, &stopwatch.payload()]);
-                }
-                pusher.exchange(&mut commands).await?;
-            }
-            stopwatch.wait().await
-        };
-        let sample = bed.measure(self.pace.ops, work).await?;
-        consumers.abort_all();
-        Ok(stopwatch.add_to(sample))
     }
 }
