@@ -1,6 +1,9 @@
 //! Validated names and ids: what may become part of a key.
 
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Why a name was refused. The text of the name is not repeated: it may hold something private.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +74,7 @@ macro_rules! validated {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(std::sync::Arc<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The longest allowed, in bytes.
@@ -165,9 +168,26 @@ validated! {
 }
 
 impl JobId {
-    /// A new id that sorts by the time of its making (UUID version 7, RFC 9562).
+    /// A new id that sorts by the time of its making (UUID version 7, RFC 9562): to a quarter of a microsecond, and strictly
+    /// within a thread. Nobody may rely on its being hard to guess.
     pub fn generate() -> Self {
-        Self(uuid::Uuid::now_v7().to_string().into())
+        thread_local! {
+            static LAST: Cell<u64> = const { Cell::new(0) };
+            // Asking the system for random bits each time would cost more than the rest of a push.
+            static RANDOM: RefCell<fastrand::Rng> = RefCell::new(fastrand::Rng::with_seed(uuid::Uuid::new_v4().as_u64_pair().1));
+        }
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // 48 bits of milliseconds and 12 of their fraction
+        let now = since_epoch.as_secs() * 1000 + u64::from(since_epoch.subsec_millis());
+        let fraction = u64::from(since_epoch.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
+        let time = LAST.get().saturating_add(1).max(now << 12 | fraction);
+        LAST.set(time);
+        let mut rest = [0; 10];
+        rest[..2].copy_from_slice(&((time & 0xfff) as u16).to_be_bytes());
+        rest[2..].copy_from_slice(&RANDOM.with_borrow_mut(|random| random.u64(..)).to_be_bytes());
+        let id = uuid::Builder::from_unix_timestamp_millis(time >> 12, &rest).into_uuid();
+        let mut text = uuid::Uuid::encode_buffer();
+        Self(Arc::from(&*id.hyphenated().encode_lower(&mut text)))
     }
 }
 
@@ -210,7 +230,21 @@ impl fmt::Debug for RequestId {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, NameError, QueueName};
+    use super::{JobId, Key, NameError, QueueName};
+
+    #[test]
+    fn ids_are_uuids_that_rise() {
+        let ids: Vec<JobId> = (0..10_000).map(|_| JobId::generate()).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next));
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        for id in [&ids[0], &ids[9_999]] {
+            let uuid = uuid::Uuid::parse_str(id.as_str()).unwrap();
+            assert_eq!((uuid.get_version_num(), uuid.get_variant()), (7, uuid::Variant::RFC4122));
+            assert!(uuid.get_timestamp().unwrap().to_unix().0.abs_diff(now) <= 60);
+        }
+        let elsewhere = std::thread::spawn(JobId::generate).join().unwrap();
+        assert!(!ids.contains(&elsewhere));
+    }
 
     #[test]
     fn a_refused_name_says_which_character() {

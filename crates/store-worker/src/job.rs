@@ -107,7 +107,11 @@ impl Job {
     /// How long ago it was pushed: by the server's clock until it was claimed, by the local one from then on. In whole
     /// milliseconds plus the local part.
     pub fn since_push(&self) -> Duration {
-        self.0.claimed.claimed_at.since(self.0.claimed.pushed_at) + self.0.heard.elapsed()
+        self.age_at(Instant::now())
+    }
+
+    pub(crate) fn age_at(&self, now: Instant) -> Duration {
+        self.0.claimed.claimed_at.since(self.0.claimed.pushed_at) + now.duration_since(self.0.heard)
     }
 
     /// Reports how far it is, in a form of the handler's choice; inspection shows it. It travels with the next renewal of

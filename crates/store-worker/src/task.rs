@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use store_core::TraceContext;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tracing::{Instrument, Span};
@@ -33,7 +34,7 @@ pub(crate) trait Start: Send + Sync {
 
 impl<H: Handler> Start for Arc<H> {
     fn start(&self, id: u64, job: Job, events: &UnboundedSender<Event>) -> AbortHandle {
-        let span = span_of(&job);
+        let span = job.trace().map(|trace| span_of(&job, trace));
         let mut end = End { id, events: events.clone(), ended: Ended::Dropped };
         let handler = Arc::clone(self);
         let work = async move {
@@ -47,7 +48,10 @@ impl<H: Handler> Start for Arc<H> {
                 Err(message) => Ended::Panicked(message),
             });
         };
-        tokio::spawn(work.instrument(span)).abort_handle()
+        match span {
+            Some(span) => tokio::spawn(work.instrument(span)).abort_handle(),
+            None => tokio::spawn(work).abort_handle(),
+        }
     }
 }
 
@@ -72,17 +76,14 @@ impl Drop for End {
     }
 }
 
-fn span_of(job: &Job) -> Span {
-    match job.trace() {
-        Some(trace) => tracing::info_span!(
-            "job",
-            queue = %job.queue(),
-            id = %job.id(),
-            attempt = job.attempt(),
-            traceparent = trace.traceparent(),
-        ),
-        None => Span::none(),
-    }
+fn span_of(job: &Job, trace: &TraceContext) -> Span {
+    tracing::info_span!(
+        "job",
+        queue = %job.queue(),
+        id = %job.id(),
+        attempt = job.attempt(),
+        traceparent = trace.traceparent(),
+    )
 }
 
 /// Runs a future; a panic is its message.

@@ -49,7 +49,7 @@ impl NewJob {
             start_within: None,
             schema: 0,
             trace: None,
-            request: uuid::Uuid::new_v4().as_fields().0,
+            request: fastrand::u32(..),
         }
     }
 

@@ -38,6 +38,7 @@ impl Driver {
             return;
         }
         self.check_due(now);
+        self.check_forgotten(now);
         if !self.active.iter().any(|index| self.lanes[*index].may_be_claimed(now)) {
             return;
         }
@@ -178,7 +179,7 @@ impl Driver {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let lane = &mut self.lanes[index];
         if slot.job.attempt() == 1 {
-            lane.meters.push_to_handler.record(slot.job.since_push().as_secs_f64());
+            lane.meters.push_to_handler.record(slot.job.age_at(now).as_secs_f64());
         }
         let task = lane.handler.start(id, slot.job.clone(), &self.events);
         let stop_at = lane.timeout.map(|timeout| now + timeout);
@@ -186,8 +187,6 @@ impl Driver {
         self.running += 1;
         self.waits.moved_at = now;
         lane.running += 1;
-        lane.meters.running.set(lane.running as f64);
-        self.tally.set_running(index, lane.running);
         if let Some(at) = stop_at {
             self.check_slots_at(at);
         }

@@ -41,8 +41,6 @@ impl Driver {
         self.running -= 1;
         self.waits.moved_at = now;
         self.ended_since_claim += 1;
-        lane.meters.running.set(lane.running as f64);
-        self.tally.set_running(slot.lane, lane.running);
         if let Phase::Running { since, .. } = slot.phase {
             lane.meters.seconds.record(now.duration_since(since).as_secs_f64());
         }

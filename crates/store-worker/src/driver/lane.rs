@@ -43,6 +43,8 @@ pub(super) struct Lane {
     /// Claimed jobs without a handler, in order.
     pub(super) waiting: VecDeque<u64>,
     pub(super) running: usize,
+    /// What the metrics say of it.
+    pub(super) told_running: usize,
 
     pub(super) renew_at: Instant,
     /// How many renewals are under way.
@@ -83,6 +85,7 @@ impl Lane {
             last_claim: now,
             waiting: VecDeque::new(),
             running: 0,
+            told_running: 0,
             renew_at: now + lease / 3,
             extending: 0,
             pending: Batch::default(),

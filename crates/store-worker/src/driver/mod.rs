@@ -248,11 +248,16 @@ impl Driver {
         }
     }
 
-    /// Leaves lanes alone with which nothing goes on.
+    /// Tells how many handlers run, and leaves lanes alone with which nothing goes on.
     fn leave_resting(&mut self) {
-        let lanes = &mut self.lanes;
+        let (lanes, tally) = (&mut self.lanes, &self.tally);
         self.active.retain(|index| {
             let lane = &mut lanes[*index];
+            if lane.told_running != lane.running {
+                lane.told_running = lane.running;
+                lane.meters.running.set(lane.running as f64);
+                tally.set_running(*index, lane.running);
+            }
             lane.active = !lane.rests();
             lane.active
         });

@@ -102,6 +102,16 @@ impl Waits {
 }
 
 impl Driver {
+    /// Finds the queues that were not looked into for long, among those that no wait covers.
+    pub(super) fn check_forgotten(&mut self, now: Instant) {
+        for position in 0..self.waits.uncovered.len() {
+            let index = self.waits.uncovered[position];
+            if now.duration_since(self.lanes[index].last_claim) >= LONGEST_WAIT {
+                self.make_ready(index);
+            }
+        }
+    }
+
     /// Waits for the queues that have nothing, unless all handlers are at work and go on being so.
     pub(super) fn wait(&mut self, now: Instant) {
         if self.is_stuck(now) {
@@ -135,15 +145,7 @@ impl Driver {
     fn take_waitable(&mut self, now: Instant) -> Vec<usize> {
         let (mut waitable, mut others) = (Vec::new(), Vec::new());
         for index in std::mem::take(&mut self.waits.uncovered) {
-            let lane = &mut self.lanes[index];
-            if now.duration_since(lane.last_claim) >= LONGEST_WAIT {
-                self.make_ready(index);
-                others.push(index);
-            } else if lane.is_waitable(now) {
-                waitable.push(index);
-            } else {
-                others.push(index);
-            }
+            if self.lanes[index].is_waitable(now) { waitable.push(index) } else { others.push(index) }
         }
         self.waits.uncovered = others;
         waitable

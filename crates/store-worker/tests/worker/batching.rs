@@ -80,6 +80,63 @@ async fn an_idle_worker_sends_one_wait_for_all_its_queues() {
     worker.shutdown().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_looks_again_when_its_wait_was_in_vain() {
+    let stage = Stage::new();
+    let worker = Running::start(stage.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("it waits", async || stage.store.count(Op::QueueWait) == 1).await;
+    eventually("it looks again and waits again", async || stage.store.count(Op::QueueWait) == 2).await;
+    assert_eq!(stage.store.ops(), [Op::QueueClaim, Op::QueueWait, Op::QueueClaim, Op::QueueWait]);
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_queues_share_few_waits_and_one_that_is_busy_leaves_the_others_alone() {
+    let stage = Stage::new();
+    let names: Vec<QueueName> = (0..200).map(|number| QueueName::new(format!("q{number}")).unwrap()).collect();
+    let done = async |_: Job| Ok(Done::discard());
+    let worker = Running::start(names.iter().fold(stage.worker(), |worker, name| worker.queue(name.clone(), done)));
+    eventually("it waits for all", async || stage.store.sizes(Op::QueueWait).iter().sum::<usize>() == 200).await;
+    assert!(stage.store.count(Op::QueueWait) <= 4, "{:?}", stage.store.sizes(Op::QueueWait));
+    for job in 1..=20 {
+        stage.state.push_one(&names[150], NewJob::new("")).await.unwrap();
+        eventually("done", async || worker.handle.stats().completed == job).await;
+    }
+    let sizes = stage.store.sizes(Op::QueueWait);
+    assert!(sizes.iter().filter(|size| **size > 1).count() <= 5, "only the first news concern others: {sizes:?}");
+    for name in &names {
+        stage.state.push_one(name, NewJob::new("")).await.unwrap();
+    }
+    eventually("all are served", async || worker.handle.stats().completed == 220).await;
+    worker.shutdown().await;
+}
+
+/// On one thread, so that both have news before the worker hears of either.
+#[tokio::test]
+async fn a_worker_whose_handlers_are_all_at_work_leaves_the_news_to_others() {
+    let stage = Stage::new();
+    let turnstile = Turnstile::new();
+    let sms = QueueName::new("sms").unwrap();
+    let builder = stage.worker().concurrency(1).prefetch(0).queue("email", stays!(turnstile));
+    let first = Running::start(builder.queue("sms", stays!(turnstile)));
+    eventually("it waits", async || stage.store.count(Op::QueueWait) == 1).await;
+    stage.push_many(1).await;
+    turnstile.until_inside(1).await;
+    // Its wait for the other queue may still be under way.
+    stage.state.push_one(&sms, NewJob::new("")).await.unwrap();
+    let other = Turnstile::new();
+    let second = Running::start(stage.worker().queue("sms", stays!(other)));
+    other.until_inside(1).await;
+    stage.state.push_one(&sms, NewJob::new("")).await.unwrap();
+    other.until_inside(2).await;
+    assert_eq!(turnstile.inside(), 1);
+    turnstile.open();
+    other.open();
+    eventually("done", async || second.handle.stats().completed == 2).await;
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_becomes_due_is_not_missed() {
     let stage = Stage::new();
