@@ -22,12 +22,14 @@ pub use size::SizeSeen;
 const MAX_WAITING: usize = 10_000;
 /// How many calls may be under way in one lane when each that departs is full.
 const MAX_UNDER_WAY: usize = 64;
+/// A call that carries so many shows that many ask at once: who comes meanwhile gains more by company than by leaving first.
+const CROWD: usize = 8;
 
 /// Carries calls of one kind together: a call on one item becomes a part of a call on many.
 ///
-/// A call departs at once while fewer than [`Bounds::under_way`] of its lane are under way, and then it is the call that it
-/// would have been alone. Else it waits: for the end of one of these, or until those who wait fill a call, which departs
-/// then. So each call is delayed by at most one other, and many tasks that ask for one item each cost the server what one
+/// A call departs at once while fewer than [`Bounds::under_way`] of its lane are under way and none of these carries eight or
+/// more, and then it is the call that it would have been alone. Else it waits: for the end of one of these, or until those
+/// who wait fill a call, which departs then. So each call is delayed by at most one other, and many tasks that ask for one item each cost the server what one
 /// task costs that asks for many. Items travel in the order in which they came.
 ///
 /// Only calls that are right in any company may travel together: each item's outcome must be its own. `L` says which may
@@ -66,6 +68,8 @@ type Lanes<L, I, A> = HashMap<L, Lane<I, A>>;
 
 struct Lane<I, A> {
     under_way: usize,
+    /// How many of these carry a crowd.
+    crowded: usize,
     waiting: VecDeque<Waiting<I, A>>,
     /// Of all that wait.
     load: Load,
@@ -123,7 +127,7 @@ where
         let mut own = Some(item);
         match self.enter(&lane, load, || own.take())? {
             Entered::First => {
-                let turn = Turn { call: self.reference(), lane, send: Some(send) };
+                let turn = Turn { call: self.reference(), lane, send: Some(send), is_crowded: false };
                 let sending = turn.send.as_ref().map(|send| send(own.into_iter().collect()));
                 let sending = sending.expect("invariant: only its end takes the turn's way of sending");
                 let answered = sending.await;
@@ -153,7 +157,7 @@ where
     {
         match self.enter(&lane, load, || Some(item()))? {
             Entered::First => {
-                let turn = Turn { call: self.reference(), lane, send: Some(send) };
+                let turn = Turn { call: self.reference(), lane, send: Some(send), is_crowded: false };
                 let answered = alone.await;
                 drop(turn);
                 answered
@@ -165,10 +169,13 @@ where
     fn enter(&self, name: &L, load: Load, item: impl FnOnce() -> Option<I>) -> Result<Entered<A>> {
         let mut lanes = lock(&self.lanes);
         let Some(lane) = lanes.get_mut(name) else {
-            lanes.insert(name.clone(), Lane { under_way: 1, waiting: VecDeque::new(), load: Load::default() });
+            lanes.insert(
+                name.clone(),
+                Lane { under_way: 1, crowded: 0, waiting: VecDeque::new(), load: Load::default() },
+            );
             return Ok(Entered::First);
         };
-        if lane.under_way < self.bounds.under_way && lane.waiting.is_empty() {
+        if lane.under_way < self.bounds.under_way && lane.crowded == 0 && lane.waiting.is_empty() {
             lane.under_way += 1;
             return Ok(Entered::First);
         }
@@ -191,7 +198,7 @@ where
         F: Future<Output = Result<Vec<A>>> + Send + 'static,
     {
         if seat.is_full {
-            drop(Turn { call: self.reference(), lane, send: Some(send) });
+            drop(Turn { call: self.reference(), lane, send: Some(send), is_crowded: false });
         }
         match seat.answer.await {
             Ok(answered) => answered,
@@ -203,10 +210,16 @@ where
         Self { op: self.op, bounds: self.bounds, lanes: Arc::clone(&self.lanes) }
     }
 
-    /// Those that travel next, as many as fit one call; `None`, and one call fewer is under way, when none wait.
-    fn next(&self, lane: &L) -> Option<Vec<Waiting<I, A>>> {
+    /// Behind a call that was `crowded` or not: those that travel next, as many as fit one call. `None`, and one call fewer
+    /// is under way, when none wait, or when they shall wait for the end of one that carries a crowd.
+    fn next(&self, lane: &L, crowded: bool) -> Option<Vec<Waiting<I, A>>> {
         let mut lanes = lock(&self.lanes);
         let entry = lanes.get_mut(lane)?;
+        entry.crowded -= usize::from(crowded);
+        if entry.crowded > 0 && entry.load.fits(self.bounds) {
+            entry.under_way -= 1;
+            return None;
+        }
         let (mut group, mut load) = (Vec::with_capacity(entry.waiting.len().min(self.bounds.items)), Load::default());
         while let Some(first) = entry.waiting.pop_front() {
             if first.answer.is_closed() {
@@ -222,6 +235,7 @@ where
             group.push(first);
         }
         if !group.is_empty() {
+            entry.crowded += usize::from(is_crowd(&group));
             return Some(group);
         }
         entry.under_way -= 1;
@@ -230,6 +244,10 @@ where
         }
         None
     }
+}
+
+fn is_crowd<T>(group: &[T]) -> bool {
+    group.len() >= CROWD
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -262,6 +280,8 @@ where
     lane: L,
     /// `None`: it has been given back, or handed on.
     send: Option<S>,
+    /// Whether its call carries a crowd.
+    is_crowded: bool,
 }
 
 impl<L, I, A, S, F> Drop for Turn<L, I, A, S, F>
@@ -274,10 +294,12 @@ where
 {
     fn drop(&mut self) {
         let Some(send) = self.send.take() else { return };
-        while let Some(group) = self.call.next(&self.lane) {
+        while let Some(group) = self.call.next(&self.lane, self.is_crowded) {
+            self.is_crowded = is_crowd(&group);
             // Without a runtime there is nobody who could wait: the answers are dropped.
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                let turn = Turn { call: self.call.reference(), lane: self.lane.clone(), send: Some(send) };
+                let (call, lane) = (self.call.reference(), self.lane.clone());
+                let turn = Turn { call, lane, send: Some(send), is_crowded: self.is_crowded };
                 runtime.spawn(turn.travel(group));
                 return;
             }
@@ -301,10 +323,11 @@ where
             answer(self.call.op, callers, sending.await);
             // Those who have just been answered may call again: they travel in the next one.
             tokio::task::yield_now().await;
-            let Some(next) = self.call.next(&self.lane) else {
+            let Some(next) = self.call.next(&self.lane, self.is_crowded) else {
                 self.send = None;
                 return;
             };
+            self.is_crowded = is_crowd(&next);
             group = next;
         }
     }

@@ -142,6 +142,33 @@ async fn who_fills_a_call_does_not_wait() {
 }
 
 #[tokio::test]
+async fn beside_a_crowd_nobody_departs_alone() {
+    let (ferry, mut departures) = ferry(Bounds { under_way: 2, items: 100, bytes: 1000 });
+    let mut tasks = Vec::new();
+    for item in 1..=10 {
+        tasks.push(ferry.start(0, item).await);
+    }
+    assert_eq!((departures.recv().await.unwrap(), departures.recv().await.unwrap()), (vec![1], vec![2]));
+    ferry.open(2);
+    assert_eq!(departures.recv().await.unwrap(), [3, 4, 5, 6, 7, 8, 9, 10]);
+    for task in tasks.drain(..2) {
+        task.await.unwrap().unwrap();
+    }
+    for item in 11..=12 {
+        tasks.push(ferry.start(0, item).await);
+    }
+    assert!(departures.try_recv().is_err(), "one departed although many travel together");
+    ferry.open(1);
+    assert_eq!(departures.recv().await.unwrap(), [11, 12]);
+    tasks.push(ferry.start(0, 13).await);
+    ferry.open(2);
+    for (task, item) in tasks.into_iter().zip(3..) {
+        assert_eq!(task.await.unwrap().ok(), (item != 13).then_some(2 * item));
+    }
+    ferry.until_idle().await;
+}
+
+#[tokio::test]
 async fn bytes_fill_a_call_and_what_is_larger_travels_alone() {
     let (ferry, mut departures) = ferry(BOUNDS);
     let heavy = Load { items: 1, bytes: 60 };
