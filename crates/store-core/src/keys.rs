@@ -20,16 +20,16 @@ pub fn layout(namespace: &Namespace) -> String {
 /// The keys of one partition of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueKeys {
-    /// Hash: job id -> record (what was pushed, never changed). Removed when the job is forgotten; a job exists as long as
-    /// its record does.
+    /// Hash: job id -> record (what was pushed, never changed) of a job that is not in a parcel. Removed when the job is
+    /// forgotten; a job exists as long as its record does, or its parcel and its entry in `parcel_of`.
     pub jobs: String,
     /// Hash: job id -> what changes (fence, attempts, worker, error, progress or result). Absent before the first claim.
     pub state: String,
-    /// Lists of job ids, one per priority, the next to be claimed at the head.
+    /// Lists of job ids and references of parcels, one per priority, the next to be claimed at the head.
     pub ready: [String; PRIORITIES],
     /// Sorted set: the digit of the priority and the job id, due time in ms.
     pub due: String,
-    /// Sorted set: job id, end of the lease in ms.
+    /// Sorted set: job id or reference of a parcel, end of the lease in ms.
     pub leased: String,
     /// Sorted set: job id, time in ms after which it is forgotten.
     pub completed: String,
@@ -40,11 +40,17 @@ pub struct QueueKeys {
     pub unique: String,
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
-    /// Hash: `fence` (the last one given out), `paused`, `dead_bytes` and `completed_bytes` (of what is kept), `repeated`
+    /// Hash: `fence` (the last one given out), `parcel` (the number of the last one), `paused`, `dead_bytes` and `completed_bytes` (of what is kept), `repeated`
     /// (written by a call that changes nothing, so that its durability can be waited for). Lasts as long as the queue.
     pub meta: String,
     /// List of at most one element: a baton for whoever waits. Popped by blocking.
     pub wake: String,
+    /// Hash: reference -> the jobs of a parcel: ids and records of plain jobs that were pushed together.
+    pub parcels: String,
+    /// Hash: reference -> fence, how many jobs run, worker. Absent while the parcel is ready.
+    pub parcel_leases: String,
+    /// Hash: job id -> reference of the parcel that it is in, and its request.
+    pub parcel_of: String,
 }
 
 impl QueueKeys {
@@ -63,6 +69,9 @@ impl QueueKeys {
             unique_until: key("unique_until"),
             meta: key("meta"),
             wake: wake(namespace, queue, partition),
+            parcels: key("parcels"),
+            parcel_leases: key("parcel_leases"),
+            parcel_of: key("parcel_of"),
         }
     }
 }

@@ -1,12 +1,13 @@
 -- queue/claim: makes ready what is due, then leases the first ready jobs.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
+--         17 parcel_of (hashes)
 -- ARGV    1 clock, 2 bounds of what is kept, 3 at most how many jobs, 4 lease in ms, 5 worker, 6 about how many bytes
 -- Returns 'paused', or 'claimed', now in ms, the fence (16 digits), ms until something becomes due (-1: nothing will), n,
---         then for each of n jobs packed id, record, then for each that has a past its position from 0, its state before
+--         then n times packed id, record or '', parcel, then for each job that has a past its position from 0, its state before
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
--- Cost    n jobs: 13 commands and 3 per 50 jobs, O(n log r) with r running; at most 256 due jobs, 256 leases that ran out
---         and 1,000 ids of forgotten jobs on top
+-- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted is
+--         divided: 4 commands, O(its bytes); at most 256 due jobs, 256 leases that ran out and 1,000 ids of forgotten jobs on top
 local paused, last_fence = unpack(call('HMGET', meta, 'paused', 'fence'))
 if paused then return { 'paused' } end
 local next_due, next_end = first_score(due), first_score(leased)
@@ -19,17 +20,25 @@ if next_end and next_end <= now then
   next_end = first_score(leased)
 end
 
-local fence, cut = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1)), {}
+local cut = {}
+fence = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1))
 lease_end, head, worker = decimal(now + ARGV[4]), 'r' .. fence, char(#ARGV[5]) .. ARGV[5]
 reply = { 'claimed', now, fence, -1, 0 }
 for priority = 0, 3 do
   if not is_left then cut[priority] = take(priority) end
 end
-if #leases > 0 then
+reply[5] = (#reply - 5) / 2
+if count > 0 then
   next_end = math.min(next_end or math.huge, now + ARGV[4])
   call('HSET', meta, 'fence', fence)
   many('ZADD', leased, leases)
   many('HSET', state, running)
+  many('HSET', parcel_leases, parcel_ends)
+  if divided then
+    call('HSET', parcels, '\0' .. pack('>I6', divided.number), divided.taken)
+    many('HSET', parcel_of, divided.ids)
+    call('HSET', parcels, divided.ref, divided.parcel)
+  end
   for i = 1, #freed_on_claim, 2 do release(freed_on_claim[i], freed_on_claim[i + 1]) end
 end
 if #late > 0 then seldom('late', late) end
@@ -41,13 +50,12 @@ end
 if next_due or next_end then
   reply[4] = math.max(0, math.min(next_due or math.huge, next_end or math.huge) - now)
 end
-reply[5] = #leases / 2
 for i = 1, #old do reply[#reply + 1] = old[i] end
-local is_stopped = #leases == 2 * most or room <= 0 or visits <= 0
+local is_stopped = count == most or room <= 0 or visits <= 0
 if is_left or reply[4] == 0 or is_stopped and call('EXISTS', KEYS[3], KEYS[4], KEYS[5], KEYS[6]) > 0 then
   news()
-  if #leases == 0 then reply[4] = 0 end
-elseif #leases == 0 then
+  if count == 0 then reply[4] = 0 end
+elseif count == 0 then
   seldom('idle')
 end
 return reply

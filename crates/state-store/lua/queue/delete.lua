@@ -1,19 +1,20 @@
 -- queue/delete: forgets jobs that do not run.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
+--         17 parcel_of (hashes)
 -- ARGV    1 clock, 2.. packed ids
 -- Returns 'deleted', then for each job 'deleted', 'running' or 'unknown'
 -- Retry   finds what the first time made of it: 'unknown' after 'deleted'
--- Cost    n jobs: up to 10 n commands, O(bytes of the jobs + n log s) with s in their states
+-- Cost    n jobs: up to 10 n commands, O(bytes of the jobs and of their parcels + n log s) with s in their states
 local reply = { 'deleted' }
 for i = 2, #ARGV do
   local id = ARGV[i]
-  local place, record, s = find(id)
+  local place, record, s, _, ref = find(id)
   if place == 'running' or place == 'unknown' then
     reply[i] = place
   else
     local bytes = #(record or '') + #(s or '')
-    remove(id, record)
+    remove(id, record, ref)
     if place == 'completed' or place == 'dead' then
       call('ZREM', place == 'dead' and dead or completed, id)
       call('HINCRBY', meta, place .. '_bytes', decimal(-bytes))

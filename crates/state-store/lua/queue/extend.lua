@@ -1,13 +1,15 @@
 -- queue/extend: makes leases last longer, and stores progress.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
+--         17 parcel_of (hashes)
 -- ARGV    1 clock, 2 lasting in ms, 3 n, 4.. n packed ids, n leases ('r', fence in 16 digits; '': the one before), then for
 --         each that reports progress: position from 1, progress
 -- Returns 'extended', the new end in ms, then for each other answer: position from 0, 'lost', 'until' or 'cancel', its end
 -- Retry   recognised by the fence; the lease lasts from the last one on
--- Cost    n jobs: 3 commands, and one for those with progress; O(n log r) with r running
+-- Cost    n jobs: 4 commands, one for those with progress, and 2 per parcel; a parcel of which not all jobs are named is taken
+--         apart: 7 commands; O(n log r) with r running
 local n, last = tonumber(ARGV[3]), now + ARGV[2]
-local reply, leases, states, progress, lease = { 'extended', last }, {}, {}, {}, ''
+local reply, leases, states, progress, lease = { 'extended', last }, {}, {}, {}, nil
 for at = 4 + 2 * n, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end
 
 local function answer(index, word, ends)
@@ -15,12 +17,44 @@ local function answer(index, word, ends)
   reply[at + 1], reply[at + 2], reply[at + 3] = index - 1, word, ends
 end
 
+-- A parcel lasts longer as a whole if all that is left of it is named and none reports progress; else what is named is taken
+-- out of it.
+local named, whole = {}, {}
+for i, inside in ipairs(call('HMGET', parcel_of, unpack(ARGV, 4, 3 + n))) do
+  local ref = inside and sub(inside, 1, 7)
+  if ARGV[3 + n + i] ~= '' then lease = sub(ARGV[3 + n + i], 2, 17) end
+  if ref then
+    local parcel = named[ref] or { ids = {}, count = 0, lease = call('HGET', parcel_leases, ref) or '' }
+    named[ref] = parcel
+    if sub(parcel.lease, 1, 16) == lease then
+      if not parcel.ids[ARGV[3 + i]] then parcel.count = parcel.count + 1 end
+      parcel.ids[ARGV[3 + i]] = true
+      parcel.has_progress = parcel.has_progress or progress[i]
+      whole[i] = ref
+    end
+  end
+end
+for ref, parcel in pairs(named) do
+  local held_until = tonumber(call('ZSCORE', leased, ref) or 0)
+  if parcel.count > 0 and held_until > now then
+    if parcel.count == unpack_bytes('>I2', parcel.lease, 17) and not parcel.has_progress then
+      parcel.ends = math.max(held_until, last)
+      call('ZADD', leased, decimal(parcel.ends), ref)
+    else
+      take_out(ref, parcel.lease, function(id) return parcel.ids[id] end, 0)
+    end
+  end
+end
+
 local stored = call('HMGET', state, unpack(ARGV, 4, 3 + n))
 local ends = call('ZMSCORE', leased, unpack(ARGV, 4, 3 + n))
 for i = 1, n do
   local id, s, held_until = ARGV[3 + i], stored[i], tonumber(ends[i] or 0)
+  local parcel_end = whole[i] and named[whole[i]].ends
   if ARGV[3 + n + i] ~= '' then lease = ARGV[3 + n + i] end
-  if s and sub(s, 1, 17) == lease and held_until > now then
+  if parcel_end then
+    if parcel_end > last then answer(i, 'until', parcel_end) end
+  elseif s and sub(s, 1, 17) == lease and held_until > now then
     local flags = byte(s, 27)
     if flags % 2 == 1 then
       answer(i, 'cancel', math.max(held_until, last))

@@ -1,8 +1,22 @@
 -- Where a job is: 'ready', 'scheduled', 'running', 'completed' or 'dead', its record, its state or '', and the time in ms that
--- belongs to the place, or ''. 'unknown' when there is none; also a completed one whose time is over.
+-- belongs to the place, or ''; for a job in a parcel also the reference, and the parcel's lease if it runs. 'unknown' when there
+-- is none; also a completed one whose time is over.
 local function find(id)
   local record, s = call('HGET', jobs, id), call('HGET', state, id)
-  if not record then return 'unknown' end
+  if not record then
+    local inside = call('HGET', parcel_of, id)
+    local ref = inside and sub(inside, 1, 7)
+    local ids, records = contents(ref and call('HGET', parcels, ref) or '')
+    for i, other in ipairs(ids) do
+      local lease = other == id and call('HGET', parcel_leases, ref)
+      if lease then
+        return 'running', records[i], state_under(lease, records[i], 0), call('ZSCORE', leased, ref) or '0', ref, lease
+      elseif other == id then
+        return 'ready', records[i], '', '', ref
+      end
+    end
+    return 'unknown'
+  end
   local status = s and sub(s, 1, 1) or 'w'
   if status == 'w' then
     local at = call('ZSCORE', due, byte(record, 3) .. id)
@@ -15,13 +29,4 @@ local function find(id)
   local at = call('ZSCORE', completed, id) or '0'
   if tonumber(at) <= now then return 'unknown' end
   return 'completed', record, s, at
-end
-
--- Forgets a job that was found and does not run.
-local function remove(id, record)
-  call('HDEL', jobs, id)
-  call('HDEL', state, id)
-  local key = unique_of(record)
-  if key then release(key, id) end
-  call('ZREM', due, byte(record, 3) .. id)
 end

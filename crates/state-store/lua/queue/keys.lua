@@ -9,6 +9,13 @@
 --           28 n, n bytes worker, 2 bytes m, m bytes last error, the rest progress or result.
 --           flags: +1 asked to be cancelled, +2 unique until finished, +4 has progress or a result,
 --           +8 has a last error
+-- Plain jobs (no delay, no deadline, no unique key) that were pushed together are stored and leased together until one of them
+-- needs more than to be completed:
+--   reference      '\0' and 6 bytes, the parcel's number; no id begins with 0
+--   parcel         1-6 when it was pushed, in ms, 7-8 how many jobs it holds, then for each 2 bytes n, n bytes id, 4 bytes m,
+--                  m bytes record (without the time). Jobs that ended while the parcel runs still stand in it
+--   parcel's lease 1-16 fence, 17-18 how many of its jobs run still, 19- worker; it ends when `leased` says
+--   in parcel_of   1-7 reference, 8-11 request. A parcel's job has no record and no state of its own, and the other way round
 -- The status says where a job is: r running, w waits (due if it stands there, else ready), c completed, d dead; without a
 -- state it has never been claimed, and waits. The fence is that of the lease it runs under or was settled under; zero if the
 -- lease ran out. A state belongs to the record beside it: a push removes what an earlier job with this id has left.
@@ -18,6 +25,7 @@
 -- an index entry that is not confirmed by record and state means nothing, and whoever meets it drops it.
 local jobs, state, due, leased, completed, dead = KEYS[1], KEYS[2], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local unique, unique_until, meta, wake = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
+local parcels, parcel_leases, parcel_of = KEYS[15], KEYS[16], KEYS[17]
 local byte, char, sub, pack, unpack_bytes = string.byte, string.char, string.sub, struct.pack, struct.unpack
 local function ready(priority) return KEYS[3 + priority] end
 

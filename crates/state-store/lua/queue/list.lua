@@ -1,18 +1,29 @@
 -- queue/list: the jobs in a state, a page at a time.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
+--         17 parcel_of (hashes)
 -- ARGV    1 clock, 2 state, 3 at most how many, 4 about how many bytes of records may be read, then what was seen last, if anything:
---         5 priority and position (ready) or time in ms, 6 packed id (ready) or member
+--         5 priority and position (ready) or time in ms, 6 element of the list, or member; behind a reference the packed id
 -- Returns 'listed', where this page ends (as ARGV 5 and 6; both empty at the end), then for each job: packed id, the first 9 and
 --         the last 6 bytes of its record, state without progress and result or '', time in ms or ''
 -- Retry   reads only
--- Cost    n jobs: 3 commands per 50, O(n + log s) with s in that state; ready: O(position)
+-- Cost    n jobs: 3 commands per 50 or parcel, O(n + log s) with s in that state; ready: O(position)
 local place, limit, room = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local reply, found, pages = { 'listed', '', '' }, 0, 0
 local places = {
   scheduled = { key = due, status = 'w' }, running = { key = leased, status = 'r' },
   completed = { key = completed, status = 'c' }, dead = { key = dead, status = 'd' },
 }
+-- The element that was seen last, and, if it is a parcel, the job in it.
+local last_seen, last_inside = ARGV[6], nil
+if last_seen and byte(last_seen) == 0 then last_seen, last_inside = sub(last_seen, 1, 7), sub(last_seen, 8) end
+
+local function add(id, record, s, at)
+  local last = #reply
+  found = found + 1
+  reply[last + 1], reply[last + 2] = id, sub(record, 1, 9) .. sub(record, -6)
+  reply[last + 3], reply[last + 4] = s and sub(s, 1, 30 + byte(s, 28) + #(last_error(s) or '')) or '', at
+end
 
 -- Adds one job, if record and state say that it is in this place.
 local function show(id, at, record, s)
@@ -20,10 +31,25 @@ local function show(id, at, record, s)
   local status = s and sub(s, 1, 1) or 'w'
   room = room - #record
   if status ~= (places[place] or places.scheduled).status or place == 'ready' and is_due(id, record, s) then return end
-  found = found + 1
-  local last = #reply
-  reply[last + 1], reply[last + 2] = id, sub(record, 1, 9) .. sub(record, -6)
-  reply[last + 3], reply[last + 4] = s and sub(s, 1, 30 + byte(s, 28) + #(last_error(s) or '')) or '', at
+  add(id, record, s, at)
+end
+
+-- Adds the jobs of a parcel, behind the one that was seen last. Whether there was room for all.
+local function show_parcel(ref, at, mark)
+  local lease = call('HGET', parcel_leases, ref)
+  if (place == 'running') ~= (lease ~= false) then return true end
+  local ids, records = left_in(ref)
+  local first = 1
+  for i, id in ipairs(ids) do
+    if ref == last_seen and id == last_inside then first = i + 1 end
+  end
+  for i = first, #ids do
+    if found == limit or room <= 0 then return false end
+    room = room - #records[i]
+    add(ids[i], records[i], lease and state_under(lease, records[i], 0), at)
+    reply[2], reply[3] = mark, ref .. ids[i]
+  end
+  return true
 end
 
 -- Goes through the 50 entries that `next_page(at)` returns for a position, and so on. Stops where the page is full.
@@ -35,8 +61,12 @@ local function walk(at, next_page, mark)
     for i, id in ipairs(ids) do
       if found == limit or room <= 0 then return false end
       at = at + 1
-      show(id, times[i] or '', records[i], states[i])
-      reply[2], reply[3] = mark(at - 1, times[i]), marks[i]
+      if byte(id) == 0 then
+        if not show_parcel(id, times[i] or '', mark(at - 1, times[i])) then return false end
+      else
+        show(id, times[i] or '', records[i], states[i])
+        reply[2], reply[3] = mark(at - 1, times[i]), marks[i]
+      end
     end
     pages = pages + 1
   end
@@ -48,11 +78,11 @@ if place == 'ready' then
   local first, seen = tonumber(sub(ARGV[5] or '0', 1, 1)), tonumber(sub(ARGV[5] or '00', 2))
   for priority = first, 3 do
     local at, key = 0, ready(priority)
-    if priority == first and ARGV[6] then
+    if priority == first and last_seen then
       -- What was seen last has moved towards the head, or was claimed with all before it.
-      at = (call('LPOS', key, ARGV[6], 'MAXLEN', seen + 101) or -1) + 1
+      at = (call('LPOS', key, last_seen, 'MAXLEN', seen + 101) or -1) + (last_inside and 0 or 1)
     end
-    is_end = walk(at, function(from)
+    is_end = walk(math.max(at, 0), function(from)
       local ids = call('LRANGE', key, from, from + 49)
       return ids, {}, ids
     end, function(position) return priority .. decimal(position) end)
@@ -60,8 +90,9 @@ if place == 'ready' then
   end
 else
   local key = places[place].key
-  is_end = walk(rank_behind(key, ARGV[5], ARGV[6]), function(from) return entries(key, from) end,
-    function(_, time) return time end)
+  local at = rank_behind(key, ARGV[5], last_seen)
+  if last_inside and call('ZSCORE', key, last_seen) == ARGV[5] then at = at - 1 end
+  is_end = walk(at, function(from) return entries(key, from) end, function(_, time) return time end)
 end
 if is_end then reply[2], reply[3] = '', '' end
 return reply

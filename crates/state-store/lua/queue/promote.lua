@@ -1,6 +1,7 @@
 -- queue/promote: makes scheduled jobs ready.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
+--         17 parcel_of (hashes)
 -- ARGV    1 clock, 2.. packed ids
 -- Returns 'promoted', then for each job whether it was scheduled (0 or 1)
 -- Retry   finds what the first time made of it: 0 after 1

@@ -1,13 +1,23 @@
 -- queue/push: puts jobs into a queue.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)
--- ARGV    1 clock, 2 n, 3 the priority if all are of one, their ids differ, and none has a delay or a unique key, else '',
---         4.. n packed ids, n records without the time of the push, then the delay in ms of each that has one
+--         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
+--         17 parcel_of (hashes)
+-- ARGV    1 clock, 2 n, 3 the priority if all are of one, their ids differ, and none has a delay, a deadline or a unique key,
+--         else '', 4.. n packed ids, then (several with a priority) n requests of 4 bytes in one, and parcels without the time
+--         of the push, or (else) n records without it, and the delay in ms of each that has one
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained
--- Cost    n jobs: 6 commands and one per 50 jobs, O(n), O(n log s) with s scheduled; up to 5 more per job with a unique key
+-- Cost    n plain jobs: 6 commands, one per 500 jobs and one per parcel, O(n); others: 7 commands and two per 50 jobs, O(n log s)
+--         with s scheduled; up to 5 more per job with a unique key
 local n = tonumber(ARGV[2])
 local next_delay, pushed_at, earliest = 4 + 2 * n, pack('>I6', now), nil
+local unpacked, dangling = {}, {}
+if n > 1 and ARGV[3] ~= '' then
+  for at = n + 5, #ARGV do
+    local _, records = contents(pushed_at .. ARGV[at])
+    for _, record in ipairs(records) do unpacked[#unpacked + 1] = record end
+  end
+end
 local refused, ids, records, tails, add_due = { 'pushed' }, {}, {}, { [0] = {}, {}, {}, {} }, {}
 
 -- Whether a job that is stored counts: a completed one whose time is over is forgotten here.
@@ -25,6 +35,15 @@ local function refuse(...)
   for _, value in ipairs({ ... }) do refused[#refused + 1] = value end
 end
 
+-- The request of a job that is known, alone or in a parcel; nil when the parcel is gone.
+local function request_of(id, record, inside)
+  if accepted[id] then return sub(accepted[id], 6, 9) end
+  if record then return counts(id, record) and sub(record, 6, 9) end
+  if not inside then return nil end
+  if call('HEXISTS', parcels, sub(inside, 1, 7)) == 1 then return sub(inside, 8, 11) end
+  dangling[#dangling + 1] = id
+end
+
 local function accept(id, record, priority, delay)
   if delay then
     add_due[#add_due + 1] = decimal(now + delay)
@@ -35,21 +54,22 @@ local function accept(id, record, priority, delay)
   end
   accepted[id], ids[#ids + 1] = record, id
   records[#records + 1] = id
-  records[#records + 1] = record .. pushed_at
+  records[#records + 1] = record
 end
 
 for first = 1, n, 50 do
   local last = math.min(first + 49, n)
   local stored = call('HMGET', jobs, unpack(ARGV, first + 3, last + 3))
+  local inside = call('HMGET', parcel_of, unpack(ARGV, first + 3, last + 3))
   for index = first, last do
-    local id, record, delay = ARGV[index + 3], ARGV[index + 3 + n], nil
+    local id, record, delay = ARGV[index + 3], unpacked[index] or ARGV[index + 3 + n] .. pushed_at, nil
     local flags, priority = byte(record, 2, 3)
-    local known = accepted[id] or stored[index - first + 1]
+    local request = request_of(id, stored[index - first + 1], inside[index - first + 1])
     if flags % 16 >= 8 then
       delay, next_delay = tonumber(ARGV[next_delay]), next_delay + 1
     end
-    if known and (accepted[id] or counts(id, known)) then
-      if sub(known, 6, 9) ~= sub(record, 6, 9) then refuse(index - 1, 'duplicate', '') end
+    if request then
+      if request ~= sub(record, 6, 9) then refuse(index - 1, 'duplicate', '') end
     else
       local key, rest = unique_of(record)
       local holder = key and holder_of(key)
@@ -64,6 +84,7 @@ for first = 1, n, 50 do
 end
 
 local is_news = earliest and earliest < (first_score(due) or math.huge)
+many('HDEL', parcel_of, dangling)
 many('HDEL', state, ids)
 many('HSET', unique, add_unique)
 for priority = 0, 3 do

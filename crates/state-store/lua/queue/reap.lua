@@ -8,10 +8,34 @@ local function move_due()
   many('ZREM', due, members)
 end
 
+-- Up to 256 ids whose lease ran out. Parcels are taken apart before: their jobs come back one by one.
+local function over()
+  local members, parts = call('ZRANGEBYSCORE', leased, '-inf', decimal(now), 'LIMIT', 0, 256), 0
+  for _, ref in ipairs(members) do
+    if byte(ref) == 0 and parts < 256 then
+      local lease = call('HGET', parcel_leases, ref)
+      if lease then
+        parts = parts + unpack_bytes('>I2', lease, 17)
+        take_out(ref, lease, function() return true end, 0)
+        drop(ref)
+      else
+        call('ZREM', leased, ref)
+      end
+    end
+  end
+  if parts > 0 then members = call('ZRANGEBYSCORE', leased, '-inf', decimal(now), 'LIMIT', 0, 256) end
+  local ids = {}
+  for _, id in ipairs(members) do
+    if byte(id) ~= 0 then ids[#ids + 1] = id end
+  end
+  return ids
+end
+
 -- Up to 256 jobs whose lease ran out: ready again, dead after the last attempt, forgotten if that was asked for. An entry
 -- whose job does not run is what a script left that was cut.
 local function reap()
-  local ids = call('ZRANGEBYSCORE', leased, '-inf', decimal(now), 'LIMIT', 0, 256)
+  local ids = over()
+  if #ids == 0 then return end
   local states = call('HMGET', state, unpack(ids))
   for i, id in ipairs(ids) do
     local s = states[i]

@@ -1,14 +1,39 @@
 -- Takes jobs from the ready lists. An id there may be a ghost: of a job that was cancelled or deleted (it has no record), or
 -- that stands elsewhere since, because it was pushed again under its id, or because a script was cut.
 local leases, running, freed_on_claim, chosen, old, late, orphans, is_left = {}, {}, {}, {}, {}, {}, {}, false
-local most, room, visits = tonumber(ARGV[3]), tonumber(ARGV[6]), ARGV[3] + 1000
-local reply, lease_end, head, worker
+local most, room, visits, count = tonumber(ARGV[3]), tonumber(ARGV[6]), ARGV[3] + 1000, 0
+local reply, lease_end, fence, head, worker, parcel_ends, divided = nil, nil, nil, nil, nil, {}, nil
+
+-- Leases a parcel or the first jobs of it. Whether nothing of it is left in the list.
+local function take_parcel(ref)
+  local parcel = call('HGET', parcels, ref)
+  if not parcel or call('HEXISTS', parcel_leases, ref) == 1 then return true end
+  local n, wanted = unpack_bytes('>I2', parcel, 7), most - count
+  if n > wanted then
+    divided, n = { ref = ref, number = call('HINCRBY', meta, 'parcel', 1), rest = n - wanted, ids = {} }, wanted
+    ref = '\0' .. pack('>I6', divided.number)
+    local at, ids = 9, divided.ids
+    for i = 1, 2 * n, 2 do
+      local first = at + 6 + unpack_bytes('>I2', parcel, at)
+      ids[i], ids[i + 1] = sub(parcel, at + 2, first - 5), ref .. sub(parcel, first + 5, first + 8)
+      at = first + unpack_bytes('>I4', parcel, first - 4)
+    end
+    divided.parcel = sub(parcel, 1, 6) .. pack('>I2', divided.rest) .. sub(parcel, at)
+    parcel = sub(parcel, 1, 6) .. pack('>I2', n) .. sub(parcel, 9, at - 1)
+    divided.taken = parcel
+  end
+  count, room = count + n, room - #parcel
+  leases[#leases + 1], leases[#leases + 2] = lease_end, ref
+  parcel_ends[#parcel_ends + 1], parcel_ends[#parcel_ends + 2] = ref, fence .. pack('>I2', n) .. ARGV[5]
+  reply[#reply + 1], reply[#reply + 2] = '', parcel
+  return not divided
+end
 
 -- The state under the new lease of a job that has one already; nil for a ghost.
 local function lease_again(id, record, s, kind)
   if byte(s) ~= 119 or is_due(id, record, s) then return nil end
   local reason = last_error(s)
-  old[#old + 1], old[#old + 2] = #leases / 2, s
+  old[#old + 1], old[#old + 2] = count, s
   return head .. pack('>I2', unpack_bytes('>I2', s, 18) + 1) .. sub(s, 20, 26) .. char(reason and kind + 8 or kind) .. worker
     .. pack('>I2', #(reason or '')) .. (reason or '')
 end
@@ -26,44 +51,61 @@ local function lease_first(id, record, flags, kind)
   return head .. '\0\1' .. sub(record, 3, 9) .. char(kind) .. worker .. '\0\0'
 end
 
--- Leases what is ready in one list, and says how many of its ids were dealt with.
+-- Leases the jobs with these ids, as far as there is room; how many ids were dealt with.
+local function take_ids(ids)
+  local records, states = call('HMGET', jobs, unpack(ids)), call('HMGET', state, unpack(ids))
+  visits = visits - #ids
+  for i, id in ipairs(ids) do
+    if room <= 0 then return i - 1 end
+    local record, s, new = records[i], states[i], nil
+    room = room - #(record or '')
+    if not record then
+      if s then orphans[#orphans + 1] = id end
+    elseif not chosen[id] then
+      local flags = byte(record, 2)
+      chosen[id] = true
+      if s then
+        new = lease_again(id, record, s, flags % 4 == 2 and 2 or 0)
+      elseif flags % 16 > 0 then
+        new = lease_first(id, record, flags, flags % 4 == 2 and 2 or 0)
+      else
+        new = head .. '\0\1' .. sub(record, 3, 9) .. '\0' .. worker .. '\0\0'
+      end
+      if new then
+        local last, next_reply, next_lease = #running, #reply, #leases
+        leases[next_lease + 1], leases[next_lease + 2] = lease_end, id
+        running[last + 1], running[last + 2] = id, new
+        reply[next_reply + 1], reply[next_reply + 2] = id, record
+        count = count + 1
+      end
+    end
+  end
+  return #ids
+end
+
+-- Leases what is ready in one list, and says how many of its elements were dealt with.
 local function take(priority)
   local key, at = KEYS[3 + priority], 0
-  while #leases < 2 * most and room > 0 and visits > 0 do
-    local want = math.min(most - #leases / 2, 50)
-    local ids = call('LRANGE', key, at, at + want)
-    -- One more than wanted tells whether there are more.
-    is_left = table.remove(ids, want + 1) ~= nil
-    if #ids == 0 then break end
-    local records, states = call('HMGET', jobs, unpack(ids)), call('HMGET', state, unpack(ids))
-    visits = visits - #ids
-    for i = 1, #ids do
-      if room <= 0 then
-        is_left = true
-        return at
-      end
-      local id, record, s, new = ids[i], records[i], states[i], nil
+  while count < most and room > 0 and visits > 0 do
+    local first = call('LINDEX', key, at)
+    if not first then
+      is_left = false
+      break
+    elseif byte(first) == 0 then
+      visits = visits - 1
+      is_left = not take_parcel(first) or count >= most and call('LLEN', key) > at + 1
+      if divided then break end
       at = at + 1
-      room = room - #(record or '')
-      if not record then
-        if s then orphans[#orphans + 1] = id end
-      elseif not chosen[id] then
-        local flags = byte(record, 2)
-        chosen[id] = true
-        if s then
-          new = lease_again(id, record, s, flags % 4 == 2 and 2 or 0)
-        elseif flags % 16 > 0 then
-          new = lease_first(id, record, flags, flags % 4 == 2 and 2 or 0)
-        else
-          new = head .. '\0\1' .. sub(record, 3, 9) .. '\0' .. worker .. '\0\0'
-        end
-        if new then
-          local last, next_reply = #leases, #reply
-          leases[last + 1], leases[last + 2] = lease_end, id
-          running[last + 1], running[last + 2] = id, new
-          reply[next_reply + 1], reply[next_reply + 2] = id, record
-        end
+    else
+      local want = math.min(most - count, 50)
+      local elements, ids = call('LRANGE', key, at, at + want), {}
+      for i = 1, math.min(#elements, want) do
+        if byte(elements[i]) == 0 then break end
+        ids[i] = elements[i]
       end
+      local dealt = take_ids(ids)
+      at = at + dealt
+      is_left = dealt < #elements
     end
   end
   return at

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use redis_link::{Arg, ReplyReader};
 use store_core::{
     Claim, ClaimRequest, ClaimedJob, Error, Fence, JobLease, MAX_BATCH_BYTES, Op, Result, Timestamp, UniqueUntil,
@@ -11,7 +10,7 @@ use store_core::{
 
 use super::job_state::JobStateRecord;
 use super::record::Record;
-use super::{read_id, scripts};
+use super::{parcel, read_id, scripts};
 use crate::StateStore;
 
 const OP: Op = Op::QueueClaim;
@@ -44,9 +43,16 @@ fn read(reply: &mut ReplyReader, lasting: u64) -> Result<Claim> {
     let unreadable = || Error::corrupt(OP, "a job has a form that this version does not know");
     let mut jobs = Vec::with_capacity(reply.remaining() / 2);
     for _ in 0..reply.next_u64()? {
-        let (id, record) = (reply.next_bytes()?, reply.next_bytes()?);
-        let lease = JobLease::new(read_id(OP, &id)?, fence, until);
-        jobs.push(job(lease, record, now).ok_or_else(unreadable)?);
+        let (id, bytes) = (reply.next_bytes()?, reply.next_bytes()?);
+        if id.is_empty() {
+            for job in parcel::decode(bytes) {
+                let (id, record) = job.ok_or_else(unreadable)?;
+                jobs.push(claimed(JobLease::new(id, fence, until), record, now));
+            }
+        } else {
+            let record = Record::decode(bytes).ok_or_else(unreadable)?;
+            jobs.push(claimed(JobLease::new(read_id(OP, &id)?, fence, until), record, now));
+        }
     }
     while reply.remaining() > 0 {
         let position = usize::try_from(reply.next_u64()?).ok();
@@ -59,8 +65,7 @@ fn read(reply: &mut ReplyReader, lasting: u64) -> Result<Claim> {
 }
 
 /// A job as it is claimed for the first time.
-fn job(lease: JobLease, record: Bytes, now: Timestamp) -> Option<ClaimedJob> {
-    let record = Record::decode(record)?;
+fn claimed(lease: JobLease, record: Record, now: Timestamp) -> ClaimedJob {
     let held = record.unique.as_ref().filter(|unique| unique.until == UniqueUntil::Finished);
     let lease = lease.with_unique(held.map(|unique| unique.key.clone()));
     let mut job = ClaimedJob::new(lease, 1, record.payload, record.pushed_at, now);
@@ -69,5 +74,5 @@ fn job(lease: JobLease, record: Bytes, now: Timestamp) -> Option<ClaimedJob> {
     job.retry = record.retry;
     job.schema = record.schema;
     job.trace = record.trace;
-    Some(job)
+    job
 }

@@ -7,6 +7,7 @@ mod inspect;
 mod job_state;
 mod list;
 mod packed_id;
+mod parcel;
 mod push;
 mod push_group;
 mod record;
@@ -79,7 +80,7 @@ impl StateStore {
         self.link.call_durable(op, script, &self.queue_keys(queue), args, durability).await
     }
 
-    fn queue_keys(&self, queue: &QueueName) -> [String; 14] {
+    fn queue_keys(&self, queue: &QueueName) -> [String; 17] {
         in_order(QueueKeys::new(&self.namespace, queue, PARTITION))
     }
 
@@ -90,7 +91,7 @@ impl StateStore {
 }
 
 /// The keys of a queue in the order in which each of its scripts takes them.
-fn in_order(keys: QueueKeys) -> [String; 14] {
+fn in_order(keys: QueueKeys) -> [String; 17] {
     let [ready0, ready1, ready2, ready3] = keys.ready;
     [
         keys.jobs,
@@ -107,6 +108,9 @@ fn in_order(keys: QueueKeys) -> [String; 14] {
         keys.unique_until,
         keys.meta,
         keys.wake,
+        keys.parcels,
+        keys.parcel_leases,
+        keys.parcel_of,
     ]
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use bytes::BytesMut;
+use bytes::{BufMut, Bytes, BytesMut};
 use redis_link::{Answer, Arg};
-use store_core::{Durability, Error, NewJob, Op, Priority, Pushed, QueueName, Receipt, Result, millis_ceil};
+use store_core::{Durability, Error, NewJob, Op, Pushed, QueueName, Receipt, Result, millis_ceil};
 
-use super::{packed_id, record, scripts};
+use super::{packed_id, parcel, record, scripts};
 use crate::StateStore;
 
 const OP: Op = Op::QueuePush;
@@ -25,15 +25,26 @@ pub(super) async fn push(
 
 /// All ids and records share one buffer.
 fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
-    let bytes = |job: &NewJob| job.id.as_str().len() + record::MAX_OVERHEAD + job.payload.len();
+    let bytes = |job: &NewJob| 2 * job.id.as_str().len() + record::MAX_OVERHEAD + job.payload.len();
     let mut buffer = BytesMut::with_capacity(jobs.iter().map(bytes).sum());
+    let ids: Vec<Bytes> = jobs
+        .iter()
+        .map(|job| {
+            packed_id::pack(&job.id, &mut buffer);
+            buffer.split().freeze()
+        })
+        .collect();
+    let priority = parcel::priority_of_all(jobs).filter(|_| are_different(&ids));
     let mut args = Vec::with_capacity(3 + 2 * jobs.len());
     args.push(store.clock_arg());
     args.push(Arg::from(jobs.len()));
-    args.push(plain_priority(jobs).map_or(Arg::fixed(""), |priority| Arg::from(u32::from(priority.index()))));
-    for job in jobs {
-        packed_id::pack(&job.id, &mut buffer);
+    args.push(priority.map_or(Arg::fixed(""), |priority| Arg::from(u32::from(priority.index()))));
+    args.extend(ids.iter().map(Arg::from));
+    if priority.is_some() && jobs.len() > 1 {
+        jobs.iter().for_each(|job| buffer.put_u32(job.request));
         args.push(Arg::Bytes(buffer.split().freeze()));
+        parcel::encode(jobs, &ids, &mut buffer, |parcel| args.push(Arg::Bytes(parcel)));
+        return args;
     }
     for job in jobs {
         record::encode(job, &mut buffer);
@@ -44,13 +55,9 @@ fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
     args
 }
 
-/// The priority of all jobs, if they have one priority, no delay, no unique key, and different ids: the script then has a
-/// shorter way.
-fn plain_priority(jobs: &[NewJob]) -> Option<Priority> {
-    let first = jobs.first()?.priority;
-    let is_plain = |job: &NewJob| job.priority == first && job.delay.is_zero() && job.unique.is_none();
-    let mut ids = HashSet::with_capacity(jobs.len());
-    jobs.iter().all(|job| is_plain(job) && ids.insert(&job.id)).then_some(first)
+fn are_different(ids: &[Bytes]) -> bool {
+    let mut seen = HashSet::with_capacity(ids.len());
+    ids.iter().all(|id| seen.insert(id.as_ref()))
 }
 
 fn read(answer: Answer, jobs: usize) -> Result<Vec<Pushed>> {

@@ -28,7 +28,7 @@ const SCHEMA: u8 = 64;
 /// Bytes of the fixed part at the beginning.
 const HEAD: usize = 9;
 /// Bytes of a time.
-const MILLIS: usize = 6;
+pub(super) const MILLIS: usize = 6;
 /// The most that surrounds a payload.
 pub(super) const MAX_OVERHEAD: usize = HEAD + MILLIS + 1 + UniqueKey::MAX_BYTES + MILLIS + 13 + 2 + 25 + MILLIS;
 
@@ -91,11 +91,19 @@ pub(super) fn encode(job: &NewJob, buffer: &mut BytesMut) {
 }
 
 impl Record {
-    /// Reads a record; `None` when it is none. The payload shares the reply's memory.
+    /// Reads a record with the time of its push behind it; `None` when it is none. The payload shares the reply's memory.
     pub(super) fn decode(mut bytes: Bytes) -> Option<Self> {
-        let outline = Outline::decode(&bytes)?;
-        let flags = bytes[1];
-        bytes.truncate(bytes.len() - MILLIS);
+        let mut time = bytes.split_off(bytes.len().checked_sub(MILLIS)?);
+        Self::decode_pushed_at(bytes, Timestamp::from_millis(time.get_uint(MILLIS)))
+    }
+
+    /// Reads a record that was pushed at this time.
+    pub(super) fn decode_pushed_at(mut bytes: Bytes, pushed_at: Timestamp) -> Option<Self> {
+        if bytes.len() < HEAD || bytes[0] != LAYOUT {
+            return None;
+        }
+        let (flags, priority, max_attempts) =
+            (bytes[1], Priority::from_index(bytes[2])?, u16::from_be_bytes([bytes[3], bytes[4]]));
         bytes.advance(HEAD);
         if flags & DEADLINE != 0 {
             take_millis(&mut bytes)?;
@@ -111,13 +119,13 @@ impl Record {
         let schema = if flags & SCHEMA == 0 { 0 } else { bytes.try_get_u16().ok()? };
         let trace = if flags & TRACE == 0 { None } else { Some(take_trace(&mut bytes)?) };
         Some(Self {
-            priority: outline.priority,
+            priority,
             unique,
-            retry: RetryPolicy::new(outline.max_attempts, backoff),
+            retry: RetryPolicy::new(max_attempts, backoff),
             schema,
             trace,
             payload: bytes,
-            pushed_at: outline.pushed_at,
+            pushed_at,
         })
     }
 }

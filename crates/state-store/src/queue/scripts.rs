@@ -18,7 +18,7 @@ macro_rules! script {
 }
 
 // What adds to the server's data is refused when its memory is full; what takes away or only moves is not.
-pub(super) static PUSH: Script = script!("push", "#!lua", "push_plain", "keys", "jobs", "unique", "collect");
+pub(super) static PUSH: Script = script!("push", "#!lua", "push_plain", "keys", "jobs", "parcels", "unique", "collect");
 pub(super) static CLAIM: Script = script!(
     "claim",
     "#!lua flags=allow-oom",
@@ -29,22 +29,23 @@ pub(super) static CLAIM: Script = script!(
     "moves",
     "flush",
     "collect",
+    "parcels",
     "reap",
     ["end\n"],
     "take"
 );
-pub(super) static EXTEND: Script = script!("extend", "#!lua flags=allow-oom", "keys");
+pub(super) static EXTEND: Script = script!("extend", "#!lua flags=allow-oom", "keys", "parcels");
 pub(super) static SETTLE: Script =
-    script!("settle", "#!lua flags=allow-oom", "settle_plain", "keys", "jobs", "moves", "flush");
+    script!("settle", "#!lua flags=allow-oom", "settle_plain", "keys", "jobs", "parcels", "moves", "flush", "settle_parcels");
 
-pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");
-pub(super) static GET: Script = script!("get", "#!lua flags=no-writes", "keys", "jobs", "find");
-pub(super) static LIST: Script = script!("list", "#!lua flags=no-writes", "keys", "jobs", "ranks");
-pub(super) static EXPLAIN: Script = script!("explain", "#!lua flags=no-writes", "keys", "jobs", "find");
+pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys", "held");
+pub(super) static GET: Script = script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find");
+pub(super) static LIST: Script = script!("list", "#!lua flags=no-writes", "keys", "jobs", "parcels", "ranks");
+pub(super) static EXPLAIN: Script = script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find", "held");
 
-pub(super) static CANCEL: Script = script!("cancel", "#!lua flags=allow-oom", "keys", "jobs", "find");
+pub(super) static CANCEL: Script = script!("cancel", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
 pub(super) static REPLAY: Script = script!("replay", "#!lua", "keys");
-pub(super) static DELETE: Script = script!("delete", "#!lua flags=allow-oom", "keys", "jobs", "find");
+pub(super) static DELETE: Script = script!("delete", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
 pub(super) static PROMOTE: Script = script!("promote", "#!lua flags=allow-oom", "keys");
 pub(super) static PAUSE: Script = script!("pause", "#!lua flags=allow-oom", "keys");
 pub(super) static RESUME: Script = script!("resume", "#!lua flags=allow-oom", "keys");
@@ -97,10 +98,12 @@ mod tests {
             QueueKeys::new(&Namespace::new("n").unwrap(), &QueueName::new("q").unwrap(), super::super::PARTITION);
         let sent = super::super::in_order(keys);
         let parts: Vec<_> = sent.iter().map(|key| key.rsplit_once(':').unwrap().1).collect();
-        let named = "jobs state ready0 ready1 ready2 ready3 due leased completed dead unique unique_until meta wake";
+        let named = "jobs state ready0 ready1 ready2 ready3 due leased completed dead unique unique_until meta wake \
+                     parcels parcel_leases parcel_of";
         assert_eq!(parts.join(" "), named);
         let written = "KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, \
-                       10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list)";
+                       10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), \
+                       15 parcels, 16 parcel_leases, 17 parcel_of (hashes)";
         for script in all() {
             assert!(self::parts(script).0.contains(written), "{}", script.name());
         }
