@@ -8,9 +8,6 @@
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
 -- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted is
 --         divided: 4 commands, O(its bytes); at most 256 due jobs, 256 leases that ran out and 1,000 ids of forgotten jobs on top
-local paused, last_fence = unpack(call('HMGET', meta, 'paused', 'fence'))
-if paused then return { 'paused' } end
-local next_due, next_end = first_score(due), first_score(leased)
 if next_due and next_due <= now then
   seldom('due')
   next_due = first_score(due)
@@ -21,7 +18,6 @@ if next_end and next_end <= now then
 end
 
 local cut = {}
-fence = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1))
 lease_end, head, worker = decimal(now + ARGV[4]), 'r' .. fence, char(#ARGV[5]) .. ARGV[5]
 reply = { 'claimed', now, fence, -1, 0 }
 for priority = 0, 3 do
@@ -35,9 +31,9 @@ if count > 0 then
   many('HSET', state, running)
   many('HSET', parcel_leases, parcel_ends)
   if divided then
-    call('HSET', parcels, '\0' .. pack('>I6', divided.number), divided.taken)
-    many('HSET', parcel_of, divided.ids)
-    call('HSET', parcels, divided.ref, divided.parcel)
+    call('HSET', parcels, divided.taken_as, divided.taken)
+    many('HSET', parcel_of, divided.inside)
+    call('HSET', parcels, divided.ref, divided.rest)
   end
   for i = 1, #freed_on_claim, 2 do release(freed_on_claim[i], freed_on_claim[i + 1]) end
 end

@@ -6,6 +6,7 @@
 -- Returns 'counts', jobs, scheduled, running, completed, dead, whether the queue is paused (0 or 1)
 -- Retry   reads only
 -- Cost    8 commands, O(parcels that run)
-local inside, running = parcels_running()
-return { 'counts', call('HLEN', jobs) + call('HLEN', parcel_of), call('ZCARD', due), call('ZCARD', leased) - running + inside,
+local inside, leases = 0, call('HVALS', parcel_leases)
+for _, lease in ipairs(leases) do inside = inside + unpack_bytes('>I2', lease, 17) end
+return { 'counts', call('HLEN', jobs) + call('HLEN', parcel_of), call('ZCARD', due), call('ZCARD', leased) - #leases + inside,
   call('ZCARD', completed), call('ZCARD', dead), call('HEXISTS', meta, 'paused') }

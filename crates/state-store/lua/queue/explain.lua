@@ -6,14 +6,18 @@
 -- Returns 'unknown', or where it is, state or '', the time of the place in ms or '', whether the queue is paused (0 or 1), how many
 --         ready jobs of its priority and of higher ones there are, itself included, and now in ms
 -- Retry   reads only
--- Cost    up to 14 commands, O(bytes of the job, or of its parcel, + parcels that run)
+-- Cost    up to 16 commands, O(bytes of the job, or of its parcel; up to 1,000 elements of the lists before it)
 local place, record, s, at = find(ARGV[2])
 if place == 'unknown' then return { place } end
 local ahead = 0
 if place == 'ready' then
-  local inside, running = parcels_running()
-  -- A parcel is one element of its list.
-  ahead = call('HLEN', parcel_of) - inside - call('HLEN', parcels) + running
-  for priority = 0, byte(record, 3) do ahead = ahead + call('LLEN', ready(priority)) end
+  for priority = 0, byte(record, 3) do
+    local elements = call('LRANGE', ready(priority), 0, 999)
+    for _, element in ipairs(elements) do
+      ahead = ahead + (byte(element) == 0 and unpack_bytes('>I2', element, 8) or 1)
+    end
+    -- Behind those, at most as many as there are.
+    if #elements == 1000 then ahead = ahead + call('LLEN', ready(priority)) - 1000 + call('HLEN', parcel_of) end
+  end
 end
 return { place, s, at, call('HEXISTS', meta, 'paused'), ahead, now }

@@ -2,15 +2,15 @@
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes)
--- ARGV    1 clock, 2 lasting in ms, 3 n, 4.. n packed ids, n leases ('r', fence in 16 digits; '': the one before), then for
---         each that reports progress: position from 1, progress
+-- ARGV    1 clock, 2 lasting in ms, 3 how many groups, 4.. for each: lease ('r', fence in 16 digits), how long each id is, the
+--         packed ids; then for each job that reports progress: position from 1, progress
 -- Returns 'extended', the new end in ms, then for each other answer: position from 0, 'lost', 'until' or 'cancel', its end
 -- Retry   recognised by the fence; the lease lasts from the last one on
 -- Cost    n jobs: 4 commands, one for those with progress, and 2 per parcel; a parcel of which not all jobs are named is taken
 --         apart: 7 commands; O(n log r) with r running
-local n, last = tonumber(ARGV[3]), now + ARGV[2]
-local reply, leases, states, progress, lease = { 'extended', last }, {}, {}, {}, nil
-for at = 4 + 2 * n, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end
+local last = now + ARGV[2]
+local reply, leases, states, progress = { 'extended', last }, {}, {}, {}
+for at = behind, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end
 
 local function answer(index, word, ends)
   local at = #reply
@@ -20,15 +20,13 @@ end
 -- A parcel lasts longer as a whole if all that is left of it is named and none reports progress; else what is named is taken
 -- out of it.
 local named, whole = {}, {}
-for i, inside in ipairs(call('HMGET', parcel_of, unpack(ARGV, 4, 3 + n))) do
-  local ref = inside and sub(inside, 1, 7)
-  if ARGV[3 + n + i] ~= '' then lease = sub(ARGV[3 + n + i], 2, 17) end
+for i, ref in ipairs(call('HMGET', parcel_of, unpack(ids))) do
   if ref then
     local parcel = named[ref] or { ids = {}, count = 0, lease = call('HGET', parcel_leases, ref) or '' }
     named[ref] = parcel
-    if sub(parcel.lease, 1, 16) == lease then
-      if not parcel.ids[ARGV[3 + i]] then parcel.count = parcel.count + 1 end
-      parcel.ids[ARGV[3 + i]] = true
+    if sub(parcel.lease, 1, 16) == sub(lease_of[i], 2) then
+      if not parcel.ids[ids[i]] then parcel.count = parcel.count + 1 end
+      parcel.ids[ids[i]] = true
       parcel.has_progress = parcel.has_progress or progress[i]
       whole[i] = ref
     end
@@ -46,15 +44,14 @@ for ref, parcel in pairs(named) do
   end
 end
 
-local stored = call('HMGET', state, unpack(ARGV, 4, 3 + n))
-local ends = call('ZMSCORE', leased, unpack(ARGV, 4, 3 + n))
-for i = 1, n do
-  local id, s, held_until = ARGV[3 + i], stored[i], tonumber(ends[i] or 0)
+local stored = call('HMGET', state, unpack(ids))
+local ends = call('ZMSCORE', leased, unpack(ids))
+for i, id in ipairs(ids) do
+  local s, held_until = stored[i], tonumber(ends[i] or 0)
   local parcel_end = whole[i] and named[whole[i]].ends
-  if ARGV[3 + n + i] ~= '' then lease = ARGV[3 + n + i] end
   if parcel_end then
     if parcel_end > last then answer(i, 'until', parcel_end) end
-  elseif s and sub(s, 1, 17) == lease and held_until > now then
+  elseif s and sub(s, 1, 17) == lease_of[i] and held_until > now then
     local flags = byte(s, 27)
     if flags % 2 == 1 then
       answer(i, 'cancel', math.max(held_until, last))

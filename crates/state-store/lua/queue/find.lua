@@ -4,9 +4,10 @@
 local function find(id)
   local record, s = call('HGET', jobs, id), call('HGET', state, id)
   if not record then
-    local inside = call('HGET', parcel_of, id)
-    local ref = inside and sub(inside, 1, 7)
-    local ids, records = contents(ref and call('HGET', parcels, ref) or '')
+    local ref = call('HGET', parcel_of, id)
+    local parcel = ref and call('HGET', parcels, ref)
+    if not parcel then return 'unknown' end
+    local ids, records = contents(parcel)
     for i, other in ipairs(ids) do
       local lease = other == id and call('HGET', parcel_leases, ref)
       if lease then

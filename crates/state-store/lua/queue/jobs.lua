@@ -1,4 +1,4 @@
--- Reads records and states, as keys.lua describes them.
+-- Reads records, states and parcels, as keys.lua describes them.
 
 -- The letter of a job's state; false when it has none.
 local function status_of(id)
@@ -31,4 +31,15 @@ end
 -- Whether a job waits for its time. Only one that was delayed, or that has waited before, can.
 local function is_due(id, record, s)
   return (s or byte(record, 2) % 16 >= 8) and call('ZSCORE', due, byte(record, 3) .. id)
+end
+
+-- The ids in a parcel, and where the first record begins.
+local function ids_in(parcel)
+  local n, size = unpack_bytes('>I2I2', parcel, 7)
+  local ids, at = {}, 11
+  for i = 1, n do
+    ids[i] = sub(parcel, at, at + size - 1)
+    at = at + size
+  end
+  return ids, at
 end

@@ -11,11 +11,11 @@
 --           +8 has a last error
 -- Plain jobs (no delay, no deadline, no unique key) that were pushed together are stored and leased together until one of them
 -- needs more than to be completed:
---   reference      '\0' and 6 bytes, the parcel's number; no id begins with 0
---   parcel         1-6 when it was pushed, in ms, 7-8 how many jobs it holds, then for each 2 bytes n, n bytes id, 4 bytes m,
---                  m bytes record (without the time). Jobs that ended while the parcel runs still stand in it
+--   reference      '\0', 6 bytes, the parcel's number, 2 bytes, how many jobs it held at first; no id begins with 0
+--   parcel         1-6 when it was pushed, in ms, 7-8 how many jobs it holds: n, 9-10 how long each id is, n ids, then for each
+--                  4 bytes m, m bytes record (without the time). Jobs that ended while the parcel runs still stand in it
 --   parcel's lease 1-16 fence, 17-18 how many of its jobs run still, 19- worker; it ends when `leased` says
---   in parcel_of   1-7 reference, 8-11 request. A parcel's job has no record and no state of its own, and the other way round
+--   parcel_of      the reference. A parcel's job has no record and no state of its own, and the other way round
 -- The status says where a job is: r running, w waits (due if it stands there, else ready), c completed, d dead; without a
 -- state it has never been claimed, and waits. The fence is that of the lease it runs under or was settled under; zero if the
 -- lease ran out. A state belongs to the record beside it: a push removes what an earlier job with this id has left.

@@ -16,7 +16,7 @@ local places = {
 }
 -- The element that was seen last, and, if it is a parcel, the job in it.
 local last_seen, last_inside = ARGV[6], nil
-if last_seen and byte(last_seen) == 0 then last_seen, last_inside = sub(last_seen, 1, 7), sub(last_seen, 8) end
+if last_seen and byte(last_seen) == 0 then last_seen, last_inside = sub(last_seen, 1, 9), sub(last_seen, 10) end
 
 local function add(id, record, s, at)
   local last = #reply

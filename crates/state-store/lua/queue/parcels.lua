@@ -2,15 +2,21 @@
 
 -- The ids and the records (with the time of the push) of the jobs in a parcel.
 local function contents(parcel)
-  local pushed_at, at, ids, records = sub(parcel, 1, 6), 9, {}, {}
-  while at < #parcel do
-    local first = at + 6 + unpack_bytes('>I2', parcel, at)
-    local last = first + unpack_bytes('>I4', parcel, first - 4)
-    ids[#ids + 1] = sub(parcel, at + 2, first - 5)
-    records[#ids] = sub(parcel, first, last - 1) .. pushed_at
-    at = last
+  local ids, at = ids_in(parcel)
+  local pushed_at, records = sub(parcel, 1, 6), {}
+  for i = 1, #ids do
+    local last = at + 3 + unpack_bytes('>I4', parcel, at)
+    records[i] = sub(parcel, at + 4, last) .. pushed_at
+    at = last + 1
   end
   return ids, records
+end
+
+-- A parcel of these jobs.
+local function parcel_with(ids, records)
+  local parts = { sub(records[1], -6) .. pack('>I2I2', #ids, #ids[1]), table.concat(ids) }
+  for i, record in ipairs(records) do parts[i + 2] = pack('>I4', #record - 6) .. sub(record, 1, -7) end
+  return table.concat(parts)
 end
 
 -- What is left of a parcel: the ids and records of those jobs that are in it still.
@@ -19,7 +25,7 @@ local function left_in(ref)
   if not parcel then return ids, records end
   local all, of_all = contents(parcel)
   for i, inside in ipairs(call('HMGET', parcel_of, unpack(all))) do
-    if inside and sub(inside, 1, 7) == ref then
+    if inside == ref then
       ids[#ids + 1] = all[i]
       records[#ids] = of_all[i]
     end

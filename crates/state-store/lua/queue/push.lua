@@ -3,19 +3,23 @@
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes)
 -- ARGV    1 clock, 2 n, 3 the priority if all are of one, their ids differ, and none has a delay, a deadline or a unique key,
---         else '', 4.. n packed ids, then (several with a priority) n requests of 4 bytes in one, and parcels without the time
---         of the push, or (else) n records without it, and the delay in ms of each that has one
+--         else '', 4.. (several with a priority) parcels without the time of the push, or (else) n packed ids, n records
+--         without it, and the delay in ms of each that has one
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained
 -- Cost    n plain jobs: 6 commands, one per 500 jobs and one per parcel, O(n); others: 7 commands and two per 50 jobs, O(n log s)
 --         with s scheduled; up to 5 more per job with a unique key
 local n = tonumber(ARGV[2])
 local next_delay, pushed_at, earliest = 4 + 2 * n, pack('>I6', now), nil
-local unpacked, dangling = {}, {}
+local given, packed, dangling = ARGV, {}, {}
 if n > 1 and ARGV[3] ~= '' then
-  for at = n + 5, #ARGV do
-    local _, records = contents(pushed_at .. ARGV[at])
-    for _, record in ipairs(records) do unpacked[#unpacked + 1] = record end
+  given = { '', '', '' }
+  for at = 4, #ARGV do
+    local ids, records = contents(pushed_at .. ARGV[at])
+    for i, id in ipairs(ids) do
+      given[#given + 1] = id
+      packed[#packed + 1] = records[i]
+    end
   end
 end
 local refused, ids, records, tails, add_due = { 'pushed' }, {}, {}, { [0] = {}, {}, {}, {} }, {}
@@ -35,13 +39,17 @@ local function refuse(...)
   for _, value in ipairs({ ... }) do refused[#refused + 1] = value end
 end
 
--- The request of a job that is known, alone or in a parcel; nil when the parcel is gone.
-local function request_of(id, record, inside)
+-- The request of a job that is known, alone or in a parcel; nil when its parcel is gone.
+local function request_of(id, record, ref)
   if accepted[id] then return sub(accepted[id], 6, 9) end
   if record then return counts(id, record) and sub(record, 6, 9) end
-  if not inside then return nil end
-  if call('HEXISTS', parcels, sub(inside, 1, 7)) == 1 then return sub(inside, 8, 11) end
-  dangling[#dangling + 1] = id
+  local parcel = ref and call('HGET', parcels, ref)
+  local ids, records = {}, nil
+  if parcel then ids, records = contents(parcel) end
+  for i, other in ipairs(ids) do
+    if other == id then return sub(records[i], 6, 9) end
+  end
+  if ref then dangling[#dangling + 1] = id end
 end
 
 local function accept(id, record, priority, delay)
@@ -59,10 +67,10 @@ end
 
 for first = 1, n, 50 do
   local last = math.min(first + 49, n)
-  local stored = call('HMGET', jobs, unpack(ARGV, first + 3, last + 3))
-  local inside = call('HMGET', parcel_of, unpack(ARGV, first + 3, last + 3))
+  local stored = call('HMGET', jobs, unpack(given, first + 3, last + 3))
+  local inside = call('HMGET', parcel_of, unpack(given, first + 3, last + 3))
   for index = first, last do
-    local id, record, delay = ARGV[index + 3], unpacked[index] or ARGV[index + 3 + n] .. pushed_at, nil
+    local id, record, delay = given[index + 3], packed[index] or ARGV[index + 3 + n] .. pushed_at, nil
     local flags, priority = byte(record, 2, 3)
     local request = request_of(id, stored[index - first + 1], inside[index - first + 1])
     if flags % 16 >= 8 then

@@ -1,28 +1,36 @@
 -- The short way of a push: jobs of one priority with different ids, without delay, deadline and unique key, none of which is
 -- known. One is stored alone, several in parcels.
 if ARGV[3] ~= '' then
-  local n, ready, is_new = tonumber(ARGV[2]), KEYS[3 + ARGV[3]], true
-  for first = 4, n + 3, 500 do
-    local last = math.min(first + 499, n + 3)
-    for _, known in ipairs(call('HMGET', KEYS[1], unpack(ARGV, first, last))) do is_new = is_new and not known end
-    for _, known in ipairs(call('HMGET', KEYS[17], unpack(ARGV, first, last))) do is_new = is_new and not known end
-    if not is_new then break end
-  end
-  if is_new then
-    local pushed_at = struct.pack('>I6', now)
-    if n == 1 then
-      call('HDEL', KEYS[2], ARGV[4])
-      call('RPUSH', ready, ARGV[4])
-      call('HSET', KEYS[1], ARGV[4], ARGV[5] .. pushed_at)
-    else
-      local last, refs, bodies, inside = call('HINCRBY', KEYS[13], 'parcel', #ARGV - n - 4), {}, {}, {}
-      local requests, sub, job = ARGV[n + 4], string.sub, 0
-      for at = n + 5, #ARGV do
-        local body, ref = ARGV[at], '\0' .. struct.pack('>I6', last - #ARGV + at)
-        refs[#refs + 1] = ref
-        bodies[#bodies + 1] = pushed_at .. body
-        for _ = 1, (struct.unpack('>I2', body)) do
-          inside[2 * job + 1], inside[2 * job + 2] = ARGV[4 + job], ref .. sub(requests, 4 * job + 1, 4 * job + 4)
+  local n, ready, pushed_at = tonumber(ARGV[2]), KEYS[3 + ARGV[3]], struct.pack('>I6', now)
+  if n == 1 then
+    local id = ARGV[4]
+    if call('HEXISTS', KEYS[1], id) == 0 and call('HEXISTS', KEYS[17], id) == 0 then
+      call('HDEL', KEYS[2], id)
+      call('RPUSH', ready, id)
+      call('HSET', KEYS[1], id, ARGV[5] .. pushed_at)
+      if call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
+      return { 'pushed' }
+    end
+  else
+    local ids, is_new, sub, ends = {}, true, string.sub, {}
+    for parcel = 4, #ARGV do
+      local body = ARGV[parcel]
+      local count, size = struct.unpack('>I2I2', body)
+      for at = 5, 4 + count * size, size do ids[#ids + 1] = sub(body, at, at + size - 1) end
+      ends[parcel - 3] = #ids
+    end
+    for first = 1, n, 500 do
+      local last = math.min(first + 499, n)
+      for _, known in ipairs(call('HMGET', KEYS[1], unpack(ids, first, last))) do is_new = is_new and not known end
+      for _, known in ipairs(call('HMGET', KEYS[17], unpack(ids, first, last))) do is_new = is_new and not known end
+    end
+    if is_new then
+      local number, refs, inside, job = call('HINCRBY', KEYS[13], 'parcel', #ends) - #ends, {}, {}, 0
+      for parcel, last in ipairs(ends) do
+        local ref = '\0' .. struct.pack('>I6I2', number + parcel, last - job)
+        refs[parcel] = ref
+        while job < last do
+          inside[2 * job + 1], inside[2 * job + 2] = ids[job + 1], ref
           job = job + 1
         end
       end
@@ -30,9 +38,9 @@ if ARGV[3] ~= '' then
       for first = 1, 2 * n, 1000 do
         call('HSET', KEYS[17], unpack(inside, first, math.min(first + 999, 2 * n)))
       end
-      for at, ref in ipairs(refs) do call('HSET', KEYS[15], ref, bodies[at]) end
+      for parcel, ref in ipairs(refs) do call('HSET', KEYS[15], ref, pushed_at .. ARGV[3 + parcel]) end
+      if call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
+      return { 'pushed' }
     end
-    if call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
-    return { 'pushed' }
   end
 end

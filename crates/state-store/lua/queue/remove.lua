@@ -1,15 +1,15 @@
 -- Forgets a job that was found and does not run. `ref`: of the parcel that it is in, or nil.
 local function remove(id, record, ref)
   if ref then
-    local pushed_at, ids, records = sub(record, -6), contents(call('HGET', parcels, ref))
-    local rest = {}
-    for i, other in ipairs(ids) do
-      if other ~= id then
-        rest[#rest + 1] = pack('>I2', #other) .. other .. pack('>I4', #records[i] - 6) .. sub(records[i], 1, -7)
+    local ids, records = contents(call('HGET', parcels, ref))
+    for i = #ids, 1, -1 do
+      if ids[i] == id then
+        table.remove(ids, i)
+        table.remove(records, i)
       end
     end
-    if #rest > 0 then
-      call('HSET', parcels, ref, pushed_at .. pack('>I2', #rest) .. table.concat(rest))
+    if #ids > 0 then
+      call('HSET', parcels, ref, parcel_with(ids, records))
     else
       call('HDEL', parcels, ref)
     end

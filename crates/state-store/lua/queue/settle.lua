@@ -2,14 +2,15 @@
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes)
--- ARGV    1 clock, 2 bounds of what is kept, 3 n, 4.. n packed ids, n leases ('r', fence in 16 digits, end in ms; '': the one before),
---         then for each but those that are just complete: position from 1, outcome, time in ms, result or reason, unique key or ''
+-- ARGV    1 clock, 2 bounds of what is kept, 3 how many groups, 4.. for each: lease ('r', fence in 16 digits, end in ms), how
+--         long each id is, the packed ids; then for each job but those that are just complete: position from 1, outcome, time
+--         in ms, result or reason, unique key or ''
 -- Returns 'settled', then the positions from 0 of those that were lost
 -- Retry   recognised by the fence while the job is retained, else by the end of the lease
 -- Cost    n jobs that are just complete: in parcels 3 commands and 2 per parcel, O(n); alone 6, O(n log r) with r running; up to
 --         9 more per other job, O(bytes of its parcel)
-local refused, unusual, lease, has_settled = { 'settled' }, {}, '', false
-for at = 4 + 2 * n, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
+local refused, unusual, has_settled = { 'settled' }, {}, false
+for at = behind, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
 begin_moves()
 
 local outcomes = {
@@ -54,11 +55,10 @@ end
 -- Jobs in parcels: those that are just complete leave them, the others that are settled are taken out.
 local completed_inside = settle_parcels(unusual)
 
-local states = call('HMGET', state, unpack(ARGV, 4, n + 3))
-local ends = (first_score(leased) or 0) <= now and call('ZMSCORE', leased, unpack(ARGV, 4, n + 3))
-for i = 1, n do
-  local id, s = ARGV[3 + i], states[i]
-  if ARGV[3 + n + i] ~= '' then lease = ARGV[3 + n + i] end
+local states = call('HMGET', state, unpack(ids))
+local ends = (first_score(leased) or 0) <= now and call('ZMSCORE', leased, unpack(ids))
+for i, id in ipairs(ids) do
+  local s, lease = states[i], lease_of[i]
   if completed_inside[i] then
     has_settled = true
   elseif s and sub(s, 1, 17) == sub(lease, 1, 17) and (not ends or tonumber(ends[i] or 0) > now) then

@@ -1,20 +1,18 @@
 -- Settles jobs that are in parcels and held. `unusual[i]`: whether job i is more than just complete: it is taken out of its
 -- parcel, to be settled as if it had been pushed alone. Returns the positions of those that are complete.
 local function settle_parcels(unusual)
-  local n, lease, held, done = tonumber(ARGV[3]), '', {}, {}
-  for i, inside in ipairs(call('HMGET', parcel_of, unpack(ARGV, 4, n + 3))) do
-    local ref = inside and sub(inside, 1, 7)
-    if ARGV[3 + n + i] ~= '' then lease = sub(ARGV[3 + n + i], 2, 17) end
+  local held, done = {}, {}
+  for i, ref in ipairs(call('HMGET', parcel_of, unpack(ids))) do
     if ref and not held[ref] then
       local is_over = tonumber(call('ZSCORE', leased, ref) or 0) <= now
       held[ref] = { lease = not is_over and call('HGET', parcel_leases, ref) or '', complete = {}, out = {}, is_any_out = false }
     end
-    if ref and sub(held[ref].lease, 1, 16) == lease then
+    if ref and sub(held[ref].lease, 1, 16) == sub(lease_of[i], 2, 17) then
       local parcel = held[ref]
       if unusual[i] then
-        parcel.out[ARGV[3 + i]], parcel.is_any_out = true, true
+        parcel.out[ids[i]], parcel.is_any_out = true, true
       else
-        table.insert(parcel.complete, ARGV[3 + i])
+        table.insert(parcel.complete, ids[i])
         done[i] = true
       end
     end

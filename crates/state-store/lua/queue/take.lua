@@ -1,26 +1,32 @@
 -- Takes jobs from the ready lists. An id there may be a ghost: of a job that was cancelled or deleted (it has no record), or
 -- that stands elsewhere since, because it was pushed again under its id, or because a script was cut.
 local leases, running, freed_on_claim, chosen, old, late, orphans, is_left = {}, {}, {}, {}, {}, {}, {}, false
-local most, room, visits, count = tonumber(ARGV[3]), tonumber(ARGV[6]), ARGV[3] + 1000, 0
-local reply, lease_end, fence, head, worker, parcel_ends, divided = nil, nil, nil, nil, nil, {}, nil
+local visits, count, parcel_ends, divided = most + 1000, 0, {}, nil
+local reply, lease_end, head, worker
+
+-- Cuts the first jobs off a parcel of which fewer are wanted than it holds: what is taken gets a number of its own.
+local function divide(ref, parcel, wanted)
+  local ids, at = ids_in(parcel)
+  local records_at = at
+  for _ = 1, wanted do at = at + 4 + unpack_bytes('>I4', parcel, at) end
+  divided = { ref = ref, taken_as = '\0' .. pack('>I6I2', call('HINCRBY', meta, 'parcel', 1), wanted), inside = {} }
+  for i = 1, wanted do
+    divided.inside[2 * i - 1], divided.inside[2 * i] = ids[i], divided.taken_as
+  end
+  local pushed_at, size, ids_end = sub(parcel, 1, 6), sub(parcel, 9, 10), 10 + wanted * #ids[1]
+  divided.taken = pushed_at .. pack('>I2', wanted) .. size .. sub(parcel, 11, ids_end) .. sub(parcel, records_at, at - 1)
+  divided.rest = pushed_at .. pack('>I2', #ids - wanted) .. size .. sub(parcel, ids_end + 1, records_at - 1) .. sub(parcel, at)
+end
 
 -- Leases a parcel or the first jobs of it. Whether nothing of it is left in the list.
 local function take_parcel(ref)
   local parcel = call('HGET', parcels, ref)
   if not parcel or call('HEXISTS', parcel_leases, ref) == 1 then return true end
-  local n, wanted = unpack_bytes('>I2', parcel, 7), most - count
-  if n > wanted then
-    divided, n = { ref = ref, number = call('HINCRBY', meta, 'parcel', 1), rest = n - wanted, ids = {} }, wanted
-    ref = '\0' .. pack('>I6', divided.number)
-    local at, ids = 9, divided.ids
-    for i = 1, 2 * n, 2 do
-      local first = at + 6 + unpack_bytes('>I2', parcel, at)
-      ids[i], ids[i + 1] = sub(parcel, at + 2, first - 5), ref .. sub(parcel, first + 5, first + 8)
-      at = first + unpack_bytes('>I4', parcel, first - 4)
-    end
-    divided.parcel = sub(parcel, 1, 6) .. pack('>I2', divided.rest) .. sub(parcel, at)
-    parcel = sub(parcel, 1, 6) .. pack('>I2', n) .. sub(parcel, 9, at - 1)
-    divided.taken = parcel
+  local n = unpack_bytes('>I2', parcel, 7)
+  if n > most - count then
+    n = most - count
+    divide(ref, parcel, n)
+    ref, parcel = divided.taken_as, divided.taken
   end
   count, room = count + n, room - #parcel
   leases[#leases + 1], leases[#leases + 2] = lease_end, ref

@@ -22,7 +22,7 @@ pub(super) async fn extend(
     lasting: Duration,
 ) -> Result<Vec<Extended>> {
     validate(jobs, lasting)?;
-    let mut args = vec![store.clock_arg(), Arg::from(millis_ceil(lasting)), Arg::from(jobs.len())];
+    let mut args = vec![store.clock_arg(), Arg::from(millis_ceil(lasting))];
     push_leases(jobs.iter().map(|job| &job.lease), false, &mut args);
     for (position, job) in jobs.iter().enumerate() {
         if let Some(progress) = &job.progress {
@@ -34,29 +34,40 @@ pub(super) async fn extend(
     read(answer, jobs.len())
 }
 
-/// Appends the packed ids, then for each the letter of a running job, its fence and, if asked, the end of its lease; nothing
-/// where that is the same as for the one before.
+/// Appends the number of groups, then for each group of jobs that follow each other, have one lease and ids of one length: the
+/// lease (the letter of a running job, the fence and, if asked, the end), that length, the packed ids.
 pub(super) fn push_leases<'a>(
-    leases: impl ExactSizeIterator<Item = &'a JobLease> + Clone,
+    leases: impl ExactSizeIterator<Item = &'a JobLease>,
     with_end: bool,
     args: &mut Vec<Arg>,
 ) {
-    let mut buffer = BytesMut::with_capacity(leases.len() * 64);
-    for lease in leases.clone() {
-        packed_id::pack(&lease.job, &mut buffer);
-        args.push(Arg::Bytes(buffer.split().freeze()));
-    }
-    let mut before = None;
+    let mut buffer = BytesMut::with_capacity(leases.len() * 24 + 64);
+    let (mut groups, groups_at) = (0, args.len());
+    let mut group: Option<(&JobLease, usize)> = None;
+    args.push(Arg::from(0));
     for lease in leases {
-        if before.replace((lease.fence, lease.until)) == Some((lease.fence, lease.until)) {
-            args.push(Arg::fixed(""));
-            continue;
-        }
-        let written = match with_end {
-            true => write!(buffer, "r{:016}{}", lease.fence.get(), lease.until.as_millis()),
-            false => write!(buffer, "r{:016}", lease.fence.get()),
+        let packed = packed_id::len(&lease.job);
+        let is_same = |(first, size): &(&JobLease, usize)| {
+            *size == packed && first.fence == lease.fence && (first.until == lease.until || !with_end)
         };
-        debug_assert!(written.is_ok(), "a buffer grows");
+        if !group.as_ref().is_some_and(is_same) {
+            end_group(&mut buffer, group.replace((lease, packed)), args);
+            groups += 1;
+            let written = match with_end {
+                true => write!(buffer, "r{:016}{}", lease.fence.get(), lease.until.as_millis()),
+                false => write!(buffer, "r{:016}", lease.fence.get()),
+            };
+            debug_assert!(written.is_ok(), "a buffer grows");
+            args.extend([Arg::Bytes(buffer.split().freeze()), Arg::from(packed)]);
+        }
+        packed_id::pack(&lease.job, &mut buffer);
+    }
+    end_group(&mut buffer, group, args);
+    args[groups_at] = Arg::from(groups);
+}
+
+fn end_group(buffer: &mut BytesMut, group: Option<(&JobLease, usize)>, args: &mut Vec<Arg>) {
+    if group.is_some() {
         args.push(Arg::Bytes(buffer.split().freeze()));
     }
 }

@@ -18,6 +18,12 @@ pub(super) fn pack(id: &JobId, buffer: &mut BytesMut) {
     }
 }
 
+/// How many bytes the packed id has.
+pub(super) fn len(id: &JobId) -> usize {
+    let text = id.as_str().as_bytes();
+    uuid_bytes(text).map_or(text.len(), |bytes| 1 + bytes.len())
+}
+
 /// The id that was packed; `None` for what no version of this code has written.
 pub(super) fn unpack(packed: &[u8]) -> Option<JobId> {
     match packed.split_first()? {
@@ -81,6 +87,7 @@ mod tests {
             let id = JobId::new(text).unwrap();
             let mut packed = BytesMut::new();
             pack(&id, &mut packed);
+            assert_eq!(packed.len(), len(&id));
             assert_eq!(packed.len(), if text == uuid { 17 } else { text.len() }, "{text}");
             assert_eq!(unpack(&packed), Some(id));
         }

@@ -22,48 +22,53 @@ pub(super) fn priority_of_all(jobs: &[NewJob]) -> Option<Priority> {
     jobs.iter().all(is_plain).then_some(first)
 }
 
-/// Cuts jobs into parcels, which are added one by one, each without the time of its push.
+/// Cuts jobs into parcels, which are added one by one, each without the time of its push. The ids in one parcel have one length.
 pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut add: impl FnMut(Bytes)) {
-    let mut rest = jobs.iter().zip(ids).peekable();
-    while rest.peek().is_some() {
-        buffer.put_u16(0);
-        let mut count: u16 = 0;
-        while let Some((job, id)) = rest.next_if(|(job, _)| {
-            count == 0 || usize::from(count) < MAX_JOBS && buffer.len() + job.payload.len() <= MAX_BYTES
-        }) {
-            put_bytes_of_id(id, buffer);
+    let mut start = 0;
+    while let Some(first) = ids.get(start) {
+        let mut bytes = 0;
+        let fits = |(job, id): &(&NewJob, &Bytes)| {
+            bytes += job.payload.len();
+            id.len() == first.len() && (bytes <= MAX_BYTES || bytes == job.payload.len())
+        };
+        let end = start + jobs[start..].iter().zip(&ids[start..]).take(MAX_JOBS).take_while(fits).count();
+        // At most 50 ids of at most 256 bytes.
+        buffer.put_u16((end - start) as u16);
+        buffer.put_u16(first.len() as u16);
+        ids[start..end].iter().for_each(|id| buffer.put_slice(id));
+        for job in &jobs[start..end] {
             let length_at = buffer.len();
             buffer.put_u32(0);
             record::encode(job, buffer);
             // At most a payload and what surrounds it.
             let length = (buffer.len() - length_at - 4) as u32;
             buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
-            count += 1;
         }
-        buffer[..2].copy_from_slice(&count.to_be_bytes());
         add(buffer.split().freeze());
+        start = end;
     }
 }
 
-fn put_bytes_of_id(id: &Bytes, buffer: &mut BytesMut) {
-    // At most 256 bytes.
-    buffer.put_u16(id.len() as u16);
-    buffer.put_slice(id);
-}
-
-/// Reads a parcel, job by job; each `None` is one that cannot be read, and the last. Payloads share the reply's memory.
+/// Reads a parcel, job by job; a `None` is one that cannot be read. Payloads share the reply's memory.
 pub(super) fn decode(mut parcel: Bytes) -> impl Iterator<Item = Option<(JobId, Record)>> {
-    let head = parcel.try_get_uint(MILLIS).ok().zip(parcel.try_get_u16().ok());
-    let (pushed_at, count) = head.map_or((None, 1), |(time, count)| (Some(Timestamp::from_millis(time)), count));
-    (0..count).map(move |_| {
-        let id = take(&mut parcel, 2)?;
-        let record = take(&mut parcel, 4)?;
-        Some((packed_id::unpack(&id)?, Record::decode_pushed_at(record, pushed_at?)?))
+    let head = take_head(&mut parcel);
+    let count = head.as_ref().map_or(1, |(_, ids, size)| ids.len() / size);
+    (0..count).map(move |index| {
+        let (pushed_at, ids, size) = head.as_ref()?;
+        let length = usize::try_from(parcel.try_get_u32().ok()?).ok()?;
+        let record = take(&mut parcel, length)?;
+        let id = packed_id::unpack(&ids[index * size..(index + 1) * size])?;
+        Some((id, Record::decode_pushed_at(record, *pushed_at)?))
     })
 }
 
-/// Takes a length of so many bytes and what it announces.
+/// The time of the push, the ids, and how long each is.
+fn take_head(parcel: &mut Bytes) -> Option<(Timestamp, Bytes, usize)> {
+    let pushed_at = Timestamp::from_millis(parcel.try_get_uint(MILLIS).ok()?);
+    let (count, size) = (usize::from(parcel.try_get_u16().ok()?), usize::from(parcel.try_get_u16().ok()?));
+    (size > 0).then_some((pushed_at, take(parcel, count * size)?, size))
+}
+
 fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
-    let length = usize::try_from(bytes.try_get_uint(length).ok()?).ok()?;
     (bytes.len() >= length).then(|| bytes.split_to(length))
 }

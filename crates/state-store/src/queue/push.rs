@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use redis_link::{Answer, Arg};
 use store_core::{Durability, Error, NewJob, Op, Pushed, QueueName, Receipt, Result, millis_ceil};
 
@@ -39,13 +39,11 @@ fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
     args.push(store.clock_arg());
     args.push(Arg::from(jobs.len()));
     args.push(priority.map_or(Arg::fixed(""), |priority| Arg::from(u32::from(priority.index()))));
-    args.extend(ids.iter().map(Arg::from));
     if priority.is_some() && jobs.len() > 1 {
-        jobs.iter().for_each(|job| buffer.put_u32(job.request));
-        args.push(Arg::Bytes(buffer.split().freeze()));
         parcel::encode(jobs, &ids, &mut buffer, |parcel| args.push(Arg::Bytes(parcel)));
         return args;
     }
+    args.extend(ids.iter().map(Arg::from));
     for job in jobs {
         record::encode(job, &mut buffer);
         args.push(Arg::Bytes(buffer.split().freeze()));

@@ -22,6 +22,7 @@ pub(super) static PUSH: Script = script!("push", "#!lua", "push_plain", "keys", 
 pub(super) static CLAIM: Script = script!(
     "claim",
     "#!lua flags=allow-oom",
+    "claim_plain",
     "keys",
     "jobs",
     // Functions cost time to be made at each call: these are made only when they are needed.
@@ -34,18 +35,30 @@ pub(super) static CLAIM: Script = script!(
     ["end\n"],
     "take"
 );
-pub(super) static EXTEND: Script = script!("extend", "#!lua flags=allow-oom", "keys", "parcels");
-pub(super) static SETTLE: Script =
-    script!("settle", "#!lua flags=allow-oom", "settle_plain", "keys", "jobs", "parcels", "moves", "flush", "settle_parcels");
+pub(super) static EXTEND: Script = script!("extend", "#!lua flags=allow-oom", "named", "keys", "jobs", "parcels");
+pub(super) static SETTLE: Script = script!(
+    "settle",
+    "#!lua flags=allow-oom",
+    "named",
+    "settle_plain",
+    "keys",
+    "jobs",
+    "parcels",
+    "moves",
+    "flush",
+    "settle_parcels"
+);
 
-pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys", "held");
+pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");
 pub(super) static GET: Script = script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find");
 pub(super) static LIST: Script = script!("list", "#!lua flags=no-writes", "keys", "jobs", "parcels", "ranks");
-pub(super) static EXPLAIN: Script = script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find", "held");
+pub(super) static EXPLAIN: Script = script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find");
 
-pub(super) static CANCEL: Script = script!("cancel", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
+pub(super) static CANCEL: Script =
+    script!("cancel", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
 pub(super) static REPLAY: Script = script!("replay", "#!lua", "keys");
-pub(super) static DELETE: Script = script!("delete", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
+pub(super) static DELETE: Script =
+    script!("delete", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
 pub(super) static PROMOTE: Script = script!("promote", "#!lua flags=allow-oom", "keys");
 pub(super) static PAUSE: Script = script!("pause", "#!lua flags=allow-oom", "keys");
 pub(super) static RESUME: Script = script!("resume", "#!lua flags=allow-oom", "keys");

@@ -1,12 +1,10 @@
 //! [`Queue::settle`](store_core::Queue::settle)
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use redis_link::{Answer, Arg};
 use store_core::{
-    Durability, Error, Fence, JobId, Op, Outcome, QueueName, Receipt, Result, Settled, Settlement, cut_reason,
-    millis_ceil,
+    Durability, Error, Op, Outcome, QueueName, Receipt, Result, Settled, Settlement, cut_reason, millis_ceil,
 };
 
 use super::extend::push_leases;
@@ -29,24 +27,31 @@ pub(super) async fn settle(
     Ok(Receipt::new(place.into_iter().map(|place| settled[place]).collect(), reached))
 }
 
-/// The first settlement of each lease, and for each settlement the place of that one. The second one for a lease repeats the
-/// first.
+/// The first settlement of each lease, those of one claim together, and for each settlement the place of that one. The second
+/// one for a lease repeats the first.
 fn distinct(settlements: &[Settlement]) -> (Vec<&Settlement>, Vec<usize>) {
-    let mut known: HashMap<(&JobId, Fence), usize> = HashMap::with_capacity(settlements.len());
-    let mut distinct = Vec::with_capacity(settlements.len());
-    let place = settlements.iter().map(|settlement| {
-        *known.entry((&settlement.lease.job, settlement.lease.fence)).or_insert_with(|| {
+    let lease = |index: usize| {
+        let lease = &settlements[index].lease;
+        (lease.fence, lease.job.as_str())
+    };
+    let mut order: Vec<usize> = (0..settlements.len()).collect();
+    order.sort_by(|&a, &b| lease(a).cmp(&lease(b)));
+    let mut distinct: Vec<&Settlement> = Vec::with_capacity(settlements.len());
+    let mut place = vec![0; settlements.len()];
+    for index in order {
+        let settlement = &settlements[index];
+        let last = distinct.last().map(|last| (last.lease.fence, last.lease.job.as_str()));
+        if last != Some(lease(index)) {
             distinct.push(settlement);
-            distinct.len() - 1
-        })
-    });
-    let place = place.collect();
+        }
+        place[index] = distinct.len() - 1;
+    }
     (distinct, place)
 }
 
 fn args(store: &StateStore, settlements: &[&Settlement]) -> Vec<Arg> {
-    let mut args = Vec::with_capacity(3 + 2 * settlements.len());
-    args.extend([store.clock_arg(), store.bounds_arg(), Arg::from(settlements.len())]);
+    let mut args = Vec::with_capacity(16);
+    args.extend([store.clock_arg(), store.bounds_arg()]);
     push_leases(settlements.iter().map(|settlement| &settlement.lease), true, &mut args);
     for (position, settlement) in settlements.iter().enumerate() {
         let unique = settlement.lease.unique.as_ref();

@@ -20,7 +20,7 @@ pub trait QueueInspect: Send + Sync + fmt::Debug {
     async fn get(&self, queue: &QueueName, job: &JobId) -> Result<Option<JobInfo>>;
 
     /// The jobs in a state, without payloads and results. In the order in which they will be claimed, become due, run out,
-    /// are forgotten (completed), or died. Jobs that move while one reads may be seen twice or not at all.
+    /// are forgotten (completed), or died; in any order where that is one moment. Jobs that move while one reads may be seen twice or not at all.
     async fn list(&self, queue: &QueueName, state: JobState, page: PageRequest) -> Result<Page<JobInfo>>;
 
     /// Why a job does not run.

@@ -95,7 +95,8 @@ impl Scene {
 
     /// Neither records nor states nor entries are left of jobs that are gone.
     pub(super) async fn assert_clean(&self, queue: &QueueName) {
-        for part in ["jobs", "state", "ready0", "ready1", "ready2", "ready3", "due", "leased"] {
+        let parts = ["jobs", "state", "ready0", "ready1", "ready2", "ready3", "due", "leased"];
+        for part in parts.into_iter().chain(["parcels", "parcel_leases", "parcel_of"]) {
             let exists = self.server.command(&["EXISTS", &format!("test:{{q.{queue}.0}}:{part}")]).await.unwrap();
             assert_eq!(exists.as_integer(), Some(0), "{part} of {queue}");
         }

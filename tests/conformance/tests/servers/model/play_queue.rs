@@ -82,12 +82,17 @@ impl World {
         loop {
             let page = self.stores.state.list(&self.queue, place, request).await?;
             let is_over = |job: &JobInfo| place == JobState::Completed && job.at <= Some(self.clock.now());
-            jobs.extend(page.items.iter().filter(|job| !is_over(job)).map(show_info));
+            jobs.extend(page.items.into_iter().filter(|job| !is_over(job)));
             match page.next {
                 Some(cursor) => request = PageRequest::first(limit).after(cursor),
-                None => return Ok(jobs.join("; ")),
+                None => break,
             }
         }
+        // Which of several that run out at one moment comes first is left open.
+        if place == JobState::Running {
+            jobs.sort_by_key(|job| (job.at, job.id.to_string()));
+        }
+        Ok(jobs.iter().map(show_info).collect::<Vec<_>>().join("; "))
     }
 
     async fn look_at_all(&self) -> Result<String> {
