@@ -73,9 +73,14 @@ impl Scene {
     /// Completes all that can be claimed, also what becomes due or is lost, until nothing is pending. How often each job was
     /// delivered.
     pub(super) async fn drain(&self, queue: &QueueName) -> BTreeMap<String, u32> {
+        self.drain_by(queue, 100).await
+    }
+
+    /// Like `drain`, with so many jobs at a time.
+    pub(super) async fn drain_by(&self, queue: &QueueName, max: usize) -> BTreeMap<String, u32> {
         let mut delivered = BTreeMap::new();
         for _ in 0..20 {
-            let jobs = self.claim(queue, 100).await.unwrap();
+            let jobs = self.claim(queue, max).await.unwrap();
             for job in &jobs {
                 *delivered.entry(job.id().to_string()).or_default() += 1;
                 let done = self.store.settle_one(queue, job.lease.clone(), Outcome::Complete(None)).await.unwrap();

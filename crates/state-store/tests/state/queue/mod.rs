@@ -5,6 +5,8 @@ mod ghosts;
 mod life;
 mod limits;
 mod lost_replies;
+mod parcel_crashes;
+mod parcels;
 mod push_groups;
 mod remains;
 mod waiting;

@@ -1,0 +1,181 @@
+//! Jobs that are stored and leased together behave as if each were alone.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use store_core::{
+    Cancelled, ClaimedJob, Durability, Extended, Extension, JobState, NewJob, Outcome, PageRequest, Pushed, Queue,
+    QueueControl, QueueInspect, Settled, Settlement,
+};
+
+use super::{LEASE, claim, id, job, names, push, queue, settle};
+use crate::{Stage, stage};
+
+fn jobs(range: std::ops::Range<usize>) -> Vec<NewJob> {
+    let numbered = |n| {
+        let mut job = job(&format!("{n:03}"));
+        job.request = 7;
+        job
+    };
+    range.map(numbered).collect()
+}
+
+async fn complete(stage: &Stage, jobs: &[ClaimedJob]) -> Vec<Settled> {
+    let settlements = jobs.iter().map(|job| Settlement::new(job.lease.clone(), Outcome::Complete(None)));
+    stage.store.settle(&queue(), &settlements.collect::<Vec<_>>(), Durability::Accepted).await.unwrap().value
+}
+
+/// The ids on all pages of a listing; `between` acts after each page.
+async fn listed(stage: &Stage, state: JobState, limit: u32, between: impl AsyncFn(&[String])) -> Vec<String> {
+    let (mut all, mut request) = (Vec::new(), PageRequest::first(limit));
+    loop {
+        let page = stage.store.list(&queue(), state, request).await.unwrap();
+        let ids: Vec<_> = page.items.iter().map(|info| info.id.to_string()).collect();
+        between(&ids).await;
+        all.extend(ids);
+        let Some(cursor) = page.next else { return all };
+        request = PageRequest::first(limit).after(cursor);
+    }
+}
+
+#[tokio::test]
+async fn a_listing_goes_on_behind_jobs_that_have_left_their_parcel() {
+    let stage = stage().await;
+    push(&stage.store, &jobs(0..60)).await;
+    let expected: Vec<_> = (0..60).map(|n| format!("{n:03}")).collect();
+    let cancel = async |seen: &[String]| {
+        for seen in seen.iter().rev().take(2) {
+            assert_eq!(stage.store.cancel(&queue(), &id(seen)).await.unwrap(), Cancelled::Removed);
+        }
+    };
+    assert_eq!(listed(&stage, JobState::Ready, 7, cancel).await, expected);
+
+    let claimed = claim(&stage.store, 42).await.jobs;
+    let running: Vec<_> = names(&claimed).into_iter().map(str::to_owned).collect();
+    let end = async |seen: &[String]| {
+        let last = claimed.iter().filter(|job| seen.last().is_some_and(|id| job.id().as_str() == id));
+        assert!(complete(&stage, &last.cloned().collect::<Vec<_>>()).await.iter().all(|settled| *settled == Settled::Done));
+    };
+    assert_eq!(listed(&stage, JobState::Running, 7, end).await, running);
+}
+
+#[tokio::test]
+async fn a_listing_goes_on_in_a_parcel_of_which_the_first_jobs_were_claimed() {
+    let stage = stage().await;
+    push(&stage.store, &jobs(0..40)).await;
+    let take = async |_: &[String]| {
+        claim(&stage.store, 7).await;
+    };
+    let expected: Vec<_> = (0..40).map(|n| format!("{n:03}")).collect();
+    assert_eq!(listed(&stage, JobState::Ready, 7, take).await, expected);
+}
+
+#[tokio::test]
+async fn a_known_id_is_recognised_wherever_its_parcel_is() {
+    let stage = stage().await;
+    let store = &stage.store;
+    let other = |mut jobs: Vec<NewJob>| {
+        jobs.iter_mut().for_each(|job| job.request += 1);
+        jobs
+    };
+    let pushed = push(store, &jobs(0..1000)).await;
+    assert_eq!(pushed, vec![Pushed::Created; 1000]);
+    let claimed = claim(store, 20).await.jobs;
+    for first in [0, 100] {
+        for count in [1, 30] {
+            assert_eq!(push(store, &jobs(first..first + count)).await, vec![Pushed::Created; count]);
+            assert_eq!(push(store, &other(jobs(first..first + count))).await, vec![Pushed::Duplicate; count]);
+        }
+    }
+    let twice = [jobs(0..5), jobs(995..1005), other(jobs(1000..1005))].concat();
+    let answers = [vec![Pushed::Created; 15], vec![Pushed::Duplicate; 5]].concat();
+    assert_eq!(push(store, &twice).await, answers);
+    assert_eq!(store.counts(&queue()).await.unwrap().pending(), 1005);
+    assert_eq!(complete(&stage, &claimed[..10]).await, [Settled::Done; 10]);
+    assert_eq!(push(store, &other(jobs(0..20))).await, [vec![Pushed::Created; 10], vec![Pushed::Duplicate; 10]].concat());
+    // Their first lives are over: the leases of then settle nothing any more.
+    assert_eq!(complete(&stage, &claimed[..10]).await, [Settled::Lost; 10]);
+    assert_eq!(complete(&stage, &claimed[10..]).await, [Settled::Done; 10]);
+    let mut seen = BTreeSet::new();
+    while let jobs = claim(store, 300).await.jobs && !jobs.is_empty() {
+        assert!(jobs.iter().all(|job| seen.insert(job.id().to_string())), "each once");
+        assert!(complete(&stage, &jobs).await.iter().all(|settled| *settled == Settled::Done));
+    }
+    assert_eq!((seen.len(), store.counts(&queue()).await.unwrap().pending()), (995, 0));
+}
+
+#[tokio::test]
+async fn one_settlement_ends_jobs_of_several_parcels_and_lone_ones() {
+    let stage = stage().await;
+    let store = &stage.store;
+    push(store, &jobs(0..30)).await;
+    let lone = ["x", "y"].map(|name| job(name).with_start_within(LEASE * 100));
+    push(store, &lone).await;
+    push(store, &jobs(30..60)).await;
+    let all = [claim(store, 25).await.jobs, claim(store, 25).await.jobs, claim(store, 25).await.jobs].concat();
+    assert_eq!(all.len(), 62);
+    let every_second: Vec<_> = all.iter().step_by(2).cloned().collect();
+    assert_eq!(complete(&stage, &every_second).await, [Settled::Done; 31]);
+    assert_eq!(complete(&stage, &every_second).await, [Settled::Done; 31], "told again");
+    assert_eq!(store.counts(&queue()).await.unwrap().running, 31);
+    let mut stale = all[1].clone();
+    stale.lease.fence = all[61].lease.fence;
+    assert_eq!(settle(store, &stale, Outcome::Complete(None)).await, Settled::Lost);
+    let extended = store.extend(&queue(), &[Extension::new(stale.lease)], LEASE * 2).await.unwrap();
+    assert_eq!(extended, [Extended::Lost]);
+    stage.clock.advance(LEASE);
+    assert_eq!(complete(&stage, &all[1..2]).await, [Settled::Lost], "its lease has run out");
+    let back = [claim(store, 20).await.jobs, claim(store, 20).await.jobs].concat();
+    let names = |jobs: &[ClaimedJob]| jobs.iter().map(|job| job.id().to_string()).collect::<BTreeSet<_>>();
+    assert_eq!(names(&back), names(&all.into_iter().skip(1).step_by(2).collect::<Vec<_>>()));
+    assert!(back.iter().all(|job| job.attempt == 2));
+    assert_eq!(complete(&stage, &back).await, [Settled::Done; 31]);
+    assert_eq!(store.counts(&queue()).await.unwrap().pending(), 0);
+}
+
+#[tokio::test]
+async fn ids_and_payloads_of_every_size_go_together() {
+    let stage = stage().await;
+    let store = &stage.store;
+    let sizes = [0, 0, 1 << 20, 0, 70_000, 1, 64 * 1024, 0, 1 << 20];
+    let jobs: Vec<_> = (0..90)
+        .map(|n| {
+            let name = format!("{n:0>width$}", width = if n % 9 < 4 { 256 } else { 2 + n % 3 });
+            NewJob::new(vec![b'x'; if n < 9 { sizes[n % 9] } else { n }]).with_id(id(&name))
+        })
+        .collect();
+    push(store, &jobs).await;
+    let mut seen = Vec::new();
+    while let claimed = claim(store, 7).await.jobs && !claimed.is_empty() {
+        seen.extend(claimed.iter().map(|job| (job.id().to_string(), job.payload.len())));
+        assert!(complete(&stage, &claimed).await.iter().all(|settled| *settled == Settled::Done));
+    }
+    let expected: Vec<_> = jobs.iter().map(|job| (job.id.to_string(), job.payload.len())).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_thousand_jobs_are_extended_settled_and_removed_at_once() {
+    let stage = stage().await;
+    let store = &stage.store;
+    push(store, &jobs(0..1000)).await;
+    let mut all = Vec::new();
+    while all.len() < 1000 {
+        all.extend(claim(store, 1000).await.jobs);
+    }
+    let progress = all.iter().map(|job| Extension::new(job.lease.clone()).with_progress("half"));
+    let extended = store.extend(&queue(), &progress.collect::<Vec<_>>(), LEASE).await.unwrap();
+    assert!(extended.iter().all(|extended| matches!(extended, Extended::Until(_))));
+    let retry = Outcome::Retry { after: Duration::from_secs(1), error: "no".into() };
+    let retries: Vec<_> = all.iter().map(|job| Settlement::new(job.lease.clone(), retry.clone())).collect();
+    let settled = store.settle(&queue(), &retries, Durability::Accepted).await.unwrap().value;
+    assert_eq!(settled, vec![Settled::Done; 1000]);
+    assert_eq!(store.counts(&queue()).await.unwrap().scheduled, 1000);
+    push(store, &jobs(1000..2000)).await;
+    assert_eq!(push(store, &jobs(1000..2000)).await, vec![Pushed::Created; 1000]);
+    let ids: Vec<_> = jobs(0..2000).into_iter().map(|job| job.id).collect();
+    for ids in ids.chunks(1000) {
+        store.delete(&queue(), ids).await.unwrap();
+    }
+    assert_eq!(store.counts(&queue()).await.unwrap().pending(), 0);
+}
