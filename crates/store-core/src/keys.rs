@@ -49,7 +49,7 @@ pub struct QueueKeys {
     pub parcels: String,
     /// Hash: reference -> fence, how many jobs run, worker. Absent while the parcel is ready.
     pub parcel_leases: String,
-    /// Hash: job id -> reference of the parcel that it is in, and its request.
+    /// Hash: job id -> reference of the parcel that it is in.
     pub parcel_of: String,
 }
 

@@ -11,11 +11,12 @@ if place == 'ready' or place == 'scheduled' then
   remove(ARGV[2], record, ref)
   return { 'removed' }
 elseif lease then
-  take_out(ref, lease, function(id) return id == ARGV[2] end, 1)
+  take_out(ref, function(id) return id == ARGV[2] end, 1)
   return { 'requested' }
 elseif place == 'running' then
   local flags = byte(s, 27)
   call('HSET', state, ARGV[2], sub(s, 1, 26) .. char(flags - flags % 2 + 1) .. sub(s, 28))
   return { 'requested' }
 end
+if place == 'unknown' and ref then call('HDEL', parcel_of, ARGV[2]) end
 return { place == 'unknown' and place or 'finished' }

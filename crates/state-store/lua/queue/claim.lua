@@ -7,7 +7,7 @@
 --         then n times packed id, record or '', parcel, then for each job that has a past its position from 0, its state before
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
 -- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted is
---         divided: 4 commands, O(its bytes); at most 256 due jobs, 256 leases that ran out and 1,000 ids of forgotten jobs on top
+--         divided: 6 commands, O(its bytes); at most 256 due jobs, 256 leases that ran out and 1,000 ids of forgotten jobs on top
 if next_due and next_due <= now then
   seldom('due')
   next_due = first_score(due)
@@ -34,6 +34,7 @@ if count > 0 then
     call('HSET', parcels, divided.taken_as, divided.taken)
     many('HSET', parcel_of, divided.inside)
     call('HSET', parcels, divided.ref, divided.rest)
+    call('HDEL', parcel_leases, divided.ref)
   end
   for i = 1, #freed_on_claim, 2 do release(freed_on_claim[i], freed_on_claim[i + 1]) end
 end

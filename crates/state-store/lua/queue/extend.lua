@@ -19,10 +19,10 @@ end
 
 -- A parcel lasts longer as a whole if all that is left of it is named and none reports progress; else what is named is taken
 -- out of it.
-local named, whole = {}, {}
-for i, ref in ipairs(call('HMGET', parcel_of, unpack(ids))) do
+local named, whole, refs, held_under = {}, {}, held_parcels(ids)
+for i, ref in ipairs(refs) do
   if ref then
-    local parcel = named[ref] or { ids = {}, count = 0, lease = call('HGET', parcel_leases, ref) or '' }
+    local parcel = named[ref] or { ids = {}, count = 0, lease = held_under[ref] or '' }
     named[ref] = parcel
     if sub(parcel.lease, 1, 16) == sub(lease_of[i], 2) then
       if not parcel.ids[ids[i]] then parcel.count = parcel.count + 1 end
@@ -39,7 +39,7 @@ for ref, parcel in pairs(named) do
       parcel.ends = math.max(held_until, last)
       call('ZADD', leased, decimal(parcel.ends), ref)
     else
-      take_out(ref, parcel.lease, function(id) return parcel.ids[id] end, 0)
+      take_out(ref, function(id) return parcel.ids[id] end, 0)
     end
   end
 end

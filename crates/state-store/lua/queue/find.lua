@@ -1,22 +1,22 @@
 -- Where a job is: 'ready', 'scheduled', 'running', 'completed' or 'dead', its record, its state or '', and the time in ms that
 -- belongs to the place, or ''; for a job in a parcel also the reference, and the parcel's lease if it runs. 'unknown' when there
--- is none; also a completed one whose time is over.
+-- is none, also a completed one whose time is over; then a reference that came is one to a parcel without the job.
 local function find(id)
   local record, s = call('HGET', jobs, id), call('HGET', state, id)
   if not record then
     local ref = call('HGET', parcel_of, id)
     local parcel = ref and call('HGET', parcels, ref)
-    if not parcel then return 'unknown' end
+    if not parcel then return 'unknown', nil, nil, nil, ref end
     local ids, records = contents(parcel)
     for i, other in ipairs(ids) do
-      local lease = other == id and call('HGET', parcel_leases, ref)
+      local lease = other == id and parcel_lease(ref)
       if lease then
         return 'running', records[i], state_under(lease, records[i], 0), call('ZSCORE', leased, ref) or '0', ref, lease
       elseif other == id then
         return 'ready', records[i], '', '', ref
       end
     end
-    return 'unknown'
+    return 'unknown', nil, nil, nil, ref
   end
   local status = s and sub(s, 1, 1) or 'w'
   if status == 'w' then

@@ -1,5 +1,8 @@
 -- Reads records, states and parcels, as keys.lua describes them.
 
+-- Stands for the lease of a ready parcel that is being divided.
+local DIVIDED = string.rep('0', 16) .. '\0\0'
+
 -- The letter of a job's state; false when it has none.
 local function status_of(id)
   local s = call('HGET', state, id)

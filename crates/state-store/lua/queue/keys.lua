@@ -14,7 +14,9 @@
 --   reference      '\0', 6 bytes, the parcel's number, 2 bytes, how many jobs it held at first; no id begins with 0
 --   parcel         1-6 when it was pushed, in ms, 7-8 how many jobs it holds: n, 9-10 how long each id is, n ids, then for each
 --                  4 bytes m, m bytes record (without the time). Jobs that ended while the parcel runs still stand in it
---   parcel's lease 1-16 fence, 17-18 how many of its jobs run still, 19- worker; it ends when `leased` says
+--   parcel's lease 1-16 fence, 17-18 how many of its jobs run still, 19- worker; it ends when `leased` says. While jobs are taken
+--                  out the fence begins with a letter, A for 0; while a ready parcel is divided the lease is DIVIDED. Who meets
+--                  either has met a script that was cut: no other sees them
 --   parcel_of      the reference. A parcel's job has no record and no state of its own, and the other way round
 -- The status says where a job is: r running, w waits (due if it stands there, else ready), c completed, d dead; without a
 -- state it has never been claimed, and waits. The fence is that of the lease it runs under or was settled under; zero if the

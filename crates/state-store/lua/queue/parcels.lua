@@ -1,4 +1,4 @@
--- Reads parcels, as keys.lua describes them, and takes them apart.
+-- Reads and makes parcels, as keys.lua describes them.
 
 -- The ids and the records (with the time of the push) of the jobs in a parcel.
 local function contents(parcel)
@@ -33,42 +33,16 @@ local function left_in(ref)
   return ids, records
 end
 
+-- A running parcel's lease, false when it is ready, and whether a script was cut that took jobs out.
+local function parcel_lease(ref)
+  local lease = call('HGET', parcel_leases, ref)
+  if not lease or lease == DIVIDED then return false, false end
+  if byte(lease) < 65 then return lease, false end
+  return char(byte(lease) - 17) .. sub(lease, 2), true
+end
+
 -- The state of a running job of a parcel. `flags`: as a state's.
 local function state_under(lease, record, flags)
   local worker = sub(lease, 19)
   return 'r' .. sub(lease, 1, 16) .. '\0\1' .. sub(record, 3, 9) .. char(flags, #worker) .. worker .. '\0\0'
-end
-
--- Forgets a parcel that has nothing left.
-local function drop(ref)
-  call('HDEL', parcels, ref)
-  call('HDEL', parcel_leases, ref)
-  call('ZREM', leased, ref)
-end
-
--- So many jobs are not in this running parcel any more.
-local function leave(ref, lease, count)
-  local left = unpack_bytes('>I2', lease, 17) - count
-  if left <= 0 then return drop(ref) end
-  call('HSET', parcel_leases, ref, sub(lease, 1, 16) .. pack('>I2', left) .. sub(lease, 19))
-end
-
--- Gives jobs of a running parcel a record, a state and a lease each, as if they had been pushed alone. `is_wanted(id)`: which.
-local function take_out(ref, lease, is_wanted, flags)
-  local ids, records = left_in(ref)
-  local ends, scores, states, own, out = call('ZSCORE', leased, ref) or '0', {}, {}, {}, {}
-  for i, id in ipairs(ids) do
-    if is_wanted(id) then
-      local at = #scores
-      scores[at + 1], scores[at + 2] = ends, id
-      states[at + 1], states[at + 2] = id, state_under(lease, records[i], flags)
-      own[at + 1], own[at + 2] = id, records[i]
-      out[#out + 1] = id
-    end
-  end
-  many('ZADD', leased, scores)
-  many('HSET', state, states)
-  many('HSET', jobs, own)
-  many('HDEL', parcel_of, out)
-  leave(ref, lease, #out)
 end

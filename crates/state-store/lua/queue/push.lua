@@ -9,47 +9,10 @@
 -- Retry   recognised by id and request as long as the job is retained
 -- Cost    n plain jobs: 6 commands, one per 500 jobs and one per parcel, O(n); others: 7 commands and two per 50 jobs, O(n log s)
 --         with s scheduled; up to 5 more per job with a unique key
-local n = tonumber(ARGV[2])
-local next_delay, pushed_at, earliest = 4 + 2 * n, pack('>I6', now), nil
-local given, packed, dangling = ARGV, {}, {}
-if n > 1 and ARGV[3] ~= '' then
-  given = { '', '', '' }
-  for at = 4, #ARGV do
-    local ids, records = contents(pushed_at .. ARGV[at])
-    for i, id in ipairs(ids) do
-      given[#given + 1] = id
-      packed[#packed + 1] = records[i]
-    end
-  end
-end
 local refused, ids, records, tails, add_due = { 'pushed' }, {}, {}, { [0] = {}, {}, {}, {} }, {}
-
--- Whether a job that is stored counts: a completed one whose time is over is forgotten here.
-local function counts(id, record)
-  local last = call('ZSCORE', completed, id)
-  if not last or tonumber(last) > now or status_of(id) ~= 'c' then return true end
-  call('HINCRBY', meta, 'completed_bytes', -#record - call('HSTRLEN', state, id))
-  call('HDEL', jobs, id)
-  call('HDEL', state, id)
-  call('ZREM', completed, id)
-  return false
-end
 
 local function refuse(...)
   for _, value in ipairs({ ... }) do refused[#refused + 1] = value end
-end
-
--- The request of a job that is known, alone or in a parcel; nil when its parcel is gone.
-local function request_of(id, record, ref)
-  if accepted[id] then return sub(accepted[id], 6, 9) end
-  if record then return counts(id, record) and sub(record, 6, 9) end
-  local parcel = ref and call('HGET', parcels, ref)
-  local ids, records = {}, nil
-  if parcel then ids, records = contents(parcel) end
-  for i, other in ipairs(ids) do
-    if other == id then return sub(records[i], 6, 9) end
-  end
-  if ref then dangling[#dangling + 1] = id end
 end
 
 local function accept(id, record, priority, delay)

@@ -18,7 +18,8 @@ macro_rules! script {
 }
 
 // What adds to the server's data is refused when its memory is full; what takes away or only moves is not.
-pub(super) static PUSH: Script = script!("push", "#!lua", "push_plain", "keys", "jobs", "parcels", "unique", "collect");
+pub(super) static PUSH: Script =
+    script!("push", "#!lua", "push_plain", "keys", "jobs", "parcels", "unique", "collect", "known", "given");
 pub(super) static CLAIM: Script = script!(
     "claim",
     "#!lua flags=allow-oom",
@@ -26,16 +27,21 @@ pub(super) static CLAIM: Script = script!(
     "keys",
     "jobs",
     // Functions cost time to be made at each call: these are made only when they are needed.
-    ["local function seldom(task, late)\n"],
+    ["local function seldom(task, subject)\n"],
     "moves",
     "flush",
     "collect",
     "parcels",
-    "reap",
+    "take_out",
+    "ended",
+    "seldom",
     ["end\n"],
+    "take_ids",
+    "take_parcel",
     "take"
 );
-pub(super) static EXTEND: Script = script!("extend", "#!lua flags=allow-oom", "named", "keys", "jobs", "parcels");
+pub(super) static EXTEND: Script =
+    script!("extend", "#!lua flags=allow-oom", "named", "keys", "jobs", "parcels", "take_out");
 pub(super) static SETTLE: Script = script!(
     "settle",
     "#!lua flags=allow-oom",
@@ -44,6 +50,7 @@ pub(super) static SETTLE: Script = script!(
     "keys",
     "jobs",
     "parcels",
+    "take_out",
     "moves",
     "flush",
     "settle_parcels"
@@ -51,11 +58,11 @@ pub(super) static SETTLE: Script = script!(
 
 pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");
 pub(super) static GET: Script = script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find");
-pub(super) static LIST: Script = script!("list", "#!lua flags=no-writes", "keys", "jobs", "parcels", "ranks");
+pub(super) static LIST: Script = script!("list", "#!lua flags=no-writes", "keys", "jobs", "parcels", "ranks", "shown");
 pub(super) static EXPLAIN: Script = script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find");
 
 pub(super) static CANCEL: Script =
-    script!("cancel", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
+    script!("cancel", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "take_out", "find", "remove");
 pub(super) static REPLAY: Script = script!("replay", "#!lua", "keys");
 pub(super) static DELETE: Script =
     script!("delete", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");

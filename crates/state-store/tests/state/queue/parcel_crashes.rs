@@ -13,7 +13,12 @@ use super::{LEASE, id, job};
 
 /// Jobs with ids of two lengths: they fill several parcels.
 fn jobs(count: usize) -> Vec<NewJob> {
-    (0..count).map(|n| job(&n.to_string())).collect()
+    let numbered = |n: usize| {
+        let mut job = job(&n.to_string());
+        job.request = 7;
+        job
+    };
+    (0..count).map(numbered).collect()
 }
 
 fn once_each(count: usize) -> BTreeMap<String, u32> {
@@ -163,9 +168,10 @@ async fn settle_after(
             let outcome = act(queue, jobs).await;
             if outcome.is_ok() || !again {
                 scene.cutter.heal();
-                let (first, second) = jobs.split_at(if is_whole { 18 } else { 4 });
-                let mut settled = complete(scene, queue, first).await;
-                settled.extend(complete(scene, queue, second).await);
+                let mut settled = Vec::new();
+                for jobs in jobs.chunks(if is_whole { 18 } else { 4 }) {
+                    settled.extend(complete(scene, queue, jobs).await);
+                }
                 let delivered = scene.drain(queue).await;
                 for (job, settled) in jobs.iter().zip(settled) {
                     let times = delivered.get(job.id().as_str()).copied().unwrap_or_default();
@@ -200,9 +206,7 @@ async fn a_cut_extension_in_a_parcel_leaves_each_job_with_one_lease() {
 async fn a_cut_cancellation_in_a_running_parcel_leaves_each_job_with_one_lease() {
     let scene = scene().await;
     for again in [true, false] {
-        let cancel = async |queue: &QueueName, _: &Vec<ClaimedJob>| {
-            scene.store.cancel(queue, &id("3")).await.map(drop)
-        };
+        let cancel = async |queue: &QueueName, _: &Vec<ClaimedJob>| scene.store.cancel(queue, &id("3")).await.map(drop);
         settle_after(&scene, "queue/cancel", again, cancel).await;
     }
 }
@@ -225,7 +229,6 @@ async fn cut_removals_from_a_ready_parcel_lead_where_they_would_have_led() {
         Ok(())
     };
     scene.cut_everywhere("queue/cancel", true, prepare, cancel, check).await;
-    let delete =
-        async |queue: &QueueName, (): &()| scene.store.delete(queue, &["0", "1", "2"].map(id)).await.map(drop);
+    let delete = async |queue: &QueueName, (): &()| scene.store.delete(queue, &["0", "1", "2"].map(id)).await.map(drop);
     scene.cut_everywhere("queue/delete", true, prepare, delete, check).await;
 }

@@ -54,7 +54,9 @@ async fn a_listing_goes_on_behind_jobs_that_have_left_their_parcel() {
     let running: Vec<_> = names(&claimed).into_iter().map(str::to_owned).collect();
     let end = async |seen: &[String]| {
         let last = claimed.iter().filter(|job| seen.last().is_some_and(|id| job.id().as_str() == id));
-        assert!(complete(&stage, &last.cloned().collect::<Vec<_>>()).await.iter().all(|settled| *settled == Settled::Done));
+        assert!(
+            complete(&stage, &last.cloned().collect::<Vec<_>>()).await.iter().all(|settled| *settled == Settled::Done)
+        );
     };
     assert_eq!(listed(&stage, JobState::Running, 7, end).await, running);
 }
@@ -92,12 +94,17 @@ async fn a_known_id_is_recognised_wherever_its_parcel_is() {
     assert_eq!(push(store, &twice).await, answers);
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 1005);
     assert_eq!(complete(&stage, &claimed[..10]).await, [Settled::Done; 10]);
-    assert_eq!(push(store, &other(jobs(0..20))).await, [vec![Pushed::Created; 10], vec![Pushed::Duplicate; 10]].concat());
+    assert_eq!(
+        push(store, &other(jobs(0..20))).await,
+        [vec![Pushed::Created; 10], vec![Pushed::Duplicate; 10]].concat()
+    );
     // Their first lives are over: the leases of then settle nothing any more.
     assert_eq!(complete(&stage, &claimed[..10]).await, [Settled::Lost; 10]);
     assert_eq!(complete(&stage, &claimed[10..]).await, [Settled::Done; 10]);
     let mut seen = BTreeSet::new();
-    while let jobs = claim(store, 300).await.jobs && !jobs.is_empty() {
+    while let jobs = claim(store, 300).await.jobs
+        && !jobs.is_empty()
+    {
         assert!(jobs.iter().all(|job| seen.insert(job.id().to_string())), "each once");
         assert!(complete(&stage, &jobs).await.iter().all(|settled| *settled == Settled::Done));
     }
@@ -146,7 +153,9 @@ async fn ids_and_payloads_of_every_size_go_together() {
         .collect();
     push(store, &jobs).await;
     let mut seen = Vec::new();
-    while let claimed = claim(store, 7).await.jobs && !claimed.is_empty() {
+    while let claimed = claim(store, 7).await.jobs
+        && !claimed.is_empty()
+    {
         seen.extend(claimed.iter().map(|job| (job.id().to_string(), job.payload.len())));
         assert!(complete(&stage, &claimed).await.iter().all(|settled| *settled == Settled::Done));
     }

@@ -1,22 +1,14 @@
--- What a claim seldom has to do, between `local function seldom(task, late)` and `end`: these functions cost time to be made.
-
--- Up to 256 scheduled jobs whose time has come.
-local function move_due()
-  local tails, members = { [0] = {}, {}, {}, {} }, call('ZRANGEBYSCORE', due, '-inf', decimal(now), 'LIMIT', 0, 256)
-  for _, member in ipairs(members) do table.insert(tails[byte(member) - 48], sub(member, 2)) end
-  for priority = 0, 3 do many('RPUSH', ready(priority), tails[priority]) end
-  many('ZREM', due, members)
-end
+-- What becomes of jobs whose leases ran out.
 
 -- Up to 256 ids whose lease ran out. Parcels are taken apart before: their jobs come back one by one.
 local function over()
   local members, parts = call('ZRANGEBYSCORE', leased, '-inf', decimal(now), 'LIMIT', 0, 256), 0
   for _, ref in ipairs(members) do
     if byte(ref) == 0 and parts < 256 then
-      local lease = call('HGET', parcel_leases, ref)
+      local lease = held(ref)
       if lease then
         parts = parts + unpack_bytes('>I2', lease, 17)
-        take_out(ref, lease, function() return true end, 0)
+        take_out(ref, function() return true end, 0)
         drop(ref)
       else
         call('ZREM', leased, ref)
@@ -52,25 +44,3 @@ local function reap()
   moved.left = ids
   flush()
 end
-
--- Kills those that nobody has claimed in time; `late`: their ids and records.
-local function bury()
-  for i = 1, #late, 2 do
-    local id, record = late[i], late[i + 1]
-    local flags = byte(record, 2) % 4 > 0 and '\2' or '\0'
-    local s = 'w' .. NO_FENCE .. '\0\0' .. sub(record, 3, 9) .. flags .. '\0\0\0'
-    die(id, s, NO_FENCE, 'deadline', unique_of(record) or '')
-  end
-  flush()
-end
-
--- Forgets what is over while there is nothing else to do.
-local function tidy()
-  collect_unique(32)
-  trim_dead(0)
-  trim_completed(0)
-end
-
-begin_moves()
-local tasks = { due = move_due, ended = reap, late = bury, idle = tidy }
-tasks[task]()

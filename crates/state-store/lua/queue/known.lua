@@ -1,0 +1,26 @@
+-- Recognising jobs that are stored.
+local dangling = {}
+
+-- Whether a job that is stored counts: a completed one whose time is over is forgotten here.
+local function counts(id, record)
+  local last = call('ZSCORE', completed, id)
+  if not last or tonumber(last) > now or status_of(id) ~= 'c' then return true end
+  call('HINCRBY', meta, 'completed_bytes', -#record - call('HSTRLEN', state, id))
+  call('HDEL', jobs, id)
+  call('HDEL', state, id)
+  call('ZREM', completed, id)
+  return false
+end
+
+-- The request of a job that is known, alone or in a parcel; nil when its parcel is gone.
+local function request_of(id, record, ref)
+  if accepted[id] then return sub(accepted[id], 6, 9) end
+  if record then return counts(id, record) and sub(record, 6, 9) end
+  local parcel = ref and call('HGET', parcels, ref)
+  local ids, records = {}, nil
+  if parcel then ids, records = contents(parcel) end
+  for i, other in ipairs(ids) do
+    if other == id then return sub(records[i], 6, 9) end
+  end
+  if ref then dangling[#dangling + 1] = id end
+end

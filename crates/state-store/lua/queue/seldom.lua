@@ -1,0 +1,45 @@
+-- What a claim seldom has to do, with ended.lua between `local function seldom(task, subject)` and `end`: these functions cost
+-- time to be made.
+
+-- Up to 256 scheduled jobs whose time has come.
+local function move_due()
+  local tails, members = { [0] = {}, {}, {}, {} }, call('ZRANGEBYSCORE', due, '-inf', decimal(now), 'LIMIT', 0, 256)
+  for _, member in ipairs(members) do table.insert(tails[byte(member) - 48], sub(member, 2)) end
+  for priority = 0, 3 do many('RPUSH', ready(priority), tails[priority]) end
+  many('ZREM', due, members)
+end
+
+-- Kills those that nobody has claimed in time; `late`: their ids and records.
+local function bury(late)
+  for i = 1, #late, 2 do
+    local id, record = late[i], late[i + 1]
+    local flags = byte(record, 2) % 4 > 0 and '\2' or '\0'
+    local s = 'w' .. NO_FENCE .. '\0\0' .. sub(record, 3, 9) .. flags .. '\0\0\0'
+    die(id, s, NO_FENCE, 'deadline', unique_of(record) or '')
+  end
+  flush()
+end
+
+-- A script was cut that divided this ready parcel: what it had taken is not in it any more.
+local function mend(ref)
+  local ids, records = left_in(ref)
+  if #ids > 0 then
+    call('HSET', parcels, ref, parcel_with(ids, records))
+  else
+    call('HDEL', parcels, ref)
+  end
+  call('HDEL', parcel_leases, ref)
+end
+
+-- Forgets what is over while there is nothing else to do.
+local function tidy()
+  -- Where there are no parcels, no job is in one.
+  if call('EXISTS', parcels) == 0 and call('EXISTS', parcel_of) == 1 then call('DEL', parcel_of) end
+  collect_unique(32)
+  trim_dead(0)
+  trim_completed(0)
+end
+
+begin_moves()
+local tasks = { due = move_due, ended = reap, late = bury, divided = mend, idle = tidy }
+tasks[task](subject)

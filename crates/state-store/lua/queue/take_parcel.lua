@@ -1,0 +1,35 @@
+-- Takes parcels from the ready lists.
+
+-- Cuts the first jobs off a parcel of which fewer are wanted than it holds: what is taken gets a number of its own.
+local function divide(ref, parcel, wanted)
+  local ids, at = ids_in(parcel)
+  local records_at = at
+  for _ = 1, wanted do at = at + 4 + unpack_bytes('>I4', parcel, at) end
+  divided = { ref = ref, taken_as = '\0' .. pack('>I6I2', call('HINCRBY', meta, 'parcel', 1), wanted), inside = {} }
+  for i = 1, wanted do
+    divided.inside[2 * i - 1], divided.inside[2 * i] = ids[i], divided.taken_as
+  end
+  local pushed_at, size, ids_end = sub(parcel, 1, 6), sub(parcel, 9, 10), 10 + wanted * #ids[1]
+  divided.taken = pushed_at .. pack('>I2', wanted) .. size .. sub(parcel, 11, ids_end) .. sub(parcel, records_at, at - 1)
+  divided.rest = pushed_at .. pack('>I2', #ids - wanted) .. size .. sub(parcel, ids_end + 1, records_at - 1) .. sub(parcel, at)
+end
+
+-- Leases a parcel or the first jobs of it. Whether nothing of it is left in the list.
+local function take_parcel(ref)
+  local lease = call('HGET', parcel_leases, ref)
+  if lease == DIVIDED then lease = seldom('divided', ref) end
+  local parcel = call('HGET', parcels, ref)
+  if not parcel or lease then return true end
+  local n = unpack_bytes('>I2', parcel, 7)
+  if n > most - count then
+    n = most - count
+    divide(ref, parcel, n)
+    parcel_ends[#parcel_ends + 1], parcel_ends[#parcel_ends + 2] = ref, DIVIDED
+    ref, parcel = divided.taken_as, divided.taken
+  end
+  count, room = count + n, room - #parcel
+  leases[#leases + 1], leases[#leases + 2] = lease_end, ref
+  parcel_ends[#parcel_ends + 1], parcel_ends[#parcel_ends + 2] = ref, fence .. pack('>I2', n) .. ARGV[5]
+  reply[#reply + 1], reply[#reply + 2] = '', parcel
+  return not divided
+end
