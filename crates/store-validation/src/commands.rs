@@ -17,7 +17,7 @@ const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// What the worker state store sends and its scripts call, each on a key.
-const STATE_KEYED: [&str; 31] = [
+const STATE_KEYED: [&str; 33] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -30,6 +30,8 @@ const STATE_KEYED: [&str; 31] = [
     "HMGET",
     "HSET",
     "HSTRLEN",
+    "HVALS",
+    "LINDEX",
     "LLEN",
     "LPOS",
     "LPUSH",

@@ -10,7 +10,7 @@ use store_core::{
 use super::step::Step;
 
 /// How many different job ids there are.
-pub(super) const IDS: u8 = 16;
+pub(super) const IDS: u8 = 40;
 
 const TEXTS: [&str; 5] = ["", "a", "message", "a longer text that is not like the others", "\0\r\n"];
 
@@ -25,17 +25,18 @@ pub(super) fn sequence(seed: u64, steps: usize) -> Vec<Step> {
 fn queue_step(rng: &mut Rng) -> Step {
     let id = rng.u8(..IDS);
     match rng.u8(..28) {
-        0..=5 => Step::Push((0..rng.usize(1..4)).map(|_| job(rng)).collect()),
-        6..=11 => Step::Claim(rng.usize(1..4), time(rng)),
-        12..=13 => Step::Extend(rng.usize(..3), time(rng), rng.bool().then(|| text(rng))),
-        14..=18 => Step::Settle((0..rng.usize(1..3)).map(|_| (rng.usize(..4), outcome(rng))).collect()),
+        0..=2 => Step::Push((0..rng.usize(1..4)).map(|_| job(rng)).collect()),
+        3..=5 => Step::Push(plain_jobs(rng)),
+        6..=11 => Step::Claim(rng.usize(1..8), time(rng)),
+        12..=13 => Step::Extend(numbers(rng), time(rng), rng.bool().then(|| text(rng))),
+        14..=18 => Step::Settle(numbers(rng).into_iter().map(|number| (number, outcome(rng))).collect()),
         19 => Step::Cancel(id),
         20 => Step::Replay(id),
         21 => Step::Delete(id),
         22 => Step::Promote(id),
         23 => [Step::Pause, Step::Resume, Step::Resume][rng.usize(..3)].clone(),
         24 => Step::Explain(id),
-        25 => Step::List(state(rng), rng.u32(1..4)),
+        25 => Step::List(state(rng), rng.u32(1..6)),
         _ => Step::Advance(time(rng)),
     }
 }
@@ -106,6 +107,26 @@ fn job(rng: &mut Rng) -> (u8, NewJob) {
         job.unique = Some(Unique::new(UniqueKey::new(format!("key-{}", rng.u8(..3))).unwrap(), until));
     }
     (id, job)
+}
+
+/// Up to 12 different jobs of one priority that need nothing more: they are stored together, unless one of them is known.
+fn plain_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
+    let (priority, retry) = (Priority::ALL[rng.usize(..4)], RetryPolicy::new(rng.u16(1..4), Backoff::Fixed(time(rng))));
+    let mut ids: Vec<u8> = (0..IDS).collect();
+    rng.shuffle(&mut ids);
+    ids.truncate(rng.usize(2..13));
+    let plain = |id: u8| {
+        let mut job = NewJob::new(text(rng).as_bytes()).with_id(job_id(id)).with_priority(priority).with_retry(retry);
+        job.request = 0;
+        (id, job)
+    };
+    ids.into_iter().map(plain).collect()
+}
+
+/// Which of the leases that were given out last are meant: a few, or many.
+fn numbers(rng: &mut Rng) -> Vec<usize> {
+    let most = if rng.bool() { 3 } else { 10 };
+    (0..rng.usize(1..most)).map(|_| rng.usize(..=most)).collect()
 }
 
 fn outcome(rng: &mut Rng) -> Outcome {

@@ -26,14 +26,17 @@ impl World {
                 let jobs: Vec<String> = claim.jobs.iter().map(show_claimed).collect();
                 format!("{jobs:?} {:?} {}", claim.next, claim.paused)
             }
-            Step::Extend(number, lasting, progress) => match from_end(&self.claimed, *number) {
-                None => String::new(),
-                Some(lease) => {
-                    let mut extension = Extension::new(lease.clone());
-                    extension.progress = progress.map(bytes::Bytes::from);
-                    format!("{:?}", state.extend(queue, &[extension], *lasting).await?)
+            Step::Extend(numbers, lasting, progress) => {
+                let leases = numbers.iter().filter_map(|number| from_end(&self.claimed, *number));
+                let mut extensions: Vec<_> = leases.map(|lease| Extension::new(lease.clone())).collect();
+                match extensions.first_mut() {
+                    None => String::new(),
+                    Some(first) => {
+                        first.progress = progress.map(bytes::Bytes::from);
+                        format!("{:?}", state.extend(queue, &extensions, *lasting).await?)
+                    }
                 }
-            },
+            }
             Step::Settle(outcomes) => return self.settle(outcomes).await.map(Some),
             Step::Cancel(id) => format!("{:?}", state.cancel(queue, &job_id(*id)).await?),
             Step::Replay(id) => format!("{:?}", state.replay(queue, &[job_id(*id)]).await?),

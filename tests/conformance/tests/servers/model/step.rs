@@ -12,8 +12,8 @@ pub(super) enum Step {
     Advance(Duration),
     Push(Vec<(u8, NewJob)>),
     Claim(usize, Duration),
-    /// Extends the lease with this number, counted from the last one given out.
-    Extend(usize, Duration, Option<&'static str>),
+    /// Extends the leases with these numbers, counted from the last one given out.
+    Extend(Vec<usize>, Duration, Option<&'static str>),
     Settle(Vec<(usize, Outcome)>),
     Cancel(u8),
     Replay(u8),
