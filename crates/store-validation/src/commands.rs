@@ -17,7 +17,7 @@ const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// What the worker state store sends and its scripts call, each on a key.
-const STATE_KEYED: [&str; 33] = [
+const STATE_KEYED: [&str; 34] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -32,6 +32,7 @@ const STATE_KEYED: [&str; 33] = [
     "HSTRLEN",
     "HVALS",
     "LINDEX",
+    "LINSERT",
     "LLEN",
     "LPOS",
     "LPUSH",

@@ -42,7 +42,7 @@ pub async fn validate(environment: &Environment) -> Result<Validated, Refused> {
     let Some(settings) = report.settings() else { return Err(Refused { findings: report.findings().to_vec() }) };
     let is_enforced = settings.preflight == PreflightMode::Enforce;
     if report.errors() == 0 || !is_enforced {
-        report.add(servers::claim(&report.draft).await);
+        report.add(Box::pin(servers::claim(&report.draft)).await);
     }
     if is_enforced && report.errors() > 0 {
         return Err(Refused { findings: report.findings().to_vec() });

@@ -6,8 +6,9 @@
 -- Returns 'paused', or 'claimed', now in ms, the fence (16 digits), ms until something becomes due (-1: nothing will), n,
 --         then n times packed id, record or '', parcel, then for each job that has a past its position from 0, its state before
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
--- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted is
---         divided: 6 commands, O(its bytes); at most 256 due jobs, 256 leases that ran out and 1,000 ids of forgotten jobs on top
+-- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted
+--         is divided, 6 commands, or its p jobs are stored one by one, p + 7 commands, O(its bytes); at most 256 due jobs, 256
+--         leases that ran out and 1,000 ids of forgotten jobs on top
 if next_due and next_due <= now then
   seldom('due')
   next_due = first_score(due)
@@ -49,6 +50,7 @@ if next_due or next_end then
 end
 for i = 1, #old do reply[#reply + 1] = old[i] end
 local is_stopped = count == most or room <= 0 or visits <= 0
+if is_cut_short then reply[4] = 0 end
 if is_left or reply[4] == 0 or is_stopped and call('EXISTS', KEYS[3], KEYS[4], KEYS[5], KEYS[6]) > 0 then
   news()
   if count == 0 then reply[4] = 0 end

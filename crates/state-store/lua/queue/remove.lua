@@ -16,6 +16,7 @@ local function remove(id, record, ref)
     call('HDEL', parcel_of, id)
     return
   end
+  call('HDEL', parcel_of, id) -- a script may have been cut that took it out
   call('HDEL', jobs, id)
   call('HDEL', state, id)
   local key = unique_of(record)

@@ -20,14 +20,31 @@ local function bury(late)
   flush()
 end
 
--- A script was cut that divided this ready parcel: what it had taken is not in it any more.
+-- A script was cut that divided this ready parcel: what it had taken, or had given a record of its own, is not in it any more.
 local function mend(ref)
-  local ids, records = left_in(ref)
+  local ids, records = still_in(ref)
   if #ids > 0 then
     call('HSET', parcels, ref, parcel_with(ids, records))
   else
     call('HDEL', parcels, ref)
   end
+  call('HDEL', parcel_leases, ref)
+end
+
+-- Makes lone jobs of a ready parcel, behind it in its list. `found`: the list, the reference, the parcel.
+local function scatter(found)
+  local key, ref = unpack(found)
+  local ids, records = contents(found[3])
+  local own = {}
+  call('HSET', parcel_leases, ref, DIVIDED)
+  many('HDEL', state, ids)
+  for i = #ids, 1, -1 do
+    call('LINSERT', key, 'AFTER', ref, ids[i])
+    own[2 * i - 1], own[2 * i] = ids[i], records[i]
+  end
+  many('HSET', jobs, own)
+  many('HDEL', parcel_of, ids)
+  call('HDEL', parcels, ref)
   call('HDEL', parcel_leases, ref)
 end
 
@@ -41,5 +58,5 @@ local function tidy()
 end
 
 begin_moves()
-local tasks = { due = move_due, ended = reap, late = bury, divided = mend, idle = tidy }
+local tasks = { due = move_due, ended = reap, late = bury, divided = mend, few = scatter, idle = tidy }
 tasks[task](subject)

@@ -8,8 +8,8 @@ local function take(priority)
       break
     elseif byte(first) == 0 then
       visits = visits - 1
-      is_left = not take_parcel(first) or count >= most and call('LLEN', key) > at + 1
-      if divided then break end
+      is_left = not take_parcel(key, first) or count >= most and call('LLEN', key) > at + 1
+      if divided or is_cut_short then break end
       at = at + 1
     else
       local want = math.min(most - count, 50)

@@ -1,7 +1,7 @@
 -- Takes jobs from the ready lists. An id there may be a ghost: of a job that was cancelled or deleted (it has no record), or
 -- that stands elsewhere since, because it was pushed again under its id, or because a script was cut.
 local leases, running, freed_on_claim, chosen, old, late, orphans, is_left = {}, {}, {}, {}, {}, {}, {}, false
-local visits, count, parcel_ends, divided = most + 1000, 0, {}, nil
+local visits, count, parcel_ends, divided, is_cut_short = most + 1000, 0, {}, nil, false
 local reply, lease_end, head, worker
 
 -- The state under the new lease of a job that has one already; nil for a ghost.

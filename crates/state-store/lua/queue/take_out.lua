@@ -21,17 +21,23 @@ end
 -- So many jobs are not in this running parcel any more.
 local function leave(ref, lease, count) return keep(ref, lease, unpack_bytes('>I2', lease, 17) - count) end
 
--- A running parcel's lease, or false, and whether a script was cut: jobs that have a record of their own are out then, the
--- others are not.
+-- What is left of a parcel where a script was cut: jobs that have a record of their own are not in it any more.
+local function still_in(ref)
+  local ids, records = left_in(ref)
+  local out = {}
+  for i, record in ipairs(#ids > 0 and call('HMGET', jobs, unpack(ids)) or {}) do
+    if record then out[#out + 1] = ids[i] end
+  end
+  if #out == 0 then return ids, records end
+  many('HDEL', parcel_of, out)
+  return left_in(ref)
+end
+
+-- A running parcel's lease, or false, and whether a script was cut.
 local function held(ref)
   local lease, is_torn = parcel_lease(ref)
   if not is_torn then return lease, false end
-  local inside, out = left_in(ref), {}
-  for i, record in ipairs(#inside > 0 and call('HMGET', jobs, unpack(inside)) or {}) do
-    if record then out[#out + 1] = inside[i] end
-  end
-  many('HDEL', parcel_of, out)
-  return keep(ref, lease, #inside - #out), true
+  return keep(ref, lease, #still_in(ref)), true
 end
 
 -- In which parcels jobs are, and by reference the leases of those that run.

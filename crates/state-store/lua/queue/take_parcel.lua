@@ -14,14 +14,21 @@ local function divide(ref, parcel, wanted)
   divided.rest = pushed_at .. pack('>I2', #ids - wanted) .. size .. sub(parcel, ids_end + 1, records_at - 1) .. sub(parcel, at)
 end
 
--- Leases a parcel or the first jobs of it. Whether nothing of it is left in the list.
-local function take_parcel(ref)
+-- Leases a parcel or the first jobs of it. Whether nothing of it is left in the list. A large one is left for the next claim if
+-- others were taken before it, and its jobs stand one by one if few are wanted: both cost less than to divide it.
+local function take_parcel(key, ref)
   local lease = call('HGET', parcel_leases, ref)
   if lease == DIVIDED then lease = seldom('divided', ref) end
   local parcel = call('HGET', parcels, ref)
   if not parcel or lease then return true end
   local n = unpack_bytes('>I2', parcel, 7)
-  if n > most - count then
+  if n > most - count and n > 16 and count > 0 then
+    is_cut_short = true
+    return false
+  elseif n >= 4 * most then
+    seldom('few', { key, ref, parcel })
+    return true
+  elseif n > most - count then
     n = most - count
     divide(ref, parcel, n)
     parcel_ends[#parcel_ends + 1], parcel_ends[#parcel_ends + 2] = ref, DIVIDED

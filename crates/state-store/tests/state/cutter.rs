@@ -61,7 +61,7 @@ impl Cutter {
 
 const LIMIT: &str = "
 local real, left = redis.call, WRITES
-local reads = { TIME = 1, HMGET = 1, HGET = 1, HLEN = 1, HEXISTS = 1, HSTRLEN = 1, LRANGE = 1, LLEN = 1, LPOS = 1, LINDEX = 1, EXISTS = 1,
+local reads = { TIME = 1, HMGET = 1, HGET = 1, HLEN = 1, HEXISTS = 1, HSTRLEN = 1, LRANGE = 1, LLEN = 1, LPOS = 1, LINDEX = 1, HVALS = 1, EXISTS = 1,
   ZRANGE = 1, ZRANGEBYSCORE = 1, ZSCORE = 1, ZMSCORE = 1, ZCARD = 1, ZCOUNT = 1 }
 local redis = { call = function(command, ...)
   if not reads[command] then

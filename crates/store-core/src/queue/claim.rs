@@ -47,7 +47,7 @@ pub struct Claim {
     /// The jobs, none or up to as many as were asked for.
     pub jobs: Vec<ClaimedJob>,
     /// How long until something becomes due that is not ready yet: a scheduled job, or a lease that runs out. `None` when
-    /// nothing is waiting. Zero when more is due already.
+    /// nothing is waiting. Zero when more is ready or due already: claim again.
     pub next: Option<Duration>,
     /// Whether the queue is paused; then there are no jobs.
     pub paused: bool,

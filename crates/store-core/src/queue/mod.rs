@@ -38,8 +38,9 @@ pub trait Queue: Send + Sync + fmt::Debug {
     async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>>;
 
     /// Claims ready jobs under a lease: higher priorities first, then the order in which they became ready. Returns at once,
-    /// also when there is none. Never repeated: jobs whose claim was answered but not heard come back when the lease runs
-    /// out. Whatever became due before now is made ready first: scheduled jobs, and jobs whose lease ran out.
+    /// also when there is none, and may return fewer than are ready: then [`Claim::next`] is zero. Never repeated: jobs whose
+    /// claim was answered but not heard come back when the lease runs out. Whatever became due before now is made ready
+    /// first: scheduled jobs, and jobs whose lease ran out.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim>;
 
     /// Makes the leases of up to [`MAX_BATCH`] jobs last for `lasting` from now, and stores the progress they report.

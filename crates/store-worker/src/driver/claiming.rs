@@ -12,6 +12,9 @@ use crate::job::Job;
 /// How many settlements may be outstanding before claims stop, beside twice the concurrency.
 const UNSETTLED: usize = MAX_BATCH;
 
+/// How long a claim of fewer jobs than there are handlers waits to become larger, while handlers are fast.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 /// How many jobs to claim from a queue.
 struct Grant {
     lane: usize,
@@ -42,7 +45,17 @@ impl Driver {
         if !self.active.iter().any(|index| self.lanes[*index].may_be_claimed(now)) {
             return;
         }
-        for Grant { lane, jobs, .. } in self.grants(now) {
+        // Few large claims cost less than many small ones: while handlers end as fast as claims are answered, a small one waits.
+        self.is_fast |= self.settings.concurrency > 1 && 2 * self.ended_since_claim >= self.settings.concurrency;
+        let grants = self.grants(now);
+        let wanted: usize = grants.iter().map(|grant| grant.jobs).sum();
+        if self.is_fast && wanted < self.settings.concurrency {
+            if now < self.patient_until {
+                return;
+            }
+            self.is_fast = 2 * wanted >= self.settings.concurrency;
+        }
+        for Grant { lane, jobs, .. } in grants {
             if jobs > 0 {
                 self.send_claim(lane, jobs.min(MAX_BATCH), now);
             }
@@ -79,7 +92,7 @@ impl Driver {
 
     /// How many jobs to claim from each queue: one by one to the queue that has the fewest for its weight.
     fn grants(&self, now: Instant) -> Vec<Grant> {
-        let ahead = self.pace.min(self.settings.prefetch);
+        let ahead = if self.is_fast { self.settings.prefetch } else { self.pace.min(self.settings.prefetch) };
         let mut free = (self.settings.concurrency + ahead).saturating_sub(self.held());
         let grant = |index: &usize| {
             let lane = &self.lanes[*index];
@@ -139,6 +152,7 @@ impl Driver {
         };
         self.on_answer(&[index], sent);
         self.pace = self.ended_since_claim;
+        self.patient_until = now + PATIENCE;
         let lane = &mut self.lanes[index];
         lane.ready |= !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
         lane.due = claim.next.map(|next| now + next.min(IDLE));

@@ -127,6 +127,10 @@ pub(crate) struct Driver {
     mode: Mode,
     /// Handlers that ended while the last claim was under way: how far ahead the next one may claim.
     pace: usize,
+    /// Whether handlers end about as fast as claims are answered.
+    is_fast: bool,
+    /// Until when a small claim may wait to become larger.
+    patient_until: Instant,
     ended_since_claim: usize,
     /// Not later than the first thing that a slot is due for.
     check_at: Option<Instant>,
@@ -167,6 +171,8 @@ impl Driver {
             paused: false,
             mode: Mode::Working,
             pace: 0,
+            is_fast: false,
+            patient_until: now,
             ended_since_claim: 0,
             check_at: None,
             due_at: None,
@@ -269,6 +275,7 @@ impl Driver {
         let works = self.mode == Mode::Working;
         let waits = self.waits.wakes().filter(|_| works);
         let wakes = lanes.chain(waits).chain(self.due_at.filter(|_| works)).chain(self.check_at);
+        let wakes = wakes.chain(Some(self.patient_until).filter(|_| works));
         wakes.chain(self.mode.ends_at()).filter(|at| *at > now).min().unwrap_or(now + IDLE)
     }
 

@@ -87,6 +87,27 @@ async fn a_cut_claim_of_parcels_loses_no_job_and_hands_out_none_twice() {
 }
 
 #[tokio::test]
+async fn what_is_cancelled_after_a_cut_claim_never_comes_back() {
+    let scene = scene().await;
+    for max in [4, 25] {
+        let prepare = async |queue: &QueueName| {
+            push(&scene.store, queue, &jobs(60)).await.unwrap();
+        };
+        let act = async |queue: &QueueName, (): &()| scene.claim(queue, max).await.map(drop);
+        let check = async |queue: &QueueName| {
+            let mut expected = once_each(60);
+            for name in ["2", "5", "20", "59"] {
+                scene.store.cancel(queue, &id(name)).await.unwrap();
+                expected.remove(name);
+            }
+            assert_eq!(scene.drain(queue).await, expected);
+            scene.assert_clean(queue).await;
+        };
+        scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+    }
+}
+
+#[tokio::test]
 async fn a_cut_claim_after_the_lease_of_a_parcel_brings_back_what_was_not_settled() {
     let scene = scene().await;
     let prepare = async |queue: &QueueName| {

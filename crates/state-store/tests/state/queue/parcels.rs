@@ -119,8 +119,12 @@ async fn one_settlement_ends_jobs_of_several_parcels_and_lone_ones() {
     let lone = ["x", "y"].map(|name| job(name).with_start_within(LEASE * 100));
     push(store, &lone).await;
     push(store, &jobs(30..60)).await;
-    let all = [claim(store, 25).await.jobs, claim(store, 25).await.jobs, claim(store, 25).await.jobs].concat();
-    assert_eq!(all.len(), 62);
+    let mut all = Vec::new();
+    while all.len() < 62 {
+        let claim = claim(store, 25).await;
+        assert!(claim.jobs.len() == 25 || all.len() + claim.jobs.len() == 62 || claim.next == Some(Duration::ZERO));
+        all.extend(claim.jobs);
+    }
     let every_second: Vec<_> = all.iter().step_by(2).cloned().collect();
     assert_eq!(complete(&stage, &every_second).await, [Settled::Done; 31]);
     assert_eq!(complete(&stage, &every_second).await, [Settled::Done; 31], "told again");
