@@ -9,41 +9,9 @@
 -- Retry   recognised by the fence while the job is retained, else by the end of the lease
 -- Cost    n jobs that are just complete: in parcels 3 commands and 2 per parcel, O(n); alone 6, O(n log r) with r running; up to
 --         9 more per other job, O(bytes of its parcel)
-local refused, unusual, has_settled = { 'settled' }, {}, false
+local refused, unusual, found, has_settled = { 'settled' }, {}, {}, false
 for at = behind, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
 begin_moves()
-
-local outcomes = {
-  complete = function(id, s, lasting, result, key)
-    if lasting == 0 then return forget(id, s, key) end
-    add(moved.completed, decimal(now + lasting), id)
-    add(moved.states, id, settled(s, 'c', sub(s, 2, 17), attempts_of(s), last_error(s), result))
-    free(id, s, key)
-  end,
-  retry = function(id, s, after, reason, key)
-    local attempts, fence = attempts_of(s), sub(s, 2, 17)
-    if attempts >= unpack_bytes('>I2', s, 21) then return die(id, s, fence, reason, key) end
-    wait_again(id, settled(s, 'w', fence, attempts, reason), after)
-  end,
-  snooze = function(id, s, after)
-    wait_again(id, settled(s, 'w', sub(s, 2, 17), attempts_of(s) - 1, last_error(s)), after)
-  end,
-  dead = function(id, s, _, reason, key) die(id, s, sub(s, 2, 17), reason, key) end,
-  release = function(id, s)
-    table.insert(moved.heads[byte(s, 20)], id)
-    add(moved.states, id, settled(s, 'w', sub(s, 2, 17), attempts_of(s) - 1, last_error(s)))
-  end,
-  cancelled = function(id, s, _, _, key) forget(id, s, key) end,
-}
-
--- A job that was asked to be cancelled does not come back.
-for _, outcome in ipairs({ 'retry', 'snooze', 'release' }) do
-  local come_back = outcomes[outcome]
-  outcomes[outcome] = function(id, s, after, reason, key)
-    if byte(s, 27) % 2 == 1 then return forget(id, s, key) end
-    come_back(id, s, after, reason, key)
-  end
-end
 
 -- Whether this settlement was carried out before: the job was settled under this fence, or is gone while the lease would
 -- still last, which only its own settlement can have brought about.
@@ -65,13 +33,18 @@ for i, id in ipairs(ids) do
     local at = unusual[i]
     moved.left[#moved.left + 1] = id
     if at then
-      outcomes[ARGV[at + 1]](id, s, tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4])
+      found[at] = i
     else
       forget(id, s, '')
     end
   elseif not is_repeated(id, lease, s) then
     refused[#refused + 1] = i - 1
   end
+end
+-- In the order given: it is the order in which they come back.
+for at = behind, #ARGV, 5 do
+  local i = found[at]
+  if i then outcomes[ARGV[at + 1]](ids[i], states[i], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4]) end
 end
 -- A write of a repetition, too: only what writes can be waited for.
 if #moved.left == 0 and not has_settled then call('HSET', meta, 'repeated', '1') end

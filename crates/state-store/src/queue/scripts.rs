@@ -53,7 +53,8 @@ pub(super) static SETTLE: Script = script!(
     "take_out",
     "moves",
     "flush",
-    "settle_parcels"
+    "settle_parcels",
+    "outcomes"
 );
 
 pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");

@@ -21,7 +21,7 @@ pub(super) async fn settle(
 ) -> Result<Receipt<Vec<Settled>>> {
     Settlement::validate_all(settlements)?;
     let (distinct, place) = distinct(settlements);
-    let args = args(store, &distinct);
+    let args = args(store, settlements, &distinct, &place);
     let (answer, reached) = store.call_durable(OP, &scripts::SETTLE, queue, args, durability).await?;
     let settled = read(answer, distinct.len())?;
     Ok(Receipt::new(place.into_iter().map(|place| settled[place]).collect(), reached))
@@ -49,18 +49,20 @@ fn distinct(settlements: &[Settlement]) -> (Vec<&Settlement>, Vec<usize>) {
     (distinct, place)
 }
 
-fn args(store: &StateStore, settlements: &[&Settlement]) -> Vec<Arg> {
+/// The leases as `distinct` has them, then what is not just complete, in the order given.
+fn args(store: &StateStore, settlements: &[Settlement], distinct: &[&Settlement], place: &[usize]) -> Vec<Arg> {
     let mut args = Vec::with_capacity(16);
     args.extend([store.clock_arg(), store.bounds_arg()]);
-    push_leases(settlements.iter().map(|settlement| &settlement.lease), true, &mut args);
-    for (position, settlement) in settlements.iter().enumerate() {
+    push_leases(distinct.iter().map(|settlement| &settlement.lease), true, &mut args);
+    for (settlement, &place) in settlements.iter().zip(place) {
         let unique = settlement.lease.unique.as_ref();
-        if matches!(settlement.outcome, Outcome::Complete(None)) && unique.is_none() {
+        let is_plain = matches!(settlement.outcome, Outcome::Complete(None)) && unique.is_none();
+        if is_plain || !std::ptr::eq(distinct[place], settlement) {
             continue;
         }
         let (word, time, text) = outcome(&settlement.outcome);
         let unique = unique.map_or(Arg::fixed(""), |key| Arg::from(key.as_str()));
-        args.extend([Arg::from(position + 1), Arg::fixed(word), Arg::from(millis_ceil(time)), text, unique]);
+        args.extend([Arg::from(place + 1), Arg::fixed(word), Arg::from(millis_ceil(time)), text, unique]);
     }
     args
 }
