@@ -136,9 +136,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// At most how many jobs are claimed ahead of a free handler. Only as many are as ended during the last claim, and they
-    /// are given back when none has begun after a third to two thirds of the lease, so jobs that take long are not held
-    /// back from other workers. Default: as many as the concurrency.
+    /// At most how many jobs are claimed ahead of a free handler. That many are only while handlers end as fast as claims are
+    /// answered, else as many as ended during the last claim; and they are given back when none has begun after a third to
+    /// two thirds of the lease, so jobs that take long are not held back from other workers. Default: as many as the
+    /// concurrency.
     #[must_use]
     pub fn prefetch(mut self, jobs: usize) -> Self {
         self.parts.prefetch = Some(jobs);

@@ -47,13 +47,16 @@ impl Driver {
         }
         // Few large claims cost less than many small ones: while handlers end as fast as claims are answered, a small one waits.
         self.is_fast |= self.settings.concurrency > 1 && 2 * self.ended_since_claim >= self.settings.concurrency;
-        let grants = self.grants(now);
+        let mut grants = self.grants(now);
         let wanted: usize = grants.iter().map(|grant| grant.jobs).sum();
         if self.is_fast && wanted < self.settings.concurrency {
             if now < self.patient_until {
                 return;
             }
-            self.is_fast = 2 * wanted >= self.settings.concurrency;
+            if 2 * wanted < self.settings.concurrency {
+                self.is_fast = false;
+                grants = self.grants(now);
+            }
         }
         for Grant { lane, jobs, .. } in grants {
             if jobs > 0 {
