@@ -6,17 +6,11 @@ local function find(id)
   if not record then
     local ref = call('HGET', parcel_of, id)
     local parcel = ref and call('HGET', parcels, ref)
-    if not parcel then return 'unknown', nil, nil, nil, ref end
-    local ids, records = contents(parcel)
-    for i, other in ipairs(ids) do
-      local lease = other == id and parcel_lease(ref)
-      if lease then
-        return 'running', records[i], state_under(lease, records[i], 0), call('ZSCORE', leased, ref) or '0', ref, lease
-      elseif other == id then
-        return 'ready', records[i], '', '', ref
-      end
-    end
-    return 'unknown', nil, nil, nil, ref
+    record = parcel and record_in(parcel, id)
+    if not record then return 'unknown', nil, nil, nil, ref end
+    local lease = parcel_lease(ref)
+    if not lease then return 'ready', record, '', '', ref end
+    return 'running', record, state_under(lease, record, 0), call('ZSCORE', leased, ref) or '0', ref, lease
   end
   local status = s and sub(s, 1, 1) or 'w'
   if status == 'w' then

@@ -17,10 +17,7 @@ local function request_of(id, record, ref)
   if accepted[id] then return sub(accepted[id], 6, 9) end
   if record then return counts(id, record) and sub(record, 6, 9) end
   local parcel = ref and call('HGET', parcels, ref)
-  local ids, records = {}, nil
-  if parcel then ids, records = contents(parcel) end
-  for i, other in ipairs(ids) do
-    if other == id then return sub(records[i], 6, 9) end
-  end
+  record = parcel and record_in(parcel, id)
+  if record then return sub(record, 6, 9) end
   if ref then dangling[#dangling + 1] = id end
 end

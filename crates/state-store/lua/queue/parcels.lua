@@ -12,6 +12,20 @@ local function contents(parcel)
   return ids, records
 end
 
+-- The record (with the time of the push) of one of the jobs in a parcel, found without reading the others; nil when it has none.
+local function record_in(parcel, id)
+  local n, size = unpack_bytes('>I2I2', parcel, 7)
+  local from, at = 11, 11 + n * size
+  repeat
+    from = string.find(parcel, id, from, true)
+    if not from or from >= at or #id ~= size then return nil end
+    local before = (from - 11) / size
+    from = from + 1
+  until before % 1 == 0
+  for _ = 1, (from - 12) / size do at = at + 4 + unpack_bytes('>I4', parcel, at) end
+  return sub(parcel, at + 4, at + 3 + unpack_bytes('>I4', parcel, at)) .. sub(parcel, 1, 6)
+end
+
 -- A parcel of these jobs.
 local function parcel_with(ids, records)
   local parts = { sub(records[1], -6) .. pack('>I2I2', #ids, #ids[1]), table.concat(ids) }
