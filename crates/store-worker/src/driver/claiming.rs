@@ -6,14 +6,11 @@ use std::time::Duration;
 use store_core::{Claim, ClaimRequest, MAX_BATCH, Op, Result};
 use tokio::time::Instant;
 
-use super::{Driver, Event, IDLE, Mode, Phase, Slot};
+use super::{Driver, Event, IDLE, Mode, PATIENCE, Phase, Slot};
 use crate::job::Job;
 
 /// How many settlements may be outstanding before claims stop, beside twice the concurrency.
 const UNSETTLED: usize = MAX_BATCH;
-
-/// How long a claim of fewer jobs than there are handlers waits to become larger, while handlers are fast.
-const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How many jobs to claim from a queue.
 struct Grant {

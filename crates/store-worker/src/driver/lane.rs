@@ -53,6 +53,8 @@ pub(super) struct Lane {
     pub(super) pending: Batch,
     /// How many settlements are under way.
     pub(super) settling: usize,
+    /// Until when a few settlements may wait for others, while handlers are fast.
+    pub(super) settle_by: Instant,
     /// How many settlements travel together at most; smaller after a failure, so that neither one that is refused nor too
     /// many at once hold up the others.
     pub(super) settle_limit: usize,
@@ -90,6 +92,7 @@ impl Lane {
             extending: 0,
             pending: Batch::default(),
             settling: 0,
+            settle_by: now,
             settle_limit: MAX_BATCH,
         }
     }
@@ -128,6 +131,7 @@ impl Lane {
     /// When it may need the driver.
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
         let renew = self.has_jobs().then_some(self.renew_at);
-        [renew, self.gate.opens_at()].into_iter().flatten()
+        let settle = (self.pending.len() > 0).then_some(self.settle_by);
+        [renew, settle, self.gate.opens_at()].into_iter().flatten()
     }
 }

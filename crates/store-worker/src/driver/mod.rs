@@ -46,6 +46,9 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// How long a claim may hold up what waits for it.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
+/// How long a few claims or settlements wait for others while handlers are fast.
+const PATIENCE: Duration = Duration::from_millis(1);
+
 /// What comes back to the driver.
 pub(crate) enum Event {
     /// A handler has ended; sent once for each that was started.

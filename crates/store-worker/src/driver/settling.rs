@@ -6,7 +6,7 @@ use store_core::{Error, MAX_BATCH, Op, Receipt, Result, Settled, Settlement};
 use tokio::time::Instant;
 
 use super::ending::Verdict;
-use super::{Driver, Event, Slot};
+use super::{Driver, Event, Mode, PATIENCE, Slot};
 use crate::stats::Ending;
 
 /// Settlements of one queue, and what to count for each.
@@ -56,12 +56,18 @@ impl Driver {
         pending.notes.push(Note { ending: verdict.ending, dead: verdict.dead, drop_at });
     }
 
-    /// Settles what has ended: one call per queue at a time; what ends meanwhile travels together in the next.
+    /// Settles what has ended: one call per queue at a time; what ends meanwhile travels together in the next. While handlers
+    /// are fast, a few wait for others.
     pub(super) fn settle(&mut self, now: Instant) {
+        let fast = self.is_fast && self.mode == Mode::Working;
+        let few = if fast { self.settings.concurrency + self.settings.prefetch } else { 0 };
         for position in 0..self.active.len() {
             let index = self.active[position];
             let lane = &mut self.lanes[index];
             if lane.settling > 0 || lane.pending.len() == 0 || !lane.gate.is_open(now) {
+                continue;
+            }
+            if lane.pending.len() < few && now < lane.settle_by {
                 continue;
             }
             let batch = lane.pending.take(lane.settle_limit);
@@ -82,7 +88,7 @@ impl Driver {
         answer: Result<Receipt<Vec<Settled>>>,
         now: Instant,
     ) {
-        self.lanes[index].settling = 0;
+        (self.lanes[index].settling, self.lanes[index].settle_by) = (0, now + PATIENCE);
         let answers = match answer {
             Ok(receipt) => receipt.value,
             Err(error @ Error::NotDurable { .. }) => {
