@@ -40,7 +40,7 @@ pub struct QueueKeys {
     pub unique: String,
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
-    /// Hash: `fence` (the last one given out), `parcel` (the number of the last one), `paused`, `dead_bytes` and `completed_bytes` (of what is kept), `repeated`
+    /// Hash: `fence` (the last one given out), `parcel` (how many there have been), `paused`, `dead_bytes` and `completed_bytes` (of what is kept), `repeated`
     /// (written by a call that changes nothing, so that its durability can be waited for). Lasts as long as the queue.
     pub meta: String,
     /// List of at most one element: a baton for whoever waits. Popped by blocking.

@@ -4,7 +4,7 @@
 --         17 parcel_of (hashes)
 -- ARGV    1 clock, 2 bounds of what is kept, 3 at most how many jobs, 4 lease in ms, 5 worker, 6 about how many bytes
 -- Returns 'paused', or 'claimed', now in ms, the fence (16 digits), ms until something becomes due (-1: nothing will), n,
---         then n times packed id, record or '', parcel, then for each job that has a past its position from 0, its state before
+--         then n times packed id, record, or reference, parcel, then for each job that has a past its position from 0, its state before
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
 -- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted
 --         is divided, 6 commands, or its p jobs are stored one by one, p + 7 commands, O(its bytes); at most 256 due jobs, 256

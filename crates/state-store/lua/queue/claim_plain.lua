@@ -19,7 +19,7 @@ if (not next_due or next_due > now) and (not next_end or next_end > now) then
     -- to divide it.
     for at, ref in ipairs(first) do
       local parcel = count < most and taken < 8 and room > 0 and byte(ref) == 0 and call('HGET', KEYS[15], ref)
-      local n = parcel and struct.unpack('>I2', parcel, 7)
+      local n = parcel and struct.unpack('>I2', parcel)
       if not parcel or n > most - count then
         is_cut_short = n and n > 16
         break
@@ -31,7 +31,7 @@ if (not next_due or next_due > now) and (not next_end or next_end > now) then
       taken, count, room = at, count + n, room - #parcel
       ends[2 * at - 1], ends[2 * at] = lease_end, ref
       leases[2 * at - 1], leases[2 * at] = ref, fence .. struct.pack('>I2', n) .. ARGV[5]
-      reply[2 * at + 4], reply[2 * at + 5] = '', parcel
+      reply[2 * at + 4], reply[2 * at + 5] = ref, parcel
     end
   elseif is_plain then
     -- At most 50. Where a parcel comes behind them, 16 are enough if they are half of what is wanted.

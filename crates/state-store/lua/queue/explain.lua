@@ -14,7 +14,7 @@ if place == 'ready' then
   for priority = 0, byte(record, 3) do
     local elements = call('LRANGE', ready(priority), 0, 999)
     for _, element in ipairs(elements) do
-      ahead = ahead + (byte(element) == 0 and unpack_bytes('>I2', element, 8) or 1)
+      ahead = ahead + (byte(element) == 0 and byte(element, 12) or 1)
     end
     -- Behind those, at most as many as there are.
     if #elements == 1000 then ahead = ahead + call('LLEN', ready(priority)) - 1000 + call('HLEN', parcel_of) end

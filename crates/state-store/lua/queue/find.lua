@@ -6,7 +6,7 @@ local function find(id)
   if not record then
     local ref = call('HGET', parcel_of, id)
     local parcel = ref and call('HGET', parcels, ref)
-    record = parcel and record_in(parcel, id)
+    record = parcel and record_in(ref, parcel, id)
     if not record then return 'unknown', nil, nil, nil, ref end
     local lease = parcel_lease(ref)
     if not lease then return 'ready', record, '', '', ref end

@@ -5,7 +5,7 @@ local given, packed = ARGV, {}
 if n > 1 and ARGV[3] ~= '' then
   given = { '', '', '' }
   for at = 4, #ARGV do
-    local ids, records = contents(pushed_at .. ARGV[at])
+    local ids, records = contents('\0' .. pushed_at, ARGV[at])
     for i, id in ipairs(ids) do
       given[#given + 1] = id
       packed[#packed + 1] = records[i]

@@ -38,8 +38,8 @@ end
 
 -- The ids in a parcel, and where the first record begins.
 local function ids_in(parcel)
-  local n, size = unpack_bytes('>I2I2', parcel, 7)
-  local ids, at = {}, 11
+  local n, size = unpack_bytes('>I2I2', parcel)
+  local ids, at = {}, 5
   for i = 1, n do
     ids[i] = sub(parcel, at, at + size - 1)
     at = at + size

@@ -11,9 +11,10 @@
 --           +8 has a last error
 -- Plain jobs (no delay, no deadline, no unique key) that were pushed together are stored and leased together until one of them
 -- needs more than to be completed:
---   reference      '\0', 6 bytes, the parcel's number, 2 bytes, how many jobs it held at first; no id begins with 0
---   parcel         1-6 when it was pushed, in ms, 7-8 how many jobs it holds: n, 9-10 how long each id is, n ids, then for each
---                  4 bytes m, m bytes record (without the time). Jobs that ended while the parcel runs still stand in it
+--   reference      1 '\0' (no id begins with it), 2-7 when it was pushed, in ms, 8-11 its number, 12 how many jobs it held at first
+--   parcel         as the client sends it (every byte of a text costs Lua time): 1-2 how many jobs it holds: n, 3-4 how long each
+--                  id is, n ids, then for each 4 bytes m, m bytes record (without the time). Jobs that ended while the parcel
+--                  runs still stand in it
 --   parcel's lease 1-16 fence, 17-18 how many of its jobs run still, 19- worker; it ends when `leased` says. While jobs are taken
 --                  out the fence begins with a letter, A for 0; while a ready parcel is divided the lease is DIVIDED. Who meets
 --                  either has met a script that was cut: no other sees them

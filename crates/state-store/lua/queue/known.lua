@@ -17,7 +17,7 @@ local function request_of(id, record, ref)
   if accepted[id] then return sub(accepted[id], 6, 9) end
   if record then return counts(id, record) and sub(record, 6, 9) end
   local parcel = ref and call('HGET', parcels, ref)
-  record = parcel and record_in(parcel, id)
+  record = parcel and record_in(ref, parcel, id)
   if record then return sub(record, 6, 9) end
   if ref then dangling[#dangling + 1] = id end
 end

@@ -1,9 +1,9 @@
 -- Reads and makes parcels, as keys.lua describes them.
 
 -- The ids and the records (with the time of the push) of the jobs in a parcel.
-local function contents(parcel)
+local function contents(ref, parcel)
   local ids, at = ids_in(parcel)
-  local pushed_at, records = sub(parcel, 1, 6), {}
+  local pushed_at, records = sub(ref, 2, 7), {}
   for i = 1, #ids do
     local last = at + 3 + unpack_bytes('>I4', parcel, at)
     records[i] = sub(parcel, at + 4, last) .. pushed_at
@@ -13,22 +13,22 @@ local function contents(parcel)
 end
 
 -- The record (with the time of the push) of one of the jobs in a parcel, found without reading the others; nil when it has none.
-local function record_in(parcel, id)
-  local n, size = unpack_bytes('>I2I2', parcel, 7)
-  local from, at = 11, 11 + n * size
+local function record_in(ref, parcel, id)
+  local n, size = unpack_bytes('>I2I2', parcel)
+  local from, at = 5, 5 + n * size
   repeat
     from = string.find(parcel, id, from, true)
     if not from or from >= at or #id ~= size then return nil end
-    local before = (from - 11) / size
+    local before = (from - 5) / size
     from = from + 1
   until before % 1 == 0
-  for _ = 1, (from - 12) / size do at = at + 4 + unpack_bytes('>I4', parcel, at) end
-  return sub(parcel, at + 4, at + 3 + unpack_bytes('>I4', parcel, at)) .. sub(parcel, 1, 6)
+  for _ = 1, (from - 6) / size do at = at + 4 + unpack_bytes('>I4', parcel, at) end
+  return sub(parcel, at + 4, at + 3 + unpack_bytes('>I4', parcel, at)) .. sub(ref, 2, 7)
 end
 
 -- A parcel of these jobs.
 local function parcel_with(ids, records)
-  local parts = { sub(records[1], -6) .. pack('>I2I2', #ids, #ids[1]), table.concat(ids) }
+  local parts = { pack('>I2I2', #ids, #ids[1]), table.concat(ids) }
   for i, record in ipairs(records) do parts[i + 2] = pack('>I4', #record - 6) .. sub(record, 1, -7) end
   return table.concat(parts)
 end
@@ -37,7 +37,7 @@ end
 local function left_in(ref)
   local parcel, ids, records = call('HGET', parcels, ref), {}, {}
   if not parcel then return ids, records end
-  local all, of_all = contents(parcel)
+  local all, of_all = contents(ref, parcel)
   for i, inside in ipairs(call('HMGET', parcel_of, unpack(all))) do
     if inside == ref then
       ids[#ids + 1] = all[i]

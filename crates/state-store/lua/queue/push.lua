@@ -3,7 +3,7 @@
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes)
 -- ARGV    1 clock, 2 n, 3 the priority if all are of one, their ids differ, and none has a delay, a deadline or a unique key,
---         else '', 4.. (several with a priority) parcels without the time of the push, or (else) n packed ids, n records
+--         else '', 4.. (several with a priority) parcels, or (else) n packed ids, n records
 --         without it, and the delay in ms of each that has one
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained

@@ -27,7 +27,7 @@ if ARGV[3] ~= '' then
     if is_new then
       local number, refs, inside, job = call('HINCRBY', KEYS[13], 'parcel', #ends) - #ends, {}, {}, 0
       for parcel, last in ipairs(ends) do
-        local ref = '\0' .. struct.pack('>I6I2', number + parcel, last - job)
+        local ref = '\0' .. pushed_at .. struct.pack('>I4B', (number + parcel) % 4294967296, last - job)
         refs[parcel] = ref
         while job < last do
           inside[2 * job + 1], inside[2 * job + 2] = ids[job + 1], ref
@@ -38,7 +38,7 @@ if ARGV[3] ~= '' then
       for first = 1, 2 * n, 1000 do
         call('HSET', KEYS[17], unpack(inside, first, math.min(first + 999, 2 * n)))
       end
-      for parcel, ref in ipairs(refs) do call('HSET', KEYS[15], ref, pushed_at .. ARGV[3 + parcel]) end
+      for parcel, ref in ipairs(refs) do call('HSET', KEYS[15], ref, ARGV[3 + parcel]) end
       if call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
       return { 'pushed' }
     end

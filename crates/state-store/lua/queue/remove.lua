@@ -1,7 +1,7 @@
 -- Forgets a job that was found and does not run. `ref`: of the parcel that it is in, or nil.
 local function remove(id, record, ref)
   if ref then
-    local ids, records = contents(call('HGET', parcels, ref))
+    local ids, records = contents(ref, call('HGET', parcels, ref))
     for i = #ids, 1, -1 do
       if ids[i] == id then
         table.remove(ids, i)

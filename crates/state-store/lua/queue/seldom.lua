@@ -34,7 +34,7 @@ end
 -- Makes lone jobs of a ready parcel, behind it in its list. `found`: the list, the reference, the parcel.
 local function scatter(found)
   local key, ref = unpack(found)
-  local ids, records = contents(found[3])
+  local ids, records = contents(ref, found[3])
   local own = {}
   call('HSET', parcel_leases, ref, DIVIDED)
   many('HDEL', state, ids)

@@ -7,8 +7,8 @@ local places = {
 }
 -- The element that was seen last, and, if it is a parcel, the job in it and how many came behind.
 local last_seen, last_inside, behind = ARGV[6], nil, 0
-if last_seen and byte(last_seen) == 0 and #last_seen > 11 then
-  last_seen, behind, last_inside = sub(last_seen, 1, 9), unpack_bytes('>I2', last_seen, 10), sub(last_seen, 12)
+if last_seen and byte(last_seen) == 0 and #last_seen > 14 then
+  last_seen, behind, last_inside = sub(last_seen, 1, 12), unpack_bytes('>I2', last_seen, 13), sub(last_seen, 15)
 end
 
 local function add(id, record, s, at)
@@ -31,7 +31,7 @@ end
 local function show_parcel(ref, at, mark)
   local lease, parcel = parcel_lease(ref), call('HGET', parcels, ref)
   if not parcel or (place == 'running') ~= (lease ~= false) then return true end
-  local ids, records = contents(parcel)
+  local ids, records = contents(ref, parcel)
   local inside, first = call('HMGET', parcel_of, unpack(ids)), 1
   if ref == last_seen and last_inside then
     -- Where that one has left, too, as many are to come as came behind it, if none of these has left.

@@ -5,13 +5,14 @@ local function divide(ref, parcel, wanted)
   local ids, at = ids_in(parcel)
   local records_at = at
   for _ = 1, wanted do at = at + 4 + unpack_bytes('>I4', parcel, at) end
-  divided = { ref = ref, taken_as = '\0' .. pack('>I6I2', call('HINCRBY', meta, 'parcel', 1), wanted), inside = {} }
+  local number = call('HINCRBY', meta, 'parcel', 1) % 4294967296
+  divided = { ref = ref, taken_as = sub(ref, 1, 7) .. pack('>I4B', number, wanted), inside = {} }
   for i = 1, wanted do
     divided.inside[2 * i - 1], divided.inside[2 * i] = ids[i], divided.taken_as
   end
-  local pushed_at, size, ids_end = sub(parcel, 1, 6), sub(parcel, 9, 10), 10 + wanted * #ids[1]
-  divided.taken = pushed_at .. pack('>I2', wanted) .. size .. sub(parcel, 11, ids_end) .. sub(parcel, records_at, at - 1)
-  divided.rest = pushed_at .. pack('>I2', #ids - wanted) .. size .. sub(parcel, ids_end + 1, records_at - 1) .. sub(parcel, at)
+  local size, ids_end = sub(parcel, 3, 4), 4 + wanted * #ids[1]
+  divided.taken = pack('>I2', wanted) .. size .. sub(parcel, 5, ids_end) .. sub(parcel, records_at, at - 1)
+  divided.rest = pack('>I2', #ids - wanted) .. size .. sub(parcel, ids_end + 1, records_at - 1) .. sub(parcel, at)
 end
 
 -- Leases a parcel or the first jobs of it. Whether nothing of it is left in the list. A large one is left for the next claim if
@@ -21,7 +22,7 @@ local function take_parcel(key, ref)
   if lease == DIVIDED then lease = seldom('divided', ref) end
   local parcel = call('HGET', parcels, ref)
   if not parcel or lease then return true end
-  local n = unpack_bytes('>I2', parcel, 7)
+  local n = unpack_bytes('>I2', parcel)
   if n > most - count and n > 16 and count > 0 then
     is_cut_short = true
     return false
@@ -37,6 +38,6 @@ local function take_parcel(key, ref)
   count, room = count + n, room - #parcel
   leases[#leases + 1], leases[#leases + 2] = lease_end, ref
   parcel_ends[#parcel_ends + 1], parcel_ends[#parcel_ends + 2] = ref, fence .. pack('>I2', n) .. ARGV[5]
-  reply[#reply + 1], reply[#reply + 2] = '', parcel
+  reply[#reply + 1], reply[#reply + 2] = ref, parcel
   return not divided
 end

@@ -44,8 +44,8 @@ fn read(reply: &mut ReplyReader, lasting: u64) -> Result<Claim> {
     let mut jobs = Vec::with_capacity(reply.remaining() / 2);
     for _ in 0..reply.next_u64()? {
         let (id, bytes) = (reply.next_bytes()?, reply.next_bytes()?);
-        if id.is_empty() {
-            for job in parcel::decode(bytes) {
+        if parcel::is_reference(&id) {
+            for job in parcel::decode(&id, bytes) {
                 let (id, record) = job.ok_or_else(unreadable)?;
                 jobs.push(claimed(JobLease::new(id, fence, until), record, now));
             }

@@ -22,7 +22,7 @@ pub(super) fn priority_of_all(jobs: &[NewJob]) -> Option<Priority> {
     jobs.iter().all(is_plain).then_some(first)
 }
 
-/// Cuts jobs into parcels, which are added one by one, each without the time of its push. The ids in one parcel have one length.
+/// Cuts jobs into parcels, which are added one by one. The ids in one parcel have one length.
 pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut add: impl FnMut(Bytes)) {
     let mut start = 0;
     while let Some(first) = ids.get(start) {
@@ -49,24 +49,29 @@ pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut 
     }
 }
 
+/// Whether these bytes are a parcel's reference and not a packed id.
+pub(super) fn is_reference(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0)
+}
+
 /// Reads a parcel, job by job; a `None` is one that cannot be read. Payloads share the reply's memory.
-pub(super) fn decode(mut parcel: Bytes) -> impl Iterator<Item = Option<(JobId, Record)>> {
+pub(super) fn decode(reference: &[u8], mut parcel: Bytes) -> impl Iterator<Item = Option<(JobId, Record)>> + use<> {
+    let pushed_at = reference.get(1..).and_then(|mut rest| rest.try_get_uint(MILLIS).ok()).map(Timestamp::from_millis);
     let head = take_head(&mut parcel);
-    let count = head.as_ref().map_or(1, |(_, ids, size)| ids.len() / size);
+    let count = head.as_ref().map_or(1, |(ids, size)| ids.len() / size);
     (0..count).map(move |index| {
-        let (pushed_at, ids, size) = head.as_ref()?;
+        let (ids, size) = head.as_ref()?;
         let length = usize::try_from(parcel.try_get_u32().ok()?).ok()?;
         let record = take(&mut parcel, length)?;
         let id = packed_id::unpack(&ids[index * size..(index + 1) * size])?;
-        Some((id, Record::decode_pushed_at(record, *pushed_at)?))
+        Some((id, Record::decode_pushed_at(record, pushed_at?)?))
     })
 }
 
-/// The time of the push, the ids, and how long each is.
-fn take_head(parcel: &mut Bytes) -> Option<(Timestamp, Bytes, usize)> {
-    let pushed_at = Timestamp::from_millis(parcel.try_get_uint(MILLIS).ok()?);
+/// The ids, and how long each is.
+fn take_head(parcel: &mut Bytes) -> Option<(Bytes, usize)> {
     let (count, size) = (usize::from(parcel.try_get_u16().ok()?), usize::from(parcel.try_get_u16().ok()?));
-    (size > 0).then_some((pushed_at, take(parcel, count * size)?, size))
+    (size > 0).then_some((take(parcel, count * size)?, size))
 }
 
 fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
