@@ -19,9 +19,11 @@ if ARGV[3] ~= '' then
       for at = 5, 4 + count * size, size do ids[#ids + 1] = sub(body, at, at + size - 1) end
       ends[parcel - 3] = #ids
     end
+    local has_alone = call('EXISTS', KEYS[1]) == 1
     for first = 1, n, 500 do
       local last = math.min(first + 499, n)
-      for _, known in ipairs(call('HMGET', KEYS[1], unpack(ids, first, last))) do is_new = is_new and not known end
+      local alone = has_alone and call('HMGET', KEYS[1], unpack(ids, first, last)) or {}
+      for _, known in ipairs(alone) do is_new = is_new and not known end
       for _, known in ipairs(call('HMGET', KEYS[17], unpack(ids, first, last))) do is_new = is_new and not known end
     end
     if is_new then
