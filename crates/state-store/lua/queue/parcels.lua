@@ -26,11 +26,12 @@ local function record_in(ref, parcel, id)
   return sub(parcel, at + 4, at + 3 + unpack_bytes('>I4', parcel, at)) .. sub(ref, 2, 7)
 end
 
--- A parcel of these jobs.
-local function parcel_with(ids, records)
+-- Makes a parcel hold these jobs, or none.
+local function write_parcel(ref, ids, records)
+  if #ids == 0 then return call('HDEL', parcels, ref) end
   local parts = { pack('>I2I2', #ids, #ids[1]), table.concat(ids) }
   for i, record in ipairs(records) do parts[i + 2] = pack('>I4', #record - 6) .. sub(record, 1, -7) end
-  return table.concat(parts)
+  call('HSET', parcels, ref, table.concat(parts))
 end
 
 -- What is left of a parcel: the ids and records of those jobs that are in it still.

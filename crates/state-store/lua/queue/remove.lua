@@ -8,11 +8,7 @@ local function remove(id, record, ref)
         table.remove(records, i)
       end
     end
-    if #ids > 0 then
-      call('HSET', parcels, ref, parcel_with(ids, records))
-    else
-      call('HDEL', parcels, ref)
-    end
+    write_parcel(ref, ids, records)
     call('HDEL', parcel_of, id)
     return
   end

@@ -22,12 +22,7 @@ end
 
 -- A script was cut that divided this ready parcel: what it had taken, or had given a record of its own, is not in it any more.
 local function mend(ref)
-  local ids, records = still_in(ref)
-  if #ids > 0 then
-    call('HSET', parcels, ref, parcel_with(ids, records))
-  else
-    call('HDEL', parcels, ref)
-  end
+  write_parcel(ref, still_in(ref))
   call('HDEL', parcel_leases, ref)
 end
 
