@@ -22,6 +22,8 @@ pub struct StateStore {
     pub(crate) clock: Clock,
     /// The bounds of what a queue keeps, as its scripts take them.
     pub(crate) bounds: Bytes,
+    /// When jobs are put onto shelves, as a push takes it.
+    pub(crate) shelf_bounds: Bytes,
     pub(crate) push_groups: Arc<PushGroups>,
     pub(crate) calls: Arc<Calls>,
 }
@@ -46,9 +48,10 @@ impl StateStore {
             return Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout"));
         }
         let (bounds, clock) = (queue::bounds(&options.retention), options.clock);
+        let shelf_bounds = queue::shelf_bounds(&options.shelves);
         let calls =
             Calls { leases: LeaseCalls::new(&link, &clock), idempotency: idempotency::Entries::new(&link, &clock) };
-        Ok(Self { link, namespace, clock, bounds, push_groups: Arc::default(), calls: Arc::new(calls) })
+        Ok(Self { link, namespace, clock, bounds, shelf_bounds, push_groups: Arc::default(), calls: Arc::new(calls) })
     }
 
     /// Where the keys of different leases or requests live: calls on those of one place may travel together. A server

@@ -20,8 +20,9 @@ pub fn layout(namespace: &Namespace) -> String {
 /// The keys of one partition of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueKeys {
-    /// Hash: job id -> record (what was pushed, never changed) of a job that is not in a parcel. Removed when the job is
-    /// forgotten; a job exists as long as its record does, or its parcel and its entry in `parcel_of`.
+    /// Hash: job id -> record (what was pushed, never changed) of a job that is neither in a parcel nor on a shelf. Removed when the job is
+    /// forgotten; a job exists as long as its record does, or its parcel and its entry in `parcel_of`, or it
+    /// stands on a shelf.
     pub jobs: String,
     /// Hash: job id -> what changes (fence, attempts, worker, error, progress or result). Absent before the first claim.
     pub state: String,
@@ -40,7 +41,9 @@ pub struct QueueKeys {
     pub unique: String,
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
-    /// Hash: `fence` (the last one given out), `parcel` (how many there have been), `paused`, `dead_bytes` and `completed_bytes` (of what is kept), `repeated`
+    /// Hash: `fence` (the last one given out), `parcel` (how many there have been), `shelf` (the number of the last one),
+    /// `shelves` (when the first job on one is due, and how many there are), `paused`, `dead_bytes` and `completed_bytes` (of
+    /// what is kept), `repeated`
     /// (written by a call that changes nothing, so that its durability can be waited for). Lasts as long as the queue.
     pub meta: String,
     /// List of at most one element: a baton for whoever waits. Popped by blocking.
@@ -51,6 +54,11 @@ pub struct QueueKeys {
     pub parcel_leases: String,
     /// Hash: job id -> reference of the parcel that it is in.
     pub parcel_of: String,
+    /// Hash: 5 bytes, a number -> a shelf: ids, times and records of jobs that are due far ahead; 2 bytes, a part of an id's hash ->
+    /// 8 bytes for each job on a shelf whose id has it.
+    pub shelves: String,
+    /// Sorted set: the member of `due` that a shelf's first job would be, and the shelf's number; due time of that job in ms.
+    pub shelves_due: String,
 }
 
 impl QueueKeys {
@@ -72,6 +80,8 @@ impl QueueKeys {
             parcels: key("parcels"),
             parcel_leases: key("parcel_leases"),
             parcel_of: key("parcel_of"),
+            shelves: key("shelves"),
+            shelves_due: key("shelves_due"),
         }
     }
 }

@@ -50,7 +50,7 @@ pub use queue::{
     Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil, cut_reason, validate_batch, validate_lease,
 };
 pub use rate_limit::{LimitState, MAX_CHECKS, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
-pub use retention::{Retention, StateOptions};
+pub use retention::{Retention, ShelfBounds, StateOptions};
 pub use role::{CacheRole, Role, StateRole};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil};

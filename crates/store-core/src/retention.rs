@@ -80,6 +80,31 @@ impl Retention {
     }
 }
 
+/// When scheduled jobs are put onto shelves, where many share one string of the server. Engines without shelves ignore it.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShelfBounds {
+    /// Jobs are shelved that are due after so many milliseconds.
+    pub ahead_millis: u32,
+    /// A shelf that would have so many bytes is parted.
+    pub most_bytes: u32,
+    /// A shelf is begun with so many bytes.
+    pub least_bytes: u32,
+    /// So many jobs are looked at around one that was pushed.
+    pub window: u16,
+    /// Around each how-many-th of the jobs that were pushed is looked.
+    pub every: u16,
+    /// A shelf grows by one so-many-th of itself at least.
+    pub share: u16,
+}
+
+impl Default for ShelfBounds {
+    fn default() -> Self {
+        // Sizes that the server's allocator fills exactly; parting in two halves leaves two such sizes.
+        Self { ahead_millis: 60_000, most_bytes: 65_536, least_bytes: 8_192, window: 96, every: 6, share: 4 }
+    }
+}
+
 /// Settings of a worker state store, on any engine.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -88,6 +113,9 @@ pub struct StateOptions {
     pub clock: Clock,
     /// How much of what is over each queue keeps.
     pub retention: Retention,
+    /// When scheduled jobs are stored together.
+    #[doc(hidden)]
+    pub shelves: ShelfBounds,
 }
 
 impl StateOptions {
@@ -95,6 +123,14 @@ impl StateOptions {
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// With shelves for few jobs, in tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_shelves(mut self, shelves: ShelfBounds) -> Self {
+        self.shelves = shelves;
         self
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use cache_store::{CacheOptions, CacheStore};
 use redis_link::{Link, LinkConfig, Script, ServerUrl, UrlError, args};
 use state_store::{StateOptions, StateStore};
-use store_core::{Durability, Namespace, NewJob, Op, Queue, QueueName, Result};
+use store_core::{Durability, Namespace, NewJob, Op, Queue, QueueName, Result, ShelfBounds};
 
 use crate::engine::{Capability, Engine, Options, Stores};
 use crate::runner::{Report, run_all};
@@ -26,6 +26,7 @@ pub struct RedisEngine {
     shared: Link,
     own: Link,
     other: Link,
+    shelves: ShelfBounds,
 }
 
 /// Why the suite could not be run against these servers.
@@ -77,9 +78,17 @@ impl RedisEngine {
             shared: link(shared).await?,
             own: link(own).await?,
             other: link(other).await?,
+            shelves: ShelfBounds::default(),
         };
         engine.find_capabilities().await?;
         Ok(engine)
+    }
+
+    /// With other bounds for the shelves of scheduled jobs: tiny ones put few jobs onto many shelves.
+    #[must_use]
+    pub fn with_shelves(mut self, shelves: ShelfBounds) -> Self {
+        self.shelves = shelves;
+        self
     }
 
     /// Removes what the cases have made, and nothing else. Walks over all keys of the databases used.
@@ -95,7 +104,10 @@ impl RedisEngine {
     }
 
     async fn state_store(&self, options: &Options) -> Result<StateStore> {
-        let options = StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention);
+        let options = StateOptions::default()
+            .with_clock(options.clock.clone())
+            .with_retention(options.retention)
+            .with_shelves(self.shelves);
         StateStore::open(self.state.clone(), self.namespace.clone(), options).await
     }
 

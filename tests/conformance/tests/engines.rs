@@ -1,4 +1,5 @@
-//! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with a replica.
+//! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
+//! a replica; the queues once more with shelves for few scheduled jobs.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -7,19 +8,29 @@ use std::sync::Arc;
 
 use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
 use libtest_mimic::{Arguments, Completion, Trial};
+use store_core::ShelfBounds;
 use testkit::RedisServer;
 use tokio::runtime::Runtime;
+
+/// Shelves for two to five scheduled jobs: every case that delays jobs meets them.
+const TINY: ShelfBounds =
+    ShelfBounds { ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new().expect("a runtime starts"));
     let directory = tempfile::tempdir().expect("a directory can be made");
     let servers = runtime.block_on(Servers::start());
-    let redis = runtime.block_on(servers.engine());
+    let redis = runtime.block_on(servers.engine("redis"));
+    let shelves = runtime.block_on(servers.engine("redis with tiny shelves")).with_shelves(TINY);
     let engines: [Arc<dyn Engine>; 3] =
         [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis)];
-    let trials = engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case)));
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let mut trials: Vec<_> =
+        engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case))).collect();
+    let shelves: Arc<dyn Engine> = Arc::new(shelves);
+    let of_queues = conformance::all().filter(|case| case.name().starts_with("queue."));
+    trials.extend(of_queues.map(|case| trial(&runtime, &shelves, case)));
+    let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed() {
         eprintln!("state server:\n{}\ncache server:\n{}", servers.state.log(), servers.cache.log());
     }
@@ -53,7 +64,7 @@ impl Servers {
         Self { cache, state, _replica: replica }
     }
 
-    async fn engine(&self) -> RedisEngine {
+    async fn engine(&self, name: &str) -> RedisEngine {
         let (cache, state) = (self.cache.url(None), self.state.url(None));
         let mut connection = self.state.connect().await.unwrap_or_else(|error| panic!("{error}"));
         testkit::wait_until("the replica acknowledges writes", testkit::DEADLINE, async || {
@@ -62,7 +73,7 @@ impl Servers {
             written && reached.is_ok_and(|replicas| replicas.as_integer() == Some(1))
         })
         .await;
-        let engine = RedisEngine::connect("redis", &cache, &state).await.unwrap_or_else(|error| panic!("{error}"));
+        let engine = RedisEngine::connect(name, &cache, &state).await.unwrap_or_else(|error| panic!("{error}"));
         let all = [Capability::Reopen, Capability::Fsync, Capability::Replication];
         assert_eq!(engine.capabilities(), all, "these servers can do everything, no case of theirs may be skipped");
         engine

@@ -1,17 +1,23 @@
 -- queue/claim: makes ready what is due, then leases the first ready jobs.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes)
+--         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2 bounds of what is kept, 3 at most how many jobs, 4 lease in ms, 5 worker, 6 about how many bytes
 -- Returns 'paused', or 'claimed', now in ms, the fence (16 digits), ms until something becomes due (-1: nothing will), n,
 --         then n times packed id, record, or reference, parcel, then for each job that has a past its position from 0, its state before
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
 -- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted
 --         is divided, 6 commands, or its p jobs are stored one by one, p + 7 commands, O(its bytes); at most 256 due jobs, 256
---         leases that ran out and 1,000 ids of forgotten jobs on top
+--         leases that ran out and 1,000 ids of forgotten jobs on top; due jobs on shelves 14 commands per 64 and per shelf
+-- When the first scheduled job is due, or nil.
+local function first_due()
+  local first, first_shelved = first_score(due), first_score(shelves_due)
+  return first_shelved and math.min(first or first_shelved, first_shelved) or first
+end
+
 if next_due and next_due <= now then
   seldom('due')
-  next_due = first_score(due)
+  next_due = first_due()
 end
 if next_end and next_end <= now then
   seldom('ended')

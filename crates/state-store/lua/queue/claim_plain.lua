@@ -1,8 +1,9 @@
 -- Reads what every claim has to know, and then the short ways of a claim: nothing is due, no lease has run out, and what is ready
 -- first are parcels that are wanted whole, or jobs that were pushed alone, plain and never claimed.
-local paused, last_fence = unpack(call('HMGET', KEYS[13], 'paused', 'fence'))
+local paused, last_fence, shelved = unpack(call('HMGET', KEYS[13], 'paused', 'fence', 'shelves'))
 if paused then return { 'paused' } end
 local next_due = tonumber(call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2])
+if shelved then next_due = math.min(next_due or math.huge, (struct.unpack('>I6', shelved))) end
 local next_end = tonumber(call('ZRANGE', KEYS[8], 0, 0, 'WITHSCORES')[2])
 local most, room, byte, sub = tonumber(ARGV[3]), tonumber(ARGV[6]), string.byte, string.sub
 local fence = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1))

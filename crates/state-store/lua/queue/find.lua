@@ -7,7 +7,11 @@ local function find(id)
     local ref = call('HGET', parcel_of, id)
     local parcel = ref and call('HGET', parcels, ref)
     record = parcel and record_in(ref, parcel, id)
-    if not record then return 'unknown', nil, nil, nil, ref end
+    if not record then
+      local time, on_shelf = shelved(id)
+      if time then return 'scheduled', on_shelf, '', decimal(time) end
+      return 'unknown', nil, nil, nil, ref
+    end
     local lease = parcel_lease(ref)
     if not lease then return 'ready', record, '', '', ref end
     return 'running', record, state_under(lease, record, 0), call('ZSCORE', leased, ref) or '0', ref, lease

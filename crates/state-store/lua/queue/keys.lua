@@ -19,6 +19,15 @@
 --                  out the fence begins with a letter, A for 0; while a ready parcel is divided the lease is DIVIDED. Who meets
 --                  either has met a script that was cut: no other sees them
 --   parcel_of      the reference. A parcel's job has no record and no state of its own, and the other way round
+-- Jobs that were never claimed and are due far ahead stand on shelves, many in one string, and need no entries of their own:
+--   shelf        1-2 how many jobs: n, then for each 6 bytes when it is due, in ms, 2 bytes how long its id is, 2 bytes how long
+--                id and record are; then n times id, record. In the order of `due`; a shelf ends before the next one begins
+--   shelves      its number (5 bytes): the shelf; a part of the hash of an id (2 bytes): an entry of 8 bytes for each job with
+--                it: another part, and 4 times when it is due, plus its priority. See spot.lua
+--   shelves_due  the member that the shelf's first job would have in `due`, and the number
+--   meta         `shelves`: 1-6 when the first job is due, in ms, 7-12 how many jobs stand on shelves. While a script changes
+--                shelves: 1-6 zero, and behind 12 the shelves as they were, see shelving.lua. Who meets that has met a script
+--                that was cut, and carries it on before anything else; who only reads takes a record in `jobs` for the truth
 -- The status says where a job is: r running, w waits (due if it stands there, else ready), c completed, d dead; without a
 -- state it has never been claimed, and waits. The fence is that of the lease it runs under or was settled under; zero if the
 -- lease ran out. A state belongs to the record beside it: a push removes what an earlier job with this id has left.
@@ -28,7 +37,7 @@
 -- an index entry that is not confirmed by record and state means nothing, and whoever meets it drops it.
 local jobs, state, due, leased, completed, dead = KEYS[1], KEYS[2], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local unique, unique_until, meta, wake = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
-local parcels, parcel_leases, parcel_of = KEYS[15], KEYS[16], KEYS[17]
+local parcels, parcel_leases, parcel_of, shelves, shelves_due = KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19]
 local byte, char, sub, pack, unpack_bytes = string.byte, string.char, string.sub, struct.pack, struct.unpack
 local function ready(priority) return KEYS[3 + priority] end
 

@@ -12,12 +12,16 @@ local function counts(id, record)
   return false
 end
 
--- The request of a job that is known, alone or in a parcel; nil when its parcel is gone.
-local function request_of(id, record, ref)
+-- The request of a job that is known, alone, in a parcel or on a shelf; nil when its parcel is gone.
+-- `is_indexed`: whether it can be on a shelf.
+local function request_of(id, record, ref, is_indexed)
   if accepted[id] then return sub(accepted[id], 6, 9) end
   if record then return counts(id, record) and sub(record, 6, 9) end
   local parcel = ref and call('HGET', parcels, ref)
   record = parcel and record_in(ref, parcel, id)
   if record then return sub(record, 6, 9) end
+  local _, on_shelf
+  if is_indexed then _, on_shelf = shelved(id) end
+  if on_shelf then return sub(on_shelf, 6, 9) end
   if ref then dangling[#dangling + 1] = id end
 end

@@ -1,14 +1,14 @@
 -- queue/list: the jobs in a state, a page at a time.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes)
+--         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2 state, 3 at most how many, 4 about how many bytes of records may be read, then what was seen last, if anything:
 --         5 priority and position (ready) or time in ms, 6 element of the list, or member; behind a reference how many jobs
 --         of the parcel come behind (2 bytes) and the packed id
 -- Returns 'listed', where this page ends (as ARGV 5 and 6; both empty at the end), then for each job: packed id, the first 9 and
 --         the last 6 bytes of its record, state without progress and result or '', time in ms or ''
 -- Retry   reads only
--- Cost    n jobs: 3 commands per 50 or parcel, O(n + log s) with s in that state; ready: O(position)
+-- Cost    n jobs: 3 commands per 50 or parcel, O(n + log s) with s in that state; ready: O(position); scheduled: 2 more per shelf
 -- Goes through the 50 entries that `next_page(at)` returns for a position, and so on. Stops where the page is full.
 local function walk(at, next_page, mark)
   while pages < 40 do
@@ -31,7 +31,9 @@ local function walk(at, next_page, mark)
 end
 
 local is_end
-if place == 'ready' then
+if place == 'scheduled' and summary then
+  is_end = list_scheduled(ARGV[5], last_seen)
+elseif place == 'ready' then
   local first, seen = tonumber(sub(ARGV[5] or '0', 1, 1)), tonumber(sub(ARGV[5] or '00', 2))
   for priority = first, 3 do
     local at, key = 0, ready(priority)

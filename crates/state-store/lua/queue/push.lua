@@ -1,14 +1,15 @@
 -- queue/push: puts jobs into a queue.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes)
+--         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2 n, 3 the priority if all are of one, their ids differ, and none has a delay, a deadline or a unique key,
 --         else '', 4.. (several with a priority) parcels, or (else) n packed ids, n records
---         without it, and the delay in ms of each that has one
+--         without it, the delay in ms of each that has one, and, if one has, the bounds of shelves
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained
 -- Cost    n plain jobs: 6 commands, one per 500 jobs and one per parcel, O(n); others: 7 commands and two per 50 jobs, O(n log s)
---         with s scheduled; up to 5 more per job with a unique key
+--         with s scheduled; up to 5 more per job with a unique key; for every sixth delayed job 5 more, and, where lone jobs are put
+--         on a shelf, about 14 and O(64 KiB); where there are shelves, one more per 50 jobs
 local refused, ids, records, tails, add_due = { 'pushed' }, {}, {}, { [0] = {}, {}, {}, {} }, {}
 
 local function refuse(...)
@@ -32,10 +33,11 @@ for first = 1, n, 50 do
   local last = math.min(first + 49, n)
   local stored = call('HMGET', jobs, unpack(given, first + 3, last + 3))
   local inside = call('HMGET', parcel_of, unpack(given, first + 3, last + 3))
+  local on_shelves = summary and indexed(given, first + 3, last + 3) or {}
   for index = first, last do
     local id, record, delay = given[index + 3], packed[index] or ARGV[index + 3 + n] .. pushed_at, nil
     local flags, priority = byte(record, 2, 3)
-    local request = request_of(id, stored[index - first + 1], inside[index - first + 1])
+    local request = request_of(id, stored[index - first + 1], inside[index - first + 1], on_shelves[id])
     if flags % 16 >= 8 then
       delay, next_delay = tonumber(ARGV[next_delay]), next_delay + 1
     end
@@ -54,7 +56,7 @@ for first = 1, n, 50 do
   end
 end
 
-local is_news = earliest and earliest < (first_score(due) or math.huge)
+local is_news = earliest and earliest < math.min(first_score(due) or math.huge, first_score(shelves_due) or math.huge)
 many('HDEL', parcel_of, dangling)
 many('HDEL', state, ids)
 many('HSET', unique, add_unique)
@@ -68,5 +70,6 @@ many('ZADD', unique_until, add_until)
 many('HSET', unique, add_elapsed)
 if #add_elapsed > 0 then collect_unique(#add_elapsed / 2 + 32) end
 if #ids == 0 then call('HSET', meta, 'repeated', '1') end -- only what writes can be waited for
+if #add_due > 0 then shelve_some(add_due) end
 if is_news then news() end
 return refused

@@ -1,10 +1,12 @@
 -- The short way of a push: jobs of one priority with different ids, without delay, deadline and unique key, none of which is
--- known. One is stored alone, several in parcels.
+-- known, nor may be on a shelf. One is stored alone, several in parcels.
 if ARGV[3] ~= '' then
   local n, ready, pushed_at = tonumber(ARGV[2]), KEYS[3 + ARGV[3]], struct.pack('>I6', now)
+  local has_shelves = call('HEXISTS', KEYS[13], 'shelves') == 1
   if n == 1 then
     local id = ARGV[4]
-    if call('HEXISTS', KEYS[1], id) == 0 and call('HEXISTS', KEYS[17], id) == 0 then
+    if call('HEXISTS', KEYS[1], id) == 0 and call('HEXISTS', KEYS[17], id) == 0
+      and not (has_shelves and indexed(ARGV, 4, 4)[id]) then
       call('HDEL', KEYS[2], id)
       call('RPUSH', ready, id)
       call('HSET', KEYS[1], id, ARGV[5] .. pushed_at)
@@ -25,6 +27,7 @@ if ARGV[3] ~= '' then
       local alone = has_alone and call('HMGET', KEYS[1], unpack(ids, first, last)) or {}
       for _, known in ipairs(alone) do is_new = is_new and not known end
       for _, known in ipairs(call('HMGET', KEYS[17], unpack(ids, first, last))) do is_new = is_new and not known end
+      is_new = is_new and not (has_shelves and next(indexed(ids, first, last)))
     end
     if is_new then
       local number, refs, inside, job = call('HINCRBY', KEYS[13], 'parcel', #ends) - #ends, {}, {}, 0

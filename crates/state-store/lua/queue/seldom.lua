@@ -1,9 +1,25 @@
 -- What a claim seldom has to do, with ended.lua between `local function seldom(task, subject)` and `end`: these functions cost
 -- time to be made.
 
--- Up to 256 scheduled jobs whose time has come.
+-- Up to 256 scheduled jobs whose time has come. Those on shelves are taken off first, a few more of each shelf than are due.
 local function move_due()
-  local tails, members = { [0] = {}, {}, {}, {} }, call('ZRANGEBYSCORE', due, '-inf', decimal(now), 'LIMIT', 0, 256)
+  local last = decimal(now)
+  local left = 256
+  while summary do
+    local entry, time = unpack(call('ZRANGE', shelves_due, 0, 0, 'WITHSCORES'))
+    if tonumber(time) > now then break end
+    if left <= 0 then
+      last = '(' .. time
+      break
+    end
+    local of_this = math.min(left, 64)
+    take_off(entry, function(at)
+      local is_wanted = of_this > 0 and at <= now + 1000
+      if is_wanted then of_this, left = of_this - 1, left - 1 end
+      return is_wanted
+    end)
+  end
+  local tails, members = { [0] = {}, {}, {}, {} }, call('ZRANGEBYSCORE', due, '-inf', last, 'LIMIT', 0, 256)
   for _, member in ipairs(members) do table.insert(tails[byte(member) - 48], sub(member, 2)) end
   for priority = 0, 3 do many('RPUSH', ready(priority), tails[priority]) end
   many('ZREM', due, members)

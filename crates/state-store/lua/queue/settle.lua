@@ -1,7 +1,7 @@
 -- queue/settle: ends deliveries.
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes)
+--         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2 bounds of what is kept, 3 how many groups, 4.. for each: lease ('r', fence in 16 digits, end in ms), how
 --         long each id is, the packed ids; then for each job but those that are just complete: position from 1, outcome, time
 --         in ms, result or reason, unique key or ''
@@ -18,6 +18,7 @@ begin_moves()
 local function is_repeated(id, lease, s)
   if s then return sub(s, 1, 1) ~= 'r' and sub(s, 2, 17) == sub(lease, 2, 17) end
   return now < tonumber(sub(lease, 18)) and call('HEXISTS', jobs, id) + call('HEXISTS', parcel_of, id) == 0
+    and not shelved(id)
 end
 
 -- Jobs in parcels: those that are just complete leave them, the others that are settled are taken out.

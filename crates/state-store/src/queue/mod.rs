@@ -23,7 +23,7 @@ use redis_link::{Answer, Arg, Script};
 use store_core::keys::QueueKeys;
 use store_core::{
     Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, Pushed, Queue, QueueName, Reached,
-    Receipt, Result, Retention, Settled, Settlement, millis_ceil,
+    Receipt, Result, Retention, Settled, Settlement, ShelfBounds, millis_ceil,
 };
 
 use crate::StateStore;
@@ -80,8 +80,13 @@ impl StateStore {
         self.link.call_durable(op, script, &self.queue_keys(queue), args, durability).await
     }
 
-    fn queue_keys(&self, queue: &QueueName) -> [String; 17] {
+    fn queue_keys(&self, queue: &QueueName) -> [String; 19] {
         in_order(QueueKeys::new(&self.namespace, queue, PARTITION))
+    }
+
+    /// The last argument of a push with delays: when jobs are put onto shelves.
+    fn shelf_bounds_arg(&self) -> Arg {
+        Arg::Bytes(self.shelf_bounds.clone())
     }
 
     /// The second argument of scripts that may have to forget what is over.
@@ -91,7 +96,7 @@ impl StateStore {
 }
 
 /// The keys of a queue in the order in which each of its scripts takes them.
-fn in_order(keys: QueueKeys) -> [String; 17] {
+fn in_order(keys: QueueKeys) -> [String; 19] {
     let [ready0, ready1, ready2, ready3] = keys.ready;
     [
         keys.jobs,
@@ -111,6 +116,8 @@ fn in_order(keys: QueueKeys) -> [String; 17] {
         keys.parcels,
         keys.parcel_leases,
         keys.parcel_of,
+        keys.shelves,
+        keys.shelves_due,
     ]
 }
 
@@ -122,6 +129,14 @@ pub(crate) fn bounds(retention: &Retention) -> Bytes {
     let numbers =
         [dead_for, retention.dead_count, retention.dead_bytes, retention.completed_count, retention.completed_bytes];
     numbers.into_iter().for_each(|number| bytes.put_uint(number.min(largest), 6));
+    bytes.freeze()
+}
+
+/// When jobs are put onto shelves, as `lua/queue/shelve_some.lua` reads it.
+pub(crate) fn shelf_bounds(bounds: &ShelfBounds) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(18);
+    [bounds.ahead_millis, bounds.most_bytes, bounds.least_bytes].into_iter().for_each(|number| bytes.put_u32(number));
+    [bounds.window, bounds.every, bounds.share].into_iter().for_each(|number| bytes.put_u16(number));
     bytes.freeze()
 }
 

@@ -49,7 +49,11 @@ fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
         args.push(Arg::Bytes(buffer.split().freeze()));
     }
     let delays = jobs.iter().map(|job| millis_ceil(job.delay)).filter(|&delay| delay > 0);
+    let plain = args.len();
     args.extend(delays.map(Arg::from));
+    if args.len() > plain {
+        args.push(store.shelf_bounds_arg());
+    }
     args
 }
 

@@ -18,8 +18,25 @@ macro_rules! script {
 }
 
 // What adds to the server's data is refused when its memory is full; what takes away or only moves is not.
-pub(super) static PUSH: Script =
-    script!("push", "#!lua", "push_plain", "keys", "jobs", "parcels", "unique", "collect", "known", "given");
+pub(super) static PUSH: Script = script!(
+    "push",
+    "#!lua",
+    "spot",
+    "push_plain",
+    "keys",
+    "jobs",
+    "parcels",
+    "shelf",
+    "shelf_index",
+    "shelving",
+    "unique",
+    "collect",
+    "known",
+    "given",
+    "shelve",
+    "shelve_around",
+    "shelve_some"
+);
 pub(super) static CLAIM: Script = script!(
     "claim",
     "#!lua flags=allow-oom",
@@ -34,6 +51,11 @@ pub(super) static CLAIM: Script = script!(
     "parcels",
     "take_out",
     "ended",
+    "spot",
+    "shelf",
+    "shelf_index",
+    "shelving",
+    "unshelve",
     "seldom",
     ["end\n"],
     "take_ids",
@@ -51,6 +73,8 @@ pub(super) static SETTLE: Script = script!(
     "jobs",
     "parcels",
     "take_out",
+    "spot",
+    "shelf",
     "moves",
     "flush",
     "settle_parcels",
@@ -58,16 +82,45 @@ pub(super) static SETTLE: Script = script!(
 );
 
 pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");
-pub(super) static GET: Script = script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find");
-pub(super) static LIST: Script = script!("list", "#!lua flags=no-writes", "keys", "jobs", "parcels", "ranks", "shown");
-pub(super) static EXPLAIN: Script = script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "find");
+pub(super) static GET: Script =
+    script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "find");
+pub(super) static LIST: Script =
+    script!("list", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "ranks", "shown", "scheduled");
+pub(super) static EXPLAIN: Script =
+    script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "find");
 
-pub(super) static CANCEL: Script =
-    script!("cancel", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "take_out", "find", "remove");
+pub(super) static CANCEL: Script = script!(
+    "cancel",
+    "#!lua flags=allow-oom",
+    "keys",
+    "jobs",
+    "parcels",
+    "take_out",
+    "spot",
+    "shelf",
+    "shelf_index",
+    "shelving",
+    "unshelve",
+    "find",
+    "remove"
+);
 pub(super) static REPLAY: Script = script!("replay", "#!lua", "keys");
-pub(super) static DELETE: Script =
-    script!("delete", "#!lua flags=allow-oom", "keys", "jobs", "parcels", "find", "remove");
-pub(super) static PROMOTE: Script = script!("promote", "#!lua flags=allow-oom", "keys");
+pub(super) static DELETE: Script = script!(
+    "delete",
+    "#!lua flags=allow-oom",
+    "keys",
+    "jobs",
+    "parcels",
+    "spot",
+    "shelf",
+    "shelf_index",
+    "shelving",
+    "unshelve",
+    "find",
+    "remove"
+);
+pub(super) static PROMOTE: Script =
+    script!("promote", "#!lua flags=allow-oom", "keys", "spot", "shelf", "shelf_index", "shelving", "unshelve");
 pub(super) static PAUSE: Script = script!("pause", "#!lua flags=allow-oom", "keys");
 pub(super) static RESUME: Script = script!("resume", "#!lua flags=allow-oom", "keys");
 
@@ -120,11 +173,12 @@ mod tests {
         let sent = super::super::in_order(keys);
         let parts: Vec<_> = sent.iter().map(|key| key.rsplit_once(':').unwrap().1).collect();
         let named = "jobs state ready0 ready1 ready2 ready3 due leased completed dead unique unique_until meta wake \
-                     parcels parcel_leases parcel_of";
+                     parcels parcel_leases parcel_of shelves shelves_due";
         assert_eq!(parts.join(" "), named);
         let written = "KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, \
                        10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), \
-                       15 parcels, 16 parcel_leases, 17 parcel_of (hashes)";
+                       15 parcels, 16 parcel_leases, 17 parcel_of (hashes), 18 shelves (hash), \
+                       19 shelves_due (sorted set)";
         for script in all() {
             assert!(self::parts(script).0.contains(written), "{}", script.name());
         }

@@ -9,7 +9,7 @@ use state_store::{StateOptions, StateStore};
 use store_core::{
     Backoff, ClaimRequest, ClaimedJob, Clock, Durability, Extension, HolderName, JobId, JobState, Kept, ManualClock,
     NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, QueueName, Result,
-    RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
+    RetryPolicy, Settled, Settlement, ShelfBounds, Timestamp, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::{RedisServer, random_prefix};
 
@@ -25,10 +25,14 @@ pub(super) struct Scene {
 }
 
 pub(super) async fn scene() -> Scene {
+    scene_with(ShelfBounds::default()).await
+}
+
+pub(super) async fn scene_with(shelves: ShelfBounds) -> Scene {
     let server = RedisServer::state().start().await.unwrap();
     let cutter = Cutter::start(&server).await;
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-    let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
+    let options = StateOptions::default().with_clock(Clock::Manual(clock.clone())).with_shelves(shelves);
     let store = open(&cutter.url(), options).await.unwrap();
     Scene { server, cutter, store, clock }
 }
@@ -101,7 +105,7 @@ impl Scene {
     /// Neither records nor states nor entries are left of jobs that are gone.
     pub(super) async fn assert_clean(&self, queue: &QueueName) {
         let parts = ["jobs", "state", "ready0", "ready1", "ready2", "ready3", "due", "leased"];
-        for part in parts.into_iter().chain(["parcels", "parcel_leases", "parcel_of"]) {
+        for part in parts.into_iter().chain(["parcels", "parcel_leases", "parcel_of", "shelves", "shelves_due"]) {
             let exists = self.server.command(&["EXISTS", &format!("test:{{q.{queue}.0}}:{part}")]).await.unwrap();
             assert_eq!(exists.as_integer(), Some(0), "{part} of {queue}");
         }

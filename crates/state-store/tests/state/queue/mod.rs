@@ -9,6 +9,8 @@ mod parcel_crashes;
 mod parcels;
 mod push_groups;
 mod remains;
+mod shelf_crashes;
+mod shelves;
 mod waiting;
 
 use std::time::Duration;

@@ -24,7 +24,7 @@ pub(super) fn sequence(seed: u64, steps: usize) -> Vec<Step> {
 
 fn queue_step(rng: &mut Rng) -> Step {
     let id = rng.u8(..IDS);
-    match rng.u8(..28) {
+    match rng.u8(..30) {
         0..=2 => Step::Push((0..rng.usize(1..4)).map(|_| job(rng)).collect()),
         3..=5 => Step::Push(plain_jobs(rng)),
         6..=11 => Step::Claim(rng.usize(1..8), time(rng)),
@@ -35,6 +35,7 @@ fn queue_step(rng: &mut Rng) -> Step {
         21 => Step::Delete(id),
         22 => Step::Promote(id),
         23 => [Step::Pause, Step::Resume, Step::Resume][rng.usize(..3)].clone(),
+        28..=29 => Step::Push(delayed_jobs(rng)),
         24 => Step::Explain(id),
         25 => Step::List(state(rng), rng.u32(1..6)),
         _ => Step::Advance(time(rng)),
@@ -121,6 +122,13 @@ fn plain_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
         (id, job)
     };
     ids.into_iter().map(plain).collect()
+}
+
+/// Up to 12 different jobs for later: they may be stored together.
+fn delayed_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
+    let mut jobs = plain_jobs(rng);
+    jobs.iter_mut().for_each(|(_, job)| job.delay = time(rng));
+    jobs
 }
 
 /// Which of the leases that were given out last are meant: a few, or many.
