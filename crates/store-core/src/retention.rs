@@ -84,6 +84,8 @@ impl Retention {
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShelfBounds {
+    /// So many scheduled jobs may stand alone before any is shelved: few of them cost little memory, and shelving costs time.
+    pub crowd: u32,
     /// Jobs are shelved that are due after so many milliseconds.
     pub ahead_millis: u32,
     /// A shelf that would have so many bytes is parted.
@@ -101,7 +103,15 @@ pub struct ShelfBounds {
 impl Default for ShelfBounds {
     fn default() -> Self {
         // Sizes that the server's allocator fills exactly; parting in two halves leaves two such sizes.
-        Self { ahead_millis: 60_000, most_bytes: 65_536, least_bytes: 8_192, window: 96, every: 6, share: 4 }
+        Self {
+            crowd: 10_000,
+            ahead_millis: 60_000,
+            most_bytes: 65_536,
+            least_bytes: 8_192,
+            window: 96,
+            every: 6,
+            share: 4,
+        }
     }
 }
 

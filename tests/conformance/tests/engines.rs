@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 
 /// Shelves for two to five scheduled jobs: every case that delays jobs meets them.
 const TINY: ShelfBounds =
-    ShelfBounds { ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
+    ShelfBounds { crowd: 0, ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -1,7 +1,7 @@
 -- Puts lone jobs that are due far ahead onto shelves. A shelf ends before the next one begins: what is shelved stays in the order
--- of `due`. ARGV's last: 4 bytes how far ahead jobs are shelved, in ms, 4 bytes how large a shelf becomes before it is parted,
--- 4 bytes how large one begins, 2 bytes how many lone jobs are looked at around one, 2 bytes around each how-many-th is looked,
--- 2 bytes by which share of itself a shelf grows at least.
+-- of `due`. ARGV's last: 4 bytes from how many lone jobs on any is shelved, 4 bytes how far ahead jobs are shelved, in ms, 4 bytes how
+-- large a shelf becomes before it is parted, 4 bytes how large one begins, 2 bytes how many lone jobs are looked at around one, 2
+-- bytes around each how-many-th is looked, 2 bytes by which share of itself a shelf grows at least.
 local LARGEST = 1100
 local ahead, most, least, window, every, share
 

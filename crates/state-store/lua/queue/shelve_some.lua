@@ -8,7 +8,7 @@ local function shelve_around(at, member, size)
   local goal = fitting_size(math.floor(held + held / share) + 10, true)
   local is_to_part = goal + 10 >= most
   local room = is_to_part and math.max(most - 30 - size - held, 4 * size) or goal - held
-  if count < 2 or count < window and count * size < (place.next_entry and number and math.min(room, least) or least) then return end
+  if count < 2 or count < window and count * size < (place.next_entry and number and room or least) then return end
   local lone = lone_at(place)
   local n, behind = #lone.ids, 1
   local packed = number and call('HGET', shelves, number)
@@ -35,7 +35,9 @@ end
 
 -- Looks around some of the jobs that were just added: scores and members.
 local function shelve_some(added)
-  ahead, most, least, window, every, share = unpack_bytes('>I4I4I4I2I2I2', ARGV[#ARGV])
+  local crowd
+  crowd, ahead, most, least, window, every, share = unpack_bytes('>I4I4I4I4I2I2I2', ARGV[#ARGV])
+  if call('ZCARD', due) < crowd then return end
   for at = 1, #added, 2 * every do
     local time, member = tonumber(added[at]), added[at + 1]
     local size = #accepted[sub(member, 2)]

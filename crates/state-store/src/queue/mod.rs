@@ -134,8 +134,9 @@ pub(crate) fn bounds(retention: &Retention) -> Bytes {
 
 /// When jobs are put onto shelves, as `lua/queue/shelve_some.lua` reads it.
 pub(crate) fn shelf_bounds(bounds: &ShelfBounds) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(18);
-    [bounds.ahead_millis, bounds.most_bytes, bounds.least_bytes].into_iter().for_each(|number| bytes.put_u32(number));
+    let mut bytes = BytesMut::with_capacity(22);
+    let numbers = [bounds.crowd, bounds.ahead_millis, bounds.most_bytes, bounds.least_bytes];
+    numbers.into_iter().for_each(|number| bytes.put_u32(number));
     [bounds.window, bounds.every, bounds.share].into_iter().for_each(|number| bytes.put_u16(number));
     bytes.freeze()
 }

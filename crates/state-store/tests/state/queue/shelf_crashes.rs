@@ -12,7 +12,7 @@ use super::{id, job};
 
 /// Shelves of two to five jobs.
 const TINY: ShelfBounds =
-    ShelfBounds { ahead_millis: 1000, most_bytes: 300, least_bytes: 110, window: 8, every: 1, share: 16 };
+    ShelfBounds { crowd: 0, ahead_millis: 1000, most_bytes: 300, least_bytes: 110, window: 8, every: 1, share: 16 };
 
 /// A job for later: those with close numbers are due after each other, some at one moment.
 fn later(number: u64) -> NewJob {

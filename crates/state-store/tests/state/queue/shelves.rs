@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use store_core::{
     Cancelled, Deleted, Durability, Explanation, JobState, NewJob, Outcome, PageRequest, Pushed, Queue, QueueControl,
-    QueueInspect, RetryPolicy, Unique, UniqueKey, UniqueUntil,
+    QueueInspect, RetryPolicy, ShelfBounds, StateOptions, Unique, UniqueKey, UniqueUntil,
 };
 
 use super::{claim, id, job, push, queue, settle};
-use crate::{Stage, stage};
+use crate::{Stage, stage_with};
 
 const JOBS: u64 = 3000;
 
@@ -20,6 +20,11 @@ fn later(number: u64) -> NewJob {
     let mut job = NewJob::new(vec![7; 200]).with_id(id(&name)).with_delay(delay);
     job.request = 7;
     job
+}
+
+/// A store that shelves as always, but not only where thousands of jobs wait.
+async fn stage() -> Stage {
+    stage_with(StateOptions::default().with_shelves(ShelfBounds { crowd: 100, ..ShelfBounds::default() })).await
 }
 
 async fn fill(stage: &Stage) {

@@ -117,7 +117,8 @@ async fn random_sequences_have_the_same_outcomes() {
 /// Shelves are begun with two jobs, and parted when they have four or five.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_sequences_have_the_same_outcomes_with_jobs_on_tiny_shelves() {
-    let tiny = ShelfBounds { ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
+    let tiny =
+        ShelfBounds { crowd: 0, ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
     compare(tiny).await;
 }
 
