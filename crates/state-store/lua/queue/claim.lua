@@ -59,7 +59,7 @@ local is_stopped = count == most or room <= 0 or visits <= 0
 if is_cut_short then reply[4] = 0 end
 if is_left or reply[4] == 0 or is_stopped and call('EXISTS', KEYS[3], KEYS[4], KEYS[5], KEYS[6]) > 0 then
   news()
-  if count == 0 then reply[4] = 0 end
+  if count < most then reply[4] = 0 end
 elseif count == 0 then
   seldom('idle')
 end

@@ -5,10 +5,10 @@ if paused then return { 'paused' } end
 local next_due = tonumber(call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2])
 if shelved then next_due = math.min(next_due or math.huge, (struct.unpack('>I6', shelved))) end
 local next_end = tonumber(call('ZRANGE', KEYS[8], 0, 0, 'WITHSCORES')[2])
-local most, room, byte, sub = tonumber(ARGV[3]), tonumber(ARGV[6]), string.byte, string.sub
+local most, byte, sub = tonumber(ARGV[3]), string.byte, string.sub
 local fence = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1))
 if (not next_due or next_due > now) and (not next_end or next_end > now) then
-  local list, first = 3, nil
+  local list, room, first = 3, tonumber(ARGV[6]), nil
   repeat
     first = call('LRANGE', KEYS[list], 0, 8)
     list = list + 1
@@ -37,6 +37,7 @@ if (not next_due or next_due > now) and (not next_end or next_end > now) then
   elseif is_plain then
     -- At most 50. Where a parcel comes behind them, 16 are enough if they are half of what is wanted.
     local most_here = math.min(most, 50)
+    if most_here > 8 and call('HSTRLEN', KEYS[1], first[1]) > 65536 then most_here = 8 end
     if most_here > 8 then first = call('LRANGE', key, 0, most_here) end
     local ids, chosen = {}, {}
     for at = 1, math.min(#first, most_here) do
@@ -66,7 +67,7 @@ if (not next_due or next_due > now) and (not next_end or next_end > now) then
     call('LTRIM', key, taken, -1)
     if is_left and call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
     local next_one = math.min(next_due or math.huge, next_end or math.huge, now + ARGV[4])
-    reply[4] = is_cut_short and not is_full and 0 or next_one - now
+    reply[4] = is_left and count < most and 0 or next_one - now
     reply[5] = taken
     return reply
   end

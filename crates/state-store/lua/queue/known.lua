@@ -1,5 +1,5 @@
 -- Recognising jobs that are stored.
-local dangling = {}
+local dangling, forgotten = {}, {}
 
 -- Whether a job that is stored counts: a completed one whose time is over is forgotten here.
 local function counts(id, record)
@@ -16,7 +16,11 @@ end
 -- `is_indexed`: whether it can be on a shelf.
 local function request_of(id, record, ref, is_indexed)
   if accepted[id] then return sub(accepted[id], 6, 9) end
-  if record then return counts(id, record) and sub(record, 6, 9) end
+  if record and not forgotten[id] then
+    if counts(id, record) then return sub(record, 6, 9) end
+    forgotten[id] = true
+    return nil
+  end
   local parcel = ref and call('HGET', parcels, ref)
   record = parcel and record_in(ref, parcel, id)
   if record then return sub(record, 6, 9) end

@@ -20,6 +20,7 @@ local function walk(at, next_page, mark)
       at = at + 1
       if byte(id) == 0 then
         if not show_parcel(id, times[i] or '', mark(at - 1, times[i])) then return false end
+        reply[2], reply[3] = mark(at - 1, times[i]), marks[i]
       else
         show(id, times[i] or '', records[i], states[i])
         reply[2], reply[3] = mark(at - 1, times[i]), marks[i]

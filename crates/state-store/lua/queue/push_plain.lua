@@ -21,7 +21,7 @@ if ARGV[3] ~= '' then
       for at = 5, 4 + count * size, size do ids[#ids + 1] = sub(body, at, at + size - 1) end
       ends[parcel - 3] = #ids
     end
-    local has_alone = call('EXISTS', KEYS[1]) == 1
+    local has_alone = call('EXISTS', KEYS[1], KEYS[2]) > 0
     for first = 1, n, 500 do
       local last = math.min(first + 499, n)
       local alone = has_alone and call('HMGET', KEYS[1], unpack(ids, first, last)) or {}
@@ -38,6 +38,9 @@ if ARGV[3] ~= '' then
           inside[2 * job + 1], inside[2 * job + 2] = ids[job + 1], ref
           job = job + 1
         end
+      end
+      for first = 1, has_alone and n or 0, 1000 do
+        call('HDEL', KEYS[2], unpack(ids, first, math.min(first + 999, n)))
       end
       call('RPUSH', ready, unpack(refs))
       for first = 1, 2 * n, 1000 do

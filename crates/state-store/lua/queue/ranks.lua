@@ -11,7 +11,7 @@ local function rank_behind(key, score, member)
     local middle = math.floor((low + high) / 2)
     local entry = call('ZRANGE', key, middle, middle, 'WITHSCORES')
     local at = tonumber(entry[2])
-    if at < tonumber(score) or at == tonumber(score) and entry[1] <= member then
+    if at < tonumber(score) or at == tonumber(score) and not is_before(member, entry[1]) then
       low = middle + 1
     else
       high = middle

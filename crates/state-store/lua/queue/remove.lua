@@ -14,8 +14,8 @@ local function remove(id, record, ref)
   end
   call('HDEL', parcel_of, id) -- a script may have been cut that took it out
   call('HDEL', jobs, id)
+  call('ZREM', due, byte(record, 3) .. id)
   call('HDEL', state, id)
   local key = unique_of(record)
   if key then release(key, id) end
-  call('ZREM', due, byte(record, 3) .. id)
 end

@@ -36,8 +36,10 @@ local function shelved_from(seen_at, seen)
         local entry = call('ZRANGE', shelves_due, rank, rank)[1]
         next_one.member, rank = nil, rank + 1
         if not entry then return end
-        local packed = call('HGET', shelves, sub(entry, -5))
-        next_one.one, next_one.i = packed and opened(packed) or { n = 0 }, 1
+        -- A shelf may have two entries.
+        local number = sub(entry, -5)
+        local packed = number ~= next_one.number and call('HGET', shelves, number)
+        next_one.one, next_one.i, next_one.number = packed and opened(packed) or { n = 0 }, 1, number
       end
       next_one.time, next_one.member = due_at(next_one.one, next_one.i), member_at(next_one.one, next_one.i)
     until not is_seen()

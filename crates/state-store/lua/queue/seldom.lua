@@ -9,15 +9,16 @@ local function move_due()
     local entry, time = unpack(call('ZRANGE', shelves_due, 0, 0, 'WITHSCORES'))
     if tonumber(time) > now then break end
     if left <= 0 then
-      last = '(' .. time
+      last = time
       break
     end
-    local of_this = math.min(left, 64)
+    local of_this, before = math.min(left, 64), left
     take_off(entry, function(at)
       local is_wanted = of_this > 0 and at <= now + 1000
       if is_wanted then of_this, left = of_this - 1, left - 1 end
       return is_wanted
     end)
+    if left == before then break end
   end
   local tails, members = { [0] = {}, {}, {}, {} }, call('ZRANGEBYSCORE', due, '-inf', last, 'LIMIT', 0, 256)
   for _, member in ipairs(members) do table.insert(tails[byte(member) - 48], sub(member, 2)) end

@@ -22,12 +22,32 @@ local function place_of(at, member)
     from = decimal(math.max(tonumber(around[2] or at), now + ahead)), to = around[4] or '+inf' }
 end
 
+-- The first entries there of `due`: members and times. Many jobs may be due in one ms, and some belong before this shelf.
+local function window_at(place)
+  local found = call('ZRANGEBYSCORE', due, place.from, place.to, 'WITHSCORES', 'LIMIT', 0, window)
+  local begins = place.entry and sub(place.entry, 1, -6)
+  if #found == 0 or found[2] ~= place.begins or not is_before(found[1], begins) then return found end
+  local low, high = call('ZCOUNT', due, '-inf', '(' .. place.begins), call('ZCOUNT', due, '-inf', place.begins)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if is_before(call('ZRANGE', due, middle, middle)[1], begins) then low = middle + 1 else high = middle end
+  end
+  found = call('ZRANGE', due, low, low + window - 1, 'WITHSCORES')
+  while #found > 0 and tonumber(found[#found]) > tonumber(place.to) do found[#found], found[#found - 1] = nil, nil end
+  return found
+end
+
 -- The lone jobs there that can be shelved, in order.
 local function lone_at(place)
-  local found = call('ZRANGEBYSCORE', due, place.from, place.to, 'WITHSCORES', 'LIMIT', 0, window)
+  local found = window_at(place)
   local lone, ids, bytes = { ids = {}, times = {}, members = {}, heads = {}, bodies = {}, sums = { [0] = 0 } }, {}, 0
   lone.is_full = #found == 2 * window
   for i = 1, #found, 2 do
+    -- Where few can be shelved it is not worth it.
+    if i > window / 2 and #ids < i / 8 then
+      lone.is_full = false
+      break
+    end
     -- What is large does not gain from company, and is not read.
     if call('HSTRLEN', jobs, sub(found[i], 2)) <= LARGEST then
       local at = #ids + 1

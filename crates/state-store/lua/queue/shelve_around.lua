@@ -12,6 +12,7 @@ local function put(entry, count, contents, lone, first, last)
       begun[#begun + 1], begun[#begun + 2] = decimal(time), changes[i].entry
     end
     written[2 * i - 1], written[2 * i] = changes[i].number, packed
+    open[changes[i].number] = nil
   end
   for i = first, last do
     local at = i - first + 1

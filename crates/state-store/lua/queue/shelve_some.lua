@@ -19,7 +19,7 @@ local function shelve_around(at, member, size)
   local bytes = (lone.sums[n] or 0) - lone.sums[behind - 1]
   if n < 2 then
     return
-  elseif bytes >= least or lone.is_full and behind == 1 and held >= least then
+  elseif bytes >= least or lone.is_full and behind == 1 and (not one or held >= least) then
     local last = last_fitting(lone, behind, math.min(fitting_size(bytes + 12), most - 10) - 2)
     if last <= behind then return end
     local content = pack('>I2', last - behind + 1) .. table.concat(lone.heads, '', behind, last)

@@ -22,7 +22,7 @@ end
 local function show(id, at, record, s)
   if not record then return end
   local status = s and sub(s, 1, 1) or 'w'
-  room = room - #record
+  room = room - #record - #(s or '')
   if status ~= (places[place] or places.scheduled).status or place == 'ready' and is_due(id, record, s) then return end
   add(id, record, s, at)
 end

@@ -3,7 +3,7 @@
 -- Where it has a job: the field, and the first two bytes of the entry there.
 local function spot_of(id)
   local hash = 0
-  if #id == 17 then
+  if #id == 17 and string.byte(id) == 1 then
     local a, b, c, d = struct.unpack('>I4I4I4I4', id, 2)
     hash = (((a * 40503 + b) % 4294967291 * 40503 + c) % 4294967291 * 40503 + d) % 4294967291
   else

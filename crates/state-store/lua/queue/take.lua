@@ -18,6 +18,8 @@ local function take(priority)
         if byte(elements[i]) == 0 then break end
         ids[i] = elements[i]
       end
+      -- Large records are read a few at a time: not many more than there is room for.
+      if ids[9] and call('HSTRLEN', jobs, ids[1]) > 65536 then ids = { unpack(ids, 1, 8) } end
       local dealt = take_ids(ids)
       at = at + dealt
       is_left = dealt < #elements

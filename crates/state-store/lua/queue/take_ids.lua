@@ -2,7 +2,7 @@
 -- that stands elsewhere since, because it was pushed again under its id, or because a script was cut.
 local leases, running, freed_on_claim, chosen, old, late, orphans, is_left = {}, {}, {}, {}, {}, {}, {}, false
 local visits, count, parcel_ends, divided, is_cut_short = most + 1000, 0, {}, nil, false
-local reply, lease_end, head, worker
+local room, reply, lease_end, head, worker = tonumber(ARGV[6]), nil, nil, nil, nil
 
 -- The state under the new lease of a job that has one already; nil for a ghost.
 local function lease_again(id, record, s, kind)

@@ -10,7 +10,7 @@ local function holder_of(key)
   local id = sub(entry, 2)
   if accepted[id] then return id end
   local status = status_of(id)
-  local is_over = status == 'd' or status == 'c' or call('HEXISTS', jobs, id) == 0 and not shelved(id)
+  local is_over = status == 'd' or status == 'c' or status and sub(entry, 1, 1) == 'c' or call('HEXISTS', jobs, id) == 0 and not shelved(id)
   return not is_over and id or nil
 end
 

@@ -3,7 +3,8 @@
 -- Those of one shelf for which `is_wanted(time, id)`.
 local function take_off(entry, is_wanted)
   local number = sub(entry, -5)
-  local one = opened(call('HGET', shelves, number))
+  local one = shelf_at(number)
+  open[number] = nil
   local off, scores, own = { ids = {}, times = {}, members = {} }, {}, {}
   local heads, bodies, first, left = {}, {}, 1, 0
   for i = 1, one.n + 1 do

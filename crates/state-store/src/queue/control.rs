@@ -7,7 +7,8 @@ use store_core::{Cancelled, Deleted, JobId, Op, QueueControl, QueueName, Result,
 use super::{id_arg, scripts};
 use crate::StateStore;
 
-/// Each call is one script in one round trip; sent again, it finds what the first time made of it.
+/// Each call is one script in one round trip, or one for each 100 jobs, so that none keeps the server long; sent again, it finds
+/// what the first time made of it.
 #[async_trait]
 impl QueueControl for StateStore {
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled> {
@@ -24,26 +25,21 @@ impl QueueControl for StateStore {
     }
 
     async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {
-        changed(self, Op::QueueReplay, &scripts::REPLAY, queue, jobs).await
+        for_each(self, Op::QueueReplay, &scripts::REPLAY, queue, jobs, changed).await
     }
 
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>> {
-        let op = Op::QueueDelete;
-        let mut reply = for_each(self, op, &scripts::DELETE, queue, jobs).await?;
-        let mut deleted = Vec::with_capacity(jobs.len());
-        for _ in jobs {
-            deleted.push(match reply.next_word()?.as_ref() {
-                b"deleted" => Deleted::Deleted,
-                b"running" => Deleted::Running,
-                b"unknown" => Deleted::Unknown,
-                _ => return Err(reply.unknown_word()),
-            });
-        }
-        Ok(deleted)
+        for_each(self, Op::QueueDelete, &scripts::DELETE, queue, jobs, |reply| match reply.next_word()?.as_ref() {
+            b"deleted" => Ok(Deleted::Deleted),
+            b"running" => Ok(Deleted::Running),
+            b"unknown" => Ok(Deleted::Unknown),
+            _ => Err(reply.unknown_word()),
+        })
+        .await
     }
 
     async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {
-        changed(self, Op::QueuePromote, &scripts::PROMOTE, queue, jobs).await
+        for_each(self, Op::QueuePromote, &scripts::PROMOTE, queue, jobs, changed).await
     }
 
     async fn pause(&self, queue: &QueueName) -> Result<()> {
@@ -55,26 +51,36 @@ impl QueueControl for StateStore {
     }
 }
 
-/// Calls a script with many ids, and reads the word of its reply.
-async fn for_each(
+/// How many jobs one script is about at most: each may be on a shelf of its own.
+const SLICE: usize = 100;
+
+/// Calls a script with many ids, and reads what it answers for each.
+async fn for_each<T>(
     store: &StateStore,
     op: Op,
     script: &Script,
     queue: &QueueName,
     jobs: &[JobId],
-) -> Result<ReplyReader> {
+    read: impl Fn(&mut ReplyReader) -> Result<T> + Send,
+) -> Result<Vec<T>> {
     validate_batch(op, jobs.len())?;
-    let mut args = Vec::with_capacity(1 + jobs.len());
-    args.push(store.clock_arg());
-    args.extend(jobs.iter().map(id_arg));
-    let mut reply = store.call(op, script, queue, args).await?.reader(op);
-    match reply.next_word()?.as_ref() {
-        b"deleted" | b"replayed" | b"promoted" => Ok(reply),
-        _ => Err(reply.unknown_word()),
+    let mut answers = Vec::with_capacity(jobs.len());
+    for jobs in jobs.chunks(SLICE) {
+        let mut args = Vec::with_capacity(1 + jobs.len());
+        args.push(store.clock_arg());
+        args.extend(jobs.iter().map(id_arg));
+        let mut reply = store.call(op, script, queue, args).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"deleted" | b"replayed" | b"promoted" => {}
+            _ => return Err(reply.unknown_word()),
+        }
+        for _ in jobs {
+            answers.push(read(&mut reply)?);
+        }
     }
+    Ok(answers)
 }
 
-async fn changed(store: &StateStore, op: Op, script: &Script, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {
-    let mut reply = for_each(store, op, script, queue, jobs).await?;
-    jobs.iter().map(|_| reply.next_u64().map(|was| was != 0)).collect()
+fn changed(reply: &mut ReplyReader) -> Result<bool> {
+    reply.next_u64().map(|was| was != 0)
 }

@@ -27,6 +27,7 @@ pub(super) static PUSH: Script = script!(
     "jobs",
     "parcels",
     "shelf",
+    "on_shelf",
     "shelf_index",
     "shelving",
     "unique",
@@ -53,6 +54,7 @@ pub(super) static CLAIM: Script = script!(
     "ended",
     "spot",
     "shelf",
+    "on_shelf",
     "shelf_index",
     "shelving",
     "unshelve",
@@ -75,6 +77,7 @@ pub(super) static SETTLE: Script = script!(
     "take_out",
     "spot",
     "shelf",
+    "on_shelf",
     "moves",
     "flush",
     "settle_parcels",
@@ -83,11 +86,22 @@ pub(super) static SETTLE: Script = script!(
 
 pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");
 pub(super) static GET: Script =
-    script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "find");
-pub(super) static LIST: Script =
-    script!("list", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "ranks", "shown", "scheduled");
+    script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "on_shelf", "find");
+pub(super) static LIST: Script = script!(
+    "list",
+    "#!lua flags=no-writes",
+    "keys",
+    "jobs",
+    "parcels",
+    "spot",
+    "shelf",
+    "on_shelf",
+    "ranks",
+    "shown",
+    "scheduled"
+);
 pub(super) static EXPLAIN: Script =
-    script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "find");
+    script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "on_shelf", "find");
 
 pub(super) static CANCEL: Script = script!(
     "cancel",
@@ -98,6 +112,7 @@ pub(super) static CANCEL: Script = script!(
     "take_out",
     "spot",
     "shelf",
+    "on_shelf",
     "shelf_index",
     "shelving",
     "unshelve",
@@ -113,14 +128,24 @@ pub(super) static DELETE: Script = script!(
     "parcels",
     "spot",
     "shelf",
+    "on_shelf",
     "shelf_index",
     "shelving",
     "unshelve",
     "find",
     "remove"
 );
-pub(super) static PROMOTE: Script =
-    script!("promote", "#!lua flags=allow-oom", "keys", "spot", "shelf", "shelf_index", "shelving", "unshelve");
+pub(super) static PROMOTE: Script = script!(
+    "promote",
+    "#!lua flags=allow-oom",
+    "keys",
+    "spot",
+    "shelf",
+    "on_shelf",
+    "shelf_index",
+    "shelving",
+    "unshelve"
+);
 pub(super) static PAUSE: Script = script!("pause", "#!lua flags=allow-oom", "keys");
 pub(super) static RESUME: Script = script!("resume", "#!lua flags=allow-oom", "keys");
 
