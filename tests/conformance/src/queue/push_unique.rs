@@ -31,6 +31,7 @@ cases! { Op::QueuePush;
     a_replayed_job_does_not_take_its_unique_key_again,
     the_same_push_again_is_created_again_though_another_job_holds_the_key,
     an_unused_unique_key_of_a_duplicate_stays_free,
+    an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside,
 }
 
 fn unique(id: &str, until: UniqueUntil) -> NewJob {
@@ -254,5 +255,17 @@ async fn an_unused_unique_key_of_a_duplicate_stays_free(queue: Subject) -> Verdi
     queue.push_ids(&["a"]).await?;
     check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Duplicate);
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
+    Ok(())
+}
+
+async fn an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside(queue: Subject) -> Verdict {
+    queue.push_ids(&["x"]).await?;
+    let claimed = queue.claim_one().await?;
+    check_eq!(queue.settle(&claimed.lease, kept("done", secs(1))).await?, Settled::Done);
+    queue.push_one(until_finished("holder")).await?;
+    queue.stage.advance(secs(2));
+    let pushed = queue.push(&[until_finished("x"), job("x")]).await?;
+    check_eq!(pushed, [Pushed::Held(job_id("holder")), Pushed::Created]);
+    check_eq!(queue.claim_ids(10).await?, ["holder", "x"]);
     Ok(())
 }

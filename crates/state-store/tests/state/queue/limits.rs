@@ -1,5 +1,6 @@
 //! Full memory, and what is over kept within its bounds.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use state_store::StateOptions;
@@ -157,5 +158,28 @@ async fn unique_keys_whose_time_is_over_go_as_fast_as_others_come() {
     for (part, count) in [("unique", "HLEN"), ("unique_until", "ZCARD")] {
         let kept = stage.server.command(&[count, &format!("test:{{q.mail.0}}:{part}")]).await.unwrap();
         assert_eq!(kept.as_integer(), Some(200), "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_that_is_bounded_by_bytes_says_that_more_is_ready() {
+    for batch in [1, 15] {
+        let stage = stage().await;
+        let large = |n: u32| {
+            let mut job = job(&format!("{n}"));
+            job.payload = vec![b'x'; 1 << 20].into();
+            job
+        };
+        for first in (0..30).step_by(batch) {
+            push(&stage.store, &(first..).take(batch).map(large).collect::<Vec<_>>()).await;
+        }
+        let (mut claimed, mut sizes) = (BTreeSet::new(), Vec::new());
+        while claimed.len() < 30 {
+            let claim = claim(&stage.store, 100).await;
+            claimed.extend(claim.jobs.iter().map(|job| job.id().to_string()));
+            assert_eq!(claim.next == Some(Duration::ZERO), claimed.len() < 30, "{sizes:?}");
+            sizes.push(claim.jobs.len());
+        }
+        assert!(sizes.len() <= 4, "{sizes:?}");
     }
 }

@@ -73,6 +73,21 @@ async fn a_listing_goes_on_in_a_parcel_of_which_the_first_jobs_were_claimed() {
 }
 
 #[tokio::test]
+async fn a_listing_goes_on_behind_thousands_of_empty_parcels() {
+    let stage = stage().await;
+    for part in 0..3 {
+        // Ids of another length begin another parcel.
+        let name = |n: usize| format!("{part}.{n:04}{}", "x".repeat(n % 2));
+        let jobs: Vec<_> = (0..1000).map(|n| job(&name(n))).collect();
+        push(&stage.store, &jobs).await;
+        let ids: Vec<_> = jobs.into_iter().map(|job| job.id).collect();
+        stage.store.delete(&queue(), &ids).await.unwrap();
+    }
+    push(&stage.store, &jobs(0..2)).await;
+    assert_eq!(listed(&stage, JobState::Ready, 50, async |_| {}).await, ["000", "001"]);
+}
+
+#[tokio::test]
 async fn a_known_id_is_recognised_wherever_its_parcel_is() {
     let stage = stage().await;
     let store = &stage.store;

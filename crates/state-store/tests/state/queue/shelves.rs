@@ -127,3 +127,31 @@ async fn a_unique_key_is_held_by_a_job_on_a_shelf() {
     assert_eq!(stage.store.cancel(&queue(), &id("holder")).await.unwrap(), Cancelled::Removed);
     assert_eq!(push(&stage.store, &[unique("other")]).await, [Pushed::Created]);
 }
+
+#[tokio::test]
+async fn jobs_with_small_payloads_are_shelved() {
+    let stage = stage().await;
+    for first in (0..JOBS).step_by(50) {
+        let small = |n: u64| job(&format!("{n}")).with_delay(Duration::from_secs(600 + n % 100));
+        push(&stage.store, &(first..first + 50).map(small).collect::<Vec<_>>()).await;
+    }
+    assert!(how_many(&stage, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 2);
+}
+
+#[tokio::test]
+async fn thousands_that_are_due_at_once_are_shelved_and_come_with_the_first_claims() {
+    let stage = stage().await;
+    for first in (0..JOBS).step_by(50) {
+        let at_once = |n: u64| later((n * 7919) % JOBS).with_delay(Duration::from_secs(600));
+        push(&stage.store, &(first..first + 50).map(at_once).collect::<Vec<_>>()).await;
+    }
+    assert!(how_many(&stage, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 3);
+    stage.clock.advance(Duration::from_secs(600));
+    let mut claimed = BTreeSet::new();
+    for _ in 0..JOBS.div_ceil(256) {
+        let jobs = claim(&stage.store, 256).await.jobs;
+        assert!(!jobs.is_empty(), "after {} jobs", claimed.len());
+        claimed.extend(jobs.iter().map(|job| job.id().to_string()));
+    }
+    assert_eq!(claimed.len() as u64, JOBS);
+}
