@@ -90,13 +90,13 @@ pub struct ShelfBounds {
     pub ahead_millis: u32,
     /// A shelf that would have so many bytes is parted.
     pub most_bytes: u32,
-    /// A shelf is begun with so many bytes.
+    /// A shelf is begun with so many bytes, or with all that was looked at.
     pub least_bytes: u32,
     /// So many jobs are looked at around one that was pushed.
     pub window: u16,
     /// Around each how-many-th of the jobs that were pushed is looked.
     pub every: u16,
-    /// A shelf grows by one so-many-th of itself at least.
+    /// A shelf grows by one so-many-th of itself at least, or by all that was looked at.
     pub share: u16,
 }
 

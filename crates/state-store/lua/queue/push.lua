@@ -8,8 +8,9 @@
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained
 -- Cost    n plain jobs: 6 commands, one per 500 jobs and one per parcel, O(n); others: 7 commands and two per 50 jobs, O(n log s)
---         with s scheduled; up to 5 more per job with a unique key; for every sixth delayed job 5 more, and, where lone jobs are put
---         on a shelf, about 14 and O(64 KiB); where there are shelves, one more per 50 jobs
+--         with s scheduled; up to 5 more per job with a unique key. Where thousands are scheduled: for every sixth delayed job 5
+--         more, or, if there are enough around it for a shelf, up to 115 and O(64 KiB). Where there are shelves: one more per 50
+--         jobs, and for each that stands on one already 5 and O(64 KiB)
 local refused, ids, records, tails, add_due = { 'pushed' }, {}, {}, { [0] = {}, {}, {}, {} }, {}
 
 local function refuse(...)

@@ -34,8 +34,9 @@ pub(crate) use push_group::PushGroups;
 const PARTITION: u16 = 0;
 
 /// A dropped call may have been executed. Push, extend and settle may be sent again; what a dropped claim took comes back
-/// when its lease runs out. Cost of a push, claim, extension or settlement of n jobs: a fixed number of commands inside one
-/// script, O(n log r) with r jobs running, independent of how many wait.
+/// when its lease runs out. Cost of a push, claim, extension or settlement of n plain jobs: a fixed number of commands inside
+/// one script and a few per 50 jobs, O(n log r) with r jobs running, independent of how many wait. Jobs with a delay, a unique
+/// key or a past cost a few commands more each; the heads of the scripts say how many.
 #[async_trait]
 impl Queue for StateStore {
     async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
