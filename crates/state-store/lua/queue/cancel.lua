@@ -19,5 +19,5 @@ elseif place == 'running' then
   call('HSET', state, ARGV[2], sub(s, 1, 26) .. char(flags - flags % 2 + 1) .. sub(s, 28))
   return { 'requested' }
 end
-if place == 'unknown' and ref then call('HDEL', parcel_of, ARGV[2]) end
+if place == 'unknown' and ref then move({ ARGV[2] }) end
 return { place == 'unknown' and place or 'finished' }

@@ -39,7 +39,7 @@ if count > 0 then
   many('HSET', parcel_leases, parcel_ends)
   if divided then
     call('HSET', parcels, divided.taken_as, divided.taken)
-    many('HSET', parcel_of, divided.inside)
+    move(divided.ids, divided.taken_as)
     call('HSET', parcels, divided.ref, divided.rest)
     call('HDEL', parcel_leases, divided.ref)
   end

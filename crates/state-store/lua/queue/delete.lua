@@ -13,7 +13,7 @@ for i = 2, #ARGV do
   local id = ARGV[i]
   local place, record, s, _, ref = find(id)
   if place == 'running' or place == 'unknown' then
-    if place == 'unknown' and ref then call('HDEL', parcel_of, id) end
+    if place == 'unknown' and ref then move({ id }) end
     reply[i] = place
   else
     local bytes = #(record or '') + #(s or '')

@@ -17,7 +17,7 @@ if place == 'ready' then
       ahead = ahead + (byte(element) == 0 and byte(element, 12) or 1)
     end
     -- Behind those, at most as many as there are.
-    if #elements == 1000 then ahead = ahead + call('LLEN', ready(priority)) - 1000 + call('HLEN', parcel_of) end
+    if #elements == 1000 then ahead = ahead + call('LLEN', ready(priority)) - 1000 + (call('HGET', parcel_of, '\0') or 0) end
   end
 end
 return { place, s, at, call('HEXISTS', meta, 'paused'), ahead, now }

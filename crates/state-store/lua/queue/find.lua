@@ -4,7 +4,7 @@
 local function find(id)
   local record, s = call('HGET', jobs, id), call('HGET', state, id)
   if not record then
-    local ref = call('HGET', parcel_of, id)
+    local ref = refs_of({ id })[1]
     local parcel = ref and call('HGET', parcels, ref)
     record = parcel and record_in(ref, parcel, id)
     if not record then

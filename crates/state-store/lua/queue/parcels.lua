@@ -39,7 +39,7 @@ local function left_in(ref)
   local parcel, ids, records = call('HGET', parcels, ref), {}, {}
   if not parcel then return ids, records end
   local all, of_all = contents(ref, parcel)
-  for i, inside in ipairs(call('HMGET', parcel_of, unpack(all))) do
+  for i, inside in ipairs(refs_of(all)) do
     if inside == ref then
       ids[#ids + 1] = all[i]
       records[#ids] = of_all[i]

@@ -33,7 +33,7 @@ end
 for first = 1, n, 50 do
   local last = math.min(first + 49, n)
   local stored = call('HMGET', jobs, unpack(given, first + 3, last + 3))
-  local inside = call('HMGET', parcel_of, unpack(given, first + 3, last + 3))
+  local inside = refs_of({ unpack(given, first + 3, last + 3) })
   local on_shelves = summary and indexed(given, first + 3, last + 3) or {}
   for index = first, last do
     local id, record, delay = given[index + 3], packed[index] or ARGV[index + 3 + n] .. pushed_at, nil
@@ -58,7 +58,7 @@ for first = 1, n, 50 do
 end
 
 local is_news = earliest and earliest < math.min(first_score(due) or math.huge, first_score(shelves_due) or math.huge)
-many('HDEL', parcel_of, dangling)
+move(dangling)
 many('HDEL', state, ids)
 many('HSET', unique, add_unique)
 for priority = 0, 3 do

@@ -9,10 +9,10 @@ local function remove(id, record, ref)
       end
     end
     write_parcel(ref, ids, records)
-    call('HDEL', parcel_of, id)
+    move({ id })
     return
   end
-  call('HDEL', parcel_of, id) -- a script may have been cut that took it out
+  move({ id }) -- a script may have been cut that took it out
   call('HDEL', jobs, id)
   call('ZREM', due, byte(record, 3) .. id)
   call('HDEL', state, id)

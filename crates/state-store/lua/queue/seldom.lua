@@ -55,7 +55,7 @@ local function scatter(found)
     own[2 * i - 1], own[2 * i] = ids[i], records[i]
   end
   many('HSET', jobs, own)
-  many('HDEL', parcel_of, ids)
+  move(ids)
   call('HDEL', parcels, ref)
   call('HDEL', parcel_leases, ref)
 end

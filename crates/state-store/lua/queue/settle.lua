@@ -17,7 +17,7 @@ begin_moves()
 -- still last, which only its own settlement can have brought about.
 local function is_repeated(id, lease, s)
   if s then return sub(s, 1, 1) ~= 'r' and sub(s, 2, 17) == sub(lease, 2, 17) end
-  return now < tonumber(sub(lease, 18)) and call('HEXISTS', jobs, id) + call('HEXISTS', parcel_of, id) == 0
+  return now < tonumber(sub(lease, 18)) and call('HEXISTS', jobs, id) == 0 and not refs_of({ id })[1]
     and not shelved(id)
 end
 

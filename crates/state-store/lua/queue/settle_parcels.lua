@@ -23,7 +23,7 @@ local function settle_parcels(unusual)
       parcel.lease = #parcel.complete > 0 and call('HGET', parcel_leases, ref)
     end
     if #parcel.complete > 0 then
-      many('HDEL', parcel_of, parcel.complete)
+      move(parcel.complete)
       if parcel.lease then leave(ref, parcel.lease, #parcel.complete) end
     end
   end

@@ -32,7 +32,7 @@ local function show_parcel(ref, at, mark)
   local lease, parcel = parcel_lease(ref), call('HGET', parcels, ref)
   if not parcel or (place == 'running') ~= (lease ~= false) then return true end
   local ids, records = contents(ref, parcel)
-  local inside, first = call('HMGET', parcel_of, unpack(ids)), 1
+  local inside, first = refs_of(ids), 1
   if ref == last_seen and last_inside then
     -- Where that one has left, too, as many are to come as came behind it, if none of these has left.
     first = math.max(#ids - behind, 0) + 1

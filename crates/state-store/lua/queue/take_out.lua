@@ -29,7 +29,7 @@ local function still_in(ref)
     if record then out[#out + 1] = ids[i] end
   end
   if #out == 0 then return ids, records end
-  many('HDEL', parcel_of, out)
+  move(out)
   return left_in(ref)
 end
 
@@ -42,14 +42,14 @@ end
 
 -- In which parcels jobs are, and by reference the leases of those that run.
 local function held_parcels(ids)
-  local refs, leases, is_any_torn = call('HMGET', parcel_of, unpack(ids)), {}, false
+  local refs, leases, is_any_torn = refs_of(ids), {}, false
   for _, ref in ipairs(refs) do
     if ref and leases[ref] == nil then
       local lease, is_torn = held(ref)
       leases[ref], is_any_torn = lease, is_any_torn or is_torn
     end
   end
-  return is_any_torn and call('HMGET', parcel_of, unpack(ids)) or refs, leases
+  return is_any_torn and refs_of(ids) or refs, leases
 end
 
 -- Gives jobs of a running parcel a record, a state and a lease each, as if they had been pushed alone. `is_wanted(id)`: which.
@@ -70,6 +70,6 @@ local function take_out(ref, is_wanted, flags)
   many('ZADD', leased, scores)
   many('HSET', state, states)
   many('HSET', jobs, own)
-  many('HDEL', parcel_of, out)
+  move(out)
   leave(ref, lease, #out)
 end

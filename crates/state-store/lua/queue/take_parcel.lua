@@ -6,10 +6,8 @@ local function divide(ref, parcel, wanted)
   local records_at = at
   for _ = 1, wanted do at = at + 4 + unpack_bytes('>I4', parcel, at) end
   local number = call('HINCRBY', meta, 'parcel', 1) % 4294967296
-  divided = { ref = ref, taken_as = sub(ref, 1, 7) .. pack('>I4B', number, wanted), inside = {} }
-  for i = 1, wanted do
-    divided.inside[2 * i - 1], divided.inside[2 * i] = ids[i], divided.taken_as
-  end
+  divided = { ref = ref, taken_as = sub(ref, 1, 7) .. pack('>I4B', number, wanted), ids = {} }
+  for i = 1, wanted do divided.ids[i] = ids[i] end
   local size, ids_end = sub(parcel, 3, 4), 4 + wanted * #ids[1]
   divided.taken = pack('>I2', wanted) .. size .. sub(parcel, 5, ids_end) .. sub(parcel, records_at, at - 1)
   divided.rest = pack('>I2', #ids - wanted) .. size .. sub(parcel, ids_end + 1, records_at - 1) .. sub(parcel, at)

@@ -35,40 +35,58 @@ pub(super) async fn extend(
 }
 
 /// Appends the number of groups, then for each group of jobs that follow each other, have one lease and ids of one length: the
-/// lease (the letter of a running job, the fence and, if asked, the end), that length, the packed ids.
+/// lease (the letter of a running job, the fence and, if asked, the end), that length, the packed ids; for a settlement (with the
+/// end) the runs of ids that are UUIDs, and as length 0.
 pub(super) fn push_leases<'a>(
     leases: impl ExactSizeIterator<Item = &'a JobLease>,
     with_end: bool,
     args: &mut Vec<Arg>,
 ) {
     let mut buffer = BytesMut::with_capacity(leases.len() * 24 + 64);
+    let mut group = Group { ids: BytesMut::with_capacity(leases.len() * 24), first: None, with_runs: with_end };
     let (mut groups, groups_at) = (0, args.len());
-    let mut group: Option<(&JobLease, usize)> = None;
     args.push(Arg::from(0));
     for lease in leases {
         let packed = packed_id::len(&lease.job);
-        let is_same = |(first, size): &(&JobLease, usize)| {
-            *size == packed && first.fence == lease.fence && (first.until == lease.until || !with_end)
+        let is_same = |(first, size): (&JobLease, usize)| {
+            size == packed && first.fence == lease.fence && (first.until == lease.until || !with_end)
         };
-        if !group.as_ref().is_some_and(is_same) {
-            end_group(&mut buffer, group.replace((lease, packed)), args);
+        if !group.first.is_some_and(is_same) {
+            group.end(&mut buffer, args);
+            group.first = Some((lease, packed));
             groups += 1;
             let written = match with_end {
                 true => write!(buffer, "r{:016}{}", lease.fence.get(), lease.until.as_millis()),
                 false => write!(buffer, "r{:016}", lease.fence.get()),
             };
             debug_assert!(written.is_ok(), "a buffer grows");
-            args.extend([Arg::Bytes(buffer.split().freeze()), Arg::from(packed)]);
+            args.push(Arg::Bytes(buffer.split().freeze()));
         }
-        packed_id::pack(&lease.job, &mut buffer);
+        packed_id::pack(&lease.job, &mut group.ids);
     }
-    end_group(&mut buffer, group, args);
+    group.end(&mut buffer, args);
     args[groups_at] = Arg::from(groups);
 }
 
-fn end_group(buffer: &mut BytesMut, group: Option<(&JobLease, usize)>, args: &mut Vec<Arg>) {
-    if group.is_some() {
-        args.push(Arg::Bytes(buffer.split().freeze()));
+/// Jobs with one lease and ids of one length.
+struct Group<'a> {
+    ids: BytesMut,
+    /// The lease, and how long the ids are.
+    first: Option<(&'a JobLease, usize)>,
+    with_runs: bool,
+}
+
+impl Group<'_> {
+    fn end(&mut self, buffer: &mut BytesMut, args: &mut Vec<Arg>) {
+        let Some((_, size)) = self.first.take() else { return };
+        if self.with_runs {
+            packed_id::put_runs(self.ids.chunks(size), buffer);
+        }
+        let ids = self.ids.split().freeze();
+        match buffer.is_empty() {
+            true => args.extend([Arg::from(size), Arg::Bytes(ids)]),
+            false => args.extend([Arg::from(0), Arg::Bytes(buffer.split().freeze())]),
+        }
     }
 }
 

@@ -22,8 +22,9 @@ pub(super) fn priority_of_all(jobs: &[NewJob]) -> Option<Priority> {
     jobs.iter().all(is_plain).then_some(first)
 }
 
-/// Cuts jobs into parcels, which are added one by one. The ids in one parcel have one length.
-pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut add: impl FnMut(Bytes)) {
+/// Cuts jobs into parcels, which are added one by one with the runs of their ids (nothing, if one is no UUID). The ids in one
+/// parcel have one length.
+pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut add: impl FnMut(Bytes, Bytes)) {
     let mut start = 0;
     while let Some(first) = ids.get(start) {
         let mut bytes = 0;
@@ -44,7 +45,9 @@ pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut 
             let length = (buffer.len() - length_at - 4) as u32;
             buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
         }
-        add(buffer.split().freeze());
+        let parcel = buffer.split().freeze();
+        packed_id::put_runs(ids[start..end].iter().map(AsRef::as_ref), buffer);
+        add(parcel, buffer.split().freeze());
         start = end;
     }
 }

@@ -25,7 +25,7 @@ pub(super) async fn push(
 
 /// All ids and records share one buffer.
 fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
-    let bytes = |job: &NewJob| 2 * job.id.as_str().len() + record::MAX_OVERHEAD + job.payload.len();
+    let bytes = |job: &NewJob| 3 * job.id.as_str().len() + record::MAX_OVERHEAD + job.payload.len();
     let mut buffer = BytesMut::with_capacity(jobs.iter().map(bytes).sum());
     let ids: Vec<Bytes> = jobs
         .iter()
@@ -40,13 +40,18 @@ fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
     args.push(Arg::from(jobs.len()));
     args.push(priority.map_or(Arg::fixed(""), |priority| Arg::from(u32::from(priority.index()))));
     if priority.is_some() && jobs.len() > 1 {
-        parcel::encode(jobs, &ids, &mut buffer, |parcel| args.push(Arg::Bytes(parcel)));
+        parcel::encode(jobs, &ids, &mut buffer, |parcel, runs| args.extend([parcel, runs].map(Arg::Bytes)));
         return args;
     }
     args.extend(ids.iter().map(Arg::from));
     for job in jobs {
         record::encode(job, &mut buffer);
         args.push(Arg::Bytes(buffer.split().freeze()));
+    }
+    if let (Some(_), [id]) = (priority, &ids[..]) {
+        packed_id::put_runs([id.as_ref()].into_iter(), &mut buffer);
+        args.push(Arg::Bytes(buffer.split().freeze()));
+        return args;
     }
     let delays = jobs.iter().map(|job| millis_ceil(job.delay)).filter(|&delay| delay > 0);
     let plain = args.len();

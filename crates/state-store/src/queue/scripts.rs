@@ -22,9 +22,11 @@ pub(super) static PUSH: Script = script!(
     "push",
     "#!lua",
     "spot",
-    "push_plain",
+    "push_one",
+    "push_parcels",
     "keys",
     "jobs",
+    "members",
     "parcels",
     "shelf",
     "on_shelf",
@@ -44,6 +46,7 @@ pub(super) static CLAIM: Script = script!(
     "claim_plain",
     "keys",
     "jobs",
+    "members",
     // Functions cost time to be made at each call: these are made only when they are needed.
     ["local function seldom(task, subject)\n"],
     "moves",
@@ -65,14 +68,16 @@ pub(super) static CLAIM: Script = script!(
     "take"
 );
 pub(super) static EXTEND: Script =
-    script!("extend", "#!lua flags=allow-oom", "named", "keys", "jobs", "parcels", "take_out");
+    script!("extend", "#!lua flags=allow-oom", "named", "keys", "jobs", "members", "parcels", "take_out");
 pub(super) static SETTLE: Script = script!(
     "settle",
     "#!lua flags=allow-oom",
+    "settle_families",
     "named",
     "settle_plain",
     "keys",
     "jobs",
+    "members",
     "parcels",
     "take_out",
     "spot",
@@ -86,12 +91,13 @@ pub(super) static SETTLE: Script = script!(
 
 pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");
 pub(super) static GET: Script =
-    script!("get", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "on_shelf", "find");
+    script!("get", "#!lua flags=no-writes", "keys", "jobs", "members", "parcels", "spot", "shelf", "on_shelf", "find");
 pub(super) static LIST: Script = script!(
     "list",
     "#!lua flags=no-writes",
     "keys",
     "jobs",
+    "members",
     "parcels",
     "spot",
     "shelf",
@@ -100,14 +106,25 @@ pub(super) static LIST: Script = script!(
     "shown",
     "scheduled"
 );
-pub(super) static EXPLAIN: Script =
-    script!("explain", "#!lua flags=no-writes", "keys", "jobs", "parcels", "spot", "shelf", "on_shelf", "find");
+pub(super) static EXPLAIN: Script = script!(
+    "explain",
+    "#!lua flags=no-writes",
+    "keys",
+    "jobs",
+    "members",
+    "parcels",
+    "spot",
+    "shelf",
+    "on_shelf",
+    "find"
+);
 
 pub(super) static CANCEL: Script = script!(
     "cancel",
     "#!lua flags=allow-oom",
     "keys",
     "jobs",
+    "members",
     "parcels",
     "take_out",
     "spot",
@@ -125,6 +142,7 @@ pub(super) static DELETE: Script = script!(
     "#!lua flags=allow-oom",
     "keys",
     "jobs",
+    "members",
     "parcels",
     "spot",
     "shelf",
