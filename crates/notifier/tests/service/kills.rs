@@ -38,8 +38,8 @@ async fn a_killed_ingestion_is_taken_up_where_it_was() {
     let input = stage.folder.deliveries(JOBS);
     let mut first = stage.notifier(&["ingest", "--input", &input, "--lease", "1s"]).start().unwrap();
     let pushed = async || {
-        let jobs = stage.state.command(&["HLEN", "tw:{q.notifications.0}:parcel_of"]).await.unwrap();
-        jobs.as_integer().unwrap() > 100
+        let jobs = stage.state.command(&["HGET", "tw:{q.notifications.0}:parcel_of", "\0"]).await.unwrap();
+        jobs.as_str().is_some_and(|jobs| jobs.parse::<u32>().unwrap() > 100)
     };
     wait_until("the first ingestion is in the middle", DEADLINE, pushed).await;
     first.kill().await;

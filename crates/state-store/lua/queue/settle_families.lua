@@ -1,21 +1,22 @@
 -- The shortest way of a settlement: jobs that are just complete, all held and in parcels, whose ids are UUIDs: they come as runs, and
--- those of one family are dealt with as one. `is_lone`: whether it is known that none is in a parcel; nil: not looked for.
+-- those of one family are dealt with as one. `is_plain`: whether a short way may do; `is_lone`: whether none is in a parcel; nil: the
+-- ids are others.
 local behind, is_lone, unpack_bytes = 4 + 3 * ARGV[3], nil, struct.unpack
 local is_plain = #ARGV < behind and (tonumber(call('ZRANGE', KEYS[8], 0, 0, 'WITHSCORES')[2]) or 0) > now
 local families, lows, highs, counts_of, lease_of_run = {}, {}, {}, {}, {}
+local are_uuids, are_others = false, false
 for at = 4, is_plain and behind - 1 or 0, 3 do
-  if ARGV[at + 1] ~= '0' then
-    families = {}
-    break
-  end
+  local is_uuids = ARGV[at + 1] == '0'
+  are_uuids, are_others = are_uuids or is_uuids, are_others or not is_uuids
   local runs, fence = ARGV[at + 2], string.sub(ARGV[at], 2, 17)
-  for run = 1, #runs, 26 do
+  for run = 1, is_uuids and #runs or 0, 26 do
     local i = #families + 1
     families[i], lease_of_run[i] = string.sub(runs, run, run + 16), fence
     lows[i], highs[i], counts_of[i] = unpack_bytes('>I4I4B', runs, run + 17)
   end
 end
-if #families > 0 then
+is_plain = is_plain and not (are_uuids and are_others)
+if is_plain and are_uuids then
   local band, sub, tobit, pack = bit.band, string.sub, bit.tobit, struct.pack
   local stored, entries_of, counts, leases = call('HMGET', KEYS[17], unpack(families)), {}, {}, {}
   local are_inside, settled, any_inside = true, 0, false

@@ -82,10 +82,13 @@ fn state(rng: &mut Rng) -> JobState {
     [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead][rng.usize(..5)]
 }
 
-/// Half of the ids are canonical UUIDs, which engines may store in another way.
+/// Half of the ids are canonical UUIDs of a few families, which engines may store in another way.
 pub(super) fn job_id(id: u8) -> JobId {
-    let text =
-        if id.is_multiple_of(2) { format!("job-{id}") } else { format!("00000000-0000-7000-8000-0000000000{id:02x}") };
+    let (family, number) = (id % 3, id.wrapping_mul(11).wrapping_add(31));
+    let text = match id.is_multiple_of(2) {
+        true => format!("job-{id}"),
+        false => format!("00000000-0000-7000-8000-00000000{family:02x}{number:02x}"),
+    };
     JobId::new(text).unwrap()
 }
 
