@@ -18,7 +18,10 @@
 --   parcel's lease 1-16 fence, 17-18 how many of its jobs run still, 19- worker; it ends when `leased` says. While jobs are taken
 --                  out the fence begins with a letter, A for 0; while a ready parcel is divided the lease is DIVIDED. Who meets
 --                  either has met a script that was cut: no other sees them
---   parcel_of      the reference. A parcel's job has no record and no state of its own, and the other way round
+--   parcel_of      an id: the reference, or nothing. For UUIDs (packed: 1 and 16 bytes) the family, which is the id with zeros in
+--                  place of its last 6 bits, the job's number in the family: 20 bytes for each parcel with such jobs: the
+--                  reference, two words of 4 bytes with a bit for each number from 0 on and from 32 on. '\0': how many jobs there
+--                  are, always written with the rest. A parcel's job has no record and no state of its own, and the other way round
 -- Jobs that were never claimed and are due far ahead stand on shelves, many in one string, and need no entries of their own:
 --   shelf        1-2 how many jobs: n, then for each 6 bytes when it is due, in ms, 2 bytes how long its id is, 2 bytes how long
 --                id and record are; then n times id, record. In the order of `due`; a shelf ends before the next one begins

@@ -31,10 +31,11 @@ if ARGV[3] ~= '' and ARGV[2] ~= '1' then
   end
   if is_new then
     local n, pushed_at, count, entries_of = tonumber(ARGV[2]), struct.pack('>I6', now), (#ARGV - 3) / 2, {}
-    local number, refs, last = call('HINCRBY', KEYS[13], 'parcel', count) - count, {}, 0
+    local number, refs, parcels, last = call('HINCRBY', KEYS[13], 'parcel', count) - count, {}, {}, 0
     for i = 1, count do
       local head = struct.pack('>I4', (number + i) % 4294967296) .. sub(ARGV[2 * i + 2], 2, 2)
       refs[i] = '\0' .. pushed_at .. head
+      parcels[2 * i - 1], parcels[2 * i] = refs[i], ARGV[2 * i + 2]
     end
     for i, field in ipairs(fields) do
       local ref = refs[parcel_at[i] / 2 - 1]
@@ -52,7 +53,7 @@ if ARGV[3] ~= '' and ARGV[2] ~= '1' then
     end
     call('RPUSH', KEYS[3 + ARGV[3]], unpack(refs))
     call('HSET', KEYS[17], '\0', (call('HGET', KEYS[17], '\0') or 0) + n, unpack(inside))
-    for i, ref in ipairs(refs) do call('HSET', KEYS[15], ref, ARGV[2 * i + 2]) end
+    call('HSET', KEYS[15], unpack(parcels))
     if call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
     return { 'pushed' }
   end

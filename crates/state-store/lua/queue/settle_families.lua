@@ -60,15 +60,19 @@ if is_plain and are_uuids then
       call('HSET', KEYS[17], '\0', total, unpack(all))
       if #gone > 0 then call('HDEL', KEYS[17], unpack(gone)) end
     end
+    local over = {}
     for held, count in pairs(counts) do
       local left = unpack_bytes('>I2', leases[held], 17) - count
       if left > 0 then
         call('HSET', KEYS[16], held, sub(leases[held], 1, 16) .. pack('>I2', left) .. sub(leases[held], 19))
       else
-        call('HDEL', KEYS[15], held)
-        call('HDEL', KEYS[16], held)
-        call('ZREM', KEYS[8], held)
+        over[#over + 1] = held
       end
+    end
+    if #over > 0 then
+      call('HDEL', KEYS[15], unpack(over))
+      call('HDEL', KEYS[16], unpack(over))
+      call('ZREM', KEYS[8], unpack(over))
     end
     return { 'settled' }
   end

@@ -50,9 +50,6 @@ struct Run {
 /// A packed UUID.
 const LEN: usize = 17;
 
-/// How many bytes tell of a run: the family, two words of 32 bits for the numbers 0 to 31 and 32 to 63, and how many there are.
-pub(super) const RUN: usize = LEN + 9;
-
 impl Run {
     fn of(packed: [u8; LEN]) -> Self {
         let (mut family, number) = (packed, packed[LEN - 1] % 64);
@@ -67,6 +64,7 @@ impl Run {
         is_next
     }
 
+    /// Appends the family, two words of 32 bits for the numbers 0 to 31 and 32 to 63, and how many there are.
     fn write(&self, buffer: &mut BytesMut) {
         buffer.put_slice(&self.family);
         buffer.put_u64(self.numbers.rotate_left(32));
@@ -155,6 +153,8 @@ mod tests {
             assert_eq!(unpack(&packed), Some(id));
         }
     }
+
+    const RUN: usize = LEN + 9;
 
     #[test]
     fn ids_that_are_made_together_are_few_runs() {

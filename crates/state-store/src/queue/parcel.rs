@@ -46,7 +46,10 @@ pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut 
             buffer[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
         }
         let parcel = buffer.split().freeze();
-        packed_id::put_runs(ids[start..end].iter().map(AsRef::as_ref), buffer);
+        // Jobs of several tasks may travel together: ids of one family are told as one also if others come between them.
+        let mut sorted: Vec<&[u8]> = ids[start..end].iter().map(AsRef::as_ref).collect();
+        sorted.sort_unstable();
+        packed_id::put_runs(sorted.into_iter(), buffer);
         add(parcel, buffer.split().freeze());
         start = end;
     }

@@ -122,7 +122,7 @@ async fn a_cut_claim_after_the_lease_of_a_parcel_brings_back_what_was_not_settle
     let act = async |queue: &QueueName, (): &()| scene.claim(queue, 3).await.map(drop);
     let check = async |queue: &QueueName| {
         let mut expected = once_each(60);
-        (5..15).for_each(|n| drop(expected.remove(&name(n))));
+        (5..15).for_each(|n| _ = expected.remove(&name(n)));
         assert_eq!(scene.drain(queue).await, expected);
         scene.assert_clean(queue).await;
     };

@@ -84,7 +84,7 @@ fn state(rng: &mut Rng) -> JobState {
 
 /// Half of the ids are canonical UUIDs of a few families, which engines may store in another way.
 pub(super) fn job_id(id: u8) -> JobId {
-    let (family, number) = (id % 3, id.wrapping_mul(11).wrapping_add(31));
+    let (family, number) = (id % 3, id.wrapping_mul(11).wrapping_add(30));
     let text = match id.is_multiple_of(2) {
         true => format!("job-{id}"),
         false => format!("00000000-0000-7000-8000-00000000{family:02x}{number:02x}"),
