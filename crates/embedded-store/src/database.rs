@@ -5,14 +5,14 @@
 //! itself writes, one at a time; so nothing that happens in memory ever leaves the calling task.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use redb::ReadableDatabase;
 use redb::backends::InMemoryBackend;
 use store_core::{Durability, Error, Op, Reached, Result, Role};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::fault::{Fault, not_executed, perhaps_executed};
 use crate::file;
@@ -86,9 +86,10 @@ impl Database {
         let call = Box::new(Call { op, apply, outcome: None, reply });
         match &self.0.writer {
             Writer::Caller(turn) => {
-                let turn = turn.lock().await;
+                // Never held over an await: a caller that is not polled could not give it back. A panic of a caller's own
+                // code has taken its transaction back.
+                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
                 self.0.core.commit_together(vec![call]);
-                drop(turn);
             }
             Writer::Thread { calls, .. } => {
                 let calls =

@@ -5,8 +5,10 @@ use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use store_core::{Error, Op, Result};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 mod script;
@@ -24,6 +26,8 @@ const MAX_WAITING: usize = 10_000;
 const MAX_UNDER_WAY: usize = 64;
 /// A call that carries so many shows that many ask at once: who comes meanwhile gains more by company than by leaving first.
 const CROWD: usize = 8;
+/// How long calls wait behind those that their callers carry out themselves: one whose caller does not poll it never ends.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Carries calls of one kind together: a call on one item becomes a part of a call on many.
 ///
@@ -37,10 +41,14 @@ const CROWD: usize = 8;
 ///
 /// - An error of the call is the answer to each item in it.
 /// - A caller that is dropped while it waits takes its item away; later, its item may have been sent.
-/// - The call under way of a caller that is dropped, or panics, ends for those behind it at that moment.
+/// - The call under way of a caller that is dropped, or panics, ends for those behind it at that moment. One whose caller
+///   does not poll it delays them by 100 ms.
+/// - What travels together does so on the runtime in which this was made.
 pub struct Together<L, I, A> {
     op: Op,
     bounds: Bounds,
+    /// Where calls travel: other runtimes may be left alone by whoever entered them for one call.
+    runtime: Option<Handle>,
     lanes: Arc<Mutex<Lanes<L, I, A>>>,
 }
 
@@ -68,6 +76,8 @@ type Lanes<L, I, A> = HashMap<L, Lane<I, A>>;
 
 struct Lane<I, A> {
     under_way: usize,
+    /// How many of these are tasks: they end by themselves, and then those who wait travel.
+    tasks: usize,
     /// How many of these carry a crowd.
     crowded: usize,
     waiting: VecDeque<Waiting<I, A>>,
@@ -111,7 +121,7 @@ where
 {
     /// Calls of `op`.
     pub fn new(op: Op, bounds: Bounds) -> Self {
-        Self { op, bounds, lanes: Arc::default() }
+        Self { op, bounds, runtime: Handle::try_current().ok(), lanes: Arc::default() }
     }
 
     /// Has `item` travel, alone or with others of `lane`, by `send`, which answers each item in order.
@@ -127,7 +137,7 @@ where
         let mut own = Some(item);
         match self.enter(&lane, load, || own.take())? {
             Entered::First => {
-                let turn = Turn { call: self.reference(), lane, send: Some(send), is_crowded: false };
+                let turn = Turn { call: self.reference(), lane, send: Some(send), is_task: false, is_crowded: false };
                 let sending = turn.send.as_ref().map(|send| send(own.into_iter().collect()));
                 let sending = sending.expect("invariant: only its end takes the turn's way of sending");
                 let answered = sending.await;
@@ -157,7 +167,7 @@ where
     {
         match self.enter(&lane, load, || Some(item()))? {
             Entered::First => {
-                let turn = Turn { call: self.reference(), lane, send: Some(send), is_crowded: false };
+                let turn = Turn { call: self.reference(), lane, send: Some(send), is_task: false, is_crowded: false };
                 let answered = alone.await;
                 drop(turn);
                 answered
@@ -171,7 +181,7 @@ where
         let Some(lane) = lanes.get_mut(name) else {
             lanes.insert(
                 name.clone(),
-                Lane { under_way: 1, crowded: 0, waiting: VecDeque::new(), load: Load::default() },
+                Lane { under_way: 1, tasks: 0, crowded: 0, waiting: VecDeque::new(), load: Load::default() },
             );
             return Ok(Entered::First);
         };
@@ -189,33 +199,53 @@ where
         if is_full {
             lane.under_way += 1;
         }
-        Ok(Entered::Waits(Seat { answer, is_full }))
+        Ok(Entered::Waits(Seat { answer, is_full, is_behind_task: lane.tasks > 0 }))
     }
 
-    async fn wait<S, F>(&self, seat: Seat<A>, lane: L, send: S) -> Result<A>
+    async fn wait<S, F>(&self, mut seat: Seat<A>, lane: L, send: S) -> Result<A>
     where
         S: Fn(Vec<I>) -> F + Send + 'static,
         F: Future<Output = Result<Vec<A>>> + Send + 'static,
     {
+        let send = Some(send);
         if seat.is_full {
-            drop(Turn { call: self.reference(), lane, send: Some(send), is_crowded: false });
+            drop(Turn { call: self.reference(), lane, send, is_task: false, is_crowded: false });
+        } else if !seat.is_behind_task {
+            if let Ok(answered) = tokio::time::timeout(PATIENCE, &mut seat.answer).await {
+                return self.heard(answered);
+            }
+            if self.departs_at_last(&lane) {
+                drop(Turn { call: self.reference(), lane, send, is_task: false, is_crowded: false });
+            }
         }
-        match seat.answer.await {
-            Ok(answered) => answered,
-            Err(_) => Err(Error::indeterminate(self.op, "the call broke off while it was under way")),
-        }
+        self.heard((&mut seat.answer).await)
+    }
+
+    fn heard(&self, answered: Result<Result<A>, oneshot::error::RecvError>) -> Result<A> {
+        answered.unwrap_or_else(|_| Err(Error::indeterminate(self.op, "the call broke off while it was under way")))
+    }
+
+    /// Whether those who wait depart although calls are under way, none of which is a task.
+    fn departs_at_last(&self, lane: &L) -> bool {
+        let mut lanes = lock(&self.lanes);
+        let Some(lane) = lanes.get_mut(lane) else { return false };
+        let departs = lane.tasks == 0 && !lane.waiting.is_empty();
+        lane.under_way += usize::from(departs);
+        departs
     }
 
     fn reference(&self) -> Self {
-        Self { op: self.op, bounds: self.bounds, lanes: Arc::clone(&self.lanes) }
+        let (runtime, lanes) = (self.runtime.clone(), Arc::clone(&self.lanes));
+        Self { op: self.op, bounds: self.bounds, runtime, lanes }
     }
 
-    /// Behind a call that was `crowded` or not: those that travel next, as many as fit one call. `None`, and one call fewer
-    /// is under way, when none wait, or when they shall wait for the end of one that carries a crowd.
-    fn next(&self, lane: &L, crowded: bool) -> Option<Vec<Waiting<I, A>>> {
+    /// Behind a call that was a `task` and `crowded` or not: those that travel next, as many as fit one call, as a task. `None`,
+    /// and one call fewer is under way, when none wait, or when they shall wait for the end of one that carries a crowd.
+    fn next(&self, lane: &L, task: bool, crowded: bool) -> Option<Vec<Waiting<I, A>>> {
         let mut lanes = lock(&self.lanes);
         let entry = lanes.get_mut(lane)?;
         entry.crowded -= usize::from(crowded);
+        entry.tasks -= usize::from(task);
         if entry.crowded > 0 && entry.load.fits(self.bounds) {
             entry.under_way -= 1;
             return None;
@@ -235,6 +265,7 @@ where
             group.push(first);
         }
         if !group.is_empty() {
+            entry.tasks += 1;
             entry.crowded += usize::from(is_crowd(&group));
             return Some(group);
         }
@@ -264,6 +295,8 @@ struct Seat<A> {
     answer: oneshot::Receiver<Result<A>>,
     /// Those who wait fill a call, which may depart.
     is_full: bool,
+    /// A task is under way, at whose end they travel.
+    is_behind_task: bool,
 }
 
 /// The right to have a call under way in a lane. When it ends, also because its caller was dropped or panicked, those who
@@ -280,6 +313,8 @@ where
     lane: L,
     /// `None`: it has been given back, or handed on.
     send: Option<S>,
+    /// Whether its call is a task of its own, or its caller's.
+    is_task: bool,
     /// Whether its call carries a crowd.
     is_crowded: bool,
 }
@@ -294,12 +329,12 @@ where
 {
     fn drop(&mut self) {
         let Some(send) = self.send.take() else { return };
-        while let Some(group) = self.call.next(&self.lane, self.is_crowded) {
-            self.is_crowded = is_crowd(&group);
+        while let Some(group) = self.call.next(&self.lane, self.is_task, self.is_crowded) {
+            (self.is_task, self.is_crowded) = (true, is_crowd(&group));
             // Without a runtime there is nobody who could wait: the answers are dropped.
-            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            if let Some(runtime) = self.call.runtime.clone().or_else(|| Handle::try_current().ok()) {
                 let (call, lane) = (self.call.reference(), self.lane.clone());
-                let turn = Turn { call, lane, send: Some(send), is_crowded: self.is_crowded };
+                let turn = Turn { call, lane, send: Some(send), is_task: true, is_crowded: self.is_crowded };
                 runtime.spawn(turn.travel(group));
                 return;
             }
@@ -323,7 +358,7 @@ where
             answer(self.call.op, callers, sending.await);
             // Those who have just been answered may call again: they travel in the next one.
             tokio::task::yield_now().await;
-            let Some(next) = self.call.next(&self.lane, self.is_crowded) else {
+            let Some(next) = self.call.next(&self.lane, true, self.is_crowded) else {
                 self.send = None;
                 return;
             };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use redis_link::{Arg, Bounds, Link, Load, Reply, SizeSeen, Together};
 use store_core::{Error, Key, Op, RequestId, Result, keys};
 
@@ -11,6 +12,9 @@ const OP: Op = Op::KeyValueGetMany;
 
 /// How many keys one call reads: together they may be much larger than the values before them were.
 const CALL_KEYS: usize = 128;
+
+/// Values up to this size are copied: to copy them costs less than what they would keep in memory.
+const COPIED_BYTES: usize = 64 << 10;
 
 pub(super) struct Reads {
     wire: Arc<Wire>,
@@ -56,7 +60,19 @@ impl Wire {
         if let Some(largest) = sizes.max() {
             self.seen.note(largest);
         }
-        let mut values = values.into_iter();
+        let bytes: usize = values.iter().filter_map(Reply::as_bytes).map(|value| value.len()).sum();
+        let mut values = values.into_iter().map(|value| on_its_own(value, bytes));
         Ok(counts.into_iter().map(|count| values.by_ref().take(count).collect()).collect())
+    }
+}
+
+/// A value that shares the memory of what was read keeps all of it, also what is of others: one that may be a small part of
+/// that is copied.
+fn on_its_own(value: Reply, bytes: usize) -> Reply {
+    match value {
+        Reply::Bytes(value) if value.len() <= COPIED_BYTES || 2 * value.len() < bytes => {
+            Reply::Bytes(Bytes::copy_from_slice(&value))
+        }
+        other => other,
     }
 }

@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod eviction;
-mod hostile;
-mod key_value;
 mod loading;
 mod lost_reply;
 mod memory;
 mod rate_limit;
+mod retained;
 mod scripts;
 mod together;
 mod wire;

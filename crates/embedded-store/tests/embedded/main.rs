@@ -7,6 +7,7 @@ mod commits;
 mod durability;
 mod file;
 mod invariants;
+mod neighbours;
 mod privacy;
 mod waiting;
 

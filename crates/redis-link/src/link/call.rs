@@ -1,5 +1,6 @@
 //! One call on a connection that calls share: from its request to its reply.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -29,7 +30,8 @@ enum Stage {
     Waiting(Answering, Option<Waker>),
     /// Its caller has gone; the reply still says that the connection lives.
     Abandoned(Answering),
-    Failed(Failure),
+    /// Its end, which the caller has not heard.
+    Ended(Result<Reply, Failure>),
     Taken,
 }
 
@@ -60,7 +62,7 @@ impl Call {
                 Poll::Pending
             }
             stage => match std::mem::replace(stage, Stage::Taken) {
-                Stage::Failed(failure) => Poll::Ready(Err(failure)),
+                Stage::Ended(result) => Poll::Ready(result),
                 _ => Poll::Ready(Err(Failure::LOST)),
             },
         }
@@ -89,19 +91,21 @@ impl Call {
         Some(result)
     }
 
-    /// Ends it with `failure` if it was sent, unless it has ended. What may still answer it is given back.
+    /// Ends it with `failure` if it was sent, unless its reply has come or it has ended. What may still answer it is given back.
     pub(super) fn fail(&self, failure: Failure) -> Option<Answering> {
         let mut state = self.lock();
         match std::mem::replace(&mut state.stage, Stage::Taken) {
             Stage::Waiting(_, None) => {
-                self.settle(&mut state, Stage::Failed(Failure::DOWN));
+                self.settle(&mut state, Stage::Ended(Err(Failure::DOWN)));
                 None
             }
-            Stage::Waiting(answering, waker) => {
-                self.settle(&mut state, Stage::Failed(failure));
+            Stage::Waiting(mut answering, waker) => {
+                let reply = now_or_never(&mut answering);
+                let late = reply.is_none().then_some(answering);
+                self.settle(&mut state, Stage::Ended(reply.unwrap_or(Err(failure))));
                 drop(state);
                 waker.iter().for_each(Waker::wake_by_ref);
-                Some(answering)
+                late
             }
             Stage::Abandoned(answering) => {
                 self.settle(&mut state, Stage::Taken);
@@ -127,7 +131,9 @@ impl Call {
 
 /// The reply, if it has come.
 pub(super) fn now_or_never(answering: &mut Answering) -> Option<Result<Reply, Failure>> {
-    match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    // A reply that has come has come, however many a task has polled.
+    let answering = pin!(tokio::task::unconstrained(answering.as_mut()));
+    match answering.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(result),
         Poll::Pending => None,
     }
@@ -184,6 +190,17 @@ mod tests {
         assert!(now_or_never(&mut late).is_none());
         reply.send(Reply::Nil).unwrap();
         assert!(matches!(now_or_never(&mut late), Some(Ok(Reply::Nil))));
+    }
+
+    #[test]
+    fn a_reply_that_has_come_is_heard_although_the_connection_ended_behind_it() {
+        for failure in [Failure::LOST, Failure::SILENCE] {
+            let (call, reply, waiting) = call();
+            assert!(poll(&call).is_pending());
+            reply.send(Reply::Int(7)).unwrap();
+            assert!(call.fail(failure).is_none() && call.is_over() && waiting.enter().is_some());
+            assert!(matches!(poll(&call), Poll::Ready(Ok(Reply::Int(7)))));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -317,7 +317,7 @@ async fn a_bound_on_those_who_wait() {
 fn the_end_of_the_runtime_is_heard() {
     let (ferry, mut departures) = ferry(BOUNDS);
     let ending = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
-    let lasting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let lasting = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     ending.block_on(ferry.start(0, 1));
     assert_eq!(departures.blocking_recv().unwrap(), [1]);
     let behind = lasting.block_on(ferry.start(0, 2));
@@ -325,4 +325,23 @@ fn the_end_of_the_runtime_is_heard() {
     let answered = lasting.block_on(behind).unwrap();
     assert!(matches!(answered, Err(Error::Indeterminate { .. })), "{answered:?}");
     assert_eq!(ferry.lanes(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_not_polled_does_not_hold_up_those_behind_it() {
+    let (ferry, mut departures) = ferry(BOUNDS);
+    let (first, second) = (ferry.clone(), ferry.clone());
+    let (mut first, mut second) = (Box::pin(first.call(0, 1, ONE)), Box::pin(second.call(0, 2, ONE)));
+    for call in [&mut first, &mut second] {
+        std::future::poll_fn(|context| {
+            assert!(call.as_mut().poll(context).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    }
+    ferry.open(3);
+    assert_eq!(ferry.call(0, 3, ONE).await.unwrap(), 6);
+    assert_eq!((departures.recv().await.unwrap(), departures.recv().await.unwrap()), (vec![1], vec![2, 3]));
+    assert_eq!((first.await.unwrap(), second.await.unwrap()), (2, 4));
+    ferry.until_idle().await;
 }

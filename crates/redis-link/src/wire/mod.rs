@@ -3,7 +3,8 @@
 //!
 //! What fred 10.1.0 makes necessary is here and nowhere else:
 //! - it repeats a write whose reply was lost unless `max_command_attempts` is 1;
-//! - it closes the connection on some error replies and hands that error to every call in flight, so none is asked for;
+//! - it closes the connection on some error replies and hands that error to every call in flight, so none is asked for; on
+//!   `CLUSTERDOWN` it does so all the same, and all calls in flight are lost;
 //! - its bounded buffer can refuse its own order to reconnect, after which it never does: the bound is ours;
 //! - what was handed to it before a reconnection it may send after it, also when nobody waits for the answer any more: it
 //!   never reconnects, so that a connection ends with everything that was handed to it;

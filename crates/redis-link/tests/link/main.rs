@@ -6,6 +6,7 @@ mod blocking;
 mod connecting;
 mod durable;
 mod errors;
+mod last_words;
 mod metered;
 mod outages;
 mod probe;

@@ -5,7 +5,7 @@
 -- ARGV    1 clock, 2.. packed ids
 -- Returns 'deleted', then for each job 'deleted', 'running' or 'unknown'
 -- Retry   finds what the first time made of it: 'unknown' after 'deleted'
--- Cost    n jobs: up to 10 n commands, O(bytes of the jobs and of their parcels + n log s) with s in their states; per job on a shelf
+-- Cost    n jobs: up to 12 n commands, O(bytes of the jobs and of their parcels + n log s) with s in their states; per job on a shelf
 --         4 more, and per shelf 14, O(64 KiB)
 stand_alone({ unpack(ARGV, 2) })
 local reply = { 'deleted' }

@@ -7,7 +7,7 @@
 -- Returns 'extended', the new end in ms, then for each other answer: position from 0, 'lost', 'until' or 'cancel', its end
 -- Retry   recognised by the fence; the lease lasts from the last one on
 -- Cost    n jobs: 4 commands, one for those with progress, and 2 per parcel; a parcel of which not all jobs are named is taken
---         apart: 7 commands; O(n log r) with r running
+--         apart: 14 commands; O(n log r) with r running
 local last = now + ARGV[2]
 local reply, leases, states, progress = { 'extended', last }, {}, {}, {}
 for at = behind, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end

@@ -2,18 +2,22 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use redis_link::{Arg, ReplyReader};
 use store_core::{
-    Claim, ClaimRequest, ClaimedJob, Error, Fence, JobLease, MAX_BATCH_BYTES, Op, Result, Timestamp, UniqueUntil,
-    millis_ceil,
+    Claim, ClaimRequest, ClaimedJob, Error, Fence, JobId, JobLease, MAX_BATCH_BYTES, Op, Result, Timestamp,
+    UniqueUntil, millis_ceil,
 };
 
 use super::job_state::JobStateRecord;
 use super::record::Record;
-use super::{parcel, read_id, scripts};
+use super::{packed_id, parcel, scripts};
 use crate::StateStore;
 
 const OP: Op = Op::QueueClaim;
+
+/// How much memory small jobs may share with others.
+const SHARED_BYTES: usize = 1 << 20;
 
 pub(super) async fn claim(store: &StateStore, request: &ClaimRequest) -> Result<Claim> {
     request.validate()?;
@@ -41,25 +45,38 @@ fn read(reply: &mut ReplyReader, lasting: u64) -> Result<Claim> {
     let next = reply.next_int()?;
     let until = Timestamp::from_millis(now.as_millis().saturating_add(lasting));
     let unreadable = || Error::corrupt(OP, "a job has a form that this version does not know");
-    let mut jobs = Vec::with_capacity(reply.remaining() / 2);
+    // One that cannot be read keeps its place and its lease: it comes back, and is dead in the end; the others do not suffer.
+    let mut jobs: Vec<Option<ClaimedJob>> = Vec::with_capacity(reply.remaining() / 2);
     for _ in 0..reply.next_u64()? {
         let (id, bytes) = (reply.next_bytes()?, reply.next_bytes()?);
+        let claimed = |(id, record): (JobId, Record)| claimed(JobLease::new(id, fence, until), record, now);
         if parcel::is_reference(&id) {
-            for job in parcel::decode(&id, bytes) {
-                let (id, record) = job.ok_or_else(unreadable)?;
-                jobs.push(claimed(JobLease::new(id, fence, until), record, now));
-            }
+            jobs.extend(parcel::decode(&id, bytes).map(|job| job.map(claimed)));
         } else {
-            let record = Record::decode(bytes).ok_or_else(unreadable)?;
-            jobs.push(claimed(JobLease::new(read_id(OP, &id)?, fence, until), record, now));
+            jobs.push(packed_id::unpack(&id).zip(Record::decode(bytes)).map(claimed));
         }
     }
     while reply.remaining() > 0 {
         let position = usize::try_from(reply.next_u64()?).ok();
-        let before = JobStateRecord::decode(reply.next_bytes()?).ok_or_else(unreadable)?;
-        let job = position.and_then(|position| jobs.get_mut(position)).ok_or_else(unreadable)?;
-        job.attempt = before.attempts + 1;
-        job.last_error = before.last_error;
+        let before = JobStateRecord::decode(reply.next_bytes()?);
+        let place = position.and_then(|position| jobs.get_mut(position)).ok_or_else(unreadable)?;
+        match (place.as_mut(), before) {
+            (Some(job), Some(before)) => {
+                job.attempt = before.attempts + 1;
+                job.last_error = before.last_error;
+            }
+            _ => *place = None,
+        }
+    }
+    let claimed = jobs.len();
+    let mut jobs: Vec<_> = jobs.into_iter().flatten().collect();
+    let bytes: usize = jobs.iter().map(|job| job.payload.len()).sum();
+    // A payload shares the reply's memory and keeps all of it, for as long as its handler works.
+    for job in jobs.iter_mut().filter(|job| bytes > SHARED_BYTES && 8 * job.payload.len() < bytes) {
+        job.payload = Bytes::copy_from_slice(&job.payload);
+    }
+    if jobs.is_empty() && claimed > 0 {
+        return Err(unreadable());
     }
     Ok(Claim::new(jobs, u64::try_from(next).ok().map(Duration::from_millis), false))
 }

@@ -34,7 +34,7 @@ pub(super) async fn extend(
     read(answer, jobs.len())
 }
 
-/// Appends the number of groups, then for each group of jobs that follow each other, have one lease and ids of one length: the
+/// Appends the number of groups, then for each group of jobs that follow each other, have one lease and ids of one form: the
 /// lease (the letter of a running job, the fence and, if asked, the end), that length, the packed ids; for a settlement (with the
 /// end) the runs of ids that are UUIDs, and as length 0.
 pub(super) fn push_leases<'a>(
@@ -47,13 +47,13 @@ pub(super) fn push_leases<'a>(
     let (mut groups, groups_at) = (0, args.len());
     args.push(Arg::from(0));
     for lease in leases {
-        let packed = packed_id::len(&lease.job);
-        let is_same = |(first, size): (&JobLease, usize)| {
-            size == packed && first.fence == lease.fence && (first.until == lease.until || !with_end)
+        let form = packed_id::form(&lease.job);
+        let is_same = |(first, of_first): (&JobLease, (usize, bool))| {
+            of_first == form && first.fence == lease.fence && (first.until == lease.until || !with_end)
         };
         if !group.first.is_some_and(is_same) {
             group.end(&mut buffer, args);
-            group.first = Some((lease, packed));
+            group.first = Some((lease, form));
             groups += 1;
             let written = match with_end {
                 true => write!(buffer, "r{:016}{}", lease.fence.get(), lease.until.as_millis()),
@@ -71,14 +71,14 @@ pub(super) fn push_leases<'a>(
 /// Jobs with one lease and ids of one length.
 struct Group<'a> {
     ids: BytesMut,
-    /// The lease, and how long the ids are.
-    first: Option<(&'a JobLease, usize)>,
+    /// The lease, how long the ids are, and whether they are UUIDs.
+    first: Option<(&'a JobLease, (usize, bool))>,
     with_runs: bool,
 }
 
 impl Group<'_> {
     fn end(&mut self, buffer: &mut BytesMut, args: &mut Vec<Arg>) {
-        let Some((_, size)) = self.first.take() else { return };
+        let Some((_, (size, _))) = self.first.take() else { return };
         if self.with_runs {
             packed_id::put_runs(self.ids.chunks(size), buffer);
         }

@@ -18,10 +18,10 @@ pub(super) fn pack(id: &JobId, buffer: &mut BytesMut) {
     }
 }
 
-/// How many bytes the packed id has.
-pub(super) fn len(id: &JobId) -> usize {
+/// How many bytes the packed id has, and whether it is a UUID.
+pub(super) fn form(id: &JobId) -> (usize, bool) {
     let text = id.as_str().as_bytes();
-    uuid_bytes(text).map_or(text.len(), |bytes| 1 + bytes.len())
+    uuid_bytes(text).map_or((text.len(), false), |bytes| (1 + bytes.len(), true))
 }
 
 /// The id that was packed; `None` for what no version of this code has written.
@@ -33,7 +33,7 @@ pub(super) fn unpack(packed: &[u8]) -> Option<JobId> {
 }
 
 /// Whether these bytes are a UUID's.
-fn is_uuid(packed: &[u8]) -> bool {
+pub(super) fn is_uuid(packed: &[u8]) -> bool {
     packed.first() == Some(&UUID)
 }
 
@@ -148,7 +148,7 @@ mod tests {
             let id = JobId::new(text).unwrap();
             let mut packed = BytesMut::new();
             pack(&id, &mut packed);
-            assert_eq!(packed.len(), len(&id));
+            assert_eq!((packed.len(), is_uuid(&packed)), form(&id));
             assert_eq!(packed.len(), if text == uuid { 17 } else { text.len() }, "{text}");
             assert_eq!(unpack(&packed), Some(id));
         }

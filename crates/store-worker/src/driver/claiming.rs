@@ -6,6 +6,7 @@ use std::time::Duration;
 use store_core::{Claim, ClaimRequest, MAX_BATCH, Op, Result};
 use tokio::time::Instant;
 
+use super::waiting::STUCK;
 use super::{Driver, Event, IDLE, Mode, PATIENCE, Phase, Slot};
 use crate::job::Job;
 
@@ -43,6 +44,10 @@ impl Driver {
             return;
         }
         // Few large claims cost less than many small ones: while handlers end as fast as claims are answered, a small one waits.
+        if self.patient_until + STUCK <= now {
+            // What ended since the last claim says nothing of how fast handlers are now.
+            (self.is_fast, self.pace, self.ended_since_claim) = (false, 0, 0);
+        }
         self.is_fast |= self.settings.concurrency > 1 && 2 * self.ended_since_claim >= self.settings.concurrency;
         let mut grants = self.grants(now);
         let wanted: usize = grants.iter().map(|grant| grant.jobs).sum();

@@ -29,7 +29,7 @@ const SMALL_WAITS: usize = 4;
 const CROWDED: Duration = Duration::from_millis(5);
 
 /// A worker whose handlers are all at work, and none of which has ended for this long, leaves the news to others.
-const STUCK: Duration = Duration::from_millis(50);
+pub(super) const STUCK: Duration = Duration::from_millis(50);
 
 /// The waits of a worker.
 pub(super) struct Waits {
@@ -114,11 +114,12 @@ impl Driver {
 
     /// Waits for the queues that have nothing, unless all handlers are at work and go on being so.
     pub(super) fn wait(&mut self, now: Instant) {
-        if self.is_stuck(now) {
+        let is_stuck = self.is_stuck(now);
+        if is_stuck {
             self.stop_waiting();
-            return self.hand_on(now);
         }
-        if !self.may_claim() || !self.waits.have_begun(now) {
+        self.hand_on(is_stuck || self.paused || self.mode != Mode::Working, now);
+        if is_stuck || !self.may_claim() || !self.waits.have_begun(now) {
             return;
         }
         let mut lanes = self.take_waitable(now);
@@ -193,15 +194,14 @@ impl Driver {
         self.waits.moved_at + STUCK <= now && self.running >= self.settings.concurrency
     }
 
-    /// Lets others have the news that came too late for this worker: a job is claimed and given back, which is news again.
-    fn hand_on(&mut self, now: Instant) {
-        if self.mode != Mode::Working || self.paused {
-            return;
-        }
+    /// Lets others have the news that came too late for this worker, or for a queue that is at its own bound: a job is claimed
+    /// and given back, which is news again.
+    fn hand_on(&mut self, all: bool, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
             let lane = &mut self.lanes[index];
-            if lane.has_news && lane.claiming == 0 && lane.gate.is_open(now) {
+            let is_full = lane.running >= lane.concurrency && lane.concurrency < self.settings.concurrency;
+            if lane.has_news && (all || is_full) && lane.claiming == 0 && lane.gate.is_open(now) {
                 lane.hands_on = true;
                 self.send_claim(index, 1, now);
             }

@@ -8,6 +8,7 @@ mod building;
 mod handlers;
 mod leadership;
 mod leases;
+mod news;
 mod outages;
 mod shutdown;
 mod stage;

@@ -31,8 +31,8 @@ impl EmbeddedState {
             let mut next = queue.next_event()?;
             if queue.ledger.ready() > 0 {
                 queue.tell();
-                // Only jobs that were too late were found so far.
-                next = if jobs.is_empty() { Some(Duration::ZERO) } else { next };
+                // Their bytes were too many, or only jobs that were too late were found so far.
+                next = if jobs.len() < max { Some(Duration::ZERO) } else { next };
             }
             Ok(Claim::new(jobs, next, false))
         });

@@ -5,6 +5,7 @@ mod ghosts;
 mod life;
 mod limits;
 mod lost_replies;
+mod neighbours;
 mod parcel_crashes;
 mod parcels;
 mod push_groups;

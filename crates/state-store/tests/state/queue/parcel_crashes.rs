@@ -11,9 +11,15 @@ use store_core::{
 use super::crashes::{Scene, push, scene};
 use super::{LEASE, id, job};
 
-/// Ids of two kinds, plain ones and UUIDs of one family: they fill several parcels.
+/// Ids of three kinds, short ones, some as long as a packed UUID, and UUIDs of one family: they fill several parcels.
 fn name(n: usize) -> String {
-    if n < 10 { n.to_string() } else { format!("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5{n:02x}") }
+    if n < 7 {
+        n.to_string()
+    } else if n < 10 {
+        format!("customer-{n:08}")
+    } else {
+        format!("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5{n:02x}")
+    }
 }
 
 fn jobs(count: usize) -> Vec<NewJob> {

@@ -207,3 +207,29 @@ async fn a_thousand_jobs_are_extended_settled_and_removed_at_once() {
     }
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 0);
 }
+
+/// Both take 17 bytes on the server.
+#[tokio::test]
+async fn uuids_and_ids_of_the_same_length_do_not_get_in_each_other_s_way() {
+    let stage = stage().await;
+    let uuids = ["00", "05", "3f", "40"].map(|last| format!("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5{last}"));
+    let texts = ["customer-00000017", "customer-00000018"].map(str::to_owned);
+    let all = [&uuids[0], &texts[0], &uuids[1], &uuids[2], &texts[1], &uuids[3]];
+    let jobs: Vec<_> = all.iter().map(|id| job(id)).collect();
+    assert_eq!(push(&stage.store, &jobs).await, [const { Pushed::Created }; 6]);
+    let mut again = jobs.clone();
+    again.iter_mut().for_each(|job| job.request = 9);
+    assert_eq!(push(&stage.store, &again).await, [const { Pushed::Duplicate }; 6]);
+    for id in all {
+        assert_eq!(stage.store.get(&queue(), &self::id(id)).await.unwrap().unwrap().state, JobState::Ready);
+    }
+    for settled in [false, true] {
+        let claimed = claim(&stage.store, 10).await.jobs;
+        assert_eq!(names(&claimed).into_iter().collect::<BTreeSet<_>>(), all.iter().map(|id| id.as_str()).collect());
+        if settled {
+            assert_eq!(complete(&stage, &claimed).await, [const { Settled::Done }; 6]);
+        }
+        stage.clock.advance(LEASE);
+    }
+    assert_eq!(stage.store.counts(&queue()).await.unwrap(), store_core::Counts::default());
+}

@@ -1,0 +1,136 @@
+//! News that come to a worker without room for them are left to others; after quiet times nothing is claimed ahead.
+
+use std::time::Duration;
+
+use store_core::{Durability, NewJob, Op, Queue, QueueExt, QueueName};
+use store_worker::{Done, Job, QueueOptions};
+use tokio::time::Instant;
+
+use crate::leases::stays;
+use crate::stage::{Running, Stage, Turnstile, eventually};
+
+/// Lets all that can run without the passing of time run.
+async fn settle_in() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Waits for a job that a worker which was waiting has to get at once. Virtual time: a wait in vain lasts 10 s.
+async fn served_at_once(turnstile: &Turnstile) {
+    let started = Instant::now();
+    turnstile.until_inside(1).await;
+    assert!(started.elapsed() < Duration::from_secs(2), "a ready job lay for {:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_at_its_own_bound_leaves_its_news_to_others() {
+    let stage = Stage::new();
+    let (turnstile, other) = (Turnstile::new(), Turnstile::new());
+    let options = QueueOptions::new().with_concurrency(1);
+    let first = Running::start(stage.worker().concurrency(8).queue_with("email", options, stays!(turnstile)));
+    settle_in().await;
+    stage.push(NewJob::new("").with_delay(Duration::from_millis(100))).await;
+    settle_in().await;
+    assert_eq!(stage.store.count(Op::QueueWait), 2, "it knows when the job is due, and waits for others");
+    stage.clock.advance(Duration::from_millis(100));
+    turnstile.until_inside(1).await;
+    let second = Running::start(stage.worker().queue("email", stays!(other)));
+    settle_in().await;
+    stage.push_many(1).await;
+    served_at_once(&other).await;
+    turnstile.open();
+    other.open();
+    eventually("done", async || stage.counts().await.pending() == 0).await;
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
+/// A worker whose only handler is at work and whose wait for another queue is under way; a second one, which waits for that
+/// queue behind it, and its turnstile.
+async fn one_waits_before_the_other(stage: &Stage) -> (Running, Turnstile, Running, Turnstile) {
+    let (turnstile, other) = (Turnstile::new(), Turnstile::new());
+    let sms = QueueName::new("sms").unwrap();
+    let builder = stage.worker().concurrency(1).prefetch(0).queue("email", stays!(turnstile));
+    let first = Running::start(builder.queue("sms", stays!(turnstile)));
+    settle_in().await;
+    stage.push_many(1).await;
+    settle_in().await;
+    assert_eq!((turnstile.inside(), stage.store.count(Op::QueueWait)), (1, 2));
+    let second = Running::start(stage.worker().queue("sms", stays!(other)));
+    settle_in().await;
+    assert_eq!(stage.store.count(Op::QueueWait), 3);
+    stage.state.push_one(&sms, NewJob::new("")).await.unwrap();
+    (first, turnstile, second, other)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_paused_leaves_its_news_to_others() {
+    let stage = Stage::new();
+    let (first, turnstile, second, other) = one_waits_before_the_other(&stage).await;
+    first.handle.pause();
+    served_at_once(&other).await;
+    turnstile.open();
+    other.open();
+    eventually("done", async || second.handle.stats().completed == 1).await;
+    first.shutdown().await;
+    second.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_shuts_down_leaves_its_news_to_others() {
+    let stage = Stage::new();
+    let (first, turnstile, second, other) = one_waits_before_the_other(&stage).await;
+    first.handle.shutdown();
+    served_at_once(&other).await;
+    turnstile.open();
+    other.open();
+    assert!(first.report().await.clean);
+    second.shutdown().await;
+}
+
+/// The same, where the news have been heard before.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_shuts_down_leaves_news_that_it_heard_to_others() {
+    let stage = Stage::new();
+    let (first, turnstile, second, other) = one_waits_before_the_other(&stage).await;
+    settle_in().await;
+    first.handle.shutdown();
+    served_at_once(&other).await;
+    turnstile.open();
+    other.open();
+    assert!(first.report().await.clean);
+    second.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_quiet_time_nothing_is_claimed_ahead_of_long_jobs() {
+    let stage = Stage::new();
+    let (before, after) = (Turnstile::new(), Turnstile::new());
+    let handler = {
+        let (before, after) = (before.clone(), after.clone());
+        move |job: Job| {
+            let gate = if job.payload().is_empty() { before.clone() } else { after.clone() };
+            async move {
+                let _inside = gate.pass().await;
+                Ok(Done::discard())
+            }
+        }
+    };
+    let worker = Running::start(stage.worker().concurrency(2).queue("email", handler));
+    stage.push_many(2).await;
+    before.until_inside(2).await;
+    // Long jobs: each lasts a minute.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    before.open();
+    stage.until("done", |counts| counts.pending() == 0).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let jobs: Vec<_> = (0..4).map(|_| NewJob::new("long")).collect();
+    let _receipt = stage.state.push(&stage.queue, &jobs, Durability::Accepted).await.unwrap();
+    after.until_inside(2).await;
+    let counts = stage.counts().await;
+    assert_eq!((counts.running, counts.ready), (2, 2), "others could work on what is claimed ahead");
+    after.open();
+    stage.until("done", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
