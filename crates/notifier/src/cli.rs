@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::sink::SinkSpec;
 
-/// Turns webhook deliveries into notifications: one for each delivery id, whatever is killed on the way.
+/// Turns webhook deliveries into notifications: at least one for each delivery id, whatever is killed on the way, and exactly one while nothing fails.
 ///
 /// A delivery is a line of JSON: {"id", "event", "action", "payload"}. The stores are configured by environment variables
 /// alone (SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB, REDIS_WORKERCACHE_CONN_URL …); where none is set, both stores

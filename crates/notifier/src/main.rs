@@ -1,4 +1,5 @@
-//! The reference microservice of Twinstore: webhook deliveries in, notifications out, one for each delivery id.
+//! The reference microservice of Twinstore: webhook deliveries in, notifications out, one for each delivery id and none
+//! lost; one may be sent twice when something fails in the middle.
 //!
 //! It is written as a user's service would be: the stores come from the environment ([`run`]), deliveries are ingested under
 //! their idempotency keys ([`ingest`]), a worker delivers them under the rate limits of their repositories ([`work`]).
@@ -38,15 +39,16 @@ async fn main() -> ExitCode {
     let json = options.json;
     match run::run(part, options).await {
         Ok((report, failure)) => {
-            if json {
-                print(&serde_json::to_string(&report).unwrap_or_default());
-            } else {
-                print(report.table().trim_end());
-            }
-            if let Some(failure) = &failure {
+            let text = if json { serde_json::to_string(&report).unwrap_or_default() } else { report.table() };
+            let told = tell(text.trim_end());
+            for failure in failure.iter().chain(&told) {
                 complain(failure);
             }
-            if failure.is_some() || report.rejected > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+            if failure.is_some() || told.is_some() || report.rejected > 0 {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            }
         }
         Err(Failure::Start(error)) => error.exit(),
         Err(Failure::Other(message)) => {
@@ -58,12 +60,20 @@ async fn main() -> ExitCode {
 
 /// A line for people: on standard output, or on standard error where that is kept for JSON.
 fn say(json: bool, line: &str) {
-    if json { complain(line) } else { print(line) }
+    if json {
+        complain(line);
+    } else {
+        let _ = tell(line);
+    }
 }
 
-/// A line on standard output; a reader that is gone is no reason to fail.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// A line on standard output, and why it could not be written; a reader that is gone is no reason to fail.
+fn tell(line: &str) -> Option<String> {
+    let mut stdout = std::io::stdout();
+    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Some(format!("cannot report: {error}")),
+        _ => None,
+    }
 }
 
 /// A line on standard error.

@@ -49,8 +49,8 @@ impl Tally {
         }
     }
 
-    /// The report, when `pending` deliveries are not settled.
-    pub(crate) fn report(&self, engine: Engines, pending: u64) -> Report {
+    /// The report, when `pending` deliveries are not settled, if that is known.
+    pub(crate) fn report(&self, engine: Engines, pending: Option<u64>) -> Report {
         let mut waits = self.waits.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         waits.sort_unstable();
         Report {
@@ -107,7 +107,8 @@ pub(crate) struct Report {
     delivered: u64,
     retried: u64,
     dead: u64,
-    pending: u64,
+    /// Absent when the store did not say.
+    pending: Option<u64>,
     seconds: f64,
     push_to_handler_ms: Percentiles,
 }
@@ -132,7 +133,7 @@ impl Report {
             ("delivered", self.delivered.to_string()),
             ("retried", self.retried.to_string()),
             ("dead", self.dead.to_string()),
-            ("pending", self.pending.to_string()),
+            ("pending", self.pending.map_or_else(|| "unknown".to_owned(), |pending| pending.to_string())),
             ("seconds", format!("{:.3}", self.seconds)),
             ("push to handler, median", ms(self.push_to_handler_ms.p50)),
             ("push to handler, 99 %", ms(self.push_to_handler_ms.p99)),
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_json_has_the_promised_fields() {
-        let report = Tally::new().report(Engines { cache: "a".into(), state: "b".into() }, 3);
+        let report = Tally::new().report(Engines { cache: "a".into(), state: "b".into() }, Some(3));
         let json = serde_json::to_value(report).unwrap();
         let mut fields: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         fields.sort_unstable();

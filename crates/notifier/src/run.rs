@@ -128,7 +128,9 @@ impl Service {
         signals.abort();
         watching.abort();
         self.progress.finish();
-        let pending = if settled { 0 } else { self.pending().await };
+        let pending = if settled { Some(0) } else { self.pending().await };
+        let unknown = || "it is not known what is pending: the state store does not answer".to_owned();
+        let failure = failure.or_else(|| pending.is_none().then(unknown));
         let (cache, state) = (self.stores.cache().engine().to_owned(), self.stores.state().engine().to_owned());
         let report = self.tally.report(Engines { cache, state }, pending);
         self.stores.close().await;
@@ -193,13 +195,13 @@ impl Service {
         self.tally.dead.store(stats.dead, Ordering::Relaxed);
     }
 
-    /// How many jobs of the queue are not settled.
-    async fn pending(&self) -> u64 {
+    /// How many jobs of the queue are not settled, if the store says so.
+    async fn pending(&self) -> Option<u64> {
         match self.stores.state().inspect().counts(&self.queue).await {
-            Ok(counts) => counts.pending(),
+            Ok(counts) => Some(counts.pending()),
             Err(error) => {
                 tracing::warn!(%error, "cannot count what is pending");
-                0
+                None
             }
         }
     }

@@ -1,13 +1,14 @@
 //! Where notifications go.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io::SeekFrom;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 
 /// What `--sink` names.
@@ -40,7 +41,7 @@ impl FromStr for SinkSpec {
 #[derive(Clone)]
 pub(crate) enum Sink {
     Null,
-    File(Arc<Mutex<File>>),
+    File(Arc<Mutex<Lines>>),
     Http { client: reqwest::Client, url: Arc<str> },
 }
 
@@ -50,9 +51,9 @@ impl Sink {
         match spec {
             SinkSpec::Null => Ok(Sink::Null),
             SinkSpec::File(path) => {
-                let file = tokio::fs::OpenOptions::new().append(true).create(true).open(path).await;
-                let file = file.map_err(|error| format!("cannot open the sink {}: {error}", path.display()))?;
-                Ok(Sink::File(Arc::new(Mutex::new(file))))
+                let lines = Lines::open(path).await;
+                let lines = lines.map_err(|error| format!("cannot open the sink {}: {error}", path.display()))?;
+                Ok(Sink::File(Arc::new(Mutex::new(lines))))
             }
             SinkSpec::Http(url) => {
                 // Set already where something else needs TLS too: then that one serves.
@@ -67,18 +68,13 @@ impl Sink {
     }
 
     /// Delivers one line (without its end). When this returns `Ok`, the whole line is written, or the server has accepted it.
-    pub(crate) async fn deliver(&self, mut line: Vec<u8>) -> Result<(), String> {
+    pub(crate) async fn deliver(&self, line: Vec<u8>) -> Result<(), String> {
         match self {
             Sink::Null => Ok(()),
-            Sink::File(file) => {
-                line.push(b'\n');
-                let file = Arc::clone(file);
+            Sink::File(lines) => {
+                let lines = Arc::clone(lines);
                 // In a task of its own: a handler that is stopped in the middle must not leave half a line.
-                let write = tokio::spawn(async move {
-                    let mut file = file.lock().await;
-                    file.write_all(&line).await?;
-                    file.flush().await
-                });
+                let write = tokio::spawn(async move { lines.lock().await.append(line).await });
                 match write.await {
                     Ok(written) => written.map_err(|error| format!("cannot write to the sink: {error}")),
                     Err(_) => Err("writing to the sink was stopped".to_owned()),
@@ -93,6 +89,41 @@ impl Sink {
     }
 }
 
+/// A file that grows by whole lines.
+pub(crate) struct Lines {
+    file: File,
+    /// Whether its last line has no end: the disk was full, or a process was killed in the middle.
+    is_torn: bool,
+}
+
+impl Lines {
+    async fn open(path: &Path) -> std::io::Result<Self> {
+        let file = tokio::fs::OpenOptions::new().append(true).create(true).open(path).await?;
+        // What is no regular file (a pipe, a terminal) has no end to look at.
+        let has_end = file.metadata().await?.is_file();
+        Ok(Self { file, is_torn: has_end && last_byte(path).await.is_ok_and(|byte| byte != b'\n') })
+    }
+
+    /// Appends a line; behind half a line it begins with the end of that one, so that only what was torn cannot be read.
+    async fn append(&mut self, mut line: Vec<u8>) -> std::io::Result<()> {
+        if self.is_torn {
+            line.insert(0, b'\n');
+        }
+        line.push(b'\n');
+        self.is_torn = true;
+        self.file.write_all(&line).await?;
+        self.file.flush().await?;
+        self.is_torn = false;
+        Ok(())
+    }
+}
+
+async fn last_byte(path: &Path) -> std::io::Result<u8> {
+    let mut file = File::open(path).await?;
+    file.seek(SeekFrom::End(-1)).await?;
+    file.read_u8().await
+}
+
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -105,7 +136,18 @@ impl fmt::Debug for Sink {
 
 #[cfg(test)]
 mod tests {
-    use super::SinkSpec;
+    use super::{Sink, SinkSpec};
+
+    #[tokio::test]
+    async fn half_a_line_does_not_spoil_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.txt");
+        for (before, after) in [("", "new\n"), ("whole\n", "whole\nnew\n"), ("hal", "hal\nnew\n")] {
+            std::fs::write(&path, before).unwrap();
+            Sink::open(&SinkSpec::File(path.clone())).await.unwrap().deliver(b"new".to_vec()).await.unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        }
+    }
 
     #[test]
     fn sinks_are_named() {

@@ -52,7 +52,7 @@ pub struct QueueKeys {
     pub parcels: String,
     /// Hash: reference -> fence, how many jobs run, worker. Absent while the parcel is ready.
     pub parcel_leases: String,
-    /// Hash: which parcel each job is in: job id -> reference, or, for UUIDs, family (those that differ only in their last 6 bits)
+    /// Hash: which parcel each job is in: job id -> reference, or, for UUIDs of version 7, family (those that differ only in their last 6 bits)
     /// -> references, each with 64 bits for the jobs of the family in it; and how many there are.
     pub parcel_of: String,
     /// Hash: 5 bytes, a number -> a shelf: ids, times and records of jobs that are due far ahead; 2 bytes, a part of an id's hash ->

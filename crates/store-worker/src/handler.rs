@@ -74,12 +74,13 @@ where
 pub struct Done(pub(crate) Option<Kept>);
 
 impl Done {
-    /// Done; the job is forgotten.
+    /// Done; the job is forgotten, and its id with it: a push of the same id is a new job, also one that is repeated late.
     pub fn discard() -> Self {
         Self(None)
     }
 
-    /// Done; the job and its result are kept for a time, at most 366 days. A result larger than
+    /// Done; the job and its result are kept for a time, at most 366 days, and not longer than the store's bounds on completed jobs
+    /// allow (by default 100,000 of a queue and 256 MiB; the oldest go first). A result larger than
     /// [`MAX_RESULT_BYTES`](store_core::MAX_RESULT_BYTES) cannot be kept: the job is dead then, so that the work is not
     /// done again.
     pub fn keep(result: impl Into<Bytes>, lasting: Duration) -> Self {

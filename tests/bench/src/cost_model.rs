@@ -111,7 +111,13 @@ pub fn filled(page: &str, run: &Run, plans: &[Plan]) -> Result<(String, Vec<Stri
         if found.is_empty() {
             text.push_str(section.content);
         } else if found.len() < names.len() {
-            return Err(format!("the run has not all cases of the section {:?}", section.filter).into());
+            let missing = names.iter().filter(|name| !found.iter().any(|case| case.name == **name));
+            let missing = missing.copied().collect::<Vec<_>>().join(", ");
+            let filter = section.filter;
+            return Err(format!(
+                "of the section {filter:?} the run lacks {missing}; measure it with --filter '{filter}'"
+            )
+            .into());
         } else {
             text.push_str(&content(section.filter, &found, run)?);
             filters.push(section.filter.to_owned());

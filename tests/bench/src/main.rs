@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: runs the benchmarks, prints a table, writes JSON.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -62,10 +63,14 @@ async fn run(arguments: Arguments) -> bench::Result<bool> {
         return Ok(true);
     }
     if let Some(file) = arguments.cost_model {
-        let run = serde_json::from_str(&std::fs::read_to_string(file)?)?;
-        for title in cost_model::fill(&run)? {
-            say(&format!("filled: {title}"));
+        let of_file = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+        let text = std::fs::read_to_string(&file).map_err(|error| of_file(&error))?;
+        let run = serde_json::from_str(&text).map_err(|error| format!("{} (no run's JSON?)", of_file(&error)))?;
+        let filled = cost_model::fill(&run).map_err(|error| of_file(&error))?;
+        if filled.is_empty() {
+            return Err(of_file(&"it has no case of the page").into());
         }
+        filled.iter().for_each(|title| say(&format!("filled: {title}")));
         return Ok(true);
     }
     let cases = bench::cases::all();
@@ -75,16 +80,23 @@ async fn run(arguments: Arguments) -> bench::Result<bool> {
         }
         return Ok(true);
     }
+    if !cases.iter().any(|case| bench::is_taken(&case.plan().name, &arguments.filter)) {
+        return Err(format!("no case is taken by the filter {:?}; --list names them", arguments.filter).into());
+    }
+    // Before anything is measured: a file that cannot be written would lose it all.
+    let json = arguments.json.map(|file| match File::options().append(true).create(true).open(&file) {
+        Ok(_) => Ok(file),
+        Err(error) => Err(format!("{} cannot be written: {error}", file.display())),
+    });
+    let json = json.transpose()?;
     let program = std::env::current_exe()?;
     let mut settings = if arguments.quick { Settings::quick(program) } else { Settings::full(program) };
     settings.rounds = arguments.rounds.map_or(settings.rounds, usize::from);
     let report = bench::run(&cases, &settings, &arguments.filter, |name| tell(&format!("{name} …"))).await;
-    if let Some(file) = arguments.json {
-        std::fs::write(file, serde_json::to_string_pretty(&report)? + "\n")?;
-    }
     say(&bench::render(&report));
-    if report.cases.is_empty() {
-        return Err(format!("no case is taken by the filter {:?}", arguments.filter).into());
+    if let Some(file) = json {
+        let written = std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n");
+        written.map_err(|error| format!("{} cannot be written: {error}", file.display()))?;
     }
     Ok(report.failures().count() == 0)
 }

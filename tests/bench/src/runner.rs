@@ -12,10 +12,12 @@ use crate::report::{CaseReport, Report, SideReport};
 /// Whether a filter takes the case of this name: filters are separated by commas and contained in the name; one that
 /// begins with `^` stands at its beginning. An empty one takes all.
 pub fn is_taken(name: &str, filter: &str) -> bool {
-    filter.split(',').any(|part| match part.strip_prefix('^') {
-        Some(beginning) => name.starts_with(beginning),
-        None => name.contains(part),
-    })
+    let mut parts = filter.split(',').filter(|part| !part.is_empty());
+    filter.is_empty()
+        || parts.any(|part| match part.strip_prefix('^') {
+            Some(beginning) => name.starts_with(beginning),
+            None => name.contains(part),
+        })
 }
 
 /// Runs the cases that `filter` takes ([`is_taken`]), one after the other, each on an engine of its own. `started` hears the

@@ -18,7 +18,7 @@
 --   parcel's lease 1-16 fence, 17-18 how many of its jobs run still, 19- worker; it ends when `leased` says. While jobs are taken
 --                  out the fence begins with a letter, A for 0; while a ready parcel is divided the lease is DIVIDED. Who meets
 --                  either has met a script that was cut: no other sees them
---   parcel_of      an id: the reference, or nothing. For UUIDs (packed: 1 and 16 bytes) the family, which is the id with zeros in
+--   parcel_of      an id: the reference, or nothing. For UUIDs of version 7 (packed: 1 and 16 bytes) the family, which is the id with zeros in
 --                  place of its last 6 bits, the job's number in the family: 20 bytes for each parcel with such jobs: the
 --                  reference, two words of 4 bytes with a bit for each number from 0 on and from 32 on. '\0': how many jobs there
 --                  are, always written with the rest. A parcel's job has no record and no state of its own, and the other way round

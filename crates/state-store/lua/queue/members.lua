@@ -1,8 +1,8 @@
 -- Which parcels jobs are in: `parcel_of`, as keys.lua describes it.
 
--- The field that tells of an id, and, for a UUID, its number in the family.
+-- The field that tells of an id, and, for a UUID of version 7, its number in the family.
 local function field_of(id)
-  if #id ~= 17 or byte(id) ~= 1 then return id end
+  if #id ~= 17 or byte(id) ~= 1 or math.floor(byte(id, 8) / 16) ~= 7 then return id end
   local number = byte(id, 17) % 64
   return sub(id, 1, 16) .. char(byte(id, 17) - number), number
 end

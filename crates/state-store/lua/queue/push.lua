@@ -3,12 +3,12 @@
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2 n, 3 the priority if all are of one, their ids differ, and none has a delay, a deadline or a unique key,
---         else '', 4.. (several with a priority) parcels, each with the runs of its ids if they are UUIDs, else '', or (else) n
+--         else '', 4.. (several with a priority) parcels, each with the runs of its ids if they have families, else '', or (else) n
 --         packed ids, n records; then, for one with a priority, the run of its id or ''; without a priority, the delay in ms of each
 --         that has one, and, if one has, the bounds of shelves. A run: see named.lua
 -- Returns 'pushed', then for each job that was not accepted: its position from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   recognised by id and request as long as the job is retained
--- Cost    n plain jobs: 8 commands, O(n), with UUIDs made together O(n / 64 + bytes); where jobs stand alone or on shelves one more
+-- Cost    n plain jobs: 8 commands, O(n), with ids made together O(n / 64 + bytes); where jobs stand alone or on shelves one more
 --         per 500 jobs; others: 7 commands and two per 50 jobs, O(n log s)
 --         with s scheduled; up to 5 more per job with a unique key. Where thousands are scheduled: for every sixth delayed job 5
 --         more, or, if there are enough around it for a shelf, up to 115 and O(64 KiB). Where there are shelves: one more per 50

@@ -1,4 +1,4 @@
--- The shortest way of a settlement: jobs that are just complete, all held and in parcels, whose ids are UUIDs: they come as runs, and
+-- The shortest way of a settlement: jobs that are just complete, all held and in parcels, whose ids have families: they come as runs, and
 -- those of one family are dealt with as one. `is_plain`: whether a short way may do; `is_lone`: whether none is in a parcel; nil: the
 -- ids are others.
 local behind, is_lone, unpack_bytes = 4 + 3 * ARGV[3], nil, struct.unpack

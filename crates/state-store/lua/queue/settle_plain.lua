@@ -1,5 +1,5 @@
 -- The short way of a settlement: jobs that are just complete, all held, none with a unique key; either all in parcels, with ids that
--- are no UUIDs, or none.
+-- have no families, or none.
 if is_plain and is_lone ~= false then
   local inside, sub = is_lone and {} or call('HMGET', KEYS[17], unpack(ids)), string.sub
   if inside[1] and inside[1] ~= '' then

@@ -36,7 +36,7 @@ pub(super) async fn extend(
 
 /// Appends the number of groups, then for each group of jobs that follow each other, have one lease and ids of one form: the
 /// lease (the letter of a running job, the fence and, if asked, the end), that length, the packed ids; for a settlement (with the
-/// end) the runs of ids that are UUIDs, and as length 0.
+/// end) the runs of ids that have families, and as length 0.
 pub(super) fn push_leases<'a>(
     leases: impl ExactSizeIterator<Item = &'a JobLease>,
     with_end: bool,
@@ -71,7 +71,7 @@ pub(super) fn push_leases<'a>(
 /// Jobs with one lease and ids of one length.
 struct Group<'a> {
     ids: BytesMut,
-    /// The lease, how long the ids are, and whether they are UUIDs.
+    /// The lease, how long the ids are, and whether they have families.
     first: Option<(&'a JobLease, (usize, bool))>,
     with_runs: bool,
 }

@@ -18,10 +18,10 @@ pub(super) fn pack(id: &JobId, buffer: &mut BytesMut) {
     }
 }
 
-/// How many bytes the packed id has, and whether it is a UUID.
+/// How many bytes the packed id has, and whether it has a family.
 pub(super) fn form(id: &JobId) -> (usize, bool) {
     let text = id.as_str().as_bytes();
-    uuid_bytes(text).map_or((text.len(), false), |bytes| (1 + bytes.len(), true))
+    uuid_bytes(text).map_or((text.len(), false), |bytes| (LEN, bytes[6] >> 4 == 7))
 }
 
 /// The id that was packed; `None` for what no version of this code has written.
@@ -32,12 +32,12 @@ pub(super) fn unpack(packed: &[u8]) -> Option<JobId> {
     }
 }
 
-/// Whether these bytes are a UUID's.
-pub(super) fn is_uuid(packed: &[u8]) -> bool {
-    packed.first() == Some(&UUID)
+/// Whether this is an id that has a family: a UUID of version 7.
+pub(super) fn has_family(packed: &[u8]) -> bool {
+    packed.first() == Some(&UUID) && packed.get(7).is_some_and(|version| version >> 4 == 7)
 }
 
-/// UUIDs that differ only in their last 6 bits, in rising order. [`JobId::generate`] makes such ids, and many of them are told to
+/// UUIDs of version 7 that differ only in their last 6 bits, in rising order. [`JobId::generate`] makes such ids, and many of them are told to
 /// the server, and found there, as one.
 #[derive(Debug, PartialEq, Eq)]
 struct Run {
@@ -73,12 +73,12 @@ impl Run {
     }
 }
 
-/// Appends the runs of packed UUIDs; nothing if one of the ids is none.
+/// Appends the runs of packed ids; nothing if one of them has no family.
 pub(super) fn put_runs<'a>(ids: impl Iterator<Item = &'a [u8]>, buffer: &mut BytesMut) {
     let before = buffer.len();
     let mut run: Option<Run> = None;
     for id in ids {
-        let Some(next) = id.try_into().ok().filter(|_| is_uuid(id)).map(Run::of) else {
+        let Some(next) = id.try_into().ok().filter(|_| has_family(id)).map(Run::of) else {
             return buffer.truncate(before);
         };
         if run.as_mut().is_some_and(|run| run.takes(&next)) {
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn every_id_comes_back_as_it_was() {
-        let uuid = "018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5f6";
+        let (uuid, random) = ("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5f6", "018f6d2a-1b2c-4d3e-8f90-a1b2c3d4e5f6");
         let lookalikes = [
             "018F6D2A-1B2C-7D3E-8F90-A1B2C3D4E5F6",
             "018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5fg",
@@ -144,12 +144,13 @@ mod tests {
             "0",
             "0123456789abcdefg",
         ];
-        for text in lookalikes.into_iter().chain([uuid]) {
+        for text in lookalikes.into_iter().chain([uuid, random]) {
             let id = JobId::new(text).unwrap();
             let mut packed = BytesMut::new();
             pack(&id, &mut packed);
-            assert_eq!((packed.len(), is_uuid(&packed)), form(&id));
-            assert_eq!(packed.len(), if text == uuid { 17 } else { text.len() }, "{text}");
+            assert_eq!((packed.len(), has_family(&packed)), form(&id));
+            assert_eq!(packed.len(), if text == uuid || text == random { 17 } else { text.len() }, "{text}");
+            assert_eq!(has_family(&packed), text == uuid);
             assert_eq!(unpack(&packed), Some(id));
         }
     }

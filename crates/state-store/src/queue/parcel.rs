@@ -22,15 +22,15 @@ pub(super) fn priority_of_all(jobs: &[NewJob]) -> Option<Priority> {
     jobs.iter().all(is_plain).then_some(first)
 }
 
-/// Cuts jobs into parcels, which are added one by one with the runs of their ids (nothing, if they are no UUIDs). The ids in
-/// one parcel have one length, and are all UUIDs or none.
+/// Cuts jobs into parcels, which are added one by one with the runs of their ids (nothing, if they have no families). The
+/// ids in one parcel have one length, and all have families or none.
 pub(super) fn encode(jobs: &[NewJob], ids: &[Bytes], buffer: &mut BytesMut, mut add: impl FnMut(Bytes, Bytes)) {
     let mut start = 0;
     while let Some(first) = ids.get(start) {
         let mut bytes = 0;
         let fits = |(job, id): &(&NewJob, &Bytes)| {
             bytes += job.payload.len();
-            let is_alike = id.len() == first.len() && packed_id::is_uuid(id) == packed_id::is_uuid(first);
+            let is_alike = id.len() == first.len() && packed_id::has_family(id) == packed_id::has_family(first);
             is_alike && (bytes <= MAX_BYTES || bytes == job.payload.len())
         };
         let end = start + jobs[start..].iter().zip(&ids[start..]).take(MAX_JOBS).take_while(fits).count();

@@ -30,7 +30,8 @@ use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 pub trait Queue: Send + Sync + fmt::Debug {
     /// Pushes up to [`MAX_BATCH`] jobs of at most [`MAX_BATCH_BYTES`] together. One answer per job, in the order given.
     /// A job whose id the queue already has is not pushed again, whatever its content: [`Pushed::Duplicate`]; but sending
-    /// the very same push again ([`NewJob::request`]) answers [`Pushed::Created`] again.
+    /// the very same push again ([`NewJob::request`]) answers [`Pushed::Created`] again. An id is known as long as its job is: a push
+    /// that is repeated after its jobs were done and forgotten pushes them again.
     ///
     /// # Errors
     /// [`Error::Limit`] when the server's memory is full, or the queue's bounds are reached; [`Error::Rejected`] for a job

@@ -83,7 +83,8 @@ pub enum Outcome {
 pub struct Kept {
     /// The result, at most [`MAX_RESULT_BYTES`].
     pub result: Bytes,
-    /// How long it and its job are kept; a push with the id is a duplicate as long.
+    /// How long it and its job are kept, unless the store's [`Retention`](crate::Retention) ends it before; a push with the id is a
+    /// duplicate as long.
     pub lasting: Duration,
 }
 

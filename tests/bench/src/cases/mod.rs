@@ -10,6 +10,7 @@ mod growth;
 mod handoff;
 mod idempotency;
 mod idle;
+mod ids;
 mod key_value;
 mod latency;
 mod leases;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
         scheduled_memory::cases,
         growth::cases,
         payload::cases,
+        ids::cases,
         workers::cases,
         recovery::cases,
         leases::cases,

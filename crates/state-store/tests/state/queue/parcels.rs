@@ -213,7 +213,7 @@ async fn a_thousand_jobs_are_extended_settled_and_removed_at_once() {
 async fn uuids_and_ids_of_the_same_length_do_not_get_in_each_other_s_way() {
     let stage = stage().await;
     let uuids = ["00", "05", "3f", "40"].map(|last| format!("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5{last}"));
-    let texts = ["customer-00000017", "customer-00000018"].map(str::to_owned);
+    let texts = ["customer-00000017", "018f6d2a-1b2c-4d3e-8f90-a1b2c3d4e500"].map(str::to_owned);
     let all = [&uuids[0], &texts[0], &uuids[1], &uuids[2], &texts[1], &uuids[3]];
     let jobs: Vec<_> = all.iter().map(|id| job(id)).collect();
     assert_eq!(push(&stage.store, &jobs).await, [const { Pushed::Created }; 6]);

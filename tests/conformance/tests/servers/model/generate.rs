@@ -88,7 +88,8 @@ pub(super) fn job_id(id: u8) -> JobId {
     let text = match id.is_multiple_of(2) {
         // Some as long as a packed UUID.
         true => format!("job-{id:0width$}", width = if id.is_multiple_of(4) { 13 } else { 1 }),
-        false => format!("00000000-0000-7000-8000-00000000{family:02x}{number:02x}"),
+        // Those of the last one are of version 4.
+        false => format!("00000000-0000-{}000-8000-00000000{family:02x}{number:02x}", if family == 2 { 4 } else { 7 }),
     };
     JobId::new(text).unwrap()
 }
