@@ -7,7 +7,7 @@
 use crate::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, ServiceName};
 
 /// The version of the layout that these keys and the records under them have.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;
