@@ -5,7 +5,8 @@
 -- ARGV    1 clock, 2 packed id
 -- Returns 'removed', 'requested', 'finished' or 'unknown'
 -- Retry   finds what the first time made of it: 'unknown' after 'removed'
--- Cost    up to 12 commands, in a parcel that runs 19, O(bytes of the job, or of its parcel, + log s) with s scheduled; on a shelf 18 more, O(64 KiB)
+-- Cost    up to 12 commands, in a parcel that runs 19, O(bytes of the job, or of its parcel, + log s) with s
+--         scheduled; on a shelf 18 more, O(64 KiB)
 stand_alone({ ARGV[2] })
 local place, record, s, _, ref, lease = find(ARGV[2])
 if place == 'ready' or place == 'scheduled' then

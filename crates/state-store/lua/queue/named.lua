@@ -1,6 +1,6 @@
 -- The jobs that are named and the leases under which they are held, from ARGV[3] on: how many groups, and for each group of
--- jobs with one lease and ids of one length: the lease, the length, the ids in one; or 0 and runs of ids that have families: a family, two words with a
--- bit for each number, and how many there are. `behind`: the index of what follows.
+-- jobs with one lease and ids of one length: the lease, the length, the ids in one; or 0 and runs of ids that have families: a
+-- family, two words with a bit for each number, and how many there are. `behind`: the index of what follows.
 local ids, lease_of, behind = {}, {}, 4 + 3 * ARGV[3]
 for at = 4, behind - 1, 3 do
   local lease, size, group, sub = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], string.sub

@@ -3,12 +3,12 @@
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2 bounds of what is kept, 3 how many groups, 4.. for each: lease ('r', fence in 16 digits, end in ms), how
---         long each id is, the packed ids, or 0 and runs (see named.lua); then for each job but those that are just complete: position from 1, outcome, time
---         in ms, result or reason, unique key or ''
+--         long each id is, the packed ids, or 0 and runs (see named.lua); then for each job but those that
+--         are just complete: position from 1, outcome, time in ms, result or reason, unique key or ''
 -- Returns 'settled', then the positions from 0 of those that were lost
 -- Retry   recognised by the fence while the job is retained, else by the end of the lease
--- Cost    n jobs that are just complete: in parcels 8 commands and 2 per parcel, O(n), with ids made together O(n / 64); alone 7, O(n log r) with r running; up to
---         15 more per other job, O(bytes of its parcel)
+-- Cost    n jobs that are just complete: in parcels 8 commands and 2 per parcel, O(n), with ids made together O(n / 64); alone 7, O(n log r) with r
+--         running; up to 15 more per other job, O(bytes of its parcel)
 local refused, unusual, found, has_settled = { 'settled' }, {}, {}, false
 for at = behind, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
 begin_moves()

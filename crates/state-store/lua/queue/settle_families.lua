@@ -4,19 +4,19 @@
 local behind, is_lone, unpack_bytes = 4 + 3 * ARGV[3], nil, struct.unpack
 local is_plain = #ARGV < behind and (tonumber(call('ZRANGE', KEYS[8], 0, 0, 'WITHSCORES')[2]) or 0) > now
 local families, lows, highs, counts_of, lease_of_run = {}, {}, {}, {}, {}
-local are_uuids, are_others = false, false
+local are_runs, are_ids = false, false
 for at = 4, is_plain and behind - 1 or 0, 3 do
-  local is_uuids = ARGV[at + 1] == '0'
-  are_uuids, are_others = are_uuids or is_uuids, are_others or not is_uuids
+  local is_run = ARGV[at + 1] == '0'
+  are_runs, are_ids = are_runs or is_run, are_ids or not is_run
   local runs, fence = ARGV[at + 2], string.sub(ARGV[at], 2, 17)
-  for run = 1, is_uuids and #runs or 0, 26 do
+  for run = 1, is_run and #runs or 0, 26 do
     local i = #families + 1
     families[i], lease_of_run[i] = string.sub(runs, run, run + 16), fence
     lows[i], highs[i], counts_of[i] = unpack_bytes('>I4I4B', runs, run + 17)
   end
 end
-is_plain = is_plain and not (are_uuids and are_others)
-if is_plain and are_uuids then
+is_plain = is_plain and not (are_runs and are_ids)
+if is_plain and are_runs then
   local band, sub, tobit, pack = bit.band, string.sub, bit.tobit, struct.pack
   local stored, entries_of, counts, leases = call('HMGET', KEYS[17], unpack(families)), {}, {}, {}
   local are_inside, settled, any_inside = true, 0, false

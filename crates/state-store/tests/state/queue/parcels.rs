@@ -233,3 +233,21 @@ async fn uuids_and_ids_of_the_same_length_do_not_get_in_each_other_s_way() {
     }
     assert_eq!(stage.store.counts(&queue()).await.unwrap(), store_core::Counts::default());
 }
+
+/// By ids with families, and by others.
+#[tokio::test]
+async fn a_settlement_sent_again_spares_jobs_that_are_in_another_parcel_since() {
+    let stage = stage().await;
+    let uuids = ["00", "1f", "3f"].map(|last| format!("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5{last}"));
+    for ids in [uuids, ["a", "b", "c"].map(str::to_owned)] {
+        let jobs: Vec<_> = ids.iter().map(|id| job(id)).collect();
+        push(&stage.store, &jobs).await;
+        let first = claim(&stage.store, 3).await.jobs;
+        assert_eq!(complete(&stage, &first).await, [const { Settled::Done }; 3]);
+        push(&stage.store, &jobs).await;
+        let second = claim(&stage.store, 3).await.jobs;
+        assert_eq!(complete(&stage, &first).await, [const { Settled::Lost }; 3]);
+        assert_eq!(stage.store.counts(&queue()).await.unwrap().running, 3);
+        assert_eq!(complete(&stage, &second).await, [const { Settled::Done }; 3]);
+    }
+}
