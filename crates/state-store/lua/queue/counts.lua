@@ -11,4 +11,5 @@ for _, lease in ipairs(leases) do inside = inside + unpack_bytes('>I2', lease, 1
 local paused, summary = unpack(call('HMGET', meta, 'paused', 'shelves'))
 local shelved = summary and unpack_bytes('>I6', summary, 7) or 0
 local all = call('HLEN', jobs) + (call('HGET', parcel_of, '\0') or 0) + shelved
-return { 'counts', all, call('ZCARD', due) + shelved, call('ZCARD', leased) - #leases + inside, call('ZCARD', completed), call('ZCARD', dead), paused and 1 or 0 }
+return { 'counts', all, call('ZCARD', due) + shelved, call('ZCARD', leased) - #leases + inside,
+  call('ZCARD', completed), call('ZCARD', dead), paused and 1 or 0 }

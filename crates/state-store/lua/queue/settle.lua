@@ -7,8 +7,8 @@
 --         are just complete: position from 1, outcome, time in ms, result or reason, unique key or ''
 -- Returns 'settled', then the positions from 0 of those that were lost
 -- Retry   recognised by the fence while the job is retained, else by the end of the lease
--- Cost    n jobs that are just complete: in parcels 8 commands and 2 per parcel, O(n), with ids made together O(n / 64); alone 7, O(n log r) with r
---         running; up to 15 more per other job, O(bytes of its parcel)
+-- Cost    n jobs that are just complete: in parcels 8 commands and 2 per parcel, O(n), with ids made together O(n / 64);
+--         alone 7, O(n log r) with r running; up to 15 more per other job, O(bytes of its parcel)
 local refused, unusual, found, has_settled = { 'settled' }, {}, {}, false
 for at = behind, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
 begin_moves()

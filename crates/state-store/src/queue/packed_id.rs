@@ -37,8 +37,8 @@ pub(super) fn has_family(packed: &[u8]) -> bool {
     packed.first() == Some(&UUID) && packed.get(7).is_some_and(|version| version >> 4 == 7)
 }
 
-/// UUIDs of version 7 that differ only in their last 6 bits, in rising order. [`JobId::generate`] makes such ids, and many of them are told to
-/// the server, and found there, as one.
+/// UUIDs of version 7 that differ only in their last 6 bits, in rising order. [`JobId::generate`] makes such ids, and many of
+/// them are told to the server, and found there, as one.
 #[derive(Debug, PartialEq, Eq)]
 struct Run {
     /// The packed id with zeros in place of the 6 bits.
