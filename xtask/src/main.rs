@@ -5,6 +5,7 @@ mod bench;
 mod config_check;
 mod conformance;
 mod lint;
+mod servers;
 mod shell;
 mod test;
 mod tidy;
@@ -24,6 +25,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    #[command(subcommand)]
+    Servers(servers::Servers),
     /// What each operation costs beside the least that it could cost; `cargo xtask bench --help` names the arguments
     #[command(disable_help_flag = true)]
     Bench {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::ConfigCheck(command) => command.run(),
         Command::Conformance(command) => shell::exit(command.run()),
         Command::Test { arguments } => shell::exit(test::test(&arguments)),
+        Command::Servers(command) => shell::exit(command.run()),
         Command::Bench { arguments } => shell::exit(bench::bench(&arguments)),
         Command::Lint => shell::exit(lint::lint()),
         Command::Ci => shell::exit(lint::lint().and_then(|()| test::test(&[]))),

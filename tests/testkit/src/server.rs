@@ -200,7 +200,7 @@ impl RedisServer {
     async fn launch(&self, synchronised: bool) -> Result<(), StartError> {
         let settings = lock(&self.settings).clone();
         let config = settings.render(self.port(), self.dir());
-        let process = Process::start(&settings.program, &config, self.dir())?;
+        let process = Process::start(&settings.resolved_program()?, &config, self.dir())?;
         let id = process.id().to_string();
         *lock(&self.process) = Some(process);
         self.own_commands.store(0, Ordering::Relaxed);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::RedisServer;
 use crate::certificates::Certificates;
+use crate::servers;
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum StartError {
         /// The program as it was looked for.
         program: String,
     },
+    /// The environment chooses a server that is not there.
+    #[error(transparent)]
+    Missing(#[from] servers::Missing),
     /// It ended by itself, for instance because of a setting that it does not know.
     #[error("the server ended at once; its log says:\n{log}")]
     Ended {
@@ -43,7 +47,8 @@ pub enum StartError {
 /// What a server shall be; made by [`RedisServer::builder`], [`RedisServer::cache`] or [`RedisServer::state`].
 #[derive(Clone)]
 pub struct RedisServerBuilder {
-    pub(super) program: PathBuf,
+    /// The one that the environment chooses, if none is named.
+    program: Option<PathBuf>,
     pub(super) password: Option<String>,
     pub(super) users: Vec<User>,
     pub(super) certificates: Option<Arc<Certificates>>,
@@ -71,7 +76,7 @@ impl RedisServerBuilder {
             ("save", ""),
         ];
         Self {
-            program: PathBuf::from("redis-server"),
+            program: None,
             password: None,
             users: Vec::new(),
             certificates: None,
@@ -152,11 +157,16 @@ impl RedisServerBuilder {
         self.config("replicaof", &format!("127.0.0.1 {}", primary.port()))
     }
 
-    /// The program to run instead of the `redis-server` of the search path.
+    /// The program to run. By default the server that the environment chooses ([`servers::chosen`]): the `redis-server` of
+    /// the search path, unless `TESTKIT_SERVER` names another.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
-        self.program = program.into();
+        self.program = Some(program.into());
         self
+    }
+
+    pub(super) fn resolved_program(&self) -> Result<PathBuf, StartError> {
+        self.program.clone().map_or_else(|| Ok(servers::chosen()?.program), Ok)
     }
 
     /// Starts the server on a free port with an empty directory, and waits until it answers.

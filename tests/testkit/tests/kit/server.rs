@@ -180,3 +180,26 @@ async fn a_failed_test_keeps_the_directory() {
     assert!(dir.join("redis.log").is_file());
     std::fs::remove_dir_all(dir).unwrap();
 }
+
+#[tokio::test]
+async fn every_available_server_starts_and_is_what_its_name_says() {
+    for server in testkit::servers::available() {
+        let running = RedisServer::state().program(&server.program).start().await.unwrap();
+        let info = running.info("server").await.unwrap();
+        let (version, field) = match server.name.split_once('-') {
+            Some(("valkey", version)) => (version, "valkey_version"),
+            Some((_, version)) => (version, "redis_version"),
+            None => ("", "redis_version"),
+        };
+        assert!(info[field].starts_with(version), "{}: {}", server.name, info[field]);
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_names_the_command_that_brings_it() {
+    assert!(testkit::servers::find("installed").is_ok());
+    for name in ["valkey-0.1", ""] {
+        let missing = testkit::servers::find(name).unwrap_err();
+        assert!(missing.to_string().contains("cargo xtask servers list"), "{missing}");
+    }
+}
