@@ -33,7 +33,14 @@ struct Shared {
     mode: watch::Sender<Mode>,
     /// Counted up by each reset; a connection that sees it change ends.
     resets: watch::Sender<u64>,
+    /// Counted up by each [`FaultProxy::half_open`]; a connection that sees it change loses its server.
+    half_opens: watch::Sender<u64>,
     connections: watch::Sender<usize>,
+    /// The numbers of the open connections, in the order in which they were accepted.
+    open: Mutex<Vec<u64>>,
+    /// The connection that is held while the others pass.
+    held: watch::Sender<Option<u64>>,
+    accepted: AtomicU64,
     cut: Mutex<Option<Cut>>,
     fired: watch::Sender<usize>,
     bytes_up: AtomicU64,
@@ -53,7 +60,18 @@ type Matcher = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 /// The armed, one-shot fault of one request.
 struct Cut {
     matches: Matcher,
-    executed: bool,
+    place: Place,
+}
+
+/// Where a cut ends the connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The request does not reach the server.
+    BeforeRequest,
+    /// The request is executed; nothing of its reply arrives.
+    AfterRequest,
+    /// The request is executed; the first half of its reply arrives.
+    InReply,
 }
 
 impl FaultProxy {
@@ -66,7 +84,11 @@ impl FaultProxy {
             target,
             mode: watch::Sender::new(Mode::Pass),
             resets: watch::Sender::new(0),
+            half_opens: watch::Sender::new(0),
             connections: watch::Sender::new(0),
+            open: Mutex::default(),
+            held: watch::Sender::new(None),
+            accepted: AtomicU64::new(0),
             cut: Mutex::new(None),
             fired: watch::Sender::new(0),
             bytes_up: AtomicU64::new(0),
@@ -87,7 +109,7 @@ impl FaultProxy {
         (Ipv4Addr::LOCALHOST, self.port()).into()
     }
 
-    /// Forwards again: what was held back first, and new connections if they were refused.
+    /// Forwards again: first what was held back, then new traffic. Accepts connections again if they were refused.
     ///
     /// # Panics
     /// When the port cannot be listened on again.
@@ -118,6 +140,23 @@ impl FaultProxy {
     /// As [`pass`](Self::pass).
     pub async fn one_way(&self) {
         self.switch(Mode::OneWay).await;
+    }
+
+    /// Holds one of the open connections in both directions, also its end, until [`pass`](Self::pass); the others go on.
+    /// `pick` chooses among them in the order in which they were accepted, modulo their number. Returns `false` if there
+    /// is no connection.
+    pub fn hold_connection(&self, pick: usize) -> bool {
+        let open = lock(&self.shared.open);
+        let held = open.get(pick % open.len().max(1)).copied();
+        drop(open);
+        self.shared.held.send_replace(held);
+        held.is_some()
+    }
+
+    /// Closes the server's side of all connections and keeps the clients' sides open: what clients send from now on
+    /// disappears, as behind a firewall that has forgotten the connection. New connections pass.
+    pub fn half_open(&self) {
+        self.shared.half_opens.send_modify(|count| *count += 1);
     }
 
     /// Ends all connections at both sides with RST, forgets what they held back, and has new ones refused until another
@@ -151,12 +190,23 @@ impl FaultProxy {
     /// "Executed" is known from the server's end of the connection, which follows the end of the requests. A script
     /// that the server does not have is "executed" with `NOSCRIPT`: load it before.
     pub fn cut_after_request(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
-        *lock(&self.shared.cut) = Some(Cut { matches: Box::new(matches), executed: true });
+        self.arm(matches, Place::AfterRequest);
     }
 
     /// Arms one cut as [`cut_after_request`](Self::cut_after_request), but the request does not reach the server.
     pub fn cut_before_request(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
-        *lock(&self.shared.cut) = Some(Cut { matches: Box::new(matches), executed: false });
+        self.arm(matches, Place::BeforeRequest);
+    }
+
+    /// Arms one cut as [`cut_after_request`](Self::cut_after_request), but the client receives the first half of what the
+    /// server sends next: the reply ends in the middle.
+    pub fn cut_in_reply(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
+        self.arm(matches, Place::InReply);
+    }
+
+    /// Removes a cut that has not fired.
+    pub fn disarm(&self) {
+        *lock(&self.shared.cut) = None;
     }
 
     /// How many cuts have fired; counted before the client's connection is closed.
@@ -188,7 +238,12 @@ impl FaultProxy {
         self.shared.bytes_down.load(Ordering::Relaxed)
     }
 
+    fn arm(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static, place: Place) {
+        *lock(&self.shared.cut) = Some(Cut { matches: Box::new(matches), place });
+    }
+
     async fn switch(&self, mode: Mode) {
+        self.shared.held.send_replace(None);
         self.shared.mode.send_replace(mode);
         self.listen().await.expect("the proxy's own port can be listened on again");
     }

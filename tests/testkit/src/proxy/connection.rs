@@ -1,13 +1,14 @@
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
 
 use super::requests::Requests;
-use super::{Cut, Mode, Shared, wait_for};
+use super::{Cut, Mode, Place, Shared, wait_for};
 use crate::lock;
 use crate::wait::DEADLINE;
 
@@ -16,10 +17,14 @@ const CHUNK: usize = 64 * 1024;
 /// Serves one connection in a task of its own, counted from now to its end.
 pub(super) fn spawn(client: TcpStream, shared: Arc<Shared>) {
     let mut resets = shared.resets.subscribe();
+    let mut half_opens = shared.half_opens.subscribe();
+    let number = shared.accepted.fetch_add(1, Ordering::Relaxed);
     shared.connections.send_modify(|count| *count += 1);
+    lock(&shared.open).push(number);
     tokio::spawn(async move {
         let mut client = client;
         let mut server = None;
+        let connection = Connection { shared: &shared, number };
         tokio::select! {
             _ = resets.changed() => {
                 for stream in server.iter().chain([&client]) {
@@ -28,25 +33,53 @@ pub(super) fn spawn(client: TcpStream, shared: Arc<Shared>) {
                 }
             }
             // whatever fails on one side ends both
-            _ = forward(&mut client, &mut server, &shared) => {}
+            _ = serve(&mut client, &mut server, &connection, &mut half_opens) => {}
         }
         drop((client, server));
+        lock(&shared.open).retain(|open| *open != number);
         shared.connections.send_modify(|count| *count -= 1);
     });
 }
 
+/// One connection and what it shares with the others.
+struct Connection<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+/// Forwards; once the connection is half-open, swallows what the client sends until it ends.
+async fn serve(
+    client: &mut TcpStream,
+    server: &mut Option<TcpStream>,
+    connection: &Connection<'_>,
+    half_opens: &mut watch::Receiver<u64>,
+) -> io::Result<()> {
+    tokio::select! {
+        ended = forward(client, server, connection) => return ended,
+        Ok(()) = half_opens.changed() => {}
+    }
+    *server = None;
+    let mut chunk = vec![0; CHUNK];
+    while client.read(&mut chunk).await? > 0 {}
+    Ok(())
+}
+
 /// Forwards until both sides have ended, one fails, or a cut has fired.
-async fn forward(client: &mut TcpStream, server: &mut Option<TcpStream>, shared: &Shared) -> io::Result<()> {
-    open(shared, |mode| !matches!(mode, Mode::Blackhole)).await;
-    let server = server.insert(TcpStream::connect(shared.target).await?);
+async fn forward(
+    client: &mut TcpStream,
+    server: &mut Option<TcpStream>,
+    connection: &Connection<'_>,
+) -> io::Result<()> {
+    connection.open(|mode| !matches!(mode, Mode::Blackhole)).await;
+    let server = server.insert(TcpStream::connect(connection.shared.target).await?);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let cut = AtomicBool::new(false);
+    let cut = Mutex::new(None);
     tokio::try_join!(
-        forward_requests(from_client, to_server, shared, &cut),
-        forward_replies(from_server, to_client, shared, &cut),
+        forward_requests(from_client, to_server, connection, &cut),
+        forward_replies(from_server, to_client, connection, &cut),
     )?;
     Ok(())
 }
@@ -54,14 +87,15 @@ async fn forward(client: &mut TcpStream, server: &mut Option<TcpStream>, shared:
 async fn forward_requests(
     mut client: ReadHalf<'_>,
     mut server: WriteHalf<'_>,
-    shared: &Shared,
-    cut: &AtomicBool,
+    connection: &Connection<'_>,
+    cut: &Mutex<Option<Place>>,
 ) -> io::Result<()> {
+    let shared = connection.shared;
     let mut requests = Requests::default();
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = client.read(&mut chunk).await?;
-        pass_through(shared, |mode| !matches!(mode, Mode::Blackhole)).await;
+        connection.pass_through(|mode| !matches!(mode, Mode::Blackhole)).await;
         if length == 0 {
             return server.shutdown().await;
         }
@@ -72,12 +106,12 @@ async fn forward_requests(
             fired.is_some()
         });
         match fired {
-            Some(Cut { executed: false, .. }) => {
+            Some(Cut { place: Place::BeforeRequest, .. }) => {
                 shared.fired.send_modify(|count| *count += 1);
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            Some(Cut { executed: true, .. }) => {
-                cut.store(true, Ordering::SeqCst);
+            Some(Cut { place, .. }) => {
+                *lock(cut) = Some(place);
                 server.write_all(&chunk[..end.unwrap_or(length)]).await?;
                 // the server executes what it has received before it closes in turn: see `forward_replies`
                 return server.shutdown().await;
@@ -93,13 +127,19 @@ async fn forward_requests(
 async fn forward_replies(
     mut server: ReadHalf<'_>,
     mut client: WriteHalf<'_>,
-    shared: &Shared,
-    cut: &AtomicBool,
+    connection: &Connection<'_>,
+    cut: &Mutex<Option<Place>>,
 ) -> io::Result<()> {
+    let shared = connection.shared;
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = server.read(&mut chunk).await?;
-        if cut.load(Ordering::SeqCst) {
+        let fired = lock(cut).take();
+        if let Some(place) = fired {
+            if place == Place::InReply {
+                client.write_all(&chunk[..length / 2]).await?;
+                client.flush().await?;
+            }
             // swallow the reply until the server's end shows that it has executed everything; a server that is
             // blocked in a command has executed those before
             let rest = async {
@@ -110,7 +150,7 @@ async fn forward_replies(
             shared.fired.send_modify(|count| *count += 1);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        pass_through(shared, |mode| !matches!(mode, Mode::Blackhole | Mode::OneWay)).await;
+        connection.pass_through(|mode| !matches!(mode, Mode::Blackhole | Mode::OneWay)).await;
         if length == 0 {
             return client.shutdown().await;
         }
@@ -119,15 +159,18 @@ async fn forward_replies(
     }
 }
 
-/// Holds one chunk until the mode lets its direction through, and for the delay.
-async fn pass_through(shared: &Shared, is_open: impl Fn(&Mode) -> bool) {
-    open(shared, is_open).await;
-    let mode = *shared.mode.borrow();
-    if let Mode::Delay(delay) = mode {
-        tokio::time::sleep(delay).await;
+impl Connection<'_> {
+    /// Holds one chunk until the mode lets its direction through, and for the delay.
+    async fn pass_through(&self, is_open: impl Fn(&Mode) -> bool) {
+        self.open(is_open).await;
+        let mode = *self.shared.mode.borrow();
+        if let Mode::Delay(delay) = mode {
+            tokio::time::sleep(delay).await;
+        }
     }
-}
 
-async fn open(shared: &Shared, is_open: impl Fn(&Mode) -> bool) {
-    wait_for(shared.mode.subscribe(), is_open).await;
+    async fn open(&self, is_open: impl Fn(&Mode) -> bool) {
+        wait_for(self.shared.held.subscribe(), |held| *held != Some(self.number)).await;
+        wait_for(self.shared.mode.subscribe(), is_open).await;
+    }
 }

@@ -1,5 +1,8 @@
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use testkit::{CommandError, DEADLINE, FaultProxy, RedisServer, RespConnection, Value, mentions, wait_until};
 
 const A_WHILE: Duration = Duration::from_millis(200);
@@ -167,4 +170,49 @@ async fn a_server_that_is_down_ends_the_connection() {
     assert!(!ping(&mut RespConnection::open(proxy.address()).await.unwrap()).await);
     server.start_again().await.unwrap();
     assert!(ping(&mut RespConnection::open(proxy.address()).await.unwrap()).await);
+}
+
+#[tokio::test]
+async fn a_held_connection_waits_while_the_others_pass() {
+    let (server, proxy) = server_and_proxy().await;
+    let mut held = RespConnection::open(proxy.address()).await.unwrap();
+    assert!(ping(&mut held).await);
+    let mut other = RespConnection::open(proxy.address()).await.unwrap();
+    assert!(ping(&mut other).await);
+    assert!(proxy.hold_connection(0));
+    held.send(&["INCR", "count"]).await.unwrap();
+    assert!(!answers_within(&mut held, A_WHILE).await);
+    assert!(ping(&mut other).await);
+    assert!(server.command(&["GET", "count"]).await.unwrap().is_nil());
+
+    proxy.pass().await;
+    assert_eq!(held.receive().await.unwrap(), Value::Integer(1));
+}
+
+#[tokio::test]
+async fn a_half_open_connection_swallows_requests_and_stays() {
+    let (server, proxy) = server_and_proxy().await;
+    let mut old = RespConnection::open(proxy.address()).await.unwrap();
+    assert!(ping(&mut old).await);
+    proxy.half_open();
+    let mut new = RespConnection::open(proxy.address()).await.unwrap();
+    assert!(ping(&mut new).await);
+    old.send(&["INCR", "count"]).await.unwrap();
+    assert!(!answers_within(&mut old, A_WHILE).await);
+    assert!(server.command(&["GET", "count"]).await.unwrap().is_nil());
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_cut_in_a_reply_delivers_a_part_of_it() {
+    let (server, proxy) = server_and_proxy().await;
+    server.command(&["SET", "key", &"x".repeat(1000)]).await.unwrap();
+    let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
+    proxy.cut_in_reply(mentions("GET"));
+    stream.write_all(b"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n").await.unwrap();
+    let mut received = Vec::new();
+    // the end is a reset or an orderly end, as the system likes
+    let _ = stream.read_to_end(&mut received).await;
+    assert_eq!(received.len(), ("$1000\r\n".len() + 1000 + "\r\n".len()) / 2);
+    assert_eq!(proxy.fired(), 1);
 }
