@@ -195,6 +195,6 @@ mod tests {
         assert_eq!(json["findings"][0]["code"], "no-tls");
         assert_eq!(json["findings"][0]["severity"], "warning");
         assert_eq!(json["findings"][0]["role"], "both");
-        assert_eq!(json["findings"][0].as_object().unwrap().len(), 7);
+        assert_eq!(json["findings"][0].as_object().unwrap().len(), 8);
     }
 }

@@ -29,7 +29,8 @@ impl Severity {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $severity:ident, $why:literal, $help:literal;)*) => {
-        /// The stable name of a kind of finding, with a severity, a reason and a remedy that are always the same.
+        /// The stable name of a kind of finding, with a severity, a reason and a remedy. In the remedy of a finding
+        /// `<user>`, `<ROLE>`, `<rules>` and `<replicas>` are filled in; `<name>`, `<password>` and `<limit>` are the reader's choice.
         ///
         /// A code that ends in `-unknown` says that a question could not be answered; it is never an error, and never
         /// a pass.
@@ -68,27 +69,27 @@ codes! {
     /// A required URL is not set.
     UrlMissing = "url-missing", Error,
         "There is no default store: a service that invents one loses what it writes.",
-        "Set the variable to the URL of the store; embedded: keeps the store inside the process.";
+        "Set the variable to the URL of the store. embedded: keeps the store inside the process.";
     /// A URL cannot be understood, or names what this version does not serve.
     UrlInvalid = "url-invalid", Error,
         "A URL that is understood in part leads to the wrong store.",
-        "Correct the URL: redis://[user][:password]@host:port, rediss:// for TLS, or embedded:.";
+        "Write redis://[user][:password]@host:port for one server, rediss:// for one with TLS, or embedded:.";
     /// A variable is missing, or its value is outside its range.
     ConfInvalid = "conf-invalid", Error,
-        "A setting that is not understood would silently be replaced by another.",
-        "Correct the setting; the README's table lists all variables with their ranges.";
+        "A setting that is not understood would be replaced by another without notice.",
+        "Correct the setting. The README's table lists all variables with their ranges.";
     /// The base URL names a database number.
     CacheUrlHasDatabase = "cache-url-has-database", Error,
-        "The number of each service is appended to the base URL: one in the URL itself would be the number of all.",
+        "The number of each service is appended to the base URL: a number in the URL itself would be that of all services.",
         "Remove the path from REDIS_CONN_BASE_URL and set REDIS_CACHE_DB.";
     /// The cache store is a cluster.
     CacheOnCluster = "cache-on-cluster", Error,
-        "A cluster has no database numbers, and by them the services are kept apart in the cache store.",
-        "Use a standalone server, or one that sentinels watch, for the cache store.";
+        "The database number keeps the services apart in the cache store, and a cluster has no database numbers.",
+        "Name a standalone server in REDIS_CONN_BASE_URL.";
     /// The state URL names a database number of a cluster.
     ClusterDatabaseNumber = "cluster-database-number", Error,
-        "A cluster has database 0 and no other.",
-        "Remove the database number from REDIS_WORKERCACHE_CONN_URL; REDIS_STATE_NAMESPACE keeps services apart.";
+        "A cluster has database 0 and no other, and this version does not serve a cluster.",
+        "Name a standalone server in REDIS_WORKERCACHE_CONN_URL.";
     /// `REDIS_CACHE_DB` is not set.
     DatabaseNumberMissing = "database-number-missing", Error,
         "Each service has a database number of its own in the cache store.",
@@ -96,153 +97,161 @@ codes! {
     /// A database number is no number, or the server has fewer.
     DatabaseNumberOutOfRange = "database-number-out-of-range", Error,
         "The server refuses to select it.",
-        "Use a smaller number, or raise `databases` in the server's configuration.";
+        "Use a smaller number, or set `databases 256` in the server's configuration file and restart the server.";
     /// Two services share one database number.
     DatabaseNumberTaken = "database-number-taken", Error,
         "Two services in one database read, overwrite and flush each other's values.",
         "Give each service a number of its own, different from the shared one. If the owner no longer exists, delete the key twinstore:owner in that database.";
     /// Both URLs lead to one server, one replication group or one file.
     SameInstance = "same-instance", Error,
-        "The cache store may be flushed and evicted at any moment; what must not be lost would go with it.",
-        "Start a second server for the worker state store, and point REDIS_WORKERCACHE_CONN_URL to it.";
+        "The cache store may be flushed and evicted at any time, and the worker state would be lost with it.",
+        "Start a second server for the worker state store, and name it in REDIS_WORKERCACHE_CONN_URL.";
     /// The server does not answer.
     Unreachable = "unreachable", Error,
         "A service without its stores can do nothing.",
-        "Check host, port, TLS and the network, and that the server runs and has loaded its data.";
+        "Check host, port and network, and that the server runs and has loaded its data.";
+    /// The encrypted connection cannot be agreed on.
+    TlsRefused = "tls-refused", Error,
+        "Without an agreement on TLS there is no connection.",
+        "Write rediss:// for a port with TLS and redis:// for one without. Name the server's authority in REDIS_<ROLE>_TLS_CA_FILE. If the server wants a certificate of the client, set REDIS_<ROLE>_TLS_CERT_FILE and REDIS_<ROLE>_TLS_KEY_FILE.";
     /// The server refuses the credentials.
     AuthRefused = "auth-refused", Error,
-        "Without the right user and password the server answers nothing.",
-        "Correct the user or the password in the URL, or the password file; an ACL user must be `on`.";
+        "The server answers nothing to a client without the right user and password.",
+        "Correct the user, or the password in the URL or in the file of REDIS_<ROLE>_PASSWORD_FILE. If the user is switched off, run `ACL SETUSER <user> on` on the server.";
     /// A certificate or key file cannot be used.
     TlsFileUnreadable = "tls-file-unreadable", Error,
-        "Without it no encrypted connection can be made.",
-        "Check the path and the permissions; the file must be PEM.";
+        "No encrypted connection can be made without it.",
+        "Name files in PEM form that this process can read: the authorities, the certificate, and the private key of that certificate, not encrypted.";
     /// The server is older than what the scripts need.
     ServerTooOld = "server-too-old", Error,
         "The scripts need functions that older servers do not have.",
-        "Upgrade to Redis or Valkey 7.0, or Kvrocks 2.14, or later.";
+        "Use Redis or Valkey 7.0 or later. If the server is new enough, let it and any proxy in front of it accept the command HELLO.";
     /// The state server evicts keys.
     StateEvicts = "state-evicts", Error,
-        "When its memory is full it deletes jobs and leases without telling anyone.",
-        "Set `maxmemory-policy noeviction` on the worker state server.";
+        "If its memory is full, the server deletes jobs and leases without notice.",
+        "Run `CONFIG SET maxmemory-policy noeviction` and `CONFIG REWRITE` on the worker state server, or change the setting at its provider.";
     /// The state server forgets on restart.
     StateNotPersistent = "state-not-persistent", Error,
         "A restart loses every acknowledged write.",
-        "Set `appendonly yes` and `appendfsync everysec` (or `always`) on the worker state server.";
+        "Run `CONFIG SET appendfsync everysec`, `CONFIG SET appendonly yes` and `CONFIG REWRITE` on the worker state server, or change the settings at its provider. Until INFO shows aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0, a crash still loses data.";
     /// The user may not send what the role needs.
     AclMissingCommand = "acl-missing-command", Error,
-        "The first operation that needs it would fail in the middle of the work.",
-        "Grant the commands, and keys and channels, to the user with ACL SETUSER.";
+        "The first operation that needs it would fail.",
+        "Run `ACL SETUSER <user> <rules>` on the server, and keep it with ACL SAVE or in the server's configuration file.";
     /// There are fewer replicas than writes are promised to.
     TooFewReplicas = "too-few-replicas", Error,
-        "Every replicated write would be answered as not durable.",
-        "Add replicas, or lower REDIS_STATE_MIN_REPLICAS.";
+        "Every replicated write would be answered as not durable, and the server itself refuses writes below min-replicas-to-write.",
+        "Add replicas. Or set REDIS_STATE_MIN_REPLICAS to <replicas>, and run `CONFIG SET min-replicas-to-write <replicas>` and `CONFIG REWRITE` on the worker state server.";
     /// The server takes no writes.
     NotWritable = "not-writable", Error,
-        "Nothing can be stored on a replica, or on a server whose disk is full or broken.",
-        "Point the URL to the primary; free the disk (the server's log names the reason).";
+        "Nothing can be stored on a replica, or on a server whose memory or disk is full or whose disk is broken.",
+        "If the server is a replica, name its primary in the URL. If its disk is full or broken, repair it and run `BGSAVE`; the server's log shows the reason. If its memory is full, run `CONFIG SET maxmemory <limit>` with a higher limit.";
     /// The store belongs to another environment.
     EnvironmentMismatch = "environment-mismatch", Error,
         "A service of one environment must never open the stores of another.",
         "Correct the URL or STORE_ENVIRONMENT. If the store has changed hands, delete the key twinstore:environment in it.";
     /// The engine cannot serve the cache role.
     CacheEngineUnsupported = "cache-engine-unsupported", Error,
-        "Its SELECT does not change the database, so services could not be kept apart.",
+        "Its SELECT does not change the database, so it cannot keep services apart.",
         "Use Redis or Valkey 7.0 or later for the cache store.";
 
     /// The cache server does not evict as a cache should.
     CachePolicy = "cache-policy", Warning,
-        "Without eviction a full cache refuses writes; with allkeys-… the keys that mark a database's owner go too.",
-        "Set `maxmemory-policy volatile-lru` on the cache server.";
+        "Without eviction a full cache refuses writes. Under allkeys-… it also evicts the keys that mark a database's owner.",
+        "Run `CONFIG SET maxmemory-policy volatile-lru` and `CONFIG REWRITE` on the cache server, or change the setting at its provider.";
     /// The cache server writes to disk.
     CachePersists = "cache-persists", Warning,
-        "What may be lost at any moment need not be written: it costs disk, memory for forks, and a slow restart.",
-        "Set `save \"\"` and `appendonly no` on the cache server.";
+        "A cache may be lost, so writing it to disk only costs disk, memory for forks, and a slow restart.",
+        "Run `CONFIG SET save \"\"`, `CONFIG SET appendonly no` and `CONFIG REWRITE` on the cache server, or change the settings at its provider.";
     /// The server has no memory limit.
     NoMaxmemory = "no-maxmemory", Warning,
         "It grows until the system kills it.",
-        "Set `maxmemory` below the memory of the machine or container.";
+        "Run `CONFIG SET maxmemory <limit>` with a limit below the memory of the machine or container, and `CONFIG REWRITE`.";
     /// The connection is not encrypted and leaves the machine.
     NoTls = "no-tls", Warning,
         "Passwords and data can be read on the network.",
-        "Use rediss:// and, for an authority of your own, the variable …_TLS_CA_FILE.";
+        "Write rediss:// and, for an authority of your own, set REDIS_<ROLE>_TLS_CA_FILE.";
     /// No password is used.
     NoPassword = "no-password", Warning,
-        "Everybody who reaches the port can read and delete everything.",
-        "Set a password on the server, and put it into the URL or the variable …_PASSWORD_FILE.";
+        "Everybody who reaches the port can read and delete everything that this user may.",
+        "Run `ACL SETUSER <user> resetpass ><password>` on the server, and keep it with ACL SAVE or CONFIG REWRITE. A service that logs in as this user reads the password from the file that REDIS_<ROLE>_PASSWORD_FILE names.";
     /// The service logs in as the default user.
     DefaultUser = "default-user", Warning,
-        "The default user may do everything, and is shared by all.",
-        "Create an ACL user for this service and role.";
+        "The default user may do everything, and everybody shares it.",
+        "Run `ACL SETUSER <name> on ><password> <rules>` on the server, and set REDIS_<ROLE>_USERNAME and REDIS_<ROLE>_PASSWORD_FILE. The right +config|get also shows the passwords masterauth and requirepass.";
     /// Both roles use one user and password.
     SharedCredential = "shared-credential", Warning,
-        "Whoever has the credential of the cache also has that of the state.",
-        "Use another user and another password for each role.";
+        "A stolen credential of the cache also opens the worker state store.",
+        "Run `ACL SETUSER <user> resetpass ><password>` with another password on one of the two servers, and write that password into the file of its REDIS_…_PASSWORD_FILE.";
     /// The user may do what no service needs.
     AclTooWide = "acl-too-wide", Warning,
-        "A mistake or a stolen password can empty or reconfigure the server.",
-        "Take the commands from the user: ACL SETUSER <user> -flushall -flushdb -keys -config.";
+        "A mistake or a stolen password can empty, block, copy or reconfigure the server.",
+        "Run `ACL SETUSER <user> <rules>` on the server, and keep it with ACL SAVE or in the server's configuration file.";
     /// The state server's memory fills.
     MemoryHigh = "memory-high", Warning,
         "From 85 % on new jobs are refused.",
-        "Add memory, or find out why jobs are not being worked off.";
+        "Find out why jobs are not processed, or give the server more memory: `CONFIG SET maxmemory <limit>`.";
     /// The state server's memory is nearly full.
     MemoryCritical = "memory-critical", Warning,
         "New jobs are refused until there is room.",
-        "Start workers to drain the queues, and add memory.";
+        "Start workers to drain the queues, or give the server more memory: `CONFIG SET maxmemory <limit>`.";
     /// The server's clock is wrong, or ours.
     ClockSkew = "clock-skew", Warning,
-        "The server's clock decides leases and deadlines; logs and dates of other machines will not fit.",
+        "The server's clock decides leases and deadlines, and the times in the logs of other machines will differ from them.",
         "Let NTP set the clocks of both machines.";
     /// A state server with replicas accepts writes without them.
     NoMinReplicas = "no-min-replicas", Warning,
-        "A primary that is cut off accepts writes that it will lose when it comes back.",
-        "Set `min-replicas-to-write 1` and `min-replicas-max-lag 10` on the worker state server.";
+        "A primary that is cut off accepts writes that it loses when it is back.",
+        "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 10` and `CONFIG REWRITE` on the worker state server.";
+    /// A variable looks like a mistyped one.
+    VariableMistyped = "variable-mistyped", Warning,
+        "It is ignored, and the default holds instead.",
+        "Correct the name, or remove the variable. If it belongs to other software, name the code in STORE_PREFLIGHT_ALLOW.";
 
     /// The server does not tell its version.
     ServerVersionUnknown = "server-version-unknown", Warning,
         "Whether it can run the scripts is not known.",
-        "Allow INFO to the user.";
+        "Run `ACL SETUSER <user> +info` on the server.";
     /// The cache server does not tell how it evicts, or how much memory it may use.
     CachePolicyUnknown = "cache-policy-unknown", Warning,
         "Whether a full cache still takes writes is not known.",
-        "Allow INFO or CONFIG GET to the user, or make sure that it is volatile-lru and allow this code.";
+        "Run `ACL SETUSER <user> +info` on the server.";
     /// The cache server does not tell whether it persists.
     CachePersistenceUnknown = "cache-persistence-unknown", Warning,
-        "Whether it writes what may be lost is not known.",
-        "Allow CONFIG GET to the user, or make sure of it and allow this code.";
+        "Whether it writes to disk what may be lost is not known.",
+        "Run `ACL SETUSER <user> +config|get` on the server. This right also shows the passwords masterauth and requirepass. Or make sure that it does not persist, and name the code in STORE_PREFLIGHT_ALLOW.";
     /// The state server does not tell how it evicts, or how much memory it may use.
     StateEvictionUnknown = "state-eviction-unknown", Warning,
         "Whether it deletes jobs when its memory is full is not known.",
-        "Allow INFO or CONFIG GET to the user, or make sure that it is noeviction and allow this code.";
+        "Run `ACL SETUSER <user> +info` on the server.";
     /// The state server does not tell how it persists.
     StatePersistenceUnknown = "state-persistence-unknown", Warning,
         "What a crash would lose is not known.",
-        "Allow CONFIG GET to the user, or make sure of appendonly and appendfsync and allow this code.";
+        "Run `ACL SETUSER <user> +config|get` on the server. This right also shows the passwords masterauth and requirepass. Or make sure of appendonly and appendfsync, and name the code in STORE_PREFLIGHT_ALLOW.";
     /// The server does not tell about its replicas.
     ReplicasUnknown = "replicas-unknown", Warning,
         "Whether writes reach as many replicas as asked for is not known.",
-        "Allow INFO and CONFIG GET to the user.";
+        "Run `ACL SETUSER <user> +info +config|get` on the server. This right also shows the passwords masterauth and requirepass.";
     /// What the user may do could not be asked.
     AclUnknown = "acl-unknown", Warning,
         "Whether the user may send what the role needs, and no more, is not known.",
-        "Allow EVAL to the user, or make sure of the rights and allow this code.";
+        "Make sure that the user may run scripts and what they call, and name the code in STORE_PREFLIGHT_ALLOW.";
     /// Whether the server takes writes could not be asked.
     WritableUnknown = "writable-unknown", Warning,
         "A replica or a full disk would show only at the first write.",
-        "Allow SET on the keys twinstore:* to the user.";
-    /// Whether both URLs lead to one server could not be found out.
+        "Run `ACL SETUSER <user> (+set +select ~twinstore:*)` on the server.";
+    /// Whether both URLs lead to one server could not be decided.
     SameInstanceUnknown = "same-instance-unknown", Warning,
-        "If they do, a flush of the cache takes the worker state with it.",
-        "Allow INFO, and SET, GET and SELECT on the keys twinstore:*, to the users of both roles.";
+        "If they do, a flush of the cache deletes the worker state too.",
+        "Run `ACL SETUSER <user> +info (+set +get +select ~twinstore:*)` on both servers, each for the user of its role.";
     /// Who owns the database number could not be read.
     DatabaseOwnerUnknown = "database-owner-unknown", Warning,
         "Another service may use the same database number.",
-        "Allow GET and SET on the keys twinstore:* to the user.";
+        "Run `ACL SETUSER <user> (+get +set +select ~twinstore:*)` on the server.";
     /// To which environment the store belongs could not be read.
     EnvironmentUnknown = "environment-unknown", Warning,
         "The store may be that of another environment.",
-        "Allow GET and SET on the keys twinstore:* to the user.";
+        "Run `ACL SETUSER <user> (+get +set +select ~twinstore:*)` on the server.";
 }
 
 impl Code {

@@ -1,6 +1,8 @@
 //! What each role sends: by the link itself, and from inside its scripts, whose commands are checked against the user's
 //! rights too. A test compares these lists with the scripts.
 
+use std::collections::BTreeSet;
+
 use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, ServiceName, keys};
 
 /// What every link cannot do without (it also asks `INFO`, and names its connections, where it may). `<key>` stands for a
@@ -54,8 +56,39 @@ const STATE_KEYED: [&str; 34] = [
     "ZSCORE",
 ];
 
-/// What no service needs, and what can empty, block or reconfigure a server.
-pub(crate) const TOO_WIDE: [&str; 3] = ["FLUSHALL", "KEYS *", "CONFIG SET maxmemory 0"];
+/// What a user should be granted besides what [`of_role`] names: a link asks or tells it where it may, and the preflight reads
+/// its settings.
+const WHERE_ALLOWED: [&str; 4] = ["INFO", "CLIENT ID", "CLIENT SETNAME x", "CONFIG GET x"];
+
+/// What no service needs, and what can empty, block, copy or reconfigure a server.
+pub(crate) const TOO_WIDE: [&str; 26] = [
+    "FLUSHALL",
+    "FLUSHDB",
+    "SWAPDB 0 1",
+    "KEYS *",
+    "MIGRATE x 0 x 0 1",
+    "FUNCTION FLUSH",
+    "SHUTDOWN",
+    "DEBUG SLEEP 0",
+    "SAVE",
+    "CLIENT KILL x",
+    "CLIENT PAUSE 0",
+    "MONITOR",
+    "SYNC",
+    "PSYNC x 0",
+    "REPLICAOF NO ONE",
+    "SLAVEOF NO ONE",
+    "FAILOVER",
+    "CONFIG SET maxmemory 0",
+    "CONFIG REWRITE",
+    "MODULE LOAD x",
+    "MODULE LOADEX x",
+    "MODULE UNLOAD x",
+    "ACL SETUSER x",
+    "ACL DELUSER x",
+    "ACL LOAD",
+    "ACL SAVE",
+];
 
 /// The commands of a role, each as its words.
 pub(crate) fn of_role(role: Role, key: &str) -> Vec<Vec<String>> {
@@ -94,9 +127,41 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
 }
 
 /// The name of a command, with its subcommand: `SCRIPT LOAD`.
-pub(crate) fn name_of(words: &[String]) -> String {
-    let has_subcommand = words.first().is_some_and(|word| word == "SCRIPT");
-    words[..words.len().min(1 + usize::from(has_subcommand))].join(" ")
+pub(crate) fn name_of<W: AsRef<str>>(words: &[W]) -> String {
+    const WITH_SUBCOMMANDS: [&str; 6] = ["ACL", "CLIENT", "CONFIG", "FUNCTION", "MODULE", "SCRIPT"];
+    let has_subcommand = words.first().is_some_and(|word| WITH_SUBCOMMANDS.contains(&word.as_ref()));
+    let name = words.iter().take(1 + usize::from(has_subcommand)).map(AsRef::as_ref);
+    name.collect::<Vec<_>>().join(" ")
+}
+
+/// The name of a command as a rule of an ACL spells it: `script|load`.
+pub(crate) fn rule_of<W: AsRef<str>>(words: &[W]) -> String {
+    name_of(words).to_lowercase().replace(' ', "|")
+}
+
+/// The pattern that a user needs for a key of [`sample_keys`].
+pub(crate) fn pattern_of(role: Role, namespace: &Namespace, key: &str) -> String {
+    let prefix = match role {
+        Role::State => namespace.as_str(),
+        Role::Cache => key.split(':').next().unwrap_or(key),
+    };
+    format!("~{prefix}:*")
+}
+
+/// The rules of a user who may do what the role needs, and nothing else. `selects` is whether the state URL names a database.
+pub(crate) fn rules(role: Role, namespace: &Namespace, selects: bool) -> String {
+    let samples = sample_keys(role, namespace);
+    let mut patterns: Vec<_> = samples.iter().map(|key| pattern_of(role, namespace, key)).collect();
+    patterns.push("~twinstore:*".to_owned());
+    let select = selects.then(|| vec!["SELECT".to_owned()]);
+    let where_allowed = WHERE_ALLOWED.iter().map(|line| line.split(' ').map(str::to_owned).collect());
+    let commands = of_role(role, "x").into_iter().chain(where_allowed).chain(select);
+    // what the preflight sends besides
+    let own = ["get", "set"].map(str::to_owned);
+    let commands: BTreeSet<_> = commands.map(|words| rule_of(&words)).chain(own).collect();
+    patterns.dedup();
+    let commands = commands.iter().map(|command| format!("+{command}"));
+    patterns.into_iter().chain(commands).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

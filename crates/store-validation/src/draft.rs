@@ -8,7 +8,7 @@ use redis_link::{Endpoint, LinkConfig, ServerUrl, TlsFiles, Topology};
 use store_core::{Namespace, Role, Secret, ServiceName};
 
 use crate::settings::{CacheServer, Place, PreflightMode, Settings};
-use crate::{Code, Finding};
+use crate::{Code, Finding, commands};
 
 /// The readable parts of the settings. Checks run on each part that is there, so that all problems show at once.
 #[derive(Debug, Default)]
@@ -96,6 +96,14 @@ impl Draft {
         link
     }
 
+    /// The rules of a user of this server who may do what its role needs, and nothing else.
+    pub(crate) fn rules(&self, connection: &Connection) -> String {
+        let default = || Namespace::new("tw").expect("invariant: the default is a name");
+        let namespace = self.namespace.clone().unwrap_or_else(default);
+        let selects = connection.url.database().is_some_and(|number| number != 0);
+        commands::rules(connection.role, &namespace, selects)
+    }
+
     /// The server of a role, if it is on one and its URL could be read.
     pub(crate) fn server(&self, role: Role) -> Option<&Connection> {
         let place = match role {
@@ -125,6 +133,11 @@ impl Connection {
         self.username.as_deref().or(self.url.username()).unwrap_or("default")
     }
 
+    /// Whether a password is configured.
+    pub(crate) fn has_password(&self) -> bool {
+        self.password_file.is_some() || self.url.password().is_some()
+    }
+
     /// The password of now.
     pub(crate) fn password(&self) -> Option<Secret> {
         match &self.password_file {
@@ -138,6 +151,11 @@ impl Connection {
 
     /// A finding about this server.
     pub(crate) fn finding(&self, code: Code, what: impl AsRef<str>) -> Finding {
-        Finding::new(code, self.role, format!("{}: {}", self.place(), what.as_ref()))
+        self.fill(Finding::new(code, self.role, format!("{}: {}", self.place(), what.as_ref())))
+    }
+
+    /// The finding with this user and role in its remedy.
+    pub(crate) fn fill(&self, finding: Finding) -> Finding {
+        finding.with_help("<user>", self.user()).with_help("<ROLE>", &self.role.name().to_uppercase())
     }
 }

@@ -1,5 +1,6 @@
 //! One thing that a check found.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -23,8 +24,11 @@ pub struct Finding {
     pub what: String,
     /// Why it matters.
     pub why: &'static str,
-    /// What to do.
-    pub help: &'static str,
+    /// What to do. What stands between two backticks and begins with the name of a command can be sent to the server as it is;
+    /// a name in angle brackets is to be replaced.
+    pub help: Cow<'static, str>,
+    /// Whether `STORE_PREFLIGHT_ALLOW` names the code. Such a finding is never an error.
+    pub allowed: bool,
 }
 
 impl Finding {
@@ -36,8 +40,32 @@ impl Finding {
             role: role.into(),
             what: what.into(),
             why: code.why(),
-            help: code.help(),
+            help: code.help().into(),
+            allowed: false,
         }
+    }
+
+    /// The same with `name`, a word in angle brackets, of the remedy replaced.
+    pub(crate) fn with_help(mut self, name: &str, text: &str) -> Self {
+        if self.help.contains(name) {
+            self.help = self.help.replace(name, text).into();
+        }
+        self
+    }
+
+    /// The same with the remedy of another code.
+    pub(crate) fn with_remedy_of(mut self, code: Code) -> Self {
+        self.help = code.help().into();
+        self
+    }
+
+    /// The finding as `STORE_PREFLIGHT_ALLOW` makes it.
+    pub(crate) fn let_pass(mut self) -> Self {
+        if !self.allowed {
+            (self.allowed, self.severity) = (true, Severity::Warning);
+            self.what.push_str(" (let pass by STORE_PREFLIGHT_ALLOW)");
+        }
+        self
     }
 
     /// Whether a service refuses to start because of it.

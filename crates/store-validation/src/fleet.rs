@@ -1,60 +1,112 @@
 //! What shows only when the environments of several services are seen together.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use store_core::Role;
+
 use crate::report::Report;
 use crate::same_place::is_one_server;
 use crate::{Code, Finding};
-use store_core::Role;
 
-/// Compares the reports of several environments, each with a name to call it by (its file). Each finding comes with the
-/// place of the report that it concerns.
+/// Compares the reports of several environments, each with a name (its file). Each finding comes with the index of the report
+/// that it concerns.
 ///
-/// Two services may not use one database number of one cache server, and all must name the same shared number there;
-/// environments of one service may, of course. Servers are the same when they have the same spelling, or, in reports of
-/// [`check`](crate::check), the same address or process.
+/// Two services must not use one database number of one cache server, and all must name the same shared number there. There is
+/// one finding per number, however many services share it, at the last of their reports. Several environments of one service
+/// are fine. Servers are the same if they are spelled alike, or, in reports of [`check`](crate::check), if they have the same
+/// address or process.
 pub fn check_fleet(reports: &[(&str, &Report)]) -> Vec<(usize, Finding)> {
-    let mut findings = Vec::new();
-    for (place, (_, report)) in reports.iter().enumerate() {
-        for (name, earlier) in &reports[..place] {
-            let pair = of_pair(name, earlier, report);
-            findings.extend(pair.into_iter().map(|finding| (place, report.let_pass(finding))));
+    let same_cache = |one: usize, other: usize| is_one_cache(reports[one].1, reports[other].1);
+    groups(reports.len(), same_cache).iter().flat_map(|group| of_cache_server(reports, group)).collect()
+}
+
+/// The indices from 0 to `count`, put together where `is_same`, also by way of a third.
+pub(crate) fn groups(count: usize, is_same: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for index in 0..count {
+        let (mut joined, others): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|group| group.iter().any(|member| is_same(*member, index)));
+        let mut group = joined.drain(..).flatten().collect::<Vec<_>>();
+        group.push(index);
+        groups = others;
+        groups.push(group);
+    }
+    groups.iter_mut().for_each(|group| group.sort_unstable());
+    groups.sort_unstable();
+    groups
+}
+
+/// The environments that name one cache server.
+fn of_cache_server(reports: &[(&str, &Report)], group: &[usize]) -> Vec<(usize, Finding)> {
+    let mut own: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    let mut shared: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+    for index in group.iter().copied() {
+        let draft = &reports[index].1.draft;
+        for (users, number) in [(&mut own, draft.database), (&mut shared, draft.shared_database)] {
+            if let Some(number) = number {
+                users.entry(number).or_default().push(index);
+            }
         }
+    }
+    let mut findings: Vec<_> = several_shared_numbers(reports, &shared).into_iter().collect();
+    let nobody = Vec::new();
+    for (number, owners) in &own {
+        findings.extend(taken(reports, *number, owners, shared.get(number).unwrap_or(&nobody)));
     }
     findings
 }
 
-fn of_pair(name: &str, earlier: &Report, later: &Report) -> Vec<Finding> {
-    let (one, other) = (&earlier.draft, &later.draft);
-    if !is_one_cache(earlier, later) {
-        return Vec::new();
+/// Hand-offs meet in one database.
+fn several_shared_numbers(reports: &[(&str, &Report)], shared: &BTreeMap<u32, Vec<usize>>) -> Option<(usize, Finding)> {
+    if shared.len() < 2 {
+        return None;
     }
-    let mut findings = Vec::new();
-    let mut find = |code, what| findings.push(Finding::new(code, Role::Cache, what));
-    let is_same = |left: Option<u32>, right: Option<u32>| left.filter(|_| left == right);
-    if one.service != other.service
-        && let Some(number) = is_same(one.database, other.database)
-    {
-        let service = one.service.as_ref().map_or("another service", |service| service.as_str());
-        find(Code::DatabaseNumberTaken, format!("REDIS_CACHE_DB is {number}, as that of {service} in {name}"));
+    let numbers = shared.iter().map(|(number, users)| format!("{number} in {}", files(reports, users)));
+    let what = format!(
+        "REDIS_CACHE_SHARED_DB differs on one cache server: {}; hand-offs would not meet",
+        numbers.collect::<Vec<_>>().join("; ")
+    );
+    let concerned: Vec<usize> = shared.values().flatten().copied().collect();
+    Some(found(reports, &concerned, Finding::new(Code::ConfInvalid, Role::Cache, what)))
+}
+
+/// A number that several services own, or that one owns and another shares.
+fn taken(reports: &[(&str, &Report)], number: u32, owners: &[usize], shared: &[usize]) -> Option<(usize, Finding)> {
+    let services: BTreeSet<_> = owners.iter().map(|index| service(reports, *index)).collect();
+    // a number that is both in one environment was found there
+    let shared: Vec<usize> = shared.iter().copied().filter(|index| !owners.contains(index)).collect();
+    if services.len() + usize::from(!shared.is_empty()) < 2 {
+        return None;
     }
-    match (one.shared_database, other.shared_database) {
-        (Some(theirs), Some(ours)) if theirs != ours => {
-            find(
-                Code::ConfInvalid,
-                format!("REDIS_CACHE_SHARED_DB is {ours}, and {theirs} in {name}: hand-offs would not meet"),
-            );
-            if is_same(one.database, Some(ours)).is_some() {
-                find(
-                    Code::DatabaseNumberTaken,
-                    format!("REDIS_CACHE_SHARED_DB is {ours}, the service's own number in {name}"),
-                );
-            }
-            if is_same(other.database, Some(theirs)).is_some() {
-                find(Code::DatabaseNumberTaken, format!("REDIS_CACHE_DB is {theirs}, the shared number in {name}"));
-            }
-        }
-        _ => {}
+    let owned = services.iter().map(|name| {
+        let of_service = owners.iter().copied().filter(|index| service(reports, *index) == *name);
+        format!("{name} ({})", files(reports, &of_service.collect::<Vec<_>>()))
+    });
+    let mut what = format!("REDIS_CACHE_DB is {number} for {}", owned.collect::<Vec<_>>().join(", "));
+    if !shared.is_empty() {
+        what.push_str(&format!("; REDIS_CACHE_SHARED_DB is {number} in {}", files(reports, &shared)));
     }
-    findings
+    let concerned: Vec<usize> = owners.iter().copied().chain(shared).collect();
+    Some(found(reports, &concerned, Finding::new(Code::DatabaseNumberTaken, Role::Cache, what)))
+}
+
+/// The finding, at the last environment that it concerns. It is let pass if the environments of all services but one say so:
+/// that one is the rightful owner.
+fn found(reports: &[(&str, &Report)], concerned: &[usize], finding: Finding) -> (usize, Finding) {
+    let last = concerned.iter().copied().max().unwrap_or_default();
+    let lets_pass = |index: &&usize| reports[**index].1.lets_pass(finding.code);
+    let strict: BTreeSet<_> =
+        concerned.iter().filter(|index| !lets_pass(index)).map(|index| service(reports, *index)).collect();
+    let is_let_pass = strict.len() <= 1 && concerned.iter().any(|index| lets_pass(&index));
+    (last, if is_let_pass { finding.let_pass() } else { finding })
+}
+
+fn service<'a>(reports: &[(&str, &'a Report)], index: usize) -> &'a str {
+    reports[index].1.draft.service.as_ref().map_or("a service without a name", |service| service.as_str())
+}
+
+fn files(reports: &[(&str, &Report)], indices: &[usize]) -> String {
+    indices.iter().map(|index| reports[*index].0).collect::<Vec<_>>().join(", ")
 }
 
 fn is_one_cache(one: &Report, other: &Report) -> bool {

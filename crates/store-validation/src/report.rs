@@ -2,7 +2,7 @@
 
 use crate::draft::Draft;
 use crate::servers::{self, Identity};
-use crate::{Code, Environment, Finding, Settings, Severity, read, same_place};
+use crate::{Code, Environment, Finding, Settings, read, same_place};
 
 /// All that was found out about one environment. `Debug` shows no secret.
 #[derive(Debug)]
@@ -53,9 +53,10 @@ impl Report {
     /// Adds findings. A code that is let pass is a warning; a thing that was found is not told twice.
     pub(crate) fn add(&mut self, findings: Vec<Finding>) {
         for finding in findings {
-            let finding = self.let_pass(finding);
+            let finding = if self.lets_pass(finding.code) { finding.let_pass() } else { finding };
             let is_told = |told: &Finding| told.code == finding.code && told.role == finding.role;
-            let same_text = |told: &Finding| told.what == finding.what || finding.code.is_told_once();
+            let same_help = |told: &Finding| finding.code.is_told_once() && told.help == finding.help;
+            let same_text = |told: &Finding| told.what == finding.what || same_help(told);
             if !self.findings.iter().any(|told| is_told(told) && same_text(told)) {
                 self.findings.push(finding);
             }
@@ -68,12 +69,8 @@ impl Report {
         self.findings.sort_by_key(|finding| finding.severity);
     }
 
-    /// The finding as this environment's `STORE_PREFLIGHT_ALLOW` makes it.
-    pub(crate) fn let_pass(&self, mut finding: Finding) -> Finding {
-        if finding.is_error() && self.draft.allow.contains(&finding.code) {
-            finding.severity = Severity::Warning;
-            finding.what.push_str(" (let pass by STORE_PREFLIGHT_ALLOW)");
-        }
-        finding
+    /// Whether `STORE_PREFLIGHT_ALLOW` of this environment names the code.
+    pub(crate) fn lets_pass(&self, code: Code) -> bool {
+        self.draft.allow.contains(&code)
     }
 }

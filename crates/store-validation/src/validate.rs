@@ -51,8 +51,8 @@ pub async fn validate(environment: &Environment) -> Result<Validated, Refused> {
     for finding in &warnings {
         let (code, role) = (finding.code.name(), finding.role_name());
         match finding.severity {
-            Severity::Error => tracing::error!(code, role, help = finding.help, "{}", finding.what),
-            Severity::Warning => tracing::warn!(code, role, help = finding.help, "{}", finding.what),
+            Severity::Error => tracing::error!(code, role, help = &*finding.help, "{}", finding.what),
+            Severity::Warning => tracing::warn!(code, role, help = &*finding.help, "{}", finding.what),
         }
     }
     Ok(Validated { settings, warnings })

@@ -5,25 +5,30 @@ use crate::{Code, Finding};
 
 pub(crate) fn credentials(draft: &Draft) -> Vec<Finding> {
     let [cache, state] = [&draft.cache, &draft.state].map(|place| place.as_ref().and_then(|place| place.server()));
-    let mut findings: Vec<_> = [cache, state].into_iter().flatten().flat_map(of_one).collect();
+    let mut findings: Vec<_> =
+        [cache, state].into_iter().flatten().flat_map(|connection| of_one(draft, connection)).collect();
     if let (Some(cache), Some(state)) = (cache, state) {
         let password = cache.password();
         if password.is_some() && password == state.password() && cache.user() == state.user() {
-            findings.push(Finding::new(Code::SharedCredential, None, "both roles log in with one user and password"));
+            let finding = Finding::new(Code::SharedCredential, None, "both roles log in with one user and password");
+            findings.push(finding.with_help("<user>", cache.user()));
         }
     }
     findings
 }
 
-fn of_one(connection: &Connection) -> impl Iterator<Item = Finding> {
+fn of_one(draft: &Draft, connection: &Connection) -> impl Iterator<Item = Finding> {
     let leaves_the_machine = connection.endpoint().is_some_and(|endpoint| !endpoint.is_loopback());
     let no_tls = !connection.url.is_tls() && leaves_the_machine;
-    let no_password = connection.password().is_none() && connection.password_file.is_none();
-    let default_user = connection.user() == "default";
+    let user = connection.user();
     [
         no_tls.then(|| connection.finding(Code::NoTls, "the connection is not encrypted")),
-        no_password.then(|| connection.finding(Code::NoPassword, "no password is configured")),
-        default_user.then(|| connection.finding(Code::DefaultUser, "the service logs in as the default user")),
+        (!connection.has_password())
+            .then(|| connection.finding(Code::NoPassword, format!("no password is configured for the user {user}"))),
+        (user == "default").then(|| {
+            let finding = connection.finding(Code::DefaultUser, "the service logs in as the default user");
+            finding.with_help("<rules>", &draft.rules(connection))
+        }),
     ]
     .into_iter()
     .flatten()

@@ -1,74 +1,184 @@
 //! What the user may do, against what the role sends.
 
+use std::collections::BTreeSet;
+
 use redis_link::Fact;
-use store_core::Role;
+use store_core::{Namespace, Role};
 
 use super::visit::Visit;
-use crate::commands::{self, TOO_WIDE};
+use crate::commands::{self, TOO_WIDE, name_of, rule_of};
 use crate::draft::Draft;
 use crate::{Code, Finding};
+
+/// Asked about besides: a user who may touch a key that nobody uses may touch all keys; one who may touch our own, but not that,
+/// has patterns.
+const BESIDES: [[&str; 2]; 4] = [
+    ["GET", "preflight-foreign"],
+    ["SET", "preflight-foreign"],
+    ["GET", "twinstore:preflight"],
+    ["SET", "twinstore:preflight"],
+];
 
 pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     if visit.is_kvrocks() {
         // it has no ACLs
         return Vec::new();
     }
-    let mut needed = Vec::new();
-    // a namespace that could not be read is told; which keys it would have is not known
-    let keys = draft.namespace.as_ref().map(|namespace| commands::sample_keys(visit.role(), namespace));
-    for key in keys.unwrap_or_default() {
-        needed.extend(commands::of_role(visit.role(), &key).into_iter().map(|words| (words, key.clone())));
-    }
-    if visit.role() == Role::State && visit.database != 0 {
-        needed.push((vec!["SELECT".to_owned(), visit.database.to_string()], String::new()));
-    }
-    let findings = [missing(visit, &needed).await, too_wide(visit).await];
-    findings.into_iter().flatten().collect()
+    // a namespace that could not be read is a finding; which keys it would have is not known
+    let missing = match &draft.namespace {
+        Some(namespace) => missing(visit, namespace).await,
+        None => None,
+    };
+    let too_wide = too_wide(draft, visit).await;
+    missing.into_iter().chain(too_wide).collect()
 }
 
-async fn missing(visit: &Visit<'_>, needed: &[(Vec<String>, String)]) -> Option<Finding> {
-    let lines: Vec<Vec<&str>> = needed.iter().map(|(words, _)| words.iter().map(String::as_str).collect()).collect();
-    let lines: Vec<&[&str]> = lines.iter().map(Vec::as_slice).collect();
+/// One command of the role, on one of its keys, on a foreign one, or without any.
+struct Need {
+    words: Vec<String>,
+    key: Option<String>,
+    is_missing: bool,
+}
+
+fn needs(visit: &Visit<'_>, keys: &[String]) -> Vec<Need> {
+    let mut needs: Vec<Need> = Vec::new();
+    for key in keys {
+        for words in commands::of_role(visit.role(), key) {
+            let key = words.contains(key).then(|| key.clone());
+            if key.is_some() || needs.iter().all(|need| need.words != words) {
+                needs.push(Need { words, key, is_missing: false });
+            }
+        }
+    }
+    if visit.role() == Role::State && visit.database != 0 {
+        needs.push(Need { words: vec!["SELECT".into(), visit.database.to_string()], key: None, is_missing: false });
+    }
+    needs
+}
+
+async fn missing(visit: &Visit<'_>, namespace: &Namespace) -> Option<Finding> {
+    let keys = commands::sample_keys(visit.role(), namespace);
+    let mut needs = needs(visit, &keys);
+    let asked = needs.iter().map(|need| need.words.iter().map(String::as_str).collect());
+    let asked: Vec<Vec<&str>> = asked.chain(BESIDES.iter().map(|words| words.to_vec())).collect();
+    let lines: Vec<&[&str]> = asked.iter().map(Vec::as_slice).collect();
     let places = match visit.probe.lacks_permission(&lines).await {
         Fact::Known(places) => places,
         Fact::Unknown(why) => return Some(visit.finding(Code::AclUnknown, why)),
     };
-    if places.is_empty() {
+    let count = needs.len();
+    let may = |besides: &[usize]| besides.iter().any(|place| !places.contains(&(count + place)));
+    let keys_of_user = match (may(&[0, 1]), may(&[2, 3])) {
+        (true, _) => KeysOfUser::All,
+        (false, true) => KeysOfUser::Some,
+        (false, false) => KeysOfUser::Unknown,
+    };
+    let may_nothing = places.len() == asked.len();
+    for place in places {
+        if let Some(need) = needs.get_mut(place) {
+            need.is_missing = true;
+        }
+    }
+    if needs.iter().all(|need| !need.is_missing) {
         return None;
     }
     let user = visit.connection.user();
-    if places.len() == needed.len() {
+    if may_nothing {
         let what = format!("the user {user} may not run scripts: EVALSHA, SCRIPT LOAD");
-        return Some(visit.finding(Code::AclMissingCommand, what));
+        return Some(visit.finding(Code::AclMissingCommand, what).with_help("<rules>", &all_rules(visit, namespace)));
     }
-    let lacking: Vec<_> = places.iter().filter_map(|place| needed.get(*place)).collect();
-    let is_keyed = |(words, key): &(Vec<String>, String)| words.contains(key);
-    let lacks_key = |key: &String| {
-        let of_key = |entry: &&(Vec<String>, String)| is_keyed(entry) && entry.1 == *key;
-        lacking.iter().copied().filter(of_key).count() == needed.iter().filter(of_key).count()
-    };
-    let mut texts = Vec::new();
-    for (words, key) in &lacking {
-        let text = if words.contains(key) && lacks_key(key) {
-            format!("anything on keys such as {key}")
-        } else {
-            commands::name_of(words)
-        };
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-    }
-    let what = format!("the user {user} may not run: {}", texts.join(", "));
-    Some(visit.finding(Code::AclMissingCommand, what))
+    let what = format!("the user {user} may not run: {}", Missing::of(&needs, &keys).texts().join(", "));
+    let rules = Missing::of(&needs, &keys).rules(visit.role(), namespace, keys_of_user);
+    let rules = rules.unwrap_or_else(|| all_rules(visit, namespace));
+    Some(visit.finding(Code::AclMissingCommand, what).with_help("<rules>", &rules))
 }
 
-async fn too_wide(visit: &Visit<'_>) -> Option<Finding> {
+/// Which keys a user may touch.
+#[derive(Clone, Copy, PartialEq)]
+enum KeysOfUser {
+    All,
+    Some,
+    /// It may run no command that would show it.
+    Unknown,
+}
+
+/// What a user lacks, told apart: keys that it may not touch, and commands that it may not run.
+struct Missing<'a> {
+    needs: &'a [Need],
+    untouchable: Vec<&'a String>,
+    keys: &'a [String],
+}
+
+impl<'a> Missing<'a> {
+    fn of(needs: &'a [Need], keys: &'a [String]) -> Self {
+        let is_touchable = |key: &&String| needs.iter().any(|need| need.key.as_ref() == Some(key) && !need.is_missing);
+        let untouchable = keys.iter().filter(|key| !is_touchable(key)).collect();
+        Self { needs, untouchable, keys }
+    }
+
+    /// The commands that the user may not run; those on keys that it may not touch are not among them.
+    fn commands(&self) -> impl Iterator<Item = &'a Need> {
+        let is_of_command = |need: &&Need| need.key.as_ref().is_none_or(|key| !self.untouchable.contains(&key));
+        self.needs.iter().filter(|need| need.is_missing).filter(is_of_command).collect::<Vec<_>>().into_iter()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        let mut texts: Vec<_> = self.untouchable.iter().map(|key| format!("anything on keys such as {key}")).collect();
+        for need in self.commands() {
+            let name = name_of(&need.words);
+            if !texts.contains(&name) {
+                texts.push(name);
+            }
+        }
+        texts
+    }
+
+    /// The rules that grant it; `None` if it is not known whether these are valid. A pattern is refused where the user has all
+    /// keys.
+    fn rules(&self, role: Role, namespace: &Namespace, keys_of_user: KeysOfUser) -> Option<String> {
+        if keys_of_user == KeysOfUser::Unknown && !self.untouchable.is_empty() {
+            return None;
+        }
+        let is_missing = |name: &str, key: &String| {
+            let mut of_key = self.needs.iter().filter(|need| need.key.as_ref() == Some(key));
+            of_key.any(|need| need.is_missing && need.words[0] == name)
+        };
+        let mut granted: BTreeSet<_> = self.commands().map(|need| format!("+{}", rule_of(&need.words))).collect();
+        if self.untouchable.len() == self.keys.len() {
+            // whether the user may run these shows only on a key that it may touch
+            granted.extend(self.needs.iter().map(|need| format!("+{}", rule_of(&need.words))));
+        }
+        let lacking = self.keys.iter().filter(|key| is_missing("GET", key) || is_missing("SET", key));
+        let patterns = lacking.map(|key| commands::pattern_of(role, namespace, key));
+        let patterns: BTreeSet<_> = patterns.filter(|_| keys_of_user == KeysOfUser::Some).collect();
+        Some(patterns.into_iter().chain(granted).collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// A selector with all that the role needs: it is valid whatever the user has.
+fn all_rules(visit: &Visit<'_>, namespace: &Namespace) -> String {
+    format!("({})", commands::rules(visit.role(), namespace, visit.database != 0))
+}
+
+async fn too_wide(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     let lines: Vec<Vec<&str>> = TOO_WIDE.iter().map(|line| line.split(' ').collect()).collect();
-    let lines: Vec<&[&str]> = lines.iter().map(Vec::as_slice).collect();
-    let lacking = visit.probe.lacks_permission(&lines).await.known()?;
-    let names = TOO_WIDE.iter().enumerate().filter(|(place, _)| !lacking.contains(place));
-    let names: Vec<_> =
-        names.map(|(_, line)| line.split(" max").next().unwrap_or(line).trim_end_matches(" *")).collect();
-    let what = format!("the user {} may run {}", visit.connection.user(), names.join(", "));
-    (!names.is_empty()).then(|| visit.finding(Code::AclTooWide, what))
+    let asked: Vec<&[&str]> = lines.iter().map(Vec::as_slice).collect();
+    let lacking = visit.probe.lacks_permission(&asked).await.known()?;
+    let allowed: Vec<_> =
+        lines.iter().enumerate().filter(|(place, _)| !lacking.contains(place)).map(|(_, line)| line).collect();
+    if allowed.is_empty() {
+        return None;
+    }
+    let user = visit.connection.user();
+    let names = allowed.iter().map(|line| name_of(line)).collect::<Vec<_>>().join(", ");
+    let rules = allowed.iter().map(|line| format!("-{}", rule_of(line))).collect::<Vec<_>>().join(" ");
+    let finding = visit.finding(Code::AclTooWide, format!("the user {user} may run {names}"));
+    Some(match user {
+        // an administrator would lock himself out
+        "default" => {
+            let finding = visit.connection.fill(finding.with_remedy_of(Code::DefaultUser));
+            finding.with_help("<rules>", &draft.rules(visit.connection))
+        }
+        _ => finding.with_help("<rules>", &rules),
+    })
 }

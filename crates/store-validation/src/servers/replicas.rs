@@ -17,14 +17,10 @@ pub(super) fn check(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
         return Some(visit.finding(Code::ReplicasUnknown, what));
     };
     if connected < asked {
-        let what = format!("{connected} replicas are connected, and REDIS_STATE_MIN_REPLICAS is {asked}");
-        return Some(visit.finding(Code::TooFewReplicas, what));
+        return Some(too_few(visit, connected, "REDIS_STATE_MIN_REPLICAS", asked));
     }
     match &visit.settings.min_replicas_to_write {
-        Fact::Known(needed) if connected < *needed => {
-            let what = format!("{connected} replicas are connected, and min-replicas-to-write is {needed}");
-            Some(visit.finding(Code::TooFewReplicas, what))
-        }
+        Fact::Known(needed) if connected < *needed => Some(too_few(visit, connected, "min-replicas-to-write", *needed)),
         Fact::Known(0) if connected > 0 => {
             let what = format!("{connected} replicas are connected, and min-replicas-to-write is 0");
             Some(visit.finding(Code::NoMinReplicas, what))
@@ -34,4 +30,9 @@ pub(super) fn check(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
         }
         _ => None,
     }
+}
+
+fn too_few(visit: &Visit<'_>, connected: u32, setting: &str, wanted: u32) -> Finding {
+    let what = format!("{connected} replicas are connected, and {setting} is {wanted}");
+    visit.finding(Code::TooFewReplicas, what).with_help("<replicas>", &connected.to_string())
 }

@@ -36,6 +36,28 @@ fn the_shared_number_is_one_for_all_and_nobodys_own() {
 }
 
 #[test]
+fn services_on_one_number_are_one_finding() {
+    let reports: Vec<_> = (0..50).map(|index| report(&[("SERVICE_NAME", &format!("service-{index}"))])).collect();
+    let names: Vec<_> = (0..50).map(|index| format!("{index}.env")).collect();
+    let named: Vec<_> = names.iter().map(String::as_str).zip(&reports).collect();
+    let findings = check_fleet(&named);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let (place, finding) = &findings[0];
+    assert_eq!((*place, finding.code), (49, Code::DatabaseNumberTaken));
+    assert!(finding.what.contains("service-0 (0.env), ") && finding.what.contains("service-49 (49.env)"), "{finding}");
+
+    let other = |number: &str, shared: &str, name: &str| {
+        report(&[("SERVICE_NAME", name), ("REDIS_CACHE_DB", number), ("REDIS_CACHE_SHARED_DB", shared)])
+    };
+    let fleet = [other("1", "0", "a"), other("2", "0", "b"), other("3", "2", "c"), other("2", "0", "d")];
+    let named: Vec<_> = ["a", "b", "c", "d"].into_iter().zip(&fleet).collect();
+    let findings = check_fleet(&named);
+    let codes: Vec<_> = findings.iter().map(|(place, finding)| (*place, finding.code)).collect();
+    assert_eq!(codes, [(3, Code::ConfInvalid), (3, Code::DatabaseNumberTaken)], "{findings:#?}");
+    assert_eq!(findings[1].1.what, "REDIS_CACHE_DB is 2 for b (b), d (d); REDIS_CACHE_SHARED_DB is 2 in c");
+}
+
+#[test]
 fn a_finding_of_the_fleet_is_let_pass_where_that_is_said() {
     let allowed = report(&[("SERVICE_NAME", "mailer"), ("STORE_PREFLIGHT_ALLOW", "database-number-taken")]);
     let billing = report(&[]);

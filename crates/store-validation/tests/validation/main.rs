@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod access;
+mod advice;
 mod engines;
 mod fleet;
 mod instances;
