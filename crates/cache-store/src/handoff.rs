@@ -1,25 +1,17 @@
 //! Values handed to other services, in the database that all share.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Link, Place, Script, SharedScript, SizeSeen, args, clock_arg, collection_margin};
-use store_core::{Clock, Handoff, HandoffItem, Key, Op, Put, RequestId, Result, keys, millis_ceil};
+use redis_link::{Link, Place, Script, SharedScript, SizeSeen, args};
+use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, keys, millis_ceil};
 
 use crate::CacheStore;
 use crate::key_value::check_size;
 
-static PUT: Script = Script::new(
-    "handoff/put",
-    concat!("#!lua\n", include_str!("../../redis-link/lua/clock.lua"), include_str!("../lua/handoff/put.lua")),
-);
-static TAKE: Script = Script::new(
-    "handoff/take",
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/handoff/take.lua")
-    ),
-);
+static PUT: Script = Script::adds("handoff/put", &[include_str!("../lua/handoff/put.lua")]);
+static TAKE: Script = Script::frees("handoff/take", &[include_str!("../lua/handoff/take.lua")]);
 
 /// The calls of all tasks.
 pub(crate) struct Handoffs {
@@ -27,16 +19,15 @@ pub(crate) struct Handoffs {
     take: SharedScript,
     /// What `take` may find.
     values: SizeSeen,
+    /// How much later than its end an item may be collected.
+    margin: Duration,
 }
 
 impl Handoffs {
-    pub(crate) fn new(link: &Link, clock: &Clock) -> Self {
-        let shared = |op, script| {
-            let clock = clock.clone();
-            SharedScript::new(link, op, script, move || args![clock_arg(&clock)])
-        };
+    pub(crate) fn new(link: &Link) -> Self {
+        let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
         let (put, take) = (shared(Op::HandoffPut, &PUT), shared(Op::HandoffTake, &TAKE));
-        Self { put, take, values: SizeSeen::default() }
+        Self { put, take, values: SizeSeen::default(), margin: link.collection_margin() }
     }
 }
 
@@ -48,7 +39,7 @@ impl Handoff for CacheStore {
         let args = args![
             &item.request.as_bytes()[..],
             item.ttl.as_millis(),
-            millis_ceil(item.ttl.as_duration() + collection_margin(&self.clock)),
+            millis_ceil(item.ttl.as_duration() + self.calls.handoff.margin),
             &item.value,
         ];
         let key = keys::handoff(&item.to, &item.key);

@@ -3,34 +3,32 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Arg, Link, Place, Script, SharedScript, args, clock_arg, collection_margin};
+use redis_link::{Arg, Link, Place, Script, SharedScript, args};
 use store_core::{
-    Clock, Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, keys, millis_ceil,
+    Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, keys, millis_ceil,
     validate_checks,
 };
 
 use crate::CacheStore;
 
-static CHECK: Script = Script::new(
-    "rate_limit/check",
-    concat!("#!lua\n", include_str!("../../redis-link/lua/clock.lua"), include_str!("../lua/rate_limit/check.lua")),
-);
+static CHECK: Script = Script::adds("rate_limit/check", &[include_str!("../lua/rate_limit/check.lua")]);
+static RESET: Script = Script::frees("rate_limit/reset", &[include_str!("../lua/rate_limit/reset.lua")]);
 
 /// The calls of all tasks.
 pub(crate) struct RateLimits {
+    link: Link,
     check: SharedScript,
 }
 
 impl RateLimits {
-    pub(crate) fn new(link: &Link, clock: &Clock) -> Self {
-        let clock = clock.clone();
-        let head = move || args![clock_arg(&clock), millis_ceil(collection_margin(&clock))];
-        Self { check: SharedScript::new(link, Op::RateLimitCheck, &CHECK, head) }
+    pub(crate) fn new(link: &Link) -> Self {
+        let head = args![millis_ceil(link.collection_margin())];
+        Self { link: link.clone(), check: SharedScript::new(link, Op::RateLimitCheck, &CHECK, head) }
     }
 }
 
 /// A check is one script in one round trip, whatever the number of limits; checks of many tasks at the same time share it. A
-/// reset is one `UNLINK`.
+/// reset is one script with one `UNLINK`.
 #[async_trait]
 impl RateLimit for CacheStore {
     async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision> {
@@ -60,8 +58,8 @@ impl RateLimit for CacheStore {
         if keys.is_empty() {
             return Ok(());
         }
-        let names = keys.iter().flat_map(|key| args![keys::gcra(key), keys::window(key)]);
-        self.own.command(op, "UNLINK", names.collect()).await.map(drop)
+        let names: Vec<_> = keys.iter().flat_map(|key| [keys::gcra(key), keys::window(key)]).collect();
+        self.calls.rate_limit.link.call(op, &RESET, &names, Vec::new()).await.map(drop)
     }
 }
 

@@ -37,9 +37,7 @@ impl CacheOptions {
 /// [`KeyValue::add`](store_core::KeyValue::add) and [`RateLimit::check`](store_core::RateLimit::check).
 #[derive(Clone)]
 pub struct CacheStore {
-    pub(crate) own: Link,
     pub(crate) service: ServiceName,
-    pub(crate) clock: Clock,
     pub(crate) calls: Arc<Calls>,
 }
 
@@ -55,14 +53,14 @@ impl CacheStore {
     /// The store of `service`: `own` leads to its own database number, `shared` to the one that all services share. Sends
     /// nothing.
     pub fn new(own: Link, shared: Link, service: ServiceName, options: CacheOptions) -> Self {
-        let clock = options.clock;
+        let (own, shared) = (own.with_clock(options.clock.clone()), shared.with_clock(options.clock));
         let calls = Calls {
             key_value: KeyValues::new(&own),
-            idempotency: idempotency::Entries::new(&own, &clock),
-            rate_limit: RateLimits::new(&own, &clock),
-            handoff: Handoffs::new(&shared, &clock),
+            idempotency: idempotency::Entries::new(&own),
+            rate_limit: RateLimits::new(&own),
+            handoff: Handoffs::new(&shared),
         };
-        Self { own, service, clock, calls: Arc::new(calls) }
+        Self { service, calls: Arc::new(calls) }
     }
 }
 

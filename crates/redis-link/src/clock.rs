@@ -4,19 +4,23 @@ use std::time::Duration;
 
 use store_core::Clock;
 
-use crate::Arg;
+use crate::Link;
 
-/// The first argument of a script that begins with `clock.lua`: the time that a test has set, in ms, or nothing for the
-/// server's.
-pub fn clock_arg(clock: &Clock) -> Arg {
-    clock.manual_now().map_or(Arg::fixed(""), |now| now.as_millis().into())
-}
+impl Link {
+    /// The same link, whose scripts go by this clock: that of the server (the default), or one that a test moves. Deadlines
+    /// of requests are always compared with the server's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
 
-/// How much later than its stored end an entry may be collected. The stored end decides; collecting must only not come
-/// first, and by a clock that stands still it would.
-pub fn collection_margin(clock: &Clock) -> Duration {
-    match clock {
-        Clock::Server => Duration::from_secs(1),
-        Clock::Manual(_) => Duration::from_secs(3600),
+    /// How much later than its stored end an entry may be collected. The stored end decides; collecting must only not come
+    /// first, and by a clock that stands still it would.
+    pub fn collection_margin(&self) -> Duration {
+        match self.clock {
+            Clock::Server => Duration::from_secs(1),
+            Clock::Manual(_) => Duration::from_secs(3600),
+        }
     }
 }

@@ -4,29 +4,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use store_core::{
-    Begun, Clock, Error, Finished, IdempotentRequest, MAX_RESPONSE_BYTES, Op, Result, Timestamp, Ttl, millis_ceil,
+    Begun, Error, Finished, IdempotentRequest, MAX_RESPONSE_BYTES, Op, Result, Timestamp, Ttl, millis_ceil,
 };
 
-use crate::{Link, Place, Script, SharedScript, SizeSeen, args, clock_arg, collection_margin};
+use crate::{Link, Place, Script, SharedScript, SizeSeen, args};
 
-static BEGIN: Script = Script::new(
-    "idempotency/begin",
-    concat!("#!lua\n", include_str!("../lua/clock.lua"), include_str!("../lua/idempotency/begin.lua")),
-);
-static FINISH: Script = Script::new(
-    "idempotency/finish",
-    concat!("#!lua flags=allow-oom\n", include_str!("../lua/clock.lua"), include_str!("../lua/idempotency/finish.lua")),
-);
-static ABANDON: Script = Script::new(
-    "idempotency/abandon",
-    concat!("#!lua flags=allow-oom\n", include_str!("../lua/idempotency/abandon.lua")),
-);
+static BEGIN: Script = Script::adds("idempotency/begin", &[include_str!("../lua/idempotency/begin.lua")]);
+static FINISH: Script = Script::frees("idempotency/finish", &[include_str!("../lua/idempotency/finish.lua")]);
+static ABANDON: Script = Script::frees("idempotency/abandon", &[include_str!("../lua/idempotency/abandon.lua")]);
 
 /// The entries of idempotent requests on one server. Requests that begin or finish at the same time share calls.
 #[derive(Debug)]
 pub struct Entries {
     link: Link,
-    clock: Clock,
     begin: SharedScript,
     finish: SharedScript,
     /// What `begin` may find.
@@ -35,16 +25,12 @@ pub struct Entries {
 
 impl Entries {
     /// The entries on the server of `link`.
-    pub fn new(link: &Link, clock: &Clock) -> Self {
-        let shared = |op, script| {
-            let clock = clock.clone();
-            SharedScript::new(link, op, script, move || args![clock_arg(&clock)])
-        };
+    pub fn new(link: &Link) -> Self {
+        let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
         Self {
             begin: shared(Op::IdempotencyBegin, &BEGIN),
             finish: shared(Op::IdempotencyFinish, &FINISH),
             link: link.clone(),
-            clock: clock.clone(),
             responses: SizeSeen::default(),
         }
     }
@@ -64,7 +50,7 @@ impl Entries {
             &request.request.as_bytes()[..],
             &request.fingerprint.as_bytes()[..],
             in_progress_for.as_millis(),
-            millis_ceil(in_progress_for.as_duration() + collection_margin(&self.clock)),
+            millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
         let begun = self.begin.call(place, vec![key], args, self.responses.expected()).await;
         let mut reply = begun.inspect_err(|_| self.responses.forget())?;
@@ -103,7 +89,7 @@ impl Entries {
             &request.request.as_bytes()[..],
             &request.fingerprint.as_bytes()[..],
             keep.as_millis(),
-            millis_ceil(keep.as_duration() + collection_margin(&self.clock)),
+            millis_ceil(keep.as_duration() + self.link.collection_margin()),
             response,
         ];
         let mut reply = self.finish.call(place, vec![key], args, response.len()).await?;

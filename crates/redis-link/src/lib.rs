@@ -14,7 +14,7 @@
 //! use redis_link::{Link, LinkConfig, Script, ServerUrl, args};
 //! use store_core::Op;
 //!
-//! static SET: Script = Script::new("key_value/set", "#!lua\nredis.call('SET', KEYS[1], ARGV[1])\nreturn {'set'}");
+//! static SET: Script = Script::adds("key_value/set", &["call('SET', KEYS[1], ARGV[2])\nreturn {'set'}"]);
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let url = ServerUrl::parse("redis://127.0.0.1:6379")?;
@@ -27,6 +27,8 @@
 //! ```
 //!
 //! # What scripts have to keep
+//! - What writes is made by [`Script::adds`] or [`Script::frees`]: a copy of a request that arrives after its deadline
+//!   changes nothing (see [`Link`]).
 //! - A reply begins with an integer or a word of the script's own, never with stored data: a reply that looks like a
 //!   pub/sub message would be taken for one, and every later reply on that connection would reach the wrong caller.
 //! - A script that wants to be heard uses `redis.error_reply`: `TWCORRUPT what`, `TWREJECT what`,
@@ -49,7 +51,6 @@ mod wire;
 
 pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
 pub use arg::Arg;
-pub use clock::{clock_arg, collection_margin};
 pub use config::{LinkConfig, TlsFiles};
 pub use link::Link;
 pub use probe::{Fact, Probe, ServerInfo, ServerSettings, UserInfo, version_of};

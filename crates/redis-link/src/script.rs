@@ -1,25 +1,69 @@
-//! Scripts: sent by their digest, loaded where the server does not know them.
+//! Scripts: put together once, sent by their digest, loaded where the server does not know them.
 
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-/// A Lua script with a name. Keep it in a `static`: its digest is computed once.
+/// A Lua script with a name. Keep it in a `static`: its text and its digest are made once.
+///
+/// Its kind decides how it begins. Scripts that write begin with the check of a deadline, so that a copy of a request that
+/// arrives late changes nothing (see [`Link`](crate::Link)). In all kinds but [`Script::new`] `ARGV[1]` belongs to the link, the
+/// caller's arguments follow from `ARGV[2]` on, and the text finds defined: `call` (`redis.call`), `micros` and `now` (the
+/// time in µs and in whole ms, rounded down), `decimal(number)`; where it writes also `now_up` (ms, rounded up).
 ///
 /// ```
-/// static TOUCH: redis_link::Script = redis_link::Script::new("lease/renew", "#!lua\nreturn {'renewed'}");
+/// use redis_link::Script;
+///
+/// static TOUCH: Script = Script::frees("lease/touch", &["call('PEXPIRE', KEYS[1], ARGV[2])\nreturn {'touched', now_up}"]);
+/// assert!(TOUCH.source().starts_with("#!lua flags=allow-oom\n"));
 /// assert_eq!(TOUCH.digest().len(), 40);
 /// ```
 pub struct Script {
     name: &'static str,
-    source: &'static str,
-    digest: OnceLock<Bytes>,
+    kind: Kind,
+    /// The whole text of a bare one; else nothing.
+    bare: &'static str,
+    pieces: &'static [&'static str],
+    text: OnceLock<Text>,
+}
+
+struct Text {
+    source: Bytes,
+    digest: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Bare,
+    Reads,
+    Adds,
+    Frees,
 }
 
 impl Script {
-    /// A script called `name` (its file without `.lua`), with its source.
+    /// A script called `name` (its file without `.lua`) that is sent as it is, with no argument of the link's and no
+    /// deadline: for scripts that change nothing, and for tests.
     pub const fn new(name: &'static str, source: &'static str) -> Self {
-        Self { name, source, digest: OnceLock::new() }
+        Self { name, kind: Kind::Bare, bare: source, pieces: &[], text: OnceLock::new() }
+    }
+
+    /// A script that only reads. A server whose memory is full and a replica run it.
+    pub const fn reads(name: &'static str, pieces: &'static [&'static str]) -> Self {
+        Self::of(name, Kind::Reads, pieces)
+    }
+
+    /// A script that adds to the server's data. A server whose memory is full refuses it.
+    pub const fn adds(name: &'static str, pieces: &'static [&'static str]) -> Self {
+        Self::of(name, Kind::Adds, pieces)
+    }
+
+    /// A script that writes, and takes away or moves rather than adds. A server whose memory is full runs it.
+    pub const fn frees(name: &'static str, pieces: &'static [&'static str]) -> Self {
+        Self::of(name, Kind::Frees, pieces)
+    }
+
+    const fn of(name: &'static str, kind: Kind, pieces: &'static [&'static str]) -> Self {
+        Self { name, kind, bare: "", pieces, text: OnceLock::new() }
     }
 
     /// Its name.
@@ -27,14 +71,45 @@ impl Script {
         self.name
     }
 
-    /// Its text.
-    pub fn source(&self) -> &'static str {
-        self.source
+    /// Its text, as the server gets it.
+    pub fn source(&self) -> &str {
+        // Joined from texts.
+        std::str::from_utf8(&self.text().source).unwrap_or_default()
     }
 
     /// The SHA-1 of its text in hexadecimal digits, by which the server knows it.
     pub fn digest(&self) -> &Bytes {
-        self.digest.get_or_init(|| sha1_smol::Sha1::from(self.source).digest().to_string().into())
+        &self.text().digest
+    }
+
+    /// [`Script::source`] as an argument, without a copy.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.text().source
+    }
+
+    /// Whether its first argument is the link's.
+    pub(crate) fn takes_clock(&self) -> bool {
+        self.kind != Kind::Bare
+    }
+
+    /// Whether each copy of a request carries a deadline.
+    pub(crate) fn has_deadline(&self) -> bool {
+        matches!(self.kind, Kind::Adds | Kind::Frees)
+    }
+
+    fn text(&self) -> &Text {
+        self.text.get_or_init(|| {
+            let (clock, deadline) = (include_str!("../lua/clock.lua"), include_str!("../lua/deadline.lua"));
+            let begin = match self.kind {
+                Kind::Bare => [self.bare, ""],
+                Kind::Reads => ["#!lua flags=no-writes\n", clock],
+                Kind::Adds => ["#!lua\n", deadline],
+                Kind::Frees => ["#!lua flags=allow-oom\n", deadline],
+            };
+            let source = [&begin, self.pieces].concat().concat();
+            let digest = sha1_smol::Sha1::from(&source).digest().to_string();
+            Text { source: source.into(), digest: digest.into() }
+        })
     }
 }
 

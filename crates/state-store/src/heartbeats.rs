@@ -11,38 +11,10 @@ use store_core::{
 use crate::StateStore;
 use crate::leases::check_lasting;
 
-static BEAT: Script = Script::new(
-    "heartbeat/beat",
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/heartbeat/beat.lua")
-    ),
-);
-static LEAVE: Script = Script::new(
-    "heartbeat/leave",
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/heartbeat/leave.lua")
-    ),
-);
-static ALIVE: Script = Script::new(
-    "heartbeat/alive",
-    concat!(
-        "#!lua flags=no-writes\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/heartbeat/alive.lua")
-    ),
-);
-static LOST: Script = Script::new(
-    "heartbeat/lost",
-    concat!(
-        "#!lua flags=no-writes\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/heartbeat/lost.lua")
-    ),
-);
+static BEAT: Script = Script::frees("heartbeat/beat", &[include_str!("../lua/heartbeat/beat.lua")]);
+static LEAVE: Script = Script::frees("heartbeat/leave", &[include_str!("../lua/heartbeat/leave.lua")]);
+static ALIVE: Script = Script::reads("heartbeat/alive", &[include_str!("../lua/heartbeat/alive.lua")]);
+static LOST: Script = Script::reads("heartbeat/lost", &[include_str!("../lua/heartbeat/lost.lua")]);
 
 /// Each call is one script in one round trip. Beats are carried out also where the server's memory is full. A member's
 /// leaving whose reply was lost is sent again, and then answers `false`.
@@ -56,7 +28,6 @@ impl Heartbeats for StateStore {
             return Err(Error::rejected(op, detail));
         }
         let args = args![
-            self.clock_arg(),
             beat.member.as_str(),
             millis_ceil(beat.lasting),
             &beat.details,
@@ -72,7 +43,7 @@ impl Heartbeats for StateStore {
 
     async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool> {
         let op = Op::HeartbeatLeave;
-        let args = args![self.clock_arg(), member.as_str()];
+        let args = args![member.as_str()];
         let mut reply = self.link.call(op, &LEAVE, &self.pool_keys(pool), args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"left" => Ok(true),
@@ -83,7 +54,7 @@ impl Heartbeats for StateStore {
 
     async fn alive(&self, pool: &PoolName, page: PageRequest) -> Result<Page<Member>> {
         let op = Op::HeartbeatAlive;
-        let args = args![self.clock_arg(), page.limit(), page.cursor().map_or("", Cursor::as_str)];
+        let args = args![page.limit(), page.cursor().map_or("", Cursor::as_str)];
         let mut reply = self.link.call(op, &ALIVE, &self.pool_keys(pool), args).await?.reader(op);
         if reply.next_word()?.as_ref() != b"members" {
             return Err(reply.unknown_word());
@@ -98,7 +69,7 @@ impl Heartbeats for StateStore {
             None => ("", ""),
             Some(cursor) => split(cursor).ok_or_else(|| Error::rejected(op, "the cursor is of another listing"))?,
         };
-        let args = args![self.clock_arg(), page.limit(), since.as_millis(), LOST_KEPT_COUNT, until, name];
+        let args = args![page.limit(), since.as_millis(), LOST_KEPT_COUNT, until, name];
         let mut reply = self.link.call(op, &LOST, &self.pool_keys(pool), args).await?.reader(op);
         if reply.next_word()?.as_ref() != b"members" {
             return Err(reply.unknown_word());

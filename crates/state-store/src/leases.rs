@@ -3,46 +3,18 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args, clock_arg};
+use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args};
 use store_core::{
-    AcquireRequest, Acquired, Clock, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op,
-    Receipt, Result, Timestamp, keys, millis_ceil,
+    AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op, Receipt,
+    Result, Timestamp, keys, millis_ceil,
 };
 
 use crate::StateStore;
 
-static ACQUIRE: Script = Script::new(
-    "lease/acquire",
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/lease/acquire.lua")
-    ),
-);
-static RENEW: Script = Script::new(
-    "lease/renew",
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/lease/renew.lua")
-    ),
-);
-static RELEASE: Script = Script::new(
-    "lease/release",
-    concat!(
-        "#!lua flags=allow-oom\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/lease/release.lua")
-    ),
-);
-static INSPECT: Script = Script::new(
-    "lease/inspect",
-    concat!(
-        "#!lua flags=no-writes\n",
-        include_str!("../../redis-link/lua/clock.lua"),
-        include_str!("../lua/lease/inspect.lua")
-    ),
-);
+static ACQUIRE: Script = Script::frees("lease/acquire", &[include_str!("../lua/lease/acquire.lua")]);
+static RENEW: Script = Script::frees("lease/renew", &[include_str!("../lua/lease/renew.lua")]);
+static RELEASE: Script = Script::frees("lease/release", &[include_str!("../lua/lease/release.lua")]);
+static INSPECT: Script = Script::reads("lease/inspect", &[include_str!("../lua/lease/inspect.lua")]);
 
 /// How long a fence is remembered behind its lease; after that the clock alone keeps the next one larger.
 const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -55,11 +27,8 @@ pub(crate) struct LeaseCalls {
 }
 
 impl LeaseCalls {
-    pub(crate) fn new(link: &Link, clock: &Clock) -> Self {
-        let shared = |op, script| {
-            let clock = clock.clone();
-            SharedScript::new(link, op, script, move || args![clock_arg(&clock)])
-        };
+    pub(crate) fn new(link: &Link) -> Self {
+        let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
         Self {
             acquire: shared(Op::LeaseAcquire, &ACQUIRE),
             renew: shared(Op::LeaseRenew, &RENEW),
@@ -120,8 +89,7 @@ impl Leases for StateStore {
 
     async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
         let op = Op::LeaseInspect;
-        let args = args![self.clock_arg()];
-        let mut reply = self.link.call(op, &INSPECT, &[self.lease_key(name)], args).await?.reader(op);
+        let mut reply = self.link.call(op, &INSPECT, &[self.lease_key(name)], Vec::new()).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"held" => {
                 let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));

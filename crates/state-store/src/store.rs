@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis_link::{Arg, Link, Place, args, idempotency};
-use store_core::{Clock, Error, Namespace, Op, Result, StateOptions, keys};
+use redis_link::{Link, Place, args, idempotency};
+use store_core::{Error, Namespace, Op, Result, StateOptions, keys};
 
 use crate::leases::LeaseCalls;
 use crate::queue::{self, PushGroups};
@@ -19,7 +19,6 @@ use crate::queue::{self, PushGroups};
 pub struct StateStore {
     pub(crate) link: Link,
     pub(crate) namespace: Namespace,
-    pub(crate) clock: Clock,
     /// The bounds of what a queue keeps, as its scripts take them.
     pub(crate) bounds: Bytes,
     /// When jobs are put onto shelves, as a push takes it.
@@ -47,22 +46,17 @@ impl StateStore {
         if stored.reply.as_str() != Some(&version) {
             return Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout"));
         }
-        let (bounds, clock) = (queue::bounds(&options.retention), options.clock);
+        let link = link.with_clock(options.clock);
+        let bounds = queue::bounds(&options.retention);
         let shelf_bounds = queue::shelf_bounds(&options.shelves);
-        let calls =
-            Calls { leases: LeaseCalls::new(&link, &clock), idempotency: idempotency::Entries::new(&link, &clock) };
-        Ok(Self { link, namespace, clock, bounds, shelf_bounds, push_groups: Arc::default(), calls: Arc::new(calls) })
+        let calls = Calls { leases: LeaseCalls::new(&link), idempotency: idempotency::Entries::new(&link) };
+        Ok(Self { link, namespace, bounds, shelf_bounds, push_groups: Arc::default(), calls: Arc::new(calls) })
     }
 
     /// Where the keys of different leases or requests live: calls on those of one place may travel together. A server
     /// without slots is one place.
     pub(crate) fn place(&self) -> Place {
         Place::SERVER
-    }
-
-    /// The first argument of every script: the time that a test has set, or nothing for the server's.
-    pub(crate) fn clock_arg(&self) -> Arg {
-        self.clock.manual_now().map_or(Arg::fixed(""), |now| now.as_millis().into())
     }
 }
 

@@ -7,8 +7,8 @@ use std::fmt;
 pub enum Repeat {
     /// It only reads.
     Reads,
-    /// It carries an identity by which the store recognises it: the second time changes nothing.
-    Recognised,
+    /// Sent again, it changes nothing: it carries an identity that the store remembers, or brings about the same state.
+    Idempotent,
     /// It would count twice, or take more: it is never repeated, and answers [`Error::Indeterminate`](crate::Error).
     Never,
 }
@@ -42,50 +42,50 @@ macro_rules! ops {
 
 ops! {
     /// Opening the connections to a server.
-    Connect = "link.connect", Recognised;
+    Connect = "link.connect", Idempotent;
     /// Asking a server whether it answers.
     Ping = "link.ping", Reads;
     /// Asking a server what it is and how it is set up.
-    Probe = "link.probe", Recognised;
+    Probe = "link.probe", Idempotent;
 
     /// [`KeyValue::get_many`](crate::KeyValue::get_many)
     KeyValueGetMany = "key_value.get_many", Reads;
     /// [`KeyValue::set_many`](crate::KeyValue::set_many)
-    KeyValueSetMany = "key_value.set_many", Recognised;
+    KeyValueSetMany = "key_value.set_many", Idempotent;
     /// [`KeyValue::set_if_absent`](crate::KeyValue::set_if_absent)
-    KeyValueSetIfAbsent = "key_value.set_if_absent", Recognised;
+    KeyValueSetIfAbsent = "key_value.set_if_absent", Idempotent;
     /// [`KeyValue::delete_many`](crate::KeyValue::delete_many)
-    KeyValueDeleteMany = "key_value.delete_many", Recognised;
+    KeyValueDeleteMany = "key_value.delete_many", Idempotent;
     /// [`KeyValue::delete_if`](crate::KeyValue::delete_if)
-    KeyValueDeleteIf = "key_value.delete_if", Recognised;
+    KeyValueDeleteIf = "key_value.delete_if", Idempotent;
     /// [`KeyValue::add`](crate::KeyValue::add)
     KeyValueAdd = "key_value.add", Never;
 
     /// [`Idempotency::begin`](crate::Idempotency::begin)
-    IdempotencyBegin = "idempotency.begin", Recognised;
+    IdempotencyBegin = "idempotency.begin", Idempotent;
     /// [`Idempotency::finish`](crate::Idempotency::finish)
-    IdempotencyFinish = "idempotency.finish", Recognised;
+    IdempotencyFinish = "idempotency.finish", Idempotent;
     /// [`Idempotency::abandon`](crate::Idempotency::abandon)
-    IdempotencyAbandon = "idempotency.abandon", Recognised;
+    IdempotencyAbandon = "idempotency.abandon", Idempotent;
 
     /// [`RateLimit::check`](crate::RateLimit::check)
     RateLimitCheck = "rate_limit.check", Never;
     /// [`RateLimit::reset`](crate::RateLimit::reset)
-    RateLimitReset = "rate_limit.reset", Recognised;
+    RateLimitReset = "rate_limit.reset", Idempotent;
 
     /// [`Handoff::put`](crate::Handoff::put)
-    HandoffPut = "handoff.put", Recognised;
+    HandoffPut = "handoff.put", Idempotent;
     /// [`Handoff::take`](crate::Handoff::take)
-    HandoffTake = "handoff.take", Recognised;
+    HandoffTake = "handoff.take", Idempotent;
 
     /// [`Queue::push`](crate::Queue::push)
-    QueuePush = "queue.push", Recognised;
+    QueuePush = "queue.push", Idempotent;
     /// [`Queue::claim`](crate::Queue::claim)
     QueueClaim = "queue.claim", Never;
     /// [`Queue::extend`](crate::Queue::extend)
-    QueueExtend = "queue.extend", Recognised;
+    QueueExtend = "queue.extend", Idempotent;
     /// [`Queue::settle`](crate::Queue::settle)
-    QueueSettle = "queue.settle", Recognised;
+    QueueSettle = "queue.settle", Idempotent;
     /// [`Queue::wait`](crate::Queue::wait)
     QueueWait = "queue.wait", Never;
 
@@ -99,31 +99,31 @@ ops! {
     QueueExplain = "queue.explain", Reads;
 
     /// [`QueueControl::cancel`](crate::QueueControl::cancel)
-    QueueCancel = "queue.cancel", Recognised;
+    QueueCancel = "queue.cancel", Idempotent;
     /// [`QueueControl::replay`](crate::QueueControl::replay)
-    QueueReplay = "queue.replay", Recognised;
+    QueueReplay = "queue.replay", Idempotent;
     /// [`QueueControl::delete`](crate::QueueControl::delete)
-    QueueDelete = "queue.delete", Recognised;
+    QueueDelete = "queue.delete", Idempotent;
     /// [`QueueControl::promote`](crate::QueueControl::promote)
-    QueuePromote = "queue.promote", Recognised;
+    QueuePromote = "queue.promote", Idempotent;
     /// [`QueueControl::pause`](crate::QueueControl::pause)
-    QueuePause = "queue.pause", Recognised;
+    QueuePause = "queue.pause", Idempotent;
     /// [`QueueControl::resume`](crate::QueueControl::resume)
-    QueueResume = "queue.resume", Recognised;
+    QueueResume = "queue.resume", Idempotent;
 
     /// [`Leases::acquire`](crate::Leases::acquire)
-    LeaseAcquire = "lease.acquire", Recognised;
+    LeaseAcquire = "lease.acquire", Idempotent;
     /// [`Leases::renew`](crate::Leases::renew)
-    LeaseRenew = "lease.renew", Recognised;
+    LeaseRenew = "lease.renew", Idempotent;
     /// [`Leases::release`](crate::Leases::release)
-    LeaseRelease = "lease.release", Recognised;
+    LeaseRelease = "lease.release", Idempotent;
     /// [`Leases::inspect`](crate::Leases::inspect)
     LeaseInspect = "lease.inspect", Reads;
 
     /// [`Heartbeats::beat`](crate::Heartbeats::beat)
-    HeartbeatBeat = "heartbeat.beat", Recognised;
+    HeartbeatBeat = "heartbeat.beat", Idempotent;
     /// [`Heartbeats::leave`](crate::Heartbeats::leave)
-    HeartbeatLeave = "heartbeat.leave", Recognised;
+    HeartbeatLeave = "heartbeat.leave", Idempotent;
     /// [`Heartbeats::alive`](crate::Heartbeats::alive)
     HeartbeatAlive = "heartbeat.alive", Reads;
     /// [`Heartbeats::lost`](crate::Heartbeats::lost)

@@ -66,6 +66,21 @@ impl RedisEngine {
     /// # Errors
     /// [`AgainstError`] when a URL or a server cannot be used.
     pub async fn connect(name: &str, cache_url: &str, state_url: &str) -> Result<Self, AgainstError> {
+        // For machines that are busy with other things: no case is about time-outs.
+        Self::connect_within(name, cache_url, state_url, Duration::from_secs(20)).await
+    }
+
+    /// The same with a command time-out of the caller's: a repetition waits for that of the request before it.
+    ///
+    /// # Errors
+    /// As [`RedisEngine::connect`].
+    pub async fn connect_within(
+        name: &str,
+        cache_url: &str,
+        state_url: &str,
+        command_timeout: Duration,
+    ) -> Result<Self, AgainstError> {
+        let link = |url| link(url, command_timeout);
         let url = |role, text| ServerUrl::parse(text).map_err(|source| AgainstError::Url { role, source });
         let (cache, state) = (url(store_core::Role::Cache, cache_url)?, url(store_core::Role::State, state_url)?);
         let [shared, own, other] = DATABASES.map(|database| cache.clone().with_database(database));
@@ -159,10 +174,9 @@ impl Engine for RedisEngine {
     }
 }
 
-/// Time-outs for machines that are busy with other things: no case is about them.
-async fn link(url: ServerUrl) -> Result<Link> {
+async fn link(url: ServerUrl, command_timeout: Duration) -> Result<Link> {
     let config = LinkConfig::new(url, "conformance")
-        .with_command_timeout(Duration::from_secs(20))
+        .with_command_timeout(command_timeout)
         .with_connect_timeout(Duration::from_secs(20));
     Link::connect(config).await
 }

@@ -1,6 +1,6 @@
 -- Puts values for other services, unless one waits there that nobody has taken.
 -- KEYS     strings, the items: `w` waits or `t` taken, put (16 bytes), claim (16 bytes), end (ms, 15 digits), value
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each item: put (16 bytes), how long it waits (ms), after which time it may be collected (ms: longer
 --          than that), value
 -- Returns  'each', then for each item: 'stored' | 'occupied' | 'failed', error
@@ -25,7 +25,7 @@ for index, key in ipairs(KEYS) do
     end
   end
   if not answer then
-    head = 'w' .. ARGV[at] .. unclaimed .. format('%015d', now + ARGV[at + 1])
+    head = 'w' .. ARGV[at] .. unclaimed .. format('%015d', now_up + ARGV[at + 1])
     call('SET', key, head .. ARGV[at + 3], 'PX', ARGV[at + 2])
     answer = 'stored'
   end

@@ -1,6 +1,6 @@
 -- Takes the values that were put under some keys, each for one claim.
 -- KEYS     strings, the items: see put.lua
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each item: claim, 16 bytes
 -- Returns  'each', then for each item: 'taken', value | 'none' | 'failed', error
 -- Retry    recognised by its claim, until the item's end

@@ -1,12 +1,13 @@
 -- Adds to counters. One that is absent starts at 0, and lives for the TTL from then on.
 -- KEYS     strings, decimal numbers of 64 bits
--- ARGV     for each counter: how much (decimal), TTL in ms
+-- ARGV[1]  deadline, and the time that a test has set
+-- ARGV     from 2 on, for each counter: how much (decimal), TTL in ms
 -- Returns  'each', then for each counter: 'counted', the sum (decimal) | 'failed', error
 -- Retry    never: it would count twice
 -- Cost     O(counters)
 local pcall, reply = redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
-  local by, answer = ARGV[2 * index - 1], nil
+  local by, answer = ARGV[2 * index], nil
   local sum = pcall('INCRBY', key, by)
   if type(sum) == 'table' then
     local is_overflow = string.find(sum.err, 'overflow', 1, true)
@@ -14,9 +15,9 @@ for index, key in ipairs(KEYS) do
     answer = {'failed', what}
   else
     -- A new counter's sum is what was added; one that has a TTL keeps it.
-    if sum == tonumber(by) then redis.call('PEXPIRE', key, ARGV[2 * index], 'NX') end
+    if sum == tonumber(by) then call('PEXPIRE', key, ARGV[2 * index + 1], 'NX') end
     -- Lua's numbers are exact up to 53 bits only.
-    if sum > 9007199254740991 or sum < -9007199254740991 then sum = redis.call('GET', key) end
+    if sum > 9007199254740991 or sum < -9007199254740991 then sum = call('GET', key) end
     answer = {'counted', sum}
   end
   reply[index + 1] = answer

@@ -1,10 +1,11 @@
 -- Sets values, each with its TTL. Of a key named twice the last value stays.
 -- KEYS     strings, framed values
--- ARGV     for each key: framed value, TTL in ms
+-- ARGV[1]  deadline, and the time that a test has set
+-- ARGV     from 2 on, for each key: framed value, TTL in ms
 -- Returns  'set'
 -- Retry    sets the same again
 -- Cost     O(keys), and their bytes
 for index, key in ipairs(KEYS) do
-  redis.call('SET', key, ARGV[2 * index - 1], 'PX', ARGV[2 * index])
+  call('SET', key, ARGV[2 * index], 'PX', ARGV[2 * index + 1])
 end
 return {'set'}

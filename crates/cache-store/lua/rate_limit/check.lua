@@ -1,7 +1,7 @@
 -- Checks some limits and charges all of them, if each allows its charge; this for several callers.
 -- KEYS     for each limit, by its kind: string, the theoretical arrival time in µs (GCRA); string, the start of the window
 --          in µs, a blank, the units used (fixed window)
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  how much later than its end a limit may be collected, ms; at least 1
 -- ARGV     from 3 on, for each caller: how many limits, then of each: charge, allowance, window. GCRA: µs, µs, 0; fixed
 --          window: units, units, µs

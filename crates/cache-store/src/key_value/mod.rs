@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Arg, Link, Place, Reply, Script, SharedScript, args};
+use redis_link::{Link, Place, Reply, Script, SharedScript, args};
 use store_core::{
     Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl, keys,
 };
@@ -17,21 +17,19 @@ use frame::{framed, unframed};
 use reads::Reads;
 use writes::Writes;
 
-static DELETE_MANY: Script = Script::new(
-    "key_value/delete_many",
-    concat!("#!lua flags=allow-oom\n", include_str!("../../lua/key_value/delete_many.lua")),
-);
-static DELETE_IF: Script = Script::new(
-    "key_value/delete_if",
-    concat!("#!lua flags=allow-oom\n", include_str!("../../lua/key_value/delete_if.lua")),
-);
-static ADD: Script = Script::new("key_value/add", concat!("#!lua\n", include_str!("../../lua/key_value/add.lua")));
+static SET_IF_ABSENT: Script =
+    Script::adds("key_value/set_if_absent", &[include_str!("../../lua/key_value/set_if_absent.lua")]);
+static DELETE_MANY: Script =
+    Script::frees("key_value/delete_many", &[include_str!("../../lua/key_value/delete_many.lua")]);
+static DELETE_IF: Script = Script::frees("key_value/delete_if", &[include_str!("../../lua/key_value/delete_if.lua")]);
+static ADD: Script = Script::adds("key_value/add", &[include_str!("../../lua/key_value/add.lua")]);
 
 /// About how many bytes of values travel in one call: a server does one call at a time, and holds it in memory.
 const CALL_BYTES: usize = 16 << 20;
 
 /// The calls of all tasks.
 pub(crate) struct KeyValues {
+    link: Link,
     reads: Reads,
     writes: Writes,
     delete_many: SharedScript,
@@ -41,8 +39,9 @@ pub(crate) struct KeyValues {
 
 impl KeyValues {
     pub(crate) fn new(link: &Link) -> Self {
-        let shared = |op, script| SharedScript::new(link, op, script, Vec::new);
+        let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
         Self {
+            link: link.clone(),
             reads: Reads::new(link),
             writes: Writes::new(link),
             delete_many: shared(Op::KeyValueDeleteMany, &DELETE_MANY),
@@ -53,7 +52,7 @@ impl KeyValues {
 }
 
 /// Values are read by `MGET`, 128 in a round trip, fewer where values have been large lately: about 16 MiB. A key that some
-/// other program has given another type reads as absent. One value is set by one `SET … PX`, more by a script per 16 MiB. All
+/// other program has given another type reads as absent. Values are set by a script per 16 MiB. All
 /// calls but `set_if_absent` share their round trips with those of other tasks at the same time. A deletion whose reply was
 /// lost is sent again, and does not count what the first one had deleted.
 #[async_trait]
@@ -80,15 +79,15 @@ impl KeyValue for CacheStore {
     async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent> {
         let op = Op::KeyValueSetIfAbsent;
         check_size(op, &entry.value)?;
-        let mut args = args![keys::value(&entry.key), framed(&entry.value, Some(request))];
-        args.extend([Arg::fixed("NX"), Arg::fixed("GET"), Arg::fixed("PX"), entry.ttl.as_millis().into()]);
-        match self.own.command(op, "SET", args).await?.reply {
-            Reply::Nil => Ok(SetIfAbsent::Stored),
-            Reply::Bytes(present) => match unframed(op, &present)? {
+        let (key, args) = (keys::value(&entry.key), args![framed(&entry.value, Some(request)), entry.ttl.as_millis()]);
+        let mut reply = self.calls.key_value.link.call(op, &SET_IF_ABSENT, &[key], args).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"stored" => Ok(SetIfAbsent::Stored),
+            b"present" => match unframed(op, &reply.next_bytes()?)? {
                 (_, Some(by)) if by == request => Ok(SetIfAbsent::Stored),
                 (value, _) => Ok(SetIfAbsent::Present(value)),
             },
-            other => Err(other.reader(op).unknown_word()),
+            _ => Err(reply.unknown_word()),
         }
     }
 

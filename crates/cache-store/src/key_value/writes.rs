@@ -1,6 +1,6 @@
 //! Values that are written together.
 
-use redis_link::{Arg, Bounds, Link, Load, Script, Together, args};
+use redis_link::{Bounds, Link, Load, Script, Together, args};
 use store_core::{Entry, Op, Result, keys};
 
 use super::CALL_BYTES;
@@ -8,8 +8,7 @@ use super::frame::framed;
 
 const OP: Op = Op::KeyValueSetMany;
 
-static SET_MANY: Script =
-    Script::new("key_value/set_many", concat!("#!lua\n", include_str!("../../lua/key_value/set_many.lua")));
+static SET_MANY: Script = Script::adds("key_value/set_many", &[include_str!("../../lua/key_value/set_many.lua")]);
 
 pub(super) struct Writes {
     link: Link,
@@ -34,29 +33,20 @@ impl Writes {
             let send = move |groups: Vec<Vec<Entry>>| {
                 let link = link.clone();
                 async move {
-                    let entries: Vec<_> = groups.iter().flatten().collect();
-                    send(&link, &entries).await?;
+                    set(&link, groups.iter().flatten()).await?;
                     Ok(vec![(); groups.len()])
                 }
             };
-            let alone = async { send_alone(&self.link, call).await };
+            let alone = async { set(&self.link, call.iter()).await };
             self.calls.call_or_else((), load, alone, || call.to_vec(), send).await?;
         }
         Ok(())
     }
 }
 
-/// One value by one plain command, more by a script.
-async fn send_alone(link: &Link, entries: &[Entry]) -> Result<()> {
-    let [entry] = entries else { return send(link, &entries.iter().collect::<Vec<_>>()).await };
-    let mut args = args![keys::value(&entry.key), framed(&entry.value, None)];
-    args.extend([Arg::fixed("PX"), entry.ttl.as_millis().into()]);
-    link.command(OP, "SET", args).await.map(drop)
-}
-
-async fn send(link: &Link, entries: &[&Entry]) -> Result<()> {
-    let names: Vec<_> = entries.iter().map(|entry| keys::value(&entry.key)).collect();
-    let pairs = entries.iter().flat_map(|entry| args![framed(&entry.value, None), entry.ttl.as_millis()]);
+async fn set(link: &Link, entries: impl Iterator<Item = &Entry> + Clone) -> Result<()> {
+    let names: Vec<_> = entries.clone().map(|entry| keys::value(&entry.key)).collect();
+    let pairs = entries.flat_map(|entry| args![framed(&entry.value, None), entry.ttl.as_millis()]);
     link.call(OP, &SET_MANY, &names, pairs.collect()).await.map(drop)
 }
 

@@ -1,6 +1,8 @@
 //! The connection is cut after the server has executed a request and before its reply arrives. What is recognised is sent
 //! again, and the state is as if it had happened once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cache_store::{CacheOptions, CacheStore};
 use store_core::{
@@ -8,7 +10,9 @@ use store_core::{
 };
 use testkit::{FaultProxy, RedisServer, mentions};
 
-use crate::{MINUTE, OWN, entry, every_operation, item, key, link, per_hour, per_minute, request, server, service};
+use crate::{
+    MINUTE, OWN, entry, every_operation, item, key, link_within, per_hour, per_minute, request, server, service,
+};
 
 struct Cut {
     server: RedisServer,
@@ -21,8 +25,10 @@ impl Cut {
     async fn start() -> Self {
         let server = server().await;
         let proxy = FaultProxy::start(server.address()).await.unwrap();
-        let own = link(&server.url_through(&proxy, Some(OWN))).await;
-        let shared = link(&server.url_through(&proxy, Some(0))).await;
+        // A repetition waits for the command time-out of the request before it.
+        let patience = Duration::from_secs(2);
+        let own = link_within(&server.url_through(&proxy, Some(OWN)), patience).await;
+        let shared = link_within(&server.url_through(&proxy, Some(0)), patience).await;
         let store = CacheStore::new(own, shared, service("billing"), CacheOptions::default());
         every_operation(&store, "warm:").await;
         Self { server, proxy, store, cuts: 0 }

@@ -56,8 +56,12 @@ fn per_hour(name: &str, count: u32) -> RateCheck {
 }
 
 async fn link(url: &str) -> Link {
+    link_within(url, Duration::from_secs(10)).await
+}
+
+async fn link_within(url: &str, command_timeout: Duration) -> Link {
     let config = LinkConfig::new(ServerUrl::parse(url).unwrap(), "tests:cache")
-        .with_command_timeout(Duration::from_secs(10))
+        .with_command_timeout(command_timeout)
         .with_max_retries(10);
     Link::connect(config).await.unwrap()
 }

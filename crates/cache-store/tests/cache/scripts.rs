@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 const FOLDERS: [(&str, usize); 6] = [
     ("cache-store/lua/handoff", 2),
-    ("cache-store/lua/key_value", 4),
-    ("cache-store/lua/rate_limit", 1),
+    ("cache-store/lua/key_value", 5),
+    ("cache-store/lua/rate_limit", 2),
     ("redis-link/lua/idempotency", 3),
     ("state-store/lua/heartbeat", 4),
     ("state-store/lua/lease", 4),

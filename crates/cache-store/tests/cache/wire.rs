@@ -27,15 +27,15 @@ async fn no_command_is_sent_whose_reply_could_begin_with_stored_data() {
         if name == b"MGET" {
             first.lock().unwrap().insert(String::from_utf8_lossy(word(4)).into_owned());
         }
-        // a connection gives itself a name
-        if name != b"CLIENT" {
+        // a connection gives itself a name, and asks for the time
+        if name != b"CLIENT" && name != b"TIME" {
             seen.lock().unwrap().insert(String::from_utf8_lossy(&name).into_owned());
         }
         false
     });
     let store = CacheStore::new(own, shared, service("billing"), CacheOptions::default());
     every_operation(&store, "x:").await;
-    let expected = ["EVALSHA", "MGET", "SCRIPT", "SET", "UNLINK"].map(str::to_owned);
+    let expected = ["EVALSHA", "MGET", "SCRIPT"].map(str::to_owned);
     assert_eq!(*sent.lock().unwrap(), BTreeSet::from(expected));
     // each store asks first for a key of its own, which is none of a value and which nobody can guess
     let own = link(&server.url_through(&proxy, Some(OWN))).await;

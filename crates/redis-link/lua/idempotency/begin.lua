@@ -1,7 +1,7 @@
 -- Begins idempotent requests, unless another attempt has begun or finished them.
 -- KEYS     strings, the entries: `p` in progress or `f` finished, request (16 bytes), fingerprint (32 bytes), since when (ms,
 --          15 digits), until when (ms, 15 digits), behind `f` the response
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long it may be in progress (ms), after
 --          which time it may be collected (ms: longer than that)
 -- Returns  'each', then for each entry: 'started' | 'in_progress', since ms, left ms | 'finished', response | 'mismatch' |
@@ -30,7 +30,7 @@ for index, key in ipairs(KEYS) do
     end
   end
   if not answer then
-    entry = 'p' .. ARGV[at] .. ARGV[at + 1] .. format('%015d%015d', now, now + ARGV[at + 2])
+    entry = 'p' .. ARGV[at] .. ARGV[at + 1] .. format('%015d%015d', now, now_up + ARGV[at + 2])
     call('SET', key, entry, 'PX', ARGV[at + 3])
     answer = 'started'
   end

@@ -1,6 +1,6 @@
 -- Keeps the responses of idempotent requests, unless another attempt has taken their keys.
 -- KEYS     strings, the entries: see begin.lua
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long the response is kept (ms), after
 --          which time the entry may be collected (ms: longer than that), response
 -- Returns  'each', then for each entry: 'stored' | 'lost' | 'failed', error
@@ -24,7 +24,7 @@ for index, key in ipairs(KEYS) do
     end
   end
   if not answer then
-    head = 'f' .. ARGV[at] .. ARGV[at + 1] .. format('%015d%015d', now, now + ARGV[at + 2])
+    head = 'f' .. ARGV[at] .. ARGV[at + 1] .. format('%015d%015d', now, now_up + ARGV[at + 2])
     call('SET', key, head .. ARGV[at + 4], 'PX', ARGV[at + 3])
     answer = 'stored'
   end

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use store_core::{Durability, Error, Op, Reached, Result, millis_ceil};
 
+use super::copies::Copies;
 use super::{Inner, MAX_LOADS};
 use crate::wire::{Failure, Request, Wire};
 use crate::{Arg, Reply, Script};
@@ -25,14 +26,15 @@ pub(super) fn check(op: Op, durability: Durability) -> Result<()> {
 pub(super) async fn call(
     inner: &Inner,
     script: &Script,
-    request: Request,
+    request: &Request,
+    copies: &Copies,
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
     inner.check_open()?;
     let _permit = inner.enter()?;
     let patience = inner.config.command_timeout;
     let held = inner.durables.take(patience).await?;
-    let result = on_wire(held.wire(), patience, script, request, durability).await;
+    let result = on_wire(held.wire(), patience, script, || copies.next(request), durability).await;
     held.settle(&result);
     result
 }
@@ -41,7 +43,7 @@ async fn on_wire(
     wire: &Wire,
     patience: Duration,
     script: &Script,
-    request: Request,
+    copy: impl Fn() -> Request,
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
     let wait = wait(wire, patience, durability).await.map_err(Failure::before_the_call)?;
@@ -49,13 +51,13 @@ async fn on_wire(
     for _ in 0..MAX_LOADS {
         let (written, reached) = match &wait {
             Some((wait, _)) => {
-                let replies = wire.pipeline(vec![request.clone(), wait.clone()], within).await?;
+                let replies = wire.pipeline(vec![copy(), wait.clone()], within).await?;
                 let mut replies = replies.into_iter();
                 let written = replies.next().unwrap_or(Err(Failure::Lost("the replies do not match")));
                 (written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply)))
             }
             // The server is proved to flush before it replies.
-            None => (wire.send(request.clone(), within).await, Reached::new(0, true)),
+            None => (wire.send(copy(), within).await, Reached::new(0, true)),
         };
         if written.as_ref().is_err_and(Failure::is_unknown_script) {
             wire.send(Request::load(script), patience).await.map_err(Failure::before_the_call)?;

@@ -76,8 +76,10 @@ impl Held {
 
     /// Gives the connection back, unless the call ended in a way that leaves it in doubt.
     pub(crate) fn settle<T>(self, result: &Result<T, Failure>) {
-        let is_sound =
-            matches!(result, Ok(_) | Err(Failure::Answered(_) | Failure::Refused(_) | Failure::Unsupported(_)));
+        let is_sound = matches!(
+            result,
+            Ok(_) | Err(Failure::Answered(_) | Failure::Late | Failure::Refused(_) | Failure::Unsupported(_))
+        );
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked under the lock: after the pool was closed nobody would clear it again.
         if is_sound && !self.pool.permits.is_closed() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use store_core::{Error, Op, Reached, Repeat, Result};
+use store_core::{Clock, Error, Op, Reached, Repeat, Result};
 use tokio::sync::watch;
 
 use crate::wire::{Failure, Request};
@@ -13,6 +13,7 @@ use crate::{Answer, Arg, Endpoint, LinkConfig, Reply, Script, Topology, metered}
 
 mod call;
 mod commands;
+mod copies;
 mod durable;
 mod exclusive;
 mod flight;
@@ -20,6 +21,7 @@ mod lane;
 mod values;
 mod waiting;
 
+use copies::Copies;
 use exclusive::Exclusive;
 use lane::Lane;
 use waiting::{Permit, Waiting};
@@ -41,13 +43,21 @@ const MAX_LOADS: usize = 3;
 ///   once. A connection on which calls wait and none was answered for twice the command time-out and a second is given
 ///   up: what waits there is answered at once as lost.
 /// - **Retries.** What was not executed is tried again; what may have been executed only where the operation is
-///   recognised or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, with random pauses up to
+///   idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, with random pauses up to
 ///   100 ms, 200 ms, 400 ms …; the last error is the answer, and it says `Indeterminate` if any attempt was.
-/// - **Cancellation.** A dropped call may have been executed, or may still be: what has not left is sent when the server
-///   reads again. The same goes for one whose time is over. Nothing outlives its connection, nor is it sent on another
-///   one by itself, and a connection that answers nothing is given up as said above.
+/// - **Deadlines.** Each copy of a request whose script writes carries a deadline by the server's clock: the time it was sent
+///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once, at
+///   once, with a corrected clock; a second refusal is the error `Unavailable`. If the reply to a copy is lost, the link sends
+///   the next copy after the deadline of the lost one, and returns `Indeterminate` after that deadline, too. So no copy of an
+///   idempotent request runs after its call has returned. For operations that are never repeated `Indeterminate` is returned
+///   at once: they may run until the command time-out is over. The link measures the server's clock when a connection opens
+///   and every 30 s while it is used, and takes it to be no later than it is.
+/// - **Cancellation.** A dropped call may have been executed, or may still be, until its deadline. A plain command, or a script
+///   without a deadline ([`Script::new`]), may be sent when the server reads again. Nothing outlives its connection, nor is it
+///   sent on another one by itself, and a connection that answers nothing is given up as said above.
 pub struct Link {
     inner: Arc<Inner>,
+    pub(crate) clock: Clock,
 }
 
 struct Inner {
@@ -62,7 +72,7 @@ struct Inner {
 
 impl Clone for Link {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner) }
+        Self { inner: Arc::clone(&self.inner), clock: self.clock.clone() }
     }
 }
 
@@ -104,6 +114,7 @@ impl Link {
                 durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
                 config,
             }),
+            clock: Clock::Server,
         })
     }
 
@@ -112,20 +123,7 @@ impl Link {
     /// # Errors
     /// Any of [`Error`] but `NotDurable`; see [`Link`] for retries.
     pub async fn call<K: AsRef<[u8]>>(&self, op: Op, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Answer> {
-        self.call_request(op, script, Request::script(script, keys, args)).await
-    }
-
-    /// Calls a script whose arguments depend on the attempt (1, 2 …): it may want to know that it is a repetition.
-    ///
-    /// # Errors
-    /// As [`Link::call`].
-    pub async fn call_with<K, A>(&self, op: Op, script: &Script, keys: &[K], args: A) -> Result<Answer>
-    where
-        K: AsRef<[u8]>,
-        A: Fn(u32) -> Vec<Arg>,
-    {
-        let call = |attempt| self.run_script(script, Request::script(script, keys, args(attempt)));
-        self.attempts(op, script.name(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+        self.call_request(op, script, Request::script(script, keys, args, &self.clock)).await
     }
 
     /// Calls a script and waits until what it wrote has reached `durability`, in the same pipeline on a connection of
@@ -150,13 +148,14 @@ impl Link {
         args: Vec<Arg>,
         durability: store_core::Durability,
     ) -> Result<(Answer, Reached)> {
-        let request = Request::script(script, keys, args);
+        let request = Request::script(script, keys, args, &self.clock);
         if durability == store_core::Durability::Accepted {
             return Ok((self.call_request(op, script, request).await?, Reached::default()));
         }
         durable::check(op, durability)?;
-        let call = |_| durable::call(&self.inner, script, request.clone(), durability);
-        let ((reply, reached), attempts) = self.attempts(op, script.name(), call).await?;
+        let copies = self.copies();
+        let call = || durable::call(&self.inner, script, &request, &copies, durability);
+        let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, call).await?;
         if !reached.satisfies(durability) {
             return Err(Error::NotDurable { op, wanted: durability, reached });
         }
@@ -171,8 +170,8 @@ impl Link {
     pub async fn command(&self, op: Op, name: &'static str, args: Vec<Arg>) -> Result<Answer> {
         commands::check_plain(op, name)?;
         let request = Request::new(name, args);
-        let call = |_| self.send(request.clone());
-        self.attempts(op, name, call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+        let call = || self.send(request.clone());
+        self.attempts(op, name, &self.copies(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
     }
 
     /// Sends a command that blocks on the server up to `block`; `args` hold the same time, where that command wants it
@@ -188,7 +187,7 @@ impl Link {
     pub async fn blocking(&self, op: Op, name: &'static str, args: Vec<Arg>, block: Duration) -> Result<Option<Reply>> {
         commands::check_blocking(op, name)?;
         let request = Request::new(name, args).blocking();
-        let call = |_| {
+        let call = || {
             let request = request.clone();
             async move {
                 self.inner.check_open()?;
@@ -202,7 +201,7 @@ impl Link {
                 reply
             }
         };
-        let (reply, _) = self.attempts(op, name, call).await?;
+        let (reply, _) = self.attempts(op, name, &self.copies(), call).await?;
         Ok((reply != Reply::Nil).then_some(reply))
     }
 
@@ -230,13 +229,14 @@ impl Link {
     }
 
     async fn call_request(&self, op: Op, script: &Script, request: Request) -> Result<Answer> {
-        let call = |_| self.run_script(script, request.clone());
-        self.attempts(op, script.name(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+        let copies = self.copies();
+        let call = || self.run_script(script, &request, &copies);
+        self.attempts(op, script.name(), &copies, call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
     }
 
-    async fn run_script(&self, script: &Script, request: Request) -> Result<Reply, Failure> {
+    async fn run_script(&self, script: &Script, request: &Request, copies: &Copies) -> Result<Reply, Failure> {
         let lane = self.inner.lane()?;
-        let mut result = lane.send(request.clone(), self.inner.enter()?).await;
+        let mut result = lane.send(copies.next(request), self.inner.enter()?).await;
         for _ in 0..MAX_LOADS {
             if !result.as_ref().is_err_and(Failure::is_unknown_script) {
                 break;
@@ -244,9 +244,13 @@ impl Link {
             tracing::debug!(script = script.name(), "the server does not know the script; loading it");
             let loaded = lane.send(Request::load(script), self.inner.enter()?).await;
             loaded.map_err(Failure::before_the_call)?;
-            result = lane.send(request.clone(), self.inner.enter()?).await;
+            result = lane.send(copies.next(request), self.inner.enter()?).await;
         }
         result
+    }
+
+    fn copies(&self) -> Copies {
+        Copies::new(self.inner.config.command_timeout)
     }
 
     async fn send(&self, request: Request) -> Result<Reply, Failure> {
@@ -255,22 +259,31 @@ impl Link {
     }
 
     /// The one place that decides whether a call is made again.
-    async fn attempts<T, F, C>(&self, op: Op, what: &str, call: C) -> Result<(T, u32)>
+    async fn attempts<T, F, C>(&self, op: Op, what: &str, copies: &Copies, call: C) -> Result<(T, u32)>
     where
-        C: Fn(u32) -> F,
+        C: Fn() -> F,
         F: Future<Output = Result<T, Failure>>,
     {
         let started = Instant::now();
         let mut attempt = 1;
-        let mut may_have_run = false;
+        let (mut may_have_run, mut was_late) = (false, false);
         let result = loop {
-            let failure = match call(attempt).await {
+            let failure = match call().await {
                 Ok(value) => break Ok((value, attempt)),
                 Err(failure) => failure,
             };
-            let is_withheld = matches!(failure, Failure::Withheld(_));
+            let is_late = matches!(failure, Failure::Late);
+            if is_late && !was_late {
+                (was_late, attempt) = (true, attempt + 1);
+                continue;
+            }
+            let is_withheld = is_late || matches!(failure, Failure::Withheld(_));
             let error = failure.into_error(op, what);
-            may_have_run |= matches!(error, Error::Indeterminate { .. });
+            let is_in_doubt = matches!(error, Error::Indeterminate { .. });
+            may_have_run |= is_in_doubt;
+            if is_in_doubt && op.repeat() == Repeat::Idempotent {
+                copies.over().await;
+            }
             let is_repeatable = match error {
                 Error::Unavailable { .. } => !is_withheld,
                 Error::Indeterminate { .. } => op.repeat() != Repeat::Never,

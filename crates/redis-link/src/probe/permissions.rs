@@ -1,6 +1,6 @@
 //! Who we are for the server, and what we may do there.
 
-use store_core::Op;
+use store_core::{Clock, Op};
 
 use super::{Fact, Probe, unknown};
 use crate::wire::{Failure, Request};
@@ -55,10 +55,10 @@ impl Probe {
             arguments.extend(command.iter().map(|word| Arg::from(*word)));
         }
         let keys: [&str; 0] = [];
-        let mut answered = self.ask(Request::script(&MAY_RUN, &keys, arguments.clone())).await;
+        let mut answered = self.ask(Request::script(&MAY_RUN, &keys, arguments.clone(), &Clock::Server)).await;
         if answered.as_ref().is_err_and(Failure::is_unknown_script) {
             answered = match self.ask(Request::load(&MAY_RUN)).await {
-                Ok(_) => self.ask(Request::script(&MAY_RUN, &keys, arguments)).await,
+                Ok(_) => self.ask(Request::script(&MAY_RUN, &keys, arguments, &Clock::Server)).await,
                 refused => refused,
             };
         }

@@ -40,7 +40,7 @@ struct Shared {
     link: Link,
     op: Op,
     script: &'static Script,
-    head: Box<dyn Fn() -> Vec<Arg> + Send + Sync>,
+    head: Vec<Arg>,
     calls: Together<(Place, Durability), Item, (Reply, Reached)>,
 }
 
@@ -56,15 +56,10 @@ impl fmt::Debug for SharedScript {
 }
 
 impl SharedScript {
-    /// The script of `op`, called through `link`. `head` makes its first arguments when a call departs.
-    pub fn new(
-        link: &Link,
-        op: Op,
-        script: &'static Script,
-        head: impl Fn() -> Vec<Arg> + Send + Sync + 'static,
-    ) -> Self {
+    /// The script of `op`, called through `link`. Each call begins with the arguments of `head`.
+    pub fn new(link: &Link, op: Op, script: &'static Script, head: Vec<Arg>) -> Self {
         let bounds = Bounds { under_way: UNDER_WAY, items: ITEMS, bytes: BYTES };
-        let (link, head, calls) = (link.clone(), Box::new(head), Together::new(op, bounds));
+        let (link, calls) = (link.clone(), Together::new(op, bounds));
         Self { shared: Arc::new(Shared { link, op, script, head, calls }) }
     }
 
@@ -98,7 +93,7 @@ impl SharedScript {
 
 impl Shared {
     async fn send(self: Arc<Self>, items: Vec<Item>, durability: Durability) -> Result<Vec<(Reply, Reached)>> {
-        let (count, mut keys, mut args) = (items.len(), Vec::with_capacity(items.len()), (self.head)());
+        let (count, mut keys, mut args) = (items.len(), Vec::with_capacity(items.len()), self.head.clone());
         args.reserve(items.iter().map(|item| item.args.len()).sum());
         for item in items {
             keys.extend(item.keys);

@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     NotSent(&'static str),
     /// It was not written, by a decision of ours that another attempt would not change.
     Withheld(&'static str),
+    /// The server refused to run a copy that reached it after its deadline.
+    Late,
     /// It may have been written; no reply came.
     Lost(&'static str),
     /// It cannot be sent at all, and will not be later.
@@ -132,6 +134,7 @@ impl Failure {
     pub(crate) fn into_error(self, op: Op, what: &str) -> Error {
         match self {
             Failure::NotSent(detail) | Failure::Withheld(detail) => Error::unavailable(op, detail),
+            Failure::Late => Error::unavailable(op, "the request reached the server after its time-out"),
             Failure::Lost(detail) => Error::indeterminate(op, detail),
             Failure::Refused(detail) => Error::rejected(op, detail),
             Failure::Unsupported(detail) => Error::unsupported(op, detail),

@@ -12,21 +12,27 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::config::{Config, Options, ServerConfig, TcpConfig};
 use fred::types::{Builder, ClusterHash, ConnectHandle, CustomCommand, RespVersion, Value};
 
+use store_core::{Clock, Timestamp};
+
 use crate::{Arg, Endpoint, LinkConfig, MAX_DATABASE, Reply, Script};
 
 mod credentials;
 mod failure;
 mod frame;
+mod server_clock;
 mod tls;
 
 pub(crate) use failure::Failure;
+
+use server_clock::ServerClock;
 
 /// A command that is sent when this is polled first, and its reply. Dropped later, it is sent all the same.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
@@ -37,33 +43,66 @@ pub(crate) struct Request {
     name: &'static str,
     args: Vec<Arg>,
     blocks: bool,
+    /// Of a script that writes.
+    expiry: Option<Expiry>,
+}
+
+/// The deadline of a copy of a request, which the wire writes into it when it knows the connection.
+#[derive(Clone, Copy)]
+struct Expiry {
+    /// Which argument says it.
+    place: usize,
+    /// The time in ms that a test has set.
+    set_ms: Option<u64>,
+    sent: Instant,
 }
 
 impl Request {
     /// A command by its name (`"GET"`, `"SCRIPT LOAD"`) with its arguments.
     pub(crate) fn new(name: &'static str, args: impl IntoIterator<Item = Arg>) -> Self {
-        Self { name, args: args.into_iter().collect(), blocks: false }
+        Self { name, args: args.into_iter().collect(), blocks: false, expiry: None }
     }
 
-    /// A script by its digest.
-    pub(crate) fn script<K: AsRef<[u8]>>(script: &Script, keys: &[K], args: Vec<Arg>) -> Self {
-        let mut all = Vec::with_capacity(2 + keys.len() + args.len());
+    /// A script by its digest. One that takes the link's argument gets it before the others.
+    pub(crate) fn script<K: AsRef<[u8]>>(script: &Script, keys: &[K], args: Vec<Arg>, clock: &Clock) -> Self {
+        let mut all = Vec::with_capacity(3 + keys.len() + args.len());
         all.push(Arg::Bytes(script.digest().clone()));
         all.push(Arg::from(keys.len()));
         all.extend(keys.iter().map(|key| Arg::from(key.as_ref())));
+        let set_ms = clock.manual_now().map(Timestamp::as_millis);
+        let expiry = Expiry { place: all.len(), set_ms, sent: Instant::now() };
+        if script.takes_clock() {
+            all.push(set_ms.map_or(Arg::fixed(""), Arg::from));
+        }
         all.extend(args);
-        Self { name: "EVALSHA", args: all, blocks: false }
+        Self { name: "EVALSHA", args: all, blocks: false, expiry: script.has_deadline().then_some(expiry) }
     }
 
     /// The order to load a script.
     pub(crate) fn load(script: &Script) -> Self {
-        Self::new("SCRIPT LOAD", [Arg::fixed(script.source())])
+        Self::new("SCRIPT LOAD", [Arg::from(script.bytes())])
+    }
+
+    /// Another copy, sent at this instant: where it has a deadline, it counts from then on.
+    pub(crate) fn copy(&self, sent: Instant) -> Self {
+        let expiry = self.expiry.map(|expiry| Expiry { sent, ..expiry });
+        Self { name: self.name, args: self.args.clone(), blocks: self.blocks, expiry }
+    }
+
+    /// Whether a copy of it that arrives late changes nothing.
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.expiry.is_some()
     }
 
     /// Silence while it waits is no sign of a lost connection.
     pub(crate) fn blocking(mut self) -> Self {
         self.blocks = true;
         self
+    }
+
+    /// When a copy with a deadline was sent.
+    fn sent(&self) -> Option<Instant> {
+        self.expiry.map(|expiry| expiry.sent)
     }
 
     fn custom(&self) -> CustomCommand {
@@ -84,6 +123,9 @@ impl From<Arg> for Value {
 #[derive(Clone)]
 pub(crate) struct Wire {
     client: Client,
+    clock: Arc<ServerClock>,
+    /// How long a copy of a request is of use.
+    lasting: Duration,
 }
 
 /// The task that drives a connection. Dropping it closes the connection.
@@ -111,7 +153,8 @@ impl Wire {
     /// Opens a connection to `endpoint` within the configured connect time-out, and names it. It is not made again when it
     /// is lost: what was sent on one can never run later on another.
     pub(crate) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<(Self, Driver), Failure> {
-        let wire = Self { client: client(config, endpoint)? };
+        let (clock, lasting) = (Arc::new(ServerClock::new()), config.command_timeout);
+        let wire = Self { client: client(config, endpoint)?, clock, lasting };
         let named = Request::new("CLIENT SETNAME", [Arg::from(config.client_name.as_str())]);
         // The library goes on with an attempt that is given up; what it may still open is closed with the task's result.
         let opening = tokio::spawn(wire.clone().connect(named, config.connect_timeout));
@@ -122,17 +165,31 @@ impl Wire {
         }
     }
 
-    /// A server that forbids to name a connection answers all the same.
+    /// Names the connection and asks for the time. A server that forbids either answers all the same.
     async fn connect(self, named: Request, within: Duration) -> Result<Driver, Failure> {
         let mut driver = Driver(self.client.init().await.map_err(|error| failure::of_connecting(&error))?);
         // The library takes one that was closed meanwhile for connected.
+        let sent = Instant::now();
+        let requests = vec![named, Request::new("TIME", [])];
         let answered = tokio::select! {
-            answered = self.send(named, within) => answered,
+            answered = self.pipeline(requests, within) => answered,
             () = driver.finished() => return Err(Failure::NotSent("the server closed the connection at once")),
         };
         match answered {
-            Ok(_) | Err(Failure::Answered(_)) => Ok(driver),
+            Ok(replies) => {
+                self.note_time(replies.last(), sent);
+                Ok(driver)
+            }
+            Err(Failure::Answered(_)) => Ok(driver),
             Err(failure) => Err(failure.before_the_call()),
+        }
+    }
+
+    fn note_time(&self, reply: Option<&Result<Reply, Failure>>, sent: Instant) {
+        if let Some(Ok(reply)) = reply
+            && let Some(time) = server_clock::time(reply)
+        {
+            self.clock.note(time, sent, Instant::now());
         }
     }
 
@@ -148,19 +205,23 @@ impl Wire {
 
     /// Makes ready to send one command, without any bound in time: for calls that share a connection and are bounded
     /// together.
-    pub(crate) fn begin(&self, request: Request) -> Answering {
-        let client = self.client.clone();
+    pub(crate) fn begin(&self, mut request: Request) -> Answering {
+        self.set_deadline(&mut request);
+        let (client, clock, sent) = (self.client.clone(), Arc::clone(&self.clock), request.sent());
         Box::pin(async move {
             let answered = client.custom_raw(request.custom(), request.args).await;
-            answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply)
+            let answered = answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply);
+            in_time(&clock, sent, answered)
         })
     }
 
     /// Sends one command and waits up to `within` for its reply.
-    pub(crate) async fn send(&self, request: Request, within: Duration) -> Result<Reply, Failure> {
-        let client = self.client.with_options(&options(within));
+    pub(crate) async fn send(&self, mut request: Request, within: Duration) -> Result<Reply, Failure> {
+        self.set_deadline(&mut request);
+        let (client, sent) = (self.client.with_options(&options(within)), request.sent());
         let answered = client.custom_raw(request.custom(), request.args).await;
-        answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply)
+        let answered = answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply);
+        in_time(&self.clock, sent, answered)
     }
 
     /// Sends several commands in one go. Each has its own reply or error reply; the outer failure is the connection's.
@@ -170,20 +231,57 @@ impl Wire {
         requests: Vec<Request>,
         within: Duration,
     ) -> Result<Vec<Result<Reply, Failure>>, Failure> {
-        let expected = requests.len();
+        let mut sent = Vec::with_capacity(requests.len());
         let pipeline = self.client.pipeline().with_options(&options(within));
-        for request in requests {
+        for mut request in requests {
+            self.set_deadline(&mut request);
+            sent.push(request.sent());
             let queued: Result<Value, _> = pipeline.custom(request.custom(), request.args).await;
             queued.map_err(|error| failure::of_sending(&error))?;
         }
         let answered = pipeline.try_all::<Value>().await;
-        if answered.len() == expected {
-            return Ok(answered.into_iter().map(frame::pipelined).collect());
+        if answered.len() == sent.len() {
+            let answered = answered.into_iter().map(frame::pipelined).zip(sent);
+            return Ok(answered.map(|(answered, sent)| in_time(&self.clock, sent, answered)).collect());
         }
         Err(answered
             .into_iter()
             .find_map(Result::err)
             .map_or(Failure::Lost("the replies do not match"), |error| failure::of_sending(&error)))
+    }
+
+    /// Writes the deadline into a copy of a request that has one; where the server's time is not known, one that is over: the
+    /// refusal brings the time. Asks for it again from time to time, beside the call.
+    fn set_deadline(&self, request: &mut Request) {
+        let Some(Expiry { place, set_ms, sent }) = request.expiry else { return };
+        let lasting = i64::try_from(self.lasting.as_micros()).unwrap_or(i64::MAX);
+        let deadline = self.clock.reading(sent).map_or(0, |reading| reading.saturating_add(lasting).max(0));
+        request.args[place] = match set_ms {
+            Some(set_ms) => Arg::from(format!("{deadline} {set_ms}")),
+            None => Arg::Int(deadline),
+        };
+        if self.clock.is_due(sent) {
+            let wire = self.clone();
+            tokio::spawn(async move {
+                let sent = Instant::now();
+                let answered = wire.send(Request::new("TIME", []), wire.lasting).await;
+                wire.note_time(Some(&answered), sent);
+            });
+        }
+    }
+}
+
+/// The one place that recognises the refusal of a copy that came after its deadline: the server's clock is known better then.
+fn in_time(clock: &ServerClock, sent: Option<Instant>, answered: Result<Reply, Failure>) -> Result<Reply, Failure> {
+    match (sent, &answered) {
+        (Some(sent), Ok(reply)) => match server_clock::late(reply) {
+            Some(time) => {
+                clock.note(time, sent, Instant::now());
+                Err(Failure::Late)
+            }
+            None => answered,
+        },
+        _ => answered,
     }
 }
 

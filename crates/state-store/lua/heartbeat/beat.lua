@@ -2,7 +2,7 @@
 -- KEYS[1]  hash, member -> since (ms, 15 digits), last beat (ms, 15 digits), until (ms, 15 digits), details
 -- KEYS[2]  sorted set, member by minus until
 -- KEYS[3]  sorted set, member by 0
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  member
 -- ARGV[3]  for how long it counts, ms
 -- ARGV[4]  details
@@ -13,7 +13,7 @@
 -- Cost     O(log members), and up to 100 of those that are forgotten
 -- The hash says who there is. A member is indexed before it is there and is gone before it leaves the indices; an index
 -- entry without a member, or with another time than the member's, means nothing.
-local member, till = ARGV[2], now + ARGV[3]
+local member, till = ARGV[2], now_up + ARGV[3]
 local known = call('HGET', KEYS[1], member)
 local since = decimal(now)
 if known and tonumber(string.sub(known, 31, 45)) > now then since = string.sub(known, 1, 15) end

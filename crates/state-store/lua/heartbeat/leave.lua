@@ -1,6 +1,6 @@
 -- A member leaves its pool in an orderly way.
 -- KEYS     as in beat.lua
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  member
 -- Returns  'left' | 'gone'
 -- Retry    the second time it answers 'gone'

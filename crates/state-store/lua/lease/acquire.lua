@@ -1,6 +1,6 @@
 -- Takes leases that nobody holds.
 -- KEYS     strings, the leases: fence (16 digits), until (ms, 15 digits), `h` held or `r` released, request (16 bytes), holder
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each lease: request (16 bytes), holder, how long it lasts (ms), that and how long its fence is
 --          remembered behind it (ms)
 -- Returns  'each', then for each lease: 'yes', fence, until ms | 'taken', fence, until ms, holder | 'failed', error

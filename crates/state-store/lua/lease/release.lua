@@ -1,6 +1,6 @@
 -- Gives leases back. Their fences stay remembered.
 -- KEYS     strings, the leases: see acquire.lua
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each lease: fence, 16 digits
 -- Returns  'each', then for each lease: 'released' | 'lost' | 'failed', error
 -- Retry    recognised by its fence

@@ -1,6 +1,6 @@
 -- Makes leases that are still held last for another time, from now.
 -- KEYS     strings, the leases: see acquire.lua
--- ARGV[1]  now in ms; empty: the server's clock
+-- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each lease: fence (16 digits), how long it lasts (ms), that and how long its fence is remembered
 --          behind it (ms)
 -- Returns  'each', then for each lease: 'renewed', until ms | 'lost' | 'failed', error

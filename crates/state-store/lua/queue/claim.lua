@@ -3,7 +3,7 @@
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2 bounds of what is kept, 3 at most how many jobs, 4 lease in ms, 5 worker, 6 about how many bytes
--- Returns 'paused', or 'claimed', now in ms, the fence (16 digits), ms until something becomes due (-1: nothing will), n,
+-- Returns 'paused', or 'claimed', now in ms (rounded up), the fence (16 digits), ms until something becomes due (-1: nothing will), n,
 --         then n times packed id, record, or reference, parcel, then for each job that has a past its position from 0, its state before
 -- Retry   never: a job whose claim was not heard comes back when its lease runs out
 -- Cost    n jobs: 14 commands, 3 per parcel and 4 per 50 others, O(n log r) with r running; a parcel of more jobs than wanted
@@ -25,14 +25,14 @@ if next_end and next_end <= now then
 end
 
 local cut = {}
-lease_end, head, worker = decimal(now + ARGV[4]), 'r' .. fence, char(#ARGV[5]) .. ARGV[5]
-reply = { 'claimed', now, fence, -1, 0 }
+lease_end, head, worker = decimal(now_up + ARGV[4]), 'r' .. fence, char(#ARGV[5]) .. ARGV[5]
+reply = { 'claimed', now_up, fence, -1, 0 }
 for priority = 0, 3 do
   if not is_left then cut[priority] = take(priority) end
 end
 reply[5] = (#reply - 5) / 2
 if count > 0 then
-  next_end = math.min(next_end or math.huge, now + ARGV[4])
+  next_end = math.min(next_end or math.huge, now_up + ARGV[4])
   call('HSET', meta, 'fence', fence)
   many('ZADD', leased, leases)
   many('HSET', state, running)

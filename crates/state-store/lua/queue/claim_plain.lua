@@ -13,8 +13,8 @@ if (not next_due or next_due > now) and (not next_end or next_end > now) then
     first = call('LRANGE', KEYS[list], 0, 8)
     list = list + 1
   until first[1] or list == 7
-  local key, reply, ends, leases, count, taken = KEYS[list - 1], { 'claimed', now, fence, -1, 0 }, {}, {}, 0, 0
-  local lease_end, leases_key, is_plain, is_cut_short = decimal(now + ARGV[4]), KEYS[16], #first > 0, false
+  local key, reply, ends, leases, count, taken = KEYS[list - 1], { 'claimed', now_up, fence, -1, 0 }, {}, {}, 0, 0
+  local lease_end, leases_key, is_plain, is_cut_short = decimal(now_up + ARGV[4]), KEYS[16], #first > 0, false
   if is_plain and byte(first[1]) == 0 then
     -- A parcel of more than 16 of which only a part would fill what is wanted is left for the next claim, which costs less than
     -- to divide it.
@@ -66,7 +66,7 @@ if (not next_due or next_due > now) and (not next_end or next_end > now) then
     call('HSET', leases_key, unpack(leases))
     call('LTRIM', key, taken, -1)
     if is_left and call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
-    local next_one = math.min(next_due or math.huge, next_end or math.huge, now + ARGV[4])
+    local next_one = math.min(next_due or math.huge, next_end or math.huge, now_up + ARGV[4])
     reply[4] = is_left and count < most and 0 or next_one - now
     reply[5] = taken
     return reply

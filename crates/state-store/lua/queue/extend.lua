@@ -8,7 +8,7 @@
 -- Retry   recognised by the fence; the lease lasts from the last one on
 -- Cost    n jobs: 4 commands, one for those with progress, and 2 per parcel; a parcel of which not all jobs are named is taken
 --         apart: 14 commands; O(n log r) with r running
-local last = now + ARGV[2]
+local last = now_up + ARGV[2]
 local reply, leases, states, progress = { 'extended', last }, {}, {}, {}
 for at = behind, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end
 

@@ -1,6 +1,6 @@
 -- What a push has been given: ids, and the records of those in parcels.
 local n = tonumber(ARGV[2])
-local next_delay, pushed_at, earliest = 4 + 2 * n, pack('>I6', now), nil
+local next_delay, pushed_at, earliest = 4 + 2 * n, pack('>I6', now_up), nil
 local given, packed = ARGV, {}
 if n > 1 and ARGV[3] ~= '' then
   given = { '', '', '' }

@@ -1,4 +1,4 @@
--- Begins every script of a queue, behind clock.lua: the names of its keys, and how lists are written.
+-- Begins every script of a queue, behind clock.lua or deadline.lua: the names of its keys, and how lists are written.
 --
 -- How a job is stored (positions from 1; numbers big-endian):
 --   id      packed by the client

@@ -37,7 +37,7 @@ local function wait_again(id, s, after)
   if after == 0 then
     table.insert(moved.tails[priority], id)
   else
-    add(moved.due, decimal(now + after), priority .. id)
+    add(moved.due, decimal(now_up + after), priority .. id)
   end
   add(moved.states, id, s)
 end

@@ -2,7 +2,7 @@
 local outcomes = {
   complete = function(id, s, lasting, result, key)
     if lasting == 0 then return forget(id, s, key) end
-    add(moved.completed, decimal(now + lasting), id)
+    add(moved.completed, decimal(now_up + lasting), id)
     add(moved.states, id, settled(s, 'c', sub(s, 2, 17), attempts_of(s), last_error(s), result))
     free(id, s, key)
   end,

@@ -21,9 +21,9 @@ end
 
 local function accept(id, record, priority, delay)
   if delay then
-    add_due[#add_due + 1] = decimal(now + delay)
+    add_due[#add_due + 1] = decimal(now_up + delay)
     add_due[#add_due + 1] = priority .. id
-    earliest = math.min(earliest or now + delay, now + delay)
+    earliest = math.min(earliest or now_up + delay, now_up + delay)
   else
     table.insert(tails[priority], id)
   end

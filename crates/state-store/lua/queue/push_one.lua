@@ -12,7 +12,7 @@ if ARGV[3] ~= '' and ARGV[2] == '1' then
   if not is_inside and call('HEXISTS', KEYS[1], id) == 0 and not (has_shelves and indexed(ARGV, 4, 4)[id]) then
     call('HDEL', KEYS[2], id)
     call('RPUSH', KEYS[3 + ARGV[3]], id)
-    call('HSET', KEYS[1], id, ARGV[5] .. struct.pack('>I6', now))
+    call('HSET', KEYS[1], id, ARGV[5] .. struct.pack('>I6', now_up))
     if call('LLEN', KEYS[14]) == 0 then call('RPUSH', KEYS[14], '1') end
     return { 'pushed' }
   end

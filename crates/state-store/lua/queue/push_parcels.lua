@@ -30,7 +30,7 @@ if ARGV[3] ~= '' and ARGV[2] ~= '1' then
     end
   end
   if is_new then
-    local n, pushed_at, count, entries_of = tonumber(ARGV[2]), struct.pack('>I6', now), (#ARGV - 3) / 2, {}
+    local n, pushed_at, count, entries_of = tonumber(ARGV[2]), struct.pack('>I6', now_up), (#ARGV - 3) / 2, {}
     local number, refs, parcels, last = call('HINCRBY', KEYS[13], 'parcel', count) - count, {}, {}, 0
     for i = 1, count do
       local head = struct.pack('>I4', (number + i) % 4294967296) .. sub(ARGV[2 * i + 2], 2, 2)

@@ -18,7 +18,7 @@ end
 local function hold(key, id, kind, record, at)
   local entry, list = (kind == 1 and 'c' or 'f') .. id, add_unique
   if kind == 3 then
-    local last = now + unpack_bytes('>I6', record, at)
+    local last = now_up + unpack_bytes('>I6', record, at)
     entry, list = 'e' .. string.format('%016.0f', last) .. id, add_elapsed
     add_until[#add_until + 1] = decimal(last)
     add_until[#add_until + 1] = key

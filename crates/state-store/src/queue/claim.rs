@@ -23,7 +23,6 @@ pub(super) async fn claim(store: &StateStore, request: &ClaimRequest) -> Result<
     request.validate()?;
     let lasting = millis_ceil(request.lease);
     let args = vec![
-        store.clock_arg(),
         store.bounds_arg(),
         Arg::from(request.max),
         Arg::from(lasting),

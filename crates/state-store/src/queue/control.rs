@@ -13,7 +13,7 @@ use crate::StateStore;
 impl QueueControl for StateStore {
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled> {
         let op = Op::QueueCancel;
-        let args = vec![self.clock_arg(), id_arg(job)];
+        let args = vec![id_arg(job)];
         let mut reply = self.call(op, &scripts::CANCEL, queue, args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"removed" => Ok(Cancelled::Removed),
@@ -43,11 +43,11 @@ impl QueueControl for StateStore {
     }
 
     async fn pause(&self, queue: &QueueName) -> Result<()> {
-        self.call(Op::QueuePause, &scripts::PAUSE, queue, vec![self.clock_arg()]).await.map(drop)
+        self.call(Op::QueuePause, &scripts::PAUSE, queue, Vec::new()).await.map(drop)
     }
 
     async fn resume(&self, queue: &QueueName) -> Result<()> {
-        self.call(Op::QueueResume, &scripts::RESUME, queue, vec![self.clock_arg()]).await.map(drop)
+        self.call(Op::QueueResume, &scripts::RESUME, queue, Vec::new()).await.map(drop)
     }
 }
 
@@ -67,7 +67,6 @@ async fn for_each<T>(
     let mut answers = Vec::with_capacity(jobs.len());
     for jobs in jobs.chunks(SLICE) {
         let mut args = Vec::with_capacity(1 + jobs.len());
-        args.push(store.clock_arg());
         args.extend(jobs.iter().map(id_arg));
         let mut reply = store.call(op, script, queue, args).await?.reader(op);
         match reply.next_word()?.as_ref() {

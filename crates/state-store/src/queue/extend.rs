@@ -22,7 +22,7 @@ pub(super) async fn extend(
     lasting: Duration,
 ) -> Result<Vec<Extended>> {
     validate(jobs, lasting)?;
-    let mut args = vec![store.clock_arg(), Arg::from(millis_ceil(lasting))];
+    let mut args = vec![Arg::from(millis_ceil(lasting))];
     push_leases(jobs.iter().map(|job| &job.lease), false, &mut args);
     for (position, job) in jobs.iter().enumerate() {
         if let Some(progress) = &job.progress {

@@ -18,7 +18,7 @@ use crate::StateStore;
 impl QueueInspect for StateStore {
     async fn counts(&self, queue: &QueueName) -> Result<Counts> {
         let op = Op::QueueCounts;
-        let mut reply = self.call(op, &scripts::COUNTS, queue, vec![self.clock_arg()]).await?.reader(op);
+        let mut reply = self.call(op, &scripts::COUNTS, queue, Vec::new()).await?.reader(op);
         if reply.next_word()?.as_ref() != b"counts" {
             return Err(reply.unknown_word());
         }
@@ -31,7 +31,7 @@ impl QueueInspect for StateStore {
 
     async fn get(&self, queue: &QueueName, job: &JobId) -> Result<Option<JobInfo>> {
         let op = Op::QueueGet;
-        let args = vec![self.clock_arg(), id_arg(job)];
+        let args = vec![id_arg(job)];
         let mut reply = self.call(op, &scripts::GET, queue, args).await?.reader(op);
         let Some(state) = read_place(&mut reply)? else { return Ok(None) };
         let (record, stored) = (reply.next_bytes()?, reply.next_bytes()?);
@@ -47,7 +47,7 @@ impl QueueInspect for StateStore {
 
     async fn explain(&self, queue: &QueueName, job: &JobId) -> Result<Explanation> {
         let op = Op::QueueExplain;
-        let args = vec![self.clock_arg(), id_arg(job)];
+        let args = vec![id_arg(job)];
         let mut reply = self.call(op, &scripts::EXPLAIN, queue, args).await?.reader(op);
         let Some(place) = read_place(&mut reply)? else { return Ok(Explanation::Unknown) };
         let state = JobStateRecord::decode(reply.next_bytes()?).ok_or_else(|| unreadable(op))?;

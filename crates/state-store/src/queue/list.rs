@@ -18,8 +18,7 @@ pub(super) async fn list(
     state: JobState,
     page: PageRequest,
 ) -> Result<Page<JobInfo>> {
-    let mut args =
-        vec![store.clock_arg(), Arg::fixed(place_word(state)), Arg::from(page.limit()), Arg::from(MAX_BATCH_BYTES)];
+    let mut args = vec![Arg::fixed(place_word(state)), Arg::from(page.limit()), Arg::from(MAX_BATCH_BYTES)];
     if let Some(cursor) = page.cursor() {
         let (position, entry) = read_cursor(state, cursor)
             .ok_or_else(|| Error::rejected(OP, "the cursor is not one that this listing has given out"))?;

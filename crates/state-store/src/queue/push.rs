@@ -36,7 +36,6 @@ fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
         .collect();
     let priority = parcel::priority_of_all(jobs).filter(|_| are_different(&ids));
     let mut args = Vec::with_capacity(3 + 2 * jobs.len());
-    args.push(store.clock_arg());
     args.push(Arg::from(jobs.len()));
     args.push(priority.map_or(Arg::fixed(""), |priority| Arg::from(u32::from(priority.index()))));
     if priority.is_some() && jobs.len() > 1 {

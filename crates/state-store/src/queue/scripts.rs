@@ -2,25 +2,17 @@
 
 use redis_link::Script;
 
-/// A script's first line, which not every server understands, then its pieces: files of `lua/queue`, and texts in brackets.
+/// A script by its kind, its name and the pieces before its own file: files of `lua/queue`, and texts in brackets.
 macro_rules! script {
     (@piece [$text:literal]) => { $text };
     (@piece $name:literal) => { include_str!(concat!("../../lua/queue/", $name, ".lua")) };
-    ($name:literal, $first_line:literal $(, $piece:tt)*) => {
-        Script::new(
-            concat!("queue/", $name),
-            concat!(
-                $first_line, "\n", include_str!("../../../redis-link/lua/clock.lua"), $(script!(@piece $piece),)*
-                script!(@piece $name),
-            ),
-        )
+    ($kind:ident $name:literal $(, $piece:tt)*) => {
+        Script::$kind(concat!("queue/", $name), &[$(script!(@piece $piece),)* script!(@piece $name)])
     };
 }
 
 // What adds to the server's data is refused when its memory is full; what takes away or only moves is not.
-pub(super) static PUSH: Script = script!(
-    "push",
-    "#!lua",
+pub(super) static PUSH: Script = script!(adds "push",
     "spot",
     "push_one",
     "push_parcels",
@@ -40,9 +32,7 @@ pub(super) static PUSH: Script = script!(
     "shelve_around",
     "shelve_some"
 );
-pub(super) static CLAIM: Script = script!(
-    "claim",
-    "#!lua flags=allow-oom",
+pub(super) static CLAIM: Script = script!(frees "claim",
     "claim_plain",
     "keys",
     "jobs",
@@ -67,11 +57,8 @@ pub(super) static CLAIM: Script = script!(
     "take_parcel",
     "take"
 );
-pub(super) static EXTEND: Script =
-    script!("extend", "#!lua flags=allow-oom", "named", "keys", "jobs", "members", "parcels", "take_out");
-pub(super) static SETTLE: Script = script!(
-    "settle",
-    "#!lua flags=allow-oom",
+pub(super) static EXTEND: Script = script!(frees "extend", "named", "keys", "jobs", "members", "parcels", "take_out");
+pub(super) static SETTLE: Script = script!(frees "settle",
     "settle_families",
     "named",
     "settle_plain",
@@ -89,12 +76,10 @@ pub(super) static SETTLE: Script = script!(
     "outcomes"
 );
 
-pub(super) static COUNTS: Script = script!("counts", "#!lua flags=no-writes", "keys");
+pub(super) static COUNTS: Script = script!(reads "counts", "keys");
 pub(super) static GET: Script =
-    script!("get", "#!lua flags=no-writes", "keys", "jobs", "members", "parcels", "spot", "shelf", "on_shelf", "find");
-pub(super) static LIST: Script = script!(
-    "list",
-    "#!lua flags=no-writes",
+    script!(reads "get", "keys", "jobs", "members", "parcels", "spot", "shelf", "on_shelf", "find");
+pub(super) static LIST: Script = script!(reads "list",
     "keys",
     "jobs",
     "members",
@@ -106,9 +91,7 @@ pub(super) static LIST: Script = script!(
     "shown",
     "scheduled"
 );
-pub(super) static EXPLAIN: Script = script!(
-    "explain",
-    "#!lua flags=no-writes",
+pub(super) static EXPLAIN: Script = script!(reads "explain",
     "keys",
     "jobs",
     "members",
@@ -119,9 +102,7 @@ pub(super) static EXPLAIN: Script = script!(
     "find"
 );
 
-pub(super) static CANCEL: Script = script!(
-    "cancel",
-    "#!lua flags=allow-oom",
+pub(super) static CANCEL: Script = script!(frees "cancel",
     "keys",
     "jobs",
     "members",
@@ -136,10 +117,8 @@ pub(super) static CANCEL: Script = script!(
     "find",
     "remove"
 );
-pub(super) static REPLAY: Script = script!("replay", "#!lua", "keys");
-pub(super) static DELETE: Script = script!(
-    "delete",
-    "#!lua flags=allow-oom",
+pub(super) static REPLAY: Script = script!(adds "replay", "keys");
+pub(super) static DELETE: Script = script!(frees "delete",
     "keys",
     "jobs",
     "members",
@@ -153,9 +132,7 @@ pub(super) static DELETE: Script = script!(
     "find",
     "remove"
 );
-pub(super) static PROMOTE: Script = script!(
-    "promote",
-    "#!lua flags=allow-oom",
+pub(super) static PROMOTE: Script = script!(frees "promote",
     "keys",
     "spot",
     "shelf",
@@ -164,8 +141,8 @@ pub(super) static PROMOTE: Script = script!(
     "shelving",
     "unshelve"
 );
-pub(super) static PAUSE: Script = script!("pause", "#!lua flags=allow-oom", "keys");
-pub(super) static RESUME: Script = script!("resume", "#!lua flags=allow-oom", "keys");
+pub(super) static PAUSE: Script = script!(frees "pause", "keys");
+pub(super) static RESUME: Script = script!(frees "resume", "keys");
 
 #[cfg(test)]
 mod tests {

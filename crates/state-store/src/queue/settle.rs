@@ -52,7 +52,7 @@ fn distinct(settlements: &[Settlement]) -> (Vec<&Settlement>, Vec<usize>) {
 /// The leases as `distinct` has them, then what is not just complete, in the order given.
 fn args(store: &StateStore, settlements: &[Settlement], distinct: &[&Settlement], place: &[usize]) -> Vec<Arg> {
     let mut args = Vec::with_capacity(16);
-    args.extend([store.clock_arg(), store.bounds_arg()]);
+    args.extend([store.bounds_arg()]);
     push_leases(distinct.iter().map(|settlement| &settlement.lease), true, &mut args);
     for (settlement, &place) in settlements.iter().zip(place) {
         let unique = settlement.lease.unique.as_ref();

@@ -8,7 +8,7 @@ use store_core::{
 };
 use testkit::{FaultProxy, RedisServer, mentions};
 
-use crate::{Stage, open, stage};
+use crate::{Stage, open_to_lose, stage};
 use state_store::{StateOptions, StateStore};
 
 const LASTING: Duration = Duration::from_secs(10);
@@ -172,7 +172,7 @@ async fn every_prefix_of_a_beat_is_put_right_by_the_next() {
 async fn a_lost_reply_changes_nothing() {
     let Stage { server, .. } = stage().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
-    let store = open(&server.url_through(&proxy, None), StateOptions::default()).await.unwrap();
+    let store = open_to_lose(&server.url_through(&proxy, None), StateOptions::default()).await;
     beat(&store, "warm", LASTING).await;
     store.leave(&pool(), &member("warm")).await.unwrap();
     proxy.cut_after_request(mentions("of a"));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store_core::{Begun, Error, Fingerprint, Finished, Idempotency, IdempotentRequest, Key, MAX_RESPONSE_BYTES, Ttl};
 use testkit::{FaultProxy, mentions};
 
-use crate::{Stage, open, stage};
+use crate::{Stage, open_to_lose, stage};
 use state_store::StateOptions;
 
 const MINUTE: Ttl = Ttl::from_secs(60);
@@ -62,7 +62,7 @@ async fn a_late_finisher_loses_to_whoever_has_taken_the_key() {
 async fn a_lost_reply_changes_nothing() {
     let Stage { server, .. } = stage().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
-    let store = open(&server.url_through(&proxy, None), StateOptions::default()).await.unwrap();
+    let store = open_to_lose(&server.url_through(&proxy, None), StateOptions::default()).await;
     let warm = IdempotentRequest::new(Key::new("warm").unwrap(), Fingerprint::of(b"body"));
     store.begin(&warm, MINUTE).await.unwrap();
     store.abandon(&warm).await.unwrap();

@@ -8,7 +8,7 @@ use store_core::{
 };
 use testkit::{FaultProxy, RedisServer, mentions};
 
-use crate::{Stage, open, stage, stage_with};
+use crate::{Stage, open, open_to_lose, stage, stage_with};
 use state_store::{StateOptions, StateStore};
 use tokio::sync::Barrier;
 
@@ -118,7 +118,7 @@ async fn a_lost_reply_changes_nothing() {
     let Stage { server, clock, .. } = stage().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
-    let store = open(&server.url_through(&proxy, None), options).await.unwrap();
+    let store = open_to_lose(&server.url_through(&proxy, None), options).await;
     let warm =
         acquire(&store, &AcquireRequest::new(LeaseName::new("warm").unwrap(), request("one").holder, LASTING)).await;
     store.renew(&warm, LASTING).await.unwrap();

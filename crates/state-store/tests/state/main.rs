@@ -40,8 +40,17 @@ fn namespace() -> Namespace {
 
 /// The command time-out is patient: this machine may be slow.
 async fn open(url: &str, options: StateOptions) -> Result<StateStore, Error> {
+    open_within(url, options, Duration::from_secs(10)).await
+}
+
+/// Where replies are lost: a repetition waits for the command time-out of the request before it.
+async fn open_to_lose(url: &str, options: StateOptions) -> StateStore {
+    open_within(url, options, Duration::from_secs(2)).await.unwrap()
+}
+
+async fn open_within(url: &str, options: StateOptions, command_timeout: Duration) -> Result<StateStore, Error> {
     let config = LinkConfig::new(ServerUrl::parse(url).unwrap(), "tests:state");
-    let link = Link::connect(config.with_command_timeout(Duration::from_secs(10))).await.unwrap();
+    let link = Link::connect(config.with_command_timeout(command_timeout)).await.unwrap();
     StateStore::open(link, namespace(), options).await
 }
 

@@ -65,6 +65,9 @@ fn every_operation_that_writes_has_a_case() {
     assert_eq!(missing, Vec::<&Op>::new());
 }
 
+/// A repetition waits for so long.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Both servers, each behind a proxy.
 struct Servers {
     _started: [RedisServer; 2],
@@ -79,7 +82,7 @@ impl Servers {
         let proxies =
             [FaultProxy::start(cache.address()).await.unwrap(), FaultProxy::start(state.address()).await.unwrap()];
         let urls = [cache.url_through(&proxies[0], None), state.url_through(&proxies[1], None)];
-        let engine = RedisEngine::connect("redis", &urls[0], &urls[1]).await.unwrap();
+        let engine = RedisEngine::connect_within("redis", &urls[0], &urls[1], PATIENCE).await.unwrap();
         Self { _started: [cache, state], proxies: Arc::new(proxies), engine }
     }
 

@@ -9,12 +9,12 @@ use store_core::{
 use testkit::{FaultProxy, RedisServer, mentions};
 
 use super::{LEASE, claim, claim_one, id, job, push, queue, settle};
-use crate::open;
+use crate::{open, open_to_lose};
 
 async fn through_a_proxy() -> (RedisServer, FaultProxy, StateStore) {
     let server = RedisServer::state().start().await.unwrap();
     let proxy = FaultProxy::start(server.address()).await.unwrap();
-    let store = open(&server.url_through(&proxy, None), StateOptions::default()).await.unwrap();
+    let store = open_to_lose(&server.url_through(&proxy, None), StateOptions::default()).await;
     // The scripts are loaded: a cut must hit their execution.
     push(&store, &[job("rehearsal")]).await;
     let rehearsal = claim_one(&store).await;

@@ -65,7 +65,7 @@ async fn all_who_travel_in_a_lost_call_are_told_and_may_push_again() {
     let server = RedisServer::state().start().await.unwrap();
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let url = ServerUrl::parse(&server.url_through(&proxy, None)).unwrap();
-    let config = LinkConfig::new(url, "tests:state").with_max_retries(0).with_command_timeout(Duration::from_secs(10));
+    let config = LinkConfig::new(url, "tests:state").with_max_retries(0).with_command_timeout(Duration::from_secs(2));
     let link = Link::connect(config).await.unwrap();
     let store = StateStore::open(link, namespace(), StateOptions::default()).await.unwrap();
     store.push_one(&queue(), job("first")).await.unwrap();

@@ -1,0 +1,37 @@
+//! The copies of one request: an earlier one may still be under way when a later one is sent.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::wire::Request;
+
+/// The copies that one call has sent.
+pub(super) struct Copies {
+    lasting: Duration,
+    /// When the last one with a deadline is of no use any more.
+    over: Mutex<Option<Instant>>,
+}
+
+impl Copies {
+    /// None yet. Each is of use for `lasting`, the command time-out.
+    pub(super) fn new(lasting: Duration) -> Self {
+        Self { lasting, over: Mutex::new(None) }
+    }
+
+    /// Another copy, to be sent now.
+    pub(super) fn next(&self, request: &Request) -> Request {
+        let now = Instant::now();
+        if request.has_deadline() {
+            *self.over.lock().unwrap_or_else(PoisonError::into_inner) = Some(now + self.lasting);
+        }
+        request.copy(now)
+    }
+
+    /// Waits until no server carries out the copies sent so far.
+    pub(super) async fn over(&self) {
+        let over = *self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(over) = over {
+            tokio::time::sleep_until(over.into()).await;
+        }
+    }
+}
