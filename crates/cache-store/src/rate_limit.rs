@@ -47,7 +47,7 @@ impl RateLimit for CacheStore {
             _ => return Err(reply.unknown_word()),
         };
         let limits = checks.iter().map(|check| Ok(state(check, allowed, reply.next_u64()?, reply.next_u64()?)));
-        Ok(RateDecision { allowed, limits: limits.collect::<Result<_>>()? })
+        Ok(RateDecision::new(allowed, limits.collect::<Result<_>>()?))
     }
 
     async fn reset(&self, keys: &[Key]) -> Result<()> {

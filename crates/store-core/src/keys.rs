@@ -1,10 +1,11 @@
 //! The spelling of every key. Nothing else in the project builds one.
 //!
 //! State keys: the namespace, one hash tag in braces, the part: `tw:{q.email.0}:ready`. All keys of one aggregate (a
-//! partition of a queue, a lease, a pool, an idempotency key) share its tag, hence a slot of a cluster; no other key has
-//! braces, since names cannot hold them. Cache keys need no tags: that role never runs on a cluster.
+//! partition of a queue, a lease, a pool, an idempotency key) share its tag, hence a slot of a cluster; no other state
+//! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
+//! braces enclose the name of a typed handle.
 
-use crate::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, ServiceName};
+use crate::{HandleKind, HandleName, Key, LeaseName, Namespace, PoolName, QueueName, RequestId, ServiceName};
 
 /// The version of the layout that these keys and the records under them have.
 pub const LAYOUT_VERSION: u32 = 2;
@@ -138,7 +139,13 @@ pub fn value(key: &Key) -> String {
     format!("value:{key}")
 }
 
-/// `value:{id}`: never written, and no key of a value, which holds no braces. Asked for before values, by an id that nobody
+/// `{kind.name}:key`: the [`Key`] under which a typed handle keeps the value of `key`; [`value`] and [`handoff`] then spell
+/// it, as in `value:{loading.prices}:42`. Names and keys hold no braces, so the parts cannot be confused.
+pub fn of_handle(kind: HandleKind, name: &HandleName, key: &Key) -> String {
+    format!("{{{}.{name}}}:{key}", kind.as_str())
+}
+
+/// `value:{id}`: never written, and no key of a value: without a handle it holds no braces, and an id has no dot. Asked for before values, by an id that nobody
 /// else knows, so that the reply begins with nothing.
 pub fn no_value(id: RequestId) -> String {
     let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -183,14 +190,24 @@ pub fn probe(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{QueueKeys, handoff};
-    use crate::{Key, Namespace, QueueName, ServiceName};
+    use super::{QueueKeys, handoff, of_handle};
+    use crate::{HandleKind, HandleName, Key, Namespace, QueueName, ServiceName};
 
     #[test]
     fn one_tag_per_partition() {
         let keys = QueueKeys::new(&Namespace::new("tw").unwrap(), &QueueName::new("email").unwrap(), 3);
         assert_eq!(keys.ready[2], "tw:{q.email.3}:ready2");
         assert_eq!(keys.jobs, "tw:{q.email.3}:jobs");
+    }
+
+    #[test]
+    fn no_two_handles_share_a_key() {
+        let key =
+            |kind, name: &str, key: &str| of_handle(kind, &HandleName::new(name).unwrap(), &Key::new(key).unwrap());
+        assert_eq!(key(HandleKind::Loading, "prices", "42"), "{loading.prices}:42");
+        assert_ne!(key(HandleKind::Values, "prices", "42"), key(HandleKind::Loading, "prices", "42"));
+        assert_ne!(key(HandleKind::Values, "a:b", "c"), key(HandleKind::Values, "a", "b:c"));
+        assert_ne!(key(HandleKind::Loading, "a", "42"), key(HandleKind::LoadingLock, "a", "42"));
     }
 
     #[test]

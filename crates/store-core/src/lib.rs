@@ -39,17 +39,21 @@ pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentReque
 pub use key_value::{Entry, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, SetIfAbsent};
 pub use leases::{AcquireRequest, Acquired, LEASE_RANGE, Lease, Leases};
 pub use name::{
-    HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId, ServiceName, UniqueKey,
+    HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId,
+    ServiceName, UniqueKey,
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
 pub use queue::{
     Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
     JobLease, JobState, Kept, MAX_BATCH, MAX_BATCH_BYTES, MAX_DELAY, MAX_MOVES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES,
-    MAX_RESULT_BYTES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, RetryPolicy,
-    Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil, cut_reason, validate_batch, validate_lease,
+    MAX_RESULT_BYTES, MAX_TRACESTATE_BYTES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt,
+    QueueInspect, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil, cut_reason,
+    validate_batch, validate_lease,
 };
-pub use rate_limit::{LimitState, MAX_CHECKS, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
+pub use rate_limit::{
+    LimitState, MAX_CHECKS, RETRY_UNCOUNTED_AFTER, Rate, RateCheck, RateDecision, RateLimit, validate_checks,
+};
 pub use retention::{Retention, ShelfBounds, StateOptions};
 pub use role::{CacheRole, Role, StateRole};
 pub use secret::Secret;

@@ -163,8 +163,42 @@ validated! {
     JobId: "a job id", 256, TEXT_CHARACTERS, is_text_character;
     /// The key of a value in the cache store, of an idempotent request, of a rate limit, or of a hand-off.
     Key: "a key", 512, TEXT_CHARACTERS, is_text_character;
+    /// The name of a typed handle: a kind of value, such as `prices`. Part of the key of each of its values.
+    HandleName: "the name of a handle", 128, NAME_CHARACTERS, is_name_character;
     /// The unique key of a job: as long as one job holds it, no other is accepted with it.
     UniqueKey: "a unique key", 250, TEXT_CHARACTERS, is_text_character;
+}
+
+impl Key {
+    /// The key under which a typed handle keeps the value of `key`. It holds braces, so no key of a caller equals it.
+    pub(crate) fn of_handle(kind: HandleKind, name: &HandleName, key: &Key) -> Self {
+        Self(crate::keys::of_handle(kind, name, key).into())
+    }
+}
+
+/// What a typed handle keeps under a key. Two kinds never share a key, even if their handles have one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandleKind {
+    /// A value of [`TypedKeyValue`](crate::TypedKeyValue).
+    Values,
+    /// A value of [`Loading`](crate::loading::Loading).
+    Loading,
+    /// The lock of a loader ([`FleetLock`](crate::loading::FleetLock)).
+    LoadingLock,
+    /// A hand-off of [`TypedHandoff`](crate::TypedHandoff).
+    Handoffs,
+}
+
+impl HandleKind {
+    /// Its spelling in keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HandleKind::Values => "values",
+            HandleKind::Loading => "loading",
+            HandleKind::LoadingLock => "loading-lock",
+            HandleKind::Handoffs => "handoffs",
+        }
+    }
 }
 
 impl JobId {

@@ -102,18 +102,57 @@ impl RateCheck {
 }
 
 /// What [`RateLimit::check`] decided.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct RateDecision {
     /// Whether all limits allowed it. If not, none was charged.
     pub allowed: bool,
     /// Each limit, in the order asked.
     pub limits: Vec<LimitState>,
+    /// Why nothing was counted, if the store was unavailable and
+    /// [`RateLimitExt::decide`](crate::RateLimitExt::decide) decided without it. After [`Error::Indeterminate`] the request
+    /// may have been charged.
+    pub uncounted: Option<Error>,
 }
 
+/// What [`RateDecision::retry_after`] returns if a request is refused because the store is unavailable.
+pub const RETRY_UNCOUNTED_AFTER: Duration = Duration::from_secs(1);
+
 impl RateDecision {
+    /// The decision of a store.
+    pub fn new(allowed: bool, limits: Vec<LimitState>) -> Self {
+        Self { allowed, limits, uncounted: None }
+    }
+
+    /// A decision without the store. What remains is not known: an allowed request is treated as the first of each limit, a
+    /// refused one as if nothing remained.
+    pub(crate) fn without_store(checks: &[RateCheck], allowed: bool, error: Error) -> Self {
+        let limits = checks.iter().map(|check| LimitState {
+            allowed,
+            limit: check.rate.limit(),
+            remaining: if allowed { check.rate.limit().saturating_sub(check.cost) } else { 0 },
+            retry_after: (!allowed).then_some(RETRY_UNCOUNTED_AFTER),
+            reset_after: if allowed { Duration::ZERO } else { RETRY_UNCOUNTED_AFTER },
+        });
+        Self { allowed, limits: limits.collect(), uncounted: Some(error) }
+    }
+
+    /// The limit that a response should name: of those that refused, the one with the longest
+    /// [`retry_after`](LimitState::retry_after) (one that will never allow the cost first); if all allowed, the one with
+    /// the fewest units left. `None` only without limits.
+    pub fn tightest(&self) -> Option<&LimitState> {
+        let refused = self.limits.iter().filter(|limit| !limit.allowed);
+        let longest = refused.max_by_key(|limit| limit.retry_after.unwrap_or(Duration::MAX));
+        longest.or_else(|| self.limits.iter().min_by_key(|limit| limit.remaining))
+    }
+
     /// How long to wait until all limits could allow it; `None` when it is allowed, or can never be.
     pub fn retry_after(&self) -> Option<Duration> {
-        if self.allowed { None } else { self.limits.iter().filter_map(|limit| limit.retry_after).max() }
+        let refused = self.limits.iter().filter(|limit| !self.allowed && !limit.allowed);
+        refused
+            .map(|limit| limit.retry_after)
+            .try_fold(None, |longest, after| Some(longest.max(Some(after?))))
+            .flatten()
     }
 }
 
@@ -166,4 +205,62 @@ pub fn validate_checks(checks: &[RateCheck]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{OnUnavailable, RateLimitExt};
+
+    /// A store that is unavailable.
+    #[derive(Debug)]
+    struct Unavailable;
+
+    #[async_trait]
+    impl RateLimit for Unavailable {
+        async fn check(&self, _: &[RateCheck]) -> Result<RateDecision> {
+            Err(Error::unavailable(Op::RateLimitCheck, "down"))
+        }
+
+        async fn reset(&self, _: &[Key]) -> Result<()> {
+            Err(Error::unavailable(Op::RateLimitReset, "down"))
+        }
+    }
+
+    fn state(allowed: bool, remaining: u32, retry_after: Option<u64>) -> LimitState {
+        let retry_after = retry_after.map(Duration::from_secs);
+        LimitState { allowed, limit: 10, remaining, retry_after, reset_after: Duration::ZERO }
+    }
+
+    #[tokio::test]
+    async fn a_decision_without_the_store_has_what_headers_need_and_is_marked() {
+        let check = RateCheck::new(Key::new("k").unwrap(), Rate::per_second(10)).with_cost(3);
+        let open = Unavailable.decide(std::slice::from_ref(&check), OnUnavailable::Allow).await.unwrap();
+        let limit = open.tightest().unwrap();
+        assert!(open.allowed && matches!(open.uncounted, Some(Error::Unavailable { .. })));
+        assert_eq!((limit.limit, limit.remaining, open.retry_after()), (10, 7, None));
+        let closed = Unavailable.decide(&[check], OnUnavailable::Refuse).await.unwrap();
+        let limit = closed.tightest().unwrap();
+        assert!(!closed.allowed && closed.uncounted.is_some());
+        assert_eq!((limit.limit, limit.remaining, closed.retry_after()), (10, 0, Some(RETRY_UNCOUNTED_AFTER)));
+    }
+
+    #[test]
+    fn the_tightest_limit_is_the_last_to_allow_a_request() {
+        let tightest = |limits: Vec<LimitState>| {
+            let allowed = limits.iter().all(|limit| limit.allowed);
+            let decision = RateDecision::new(allowed, limits);
+            (decision.tightest().copied(), decision.retry_after())
+        };
+        let (soon, late, never) = (state(false, 5, Some(1)), state(false, 6, Some(9)), state(false, 7, None));
+        let (some, few) = (state(true, 4, None), state(true, 2, None));
+        assert_eq!(tightest(vec![some, few]), (Some(few), None));
+        assert_eq!(tightest(vec![some, soon, late]), (Some(late), Some(Duration::from_secs(9))));
+        assert_eq!(tightest(vec![never, late, some]), (Some(never), None));
+        assert_eq!(tightest(Vec::new()), (None, None));
+    }
 }

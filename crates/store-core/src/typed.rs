@@ -9,8 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Entry, Error, Handoff, HandoffItem, Key, KeyValue, Op, Put, RateCheck, RateLimit, RequestId, Result, ServiceName,
-    Ttl,
+    Entry, Error, HandleKind, HandleName, Handoff, HandoffItem, Key, KeyValue, Op, Put, RateCheck, RateDecision,
+    RateLimit, RequestId, Result, ServiceName, Ttl,
 };
 
 fn to_json<T: Serialize>(op: Op, value: &T) -> Result<Bytes> {
@@ -56,23 +56,31 @@ pub trait KeyValueExt: KeyValue {
 impl<S: KeyValue + ?Sized> KeyValueExt for S {}
 
 /// Values of one type in the cache store, kept as JSON.
+///
+/// The handle's name is part of the key of each value. Two handles share values if and only if they have one name; a handle
+/// shares none with [`Loading`](crate::loading::Loading) or with what is set by [`KeyValue`] itself.
 #[derive(Debug)]
 pub struct TypedKeyValue<T> {
     store: Arc<dyn KeyValue>,
+    name: HandleName,
     ttl: Ttl,
     value: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for TypedKeyValue<T> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), ttl: self.ttl, value: PhantomData }
+        Self { store: self.store.clone(), name: self.name.clone(), ttl: self.ttl, value: PhantomData }
     }
 }
 
 impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
-    /// A handle whose values are kept for `ttl`.
-    pub fn new(store: Arc<dyn KeyValue>, ttl: Ttl) -> Self {
-        Self { store, ttl, value: PhantomData }
+    /// The handle of the values called `name`, each of which is kept for `ttl`.
+    pub fn new(store: Arc<dyn KeyValue>, name: HandleName, ttl: Ttl) -> Self {
+        Self { store, name, ttl, value: PhantomData }
+    }
+
+    fn key(&self, key: &Key) -> Key {
+        Key::of_handle(HandleKind::Values, &self.name, key)
     }
 
     /// The value of a key.
@@ -80,15 +88,15 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     /// # Errors
     /// As [`KeyValue::get_many`], and [`Error::Corrupt`] when it is not JSON of this type.
     pub async fn get(&self, key: &Key) -> Result<Option<T>> {
-        self.store.get(key).await?.map(|json| from_json(Op::KeyValueGetMany, &json)).transpose()
+        self.store.get(&self.key(key)).await?.map(|json| from_json(Op::KeyValueGetMany, &json)).transpose()
     }
 
     /// Sets the value of a key.
     ///
     /// # Errors
     /// As [`KeyValue::set_many`], and [`Error::Rejected`] when it cannot be written as JSON.
-    pub async fn set(&self, key: Key, value: &T) -> Result<()> {
-        self.store.set(key, to_json(Op::KeyValueSetMany, value)?, self.ttl).await
+    pub async fn set(&self, key: &Key, value: &T) -> Result<()> {
+        self.store.set(self.key(key), to_json(Op::KeyValueSetMany, value)?, self.ttl).await
     }
 
     /// Deletes the value of a key. Whether it had one.
@@ -96,14 +104,14 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     /// # Errors
     /// As [`KeyValue::delete_many`].
     pub async fn delete(&self, key: &Key) -> Result<bool> {
-        self.store.delete(key).await
+        self.store.delete(&self.key(key)).await
     }
 }
 
-/// What to do when the store that counts cannot be asked.
+/// What to do if the store that counts is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnavailable {
-    /// Let the request pass: the limit protects against load, not against harm.
+    /// Allow the request: the limit protects against load, not against harm.
     Allow,
     /// Refuse the request.
     Refuse,
@@ -112,17 +120,36 @@ pub enum OnUnavailable {
 /// Conveniences that every [`RateLimit`] has.
 #[async_trait]
 pub trait RateLimitExt: RateLimit {
-    /// Whether these limits allow a request, with an explicit answer for a store that cannot say.
+    /// Checks these limits, all or nothing, as [`RateLimit::check`] does. If the store is unavailable, `otherwise` decides,
+    /// and the decision is marked: [`RateDecision::uncounted`].
+    ///
+    /// Every decision holds what the headers of an HTTP response need, also one that `otherwise` made: see
+    /// [`RateDecision::tightest`] and [`RateDecision::retry_after`]. One round trip.
+    ///
+    /// ```
+    /// # use store_core::{Key, OnUnavailable, Rate, RateCheck, RateLimit, RateLimitExt, Result, millis_ceil};
+    /// async fn headers(limits: &dyn RateLimit, user: Key) -> Result<(u16, Vec<(&'static str, u64)>)> {
+    ///     let check = RateCheck::new(user, Rate::per_second(10));
+    ///     let decision = limits.decide(&[check], OnUnavailable::Allow).await?;
+    ///     let mut headers = Vec::new();
+    ///     if let Some(limit) = decision.tightest() {
+    ///         headers.push(("RateLimit-Limit", limit.limit.into()));
+    ///         headers.push(("RateLimit-Remaining", limit.remaining.into()));
+    ///         headers.push(("RateLimit-Reset", millis_ceil(limit.reset_after).div_ceil(1000)));
+    ///     }
+    ///     headers.extend(decision.retry_after().map(|after| ("Retry-After", millis_ceil(after).div_ceil(1000))));
+    ///     Ok((if decision.allowed { 200 } else { 429 }, headers))
+    /// }
+    /// ```
     ///
     /// # Errors
-    /// Only what is the caller's mistake or the data's: [`Error::Rejected`], [`Error::Corrupt`], [`Error::Unsupported`].
-    async fn allows(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<bool> {
+    /// Only a mistake of the caller or corrupt data: [`Error::Rejected`], [`Error::Corrupt`], [`Error::Unsupported`].
+    async fn decide(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<RateDecision> {
         match self.check(checks).await {
-            Ok(decision) => Ok(decision.allowed),
-            Err(Error::Unavailable { .. } | Error::Indeterminate { .. } | Error::Limit { .. }) => {
-                Ok(otherwise == OnUnavailable::Allow)
+            Err(error @ (Error::Unavailable { .. } | Error::Indeterminate { .. } | Error::Limit { .. })) => {
+                Ok(RateDecision::without_store(checks, otherwise == OnUnavailable::Allow, error))
             }
-            Err(error) => Err(error),
+            decided => decided,
         }
     }
 }
@@ -130,23 +157,30 @@ pub trait RateLimitExt: RateLimit {
 impl<S: RateLimit + ?Sized> RateLimitExt for S {}
 
 /// Values of one type handed to other services, as JSON.
+///
+/// The handle's name is part of the key of each hand-off: the service that puts and the one that takes use the same name.
 #[derive(Debug)]
 pub struct TypedHandoff<T> {
     store: Arc<dyn Handoff>,
+    name: HandleName,
     ttl: Ttl,
     value: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for TypedHandoff<T> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), ttl: self.ttl, value: PhantomData }
+        Self { store: self.store.clone(), name: self.name.clone(), ttl: self.ttl, value: PhantomData }
     }
 }
 
 impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
-    /// A handle whose values wait for `ttl`.
-    pub fn new(store: Arc<dyn Handoff>, ttl: Ttl) -> Self {
-        Self { store, ttl, value: PhantomData }
+    /// The handle of the hand-offs called `name`, whose values wait for `ttl`.
+    pub fn new(store: Arc<dyn Handoff>, name: HandleName, ttl: Ttl) -> Self {
+        Self { store, name, ttl, value: PhantomData }
+    }
+
+    fn key(&self, key: &Key) -> Key {
+        Key::of_handle(HandleKind::Handoffs, &self.name, key)
     }
 
     /// Puts a value for a service.
@@ -154,7 +188,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// # Errors
     /// As [`Handoff::put`], and [`Error::Rejected`] when it cannot be written as JSON. To repeat a put whose reply was lost,
     /// put the same [`TypedHandoff::item`] again.
-    pub async fn put(&self, to: ServiceName, key: Key, value: &T) -> Result<Put> {
+    pub async fn put(&self, to: ServiceName, key: &Key, value: &T) -> Result<Put> {
         self.store.put(&self.item(to, key, value)?).await
     }
 
@@ -162,8 +196,8 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     ///
     /// # Errors
     /// [`Error::Rejected`] when it cannot be written as JSON.
-    pub fn item(&self, to: ServiceName, key: Key, value: &T) -> Result<HandoffItem> {
-        Ok(HandoffItem::new(to, key, to_json(Op::HandoffPut, value)?, self.ttl))
+    pub fn item(&self, to: ServiceName, key: &Key, value: &T) -> Result<HandoffItem> {
+        Ok(HandoffItem::new(to, self.key(key), to_json(Op::HandoffPut, value)?, self.ttl))
     }
 
     /// Takes the value that was put for this service.
@@ -171,6 +205,6 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// # Errors
     /// As [`Handoff::take`], and [`Error::Corrupt`] when it is not JSON of this type.
     pub async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<T>> {
-        self.store.take(key, claim).await?.map(|json| from_json(Op::HandoffTake, &json)).transpose()
+        self.store.take(&self.key(key), claim).await?.map(|json| from_json(Op::HandoffTake, &json)).transpose()
     }
 }

@@ -83,6 +83,7 @@ fn span_of(job: &Job, trace: &TraceContext) -> Span {
         id = %job.id(),
         attempt = job.attempt(),
         traceparent = trace.traceparent(),
+        tracestate = trace.tracestate(),
     )
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use store_core::loading::{Loading, LoadingOptions};
-use store_core::{CacheRole, Handoff, Idempotency, KeyValue, RateLimit, Ttl, TypedHandoff, TypedKeyValue};
+use store_core::{CacheRole, HandleName, Handoff, Idempotency, KeyValue, RateLimit, Ttl, TypedHandoff, TypedKeyValue};
 
 /// The cache store: whatever is in it may be lost at any moment. Clones share it.
 #[derive(Clone)]
@@ -28,18 +28,22 @@ impl Cache {
         self.store.clone()
     }
 
-    /// Short-lived values of one type, each kept for `ttl`.
-    pub fn values<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, ttl: Ttl) -> TypedKeyValue<T> {
-        TypedKeyValue::new(self.key_value(), ttl)
+    /// The short-lived values called `name`, of one type, each kept for `ttl`. The name is part of their keys: handles with
+    /// different names share no value, nor do [`Cache::values`] and [`Cache::loading`].
+    pub fn values<T>(&self, name: HandleName, ttl: Ttl) -> TypedKeyValue<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Sync,
+    {
+        TypedKeyValue::new(self.key_value(), name, ttl)
     }
 
-    /// Values of one type that are loaded where the store does not have them: get-or-load. Make one per kind of value and
-    /// share its clones.
-    pub fn loading<T>(&self, options: LoadingOptions) -> Loading<T>
+    /// The values called `name`, of one type, that are loaded if the store does not have them: get-or-load. Make one handle
+    /// per name and share its clones. The name is part of the keys.
+    pub fn loading<T>(&self, name: HandleName, options: LoadingOptions) -> Loading<T>
     where
         T: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static,
     {
-        Loading::new(self.key_value(), options)
+        Loading::new(self.key_value(), name, options)
     }
 
     /// Idempotency keys that may be evicted; the state store has them too.
@@ -57,9 +61,13 @@ impl Cache {
         self.store.clone()
     }
 
-    /// Hand-offs of values of one type, each waiting for `ttl`.
-    pub fn handoffs<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, ttl: Ttl) -> TypedHandoff<T> {
-        TypedHandoff::new(self.handoff(), ttl)
+    /// The hand-offs called `name`, of one type, each waiting for `ttl`. The service that puts and the one that takes use the
+    /// same name.
+    pub fn handoffs<T>(&self, name: HandleName, ttl: Ttl) -> TypedHandoff<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Sync,
+    {
+        TypedHandoff::new(self.handoff(), name, ttl)
     }
 }
 

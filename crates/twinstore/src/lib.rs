@@ -70,8 +70,8 @@ pub use stores::{StartError, Stores};
 /// What most services import.
 pub mod prelude {
     pub use crate::{
-        Cache, Done, Durability, Environment, Error, HandlerResult, Job, JobError, JobId, Key, KeyValueExt, NewJob,
-        OnUnavailable, Priority, QueueExt, QueueName, Rate, RateCheck, RateLimitExt, RequestId, ServiceName,
+        Cache, Done, Durability, Environment, Error, HandleName, HandlerResult, Job, JobError, JobId, Key, KeyValueExt,
+        NewJob, OnUnavailable, Priority, QueueExt, QueueName, Rate, RateCheck, RateLimitExt, RequestId, ServiceName,
         StartError, State, Stores, Ttl, Worker,
     };
 }

@@ -31,8 +31,9 @@ async fn what_is_written_through_one_handle_is_read_through_another() {
     assert_eq!((stores.cache().engine(), stores.state().engine()), ("redis", "redis"));
 
     let (key, ttl) = (Key::new("greeting").unwrap(), Ttl::from_secs(60));
-    stores.cache().values::<String>(ttl).set(key.clone(), &"hello".to_owned()).await.unwrap();
-    assert_eq!(stores.clone().cache().key_value().get(&key).await.unwrap().as_deref(), Some(b"\"hello\"".as_slice()));
+    let values = |stores: &Stores| stores.cache().values::<String>(HandleName::new("greetings").unwrap(), ttl);
+    values(&stores).set(&key, &"hello".to_owned()).await.unwrap();
+    assert_eq!(values(&stores.clone()).get(&key).await.unwrap().as_deref(), Some("hello"));
 
     let name = QueueName::new("mails").unwrap();
     stores.state().queue_of::<u32>(name.clone()).push(&7).await.unwrap();

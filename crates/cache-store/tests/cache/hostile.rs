@@ -6,7 +6,7 @@ use cache_store::CacheStore;
 use std::sync::Arc;
 use store_core::loading::{Loading, LoadingOptions};
 use store_core::{
-    Begun, Entry, Finished, Handoff, HandoffItem, Idempotency, KeyValue, KeyValueExt, Put, RateLimit, RequestId,
+    Begun, Entry, Finished, HandleName, Handoff, HandoffItem, Idempotency, KeyValue, KeyValueExt, Put, RateLimit, RequestId,
     SetIfAbsent,
 };
 
@@ -88,11 +88,15 @@ async fn decisions(store: &CacheStore, task: usize, start: usize) {
     assert_eq!(store.put(&item).await.unwrap(), Put::Stored);
     assert_eq!(store.take(&key(&name), RequestId::generate()).await.unwrap(), Some(word(start)));
 
-    let words = Loading::<Vec<String>>::new(Arc::new(store.clone()), LoadingOptions::new(MINUTE).with_eagerness(0.0));
+    let words = Loading::<Vec<String>>::new(
+        Arc::new(store.clone()),
+        HandleName::new("words").unwrap(),
+        LoadingOptions::new(MINUTE).with_eagerness(0.0),
+    );
     let expected: Vec<_> = WORDS.iter().skip(start % 4).take(3 + start % 2).map(|word| word.to_string()).collect();
     for _ in 0..2 {
         let loaded = expected.clone();
         let loader = || async { Ok::<_, std::io::Error>(loaded) };
-        assert_eq!(words.get_or_load(&key(format!("loaded:{name}")), loader).await.unwrap(), expected);
+        assert_eq!(words.get_or_load(&key(format!("loaded:{name}")), loader).await.unwrap().value, expected);
     }
 }

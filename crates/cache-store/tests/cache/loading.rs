@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use store_core::loading::{FleetLock, Loading, LoadingOptions};
-use store_core::{KeyValueExt, Ttl};
+use store_core::{HandleName, Ttl};
 
 use crate::{OWN, eventually, key, server, store};
+
+fn named() -> HandleName {
+    HandleName::new("numbers").unwrap()
+}
 
 fn options() -> LoadingOptions {
     LoadingOptions::new(Ttl::from_secs(60)).with_eagerness(0.0)
@@ -22,7 +26,7 @@ async fn one_loader_runs_in_the_fleet() {
     let mut asking = Vec::new();
     for _ in 0..4 {
         // each with connections of its own, as four processes would
-        let process = Loading::<u64>::new(Arc::new(store(&server).await), options().with_fleet_lock(lock));
+        let process = Loading::<u64>::new(Arc::new(store(&server).await), named(), options().with_fleet_lock(lock));
         asking.extend((0..25).map(|_| {
             let (process, loads, asked) = (process.clone(), loads.clone(), asked.clone());
             tokio::spawn(async move {
@@ -33,7 +37,7 @@ async fn one_loader_runs_in_the_fleet() {
                     }
                     Ok::<_, io::Error>(loads.fetch_add(1, Ordering::SeqCst) as u64)
                 };
-                process.get_or_load(&key("k"), loader).await.unwrap()
+                process.get_or_load(&key("k"), loader).await.unwrap().value
             })
         }));
     }
@@ -41,35 +45,41 @@ async fn one_loader_runs_in_the_fleet() {
         assert_eq!(task.await.unwrap(), 0);
     }
     assert_eq!(loads.load(Ordering::SeqCst), 1);
-    let store = store(&server).await;
-    eventually("the lock is given back", async || store.get(&key("loading:k")).await.unwrap().is_none()).await;
+    eventually("the lock is given back", async || {
+        let exists = server.command_in(OWN, &["EXISTS", "value:{loading-lock.numbers}:k"]).await;
+        exists.unwrap().as_integer() == Some(0)
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_value_is_kept_as_long_as_it_is_fresh_and_may_be_stale() {
     let server = server().await;
     let options = options().with_stale_for(Duration::from_secs(3600));
-    let loading = Loading::<u64>::new(Arc::new(store(&server).await), options);
-    assert_eq!(loading.get_or_load(&key("k"), || async { Ok::<_, io::Error>(7) }).await.unwrap(), 7);
-    let ttl = async || server.command_in(OWN, &["PTTL", "value:k"]).await.unwrap().as_integer().unwrap();
+    let loading = Loading::<u64>::new(Arc::new(store(&server).await), named(), options);
+    assert_eq!(loading.get_or_load(&key("k"), || async { Ok::<_, io::Error>(7) }).await.unwrap().value, 7);
+    let ttl =
+        async || server.command_in(OWN, &["PTTL", "value:{loading.numbers}:k"]).await.unwrap().as_integer().unwrap();
     eventually("it is stored", async || ttl().await > 0).await;
     assert!((3_600_000..=3_660_000).contains(&ttl().await));
-    assert_eq!(loading.get_or_load(&key("k"), || async { Err(io::Error::other("not asked")) }).await.unwrap(), 7);
+    let kept = loading.get_or_load(&key("k"), || async { Err(io::Error::other("not asked")) }).await.unwrap();
+    assert!(kept.value == 7 && !kept.is_stale());
 }
 
 #[tokio::test]
 async fn a_server_that_is_down_is_a_miss_until_it_is_back() {
     let server = server().await;
     let options = options().with_pause(1, Duration::from_millis(100));
-    let loading = Loading::<u64>::new(Arc::new(store(&server).await), options);
+    let loading = Loading::<u64>::new(Arc::new(store(&server).await), named(), options);
     server.kill().await;
     for number in 0..20 {
-        assert_eq!(loading.get_or_load(&key("k"), async move || Ok::<_, io::Error>(number)).await.unwrap(), number);
+        let loaded = loading.get_or_load(&key("k"), async move || Ok::<_, io::Error>(number)).await;
+        assert_eq!(loaded.unwrap().value, number);
     }
     server.start_again().await.unwrap();
     eventually("it is kept again", async || {
         loading.get_or_load(&key("k"), || async { Ok::<_, io::Error>(99) }).await.unwrap();
-        server.command_in(OWN, &["EXISTS", "value:k"]).await.unwrap().as_integer() == Some(1)
+        server.command_in(OWN, &["EXISTS", "value:{loading.numbers}:k"]).await.unwrap().as_integer() == Some(1)
     })
     .await;
 }

@@ -34,7 +34,7 @@ impl RateLimit for EmbeddedCache {
                 states.push(level.state(check, now, allowed));
             }
             expiring::tidy(change, now, bounds)?;
-            Ok(RateDecision { allowed, limits: states })
+            Ok(RateDecision::new(allowed, states))
         };
         self.database.write(Op::RateLimitCheck, apply).await
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
 use redis_link::{Answer, Arg};
-use store_core::{Durability, Error, NewJob, Op, Pushed, QueueName, Receipt, Result, millis_ceil};
+use store_core::{Durability, Error, NewJob, Op, Pushed, QueueName, Receipt, Result, TraceContext, millis_ceil};
 
 use super::{packed_id, parcel, record, scripts};
 use crate::StateStore;
@@ -25,7 +25,8 @@ pub(super) async fn push(
 
 /// All ids and records share one buffer.
 fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
-    let bytes = |job: &NewJob| 3 * job.id.as_str().len() + record::MAX_OVERHEAD + job.payload.len();
+    let tracestate = |job: &NewJob| job.trace.as_ref().and_then(TraceContext::tracestate).map_or(0, str::len);
+    let bytes = |job: &NewJob| 3 * job.id.as_str().len() + record::MAX_OVERHEAD + tracestate(job) + job.payload.len();
     let mut buffer = BytesMut::with_capacity(jobs.iter().map(bytes).sum());
     let ids: Vec<Bytes> = jobs
         .iter()

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! 1 layout, 1 flags, 1 priority, 2 max attempts, 4 request,
-//! [6 deadline in ms] [1 length, unique key, [6 ms]] [1 kind, 6 ms, 6 ms: back-off] [2 schema] [25 trace],
-//! payload, 6 pushed at in ms
+//! [6 deadline in ms] [1 length, unique key, [6 ms]] [1 kind, 6 ms, 6 ms: back-off] [2 schema]
+//! [25 trace, [2 length, tracestate]], payload, 6 pushed at in ms
 //! ```
 //! Numbers are big-endian; times are rounded up to a millisecond.
 
@@ -24,13 +24,14 @@ const DELAYED: u8 = 8;
 const TRACE: u8 = 16;
 const BACKOFF: u8 = 32;
 const SCHEMA: u8 = 64;
+const TRACESTATE: u8 = 128;
 
 /// Bytes of the fixed part at the beginning.
 const HEAD: usize = 9;
 /// Bytes of a time.
 pub(super) const MILLIS: usize = 6;
-/// The most that surrounds a payload.
-pub(super) const MAX_OVERHEAD: usize = HEAD + MILLIS + 1 + UniqueKey::MAX_BYTES + MILLIS + 13 + 2 + 25 + MILLIS;
+/// The most that surrounds a payload, except for its `tracestate`.
+pub(super) const MAX_OVERHEAD: usize = HEAD + MILLIS + 1 + UniqueKey::MAX_BYTES + MILLIS + 13 + 2 + 25 + 2 + MILLIS;
 
 /// A record, read.
 #[derive(Debug)]
@@ -117,7 +118,11 @@ impl Record {
             _ => take_backoff(&mut bytes)?,
         };
         let schema = if flags & SCHEMA == 0 { 0 } else { bytes.try_get_u16().ok()? };
-        let trace = if flags & TRACE == 0 { None } else { Some(take_trace(&mut bytes)?) };
+        let trace = match flags & (TRACE | TRACESTATE) {
+            0 => None,
+            TRACE => Some(take_trace(&mut bytes)?),
+            _ => Some(take_trace(&mut bytes)?.with_tracestate(&take_tracestate(&mut bytes)?)),
+        };
         Some(Self {
             priority,
             unique,
@@ -157,6 +162,7 @@ fn flags(job: &NewJob) -> u8 {
         | flag(job.start_within.is_some(), DEADLINE)
         | flag(!job.delay.is_zero(), DELAYED)
         | flag(job.trace.is_some(), TRACE)
+        | flag(job.trace.as_ref().is_some_and(|trace| trace.tracestate().is_some()), TRACESTATE)
         | flag(job.retry.backoff != RetryPolicy::default().backoff, BACKOFF)
         | flag(job.schema != 0, SCHEMA)
 }
@@ -193,7 +199,7 @@ fn take_backoff(bytes: &mut Bytes) -> Option<Backoff> {
     }
 }
 
-/// The three parts of a `traceparent` behind its version, in bytes.
+/// The three parts of a `traceparent` behind its version, in bytes; then its `tracestate`.
 fn put_trace(buffer: &mut BytesMut, trace: &TraceContext) {
     let digits = trace.traceparent().bytes().skip(3).filter(|&character| character != b'-');
     let mut high = None;
@@ -204,6 +210,19 @@ fn put_trace(buffer: &mut BytesMut, trace: &TraceContext) {
             Some(high) => buffer.put_u8(high << 4 | digit),
         }
     }
+    if let Some(tracestate) = trace.tracestate() {
+        // At most 512 bytes.
+        buffer.put_u16(tracestate.len() as u16);
+        buffer.put_slice(tracestate.as_bytes());
+    }
+}
+
+fn take_tracestate(bytes: &mut Bytes) -> Option<String> {
+    let len = usize::from(bytes.try_get_u16().ok()?);
+    if bytes.len() < len {
+        return None;
+    }
+    String::from_utf8(bytes.split_to(len).into()).ok()
 }
 
 fn take_trace(bytes: &mut Bytes) -> Option<TraceContext> {
@@ -216,13 +235,14 @@ fn take_trace(bytes: &mut Bytes) -> Option<TraceContext> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store_core::JobId;
+    use store_core::{JobId, MAX_TRACESTATE_BYTES};
 
     fn stored(job: &NewJob) -> Bytes {
         let mut buffer = BytesMut::new();
         encode(job, &mut buffer);
         buffer.put_uint(1_700_000_000_123, MILLIS);
-        assert!(buffer.len() <= job.payload.len() + MAX_OVERHEAD);
+        let tracestate = job.trace.as_ref().and_then(TraceContext::tracestate).map_or(0, str::len);
+        assert!(buffer.len() <= job.payload.len() + tracestate + MAX_OVERHEAD);
         buffer.freeze()
     }
 
@@ -230,6 +250,8 @@ mod tests {
     fn jobs() -> impl Iterator<Item = NewJob> {
         let longest = UniqueKey::new("ü".repeat(UniqueKey::MAX_BYTES / 2)).unwrap();
         let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+        let longest_state = format!("a={},b={}", "x".repeat(253), "y".repeat(254));
+        assert_eq!(longest_state.len(), MAX_TRACESTATE_BYTES);
         let max = Duration::from_secs(366 * 24 * 3600);
         let uniques = [UniqueUntil::Claimed, UniqueUntil::Finished, UniqueUntil::Elapsed(max)].map(Some);
         let backoffs = [
@@ -237,8 +259,8 @@ mod tests {
             Backoff::Linear { step: Duration::from_millis(1), max },
             Backoff::Exponential { first: max, max },
         ];
-        (0..2_usize.pow(4)).flat_map(move |bits| {
-            let (longest, trace) = (longest.clone(), trace.clone());
+        (0..2_usize.pow(5)).flat_map(move |bits| {
+            let (longest, trace, longest_state) = (longest.clone(), trace.clone(), longest_state.clone());
             uniques.into_iter().chain([None]).zip(backoffs.into_iter().cycle()).map(move |(unique, backoff)| {
                 let mut job = NewJob::new(if bits & 1 == 0 { &b""[..] } else { b"\x00\xff payload" });
                 job.unique = unique.map(|until| Unique::new(longest.clone(), until));
@@ -246,6 +268,9 @@ mod tests {
                 job.start_within = (bits & 2 != 0).then_some(Duration::from_millis(77));
                 job.schema = if bits & 4 == 0 { 0 } else { u16::MAX };
                 job.trace = (bits & 8 != 0).then(|| trace.clone());
+                if let Some(trace) = job.trace.take_if(|_| bits & 16 != 0) {
+                    job.trace = Some(trace.with_tracestate(&longest_state));
+                }
                 job.retry = RetryPolicy::new(u16::MAX, backoff);
                 job
             })

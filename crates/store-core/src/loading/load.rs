@@ -10,19 +10,19 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::flights::{Arrival, Flight, Outcome};
-use super::{FleetLock, Found, LoadError, Loading, Shared, frame};
-use crate::{Entry, Error, Key, KeyValueExt, RequestId, Result, SetIfAbsent, Timestamp};
+use super::{FleetLock, Found, LoadError, Loaded, Loading, Origin, Shared, frame};
+use crate::{Entry, Error, HandleKind, Key, KeyValueExt, RequestId, Result, SetIfAbsent, Timestamp};
 
 /// Whether a load waits for another process that loads the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// It leaves it at that: there is a fresh value.
+    /// It does not, as long as there is a fresh value.
     No,
-    /// As long as the [`FleetLock`] says.
+    /// For as long as the [`FleetLock`] says.
     Bounded,
 }
 
-/// What the attempt to be the fleet's only loader came to.
+/// The result of the attempt to be the fleet's only loader.
 enum Turn<T> {
     /// Load; and give the lock back, if there is one.
     Ours(Option<Held>),
@@ -38,7 +38,7 @@ struct Held {
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T> {
     /// Joins the load of `key`, or starts one. `found` is what made it necessary.
-    pub(super) fn fly<F, L>(&self, key: &Key, found: Option<Found<T>>, wait: Wait, loader: F) -> Arrival<T>
+    pub(super) fn fly<F, L>(&self, key: &Key, found: Option<Found<T>>, wait: Wait, loader: F) -> Arrival<Loaded<T>>
     where
         F: FnOnce() -> L + Send + 'static,
         L: Future<Output = Outcome<T>> + Send + 'static,
@@ -55,29 +55,40 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
     /// The value in the store, fresh or stale. A store that cannot be asked has none.
     pub(super) async fn look_up(&self, key: &Key) -> Option<Found<T>> {
-        self.ask(self.store.get(key)).await.flatten().and_then(|framed| frame::read(&framed))
+        self.ask(self.store.get(&self.key(key))).await.flatten().and_then(|framed| frame::read(&framed))
+    }
+
+    /// Where the store keeps the value of `key`.
+    pub(super) fn key(&self, key: &Key) -> Key {
+        Key::of_handle(HandleKind::Loading, &self.name, key)
     }
 
     pub(super) fn now(&self) -> Timestamp {
         self.options.clock.manual_now().unwrap_or_else(Timestamp::system_now)
     }
 
-    async fn carry_out<F, L>(&self, flight: Flight<T>, key: &Key, found: Option<Found<T>>, wait: Wait, loader: F)
-    where
+    async fn carry_out<F, L>(
+        &self,
+        flight: Flight<Loaded<T>>,
+        key: &Key,
+        found: Option<Found<T>>,
+        wait: Wait,
+        loader: F,
+    ) where
         F: FnOnce() -> L,
         L: Future<Output = Outcome<T>>,
     {
         if let Some(value) = self.newer(key, found.as_ref()).await {
-            return flight.land(Ok(value));
+            return flight.land(Ok(Loaded::new(value, Origin::Stored)));
         }
         let held = match self.turn(key, found.as_ref(), wait).await {
             Turn::Ours(held) => held,
-            Turn::Theirs(value) => return flight.land(Ok(value)),
+            Turn::Theirs(value) => return flight.land(Ok(Loaded::new(value, Origin::Stored))),
         };
         let started = Instant::now();
         let outcome = tokio::time::timeout(self.options.load_within, loader()).await;
         let outcome = outcome.unwrap_or(Err(LoadError::TimedOut));
-        flight.land(outcome.clone());
+        flight.land(outcome.clone().map(|value| Loaded::new(value, Origin::Loaded)));
         if let Ok(value) = outcome {
             self.keep(key, &value, started.elapsed()).await;
         }
@@ -96,16 +107,13 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
     async fn keep(&self, key: &Key, value: &T, took: Duration) {
         let fresh_until = self.now().after(self.options.fresh_for.as_duration());
         if let Some(framed) = frame::write(value, fresh_until, took) {
-            self.ask(self.store.set(key.clone(), framed, self.options.ttl())).await;
+            self.ask(self.store.set(self.key(key), framed, self.options.ttl())).await;
         }
     }
 
     async fn turn(&self, key: &Key, found: Option<&Found<T>>, wait: Wait) -> Turn<T> {
-        let Some((FleetLock { held_for, wait: patience }, lock)) =
-            self.options.fleet_lock.zip(Key::new(format!("loading:{key}")).ok())
-        else {
-            return Turn::Ours(None);
-        };
+        let Some(FleetLock { held_for, wait: patience }) = self.options.fleet_lock else { return Turn::Ours(None) };
+        let lock = Key::of_handle(HandleKind::LoadingLock, &self.name, key);
         let request = RequestId::generate();
         let value = Bytes::copy_from_slice(request.as_bytes());
         let entry = Entry::new(lock.clone(), value.clone(), held_for);
@@ -126,8 +134,11 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
                 }
                 Some(SetIfAbsent::Present(_)) => {}
             }
-            if let (Wait::No, Some(found)) = (wait, found) {
-                return Turn::Theirs(found.value.clone());
+            match found {
+                Some(found) if wait == Wait::No && found.is_fresh(self.now()) => {
+                    return Turn::Theirs(found.value.clone());
+                }
+                _ => {}
             }
             if started.elapsed() >= patience {
                 return Turn::Ours(None);

@@ -6,7 +6,8 @@
 //! - **Early refresh.** Shortly before a value ceases to be fresh, one caller by chance starts a load in the background
 //!   and nobody waits for it. The chance grows with the time that loading takes (Vattani, Chierichetti, Lowenstein:
 //!   "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
-//! - **A stale value when the loader fails**, if [`LoadingOptions::with_stale_for`] keeps one.
+//! - **A stale value when the loader fails**, if [`LoadingOptions::with_stale_for`] keeps one; [`Loaded`] says that it is
+//!   stale, since when, and why.
 //! - **A store that is down is a miss**, and after a few failures it is left alone for a while. What cannot be stored is
 //!   not the caller's problem.
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Clock, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
+use crate::{Clock, HandleName, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
 
 mod breaker;
 mod flights;
@@ -116,10 +117,9 @@ impl LoadingOptions {
     }
 }
 
-/// Keeps the loaders of a fleet out of each other's way: who loads holds a short-lived value under the key `loading:` and
-/// the key (keys of more than 504 bytes go without).
+/// Lets one process of the fleet load a key at a time: it holds a short-lived lock in the cache store while it loads.
 ///
-/// It saves work, it excludes nothing: who has waited long enough loads as well.
+/// The lock saves work and excludes nothing: a process that has waited for `wait` loads as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FleetLock {
     /// For how long a loader is left to itself; longer than a load usually takes. A loader that crashed is noticed then.
@@ -143,19 +143,65 @@ pub enum LoadError {
     Stopped,
 }
 
+/// A value and where it came from: what [`Loading::get_or_load`] returns.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Loaded<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where a [`Loaded`] value came from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The store had it, and it is fresh.
+    Stored,
+    /// The loader returned it, called by this caller or by another one of the process that asked at the same time.
+    Loaded,
+    /// The store had it, it is no longer fresh, and the loader failed.
+    Stale {
+        /// Until when it was fresh.
+        fresh_until: Timestamp,
+        /// Why there is no fresh value.
+        error: LoadError,
+    },
+}
+
+impl<T> Loaded<T> {
+    fn new(value: T, origin: Origin) -> Self {
+        Self { value, origin }
+    }
+
+    /// Whether the value is older than [`LoadingOptions::fresh_for`] allows, because the loader failed.
+    pub fn is_stale(&self) -> bool {
+        matches!(self.origin, Origin::Stale { .. })
+    }
+}
+
 /// Values of one type, loaded on demand and kept in the cache store as JSON. Clones share everything.
+///
+/// The handle's name is part of the key of each value. Two handles share values if and only if they have one name; a handle
+/// shares none with [`TypedKeyValue`](crate::TypedKeyValue) or with what is set by [`KeyValue`] itself.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
 /// use store_core::loading::{LoadError, Loading, LoadingOptions};
-/// use store_core::{Key, KeyValue, Ttl};
+/// use store_core::{HandleName, Key, KeyValue, Ttl};
 ///
 /// async fn price(store: Arc<dyn KeyValue>) -> Result<u64, LoadError> {
 ///     let options = LoadingOptions::new(Ttl::from_secs(60)).with_stale_for(Duration::from_secs(3600));
-///     let prices = Loading::<u64>::new(store, options); // once per process
-///     let key = Key::new("price/42").expect("the key is valid");
-///     prices.get_or_load(&key, || async { Ok::<_, std::io::Error>(1999) }).await
+///     let name = HandleName::new("prices").expect("the name is valid");
+///     let prices = Loading::<u64>::new(store, name, options); // once per process
+///     let key = Key::new("42").expect("the key is valid");
+///     let price = prices.get_or_load(&key, || async { Ok::<_, std::io::Error>(1999) }).await?;
+///     if price.is_stale() {
+///         println!("an old price: {:?}", price.origin);
+///     }
+///     Ok(price.value)
 /// }
 /// ```
 pub struct Loading<T> {
@@ -164,9 +210,10 @@ pub struct Loading<T> {
 
 struct Shared<T> {
     store: Arc<dyn KeyValue>,
+    name: HandleName,
     options: LoadingOptions,
     breaker: Breaker,
-    flights: Arc<Flights<T>>,
+    flights: Arc<Flights<Loaded<T>>>,
 }
 
 /// A value as it was found in the store.
@@ -184,22 +231,26 @@ impl<T> Clone for Loading<T> {
 
 impl<T> fmt::Debug for Loading<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loading").field("store", &self.shared.store).finish_non_exhaustive()
+        f.debug_struct("Loading")
+            .field("name", &self.shared.name)
+            .field("store", &self.shared.store)
+            .finish_non_exhaustive()
     }
 }
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T> {
-    /// A handle over `store`. Make one per kind of value and share its clones: what it knows about loads under way and
-    /// about the store's health is not known to another handle.
-    pub fn new(store: Arc<dyn KeyValue>, options: LoadingOptions) -> Self {
+    /// The handle of the values called `name`. Make one per kind of value and share its clones: only clones share loads
+    /// under way and what was observed of the store's health.
+    pub fn new(store: Arc<dyn KeyValue>, name: HandleName, options: LoadingOptions) -> Self {
         let breaker = Breaker::new(options.failures_to_pause, options.pause);
-        Self { shared: Arc::new(Shared { store, options, breaker, flights: Arc::default() }) }
+        Self { shared: Arc::new(Shared { store, name, options, breaker, flights: Arc::default() }) }
     }
 
-    /// The value of `key`: from the store while it is fresh, else from `loader`, else the stale one.
+    /// The value of `key`: from the store while it is fresh, otherwise from `loader`, otherwise the stale one.
+    /// [`Loaded::origin`] says which; [`Loaded::value`] is the value.
     ///
-    /// A value that is there costs one read. A load runs as a task of its own: it goes on when its caller is dropped, and
-    /// its value is stored. Whoever asks for the key meanwhile gets its outcome, also when it fails or panics; the next call
+    /// A value that is there costs one read. A load runs as a task of its own: it continues when its caller is dropped, and
+    /// its value is stored. All who ask for the key meanwhile get its outcome, also when it fails or panics; the next call
     /// tries again.
     ///
     /// # Errors
@@ -207,7 +258,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub async fn get_or_load<F, L, E>(&self, key: &Key, loader: F) -> Result<T, LoadError>
+    pub async fn get_or_load<F, L, E>(&self, key: &Key, loader: F) -> Result<Loaded<T>, LoadError>
     where
         F: FnOnce() -> L + Send + 'static,
         L: Future<Output = Result<T, E>> + Send + 'static,
@@ -223,12 +274,15 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
                 if found.is_due_early(now, self.shared.options.eagerness) {
                     self.fly(key, Some(found), Wait::No, loader);
                 }
-                Ok(value)
+                Ok(Loaded::new(value, Origin::Stored))
             }
             found => {
-                let stale = found.as_ref().map(|found| found.value.clone());
+                let stale = found.as_ref().map(|found| (found.value.clone(), found.fresh_until));
                 let landed = self.fly(key, found, Wait::Bounded, loader).landed().await;
-                landed.or_else(|error| stale.ok_or(error))
+                landed.or_else(|error| match stale {
+                    Some((value, fresh_until)) => Ok(Loaded::new(value, Origin::Stale { fresh_until, error })),
+                    None => Err(error),
+                })
             }
         }
     }
@@ -238,7 +292,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
     /// # Errors
     /// As [`KeyValue::delete_many`].
     pub async fn forget(&self, key: &Key) -> Result<bool> {
-        self.shared.store.delete(key).await
+        self.shared.store.delete(&self.shared.key(key)).await
     }
 }
 

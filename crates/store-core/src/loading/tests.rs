@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
-use crate::{Entry, Error, ManualClock, Op, RequestId, SetIfAbsent};
+use crate::{Entry, Error, HandleKind, ManualClock, Op, RequestId, SetIfAbsent};
 
 /// A store in memory that can be told to fail. It knows no TTL.
 #[derive(Debug, Default)]
@@ -28,8 +28,8 @@ impl Scripted {
         self.asked.load(Ordering::SeqCst)
     }
 
-    fn holds(&self, name: &str) -> bool {
-        self.values.lock().unwrap().contains_key(&key(name))
+    fn holds(&self, key: &Key) -> bool {
+        self.values.lock().unwrap().contains_key(key)
     }
 }
 
@@ -82,21 +82,35 @@ fn key(name: &str) -> Key {
     Key::new(name).unwrap()
 }
 
+fn named() -> HandleName {
+    HandleName::new("words").unwrap()
+}
+
+/// Where the handle keeps the value of a key.
+fn kept(name: &str) -> Key {
+    Key::of_handle(HandleKind::Loading, &named(), &key(name))
+}
+
+/// Where the handle keeps the lock of a key.
+fn lock(name: &str) -> Key {
+    Key::of_handle(HandleKind::LoadingLock, &named(), &key(name))
+}
+
 fn options() -> LoadingOptions {
     LoadingOptions::new(Ttl::from_secs(60)).with_eagerness(0.0)
 }
 
 fn loading(options: LoadingOptions) -> (Arc<Scripted>, Loading<String>) {
     let store = Arc::new(Scripted::default());
-    (store.clone(), Loading::new(store, options))
+    (store.clone(), Loading::new(store, named(), options))
 }
 
 async fn load(loading: &Loading<String>, value: &str) -> Result<String, LoadError> {
     let value = value.to_owned();
-    loading.get_or_load(&key("k"), || async { Ok::<_, io::Error>(value) }).await
+    Ok(loading.get_or_load(&key("k"), || async { Ok::<_, io::Error>(value) }).await?.value)
 }
 
-async fn fail(loading: &Loading<String>) -> Result<String, LoadError> {
+async fn fail(loading: &Loading<String>) -> Result<Loaded<String>, LoadError> {
     loading.get_or_load(&key("k"), || async { Err(io::Error::other("no database")) }).await
 }
 
@@ -107,6 +121,29 @@ async fn a_loaded_value_is_kept() {
     assert_eq!(load(&loading, "b").await.unwrap(), "a");
     assert!(loading.forget(&key("k")).await.unwrap());
     assert_eq!(load(&loading, "b").await.unwrap(), "b");
+}
+
+#[tokio::test]
+async fn handles_with_other_names_do_not_share_values() {
+    let (store, words) = loading(options());
+    load(&words, "a word").await.unwrap();
+    let others = Loading::new(store.clone(), HandleName::new("others").unwrap(), options());
+    assert_eq!(load(&others, "another").await.unwrap(), "another");
+    let values = crate::TypedKeyValue::<String>::new(store.clone(), named(), Ttl::from_secs(60));
+    assert_eq!(values.get(&key("k")).await.unwrap(), None);
+    values.set(&key("k"), &"set".to_owned()).await.unwrap();
+    assert_eq!(load(&words, "b").await.unwrap(), "a word");
+    assert_eq!(load(&Loading::new(store, named(), options()), "b").await.unwrap(), "a word");
+}
+
+#[tokio::test]
+async fn a_loaded_value_and_a_stored_one_are_not_stale() {
+    let (_, loading) = loading(options());
+    let name = key("k");
+    let mut ask = async || loading.get_or_load(&name, || async { Ok::<_, io::Error>("a".to_owned()) }).await.unwrap();
+    let (first, second) = (ask().await, ask().await);
+    assert!(matches!((&first.origin, &second.origin), (Origin::Loaded, Origin::Stored)));
+    assert!(!first.is_stale() && !second.is_stale());
 }
 
 #[tokio::test]
@@ -137,7 +174,7 @@ async fn one_loader_runs_however_many_ask_and_goes_on_without_its_caller() {
     }
     release.notify_one();
     for other in others {
-        assert_eq!(other.await.unwrap().unwrap(), "once");
+        assert_eq!(other.await.unwrap().unwrap().value, "once");
     }
     assert_eq!(loads.load(Ordering::SeqCst), 1);
 }
@@ -170,7 +207,10 @@ async fn a_stale_value_stands_in_for_a_loader_that_fails() {
     let (_, loading) = loading(options);
     load(&loading, "old").await.unwrap();
     clock.advance(Duration::from_secs(61));
-    assert_eq!(fail(&loading).await.unwrap(), "old");
+    let stale = fail(&loading).await.unwrap();
+    assert!(stale.value == "old" && stale.is_stale());
+    let Origin::Stale { fresh_until, error: LoadError::Failed(_) } = stale.origin else { panic!("{:?}", stale.origin) };
+    assert_eq!(fresh_until, Timestamp::from_millis(1_060_000));
     assert_eq!(load(&loading, "new").await.unwrap(), "new");
 }
 
@@ -191,9 +231,9 @@ async fn a_value_is_refreshed_in_the_background_before_its_time() {
         let _ = refreshed.send(());
         Ok::<_, io::Error>("new".to_owned())
     };
-    assert_eq!(loading.get_or_load(&key("k"), refresh).await.unwrap(), "old");
+    assert_eq!(loading.get_or_load(&key("k"), refresh).await.unwrap().value, "old");
     is_refreshed.await.unwrap();
-    while fail(&loading).await.unwrap() != "new" {
+    while fail(&loading).await.unwrap().value != "new" {
         tokio::task::yield_now().await;
     }
 }
@@ -208,10 +248,10 @@ async fn a_store_that_is_down_is_a_miss_and_left_alone_for_a_while() {
     assert_eq!(store.asked(), 2);
     store.is_down.store(false, Ordering::SeqCst);
     load(&loading, "a").await.unwrap();
-    assert!(!store.holds("k"));
+    assert!(!store.holds(&kept("k")));
     tokio::time::advance(Duration::from_secs(5)).await;
     load(&loading, "b").await.unwrap();
-    while !store.holds("k") {
+    while !store.holds(&kept("k")) {
         tokio::task::yield_now().await;
     }
     assert_eq!(load(&loading, "c").await.unwrap(), "b");
@@ -221,7 +261,7 @@ async fn a_store_that_is_down_is_a_miss_and_left_alone_for_a_while() {
 async fn foreign_bytes_are_a_miss() {
     let (store, loading) = loading(options());
     for foreign in [&b""[..], b"canary", b"\x01012345678901not json"] {
-        store.set(key("k"), Bytes::from_static(foreign), Ttl::from_secs(1)).await.unwrap();
+        store.set(kept("k"), Bytes::from_static(foreign), Ttl::from_secs(1)).await.unwrap();
         assert_eq!(load(&loading, "a").await.unwrap(), "a");
         loading.forget(&key("k")).await.unwrap();
     }
@@ -229,28 +269,28 @@ async fn foreign_bytes_are_a_miss() {
 
 #[tokio::test(start_paused = true)]
 async fn the_fleet_waits_for_one_loader_but_not_for_ever() {
-    let lock = FleetLock { held_for: Ttl::from_secs(10), wait: Duration::from_secs(2) };
-    let (store, first) = loading(options().with_fleet_lock(lock));
-    let second = Loading::<String>::new(store.clone(), options().with_fleet_lock(lock));
+    let fleet_lock = FleetLock { held_for: Ttl::from_secs(10), wait: Duration::from_secs(2) };
+    let (store, first) = loading(options().with_fleet_lock(fleet_lock));
+    let second = Loading::<String>::new(store.clone(), named(), options().with_fleet_lock(fleet_lock));
     let name = key("k");
     let slow = first.get_or_load(&name, || async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         Ok::<_, io::Error>("first".to_owned())
     });
     let (of_first, of_second) = tokio::join!(slow, async {
-        while !store.holds("loading:k") {
+        while !store.holds(&lock("k")) {
             tokio::task::yield_now().await;
         }
         load(&second, "second").await
     });
-    assert_eq!((of_first.unwrap(), of_second.unwrap()), ("first".to_owned(), "first".to_owned()));
-    while store.holds("loading:k") {
+    assert_eq!((of_first.unwrap().value, of_second.unwrap()), ("first".to_owned(), "first".to_owned()));
+    while store.holds(&lock("k")) {
         tokio::task::yield_now().await;
     }
 
     // somebody has crashed with the lock
     first.forget(&name).await.unwrap();
-    store.set(key("loading:k"), Bytes::from_static(b"theirs"), Ttl::from_secs(10)).await.unwrap();
+    store.set(lock("k"), Bytes::from_static(b"theirs"), Ttl::from_secs(10)).await.unwrap();
     assert_eq!(load(&second, "second").await.unwrap(), "second");
-    assert!(store.holds("loading:k"), "a lock of somebody else's is not removed");
+    assert!(store.holds(&lock("k")), "a lock of somebody else's is not removed");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_BATCH_BYTES, MAX_DELAY, MAX_PAYLOAD_BYTES, validate_batch};
+use super::{MAX_BATCH_BYTES, MAX_DELAY, MAX_PAYLOAD_BYTES, TraceContext, validate_batch};
 use crate::{Error, JobId, Op, Result, UniqueKey};
 
 /// A job to be pushed.
@@ -29,7 +29,7 @@ pub struct NewJob {
     pub start_within: Option<Duration>,
     /// The version of the payload's form, for handlers that read several. Default 0.
     pub schema: u16,
-    /// The trace that the job belongs to.
+    /// The trace that the job belongs to. Default none.
     pub trace: Option<TraceContext>,
     /// The identity of this push, by which the store tells a repeated push from another one with the same id. Default
     /// random.
@@ -275,35 +275,6 @@ impl Backoff {
     }
 }
 
-/// A W3C trace context (<https://www.w3.org/TR/trace-context/>), carried with the job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct TraceContext(String);
-
-impl TraceContext {
-    /// A `traceparent` header: version, trace id, parent id and flags.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] when it does not have the form of version 00.
-    pub fn new(traceparent: &str) -> Result<Self> {
-        let refuse = || Error::rejected(Op::QueuePush, "a traceparent has the form 00-<32 hex>-<16 hex>-<2 hex>");
-        let lengths = [2, 32, 16, 2];
-        let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let is_zero = |part: &str| part.bytes().all(|byte| byte == b'0');
-        let parts: Vec<&str> = traceparent.split('-').collect();
-        let shaped = parts.len() == 4 && parts.iter().zip(lengths).all(|(part, len)| part.len() == len && is_hex(part));
-        if !shaped || parts[0] != "00" || is_zero(parts[1]) || is_zero(parts[2]) {
-            return Err(refuse());
-        }
-        Ok(Self(traceparent.to_owned()))
-    }
-
-    /// The `traceparent` header.
-    pub fn traceparent(&self) -> &str {
-        &self.0
-    }
-}
-
 /// What became of one pushed job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pushed {
@@ -317,7 +288,7 @@ pub enum Pushed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backoff, NewJob, TraceContext};
+    use super::{Backoff, NewJob};
     use std::time::Duration;
 
     #[test]
@@ -326,13 +297,6 @@ mod tests {
         let waits: Vec<u64> = (1..=8).map(|attempt| exponential.after_attempt(attempt).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(exponential.after_attempt(u32::MAX), Duration::from_secs(60));
-    }
-
-    #[test]
-    fn traceparents_are_checked() {
-        assert!(TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").is_ok());
-        assert!(TraceContext::new("00-00000000000000000000000000000000-00f067aa0ba902b7-01").is_err());
-        assert!(TraceContext::new("nonsense").is_err());
     }
 
     #[test]

@@ -10,13 +10,15 @@ mod ext;
 mod inspect;
 mod job;
 mod settle;
+mod trace;
 
 pub use claim::{Claim, ClaimRequest, ClaimedJob, Extended, Extension, JobLease};
 pub use control::{Cancelled, Deleted, QueueControl};
 pub use ext::{QueueExt, TypedQueue};
 pub use inspect::{Counts, Explanation, JobInfo, JobState, QueueInspect};
-pub use job::{Backoff, NewJob, Priority, Pushed, RetryPolicy, TraceContext, Unique, UniqueUntil};
+pub use job::{Backoff, NewJob, Priority, Pushed, RetryPolicy, Unique, UniqueUntil};
 pub use settle::{Kept, Outcome, Settled, Settlement};
+pub use trace::{MAX_TRACESTATE_BYTES, TraceContext};
 
 use std::fmt;
 use std::time::Duration;

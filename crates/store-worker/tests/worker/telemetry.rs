@@ -97,7 +97,7 @@ async fn a_handler_runs_inside_a_span_of_its_trace() {
         let fields: Vec<_> = span.metadata().into_iter().flat_map(|span| span.fields().iter()).collect();
         let names: Vec<_> = fields.iter().map(|field| field.name()).collect();
         let (expected, name): (&[&str], _) = match job.trace() {
-            Some(_) => (&["queue", "id", "attempt", "traceparent"], Some("job")),
+            Some(_) => (&["queue", "id", "attempt", "traceparent", "tracestate"], Some("job")),
             None => (&[], None),
         };
         let is_right = names == expected && span.metadata().map(|span| span.name()) == name;

@@ -5,6 +5,7 @@ mod add;
 mod delete_if;
 mod delete_many;
 mod get_many;
+mod handles;
 mod set_if_absent;
 mod set_many;
 
@@ -15,8 +16,15 @@ use crate::case::Case;
 use crate::stage::Stage;
 
 /// The cases of every operation on values and counters.
-pub(crate) const CASES: &[&[Case]] =
-    &[get_many::CASES, set_many::CASES, set_if_absent::CASES, delete_many::CASES, delete_if::CASES, add::CASES];
+pub(crate) const CASES: &[&[Case]] = &[
+    get_many::CASES,
+    handles::CASES,
+    set_many::CASES,
+    set_if_absent::CASES,
+    delete_many::CASES,
+    delete_if::CASES,
+    add::CASES,
+];
 
 /// Longer than any case takes.
 const LONG: Ttl = Ttl::from_secs(600);

@@ -26,6 +26,7 @@ cases! { Op::QueuePush;
     the_shortest_delay_is_a_millisecond,
     two_queues_do_not_share_ids,
     a_job_is_delivered_as_it_was_pushed,
+    a_trace_is_delivered_with_its_state,
     every_retry_policy_is_delivered_as_it_was_pushed,
     any_bytes_are_a_payload,
     the_largest_payload_is_accepted,
@@ -171,6 +172,31 @@ async fn a_job_is_delivered_as_it_was_pushed(queue: Subject) -> Verdict {
     check_eq!((claimed.priority, claimed.schema, claimed.trace), (Priority::Low, 7, Some(trace)));
     check_eq!((claimed.unique, claimed.retry, claimed.last_error), (None, RetryPolicy::default(), None));
     check_eq!((claimed.pushed_at, claimed.claimed_at), (pushed_at, queue.stage.now()));
+    Ok(())
+}
+
+async fn a_trace_is_delivered_with_its_state(queue: Subject) -> Verdict {
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let later = TraceContext::new("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more")?;
+    let longest = format!("a={},b={}", "x".repeat(253), "y".repeat(254));
+    let traces = [
+        TraceContext::new(traceparent)?.with_tracestate("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"),
+        later.with_tracestate(&longest),
+        TraceContext::new(traceparent)?.with_tracestate("malformed"),
+    ];
+    let job = |trace: &TraceContext| NewJob::new("payload").with_trace(trace.clone());
+    queue.push(&traces.iter().map(job).collect::<Vec<_>>()).await?;
+    queue.push_one(job(&traces[1]).with_delay(secs(1)).with_schema(7)).await?;
+    queue.stage.advance(secs(1));
+    let claimed = queue.claim(10).await?.jobs;
+    check_eq!(
+        claimed.iter().map(|job| job.trace.clone()).collect::<Vec<_>>(),
+        [0, 1, 2, 1].map(|i| Some(traces[i].clone()))
+    );
+    check!(claimed.iter().all(|job| job.payload == "payload"), "a payload was not delivered as it was");
+    let carried = claimed.iter().filter_map(|job| job.trace.as_ref());
+    let carried: Vec<_> = carried.map(|trace| (trace.traceparent(), trace.tracestate())).collect();
+    check_eq!(carried[1..3], [(traceparent, Some(&*longest)), (traceparent, None)]);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ const WINDOW: Rate = Rate::FixedWindow { count: 3, window: secs(60) };
 
 /// Checks one limit with a cost.
 async fn charge(stage: &Stage, what: &str, rate: Rate, cost: u32) -> Result<LimitState, Failure> {
-    let RateDecision { allowed, limits } =
+    let RateDecision { allowed, limits, .. } =
         stage.cache.check(&[RateCheck::new(stage.key(what), rate).with_cost(cost)]).await?;
     match limits[..] {
         [limit] if limit.allowed == allowed => Ok(limit),

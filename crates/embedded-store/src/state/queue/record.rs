@@ -51,7 +51,7 @@ impl Record {
             .u16(self.schema)
             .option(self.start_by, Encoder::u64)
             .option(self.unique.as_ref(), encode_unique)
-            .option(self.trace.as_ref(), |row, trace| row.bytes(trace.traceparent().as_bytes()));
+            .option(self.trace.as_ref(), encode_trace);
         encode_backoff(row, self.retry.backoff).tail(payload).finish()
     }
 
@@ -97,8 +97,17 @@ fn decode_unique(row: &mut Decoder<'_>) -> Result<Unique, Fault> {
     Ok(Unique::new(name(row.bytes()?)?, until))
 }
 
+fn encode_trace(row: Encoder, trace: &TraceContext) -> Encoder {
+    let row = row.bytes(trace.traceparent().as_bytes());
+    row.option(trace.tracestate(), |row, tracestate| row.bytes(tracestate.as_bytes()))
+}
+
 fn decode_trace(row: &mut Decoder<'_>) -> Result<TraceContext, Fault> {
-    TraceContext::new(row.text()?).map_err(|_| Fault::Corrupt("a trace context is not valid"))
+    let trace = TraceContext::new(row.text()?).map_err(|_| Fault::Corrupt("a trace context is not valid"))?;
+    Ok(match row.option(Decoder::text)? {
+        Some(tracestate) => trace.with_tracestate(tracestate),
+        None => trace,
+    })
 }
 
 fn encode_backoff(row: Encoder, backoff: Backoff) -> Encoder {
@@ -151,6 +160,7 @@ mod tests {
             ),
         ] {
             let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
+            let trace = if until == UniqueUntil::Claimed { trace } else { trace.with_tracestate("a=1,b=2") };
             let job = NewJob::new(vec![0, 1, 255])
                 .with_id(JobId::new("a").unwrap())
                 .with_priority(Priority::Low)
