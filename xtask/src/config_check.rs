@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use store_validation::{
-    EnvFileError, Environment, Finding, Report, check, check_environment, check_fleet, environment_table_markdown,
+    EnvFileError, Environment, Finding, PreflightMode, Report, Severity, check, check_environment, check_fleet,
+    environment_table_markdown,
 };
 
 /// Wrong usage, as clap exits too.
@@ -14,12 +15,21 @@ const WRONG_USAGE: u8 = 2;
 
 /// Check the environment of one service, or of a fleet, and the servers that it names.
 ///
-/// Exits with 0 when nothing forbids a start, 1 when something does, 2 when the command itself is wrong.
+/// Exits with 0 if the services would start, 1 if one would refuse to, 2 if the command itself is wrong. With STORE_PREFLIGHT=warn
+/// a service starts in spite of errors, if its settings can be used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigCheck {
-    /// A file of NAME=value lines instead of this process's environment; several are a fleet.
+    /// A file (or pipe) of NAME=value lines instead of this process's environment; several are a fleet.
+    ///
+    /// One variable a line, its value letter for letter to the end of the line, as `docker run --env-file`, Compose and systemd
+    /// read it alike. What one of them reads differently is refused with its line: quotes around a value, `$`, `\`, blanks
+    /// around a value, a comment behind it, `export`, values over several lines.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// Make an error of every warning, mistyped variables among them, but for those that STORE_PREFLIGHT_ALLOW names; and exit
+    /// with 1 on errors also where STORE_PREFLIGHT=warn.
+    #[arg(long)]
+    strict: bool,
     /// Ask no server.
     #[arg(long)]
     offline: bool,
@@ -55,6 +65,8 @@ struct Summary {
     findings: Vec<Line>,
     errors: usize,
     warnings: usize,
+    /// Whether a service would refuse to start, or, with `--strict`, there is an error.
+    refused: bool,
 }
 
 impl ConfigCheck {
@@ -66,16 +78,11 @@ impl ConfigCheck {
             Ok(environments) => environments,
             Err(error) => return refuse(&error),
         };
-        for (file, environment) in &environments {
-            for suspect in environment.suspects() {
-                eprintln!("note: {}{suspect}", file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default());
-            }
-        }
         let summary = match self.check(environments) {
             Ok(summary) => summary,
             Err(error) => return refuse(&error),
         };
-        let code = if summary.errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        let code = if summary.refused { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         match self.format {
             Format::Text => print(&text(&summary), code),
             Format::Github => print(&github(&summary), code),
@@ -111,9 +118,20 @@ impl ConfigCheck {
             let all = report.findings().iter().chain(of_file);
             findings.extend(all.map(|finding| Line { file: file.clone(), finding: finding.clone() }));
         }
+        if self.strict {
+            findings.iter_mut().for_each(|line| line.finding.severity = strictly(&line.finding));
+        }
         let errors = findings.iter().filter(|line| line.finding.is_error()).count();
-        Ok(Summary { warnings: findings.len() - errors, errors, findings })
+        let is_enforced = reports.iter().any(|report| report.preflight() == PreflightMode::Enforce);
+        let of_fleet_refuse = is_enforced && of_fleet.iter().any(|(_, finding)| finding.is_error());
+        let refused = of_fleet_refuse || reports.iter().any(Report::refuses) || (self.strict && errors > 0);
+        Ok(Summary { warnings: findings.len() - errors, errors, findings, refused })
     }
+}
+
+/// A warning that nobody has allowed is an error.
+fn strictly(finding: &Finding) -> Severity {
+    if finding.allowed { finding.severity } else { Severity::Error }
 }
 
 /// All at once: servers that are down cost one connect time-out, not one each.
@@ -134,7 +152,9 @@ fn text(summary: &Summary) -> String {
         let _ = writeln!(text, "{file}{finding}\n");
     }
     let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-    let _ = writeln!(text, "{}, {}", plural(summary.errors, "error"), plural(summary.warnings, "warning"));
+    let started =
+        if summary.errors > 0 && !summary.refused { "; STORE_PREFLIGHT=warn: the start is not refused" } else { "" };
+    let _ = writeln!(text, "{}, {}{started}", plural(summary.errors, "error"), plural(summary.warnings, "warning"));
     text
 }
 
@@ -175,7 +195,12 @@ mod tests {
 
     fn summary() -> Summary {
         let finding = Finding::new(Code::NoTls, None, "100 %,\r\nhere: there");
-        Summary { findings: vec![Line { file: Some("a,b:c.env".to_owned()), finding }], errors: 0, warnings: 1 }
+        Summary {
+            findings: vec![Line { file: Some("a,b:c.env".to_owned()), finding }],
+            errors: 0,
+            warnings: 1,
+            refused: false,
+        }
     }
 
     #[test]

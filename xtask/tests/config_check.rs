@@ -16,8 +16,8 @@ fn config_check() -> Program {
 fn env_file(folder: &Path, service: &str, cache: &str, state: &str) -> PathBuf {
     let path = folder.join(format!("{service}.env"));
     let text = format!(
-        "# {service}\nexport SERVICE_NAME={service}\nREDIS_CONN_BASE_URL='{cache}'\nREDIS_CACHE_DB=1\n\
-         REDIS_WORKERCACHE_CONN_URL=\"{state}\"\n"
+        "# {service}\nSERVICE_NAME={service}\nREDIS_CONN_BASE_URL={cache}\nREDIS_CACHE_DB=1\n\
+         REDIS_WORKERCACHE_CONN_URL={state}\n"
     );
     std::fs::write(&path, text).unwrap();
     path
@@ -81,7 +81,8 @@ async fn the_environment_is_that_of_the_process_and_every_problem_is_told_withou
         for code in ["cache-url-has-database", "unreachable", "url-invalid"] {
             assert!(exit.stdout.contains(code), "{exit:?}");
         }
-        assert!(exit.stderr.contains("REDIS_STATE_PASSWORD_FILE"), "a mistyped name: {exit:?}");
+        assert!(exit.stdout.contains("REDIS_STATE_PASSWORD_FILE"), "a mistyped name: {exit:?}");
+        assert_eq!(exit.stderr, "");
         assert!(!exit.stdout.contains(CANARY) && !exit.stderr.contains(CANARY), "{exit:?}");
     }
 }
@@ -102,4 +103,107 @@ async fn wrong_usage_and_an_unreadable_file_exit_with_2() {
         assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""), "{exit:?}");
         assert!(exit.stderr.contains(told) && !exit.stderr.contains(CANARY), "{exit:?}");
     }
+}
+
+/// A service on embedded stores, with these lines besides.
+fn embedded(folder: &Path, lines: &str) -> PathBuf {
+    let path = env_file(folder, "billing", "embedded:", "embedded:");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}{lines}\n")).unwrap();
+    path
+}
+
+async fn run(file: &Path, more: &[&str]) -> Exit {
+    config_check().arg("--env-file").arg(file).args(more).run().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_mistyped_variable_is_in_every_format_and_strict_refuses_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = embedded(folder.path(), &format!("REDIS_WORKERCACHE_PASSWORD_FILE={CANARY}"));
+    for (format, severity) in
+        [("text", "warning[variable-mistyped]"), ("json", "\"variable-mistyped\""), ("github", "::warning file=")]
+    {
+        let exit = run(&file, &["--format", format]).await;
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+        assert!(exit.stdout.contains(severity), "{exit:?}");
+        assert!(exit.stdout.contains("did you mean REDIS_STATE_PASSWORD_FILE?"), "{exit:?}");
+        assert!(!exit.stdout.contains(CANARY) && exit.stderr.is_empty(), "{exit:?}");
+    }
+    for (format, severity) in
+        [("text", "error[variable-mistyped]"), ("json", "\"severity\":\"error\""), ("github", "::error file=")]
+    {
+        let exit = run(&file, &["--strict", "--format", format]).await;
+        assert_eq!(exit.code, Some(1), "{exit:?}");
+        assert!(exit.stdout.contains(severity), "{exit:?}");
+    }
+    let allowed = embedded(folder.path(), "REDIS_WORKERCACHE_PASSWORD_FILE=x\nSTORE_PREFLIGHT_ALLOW=variable-mistyped");
+    let exit = run(&allowed, &["--strict"]).await;
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    assert!(exit.stdout.contains("(let pass by STORE_PREFLIGHT_ALLOW)"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn with_warn_errors_are_shown_and_the_exit_code_says_that_the_service_starts() {
+    let cache = RedisServer::cache().start().await.unwrap();
+    let state = RedisServer::state().config("maxmemory-policy", "allkeys-lru").start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = env_file(folder.path(), "billing", &cache.url(None), &state.url(None));
+    let exit = run(&file, &["--format", "json"]).await;
+    assert_eq!((exit.code, object(&exit)["refused"].as_bool()), (Some(1), Some(true)), "{exit:?}");
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}STORE_PREFLIGHT=warn\n")).unwrap();
+    let exit = run(&file, &["--format", "json"]).await;
+    let shown = object(&exit);
+    assert_eq!(
+        (exit.code, shown["refused"].as_bool(), codes(&shown, "error")),
+        (Some(0), Some(false), vec!["state-evicts"])
+    );
+    assert!(run(&file, &[]).await.stdout.ends_with("; STORE_PREFLIGHT=warn: the start is not refused\n"));
+    assert!(run(&file, &["--format", "github"]).await.stdout.contains("title=state-evicts"));
+    assert_eq!(run(&file, &["--strict"]).await.code, Some(1));
+
+    let without_url = text.lines().filter(|line| !line.starts_with("REDIS_CONN")).collect::<Vec<_>>().join("\n");
+    std::fs::write(&file, format!("{without_url}\nSTORE_PREFLIGHT=warn\n")).unwrap();
+    let exit = run(&file, &["--offline"]).await;
+    assert_eq!(exit.code, Some(1), "there is nothing to start with: {exit:?}");
+}
+
+#[tokio::test]
+async fn an_env_file_may_be_a_pipe_and_may_begin_with_a_byte_order_mark() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = embedded(folder.path(), "");
+    let text = std::fs::read(&file).unwrap();
+    let pipe = folder.path().join("pipe.env");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let writer = {
+        let (pipe, text) = (pipe.clone(), [b"\xef\xbb\xbf".to_vec(), text].concat());
+        std::thread::spawn(move || std::fs::write(pipe, text).unwrap())
+    };
+    let exit = run(&pipe, &["--offline"]).await;
+    writer.join().unwrap();
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(0), "0 errors, 0 warnings\n"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn what_other_readers_of_env_files_read_differently_is_refused_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for (line, advice) in [
+        (format!("REDIS_STATE_USERNAME=${{{CANARY}}}"), "compose replaces"),
+        (format!("REDIS_STATE_USERNAME=\"{CANARY}\""), "without quotes"),
+        (format!("export\tREDIS_STATE_USERNAME={CANARY}"), "export"),
+        (format!("REDIS_STATE_USERNAME='{CANARY}\n{CANARY}'"), "without quotes"),
+        (format!("REDIS_STATE_USERNAME={CANARY} \\"), "systemd"),
+        (format!("REDIS_STATE_USERNAME={CANARY}\u{1}"), "control character"),
+    ] {
+        let exit = run(&embedded(folder.path(), &line), &["--offline"]).await;
+        assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""), "{exit:?}");
+        assert!(exit.stderr.contains("billing.env:6: ") && exit.stderr.contains(advice), "{exit:?}");
+        assert!(!exit.stderr.contains(CANARY), "{exit:?}");
+    }
+    let utf_16 = folder.path().join("utf-16.env");
+    std::fs::write(&utf_16, "\u{feff}A=1".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    let exit = run(&utf_16, &["--offline"]).await;
+    assert!(exit.code == Some(2) && exit.stderr.contains("save it as UTF-8"), "{exit:?}");
 }

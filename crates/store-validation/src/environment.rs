@@ -30,8 +30,8 @@ pub struct Environment {
     unreadable: BTreeSet<String>,
 }
 
-/// A variable that looks like one of ours and is none. It is ignored; that is told by a warning in the log and no finding,
-/// since it may belong to other software.
+/// A variable that looks like one of ours and is none. It is ignored, and is a finding (`variable-mistyped`): a warning, since it
+/// may belong to other software.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SuspectVariable {
@@ -67,15 +67,16 @@ impl Environment {
         Self { unreadable, ..Self::from_variables(variables) }
     }
 
-    /// The variables of a file, and no others.
+    /// The variables of a file, or of a pipe, and no others.
     ///
-    /// A line is `NAME=value`, with or without `export` before it; empty lines and lines that begin with `#` are skipped.
-    /// A value may stand in single quotes (taken as it is) or double quotes (`\n`, `\"`, `\\` and `\$` are escapes); an
-    /// unquoted one ends at a blank followed by `#`. Nothing is expanded.
+    /// The dialect is what `docker run --env-file`, Compose and systemd read alike: one `NAME=value` a line, the value letter for
+    /// letter to the end of the line; empty lines and lines that begin with `#` are skipped. Quotes around a value, `\`, `$`,
+    /// blanks around a value, a comment behind it, `export` and values over several lines are refused, because one of these
+    /// programs reads them differently. The file is UTF-8, with or without a byte order mark, at most 1 MiB.
     ///
     /// # Errors
-    /// [`EnvFileError`] when the file cannot be read, or names file and line of what is not such a line, or sets a
-    /// variable twice.
+    /// [`EnvFileError`] if the file cannot be read or is not of this form; it names the line and what to write instead. It never
+    /// repeats a value.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, EnvFileError> {
         env_file::read(path.as_ref()).map(Self::from_variables)
     }

@@ -29,6 +29,9 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
     for name in environment.unreadable() {
         reader.broken(Finding::new(Code::ConfInvalid, None, format!("{name} is not valid UTF-8")));
     }
+    for suspect in environment.suspects() {
+        reader.findings.push(Finding::new(Code::VariableMistyped, None, suspect.to_string()));
+    }
     let service = reader.named(SERVICE_NAME, ServiceName::new);
     if service.is_none() && environment.get(SERVICE_NAME).is_none() {
         reader.broken(Finding::new(Code::ConfInvalid, None, "SERVICE_NAME is not set"));

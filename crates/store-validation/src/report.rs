@@ -2,7 +2,7 @@
 
 use crate::draft::Draft;
 use crate::servers::{self, Identity};
-use crate::{Code, Environment, Finding, Settings, read, same_place};
+use crate::{Code, Environment, Finding, PreflightMode, Settings, read, same_place};
 
 /// All that was found out about one environment. `Debug` shows no secret.
 #[derive(Debug)]
@@ -43,6 +43,17 @@ impl Report {
     /// How many findings are errors.
     pub fn errors(&self) -> usize {
         self.findings.iter().filter(|finding| finding.is_error()).count()
+    }
+
+    /// Whether a service with this environment refuses to start: there is an error, unless `STORE_PREFLIGHT=warn` makes it a
+    /// warning; or the variables cannot be understood.
+    pub fn refuses(&self) -> bool {
+        self.settings().is_none_or(|settings| settings.preflight == PreflightMode::Enforce && self.errors() > 0)
+    }
+
+    /// What the environment says about errors.
+    pub fn preflight(&self) -> PreflightMode {
+        self.draft.preflight
     }
 
     /// The settings, when all variables could be understood.

@@ -29,22 +29,19 @@ pub struct Refused {
 /// When nothing forbids the start, the owner of the service's cache database is written there, and with
 /// `STORE_ENVIRONMENT` the environment into both stores, where no such key is yet; from then on another service, or a
 /// service of another environment, is refused there. Beside them only probe keys with a TTL of seconds are written.
-/// Every warning is logged, as is each variable that looks like a mistyped one.
+/// Every warning is logged.
 ///
 /// # Errors
 /// [`Refused`] with all findings when one of them is an error. `STORE_PREFLIGHT=warn` makes every error a warning, but
 /// settings that cannot be understood, or are missing, still refuse the start: there is nothing to start with.
 pub async fn validate(environment: &Environment) -> Result<Validated, Refused> {
-    for suspect in environment.suspects() {
-        tracing::warn!(variable = %suspect.name, "{suspect}");
-    }
     let mut report = check(environment).await;
     let Some(settings) = report.settings() else { return Err(Refused { findings: report.findings().to_vec() }) };
     let is_enforced = settings.preflight == PreflightMode::Enforce;
     if report.errors() == 0 || !is_enforced {
         report.add(Box::pin(servers::claim(&report.draft)).await);
     }
-    if is_enforced && report.errors() > 0 {
+    if report.refuses() {
         return Err(Refused { findings: report.findings().to_vec() });
     }
     let warnings = report.findings().to_vec();

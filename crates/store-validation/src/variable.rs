@@ -219,9 +219,21 @@ pub(crate) fn is_suspect(name: &str) -> Option<Option<&'static str>> {
         return name.starts_with("REDIS_").then(|| nearest(name, names())).flatten().map(Some);
     };
     let is_longer = |known: &&str| name.len() > prefix.len() && known.starts_with(name);
-    let nearest = nearest(name, names()).or_else(|| names().find(is_longer));
+    let nearest = nearest(name, names()).or_else(|| names().find(is_longer)).or_else(|| of_role(name));
     let kubernetes = name.contains("_SERVICE_") || name.ends_with("_PORT") || name.contains("_PORT_");
     (nearest.is_some() || (prefix != "STORE_" && !kubernetes)).then_some(nearest)
+}
+
+/// The beginnings of the URLs' names, and of the names of the other variables of the same store.
+const ROLES: [(&str, &str); 3] =
+    [("REDIS_WORKERCACHE_", "REDIS_STATE_"), ("REDIS_CONN_BASE_", "REDIS_CACHE_"), ("REDIS_CONN_", "REDIS_CACHE_")];
+
+/// The variable that was meant by one that begins as the store's URL does: `REDIS_WORKERCACHE_USERNAME`.
+fn of_role(name: &str) -> Option<&'static str> {
+    let rest_of = |(url, role): (&str, &'static str)| Some((role, name.strip_prefix(url)?));
+    let meant = ROLES.into_iter().find_map(rest_of).map(|(role, rest)| format!("{role}{rest}"))?;
+    let is_longer = |known: &&str| known.starts_with(&meant);
+    names().find(|known| *known == meant).or_else(|| nearest(&meant, names())).or_else(|| names().find(is_longer))
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
@@ -239,6 +251,11 @@ mod tests {
         assert_eq!(is_suspect("REDIS_STATE_PASSWORD"), Some(Some("REDIS_STATE_PASSWORD_FILE")));
         assert_eq!(is_suspect("REDIS_CON_BASE_URL"), Some(Some("REDIS_CONN_BASE_URL")));
         assert_eq!(is_suspect("REDIS_WORKER_CACHE_CONN_URL"), Some(Some("REDIS_WORKERCACHE_CONN_URL")));
+        assert_eq!(is_suspect("REDIS_WORKERCACHE_PASSWORD_FILE"), Some(Some("REDIS_STATE_PASSWORD_FILE")));
+        assert_eq!(is_suspect("REDIS_WORKERCACHE_PASSWORD"), Some(Some("REDIS_STATE_PASSWORD_FILE")));
+        assert_eq!(is_suspect("REDIS_WORKERCACHE_TLS_CAFILE"), Some(Some("REDIS_STATE_TLS_CA_FILE")));
+        assert_eq!(is_suspect("REDIS_CONN_USERNAME"), Some(Some("REDIS_CACHE_USERNAME")));
+        assert_eq!(is_suspect("REDIS_CONN_BASE_PASSWORD_FILE"), Some(Some("REDIS_CACHE_PASSWORD_FILE")));
         assert_eq!(is_suspect("STORE_ENVIROMENT"), Some(Some("STORE_ENVIRONMENT")));
         for name in [
             "REDIS_CACHE_DB",

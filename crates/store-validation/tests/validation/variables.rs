@@ -168,7 +168,7 @@ fn a_code_that_is_let_pass_is_a_warning_and_an_unknown_one_an_error() {
 fn an_env_file_is_read_and_its_bad_line_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("billing.env");
-    fs::write(&file, "# billing\nexport SERVICE_NAME='billing'\nREDIS_CONN_BASE_URL=embedded:\n").unwrap();
+    fs::write(&file, "# billing\nSERVICE_NAME=billing\nREDIS_CONN_BASE_URL=embedded:\n").unwrap();
     assert_errors(&check_environment(&Environment::from_file(&file).unwrap()), &[Code::UrlMissing]);
 
     fs::write(&file, format!("SERVICE_NAME=billing\n{CANARY}\n")).unwrap();
