@@ -100,22 +100,24 @@ impl LinkConfig {
         self.command_timeout
     }
 
-    /// The user, instead of the URL's.
+    /// The user, instead of the URL's. Any text; it is sent as it is.
     #[must_use]
     pub fn with_username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
         self
     }
 
-    /// The password, instead of the URL's.
+    /// The password, instead of the URL's. Any text; it is sent as it is. A user without a password logs in with an
+    /// empty one.
     #[must_use]
     pub fn with_password(mut self, password: Secret) -> Self {
         self.password = Some(password);
         self
     }
 
-    /// A file that holds the password, instead of any other. It is read again at every connection, so that a rotated
-    /// password needs no restart; line breaks at its end are not part of it.
+    /// A file that holds the password, instead of any other: UTF-8 text of at most 16 KiB. It is read again for each
+    /// connection, so that a rotated password needs no restart. One line end at its end is not part of the password
+    /// ([`read_password_file`](crate::read_password_file)).
     #[must_use]
     pub fn with_password_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.password_file = Some(path.into());

@@ -7,7 +7,7 @@ use store_core::{Error, Op, Result, Timestamp, millis_ceil};
 
 use crate::link::standalone;
 use crate::wire::{Driver, Failure, Request, Wire};
-use crate::{Arg, LinkConfig, Reply};
+use crate::{Arg, Greeting, LinkConfig, Reply};
 
 mod info;
 mod mark;
@@ -114,6 +114,11 @@ impl Probe {
             Err(Error::Rejected { .. }) => Fact::Known(false),
             Err(error) => Fact::Unknown(error.detail().into_owned()),
         }
+    }
+
+    /// What the server told when the connection was opened. Sends nothing.
+    pub fn greeting(&self) -> Fact<Greeting> {
+        Fact::of_option(self.wire.greeting().cloned(), "the server does not know HELLO")
     }
 
     /// What `INFO` tells.

@@ -1,31 +1,49 @@
-//! User and password, read anew for each connection.
+//! User and password of one connection.
+//!
+//! With RESP3 the library writes them into an inline `HELLO` that the server splits at blanks and line ends: a password
+//! with a line break would run what follows it. With RESP2 it sends them as the arguments of an `AUTH`, an array, which
+//! may hold any bytes. So a connection with credentials begins with RESP2, and one that begins with RESP3 has none.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
 
 use async_trait::async_trait;
-use fred::error::{Error, ErrorKind};
+use fred::error::Error;
 use fred::types::config::{CredentialProvider, Server};
 use store_core::Secret;
 
-use crate::LinkConfig;
+use super::Failure;
+use crate::{LinkConfig, read_password_file};
 
-/// What an unreadable password file is called in the library's error; see [`super::failure`].
-pub(super) const UNREADABLE: &str = "the password file could not be read";
+/// The user that a server takes a connection for whose `AUTH` names none. Some servers know no other form for it.
+const DEFAULT_USER: &str = "default";
 
-pub(super) fn provider(config: &LinkConfig) -> Arc<dyn CredentialProvider> {
-    Arc::new(Credentials {
-        username: config.effective_username(),
-        password: config.effective_password().cloned(),
-        file: config.password_file.clone(),
-    })
-}
-
-struct Credentials {
+/// What `AUTH` is sent with.
+pub(super) struct Credentials {
     username: Option<String>,
     password: Option<Secret>,
-    file: Option<PathBuf>,
+}
+
+impl Credentials {
+    /// Those of now: a password file is read again for each connection.
+    pub(super) async fn read(config: &LinkConfig) -> Result<Self, Failure> {
+        let password = match config.password_file.clone() {
+            Some(path) => match tokio::task::spawn_blocking(move || read_password_file(&path)).await {
+                Ok(Ok(password)) => Some(password),
+                Ok(Err(error)) => return Err(Failure::Refused(format!("the password file {error}").into())),
+                Err(_) => return Err(Failure::NotSent("the runtime is ending")),
+            },
+            None => config.effective_password().cloned(),
+        };
+        let username = config.effective_username();
+        // A user who needs no password may give any; without one nothing would be sent.
+        let password = password.or_else(|| username.as_ref().map(|_| Secret::new("")));
+        Ok(Self { username: username.filter(|name| name != DEFAULT_USER), password })
+    }
+
+    /// Whether there is nothing to log in with.
+    pub(super) fn are_none(&self) -> bool {
+        self.password.is_none()
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -37,16 +55,6 @@ impl fmt::Debug for Credentials {
 #[async_trait]
 impl CredentialProvider for Credentials {
     async fn fetch(&self, _: Option<&Server>) -> Result<(Option<String>, Option<String>), Error> {
-        let password = match &self.file {
-            Some(path) => {
-                let text = tokio::fs::read_to_string(path).await;
-                let text = text.map_err(|_| Error::new(ErrorKind::Auth, UNREADABLE))?;
-                Some(text.trim_end_matches(['\n', '\r']).to_owned())
-            }
-            None => self.password.as_ref().map(|password| password.expose().to_owned()),
-        };
-        // The library drops a user that comes without a password; a user that needs none takes any.
-        let password = password.or_else(|| self.username.as_ref().map(|_| "-".to_owned()));
-        Ok((self.username.clone(), password))
+        Ok((self.username.clone(), self.password.as_ref().map(|password| password.expose().to_owned())))
     }
 }

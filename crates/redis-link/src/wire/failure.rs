@@ -6,8 +6,6 @@ use std::time::Duration;
 use fred::error::{Error as LibraryError, ErrorKind};
 use store_core::{Error, Op};
 
-use super::credentials;
-
 const SILENCE: &str = "no reply came in time";
 const LOST: &str = "the connection was lost before the reply";
 
@@ -42,9 +40,6 @@ impl std::fmt::Debug for ErrorReply {
 /// A failure while a connection was opened. The library turns the server's refusals into errors of its own here.
 pub(super) fn of_connecting(error: &LibraryError) -> Failure {
     let text = error.details();
-    if text == credentials::UNREADABLE {
-        return Failure::Refused(credentials::UNREADABLE.into());
-    }
     if let Some(at) = text.find("InvalidCertificate(") {
         let reason = text[at..].split(['(', ')', ' ', '{']).nth(1).unwrap_or_default();
         return Failure::Refused(format!("the server's certificate is not accepted ({reason})").into());
@@ -95,6 +90,17 @@ impl Failure {
     /// Whether the user may not run it.
     pub(crate) fn is_forbidden(&self) -> bool {
         matches!(self, Failure::Answered(reply) if reply.word() == "NOPERM")
+    }
+
+    /// Whether the server wants credentials first.
+    pub(super) fn is_unauthenticated(&self) -> bool {
+        matches!(self, Failure::Answered(reply) if reply.word() == "NOAUTH")
+    }
+
+    /// Whether the server knows version 2 of the protocol only.
+    pub(super) fn is_unknown_protocol(&self) -> bool {
+        let says_so = |text: &str| text.starts_with("ERR unknown command");
+        matches!(self, Failure::Answered(reply) if reply.word() == "NOPROTO" || says_so(&reply.0))
     }
 
     /// Whether there is no database with that number.

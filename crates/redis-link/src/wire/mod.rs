@@ -8,6 +8,7 @@
 //! - its bounded buffer can refuse its own order to reconnect, after which it never does: the bound is ours;
 //! - what was handed to it before a reconnection it may send after it, also when nobody waits for the answer any more: it
 //!   never reconnects, so that a connection ends with everything that was handed to it;
+//! - with RESP3 it writes credentials into an inline command, which a password can end ([`credentials`]);
 //! - a time-out of its own costs as much as a command: calls that share a connection are bounded together, by ours.
 
 use std::future::Future;
@@ -17,20 +18,24 @@ use std::time::{Duration, Instant};
 
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
-use fred::types::config::{Config, Options, ServerConfig, TcpConfig};
-use fred::types::{Builder, ClusterHash, ConnectHandle, CustomCommand, RespVersion, Value};
+use fred::types::config::Options;
+use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 
 use store_core::{Clock, Timestamp};
 
-use crate::{Arg, Endpoint, LinkConfig, MAX_DATABASE, Reply, Script};
+use crate::{Arg, Endpoint, LinkConfig, Reply, Script};
 
 mod credentials;
 mod failure;
 mod frame;
+mod greeting;
+mod opening;
 mod server_clock;
 mod tls;
 
 pub(crate) use failure::Failure;
+pub use greeting::Greeting;
+use opening::Opening;
 
 use server_clock::ServerClock;
 
@@ -126,6 +131,7 @@ pub(crate) struct Wire {
     clock: Arc<ServerClock>,
     /// How long a copy of a request is of use.
     lasting: Duration,
+    greeting: Option<Arc<Greeting>>,
 }
 
 /// The task that drives a connection. Dropping it closes the connection.
@@ -150,39 +156,22 @@ impl Drop for Driver {
 }
 
 impl Wire {
-    /// Opens a connection to `endpoint` within the configured connect time-out, and names it. It is not made again when it
-    /// is lost: what was sent on one can never run later on another.
+    /// Opens a connection to `endpoint` within the configured connect time-out, logs in, selects the database and names
+    /// the connection. Four round trips. It is not made again when it is lost: what was sent on one can never run later on
+    /// another.
     pub(crate) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<(Self, Driver), Failure> {
-        let (clock, lasting) = (Arc::new(ServerClock::new()), config.command_timeout);
-        let wire = Self { client: client(config, endpoint)?, clock, lasting };
-        let named = Request::new("CLIENT SETNAME", [Arg::from(config.client_name.as_str())]);
+        let opening = Opening { config: config.clone(), endpoint: endpoint.clone() };
         // The library goes on with an attempt that is given up; what it may still open is closed with the task's result.
-        let opening = tokio::spawn(wire.clone().connect(named, config.connect_timeout));
-        match tokio::time::timeout(config.connect_timeout, opening).await {
-            Ok(Ok(connected)) => connected.map(|driver| (wire, driver)),
+        match tokio::time::timeout(config.connect_timeout, tokio::spawn(opening.open())).await {
+            Ok(Ok(opened)) => opened,
             Ok(Err(_)) => Err(Failure::NotSent("the connection attempt was given up")),
             Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
         }
     }
 
-    /// Names the connection and asks for the time. A server that forbids either answers all the same.
-    async fn connect(self, named: Request, within: Duration) -> Result<Driver, Failure> {
-        let mut driver = Driver(self.client.init().await.map_err(|error| failure::of_connecting(&error))?);
-        // The library takes one that was closed meanwhile for connected.
-        let sent = Instant::now();
-        let requests = vec![named, Request::new("TIME", [])];
-        let answered = tokio::select! {
-            answered = self.pipeline(requests, within) => answered,
-            () = driver.finished() => return Err(Failure::NotSent("the server closed the connection at once")),
-        };
-        match answered {
-            Ok(replies) => {
-                self.note_time(replies.last(), sent);
-                Ok(driver)
-            }
-            Err(Failure::Answered(_)) => Ok(driver),
-            Err(failure) => Err(failure.before_the_call()),
-        }
+    /// What the server told about itself when the connection was opened; nothing where it does not know `HELLO`.
+    pub(crate) fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.as_deref()
     }
 
     fn note_time(&self, reply: Option<&Result<Reply, Failure>>, sent: Instant) {
@@ -292,36 +281,4 @@ pub(crate) fn answered(error: &[u8]) -> Failure {
 
 fn options(within: Duration) -> Options {
     Options { timeout: Some(within), max_attempts: Some(1), fail_fast: true, ..Options::default() }
-}
-
-fn client(config: &LinkConfig, endpoint: &Endpoint) -> Result<Client, Failure> {
-    let database = match config.url.database() {
-        // Each connection begins in database 0: no right to select one is needed to stay there.
-        None | Some(0) => None,
-        Some(number) if number <= MAX_DATABASE => u8::try_from(number).ok(),
-        Some(_) => return Err(Failure::Refused("only the databases 0 to 255 can be opened".into())),
-    };
-    let mut settings = Config {
-        fail_fast: true,
-        version: RespVersion::RESP3,
-        server: ServerConfig::new_centralized(endpoint.host.as_str(), endpoint.port),
-        database,
-        credential_provider: Some(credentials::provider(config)),
-        ..Config::default()
-    };
-    if config.url.is_tls() {
-        settings.tls = Some(tls::connector(&config.tls).map_err(|what| Failure::Refused(what.into()))?);
-    }
-    let mut builder = Builder::from_config(settings);
-    builder.with_connection_config(|connection| {
-        connection.connection_timeout = config.connect_timeout;
-        connection.internal_command_timeout = config.connect_timeout;
-        connection.max_command_attempts = 1;
-        connection.max_redirections = 0;
-        connection.max_command_buffer_len = 0;
-        connection.reconnect_errors = Vec::new();
-        connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
-    });
-    builder.with_performance_config(|performance| performance.default_command_timeout = Duration::ZERO);
-    builder.build().map_err(|error| failure::of_connecting(&error))
 }

@@ -9,6 +9,7 @@ mod errors;
 mod last_words;
 mod metered;
 mod outages;
+mod passwords;
 mod probe;
 mod replies;
 mod retries;

@@ -1,0 +1,48 @@
+//! The reply to `HELLO`.
+
+use crate::Reply;
+
+/// What a server tells about itself when a connection is opened (`HELLO`). No right is needed to ask for it, so it is
+/// known also where `INFO` is forbidden. A field that the server does not tell is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Greeting {
+    /// `redis`, `valkey` …
+    pub server: Option<String>,
+    /// The version that it claims; Valkey claims that of the Redis it is compatible with.
+    pub version: Option<String>,
+    /// `standalone`, `sentinel` or `cluster`.
+    pub mode: Option<String>,
+    /// `master` or `replica`.
+    pub role: Option<String>,
+}
+
+impl Greeting {
+    /// Reads the reply, a map that is flattened into a list.
+    pub(super) fn parse(reply: &Reply) -> Self {
+        let Reply::List(fields) = reply else { return Self::default() };
+        let field = |name: &str| {
+            let mut pairs = fields.chunks_exact(2);
+            let pair = pairs.find(|pair| pair[0].as_str() == Some(name))?;
+            pair[1].as_str().map(str::to_owned)
+        };
+        Self { server: field("server"), version: field("version"), mode: field("mode"), role: field("role") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_any_order_and_others_are_passed_over() {
+        let text = |text: &'static str| Reply::Bytes(text.into());
+        let modules = Reply::List(vec![text("server"), text("no")]);
+        let fields =
+            [text("modules"), modules, text("id"), Reply::Int(7), text("role"), text("master"), text("server")];
+        let greeting = Greeting::parse(&Reply::List(fields.into_iter().chain([text("redis")]).collect()));
+        assert_eq!((greeting.server.as_deref(), greeting.role.as_deref()), (Some("redis"), Some("master")));
+        assert_eq!((greeting.version, greeting.mode), (None, None));
+        assert_eq!(Greeting::parse(&Reply::Nil), Greeting::default());
+    }
+}
