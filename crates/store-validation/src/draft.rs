@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use redis_link::{Endpoint, LinkConfig, ServerUrl, TlsFiles, Topology};
+use redis_link::{Endpoint, LinkConfig, ServerUrl, TlsFiles, Topology, read_password_file};
 use store_core::{Namespace, Role, Secret, ServiceName};
 
 use crate::settings::{CacheServer, Place, PreflightMode, Settings};
@@ -141,10 +141,7 @@ impl Connection {
     /// The password of now.
     pub(crate) fn password(&self) -> Option<Secret> {
         match &self.password_file {
-            Some(path) => std::fs::read_to_string(path)
-                .ok()
-                .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
-                .filter(|password| !password.expose().is_empty()),
+            Some(path) => read_password_file(path).ok().filter(|password| !password.expose().is_empty()),
             None => self.url.password().cloned(),
         }
     }

@@ -119,7 +119,7 @@ pub const VARIABLES: &[Variable] = &[
         &["REDIS_CACHE_PASSWORD_FILE", "REDIS_STATE_PASSWORD_FILE"],
         WhenUnset::Nothing,
         "path",
-        "A file that holds the password, instead of the URL's. Read again at each connection",
+        "A file that holds the password as UTF-8 text, instead of the URL's. One line end at its end is not part of the password. Read again for each connection",
     ),
     row(
         &["REDIS_CACHE_TLS_CA_FILE", "REDIS_STATE_TLS_CA_FILE"],

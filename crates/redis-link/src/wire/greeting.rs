@@ -7,13 +7,13 @@ use crate::Reply;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Greeting {
-    /// `redis`, `valkey` …
+    /// `server`: `redis` or `valkey`.
     pub server: Option<String>,
-    /// The version that it claims; Valkey claims that of the Redis it is compatible with.
+    /// `version`: that of the product, also on Valkey.
     pub version: Option<String>,
-    /// `standalone`, `sentinel` or `cluster`.
+    /// `mode`: `standalone`, `sentinel` or `cluster`.
     pub mode: Option<String>,
-    /// `master` or `replica`.
+    /// `role`: `master` or `replica`. A sentinel has none.
     pub role: Option<String>,
 }
 
@@ -24,7 +24,7 @@ impl Greeting {
         let field = |name: &str| {
             let mut pairs = fields.chunks_exact(2);
             let pair = pairs.find(|pair| pair[0].as_str() == Some(name))?;
-            pair[1].as_str().map(str::to_owned)
+            pair[1].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
         };
         Self { server: field("server"), version: field("version"), mode: field("mode"), role: field("role") }
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use redis_link::{ServerUrl, TlsFiles};
+use redis_link::{ServerUrl, TlsFiles, read_password_file};
 use store_core::Role;
 
 use super::Reader;
@@ -34,10 +34,10 @@ impl Reader<'_> {
 
     fn password_file(&mut self, name: &str, role: Role) -> Option<PathBuf> {
         let path = PathBuf::from(self.value(name)?);
-        let problem = match fs::read_to_string(&path) {
-            Ok(text) if text.trim_end_matches(['\r', '\n']).is_empty() => "is empty".to_owned(),
+        let problem = match read_password_file(&path) {
+            Ok(password) if password.expose().is_empty() => "is empty".to_owned(),
             Ok(_) => return Some(path),
-            Err(error) => format!("cannot be read: {}", error.kind()),
+            Err(error) => error.to_string(),
         };
         self.broken(Finding::new(Code::ConfInvalid, role, format!("{name}: {} {problem}", path.display())));
         Some(path)

@@ -82,6 +82,30 @@ fn a_value_outside_its_range_is_refused_by_name() {
 }
 
 #[test]
+fn a_password_that_is_no_text_is_refused_with_the_name_of_its_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, b"caf\xe9\n").unwrap();
+    let path = file.to_str().unwrap();
+    let report =
+        check_environment(&environment_with("embedded:", "rediss://h", &[("REDIS_STATE_PASSWORD_FILE", path)]));
+    assert_errors(&report, &[Code::ConfInvalid]);
+    let expected = format!("REDIS_STATE_PASSWORD_FILE: {path} is not UTF-8 text");
+    assert_eq!(what(&report, Code::ConfInvalid), expected);
+
+    let report = check_environment(&environment("rediss://:caf%e9@h", "rediss://:100%@h"));
+    assert_errors(&report, &[Code::UrlInvalid]);
+    let named: Vec<_> = report.findings().iter().map(|finding| finding.what.split(':').next().unwrap()).collect();
+    assert_eq!(named, ["REDIS_CONN_BASE_URL", "REDIS_WORKERCACHE_CONN_URL"]);
+
+    // Line ends, blanks and quotes are part of a password.
+    fs::write(&file, "x\nFLUSHALL \"\t\n").unwrap();
+    let report =
+        check_environment(&environment_with("embedded:", "rediss://h", &[("REDIS_STATE_PASSWORD_FILE", path)]));
+    assert_errors(&report, &[]);
+}
+
+#[test]
 fn tls_files_must_be_pem_belong_together_and_be_used() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
