@@ -4,6 +4,7 @@
 mod bench;
 mod config_check;
 mod conformance;
+mod faults;
 mod lint;
 mod servers;
 mod shell;
@@ -34,6 +35,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Both stores under load and faults for 90 s, and a checker of every answer; `cargo xtask faults --help` names the
+    /// arguments
+    #[command(disable_help_flag = true)]
+    Faults {
+        /// Passed on to the run
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Formatting, clippy, house rules, documentation, and config-check over the examples
     Lint,
     /// Lint and test: what must pass before a change is merged
@@ -47,6 +56,7 @@ fn main() -> ExitCode {
         Command::Test { arguments } => shell::exit(test::test(&arguments)),
         Command::Servers(command) => shell::exit(command.run()),
         Command::Bench { arguments } => shell::exit(bench::bench(&arguments)),
+        Command::Faults { arguments } => shell::exit(faults::faults(&arguments)),
         Command::Lint => shell::exit(lint::lint()),
         Command::Ci => shell::exit(lint::lint().and_then(|()| test::test(&[]))),
     }

@@ -9,8 +9,9 @@ const MAX_LINES: usize = 400;
 /// The longest script, in lines.
 const MAX_SCRIPT_LINES: usize = 80;
 
-/// Where time is what it is about: the test kit (its waits, its proxy that delays), and the suite's pause between two looks.
-const CLOCKS: [&str; 2] = ["tests/testkit/src/", "tests/conformance/src/stage.rs"];
+/// Where time is what it is about: the test kit (its waits, its proxy that delays), the suite's pause between two looks, and
+/// the fault runs, whose load has a rate and whose faults have a length.
+const CLOCKS: [&str; 3] = ["tests/testkit/src/", "tests/conformance/src/stage.rs", "tests/faults/src/"];
 
 /// Folders that hold no sources of ours.
 const SKIPPED: [&str; 3] = ["target", ".git", ".cargo"];

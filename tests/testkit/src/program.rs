@@ -139,6 +139,11 @@ impl RunningProgram {
         self.child.id()
     }
 
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Its standard output until now.
     pub fn stdout(&self) -> String {
         text(&self.stdout)

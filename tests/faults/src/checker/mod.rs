@@ -1,0 +1,203 @@
+//! The checker: reads a history and names what must not have happened.
+//!
+//! It knows the operations of a history and nothing of the stores. An operation took effect at some moment between its
+//! invocation and its reply; one that was answered with an error that leaves this open, or not at all, took effect at some
+//! later moment or never; one that was answered "not executed" had no effect. A rule reports only what is wrong for every
+//! such moment. Delivering a job more than once is permitted while no end of it was acknowledged; [`Tally`] counts it.
+
+mod heartbeats;
+mod idempotency;
+mod job;
+mod jobs;
+mod leases;
+mod queues;
+mod tally;
+mod unique;
+
+pub use tally::{OpTally, Tally};
+
+use std::collections::HashSet;
+use std::fmt;
+
+use crate::history::{History, Micros, Operation};
+
+/// By how much the servers' clocks and the monotonic clock may differ over the length of a lease, in microseconds: the
+/// wall clock is slewed, and the stores count in milliseconds.
+const TOLERANCE: Micros = 2_000;
+
+macro_rules! rules {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
+        /// What must hold of every history.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Rule { $($(#[$doc])* $variant,)* }
+
+        impl Rule {
+            /// All rules.
+            pub const ALL: &'static [Rule] = &[$(Rule::$variant,)*];
+
+            /// Its name in reports.
+            pub fn name(self) -> &'static str {
+                match self { $(Rule::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    /// A job that was acknowledged is ended, or is there after the drain.
+    JobLost = "job-lost";
+    /// A job whose end, cancellation or deletion was acknowledged does not run again and is not there after the drain.
+    JobRevived = "job-revived";
+    /// No handler begins after the end of its job was acknowledged.
+    HandledAfterEnd = "handled-after-end";
+    /// A settlement under an older fence does not count once the job was claimed under a newer one.
+    StaleSettlement = "stale-settlement";
+    /// A job is not claimed while an earlier lease of it lasts.
+    JobLeasedTwice = "job-leased-twice";
+    /// Nothing is there that nobody pushed; a push that answered "not executed" pushed nothing.
+    JobUnknown = "job-unknown";
+    /// A job is not accepted twice while it is there, and is no duplicate of nothing.
+    JobPushedTwice = "job-pushed-twice";
+    /// A job is not delivered more often than its retry policy allows.
+    TooManyAttempts = "too-many-attempts";
+    /// Two jobs with one unique key are not there at the same time.
+    UniqueKeyShared = "unique-key-shared";
+    /// A push is refused for a unique key only if a job holds it.
+    UniqueKeyHeldByNobody = "unique-key-held-by-nobody";
+    /// The fences of one queue rise from claim to claim.
+    ClaimFence = "claim-fence";
+    /// A paused queue hands out nothing; a resumed one is not paused.
+    Paused = "paused";
+    /// After the drain every queue was listed and nothing was still to be done.
+    NotDrained = "not-drained";
+
+    /// The terms of two holders of a lease do not overlap.
+    LeasesOverlap = "leases-overlap";
+    /// A lease is not lost, and is held by nobody else, before its time is over.
+    LeaseLostEarly = "lease-lost-early";
+    /// The fences of one lease rise.
+    LeaseFence = "lease-fence";
+    /// A lease is held only by one who may have acquired it.
+    LeaseUnknown = "lease-unknown";
+    /// A register accepts no write under an older fence after a newer one.
+    RegisterOrder = "register-order";
+    /// A holder whose lease lasts can write into the register.
+    RegisterRefused = "register-refused";
+
+    /// At most one attempt at an idempotent request is under way.
+    TwoAttempts = "two-attempts";
+    /// A kept response is given to all that begin later.
+    ResponseLost = "response-lost";
+    /// The first kept response counts.
+    ResponseChanged = "response-changed";
+    /// A response is one that somebody asked to keep.
+    ResponseUnknown = "response-unknown";
+    /// A request is in progress only if somebody may have begun it.
+    InProgressOfNobody = "in-progress-of-nobody";
+    /// A key belongs to another content only if somebody began with that.
+    MismatchOfNothing = "mismatch-of-nothing";
+
+    /// A member whose beat counts is alive.
+    MemberMissing = "member-missing";
+    /// A member whose beats are over, or that has left, is not alive.
+    MemberStale = "member-stale";
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A rule that a history breaks.
+#[derive(Debug, Clone)]
+pub struct Violation {
+    /// Which.
+    pub rule: Rule,
+    /// Of which job, lease, key or member.
+    pub subject: String,
+    /// The operations that show it.
+    pub evidence: Vec<Operation>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.rule, self.subject)?;
+        for operation in &self.evidence {
+            let reply = operation.reply.as_ref().map_or_else(|| "no reply".to_owned(), |reply| format!("{reply:?}"));
+            let (start, id, actor) = (operation.start, operation.id, &operation.actor);
+            let lasted = match operation.end {
+                Micros::MAX => "open".to_owned(),
+                end => format!("{} us", end - start),
+            };
+            writeln!(
+                f,
+                "  at {start} ({lasted}) #{id} {actor}: {} -> {}",
+                cut(&format!("{:?}", operation.call)),
+                cut(&reply)
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A batch is long; its begin is enough to find it in the file.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(300)]
+}
+
+/// What the checker found.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// What is wrong.
+    pub violations: Vec<Violation>,
+    /// How much was done.
+    pub tally: Tally,
+}
+
+/// Checks a whole history.
+pub fn check(history: &History) -> Verdict {
+    let mut found = Findings::default();
+    jobs::check(history, &mut found);
+    queues::check(history, &mut found);
+    leases::check(history, &mut found);
+    idempotency::check(history, &mut found);
+    heartbeats::check(history, &mut found);
+    Verdict { violations: found.violations, tally: Tally::of(history) }
+}
+
+/// Collects violations.
+#[derive(Default)]
+struct Findings {
+    violations: Vec<Violation>,
+    seen: HashSet<(Rule, String)>,
+}
+
+impl Findings {
+    fn add<'a>(&mut self, rule: Rule, subject: impl Into<String>, evidence: impl IntoIterator<Item = &'a Operation>) {
+        let subject = subject.into();
+        // the first of each kind is enough
+        if self.seen.insert((rule, subject.clone())) {
+            let evidence = evidence.into_iter().cloned().collect();
+            self.violations.push(Violation { rule, subject, evidence });
+        }
+    }
+}
+
+/// Reports each fence that is not larger than that of an operation which ended before this one began.
+fn check_rising(rule: Rule, subject: &str, grants: &[(u64, &Operation)], found: &mut Findings) {
+    let mut by_start: Vec<_> = grants.iter().collect();
+    by_start.sort_by_key(|(_, operation)| operation.start);
+    let mut by_end: Vec<_> = grants.iter().collect();
+    by_end.sort_by_key(|(_, operation)| operation.end);
+    let mut ended = by_end.into_iter().peekable();
+    let mut largest: Option<&(u64, &Operation)> = None;
+    for grant in by_start {
+        while let Some(before) = ended.next_if(|before| before.1.end < grant.1.start) {
+            largest = largest.filter(|largest| largest.0 >= before.0).or(Some(before));
+        }
+        if let Some(before) = largest.filter(|before| before.0 >= grant.0) {
+            found.add(rule, format!("{subject}: {} after {}", grant.0, before.0), [before.1, grant.1]);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The rules for queues: the order of fences, pauses, and the drain.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Findings, Rule, check_rising};
+use crate::history::{Answer, Call, Effect, History, Operation};
+
+#[derive(Default)]
+struct Queue<'a> {
+    claims: Vec<&'a Operation>,
+    pauses: Vec<&'a Operation>,
+    resumes: Vec<&'a Operation>,
+    pushed: bool,
+    listed: BTreeSet<&'a str>,
+}
+
+/// What the listings after the drain cover.
+const STATES: [&str; 5] = ["ready", "scheduled", "running", "completed", "dead"];
+
+pub(super) fn check(history: &History, found: &mut Findings) {
+    let mut queues: BTreeMap<&str, Queue<'_>> = BTreeMap::new();
+    for operation in &history.operations {
+        match &operation.call {
+            Call::Push { queue, .. } => queues.entry(queue).or_default().pushed = true,
+            Call::Claim { queue, .. } => queues.entry(queue).or_default().claims.push(operation),
+            Call::Pause { queue } => queues.entry(queue).or_default().pauses.push(operation),
+            Call::Resume { queue } => queues.entry(queue).or_default().resumes.push(operation),
+            Call::List { queue, state } if operation.answer().is_some() => {
+                queues.entry(queue).or_default().listed.insert(state);
+            }
+            Call::Pending { queue } if matches!(operation.answer(), Some(Answer::Number(1..))) => {
+                found.add(Rule::NotDrained, queue, [operation]);
+            }
+            _ => {}
+        }
+    }
+    for (name, queue) in &queues {
+        if queue.pushed && !STATES.iter().all(|state| queue.listed.contains(state)) {
+            found.add(Rule::NotDrained, format!("{name} was not listed"), []);
+        }
+        check_fences(name, queue, found);
+        check_pauses(name, queue, found);
+    }
+}
+
+fn check_fences(name: &str, queue: &Queue<'_>, found: &mut Findings) {
+    let grants = queue.claims.iter().filter_map(|operation| match operation.answer() {
+        Some(Answer::Claimed { jobs, .. }) => Some((jobs.first()?.fence, *operation)),
+        _ => None,
+    });
+    let grants: Vec<_> = grants.collect();
+    check_rising(Rule::ClaimFence, name, &grants, found);
+    let mut seen = BTreeMap::new();
+    for (fence, operation) in grants {
+        if let Some(before) = seen.insert(fence, operation) {
+            found.add(Rule::ClaimFence, format!("{name}: {fence} twice"), [before, operation]);
+        }
+    }
+}
+
+fn check_pauses(name: &str, queue: &Queue<'_>, found: &mut Findings) {
+    for claim in &queue.claims {
+        let Some(Answer::Claimed { jobs, paused }) = claim.answer() else { continue };
+        let (set, unset) = if *paused { (&queue.resumes, &queue.pauses) } else { (&queue.pauses, &queue.resumes) };
+        if jobs.is_empty() && !paused {
+            continue;
+        }
+        let last = set.iter().filter(|operation| operation.answer().is_some() && operation.end < claim.start);
+        let last = last.max_by_key(|operation| operation.start);
+        // a queue that nobody has paused is not paused
+        let since = match (last, paused) {
+            (Some(last), _) => last.start,
+            (None, true) => 0,
+            (None, false) => continue,
+        };
+        let undone = |operation: &&&Operation| {
+            operation.effect != Effect::None && operation.start < claim.end && operation.latest() > since
+        };
+        if unset.iter().find(undone).is_none() {
+            found.add(Rule::Paused, name, last.into_iter().chain([claim]).copied());
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The operations of a history and their answers.
+#![expect(missing_docs, reason = "the fields of an operation carry the names of the stores' own arguments")]
+
+use serde::{Deserialize, Serialize};
+
+/// What was asked for. Times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// Push jobs.
+    Push { queue: String, jobs: Vec<PushedJob> },
+    /// Claim jobs.
+    Claim { queue: String, max: usize, lease_ms: u64 },
+    /// Extend the leases of jobs.
+    Extend { queue: String, leases: Vec<Leased>, lasting_ms: u64 },
+    /// Settle jobs.
+    Settle { queue: String, settlements: Vec<Settle> },
+    /// Cancel a job.
+    Cancel { queue: String, job: String },
+    /// Delete jobs.
+    Delete { queue: String, jobs: Vec<String> },
+    /// Make scheduled jobs ready.
+    Promote { queue: String, jobs: Vec<String> },
+    /// Make dead jobs ready.
+    Replay { queue: String, jobs: Vec<String> },
+    /// Stop claims.
+    Pause { queue: String },
+    /// Allow claims.
+    Resume { queue: String },
+    /// A handler ran; the reply follows when it ended.
+    Handle { queue: String, job: String, fence: u64 },
+    /// After the drain: how many jobs are still to be done.
+    Pending { queue: String },
+    /// After the drain: all jobs of one state.
+    List { queue: String, state: String },
+
+    /// Take a lease.
+    Acquire { name: String, holder: String, request: String, lasting_ms: u64 },
+    /// Renew a lease.
+    Renew { name: String, holder: String, fence: u64, lasting_ms: u64 },
+    /// Give a lease back.
+    Release { name: String, holder: String, fence: u64 },
+    /// Ask who holds a lease.
+    Inspect { name: String },
+    /// Write into the register of the test's own that belongs to a lease and compares fences.
+    Write { name: String, fence: u64 },
+
+    /// Begin an idempotent request. `content` is what its fingerprint is of.
+    Begin { store: String, key: String, content: String, attempt: String, lasting_ms: u64 },
+    /// Keep the response of an idempotent request.
+    Finish { store: String, key: String, attempt: String, response: String, keep_ms: u64 },
+    /// Free the key of an idempotent request.
+    Abandon { store: String, key: String, attempt: String },
+
+    /// Report that a member is alive.
+    Beat { pool: String, member: String, lasting_ms: u64 },
+    /// Leave a pool.
+    Leave { pool: String, member: String },
+    /// List the members that are alive.
+    Alive { pool: String },
+}
+
+impl Call {
+    /// The operation's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Call::Push { .. } => "queue.push",
+            Call::Claim { .. } => "queue.claim",
+            Call::Extend { .. } => "queue.extend",
+            Call::Settle { .. } => "queue.settle",
+            Call::Cancel { .. } => "queue.cancel",
+            Call::Delete { .. } => "queue.delete",
+            Call::Promote { .. } => "queue.promote",
+            Call::Replay { .. } => "queue.replay",
+            Call::Pause { .. } => "queue.pause",
+            Call::Resume { .. } => "queue.resume",
+            Call::Handle { .. } => "(handler)",
+            Call::Pending { .. } => "queue.counts",
+            Call::List { .. } => "queue.list",
+            Call::Acquire { .. } => "lease.acquire",
+            Call::Renew { .. } => "lease.renew",
+            Call::Release { .. } => "lease.release",
+            Call::Inspect { .. } => "lease.inspect",
+            Call::Write { .. } => "(register)",
+            Call::Begin { .. } => "idempotency.begin",
+            Call::Finish { .. } => "idempotency.finish",
+            Call::Abandon { .. } => "idempotency.abandon",
+            Call::Beat { .. } => "heartbeat.beat",
+            Call::Leave { .. } => "heartbeat.leave",
+            Call::Alive { .. } => "heartbeat.alive",
+        }
+    }
+}
+
+/// A job as it was pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushedJob {
+    /// Its id.
+    pub id: String,
+    /// The identity of the push.
+    pub request: u32,
+    /// How long it waits, in milliseconds.
+    pub delay_ms: u64,
+    /// After how many deliveries it is dead.
+    pub max_attempts: u16,
+    /// Its unique key and when the key is free again.
+    pub unique: Option<(String, UniqueEnd)>,
+}
+
+/// When a unique key is free again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UniqueEnd {
+    /// At the first claim.
+    Claimed,
+    /// At the end of the job.
+    Finished,
+}
+
+/// A job under a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leased {
+    /// The job.
+    pub job: String,
+    /// The lease's fence.
+    pub fence: u64,
+    /// Which delivery; 0 where it is not known.
+    #[serde(default)]
+    pub attempt: u32,
+}
+
+/// The end of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settle {
+    /// The job.
+    pub job: String,
+    /// The lease's fence.
+    pub fence: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a delivery ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Done, the job is forgotten.
+    Complete,
+    /// Done, the job is kept with its result.
+    CompleteKept,
+    /// Failed; ready again, or dead after the last attempt.
+    Retry,
+    /// Not now.
+    Snooze,
+    /// Failed for good.
+    Dead,
+    /// Not started.
+    Release,
+    /// Stopped.
+    Cancelled,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Nothing to say.
+    Done,
+    /// To a push: one answer per job.
+    Pushed(Vec<PushAnswer>),
+    /// To a claim.
+    Claimed { jobs: Vec<Leased>, paused: bool },
+    /// To a settlement, replay or promotion: whether each counts. To an extension: whether each lease lasts.
+    Each(Vec<bool>),
+    /// To a renewal, release, abandon, leave, or a write into the register: whether it counts. To finish: whether it is kept.
+    One(bool),
+    /// To a cancellation or deletion: one word per job.
+    Words(Vec<String>),
+    /// To a listing.
+    Names(Vec<String>),
+    /// To a count.
+    Number(u64),
+    /// To an acquisition or inspection: whose lease it is; `None` when nobody's.
+    Lease { mine: bool, lease: Option<Granted> },
+    /// To begin: carry it out.
+    Started,
+    /// To begin: another attempt carries it out.
+    InProgress,
+    /// To begin: it was carried out with this response.
+    Finished(String),
+    /// To begin: the key belongs to another content.
+    Mismatch,
+}
+
+/// Who holds a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// The holder.
+    pub holder: String,
+    /// The fence.
+    pub fence: u64,
+}
+
+/// What became of a pushed job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushAnswer {
+    /// It is in the queue.
+    Created,
+    /// The queue has a job with this id from another push.
+    Duplicate,
+    /// This job holds its unique key.
+    Held(String),
+}

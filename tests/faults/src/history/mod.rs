@@ -1,0 +1,79 @@
+//! The history of a run: what was asked, what was answered, and which faults there were, with times.
+//!
+//! A history is a file of JSON lines. Each line is one [`Event`]. An operation is two events, its invocation and its reply,
+//! with one number; an invocation without a reply belongs to a process that was killed or a future that was dropped. The
+//! types are plain numbers and texts, so that the checker needs nothing of the stores.
+
+mod call;
+mod operation;
+mod recorder;
+
+pub use call::{Answer, Call, Granted, Leased, Outcome, PushAnswer, PushedJob, Settle, UniqueEnd};
+pub use operation::{Effect, History, HistoryError, Operation};
+pub use recorder::{Invocation, Recorder};
+
+use serde::{Deserialize, Serialize};
+
+/// A time of the machine's monotonic clock in microseconds: comparable between all processes of one run.
+pub type Micros = u64;
+
+/// One line of a history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The first line.
+    Run(RunInfo),
+    /// An operation was asked for.
+    Invoke {
+        /// When, before anything was sent.
+        at: Micros,
+        /// The operation's number, unique in the run.
+        id: u64,
+        /// Who asked.
+        actor: String,
+        /// What for.
+        call: Call,
+    },
+    /// The operation was answered.
+    Reply {
+        /// When, after the answer was received.
+        at: Micros,
+        /// The operation's number.
+        id: u64,
+        /// What was answered.
+        reply: Reply,
+    },
+    /// A fault began or ended.
+    Fault {
+        /// When: before it was made, or after it was undone.
+        at: Micros,
+        /// Which: `kill state`, `blackhole workers`.
+        name: String,
+        /// Whether it ended; a fault without duration ends where it begins.
+        ended: bool,
+    },
+}
+
+/// What a run was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// From what the plan of operations and faults follows.
+    pub seed: u64,
+    /// How long load and faults lasted, in milliseconds.
+    pub duration_ms: u64,
+    /// How long after its reply a request that was answered `indeterminate` may still be executed, in milliseconds; `None`:
+    /// for ever.
+    pub late_ms: Option<u64>,
+}
+
+/// What was answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// An answer.
+    Ok(Answer),
+    /// An error of this kind that states that nothing was executed.
+    NotExecuted(String),
+    /// An error of this kind that leaves open whether it was executed.
+    Unknown(String),
+}

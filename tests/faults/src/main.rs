@@ -1,0 +1,106 @@
+//! The command behind `cargo xtask faults`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use faults::checker::{Verdict, check};
+use faults::{Options, read_kept, run, work_in_process};
+
+/// Load and faults on real servers, and a checker of what was answered
+///
+/// Exits with 0 when the history breaks no rule, 1 when it breaks one, 2 when there is no verdict. A history that breaks a
+/// rule is kept.
+#[derive(Parser)]
+#[command(name = "faults", bin_name = "cargo xtask faults", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    /// From what the plan of operations and faults follows [default: random]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long load and faults last: 90s, 1500ms
+    #[arg(long, default_value = "90s", value_parser = parse_duration)]
+    duration: Duration,
+    /// The server program [default: redis-server]
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// The state server's appendfsync
+    #[arg(long, default_value = "everysec", value_parser = ["always", "everysec"])]
+    fsync: String,
+    /// Check a kept history, a folder or a file, instead of running
+    #[arg(long, value_name = "PATH")]
+    check: Option<PathBuf>,
+    /// Keep the history also when it breaks no rule
+    #[arg(long)]
+    keep: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The worker process of a run; started by the run
+    #[command(hide = true)]
+    Worker {
+        #[arg(long)]
+        seed: u64,
+        #[arg(long)]
+        number: u32,
+        #[arg(long)]
+        parent: u32,
+        #[arg(long)]
+        history: PathBuf,
+    },
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    twinstore::parse_duration(text).ok_or_else(|| "a duration looks like 90s or 1500ms".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        Some(Command::Worker { seed, number, parent, history }) => {
+            work_in_process(seed, number, parent, &history).await.map(|()| ExitCode::SUCCESS)
+        }
+        None => check_or_run(arguments).await,
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(2)
+    })
+}
+
+async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    if let Some(kept) = arguments.check {
+        return Ok(report(&check(&read_kept(&kept)?)));
+    }
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let folder = tempfile::Builder::new().prefix(&format!("faults-{seed}-")).disable_cleanup(true).tempdir()?;
+    let mut options = Options::new(seed, folder.path());
+    options.duration = arguments.duration;
+    options.server = arguments.server;
+    options.fsync = arguments.fsync;
+    options.program = Some(std::env::current_exe()?);
+    println!("seed {seed}: {:?} of load and faults, history in {}", options.duration, folder.path().display());
+    let verdict = run(&options).await?;
+    let exit = report(&verdict);
+    if verdict.violations.is_empty() && !arguments.keep {
+        std::fs::remove_dir_all(folder.path())?;
+    } else {
+        println!("history kept in {0}; check it again: cargo xtask faults --check {0}", folder.path().display());
+    }
+    println!("seed {seed}");
+    Ok(exit)
+}
+
+fn report(verdict: &Verdict) -> ExitCode {
+    println!("{}\n", verdict.tally);
+    for violation in verdict.violations.iter().take(20) {
+        println!("VIOLATION {violation}");
+    }
+    println!("{} violations", verdict.violations.len());
+    if verdict.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,124 @@
+//! The faults of a run: planned from its seed, then done to the servers, the network and a worker process.
+
+mod plan;
+
+pub(crate) use plan::{Fault, Kind, Lane, Network};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use testkit::{FaultProxy, mentions};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::environment::Environment;
+use crate::history::Recorder;
+use crate::process::WorkerProcess;
+
+/// Runs all lanes until their plans or the run end; every fault is undone when the tasks have ended.
+/// To be called in a `LocalSet`.
+pub(crate) fn start(
+    lanes: Vec<Lane>,
+    environment: &Arc<Environment>,
+    process: Option<WorkerProcess>,
+    recorder: &Recorder,
+    stop: &watch::Receiver<bool>,
+) -> JoinSet<Option<WorkerProcess>> {
+    let mut tasks = JoinSet::new();
+    let mut process = process;
+    for lane in lanes {
+        let process = if lane.has_process() { process.take() } else { None };
+        let nemesis =
+            Nemesis { environment: environment.clone(), recorder: recorder.clone(), stop: stop.clone(), process };
+        tasks.spawn_local(nemesis.run(lane));
+    }
+    tasks
+}
+
+/// One lane of faults, one after the other.
+struct Nemesis {
+    environment: Arc<Environment>,
+    recorder: Recorder,
+    stop: watch::Receiver<bool>,
+    process: Option<WorkerProcess>,
+}
+
+impl Nemesis {
+    async fn run(mut self, lane: Lane) -> Option<WorkerProcess> {
+        for fault in lane.faults {
+            if let Some(process) = &mut self.process {
+                process.keep_running();
+            }
+            if !self.wait(fault.after).await {
+                break;
+            }
+            let name = fault.kind.name();
+            self.recorder.fault_begins(&name);
+            self.strike(&fault).await;
+            self.recorder.fault_ended(&name);
+        }
+        self.process
+    }
+
+    /// Waits; whether the run goes on.
+    async fn wait(&mut self, time: Duration) -> bool {
+        let _ = tokio::time::timeout(time, self.stop.wait_for(|stop| *stop)).await;
+        !*self.stop.borrow()
+    }
+
+    /// Does one fault and undoes it.
+    async fn strike(&mut self, fault: &Fault) {
+        let environment = self.environment.clone();
+        let server = match fault.kind {
+            Kind::KillCache | Kind::StopCache => &environment.cache,
+            _ => &environment.state,
+        };
+        match &fault.kind {
+            Kind::KillState | Kind::KillCache => {
+                server.kill().await;
+                self.wait(fault.lasts).await;
+                server.start_again().await.expect("the server starts again on its data");
+            }
+            Kind::StopState | Kind::StopCache => {
+                server.pause().expect("the server runs");
+                self.wait(fault.lasts).await;
+                server.resume().expect("the server runs");
+            }
+            Kind::KillProcess => {
+                if let Some(process) = &mut self.process {
+                    process.kill().await;
+                    process.keep_running();
+                }
+            }
+            Kind::StopProcess => {
+                if let Some(process) = &self.process {
+                    process.pause();
+                }
+                self.wait(fault.lasts).await;
+                if let Some(process) = &self.process {
+                    process.resume();
+                }
+            }
+            Kind::Network(link, network) => self.disturb(environment.link(link), *network, fault).await,
+        }
+    }
+
+    async fn disturb(&mut self, proxy: &FaultProxy, network: Network, fault: &Fault) {
+        let script = || mentions("EVALSHA");
+        match network {
+            Network::Cut => return proxy.cut_connections().await,
+            Network::HalfOpen => return proxy.half_open(),
+            Network::CutAfterRequest => proxy.cut_after_request(script()),
+            Network::CutBeforeRequest => proxy.cut_before_request(script()),
+            Network::CutInReply => proxy.cut_in_reply(script()),
+            Network::Refuse => proxy.reset().await,
+            Network::Delay => proxy.delay(Duration::from_millis(10 + fault.pick as u64 % 150)).await,
+            Network::Blackhole => proxy.blackhole().await,
+            Network::OneWay => proxy.one_way().await,
+            Network::Hold => drop(proxy.hold_connection(fault.pick)),
+        }
+        self.wait(fault.lasts).await;
+        proxy.disarm();
+        proxy.pass().await;
+    }
+}

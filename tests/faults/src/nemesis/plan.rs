@@ -1,0 +1,194 @@
+//! Which faults there will be: the same for the same seed and duration.
+
+use std::time::Duration;
+
+use crate::environment::LINKS;
+use crate::workload::random_of;
+
+/// What is held is held for longer than an attempt of a command lasts: its repetition is answered first, and later
+/// operations too.
+const HELD: Duration = Duration::from_millis(700);
+
+/// What is held no longer than this arrives before its attempt is given up.
+const NOT_LATE: Duration = Duration::from_millis(200);
+
+/// Faults that happen one after the other. Those of different lanes happen at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lane {
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// One fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// How long after the end of the one before it.
+    pub(crate) after: Duration,
+    pub(crate) kind: Kind,
+    /// How long it lasts; one that cuts or kills may last shorter or longer.
+    pub(crate) lasts: Duration,
+    /// Chooses among connections, or the length of a delay.
+    pub(crate) pick: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// SIGKILL, then a start on the same port and data.
+    KillState,
+    /// SIGSTOP, then SIGCONT.
+    StopState,
+    /// SIGKILL and a start; the cache store is empty then.
+    KillCache,
+    /// SIGSTOP, then SIGCONT.
+    StopCache,
+    /// SIGKILL of the worker process, then a new one.
+    KillProcess,
+    /// SIGSTOP of the worker process for longer than its leases last, then SIGCONT.
+    StopProcess,
+    /// A fault of one link.
+    Network(&'static str, Network),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// All connections end.
+    Cut,
+    /// All connections end, new ones are refused.
+    Refuse,
+    /// Everything arrives later.
+    Delay,
+    /// Nothing arrives, until it all does.
+    Blackhole,
+    /// Requests arrive, replies do not, until they do.
+    OneWay,
+    /// One connection is held, then goes on.
+    Hold,
+    /// What is sent on open connections disappears.
+    HalfOpen,
+    /// One script is executed, its reply is lost.
+    CutAfterRequest,
+    /// One script does not arrive.
+    CutBeforeRequest,
+    /// One script is executed, half of its reply arrives.
+    CutInReply,
+}
+
+impl Kind {
+    /// Its name in the history: what, and whom it concerns.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Kind::KillState => "kill state".to_owned(),
+            Kind::StopState => "stop state".to_owned(),
+            Kind::KillCache => crate::KILL_CACHE.to_owned(),
+            Kind::StopCache => "stop cache".to_owned(),
+            Kind::KillProcess => "kill process".to_owned(),
+            Kind::StopProcess => "stop process".to_owned(),
+            Kind::Network(link, network) => format!("{} {link}", network.name()),
+        }
+    }
+}
+
+impl Kind {
+    /// Whether requests that were sent arrive when it ends.
+    fn holds(&self) -> bool {
+        matches!(
+            self,
+            Kind::StopState | Kind::StopCache | Kind::Network(_, Network::Hold | Network::Blackhole | Network::OneWay)
+        )
+    }
+}
+
+impl Network {
+    /// Those that hold requests are twice as frequent.
+    const ALL: [Network; 12] = [
+        Network::Hold,
+        Network::Blackhole,
+        Network::Cut,
+        Network::Refuse,
+        Network::Delay,
+        Network::Blackhole,
+        Network::OneWay,
+        Network::Hold,
+        Network::HalfOpen,
+        Network::CutAfterRequest,
+        Network::CutBeforeRequest,
+        Network::CutInReply,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Network::Cut => "cut",
+            Network::Refuse => "refuse",
+            Network::Delay => "delay",
+            Network::Blackhole => "blackhole",
+            Network::OneWay => "one-way",
+            Network::Hold => "hold",
+            Network::HalfOpen => "half-open",
+            Network::CutAfterRequest => "cut-after-request",
+            Network::CutBeforeRequest => "cut-before-request",
+            Network::CutInReply => "cut-in-reply",
+        }
+    }
+}
+
+impl Lane {
+    /// All lanes of a run: the state server, the cache server, the worker process, and two halves of the links.
+    pub(crate) fn plan(seed: u64, duration: Duration, late_copies: bool) -> Vec<Self> {
+        let lane = |name: &str, means: (u64, u64), kind: &mut dyn FnMut(&mut fastrand::Rng) -> Kind| {
+            let mut random = random_of(seed, name);
+            let mut faults = Vec::new();
+            let mut planned = Duration::ZERO;
+            while planned < duration {
+                let after = Duration::from_millis(random.u64(means.0 / 3..means.0 * 2));
+                let kind = kind(&mut random);
+                let mut lasts = Duration::from_millis(random.u64(50..means.1 * 2));
+                if kind.holds() {
+                    lasts = if late_copies { lasts + HELD } else { lasts.min(NOT_LATE) };
+                }
+                let pick = random.usize(0..1000);
+                planned += after + lasts;
+                faults.push(Fault { after, kind, lasts, pick });
+            }
+            Lane { faults }
+        };
+        let halves = LINKS.split_at(LINKS.len() / 2);
+        vec![
+            lane("state server", (3500, 1000), &mut |random| {
+                if random.bool() { Kind::KillState } else { Kind::StopState }
+            }),
+            lane("cache server", (6000, 700), &mut |random| {
+                if random.bool() { Kind::KillCache } else { Kind::StopCache }
+            }),
+            lane("process", (4000, 2000), &mut |random| {
+                if random.bool() { Kind::KillProcess } else { Kind::StopProcess }
+            }),
+            lane("links 0", (600, 500), &mut |random| network(random, halves.0)),
+            lane("links 1", (600, 500), &mut |random| network(random, halves.1)),
+        ]
+    }
+
+    /// Whether its faults are those of the worker process.
+    pub(crate) fn has_process(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.kind, Kind::KillProcess | Kind::StopProcess))
+    }
+}
+
+fn network(random: &mut fastrand::Rng, links: &[&'static str]) -> Kind {
+    let link = links[random.usize(0..links.len())];
+    Kind::Network(link, Network::ALL[random.usize(0..Network::ALL.len())])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Lane;
+
+    #[test]
+    fn the_plan_follows_from_the_seed() {
+        let plan = |seed| Lane::plan(seed, Duration::from_secs(90), true);
+        assert_eq!(plan(1), plan(1));
+        assert_ne!(plan(1), plan(2));
+        let faults: usize = plan(1).iter().map(|lane| lane.faults.len()).sum();
+        assert!((100..300).contains(&faults), "{faults} faults in 90 s");
+    }
+}

@@ -1,0 +1,98 @@
+//! The stores behind a recorder: each call of a capability is written into the history, with its answer.
+
+mod heartbeats;
+mod idempotency;
+mod leases;
+
+mod queue;
+mod queue_control;
+
+use std::sync::Arc;
+
+use twinstore::{Error, Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, Stores};
+
+use crate::history::{Answer, Invocation, Recorder, Reply};
+
+/// A capability whose calls are recorded.
+#[derive(Clone)]
+pub(crate) struct Recorded<T: ?Sized> {
+    inner: Arc<T>,
+    recorder: Recorder,
+    /// `state` or `cache`.
+    store: &'static str,
+}
+
+impl<T: ?Sized> std::fmt::Debug for Recorded<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Recorded({})", self.recorder.name())
+    }
+}
+
+/// What one actor of the workload works with.
+#[derive(Clone)]
+pub(crate) struct Client {
+    /// The recorder under the actor's name.
+    pub(crate) recorder: Recorder,
+    /// Queues.
+    pub(crate) queue: Arc<dyn Queue>,
+    /// Control of queues.
+    pub(crate) control: Arc<dyn QueueControl>,
+    /// Inspection, which is not recorded.
+    pub(crate) inspect: Arc<dyn QueueInspect>,
+    /// Leases.
+    pub(crate) leases: Arc<dyn Leases>,
+    /// Idempotency keys of the state store.
+    pub(crate) idempotency: Arc<dyn Idempotency>,
+    /// Idempotency keys of the cache store.
+    pub(crate) cache_idempotency: Arc<dyn Idempotency>,
+    /// Heartbeats.
+    pub(crate) heartbeats: Arc<dyn Heartbeats>,
+}
+
+impl Client {
+    /// The stores as this actor uses them.
+    pub(crate) fn new(stores: &Stores, recorder: Recorder) -> Self {
+        fn wrap<T: ?Sized>(inner: Arc<T>, recorder: &Recorder, store: &'static str) -> Arc<Recorded<T>> {
+            Arc::new(Recorded { inner, recorder: recorder.clone(), store })
+        }
+        let state = stores.state();
+        Self {
+            queue: wrap(state.queue(), &recorder, "state"),
+            control: wrap(state.control(), &recorder, "state"),
+            inspect: state.inspect(),
+            leases: wrap(state.leases(), &recorder, "state"),
+            idempotency: wrap(state.idempotency(), &recorder, "state"),
+            cache_idempotency: wrap(stores.cache().idempotency(), &recorder, "cache"),
+            heartbeats: wrap(state.heartbeats(), &recorder, "state"),
+            recorder,
+        }
+    }
+}
+
+/// Records the result of a call, and hands it on.
+pub(crate) fn record<T>(
+    invocation: Invocation,
+    result: Result<T, Error>,
+    answer: impl FnOnce(&T) -> Answer,
+) -> Result<T, Error> {
+    match &result {
+        Ok(value) => invocation.answered(answer(value)),
+        Err(error) => invocation.reply(reply(error)),
+    }
+    result
+}
+
+/// What an error states about the execution.
+fn reply(error: &Error) -> Reply {
+    let kind = error.kind().to_owned();
+    match error {
+        Error::Unavailable { .. } | Error::Limit { .. } | Error::Rejected { .. } | Error::Unsupported { .. } => {
+            Reply::NotExecuted(kind)
+        }
+        _ => Reply::Unknown(kind),
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,109 @@
+//! Recorded queues.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use twinstore::{
+    Claim, ClaimRequest, Durability, Extended, Extension, JobLease, NewJob, Outcome, Pushed, Queue, QueueName, Receipt,
+    Result, Settled, Settlement, UniqueUntil,
+};
+
+use super::{Recorded, record};
+use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Settle, UniqueEnd};
+
+#[async_trait]
+impl Queue for Recorded<dyn Queue> {
+    async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
+        let call = Call::Push { queue: queue.to_string(), jobs: jobs.iter().map(pushed_job).collect() };
+        let invocation = self.recorder.invoke(call);
+        let result = self.inner.push(queue, jobs, durability).await;
+        record(invocation, result, |receipt| Answer::Pushed(receipt.value.iter().map(push_answer).collect()))
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
+        let lease_ms = millis(request.lease);
+        let invocation =
+            self.recorder.invoke(Call::Claim { queue: request.queue.to_string(), max: request.max, lease_ms });
+        let result = self.inner.claim(request).await;
+        record(invocation, result, |claim| Answer::Claimed {
+            jobs: claim.jobs.iter().map(|job| Leased { attempt: job.attempt, ..leased(&job.lease) }).collect(),
+            paused: claim.paused,
+        })
+    }
+
+    async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
+        let leases = jobs.iter().map(|job| leased(&job.lease)).collect();
+        let invocation =
+            self.recorder.invoke(Call::Extend { queue: queue.to_string(), leases, lasting_ms: millis(lasting) });
+        let result = self.inner.extend(queue, jobs, lasting).await;
+        record(invocation, result, |answers| {
+            Answer::Each(answers.iter().map(|answer| *answer != Extended::Lost).collect())
+        })
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        durability: Durability,
+    ) -> Result<Receipt<Vec<Settled>>> {
+        let ends = settlements.iter().map(settle).collect();
+        let invocation = self.recorder.invoke(Call::Settle { queue: queue.to_string(), settlements: ends });
+        let result = self.inner.settle(queue, settlements, durability).await;
+        record(invocation, result, |receipt| {
+            Answer::Each(receipt.value.iter().map(|answer| *answer == Settled::Done).collect())
+        })
+    }
+
+    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
+        self.inner.wait(queues, up_to).await
+    }
+}
+
+/// In whole milliseconds, rounded up as the stores do.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+fn pushed_job(job: &NewJob) -> PushedJob {
+    let unique = job.unique.as_ref().and_then(|unique| {
+        let end = match unique.until {
+            UniqueUntil::Claimed => UniqueEnd::Claimed,
+            UniqueUntil::Finished => UniqueEnd::Finished,
+            UniqueUntil::Elapsed(_) => return None,
+        };
+        Some((unique.key.to_string(), end))
+    });
+    PushedJob {
+        id: job.id.to_string(),
+        request: job.request,
+        delay_ms: millis(job.delay),
+        max_attempts: job.retry.max_attempts,
+        unique,
+    }
+}
+
+fn push_answer(pushed: &Pushed) -> PushAnswer {
+    match pushed {
+        Pushed::Created => PushAnswer::Created,
+        Pushed::Duplicate => PushAnswer::Duplicate,
+        Pushed::Held(holder) => PushAnswer::Held(holder.to_string()),
+    }
+}
+
+fn leased(lease: &JobLease) -> Leased {
+    Leased { job: lease.job.to_string(), fence: lease.fence.get(), attempt: 0 }
+}
+
+fn settle(settlement: &Settlement) -> Settle {
+    let outcome = match &settlement.outcome {
+        Outcome::Complete(None) => history::Outcome::Complete,
+        Outcome::Complete(Some(_)) => history::Outcome::CompleteKept,
+        Outcome::Retry { .. } => history::Outcome::Retry,
+        Outcome::Snooze { .. } => history::Outcome::Snooze,
+        Outcome::Dead { .. } => history::Outcome::Dead,
+        Outcome::Release => history::Outcome::Release,
+        Outcome::Cancelled => history::Outcome::Cancelled,
+    };
+    Settle { job: settlement.lease.job.to_string(), fence: settlement.lease.fence.get(), outcome }
+}

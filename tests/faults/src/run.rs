@@ -1,0 +1,227 @@
+//! One run: servers, load, faults, drain, verdict.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, LocalSet};
+use twinstore::{Error, JobState, PageRequest, QueueInspect, Stores, WorkerHandle};
+
+use crate::checker::{Verdict, check};
+use crate::environment::Environment;
+use crate::history::{Answer, Call, Event, History, HistoryError, Recorder, RunInfo};
+use crate::nemesis::{self, Lane};
+use crate::process::{WorkerProcess, history_of};
+use crate::recorded::{Client, record};
+use crate::workload::{self, GROUPS, QUEUES, queue, random_of, work};
+
+/// How long the queues may take to be drained once all faults are over.
+const DRAIN: Duration = Duration::from_secs(60);
+
+/// What a run shall be.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// From what the plan of operations and faults follows.
+    pub seed: u64,
+    /// How long load and faults last.
+    pub duration: Duration,
+    /// The folder, which must exist, for the files of the history.
+    pub folder: PathBuf,
+    /// The server program; by default the `redis-server` of the search path.
+    pub server: Option<PathBuf>,
+    /// The state server's `appendfsync`: `always` or `everysec`, the default. A kill loses nothing with either.
+    pub fsync: String,
+    /// Whether connections and the state server are held for longer than an attempt of a command lasts, so that copies of
+    /// requests arrive after their repetitions were answered.
+    pub late_copies: bool,
+    /// The program of this crate, for the worker process; without it there is none.
+    pub program: Option<PathBuf>,
+}
+
+impl Options {
+    /// A run of 90 s without a worker process.
+    pub fn new(seed: u64, folder: impl Into<PathBuf>) -> Self {
+        let (duration, fsync) = (Duration::from_secs(90), "everysec".to_owned());
+        Self { seed, duration, folder: folder.into(), server: None, fsync, late_copies: true, program: None }
+    }
+}
+
+/// Why a run has no verdict.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A server did not start.
+    #[error(transparent)]
+    Server(#[from] testkit::StartError),
+    /// The stores could not be opened before the first fault.
+    #[error("the stores could not be opened: {0}")]
+    Start(Box<twinstore::StartError>),
+    /// The system refused a port or a file.
+    #[error("the system refused: {0}")]
+    System(#[from] std::io::Error),
+    /// The history cannot be read.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The queues could not be listed although all faults were over.
+    #[error("the queues could not be listed after the run: {0}")]
+    Listing(Error),
+}
+
+/// Runs load and faults, drains the queues, and checks the history.
+///
+/// # Errors
+/// [`RunError`] when there is nothing to check.
+pub async fn run(options: &Options) -> Result<Verdict, RunError> {
+    // what breaks servers and proxies stays on this thread
+    LocalSet::new().run_until(Box::pin(run_here(options))).await
+}
+
+async fn run_here(options: &Options) -> Result<Verdict, RunError> {
+    let main = options.folder.join("main.jsonl");
+    let recorder = Recorder::create(&main, 0)?;
+    let duration_ms = u64::try_from(options.duration.as_millis()).unwrap_or(u64::MAX);
+    recorder.write(&Event::Run(RunInfo { seed: options.seed, duration_ms, late_ms: None }));
+    let environment = Environment::start(options.server.as_deref(), &options.fsync).await?;
+    let clients = environment.open(GROUPS[0]).await?;
+    let workers = environment.open(GROUPS[1]).await?;
+    let holders = environment.open(GROUPS[2]).await?;
+    let process = options
+        .program
+        .clone()
+        .map(|program| WorkerProcess::new(program, environment.variables(GROUPS[3]), options.seed, &options.folder));
+    let (stop, stopped) = watch::channel(false);
+    let running = start_workers(options.seed, &workers, &recorder);
+    let mut actors = workload::start(options.seed, &clients, &workers, &holders, &recorder, &stopped);
+    let lanes = Lane::plan(options.seed, options.duration, options.late_copies);
+    let mut faults = nemesis::start(lanes, &environment, process, &recorder, &stopped);
+
+    tokio::time::sleep(options.duration).await;
+    // Without a receiver everything has ended by itself.
+    let _ = stop.send(true);
+    let mut process = None;
+    while let Some(ended) = faults.join_next().await {
+        process = ended.expect("no fault panics").or(process);
+    }
+    environment.heal().await;
+    if let Some(process) = &mut process {
+        process.keep_running();
+    }
+    while let Some(ended) = actors.join_next().await {
+        ended.expect("no actor panics");
+    }
+
+    let client = Client::new(&clients, recorder.actor("run"));
+    drain(&client).await?;
+    for (handle, worker) in running {
+        handle.shutdown();
+        worker.await.expect("the worker does not panic");
+    }
+    let processes = match process {
+        Some(process) => process.end().await,
+        None => 0,
+    };
+    list(&client).await?;
+    for stores in [clients, workers, holders] {
+        stores.close().await;
+    }
+    let histories = (1..=processes).map(|number| history_of(&options.folder, number));
+    let histories: Vec<_> = [main].into_iter().chain(histories).filter(|path| path.is_file()).collect();
+    Ok(check(&History::read(&histories)?))
+}
+
+/// Reads the history of a run that was kept: `folder` is that of its [`Options`], or one file.
+///
+/// # Errors
+/// [`RunError::History`], or [`RunError::System`] when the folder cannot be read.
+pub fn read_kept(folder: &Path) -> Result<History, RunError> {
+    let files = if folder.is_dir() {
+        let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
+        let mut files = entries.collect::<Result<Vec<_>, _>>()?;
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        files.sort();
+        files
+    } else {
+        vec![folder.to_owned()]
+    };
+    Ok(History::read(&files)?)
+}
+
+fn start_workers(seed: u64, stores: &Stores, recorder: &Recorder) -> Vec<(WorkerHandle, JoinHandle<()>)> {
+    let start = |number: u32| {
+        let name = format!("workers/worker-{number}");
+        let worker = work(&Client::new(stores, recorder.actor(&name)), random_of(seed, &name));
+        let handle = worker.handle();
+        (handle, tokio::spawn(async move { drop(worker.run().await) }))
+    };
+    (0..2).map(start).collect()
+}
+
+/// Resumes the queues and waits until nothing is left to do, as long as [`DRAIN`]; then records how much is.
+async fn drain(client: &Client) -> Result<(), RunError> {
+    for name in QUEUES {
+        retry(async || client.control.resume(&queue(name)).await).await.map_err(RunError::Listing)?;
+    }
+    let pending = async |name: &str| retry(async || client.inspect.counts(&queue(name)).await).await;
+    let all = async {
+        for name in QUEUES {
+            while pending(name).await.is_ok_and(|counts| counts.pending() > 0) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DRAIN, all).await;
+    for name in QUEUES {
+        let invocation = client.recorder.invoke(Call::Pending { queue: name.to_owned() });
+        let counts = pending(name).await;
+        record(invocation, counts, |counts| Answer::Number(counts.pending())).map_err(RunError::Listing)?;
+    }
+    Ok(())
+}
+
+/// Records what is in the queues now.
+async fn list(client: &Client) -> Result<(), RunError> {
+    let states = [
+        ("ready", JobState::Ready),
+        ("scheduled", JobState::Scheduled),
+        ("running", JobState::Running),
+        ("completed", JobState::Completed),
+        ("dead", JobState::Dead),
+    ];
+    for name in QUEUES {
+        for (word, state) in states {
+            let call = Call::List { queue: name.to_owned(), state: word.to_owned() };
+            let invocation = client.recorder.invoke(call);
+            let names = retry(async || list_all(&client.inspect, name, state).await).await;
+            record(invocation, names, |names| Answer::Names(names.clone())).map_err(RunError::Listing)?;
+        }
+    }
+    Ok(())
+}
+
+async fn list_all(inspect: &Arc<dyn QueueInspect>, name: &str, state: JobState) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    let mut request = PageRequest::first(PageRequest::MAX_LIMIT);
+    loop {
+        let page = inspect.list(&queue(name), state, request).await?;
+        names.extend(page.items.iter().map(|job| job.id.to_string()));
+        match page.next {
+            Some(next) => request = PageRequest::first(PageRequest::MAX_LIMIT).after(next),
+            None => return Ok(names),
+        }
+    }
+}
+
+/// Asks again until it is answered, at most twenty times.
+async fn retry<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut answer = ask().await;
+    for _ in 0..20 {
+        if answer.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        answer = ask().await;
+    }
+    answer
+}

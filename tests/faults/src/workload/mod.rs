@@ -1,0 +1,143 @@
+//! The load: actors that use the stores through `twinstore`, each by a plan of its own that follows from the seed.
+
+mod control;
+mod heartbeats;
+mod idempotency;
+mod ids;
+mod leases;
+mod produce;
+mod work;
+
+pub(crate) use work::work;
+
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use twinstore::{NewJob, QueueName, Stores};
+
+use crate::history::Recorder;
+use crate::recorded::Client;
+
+/// The queues: whole batches of plain jobs; jobs of every kind; the same, paused and resumed again and again.
+pub(crate) const QUEUES: [&str; 3] = ["plain", "mixed", "paused"];
+
+/// The groups of actors. Each has its own connections, through its own proxy; the last is another process.
+pub(crate) const GROUPS: [&str; 4] = ["clients", "workers", "holders", "process"];
+
+/// How many pushed jobs are remembered for control.
+const RECENT: usize = 300;
+
+/// A queue's name.
+pub(crate) fn queue(name: &str) -> QueueName {
+    QueueName::new(name).expect("a valid name")
+}
+
+/// The random numbers of one actor: the same for the same seed, whatever the others do.
+pub(crate) fn random_of(seed: u64, name: &str) -> fastrand::Rng {
+    let mut hasher = DefaultHasher::new();
+    (seed, name).hash(&mut hasher);
+    fastrand::Rng::with_seed(hasher.finish())
+}
+
+/// One actor: its stores, its random numbers, its pace.
+pub(crate) struct Actor {
+    pub(crate) client: Client,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Actor {
+    /// Pauses for a random time around `mean`; whether to go on.
+    pub(crate) async fn pause(&mut self, mean: Duration) -> bool {
+        let time = mean.mul_f64(0.5 + self.random.f64());
+        let mut stop = self.stop.clone();
+        let _ = tokio::time::timeout(time, stop.wait_for(|stop| *stop)).await;
+        !*self.stop.borrow()
+    }
+
+    /// True in so many of a hundred cases.
+    pub(crate) fn chance(&mut self, percent: u32) -> bool {
+        self.random.u32(0..100) < percent
+    }
+
+    /// A random time.
+    pub(crate) fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.random.u64(range))
+    }
+}
+
+/// What the actors know of each other.
+#[derive(Default)]
+pub(crate) struct Shared {
+    recent: Mutex<VecDeque<(QueueName, NewJob)>>,
+    registers: Mutex<std::collections::HashMap<String, u64>>,
+}
+
+impl Shared {
+    fn recent(&self) -> MutexGuard<'_, VecDeque<(QueueName, NewJob)>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers pushed jobs.
+    pub(crate) fn remember(&self, queue: &QueueName, jobs: &[NewJob]) {
+        let mut recent = self.recent();
+        recent.extend(jobs.iter().map(|job| (queue.clone(), job.clone())));
+        let surplus = recent.len().saturating_sub(RECENT);
+        recent.drain(..surplus);
+    }
+
+    /// A job that was pushed lately.
+    pub(crate) fn recent_job(&self, random: &mut fastrand::Rng) -> Option<(QueueName, NewJob)> {
+        let recent = self.recent();
+        if recent.is_empty() { None } else { recent.get(random.usize(0..recent.len())).cloned() }
+    }
+
+    /// A write into a register that refuses older fences.
+    pub(crate) fn write(&self, name: &str, fence: u64) -> bool {
+        let mut registers = self.registers.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = registers.entry(name.to_owned()).or_default();
+        let accepted = *newest <= fence;
+        *newest = (*newest).max(fence);
+        accepted
+    }
+}
+
+/// Starts the actors of the groups `clients` and `holders`, and the careless worker. They end when `stop` is true.
+pub(crate) fn start(
+    seed: u64,
+    clients: &Stores,
+    workers: &Stores,
+    holders: &Stores,
+    recorder: &Recorder,
+    stop: &watch::Receiver<bool>,
+) -> JoinSet<()> {
+    let shared = Arc::new(Shared::default());
+    let actor = |stores: &Stores, name: &str| Actor {
+        client: Client::new(stores, recorder.actor(name)),
+        random: random_of(seed, name),
+        shared: shared.clone(),
+        stop: stop.clone(),
+    };
+    let mut actors = JoinSet::new();
+    for number in 0..2 {
+        actors.spawn(produce::produce(actor(clients, &format!("clients/producer-{number}"))));
+    }
+    actors.spawn(control::control(actor(clients, "clients/control")));
+    actors.spawn(control::pause(actor(clients, "clients/pauses")));
+    actors.spawn(work::work_carelessly(actor(workers, "workers/careless")));
+    for number in 0..4 {
+        actors.spawn(leases::hold(actor(holders, &format!("holders/lease-{number}"))));
+        actors.spawn(idempotency::request(actor(holders, &format!("holders/request-{number}")), "state"));
+    }
+    for number in 0..2 {
+        actors.spawn(idempotency::request(actor(holders, &format!("holders/cache-{number}")), "cache"));
+        actors.spawn(heartbeats::beat(actor(holders, &format!("holders/member-{number}"))));
+    }
+    actors.spawn(heartbeats::watch(actor(holders, "holders/watcher")));
+    actors
+}

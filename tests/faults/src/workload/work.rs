@@ -1,0 +1,119 @@
+//! Workers: two that run handlers by the worker runtime, and one that is careless with its leases.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use twinstore::{
+    ClaimRequest, ClaimedJob, Done, Durability, Extension, HandlerResult, HolderName, Job, JobError, JobLease, Kept,
+    Outcome, Settlement, Worker,
+};
+
+use super::{Actor, QUEUES, queue};
+use crate::history::{Answer, Call, Recorder};
+use crate::recorded::Client;
+
+/// How long the leases of the worker runtime last.
+const LEASE: Duration = Duration::from_millis(1500);
+
+/// A worker of the runtime on all queues. Its handlers complete, retry, snooze, fail, and take their time.
+pub(crate) fn work(client: &Client, random: fastrand::Rng) -> Worker {
+    let random = Arc::new(Mutex::new(random));
+    let mut worker = Worker::new(client.queue.clone()).lease(LEASE).concurrency(16).on_signals();
+    worker = worker.name(HolderName::new(client.recorder.name()).expect("a valid name"));
+    for name in QUEUES {
+        let (recorder, random) = (client.recorder.clone(), random.clone());
+        worker = worker.queue(name, move |job: Job| {
+            let choice = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..1000);
+            handle(recorder.clone(), job, choice)
+        });
+    }
+    worker.build().expect("the worker is complete")
+}
+
+async fn handle(recorder: Recorder, job: Job, choice: u32) -> HandlerResult {
+    let (queue, id) = (job.queue().to_string(), job.id().to_string());
+    let invocation = recorder.invoke(Call::Handle { queue, job: id, fence: job.fence().get() });
+    let (takes, result) = match choice {
+        0..700 => (0, Ok(Done::discard())),
+        700..760 => (0, Ok(Done::keep("result", Duration::from_secs(3600)))),
+        760..840 => (0, Err(JobError::retry("again"))),
+        840..880 => (0, Err(JobError::snooze(Duration::from_millis(100)))),
+        880..910 => (0, Err(JobError::dead("for good"))),
+        910..970 => (u64::from(choice - 900) * 10, Ok(Done::discard())),
+        // longer than the lease, which is renewed
+        _ => (2500, Ok(Done::discard())),
+    };
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(takes)) => {}
+        () = job.cancelled() => {
+            invocation.answered(Answer::Done);
+            return Err(JobError::cancelled());
+        }
+    }
+    invocation.answered(Answer::Done);
+    result
+}
+
+/// A worker without the runtime that loses leases, settles late, twice, or never.
+pub(crate) async fn work_carelessly(mut actor: Actor) {
+    let worker = HolderName::new(actor.client.recorder.name()).expect("a valid name");
+    let mut late: Vec<(usize, JobLease)> = Vec::new();
+    while actor.pause(Duration::from_millis(150)).await {
+        let index = actor.random.usize(0..QUEUES.len());
+        let lasting = actor.millis(200..1200);
+        let max = actor.random.usize(1..6);
+        let request = ClaimRequest::new(queue(QUEUES[index]), worker.clone(), max, lasting);
+        let Ok(claim) = actor.client.queue.claim(&request).await else { continue };
+        for job in claim.jobs {
+            if let Some(lease) = deliver(&mut actor, index, job, lasting).await {
+                late.push((index, lease));
+            }
+        }
+        if late.len() > 5 {
+            let (index, lease) = late.swap_remove(0);
+            let outcome = outcome(&mut actor);
+            settle(&actor, index, lease, outcome).await;
+        }
+    }
+}
+
+/// Works on one job; returns its lease when it is to be settled much later.
+async fn deliver(actor: &mut Actor, index: usize, job: ClaimedJob, lasting: Duration) -> Option<JobLease> {
+    let lease = job.lease;
+    match actor.random.u32(0..100) {
+        0..10 => settle(actor, index, lease, Outcome::Release).await,
+        10..25 => {}
+        25..45 => return Some(lease),
+        choice => {
+            let (queue_name, job) = (QUEUES[index].to_owned(), lease.job.to_string());
+            let fence = lease.fence.get();
+            actor.client.recorder.invoke(Call::Handle { queue: queue_name, job, fence }).answered(Answer::Done);
+            if choice < 55 {
+                drop(actor.client.queue.extend(&queue(QUEUES[index]), &[Extension::new(lease.clone())], lasting).await);
+            }
+            let outcome = outcome(actor);
+            settle(actor, index, lease.clone(), outcome.clone()).await;
+            if choice < 65 {
+                settle(actor, index, lease, outcome).await;
+            }
+        }
+    }
+    None
+}
+
+fn outcome(actor: &mut Actor) -> Outcome {
+    let after = Duration::from_millis(50);
+    match actor.random.u32(0..10) {
+        0..5 => Outcome::Complete(None),
+        5 => Outcome::Complete(Some(Kept::new("result", Duration::from_secs(3600)))),
+        6 => Outcome::Retry { after, error: "again".to_owned() },
+        7 => Outcome::Snooze { after },
+        8 => Outcome::Dead { reason: "for good".to_owned() },
+        _ => Outcome::Cancelled,
+    }
+}
+
+async fn settle(actor: &Actor, index: usize, lease: JobLease, outcome: Outcome) {
+    let settlements = [Settlement::new(lease, outcome)];
+    drop(actor.client.queue.settle(&queue(QUEUES[index]), &settlements, Durability::Accepted).await);
+}

@@ -1,0 +1,45 @@
+//! The checker is checked: each rule by a history that breaks it and one beside it that does not.
+
+mod heartbeats;
+mod jobs;
+mod leases;
+mod requests;
+mod written;
+
+use std::collections::BTreeSet;
+
+use faults::checker::{Rule, check};
+use written::Written;
+
+/// A rule, a history that breaks it and nothing else, and one that differs little and breaks nothing.
+struct Case {
+    rule: Rule,
+    wrong: Written,
+    right: Written,
+}
+
+fn case(rule: Rule, wrong: Written, right: Written) -> Case {
+    Case { rule, wrong, right }
+}
+
+fn cases() -> Vec<Case> {
+    [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases()].into_iter().flatten().collect()
+}
+
+#[test]
+fn each_rule_is_broken_by_its_wrong_history_and_by_no_right_one() {
+    for (index, case) in cases().iter().enumerate() {
+        let found: BTreeSet<Rule> =
+            check(&case.wrong.history()).violations.iter().map(|violation| violation.rule).collect();
+        assert!(found.contains(&case.rule), "case {index}: {} is not found, but {found:?}", case.rule);
+        let found = check(&case.right.history()).violations;
+        assert!(found.is_empty(), "case {index}, {}: the right history breaks {found:?}", case.rule);
+    }
+}
+
+#[test]
+fn each_rule_has_a_case() {
+    let covered: BTreeSet<Rule> = cases().iter().map(|case| case.rule).collect();
+    let missing: Vec<_> = Rule::ALL.iter().filter(|rule| !covered.contains(rule)).collect();
+    assert!(missing.is_empty(), "no case for {missing:?}");
+}

@@ -1,0 +1,114 @@
+//! Histories written by hand. Times in milliseconds.
+
+use faults::history::{Answer, Call, Event, History, Leased, Outcome, PushAnswer, PushedJob, Reply, Settle, UniqueEnd};
+
+/// The queue of all of them.
+pub(crate) const QUEUE: &str = "q";
+
+/// A history under construction.
+#[derive(Clone, Default)]
+pub(crate) struct Written {
+    events: Vec<Event>,
+}
+
+impl Written {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn history(&self) -> History {
+        History::of(self.events.clone())
+    }
+
+    /// An operation that was answered.
+    pub(crate) fn ok(self, start: u64, end: u64, call: Call, answer: Answer) -> Self {
+        self.op(start, end, call, Some(Reply::Ok(answer)))
+    }
+
+    /// An operation whose reply was lost.
+    pub(crate) fn unknown(self, start: u64, end: u64, call: Call) -> Self {
+        self.op(start, end, call, Some(Reply::Unknown("indeterminate".to_owned())))
+    }
+
+    /// An operation that was not executed.
+    pub(crate) fn not_executed(self, start: u64, end: u64, call: Call) -> Self {
+        self.op(start, end, call, Some(Reply::NotExecuted("unavailable".to_owned())))
+    }
+
+    pub(crate) fn op(mut self, start: u64, end: u64, call: Call, reply: Option<Reply>) -> Self {
+        let id = self.events.len() as u64;
+        self.events.push(Event::Invoke { at: start * 1000, id, actor: "hand".to_owned(), call });
+        self.events.extend(reply.map(|reply| Event::Reply { at: end * 1000, id, reply }));
+        self
+    }
+
+    /// A fault.
+    pub(crate) fn fault(mut self, start: u64, end: u64, name: &str) -> Self {
+        for (at, ended) in [(start, false), (end, true)] {
+            self.events.push(Event::Fault { at: at * 1000, name: name.to_owned(), ended });
+        }
+        self
+    }
+
+    pub(crate) fn pushed(self, start: u64, end: u64, id: &str, answer: PushAnswer) -> Self {
+        self.ok(start, end, push(id), Answer::Pushed(vec![answer]))
+    }
+
+    pub(crate) fn created(self, start: u64, end: u64, id: &str) -> Self {
+        self.pushed(start, end, id, PushAnswer::Created)
+    }
+
+    /// A claim of one job for 1 s.
+    pub(crate) fn claimed(self, start: u64, end: u64, id: &str, fence: u64) -> Self {
+        self.claimed_for(1000, start, end, id, fence, 1)
+    }
+
+    pub(crate) fn claimed_for(self, lease_ms: u64, start: u64, end: u64, id: &str, fence: u64, attempt: u32) -> Self {
+        let jobs = vec![Leased { job: id.to_owned(), fence, attempt }];
+        let call = Call::Claim { queue: QUEUE.to_owned(), max: 1, lease_ms };
+        self.ok(start, end, call, Answer::Claimed { jobs, paused: false })
+    }
+
+    pub(crate) fn settled(self, start: u64, end: u64, id: &str, fence: u64, outcome: Outcome, counts: bool) -> Self {
+        self.ok(start, end, settle(id, fence, outcome), Answer::Each(vec![counts]))
+    }
+
+    pub(crate) fn handled(self, start: u64, end: u64, id: &str, fence: u64) -> Self {
+        let call = Call::Handle { queue: QUEUE.to_owned(), job: id.to_owned(), fence };
+        self.ok(start, end, call, Answer::Done)
+    }
+
+    pub(crate) fn cancelled(self, start: u64, end: u64, id: &str, word: &str) -> Self {
+        let call = Call::Cancel { queue: QUEUE.to_owned(), job: id.to_owned() };
+        self.ok(start, end, call, Answer::Words(vec![word.to_owned()]))
+    }
+
+    /// The listings after the drain, from 100 s on: these jobs are dead, these are ready, and nothing else is there.
+    pub(crate) fn listed(mut self, dead: &[&str], ready: &[&str]) -> Self {
+        for state in ["ready", "scheduled", "running", "completed", "dead"] {
+            let names = match state {
+                "dead" => dead,
+                "ready" => ready,
+                _ => &[],
+            };
+            let names = names.iter().map(ToString::to_string).collect();
+            let call = Call::List { queue: QUEUE.to_owned(), state: state.to_owned() };
+            self = self.ok(100_000, 100_001, call, Answer::Names(names));
+        }
+        self
+    }
+}
+
+pub(crate) fn push(id: &str) -> Call {
+    push_as(id, 1, None)
+}
+
+pub(crate) fn push_as(id: &str, request: u32, unique: Option<(&str, UniqueEnd)>) -> Call {
+    let unique = unique.map(|(key, end)| (key.to_owned(), end));
+    let job = PushedJob { id: id.to_owned(), request, delay_ms: 0, max_attempts: 12, unique };
+    Call::Push { queue: QUEUE.to_owned(), jobs: vec![job] }
+}
+
+pub(crate) fn settle(id: &str, fence: u64, outcome: Outcome) -> Call {
+    Call::Settle { queue: QUEUE.to_owned(), settlements: vec![Settle { job: id.to_owned(), fence, outcome }] }
+}

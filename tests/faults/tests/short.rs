@@ -1,0 +1,116 @@
+//! The short form of a run, and what the checker says when its history is falsified.
+
+use std::path::Path;
+use std::time::Duration;
+
+use faults::checker::{Rule, check};
+use faults::history::{Answer, Call, History, Operation, Outcome, Reply, Settle};
+use faults::{Options, read_kept, run};
+
+/// Fixed seeds: the same plans in each run of the tests.
+const SEEDS: [u64; 2] = [1, 7];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_run_breaks_no_rule() {
+    for seed in SEEDS {
+        let folder = tempfile::Builder::new().prefix("faults-short-").tempdir().unwrap();
+        let mut options = Options::new(seed, folder.path());
+        options.duration = Duration::from_secs(5);
+        options.late_copies = false;
+        options.program = Some(env!("CARGO_BIN_EXE_faults").into());
+        let verdict = Box::pin(run(&options)).await.unwrap();
+        println!("seed {seed}\n{}", verdict.tally);
+        if !verdict.violations.is_empty() {
+            let kept = folder.keep();
+            let list: Vec<_> = verdict.violations.iter().map(ToString::to_string).collect();
+            panic!("seed {seed}, history kept in {}:\n{}", kept.display(), list.join("\n"));
+        }
+        assert!(verdict.tally.completed > 100, "seed {seed}: hardly anything was done");
+        check_falsified(seed, folder.path());
+    }
+}
+
+/// A real history, falsified, is found to be.
+fn check_falsified(seed: u64, folder: &Path) {
+    let history = read_kept(folder).expect("the history was just read");
+    let found = |history: &History| -> Vec<Rule> {
+        check(history).violations.into_iter().map(|violation| violation.rule).collect()
+    };
+    assert!(found(&without_a_completion(&history)).contains(&Rule::JobLost), "seed {seed}: a completion is missing");
+    assert!(found(&with_swapped_fences(&history)).contains(&Rule::ClaimFence), "seed {seed}: two fences are swapped");
+    let twice = found(&with_a_second_start(&history));
+    let caught = twice.iter().any(|rule| matches!(rule, Rule::TwoAttempts | Rule::ResponseLost));
+    assert!(caught, "seed {seed}: a request is begun twice, found {twice:?}");
+}
+
+/// Drops the settlement of a job that was pushed, claimed once and completed, and nothing else.
+fn without_a_completion(history: &History) -> History {
+    let mut changed = history.clone();
+    let counts = |operation: &Operation| operation.answer() == Some(&Answer::Each(vec![true]));
+    let only = |operation: &Operation, id: &str| {
+        history
+            .operations
+            .iter()
+            .filter(|other| !matches!(other.call, Call::Push { .. } | Call::Claim { .. }))
+            .all(|other| other.id == operation.id || matches!(other.call, Call::Handle { .. }) || !names(other, id))
+    };
+    let dropped = history.operations.iter().find(|operation| match &operation.call {
+        Call::Settle { settlements, .. } => match settlements.as_slice() {
+            [Settle { job, outcome: Outcome::Complete, .. }] => counts(operation) && only(operation, job),
+            _ => false,
+        },
+        _ => false,
+    });
+    let dropped = dropped.expect("a job that is simply completed").id;
+    changed.operations.retain(|operation| operation.id != dropped);
+    changed
+}
+
+fn names(operation: &Operation, id: &str) -> bool {
+    format!("{:?} {:?}", operation.call, operation.reply).contains(id)
+}
+
+/// Swaps the fences of two claims of one queue that followed each other.
+fn with_swapped_fences(history: &History) -> History {
+    let mut changed = history.clone();
+    let fence = |operation: &Operation| match (&operation.call, operation.answer()) {
+        (Call::Claim { queue, .. }, Some(Answer::Claimed { jobs, .. })) => Some((queue.clone(), jobs.first()?.fence)),
+        _ => None,
+    };
+    let claims =
+        || history.operations.iter().enumerate().filter_map(|(index, claim)| Some((index, claim, fence(claim)?)));
+    let (first, claim, (queue, one)) = claims().next().expect("a claim");
+    let later = claims().find(|(_, later, (of, _))| later.start > claim.end && *of == queue);
+    let (second, _, (_, other)) = later.expect("another claim");
+    for (index, fence) in [(first, other), (second, one)] {
+        if let Some(Reply::Ok(Answer::Claimed { jobs, .. })) = &mut changed.operations[index].reply {
+            jobs.iter_mut().for_each(|job| job.fence = fence);
+        }
+    }
+    changed
+}
+
+/// Lets another attempt begin directly after one of the state store has.
+fn with_a_second_start(history: &History) -> History {
+    let mut changed = history.clone();
+    let lasting = history.operations.iter().position(|operation| {
+        let is_state = matches!(&operation.call, Call::Begin { store, .. } if store == "state");
+        is_state
+            && operation.answer() == Some(&Answer::Started)
+            && !history.operations.iter().any(|next| {
+                next.start >= operation.start
+                    && next.start < operation.end + 20_000
+                    && next.actor == operation.actor
+                    && matches!(next.call, Call::Finish { .. } | Call::Abandon { .. })
+            })
+    });
+    let mut second = history.operations[lasting.expect("a request that was begun")].clone();
+    let length = second.end - second.start;
+    (second.id, second.start, second.end) = (u64::MAX, second.end + 1, second.end + 1 + length.min(10_000));
+    if let Call::Begin { attempt, .. } = &mut second.call {
+        attempt.push('x');
+    }
+    changed.operations.push(second);
+    changed.operations.sort_by_key(|operation| operation.start);
+    changed
+}
