@@ -1,7 +1,7 @@
 //! How to reach one server: what a [`Link`](crate::Link) and a [`Probe`](crate::Probe) are opened with.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use store_core::Secret;
@@ -39,6 +39,37 @@ impl TlsFiles {
         self.certificate = Some(certificate.into());
         self.key = Some(key.into());
         self
+    }
+}
+
+/// Which file of an encrypted connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TlsFile {
+    /// [`TlsFiles::ca`]
+    Authorities,
+    /// [`TlsFiles::certificate`]
+    Certificate,
+    /// [`TlsFiles::key`]
+    Key,
+}
+
+/// Why a file of an encrypted connection cannot be used. It repeats nothing of the content.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} {reason}", path.display())]
+#[non_exhaustive]
+pub struct TlsFileProblem {
+    /// Which file.
+    pub file: TlsFile,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is wrong with it; continues the path.
+    pub reason: String,
+}
+
+impl TlsFileProblem {
+    pub(crate) fn new(file: TlsFile, path: &Path, reason: impl Into<String>) -> Self {
+        Self { file, path: path.to_owned(), reason: reason.into() }
     }
 }
 

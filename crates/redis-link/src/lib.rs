@@ -52,7 +52,7 @@ mod wire;
 
 pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
 pub use arg::Arg;
-pub use config::{LinkConfig, TlsFiles};
+pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::Link;
 pub use password_file::{PasswordFileError, read_password_file};
 pub use probe::{Fact, Probe, ServerInfo, ServerSettings, UserInfo, version_of};

@@ -34,6 +34,10 @@ pub(crate) struct Connection {
     pub(crate) url: ServerUrl,
     pub(crate) username: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
+    /// Whether the variable of the password file is set, also if it names no file that can be read.
+    pub(crate) names_password_file: bool,
+    /// Whether there is no finding about the files that the connection needs. Without them nothing can be asked.
+    pub(crate) files_are_right: bool,
     pub(crate) tls: TlsFiles,
     pub(crate) pool_size: usize,
     pub(crate) connect_timeout: Duration,
@@ -135,12 +139,13 @@ impl Connection {
 
     /// Whether a password is configured.
     pub(crate) fn has_password(&self) -> bool {
-        self.password_file.is_some() || self.url.password().is_some()
+        self.names_password_file || self.url.password().is_some()
     }
 
     /// The password of now.
     pub(crate) fn password(&self) -> Option<Secret> {
         match &self.password_file {
+            None if self.names_password_file => None,
             Some(path) => read_password_file(path).ok().filter(|password| !password.expose().is_empty()),
             None => self.url.password().cloned(),
         }

@@ -7,6 +7,7 @@ mod engine;
 mod marks;
 mod memory;
 mod persistence;
+mod refused;
 mod replicas;
 mod same_instance;
 mod visit;
@@ -23,7 +24,9 @@ use crate::draft::Draft;
 
 /// Asks both servers at once. Also answers the identity of the cache server, by which a fleet's services are compared.
 pub(crate) async fn check(draft: &Draft) -> (Vec<Finding>, Option<Identity>) {
-    let visit = async |role: Role| match draft.server(role) {
+    // without the files of its connection a server can be asked nothing
+    let reachable = |role: Role| draft.server(role).filter(|connection| connection.files_are_right);
+    let visit = async |role: Role| match reachable(role) {
         Some(connection) => visit::visit(draft, connection).await,
         None => Visited::default(),
     };

@@ -9,6 +9,7 @@ use crate::link::standalone;
 use crate::wire::{Driver, Failure, Request, Wire};
 use crate::{Arg, Greeting, LinkConfig, Reply};
 
+mod encryption;
 mod info;
 mod mark;
 mod permissions;

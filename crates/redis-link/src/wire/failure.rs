@@ -40,9 +40,8 @@ impl std::fmt::Debug for ErrorReply {
 /// A failure while a connection was opened. The library turns the server's refusals into errors of its own here.
 pub(super) fn of_connecting(error: &LibraryError) -> Failure {
     let text = error.details();
-    if let Some(at) = text.find("InvalidCertificate(") {
-        let reason = text[at..].split(['(', ')', ' ', '{']).nth(1).unwrap_or_default();
-        return Failure::Refused(format!("the server's certificate is not accepted ({reason})").into());
+    if let Some(failure) = of_encryption(text) {
+        return failure;
     }
     match error.kind() {
         ErrorKind::IO if text.contains("ConnectionRefused") => Failure::NotSent("nothing listens at that address"),
@@ -53,6 +52,25 @@ pub(super) fn of_connecting(error: &LibraryError) -> Failure {
         ErrorKind::Tls => Failure::Refused("an encrypted connection could not be agreed on".into()),
         _ => Failure::Answered(ErrorReply::new(text)),
     }
+}
+
+/// What the TLS library says inside an error of the client library.
+fn of_encryption(text: &str) -> Option<Failure> {
+    let reason_after = |marker: &str| {
+        let at = text.find(marker)? + marker.len();
+        text[at..].split(|letter: char| !letter.is_ascii_alphanumeric()).next()
+    };
+    let what = if let Some(reason) = reason_after("InvalidCertificate(") {
+        format!("the server's certificate is not accepted ({reason})")
+    } else if let Some(reason) = reason_after("AlertReceived(") {
+        match reason {
+            "CertificateRequired" => "the server wants a certificate of the client, and none is configured".to_owned(),
+            reason => format!("the server refuses the encrypted connection ({reason})"),
+        }
+    } else {
+        return None;
+    };
+    Some(Failure::Refused(what.into()))
 }
 
 /// A failure that is not an error reply: the connection's, or the library's.
@@ -276,7 +294,7 @@ impl ErrorReply {
                 Error::unavailable(op, "the server has as many clients as it takes")
             }
             text if text.starts_with("unknown command") || text.starts_with("unknown subcommand") => {
-                Error::unsupported(op, format!("the server does not know {what}"))
+                Error::unsupported(op, unknown_command(text, what))
             }
             text if text.starts_with("invalid password") => {
                 Error::rejected(op, "the server does not accept this user and password")
@@ -288,4 +306,14 @@ impl ErrorReply {
             _ => Error::rejected(op, format!("{what}: the server refused it with an error that has no name")),
         }
     }
+}
+
+/// The command that the server names, if it is one: what follows it in the error are its arguments.
+fn unknown_command(text: &str, what: &str) -> String {
+    let quoted = text.split(['\'', '`', '"']).nth(1).unwrap_or_default();
+    let is_name = !quoted.is_empty()
+        && quoted.len() <= 32
+        && quoted.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'|' | b'.'));
+    let name = if is_name { quoted.to_uppercase() } else { what.to_owned() };
+    format!("the server does not know the command {name}, or it is renamed or disabled there")
 }

@@ -1,56 +1,108 @@
 //! Encrypted connections, by rustls and its ring provider.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use fred::types::config::{TlsConfig, TlsConnector};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::TlsFiles;
+use crate::{TlsFile, TlsFileProblem, TlsFiles};
 
 /// A connector for these files, or what is wrong with them.
 pub(super) fn connector(files: &TlsFiles) -> Result<TlsConfig, String> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|_| "this build has no TLS version to offer")?
-        .with_root_certificates(roots(files.ca.as_deref())?);
+    let named = |problem: TlsFileProblem| problem.to_string();
+    let roots = match &files.ca {
+        Some(ca) => authorities(ca).map_err(named)?,
+        None => of_system()?,
+    };
+    let builder = builder()?.with_root_certificates(roots);
     let config = match (&files.certificate, &files.key) {
         (None, None) => builder.with_no_client_auth(),
-        (Some(certificate), Some(key)) => {
-            let chain = certificates(certificate)?;
-            let key = PrivateKeyDer::from_pem_file(key)
-                .map_err(|_| format!("the private key {} could not be read", key.display()))?;
-            builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|_| format!("the certificate {} and its private key do not fit", certificate.display()))?
-        }
+        (Some(certificate), Some(key)) => with_identity(builder, certificate, key).map_err(named)?,
         _ => return Err("a certificate of our own needs its private key, and the other way round".into()),
     };
     Ok(TlsConnector::from(config).into())
 }
 
-fn roots(ca: Option<&Path>) -> Result<RootCertStore, String> {
+impl TlsFiles {
+    /// What is wrong with these files, each read now: a problem per file, and if there is none, whether certificate and key
+    /// belong together. Reads files, and connects nowhere.
+    pub fn problems(&self) -> Vec<TlsFileProblem> {
+        let ca = self.ca.as_deref().map(|path| authorities(path).map(drop));
+        let certificate = self.certificate.as_deref().map(|path| certificates(TlsFile::Certificate, path).map(drop));
+        let key = self.key.as_deref().map(|path| private_key(path).map(drop));
+        let problems: Vec<_> = [ca, certificate, key].into_iter().flatten().filter_map(Result::err).collect();
+        let (true, Some(certificate), Some(key)) = (problems.is_empty(), &self.certificate, &self.key) else {
+            return problems;
+        };
+        let builder = builder().ok().map(|builder| builder.with_root_certificates(RootCertStore::empty()));
+        builder.and_then(|builder| with_identity(builder, certificate, key).err()).into_iter().collect()
+    }
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| "this build has no TLS version to offer".to_owned())
+}
+
+fn with_identity(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    certificate: &Path,
+    key: &Path,
+) -> Result<ClientConfig, TlsFileProblem> {
+    let chain = certificates(TlsFile::Certificate, certificate)?;
+    builder.with_client_auth_cert(chain, private_key(key)?).map_err(|_| {
+        let reason = format!("is not the private key of the certificate {}", certificate.display());
+        TlsFileProblem::new(TlsFile::Key, key, reason)
+    })
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, TlsFileProblem> {
     let mut roots = RootCertStore::empty();
-    if let Some(path) = ca {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|_| format!("{} holds a certificate that is none", path.display()))?;
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            return Err("this system has no certificates of authorities; name a file that holds them".into());
-        }
+    for certificate in certificates(TlsFile::Authorities, path)? {
+        let problem = |_| TlsFileProblem::new(TlsFile::Authorities, path, "holds a certificate that is not valid");
+        roots.add(certificate).map_err(problem)?;
     }
     Ok(roots)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let certificates = read.map_err(|_| format!("the certificates {} could not be read", path.display()))?;
+fn of_system() -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err("this system has no certificates of authorities; name a file that holds them".into());
+    }
+    Ok(roots)
+}
+
+fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileProblem> {
+    let bytes = bytes_of(file, path)?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let certificates = read.map_err(|_| TlsFileProblem::new(file, path, "holds a PEM block that is damaged"))?;
     if certificates.is_empty() {
-        return Err(format!("{} holds no certificate in PEM form", path.display()));
+        return Err(TlsFileProblem::new(file, path, "holds no certificate in PEM form"));
     }
     Ok(certificates)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFileProblem> {
+    let problem = |reason: &str| TlsFileProblem::new(TlsFile::Key, path, reason);
+    let bytes = bytes_of(TlsFile::Key, path)?;
+    let text = String::from_utf8_lossy(&bytes);
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(problem("holds an encrypted private key; store it without a passphrase"));
+    }
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
+        rustls_pki_types::pem::Error::NoItemsFound => problem("holds no private key in PEM form"),
+        _ => problem("holds a PEM block that is damaged"),
+    })
+}
+
+fn bytes_of(file: TlsFile, path: &Path) -> Result<Vec<u8>, TlsFileProblem> {
+    fs::read(path).map_err(|error| TlsFileProblem::new(file, path, format!("cannot be read: {}", error.kind())))
 }

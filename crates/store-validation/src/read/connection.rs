@@ -1,9 +1,9 @@
 //! How to reach a role's server: the variables that both roles have.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::{fs, io};
 
-use redis_link::{ServerUrl, TlsFiles, read_password_file};
+use redis_link::{ServerUrl, TlsFile, TlsFiles, read_password_file};
 use store_core::Role;
 
 use super::Reader;
@@ -13,8 +13,10 @@ use crate::{Code, Finding};
 impl Reader<'_> {
     pub(super) fn connection(&mut self, url: ServerUrl, role: Role) -> Option<Connection> {
         let name = |part: &str| format!("REDIS_{}_{part}", role.name().to_uppercase());
+        let before = self.findings.len();
         let tls = self.tls(&url, role);
         let password_file = self.password_file(&name("PASSWORD_FILE"), role);
+        let files_are_right = self.findings.len() == before;
         let pool_size = self.number(&name("POOL_SIZE"), Some(role), 1..=64);
         let connect_timeout = self.duration(&name("CONNECT_TIMEOUT"), role);
         let command_timeout = self.duration(&name("COMMAND_TIMEOUT"), role);
@@ -23,7 +25,9 @@ impl Reader<'_> {
             role,
             url,
             username: self.value(&name("USERNAME")),
+            names_password_file: self.value(&name("PASSWORD_FILE")).is_some(),
             password_file,
+            files_are_right,
             tls,
             pool_size: usize::try_from(pool_size?).ok()?,
             connect_timeout: connect_timeout?,
@@ -33,56 +37,69 @@ impl Reader<'_> {
     }
 
     fn password_file(&mut self, name: &str, role: Role) -> Option<PathBuf> {
-        let path = PathBuf::from(self.value(name)?);
+        let path = match self.file(name)? {
+            Ok(path) => path,
+            Err(problem) => {
+                self.broken(Finding::new(Code::ConfInvalid, role, problem));
+                return None;
+            }
+        };
         let problem = match read_password_file(&path) {
             Ok(password) if password.expose().is_empty() => "is empty".to_owned(),
             Ok(_) => return Some(path),
             Err(error) => error.to_string(),
         };
         self.broken(Finding::new(Code::ConfInvalid, role, format!("{name}: {} {problem}", path.display())));
-        Some(path)
+        None
+    }
+
+    /// The file that a variable names. A value that names none may be the secret itself: it is neither kept nor repeated.
+    fn file(&self, name: &str) -> Option<Result<PathBuf, String>> {
+        let path = PathBuf::from(self.value(name)?);
+        Some(match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(path),
+            Ok(_) => {
+                Err(format!("{name}: {} is not a regular file, and it is read at each connection", path.display()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(format!("{name} names a file in a folder that this process may not search"))
+            }
+            Err(_) => {
+                Err(format!("{name} does not name an existing file; it must hold the path of a file, not its content"))
+            }
+        })
     }
 
     fn tls(&mut self, url: &ServerUrl, role: Role) -> TlsFiles {
         let name = |part: &str| format!("REDIS_{}_TLS_{part}_FILE", role.name().to_uppercase());
-        let [ca, certificate, key] = ["CA", "CERT", "KEY"].map(|part| {
-            let path = PathBuf::from(self.value(&name(part))?);
-            if let Some(problem) = problem_of(&path, if part == "KEY" { "PRIVATE KEY" } else { "CERTIFICATE" }) {
-                let what = format!("{}: {} {problem}", name(part), path.display());
-                self.findings.push(Finding::new(Code::TlsFileUnreadable, role, what));
+        let is_set = ["CA", "CERT", "KEY"].map(|part| self.value(&name(part)).is_some());
+        let [ca, certificate, key] = ["CA", "CERT", "KEY"].map(|part| match self.file(&name(part))? {
+            Ok(path) => Some(path),
+            Err(problem) => {
+                self.broken(Finding::new(Code::TlsFileUnreadable, role, problem));
+                None
             }
-            Some(path)
         });
         let mut invalid = |what: String| self.broken(Finding::new(Code::ConfInvalid, role, what));
-        if !url.is_tls() && (ca.is_some() || certificate.is_some() || key.is_some()) {
+        if !url.is_tls() && is_set.contains(&true) {
             invalid(format!(
                 "REDIS_{}_TLS_… is set, but the URL is not encrypted: write rediss://",
                 role.name().to_uppercase()
             ));
         }
+        if is_set[1] != is_set[2] {
+            invalid(format!("{} and {} must be set together", name("CERT"), name("KEY")));
+        }
         let mut files = TlsFiles::new();
-        if let Some(ca) = ca {
-            files = files.with_ca(ca);
+        (files.ca, files.certificate, files.key) = (ca, certificate, key);
+        for problem in files.problems() {
+            let part = match problem.file {
+                TlsFile::Authorities => "CA",
+                TlsFile::Certificate => "CERT",
+                _ => "KEY",
+            };
+            self.findings.push(Finding::new(Code::TlsFileUnreadable, role, format!("{}: {problem}", name(part))));
         }
-        match (certificate, key) {
-            (Some(certificate), Some(key)) => files.with_identity(certificate, key),
-            (None, None) => files,
-            _ => {
-                invalid(format!("{} and {} must be set together", name("CERT"), name("KEY")));
-                files
-            }
-        }
-    }
-}
-
-/// Why a PEM file cannot be used.
-fn problem_of(path: &Path, kind: &str) -> Option<String> {
-    match fs::read(path) {
-        Ok(bytes) => {
-            let text = String::from_utf8_lossy(&bytes);
-            let has_block = text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(kind));
-            (!has_block).then(|| format!("holds no PEM block of the kind {kind}"))
-        }
-        Err(error) => Some(format!("cannot be read: {}", error.kind())),
+        files
     }
 }

@@ -9,6 +9,16 @@ use crate::settings::Place;
 use crate::variable::{CACHE_URL, STATE_URL};
 use crate::{Code, Finding};
 
+/// What of the parser's advice this version and this role can follow.
+fn advice(error: UrlError, role: Role) -> String {
+    match (error, role) {
+        (UrlError::Scheme, _) => "the URL's scheme is not known; write redis://, rediss:// or embedded:".to_owned(),
+        (UrlError::Service, _) => NOT_SERVED.to_owned(),
+        (UrlError::Database, Role::Cache) => "the URL has a path; remove it".to_owned(),
+        (error, _) => error.to_string(),
+    }
+}
+
 const NOT_SERVED: &str = "names a topology that this version does not serve; use one server: redis:// or rediss:// with one \
                           host, or embedded:";
 
@@ -57,7 +67,7 @@ impl Reader<'_> {
                 };
                 (code, UrlError::ClusterDatabase.to_string())
             }
-            Err(error) => (Code::UrlInvalid, error.to_string()),
+            Err(error) => (Code::UrlInvalid, advice(error, role)),
         };
         self.broken(Finding::new(code, role, format!("{name}: {what}")));
         None

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use redis_link::{Fact, Probe, ServerInfo, ServerSettings};
-use store_core::{Error, Role};
+use store_core::Role;
 
-use super::{check_one, open_to_all};
+use super::{check_one, open_to_all, refused};
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
@@ -83,7 +83,10 @@ pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection) -> Visi
 async fn open<'a>(draft: &Draft, connection: &'a Connection) -> Result<Visit<'a>, Finding> {
     // database 0 exists everywhere; whether the configured one does is a question of its own
     let opened = Probe::open(draft.link(connection, Some(0))).await;
-    let probe = opened.map_err(|error| connection.finding(code_of(&error), error.detail()))?;
+    let probe = match opened {
+        Ok(probe) => probe,
+        Err(error) => return Err(refused::why(draft, connection, &error).await),
+    };
     let database = match connection.role {
         Role::Cache => draft.database.unwrap_or(0),
         Role::State => connection.url.database().unwrap_or(0),
@@ -100,15 +103,4 @@ async fn open<'a>(draft: &Draft, connection: &'a Connection) -> Result<Visit<'a>
 
 fn fell_silent(connection: &Connection) -> Finding {
     connection.finding(Code::Unreachable, "the server stopped answering")
-}
-
-/// A connection can be refused for its credentials, or for everything else that a connection needs.
-fn code_of(error: &Error) -> Code {
-    let text = error.to_string();
-    match error {
-        Error::Rejected { .. } if text.contains("certificate") || text.contains("encrypted") => Code::Unreachable,
-        Error::Rejected { .. } => Code::AuthRefused,
-        Error::Unsupported { .. } => Code::ServerTooOld,
-        _ => Code::Unreachable,
-    }
 }

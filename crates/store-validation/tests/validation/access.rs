@@ -46,7 +46,7 @@ async fn both_servers_are_reported_at_once() {
 async fn a_certificate_of_another_authority_is_refused() {
     let (cache, state) = (cache().await, RedisServer::state().tls().start().await.unwrap());
     let other = RedisServer::state().tls().start().await.unwrap();
-    for (file, expected) in [(state.ca_file(), vec![]), (other.ca_file(), vec![Code::Unreachable])] {
+    for (file, expected) in [(state.ca_file(), vec![]), (other.ca_file(), vec![Code::TlsRefused])] {
         let more = [("REDIS_STATE_TLS_CA_FILE", file.to_str().unwrap())];
         assert_errors(&check(&environment_with(&cache.url(None), &state.url(None), &more)).await, &expected);
     }
@@ -93,7 +93,7 @@ async fn only_who_needs_another_database_must_be_able_to_select_it() {
 /// What answers there is no server of ours, or one that wants to be spoken to in another way.
 #[tokio::test]
 async fn something_else_behind_the_port_is_unreachable() {
-    let (cache, encrypted) = (cache().await, RedisServer::state().tls().start().await.unwrap());
+    let cache = cache().await;
     let web = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (web_port, closed_port) = (web.local_addr().unwrap().port(), closed.local_addr().unwrap().port());
@@ -105,7 +105,7 @@ async fn something_else_behind_the_port_is_unreachable() {
     tokio::spawn(async move { while closed.accept().await.is_ok() {} });
     let far = FaultProxy::start(([127, 0, 0, 1], closed_port).into()).await.unwrap();
     far.delay(Duration::from_millis(100)).await;
-    for port in [web_port, closed_port, encrypted.port(), far.port()] {
+    for port in [web_port, closed_port, far.port()] {
         let report = check_urls(&cache.url(None), &format!("redis://:{CANARY}@127.0.0.1:{port}")).await;
         assert_errors(&report, &[Code::Unreachable]);
     }
@@ -151,4 +151,49 @@ async fn a_user_who_may_too_much_and_an_open_door_are_told() {
         assert!(wide.what.contains(command) && wide.help.contains(&rule), "{command}: {wide}");
     }
     assert!(!wide.what.contains("KEYS") && wide.help.contains("`ACL SETUSER app -"), "{wide}");
+}
+
+/// Which of the two sides speaks TLS is told, and never taken for a network or a password.
+#[tokio::test]
+async fn an_encrypted_connection_that_cannot_be_agreed_on_is_its_own_finding() {
+    let cache = cache().await;
+    let plain = RedisServer::state().password(CANARY).start().await.unwrap();
+    let tls = RedisServer::state().tls().start().await.unwrap();
+    let mutual = RedisServer::state().mutual_tls().start().await.unwrap();
+    let to = |server: &RedisServer, scheme: &str| format!("{scheme}://app:{CANARY}@127.0.0.1:{}", server.port());
+    for (url, ca, expected) in [
+        (to(&plain, "rediss"), Some(&tls), "the port speaks no TLS, and the URL says rediss://"),
+        (to(&tls, "redis"), None, "the port speaks TLS, and the URL says redis://"),
+        (tls.url(None).replace("rediss", "redis"), None, "the port speaks TLS, and the URL says redis://"),
+        (to(&mutual, "redis"), None, "the port speaks TLS, and the URL says redis://"),
+        (mutual.url(None), Some(&mutual), "the server wants a certificate of the client"),
+        (tls.url(None), Some(&mutual), "the server's certificate is not accepted"),
+    ] {
+        let ca = ca.map(RedisServer::ca_file).unwrap_or_default();
+        let more = [("REDIS_STATE_TLS_CA_FILE", ca.to_str().unwrap()), ("REDIS_STATE_CONNECT_TIMEOUT", "1s")];
+        let report = check(&environment_with(&cache.url(None), &url, &more)).await;
+        assert_errors(&report, &[Code::TlsRefused]);
+        let finding = report.findings().iter().find(|finding| finding.code == Code::TlsRefused).unwrap();
+        assert!(finding.what.contains(expected), "{finding}");
+        assert!(finding.help.contains("REDIS_STATE_TLS_CA_FILE"), "{finding}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_without_a_password_is_told_so() {
+    let cache = cache().await;
+    let state = RedisServer::state().acl_user("app", "x", "~* &* +@all").start().await.unwrap();
+    let report = check_urls(&cache.url(None), &format!("redis://app@{}", state.address())).await;
+    assert_errors(&report, &[Code::AuthRefused]);
+    let what = what(&report, Code::AuthRefused);
+    assert!(what.ends_with("; no password is configured for the user app"), "{what}");
+}
+
+#[tokio::test]
+async fn a_command_that_the_server_does_not_know_is_named() {
+    let cache = cache().await;
+    let state = RedisServer::state().config("rename-command", "SET \"\"").start().await.unwrap();
+    let report = check_urls(&cache.url(None), &state.url(None)).await;
+    let what = what(&report, Code::WritableUnknown);
+    assert!(what.ends_with("the server does not know the command SET, or it is renamed or disabled there"), "{what}");
 }

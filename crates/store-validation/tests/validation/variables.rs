@@ -1,6 +1,7 @@
 use std::fs;
 
 use store_validation::{Code, Environment, Report, check_environment};
+use testkit::RedisServer;
 
 use crate::{CANARY, assert_errors, environment, environment_with, warnings, what};
 
@@ -47,6 +48,28 @@ fn a_url_is_refused_for_what_its_role_does_not_take() {
         assert_errors(&check_environment(&environment(&url, "embedded:")), cache.as_slice());
         assert_errors(&check_environment(&environment("embedded:", &url)), state.as_slice());
     }
+}
+
+/// Whatever the advice names can be written: it is not refused in its turn.
+#[test]
+fn no_advice_names_what_is_not_served() {
+    let assert_served = |text: &str| {
+        for scheme in ["sentinel", "redis-cluster", "rediss-cluster", "kvrocks"] {
+            assert!(!text.to_lowercase().contains(scheme), "{scheme}: {text}");
+        }
+    };
+    for code in Code::ALL {
+        assert_served(code.help());
+    }
+    for url in ["http://h", "redis-sentinel://h", "redis-sentinel://h/main", "redis:/h", "h:6379", "redis://a,b"] {
+        for environment in [environment(url, "embedded:"), environment("embedded:", url)] {
+            let report = check_environment(&environment);
+            assert_errors(&report, &[Code::UrlInvalid]);
+            assert_served(&what(&report, Code::UrlInvalid));
+        }
+    }
+    let report = check_environment(&environment("redis://h/three", "embedded:"));
+    assert!(what(&report, Code::UrlInvalid).ends_with("the URL has a path; remove it"), "{report:?}");
 }
 
 #[test]
@@ -105,21 +128,94 @@ fn a_password_that_is_no_text_is_refused_with_the_name_of_its_variable() {
     assert_errors(&report, &[]);
 }
 
-#[test]
-fn tls_files_must_be_pem_belong_together_and_be_used() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("ca.pem");
-    fs::write(&file, "-----BEGIN CERTIFICATE-----\n").unwrap();
-    let file = file.to_str().unwrap();
+#[tokio::test]
+async fn tls_files_must_be_pem_belong_together_and_be_used() {
+    let server = RedisServer::state().mutual_tls().start().await.unwrap();
+    let [ca, cert, key] = [server.ca_file(), server.client_cert_file(), server.client_key_file()];
+    let [ca, cert, key] = [&ca, &cert, &key].map(|file| file.to_str().unwrap());
+    let (ca_file, cert_file, key_file) =
+        ("REDIS_STATE_TLS_CA_FILE", "REDIS_STATE_TLS_CERT_FILE", "REDIS_STATE_TLS_KEY_FILE");
     let check = |url: &str, more: &[(&str, &str)]| check_environment(&environment_with("embedded:", url, more));
 
-    assert_errors(&check("rediss://h", &[("REDIS_STATE_TLS_CA_FILE", file)]), &[]);
-    assert_errors(&check("redis://h", &[("REDIS_STATE_TLS_CA_FILE", file)]), &[Code::ConfInvalid]);
-    assert_errors(&check("rediss://h", &[("REDIS_STATE_TLS_CERT_FILE", file)]), &[Code::ConfInvalid]);
-    let both = [("REDIS_STATE_TLS_CERT_FILE", file), ("REDIS_STATE_TLS_KEY_FILE", file)];
-    assert_errors(&check("rediss://h", &both), &[Code::TlsFileUnreadable]);
-    let missing = [("REDIS_STATE_TLS_CA_FILE", "/no/such/file")];
-    assert_errors(&check("rediss://h", &missing), &[Code::TlsFileUnreadable]);
+    assert_errors(&check("rediss://h", &[(ca_file, ca)]), &[]);
+    assert_errors(&check("rediss://h", &[(ca_file, ca), (cert_file, cert), (key_file, key)]), &[]);
+    assert_errors(&check("redis://h", &[(ca_file, ca)]), &[Code::ConfInvalid]);
+    assert_errors(&check("rediss://h", &[(cert_file, cert)]), &[Code::ConfInvalid]);
+    assert_errors(&check("rediss://h", &[(ca_file, "/no/such/file")]), &[Code::TlsFileUnreadable]);
+
+    // never unreachable, never refused credentials: the file is named
+    let other = RedisServer::state().mutual_tls().start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let written = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let encrypted = format!("-----BEGIN ENCRYPTED PRIVATE KEY-----\n{CANARY}\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    let encrypted = written("encrypted.key", &encrypted);
+    let traditional = format!(
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: x\n\n{CANARY}\n-----END RSA PRIVATE KEY-----\n"
+    );
+    let traditional = written("traditional.key", &traditional);
+    let damaged =
+        written("damaged.crt", &format!("-----BEGIN CERTIFICATE-----\n{CANARY}!\n-----END CERTIFICATE-----\n"));
+    let no_certificate = written("none.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let others_key = other.client_key_file();
+    for (name, path, problem) in [
+        (key_file, encrypted.as_str(), "encrypted"),
+        (key_file, &traditional, "encrypted"),
+        (key_file, cert, "holds no private key"),
+        (key_file, others_key.to_str().unwrap(), "is not the private key of"),
+        (cert_file, key, "holds no certificate"),
+        (cert_file, &damaged, "damaged"),
+        (ca_file, &damaged, "damaged"),
+        (ca_file, &no_certificate, "not valid"),
+        (ca_file, key, "holds no certificate"),
+    ] {
+        let more = [(ca_file, ca), (cert_file, cert), (key_file, key), (name, path)];
+        let environment = environment_with("embedded:", &server.url(None), &more);
+        for report in [check_environment(&environment), store_validation::check(&environment).await] {
+            assert_errors(&report, &[Code::TlsFileUnreadable]);
+            let what = what(&report, Code::TlsFileUnreadable);
+            assert!(what.starts_with(name) && what.contains(path) && what.contains(problem), "{what}");
+        }
+    }
+    let more = [(ca_file, ca), (cert_file, cert), (key_file, key)];
+    let right = store_validation::check(&environment_with("embedded:", &server.url(None), &more)).await;
+    assert_errors(&right, &[]);
+}
+
+/// A value of a variable that names a file may be the secret itself, or all of a PEM file.
+#[tokio::test]
+async fn a_secret_in_a_variable_that_names_a_file_is_never_shown() {
+    let state = RedisServer::state().password(CANARY).start().await.unwrap();
+    let url = format!("redis://{}", state.address());
+    let long = format!("-----BEGIN PRIVATE KEY-----\n{CANARY}\n{}", "x".repeat(5_000));
+    for value in [CANARY, &format!("/{CANARY}/{CANARY}"), &long, &format!("{CANARY}\0")] {
+        for name in ["PASSWORD_FILE", "TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"] {
+            let name = format!("REDIS_STATE_{name}");
+            let environment = environment_with("embedded:", &url.replace("redis:", "rediss:"), &[(&name, value)]);
+            let report = check_environment(&environment);
+            let refused = store_validation::validate(&environment).await.unwrap_err();
+            let shown = format!(
+                "{report:?} {:?} {environment:?} {refused} {refused:?} {}",
+                report.settings(),
+                serde_json::to_string(&refused.findings).unwrap()
+            );
+            assert!(!shown.contains(CANARY), "{shown}");
+            assert!(
+                shown.contains(&format!("{name} does not name an existing file; it must hold the path")),
+                "{shown}"
+            );
+            assert!(report.settings().is_none(), "the setting is not replaced by another");
+        }
+    }
+    // what exists is named
+    let folder = tempfile::tempdir().unwrap();
+    let more = [("REDIS_STATE_PASSWORD_FILE", folder.path().to_str().unwrap())];
+    let report = check_environment(&environment_with("embedded:", &url, &more));
+    assert_errors(&report, &[Code::ConfInvalid]);
+    assert!(what(&report, Code::ConfInvalid).contains("is not a regular file"), "{report:?}");
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! Why a connection could not be opened.
+
+use redis_link::{Fact, Probe};
+use store_core::Error;
+
+use crate::draft::{Connection, Draft};
+use crate::{Code, Finding};
+
+/// The finding. A port that speaks TLS to a client that does not, or the other way round, answers nothing that tells so: it is
+/// asked.
+pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -> Finding {
+    let code = code_of(error);
+    let detail = error.detail();
+    if code == Code::Unreachable && may_be_of_encryption(&detail) {
+        let speaks_tls = Box::pin(Probe::speaks_tls(&draft.link(connection, Some(0)))).await;
+        match (speaks_tls, connection.url.is_tls()) {
+            (Fact::Known(true), false) => {
+                return connection.finding(Code::TlsRefused, "the port speaks TLS, and the URL says redis://");
+            }
+            (Fact::Known(false), true) => {
+                return connection.finding(Code::TlsRefused, "the port speaks no TLS, and the URL says rediss://");
+            }
+            _ => {}
+        }
+    }
+    let user = connection.user();
+    match code {
+        Code::AuthRefused if !connection.has_password() => {
+            connection.finding(code, format!("{detail}; no password is configured for the user {user}"))
+        }
+        _ => connection.finding(code, detail),
+    }
+}
+
+/// Whether something listens there.
+fn may_be_of_encryption(detail: &str) -> bool {
+    !detail.contains("nothing listens") && !detail.contains("name is not known")
+}
+
+/// A connection can be refused for its credentials, or for everything else that a connection needs.
+fn code_of(error: &Error) -> Code {
+    let text = error.to_string();
+    match error {
+        Error::Rejected { .. } if text.contains("certificate") || text.contains("encrypted") => Code::TlsRefused,
+        Error::Rejected { .. } => Code::AuthRefused,
+        Error::Unsupported { .. } => Code::ServerTooOld,
+        _ => Code::Unreachable,
+    }
+}
