@@ -34,15 +34,19 @@ pub(crate) struct Calls {
 }
 
 impl StateStore {
-    /// Opens the namespace on the server that `link` leads to: writes the layout's version into an empty one. Two round trips.
+    /// Opens the namespace on the server that `link` leads to. One round trip, in which nothing is written; an empty
+    /// namespace takes two more, which write the layout's version. So a full server can be opened and drained.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the namespace was written in another layout; those of the link.
     pub async fn open(link: Link, namespace: Namespace, options: StateOptions) -> Result<Self> {
         let key = keys::layout(&namespace);
         let version = keys::LAYOUT_VERSION.to_string();
-        link.command(Op::Connect, "SETNX", args![&key, &version]).await?;
-        let stored = link.command(Op::Connect, "GET", args![&key]).await?;
+        let mut stored = link.command(Op::Connect, "GET", args![&key]).await?;
+        if stored.reply.is_nil() {
+            link.command(Op::Connect, "SETNX", args![&key, &version]).await?;
+            stored = link.command(Op::Connect, "GET", args![&key]).await?;
+        }
         if stored.reply.as_str() != Some(&version) {
             return Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout"));
         }
