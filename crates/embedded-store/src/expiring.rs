@@ -26,6 +26,11 @@ pub(crate) struct Usage {
 impl Usage {
     /// No bound at all.
     pub(crate) const UNBOUNDED: Usage = Usage { entries: u64::MAX, bytes: u64::MAX };
+
+    fn subtract(&mut self, bytes: u64) {
+        self.entries = self.entries.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 /// Reads an entry that is not over: its end in milliseconds, and its value.
@@ -46,10 +51,13 @@ pub(crate) fn get<T>(
 /// Writes an entry that lasts until `end`, in milliseconds.
 pub(crate) fn put(change: &mut Change<'_>, key: &[u8], end: u64, value: &[u8]) -> Result<(), Fault> {
     let mut usage = usage(change)?;
-    let before = stored(change, key)?;
+    let before = match stored(change, key) {
+        // A damaged entry is replaced. The row of its end stays, and leads nowhere.
+        Err(Fault::Corrupt(_)) => None,
+        before => before?,
+    };
     if let Some((old_end, bytes)) = before {
-        usage.entries -= 1;
-        usage.bytes -= bytes;
+        usage.subtract(bytes);
         if old_end != end {
             change.remove(Table::EntryEnds, &end_key(old_end, key))?;
         }
@@ -71,8 +79,7 @@ pub(crate) fn remove(change: &mut Change<'_>, key: &[u8], now: Moment) -> Result
     let mut usage = usage(change)?;
     change.remove(Table::Entries, key)?;
     change.remove(Table::EntryEnds, &end_key(end, key))?;
-    usage.entries -= 1;
-    usage.bytes -= bytes;
+    usage.subtract(bytes);
     change.usage = Some(usage);
     Ok(end > now.millis())
 }
@@ -80,19 +87,48 @@ pub(crate) fn remove(change: &mut Change<'_>, key: &[u8], now: Moment) -> Result
 /// Collects some of the entries that are over; then, as long as a bound is passed, those that would be over soonest. A
 /// store whose bounds were lowered shrinks step by step.
 pub(crate) fn tidy(change: &mut Change<'_>, now: Moment, bounds: Usage) -> Result<(), Fault> {
-    let over = soonest(change, COLLECTED_PER_WRITE, now.millis())?;
-    for key in over {
-        remove(change, &key, now)?;
+    for (end, key) in soonest(change, COLLECTED_PER_WRITE, now.millis())? {
+        collect(change, end, &key)?;
     }
     for _ in 0..EVICTED_PER_WRITE {
         let usage = usage(change)?;
         if usage.entries <= bounds.entries && usage.bytes <= bounds.bytes {
             break;
         }
-        for key in soonest(change, 1, u64::MAX)? {
-            remove(change, &key, now)?;
+        let soonest = soonest(change, 1, u64::MAX)?;
+        if soonest.is_empty() {
+            // Rows that were damaged have left too much in the sums.
+            change.usage = Some(Usage::default());
+        }
+        for (end, key) in soonest {
+            collect(change, end, &key)?;
         }
     }
+    Ok(())
+}
+
+/// Forgets what would be over soonest, until so many bytes are free or nothing is left.
+pub(crate) fn make_room(change: &mut Change<'_>, bytes: u64) -> Result<(), Fault> {
+    let usage = usage(change)?;
+    let bounds = Usage { entries: u64::MAX, bytes: usage.bytes.saturating_sub(bytes) };
+    tidy(change, Moment::BEGINNING, bounds)
+}
+
+/// Forgets the entry that this end leads to, also a damaged one.
+fn collect(change: &mut Change<'_>, end: u64, key: &[u8]) -> Result<(), Fault> {
+    match stored(change, key) {
+        Ok(Some((stored, bytes))) if stored == end => {
+            change.remove(Table::Entries, key)?;
+            let mut usage = usage(change)?;
+            usage.subtract(bytes);
+            change.usage = Some(usage);
+        }
+        Err(Fault::Corrupt(_)) => {
+            change.remove(Table::Entries, key)?;
+        }
+        found => drop(found?),
+    }
+    change.remove(Table::EntryEnds, &end_key(end, key))?;
     Ok(())
 }
 
@@ -110,8 +146,25 @@ fn usage(change: &mut Change<'_>) -> Result<Usage, Fault> {
     let stored = change.get(Table::Usage, SUMS, |row| {
         let mut row = Decoder::new(row);
         Ok(Usage { entries: row.u64()?, bytes: row.u64()? })
+    });
+    match stored {
+        Err(Fault::Corrupt(_)) => count(change),
+        stored => Ok(stored?.unwrap_or_default()),
+    }
+}
+
+/// The sums, counted anew.
+fn count(change: &mut Change<'_>) -> Result<Usage, Fault> {
+    let mut usage = Usage::default();
+    let all: Range<&[u8]> = &[]..&[0xff];
+    change.scan(Table::Entries, all, |key, row| {
+        if let Ok(row) = row {
+            usage.entries += 1;
+            usage.bytes += size(key, row);
+        }
+        Ok(ControlFlow::Continue(()))
     })?;
-    Ok(stored.unwrap_or_default())
+    Ok(usage)
 }
 
 /// The end and the size of an entry, over or not.
@@ -119,12 +172,15 @@ fn stored(change: &mut Change<'_>, key: &[u8]) -> Result<Option<(u64, u64)>, Fau
     change.get(Table::Entries, key, |row| Ok((Decoder::new(row).u64()?, size(key, row))))
 }
 
-/// The keys of up to `max` entries whose ends are not later than `until`, the soonest first.
-fn soonest(change: &mut Change<'_>, max: usize, until: u64) -> Result<Vec<Vec<u8>>, Fault> {
+/// The ends and keys of up to `max` entries whose ends are not later than `until`, the soonest first.
+fn soonest(change: &mut Change<'_>, max: usize, until: u64) -> Result<Vec<(u64, Vec<u8>)>, Fault> {
     let mut keys = Vec::new();
     let range: Range<&[u8]> = &[]..&until.saturating_add(1).to_be_bytes();
-    change.scan(Table::EntryEnds, range, |key, _| {
-        keys.push(key.get(8..).ok_or(Fault::Corrupt("the end of an entry has no key"))?.to_vec());
+    change.scan(Table::EntryEnds, range, |key, row| {
+        if row.is_ok() {
+            let mut key = Decoder::new(key);
+            keys.push((key.u64()?, key.tail().to_vec()));
+        }
         Ok(if keys.len() < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     })?;
     Ok(keys)

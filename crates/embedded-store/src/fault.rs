@@ -23,7 +23,7 @@ macro_rules! storage_faults {
     )*};
 }
 
-storage_faults!(redb::StorageError, redb::TableError, redb::TransactionError);
+storage_faults!(redb::Error, redb::StorageError, redb::TableError);
 
 impl Fault {
     /// The error for a caller whose operation was taken back.
@@ -38,11 +38,16 @@ impl Fault {
 
 /// The database failed before anything was committed.
 pub(crate) fn not_executed(op: Op, error: &redb::Error) -> Error {
-    Error::unavailable(op, "the embedded database failed; open it again if it stays so").caused_by(error.to_string())
+    match error {
+        redb::Error::Corrupted(_) => Error::corrupt(op, "a page of the file is damaged; restore it from a backup"),
+        error => {
+            Error::unavailable(op, "the embedded database failed, and is opened again").caused_by(error.to_string())
+        }
+    }
 }
 
-/// The database failed while it committed.
-pub(crate) fn perhaps_executed(op: Op, error: &redb::CommitError) -> Error {
-    Error::indeterminate(op, "the embedded database failed while it committed; open it again")
+/// The database failed while it committed: it may have been executed.
+pub(crate) fn failed_commit(op: Op, error: &redb::Error) -> Error {
+    Error::indeterminate(op, "the embedded database failed while it committed, and is opened again")
         .caused_by(error.to_string())
 }

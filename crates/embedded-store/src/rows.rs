@@ -1,4 +1,7 @@
 //! Tables of bytes, as a transaction that writes and one that reads see them.
+//!
+//! Behind each row stands a checksum of its table, its key and itself ([`checksum`]). It is verified whenever the row is
+//! read: redb verifies its pages only when it repairs a file, so damage to a file that was closed would go unnoticed.
 
 use std::ops::{ControlFlow, Range};
 
@@ -49,6 +52,41 @@ const DEFINITIONS: [Definition; 10] = [
     Definition::new("usage"),
 ];
 
+/// What a damaged row is reported as.
+const DAMAGED: [&str; DEFINITIONS.len()] = [
+    "a row of the table queues is damaged",
+    "a row of the table jobs is damaged",
+    "a row of the table lives is damaged",
+    "a row of the table places is damaged",
+    "a row of the table uniques is damaged",
+    "a row of the table members is damaged",
+    "a row of the table member_ends is damaged",
+    "a row of the table entries is damaged",
+    "a row of the table entry_ends is damaged",
+    "a row of the table usage is damaged",
+];
+
+/// The bytes of a checksum, behind its row.
+const SUM: usize = 4;
+
+/// CRC-32 of the table's number, the key and the row: it finds every change of up to 32 bits in a row, and all but one of 4
+/// billion others.
+fn checksum(table: Table, key: &[u8], row: &[u8]) -> [u8; SUM] {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&[table as u8]);
+    sum.update(key);
+    sum.update(row);
+    sum.finalize().to_be_bytes()
+}
+
+/// The row without its checksum, which has to be right.
+fn verify<'r>(table: Table, key: &[u8], stored: &'r [u8]) -> Result<&'r [u8], Fault> {
+    match stored.split_last_chunk::<SUM>() {
+        Some((row, sum)) if *sum == checksum(table, key, row) => Ok(row),
+        _ => Err(Fault::Corrupt(DAMAGED[table as usize])),
+    }
+}
+
 /// Rows that can be read. Rows are handed to a closure because they lie in the database's own pages.
 pub(crate) trait Rows {
     /// Reads the row under `key`.
@@ -59,34 +97,37 @@ pub(crate) trait Rows {
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault>;
 
-    /// Reads the rows whose keys lie in `range`, in order, until `each` breaks.
-    fn scan(
-        &mut self,
-        table: Table,
-        range: Range<&[u8]>,
-        each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Fault>,
-    ) -> Result<(), Fault>;
+    /// Reads the rows whose keys lie in `range`, in order, until `each` breaks. `each` decides what a damaged row means.
+    fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault>;
 }
 
+/// What is done with each row of a scan: its key, and the row unless it is damaged.
+pub(crate) trait Each: FnMut(&[u8], Result<&[u8], Fault>) -> Result<ControlFlow<()>, Fault> {}
+
+impl<F: FnMut(&[u8], Result<&[u8], Fault>) -> Result<ControlFlow<()>, Fault>> Each for F {}
+
 fn get<T>(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    opened: &impl ReadableTable<Bytes, Bytes>,
+    table: Table,
     key: &[u8],
     read: impl FnOnce(&[u8]) -> Result<T, Fault>,
 ) -> Result<Option<T>, Fault> {
-    table.get(key)?.map(|row| read(row.value())).transpose()
+    opened.get(key)?.map(|row| read(verify(table, key, row.value())?)).transpose()
 }
 
 fn scan(
-    table: &impl ReadableTable<Bytes, Bytes>,
+    opened: &impl ReadableTable<Bytes, Bytes>,
+    table: Table,
     range: Range<&[u8]>,
-    mut each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Fault>,
+    mut each: impl Each,
 ) -> Result<(), Fault> {
     if range.start >= range.end {
         return Ok(());
     }
-    for row in table.range(range)? {
+    for row in opened.range(range)? {
         let (key, value) = row?;
-        if each(key.value(), value.value())?.is_break() {
+        let key = key.value();
+        if each(key, verify(table, key, value.value()))?.is_break() {
             break;
         }
     }
@@ -97,15 +138,24 @@ fn scan(
 pub(crate) struct Change<'t> {
     transaction: &'t WriteTransaction,
     tables: [Option<redb::Table<'t, Bytes, Bytes>>; DEFINITIONS.len()],
-    changed: bool,
+    is_changed: bool,
     news: Vec<QueueName>,
+    /// How many bytes of rows were removed, beyond those that were added.
+    freed: i64,
     /// Sums over the entries, once they were read; see [`crate::expiring`].
     pub(crate) usage: Option<Usage>,
 }
 
 impl<'t> Change<'t> {
     pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
-        Self { transaction, tables: [const { None }; DEFINITIONS.len()], changed: false, news: Vec::new(), usage: None }
+        Self {
+            transaction,
+            tables: [const { None }; DEFINITIONS.len()],
+            is_changed: false,
+            news: Vec::new(),
+            freed: 0,
+            usage: None,
+        }
     }
 
     fn table(&mut self, table: Table) -> Result<&mut redb::Table<'t, Bytes, Bytes>, Fault> {
@@ -118,28 +168,30 @@ impl<'t> Change<'t> {
 
     /// Writes a row.
     pub(crate) fn put(&mut self, table: Table, key: &[u8], row: &[u8]) -> Result<(), Fault> {
-        self.table(table)?.insert(key, row)?;
-        self.changed = true;
+        let mut stored = self.table(table)?.insert_reserve(key, row.len() + SUM)?;
+        let (place, sum) = stored.as_mut().split_at_mut(row.len());
+        place.copy_from_slice(row);
+        sum.copy_from_slice(&checksum(table, key, row));
+        drop(stored);
+        self.freed -= bytes(key, row.len() + SUM);
+        self.is_changed = true;
         Ok(())
     }
 
-    /// Removes a row. Whether there was one.
+    /// Removes a row, damaged or not. Whether there was one.
     pub(crate) fn remove(&mut self, table: Table, key: &[u8]) -> Result<bool, Fault> {
-        let removed = self.table(table)?.remove(key)?.is_some();
-        self.changed |= removed;
-        Ok(removed)
+        let removed = self.table(table)?.remove(key)?.map(|row| row.value().len());
+        self.freed += removed.map_or(0, |len| bytes(key, len));
+        self.is_changed |= removed.is_some();
+        Ok(removed.is_some())
     }
 
     /// Reads the rows whose keys lie in `range`, the last first, until `each` breaks.
-    pub(crate) fn scan_back(
-        &mut self,
-        table: Table,
-        range: Range<&[u8]>,
-        mut each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Fault>,
-    ) -> Result<(), Fault> {
+    pub(crate) fn scan_back(&mut self, table: Table, range: Range<&[u8]>, mut each: impl Each) -> Result<(), Fault> {
         for row in self.table(table)?.range(range)?.rev() {
             let (key, value) = row?;
-            if each(key.value(), value.value())?.is_break() {
+            let key = key.value();
+            if each(key, verify(table, key, value.value()))?.is_break() {
                 break;
             }
         }
@@ -153,11 +205,24 @@ impl<'t> Change<'t> {
         }
     }
 
-    /// Whether anything was written, and who is to be woken.
-    pub(crate) fn finish(mut self) -> Result<(bool, Vec<QueueName>), Fault> {
+    /// Writes what was kept back until the end.
+    pub(crate) fn finish(mut self) -> Result<Written, Fault> {
         crate::expiring::save_usage(&mut self)?;
-        Ok((self.changed, self.news))
+        Ok(Written { is_changed: self.is_changed, news: self.news, freed: self.freed })
     }
+}
+
+/// What a transaction has written.
+pub(crate) struct Written {
+    pub(crate) is_changed: bool,
+    /// The queues of which somebody is to be woken when it is committed.
+    pub(crate) news: Vec<QueueName>,
+    /// How many bytes of rows were removed, beyond those that were added. A row that was replaced counts as added.
+    pub(crate) freed: i64,
+}
+
+fn bytes(key: &[u8], row: usize) -> i64 {
+    i64::try_from(key.len() + row).unwrap_or(i64::MAX)
 }
 
 impl Rows for Change<'_> {
@@ -167,16 +232,11 @@ impl Rows for Change<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        get(self.table(table)?, key, read)
+        get(self.table(table)?, table, key, read)
     }
 
-    fn scan(
-        &mut self,
-        table: Table,
-        range: Range<&[u8]>,
-        each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Fault>,
-    ) -> Result<(), Fault> {
-        scan(self.table(table)?, range, each)
+    fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault> {
+        scan(self.table(table)?, table, range, each)
     }
 }
 
@@ -206,16 +266,11 @@ impl Rows for View<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        self.table(table)?.map_or(Ok(None), |open| get(&open, key, read))
+        self.table(table)?.map_or(Ok(None), |open| get(&open, table, key, read))
     }
 
-    fn scan(
-        &mut self,
-        table: Table,
-        range: Range<&[u8]>,
-        each: impl FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, Fault>,
-    ) -> Result<(), Fault> {
-        self.table(table)?.map_or(Ok(()), |open| scan(&open, range, each))
+    fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault> {
+        self.table(table)?.map_or(Ok(()), |open| scan(&open, table, range, each))
     }
 }
 

@@ -37,7 +37,15 @@ pub struct Stores {
     cache: Cache,
     state: State,
     warnings: Vec<Finding>,
+    opened: Opened,
+}
+
+/// What is to be closed.
+#[derive(Clone, Default)]
+struct Opened {
     links: Vec<(Role, Link)>,
+    embedded_cache: Option<EmbeddedCache>,
+    embedded_state: Option<EmbeddedState>,
 }
 
 impl Stores {
@@ -60,10 +68,10 @@ impl Stores {
     pub async fn open(environment: &Environment) -> Result<Self, StartError> {
         let validated = validate(environment).await?;
         let settings = validated.settings;
-        let mut links = Vec::new();
-        let cache = open_cache(&settings, &mut links).await.map_err(StartError::of(Role::Cache))?;
-        let state = open_state(&settings, &mut links).await.map_err(StartError::of(Role::State))?;
-        Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, links })
+        let mut opened = Opened::default();
+        let cache = open_cache(&settings, &mut opened).await.map_err(StartError::of(Role::Cache))?;
+        let state = open_state(&settings, &mut opened).await.map_err(StartError::of(Role::State))?;
+        Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, opened })
     }
 
     /// This service's name.
@@ -92,16 +100,23 @@ impl Stores {
     /// # Errors
     /// [`StartError::Store`], naming the role of the first that does not.
     pub async fn ping(&self) -> Result<(), StartError> {
-        for (role, link) in &self.links {
+        for (role, link) in &self.opened.links {
             link.ping().await.map_err(StartError::of(*role))?;
         }
         Ok(())
     }
 
-    /// Ends what is under way and closes all connections. Affects all clones; stop workers first.
+    /// Ends what is under way, closes all connections, and closes embedded stores, whose files can then be opened again. Every
+    /// later call answers [`Error::Unavailable`]. Affects all clones; stop workers first.
     pub async fn close(&self) {
-        for (_, link) in &self.links {
+        for (_, link) in &self.opened.links {
             link.close().await;
+        }
+        if let Some(cache) = &self.opened.embedded_cache {
+            cache.close().await;
+        }
+        if let Some(state) = &self.opened.embedded_state {
+            state.close().await;
         }
     }
 }
@@ -116,42 +131,39 @@ impl fmt::Debug for Stores {
     }
 }
 
-async fn open_cache(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Result<Cache, Error> {
+async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, Error> {
     let service = settings.service.clone();
-    match &settings.cache {
-        Place::Embedded(None) => Ok(Cache::new(EMBEDDED_MEMORY, EmbeddedCache::in_memory(service, Default::default()))),
-        Place::Embedded(Some(file)) => {
-            Ok(Cache::new(EMBEDDED_FILE, EmbeddedCache::open(file, service, Default::default())?))
-        }
+    let (engine, store) = match &settings.cache {
+        Place::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedCache::in_memory(service, Default::default())),
+        Place::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedCache::open(file, service, Default::default())?),
         Place::Server(server) => {
             let own = Link::connect(server.own.clone()).await?;
             let shared = Link::connect(server.shared.clone()).await?;
-            links.extend([(Role::Cache, own.clone()), (Role::Cache, shared.clone())]);
-            Ok(Cache::new(REDIS, CacheStore::new(own, shared, service, Default::default())))
+            opened.links.extend([(Role::Cache, own.clone()), (Role::Cache, shared.clone())]);
+            return Ok(Cache::new(REDIS, CacheStore::new(own, shared, service, Default::default())));
         }
-    }
+    };
+    opened.embedded_cache = Some(store.clone());
+    Ok(Cache::new(engine, store))
 }
 
-async fn open_state(settings: &Settings, links: &mut Vec<(Role, Link)>) -> Result<State, Error> {
-    match &settings.state {
-        Place::Embedded(None) => {
-            Ok(State::new(EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default()), Durability::Accepted))
-        }
-        Place::Embedded(Some(file)) => {
-            let store = EmbeddedState::open(file, Default::default())?;
-            Ok(State::new(EMBEDDED_FILE, store, Durability::Accepted))
-        }
+async fn open_state(settings: &Settings, opened: &mut Opened) -> Result<State, Error> {
+    let (engine, store) = match &settings.state {
+        Place::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default())),
+        Place::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, Default::default())?),
         Place::Server(server) => {
             let link = Link::connect(server.clone()).await?;
-            links.push((Role::State, link.clone()));
+            opened.links.push((Role::State, link.clone()));
             let store = StateStore::open(link, settings.namespace.clone(), Default::default()).await?;
             let durability = match settings.min_replicas {
                 0 => Durability::Accepted,
                 replicas => Durability::Replicated { replicas, within: server.command_timeout() },
             };
-            Ok(State::new(REDIS, store, durability))
+            return Ok(State::new(REDIS, store, durability));
         }
-    }
+    };
+    opened.embedded_state = Some(store.clone());
+    Ok(State::new(engine, store, Durability::Accepted))
 }
 
 const EMBEDDED_MEMORY: &str = "embedded (memory)";

@@ -56,8 +56,10 @@ impl EmbeddedCache {
         Self { database: Database::in_memory(), service, options }
     }
 
-    /// Opens the file at `path`, or creates it. The file is locked: it is for one process, which opens it once and clones
-    /// the handle. The drop of the last one closes it, when everything is committed. Both block for I/O; after a crash,
+    /// Opens the file at `path`, or creates it. The file is locked, and so is its path, by an empty file `<name>.lock` that
+    /// stays beside it: both are for one process, which opens the store once and clones the handle. If the file is moved or
+    /// deleted while it is open, writes answer `Unavailable`. If the disk is full, what adds answers
+    /// [`Error::Limit`](store_core::Error::Limit), and 1 MiB that the file keeps in reserve lets the rest go on. The drop of the last one closes it, when everything is committed. Both block for I/O; after a crash,
     /// opening reads the whole file.
     ///
     /// # Errors
@@ -72,6 +74,12 @@ impl EmbeddedCache {
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
         Self { service, ..self.clone() }
+    }
+
+    /// Closes the store for all its clones: what was asked for before is committed, and everything later answers
+    /// [`Error::Unavailable`](store_core::Error::Unavailable). Waits end, and the file can be opened again.
+    pub async fn close(&self) {
+        self.database.close().await;
     }
 
     /// How many write transactions were committed since it was opened.

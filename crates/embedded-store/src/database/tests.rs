@@ -8,7 +8,8 @@ use redb::backends::InMemoryBackend;
 use store_core::{Error, Op, Result};
 use tokio::sync::oneshot;
 
-use super::{Call, Core, Member};
+use super::core::Core;
+use super::member::{Call, Member};
 use crate::fault::Fault;
 use crate::rows::{Change, Rows, Table, View};
 
@@ -31,7 +32,7 @@ fn has(core: &Core, key: &'static [u8]) -> bool {
 }
 
 fn in_memory() -> Core {
-    Core::new(redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap())
+    Core::new(redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap(), None)
 }
 
 #[test]
@@ -106,7 +107,7 @@ impl StorageBackend for Breakable {
 fn a_disk_that_breaks_is_told_to_everybody() {
     let broken = Arc::new(AtomicBool::new(false));
     let disk = Breakable { memory: InMemoryBackend::new(), broken: broken.clone() };
-    let core = Core::new(redb::Builder::new().create_with_backend(disk).unwrap());
+    let core = Core::new(redb::Builder::new().create_with_backend(disk).unwrap(), None);
     let (before, mut answer) = put(b"before", 1);
     core.commit_together(vec![before]);
     assert_eq!(answer.try_recv().unwrap().unwrap(), 1);

@@ -41,8 +41,12 @@ impl Pool<'_> {
         Encoder::default().tail(&self.ends_at(until)).tail(member.as_bytes()).finish()
     }
 
+    /// Reads a member. A damaged row is that of nobody: the next beat replaces it.
     fn read(&self, rows: &mut impl Rows, member: &HolderName) -> Result<Option<Member>, Fault> {
-        rows.get(Table::Members, &self.row(member.as_str()), |row| decode(member.clone(), row))
+        match rows.get(Table::Members, &self.row(member.as_str()), |row| decode(member.clone(), row)) {
+            Err(Fault::Corrupt(_)) => Ok(None),
+            found => found,
+        }
     }
 
     fn write(&self, change: &mut Change<'_>, member: &Member) -> Result<(), Fault> {
@@ -69,7 +73,10 @@ impl Pool<'_> {
         from: &[u8],
         mut each: impl FnMut(HolderName, u64) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
-        rows.scan(Table::MemberEnds, from..&behind(&self.prefix()), |key, _| {
+        rows.scan(Table::MemberEnds, from..&behind(&self.prefix()), |key, row| {
+            if row.is_err() {
+                return Ok(ControlFlow::Continue(()));
+            }
             let (member, until) = self.parse_end(key)?;
             Ok(each(member, until))
         })
@@ -91,7 +98,10 @@ impl Pool<'_> {
         let too_many = lost.saturating_sub(LOST_KEPT_COUNT);
         let too_old = now.millis().saturating_sub(millis_ceil(LOST_KEPT_FOR));
         let mut forgotten = Vec::new();
-        change.scan_back(Table::MemberEnds, &self.ends_at(now.millis())..&behind(&self.prefix()), |key, _| {
+        change.scan_back(Table::MemberEnds, &self.ends_at(now.millis())..&behind(&self.prefix()), |key, row| {
+            if row.is_err() {
+                return Ok(ControlFlow::Continue(()));
+            }
             let (member, until) = self.parse_end(key)?;
             if forgotten.len() < FORGOTTEN_PER_BEAT && (until < too_old || forgotten.len() < too_many) {
                 forgotten.push((member, until));
@@ -167,10 +177,9 @@ impl Heartbeats for EmbeddedState {
             let from = request.cursor().map_or(prefix.clone(), |last| [&pool.row(last.as_str())[..], &[0]].concat());
             let mut members = Vec::new();
             view.scan(Table::Members, &from[..]..&behind(&prefix), |key, row| {
-                let member = decode(name(key.get(prefix.len()..).unwrap_or_default())?, row)?;
-                if member.until > now.timestamp() {
-                    members.push(member);
-                }
+                let member = row.and_then(|row| decode(name(key.get(prefix.len()..).unwrap_or_default())?, row));
+                // A damaged row is that of nobody: the next beat replaces it.
+                members.extend(member.ok().filter(|member| member.until > now.timestamp()));
                 Ok(if members.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
             Ok(page(members, limit, |last| last.name.as_str().to_owned()))

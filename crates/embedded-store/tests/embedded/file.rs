@@ -1,7 +1,9 @@
 //! Which files are opened, and which are refused and left as they are.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 use embedded_store::{CacheOptions, EmbeddedCache, EmbeddedState, StateOptions};
 use store_core::{Durability, Error, KeyValueExt, NewJob, Op, Queue, QueueExt, QueueInspect, Ttl};
@@ -124,6 +126,9 @@ async fn an_interrupted_creation_is_begun_again() {
     for len in [4096, 4097, 8192, bytes.len()] {
         let mut begun = bytes[..len].to_vec();
         begun[23] = 0;
+        begun[24..32].fill(0);
+        let sum = crc32fast::hash(&begun[..32]).to_be_bytes();
+        begun[32..36].copy_from_slice(&sum);
         fs::write(&file, begun).unwrap();
         let store = open(&file).unwrap_or_else(|error| panic!("cut at {len}: {error:?}"));
         store.push_one(&queue("mail"), NewJob::new("a")).await.unwrap();
@@ -155,4 +160,61 @@ async fn a_durability_that_cannot_be_reached_is_refused_before_writing() {
         assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
         assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, 1);
     }
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_is_not_written_to_and_not_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, moved) = (directory.path().join("state.redb"), directory.path().join("moved.redb"));
+    let store = open(&file).unwrap();
+    store.push_one(&queue("mail"), NewJob::new("a")).await.unwrap();
+    fs::rename(&file, &moved).unwrap();
+
+    let error = store.push_one(&queue("mail"), NewJob::new("b")).await.unwrap_err();
+    assert!(matches!(&error, Error::Unavailable { .. }) && error.to_string().contains("moved"), "{error}");
+    assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, 1);
+    // Neither in its old place, nor where it is now.
+    for path in [&file, &moved] {
+        let error = open_in_another_process(path);
+        assert!(error.contains("open already"), "{path:?}: {error}");
+    }
+    assert!(!file.exists(), "no empty file was created in its place");
+
+    fs::rename(&moved, &file).unwrap();
+    store.push_one(&queue("mail"), NewJob::new("b")).await.unwrap();
+    drop(store);
+    assert_eq!(open(&file).unwrap().counts(&queue("mail")).await.unwrap().ready, 2);
+}
+
+/// Where the other process opens its file. Set only by the test that starts it.
+const FILE: &str = "EMBEDDED_STORE_TEST_OTHER_FILE";
+
+/// Not a test by itself: the other process. Says what came of it.
+#[test]
+fn child_that_opens_a_file() {
+    let Some(file) = std::env::var_os(FILE) else { return };
+    let outcome = open(Path::new(&file)).map_or_else(|error| error.to_string(), |_| "opened".to_owned());
+    std::io::stdout().lock().write_all(format!("\noutcome: {outcome}\n").as_bytes()).unwrap();
+}
+
+fn open_in_another_process(file: &Path) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "file::child_that_opens_a_file", "--nocapture", "--test-threads=1"])
+        .env(FILE, file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().find_map(|line| line.strip_prefix("outcome: ")).unwrap_or(&text).to_owned()
+}
+
+#[tokio::test]
+async fn all_paths_to_a_file_have_one_lock() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, link) = (directory.path().join("state.redb"), directory.path().join("link.redb"));
+    let store = open(&file).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert!(open(&link).unwrap_err().to_string().contains("open already"));
+    drop(store);
+    drop(open(&link).unwrap());
 }

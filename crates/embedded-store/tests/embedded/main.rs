@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bounds;
+mod closing;
 mod commits;
+mod damage;
 mod durability;
 mod file;
+#[cfg(unix)]
+mod full_disk;
 mod invariants;
 mod neighbours;
 mod privacy;

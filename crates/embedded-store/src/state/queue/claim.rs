@@ -47,8 +47,11 @@ impl OpenQueue<'_, '_> {
     /// Makes scheduled jobs ready that are due.
     fn make_due_ready(&mut self) -> Result<(), Fault> {
         let kind = Place::Scheduled(0).kind();
-        for job in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
-            let mut life = self.find_placed(&job)?;
+        for (job, place) in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
+            let mut life = self.find_placed(&job, place)?;
+            if life.place != place {
+                continue; // it was set aside
+            }
             let place = self.ledger.last_place(life.priority);
             self.move_to(&job, &mut life, place)?;
         }
@@ -58,8 +61,11 @@ impl OpenQueue<'_, '_> {
     /// Takes jobs back whose lease has run out.
     fn take_back_run_out(&mut self) -> Result<(), Fault> {
         let kind = Place::Running(0).kind();
-        for job in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
-            let mut life = self.find_placed(&job)?;
+        for (job, place) in self.jobs(kind..=kind, self.now.millis(), MAX_MOVES)? {
+            let mut life = self.find_placed(&job, place)?;
+            if life.place != place {
+                continue; // it was set aside
+            }
             if life.cancel_requested {
                 self.forget(&job, &life)?;
                 continue;
@@ -83,12 +89,29 @@ impl OpenQueue<'_, '_> {
         let (mut taken, mut bytes, mut late) = (Vec::new(), 0, 0);
         while taken.len() < max && late <= MAX_MOVES {
             let jobs = self.jobs(READY, u64::MAX, max - taken.len())?;
+            if jobs.is_empty() && self.ledger.ready() > 0 && taken.is_empty() {
+                // The queue counts jobs that no readable row leads to.
+                match self.confirm_places()? {
+                    true => continue,
+                    false => return Err(Fault::Corrupt("a row of the table places is damaged")),
+                }
+            }
             if jobs.is_empty() {
                 break;
             }
-            for job in jobs {
-                let (record, payload) = self.record(&job)?;
-                let mut life = self.life(&job, &record, &payload)?;
+            for (job, place) in jobs {
+                let read = self.record(&job).and_then(|(record, payload)| {
+                    let life = self.life(&job, &record, &payload)?;
+                    Ok((record, payload, life))
+                });
+                let (record, payload, mut life) = match read {
+                    Err(Fault::Corrupt(what)) => {
+                        late += 1;
+                        self.set_aside(&job, place, what)?;
+                        continue;
+                    }
+                    read => read?,
+                };
                 if life.start_by.is_some_and(|end| end <= self.now.millis()) {
                     late += 1;
                     self.bury(&job, &mut life, "deadline")?;
@@ -157,17 +180,24 @@ mod tests {
     use super::*;
     use crate::StateOptions;
     use crate::rows::Change;
-    use store_core::{Error, NewJob, Queue, QueueExt, QueueName};
+    use store_core::{Deleted, JobState, NewJob, PageRequest, Queue, QueueControl, QueueExt, QueueInspect, QueueName};
 
     #[tokio::test]
-    async fn a_place_without_a_job_is_told_and_does_not_keep_the_thread() {
+    async fn a_place_without_a_job_is_set_aside_and_holds_up_no_other() {
         let store = EmbeddedState::in_memory(StateOptions::default());
-        let (queue, job) = (QueueName::new("mail").unwrap(), NewJob::new("a"));
-        store.push_one(&queue, job.clone()).await.unwrap();
-        let remove = move |change: &mut Change<'_>| change.remove(Table::Jobs, &job_key(0, &job.id));
+        let (queue, lost, whole) = (QueueName::new("mail").unwrap(), NewJob::new("a"), NewJob::new("b"));
+        for job in [&lost, &whole] {
+            store.push_one(&queue, job.clone()).await.unwrap();
+        }
+        let id = lost.id.clone();
+        let remove = move |change: &mut Change<'_>| change.remove(Table::Jobs, &job_key(0, &id));
         assert!(store.database.write(Op::QueueDelete, remove).await.unwrap());
-        let request = ClaimRequest::new(queue, HolderName::new("worker").unwrap(), 1, Duration::from_secs(15));
-        let error = store.claim(&request).await.unwrap_err();
-        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+        let request = ClaimRequest::new(queue.clone(), HolderName::new("worker").unwrap(), 2, Duration::from_secs(15));
+        let claimed = store.claim(&request).await.unwrap().jobs;
+        assert_eq!(claimed.iter().map(|job| &job.lease.job).collect::<Vec<_>>(), [&whole.id]);
+        let dead = store.list(&queue, JobState::Dead, PageRequest::default()).await.unwrap().items;
+        assert_eq!(dead[0].id, lost.id);
+        assert_eq!(dead[0].last_error.as_deref(), Some("a job has a place and no record"));
+        assert_eq!(store.delete(&queue, &[lost.id]).await.unwrap(), [Deleted::Deleted]);
     }
 }

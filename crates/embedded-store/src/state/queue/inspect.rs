@@ -11,7 +11,7 @@ use store_core::{
 
 use super::ledger::Ledger;
 use super::life::{Life, Place};
-use super::open_queue::{find, job_key, parse_place_key, place_key};
+use super::open_queue::{NOT_THERE, find, job_key, parse_place_key, place_key};
 use super::record::Record;
 use crate::EmbeddedState;
 use crate::encoding::{name, text};
@@ -30,9 +30,7 @@ impl QueueInspect for EmbeddedState {
         let job = job.clone();
         let found = self.look_at(Op::QueueGet, queue, move |view, ledger, now| {
             let Some(life) = find_kept(view, ledger.number, &job, now)? else { return Ok(None) };
-            let Some(mut found) = info(view, ledger.number, &job, &life, Bytes::copy_from_slice)? else {
-                return Ok(None);
-            };
+            let mut found = info(view, ledger.number, &job, &life, Bytes::copy_from_slice)?;
             match life.place {
                 Place::Running(_) => found.progress = life.data,
                 Place::Completed(_) => found.result = life.data,
@@ -55,23 +53,24 @@ impl QueueInspect for EmbeddedState {
                 None => place_key(ledger.number, *kinds.start(), 0, &[]),
             };
             let to = place_key(ledger.number, *kinds.end() + 1, 0, &[]);
-            let (mut jobs, mut next) = (Vec::<JobId>::new(), None);
+            let (mut jobs, mut next) = (Vec::<(JobId, Place)>::new(), None);
             let mut last = None;
-            view.scan(Table::Places, &from[..]..&to, |key, _| {
+            view.scan(Table::Places, &from[..]..&to, |key, row| {
+                if row.is_err() {
+                    return Ok(ControlFlow::Continue(()));
+                }
                 let (kind, order, job) = parse_place_key(key)?;
                 if jobs.len() == limit {
                     next = last.take();
                     return Ok(ControlFlow::Break(()));
                 }
-                jobs.push(name(job)?);
+                jobs.push((name(job)?, Place::new(kind, order)?));
                 last = Some(Cursor::new(format!("{kind}.{order}.{}", text(job)?)));
                 Ok(ControlFlow::Continue(()))
             })?;
             let mut infos = Vec::with_capacity(jobs.len());
-            for job in &jobs {
-                if let Some(life) = find(view, ledger.number, job)? {
-                    infos.extend(info(view, ledger.number, job, &life, |_| Bytes::new())?);
-                }
+            for (job, place) in &jobs {
+                infos.push(listed(view, ledger.number, job, *place)?);
             }
             Ok(Page::new(infos, next))
         });
@@ -106,6 +105,24 @@ impl EmbeddedState {
     }
 }
 
+/// A job as listings show it. Of one whose rows are damaged only its place is known.
+fn listed(view: &mut View<'_>, queue: u32, job: &JobId, place: Place) -> Result<JobInfo, Fault> {
+    let life = match find(view, queue, job).and_then(|life| life.ok_or(NOT_THERE)) {
+        Err(Fault::Corrupt(what)) => unreadable(place, what),
+        life => life?,
+    };
+    match info(view, queue, job, &life, |_| Bytes::new()) {
+        Err(Fault::Corrupt(_)) => Ok(shown(job, &life, Timestamp::from_millis(0))),
+        shown => shown,
+    }
+}
+
+fn unreadable(place: Place, what: &str) -> Life {
+    let mut life = Life::unreadable(place);
+    life.last_error = Some(what.to_owned());
+    life
+}
+
 /// A job whose time is not over.
 fn find_kept(view: &mut View<'_>, queue: u32, job: &JobId, now: Moment) -> Result<Option<Life>, Fault> {
     let life = find(view, queue, job)?;
@@ -118,13 +135,20 @@ fn info(
     job: &JobId,
     life: &Life,
     copy: impl FnOnce(&[u8]) -> Bytes,
-) -> Result<Option<JobInfo>, Fault> {
+) -> Result<JobInfo, Fault> {
     let record = view.get(Table::Jobs, &job_key(queue, job), |row| {
         let (record, payload) = Record::decode(row)?;
         Ok((record, copy(payload)))
     })?;
-    let Some((record, payload)) = record else { return Ok(None) };
-    let mut info = JobInfo::new(job.clone(), life.place.state(), record.pushed_at);
+    let (record, payload) = record.ok_or(NOT_THERE)?;
+    let mut info = shown(job, life, record.pushed_at);
+    info.worker = worker(life)?;
+    info.payload = payload;
+    Ok(info)
+}
+
+fn shown(job: &JobId, life: &Life, pushed_at: Timestamp) -> JobInfo {
+    let mut info = JobInfo::new(job.clone(), life.place.state(), pushed_at);
     info.attempts = life.attempts;
     info.max_attempts = u32::from(life.max_attempts);
     info.priority = life.priority;
@@ -132,11 +156,9 @@ fn info(
         Place::Ready(..) => None,
         place => Some(Timestamp::from_millis(place.order())),
     };
-    info.worker = worker(life)?;
     info.cancel_requested = life.cancel_requested;
     info.last_error.clone_from(&life.last_error);
-    info.payload = payload;
-    Ok(Some(info))
+    info
 }
 
 fn worker(life: &Life) -> Result<Option<HolderName>, Fault> {

@@ -131,6 +131,25 @@ impl Life {
         }
     }
 
+    /// The life of a job of which only its place can be read.
+    pub(super) fn unreadable(place: Place) -> Self {
+        Self {
+            place,
+            delivery: Delivery::None,
+            fence: Fence::new(0),
+            attempts: 0,
+            cancel_requested: false,
+            start_by: None,
+            worker: String::new(),
+            last_error: None,
+            data: None,
+            max_attempts: 1,
+            priority: Priority::default(),
+            unique: None,
+            payload_bytes: 0,
+        }
+    }
+
     /// Whether the holder of `fence` may still act.
     pub(super) fn is_held_by(&self, fence: Fence, now: u64) -> bool {
         self.delivery == Delivery::Running

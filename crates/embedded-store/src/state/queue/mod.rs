@@ -10,6 +10,7 @@ mod open_queue;
 mod push;
 mod record;
 mod retention;
+mod set_aside;
 mod settle;
 
 use std::ops::ControlFlow;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    Claim, ClaimRequest, Durability, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
     Settled, Settlement,
 };
 
@@ -25,6 +26,7 @@ use super::EmbeddedState;
 use crate::encoding::name;
 use crate::fault::Fault;
 use crate::moment::Moment;
+use crate::news::StoreClosed;
 use crate::rows::{Change, Rows, Table};
 use ledger::Ledger;
 use open_queue::OpenQueue;
@@ -53,7 +55,8 @@ impl Queue for EmbeddedState {
     }
 
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
-        Ok(self.database.news().wait(queues, up_to).await)
+        let news = self.database.news().wait(queues, up_to).await;
+        news.map_err(|StoreClosed| Error::unavailable(Op::QueueWait, "the store was closed"))
     }
 }
 
@@ -99,7 +102,8 @@ impl EmbeddedState {
         let queues = self.database.read_now(Op::Connect, |view| {
             let mut pending = Vec::new();
             view.scan(Table::Queues, ledger::FIRST_NAME..ledger::BEHIND_NAMES, |key, row| {
-                let ledger = Ledger::decode(row)?;
+                // A damaged ledger is reported to those who use its queue.
+                let Ok(ledger) = row.and_then(Ledger::decode) else { return Ok(ControlFlow::Continue(())) };
                 if ledger.counts().pending() > 0 {
                     pending.push(name::<QueueName>(key)?);
                 }

@@ -14,7 +14,8 @@ use crate::moment::Moment;
 use crate::rows::{Change, Rows, Table};
 
 /// Every job that has a place has a record.
-pub(super) const NOT_THERE: Fault = Fault::Corrupt("a job has a place and no record");
+pub(super) const NOT_THERE: Fault = Fault::Corrupt(NO_RECORD);
+const NO_RECORD: &str = "a job has a place and no record";
 
 /// A queue inside a transaction. [`OpenQueue::close`] writes its ledger.
 pub(super) struct OpenQueue<'c, 't> {
@@ -80,14 +81,26 @@ impl<'c, 't> OpenQueue<'c, 't> {
         self.change.tell(self.queue);
     }
 
-    /// Reads the life of a job; `None` if the queue has no such job.
+    /// Reads the life of a job; `None` if the queue has no such job. One whose rows are damaged is set aside first.
     pub(super) fn find(&mut self, job: &JobId) -> Result<Option<Life>, Fault> {
-        find(self.change, self.ledger.number, job)
+        match find(self.change, self.ledger.number, job) {
+            Err(Fault::Corrupt(what)) => match self.place_of(job)? {
+                Some(place) => self.set_aside(job, place, what).map(Some),
+                None => Err(Fault::Corrupt(what)),
+            },
+            found => found,
+        }
     }
 
-    /// Reads the life of a job that has a place.
-    pub(super) fn find_placed(&mut self, job: &JobId) -> Result<Life, Fault> {
-        self.find(job)?.ok_or(NOT_THERE)
+    /// Reads the life of a job that has a place. One whose rows are damaged is set aside first.
+    pub(super) fn find_placed(&mut self, job: &JobId, place: Place) -> Result<Life, Fault> {
+        match find(self.change, self.ledger.number, job) {
+            Err(Fault::Corrupt(what)) => self.set_aside(job, place, what),
+            found => match found? {
+                Some(life) => Ok(life),
+                None => self.set_aside(job, place, NO_RECORD),
+            },
+        }
     }
 
     /// Reads the life of a job; `None` also for a completed one whose time is over.
@@ -169,19 +182,25 @@ impl<'c, 't> OpenQueue<'c, 't> {
         Ok(first)
     }
 
-    /// Up to `max` jobs of some kinds, in order, whose order is at most `until`.
-    pub(super) fn jobs(&mut self, kinds: RangeInclusive<u8>, until: u64, max: usize) -> Result<Vec<JobId>, Fault> {
+    /// Up to `max` jobs of some kinds with their places, in order, whose order is at most `until`.
+    pub(super) fn jobs(
+        &mut self,
+        kinds: RangeInclusive<u8>,
+        until: u64,
+        max: usize,
+    ) -> Result<Vec<(JobId, Place)>, Fault> {
         let mut jobs = Vec::new();
         if max > 0 && kinds.clone().any(|kind| *self.ledger.count(kind) > 0) {
-            self.scan(kinds, until, |_, _, job| {
-                jobs.push(name(job)?);
+            self.scan(kinds, until, |kind, order, job| {
+                jobs.push((name(job)?, Place::new(kind, order)?));
                 Ok(if jobs.len() < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })?;
         }
         Ok(jobs)
     }
 
-    fn scan(
+    /// Reads places in order. Damaged ones are left out: the jobs that they belong to are reported when no other is left.
+    pub(super) fn scan(
         &mut self,
         kinds: RangeInclusive<u8>,
         until: u64,
@@ -192,7 +211,10 @@ impl<'c, 't> OpenQueue<'c, 't> {
             Some(behind) => place_key(self.ledger.number, *kinds.end(), behind, &[]),
             None => place_key(self.ledger.number, *kinds.end() + 1, 0, &[]),
         };
-        self.change.scan(Table::Places, &from[..]..&to, |key, _| {
+        self.change.scan(Table::Places, &from[..]..&to, |key, row| {
+            if row.is_err() {
+                return Ok(ControlFlow::Continue(()));
+            }
             let (kind, order, rest) = parse_place_key(key)?;
             each(kind, order, rest)
         })
@@ -221,29 +243,36 @@ impl<'c, 't> OpenQueue<'c, 't> {
 
     /// Gives the job's unique key back, if it still holds one; keys that are held for a time stay.
     pub(super) fn release_unique(&mut self, job: &JobId, life: &Life) -> Result<(), Fault> {
-        if let Some((key, _)) = &life.unique
-            && self.unique(key)?.is_some_and(|(end, holder)| end == u64::MAX && holder == *job)
-        {
-            self.remove_unique(key)?;
+        let Some((key, _)) = &life.unique else { return Ok(()) };
+        match self.unique(key) {
+            Ok(Some((end, holder))) if end == u64::MAX && holder == *job => self.remove_unique(key),
+            Err(Fault::Corrupt(_)) => self.remove_unique(key),
+            found => found.map(drop),
         }
-        Ok(())
     }
 
+    /// Forgets a unique key, also one whose row is damaged.
     pub(super) fn remove_unique(&mut self, key: &UniqueKey) -> Result<(), Fault> {
-        let Some((end, _)) = self.unique(key)? else { return Ok(()) };
+        let end = match self.unique(key) {
+            Err(Fault::Corrupt(_)) => u64::MAX,
+            found => match found? {
+                Some((end, _)) => end,
+                None => return Ok(()),
+            },
+        };
         if end < u64::MAX {
-            self.remove(UNIQUE_ENDS, end, key.as_str())?;
+            self.remove_end(end, key)?;
         }
         self.change.remove(Table::Uniques, &self.unique_key(key))?;
         Ok(())
     }
 
-    /// Up to `max` unique keys whose time is over.
-    pub(super) fn uniques_over(&mut self, max: usize) -> Result<Vec<UniqueKey>, Fault> {
+    /// Up to `max` unique keys whose time is over, and when it was.
+    pub(super) fn uniques_over(&mut self, max: usize) -> Result<Vec<(u64, UniqueKey)>, Fault> {
         let mut keys = Vec::new();
         if *self.ledger.count(UNIQUE_ENDS) > 0 {
-            self.scan(UNIQUE_ENDS..=UNIQUE_ENDS, self.now.millis(), |_, _, key| {
-                keys.push(name(key)?);
+            self.scan(UNIQUE_ENDS..=UNIQUE_ENDS, self.now.millis(), |_, end, key| {
+                keys.push((end, name(key)?));
                 Ok(if keys.len() < max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })?;
         }
@@ -268,22 +297,28 @@ impl<'c, 't> OpenQueue<'c, 't> {
         self.change.put(Table::Places, &key, &[])
     }
 
-    fn remove(&mut self, kind: u8, order: u64, rest: &str) -> Result<(), Fault> {
-        let count = self.ledger.count(kind);
-        *count = count.saturating_sub(1);
-        let key = place_key(self.ledger.number, kind, order, rest.as_bytes());
-        match self.change.remove(Table::Places, &key)? {
-            true => Ok(()),
-            false => Err(Fault::Corrupt("a job is not where it says")),
+    /// Forgets when the time of a unique key is over.
+    pub(super) fn remove_end(&mut self, end: u64, key: &UniqueKey) -> Result<(), Fault> {
+        let place = place_key(self.ledger.number, UNIQUE_ENDS, end, key.as_str().as_bytes());
+        if self.change.remove(Table::Places, &place)? {
+            let count = self.ledger.count(UNIQUE_ENDS);
+            *count = count.saturating_sub(1);
         }
+        Ok(())
     }
 
-    /// Takes a job out of its place.
-    fn leave(&mut self, job: &JobId, life: &Life) -> Result<(), Fault> {
+    /// Takes a job out of its place, whose row may have been damaged.
+    pub(super) fn leave(&mut self, job: &JobId, life: &Life) -> Result<(), Fault> {
+        let kind = life.place.kind();
+        let count = self.ledger.count(kind);
+        *count = count.saturating_sub(1);
+        let is_last = *count == 0;
         if let Some(bytes) = self.ledger.bytes_at(life.place) {
-            *bytes = bytes.saturating_sub(life.bytes());
+            *bytes = if is_last { 0 } else { bytes.saturating_sub(life.bytes()) };
         }
-        self.remove(life.place.kind(), life.place.order(), job.as_str())
+        let key = place_key(self.ledger.number, kind, life.place.order(), job.as_str().as_bytes());
+        self.change.remove(Table::Places, &key)?;
+        Ok(())
     }
 }
 

@@ -27,8 +27,12 @@ impl EmbeddedState {
 
 impl OpenQueue<'_, '_> {
     fn push(&mut self, job: &NewJob) -> Result<Pushed, Fault> {
-        if let Some(request) = self.request_of(&job.id)? {
-            return Ok(if request == job.request { Pushed::Created } else { Pushed::Duplicate });
+        match self.request_of(&job.id) {
+            Ok(None) => {}
+            Ok(Some(request)) if request == job.request => return Ok(Pushed::Created),
+            // Whose push a damaged job was is not known; there is one with this id.
+            Ok(Some(_)) | Err(Fault::Corrupt(_)) => return Ok(Pushed::Duplicate),
+            Err(fault) => return Err(fault),
         }
         if let Some(unique) = &job.unique {
             if let Some(holder) = self.holder(&unique.key)? {

@@ -17,8 +17,9 @@ impl OpenQueue<'_, '_> {
         if let Some(dead_by) = now.checked_sub(kept_for) {
             self.forget_until(Place::Dead(0).kind(), dead_by, AT_A_TIME)?;
         }
-        for key in self.uniques_over(AT_A_TIME)? {
+        for (end, key) in self.uniques_over(AT_A_TIME)? {
             self.remove_unique(&key)?;
+            self.remove_end(end, &key)?;
         }
         Ok(())
     }
@@ -48,8 +49,8 @@ impl OpenQueue<'_, '_> {
     /// Forgets up to `max` jobs of a kind whose time is not later than `until`, the earliest first. How many.
     fn forget_until(&mut self, kind: u8, until: u64, max: usize) -> Result<usize, Fault> {
         let jobs = self.jobs(kind..=kind, until, max)?;
-        for job in &jobs {
-            let life = self.find_placed(job)?;
+        for (job, place) in &jobs {
+            let life = self.find_placed(job, *place)?;
             self.forget(job, &life)?;
         }
         Ok(jobs.len())

@@ -1,0 +1,365 @@
+//! Transactions: groups that are committed, reads, and what follows a failure.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use redb::ReadableDatabase;
+use store_core::{Error, Op, Result, Role};
+use tokio::sync::{mpsc, oneshot};
+
+use super::member::{Call, Member};
+use super::{CACHE_BYTES, TOGETHER};
+use crate::expiring;
+use crate::fault::{Fault, failed_commit, not_executed};
+use crate::file::{RESERVE, StoreFile};
+use crate::news::News;
+use crate::rows::{Change, View};
+
+/// When it is worth trying again to add to a full file.
+const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
+
+/// How many bytes a cache on a full disk forgets in one transaction.
+const FORGOTTEN_AT_A_TIME: u64 = 128 << 10;
+
+/// What handles and thread share.
+pub(super) struct Core {
+    /// Absent once the store is closed, and as long as it could not be opened again after a failure.
+    redb: RwLock<Option<redb::Database>>,
+    file: Option<Arc<StoreFile>>,
+    is_closed: AtomicBool,
+    /// How many bytes of rows were removed, beyond those that were added, since the file became full.
+    freed: AtomicI64,
+    pub(super) commits: AtomicU64,
+    pub(super) news: News,
+}
+
+/// How far a transaction has come.
+enum Step {
+    Begin,
+    Apply(usize),
+    Commit,
+}
+
+/// Why no transaction is begun.
+enum Refusal {
+    Unavailable(&'static str),
+    /// The file cannot be opened again.
+    Damaged,
+}
+
+impl Refusal {
+    fn error(&self, op: Op) -> Error {
+        match self {
+            Refusal::Unavailable(detail) => Error::unavailable(op, *detail),
+            Refusal::Damaged => Error::corrupt(op, DAMAGED),
+        }
+    }
+}
+
+/// Why a group was not committed.
+enum Failure {
+    /// One of its members failed, the others can be tried again.
+    Member(usize, Fault),
+    /// A page that this member needed is damaged; redb has often panicked over it, and has taken the transaction back.
+    Damaged(usize),
+    /// The database failed, and nothing was committed.
+    Database(redb::Error),
+    /// It is not known whether it was committed.
+    Commit(redb::Error),
+}
+
+impl Core {
+    pub(super) fn new(redb: redb::Database, file: Option<Arc<StoreFile>>) -> Self {
+        Self {
+            redb: RwLock::new(Some(redb)),
+            file,
+            is_closed: AtomicBool::new(false),
+            freed: AtomicI64::new(0),
+            commits: AtomicU64::new(0),
+            news: News::default(),
+        }
+    }
+
+    /// Opens the database of a file. A file without a reserve gets one, if there is room.
+    pub(super) fn open(file: Arc<StoreFile>) -> Result<Self> {
+        let core = Self::new(file.redb(CACHE_BYTES)?, Some(file.clone()));
+        file.make_reserve()
+            .map_err(|error| Error::unavailable(Op::Connect, "the file cannot be written").caused_by(error))?;
+        Ok(core)
+    }
+
+    pub(super) fn write_for(&self, mut waiting: mpsc::Receiver<Box<dyn Member>>) {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < TOGETHER
+                && let Ok(next) = waiting.try_recv()
+            {
+                group.push(next);
+            }
+            self.commit_together(group);
+        }
+    }
+
+    /// Commits the group in one transaction, without those of its members that fail, and answers each.
+    pub(super) fn commit_together(&self, mut group: Vec<Box<dyn Member>>) {
+        while !group.is_empty() {
+            if let Err(refusal) = self.prepare() {
+                return fail_all(group, |op| refusal.error(op));
+            }
+            if self.is_full() {
+                // One at a time: what needs too much is refused alone.
+                return group.into_iter().for_each(|member| self.commit_when_full(member));
+            }
+            match self.attempt(&mut group) {
+                Ok(()) => return group.into_iter().for_each(|member| member.answer()),
+                Err(Failure::Member(index, fault)) => {
+                    let failed = group.remove(index);
+                    let error = fault.into_error(failed.op());
+                    failed.fail(error);
+                }
+                Err(Failure::Damaged(index)) => {
+                    let failed = group.remove(index);
+                    let error = Error::corrupt(failed.op(), DAMAGED);
+                    failed.fail(error);
+                }
+                Err(Failure::Database(error)) => {
+                    // If there was no room, what does not add is tried again in the reserve.
+                    if !self.recover() {
+                        return fail_all(group, |op| not_executed(op, &error));
+                    }
+                }
+                Err(Failure::Commit(error)) => {
+                    self.recover();
+                    return fail_all(group, |op| failed_commit(op, &error));
+                }
+            }
+        }
+    }
+
+    /// Commits one operation while the file is full: refused if it adds, unless others have made room.
+    fn commit_when_full(&self, member: Box<dyn Member>) {
+        if adds(member.op()) && !self.has_freed_enough() && !self.has_room_again() && !self.has_forgotten_enough() {
+            return refuse(member);
+        }
+        let mut group = vec![member];
+        let result = self.attempt(&mut group);
+        let Some(member) = group.pop() else { return };
+        let op = member.op();
+        match result {
+            Ok(()) => member.answer(),
+            Err(Failure::Member(_, fault)) => member.fail(fault.into_error(op)),
+            Err(Failure::Damaged(_)) => member.fail(Error::corrupt(op, DAMAGED)),
+            Err(Failure::Database(error)) => match self.recover() {
+                true => refuse(member),
+                false => member.fail(not_executed(op, &error)),
+            },
+            Err(Failure::Commit(error)) => {
+                self.recover();
+                member.fail(failed_commit(op, &error));
+            }
+        }
+    }
+
+    /// Whether what adds is refused because there is no room.
+    fn is_full(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_full())
+    }
+
+    /// Whether as much was removed inside the file as its reserve had.
+    fn has_freed_enough(&self) -> bool {
+        self.freed.load(Ordering::Relaxed) >= RESERVE.cast_signed()
+    }
+
+    /// Whether a cache has forgotten enough: what would be over soonest, a little at a time so that the reserve is enough.
+    fn has_forgotten_enough(&self) -> bool {
+        if self.file.as_ref().is_none_or(|file| file.role() == Role::State) {
+            return false;
+        }
+        for _ in 0..2 * RESERVE / FORGOTTEN_AT_A_TIME {
+            let (reply, _) = oneshot::channel();
+            let apply = |change: &mut Change<'_>| expiring::make_room(change, FORGOTTEN_AT_A_TIME);
+            if self.attempt(&mut [Box::new(Call { op: Op::KeyValueDeleteMany, apply, outcome: None, reply })]).is_err()
+            {
+                self.recover();
+                return false;
+            }
+            if self.has_freed_enough() {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn has_room_again(&self) -> bool {
+        let has_room = self.file.as_ref().is_some_and(|file| file.make_reserve().unwrap_or(false));
+        if has_room {
+            self.freed.store(0, Ordering::Relaxed);
+        }
+        has_room
+    }
+
+    /// Refuses when the store is closed or its file is elsewhere; opens the database again if that failed before.
+    fn prepare(&self) -> Result<(), Refusal> {
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(Refusal::Unavailable(CLOSED));
+        }
+        let Some(file) = &self.file else { return Ok(()) };
+        file.check_in_place().map_err(Refusal::Unavailable)?;
+        if self.redb.read().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.open_again(file)?;
+        }
+        file.begin();
+        Ok(())
+    }
+
+    /// Opens the database again after a failure, under the same lock: redb refuses everything after one. Whether the failure was
+    /// that there was no room, and a group that was not committed can be tried again.
+    fn recover(&self) -> bool {
+        let Some(file) = &self.file else { return false };
+        let failure = file.take_failure();
+        let room = failure.filter(|failure| failure.is_out_of_space);
+        self.drop_redb();
+        if let Some(failure) = room {
+            self.freed.store(0, Ordering::Relaxed);
+            if file.make_room(failure).is_err() {
+                return false;
+            }
+        }
+        self.open_again(file).is_ok() && room.is_some()
+    }
+
+    fn drop_redb(&self) {
+        let redb = self.redb.write().unwrap_or_else(PoisonError::into_inner).take();
+        // After a panic over a damaged page it can panic again; what was committed is on the disk.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(redb)));
+    }
+
+    fn open_again(&self, file: &Arc<StoreFile>) -> Result<(), Refusal> {
+        let redb = file.redb(CACHE_BYTES).map_err(|error| match error {
+            Error::Corrupt { .. } => Refusal::Damaged,
+            _ => Refusal::Unavailable("the file could not be opened again after a failure"),
+        })?;
+        *self.redb.write().unwrap_or_else(PoisonError::into_inner) = Some(redb);
+        Ok(())
+    }
+
+    fn attempt(&self, group: &mut [Box<dyn Member>]) -> Result<(), Failure> {
+        let mut at = Step::Begin;
+        match &self.file {
+            None => self.transact(group, &mut at),
+            // redb can panic over damaged pages.
+            Some(_) => catch_unwind(AssertUnwindSafe(|| self.transact(group, &mut at))).unwrap_or_else(|_| {
+                let damaged = redb::Error::Corrupted(DAMAGED.to_owned());
+                Err(match at {
+                    Step::Begin => Failure::Database(damaged),
+                    Step::Apply(index) => Failure::Damaged(index),
+                    Step::Commit => Failure::Commit(damaged),
+                })
+            }),
+        }
+    }
+
+    fn transact(&self, group: &mut [Box<dyn Member>], at: &mut Step) -> Result<(), Failure> {
+        let transaction = {
+            let redb = self.redb.read().unwrap_or_else(PoisonError::into_inner);
+            let redb = redb.as_ref().ok_or(Failure::Database(redb::Error::DatabaseClosed))?;
+            redb.begin_write().map_err(|error| Failure::Database(error.into()))?
+        };
+        let mut change = Change::new(&transaction);
+        for (index, member) in group.iter_mut().enumerate() {
+            *at = Step::Apply(index);
+            member.apply(&mut change).map_err(|fault| of_member(index, fault))?;
+        }
+        let last = group.len() - 1;
+        let written = change.finish().map_err(|fault| of_member(last, fault))?;
+        *at = Step::Commit;
+        if written.is_changed {
+            transaction.commit().map_err(|error| self.of_commit(error.into()))?;
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.freed.fetch_add(written.freed, Ordering::Relaxed);
+        }
+        written.news.iter().for_each(|queue| self.news.tell(queue));
+        Ok(())
+    }
+
+    /// A commit that failed before its header was written was not executed.
+    fn of_commit(&self, error: redb::Error) -> Failure {
+        match self.file.as_ref().and_then(|file| file.failure()) {
+            Some(failure) if !failure.header_written => Failure::Database(error),
+            _ => Failure::Commit(error),
+        }
+    }
+
+    pub(super) fn read<T>(&self, op: Op, look: impl FnOnce(&mut View<'_>) -> Result<T, Fault>) -> Result<T> {
+        let transaction = {
+            let redb = self.redb.read().unwrap_or_else(PoisonError::into_inner);
+            let Some(redb) = redb.as_ref() else {
+                let is_closed = self.is_closed.load(Ordering::SeqCst);
+                return Err(Error::unavailable(op, if is_closed { CLOSED } else { "the file is being opened again" }));
+            };
+            redb.begin_read().map_err(|error| not_executed(op, &error.into()))?
+        };
+        let look = || look(&mut View::new(&transaction)).map_err(|fault| fault.into_error(op));
+        match &self.file {
+            None => look(),
+            Some(_) => catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| Err(Error::corrupt(op, DAMAGED))),
+        }
+    }
+
+    /// Refuses what comes from now on, ends those who wait, and gives the file up.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.news.close();
+        self.drop_redb();
+        if let Some(file) = &self.file {
+            file.unlock();
+        }
+    }
+}
+
+/// What an operation answers that needed a page that redb cannot read.
+const DAMAGED: &str = "a page of the file is damaged; restore it from a backup";
+
+/// What a closed store answers.
+pub(super) const CLOSED: &str = "the store was closed";
+
+fn of_member(index: usize, fault: Fault) -> Failure {
+    match fault {
+        // Part of the file is damaged; redb itself goes on.
+        Fault::Storage(error) if matches!(*error, redb::Error::Corrupted(_)) => Failure::Damaged(index),
+        Fault::Storage(error) => Failure::Database(*error),
+        fault => Failure::Member(index, fault),
+    }
+}
+
+/// Whether an operation adds to what is stored; what claims, settles, renews or removes does not.
+fn adds(op: Op) -> bool {
+    matches!(
+        op,
+        Op::KeyValueSetMany
+            | Op::KeyValueSetIfAbsent
+            | Op::KeyValueAdd
+            | Op::IdempotencyBegin
+            | Op::RateLimitCheck
+            | Op::HandoffPut
+            | Op::QueuePush
+            | Op::QueueReplay
+    )
+}
+
+fn refuse(member: Box<dyn Member>) {
+    let mut error = Error::limit(member.op(), "the disk is full; what is stored can be worked off and deleted");
+    if let Error::Limit { retry_after, .. } = &mut error {
+        *retry_after = Some(RETRY_WHEN_FULL);
+    }
+    member.fail(error);
+}
+
+fn fail_all(group: Vec<Box<dyn Member>>, error: impl Fn(Op) -> Error) {
+    for member in group {
+        let error = error(member.op());
+        member.fail(error);
+    }
+}

@@ -1,0 +1,53 @@
+//! An operation in a group.
+
+use store_core::{Error, Op, Result};
+use tokio::sync::oneshot;
+
+use crate::fault::Fault;
+use crate::rows::Change;
+
+/// An operation in a group.
+pub(super) trait Member: Send {
+    fn op(&self) -> Op;
+    /// Writes into the transaction. What it answers is kept until the transaction is committed.
+    fn apply(&mut self, change: &mut Change<'_>) -> Result<(), Fault>;
+    fn answer(self: Box<Self>);
+    fn fail(self: Box<Self>, error: Error);
+}
+
+pub(super) struct Call<T, F> {
+    pub(super) op: Op,
+    pub(super) apply: F,
+    pub(super) outcome: Option<Result<T>>,
+    pub(super) reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Member for Call<T, F>
+where
+    T: Send,
+    F: Fn(&mut Change<'_>) -> Result<T, Fault> + Send,
+{
+    fn op(&self) -> Op {
+        self.op
+    }
+
+    fn apply(&mut self, change: &mut Change<'_>) -> Result<(), Fault> {
+        self.outcome = match (self.apply)(change) {
+            Ok(value) => Some(Ok(value)),
+            Err(Fault::Refused(error)) => Some(Err(error)),
+            Err(fault) => return Err(fault),
+        };
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(outcome) = self.outcome {
+            // A caller that went away does not hear the answer.
+            let _ = self.reply.send(outcome);
+        }
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        let _ = self.reply.send(Err(error));
+    }
+}

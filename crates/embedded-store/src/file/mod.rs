@@ -1,0 +1,183 @@
+//! The file of a database: a page that names its owner, redb's pages behind it, and a reserve at the end.
+//!
+//! The first page is read and checked before redb opens the file: a foreign file is refused and left unchanged.
+//!
+//! **Space.** The file's blocks are allocated when the file grows, so a full disk refuses the growth and not a commit in
+//! the middle of its writes. Behind redb's pages the file keeps a reserve of [`RESERVE`] bytes. When the disk is full, the
+//! reserve is released: redb opens the file again and finds that many free pages more, in which claims, settlements and
+//! deletions can commit. When there is room again, the reserve is allocated anew. On file systems that cannot allocate
+//! blocks (other than Linux's), and on those that copy on write, the reserve is a number of bytes without this guarantee.
+//!
+//! **Locks.** The file is locked, and so is an empty file beside it, `<name>.lock`. The second lock belongs to the path: when
+//! the file is moved away, no other process can create a new one in its place while this one runs.
+
+mod backend;
+mod first_page;
+mod lock;
+mod space;
+
+use std::fs::{File, OpenOptions};
+use std::io::{Error as IoError, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redb::{DatabaseError, StorageError};
+use store_core::{Error, Op, Result, Role};
+
+use backend::Behind;
+use first_page::FirstPage;
+use lock::PathLock;
+pub(crate) use space::RESERVE;
+use space::is_out_of_space;
+
+/// The file of one store, locked for this process.
+#[derive(Debug)]
+pub(crate) struct StoreFile {
+    path: PathBuf,
+    file: File,
+    role: Role,
+    /// How many bytes lie behind redb's pages; the first page has the same number.
+    reserve: AtomicU64,
+    /// Whether redb has written its header since [`StoreFile::begin`]: only a header makes a commit visible.
+    header_written: AtomicBool,
+    failure: Mutex<Option<Failure>>,
+    path_lock: PathLock,
+}
+
+/// The first input or output that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// There was no room.
+    pub(crate) is_out_of_space: bool,
+    /// Whether the header of the commit under way may have been written before.
+    pub(crate) header_written: bool,
+    /// By how much the file was to grow, if that failed.
+    growth: u64,
+}
+
+impl StoreFile {
+    /// Opens or creates the file, and locks it for this process.
+    pub(crate) fn open(path: &Path, role: Role) -> Result<Arc<Self>> {
+        let path = lock::canonical(path).map_err(|error| failed("the file cannot be opened", error))?;
+        let path_lock = PathLock::take(&path)?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| failed("the file cannot be opened", error))?;
+        lock::take(&file)?;
+        let page = match FirstPage::read(&mut file, role)? {
+            Some(page) => page,
+            None => FirstPage::begin(&mut file, role).map_err(|error| failed("the file cannot be written", error))?,
+        };
+        Ok(Arc::new(Self {
+            path,
+            file,
+            role,
+            reserve: AtomicU64::new(page.reserve),
+            header_written: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            path_lock,
+        }))
+    }
+
+    /// Whose file it is.
+    pub(crate) fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Opens redb's part, and completes a creation.
+    pub(crate) fn redb(self: &Arc<Self>, cache_bytes: usize) -> Result<redb::Database> {
+        match self.open_redb(cache_bytes) {
+            Err(_) if self.take_failure().is_some_and(|failure| failure.is_out_of_space) && self.reserve() > 0 => {
+                self.release_reserve().map_err(|error| failed("the file cannot be written", error))?;
+                self.open_redb(cache_bytes)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_redb(self: &Arc<Self>, cache_bytes: usize) -> Result<redb::Database> {
+        let behind = Behind::new(self.clone()).map_err(refused)?;
+        let create = || redb::Builder::new().set_cache_size(cache_bytes).create_with_backend(behind);
+        // Pages are checked only in part when they are read: redb can panic over damaged ones.
+        let redb = std::panic::catch_unwind(std::panic::AssertUnwindSafe(create)).map_err(|_| damaged())?;
+        let redb = redb.map_err(refused)?;
+        FirstPage::finish(&self.file, self.role, self.reserve(), &self.path)
+            .map_err(|error| failed("the file cannot be written", error))?;
+        Ok(redb)
+    }
+
+    /// Begins a transaction: what fails from now on is its failure.
+    pub(crate) fn begin(&self) {
+        self.header_written.store(false, Ordering::SeqCst);
+        self.take_failure();
+    }
+
+    /// What failed since the transaction began.
+    pub(crate) fn take_failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The same, and it stays noted.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note<T>(&self, result: std::io::Result<T>, growth: u64) -> std::io::Result<T> {
+        if let Err(error) = &result {
+            let header_written = self.header_written.load(Ordering::SeqCst);
+            let failure = Failure { is_out_of_space: is_out_of_space(error), header_written, growth };
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        }
+        result
+    }
+
+    /// Refuses, if the path does not lead to the open file any more: what is written there would be lost with it.
+    pub(crate) fn check_in_place(&self) -> std::result::Result<(), &'static str> {
+        match lock::is_same(&self.path, &self.file) {
+            true => Ok(()),
+            false => Err("the file was moved or deleted while it was open; put it back, or start the service again"),
+        }
+    }
+
+    /// Gives the locks up. Nothing is written afterwards.
+    pub(crate) fn unlock(&self) {
+        // Both end with the process at the latest.
+        let _ = self.file.unlock();
+        self.path_lock.release();
+    }
+}
+
+fn already_open() -> Error {
+    Error::unavailable(Op::Connect, "the file is open already; an embedded store is for one process, and opened once")
+}
+
+fn damaged() -> Error {
+    Error::corrupt(Op::Connect, "the file is damaged or was cut off; restore it from a backup")
+}
+
+fn failed(detail: &'static str, error: IoError) -> Error {
+    if is_out_of_space(&error) {
+        return Error::limit(Op::Connect, "the disk is full: the file cannot be written");
+    }
+    Error::unavailable(Op::Connect, detail).caused_by(error)
+}
+
+fn refused(error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => already_open(),
+        DatabaseError::Storage(StorageError::Io(error))
+            if !matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
+            failed("the file cannot be read", error)
+        }
+        DatabaseError::UpgradeRequired(_) => {
+            Error::corrupt(Op::Connect, "the file was written by another version of redb")
+        }
+        _ => damaged(),
+    }
+}

@@ -1,0 +1,99 @@
+//! The file's space: blocks are allocated when the file grows, and some are kept for the time when the disk is full.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind, Result};
+use std::sync::atomic::Ordering;
+
+use super::first_page::FirstPage;
+use super::{Failure, StoreFile};
+
+/// How many bytes of each file are kept for the time when the disk is full.
+pub(crate) const RESERVE: u64 = 1 << 20;
+
+/// Whether the disk, a quota or the process's limit has no room left.
+pub(crate) fn is_out_of_space(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+}
+
+impl StoreFile {
+    /// How many bytes lie behind redb's pages.
+    pub(super) fn reserve(&self) -> u64 {
+        self.reserve.load(Ordering::SeqCst)
+    }
+
+    /// Whether there is no reserve: then what adds is refused.
+    pub(crate) fn is_full(&self) -> bool {
+        self.reserve() == 0
+    }
+
+    /// Gives the file this length, with all its blocks.
+    pub(super) fn resize(&self, len: u64) -> Result<()> {
+        let current = self.file.metadata()?.len();
+        match len.checked_sub(current) {
+            Some(growth) if growth > 0 => self.note(allocate(&self.file, current, growth), growth),
+            _ => self.note(self.file.set_len(len), 0),
+        }
+    }
+
+    /// Allocates the reserve, if the file has none. Whether it has one now.
+    pub(crate) fn make_reserve(&self) -> Result<bool> {
+        if self.is_full() {
+            match allocate(&self.file, self.file.metadata()?.len(), RESERVE) {
+                // The file is longer before the page says so: a crash between leaves redb more pages, and no fewer.
+                Ok(()) => self.write_reserve(RESERVE)?,
+                Err(error) if is_out_of_space(&error) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes room after the file could not grow as far as redb wanted, while redb is closed: a part of that, or, if there is no room
+    /// for any, the reserve. redb finds the pages when it opens the file again.
+    pub(crate) fn make_room(&self, failure: Failure) -> Result<()> {
+        let mut growth = failure.growth / 2 / RESERVE * RESERVE;
+        while growth >= RESERVE {
+            match allocate(&self.file, self.file.metadata()?.len(), growth) {
+                Ok(()) => return self.file.sync_all(),
+                Err(error) if is_out_of_space(&error) => growth = growth / 2 / RESERVE * RESERVE,
+                Err(error) => return Err(error),
+            }
+        }
+        self.release_reserve()
+    }
+
+    /// Leaves the reserve to redb.
+    pub(super) fn release_reserve(&self) -> Result<()> {
+        if self.is_full() { Ok(()) } else { self.write_reserve(0) }
+    }
+
+    fn write_reserve(&self, reserve: u64) -> Result<()> {
+        self.file.sync_all()?;
+        FirstPage::write_reserve(&self.file, self.role, reserve)?;
+        self.reserve.store(reserve, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+/// Makes the file longer, with all its blocks; if there is no room for all, it stays as it was.
+fn allocate(file: &File, len: u64, growth: u64) -> Result<()> {
+    let allocated = allocate_blocks(file, len, growth);
+    if allocated.is_err() {
+        file.set_len(len)?;
+    }
+    allocated
+}
+
+#[cfg(target_os = "linux")]
+fn allocate_blocks(file: &File, len: u64, growth: u64) -> Result<()> {
+    use rustix::io::Errno;
+    match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), len, growth) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len + growth),
+        allocated => allocated.map_err(Error::from),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allocate_blocks(file: &File, len: u64, growth: u64) -> Result<()> {
+    file.set_len(len + growth)
+}

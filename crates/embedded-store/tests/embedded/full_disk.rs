@@ -1,0 +1,163 @@
+//! A full disk: what adds is refused, what drains goes on, and all goes on when there is room again.
+//!
+//! The disk is a limit on the size of the child's files (`ulimit -f`), which needs no rights: growth beyond it fails as
+//! on a full disk, with `EFBIG`.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use embedded_store::{CacheOptions, EmbeddedCache, EmbeddedState, StateOptions};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use store_core::{Durability, Error, KeyValueExt, NewJob, Outcome, Queue, QueueExt, QueueInspect, Settled, Ttl};
+
+use crate::{PATIENCE, claim, key, queue, service};
+
+/// Where the child writes. Set only by the tests that start it.
+const DIRECTORY: &str = "EMBEDDED_STORE_TEST_FULL_DISK";
+
+/// Runs a test of this file in a process whose files cannot be larger than this many KiB at first.
+fn in_a_child(test: &str, directory: &Path, kib: u64) {
+    // A shell sets the limit, and ignores the signal that would end the process.
+    let script = format!("trap '' XFSZ; ulimit -S -f {} || exit 3; exec \"$@\"", kib * 2);
+    let status = Command::new("sh")
+        .args(["-c", &script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("full_disk::{test}"), "--nocapture", "--test-threads=1"])
+        .env(DIRECTORY, directory)
+        .status()
+        .unwrap();
+    assert!(status.success(), "{test}: {status}");
+}
+
+fn limit_files_to(bytes: Option<u64>) {
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
+}
+
+fn open(directory: &Path) -> EmbeddedState {
+    EmbeddedState::open(directory.join("state.redb"), StateOptions::default()).unwrap()
+}
+
+async fn push(store: &EmbeddedState) -> Result<(), Error> {
+    store.push(&queue("mail"), &[NewJob::new(vec![7; 2000])], Durability::Accepted).await.map(drop)
+}
+
+/// Pushes until there is no room. How many were acknowledged.
+async fn fill(store: &EmbeddedState) -> u64 {
+    for pushed in 0.. {
+        match push(store).await {
+            Ok(()) => {}
+            Err(Error::Limit { retry_after: Some(_), .. }) => return pushed,
+            Err(error) => panic!("no room, and not {error:?}"),
+        }
+    }
+    unreachable!("a loop without end")
+}
+
+async fn drain(store: &EmbeddedState, max: usize) -> u64 {
+    let mut done = 0;
+    while done < max as u64 {
+        let jobs = claim(store, "mail", 20).await.jobs;
+        if jobs.is_empty() {
+            break;
+        }
+        for job in jobs {
+            assert_eq!(job.payload, vec![7; 2000]);
+            let settled = store.settle_one(&queue("mail"), job.lease, Outcome::Complete(None)).await.unwrap();
+            assert_eq!(settled, Settled::Done);
+            done += 1;
+        }
+    }
+    done
+}
+
+#[tokio::test]
+async fn child_that_fills_drains_and_is_given_room() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let directory = Path::new(&directory);
+    let store = open(directory);
+    let pushed = fill(&store).await;
+    assert!(pushed > 200, "{pushed}");
+    assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, pushed, "what was acknowledged stays");
+    // It stays refused, and nothing is broken by asking.
+    for _ in 0..20 {
+        assert!(matches!(push(&store).await, Err(Error::Limit { .. })));
+    }
+    assert_eq!(drain(&store, 50).await, 60);
+    // More room: all goes on, without a new start.
+    limit_files_to(None);
+    for _ in 0..500 {
+        push(&store).await.unwrap();
+    }
+    // And full again.
+    let len = std::fs::metadata(directory.join("state.redb")).unwrap().len();
+    limit_files_to(Some(len));
+    let more = fill(&store).await;
+    let ready = store.counts(&queue("mail")).await.unwrap().ready;
+    assert_eq!(ready, pushed - 60 + 500 + more);
+    assert_eq!(drain(&store, usize::MAX).await, ready);
+    // The file has room inside.
+    push(&store).await.unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_what_adds_and_lets_the_rest_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    in_a_child("child_that_fills_drains_and_is_given_room", directory.path(), 6 << 10);
+}
+
+#[tokio::test]
+async fn child_that_fills_and_dies() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let store = open(Path::new(&directory));
+    let pushed = fill(&store).await;
+    std::fs::write(Path::new(&directory).join("pushed"), pushed.to_string()).unwrap();
+    std::io::stdout().flush().unwrap();
+    if Path::new(&directory).join("crash").exists() {
+        std::process::exit(0);
+    }
+}
+
+#[tokio::test]
+async fn child_that_drains_what_it_finds() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let directory = Path::new(&directory);
+    let pushed: u64 = std::fs::read_to_string(directory.join("pushed")).unwrap().parse().unwrap();
+    let store = open(directory);
+    assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, pushed);
+    assert_eq!(drain(&store, usize::MAX).await, pushed);
+    push(&store).await.unwrap();
+}
+
+#[test]
+fn a_store_that_is_opened_on_a_full_disk_can_be_drained() {
+    for crashes in [true, false] {
+        let directory = tempfile::tempdir().unwrap();
+        if crashes {
+            std::fs::write(directory.path().join("crash"), "").unwrap();
+        }
+        in_a_child("child_that_fills_and_dies", directory.path(), 6 << 10);
+        in_a_child("child_that_drains_what_it_finds", directory.path(), 6 << 10);
+    }
+}
+
+#[tokio::test]
+async fn child_that_caches_more_than_fits() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let file = Path::new(&directory).join("cache.redb");
+    let cache = EmbeddedCache::open(file, service("a"), CacheOptions::default()).unwrap();
+    for number in 0..2000_u32 {
+        let ttl = Ttl::from_secs(60 + number);
+        let set = cache.set(key(&number.to_string()), vec![7; 10_000].into(), ttl);
+        tokio::time::timeout(PATIENCE, set).await.expect("in time").unwrap();
+    }
+    assert!(cache.get(&key("1999")).await.unwrap().is_some());
+    assert!(cache.get(&key("0")).await.unwrap().is_none());
+}
+
+#[test]
+fn a_cache_on_a_full_disk_forgets_what_would_expire_soonest() {
+    let directory = tempfile::tempdir().unwrap();
+    in_a_child("child_that_caches_more_than_fits", directory.path(), 6 << 10);
+}

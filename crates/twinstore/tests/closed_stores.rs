@@ -1,0 +1,33 @@
+//! What closed embedded stores answer.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use twinstore::prelude::*;
+
+fn environment(cache: &str, state: &str) -> Environment {
+    Environment::from_variables([
+        ("SERVICE_NAME", "billing"),
+        ("REDIS_CONN_BASE_URL", cache),
+        ("REDIS_WORKERCACHE_CONN_URL", state),
+    ])
+}
+
+#[tokio::test]
+async fn closed_embedded_stores_refuse_calls_and_give_their_files_back() {
+    let folder = std::env::temp_dir().join(format!("twinstore-closed-{}", JobId::generate()));
+    std::fs::create_dir(&folder).unwrap();
+    let url = |name: &str| format!("embedded:{}", folder.join(name).display());
+    let in_files = environment(&url("cache.redb"), &url("state.redb"));
+    for environment in [in_files, environment("embedded:", "embedded:")] {
+        for _ in 0..2 {
+            let stores = Stores::open(&environment).await.unwrap();
+            let mails = stores.state().queue_of::<u32>(QueueName::new("mails").unwrap());
+            mails.push(&7).await.unwrap();
+            let values = stores.cache().values::<u32>(Ttl::from_secs(60));
+            values.set(Key::new("k").unwrap(), &7).await.unwrap();
+            stores.clone().close().await;
+            assert!(matches!(mails.push(&7).await, Err(Error::Unavailable { .. })));
+            assert!(matches!(values.set(Key::new("k").unwrap(), &7).await, Err(Error::Unavailable { .. })));
+        }
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
