@@ -114,7 +114,7 @@ async fn a_damaged_job_holds_up_no_other_and_can_be_deleted() {
     let dead = store.list(&queue("mail"), JobState::Dead, page).await.unwrap().items;
     assert_eq!(dead[0].id, damaged);
     assert_eq!(dead[0].last_error.as_deref(), Some("a row of the table jobs is damaged"));
-    assert_eq!(store.delete(&queue("mail"), &[damaged.clone()]).await.unwrap(), [Deleted::Deleted]);
+    assert_eq!(store.delete(&queue("mail"), std::slice::from_ref(&damaged)).await.unwrap(), [Deleted::Deleted]);
     store.push_one(&queue("mail"), NewJob::new("again").with_id(damaged)).await.unwrap();
     assert_eq!(claim(&store, "mail", 1).await.jobs[0].payload, "again");
 }
