@@ -1,6 +1,7 @@
 //! What closed embedded stores answer.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use twinstore::HandleName;
 use twinstore::prelude::*;
 
 fn environment(cache: &str, state: &str) -> Environment {
@@ -22,11 +23,11 @@ async fn closed_embedded_stores_refuse_calls_and_give_their_files_back() {
             let stores = Stores::open(&environment).await.unwrap();
             let mails = stores.state().queue_of::<u32>(QueueName::new("mails").unwrap());
             mails.push(&7).await.unwrap();
-            let values = stores.cache().values::<u32>(Ttl::from_secs(60));
-            values.set(Key::new("k").unwrap(), &7).await.unwrap();
+            let values = stores.cache().values::<u32>(HandleName::new("numbers").unwrap(), Ttl::from_secs(60));
+            values.set(&Key::new("k").unwrap(), &7).await.unwrap();
             stores.clone().close().await;
             assert!(matches!(mails.push(&7).await, Err(Error::Unavailable { .. })));
-            assert!(matches!(values.set(Key::new("k").unwrap(), &7).await, Err(Error::Unavailable { .. })));
+            assert!(matches!(values.set(&Key::new("k").unwrap(), &7).await, Err(Error::Unavailable { .. })));
         }
     }
     std::fs::remove_dir_all(folder).unwrap();
