@@ -1,5 +1,6 @@
 mod builder;
 mod inspect;
+mod power;
 mod process;
 
 pub use builder::{RedisServerBuilder, StartError};
@@ -200,7 +201,8 @@ impl RedisServer {
     async fn launch(&self, synchronised: bool) -> Result<(), StartError> {
         let settings = lock(&self.settings).clone();
         let config = settings.render(self.port(), self.dir());
-        let process = Process::start(&settings.resolved_program()?, &config, self.dir())?;
+        let environment = if settings.records_fsyncs { power::variables(self.dir())? } else { Vec::new() };
+        let process = Process::start(&settings.resolved_program()?, &config, self.dir(), &environment)?;
         let id = process.id().to_string();
         *lock(&self.process) = Some(process);
         self.own_commands.store(0, Ordering::Relaxed);

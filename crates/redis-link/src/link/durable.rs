@@ -1,16 +1,17 @@
 //! Writes that are acknowledged when replicas or the disk have them.
 
+mod disk;
+
 use std::time::Duration;
 
 use store_core::{Durability, Error, Op, Reached, Result, millis_ceil};
 
 use super::copies::Copies;
+use super::exclusive::Held;
 use super::{Inner, MAX_LOADS};
 use crate::wire::{Failure, Request, Wire};
 use crate::{Arg, Reply, Script};
-
-/// The first version that has `WAITAOF`.
-const WAITAOF: (u64, u64) = (7, 2);
+pub(super) use disk::Proof;
 
 /// Refuses levels that mean nothing.
 pub(super) fn check(op: Op, durability: Durability) -> Result<()> {
@@ -33,34 +34,29 @@ pub(super) async fn call(
     inner.check_open()?;
     let _permit = inner.enter()?;
     let patience = inner.config.command_timeout;
-    let held = inner.durables.take(patience).await?;
-    let result = on_wire(held.wire(), patience, script, || copies.next(request), durability).await;
+    let mut held = inner.durables.take(patience).await?;
+    let result = on_connection(&mut held, patience, script, || copies.next(request), durability).await;
     held.settle(&result);
     result
 }
 
-async fn on_wire(
-    wire: &Wire,
+async fn on_connection(
+    held: &mut Held,
     patience: Duration,
     script: &Script,
     copy: impl Fn() -> Request,
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
-    let wait = wait(wire, patience, durability).await.map_err(Failure::before_the_call)?;
-    let within = patience + wait.as_ref().map_or(Duration::ZERO, |(_, within)| *within);
     for _ in 0..MAX_LOADS {
-        let (written, reached) = match &wait {
-            Some((wait, _)) => {
-                let replies = wire.pipeline(vec![copy(), wait.clone()], within).await?;
-                let mut replies = replies.into_iter();
-                let written = replies.next().unwrap_or(Err(Failure::Lost("the replies do not match")));
-                (written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply)))
+        let (written, reached) = match durability {
+            Durability::Replicated { replicas, within } => {
+                replicated(held.wire(), patience, copy(), replicas, within).await?
             }
-            // The server is proved to flush before it replies.
-            None => (wire.send(copy(), within).await, Reached::new(0, true)),
+            Durability::Fsynced { within } => fsynced(held, patience, &copy, within).await?,
+            _ => (held.wire().send(copy(), patience).await, Reached::default()),
         };
         if written.as_ref().is_err_and(Failure::is_unknown_script) {
-            wire.send(Request::load(script), patience).await.map_err(Failure::before_the_call)?;
+            held.wire().send(Request::load(script), patience).await.map_err(Failure::before_the_call)?;
             continue;
         }
         return Ok((written?, reached));
@@ -68,46 +64,55 @@ async fn on_wire(
     Err(Failure::NotSent("the server keeps forgetting the script"))
 }
 
-/// What to wait with and for how long; nothing where the server's settings grant the level with the reply itself.
-async fn wait(wire: &Wire, patience: Duration, durability: Durability) -> Result<Option<(Request, Duration)>, Failure> {
-    match durability {
-        Durability::Replicated { replicas, within } => {
-            let request = Request::new("WAIT", [Arg::from(replicas), milliseconds(within)]);
-            Ok(Some((request, within)))
-        }
-        Durability::Fsynced { within } if wire.server_version().is_some_and(|version| version >= WAITAOF) => {
-            if !is_set(wire, patience, "appendonly", "yes").await? {
-                return Err(UNPROVED);
-            }
-            let request = Request::new("WAITAOF", [Arg::from(1), Arg::from(0), milliseconds(within)]);
-            Ok(Some((request, within)))
-        }
-        Durability::Fsynced { .. } => {
-            let is_proved = is_set(wire, patience, "appendonly", "yes").await?
-                && is_set(wire, patience, "appendfsync", "always").await?;
-            if is_proved { Ok(None) } else { Err(UNPROVED) }
-        }
-        _ => Ok(None),
-    }
+async fn replicated(
+    wire: &Wire,
+    patience: Duration,
+    request: Request,
+    replicas: u32,
+    within: Duration,
+) -> Result<(Result<Reply, Failure>, Reached), Failure> {
+    let wait = Request::new("WAIT", [Arg::from(replicas), milliseconds(within)]);
+    let mut replies = wire.pipeline(vec![request, wait], patience + within).await?.into_iter();
+    let written = replies.next().unwrap_or(Err(Failure::LOST));
+    Ok((written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply))))
 }
 
-const UNPROVED: Failure = Failure::Unsupported(
-    "this server is not known to write to disk before it answers; it needs appendonly yes and, before Redis 7.2, \
-     appendfsync always, both readable by CONFIG GET",
-);
+/// Nothing is written unless the server proved, when it was asked last, that its replies mean the disk. The proof is read
+/// again with each write: if it no longer holds, the write is not known to be on disk, and the next one is preceded by a
+/// question of its own.
+async fn fsynced(
+    held: &mut Held,
+    patience: Duration,
+    copy: &impl Fn() -> Request,
+    within: Duration,
+) -> Result<(Result<Reply, Failure>, Reached), Failure> {
+    let proof = match held.proof.take() {
+        Some(proof) => proof,
+        None => Proof::ask(held.wire(), patience).await.map_err(Failure::before_the_call)?,
+    };
+    let mut requests = proof.before();
+    requests.push(copy());
+    let waiting = proof.behind(within);
+    let (waits, patience_of_all) = (!waiting.is_empty(), patience + within);
+    requests.extend(waiting);
+    let mut replies = held.wire().pipeline(requests, patience_of_all).await?.into_iter();
+    let held_before = proof.holds(&mut replies);
+    let written = replies.next().unwrap_or(Err(Failure::LOST));
+    let (reached, holds) = if waits {
+        let reached = replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply));
+        (reached, held_before && proof.holds(&mut replies))
+    } else {
+        let holds = held_before && written.is_ok() && proof.holds_after(held.wire(), patience).await;
+        (Reached::new(0, true), holds)
+    };
+    // a script that has to be loaded was not run: what was proved still is
+    held.proof = (holds || held_before && written.is_err()).then_some(proof);
+    Ok((written, Reached::new(reached.replicas, reached.on_disk && holds)))
+}
 
 /// Zero would mean for ever.
 fn milliseconds(within: Duration) -> Arg {
     Arg::from(millis_ceil(within).max(1))
-}
-
-async fn is_set(wire: &Wire, patience: Duration, name: &'static str, value: &str) -> Result<bool, Failure> {
-    match wire.send(Request::new("CONFIG GET", [Arg::fixed(name)]), patience).await {
-        Ok(Reply::List(pair)) => Ok(pair.get(1).and_then(Reply::as_str) == Some(value)),
-        Ok(_) => Ok(false),
-        Err(failure) if failure.is_forbidden() => Ok(false),
-        Err(failure) => Err(failure),
-    }
 }
 
 /// `WAIT` answers the number of replicas, `WAITAOF` whether it is on this disk and on how many replicas'.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::durable::Proof;
 use crate::wire::{Driver, Failure, Wire};
 use crate::{Endpoint, LinkConfig};
 
@@ -19,11 +20,14 @@ pub(crate) struct Exclusive {
 struct Solo {
     wire: Wire,
     driver: Driver,
+    proof: Option<Proof>,
 }
 
 /// One of them, held by one call. Dropped without being settled, its connection is closed.
 pub(crate) struct Held {
     pool: Arc<Exclusive>,
+    /// What its server proved about its disk with the last call.
+    pub(super) proof: Option<Proof>,
     solo: Solo,
     _permit: OwnedSemaphorePermit,
 }
@@ -45,11 +49,11 @@ impl Exclusive {
         let permit = permit.map_err(|_| Failure::NotSent("too many calls hold a connection of their own"))?;
         let permit = permit.map_err(|_| Failure::Withheld("the link is closed"))?;
         let idle = self.take_idle();
-        let solo = match idle {
+        let mut solo = match idle {
             Some(solo) => solo,
             None => self.open().await?,
         };
-        Ok(Held { pool: Arc::clone(self), solo, _permit: permit })
+        Ok(Held { pool: Arc::clone(self), proof: solo.proof.take(), solo, _permit: permit })
     }
 
     /// Closes those that are idle, and all others when they are settled.
@@ -65,7 +69,7 @@ impl Exclusive {
 
     async fn open(&self) -> Result<Solo, Failure> {
         let (wire, driver) = Wire::open(&self.config, &self.endpoint).await?;
-        Ok(Solo { wire, driver })
+        Ok(Solo { wire, driver, proof: None })
     }
 }
 
@@ -76,14 +80,14 @@ impl Held {
 
     /// Gives the connection back, unless the call ended in a way that leaves it in doubt.
     pub(crate) fn settle<T>(self, result: &Result<T, Failure>) {
-        let is_sound = matches!(
-            result,
-            Ok(_) | Err(Failure::Answered(_) | Failure::Late | Failure::Refused(_) | Failure::Unsupported(_))
-        );
+        let is_sound = match result {
+            Ok(_) => true,
+            Err(failure) => !matches!(failure, Failure::NotSent(_) | Failure::Lost(_)),
+        };
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // Asked under the lock: after the pool was closed nobody would clear it again.
         if is_sound && !self.pool.permits.is_closed() {
-            idle.push(self.solo);
+            idle.push(Solo { proof: self.proof, ..self.solo });
         }
     }
 }

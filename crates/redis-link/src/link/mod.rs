@@ -136,10 +136,15 @@ impl Link {
     /// An attempt lasts up to the level's `within` longer than one of [`Link::call`], and up to the connect time-out longer
     /// where a connection has to be opened. 16 such calls run at once; others wait for one command time-out.
     ///
+    /// [`Fsynced`](store_core::Durability::Fsynced) reads the settings that decide before and after each write
+    /// (`CONFIG GET`, and `INFO persistence` where that decides too), in the round trip of the write. One round trip more
+    /// is needed on a new connection, after a change of the settings, and behind each write on a server without `WAITAOF`.
+    ///
     /// # Errors
-    /// [`Error::NotDurable`] when the level was not reached: the write stands. `Unsupported`, before anything is written,
-    /// for [`Fsynced`](store_core::Durability::Fsynced) where the server has no append-only file, or is older than 7.2 and
-    /// is not proved to flush it on every write. `Rejected` for zero replicas. Else as [`Link::call`].
+    /// [`Error::NotDurable`] when the level was not reached: the write was executed and is kept. `Unsupported`, before
+    /// anything is written, for [`Fsynced`](store_core::Durability::Fsynced) where the server does not grant it; the text
+    /// says why and what to set. `Unavailable` where it cannot grant it at the moment. `Rejected` for zero replicas. Else
+    /// as [`Link::call`].
     pub async fn call_durable<K: AsRef<[u8]>>(
         &self,
         op: Op,

@@ -121,6 +121,12 @@ impl Failure {
         matches!(self, Failure::Answered(reply) if reply.word() == "NOPROTO" || says_so(&reply.0))
     }
 
+    /// Whether the server has no such command, or pretends so.
+    pub(crate) fn is_unknown_command(&self) -> bool {
+        let says_so = |text: &str| text.starts_with("ERR unknown") || text.starts_with("ERR Unknown");
+        matches!(self, Failure::Answered(reply) if says_so(&reply.0))
+    }
+
     /// Whether there is no database with that number.
     pub(crate) fn is_no_database(&self) -> bool {
         let says_so = |text: &str| text.contains("DB index") || text.contains("SELECT is not allowed in cluster mode");

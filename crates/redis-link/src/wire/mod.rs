@@ -187,11 +187,6 @@ impl Wire {
         self.client.is_connected()
     }
 
-    /// The version that the server reported when the connection was made: major and minor.
-    pub(crate) fn server_version(&self) -> Option<(u64, u64)> {
-        self.client.server_version().map(|version| (version.major, version.minor))
-    }
-
     /// Makes ready to send one command, without any bound in time: for calls that share a connection and are bounded
     /// together.
     pub(crate) fn begin(&self, mut request: Request) -> Answering {

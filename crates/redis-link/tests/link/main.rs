@@ -10,6 +10,7 @@ mod last_words;
 mod metered;
 mod outages;
 mod passwords;
+mod power_cut;
 mod probe;
 mod replies;
 mod retries;

@@ -24,6 +24,9 @@ pub enum StartError {
     /// The environment chooses a server that is not there.
     #[error(transparent)]
     Missing(#[from] servers::Missing),
+    /// The library that records fsyncs could not be compiled.
+    #[error("`cc` could not compile the library that records fsyncs (`apt-get install gcc libc6-dev`): {0}")]
+    Compiler(String),
     /// It ended by itself, for instance because of a setting that it does not know.
     #[error("the server ended at once; its log says:\n{log}")]
     Ended {
@@ -53,6 +56,7 @@ pub struct RedisServerBuilder {
     pub(super) users: Vec<User>,
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) replicates: bool,
+    pub(super) records_fsyncs: bool,
     tls: bool,
     settings: BTreeMap<String, String>,
 }
@@ -81,6 +85,7 @@ impl RedisServerBuilder {
             users: Vec::new(),
             certificates: None,
             replicates: false,
+            records_fsyncs: false,
             tls: false,
             settings: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         }
@@ -134,6 +139,14 @@ impl RedisServerBuilder {
     #[must_use]
     pub fn bind_ipv6(self) -> Self {
         self.config("bind", "127.0.0.1 -::1")
+    }
+
+    /// Records what the server syncs to its disk, for [`RedisServer::cut_power`] and [`RedisServer::fail_fsyncs`]. Needs a
+    /// C compiler, Linux, and a server that is linked dynamically.
+    #[must_use]
+    pub fn records_fsyncs(mut self) -> Self {
+        self.records_fsyncs = true;
+        self
     }
 
     /// How many database numbers there are; 16 by default.

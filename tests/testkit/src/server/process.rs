@@ -1,6 +1,6 @@
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,12 +22,18 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts `program` in `directory` with this configuration; its output is appended to the log there.
-    pub(super) fn start(program: &Path, config: &str, directory: &Path) -> Result<Self, StartError> {
+    pub(super) fn start(
+        program: &Path,
+        config: &str,
+        directory: &Path,
+        environment: &[(&str, PathBuf)],
+    ) -> Result<Self, StartError> {
         fs::write(directory.join(CONFIG), config)?;
         let log = File::options().create(true).append(true).open(directory.join(LOG))?;
         let started = Command::new(program)
             .arg(directory.join(CONFIG))
             .current_dir(directory)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
