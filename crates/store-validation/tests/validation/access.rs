@@ -197,3 +197,11 @@ async fn a_command_that_the_server_does_not_know_is_named() {
     let what = what(&report, Code::WritableUnknown);
     assert!(what.ends_with("the server does not know the command SET, or it is renamed or disabled there"), "{what}");
 }
+
+/// It is no sign of an old server: a proxy or a setting can withhold it, and the connection goes on without it.
+#[tokio::test]
+async fn a_server_that_withholds_hello_is_not_called_too_old() {
+    let cache = cache().await;
+    let state = RedisServer::state().password(CANARY).config("rename-command", "HELLO \"\"").start().await.unwrap();
+    assert_errors(&check_urls(&cache.url(None), &state.url(None)).await, &[]);
+}
