@@ -102,6 +102,15 @@ impl Environment {
         self.unreadable.iter().map(String::as_str)
     }
 
+    /// Variables of the table whose values stand in quotes, which are then part of the value. No valid value does.
+    pub(crate) fn quoted(&self) -> impl Iterator<Item = &str> {
+        let is_quoted = |value: &str| {
+            ['"', '\''].iter().any(|quote| value.len() > 1 && value.starts_with(*quote) && value.ends_with(*quote))
+        };
+        let known = self.names.iter().filter(|name| is_known(name)).map(String::as_str);
+        known.filter(move |name| self.get(name).is_some_and(|value| is_quoted(&value)))
+    }
+
     /// The variables that are probably mistyped names of ours.
     pub fn suspects(&self) -> Vec<SuspectVariable> {
         let suspect = |name: &String| Some(SuspectVariable { name: name.clone(), nearest: is_suspect(name)? });

@@ -29,6 +29,12 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
     for name in environment.unreadable() {
         reader.broken(Finding::new(Code::ConfInvalid, None, format!("{name} is not valid UTF-8")));
     }
+    for name in environment.quoted() {
+        let what = format!(
+            "{name} begins and ends with a quote: docker keeps the quotes of an env file as part of the value; remove them"
+        );
+        reader.broken(Finding::new(Code::ConfInvalid, None, what));
+    }
     for suspect in environment.suspects() {
         reader.findings.push(Finding::new(Code::VariableMistyped, None, suspect.to_string()));
     }

@@ -14,18 +14,22 @@ use crate::{TlsFile, TlsFileProblem, TlsFiles};
 
 /// A connector for these files, or what is wrong with them.
 pub(super) fn connector(files: &TlsFiles) -> Result<TlsConfig, String> {
+    let config = client_config(files).map_err(|what| format!("no encrypted connection can be made: {what}"))?;
+    Ok(TlsConnector::from(config).into())
+}
+
+fn client_config(files: &TlsFiles) -> Result<ClientConfig, String> {
     let named = |problem: TlsFileProblem| problem.to_string();
     let roots = match &files.ca {
         Some(ca) => authorities(ca).map_err(named)?,
         None => of_system()?,
     };
     let builder = builder()?.with_root_certificates(roots);
-    let config = match (&files.certificate, &files.key) {
-        (None, None) => builder.with_no_client_auth(),
-        (Some(certificate), Some(key)) => with_identity(builder, certificate, key).map_err(named)?,
-        _ => return Err("a certificate of our own needs its private key, and the other way round".into()),
-    };
-    Ok(TlsConnector::from(config).into())
+    match (&files.certificate, &files.key) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(certificate), Some(key)) => with_identity(builder, certificate, key).map_err(named),
+        _ => Err("a certificate needs its private key, and a private key its certificate".into()),
+    }
 }
 
 impl TlsFiles {

@@ -298,6 +298,19 @@ fn an_env_file_is_read_and_its_bad_line_is_named() {
     assert!(Environment::from_file("/no/such/file").is_err());
 }
 
+/// As docker leaves them there, from a file that was written for a shell.
+#[test]
+fn quotes_that_are_part_of_a_value_are_found() {
+    let url = format!("'redis://:{CANARY}@h'");
+    let more = [("REDIS_STATE_USERNAME", "\"app\""), ("REDIS_CONN_BASE_URL", &url), ("HOME", "'x'")];
+    let report = check_environment(&environment_with("embedded:", "rediss://h", &more));
+    assert_errors(&report, &[Code::ConfInvalid, Code::UrlInvalid]);
+    let quoted = report.findings().iter().filter(|finding| finding.what.contains("docker keeps the quotes"));
+    let names: Vec<_> = quoted.map(|finding| finding.what.split(' ').next().unwrap()).collect();
+    assert_eq!(names, ["REDIS_CONN_BASE_URL", "REDIS_STATE_USERNAME"]);
+    assert!(report.settings().is_none());
+}
+
 #[test]
 fn a_mistyped_variable_is_told_with_the_nearest() {
     let environment = environment_with("embedded:", "embedded:", &[("REDIS_STATE_NAMSPACE", CANARY)]);
