@@ -1,6 +1,6 @@
 //! Both stores under load and faults, and a checker that reads what was asked and answered.
 //!
-//! [`run`] starts real servers, lets actors use them through `twinstore` (producers, workers, control, leases, idempotent
+//! [`run()`] starts real servers, lets actors use them through `twinstore` (producers, workers, control, leases, idempotent
 //! requests, heartbeats), kills and stops the servers and a worker process, and cuts, delays and holds connections. Every
 //! operation is written into a history with its interval. At the end the queues are drained and listed, and
 //! [`checker::check`] reads the history.

@@ -19,6 +19,10 @@ use crate::workload::{self, GROUPS, QUEUES, queue, random_of, work};
 /// How long the queues may take to be drained once all faults are over.
 const DRAIN: Duration = Duration::from_secs(60);
 
+/// How long after its reply a request that was answered `indeterminate` may still be executed: each copy carries a deadline by
+/// the server's clock, its sending plus the command time-out; and a margin for the difference of the clocks.
+const LATE_MS: u64 = 500;
+
 /// What a run shall be.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -82,7 +86,7 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     let main = options.folder.join("main.jsonl");
     let recorder = Recorder::create(&main, 0)?;
     let duration_ms = u64::try_from(options.duration.as_millis()).unwrap_or(u64::MAX);
-    recorder.write(&Event::Run(RunInfo { seed: options.seed, duration_ms, late_ms: None }));
+    recorder.write(&Event::Run(RunInfo { seed: options.seed, duration_ms, late_ms: Some(LATE_MS) }));
     let environment = Environment::start(options.server.as_deref(), &options.fsync).await?;
     let clients = environment.open(GROUPS[0]).await?;
     let workers = environment.open(GROUPS[1]).await?;

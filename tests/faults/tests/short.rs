@@ -16,7 +16,6 @@ async fn a_short_run_breaks_no_rule() {
         let folder = tempfile::Builder::new().prefix("faults-short-").tempdir().unwrap();
         let mut options = Options::new(seed, folder.path());
         options.duration = Duration::from_secs(5);
-        options.late_copies = false;
         options.program = Some(env!("CARGO_BIN_EXE_faults").into());
         let verdict = Box::pin(run(&options)).await.unwrap();
         println!("seed {seed}\n{}", verdict.tally);

@@ -161,6 +161,12 @@ fn check_reports(name: &str, lease: &Lease<'_>, terms: &[Term<'_>], found: &mut 
                     None => acquisition.is_unknown(),
                 }
         });
+        let released = lease.releases.iter().find(|(release, fence)| {
+            *fence == reported.fence && release.answer() == Some(&Answer::One(true)) && release.end < operation.start
+        });
+        if let Some((release, _)) = released {
+            found.add(Rule::LeaseUnknown, format!("{name}, released by {}", reported.holder), [*release, operation]);
+        }
         if !may_be {
             found.add(Rule::LeaseUnknown, format!("{name}, held by {}", reported.holder), [operation]);
         }

@@ -77,7 +77,7 @@ rules! {
     LeaseLostEarly = "lease-lost-early";
     /// The fences of one lease rise.
     LeaseFence = "lease-fence";
-    /// A lease is held only by one who may have acquired it.
+    /// A lease is held only by one who may have acquired it and has not released it.
     LeaseUnknown = "lease-unknown";
     /// A register accepts no write under an older fence after a newer one.
     RegisterOrder = "register-order";

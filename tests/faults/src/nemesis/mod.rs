@@ -46,10 +46,7 @@ struct Nemesis {
 impl Nemesis {
     async fn run(mut self, lane: Lane) -> Option<WorkerProcess> {
         for fault in lane.faults {
-            if let Some(process) = &mut self.process {
-                process.keep_running();
-            }
-            if !self.wait(fault.after).await {
+            if !self.wait_running(fault.after).await {
                 break;
             }
             let name = fault.kind.name();
@@ -58,6 +55,24 @@ impl Nemesis {
             self.recorder.fault_ended(&name);
         }
         self.process
+    }
+
+    /// Waits as [`wait`](Self::wait), and starts the worker process again if it has ended: it does when it cannot open its
+    /// stores.
+    async fn wait_running(&mut self, time: Duration) -> bool {
+        let deadline = tokio::time::Instant::now() + time;
+        loop {
+            if let Some(process) = &mut self.process {
+                process.keep_running();
+            }
+            let left = deadline.saturating_duration_since(tokio::time::Instant::now());
+            if !self.wait(left.min(Duration::from_millis(300))).await {
+                return false;
+            }
+            if left.is_zero() {
+                return true;
+            }
+        }
     }
 
     /// Waits; whether the run goes on.

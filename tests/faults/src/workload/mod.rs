@@ -5,6 +5,7 @@ mod heartbeats;
 mod idempotency;
 mod ids;
 mod leases;
+mod opposites;
 mod produce;
 mod work;
 
@@ -137,6 +138,7 @@ pub(crate) fn start(
     for number in 0..2 {
         actors.spawn(idempotency::request(actor(holders, &format!("holders/cache-{number}")), "cache"));
         actors.spawn(heartbeats::beat(actor(holders, &format!("holders/member-{number}"))));
+        actors.spawn(opposites::oppose(actor(holders, &format!("holders/opposites-{number}"))));
     }
     actors.spawn(heartbeats::watch(actor(holders, "holders/watcher")));
     actors

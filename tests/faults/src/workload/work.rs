@@ -1,7 +1,7 @@
 //! Workers: two that run handlers by the worker runtime, and one that is careless with its leases.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use twinstore::{
     ClaimRequest, ClaimedJob, Done, Durability, Extension, HandlerResult, HolderName, Job, JobError, JobLease, Kept,
@@ -14,6 +14,9 @@ use crate::recorded::Client;
 
 /// How long the leases of the worker runtime last.
 const LEASE: Duration = Duration::from_millis(1500);
+
+/// How much of a lease must be left for a handler to begin.
+const SURELY: Duration = Duration::from_millis(50);
 
 /// A worker of the runtime on all queues. Its handlers complete, retry, snooze, fail, and take their time.
 pub(crate) fn work(client: &Client, random: fastrand::Rng) -> Worker {
@@ -63,9 +66,12 @@ pub(crate) async fn work_carelessly(mut actor: Actor) {
         let lasting = actor.millis(200..1200);
         let max = actor.random.usize(1..6);
         let request = ClaimRequest::new(queue(QUEUES[index]), worker.clone(), max, lasting);
+        let asked = Instant::now();
         let Ok(claim) = actor.client.queue.claim(&request).await else { continue };
         for job in claim.jobs {
-            if let Some(lease) = deliver(&mut actor, index, job, lasting).await {
+            // it settles late, but it begins nothing when the lease may be over
+            let lasts = asked.elapsed() + SURELY < lasting;
+            if let Some(lease) = deliver(&mut actor, index, job, lasting, lasts).await {
                 late.push((index, lease));
             }
         }
@@ -78,12 +84,13 @@ pub(crate) async fn work_carelessly(mut actor: Actor) {
 }
 
 /// Works on one job; returns its lease when it is to be settled much later.
-async fn deliver(actor: &mut Actor, index: usize, job: ClaimedJob, lasting: Duration) -> Option<JobLease> {
+async fn deliver(actor: &mut Actor, index: usize, job: ClaimedJob, lasting: Duration, lasts: bool) -> Option<JobLease> {
     let lease = job.lease;
     match actor.random.u32(0..100) {
         0..10 => settle(actor, index, lease, Outcome::Release).await,
         10..25 => {}
         25..45 => return Some(lease),
+        _ if !lasts => return Some(lease),
         choice => {
             let (queue_name, job) = (QUEUES[index].to_owned(), lease.job.to_string());
             let fence = lease.fence.get();

@@ -84,6 +84,17 @@ fn reports() -> Vec<Case> {
             held().ok(500, 501, inspect(), nobody()),
             held().ok(500, 501, inspect(), lease(false, "a", 5)),
         ),
+        // the late copy of an acquisition undoes a release
+        case(
+            Rule::LeaseUnknown,
+            held().ok(20, 21, release(5), Answer::One(true)).ok(500, 501, inspect(), lease(false, "a", 9)),
+            held().ok(20, 21, release(5), Answer::One(true)).ok(500, 501, inspect(), nobody()),
+        ),
+        case(
+            Rule::LeaseUnknown,
+            held().ok(20, 21, release(5), Answer::One(true)).ok(500, 501, inspect(), lease(false, "a", 5)),
+            held().unknown(20, 21, release(5)).ok(500, 501, inspect(), lease(false, "a", 5)),
+        ),
         case(
             Rule::LeaseUnknown,
             Written::new().not_executed(0, 1, acquire("b", 1000)).ok(10, 11, inspect(), lease(false, "b", 5)),
