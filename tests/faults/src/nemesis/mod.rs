@@ -7,7 +7,7 @@ pub(crate) use plan::{Fault, Kind, Lane, Network};
 use std::sync::Arc;
 use std::time::Duration;
 
-use testkit::{FaultProxy, mentions};
+use testkit::{FaultProxy, RedisServer, mentions};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -99,6 +99,16 @@ impl Nemesis {
                 self.wait(fault.lasts).await;
                 server.resume().expect("the server runs");
             }
+            Kind::FillState => {
+                let settings = server.command(&["CONFIG", "GET", "maxmemory"]).await;
+                let before = settings.ok().and_then(|reply| reply.as_array()?.get(1)?.as_str().map(str::to_owned));
+                command(server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+                self.wait(fault.lasts).await;
+                command(server, &["CONFIG", "SET", "maxmemory", &before.expect("the setting is known")]).await;
+            }
+            Kind::FlushScripts => command(server, &["SCRIPT", "FLUSH"]).await,
+            // refused while one is under way
+            Kind::RewriteState => drop(server.command(&["BGREWRITEAOF"]).await),
             Kind::KillProcess => {
                 if let Some(process) = &mut self.process {
                     process.kill().await;
@@ -136,4 +146,8 @@ impl Nemesis {
         proxy.disarm();
         proxy.pass().await;
     }
+}
+
+async fn command(server: &RedisServer, arguments: &[&str]) {
+    server.command(arguments).await.expect("the server runs");
 }

@@ -36,6 +36,12 @@ pub(crate) enum Kind {
     KillState,
     /// SIGSTOP, then SIGCONT.
     StopState,
+    /// Its memory is full: it takes no more jobs, and lets work go on.
+    FillState,
+    /// It forgets all scripts.
+    FlushScripts,
+    /// It writes its append-only file anew.
+    RewriteState,
     /// SIGKILL and a start; the cache store is empty then.
     KillCache,
     /// SIGSTOP, then SIGCONT.
@@ -78,6 +84,9 @@ impl Kind {
         match self {
             Kind::KillState => "kill state".to_owned(),
             Kind::StopState => "stop state".to_owned(),
+            Kind::FillState => "fill state".to_owned(),
+            Kind::FlushScripts => "flush-scripts state".to_owned(),
+            Kind::RewriteState => "rewrite state".to_owned(),
             Kind::KillCache => crate::KILL_CACHE.to_owned(),
             Kind::StopCache => "stop cache".to_owned(),
             Kind::KillProcess => "kill process".to_owned(),
@@ -152,8 +161,12 @@ impl Lane {
         };
         let halves = LINKS.split_at(LINKS.len() / 2);
         vec![
-            lane("state server", (3500, 1000), &mut |random| {
-                if random.bool() { Kind::KillState } else { Kind::StopState }
+            lane("state server", (3000, 1000), &mut |random| match random.u32(0..10) {
+                0..4 => Kind::KillState,
+                4..7 => Kind::StopState,
+                7 => Kind::FillState,
+                8 => Kind::FlushScripts,
+                _ => Kind::RewriteState,
             }),
             lane("cache server", (6000, 700), &mut |random| {
                 if random.bool() { Kind::KillCache } else { Kind::StopCache }
