@@ -153,11 +153,15 @@ fn check_reports(name: &str, lease: &Lease<'_>, terms: &[Term<'_>], found: &mut 
             found.add(Rule::LeaseLostEarly, name, [term.by, operation]);
         }
         let Some(reported) = reported else { continue };
-        let may_be = lease.acquisitions.iter().any(|(acquisition, holder, ..)| {
+        let may_be = lease.acquisitions.iter().any(|(acquisition, holder, _, lasting)| {
             *holder == reported.holder
                 && acquisition.start < operation.end
                 && match granted(acquisition) {
-                    Some(granted) => granted.fence == reported.fence,
+                    Some(granted) => {
+                        // a first copy, whose lease was over before a later copy was carried out
+                        let renewed = acquisition.end - acquisition.start > *lasting;
+                        granted.fence == reported.fence || renewed && granted.fence > reported.fence
+                    }
                     None => acquisition.is_unknown(),
                 }
         });

@@ -22,7 +22,13 @@ pub(super) fn check(history: &History, jobs: &Jobs<'_>, found: &mut Findings) {
     for ((queue, id), job) in jobs {
         for push in &job.pushes {
             let Some((key, end)) = &push.job.unique else { continue };
-            if push.answer == Some(&PushAnswer::Created) {
+            // the same push again is acknowledged as long as the job is known, also when it has ended
+            let again = job.pushes.iter().any(|first| {
+                first.job.request == push.job.request
+                    && first.operation.start < push.operation.start
+                    && first.operation.effect != Effect::None
+            });
+            if push.answer == Some(&PushAnswer::Created) && !again {
                 let until = held_until(history, queue, job, push, *end);
                 let held = Held { job: id, push: push.operation, from: push.operation.end, until };
                 keys.entry((queue, key)).or_default().push(held);

@@ -178,6 +178,20 @@ fn uniques() -> Vec<Case> {
                 .ok(20, 21, push("b", UniqueEnd::Finished), created())
                 .listed(&[], &["b"]),
         ),
+        // the same push again is acknowledged while the job is known: that is not the job again
+        case(
+            Rule::UniqueKeyShared,
+            second(
+                first(UniqueEnd::Finished).ok(15, 16, push("a", UniqueEnd::Finished), created()),
+                UniqueEnd::Finished,
+            ),
+            first(UniqueEnd::Finished)
+                .claimed(5, 6, "a", 3)
+                .settled(10, 11, "a", 3, Outcome::Dead, true)
+                .ok(15, 16, push("a", UniqueEnd::Finished), created())
+                .ok(20, 21, push("b", UniqueEnd::Finished), created())
+                .listed(&["a"], &["b"]),
+        ),
         case(
             Rule::UniqueKeyShared,
             second(first(UniqueEnd::Finished).claimed(5, 6, "a", 3), UniqueEnd::Finished),

@@ -100,6 +100,17 @@ fn reports() -> Vec<Case> {
             Written::new().not_executed(0, 1, acquire("b", 1000)).ok(10, 11, inspect(), lease(false, "b", 5)),
             Written::new().unknown(0, 1, acquire("b", 1000)).ok(10, 11, inspect(), lease(false, "b", 5)),
         ),
+        // the lease of a first copy is over before its repetition is carried out
+        case(
+            Rule::LeaseUnknown,
+            taken_by_b(Written::new().ok(10, 11, inspect(), lease(false, "b", 5)), 0, 9),
+            Written::new().ok(10, 11, inspect(), lease(false, "b", 5)).ok(
+                0,
+                1500,
+                acquire("b", 1000),
+                lease(true, "b", 9),
+            ),
+        ),
     ]
 }
 
