@@ -6,6 +6,7 @@ mod config_check;
 mod conformance;
 mod faults;
 mod lint;
+mod release_number;
 mod servers;
 mod shell;
 mod test;
@@ -20,6 +21,7 @@ use clap::Parser;
 enum Command {
     ConfigCheck(config_check::ConfigCheck),
     Conformance(conformance::Conformance),
+    ReleaseNumber(release_number::ReleaseNumber),
     /// Every test, on real servers; installs redis-server where it is missing and that is allowed
     Test {
         /// Passed on to `cargo test`
@@ -52,6 +54,7 @@ enum Command {
 fn main() -> ExitCode {
     match Command::parse() {
         Command::ConfigCheck(command) => command.run(),
+        Command::ReleaseNumber(command) => command.run(),
         Command::Conformance(command) => shell::exit(command.run()),
         Command::Test { arguments } => shell::exit(test::test(&arguments)),
         Command::Servers(command) => shell::exit(command.run()),

@@ -55,7 +55,7 @@ pub use arg::Arg;
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::Link;
 pub use password_file::{PasswordFileError, read_password_file};
-pub use probe::{Fact, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
+pub use probe::{Fact, NumberClaim, Owner, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
 pub use reply::{Answer, Reply, ReplyReader};
 pub use script::Script;
 pub use together::{Bounds, Load, Place, SharedScript, SizeSeen, Together};

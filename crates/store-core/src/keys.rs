@@ -173,19 +173,54 @@ pub fn handoff(to: &ServiceName, key: &Key) -> String {
     format!("handoff:{}:{to}:{key}", to.as_str().len())
 }
 
-/// `twinstore:owner`, in a service's cache database: string, the name of the service that owns the number. No TTL.
+/// `twinstore:owner`, in a service's cache database: string: when the owner of the number was last seen in ms, a blank, its
+/// name. No TTL: `volatile-lru` would evict it.
 pub fn database_owner() -> &'static str {
     "twinstore:owner"
 }
 
-/// `twinstore:environment`, in each store: string, the name of the environment. No TTL.
+/// `twinstore:owner:server:number`, in database 0 of the state server: as [`database_owner`], for a number of the cache
+/// server that has this id ([`server`]). TTL: a day longer than a silent owner keeps the number.
+pub fn database_owner_on(server: &str, number: u32) -> String {
+    format!("twinstore:owner:{server}:{number}")
+}
+
+/// `twinstore:server`, in database 0 of the cache server: string, a random id. No TTL.
+pub fn server() -> &'static str {
+    "twinstore:server"
+}
+
+/// `twinstore:server:sign`, in database 0 of the state server: string, the id ([`server`]) of the cache server that has
+/// this sign: its `run_id`, or host and port. It keeps the id through a flush or a restart of the cache. TTL: as
+/// [`database_owner_on`].
+pub fn server_by(sign: &str) -> String {
+    format!("twinstore:server:{sign}")
+}
+
+/// `twinstore:environment`, in database 0 of each server: string, the name of the environment. No TTL.
 pub fn environment() -> &'static str {
     "twinstore:environment"
+}
+
+/// `twinstore:role`, in database 0 of each server: string, `cache` or `state`. No TTL.
+pub fn role() -> &'static str {
+    "twinstore:role"
 }
 
 /// `twinstore:probe:id`: string, a random value by which two URLs are found to lead to one server. TTL: seconds.
 pub fn probe(id: &str) -> String {
     format!("twinstore:probe:{id}")
+}
+
+/// `ns:probe:id`: as [`probe`], for a user of the state role who must touch the namespace only.
+pub fn state_probe(namespace: &Namespace, id: &str) -> String {
+    format!("{namespace}:probe:{id}")
+}
+
+/// `value:{probe.id}`: as [`probe`], for a user of the cache role who must touch values only. No value has this key, since
+/// no name holds braces.
+pub fn cache_probe(id: &str) -> String {
+    format!("value:{{probe.{id}}}")
 }
 
 #[cfg(test)]

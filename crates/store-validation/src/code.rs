@@ -101,7 +101,7 @@ codes! {
     /// Two services share one database number.
     DatabaseNumberTaken = "database-number-taken", Error,
         "Two services in one database read, overwrite and flush each other's values.",
-        "Give each service a number of its own, different from the shared one. If the owner no longer exists, delete the key twinstore:owner in that database.";
+        "Set REDIS_CACHE_DB to a number that no other service uses, different from REDIS_CACHE_SHARED_DB. If the owner is retired, free its number with `cargo xtask release-number --env-file FILE`; after 7 days of silence it is free in any case.";
     /// Both URLs lead to one server, one replication group or one file.
     SameInstance = "same-instance", Error,
         "The cache store may be flushed and evicted at any time, and the worker state would be lost with it.",
@@ -149,7 +149,23 @@ codes! {
     /// The store belongs to another environment.
     EnvironmentMismatch = "environment-mismatch", Error,
         "A service of one environment must never open the stores of another.",
-        "Correct the URL or STORE_ENVIRONMENT. If the store has changed hands, delete the key twinstore:environment in it.";
+        "Correct the URL, or set STORE_ENVIRONMENT to the environment of the server. If the server has changed hands, run `DEL twinstore:environment` in its database 0.";
+    /// The server serves another role to other services.
+    RoleMismatch = "role-mismatch", Error,
+        "The cache store may be flushed and evicted at any moment: state that other services keep there would go with it.",
+        "Exchange REDIS_CONN_BASE_URL and REDIS_WORKERCACHE_CONN_URL if they are confused, or correct the wrong one. If the server has changed its role, run `DEL twinstore:role` in its database 0.";
+    /// The server does not run scripts.
+    ScriptsUnsupported = "scripts-unsupported", Error,
+        "The operations of both stores are scripts: none would ever succeed.",
+        "Use a server that runs Lua scripts: load its module `lua` (Valkey 9.1 and later), and do not rename EVALSHA and SCRIPT.";
+    /// The worker state is in the process's memory, in a named environment.
+    StateInMemory = "state-in-memory", Error,
+        "Every job and lease is gone when the process ends.",
+        "Set REDIS_WORKERCACHE_CONN_URL to a server or to a file, embedded:/path/state.redb; or unset STORE_ENVIRONMENT on a developer's machine.";
+    /// Two environments name one embedded file.
+    EmbeddedFileTaken = "embedded-file-taken", Error,
+        "The first process locks the file, and the second one cannot open it.",
+        "Name another file in each environment, or a server that all of them use.";
     /// The engine cannot serve the cache role.
     CacheEngineUnsupported = "cache-engine-unsupported", Error,
         "Its SELECT does not change the database, so it cannot keep services apart.",
@@ -195,6 +211,14 @@ codes! {
     MemoryCritical = "memory-critical", Warning,
         "New jobs are refused until there is room.",
         "Start workers to drain the queues, or give the server more memory: `CONFIG SET maxmemory <limit>`.";
+    /// The cache is in the process's memory, in a named environment.
+    CacheInMemory = "cache-in-memory", Warning,
+        "Each process has a cache of its own: rate limits, idempotency keys and hand-offs hold for one process only.",
+        "Set REDIS_CONN_BASE_URL to a server.";
+    /// The server accepts fewer connections than the service needs.
+    MaxclientsLow = "maxclients-low", Warning,
+        "Connections beyond it are refused: the pool stays smaller, and durable or waiting calls fail.",
+        "Run `CONFIG SET maxclients <needed>` and `CONFIG REWRITE` on the server, and count as many for each process of each service. Or lower REDIS_<ROLE>_POOL_SIZE.";
     /// The server's clock is wrong, or ours.
     ClockSkew = "clock-skew", Warning,
         "The server's clock decides leases and deadlines, and the times in the logs of other machines will differ from them.",
@@ -210,7 +234,7 @@ codes! {
 
     /// The server does not tell its version.
     ServerVersionUnknown = "server-version-unknown", Warning,
-        "Whether it can run the scripts is not known.",
+        "Whether it can run the scripts is not known, nor whether it is a sentinel, a node of a cluster or a replica.",
         "Run `ACL SETUSER <user> +info` on the server.";
     /// The cache server does not tell how it evicts, or how much memory it may use.
     CachePolicyUnknown = "cache-policy-unknown", Warning,
@@ -232,6 +256,10 @@ codes! {
     ReplicasUnknown = "replicas-unknown", Warning,
         "Whether writes reach as many replicas as asked for is not known.",
         "Run `ACL SETUSER <user> +info +config|get` on the server. This right also shows the passwords masterauth and requirepass.";
+    /// The server does not tell how many connections it accepts.
+    MaxclientsUnknown = "maxclients-unknown", Warning,
+        "Whether it accepts the connections of this service is not known.",
+        "Run `ACL SETUSER <user> +info` on the server.";
     /// What the user may do could not be asked.
     AclUnknown = "acl-unknown", Warning,
         "Whether the user may send what the role needs, and no more, is not known.",
@@ -248,6 +276,10 @@ codes! {
     DatabaseOwnerUnknown = "database-owner-unknown", Warning,
         "Another service may use the same database number.",
         "Run `ACL SETUSER <user> (+get +set +select ~twinstore:*)` on the server.";
+    /// The mark of the server's role could not be read or written.
+    RoleUnknown = "role-unknown", Warning,
+        "Other services may use the server for the other role.",
+        "Run `ACL SETUSER <user> (+get +set +select ~twinstore:*)` on the server.";
     /// To which environment the store belongs could not be read.
     EnvironmentUnknown = "environment-unknown", Warning,
         "The store may be that of another environment.",
@@ -257,7 +289,15 @@ codes! {
 impl Code {
     /// Whether one finding of this kind per role says all: the same thing may be found in several ways.
     pub(crate) fn is_told_once(self) -> bool {
-        matches!(self, Code::SameInstance | Code::NoPassword | Code::NotWritable)
+        matches!(
+            self,
+            Code::SameInstance
+                | Code::NoPassword
+                | Code::NotWritable
+                | Code::RoleUnknown
+                | Code::EnvironmentUnknown
+                | Code::DatabaseOwnerUnknown
+        )
     }
 }
 

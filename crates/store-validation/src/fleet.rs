@@ -1,5 +1,7 @@
 //! What shows only when the environments of several services are seen together.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use store_core::Role;
@@ -13,11 +15,17 @@ use crate::{Code, Finding};
 ///
 /// Two services must not use one database number of one cache server, and all must name the same shared number there. There is
 /// one finding per number, however many services share it, at the last of their reports. Several environments of one service
-/// are fine. Servers are the same if they are spelled alike, or, in reports of [`check`](crate::check), if they have the same
+/// are fine. No server is the cache store of one service and the state store of another, all name the same `STORE_ENVIRONMENT`,
+/// and no two environments name one embedded file. Servers are the same if they are spelled alike, or, in reports of [`check`](crate::check), if they have the same
 /// address or process.
 pub fn check_fleet(reports: &[(&str, &Report)]) -> Vec<(usize, Finding)> {
     let same_cache = |one: usize, other: usize| is_one_cache(reports[one].1, reports[other].1);
-    groups(reports.len(), same_cache).iter().flat_map(|group| of_cache_server(reports, group)).collect()
+    let caches = groups(reports.len(), same_cache);
+    let mut findings: Vec<_> = caches.iter().flat_map(|group| of_cache_server(reports, group)).collect();
+    findings.extend(places::roles(reports));
+    findings.extend(places::environments(reports));
+    findings.extend(places::embedded_files(reports));
+    findings
 }
 
 /// The indices from 0 to `count`, put together where `is_same`, also by way of a third.
@@ -111,7 +119,7 @@ fn files(reports: &[(&str, &Report)], indices: &[usize]) -> String {
 
 fn is_one_cache(one: &Report, other: &Report) -> bool {
     let spelled = |report: &'_ Report| report.draft.server(Role::Cache).and_then(|server| server.endpoint().cloned());
-    let by_identity = one.cache_identity.as_ref().zip(other.cache_identity.as_ref());
+    let by_identity = one.identities.cache.as_ref().zip(other.identities.cache.as_ref());
     spelled(one).zip(spelled(other)).is_some_and(|(one, other)| is_one_server(&one, &other))
         || by_identity.is_some_and(|(one, other)| one.is_same(other))
 }

@@ -2,6 +2,7 @@
 //!
 //! - [`VARIABLES`] is the one table of all variables; [`Environment`] is where they are read from.
 //! - [`validate`] is what a service calls: settings, or [`Refused`] with every finding.
+//! - [`Claims`] are what a running service refreshes; [`release_number`] frees the number of a retired one.
 //! - [`check_environment`], [`check`] and [`check_fleet`] are what a linter calls: the same findings, nothing claimed.
 //!
 //! A [`Finding`] has a stable [`Code`]. Every check has three answers: right, wrong, and unknown; what is unknown is a
@@ -27,6 +28,7 @@ mod env_file;
 mod environment;
 mod finding;
 mod fleet;
+mod in_memory;
 mod nearest;
 mod read;
 mod report;
@@ -43,6 +45,7 @@ pub use finding::Finding;
 pub use fleet::check_fleet;
 pub use read::parse_duration;
 pub use report::{Report, check, check_environment};
+pub use servers::{Claims, NotReleased, NumberOwner, NumberRelease, ReleaseRequest, release_number};
 pub use settings::{CacheServer, Place, PreflightMode, Settings};
 pub use validate::{Refused, Validated, validate};
 pub use variable::{VARIABLES, Variable, WhenUnset, environment_table_markdown};

@@ -1,14 +1,14 @@
 //! All that the checks of one environment found.
 
 use crate::draft::Draft;
-use crate::servers::{self, Identity};
-use crate::{Code, Environment, Finding, PreflightMode, Settings, read, same_place};
+use crate::servers::{self, Deadline, Identities};
+use crate::{Code, Environment, Finding, PreflightMode, Settings, in_memory, read, same_place};
 
 /// All that was found out about one environment. `Debug` shows no secret.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) draft: Draft,
-    pub(crate) cache_identity: Option<Identity>,
+    pub(crate) identities: Identities,
     findings: Vec<Finding>,
 }
 
@@ -17,20 +17,21 @@ pub fn check_environment(environment: &Environment) -> Report {
     let (draft, mut findings) = read::read(environment);
     findings.extend(read::credentials(&draft));
     findings.extend(same_place::check(&draft));
-    let mut report = Report { draft, cache_identity: None, findings: Vec::new() };
+    findings.extend(in_memory::check(&draft));
+    let mut report = Report { draft, identities: Identities::default(), findings: Vec::new() };
     report.add(findings);
     report
 }
 
 /// Checks the environment, and then, both at once, the servers that it names.
 ///
-/// Nothing is left behind on them: a probe key with a TTL of ten seconds is all that is written. A server that is down or
-/// silent is found unreachable within the connect time-out.
+/// Nothing is left behind on them: a probe key with a TTL of ten seconds is all that is written. A server that is down is
+/// found unreachable within the connect time-out. All questions together take at most ten seconds, or the longest connect
+/// time-out; what was found until then is reported.
 pub async fn check(environment: &Environment) -> Report {
     let mut report = check_environment(environment);
-    let (findings, identity) = servers::check(&report.draft).await;
-    report.cache_identity = identity;
-    report.add(findings);
+    let deadline = Deadline::of(&report.draft);
+    report.ask_servers(deadline).await;
     report
 }
 
@@ -59,6 +60,13 @@ impl Report {
     /// The settings, when all variables could be understood.
     pub fn settings(&self) -> Option<Settings> {
         self.draft.settings()
+    }
+
+    /// Asks the servers.
+    pub(crate) async fn ask_servers(&mut self, deadline: Deadline) {
+        let (findings, identities) = Box::pin(servers::check(&self.draft, deadline)).await;
+        self.identities = identities;
+        self.add(findings);
     }
 
     /// Adds findings. A code that is let pass is a warning; a thing that was found is not told twice.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use redis_link::Endpoint;
 
-use crate::draft::Draft;
+use crate::draft::{Connection, Draft};
 use crate::settings::Place;
 use crate::{Code, Finding};
 
@@ -13,12 +13,19 @@ pub(crate) fn check(draft: &Draft) -> Option<Finding> {
         (Place::Embedded(Some(cache)), Place::Embedded(Some(state))) if is_one_file(cache, state) => {
             "both embedded URLs name one file".to_owned()
         }
-        (Place::Server(cache), Place::Server(state)) if is_one_server(cache.endpoint()?, state.endpoint()?) => {
+        (Place::Server(cache), Place::Server(state)) if is_one(cache, state)? => {
             format!("both URLs name {}", cache.place())
         }
         _ => return None,
     };
     Some(Finding::new(Code::SameInstance, None, what))
+}
+
+/// With TLS a router may choose the server by the name of the host: another name may lead to another server.
+fn is_one(cache: &Connection, state: &Connection) -> Option<bool> {
+    let (cache_endpoint, state_endpoint) = (cache.endpoint()?, state.endpoint()?);
+    let may_be_routed = cache.url.is_tls() && state.url.is_tls() && cache_endpoint.host != state_endpoint.host;
+    Some(!may_be_routed && is_one_server(cache_endpoint, state_endpoint))
 }
 
 /// Whether two spellings name one server, as far as they tell.
@@ -28,7 +35,7 @@ pub(crate) fn is_one_server(one: &Endpoint, other: &Endpoint) -> bool {
     one.port == other.port && (left == right || is_local(left, right) || is_local(right, left))
 }
 
-fn is_one_file(one: &Path, other: &Path) -> bool {
+pub(crate) fn is_one_file(one: &Path, other: &Path) -> bool {
     location(one) == location(other) || inode(one).is_some_and(|inode_of_one| inode(other) == Some(inode_of_one))
 }
 

@@ -1,13 +1,20 @@
 //! Checks that ask the servers. Each takes what was seen and answers findings.
 
 mod acl;
+mod claim;
+mod clients;
 mod clock;
 mod databases;
+mod deadline;
 mod engine;
+mod identity;
 mod marks;
 mod memory;
+mod owner;
 mod persistence;
+mod probe_key;
 mod refused;
+mod release;
 mod replicas;
 mod same_instance;
 mod visit;
@@ -15,43 +22,60 @@ mod visit;
 use redis_link::Probe;
 use store_core::Role;
 
-pub(crate) use marks::claim;
-pub(crate) use same_instance::Identity;
+pub use claim::Claims;
+pub(crate) use claim::claim;
+pub(crate) use deadline::Deadline;
+pub(crate) use identity::Identity;
+pub use release::{NotReleased, NumberOwner, NumberRelease, ReleaseRequest, release_number};
 use visit::{Visit, Visited};
 
 use crate::Finding;
 use crate::draft::Draft;
 
-/// Asks both servers at once. Also answers the identity of the cache server, by which a fleet's services are compared.
-pub(crate) async fn check(draft: &Draft) -> (Vec<Finding>, Option<Identity>) {
+/// The servers of one environment, by which the services of a fleet are compared.
+#[derive(Debug, Default)]
+pub(crate) struct Identities {
+    pub(crate) cache: Option<Identity>,
+    pub(crate) state: Option<Identity>,
+}
+
+/// Asks both servers at once.
+pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, Identities) {
     // without the files of its connection a server can be asked nothing
     let reachable = |role: Role| draft.server(role).filter(|connection| connection.files_are_right);
     let visit = async |role: Role| match reachable(role) {
-        Some(connection) => visit::visit(draft, connection).await,
+        Some(connection) => Box::pin(visit::visit(draft, connection, deadline)).await,
         None => Visited::default(),
     };
     let (mut cache, mut state) = tokio::join!(visit(Role::Cache), visit(Role::State));
     let mut findings = std::mem::take(&mut cache.findings);
     findings.append(&mut state.findings);
-    findings.extend(same_instance::check(&cache, &state).await);
-    (findings, cache.identity())
+    findings.extend(same_instance::check(draft, &cache, &state, deadline).await);
+    let owners = owner::check(draft, cache.visit.as_ref(), state.visit.as_ref());
+    findings.extend(deadline.within(owners).await.unwrap_or_default());
+    (findings, Identities { cache: cache.identity(), state: state.identity() })
 }
 
 /// Everything about one server that can be asked of it alone.
-async fn check_one(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
-    let mut findings = engine::check(visit);
-    if !findings.is_empty() {
-        return findings;
+async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>) {
+    let unfit = engine::check(visit);
+    if !unfit.is_empty() {
+        findings.extend(unfit);
+        return;
     }
     findings.extend(engine::version(visit));
     findings.extend(memory::check(visit));
     findings.extend(persistence::check(visit));
     findings.extend(replicas::check(draft, visit));
+    findings.extend(clients::check(visit));
     findings.extend(clock::check(visit).await);
-    findings.extend(acl::check(draft, visit).await);
+    match engine::scripts(visit).await {
+        // what a user may do is asked by a script
+        Some(finding) => findings.push(finding),
+        None => findings.extend(acl::check(draft, visit).await),
+    }
     findings.extend(databases::check(draft, visit).await);
     findings.extend(marks::check(draft, visit).await);
-    findings
 }
 
 /// Whether the server lets in everybody, whatever the URL says.

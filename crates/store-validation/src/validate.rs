@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::servers::{self, Claims, Deadline};
 use crate::settings::{PreflightMode, Settings};
-use crate::{Environment, Finding, Severity, check, servers};
+use crate::{Environment, Finding, Severity, check_environment};
 
 /// Settings that were checked, and what was found that is no reason not to start.
 #[derive(Debug, Clone)]
@@ -13,6 +14,8 @@ pub struct Validated {
     pub settings: Settings,
     /// Warnings, and with `STORE_PREFLIGHT=warn` errors. All have been logged.
     pub warnings: Vec<Finding>,
+    /// What the service has claimed, to be refreshed about once an hour.
+    pub claims: Claims,
 }
 
 /// The service must not start: all findings, errors first. No secret in it; `Display` shows it all, for the standard error of
@@ -26,20 +29,26 @@ pub struct Refused {
 
 /// Checks the environment and the servers that it names, and claims them for this service.
 ///
-/// When nothing forbids the start, the owner of the service's cache database is written there, and with
-/// `STORE_ENVIRONMENT` the environment into both stores, where no such key is yet; from then on another service, or a
-/// service of another environment, is refused there. Beside them only probe keys with a TTL of seconds are written.
+/// When nothing forbids the start, the service writes what it claims: itself as the owner of its database number, into that
+/// database and into the state store; the role of each server, and with `STORE_ENVIRONMENT` the environment, where no such
+/// mark is yet. From then on another service with that number, a service that confuses the servers, or one of another
+/// environment or of none, is refused there. Besides, only probe keys with a TTL of seconds are written. The number is free
+/// again when the service was not seen for seven days, so one that runs refreshes its claims ([`Validated::claims`]).
+///
+/// Everything together takes at most ten seconds, or the longest connect time-out.
 /// Every warning is logged.
 ///
 /// # Errors
 /// [`Refused`] with all findings when one of them is an error. `STORE_PREFLIGHT=warn` makes every error a warning, but
 /// settings that cannot be understood, or are missing, still refuse the start: there is nothing to start with.
 pub async fn validate(environment: &Environment) -> Result<Validated, Refused> {
-    let mut report = check(environment).await;
+    let mut report = check_environment(environment);
+    let deadline = Deadline::of(&report.draft);
+    report.ask_servers(deadline).await;
     let Some(settings) = report.settings() else { return Err(Refused { findings: report.findings().to_vec() }) };
     let is_enforced = settings.preflight == PreflightMode::Enforce;
     if report.errors() == 0 || !is_enforced {
-        report.add(Box::pin(servers::claim(&report.draft)).await);
+        report.add(Box::pin(servers::claim(&report.draft, deadline)).await);
     }
     if report.refuses() {
         return Err(Refused { findings: report.findings().to_vec() });
@@ -52,7 +61,7 @@ pub async fn validate(environment: &Environment) -> Result<Validated, Refused> {
             Severity::Warning => tracing::warn!(code, role, help = &*finding.help, "{}", finding.what),
         }
     }
-    Ok(Validated { settings, warnings })
+    Ok(Validated { settings, warnings, claims: Claims::new(report.draft) })
 }
 
 impl fmt::Display for Refused {

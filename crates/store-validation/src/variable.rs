@@ -167,8 +167,8 @@ pub const VARIABLES: &[Variable] = &[
         &[ENVIRONMENT],
         WhenUnset::Nothing,
         "1 to 64 of ASCII letters, digits and `. _ -`",
-        "`production`, `staging` …: the first service writes the name into both stores, and one with another name does \
-         not start on them",
+        "`production`, `staging` …: the first service writes the name into both servers, and a service with another name, or \
+         without one, does not start on them. State in memory (`embedded:`) is then an error",
     ),
     row(
         &[PREFLIGHT],

@@ -51,6 +51,7 @@
 //! ```
 
 mod cache;
+mod presence;
 mod state;
 mod stores;
 

@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use cache_store::CacheStore;
 use embedded_store::{EmbeddedCache, EmbeddedState};
@@ -11,9 +12,14 @@ use state_store::StateStore;
 use store_core::{Durability, Error, Role, ServiceName};
 use store_validation::{Environment, Finding, Place, Refused, Settings, validate};
 
+use crate::presence::Presence;
 use crate::{Cache, State};
 
 /// Both stores of a service, proved to be two and fit for their roles. Clones share their connections.
+///
+/// Keep one clone as long as the service runs: until [`Stores::close`], or until the last clone is dropped, a background task
+/// records about once an hour that the service runs. Its database number is free for another service after seven days of
+/// silence, or by `cargo xtask release-number`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -46,13 +52,14 @@ struct Opened {
     links: Vec<(Role, Link)>,
     embedded_cache: Option<EmbeddedCache>,
     embedded_state: Option<EmbeddedState>,
+    presence: Option<Arc<Presence>>,
 }
 
 impl Stores {
     /// Opens the stores that this process's environment names. The table of variables is in the README.
     ///
-    /// First the preflight: all servers are asked what they are, at once, each within its connect time-out. Findings that
-    /// are no errors are logged as warnings and kept in [`Stores::warnings`].
+    /// First the preflight: both servers are asked what they are, at once. All questions together take at most ten seconds, or
+    /// the longest connect time-out. Findings that are no errors are logged as warnings and kept in [`Stores::warnings`].
     ///
     /// # Errors
     /// [`StartError::Refused`] with all findings when one of them is an error: a service ends with
@@ -71,6 +78,7 @@ impl Stores {
         let mut opened = Opened::default();
         let cache = open_cache(&settings, &mut opened).await.map_err(StartError::of(Role::Cache))?;
         let state = open_state(&settings, &mut opened).await.map_err(StartError::of(Role::State))?;
+        opened.presence = Presence::keep(validated.claims).map(Arc::new);
         Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, opened })
     }
 
@@ -109,6 +117,7 @@ impl Stores {
     /// Ends what is under way, closes all connections, and closes embedded stores, whose files can then be opened again. Every
     /// later call answers [`Error::Unavailable`]. Affects all clones; stop workers first.
     pub async fn close(&self) {
+        self.opened.presence.iter().for_each(|presence| presence.end());
         for (_, link) in &self.opened.links {
             link.close().await;
         }

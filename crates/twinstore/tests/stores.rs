@@ -73,3 +73,18 @@ async fn one_server_for_both_is_refused_with_its_code() {
         other => panic!("refused, not {other}"),
     }
 }
+
+#[tokio::test]
+async fn a_second_service_cannot_open_the_embedded_file_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str| {
+        Environment::from_variables([
+            ("SERVICE_NAME", name.to_owned()),
+            ("REDIS_CONN_BASE_URL", "embedded:".to_owned()),
+            ("REDIS_WORKERCACHE_CONN_URL", format!("embedded:{}", folder.path().join("state.redb").display())),
+        ])
+    };
+    let _first = Stores::open(&of("billing")).await.unwrap();
+    let error = Stores::open(&of("mailer")).await.unwrap_err();
+    assert!(matches!(error, StartError::Store { role: Role::State, .. }), "{error}");
+}

@@ -1,5 +1,7 @@
 //! What `INFO` tells, read without trusting that anything is there.
 
+use crate::Greeting;
+
 /// The fields of `INFO` that checks look at. A field that the server does not show is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,7 +12,9 @@ pub struct ServerInfo {
     pub kvrocks_version: Option<String>,
     /// `server_name`: `valkey` there.
     pub server_name: Option<String>,
-    /// `redis_mode`: `standalone`, `sentinel` or `cluster`.
+    /// `valkey_version`, on Valkey only.
+    pub valkey_version: Option<String>,
+    /// `redis_mode`, on Valkey `server_mode`: `standalone`, `sentinel` or `cluster`.
     pub mode: Option<String>,
     /// `cluster_enabled`
     pub is_cluster: Option<bool>,
@@ -32,6 +36,8 @@ pub struct ServerInfo {
     pub connected_replicas: Option<u32>,
     /// `connected_clients`
     pub connected_clients: Option<u64>,
+    /// `maxclients`: how many connections the server accepts.
+    pub max_clients: Option<u32>,
     /// `used_memory` in bytes.
     pub used_memory: Option<u64>,
     /// `maxmemory` in bytes; 0 for no limit.
@@ -64,7 +70,8 @@ impl ServerInfo {
             "redis_version" => self.redis_version = text(),
             "kvrocks_version" => self.kvrocks_version = text(),
             "server_name" => self.server_name = text(),
-            "redis_mode" => self.mode = text(),
+            "valkey_version" => self.valkey_version = text(),
+            "redis_mode" | "server_mode" => self.mode = text(),
             "cluster_enabled" => self.is_cluster = flag(value),
             "run_id" => self.run_id = text(),
             "tcp_port" => self.tcp_port = value.parse().ok(),
@@ -75,6 +82,7 @@ impl ServerInfo {
             "master_port" => self.primary_port = value.parse().ok(),
             "connected_slaves" => self.connected_replicas = value.parse().ok(),
             "connected_clients" => self.connected_clients = value.parse().ok(),
+            "maxclients" => self.max_clients = value.parse().ok(),
             "used_memory" => self.used_memory = value.parse().ok(),
             "maxmemory" => self.max_memory = value.parse().ok(),
             "maxmemory_policy" => self.max_memory_policy = text(),
@@ -83,6 +91,23 @@ impl ServerInfo {
             "rdb_last_bgsave_status" => self.is_snapshot_healthy = Some(value == "ok"),
             _ => self.keyspace.extend(database(name, value)),
         }
+    }
+
+    /// What `INFO` does not show, as `HELLO` does: mode, role and version. A server that hides `INFO` still shows by them
+    /// what it is.
+    #[must_use]
+    pub fn completed_by(mut self, greeting: &Greeting) -> Self {
+        let role = greeting.role.as_deref().map(|role| if role == "replica" { "slave" } else { role }.to_owned());
+        self.mode = self.mode.or_else(|| greeting.mode.clone());
+        self.role = self.role.or(role);
+        if self.redis_version.is_none() && self.valkey_version.is_none() && self.kvrocks_version.is_none() {
+            let version = greeting.version.clone();
+            match greeting.server.as_deref() {
+                Some("valkey") => self.valkey_version = version,
+                _ => self.redis_version = version,
+            }
+        }
+        self
     }
 
     /// The version of Redis (or of what imitates it) as three numbers.
@@ -130,6 +155,14 @@ mod tests {
         assert_eq!(info.keyspace, [(3, 12)]);
         assert_eq!((info.max_memory, info.run_id, info.is_cluster), (None, None, None));
         assert_eq!(ServerInfo::parse(""), ServerInfo::default());
+    }
+
+    #[test]
+    fn a_sentinel_of_valkey_is_one() {
+        let info = ServerInfo::parse(
+            "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\nserver_mode:sentinel\r\n",
+        );
+        assert_eq!((info.mode.as_deref(), info.valkey_version.as_deref()), (Some("sentinel"), Some("9.1.2")));
     }
 
     #[test]

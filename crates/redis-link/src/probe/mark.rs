@@ -9,7 +9,7 @@ use crate::wire::Request;
 impl Probe {
     /// The text of a key in a database; `None` where it is not set.
     pub async fn read_mark(&self, database: u32, key: &str) -> Fact<Option<String>> {
-        match self.in_database(database, Request::new("GET", crate::args![key])).await {
+        match self.in_database(database, async || self.ask(Request::new("GET", crate::args![key])).await).await {
             Ok(Reply::Nil) => Fact::Known(None),
             Ok(reply) => {
                 Fact::of_option(reply.as_str().map(|text| Some(text.to_owned())), "the key holds something else")
@@ -23,7 +23,8 @@ impl Probe {
     /// # Errors
     /// As [`set_probe_key`](Self::set_probe_key).
     pub async fn set_mark(&self, database: u32, key: &str, text: &str) -> Result<()> {
-        let written = self.in_database(database, Request::new("SET", crate::args![key, text, "NX"])).await;
+        let args = crate::args![key, text, "NX"];
+        let written = self.in_database(database, async || self.ask(Request::new("SET", args)).await).await;
         written.map(drop).map_err(|failure| failure.into_error(Op::Probe, "SET"))
     }
 }

@@ -3,18 +3,21 @@
 
 use std::time::Duration;
 
-use store_core::{Error, Op, Result, Timestamp, millis_ceil};
+use store_core::{Clock, Error, Op, Result, Timestamp, millis_ceil};
 
 use crate::link::standalone;
 use crate::wire::{Driver, Failure, Request, Wire};
-use crate::{Arg, Greeting, LinkConfig, Reply};
+use crate::{Arg, Greeting, LinkConfig, Reply, Script};
 
 mod encryption;
 mod info;
 mod mark;
+mod owner;
 mod permissions;
+mod scripts;
 
 pub use info::{ServerInfo, version_of};
+pub use owner::{NumberClaim, Owner};
 pub use permissions::UserInfo;
 
 /// How many databases are looked into with one pipeline.
@@ -75,16 +78,20 @@ pub struct ServerSettings {
     pub databases: Fact<u32>,
     /// `min-replicas-to-write`
     pub min_replicas_to_write: Fact<u32>,
+    /// `maxclients`: how many connections the server accepts.
+    pub max_clients: Fact<u32>,
 }
 
 /// A short-lived connection to one server that asks questions. Dropping it closes the connection.
 ///
-/// Opening and each question take at most the connect time-out of the configuration. The connection begins in the
-/// database of the URL and is back there after each question. One question at a time.
+/// Opening takes at most the connect time-out of the configuration, and so does each question, unless
+/// [`with_patience`](Probe::with_patience) says otherwise. The connection begins in the database of the URL and is back there
+/// after each question. One question at a time.
 pub struct Probe {
     wire: Wire,
     config: LinkConfig,
     driver: Driver,
+    patience: Duration,
 }
 
 impl std::fmt::Debug for Probe {
@@ -102,7 +109,15 @@ impl Probe {
         let endpoint = standalone(&config, Op::Probe)?;
         let opened = Wire::open(&config, endpoint).await;
         let (wire, driver) = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
-        Ok(Self { wire, config, driver })
+        let patience = config.connect_timeout;
+        Ok(Self { wire, config, driver, patience })
+    }
+
+    /// How long each question waits for its answer.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Whether the server lets somebody in without any user or password. Opens a connection of its own.
@@ -136,6 +151,7 @@ impl Probe {
             save: self.setting("save").await,
             databases: as_number(self.setting("databases").await),
             min_replicas_to_write: as_number(self.setting("min-replicas-to-write").await),
+            max_clients: as_number(self.setting("maxclients").await),
         }
     }
 
@@ -170,7 +186,7 @@ impl Probe {
     /// server refuses writes: a read-only replica, a full disk; `Limit` where its memory is full.
     pub async fn set_probe_key(&self, database: u32, key: &str, value: &str, ttl: Duration) -> Result<()> {
         let args = crate::args![key, value, "PX", millis_ceil(ttl).max(1)];
-        let written = self.in_database(database, Request::new("SET", args)).await;
+        let written = self.in_database(database, async || self.ask(Request::new("SET", args)).await).await;
         written.map(drop).map_err(|failure| failure.into_error(Op::Probe, "SET"))
     }
 
@@ -189,7 +205,7 @@ impl Probe {
         for some in others.chunks(DATABASES_AT_ONCE) {
             let mut requests: Vec<_> = some.iter().flat_map(|database| [select(*database), get()]).collect();
             requests.push(select(self.home()));
-            let replies = match self.wire.pipeline(requests, self.config.connect_timeout).await {
+            let replies = match self.wire.pipeline(requests, self.patience).await {
                 Ok(replies) => replies,
                 Err(failure) => return unknown(failure),
             };
@@ -223,14 +239,38 @@ impl Probe {
     }
 
     /// A request in a database, and back. It is not sent where the database cannot be selected.
-    async fn in_database(&self, database: u32, request: Request) -> std::result::Result<Reply, Failure> {
+    async fn in_database(
+        &self,
+        database: u32,
+        request: impl AsyncFnOnce() -> std::result::Result<Reply, Failure>,
+    ) -> std::result::Result<Reply, Failure> {
         if database == self.home() {
-            return self.ask(request).await;
+            return request().await;
         }
         self.ask(select(database)).await?;
-        let reply = self.ask(request).await;
+        let reply = request().await;
         self.ask(select(self.home())).await?;
         reply
+    }
+
+    /// A script, loaded where the server does not know it.
+    async fn run<K: AsRef<[u8]>>(
+        &self,
+        script: &Script,
+        keys: &[K],
+        args: Vec<Arg>,
+    ) -> std::result::Result<Reply, Failure> {
+        let send = async || self.ask(Request::script(script, keys, args.clone(), &Clock::Server)).await;
+        let mut answered = send().await;
+        if answered.as_ref().is_err_and(Failure::is_unknown_script) {
+            self.ask(Request::load(script)).await?;
+            answered = send().await;
+        }
+        match answered {
+            // the refusal has brought the server's time
+            Err(Failure::Late) => send().await,
+            answered => answered,
+        }
     }
 
     async fn setting(&self, name: &'static str) -> Fact<String> {
@@ -250,7 +290,7 @@ impl Probe {
         if self.driver.is_finished() {
             return Err(Failure::NotSent("the server has closed the connection"));
         }
-        self.wire.send(request, self.config.connect_timeout).await
+        self.wire.send(request, self.patience).await
     }
 }
 

@@ -1,9 +1,8 @@
 //! Who we are for the server, and what we may do there.
 
-use store_core::{Clock, Op};
+use store_core::Op;
 
 use super::{Fact, Probe, unknown};
-use crate::wire::{Failure, Request};
 use crate::{Arg, Reply, Script};
 
 /// Asks for each command of ARGV whether the user may run it.
@@ -55,14 +54,7 @@ impl Probe {
             arguments.extend(command.iter().map(|word| Arg::from(*word)));
         }
         let keys: [&str; 0] = [];
-        let mut answered = self.ask(Request::script(&MAY_RUN, &keys, arguments.clone(), &Clock::Server)).await;
-        if answered.as_ref().is_err_and(Failure::is_unknown_script) {
-            answered = match self.ask(Request::load(&MAY_RUN)).await {
-                Ok(_) => self.ask(Request::script(&MAY_RUN, &keys, arguments, &Clock::Server)).await,
-                refused => refused,
-            };
-        }
-        let reply = match answered {
+        let reply = match self.run(&MAY_RUN, &keys, arguments).await {
             Ok(reply) => reply,
             Err(failure) if failure.is_forbidden() => return Fact::Known((0..commands.len()).collect()),
             Err(failure) => return unknown(failure),

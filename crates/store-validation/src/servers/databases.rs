@@ -1,18 +1,13 @@
 //! The database numbers, and whether anything can be written there.
 
-use std::time::Duration;
-
 use redis_link::Fact;
-use store_core::{Error, Role, keys};
+use store_core::{Error, Role};
 
-use super::same_instance::random;
+use super::probe_key;
 use super::visit::Visit;
 use crate::draft::Draft;
 use crate::variable::{CACHE_DB, CACHE_SHARED_DB, STATE_URL};
 use crate::{Code, Finding};
-
-/// How long the key that proves a write may stay.
-const TTL: Duration = Duration::from_secs(10);
 
 pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     let numbers = match visit.role() {
@@ -24,7 +19,7 @@ pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
         findings.extend(selectable(visit, name, number).await);
     }
     if findings.is_empty() {
-        findings.extend(writable(visit).await);
+        findings.extend(writable(draft, visit).await);
     }
     findings
 }
@@ -42,14 +37,14 @@ async fn selectable(visit: &Visit<'_>, name: &str, number: u32) -> Option<Findin
     Some(visit.finding(Code::DatabaseNumberOutOfRange, format!("{name} names the number {number}, and {there_are}")))
 }
 
-async fn writable(visit: &Visit<'_>) -> Option<Finding> {
+async fn writable(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     if visit.is_replica() {
         return Some(visit.finding(Code::NotWritable, "the server is a replica of another"));
     }
     if visit.info.is_aof_healthy == Some(false) {
         return Some(visit.finding(Code::NotWritable, "the last write to the append-only file failed"));
     }
-    match visit.probe.set_probe_key(visit.database, &keys::probe(&random()), "1", TTL).await {
+    match probe_key::write(draft, visit).await {
         Ok(()) => None,
         // a full state store is drained by workers that start; its filling is told by a finding of its own
         Err(Error::Limit { .. }) if visit.role() == Role::State => None,

@@ -1,6 +1,6 @@
 //! What the server is: a data server, of a kind and version that can serve the role.
 
-use redis_link::version_of;
+use redis_link::{Fact, version_of};
 use store_core::Role;
 
 use super::visit::Visit;
@@ -29,22 +29,34 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
     found.map(|(code, what)| visit.finding(code, what)).into_iter().collect()
 }
 
-/// Whether the version is one that runs the scripts.
+/// Whether the version is one that runs the scripts. `INFO` and `HELLO` also show whether it is a sentinel, a node of a
+/// cluster or a replica: without them that is not known either.
 pub(super) fn version(visit: &Visit<'_>) -> Option<Finding> {
-    let (name, text, oldest) = match (&visit.info.kvrocks_version, &visit.info.redis_version) {
-        (Some(version), _) => ("Kvrocks", version, (2, 14, 0)),
-        (None, Some(version)) => ("Redis", version, (7, 0, 0)),
-        (None, None) => {
-            let why = visit.info_missing.as_deref().unwrap_or("INFO does not show it");
-            return Some(visit.finding(Code::ServerVersionUnknown, why));
-        }
+    let info = &visit.info;
+    let unknown = |what: &str| {
+        let why = visit.info_missing.as_deref().unwrap_or("INFO does not show it");
+        Some(visit.finding(Code::ServerVersionUnknown, format!("{what}: {why}, nor does HELLO")))
+    };
+    let (name, text, oldest) = match (&info.kvrocks_version, &info.valkey_version, &info.redis_version) {
+        (Some(version), _, _) => ("Kvrocks", version, (2, 14, 0)),
+        (_, Some(version), _) => ("Valkey", version, (7, 0, 0)),
+        (_, _, Some(version)) => ("Redis", version, (7, 0, 0)),
+        _ => return unknown("the version"),
     };
     match version_of(text) {
-        Some(version) if version >= oldest => None,
-        Some((major, minor, patch)) => {
-            let what = format!("the server is {name} {major}.{minor}.{patch}");
-            Some(visit.finding(Code::ServerTooOld, what))
+        Some(version) if version < oldest => {
+            let (major, minor, patch) = version;
+            Some(visit.finding(Code::ServerTooOld, format!("the server is {name} {major}.{minor}.{patch}")))
         }
-        None => Some(visit.finding(Code::ServerVersionUnknown, "INFO shows no version that is a number")),
+        None => Some(visit.finding(Code::ServerVersionUnknown, "the version that the server shows is not a number")),
+        Some(_) if info.mode.is_none() => unknown("whether it is a data server"),
+        Some(_) if info.role.is_none() => unknown("whether it is a primary"),
+        Some(_) => None,
     }
+}
+
+/// Whether the server runs scripts at all. Where the user must not run any, the rights are found to be missing.
+pub(super) async fn scripts(visit: &Visit<'_>) -> Option<Finding> {
+    (visit.probe.runs_scripts().await == Fact::Known(false))
+        .then(|| visit.finding(Code::ScriptsUnsupported, "the server does not load and run a script"))
 }

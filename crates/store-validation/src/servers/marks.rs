@@ -1,33 +1,34 @@
-//! Keys without TTL that say whose a store is: the owner of a database number, and the environment.
-//!
-//! The environment of the cache server stands in the shared database, which all services name alike; a database of its
-//! own would be empty for each new service.
+//! Keys without TTL that say what a server is: its role and its environment. They are in database 0, so that they hold for
+//! all services of the server, whatever their numbers are.
 
 use redis_link::{Fact, Probe};
-use store_core::{Role, keys};
+use store_core::{Error, keys};
 
 use super::visit::Visit;
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
-/// One key, who should stand there, and what it means if it is somebody else.
+/// The database that exists on every server, and in which each connection begins.
+const DATABASE: u32 = 0;
+
+/// One key, what it should hold, and what it means if it holds something else.
 struct Mark<'a> {
     connection: &'a Connection,
-    database: u32,
     kind: Kind,
-    expected: &'a str,
+    /// `None` where this service sets no mark of this kind.
+    expected: Option<&'a str>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    Owner,
+    Role,
     Environment,
 }
 
 impl Kind {
     fn key(self) -> &'static str {
         match self {
-            Kind::Owner => keys::database_owner(),
+            Kind::Role => keys::role(),
             Kind::Environment => keys::environment(),
         }
     }
@@ -37,77 +38,64 @@ impl Kind {
 pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for mark in marks(draft, visit.connection) {
-        findings.extend(mark.read(&visit.probe).await);
-    }
-    if let (Role::Cache, Some(shared)) =
-        (visit.role(), draft.shared_database.filter(|_| draft.shared_database != draft.database))
-        && let Fact::Known(Some(owner)) = visit.probe.read_mark(shared, keys::database_owner()).await
-    {
-        let what =
-            format!("REDIS_CACHE_SHARED_DB is {shared}, and that number is owned by the service {}", shown(&owner));
-        findings.push(visit.finding(Code::DatabaseNumberTaken, what));
+        findings.extend(mark.read(&visit.probe).await.1);
     }
     findings
 }
 
 /// Writes the marks that are not there yet, and reads them all: of two services that start at once, one is refused.
-pub(crate) async fn claim(draft: &Draft) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for connection in [Role::Cache, Role::State].into_iter().filter_map(|role| draft.server(role)) {
-        let marks = marks(draft, connection);
-        if marks.is_empty() {
-            continue;
-        }
-        let probe = match Box::pin(Probe::open(draft.link(connection, Some(0)))).await {
-            Ok(probe) => probe,
-            Err(error) => {
-                findings.push(connection.finding(Code::Unreachable, error.detail()));
-                continue;
-            }
-        };
-        for mark in marks {
-            match probe.set_mark(mark.database, mark.kind.key(), mark.expected).await {
-                Ok(()) => findings.extend(mark.read(&probe).await),
-                Err(error) => findings.push(mark.unknown(&error.detail())),
-            }
-        }
+pub(super) async fn claim(draft: &Draft, connection: &Connection, probe: &Probe, findings: &mut Vec<Finding>) {
+    for mark in marks(draft, connection) {
+        findings.extend(mark.claim(probe).await);
     }
-    findings
 }
 
-fn marks<'a>(draft: &'a Draft, connection: &'a Connection) -> Vec<Mark<'a>> {
-    let (own, common) = match connection.role {
-        Role::Cache => (draft.database.filter(|_| draft.database != draft.shared_database), draft.shared_database),
-        Role::State => (None, Some(connection.url.database().unwrap_or(0))),
-    };
-    let owner = draft.service.as_ref().zip(own).map(|(service, database)| (service.as_str(), database, Kind::Owner));
-    let environment =
-        draft.environment.as_deref().zip(common).map(|(name, database)| (name, database, Kind::Environment));
-    let mark = |(expected, database, kind)| Mark { connection, database, kind, expected };
-    owner.into_iter().chain(environment).map(mark).collect()
+fn marks<'a>(draft: &'a Draft, connection: &'a Connection) -> [Mark<'a>; 2] {
+    let mark = |kind, expected| Mark { connection, kind, expected };
+    [mark(Kind::Role, Some(connection.role.name())), mark(Kind::Environment, draft.environment.as_deref())]
 }
 
 impl Mark<'_> {
-    async fn read(&self, probe: &Probe) -> Option<Finding> {
-        let found = match probe.read_mark(self.database, self.kind.key()).await {
-            Fact::Known(found) => found?,
-            // a number that does not exist is told as such
-            Fact::Unknown(_) if probe.can_select(self.database).await == Fact::Known(false) => return None,
-            Fact::Unknown(why) => return Some(self.unknown(&why)),
-        };
-        (found != self.expected).then(|| self.taken(&shown(&found)))
+    /// Whether a mark is there, and what is wrong with it.
+    async fn read(&self, probe: &Probe) -> (bool, Option<Finding>) {
+        match probe.read_mark(DATABASE, self.kind.key()).await {
+            Fact::Known(None) => (false, None),
+            Fact::Known(Some(found)) => {
+                (true, (Some(found.as_str()) != self.expected).then(|| self.differs(&shown(&found))))
+            }
+            Fact::Unknown(why) => (true, Some(self.unknown(&why))),
+        }
     }
 
-    fn taken(&self, by: &str) -> Finding {
-        let Mark { connection, database, expected, .. } = self;
-        match self.kind {
-            Kind::Owner => {
-                let what =
-                    format!("the database number {database} is owned by the service {by}, and this is {expected}");
-                connection.finding(Code::DatabaseNumberTaken, what)
+    async fn claim(&self, probe: &Probe) -> Option<Finding> {
+        // Reading comes first: a server whose memory is full refuses even a write that would change nothing.
+        let (is_there, finding) = self.read(probe).await;
+        let Some(expected) = self.expected.filter(|_| !is_there) else { return finding };
+        match probe.set_mark(DATABASE, self.kind.key(), expected).await {
+            Ok(()) => self.read(probe).await.1,
+            // a full state store is drained by workers that start
+            Err(Error::Limit { .. }) => None,
+            Err(error) => Some(self.unknown(&error.detail())),
+        }
+    }
+
+    fn differs(&self, found: &str) -> Finding {
+        let Mark { connection, kind, expected } = self;
+        match (kind, expected) {
+            (Kind::Role, _) => {
+                let what = format!(
+                    "the server is marked as the {found} store, and this service uses it as the {} store",
+                    connection.role
+                );
+                connection.finding(Code::RoleMismatch, what)
             }
-            Kind::Environment => {
-                let what = format!("the store belongs to the environment {by}, and STORE_ENVIRONMENT is {expected}");
+            (Kind::Environment, Some(expected)) => {
+                let what =
+                    format!("the server belongs to the environment {found}, and STORE_ENVIRONMENT is {expected}");
+                connection.finding(Code::EnvironmentMismatch, what)
+            }
+            (Kind::Environment, None) => {
+                let what = format!("the server belongs to the environment {found}, and STORE_ENVIRONMENT names none");
                 connection.finding(Code::EnvironmentMismatch, what)
             }
         }
@@ -115,14 +103,14 @@ impl Mark<'_> {
 
     fn unknown(&self, why: &str) -> Finding {
         let code = match self.kind {
-            Kind::Owner => Code::DatabaseOwnerUnknown,
+            Kind::Role => Code::RoleUnknown,
             Kind::Environment => Code::EnvironmentUnknown,
         };
-        self.connection.finding(code, format!("the key {} in database {}: {why}", self.kind.key(), self.database))
+        self.connection.finding(code, format!("the key {} in database {DATABASE}: {why}", self.kind.key()))
     }
 }
 
 /// A name as found in a store, unless it cannot be one: then it may hold anything.
-fn shown(found: &str) -> String {
+pub(super) fn shown(found: &str) -> String {
     store_core::ServiceName::new(found).map_or_else(|_| "(not a name)".to_owned(), |name| name.to_string())
 }

@@ -1,105 +1,118 @@
 //! Whether both URLs lead to one server: decided by what the servers are, never by how they are spelled.
+//!
+//! One address is one server, unless both URLs are proved to lead to two: a router may choose the server by the name that
+//! TLS asks for. The proof is that the servers are different processes, on several connections of each URL, or, where TLS
+//! asks for two names, that a key that is written through one URL is not found through the other. Without a proof they
+//! are one.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use redis_link::{Endpoint, Fact};
-use store_core::{RequestId, keys};
 
-use super::visit::{Visit, Visited};
+use super::deadline::Deadline;
+use super::identity::overlap;
+use super::probe_key::{self, TTL, random};
+use super::visit::{Visit, Visited, open_probe};
+use crate::draft::Draft;
 use crate::{Code, Finding};
 
-/// How long the key stays that is written through one URL and looked for through the other.
-const TTL: Duration = Duration::from_secs(10);
-
-/// In how many databases it is looked for where the server does not say how many it has.
+/// In how many databases the probe key is looked for where the server does not say how many it has.
 const MANY_DATABASES: u32 = 1024;
 
-/// How many connect time-outs the comparison may take.
-const PATIENCE: u32 = 3;
+/// How often each URL is opened again to see whether it leads to the same process.
+const TIMES: usize = 2;
 
-/// What tells one server from another.
-#[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    addresses: Vec<SocketAddr>,
-    run_id: Option<String>,
-}
-
-impl Identity {
-    /// Whether both are certainly one server.
-    pub(crate) fn is_same(&self, other: &Identity) -> bool {
-        overlap(&self.addresses, &other.addresses).is_some() || (self.run_id.is_some() && self.run_id == other.run_id)
-    }
-}
-
-impl Visited<'_> {
-    pub(super) fn identity(&self) -> Option<Identity> {
-        let run_id = self.visit.as_ref().and_then(|visit| visit.info.run_id.clone());
-        (run_id.is_some() || !self.addresses.is_empty()).then(|| Identity { addresses: self.addresses.clone(), run_id })
-    }
-}
-
-pub(super) async fn check(cache: &Visited<'_>, state: &Visited<'_>) -> Option<Finding> {
-    let same = |what: String| Some(Finding::new(Code::SameInstance, None, what));
-    if let Some(address) = overlap(&cache.addresses, &state.addresses) {
-        return same(format!("both URLs lead to {address}"));
-    }
-    let (Some(cache_visit), Some(state_visit)) = (&cache.visit, &state.visit) else { return None };
+pub(super) async fn check(
+    draft: &Draft,
+    cache: &Visited<'_>,
+    state: &Visited<'_>,
+    deadline: Deadline,
+) -> Option<Finding> {
+    let address = overlap(&cache.addresses, &state.addresses);
+    let (Some(cache_visit), Some(state_visit)) = (&cache.visit, &state.visit) else {
+        return address.map(|address| same(format!("both URLs lead to {address}")));
+    };
     let [cache_info, state_info] = [&cache_visit.info, &state_visit.info];
     if cache_info.run_id.is_some() && cache_info.run_id == state_info.run_id {
-        return same(format!("both URLs lead to one server process: {}", places(cache_visit, state_visit)));
+        let where_to = address.map_or_else(|| places(cache_visit, state_visit), |address| address.to_string());
+        return Some(same(format!("both URLs lead to one server process: {where_to}")));
     }
     let replication =
         |visit: &Visit<'_>| visit.info.replication_id.clone().filter(|id| id.bytes().any(|byte| byte != b'0'));
     if replication(cache_visit).is_some() && replication(cache_visit) == replication(state_visit) {
-        return same(format!("both servers are of one replication group: {}", places(cache_visit, state_visit)));
+        return Some(same(format!("both servers are of one replication group: {}", places(cache_visit, state_visit))));
+    }
+    let are_two_processes = cache_info.run_id.is_some() && state_info.run_id.is_some();
+    if let Some(address) = address
+        && !(are_two_processes || asks_for_two_names(cache_visit, state_visit))
+    {
+        return Some(same(format!("both URLs lead to {address}")));
     }
     if cache_visit.is_of_cluster() || state_visit.is_of_cluster() {
         // refused as such; it would send the probe key elsewhere
         return None;
     }
-    let patience = cache_visit.connection.connect_timeout.max(state_visit.connection.connect_timeout) * PATIENCE;
-    let by_key = async {
-        if follows(cache_visit, &state.addresses).await || follows(state_visit, &cache.addresses).await {
-            return same(format!("one server is the replica of the other: {}", places(cache_visit, state_visit)));
+    let by_asking = async {
+        if address.is_some() && are_two_processes && !is_steady(draft, cache_visit, state_visit, deadline).await {
+            return Some(same("both URLs lead to one address, where several servers answer in turn".to_owned()));
         }
-        match by_probe_key(cache_visit, state_visit).await {
+        if follows(cache_visit, &state.addresses).await || follows(state_visit, &cache.addresses).await {
+            let what = format!("one server is the replica of the other: {}", places(cache_visit, state_visit));
+            return Some(same(what));
+        }
+        match by_probe_key(draft, cache_visit, state_visit).await {
             Fact::Known(false) => None,
-            Fact::Known(true) => same(format!(
+            Fact::Known(true) => Some(same(format!(
                 "what is written through one URL is found through the other: {}",
                 places(cache_visit, state_visit)
-            )),
+            ))),
             // two processes of two replication groups are two instances
             Fact::Unknown(_)
-                if cache_info.run_id.is_some()
-                    && state_info.run_id.is_some()
-                    && replication(cache_visit).is_some()
-                    && replication(state_visit).is_some() =>
+                if are_two_processes && replication(cache_visit).is_some() && replication(state_visit).is_some() =>
             {
                 None
             }
-            Fact::Unknown(why) => Some(Finding::new(Code::SameInstanceUnknown, None, why)),
+            Fact::Unknown(why) => Some(match address {
+                Some(address) => same(format!("both URLs lead to {address}, and nothing shows two servers: {why}")),
+                None => Finding::new(Code::SameInstanceUnknown, None, why),
+            }),
         }
     };
-    tokio::time::timeout(patience, Box::pin(by_key))
+    deadline
+        .within(by_asking)
         .await
-        .unwrap_or_else(|_| Some(Finding::new(Code::SameInstanceUnknown, None, "a server stopped answering")))
+        .unwrap_or_else(|| Some(Finding::new(Code::SameInstanceUnknown, None, "a server stopped answering")))
 }
 
-/// A random text that nothing else has.
-pub(super) fn random() -> String {
-    RequestId::generate().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+fn same(what: String) -> Finding {
+    Finding::new(Code::SameInstance, None, what)
 }
 
 fn places(cache: &Visit<'_>, state: &Visit<'_>) -> String {
     format!("{} and {}", cache.connection.place(), state.connection.place())
 }
 
-fn overlap(some: &[SocketAddr], others: &[SocketAddr]) -> Option<SocketAddr> {
-    let same = |one: &SocketAddr, other: &SocketAddr| {
-        one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
+/// Whether a router can tell the URLs apart: TLS asks for the name of the host.
+fn asks_for_two_names(cache: &Visit<'_>, state: &Visit<'_>) -> bool {
+    let is_tls = [cache, state].iter().all(|visit| visit.connection.url.is_tls());
+    let name = |visit: &Visit<'_>| visit.connection.endpoint().map(|endpoint| endpoint.host.clone());
+    is_tls && name(cache) != name(state)
+}
+
+/// Whether each URL leads to its process again and again. The order is not that of a balancer that takes turns.
+async fn is_steady(draft: &Draft, cache: &Visit<'_>, state: &Visit<'_>, deadline: Deadline) -> bool {
+    let again = async |visit: &Visit<'_>| {
+        let probe = open_probe(draft, visit.connection, deadline).await.ok()?;
+        probe.server_info().await.known()?.run_id
     };
-    some.iter().find(|one| others.iter().any(|other| same(one, other))).copied()
+    for _ in 0..TIMES {
+        for visit in [state, cache, cache, state] {
+            if again(visit).await != visit.info.run_id {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// Whether the server is the replica of one at these addresses; its link to it may be down.
@@ -112,9 +125,9 @@ async fn follows(visit: &Visit<'_>, addresses: &[SocketAddr]) -> bool {
 }
 
 /// Written through one URL, looked for through the other; a write that is refused hides nothing: then the other way round.
-async fn by_probe_key(cache: &Visit<'_>, state: &Visit<'_>) -> Fact<bool> {
-    match crosses(cache, state).await {
-        Fact::Unknown(why) => match crosses(state, cache).await {
+async fn by_probe_key(draft: &Draft, cache: &Visit<'_>, state: &Visit<'_>) -> Fact<bool> {
+    match crosses(draft, cache, state).await {
+        Fact::Unknown(why) => match crosses(draft, state, cache).await {
             Fact::Unknown(other) => Fact::Unknown(format!("{why}; {other}")),
             known => known,
         },
@@ -122,20 +135,21 @@ async fn by_probe_key(cache: &Visit<'_>, state: &Visit<'_>) -> Fact<bool> {
     }
 }
 
-async fn crosses(writer: &Visit<'_>, reader: &Visit<'_>) -> Fact<bool> {
-    let (key, value) = (keys::probe(&random()), random());
-    if let Err(error) = writer.probe.set_probe_key(writer.database, &key, &value, TTL).await {
-        return Fact::Unknown(format!(
-            "no probe key can be written to the {} store: {}",
-            writer.role(),
-            error.detail()
-        ));
-    }
+async fn crosses(draft: &Draft, writer: &Visit<'_>, reader: &Visit<'_>) -> Fact<bool> {
+    let value = random();
+    let mut unknown = None;
     let count = reader.settings.databases.as_known().copied().unwrap_or(MANY_DATABASES);
-    match reader.probe.find_probe_key(&key, &value, count).await {
-        Fact::Known(found) => Fact::Known(!found.is_empty()),
-        Fact::Unknown(why) => {
-            Fact::Unknown(format!("no probe key can be read from the {} store: {why}", reader.role()))
-        }
+    for key in probe_key::of_role(draft, writer.role(), &random()) {
+        let why = match writer.probe.set_probe_key(writer.database, &key, &value, TTL).await {
+            Ok(()) => match reader.probe.find_probe_key(&key, &value, count).await {
+                Fact::Known(found) => return Fact::Known(!found.is_empty()),
+                Fact::Unknown(why) => format!("no probe key can be read from the {} store: {why}", reader.role()),
+            },
+            Err(error) => {
+                format!("no probe key can be written to the {} store: {}", writer.role(), error.detail())
+            }
+        };
+        unknown.get_or_insert(why);
     }
+    Fact::Unknown(unknown.unwrap_or_default())
 }

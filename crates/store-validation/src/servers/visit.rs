@@ -1,24 +1,22 @@
 //! One server, opened and looked at.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use redis_link::{Fact, Probe, ServerInfo, ServerSettings};
 use store_core::Role;
 
+use super::deadline::Deadline;
 use super::{check_one, open_to_all, refused};
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
-
-/// How many connect time-outs all questions to one server may take together, when it falls silent in between.
-const PATIENCE: u32 = 3;
 
 /// A server that answers.
 pub(super) struct Visit<'a> {
     pub(super) connection: &'a Connection,
     pub(super) probe: Probe,
+    /// What `INFO` shows, completed by `HELLO`.
     pub(super) info: ServerInfo,
-    /// Why `info` is empty, if it is.
+    /// Why `INFO` shows nothing, if it does not.
     pub(super) info_missing: Option<String>,
     pub(super) settings: ServerSettings,
     /// The database in which the role writes.
@@ -55,38 +53,43 @@ impl Visit<'_> {
     }
 }
 
-/// Opens a probe, asks all questions, and resolves the address meanwhile.
-pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection) -> Visited<'a> {
-    let patience = connection.connect_timeout;
+/// Opens a probe, asks all questions, and resolves the address meanwhile. What was found by the deadline is kept.
+pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadline: Deadline) -> Visited<'a> {
     let resolve = async {
         let endpoint = connection.endpoint()?;
-        tokio::time::timeout(patience, endpoint.resolve()).await.ok()?.ok()
+        tokio::time::timeout(connection.connect_timeout, endpoint.resolve()).await.ok()?.ok()
     };
-    let (addresses, opened, open_to_all) =
-        tokio::join!(resolve, Box::pin(open(draft, connection)), Box::pin(open_to_all(draft, connection)));
+    let (addresses, opened, open_to_all) = tokio::join!(
+        resolve,
+        deadline.within(open(draft, connection, deadline)),
+        deadline.within(open_to_all(draft, connection))
+    );
     let addresses = addresses.unwrap_or_default();
-    let mut findings: Vec<Finding> = open_to_all.into_iter().collect();
-    let visit = match opened {
+    let mut findings: Vec<Finding> = open_to_all.flatten().into_iter().collect();
+    let visit = match opened.unwrap_or_else(|| Err(fell_silent(connection))) {
         Ok(visit) => visit,
         Err(finding) => {
             findings.push(finding);
             return Visited { visit: None, addresses, findings };
         }
     };
-    match tokio::time::timeout(patience * PATIENCE, Box::pin(check_one(draft, &visit))).await {
-        Ok(found) => findings.extend(found),
-        Err(_) => findings.push(fell_silent(connection)),
+    if deadline.within(check_one(draft, &visit, &mut findings)).await.is_none() {
+        findings.push(fell_silent(connection));
     }
     Visited { visit: Some(visit), addresses, findings }
 }
 
-async fn open<'a>(draft: &Draft, connection: &'a Connection) -> Result<Visit<'a>, Finding> {
-    // database 0 exists everywhere; whether the configured one does is a question of its own
-    let opened = Probe::open(draft.link(connection, Some(0))).await;
-    let probe = match opened {
-        Ok(probe) => probe,
-        Err(error) => return Err(refused::why(draft, connection, &error).await),
-    };
+/// A probe of a role's server, in database 0: that one exists everywhere, and holds the marks of the server. Whether the
+/// configured one exists is a question of its own.
+pub(super) async fn open_probe(draft: &Draft, connection: &Connection, deadline: Deadline) -> Result<Probe, Finding> {
+    match Box::pin(Probe::open(draft.link(connection, Some(0)))).await {
+        Ok(probe) => Ok(probe.with_patience(deadline.patience())),
+        Err(error) => Err(refused::why(draft, connection, &error).await),
+    }
+}
+
+async fn open<'a>(draft: &Draft, connection: &'a Connection, deadline: Deadline) -> Result<Visit<'a>, Finding> {
+    let probe = open_probe(draft, connection, deadline).await?;
     let database = match connection.role {
         Role::Cache => draft.database.unwrap_or(0),
         Role::State => connection.url.database().unwrap_or(0),
@@ -95,12 +98,11 @@ async fn open<'a>(draft: &Draft, connection: &'a Connection) -> Result<Visit<'a>
         Fact::Known(info) => (info, None),
         Fact::Unknown(why) => (ServerInfo::default(), Some(why)),
     };
-    let limit: Duration = connection.connect_timeout * PATIENCE;
-    let settings = tokio::time::timeout(limit, Box::pin(probe.server_settings())).await;
-    let settings = settings.map_err(|_| fell_silent(connection))?;
+    let info = info.completed_by(&probe.greeting().known().unwrap_or_default());
+    let settings = Box::pin(probe.server_settings()).await;
     Ok(Visit { connection, probe, info, info_missing, settings, database })
 }
 
-fn fell_silent(connection: &Connection) -> Finding {
+pub(super) fn fell_silent(connection: &Connection) -> Finding {
     connection.finding(Code::Unreachable, "the server stopped answering")
 }

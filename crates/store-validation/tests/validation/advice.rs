@@ -7,7 +7,10 @@ mod elsewhere;
 use std::collections::BTreeSet;
 
 use store_core::Role;
-use store_validation::{Code, Environment, Finding, Report, check, check_environment};
+use store_validation::{
+    Code, Environment, Finding, NumberRelease, ReleaseRequest, Report, check, check_environment, release_number,
+    validate,
+};
 use testkit::{DEADLINE, RedisServer, RedisServerBuilder, wait_until};
 
 use crate::environment;
@@ -181,6 +184,13 @@ async fn assert_running_cured(code: Code, mut running: Running) {
 
 #[tokio::test]
 async fn the_recommended_rules_leave_nothing_to_find() {
-    let report = Setup::right().variable("STORE_ENVIRONMENT", "production").start().await.check().await;
+    let running = Setup::right().variable("STORE_ENVIRONMENT", "production").start().await;
+    let report = running.check().await;
     assert!(report.findings().is_empty(), "{:#?}", report.findings());
+    let environment = Environment::from_variables(running.variables.clone());
+    let validated = validate(&environment).await.unwrap();
+    assert!(validated.warnings.is_empty(), "what a service claims needs no other right: {validated:#?}");
+    assert!(validated.claims.refresh().await.is_empty());
+    let force = ReleaseRequest::new().with_force(true);
+    assert!(matches!(release_number(&environment, force).await.unwrap(), NumberRelease::Released { .. }));
 }

@@ -93,3 +93,148 @@ async fn a_server_whose_disk_is_broken_takes_no_writes() {
     assert_errors(&check_urls(&cache.url(None), &state.url(None)).await, &[Code::NotWritable]);
     std::fs::create_dir_all(state.dir()).unwrap();
 }
+
+/// `HELLO` shows what it is to every user.
+#[tokio::test]
+async fn a_user_who_must_not_ask_info_still_learns_what_the_server_is() {
+    let (cache, state) = (cache().await, state().await);
+    let rules = "~* &* +@all -info -config -cluster -role";
+    let node = RedisServer::state().config("cluster-enabled", "yes").acl_user("app", "x", rules);
+    let node = node.start().await.unwrap();
+    assert_errors(&check_urls(&node.user_url("app", "x"), &state.url(None)).await, &[Code::CacheOnCluster]);
+    assert_errors(&check_urls(&cache.url(None), &node.user_url("app", "x")).await, &[Code::UrlInvalid]);
+    let replica = RedisServer::state().config("replica-read-only", "no").acl_user("app", "x", rules);
+    let replica = replica.replica_of(&state).start().await.unwrap();
+    let report = check_urls(&cache.url(None), &replica.user_url("app", "x")).await;
+    assert_errors(&report, &[Code::NotWritable]);
+    assert!(!warnings(&report).contains(&Code::ServerVersionUnknown), "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_server_that_hides_info_and_hello_is_not_known() {
+    let (cache, rules) = (cache().await, "~* &* +@all -info");
+    let state = RedisServer::state().config("rename-command", "HELLO \"\"").acl_user("app", "x", rules);
+    let state = state.start().await.unwrap();
+    let report = check_urls(&cache.url(None), &state.user_url("app", "x")).await;
+    assert_errors(&report, &[]);
+    assert!(warnings(&report).contains(&Code::ServerVersionUnknown), "{report:#?}");
+}
+
+#[tokio::test]
+async fn a_server_that_runs_no_scripts_is_refused() {
+    let cache = cache().await;
+    for command in ["EVALSHA", "SCRIPT"] {
+        let state = RedisServer::state().config("rename-command", &format!("{command} \"\"")).start().await.unwrap();
+        let report = check_urls(&cache.url(None), &state.url(None)).await;
+        assert_errors(&report, &[Code::ScriptsUnsupported]);
+    }
+}
+
+/// A forward that passes on the first replies of each connection, and then nothing.
+async fn falls_silent(server: SocketAddr, after_replies: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (mut requests, mut replies) = client.into_split();
+            let (mut answers, mut questions) = TcpStream::connect(server).await.unwrap().into_split();
+            tokio::spawn(async move { copy(&mut requests, &mut questions).await });
+            tokio::spawn(async move {
+                let mut passed = 0;
+                let mut chunk = vec![0; 64 * 1024];
+                while let Ok(length @ 1..) = answers.read(&mut chunk).await {
+                    passed += 1;
+                    if passed > after_replies {
+                        // the connection stays open
+                        std::future::pending::<()>().await;
+                    }
+                    if replies.write_all(&chunk[..length]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn the_whole_preflight_has_one_deadline() {
+    let (cache, state, paused) = (cache().await, state().await, state().await);
+    let silent = falls_silent(state.address(), 12).await;
+    let started = std::time::Instant::now();
+    let (cache_url, paused_url) = (cache.url(None), paused.url(None));
+    paused.command(&["CLIENT", "PAUSE", "20000", "ALL"]).await.unwrap();
+    let more = [("REDIS_STATE_CONNECT_TIMEOUT", "8s"), ("STORE_PREFLIGHT", "warn")];
+    let check = async |state: &str| {
+        let report = store_validation::check(&crate::environment_with(&cache_url, state, &more)).await;
+        assert_errors(&report, &[Code::Unreachable]);
+    };
+    tokio::join!(check(&silent), check(&paused_url));
+    assert!(started.elapsed() < std::time::Duration::from_secs(12), "{:?}", started.elapsed());
+}
+
+/// A sentinel that watches nothing of importance; ended by being dropped.
+struct Sentinel {
+    process: std::process::Child,
+    _folder: tempfile::TempDir,
+    url: String,
+}
+
+impl Sentinel {
+    async fn start(program: &std::path::Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = testkit::free_port().unwrap();
+        let config = folder.path().join("sentinel.conf");
+        std::fs::write(&config, format!("port {port}\nbind 127.0.0.1\n")).unwrap();
+        let mut command = std::process::Command::new(program);
+        command.arg(&config).arg("--sentinel").current_dir(folder.path()).stdout(std::process::Stdio::null());
+        let sentinel =
+            Self { process: command.spawn().unwrap(), _folder: folder, url: format!("redis://127.0.0.1:{port}") };
+        wait_until("the sentinel answers", DEADLINE, async || {
+            let opened = testkit::RespConnection::open(("127.0.0.1", port)).await;
+            match opened {
+                Ok(mut connection) => connection.command(&["PING"]).await.is_ok(),
+                Err(_) => false,
+            }
+        })
+        .await;
+        sentinel
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Valkey from 8.0 on calls its mode by another name than Redis does. `cargo xtask servers fetch` brings one.
+#[tokio::test]
+async fn a_sentinel_is_no_store() {
+    let (cache, state) = (cache().await, state().await);
+    for server in testkit::servers::available() {
+        let sentinel = Sentinel::start(&server.program).await;
+        let as_state = check_urls(&cache.url(None), &sentinel.url).await;
+        assert_errors(&as_state, &[Code::UrlInvalid]);
+        assert!(what(&as_state, Code::UrlInvalid).contains("sentinel"), "{}: {as_state:#?}", server.name);
+        assert_errors(&check_urls(&sentinel.url, &state.url(None)).await, &[Code::UrlInvalid]);
+    }
+}
+
+/// The Lua engine of Valkey 9.1 is a module. `cargo xtask servers fetch` brings one.
+#[tokio::test]
+async fn a_valkey_without_its_lua_module_is_refused() {
+    let valkey = match testkit::servers::find("valkey-9.1") {
+        Ok(valkey) => valkey,
+        Err(missing) => {
+            // `cargo xtask servers fetch` counts what could not be fetched
+            return println!("skipped: {missing}");
+        }
+    };
+    let state = RedisServer::state().program(valkey.program).config("enable-module-command", "yes");
+    let state = state.start().await.unwrap();
+    state.command(&["MODULE", "UNLOAD", "lua"]).await.unwrap();
+    assert_errors(&check_urls(&cache().await.url(None), &state.url(None)).await, &[Code::ScriptsUnsupported]);
+}

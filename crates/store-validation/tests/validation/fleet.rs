@@ -75,3 +75,54 @@ async fn one_cache_server_is_recognised_by_what_it_is() {
         assert_eq!(codes(&billing, &mailer), [(1, Code::DatabaseNumberTaken)], "{url}");
     }
 }
+
+#[test]
+fn a_server_has_one_role_in_the_whole_fleet() {
+    let billing = report(&[]);
+    let reversed =
+        check_environment(&environment_with(STATE, CACHE, &[("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2")]));
+    assert_eq!(codes(&billing, &reversed), [(1, Code::RoleMismatch), (1, Code::RoleMismatch)], "each server");
+    let third = [("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2"), ("REDIS_CONN_BASE_URL", "redis://other")];
+    let half = check_environment(&environment_with(CACHE, CACHE, &third));
+    let findings = check_fleet(&[("a.env", &billing), ("b.env", &half)]);
+    assert_eq!(findings.len(), 1, "{findings:#?}");
+    let what = &findings[0].1.what;
+    assert_eq!(what, "cache.internal:6379 is the cache store of billing (a.env) and the state store of mailer (b.env)");
+}
+
+#[tokio::test]
+async fn servers_that_are_confused_are_recognised_by_what_they_are() {
+    let (cache, state) = (cache().await, state().await);
+    let proxy = FaultProxy::start(cache.address()).await.unwrap();
+    let billing = check(&environment_with(&cache.url(None), &state.url(None), &[])).await;
+    let mailer = [("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2")];
+    let mailer = check(&environment_with("redis://127.0.0.1:1", &state.url_through(&proxy, None), &mailer)).await;
+    assert_eq!(codes(&billing, &mailer), [(1, Code::RoleMismatch)]);
+}
+
+#[test]
+fn a_fleet_is_of_one_environment() {
+    let production = report(&[("STORE_ENVIRONMENT", "production")]);
+    let mailer = |more: &[(&str, &str)]| {
+        let mailer = [("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2")];
+        report(&mailer.into_iter().chain(more.iter().copied()).collect::<Vec<_>>())
+    };
+    let staging = mailer(&[("STORE_ENVIRONMENT", "staging")]);
+    assert_eq!(codes(&production, &staging), [(1, Code::EnvironmentMismatch)]);
+    assert_eq!(codes(&production, &mailer(&[])), [(1, Code::EnvironmentMismatch)], "one of them names none");
+    assert_eq!(codes(&production, &mailer(&[("STORE_ENVIRONMENT", "production")])), []);
+    let embedded = check_environment(&environment_with("embedded:", "embedded:", &[("SERVICE_NAME", "tool")]));
+    assert_eq!(codes(&production, &embedded), [], "it shares nothing");
+}
+
+#[test]
+fn an_embedded_file_is_of_one_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str, file: &str| {
+        let url = format!("embedded:{}", folder.path().join(file).display());
+        check_environment(&environment_with("embedded:", &url, &[("SERVICE_NAME", name)]))
+    };
+    assert_eq!(codes(&of("billing", "a.redb"), &of("mailer", "./a.redb")), [(1, Code::EmbeddedFileTaken)]);
+    assert_eq!(codes(&of("billing", "a.redb"), &of("billing", "a.redb")), [(1, Code::EmbeddedFileTaken)]);
+    assert_eq!(codes(&of("billing", "a.redb"), &of("mailer", "b.redb")), []);
+}

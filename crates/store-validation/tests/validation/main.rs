@@ -4,6 +4,7 @@
 
 mod access;
 mod advice;
+mod claims;
 mod engines;
 mod fleet;
 mod instances;

@@ -48,7 +48,7 @@ async fn where_config_is_hidden_info_tells() {
     let nothing = RedisServer::state().acl_user("app", "x", "~* &* +@all -config -info").start().await.unwrap();
     let report = check_urls(&cache.url(None), &nothing.user_url("app", "x")).await;
     assert_errors(&report, &[]);
-    for code in [Code::StatePersistenceUnknown, Code::StateEvictionUnknown, Code::ServerVersionUnknown] {
+    for code in [Code::StatePersistenceUnknown, Code::StateEvictionUnknown, Code::MaxclientsUnknown] {
         assert!(warnings(&report).contains(&code), "{code}: {report:?}");
     }
 
@@ -130,4 +130,24 @@ async fn replicas_that_are_promised_must_be_there() {
 
     state.command(&["CONFIG", "SET", "min-replicas-to-write", "2"]).await.unwrap();
     assert!(errors(&check_replicas("0").await).contains(&Code::TooFewReplicas));
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_fewer_connections_than_the_pools_need_is_told() {
+    let (cache, state) = (cache().await, state().await);
+    state.command(&["CONFIG", "SET", "maxclients", "34"]).await.unwrap();
+    cache.command(&["CONFIG", "SET", "maxclients", "25"]).await.unwrap();
+    let report = async |pool: &str| {
+        let more = [("REDIS_CACHE_POOL_SIZE", pool), ("REDIS_STATE_POOL_SIZE", pool)];
+        check(&environment_with(&cache.url(None), &state.url(None), &more)).await
+    };
+    let few = report("3").await;
+    assert_errors(&few, &[]);
+    assert!(what(&few, Code::MaxclientsLow).contains("maxclients is 34"), "{few:#?}");
+    assert!(what(&few, Code::MaxclientsLow).contains("35"), "{few:#?}");
+    let lower = report("2").await;
+    assert!(!warnings(&lower).contains(&Code::MaxclientsLow), "{lower:#?}");
+    let more = report("12").await;
+    let found = more.findings().iter().filter(|finding| finding.code == Code::MaxclientsLow);
+    assert_eq!(found.count(), 2, "each role: {more:#?}");
 }

@@ -242,6 +242,8 @@ fn one_server_for_both_roles_is_found_without_asking_it() {
         ("redis://[0:0::1]:7", "redis://localhost:7", vec![Code::SameInstance]),
         ("redis://localhost:7", "redis://127.0.0.1:8", vec![]),
         ("redis://127.0.0.1:7", "redis://127.0.0.2:7", vec![]),
+        ("rediss://localhost:7", "rediss://127.0.0.1:7", vec![]),
+        ("rediss://h:7", "rediss://h:7/1", vec![Code::SameInstance]),
     ] {
         assert_errors(&check_environment(&environment(cache, state)), &expected);
     }
@@ -329,4 +331,19 @@ fn a_missing_url_names_the_variable_that_was_perhaps_meant() {
     ]));
     let finding = report.findings().iter().find(|finding| finding.code == Code::UrlMissing).unwrap();
     assert!(finding.what.contains("REDIS_CON_BASE_URL is set, and is no variable"), "{}", finding.what);
+}
+
+#[test]
+fn a_named_environment_keeps_no_state_in_memory() {
+    let report = embedded(&[("STORE_ENVIRONMENT", "production")]);
+    assert_errors(&report, &[Code::StateInMemory]);
+    assert_eq!(warnings(&report), [Code::CacheInMemory].into());
+    let report = check_environment(&environment_with(
+        "embedded:",
+        "embedded:/data/state.redb",
+        &[("STORE_ENVIRONMENT", "production")],
+    ));
+    assert_errors(&report, &[]);
+    assert_eq!(warnings(&report), [Code::CacheInMemory].into());
+    assert!(embedded(&[]).findings().is_empty());
 }

@@ -135,6 +135,13 @@ impl RedisServerBuilder {
         self.tls().config("tls-auth-clients", "yes")
     }
 
+    /// Like [`tls`](Self::tls), with the authority and the certificates of `other`.
+    #[must_use]
+    pub fn tls_of(mut self, other: &RedisServer) -> Self {
+        self.certificates = other.certificates();
+        self.tls()
+    }
+
     /// Listens on `::1` also, where the machine has it.
     #[must_use]
     pub fn bind_ipv6(self) -> Self {

@@ -121,7 +121,7 @@ async fn passwords() {
 
 #[tokio::test]
 async fn what_is_hidden() {
-    assert_cured(Code::ServerVersionUnknown, Setup::right().state_user("-info")).await;
+    assert_cured(Code::MaxclientsUnknown, Setup::right().state_user("-info -config|get")).await;
     assert_cured(Code::StateEvictionUnknown, Setup::right().state_user("-info -config|get")).await;
     assert_cured(Code::CachePolicyUnknown, Setup::right().cache_user("-info -config|get")).await;
     assert_cured(Code::StatePersistenceUnknown, Setup::right().state_user("-config|get")).await;
@@ -129,11 +129,29 @@ async fn what_is_hidden() {
 }
 
 #[tokio::test]
+async fn connections() {
+    assert_cured(Code::MaxclientsLow, Setup::of_state(|state| state.config("maxclients", "30"))).await;
+    assert_cured(Code::MaxclientsLow, Setup::of_cache(|cache| cache.config("maxclients", "12"))).await;
+}
+
+#[tokio::test]
+async fn servers_that_have_changed_hands() {
+    let running = Setup::right().variable("STORE_ENVIRONMENT", "production").start().await;
+    running.state.command(&["SET", "twinstore:environment", "staging"]).await.unwrap();
+    assert_running_cured(Code::EnvironmentMismatch, running).await;
+    let running = Setup::right().start().await;
+    running.state.command(&["SET", "twinstore:role", "cache"]).await.unwrap();
+    assert_running_cured(Code::RoleMismatch, running).await;
+}
+
+#[tokio::test]
 async fn our_own_keys() {
     let without_ours = "resetkeys ~tw:*";
-    assert_cured(Code::WritableUnknown, Setup::right().state_user(without_ours)).await;
+    assert_cured(Code::WritableUnknown, Setup::right().state_user("resetkeys ~other:*")).await;
     let marked = Setup::right().variable("STORE_ENVIRONMENT", "production").state_user(without_ours);
     assert_cured(Code::EnvironmentUnknown, marked).await;
+    assert_cured(Code::RoleUnknown, Setup::right().state_user(without_ours)).await;
+    assert_cured(Code::DatabaseOwnerUnknown, Setup::right().state_user(without_ours)).await;
     let values = "resetkeys ~value:* ~counter:* ~idempotency:* ~gcra:* ~window:* ~handoff:*";
     assert_cured(Code::DatabaseOwnerUnknown, Setup::right().cache_user(values)).await;
     let hidden = Setup::right().state_user(&format!("{without_ours} -info")).cache_user(&format!("{values} -info"));

@@ -8,7 +8,7 @@ use crate::{check_urls, environment_with};
 
 /// Codes that a file, a variable, the network, a clock or another service causes, and no setting or right of a server: they are
 /// tested beside the cause.
-const OF_SOMETHING_ELSE: [Code; 17] = [
+const OF_SOMETHING_ELSE: [Code; 21] = [
     Code::UrlMissing,
     Code::UrlInvalid,
     Code::ConfInvalid,
@@ -20,7 +20,11 @@ const OF_SOMETHING_ELSE: [Code; 17] = [
     Code::TlsRefused,
     Code::TlsFileUnreadable,
     Code::ServerTooOld,
-    Code::EnvironmentMismatch,
+    Code::ServerVersionUnknown,
+    Code::ScriptsUnsupported,
+    Code::StateInMemory,
+    Code::EmbeddedFileTaken,
+    Code::CacheInMemory,
     Code::CacheEngineUnsupported,
     Code::NoTls,
     Code::ClockSkew,
@@ -68,6 +72,10 @@ async fn a_disk_is_repaired() {
             running.state.command(&["BGSAVE"]).await.unwrap();
         }
         has_failed
+    })
+    .await;
+    wait_until("no further one is under way", DEADLINE, async || {
+        running.state.info("persistence").await.unwrap()["rdb_bgsave_in_progress"] == "0"
     })
     .await;
     let before = running.check().await;

@@ -1,0 +1,12 @@
+-- link/release_number: frees a database number, if its owner is still the one that was read.
+-- KEYS[1]  twinstore:owner or twinstore:owner:<server>:<number>: string
+-- ARGV[1]  deadline, and the time that a test has set
+-- ARGV[2]  what was read there
+-- Returns  {'released'}, or {'changed'} where something else, or nothing, is there now
+-- Retry    the second time it answers 'changed'
+-- Cost     O(1)
+if call('GET', KEYS[1]) ~= ARGV[2] then
+  return {'changed'}
+end
+call('DEL', KEYS[1])
+return {'released'}

@@ -1,0 +1,31 @@
+//! Whether the server runs scripts.
+
+use store_core::{Error, Op};
+
+use super::{Fact, Probe};
+use crate::Script;
+use crate::wire::Failure;
+
+static RUNS: Script = Script::new("link/runs", include_str!("../../lua/link/runs.lua"));
+
+impl Probe {
+    /// Whether the server runs scripts, proved by loading and running one as the stores do. Unknown where the user must
+    /// not run any.
+    pub async fn runs_scripts(&self) -> Fact<bool> {
+        let keys: [&str; 0] = [];
+        let failure = match self.run(&RUNS, &keys, Vec::new()).await {
+            Ok(reply) => {
+                let word = reply.reader(Op::Probe).next_word();
+                return Fact::Known(word.is_ok_and(|word| word.as_ref() == b"runs"));
+            }
+            Err(failure) => failure,
+        };
+        let is_answer = matches!(failure, Failure::Answered(_)) && !failure.is_forbidden();
+        match failure.into_error(Op::Probe, RUNS.name()) {
+            Error::Rejected { .. } | Error::Unsupported { .. } | Error::Corrupt { .. } if is_answer => {
+                Fact::Known(false)
+            }
+            error => Fact::Unknown(error.detail().into_owned()),
+        }
+    }
+}

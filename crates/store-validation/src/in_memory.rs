@@ -1,0 +1,22 @@
+//! Embedded stores in memory, where an environment is named.
+
+use store_core::Role;
+
+use crate::draft::Draft;
+use crate::settings::Place;
+use crate::variable::ENVIRONMENT;
+use crate::{Code, Finding};
+
+/// With `STORE_ENVIRONMENT` a service says that others depend on it: its state must not end with its process.
+pub(crate) fn check(draft: &Draft) -> Vec<Finding> {
+    let Some(environment) = &draft.environment else { return Vec::new() };
+    let find = |role: Role, code: Code| {
+        let what = format!("the {role} store is embedded: in memory, and {ENVIRONMENT} is {environment}");
+        Finding::new(code, role, what)
+    };
+    let is_in_memory = |place: &Option<Place<_>>| matches!(place, Some(Place::Embedded(None)));
+    let mut findings = Vec::new();
+    findings.extend(is_in_memory(&draft.cache).then(|| find(Role::Cache, Code::CacheInMemory)));
+    findings.extend(is_in_memory(&draft.state).then(|| find(Role::State, Code::StateInMemory)));
+    findings
+}

@@ -1,0 +1,81 @@
+//! What a service writes to the servers that it uses: marks, and that its number is its own.
+
+use std::sync::Arc;
+
+use store_core::Role;
+
+use super::deadline::Deadline;
+use super::marks;
+use super::owner::{Numbers, Side};
+use super::visit::open_probe;
+use crate::draft::Draft;
+use crate::{Code, Finding};
+
+/// What a running service keeps claiming: its database number, and the marks of both servers.
+///
+/// A number is free again when its owner was not seen for seven days. A service that runs refreshes its claims, about once
+/// an hour, and so restores what a flush of the cache removed. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    draft: Arc<Draft>,
+}
+
+impl Claims {
+    pub(crate) fn new(draft: Draft) -> Self {
+        Self { draft: Arc::new(draft) }
+    }
+
+    /// Whether there is anything to claim: a store on a server.
+    pub fn is_empty(&self) -> bool {
+        [Role::Cache, Role::State].into_iter().all(|role| self.draft.server(role).is_none())
+    }
+
+    /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again. Takes at
+    /// most ten seconds, or the longest connect time-out.
+    ///
+    /// Returns what is wrong: a server that does not answer, or a mark or number that another service has claimed
+    /// meanwhile. Errors are logged. The service may go on.
+    pub async fn refresh(&self) -> Vec<Finding> {
+        let findings = claim(&self.draft, Deadline::of(&self.draft)).await;
+        for finding in findings.iter().filter(|finding| finding.is_error()) {
+            let (code, role) = (finding.code.name(), finding.role_name());
+            tracing::error!(code, role, help = &*finding.help, "{}", finding.what);
+        }
+        findings
+    }
+}
+
+/// Writes what is not there yet, and reads it all: of two services that start at once, one is refused.
+pub(crate) async fn claim(draft: &Draft, deadline: Deadline) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if deadline.within(claim_all(draft, deadline, &mut findings)).await.is_none() {
+        let what = "a server stopped answering while this service wrote its marks";
+        findings.push(Finding::new(Code::Unreachable, None, what));
+    }
+    findings
+}
+
+async fn claim_all(draft: &Draft, deadline: Deadline, findings: &mut Vec<Finding>) {
+    let open = async |role: Role| match draft.server(role) {
+        Some(connection) => open_probe(draft, connection, deadline).await.map(|probe| Some((connection, probe))),
+        None => Ok(None),
+    };
+    let (cache, state) = tokio::join!(open(Role::Cache), open(Role::State));
+    let mut opened = |result: Result<Option<_>, Finding>| {
+        result.unwrap_or_else(|finding| {
+            findings.push(finding);
+            None
+        })
+    };
+    let (cache, state) = (opened(cache), opened(state));
+    for (connection, probe) in [&cache, &state].into_iter().flatten() {
+        marks::claim(draft, connection, probe, findings).await;
+    }
+    let own = draft.database.filter(|_| draft.database != draft.shared_database);
+    if let (Some((connection, cache)), Some(number), Some(service)) = (&cache, own, &draft.service) {
+        let run_id = cache.server_info().await.known().and_then(|info| info.run_id);
+        let cache = Side { connection, probe: cache };
+        let state = state.as_ref().map(|(connection, probe)| Side { connection, probe });
+        Numbers::new(cache, state, run_id).claim(number, service.as_str(), findings).await;
+    }
+}

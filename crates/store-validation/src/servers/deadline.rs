@@ -1,0 +1,35 @@
+//! How long the whole preflight may take.
+
+use std::time::Duration;
+
+use store_core::Role;
+use tokio::time::Instant;
+
+use crate::draft::Draft;
+
+/// How long all questions to both servers may take together, unless one connect time-out is longer.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// The one moment at which the preflight of an environment ends, whatever has not been answered by then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(Instant);
+
+impl Deadline {
+    /// That of a preflight that begins now.
+    pub(crate) fn of(draft: &Draft) -> Self {
+        let servers = [Role::Cache, Role::State].into_iter().filter_map(|role| draft.server(role));
+        let longest = servers.map(|server| server.connect_timeout).max().unwrap_or_default();
+        Self(Instant::now() + longest.max(LIMIT))
+    }
+
+    /// The result, or `None` when the time is over.
+    pub(crate) async fn within<T>(self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout_at(self.0, Box::pin(work)).await.ok()
+    }
+
+    /// The patience of one question: a little more than the time that is left, so that a server that falls silent is found
+    /// by the deadline, not by an unanswered question.
+    pub(crate) fn patience(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now()) + Duration::from_secs(1)
+    }
+}

@@ -1,0 +1,38 @@
+//! What tells one server from another.
+
+use std::net::SocketAddr;
+
+use super::visit::Visited;
+
+/// What a server is known by: its process, and where its name leads.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    addresses: Vec<SocketAddr>,
+    run_id: Option<String>,
+}
+
+impl Identity {
+    /// Whether both are one server. The process decides where both are known: behind one address there may be several
+    /// servers.
+    pub(crate) fn is_same(&self, other: &Identity) -> bool {
+        match (&self.run_id, &other.run_id) {
+            (Some(one), Some(other)) => one == other,
+            _ => overlap(&self.addresses, &other.addresses).is_some(),
+        }
+    }
+}
+
+impl Visited<'_> {
+    pub(super) fn identity(&self) -> Option<Identity> {
+        let run_id = self.visit.as_ref().and_then(|visit| visit.info.run_id.clone());
+        (run_id.is_some() || !self.addresses.is_empty()).then(|| Identity { addresses: self.addresses.clone(), run_id })
+    }
+}
+
+/// An address that is in both lists.
+pub(super) fn overlap(some: &[SocketAddr], others: &[SocketAddr]) -> Option<SocketAddr> {
+    let same = |one: &SocketAddr, other: &SocketAddr| {
+        one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
+    };
+    some.iter().find(|one| others.iter().any(|other| same(one, other))).copied()
+}

@@ -1,0 +1,38 @@
+//! Keys that are written to learn something: one that every user should have, and one for a user who must stay within the
+//! keys of its role.
+
+use std::time::Duration;
+
+use store_core::{Error, RequestId, Role, keys};
+
+use super::visit::Visit;
+use crate::draft::Draft;
+
+/// How long a probe key stays.
+pub(super) const TTL: Duration = Duration::from_secs(10);
+
+/// A random text that nothing else has.
+pub(super) fn random() -> String {
+    RequestId::generate().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The keys that a role can be probed with, the common one first.
+pub(super) fn of_role(draft: &Draft, role: Role, id: &str) -> Vec<String> {
+    let own = match role {
+        Role::Cache => Some(keys::cache_probe(id)),
+        Role::State => draft.namespace.as_ref().map(|namespace| keys::state_probe(namespace, id)),
+    };
+    std::iter::once(keys::probe(id)).chain(own).collect()
+}
+
+/// Writes the first of these keys that the user may write.
+pub(super) async fn write(draft: &Draft, visit: &Visit<'_>) -> Result<(), Error> {
+    let mut refused = None;
+    for key in of_role(draft, visit.role(), &random()) {
+        match visit.probe.set_probe_key(visit.database, &key, "1", TTL).await {
+            Err(error @ Error::Rejected { .. }) => refused = refused.or(Some(error)),
+            result => return result,
+        }
+    }
+    refused.map_or(Ok(()), Err)
+}
