@@ -138,6 +138,7 @@ fn scan(
 pub(crate) struct Change<'t> {
     transaction: &'t WriteTransaction,
     tables: [Option<redb::Table<'t, Bytes, Bytes>>; DEFINITIONS.len()],
+    is_full: bool,
     is_changed: bool,
     news: Vec<QueueName>,
     /// How many bytes of rows were removed, beyond those that were added.
@@ -147,9 +148,10 @@ pub(crate) struct Change<'t> {
 }
 
 impl<'t> Change<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction) -> Self {
+    pub(crate) fn new(transaction: &'t WriteTransaction, is_full: bool) -> Self {
         Self {
             transaction,
+            is_full,
             tables: [const { None }; DEFINITIONS.len()],
             is_changed: false,
             news: Vec::new(),
@@ -164,6 +166,11 @@ impl<'t> Change<'t> {
             Some(open) => Ok(open),
             closed => Ok(closed.insert(self.transaction.open_table(DEFINITIONS[index])?)),
         }
+    }
+
+    /// Whether the disk is full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Writes a row.

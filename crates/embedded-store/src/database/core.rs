@@ -267,7 +267,7 @@ impl Core {
             let redb = redb.as_ref().ok_or(Failure::Database(redb::Error::DatabaseClosed))?;
             redb.begin_write().map_err(|error| Failure::Database(error.into()))?
         };
-        let mut change = Change::new(&transaction);
+        let mut change = Change::new(&transaction, self.is_full());
         for (index, member) in group.iter_mut().enumerate() {
             *at = Step::Apply(index);
             member.apply(&mut change).map_err(|fault| of_member(index, fault))?;

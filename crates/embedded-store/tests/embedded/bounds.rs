@@ -37,7 +37,7 @@ async fn what_is_over_is_kept_by_count() {
 
 #[tokio::test]
 async fn what_is_over_is_kept_by_bytes() {
-    let retention = Retention::default().with_dead_bytes(1050).with_completed_bytes(2050);
+    let retention = Retention::default().with_dead_bytes(4250).with_completed_bytes(5250);
     let store = EmbeddedState::in_memory(StateOptions::default().with_retention(retention));
     settle_all(&store, 50, dead()).await;
     settle_all(&store, 50, kept(60)).await;

@@ -6,10 +6,11 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use embedded_store::{CacheOptions, EmbeddedCache, EmbeddedState, StateOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use store_core::{Durability, Error, KeyValueExt, NewJob, Outcome, Queue, QueueExt, QueueInspect, Settled, Ttl};
+use store_core::{Durability, Error, Kept, KeyValueExt, NewJob, Outcome, Queue, QueueExt, QueueInspect, Settled, Ttl};
 
 use crate::{PATIENCE, claim, key, queue, service};
 
@@ -55,7 +56,7 @@ async fn fill(store: &EmbeddedState) -> u64 {
     unreachable!("a loop without end")
 }
 
-async fn drain(store: &EmbeddedState, max: usize) -> u64 {
+async fn drain(store: &EmbeddedState, max: usize, outcome: Outcome) -> u64 {
     let mut done = 0;
     while done < max as u64 {
         let jobs = claim(store, "mail", 20).await.jobs;
@@ -64,7 +65,7 @@ async fn drain(store: &EmbeddedState, max: usize) -> u64 {
         }
         for job in jobs {
             assert_eq!(job.payload, vec![7; 2000]);
-            let settled = store.settle_one(&queue("mail"), job.lease, Outcome::Complete(None)).await.unwrap();
+            let settled = store.settle_one(&queue("mail"), job.lease, outcome.clone()).await.unwrap();
             assert_eq!(settled, Settled::Done);
             done += 1;
         }
@@ -84,7 +85,7 @@ async fn child_that_fills_drains_and_is_given_room() {
     for _ in 0..20 {
         assert!(matches!(push(&store).await, Err(Error::Limit { .. })));
     }
-    assert_eq!(drain(&store, 50).await, 60);
+    assert_eq!(drain(&store, 50, Outcome::Complete(None)).await, 60);
     // More room: all goes on, without a new start.
     limit_files_to(None);
     for _ in 0..500 {
@@ -96,7 +97,7 @@ async fn child_that_fills_drains_and_is_given_room() {
     let more = fill(&store).await;
     let ready = store.counts(&queue("mail")).await.unwrap().ready;
     assert_eq!(ready, pushed - 60 + 500 + more);
-    assert_eq!(drain(&store, usize::MAX).await, ready);
+    assert_eq!(drain(&store, usize::MAX, Outcome::Complete(None)).await, ready);
     // The file has room inside.
     push(&store).await.unwrap();
 }
@@ -126,7 +127,10 @@ async fn child_that_drains_what_it_finds() {
     let pushed: u64 = std::fs::read_to_string(directory.join("pushed")).unwrap().parse().unwrap();
     let store = open(directory);
     assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, pushed);
-    assert_eq!(drain(&store, usize::MAX).await, pushed);
+    // What is kept of them does not take their place.
+    let kept = Outcome::Complete(Some(Kept::new(vec![7; 2000], Duration::from_secs(86_400))));
+    assert_eq!(drain(&store, usize::MAX, kept).await, pushed);
+    assert!(store.counts(&queue("mail")).await.unwrap().completed > 0);
     push(&store).await.unwrap();
 }
 

@@ -16,7 +16,7 @@ for i = 2, #ARGV do
     if place == 'unknown' and ref then move({ id }) end
     reply[i] = place
   else
-    local bytes = #(record or '') + #(s or '')
+    local bytes = ENTRY + #(record or '') + #(s or '')
     remove(id, record, ref)
     if place == 'completed' or place == 'dead' then
       call('ZREM', place == 'dead' and dead or completed, id)

@@ -15,7 +15,7 @@ local function trim(set, status, field, over, count, bytes, most)
     size = size - 1
     if s and sub(s, 1, 1) == status then
       confirmed[#confirmed + 1] = id
-      total = total - #s - call('HSTRLEN', jobs, id)
+      total = total - ENTRY - #s - call('HSTRLEN', jobs, id)
     end
   end
   many('HDEL', jobs, confirmed)
@@ -29,18 +29,33 @@ local function trim_dead(added)
   trim(dead, 'd', 'dead_bytes', now - lasting, count, bytes, added + 32)
 end
 
-local function trim_completed(added)
+-- How many bytes of completed jobs a server keeps that is full, and after how many more it is asked again whether it is.
+local STEP = 65536
+
+-- Whether the server has used 85 % of its memory: what is kept would take the place of what is drained.
+local function is_critical()
+  local told = redis.pcall('INFO', 'memory')
+  if type(told) ~= 'string' then return false end
+  local used, limit = told:match('used_memory:(%d+)'), told:match('maxmemory:(%d+)')
+  return used and limit and tonumber(limit) > 0 and used * 100 >= limit * 85
+end
+
+-- `total`: how many bytes the completed jobs have, `weight` of them just added; nothing when none were.
+local function trim_completed(added, total, weight)
   local count, bytes = unpack_bytes('>I6I6', ARGV[2], 19)
+  if total and bytes > STEP and math.floor(total / STEP) > math.floor((total - weight) / STEP) and is_critical() then
+    return trim(completed, 'c', 'completed_bytes', now, count, STEP / 2, 2 * added + 256)
+  end
   trim(completed, 'c', 'completed_bytes', now, count, bytes, added + 32)
 end
 
--- Counts the bytes of what a set has got, `added` being scores and ids.
+-- Counts the bytes of what a set has got, `added` being scores and ids. How many it has now, and how many were added.
 local function weigh(field, added)
-  local bytes = 0
+  local bytes = ENTRY * #added / 2
   for i = 2, #added, 2 do
     bytes = bytes + call('HSTRLEN', jobs, added[i]) + call('HSTRLEN', state, added[i])
   end
-  call('HINCRBY', meta, field, decimal(bytes))
+  return call('HINCRBY', meta, field, decimal(bytes)), bytes
 end
 
 local function flush()
@@ -60,7 +75,7 @@ local function flush()
   for i = 1, #moved.freed, 2 do release(moved.freed[i], moved.freed[i + 1]) end
   many('ZREM', leased, moved.left)
   if #moved.dead > 0 then weigh('dead_bytes', moved.dead) trim_dead(#moved.dead / 2) end
-  if #moved.completed > 0 then weigh('completed_bytes', moved.completed) trim_completed(#moved.completed / 2) end
+  if #moved.completed > 0 then trim_completed(#moved.completed / 2, weigh('completed_bytes', moved.completed)) end
   moved = nil
   if is_news then news() end
 end

@@ -5,7 +5,7 @@ local dangling, forgotten = {}, {}
 local function counts(id, record)
   local last = call('ZSCORE', completed, id)
   if not last or tonumber(last) > now or status_of(id) ~= 'c' then return true end
-  call('HINCRBY', meta, 'completed_bytes', -#record - call('HSTRLEN', state, id))
+  call('HINCRBY', meta, 'completed_bytes', -ENTRY - #record - call('HSTRLEN', state, id))
   call('HDEL', jobs, id)
   call('HDEL', state, id)
   call('ZREM', completed, id)

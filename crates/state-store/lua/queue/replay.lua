@@ -16,7 +16,7 @@ for i = 2, #ARGV do
     -- A state that is there: its deadline does not count again.
     call('HSET', state, id, 'w' .. string.rep('0', 16) .. '\0\0' .. sub(s, 20, 26) .. '\0\0\0\0')
     call('ZREM', dead, id)
-    call('HINCRBY', meta, 'dead_bytes', decimal(-bytes - #s))
+    call('HINCRBY', meta, 'dead_bytes', decimal(-ENTRY - bytes - #s))
     is_news = true
   end
   reply[i] = was_dead and 1 or 0

@@ -14,6 +14,7 @@ cases! { Op::QueueSettle;
     jobs_that_die_in_a_claim_are_bounded_too,
     the_first_to_end_of_the_completed_are_forgotten_above_their_number,
     the_first_to_end_of_the_completed_are_forgotten_above_their_bytes,
+    small_results_count_more_than_their_bytes,
     completed_jobs_are_collected_after_their_time,
     the_id_of_a_forgotten_job_is_free,
     what_was_replayed_or_deleted_does_not_count_any_more,
@@ -53,7 +54,7 @@ async fn bury_large(queue: &Subject, ids: &[&str]) -> Verdict {
 }
 
 async fn the_oldest_dead_are_forgotten_above_their_bytes(queue: Subject) -> Verdict {
-    let queue = bounded(queue, Retention::default().with_dead_bytes(2500)).await?;
+    let queue = bounded(queue, Retention::default().with_dead_bytes(3000)).await?;
     bury_large(&queue, &["a", "b", "c"]).await?;
     check_eq!(queue.listed(JobState::Dead).await?, ["b", "c"]);
     Ok(())
@@ -105,11 +106,20 @@ async fn the_first_to_end_of_the_completed_are_forgotten_above_their_number(queu
 }
 
 async fn the_first_to_end_of_the_completed_are_forgotten_above_their_bytes(queue: Subject) -> Verdict {
-    let queue = bounded(queue, Retention::default().with_completed_bytes(2500)).await?;
+    let queue = bounded(queue, Retention::default().with_completed_bytes(3000)).await?;
     for (id, lasting) in [("a", 30), ("b", 60), ("c", 90)] {
         complete(&queue, id, 1000, lasting).await?;
     }
     check_eq!(queue.listed(JobState::Completed).await?, ["b", "c"]);
+    Ok(())
+}
+
+async fn small_results_count_more_than_their_bytes(queue: Subject) -> Verdict {
+    let queue = bounded(queue, Retention::default().with_completed_bytes(3 * Retention::ENTRY_BYTES)).await?;
+    for (id, lasting) in [("a", 30), ("b", 60), ("c", 90), ("d", 120)] {
+        complete(&queue, id, 1, lasting).await?;
+    }
+    check_eq!(queue.listed(JobState::Completed).await?, ["c", "d"]);
     Ok(())
 }
 
@@ -137,7 +147,7 @@ async fn the_id_of_a_forgotten_job_is_free(queue: Subject) -> Verdict {
 }
 
 async fn what_was_replayed_or_deleted_does_not_count_any_more(queue: Subject) -> Verdict {
-    let queue = bounded(queue, Retention::default().with_dead_count(2).with_dead_bytes(2500)).await?;
+    let queue = bounded(queue, Retention::default().with_dead_count(2).with_dead_bytes(3000)).await?;
     bury_large(&queue, &["a", "b"]).await?;
     queue.replay("a").await?;
     queue.delete("b").await?;

@@ -1,7 +1,7 @@
 //! What changes while a job lives.
 
 use bytes::Bytes;
-use store_core::{Fence, JobState, Priority, UniqueKey, UniqueUntil};
+use store_core::{Fence, JobState, Priority, Retention, UniqueKey, UniqueUntil};
 
 use super::record::{Record, priority};
 use crate::encoding::{Decoder, Encoder, name};
@@ -169,7 +169,7 @@ impl Life {
 
     /// What it counts among those that are kept.
     pub(super) fn bytes(&self) -> u64 {
-        u64::from(self.payload_bytes) + self.data.as_ref().map_or(0, |data| data.len() as u64)
+        Retention::ENTRY_BYTES + u64::from(self.payload_bytes) + self.data.as_ref().map_or(0, |data| data.len() as u64)
     }
 
     /// Ends a delivery: nothing of it stays but its fence and the errors.

@@ -9,6 +9,9 @@ use crate::fault::Fault;
 /// How many jobs or unique keys of a kind go at a time.
 const AT_A_TIME: usize = 32;
 
+/// How many bytes of completed jobs a queue keeps on a full disk.
+const KEPT_WHEN_FULL: u64 = 64 << 10;
+
 impl OpenQueue<'_, '_> {
     /// Forgets some of what is over by its time: completed jobs, dead jobs, unique keys.
     pub(super) fn collect(&mut self) -> Result<(), Fault> {
@@ -41,7 +44,9 @@ impl OpenQueue<'_, '_> {
         let (bytes, most_bytes, most) = if kind == Place::Dead(0).kind() {
             (self.ledger.dead_bytes, self.retention.dead_bytes, self.retention.dead_count)
         } else {
-            (self.ledger.completed_bytes, self.retention.completed_bytes, self.retention.completed_count)
+            let most_bytes = if self.change.is_full() { KEPT_WHEN_FULL } else { u64::MAX };
+            let most_bytes = most_bytes.min(self.retention.completed_bytes);
+            (self.ledger.completed_bytes, most_bytes, self.retention.completed_count)
         };
         *self.ledger.count(kind) <= most && bytes <= most_bytes
     }

@@ -2,6 +2,7 @@
 
 mod crashes;
 mod ghosts;
+mod kept_results;
 mod life;
 mod limits;
 mod lost_replies;
