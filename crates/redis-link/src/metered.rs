@@ -23,3 +23,8 @@ pub(crate) fn retried(op: Op) {
 pub(crate) fn reconnected() {
     metrics::counter!("twinstore_reconnects_total").increment(1);
 }
+
+/// Counts one server that is left alone from now on.
+pub(crate) fn breaker_opened() {
+    metrics::counter!("twinstore_breaker_opened_total").increment(1);
+}

@@ -9,6 +9,7 @@
 //! expected outcome is a value; an [`Error`] means that the question was not answered, and says whether anything was
 //! executed. Time is always the server's.
 
+mod breaker;
 mod durability;
 mod error;
 mod fence;
@@ -30,6 +31,7 @@ mod secret;
 mod time;
 mod typed;
 
+pub use breaker::{Breaker, BreakerPermit};
 pub use durability::{Durability, Reached, Receipt};
 pub use error::{Error, Result, Source};
 pub use fence::Fence;

@@ -10,6 +10,11 @@ use store_core::{Namespace, Role, Secret, ServiceName};
 use crate::settings::{CacheServer, Place, PreflightMode, Settings};
 use crate::{Code, Finding, commands};
 
+/// After how many attempts in a row that the cache did not answer it is left alone, and for how long. A service can do
+/// without its cache; it cannot wait for it.
+const CACHE_FAILURES: u32 = 5;
+const CACHE_PAUSE: Duration = Duration::from_secs(1);
+
 /// The readable parts of the settings. Checks run on each part that is there, so that all problems show at once.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
@@ -91,6 +96,9 @@ impl Draft {
             .with_connect_timeout(connection.connect_timeout)
             .with_command_timeout(connection.command_timeout)
             .with_max_retries(connection.max_retries);
+        if connection.role == Role::Cache {
+            link = link.with_breaker(CACHE_FAILURES, CACHE_PAUSE);
+        }
         if let Some(username) = &connection.username {
             link = link.with_username(username);
         }

@@ -6,6 +6,7 @@ mod eviction;
 mod loading;
 mod lost_reply;
 mod memory;
+mod outages;
 mod rate_limit;
 mod retained;
 mod scripts;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use store_core::{Clock, Error, Op, Reached, Repeat, Result};
+use store_core::{Breaker, Clock, Error, Op, Reached, Repeat, Result};
 use tokio::sync::watch;
 
 use crate::wire::{Failure, Request};
 use crate::{Answer, Arg, Endpoint, LinkConfig, Reply, Script, Topology, metered};
 
+mod admission;
 mod call;
 mod commands;
 mod copies;
@@ -45,6 +46,9 @@ const MAX_LOADS: usize = 3;
 /// - **Retries.** What was not executed is tried again; what may have been executed only where the operation is
 ///   idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, with random pauses up to
 ///   100 ms, 200 ms, 400 ms …; the last error is the answer, and it says `Indeterminate` if any attempt was.
+/// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` at once, without an attempt or a
+///   retry, while no connection is up, and for a while after several attempts in a row were not answered. [`Link::ping`] asks
+///   the server all the same.
 /// - **Deadlines.** Each copy of a request whose script writes carries a deadline by the server's clock: the time it was sent
 ///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once, at
 ///   once, with a corrected clock; a second refusal is the error `Unavailable`. If the reply to a copy is lost, the link sends
@@ -68,6 +72,7 @@ struct Inner {
     is_closed: watch::Sender<bool>,
     blockers: Arc<Exclusive>,
     durables: Arc<Exclusive>,
+    breaker: Option<Breaker>,
 }
 
 impl Clone for Link {
@@ -112,6 +117,7 @@ impl Link {
                 is_closed: watch::Sender::new(false),
                 blockers: Exclusive::new(&config, &endpoint, MAX_BLOCKING),
                 durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
+                breaker: config.breaker.map(|(failures, pause)| Breaker::new(failures, pause)),
                 config,
             }),
             clock: Clock::Server,
@@ -273,17 +279,27 @@ impl Link {
         let mut attempt = 1;
         let (mut may_have_run, mut was_late) = (false, false);
         let result = loop {
+            let Some(admission) = self.inner.admit(op) else {
+                let error = Error::unavailable(op, "the server does not answer and is left alone for a while");
+                break Err(if may_have_run { in_doubt(error) } else { error });
+            };
             let failure = match call().await {
-                Ok(value) => break Ok((value, attempt)),
+                Ok(value) => {
+                    admission.answered();
+                    break Ok((value, attempt));
+                }
                 Err(failure) => failure,
             };
             let is_late = matches!(failure, Failure::Late);
             if is_late && !was_late {
+                admission.answered();
                 (was_late, attempt) = (true, attempt + 1);
                 continue;
             }
             let is_withheld = is_late || matches!(failure, Failure::Withheld(_));
             let error = failure.into_error(op, what);
+            let gives_up = self.inner.gives_up();
+            admission.failed(&error, !is_withheld && !gives_up);
             let is_in_doubt = matches!(error, Error::Indeterminate { .. });
             may_have_run |= is_in_doubt;
             if is_in_doubt && op.repeat() == Repeat::Idempotent {
@@ -294,7 +310,7 @@ impl Link {
                 Error::Indeterminate { .. } => op.repeat() != Repeat::Never,
                 _ => false,
             };
-            if !is_repeatable || attempt > self.inner.config.max_retries {
+            if gives_up || !is_repeatable || attempt > self.inner.config.max_retries {
                 break Err(if may_have_run { in_doubt(error) } else { error });
             }
             metered::retried(op);

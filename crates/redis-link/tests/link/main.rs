@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blocking;
+mod breaker;
 mod connecting;
 mod durable;
 mod errors;

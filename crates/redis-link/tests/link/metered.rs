@@ -79,3 +79,19 @@ async fn calls_retries_and_reconnections_are_counted() {
     server.start_again().await.unwrap();
     crate::eventually("reconnections are counted", async || tally.of("twinstore_reconnects_total ") == 3).await;
 }
+
+#[tokio::test]
+async fn a_server_that_is_left_alone_is_counted_once() {
+    let tally = Tally::default();
+    let _guard = metrics::set_default_local_recorder(&tally);
+    let server = server().await;
+    let settings = crate::config(&server.url(None)).with_command_timeout(std::time::Duration::from_millis(50));
+    let settings = settings.with_breaker(3, std::time::Duration::from_millis(1));
+    let link = redis_link::Link::connect(settings).await.unwrap();
+    server.pause().unwrap();
+    for _ in 0..3 {
+        link.command(READS, "GET", args!["x"]).await.unwrap_err();
+    }
+    assert_eq!(tally.of("twinstore_breaker_opened_total "), 1);
+    server.resume().unwrap();
+}

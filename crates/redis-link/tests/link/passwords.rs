@@ -228,9 +228,9 @@ impl Login {
             }
         }
         if let Some(file) = &self.file {
-            // The line end is no part of it; a password that ends with one needs another.
-            std::fs::write(file, format!("{password}{}", if password.len().is_multiple_of(2) { "\n" } else { "\r\n" }))
-                .unwrap();
+            // Behind a carriage return a line feed would make one line end of both.
+            let is_long = password.ends_with('\r') || !password.len().is_multiple_of(2);
+            std::fs::write(file, format!("{password}{}", if is_long { "\r\n" } else { "\n" })).unwrap();
         }
     }
 

@@ -19,14 +19,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Clock, HandleName, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
+use crate::{Breaker, Clock, HandleName, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
 
-mod breaker;
 mod flights;
 mod frame;
 mod load;
 
-use breaker::Breaker;
 use flights::Flights;
 use load::Wait;
 

@@ -140,7 +140,7 @@ async fn handles_with_other_names_do_not_share_values() {
 async fn a_loaded_value_and_a_stored_one_are_not_stale() {
     let (_, loading) = loading(options());
     let name = key("k");
-    let mut ask = async || loading.get_or_load(&name, || async { Ok::<_, io::Error>("a".to_owned()) }).await.unwrap();
+    let ask = async || loading.get_or_load(&name, || async { Ok::<_, io::Error>("a".to_owned()) }).await.unwrap();
     let (first, second) = (ask().await, ask().await);
     assert!(matches!((&first.origin, &second.origin), (Origin::Loaded, Origin::Stored)));
     assert!(!first.is_stale() && !second.is_stale());
