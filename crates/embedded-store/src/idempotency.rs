@@ -76,7 +76,7 @@ impl Entries<'_> {
                 stored if stored.request == request.request => Begun::Started,
                 Stored { since, end, .. } => Begun::InProgress {
                     since: Timestamp::from_millis(since),
-                    retry_after: Duration::from_millis(end - now.millis()),
+                    retry_after: Duration::from_millis(end.saturating_sub(now.millis_up())),
                 },
             })
         };

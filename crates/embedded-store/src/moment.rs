@@ -37,8 +37,28 @@ impl Moment {
         Timestamp::from_millis(self.millis())
     }
 
-    /// The end, in milliseconds, of a time that begins now.
+    /// In milliseconds, rounded up: where what lasts for a time begins.
+    pub(crate) fn millis_up(self) -> u64 {
+        self.micros.div_ceil(1000)
+    }
+
+    /// The end, in milliseconds, of a time that begins now: never before it is over.
     pub(crate) fn after(self, duration: Duration) -> u64 {
-        self.millis().saturating_add(millis_ceil(duration))
+        self.millis_up().saturating_add(millis_ceil(duration))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_never_ends_before_it_is_over() {
+        let lasting = Duration::from_millis(10);
+        for (micros, end) in [(5_000, 15), (5_001, 16), (5_999, 16), (6_000, 16)] {
+            let moment = Moment { micros };
+            assert_eq!(moment.after(lasting), end);
+            assert!(moment.after(lasting) * 1000 >= micros + 10_000);
+        }
     }
 }

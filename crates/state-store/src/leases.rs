@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args};
 use store_core::{
     AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op, Receipt,
-    Result, Timestamp, keys, millis_ceil,
+    Result, Timestamp, keys, millis_ceil, next_sequence,
 };
 
 use crate::StateStore;
@@ -67,7 +67,9 @@ impl Leases for StateStore {
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
         let op = Op::LeaseRenew;
         check_lasting(op, lasting)?;
-        let args = args![digits(lease.fence), millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
+        let sequence = digits(next_sequence());
+        let args =
+            args![digits(lease.fence.get()), sequence, millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
         let keys = vec![self.lease_key(&lease.name)];
         let mut reply = self.calls.leases.renew.call(self.place(), keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
@@ -78,7 +80,7 @@ impl Leases for StateStore {
     }
 
     async fn release(&self, lease: &Lease) -> Result<bool> {
-        let (keys, args) = (vec![self.lease_key(&lease.name)], args![digits(lease.fence)]);
+        let (keys, args) = (vec![self.lease_key(&lease.name)], args![digits(lease.fence.get())]);
         let mut reply = self.calls.leases.release.call(self.place(), keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"released" => Ok(true),
@@ -108,8 +110,8 @@ impl StateStore {
 }
 
 /// As the scripts store and compare it.
-fn digits(fence: Fence) -> Arg {
-    Arg::from(format!("{:016}", fence.get()))
+fn digits(number: u64) -> Arg {
+    Arg::from(format!("{number:016}"))
 }
 
 fn holder(op: Op, reply: &mut ReplyReader) -> Result<HolderName> {

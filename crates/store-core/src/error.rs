@@ -30,8 +30,12 @@ pub enum Error {
         /// The cause, if another error caused it.
         source: Option<Source>,
     },
-    /// It may or may not have been executed: the reply was lost. An operation that the store recognises may be sent
-    /// again as it is; [`Error::is_retryable`] knows which.
+    /// It may or may not have been executed: the reply was lost. An idempotent operation may be sent again as it is;
+    /// [`Error::is_retryable`] returns which is.
+    ///
+    /// When this is returned for an idempotent operation, no copy of its request can run any more: what the caller does next
+    /// is not undone. An operation that is never repeated returns at once: its request may run until the command time-out has
+    /// passed since it was sent.
     #[error("{op}: the reply was lost, it may have been executed: {detail}")]
     Indeterminate {
         /// The operation.

@@ -59,5 +59,5 @@ pub use rate_limit::{
 pub use retention::{Retention, ShelfBounds, StateOptions};
 pub use role::{CacheRole, Role, StateRole};
 pub use secret::Secret;
-pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil};
+pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};
 pub use typed::{KeyValueExt, OnUnavailable, RateLimitExt, TypedHandoff, TypedKeyValue};

@@ -43,6 +43,20 @@ pub fn millis_ceil(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
+/// The number of a request, above those of all requests that this process made before: the microseconds since 1970-01-01
+/// UTC by this machine's clock, or one more than the last number. Between processes the order is that of their clocks.
+///
+/// Stores number the requests of one lease holder, so that a late one does not undo a newer one.
+pub fn next_sequence() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let micros = u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX);
+    let next = |last: u64| micros.max(last.saturating_add(1));
+    match LAST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |last| Some(next(last))) {
+        Ok(last) | Err(last) => next(last),
+    }
+}
+
 /// Where a store takes the time from that its decisions compare.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {

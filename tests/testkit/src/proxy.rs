@@ -72,6 +72,8 @@ enum Place {
     AfterRequest,
     /// The request is executed; the first half of its reply arrives.
     InReply,
+    /// Nothing ends: the request and what comes after it on its connection is held.
+    Held,
 }
 
 impl FaultProxy {
@@ -151,6 +153,12 @@ impl FaultProxy {
         drop(open);
         self.shared.held.send_replace(held);
         held.is_some()
+    }
+
+    /// Arms one hold: the connection of the next request that `matches` is held in both directions, from this request on,
+    /// until [`pass`](Self::pass); the others go on. It counts as [`fired`](Self::fired).
+    pub fn hold_at_request(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
+        self.arm(matches, Place::Held);
     }
 
     /// Closes the server's side of all connections and keeps the clients' sides open: what clients send from now on

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    AcquireRequest, Acquired, Durability, Fence, Lease, LeaseName, Leases, Op, Receipt, RequestId, Result, Timestamp,
-    validate_lease,
+    AcquireRequest, Acquired, Durability, Error, Fence, Lease, LeaseName, Leases, Op, Receipt, RequestId, Result,
+    Timestamp, next_sequence, validate_lease,
 };
 
 use super::{EmbeddedState, entry};
@@ -20,10 +20,11 @@ use crate::rows::{Change, Rows, View};
 /// How long the number of a lease is remembered when it is over.
 const REMEMBERED: u64 = 24 * 3600 * 1000;
 
-/// A row: the lease, the request that took it, and whether it was given back.
+/// A row: the lease, the request that took it, the number of its last renewal, and whether it was given back.
 struct Stored {
     lease: Lease,
     request: RequestId,
+    sequence: u64,
     released: bool,
 }
 
@@ -34,6 +35,7 @@ impl Stored {
             Ok(Self {
                 released: row.u8()? == 1,
                 request: RequestId::from_bytes(row.array()?),
+                sequence: row.u64()?,
                 lease: {
                     let (fence, until) = (Fence::new(row.u64()?), Timestamp::from_millis(row.u64()?));
                     Lease::new(lease.clone(), name(row.tail())?, fence, until)
@@ -47,6 +49,7 @@ impl Stored {
         let value = Encoder::default()
             .u8(u8::from(self.released))
             .tail(self.request.as_bytes())
+            .u64(self.sequence)
             .u64(self.lease.fence.get())
             .u64(until)
             .tail(self.lease.holder.as_str().as_bytes())
@@ -73,14 +76,18 @@ impl Leases for EmbeddedState {
             let now = Moment::now(&clock);
             let stored = Stored::read(change, &request.name, now)?;
             let last = stored.as_ref().map(|stored| stored.lease.fence);
-            match stored.filter(|stored| stored.is_held(now)) {
-                Some(held) if held.request == request.request => Ok(Acquired::Yes(held.lease)),
-                Some(held) => Ok(Acquired::Taken(held.lease)),
-                None => {
+            match stored {
+                Some(held) if held.is_held(now) && held.request == request.request => Ok(Acquired::Yes(held.lease)),
+                Some(held) if held.is_held(now) => Ok(Acquired::Taken(held.lease)),
+                Some(released) if released.released && released.request == request.request => {
+                    let detail = "the lease that this request took has been released; make a new request";
+                    Err(Fault::Refused(Error::rejected(Op::LeaseAcquire, detail)))
+                }
+                _ => {
                     let until = Timestamp::from_millis(now.after(request.lasting));
                     let fence = Fence::following(last, now.micros());
                     let lease = Lease::new(request.name.clone(), request.holder.clone(), fence, until);
-                    let stored = Stored { lease, request: request.request, released: false };
+                    let stored = Stored { lease, request: request.request, sequence: 0, released: false };
                     stored.write(change)?;
                     expiring::tidy(change, now, Usage::UNBOUNDED)?;
                     Ok(Acquired::Yes(stored.lease))
@@ -93,14 +100,17 @@ impl Leases for EmbeddedState {
 
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
         validate_lease(Op::LeaseRenew, lasting)?;
-        let (clock, lease) = (self.options.clock.clone(), lease.clone());
+        let (clock, lease, sequence) = (self.options.clock.clone(), lease.clone(), next_sequence());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
             let stored = Stored::read(change, &lease.name, now)?;
             let held = stored.filter(|stored| stored.is_held(now) && stored.lease.fence == lease.fence);
             let Some(mut held) = held else { return Ok(None) };
-            held.lease.until = Timestamp::from_millis(now.after(lasting));
-            held.write(change)?;
+            if sequence > held.sequence {
+                held.sequence = sequence;
+                held.lease.until = Timestamp::from_millis(now.after(lasting));
+                held.write(change)?;
+            }
             Ok(Some(held.lease.until))
         };
         self.database.write(Op::LeaseRenew, apply).await

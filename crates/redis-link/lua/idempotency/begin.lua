@@ -25,7 +25,7 @@ for index, key in ipairs(KEYS) do
       elseif sub(entry, 2, 17) == ARGV[at] then
         answer = 'started'
       else
-        answer = {'in_progress', tonumber(sub(entry, 50, 64)), till - now}
+        answer = {'in_progress', tonumber(sub(entry, 50, 64)), till - now_up}
       end
     end
   end

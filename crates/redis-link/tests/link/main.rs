@@ -5,6 +5,7 @@
 mod blocking;
 mod breaker;
 mod connecting;
+mod deadlines;
 mod durable;
 mod errors;
 mod last_words;
@@ -17,6 +18,7 @@ mod replies;
 mod retries;
 mod scripts;
 mod secrets;
+mod shifting;
 
 use std::time::Duration;
 

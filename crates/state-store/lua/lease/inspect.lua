@@ -8,4 +8,4 @@ local lease = call('GET', KEYS[1])
 if not lease or string.byte(lease, 32) ~= 104 then return {'free'} end
 local till = tonumber(string.sub(lease, 17, 31))
 if till <= now then return {'free'} end
-return {'held', tonumber(string.sub(lease, 1, 16)), till, string.sub(lease, 49)}
+return {'held', tonumber(string.sub(lease, 1, 16)), till, string.sub(lease, 65)}

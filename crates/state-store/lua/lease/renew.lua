@@ -1,21 +1,25 @@
 -- Makes leases that are still held last for another time, from now.
 -- KEYS     strings, the leases: see acquire.lua
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each lease: fence (16 digits), how long it lasts (ms), that and how long its fence is remembered
---          behind it (ms)
+-- ARGV     from 2 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts (ms), that and how long its
+--          fence is remembered behind it (ms)
 -- Returns  'each', then for each lease: 'renewed', until ms | 'lost' | 'failed', error
--- Retry    sets it again, from then
+-- Retry    recognised by its sequence: one that is not above the last one's changes nothing
 -- Cost     O(leases)
 local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
-  local at, lease, answer = 3 * index - 1, pcall('GET', key), 'lost'
+  local at, lease, answer = 4 * index - 2, pcall('GET', key), 'lost'
   if type(lease) == 'table' then
     answer = {'failed', lease.err}
   elseif lease and sub(lease, 1, 16) == ARGV[at] and byte(lease, 32) == 104 then
     local till = tonumber(sub(lease, 17, 31))
     if till and till > now then
-      till = now + ARGV[at + 1]
-      call('SET', key, ARGV[at] .. format('%015d', till) .. sub(lease, 32), 'PX', ARGV[at + 2])
+      -- Digits of one length are in the order of their numbers.
+      if ARGV[at + 1] > sub(lease, 49, 64) then
+        till = now_up + ARGV[at + 2]
+        lease = ARGV[at] .. format('%015d', till) .. sub(lease, 32, 48) .. ARGV[at + 1] .. sub(lease, 65)
+        call('SET', key, lease, 'PX', ARGV[at + 3])
+      end
       answer = {'renewed', till}
     end
   end

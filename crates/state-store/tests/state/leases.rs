@@ -268,3 +268,90 @@ async fn leases_of_different_durability_do_not_share_calls() {
     }
     drop(server);
 }
+
+/// What the server's clock shows, in µs.
+async fn micros(server: &RedisServer) -> u64 {
+    let time = server.command(&["TIME"]).await.unwrap().as_strings().unwrap();
+    time[0].parse::<u64>().unwrap() * 1_000_000 + time[1].parse::<u64>().unwrap()
+}
+
+/// The end that was promised is one by the clock in whole milliseconds, and 10 ms after the lease was taken at the earliest: the
+/// clock was read before it was asked for.
+#[tokio::test]
+async fn a_lease_of_10_ms_is_nobody_else_s_before_10_ms_are_over() {
+    let server = RedisServer::state().start().await.unwrap();
+    let store = open(&server.url(None), StateOptions::default()).await.unwrap();
+    let lasting = Duration::from_millis(10);
+    let mut refused = 0;
+    for round in 0..400 {
+        let name = LeaseName::new(format!("lease-{round}")).unwrap();
+        let asked = |holder| AcquireRequest::new(name.clone(), HolderName::new(holder).unwrap(), lasting);
+        let before = micros(&server).await;
+        let first = acquire(&store, &asked("one")).await;
+        let end = before + 10_000;
+        assert!(first.until.as_millis() * 1000 >= end, "round {round}: it ends before its time");
+        // The other one is granted the lease at this fence, which is the clock in µs.
+        let second = loop {
+            match store.acquire(&asked("two"), Durability::Accepted).await.unwrap().value {
+                Acquired::Yes(lease) => break lease,
+                Acquired::Taken(_) => refused += 1,
+            }
+        };
+        let granted = second.fence.get();
+        assert!(granted >= end, "round {round}: granted {} µs before the end", end - granted);
+        assert!(granted >= first.until.as_millis() * 1000, "round {round}");
+    }
+    assert!(refused > 0);
+}
+
+/// A store whose requests a test sees, and the last one that names the lease.
+async fn watched() -> (RedisServer, FaultProxy, StateStore, Arc<std::sync::Mutex<Vec<u8>>>) {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let store = open(&server.url_through(&proxy, None), StateOptions::default()).await.unwrap();
+    let last = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (seen, is_of_lease) = (Arc::clone(&last), mentions(KEY));
+    proxy.cut_before_request(move |request| {
+        if is_of_lease(request) {
+            *seen.lock().unwrap() = request.to_vec();
+        }
+        false
+    });
+    (server, proxy, store, last)
+}
+
+/// Sends a request again, as it was. Its answer.
+async fn again(server: &RedisServer, request: &[u8]) -> String {
+    let mut parts = request.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).skip(1);
+    let mut arguments = Vec::new();
+    while let (Some(_), Some(argument)) = (parts.next(), parts.next()) {
+        arguments.push(argument.to_vec());
+    }
+    format!("{:?}", server.connect().await.unwrap().command(&arguments).await.unwrap())
+}
+
+/// Long before its deadline: the number of the renewal alone decides.
+#[tokio::test]
+async fn a_copy_of_a_renewal_that_arrives_after_a_newer_one_changes_nothing() {
+    let (server, _proxy, store, last) = watched().await;
+    let lease = acquire(&store, &request("one")).await;
+    store.renew(&lease, Duration::from_millis(300)).await.unwrap().unwrap();
+    let short = last.lock().unwrap().clone();
+    let until = store.renew(&lease, LASTING * 360).await.unwrap().unwrap();
+    let answer = again(&server, &short).await;
+    assert!(answer.contains("renewed") && answer.contains(&until.as_millis().to_string()), "{answer}");
+    assert_eq!(store.inspect(&name()).await.unwrap().map(|lease| lease.until), Some(until));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_request_whose_lease_was_released_does_not_take_it_back() {
+    let (server, _proxy, store, last) = watched().await;
+    // Holders' and requests' bytes may hold line breaks: this one holds none.
+    let token = store_core::RequestId::from_bytes(*b"0123456789abcdef");
+    let lease = acquire(&store, &request("one").with_request(token)).await;
+    let taking = last.lock().unwrap().clone();
+    assert!(store.release(&lease).await.unwrap());
+    let answer = again(&server, &taking).await;
+    assert!(answer.contains("has been released"), "{answer}");
+    assert_eq!(store.inspect(&name()).await.unwrap(), None);
+}

@@ -5,7 +5,7 @@ use store_core::{AcquireRequest, Acquired, Durability, Error, Fence, Op};
 use super::{LASTING, acquire, request, taken_by};
 use crate::case::cases;
 use crate::stage::{Stage, holder, look_again, ms, secs};
-use crate::verdict::{Verdict, check, check_eq, check_matches};
+use crate::verdict::{Failure, Verdict, check, check_eq, check_matches};
 
 cases! { Op::LeaseAcquire;
     a_free_lease_is_taken,
@@ -16,6 +16,7 @@ cases! { Op::LeaseAcquire;
     the_same_request_after_the_end_is_a_new_lease,
     a_lease_is_free_at_its_very_end,
     a_released_lease_is_free,
+    a_request_whose_lease_was_released_does_not_take_it_back,
     a_lease_runs_out_by_the_clock_of_the_store,
     tokens_rise_across_releases,
     tokens_rise_across_expiry,
@@ -34,6 +35,18 @@ async fn a_free_lease_is_taken(stage: Stage) -> Verdict {
     let lease = taken_by(&stage, &name, "one").await?;
     check_eq!((&lease.name, &lease.holder), (&name, &holder("one")));
     check_eq!(lease.until, stage.now().after(LASTING));
+    Ok(())
+}
+
+async fn a_request_whose_lease_was_released_does_not_take_it_back(stage: Stage) -> Verdict {
+    let name = stage.lease("lease");
+    let first = request(&name, "one");
+    let Acquired::Yes(held) = acquire(&stage, &first).await? else { return Err(Failure::new("the lease is not free")) };
+    stage.state.release(&held).await?;
+    check_matches!(acquire(&stage, &first).await, Err(Error::Rejected { op: Op::LeaseAcquire, .. }));
+    check_eq!(stage.state.inspect(&name).await?, None);
+    let second = taken_by(&stage, &name, "two").await?;
+    check_eq!(acquire(&stage, &first).await?, Acquired::Taken(second));
     Ok(())
 }
 

@@ -5,11 +5,12 @@ use store_core::{Error, Fence, Op};
 use super::{LASTING, taken_by};
 use crate::case::cases;
 use crate::stage::{Stage, ms, secs};
-use crate::verdict::{Verdict, check_eq, check_matches};
+use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::LeaseRenew;
     a_renewed_lease_lasts_from_now,
     a_renewal_may_shorten_it,
+    of_renewals_at_the_same_time_the_one_made_last_counts,
     a_lease_that_ran_out_is_lost,
     a_released_lease_is_lost,
     a_lease_of_somebody_else_is_lost,
@@ -37,6 +38,20 @@ async fn a_renewal_may_shorten_it(stage: Stage) -> Verdict {
     check_eq!(stage.state.renew(&held, secs(1)).await?, Some(stage.now().after(secs(1))));
     stage.advance(secs(1));
     taken_by(&stage, &name, "two").await?;
+    Ok(())
+}
+
+/// Which of them arrives last is by chance.
+async fn of_renewals_at_the_same_time_the_one_made_last_counts(stage: Stage) -> Verdict {
+    let held = taken_by(&stage, &stage.lease("lease"), "one").await?;
+    for round in 1..=20 {
+        let longest = stage.now().after(secs(100 + round));
+        let (shorter, longer) =
+            tokio::join!(stage.state.renew(&held, secs(50)), stage.state.renew(&held, secs(100 + round)));
+        check!([stage.now().after(secs(50)), longest].map(Some).contains(&shorter?));
+        check_eq!(longer?, Some(longest));
+        check_eq!(stage.state.inspect(&held.name).await?.map(|lease| lease.until), Some(longest));
+    }
     Ok(())
 }
 

@@ -110,6 +110,13 @@ async fn forward_requests(
                 shared.fired.send_modify(|count| *count += 1);
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
+            Some(Cut { place: Place::Held, .. }) => {
+                shared.held.send_replace(Some(connection.number));
+                shared.fired.send_modify(|count| *count += 1);
+                connection.open(|_| true).await;
+                server.write_all(&chunk[..length]).await?;
+                shared.bytes_up.fetch_add(length as u64, Ordering::Relaxed);
+            }
             Some(Cut { place, .. }) => {
                 *lock(cut) = Some(place);
                 server.write_all(&chunk[..end.unwrap_or(length)]).await?;

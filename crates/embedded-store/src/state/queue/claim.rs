@@ -148,7 +148,8 @@ impl OpenQueue<'_, '_> {
         self.move_to(&job, &mut life, Place::Running(until))?;
         let unique = life.unique_until_finished().cloned();
         let lease = JobLease::new(job, fence, Timestamp::from_millis(until)).with_unique(unique);
-        let mut claimed = ClaimedJob::new(lease, life.attempts, payload, record.pushed_at, self.now.timestamp());
+        let claimed_at = Timestamp::from_millis(self.now.millis_up());
+        let mut claimed = ClaimedJob::new(lease, life.attempts, payload, record.pushed_at, claimed_at);
         claimed.priority = record.priority;
         claimed.unique = record.unique;
         claimed.retry = record.retry;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{Backoff, NewJob, Priority, RetryPolicy, Timestamp, TraceContext, Unique, UniqueUntil, millis_ceil};
+use store_core::{Backoff, NewJob, Priority, RetryPolicy, Timestamp, TraceContext, Unique, UniqueUntil};
 
 use super::life::Place;
 use crate::encoding::{Decoder, Encoder, name};
@@ -30,11 +30,11 @@ impl Record {
         Self {
             place,
             request: job.request,
-            pushed_at: now.timestamp(),
+            pushed_at: Timestamp::from_millis(now.millis_up()),
             priority: job.priority,
             retry: job.retry,
             unique: job.unique.clone(),
-            start_by: job.start_within.map(|time| now.millis().saturating_add(millis_ceil(time))),
+            start_by: job.start_within.map(|time| now.after(time)),
             schema: job.schema,
             trace: job.trace.clone(),
         }

@@ -1,0 +1,156 @@
+//! Deadlines of copies: clocks that do not agree, a server that changes behind the connection, copies that arrive late.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use redis_link::{Link, LinkConfig, Script, args};
+use testkit::{FaultProxy, RedisServer, mentions};
+
+use crate::shifting::Shifting;
+use crate::{COUNTS, RECOGNISED, config, eventually, is_indeterminate, is_unavailable, number, server};
+
+static ADD: Script = Script::adds("test/add", &["return {'counted', call('INCRBY', KEYS[1], ARGV[2])}"]);
+
+const FIVE_SECONDS: i64 = 5_000_000;
+
+/// A server behind a proxy that makes its clock appear shifted, and a link with one connection to it.
+async fn shifted(by: i64) -> (RedisServer, Shifting, Link) {
+    let server = server().await;
+    let shifting = Shifting::start(server.address(), by).await;
+    let config = LinkConfig::new(crate::url(&shifting.url()), "tests:link").with_pool_size(1).with_max_retries(0);
+    let link = Link::connect(config.with_command_timeout(Duration::from_secs(3))).await.unwrap();
+    // The script is loaded.
+    link.call(COUNTS, &ADD, &["warm"], args![1]).await.unwrap();
+    (server, shifting, link)
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_or_behind_refuses_nothing() {
+    for by in [FIVE_SECONDS, -FIVE_SECONDS] {
+        let (server, _shifting, link) = shifted(by).await;
+        for _ in 0..10 {
+            assert_eq!(link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts, 1);
+        }
+        assert_eq!(number(&server, "counter").await, 10);
+    }
+}
+
+/// Another server answers behind the same address and connection, or the clock is set: no retries are allowed, and the
+/// operation counts; it is sent twice all the same, since it was not carried out.
+#[tokio::test]
+async fn a_step_of_the_clock_costs_one_refusal() {
+    let (server, shifting, link) = shifted(0).await;
+    for (by, expected) in [(FIVE_SECONDS, 2), (2 * FIVE_SECONDS, 2), (-FIVE_SECONDS, 1), (4 * FIVE_SECONDS, 2)] {
+        shifting.shift(by);
+        let attempts = link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts;
+        assert_eq!(attempts, expected, "shifted by {by} µs");
+        assert_eq!(link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts, 1);
+    }
+    assert_eq!(number(&server, "counter").await, 8);
+}
+
+#[tokio::test]
+async fn a_new_connection_measures_the_clock_anew() {
+    let (_server, shifting, link) = shifted(0).await;
+    for by in [FIVE_SECONDS, -FIVE_SECONDS, 0] {
+        shifting.shift(by);
+        shifting.cut();
+        eventually("the link is back", async || link.ping().await.is_ok()).await;
+        assert_eq!(link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts, 1);
+    }
+}
+
+/// A clock that steps at each call: the second refusal is the answer, and nothing was executed.
+#[tokio::test]
+async fn a_second_refusal_is_the_answer() {
+    let (server, shifting, link) = shifted(0).await;
+    shifting.shift_at_each_call(FIVE_SECONDS);
+    let result = link.call(RECOGNISED, &ADD, &["counter"], args![1]).await;
+    assert!(is_unavailable(&result), "{result:?}");
+    assert_eq!(number(&server, "counter").await, 0);
+}
+
+/// A server that does not answer what time it is: the first refusal brings it.
+#[tokio::test]
+async fn a_server_that_hides_its_time_refuses_one_call() {
+    let (server, shifting, link) = shifted(0).await;
+    shifting.hide_time();
+    shifting.cut();
+    eventually("the link is back", async || link.ping().await.is_ok()).await;
+    for expected in [2, 1, 1] {
+        let attempts = link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts;
+        assert_eq!(attempts, expected);
+    }
+    assert_eq!(number(&server, "counter").await, 3);
+}
+
+/// A link whose first copy of a call that names `key` is cut off, and what was in it. It reaches the server only when the test
+/// sends it.
+async fn cut_off(key: &'static str, timeout: Duration) -> (RedisServer, FaultProxy, Link, Arc<Mutex<Vec<u8>>>) {
+    let server = server().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let config = config(&server.url_through(&proxy, None)).with_command_timeout(timeout);
+    let link = Link::connect(config).await.unwrap();
+    link.call(COUNTS, &ADD, &["warm"], args![1]).await.unwrap();
+    let copy = Arc::new(Mutex::new(Vec::new()));
+    let (seen, is_wanted) = (Arc::clone(&copy), mentions(key));
+    proxy.cut_before_request(move |request| {
+        let is_it = is_wanted(request);
+        if is_it {
+            *seen.lock().unwrap() = request.to_vec();
+        }
+        is_it
+    });
+    (server, proxy, link, copy)
+}
+
+/// Sends the copy to the server. The first word of the answer.
+async fn deliver(server: &RedisServer, copy: &Mutex<Vec<u8>>) -> String {
+    let copy = copy.lock().unwrap().clone();
+    let number = |from: usize| {
+        let end = from + copy[from..].iter().position(|byte| *byte == b'\r').expect("a copy was cut off");
+        (std::str::from_utf8(&copy[from + 1..end]).unwrap().parse::<usize>().unwrap(), end + 2)
+    };
+    let (count, mut at) = number(0);
+    let mut arguments = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (length, begin) = number(at);
+        arguments.push(copy[begin..begin + length].to_vec());
+        at = begin + length + 2;
+    }
+    let answer = server.connect().await.unwrap().command(&arguments).await.unwrap();
+    answer.as_array().unwrap()[0].as_str().unwrap().to_owned()
+}
+
+/// The connection is cut at once, and the copy on it reaches the server long after. The repetition comes after its deadline,
+/// so it is refused from the moment at which the repetition is answered.
+#[tokio::test]
+async fn a_repetition_waits_for_the_copy_behind_a_cut() {
+    let (server, _proxy, link, copy) = cut_off("counter", Duration::from_millis(800)).await;
+    let started = std::time::Instant::now();
+    let answer = link.call(RECOGNISED, &ADD, &["counter"], args![1]).await.unwrap();
+    assert!(answer.attempts > 1 && started.elapsed() >= Duration::from_millis(800), "{answer:?}");
+    let late = deliver(&server, &copy).await;
+    assert_eq!(late, "late");
+    assert_eq!(number(&server, "counter").await, 1);
+}
+
+/// Also where no repetition is allowed: who hears that an idempotent call is in doubt may go on, nothing of it runs any more.
+#[tokio::test]
+async fn a_doubt_is_told_when_no_copy_can_run_any_more() {
+    let (server, _proxy, link, copy) = cut_off("counter", Duration::from_millis(800)).await;
+    let result = link.call(COUNTS, &ADD, &["counter"], args![1]).await;
+    assert!(is_indeterminate(&result), "{result:?}");
+    assert_eq!(deliver(&server, &copy).await, "counted", "one that counts does not wait");
+
+    let server = crate::server().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let config = config(&server.url_through(&proxy, None)).with_max_retries(0);
+    let link = Link::connect(config.with_command_timeout(Duration::from_millis(800))).await.unwrap();
+    link.call(COUNTS, &ADD, &["warm"], args![1]).await.unwrap();
+    proxy.cut_before_request(mentions("counter"));
+    let started = std::time::Instant::now();
+    let result = link.call(RECOGNISED, &ADD, &["counter"], args![1]).await;
+    assert!(is_indeterminate(&result) && started.elapsed() >= Duration::from_millis(800), "{result:?}");
+}
