@@ -20,7 +20,7 @@ use clap::Parser;
 #[command(name = "cargo xtask", about = "The project's own commands", disable_help_subcommand = true)]
 enum Command {
     ConfigCheck(config_check::ConfigCheck),
-    Conformance(conformance::Conformance),
+    Conformance(Box<conformance::Conformance>),
     ReleaseNumber(release_number::ReleaseNumber),
     /// Every test, on real servers; installs redis-server where it is missing and that is allowed
     Test {

@@ -1,6 +1,8 @@
-//! `cargo xtask test`: every test, on real servers.
+//! `cargo xtask test`: every test, on real servers; the suites about servers on each fetched one.
 
 use std::process::Command;
+
+use testkit::servers::{CHOICE, PACKAGES, find};
 
 use crate::shell::{cargo, exists, run};
 
@@ -22,12 +24,41 @@ const INSTALLERS: [(&str, &[&[&str]]); 5] = [
     ("brew", &[&["brew", "install", "redis"]]),
 ];
 
-/// Makes sure that the servers are there, and runs the tests of the whole workspace.
+/// The test programs that run on every server as well: the conformance suite; lost replies, random sequences and foreign keys;
+/// scripts that a crash interrupts.
+const ON_EVERY_SERVER: [(&str, &str); 3] =
+    [("conformance", "engines"), ("conformance", "servers"), ("state-store", "state")];
+
+/// Makes sure that redis-server is there and runs the tests of the whole workspace. Without arguments, the suites about servers
+/// then run on each fetched server as well.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
     provide_servers()?;
     let mut command = cargo(&["test", "--workspace"]);
     command.args(arguments);
-    run(&mut command)
+    run(&mut command)?;
+    if arguments.is_empty() { on_every_server() } else { Ok(()) }
+}
+
+fn on_every_server() -> Result<(), String> {
+    let mut skipped = 0;
+    for package in &PACKAGES {
+        if let Err(missing) = find(package.name) {
+            eprintln!("skipped the suites on {}: {missing}", package.name);
+            skipped += 1;
+            continue;
+        }
+        for (package_of_test, test) in ON_EVERY_SERVER {
+            eprintln!("on {}:", package.name);
+            let mut command = cargo(&["test", "--quiet", "--package", package_of_test, "--test", test]);
+            // the engines inside the process have had their turn
+            if test == "engines" {
+                command.args(["--", "redis"]);
+            }
+            run(command.env(CHOICE, package.name))?;
+        }
+    }
+    eprintln!("the suites ran on {} more servers, {skipped} skipped", PACKAGES.len() - skipped);
+    Ok(())
 }
 
 fn provide_servers() -> Result<(), String> {

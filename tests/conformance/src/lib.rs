@@ -6,6 +6,7 @@
 //!
 //! The cases of an operation stand in the file that its name says: those of `queue.claim` in `src/queue/claim.rs`.
 
+mod against;
 mod case;
 mod embedded;
 mod engine;
@@ -22,10 +23,11 @@ mod runner;
 mod stage;
 mod verdict;
 
+pub use against::{AgainstError, Target, against};
 pub use case::Case;
 pub use embedded::{EmbeddedFile, EmbeddedMemory};
 pub use engine::{Capability, Engine, Options, Stores};
-pub use redis::{AgainstError, RedisEngine, against};
+pub use redis::RedisEngine;
 pub use runner::{Report, run_all};
 pub use stage::Stage;
 pub use verdict::{Failure, Verdict};

@@ -1,16 +1,16 @@
-//! The engine on two Redis-compatible servers, and the run against servers that somebody else started.
+//! The engine on two Redis-compatible servers.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_store::{CacheOptions, CacheStore};
-use redis_link::{Link, LinkConfig, Script, ServerUrl, UrlError, args};
+use redis_link::Link;
 use state_store::{StateOptions, StateStore};
-use store_core::{Durability, Namespace, NewJob, Op, Queue, QueueName, Result, ShelfBounds};
+use store_core::{Durability, Error, Namespace, NewJob, Queue, QueueName, Result, Role, ShelfBounds};
 
+use crate::against::{AgainstError, Target, sweep};
 use crate::engine::{Capability, Engine, Options, Stores};
-use crate::runner::{Report, run_all};
 use crate::stage::{random_word, service};
 
 /// The database that all services share, that of the service under test, and that of the other one.
@@ -27,37 +27,6 @@ pub struct RedisEngine {
     own: Link,
     other: Link,
     shelves: ShelfBounds,
-}
-
-/// Why the suite could not be run against these servers.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AgainstError {
-    /// A URL that cannot be used.
-    #[error("the URL of the {role} store: {source}")]
-    Url {
-        /// Which of the two.
-        role: store_core::Role,
-        /// What is wrong with it, without its text.
-        source: UrlError,
-    },
-    /// A server that cannot be used.
-    #[error(transparent)]
-    Store(#[from] store_core::Error),
-}
-
-/// Runs the cases whose names contain `filter` against two servers that hold other data as well: under a random
-/// namespace in the state store, under keys with a random prefix in the databases 0, 1 and 2 of the cache store. Afterwards
-/// removes exactly those keys.
-///
-/// # Errors
-/// [`AgainstError`] when a server cannot be used at all; a case that fails is told in the report.
-pub async fn against(cache_url: &str, state_url: &str, filter: &str) -> Result<Report, AgainstError> {
-    let engine = Arc::new(RedisEngine::connect("redis", cache_url, state_url).await?);
-    let suite: Arc<dyn Engine> = engine.clone();
-    let report = run_all(&suite, filter).await;
-    engine.clean_up().await?;
-    Ok(report)
 }
 
 impl RedisEngine {
@@ -80,23 +49,31 @@ impl RedisEngine {
         state_url: &str,
         command_timeout: Duration,
     ) -> Result<Self, AgainstError> {
-        let link = |url| link(url, command_timeout);
-        let url = |role, text| ServerUrl::parse(text).map_err(|source| AgainstError::Url { role, source });
-        let (cache, state) = (url(store_core::Role::Cache, cache_url)?, url(store_core::Role::State, state_url)?);
-        let [shared, own, other] = DATABASES.map(|database| cache.clone().with_database(database));
-        let mut engine = Self {
+        let (cache, state) = (Target::new(Role::Cache, cache_url), Target::new(Role::State, state_url));
+        let mut engine = Self::links(name, &cache, &state, command_timeout).await?;
+        engine.find_capabilities().await?;
+        Ok(engine)
+    }
+
+    /// Connects to both servers and writes nothing.
+    pub(crate) async fn links(
+        name: &str,
+        cache: &Target,
+        state: &Target,
+        command_timeout: Duration,
+    ) -> Result<Self, AgainstError> {
+        let [shared, own, other] = DATABASES.map(Some);
+        Ok(Self {
             name: name.to_owned(),
             namespace: Namespace::new(format!("conformance-{}", random_word()))
                 .expect("invariant: a word and letters are a valid namespace"),
             capabilities: vec![Capability::Reopen],
-            state: link(state).await?,
-            shared: link(shared).await?,
-            own: link(own).await?,
-            other: link(other).await?,
+            state: state.link(None, command_timeout).await?,
+            shared: cache.link(shared, command_timeout).await?,
+            own: cache.link(own, command_timeout).await?,
+            other: cache.link(other, command_timeout).await?,
             shelves: ShelfBounds::default(),
-        };
-        engine.find_capabilities().await?;
-        Ok(engine)
+        })
     }
 
     /// With other bounds for the shelves of scheduled jobs: tiny ones put few jobs onto many shelves.
@@ -109,11 +86,14 @@ impl RedisEngine {
     /// Removes what the cases have made, and nothing else. Walks over all keys of the databases used.
     ///
     /// # Errors
-    /// Those of the servers.
-    pub async fn clean_up(&self) -> Result<()> {
-        sweep(&self.state, &format!("{}:*", self.namespace)).await?;
+    /// Which server refused, and why.
+    pub(crate) async fn clean_up(&self) -> Result<(), (Role, Error)> {
+        let namespace = &self.namespace;
+        let (pattern, nobody) = (format!("{namespace}:*"), format!("{namespace}:nobody"));
+        sweep(&self.state, &pattern, &nobody).await.map_err(|error| (Role::State, error))?;
+        let (pattern, nobody) = (format!("*:{namespace}-*"), format!("value:{namespace}-nobody"));
         for link in [&self.shared, &self.own, &self.other] {
-            sweep(link, &format!("*:{}-*", self.namespace)).await?;
+            sweep(link, &pattern, &nobody).await.map_err(|error| (Role::Cache, error))?;
         }
         Ok(())
     }
@@ -126,18 +106,20 @@ impl RedisEngine {
         StateStore::open(self.state.clone(), self.namespace.clone(), options).await
     }
 
-    /// Asks for a durable write: only that tells what servers behind proxies and managed ones really do.
-    async fn find_capabilities(&mut self) -> Result<()> {
+    /// Asks for a durable write: only that tells what servers behind proxies and managed ones really do. Long enough for
+    /// `appendfsync everysec` on a busy machine.
+    pub(crate) async fn find_capabilities(&mut self) -> Result<()> {
         let store = self.state_store(&Options::default()).await?;
         let queue = QueueName::new(format!("{}-durability", self.namespace))
             .expect("invariant: a namespace and letters are a valid name");
-        let within = Duration::from_millis(250);
         for (capability, durability) in [
-            (Capability::Fsync, Durability::Fsynced { within }),
-            (Capability::Replication, Durability::Replicated { replicas: 1, within }),
+            (Capability::Fsync, Durability::Fsynced { within: Duration::from_secs(10) }),
+            (Capability::Replication, Durability::Replicated { replicas: 1, within: Duration::from_secs(1) }),
         ] {
-            if store.push(&queue, &[NewJob::new("")], durability).await.is_ok() {
-                self.capabilities.push(capability);
+            match store.push(&queue, &[NewJob::new("")], durability).await {
+                Ok(_) => self.capabilities.push(capability),
+                Err(Error::Unsupported { .. } | Error::NotDurable { .. }) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -171,36 +153,5 @@ impl Engine for RedisEngine {
             service: names[0].clone(),
             other_service: names[1].clone(),
         })
-    }
-}
-
-async fn link(url: ServerUrl, command_timeout: Duration) -> Result<Link> {
-    let config = LinkConfig::new(url, "conformance")
-        .with_command_timeout(command_timeout)
-        .with_connect_timeout(Duration::from_secs(20));
-    Link::connect(config).await
-}
-
-/// Looks through a part of the keys and removes those that match. No key is declared: it is for one server only.
-///
-/// ARGV: the cursor, the pattern. Returns: `swept`, the next cursor.
-static SWEEP: Script = Script::new(
-    "conformance/sweep",
-    "#!lua\n\
-     local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)\n\
-     for _, key in ipairs(found[2]) do redis.call('UNLINK', key) end\n\
-     return {'swept', found[1]}",
-);
-
-async fn sweep(link: &Link, pattern: &str) -> Result<()> {
-    let mut cursor = bytes::Bytes::from_static(b"0");
-    loop {
-        let answer = link.call(Op::Probe, &SWEEP, &[] as &[&str], args![&cursor, pattern]).await?;
-        let mut reply = answer.reader(Op::Probe);
-        reply.next_word()?;
-        cursor = reply.next_bytes()?;
-        if cursor == "0" {
-            return Ok(());
-        }
     }
 }

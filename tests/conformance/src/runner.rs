@@ -22,12 +22,14 @@ pub struct Report {
     pub failed: Vec<(String, Failure)>,
     /// The names of the cases that were not run, and what the engine lacks for them.
     pub skipped: Vec<(String, Capability)>,
+    /// What could not be removed from the servers afterwards, and why.
+    pub left: Option<String>,
 }
 
 impl Report {
-    /// Whether nothing failed.
+    /// Whether nothing failed and nothing is left on the servers.
     pub fn is_ok(&self) -> bool {
-        self.failed.is_empty()
+        self.failed.is_empty() && self.left.is_none()
     }
 }
 
@@ -38,6 +40,9 @@ impl fmt::Display for Report {
         }
         for (name, failure) in &self.failed {
             writeln!(f, "FAILED  {name}: {failure}")?;
+        }
+        if let Some(left) = &self.left {
+            writeln!(f, "LEFT    {left}")?;
         }
         let (passed, failed, skipped) = (self.passed.len(), self.failed.len(), self.skipped.len());
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")

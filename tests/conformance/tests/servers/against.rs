@@ -1,6 +1,13 @@
 //! A run against servers that hold the data of others.
 
+use conformance::{AgainstError, Target, against};
+use redis_link::TlsFiles;
+use store_core::Role;
 use testkit::{RedisServer, Value};
+
+fn targets(cache: &str, state: &str) -> (Target, Target) {
+    (Target::new(Role::Cache, cache), Target::new(Role::State, state))
+}
 
 /// Every key of a database, with its value.
 async fn contents(server: &RedisServer, database: u32) -> Vec<(String, Value)> {
@@ -25,8 +32,9 @@ async fn foreign_keys_stay_and_nothing_of_the_suite_is_left() {
         }
     }
 
+    let (cache_target, state_target) = targets(&cache.url(None), &state.url(None));
     for filter in ["handoff.", "idempotency.", "rate_limit.reset", "key_value.set_many", "lease.", "queue.settle"] {
-        let report = conformance::against(&cache.url(None), &state.url(None), filter).await.unwrap();
+        let report = against(&cache_target, &state_target, filter).await.unwrap();
         assert!(report.is_ok() && !report.passed.is_empty(), "{report}");
         let last = report.to_string().lines().last().map(str::to_owned);
         assert!(last.is_some_and(|line| line.ends_with("skipped") && line.contains(" passed, 0 failed, ")));
@@ -44,8 +52,79 @@ async fn foreign_keys_stay_and_nothing_of_the_suite_is_left() {
 #[tokio::test]
 async fn a_server_that_is_down_is_told_without_its_password() {
     let url = format!("redis://:canary@127.0.0.1:{}", testkit::free_port().unwrap());
-    let refused = conformance::against(&url, &url, "").await.unwrap_err();
-    assert!(!format!("{refused} {refused:?}").contains("canary"));
-    let refused = conformance::against("http://user:canary@host", &url, "").await.unwrap_err();
-    assert!(!format!("{refused} {refused:?}").contains("canary"));
+    for url in [url.as_str(), "http://user:canary@host"] {
+        let (cache, state) = targets(url, url);
+        let refused = against(&cache, &state, "").await.unwrap_err();
+        assert!(!format!("{refused} {refused:?} {cache:?}").contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn a_filter_that_matches_no_case_is_an_error() {
+    let (cache, state) = targets("redis://127.0.0.1:1", "redis://127.0.0.1:1");
+    let refused = against(&cache, &state, "queue.clam").await.unwrap_err();
+    assert!(matches!(&refused, AgainstError::NoCase(filter) if filter == "queue.clam"), "{refused}");
+}
+
+/// Without the right to find its keys again, the suite would leave them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_remove_keys_is_refused_before_anything_is_written() {
+    for lacking in ["-scan", "-unlink"] {
+        let state = RedisServer::state().acl_user("app", "p", &format!("~* &* +@all {lacking}")).start().await.unwrap();
+        let cache = RedisServer::cache().start().await.unwrap();
+        let (cache_target, state_target) = targets(&cache.url(None), &state.user_url("app", "p"));
+        let refused = against(&cache_target, &state_target, "lease.").await.unwrap_err();
+        assert!(matches!(refused, AgainstError::CannotCleanUp { role: Role::State, .. }), "{refused}");
+        assert!(refused.to_string().contains("+scan, +unlink"), "{refused}");
+        assert_eq!((state.keys_count().await.unwrap(), cache.keys_count().await.unwrap()), (0, 0));
+    }
+}
+
+/// Rights that are taken away while the suite runs: what is left is reported, and is a failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_could_not_be_removed_are_reported() {
+    let state = RedisServer::state().acl_user("app", "p", "~* &* +@all").start().await.unwrap();
+    let cache = RedisServer::cache().start().await.unwrap();
+    let (cache_target, state_target) = targets(&cache.url(None), &state.user_url("app", "p"));
+    let running = tokio::spawn(async move { against(&cache_target, &state_target, "lease.").await });
+    testkit::wait_until("the suite writes", testkit::DEADLINE, async || state.keys_count().await.unwrap() > 1).await;
+    state.command(&["ACL", "SETUSER", "app", "-scan"]).await.unwrap();
+    let report = running.await.unwrap().unwrap();
+    assert!(!report.is_ok() && report.failed.is_empty(), "{report}");
+    assert!(report.left.as_ref().is_some_and(|left| left.contains("conformance-")), "{report}");
+    assert!(state.keys_count().await.unwrap() > 0);
+}
+
+/// Files with passwords and certificates log in where a URL cannot.
+#[tokio::test(flavor = "multi_thread")]
+async fn password_files_and_client_certificates_are_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let password_file = directory.path().join("password");
+    std::fs::write(&password_file, "p w\n").unwrap();
+    // fetched servers have no TLS
+    let start = |server: testkit::RedisServerBuilder| {
+        server.program("redis-server").mutual_tls().acl_user("app", "p w", "~* &* +@all").start()
+    };
+    let cache = start(RedisServer::cache()).await.unwrap();
+    let state = start(RedisServer::state()).await.unwrap();
+    let target = |role, server: &RedisServer| {
+        let tls = TlsFiles::new().with_ca(server.ca_file());
+        let tls = tls.with_identity(server.client_cert_file(), server.client_key_file());
+        let target = Target::new(role, server.url(None)).with_username("app");
+        target.with_password_file(&password_file).with_tls(tls)
+    };
+    let report = against(&target(Role::Cache, &cache), &target(Role::State, &state), "lease.release").await.unwrap();
+    assert!(report.is_ok() && !report.passed.is_empty(), "{report}");
+}
+
+/// `appendfsync everysec` of Redis 8.2 grants `Fsynced` after a second or two.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_takes_its_time_to_sync_is_not_skipped() {
+    let Ok(redis) = testkit::servers::find("redis-8.2") else { return };
+    let (cache, state) =
+        tokio::join!(RedisServer::cache().start(), RedisServer::state().program(&redis.program).start());
+    let (cache, state) = (cache.unwrap(), state.unwrap());
+    let (cache, state) = targets(&cache.url(None), &state.url(None));
+    let report = against(&cache, &state, "wait_for_the_disk").await.unwrap();
+    assert!(report.is_ok() && report.skipped.is_empty() && report.passed.len() >= 2, "{report}");
 }

@@ -1,0 +1,158 @@
+//! The run against servers that somebody else started.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis_link::{Link, LinkConfig, Script, ServerUrl, TlsFiles, UrlError, args};
+use store_core::{Error, Op, Role};
+
+use crate::engine::Engine;
+use crate::redis::RedisEngine;
+use crate::runner::{Report, run_all};
+
+/// One of the two servers: where it is, and how to log in. Shows no password.
+#[derive(Clone)]
+pub struct Target {
+    role: Role,
+    url: String,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    tls: TlsFiles,
+}
+
+impl Target {
+    /// A server by its URL.
+    pub fn new(role: Role, url: impl Into<String>) -> Self {
+        Self { role, url: url.into(), username: None, password_file: None, tls: TlsFiles::new() }
+    }
+
+    /// The user, instead of that of the URL.
+    #[must_use]
+    pub fn with_username(mut self, username: impl Into<String>) -> Self {
+        self.username = Some(username.into());
+        self
+    }
+
+    /// The file that holds the password, instead of that of the URL.
+    #[must_use]
+    pub fn with_password_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.password_file = Some(path.into());
+        self
+    }
+
+    /// Certificates to trust and to show.
+    #[must_use]
+    pub fn with_tls(mut self, files: TlsFiles) -> Self {
+        self.tls = files;
+        self
+    }
+
+    /// Opens a link, in a database of the server.
+    pub(crate) async fn link(&self, database: Option<u32>, command_timeout: Duration) -> Result<Link, AgainstError> {
+        let url = ServerUrl::parse(&self.url);
+        let mut url = url.map_err(|source| AgainstError::Url { role: self.role, source })?;
+        if let Some(database) = database {
+            url = url.with_database(database);
+        }
+        let mut config = LinkConfig::new(url, "conformance")
+            .with_command_timeout(command_timeout)
+            .with_connect_timeout(Duration::from_secs(20))
+            .with_tls(self.tls.clone());
+        if let Some(username) = &self.username {
+            config = config.with_username(username);
+        }
+        if let Some(path) = &self.password_file {
+            config = config.with_password_file(path);
+        }
+        Ok(Link::connect(config).await?)
+    }
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Target").field("role", &self.role).field("url", &"***").finish_non_exhaustive()
+    }
+}
+
+/// Why the suite could not be run against these servers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgainstError {
+    /// A URL that cannot be used.
+    #[error("the URL of the {role} store: {source}")]
+    Url {
+        /// Which of the two.
+        role: Role,
+        /// What is wrong with it, without its text.
+        source: UrlError,
+    },
+    /// A filter that leaves nothing to run.
+    #[error("no case has a name that contains `{0}`; names look like `queue.claim.a_behaviour`")]
+    NoCase(String),
+    /// The user could not remove what the cases would make. Nothing was written.
+    #[error(
+        "the user of the {role} store may not remove what the cases make: {source}; allow +scan, +unlink and the scripts \
+         that send them"
+    )]
+    CannotCleanUp {
+        /// Which of the two.
+        role: Role,
+        /// The server's refusal.
+        source: Error,
+    },
+    /// A server that cannot be used.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Runs the cases whose names contain `filter` against two servers that hold other data as well: under a random
+/// namespace in the state store, under keys with a random prefix in the databases 0, 1 and 2 of the cache store. Afterwards
+/// removes exactly those keys; if that fails, the report says which keys are left and is not ok.
+///
+/// # Errors
+/// [`AgainstError`] when no case matches, when a server cannot be used at all, or when the user may not remove keys; nothing
+/// is left on the servers then. A case that fails is part of the report.
+pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Report, AgainstError> {
+    if !crate::all().any(|case| case.name().contains(filter)) {
+        return Err(AgainstError::NoCase(filter.to_owned()));
+    }
+    let mut engine = RedisEngine::links("redis", cache, state, Duration::from_secs(20)).await?;
+    let refused = |(role, source)| AgainstError::CannotCleanUp { role, source };
+    engine.clean_up().await.map_err(refused)?;
+    engine.find_capabilities().await?;
+    let engine = Arc::new(engine);
+    let suite: Arc<dyn Engine> = engine.clone();
+    let mut report = run_all(&suite, filter).await;
+    if let Err((role, error)) = engine.clean_up().await {
+        report.left = Some(format!("keys with `{}` in their name, on the {role} server: {error}", engine.prefix()));
+    }
+    Ok(report)
+}
+
+/// Looks through a part of the keys and removes those that match. No key is declared: it is for one server only. The command
+/// that removes is sent with nothing to remove as well, so that a user who may not send it is refused before anything is made.
+///
+/// ARGV: the cursor, the pattern, a key that nobody has. Returns: `swept`, the next cursor.
+static SWEEP: Script = Script::new(
+    "conformance/sweep",
+    "#!lua\n\
+     local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)\n\
+     redis.call('UNLINK', ARGV[3])\n\
+     for _, key in ipairs(found[2]) do redis.call('UNLINK', key) end\n\
+     return {'swept', found[1]}",
+);
+
+/// Removes the keys that match `pattern`; `nobody` matches it, and is the name of no key.
+pub(crate) async fn sweep(link: &Link, pattern: &str, nobody: &str) -> Result<(), Error> {
+    let mut cursor = bytes::Bytes::from_static(b"0");
+    loop {
+        let answer = link.call(Op::Probe, &SWEEP, &[] as &[&str], args![&cursor, pattern, nobody]).await?;
+        let mut reply = answer.reader(Op::Probe);
+        reply.next_word()?;
+        cursor = reply.next_bytes()?;
+        if cursor == "0" {
+            return Ok(());
+        }
+    }
+}
