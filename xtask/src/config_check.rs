@@ -76,7 +76,11 @@ impl ConfigCheck {
         }
         let environments = match self.environments() {
             Ok(environments) => environments,
-            Err(error) => return refuse(&error),
+            Err(error) => {
+                let annotated = matches!(self.format, Format::Github).then(|| annotation(&error));
+                print(&annotated.unwrap_or_default(), ExitCode::SUCCESS);
+                return refuse(&error);
+            }
         };
         let summary = match self.check(environments) {
             Ok(summary) => summary,
@@ -159,8 +163,6 @@ fn text(summary: &Summary) -> String {
 }
 
 fn github(summary: &Summary) -> String {
-    let escape = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| escape(text).replace(':', "%3A").replace(',', "%2C");
     let mut text = String::new();
     for Line { file, finding } in &summary.findings {
         let level = finding.severity.name();
@@ -169,6 +171,28 @@ fn github(summary: &Summary) -> String {
         let _ = writeln!(text, "::{level} {file}title={}::{}", property(finding.code.name()), escape(&message));
     }
     text
+}
+
+/// An env file that was refused, at its line.
+fn annotation(error: &EnvFileError) -> String {
+    let place = match error {
+        EnvFileError::Line { path, line, .. } => format!(" file={},line={line}", property(&path.display().to_string())),
+        EnvFileError::Unreadable { path, .. } | EnvFileError::Form { path, .. } => {
+            format!(" file={}", property(&path.display().to_string()))
+        }
+        _ => String::new(),
+    };
+    format!("::error{place}::{}\n", escape(&error.to_string()))
+}
+
+/// The message of an annotation.
+fn escape(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// A property of an annotation.
+fn property(text: &str) -> String {
+    escape(text).replace(':', "%3A").replace(',', "%2C")
 }
 
 /// Writes to the standard output; who closes it early has read enough.

@@ -201,9 +201,29 @@ async fn what_other_readers_of_env_files_read_differently_is_refused_with_its_li
         assert_eq!((exit.code, exit.stdout.as_str()), (Some(2), ""), "{exit:?}");
         assert!(exit.stderr.contains("billing.env:6: ") && exit.stderr.contains(advice), "{exit:?}");
         assert!(!exit.stderr.contains(CANARY), "{exit:?}");
+        let exit = run(&folder.path().join("billing.env"), &["--offline", "--format", "github"]).await;
+        assert!(exit.stdout.starts_with("::error file=") && exit.stdout.contains("billing.env,line=6::"), "{exit:?}");
+        assert!(exit.code == Some(2) && !exit.stdout.contains(CANARY), "{exit:?}");
     }
     let utf_16 = folder.path().join("utf-16.env");
     std::fs::write(&utf_16, "\u{feff}A=1".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>()).unwrap();
     let exit = run(&utf_16, &["--offline"]).await;
     assert!(exit.code == Some(2) && exit.stderr.contains("save it as UTF-8"), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_secret_in_a_variable_that_names_a_file_is_in_no_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = env_file(folder.path(), "billing", "rediss://127.0.0.1:1", "rediss://127.0.0.1:2");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    for name in ["PASSWORD_FILE", "TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"] {
+        text.push_str(&format!("REDIS_CACHE_{name}={CANARY}\nREDIS_STATE_{name}=/{CANARY}\n"));
+    }
+    std::fs::write(&file, text).unwrap();
+    for format in ["text", "json", "github"] {
+        let exit = run(&file, &["--format", format]).await;
+        assert_eq!(exit.code, Some(1), "{exit:?}");
+        assert!(exit.stdout.contains("REDIS_STATE_PASSWORD_FILE does not name an existing file"), "{exit:?}");
+        assert!(!exit.stdout.contains(CANARY) && !exit.stderr.contains(CANARY), "{exit:?}");
+    }
 }

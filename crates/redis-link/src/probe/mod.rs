@@ -306,7 +306,9 @@ fn as_number(setting: Fact<String>) -> Fact<u32> {
 }
 
 fn unknown<T>(failure: Failure) -> Fact<T> {
-    Fact::Unknown(failure.into_error(Op::Probe, "probe").detail().into_owned())
+    let error = failure.into_error(Op::Probe, "probe");
+    // the question says which command it was
+    Fact::Unknown(error.detail().trim_start_matches("probe: ").to_owned())
 }
 
 /// A refusal that is an answer to the question.
