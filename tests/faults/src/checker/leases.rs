@@ -109,7 +109,9 @@ fn follow(name: &str, lease: &Lease<'_>, term: &mut Term<'_>, found: &mut Findin
     // a renewal whose reply was lost may still come and shorten the lease
     let mut shortest = Micros::MAX;
     for (operation, lasting) in steps {
-        if operation.answer() == Some(&Answer::One(false)) && term.covers(operation) {
+        // an earlier copy of a short renewal may have let the lease run out before its repetition was carried out
+        let repeated = lasting.is_some_and(|lasting| operation.end >= operation.start + lasting);
+        if operation.answer() == Some(&Answer::One(false)) && term.covers(operation) && !repeated {
             found.add(Rule::LeaseLostEarly, name, [term.by, operation]);
         }
         match (lasting, operation.answer()) {

@@ -78,6 +78,7 @@ fn reports() -> Vec<Case> {
             held().ok(500, 501, renew(5, 1000), no()),
             held().ok(1009, 1015, renew(5, 1000), no()),
         ),
+        case(Rule::LeaseLostEarly, held().ok(500, 549, renew(5, 50), no()), held().ok(500, 800, renew(5, 50), no())),
         case(Rule::LeaseLostEarly, held().ok(500, 501, release(5), no()), held().ok(1020, 1021, release(5), no())),
         case(
             Rule::LeaseLostEarly,
