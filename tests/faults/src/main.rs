@@ -1,6 +1,7 @@
 //! The command behind `cargo xtask faults`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +9,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use faults::checker::{Verdict, check};
 use faults::{Options, read_kept, run, work_in_process};
+
+/// How many violations of one rule are printed.
+const SHOWN: usize = 3;
 
 /// Load and faults on real servers, and a checker of what was answered
 ///
@@ -98,8 +102,16 @@ async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::err
 
 fn report(verdict: &Verdict) -> ExitCode {
     println!("{}\n", verdict.tally);
-    for violation in verdict.violations.iter().take(20) {
-        println!("VIOLATION {violation}");
+    let mut counts = BTreeMap::new();
+    for violation in &verdict.violations {
+        let count = counts.entry(violation.rule).or_insert(0_usize);
+        *count += 1;
+        if *count <= SHOWN {
+            println!("VIOLATION {violation}");
+        }
+    }
+    for (rule, count) in counts {
+        println!("{count:>6} {rule}");
     }
     println!("{} violations", verdict.violations.len());
     if verdict.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
