@@ -51,6 +51,7 @@
 //! ```
 
 mod cache;
+mod pings;
 mod presence;
 mod state;
 mod stores;
@@ -60,6 +61,7 @@ pub mod cost_model {}
 
 pub use bytes::Bytes;
 pub use cache::Cache;
+pub use pings::Pings;
 pub use state::State;
 pub use store_core::*;
 pub use store_validation::{

@@ -13,7 +13,7 @@ use store_core::{Durability, Error, Role, ServiceName};
 use store_validation::{Environment, Finding, Place, Refused, Settings, validate};
 
 use crate::presence::Presence;
-use crate::{Cache, State};
+use crate::{Cache, Pings, State};
 
 /// Both stores of a service, proved to be two and fit for their roles. Clones share their connections.
 ///
@@ -32,7 +32,7 @@ use crate::{Cache, State};
 ///     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
 /// ]);
 /// let stores = Stores::open(&environment).await?;
-/// stores.ping().await?;
+/// stores.ping().await.into_result()?;
 /// stores.close().await;
 /// # Ok(())
 /// # }
@@ -102,16 +102,12 @@ impl Stores {
         &self.warnings
     }
 
-    /// Asks both stores whether they answer: what a readiness probe needs. One round trip each; embedded stores always
-    /// answer.
+    /// Asks both stores at once whether they answer, and returns what each answered: what a readiness probe needs. One round
+    /// trip each; embedded stores always answer. A store that does not answer takes its command time-out, once per retry.
     ///
-    /// # Errors
-    /// [`StartError::Store`], naming the role of the first that does not.
-    pub async fn ping(&self) -> Result<(), StartError> {
-        for (role, link) in &self.opened.links {
-            link.ping().await.map_err(StartError::of(*role))?;
-        }
-        Ok(())
+    /// A service that can do without its cache is ready if [`Pings::state`] is `Ok`.
+    pub async fn ping(&self) -> Pings {
+        Pings::ask(&self.opened.links).await
     }
 
     /// Ends what is under way, closes all connections, and closes embedded stores, whose files can then be opened again. Every
@@ -214,7 +210,7 @@ impl StartError {
         std::process::exit(Self::EXIT_CODE.into())
     }
 
-    fn of(role: Role) -> impl Fn(Error) -> Self {
+    pub(crate) fn of(role: Role) -> impl Fn(Error) -> Self {
         move |source| StartError::Store { role, source }
     }
 }
