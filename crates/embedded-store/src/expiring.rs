@@ -63,12 +63,12 @@ pub(crate) fn put(change: &mut Change<'_>, key: &[u8], end: u64, value: &[u8]) -
         }
     }
     if before.is_none_or(|(old_end, _)| old_end != end) {
-        change.put(Table::EntryEnds, &end_key(end, key), &[])?;
+        change.put(Table::EntryEnds, &end_key(end, key), Vec::new())?;
     }
-    let row = Encoder::with_capacity(8 + value.len()).u64(end).tail(value).finish();
-    change.put(Table::Entries, key, &row)?;
+    let row = Encoder::with_capacity(16 + value.len()).u64(end).tail(value).finish();
     usage.entries += 1;
     usage.bytes += size(key, &row);
+    change.put(Table::Entries, key, row)?;
     change.usage = Some(usage);
     Ok(())
 }
@@ -135,7 +135,7 @@ fn collect(change: &mut Change<'_>, end: u64, key: &[u8]) -> Result<(), Fault> {
 /// Writes the sums, if they were touched.
 pub(crate) fn save_usage(change: &mut Change<'_>) -> Result<(), Fault> {
     let Some(Usage { entries, bytes }) = change.usage.take() else { return Ok(()) };
-    change.put(Table::Usage, SUMS, &Encoder::with_capacity(16).u64(entries).u64(bytes).finish())
+    change.put(Table::Usage, SUMS, Encoder::with_capacity(16).u64(entries).u64(bytes).finish())
 }
 
 /// The sums as they are now.

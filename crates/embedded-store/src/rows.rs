@@ -173,14 +173,12 @@ impl<'t> Change<'t> {
         self.is_full
     }
 
-    /// Writes a row.
-    pub(crate) fn put(&mut self, table: Table, key: &[u8], row: &[u8]) -> Result<(), Fault> {
-        let mut stored = self.table(table)?.insert_reserve(key, row.len() + SUM)?;
-        let (place, sum) = stored.as_mut().split_at_mut(row.len());
-        place.copy_from_slice(row);
-        sum.copy_from_slice(&checksum(table, key, row));
-        drop(stored);
-        self.freed -= bytes(key, row.len() + SUM);
+    /// Writes a row, and its checksum behind it.
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], mut row: Vec<u8>) -> Result<(), Fault> {
+        let sum = checksum(table, key, &row);
+        row.extend_from_slice(&sum);
+        self.table(table)?.insert(key, &row[..])?;
+        self.freed -= bytes(key, row.len());
         self.is_changed = true;
         Ok(())
     }

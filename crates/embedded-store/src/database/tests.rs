@@ -23,7 +23,7 @@ fn member(
 }
 
 fn put(key: &'static [u8], answer: u32) -> (Box<dyn Member>, Answer) {
-    member(move |change| change.put(Table::Jobs, key, b"row").map(|()| answer))
+    member(move |change| change.put(Table::Jobs, key, b"row".to_vec()).map(|()| answer))
 }
 
 fn has(core: &Core, key: &'static [u8]) -> bool {
@@ -40,7 +40,7 @@ fn a_member_that_fails_is_taken_back_and_the_others_are_committed_together() {
     let core = in_memory();
     let (first, mut first_answer) = put(b"first", 1);
     let (failing, mut failing_answer) = member(|change| {
-        change.put(Table::Jobs, b"half", b"done")?;
+        change.put(Table::Jobs, b"half", b"done".to_vec())?;
         Err(Fault::Corrupt("a row is too short"))
     });
     let (refusing, mut refusing_answer) =

@@ -56,8 +56,8 @@ impl Pool<'_> {
             .u64(member.until.as_millis())
             .tail(&member.details)
             .finish();
-        change.put(Table::Members, &self.row(member.name.as_str()), &row)?;
-        change.put(Table::MemberEnds, &self.end(member.until.as_millis(), member.name.as_str()), &[])
+        change.put(Table::Members, &self.row(member.name.as_str()), row)?;
+        change.put(Table::MemberEnds, &self.end(member.until.as_millis(), member.name.as_str()), Vec::new())
     }
 
     fn remove(&self, change: &mut Change<'_>, member: &HolderName, until: u64) -> Result<(), Fault> {

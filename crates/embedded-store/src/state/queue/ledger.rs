@@ -63,12 +63,12 @@ impl Ledger {
     /// Begins a queue.
     pub(super) fn create(change: &mut Change<'_>) -> Result<Self, Fault> {
         let number = change.get(Table::Queues, NEXT_NUMBER, |row| Decoder::new(row).u32())?.unwrap_or(0);
-        change.put(Table::Queues, NEXT_NUMBER, &(number + 1).to_be_bytes())?;
+        change.put(Table::Queues, NEXT_NUMBER, (number + 1).to_be_bytes().to_vec())?;
         Ok(Self::new(number))
     }
 
     pub(super) fn write(&self, change: &mut Change<'_>, queue: &QueueName) -> Result<(), Fault> {
-        change.put(Table::Queues, queue.as_str().as_bytes(), &self.encode())
+        change.put(Table::Queues, queue.as_str().as_bytes(), self.encode())
     }
 
     fn encode(&self) -> Vec<u8> {

@@ -118,7 +118,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
     /// Adds a job at the place that its record says.
     pub(super) fn add(&mut self, job: &JobId, record: &Record, payload: &[u8]) -> Result<(), Fault> {
         self.insert(record.place.kind(), record.place.order(), job.as_str())?;
-        self.change.put(Table::Jobs, &job_key(self.ledger.number, job), &record.encode(payload))
+        self.change.put(Table::Jobs, &job_key(self.ledger.number, job), record.encode(payload))
     }
 
     /// Moves a job to another place and writes its life.
@@ -137,7 +137,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
 
     /// Writes the life of a job that stays where it is.
     pub(super) fn save(&mut self, job: &JobId, life: &Life) -> Result<(), Fault> {
-        self.change.put(Table::Lives, &job_key(self.ledger.number, job), &life.encode())
+        self.change.put(Table::Lives, &job_key(self.ledger.number, job), life.encode())
     }
 
     /// Forgets a job, whatever its state.
@@ -238,7 +238,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
             self.insert(UNIQUE_ENDS, end, key.as_str())?;
         }
         let row = Encoder::default().u64(end).tail(job.as_str().as_bytes()).finish();
-        self.change.put(Table::Uniques, &self.unique_key(key), &row)
+        self.change.put(Table::Uniques, &self.unique_key(key), row)
     }
 
     /// Gives the job's unique key back, if it still holds one; keys that are held for a time stay.
@@ -294,7 +294,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
     fn insert(&mut self, kind: u8, order: u64, rest: &str) -> Result<(), Fault> {
         *self.ledger.count(kind) += 1;
         let key = place_key(self.ledger.number, kind, order, rest.as_bytes());
-        self.change.put(Table::Places, &key, &[])
+        self.change.put(Table::Places, &key, Vec::new())
     }
 
     /// Forgets when the time of a unique key is over.

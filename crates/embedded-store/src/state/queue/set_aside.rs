@@ -65,7 +65,7 @@ impl OpenQueue<'_, '_> {
             let Ok((kind, order, id)) = parse_place_key(&key) else { continue };
             let (Ok(job), Ok(place)) = (name::<JobId>(id), Place::new(kind, order)) else { continue };
             if self.find(&job)?.is_some_and(|life| life.place == place) {
-                self.change.put(Table::Places, &key, &[])?;
+                self.change.put(Table::Places, &key, Vec::new())?;
                 is_any_confirmed = true;
             }
         }
