@@ -1,6 +1,6 @@
 //! Tables of bytes, as a transaction that writes and one that reads see them.
 //!
-//! Behind each row stands a checksum of its table, its key and itself ([`checksum`]). It is verified whenever the row is
+//! In a file, behind each row stands a checksum of its table, its key and itself ([`checksum`]). It is verified whenever the row is
 //! read: redb verifies its pages only when it repairs a file, so damage to a file that was closed would go unnoticed.
 
 use std::ops::{ControlFlow, Range};
@@ -79,8 +79,18 @@ fn checksum(table: Table, key: &[u8], row: &[u8]) -> [u8; SUM] {
     sum.finalize().to_be_bytes()
 }
 
+/// Whether rows have checksums: in a file. In memory nothing is damaged between a write and a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sums {
+    Verified,
+    Absent,
+}
+
 /// The row without its checksum, which has to be right.
-fn verify<'r>(table: Table, key: &[u8], stored: &'r [u8]) -> Result<&'r [u8], Fault> {
+fn verify<'r>(sums: Sums, table: Table, key: &[u8], stored: &'r [u8]) -> Result<&'r [u8], Fault> {
+    if sums == Sums::Absent {
+        return Ok(stored);
+    }
     match stored.split_last_chunk::<SUM>() {
         Some((row, sum)) if *sum == checksum(table, key, row) => Ok(row),
         _ => Err(Fault::Corrupt(DAMAGED[table as usize])),
@@ -108,16 +118,16 @@ impl<F: FnMut(&[u8], Result<&[u8], Fault>) -> Result<ControlFlow<()>, Fault>> Ea
 
 fn get<T>(
     opened: &impl ReadableTable<Bytes, Bytes>,
-    table: Table,
+    (sums, table): (Sums, Table),
     key: &[u8],
     read: impl FnOnce(&[u8]) -> Result<T, Fault>,
 ) -> Result<Option<T>, Fault> {
-    opened.get(key)?.map(|row| read(verify(table, key, row.value())?)).transpose()
+    opened.get(key)?.map(|row| read(verify(sums, table, key, row.value())?)).transpose()
 }
 
 fn scan(
     opened: &impl ReadableTable<Bytes, Bytes>,
-    table: Table,
+    (sums, table): (Sums, Table),
     range: Range<&[u8]>,
     mut each: impl Each,
 ) -> Result<(), Fault> {
@@ -127,7 +137,7 @@ fn scan(
     for row in opened.range(range)? {
         let (key, value) = row?;
         let key = key.value();
-        if each(key, verify(table, key, value.value()))?.is_break() {
+        if each(key, verify(sums, table, key, value.value()))?.is_break() {
             break;
         }
     }
@@ -138,6 +148,7 @@ fn scan(
 pub(crate) struct Change<'t> {
     transaction: &'t WriteTransaction,
     tables: [Option<redb::Table<'t, Bytes, Bytes>>; DEFINITIONS.len()],
+    sums: Sums,
     is_full: bool,
     is_changed: bool,
     news: Vec<QueueName>,
@@ -148,9 +159,10 @@ pub(crate) struct Change<'t> {
 }
 
 impl<'t> Change<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, is_full: bool) -> Self {
+    pub(crate) fn new(transaction: &'t WriteTransaction, sums: Sums, is_full: bool) -> Self {
         Self {
             transaction,
+            sums,
             is_full,
             tables: [const { None }; DEFINITIONS.len()],
             is_changed: false,
@@ -175,8 +187,10 @@ impl<'t> Change<'t> {
 
     /// Writes a row, and its checksum behind it.
     pub(crate) fn put(&mut self, table: Table, key: &[u8], mut row: Vec<u8>) -> Result<(), Fault> {
-        let sum = checksum(table, key, &row);
-        row.extend_from_slice(&sum);
+        if self.sums == Sums::Verified {
+            let sum = checksum(table, key, &row);
+            row.extend_from_slice(&sum);
+        }
         self.table(table)?.insert(key, &row[..])?;
         self.freed -= bytes(key, row.len());
         self.is_changed = true;
@@ -193,10 +207,11 @@ impl<'t> Change<'t> {
 
     /// Reads the rows whose keys lie in `range`, the last first, until `each` breaks.
     pub(crate) fn scan_back(&mut self, table: Table, range: Range<&[u8]>, mut each: impl Each) -> Result<(), Fault> {
+        let sums = self.sums;
         for row in self.table(table)?.range(range)?.rev() {
             let (key, value) = row?;
             let key = key.value();
-            if each(key, verify(table, key, value.value()))?.is_break() {
+            if each(key, verify(sums, table, key, value.value()))?.is_break() {
                 break;
             }
         }
@@ -237,22 +252,25 @@ impl Rows for Change<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        get(self.table(table)?, table, key, read)
+        let sums = self.sums;
+        get(self.table(table)?, (sums, table), key, read)
     }
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault> {
-        scan(self.table(table)?, table, range, each)
+        let sums = self.sums;
+        scan(self.table(table)?, (sums, table), range, each)
     }
 }
 
 /// What one transaction reads. A table that was never written is empty.
 pub(crate) struct View<'t> {
     transaction: &'t ReadTransaction,
+    sums: Sums,
 }
 
 impl<'t> View<'t> {
-    pub(crate) fn new(transaction: &'t ReadTransaction) -> Self {
-        Self { transaction }
+    pub(crate) fn new(transaction: &'t ReadTransaction, sums: Sums) -> Self {
+        Self { transaction, sums }
     }
 
     fn table(&self, table: Table) -> Result<Option<ReadOnlyTable<Bytes, Bytes>>, Fault> {
@@ -271,11 +289,11 @@ impl Rows for View<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        self.table(table)?.map_or(Ok(None), |open| get(&open, table, key, read))
+        self.table(table)?.map_or(Ok(None), |open| get(&open, (self.sums, table), key, read))
     }
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault> {
-        self.table(table)?.map_or(Ok(()), |open| scan(&open, table, range, each))
+        self.table(table)?.map_or(Ok(()), |open| scan(&open, (self.sums, table), range, each))
     }
 }
 

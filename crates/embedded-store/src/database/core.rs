@@ -15,7 +15,7 @@ use crate::expiring;
 use crate::fault::{Fault, failed_commit, not_executed};
 use crate::file::{RESERVE, StoreFile};
 use crate::news::News;
-use crate::rows::{Change, View};
+use crate::rows::{Change, Sums, View};
 
 /// When it is worth trying again to add to a full file.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
@@ -162,6 +162,10 @@ impl Core {
         }
     }
 
+    fn sums(&self) -> Sums {
+        if self.file.is_some() { Sums::Verified } else { Sums::Absent }
+    }
+
     /// Whether what adds is refused because there is no room.
     fn is_full(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.is_full())
@@ -267,7 +271,7 @@ impl Core {
             let redb = redb.as_ref().ok_or(Failure::Database(redb::Error::DatabaseClosed))?;
             redb.begin_write().map_err(|error| Failure::Database(error.into()))?
         };
-        let mut change = Change::new(&transaction, self.is_full());
+        let mut change = Change::new(&transaction, self.sums(), self.is_full());
         for (index, member) in group.iter_mut().enumerate() {
             *at = Step::Apply(index);
             member.apply(&mut change).map_err(|fault| of_member(index, fault))?;
@@ -301,7 +305,7 @@ impl Core {
             };
             redb.begin_read().map_err(|error| not_executed(op, &error.into()))?
         };
-        let look = || look(&mut View::new(&transaction)).map_err(|fault| fault.into_error(op));
+        let look = || look(&mut View::new(&transaction, self.sums())).map_err(|fault| fault.into_error(op));
         match &self.file {
             None => look(),
             Some(_) => catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| Err(Error::corrupt(op, DAMAGED))),
