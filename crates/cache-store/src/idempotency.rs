@@ -7,12 +7,17 @@ use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, k
 
 use crate::CacheStore;
 
-/// Each call is one script in one round trip; those that begin or finish requests at the same time share it.
+/// Each call is one script in one round trip; those that begin, prolong or finish requests at the same time share it.
 #[async_trait]
 impl Idempotency for CacheStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         let key = keys::cache_idempotency(&request.key);
         self.calls.idempotency.begin(Place::SERVER, key, request, in_progress_for).await
+    }
+
+    async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
+        let key = keys::cache_idempotency(&request.key);
+        self.calls.idempotency.prolong(Place::SERVER, key, request, in_progress_for).await
     }
 
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {

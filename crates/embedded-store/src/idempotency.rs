@@ -83,6 +83,20 @@ impl Entries<'_> {
         self.database.write(Op::IdempotencyBegin, apply).await
     }
 
+    pub(crate) async fn prolong(self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
+        let (key, clock, request) = (self.key, self.clock.clone(), request.request);
+        let apply = move |change: &mut Change<'_>| {
+            let now = Moment::now(&clock);
+            let stored = expiring::get(change, &key, now, Stored::decode)?;
+            let mine = stored.filter(|stored| stored.request == request && stored.response.is_none());
+            let Some(mut mine) = mine else { return Ok(false) };
+            mine.end = now.after(in_progress_for.as_duration());
+            expiring::put(change, &key, mine.end, &mine.encode())?;
+            Ok(true)
+        };
+        self.database.write(Op::IdempotencyProlong, apply).await
+    }
+
     pub(crate) async fn finish(self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
         if response.len() > MAX_RESPONSE_BYTES {
             let detail = format!("the response has {} bytes; at most {MAX_RESPONSE_BYTES}", response.len());

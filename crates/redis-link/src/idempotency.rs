@@ -10,14 +10,17 @@ use store_core::{
 use crate::{Link, Place, Script, SharedScript, SizeSeen, args};
 
 static BEGIN: Script = Script::adds("idempotency/begin", &[include_str!("../lua/idempotency/begin.lua")]);
+static PROLONG: Script = Script::frees("idempotency/prolong", &[include_str!("../lua/idempotency/prolong.lua")]);
 static FINISH: Script = Script::frees("idempotency/finish", &[include_str!("../lua/idempotency/finish.lua")]);
 static ABANDON: Script = Script::frees("idempotency/abandon", &[include_str!("../lua/idempotency/abandon.lua")]);
 
-/// The entries of idempotent requests on one server. Requests that begin or finish at the same time share calls.
+/// The entries of idempotent requests on one server. Requests that begin, are prolonged, or finish at the same time share
+/// calls.
 #[derive(Debug)]
 pub struct Entries {
     link: Link,
     begin: SharedScript,
+    prolong: SharedScript,
     finish: SharedScript,
     /// What `begin` may find.
     responses: SizeSeen,
@@ -29,6 +32,7 @@ impl Entries {
         let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
         Self {
             begin: shared(Op::IdempotencyBegin, &BEGIN),
+            prolong: shared(Op::IdempotencyProlong, &PROLONG),
             finish: shared(Op::IdempotencyFinish, &FINISH),
             link: link.clone(),
             responses: SizeSeen::default(),
@@ -66,6 +70,31 @@ impl Entries {
         };
         self.responses.note(if let Begun::Finished(response) = &begun { response.len() } else { 0 });
         Ok(begun)
+    }
+
+    /// [`Idempotency::prolong`](store_core::Idempotency::prolong) of the entry under `key`. One script, one round trip; it is
+    /// carried out also where the server's memory is full.
+    ///
+    /// # Errors
+    /// Those of [`SharedScript::call`].
+    pub async fn prolong(
+        &self,
+        place: Place,
+        key: String,
+        request: &IdempotentRequest,
+        in_progress_for: Ttl,
+    ) -> Result<bool> {
+        let args = args![
+            &request.request.as_bytes()[..],
+            in_progress_for.as_millis(),
+            millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
+        ];
+        let mut reply = self.prolong.call(place, vec![key], args, 0).await?;
+        match reply.next_word()?.as_ref() {
+            b"prolonged" => Ok(true),
+            b"lost" => Ok(false),
+            _ => Err(reply.unknown_word()),
+        }
     }
 
     /// [`Idempotency::finish`](store_core::Idempotency::finish) of the entry under `key`. One script, one round trip; it is

@@ -84,7 +84,7 @@ impl Heartbeats for StateStore {
 
 impl StateStore {
     fn pool_keys(&self, pool: &PoolName) -> [String; 3] {
-        let keys = PoolKeys::new(&self.namespace, pool);
+        let keys = PoolKeys::new(&self.namespace, &self.scope, pool);
         [keys.details, keys.until, keys.names]
     }
 }

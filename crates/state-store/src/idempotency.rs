@@ -1,4 +1,4 @@
-//! Idempotent requests whose loss is not acceptable: the scripts that both roles share, under keys of the namespace.
+//! Idempotent requests whose loss is not acceptable: the scripts that both roles share, under keys of the handle's scope.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,21 +6,29 @@ use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, k
 
 use crate::StateStore;
 
-/// Each call is one script in one round trip; those that begin or finish requests at the same time share it. Finishing and abandoning are carried out also where the server's memory is
-/// full.
+/// Each call is one script in one round trip; those that begin, prolong or finish requests at the same time share it.
+/// Prolonging, finishing and abandoning are carried out also where the server's memory is full.
 #[async_trait]
 impl Idempotency for StateStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
-        let key = keys::state_idempotency(&self.namespace, &request.key);
+        let key = keys::state_idempotency(&self.namespace, &self.scope, &request.key);
         self.calls.idempotency.begin(self.place(), key, request, in_progress_for).await
     }
 
+    async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
+        let key = keys::state_idempotency(&self.namespace, &self.scope, &request.key);
+        self.calls.idempotency.prolong(self.place(), key, request, in_progress_for).await
+    }
+
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
-        let key = keys::state_idempotency(&self.namespace, &request.key);
+        let key = keys::state_idempotency(&self.namespace, &self.scope, &request.key);
         self.calls.idempotency.finish(self.place(), key, request, response, keep).await
     }
 
     async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {
-        self.calls.idempotency.abandon(&keys::state_idempotency(&self.namespace, &request.key), request).await
+        self.calls
+            .idempotency
+            .abandon(&keys::state_idempotency(&self.namespace, &self.scope, &request.key), request)
+            .await
     }
 }

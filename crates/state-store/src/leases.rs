@@ -105,7 +105,7 @@ impl Leases for StateStore {
 
 impl StateStore {
     fn lease_key(&self, name: &LeaseName) -> String {
-        keys::lease(&self.namespace, name)
+        keys::lease(&self.namespace, &self.scope, name)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use redis_link::{Link, Place, args, idempotency};
-use store_core::{Error, Namespace, Op, Result, StateOptions, keys};
+use store_core::{Error, Namespace, Op, Result, Scope, ServiceName, StateOptions, keys};
 
 use crate::leases::LeaseCalls;
 use crate::queue::{self, PushGroups};
@@ -19,6 +19,7 @@ use crate::queue::{self, PushGroups};
 pub struct StateStore {
     pub(crate) link: Link,
     pub(crate) namespace: Namespace,
+    pub(crate) scope: Scope,
     /// The bounds of what a queue keeps, as its scripts take them.
     pub(crate) bounds: Bytes,
     /// When jobs are put onto shelves, as a push takes it.
@@ -34,12 +35,14 @@ pub(crate) struct Calls {
 }
 
 impl StateStore {
-    /// Opens the namespace on the server that `link` leads to. One round trip, in which nothing is written; an empty
-    /// namespace takes two more, which write the layout's version. So a full server can be opened and drained.
+    /// Opens the namespace on the server that `link` leads to, as `service` sees it. One round trip, in which nothing is
+    /// written; an empty namespace takes two more, which write the layout's version. So a full server can be opened and drained.
+    ///
+    /// Idempotency keys, leases and pools are those of the service; [`StateStore::shared`] has those of the whole namespace.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the namespace was written in another layout; those of the link.
-    pub async fn open(link: Link, namespace: Namespace, options: StateOptions) -> Result<Self> {
+    pub async fn open(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Result<Self> {
         let key = keys::layout(&namespace);
         let version = keys::LAYOUT_VERSION.to_string();
         let mut stored = link.command(Op::Connect, "GET", args![&key]).await?;
@@ -54,7 +57,28 @@ impl StateStore {
         let bounds = queue::bounds(&options.retention);
         let shelf_bounds = queue::shelf_bounds(&options.shelves);
         let calls = Calls { leases: LeaseCalls::new(&link), idempotency: idempotency::Entries::new(&link) };
-        Ok(Self { link, namespace, bounds, shelf_bounds, push_groups: Arc::default(), calls: Arc::new(calls) })
+        Ok(Self {
+            link,
+            namespace,
+            scope: service.into(),
+            bounds,
+            shelf_bounds,
+            push_groups: Arc::default(),
+            calls: Arc::new(calls),
+        })
+    }
+
+    /// The same store with the idempotency keys, leases and pools that all services of the namespace share. Queues are the
+    /// same.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self { scope: Scope::Shared, ..self.clone() }
+    }
+
+    /// The same store with the idempotency keys, leases and pools of another service. Queues are the same.
+    #[must_use]
+    pub fn for_service(&self, service: ServiceName) -> Self {
+        Self { scope: service.into(), ..self.clone() }
     }
 
     /// Where the keys of different leases or requests live: calls on those of one place may travel together. A server
@@ -66,6 +90,9 @@ impl StateStore {
 
 impl fmt::Debug for StateStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StateStore").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("StateStore")
+            .field("namespace", &self.namespace)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
     }
 }

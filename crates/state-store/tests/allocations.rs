@@ -12,7 +12,8 @@ use bytes::Bytes;
 use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    ClaimRequest, Durability, HolderName, Namespace, NewJob, Outcome, Queue, QueueName, Settled, Settlement,
+    ClaimRequest, Durability, HolderName, Namespace, NewJob, Outcome, Queue, QueueName, ServiceName, Settled,
+    Settlement,
 };
 use testkit::{Allocated, CountingAllocator, RedisServer};
 
@@ -51,7 +52,14 @@ async fn a_job_of_a_batch_allocates_little_and_copies_no_payload() {
     let server = RedisServer::state().start().await.unwrap();
     let url = ServerUrl::parse(&server.url(None)).unwrap();
     let link = Link::connect(LinkConfig::new(url, "tests:allocations").with_pool_size(1)).await.unwrap();
-    let store = StateStore::open(link, Namespace::new("test").unwrap(), StateOptions::default()).await.unwrap();
+    let store = StateStore::open(
+        link,
+        Namespace::new("test").unwrap(),
+        ServiceName::new("orders").unwrap(),
+        StateOptions::default(),
+    )
+    .await
+    .unwrap();
     let (queue, payload) = (QueueName::new("counted").unwrap(), Bytes::from(vec![b'x'; PAYLOAD as usize]));
     for _ in 0..ROUNDS {
         round(&store, &queue, &payload).await;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use crate::{HolderName, Page, PageRequest, PoolName, Result, Timestamp};
 
-/// Heartbeats of the members of a pool: workers, replicas, agents.
+/// Heartbeats of the members of a pool: workers, replicas, agents. Pools belong to the service or, in a shared handle, to all
+/// services of the namespace ([`Scope`](crate::Scope)).
 #[async_trait]
 pub trait Heartbeats: Send + Sync + fmt::Debug {
     /// Says that a member is alive for the next `lasting`, and what it does. The first beat begins its time in the pool; so

@@ -13,6 +13,9 @@ use crate::{Key, RequestId, Result, Timestamp, Ttl};
 /// with a key is carried out, its response is kept and given to those that repeat it; a request with the same key and
 /// another content is told so; one that arrives while the first is in progress is told that.
 ///
+/// The keys belong to the service (`SERVICE_NAME`): the same key in another service is another key. In the state store, a
+/// shared handle ([`Scope::Shared`](crate::Scope::Shared)) has the keys of all services.
+///
 /// On the cache store these keys may be evicted before their time (`volatile-lru` chooses among exactly the keys with a
 /// TTL); where a repeated effect is not acceptable, use the state store, which offers the same trait.
 #[async_trait]
@@ -24,6 +27,14 @@ pub trait Idempotency: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::Rejected`](crate::Error::Rejected) when `in_progress_for` is outside 1 ms to 366 days.
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun>;
+
+    /// Keeps a request that takes longer than expected in progress, until `in_progress_for` from now (which may be earlier than
+    /// before). Whether it is still in progress under this attempt. `false` after its time is over, even if no other attempt
+    /// has begun, and after it was finished or abandoned: then [`begin`](Idempotency::begin) says who may carry it out.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`](crate::Error::Rejected) when `in_progress_for` is outside 1 ms to 366 days.
+    async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool>;
 
     /// Keeps the response for `keep`. [`Finished::Lost`] when another request has taken the key since; its response counts.
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished>;

@@ -1,14 +1,15 @@
 //! The spelling of every key. Nothing else in the project builds one.
 //!
-//! State keys: the namespace, one hash tag in braces, the part: `tw:{q.email.0}:ready`. All keys of one aggregate (a
+//! State keys: the namespace, the service if the key is one of its own, one hash tag in braces, the part:
+//! `tw:{q.email.0}:ready`, `tw:billing:{l.leader}:lease`. All keys of one aggregate (a
 //! partition of a queue, a lease, a pool, an idempotency key) share its tag, hence a slot of a cluster; no other state
 //! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
-use crate::{HandleKind, HandleName, Key, LeaseName, Namespace, PoolName, QueueName, RequestId, ServiceName};
+use crate::{HandleKind, HandleName, Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName};
 
 /// The version of the layout that these keys and the records under them have.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;
@@ -99,13 +100,23 @@ pub fn stop(namespace: &Namespace, number: u64) -> String {
     format!("{namespace}:{{w.{number}}}:stop")
 }
 
-/// `ns:{l.name}:lease`: string: fence, until (ms), released or held, request, holder. TTL: the lease and a day, after which
-/// the clock alone keeps the fence rising.
-pub fn lease(namespace: &Namespace, name: &LeaseName) -> String {
-    format!("{namespace}:{{l.{name}}}:lease")
+/// What stands before the hash tag of a lease, a pool or an idempotency key: `ns:service`, or `ns` for a shared one. A
+/// namespace holds no colon, so the two cannot be confused.
+fn scoped(namespace: &Namespace, scope: &Scope) -> String {
+    match scope {
+        Scope::Service(service) => format!("{namespace}:{service}"),
+        Scope::Shared => namespace.to_string(),
+    }
 }
 
-/// The keys of a pool of members that send heartbeats. TTL of all: a day after the last beat ends.
+/// `ns:service:{l.name}:lease`, shared `ns:{l.name}:lease`: string: fence, until (ms), released or held, request, holder. TTL:
+/// the lease and a day, after which the clock alone keeps the fence rising.
+pub fn lease(namespace: &Namespace, scope: &Scope, name: &LeaseName) -> String {
+    format!("{}:{{l.{name}}}:lease", scoped(namespace, scope))
+}
+
+/// The keys of a pool of members that send heartbeats: `ns:service:{p.pool}:…`, shared `ns:{p.pool}:…`. TTL of all: a day
+/// after the last beat ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolKeys {
     /// Hash: member -> first beat, last beat and its end (ms), details. A member exists as long as this entry does.
@@ -118,15 +129,16 @@ pub struct PoolKeys {
 
 impl PoolKeys {
     /// The keys of a pool.
-    pub fn new(namespace: &Namespace, pool: &PoolName) -> Self {
-        let key = |part: &str| format!("{namespace}:{{p.{pool}}}:{part}");
+    pub fn new(namespace: &Namespace, scope: &Scope, pool: &PoolName) -> Self {
+        let key = |part: &str| format!("{}:{{p.{pool}}}:{part}", scoped(namespace, scope));
         Self { details: key("details"), until: key("until"), names: key("names") }
     }
 }
 
-/// `ns:{i.key}:idempotency`: string: request, fingerprint, times, response. TTL: the longer of its promises.
-pub fn state_idempotency(namespace: &Namespace, key: &Key) -> String {
-    format!("{namespace}:{{i.{key}}}:idempotency")
+/// `ns:service:{i.key}:idempotency`, shared `ns:{i.key}:idempotency`: string: request, fingerprint, times, response. TTL: the
+/// longer of its promises.
+pub fn state_idempotency(namespace: &Namespace, scope: &Scope, key: &Key) -> String {
+    format!("{}:{{i.{key}}}:idempotency", scoped(namespace, scope))
 }
 
 /// `idempotency:key`: as [`state_idempotency`], in the cache store.
@@ -225,14 +237,23 @@ pub fn cache_probe(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{QueueKeys, handoff, of_handle};
-    use crate::{HandleKind, HandleName, Key, Namespace, QueueName, ServiceName};
+    use super::{QueueKeys, handoff, lease, of_handle};
+    use crate::{HandleKind, HandleName, Key, LeaseName, Namespace, QueueName, Scope, ServiceName};
 
     #[test]
     fn one_tag_per_partition() {
         let keys = QueueKeys::new(&Namespace::new("tw").unwrap(), &QueueName::new("email").unwrap(), 3);
         assert_eq!(keys.ready[2], "tw:{q.email.3}:ready2");
         assert_eq!(keys.jobs, "tw:{q.email.3}:jobs");
+    }
+
+    #[test]
+    fn the_service_stands_before_the_tag_unless_the_key_is_shared() {
+        let (namespace, name) = (Namespace::new("tw").unwrap(), LeaseName::new("leader").unwrap());
+        let billing = Scope::from(ServiceName::new("billing").unwrap());
+        assert_eq!(lease(&namespace, &billing, &name), "tw:billing:{l.leader}:lease");
+        assert_eq!(lease(&namespace, &Scope::Shared, &name), "tw:{l.leader}:lease");
+        assert!(Namespace::new("tw:billing").is_err(), "it would share the keys of the service");
     }
 
     #[test]

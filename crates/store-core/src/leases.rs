@@ -7,7 +7,8 @@ use async_trait::async_trait;
 
 use crate::{Durability, Fence, HolderName, LeaseName, Receipt, RequestId, Result, Timestamp};
 
-/// Leases with fencing tokens.
+/// Leases with fencing tokens. They belong to the service or, in a shared handle, to all services of the namespace
+/// ([`Scope`](crate::Scope)).
 ///
 /// A lease does not stop a holder that was paused from acting late; its token does, where what it writes to compares
 /// tokens (see [`Fence`]). Time is the server's.

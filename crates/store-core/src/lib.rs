@@ -50,14 +50,14 @@ pub use queue::{
     Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
     JobLease, JobState, Kept, MAX_BATCH, MAX_BATCH_BYTES, MAX_DELAY, MAX_MOVES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES,
     MAX_RESULT_BYTES, MAX_TRACESTATE_BYTES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt,
-    QueueInspect, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil, cut_reason,
-    validate_batch, validate_lease,
+    QueueInspect, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil,
+    cut_reason, validate_batch, validate_lease,
 };
 pub use rate_limit::{
     LimitState, MAX_CHECKS, RETRY_UNCOUNTED_AFTER, Rate, RateCheck, RateDecision, RateLimit, validate_checks,
 };
 pub use retention::{Retention, ShelfBounds, StateOptions};
-pub use role::{CacheRole, Role, StateRole};
+pub use role::{CacheRole, Role, Scope, StateRole};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};
 pub use typed::{KeyValueExt, OnUnavailable, RateLimitExt, TypedHandoff, TypedKeyValue};

@@ -40,10 +40,16 @@ pub enum NameError {
 }
 
 const NAME_CHARACTERS: &str = "ASCII letters, digits and . _ - : / @";
+const NAMESPACE_CHARACTERS: &str = "ASCII letters, digits and . _ - / @";
 const TEXT_CHARACTERS: &str = "all but control characters and braces";
 
 fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-' | ':' | '/' | '@')
+}
+
+/// A colon would end the namespace in a key: `a:b` and the service `b` in `a` would share their keys.
+fn is_namespace_character(character: char) -> bool {
+    character != ':' && is_name_character(character)
 }
 
 fn is_text_character(character: char) -> bool {
@@ -150,7 +156,7 @@ validated! {
     /// The name of a microservice.
     ServiceName: "a service name", 64, NAME_CHARACTERS, is_name_character;
     /// The first segment of every state key.
-    Namespace: "a namespace", 32, NAME_CHARACTERS, is_name_character;
+    Namespace: "a namespace", 32, NAMESPACE_CHARACTERS, is_namespace_character;
     /// The name of a queue.
     QueueName: "a queue name", 128, NAME_CHARACTERS, is_name_character;
     /// The name of a lease.

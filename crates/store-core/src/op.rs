@@ -63,6 +63,8 @@ ops! {
 
     /// [`Idempotency::begin`](crate::Idempotency::begin)
     IdempotencyBegin = "idempotency.begin", Idempotent;
+    /// [`Idempotency::prolong`](crate::Idempotency::prolong)
+    IdempotencyProlong = "idempotency.prolong", Idempotent;
     /// [`Idempotency::finish`](crate::Idempotency::finish)
     IdempotencyFinish = "idempotency.finish", Idempotent;
     /// [`Idempotency::abandon`](crate::Idempotency::abandon)

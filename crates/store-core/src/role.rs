@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::ServiceName;
+
 /// Which of the two stores something belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -28,12 +30,28 @@ impl fmt::Display for Role {
     }
 }
 
+/// Whose idempotency keys, leases and pools a handle of the state store uses. Queues belong to the namespace in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Those of one service: a lease of the same name in another service is another lease.
+    Service(ServiceName),
+    /// Those that all services of the namespace share, beside their own.
+    Shared,
+}
+
+impl From<ServiceName> for Scope {
+    fn from(service: ServiceName) -> Self {
+        Scope::Service(service)
+    }
+}
+
 /// Everything that the cache store can do. Implemented by whatever has the four capabilities.
 pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff {}
 
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
-/// Everything that the worker state store can do. Implemented by whatever has its capabilities.
+/// Everything that the worker state store can do. Implemented by whatever has its capabilities. `Leases`, `Heartbeats` and
+/// `Idempotency` are those of the handle's [`Scope`].
 pub trait StateRole:
     crate::Queue + crate::QueueInspect + crate::QueueControl + crate::Leases + crate::Heartbeats + crate::Idempotency
 {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, ServiceName, keys};
+use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName, keys};
 
 /// What every link cannot do without (it also asks `INFO`, and names its connections, where it may). `<key>` stands for a
 /// key of the role.
@@ -111,13 +111,16 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
         Ok(vec![keys::value(&key), keys::counter(&key), idempotency, keys::gcra(&key), keys::window(&key), handoff])
     };
     let of_state = || -> Result<_, NameError> {
-        Ok(vec![
-            keys::layout(namespace),
-            keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0).jobs,
-            keys::lease(namespace, &LeaseName::new("preflight")?),
-            keys::PoolKeys::new(namespace, &PoolName::new("preflight")?).until,
-            keys::state_idempotency(namespace, &Key::new("preflight")?),
-        ])
+        let mut sample =
+            vec![keys::layout(namespace), keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0).jobs];
+        for scope in [Scope::Shared, Scope::from(ServiceName::new("preflight")?)] {
+            sample.extend([
+                keys::lease(namespace, &scope, &LeaseName::new("preflight")?),
+                keys::PoolKeys::new(namespace, &scope, &PoolName::new("preflight")?).until,
+                keys::state_idempotency(namespace, &scope, &Key::new("preflight")?),
+            ]);
+        }
+        Ok(sample)
     };
     let sample = match role {
         Role::Cache => of_cache(),

@@ -100,7 +100,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[STATE_NAMESPACE],
         WhenUnset::Value("tw"),
-        "1 to 32 of ASCII letters, digits and `. _ - : / @`",
+        "1 to 32 of ASCII letters, digits and `. _ - / @`",
         "The first segment of every state key",
     ),
     row(

@@ -93,12 +93,12 @@ impl Standing {
 /// use std::sync::Arc;
 ///
 /// use embedded_store::{EmbeddedState, StateOptions};
-/// use store_core::{HolderName, LeaseName};
+/// use store_core::{HolderName, LeaseName, ServiceName};
 /// use store_worker::Candidate;
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let leases = Arc::new(EmbeddedState::in_memory(StateOptions::default()));
+/// let leases = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default()));
 /// let leadership = Candidate::new(leases, LeaseName::new("scheduler")?, HolderName::unique("host")?).campaign()?;
 /// let fence = leadership.elected().await;
 /// if leadership.is_leader() {

@@ -20,7 +20,7 @@
 //! use std::time::Duration;
 //!
 //! use embedded_store::{EmbeddedState, StateOptions};
-//! use store_core::{NewJob, QueueExt, QueueName};
+//! use store_core::{NewJob, QueueExt, QueueName, ServiceName};
 //! use store_worker::{Done, HandlerResult, Job, JobError, Worker};
 //!
 //! async fn send(job: Job) -> HandlerResult {
@@ -33,7 +33,7 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let state = Arc::new(EmbeddedState::in_memory(StateOptions::default()));
+//! let state = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default()));
 //! state.push_one(&QueueName::new("email")?, NewJob::new("\"ada@example.org\"")).await?;
 //!
 //! let worker = Worker::new(state).queue("email", send).concurrency(8).on_signals().build()?;

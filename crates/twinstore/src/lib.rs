@@ -62,7 +62,7 @@ pub mod cost_model {}
 pub use bytes::Bytes;
 pub use cache::Cache;
 pub use pings::Pings;
-pub use state::State;
+pub use state::{SharedState, State};
 pub use store_core::*;
 pub use store_validation::{
     Code, EnvFileError, Environment, Finding, Refused, Severity, SuspectVariable, parse_duration,

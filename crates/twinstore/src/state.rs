@@ -9,17 +9,28 @@ use store_core::{
 };
 use store_worker::{Candidate, Worker, WorkerBuilder};
 
-/// The worker state store: what it acknowledged survives what its durability says. Clones share it.
+/// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
+///
+/// Queues belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of heartbeats and
+/// idempotency keys belong to this service (`SERVICE_NAME`): another service that uses the same name has another lease.
+/// [`State::shared`] has those that all services of the namespace share.
 #[derive(Clone)]
 pub struct State {
     engine: &'static str,
     store: Arc<dyn StateRole>,
+    shared: Arc<dyn StateRole>,
     durability: Durability,
 }
 
 impl State {
-    pub(crate) fn new(engine: &'static str, store: impl StateRole + 'static, durability: Durability) -> Self {
-        Self { engine, store: Arc::new(store), durability }
+    /// `shared` is the same store in the scope that all services share.
+    pub(crate) fn new<S: StateRole + 'static>(
+        engine: &'static str,
+        store: S,
+        shared: S,
+        durability: Durability,
+    ) -> Self {
+        Self { engine, store: Arc::new(store), shared: Arc::new(shared), durability }
     }
 
     /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.
@@ -33,7 +44,8 @@ impl State {
         Worker::new(self.queue()).durability(self.durability)
     }
 
-    /// A candidate for a leadership among this fleet, whose lease reaches as far as [`State::durability`] says.
+    /// A candidate for a leadership among the processes of this service, whose lease reaches as far as
+    /// [`State::durability`] says.
     pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
         Candidate::new(self.leases(), name, holder).with_durability(self.durability)
     }
@@ -65,19 +77,61 @@ impl State {
         self.store.clone()
     }
 
-    /// Leases with fencing tokens.
+    /// This service's leases with fencing tokens.
     pub fn leases(&self) -> Arc<dyn Leases> {
         self.store.clone()
     }
 
-    /// Who is alive.
+    /// Which members of this service's pools are alive. Workers that send heartbeats to it
+    /// ([`WorkerBuilder::heartbeats`]) belong to this service, whatever queues they work on.
     pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
         self.store.clone()
     }
 
-    /// Idempotency keys that may not be lost.
+    /// This service's idempotency keys that must not be lost.
     pub fn idempotency(&self) -> Arc<dyn Idempotency> {
         self.store.clone()
+    }
+
+    /// The leases, leaderships, pools and idempotency keys that all services of the namespace share.
+    pub fn shared(&self) -> SharedState {
+        SharedState { store: self.shared.clone(), durability: self.durability }
+    }
+}
+
+/// What all services of the namespace share: [`State::shared`]. It is separate from what each service has: a shared lease and
+/// a service's lease of the same name are two leases.
+#[derive(Clone)]
+pub struct SharedState {
+    store: Arc<dyn StateRole>,
+    durability: Durability,
+}
+
+impl SharedState {
+    /// A candidate for a leadership among all services, whose lease reaches as far as [`State::durability`] says.
+    pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
+        Candidate::new(self.leases(), name, holder).with_durability(self.durability)
+    }
+
+    /// The fleet's leases with fencing tokens.
+    pub fn leases(&self) -> Arc<dyn Leases> {
+        self.store.clone()
+    }
+
+    /// Which members of the fleet's pools are alive.
+    pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
+        self.store.clone()
+    }
+
+    /// The fleet's idempotency keys: a request that one service finished is finished for all.
+    pub fn idempotency(&self) -> Arc<dyn Idempotency> {
+        self.store.clone()
+    }
+}
+
+impl fmt::Debug for SharedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedState")
     }
 }
 

@@ -153,22 +153,25 @@ async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, E
 }
 
 async fn open_state(settings: &Settings, opened: &mut Opened) -> Result<State, Error> {
+    let service = settings.service.clone();
     let (engine, store) = match &settings.state {
-        Place::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(Default::default())),
-        Place::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, Default::default())?),
+        Place::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, Default::default())),
+        Place::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, Default::default())?),
         Place::Server(server) => {
             let link = Link::connect(server.clone()).await?;
             opened.links.push((Role::State, link.clone()));
-            let store = StateStore::open(link, settings.namespace.clone(), Default::default()).await?;
+            let store = StateStore::open(link, settings.namespace.clone(), service, Default::default()).await?;
+            let shared = store.shared();
             let durability = match settings.min_replicas {
                 0 => Durability::Accepted,
                 replicas => Durability::Replicated { replicas, within: server.command_timeout() },
             };
-            return Ok(State::new(REDIS, store, durability));
+            return Ok(State::new(REDIS, store, shared, durability));
         }
     };
     opened.embedded_state = Some(store.clone());
-    Ok(State::new(engine, store, Durability::Accepted))
+    let shared = store.shared();
+    Ok(State::new(engine, store, shared, Durability::Accepted))
 }
 
 const EMBEDDED_MEMORY: &str = "embedded (memory)";

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use testkit::RedisServer;
 use twinstore::prelude::*;
-use twinstore::{ClaimRequest, Code, HolderName, Outcome, Role, Settled};
+use twinstore::{
+    Begun, Bytes, ClaimRequest, Code, Fingerprint, HolderName, Idempotency, IdempotentRequest, Outcome, Role, Settled,
+};
 
 fn environment(cache: &RedisServer, state: &RedisServer) -> Environment {
+    environment_of("billing", "3", cache, state)
+}
+
+fn environment_of(service: &str, database: &str, cache: &RedisServer, state: &RedisServer) -> Environment {
     Environment::from_variables([
-        ("SERVICE_NAME", "billing".to_owned()),
+        ("SERVICE_NAME", service.to_owned()),
         ("REDIS_CONN_BASE_URL", cache.url(None)),
-        ("REDIS_CACHE_DB", "3".to_owned()),
+        ("REDIS_CACHE_DB", database.to_owned()),
         ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
         ("REDIS_STATE_COMMAND_TIMEOUT", "200ms".to_owned()),
         ("REDIS_STATE_MAX_RETRIES", "0".to_owned()),
@@ -42,6 +48,33 @@ async fn what_is_written_through_one_handle_is_read_through_another() {
     assert_eq!(job.payload, "7");
     let settled = stores.state().queue().settle_one(&name, job.lease, Outcome::Complete(None)).await.unwrap();
     assert_eq!(settled, Settled::Done);
+}
+
+#[tokio::test]
+async fn a_service_gets_no_response_of_another_unless_both_ask_for_shared_ones() {
+    let (cache, state) = servers().await;
+    let billing = Stores::open(&environment(&cache, &state)).await.unwrap();
+    let shipping = environment_of("shipping", "4", &cache, &state);
+    let shipping = Stores::open(&shipping).await.unwrap();
+    let request = || IdempotentRequest::new(Key::new("order-42").unwrap(), Fingerprint::of(b"same"));
+    let (ttl, response) = (Ttl::from_secs(60), Bytes::from_static(b"paid"));
+    let carry_out = async |store: std::sync::Arc<dyn Idempotency>| {
+        let mine = request();
+        let begun = store.begin(&mine, ttl).await.unwrap();
+        if begun == Begun::Started {
+            store.finish(&mine, &response, ttl).await.unwrap();
+        }
+        begun
+    };
+    assert_eq!(carry_out(billing.state().idempotency()).await, Begun::Started);
+    assert_eq!(carry_out(shipping.state().idempotency()).await, Begun::Started);
+    assert_eq!(carry_out(billing.state().shared().idempotency()).await, Begun::Started);
+    assert_eq!(carry_out(shipping.state().shared().idempotency()).await, Begun::Finished(response.clone()));
+    let keys = state.command(&["KEYS", "tw:*{i.*"]).await.unwrap();
+    let mut keys = keys.as_strings().unwrap();
+    keys.sort();
+    let of = |scope| format!("tw:{scope}{{i.order-42}}:idempotency");
+    assert_eq!(keys, [of("billing:"), of("shipping:"), of("")]);
 }
 
 #[tokio::test]

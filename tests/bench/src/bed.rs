@@ -159,10 +159,10 @@ impl Bed {
         }
         let (state_options, cache_options) = Default::default();
         let (state, cache) = if self.engine == Engine::EmbeddedFile {
-            let cache = EmbeddedCache::open(self.folder.path().join("cache.redb"), own, cache_options)?;
-            (EmbeddedState::open(self.state_file(), state_options)?, cache)
+            let cache = EmbeddedCache::open(self.folder.path().join("cache.redb"), own.clone(), cache_options)?;
+            (EmbeddedState::open(self.state_file(), own, state_options)?, cache)
         } else {
-            (EmbeddedState::in_memory(state_options), EmbeddedCache::in_memory(own, cache_options))
+            (EmbeddedState::in_memory(own.clone(), state_options), EmbeddedCache::in_memory(own, cache_options))
         };
         let receiver = Arc::new(cache.for_service(other));
         Ok(Stores { state: Arc::new(state), cache: Arc::new(cache), receiver })
@@ -251,7 +251,8 @@ async fn remove_selected(wire: &mut Wire, part: &str) -> Result<()> {
 /// What the store answers.
 pub async fn open_state(url: &str) -> Result<StateStore> {
     let link = Link::connect(LinkConfig::new(ServerUrl::parse(url)?, "bench:state")).await?;
-    Ok(StateStore::open(link, Namespace::new("tw")?, state_store::StateOptions::default()).await?)
+    Ok(StateStore::open(link, Namespace::new("tw")?, ServiceName::new("bench")?, state_store::StateOptions::default())
+        .await?)
 }
 
 pub(crate) async fn link(url: &str, database: u32) -> Result<Link> {

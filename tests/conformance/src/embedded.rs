@@ -45,7 +45,8 @@ impl Engine for EmbeddedMemory {
 
     async fn open(&self, _place: &str, options: &Options) -> Result<Stores> {
         let cache = EmbeddedCache::in_memory(service(&self.prefix), cache_options(options));
-        Ok(stores(&self.prefix, EmbeddedState::in_memory(state_options(options)), cache))
+        let state = EmbeddedState::in_memory(service(&self.prefix), state_options(options));
+        Ok(stores(&self.prefix, state, cache))
     }
 }
 
@@ -79,7 +80,7 @@ impl Engine for EmbeddedFile {
 
     async fn open(&self, place: &str, options: &Options) -> Result<Stores> {
         let file = |role| self.directory.join(format!("{place}.{role}.redb"));
-        let state = EmbeddedState::open(file("state"), state_options(options))?;
+        let state = EmbeddedState::open(file("state"), service(&self.prefix), state_options(options))?;
         let cache = EmbeddedCache::open(file("cache"), service(&self.prefix), cache_options(options))?;
         Ok(stores(&self.prefix, state, cache))
     }
@@ -97,6 +98,8 @@ fn stores(prefix: &str, state: EmbeddedState, cache: EmbeddedCache) -> Stores {
     let other_service = service(&format!("{prefix}-other"));
     let other = cache.for_service(other_service.clone());
     Stores {
+        other_state: Arc::new(state.for_service(other_service.clone())),
+        shared_state: Arc::new(state.shared()),
         state: Arc::new(state),
         cache: Arc::new(cache),
         other: Arc::new(other),

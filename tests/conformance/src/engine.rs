@@ -57,17 +57,21 @@ pub struct Options {
     pub retention: Retention,
 }
 
-/// Both stores of one service, and the cache store as another service sees it.
+/// Both stores of one service, and both as another service sees them.
 #[derive(Debug, Clone)]
 pub struct Stores {
-    /// The worker state store.
+    /// The worker state store of the service [`Stores::service`].
     pub state: Arc<dyn StateRole>,
+    /// The worker state store of the service [`Stores::other_service`]: it shares the queues.
+    pub other_state: Arc<dyn StateRole>,
+    /// The worker state store with the leases, pools and idempotency keys that all services share.
+    pub shared_state: Arc<dyn StateRole>,
     /// The cache store of the service [`Stores::service`].
     pub cache: Arc<dyn CacheRole>,
     /// The cache store of the service [`Stores::other_service`]: it shares the hand-offs, nothing else.
     pub other: Arc<dyn CacheRole>,
-    /// Whose cache store `cache` is.
+    /// Whose stores `state` and `cache` are.
     pub service: ServiceName,
-    /// Whose cache store `other` is.
+    /// Whose stores `other_state` and `other` are.
     pub other_service: ServiceName,
 }

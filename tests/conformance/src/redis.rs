@@ -103,7 +103,7 @@ impl RedisEngine {
             .with_clock(options.clock.clone())
             .with_retention(options.retention)
             .with_shelves(self.shelves);
-        StateStore::open(self.state.clone(), self.namespace.clone(), options).await
+        StateStore::open(self.state.clone(), self.namespace.clone(), service(self.namespace.as_str()), options).await
     }
 
     /// Asks for a durable write: only that tells what servers behind proxies and managed ones really do. Long enough for
@@ -146,8 +146,11 @@ impl Engine for RedisEngine {
             let options = CacheOptions::default().with_clock(options.clock.clone());
             CacheStore::new(link.clone(), self.shared.clone(), name.clone(), options)
         };
+        let state = self.state_store(options).await?;
         Ok(Stores {
-            state: Arc::new(self.state_store(options).await?),
+            other_state: Arc::new(state.for_service(names[1].clone())),
+            shared_state: Arc::new(state.shared()),
+            state: Arc::new(state),
             cache: Arc::new(cache(&self.own, &names[0])),
             other: Arc::new(cache(&self.other, &names[1])),
             service: names[0].clone(),

@@ -8,7 +8,7 @@ const FOLDERS: [(&str, usize); 6] = [
     ("cache-store/lua/handoff", 2),
     ("cache-store/lua/key_value", 5),
     ("cache-store/lua/rate_limit", 2),
-    ("redis-link/lua/idempotency", 3),
+    ("redis-link/lua/idempotency", 4),
     ("state-store/lua/heartbeat", 4),
     ("state-store/lua/lease", 4),
 ];

@@ -123,6 +123,10 @@ impl Idempotency for EmbeddedCache {
         self.idempotent(&request.key).begin(request, in_progress_for).await
     }
 
+    async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
+        self.idempotent(&request.key).prolong(request, in_progress_for).await
+    }
+
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
         self.idempotent(&request.key).finish(request, response, keep).await
     }

@@ -18,23 +18,19 @@ use crate::rows::{Change, Rows, Table, View, behind};
 /// How many lost members one beat forgets.
 const FORGOTTEN_PER_BEAT: usize = 100;
 
-/// The rows of one pool. No name holds the zero that ends the pool's.
-struct Pool<'a> {
-    name: &'a PoolName,
+/// The rows of one pool begin with its scope, a zero, its name and a zero. No name holds a zero.
+struct Pool {
+    prefix: Vec<u8>,
 }
 
-impl Pool<'_> {
-    fn prefix(&self) -> Vec<u8> {
-        [self.name.as_str().as_bytes(), &[0]].concat()
-    }
-
+impl Pool {
     fn row(&self, member: &str) -> Vec<u8> {
-        Encoder::default().tail(&self.prefix()).tail(member.as_bytes()).finish()
+        Encoder::default().tail(&self.prefix).tail(member.as_bytes()).finish()
     }
 
     /// Where the members stand whose last beat ends at `until`.
     fn ends_at(&self, until: u64) -> Vec<u8> {
-        Encoder::default().tail(&self.prefix()).u64(u64::MAX - until).finish()
+        Encoder::default().tail(&self.prefix).u64(u64::MAX - until).finish()
     }
 
     fn end(&self, until: u64, member: &str) -> Vec<u8> {
@@ -73,7 +69,7 @@ impl Pool<'_> {
         from: &[u8],
         mut each: impl FnMut(HolderName, u64) -> ControlFlow<()>,
     ) -> Result<(), Fault> {
-        rows.scan(Table::MemberEnds, from..&behind(&self.prefix()), |key, row| {
+        rows.scan(Table::MemberEnds, from..&behind(&self.prefix), |key, row| {
             if row.is_err() {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -83,7 +79,7 @@ impl Pool<'_> {
     }
 
     fn parse_end(&self, key: &[u8]) -> Result<(HolderName, u64), Fault> {
-        let mut key = Decoder::new(key.get(self.prefix().len()..).unwrap_or_default());
+        let mut key = Decoder::new(key.get(self.prefix.len()..).unwrap_or_default());
         let until = u64::MAX - key.u64()?;
         Ok((name(key.tail())?, until))
     }
@@ -98,7 +94,7 @@ impl Pool<'_> {
         let too_many = lost.saturating_sub(LOST_KEPT_COUNT);
         let too_old = now.millis().saturating_sub(millis_ceil(LOST_KEPT_FOR));
         let mut forgotten = Vec::new();
-        change.scan_back(Table::MemberEnds, &self.ends_at(now.millis())..&behind(&self.prefix()), |key, row| {
+        change.scan_back(Table::MemberEnds, &self.ends_at(now.millis())..&behind(&self.prefix), |key, row| {
             if row.is_err() {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -110,6 +106,12 @@ impl Pool<'_> {
             Ok(ControlFlow::Break(()))
         })?;
         forgotten.iter().try_for_each(|(member, until)| self.remove(change, member, *until))
+    }
+}
+
+impl EmbeddedState {
+    fn pool(&self, name: &PoolName) -> Pool {
+        Pool { prefix: [self.scoped(name.as_str()), vec![0]].concat() }
     }
 }
 
@@ -135,10 +137,9 @@ impl Heartbeats for EmbeddedState {
             let detail = format!("the details have {} bytes; at most {MAX_DETAILS_BYTES}", beat.details.len());
             return Err(Error::rejected(Op::HeartbeatBeat, detail));
         }
-        let (clock, beat) = (self.options.clock.clone(), beat.clone());
+        let (clock, pool, beat) = (self.options.clock.clone(), self.pool(&beat.pool), beat.clone());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            let pool = Pool { name: &beat.pool };
             let before = pool.read(change, &beat.member)?;
             if let Some(before) = &before {
                 pool.remove(change, &before.name, before.until.as_millis())?;
@@ -155,10 +156,9 @@ impl Heartbeats for EmbeddedState {
     }
 
     async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool> {
-        let (clock, pool, member) = (self.options.clock.clone(), pool.clone(), member.clone());
+        let (clock, pool, member) = (self.options.clock.clone(), self.pool(pool), member.clone());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            let pool = Pool { name: &pool };
             let Some(member) = pool.read(change, &member)? else { return Ok(false) };
             pool.remove(change, &member.name, member.until.as_millis())?;
             Ok(member.until > now.timestamp())
@@ -167,16 +167,15 @@ impl Heartbeats for EmbeddedState {
     }
 
     async fn alive(&self, pool: &PoolName, request: PageRequest) -> Result<Page<Member>> {
-        let (clock, pool) = (self.options.clock.clone(), pool.clone());
+        let (clock, pool) = (self.options.clock.clone(), self.pool(pool));
         let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
-            let pool = Pool { name: &pool };
-            let prefix = pool.prefix();
+            let prefix = &pool.prefix;
             let limit = request.limit() as usize;
             // The smallest key behind that of the last member seen.
             let from = request.cursor().map_or(prefix.clone(), |last| [&pool.row(last.as_str())[..], &[0]].concat());
             let mut members = Vec::new();
-            view.scan(Table::Members, &from[..]..&behind(&prefix), |key, row| {
+            view.scan(Table::Members, &from[..]..&behind(prefix), |key, row| {
                 let member = row.and_then(|row| decode(name(key.get(prefix.len()..).unwrap_or_default())?, row));
                 // A damaged row is that of nobody: the next beat replaces it.
                 members.extend(member.ok().filter(|member| member.until > now.timestamp()));
@@ -189,10 +188,9 @@ impl Heartbeats for EmbeddedState {
 
     async fn lost(&self, pool: &PoolName, since: Timestamp, request: PageRequest) -> Result<Page<Member>> {
         let last = request.cursor().map(|cursor| parse_lost(cursor.as_str())).transpose()?;
-        let (clock, pool) = (self.options.clock.clone(), pool.clone());
+        let (clock, pool) = (self.options.clock.clone(), self.pool(pool));
         let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
-            let pool = Pool { name: &pool };
             let limit = request.limit() as usize;
             // The smallest key behind that of the last member seen, and never one of those who are alive.
             let seen = last.as_ref().map(|(until, name)| [&pool.end(*until, name)[..], &[0]].concat());

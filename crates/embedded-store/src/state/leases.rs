@@ -9,7 +9,7 @@ use store_core::{
     Timestamp, next_sequence, validate_lease,
 };
 
-use super::{EmbeddedState, entry};
+use super::EmbeddedState;
 use crate::encoding::{Decoder, Encoder, name};
 use crate::expiring;
 use crate::expiring::Usage;
@@ -29,8 +29,8 @@ struct Stored {
 }
 
 impl Stored {
-    fn read(rows: &mut impl Rows, lease: &LeaseName, now: Moment) -> Result<Option<Self>, Fault> {
-        expiring::get(rows, &row(lease), now, |_, row| {
+    fn read(rows: &mut impl Rows, row: &[u8], lease: &LeaseName, now: Moment) -> Result<Option<Self>, Fault> {
+        expiring::get(rows, row, now, |_, row| {
             let mut row = Decoder::new(row);
             Ok(Self {
                 released: row.u8()? == 1,
@@ -44,7 +44,7 @@ impl Stored {
         })
     }
 
-    fn write(&self, change: &mut Change<'_>) -> Result<(), Fault> {
+    fn write(&self, change: &mut Change<'_>, row: &[u8]) -> Result<(), Fault> {
         let until = self.lease.until.as_millis();
         let value = Encoder::default()
             .u8(u8::from(self.released))
@@ -54,7 +54,7 @@ impl Stored {
             .u64(until)
             .tail(self.lease.holder.as_str().as_bytes())
             .finish();
-        expiring::put(change, &row(&self.lease.name), until.saturating_add(REMEMBERED), &value)
+        expiring::put(change, row, until.saturating_add(REMEMBERED), &value)
     }
 
     fn is_held(&self, now: Moment) -> bool {
@@ -62,8 +62,10 @@ impl Stored {
     }
 }
 
-fn row(lease: &LeaseName) -> Vec<u8> {
-    entry(b'l', lease.as_str())
+impl EmbeddedState {
+    fn lease_row(&self, lease: &LeaseName) -> Vec<u8> {
+        self.entry(b'l', lease.as_str())
+    }
 }
 
 #[async_trait]
@@ -71,10 +73,10 @@ impl Leases for EmbeddedState {
     async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>> {
         validate_lease(Op::LeaseAcquire, request.lasting)?;
         let reached = self.database.reach(Op::LeaseAcquire, durability)?;
-        let (clock, request) = (self.options.clock.clone(), request.clone());
+        let (clock, row, request) = (self.options.clock.clone(), self.lease_row(&request.name), request.clone());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            let stored = Stored::read(change, &request.name, now)?;
+            let stored = Stored::read(change, &row, &request.name, now)?;
             let last = stored.as_ref().map(|stored| stored.lease.fence);
             match stored {
                 Some(held) if held.is_held(now) && held.request == request.request => Ok(Acquired::Yes(held.lease)),
@@ -88,7 +90,7 @@ impl Leases for EmbeddedState {
                     let fence = Fence::following(last, now.micros());
                     let lease = Lease::new(request.name.clone(), request.holder.clone(), fence, until);
                     let stored = Stored { lease, request: request.request, sequence: 0, released: false };
-                    stored.write(change)?;
+                    stored.write(change, &row)?;
                     expiring::tidy(change, now, Usage::UNBOUNDED)?;
                     Ok(Acquired::Yes(stored.lease))
                 }
@@ -100,16 +102,17 @@ impl Leases for EmbeddedState {
 
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
         validate_lease(Op::LeaseRenew, lasting)?;
-        let (clock, lease, sequence) = (self.options.clock.clone(), lease.clone(), next_sequence());
+        let (clock, row, sequence) = (self.options.clock.clone(), self.lease_row(&lease.name), next_sequence());
+        let lease = lease.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            let stored = Stored::read(change, &lease.name, now)?;
+            let stored = Stored::read(change, &row, &lease.name, now)?;
             let held = stored.filter(|stored| stored.is_held(now) && stored.lease.fence == lease.fence);
             let Some(mut held) = held else { return Ok(None) };
             if sequence > held.sequence {
                 held.sequence = sequence;
                 held.lease.until = Timestamp::from_millis(now.after(lasting));
-                held.write(change)?;
+                held.write(change, &row)?;
             }
             Ok(Some(held.lease.until))
         };
@@ -117,15 +120,15 @@ impl Leases for EmbeddedState {
     }
 
     async fn release(&self, lease: &Lease) -> Result<bool> {
-        let (clock, lease) = (self.options.clock.clone(), lease.clone());
+        let (clock, row, lease) = (self.options.clock.clone(), self.lease_row(&lease.name), lease.clone());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            let stored = Stored::read(change, &lease.name, now)?;
+            let stored = Stored::read(change, &row, &lease.name, now)?;
             match stored.filter(|stored| stored.lease.fence == lease.fence) {
                 Some(stored) if stored.released => Ok(true),
                 Some(mut stored) if stored.is_held(now) => {
                     stored.released = true;
-                    stored.write(change)?;
+                    stored.write(change, &row)?;
                     Ok(true)
                 }
                 _ => Ok(false),
@@ -135,10 +138,10 @@ impl Leases for EmbeddedState {
     }
 
     async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
-        let (clock, name) = (self.options.clock.clone(), name.clone());
+        let (clock, row, name) = (self.options.clock.clone(), self.lease_row(name), name.clone());
         let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
-            let stored = Stored::read(view, &name, now)?;
+            let stored = Stored::read(view, &row, &name, now)?;
             Ok(stored.filter(|stored| stored.is_held(now)).map(|stored| stored.lease))
         };
         self.database.read(Op::LeaseInspect, look).await

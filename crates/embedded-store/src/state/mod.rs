@@ -9,7 +9,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Key, Result, Role, Ttl};
+use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Key, Result, Role, Scope, ServiceName, Ttl};
 
 use crate::StateOptions;
 use crate::database::Database;
@@ -22,14 +22,19 @@ use crate::idempotency::Entries;
 /// and all callers who write at the same time share one `fsync`. In memory nothing survives the last clone, and `Fsynced`
 /// is refused. There are no replicas.
 ///
+/// Idempotency keys, leases and pools are those of the service that opened the store. Another service of the process has its
+/// own through [`for_service`](EmbeddedState::for_service); [`shared`](EmbeddedState::shared) has those that all share.
+///
 /// ```
 /// use std::time::Duration;
 /// use embedded_store::{EmbeddedState, StateOptions};
-/// use store_core::{ClaimRequest, HolderName, NewJob, Outcome, Pushed, Queue, QueueExt, QueueName, Settled};
+/// use store_core::{
+///     ClaimRequest, HolderName, NewJob, Outcome, Pushed, Queue, QueueExt, QueueName, ServiceName, Settled,
+/// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let store = EmbeddedState::in_memory(StateOptions::default());
+/// let store = EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default());
 /// let mail = QueueName::new("mail")?;
 /// assert_eq!(store.push_one(&mail, NewJob::new("to: you")).await?, Pushed::Created);
 ///
@@ -44,13 +49,14 @@ use crate::idempotency::Entries;
 #[derive(Clone)]
 pub struct EmbeddedState {
     database: Database,
+    scope: Scope,
     options: StateOptions,
 }
 
 impl EmbeddedState {
     /// A store in memory, gone when its last clone is dropped.
-    pub fn in_memory(options: StateOptions) -> Self {
-        Self { database: Database::in_memory(), options }
+    pub fn in_memory(service: ServiceName, options: StateOptions) -> Self {
+        Self { database: Database::in_memory(), scope: service.into(), options }
     }
 
     /// Opens the file at `path`, or creates it. The file is locked, and so is its path, by an empty file `<name>.lock` that
@@ -63,10 +69,22 @@ impl EmbeddedState {
     /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
     /// [`Error::Corrupt`](store_core::Error::Corrupt) when it is not such a file, of another layout, or cut off: then it
     /// is left as it was, but for the attempt to repair what a crash left.
-    pub fn open(path: impl AsRef<Path>, options: StateOptions) -> Result<Self> {
-        let store = Self { database: Database::open(path.as_ref(), Role::State)?, options };
+    pub fn open(path: impl AsRef<Path>, service: ServiceName, options: StateOptions) -> Result<Self> {
+        let store = Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options };
         store.tell_of_stored_jobs()?;
         Ok(store)
+    }
+
+    /// The same store with the idempotency keys, leases and pools that all services share. Queues are the same.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self { scope: Scope::Shared, ..self.clone() }
+    }
+
+    /// The same store with the idempotency keys, leases and pools of another service. Queues are the same.
+    #[must_use]
+    pub fn for_service(&self, service: ServiceName) -> Self {
+        Self { scope: service.into(), ..self.clone() }
     }
 
     /// Closes the store for all its clones: what was asked for before is committed, and everything later answers
@@ -85,19 +103,29 @@ impl EmbeddedState {
             database: &self.database,
             clock: &self.options.clock,
             bounds: Usage::UNBOUNDED,
-            key: entry(b'i', key.as_str()),
+            key: self.entry(b'i', key.as_str()),
         }
     }
-}
 
-/// The row of an entry that lasts for a time: its kind, and its name.
-fn entry(kind: u8, name: &str) -> Vec<u8> {
-    [&[kind], name.as_bytes()].concat()
+    /// The row of an entry that lasts for a time: its kind, and its name within the scope.
+    fn entry(&self, kind: u8, name: &str) -> Vec<u8> {
+        [vec![kind], self.scoped(name)].concat()
+    }
+
+    /// A name within the scope: the service, a zero, the name. No name holds a zero, and no service has an empty one: that
+    /// is the shared scope's.
+    fn scoped(&self, name: &str) -> Vec<u8> {
+        let service = match &self.scope {
+            Scope::Service(service) => service.as_str(),
+            Scope::Shared => "",
+        };
+        [service.as_bytes(), &[0], name.as_bytes()].concat()
+    }
 }
 
 impl fmt::Debug for EmbeddedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EmbeddedState").finish_non_exhaustive()
+        f.debug_struct("EmbeddedState").field("scope", &self.scope).finish_non_exhaustive()
     }
 }
 
@@ -105,6 +133,10 @@ impl fmt::Debug for EmbeddedState {
 impl Idempotency for EmbeddedState {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         self.idempotent(&request.key).begin(request, in_progress_for).await
+    }
+
+    async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
+        self.idempotent(&request.key).prolong(request, in_progress_for).await
     }
 
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {

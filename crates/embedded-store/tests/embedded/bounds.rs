@@ -28,7 +28,7 @@ fn kept(seconds: u64) -> Outcome {
 #[tokio::test]
 async fn what_is_over_is_kept_by_count() {
     let retention = Retention::default().with_dead_count(10).with_completed_count(20);
-    let store = EmbeddedState::in_memory(StateOptions::default().with_retention(retention));
+    let store = EmbeddedState::in_memory(service("orders"), StateOptions::default().with_retention(retention));
     settle_all(&store, 300, dead()).await;
     settle_all(&store, 300, kept(60)).await;
     let counts = store.counts(&queue("mail")).await.unwrap();
@@ -38,7 +38,7 @@ async fn what_is_over_is_kept_by_count() {
 #[tokio::test]
 async fn what_is_over_is_kept_by_bytes() {
     let retention = Retention::default().with_dead_bytes(4250).with_completed_bytes(5250);
-    let store = EmbeddedState::in_memory(StateOptions::default().with_retention(retention));
+    let store = EmbeddedState::in_memory(service("orders"), StateOptions::default().with_retention(retention));
     settle_all(&store, 50, dead()).await;
     settle_all(&store, 50, kept(60)).await;
     let counts = store.counts(&queue("mail")).await.unwrap();
@@ -48,7 +48,7 @@ async fn what_is_over_is_kept_by_bytes() {
 #[tokio::test]
 async fn what_is_over_is_kept_for_a_time() {
     let (clock, options) = manual_clock();
-    let store = EmbeddedState::in_memory(StateOptions::default().with_clock(options));
+    let store = EmbeddedState::in_memory(service("orders"), StateOptions::default().with_clock(options));
     settle_all(&store, 5, dead()).await;
     settle_all(&store, 5, kept(60)).await;
     clock.advance(Duration::from_secs(60));

@@ -14,7 +14,10 @@ fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, Error>) {
 #[tokio::test]
 async fn a_closed_store_refuses_every_call() {
     let directory = tempfile::tempdir().unwrap();
-    for store in [in_memory(), EmbeddedState::open(directory.path().join("a.redb"), StateOptions::default()).unwrap()] {
+    for store in [
+        in_memory(),
+        EmbeddedState::open(directory.path().join("a.redb"), service("orders"), StateOptions::default()).unwrap(),
+    ] {
         let clone = store.clone();
         store.push_one(&queue("mail"), NewJob::new("a")).await.unwrap();
         store.close().await;
@@ -32,7 +35,7 @@ async fn a_closed_store_refuses_every_call() {
 async fn a_close_commits_what_was_asked_for_and_unlocks_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
-    let store = EmbeddedState::open(&file, StateOptions::default()).unwrap();
+    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     let pushes: Vec<_> = (0..50)
         .map(|_| {
             let store = store.clone();
@@ -45,10 +48,13 @@ async fn a_close_commits_what_was_asked_for_and_unlocks_the_file() {
     for push in pushes {
         acknowledged += u64::from(push.await.unwrap().is_ok());
     }
-    let again = EmbeddedState::open(&file, StateOptions::default()).unwrap();
+    let again = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     assert_eq!(again.counts(&queue("mail")).await.unwrap().ready, acknowledged);
     drop(store);
-    assert!(EmbeddedState::open(&file, StateOptions::default()).is_err(), "the closed handle unlocks nothing");
+    assert!(
+        EmbeddedState::open(&file, service("orders"), StateOptions::default()).is_err(),
+        "the closed handle unlocks nothing"
+    );
 }
 
 #[tokio::test]

@@ -9,12 +9,13 @@ use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{Durability, NewJob, Pushed, Queue, QueueExt, QueueInspect};
 use tokio::task::JoinSet;
 
-use crate::{PATIENCE, claim, in_memory, job, queue};
+use crate::{PATIENCE, claim, in_memory, job, queue, service};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_writers_share_commits() {
     let directory = tempfile::tempdir().unwrap();
-    let store = EmbeddedState::open(directory.path().join("state.redb"), StateOptions::default()).unwrap();
+    let store =
+        EmbeddedState::open(directory.path().join("state.redb"), service("orders"), StateOptions::default()).unwrap();
     let deadline = Instant::now() + PATIENCE;
     loop {
         let before = store.commits();
@@ -50,7 +51,8 @@ async fn what_changes_nothing_is_not_committed() {
 #[tokio::test]
 async fn a_caller_that_goes_away_leaves_the_others_alone() {
     let directory = tempfile::tempdir().unwrap();
-    let store = EmbeddedState::open(directory.path().join("state.redb"), StateOptions::default()).unwrap();
+    let store =
+        EmbeddedState::open(directory.path().join("state.redb"), service("orders"), StateOptions::default()).unwrap();
     let gone = queue("gone");
     for index in 0..100 {
         let mut push = Box::pin(store.push_one(&gone, job(&format!("gone-{index}"))));

@@ -10,13 +10,13 @@ use store_core::{
     QueueControl, QueueExt, QueueInspect, Settled, Settlement,
 };
 
-use crate::{LEASE, claim, job_id, queue};
+use crate::{LEASE, claim, job_id, queue, service};
 
 const JOBS: usize = 100;
 const SEEDS: u64 = 100;
 
 fn open(file: &Path) -> Result<EmbeddedState, Error> {
-    EmbeddedState::open(file, StateOptions::default())
+    EmbeddedState::open(file, service("orders"), StateOptions::default())
 }
 
 /// A payload that shows where it stands in the file: no other bytes look like it.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{Durability, NewJob, Outcome, Pushed, Queue, QueueExt, QueueInspect};
 
-use crate::{PATIENCE, claim, job, job_id, queue};
+use crate::{PATIENCE, claim, job, job_id, queue, service};
 
 /// Where the child writes. Set only by the test that starts it.
 const FILE: &str = "EMBEDDED_STORE_TEST_FILE";
@@ -21,7 +21,7 @@ fn child_that_writes_until_it_is_killed() {
     let Some(file) = std::env::var_os(FILE) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let store = EmbeddedState::open(Path::new(&file), StateOptions::default()).unwrap();
+        let store = EmbeddedState::open(Path::new(&file), service("orders"), StateOptions::default()).unwrap();
         let writers: Vec<_> = (0..4).map(|writer| tokio::spawn(write(store.clone(), writer))).collect();
         for writer in writers {
             writer.await.unwrap();
@@ -71,7 +71,7 @@ async fn kept_after_kill_9() {
     child.wait().unwrap();
     assert!(acknowledged.len() >= 1000, "the child ended by itself");
 
-    let store = EmbeddedState::open(&file, StateOptions::default()).unwrap();
+    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     let (mut pushed, mut settled) = (0, 0);
     for line in &acknowledged {
         match line.split(' ').collect::<Vec<_>>()[..] {
@@ -95,12 +95,12 @@ async fn a_reopened_file_goes_on_where_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
     let request = NewJob::new("a");
-    let store = EmbeddedState::open(&file, StateOptions::default()).unwrap();
+    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     store.push_one(&queue("mail"), request.clone()).await.unwrap();
     let first = claim(&store, "mail", 1).await.jobs.remove(0);
     drop(store);
 
-    let store = EmbeddedState::open(&file, StateOptions::default()).unwrap();
+    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     assert_eq!(store.push_one(&queue("mail"), request).await.unwrap(), Pushed::Created);
     store.settle_one(&queue("mail"), first.lease.clone(), Outcome::Release).await.unwrap();
     let second = claim(&store, "mail", 1).await.jobs.remove(0);
@@ -111,10 +111,10 @@ async fn a_reopened_file_goes_on_where_it_was() {
 async fn news_outlive_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
-    let store = EmbeddedState::open(&file, StateOptions::default()).unwrap();
+    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     store.push_one(&queue("mail"), job("a")).await.unwrap();
     drop(store);
 
-    let store = EmbeddedState::open(&file, StateOptions::default()).unwrap();
+    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     assert_eq!(store.wait(&[queue("mail")], PATIENCE).await.unwrap(), Some(queue("mail")));
 }

@@ -11,7 +11,7 @@ use store_core::{Durability, Error, KeyValueExt, NewJob, Op, Queue, QueueExt, Qu
 use crate::{key, queue, service};
 
 fn open(file: &Path) -> Result<EmbeddedState, Error> {
-    EmbeddedState::open(file, StateOptions::default())
+    EmbeddedState::open(file, service("orders"), StateOptions::default())
 }
 
 async fn write_a_file(file: &Path, jobs: usize) {

@@ -37,7 +37,7 @@ fn limit_files_to(bytes: Option<u64>) {
 }
 
 fn open(directory: &Path) -> EmbeddedState {
-    EmbeddedState::open(directory.join("state.redb"), StateOptions::default()).unwrap()
+    EmbeddedState::open(directory.join("state.redb"), service("orders"), StateOptions::default()).unwrap()
 }
 
 async fn push(store: &EmbeddedState) -> Result<(), Error> {

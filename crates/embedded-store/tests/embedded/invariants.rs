@@ -8,7 +8,7 @@ use store_core::{
     Queue, QueueControl, QueueInspect, Retention, Settlement, Unique, UniqueKey, UniqueUntil,
 };
 
-use crate::{LEASE, job, job_id, manual_clock, queue};
+use crate::{LEASE, job, job_id, manual_clock, queue, service};
 
 #[tokio::test]
 async fn the_counts_are_those_of_the_listings() {
@@ -16,7 +16,10 @@ async fn the_counts_are_those_of_the_listings() {
         let mut random = fastrand::Rng::with_seed(seed);
         let (clock, options) = manual_clock();
         let retention = Retention::default().with_dead_count(5).with_completed_count(5);
-        let store = EmbeddedState::in_memory(StateOptions::default().with_clock(options).with_retention(retention));
+        let store = EmbeddedState::in_memory(
+            service("orders"),
+            StateOptions::default().with_clock(options).with_retention(retention),
+        );
         let mut leases = Vec::new();
         for step in 0..150 {
             act(&store, &mut random, &mut leases).await;

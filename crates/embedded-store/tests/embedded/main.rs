@@ -53,7 +53,7 @@ fn manual_clock() -> (ManualClock, Clock) {
 }
 
 fn in_memory() -> EmbeddedState {
-    EmbeddedState::in_memory(StateOptions::default())
+    EmbeddedState::in_memory(service("orders"), StateOptions::default())
 }
 
 async fn claim(store: &EmbeddedState, name: &str, max: usize) -> Claim {

@@ -8,10 +8,12 @@ use std::time::Duration;
 use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{ClaimRequest, Durability, HolderName, NewJob, Queue, QueueName};
 
+use crate::service;
+
 /// `select! { done = &mut push => …, () = tick => { push_another().await } }`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_in_memory_that_is_not_polled_does_not_hold_up_others() {
-    let store = EmbeddedState::in_memory(StateOptions::default());
+    let store = EmbeddedState::in_memory(service("orders"), StateOptions::default());
     let mail = QueueName::new("mail").unwrap();
     for _ in 0..100 {
         let many: Vec<_> = (0..1000).map(|_| NewJob::new("x")).collect();
@@ -35,7 +37,7 @@ async fn a_write_in_memory_that_is_not_polled_does_not_hold_up_others() {
 /// `Queue::claim`: it "may return fewer than are ready: then `Claim::next` is zero".
 #[tokio::test]
 async fn a_claim_that_leaves_jobs_because_of_their_bytes_says_so() {
-    let store = EmbeddedState::in_memory(StateOptions::default());
+    let store = EmbeddedState::in_memory(service("orders"), StateOptions::default());
     let mail = QueueName::new("mail").unwrap();
     for _ in 0..20 {
         let _ = store.push(&mail, &[NewJob::new(vec![0; 1 << 20])], Durability::Accepted).await.unwrap();

@@ -25,7 +25,7 @@ async fn errors_show_no_data() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(CANARY);
     std::fs::write(&file, CANARY).unwrap();
-    let refused = EmbeddedState::open(&file, StateOptions::default()).unwrap_err();
+    let refused = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap_err();
     let shown = format!("{error} {error:?} {refused} {refused:?}");
     assert!(!shown.contains("canary"), "{shown}");
 }

@@ -11,7 +11,7 @@ end
 
 -- The last error of a state, or nil.
 local function last_error(s)
-  if byte(s, 27) < 8 then return nil end
+  if byte(s, 27) % 16 < 8 then return nil end
   local at = 29 + byte(s, 28)
   return sub(s, at + 2, at + 1 + unpack_bytes('>I2', s, at))
 end

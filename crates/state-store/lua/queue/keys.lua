@@ -8,7 +8,7 @@
 --   state   1 status, 2-17 fence in decimal digits, 18-19 attempts, 20-26 as the record's 3-9, 27 flags,
 --           28 n, n bytes worker, 2 bytes m, m bytes last error, the rest progress or result.
 --           flags: +1 asked to be cancelled, +2 unique until finished, +4 has progress or a result,
---           +8 has a last error
+--           +8 has a last error, +16 holds its key until it is claimed: replayed, and not claimed since
 -- Plain jobs (no delay, no deadline, no unique key) that were pushed together are stored and leased together until one of them
 -- needs more than to be completed:
 --   reference      1 '\0' (no id begins with it), 2-7 when it was pushed, in ms, 8-11 its number, 12 how many jobs it held at first

@@ -9,6 +9,9 @@ local function lease_again(id, record, s, kind)
   if byte(s) ~= 119 or is_due(id, record, s) then return nil end
   local reason = last_error(s)
   old[#old + 1], old[#old + 2] = count, s
+  if byte(s, 27) >= 16 then
+    freed_on_claim[#freed_on_claim + 1], freed_on_claim[#freed_on_claim + 2] = unique_of(record), id
+  end
   return head .. pack('>I2', unpack_bytes('>I2', s, 18) + 1) .. sub(s, 20, 26) .. char(reason and kind + 8 or kind) .. worker
     .. pack('>I2', #(reason or '')) .. (reason or '')
 end

@@ -9,8 +9,10 @@ local function holder_of(key)
   if sub(entry, 1, 1) == 'e' then return tonumber(sub(entry, 2, 17)) > now and sub(entry, 18) or nil end
   local id = sub(entry, 2)
   if accepted[id] then return id end
-  local status = status_of(id)
-  local is_over = status == 'd' or status == 'c' or status and sub(entry, 1, 1) == 'c' or call('HEXISTS', jobs, id) == 0 and not shelved(id)
+  local s = call('HGET', state, id)
+  local status, was_claimed = s and sub(s, 1, 1), s and byte(s, 27) < 16
+  local is_over = status == 'd' or status == 'c' or was_claimed and sub(entry, 1, 1) == 'c'
+    or call('HEXISTS', jobs, id) == 0 and not shelved(id)
   return not is_over and id or nil
 end
 

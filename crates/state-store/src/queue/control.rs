@@ -2,9 +2,9 @@
 
 use async_trait::async_trait;
 use redis_link::{ReplyReader, Script};
-use store_core::{Cancelled, Deleted, JobId, Op, QueueControl, QueueName, Result, validate_batch};
+use store_core::{Cancelled, Deleted, JobId, Op, QueueControl, QueueName, Replayed, Result, validate_batch};
 
-use super::{id_arg, scripts};
+use super::{id_arg, read_id, scripts};
 use crate::StateStore;
 
 /// Each call is one script in one round trip, or one for each 100 jobs, so that none keeps the server long; sent again, it finds
@@ -24,8 +24,18 @@ impl QueueControl for StateStore {
         }
     }
 
-    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {
-        for_each(self, Op::QueueReplay, &scripts::REPLAY, queue, jobs, changed).await
+    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>> {
+        let op = Op::QueueReplay;
+        let read = |reply: &mut ReplyReader| {
+            let (word, holder) = (reply.next_word()?, reply.next_bytes()?);
+            match word.as_ref() {
+                b"replayed" => Ok(Replayed::Replayed),
+                b"held" => Ok(Replayed::Held { by: read_id(op, &holder)? }),
+                b"not_dead" => Ok(Replayed::NotDead),
+                _ => Err(reply.unknown_word()),
+            }
+        };
+        for_each(self, op, &scripts::REPLAY, queue, jobs, read).await
     }
 
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>> {

@@ -117,7 +117,7 @@ pub(super) static CANCEL: Script = script!(frees "cancel",
     "find",
     "remove"
 );
-pub(super) static REPLAY: Script = script!(adds "replay", "keys");
+pub(super) static REPLAY: Script = script!(adds "replay", "keys", "jobs", "spot", "shelf", "on_shelf", "unique");
 pub(super) static DELETE: Script = script!(frees "delete",
     "keys",
     "jobs",

@@ -12,7 +12,8 @@ use crate::{Stage, open_to_lose, stage};
 use state_store::{StateOptions, StateStore};
 
 const LASTING: Duration = Duration::from_secs(10);
-const KEYS: [&str; 3] = ["test:{p.workers}:details", "test:{p.workers}:until", "test:{p.workers}:names"];
+const KEYS: [&str; 3] =
+    ["test:orders:{p.workers}:details", "test:orders:{p.workers}:until", "test:orders:{p.workers}:names"];
 
 fn pool() -> PoolName {
     PoolName::new("workers").unwrap()

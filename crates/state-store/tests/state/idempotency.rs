@@ -10,7 +10,7 @@ use crate::{Stage, open_to_lose, stage};
 use state_store::StateOptions;
 
 const MINUTE: Ttl = Ttl::from_secs(60);
-const KEY: &str = "test:{i.order 42}:idempotency";
+const KEY: &str = "test:orders:{i.order 42}:idempotency";
 
 fn request() -> IdempotentRequest {
     IdempotentRequest::new(Key::new("order 42").unwrap(), Fingerprint::of(b"body"))

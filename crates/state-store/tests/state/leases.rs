@@ -13,7 +13,7 @@ use state_store::{StateOptions, StateStore};
 use tokio::sync::Barrier;
 
 const LASTING: Duration = Duration::from_secs(10);
-const KEY: &str = "test:{l.leader}:lease";
+const KEY: &str = "test:orders:{l.leader}:lease";
 
 fn name() -> LeaseName {
     LeaseName::new("leader").unwrap()
@@ -110,7 +110,7 @@ async fn a_lease_lasts_10_ms_to_30_days() {
         assert!(matches!(refused, Err(Error::Rejected { .. })));
         assert!(matches!(store.renew(&lease, lasting).await, Err(Error::Rejected { .. })));
     }
-    assert_eq!(server.command(&["EXISTS", "test:{l.other}:lease"]).await.unwrap().as_integer(), Some(0));
+    assert_eq!(server.command(&["EXISTS", "test:orders:{l.other}:lease"]).await.unwrap().as_integer(), Some(0));
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn tasks_that_ask_at_once_share_calls_and_each_hears_its_own_answer() {
     const TASKS: usize = 50;
     const ROUNDS: usize = 10;
     let Stage { server, store, .. } = stage_with(StateOptions::default()).await;
-    server.command(&["RPUSH", "test:{l.bad}:lease", "canary"]).await.unwrap();
+    server.command(&["RPUSH", "test:orders:{l.bad}:lease", "canary"]).await.unwrap();
     let calls = async || server.command_calls().await.unwrap().get("evalsha").copied().unwrap_or(0);
     let (before, barrier) = (calls().await, Arc::new(Barrier::new(TASKS)));
     let asking: Vec<_> = (0..TASKS)

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
-use store_core::{Clock, Error, ManualClock, Namespace, Timestamp};
+use store_core::{Clock, Error, ManualClock, Namespace, ServiceName, Timestamp};
 use testkit::RedisServer;
 
 /// A server set up for the role, and a store in it whose clock the test moves.
@@ -38,6 +38,10 @@ fn namespace() -> Namespace {
     Namespace::new("test").unwrap()
 }
 
+fn service() -> ServiceName {
+    ServiceName::new("orders").unwrap()
+}
+
 /// The command time-out is patient: this machine may be slow.
 async fn open(url: &str, options: StateOptions) -> Result<StateStore, Error> {
     open_within(url, options, Duration::from_secs(10)).await
@@ -51,7 +55,7 @@ async fn open_to_lose(url: &str, options: StateOptions) -> StateStore {
 async fn open_within(url: &str, options: StateOptions, command_timeout: Duration) -> Result<StateStore, Error> {
     let config = LinkConfig::new(ServerUrl::parse(url).unwrap(), "tests:state");
     let link = Link::connect(config.with_command_timeout(command_timeout)).await.unwrap();
-    StateStore::open(link, namespace(), options).await
+    StateStore::open(link, namespace(), service(), options).await
 }
 
 #[tokio::test]

@@ -14,9 +14,13 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     /// snooze, a release and the end of its lease forget it.
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>;
 
-    /// Makes dead jobs ready again, with all their attempts. For each, whether it was dead. At most
+    /// Makes dead jobs ready again, with all their attempts and without a deadline. Says for each what became of it. At most
     /// [`MAX_BATCH`](super::MAX_BATCH).
-    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>;
+    ///
+    /// A job whose unique key is held until it is claimed or finished takes the key again. If another job holds the key, the
+    /// job stays dead: [`Replayed::Held`]. A key that is held for a time is not taken again, because its time began with the
+    /// push. Sent again after a lost reply, it answers [`Replayed::NotDead`] for the jobs that the first request replayed.
+    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>>;
 
     /// Deletes jobs that do not run, in whatever other state. At most [`MAX_BATCH`](super::MAX_BATCH).
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>>;
@@ -42,6 +46,21 @@ pub enum Cancelled {
     Finished,
     /// The queue has no such job.
     Unknown,
+}
+
+/// What became of a job that was to be replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Replayed {
+    /// It was dead and is ready.
+    Replayed,
+    /// Another job holds its unique key. It stays dead.
+    Held {
+        /// Which job holds the key.
+        by: JobId,
+    },
+    /// It is not dead, or the queue has no such job. Nothing was changed.
+    NotDead,
 }
 
 /// What a deletion found.

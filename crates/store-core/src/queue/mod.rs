@@ -13,7 +13,7 @@ mod settle;
 mod trace;
 
 pub use claim::{Claim, ClaimRequest, ClaimedJob, Extended, Extension, JobLease};
-pub use control::{Cancelled, Deleted, QueueControl};
+pub use control::{Cancelled, Deleted, QueueControl, Replayed};
 pub use ext::{QueueExt, TypedQueue};
 pub use inspect::{Counts, Explanation, JobInfo, JobState, QueueInspect};
 pub use job::{Backoff, NewJob, Priority, Pushed, RetryPolicy, Unique, UniqueUntil};

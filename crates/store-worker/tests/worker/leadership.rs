@@ -5,7 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{
-    AcquireRequest, Acquired, Durability, Error, HolderName, Lease, LeaseName, Leases, Op, Receipt, Result, Timestamp,
+    AcquireRequest, Acquired, Durability, Error, HolderName, Lease, LeaseName, Leases, Op, Receipt, Result,
+    ServiceName, Timestamp,
 };
 use store_worker::{Candidate, Leadership, Standing};
 use tokio::sync::watch;
@@ -23,7 +24,7 @@ struct Away {
 
 impl Away {
     fn new() -> Arc<Self> {
-        let inner = EmbeddedState::in_memory(StateOptions::default());
+        let inner = EmbeddedState::in_memory(ServiceName::new("mailer").unwrap(), StateOptions::default());
         Arc::new(Self {
             inner,
             away: AtomicBool::new(false),

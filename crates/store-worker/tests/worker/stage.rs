@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{
     Claim, ClaimRequest, Clock, Counts, Durability, Error, Extended, Extension, JobId, ManualClock, NewJob, Op, Pushed,
-    Queue, QueueExt, QueueInspect, QueueName, Receipt, Result, Settled, Settlement, Timestamp,
+    Queue, QueueExt, QueueInspect, QueueName, Receipt, Result, ServiceName, Settled, Settlement, Timestamp,
 };
 use store_worker::{Worker, WorkerBuilder, WorkerHandle, WorkerReport};
 use tokio::sync::watch;
@@ -191,7 +191,10 @@ impl Stage {
     /// A store whose clock stands still until the test moves it.
     pub(crate) fn new() -> Self {
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let state = EmbeddedState::in_memory(StateOptions::default().with_clock(Clock::Manual(clock.clone())));
+        let state = EmbeddedState::in_memory(
+            ServiceName::new("mailer").unwrap(),
+            StateOptions::default().with_clock(Clock::Manual(clock.clone())),
+        );
         let store = Faulty::new(state.clone());
         Self { clock, state, store, queue: QueueName::new("email").unwrap() }
     }

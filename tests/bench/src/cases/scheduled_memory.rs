@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use embedded_store::EmbeddedState;
-use store_core::{Durability, NewJob, QueueName, StateOptions, StateRole};
+use store_core::{Durability, NewJob, QueueName, ServiceName, StateOptions, StateRole};
 
 use crate::Result;
 use crate::bed::{Bed, Engine, queue};
@@ -133,7 +133,8 @@ impl Side for File {
     async fn round(&mut self, bed: &Bed) -> Result<Sample> {
         self.round += 1;
         let path = bed.state_file().with_file_name(format!("scheduled-{}.redb", self.round));
-        let state: Arc<dyn StateRole> = Arc::new(EmbeddedState::open(&path, StateOptions::default())?);
+        let state: Arc<dyn StateRole> =
+            Arc::new(EmbeddedState::open(&path, ServiceName::new("bench")?, StateOptions::default())?);
         let empty = std::fs::metadata(&path)?.len();
         let queue = queue("scheduled")?;
         let work = schedule(&state, &queue, bed.payload(), self.jobs, (1, BATCH));

@@ -4,6 +4,7 @@ mod alive;
 mod beat;
 mod leave;
 mod lost;
+mod scope;
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::case::Case;
 use crate::stage::{Stage, holder, secs};
 
 /// The cases of every operation on heartbeats.
-pub(crate) const CASES: &[&[Case]] = &[beat::CASES, leave::CASES, alive::CASES, lost::CASES];
+pub(crate) const CASES: &[&[Case]] = &[beat::CASES, leave::CASES, alive::CASES, lost::CASES, scope::CASES];
 
 /// How long the beats of the cases count.
 const LASTING: Duration = secs(10);

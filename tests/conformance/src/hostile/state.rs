@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use store_core::{
     AcquireRequest, Acquired, Beat, Cancelled, ClaimRequest, Deleted, Durability, Explanation, Extended, Extension,
-    JobId, JobInfo, JobState, Kept, NewJob, Outcome, PageRequest, Pushed, QueueName, Settled, Settlement, Timestamp,
-    Ttl, Unique, UniqueUntil,
+    JobId, JobInfo, JobState, Kept, NewJob, Outcome, PageRequest, Pushed, QueueName, Replayed, Settled, Settlement,
+    Timestamp, Ttl, Unique, UniqueUntil,
 };
 
 use super::Texts;
@@ -109,7 +109,8 @@ async fn finished(stage: &Stage, texts: &Texts, queue: &QueueName) -> Verdict {
     check_eq!(listed(stage, queue, JobState::Running).await?[0].worker, Some(holder(texts.word(5))));
     let cancelled = Settlement::new(again[0].lease.clone(), Outcome::Cancelled);
     check_eq!(stage.state.settle(queue, &[cancelled], Durability::Accepted).await?.value, [Settled::Done]);
-    check_eq!(stage.state.replay(queue, &[id(texts, 2), id(texts, 0)]).await?, [true, false]);
+    let replayed = stage.state.replay(queue, &[id(texts, 2), id(texts, 0)]).await?;
+    check_eq!(replayed, [Replayed::Replayed, Replayed::NotDead]);
     let all: Vec<JobId> = (0..4).map(|index| id(texts, index)).collect();
     let gone = [Deleted::Deleted, Deleted::Deleted, Deleted::Deleted, Deleted::Unknown];
     check_eq!(stage.state.delete(queue, &all).await?, gone);

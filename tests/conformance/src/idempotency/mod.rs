@@ -3,13 +3,15 @@
 mod abandon;
 mod begin;
 mod finish;
+mod prolong;
+mod scope;
 
 use store_core::{Fingerprint, IdempotentRequest, Key, Ttl};
 
 use crate::case::Case;
 
 /// The cases of every operation on idempotency keys.
-pub(crate) const CASES: &[&[Case]] = &[begin::CASES, finish::CASES, abandon::CASES];
+pub(crate) const CASES: &[&[Case]] = &[begin::CASES, prolong::CASES, finish::CASES, abandon::CASES, scope::CASES];
 
 /// How long a request of the cases may be in progress.
 const WORKING: Ttl = Ttl::from_secs(10);

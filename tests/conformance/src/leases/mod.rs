@@ -4,6 +4,7 @@ mod acquire;
 mod inspect;
 mod release;
 mod renew;
+mod scope;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::stage::{Stage, holder, secs};
 use crate::verdict::Failure;
 
 /// The cases of every operation on leases.
-pub(crate) const CASES: &[&[Case]] = &[acquire::CASES, renew::CASES, release::CASES, inspect::CASES];
+pub(crate) const CASES: &[&[Case]] = &[acquire::CASES, renew::CASES, release::CASES, inspect::CASES, scope::CASES];
 
 /// How long the leases of the cases last.
 const LASTING: Duration = secs(10);

@@ -1,6 +1,6 @@
 //! Stopping claims.
 
-use store_core::{Counts, Extended, Op, Outcome, Settled};
+use store_core::{Counts, Extended, Op, Outcome, Replayed, Settled};
 
 use super::subject::{LEASE, Subject, job};
 use crate::case::cases;
@@ -49,7 +49,7 @@ async fn a_paused_queue_can_be_controlled(queue: Subject) -> Verdict {
     queue.push_one(job("b").with_delay(secs(5))).await?;
     queue.pause().await?;
     queue.cancel("a").await?;
-    check_eq!((queue.promote("b").await?, queue.replay("dead").await?), (true, true));
+    check_eq!((queue.promote("b").await?, queue.replay("dead").await?), (true, Replayed::Replayed));
     check_eq!(queue.counts().await?, Counts::new(2, 0, 0, 0, 0).with_paused(true));
     Ok(())
 }

@@ -28,7 +28,6 @@ cases! { Op::QueuePush;
     a_unique_key_of_another_job_is_left_alone,
     a_unique_key_for_a_time_outlives_its_job,
     a_unique_key_for_a_time_is_free_at_its_end,
-    a_replayed_job_does_not_take_its_unique_key_again,
     the_same_push_again_is_created_again_though_another_job_holds_the_key,
     an_unused_unique_key_of_a_duplicate_stays_free,
     an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside,
@@ -226,18 +225,6 @@ async fn a_unique_key_for_a_time_is_free_at_its_end(queue: Subject) -> Verdict {
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
     check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
     check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
-    Ok(())
-}
-
-async fn a_replayed_job_does_not_take_its_unique_key_again(queue: Subject) -> Verdict {
-    queue.push_one(until_finished("a")).await?;
-    let claimed = queue.claim_one().await?;
-    queue.settle(&claimed.lease, dead("broken")).await?;
-    queue.push_one(until_finished("b")).await?;
-    check_eq!(queue.replay("a").await?, true);
-    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
-    queue.cancel("b").await?;
-    check_eq!(is_free(&queue).await?, true);
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Giving dead jobs a new life.
 
-use store_core::{Counts, Error, JobState, MAX_BATCH, Op, Settled};
+use store_core::{
+    Counts, Error, JobState, MAX_BATCH, NewJob, Op, Outcome, Pushed, Replayed, Settled, Unique, UniqueUntil,
+};
 
 use super::subject::{Subject, attempts, dead, job, job_id, kept, retry};
 use crate::case::cases;
-use crate::stage::secs;
-use crate::verdict::{Verdict, check_eq, check_matches};
+use crate::stage::{secs, unique_key};
+use crate::verdict::{Failure, Verdict, check_eq, check_matches};
 
 cases! { Op::QueueReplay;
     a_dead_job_is_ready_again,
@@ -17,11 +19,99 @@ cases! { Op::QueueReplay;
     jobs_are_answered_in_order,
     replaying_twice_finds_what_the_first_made,
     batches_outside_their_bounds_are_refused,
+    a_replayed_job_takes_its_unique_key_again,
+    a_job_whose_unique_key_is_held_is_not_replayed,
+    of_two_dead_jobs_with_one_unique_key_one_is_replayed,
+    a_replayed_job_gives_a_key_until_the_claim_back_when_it_is_claimed,
+    a_unique_key_for_a_time_is_not_taken_again,
+}
+
+fn unique(id: &str, until: UniqueUntil) -> NewJob {
+    job(id).with_unique(Unique::new(unique_key("key"), until))
+}
+
+/// Pushes a job with a unique key, and has it die.
+async fn bury(queue: &Subject, id: &str, until: UniqueUntil) -> Verdict {
+    check_eq!(queue.push_one(unique(id, until)).await?, Pushed::Created);
+    let claimed = queue.claim_one().await?;
+    check_eq!(queue.settle(&claimed.lease, dead("broken")).await?, Settled::Done);
+    Ok(())
+}
+
+/// Which job holds the key, by a push that is refused.
+async fn holder(queue: &Subject) -> Result<Pushed, Failure> {
+    queue.push_one(unique("other", UniqueUntil::Finished)).await
+}
+
+async fn a_replayed_job_takes_its_unique_key_again(queue: Subject) -> Verdict {
+    bury(&queue, "a", UniqueUntil::Finished).await?;
+    check_eq!(queue.replay("a").await?, Replayed::Replayed);
+    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    let claimed = queue.claim_one().await?;
+    check_eq!((claimed.lease.job.as_str(), claimed.attempt, claimed.last_error.as_deref()), ("a", 1, None));
+    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Done);
+    check_eq!(holder(&queue).await?, Pushed::Created);
+    Ok(())
+}
+
+async fn a_job_whose_unique_key_is_held_is_not_replayed(queue: Subject) -> Verdict {
+    bury(&queue, "a", UniqueUntil::Finished).await?;
+    queue.push_one(unique("b", UniqueUntil::Finished)).await?;
+    for _ in 0..2 {
+        check_eq!(queue.replay("a").await?, Replayed::Held { by: job_id("b") });
+        let info = queue.info("a").await?;
+        check_eq!((info.state, info.last_error.as_deref()), (JobState::Dead, Some("broken")));
+    }
+    check_eq!(queue.claim_ids(10).await?, ["b"]);
+    check_eq!(queue.replay("a").await?, Replayed::Held { by: job_id("b") });
+    queue.cancel("b").await?;
+    queue.stage.advance(secs(3600));
+    check_eq!(queue.claim_ids(10).await?, Vec::<String>::new());
+    check_eq!(queue.replay("a").await?, Replayed::Replayed);
+    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    Ok(())
+}
+
+async fn of_two_dead_jobs_with_one_unique_key_one_is_replayed(queue: Subject) -> Verdict {
+    bury(&queue, "a", UniqueUntil::Finished).await?;
+    bury(&queue, "b", UniqueUntil::Claimed).await?;
+    let replayed = queue.stage.state.replay(&queue.name, &["b", "a", "b"].map(job_id)).await?;
+    check_eq!(replayed, [Replayed::Replayed, Replayed::Held { by: job_id("b") }, Replayed::NotDead]);
+    check_eq!(queue.claim_ids(10).await?, ["b"]);
+    Ok(())
+}
+
+async fn a_replayed_job_gives_a_key_until_the_claim_back_when_it_is_claimed(queue: Subject) -> Verdict {
+    bury(&queue, "a", UniqueUntil::Claimed).await?;
+    check_eq!(queue.replay("a").await?, Replayed::Replayed);
+    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    let claimed = queue.claim_one().await?;
+    check_eq!((claimed.attempt, claimed.last_error.as_deref()), (1, None));
+    check_eq!(holder(&queue).await?, Pushed::Created);
+    check_eq!(queue.settle(&claimed.lease, retry(secs(0))).await?, Settled::Done);
+    check_eq!(queue.claim_ids(10).await?, ["other", "a"]);
+    bury(&Subject { name: queue.stage.queue("cancelled"), stage: queue.stage.share() }, "a", UniqueUntil::Claimed)
+        .await?;
+    let queue = Subject { name: queue.stage.queue("cancelled"), stage: queue.stage };
+    queue.replay("a").await?;
+    queue.cancel("a").await?;
+    check_eq!(holder(&queue).await?, Pushed::Created);
+    Ok(())
+}
+
+async fn a_unique_key_for_a_time_is_not_taken_again(queue: Subject) -> Verdict {
+    bury(&queue, "a", UniqueUntil::Elapsed(secs(60))).await?;
+    check_eq!(queue.replay("a").await?, Replayed::Replayed);
+    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    queue.stage.advance(secs(60));
+    check_eq!(holder(&queue).await?, Pushed::Created);
+    Ok(())
 }
 
 async fn a_dead_job_is_ready_again(queue: Subject) -> Verdict {
     queue.bury("a").await?;
-    check_eq!(queue.replay("a").await?, true);
+    check_eq!(queue.replay("a").await?, Replayed::Replayed);
     let info = queue.info("a").await?;
     check_eq!((info.state, info.attempts, info.at), (JobState::Ready, 0, None));
     check_eq!((info.worker, info.last_error), (None, None));
@@ -39,7 +129,7 @@ async fn a_replayed_job_has_all_its_attempts(queue: Subject) -> Verdict {
             queue.settle(&claimed.lease, retry(secs(0))).await?;
         }
         check_eq!(queue.info("a").await?.state, JobState::Dead);
-        check_eq!(queue.replay("a").await?, true);
+        check_eq!(queue.replay("a").await?, Replayed::Replayed);
     }
     Ok(())
 }
@@ -57,7 +147,7 @@ async fn a_replayed_job_has_no_deadline_any_more(queue: Subject) -> Verdict {
     queue.stage.advance(secs(1));
     queue.claim(1).await?;
     check_eq!(queue.info("a").await?.state, JobState::Dead);
-    check_eq!(queue.replay("a").await?, true);
+    check_eq!(queue.replay("a").await?, Replayed::Replayed);
     queue.stage.advance(secs(60));
     check_eq!(queue.claim_one().await?.attempt, 1);
     Ok(())
@@ -83,7 +173,7 @@ async fn only_dead_jobs_are_replayed(queue: Subject) -> Verdict {
     queue.push_ids(&["ready"]).await?;
     queue.push_one(job("scheduled").with_delay(secs(5))).await?;
     for id in ["completed", "running", "ready", "scheduled", "unknown"] {
-        check_eq!(queue.replay(id).await?, false);
+        check_eq!(queue.replay(id).await?, Replayed::NotDead);
     }
     check_eq!(queue.counts().await?, Counts::new(1, 1, 1, 1, 0));
     Ok(())
@@ -93,14 +183,17 @@ async fn jobs_are_answered_in_order(queue: Subject) -> Verdict {
     queue.bury("a").await?;
     queue.bury("b").await?;
     let ids = ["b", "unknown", "a", "b"].map(job_id);
-    check_eq!(queue.stage.state.replay(&queue.name, &ids).await?, [true, false, true, false]);
+    check_eq!(
+        queue.stage.state.replay(&queue.name, &ids).await?,
+        [Replayed::Replayed, Replayed::NotDead, Replayed::Replayed, Replayed::NotDead]
+    );
     check_eq!(queue.claim_ids(10).await?, ["b", "a"]);
     Ok(())
 }
 
 async fn replaying_twice_finds_what_the_first_made(queue: Subject) -> Verdict {
     queue.bury("a").await?;
-    check_eq!([queue.replay("a").await?, queue.replay("a").await?], [true, false]);
+    check_eq!([queue.replay("a").await?, queue.replay("a").await?], [Replayed::Replayed, Replayed::NotDead]);
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
     Ok(())
 }

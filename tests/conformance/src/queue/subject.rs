@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use store_core::{
     Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Durability, Explanation, Extended, Extension, JobId,
-    JobInfo, JobLease, JobState, NewJob, Outcome, PageRequest, Pushed, QueueName, Result, RetryPolicy, Settled,
-    Settlement,
+    JobInfo, JobLease, JobState, NewJob, Outcome, PageRequest, Pushed, QueueName, Replayed, Result, RetryPolicy,
+    Settled, Settlement,
 };
 
 use crate::stage::{Stage, holder, secs};
@@ -95,7 +95,7 @@ impl Subject {
         only(self.stage.state.delete(&self.name, &[job_id(id)]).await?)
     }
 
-    pub(crate) async fn replay(&self, id: &str) -> Result<bool, Failure> {
+    pub(crate) async fn replay(&self, id: &str) -> Result<Replayed, Failure> {
         only(self.stage.state.replay(&self.name, &[job_id(id)]).await?)
     }
 

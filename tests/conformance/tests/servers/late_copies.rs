@@ -47,6 +47,8 @@ late_copies! {
     KeyValueDeleteIf => cache::delete_if_then_set;
     IdempotencyBegin => cache::begin_then_abandon;
     IdempotencyBegin => state::begin_then_abandon;
+    IdempotencyProlong => cache::prolong_then_prolong;
+    IdempotencyProlong => cache::prolong_then_prolong_in_the_state;
     IdempotencyFinish => cache::finish_then_begin;
     IdempotencyFinish => state::finish_then_begin;
     IdempotencyAbandon => cache::abandon_then_begin;

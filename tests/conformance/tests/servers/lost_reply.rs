@@ -33,6 +33,7 @@ lost_replies! {
     KeyValueDeleteIf => cache::delete_if;
     KeyValueAdd => cache::add;
     IdempotencyBegin => cache::begin;
+    IdempotencyProlong => cache::prolong;
     IdempotencyFinish => cache::finish;
     IdempotencyAbandon => cache::abandon;
     RateLimitCheck => cache::check;

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use twinstore::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl};
+use twinstore::{Begun, Error, Finished, Idempotency, IdempotentRequest, Op, Result, Ttl};
 
 use super::{Recorded, hex, record};
 use crate::history::{Answer, Call};
@@ -24,6 +24,11 @@ impl Idempotency for Recorded<dyn Idempotency> {
             Begun::Finished(response) => Answer::Finished(String::from_utf8_lossy(response).into_owned()),
             Begun::Mismatch => Answer::Mismatch,
         })
+    }
+
+    /// Refused: the workload prolongs nothing, and the checker has no rule for it.
+    async fn prolong(&self, _: &IdempotentRequest, _: Ttl) -> Result<bool> {
+        Err(Error::unsupported(Op::IdempotencyProlong, "the history has no such call"))
     }
 
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {

@@ -1,7 +1,7 @@
 //! Recorded control of queues.
 
 use async_trait::async_trait;
-use twinstore::{Cancelled, Deleted, JobId, QueueControl, QueueName, Result};
+use twinstore::{Cancelled, Deleted, JobId, QueueControl, QueueName, Replayed, Result};
 
 use super::{Recorded, record};
 use crate::history::{Answer, Call};
@@ -22,10 +22,12 @@ impl QueueControl for Recorded<dyn QueueControl> {
         })
     }
 
-    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {
+    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>> {
         let invocation = self.recorder.invoke(Call::Replay { queue: queue.to_string(), jobs: texts(jobs) });
         let result = self.inner.replay(queue, jobs).await;
-        record(invocation, result, |answers| Answer::Each(answers.clone()))
+        record(invocation, result, |answers| {
+            Answer::Each(answers.iter().map(|answer| *answer == Replayed::Replayed).collect())
+        })
     }
 
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>> {

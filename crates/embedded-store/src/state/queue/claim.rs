@@ -159,7 +159,7 @@ impl OpenQueue<'_, '_> {
         Ok(claimed)
     }
 
-    fn record(&mut self, job: &JobId) -> Result<(Record, Bytes), Fault> {
+    pub(super) fn record(&mut self, job: &JobId) -> Result<(Record, Bytes), Fault> {
         let record = self.change.get(Table::Jobs, &job_key(self.ledger.number, job), |row| {
             let (record, payload) = Record::decode(row)?;
             Ok((record, Bytes::copy_from_slice(payload)))
@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_without_a_job_is_set_aside_and_holds_up_no_other() {
-        let store = EmbeddedState::in_memory(StateOptions::default());
+        let store = EmbeddedState::in_memory(store_core::ServiceName::new("orders").unwrap(), StateOptions::default());
         let (queue, lost, whole) = (QueueName::new("mail").unwrap(), NewJob::new("a"), NewJob::new("b"));
         for job in [&lost, &whole] {
             store.push_one(&queue, job.clone()).await.unwrap();

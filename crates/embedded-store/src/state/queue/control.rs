@@ -1,7 +1,9 @@
 //! Acting on a queue from outside.
 
 use async_trait::async_trait;
-use store_core::{Cancelled, Deleted, Fence, JobId, Op, QueueControl, QueueName, Result, validate_batch};
+use store_core::{
+    Cancelled, Deleted, Fence, JobId, Op, QueueControl, QueueName, Replayed, Result, UniqueUntil, validate_batch,
+};
 
 use super::life::{Delivery, Life, Place};
 use super::open_queue::OpenQueue;
@@ -16,9 +18,9 @@ impl QueueControl for EmbeddedState {
         Ok(cancelled.await?.unwrap_or(Cancelled::Unknown))
     }
 
-    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {
+    async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>> {
         let replay = |queue: &mut OpenQueue<'_, '_>, job: &JobId| queue.replay(job);
-        self.act_on_each(Op::QueueReplay, queue, jobs, false, replay).await
+        self.act_on_each(Op::QueueReplay, queue, jobs, Replayed::NotDead, replay).await
     }
 
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>> {
@@ -87,19 +89,28 @@ impl OpenQueue<'_, '_> {
         }
     }
 
-    /// Begins the life of a dead job again, without its deadline and its unique key.
-    fn replay(&mut self, job: &JobId) -> Result<bool, Fault> {
+    /// Begins the life of a dead job again, without its deadline. It takes its unique key again, unless that is held for a
+    /// time, which began with the push.
+    fn replay(&mut self, job: &JobId) -> Result<Replayed, Fault> {
         let Some(mut life) = self.find(job)?.filter(|life| matches!(life.place, Place::Dead(_))) else {
-            return Ok(false);
+            return Ok(Replayed::NotDead);
         };
+        let (record, _) = self.record(job)?;
+        let unique = record.unique.filter(|unique| !matches!(unique.until, UniqueUntil::Elapsed(_)));
+        if let Some(unique) = &unique {
+            if let Some(by) = self.holder(&unique.key)? {
+                return Ok(Replayed::Held { by });
+            }
+            self.hold(&unique.key, unique.until, job)?;
+        }
         life.end_delivery(Delivery::None);
         life.fence = Fence::new(0);
         life.attempts = 0;
         life.last_error = None;
         life.start_by = None;
-        life.unique = None;
+        life.unique = unique.map(|unique| (unique.key, unique.until));
         self.make_ready(job, &mut life)?;
-        Ok(true)
+        Ok(Replayed::Replayed)
     }
 
     fn delete(&mut self, job: &JobId) -> Result<Deleted, Fault> {

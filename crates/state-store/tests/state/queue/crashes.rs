@@ -351,11 +351,21 @@ async fn cut_controls_sent_again_lead_where_they_would_have_led() {
             store.settle_one(queue, job.lease, Outcome::Dead { reason: "no".into() }).await.unwrap();
         }
     };
-    let replay = async |queue: &QueueName, (): &()| store.replay(queue, &names()).await.map(drop);
+    let replay = async |queue: &QueueName, (): &()| {
+        store.replay(queue, &["finished", "delayed", "plain", "claimed"].map(id)).await.map(drop)
+    };
     let alive = async |queue: &QueueName| {
-        assert_eq!(scene.drain(queue).await.len(), 3);
+        let beside = |name: &str| unique(name, UniqueUntil::Finished).with_id(id("beside"));
+        for holder in ["finished", "claimed"] {
+            assert_eq!(push(store, queue, &[beside(holder)]).await.unwrap(), [Pushed::Held(id(holder))]);
+        }
+        assert_eq!(scene.drain(queue).await.len(), 4);
         let dead = store.list(queue, JobState::Dead, PageRequest::default()).await.unwrap().items;
-        assert_eq!(dead.len(), 3);
+        assert_eq!(dead.len(), 2);
+        for free in ["finished", "claimed"] {
+            assert_eq!(push(store, queue, &[beside(free)]).await.unwrap(), [Pushed::Created]);
+            assert_eq!(scene.drain(queue).await.len(), 1);
+        }
     };
     scene.cut_everywhere("queue/replay", true, kill, replay, alive).await;
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use store_core::{
     Backoff, Cancelled, Deleted, Durability, Explanation, Extended, Extension, JobInfo, JobLease, JobState, Kept,
-    NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, RetryPolicy, Settled,
-    Settlement, TraceContext, Unique, UniqueKey, UniqueUntil,
+    NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, Replayed, RetryPolicy,
+    Settled, Settlement, TraceContext, Unique, UniqueKey, UniqueUntil,
 };
 
 use super::{LEASE, claim, claim_one, id, job, names, push, queue, settle};
@@ -105,8 +105,8 @@ async fn a_job_is_seen_at_each_station() {
     assert_eq!(settle(store, &dead, Outcome::Dead { reason: "hopeless".into() }).await, Settled::Done);
     let explained = store.explain(&queue(), &id("rich")).await.unwrap();
     assert_eq!(explained, Explanation::Dead { reason: "hopeless".into() });
-    assert_eq!(store.replay(&queue(), &[id("rich")]).await.unwrap(), [true]);
-    assert_eq!(store.replay(&queue(), &[id("rich")]).await.unwrap(), [false]);
+    assert_eq!(store.replay(&queue(), &[id("rich")]).await.unwrap(), [Replayed::Replayed]);
+    assert_eq!(store.replay(&queue(), &[id("rich")]).await.unwrap(), [Replayed::NotDead]);
     assert_eq!(first(&look().await), (JobState::Ready, 0, None));
     assert_eq!(store.delete(&queue(), &[id("rich"), id("rich")]).await.unwrap(), [Deleted::Deleted, Deleted::Unknown]);
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 0);

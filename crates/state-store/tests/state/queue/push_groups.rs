@@ -10,7 +10,7 @@ use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 use tokio::sync::Barrier;
 
 use super::{id, job, queue};
-use crate::{namespace, stage};
+use crate::{namespace, service, stage};
 
 const TASKS: usize = 50;
 
@@ -67,7 +67,7 @@ async fn all_who_travel_in_a_lost_call_are_told_and_may_push_again() {
     let url = ServerUrl::parse(&server.url_through(&proxy, None)).unwrap();
     let config = LinkConfig::new(url, "tests:state").with_max_retries(0).with_command_timeout(Duration::from_secs(2));
     let link = Link::connect(config).await.unwrap();
-    let store = StateStore::open(link, namespace(), StateOptions::default()).await.unwrap();
+    let store = StateStore::open(link, namespace(), service(), StateOptions::default()).await.unwrap();
     store.push_one(&queue(), job("first")).await.unwrap();
     proxy.cut_after_request(mentions("EVALSHA"));
     let pushing: Vec<_> = (0..10)

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueControl, QueueExt, QueueName, Settled,
+    ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueControl, QueueExt, QueueName, Replayed,
+    Settled,
 };
 use testkit::{DEADLINE, RedisServer, wait_until};
 use tokio::task::JoinHandle;
@@ -72,7 +73,7 @@ async fn each_news_wakes_one_who_waits() {
                 assert_eq!(waiter.await.unwrap(), Some(queue()));
                 let waiter = self::waiter(&store, &[queue()]);
                 blocked(&server, 1).await;
-                assert_eq!(store.replay(&queue(), &[id("a")]).await.unwrap(), [true]);
+                assert_eq!(store.replay(&queue(), &[id("a")]).await.unwrap(), [Replayed::Replayed]);
                 assert_eq!(waiter.await.unwrap(), Some(queue()), "replay");
                 return;
             }

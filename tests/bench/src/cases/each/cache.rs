@@ -23,6 +23,7 @@ pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
         Op::KeyValueDeleteIf,
         Op::KeyValueAdd,
         Op::IdempotencyBegin,
+        Op::IdempotencyProlong,
         Op::IdempotencyFinish,
         Op::IdempotencyAbandon,
         Op::RateLimitCheck,
@@ -40,7 +41,7 @@ impl Prepare for Calls {
     async fn calls(&self, stores: &Stores, numbers: Range<usize>) -> Result<Vec<Call>> {
         let keys = numbers.map(|number| Ok(Key::new(format!("each-{number}"))?)).collect::<Result<Vec<Key>>>()?;
         match self.0 {
-            Op::IdempotencyBegin | Op::IdempotencyFinish | Op::IdempotencyAbandon => {
+            Op::IdempotencyBegin | Op::IdempotencyProlong | Op::IdempotencyFinish | Op::IdempotencyAbandon => {
                 carrying_out(self.0, &stores.cache, keys).await
             }
             Op::RateLimitCheck | Op::RateLimitReset => Ok(limiting(self.0, &stores.cache, keys)),
@@ -90,6 +91,7 @@ async fn carrying_out(op: Op, cache: &Arc<dyn CacheRole>, keys: Vec<Key>) -> Res
     Ok(calls_for(cache, requests, move |cache, request| async move {
         let holds = match op {
             Op::IdempotencyBegin => matches!(cache.begin(&request, ttl()).await?, Begun::Started),
+            Op::IdempotencyProlong => cache.prolong(&request, ttl()).await?,
             Op::IdempotencyFinish => cache.finish(&request, &value(), ttl()).await? == Finished::Stored,
             _ => cache.abandon(&request).await?,
         };

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use store_core::{
     Cancelled, ClaimRequest, Deleted, Durability, Extended, Extension, HolderName, JobId, JobLease, JobState, NewJob,
-    Op, Outcome, PageRequest, QueueExt, QueueName, Settled, Settlement, StateRole,
+    Op, Outcome, PageRequest, QueueExt, QueueName, Replayed, Settled, Settlement, StateRole,
 };
 
 use super::{Call, Prepare, calls_for, expect};
@@ -161,7 +161,7 @@ impl Stage {
                 let jobs = std::slice::from_ref(&job);
                 let done = match op {
                     Op::QueueCancel => state.cancel(&queue, &job).await? == Cancelled::Removed,
-                    Op::QueueReplay => state.replay(&queue, jobs).await? == [true],
+                    Op::QueueReplay => state.replay(&queue, jobs).await? == [Replayed::Replayed],
                     Op::QueueDelete => state.delete(&queue, jobs).await? == [Deleted::Deleted],
                     Op::QueuePromote => state.promote(&queue, jobs).await? == [true],
                     Op::QueuePause => state.pause(&queue).await.map(|()| true)?,

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use store_core::{Entry, HandoffItem, KeyValueExt, Put, Rate, RateCheck, RequestId, SetIfAbsent, Ttl};
+use store_core::{
+    Begun, Entry, HandoffItem, Idempotency, KeyValueExt, Put, Rate, RateCheck, RequestId, SetIfAbsent, Ttl,
+};
 
 use super::{World, never_repeated, state};
 
@@ -69,6 +71,26 @@ pub(super) async fn begin_then_abandon(world: World) {
 
 pub(super) async fn finish_then_begin(world: World) {
     state::finishes_then_begins(&world, world.stores.cache.as_ref()).await;
+}
+
+pub(super) async fn prolong_then_prolong(world: World) {
+    prolongs_then_prolongs(&world, world.stores.cache.as_ref()).await;
+}
+
+pub(super) async fn prolong_then_prolong_in_the_state(world: World) {
+    prolongs_then_prolongs(&world, world.stores.state.as_ref()).await;
+}
+
+/// For a minute, then for an hour: the late copy does not take the hour away.
+async fn prolongs_then_prolongs(world: &World, store: &dyn Idempotency) {
+    let (mine, other) = (state::request(world), state::request(world));
+    assert_eq!(store.begin(&mine, Ttl::from_secs(3600)).await.unwrap(), Begun::Started);
+    assert!(world.held(store.prolong(&mine, Ttl::from_secs(60))).await);
+    assert!(store.prolong(&mine, Ttl::from_secs(3600)).await.unwrap());
+    world.arrives().await;
+    let begun = store.begin(&other, TTL).await.unwrap();
+    let Begun::InProgress { retry_after, .. } = begun else { panic!("{begun:?}") };
+    assert!(retry_after > Duration::from_secs(1800), "{retry_after:?}");
 }
 
 pub(super) async fn abandon_then_begin(world: World) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store_core::{
     AcquireRequest, Acquired, Beat, Begun, Cancelled, ClaimRequest, Counts, Durability, Extended, Extension,
     Fingerprint, Finished, Idempotency, IdempotentRequest, JobId, JobLease, JobState, Lease, NewJob, Outcome,
-    PageRequest, Pushed, Settled, Settlement, Ttl,
+    PageRequest, Pushed, Replayed, Settled, Settlement, Ttl,
 };
 use testkit::{DEADLINE, wait_until};
 
@@ -158,7 +158,7 @@ pub(super) async fn bury_then_replay(world: World) {
     world.pushed(job()).await;
     let lease = world.claimed().await;
     world.settled_and_held(lease, Outcome::Dead { reason: "broken".to_owned() }).await;
-    assert_eq!(world.stores.state.replay(&world.queue(), &[id()]).await.unwrap(), [true]);
+    assert_eq!(world.stores.state.replay(&world.queue(), &[id()]).await.unwrap(), [Replayed::Replayed]);
     world.arrives().await;
     assert_eq!(world.state_of_job().await, Some(JobState::Ready));
 }
@@ -195,7 +195,7 @@ pub(super) async fn cancel_a_running_job_then_retry(world: World) {
 pub(super) async fn replay_then_bury(world: World) {
     world.pushed(job()).await;
     world.buried().await;
-    assert_eq!(world.held(world.stores.state.replay(&world.queue(), &[id()])).await, [true]);
+    assert_eq!(world.held(world.stores.state.replay(&world.queue(), &[id()])).await, [Replayed::Replayed]);
     world.buried().await;
     world.arrives().await;
     assert_eq!(world.state_of_job().await, Some(JobState::Dead));
@@ -204,7 +204,7 @@ pub(super) async fn replay_then_bury(world: World) {
 pub(super) async fn replay_then_delete(world: World) {
     world.pushed(job()).await;
     world.buried().await;
-    assert_eq!(world.held(world.stores.state.replay(&world.queue(), &[id()])).await, [true]);
+    assert_eq!(world.held(world.stores.state.replay(&world.queue(), &[id()])).await, [Replayed::Replayed]);
     world.stores.state.delete(&world.queue(), &[id()]).await.unwrap();
     world.arrives().await;
     assert_eq!((world.counts().await, world.state_of_job().await), (Counts::default(), None));
@@ -342,7 +342,7 @@ pub(super) async fn leave_then_beat(world: World) {
     assert_eq!(alive(&world).await, ["new"]);
 }
 
-fn request(world: &World) -> IdempotentRequest {
+pub(super) fn request(world: &World) -> IdempotentRequest {
     IdempotentRequest::new(world.key("request"), Fingerprint::new([1; 32]))
 }
 

@@ -96,6 +96,17 @@ pub(super) async fn begin(world: World) {
     }
 }
 
+pub(super) async fn prolong(world: World) {
+    for store in roles(&world) {
+        let (mine, since) = (request(&world), world.clock.now());
+        store.begin(&mine, Ttl::from_secs(10)).await.unwrap();
+        assert!(world.lost(store.prolong(&mine, TTL)).await.unwrap());
+        let told = store.begin(&request(&world), TTL).await.unwrap();
+        assert_eq!(told, Begun::InProgress { since, retry_after: TTL.as_duration() });
+        assert!(!world.lost(store.prolong(&request(&world), TTL)).await.unwrap());
+    }
+}
+
 pub(super) async fn finish(world: World) {
     for store in roles(&world) {
         let mine = request(&world);

@@ -44,7 +44,7 @@ fn queue_step(rng: &mut Rng) -> Step {
 
 fn other_step(rng: &mut Rng, rates: &[Rate; 3]) -> Step {
     let (key, request) = (rng.u8(..3), rng.u8(..4));
-    match rng.u8(..24) {
+    match rng.u8(..25) {
         0 => Step::Acquire { name: key, holder: request, lasting: time(rng), request },
         1 => Step::Renew(rng.usize(..3), time(rng)),
         2 => Step::Release(rng.usize(..3)),
@@ -65,6 +65,7 @@ fn other_step(rng: &mut Rng, rates: &[Rate; 3]) -> Step {
         20 => Step::Add(key, rng.i64(-3..4)),
         21 => Step::Put { to_other: rng.bool(), key, value: text(rng), request },
         22 => Step::Take { by_other: rng.bool(), key, claim: request },
+        23 => Step::Prolong { key, request, lasting: time(rng) },
         _ => Step::Advance(time(rng)),
     }
 }

@@ -54,7 +54,9 @@ impl World {
         match step {
             Step::Acquire { .. } | Step::Renew(..) | Step::Release(_) | Step::Inspect(_) => self.play_lease(step).await,
             Step::Beat { .. } | Step::Leave(_) | Step::Members => self.play_member(step).await,
-            Step::Begin { .. } | Step::Finish { .. } | Step::Abandon { .. } => self.play_idempotency(step).await,
+            Step::Begin { .. } | Step::Prolong { .. } | Step::Finish { .. } | Step::Abandon { .. } => {
+                self.play_idempotency(step).await
+            }
             Step::Put { .. } | Step::Take { .. } => self.play_handoff(step).await,
             _ => self.play_cache(step).await,
         }
@@ -120,6 +122,9 @@ impl World {
                 Step::Finish { key, request, response, keep } => {
                     let (asked, response) = (self.request(*key, 0, *request), Bytes::from_static(response.as_bytes()));
                     format!("{:?}", store.finish(&asked, &response, ttl(*keep)).await?)
+                }
+                Step::Prolong { key, request, lasting } => {
+                    format!("{:?}", store.prolong(&self.request(*key, 0, *request), ttl(*lasting)).await?)
                 }
                 Step::Abandon { key, request } => {
                     // whether a request whose time is over is still known is left open; the next begin tells the same

@@ -115,8 +115,6 @@ impl World {
 
 fn show_claimed(job: &ClaimedJob) -> String {
     let ClaimedJob { lease, attempt, payload, priority, unique, retry, schema, pushed_at, claimed_at, .. } = job;
-    // whether a replayed job names a key that it does not hold any more is left open
-    let lease = lease.clone().with_unique(None);
     format!(
         "{lease:?} {attempt} {payload:?} {priority:?} {unique:?} {retry:?} {schema} {pushed_at:?} {claimed_at:?} {:?}",
         job.last_error

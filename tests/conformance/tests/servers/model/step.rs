@@ -52,6 +52,11 @@ pub(super) enum Step {
         response: &'static str,
         keep: Duration,
     },
+    Prolong {
+        key: u8,
+        request: u8,
+        lasting: Duration,
+    },
     Abandon {
         key: u8,
         request: u8,

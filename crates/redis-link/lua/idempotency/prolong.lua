@@ -1,0 +1,25 @@
+-- Keeps idempotent requests in progress that this attempt has begun and not finished.
+-- KEYS     strings, the entries: see begin.lua
+-- ARGV[1]  deadline, and the time that a test has set
+-- ARGV     from 2 on, for each entry: request (16 bytes), how long it may be in progress from now (ms), after which time it may be
+--          collected (ms: longer than that)
+-- Returns  'each', then for each entry: 'prolonged' | 'lost' | 'failed', error
+-- Retry    recognised by its request
+-- Cost     O(entries)
+local format, sub, pcall, reply = string.format, string.sub, redis.pcall, {'each'}
+for index, key in ipairs(KEYS) do
+  local at, head, answer = 3 * index - 1, pcall('GETRANGE', key, '0', '78'), 'lost'
+  if type(head) == 'table' then
+    answer = {'failed', head.err}
+  elseif head ~= '' then
+    local till = tonumber(sub(head, 65, 79))
+    if not till then
+      answer = {'failed', 'TWCORRUPT the entry is none of an idempotent request'}
+    elseif till > now and sub(head, 1, 17) == 'p' .. ARGV[at] then
+      call('SET', key, sub(head, 1, 64) .. format('%015d', now_up + ARGV[at + 1]), 'PX', ARGV[at + 2])
+      answer = 'prolonged'
+    end
+  end
+  reply[index + 1] = answer
+end
+return reply

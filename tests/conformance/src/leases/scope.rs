@@ -1,0 +1,54 @@
+//! Whose a lease is: one service's, or all services'.
+
+use std::sync::Arc;
+
+use store_core::{Acquired, Durability, Lease, LeaseName, Op, StateRole};
+
+use super::{LASTING, request};
+use crate::case::cases;
+use crate::stage::Stage;
+use crate::verdict::{Failure, Verdict, check, check_eq};
+
+cases! { Op::LeaseAcquire;
+    two_services_hold_a_lease_of_one_name,
+    a_lease_of_one_service_is_nothing_to_another,
+    a_shared_lease_is_one_for_all_services,
+}
+
+/// Takes a lease of a store that must be free there.
+async fn taken(store: &Arc<dyn StateRole>, name: &LeaseName, who: &str) -> Result<Lease, Failure> {
+    match store.acquire(&request(name, who), Durability::Accepted).await?.value {
+        Acquired::Yes(lease) => Ok(lease),
+        Acquired::Taken(lease) => Err(Failure::new(format!("the lease is not free: {lease:?}"))),
+    }
+}
+
+async fn two_services_hold_a_lease_of_one_name(stage: Stage) -> Verdict {
+    let name = stage.lease("leader");
+    for (store, who) in [(&stage.state, "ours"), (&stage.other_state, "theirs"), (&stage.shared_state, "shared")] {
+        taken(store, &name, who).await?;
+        let held = store.inspect(&name).await?.map(|lease| lease.holder.to_string());
+        check_eq!(held.as_deref(), Some(who));
+    }
+    Ok(())
+}
+
+async fn a_lease_of_one_service_is_nothing_to_another(stage: Stage) -> Verdict {
+    let name = stage.lease("leader");
+    let ours = taken(&stage.state, &name, "ours").await?;
+    for store in [&stage.other_state, &stage.shared_state] {
+        check_eq!(store.inspect(&name).await?, None);
+        check_eq!(store.renew(&ours, LASTING).await?, None);
+        check!(!store.release(&ours).await?, "another scope gave a lease back");
+    }
+    check_eq!(stage.state.inspect(&name).await?, Some(ours));
+    Ok(())
+}
+
+async fn a_shared_lease_is_one_for_all_services(stage: Stage) -> Verdict {
+    let name = stage.lease("leader");
+    let lease = taken(&stage.shared_state, &name, "ours").await?;
+    let again = stage.shared_state.acquire(&request(&name, "theirs"), Durability::Accepted).await?.value;
+    check_eq!(again, Acquired::Taken(lease));
+    Ok(())
+}
