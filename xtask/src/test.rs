@@ -50,10 +50,12 @@ fn on_every_server() -> Result<(), String> {
         for (package_of_test, test) in ON_EVERY_SERVER {
             eprintln!("on {}:", package.name);
             let mut command = cargo(&["test", "--quiet", "--package", package_of_test, "--test", test]);
-            // the engines inside the process have had their turn
-            if test == "engines" {
-                command.args(["--", "redis"]);
-            }
+            match test {
+                // the engines inside the process have had their turn
+                "engines" => command.args(["--", "redis"]),
+                "state" => command.args(["--", "crashes", "lost_replies"]),
+                _ => &mut command,
+            };
             run(command.env(CHOICE, package.name))?;
         }
     }
