@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// The longest script, in lines.
-const MAX_SCRIPT_LINES: usize = 80;
+const MAX_SCRIPT_LINES: usize = 200;
 
 /// Where time is what it is about: the test kit (its waits, its proxy that delays), the suite's pause between two looks, and
 /// the fault runs, whose load has a rate and whose faults have a length.
@@ -81,7 +81,7 @@ fn check(name: &str, text: &str, violations: &mut Vec<String>) {
         }
     }
     if name.ends_with(".lua") && lines > MAX_SCRIPT_LINES {
-        violation(lines, "more than 80 lines; a script stays on one screen");
+        violation(lines, "more than 200 lines; one concept is one file");
     }
 }
 
@@ -95,7 +95,7 @@ mod tests {
         check("crates/state-store/src/lib.rs", concat!("use fred", "::prelude;\n"), &mut found);
         check("crates/state-store/tests/a.rs", concat!("sleep", "(second).await;\n"), &mut found);
         check("crates/state-store/src/long.rs", &"\n".repeat(401), &mut found);
-        check("crates/state-store/lua/queue/push.lua", &"\n".repeat(81), &mut found);
+        check("crates/state-store/lua/queue/push.lua", &"\n".repeat(201), &mut found);
         assert_eq!(found.len(), 4, "{found:?}");
         found.clear();
         check("crates/redis-link/src/wire.rs", concat!("use fred", "::prelude;\n"), &mut found);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use testkit::RedisServer;
+use testkit::{RedisServer, wait_until};
 use twinstore::prelude::*;
 use twinstore::{HolderName, PoolName, QueueInspect};
 
@@ -37,12 +37,7 @@ async fn info(server: &RedisServer, field: &str) -> u64 {
 }
 
 async fn until_empty(inspect: &dyn QueueInspect, name: &QueueName) {
-    let empty = async {
-        while inspect.counts(name).await.unwrap().pending() > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, empty).await.expect("drained");
+    wait_until("the queue is drained", PATIENCE, async || inspect.counts(name).await.unwrap().pending() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,6 +45,14 @@ impl<T> Flights<T> {
         (Arrival { outcome }, Some(flight))
     }
 
+    /// Waits until a load of `key` that has its outcome has also stored it. A load that has none yet is not waited for.
+    pub(super) async fn stored(&self, key: &Key) {
+        let landed = self.lock().get(key).filter(|outcome| outcome.borrow().is_some()).cloned();
+        if let Some(mut outcome) = landed {
+            while outcome.changed().await.is_ok() {}
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, watch::Receiver<Option<Outcome<T>>>>> {
         self.by_key.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -285,11 +285,13 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
         }
     }
 
-    /// Deletes the value of `key`, so that the next call loads it. A load under way may still store its value.
+    /// Deletes the value of `key`, so that the next call loads it. The value of a load that has returned is deleted, too; a
+    /// load whose loader still runs may store its value later.
     ///
     /// # Errors
     /// As [`KeyValue::delete_many`].
     pub async fn forget(&self, key: &Key) -> Result<bool> {
+        self.shared.flights.stored(key).await;
         self.shared.store.delete(&self.shared.key(key)).await
     }
 }
