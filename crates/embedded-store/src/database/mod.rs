@@ -39,6 +39,8 @@ pub(crate) struct Database(Arc<Handle>);
 struct Handle {
     writer: Writer,
     core: Arc<Core>,
+    /// Held by whoever closes: a second close ends when the first has ended.
+    closing: Mutex<()>,
 }
 
 enum Writer {
@@ -60,7 +62,8 @@ impl Database {
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(InMemoryBackend::new())
             .expect("invariant: nothing can fail in memory");
-        Self(Arc::new(Handle { writer: Writer::Caller(Mutex::new(())), core: Arc::new(Core::new(redb, None)) }))
+        let core = Arc::new(Core::new(redb, None));
+        Self(Arc::new(Handle { writer: Writer::Caller(Mutex::new(())), core, closing: Mutex::new(()) }))
     }
 
     /// The database in the file at `path`, which is created if there is none.
@@ -74,7 +77,7 @@ impl Database {
         match thread {
             Ok(thread) => {
                 let writer = Writer::Thread(Mutex::new(Some(WriterThread { calls, thread })));
-                Ok(Self(Arc::new(Handle { writer, core })))
+                Ok(Self(Arc::new(Handle { writer, core, closing: Mutex::new(()) })))
             }
             Err(error) => {
                 Err(Error::unavailable(Op::Connect, "the thread that writes could not be started").caused_by(error))
@@ -167,6 +170,7 @@ fn calls_of(writer: &Mutex<Option<WriterThread>>) -> Option<mpsc::Sender<Box<dyn
 
 impl Handle {
     fn close(&self) {
+        let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.writer {
             Writer::Caller(turn) => drop(turn.lock().unwrap_or_else(PoisonError::into_inner)),
             Writer::Thread(writer) => {

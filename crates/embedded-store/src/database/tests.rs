@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
-use store_core::{Error, Op, Result};
+use store_core::{Error, Op, Result, Role};
 use tokio::sync::oneshot;
 
+use super::Database;
 use super::core::Core;
 use super::member::{Call, Member};
 use crate::fault::Fault;
@@ -123,4 +124,35 @@ fn a_disk_that_breaks_is_told_to_everybody() {
     core.commit_together(vec![after]);
     let error = answer.try_recv().unwrap().unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
+}
+
+/// Else the second would take the database away from what is being committed, and unlock the file under it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_close_waits_for_what_the_first_waits_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("state.redb"), Role::State).unwrap();
+    let (begun, is_begun) = std::sync::mpsc::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let may_go = std::sync::Mutex::new(may_go);
+    let slow = move |change: &mut Change<'_>| {
+        let _ = begun.send(());
+        let _ = may_go.lock().unwrap().recv();
+        change.put(Table::Jobs, b"slow", b"row".to_vec())
+    };
+    let written = tokio::spawn({
+        let database = database.clone();
+        async move { database.write(Op::QueuePush, slow).await }
+    });
+    tokio::task::spawn_blocking(move || is_begun.recv()).await.unwrap().unwrap();
+
+    let mut closes = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let database = database.clone();
+        closes.spawn(async move { database.close().await });
+    }
+    let early = tokio::time::timeout(std::time::Duration::from_millis(300), closes.join_next()).await;
+    go.send(()).unwrap();
+    assert!(early.is_err(), "a close ended while a call was under way");
+    written.await.unwrap().unwrap();
+    closes.join_all().await;
 }
