@@ -35,7 +35,12 @@ pub(super) async fn call(
     let _permit = inner.enter()?;
     let patience = inner.config.command_timeout;
     let mut held = inner.durables.take(patience).await?;
-    let result = on_connection(&mut held, patience, script, || copies.next(request), durability).await;
+    let copy = || copies.next(request);
+    let result = match on_connection(&mut held, patience, script, copy, durability).await {
+        // Only this connection has learnt the server's time.
+        Err(Failure::Late) => on_connection(&mut held, patience, script, copy, durability).await,
+        result => result,
+    };
     held.settle(&result);
     result
 }

@@ -51,11 +51,12 @@ const MAX_LOADS: usize = 3;
 ///   the server all the same.
 /// - **Deadlines.** Each copy of a request whose script writes carries a deadline by the server's clock: the time it was sent
 ///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once, at
-///   once, with a corrected clock; a second refusal is the error `Unavailable`. If the reply to a copy is lost, the link sends
+///   once, on the same connection, with a corrected clock; a second refusal is the error `Unavailable`. If the reply to a copy is lost, the link sends
 ///   the next copy after the deadline of the lost one, and returns `Indeterminate` after that deadline, too. So no copy of an
 ///   idempotent request runs after its call has returned. For operations that are never repeated `Indeterminate` is returned
 ///   at once: they may run until the command time-out is over. The link measures the server's clock when a connection opens
-///   and every 30 s while it is used, and takes it to be no later than it is.
+///   and every 30 s while it is used, and takes it to be no later than it is. If that clock is set back, copies run later than
+///   their deadline, by as much as it was set back, until the next measurement.
 /// - **Cancellation.** A dropped call may have been executed, or may still be, until its deadline. A plain command, or a script
 ///   without a deadline ([`Script::new`]), may be sent when the server reads again. Nothing outlives its connection, nor is it
 ///   sent on another one by itself, and a connection that answers nothing is given up as said above.
@@ -247,6 +248,20 @@ impl Link {
 
     async fn run_script(&self, script: &Script, request: &Request, copies: &Copies) -> Result<Reply, Failure> {
         let lane = self.inner.lane()?;
+        match self.run_script_on(lane, script, request, copies).await {
+            // Only this connection has learnt the server's time.
+            Err(Failure::Late) => self.run_script_on(lane, script, request, copies).await,
+            result => result,
+        }
+    }
+
+    async fn run_script_on(
+        &self,
+        lane: &Lane,
+        script: &Script,
+        request: &Request,
+        copies: &Copies,
+    ) -> Result<Reply, Failure> {
         let mut result = lane.send(copies.next(request), self.inner.enter()?).await;
         for _ in 0..MAX_LOADS {
             if !result.as_ref().is_err_and(Failure::is_unknown_script) {
@@ -277,7 +292,7 @@ impl Link {
     {
         let started = Instant::now();
         let mut attempt = 1;
-        let (mut may_have_run, mut was_late) = (false, false);
+        let mut may_have_run = false;
         let result = loop {
             let Some(admission) = self.inner.admit(op) else {
                 let error = Error::unavailable(op, "the server does not answer and is left alone for a while");
@@ -290,13 +305,7 @@ impl Link {
                 }
                 Err(failure) => failure,
             };
-            let is_late = matches!(failure, Failure::Late);
-            if is_late && !was_late {
-                admission.answered();
-                (was_late, attempt) = (true, attempt + 1);
-                continue;
-            }
-            let is_withheld = is_late || matches!(failure, Failure::Withheld(_));
+            let is_withheld = matches!(failure, Failure::Late | Failure::Withheld(_));
             let error = failure.into_error(op, what);
             let gives_up = self.inner.gives_up();
             admission.failed(&error, !is_withheld && !gives_up);

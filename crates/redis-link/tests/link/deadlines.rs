@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use redis_link::{Link, LinkConfig, Script, args};
+use store_core::{Durability, Error};
 use testkit::{FaultProxy, RedisServer, mentions};
 
 use crate::shifting::Shifting;
@@ -28,10 +29,12 @@ async fn shifted(by: i64) -> (RedisServer, Shifting, Link) {
 #[tokio::test]
 async fn a_clock_that_is_ahead_or_behind_refuses_nothing() {
     for by in [FIVE_SECONDS, -FIVE_SECONDS] {
-        let (server, _shifting, link) = shifted(by).await;
+        let (server, shifting, link) = shifted(by).await;
+        shifting.refusals();
         for _ in 0..10 {
-            assert_eq!(link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts, 1);
+            link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap();
         }
+        assert_eq!(shifting.refusals(), 0);
         assert_eq!(number(&server, "counter").await, 10);
     }
 }
@@ -41,11 +44,12 @@ async fn a_clock_that_is_ahead_or_behind_refuses_nothing() {
 #[tokio::test]
 async fn a_step_of_the_clock_costs_one_refusal() {
     let (server, shifting, link) = shifted(0).await;
-    for (by, expected) in [(FIVE_SECONDS, 2), (2 * FIVE_SECONDS, 2), (-FIVE_SECONDS, 1), (4 * FIVE_SECONDS, 2)] {
+    for (by, expected) in [(FIVE_SECONDS, 1), (2 * FIVE_SECONDS, 1), (-FIVE_SECONDS, 0), (4 * FIVE_SECONDS, 1)] {
         shifting.shift(by);
-        let attempts = link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts;
-        assert_eq!(attempts, expected, "shifted by {by} µs");
-        assert_eq!(link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts, 1);
+        link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap();
+        assert_eq!(shifting.refusals(), expected, "shifted by {by} µs");
+        link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap();
+        assert_eq!(shifting.refusals(), 0);
     }
     assert_eq!(number(&server, "counter").await, 8);
 }
@@ -53,12 +57,46 @@ async fn a_step_of_the_clock_costs_one_refusal() {
 #[tokio::test]
 async fn a_new_connection_measures_the_clock_anew() {
     let (_server, shifting, link) = shifted(0).await;
+    shifting.refusals();
     for by in [FIVE_SECONDS, -FIVE_SECONDS, 0] {
         shifting.shift(by);
         shifting.cut();
         eventually("the link is back", async || link.ping().await.is_ok()).await;
-        assert_eq!(link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts, 1);
+        link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap();
+        assert_eq!(shifting.refusals(), 0, "shifted by {by} µs");
     }
+}
+
+/// Each connection has measured the clock before it stepped. The repetition goes over the one whose refusal brought the time.
+#[tokio::test]
+async fn a_step_of_the_clock_costs_each_connection_one_refusal_and_no_call_its_answer() {
+    let server = server().await;
+    let shifting = Shifting::start(server.address(), 0).await;
+    let config = LinkConfig::new(crate::url(&shifting.url()), "tests:link").with_pool_size(4).with_max_retries(0);
+    let link = Link::connect(config.with_command_timeout(Duration::from_secs(3))).await.unwrap();
+    link.call(COUNTS, &ADD, &["warm"], args![1]).await.unwrap();
+    shifting.shift(FIVE_SECONDS);
+    for count in 1..=8 {
+        let answer = link.call(COUNTS, &ADD, &["counter"], args![1]).await;
+        assert!(answer.is_ok(), "call {count}: {answer:?}");
+    }
+    assert_eq!((number(&server, "counter").await, shifting.refusals()), (8, 4));
+}
+
+/// Calls that wait for replicas have connections of their own; several at once take several.
+#[tokio::test]
+async fn a_step_of_the_clock_refuses_no_durable_call() {
+    let (server, shifting, link) = shifted(0).await;
+    let durability = Durability::Replicated { replicas: 1, within: Duration::from_millis(100) };
+    let add = async || link.call_durable(RECOGNISED, &ADD, &["counter"], args![1], durability).await;
+    let at_once = async || <[_; 3]>::from(tokio::join!(add(), add(), add()));
+    for by in [0, FIVE_SECONDS] {
+        shifting.shift(by);
+        for answer in at_once().await {
+            assert!(matches!(answer, Err(Error::NotDurable { .. })), "shifted by {by} µs: {answer:?}");
+        }
+    }
+    assert_eq!(number(&server, "counter").await, 6);
 }
 
 /// A clock that steps at each call: the second refusal is the answer, and nothing was executed.
@@ -78,9 +116,9 @@ async fn a_server_that_hides_its_time_refuses_one_call() {
     shifting.hide_time();
     shifting.cut();
     eventually("the link is back", async || link.ping().await.is_ok()).await;
-    for expected in [2, 1, 1] {
-        let attempts = link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap().attempts;
-        assert_eq!(attempts, expected);
+    for expected in [1, 0, 0] {
+        link.call(COUNTS, &ADD, &["counter"], args![1]).await.unwrap();
+        assert_eq!(shifting.refusals(), expected);
     }
     assert_eq!(number(&server, "counter").await, 3);
 }

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -21,6 +21,8 @@ struct Shared {
     /// By how many µs more at each call of a script.
     step: AtomicI64,
     hides_time: AtomicBool,
+    /// How many copies were refused as late.
+    refusals: AtomicU64,
     cuts: watch::Sender<u64>,
 }
 
@@ -32,6 +34,7 @@ impl Shifting {
             shift: AtomicI64::new(shift),
             step: AtomicI64::new(0),
             hides_time: AtomicBool::new(false),
+            refusals: AtomicU64::new(0),
             cuts: watch::Sender::new(0),
         });
         let of_all = Arc::clone(&shared);
@@ -73,6 +76,11 @@ impl Shifting {
         self.shared.hides_time.store(true, Ordering::SeqCst);
     }
 
+    /// How many copies were refused as late since this was asked last.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.shared.refusals.swap(0, Ordering::SeqCst)
+    }
+
     /// Ends all connections.
     pub(crate) fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
@@ -99,6 +107,7 @@ impl Shared {
             self.add(&mut bytes[at + 9..][..10], 1, 1_000_000);
         }
         for at in places(bytes, b"late\r\n:") {
+            self.refusals.fetch_add(1, Ordering::SeqCst);
             self.add(&mut bytes[at + 7..][..16], 1, 1);
         }
     }
