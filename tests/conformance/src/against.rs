@@ -111,8 +111,8 @@ pub enum AgainstError {
 /// removes exactly those keys; if that fails, the report says which keys are left and is not ok.
 ///
 /// # Errors
-/// [`AgainstError`] when no case matches, when a server cannot be used at all, or when the user may not remove keys; nothing
-/// is left on the servers then. A case that fails is part of the report.
+/// [`AgainstError`] when no case matches, when a server cannot be used at all, or when the user may not remove keys; what was
+/// written before is removed then, as far as the server still answers. A case that fails is part of the report.
 pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Report, AgainstError> {
     if !crate::all().any(|case| case.name().contains(filter)) {
         return Err(AgainstError::NoCase(filter.to_owned()));
@@ -120,7 +120,11 @@ pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Rep
     let mut engine = RedisEngine::links("redis", cache, state, Duration::from_secs(20)).await?;
     let refused = |(role, source)| AgainstError::CannotCleanUp { role, source };
     engine.clean_up().await.map_err(refused)?;
-    engine.find_capabilities().await?;
+    if let Err(error) = engine.find_capabilities().await {
+        // It has written; the error says more than a refusal to remove that would.
+        let _ = engine.clean_up().await;
+        return Err(error.into());
+    }
     let engine = Arc::new(engine);
     let suite: Arc<dyn Engine> = engine.clone();
     let mut report = run_all(&suite, filter).await;

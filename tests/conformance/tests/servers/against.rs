@@ -80,6 +80,17 @@ async fn a_user_who_may_not_remove_keys_is_refused_before_anything_is_written() 
     }
 }
 
+/// The suite finds out what the servers can do by writing to them: where that is refused, nothing stays there either.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_may_not_write_jobs_leaves_nothing_behind() {
+    let state = RedisServer::state().acl_user("app", "p", "~* &* +@all -hset").start().await.unwrap();
+    let cache = RedisServer::cache().start().await.unwrap();
+    let (cache_target, state_target) = targets(&cache.url(None), &state.user_url("app", "p"));
+    let refused = against(&cache_target, &state_target, "lease.").await.unwrap_err();
+    assert!(matches!(refused, AgainstError::Store(_)), "{refused}");
+    assert_eq!((contents(&state, 0).await, cache.keys_count().await.unwrap()), (vec![], 0));
+}
+
 /// Rights that are taken away while the suite runs: what is left is reported, and is a failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_could_not_be_removed_are_reported() {
