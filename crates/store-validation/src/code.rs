@@ -29,8 +29,9 @@ impl Severity {
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $severity:ident, $why:literal, $help:literal;)*) => {
-        /// The stable name of a kind of finding, with a severity, a reason and a remedy. In the remedy of a finding
-        /// `<user>`, `<ROLE>`, `<rules>` and `<replicas>` are filled in; `<name>`, `<password>` and `<limit>` are the reader's choice.
+        /// The stable name of a kind of finding, with a severity, a reason and a remedy. A finding
+        /// fills in `<user>`, `<ROLE>`, `<rules>`, `<replicas>` and `<needed>` of its remedy; the reader chooses `<name>`,
+        /// `<password>` and `<limit>`.
         ///
         /// A code that ends in `-unknown` says that a question could not be answered; it is never an error, and never
         /// a pass.

@@ -71,7 +71,7 @@ pub const VARIABLES: &[Variable] = &[
         &[SERVICE_NAME],
         WhenUnset::Required,
         "1 to 64 of ASCII letters, digits and `. _ - : / @`",
-        "This microservice: names its connections, owns its database number",
+        "The name of this microservice. Its connections carry it; its database number, idempotency keys, leases and pools belong to it",
     ),
     row(
         &[CACHE_URL],
@@ -88,7 +88,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[CACHE_SHARED_DB],
         WhenUnset::Value("0"),
-        "0 to 255, another than `REDIS_CACHE_DB`",
+        "0 to 255, different from `REDIS_CACHE_DB`",
         "The database number for hand-offs between services, the same for all of them",
     ),
     row(
@@ -107,7 +107,7 @@ pub const VARIABLES: &[Variable] = &[
         &[STATE_MIN_REPLICAS],
         WhenUnset::Value("0"),
         "0 to 16",
-        "How many replicas a replicated write waits for, unless it says so itself",
+        "How many replicas the writes of typed queues, workers and leaderships wait for",
     ),
     row(
         &["REDIS_CACHE_USERNAME", "REDIS_STATE_USERNAME"],
@@ -119,7 +119,7 @@ pub const VARIABLES: &[Variable] = &[
         &["REDIS_CACHE_PASSWORD_FILE", "REDIS_STATE_PASSWORD_FILE"],
         WhenUnset::Nothing,
         "path",
-        "A file that holds the password as UTF-8 text, instead of the URL's. One line end at its end is not part of the password. Read again for each connection",
+        "A file with the password as UTF-8 text, used instead of the URL's. One line break at its end is not part of the password. Read again for each connection",
     ),
     row(
         &["REDIS_CACHE_TLS_CA_FILE", "REDIS_STATE_TLS_CA_FILE"],
@@ -161,26 +161,26 @@ pub const VARIABLES: &[Variable] = &[
         &["REDIS_CACHE_MAX_RETRIES", "REDIS_STATE_MAX_RETRIES"],
         WhenUnset::Value("3"),
         "0 to 10",
-        "How often an operation is repeated where that is safe, after random pauses from 100 ms",
+        "How often a failed operation is repeated where that is safe, after random pauses of up to 100 ms, 200 ms, 400 ms …",
     ),
     row(
         &[ENVIRONMENT],
         WhenUnset::Nothing,
         "1 to 64 of ASCII letters, digits and `. _ -`",
-        "`production`, `staging` …: the first service writes the name into both servers, and a service with another name, or \
-         without one, does not start on them. State in memory (`embedded:`) is then an error",
+        "`production`, `staging` …: the first service writes the name into both servers. A service with another name, or \
+         without one, does not start on them. With a name, state in memory (`embedded:`) is an error",
     ),
     row(
         &[PREFLIGHT],
         WhenUnset::Value("enforce"),
         "`enforce` or `warn`",
-        "With `warn` the service starts in spite of errors, and logs them; not without usable settings",
+        "With `warn` the service logs errors and starts all the same, if its settings can be used",
     ),
     row(
         &[PREFLIGHT_ALLOW],
         WhenUnset::Nothing,
         "codes, separated by commas",
-        "Findings to let pass, each logged at every start: `no-tls,state-persistence-unknown`",
+        "Findings to let pass: `no-tls,state-persistence-unknown`. Each is logged at every start",
     ),
 ];
 

@@ -51,7 +51,7 @@ impl Cache {
         self.store.clone()
     }
 
-    /// Rate limits that the fleet shares.
+    /// Rate limits that all processes of the service share.
     pub fn rate_limit(&self) -> Arc<dyn RateLimit> {
         self.store.clone()
     }
