@@ -92,7 +92,7 @@ async fn a_step_of_the_clock_refuses_no_durable_call() {
     let at_once = async || <[_; 3]>::from(tokio::join!(add(), add(), add()));
     for by in [0, FIVE_SECONDS] {
         shifting.shift(by);
-        for answer in at_once().await {
+        for answer in Box::pin(at_once()).await {
             assert!(matches!(answer, Err(Error::NotDurable { .. })), "shifted by {by} µs: {answer:?}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use redis_link::Probe;
 use store_core::Role;
 
 use super::deadline::Deadline;
@@ -71,14 +72,16 @@ async fn claim_all(draft: &Draft, deadline: Deadline, findings: &mut Vec<Finding
         })
     };
     let (cache, state) = (opened(cache), opened(state));
+    let run_id = async |opened: &Option<(_, Probe)>| opened.as_ref()?.1.server_info().await.known()?.run_id;
+    let (cache_run_id, state_run_id) = tokio::join!(run_id(&cache), run_id(&state));
+    let are_one = cache_run_id.is_some() && cache_run_id == state_run_id;
     for (connection, probe) in [&cache, &state].into_iter().flatten() {
-        marks::claim(draft, connection, probe, findings).await;
+        marks::claim(draft, connection, probe, are_one, findings).await;
     }
     let own = draft.database.filter(|_| draft.database != draft.shared_database);
     if let (Some((connection, cache)), Some(number), Some(service)) = (&cache, own, &draft.service) {
-        let run_id = cache.server_info().await.known().and_then(|info| info.run_id);
         let cache = Side { connection, probe: cache };
         let state = state.as_ref().map(|(connection, probe)| Side { connection, probe });
-        Numbers::new(cache, state, run_id).claim(number, service.as_str(), findings).await;
+        Numbers::new(cache, state, cache_run_id).claim(number, service.as_str(), findings).await;
     }
 }

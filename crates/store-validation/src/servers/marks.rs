@@ -43,10 +43,20 @@ pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Writes the marks that are not there yet, and reads them all: of two services that start at once, one is refused.
-pub(super) async fn claim(draft: &Draft, connection: &Connection, probe: &Probe, findings: &mut Vec<Finding>) {
+/// Writes the marks that are not there yet, and reads them all: of two services that start at once, one is refused. A server
+/// that serves both roles gets no mark of a role: it would refuse the fleet when the other role has moved to a server of its own.
+pub(super) async fn claim(
+    draft: &Draft,
+    connection: &Connection,
+    probe: &Probe,
+    serves_both: bool,
+    findings: &mut Vec<Finding>,
+) {
     for mark in marks(draft, connection) {
-        findings.extend(mark.claim(probe).await);
+        findings.extend(match mark.kind == Kind::Role && serves_both {
+            true => mark.read(probe).await.1,
+            false => mark.claim(probe).await,
+        });
     }
 }
 

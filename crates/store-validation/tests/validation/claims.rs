@@ -29,6 +29,18 @@ async fn services_that_confuse_the_servers_are_refused() {
     validate(&of(&one, &two, "b", "2")).await.unwrap();
 }
 
+/// With `STORE_PREFLIGHT=warn` such a service starts. When its cache moves to a server of its own, the fleet starts as well.
+#[tokio::test]
+async fn one_server_for_both_roles_is_marked_as_neither() {
+    let (one, two) = (RedisServer::state().start().await.unwrap(), cache().await);
+    let both = environment_with(&one.url(None), &one.url(Some(2)), &[("STORE_PREFLIGHT", "warn")]);
+    let validated = validate(&both).await.unwrap();
+    assert!(validated.warnings.iter().any(|finding| finding.code == Code::SameInstance), "{validated:#?}");
+    validated.claims.refresh().await;
+    assert_eq!(one.command(&["EXISTS", "twinstore:role"]).await.unwrap().as_integer(), Some(0));
+    validate(&environment_with(&two.url(None), &one.url(Some(2)), &[])).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_service_without_an_environment_is_refused_on_marked_servers() {
     let (cache, state) = (cache().await, state().await);
