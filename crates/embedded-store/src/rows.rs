@@ -5,7 +5,9 @@
 
 use std::ops::{ControlFlow, Range};
 
-use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{
+    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
+};
 use store_core::QueueName;
 
 use crate::expiring::Usage;
@@ -142,6 +144,11 @@ fn scan(
         }
     }
     Ok(())
+}
+
+/// How many rows all tables have.
+pub(crate) fn count(transaction: &WriteTransaction) -> Result<u64, redb::Error> {
+    DEFINITIONS.iter().try_fold(0, |rows, table| Ok(rows + transaction.open_table(*table)?.len()?))
 }
 
 /// What one transaction writes. Tables are opened when they are first touched.

@@ -1,27 +1,25 @@
 //! Transactions: groups that are committed, reads, and what follows a failure.
 
+mod room;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use redb::ReadableDatabase;
-use store_core::{Error, Op, Result, Role};
-use tokio::sync::{mpsc, oneshot};
+use store_core::{Error, Op, Result};
+use tokio::sync::mpsc;
 
-use super::member::{Call, Member};
+use super::member::Member;
 use super::{CACHE_BYTES, TOGETHER};
-use crate::expiring;
 use crate::fault::{Fault, failed_commit, not_executed};
-use crate::file::{RESERVE, StoreFile};
+use crate::file::StoreFile;
 use crate::news::News;
 use crate::rows::{Change, Sums, View};
 
 /// When it is worth trying again to add to a full file.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
-
-/// How many bytes a cache on a full disk forgets in one transaction.
-const FORGOTTEN_AT_A_TIME: u64 = 128 << 10;
 
 /// What handles and thread share.
 pub(super) struct Core {
@@ -31,6 +29,8 @@ pub(super) struct Core {
     is_closed: AtomicBool,
     /// How many bytes of rows were removed, beyond those that were added, since the file became full.
     freed: AtomicI64,
+    /// When the free pages of a full file may be counted again.
+    count_from: Mutex<Instant>,
     pub(super) commits: AtomicU64,
     pub(super) news: News,
 }
@@ -77,6 +77,7 @@ impl Core {
             file,
             is_closed: AtomicBool::new(false),
             freed: AtomicI64::new(0),
+            count_from: Mutex::new(Instant::now()),
             commits: AtomicU64::new(0),
             news: News::default(),
         }
@@ -140,7 +141,7 @@ impl Core {
 
     /// Commits one operation while the file is full: refused if it adds, unless others have made room.
     fn commit_when_full(&self, member: Box<dyn Member>) {
-        if adds(member.op()) && !self.has_freed_enough() && !self.has_room_again() && !self.has_forgotten_enough() {
+        if adds(member.op()) && !self.has_room() {
             return refuse(member);
         }
         let mut group = vec![member];
@@ -164,44 +165,6 @@ impl Core {
 
     fn sums(&self) -> Sums {
         if self.file.is_some() { Sums::Verified } else { Sums::Absent }
-    }
-
-    /// Whether what adds is refused because there is no room.
-    fn is_full(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.is_full())
-    }
-
-    /// Whether as much was removed inside the file as its reserve had.
-    fn has_freed_enough(&self) -> bool {
-        self.freed.load(Ordering::Relaxed) >= RESERVE.cast_signed()
-    }
-
-    /// Whether a cache has forgotten enough: what would be over soonest, a little at a time so that the reserve is enough.
-    fn has_forgotten_enough(&self) -> bool {
-        if self.file.as_ref().is_none_or(|file| file.role() == Role::State) {
-            return false;
-        }
-        for _ in 0..2 * RESERVE / FORGOTTEN_AT_A_TIME {
-            let (reply, _) = oneshot::channel();
-            let apply = |change: &mut Change<'_>| expiring::make_room(change, FORGOTTEN_AT_A_TIME);
-            if self.attempt(&mut [Box::new(Call { op: Op::KeyValueDeleteMany, apply, outcome: None, reply })]).is_err()
-            {
-                self.recover();
-                return false;
-            }
-            if self.has_freed_enough() {
-                return true;
-            }
-        }
-        false
-    }
-
-    fn has_room_again(&self) -> bool {
-        let has_room = self.file.as_ref().is_some_and(|file| file.make_reserve().unwrap_or(false));
-        if has_room {
-            self.freed.store(0, Ordering::Relaxed);
-        }
-        has_room
     }
 
     /// Refuses when the store is closed or its file is elsewhere; opens the database again if that failed before.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
 
-use super::first_page::FirstPage;
+use super::first_page::{FIRST_PAGE, FirstPage};
 use super::{Failure, StoreFile};
 
 /// How many bytes of each file are kept for the time when the disk is full.
@@ -24,6 +24,11 @@ impl StoreFile {
     /// Whether there is no reserve: then what adds is refused.
     pub(crate) fn is_full(&self) -> bool {
         self.reserve() == 0
+    }
+
+    /// How many bytes redb's pages have, free or in use.
+    pub(crate) fn len_of_pages(&self) -> Result<u64> {
+        Ok(self.file.metadata()?.len().saturating_sub(FIRST_PAGE as u64 + self.reserve()))
     }
 
     /// Gives the file this length, with all its blocks.

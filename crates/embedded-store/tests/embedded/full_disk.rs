@@ -147,6 +147,36 @@ fn a_store_that_is_opened_on_a_full_disk_can_be_drained() {
 }
 
 #[tokio::test]
+async fn child_that_fills_drains_and_dies() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let store = open(Path::new(&directory));
+    let pushed = fill(&store).await;
+    assert_eq!(drain(&store, usize::MAX, Outcome::Complete(None)).await, pushed);
+    // A close would make the file smaller.
+    std::process::exit(0);
+}
+
+#[tokio::test]
+async fn child_that_fills_it_again() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let store = open(Path::new(&directory));
+    let pushed = fill(&store).await;
+    assert!(pushed > 200, "{pushed}");
+    assert_eq!(drain(&store, usize::MAX, Outcome::Complete(None)).await, pushed, "the reserve is left for the drain");
+    std::process::exit(0);
+}
+
+/// What was drained has left room inside the file; the rest of the disk stays full.
+#[test]
+fn a_drained_store_of_a_process_that_died_uses_the_room_in_its_file() {
+    let directory = tempfile::tempdir().unwrap();
+    in_a_child("child_that_fills_drains_and_dies", directory.path(), 6 << 10);
+    for _ in 0..3 {
+        in_a_child("child_that_fills_it_again", directory.path(), 6 << 10);
+    }
+}
+
+#[tokio::test]
 async fn child_that_caches_more_than_fits() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let file = Path::new(&directory).join("cache.redb");
