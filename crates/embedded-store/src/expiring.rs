@@ -52,7 +52,7 @@ pub(crate) fn get<T>(
 pub(crate) fn put(change: &mut Change<'_>, key: &[u8], end: u64, value: &[u8]) -> Result<(), Fault> {
     let mut usage = usage(change)?;
     let before = match stored(change, key) {
-        // A damaged entry is replaced. The row of its end stays, and leads nowhere.
+        // A damaged entry is replaced. The row of its end stays as a stale entry.
         Err(Fault::Corrupt(_)) => None,
         before => before?,
     };
@@ -97,7 +97,7 @@ pub(crate) fn tidy(change: &mut Change<'_>, now: Moment, bounds: Usage) -> Resul
         }
         let soonest = soonest(change, 1, u64::MAX)?;
         if soonest.is_empty() {
-            // Rows that were damaged have left too much in the sums.
+            // Damaged rows have left the sums too high.
             change.usage = Some(Usage::default());
         }
         for (end, key) in soonest {
@@ -107,14 +107,14 @@ pub(crate) fn tidy(change: &mut Change<'_>, now: Moment, bounds: Usage) -> Resul
     Ok(())
 }
 
-/// Forgets what would be over soonest, until so many bytes are free or nothing is left.
+/// Removes the entries that expire soonest, until so many bytes are free or none is left.
 pub(crate) fn make_room(change: &mut Change<'_>, bytes: u64) -> Result<(), Fault> {
     let usage = usage(change)?;
     let bounds = Usage { entries: u64::MAX, bytes: usage.bytes.saturating_sub(bytes) };
     tidy(change, Moment::BEGINNING, bounds)
 }
 
-/// Forgets the entry that this end leads to, also a damaged one.
+/// Removes the entry of this end, even if it is damaged.
 fn collect(change: &mut Change<'_>, end: u64, key: &[u8]) -> Result<(), Fault> {
     match stored(change, key) {
         Ok(Some((stored, bytes))) if stored == end => {
@@ -153,7 +153,7 @@ fn usage(change: &mut Change<'_>) -> Result<Usage, Fault> {
     }
 }
 
-/// The sums, counted anew.
+/// Counts the sums again.
 fn count(change: &mut Change<'_>) -> Result<Usage, Fault> {
     let mut usage = Usage::default();
     let all: Range<&[u8]> = &[]..&[0xff];
@@ -172,7 +172,7 @@ fn stored(change: &mut Change<'_>, key: &[u8]) -> Result<Option<(u64, u64)>, Fau
     change.get(Table::Entries, key, |row| Ok((Decoder::new(row).u64()?, size(key, row))))
 }
 
-/// The ends and keys of up to `max` entries whose ends are not later than `until`, the soonest first.
+/// The ends and keys of up to `max` entries that end by `until`, the soonest first.
 fn soonest(change: &mut Change<'_>, max: usize, until: u64) -> Result<Vec<(u64, Vec<u8>)>, Fault> {
     let mut keys = Vec::new();
     let range: Range<&[u8]> = &[]..&until.saturating_add(1).to_be_bytes();

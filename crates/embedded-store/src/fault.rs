@@ -40,14 +40,13 @@ impl Fault {
 pub(crate) fn not_executed(op: Op, error: &redb::Error) -> Error {
     match error {
         redb::Error::Corrupted(_) => Error::corrupt(op, "a page of the file is damaged; restore it from a backup"),
-        error => {
-            Error::unavailable(op, "the embedded database failed, and is opened again").caused_by(error.to_string())
-        }
+        error => Error::unavailable(op, "the embedded database failed, and is being opened again")
+            .caused_by(error.to_string()),
     }
 }
 
-/// The database failed while it committed: it may have been executed.
+/// The database failed while it committed: the operation may have been executed.
 pub(crate) fn failed_commit(op: Op, error: &redb::Error) -> Error {
-    Error::indeterminate(op, "the embedded database failed while it committed, and is opened again")
+    Error::indeterminate(op, "the embedded database failed while it committed, and is being opened again")
         .caused_by(error.to_string())
 }

@@ -37,12 +37,12 @@ impl Moment {
         Timestamp::from_millis(self.millis())
     }
 
-    /// In milliseconds, rounded up: where what lasts for a time begins.
+    /// In milliseconds, rounded up: the beginning of a duration.
     pub(crate) fn millis_up(self) -> u64 {
         self.micros.div_ceil(1000)
     }
 
-    /// The end, in milliseconds, of a time that begins now: never before it is over.
+    /// The end, in milliseconds, of a duration that begins now; never too early.
     pub(crate) fn after(self, duration: Duration) -> u64 {
         self.millis_up().saturating_add(millis_ceil(duration))
     }

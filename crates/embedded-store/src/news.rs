@@ -18,7 +18,7 @@ pub(crate) struct News {
     closed: Closed,
 }
 
-/// Whether the store was closed; notifies all who wait.
+/// Whether the store was closed; notifies all waiters.
 #[derive(Debug, Default)]
 struct Closed {
     is_closed: AtomicBool,
@@ -43,7 +43,7 @@ impl News {
         self.bell(queue).notify_one();
     }
 
-    /// Ends all waits, those to come as well.
+    /// Ends all waits, also later ones.
     pub(crate) fn close(&self) {
         self.closed.is_closed.store(true, Ordering::SeqCst);
         self.closed.notify.notify_waiters();
@@ -55,7 +55,7 @@ impl News {
         let bells: Vec<_> = queues.iter().map(|queue| self.bell(queue)).collect();
         let mut rings: Vec<_> = bells.iter().map(|bell| Box::pin(bell.notified())).collect();
         let mut time = pin!(tokio::time::sleep(up_to));
-        // Registered before it is asked whether the store is closed: a close between is noticed.
+        // Registered before the check whether the store is closed, so a close in between is noticed.
         let mut closed = pin!(self.closed.notify.notified());
         closed.as_mut().enable();
         if self.closed.is_closed.load(Ordering::SeqCst) {

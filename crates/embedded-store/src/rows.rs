@@ -1,7 +1,8 @@
 //! Tables of bytes, as a transaction that writes and one that reads see them.
 //!
-//! In a file, behind each row stands a checksum of its table, its key and itself ([`checksum`]). It is verified whenever the row is
-//! read: redb verifies its pages only when it repairs a file, so damage to a file that was closed would go unnoticed.
+//! In a file, each row ends with a checksum of its table, its key and its content ([`checksum`]), which is verified whenever
+//! the row is read. redb verifies its pages only when it repairs a file, so it would not notice damage to a file that was
+//! closed.
 
 use std::ops::{ControlFlow, Range};
 
@@ -68,11 +69,11 @@ const DAMAGED: [&str; DEFINITIONS.len()] = [
     "a row of the table usage is damaged",
 ];
 
-/// The bytes of a checksum, behind its row.
+/// The size of a checksum in bytes.
 const SUM: usize = 4;
 
-/// CRC-32 of the table's number, the key and the row: it finds every change of up to 32 bits in a row, and all but one of 4
-/// billion others.
+/// CRC-32 of the table's number, the key and the row. It detects every change within 32 consecutive bits, and all but one in
+/// 4 billion other changes.
 fn checksum(table: Table, key: &[u8], row: &[u8]) -> [u8; SUM] {
     let mut sum = crc32fast::Hasher::new();
     sum.update(&[table as u8]);
@@ -81,14 +82,14 @@ fn checksum(table: Table, key: &[u8], row: &[u8]) -> [u8; SUM] {
     sum.finalize().to_be_bytes()
 }
 
-/// Whether rows have checksums: in a file. In memory nothing is damaged between a write and a read.
+/// Whether rows have checksums: only in a file. In memory nothing is damaged between a write and a read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sums {
     Verified,
     Absent,
 }
 
-/// The row without its checksum, which has to be right.
+/// The row without its checksum, which must be correct.
 fn verify<'r>(sums: Sums, table: Table, key: &[u8], stored: &'r [u8]) -> Result<&'r [u8], Fault> {
     if sums == Sums::Absent {
         return Ok(stored);
@@ -109,7 +110,8 @@ pub(crate) trait Rows {
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault>;
 
-    /// Reads the rows whose keys lie in `range`, in order, until `each` breaks. `each` decides what a damaged row means.
+    /// Reads the rows whose keys are in `range`, in order, until `each` breaks. `each` decides what to do about a damaged
+    /// row.
     fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault>;
 }
 
@@ -232,7 +234,7 @@ impl<'t> Change<'t> {
         }
     }
 
-    /// Writes what was kept back until the end.
+    /// Writes the rows that were kept back until the end.
     pub(crate) fn finish(mut self) -> Result<Written, Fault> {
         crate::expiring::save_usage(&mut self)?;
         Ok(Written { is_changed: self.is_changed, news: self.news, freed: self.freed })
@@ -242,9 +244,9 @@ impl<'t> Change<'t> {
 /// What a transaction has written.
 pub(crate) struct Written {
     pub(crate) is_changed: bool,
-    /// The queues of which somebody is to be woken when it is committed.
+    /// The queues with a waiter to wake after the commit.
     pub(crate) news: Vec<QueueName>,
-    /// How many bytes of rows were removed, beyond those that were added. A row that was replaced counts as added.
+    /// Net bytes of rows removed. A row that was replaced counts as added.
     pub(crate) freed: i64,
 }
 

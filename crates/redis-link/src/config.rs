@@ -133,15 +133,15 @@ impl LinkConfig {
         self.command_timeout
     }
 
-    /// The user, instead of the URL's. Any text; it is sent as it is.
+    /// The user, instead of the URL's. Any text; it is sent unchanged.
     #[must_use]
     pub fn with_username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
         self
     }
 
-    /// The password, instead of the URL's. Any text; it is sent as it is. A user without a password logs in with an
-    /// empty one.
+    /// The password, instead of the URL's. Any text; it is sent unchanged. A user without a password logs in with an empty
+    /// one.
     #[must_use]
     pub fn with_password(mut self, password: Secret) -> Self {
         self.password = Some(password);
@@ -149,7 +149,7 @@ impl LinkConfig {
     }
 
     /// A file that holds the password, instead of any other: UTF-8 text of at most 16 KiB. It is read again for each
-    /// connection, so that a rotated password needs no restart. One line end at its end is not part of the password
+    /// connection, so that a rotated password needs no restart. One line break at its end is not part of the password
     /// ([`read_password_file`](crate::read_password_file)).
     #[must_use]
     pub fn with_password_file(mut self, path: impl Into<PathBuf>) -> Self {
@@ -202,10 +202,10 @@ impl LinkConfig {
     }
 
     /// For a store that may be lost: calls do not wait for it. While no connection is up, they return
-    /// [`Unavailable`](store_core::Error) at once and are not repeated. After `failures` attempts in a row that were not
-    /// answered in time or found the server unavailable, they return `Unavailable` at once for `pause`; then one call asks
-    /// the server, and if it is answered, all do. Default: none, for a store whose failover calls ride out. The cache role has
-    /// 5 failures and 1 s.
+    /// [`Unavailable`](store_core::Error) at once and are not repeated. After `failures` attempts in a row that got no
+    /// answer in time or found the server unavailable, calls return `Unavailable` at once for `pause`; then one call is
+    /// sent, and if it is answered, all are. Default: no breaker, for a store whose calls ride out failovers. The cache role
+    /// has 5 failures and 1 s.
     #[must_use]
     pub fn with_breaker(mut self, failures: u32, pause: Duration) -> Self {
         self.breaker = Some((failures, pause));

@@ -72,7 +72,7 @@ impl Entries {
         Ok(begun)
     }
 
-    /// [`Idempotency::prolong`](store_core::Idempotency::prolong) of the entry under `key`. One script, one round trip; it is
+    /// [`Idempotency::prolong`](store_core::Idempotency::prolong) of the entry under `key`. One script, one round trip. It is
     /// carried out also where the server's memory is full.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Entries {
         }
     }
 
-    /// [`Idempotency::finish`](store_core::Idempotency::finish) of the entry under `key`. One script, one round trip; it is
+    /// [`Idempotency::finish`](store_core::Idempotency::finish) of the entry under `key`. One script, one round trip. It is
     /// carried out also where the server's memory is full.
     ///
     /// # Errors

@@ -27,8 +27,8 @@
 //! ```
 //!
 //! # What scripts have to keep
-//! - What writes is made by [`Script::adds`] or [`Script::frees`]: a copy of a request that arrives after its deadline
-//!   changes nothing (see [`Link`]).
+//! - Scripts that write are made by [`Script::adds`] or [`Script::frees`]: a copy of a request that arrives after its
+//!   deadline changes nothing (see [`Link`]).
 //! - A reply begins with an integer or a word of the script's own, never with stored data: a reply that looks like a
 //!   pub/sub message would be taken for one, and every later reply on that connection would reach the wrong caller.
 //! - A script that wants to be heard uses `redis.error_reply`: `TWCORRUPT what`, `TWREJECT what`,

@@ -24,7 +24,7 @@ pub(crate) fn reconnected() {
     metrics::counter!("twinstore_reconnects_total").increment(1);
 }
 
-/// Counts one server that is left alone from now on.
+/// Counts one breaker that has opened.
 pub(crate) fn breaker_opened() {
     metrics::counter!("twinstore_breaker_opened_total").increment(1);
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use store_core::Secret;
 
-/// What a server accepts from a client that has not logged in yet: Redis and Valkey close the connection on more.
+/// The most that a server accepts from a client that has not logged in yet; Redis and Valkey close the connection on more.
 const LONGEST: u64 = 16 * 1024;
 
 /// Why a password file cannot be used. The text continues "the password file …".
@@ -16,7 +16,7 @@ pub enum PasswordFileError {
     /// The system refuses to open or read it.
     #[error("cannot be read: {0}")]
     Unreadable(io::ErrorKind),
-    /// A directory, a pipe or a device: it could not be read again at the next connection, or never end.
+    /// A directory, a pipe or a device: it might never end, or could not be read again for the next connection.
     #[error("is not a regular file")]
     NotAFile,
     /// More than 16 KiB: a server accepts no password of that length.
@@ -27,14 +27,14 @@ pub enum PasswordFileError {
     NotText,
 }
 
-/// Reads the password from a file: its content without one line end (`\n` or `\r\n`) at the end, if there is one. All
-/// other characters are part of the password, blanks and further line ends too. Blocks on the file system.
+/// Reads the password from a file: its content without one line break (`\n` or `\r\n`) at its end, if there is one. All
+/// other characters are part of the password, also blanks and further line breaks. Blocks on the file system.
 ///
 /// # Errors
 /// [`PasswordFileError`]; it repeats neither the path nor the content.
 pub fn read_password_file(path: &Path) -> Result<Secret, PasswordFileError> {
     let unreadable = |error: io::Error| PasswordFileError::Unreadable(error.kind());
-    // Asked before it is opened: opening a pipe that nobody writes to waits for ever.
+    // Checked before the file is opened: opening a pipe without a writer waits for ever.
     if !fs::metadata(path).map_err(unreadable)?.is_file() {
         return Err(PasswordFileError::NotAFile);
     }

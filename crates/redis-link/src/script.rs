@@ -1,4 +1,4 @@
-//! Scripts: put together once, sent by their digest, loaded where the server does not know them.
+//! Scripts: assembled once, sent by their digest, loaded if the server does not have them.
 
 use std::sync::OnceLock;
 
@@ -7,9 +7,9 @@ use bytes::Bytes;
 /// A Lua script with a name. Keep it in a `static`: its text and its digest are made once.
 ///
 /// Its kind decides how it begins. Scripts that write begin with the check of a deadline, so that a copy of a request that
-/// arrives late changes nothing (see [`Link`](crate::Link)). In all kinds but [`Script::new`] `ARGV[1]` belongs to the link, the
-/// caller's arguments follow from `ARGV[2]` on, and the text finds defined: `call` (`redis.call`), `micros` and `now` (the
-/// time in µs and in whole ms, rounded down), `decimal(number)`; where it writes also `now_up` (ms, rounded up).
+/// arrives late changes nothing (see [`Link`](crate::Link)). In all kinds but [`Script::new`], `ARGV[1]` belongs to the
+/// link, and the caller's arguments follow from `ARGV[2]` on. The text can use `call` (`redis.call`), `micros` and `now`
+/// (the time in µs and in whole ms, rounded down) and `decimal(number)`; if it writes, also `now_up` (ms, rounded up).
 ///
 /// ```
 /// use redis_link::Script;
@@ -41,8 +41,8 @@ enum Kind {
 }
 
 impl Script {
-    /// A script called `name` (its file without `.lua`) that is sent as it is, with no argument of the link's and no
-    /// deadline: for scripts that change nothing, and for tests.
+    /// A script called `name` (its file without `.lua`) that is sent unchanged, without an argument of the link and without
+    /// a deadline: for scripts that change nothing, and for tests.
     pub const fn new(name: &'static str, source: &'static str) -> Self {
         Self { name, kind: Kind::Bare, bare: source, pieces: &[], text: OnceLock::new() }
     }
@@ -57,7 +57,7 @@ impl Script {
         Self::of(name, Kind::Adds, pieces)
     }
 
-    /// A script that writes, and takes away or moves rather than adds. A server whose memory is full runs it.
+    /// A script that writes, and removes or moves data rather than adds it. A server whose memory is full runs it.
     pub const fn frees(name: &'static str, pieces: &'static [&'static str]) -> Self {
         Self::of(name, Kind::Frees, pieces)
     }

@@ -6,8 +6,8 @@ use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, k
 
 use crate::StateStore;
 
-/// Each call is one script in one round trip; those that begin, prolong or finish requests at the same time share it.
-/// Prolonging, finishing and abandoning are carried out also where the server's memory is full.
+/// Each call is one script in one round trip; concurrent calls of one kind share it. Prolonging, finishing and abandoning
+/// also work if the server's memory is full.
 #[async_trait]
 impl Idempotency for StateStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {

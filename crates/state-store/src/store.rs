@@ -35,10 +35,10 @@ pub(crate) struct Calls {
 }
 
 impl StateStore {
-    /// Opens the namespace on the server that `link` leads to, as `service` sees it. One round trip, in which nothing is
-    /// written; an empty namespace takes two more, which write the layout's version. So a full server can be opened and drained.
+    /// Opens the namespace on the server of `link`, for `service`. One round trip that writes nothing, so a full server can
+    /// be opened and drained; an empty namespace takes two more, which write the layout's version.
     ///
-    /// Idempotency keys, leases and pools are those of the service; [`StateStore::shared`] has those of the whole namespace.
+    /// Idempotency keys, leases and pools belong to the service; [`StateStore::shared`] has those of the whole namespace.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when the namespace was written in another layout; those of the link.

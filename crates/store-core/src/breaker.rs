@@ -1,4 +1,4 @@
-//! [`Breaker`]: leaves a store alone that fails, and tries it again after a while with one call.
+//! [`Breaker`]: stops calls to a store that fails, and tries it again after a pause with one call.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use crate::Ttl;
 
-/// A circuit breaker. Calls pass until a number of them in a row has failed. Then none passes for a pause, and after it
-/// one: if that one is answered, calls pass again, else the next pause begins.
+/// A circuit breaker. It is closed, and calls pass, until a number of calls in a row have failed. Then it is open: no call
+/// passes for a pause. After the pause one call passes: if it is answered, the breaker closes, otherwise the next pause
+/// begins.
 ///
 /// While calls are answered, a call costs two atomic loads.
 ///
@@ -29,8 +30,8 @@ use crate::Ttl;
 pub struct Breaker {
     failures_to_open: u32,
     pause: Duration,
-    /// Whether the state is closed and the last call was answered: then there is nothing to decide or to change. Written under the
-    /// lock of the state.
+    /// Whether the state is closed and the last call was answered; then a call needs no lock. Written under the lock of the
+    /// state.
     is_quiet: AtomicBool,
     state: Mutex<State>,
 }
@@ -45,7 +46,7 @@ enum State {
     HalfOpen,
 }
 
-/// Leave for one call. One that is dropped without an outcome says nothing about the store.
+/// Permission for one call. Dropped without an outcome, it counts neither as an answer nor as a failure.
 #[derive(Debug)]
 pub struct BreakerPermit<'a> {
     breaker: &'a Breaker,
@@ -62,13 +63,13 @@ impl Breaker {
         Self { failures_to_open, pause, is_quiet: AtomicBool::new(true), state }
     }
 
-    /// Leave to ask the store; `None` while it is left alone.
+    /// Permission for a call; `None` while the breaker is open.
     pub fn permit(&self) -> Option<BreakerPermit<'_>> {
         let is_probe = !self.is_quiet.load(Ordering::Acquire) && self.is_next_a_probe()?;
         Some(BreakerPermit { breaker: self, is_probe, is_settled: false })
     }
 
-    /// Whether the next call is the one that decides; `None` if none may pass.
+    /// Whether the next call is the one that decides; `None` if no call may pass.
     fn is_next_a_probe(&self) -> Option<bool> {
         let mut state = self.state();
         match *state {
@@ -81,7 +82,7 @@ impl Breaker {
         }
     }
 
-    /// What follows from the outcome of a call; whether it has opened the breaker.
+    /// Applies the outcome of a call. Returns whether it has opened the breaker.
     fn settle(&self, is_probe: bool, answered: bool) -> bool {
         let mut state = self.state();
         let failures = match *state {
@@ -113,10 +114,11 @@ impl fmt::Debug for Breaker {
 }
 
 impl BreakerPermit<'_> {
-    /// The call is over; whether the store answered it. Returns whether this outcome has opened a breaker that was closed.
+    /// Ends the call; `answered` is whether the store answered it. Returns whether this outcome has opened a breaker that
+    /// was closed.
     pub fn settle(mut self, answered: bool) -> bool {
         self.is_settled = true;
-        // An answer changes nothing where the last one was one, too.
+        // An answer changes nothing if the last call was answered, too.
         let changes = !answered || !self.breaker.is_quiet.load(Ordering::Acquire);
         changes && self.breaker.settle(self.is_probe, answered)
     }

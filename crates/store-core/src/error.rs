@@ -30,12 +30,12 @@ pub enum Error {
         /// The cause, if another error caused it.
         source: Option<Source>,
     },
-    /// It may or may not have been executed: the reply was lost. An idempotent operation may be sent again as it is;
-    /// [`Error::is_retryable`] returns which is.
+    /// It may or may not have been executed: the reply was lost. An idempotent operation may be sent again unchanged;
+    /// [`Error::is_retryable`] returns `true` for those.
     ///
-    /// When this is returned for an idempotent operation, no copy of its request can run any more: what the caller does next
-    /// is not undone. An operation that is never repeated returns at once: its request may run until the command time-out has
-    /// passed since it was sent.
+    /// When this is returned for an idempotent operation, no copy of its request can run any more, so none can undo what the
+    /// caller does next. An operation that is never repeated returns at once; its request may still run until the command
+    /// time-out after it was sent.
     #[error("{op}: the reply was lost, it may have been executed: {detail}")]
     Indeterminate {
         /// The operation.

@@ -2,13 +2,13 @@
 
 /// The number of one lease: the larger of the last number of this name plus one and the server's clock in microseconds.
 ///
-/// So it is larger than that of every lease of the same name before it, through expiry, restart and failover, as long as the
-/// store keeps its record of the last number, or its clock is ahead of that number. **It can go back if both fail at once**:
-/// the server has lost the record (no append-only file, `FLUSHALL`, a failover to a replica that had not received the last
-/// lease), and its clock is behind the last number that was granted (it was set back, or the clock of the new primary is
-/// behind that of the old one). The record is kept for a day after a lease ends; after that the clock alone decides. To rule
-/// it out, keep the servers' clocks in step (NTP), persist the data, and acquire leases that guard something outside with
-/// [`Durability::Replicated`](crate::Durability::Replicated).
+/// So it is larger than the number of every earlier lease of the same name, through expiry, restart and failover, as long as
+/// the store keeps its record of the last number, or its clock is ahead of that number. **It can go back if both fail at
+/// once**: the server has lost the record (no append-only file, `FLUSHALL`, a failover to a replica that had not received
+/// the last lease), and its clock is behind the last number that was granted (it was set back, or the clock of the new
+/// primary is behind that of the old one). The record is kept for a day after a lease ends; after that the clock alone
+/// decides. To rule it out, keep the servers' clocks in step (NTP), persist the data, and acquire leases that guard
+/// something outside with [`Durability::Replicated`](crate::Durability::Replicated).
 ///
 /// Every write under a lease presents the fence, and a store that has seen a larger one refuses the write. Hand the fence to
 /// systems outside as well: a resource that remembers the largest token it has seen is

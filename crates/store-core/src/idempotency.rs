@@ -28,9 +28,10 @@ pub trait Idempotency: Send + Sync + fmt::Debug {
     /// [`Error::Rejected`](crate::Error::Rejected) when `in_progress_for` is outside 1 ms to 366 days.
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun>;
 
-    /// Keeps a request that takes longer than expected in progress, until `in_progress_for` from now (which may be earlier than
-    /// before). Whether it is still in progress under this attempt. `false` after its time is over, even if no other attempt
-    /// has begun, and after it was finished or abandoned: then [`begin`](Idempotency::begin) says who may carry it out.
+    /// Keeps a request that takes longer than expected in progress, until `in_progress_for` from now (which may be earlier
+    /// than before). Returns whether it is still in progress under this attempt: `false` after its time is over, even if no
+    /// other attempt has begun, and after it was finished or abandoned. Then [`begin`](Idempotency::begin) decides who may
+    /// execute it.
     ///
     /// # Errors
     /// [`Error::Rejected`](crate::Error::Rejected) when `in_progress_for` is outside 1 ms to 366 days.

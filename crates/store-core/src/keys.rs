@@ -100,8 +100,8 @@ pub fn stop(namespace: &Namespace, number: u64) -> String {
     format!("{namespace}:{{w.{number}}}:stop")
 }
 
-/// What stands before the hash tag of a lease, a pool or an idempotency key: `ns:service`, or `ns` for a shared one. A
-/// namespace holds no colon, so the two cannot be confused.
+/// The part before the hash tag of a lease, a pool or an idempotency key: `ns:service`, or `ns` for a shared one. A
+/// namespace contains no colon, so the two cannot be confused.
 fn scoped(namespace: &Namespace, scope: &Scope) -> String {
     match scope {
         Scope::Service(service) => format!("{namespace}:{service}"),

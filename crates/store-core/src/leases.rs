@@ -1,4 +1,4 @@
-//! Leases: one holder at a time, known by a token that rises.
+//! Leases: one holder at a time, with a token that rises.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,15 +19,15 @@ pub trait Leases: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Error::Rejected`](crate::Error::Rejected) when the time is outside [`LEASE_RANGE`], or when the lease that this
-    /// `request` took was released and nobody has taken it since: a late copy does not take it back. Make a new request.
+    /// `request` took was released and nobody has taken it since: a late copy must not take it again. Make a new request.
     async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>>;
 
     /// Makes the lease last for `lasting` from now, which may be shorter than it was. `None` when it is lost: it ran out, or
     /// was released.
     ///
     /// Renewals are numbered in the order in which a process makes them ([`next_sequence`](crate::next_sequence)). One that
-    /// arrives after a newer one changes nothing, and returns the end that the newer one set. Where several processes renew one
-    /// lease, the order is that of their clocks: let one process renew it.
+    /// arrives after a newer one changes nothing, and returns the end that the newer one set. If several processes renew one
+    /// lease, their clocks determine the order; let only one process renew it.
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>>;
 
     /// Gives the lease back. Whether it was still held, or was given back by this very lease before.

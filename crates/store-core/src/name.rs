@@ -47,7 +47,7 @@ fn is_name_character(character: char) -> bool {
     character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-' | ':' | '/' | '@')
 }
 
-/// A colon would end the namespace in a key: `a:b` and the service `b` in `a` would share their keys.
+/// A colon would end the namespace in a key: the namespace `a:b` and the service `b` in the namespace `a` would share keys.
 fn is_namespace_character(character: char) -> bool {
     character != ':' && is_name_character(character)
 }

@@ -124,8 +124,8 @@ impl RateDecision {
         Self { allowed, limits, uncounted: None }
     }
 
-    /// A decision without the store. What remains is not known: an allowed request is treated as the first of each limit, a
-    /// refused one as if nothing remained.
+    /// A decision without the store. The remaining units are not known: an allowed request is treated as the first of each
+    /// limit, a refused one as if nothing remained.
     pub(crate) fn without_store(checks: &[RateCheck], allowed: bool, error: Error) -> Self {
         let limits = checks.iter().map(|check| LimitState {
             allowed,

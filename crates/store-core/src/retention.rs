@@ -8,8 +8,8 @@ use crate::Clock;
 /// ones by their time of death, completed ones by the end of their time. Each call that adds one removes a bounded number, so
 /// a queue whose bounds were lowered shrinks step by step.
 ///
-/// Bytes count payloads and results, and about [`Retention::ENTRY_BYTES`] more for each job. A server that has used 85 % of its
-/// memory, and a file on a full disk, keep fewer completed jobs: what is kept would take the place of what is drained.
+/// Bytes count payloads and results, and about [`Retention::ENTRY_BYTES`] more for each job. A server that has used 85 % of
+/// its memory, and a file on a full disk, keep fewer completed jobs, so that draining frees space.
 ///
 /// ```
 /// use store_core::Retention;
@@ -45,7 +45,7 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// What each job counts beside its payload and result: what its entries cost a server.
+    /// How many bytes each job counts besides its payload and result: the cost of its entries on a server.
     pub const ENTRY_BYTES: u64 = 320;
 
     /// Dead jobs are kept this long.

@@ -30,12 +30,13 @@ impl fmt::Display for Role {
     }
 }
 
-/// Whose idempotency keys, leases and pools a handle of the state store uses. Queues belong to the namespace in any case.
+/// The owner of the idempotency keys, leases and pools that a handle of the state store uses. Queues always belong to the
+/// namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// Those of one service: a lease of the same name in another service is another lease.
+    /// One service: a lease of the same name in another service is another lease.
     Service(ServiceName),
-    /// Those that all services of the namespace share, beside their own.
+    /// All services of the namespace share them; each service also has its own.
     Shared,
 }
 

@@ -43,10 +43,10 @@ pub fn millis_ceil(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// The number of a request, above those of all requests that this process made before: the microseconds since 1970-01-01
-/// UTC by this machine's clock, or one more than the last number. Between processes the order is that of their clocks.
+/// The number of a request, larger than those of all earlier requests of this process: the microseconds since 1970-01-01 UTC
+/// by this machine's clock, or one more than the last number. Between processes their clocks determine the order.
 ///
-/// Stores number the requests of one lease holder, so that a late one does not undo a newer one.
+/// The requests of one lease holder are numbered, so that a late one does not undo a newer one.
 pub fn next_sequence() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

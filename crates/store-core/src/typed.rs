@@ -57,8 +57,8 @@ impl<S: KeyValue + ?Sized> KeyValueExt for S {}
 
 /// Values of one type in the cache store, kept as JSON.
 ///
-/// The handle's name is part of the key of each value. Two handles share values if and only if they have one name; a handle
-/// shares none with [`Loading`](crate::loading::Loading) or with what is set by [`KeyValue`] itself.
+/// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name; a
+/// handle shares none with [`Loading`](crate::loading::Loading) or with values that are set by [`KeyValue`] itself.
 #[derive(Debug)]
 pub struct TypedKeyValue<T> {
     store: Arc<dyn KeyValue>,
@@ -123,7 +123,7 @@ pub trait RateLimitExt: RateLimit {
     /// Checks these limits, all or nothing, as [`RateLimit::check`] does. If the store is unavailable, `otherwise` decides,
     /// and the decision is marked: [`RateDecision::uncounted`].
     ///
-    /// Every decision holds what the headers of an HTTP response need, also one that `otherwise` made: see
+    /// Every decision has what the headers of an HTTP response need, also one that `otherwise` made: see
     /// [`RateDecision::tightest`] and [`RateDecision::retry_after`]. One round trip.
     ///
     /// ```

@@ -29,7 +29,7 @@ impl Cache {
     }
 
     /// The short-lived values called `name`, of one type, each kept for `ttl`. The name is part of their keys: handles with
-    /// different names share no value, nor do [`Cache::values`] and [`Cache::loading`].
+    /// different names share no values, and [`Cache::values`] shares none with [`Cache::loading`].
     pub fn values<T>(&self, name: HandleName, ttl: Ttl) -> TypedKeyValue<T>
     where
         T: serde::Serialize + serde::de::DeserializeOwned + Sync,

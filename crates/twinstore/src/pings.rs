@@ -18,7 +18,7 @@ pub struct Pings {
 }
 
 impl Pings {
-    /// Asks all links at once. A role that has none answers. Of a role's errors the first that arrives is kept.
+    /// Pings all links concurrently. A role without links counts as answering. The first error of each role is kept.
     pub(crate) async fn ask(links: &[(Role, Link)]) -> Self {
         let mut asked = JoinSet::new();
         for (role, link) in links {
@@ -27,7 +27,7 @@ impl Pings {
         }
         let mut pings = Self { cache: Ok(()), state: Ok(()) };
         while let Some(answer) = asked.join_next().await {
-            // A task that is not answered for was ended with the runtime.
+            // A task without a result was ended with the runtime.
             let Ok((role, answer)) = answer else { continue };
             let of_role = match role {
                 Role::Cache => &mut pings.cache,
@@ -59,7 +59,7 @@ impl Pings {
     /// Nothing if both stores answer, for callers who need both.
     ///
     /// # Errors
-    /// [`StartError::Store`] for a store that does not; the worker state store first, without which a service can do less.
+    /// [`StartError::Store`] for a store that does not answer; for the worker state store if neither does.
     pub fn into_result(self) -> Result<(), StartError> {
         self.state.map_err(StartError::of(Role::State))?;
         self.cache.map_err(StartError::of(Role::Cache))

@@ -1,4 +1,4 @@
-//! Keeps this service seen while it runs, so that its database number stays its own.
+//! Records regularly that this service runs, so that it keeps its database number.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// How soon a refresh is tried again when a server does not answer.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// A task that refreshes claims; ended by being dropped.
+/// A task that refreshes claims until it is dropped.
 pub(crate) struct Presence {
     task: JoinHandle<()>,
 }
 
 impl Presence {
-    /// Starts the task. `None` where nothing is claimed, because both stores are embedded.
+    /// Starts the task. `None` if nothing is claimed, because both stores are embedded.
     pub(crate) fn keep(claims: Claims) -> Option<Self> {
         (!claims.is_empty()).then(|| Self::refreshing(claims, EVERY, AGAIN))
     }
@@ -35,7 +35,7 @@ impl Presence {
         Self { task }
     }
 
-    /// Ends the task, also while other clones of the stores are there.
+    /// Ends the task, even if other clones of the stores exist.
     pub(crate) fn end(&self) {
         self.task.abort();
     }

@@ -13,7 +13,7 @@ use store_worker::{Candidate, Worker, WorkerBuilder};
 ///
 /// Queues belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of heartbeats and
 /// idempotency keys belong to this service (`SERVICE_NAME`): another service that uses the same name has another lease.
-/// [`State::shared`] has those that all services of the namespace share.
+/// [`State::shared`] has the ones that all services of the namespace share.
 #[derive(Clone)]
 pub struct State {
     engine: &'static str,
@@ -99,8 +99,8 @@ impl State {
     }
 }
 
-/// What all services of the namespace share: [`State::shared`]. It is separate from what each service has: a shared lease and
-/// a service's lease of the same name are two leases.
+/// The part of the state that all services of the namespace share: [`State::shared`]. It is separate from the part of each
+/// service: a shared lease and a service's lease of the same name are two leases.
 #[derive(Clone)]
 pub struct SharedState {
     store: Arc<dyn StateRole>,

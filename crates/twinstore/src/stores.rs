@@ -17,9 +17,9 @@ use crate::{Cache, Pings, State};
 
 /// Both stores of a service, proved to be two and fit for their roles. Clones share their connections.
 ///
-/// Keep one clone as long as the service runs: until [`Stores::close`], or until the last clone is dropped, a background task
-/// records about once an hour that the service runs. Its database number is free for another service after seven days of
-/// silence, or by `cargo xtask release-number`.
+/// Keep one clone as long as the service runs. Until [`Stores::close`], or until the last clone is dropped, a background
+/// task records about once an hour that the service runs. Another service can take its database number after seven days
+/// without such a record, or after `cargo xtask release-number`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -58,8 +58,9 @@ struct Opened {
 impl Stores {
     /// Opens the stores that this process's environment names. The table of variables is in the README.
     ///
-    /// First the preflight: both servers are asked what they are, at once. All questions together take at most ten seconds, or
-    /// the longest connect time-out. Findings that are no errors are logged as warnings and kept in [`Stores::warnings`].
+    /// First runs the preflight, which checks both servers concurrently. All checks together take at most ten seconds, or
+    /// the longest connect time-out if that is longer. Findings that are not errors are logged as warnings and kept in
+    /// [`Stores::warnings`].
     ///
     /// # Errors
     /// [`StartError::Refused`] with all findings when one of them is an error: a service ends with
@@ -102,7 +103,7 @@ impl Stores {
         &self.warnings
     }
 
-    /// Asks both stores at once whether they answer, and returns what each answered: what a readiness probe needs. One round
+    /// Pings both stores concurrently and returns the answer of each, for a readiness probe. One round
     /// trip each; embedded stores always answer. A store that does not answer takes its command time-out, once per retry.
     ///
     /// A service that can do without its cache is ready if [`Pings::state`] is `Ok`.

@@ -22,7 +22,7 @@ async fn every_capability_fails_at_once_while_the_cache_is_left_alone() {
         CacheStore::new(link(&server, OWN).await, link(&server, 0).await, service("billing"), CacheOptions::default());
     server.pause().unwrap();
     // Hand-offs have a link, and a breaker, of their own.
-    let left_alone = |error: store_core::Error| error.to_string().contains("left alone");
+    let left_alone = |error: store_core::Error| error.to_string().contains("asked again after a pause");
     let is_left_alone = async || {
         store.get(&key("x")).await.is_err_and(left_alone)
             && store.put(&item("billing", "x", "y")).await.is_err_and(left_alone)

@@ -56,11 +56,12 @@ impl EmbeddedCache {
         Self { database: Database::in_memory(), service, options }
     }
 
-    /// Opens the file at `path`, or creates it. The file is locked, and so is its path, by an empty file `<name>.lock` that
-    /// stays beside it: both are for one process, which opens the store once and clones the handle. If the file is moved or
-    /// deleted while it is open, writes answer `Unavailable`. If the disk is full, what adds answers
-    /// [`Error::Limit`](store_core::Error::Limit), and 1 MiB that the file keeps in reserve lets the rest go on. The drop of the last one closes it, when everything is committed. Both block for I/O; after a crash,
-    /// opening reads the whole file.
+    /// Opens the file at `path`, or creates it. The file is locked for this process, and so is its path, by an empty file
+    /// `<name>.lock` that stays beside it. Open the store once and clone the handle. If the file is moved or deleted while
+    /// it is open, writes return `Unavailable`. If the disk is full, operations that add data return
+    /// [`Error::Limit`](store_core::Error::Limit); the others continue in 1 MiB that the file keeps in reserve. The drop of
+    /// the last clone commits everything and closes the file. Opening and closing block for I/O; after a crash, opening
+    /// reads the whole file.
     ///
     /// # Errors
     /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
@@ -76,7 +77,7 @@ impl EmbeddedCache {
         Self { service, ..self.clone() }
     }
 
-    /// Closes the store for all its clones: what was asked for before is committed, and everything later answers
+    /// Closes the store for all its clones. Earlier calls are committed; later calls return
     /// [`Error::Unavailable`](store_core::Error::Unavailable). Waits end, and the file can be opened again.
     pub async fn close(&self) {
         self.database.close().await;

@@ -1,4 +1,4 @@
-//! Transactions: groups that are committed, reads, and what follows a failure.
+//! Transactions: group commits, reads, and recovery from failures.
 
 mod room;
 
@@ -18,16 +18,16 @@ use crate::file::StoreFile;
 use crate::news::News;
 use crate::rows::{Change, Sums, View};
 
-/// When it is worth trying again to add to a full file.
+/// When to try again to add to a full file.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
 
-/// What handles and thread share.
+/// The state that the handles and the thread share.
 pub(super) struct Core {
-    /// Absent once the store is closed, and as long as it could not be opened again after a failure.
+    /// Absent when the store is closed, and while it cannot be opened again after a failure.
     redb: RwLock<Option<redb::Database>>,
     file: Option<Arc<StoreFile>>,
     is_closed: AtomicBool,
-    /// How many bytes of rows were removed, beyond those that were added, since the file became full.
+    /// Net bytes of rows removed since the file became full.
     freed: AtomicI64,
     /// When the free pages of a full file may be counted again.
     count_from: Mutex<Instant>,
@@ -60,9 +60,9 @@ impl Refusal {
 
 /// Why a group was not committed.
 enum Failure {
-    /// One of its members failed, the others can be tried again.
+    /// One of its members failed; the others can be tried again.
     Member(usize, Fault),
-    /// A page that this member needed is damaged; redb has often panicked over it, and has taken the transaction back.
+    /// A page that this member needed is damaged. redb may have panicked on it, and has rolled the transaction back.
     Damaged(usize),
     /// The database failed, and nothing was committed.
     Database(redb::Error),
@@ -103,14 +103,14 @@ impl Core {
         }
     }
 
-    /// Commits the group in one transaction, without those of its members that fail, and answers each.
+    /// Commits the group in one transaction, except the members that fail, and answers each.
     pub(super) fn commit_together(&self, mut group: Vec<Box<dyn Member>>) {
         while !group.is_empty() {
             if let Err(refusal) = self.prepare() {
                 return fail_all(group, |op| refusal.error(op));
             }
             if self.is_full() {
-                // One at a time: what needs too much is refused alone.
+                // One at a time: an operation that needs too much is refused alone.
                 return group.into_iter().for_each(|member| self.commit_when_full(member));
             }
             match self.attempt(&mut group) {
@@ -126,7 +126,7 @@ impl Core {
                     failed.fail(error);
                 }
                 Err(Failure::Database(error)) => {
-                    // If there was no room, what does not add is tried again in the reserve.
+                    // If there was no room, the operations that add nothing are tried again in the reserve.
                     if !self.recover() {
                         return fail_all(group, |op| not_executed(op, &error));
                     }
@@ -139,7 +139,7 @@ impl Core {
         }
     }
 
-    /// Commits one operation while the file is full: refused if it adds, unless others have made room.
+    /// Commits one operation while the file is full. Refuses one that adds, unless others have made room.
     fn commit_when_full(&self, member: Box<dyn Member>) {
         if adds(member.op()) && !self.has_room() {
             return refuse(member);
@@ -167,7 +167,7 @@ impl Core {
         if self.file.is_some() { Sums::Verified } else { Sums::Absent }
     }
 
-    /// Refuses when the store is closed or its file is elsewhere; opens the database again if that failed before.
+    /// Refuses if the store is closed or its file was moved; opens the database again if that failed before.
     fn prepare(&self) -> Result<(), Refusal> {
         if self.is_closed.load(Ordering::SeqCst) {
             return Err(Refusal::Unavailable(CLOSED));
@@ -181,8 +181,8 @@ impl Core {
         Ok(())
     }
 
-    /// Opens the database again after a failure, under the same lock: redb refuses everything after one. Whether the failure was
-    /// that there was no room, and a group that was not committed can be tried again.
+    /// Opens the database again after a failure, under the same lock, because redb refuses everything after one. Returns
+    /// whether the cause was a full disk, so that a group that was not committed can be tried again.
     fn recover(&self) -> bool {
         let Some(file) = &self.file else { return false };
         let failure = file.take_failure();
@@ -275,7 +275,7 @@ impl Core {
         }
     }
 
-    /// Refuses what comes from now on, ends those who wait, and gives the file up.
+    /// Refuses all later calls, ends all waits, and releases the file.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
         self.news.close();
@@ -286,22 +286,22 @@ impl Core {
     }
 }
 
-/// What an operation answers that needed a page that redb cannot read.
+/// The error of an operation that needed a page that redb cannot read.
 const DAMAGED: &str = "a page of the file is damaged; restore it from a backup";
 
-/// What a closed store answers.
+/// The error of a closed store.
 pub(super) const CLOSED: &str = "the store was closed";
 
 fn of_member(index: usize, fault: Fault) -> Failure {
     match fault {
-        // Part of the file is damaged; redb itself goes on.
+        // A part of the file is damaged; redb itself continues.
         Fault::Storage(error) if matches!(*error, redb::Error::Corrupted(_)) => Failure::Damaged(index),
         Fault::Storage(error) => Failure::Database(*error),
         fault => Failure::Member(index, fault),
     }
 }
 
-/// Whether an operation adds to what is stored; what claims, settles, renews or removes does not.
+/// Whether an operation adds to the stored data; one that claims, settles, renews or removes does not.
 fn adds(op: Op) -> bool {
     matches!(
         op,
@@ -317,7 +317,8 @@ fn adds(op: Op) -> bool {
 }
 
 fn refuse(member: Box<dyn Member>) {
-    let mut error = Error::limit(member.op(), "the disk is full; what is stored can be worked off and deleted");
+    let mut error =
+        Error::limit(member.op(), "the disk is full; stored jobs can be worked off and data can be deleted");
     if let Error::Limit { retry_after, .. } = &mut error {
         *retry_after = Some(RETRY_WHEN_FULL);
     }

@@ -9,7 +9,7 @@ use crate::rows::Change;
 /// An operation in a group.
 pub(super) trait Member: Send {
     fn op(&self) -> Op;
-    /// Writes into the transaction. What it answers is kept until the transaction is committed.
+    /// Writes into the transaction. The answer is kept until the transaction is committed.
     fn apply(&mut self, change: &mut Change<'_>) -> Result<(), Fault>;
     fn answer(self: Box<Self>);
     fn fail(self: Box<Self>, error: Error);
@@ -42,7 +42,7 @@ where
 
     fn answer(self: Box<Self>) {
         if let Some(outcome) = self.outcome {
-            // A caller that went away does not hear the answer.
+            // The caller may have dropped its call.
             let _ = self.reply.send(outcome);
         }
     }

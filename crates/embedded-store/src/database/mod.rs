@@ -39,7 +39,7 @@ pub(crate) struct Database(Arc<Handle>);
 struct Handle {
     writer: Writer,
     core: Arc<Core>,
-    /// Held by whoever closes: a second close ends when the first has ended.
+    /// Held while one call closes the store: a second close waits for the first.
     closing: Mutex<()>,
 }
 
@@ -145,8 +145,7 @@ impl Database {
         &self.0.core.news
     }
 
-    /// Closes it for all handles: what was sent before is committed, what comes later is refused, waits end, and the file is
-    /// unlocked.
+    /// Closes it for all handles: earlier calls are committed, later calls are refused, waits end, and the file is unlocked.
     pub(crate) async fn close(&self) {
         let handle = self.0.clone();
         // A panic of the thread was reported to its callers.
@@ -188,7 +187,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // Whoever opens the file next must find it unlocked.
+        // The next one to open the file must find it unlocked.
         self.close();
     }
 }

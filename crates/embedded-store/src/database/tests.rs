@@ -126,7 +126,7 @@ fn a_disk_that_breaks_is_told_to_everybody() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
 }
 
-/// Else the second would take the database away from what is being committed, and unlock the file under it.
+/// Otherwise the second close would remove the database during a commit and unlock the file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_close_waits_for_what_the_first_waits_for() {
     let directory = tempfile::tempdir().unwrap();

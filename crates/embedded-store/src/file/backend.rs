@@ -1,4 +1,4 @@
-//! The file as redb sees it: what lies between the first page and the reserve.
+//! The part of the file that redb uses: between the first page and the reserve.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,7 +9,7 @@ use redb::{DatabaseError, StorageBackend, StorageError};
 use super::StoreFile;
 use super::first_page::FIRST_PAGE;
 
-/// The file between its first page and its reserve. The locks are [`StoreFile`]'s.
+/// The file between its first page and its reserve. [`StoreFile`] holds the locks.
 #[derive(Debug)]
 pub(super) struct Behind {
     backend: FileBackend,

@@ -1,4 +1,4 @@
-//! The first page: whose file it is, whether it was completely created, and how large its reserve is.
+//! The first page: which store owns the file, whether its creation was completed, and the size of its reserve.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
@@ -14,8 +14,8 @@ const LAYOUT: u32 = 2;
 /// Where redb's part begins.
 pub(super) const FIRST_PAGE: usize = 4096;
 
-/// The first page: this, the role, the layout (4 bytes, big-endian), whether the file was completely created, the bytes of the
-/// reserve (8), a checksum of the bytes before (4); then zeros.
+/// The first page begins with this, then the role, the layout (4 bytes, big-endian), whether the creation was completed, the
+/// size of the reserve in bytes (8), a checksum of the bytes before (4); then zeros.
 const MAGIC: &[u8; 18] = b"twinstore embedded";
 const ROLE_AT: usize = MAGIC.len();
 const LAYOUT_AT: usize = ROLE_AT + 1;
@@ -43,17 +43,17 @@ impl FirstPage {
         let mut page = [0; FIRST_PAGE];
         match file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut page)) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                return refuse("the file is not an embedded store, or was cut off; it was left as it is");
+                return refuse("the file is not an embedded store, or was truncated; it was not changed");
             }
             Err(error) => return Err(failed("the file cannot be read", error)),
             Ok(()) => {}
         }
         if page[..ROLE_AT] != *MAGIC {
-            return refuse("the file is not an embedded store; it was left as it is");
+            return refuse("the file is not an embedded store; it was not changed");
         }
         let begun = Self { role, is_created: false, reserve: 0 };
         if page[ROLE_AT..CREATED_AT] != begun.head()[ROLE_AT..CREATED_AT] {
-            return refuse("the file was written for the other role, or in another layout; it was left as it is");
+            return refuse("the file was written for the other role, or in another layout; it was not changed");
         }
         let (mut sum, mut reserve) = ([0; 4], [0; 8]);
         sum.copy_from_slice(&page[SUM_AT..HEAD]);
@@ -66,12 +66,12 @@ impl FirstPage {
         }
         let page = Self { role, is_created: true, reserve: u64::from_be_bytes(reserve) };
         if len <= FIRST_PAGE as u64 + page.reserve {
-            return refuse("the file was cut off");
+            return refuse("the file was truncated; restore it from a backup");
         }
         Ok(Some(page))
     }
 
-    /// Begins a file, so that an interrupted creation can be told from a foreign file.
+    /// Begins a file, so that an interrupted creation can be distinguished from a foreign file.
     pub(super) fn begin(file: &mut File, role: Role) -> std::io::Result<Self> {
         let page = Self { role, is_created: false, reserve: 0 };
         let mut bytes = [0; FIRST_PAGE];
@@ -83,7 +83,7 @@ impl FirstPage {
         Ok(page)
     }
 
-    /// Records that the file was completely created: from now on it can only be opened or refused, not begun again.
+    /// Records that the creation was completed: from now on the file is opened or refused, never begun again.
     pub(super) fn finish(file: &File, role: Role, reserve: u64, path: &Path) -> std::io::Result<()> {
         let head = Self { role, is_created: true, reserve }.head();
         let mut stored = [0; HEAD];
@@ -97,7 +97,7 @@ impl FirstPage {
         sync_directory(path)
     }
 
-    /// Writes how large the reserve is, in a file that was completely created.
+    /// Writes the size of the reserve, in a file whose creation was completed.
     pub(super) fn write_reserve(file: &File, role: Role, reserve: u64) -> std::io::Result<()> {
         let mut writer = file;
         writer.seek(SeekFrom::Start(0))?;

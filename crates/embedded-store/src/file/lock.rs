@@ -8,7 +8,7 @@ use store_core::Result;
 
 use super::{already_open, failed};
 
-/// The lock of a path: an empty file beside it, which stays there.
+/// The lock of a path: an empty file next to it, which is never removed.
 #[derive(Debug)]
 pub(super) struct PathLock(File);
 
@@ -64,7 +64,7 @@ pub(super) fn is_same(path: &Path, file: &File) -> bool {
     there.dev() == here.dev() && there.ino() == here.ino()
 }
 
-/// Whether the path leads to this open file: elsewhere an open file cannot be moved.
+/// Whether the path leads to this open file. One that exists does: other systems do not let an open file be moved.
 #[cfg(not(unix))]
 pub(super) fn is_same(path: &Path, _: &File) -> bool {
     path.exists()

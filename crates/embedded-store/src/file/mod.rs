@@ -2,14 +2,14 @@
 //!
 //! The first page is read and checked before redb opens the file: a foreign file is refused and left unchanged.
 //!
-//! **Space.** The file's blocks are allocated when the file grows, so a full disk refuses the growth and not a commit in
-//! the middle of its writes. Behind redb's pages the file keeps a reserve of [`RESERVE`] bytes. When the disk is full, the
-//! reserve is released: redb opens the file again and finds that many free pages more, in which claims, settlements and
-//! deletions can commit. When there is room again, the reserve is allocated anew. On file systems that cannot allocate
-//! blocks (other than Linux's), and on those that copy on write, the reserve is a number of bytes without this guarantee.
+//! **Space.** The file's blocks are allocated when the file grows, so a full disk refuses the growth instead of interrupting
+//! a commit. After redb's pages the file keeps a reserve of [`RESERVE`] bytes. When the disk is full, the reserve is
+//! released: redb opens the file again and finds more free pages, in which claims, settlements and deletions can commit.
+//! When there is room again, the reserve is allocated again. On file systems that cannot allocate blocks (other than
+//! Linux's), and on those that copy on write, the reserve is a number of bytes without this guarantee.
 //!
-//! **Locks.** The file is locked, and so is an empty file beside it, `<name>.lock`. The second lock belongs to the path: when
-//! the file is moved away, no other process can create a new one in its place while this one runs.
+//! **Locks.** The file is locked, and so is an empty file next to it, `<name>.lock`. The second lock belongs to the path: if
+//! the file is moved away while this process runs, no other process can create a new one in its place.
 
 mod backend;
 mod first_page;
@@ -37,22 +37,22 @@ pub(crate) struct StoreFile {
     path: PathBuf,
     file: File,
     role: Role,
-    /// How many bytes lie behind redb's pages; the first page has the same number.
+    /// How many bytes follow redb's pages; the first page has the same number.
     reserve: AtomicU64,
-    /// Whether redb has written its header since [`StoreFile::begin`]: only a header makes a commit visible.
+    /// Whether redb has written its header since [`StoreFile::begin`]. Only the header makes a commit visible.
     header_written: AtomicBool,
     failure: Mutex<Option<Failure>>,
     path_lock: PathLock,
 }
 
-/// The first input or output that failed.
+/// The first I/O operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// There was no room.
     pub(crate) is_out_of_space: bool,
     /// Whether the header of the commit under way may have been written before.
     pub(crate) header_written: bool,
-    /// By how much the file was to grow, if that failed.
+    /// By how many bytes the file could not grow.
     growth: u64,
 }
 
@@ -89,7 +89,7 @@ impl StoreFile {
         self.role
     }
 
-    /// Opens redb's part, and completes a creation.
+    /// Opens redb's part, and completes the creation of the file.
     pub(crate) fn redb(self: &Arc<Self>, cache_bytes: usize) -> Result<redb::Database> {
         match self.open_redb(cache_bytes) {
             Err(_) if self.take_failure().is_some_and(|failure| failure.is_out_of_space) && self.reserve() > 0 => {
@@ -111,7 +111,7 @@ impl StoreFile {
         Ok(redb)
     }
 
-    /// Begins a transaction: what fails from now on is its failure.
+    /// Begins a transaction: later failures belong to it.
     pub(crate) fn begin(&self) {
         self.header_written.store(false, Ordering::SeqCst);
         self.take_failure();
@@ -122,7 +122,7 @@ impl StoreFile {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The same, and it stays noted.
+    /// The same, without clearing it.
     pub(crate) fn failure(&self) -> Option<Failure> {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -136,7 +136,7 @@ impl StoreFile {
         result
     }
 
-    /// Refuses, if the path does not lead to the open file any more: what is written there would be lost with it.
+    /// Refuses if the path no longer leads to the open file: what is written to that file would be lost.
     pub(crate) fn check_in_place(&self) -> std::result::Result<(), &'static str> {
         match lock::is_same(&self.path, &self.file) {
             true => Ok(()),
@@ -144,7 +144,7 @@ impl StoreFile {
         }
     }
 
-    /// Gives the locks up. Nothing is written afterwards.
+    /// Releases the locks. Nothing is written afterwards.
     pub(crate) fn unlock(&self) {
         // Both end with the process at the latest.
         let _ = self.file.unlock();
@@ -153,11 +153,11 @@ impl StoreFile {
 }
 
 fn already_open() -> Error {
-    Error::unavailable(Op::Connect, "the file is open already; an embedded store is for one process, and opened once")
+    Error::unavailable(Op::Connect, "the file is already open; only one process can use it, and opens it once")
 }
 
 fn damaged() -> Error {
-    Error::corrupt(Op::Connect, "the file is damaged or was cut off; restore it from a backup")
+    Error::corrupt(Op::Connect, "the file is damaged or was truncated; restore it from a backup")
 }
 
 fn failed(detail: &'static str, error: IoError) -> Error {

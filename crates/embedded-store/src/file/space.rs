@@ -1,4 +1,4 @@
-//! The file's space: blocks are allocated when the file grows, and some are kept for the time when the disk is full.
+//! The file's space: blocks are allocated when the file grows, and a reserve is kept for a full disk.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::first_page::{FIRST_PAGE, FirstPage};
 use super::{Failure, StoreFile};
 
-/// How many bytes of each file are kept for the time when the disk is full.
+/// How many bytes of each file are kept in reserve for a full disk.
 pub(crate) const RESERVE: u64 = 1 << 20;
 
 /// Whether the disk, a quota or the process's limit has no room left.
@@ -16,12 +16,12 @@ pub(crate) fn is_out_of_space(error: &Error) -> bool {
 }
 
 impl StoreFile {
-    /// How many bytes lie behind redb's pages.
+    /// How many bytes follow redb's pages.
     pub(super) fn reserve(&self) -> u64 {
         self.reserve.load(Ordering::SeqCst)
     }
 
-    /// Whether there is no reserve: then what adds is refused.
+    /// Whether there is no reserve: then operations that add are refused.
     pub(crate) fn is_full(&self) -> bool {
         self.reserve() == 0
     }
@@ -31,7 +31,7 @@ impl StoreFile {
         Ok(self.file.metadata()?.len().saturating_sub(FIRST_PAGE as u64 + self.reserve()))
     }
 
-    /// Gives the file this length, with all its blocks.
+    /// Sets the length of the file and allocates all its blocks.
     pub(super) fn resize(&self, len: u64) -> Result<()> {
         let current = self.file.metadata()?.len();
         match len.checked_sub(current) {
@@ -40,11 +40,11 @@ impl StoreFile {
         }
     }
 
-    /// Allocates the reserve, if the file has none. Whether it has one now.
+    /// Allocates the reserve if the file has none. Returns whether it has one now.
     pub(crate) fn make_reserve(&self) -> Result<bool> {
         if self.is_full() {
             match allocate(&self.file, self.file.metadata()?.len(), RESERVE) {
-                // The file is longer before the page says so: a crash between leaves redb more pages, and no fewer.
+                // The file grows before the page records it: a crash in between leaves redb more pages, never fewer.
                 Ok(()) => self.write_reserve(RESERVE)?,
                 Err(error) if is_out_of_space(&error) => return Ok(false),
                 Err(error) => return Err(error),
@@ -53,8 +53,8 @@ impl StoreFile {
         Ok(true)
     }
 
-    /// Makes room after the file could not grow as far as redb wanted, while redb is closed: a part of that, or, if there is no room
-    /// for any, the reserve. redb finds the pages when it opens the file again.
+    /// Makes room after the file could not grow as far as redb wanted, while redb is closed: allocates a part of that, or
+    /// releases the reserve if there is no room at all. redb finds the pages when it opens the file again.
     pub(crate) fn make_room(&self, failure: Failure) -> Result<()> {
         let mut growth = failure.growth / 2 / RESERVE * RESERVE;
         while growth >= RESERVE {
@@ -80,7 +80,7 @@ impl StoreFile {
     }
 }
 
-/// Makes the file longer, with all its blocks; if there is no room for all, it stays as it was.
+/// Extends the file and allocates all its blocks; if there is no room for all, the file is not changed.
 fn allocate(file: &File, len: u64, growth: u64) -> Result<()> {
     let allocated = allocate_blocks(file, len, growth);
     if allocated.is_err() {

@@ -18,7 +18,7 @@ use crate::rows::{Change, Rows, Table, View, behind};
 /// How many lost members one beat forgets.
 const FORGOTTEN_PER_BEAT: usize = 100;
 
-/// The rows of one pool begin with its scope, a zero, its name and a zero. No name holds a zero.
+/// The rows of one pool begin with its scope, a zero byte, its name and a zero byte. No name contains a zero byte.
 struct Pool {
     prefix: Vec<u8>,
 }
@@ -37,7 +37,7 @@ impl Pool {
         Encoder::default().tail(&self.ends_at(until)).tail(member.as_bytes()).finish()
     }
 
-    /// Reads a member. A damaged row is that of nobody: the next beat replaces it.
+    /// Reads a member. A damaged row counts as absent: the next beat replaces it.
     fn read(&self, rows: &mut impl Rows, member: &HolderName) -> Result<Option<Member>, Fault> {
         match rows.get(Table::Members, &self.row(member.as_str()), |row| decode(member.clone(), row)) {
             Err(Fault::Corrupt(_)) => Ok(None),

@@ -20,7 +20,7 @@ use crate::rows::{Change, Rows, View};
 /// How long the number of a lease is remembered when it is over.
 const REMEMBERED: u64 = 24 * 3600 * 1000;
 
-/// A row: the lease, the request that took it, the number of its last renewal, and whether it was given back.
+/// A row: the lease, the request that took it, the number of its last renewal, and whether it was released.
 struct Stored {
     lease: Lease,
     request: RequestId,

@@ -22,8 +22,9 @@ use crate::idempotency::Entries;
 /// and all callers who write at the same time share one `fsync`. In memory nothing survives the last clone, and `Fsynced`
 /// is refused. There are no replicas.
 ///
-/// Idempotency keys, leases and pools are those of the service that opened the store. Another service of the process has its
-/// own through [`for_service`](EmbeddedState::for_service); [`shared`](EmbeddedState::shared) has those that all share.
+/// Idempotency keys, leases and pools belong to the service that opened the store.
+/// [`for_service`](EmbeddedState::for_service) returns a handle for another service of the process, and
+/// [`shared`](EmbeddedState::shared) one for all services.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,11 +60,12 @@ impl EmbeddedState {
         Self { database: Database::in_memory(), scope: service.into(), options }
     }
 
-    /// Opens the file at `path`, or creates it. The file is locked, and so is its path, by an empty file `<name>.lock` that
-    /// stays beside it: both are for one process, which opens the store once and clones the handle. If the file is moved or
-    /// deleted while it is open, writes answer `Unavailable`. If the disk is full, what adds answers
-    /// [`Error::Limit`](store_core::Error::Limit), and 1 MiB that the file keeps in reserve lets the rest go on. The drop of the last clone closes it, when everything is committed. Both block for I/O; after a crash,
-    /// opening reads the whole file.
+    /// Opens the file at `path`, or creates it. The file is locked for this process, and so is its path, by an empty file
+    /// `<name>.lock` that stays beside it. Open the store once and clone the handle. If the file is moved or deleted while
+    /// it is open, writes return `Unavailable`. If the disk is full, operations that add data return
+    /// [`Error::Limit`](store_core::Error::Limit); the others continue in 1 MiB that the file keeps in reserve. The drop of
+    /// the last clone commits everything and closes the file. Opening and closing block for I/O; after a crash, opening
+    /// reads the whole file.
     ///
     /// # Errors
     /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
@@ -87,7 +89,7 @@ impl EmbeddedState {
         Self { scope: service.into(), ..self.clone() }
     }
 
-    /// Closes the store for all its clones: what was asked for before is committed, and everything later answers
+    /// Closes the store for all its clones. Earlier calls are committed; later calls return
     /// [`Error::Unavailable`](store_core::Error::Unavailable). Waits end, and the file can be opened again.
     pub async fn close(&self) {
         self.database.close().await;
@@ -107,13 +109,13 @@ impl EmbeddedState {
         }
     }
 
-    /// The row of an entry that lasts for a time: its kind, and its name within the scope.
+    /// The row key of an entry with a TTL: its kind, and its name within the scope.
     fn entry(&self, kind: u8, name: &str) -> Vec<u8> {
         [vec![kind], self.scoped(name)].concat()
     }
 
-    /// A name within the scope: the service, a zero, the name. No name holds a zero, and no service has an empty one: that
-    /// is the shared scope's.
+    /// A name within the scope: the service, a zero byte, the name. No name contains a zero byte. The shared scope has the
+    /// empty name, which no service has.
     fn scoped(&self, name: &str) -> Vec<u8> {
         let service = match &self.scope {
             Scope::Service(service) => service.as_str(),

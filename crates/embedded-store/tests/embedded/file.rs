@@ -34,7 +34,7 @@ async fn a_second_open_says_that_it_is_open() {
     let first = open(&file).unwrap();
     let error = open(&file).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
-    assert!(error.to_string().contains("open already"), "{error}");
+    assert!(error.to_string().contains("already open"), "{error}");
     first.push_one(&queue("mail"), NewJob::new("a")).await.unwrap();
     drop(first);
     assert_eq!(open(&file).unwrap().counts(&queue("mail")).await.unwrap().ready, 1);
@@ -176,7 +176,7 @@ async fn a_file_that_was_moved_away_is_not_written_to_and_not_replaced() {
     // Neither in its old place, nor where it is now.
     for path in [&file, &moved] {
         let error = open_in_another_process(path);
-        assert!(error.contains("open already"), "{path:?}: {error}");
+        assert!(error.contains("already open"), "{path:?}: {error}");
     }
     assert!(!file.exists(), "no empty file was created in its place");
 
@@ -214,7 +214,7 @@ async fn all_paths_to_a_file_have_one_lock() {
     let store = open(&file).unwrap();
     #[cfg(unix)]
     std::os::unix::fs::symlink(&file, &link).unwrap();
-    assert!(open(&link).unwrap_err().to_string().contains("open already"));
+    assert!(open(&link).unwrap_err().to_string().contains("already open"));
     drop(store);
     drop(open(&link).unwrap());
 }

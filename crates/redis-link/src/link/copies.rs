@@ -1,4 +1,4 @@
-//! The copies of one request: an earlier one may still be under way when a later one is sent.
+//! The copies of one request. An earlier copy may still be under way when a later one is sent.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,12 +8,12 @@ use crate::wire::Request;
 /// The copies that one call has sent.
 pub(super) struct Copies {
     lasting: Duration,
-    /// When the last one with a deadline is of no use any more.
+    /// The deadline of the last copy that has one.
     over: Mutex<Option<Instant>>,
 }
 
 impl Copies {
-    /// None yet. Each is of use for `lasting`, the command time-out.
+    /// No copy yet. Each is valid for `lasting`, the command time-out.
     pub(super) fn new(lasting: Duration) -> Self {
         Self { lasting, over: Mutex::new(None) }
     }
@@ -27,7 +27,7 @@ impl Copies {
         request.copy(now)
     }
 
-    /// Waits until no server carries out the copies sent so far.
+    /// Waits until no server executes the copies sent so far.
     pub(super) async fn over(&self) {
         let over = *self.over.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(over) = over {

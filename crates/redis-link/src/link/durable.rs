@@ -37,7 +37,7 @@ pub(super) async fn call(
     let mut held = inner.durables.take(patience).await?;
     let copy = || copies.next(request);
     let result = match on_connection(&mut held, patience, script, copy, durability).await {
-        // Only this connection has learnt the server's time.
+        // Only this connection has measured the server's time.
         Err(Failure::Late) => on_connection(&mut held, patience, script, copy, durability).await,
         result => result,
     };
@@ -82,9 +82,9 @@ async fn replicated(
     Ok((written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply))))
 }
 
-/// Nothing is written unless the server proved, when it was asked last, that its replies mean the disk. The proof is read
-/// again with each write: if it no longer holds, the write is not known to be on disk, and the next one is preceded by a
-/// question of its own.
+/// Nothing is written unless the settings that were read last prove that a reply means "on disk". They are read again with
+/// each write: if they no longer prove it, the write is not known to be on disk, and the settings are read before the next
+/// write.
 async fn fsynced(
     held: &mut Held,
     patience: Duration,
@@ -110,7 +110,7 @@ async fn fsynced(
         let holds = held_before && written.is_ok() && proof.holds_after(held.wire(), patience).await;
         (Reached::new(0, true), holds)
     };
-    // a script that has to be loaded was not run: what was proved still is
+    // a script that has to be loaded was not run, so the proof still holds
     held.proof = (holds || held_before && written.is_err()).then_some(proof);
     Ok((written, Reached::new(reached.replicas, reached.on_disk && holds)))
 }

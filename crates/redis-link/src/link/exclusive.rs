@@ -26,7 +26,7 @@ struct Solo {
 /// One of them, held by one call. Dropped without being settled, its connection is closed.
 pub(crate) struct Held {
     pool: Arc<Exclusive>,
-    /// What its server proved about its disk with the last call.
+    /// What the settings of its server proved with the last call.
     pub(super) proof: Option<Proof>,
     solo: Solo,
     _permit: OwnedSemaphorePermit,

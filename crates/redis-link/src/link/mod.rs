@@ -43,23 +43,23 @@ const MAX_LOADS: usize = 3;
 ///   again for each of two round trips more where the server has to be sent a script. Without a connection it fails at
 ///   once. A connection on which calls wait and none was answered for twice the command time-out and a second is given
 ///   up: what waits there is answered at once as lost.
-/// - **Retries.** What was not executed is tried again; what may have been executed only where the operation is
-///   idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, with random pauses up to
-///   100 ms, 200 ms, 400 ms …; the last error is the answer, and it says `Indeterminate` if any attempt was.
-/// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` at once, without an attempt or a
-///   retry, while no connection is up, and for a while after several attempts in a row were not answered. [`Link::ping`] asks
-///   the server all the same.
+/// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
+///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
+///   pauses of up to 100 ms, 200 ms, 400 ms …. The call returns the last error, or `Indeterminate` if any attempt was indeterminate.
+/// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` at once, without an attempt or
+///   a retry, while no connection is up and during the pause after several unanswered attempts in a row. [`Link::ping`] is
+///   always sent.
 /// - **Deadlines.** Each copy of a request whose script writes carries a deadline by the server's clock: the time it was sent
-///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once, at
-///   once, on the same connection, with a corrected clock; a second refusal is the error `Unavailable`. If the reply to a copy is lost, the link sends
-///   the next copy after the deadline of the lost one, and returns `Indeterminate` after that deadline, too. So no copy of an
-///   idempotent request runs after its call has returned. For operations that are never repeated `Indeterminate` is returned
-///   at once: they may run until the command time-out is over. The link measures the server's clock when a connection opens
-///   and every 30 s while it is used, and takes it to be no later than it is. If that clock is set back, copies run later than
-///   their deadline, by as much as it was set back, until the next measurement.
-/// - **Cancellation.** A dropped call may have been executed, or may still be, until its deadline. A plain command, or a script
-///   without a deadline ([`Script::new`]), may be sent when the server reads again. Nothing outlives its connection, nor is it
-///   sent on another one by itself, and a connection that answers nothing is given up as said above.
+///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once,
+///   immediately, on the same connection, with a corrected clock; a second refusal is the error `Unavailable`. If the reply
+///   to a copy is lost, the link waits for the deadline of that copy before it sends the next one or returns
+///   `Indeterminate`. So no copy of an idempotent request runs after its call has returned. An operation that is never
+///   repeated returns `Indeterminate` at once; its request may run until the command time-out is over. The link measures the
+///   server's clock when a connection opens and every 30 s while it is used, and keeps a lower bound of it. If that clock is
+///   set back, copies may run later than their deadline, by as much as it was set back, until the next measurement.
+/// - **Cancellation.** A dropped call may have been executed, or may be executed until its deadline. A plain command, or a
+///   script without a deadline ([`Script::new`]), may still be sent when the server reads again. No request outlives its
+///   connection or is moved to another one, and a connection without answers is closed as described above.
 pub struct Link {
     inner: Arc<Inner>,
     pub(crate) clock: Clock,
@@ -143,15 +143,15 @@ impl Link {
     /// An attempt lasts up to the level's `within` longer than one of [`Link::call`], and up to the connect time-out longer
     /// where a connection has to be opened. 16 such calls run at once; others wait for one command time-out.
     ///
-    /// [`Fsynced`](store_core::Durability::Fsynced) reads the settings that decide before and after each write
-    /// (`CONFIG GET`, and `INFO persistence` where that decides too), in the round trip of the write. One round trip more
-    /// is needed on a new connection, after a change of the settings, and behind each write on a server without `WAITAOF`.
+    /// [`Fsynced`](store_core::Durability::Fsynced) reads the deciding settings before and after each write, in its round
+    /// trip: `CONFIG GET`, and `INFO persistence` where that decides too. It needs one more round trip on a new connection,
+    /// after a change of the settings, and after each write on a server without `WAITAOF`.
     ///
     /// # Errors
     /// [`Error::NotDurable`] when the level was not reached: the write was executed and is kept. `Unsupported`, before
-    /// anything is written, for [`Fsynced`](store_core::Durability::Fsynced) where the server does not grant it; the text
-    /// says why and what to set. `Unavailable` where it cannot grant it at the moment. `Rejected` for zero replicas. Else
-    /// as [`Link::call`].
+    /// anything is written, for [`Fsynced`](store_core::Durability::Fsynced) if the server's settings do not grant it; the
+    /// text states the reason and the setting to change. `Unavailable` if they do not grant it at the moment. `Rejected` for
+    /// zero replicas. Otherwise as [`Link::call`].
     pub async fn call_durable<K: AsRef<[u8]>>(
         &self,
         op: Op,
@@ -295,7 +295,7 @@ impl Link {
         let mut may_have_run = false;
         let result = loop {
             let Some(admission) = self.inner.admit(op) else {
-                let error = Error::unavailable(op, "the server does not answer and is left alone for a while");
+                let error = Error::unavailable(op, "the server did not answer lately; it is asked again after a pause");
                 break Err(if may_have_run { in_doubt(error) } else { error });
             };
             let failure = match call().await {

@@ -1,4 +1,4 @@
-//! Whether a port speaks TLS, asked without a secret and without trust: only after a connection has failed.
+//! Whether a port speaks TLS, checked after a connection has failed, without sending a secret or trusting the server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{Fact, Probe};
 use crate::link::standalone;
 use crate::{Endpoint, LinkConfig};
 
-/// How long it may take, if the connect time-out of the configuration is not shorter.
+/// How long the check may take, unless the configured connect time-out is shorter.
 const LONGEST: Duration = Duration::from_secs(1);
 
 impl Probe {
@@ -25,7 +25,7 @@ impl Probe {
         };
         let within = config.connect_timeout.min(LONGEST);
         let hello = hello(endpoint).unwrap_or_default();
-        // a record of a handshake or an alert; the beginning of a reply
+        // a record of a handshake or an alert; the first bytes of a reply
         let (is_tls, is_plain) = tokio::join!(
             answers(endpoint, &hello, &[0x16, 0x15], within),
             answers(endpoint, b"PING\r\n", b"+-", within)
@@ -38,7 +38,7 @@ impl Probe {
     }
 }
 
-/// Whether the first byte that comes back is one of these.
+/// Whether the first byte of the answer is one of these.
 async fn answers(endpoint: &Endpoint, sent: &[u8], expected: &[u8], within: Duration) -> bool {
     let exchange = async {
         let mut stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await.ok()?;

@@ -93,8 +93,8 @@ impl ServerInfo {
         }
     }
 
-    /// What `INFO` does not show, as `HELLO` does: mode, role and version. A server that hides `INFO` still shows by them
-    /// what it is.
+    /// Mode, role and version as `HELLO` shows them, if `INFO` does not. So a server that hides `INFO` still shows what it
+    /// is.
     #[must_use]
     pub fn completed_by(mut self, greeting: &Greeting) -> Self {
         let role = greeting.role.as_deref().map(|role| if role == "replica" { "slave" } else { role }.to_owned());

@@ -132,7 +132,7 @@ impl Probe {
         }
     }
 
-    /// What the server told when the connection was opened. Sends nothing.
+    /// What the server reported when the connection was opened. Sends nothing.
     pub fn greeting(&self) -> Fact<Greeting> {
         Fact::of_option(self.wire.greeting().cloned(), "the server does not know HELLO")
     }
@@ -253,7 +253,7 @@ impl Probe {
         reply
     }
 
-    /// A script, loaded where the server does not know it.
+    /// Runs a script, and loads it first if the server does not have it.
     async fn run<K: AsRef<[u8]>>(
         &self,
         script: &Script,
@@ -267,7 +267,7 @@ impl Probe {
             answered = send().await;
         }
         match answered {
-            // the refusal has brought the server's time
+            // the refusal has reported the server's time
             Err(Failure::Late) => send().await,
             answered => answered,
         }
@@ -307,7 +307,7 @@ fn as_number(setting: Fact<String>) -> Fact<u32> {
 
 fn unknown<T>(failure: Failure) -> Fact<T> {
     let error = failure.into_error(Op::Probe, "probe");
-    // the question says which command it was
+    // the question names the command
     Fact::Unknown(error.detail().trim_start_matches("probe: ").to_owned())
 }
 

@@ -1,4 +1,4 @@
-//! Who owns a database number, and since when nothing was heard of that service.
+//! Who owns a database number, and when that service was last seen.
 
 use std::time::Duration;
 
@@ -27,11 +27,11 @@ pub struct Owner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NumberClaim {
-    /// Nobody had the number, or its owner was silent for too long. It belongs to the service now.
+    /// Nobody had the number, or its owner was silent for too long. The service owns it now.
     Claimed,
-    /// It belonged to the service already. The time when the service was last seen is that of now.
+    /// The service already owned it. Its last-seen time is now.
     Renewed,
-    /// Another service has it. Nothing was changed.
+    /// Another service owns it. Nothing was changed.
     Taken {
         /// That service.
         service: String,
@@ -62,8 +62,8 @@ impl Probe {
     /// memory is full.
     ///
     /// # Errors
-    /// `Corrupt` where the key holds something else; `Rejected` where the user must not touch the key, or run scripts;
-    /// `Unavailable` and `Indeterminate` where the server does not answer.
+    /// `Corrupt` if the key holds something else; `Rejected` if the user may not use the key or run scripts; `Unavailable`
+    /// and `Indeterminate` if the server does not answer.
     pub async fn claim_number(
         &self,
         database: u32,

@@ -1,8 +1,9 @@
 //! User and password of one connection.
 //!
-//! With RESP3 the library writes them into an inline `HELLO` that the server splits at blanks and line ends: a password
-//! with a line break would run what follows it. With RESP2 it sends them as the arguments of an `AUTH`, an array, which
-//! may hold any bytes. So a connection with credentials begins with RESP2, and one that begins with RESP3 has none.
+//! With RESP3 the library writes them into an inline `HELLO` that the server splits at blanks and line breaks: the server
+//! would run the text after a line break in a password as a command. With RESP2 the library sends them as the arguments of
+//! an `AUTH`, an array, which may hold any bytes. So a connection with credentials begins with RESP2, and one that begins
+//! with RESP3 has none.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use store_core::Secret;
 use super::Failure;
 use crate::{LinkConfig, read_password_file};
 
-/// The user that a server takes a connection for whose `AUTH` names none. Some servers know no other form for it.
+/// The user of a connection whose `AUTH` names none. Some servers only know this form for it.
 const DEFAULT_USER: &str = "default";
 
 /// What `AUTH` is sent with.
@@ -24,7 +25,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Those of now: a password file is read again for each connection.
+    /// The current ones: a password file is read again for each connection.
     pub(super) async fn read(config: &LinkConfig) -> Result<Self, Failure> {
         let password = match config.password_file.clone() {
             Some(path) => match tokio::task::spawn_blocking(move || read_password_file(&path)).await {
@@ -35,7 +36,7 @@ impl Credentials {
             None => config.effective_password().cloned(),
         };
         let username = config.effective_username();
-        // A user who needs no password may give any; without one nothing would be sent.
+        // A user who needs no password may send any; without one the library would send no AUTH.
         let password = password.or_else(|| username.as_ref().map(|_| Secret::new("")));
         Ok(Self { username: username.filter(|name| name != DEFAULT_USER), password })
     }

@@ -54,7 +54,7 @@ pub(super) fn of_connecting(error: &LibraryError) -> Failure {
     }
 }
 
-/// What the TLS library says inside an error of the client library.
+/// The error of the TLS library inside an error of the client library.
 fn of_encryption(text: &str) -> Option<Failure> {
     let reason_after = |marker: &str| {
         let at = text.find(marker)? + marker.len();
@@ -115,13 +115,13 @@ impl Failure {
         matches!(self, Failure::Answered(reply) if reply.word() == "NOAUTH")
     }
 
-    /// Whether the server knows version 2 of the protocol only.
+    /// Whether the server only knows version 2 of the protocol.
     pub(super) fn is_unknown_protocol(&self) -> bool {
         let says_so = |text: &str| text.starts_with("ERR unknown command");
         matches!(self, Failure::Answered(reply) if reply.word() == "NOPROTO" || says_so(&reply.0))
     }
 
-    /// Whether the server has no such command, or pretends so.
+    /// Whether the server has no such command, or reports so.
     pub(crate) fn is_unknown_command(&self) -> bool {
         let says_so = |text: &str| text.starts_with("ERR unknown") || text.starts_with("ERR Unknown");
         matches!(self, Failure::Answered(reply) if says_so(&reply.0))
@@ -314,7 +314,7 @@ impl ErrorReply {
     }
 }
 
-/// The command that the server names, if it is one: what follows it in the error are its arguments.
+/// The command that the server names, if it is one. The error continues with its arguments.
 fn unknown_command(text: &str, what: &str) -> String {
     let quoted = text.split(['\'', '`', '"']).nth(1).unwrap_or_default();
     let is_name = !quoted.is_empty()

@@ -2,8 +2,8 @@
 
 use crate::Reply;
 
-/// What a server tells about itself when a connection is opened (`HELLO`). No right is needed to ask for it, so it is
-/// known also where `INFO` is forbidden. A field that the server does not tell is `None`.
+/// What a server reports about itself when a connection is opened (`HELLO`). It needs no right, so it is known even if
+/// `INFO` is forbidden. A field that the server does not report is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Greeting {
@@ -18,7 +18,7 @@ pub struct Greeting {
 }
 
 impl Greeting {
-    /// Reads the reply, a map that is flattened into a list.
+    /// Reads the reply: a map, flattened into a list.
     pub(super) fn parse(reply: &Reply) -> Self {
         let Reply::List(fields) = reply else { return Self::default() };
         let field = |name: &str| {

@@ -52,10 +52,10 @@ pub(crate) struct Request {
     expiry: Option<Expiry>,
 }
 
-/// The deadline of a copy of a request, which the wire writes into it when it knows the connection.
+/// The deadline of a copy of a request. The wire writes it when the connection is chosen.
 #[derive(Clone, Copy)]
 struct Expiry {
-    /// Which argument says it.
+    /// The index of its argument.
     place: usize,
     /// The time in ms that a test has set.
     set_ms: Option<u64>,
@@ -68,7 +68,7 @@ impl Request {
         Self { name, args: args.into_iter().collect(), blocks: false, expiry: None }
     }
 
-    /// A script by its digest. One that takes the link's argument gets it before the others.
+    /// A script by its digest, with the link's argument first if it takes one.
     pub(crate) fn script<K: AsRef<[u8]>>(script: &Script, keys: &[K], args: Vec<Arg>, clock: &Clock) -> Self {
         let mut all = Vec::with_capacity(3 + keys.len() + args.len());
         all.push(Arg::Bytes(script.digest().clone()));
@@ -88,13 +88,13 @@ impl Request {
         Self::new("SCRIPT LOAD", [Arg::from(script.bytes())])
     }
 
-    /// Another copy, sent at this instant: where it has a deadline, it counts from then on.
+    /// Another copy, sent at this instant, from which its deadline counts.
     pub(crate) fn copy(&self, sent: Instant) -> Self {
         let expiry = self.expiry.map(|expiry| Expiry { sent, ..expiry });
         Self { name: self.name, args: self.args.clone(), blocks: self.blocks, expiry }
     }
 
-    /// Whether a copy of it that arrives late changes nothing.
+    /// Whether it has a deadline, so that a copy that arrives late changes nothing.
     pub(crate) fn has_deadline(&self) -> bool {
         self.expiry.is_some()
     }
@@ -129,7 +129,7 @@ impl From<Arg> for Value {
 pub(crate) struct Wire {
     client: Client,
     clock: Arc<ServerClock>,
-    /// How long a copy of a request is of use.
+    /// How long a copy of a request is valid.
     lasting: Duration,
     greeting: Option<Arc<Greeting>>,
 }
@@ -157,8 +157,8 @@ impl Drop for Driver {
 
 impl Wire {
     /// Opens a connection to `endpoint` within the configured connect time-out, logs in, selects the database and names
-    /// the connection. Four round trips. It is not made again when it is lost: what was sent on one can never run later on
-    /// another.
+    /// the connection. Four round trips. A lost connection is not made again, so a request that was sent on it cannot run
+    /// later on another.
     pub(crate) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<(Self, Driver), Failure> {
         let opening = Opening { config: config.clone(), endpoint: endpoint.clone() };
         // The library goes on with an attempt that is given up; what it may still open is closed with the task's result.
@@ -169,7 +169,7 @@ impl Wire {
         }
     }
 
-    /// What the server told about itself when the connection was opened; nothing where it does not know `HELLO`.
+    /// What the server reported about itself when the connection was opened; `None` if it does not know `HELLO`.
     pub(crate) fn greeting(&self) -> Option<&Greeting> {
         self.greeting.as_deref()
     }
@@ -234,8 +234,8 @@ impl Wire {
             .map_or(Failure::Lost("the replies do not match"), |error| failure::of_sending(&error)))
     }
 
-    /// Writes the deadline into a copy of a request that has one; where the server's time is not known, one that is over: the
-    /// refusal brings the time. Asks for it again from time to time, beside the call.
+    /// Writes the deadline into a copy of a request that has one. If the server's time is not known, the deadline is in the
+    /// past, and the refusal reports the time. Measures the time again periodically, together with a call.
     fn set_deadline(&self, request: &mut Request) {
         let Some(Expiry { place, set_ms, sent }) = request.expiry else { return };
         let lasting = i64::try_from(self.lasting.as_micros()).unwrap_or(i64::MAX);
@@ -255,7 +255,7 @@ impl Wire {
     }
 }
 
-/// The one place that recognises the refusal of a copy that came after its deadline: the server's clock is known better then.
+/// The only place that recognises the refusal of a copy after its deadline. The refusal corrects the server's clock.
 fn in_time(clock: &ServerClock, sent: Option<Instant>, answered: Result<Reply, Failure>) -> Result<Reply, Failure> {
     match (sent, &answered) {
         (Some(sent), Ok(reply)) => match server_clock::late(reply) {

@@ -1,7 +1,7 @@
 //! How a connection is opened.
 //!
-//! Nothing that comes from outside (user, password, client name) is ever part of an inline command, and `AUTH` is never
-//! sent together with another command: a server that refuses it could answer out of step.
+//! No text from outside (user, password, client name) is ever part of an inline command, and `AUTH` is never sent together
+//! with another command: if a server refused it, replies could be matched to the wrong commands.
 //!
 //! | round trip | with credentials | without |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | 2, 3 | `CLIENT ID`, `INFO server`, of the library's own accord | the same |
 //! | 4 | `HELLO 3`, `SELECT` unless it is database 0, `CLIENT SETNAME`, `TIME`, arrays in one pipeline | the same |
 //!
-//! A server that knows RESP2 only refuses `HELLO`; with credentials the connection stays at RESP2, without it is opened
+//! A server that only knows RESP2 refuses `HELLO`. A connection with credentials then stays at RESP2; one without is opened
 //! again with RESP2.
 
 use std::sync::Arc;
@@ -49,24 +49,24 @@ impl Opening {
         let mut driver = Driver(client.init().await.map_err(|error| failure::of_connecting(&error))?);
         let mut wire =
             Wire { client, greeting: None, clock: Arc::new(ServerClock::new()), lasting: self.config.command_timeout };
-        // The library takes one that was closed meanwhile for connected.
+        // The library reports a connection that was closed meanwhile as connected.
         let greeting = tokio::select! {
             greeting = self.greet(&wire) => greeting.map_err(Failure::before_the_call)?,
             () = driver.finished() => return Err(Failure::NotSent("the server closed the connection at once")),
         };
         if greeting.is_some() {
-            // Nothing is under way: whatever is sent from now on is answered in RESP3.
+            // Nothing is under way: every later request is answered in RESP3.
             wire.client.inner().switch_protocol_versions(RespVersion::RESP3);
         }
         wire.greeting = greeting.map(Arc::new);
         Ok((wire, driver))
     }
 
-    /// Changes to RESP3, selects the database, names the connection and asks for the time. A server that forbids to name a
-    /// connection or to ask for the time serves it all the same.
+    /// Changes to RESP3, selects the database, names the connection and asks for the time. A server that refuses the name or
+    /// the time still serves the connection.
     async fn greet(&self, wire: &Wire) -> Result<Option<Greeting>, Failure> {
         let mut requests = vec![Request::new("HELLO", [Arg::from(3)])];
-        // Each connection begins in database 0: no right to select one is needed to stay there.
+        // Each connection begins in database 0, which needs no right to select it.
         let selected = self.config.url.database().filter(|number| *number != 0);
         requests.extend(selected.map(|number| Request::new("SELECT", [Arg::from(number)])));
         requests.push(Request::new("CLIENT SETNAME", [Arg::from(self.config.client_name.as_str())]));
@@ -84,7 +84,7 @@ impl Opening {
         if let Some(Err(failure)) = replies.next()
             && failure.is_unauthenticated()
         {
-            // A server that knows no HELLO says here that it wants a password.
+            // A server without HELLO reports here that it wants a password.
             return Err(failure);
         }
         wire.note_time(replies.next().as_ref(), sent);

@@ -1,4 +1,4 @@
-//! What is known of a server's clock: how far it is ahead of ours, at least.
+//! A lower bound of how far a server's clock is ahead of ours.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,21 +7,20 @@ use crate::Reply;
 
 /// How often a connection in use asks for the time.
 const MEASURED_EVERY: Duration = Duration::from_secs(30);
-/// How much two clocks may come apart: in `DRIFT` µs by 1 µs.
+/// How much two clocks may drift apart: 1 µs in `DRIFT` µs.
 const DRIFT: i64 = 2000;
 
-/// The clock of the server at the other end of one connection. Errs only to one side: what it takes for the server's time is
-/// never later than the true one.
+/// The clock of the server of one connection. Its reading is never later than the server's true time.
 #[derive(Debug)]
 pub(super) struct ServerClock {
-    /// Where our own time begins; it never steps.
+    /// The origin of our own time, which never steps.
     origin: Instant,
     known: Mutex<Known>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Known {
-    /// How many µs the server's clock showed more than ours, at least, at the time `at`; `None` before the first measurement.
+    /// By how many µs, at least, the server's clock was ahead of ours at the time `at`; `None` before the first measurement.
     ahead: Option<i64>,
     at: Instant,
     measure_from: Instant,
@@ -33,18 +32,18 @@ impl ServerClock {
         Self { origin, known: Mutex::new(Known { ahead: None, at: origin, measure_from: origin }) }
     }
 
-    /// What the server's clock shows at `instant`, in µs, or will show soon after; `None` while nothing is known.
+    /// A lower bound of the server's clock at `instant`, in µs; `None` before the first measurement.
     pub(super) fn reading(&self, instant: Instant) -> Option<i64> {
         let known = *self.lock();
         known.ahead_at(instant).map(|ahead| self.own(instant).saturating_add(ahead))
     }
 
-    /// The server answered `server` µs to what was sent at `sent` and has been answered at `answered`.
+    /// Records that the server reported `server` µs to a request that was sent at `sent` and answered at `answered`.
     pub(super) fn note(&self, server: i64, sent: Instant, answered: Instant) {
         let (least, most) = (server.saturating_sub(self.own(answered)), server.saturating_sub(self.own(sent)));
         let mut known = self.lock();
         let ahead = match known.ahead_at(answered) {
-            // One of the two clocks has stepped, or this is another server.
+            // One of the two clocks has stepped, or another server answers.
             Some(ahead) if ahead > most => least,
             Some(ahead) => ahead.max(least),
             None => least,
@@ -52,7 +51,7 @@ impl ServerClock {
         *known = Known { ahead: Some(ahead), at: answered, measure_from: answered + MEASURED_EVERY };
     }
 
-    /// Whether it is time to measure again. Says so once for each time.
+    /// Whether it is time to measure again. Returns `true` once per interval.
     pub(super) fn is_due(&self, now: Instant) -> bool {
         let mut known = self.lock();
         let is_due = now >= known.measure_from;
@@ -85,7 +84,7 @@ pub(super) fn time(reply: &Reply) -> Option<i64> {
     seconds.as_int()?.checked_mul(1_000_000)?.checked_add(rest.as_int()?)
 }
 
-/// The server's time in the answer of a script that came after its deadline.
+/// The server's time in the refusal of a script that arrived after its deadline.
 pub(super) fn late(reply: &Reply) -> Option<i64> {
     let Reply::List(parts) = reply else { return None };
     match parts.as_slice() {
@@ -146,7 +145,7 @@ mod tests {
         assert_eq!(clock.reading(at(32)), Some(9_000 * MS));
     }
 
-    /// For an idle hour the clocks may have come apart by 1.8 s: a deadline by the old measurement would be too late.
+    /// In an idle hour the clocks may drift apart by 1.8 s: a deadline by the old measurement would be too late.
     #[test]
     fn what_is_known_grows_old() {
         let (clock, at) = clock();

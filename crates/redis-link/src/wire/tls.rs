@@ -33,8 +33,8 @@ fn client_config(files: &TlsFiles) -> Result<ClientConfig, String> {
 }
 
 impl TlsFiles {
-    /// What is wrong with these files, each read now: a problem per file, and if there is none, whether certificate and key
-    /// belong together. Reads files, and connects nowhere.
+    /// Reads these files and returns a problem per file; if there is none, also checks that certificate and key belong
+    /// together. Makes no connection.
     pub fn problems(&self) -> Vec<TlsFileProblem> {
         let ca = self.ca.as_deref().map(|path| authorities(path).map(drop));
         let certificate = self.certificate.as_deref().map(|path| certificates(TlsFile::Certificate, path).map(drop));

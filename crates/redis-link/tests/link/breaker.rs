@@ -27,7 +27,7 @@ async fn median_of_failures(link: &Link) -> Duration {
 
 async fn is_left_alone(link: &Link) -> bool {
     let result = link.command(READS, "GET", args!["x"]).await;
-    matches!(result, Err(Error::Unavailable { detail, .. }) if detail.contains("left alone"))
+    matches!(result, Err(Error::Unavailable { detail, .. }) if detail.contains("asked again after a pause"))
 }
 
 #[tokio::test]

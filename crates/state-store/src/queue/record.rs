@@ -30,7 +30,7 @@ const TRACESTATE: u8 = 128;
 const HEAD: usize = 9;
 /// Bytes of a time.
 pub(super) const MILLIS: usize = 6;
-/// The most that surrounds a payload, except for its `tracestate`.
+/// The most bytes around a payload, without its `tracestate`.
 pub(super) const MAX_OVERHEAD: usize = HEAD + MILLIS + 1 + UniqueKey::MAX_BYTES + MILLIS + 13 + 2 + 25 + 2 + MILLIS;
 
 /// A record, read.
@@ -199,7 +199,7 @@ fn take_backoff(bytes: &mut Bytes) -> Option<Backoff> {
     }
 }
 
-/// The three parts of a `traceparent` behind its version, in bytes; then its `tracestate`.
+/// The three parts of a `traceparent` after its version, in bytes; then its `tracestate`.
 fn put_trace(buffer: &mut BytesMut, trace: &TraceContext) {
     let digits = trace.traceparent().bytes().skip(3).filter(|&character| character != b'-');
     let mut high = None;

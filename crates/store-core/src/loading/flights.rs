@@ -45,7 +45,7 @@ impl<T> Flights<T> {
         (Arrival { outcome }, Some(flight))
     }
 
-    /// Waits until a load of `key` that has its outcome has also stored it. A load that has none yet is not waited for.
+    /// Waits until a load of `key` that has an outcome has also stored it. Does not wait for a load without an outcome.
     pub(super) async fn stored(&self, key: &Key) {
         let landed = self.lock().get(key).filter(|outcome| outcome.borrow().is_some()).cloned();
         if let Some(mut outcome) = landed {

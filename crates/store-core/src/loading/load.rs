@@ -58,7 +58,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
         self.ask(self.store.get(&self.key(key))).await.flatten().and_then(|framed| frame::read(&framed))
     }
 
-    /// Where the store keeps the value of `key`.
+    /// The key of the value of `key` in the store.
     pub(super) fn key(&self, key: &Key) -> Key {
         Key::of_handle(HandleKind::Loading, &self.name, key)
     }

@@ -6,7 +6,7 @@
 //! - **Early refresh.** Shortly before a value ceases to be fresh, one caller by chance starts a load in the background
 //!   and nobody waits for it. The chance grows with the time that loading takes (Vattani, Chierichetti, Lowenstein:
 //!   "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
-//! - **A stale value when the loader fails**, if [`LoadingOptions::with_stale_for`] keeps one; [`Loaded`] says that it is
+//! - **A stale value when the loader fails**, if [`LoadingOptions::with_stale_for`] keeps one; [`Loaded`] states that it is
 //!   stale, since when, and why.
 //! - **A store that is down is a miss**, and after a few failures it is left alone for a while. What cannot be stored is
 //!   not the caller's problem.
@@ -157,7 +157,7 @@ pub struct Loaded<T> {
 pub enum Origin {
     /// The store had it, and it is fresh.
     Stored,
-    /// The loader returned it, called by this caller or by another one of the process that asked at the same time.
+    /// The loader returned it, for this caller or for another one of the process that asked at the same time.
     Loaded,
     /// The store had it, it is no longer fresh, and the loader failed.
     Stale {
@@ -181,8 +181,8 @@ impl<T> Loaded<T> {
 
 /// Values of one type, loaded on demand and kept in the cache store as JSON. Clones share everything.
 ///
-/// The handle's name is part of the key of each value. Two handles share values if and only if they have one name; a handle
-/// shares none with [`TypedKeyValue`](crate::TypedKeyValue) or with what is set by [`KeyValue`] itself.
+/// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name; a
+/// handle shares none with [`TypedKeyValue`](crate::TypedKeyValue) or with values that are set by [`KeyValue`] itself.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -237,19 +237,19 @@ impl<T> fmt::Debug for Loading<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T> {
-    /// The handle of the values called `name`. Make one per kind of value and share its clones: only clones share loads
-    /// under way and what was observed of the store's health.
+    /// The handle of the values called `name`. Make one per kind of value and share its clones: only clones share the loads
+    /// under way and the circuit breaker.
     pub fn new(store: Arc<dyn KeyValue>, name: HandleName, options: LoadingOptions) -> Self {
         let breaker = Breaker::new(options.failures_to_pause, options.pause);
         Self { shared: Arc::new(Shared { store, name, options, breaker, flights: Arc::default() }) }
     }
 
     /// The value of `key`: from the store while it is fresh, otherwise from `loader`, otherwise the stale one.
-    /// [`Loaded::origin`] says which; [`Loaded::value`] is the value.
+    /// [`Loaded::origin`] states which; [`Loaded::value`] is the value.
     ///
     /// A value that is there costs one read. A load runs as a task of its own: it continues when its caller is dropped, and
-    /// its value is stored. All who ask for the key meanwhile get its outcome, also when it fails or panics; the next call
-    /// tries again.
+    /// its value is stored. All callers that ask for the key meanwhile get its outcome, also when it fails or panics; the
+    /// next call tries again.
     ///
     /// # Errors
     /// [`LoadError`], when there is no stale value either. Never because of the store.
@@ -285,7 +285,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
         }
     }
 
-    /// Deletes the value of `key`, so that the next call loads it. The value of a load that has returned is deleted, too; a
+    /// Deletes the value of `key`, so that the next call loads it. This includes the value of a load that has returned; a
     /// load whose loader still runs may store its value later.
     ///
     /// # Errors

@@ -14,12 +14,12 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     /// snooze, a release and the end of its lease forget it.
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>;
 
-    /// Makes dead jobs ready again, with all their attempts and without a deadline. Says for each what became of it. At most
+    /// Makes dead jobs ready again, with all their attempts and without a deadline. Returns the outcome for each. At most
     /// [`MAX_BATCH`](super::MAX_BATCH).
     ///
     /// A job whose unique key is held until it is claimed or finished takes the key again. If another job holds the key, the
     /// job stays dead: [`Replayed::Held`]. A key that is held for a time is not taken again, because its time began with the
-    /// push. Sent again after a lost reply, it answers [`Replayed::NotDead`] for the jobs that the first request replayed.
+    /// push. Sent again after a lost reply, it returns [`Replayed::NotDead`] for the jobs that the first request replayed.
     async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>>;
 
     /// Deletes jobs that do not run, in whatever other state. At most [`MAX_BATCH`](super::MAX_BATCH).
@@ -48,7 +48,7 @@ pub enum Cancelled {
     Unknown,
 }
 
-/// What became of a job that was to be replayed.
+/// The outcome of the replay of a job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Replayed {

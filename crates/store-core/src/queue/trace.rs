@@ -33,8 +33,8 @@ const LONG_ENTRY: usize = 128;
 impl TraceContext {
     /// A `traceparent` header: version, trace id, parent id and flags.
     ///
-    /// A later version than 00 is read as the specification demands: the four fields count, what follows them after a dash is
-    /// ignored, and the context is carried as version 00, of whose flags only `sampled` is known.
+    /// A later version than 00 is read as the specification requires: the four fields count, anything after a further dash
+    /// is ignored, and the context is carried as version 00, with `sampled` as its only flag.
     ///
     /// # Errors
     /// [`Error::Rejected`] if the header is malformed, names the version ff, or has an id of zeros only.
@@ -53,15 +53,15 @@ impl TraceContext {
         if version == "00" {
             return Ok(Self { traceparent: traceparent.to_owned(), tracestate: None });
         }
-        // A field of two hexadecimal digits always is a number.
+        // A field of two hexadecimal digits is always a number.
         let sampled = u8::from_str_radix(flags, 16).unwrap_or_default() & 1;
         Ok(Self { traceparent: format!("00-{trace}-{parent}-{sampled:02x}"), tracestate: None })
     }
 
     /// The same with a `tracestate` header (several of them joined by commas).
     ///
-    /// At most [`MAX_TRACESTATE_BYTES`] are carried. Of a longer header whole entries are dropped: first those of more than
-    /// 128 bytes, then from the end. A malformed header is dropped as a whole, as the specification demands.
+    /// At most [`MAX_TRACESTATE_BYTES`] are carried. A longer header loses whole entries: first those of more than 128
+    /// bytes, then the last ones. A malformed header is dropped as a whole, as the specification requires.
     #[must_use]
     pub fn with_tracestate(mut self, tracestate: &str) -> Self {
         self.tracestate = carried(tracestate);
@@ -87,7 +87,7 @@ fn is_zero(part: &str) -> bool {
     part.bytes().all(|byte| byte == b'0')
 }
 
-/// What is carried of a `tracestate`; `None` if it is malformed or empty.
+/// The part of a `tracestate` that is carried; `None` if it is malformed or empty.
 fn carried(tracestate: &str) -> Option<String> {
     let entries = tracestate.split(',').map(|entry| entry.trim_matches([' ', '\t']));
     let mut entries: Vec<&str> = entries.filter(|entry| !entry.is_empty()).collect();

@@ -90,7 +90,7 @@ impl OpenQueue<'_, '_> {
         while taken.len() < max && late <= MAX_MOVES {
             let jobs = self.jobs(READY, u64::MAX, max - taken.len())?;
             if jobs.is_empty() && self.ledger.ready() > 0 && taken.is_empty() {
-                // The queue counts jobs that no readable row leads to.
+                // The queue's count includes jobs that no readable row leads to.
                 match self.confirm_places()? {
                     true => continue,
                     false => return Err(Fault::Corrupt("a row of the table places is damaged")),

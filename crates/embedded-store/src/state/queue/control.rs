@@ -89,8 +89,8 @@ impl OpenQueue<'_, '_> {
         }
     }
 
-    /// Begins the life of a dead job again, without its deadline. It takes its unique key again, unless that is held for a
-    /// time, which began with the push.
+    /// Makes a dead job ready again, without its deadline. The job takes its unique key again, unless the key is held for a
+    /// time, because that time began with the push.
     fn replay(&mut self, job: &JobId) -> Result<Replayed, Fault> {
         let Some(mut life) = self.find(job)?.filter(|life| matches!(life.place, Place::Dead(_))) else {
             return Ok(Replayed::NotDead);

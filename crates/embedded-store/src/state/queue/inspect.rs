@@ -105,7 +105,7 @@ impl EmbeddedState {
     }
 }
 
-/// A job as listings show it. Of one whose rows are damaged only its place is known.
+/// A job as listings show it. If its rows are damaged, only its place is known.
 fn listed(view: &mut View<'_>, queue: u32, job: &JobId, place: Place) -> Result<JobInfo, Fault> {
     let life = match find(view, queue, job).and_then(|life| life.ok_or(NOT_THERE)) {
         Err(Fault::Corrupt(what)) => unreadable(place, what),

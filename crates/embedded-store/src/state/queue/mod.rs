@@ -102,7 +102,7 @@ impl EmbeddedState {
         let queues = self.database.read_now(Op::Connect, |view| {
             let mut pending = Vec::new();
             view.scan(Table::Queues, ledger::FIRST_NAME..ledger::BEHIND_NAMES, |key, row| {
-                // A damaged ledger is reported to those who use its queue.
+                // A damaged ledger is reported to the users of its queue.
                 let Ok(ledger) = row.and_then(Ledger::decode) else { return Ok(ControlFlow::Continue(())) };
                 if ledger.counts().pending() > 0 {
                     pending.push(name::<QueueName>(key)?);

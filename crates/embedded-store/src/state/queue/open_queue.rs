@@ -182,7 +182,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         Ok(first)
     }
 
-    /// Up to `max` jobs of some kinds with their places, in order, whose order is at most `until`.
+    /// Up to `max` jobs of some kinds with their places, sorted by order, up to the order `until`.
     pub(super) fn jobs(
         &mut self,
         kinds: RangeInclusive<u8>,
@@ -199,7 +199,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         Ok(jobs)
     }
 
-    /// Reads places in order. Damaged ones are left out: the jobs that they belong to are reported when no other is left.
+    /// Reads places in order and skips damaged ones. Their jobs are reported when no other is left.
     pub(super) fn scan(
         &mut self,
         kinds: RangeInclusive<u8>,
@@ -251,7 +251,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         }
     }
 
-    /// Forgets a unique key, also one whose row is damaged.
+    /// Removes a unique key, even if its row is damaged.
     pub(super) fn remove_unique(&mut self, key: &UniqueKey) -> Result<(), Fault> {
         let end = match self.unique(key) {
             Err(Fault::Corrupt(_)) => u64::MAX,
@@ -267,7 +267,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         Ok(())
     }
 
-    /// Up to `max` unique keys whose time is over, and when it was.
+    /// Up to `max` unique keys whose time is over, with the time of their end.
     pub(super) fn uniques_over(&mut self, max: usize) -> Result<Vec<(u64, UniqueKey)>, Fault> {
         let mut keys = Vec::new();
         if *self.ledger.count(UNIQUE_ENDS) > 0 {
@@ -297,7 +297,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         self.change.put(Table::Places, &key, Vec::new())
     }
 
-    /// Forgets when the time of a unique key is over.
+    /// Removes the recorded end of a unique key's time.
     pub(super) fn remove_end(&mut self, end: u64, key: &UniqueKey) -> Result<(), Fault> {
         let place = place_key(self.ledger.number, UNIQUE_ENDS, end, key.as_str().as_bytes());
         if self.change.remove(Table::Places, &place)? {
@@ -307,7 +307,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         Ok(())
     }
 
-    /// Takes a job out of its place, whose row may have been damaged.
+    /// Removes a job from its place, even if the row of the place is damaged.
     pub(super) fn leave(&mut self, job: &JobId, life: &Life) -> Result<(), Fault> {
         let kind = life.place.kind();
         let count = self.ledger.count(kind);

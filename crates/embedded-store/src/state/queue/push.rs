@@ -30,7 +30,7 @@ impl OpenQueue<'_, '_> {
         match self.request_of(&job.id) {
             Ok(None) => {}
             Ok(Some(request)) if request == job.request => return Ok(Pushed::Created),
-            // Whose push a damaged job was is not known; there is one with this id.
+            // It is not known which push added a damaged job, only that its id exists.
             Ok(Some(_)) | Err(Fault::Corrupt(_)) => return Ok(Pushed::Duplicate),
             Err(fault) => return Err(fault),
         }

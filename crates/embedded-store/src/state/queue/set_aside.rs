@@ -1,4 +1,4 @@
-//! What becomes of a job whose rows are damaged: it becomes dead, so that it holds up no other, is seen, and can be deleted.
+//! Jobs whose rows are damaged become dead: they do not block others, are visible, and can be deleted.
 
 use std::ops::ControlFlow;
 
@@ -14,8 +14,8 @@ use crate::rows::{Rows, Table};
 const JOBS: std::ops::RangeInclusive<u8> = 0..=7;
 
 impl OpenQueue<'_, '_> {
-    /// Makes a job dead that cannot be read, and gives its unique keys back: which ones cannot be read either, so all keys of the
-    /// queue are looked through.
+    /// Makes a job dead that cannot be read, and releases its unique keys. Which ones it held cannot be read either, so all
+    /// keys of the queue are searched.
     pub(super) fn set_aside(&mut self, job: &JobId, place: Place, what: &'static str) -> Result<Life, Fault> {
         let prefix = self.ledger.number.to_be_bytes();
         let mut held = Vec::new();
@@ -36,7 +36,7 @@ impl OpenQueue<'_, '_> {
         Ok(life)
     }
 
-    /// The place of a job whose other rows cannot be read: all places of the queue are looked through.
+    /// The place of a job whose other rows cannot be read. All places of the queue are searched.
     pub(super) fn place_of(&mut self, job: &JobId) -> Result<Option<Place>, Fault> {
         let mut found = None;
         self.scan(JOBS, u64::MAX, |kind, order, id| {
@@ -49,8 +49,8 @@ impl OpenQueue<'_, '_> {
         Ok(found)
     }
 
-    /// Whether a place whose row is damaged is the place of a job all the same: then only the checksum is wrong, and is written
-    /// anew.
+    /// Whether a place with a damaged row is nevertheless the place of a job: then only the checksum is wrong, and is
+    /// written again.
     pub(super) fn confirm_places(&mut self) -> Result<bool, Fault> {
         let prefix = self.ledger.number.to_be_bytes();
         let mut damaged = Vec::new();
@@ -73,7 +73,7 @@ impl OpenQueue<'_, '_> {
     }
 }
 
-/// The first key behind those of a queue.
+/// The first key after those of a queue.
 fn behind(number: u32) -> [u8; 4] {
     number.saturating_add(1).to_be_bytes()
 }

@@ -1,6 +1,6 @@
-//! What proves that a write is on the disk of the server.
+//! The settings that prove that a write is on the disk of the server.
 //!
-//! Settings change while the server runs. They are therefore read before and after each write, and the write counts as on
+//! Settings can change while the server runs. They are therefore read before and after each write; the write counts as on
 //! disk only if both readings prove it.
 
 use std::time::Duration;
@@ -40,24 +40,24 @@ const REWRITING: Failure = Failure::Withheld(
 /// Why a reply of a server means that the write before it is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// `appendfsync always`, and `WAITAOF` answers when the file that is synced is the one in use.
+    /// `appendfsync always`, and `WAITAOF`, which answers only if the synced file is the one in use.
     Confirmed,
-    /// `appendfsync always` without `WAITAOF`. The file is in use while no rewrite is under way: one that was switched on
-    /// at run time is in use when its first rewrite has ended.
+    /// `appendfsync always` without `WAITAOF`. The synced file is the one in use while no rewrite is under way. A file that
+    /// was switched on at run time is in use after its first rewrite.
     Replied,
-    /// `appendfsync everysec`, and `WAITAOF` answers when the file is synced.
+    /// `appendfsync everysec`, and `WAITAOF`, which answers when the file is synced.
     EverySecond,
 }
 
 impl Proof {
-    /// Asks a server what it proves. One round trip.
+    /// Reads what the settings of a server prove. One round trip.
     ///
     /// # Errors
-    /// `Unsupported` if it proves nothing, with the reason; `Withheld` if it proves nothing at the moment.
+    /// `Unsupported` if they prove nothing, with the reason; `Withheld` if they prove nothing at the moment.
     pub(super) async fn ask(wire: &Wire, patience: Duration) -> Result<Self, Failure> {
         let mut requests = vec![
             Request::new("HELLO", []),
-            // waits for nothing: it tells only whether the command may be sent
+            // waits for nothing; it only shows whether the command may be sent
             Request::new("WAITAOF", [Arg::from(0), Arg::from(0), Arg::from(1)]),
         ];
         requests.extend(readings());
@@ -77,8 +77,8 @@ impl Proof {
         }
     }
 
-    /// The commands to send behind the write, in the same pipeline; they run after the write was synced. Where nothing
-    /// waits for that, another pipeline has to follow ([`Proof::holds_after`]).
+    /// The commands to send after the write, in the same pipeline; they run after the write was synced. If the server cannot
+    /// wait for the sync, another pipeline must follow ([`Proof::holds_after`]).
     pub(super) fn behind(self, within: Duration) -> Vec<Request> {
         let wait = || Request::new("WAITAOF", [Arg::from(1), Arg::from(0), super::milliseconds(within)]);
         match self {
@@ -88,8 +88,8 @@ impl Proof {
         }
     }
 
-    /// Whether these replies to [`before`](Self::before), or to what [`behind`](Self::behind) sends after its wait, still
-    /// prove it.
+    /// Whether these replies to [`before`](Self::before), or to the commands after the wait of [`behind`](Self::behind),
+    /// still prove it.
     pub(super) fn holds(self, replies: &mut impl Iterator<Item = Result<Reply, Failure>>) -> bool {
         let mut next = || replies.next().unwrap_or(Err(Failure::LOST));
         let reading = match self {
@@ -100,20 +100,20 @@ impl Proof {
         reading.is_ok_and(|reading| reading.proves(waits, waits_under_everysec).is_ok_and(|proof| proof == self))
     }
 
-    /// For a server that cannot wait: reads its settings again. A setting that was changed behind the write may have
-    /// become valid before the write was synced, so this is sent after the reply to the write.
+    /// For a server that cannot wait for the sync: reads its settings again. A setting that was changed after the write may
+    /// take effect before the write is synced, so this is sent after the reply to the write.
     pub(super) async fn holds_after(self, wire: &Wire, patience: Duration) -> bool {
         let replies = wire.pipeline(readings().into(), patience).await;
         replies.is_ok_and(|replies| self.holds(&mut replies.into_iter()))
     }
 }
 
-/// What decides, at one moment.
+/// The settings that decide, at one moment.
 struct Reading {
     appends: bool,
     policy: String,
     skips_during_rewrites: bool,
-    /// `None` where `INFO` may not be sent or was not.
+    /// `None` if `INFO` is forbidden or was not sent.
     state: Option<State>,
 }
 
@@ -187,8 +187,8 @@ fn field<'a>(pairs: &'a Reply, name: &str) -> Option<&'a str> {
     pairs.chunks_exact(2).find(|pair| pair[0].as_str() == Some(name)).and_then(|pair| pair[1].as_str())
 }
 
-/// Whether the server is Redis itself. Valkey reports the version of Redis that it imitates in `INFO`, and its own in
-/// `HELLO`; where it is told to imitate Redis there as well, its version is 7.2.4.
+/// Whether the server is Redis itself. Valkey reports in `INFO` the version of Redis that it imitates, and its own in
+/// `HELLO`; if it is configured to imitate Redis there as well, that version is 7.2.4.
 fn is_redis_since(hello: &Reply, since: (u32, u32, u32)) -> bool {
     field(hello, "server") == Some("redis")
         && field(hello, "version").and_then(version_of).is_some_and(|version| version >= since)
