@@ -77,11 +77,11 @@ codes! {
         "Write redis://[user][:password]@host:port for one server, rediss:// for one with TLS, or embedded:.";
     /// A variable is missing, or its value is outside its range.
     ConfInvalid = "conf-invalid", Error,
-        "A setting that is not understood would be replaced by another without notice.",
+        "If the setting were ignored, another value would apply without notice.",
         "Correct the setting. The README's table lists all variables with their ranges.";
     /// The base URL names a database number.
     CacheUrlHasDatabase = "cache-url-has-database", Error,
-        "The number of each service is appended to the base URL: a number in the URL itself would be that of all services.",
+        "The number of each service is appended to the base URL. A number in the URL itself would apply to all services.",
         "Remove the path from REDIS_CONN_BASE_URL and set REDIS_CACHE_DB.";
     /// The cache store is a cluster.
     CacheOnCluster = "cache-on-cluster", Error,
@@ -102,7 +102,7 @@ codes! {
     /// Two services share one database number.
     DatabaseNumberTaken = "database-number-taken", Error,
         "Two services in one database read, overwrite and flush each other's values.",
-        "Set REDIS_CACHE_DB to a number that no other service uses, different from REDIS_CACHE_SHARED_DB. If the owner is retired, free its number with `cargo xtask release-number --env-file FILE`; after 7 days of silence it is free in any case.";
+        "Set REDIS_CACHE_DB to a number that no other service uses, different from REDIS_CACHE_SHARED_DB. If the owner is retired, free its number with `cargo xtask release-number --env-file FILE`; after 7 days of silence it is free anyway.";
     /// Both URLs lead to one server, one replication group or one file.
     SameInstance = "same-instance", Error,
         "The cache store may be flushed and evicted at any time, and the worker state would be lost with it.",
@@ -111,13 +111,13 @@ codes! {
     Unreachable = "unreachable", Error,
         "A service without its stores can do nothing.",
         "Check host, port and network, and that the server runs and has loaded its data.";
-    /// The encrypted connection cannot be agreed on.
+    /// Client and server do not agree about TLS.
     TlsRefused = "tls-refused", Error,
-        "Without an agreement on TLS there is no connection.",
+        "If client and server do not agree about TLS, there is no connection.",
         "Write rediss:// for a port with TLS and redis:// for one without. Name the server's authority in REDIS_<ROLE>_TLS_CA_FILE. If the server wants a certificate of the client, set REDIS_<ROLE>_TLS_CERT_FILE and REDIS_<ROLE>_TLS_KEY_FILE.";
     /// The server refuses the credentials.
     AuthRefused = "auth-refused", Error,
-        "The server answers nothing to a client without the right user and password.",
+        "The server refuses every command of a client without the right user and password.",
         "Correct the user, or the password in the URL or in the file of REDIS_<ROLE>_PASSWORD_FILE. If the user is switched off, run `ACL SETUSER <user> on` on the server.";
     /// A certificate or key file cannot be used.
     TlsFileUnreadable = "tls-file-unreadable", Error,
@@ -141,7 +141,7 @@ codes! {
         "Run `ACL SETUSER <user> <rules>` on the server, and keep it with ACL SAVE or in the server's configuration file.";
     /// There are fewer replicas than writes are promised to.
     TooFewReplicas = "too-few-replicas", Error,
-        "Every replicated write would be answered as not durable, and the server itself refuses writes below min-replicas-to-write.",
+        "Every replicated write would fail as not durable, and the server itself refuses writes below min-replicas-to-write.",
         "Add replicas. Or set REDIS_STATE_MIN_REPLICAS to <replicas>, and run `CONFIG SET min-replicas-to-write <replicas>` and `CONFIG REWRITE` on the worker state server.";
     /// The server takes no writes.
     NotWritable = "not-writable", Error,
@@ -150,14 +150,14 @@ codes! {
     /// The store belongs to another environment.
     EnvironmentMismatch = "environment-mismatch", Error,
         "A service of one environment must never open the stores of another.",
-        "Correct the URL, or set STORE_ENVIRONMENT to the environment of the server. If the server has changed hands, run `DEL twinstore:environment` in its database 0.";
+        "Correct the URL, or set STORE_ENVIRONMENT to the environment of the server. If the server now belongs to another environment, run `DEL twinstore:environment` in its database 0.";
     /// The server serves another role to other services.
     RoleMismatch = "role-mismatch", Error,
-        "The cache store may be flushed and evicted at any moment: state that other services keep there would go with it.",
-        "Exchange REDIS_CONN_BASE_URL and REDIS_WORKERCACHE_CONN_URL if they are confused, or correct the wrong one. If the server has changed its role, run `DEL twinstore:role` in its database 0.";
+        "The cache store may be flushed and evicted at any moment, and the state that other services keep there would be lost.",
+        "Swap REDIS_CONN_BASE_URL and REDIS_WORKERCACHE_CONN_URL if they are interchanged, or correct the wrong one. If the server has changed its role, run `DEL twinstore:role` in its database 0.";
     /// The server does not run scripts.
     ScriptsUnsupported = "scripts-unsupported", Error,
-        "The operations of both stores are scripts: none would ever succeed.",
+        "The operations of both stores are scripts, so all would fail.",
         "Use a server that runs Lua scripts: load its module `lua` (Valkey 9.1 and later), and do not rename EVALSHA and SCRIPT.";
     /// The worker state is in the process's memory, in a named environment.
     StateInMemory = "state-in-memory", Error,
@@ -218,8 +218,8 @@ codes! {
         "Set REDIS_CONN_BASE_URL to a server.";
     /// The server accepts fewer connections than the service needs.
     MaxclientsLow = "maxclients-low", Warning,
-        "Connections beyond it are refused: the pool stays smaller, and durable or waiting calls fail.",
-        "Run `CONFIG SET maxclients <needed>` and `CONFIG REWRITE` on the server, and count as many for each process of each service. Or lower REDIS_<ROLE>_POOL_SIZE.";
+        "Connections beyond this limit are refused: the pool stays smaller, and durable or waiting calls fail.",
+        "Run `CONFIG SET maxclients <needed>` and `CONFIG REWRITE` on the server, and add as many for each further process of every service. Or lower REDIS_<ROLE>_POOL_SIZE.";
     /// The server's clock is wrong, or ours.
     ClockSkew = "clock-skew", Warning,
         "The server's clock decides leases and deadlines, and the times in the logs of other machines will differ from them.",
@@ -228,38 +228,38 @@ codes! {
     NoMinReplicas = "no-min-replicas", Warning,
         "A primary that is cut off accepts writes that it loses when it is back.",
         "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 10` and `CONFIG REWRITE` on the worker state server.";
-    /// A variable looks like a mistyped one.
+    /// The name of a variable looks mistyped.
     VariableMistyped = "variable-mistyped", Warning,
-        "It is ignored, and the default holds instead.",
+        "The variable is ignored, and the default applies instead.",
         "Correct the name, or remove the variable. If it belongs to other software, name the code in STORE_PREFLIGHT_ALLOW.";
 
-    /// The server does not tell its version.
+    /// The server does not report its version.
     ServerVersionUnknown = "server-version-unknown", Warning,
-        "Whether it can run the scripts is not known, nor whether it is a sentinel, a node of a cluster or a replica.",
+        "It is not known whether it can run the scripts, nor whether it is a sentinel, a node of a cluster or a replica.",
         "Run `ACL SETUSER <user> +info` on the server.";
-    /// The cache server does not tell how it evicts, or how much memory it may use.
+    /// The cache server does not report how it evicts, or how much memory it may use.
     CachePolicyUnknown = "cache-policy-unknown", Warning,
         "Whether a full cache still takes writes is not known.",
         "Run `ACL SETUSER <user> +info` on the server.";
-    /// The cache server does not tell whether it persists.
+    /// The cache server does not report whether it persists.
     CachePersistenceUnknown = "cache-persistence-unknown", Warning,
-        "Whether it writes to disk what may be lost is not known.",
+        "It is not known whether it writes to disk, which a cache need not do.",
         "Run `ACL SETUSER <user> +config|get` on the server. This right also shows the passwords masterauth and requirepass. Or make sure that it does not persist, and name the code in STORE_PREFLIGHT_ALLOW.";
-    /// The state server does not tell how it evicts, or how much memory it may use.
+    /// The state server does not report how it evicts, or how much memory it may use.
     StateEvictionUnknown = "state-eviction-unknown", Warning,
         "Whether it deletes jobs when its memory is full is not known.",
         "Run `ACL SETUSER <user> +info` on the server.";
-    /// The state server does not tell how it persists.
+    /// The state server does not report how it persists.
     StatePersistenceUnknown = "state-persistence-unknown", Warning,
         "What a crash would lose is not known.",
         "Run `ACL SETUSER <user> +config|get` on the server. This right also shows the passwords masterauth and requirepass. Or make sure of appendonly and appendfsync, and name the code in STORE_PREFLIGHT_ALLOW.";
-    /// The server does not tell about its replicas.
+    /// The server does not report its replicas.
     ReplicasUnknown = "replicas-unknown", Warning,
         "Whether writes reach as many replicas as asked for is not known.",
         "Run `ACL SETUSER <user> +info +config|get` on the server. This right also shows the passwords masterauth and requirepass.";
-    /// The server does not tell how many connections it accepts.
+    /// The server does not report how many connections it accepts.
     MaxclientsUnknown = "maxclients-unknown", Warning,
-        "Whether it accepts the connections of this service is not known.",
+        "It is not known whether it accepts all connections of this service.",
         "Run `ACL SETUSER <user> +info` on the server.";
     /// What the user may do could not be asked.
     AclUnknown = "acl-unknown", Warning,
@@ -288,7 +288,7 @@ codes! {
 }
 
 impl Code {
-    /// Whether one finding of this kind per role says all: the same thing may be found in several ways.
+    /// Whether one finding of this kind per role is enough, since the same problem may be found in several ways.
     pub(crate) fn is_told_once(self) -> bool {
         matches!(
             self,

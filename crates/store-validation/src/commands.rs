@@ -56,11 +56,11 @@ const STATE_KEYED: [&str; 34] = [
     "ZSCORE",
 ];
 
-/// What a user should be granted besides what [`of_role`] names: a link asks or tells it where it may, and the preflight reads
-/// its settings.
+/// Rights that a user should have besides those of [`of_role`]: a link uses them if it may, and the preflight reads settings
+/// with them.
 const WHERE_ALLOWED: [&str; 4] = ["INFO", "CLIENT ID", "CLIENT SETNAME x", "CONFIG GET x"];
 
-/// What no service needs, and what can empty, block, copy or reconfigure a server.
+/// Commands that no service needs and that can empty, block, copy or reconfigure a server.
 pub(crate) const TOO_WIDE: [&str; 26] = [
     "FLUSHALL",
     "FLUSHDB",
@@ -137,7 +137,7 @@ pub(crate) fn name_of<W: AsRef<str>>(words: &[W]) -> String {
     name.collect::<Vec<_>>().join(" ")
 }
 
-/// The name of a command as a rule of an ACL spells it: `script|load`.
+/// The name of a command as an ACL rule spells it: `script|load`.
 pub(crate) fn rule_of<W: AsRef<str>>(words: &[W]) -> String {
     name_of(words).to_lowercase().replace(' ', "|")
 }
@@ -159,7 +159,7 @@ pub(crate) fn rules(role: Role, namespace: &Namespace, selects: bool) -> String 
     let select = selects.then(|| vec!["SELECT".to_owned()]);
     let where_allowed = WHERE_ALLOWED.iter().map(|line| line.split(' ').map(str::to_owned).collect());
     let commands = of_role(role, "x").into_iter().chain(where_allowed).chain(select);
-    // what the preflight sends besides
+    // the preflight also sends these
     let own = ["get", "set"].map(str::to_owned);
     let commands: BTreeSet<_> = commands.map(|words| rule_of(&words)).chain(own).collect();
     patterns.dedup();

@@ -10,8 +10,8 @@ use store_core::{Namespace, Role, Secret, ServiceName};
 use crate::settings::{CacheServer, Place, PreflightMode, Settings};
 use crate::{Code, Finding, commands};
 
-/// After how many attempts in a row that the cache did not answer it is left alone, and for how long. A service can do
-/// without its cache; it cannot wait for it.
+/// The circuit breaker of the cache role: the number of unanswered attempts in a row that open it, and its pause. A service
+/// can work without its cache, but not wait for it.
 const CACHE_FAILURES: u32 = 5;
 const CACHE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -39,9 +39,9 @@ pub(crate) struct Connection {
     pub(crate) url: ServerUrl,
     pub(crate) username: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
-    /// Whether the variable of the password file is set, also if it names no file that can be read.
+    /// Whether the variable of the password file is set, even if it names no readable file.
     pub(crate) names_password_file: bool,
-    /// Whether there is no finding about the files that the connection needs. Without them nothing can be asked.
+    /// Whether there is no finding about the files that the connection needs. Without them no connection can be opened.
     pub(crate) files_are_right: bool,
     pub(crate) tls: TlsFiles,
     pub(crate) pool_size: usize,

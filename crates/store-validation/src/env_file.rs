@@ -1,5 +1,5 @@
-//! Files of `NAME=value` lines: what `docker run --env-file`, Compose and systemd's `EnvironmentFile=` read alike. What one of
-//! them would read differently is refused, so that a file that passes here means the same to all of them.
+//! Files of `NAME=value` lines. Forms that `docker run --env-file`, Compose and systemd's `EnvironmentFile=` read
+//! differently are refused, so a file that passes here means the same to all of them.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,10 +18,10 @@ pub enum EnvFileError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The file as a whole is no file of variables.
+    /// The file as a whole is not a file of variables.
     #[error("{}: {reason}", path.display())]
     Form {
         /// The file.
@@ -52,7 +52,7 @@ pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, String>, EnvFileError
     })
 }
 
-/// All of a file, or of a pipe until its writer closes it; one byte more than the limit if there is more.
+/// The content of a file, or of a pipe until its writer closes it; at most one byte more than the limit.
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
@@ -76,7 +76,7 @@ fn parse(bytes: &[u8]) -> Result<BTreeMap<String, String>, Problem> {
 
 fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
     if bytes.len() as u64 > MAX_BYTES {
-        return Err((None, "larger than 1 MiB; this is no file of variables"));
+        return Err((None, "larger than 1 MiB; this is not a file of variables"));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err((None, "the file is UTF-16; save it as UTF-8"));
@@ -92,11 +92,11 @@ fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
 
 fn assignment(line: &str) -> Result<(&str, &str), &'static str> {
     if line.strip_prefix("export").is_some_and(|rest| rest.starts_with([' ', '\t'])) {
-        return Err("docker and systemd do not know export; remove the word");
+        return Err("docker and systemd do not accept export; remove the word");
     }
     let (name, value) = line.split_once('=').ok_or(
-        "not NAME=value in one line; a value over several lines belongs into a file that a …_FILE variable names, \
-         a comment begins with #",
+        "not NAME=value in one line; put a value over several lines into a file that a …_FILE variable names, \
+         begin a comment with #",
     )?;
     let named = |character: char| character.is_ascii_alphanumeric() || character == '_';
     if name.is_empty() || !name.chars().all(named) || name.starts_with(|first: char| first.is_ascii_digit()) {
@@ -105,7 +105,7 @@ fn assignment(line: &str) -> Result<(&str, &str), &'static str> {
     Ok((name, plain(value)?))
 }
 
-/// The value, if all readers take it letter for letter.
+/// The value, if all readers take it literally.
 fn plain(value: &str) -> Result<&str, &'static str> {
     let is_blank = |character: char| matches!(character, ' ' | '\t');
     if value.starts_with(is_blank) || value.ends_with(is_blank) {

@@ -30,8 +30,8 @@ pub struct Environment {
     unreadable: BTreeSet<String>,
 }
 
-/// A variable that looks like one of ours and is none. It is ignored, and is a finding (`variable-mistyped`): a warning, since it
-/// may belong to other software.
+/// A variable whose name looks like a mistyped one of ours. It is ignored and reported as the finding `variable-mistyped`, a
+/// warning, since it may belong to other software.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SuspectVariable {
@@ -67,16 +67,16 @@ impl Environment {
         Self { unreadable, ..Self::from_variables(variables) }
     }
 
-    /// The variables of a file, or of a pipe, and no others.
+    /// Only the variables of a file or a pipe.
     ///
-    /// The dialect is what `docker run --env-file`, Compose and systemd read alike: one `NAME=value` a line, the value letter for
-    /// letter to the end of the line; empty lines and lines that begin with `#` are skipped. Quotes around a value, `\`, `$`,
-    /// blanks around a value, a comment behind it, `export` and values over several lines are refused, because one of these
-    /// programs reads them differently. The file is UTF-8, with or without a byte order mark, at most 1 MiB.
+    /// Each line has one `NAME=value`, and the value is everything after `=`, taken literally. Empty lines and lines that
+    /// begin with `#` are skipped. Quotes around a value, `\`, `$`, blanks around a value, a comment after it, `export` and
+    /// values over several lines are refused, because `docker run --env-file`, Compose and systemd read them differently.
+    /// The file is UTF-8, with or without a byte order mark, and at most 1 MiB.
     ///
     /// # Errors
-    /// [`EnvFileError`] if the file cannot be read or is not of this form; it names the line and what to write instead. It never
-    /// repeats a value.
+    /// [`EnvFileError`] if the file cannot be read or has another form; it names the line and what to write instead, and
+    /// never repeats a value.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, EnvFileError> {
         env_file::read(path.as_ref()).map(Self::from_variables)
     }
@@ -102,7 +102,7 @@ impl Environment {
         self.unreadable.iter().map(String::as_str)
     }
 
-    /// Variables of the table whose values stand in quotes, which are then part of the value. No valid value does.
+    /// Variables of the table whose values are in quotes. The quotes are part of the value, and no valid value has them.
     pub(crate) fn quoted(&self) -> impl Iterator<Item = &str> {
         let is_quoted = |value: &str| {
             ['"', '\''].iter().any(|quote| value.len() > 1 && value.starts_with(*quote) && value.ends_with(*quote))

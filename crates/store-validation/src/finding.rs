@@ -24,8 +24,8 @@ pub struct Finding {
     pub what: String,
     /// Why it matters.
     pub why: &'static str,
-    /// What to do. What stands between two backticks and begins with the name of a command can be sent to the server as it is;
-    /// a name in angle brackets is to be replaced.
+    /// What to do. A text in backticks that begins with the name of a command can be sent to the server as it is, once each
+    /// name in angle brackets is replaced.
     pub help: Cow<'static, str>,
     /// Whether `STORE_PREFLIGHT_ALLOW` names the code. Such a finding is never an error.
     pub allowed: bool,
@@ -45,7 +45,7 @@ impl Finding {
         }
     }
 
-    /// The same with `name`, a word in angle brackets, of the remedy replaced.
+    /// The same with `name`, a word in angle brackets, replaced in the remedy.
     pub(crate) fn with_help(mut self, name: &str, text: &str) -> Self {
         if self.help.contains(name) {
             self.help = self.help.replace(name, text).into();
@@ -59,7 +59,7 @@ impl Finding {
         self
     }
 
-    /// The finding as `STORE_PREFLIGHT_ALLOW` makes it.
+    /// The finding after `STORE_PREFLIGHT_ALLOW` was applied.
     pub(crate) fn let_pass(mut self) -> Self {
         if !self.allowed {
             (self.allowed, self.severity) = (true, Severity::Warning);

@@ -15,9 +15,9 @@ use crate::{Code, Finding};
 ///
 /// Two services must not use one database number of one cache server, and all must name the same shared number there. There is
 /// one finding per number, however many services share it, at the last of their reports. Several environments of one service
-/// are fine. No server is the cache store of one service and the state store of another, all name the same `STORE_ENVIRONMENT`,
-/// and no two environments name one embedded file. Servers are the same if they are spelled alike, or, in reports of [`check`](crate::check), if they have the same
-/// address or process.
+/// are fine. No server may be the cache store of one service and the state store of another, all must name the same
+/// `STORE_ENVIRONMENT`, and no two environments may name one embedded file. Servers are the same if their spelling is the
+/// same, or, in reports of [`check`](crate::check), if their address or process is the same.
 pub fn check_fleet(reports: &[(&str, &Report)]) -> Vec<(usize, Finding)> {
     let same_cache = |one: usize, other: usize| is_one_cache(reports[one].1, reports[other].1);
     let caches = groups(reports.len(), same_cache);
@@ -28,7 +28,7 @@ pub fn check_fleet(reports: &[(&str, &Report)]) -> Vec<(usize, Finding)> {
     findings
 }
 
-/// The indices from 0 to `count`, put together where `is_same`, also by way of a third.
+/// The indices from 0 to `count`, grouped by `is_same`, also transitively.
 pub(crate) fn groups(count: usize, is_same: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for index in 0..count {
@@ -78,10 +78,10 @@ fn several_shared_numbers(reports: &[(&str, &Report)], shared: &BTreeMap<u32, Ve
     Some(found(reports, &concerned, Finding::new(Code::ConfInvalid, Role::Cache, what)))
 }
 
-/// A number that several services own, or that one owns and another shares.
+/// A number that several services own, or that one service owns and another uses as the shared one.
 fn taken(reports: &[(&str, &Report)], number: u32, owners: &[usize], shared: &[usize]) -> Option<(usize, Finding)> {
     let services: BTreeSet<_> = owners.iter().map(|index| service(reports, *index)).collect();
-    // a number that is both in one environment was found there
+    // if one environment uses it for both, that environment's report has the finding
     let shared: Vec<usize> = shared.iter().copied().filter(|index| !owners.contains(index)).collect();
     if services.len() + usize::from(!shared.is_empty()) < 2 {
         return None;
@@ -98,7 +98,7 @@ fn taken(reports: &[(&str, &Report)], number: u32, owners: &[usize], shared: &[u
     Some(found(reports, &concerned, Finding::new(Code::DatabaseNumberTaken, Role::Cache, what)))
 }
 
-/// The finding, at the last environment that it concerns. It is let pass if the environments of all services but one say so:
+/// The finding, at the last environment that it concerns. It passes if the environments of all services but one allow it:
 /// that one is the rightful owner.
 fn found(reports: &[(&str, &Report)], concerned: &[usize], finding: Finding) -> (usize, Finding) {
     let last = concerned.iter().copied().max().unwrap_or_default();

@@ -7,7 +7,7 @@ use crate::settings::Place;
 use crate::variable::ENVIRONMENT;
 use crate::{Code, Finding};
 
-/// With `STORE_ENVIRONMENT` a service says that others depend on it: its state must not end with its process.
+/// With `STORE_ENVIRONMENT` a service declares that others depend on it, so its state must not end with its process.
 pub(crate) fn check(draft: &Draft) -> Vec<Finding> {
     let Some(environment) = &draft.environment else { return Vec::new() };
     let find = |role: Role, code: Code| {

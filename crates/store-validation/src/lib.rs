@@ -2,7 +2,7 @@
 //!
 //! - [`VARIABLES`] is the one table of all variables; [`Environment`] is where they are read from.
 //! - [`validate`] is what a service calls: settings, or [`Refused`] with every finding.
-//! - [`Claims`] are what a running service refreshes; [`release_number`] frees the number of a retired one.
+//! - A running service refreshes its [`Claims`]; [`release_number`] frees the number of a retired one.
 //! - [`check_environment`], [`check`] and [`check_fleet`] are what a linter calls: the same findings, nothing claimed.
 //!
 //! A [`Finding`] has a stable [`Code`]. Every check has three answers: right, wrong, and unknown; what is unknown is a

@@ -25,9 +25,9 @@ pub fn check_environment(environment: &Environment) -> Report {
 
 /// Checks the environment, and then, both at once, the servers that it names.
 ///
-/// Nothing is left behind on them: a probe key with a TTL of ten seconds is all that is written. A server that is down is
-/// found unreachable within the connect time-out. All questions together take at most ten seconds, or the longest connect
-/// time-out; what was found until then is reported.
+/// It leaves nothing on them: it only writes a probe key with a TTL of ten seconds. A server that is down is reported as
+/// unreachable within the connect time-out. All checks together take at most ten seconds, or the longest connect time-out if
+/// that is longer; everything found until then is reported.
 pub async fn check(environment: &Environment) -> Report {
     let mut report = check_environment(environment);
     let deadline = Deadline::of(&report.draft);
@@ -46,13 +46,13 @@ impl Report {
         self.findings.iter().filter(|finding| finding.is_error()).count()
     }
 
-    /// Whether a service with this environment refuses to start: there is an error, unless `STORE_PREFLIGHT=warn` makes it a
-    /// warning; or the variables cannot be understood.
+    /// Whether a service with this environment refuses to start: because of an error, unless `STORE_PREFLIGHT=warn` makes it
+    /// a warning, or because the variables cannot be understood.
     pub fn refuses(&self) -> bool {
         self.settings().is_none_or(|settings| settings.preflight == PreflightMode::Enforce && self.errors() > 0)
     }
 
-    /// What the environment says about errors.
+    /// How the environment treats errors.
     pub fn preflight(&self) -> PreflightMode {
         self.draft.preflight
     }
@@ -62,7 +62,7 @@ impl Report {
         self.draft.settings()
     }
 
-    /// Asks the servers.
+    /// Checks the servers.
     pub(crate) async fn ask_servers(&mut self, deadline: Deadline) {
         let (findings, identities) = Box::pin(servers::check(&self.draft, deadline)).await;
         self.identities = identities;

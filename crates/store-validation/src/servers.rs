@@ -39,9 +39,9 @@ pub(crate) struct Identities {
     pub(crate) state: Option<Identity>,
 }
 
-/// Asks both servers at once.
+/// Checks both servers concurrently.
 pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, Identities) {
-    // without the files of its connection a server can be asked nothing
+    // without the files of its connection a server cannot be asked
     let reachable = |role: Role| draft.server(role).filter(|connection| connection.files_are_right);
     let visit = async |role: Role| match reachable(role) {
         Some(connection) => Box::pin(visit::visit(draft, connection, deadline)).await,
@@ -70,7 +70,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
     findings.extend(clients::check(visit));
     findings.extend(clock::check(visit).await);
     match engine::scripts(visit).await {
-        // what a user may do is asked by a script
+        // a script asks what the user may do
         Some(finding) => findings.push(finding),
         None => findings.extend(acl::check(draft, visit).await),
     }
@@ -81,7 +81,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
 /// Whether the server lets in everybody, whatever the URL says.
 async fn open_to_all(draft: &Draft, connection: &crate::draft::Connection) -> Option<Finding> {
     let is_open = Probe::is_open_to_all(draft.link(connection, Some(0))).await.known()?;
-    let what = format!("{}: the server lets in everybody without a password", connection.place());
+    let what = format!("{}: the server accepts clients without a password", connection.place());
     let finding = Finding::new(crate::Code::NoPassword, connection.role, what).with_help("<user>", "default");
     is_open.then(|| connection.fill(finding))
 }

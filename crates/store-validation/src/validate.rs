@@ -29,13 +29,13 @@ pub struct Refused {
 
 /// Checks the environment and the servers that it names, and claims them for this service.
 ///
-/// When nothing forbids the start, the service writes what it claims: itself as the owner of its database number, into that
-/// database and into the state store; the role of each server, and with `STORE_ENVIRONMENT` the environment, where no such
-/// mark is yet. From then on another service with that number, a service that confuses the servers, or one of another
-/// environment or of none, is refused there. Besides, only probe keys with a TTL of seconds are written. The number is free
-/// again when the service was not seen for seven days, so one that runs refreshes its claims ([`Validated::claims`]).
+/// If nothing forbids the start, the service writes its claims: itself as the owner of its database number, into that
+/// database and into the state store; and, if absent, the role of each server and the environment of `STORE_ENVIRONMENT`.
+/// From then on no other service with that number, no service that swaps the servers, and no service of another environment
+/// or of none starts on these servers. Apart from that, only probe keys with a TTL of seconds are written. The number is
+/// free again if the service was not seen for seven days, so a running service refreshes its claims ([`Validated::claims`]).
 ///
-/// Everything together takes at most ten seconds, or the longest connect time-out.
+/// Everything together takes at most ten seconds, or the longest connect time-out if that is longer.
 /// Every warning is logged.
 ///
 /// # Errors

@@ -184,7 +184,7 @@ pub const VARIABLES: &[Variable] = &[
     ),
 ];
 
-/// The table as Markdown, as it stands in the README.
+/// The table as Markdown, as in the README.
 pub fn environment_table_markdown() -> String {
     let mut table = String::from("| variable | default | range | meaning |\n|---|---|---|---|\n");
     for Variable { names, default, range, meaning } in VARIABLES {
@@ -228,7 +228,7 @@ pub(crate) fn is_suspect(name: &str) -> Option<Option<&'static str>> {
 const ROLES: [(&str, &str); 3] =
     [("REDIS_WORKERCACHE_", "REDIS_STATE_"), ("REDIS_CONN_BASE_", "REDIS_CACHE_"), ("REDIS_CONN_", "REDIS_CACHE_")];
 
-/// The variable that was meant by one that begins as the store's URL does: `REDIS_WORKERCACHE_USERNAME`.
+/// The variable that was meant by a name that begins like the store's URL: `REDIS_WORKERCACHE_USERNAME`.
 fn of_role(name: &str) -> Option<&'static str> {
     let rest_of = |(url, role): (&str, &'static str)| Some((role, name.strip_prefix(url)?));
     let meant = ROLES.into_iter().find_map(rest_of).map(|(role, rest)| format!("{role}{rest}"))?;

@@ -83,7 +83,8 @@ impl Use<'_> {
     }
 }
 
-/// What is wrong with the uses of one server. That one environment names it for both roles is found there.
+/// What is wrong with the uses of one server. If one environment names it for both roles, that environment's report has the
+/// finding.
 fn confused(reports: &[(&str, &Report)], uses: &[Use<'_>], group: &[usize]) -> Option<(usize, Finding)> {
     let of_role = |role: Role| {
         let users: BTreeSet<usize> =

@@ -53,7 +53,8 @@ impl Reader<'_> {
         None
     }
 
-    /// The file that a variable names. A value that names none may be the secret itself: it is neither kept nor repeated.
+    /// The file that a variable names. A value that names no file may be the secret itself, so it is neither kept nor
+    /// repeated.
     fn file(&self, name: &str) -> Option<Result<PathBuf, String>> {
         let path = PathBuf::from(self.value(name)?);
         Some(match fs::metadata(&path) {

@@ -10,8 +10,8 @@ use crate::commands::{self, TOO_WIDE, name_of, rule_of};
 use crate::draft::Draft;
 use crate::{Code, Finding};
 
-/// Asked about besides: a user who may touch a key that nobody uses may touch all keys; one who may touch our own, but not that,
-/// has patterns.
+/// Further checks: a user who may use a key that nobody uses may use all keys; one who may use our keys but not that one has
+/// patterns.
 const BESIDES: [[&str; 2]; 4] = [
     ["GET", "preflight-foreign"],
     ["SET", "preflight-foreign"],
@@ -33,7 +33,7 @@ pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     missing.into_iter().chain(too_wide).collect()
 }
 
-/// One command of the role, on one of its keys, on a foreign one, or without any.
+/// One command of the role, on one of its keys, on a foreign key, or without a key.
 struct Need {
     words: Vec<String>,
     key: Option<String>,
@@ -98,11 +98,11 @@ async fn missing(visit: &Visit<'_>, namespace: &Namespace) -> Option<Finding> {
 enum KeysOfUser {
     All,
     Some,
-    /// It may run no command that would show it.
+    /// The user may run no command that would show it.
     Unknown,
 }
 
-/// What a user lacks, told apart: keys that it may not touch, and commands that it may not run.
+/// The rights that a user lacks: keys that it may not use, and commands that it may not run.
 struct Missing<'a> {
     needs: &'a [Need],
     untouchable: Vec<&'a String>,
@@ -116,7 +116,7 @@ impl<'a> Missing<'a> {
         Self { needs, untouchable, keys }
     }
 
-    /// The commands that the user may not run; those on keys that it may not touch are not among them.
+    /// The commands that the user may not run, without those on keys that it may not use.
     fn commands(&self) -> impl Iterator<Item = &'a Need> {
         let is_of_command = |need: &&Need| need.key.as_ref().is_none_or(|key| !self.untouchable.contains(&key));
         self.needs.iter().filter(|need| need.is_missing).filter(is_of_command).collect::<Vec<_>>().into_iter()
@@ -133,8 +133,8 @@ impl<'a> Missing<'a> {
         texts
     }
 
-    /// The rules that grant it; `None` if it is not known whether these are valid. A pattern is refused where the user has all
-    /// keys.
+    /// The rules that grant them; `None` if it is not known whether they are valid. The server refuses a pattern if the user
+    /// has all keys.
     fn rules(&self, role: Role, namespace: &Namespace, keys_of_user: KeysOfUser) -> Option<String> {
         if keys_of_user == KeysOfUser::Unknown && !self.untouchable.is_empty() {
             return None;
@@ -145,7 +145,7 @@ impl<'a> Missing<'a> {
         };
         let mut granted: BTreeSet<_> = self.commands().map(|need| format!("+{}", rule_of(&need.words))).collect();
         if self.untouchable.len() == self.keys.len() {
-            // whether the user may run these shows only on a key that it may touch
+            // whether the user may run these only shows on a key that it may use
             granted.extend(self.needs.iter().map(|need| format!("+{}", rule_of(&need.words))));
         }
         let lacking = self.keys.iter().filter(|key| is_missing("GET", key) || is_missing("SET", key));
@@ -174,7 +174,7 @@ async fn too_wide(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     let rules = allowed.iter().map(|line| format!("-{}", rule_of(line))).collect::<Vec<_>>().join(" ");
     let finding = visit.finding(Code::AclTooWide, format!("the user {user} may run {names}"));
     Some(match user {
-        // an administrator would lock himself out
+        // administrators would lock themselves out
         "default" => {
             let finding = visit.connection.fill(finding.with_remedy_of(Code::DefaultUser));
             finding.with_help("<rules>", &draft.rules(visit.connection))

@@ -1,4 +1,4 @@
-//! What a service writes to the servers that it uses: marks, and that its number is its own.
+//! What a service writes to its servers: marks, and the ownership of its database number.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::visit::open_probe;
 use crate::draft::Draft;
 use crate::{Code, Finding};
 
-/// What a running service keeps claiming: its database number, and the marks of both servers.
+/// What a running service claims again and again: its database number, and the marks of both servers.
 ///
-/// A number is free again when its owner was not seen for seven days. A service that runs refreshes its claims, about once
-/// an hour, and so restores what a flush of the cache removed. `Debug` shows no secret.
+/// A number is free again if its owner was not seen for seven days. A running service refreshes its claims about once an
+/// hour, which also restores what a flush of the cache removed. `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub struct Claims {
     draft: Arc<Draft>,
@@ -31,11 +31,11 @@ impl Claims {
         [Role::Cache, Role::State].into_iter().all(|role| self.draft.server(role).is_none())
     }
 
-    /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again. Takes at
-    /// most ten seconds, or the longest connect time-out.
+    /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again. Takes
+    /// at most ten seconds, or the longest connect time-out if that is longer.
     ///
     /// Returns what is wrong: a server that does not answer, or a mark or number that another service has claimed
-    /// meanwhile. Errors are logged, unless `STORE_PREFLIGHT_ALLOW` names their code. The service may go on.
+    /// meanwhile. Errors are logged, unless `STORE_PREFLIGHT_ALLOW` names their code. The service may continue.
     pub async fn refresh(&self) -> Vec<Finding> {
         let let_pass =
             |finding: Finding| if self.draft.allow.contains(&finding.code) { finding.let_pass() } else { finding };
@@ -49,7 +49,7 @@ impl Claims {
     }
 }
 
-/// Writes what is not there yet, and reads it all: of two services that start at once, one is refused.
+/// Writes what is absent, then reads everything: of two services in conflict that start at the same time, one is refused.
 pub(crate) async fn claim(draft: &Draft, deadline: Deadline) -> Vec<Finding> {
     let mut findings = Vec::new();
     if deadline.within(claim_all(draft, deadline, &mut findings)).await.is_none() {

@@ -6,7 +6,7 @@ use store_core::Role;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
-/// Connections of the state role beside its pool: 16 for durable writes, and some for workers that wait.
+/// Connections of the state role besides its pool: 16 for durable writes, and some for waiting workers.
 const STATE_EXTRA: usize = 16 + 8;
 
 /// For probes and operators.

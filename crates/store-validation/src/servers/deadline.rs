@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::draft::Draft;
 
-/// How long all questions to both servers may take together, unless one connect time-out is longer.
+/// How long all checks of both servers may take together, unless one connect time-out is longer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// The one moment at which the preflight of an environment ends, whatever has not been answered by then.
+/// The moment at which the preflight of an environment ends, even if answers are missing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Instant);
 
@@ -27,8 +27,8 @@ impl Deadline {
         tokio::time::timeout_at(self.0, Box::pin(work)).await.ok()
     }
 
-    /// The patience of one question: a little more than the time that is left, so that a server that falls silent is found
-    /// by the deadline, not by an unanswered question.
+    /// The time-out of one question: a little more than the time that is left, so that the deadline finds a silent server,
+    /// not the time-out of a question.
     pub(crate) fn patience(self) -> Duration {
         self.0.saturating_duration_since(Instant::now()) + Duration::from_secs(1)
     }

@@ -29,8 +29,8 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
     found.map(|(code, what)| visit.finding(code, what)).into_iter().collect()
 }
 
-/// Whether the version is one that runs the scripts. `INFO` and `HELLO` also show whether it is a sentinel, a node of a
-/// cluster or a replica: without them that is not known either.
+/// Whether the version can run the scripts. `INFO` and `HELLO` also show whether the server is a sentinel, a node of a
+/// cluster or a replica; without them that is not known either.
 pub(super) fn version(visit: &Visit<'_>) -> Option<Finding> {
     let info = &visit.info;
     let unknown = |what: &str| {
@@ -55,7 +55,7 @@ pub(super) fn version(visit: &Visit<'_>) -> Option<Finding> {
     }
 }
 
-/// Whether the server runs scripts at all. Where the user must not run any, the rights are found to be missing.
+/// Whether the server runs scripts at all. If the user may not run any, the check of rights reports that.
 pub(super) async fn scripts(visit: &Visit<'_>) -> Option<Finding> {
     (visit.probe.runs_scripts().await == Fact::Known(false))
         .then(|| visit.finding(Code::ScriptsUnsupported, "the server does not load and run a script"))

@@ -1,10 +1,10 @@
-//! What tells one server from another.
+//! What distinguishes one server from another.
 
 use std::net::SocketAddr;
 
 use super::visit::Visited;
 
-/// What a server is known by: its process, and where its name leads.
+/// The identity of a server: its process, and the addresses of its name.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     addresses: Vec<SocketAddr>,
@@ -12,8 +12,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Whether both are one server. The process decides where both are known: behind one address there may be several
-    /// servers.
+    /// Whether both are one server. If both processes are known, they decide, since several servers may share one address.
     pub(crate) fn is_same(&self, other: &Identity) -> bool {
         match (&self.run_id, &other.run_id) {
             (Some(one), Some(other)) => one == other,

@@ -1,5 +1,5 @@
-//! Keys without TTL that say what a server is: its role and its environment. They are in database 0, so that they hold for
-//! all services of the server, whatever their numbers are.
+//! Keys without TTL that mark a server with its role and its environment. They are in database 0, so they apply to all
+//! services of the server.
 
 use redis_link::{Fact, Probe};
 use store_core::{Error, keys};
@@ -8,7 +8,7 @@ use super::visit::Visit;
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
-/// The database that exists on every server, and in which each connection begins.
+/// The database that every server has, and in which each connection begins.
 const DATABASE: u32 = 0;
 
 /// One key, what it should hold, and what it means if it holds something else.
@@ -43,8 +43,9 @@ pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Writes the marks that are not there yet, and reads them all: of two services that start at once, one is refused. A server
-/// that serves both roles gets no mark of a role: it would refuse the fleet when the other role has moved to a server of its own.
+/// Writes the absent marks, then reads all: of two services in conflict that start at the same time, one is refused. A
+/// server that serves both roles gets no mark of a role, because the mark would refuse the fleet after one role has moved to
+/// another server.
 pub(super) async fn claim(
     draft: &Draft,
     connection: &Connection,
@@ -66,7 +67,7 @@ fn marks<'a>(draft: &'a Draft, connection: &'a Connection) -> [Mark<'a>; 2] {
 }
 
 impl Mark<'_> {
-    /// Whether a mark is there, and what is wrong with it.
+    /// Whether the mark is present, and what is wrong with it.
     async fn read(&self, probe: &Probe) -> (bool, Option<Finding>) {
         match probe.read_mark(DATABASE, self.kind.key()).await {
             Fact::Known(None) => (false, None),
@@ -83,7 +84,7 @@ impl Mark<'_> {
         let Some(expected) = self.expected.filter(|_| !is_there) else { return finding };
         match probe.set_mark(DATABASE, self.kind.key(), expected).await {
             Ok(()) => self.read(probe).await.1,
-            // a full state store is drained by workers that start
+            // workers must be able to start and drain a full state store
             Err(Error::Limit { .. }) => None,
             Err(error) => Some(self.unknown(&error.detail())),
         }

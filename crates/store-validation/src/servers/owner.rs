@@ -1,12 +1,12 @@
 //! Who owns the database numbers of a cache server.
 //!
-//! Each number has two records of its owner, each with the time when that service was last seen: one in the database
-//! itself, and one in the state store, which a flush of the cache does not reach. A number is free when neither names
-//! another service that was seen in the last seven days.
+//! Each number has two records of its owner, each with the time when that service was last seen: one in the database itself,
+//! and one in the state store, which survives a flush of the cache. A number is free if neither record names another service
+//! that was seen in the last seven days.
 //!
-//! The state store knows a cache server by a random id that is kept on it. After a flush or a restart the id is found
-//! again by the server's `run_id`, or by host and port. A loopback address names another server on each machine, so it is
-//! no such sign.
+//! The state store identifies a cache server by a random id that is kept on the cache server. After a flush or a restart the
+//! id is found again by the server's `run_id`, or by host and port. A loopback address is not used for this, since it names
+//! another server on each machine.
 
 use std::time::Duration;
 
@@ -21,17 +21,17 @@ use crate::{Code, Finding};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// For how long a silent service keeps its number.
+/// How long a silent service keeps its number.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The database that holds what concerns the whole server.
+/// The database with the keys of the whole server.
 const COMMON: u32 = 0;
 
 /// A cache server, and the state server that records its owners.
 pub(super) struct Numbers<'a> {
     cache: Side<'a>,
     state: Option<Side<'a>>,
-    /// By what the state server finds the cache server's id.
+    /// The signs by which the state server finds the cache server's id.
     signs: Vec<String>,
 }
 
@@ -80,9 +80,9 @@ impl<'a> Numbers<'a> {
         Self { cache, state, signs }
     }
 
-    /// Makes the service the owner of the number, in both records, or renews its claim.
+    /// Makes the service the owner of the number in both records, or renews its claim.
     pub(super) async fn claim(&self, number: u32, service: &str, findings: &mut Vec<Finding>) {
-        // The state store comes first: of two services that start at once, one is refused there and writes nothing.
+        // The state store comes first: of two services that start at the same time, one is refused there and writes nothing.
         let mut new_on_state = None;
         if let Some(state) = self.state {
             match self.claim_on(state, number, service).await {
@@ -106,8 +106,8 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// Every record of the owner of a number: that of the cache, and those of the state under each id that the cache server
-    /// is known by. Or why they are not known.
+    /// Every record of the owner of a number: the one in the cache, and those in the state store under each id of the cache
+    /// server. Or why they are not known.
     pub(super) async fn records(&self, number: u32) -> Result<Vec<Record<'a>>, Finding> {
         let mut records = vec![self.in_database(number)];
         if let Some(state) = self.state {
@@ -131,7 +131,7 @@ impl<'a> Numbers<'a> {
         claimed.map(|claim| (claim, record)).map_err(|error| state.unknown(&error.detail()))
     }
 
-    /// A service other than this one that owns the number, in words as the error; or a finding that it is not known.
+    /// The service that owns the number, if it is another one, as text in `Err`; or the finding that the owner is not known.
     async fn owner_but(&self, number: u32, service: Option<&str>) -> Option<Result<Finding, String>> {
         let (mut unknown, records) = match self.records(number).await {
             Ok(records) => (None, records),
@@ -144,7 +144,7 @@ impl<'a> Numbers<'a> {
                     return Some(Err(owner_text(&owner.service, owner.silent_for)));
                 }
                 Fact::Known(_) => {}
-                // a number that does not exist is found elsewhere
+                // another check reports a number that does not exist
                 Fact::Unknown(_) if side.probe.can_select(database).await == Fact::Known(false) => {}
                 Fact::Unknown(why) => {
                     unknown.get_or_insert_with(|| side.unknown(&why));
@@ -154,7 +154,7 @@ impl<'a> Numbers<'a> {
         unknown.map(Ok)
     }
 
-    /// The id of the cache server; made where it has none. The state store remembers by which signs to find it again.
+    /// The id of the cache server, created if it has none. The state store records the signs by which to find it again.
     async fn server_id(&self, state: Side<'a>) -> Result<String, Finding> {
         let known = self.known_ids(state).await?;
         let id = known.into_iter().next().unwrap_or_else(random);
@@ -171,7 +171,7 @@ impl<'a> Numbers<'a> {
         Ok(id)
     }
 
-    /// The ids that the cache server has, and that the state store knows it by; the server's own first.
+    /// The ids of the cache server: first the one on itself, then those in the state store.
     async fn known_ids(&self, state: Side<'a>) -> Result<Vec<String>, Finding> {
         let mut ids: Vec<String> = self.cache.read(keys::server()).await?.into_iter().collect();
         for sign in &self.signs {
@@ -218,7 +218,7 @@ impl Record<'_> {
         if let Fact::Known(Some(owner)) = self.side.probe.read_owner(self.database, &self.key).await
             && owner.service == service
         {
-            // Where it stays, it ends by its TTL.
+            // If this fails, the record ends by its TTL.
             let _ = self.side.probe.release_number(self.database, &self.key, &owner).await;
         }
     }

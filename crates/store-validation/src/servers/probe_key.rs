@@ -1,5 +1,4 @@
-//! Keys that are written to learn something: one that every user should have, and one for a user who must stay within the
-//! keys of its role.
+//! Probe keys: one that every user should be able to write, and one for a user who may only use the keys of its role.
 
 use std::time::Duration;
 
@@ -8,15 +7,15 @@ use store_core::{Error, RequestId, Role, keys};
 use super::visit::Visit;
 use crate::draft::Draft;
 
-/// How long a probe key stays.
+/// The TTL of a probe key.
 pub(super) const TTL: Duration = Duration::from_secs(10);
 
-/// A random text that nothing else has.
+/// A unique random text.
 pub(super) fn random() -> String {
     RequestId::generate().as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The keys that a role can be probed with, the common one first.
+/// The probe keys of a role, the common one first.
 pub(super) fn of_role(draft: &Draft, role: Role, id: &str) -> Vec<String> {
     let own = match role {
         Role::Cache => Some(keys::cache_probe(id)),

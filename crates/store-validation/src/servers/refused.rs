@@ -6,8 +6,7 @@ use store_core::Error;
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
-/// The finding. A port that speaks TLS to a client that does not, or the other way round, answers nothing that tells so: it is
-/// asked.
+/// The finding. A mismatch about TLS does not show in the server's answer, so the port is probed.
 pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -> Finding {
     let code = code_of(error);
     let detail = error.detail();
@@ -32,12 +31,12 @@ pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -
     }
 }
 
-/// Whether something listens there.
+/// Whether the port accepts connections.
 fn may_be_of_encryption(detail: &str) -> bool {
     !detail.contains("nothing listens") && !detail.contains("name is not known")
 }
 
-/// A connection can be refused for its credentials, or for everything else that a connection needs.
+/// A connection can be refused because of its credentials, or for another reason.
 fn code_of(error: &Error) -> Code {
     let text = error.to_string();
     match error {

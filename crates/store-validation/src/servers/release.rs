@@ -12,7 +12,7 @@ use super::owner::{Numbers, Record, Side, age};
 use super::visit::open_probe;
 use crate::{Code, Environment, Finding, check_environment};
 
-/// A running service is seen about once an hour: one that was silent for so long does not run.
+/// A running service is seen about once an hour, so one that was silent for this long does not run.
 const SILENT: Duration = Duration::from_secs(3 * 3600);
 
 /// How a database number is to be released.
@@ -47,7 +47,7 @@ pub struct NumberOwner {
     pub silent_for: Duration,
 }
 
-/// What became of a number that was to be released. `Display` is a sentence for people.
+/// The outcome of a release. `Display` is a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NumberRelease {
@@ -64,7 +64,7 @@ pub enum NumberRelease {
         number: u32,
         /// Host and port of the cache server.
         server: String,
-        /// Who owned it; several where the records of cache and state differed.
+        /// Its owners; several if the records of cache and state store differed.
         owners: Vec<NumberOwner>,
     },
     /// It was not released, because an owner was seen within the last three hours.
@@ -86,15 +86,15 @@ pub struct NotReleased {
     pub findings: Vec<Finding>,
 }
 
-/// Releases the database number that `REDIS_CACHE_DB` of this environment names, so that another service can use it: removes
-/// the records of its owner from the cache server and from the state server. Values in that database stay.
+/// Releases the database number of `REDIS_CACHE_DB` in this environment for another service. Removes the records of its
+/// owner from the cache server and from the state server; values in that database stay.
 ///
-/// Whoever is recorded as the owner loses the number, also a service other than `SERVICE_NAME`. An owner that was seen
-/// within the last three hours, and so may run, keeps it, unless the request says otherwise.
+/// The recorded owner loses the number, even if it is not `SERVICE_NAME`. An owner that was seen within the last three hours
+/// may be running and keeps the number, unless the request forces the release.
 ///
 /// # Errors
-/// [`NotReleased`] when the variables cannot be understood, a server does not answer, or a record must not be read or
-/// removed. What was removed before that stays removed: the same call again completes it.
+/// [`NotReleased`] if the variables cannot be understood, a server does not answer, or the user may not read or remove a
+/// record. Records that were removed before stay removed; the same call again completes the release.
 pub async fn release_number(environment: &Environment, request: ReleaseRequest) -> Result<NumberRelease, NotReleased> {
     let report = check_environment(environment);
     let draft = &report.draft;

@@ -1,9 +1,8 @@
 //! Whether both URLs lead to one server: decided by what the servers are, never by how they are spelled.
 //!
-//! One address is one server, unless both URLs are proved to lead to two: a router may choose the server by the name that
-//! TLS asks for. The proof is that the servers are different processes, on several connections of each URL, or, where TLS
-//! asks for two names, that a key that is written through one URL is not found through the other. Without a proof they
-//! are one.
+//! Two URLs with one address lead to one server, unless it is proved that they lead to two: a router may choose the server
+//! by the host name in the TLS handshake. The proof is that several connections of each URL reach different processes, or,
+//! if TLS sends two host names, that a key written through one URL is not found through the other.
 
 use std::net::SocketAddr;
 
@@ -16,7 +15,7 @@ use super::visit::{Visit, Visited, open_probe};
 use crate::draft::Draft;
 use crate::{Code, Finding};
 
-/// In how many databases the probe key is looked for where the server does not say how many it has.
+/// In how many databases the probe key is searched if the server does not report how many it has.
 const MANY_DATABASES: u32 = 1024;
 
 /// How often each URL is opened again to see whether it leads to the same process.
@@ -92,14 +91,14 @@ fn places(cache: &Visit<'_>, state: &Visit<'_>) -> String {
     format!("{} and {}", cache.connection.place(), state.connection.place())
 }
 
-/// Whether a router can tell the URLs apart: TLS asks for the name of the host.
+/// Whether a router can distinguish the URLs by the host name in the TLS handshake.
 fn asks_for_two_names(cache: &Visit<'_>, state: &Visit<'_>) -> bool {
     let is_tls = [cache, state].iter().all(|visit| visit.connection.url.is_tls());
     let name = |visit: &Visit<'_>| visit.connection.endpoint().map(|endpoint| endpoint.host.clone());
     is_tls && name(cache) != name(state)
 }
 
-/// Whether each URL leads to its process again and again. The order is not that of a balancer that takes turns.
+/// Whether each URL repeatedly leads to the same process. The order differs from that of a round-robin balancer.
 async fn is_steady(draft: &Draft, cache: &Visit<'_>, state: &Visit<'_>, deadline: Deadline) -> bool {
     let again = async |visit: &Visit<'_>| {
         let probe = open_probe(draft, visit.connection, deadline).await.ok()?;

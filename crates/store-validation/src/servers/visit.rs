@@ -53,7 +53,7 @@ impl Visit<'_> {
     }
 }
 
-/// Opens a probe, asks all questions, and resolves the address meanwhile. What was found by the deadline is kept.
+/// Opens a probe, asks all questions, and resolves the address meanwhile. Answers until the deadline are kept.
 pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadline: Deadline) -> Visited<'a> {
     let resolve = async {
         let endpoint = connection.endpoint()?;
@@ -79,8 +79,8 @@ pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadlin
     Visited { visit: Some(visit), addresses, findings }
 }
 
-/// A probe of a role's server, in database 0: that one exists everywhere, and holds the marks of the server. Whether the
-/// configured one exists is a question of its own.
+/// A probe of a role's server, in database 0, which every server has and which holds its marks. Another check finds out
+/// whether the configured database exists.
 pub(super) async fn open_probe(draft: &Draft, connection: &Connection, deadline: Deadline) -> Result<Probe, Finding> {
     match Box::pin(Probe::open(draft.link(connection, Some(0)))).await {
         Ok(probe) => Ok(probe.with_patience(deadline.patience())),
