@@ -40,8 +40,8 @@ const MAX_LOADS: usize = 3;
 /// ever. All calls have the same rules:
 ///
 /// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]), and the same
-///   again for each of two round trips more where the server has to be sent a script. Without a connection it fails at
-///   once. A connection on which calls wait and none was answered for twice the command time-out and a second is given
+///   again for each round trip more: two where the server has to be sent a script, one where it refused the request as late.
+///   Without a connection it fails at once. A connection on which calls wait and none was answered for twice the command time-out and a second is given
 ///   up: what waits there is answered at once as lost.
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
