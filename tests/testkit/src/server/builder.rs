@@ -177,7 +177,7 @@ impl RedisServerBuilder {
         self.config("replicaof", &format!("127.0.0.1 {}", primary.port()))
     }
 
-    /// The program to run. By default the server that the environment chooses ([`servers::chosen`]): the `redis-server` of
+    /// The program to run, by its path or by a name on the search path. By default the server that the environment chooses ([`servers::chosen`]): the `redis-server` of
     /// the search path, unless `TESTKIT_SERVER` names another.
     #[must_use]
     pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
@@ -186,7 +186,14 @@ impl RedisServerBuilder {
     }
 
     pub(super) fn resolved_program(&self) -> Result<PathBuf, StartError> {
-        self.program.clone().map_or_else(|| Ok(servers::chosen()?.program), Ok)
+        match &self.program {
+            // A server runs in a folder of its own; a name alone is looked for on the path.
+            Some(path) if path.components().count() > 1 => {
+                Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            }
+            Some(name) => Ok(name.clone()),
+            None => Ok(servers::chosen()?.program),
+        }
     }
 
     /// Starts the server on a free port with an empty directory, and waits until it answers.

@@ -25,6 +25,17 @@ async fn a_missing_program_names_the_command_that_installs_it() {
 }
 
 #[tokio::test]
+async fn a_relative_path_of_a_program_begins_in_this_directory() {
+    let folder = tempfile::tempdir_in(".").unwrap();
+    let name = folder.path().file_name().unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    let installed = std::env::split_paths(&path).map(|folder| folder.join("redis-server")).find(|path| path.is_file());
+    std::os::unix::fs::symlink(installed.unwrap(), folder.path().join("server")).unwrap();
+    let server = RedisServer::builder().program(std::path::Path::new(name).join("server")).start().await.unwrap();
+    assert_eq!(server.command(&["PING"]).await.unwrap(), Value::Status("PONG".to_owned()));
+}
+
+#[tokio::test]
 async fn an_unknown_setting_is_told_with_the_log() {
     let error = RedisServer::builder().config("no-such-setting", "1").start().await.unwrap_err();
     assert!(matches!(error, StartError::Ended { .. }));
