@@ -1,4 +1,4 @@
-//! `cargo xtask config-check`: what a service would find before it starts, without starting it.
+//! `cargo xtask config-check`: the checks that a service makes before it starts, without starting it.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,33 +10,33 @@ use store_validation::{
     environment_table_markdown,
 };
 
-/// Wrong usage, as clap exits too.
+/// The exit code of wrong usage, the same as clap's.
 const WRONG_USAGE: u8 = 2;
 
 /// Check the environment of one service, or of a fleet, and the servers that it names.
 ///
-/// Exits with 0 if the services would start, 1 if one would refuse to, 2 if the command itself is wrong. With STORE_PREFLIGHT=warn
-/// a service starts in spite of errors, if its settings can be used.
+/// Exits with 0 if the services would start, 1 if one would refuse to start, 2 on wrong usage. With STORE_PREFLIGHT=warn a
+/// service starts despite errors, if its settings can be used.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigCheck {
-    /// A file (or pipe) of NAME=value lines instead of this process's environment; several are a fleet.
+    /// A file or pipe of NAME=value lines, used instead of this process's environment; several files are a fleet.
     ///
-    /// One variable a line, its value letter for letter to the end of the line, as `docker run --env-file`, Compose and systemd
-    /// read it alike. What one of them reads differently is refused with its line: quotes around a value, `$`, `\`, blanks
-    /// around a value, a comment behind it, `export`, values over several lines.
+    /// Each line has one variable; its value is everything after `=`, taken literally. Forms that `docker run --env-file`,
+    /// Compose and systemd read differently are refused with their line: quotes around a value, `$`, `\`, blanks around a
+    /// value, a comment after it, `export`, values over several lines.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Make an error of every warning, mistyped variables among them, but for those that STORE_PREFLIGHT_ALLOW names; and exit
-    /// with 1 on errors also where STORE_PREFLIGHT=warn.
+    /// Turn every warning, including mistyped variables, into an error, except those that STORE_PREFLIGHT_ALLOW names; and
+    /// exit with 1 on errors even with STORE_PREFLIGHT=warn.
     #[arg(long)]
     strict: bool,
-    /// Ask no server.
+    /// Contact no server.
     #[arg(long)]
     offline: bool,
-    /// How findings are written to the standard output.
+    /// The format of the findings on standard output.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Print the table of all variables (Markdown) and check nothing.
+    /// Print the table of all variables in Markdown, and check nothing.
     #[arg(long, exclusive = true)]
     variables: bool,
 }
@@ -133,12 +133,12 @@ impl ConfigCheck {
     }
 }
 
-/// A warning that nobody has allowed is an error.
+/// A warning that is not allowed is an error.
 fn strictly(finding: &Finding) -> Severity {
     if finding.allowed { finding.severity } else { Severity::Error }
 }
 
-/// All at once: servers that are down cost one connect time-out, not one each.
+/// Concurrently: all servers that are down cost one connect time-out together.
 async fn check_all(environments: Vec<Environment>) -> std::io::Result<Vec<Report>> {
     let spawn = |environment: Environment| tokio::spawn(async move { check(&environment).await });
     let tasks: Vec<_> = environments.into_iter().map(spawn).collect();
@@ -195,7 +195,7 @@ fn property(text: &str) -> String {
     escape(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// Writes to the standard output; who closes it early has read enough.
+/// Writes to standard output. A reader that closes it early is not an error.
 fn print(text: &str, code: ExitCode) -> ExitCode {
     use std::io::Write as _;
 

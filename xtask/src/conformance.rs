@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: the suite against servers that it did not start.
+//! `cargo xtask conformance`: runs the suite against servers that it did not start.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,11 +7,11 @@ use clap::Args;
 
 use crate::shell::{cargo, run};
 
-/// Run the conformance suite against two servers of your own
+/// Run the conformance suite against your own servers
 ///
-/// It works under a random namespace, in the databases 0, 1 and 2 of the cache server, and removes what it made and nothing
-/// else. It ends with a line `N passed, N failed, N skipped`. The exit code is 0 if every case passed and nothing is left on
-/// the servers.
+/// It works in a random namespace, in the databases 0, 1 and 2 of the cache server, and removes only the keys that it made.
+/// It ends with a line `N passed, N failed, N skipped`. The exit code is 0 if every case passed and no key of the suite is
+/// left on the servers.
 #[derive(Args)]
 pub(crate) struct Conformance {
     /// The cache server: redis://… or rediss://…, without a database number
@@ -50,7 +50,7 @@ pub(crate) struct Conformance {
     /// The private key (PEM) of that certificate
     #[arg(long, value_name = "PATH", requires = "state_cert_file")]
     state_key_file: Option<PathBuf>,
-    /// Only the cases whose name contains this; it is an error if there is none
+    /// Run only the cases whose name contains this text; no match is an error
     #[arg(long, default_value = "")]
     filter: String,
 }

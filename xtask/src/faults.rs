@@ -1,8 +1,8 @@
-//! `cargo xtask faults`: both stores under load and faults, and a checker of what was answered.
+//! `cargo xtask faults`: puts both stores under load and faults, and checks every answer.
 
 use crate::shell::{cargo, run};
 
-/// Runs the fault runs; the arguments are their own.
+/// Passes the arguments to the `faults` program.
 pub(crate) fn faults(arguments: &[String]) -> Result<(), String> {
     let mut command = cargo(&["run", "--quiet", "--package", "faults", "--"]);
     command.args(arguments);

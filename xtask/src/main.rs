@@ -22,7 +22,7 @@ enum Command {
     ConfigCheck(config_check::ConfigCheck),
     Conformance(Box<conformance::Conformance>),
     ReleaseNumber(release_number::ReleaseNumber),
-    /// Every test, on real servers; installs redis-server where it is missing and that is allowed
+    /// Run every test on real servers; installs redis-server if it is missing and that is allowed
     Test {
         /// Passed on to `cargo test`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -30,24 +30,23 @@ enum Command {
     },
     #[command(subcommand)]
     Servers(servers::Servers),
-    /// What each operation costs beside the least that it could cost; `cargo xtask bench --help` names the arguments
+    /// Measure what each operation costs beside the least that it could cost; see `cargo xtask bench --help`
     #[command(disable_help_flag = true)]
     Bench {
         /// Passed on to the benchmarks
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Both stores under load and faults for 90 s, and a checker of every answer; `cargo xtask faults --help` names the
-    /// arguments
+    /// Put both stores under load and faults for 90 s, and check every answer; see `cargo xtask faults --help`
     #[command(disable_help_flag = true)]
     Faults {
         /// Passed on to the run
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Formatting, clippy, house rules, documentation, and config-check over the examples
+    /// Check formatting, clippy, house rules, documentation, and the examples by config-check
     Lint,
-    /// Lint and test: what must pass before a change is merged
+    /// Lint and test: both must pass before a change is merged
     Ci,
 }
 

@@ -5,19 +5,19 @@ use std::process::ExitCode;
 
 use store_validation::{Environment, NumberRelease, ReleaseRequest, release_number};
 
-/// Wrong usage, as clap exits too.
+/// The exit code of wrong usage, the same as clap's.
 const WRONG_USAGE: u8 = 2;
 
 /// Free a database number of the cache server whose owner is retired, so that another service can use it.
 ///
-/// The number is REDIS_CACHE_DB of the environment. Its owner, whatever service that is, loses it: the records on the cache
-/// server and on the state server are removed, and the values in the database stay. An owner that was seen within the last
-/// three hours keeps it. Without this command a number is free after seven days of silence.
+/// The number is REDIS_CACHE_DB of the environment. Its recorded owner loses it, even if that is not SERVICE_NAME: the
+/// command removes the records on the cache server and on the state server; the values in the database stay. An owner that
+/// was seen within the last three hours keeps the number. Without this command a number is free after seven days of silence.
 ///
-/// Exits with 0 when the number is free, 1 when it is not, 2 when the command itself is wrong.
+/// Exits with 0 if the number is free, 1 if it is not, 2 on wrong usage.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReleaseNumber {
-    /// A file of NAME=value lines instead of this process's environment.
+    /// A file of NAME=value lines, used instead of this process's environment.
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
     /// Release the number even if its owner was seen within the last three hours, and may run.

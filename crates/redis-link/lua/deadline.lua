@@ -1,8 +1,8 @@
--- Begins every script that writes. ARGV[1]: until when this copy of the request may run, in µs by this server's clock; behind
--- it, if a test has set the time, a blank and that time in ms. A copy that comes later changes nothing and answers 'late' and
--- the server's time in µs.
--- Defines `micros`, the time in µs, `now` and `now_up`, the same in whole ms, rounded down and up, and `decimal`, which writes
--- a whole number with all its digits (`..` and tostring keep 14). Compare with `now`; let what lasts begin at `now_up`.
+-- Begins every script that writes. ARGV[1]: the deadline of this copy of the request, in µs by this server's clock; after
+-- it, if a test has set the time, a blank and that time in ms. A copy that arrives later changes nothing and returns 'late'
+-- and the server's time in µs. Defines `micros`, the time in µs, `now` and `now_up`, the same in whole ms, rounded down and
+-- up, and `decimal`, which writes a whole number with all its digits (`..` and tostring keep 14). Compare with `now`; begin
+-- durations at `now_up`.
 local call = redis.call
 local micros
 do

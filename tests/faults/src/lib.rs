@@ -1,17 +1,17 @@
-//! Both stores under load and faults, and a checker that reads what was asked and answered.
+//! Puts both stores under load and faults, and checks the recorded requests and answers.
 //!
 //! [`run()`] starts real servers, lets actors use them through `twinstore` (producers, workers, control, leases, idempotent
 //! requests, heartbeats), kills and stops the servers and a worker process, and cuts, delays and holds connections. Every
 //! operation is written into a history with its interval. At the end the queues are drained and listed, and
 //! [`checker::check`] reads the history.
 //!
-//! The plan of operations and faults follows from one seed. When they happen depends on the machine, so the same seed repeats
-//! the plan, not the exact run; a history that was kept can be checked again.
+//! One seed determines the plan of operations and faults. Their times depend on the machine, so the same seed repeats the
+//! plan, not the exact run; a kept history can be checked again.
 //!
 //! - [`history`]: the format, the recorder, and the reader.
 //! - `recorded`: the capabilities behind a recorder.
 //! - `workload`: the actors. `nemesis`: the faults. `environment`, `process`: what they act on.
-//! - [`checker`]: the rules. It reads a history and nothing else.
+//! - [`checker`]: the rules. It only reads a history.
 
 pub mod checker;
 mod environment;

@@ -13,29 +13,29 @@ use faults::{Options, read_kept, run, work_in_process};
 /// How many violations of one rule are printed.
 const SHOWN: usize = 3;
 
-/// Load and faults on real servers, and a checker of what was answered
+/// Put both stores under load while servers, processes and connections fail, and check every answer
 ///
-/// Exits with 0 when the history breaks no rule, 1 when it breaks one, 2 when there is no verdict. A history that breaks a
-/// rule is kept.
+/// Exits with 0 if the history breaks no rule, 1 if it breaks one, 2 if there is no verdict. A history that breaks a rule is
+/// kept.
 #[derive(Parser)]
 #[command(name = "faults", bin_name = "cargo xtask faults", args_conflicts_with_subcommands = true)]
 struct Arguments {
-    /// From what the plan of operations and faults follows [default: random]
+    /// The seed of the plan of operations and faults [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// How long load and faults last: 90s, 1500ms
+    /// How long load and faults last, such as 90s or 1500ms
     #[arg(long, default_value = "90s", value_parser = parse_duration)]
     duration: Duration,
-    /// The server program [default: redis-server]
+    /// The program of the servers [default: redis-server]
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
-    /// The state server's appendfsync
+    /// The appendfsync of the state server
     #[arg(long, default_value = "everysec", value_parser = ["always", "everysec"])]
     fsync: String,
-    /// Check a kept history, a folder or a file, instead of running
+    /// Check a kept history (a folder or a file) instead of running
     #[arg(long, value_name = "PATH")]
     check: Option<PathBuf>,
-    /// Keep the history also when it breaks no rule
+    /// Keep the history even if it breaks no rule
     #[arg(long)]
     keep: bool,
     #[command(subcommand)]

@@ -1,7 +1,7 @@
 -- Deletes the values and counters of some keys, for several callers.
 -- KEYS     for each key: its value (string), its counter (string)
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each caller: how many keys are its own
+-- ARGV     from 2 on, for each caller: its number of keys
 -- Returns  'each', then for each caller how many of its keys had one or both
 -- Retry    the second time they are gone and not counted
 -- Cost     O(keys)

@@ -1,10 +1,10 @@
--- Sets a value, unless there is one.
+-- Sets a value if there is none.
 -- KEYS[1]  string, framed value
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  framed value with its request
 -- ARGV[3]  TTL in ms
--- Returns  'stored' | 'present', the framed value that is there
--- Retry    recognised by its request, which is in the value that is there
+-- Returns  'stored' | 'present', the present framed value
+-- Retry    recognised by its request, which is in the present value
 -- Cost     O(1), and the bytes of the values
 local present = call('SET', KEYS[1], ARGV[2], 'NX', 'GET', 'PX', ARGV[3])
 if present then return {'present', present} end

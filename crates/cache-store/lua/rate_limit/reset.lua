@@ -1,8 +1,8 @@
--- Forgets what was counted of some limits.
--- KEYS     for each limit: what it is by GCRA (string), what it is by fixed windows (string)
+-- Deletes the counts of some limits.
+-- KEYS     for each limit: its GCRA value (string), its fixed-window value (string)
 -- ARGV[1]  deadline, and the time that a test has set
 -- Returns  'reset'
--- Retry    forgets it again
+-- Retry    deletes them again
 -- Cost     O(limits)
 call('UNLINK', unpack(KEYS))
 return {'reset'}

@@ -1,8 +1,8 @@
 -- Keeps idempotent requests in progress that this attempt has begun and not finished.
 -- KEYS     strings, the entries: see begin.lua
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each entry: request (16 bytes), how long it may be in progress from now (ms), after which time it may be
---          collected (ms: longer than that)
+-- ARGV     from 2 on, for each entry: request (16 bytes), how long it may be in progress from now (ms), after how long it may
+--          be collected (ms, longer)
 -- Returns  'each', then for each entry: 'prolonged' | 'lost' | 'failed', error
 -- Retry    recognised by its request
 -- Cost     O(entries)

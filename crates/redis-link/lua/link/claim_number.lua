@@ -4,9 +4,9 @@
 -- ARGV[2]  service
 -- ARGV[3]  silence in ms after which an owner has lost the number
 -- ARGV[4]  TTL in ms, 0 for none
--- Returns  {'claimed'} where nobody had it, or the owner was silent for so long; {'renewed'};
---          {'taken', name, for how long it has been silent in ms}
--- Retry    the second time it answers 'renewed'
+-- Returns  {'claimed'} if it had no owner, or the owner was silent for that long; {'renewed'};
+--          {'taken', name, how long it has been silent in ms}
+-- Retry    a second run returns 'renewed'
 -- Cost     O(1)
 local found = call('GET', KEYS[1])
 local word = 'claimed'

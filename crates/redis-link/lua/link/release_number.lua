@@ -2,8 +2,8 @@
 -- KEYS[1]  twinstore:owner or twinstore:owner:<server>:<number>: string
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  what was read there
--- Returns  {'released'}, or {'changed'} where something else, or nothing, is there now
--- Retry    the second time it answers 'changed'
+-- Returns  {'released'}, or {'changed'} if the key has changed or is absent
+-- Retry    a second run returns 'changed'
 -- Cost     O(1)
 if call('GET', KEYS[1]) ~= ARGV[2] then
   return {'changed'}

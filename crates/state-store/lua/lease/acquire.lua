@@ -5,8 +5,8 @@
 -- ARGV     from 2 on, for each lease: request (16 bytes), holder, how long it lasts (ms), that and how long its fence is
 --          remembered behind it (ms)
 -- Returns  'each', then for each lease: 'yes', fence, until ms | 'taken', fence, until ms, holder | 'failed', error
--- Retry    recognised by its request while the lease lasts; then writes what is there, for WAIT to wait for. Refused
---          once the lease was released
+-- Retry    recognised by its request while the lease lasts; then writes the same again, so that WAIT covers it.
+--          Refused once the lease was released
 -- Cost     O(leases)
 local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
 local unrenewed = string.rep('0', 16)

@@ -1,10 +1,10 @@
 -- Makes leases that are still held last for another time, from now.
 -- KEYS     strings, the leases: see acquire.lua
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts (ms), that and how long its
---          fence is remembered behind it (ms)
+-- ARGV     from 2 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts (ms), how long its fence
+--          is remembered from now on (ms)
 -- Returns  'each', then for each lease: 'renewed', until ms | 'lost' | 'failed', error
--- Retry    recognised by its sequence: one that is not above the last one's changes nothing
+-- Retry    recognised by its sequence: one that is not above the last sequence changes nothing
 -- Cost     O(leases)
 local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do

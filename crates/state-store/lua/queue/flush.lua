@@ -29,10 +29,10 @@ local function trim_dead(added)
   trim(dead, 'd', 'dead_bytes', now - lasting, count, bytes, added + 32)
 end
 
--- How many bytes of completed jobs a server keeps that is full, and after how many more it is asked again whether it is.
+-- How many bytes of completed jobs a full server keeps, and after how many more bytes the check is repeated.
 local STEP = 65536
 
--- Whether the server has used 85 % of its memory: what is kept would take the place of what is drained.
+-- Whether the server has used 85 % of its memory: then draining must free space.
 local function is_critical()
   local told = redis.pcall('INFO', 'memory')
   if type(told) ~= 'string' then return false end
@@ -40,7 +40,7 @@ local function is_critical()
   return used and limit and tonumber(limit) > 0 and used * 100 >= limit * 85
 end
 
--- `total`: how many bytes the completed jobs have, `weight` of them just added; nothing when none were.
+-- `total`: the bytes of the completed jobs, `weight` of them just added; nil if none were added.
 local function trim_completed(added, total, weight)
   local count, bytes = unpack_bytes('>I6I6', ARGV[2], 19)
   if total and bytes > STEP and math.floor(total / STEP) > math.floor((total - weight) / STEP) and is_critical() then
@@ -49,7 +49,7 @@ local function trim_completed(added, total, weight)
   trim(completed, 'c', 'completed_bytes', now, count, bytes, added + 32)
 end
 
--- Counts the bytes of what a set has got, `added` being scores and ids. How many it has now, and how many were added.
+-- Counts the bytes of jobs added to a set; `added` has scores and ids. Returns the bytes of the set now, and those added.
 local function weigh(field, added)
   local bytes = ENTRY * #added / 2
   for i = 2, #added, 2 do

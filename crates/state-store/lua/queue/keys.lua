@@ -1,4 +1,4 @@
--- Begins every script of a queue, behind clock.lua or deadline.lua: the names of its keys, and how lists are written.
+-- Begins every script of a queue, after clock.lua or deadline.lua: the names of its keys, and functions for lists.
 --
 -- How a job is stored (positions from 1; numbers big-endian):
 --   id      packed by the client
@@ -43,7 +43,7 @@ local unique, unique_until, meta, wake = KEYS[11], KEYS[12], KEYS[13], KEYS[14]
 local parcels, parcel_leases, parcel_of, shelves, shelves_due = KEYS[15], KEYS[16], KEYS[17], KEYS[18], KEYS[19]
 local byte, char, sub, pack, unpack_bytes = string.byte, string.char, string.sub, struct.pack, struct.unpack
 local function ready(priority) return KEYS[3 + priority] end
--- What a dead or completed job counts beside its record and state: its entries in two hashes and a sorted set.
+-- What a dead or completed job counts besides its record and state: its entries in two hashes and a sorted set.
 local ENTRY = 320
 
 -- A command with all elements of a list, in slices that fit Lua's stack (of whole pairs).

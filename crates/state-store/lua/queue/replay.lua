@@ -4,7 +4,7 @@
 --         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
 -- ARGV    1 clock, 2.. packed ids
 -- Returns 'replayed', then for each job 'replayed', 'held' or 'not_dead', and the holder of its unique key or ''
--- Retry   finds what the first time made of it: 'not_dead' after 'replayed'
+-- Retry   finds the result of the first run: 'not_dead' after 'replayed'
 -- Cost    n jobs: up to 7 n commands, O(n log d + bytes) with d dead; up to 5 more per job with a unique key, and O(64 KiB) if
 --         the holder is on a shelf
 local reply, is_news = { 'replayed' }, false
@@ -28,7 +28,7 @@ for i = 2, #ARGV do
     if not by then
       call('RPUSH', ready(byte(s, 20)), id)
       if key then call('HSET', unique, key, letter .. id) end
-      -- A state that is there: its deadline does not count again.
+      -- The state exists; its deadline does not count again.
       call('HSET', state, id, 'w' .. string.rep('0', 16) .. '\0\0' .. sub(s, 20, 26) .. (flags or '\0') .. '\0\0\0')
       call('ZREM', dead, id)
       call('HINCRBY', meta, 'dead_bytes', decimal(-ENTRY - bytes - #s))

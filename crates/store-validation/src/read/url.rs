@@ -9,7 +9,7 @@ use crate::settings::Place;
 use crate::variable::{CACHE_URL, STATE_URL};
 use crate::{Code, Finding};
 
-/// What of the parser's advice this version and this role can follow.
+/// The part of the parser's advice that applies to this version and this role.
 fn advice(error: UrlError, role: Role) -> String {
     match (error, role) {
         (UrlError::Scheme, _) => "the URL's scheme is not known; write redis://, rediss:// or embedded:".to_owned(),

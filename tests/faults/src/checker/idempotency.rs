@@ -109,7 +109,7 @@ fn check_attempts(key: &Key<'_>, losses: &[(Micros, Micros)], subject: &str, fou
     }
 }
 
-/// A kept response is given to all that begin later, and no other is kept.
+/// A kept response is returned to all later begins, and no other response is kept.
 fn check_kept(key: &Key<'_>, losses: &[(Micros, Micros)], subject: &str, found: &mut Findings) {
     for finish in key.finishes.iter().filter(|finish| finish.operation.answer() == Some(&Answer::One(true))) {
         let until = finish.operation.start + finish.keep;

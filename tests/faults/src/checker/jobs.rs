@@ -18,7 +18,7 @@ pub(super) fn check(history: &History, found: &mut Findings) {
     unique::check(history, &jobs, found);
 }
 
-/// Nothing is there that nobody pushed.
+/// Every job was pushed.
 fn check_known(job: &Job<'_>, subject: &str, found: &mut Findings) {
     let pushed = job.pushes.iter().filter(|push| push.operation.effect != Effect::None);
     let first = pushed.map(|push| push.operation.start).min().unwrap_or(Micros::MAX);
@@ -28,7 +28,7 @@ fn check_known(job: &Job<'_>, subject: &str, found: &mut Findings) {
     }
 }
 
-/// What was there must be ended by something that may have been executed since, or still be there.
+/// A job that was present must be ended by an operation that may have been executed since, or still be present.
 fn check_lost(job: &Job<'_>, subject: &str, found: &mut Findings) {
     if !job.listed.is_empty() {
         return;
@@ -90,7 +90,7 @@ fn ends<'a>(job: &Job<'a>) -> Vec<End<'a>> {
     settled.chain(cancelled).chain(deleted).collect()
 }
 
-/// What has ended does not run and is not there, unless a push or a replay may have made it anew.
+/// A job that has ended does not run and is absent, unless a push or a replay may have added it again.
 fn check_revived(job: &Job<'_>, subject: &str, found: &mut Findings) {
     let pushes = || job.pushes.iter().map(|push| push.operation);
     for end in ends(job) {
@@ -155,7 +155,7 @@ fn check_leases(job: &Job<'_>, subject: &str, found: &mut Findings) {
     }
 }
 
-/// Two pushes of one id are not both accepted while the job is there, and a duplicate has an original.
+/// Two pushes of one id are not both accepted while the job is present, and a duplicate has an original.
 fn check_pushes(job: &Job<'_>, subject: &str, found: &mut Findings) {
     for push in &job.pushes {
         let others = || job.pushes.iter().filter(|other| other.job.request != push.job.request);

@@ -80,7 +80,7 @@ fn firsts<'a>(lease: &Lease<'a>) -> HashMap<u64, &'a Operation> {
     firsts
 }
 
-/// When each fence held the lease for sure. Reports what was lost within such a time on the way.
+/// When each fence held the lease for sure. Also reports leases that were lost within such a time.
 fn terms<'a>(name: &str, lease: &Lease<'a>, found: &mut Findings) -> Vec<Term<'a>> {
     let mut terms = Vec::new();
     for (fence, by) in firsts(lease) {
@@ -143,7 +143,7 @@ fn check_overlaps(name: &str, terms: &[Term<'_>], found: &mut Findings) {
     }
 }
 
-/// What is reported of a lease: never somebody else, or nobody, while one holds it; and only who may have acquired it.
+/// Inspections of a lease return its holder while one holds it, and only a holder that may have acquired it.
 fn check_reports(name: &str, lease: &Lease<'_>, terms: &[Term<'_>], found: &mut Findings) {
     let refused = lease.acquisitions.iter().map(|(operation, ..)| *operation);
     for operation in lease.inspections.iter().copied().chain(refused) {

@@ -1,9 +1,9 @@
-//! The checker: reads a history and names what must not have happened.
+//! The checker: reads a history and reports violations.
 //!
-//! It knows the operations of a history and nothing of the stores. An operation took effect at some moment between its
-//! invocation and its reply; one that was answered with an error that leaves this open, or not at all, took effect at some
-//! later moment or never; one that was answered "not executed" had no effect. A rule reports only what is wrong for every
-//! such moment. Delivering a job more than once is permitted while no end of it was acknowledged; [`Tally`] counts it.
+//! It depends on the operations of a history, not on the stores. An operation took effect at some moment between its
+//! invocation and its reply. Without a reply, or with an error that leaves it open, it took effect at some later moment or
+//! never. With the answer "not executed" it had no effect. A rule reports only what is wrong for every possible moment. A
+//! job may be delivered more than once as long as no end of it was acknowledged; [`Tally`] counts such deliveries.
 
 mod heartbeats;
 mod idempotency;
@@ -27,7 +27,7 @@ const TOLERANCE: Micros = 2_000;
 
 macro_rules! rules {
     ($($(#[$doc:meta])* $variant:ident = $name:literal;)*) => {
-        /// What must hold of every history.
+        /// A rule that every history must keep.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Rule { $($(#[$doc])* $variant,)* }
 
@@ -44,9 +44,9 @@ macro_rules! rules {
 }
 
 rules! {
-    /// A job that was acknowledged is ended, or is there after the drain.
+    /// A job whose push was acknowledged has ended, or is present after the drain.
     JobLost = "job-lost";
-    /// A job whose end, cancellation or deletion was acknowledged does not run again and is not there after the drain.
+    /// A job whose end, cancellation or deletion was acknowledged does not run again and is absent after the drain.
     JobRevived = "job-revived";
     /// No handler begins after the end of its job was acknowledged.
     HandledAfterEnd = "handled-after-end";
@@ -54,21 +54,21 @@ rules! {
     StaleSettlement = "stale-settlement";
     /// A job is not claimed while an earlier lease of it lasts.
     JobLeasedTwice = "job-leased-twice";
-    /// Nothing is there that nobody pushed; a push that answered "not executed" pushed nothing.
+    /// Every job was pushed; a push with the answer "not executed" pushed nothing.
     JobUnknown = "job-unknown";
-    /// A job is not accepted twice while it is there, and is no duplicate of nothing.
+    /// A job is not accepted twice while it is present, and a duplicate has an original.
     JobPushedTwice = "job-pushed-twice";
     /// A job is not delivered more often than its retry policy allows.
     TooManyAttempts = "too-many-attempts";
-    /// Two jobs with one unique key are not there at the same time.
+    /// Two jobs with one unique key are not present at the same time.
     UniqueKeyShared = "unique-key-shared";
     /// A push is refused for a unique key only if a job holds it.
     UniqueKeyHeldByNobody = "unique-key-held-by-nobody";
     /// The fences of one queue rise from claim to claim.
     ClaimFence = "claim-fence";
-    /// A paused queue hands out nothing; a resumed one is not paused.
+    /// A paused queue delivers nothing; a resumed one is not paused.
     Paused = "paused";
-    /// After the drain every queue was listed and nothing was still to be done.
+    /// After the drain every queue was listed and no job was left to be done.
     NotDrained = "not-drained";
 
     /// The terms of two holders of a lease do not overlap.
@@ -90,11 +90,11 @@ rules! {
     ResponseLost = "response-lost";
     /// The first kept response counts.
     ResponseChanged = "response-changed";
-    /// A response is one that somebody asked to keep.
+    /// A returned response was kept by some request.
     ResponseUnknown = "response-unknown";
-    /// A request is in progress only if somebody may have begun it.
+    /// A request is in progress only if it may have been begun.
     InProgressOfNobody = "in-progress-of-nobody";
-    /// A key belongs to another content only if somebody began with that.
+    /// A key belongs to another content only if a request with that content was begun.
     MismatchOfNothing = "mismatch-of-nothing";
 
     /// A member whose beat counts is alive.
@@ -141,7 +141,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// A batch is long; its begin is enough to find it in the file.
+/// A batch is long; its beginning is enough to find it in the file.
 fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(300)]
 }

@@ -90,7 +90,7 @@ impl Tally {
         ends.sort_by_key(|operation| operation.end);
         for (name, begin, end) in &history.faults {
             *self.faults.entry(name.clone()).or_default() += 1;
-            // the part behind the kind names whom the fault concerns
+            // the part after the kind names the target of the fault
             let concerned = name.split_once(' ').map_or("", |(_, concerned)| concerned);
             let first = ends[ends.partition_point(|operation| operation.end < *end)..].iter().find(|operation| {
                 operation.start >= *begin && (operation.actor.starts_with(concerned) || is_state(concerned, operation))

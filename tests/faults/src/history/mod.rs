@@ -1,8 +1,8 @@
-//! The history of a run: what was asked, what was answered, and which faults there were, with times.
+//! The history of a run: requests, answers and faults, with their times.
 //!
 //! A history is a file of JSON lines. Each line is one [`Event`]. An operation is two events, its invocation and its reply,
 //! with one number; an invocation without a reply belongs to a process that was killed or a future that was dropped. The
-//! types are plain numbers and texts, so that the checker needs nothing of the stores.
+//! types are plain numbers and texts, so that the checker does not depend on the stores.
 
 mod call;
 mod operation;
@@ -57,7 +57,7 @@ pub enum Event {
 /// What a run was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunInfo {
-    /// From what the plan of operations and faults follows.
+    /// The seed of the plan of operations and faults.
     pub seed: u64,
     /// How long load and faults lasted, in milliseconds.
     pub duration_ms: u64,
