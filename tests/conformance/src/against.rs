@@ -1,4 +1,4 @@
-//! The run against servers that somebody else started.
+//! The run against servers that the suite did not start.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,10 +87,10 @@ pub enum AgainstError {
         /// What is wrong with it, without its text.
         source: UrlError,
     },
-    /// A filter that leaves nothing to run.
+    /// A filter that matches no case.
     #[error("no case has a name that contains `{0}`; names look like `queue.claim.a_behaviour`")]
     NoCase(String),
-    /// The user could not remove what the cases would make. Nothing was written.
+    /// The user may not remove the keys that the cases would make. Nothing was written.
     #[error(
         "the user of the {role} store may not remove what the cases make: {source}; allow +scan, +unlink and the scripts \
          that send them"
@@ -106,13 +106,13 @@ pub enum AgainstError {
     Store(#[from] Error),
 }
 
-/// Runs the cases whose names contain `filter` against two servers that hold other data as well: under a random
-/// namespace in the state store, under keys with a random prefix in the databases 0, 1 and 2 of the cache store. Afterwards
-/// removes exactly those keys; if that fails, the report says which keys are left and is not ok.
+/// Runs the cases whose names contain `filter` against two servers that may hold other data: in a random namespace of the
+/// state store, and under keys with a random prefix in the databases 0, 1 and 2 of the cache store. Afterwards it removes
+/// exactly those keys; if that fails, the report names the keys that are left and is not ok.
 ///
 /// # Errors
-/// [`AgainstError`] when no case matches, when a server cannot be used at all, or when the user may not remove keys; what was
-/// written before is removed then, as far as the server still answers. A case that fails is part of the report.
+/// [`AgainstError`] if no case matches, a server cannot be used at all, or the user may not remove keys; keys that were
+/// written before are then removed, as far as the server still answers. A failed case is part of the report.
 pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Report, AgainstError> {
     if !crate::all().any(|case| case.name().contains(filter)) {
         return Err(AgainstError::NoCase(filter.to_owned()));
@@ -121,7 +121,7 @@ pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Rep
     let refused = |(role, source)| AgainstError::CannotCleanUp { role, source };
     engine.clean_up().await.map_err(refused)?;
     if let Err(error) = engine.find_capabilities().await {
-        // It has written; the error says more than a refusal to remove that would.
+        // Keys were written; this error is more useful than a refusal to remove them.
         let _ = engine.clean_up().await;
         return Err(error.into());
     }
@@ -134,8 +134,8 @@ pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Rep
     Ok(report)
 }
 
-/// Looks through a part of the keys and removes those that match. No key is declared: it is for one server only. The command
-/// that removes is sent with nothing to remove as well, so that a user who may not send it is refused before anything is made.
+/// Scans a part of the keys and removes those that match. No key is declared: it is for one server only. The removing
+/// command is also sent without a key to remove, so that a user who may not send it is refused before any key is made.
 ///
 /// ARGV: the cursor, the pattern, a key that nobody has. Returns: `swept`, the next cursor.
 static SWEEP: Script = Script::new(
@@ -147,7 +147,7 @@ static SWEEP: Script = Script::new(
      return {'swept', found[1]}",
 );
 
-/// Removes the keys that match `pattern`; `nobody` matches it, and is the name of no key.
+/// Removes the keys that match `pattern`; `nobody` matches it but is the name of no key.
 pub(crate) async fn sweep(link: &Link, pattern: &str, nobody: &str) -> Result<(), Error> {
     let mut cursor = bytes::Bytes::from_static(b"0");
     loop {

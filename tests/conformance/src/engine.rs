@@ -57,7 +57,7 @@ pub struct Options {
     pub retention: Retention,
 }
 
-/// Both stores of one service, and both as another service sees them.
+/// Both stores of one service, and both stores of another service.
 #[derive(Debug, Clone)]
 pub struct Stores {
     /// The worker state store of the service [`Stores::service`].
@@ -70,8 +70,8 @@ pub struct Stores {
     pub cache: Arc<dyn CacheRole>,
     /// The cache store of the service [`Stores::other_service`]: it shares the hand-offs, nothing else.
     pub other: Arc<dyn CacheRole>,
-    /// Whose stores `state` and `cache` are.
+    /// The service of `state` and `cache`.
     pub service: ServiceName,
-    /// Whose stores `other_state` and `other` are.
+    /// The service of `other_state` and `other`.
     pub other_service: ServiceName,
 }

@@ -35,11 +35,11 @@ impl RedisEngine {
     /// # Errors
     /// [`AgainstError`] when a URL or a server cannot be used.
     pub async fn connect(name: &str, cache_url: &str, state_url: &str) -> Result<Self, AgainstError> {
-        // For machines that are busy with other things: no case is about time-outs.
+        // For busy machines: no case is about time-outs.
         Self::connect_within(name, cache_url, state_url, Duration::from_secs(20)).await
     }
 
-    /// The same with a command time-out of the caller's: a repetition waits for that of the request before it.
+    /// The same with another command time-out: a repetition waits for the time-out of the request before it.
     ///
     /// # Errors
     /// As [`RedisEngine::connect`].
@@ -106,7 +106,7 @@ impl RedisEngine {
         StateStore::open(self.state.clone(), self.namespace.clone(), service(self.namespace.as_str()), options).await
     }
 
-    /// Asks for a durable write: only that tells what servers behind proxies and managed ones really do. Long enough for
+    /// Requests a durable write: only that shows what managed servers and servers behind proxies do. Long enough for
     /// `appendfsync everysec` on a busy machine.
     pub(crate) async fn find_capabilities(&mut self) -> Result<()> {
         let store = self.state_store(&Options::default()).await?;

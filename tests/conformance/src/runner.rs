@@ -22,7 +22,7 @@ pub struct Report {
     pub failed: Vec<(String, Failure)>,
     /// The names of the cases that were not run, and what the engine lacks for them.
     pub skipped: Vec<(String, Capability)>,
-    /// What could not be removed from the servers afterwards, and why.
+    /// The keys that could not be removed from the servers afterwards, and why.
     pub left: Option<String>,
 }
 

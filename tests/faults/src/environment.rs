@@ -56,13 +56,13 @@ impl Environment {
         ]
     }
 
-    /// The stores as a group of actors sees them.
+    /// The stores of a group of actors.
     pub(crate) async fn open(&self, group: &str) -> Result<Stores, RunError> {
         let environment = twinstore::Environment::from_variables(self.variables(group));
         Stores::open(&environment).await.map_err(|error| RunError::Start(Box::new(error)))
     }
 
-    /// Lets everything through again.
+    /// Lets all traffic pass again.
     pub(crate) async fn heal(&self) {
         for proxy in self.links.values() {
             proxy.disarm();

@@ -1,4 +1,4 @@
-//! The worker in a process of its own, which can be killed and stopped.
+//! The worker in its own process, which can be killed and stopped.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::history::Recorder;
 use crate::recorded::Client;
 use crate::workload::{random_of, work};
 
-/// Starts worker processes, one at a time, each with a history of its own.
+/// Starts worker processes, one at a time, each with its own history.
 pub(crate) struct WorkerProcess {
     program: PathBuf,
     variables: Vec<(&'static str, String)>,
@@ -74,8 +74,8 @@ impl WorkerProcess {
     }
 }
 
-/// What such a process does: works on the queues of the stores that its environment names, until it is asked to end or
-/// `parent` has ended.
+/// The work of such a process: works on the queues of the stores in its environment, until it is asked to end or `parent`
+/// has ended.
 ///
 /// # Errors
 /// When the stores cannot be opened or the history cannot be written.

@@ -19,15 +19,15 @@ use crate::workload::{self, GROUPS, QUEUES, queue, random_of, work};
 /// How long the queues may take to be drained once all faults are over.
 const DRAIN: Duration = Duration::from_secs(60);
 
-/// How long after its reply a request that was answered `indeterminate` may still be executed: each copy carries a deadline by
-/// the server's clock, its sending plus the command time-out; and a margin for the difference of the clocks.
+/// How long after its reply a request that was answered `indeterminate` may still be executed: the command time-out, which
+/// is the deadline of each copy by the server's clock, and a margin for the difference of the clocks.
 const LATE_MS: u64 = 500;
 
-/// What a run shall be.
+/// The options of a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// From what the plan of operations and faults follows.
+    /// The seed of the plan of operations and faults.
     pub seed: u64,
     /// How long load and faults last.
     pub duration: Duration,
@@ -78,7 +78,7 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] when there is nothing to check.
 pub async fn run(options: &Options) -> Result<Verdict, RunError> {
-    // what breaks servers and proxies stays on this thread
+    // the tasks that break servers and proxies stay on this thread
     LocalSet::new().run_until(Box::pin(run_here(options))).await
 }
 
@@ -102,7 +102,7 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     let mut faults = nemesis::start(lanes, &environment, process, &recorder, &stopped);
 
     tokio::time::sleep(options.duration).await;
-    // Without a receiver everything has ended by itself.
+    // Without a receiver all tasks have already ended.
     let _ = stop.send(true);
     let mut process = None;
     while let Some(ended) = faults.join_next().await {
@@ -135,7 +135,7 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     Ok(check(&History::read(&histories)?))
 }
 
-/// Reads the history of a run that was kept: `folder` is that of its [`Options`], or one file.
+/// Reads the kept history of a run: `folder` is the one of its [`Options`], or one file.
 ///
 /// # Errors
 /// [`RunError::History`], or [`RunError::System`] when the folder cannot be read.
@@ -162,7 +162,7 @@ fn start_workers(seed: u64, stores: &Stores, recorder: &Recorder) -> Vec<(Worker
     (0..2).map(start).collect()
 }
 
-/// Resumes the queues and waits until nothing is left to do, as long as [`DRAIN`]; then records how much is.
+/// Resumes the queues, waits up to [`DRAIN`] until no job is left to be done, and records how many are left.
 async fn drain(client: &Client) -> Result<(), RunError> {
     for name in QUEUES {
         retry(async || client.control.resume(&queue(name)).await).await.map_err(RunError::Listing)?;
@@ -184,7 +184,7 @@ async fn drain(client: &Client) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Records what is in the queues now.
+/// Records the present content of the queues.
 async fn list(client: &Client) -> Result<(), RunError> {
     let states = [
         ("ready", JobState::Ready),
@@ -217,7 +217,7 @@ async fn list_all(inspect: &Arc<dyn QueueInspect>, name: &str, state: JobState) 
     }
 }
 
-/// Asks again until it is answered, at most twenty times.
+/// Repeats a call until it is answered, at most twenty times.
 async fn retry<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
     let mut answer = ask().await;
     for _ in 0..20 {

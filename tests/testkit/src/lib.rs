@@ -3,8 +3,8 @@
 //! - [`RedisServer`] starts a `redis-server` of its own on a free port, with TLS, ACL users, replicas or an append-only
 //!   file; it can be killed, started again on its data, paused, and looked at through a small client ([`RespConnection`])
 //!   that shares nothing with the code under test. [`RedisServer::cut_power`] imitates a power cut.
-//! - [`servers`] lists the server programs: the installed `redis-server`, and those that `cargo xtask servers fetch` brings.
-//!   `TESTKIT_SERVER=valkey-9.1` runs any test on another server.
+//! - [`servers`] lists the server programs: the installed `redis-server`, and those that `cargo xtask servers fetch`
+//!   fetches. `TESTKIT_SERVER=valkey-9.1` runs any test on another server.
 //! - [`FaultProxy`] stands between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
 //!   request was executed and before its reply arrives.
 //! - [`Program`] runs a binary with exactly the environment that it is given.

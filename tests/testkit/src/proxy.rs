@@ -33,7 +33,7 @@ struct Shared {
     mode: watch::Sender<Mode>,
     /// Counted up by each reset; a connection that sees it change ends.
     resets: watch::Sender<u64>,
-    /// Counted up by each [`FaultProxy::half_open`]; a connection that sees it change loses its server.
+    /// Incremented by each [`FaultProxy::half_open`]; a connection that finds it changed closes its server's side.
     half_opens: watch::Sender<u64>,
     connections: watch::Sender<usize>,
     /// The numbers of the open connections, in the order in which they were accepted.
@@ -72,7 +72,7 @@ enum Place {
     AfterRequest,
     /// The request is executed; the first half of its reply arrives.
     InReply,
-    /// Nothing ends: the request and what comes after it on its connection is held.
+    /// The connection stays open: the request and all later traffic on it are held.
     Held,
 }
 
@@ -111,7 +111,7 @@ impl FaultProxy {
         (Ipv4Addr::LOCALHOST, self.port()).into()
     }
 
-    /// Forwards again: first what was held back, then new traffic. Accepts connections again if they were refused.
+    /// Forwards again: first the held traffic, then new traffic. Accepts connections again if they were refused.
     ///
     /// # Panics
     /// When the port cannot be listened on again.
@@ -144,9 +144,9 @@ impl FaultProxy {
         self.switch(Mode::OneWay).await;
     }
 
-    /// Holds one of the open connections in both directions, also its end, until [`pass`](Self::pass); the others go on.
-    /// `pick` chooses among them in the order in which they were accepted, modulo their number. Returns `false` if there
-    /// is no connection.
+    /// Holds one of the open connections in both directions, also its end, until [`pass`](Self::pass); the others continue.
+    /// `pick` chooses among them in the order in which they were accepted, modulo their number. Returns `false` if there is
+    /// no connection.
     pub fn hold_connection(&self, pick: usize) -> bool {
         let open = lock(&self.shared.open);
         let held = open.get(pick % open.len().max(1)).copied();
@@ -156,13 +156,13 @@ impl FaultProxy {
     }
 
     /// Arms one hold: the connection of the next request that `matches` is held in both directions, from this request on,
-    /// until [`pass`](Self::pass); the others go on. It counts as [`fired`](Self::fired).
+    /// until [`pass`](Self::pass); the others continue. It counts as [`fired`](Self::fired).
     pub fn hold_at_request(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
         self.arm(matches, Place::Held);
     }
 
-    /// Closes the server's side of all connections and keeps the clients' sides open: what clients send from now on
-    /// disappears, as behind a firewall that has forgotten the connection. New connections pass.
+    /// Closes the server's side of all connections and keeps the clients' sides open: everything that clients send later
+    /// disappears, as behind a firewall that has dropped the connection's state. New connections pass.
     pub fn half_open(&self) {
         self.shared.half_opens.send_modify(|count| *count += 1);
     }
@@ -206,8 +206,8 @@ impl FaultProxy {
         self.arm(matches, Place::BeforeRequest);
     }
 
-    /// Arms one cut as [`cut_after_request`](Self::cut_after_request), but the client receives the first half of what the
-    /// server sends next: the reply ends in the middle.
+    /// Arms one cut as [`cut_after_request`](Self::cut_after_request), but the client receives the first half of the next
+    /// data from the server: the reply ends in the middle.
     pub fn cut_in_reply(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
         self.arm(matches, Place::InReply);
     }

@@ -1,4 +1,4 @@
-//! Whose a pool is: one service's, or all services'.
+//! The scope of a pool: one service, or all services.
 
 use std::sync::Arc;
 

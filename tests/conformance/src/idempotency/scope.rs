@@ -1,4 +1,4 @@
-//! Whose an idempotency key is: one service's, or all services'.
+//! The scope of an idempotency key: one service, or all services.
 
 use std::sync::Arc;
 

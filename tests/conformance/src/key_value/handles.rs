@@ -34,7 +34,7 @@ fn loading(stage: &Stage, name: &str) -> Loading<u64> {
     Loading::new(store(stage), named(name), LoadingOptions::new(KEEP).with_eagerness(0.0))
 }
 
-/// The value that a handle has, or else loads.
+/// The value that a handle has or loads.
 async fn load(stage: &Stage, handle: &Loading<u64>, value: u64) -> Result<u64, Failure> {
     let loaded = handle.get_or_load(&stage.key("key"), async move || Ok::<_, std::io::Error>(value)).await;
     Ok(loaded.map_err(|error| Failure::new(error.to_string()))?.value)

@@ -41,7 +41,7 @@ async fn a_renewal_may_shorten_it(stage: Stage) -> Verdict {
     Ok(())
 }
 
-/// Which of them arrives last is by chance.
+/// Which of them arrives last is random.
 async fn of_renewals_at_the_same_time_the_one_made_last_counts(stage: Stage) -> Verdict {
     let held = taken_by(&stage, &stage.lease("lease"), "one").await?;
     for round in 1..=20 {

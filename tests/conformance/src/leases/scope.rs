@@ -1,4 +1,4 @@
-//! Whose a lease is: one service's, or all services'.
+//! The scope of a lease: one service, or all services.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ cases! { Op::LeaseAcquire;
     a_shared_lease_is_one_for_all_services,
 }
 
-/// Takes a lease of a store that must be free there.
+/// Takes a lease that must be free in the store.
 async fn taken(store: &Arc<dyn StateRole>, name: &LeaseName, who: &str) -> Result<Lease, Failure> {
     match store.acquire(&request(name, who), Durability::Accepted).await?.value {
         Acquired::Yes(lease) => Ok(lease),

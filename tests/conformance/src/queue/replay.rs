@@ -30,7 +30,7 @@ fn unique(id: &str, until: UniqueUntil) -> NewJob {
     job(id).with_unique(Unique::new(unique_key("key"), until))
 }
 
-/// Pushes a job with a unique key, and has it die.
+/// Pushes a job with a unique key and makes it dead.
 async fn bury(queue: &Subject, id: &str, until: UniqueUntil) -> Verdict {
     check_eq!(queue.push_one(unique(id, until)).await?, Pushed::Created);
     let claimed = queue.claim_one().await?;

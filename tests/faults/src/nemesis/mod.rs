@@ -1,4 +1,4 @@
-//! The faults of a run: planned from its seed, then done to the servers, the network and a worker process.
+//! The faults of a run: planned from its seed, then applied to the servers, the network and a worker process.
 
 mod plan;
 
@@ -15,8 +15,8 @@ use crate::environment::Environment;
 use crate::history::Recorder;
 use crate::process::WorkerProcess;
 
-/// Runs all lanes until their plans or the run end; every fault is undone when the tasks have ended.
-/// To be called in a `LocalSet`.
+/// Runs all lanes until their plans or the run end; when the tasks have ended, every fault is undone. Call it in a
+/// `LocalSet`.
 pub(crate) fn start(
     lanes: Vec<Lane>,
     environment: &Arc<Environment>,
@@ -57,7 +57,7 @@ impl Nemesis {
         self.process
     }
 
-    /// Waits as [`wait`](Self::wait), and starts the worker process again if it has ended: it does when it cannot open its
+    /// Waits as [`wait`](Self::wait), and starts the worker process again if it has ended, as it does if it cannot open its
     /// stores.
     async fn wait_running(&mut self, time: Duration) -> bool {
         let deadline = tokio::time::Instant::now() + time;
@@ -75,13 +75,13 @@ impl Nemesis {
         }
     }
 
-    /// Waits; whether the run goes on.
+    /// Waits. Returns whether the run continues.
     async fn wait(&mut self, time: Duration) -> bool {
         let _ = tokio::time::timeout(time, self.stop.wait_for(|stop| *stop)).await;
         !*self.stop.borrow()
     }
 
-    /// Does one fault and undoes it.
+    /// Applies one fault and undoes it.
     async fn strike(&mut self, fault: &Fault) {
         let environment = self.environment.clone();
         let server = match fault.kind {

@@ -1,15 +1,14 @@
-//! Which faults there will be: the same for the same seed and duration.
+//! The plan of faults, the same for the same seed and duration.
 
 use std::time::Duration;
 
 use crate::environment::LINKS;
 use crate::workload::random_of;
 
-/// What is held is held for longer than an attempt of a command lasts: its repetition is answered first, and later
-/// operations too.
+/// Requests are held for longer than an attempt of a command lasts: the repetition and later operations are answered first.
 const HELD: Duration = Duration::from_millis(700);
 
-/// What is held no longer than this arrives before its attempt is given up.
+/// A request that is held no longer than this arrives before its attempt ends.
 const NOT_LATE: Duration = Duration::from_millis(200);
 
 /// Faults that happen one after the other. Those of different lanes happen at the same time.
@@ -21,12 +20,12 @@ pub(crate) struct Lane {
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// How long after the end of the one before it.
+    /// The pause after the end of the previous fault.
     pub(crate) after: Duration,
     pub(crate) kind: Kind,
-    /// How long it lasts; one that cuts or kills may last shorter or longer.
+    /// How long it lasts; cuts and kills may last shorter or longer.
     pub(crate) lasts: Duration,
-    /// Chooses among connections, or the length of a delay.
+    /// Selects a connection, or the length of a delay.
     pub(crate) pick: usize,
 }
 
@@ -36,11 +35,11 @@ pub(crate) enum Kind {
     KillState,
     /// SIGSTOP, then SIGCONT.
     StopState,
-    /// Its memory is full: it takes no more jobs, and lets work go on.
+    /// Its memory is full: it refuses new jobs, and work continues.
     FillState,
     /// It forgets all scripts.
     FlushScripts,
-    /// It writes its append-only file anew.
+    /// It rewrites its append-only file.
     RewriteState,
     /// SIGKILL and a start; the cache store is empty then.
     KillCache,
@@ -62,13 +61,13 @@ pub(crate) enum Network {
     Refuse,
     /// Everything arrives later.
     Delay,
-    /// Nothing arrives, until it all does.
+    /// All traffic is held, then arrives.
     Blackhole,
-    /// Requests arrive, replies do not, until they do.
+    /// Requests arrive; replies are held, then arrive.
     OneWay,
-    /// One connection is held, then goes on.
+    /// One connection is held, then continues.
     Hold,
-    /// What is sent on open connections disappears.
+    /// Data sent on open connections disappears.
     HalfOpen,
     /// One script is executed, its reply is lost.
     CutAfterRequest,
@@ -79,7 +78,7 @@ pub(crate) enum Network {
 }
 
 impl Kind {
-    /// Its name in the history: what, and whom it concerns.
+    /// Its name in the history: kind and target.
     pub(crate) fn name(&self) -> String {
         match self {
             Kind::KillState => "kill state".to_owned(),
@@ -97,7 +96,7 @@ impl Kind {
 }
 
 impl Kind {
-    /// Whether requests that were sent arrive when it ends.
+    /// Whether held requests arrive when it ends.
     fn holds(&self) -> bool {
         matches!(
             self,
@@ -107,7 +106,7 @@ impl Kind {
 }
 
 impl Network {
-    /// Those that hold requests are twice as frequent.
+    /// Faults that hold requests are twice as frequent.
     const ALL: [Network; 12] = [
         Network::Hold,
         Network::Blackhole,
@@ -179,7 +178,7 @@ impl Lane {
         ]
     }
 
-    /// Whether its faults are those of the worker process.
+    /// Whether its faults concern the worker process.
     pub(crate) fn has_process(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.kind, Kind::KillProcess | Kind::StopProcess))
     }

@@ -28,7 +28,7 @@ impl<T: ?Sized> std::fmt::Debug for Recorded<T> {
     }
 }
 
-/// What one actor of the workload works with.
+/// The stores of one actor of the workload.
 #[derive(Clone)]
 pub(crate) struct Client {
     /// The recorder under the actor's name.
@@ -69,7 +69,7 @@ impl Client {
     }
 }
 
-/// Records the result of a call, and hands it on.
+/// Records the result of a call and returns it.
 pub(crate) fn record<T>(
     invocation: Invocation,
     result: Result<T, Error>,

@@ -7,7 +7,7 @@ use twinstore::{Backoff, Durability, JobId, JobState, NewJob, PageRequest, Retry
 use super::ids::Ids;
 use super::{Actor, QUEUES, queue};
 
-/// Cancels, deletes and promotes jobs, replays dead ones, and cancels what it has just pushed.
+/// Cancels, deletes and promotes jobs, replays dead ones, and cancels jobs that it has just pushed.
 pub(crate) async fn control(mut actor: Actor) {
     let mut ids = Ids::new(actor.client.recorder.name());
     while actor.pause(Duration::from_millis(80)).await {
@@ -28,7 +28,7 @@ pub(crate) async fn control(mut actor: Actor) {
     }
 }
 
-// What is answered is in the history; an error is an answer.
+// The answers are in the history; an error is an answer, too.
 
 async fn act(actor: &mut Actor, name: &twinstore::QueueName, job: &JobId) {
     let jobs = std::slice::from_ref(job);

@@ -1,4 +1,4 @@
-//! Members of a pool, and one that watches them.
+//! Members of a pool, and an observer.
 
 use std::time::Duration;
 

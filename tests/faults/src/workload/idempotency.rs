@@ -7,7 +7,7 @@ use twinstore::{Begun, Bytes, Fingerprint, Idempotency, IdempotentRequest, Key, 
 
 use super::Actor;
 
-/// How many keys are in use at a time, and after how many requests of one actor the next ones are.
+/// How many keys are in use at a time, and after how many requests of one actor the next keys are used.
 const KEYS: u64 = 5;
 const REQUESTS_PER_KEY: u64 = 8;
 

@@ -1,4 +1,4 @@
-//! Ids of jobs that follow from the seed.
+//! Ids of jobs, determined by the seed.
 
 use twinstore::JobId;
 

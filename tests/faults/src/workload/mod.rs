@@ -1,4 +1,4 @@
-//! The load: actors that use the stores through `twinstore`, each by a plan of its own that follows from the seed.
+//! The load: actors that use the stores through `twinstore`, each with its own plan, determined by the seed.
 
 mod control;
 mod heartbeats;
@@ -53,7 +53,7 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    /// Pauses for a random time around `mean`; whether to go on.
+    /// Pauses for a random time around `mean`. Returns whether to continue.
     pub(crate) async fn pause(&mut self, mean: Duration) -> bool {
         let time = mean.mul_f64(0.5 + self.random.f64());
         let mut stop = self.stop.clone();
@@ -61,7 +61,7 @@ impl Actor {
         !*self.stop.borrow()
     }
 
-    /// True in so many of a hundred cases.
+    /// True in this percentage of cases.
     pub(crate) fn chance(&mut self, percent: u32) -> bool {
         self.random.u32(0..100) < percent
     }
@@ -72,7 +72,7 @@ impl Actor {
     }
 }
 
-/// What the actors know of each other.
+/// The knowledge that the actors share.
 #[derive(Default)]
 pub(crate) struct Shared {
     recent: Mutex<VecDeque<(QueueName, NewJob)>>,
@@ -92,7 +92,7 @@ impl Shared {
         recent.drain(..surplus);
     }
 
-    /// A job that was pushed lately.
+    /// A recently pushed job.
     pub(crate) fn recent_job(&self, random: &mut fastrand::Rng) -> Option<(QueueName, NewJob)> {
         let recent = self.recent();
         if recent.is_empty() { None } else { recent.get(random.usize(0..recent.len())).cloned() }

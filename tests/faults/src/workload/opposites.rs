@@ -9,10 +9,10 @@ use twinstore::{
 
 use super::Actor;
 
-/// How long what is undone at once would last.
+/// How long an effect that is undone at once would last.
 const LONG: Duration = Duration::from_secs(5);
 
-/// Takes and releases a lease, begins and abandons a request, beats and leaves, and looks each time what is left.
+/// Takes and releases a lease, begins and abandons a request, beats and leaves, and checks the result each time.
 pub(crate) async fn oppose(mut actor: Actor) {
     let name = actor.client.recorder.name().to_owned();
     let holder = HolderName::new(&name).expect("a valid name");

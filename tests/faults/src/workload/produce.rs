@@ -46,7 +46,7 @@ pub(crate) async fn produce(mut actor: Actor) {
     }
 }
 
-/// Pushes, and half of the time pushes again what was not acknowledged.
+/// Pushes, and half of the time repeats a push that was not acknowledged.
 async fn push(actor: &mut Actor, queue: &QueueName, jobs: &[NewJob]) {
     let insists = actor.chance(50);
     for _ in 0..4 {
