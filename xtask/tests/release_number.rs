@@ -1,4 +1,4 @@
-//! `cargo xtask release-number` as it is run.
+//! `cargo xtask release-number`, run as a command.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

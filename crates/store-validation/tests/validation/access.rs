@@ -153,7 +153,7 @@ async fn a_user_who_may_too_much_and_an_open_door_are_told() {
     assert!(!wide.what.contains("KEYS") && wide.help.contains("`ACL SETUSER app -"), "{wide}");
 }
 
-/// Which of the two sides speaks TLS is told, and never taken for a network or a password.
+/// The finding names the side that speaks TLS; it never blames the network or the password.
 #[tokio::test]
 async fn an_encrypted_connection_that_cannot_be_agreed_on_is_its_own_finding() {
     let cache = cache().await;
@@ -198,7 +198,7 @@ async fn a_command_that_the_server_does_not_know_is_named() {
     assert!(what.ends_with("the server does not know the command SET, or it is renamed or disabled there"), "{what}");
 }
 
-/// It is no sign of an old server: a proxy or a setting can withhold it, and the connection goes on without it.
+/// It does not mean an old server: a proxy or a setting can withhold it, and the connection works without it.
 #[tokio::test]
 async fn a_server_that_withholds_hello_is_not_called_too_old() {
     let cache = cache().await;

@@ -138,7 +138,7 @@ impl Running {
     }
 }
 
-/// The commands of a remedy, with what the reader chooses filled in.
+/// The commands of a remedy, with the reader's choices filled in.
 fn commands(finding: &Finding) -> Vec<String> {
     let quoted = finding.help.split('`').skip(1).step_by(2);
     let is_command =

@@ -1,4 +1,4 @@
-//! What services write to the servers that they share, and what it keeps others from.
+//! The claims that services write to their shared servers, and which starts these claims prevent.
 
 use store_validation::{Code, Environment, NumberRelease, Refused, ReleaseRequest, check, release_number, validate};
 use testkit::RedisServer;
@@ -15,7 +15,7 @@ async fn refused(environment: &Environment) -> Vec<Code> {
 
 #[tokio::test]
 async fn services_that_confuse_the_servers_are_refused() {
-    // fit for both roles, so that nothing else tells them apart
+    // fit for both roles, so that nothing else distinguishes them
     let one = RedisServer::state().start().await.unwrap();
     let two = RedisServer::state().start().await.unwrap();
     let of = |cache: &RedisServer, state: &RedisServer, name: &str, number: &str| {
@@ -91,7 +91,7 @@ async fn a_flush_of_the_cache_frees_no_number() {
     validate(&of("billing")).await.unwrap();
 }
 
-/// Sets the time when every record's owner was last seen back by some days.
+/// Moves the last-seen time of every record's owner back by some days.
 async fn silent_for(cache: &RedisServer, state: &RedisServer, days: u64) {
     let keys = state.command(&["KEYS", "twinstore:owner:*"]).await.unwrap().as_strings().unwrap();
     assert_eq!(keys.len(), 1);
@@ -123,7 +123,7 @@ async fn a_refused_newcomer_leaves_no_claim_behind() {
     state.command(&["FLUSHALL"]).await.unwrap();
     assert_eq!(refused(&of("mailer")).await, [Code::DatabaseNumberTaken], "the mark in the cache is the fast check");
     assert!(billing.claims.refresh().await.is_empty());
-    // also where the check came too early to see the other
+    // even if the check came too early to find the other
     cache.command_in(1, &["DEL", "twinstore:owner"]).await.unwrap();
     state.command(&["FLUSHALL"]).await.unwrap();
     let (mailer, billing) = (of("mailer"), of("billing"));

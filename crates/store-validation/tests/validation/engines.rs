@@ -229,7 +229,7 @@ async fn a_valkey_without_its_lua_module_is_refused() {
     let valkey = match testkit::servers::find("valkey-9.1") {
         Ok(valkey) => valkey,
         Err(missing) => {
-            // `cargo xtask servers fetch` counts what could not be fetched
+            // `cargo xtask servers fetch` counts the servers that could not be fetched
             return println!("skipped: {missing}");
         }
     };

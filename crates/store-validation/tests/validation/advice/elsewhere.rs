@@ -51,7 +51,7 @@ async fn a_replica_is_replaced_by_its_primary() {
     let finding = before.findings().iter().find(|finding| finding.code == Code::NotWritable).unwrap();
     assert!(finding.help.contains("name its primary in the URL"), "{}", finding.help);
     let mut expected = codes(&before);
-    // it has a replica, and this was hidden by what it is
+    // it has a replica, which the first finding hid
     assert!(expected.remove(&Code::NotWritable) && expected.insert(Code::NoMinReplicas));
     assert_eq!(codes(&check_urls(&cache.url(None), &primary.url(None)).await), expected);
 }
