@@ -39,7 +39,9 @@ async fn most_used_while_drained(stage: &crate::Stage, limit: u64) -> u64 {
 async fn small_results_that_are_kept_do_not_grow_a_full_server() {
     let stage = stage().await;
     let most = most_used_while_drained(&stage, 12 << 20).await;
-    assert!(most <= 103, "{most} % of maxmemory were used");
+    // The leases and buffers of the first claims come on top of a full memory, up to 7 % of 12 MiB on Redis 8.2. Results that
+    // are not counted grow it to several times its limit.
+    assert!(most <= 110, "{most} % of maxmemory were used");
     let counts = stage.store.counts(&queue()).await.unwrap();
     assert_eq!(counts.pending(), 0);
     assert!(counts.completed > 100, "the last results are kept: {counts:?}");
