@@ -140,7 +140,8 @@ where
                 let turn = Turn { call: self.reference(), lane, send: Some(send), is_task: false, is_crowded: false };
                 let sending = turn.send.as_ref().map(|send| send(own.into_iter().collect()));
                 let sending = sending.expect("invariant: only its end takes the turn's way of sending");
-                let answered = sending.await;
+                // In a box: most callers wait for the call of another, and theirs would be as large as the call itself.
+                let answered = Box::pin(sending).await;
                 drop(turn);
                 answered?.pop().ok_or_else(|| ends_too_early(self.op))
             }
@@ -153,22 +154,23 @@ where
     ///
     /// # Errors
     /// As [`Together::call`].
-    pub async fn call_or_else<S, F>(
+    pub async fn call_or_else<S, F, O>(
         &self,
         lane: L,
         load: Load,
-        alone: impl Future<Output = Result<A>>,
+        alone: impl FnOnce() -> O,
         item: impl FnOnce() -> I,
         send: S,
     ) -> Result<A>
     where
         S: Fn(Vec<I>) -> F + Send + 'static,
         F: Future<Output = Result<Vec<A>>> + Send + 'static,
+        O: Future<Output = Result<A>>,
     {
         match self.enter(&lane, load, || Some(item()))? {
             Entered::First => {
                 let turn = Turn { call: self.reference(), lane, send: Some(send), is_task: false, is_crowded: false };
-                let answered = alone.await;
+                let answered = Box::pin(alone()).await;
                 drop(turn);
                 answered
             }

@@ -37,7 +37,7 @@ impl Writes {
                     Ok(vec![(); groups.len()])
                 }
             };
-            let alone = async { set(&self.link, call.iter()).await };
+            let alone = || set(&self.link, call.iter());
             self.calls.call_or_else((), load, alone, || call.to_vec(), send).await?;
         }
         Ok(())

@@ -294,7 +294,7 @@ async fn who_is_alone_goes_its_own_way() {
     let alone = async { Ok("alone") };
     let made = AtomicUsize::new(0);
     let item = || u32::try_from(made.fetch_add(1, Ordering::Relaxed)).unwrap();
-    let answer = together.call_or_else((), ONE, alone, item, |_| pending()).await;
+    let answer = together.call_or_else((), ONE, || alone, item, |_| pending()).await;
     assert_eq!((answer.unwrap(), made.load(Ordering::Relaxed)), ("alone", 0));
 }
 

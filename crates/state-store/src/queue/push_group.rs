@@ -3,8 +3,6 @@
 //! So a push is one round trip where nobody else pushes, and many tasks that push one job each share scripts: the server
 //! does a batch's work instead of fifty single ones.
 
-use std::pin::pin;
-
 use redis_link::{Bounds, Load, Together};
 use store_core::{Durability, MAX_BATCH, MAX_BATCH_BYTES, NewJob, Op, Pushed, QueueName, Receipt, Result};
 
@@ -34,7 +32,7 @@ pub(super) async fn push(
 ) -> Result<Receipt<Vec<Pushed>>> {
     NewJob::validate_all(jobs)?;
     let load = Load { items: jobs.len(), bytes: jobs.iter().map(|job| job.payload.len()).sum() };
-    let alone = pin!(push::push(store, queue, jobs, durability));
+    let alone = || push::push(store, queue, jobs, durability);
     let (owned, name) = (store.clone(), queue.clone());
     let together = move |group| travel(owned.clone(), name.clone(), durability, group);
     let lane = (queue.clone(), durability);
