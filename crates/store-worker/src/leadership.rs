@@ -30,6 +30,9 @@ impl Candidate {
     }
 
     /// With a lease that lasts this long: the longest time without a leader after one has died, and a third more.
+    ///
+    /// If the reply to a renewal is lost, the store's link repeats it after the command time-out (default 1 s). A lease that
+    /// is shorter than about twice that time is lost by one interrupted connection.
     #[must_use]
     pub fn with_lease(mut self, lasting: Duration) -> Self {
         self.lasting = lasting;
