@@ -189,7 +189,7 @@ async fn a_file_that_was_moved_away_is_not_written_to_and_not_replaced() {
 /// Where the other process opens its file. Set only by the test that starts it.
 const FILE: &str = "EMBEDDED_STORE_TEST_OTHER_FILE";
 
-/// Not a test by itself: the other process. Says what came of it.
+/// The other process of the test above, which starts it. It prints its result.
 #[test]
 fn child_that_opens_a_file() {
     let Some(file) = std::env::var_os(FILE) else { return };

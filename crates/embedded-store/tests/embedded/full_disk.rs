@@ -1,4 +1,4 @@
-//! A full disk: what adds is refused, what drains goes on, and all goes on when there is room again.
+//! A full disk: additions are refused, a drain continues, and additions are accepted when there is room again.
 //!
 //! The disk is a limit on the size of the child's files (`ulimit -f`), which needs no rights: growth beyond it fails as
 //! on a full disk, with `EFBIG`.
@@ -86,7 +86,7 @@ async fn child_that_fills_drains_and_is_given_room() {
         assert!(matches!(push(&store).await, Err(Error::Limit { .. })));
     }
     assert_eq!(drain(&store, 50, Outcome::Complete(None)).await, 60);
-    // More room: all goes on, without a new start.
+    // More room: additions are accepted without a restart.
     limit_files_to(None);
     for _ in 0..500 {
         push(&store).await.unwrap();

@@ -96,7 +96,7 @@ fn deliveries() -> Vec<Case> {
             again().settled(2010, 2011, "a", 5, Outcome::Snooze, true).listed(&[], &["a"]),
             again().settled(2010, 2011, "a", 5, Outcome::Snooze, false).listed(&[], &["a"]),
         ),
-        // a settlement whose reply was lost counted before the second claim; its repetition is told so
+        // a settlement whose reply was lost counted before the second claim; its repetition gets the same answer
         case(
             Rule::StaleSettlement,
             again().settled(2010, 2011, "a", 5, Outcome::Retry, true).listed(&[], &["a"]),
