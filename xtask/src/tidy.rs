@@ -11,7 +11,7 @@ const MAX_SCRIPT_LINES: usize = 200;
 
 /// Where time is what it is about: the test kit (its waits, its proxy that delays), the suite's pause between two looks, and
 /// the fault runs, whose load has a rate and whose faults have a length.
-const CLOCKS: [&str; 3] = ["tests/testkit/src/", "tests/conformance/src/stage.rs", "tests/faults/src/"];
+const CLOCKS: [&str; 3] = ["tests/testkit/src/", "tests/conformance/src/fixture.rs", "tests/faults/src/"];
 
 /// Folders that hold no sources of ours.
 const SKIPPED: [&str; 3] = ["target", ".git", ".cargo"];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Arg, Link, Place, Script, SharedScript, args};
+use redis_link::{Arg, Link, Script, SharedScript, Slot, args};
 use store_core::{
     Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, keys, millis_ceil,
     validate_checks,
@@ -40,7 +40,7 @@ impl RateLimit for CacheStore {
             let budget = Budget::of(check);
             args.extend([budget.charge, budget.allowance, budget.window].map(Arg::from));
         }
-        let mut reply = self.calls.rate_limit.check.call(Place::SERVER, names, args, 0).await?;
+        let mut reply = self.calls.rate_limit.check.call(Slot::SERVER, names, args, 0).await?;
         let allowed = match reply.next_word()?.as_ref() {
             b"allowed" => true,
             b"refused" => false,

@@ -30,7 +30,7 @@ impl CacheOptions {
 
 /// The cache store of one service. Clones share its connections.
 ///
-/// Calls of one operation that many tasks make at the same time travel together (see [`redis_link::Together`]): each has its
+/// Calls of one operation that many tasks make at the same time travel together (see [`redis_link::Batcher`]): each has its
 /// own outcome, and is delayed by at most one call before it.
 ///
 /// A call that is dropped before it answers may have been executed. Sending it again is safe, except for what counts:

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use cli::{Cli, Command, Options};
-use run::{Failure, Part};
+use run::{Part, RunError};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -50,8 +50,8 @@ async fn main() -> ExitCode {
                 ExitCode::SUCCESS
             }
         }
-        Err(Failure::Start(error)) => error.exit(),
-        Err(Failure::Other(message)) => {
+        Err(RunError::Start(error)) => error.exit(),
+        Err(RunError::Other(message)) => {
             complain(&message);
             ExitCode::FAILURE
         }

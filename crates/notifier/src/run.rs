@@ -31,21 +31,21 @@ pub(crate) enum Part {
 
 /// Why there is no report.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum RunError {
     /// The stores are not fit to start on.
     Start(StartError),
     /// Anything else.
     Other(String),
 }
 
-impl From<String> for Failure {
+impl From<String> for RunError {
     fn from(message: String) -> Self {
-        Failure::Other(message)
+        RunError::Other(message)
     }
 }
 
 /// Runs the parts, and reports.
-pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<String>), Failure> {
+pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<String>), RunError> {
     let stores = open_stores(part, &options).await?;
     let tally = Arc::new(Tally::new());
     let input = match part {
@@ -64,16 +64,16 @@ pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<
     service.run(input, sink).await
 }
 
-async fn open_stores(part: Part, options: &Options) -> Result<Stores, Failure> {
+async fn open_stores(part: Part, options: &Options) -> Result<Stores, RunError> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let environment = Environment::from_process();
     // A mistyped name means a store as well.
     let is_meant = ["REDIS_CONN_BASE_URL", "REDIS_CACHE_DB", "REDIS_WORKERCACHE_CONN_URL"].into_iter().any(is_set);
     if is_meant || !environment.suspects().is_empty() {
-        return Stores::open(&environment).await.map_err(Failure::Start);
+        return Stores::open(&environment).await.map_err(RunError::Start);
     }
     if part != Part::Both {
-        return Err(Failure::Other(
+        return Err(RunError::Other(
             "ingest and work are two processes and need stores that both can reach: set SERVICE_NAME, REDIS_CONN_BASE_URL, \
              REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL, or use run"
                 .to_owned(),
@@ -85,7 +85,7 @@ async fn open_stores(part: Part, options: &Options) -> Result<Stores, Failure> {
         ("REDIS_CONN_BASE_URL", "embedded:"),
         ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
     ]);
-    Stores::open(&environment).await.map_err(Failure::Start)
+    Stores::open(&environment).await.map_err(RunError::Start)
 }
 
 /// One process of the service.
@@ -99,7 +99,7 @@ struct Service {
 }
 
 impl Service {
-    async fn run(self, input: Option<Input>, sink: Option<Sink>) -> Result<(Report, Option<String>), Failure> {
+    async fn run(self, input: Option<Input>, sink: Option<Sink>) -> Result<(Report, Option<String>), RunError> {
         let mut worker = None;
         if let Some(sink) = sink {
             let built = work::worker(&self.stores, self.queue.clone(), &self.options, sink, self.tally.clone());
@@ -121,8 +121,8 @@ impl Service {
             handle.shutdown();
             match running.await {
                 Ok(Ok(report)) => self.note(&report.stats),
-                Ok(Err(error)) => return Err(Failure::Other(format!("the worker cannot run: {error}"))),
-                Err(error) => return Err(Failure::Other(format!("the worker ended: {error}"))),
+                Ok(Err(error)) => return Err(RunError::Other(format!("the worker cannot run: {error}"))),
+                Err(error) => return Err(RunError::Other(format!("the worker ended: {error}"))),
             }
         }
         signals.abort();

@@ -193,8 +193,8 @@ impl LinkConfig {
     }
 
     /// How many calls may wait for their reply at once; one more is answered [`Unavailable`](store_core::Error) at once.
-    /// Default 10,000. Those that wait to travel together ([`Together`](crate::Together)) are not among them: of these 10,000
-    /// may wait in each lane, whatever is said here.
+    /// Default 10,000. Those that wait to travel together ([`Batcher`](crate::Batcher)) are not among them: of these 10,000
+    /// may wait in each group, whatever is said here.
     #[must_use]
     pub fn with_max_waiting(mut self, calls: usize) -> Self {
         self.max_waiting = calls.clamp(1, usize::MAX >> 1);

@@ -7,7 +7,7 @@ use store_core::{
     Begun, Error, Finished, IdempotentRequest, MAX_RESPONSE_BYTES, Op, Result, Timestamp, Ttl, millis_ceil,
 };
 
-use crate::{Link, Place, Script, SharedScript, SizeSeen, args};
+use crate::{Link, Script, SharedScript, SizeSeen, Slot, args};
 
 static BEGIN: Script = Script::adds("idempotency/begin", &[include_str!("../lua/idempotency/begin.lua")]);
 static PROLONG: Script = Script::frees("idempotency/prolong", &[include_str!("../lua/idempotency/prolong.lua")]);
@@ -45,7 +45,7 @@ impl Entries {
     /// Those of [`SharedScript::call`].
     pub async fn begin(
         &self,
-        place: Place,
+        slot: Slot,
         key: String,
         request: &IdempotentRequest,
         in_progress_for: Ttl,
@@ -56,7 +56,7 @@ impl Entries {
             in_progress_for.as_millis(),
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
-        let begun = self.begin.call(place, vec![key], args, self.responses.expected()).await;
+        let begun = self.begin.call(slot, vec![key], args, self.responses.expected()).await;
         let mut reply = begun.inspect_err(|_| self.responses.forget())?;
         let begun = match reply.next_word()?.as_ref() {
             b"started" => Begun::Started,
@@ -79,7 +79,7 @@ impl Entries {
     /// Those of [`SharedScript::call`].
     pub async fn prolong(
         &self,
-        place: Place,
+        slot: Slot,
         key: String,
         request: &IdempotentRequest,
         in_progress_for: Ttl,
@@ -89,7 +89,7 @@ impl Entries {
             in_progress_for.as_millis(),
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
-        let mut reply = self.prolong.call(place, vec![key], args, 0).await?;
+        let mut reply = self.prolong.call(slot, vec![key], args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"prolonged" => Ok(true),
             b"lost" => Ok(false),
@@ -104,7 +104,7 @@ impl Entries {
     /// [`Error::Rejected`] for a response above [`MAX_RESPONSE_BYTES`]; those of [`SharedScript::call`].
     pub async fn finish(
         &self,
-        place: Place,
+        slot: Slot,
         key: String,
         request: &IdempotentRequest,
         response: &Bytes,
@@ -121,7 +121,7 @@ impl Entries {
             millis_ceil(keep.as_duration() + self.link.collection_margin()),
             response,
         ];
-        let mut reply = self.finish.call(place, vec![key], args, response.len()).await?;
+        let mut reply = self.finish.call(slot, vec![key], args, response.len()).await?;
         match reply.next_word()?.as_ref() {
             b"stored" => Ok(Finished::Stored),
             b"lost" => Ok(Finished::Lost),

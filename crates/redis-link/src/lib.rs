@@ -6,7 +6,7 @@
 //! - [`Link`] calls scripts and commands: [`call`](Link::call), [`call_durable`](Link::call_durable),
 //!   [`command`](Link::command), [`blocking`](Link::blocking). Time-outs apply, retries are decided in one place by
 //!   [`Op::repeat`](store_core::Op::repeat), and each error says whether the call was executed.
-//! - [`Together`] and [`SharedScript`] carry calls of one kind from many tasks in one.
+//! - [`Batcher`] and [`SharedScript`] carry calls of one kind from many tasks in one.
 //! - [`Reply`] and [`ReplyReader`] are what comes back.
 //! - [`Probe`] asks one server what it is, for checks before a service starts.
 //!
@@ -38,6 +38,7 @@
 
 mod address;
 mod arg;
+mod batcher;
 mod clock;
 mod config;
 pub mod idempotency;
@@ -47,16 +48,15 @@ mod password_file;
 mod probe;
 mod reply;
 mod script;
-mod together;
 mod wire;
 
 pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
 pub use arg::Arg;
+pub use batcher::{Batcher, Bounds, Load, SharedScript, SizeSeen, Slot};
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::Link;
 pub use password_file::{PasswordFileError, read_password_file};
 pub use probe::{Fact, NumberClaim, Owner, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
 pub use reply::{Answer, Reply, ReplyReader};
 pub use script::Script;
-pub use together::{Bounds, Load, Place, SharedScript, SizeSeen, Together};
 pub use wire::Greeting;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis_link::{Link, Place, args, idempotency};
+use redis_link::{Link, Slot, args, idempotency};
 use store_core::{Error, Namespace, Op, Result, Scope, ServiceName, StateOptions, keys};
 
 use crate::leases::LeaseCalls;
@@ -81,10 +81,10 @@ impl StateStore {
         Self { scope: service.into(), ..self.clone() }
     }
 
-    /// Where the keys of different leases or requests live: calls on those of one place may travel together. A server
-    /// without slots is one place.
-    pub(crate) fn place(&self) -> Place {
-        Place::SERVER
+    /// Where the keys of different leases or requests live: calls on those of one slot may travel together. A server
+    /// without slots is one slot.
+    pub(crate) fn slot(&self) -> Slot {
+        Slot::SERVER
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis_link::{Endpoint, LinkConfig, ServerUrl, TlsFiles, Topology, read_password_file};
 use store_core::{Namespace, Role, Secret, ServiceName};
 
-use crate::settings::{CacheServer, Place, PreflightMode, Settings};
+use crate::settings::{CacheServer, Engine, PreflightMode, Settings};
 use crate::{Code, Finding, commands};
 
 /// The circuit breaker of the cache role: the number of unanswered attempts in a row that open it, and its pause. A service
@@ -19,10 +19,10 @@ const CACHE_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) service: Option<ServiceName>,
-    pub(crate) cache: Option<Place<Connection>>,
+    pub(crate) cache: Option<Engine<Connection>>,
     pub(crate) database: Option<u32>,
     pub(crate) shared_database: Option<u32>,
-    pub(crate) state: Option<Place<Connection>>,
+    pub(crate) state: Option<Engine<Connection>>,
     pub(crate) namespace: Option<Namespace>,
     pub(crate) min_replicas: Option<u32>,
     pub(crate) environment: Option<String>,
@@ -57,11 +57,11 @@ impl Draft {
             return None;
         }
         let cache = match self.cache.as_ref()? {
-            Place::Embedded(path) => Place::Embedded(path.clone()),
-            Place::Server(connection) => {
+            Engine::Embedded(path) => Engine::Embedded(path.clone()),
+            Engine::Server(connection) => {
                 let (database, shared_database) = (self.database?, self.shared_database?);
                 let link = |number| self.link(connection, Some(number));
-                Place::Server(CacheServer {
+                Engine::Server(CacheServer {
                     own: link(database),
                     shared: link(shared_database),
                     database,
@@ -70,8 +70,8 @@ impl Draft {
             }
         };
         let state = match self.state.as_ref()? {
-            Place::Embedded(path) => Place::Embedded(path.clone()),
-            Place::Server(connection) => Place::Server(self.link(connection, None)),
+            Engine::Embedded(path) => Engine::Embedded(path.clone()),
+            Engine::Server(connection) => Engine::Server(self.link(connection, None)),
         };
         Some(Settings {
             service: self.service.clone()?,
@@ -136,7 +136,7 @@ impl Connection {
     }
 
     /// Host and port, for findings.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         self.endpoint().map(ToString::to_string).unwrap_or_default()
     }
 
@@ -161,7 +161,7 @@ impl Connection {
 
     /// A finding about this server.
     pub(crate) fn finding(&self, code: Code, what: impl AsRef<str>) -> Finding {
-        self.fill(Finding::new(code, self.role, format!("{}: {}", self.place(), what.as_ref())))
+        self.fill(Finding::new(code, self.role, format!("{}: {}", self.location(), what.as_ref())))
     }
 
     /// The finding with this user and role in its remedy.

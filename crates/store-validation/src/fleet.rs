@@ -1,13 +1,13 @@
 //! What shows only when the environments of several services are seen together.
 
-mod places;
+mod engines;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use store_core::Role;
 
 use crate::report::Report;
-use crate::same_place::is_one_server;
+use crate::same_engine::is_one_server;
 use crate::{Code, Finding};
 
 /// Compares the reports of several environments, each with a name (its file). Each finding comes with the index of the report
@@ -22,9 +22,9 @@ pub fn check_fleet(reports: &[(&str, &Report)]) -> Vec<(usize, Finding)> {
     let same_cache = |one: usize, other: usize| is_one_cache(reports[one].1, reports[other].1);
     let caches = groups(reports.len(), same_cache);
     let mut findings: Vec<_> = caches.iter().flat_map(|group| of_cache_server(reports, group)).collect();
-    findings.extend(places::roles(reports));
-    findings.extend(places::environments(reports));
-    findings.extend(places::embedded_files(reports));
+    findings.extend(engines::roles(reports));
+    findings.extend(engines::environments(reports));
+    findings.extend(engines::embedded_files(reports));
     findings
 }
 

@@ -3,7 +3,7 @@
 use store_core::Role;
 
 use crate::draft::Draft;
-use crate::settings::Place;
+use crate::settings::Engine;
 use crate::variable::ENVIRONMENT;
 use crate::{Code, Finding};
 
@@ -14,7 +14,7 @@ pub(crate) fn check(draft: &Draft) -> Vec<Finding> {
         let what = format!("the {role} store is embedded: in memory, and {ENVIRONMENT} is {environment}");
         Finding::new(code, role, what)
     };
-    let is_in_memory = |place: &Option<Place<_>>| matches!(place, Some(Place::Embedded(None)));
+    let is_in_memory = |place: &Option<Engine<_>>| matches!(place, Some(Engine::Embedded(None)));
     let mut findings = Vec::new();
     findings.extend(is_in_memory(&draft.cache).then(|| find(Role::Cache, Code::CacheInMemory)));
     findings.extend(is_in_memory(&draft.state).then(|| find(Role::State, Code::StateInMemory)));

@@ -10,7 +10,7 @@ use store_core::{Namespace, Role, ServiceName};
 pub use value::parse_duration;
 
 use crate::draft::Draft;
-use crate::settings::{Place, PreflightMode};
+use crate::settings::{Engine, PreflightMode};
 use crate::variable::{
     CACHE_DB, CACHE_SHARED_DB, ENVIRONMENT, PREFLIGHT, PREFLIGHT_ALLOW, SERVICE_NAME, STATE_MIN_REPLICAS,
     STATE_NAMESPACE, default_of,
@@ -44,7 +44,7 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
     }
     let cache = reader.cache();
     let state = reader.state();
-    let is_embedded = matches!(cache, Some(Place::Embedded(_)));
+    let is_embedded = matches!(cache, Some(Engine::Embedded(_)));
     let database = if is_embedded { None } else { reader.own_database() };
     let mut draft = Draft {
         service,

@@ -2,7 +2,7 @@
 
 use crate::draft::Draft;
 use crate::servers::{self, Deadline, Identities};
-use crate::{Code, Environment, Finding, PreflightMode, Settings, in_memory, read, same_place};
+use crate::{Code, Environment, Finding, PreflightMode, Settings, in_memory, read, same_engine};
 
 /// All that was found out about one environment. `Debug` shows no secret.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub struct Report {
 pub fn check_environment(environment: &Environment) -> Report {
     let (draft, mut findings) = read::read(environment);
     findings.extend(read::credentials(&draft));
-    findings.extend(same_place::check(&draft));
+    findings.extend(same_engine::check(&draft));
     findings.extend(in_memory::check(&draft));
     let mut report = Report { draft, identities: Identities::default(), findings: Vec::new() };
     report.add(findings);

@@ -81,7 +81,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
 /// Whether the server lets in everybody, whatever the URL says.
 async fn open_to_all(draft: &Draft, connection: &crate::draft::Connection) -> Option<Finding> {
     let is_open = Probe::is_open_to_all(draft.link(connection, Some(0))).await.known()?;
-    let what = format!("{}: the server accepts clients without a password", connection.place());
+    let what = format!("{}: the server accepts clients without a password", connection.location());
     let finding = Finding::new(crate::Code::NoPassword, connection.role, what).with_help("<user>", "default");
     is_open.then(|| connection.fill(finding))
 }

@@ -15,9 +15,9 @@ pub struct Settings {
     /// This microservice.
     pub service: ServiceName,
     /// The cache store.
-    pub cache: Place<CacheServer>,
+    pub cache: Engine<CacheServer>,
     /// The worker state store; its database number, if any, is in the link's URL.
-    pub state: Place<LinkConfig>,
+    pub state: Engine<LinkConfig>,
     /// The first segment of every state key.
     pub namespace: Namespace,
     /// What a replicated write waits for by default.
@@ -32,19 +32,19 @@ pub struct Settings {
 
 /// Where a store is.
 #[derive(Debug, Clone)]
-pub enum Place<S> {
+pub enum Engine<S> {
     /// Inside this process: in memory, or in this file.
     Embedded(Option<PathBuf>),
     /// On a server.
     Server(S),
 }
 
-impl<S> Place<S> {
+impl<S> Engine<S> {
     /// The server, if it is on one.
     pub fn server(&self) -> Option<&S> {
         match self {
-            Place::Embedded(_) => None,
-            Place::Server(server) => Some(server),
+            Engine::Embedded(_) => None,
+            Engine::Server(server) => Some(server),
         }
     }
 }

@@ -98,10 +98,10 @@ impl From<()> for Done {
 ///
 /// Every error that `?` meets becomes a retry by the job's policy. What is stored as the job's last error is its text and
 /// those of its sources, cut to [`MAX_REASON_BYTES`](store_core::MAX_REASON_BYTES).
-pub struct JobError(pub(crate) Failure);
+pub struct JobError(pub(crate) JobErrorKind);
 
 /// What shall become of a job that is not done.
-pub(crate) enum Failure {
+pub(crate) enum JobErrorKind {
     /// Failed; wait as the policy says, or this long.
     Retry { error: String, after: Option<Duration> },
     /// Not now.
@@ -115,27 +115,27 @@ pub(crate) enum Failure {
 impl JobError {
     /// A failed attempt; the job's policy says when the next one is, with jitter unless it is fixed.
     pub fn retry(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(Failure::Retry { error: describe(&*error.into()), after: None })
+        Self(JobErrorKind::Retry { error: describe(&*error.into()), after: None })
     }
 
     /// A failed attempt; the next one is after this time, whatever the policy says. The attempts still count.
     pub fn retry_after(error: impl Into<Box<dyn Error + Send + Sync>>, after: Duration) -> Self {
-        Self(Failure::Retry { error: describe(&*error.into()), after: Some(after) })
+        Self(JobErrorKind::Retry { error: describe(&*error.into()), after: Some(after) })
     }
 
     /// Not now: again after this time. Does not count as an attempt.
     pub fn snooze(after: Duration) -> Self {
-        Self(Failure::Snooze { after })
+        Self(JobErrorKind::Snooze { after })
     }
 
     /// Failed for good, whatever attempts are left.
     pub fn dead(reason: impl fmt::Display) -> Self {
-        Self(Failure::Dead { reason: reason.to_string() })
+        Self(JobErrorKind::Dead { reason: reason.to_string() })
     }
 
     /// Stopped because [`Job::cancelled`] said so: the job is forgotten.
     pub fn cancelled() -> Self {
-        Self(Failure::Cancelled)
+        Self(JobErrorKind::Cancelled)
     }
 }
 
@@ -148,10 +148,10 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for JobError {
 impl fmt::Debug for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Failure::Retry { .. } => "JobError(retry)",
-            Failure::Snooze { .. } => "JobError(snooze)",
-            Failure::Dead { .. } => "JobError(dead)",
-            Failure::Cancelled => "JobError(cancelled)",
+            JobErrorKind::Retry { .. } => "JobError(retry)",
+            JobErrorKind::Snooze { .. } => "JobError(snooze)",
+            JobErrorKind::Dead { .. } => "JobError(dead)",
+            JobErrorKind::Cancelled => "JobError(cancelled)",
         })
     }
 }
@@ -170,13 +170,13 @@ fn describe(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Failure, JobError};
+    use super::{JobError, JobErrorKind};
     use std::error::Error;
     use std::time::Duration;
 
     fn text(error: JobError) -> String {
         match error.0 {
-            Failure::Retry { error, .. } => error,
+            JobErrorKind::Retry { error, .. } => error,
             _ => panic!("not a retry"),
         }
     }

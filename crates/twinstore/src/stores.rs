@@ -10,7 +10,7 @@ use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::Link;
 use state_store::StateStore;
 use store_core::{Durability, Error, Role, ServiceName};
-use store_validation::{Environment, Finding, Place, Refused, Settings, validate};
+use store_validation::{Engine, Environment, Finding, Refused, Settings, validate};
 
 use crate::presence::Presence;
 use crate::{Cache, Pings, State};
@@ -140,9 +140,9 @@ impl fmt::Debug for Stores {
 async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, Error> {
     let service = settings.service.clone();
     let (engine, store) = match &settings.cache {
-        Place::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedCache::in_memory(service, Default::default())),
-        Place::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedCache::open(file, service, Default::default())?),
-        Place::Server(server) => {
+        Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedCache::in_memory(service, Default::default())),
+        Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedCache::open(file, service, Default::default())?),
+        Engine::Server(server) => {
             let own = Link::connect(server.own.clone()).await?;
             let shared = Link::connect(server.shared.clone()).await?;
             opened.links.extend([(Role::Cache, own.clone()), (Role::Cache, shared.clone())]);
@@ -156,9 +156,9 @@ async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, E
 async fn open_state(settings: &Settings, opened: &mut Opened) -> Result<State, Error> {
     let service = settings.service.clone();
     let (engine, store) = match &settings.state {
-        Place::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, Default::default())),
-        Place::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, Default::default())?),
-        Place::Server(server) => {
+        Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, Default::default())),
+        Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, Default::default())?),
+        Engine::Server(server) => {
             let link = Link::connect(server.clone()).await?;
             opened.links.push((Role::State, link.clone()));
             let store = StateStore::open(link, settings.namespace.clone(), service, Default::default()).await?;

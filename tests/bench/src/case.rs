@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::Result;
-use crate::bed::{Bed, Engine};
+use crate::environment::{Engine, Environment};
 use crate::figure::{Figure, PER_SECOND, SERVER_MICROS, Sample, Target};
 
 /// One benchmark: our way of doing something, beside other ways.
@@ -12,8 +12,8 @@ pub trait Case: Send + Sync {
     /// What it is, and what is asked of it.
     fn plan(&self) -> Plan;
 
-    /// Prepares its sides on an empty bed; ours is the first and called [`OURS`].
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>>;
+    /// Prepares its sides on an empty environment; ours is the first and called [`OURS`].
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>>;
 }
 
 /// The name of the side that is measured against the others.
@@ -26,7 +26,7 @@ pub trait Side: Send {
     fn name(&self) -> &str;
 
     /// One round: prepares what it needs, measures, and removes what it left behind.
-    async fn round(&mut self, bed: &Bed) -> Result<Sample>;
+    async fn round(&mut self, environment: &Environment) -> Result<Sample>;
 }
 
 /// What a case is.

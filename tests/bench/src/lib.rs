@@ -20,10 +20,10 @@
 //! # }
 //! ```
 
-mod bed;
 mod case;
 pub mod cases;
 pub mod cost_model;
+mod environment;
 pub mod figure;
 mod floor;
 mod load;
@@ -36,8 +36,8 @@ mod statistics;
 mod table;
 pub mod wire;
 
-pub use bed::{Bed, Engine, SERVER_SETTINGS, Settings, Stores, open_state, queue};
 pub use case::{Case, OURS, Plan, Side};
+pub use environment::{Engine, Environment, SERVER_SETTINGS, Settings, Stores, open_state, queue};
 pub use machine::Machine;
 pub use report::{CaseReport, Report, SideReport, Verdict};
 pub use runner::{is_taken, run};

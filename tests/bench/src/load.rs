@@ -13,8 +13,8 @@ use store_worker::{Done, Job, Worker, WorkerHandle};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Result;
-use crate::bed::Bed;
 use crate::case::{OURS, Side};
+use crate::environment::Environment;
 use crate::figure::Sample;
 
 /// How long anything in a benchmark may take before it has failed.
@@ -64,12 +64,12 @@ where
         self.name
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let first = self.done;
         self.done += self.ops;
-        let sample = bed.measure(self.ops, from_tasks(self.tasks, first..self.done, &self.operation)).await?;
+        let sample = environment.measure(self.ops, from_tasks(self.tasks, first..self.done, &self.operation)).await?;
         if let Some(part) = self.leaves {
-            bed.remove_keys(part).await?;
+            environment.remove_keys(part).await?;
         }
         Ok(sample)
     }

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::Result;
-use crate::bed::{Bed, SERVER_SETTINGS, Settings};
 use crate::case::{Case, Side};
+use crate::environment::{Environment, SERVER_SETTINGS, Settings};
 use crate::figure::Sample;
 use crate::machine::{Machine, load_average, today};
 use crate::report::{CaseReport, Report, SideReport};
@@ -58,23 +58,23 @@ pub async fn run(cases: &[Box<dyn Case>], settings: &Settings, filter: &str, sta
 
 async fn run_case(case: &dyn Case, settings: &Settings) -> Result<(Vec<SideReport>, Option<String>)> {
     let plan = case.plan();
-    let bed = Bed::make(plan.engine, settings).await?;
-    let mut sides = case.open(&bed).await?;
+    let environment = Environment::make(plan.engine, settings).await?;
+    let mut sides = case.open(&environment).await?;
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); sides.len()];
     if plan.warms_up && !settings.quick {
         for side in &mut sides {
-            side.round(&bed).await?;
+            side.round(&environment).await?;
         }
     }
     for round in 0..settings.rounds {
         for place in order(sides.len(), round) {
             let side: &mut Box<dyn Side> = &mut sides[place];
-            let sample = side.round(&bed).await.map_err(|error| format!("{}: {error}", side.name()))?;
+            let sample = side.round(&environment).await.map_err(|error| format!("{}: {error}", side.name()))?;
             samples[place].push(sample);
         }
     }
     let sides = sides.iter().zip(samples).map(|(side, rounds)| SideReport::new(side.name(), &rounds)).collect();
-    Ok((sides, bed.server_version().await?))
+    Ok((sides, environment.server_version().await?))
 }
 
 /// Every other round runs the sides backwards, so that none is always the one behind another.

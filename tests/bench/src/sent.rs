@@ -3,7 +3,7 @@
 use testkit::RespConnection;
 
 use crate::Result;
-use crate::bed::Bed;
+use crate::environment::Environment;
 
 /// What is sent to end a count: all that MONITOR tells before it belongs to it.
 const END: &str = "end-of-count";
@@ -13,8 +13,8 @@ const END: &str = "end-of-count";
 ///
 /// # Errors
 /// What the work answers; when the engine has no server.
-pub(crate) async fn count_sent(bed: &Bed, work: impl Future<Output = Result<()>>) -> Result<usize> {
-    let server = bed.server()?;
+pub(crate) async fn count_sent(environment: &Environment, work: impl Future<Output = Result<()>>) -> Result<usize> {
+    let server = environment.server()?;
     let (mut monitor, mut ending) = (server.connect().await?, server.connect().await?);
     monitor.command(&["MONITOR"]).await?;
     work.await?;

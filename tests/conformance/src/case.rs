@@ -9,8 +9,8 @@ use std::time::Duration;
 use store_core::Op;
 
 use crate::engine::{Capability, Engine};
-use crate::stage::Stage;
-use crate::verdict::{Failure, Verdict};
+use crate::fixture::Fixture;
+use crate::verdict::{BrokenPromise, Verdict};
 
 /// How long a case may take before it counts as hanging.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -27,7 +27,7 @@ pub struct Case {
     pub behaviour: &'static str,
     /// What an engine must be able to do for it.
     pub needs: &'static [Capability],
-    pub(crate) run: fn(Stage) -> Running,
+    pub(crate) run: fn(Fixture) -> Running,
 }
 
 impl Case {
@@ -44,17 +44,17 @@ impl Case {
     /// Runs it at a new place of the engine.
     ///
     /// # Errors
-    /// [`Failure`] when the engine does not behave so, panics, or takes longer than a minute.
+    /// [`BrokenPromise`] when the engine does not behave so, panics, or takes longer than a minute.
     pub async fn run(&self, engine: &Arc<dyn Engine>) -> Verdict {
         let (body, engine) = (self.run, Arc::clone(engine));
-        let running = tokio::spawn(async move { body(Stage::open(&engine).await?).await });
+        let running = tokio::spawn(async move { body(Fixture::open(&engine).await?).await });
         let abort = running.abort_handle();
         match tokio::time::timeout(DEADLINE, running).await {
             Ok(Ok(verdict)) => verdict,
-            Ok(Err(panic)) => Err(Failure::new(format!("it panicked: {panic}"))),
+            Ok(Err(panic)) => Err(BrokenPromise::new(format!("it panicked: {panic}"))),
             Err(_) => {
                 abort.abort();
-                Err(Failure::new(format!("it did not end within {DEADLINE:?}")))
+                Err(BrokenPromise::new(format!("it did not end within {DEADLINE:?}")))
             }
         }
     }
@@ -74,7 +74,7 @@ macro_rules! cases {
             op: $op,
             behaviour: stringify!($behaviour),
             needs: &[$($($crate::Capability::$need),+)?],
-            run: |stage| Box::pin($behaviour(From::from(stage))),
+            run: |fixture| Box::pin($behaviour(From::from(fixture))),
         }),+];
     };
 }

@@ -8,7 +8,7 @@ use embedded_store::{CacheOptions, EmbeddedCache, EmbeddedState, StateOptions};
 use store_core::Result;
 
 use crate::engine::{Capability, Engine, Options, Stores};
-use crate::stage::{random_word, service};
+use crate::fixture::{random_word, service};
 
 /// Both stores in memory.
 #[derive(Debug)]

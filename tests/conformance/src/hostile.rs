@@ -10,8 +10,8 @@ use bytes::Bytes;
 use store_core::Op;
 
 use crate::case::cases;
-use crate::stage::Stage;
-use crate::verdict::{Failure, Verdict};
+use crate::fixture::Fixture;
+use crate::verdict::{BrokenPromise, Verdict};
 
 cases! { Op::QueueClaim;
     hostile_texts_through_every_operation_of_the_state_store,
@@ -64,32 +64,32 @@ impl Texts {
 }
 
 /// Runs `play` in many tasks at once, each with texts of its own.
-async fn crowd<F>(stage: Stage, play: impl Fn(Arc<Stage>, Texts) -> F) -> Verdict
+async fn crowd<F>(fixture: Fixture, play: impl Fn(Arc<Fixture>, Texts) -> F) -> Verdict
 where
     F: Future<Output = Verdict> + Send + 'static,
 {
-    let stage = Arc::new(stage);
+    let fixture = Arc::new(fixture);
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
-        tasks.spawn(play(Arc::clone(&stage), Texts { task }));
+        tasks.spawn(play(Arc::clone(&fixture), Texts { task }));
     }
     while let Some(ended) = tasks.join_next().await {
-        ended.map_err(Failure::from)??;
+        ended.map_err(BrokenPromise::from)??;
     }
     Ok(())
 }
 
-async fn hostile_texts_through_every_operation_of_the_state_store(stage: Stage) -> Verdict {
-    crowd(stage, state::play).await
+async fn hostile_texts_through_every_operation_of_the_state_store(fixture: Fixture) -> Verdict {
+    crowd(fixture, state::play).await
 }
 
-async fn hostile_texts_through_every_operation_of_the_cache_store(stage: Stage) -> Verdict {
-    crowd(stage, cache::play).await
+async fn hostile_texts_through_every_operation_of_the_cache_store(fixture: Fixture) -> Verdict {
+    crowd(fixture, cache::play).await
 }
 
-async fn hostile_texts_through_both_stores_at_once(stage: Stage) -> Verdict {
-    crowd(stage, async |stage: Arc<Stage>, texts: Texts| {
-        let both = tokio::join!(state::play(Arc::clone(&stage), texts.clone()), cache::play(stage, texts));
+async fn hostile_texts_through_both_stores_at_once(fixture: Fixture) -> Verdict {
+    crowd(fixture, async |fixture: Arc<Fixture>, texts: Texts| {
+        let both = tokio::join!(state::play(Arc::clone(&fixture), texts.clone()), cache::play(fixture, texts));
         both.0.and(both.1)
     })
     .await

@@ -1,7 +1,7 @@
 //! One suite for every engine: each behaviour that the contract promises is a case of its own.
 //!
 //! An [`Engine`] opens stores and declares its [`Capability`]s; [`all`] lists the [`Case`]s; [`run_all`] runs them and
-//! counts. The cases know nothing of the engine behind the traits. Each gets a [`Stage`]: stores opened for it, names that
+//! counts. The cases know nothing of the engine behind the traits. Each gets a [`Fixture`]: stores opened for it, names that
 //! nobody else uses, and a clock that only it moves, so that all can run side by side on servers that others use too.
 //!
 //! The cases of an operation stand in the file that its name says: those of `queue.claim` in `src/queue/claim.rs`.
@@ -10,6 +10,7 @@ mod against;
 mod case;
 mod embedded;
 mod engine;
+mod fixture;
 mod handoff;
 mod heartbeats;
 mod hostile;
@@ -20,17 +21,16 @@ mod queue;
 mod rate_limit;
 mod redis;
 mod runner;
-mod stage;
 mod verdict;
 
 pub use against::{AgainstError, Target, against};
 pub use case::Case;
 pub use embedded::{EmbeddedFile, EmbeddedMemory};
 pub use engine::{Capability, Engine, Options, Stores};
+pub use fixture::Fixture;
 pub use redis::RedisEngine;
 pub use runner::{Report, run_all};
-pub use stage::Stage;
-pub use verdict::{Failure, Verdict};
+pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {

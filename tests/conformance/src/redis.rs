@@ -11,7 +11,7 @@ use store_core::{Durability, Error, Namespace, NewJob, Queue, QueueName, Result,
 
 use crate::against::{AgainstError, Target, sweep};
 use crate::engine::{Capability, Engine, Options, Stores};
-use crate::stage::{random_word, service};
+use crate::fixture::{random_word, service};
 
 /// The database that all services share, that of the service under test, and that of the other one.
 const DATABASES: [u32; 3] = [0, 1, 2];

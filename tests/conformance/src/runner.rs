@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::engine::{Capability, Engine};
-use crate::verdict::Failure;
+use crate::verdict::BrokenPromise;
 
 /// How many cases run at the same time.
 const AT_ONCE: usize = 8;
@@ -19,7 +19,7 @@ pub struct Report {
     /// The names of the cases that passed.
     pub passed: Vec<String>,
     /// The names of the cases that failed, and how.
-    pub failed: Vec<(String, Failure)>,
+    pub failed: Vec<(String, BrokenPromise)>,
     /// The names of the cases that were not run, and what the engine lacks for them.
     pub skipped: Vec<(String, Capability)>,
     /// The keys that could not be removed from the servers afterwards, and why.

@@ -4,16 +4,16 @@ use std::fmt;
 use std::panic::Location;
 
 /// What a case ends with.
-pub type Verdict = Result<(), Failure>;
+pub type Verdict = Result<(), BrokenPromise>;
 
 /// A promise that an engine did not keep, and the line of the case that noticed.
 #[derive(Clone)]
-pub struct Failure {
+pub struct BrokenPromise {
     what: String,
     at: &'static Location<'static>,
 }
 
-impl Failure {
+impl BrokenPromise {
     /// A failure at the line of the caller.
     #[track_caller]
     pub fn new(what: impl Into<String>) -> Self {
@@ -21,23 +21,23 @@ impl Failure {
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for BrokenPromise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({}:{})", self.what, self.at.file(), self.at.line())
     }
 }
 
-impl fmt::Debug for Failure {
+impl fmt::Debug for BrokenPromise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
 /// An operation that answered with an error where the case expected a value.
-impl<E: std::error::Error> From<E> for Failure {
+impl<E: std::error::Error> From<E> for BrokenPromise {
     #[track_caller]
     fn from(error: E) -> Self {
-        Failure::new(format!("unexpected error: {error}"))
+        BrokenPromise::new(format!("unexpected error: {error}"))
     }
 }
 
@@ -48,7 +48,7 @@ macro_rules! check {
     };
     ($condition:expr, $($explanation:tt)+) => {
         if !$condition {
-            return Err($crate::Failure::new(format!($($explanation)+)));
+            return Err($crate::BrokenPromise::new(format!($($explanation)+)));
         }
     };
 }

@@ -11,7 +11,7 @@ use twinstore::{Error, JobState, PageRequest, QueueInspect, Stores, WorkerHandle
 use crate::checker::{Verdict, check};
 use crate::environment::Environment;
 use crate::history::{Answer, Call, Event, History, HistoryError, Recorder, RunInfo};
-use crate::nemesis::{self, Lane};
+use crate::nemesis::{self, FaultSequence};
 use crate::process::{WorkerProcess, history_of};
 use crate::recorded::{Client, record};
 use crate::workload::{self, GROUPS, QUEUES, queue, random_of, work};
@@ -98,8 +98,8 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     let (stop, stopped) = watch::channel(false);
     let running = start_workers(options.seed, &workers, &recorder);
     let mut actors = workload::start(options.seed, &clients, &workers, &holders, &recorder, &stopped);
-    let lanes = Lane::plan(options.seed, options.duration, options.late_copies);
-    let mut faults = nemesis::start(lanes, &environment, process, &recorder, &stopped);
+    let sequences = FaultSequence::plan(options.seed, options.duration, options.late_copies);
+    let mut faults = nemesis::start(sequences, &environment, process, &recorder, &stopped);
 
     tokio::time::sleep(options.duration).await;
     // Without a receiver all tasks have already ended.

@@ -60,12 +60,12 @@ type Matcher = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 /// The armed, one-shot fault of one request.
 struct Cut {
     matches: Matcher,
-    place: Place,
+    place: CutAt,
 }
 
 /// Where a cut ends the connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum CutAt {
     /// The request does not reach the server.
     BeforeRequest,
     /// The request is executed; nothing of its reply arrives.
@@ -158,7 +158,7 @@ impl FaultProxy {
     /// Arms one hold: the connection of the next request that `matches` is held in both directions, from this request on,
     /// until [`pass`](Self::pass); the others continue. It counts as [`fired`](Self::fired).
     pub fn hold_at_request(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
-        self.arm(matches, Place::Held);
+        self.arm(matches, CutAt::Held);
     }
 
     /// Closes the server's side of all connections and keeps the clients' sides open: everything that clients send later
@@ -198,18 +198,18 @@ impl FaultProxy {
     /// "Executed" is known from the server's end of the connection, which follows the end of the requests. A script
     /// that the server does not have is "executed" with `NOSCRIPT`: load it before.
     pub fn cut_after_request(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
-        self.arm(matches, Place::AfterRequest);
+        self.arm(matches, CutAt::AfterRequest);
     }
 
     /// Arms one cut as [`cut_after_request`](Self::cut_after_request), but the request does not reach the server.
     pub fn cut_before_request(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
-        self.arm(matches, Place::BeforeRequest);
+        self.arm(matches, CutAt::BeforeRequest);
     }
 
     /// Arms one cut as [`cut_after_request`](Self::cut_after_request), but the client receives the first half of the next
     /// data from the server: the reply ends in the middle.
     pub fn cut_in_reply(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static) {
-        self.arm(matches, Place::InReply);
+        self.arm(matches, CutAt::InReply);
     }
 
     /// Removes a cut that has not fired.
@@ -246,7 +246,7 @@ impl FaultProxy {
         self.shared.bytes_down.load(Ordering::Relaxed)
     }
 
-    fn arm(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static, place: Place) {
+    fn arm(&self, matches: impl Fn(&[u8]) -> bool + Send + Sync + 'static, place: CutAt) {
         *lock(&self.shared.cut) = Some(Cut { matches: Box::new(matches), place });
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis_link::{Arg, Bounds, Link, Load, Reply, SizeSeen, Together};
+use redis_link::{Arg, Batcher, Bounds, Link, Load, Reply, SizeSeen};
 use store_core::{Error, Key, Op, RequestId, Result, keys};
 
 use super::CALL_BYTES;
@@ -18,7 +18,7 @@ const COPIED_BYTES: usize = 64 << 10;
 
 pub(super) struct Reads {
     wire: Arc<Wire>,
-    calls: Together<(), Vec<String>, Vec<Reply>>,
+    calls: Batcher<(), Vec<String>, Vec<Reply>>,
 }
 
 struct Wire {
@@ -33,7 +33,7 @@ impl Reads {
         let absent = Arg::from(keys::no_value(RequestId::generate()));
         let bounds = Bounds { under_way: 2, items: CALL_KEYS, bytes: CALL_BYTES };
         let wire = Wire { link: link.clone(), absent, seen: SizeSeen::default() };
-        Self { wire: Arc::new(wire), calls: Together::new(OP, bounds) }
+        Self { wire: Arc::new(wire), calls: Batcher::new(OP, bounds) }
     }
 
     /// What is stored under the first of these keys, at least one: as many as one call is expected to carry.

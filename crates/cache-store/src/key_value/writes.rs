@@ -1,6 +1,6 @@
 //! Values that are written together.
 
-use redis_link::{Bounds, Link, Load, Script, Together, args};
+use redis_link::{Batcher, Bounds, Link, Load, Script, args};
 use store_core::{Entry, Op, Result, keys};
 
 use super::CALL_BYTES;
@@ -12,14 +12,14 @@ static SET_MANY: Script = Script::adds("key_value/set_many", &[include_str!("../
 
 pub(super) struct Writes {
     link: Link,
-    calls: Together<(), Vec<Entry>, ()>,
+    calls: Batcher<(), Vec<Entry>, ()>,
 }
 
 impl Writes {
     pub(super) fn new(link: &Link) -> Self {
         // What is large gains nothing by company.
         let bounds = Bounds { under_way: 2, items: 128, bytes: 1 << 20 };
-        Self { link: link.clone(), calls: Together::new(OP, bounds) }
+        Self { link: link.clone(), calls: Batcher::new(OP, bounds) }
     }
 
     /// Writes all, in as many calls as their bytes make necessary.

@@ -59,7 +59,7 @@ impl Refusal {
 }
 
 /// Why a group was not committed.
-enum Failure {
+enum NotCommitted {
     /// One of its members failed; the others can be tried again.
     Member(usize, Fault),
     /// A page that this member needed is damaged. redb may have panicked on it, and has rolled the transaction back.
@@ -115,23 +115,23 @@ impl Core {
             }
             match self.attempt(&mut group) {
                 Ok(()) => return group.into_iter().for_each(|member| member.answer()),
-                Err(Failure::Member(index, fault)) => {
+                Err(NotCommitted::Member(index, fault)) => {
                     let failed = group.remove(index);
                     let error = fault.into_error(failed.op());
                     failed.fail(error);
                 }
-                Err(Failure::Damaged(index)) => {
+                Err(NotCommitted::Damaged(index)) => {
                     let failed = group.remove(index);
                     let error = Error::corrupt(failed.op(), DAMAGED);
                     failed.fail(error);
                 }
-                Err(Failure::Database(error)) => {
+                Err(NotCommitted::Database(error)) => {
                     // If there was no room, the operations that add nothing are tried again in the reserve.
                     if !self.recover() {
                         return fail_all(group, |op| not_executed(op, &error));
                     }
                 }
-                Err(Failure::Commit(error)) => {
+                Err(NotCommitted::Commit(error)) => {
                     self.recover();
                     return fail_all(group, |op| failed_commit(op, &error));
                 }
@@ -150,13 +150,13 @@ impl Core {
         let op = member.op();
         match result {
             Ok(()) => member.answer(),
-            Err(Failure::Member(_, fault)) => member.fail(fault.into_error(op)),
-            Err(Failure::Damaged(_)) => member.fail(Error::corrupt(op, DAMAGED)),
-            Err(Failure::Database(error)) => match self.recover() {
+            Err(NotCommitted::Member(_, fault)) => member.fail(fault.into_error(op)),
+            Err(NotCommitted::Damaged(_)) => member.fail(Error::corrupt(op, DAMAGED)),
+            Err(NotCommitted::Database(error)) => match self.recover() {
                 true => refuse(member),
                 false => member.fail(not_executed(op, &error)),
             },
-            Err(Failure::Commit(error)) => {
+            Err(NotCommitted::Commit(error)) => {
                 self.recover();
                 member.fail(failed_commit(op, &error));
             }
@@ -212,7 +212,7 @@ impl Core {
         Ok(())
     }
 
-    fn attempt(&self, group: &mut [Box<dyn Member>]) -> Result<(), Failure> {
+    fn attempt(&self, group: &mut [Box<dyn Member>]) -> Result<(), NotCommitted> {
         let mut at = Step::Begin;
         match &self.file {
             None => self.transact(group, &mut at),
@@ -220,19 +220,19 @@ impl Core {
             Some(_) => catch_unwind(AssertUnwindSafe(|| self.transact(group, &mut at))).unwrap_or_else(|_| {
                 let damaged = redb::Error::Corrupted(DAMAGED.to_owned());
                 Err(match at {
-                    Step::Begin => Failure::Database(damaged),
-                    Step::Apply(index) => Failure::Damaged(index),
-                    Step::Commit => Failure::Commit(damaged),
+                    Step::Begin => NotCommitted::Database(damaged),
+                    Step::Apply(index) => NotCommitted::Damaged(index),
+                    Step::Commit => NotCommitted::Commit(damaged),
                 })
             }),
         }
     }
 
-    fn transact(&self, group: &mut [Box<dyn Member>], at: &mut Step) -> Result<(), Failure> {
+    fn transact(&self, group: &mut [Box<dyn Member>], at: &mut Step) -> Result<(), NotCommitted> {
         let transaction = {
             let redb = self.redb.read().unwrap_or_else(PoisonError::into_inner);
-            let redb = redb.as_ref().ok_or(Failure::Database(redb::Error::DatabaseClosed))?;
-            redb.begin_write().map_err(|error| Failure::Database(error.into()))?
+            let redb = redb.as_ref().ok_or(NotCommitted::Database(redb::Error::DatabaseClosed))?;
+            redb.begin_write().map_err(|error| NotCommitted::Database(error.into()))?
         };
         let mut change = Change::new(&transaction, self.sums(), self.is_full());
         for (index, member) in group.iter_mut().enumerate() {
@@ -252,10 +252,10 @@ impl Core {
     }
 
     /// A commit that failed before its header was written was not executed.
-    fn of_commit(&self, error: redb::Error) -> Failure {
+    fn of_commit(&self, error: redb::Error) -> NotCommitted {
         match self.file.as_ref().and_then(|file| file.failure()) {
-            Some(failure) if !failure.header_written => Failure::Database(error),
-            _ => Failure::Commit(error),
+            Some(failure) if !failure.header_written => NotCommitted::Database(error),
+            _ => NotCommitted::Commit(error),
         }
     }
 
@@ -292,12 +292,12 @@ const DAMAGED: &str = "a page of the file is damaged; restore it from a backup";
 /// The error of a closed store.
 pub(super) const CLOSED: &str = "the store was closed";
 
-fn of_member(index: usize, fault: Fault) -> Failure {
+fn of_member(index: usize, fault: Fault) -> NotCommitted {
     match fault {
         // A part of the file is damaged; redb itself continues.
-        Fault::Storage(error) if matches!(*error, redb::Error::Corrupted(_)) => Failure::Damaged(index),
-        Fault::Storage(error) => Failure::Database(*error),
-        fault => Failure::Member(index, fault),
+        Fault::Storage(error) if matches!(*error, redb::Error::Corrupted(_)) => NotCommitted::Damaged(index),
+        Fault::Storage(error) => NotCommitted::Database(*error),
+        fault => NotCommitted::Member(index, fault),
     }
 }
 

@@ -41,13 +41,13 @@ pub(crate) struct StoreFile {
     reserve: AtomicU64,
     /// Whether redb has written its header since [`StoreFile::begin`]. Only the header makes a commit visible.
     header_written: AtomicBool,
-    failure: Mutex<Option<Failure>>,
+    failure: Mutex<Option<IoFailure>>,
     path_lock: PathLock,
 }
 
 /// The first I/O operation that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub(crate) struct IoFailure {
     /// There was no room.
     pub(crate) is_out_of_space: bool,
     /// Whether the header of the commit under way may have been written before.
@@ -118,19 +118,19 @@ impl StoreFile {
     }
 
     /// What failed since the transaction began.
-    pub(crate) fn take_failure(&self) -> Option<Failure> {
+    pub(crate) fn take_failure(&self) -> Option<IoFailure> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The same, without clearing it.
-    pub(crate) fn failure(&self) -> Option<Failure> {
+    pub(crate) fn failure(&self) -> Option<IoFailure> {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note<T>(&self, result: std::io::Result<T>, growth: u64) -> std::io::Result<T> {
         if let Err(error) = &result {
             let header_written = self.header_written.load(Ordering::SeqCst);
-            let failure = Failure { is_out_of_space: is_out_of_space(error), header_written, growth };
+            let failure = IoFailure { is_out_of_space: is_out_of_space(error), header_written, growth };
             self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
         }
         result

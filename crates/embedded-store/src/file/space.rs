@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::sync::atomic::Ordering;
 
 use super::first_page::{FIRST_PAGE, FirstPage};
-use super::{Failure, StoreFile};
+use super::{IoFailure, StoreFile};
 
 /// How many bytes of each file are kept in reserve for a full disk.
 pub(crate) const RESERVE: u64 = 1 << 20;
@@ -55,7 +55,7 @@ impl StoreFile {
 
     /// Makes room after the file could not grow as far as redb wanted, while redb is closed: allocates a part of that, or
     /// releases the reserve if there is no room at all. redb finds the pages when it opens the file again.
-    pub(crate) fn make_room(&self, failure: Failure) -> Result<()> {
+    pub(crate) fn make_room(&self, failure: IoFailure) -> Result<()> {
         let mut growth = failure.growth / 2 / RESERVE * RESERVE;
         while growth >= RESERVE {
             match allocate(&self.file, self.file.metadata()?.len(), growth) {

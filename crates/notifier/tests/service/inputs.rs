@@ -1,6 +1,6 @@
 //! Bad input: one clear message each, the rest processed.
 
-use crate::stage::{Folder, counts, delivery, notifier, report};
+use crate::fixture::{Folder, counts, delivery, notifier, report};
 
 #[tokio::test]
 async fn bad_lines_are_named_and_the_rest_is_delivered() {

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what the cases share")]
 
+mod fixture;
 mod inputs;
 mod kills;
 mod refusals;
 mod runs;
-mod stage;

@@ -2,7 +2,7 @@
 
 use testkit::RedisServer;
 
-use crate::stage::{Stage, notifier};
+use crate::fixture::{Fixture, notifier};
 
 const CANARY: &str = "canary-7f3a91";
 
@@ -43,12 +43,12 @@ async fn all_that_is_wrong_is_told_at_once() {
 
 #[tokio::test]
 async fn a_wrong_password_and_an_evicting_queue_are_refused_without_showing_it() {
-    let stage = Stage::new().await;
+    let fixture = Fixture::new().await;
     let state =
         RedisServer::builder().password(CANARY).config("maxmemory-policy", "allkeys-lru").start().await.unwrap();
     let wrong = state.url(None).replace(CANARY, &format!("{CANARY}-wrong"));
     for (url, code) in [(wrong, "auth-refused"), (state.url(None), "state-evicts")] {
-        let exit = stage.notifier(&["run"]).env("REDIS_WORKERCACHE_CONN_URL", url).env("RUST_LOG", "trace");
+        let exit = fixture.notifier(&["run"]).env("REDIS_WORKERCACHE_CONN_URL", url).env("RUST_LOG", "trace");
         let exit = exit.run().await.unwrap();
         assert_eq!(exit.code, Some(78), "{}", exit.stderr);
         assert!(exit.stderr.contains(code), "{code} in {}", exit.stderr);

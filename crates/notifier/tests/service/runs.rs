@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::{DEADLINE, wait_until};
 
-use crate::stage::{Folder, Stage, counts, delivery, notifier, report};
+use crate::fixture::{Fixture, Folder, counts, delivery, notifier, report};
 
 #[tokio::test]
 async fn without_arguments_and_variables_it_works_on_a_sample_and_says_where() {
@@ -32,38 +32,38 @@ async fn each_id_is_delivered_once_on_the_embedded_stores() {
 
 #[tokio::test]
 async fn on_real_servers_a_second_run_finds_only_duplicates() {
-    let stage = Stage::new().await;
-    let input = stage.folder.deliveries(200);
-    let run = || stage.notifier(&["run", "--input", &input, "--sink", "file:out.txt", "--json"]).run();
+    let fixture = Fixture::new().await;
+    let input = fixture.folder.deliveries(200);
+    let run = || fixture.notifier(&["run", "--input", &input, "--sink", "file:out.txt", "--json"]).run();
     let names = ["received", "duplicates", "queued", "delivered", "dead", "pending"];
     let first = run().await.unwrap();
     assert_eq!(counts(&report(&first), names), [200, 0, 200, 200, 0, 0], "{}", first.stderr);
     assert_eq!(report(&first)["engine"]["cache"], "redis");
     let second = run().await.unwrap();
     assert_eq!(counts(&report(&second), names), [200, 200, 0, 0, 0, 0], "{}", second.stderr);
-    assert_eq!(stage.folder.delivered("out.txt").len(), 200);
+    assert_eq!(fixture.folder.delivered("out.txt").len(), 200);
 }
 
 #[tokio::test]
 async fn the_queue_knows_what_a_flushed_cache_forgot() {
-    let stage = Stage::new().await;
-    let input = stage.folder.deliveries(50);
-    let run = || stage.notifier(&["run", "--input", &input, "--sink", "file:out.txt", "--json"]).run();
+    let fixture = Fixture::new().await;
+    let input = fixture.folder.deliveries(50);
+    let run = || fixture.notifier(&["run", "--input", &input, "--sink", "file:out.txt", "--json"]).run();
     run().await.unwrap();
-    stage.cache.command_in(3, &["FLUSHDB"]).await.unwrap();
+    fixture.cache.command_in(3, &["FLUSHDB"]).await.unwrap();
     let second = run().await.unwrap();
     assert_eq!(counts(&report(&second), ["duplicates", "delivered", "pending"]), [50, 0, 0], "{}", second.stderr);
-    assert_eq!(stage.folder.delivered("out.txt").len(), 50);
+    assert_eq!(fixture.folder.delivered("out.txt").len(), 50);
 }
 
 #[tokio::test]
 async fn two_processes_are_a_run() {
-    let stage = Stage::new().await;
-    let input = stage.folder.deliveries(300);
-    let mut work = stage.notifier(&["work", "--sink", "file:out.txt", "--json"]).start().unwrap();
-    let ingest = stage.notifier(&["ingest", "--input", &input, "--json"]).run().await.unwrap();
+    let fixture = Fixture::new().await;
+    let input = fixture.folder.deliveries(300);
+    let mut work = fixture.notifier(&["work", "--sink", "file:out.txt", "--json"]).start().unwrap();
+    let ingest = fixture.notifier(&["ingest", "--input", &input, "--json"]).run().await.unwrap();
     assert_eq!(counts(&report(&ingest), ["received", "queued", "delivered"]), [300, 300, 0], "{}", ingest.stderr);
-    wait_until("everything is delivered", DEADLINE, async || stage.folder.delivered("out.txt").len() == 300).await;
+    wait_until("everything is delivered", DEADLINE, async || fixture.folder.delivered("out.txt").len() == 300).await;
     work.terminate().unwrap();
     let exit = work.wait_exit(DEADLINE).await;
     assert_eq!(exit.code, Some(0), "{}", exit.stderr);
@@ -135,24 +135,24 @@ async fn answer_posts(listener: tokio::net::TcpListener, posts: usize) -> usize 
 
 #[tokio::test]
 async fn an_idle_worker_hardly_asks_and_starts_a_pushed_job_soon() {
-    let stage = Stage::new().await;
-    let mut work = stage.notifier(&["work", "--json"]).start().unwrap();
+    let fixture = Fixture::new().await;
+    let mut work = fixture.notifier(&["work", "--json"]).start().unwrap();
     let waits = async || {
-        let clients = stage.state.command(&["CLIENT", "LIST"]).await.unwrap();
+        let clients = fixture.state.command(&["CLIENT", "LIST"]).await.unwrap();
         clients.as_str().unwrap().contains("cmd=blpop")
     };
     wait_until("the worker waits", DEADLINE, waits).await;
-    let before = stage.state.command_calls().await.unwrap();
+    let before = fixture.state.command_calls().await.unwrap();
     let started = std::time::Instant::now();
     // One delivery at a time: each finds an idle worker. Meanwhile the commands of a worker that waits are counted.
     for id in 0..20 {
         wait_until("the worker waits again", DEADLINE, waits).await;
-        let input = stage.folder.write("one.jsonl", delivery(&format!("one-{id}")));
-        let exit = stage.notifier(&["ingest", "--input", &input]).run().await.unwrap();
+        let input = fixture.folder.write("one.jsonl", delivery(&format!("one-{id}")));
+        let exit = fixture.notifier(&["ingest", "--input", &input]).run().await.unwrap();
         assert_eq!(exit.code, Some(0), "{}", exit.stderr);
     }
     let blocked = |calls: &std::collections::BTreeMap<String, u64>| calls.get("blpop").copied().unwrap_or_default();
-    let after = stage.state.command_calls().await.unwrap();
+    let after = fixture.state.command_calls().await.unwrap();
     let seconds = started.elapsed().as_secs() + 1;
     assert!(blocked(&after) - blocked(&before) <= 20 * 2 + seconds, "a wait for each piece of news, and few more");
     work.terminate().unwrap();

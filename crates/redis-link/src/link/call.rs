@@ -21,11 +21,11 @@ pub(super) struct Call {
 }
 
 struct State {
-    stage: Stage,
+    progress: Progress,
     permit: Option<Permit>,
 }
 
-enum Stage {
+enum Progress {
     /// The caller waits, once it has polled: the reply wakes it directly, its end without one by this waker.
     Waiting(Answering, Option<Waker>),
     /// Its caller has gone; the reply still says that the connection lives.
@@ -37,7 +37,7 @@ enum Stage {
 
 impl Call {
     pub(super) fn new(answering: Answering, permit: Permit, since: Instant, connection: u64) -> Self {
-        let state = State { stage: Stage::Waiting(answering, None), permit: Some(permit) };
+        let state = State { progress: Progress::Waiting(answering, None), permit: Some(permit) };
         Self { since, connection, is_over: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
@@ -49,10 +49,10 @@ impl Call {
     /// For the caller: the reply, when it is there. Polled first, it sends the command.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Reply, Failure>> {
         let mut state = self.lock();
-        match &mut state.stage {
-            Stage::Waiting(answering, waker) => {
+        match &mut state.progress {
+            Progress::Waiting(answering, waker) => {
                 if let Poll::Ready(result) = answering.as_mut().poll(context) {
-                    self.settle(&mut state, Stage::Taken);
+                    self.settle(&mut state, Progress::Taken);
                     return Poll::Ready(result);
                 }
                 match waker {
@@ -61,8 +61,8 @@ impl Call {
                 }
                 Poll::Pending
             }
-            stage => match std::mem::replace(stage, Stage::Taken) {
-                Stage::Ended(result) => Poll::Ready(result),
+            progress => match std::mem::replace(progress, Progress::Taken) {
+                Progress::Ended(result) => Poll::Ready(result),
                 _ => Poll::Ready(Err(Failure::LOST)),
             },
         }
@@ -71,12 +71,12 @@ impl Call {
     /// For the caller who goes before the reply has come.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
-        state.stage = match std::mem::replace(&mut state.stage, Stage::Taken) {
-            Stage::Waiting(answering, Some(_)) => Stage::Abandoned(answering),
+        state.progress = match std::mem::replace(&mut state.progress, Progress::Taken) {
+            Progress::Waiting(answering, Some(_)) => Progress::Abandoned(answering),
             // It was never polled: nothing was sent.
-            Stage::Waiting(_, None) => {
-                self.settle(&mut state, Stage::Taken);
-                Stage::Taken
+            Progress::Waiting(_, None) => {
+                self.settle(&mut state, Progress::Taken);
+                Progress::Taken
             }
             other => other,
         };
@@ -85,41 +85,41 @@ impl Call {
     /// The reply of a call whose caller has gone, if it has come.
     pub(super) fn poll_abandoned(&self) -> Option<Result<Reply, Failure>> {
         let mut state = self.lock();
-        let Stage::Abandoned(answering) = &mut state.stage else { return None };
+        let Progress::Abandoned(answering) = &mut state.progress else { return None };
         let result = now_or_never(answering)?;
-        self.settle(&mut state, Stage::Taken);
+        self.settle(&mut state, Progress::Taken);
         Some(result)
     }
 
     /// Ends it with `failure` if it was sent, unless its reply has come or it has ended. What may still answer it is given back.
     pub(super) fn fail(&self, failure: Failure) -> Option<Answering> {
         let mut state = self.lock();
-        match std::mem::replace(&mut state.stage, Stage::Taken) {
-            Stage::Waiting(_, None) => {
-                self.settle(&mut state, Stage::Ended(Err(Failure::DOWN)));
+        match std::mem::replace(&mut state.progress, Progress::Taken) {
+            Progress::Waiting(_, None) => {
+                self.settle(&mut state, Progress::Ended(Err(Failure::DOWN)));
                 None
             }
-            Stage::Waiting(mut answering, waker) => {
+            Progress::Waiting(mut answering, waker) => {
                 let reply = now_or_never(&mut answering);
                 let late = reply.is_none().then_some(answering);
-                self.settle(&mut state, Stage::Ended(reply.unwrap_or(Err(failure))));
+                self.settle(&mut state, Progress::Ended(reply.unwrap_or(Err(failure))));
                 drop(state);
                 waker.iter().for_each(Waker::wake_by_ref);
                 late
             }
-            Stage::Abandoned(answering) => {
-                self.settle(&mut state, Stage::Taken);
+            Progress::Abandoned(answering) => {
+                self.settle(&mut state, Progress::Taken);
                 Some(answering)
             }
             ended => {
-                state.stage = ended;
+                state.progress = ended;
                 None
             }
         }
     }
 
-    fn settle(&self, state: &mut State, stage: Stage) {
-        state.stage = stage;
+    fn settle(&self, state: &mut State, progress: Progress) {
+        state.progress = progress;
         state.permit = None;
         self.is_over.store(true, Ordering::Release);
     }

@@ -14,17 +14,17 @@ use crate::{Answer, Arg, Endpoint, LinkConfig, Reply, Script, Topology, metered}
 mod admission;
 mod call;
 mod commands;
+mod connection;
 mod copies;
 mod durable;
 mod exclusive;
 mod flight;
-mod lane;
 mod values;
 mod waiting;
 
+use connection::Connection;
 use copies::Copies;
 use exclusive::Exclusive;
-use lane::Lane;
 use waiting::{Permit, Waiting};
 
 /// How many calls may block on the server at once; each has a connection of its own.
@@ -67,7 +67,7 @@ pub struct Link {
 
 struct Inner {
     config: LinkConfig,
-    lanes: Vec<Lane>,
+    connections: Vec<Connection>,
     turn: AtomicUsize,
     waiting: Arc<Waiting>,
     is_closed: watch::Sender<bool>,
@@ -99,20 +99,20 @@ impl Link {
     pub async fn connect(config: LinkConfig) -> Result<Self> {
         let endpoint = standalone(&config, Op::Connect)?.clone();
         let opening = async {
-            let mut lanes = Vec::with_capacity(config.pool_size);
+            let mut connections = Vec::with_capacity(config.pool_size);
             for _ in 0..config.pool_size {
-                lanes.push(Lane::open(&config, &endpoint).await?);
+                connections.push(Connection::open(&config, &endpoint).await?);
             }
-            Ok(lanes)
+            Ok(connections)
         };
-        let lanes = match tokio::time::timeout(config.connect_timeout, opening).await {
-            Ok(lanes) => lanes,
+        let connections = match tokio::time::timeout(config.connect_timeout, opening).await {
+            Ok(connections) => connections,
             Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
         };
-        let lanes = lanes.map_err(|failure| failure.into_error(Op::Connect, "connect"))?;
+        let connections = connections.map_err(|failure| failure.into_error(Op::Connect, "connect"))?;
         Ok(Self {
             inner: Arc::new(Inner {
-                lanes,
+                connections,
                 turn: AtomicUsize::new(0),
                 waiting: Waiting::new(config.max_waiting),
                 is_closed: watch::Sender::new(false),
@@ -227,7 +227,7 @@ impl Link {
 
     /// Whether at least one connection is up, as far as is known without asking.
     pub fn is_connected(&self) -> bool {
-        !*self.inner.is_closed.borrow() && self.inner.lanes.iter().any(|lane| lane.is_usable())
+        !*self.inner.is_closed.borrow() && self.inner.connections.iter().any(|connection| connection.is_usable())
     }
 
     /// Refuses new calls, ends those that block, waits up to one command time-out for the others under way, and closes
@@ -235,7 +235,7 @@ impl Link {
     pub async fn close(&self) {
         self.inner.is_closed.send_replace(true);
         let _ = tokio::time::timeout(self.inner.config.command_timeout, self.inner.waiting.empty()).await;
-        self.inner.lanes.iter().for_each(|lane| lane.close());
+        self.inner.connections.iter().for_each(|connection| connection.close());
         self.inner.blockers.close();
         self.inner.durables.close();
     }
@@ -247,30 +247,30 @@ impl Link {
     }
 
     async fn run_script(&self, script: &Script, request: &Request, copies: &Copies) -> Result<Reply, Failure> {
-        let lane = self.inner.lane()?;
-        match self.run_script_on(lane, script, request, copies).await {
+        let connection = self.inner.connection()?;
+        match self.run_script_on(connection, script, request, copies).await {
             // Only this connection has learnt the server's time.
-            Err(Failure::Late) => self.run_script_on(lane, script, request, copies).await,
+            Err(Failure::Late) => self.run_script_on(connection, script, request, copies).await,
             result => result,
         }
     }
 
     async fn run_script_on(
         &self,
-        lane: &Lane,
+        connection: &Connection,
         script: &Script,
         request: &Request,
         copies: &Copies,
     ) -> Result<Reply, Failure> {
-        let mut result = lane.send(copies.next(request), self.inner.enter()?).await;
+        let mut result = connection.send(copies.next(request), self.inner.enter()?).await;
         for _ in 0..MAX_LOADS {
             if !result.as_ref().is_err_and(Failure::is_unknown_script) {
                 break;
             }
             tracing::debug!(script = script.name(), "the server does not know the script; loading it");
-            let loaded = lane.send(Request::load(script), self.inner.enter()?).await;
+            let loaded = connection.send(Request::load(script), self.inner.enter()?).await;
             loaded.map_err(Failure::before_the_call)?;
-            result = lane.send(copies.next(request), self.inner.enter()?).await;
+            result = connection.send(copies.next(request), self.inner.enter()?).await;
         }
         result
     }
@@ -281,7 +281,7 @@ impl Link {
 
     async fn send(&self, request: Request) -> Result<Reply, Failure> {
         let permit = self.inner.enter()?;
-        self.inner.lane()?.send(request, permit).await
+        self.inner.connection()?.send(request, permit).await
     }
 
     /// The one place that decides whether a call is made again.
@@ -352,11 +352,12 @@ impl Inner {
     }
 
     /// The next connection in turn that is up.
-    fn lane(&self) -> Result<&Lane, Failure> {
+    fn connection(&self) -> Result<&Connection, Failure> {
         self.check_open()?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut in_turn = (0..self.lanes.len()).map(|step| &self.lanes[turn.wrapping_add(step) % self.lanes.len()]);
-        in_turn.find(|lane| lane.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
+        let mut in_turn =
+            (0..self.connections.len()).map(|step| &self.connections[turn.wrapping_add(step) % self.connections.len()]);
+        in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
     }
 }
 

@@ -3,23 +3,23 @@
 //! So a push is one round trip where nobody else pushes, and many tasks that push one job each share scripts: the server
 //! does a batch's work instead of fifty single ones.
 
-use redis_link::{Bounds, Load, Together};
+use redis_link::{Batcher, Bounds, Load};
 use store_core::{Durability, MAX_BATCH, MAX_BATCH_BYTES, NewJob, Op, Pushed, QueueName, Receipt, Result};
 
 use super::push;
 use crate::StateStore;
 
 /// Pushes travel together when they go to one queue with one durability.
-type Lane = (QueueName, Durability);
+type Destination = (QueueName, Durability);
 
 /// The pushes of all tasks.
 #[derive(Debug)]
-pub(crate) struct PushGroups(Together<Lane, Vec<NewJob>, Receipt<Vec<Pushed>>>);
+pub(crate) struct PushGroups(Batcher<Destination, Vec<NewJob>, Receipt<Vec<Pushed>>>);
 
 impl Default for PushGroups {
     fn default() -> Self {
         let bounds = Bounds { under_way: 1, items: MAX_BATCH, bytes: MAX_BATCH_BYTES };
-        Self(Together::new(Op::QueuePush, bounds))
+        Self(Batcher::new(Op::QueuePush, bounds))
     }
 }
 
@@ -34,9 +34,9 @@ pub(super) async fn push(
     let load = Load { items: jobs.len(), bytes: jobs.iter().map(|job| job.payload.len()).sum() };
     let alone = || push::push(store, queue, jobs, durability);
     let (owned, name) = (store.clone(), queue.clone());
-    let together = move |group| travel(owned.clone(), name.clone(), durability, group);
-    let lane = (queue.clone(), durability);
-    store.push_groups.0.call_or_else(lane, load, alone, || jobs.to_vec(), together).await
+    let coalesced = move |group| travel(owned.clone(), name.clone(), durability, group);
+    let destination = (queue.clone(), durability);
+    store.push_groups.0.call_or_else(destination, load, alone, || jobs.to_vec(), coalesced).await
 }
 
 /// One call for all, of which each push gets its own part of the answer.

@@ -8,7 +8,7 @@ use store_core::{
 };
 use testkit::{FaultProxy, RedisServer, mentions};
 
-use crate::{Stage, open_to_lose, stage};
+use crate::{Fixture, fixture, open_to_lose};
 use state_store::{StateOptions, StateStore};
 
 const LASTING: Duration = Duration::from_secs(10);
@@ -47,7 +47,7 @@ async fn counts(server: &RedisServer) -> [i64; 3] {
 
 #[tokio::test]
 async fn all_keys_of_a_pool_end_a_day_after_its_last_beat() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     beat(&store, "long", LASTING * 100).await;
     beat(&store, "short", LASTING).await;
     for name in KEYS {
@@ -63,7 +63,7 @@ async fn all_keys_of_a_pool_end_a_day_after_its_last_beat() {
 
 #[tokio::test]
 async fn pages_go_through_all_members_in_order() {
-    let Stage { server: _server, store, clock } = stage().await;
+    let Fixture { server: _server, store, clock } = fixture().await;
     // names whose order in a dictionary is another than that of their bytes
     let names = ["B", "a", "b", "a:1", "a-1", "Z/1", "_", "z"];
     for name in names {
@@ -100,7 +100,7 @@ async fn collect(page: impl AsyncFn(PageRequest) -> Page<store_core::Member>) ->
 
 #[tokio::test]
 async fn a_page_goes_on_behind_a_member_that_has_gone() {
-    let Stage { server: _server, store, clock } = stage().await;
+    let Fixture { server: _server, store, clock } = fixture().await;
     for name in ["a", "b", "c", "d"] {
         beat(&store, name, LASTING).await;
     }
@@ -118,7 +118,7 @@ async fn a_page_goes_on_behind_a_member_that_has_gone() {
 
 #[tokio::test]
 async fn the_lost_are_forgotten_by_count_and_age() {
-    let Stage { server, store, clock } = stage().await;
+    let Fixture { server, store, clock } = fixture().await;
     let kept = i64::try_from(LOST_KEPT_COUNT).unwrap();
     for index in 0..kept + 150 {
         beat(&store, &format!("m{index:04}"), LASTING).await;
@@ -140,7 +140,7 @@ async fn the_lost_are_forgotten_by_count_and_age() {
 
 #[tokio::test]
 async fn every_prefix_of_a_beat_is_put_right_by_the_next() {
-    let Stage { server, store, clock } = stage().await;
+    let Fixture { server, store, clock } = fixture().await;
     let until = format!("-{}", clock.now().after(LASTING).as_millis());
     // a first beat that was cut before its member was there
     server.command(&["ZADD", KEYS[1], &until, "a"]).await.unwrap();
@@ -171,7 +171,7 @@ async fn every_prefix_of_a_beat_is_put_right_by_the_next() {
 
 #[tokio::test]
 async fn a_lost_reply_changes_nothing() {
-    let Stage { server, .. } = stage().await;
+    let Fixture { server, .. } = fixture().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let store = open_to_lose(&server.url_through(&proxy, None), StateOptions::default()).await;
     beat(&store, "warm", LASTING).await;
@@ -186,7 +186,7 @@ async fn a_lost_reply_changes_nothing() {
 
 #[tokio::test]
 async fn beats_are_bounded_and_work_in_a_full_server() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     let large = |bytes| Beat::new(pool(), member("a"), LASTING).with_details(vec![7; bytes]);
     assert!(matches!(store.beat(&large(MAX_DETAILS_BYTES + 1)).await, Err(Error::Rejected { .. })));
     let short = Beat::new(pool(), member("a"), Duration::from_millis(9));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use store_core::{Begun, Error, Fingerprint, Finished, Idempotency, IdempotentRequest, Key, MAX_RESPONSE_BYTES, Ttl};
 use testkit::{FaultProxy, mentions};
 
-use crate::{Stage, open_to_lose, stage};
+use crate::{Fixture, fixture, open_to_lose};
 use state_store::StateOptions;
 
 const MINUTE: Ttl = Ttl::from_secs(60);
@@ -18,7 +18,7 @@ fn request() -> IdempotentRequest {
 
 #[tokio::test]
 async fn an_entry_has_a_ttl_and_the_namespace() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     let first = request();
     let ttl = async || server.command(&["PTTL", KEY]).await.unwrap().as_integer().unwrap();
     store.begin(&first, MINUTE).await.unwrap();
@@ -29,7 +29,7 @@ async fn an_entry_has_a_ttl_and_the_namespace() {
 
 #[tokio::test]
 async fn a_full_server_begins_nothing_and_finishes_what_was_begun() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     let (first, second) = (request(), IdempotentRequest::new(Key::new("b").unwrap(), Fingerprint::of(b"body")));
     store.begin(&first, MINUTE).await.unwrap();
     store.begin(&second, MINUTE).await.unwrap();
@@ -43,7 +43,7 @@ async fn a_full_server_begins_nothing_and_finishes_what_was_begun() {
 
 #[tokio::test]
 async fn a_late_finisher_loses_to_whoever_has_taken_the_key() {
-    let Stage { server: _server, store, clock } = stage().await;
+    let Fixture { server: _server, store, clock } = fixture().await;
     let (slow, other) = (request(), request());
     store.begin(&slow, MINUTE).await.unwrap();
     clock.advance(Duration::from_secs(60));
@@ -60,7 +60,7 @@ async fn a_late_finisher_loses_to_whoever_has_taken_the_key() {
 
 #[tokio::test]
 async fn a_lost_reply_changes_nothing() {
-    let Stage { server, .. } = stage().await;
+    let Fixture { server, .. } = fixture().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let store = open_to_lose(&server.url_through(&proxy, None), StateOptions::default()).await;
     let warm = IdempotentRequest::new(Key::new("warm").unwrap(), Fingerprint::of(b"body"));
@@ -84,7 +84,7 @@ async fn a_lost_reply_changes_nothing() {
 
 #[tokio::test]
 async fn a_response_has_a_bound() {
-    let Stage { server: _server, store, .. } = stage().await;
+    let Fixture { server: _server, store, .. } = fixture().await;
     let first = request();
     store.begin(&first, MINUTE).await.unwrap();
     let response = Bytes::from(vec![7; MAX_RESPONSE_BYTES]);

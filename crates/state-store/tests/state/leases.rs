@@ -8,7 +8,7 @@ use store_core::{
 };
 use testkit::{FaultProxy, RedisServer, mentions};
 
-use crate::{Stage, open, open_to_lose, stage, stage_with};
+use crate::{Fixture, fixture, open, open_to_lose, stage_with};
 use state_store::{StateOptions, StateStore};
 use tokio::sync::Barrier;
 
@@ -41,7 +41,7 @@ async fn ttl(server: &RedisServer) -> Duration {
 
 #[tokio::test]
 async fn a_lease_is_one_string_that_is_remembered_for_a_day() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     let day = Duration::from_secs(24 * 3600);
     let lease = acquire(&store, &request("one")).await;
     assert_eq!(server.command(&["TYPE", KEY]).await.unwrap().as_str(), Some("string"));
@@ -54,7 +54,7 @@ async fn a_lease_is_one_string_that_is_remembered_for_a_day() {
 
 #[tokio::test]
 async fn fences_rise_while_the_clock_stands_still_or_goes_back() {
-    let Stage { server, store, clock } = stage().await;
+    let Fixture { server, store, clock } = fixture().await;
     let mut last = Fence::new(0);
     for round in 0..5 {
         let lease = acquire(&store, &request("one")).await;
@@ -72,7 +72,7 @@ async fn fences_rise_while_the_clock_stands_still_or_goes_back() {
 
 #[tokio::test]
 async fn an_old_lease_can_neither_renew_nor_release_the_next_one() {
-    let Stage { server: _server, store, clock } = stage().await;
+    let Fixture { server: _server, store, clock } = fixture().await;
     let old = acquire(&store, &request("one")).await;
     clock.advance(LASTING);
     assert_eq!(store.inspect(&name()).await.unwrap(), None);
@@ -102,7 +102,7 @@ async fn the_server_s_clock_decides_without_another() {
 
 #[tokio::test]
 async fn a_lease_lasts_10_ms_to_30_days() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     let lease = acquire(&store, &request("one")).await;
     for lasting in [Duration::from_millis(9), Duration::from_secs(30 * 24 * 3600) + Duration::from_millis(1)] {
         let other = AcquireRequest::new(LeaseName::new("other").unwrap(), lease.holder.clone(), lasting);
@@ -115,7 +115,7 @@ async fn a_lease_lasts_10_ms_to_30_days() {
 
 #[tokio::test]
 async fn a_lost_reply_changes_nothing() {
-    let Stage { server, clock, .. } = stage().await;
+    let Fixture { server, clock, .. } = fixture().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
     let store = open_to_lose(&server.url_through(&proxy, None), options).await;
@@ -138,7 +138,7 @@ async fn a_lost_reply_changes_nothing() {
 
 #[tokio::test]
 async fn a_repeated_acquire_is_as_durable_as_the_first() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     let replica = RedisServer::state().replica_of(&server).start().await.unwrap();
     let durability = Durability::Replicated { replicas: 1, within: Duration::from_secs(20) };
     let request = request("one");
@@ -150,7 +150,7 @@ async fn a_repeated_acquire_is_as_durable_as_the_first() {
 
 #[tokio::test]
 async fn leases_and_heartbeats_work_in_a_full_server() {
-    let Stage { server, store, .. } = stage_with(StateOptions::default()).await;
+    let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
     let before = acquire(&store, &request("one")).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
     store.renew(&before, LASTING).await.unwrap().unwrap();
@@ -161,7 +161,7 @@ async fn leases_and_heartbeats_work_in_a_full_server() {
 
 #[tokio::test]
 async fn foreign_data_is_corrupt_and_not_shown() {
-    let Stage { server, store, .. } = stage().await;
+    let Fixture { server, store, .. } = fixture().await;
     server.command(&["SET", KEY, "canary"]).await.unwrap();
     let error = store.acquire(&request("one"), Durability::Accepted).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
@@ -172,7 +172,7 @@ async fn foreign_data_is_corrupt_and_not_shown() {
 async fn tasks_that_ask_at_once_share_calls_and_each_hears_its_own_answer() {
     const TASKS: usize = 50;
     const ROUNDS: usize = 10;
-    let Stage { server, store, .. } = stage_with(StateOptions::default()).await;
+    let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
     server.command(&["RPUSH", "test:orders:{l.bad}:lease", "canary"]).await.unwrap();
     let calls = async || server.command_calls().await.unwrap().get("evalsha").copied().unwrap_or(0);
     let (before, barrier) = (calls().await, Arc::new(Barrier::new(TASKS)));
@@ -247,7 +247,7 @@ async fn refused(store: &StateStore) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_of_different_durability_do_not_share_calls() {
-    let Stage { server, store, .. } = stage_with(StateOptions::default()).await;
+    let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
     let durable = Durability::Replicated { replicas: 1, within: Duration::from_millis(200) };
     let asking: Vec<_> = (0..20)
         .map(|task| {

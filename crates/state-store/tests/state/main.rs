@@ -16,22 +16,22 @@ use store_core::{Clock, Error, ManualClock, Namespace, ServiceName, Timestamp};
 use testkit::RedisServer;
 
 /// A server set up for the role, and a store in it whose clock the test moves.
-struct Stage {
+struct Fixture {
     server: RedisServer,
     store: StateStore,
     clock: ManualClock,
 }
 
-async fn stage() -> Stage {
+async fn fixture() -> Fixture {
     stage_with(StateOptions::default()).await
 }
 
-async fn stage_with(options: StateOptions) -> Stage {
+async fn stage_with(options: StateOptions) -> Fixture {
     let server = RedisServer::state().start().await.unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
     let options = options.with_clock(Clock::Manual(clock.clone()));
     let store = open(&server.url(None), options).await.unwrap();
-    Stage { server, store, clock }
+    Fixture { server, store, clock }
 }
 
 fn namespace() -> Namespace {
@@ -60,10 +60,10 @@ async fn open_within(url: &str, options: StateOptions, command_timeout: Duration
 
 #[tokio::test]
 async fn a_namespace_of_another_layout_is_refused() {
-    let stage = stage().await;
-    stage.server.command(&["SET", "test:layout", "999"]).await.unwrap();
-    let error = open(&stage.server.url(None), StateOptions::default()).await.unwrap_err();
+    let fixture = fixture().await;
+    fixture.server.command(&["SET", "test:layout", "999"]).await.unwrap();
+    let error = open(&fixture.server.url(None), StateOptions::default()).await.unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }));
-    let layout = stage.server.command(&["GET", "test:layout"]).await.unwrap();
+    let layout = fixture.server.command(&["GET", "test:layout"]).await.unwrap();
     assert_eq!(layout.as_str(), Some("999"));
 }

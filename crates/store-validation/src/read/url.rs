@@ -5,7 +5,7 @@ use store_core::Role;
 
 use super::Reader;
 use crate::draft::Connection;
-use crate::settings::Place;
+use crate::settings::Engine;
 use crate::variable::{CACHE_URL, STATE_URL};
 use crate::{Code, Finding};
 
@@ -23,23 +23,23 @@ const NOT_SERVED: &str = "names a topology that this version does not serve; use
                           host, or embedded:";
 
 impl Reader<'_> {
-    pub(super) fn cache(&mut self) -> Option<Place<Connection>> {
+    pub(super) fn cache(&mut self) -> Option<Engine<Connection>> {
         let url = self.url(CACHE_URL, Role::Cache)?;
         if let Some(number) = url.database() {
             let what = format!("{CACHE_URL} ends in the database number {number}");
             self.findings.push(Finding::new(Code::CacheUrlHasDatabase, Role::Cache, what));
         }
-        self.place(url, Role::Cache)
+        self.engine(url, Role::Cache)
     }
 
-    pub(super) fn state(&mut self) -> Option<Place<Connection>> {
+    pub(super) fn state(&mut self) -> Option<Engine<Connection>> {
         let url = self.url(STATE_URL, Role::State)?;
         if url.database().is_some_and(|number| number > MAX_DATABASE) {
             let what = format!("{STATE_URL} names a database number above {MAX_DATABASE}");
             self.broken(Finding::new(Code::DatabaseNumberOutOfRange, Role::State, what));
             return None;
         }
-        self.place(url, Role::State)
+        self.engine(url, Role::State)
     }
 
     /// The URL, if it is one that the role takes.
@@ -73,10 +73,10 @@ impl Reader<'_> {
         None
     }
 
-    fn place(&mut self, url: ServerUrl, role: Role) -> Option<Place<Connection>> {
+    fn engine(&mut self, url: ServerUrl, role: Role) -> Option<Engine<Connection>> {
         match url.topology() {
-            Topology::Embedded(path) => Some(Place::Embedded(path.clone())),
-            _ => self.connection(url, role).map(Place::Server),
+            Topology::Embedded(path) => Some(Engine::Embedded(path.clone())),
+            _ => self.connection(url, role).map(Engine::Server),
         }
     }
 }

@@ -62,20 +62,20 @@ async fn missing(visit: &Visit<'_>, namespace: &Namespace) -> Option<Finding> {
     let asked = needs.iter().map(|need| need.words.iter().map(String::as_str).collect());
     let asked: Vec<Vec<&str>> = asked.chain(BESIDES.iter().map(|words| words.to_vec())).collect();
     let lines: Vec<&[&str]> = asked.iter().map(Vec::as_slice).collect();
-    let places = match visit.probe.lacks_permission(&lines).await {
-        Fact::Known(places) => places,
+    let lacking = match visit.probe.lacks_permission(&lines).await {
+        Fact::Known(lacking) => lacking,
         Fact::Unknown(why) => return Some(visit.finding(Code::AclUnknown, why)),
     };
     let count = needs.len();
-    let may = |besides: &[usize]| besides.iter().any(|place| !places.contains(&(count + place)));
+    let may = |besides: &[usize]| besides.iter().any(|index| !lacking.contains(&(count + index)));
     let keys_of_user = match (may(&[0, 1]), may(&[2, 3])) {
         (true, _) => KeysOfUser::All,
         (false, true) => KeysOfUser::Some,
         (false, false) => KeysOfUser::Unknown,
     };
-    let may_nothing = places.len() == asked.len();
-    for place in places {
-        if let Some(need) = needs.get_mut(place) {
+    let may_nothing = lacking.len() == asked.len();
+    for index in lacking {
+        if let Some(need) = needs.get_mut(index) {
             need.is_missing = true;
         }
     }
@@ -165,7 +165,7 @@ async fn too_wide(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     let asked: Vec<&[&str]> = lines.iter().map(Vec::as_slice).collect();
     let lacking = visit.probe.lacks_permission(&asked).await.known()?;
     let allowed: Vec<_> =
-        lines.iter().enumerate().filter(|(place, _)| !lacking.contains(place)).map(|(_, line)| line).collect();
+        lines.iter().enumerate().filter(|(index, _)| !lacking.contains(index)).map(|(_, line)| line).collect();
     if allowed.is_empty() {
         return None;
     }

@@ -117,7 +117,7 @@ pub async fn release_number(environment: &Environment, request: ReleaseRequest) 
         let state = state.as_ref().map(|(connection, probe)| Side { connection, probe });
         let run_id = cache.probe.server_info().await.known().and_then(|info| info.run_id);
         let recorded = recorded(&Numbers::new(cache, state, run_id), number).await?;
-        let (server, owners) = (connection.place(), owners(&recorded));
+        let (server, owners) = (connection.location(), owners(&recorded));
         if owners.is_empty() {
             return Ok(NumberRelease::Free { number, server });
         }

@@ -88,7 +88,7 @@ fn same(what: String) -> Finding {
 }
 
 fn places(cache: &Visit<'_>, state: &Visit<'_>) -> String {
-    format!("{} and {}", cache.connection.place(), state.connection.place())
+    format!("{} and {}", cache.connection.location(), state.connection.location())
 }
 
 /// Whether a router can distinguish the URLs by the host name in the TLS handshake.

@@ -15,7 +15,7 @@ const UNSETTLED: usize = MAX_BATCH;
 
 /// How many jobs to claim from a queue.
 struct Grant {
-    lane: usize,
+    queue: usize,
     jobs: usize,
     /// At most how many.
     room: usize,
@@ -40,7 +40,7 @@ impl Driver {
         }
         self.check_due(now);
         self.check_forgotten(now);
-        if !self.active.iter().any(|index| self.lanes[*index].may_be_claimed(now)) {
+        if !self.active.iter().any(|index| self.queues[*index].may_be_claimed(now)) {
             return;
         }
         // Few large claims cost less than many small ones: while handlers end as fast as claims are answered, a small one waits.
@@ -60,25 +60,25 @@ impl Driver {
                 grants = self.grants(now);
             }
         }
-        for Grant { lane, jobs, .. } in grants {
+        for Grant { queue, jobs, .. } in grants {
             if jobs > 0 {
-                self.send_claim(lane, jobs.min(MAX_BATCH), now);
+                self.send_claim(queue, jobs.min(MAX_BATCH), now);
             }
         }
     }
 
     pub(super) fn may_claim(&self) -> bool {
-        let unsettled: usize = self.active.iter().map(|index| self.lanes[*index].unsettled()).sum();
+        let unsettled: usize = self.active.iter().map(|index| self.queues[*index].unsettled()).sum();
         self.mode == Mode::Working && !self.paused && unsettled < UNSETTLED + 2 * self.settings.concurrency
     }
 
     fn held(&self) -> usize {
-        self.active.iter().map(|index| self.lanes[*index].held()).sum()
+        self.active.iter().map(|index| self.queues[*index].held()).sum()
     }
 
     /// Claims from a queue as soon as there is room.
     pub(super) fn make_ready(&mut self, index: usize) {
-        self.lanes[index].ready = true;
+        self.queues[index].ready = true;
         self.activate(index);
     }
 
@@ -87,12 +87,12 @@ impl Driver {
         if self.due_at.is_none_or(|at| at > now) {
             return;
         }
-        for index in 0..self.lanes.len() {
-            if self.lanes[index].due.take_if(|due| *due <= now).is_some() {
+        for index in 0..self.queues.len() {
+            if self.queues[index].due.take_if(|due| *due <= now).is_some() {
                 self.make_ready(index);
             }
         }
-        self.due_at = self.lanes.iter().filter_map(|lane| lane.due).min();
+        self.due_at = self.queues.iter().filter_map(|queue| queue.due).min();
     }
 
     /// How many jobs to claim from each queue: one by one to the queue that has the fewest for its weight.
@@ -100,10 +100,10 @@ impl Driver {
         let ahead = if self.is_fast { self.settings.prefetch } else { self.pace.min(self.settings.prefetch) };
         let mut free = (self.settings.concurrency + ahead).saturating_sub(self.held());
         let grant = |index: &usize| {
-            let lane = &self.lanes[*index];
-            let room = (lane.concurrency + ahead.min(lane.concurrency)).saturating_sub(lane.held());
-            let wants = room > 0 && lane.may_be_claimed(now);
-            wants.then_some(Grant { lane: *index, jobs: 0, room, held: lane.held(), weight: lane.weight })
+            let queue = &self.queues[*index];
+            let room = (queue.concurrency + ahead.min(queue.concurrency)).saturating_sub(queue.held());
+            let wants = room > 0 && queue.may_be_claimed(now);
+            wants.then_some(Grant { queue: *index, jobs: 0, room, held: queue.held(), weight: queue.weight })
         };
         let mut grants: Vec<Grant> = self.active.iter().filter_map(grant).collect();
         if let [only] = &mut grants[..] {
@@ -121,13 +121,13 @@ impl Driver {
 
     pub(super) fn send_claim(&mut self, index: usize, max: usize, now: Instant) {
         self.ended_since_claim = 0;
-        let lane = &mut self.lanes[index];
+        let queue = &mut self.queues[index];
         // News from now on are of jobs that this claim may not see.
-        (lane.claiming, lane.last_claim, lane.ready, lane.has_news) = (max, now, false, false);
-        let request = ClaimRequest::new(lane.name.clone(), self.name.clone(), max, self.settings.lease);
+        (queue.claiming, queue.last_claim, queue.ready, queue.has_news) = (max, now, false, false);
+        let request = ClaimRequest::new(queue.name.clone(), self.name.clone(), max, self.settings.lease);
         let store = self.store.clone();
         self.call(Op::QueueClaim, async move { store.claim(&request).await }, move |answer| Event::Claimed {
-            lane: index,
+            queue: index,
             sent: now,
             asked: max,
             answer,
@@ -142,10 +142,10 @@ impl Driver {
         answer: Result<Claim>,
         now: Instant,
     ) {
-        let lane = &mut self.lanes[index];
-        lane.claiming = 0;
-        let hands_on = std::mem::take(&mut lane.hands_on);
-        if !std::mem::replace(&mut lane.seen, true) {
+        let queue = &mut self.queues[index];
+        queue.claiming = 0;
+        let hands_on = std::mem::take(&mut queue.hands_on);
+        if !std::mem::replace(&mut queue.seen, true) {
             self.waits.seen();
         }
         let claim = match answer {
@@ -158,21 +158,21 @@ impl Driver {
         self.on_answer(&[index], sent);
         self.pace = self.ended_since_claim;
         self.patient_until = now + PATIENCE;
-        let lane = &mut self.lanes[index];
-        lane.ready |= !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
-        lane.due = claim.next.map(|next| now + next.min(IDLE));
-        self.due_at = self.due_at.into_iter().chain(lane.due).min();
-        if !lane.has_jobs() {
-            lane.renew_at = sent + self.settings.lease / 3;
+        let queue = &mut self.queues[index];
+        queue.ready |= !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
+        queue.due = claim.next.map(|next| now + next.min(IDLE));
+        self.due_at = self.due_at.into_iter().chain(queue.due).min();
+        if !queue.has_jobs() {
+            queue.renew_at = sent + self.settings.lease / 3;
         }
         let safe_until = sent + self.settings.lease;
         for claimed in claim.jobs {
             let id = self.next_id;
             self.next_id += 1;
             let until = claimed.lease.until;
-            let job = Job::new(self.lanes[index].name.clone(), claimed, now);
-            self.slots.insert(id, Slot { lane: index, job, until, safe_until, phase: Phase::Waiting { since: now } });
-            self.lanes[index].waiting.push_back(id);
+            let job = Job::new(self.queues[index].name.clone(), claimed, now);
+            self.slots.insert(id, Slot { queue: index, job, until, safe_until, phase: Phase::Waiting { since: now } });
+            self.queues[index].waiting.push_back(id);
             self.check_slots_at(safe_until);
         }
         if self.mode != Mode::Working {
@@ -186,9 +186,10 @@ impl Driver {
     pub(super) fn start_handlers(&mut self, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
-            while self.running < self.settings.concurrency && self.lanes[index].running < self.lanes[index].concurrency
+            while self.running < self.settings.concurrency
+                && self.queues[index].running < self.queues[index].concurrency
             {
-                let Some(id) = self.lanes[index].waiting.pop_front() else { break };
+                let Some(id) = self.queues[index].waiting.pop_front() else { break };
                 self.start_handler(index, id, now);
             }
         }
@@ -196,16 +197,16 @@ impl Driver {
 
     fn start_handler(&mut self, index: usize, id: u64, now: Instant) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let lane = &mut self.lanes[index];
+        let queue = &mut self.queues[index];
         if slot.job.attempt() == 1 {
-            lane.meters.push_to_handler.record(slot.job.age_at(now).as_secs_f64());
+            queue.meters.push_to_handler.record(slot.job.age_at(now).as_secs_f64());
         }
-        let task = lane.handler.start(id, slot.job.clone(), &self.events);
-        let stop_at = lane.timeout.map(|timeout| now + timeout);
+        let task = queue.handler.start(id, slot.job.clone(), &self.events);
+        let stop_at = queue.timeout.map(|timeout| now + timeout);
         slot.phase = Phase::Running { task, since: now, stop_at, cancel_asked: false, fate: None };
         self.running += 1;
         self.waits.moved_at = now;
-        lane.running += 1;
+        queue.running += 1;
         if let Some(at) = stop_at {
             self.check_slots_at(at);
         }

@@ -6,7 +6,7 @@ use store_core::{Backoff, MAX_DELAY, MAX_RESULT_BYTES, Outcome, RetryPolicy, cut
 use tokio::time::Instant;
 
 use super::{Driver, Fate, Phase, Slot};
-use crate::handler::{Failure, JobError};
+use crate::handler::{JobError, JobErrorKind};
 use crate::job::Job;
 use crate::stats::Ending;
 use crate::task::Ended;
@@ -36,24 +36,24 @@ impl Verdict {
 impl Driver {
     pub(super) fn on_finished(&mut self, id: u64, ended: Ended, now: Instant) {
         let Some(slot) = self.slots.remove(&id) else { return };
-        let lane = &mut self.lanes[slot.lane];
-        lane.running -= 1;
+        let queue = &mut self.queues[slot.queue];
+        queue.running -= 1;
         self.running -= 1;
         self.waits.moved_at = now;
         self.ended_since_claim += 1;
         if let Phase::Running { since, .. } = slot.phase {
-            lane.meters.seconds.record(now.duration_since(since).as_secs_f64());
+            queue.meters.seconds.record(now.duration_since(since).as_secs_f64());
         }
-        match verdict(&slot, ended, lane.timeout) {
+        match verdict(&slot, ended, queue.timeout) {
             Some(verdict) => self.push_settlement(&slot, verdict),
-            None => self.count_lost(slot.lane, 1),
+            None => self.count_lost(slot.queue, 1),
         }
     }
 
     /// Ends a job that no handler has begun, because somebody asked.
     pub(super) fn cancel_waiting(&mut self, id: u64) {
         if let Some(slot) = self.slots.remove(&id) {
-            self.lanes[slot.lane].waiting.retain(|waiting| *waiting != id);
+            self.queues[slot.queue].waiting.retain(|waiting| *waiting != id);
             self.push_settlement(&slot, Verdict::new(Outcome::Cancelled, Ending::Cancelled));
         }
     }
@@ -103,12 +103,14 @@ fn completed(kept: Option<store_core::Kept>) -> Verdict {
 
 fn refused(job: &Job, JobError(failure): JobError) -> Verdict {
     match failure {
-        Failure::Retry { error, after } => Verdict::failed(job, &error, after, Ending::Failed),
-        Failure::Snooze { after } => Verdict::new(Outcome::Snooze { after: after.min(MAX_DELAY) }, Ending::Snoozed),
-        Failure::Dead { reason } => {
+        JobErrorKind::Retry { error, after } => Verdict::failed(job, &error, after, Ending::Failed),
+        JobErrorKind::Snooze { after } => {
+            Verdict::new(Outcome::Snooze { after: after.min(MAX_DELAY) }, Ending::Snoozed)
+        }
+        JobErrorKind::Dead { reason } => {
             Verdict::new(Outcome::Dead { reason: cut_reason(&reason).to_owned() }, Ending::Failed)
         }
-        Failure::Cancelled => Verdict::new(Outcome::Cancelled, Ending::Cancelled),
+        JobErrorKind::Cancelled => Verdict::new(Outcome::Cancelled, Ending::Cancelled),
     }
 }
 

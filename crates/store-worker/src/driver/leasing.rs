@@ -50,16 +50,16 @@ impl Driver {
     pub(super) fn extend(&mut self, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
-            let lane = &mut self.lanes[index];
-            if lane.renew_at > now || lane.extending > 0 || !lane.gate.is_open(now) {
+            let queue = &mut self.queues[index];
+            if queue.renew_at > now || queue.extending > 0 || !queue.gate.is_open(now) {
                 continue;
             }
             let third = self.settings.lease / 3;
-            lane.renew_at = now + third;
+            queue.renew_at = now + third;
             if self.first_waits_since(index).is_some_and(|since| since + third <= now) {
                 self.give_back(index);
             }
-            let kept = self.slots.iter().filter(|(_, slot)| slot.lane == index && slot.is_kept());
+            let kept = self.slots.iter().filter(|(_, slot)| slot.queue == index && slot.is_kept());
             let ids: Vec<u64> = kept.map(|(id, _)| *id).collect();
             for ids in ids.chunks(MAX_BATCH) {
                 self.send_extend(index, ids.to_vec(), now);
@@ -69,14 +69,14 @@ impl Driver {
 
     /// Since when the first of the jobs claimed ahead has no handler.
     fn first_waits_since(&self, index: usize) -> Option<Instant> {
-        let first = self.lanes[index].waiting.front().and_then(|id| self.slots.get(id))?;
+        let first = self.queues[index].waiting.front().and_then(|id| self.slots.get(id))?;
         if let Phase::Waiting { since } = first.phase { Some(since) } else { None }
     }
 
     /// Gives back what was claimed ahead: other workers may have room.
     pub(super) fn give_back(&mut self, index: usize) {
         self.pace = 0;
-        self.lanes[index].ready = true;
+        self.queues[index].ready = true;
         self.release_waiting(index);
     }
 
@@ -88,15 +88,15 @@ impl Driver {
             Some(extension)
         };
         let extensions: Vec<Extension> = ids.iter().filter_map(extension).collect();
-        self.lanes[index].extending += 1;
-        let (store, queue, lasting) = (self.store.clone(), self.lanes[index].name.clone(), self.settings.lease);
+        self.queues[index].extending += 1;
+        let (store, queue, lasting) = (self.store.clone(), self.queues[index].name.clone(), self.settings.lease);
         let call = async move {
             let answer = store.extend(&queue, &extensions, lasting).await;
             Ok((extensions, answer))
         };
         self.call(Op::QueueExtend, call, move |outcome| {
             let (extensions, answer) = outcome.unwrap_or_else(|broken| (Vec::new(), Err(broken)));
-            Event::Extended { lane: index, sent: now, ids, extensions, answer }
+            Event::Extended { queue: index, sent: now, ids, extensions, answer }
         });
     }
 
@@ -109,7 +109,7 @@ impl Driver {
         answer: Result<Vec<Extended>>,
         now: Instant,
     ) {
-        self.lanes[index].extending -= 1;
+        self.queues[index].extending -= 1;
         match answer {
             Ok(answers) => {
                 self.on_answer(&[index], sent);
@@ -131,7 +131,7 @@ impl Driver {
                     }
                 }
                 self.on_error(&[index], &error, now);
-                self.lanes[index].renew_at = now;
+                self.queues[index].renew_at = now;
             }
         }
     }
@@ -165,9 +165,9 @@ impl Driver {
         match slot.phase {
             Phase::Running { .. } => slot.stop(Fate::Lost),
             Phase::Waiting { .. } => {
-                let index = slot.lane;
+                let index = slot.queue;
                 self.slots.remove(&id);
-                self.lanes[index].waiting.retain(|waiting| *waiting != id);
+                self.queues[index].waiting.retain(|waiting| *waiting != id);
                 self.count_lost(index, 1);
             }
         }

@@ -4,8 +4,8 @@
 mod claiming;
 mod ending;
 mod gate;
-mod lane;
 mod leasing;
+mod queue_state;
 mod settling;
 mod stopping;
 mod waiting;
@@ -32,7 +32,7 @@ use crate::builder::Parts;
 use crate::job::Job;
 use crate::stats::{Ending, Tally, count_store_error};
 use crate::task::{Ended, catch_panic};
-use lane::Lane;
+use queue_state::QueueState;
 use settling::Batch;
 use stopping::Mode;
 use waiting::Waits;
@@ -54,13 +54,13 @@ pub(crate) enum Event {
     /// A handler has ended; sent once for each that was started.
     Finished { id: u64, ended: Ended },
     /// A claim was answered.
-    Claimed { lane: usize, sent: Instant, asked: usize, answer: Result<Claim> },
+    Claimed { queue: usize, sent: Instant, asked: usize, answer: Result<Claim> },
     /// A wait has ended.
     Waited { id: u64, sent: Instant, answer: Result<Option<QueueName>> },
     /// Settlements were answered.
-    Settled { lane: usize, sent: Instant, batch: Arc<Batch>, answer: Result<Receipt<Vec<Settled>>> },
+    Settled { queue: usize, sent: Instant, batch: Arc<Batch>, answer: Result<Receipt<Vec<Settled>>> },
     /// A renewal of leases was answered.
-    Extended { lane: usize, sent: Instant, ids: Vec<u64>, extensions: Vec<Extension>, answer: Result<Vec<Extended>> },
+    Extended { queue: usize, sent: Instant, ids: Vec<u64>, extensions: Vec<Extension>, answer: Result<Vec<Extended>> },
     /// Somebody steers.
     Command(Command),
 }
@@ -76,7 +76,7 @@ pub(crate) enum Command {
 
 /// A claimed job.
 struct Slot {
-    lane: usize,
+    queue: usize,
     job: Job,
     /// Until when the lease lasts by the server's clock, as it said last.
     until: Timestamp,
@@ -120,8 +120,8 @@ pub(crate) struct Driver {
     /// Calls of the store that are under way; one that was stopped comes to nothing.
     calls: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     tally: Arc<Tally>,
-    lanes: Vec<Lane>,
-    /// The lanes with which something goes on. Each step looks at these alone, however many there are.
+    queues: Vec<QueueState>,
+    /// The queues with which something goes on. Each step looks at these alone, however many there are.
     active: Vec<usize>,
     slots: HashMap<u64, Slot>,
     next_id: u64,
@@ -156,12 +156,12 @@ impl Driver {
             durability: parts.durability,
         };
         let now = Instant::now();
-        let lane = |queue| Lane::new(queue, parts.concurrency, parts.handler_timeout, parts.lease, now);
-        let lanes: Vec<Lane> = parts.queues.into_iter().map(lane).collect();
+        let queue = |queue| QueueState::new(queue, parts.concurrency, parts.handler_timeout, parts.lease, now);
+        let queues: Vec<QueueState> = parts.queues.into_iter().map(queue).collect();
         Self {
-            active: (0..lanes.len()).collect(),
-            waits: Waits::new(lanes.len(), now),
-            lanes,
+            active: (0..queues.len()).collect(),
+            waits: Waits::new(queues.len(), now),
+            queues,
             store: parts.store,
             name,
             settings,
@@ -226,11 +226,11 @@ impl Driver {
     fn on(&mut self, event: Event, now: Instant) {
         match event {
             Event::Finished { id, ended } => self.on_finished(id, ended, now),
-            Event::Claimed { lane, sent, asked, answer } => self.on_claimed(lane, sent, asked, answer, now),
+            Event::Claimed { queue, sent, asked, answer } => self.on_claimed(queue, sent, asked, answer, now),
             Event::Waited { id, sent, answer } => self.on_waited(id, sent, answer, now),
-            Event::Settled { lane, sent, batch, answer } => self.on_settled(lane, sent, batch, answer, now),
-            Event::Extended { lane, sent, ids, extensions, answer } => {
-                self.on_extended(lane, sent, &ids, extensions, answer, now);
+            Event::Settled { queue, sent, batch, answer } => self.on_settled(queue, sent, batch, answer, now),
+            Event::Extended { queue, sent, ids, extensions, answer } => {
+                self.on_extended(queue, sent, &ids, extensions, answer, now);
             }
             Event::Command(command) => self.on_command(command, now),
         }
@@ -250,34 +250,34 @@ impl Driver {
         has_ended
     }
 
-    /// Has something to do with a lane from now on.
+    /// Has something to do with a queue from now on.
     fn activate(&mut self, index: usize) {
-        if !std::mem::replace(&mut self.lanes[index].active, true) {
+        if !std::mem::replace(&mut self.queues[index].active, true) {
             self.active.push(index);
         }
     }
 
-    /// Tells how many handlers run, and leaves lanes alone with which nothing goes on.
+    /// Tells how many handlers run, and leaves queues alone with which nothing goes on.
     fn leave_resting(&mut self) {
-        let (lanes, tally) = (&mut self.lanes, &self.tally);
+        let (queues, tally) = (&mut self.queues, &self.tally);
         self.active.retain(|index| {
-            let lane = &mut lanes[*index];
-            if lane.told_running != lane.running {
-                lane.told_running = lane.running;
-                lane.meters.running.set(lane.running as f64);
-                tally.set_running(*index, lane.running);
+            let queue = &mut queues[*index];
+            if queue.told_running != queue.running {
+                queue.told_running = queue.running;
+                queue.meters.running.set(queue.running as f64);
+                tally.set_running(*index, queue.running);
             }
-            lane.active = !lane.rests();
-            lane.active
+            queue.active = !queue.rests();
+            queue.active
         });
     }
 
     /// When there is something to do next, if no event comes before; later than `now`.
     fn next_wake(&self, now: Instant) -> Instant {
-        let lanes = self.active.iter().flat_map(|index| self.lanes[*index].wakes());
+        let queues = self.active.iter().flat_map(|index| self.queues[*index].wakes());
         let works = self.mode == Mode::Working;
         let waits = self.waits.wakes().filter(|_| works);
-        let wakes = lanes.chain(waits).chain(self.due_at.filter(|_| works)).chain(self.check_at);
+        let wakes = queues.chain(waits).chain(self.due_at.filter(|_| works)).chain(self.check_at);
         let wakes = wakes.chain(Some(self.patient_until).filter(|_| works));
         wakes.chain(self.mode.ends_at()).filter(|at| *at > now).min().unwrap_or(now + IDLE)
     }
@@ -299,26 +299,26 @@ impl Driver {
     }
 
     /// Counts deliveries whose ends did not count.
-    fn count_lost(&mut self, lane: usize, deliveries: usize) {
+    fn count_lost(&mut self, queue: usize, deliveries: usize) {
         self.clean &= self.mode == Mode::Working || deliveries == 0;
         for _ in 0..deliveries {
-            self.lanes[lane].meters.count(&self.tally, Ending::Lost, false);
+            self.queues[queue].meters.count(&self.tally, Ending::Lost, false);
         }
     }
 
-    /// A call on these lanes that was sent at `sent` was answered.
-    fn on_answer(&mut self, lanes: &[usize], sent: Instant) {
-        lanes.iter().for_each(|lane| self.lanes[*lane].gate.open(sent));
-        if self.away && self.lanes.iter().all(|lane| lane.gate.is_well()) {
+    /// A call on these queues that was sent at `sent` was answered.
+    fn on_answer(&mut self, queues: &[usize], sent: Instant) {
+        queues.iter().for_each(|queue| self.queues[*queue].gate.open(sent));
+        if self.away && self.queues.iter().all(|queue| queue.gate.is_well()) {
             self.away = false;
             tracing::info!(worker = %self.name, "the store answers again");
         }
     }
 
-    /// A call on these lanes failed: nothing is sent for them until their gates open again.
-    fn on_error(&mut self, lanes: &[usize], error: &Error, now: Instant) {
+    /// A call on these queues failed: nothing is sent for them until their gates open again.
+    fn on_error(&mut self, queues: &[usize], error: &Error, now: Instant) {
         count_store_error(error.op(), error.kind());
-        lanes.iter().for_each(|lane| self.lanes[*lane].gate.close(now));
+        queues.iter().for_each(|queue| self.queues[*queue].gate.close(now));
         if !self.away {
             self.away = true;
             tracing::warn!(worker = %self.name, %error, "the store does not answer; the worker waits and tries again");

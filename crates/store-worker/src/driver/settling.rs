@@ -51,7 +51,7 @@ impl Batch {
 impl Driver {
     pub(super) fn push_settlement(&mut self, slot: &Slot, verdict: Verdict) {
         let drop_at = self.surely_over(slot.safe_until);
-        let pending = &mut self.lanes[slot.lane].pending;
+        let pending = &mut self.queues[slot.queue].pending;
         pending.settlements.push(Settlement::new(slot.lease(), verdict.outcome));
         pending.notes.push(Note { ending: verdict.ending, dead: verdict.dead, drop_at });
     }
@@ -63,20 +63,20 @@ impl Driver {
         let few = if fast { self.settings.concurrency + self.settings.prefetch } else { 0 };
         for position in 0..self.active.len() {
             let index = self.active[position];
-            let lane = &mut self.lanes[index];
-            if lane.settling > 0 || lane.pending.len() == 0 || !lane.gate.is_open(now) {
+            let queue = &mut self.queues[index];
+            if queue.settling > 0 || queue.pending.len() == 0 || !queue.gate.is_open(now) {
                 continue;
             }
-            if lane.pending.len() < few && now < lane.settle_by {
+            if queue.pending.len() < few && now < queue.settle_by {
                 continue;
             }
-            let batch = lane.pending.take(lane.settle_limit);
-            lane.settling = batch.len();
-            let (store, queue, durability) = (self.store.clone(), lane.name.clone(), self.settings.durability);
+            let batch = queue.pending.take(queue.settle_limit);
+            queue.settling = batch.len();
+            let (store, queue, durability) = (self.store.clone(), queue.name.clone(), self.settings.durability);
             let batch = Arc::new(batch);
             let sending = Arc::clone(&batch);
             let call = async move { store.settle(&queue, &sending.settlements, durability).await };
-            self.call(Op::QueueSettle, call, move |answer| Event::Settled { lane: index, sent: now, batch, answer });
+            self.call(Op::QueueSettle, call, move |answer| Event::Settled { queue: index, sent: now, batch, answer });
         }
     }
 
@@ -88,20 +88,20 @@ impl Driver {
         answer: Result<Receipt<Vec<Settled>>>,
         now: Instant,
     ) {
-        (self.lanes[index].settling, self.lanes[index].settle_by) = (0, now + PATIENCE);
+        (self.queues[index].settling, self.queues[index].settle_by) = (0, now + PATIENCE);
         let answers = match answer {
             Ok(receipt) => receipt.value,
             Err(error @ Error::NotDurable { .. }) => {
-                tracing::warn!(queue = %self.lanes[index].name, %error, "settlements stand, but are not as durable as asked");
+                tracing::warn!(queue = %self.queues[index].name, %error, "settlements stand, but are not as durable as asked");
                 vec![Settled::Done; batch.len()]
             }
             Err(error) => return self.settle_failed(index, batch, &error, now),
         };
         self.on_answer(&[index], sent);
-        self.lanes[index].settle_limit = MAX_BATCH.min(2 * self.lanes[index].settle_limit);
+        self.queues[index].settle_limit = MAX_BATCH.min(2 * self.queues[index].settle_limit);
         for (note, answer) in batch.notes.iter().zip(answers) {
             match answer {
-                Settled::Done => self.lanes[index].meters.count(&self.tally, note.ending, note.dead),
+                Settled::Done => self.queues[index].meters.count(&self.tally, note.ending, note.dead),
                 Settled::Lost => self.count_lost(index, 1),
             }
         }
@@ -109,15 +109,15 @@ impl Driver {
 
     fn settle_failed(&mut self, index: usize, batch: Arc<Batch>, error: &Error, now: Instant) {
         self.on_error(&[index], error, now);
-        let lane = &mut self.lanes[index];
+        let queue = &mut self.queues[index];
         // It may be refused because of one of them, or be too much to arrive in time.
         if !matches!(error, Error::Unavailable { .. }) {
-            lane.settle_limit = (batch.len() / 2).max(1);
+            queue.settle_limit = (batch.len() / 2).max(1);
         }
         let batch = Arc::into_inner(batch).expect("invariant: the call that shared it is over");
-        let dropped = lane.pending.put_back(batch, now);
+        let dropped = queue.pending.put_back(batch, now);
         if dropped > 0 {
-            tracing::warn!(queue = %lane.name, dropped, "settlements were given up: their leases are over, the jobs come back");
+            tracing::warn!(queue = %queue.name, dropped, "settlements were given up: their leases are over, the jobs come back");
         }
         self.count_lost(index, dropped);
     }

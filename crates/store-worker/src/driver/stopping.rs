@@ -47,7 +47,7 @@ impl Driver {
             }
             Command::Resume => {
                 self.paused = false;
-                (0..self.lanes.len()).for_each(|index| self.make_ready(index));
+                (0..self.queues.len()).for_each(|index| self.make_ready(index));
             }
             Command::Shutdown if self.mode == Mode::Working => {
                 self.mode = Mode::Draining { deadline: now + self.settings.shutdown_deadline };
@@ -65,12 +65,12 @@ impl Driver {
     }
 
     fn release_all_waiting(&mut self) {
-        (0..self.lanes.len()).for_each(|index| self.release_waiting(index));
+        (0..self.queues.len()).for_each(|index| self.release_waiting(index));
     }
 
     /// Gives back what was claimed and has not begun: the last one first, so that the first one is ready before it.
     pub(super) fn release_waiting(&mut self, index: usize) {
-        while let Some(id) = self.lanes[index].waiting.pop_back() {
+        while let Some(id) = self.queues[index].waiting.pop_back() {
             if let Some(slot) = self.slots.remove(&id) {
                 self.push_settlement(&slot, Verdict::new(Outcome::Release, Ending::Released));
             }
@@ -101,8 +101,8 @@ impl Driver {
         if self.mode == Mode::Working {
             return false;
         }
-        let mut lanes = self.active.iter().map(|index| &self.lanes[*index]);
-        let idle = lanes.all(|lane| lane.claiming == 0 && lane.unsettled() == 0) && self.slots.is_empty();
+        let mut queues = self.active.iter().map(|index| &self.queues[*index]);
+        let idle = queues.all(|queue| queue.claiming == 0 && queue.unsettled() == 0) && self.slots.is_empty();
         match self.mode {
             Mode::Working => false,
             Mode::Draining { .. } => idle,
@@ -118,9 +118,9 @@ impl Driver {
     fn give_up(&mut self) {
         self.clean = false;
         let mut left = 0;
-        for index in 0..self.lanes.len() {
-            let slots = self.slots.values().filter(|slot| slot.lane == index).count();
-            let lost = slots + self.lanes[index].unsettled();
+        for index in 0..self.queues.len() {
+            let slots = self.slots.values().filter(|slot| slot.queue == index).count();
+            let lost = slots + self.queues[index].unsettled();
             self.count_lost(index, lost);
             left += lost;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use store_core::{Op, QueueName, Result};
 use tokio::time::Instant;
 
-use super::lane::Lane;
+use super::queue_state::QueueState;
 use super::{CallHandle, Driver, Event, LOOK_AGAIN, Mode};
 
 /// How long one wait lasts at most. A queue that was not looked into for this long is looked into, whatever its waits said:
@@ -51,22 +51,22 @@ pub(super) struct Waits {
 }
 
 struct Wait {
-    lanes: Vec<usize>,
+    queues: Vec<usize>,
     call: CallHandle,
 }
 
 impl Waits {
-    pub(super) fn new(lanes: usize, now: Instant) -> Self {
-        let full = FULL.max(lanes.div_ceil(FULL_WAITS));
+    pub(super) fn new(queues: usize, now: Instant) -> Self {
+        let full = FULL.max(queues.div_ceil(FULL_WAITS));
         Self {
             under_way: HashMap::new(),
             next_id: 0,
-            uncovered: (0..lanes).collect(),
+            uncovered: (0..queues).collect(),
             crowded_since: None,
             full,
-            most: SMALL_WAITS + 2 * lanes / full,
+            most: SMALL_WAITS + 2 * queues / full,
             begins_at: now + LOOK_AGAIN,
-            unseen: lanes,
+            unseen: queues,
             moved_at: now,
         }
     }
@@ -80,14 +80,14 @@ impl Waits {
         self.unseen == 0 || self.begins_at <= now
     }
 
-    fn stop(&mut self, lanes: &mut [Lane], which: impl Fn(&Wait) -> bool) {
+    fn stop(&mut self, queues: &mut [QueueState], which: impl Fn(&Wait) -> bool) {
         let uncovered = &mut self.uncovered;
         self.under_way.retain(|_, wait| {
             let stops = which(wait);
             if stops {
                 wait.call.abort();
-                wait.lanes.iter().for_each(|index| lanes[*index].covered = false);
-                uncovered.append(&mut wait.lanes);
+                wait.queues.iter().for_each(|index| queues[*index].covered = false);
+                uncovered.append(&mut wait.queues);
             }
             !stops
         });
@@ -106,7 +106,7 @@ impl Driver {
     pub(super) fn check_forgotten(&mut self, now: Instant) {
         for position in 0..self.waits.uncovered.len() {
             let index = self.waits.uncovered[position];
-            if now.duration_since(self.lanes[index].last_claim) >= LONGEST_WAIT {
+            if now.duration_since(self.queues[index].last_claim) >= LONGEST_WAIT {
                 self.make_ready(index);
             }
         }
@@ -122,22 +122,22 @@ impl Driver {
         if is_stuck || !self.may_claim() || !self.waits.have_begun(now) {
             return;
         }
-        let mut lanes = self.take_waitable(now);
-        if lanes.is_empty() {
+        let mut queues = self.take_waitable(now);
+        if queues.is_empty() {
             self.waits.crowded_since = None;
             return;
         }
         if self.waits.under_way.len() >= self.waits.most {
             let since = *self.waits.crowded_since.get_or_insert(now);
             if now < since + CROWDED {
-                return self.waits.uncovered.append(&mut lanes);
+                return self.waits.uncovered.append(&mut queues);
             }
             let full = self.waits.full;
-            self.waits.stop(&mut self.lanes, |wait| 2 * wait.lanes.len() < full);
-            lanes.append(&mut self.take_waitable(now));
+            self.waits.stop(&mut self.queues, |wait| 2 * wait.queues.len() < full);
+            queues.append(&mut self.take_waitable(now));
         }
         self.waits.crowded_since = None;
-        for chunk in lanes.chunks(self.waits.full) {
+        for chunk in queues.chunks(self.waits.full) {
             self.send_wait(chunk.to_vec(), now);
         }
     }
@@ -146,48 +146,48 @@ impl Driver {
     fn take_waitable(&mut self, now: Instant) -> Vec<usize> {
         let (mut waitable, mut others) = (Vec::new(), Vec::new());
         for index in std::mem::take(&mut self.waits.uncovered) {
-            if self.lanes[index].is_waitable(now) { waitable.push(index) } else { others.push(index) }
+            if self.queues[index].is_waitable(now) { waitable.push(index) } else { others.push(index) }
         }
         self.waits.uncovered = others;
         waitable
     }
 
-    fn send_wait(&mut self, lanes: Vec<usize>, now: Instant) {
-        let names: Vec<QueueName> = lanes.iter().map(|index| self.lanes[*index].name.clone()).collect();
-        lanes.iter().for_each(|index| self.lanes[*index].covered = true);
+    fn send_wait(&mut self, queues: Vec<usize>, now: Instant) {
+        let names: Vec<QueueName> = queues.iter().map(|index| self.queues[*index].name.clone()).collect();
+        queues.iter().for_each(|index| self.queues[*index].covered = true);
         let id = self.waits.next_id;
         self.waits.next_id += 1;
         let store = self.store.clone();
         let waiting = async move { store.wait(&names, LONGEST_WAIT).await };
         let call = self.call(Op::QueueWait, waiting, move |answer| Event::Waited { id, sent: now, answer });
-        self.waits.under_way.insert(id, Wait { lanes, call });
+        self.waits.under_way.insert(id, Wait { queues, call });
     }
 
     pub(super) fn on_waited(&mut self, id: u64, sent: Instant, answer: Result<Option<QueueName>>, now: Instant) {
         // One that was stopped may have been answered before.
-        let lanes = self.waits.under_way.remove(&id).map(|wait| wait.lanes).unwrap_or_default();
-        lanes.iter().for_each(|index| self.lanes[*index].covered = false);
+        let queues = self.waits.under_way.remove(&id).map(|wait| wait.queues).unwrap_or_default();
+        queues.iter().for_each(|index| self.queues[*index].covered = false);
         match answer {
             Ok(news) => {
-                self.on_answer(&lanes, sent);
-                let mut known = lanes.iter().copied().chain(0..self.lanes.len());
-                let woken = news.and_then(|name| known.find(|index| self.lanes[*index].name == name));
+                self.on_answer(&queues, sent);
+                let mut known = queues.iter().copied().chain(0..self.queues.len());
+                let woken = news.and_then(|name| known.find(|index| self.queues[*index].name == name));
                 if let Some(index) = woken {
-                    self.lanes[index].has_news = true;
+                    self.queues[index].has_news = true;
                     self.make_ready(index);
                 }
             }
             Err(error) => {
-                self.on_error(&lanes, &error, now);
-                lanes.iter().for_each(|index| self.make_ready(*index));
+                self.on_error(&queues, &error, now);
+                queues.iter().for_each(|index| self.make_ready(*index));
             }
         }
-        self.waits.uncovered.extend(lanes);
+        self.waits.uncovered.extend(queues);
     }
 
     /// Stops waiting, and leaves the news to others.
     pub(super) fn stop_waiting(&mut self) {
-        self.waits.stop(&mut self.lanes, |_| true);
+        self.waits.stop(&mut self.queues, |_| true);
     }
 
     fn is_stuck(&self, now: Instant) -> bool {
@@ -199,10 +199,10 @@ impl Driver {
     fn hand_on(&mut self, all: bool, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
-            let lane = &mut self.lanes[index];
-            let is_full = lane.running >= lane.concurrency && lane.concurrency < self.settings.concurrency;
-            if lane.has_news && (all || is_full) && lane.claiming == 0 && lane.gate.is_open(now) {
-                lane.hands_on = true;
+            let queue = &mut self.queues[index];
+            let is_full = queue.running >= queue.concurrency && queue.concurrency < self.settings.concurrency;
+            if queue.has_news && (all || is_full) && queue.claiming == 0 && queue.gate.is_open(now) {
+                queue.hands_on = true;
                 self.send_claim(index, 1, now);
             }
         }

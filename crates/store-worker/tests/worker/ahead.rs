@@ -5,14 +5,14 @@ use std::time::Duration;
 use store_core::{JobId, NewJob, Op, QueueControl};
 use store_worker::{Done, Job};
 
-use crate::stage::{Running, Stage, Turnstile, eventually};
+use crate::fixture::{Fixture, Running, Turnstile, eventually};
 
 /// Long enough for a test's next step, whatever else the machine does, and short enough to wait for its renewals.
 const LEASE: Duration = Duration::from_secs(6);
 
 /// A worker of two handlers, both at work, with one job claimed ahead, its id, and two more that are ready.
-async fn one_ahead() -> (Stage, Running, Turnstile, JobId) {
-    let stage = Stage::new();
+async fn one_ahead() -> (Fixture, Running, Turnstile, JobId) {
+    let fixture = Fixture::new();
     let gates = [Turnstile::new(), Turnstile::new(), Turnstile::new()];
     let handler = {
         let gates = gates.clone();
@@ -25,33 +25,33 @@ async fn one_ahead() -> (Stage, Running, Turnstile, JobId) {
         }
     };
     let [first, second, last] = gates;
-    stage.push(NewJob::new("0")).await;
-    stage.push(NewJob::new("1")).await;
-    let builder = stage.worker().lease(LEASE).concurrency(2).prefetch(1).queue("email", handler);
+    fixture.push(NewJob::new("0")).await;
+    fixture.push(NewJob::new("1")).await;
+    let builder = fixture.worker().lease(LEASE).concurrency(2).prefetch(1).queue("email", handler);
     let worker = Running::start(builder);
     eventually("both run", async || first.inside() + second.inside() == 2).await;
     // A handler ends while a claim is under way: the claim after it may take one more than there is room for.
-    stage.store.hold(Op::QueueClaim);
+    fixture.store.hold(Op::QueueClaim);
     first.open();
-    eventually("a claim is under way", async || stage.store.count(Op::QueueClaim) == 2).await;
+    eventually("a claim is under way", async || fixture.store.count(Op::QueueClaim) == 2).await;
     second.open();
     eventually("both are done", async || worker.handle.stats().completed == 2).await;
     let mut ids = Vec::new();
     for _ in 0..5 {
-        ids.push(stage.push(NewJob::new("2")).await);
+        ids.push(fixture.push(NewJob::new("2")).await);
     }
-    stage.store.let_go(Op::QueueClaim);
-    stage.until("one ahead", |counts| counts.running == 3).await;
+    fixture.store.let_go(Op::QueueClaim);
+    fixture.until("one ahead", |counts| counts.running == 3).await;
     last.until_inside(2).await;
-    assert_eq!(stage.counts().await.ready, 2);
-    (stage, worker, last, ids[2].clone())
+    assert_eq!(fixture.counts().await.ready, 2);
+    (fixture, worker, last, ids[2].clone())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_given_back_as_soon_as_a_shutdown_begins() {
-    let (stage, worker, gate, _) = one_ahead().await;
+    let (fixture, worker, gate, _) = one_ahead().await;
     worker.handle.shutdown();
-    stage.until("given back", |counts| counts.ready == 3).await;
+    fixture.until("given back", |counts| counts.ready == 3).await;
     assert_eq!(gate.inside(), 2);
     gate.open();
     let report = worker.report().await;
@@ -61,45 +61,45 @@ async fn they_are_given_back_as_soon_as_a_shutdown_begins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_begin_when_a_handler_is_free() {
-    let (stage, worker, gate, _) = one_ahead().await;
+    let (fixture, worker, gate, _) = one_ahead().await;
     gate.open();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    fixture.until("done", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_cancelled_without_having_begun() {
-    let (stage, worker, gate, ahead) = one_ahead().await;
-    stage.state.cancel(&stage.queue, &ahead).await.unwrap();
+    let (fixture, worker, gate, ahead) = one_ahead().await;
+    fixture.state.cancel(&fixture.queue, &ahead).await.unwrap();
     eventually("cancelled", async || worker.handle.stats().cancelled == 1).await;
     gate.open();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    fixture.until("done", |counts| counts.pending() == 0).await;
     assert_eq!((worker.shutdown().await.stats.completed, gate.entered()), (6, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_never_begin_once_their_lease_is_lost() {
-    let (stage, worker, gate, _) = one_ahead().await;
-    stage.store.hold(Op::QueueClaim);
-    stage.clock.advance(Duration::from_secs(60));
+    let (fixture, worker, gate, _) = one_ahead().await;
+    fixture.store.hold(Op::QueueClaim);
+    fixture.clock.advance(Duration::from_secs(60));
     eventually("all leases are lost", async || worker.handle.stats().lost == 3).await;
     assert_eq!(gate.entered(), 2);
     gate.open();
-    stage.store.let_go(Op::QueueClaim);
-    stage.until("done by later deliveries", |counts| counts.pending() == 0).await;
+    fixture.store.let_go(Op::QueueClaim);
+    fixture.until("done by later deliveries", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_given_back_when_no_handler_gets_free() {
-    let (stage, worker, gate, _) = one_ahead().await;
-    stage.until("given back", |counts| counts.ready == 3).await;
+    let (fixture, worker, gate, _) = one_ahead().await;
+    fixture.until("given back", |counts| counts.ready == 3).await;
     assert_eq!((worker.handle.stats().released, gate.inside()), (1, 2));
-    let claims = stage.store.count(Op::QueueClaim);
-    let renewals = stage.store.count(Op::QueueExtend);
-    eventually("renewed", async || stage.store.count(Op::QueueExtend) > renewals).await;
-    assert_eq!(stage.store.count(Op::QueueClaim), claims, "nothing is claimed ahead again");
+    let claims = fixture.store.count(Op::QueueClaim);
+    let renewals = fixture.store.count(Op::QueueExtend);
+    eventually("renewed", async || fixture.store.count(Op::QueueExtend) > renewals).await;
+    assert_eq!(fixture.store.count(Op::QueueClaim), claims, "nothing is claimed ahead again");
     gate.open();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    fixture.until("done", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
 }

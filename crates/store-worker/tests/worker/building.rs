@@ -2,12 +2,12 @@ use std::time::Duration;
 
 use store_worker::{Done, Job, QueueOptions};
 
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 
 #[tokio::test]
 async fn everything_that_is_wrong_is_told_at_once() {
     let done = async |_: Job| Ok(Done::discard());
-    let error = Stage::new()
+    let error = Fixture::new()
         .worker()
         .concurrency(0)
         .prefetch(5000)
@@ -23,13 +23,13 @@ async fn everything_that_is_wrong_is_told_at_once() {
 
 #[tokio::test]
 async fn a_worker_needs_a_queue() {
-    let error = Stage::new().worker().build().unwrap_err();
+    let error = Fixture::new().worker().build().unwrap_err();
     assert!(error.to_string().contains("no queue"));
 }
 
 #[tokio::test]
 async fn workers_have_names_of_their_own() {
-    let build = || Stage::new().worker().queue("email", async |_: Job| Ok(Done::discard())).build().unwrap();
+    let build = || Fixture::new().worker().queue("email", async |_: Job| Ok(Done::discard())).build().unwrap();
     let (one, two) = (build(), build());
     assert_ne!(one.name(), two.name());
 }

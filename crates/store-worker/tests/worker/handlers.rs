@@ -5,7 +5,7 @@ use std::time::Duration;
 use store_core::{Backoff, JobState, NewJob, QueueInspect, RetryPolicy};
 use store_worker::{Done, Handler, HandlerResult, Job, JobError, QueueOptions, ServiceHandler};
 
-use crate::stage::{Running, Stage, Turnstile};
+use crate::fixture::{Fixture, Running, Turnstile};
 
 const KEPT: Duration = Duration::from_secs(60);
 
@@ -13,14 +13,14 @@ fn at_once(max_attempts: u16) -> NewJob {
     NewJob::new("").with_retry(RetryPolicy::new(max_attempts, Backoff::Fixed(Duration::ZERO)))
 }
 
-/// Runs one job to its end in a queue of its own. The stage, and how often the handler was called.
-async fn run(job: NewJob, handler: impl Handler) -> (Stage, store_core::JobId) {
-    let stage = Stage::new();
-    let id = stage.push(job).await;
-    let worker = Running::start(stage.worker().queue("email", handler));
-    stage.until("the job has ended", |counts| counts.pending() == 0).await;
+/// Runs one job to its end in a queue of its own. The fixture, and how often the handler was called.
+async fn run(job: NewJob, handler: impl Handler) -> (Fixture, store_core::JobId) {
+    let fixture = Fixture::new();
+    let id = fixture.push(job).await;
+    let worker = Running::start(fixture.worker().queue("email", handler));
+    fixture.until("the job has ended", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
-    (stage, id)
+    (fixture, id)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,16 +29,16 @@ async fn a_result_is_kept_with_its_job() {
         let number: u32 = job.json()?;
         Ok(Done::keep(format!("{}", number + 1), KEPT))
     };
-    let (stage, id) = run(NewJob::new("41"), handler).await;
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
+    let (fixture, id) = run(NewJob::new("41"), handler).await;
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!(info.state, JobState::Completed);
     assert_eq!(info.result.as_deref(), Some(&b"42"[..]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_without_a_result_to_keep_is_forgotten() {
-    let (stage, id) = run(NewJob::new(""), async |_: Job| Ok(Done::discard())).await;
-    assert_eq!(stage.state.get(&stage.queue, &id).await.unwrap(), None);
+    let (fixture, id) = run(NewJob::new(""), async |_: Job| Ok(Done::discard())).await;
+    assert_eq!(fixture.state.get(&fixture.queue, &id).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,8 +54,8 @@ async fn an_error_is_retried_until_the_last_attempt_and_dead_then() {
             Err(std::io::Error::other("smtp said no"))?
         }
     };
-    let (stage, id) = run(at_once(3), handler).await;
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
+    let (fixture, id) = run(at_once(3), handler).await;
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!((info.state, info.attempts), (JobState::Dead, 3));
     assert_eq!(info.last_error.as_deref(), Some("smtp said no"));
     assert_eq!(calls.load(Ordering::SeqCst), 3);
@@ -67,8 +67,8 @@ async fn a_panic_is_a_failed_attempt_and_the_worker_lives() {
         1 => panic!("attempt {}", job.attempt()),
         _ => Err(JobError::dead(job.last_error().unwrap_or_default())),
     };
-    let (stage, id) = run(at_once(5), handler).await;
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
+    let (fixture, id) = run(at_once(5), handler).await;
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!(info.last_error.as_deref(), Some("panicked: attempt 1"));
 }
 
@@ -96,7 +96,7 @@ async fn a_panic_before_the_first_await_or_in_a_drop_is_one_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_takes_too_long_is_dropped_and_has_failed() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     let handler = {
         let turnstile = turnstile.clone();
@@ -108,12 +108,12 @@ async fn a_handler_that_takes_too_long_is_dropped_and_has_failed() {
             }
         }
     };
-    let id = stage.push(at_once(2)).await;
+    let id = fixture.push(at_once(2)).await;
     let options = QueueOptions::new().with_handler_timeout(Duration::from_millis(20));
-    let worker = Running::start(stage.worker().queue_with("email", options, handler));
-    stage.until("dead", |counts| counts.dead == 1).await;
+    let worker = Running::start(fixture.worker().queue_with("email", options, handler));
+    fixture.until("dead", |counts| counts.dead == 1).await;
     assert_eq!((turnstile.entered(), turnstile.inside()), (2, 0));
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!(info.last_error.as_deref(), Some("timed out after 20ms"));
     let stats = worker.shutdown().await.stats;
     assert_eq!((stats.timed_out, stats.dead, stats.retried()), (2, 1, 1));
@@ -134,32 +134,33 @@ async fn a_snooze_uses_no_attempt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_given_up_is_dead_whatever_attempts_are_left() {
-    let (stage, id) = run(at_once(9), async |_: Job| -> HandlerResult { Err(JobError::dead("no such address")) }).await;
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
+    let (fixture, id) =
+        run(at_once(9), async |_: Job| -> HandlerResult { Err(JobError::dead("no such address")) }).await;
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!((info.state, info.attempts), (JobState::Dead, 1));
     assert_eq!(info.last_error.as_deref(), Some("no such address"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_waits_as_long_as_the_handler_says() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let handler = async |job: Job| match job.attempt() {
         1 => Err(JobError::retry_after("busy", Duration::from_secs(30))),
         _ => Ok(Done::discard()),
     };
-    let id = stage.push(at_once(2)).await;
-    let worker = Running::start(stage.worker().queue("email", handler));
-    stage.until("scheduled", |counts| counts.scheduled == 1).await;
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
-    assert_eq!(info.at, Some(stage.clock.now().after(Duration::from_secs(30))));
+    let id = fixture.push(at_once(2)).await;
+    let worker = Running::start(fixture.worker().queue("email", handler));
+    fixture.until("scheduled", |counts| counts.scheduled == 1).await;
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
+    assert_eq!(info.at, Some(fixture.clock.now().after(Duration::from_secs(30))));
     worker.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_too_large_to_keep_makes_the_job_dead_and_spares_its_neighbours() {
     let large = async |_: Job| Ok(Done::keep(vec![0; store_core::MAX_RESULT_BYTES + 1], KEPT));
-    let (stage, id) = run(at_once(9), large).await;
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
+    let (fixture, id) = run(at_once(9), large).await;
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!((info.state, info.attempts), (JobState::Dead, 1));
     assert!(info.last_error.unwrap().contains("65537 bytes"));
 }
@@ -170,8 +171,8 @@ async fn a_payload_of_another_form_is_told_without_its_text() {
         job.json::<u32>()?;
         Ok(Done::discard())
     };
-    let (stage, id) = run(NewJob::new("\"canary\"").with_retry(RetryPolicy::never()), handler).await;
-    let error = stage.state.get(&stage.queue, &id).await.unwrap().unwrap().last_error.unwrap();
+    let (fixture, id) = run(NewJob::new("\"canary\"").with_retry(RetryPolicy::never()), handler).await;
+    let error = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap().last_error.unwrap();
     assert!(error.contains("line 1") && !error.contains("canary"), "{error}");
 }
 
@@ -181,13 +182,13 @@ async fn a_tower_service_is_a_handler() {
         1 => Err(std::io::Error::other("first")),
         _ => Ok(()),
     });
-    let (stage, id) = run(at_once(2), ServiceHandler::new(service)).await;
-    assert_eq!(stage.state.get(&stage.queue, &id).await.unwrap(), None);
+    let (fixture, id) = run(at_once(2), ServiceHandler::new(service)).await;
+    assert_eq!(fixture.state.get(&fixture.queue, &id).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn several_queues_have_their_own_handlers() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let other = store_core::QueueName::new("sms").unwrap();
     let handler = |name: &'static str| {
         move |job: Job| async move {
@@ -195,9 +196,9 @@ async fn several_queues_have_their_own_handlers() {
             Ok(Done::discard())
         }
     };
-    stage.push_many(3).await;
-    store_core::QueueExt::push_one(&stage.state, &other, NewJob::new("")).await.unwrap();
-    let worker = Running::start(stage.worker().queue("email", handler("email")).queue("sms", handler("sms")));
-    crate::stage::eventually("all done", async || worker.handle.stats().completed == 4).await;
+    fixture.push_many(3).await;
+    store_core::QueueExt::push_one(&fixture.state, &other, NewJob::new("")).await.unwrap();
+    let worker = Running::start(fixture.worker().queue("email", handler("email")).queue("sms", handler("sms")));
+    crate::fixture::eventually("all done", async || worker.handle.stats().completed == 4).await;
     assert!(worker.shutdown().await.clean);
 }

@@ -11,7 +11,7 @@ use store_core::{
 use store_worker::{Candidate, Leadership, Standing};
 use tokio::sync::watch;
 
-use crate::stage::eventually;
+use crate::fixture::eventually;
 
 /// Leases of a store that can go away.
 #[derive(Debug)]

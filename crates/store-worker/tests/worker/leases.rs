@@ -3,7 +3,7 @@ use std::time::Duration;
 use store_core::{Cancelled, NewJob, Op, QueueControl, QueueInspect};
 use store_worker::{Done, Job, JobError};
 
-use crate::stage::{Fault, Running, Stage, Turnstile, eventually};
+use crate::fixture::{Fault, Fixture, Running, Turnstile, eventually};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -24,49 +24,49 @@ pub(crate) use stays;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_runs_longer_than_its_lease_keeps_it() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     let lease = Duration::from_secs(3);
-    let id = stage.push(NewJob::new("")).await;
-    let worker = Running::start(stage.worker().lease(lease).queue("email", stays!(turnstile)));
+    let id = fixture.push(NewJob::new("")).await;
+    let worker = Running::start(fixture.worker().lease(lease).queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
-    let until = async || stage.state.get(&stage.queue, &id).await.unwrap().unwrap().at;
+    let until = async || fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap().at;
     for _ in 0..3 {
-        eventually("renewed", async || until().await == Some(stage.clock.now().after(lease))).await;
-        stage.clock.advance(Duration::from_secs(2));
+        eventually("renewed", async || until().await == Some(fixture.clock.now().after(lease))).await;
+        fixture.clock.advance(Duration::from_secs(2));
     }
     turnstile.open();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    fixture.until("done", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 1);
     assert_eq!(turnstile.entered(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_leases_are_renewed_in_one_call() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    stage.push_many(20).await;
-    let worker = Running::start(stage.worker().lease(Duration::from_secs(3)).queue("email", stays!(turnstile)));
+    fixture.push_many(20).await;
+    let worker = Running::start(fixture.worker().lease(Duration::from_secs(3)).queue("email", stays!(turnstile)));
     turnstile.until_inside(20).await;
-    eventually("renewed", async || stage.store.count(Op::QueueExtend) >= 2).await;
-    assert_eq!(stage.store.sizes(Op::QueueExtend)[..2], [20, 20]);
+    eventually("renewed", async || fixture.store.count(Op::QueueExtend) >= 2).await;
+    assert_eq!(fixture.store.sizes(Op::QueueExtend)[..2], [20, 20]);
     turnstile.open();
     assert_eq!(worker.shutdown().await.stats.completed, 20);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_lease_drops_the_handler_and_nothing_is_settled_for_it() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    let id = stage.push(NewJob::new("")).await;
-    let worker = Running::start(stage.worker().lease(SHORT).queue("email", stays!(turnstile)));
+    let id = fixture.push(NewJob::new("")).await;
+    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
-    stage.clock.advance(Duration::from_secs(60));
+    fixture.clock.advance(Duration::from_secs(60));
     eventually("lost", async || worker.handle.stats().lost >= 1).await;
     // The job comes back by itself and runs again.
     eventually("again", async || turnstile.entered() >= 2).await;
-    assert!(stage.store.sizes(Op::QueueSettle).is_empty());
-    let info = stage.state.get(&stage.queue, &id).await.unwrap().unwrap();
+    assert!(fixture.store.sizes(Op::QueueSettle).is_empty());
+    let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!(info.last_error.as_deref(), Some("lease ran out"));
     turnstile.open();
     worker.shutdown().await;
@@ -74,37 +74,37 @@ async fn a_lost_lease_drops_the_handler_and_nothing_is_settled_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_is_dropped_before_a_lease_that_cannot_be_renewed_can_have_run_out() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    stage.push(NewJob::new("")).await;
+    fixture.push(NewJob::new("")).await;
     let began = tokio::time::Instant::now();
-    let worker = Running::start(stage.worker().lease(SHORT).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
-    stage.store.fail(&[Op::QueueExtend], Fault::Away);
+    fixture.store.fail(&[Op::QueueExtend], Fault::Away);
     eventually("dropped", async || turnstile.inside() == 0).await;
     assert!(began.elapsed() >= SHORT, "dropped only when the lease could have run out");
-    assert!(stage.store.count(Op::QueueExtend) >= 2, "it was tried again in time");
+    assert!(fixture.store.count(Op::QueueExtend) >= 2, "it was tried again in time");
     assert_eq!(worker.shutdown().await.stats.lost, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewal_that_hangs_does_not_keep_the_handler() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    stage.push(NewJob::new("")).await;
-    let worker = Running::start(stage.worker().lease(SHORT).queue("email", stays!(turnstile)));
-    stage.store.hold(Op::QueueExtend);
+    fixture.push(NewJob::new("")).await;
+    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", stays!(turnstile)));
+    fixture.store.hold(Op::QueueExtend);
     turnstile.until_inside(1).await;
     eventually("dropped", async || turnstile.inside() == 0 && worker.handle.stats().lost == 1).await;
-    stage.store.let_go(Op::QueueExtend);
+    fixture.store.let_go(Op::QueueExtend);
     worker.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_tells_tasks_of_the_handler_that_its_lease_is_lost() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let (told, telling) = tokio::sync::watch::channel(false);
-    stage.push(NewJob::new("")).await;
+    fixture.push(NewJob::new("")).await;
     let handler = move |job: Job| {
         let told = told.clone();
         async move {
@@ -117,9 +117,9 @@ async fn a_token_tells_tasks_of_the_handler_that_its_lease_is_lost() {
             Ok(Done::discard())
         }
     };
-    let worker = Running::start(stage.worker().lease(SHORT).queue("email", handler));
-    stage.until("running", |counts| counts.running == 1).await;
-    stage.store.fail(&[Op::QueueExtend], Fault::Away);
+    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", handler));
+    fixture.until("running", |counts| counts.running == 1).await;
+    fixture.store.fail(&[Op::QueueExtend], Fault::Away);
     eventually("told", async || *telling.borrow()).await;
     worker.handle.shutdown_now();
     worker.report().await;
@@ -127,53 +127,53 @@ async fn a_token_tells_tasks_of_the_handler_that_its_lease_is_lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_is_asked_to_cancel_may_end_by_itself() {
-    let stage = Stage::new();
-    let id = stage.push(NewJob::new("")).await;
+    let fixture = Fixture::new();
+    let id = fixture.push(NewJob::new("")).await;
     let handler = async |job: Job| {
         job.cancelled().await;
         Err(JobError::cancelled())
     };
-    let worker = Running::start(stage.worker().lease(SHORT).queue("email", handler));
-    stage.until("running", |counts| counts.running == 1).await;
-    assert_eq!(stage.state.cancel(&stage.queue, &id).await.unwrap(), Cancelled::Requested);
-    stage.until("gone", |counts| counts.pending() == 0).await;
+    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", handler));
+    fixture.until("running", |counts| counts.running == 1).await;
+    assert_eq!(fixture.state.cancel(&fixture.queue, &id).await.unwrap(), Cancelled::Requested);
+    fixture.until("gone", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.cancelled, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_is_completed_after_all_is_not_cancelled() {
-    let stage = Stage::new();
-    let id = stage.push(NewJob::new("")).await;
+    let fixture = Fixture::new();
+    let id = fixture.push(NewJob::new("")).await;
     let handler = async |job: Job| {
         job.cancelled().await;
         Ok(Done::discard())
     };
-    let worker = Running::start(stage.worker().lease(SHORT).queue("email", handler));
-    stage.until("running", |counts| counts.running == 1).await;
-    stage.state.cancel(&stage.queue, &id).await.unwrap();
-    stage.until("gone", |counts| counts.pending() == 0).await;
+    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", handler));
+    fixture.until("running", |counts| counts.running == 1).await;
+    fixture.state.cancel(&fixture.queue, &id).await.unwrap();
+    fixture.until("gone", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_does_not_listen_is_dropped_after_the_grace() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    let id = stage.push(NewJob::new("")).await;
-    let builder = stage.worker().lease(SHORT).cancel_grace(Duration::from_millis(50));
+    let id = fixture.push(NewJob::new("")).await;
+    let builder = fixture.worker().lease(SHORT).cancel_grace(Duration::from_millis(50));
     let worker = Running::start(builder.queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
-    stage.state.cancel(&stage.queue, &id).await.unwrap();
-    stage.until("gone", |counts| counts.pending() == 0).await;
+    fixture.state.cancel(&fixture.queue, &id).await.unwrap();
+    fixture.until("gone", |counts| counts.pending() == 0).await;
     assert_eq!(turnstile.inside(), 0);
     assert_eq!(worker.shutdown().await.stats.cancelled, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn progress_is_seen_by_inspection_and_survives_a_failed_renewal() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    let id = stage.push(NewJob::new("")).await;
+    let id = fixture.push(NewJob::new("")).await;
     let gate = turnstile.clone();
     let handler = move |job: Job| {
         let gate = gate.clone();
@@ -184,11 +184,11 @@ async fn progress_is_seen_by_inspection_and_survives_a_failed_renewal() {
             Ok(Done::discard())
         }
     };
-    stage.store.fail(&[Op::QueueExtend], Fault::Away);
-    let worker = Running::start(stage.worker().lease(Duration::from_secs(3)).queue("email", handler));
-    eventually("a failed renewal", async || stage.store.count(Op::QueueExtend) >= 1).await;
-    stage.store.heal();
-    let progress = async || stage.state.get(&stage.queue, &id).await.unwrap().unwrap().progress;
+    fixture.store.fail(&[Op::QueueExtend], Fault::Away);
+    let worker = Running::start(fixture.worker().lease(Duration::from_secs(3)).queue("email", handler));
+    eventually("a failed renewal", async || fixture.store.count(Op::QueueExtend) >= 1).await;
+    fixture.store.heal();
+    let progress = async || fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap().progress;
     eventually("progress", async || progress().await.as_deref() == Some(&b"half"[..])).await;
     turnstile.open();
     assert_eq!(worker.shutdown().await.stats.completed, 1);

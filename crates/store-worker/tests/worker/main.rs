@@ -5,11 +5,11 @@
 mod ahead;
 mod batching;
 mod building;
+mod fixture;
 mod handlers;
 mod leadership;
 mod leases;
 mod news;
 mod outages;
 mod shutdown;
-mod stage;
 mod telemetry;

@@ -6,8 +6,8 @@ use store_core::{Durability, NewJob, Op, Queue, QueueExt, QueueName};
 use store_worker::{Done, Job, QueueOptions};
 use tokio::time::Instant;
 
+use crate::fixture::{Fixture, Running, Turnstile, eventually};
 use crate::leases::stays;
-use crate::stage::{Running, Stage, Turnstile, eventually};
 
 /// Lets all that can run without the passing of time run.
 async fn settle_in() {
@@ -25,49 +25,49 @@ async fn served_at_once(turnstile: &Turnstile) {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_at_its_own_bound_leaves_its_news_to_others() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let (turnstile, other) = (Turnstile::new(), Turnstile::new());
     let options = QueueOptions::new().with_concurrency(1);
-    let first = Running::start(stage.worker().concurrency(8).queue_with("email", options, stays!(turnstile)));
+    let first = Running::start(fixture.worker().concurrency(8).queue_with("email", options, stays!(turnstile)));
     settle_in().await;
-    stage.push(NewJob::new("").with_delay(Duration::from_millis(100))).await;
+    fixture.push(NewJob::new("").with_delay(Duration::from_millis(100))).await;
     settle_in().await;
-    assert_eq!(stage.store.count(Op::QueueWait), 2, "it knows when the job is due, and waits for others");
-    stage.clock.advance(Duration::from_millis(100));
+    assert_eq!(fixture.store.count(Op::QueueWait), 2, "it knows when the job is due, and waits for others");
+    fixture.clock.advance(Duration::from_millis(100));
     turnstile.until_inside(1).await;
-    let second = Running::start(stage.worker().queue("email", stays!(other)));
+    let second = Running::start(fixture.worker().queue("email", stays!(other)));
     settle_in().await;
-    stage.push_many(1).await;
+    fixture.push_many(1).await;
     served_at_once(&other).await;
     turnstile.open();
     other.open();
-    eventually("done", async || stage.counts().await.pending() == 0).await;
+    eventually("done", async || fixture.counts().await.pending() == 0).await;
     first.shutdown().await;
     second.shutdown().await;
 }
 
 /// A worker whose only handler is at work and whose wait for another queue is under way; a second one, which waits for that
 /// queue behind it, and its turnstile.
-async fn one_waits_before_the_other(stage: &Stage) -> (Running, Turnstile, Running, Turnstile) {
+async fn one_waits_before_the_other(fixture: &Fixture) -> (Running, Turnstile, Running, Turnstile) {
     let (turnstile, other) = (Turnstile::new(), Turnstile::new());
     let sms = QueueName::new("sms").unwrap();
-    let builder = stage.worker().concurrency(1).prefetch(0).queue("email", stays!(turnstile));
+    let builder = fixture.worker().concurrency(1).prefetch(0).queue("email", stays!(turnstile));
     let first = Running::start(builder.queue("sms", stays!(turnstile)));
     settle_in().await;
-    stage.push_many(1).await;
+    fixture.push_many(1).await;
     settle_in().await;
-    assert_eq!((turnstile.inside(), stage.store.count(Op::QueueWait)), (1, 2));
-    let second = Running::start(stage.worker().queue("sms", stays!(other)));
+    assert_eq!((turnstile.inside(), fixture.store.count(Op::QueueWait)), (1, 2));
+    let second = Running::start(fixture.worker().queue("sms", stays!(other)));
     settle_in().await;
-    assert_eq!(stage.store.count(Op::QueueWait), 3);
-    stage.state.push_one(&sms, NewJob::new("")).await.unwrap();
+    assert_eq!(fixture.store.count(Op::QueueWait), 3);
+    fixture.state.push_one(&sms, NewJob::new("")).await.unwrap();
     (first, turnstile, second, other)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_paused_leaves_its_news_to_others() {
-    let stage = Stage::new();
-    let (first, turnstile, second, other) = one_waits_before_the_other(&stage).await;
+    let fixture = Fixture::new();
+    let (first, turnstile, second, other) = one_waits_before_the_other(&fixture).await;
     first.handle.pause();
     served_at_once(&other).await;
     turnstile.open();
@@ -79,8 +79,8 @@ async fn a_worker_that_is_paused_leaves_its_news_to_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_shuts_down_leaves_its_news_to_others() {
-    let stage = Stage::new();
-    let (first, turnstile, second, other) = one_waits_before_the_other(&stage).await;
+    let fixture = Fixture::new();
+    let (first, turnstile, second, other) = one_waits_before_the_other(&fixture).await;
     first.handle.shutdown();
     served_at_once(&other).await;
     turnstile.open();
@@ -92,8 +92,8 @@ async fn a_worker_that_shuts_down_leaves_its_news_to_others() {
 /// The same, where the news have been heard before.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_shuts_down_leaves_news_that_it_heard_to_others() {
-    let stage = Stage::new();
-    let (first, turnstile, second, other) = one_waits_before_the_other(&stage).await;
+    let fixture = Fixture::new();
+    let (first, turnstile, second, other) = one_waits_before_the_other(&fixture).await;
     settle_in().await;
     first.handle.shutdown();
     served_at_once(&other).await;
@@ -112,7 +112,7 @@ async fn a_minute_passes() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_quiet_time_nothing_is_claimed_ahead_of_long_jobs() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let (before, after) = (Turnstile::new(), Turnstile::new());
     let handler = {
         let (before, after) = (before.clone(), after.clone());
@@ -124,20 +124,20 @@ async fn after_a_quiet_time_nothing_is_claimed_ahead_of_long_jobs() {
             }
         }
     };
-    let worker = Running::start(stage.worker().concurrency(2).queue("email", handler));
-    stage.push_many(2).await;
+    let worker = Running::start(fixture.worker().concurrency(2).queue("email", handler));
+    fixture.push_many(2).await;
     before.until_inside(2).await;
     // Long jobs: each lasts a minute.
     a_minute_passes().await;
     before.open();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    fixture.until("done", |counts| counts.pending() == 0).await;
     a_minute_passes().await;
     let jobs: Vec<_> = (0..4).map(|_| NewJob::new("long")).collect();
-    let _receipt = stage.state.push(&stage.queue, &jobs, Durability::Accepted).await.unwrap();
+    let _receipt = fixture.state.push(&fixture.queue, &jobs, Durability::Accepted).await.unwrap();
     after.until_inside(2).await;
-    let counts = stage.counts().await;
+    let counts = fixture.counts().await;
     assert_eq!((counts.running, counts.ready), (2, 2), "others could work on what is claimed ahead");
     after.open();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    fixture.until("done", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
 }

@@ -3,78 +3,78 @@ use std::time::Duration;
 use store_core::{NewJob, Op, QueueInspect};
 use store_worker::{Done, Job};
 
+use crate::fixture::{ALL, Fault, Fixture, Running, Turnstile, eventually};
 use crate::leases::stays;
-use crate::stage::{ALL, Fault, Running, Stage, Turnstile, eventually};
 
 const KEPT: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_waits_while_the_store_is_away_and_goes_on_by_itself() {
-    let stage = Stage::new();
-    stage.store.fail(&ALL, Fault::Away);
-    let worker = Running::start(stage.worker().queue("email", async |_: Job| Ok(Done::discard())));
-    stage.push_many(10).await;
-    eventually("it tries again", async || stage.store.count(Op::QueueClaim) >= 3).await;
+    let fixture = Fixture::new();
+    fixture.store.fail(&ALL, Fault::Away);
+    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    fixture.push_many(10).await;
+    eventually("it tries again", async || fixture.store.count(Op::QueueClaim) >= 3).await;
     assert_eq!(worker.handle.stats().completed, 0);
-    stage.store.heal();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    fixture.store.heal();
+    fixture.until("done", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ended_while_the_store_was_away_is_delivered_when_it_is_back() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    stage.push_many(5).await;
-    let worker = Running::start(stage.worker().queue("email", stays!(turnstile)));
+    fixture.push_many(5).await;
+    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
     turnstile.until_inside(5).await;
-    stage.store.fail(&ALL, Fault::Away);
+    fixture.store.fail(&ALL, Fault::Away);
     turnstile.open();
-    eventually("settling was tried", async || stage.store.count(Op::QueueSettle) >= 2).await;
-    assert_eq!(stage.counts().await.running, 5);
-    stage.store.heal();
-    stage.until("done", |counts| counts.pending() == 0).await;
+    eventually("settling was tried", async || fixture.store.count(Op::QueueSettle) >= 2).await;
+    assert_eq!(fixture.counts().await.running, 5);
+    fixture.store.heal();
+    fixture.until("done", |counts| counts.pending() == 0).await;
     let report = worker.shutdown().await;
     assert_eq!((report.stats.completed, report.stats.lost, turnstile.entered()), (5, 0, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settlement_whose_reply_was_lost_counts_once() {
-    let stage = Stage::new();
-    let id = stage.push(NewJob::new("")).await;
-    stage.store.fail(&[Op::QueueSettle], Fault::ReplyLost);
-    let worker = Running::start(stage.worker().queue("email", async |_: Job| Ok(Done::keep("x", KEPT))));
-    eventually("sent again", async || stage.store.count(Op::QueueSettle) >= 2).await;
-    stage.store.heal();
+    let fixture = Fixture::new();
+    let id = fixture.push(NewJob::new("")).await;
+    fixture.store.fail(&[Op::QueueSettle], Fault::ReplyLost);
+    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::keep("x", KEPT))));
+    eventually("sent again", async || fixture.store.count(Op::QueueSettle) >= 2).await;
+    fixture.store.heal();
     eventually("counted", async || worker.handle.stats().completed == 1).await;
     let report = worker.shutdown().await;
     assert_eq!((report.stats.completed, report.stats.lost), (1, 0));
-    assert!(stage.state.get(&stage.queue, &id).await.unwrap().unwrap().result.is_some());
+    assert!(fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap().result.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settlement_is_given_up_when_its_lease_is_surely_over() {
-    let stage = Stage::new();
-    stage.push(NewJob::new("")).await;
-    stage.store.fail(&[Op::QueueSettle], Fault::Away);
-    let builder = stage.worker().lease(Duration::from_millis(100));
+    let fixture = Fixture::new();
+    fixture.push(NewJob::new("")).await;
+    fixture.store.fail(&[Op::QueueSettle], Fault::Away);
+    let builder = fixture.worker().lease(Duration::from_millis(100));
     let worker = Running::start(builder.queue("email", async |_: Job| Ok(Done::discard())));
     eventually("given up", async || worker.handle.stats().lost == 1).await;
-    stage.store.heal();
-    stage.clock.advance(Duration::from_secs(1));
-    stage.push(NewJob::new("")).await;
-    stage.until("it came back and was done", |counts| counts.pending() == 0).await;
+    fixture.store.heal();
+    fixture.clock.advance(Duration::from_secs(1));
+    fixture.push(NewJob::new("")).await;
+    fixture.until("it came back and was done", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_settlement_that_is_refused_does_not_hold_up_the_others() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    let refused = stage.push(NewJob::new("")).await;
-    stage.push_many(20).await;
-    stage.store.refuse_to_settle(&refused);
-    let worker = Running::start(stage.worker().queue("email", stays!(turnstile)));
+    let refused = fixture.push(NewJob::new("")).await;
+    fixture.push_many(20).await;
+    fixture.store.refuse_to_settle(&refused);
+    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
     turnstile.until_inside(21).await;
     turnstile.open();
     eventually("the others are done", async || worker.handle.stats().completed == 20).await;
@@ -84,30 +84,30 @@ async fn a_settlement_that_is_refused_does_not_hold_up_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_whose_claim_was_not_heard_come_back() {
-    let stage = Stage::new();
-    stage.push_many(3).await;
-    stage.store.fail(&[Op::QueueClaim], Fault::ReplyLost);
-    let worker = Running::start(stage.worker().queue("email", async |_: Job| Ok(Done::discard())));
-    stage.until("claimed by nobody", |counts| counts.running == 3).await;
-    stage.store.heal();
-    stage.clock.advance(Duration::from_secs(20));
-    stage.push(NewJob::new("")).await;
-    stage.until("done", |counts| counts.pending() == 0).await;
+    let fixture = Fixture::new();
+    fixture.push_many(3).await;
+    fixture.store.fail(&[Op::QueueClaim], Fault::ReplyLost);
+    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    fixture.until("claimed by nobody", |counts| counts.running == 3).await;
+    fixture.store.heal();
+    fixture.clock.advance(Duration::from_secs(20));
+    fixture.push(NewJob::new("")).await;
+    fixture.until("done", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settlements_that_are_too_many_for_one_call_are_delivered_in_several() {
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let turnstile = Turnstile::new();
-    stage.push_many(50).await;
-    stage.store.settles_at_most(3);
-    let worker = Running::start(stage.worker().queue("email", stays!(turnstile)));
+    fixture.push_many(50).await;
+    fixture.store.settles_at_most(3);
+    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
     turnstile.until_inside(50).await;
-    stage.store.hold(Op::QueueSettle);
+    fixture.store.hold(Op::QueueSettle);
     turnstile.open();
     eventually("all have ended", async || worker.handle.stats().running == 0).await;
-    stage.store.let_go(Op::QueueSettle);
+    fixture.store.let_go(Op::QueueSettle);
     eventually("delivered", async || worker.handle.stats().completed == 50).await;
     assert_eq!(worker.shutdown().await.stats.lost, 0);
 }

@@ -8,7 +8,7 @@ use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Reco
 use store_core::{Backoff, NewJob, RetryPolicy, TraceContext};
 use store_worker::{Done, Job, JobError};
 
-use crate::stage::{Running, Stage, eventually};
+use crate::fixture::{Fixture, Running, eventually};
 
 /// Remembers counters by their name and labels.
 #[derive(Clone, Default)]
@@ -49,7 +49,7 @@ impl Recorder for Memory {
 async fn each_outcome_is_counted_by_queue() {
     let memory = Memory::default();
     let _recording = metrics::set_default_local_recorder(&memory);
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let handler = async |job: Job| match (&job.payload()[..], job.attempt()) {
         (b"done", _) => Ok(Done::discard()),
         (b"panic", 1) => panic!("once"),
@@ -61,11 +61,11 @@ async fn each_outcome_is_counted_by_queue() {
     };
     let policy = RetryPolicy::new(2, Backoff::Fixed(Duration::ZERO));
     for payload in ["done", "panic", "slow", "error", "dead", "cancelled"] {
-        stage.push(NewJob::new(payload).with_retry(policy)).await;
+        fixture.push(NewJob::new(payload).with_retry(policy)).await;
     }
-    let builder = stage.worker().handler_timeout(Duration::from_millis(500));
+    let builder = fixture.worker().handler_timeout(Duration::from_millis(500));
     let worker = Running::start(builder.queue("email", handler));
-    stage.until("ended", |counts| counts.pending() == 0).await;
+    fixture.until("ended", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
     let counted = memory.0.lock().unwrap().clone();
     let outcome = |name: &str| counted.get(&format!("twinstore_jobs_total email {name}")).copied().unwrap_or(0);
@@ -78,9 +78,9 @@ async fn each_outcome_is_counted_by_queue() {
 async fn errors_of_the_store_are_counted_by_operation() {
     let memory = Memory::default();
     let _recording = metrics::set_default_local_recorder(&memory);
-    let stage = Stage::new();
-    stage.store.fail(&crate::stage::ALL, crate::stage::Fault::Away);
-    let worker = Running::start(stage.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let fixture = Fixture::new();
+    fixture.store.fail(&crate::fixture::ALL, crate::fixture::Fault::Away);
+    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
     let counted = || memory.0.lock().unwrap().clone();
     let name = "twinstore_worker_store_errors_total queue.claim unavailable";
     eventually("counted", async || counted().contains_key(name)).await;
@@ -90,7 +90,7 @@ async fn errors_of_the_store_are_counted_by_operation() {
 #[tokio::test]
 async fn a_handler_runs_inside_a_span_of_its_trace() {
     let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry());
-    let stage = Stage::new();
+    let fixture = Fixture::new();
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let handler = async |job: Job| {
         let span = tracing::Span::current();
@@ -103,9 +103,9 @@ async fn a_handler_runs_inside_a_span_of_its_trace() {
         let is_right = names == expected && span.metadata().map(|span| span.name()) == name;
         if is_right { Ok(Done::discard()) } else { Err(JobError::dead("not in its span")) }
     };
-    stage.push(NewJob::new("").with_trace(TraceContext::new(traceparent).unwrap())).await;
-    stage.push(NewJob::new("")).await;
-    let worker = Running::start(stage.worker().queue("email", handler));
-    stage.until("ended", |counts| counts.pending() == 0).await;
+    fixture.push(NewJob::new("").with_trace(TraceContext::new(traceparent).unwrap())).await;
+    fixture.push(NewJob::new("")).await;
+    let worker = Running::start(fixture.worker().queue("email", handler));
+    fixture.until("ended", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 2);
 }

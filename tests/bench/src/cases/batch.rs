@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use store_core::{QueueName, StateRole};
 
 use crate::Result;
-use crate::bed::{Bed, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, queue};
 use crate::figure::Sample;
 use crate::load::{drain, push};
 
@@ -28,9 +28,14 @@ impl Case for Batch {
         Plan::new(self.name, "push, claim and settle so many jobs by one call each, one call after the other")
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(if self.size == 1 { 5_000 } else { 30_000 });
-        Ok(vec![Box::new(Ours { state: bed.stores().await?.state, queue: queue("batch")?, ops, size: self.size })])
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(if self.size == 1 { 5_000 } else { 30_000 });
+        Ok(vec![Box::new(Ours {
+            state: environment.stores().await?.state,
+            queue: queue("batch")?,
+            ops,
+            size: self.size,
+        })])
     }
 }
 
@@ -47,8 +52,8 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let payload = bed.payload();
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let payload = environment.payload();
         let work = async {
             for start in (0..self.ops).step_by(self.size) {
                 let count = self.size.min(self.ops - start);
@@ -57,6 +62,6 @@ impl Side for Ours {
             }
             Ok(())
         };
-        bed.measure(self.ops, work).await
+        environment.measure(self.ops, work).await
     }
 }

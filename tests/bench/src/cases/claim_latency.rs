@@ -9,8 +9,8 @@ use store_core::{ClaimRequest, Durability, HolderName, Outcome, QueueName, Settl
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::bed::{Bed, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, queue};
 use crate::figure::{P50, P99, Sample};
 use crate::floor::{Model, Streams};
 use crate::load::{drain, from_tasks, push};
@@ -35,9 +35,9 @@ impl Case for ClaimLatency {
         Plan::new("claim-latency", about).with_headline(P50).with_also(P99)
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let calls = bed.size(2_000);
-        let ours = Ours { state: bed.stores().await?.state, queue: queue("claims")?, calls };
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let calls = environment.size(2_000);
+        let ours = Ours { state: environment.stores().await?.state, queue: queue("claims")?, calls };
         Ok(vec![Box::new(ours), Box::new(Floor { calls })])
     }
 }
@@ -71,10 +71,10 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let taken = Taken::default();
         let request = ClaimRequest::new(self.queue.clone(), HolderName::new("bench")?, BATCH, Duration::from_secs(60));
-        let (state, payload, times) = (Arc::clone(&self.state), bed.payload(), taken.clone());
+        let (state, payload, times) = (Arc::clone(&self.state), environment.payload(), taken.clone());
         let settled = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&settled);
         let operation = Arc::new(move |_| {
@@ -94,7 +94,7 @@ impl Side for Ours {
                 Ok(())
             }
         });
-        let sample = bed.measure(self.calls * BATCH, from_tasks(TASKS, 0..self.calls, &operation)).await?;
+        let sample = environment.measure(self.calls * BATCH, from_tasks(TASKS, 0..self.calls, &operation)).await?;
         // a claim may answer fewer than there are
         let left = self.calls * BATCH - settled.load(Ordering::Relaxed);
         drain(self.state.as_ref(), &self.queue, left, BATCH).await?;
@@ -113,17 +113,17 @@ impl Side for Floor {
         Streams.name()
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let (taken, calls) = (Taken::default(), self.calls.div_ceil(TASKS));
-        Streams.prepare(&mut bed.wire().await?).await?;
+        Streams.prepare(&mut environment.wire().await?).await?;
         let mut wires = Vec::new();
         for _ in 0..TASKS {
-            wires.push(bed.wire().await?);
+            wires.push(environment.wire().await?);
         }
         let work = async {
             let mut running = JoinSet::new();
             for mut wire in wires {
-                let (payload, times) = (bed.payload(), taken.clone());
+                let (payload, times) = (environment.payload(), taken.clone());
                 running.spawn(async move {
                     let mut commands = Commands::default();
                     for _ in 0..calls {
@@ -146,7 +146,7 @@ impl Side for Floor {
             }
             Ok(())
         };
-        let sample = bed.measure(calls * TASKS * BATCH, work).await?;
+        let sample = environment.measure(calls * TASKS * BATCH, work).await?;
         Ok(taken.add_to(sample))
     }
 }

@@ -9,8 +9,8 @@ use store_core::{QueueName, StateRole};
 use store_worker::{Done, Job};
 
 use crate::Result;
-use crate::bed::{Bed, Engine, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Engine, Environment, queue};
 use crate::figure::{Bound, CLIENT_MICROS, SERVER_MICROS, Sample, Target};
 use crate::floor::{Consume, Lists, RedisBenchmark, Sends, Streams};
 use crate::load::{Crew, let_pass, push};
@@ -53,18 +53,18 @@ impl Case for ClaimSettle {
         plan.on(self.engine)
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(if self.concurrency == 1 || self.uneven { 20_000 } else { 50_000 });
-        let state = bed.stores().await?.state;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(if self.concurrency == 1 || self.uneven { 20_000 } else { 50_000 });
+        let state = environment.stores().await?.state;
         let ours = Ours { state, queue: queue("claim")?, ops, concurrency: self.concurrency, uneven: self.uneven };
         let mut sides: Vec<Box<dyn Side>> = vec![Box::new(ours)];
         if self.engine == Engine::Redis {
             // a worker of one handler may hold one job; the others may take a hundred at once
             let batch = if self.concurrency == 1 { 1 } else { 100 };
-            sides.push(Consume::side(bed, Streams, ops, batch).await?);
-            sides.push(Consume::side(bed, Lists::default(), ops, batch).await?);
+            sides.push(Consume::side(environment, Streams, ops, batch).await?);
+            sides.push(Consume::side(environment, Lists::default(), ops, batch).await?);
             if self.concurrency == 50 && !self.uneven {
-                sides.extend(RedisBenchmark::sides(Sends::Rpop, ops, &bed.payload()));
+                sides.extend(RedisBenchmark::sides(Sends::Rpop, ops, &environment.payload()));
             }
         }
         Ok(sides)
@@ -102,14 +102,14 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        push(self.state.as_ref(), &self.queue, &bed.payload(), self.ops, 1000).await?;
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        push(self.state.as_ref(), &self.queue, &environment.payload(), self.ops, 1000).await?;
         let mut crew = None;
         let work = async {
             let started = crew.insert(self.crew()?);
             started.until_completed(self.ops as u64).await
         };
-        let sample = bed.measure(self.ops, work).await?;
+        let sample = environment.measure(self.ops, work).await?;
         if let Some(crew) = crew {
             crew.end().await?;
         }

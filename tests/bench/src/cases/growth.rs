@@ -8,8 +8,8 @@ use store_core::{Durability, NewJob, QueueName, StateRole};
 
 use super::whole_life::Lives;
 use crate::Result;
-use crate::bed::{Bed, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, queue};
 use crate::figure::{Bound, SERVER_MICROS, Sample, Target};
 use crate::load::{drain, let_pass, push};
 
@@ -53,23 +53,23 @@ impl Case for Growth {
         }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let state = bed.stores().await?.state;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let state = environment.stores().await?.state;
         if let Growth::Queued | Growth::Scheduled = self {
             let delayed = matches!(self, Growth::Scheduled);
-            let ops = bed.size(if delayed { 5_000 } else { 50_000 });
-            let many = Backlog::side(bed, OURS, &state, (bed.size(1_000_000), delayed, ops)).await?;
-            let few = Backlog::side(bed, FEW, &state, (bed.size(1_000), delayed, ops)).await?;
+            let ops = environment.size(if delayed { 5_000 } else { 50_000 });
+            let many = Backlog::side(environment, OURS, &state, (environment.size(1_000_000), delayed, ops)).await?;
+            let few = Backlog::side(environment, FEW, &state, (environment.size(1_000), delayed, ops)).await?;
             return Ok(vec![many, few]);
         }
         let names = |kind: &str, count: usize| -> Result<Vec<QueueName>> {
             (0..count).map(|number| queue(&format!("{kind}-{number}"))).collect()
         };
-        let many = names("many", bed.size(1_000))?;
+        let many = names("many", environment.size(1_000))?;
         let one = names("one", 1)?;
         let (busy, load) = match self {
-            Growth::Spread => (many.len(), (bed.size(20_000), 10)),
-            _ => (1, (bed.size(50_000), 100)),
+            Growth::Spread => (many.len(), (environment.size(20_000), 10)),
+            _ => (1, (environment.size(50_000), 100)),
         };
         let many = Lives::new(OURS, &state, many, load)?.with_busy(busy);
         Ok(vec![many.side(), Lives::new(ONE_QUEUE, &state, one, load)?.side()])
@@ -90,13 +90,13 @@ const BATCH: usize = 100;
 
 impl Backlog {
     async fn side(
-        bed: &Bed,
+        environment: &Environment,
         name: &'static str,
         state: &Arc<dyn StateRole>,
         (backlog, delayed, ops): (usize, bool, usize),
     ) -> Result<Box<dyn Side>> {
         let queue = queue(&format!("backlog-of-{backlog}"))?;
-        let payload = bed.payload();
+        let payload = environment.payload();
         if delayed {
             for start in (0..backlog).step_by(1000) {
                 let hour = Duration::from_secs(3600);
@@ -110,8 +110,8 @@ impl Backlog {
         Ok(Box::new(Self { name, state: Arc::clone(state), queue, delayed, ops }))
     }
 
-    async fn pass(&self, bed: &Bed) -> Result<()> {
-        let (payload, mut left) = (bed.payload(), self.ops);
+    async fn pass(&self, environment: &Environment) -> Result<()> {
+        let (payload, mut left) = (environment.payload(), self.ops);
         while left > 0 {
             let count = BATCH.min(left);
             if self.delayed {
@@ -135,7 +135,7 @@ impl Side for Backlog {
         self.name
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        bed.measure(self.ops, self.pass(bed)).await
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        environment.measure(self.ops, self.pass(environment)).await
     }
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use store_core::{HandoffItem, Key, RequestId, ServiceName, Ttl};
 
 use crate::Result;
-use crate::bed::{Bed, Engine, Stores};
 use crate::case::{Case, Plan, Side};
+use crate::environment::{Engine, Environment, Stores};
 use crate::floor::Pipelined;
 use crate::load::Tasks;
 
@@ -25,10 +25,10 @@ impl Case for Handoff {
         Plan::new("handoff", "put a value of 200 bytes for another service, which takes it, from 50 tasks").on(self.0)
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(30_000);
-        let Stores { cache, receiver, .. } = bed.stores().await?;
-        let (value, to) = (bed.payload(), ServiceName::new("receiver")?);
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(30_000);
+        let Stores { cache, receiver, .. } = environment.stores().await?;
+        let (value, to) = (environment.payload(), ServiceName::new("receiver")?);
         let floor_value = value.clone();
         let ours = Tasks::leaving("value-", TASKS, ops, move |number| {
             let (cache, receiver, value, to) = (Arc::clone(&cache), Arc::clone(&receiver), value.clone(), to.clone());
@@ -43,14 +43,19 @@ impl Case for Handoff {
         });
         let mut sides = vec![ours];
         if self.0 == Engine::Redis {
-            let floor =
-                Pipelined::new(bed.wire().await?, "SET NX, GETDEL", TASKS, ops, move |number, step, commands| {
+            let floor = Pipelined::new(
+                environment.wire().await?,
+                "SET NX, GETDEL",
+                TASKS,
+                ops,
+                move |number, step, commands| {
                     let key = format!("floor:value-{number}");
                     match step {
                         0 => commands.add([b"SET".as_slice(), key.as_bytes(), &floor_value, b"NX", b"PX", b"60000"]),
                         _ => commands.add([b"GETDEL".as_slice(), key.as_bytes()]),
                     }
-                });
+                },
+            );
             sides.push(floor.with_steps(2).side());
         }
         Ok(sides)

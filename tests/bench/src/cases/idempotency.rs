@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use store_core::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest, Key, Role, Ttl};
 
 use crate::Result;
-use crate::bed::{Bed, Engine};
 use crate::case::{Case, Plan, Side};
+use crate::environment::{Engine, Environment};
 use crate::floor::Pipelined;
 use crate::load::Tasks;
 
@@ -33,9 +33,9 @@ impl Case for IdempotencyCase {
         Plan::new(name, about).on(self.engine)
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(30_000);
-        let (stores, response) = (bed.stores().await?, bed.payload());
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(30_000);
+        let (stores, response) = (environment.stores().await?, environment.payload());
         let store: Arc<dyn Idempotency> = if self.role == Role::Cache { stores.cache } else { stores.state };
         let floor_response = response.clone();
         let ours = Tasks::leaving(KEYS, TASKS, ops, move |number| {
@@ -52,13 +52,14 @@ impl Case for IdempotencyCase {
         });
         let mut sides = vec![ours];
         if self.engine == Engine::Redis {
-            let floor = Pipelined::new(bed.wire().await?, "SET NX, SET", TASKS, ops, move |number, step, commands| {
-                let key = format!("floor:request-{number}");
-                match step {
-                    0 => commands.add([b"SET".as_slice(), key.as_bytes(), &[7; 48], b"NX", b"PX", b"60000"]),
-                    _ => commands.add([b"SET".as_slice(), key.as_bytes(), &floor_response, b"PX", b"60000"]),
-                }
-            });
+            let floor =
+                Pipelined::new(environment.wire().await?, "SET NX, SET", TASKS, ops, move |number, step, commands| {
+                    let key = format!("floor:request-{number}");
+                    match step {
+                        0 => commands.add([b"SET".as_slice(), key.as_bytes(), &[7; 48], b"NX", b"PX", b"60000"]),
+                        _ => commands.add([b"SET".as_slice(), key.as_bytes(), &floor_response, b"PX", b"60000"]),
+                    }
+                });
             sides.push(floor.with_steps(2).with_leaves(KEYS).side());
         }
         Ok(sides)

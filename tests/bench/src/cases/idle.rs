@@ -8,8 +8,8 @@ use store_core::{QueueName, StateRole};
 
 use super::whole_life::CONCURRENCY;
 use crate::Result;
-use crate::bed::{Bed, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, queue};
 use crate::figure::{Bound, Figure, Sample, Target};
 use crate::load::{Crew, let_pass, push};
 use crate::meter::as_f64;
@@ -35,8 +35,8 @@ impl Case for Idle {
             .without_warm_up()
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let state = bed.stores().await?.state;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let state = environment.stores().await?.state;
         let queues = (0..self.queues).map(|number| queue(&format!("idle-{number}"))).collect::<Result<_>>()?;
         Ok(vec![Box::new(Ours { state, queues })])
     }
@@ -53,16 +53,16 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let crew = Crew::start(&self.state, &self.queues, CONCURRENCY)?;
         for queue in &self.queues {
-            push(self.state.as_ref(), queue, &bed.payload(), 1, 1).await?;
+            push(self.state.as_ref(), queue, &environment.payload(), 1, 1).await?;
         }
         crew.until_completed(self.queues.len() as u64).await?;
         // the worker has looked everywhere and waits by now
-        let_pass(bed.time(Duration::from_secs(1), Duration::from_millis(100))).await;
-        let time = bed.time(Duration::from_secs(12), Duration::from_millis(200));
-        let sent = count_sent(bed, async {
+        let_pass(environment.time(Duration::from_secs(1), Duration::from_millis(100))).await;
+        let time = environment.time(Duration::from_secs(12), Duration::from_millis(200));
+        let sent = count_sent(environment, async {
             let_pass(time).await;
             Ok(())
         })

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use store_core::{Durability, JobId, NewJob, QueueName, StateRole};
 
 use crate::Result;
-use crate::bed::{Bed, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, queue};
 use crate::figure::Sample;
 use crate::load::drain;
 
@@ -34,10 +34,10 @@ impl Case for Ids {
         Plan::new("ids", "push, claim and settle 100 jobs by one call each, with ids that the library makes, or others")
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let state = bed.stores().await?.state;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let state = environment.stores().await?.state;
         let forms = [(OURS, Form::Generated), ("random UUIDs", Form::Random), ("texts of 20 characters", Form::Text)];
-        let ops = bed.size(30_000).max(BATCH);
+        let ops = environment.size(30_000).max(BATCH);
         let side = |(name, form)| -> Result<Box<dyn Side>> {
             Ok(Box::new(Lives { name, form, state: Arc::clone(&state), queue: queue("ids")?, ops }))
         };
@@ -77,8 +77,8 @@ impl Side for Lives {
         self.name
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let payload = bed.payload();
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let payload = environment.payload();
         let work = async {
             for _ in 0..self.ops / BATCH {
                 let job = || Ok(NewJob::new(payload.clone()).with_id(self.id()?));
@@ -88,6 +88,6 @@ impl Side for Lives {
             }
             Ok(())
         };
-        bed.measure(self.ops / BATCH * BATCH, work).await
+        environment.measure(self.ops / BATCH * BATCH, work).await
     }
 }

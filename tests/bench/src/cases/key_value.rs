@@ -8,8 +8,8 @@ use redis::aio::MultiplexedConnection;
 use store_core::{CacheRole, Entry, Key, Ttl};
 
 use crate::Result;
-use crate::bed::{Bed, Engine};
 use crate::case::{Case, Plan, Side};
+use crate::environment::{Engine, Environment};
 use crate::figure::{Bound, PER_SECOND, SERVER_MICROS, Target};
 use crate::floor::{Pipelined, RedisBenchmark, Sends};
 use crate::load::Tasks;
@@ -59,19 +59,19 @@ impl Case for KeyValueCase {
         }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let cache = bed.stores().await?.cache;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let cache = environment.stores().await?.cache;
         let keys = (0..KEYS).map(|number| Ok(Key::new(format!("key-{number}"))?)).collect::<Result<Arc<[Key]>>>()?;
-        let value = bed.texts(1, VALUE_BYTES).remove(0);
+        let value = environment.texts(1, VALUE_BYTES).remove(0);
         fill(cache.as_ref(), &keys, &value).await?;
         let has_floor = self.engine == Engine::Redis;
         if has_floor {
-            fill_floor(&mut bed.wire().await?, &value).await?;
+            fill_floor(&mut environment.wire().await?, &value).await?;
         }
         match self.what {
-            What::Get => get(bed, cache, keys, has_floor).await,
-            What::GetMany => get_many(bed, cache, keys, has_floor).await,
-            What::Set => set(bed, cache, (keys, value), has_floor).await,
+            What::Get => get(environment, cache, keys, has_floor).await,
+            What::GetMany => get_many(environment, cache, keys, has_floor).await,
+            What::Set => set(environment, cache, (keys, value), has_floor).await,
         }
     }
 }
@@ -101,8 +101,13 @@ fn floor_key(number: usize) -> String {
     format!("floor:key-{}", number % KEYS)
 }
 
-async fn get(bed: &Bed, cache: Arc<dyn CacheRole>, keys: Arc<[Key]>, has_floor: bool) -> Result<Vec<Box<dyn Side>>> {
-    let (tasks, ops) = (500, bed.size(200_000));
+async fn get(
+    environment: &Environment,
+    cache: Arc<dyn CacheRole>,
+    keys: Arc<[Key]>,
+    has_floor: bool,
+) -> Result<Vec<Box<dyn Side>>> {
+    let (tasks, ops) = (500, environment.size(200_000));
     let ours = Tasks::ours(tasks, ops, move |number| {
         let (cache, keys) = (Arc::clone(&cache), Arc::clone(&keys));
         async move {
@@ -112,7 +117,7 @@ async fn get(bed: &Bed, cache: Arc<dyn CacheRole>, keys: Arc<[Key]>, has_floor: 
     });
     let mut sides = vec![ours];
     if has_floor {
-        let client = redis::Client::open(bed.server()?.url(None))?;
+        let client = redis::Client::open(environment.server()?.url(None))?;
         let connection = client.get_multiplexed_async_connection().await?;
         // made beforehand, like ours
         let keys: Arc<[String]> = (0..KEYS).map(floor_key).collect();
@@ -124,23 +129,23 @@ async fn get(bed: &Bed, cache: Arc<dyn CacheRole>, keys: Arc<[Key]>, has_floor: 
                 if found.is_some() { Ok(()) } else { Err("a value is missing".into()) }
             }
         }));
-        let wire = bed.wire().await?;
+        let wire = environment.wire().await?;
         let floor = Pipelined::new(wire, "GET", tasks, ops, |number, _, commands| {
             commands.add([b"GET".as_slice(), floor_key(number).as_bytes()]);
         });
         sides.push(floor.side());
-        sides.extend(RedisBenchmark::sides(Sends::Get, ops, &bed.texts(1, VALUE_BYTES).remove(0)));
+        sides.extend(RedisBenchmark::sides(Sends::Get, ops, &environment.texts(1, VALUE_BYTES).remove(0)));
     }
     Ok(sides)
 }
 
 async fn get_many(
-    bed: &Bed,
+    environment: &Environment,
     cache: Arc<dyn CacheRole>,
     keys: Arc<[Key]>,
     has_floor: bool,
 ) -> Result<Vec<Box<dyn Side>>> {
-    let (tasks, ops) = (50, bed.size(5_000));
+    let (tasks, ops) = (50, environment.size(5_000));
     let ours = Tasks::ours(tasks, ops, move |number| {
         let (cache, keys) = (Arc::clone(&cache), Arc::clone(&keys));
         async move {
@@ -151,7 +156,7 @@ async fn get_many(
     });
     let mut sides = vec![ours];
     if has_floor {
-        let floor = Pipelined::new(bed.wire().await?, "MGET", tasks, ops, |number, _, commands| {
+        let floor = Pipelined::new(environment.wire().await?, "MGET", tasks, ops, |number, _, commands| {
             let keys: Vec<String> = (number * MANY..(number + 1) * MANY).map(floor_key).collect();
             let mut command: Vec<&[u8]> = vec![b"MGET"];
             command.extend(keys.iter().map(String::as_bytes));
@@ -163,23 +168,23 @@ async fn get_many(
 }
 
 async fn set(
-    bed: &Bed,
+    environment: &Environment,
     cache: Arc<dyn CacheRole>,
     (keys, value): (Arc<[Key]>, Bytes),
     has_floor: bool,
 ) -> Result<Vec<Box<dyn Side>>> {
-    let (tasks, ops, floor_value) = (50, bed.size(50_000), value.clone());
+    let (tasks, ops, floor_value) = (50, environment.size(50_000), value.clone());
     let ours = Tasks::ours(tasks, ops, move |number| {
         let (cache, entry) = (Arc::clone(&cache), Entry::new(keys[number % KEYS].clone(), value.clone(), ttl()));
         async move { Ok(cache.set_many(&[entry]).await?) }
     });
     let mut sides = vec![ours];
     if has_floor {
-        let floor = Pipelined::new(bed.wire().await?, "SET PX", tasks, ops, move |number, _, commands| {
+        let floor = Pipelined::new(environment.wire().await?, "SET PX", tasks, ops, move |number, _, commands| {
             commands.add([b"SET".as_slice(), floor_key(number).as_bytes(), &floor_value, b"PX", b"3600000"]);
         });
         sides.push(floor.side());
-        sides.extend(RedisBenchmark::sides(Sends::Set, ops, &bed.texts(1, VALUE_BYTES).remove(0)));
+        sides.extend(RedisBenchmark::sides(Sends::Set, ops, &environment.texts(1, VALUE_BYTES).remove(0)));
     }
     Ok(sides)
 }

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 
 use super::whole_life::CONCURRENCY;
 use crate::Result;
-use crate::bed::{Bed, Engine, link, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Engine, Environment, link, queue};
 use crate::figure::{Bound, P50, P99, Sample, Target};
 use crate::load::{Crew, PATIENCE, from_tasks};
 use crate::meter::as_f64;
@@ -58,8 +58,8 @@ impl Case for Latency {
         }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let state = bed.stores().await?.state;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let state = environment.stores().await?.state;
         let stopwatch = Stopwatch::default();
         let watch = stopwatch.clone();
         let crew = Crew::with_handler(&state, &[queue("latency")?], CONCURRENCY, move |job: Job| {
@@ -69,16 +69,16 @@ impl Case for Latency {
         let ours = Ours { state, queue: queue("latency")?, crew, stopwatch, pace: Pace { rate: 200.0, ops: 0 } };
         let (rate, seconds, consumers) = match self {
             Latency::Idle(_) => (200.0, 10.0, 1),
-            Latency::HalfLoad => (ours.capacity(bed).await? / 2.0, 4.0, 8),
+            Latency::HalfLoad => (ours.capacity(environment).await? / 2.0, 4.0, 8),
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small positive count")]
-        let pace = Pace { rate, ops: bed.size((rate * seconds) as usize) };
+        let pace = Pace { rate, ops: environment.size((rate * seconds) as usize) };
         let mut sides: Vec<Box<dyn Side>> = vec![Box::new(Ours { pace, ..ours })];
-        if bed.engine == Engine::Redis {
+        if environment.engine == Engine::Redis {
             let ways = [Way::Pop, Way::WakeAndClaim].into_iter();
             sides.extend(ways.map(|way| Box::new(Floor { way, consumers, pace }) as Box<dyn Side>));
             if let Latency::Idle(_) = self {
-                sides.push(Box::new(LinkFloor { link: link(&bed.server()?.url(None), 0).await?, pace }));
+                sides.push(Box::new(LinkFloor { link: link(&environment.server()?.url(None), 0).await?, pace }));
             }
         }
         Ok(sides)
@@ -198,8 +198,8 @@ impl Ours {
     }
 
     /// Jobs per second when 50 tasks push as fast as they can.
-    async fn capacity(&self, bed: &Bed) -> Result<f64> {
-        let ops = bed.size(20_000);
+    async fn capacity(&self, environment: &Environment) -> Result<f64> {
+        let ops = environment.size(20_000);
         self.stopwatch.expect(ops);
         let begun = Instant::now();
         from_tasks(CONCURRENCY, 0..ops, &Arc::new(self.operation())).await?;
@@ -216,7 +216,7 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         self.stopwatch.expect(self.pace.ops);
         let before = self.crew.completed();
         let (push, mut pushes) = (self.operation(), JoinSet::new());
@@ -235,7 +235,7 @@ impl Side for Ours {
             }
             self.stopwatch.wait().await
         };
-        let sample = bed.measure(self.pace.ops, work).await?;
+        let sample = environment.measure(self.pace.ops, work).await?;
         self.crew.until_completed(before + self.pace.ops as u64).await?;
         Ok(self.stopwatch.add_to(sample))
     }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use store_core::{AcquireRequest, Acquired, Durability, HolderName, LeaseName};
 
 use crate::Result;
-use crate::bed::{Bed, Engine};
 use crate::case::{Case, Plan, Side};
+use crate::environment::{Engine, Environment};
 use crate::figure::{Bound, SERVER_MICROS, Target};
 use crate::floor::{Pipelined, Script};
 use crate::load::Tasks;
@@ -57,9 +57,9 @@ impl Case for Leases {
         }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(30_000);
-        let (state, holder) = (bed.stores().await?.state, HolderName::new("bench")?);
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(30_000);
+        let (state, holder) = (environment.stores().await?.state, HolderName::new("bench")?);
         let ours = Tasks::ours(TASKS, ops, move |number| {
             let (state, holder) = (Arc::clone(&state), holder.clone());
             async move {
@@ -77,7 +77,7 @@ impl Case for Leases {
             let plain = Floor { name: "SET and a script", acquire: None, release: RELEASE };
             let fenced = Floor { name: FENCED, acquire: Some(ACQUIRE_FENCED), release: RELEASE_FENCED };
             for floor in [lock, plain, fenced] {
-                sides.push(floor.side(bed, ops).await?);
+                sides.push(floor.side(environment, ops).await?);
             }
         }
         Ok(sides)
@@ -93,8 +93,8 @@ struct Floor {
 }
 
 impl Floor {
-    async fn side(self, bed: &Bed, ops: usize) -> Result<Box<dyn Side>> {
-        let mut wire = bed.wire().await?;
+    async fn side(self, environment: &Environment, ops: usize) -> Result<Box<dyn Side>> {
+        let mut wire = environment.wire().await?;
         let release = Script::load(&mut wire, self.release).await?;
         let acquire = match self.acquire {
             Some(text) => Some(Script::load(&mut wire, text).await?),

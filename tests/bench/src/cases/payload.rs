@@ -5,8 +5,8 @@ use store_core::MAX_BATCH_BYTES;
 
 use super::whole_life::Lives;
 use crate::Result;
-use crate::bed::{Bed, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, queue};
 use crate::figure::PER_SECOND;
 use crate::floor::{Life, Streams};
 
@@ -33,12 +33,12 @@ impl Case for Payload {
             .with_also(PER_SECOND)
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
         // the largest must fit into one push
         debug_assert!(100 * self.bytes <= MAX_BATCH_BYTES);
-        let (ops, payload) = (bed.size(self.ops), bed.texts(1, self.bytes).remove(0));
-        let state = bed.stores().await?.state;
+        let (ops, payload) = (environment.size(self.ops), environment.texts(1, self.bytes).remove(0));
+        let state = environment.stores().await?.state;
         let ours = Lives::new(OURS, &state, vec![queue("payload")?], (ops, 100))?.with_payload(payload.clone());
-        Ok(vec![ours.side(), Life::side(bed, Streams, ops, payload).await?])
+        Ok(vec![ours.side(), Life::side(environment, Streams, ops, payload).await?])
     }
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use store_core::{NewJob, QueueExt, QueueName, StateRole};
 
 use crate::Result;
-use crate::bed::{Bed, Engine, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Engine, Environment, queue};
 use crate::figure::{Bound, SENT, SERVER_MICROS, Sample, Target};
 use crate::floor::{Lists, Push, RedisBenchmark, Sends, Streams, one_write};
 use crate::load::{drain, from_tasks, push};
@@ -50,20 +50,20 @@ impl Case for PushCase {
         plan
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let (ops, batch) = (bed.size(50_000), self.batch);
-        let ours = Ours { state: bed.stores().await?.state, queue: queue("push")?, ops, batch };
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let (ops, batch) = (environment.size(50_000), self.batch);
+        let ours = Ours { state: environment.stores().await?.state, queue: queue("push")?, ops, batch };
         let mut sides: Vec<Box<dyn Side>> = vec![Box::new(ours)];
         if self.engine != Engine::Redis {
             return Ok(sides);
         }
         if batch == 1 {
-            sides.push(one_write::side(bed, TASKS, ops).await?);
-            sides.extend(RedisBenchmark::sides(Sends::EvalSha, ops, &bed.payload()));
-            sides.extend(RedisBenchmark::sides(Sends::Lpush, ops, &bed.payload()));
+            sides.push(one_write::side(environment, TASKS, ops).await?);
+            sides.extend(RedisBenchmark::sides(Sends::EvalSha, ops, &environment.payload()));
+            sides.extend(RedisBenchmark::sides(Sends::Lpush, ops, &environment.payload()));
         } else {
-            sides.push(Push::side(bed, Streams, ops, batch).await?);
-            sides.push(Push::side(bed, Lists::default(), ops, batch).await?);
+            sides.push(Push::side(environment, Streams, ops, batch).await?);
+            sides.push(Push::side(environment, Lists::default(), ops, batch).await?);
         }
         Ok(sides)
     }
@@ -82,13 +82,13 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let payload = bed.payload();
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let payload = environment.payload();
         if self.batch == 1 {
-            return self.round_of_ones(bed, payload).await;
+            return self.round_of_ones(environment, payload).await;
         }
         let work = push(self.state.as_ref(), &self.queue, &payload, self.ops, self.batch);
-        let sample = bed.measure(self.ops, work).await?;
+        let sample = environment.measure(self.ops, work).await?;
         drain(self.state.as_ref(), &self.queue, self.ops, 1000).await?;
         Ok(sample)
     }
@@ -98,7 +98,7 @@ impl Side for Ours {
 const ALONE: usize = 20;
 
 impl Ours {
-    async fn round_of_ones(&self, bed: &Bed, payload: Bytes) -> Result<Sample> {
+    async fn round_of_ones(&self, environment: &Environment, payload: Bytes) -> Result<Sample> {
         let (state, queue) = (Arc::clone(&self.state), self.queue.clone());
         let operation = Arc::new(move |_| {
             let (state, queue, job) = (Arc::clone(&state), queue.clone(), NewJob::new(payload.clone()));
@@ -107,12 +107,12 @@ impl Ours {
                 Ok(())
             }
         });
-        let sample = bed.measure(self.ops, from_tasks(TASKS, 0..self.ops, &operation)).await?;
-        if bed.engine != Engine::Redis {
+        let sample = environment.measure(self.ops, from_tasks(TASKS, 0..self.ops, &operation)).await?;
+        if environment.engine != Engine::Redis {
             drain(self.state.as_ref(), &self.queue, self.ops, 1000).await?;
             return Ok(sample);
         }
-        let sent = count_sent(bed, from_tasks(1, 0..ALONE, &operation)).await?;
+        let sent = count_sent(environment, from_tasks(1, 0..ALONE, &operation)).await?;
         drain(self.state.as_ref(), &self.queue, self.ops + ALONE, 1000).await?;
         Ok(sample.with(SENT, as_f64(sent) / as_f64(ALONE)))
     }

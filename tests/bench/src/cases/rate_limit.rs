@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use store_core::{Key, Rate, RateCheck};
 
 use crate::Result;
-use crate::bed::{Bed, Engine};
 use crate::case::{Case, Plan, Side};
+use crate::environment::{Engine, Environment};
 use crate::figure::{Bound, SERVER_MICROS, Target};
 use crate::floor::{Pipelined, Script};
 use crate::load::Tasks;
@@ -41,9 +41,9 @@ impl Case for Gcra {
         }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(50_000);
-        let cache = bed.stores().await?.cache;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(50_000);
+        let cache = environment.stores().await?.cache;
         let keys = (0..KEYS).map(|number| Ok(Key::new(format!("limit-{number}"))?)).collect::<Result<Arc<[Key]>>>()?;
         // 1,000 units a second and 1,000 at once: one every 1,000 µs
         let rate = Rate::Gcra { count: 100_000, period: Duration::from_secs(1), burst: 1_000_000 };
@@ -56,7 +56,7 @@ impl Case for Gcra {
         });
         let mut sides = vec![ours];
         if self.0 == Engine::Redis {
-            let mut wire = bed.wire().await?;
+            let mut wire = environment.wire().await?;
             let script = Script::load(&mut wire, GCRA).await?;
             let floor = Pipelined::new(wire, SMALLEST, TASKS, ops, move |number, _, commands| {
                 let key = format!("floor:limit-{}", number % KEYS);

@@ -10,8 +10,8 @@ use store_worker::{Done, Job, Worker};
 use testkit::{Program, RunningProgram};
 
 use crate::Result;
-use crate::bed::{Bed, open_state, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, open_state, queue};
 use crate::figure::{Bound, Figure, Sample, Target};
 use crate::load::{PATIENCE, let_pass};
 use crate::meter::as_f64;
@@ -42,8 +42,8 @@ impl Case for Recovery {
             .without_warm_up()
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        Ok(vec![Box::new(Ours { state: bed.stores().await?.state, round: 0 })])
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        Ok(vec![Box::new(Ours { state: environment.stores().await?.state, round: 0 })])
     }
 }
 
@@ -58,17 +58,17 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         self.round += 1;
         let queue = queue(&format!("recovery-{}", self.round))?;
-        let count = if bed.settings.quick { 40 } else { 2_000 };
-        self.push(&queue, count, bed).await?;
+        let count = if environment.settings.quick { 40 } else { 2_000 };
+        self.push(&queue, count, environment).await?;
 
-        let mut first = start_worker(bed, &queue)?;
+        let mut first = start_worker(environment, &queue)?;
         wait_until_ended(&first, count / 2).await?;
         first.kill().await;
         let killed = Instant::now();
-        let mut second = start_worker(bed, &queue)?;
+        let mut second = start_worker(environment, &queue)?;
         let before = Seen::by(&first);
         while killed.elapsed() < PATIENCE && before.together_with(&second) < count {
             let_pass(Duration::from_millis(5)).await;
@@ -88,8 +88,8 @@ impl Side for Ours {
 }
 
 impl Ours {
-    async fn push(&self, queue: &QueueName, count: usize, bed: &Bed) -> Result<()> {
-        let payload = bed.payload();
+    async fn push(&self, queue: &QueueName, count: usize, environment: &Environment) -> Result<()> {
+        let payload = environment.payload();
         for start in (0..count).step_by(1000) {
             let numbers = start..count.min(start + 1000);
             let job = |number: usize| Ok(NewJob::new(payload.clone()).with_id(JobId::new(number.to_string())?));
@@ -100,10 +100,10 @@ impl Ours {
     }
 }
 
-fn start_worker(bed: &Bed, queue: &QueueName) -> Result<RunningProgram> {
-    let mut program = Program::new(&bed.settings.program).arg("worker");
-    program = program.args(["--url", &bed.server()?.url(None), "--queue", queue.as_str()]);
-    if bed.settings.quick {
+fn start_worker(environment: &Environment, queue: &QueueName) -> Result<RunningProgram> {
+    let mut program = Program::new(&environment.settings.program).arg("worker");
+    program = program.args(["--url", &environment.server()?.url(None), "--queue", queue.as_str()]);
+    if environment.settings.quick {
         program = program.args(["--lease-ms", "500"]);
     }
     Ok(program.start()?)

@@ -9,8 +9,8 @@ use embedded_store::EmbeddedState;
 use store_core::{Durability, NewJob, QueueName, ServiceName, StateOptions, StateRole};
 
 use crate::Result;
-use crate::bed::{Bed, Engine, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Engine, Environment, queue};
 use crate::figure::{Bound, Figure, SERVER_MICROS, Sample, Target};
 use crate::load::from_tasks;
 use crate::meter::as_f64;
@@ -57,26 +57,31 @@ impl Case for Scheduled {
         if self.jobs == 1_000_000 { plan.with_target(Target::new(MEMORY, Bound::AtMost(300.0))) } else { plan }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let jobs = bed.size(self.jobs);
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let jobs = environment.size(self.jobs);
         if self.engine != Engine::Redis {
             return Ok(vec![Box::new(File { jobs, round: 0 })]);
         }
-        let state = bed.stores().await?.state;
+        let state = environment.stores().await?.state;
         Ok(vec![
             Box::new(Ours { state, queue: queue("scheduled")?, jobs, singly: self.singly }),
-            Box::new(Floor { wire: bed.wire().await?, jobs, has_record: false }),
-            Box::new(Floor { wire: bed.wire().await?, jobs, has_record: true }),
+            Box::new(Floor { wire: environment.wire().await?, jobs, has_record: false }),
+            Box::new(Floor { wire: environment.wire().await?, jobs, has_record: true }),
         ])
     }
 }
 
 /// What the work costs, with what it leaves in memory; then removes that.
-async fn measure(bed: &Bed, jobs: usize, keys: &str, work: impl Future<Output = Result<()>>) -> Result<Sample> {
-    let before = bed.server_memory().await?;
-    let sample = bed.measure(jobs, work).await?;
-    let after = bed.server_memory().await?;
-    bed.remove_keys(keys).await?;
+async fn measure(
+    environment: &Environment,
+    jobs: usize,
+    keys: &str,
+    work: impl Future<Output = Result<()>>,
+) -> Result<Sample> {
+    let before = environment.server_memory().await?;
+    let sample = environment.measure(jobs, work).await?;
+    let after = environment.server_memory().await?;
+    environment.remove_keys(keys).await?;
     Ok(sample.with(MEMORY, (after - before) / as_f64(jobs)))
 }
 
@@ -93,10 +98,10 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let (tasks, batch) = if self.singly { (50, 1) } else { (1, BATCH) };
-        let work = schedule(&self.state, &self.queue, bed.payload(), self.jobs, (tasks, batch));
-        measure(bed, self.jobs, "q.scheduled", work).await
+        let work = schedule(&self.state, &self.queue, environment.payload(), self.jobs, (tasks, batch));
+        measure(environment, self.jobs, "q.scheduled", work).await
     }
 }
 
@@ -130,15 +135,15 @@ impl Side for File {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         self.round += 1;
-        let path = bed.state_file().with_file_name(format!("scheduled-{}.redb", self.round));
+        let path = environment.state_file().with_file_name(format!("scheduled-{}.redb", self.round));
         let state: Arc<dyn StateRole> =
             Arc::new(EmbeddedState::open(&path, ServiceName::new("bench")?, StateOptions::default())?);
         let empty = std::fs::metadata(&path)?.len();
         let queue = queue("scheduled")?;
-        let work = schedule(&state, &queue, bed.payload(), self.jobs, (1, BATCH));
-        let sample = bed.measure(self.jobs, work).await?;
+        let work = schedule(&state, &queue, environment.payload(), self.jobs, (1, BATCH));
+        let sample = environment.measure(self.jobs, work).await?;
         let bytes = usize::try_from(std::fs::metadata(&path)?.len().saturating_sub(empty))?;
         drop(state);
         std::fs::remove_file(path)?;
@@ -164,8 +169,8 @@ impl Side for Floor {
         if self.has_record { "zset + hash" } else { "zset inline" }
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let payload = bed.payload();
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let payload = environment.payload();
         let (wire, has_record, jobs) = (&mut self.wire, self.has_record, self.jobs);
         let work = async {
             let mut commands = Commands::default();
@@ -175,7 +180,7 @@ impl Side for Floor {
             }
             Ok(())
         };
-        measure(bed, jobs, "floor:", work).await
+        measure(environment, jobs, "floor:", work).await
     }
 }
 

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use store_core::{QueueName, StateRole};
 
 use crate::Result;
-use crate::bed::{Bed, Engine, open_state, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Engine, Environment, open_state, queue};
 use crate::figure::{Bound, PER_SECOND, SERVER_MICROS, Sample, Target};
 use crate::floor::{Life, Lists, Model, Streams};
 use crate::load::{Crew, from_tasks, push, until_completed};
@@ -39,13 +39,13 @@ impl Case for WholeLife {
         }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(100_000);
-        let state = bed.stores().await?.state;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(100_000);
+        let state = environment.stores().await?.state;
         let mut sides = vec![Lives::new(OURS, &state, vec![queue("life")?], (ops, 100))?.side()];
         if self.0 == Engine::Redis {
-            sides.push(Life::side(bed, Streams, ops, bed.payload()).await?);
-            sides.push(Life::side(bed, Lists::default(), ops, bed.payload()).await?);
+            sides.push(Life::side(environment, Streams, ops, environment.payload()).await?);
+            sides.push(Life::side(environment, Lists::default(), ops, environment.payload()).await?);
         }
         Ok(sides)
     }
@@ -85,7 +85,7 @@ impl Lives {
         self
     }
 
-    /// With another payload than [`Bed::payload`].
+    /// With another payload than [`Environment::payload`].
     pub(super) fn with_payload(mut self, payload: Bytes) -> Self {
         self.payload = Some(payload);
         self
@@ -98,9 +98,9 @@ impl Lives {
     }
 
     /// With so many workers, each further one on connections of its own, as if it were another process.
-    pub(super) async fn with_workers(mut self, bed: &Bed, workers: usize) -> Result<Self> {
+    pub(super) async fn with_workers(mut self, environment: &Environment, workers: usize) -> Result<Self> {
         while self.crews.len() < workers {
-            let state: Arc<dyn StateRole> = Arc::new(open_state(&bed.server()?.url(None)).await?);
+            let state: Arc<dyn StateRole> = Arc::new(open_state(&environment.server()?.url(None)).await?);
             self.crews.push(Crew::start(&state, &self.queues, CONCURRENCY)?);
         }
         Ok(self)
@@ -128,13 +128,13 @@ impl Side for Lives {
         self.name
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let payload = self.payload.clone().unwrap_or_else(|| bed.payload());
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let payload = self.payload.clone().unwrap_or_else(|| environment.payload());
         self.done += self.ops as u64;
         let work = async {
             self.push_all(payload).await?;
             until_completed(&self.crews, self.done).await
         };
-        bed.measure(self.ops, work).await
+        environment.measure(self.ops, work).await
     }
 }

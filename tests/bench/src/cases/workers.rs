@@ -4,8 +4,8 @@ use async_trait::async_trait;
 
 use super::whole_life::Lives;
 use crate::Result;
-use crate::bed::{Bed, queue};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, queue};
 use crate::figure::{PER_SECOND, SERVER_BUSY, SERVER_MICROS};
 use crate::floor::{Life, Streams};
 
@@ -45,20 +45,22 @@ impl Case for Workers {
         }
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let state = bed.stores().await?.state;
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let state = environment.stores().await?.state;
         match *self {
             Workers::Many(_, workers) => {
-                let load = (bed.size(50_000), 100);
-                let many = Lives::new(OURS, &state, vec![queue("many")?], load)?.with_workers(bed, workers).await?;
+                let load = (environment.size(50_000), 100);
+                let many =
+                    Lives::new(OURS, &state, vec![queue("many")?], load)?.with_workers(environment, workers).await?;
                 let one = Lives::new("1 worker", &state, vec![queue("one")?], load)?;
                 Ok(vec![many.side(), one.side()])
             }
             Workers::Saturation(_, queues) => {
-                let ops = bed.size(200_000);
+                let ops = environment.size(200_000);
                 let queues = (0..queues).map(|number| queue(&format!("full-{number}"))).collect::<Result<_>>()?;
-                let ours = Lives::new(OURS, &state, queues, (ops, 1000))?.with_pushers(4).with_workers(bed, 2).await?;
-                Ok(vec![ours.side(), Life::side(bed, Streams, ops, bed.payload()).await?])
+                let ours =
+                    Lives::new(OURS, &state, queues, (ops, 1000))?.with_pushers(4).with_workers(environment, 2).await?;
+                Ok(vec![ours.side(), Life::side(environment, Streams, ops, environment.payload()).await?])
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The floor of a push: one script, one write.
 
 use crate::Result;
-use crate::bed::Bed;
 use crate::case::Side;
+use crate::environment::Environment;
 
 use super::{Pipelined, Script};
 
@@ -12,9 +12,9 @@ pub(crate) const NAME: &str = "EVALSHA, 1 write";
 pub(super) const TEXT: &str = "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])";
 
 /// `ops` calls a round, `window` of them under way, each with an id like ours and a payload of 200 bytes.
-pub(crate) async fn side(bed: &Bed, window: usize, ops: usize) -> Result<Box<dyn Side>> {
-    let mut wire = bed.wire().await?;
-    let (script, payload) = (Script::load(&mut wire, TEXT).await?, bed.payload());
+pub(crate) async fn side(environment: &Environment, window: usize, ops: usize) -> Result<Box<dyn Side>> {
+    let mut wire = environment.wire().await?;
+    let (script, payload) = (Script::load(&mut wire, TEXT).await?, environment.payload());
     let floor = Pipelined::new(wire, NAME, window, ops, move |number, _, commands| {
         let id = format!("{number:036}");
         script.call(&[b"floor:jobs"], &[id.as_bytes(), &payload], commands);

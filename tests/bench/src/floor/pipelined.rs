@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::Result;
-use crate::bed::Bed;
 use crate::case::Side;
+use crate::environment::Environment;
 use crate::figure::Sample;
 use crate::wire::{Commands, Wire};
 
@@ -93,10 +93,10 @@ where
         self.name
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let sample = bed.measure(self.ops, self.operate()).await?;
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let sample = environment.measure(self.ops, self.operate()).await?;
         if let Some(part) = self.leaves {
-            bed.remove_keys(part).await?;
+            environment.remove_keys(part).await?;
         }
         Ok(sample)
     }

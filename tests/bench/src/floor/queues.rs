@@ -8,8 +8,8 @@ use tokio::sync::Semaphore;
 
 use super::Script;
 use crate::Result;
-use crate::bed::Bed;
 use crate::case::Side;
+use crate::environment::Environment;
 use crate::figure::Sample;
 use crate::load::PATIENCE;
 use crate::wire::{Commands, Reply, Wire};
@@ -202,8 +202,8 @@ pub(crate) struct Push<M> {
 
 impl<M: Model> Push<M> {
     /// `ops` jobs a round in batches of `batch`.
-    pub(crate) async fn side(bed: &Bed, model: M, ops: usize, batch: usize) -> Result<Box<dyn Side>> {
-        Ok(Box::new(Self { wire: bed.wire().await?, model, ops, batch }))
+    pub(crate) async fn side(environment: &Environment, model: M, ops: usize, batch: usize) -> Result<Box<dyn Side>> {
+        Ok(Box::new(Self { wire: environment.wire().await?, model, ops, batch }))
     }
 }
 
@@ -213,12 +213,12 @@ impl<M: Model> Side for Push<M> {
         self.model.name()
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let (payload, pushed) = (bed.payload(), Semaphore::new(0));
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let (payload, pushed) = (environment.payload(), Semaphore::new(0));
         self.model.prepare(&mut self.wire).await?;
         let work = push_all(&self.model, &mut self.wire, (self.ops, self.batch), &payload, &pushed);
-        let sample = bed.measure(self.ops, work).await?;
-        bed.remove_keys("floor:").await?;
+        let sample = environment.measure(self.ops, work).await?;
+        environment.remove_keys("floor:").await?;
         Ok(sample)
     }
 }
@@ -233,8 +233,8 @@ pub(crate) struct Consume<M> {
 
 impl<M: Model> Consume<M> {
     /// `ops` jobs a round, claimed `batch` at a time.
-    pub(crate) async fn side(bed: &Bed, model: M, ops: usize, batch: usize) -> Result<Box<dyn Side>> {
-        Ok(Box::new(Self { wire: bed.wire().await?, model, ops, batch }))
+    pub(crate) async fn side(environment: &Environment, model: M, ops: usize, batch: usize) -> Result<Box<dyn Side>> {
+        Ok(Box::new(Self { wire: environment.wire().await?, model, ops, batch }))
     }
 }
 
@@ -244,12 +244,12 @@ impl<M: Model> Side for Consume<M> {
         self.model.name()
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let pushed = Semaphore::new(0);
         self.model.prepare(&mut self.wire).await?;
-        push_all(&self.model, &mut self.wire, (self.ops, 1000), &bed.payload(), &pushed).await?;
+        push_all(&self.model, &mut self.wire, (self.ops, 1000), &environment.payload(), &pushed).await?;
         let work = consume_all(&self.model, &mut self.wire, (self.ops, self.batch), &pushed);
-        bed.measure(self.ops, work).await
+        environment.measure(self.ops, work).await
     }
 }
 
@@ -264,8 +264,14 @@ pub(crate) struct Life<M> {
 
 impl<M: Model> Life<M> {
     /// `ops` jobs a round, pushed and claimed 100 at a time.
-    pub(crate) async fn side(bed: &Bed, model: M, ops: usize, payload: Bytes) -> Result<Box<dyn Side>> {
-        Ok(Box::new(Self { pusher: Some(bed.wire().await?), consumer: bed.wire().await?, model, ops, payload }))
+    pub(crate) async fn side(environment: &Environment, model: M, ops: usize, payload: Bytes) -> Result<Box<dyn Side>> {
+        Ok(Box::new(Self {
+            pusher: Some(environment.wire().await?),
+            consumer: environment.wire().await?,
+            model,
+            ops,
+            payload,
+        }))
     }
 
     async fn live(&mut self, payload: Bytes) -> Result<()> {
@@ -288,9 +294,9 @@ impl<M: Model> Side for Life<M> {
         self.model.name()
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         self.model.prepare(&mut self.consumer).await?;
         let (ops, payload) = (self.ops, self.payload.clone());
-        bed.measure(ops, self.live(payload)).await
+        environment.measure(ops, self.live(payload)).await
     }
 }

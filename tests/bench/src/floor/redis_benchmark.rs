@@ -8,8 +8,8 @@ use tokio::process::Command;
 
 use super::one_write;
 use crate::Result;
-use crate::bed::Bed;
 use crate::case::Side;
+use crate::environment::Environment;
 use crate::figure::{CLIENT_MICROS, P50, P99, PER_SECOND, Sample};
 use crate::wire::Commands;
 
@@ -66,8 +66,8 @@ impl RedisBenchmark {
     }
 
     /// What must be there before; the command's arguments.
-    async fn prepare(&self, bed: &Bed) -> Result<Vec<Bytes>> {
-        let (mut wire, mut commands) = (bed.wire().await?, Commands::default());
+    async fn prepare(&self, environment: &Environment) -> Result<Vec<Bytes>> {
+        let (mut wire, mut commands) = (environment.wire().await?, Commands::default());
         let key = Bytes::from_static(b"floor:tool-__rand_int__");
         let words: Vec<Bytes> = match self.sends {
             Sends::Lpush => vec!["LPUSH".into(), LIST.into(), self.value.clone()],
@@ -94,8 +94,8 @@ impl RedisBenchmark {
     }
 
     /// Runs the tool; the last line of what it prints.
-    async fn run(&self, bed: &Bed, words: &[Bytes]) -> Result<String> {
-        let address = bed.server()?.address();
+    async fn run(&self, environment: &Environment, words: &[Bytes]) -> Result<String> {
+        let address = environment.server()?.address();
         let mut tool = Command::new("redis-benchmark");
         tool.args(["-h", &address.ip().to_string(), "-p", &address.port().to_string()]);
         tool.args(["-n", &self.ops.to_string(), "--csv", "-r"]);
@@ -123,16 +123,16 @@ impl Side for RedisBenchmark {
         self.sends.name(self.pipelined)
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
-        let words = self.prepare(bed).await?;
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
+        let words = self.prepare(environment).await?;
         let mut line = String::new();
         let work = async {
-            line = self.run(bed, &words).await?;
+            line = self.run(environment, &words).await?;
             Ok(())
         };
-        let mut sample = bed.measure(self.ops, work).await?;
+        let mut sample = environment.measure(self.ops, work).await?;
         sample.0.remove(&CLIENT_MICROS);
-        bed.remove_keys("floor:tool-").await?;
+        environment.remove_keys("floor:tool-").await?;
         let told = told_by(&line)?;
         let sample = sample.with(P50, told.p50).with(P99, told.p99);
         // its own rate leaves out its start; a round that is over within its clock's step has none

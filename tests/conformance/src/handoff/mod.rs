@@ -6,7 +6,7 @@ mod take;
 use store_core::{HandoffItem, Ttl};
 
 use crate::case::Case;
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 
 /// The cases of every operation on hand-offs.
 pub(crate) const CASES: &[&[Case]] = &[put::CASES, take::CASES];
@@ -15,6 +15,6 @@ pub(crate) const CASES: &[&[Case]] = &[put::CASES, take::CASES];
 const LONG: Ttl = Ttl::from_secs(600);
 
 /// A value for the other service.
-fn item(stage: &Stage, value: &'static str) -> HandoffItem {
-    HandoffItem::new(stage.other_service.clone(), stage.key("key"), value, LONG)
+fn item(fixture: &Fixture, value: &'static str) -> HandoffItem {
+    HandoffItem::new(fixture.other_service.clone(), fixture.key("key"), value, LONG)
 }

@@ -5,7 +5,7 @@ use store_core::{HandoffItem, Op, RequestId};
 
 use super::{LONG, item};
 use crate::case::cases;
-use crate::stage::{Stage, look_again, ttl_ms};
+use crate::fixture::{Fixture, look_again, ttl_ms};
 use crate::verdict::{Verdict, check_eq};
 
 cases! { Op::HandoffTake;
@@ -20,74 +20,74 @@ cases! { Op::HandoffTake;
     any_bytes_are_a_value,
 }
 
-async fn there_is_nothing_to_take(stage: Stage) -> Verdict {
-    check_eq!(stage.other.take(&stage.key("key"), RequestId::generate()).await?, None);
+async fn there_is_nothing_to_take(fixture: Fixture) -> Verdict {
+    check_eq!(fixture.other.take(&fixture.key("key"), RequestId::generate()).await?, None);
     Ok(())
 }
 
-async fn a_value_is_taken_once(stage: Stage) -> Verdict {
-    let item = item(&stage, "value");
-    stage.cache.put(&item).await?;
-    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, Some(item.value));
-    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, None);
+async fn a_value_is_taken_once(fixture: Fixture) -> Verdict {
+    let item = item(&fixture, "value");
+    fixture.cache.put(&item).await?;
+    check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, Some(item.value));
+    check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, None);
     Ok(())
 }
 
-async fn the_same_claim_may_be_repeated(stage: Stage) -> Verdict {
-    let (item, claim) = (item(&stage, "value"), RequestId::generate());
-    stage.cache.put(&item).await?;
+async fn the_same_claim_may_be_repeated(fixture: Fixture) -> Verdict {
+    let (item, claim) = (item(&fixture, "value"), RequestId::generate());
+    fixture.cache.put(&item).await?;
     for _ in 0..3 {
-        check_eq!(stage.other.take(&item.key, claim).await?, Some(item.value.clone()));
+        check_eq!(fixture.other.take(&item.key, claim).await?, Some(item.value.clone()));
     }
-    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, None);
-    check_eq!(stage.other.take(&item.key, claim).await?, Some(item.value));
+    check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, None);
+    check_eq!(fixture.other.take(&item.key, claim).await?, Some(item.value));
     Ok(())
 }
 
-async fn a_value_is_for_its_service_only(stage: Stage) -> Verdict {
-    let item = item(&stage, "value");
-    stage.cache.put(&item).await?;
-    check_eq!(stage.cache.take(&item.key, RequestId::generate()).await?, None);
-    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, Some(item.value));
+async fn a_value_is_for_its_service_only(fixture: Fixture) -> Verdict {
+    let item = item(&fixture, "value");
+    fixture.cache.put(&item).await?;
+    check_eq!(fixture.cache.take(&item.key, RequestId::generate()).await?, None);
+    check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, Some(item.value));
     Ok(())
 }
 
-async fn a_service_can_hand_to_itself(stage: Stage) -> Verdict {
-    let mut item = item(&stage, "value");
-    item.to = stage.service.clone();
-    stage.cache.put(&item).await?;
-    check_eq!(stage.other.take(&item.key, RequestId::generate()).await?, None);
-    check_eq!(stage.cache.take(&item.key, RequestId::generate()).await?, Some(item.value));
+async fn a_service_can_hand_to_itself(fixture: Fixture) -> Verdict {
+    let mut item = item(&fixture, "value");
+    item.to = fixture.service.clone();
+    fixture.cache.put(&item).await?;
+    check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, None);
+    check_eq!(fixture.cache.take(&item.key, RequestId::generate()).await?, Some(item.value));
     Ok(())
 }
 
-async fn a_value_is_over_after_its_time(stage: Stage) -> Verdict {
-    let stage = stage.on_server_clock().await?;
-    let (short, claim) = (stage.key("short"), RequestId::generate());
-    stage.cache.put(&HandoffItem::new(stage.other_service.clone(), short.clone(), "value", ttl_ms(50))).await?;
-    while stage.other.take(&short, claim).await?.is_some() {
+async fn a_value_is_over_after_its_time(fixture: Fixture) -> Verdict {
+    let fixture = fixture.on_server_clock().await?;
+    let (short, claim) = (fixture.key("short"), RequestId::generate());
+    fixture.cache.put(&HandoffItem::new(fixture.other_service.clone(), short.clone(), "value", ttl_ms(50))).await?;
+    while fixture.other.take(&short, claim).await?.is_some() {
         look_again().await;
     }
-    check_eq!(stage.other.take(&short, RequestId::generate()).await?, None);
+    check_eq!(fixture.other.take(&short, RequestId::generate()).await?, None);
     Ok(())
 }
 
-async fn a_take_does_not_prolong_the_time(stage: Stage) -> Verdict {
-    let stage = stage.on_server_clock().await?;
-    let (key, claim) = (stage.key("key"), RequestId::generate());
-    stage.cache.put(&HandoffItem::new(stage.other_service.clone(), key.clone(), "value", ttl_ms(100))).await?;
-    while stage.other.take(&key, claim).await?.is_some() {
+async fn a_take_does_not_prolong_the_time(fixture: Fixture) -> Verdict {
+    let fixture = fixture.on_server_clock().await?;
+    let (key, claim) = (fixture.key("key"), RequestId::generate());
+    fixture.cache.put(&HandoffItem::new(fixture.other_service.clone(), key.clone(), "value", ttl_ms(100))).await?;
+    while fixture.other.take(&key, claim).await?.is_some() {
         tokio::task::yield_now().await;
     }
     Ok(())
 }
 
-async fn one_of_many_takes_it(stage: Stage) -> Verdict {
-    let item = item(&stage, "value");
-    stage.cache.put(&item).await?;
+async fn one_of_many_takes_it(fixture: Fixture) -> Verdict {
+    let item = item(&fixture, "value");
+    fixture.cache.put(&item).await?;
     let mut claims = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let (other, key) = (std::sync::Arc::clone(&stage.other), item.key.clone());
+        let (other, key) = (std::sync::Arc::clone(&fixture.other), item.key.clone());
         claims.spawn(async move { other.take(&key, RequestId::generate()).await });
     }
     let mut taken = 0;
@@ -98,13 +98,13 @@ async fn one_of_many_takes_it(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn any_bytes_are_a_value(stage: Stage) -> Verdict {
+async fn any_bytes_are_a_value(fixture: Fixture) -> Verdict {
     let values: [Vec<u8>; 4] = [Vec::new(), (0..=255).collect(), vec![0; 33], vec![1; 1 << 20]];
     for (number, value) in values.into_iter().map(Bytes::from).enumerate() {
-        let key = stage.key(&number.to_string());
-        let item = HandoffItem::new(stage.other_service.clone(), key.clone(), value.clone(), LONG);
-        stage.cache.put(&item).await?;
-        check_eq!(stage.other.take(&key, RequestId::generate()).await?, Some(value));
+        let key = fixture.key(&number.to_string());
+        let item = HandoffItem::new(fixture.other_service.clone(), key.clone(), value.clone(), LONG);
+        fixture.cache.put(&item).await?;
+        check_eq!(fixture.other.take(&key, RequestId::generate()).await?, Some(value));
     }
     Ok(())
 }

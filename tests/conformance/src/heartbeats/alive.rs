@@ -4,7 +4,7 @@ use store_core::{Op, PageRequest};
 
 use super::{LASTING, alive, beat, beat_for, names};
 use crate::case::cases;
-use crate::stage::{Stage, ms, secs};
+use crate::fixture::{Fixture, ms, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::HeartbeatAlive;
@@ -15,36 +15,36 @@ cases! { Op::HeartbeatAlive;
     lost_members_between_do_not_shorten_the_listing,
 }
 
-async fn an_unknown_pool_has_nobody(stage: Stage) -> Verdict {
-    let page = stage.state.alive(&stage.pool("pool"), PageRequest::default()).await?;
+async fn an_unknown_pool_has_nobody(fixture: Fixture) -> Verdict {
+    let page = fixture.state.alive(&fixture.pool("pool"), PageRequest::default()).await?;
     check_eq!((page.items.len(), page.next), (0, None));
     Ok(())
 }
 
-async fn members_come_by_name(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
+async fn members_come_by_name(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
     for (member, lasting) in [("c", 10), ("a", 30), ("B", 20), ("a-1", 5)] {
-        beat_for(&stage, &pool, member, secs(lasting)).await?;
+        beat_for(&fixture, &pool, member, secs(lasting)).await?;
     }
-    check_eq!(names(&alive(&stage, &pool).await?), ["B", "a", "a-1", "c"]);
+    check_eq!(names(&alive(&fixture, &pool).await?), ["B", "a", "a-1", "c"]);
     Ok(())
 }
 
-async fn a_member_is_alive_until_its_beat_ends(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
-    beat(&stage, &pool, "one").await?;
-    stage.advance(LASTING - ms(1));
-    check_eq!(names(&alive(&stage, &pool).await?), ["one"]);
-    stage.advance(ms(1));
-    check_eq!(names(&alive(&stage, &pool).await?), [""; 0]);
+async fn a_member_is_alive_until_its_beat_ends(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
+    beat(&fixture, &pool, "one").await?;
+    fixture.advance(LASTING - ms(1));
+    check_eq!(names(&alive(&fixture, &pool).await?), ["one"]);
+    fixture.advance(ms(1));
+    check_eq!(names(&alive(&fixture, &pool).await?), [""; 0]);
     Ok(())
 }
 
 /// The names of all who are alive, in pages of `limit`.
-async fn paged(stage: &Stage, limit: u32) -> Result<Vec<String>, crate::Failure> {
-    let (pool, mut found, mut request) = (stage.pool("pool"), Vec::new(), PageRequest::first(limit));
+async fn paged(fixture: &Fixture, limit: u32) -> Result<Vec<String>, crate::BrokenPromise> {
+    let (pool, mut found, mut request) = (fixture.pool("pool"), Vec::new(), PageRequest::first(limit));
     for _ in 0..100 {
-        let page = stage.state.alive(&pool, request).await?;
+        let page = fixture.state.alive(&pool, request).await?;
         check!(page.items.len() <= limit as usize, "a page of {limit} has {} members", page.items.len());
         found.extend(page.items.iter().map(|member| member.name.to_string()));
         match page.next {
@@ -52,30 +52,30 @@ async fn paged(stage: &Stage, limit: u32) -> Result<Vec<String>, crate::Failure>
             Some(cursor) => request = PageRequest::first(limit).after(cursor),
         }
     }
-    Err(crate::Failure::new("the cursor does not end"))
+    Err(crate::BrokenPromise::new("the cursor does not end"))
 }
 
-async fn members_come_page_by_page(stage: Stage) -> Verdict {
+async fn members_come_page_by_page(fixture: Fixture) -> Verdict {
     let members: Vec<String> = (0..25).map(|number| format!("member-{number:02}")).collect();
     for member in &members {
-        beat(&stage, &stage.pool("pool"), member).await?;
+        beat(&fixture, &fixture.pool("pool"), member).await?;
     }
     for limit in [1, 7, 25, 1000] {
-        check_eq!(paged(&stage, limit).await?, members);
+        check_eq!(paged(&fixture, limit).await?, members);
     }
     Ok(())
 }
 
-async fn lost_members_between_do_not_shorten_the_listing(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
+async fn lost_members_between_do_not_shorten_the_listing(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
     for number in 0..30 {
         let lasting = if number % 3 == 0 { secs(60) } else { secs(1) };
-        beat_for(&stage, &pool, &format!("member-{number:02}"), lasting).await?;
+        beat_for(&fixture, &pool, &format!("member-{number:02}"), lasting).await?;
     }
-    stage.advance(secs(1));
+    fixture.advance(secs(1));
     let expected: Vec<String> = (0..30).step_by(3).map(|number| format!("member-{number:02}")).collect();
     for limit in [1, 4, 1000] {
-        check_eq!(paged(&stage, limit).await?, expected);
+        check_eq!(paged(&fixture, limit).await?, expected);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use store_core::{Beat, Error, MAX_DETAILS_BYTES, Member, Op};
 
 use super::{LASTING, alive, beat, beat_for, lost, names};
 use crate::case::cases;
-use crate::stage::{Stage, holder, ms, secs};
+use crate::fixture::{Fixture, holder, ms, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::HeartbeatBeat;
@@ -19,93 +19,93 @@ cases! { Op::HeartbeatBeat;
     the_largest_details_are_kept,
 }
 
-async fn the_first_beat_begins_the_time_in_the_pool(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
-    stage.state.beat(&Beat::new(pool.clone(), holder("one"), LASTING).with_details("idle")).await?;
-    let now = stage.now();
+async fn the_first_beat_begins_the_time_in_the_pool(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
+    fixture.state.beat(&Beat::new(pool.clone(), holder("one"), LASTING).with_details("idle")).await?;
+    let now = fixture.now();
     let expected = Member::new(holder("one"), now, now, now.after(LASTING)).with_details("idle");
-    check!(alive(&stage, &pool).await? == [expected], "{:?}", alive(&stage, &pool).await?);
+    check!(alive(&fixture, &pool).await? == [expected], "{:?}", alive(&fixture, &pool).await?);
     Ok(())
 }
 
-async fn further_beats_prolong_it(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
-    let since = stage.now();
+async fn further_beats_prolong_it(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
+    let since = fixture.now();
     for _ in 0..5 {
-        beat(&stage, &pool, "one").await?;
-        stage.advance(LASTING - ms(1));
+        beat(&fixture, &pool, "one").await?;
+        fixture.advance(LASTING - ms(1));
     }
-    let members = alive(&stage, &pool).await?;
+    let members = alive(&fixture, &pool).await?;
     check_eq!(names(&members), ["one"]);
     let last = since.after((LASTING - ms(1)) * 4);
     check_eq!((members[0].since, members[0].last, members[0].until), (since, last, last.after(LASTING)));
     Ok(())
 }
 
-async fn details_are_replaced(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
+async fn details_are_replaced(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
     for details in ["idle", "busy", ""] {
-        stage.state.beat(&Beat::new(pool.clone(), holder("one"), LASTING).with_details(details)).await?;
-        check_eq!(alive(&stage, &pool).await?[0].details, details);
+        fixture.state.beat(&Beat::new(pool.clone(), holder("one"), LASTING).with_details(details)).await?;
+        check_eq!(alive(&fixture, &pool).await?[0].details, details);
     }
     Ok(())
 }
 
-async fn a_beat_may_end_sooner_than_the_one_before(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
-    beat_for(&stage, &pool, "one", secs(60)).await?;
-    beat_for(&stage, &pool, "one", secs(1)).await?;
-    stage.advance(secs(1));
-    check_eq!(names(&alive(&stage, &pool).await?), [""; 0]);
+async fn a_beat_may_end_sooner_than_the_one_before(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
+    beat_for(&fixture, &pool, "one", secs(60)).await?;
+    beat_for(&fixture, &pool, "one", secs(1)).await?;
+    fixture.advance(secs(1));
+    check_eq!(names(&alive(&fixture, &pool).await?), [""; 0]);
     Ok(())
 }
 
-async fn a_lost_member_that_comes_back_begins_anew(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
-    beat(&stage, &pool, "one").await?;
-    stage.advance(LASTING);
-    beat(&stage, &pool, "one").await?;
-    check_eq!(alive(&stage, &pool).await?[0].since, stage.now());
-    check_eq!(names(&lost(&stage, &pool).await?), [""; 0]);
+async fn a_lost_member_that_comes_back_begins_anew(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
+    beat(&fixture, &pool, "one").await?;
+    fixture.advance(LASTING);
+    beat(&fixture, &pool, "one").await?;
+    check_eq!(alive(&fixture, &pool).await?[0].since, fixture.now());
+    check_eq!(names(&lost(&fixture, &pool).await?), [""; 0]);
     Ok(())
 }
 
-async fn a_member_that_left_and_comes_back_begins_anew(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
-    beat(&stage, &pool, "one").await?;
-    stage.state.leave(&pool, &holder("one")).await?;
-    stage.advance(ms(1));
-    beat(&stage, &pool, "one").await?;
-    check_eq!(alive(&stage, &pool).await?[0].since, stage.now());
+async fn a_member_that_left_and_comes_back_begins_anew(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
+    beat(&fixture, &pool, "one").await?;
+    fixture.state.leave(&pool, &holder("one")).await?;
+    fixture.advance(ms(1));
+    beat(&fixture, &pool, "one").await?;
+    check_eq!(alive(&fixture, &pool).await?[0].since, fixture.now());
     Ok(())
 }
 
-async fn a_member_is_in_each_of_its_pools(stage: Stage) -> Verdict {
-    let pools = ["a", "b"].map(|pool| stage.pool(pool));
+async fn a_member_is_in_each_of_its_pools(fixture: Fixture) -> Verdict {
+    let pools = ["a", "b"].map(|pool| fixture.pool(pool));
     for pool in &pools {
-        beat(&stage, pool, "one").await?;
+        beat(&fixture, pool, "one").await?;
     }
-    stage.state.leave(&pools[0], &holder("one")).await?;
-    check_eq!(alive(&stage, &pools[0]).await?.len(), 0);
-    check_eq!(alive(&stage, &pools[1]).await?.len(), 1);
+    fixture.state.leave(&pools[0], &holder("one")).await?;
+    check_eq!(alive(&fixture, &pools[0]).await?.len(), 0);
+    check_eq!(alive(&fixture, &pools[1]).await?.len(), 1);
     Ok(())
 }
 
-async fn beats_outside_their_bounds_are_refused(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
+async fn beats_outside_their_bounds_are_refused(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
     let beat = |lasting| Beat::new(pool.clone(), holder("one"), lasting);
     let too_large = beat(LASTING).with_details(vec![0; MAX_DETAILS_BYTES + 1]);
     for bad in [beat(ms(9)), beat(secs(31 * 86400)), too_large] {
-        check_matches!(stage.state.beat(&bad).await, Err(Error::Rejected { op: Op::HeartbeatBeat, .. }));
+        check_matches!(fixture.state.beat(&bad).await, Err(Error::Rejected { op: Op::HeartbeatBeat, .. }));
     }
-    check_eq!(alive(&stage, &pool).await?.len(), 0);
+    check_eq!(alive(&fixture, &pool).await?.len(), 0);
     Ok(())
 }
 
-async fn the_largest_details_are_kept(stage: Stage) -> Verdict {
-    let pool = stage.pool("pool");
+async fn the_largest_details_are_kept(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("pool");
     let details: Vec<u8> = (0..MAX_DETAILS_BYTES).map(|byte| byte as u8).collect();
-    stage.state.beat(&Beat::new(pool.clone(), holder("one"), LASTING).with_details(details.clone())).await?;
-    check!(alive(&stage, &pool).await?[0].details == details, "other details came back");
+    fixture.state.beat(&Beat::new(pool.clone(), holder("one"), LASTING).with_details(details.clone())).await?;
+    check!(alive(&fixture, &pool).await?[0].details == details, "other details came back");
     Ok(())
 }

@@ -6,7 +6,7 @@ use store_core::{Beat, Op, PageRequest, PoolName, Result, StateRole, Timestamp};
 
 use super::{LASTING, names};
 use crate::case::cases;
-use crate::stage::{Stage, holder};
+use crate::fixture::{Fixture, holder};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::HeartbeatBeat;
@@ -23,16 +23,16 @@ async fn alive(store: &Arc<dyn StateRole>, pool: &PoolName) -> Result<String> {
     Ok(names(&store.alive(pool, PageRequest::first(10)).await?.items).join(" "))
 }
 
-async fn two_services_have_a_pool_of_one_name(stage: Stage) -> Verdict {
-    let pool = stage.pool("workers");
-    let stores = [(&stage.state, "ours"), (&stage.other_state, "theirs"), (&stage.shared_state, "shared")];
+async fn two_services_have_a_pool_of_one_name(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("workers");
+    let stores = [(&fixture.state, "ours"), (&fixture.other_state, "theirs"), (&fixture.shared_state, "shared")];
     for (store, member) in stores {
         beat(store, &pool, member).await?;
     }
     for (store, member) in stores {
         check_eq!(alive(store, &pool).await?, member);
     }
-    stage.advance(LASTING);
+    fixture.advance(LASTING);
     for (store, member) in stores {
         let lost = store.lost(&pool, Timestamp::default(), PageRequest::first(10)).await?.items;
         check_eq!(names(&lost), [member]);
@@ -40,22 +40,22 @@ async fn two_services_have_a_pool_of_one_name(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn a_member_leaves_the_pool_of_its_service_only(stage: Stage) -> Verdict {
-    let pool = stage.pool("workers");
-    beat(&stage.state, &pool, "member").await?;
-    for store in [&stage.other_state, &stage.shared_state] {
+async fn a_member_leaves_the_pool_of_its_service_only(fixture: Fixture) -> Verdict {
+    let pool = fixture.pool("workers");
+    beat(&fixture.state, &pool, "member").await?;
+    for store in [&fixture.other_state, &fixture.shared_state] {
         check!(!store.leave(&pool, &holder("member")).await?, "a member left a pool that it is not in");
     }
-    check_eq!(alive(&stage.state, &pool).await?, "member");
+    check_eq!(alive(&fixture.state, &pool).await?, "member");
     Ok(())
 }
 
-async fn a_pool_whose_name_continues_another_is_another(stage: Stage) -> Verdict {
-    let (short, long) = (stage.pool("a"), stage.pool("a:b"));
-    beat(&stage.state, &short, "in-a").await?;
-    beat(&stage.state, &long, "in-a-b").await?;
+async fn a_pool_whose_name_continues_another_is_another(fixture: Fixture) -> Verdict {
+    let (short, long) = (fixture.pool("a"), fixture.pool("a:b"));
+    beat(&fixture.state, &short, "in-a").await?;
+    beat(&fixture.state, &long, "in-a-b").await?;
     check_eq!(
-        (alive(&stage.state, &short).await?, alive(&stage.state, &long).await?),
+        (alive(&fixture.state, &short).await?, alive(&fixture.state, &long).await?),
         ("in-a".into(), "in-a-b".into())
     );
     Ok(())

@@ -9,20 +9,20 @@ use store_core::{
 };
 
 use super::Texts;
-use crate::stage::{Stage, holder, ms, secs, unique_key};
+use crate::fixture::{Fixture, holder, ms, secs, unique_key};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 const TTL: Ttl = Ttl::from_secs(60);
 
 /// Every operation of the state store, twice over.
-pub(super) async fn play(stage: Arc<Stage>, texts: Texts) -> Verdict {
+pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
     for round in 0..2 {
-        let queue = stage.queue(&format!("{}-{}-{round}", texts.word(texts.task), texts.task));
-        push_and_control(&stage, &texts, &queue).await?;
-        claim_and_settle(&stage, &texts, &queue).await?;
-        finished(&stage, &texts, &queue).await?;
-        leases_and_members(&stage, &texts).await?;
-        idempotency(&stage, &texts).await?;
+        let queue = fixture.queue(&format!("{}-{}-{round}", texts.word(texts.task), texts.task));
+        push_and_control(&fixture, &texts, &queue).await?;
+        claim_and_settle(&fixture, &texts, &queue).await?;
+        finished(&fixture, &texts, &queue).await?;
+        leases_and_members(&fixture, &texts).await?;
+        idempotency(&fixture, &texts).await?;
     }
     Ok(())
 }
@@ -37,47 +37,47 @@ fn id(texts: &Texts, index: usize) -> JobId {
     JobId::new(texts.word(index)).expect("invariant: words are valid ids")
 }
 
-async fn listed(stage: &Stage, queue: &QueueName, state: JobState) -> Result<Vec<JobInfo>, crate::Failure> {
-    Ok(stage.state.list(queue, state, PageRequest::first(10)).await?.items)
+async fn listed(fixture: &Fixture, queue: &QueueName, state: JobState) -> Result<Vec<JobInfo>, crate::BrokenPromise> {
+    Ok(fixture.state.list(queue, state, PageRequest::first(10)).await?.items)
 }
 
-async fn push_and_control(stage: &Stage, texts: &Texts, queue: &QueueName) -> Verdict {
+async fn push_and_control(fixture: &Fixture, texts: &Texts, queue: &QueueName) -> Verdict {
     let key = unique_key(texts.word(0));
     let scheduled = NewJob::new(texts.bytes(5))
         .with_id(id(texts, 5))
         .with_delay(secs(60))
         .with_unique(Unique::new(key.clone(), UniqueUntil::Finished));
     let held = NewJob::new("").with_unique(Unique::new(key, UniqueUntil::Claimed));
-    let pushed = stage.state.push(queue, &[scheduled, held], Durability::Accepted).await?.value;
+    let pushed = fixture.state.push(queue, &[scheduled, held], Durability::Accepted).await?.value;
     check_eq!(pushed, [Pushed::Created, Pushed::Held(id(texts, 5))]);
-    check_eq!(listed(stage, queue, JobState::Scheduled).await?[0].id, id(texts, 5));
-    check_matches!(stage.state.explain(queue, &id(texts, 5)).await?, Explanation::Scheduled { .. });
-    stage.state.pause(queue).await?;
-    check_eq!(stage.state.promote(queue, &[id(texts, 5), id(texts, 6)]).await?, [true, false]);
-    let shown = stage.state.get(queue, &id(texts, 5)).await?;
+    check_eq!(listed(fixture, queue, JobState::Scheduled).await?[0].id, id(texts, 5));
+    check_matches!(fixture.state.explain(queue, &id(texts, 5)).await?, Explanation::Scheduled { .. });
+    fixture.state.pause(queue).await?;
+    check_eq!(fixture.state.promote(queue, &[id(texts, 5), id(texts, 6)]).await?, [true, false]);
+    let shown = fixture.state.get(queue, &id(texts, 5)).await?;
     check_eq!(shown.map(|job| job.payload), Some(texts.bytes(5)));
-    check_eq!(stage.state.cancel(queue, &id(texts, 5)).await?, Cancelled::Removed);
-    check!(stage.state.counts(queue).await?.paused);
-    stage.state.resume(queue).await?;
+    check_eq!(fixture.state.cancel(queue, &id(texts, 5)).await?, Cancelled::Removed);
+    check!(fixture.state.counts(queue).await?.paused);
+    fixture.state.resume(queue).await?;
     Ok(())
 }
 
-async fn claim_and_settle(stage: &Stage, texts: &Texts, queue: &QueueName) -> Verdict {
-    let pushed = stage.state.push(queue, &jobs(texts), Durability::Accepted).await?.value;
+async fn claim_and_settle(fixture: &Fixture, texts: &Texts, queue: &QueueName) -> Verdict {
+    let pushed = fixture.state.push(queue, &jobs(texts), Durability::Accepted).await?.value;
     check_eq!(pushed, [Pushed::Created, Pushed::Created, Pushed::Created, Pushed::Created]);
-    let ids: Vec<JobId> = listed(stage, queue, JobState::Ready).await?.into_iter().map(|job| job.id).collect();
+    let ids: Vec<JobId> = listed(fixture, queue, JobState::Ready).await?.into_iter().map(|job| job.id).collect();
     check_eq!(ids, (0..4).map(|index| id(texts, index)).collect::<Vec<_>>());
     let worker = holder(texts.word(2));
-    check!(stage.state.wait(std::slice::from_ref(queue), secs(30)).await?.is_some(), "nothing to claim");
-    let claimed = stage.state.claim(&ClaimRequest::new(queue.clone(), worker.clone(), 4, secs(60))).await?.jobs;
+    check!(fixture.state.wait(std::slice::from_ref(queue), secs(30)).await?.is_some(), "nothing to claim");
+    let claimed = fixture.state.claim(&ClaimRequest::new(queue.clone(), worker.clone(), 4, secs(60))).await?.jobs;
     for (index, job) in claimed.iter().enumerate() {
         check_eq!((job.id(), &job.payload), (&id(texts, index), &texts.bytes(index + 1)));
     }
     let report = |job: &store_core::ClaimedJob| Extension::new(job.lease.clone()).with_progress(texts.bytes(3));
     let extensions: Vec<Extension> = claimed.iter().map(report).collect();
-    let extended = stage.state.extend(queue, &extensions, secs(60)).await?;
+    let extended = fixture.state.extend(queue, &extensions, secs(60)).await?;
     check!(extended.iter().all(|extended| matches!(extended, Extended::Until(_))), "{extended:?}");
-    let shown = stage.state.get(queue, &id(texts, 1)).await?;
+    let shown = fixture.state.get(queue, &id(texts, 1)).await?;
     check_eq!(shown.map(|job| (job.worker, job.progress)), Some((Some(worker), Some(texts.bytes(3)))));
     let reason = || texts.word(4).to_owned();
     let outcomes = [
@@ -88,59 +88,59 @@ async fn claim_and_settle(stage: &Stage, texts: &Texts, queue: &QueueName) -> Ve
     ];
     let settlements: Vec<Settlement> =
         claimed.iter().zip(outcomes).map(|(job, outcome)| Settlement::new(job.lease.clone(), outcome)).collect();
-    check_eq!(stage.state.settle(queue, &settlements, Durability::Accepted).await?.value, [Settled::Done; 4]);
+    check_eq!(fixture.state.settle(queue, &settlements, Durability::Accepted).await?.value, [Settled::Done; 4]);
     Ok(())
 }
 
-async fn finished(stage: &Stage, texts: &Texts, queue: &QueueName) -> Verdict {
+async fn finished(fixture: &Fixture, texts: &Texts, queue: &QueueName) -> Verdict {
     let reason = texts.word(4);
-    let completed = stage.state.get(queue, &id(texts, 0)).await?;
+    let completed = fixture.state.get(queue, &id(texts, 0)).await?;
     check_eq!(completed.and_then(|job| job.result), Some(texts.bytes(2)));
     check_matches!(
-        stage.state.explain(queue, &id(texts, 1)).await?,
+        fixture.state.explain(queue, &id(texts, 1)).await?,
         Explanation::Scheduled { last_error: Some(error), .. } if error == reason
     );
     let dead = Explanation::Dead { reason: reason.to_owned() };
-    check_eq!(stage.state.explain(queue, &id(texts, 2)).await?, dead);
-    check_eq!(listed(stage, queue, JobState::Dead).await?[0].last_error.as_deref(), Some(reason));
-    check_eq!(listed(stage, queue, JobState::Completed).await?[0].id, id(texts, 0));
-    let again = stage.state.claim(&ClaimRequest::new(queue.clone(), holder(texts.word(5)), 1, secs(60))).await?.jobs;
+    check_eq!(fixture.state.explain(queue, &id(texts, 2)).await?, dead);
+    check_eq!(listed(fixture, queue, JobState::Dead).await?[0].last_error.as_deref(), Some(reason));
+    check_eq!(listed(fixture, queue, JobState::Completed).await?[0].id, id(texts, 0));
+    let again = fixture.state.claim(&ClaimRequest::new(queue.clone(), holder(texts.word(5)), 1, secs(60))).await?.jobs;
     check_eq!(again[0].last_error.as_deref(), Some(reason));
-    check_eq!(listed(stage, queue, JobState::Running).await?[0].worker, Some(holder(texts.word(5))));
+    check_eq!(listed(fixture, queue, JobState::Running).await?[0].worker, Some(holder(texts.word(5))));
     let cancelled = Settlement::new(again[0].lease.clone(), Outcome::Cancelled);
-    check_eq!(stage.state.settle(queue, &[cancelled], Durability::Accepted).await?.value, [Settled::Done]);
-    let replayed = stage.state.replay(queue, &[id(texts, 2), id(texts, 0)]).await?;
+    check_eq!(fixture.state.settle(queue, &[cancelled], Durability::Accepted).await?.value, [Settled::Done]);
+    let replayed = fixture.state.replay(queue, &[id(texts, 2), id(texts, 0)]).await?;
     check_eq!(replayed, [Replayed::Replayed, Replayed::NotDead]);
     let all: Vec<JobId> = (0..4).map(|index| id(texts, index)).collect();
     let gone = [Deleted::Deleted, Deleted::Deleted, Deleted::Deleted, Deleted::Unknown];
-    check_eq!(stage.state.delete(queue, &all).await?, gone);
+    check_eq!(fixture.state.delete(queue, &all).await?, gone);
     Ok(())
 }
 
-async fn leases_and_members(stage: &Stage, texts: &Texts) -> Verdict {
-    let request = AcquireRequest::new(stage.lease(&texts.own(0)), holder(texts.word(0)), secs(60));
-    let Acquired::Yes(lease) = stage.state.acquire(&request, Durability::Accepted).await?.value else {
-        return Err(crate::Failure::new("another task holds this task's lease"));
+async fn leases_and_members(fixture: &Fixture, texts: &Texts) -> Verdict {
+    let request = AcquireRequest::new(fixture.lease(&texts.own(0)), holder(texts.word(0)), secs(60));
+    let Acquired::Yes(lease) = fixture.state.acquire(&request, Durability::Accepted).await?.value else {
+        return Err(crate::BrokenPromise::new("another task holds this task's lease"));
     };
     check_eq!(lease.holder, holder(texts.word(0)));
-    check_eq!(stage.state.inspect(&request.name).await?, Some(lease.clone()));
-    check!(stage.state.renew(&lease, secs(60)).await?.is_some());
-    check!(stage.state.release(&lease).await?);
+    check_eq!(fixture.state.inspect(&request.name).await?, Some(lease.clone()));
+    check!(fixture.state.renew(&lease, secs(60)).await?.is_some());
+    check!(fixture.state.release(&lease).await?);
 
-    let pool = stage.pool(&texts.own(0));
+    let pool = fixture.pool(&texts.own(0));
     for index in 0..4 {
         let beat = Beat::new(pool.clone(), holder(texts.word(index)), secs(60)).with_details(texts.bytes(index + 1));
-        stage.state.beat(&beat).await?;
+        fixture.state.beat(&beat).await?;
     }
-    for member in stage.state.alive(&pool, PageRequest::first(10)).await?.items {
+    for member in fixture.state.alive(&pool, PageRequest::first(10)).await?.items {
         let index = (0..4).find(|index| texts.word(*index) == member.name.as_str());
         check_eq!(index.map(|index| texts.bytes(index + 1)), Some(member.details));
     }
-    check_eq!(stage.state.lost(&pool, Timestamp::default(), PageRequest::first(10)).await?.items.len(), 0);
-    check!(stage.state.leave(&pool, &holder(texts.word(3))).await?);
+    check_eq!(fixture.state.lost(&pool, Timestamp::default(), PageRequest::first(10)).await?.items.len(), 0);
+    check!(fixture.state.leave(&pool, &holder(texts.word(3))).await?);
     Ok(())
 }
 
-async fn idempotency(stage: &Stage, texts: &Texts) -> Verdict {
-    super::cache::idempotency(stage.state.as_ref(), &stage.key(&texts.own(1)), texts.bytes(1), TTL).await
+async fn idempotency(fixture: &Fixture, texts: &Texts) -> Verdict {
+    super::cache::idempotency(fixture.state.as_ref(), &fixture.key(&texts.own(1)), texts.bytes(1), TTL).await
 }

@@ -5,7 +5,7 @@ use store_core::{Begun, Op};
 
 use super::{KEEP, WORKING, attempt};
 use crate::case::cases;
-use crate::stage::{Stage, secs};
+use crate::fixture::{Fixture, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::IdempotencyAbandon;
@@ -15,9 +15,9 @@ cases! { Op::IdempotencyAbandon;
     an_unknown_key_was_nobodys,
 }
 
-async fn a_request_gives_its_key_back(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_request_gives_its_key_back(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
         check!(store.abandon(&one).await?);
         check_eq!(store.begin(&attempt(&one.key, 1), WORKING).await?, Begun::Started);
@@ -25,11 +25,11 @@ async fn a_request_gives_its_key_back(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn a_key_of_another_request_stays(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_key_of_another_request_stays(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
-        stage.advance(secs(10));
+        fixture.advance(secs(10));
         let two = attempt(&one.key, 1);
         store.begin(&two, WORKING).await?;
         check!(!store.abandon(&one).await?);
@@ -38,9 +38,9 @@ async fn a_key_of_another_request_stays(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn a_finished_request_stays(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_finished_request_stays(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
         store.finish(&one, &Bytes::from("response"), KEEP).await?;
         check!(!store.abandon(&one).await?);
@@ -49,9 +49,9 @@ async fn a_finished_request_stays(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn an_unknown_key_was_nobodys(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        check!(!store.abandon(&attempt(&stage.key("key"), 1)).await?);
+async fn an_unknown_key_was_nobodys(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        check!(!store.abandon(&attempt(&fixture.key("key"), 1)).await?);
     }
     Ok(())
 }

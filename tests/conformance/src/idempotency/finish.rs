@@ -5,7 +5,7 @@ use store_core::{Begun, Error, Finished, MAX_RESPONSE_BYTES, Op};
 
 use super::{KEEP, WORKING, attempt};
 use crate::case::cases;
-use crate::stage::{Stage, secs};
+use crate::fixture::{Fixture, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::IdempotencyFinish;
@@ -19,9 +19,9 @@ cases! { Op::IdempotencyFinish;
     a_response_above_its_bound_is_refused,
 }
 
-async fn the_response_is_kept(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn the_response_is_kept(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
         check_eq!(store.finish(&one, &Bytes::from("response"), KEEP).await?, Finished::Stored);
         let told = store.begin(&attempt(&one.key, 1), WORKING).await?;
@@ -30,9 +30,9 @@ async fn the_response_is_kept(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn finishing_twice_keeps_the_first_response(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn finishing_twice_keeps_the_first_response(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
         for response in ["first", "second"] {
             check_eq!(store.finish(&one, &Bytes::from(response), KEEP).await?, Finished::Stored);
@@ -42,22 +42,22 @@ async fn finishing_twice_keeps_the_first_response(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn a_request_that_took_too_long_is_kept_if_nobody_took_the_key(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_request_that_took_too_long_is_kept_if_nobody_took_the_key(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
-        stage.advance(secs(20));
+        fixture.advance(secs(20));
         check_eq!(store.finish(&one, &Bytes::from("late"), KEEP).await?, Finished::Stored);
         check_eq!(store.begin(&attempt(&one.key, 1), WORKING).await?, Begun::Finished(Bytes::from("late")));
     }
     Ok(())
 }
 
-async fn a_request_that_took_too_long_is_lost_if_somebody_took_the_key(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_request_that_took_too_long_is_lost_if_somebody_took_the_key(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
-        stage.advance(secs(10));
+        fixture.advance(secs(10));
         let two = attempt(&one.key, 1);
         store.begin(&two, WORKING).await?;
         check_eq!(store.finish(&one, &Bytes::from("late"), KEEP).await?, Finished::Lost);
@@ -67,11 +67,11 @@ async fn a_request_that_took_too_long_is_lost_if_somebody_took_the_key(stage: St
     Ok(())
 }
 
-async fn a_request_that_took_too_long_is_lost_if_somebody_finished(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_request_that_took_too_long_is_lost_if_somebody_finished(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
-        stage.advance(secs(10));
+        fixture.advance(secs(10));
         let two = attempt(&one.key, 1);
         store.begin(&two, WORKING).await?;
         store.finish(&two, &Bytes::from("right"), KEEP).await?;
@@ -81,20 +81,20 @@ async fn a_request_that_took_too_long_is_lost_if_somebody_finished(stage: Stage)
     Ok(())
 }
 
-async fn a_request_that_was_never_begun_is_kept(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_request_that_was_never_begun_is_kept(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         check_eq!(store.finish(&one, &Bytes::from("response"), KEEP).await?, Finished::Stored);
         check_eq!(store.begin(&attempt(&one.key, 1), WORKING).await?, Begun::Finished(Bytes::from("response")));
     }
     Ok(())
 }
 
-async fn any_bytes_are_a_response(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
+async fn any_bytes_are_a_response(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
         let responses: [Vec<u8>; 3] = [Vec::new(), (0..=255).collect(), vec![7; MAX_RESPONSE_BYTES]];
         for (number, response) in responses.into_iter().map(Bytes::from).enumerate() {
-            let one = attempt(&stage.key(&number.to_string()), 1);
+            let one = attempt(&fixture.key(&number.to_string()), 1);
             store.begin(&one, WORKING).await?;
             store.finish(&one, &response, KEEP).await?;
             check!(store.begin(&one, WORKING).await? == Begun::Finished(response), "another response came back");
@@ -103,9 +103,9 @@ async fn any_bytes_are_a_response(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn a_response_above_its_bound_is_refused(stage: Stage) -> Verdict {
-    for store in stage.idempotency() {
-        let one = attempt(&stage.key("key"), 1);
+async fn a_response_above_its_bound_is_refused(fixture: Fixture) -> Verdict {
+    for store in fixture.idempotency() {
+        let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
         let too_large = Bytes::from(vec![0; MAX_RESPONSE_BYTES + 1]);
         let refused = store.finish(&one, &too_large, KEEP).await;

@@ -7,7 +7,7 @@ use store_core::{Begun, Finished, Idempotency, Op};
 
 use super::{KEEP, WORKING, attempt};
 use crate::case::cases;
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::IdempotencyBegin;
@@ -17,27 +17,27 @@ cases! { Op::IdempotencyBegin;
 }
 
 /// The stores of two services, by role.
-fn services(stage: &Stage) -> [[Arc<dyn Idempotency>; 2]; 2] {
-    [[stage.state.clone(), stage.other_state.clone()], [stage.cache.clone(), stage.other.clone()]]
+fn services(fixture: &Fixture) -> [[Arc<dyn Idempotency>; 2]; 2] {
+    [[fixture.state.clone(), fixture.other_state.clone()], [fixture.cache.clone(), fixture.other.clone()]]
 }
 
-async fn a_service_gets_no_response_of_another(stage: Stage) -> Verdict {
-    for [ours, theirs] in services(&stage) {
-        let request = attempt(&stage.key("order"), 1);
+async fn a_service_gets_no_response_of_another(fixture: Fixture) -> Verdict {
+    for [ours, theirs] in services(&fixture) {
+        let request = attempt(&fixture.key("order"), 1);
         ours.begin(&request, WORKING).await?;
         check_eq!(theirs.begin(&attempt(&request.key, 2), WORKING).await?, Begun::Started);
         ours.finish(&request, &Bytes::from("ours"), KEEP).await?;
         let again = theirs.begin(&attempt(&request.key, 2), WORKING).await?;
         check!(matches!(again, Begun::InProgress { .. }), "another service's request decided: {again:?}");
     }
-    let request = attempt(&stage.key("order"), 1);
-    check_eq!(stage.shared_state.begin(&request, WORKING).await?, Begun::Started);
+    let request = attempt(&fixture.key("order"), 1);
+    check_eq!(fixture.shared_state.begin(&request, WORKING).await?, Begun::Started);
     Ok(())
 }
 
-async fn a_service_neither_finishes_nor_abandons_what_another_began(stage: Stage) -> Verdict {
-    for [ours, theirs] in services(&stage) {
-        let request = attempt(&stage.key("order"), 1);
+async fn a_service_neither_finishes_nor_abandons_what_another_began(fixture: Fixture) -> Verdict {
+    for [ours, theirs] in services(&fixture) {
+        let request = attempt(&fixture.key("order"), 1);
         ours.begin(&request, WORKING).await?;
         check!(!theirs.abandon(&request).await?, "a service abandoned another's request");
         check_eq!(theirs.finish(&request, &Bytes::from("theirs"), KEEP).await?, Finished::Stored);
@@ -46,11 +46,11 @@ async fn a_service_neither_finishes_nor_abandons_what_another_began(stage: Stage
     Ok(())
 }
 
-async fn a_shared_request_is_finished_for_all_services(stage: Stage) -> Verdict {
-    let request = attempt(&stage.key("order"), 1);
-    stage.shared_state.begin(&request, WORKING).await?;
-    stage.shared_state.finish(&request, &Bytes::from("once"), KEEP).await?;
-    let again = stage.shared_state.begin(&attempt(&request.key, 1), WORKING).await?;
+async fn a_shared_request_is_finished_for_all_services(fixture: Fixture) -> Verdict {
+    let request = attempt(&fixture.key("order"), 1);
+    fixture.shared_state.begin(&request, WORKING).await?;
+    fixture.shared_state.finish(&request, &Bytes::from("once"), KEEP).await?;
+    let again = fixture.shared_state.begin(&attempt(&request.key, 1), WORKING).await?;
     check_eq!(again, Begun::Finished(Bytes::from("once")));
     Ok(())
 }

@@ -5,7 +5,7 @@ use store_core::{Entry, Error, Key, MAX_KEYS, Op};
 
 use super::{LONG, get, set};
 use crate::case::cases;
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::KeyValueGetMany;
@@ -18,52 +18,52 @@ cases! { Op::KeyValueGetMany;
     keys_of_two_services_do_not_meet,
 }
 
-async fn an_absent_key_has_no_value(stage: Stage) -> Verdict {
-    check_eq!(get(&stage, "key").await?, None);
+async fn an_absent_key_has_no_value(fixture: Fixture) -> Verdict {
+    check_eq!(get(&fixture, "key").await?, None);
     Ok(())
 }
 
-async fn values_come_in_the_order_asked(stage: Stage) -> Verdict {
+async fn values_come_in_the_order_asked(fixture: Fixture) -> Verdict {
     for (key, value) in [("a", "1"), ("b", "2"), ("c", "")] {
-        set(&stage, key, value).await?;
+        set(&fixture, key, value).await?;
     }
-    let keys = ["c", "absent", "a", "b"].map(|key| stage.key(key));
+    let keys = ["c", "absent", "a", "b"].map(|key| fixture.key(key));
     let expected = [Some(""), None, Some("1"), Some("2")].map(|value| value.map(Bytes::from));
-    check_eq!(stage.cache.get_many(&keys).await?, expected);
+    check_eq!(fixture.cache.get_many(&keys).await?, expected);
     Ok(())
 }
 
-async fn one_key_may_be_asked_twice(stage: Stage) -> Verdict {
-    set(&stage, "a", "1").await?;
-    let keys = ["a", "a"].map(|key| stage.key(key));
-    check_eq!(stage.cache.get_many(&keys).await?, [Some(Bytes::from("1")), Some(Bytes::from("1"))]);
+async fn one_key_may_be_asked_twice(fixture: Fixture) -> Verdict {
+    set(&fixture, "a", "1").await?;
+    let keys = ["a", "a"].map(|key| fixture.key(key));
+    check_eq!(fixture.cache.get_many(&keys).await?, [Some(Bytes::from("1")), Some(Bytes::from("1"))]);
     Ok(())
 }
 
-async fn no_key_is_no_value(stage: Stage) -> Verdict {
-    check_eq!(stage.cache.get_many(&[]).await?, [None; 0]);
+async fn no_key_is_no_value(fixture: Fixture) -> Verdict {
+    check_eq!(fixture.cache.get_many(&[]).await?, [None; 0]);
     Ok(())
 }
 
-async fn the_largest_number_of_keys_is_answered(stage: Stage) -> Verdict {
-    let keys: Vec<Key> = (0..MAX_KEYS).map(|number| stage.key(&number.to_string())).collect();
+async fn the_largest_number_of_keys_is_answered(fixture: Fixture) -> Verdict {
+    let keys: Vec<Key> = (0..MAX_KEYS).map(|number| fixture.key(&number.to_string())).collect();
     let entries: Vec<Entry> =
         keys.iter().map(|key| Entry::new(key.clone(), key.as_str().as_bytes().to_vec(), LONG)).collect();
-    stage.cache.set_many(&entries).await?;
+    fixture.cache.set_many(&entries).await?;
     let expected: Vec<Option<Bytes>> = entries.into_iter().map(|entry| Some(entry.value)).collect();
-    check_eq!(stage.cache.get_many(&keys).await?, expected);
-    check_eq!(stage.cache.delete_many(&keys).await?, MAX_KEYS as u64);
+    check_eq!(fixture.cache.get_many(&keys).await?, expected);
+    check_eq!(fixture.cache.delete_many(&keys).await?, MAX_KEYS as u64);
     Ok(())
 }
 
-async fn more_keys_are_refused(stage: Stage) -> Verdict {
-    let keys = vec![stage.key("key"); MAX_KEYS + 1];
-    check_matches!(stage.cache.get_many(&keys).await, Err(Error::Rejected { op: Op::KeyValueGetMany, .. }));
+async fn more_keys_are_refused(fixture: Fixture) -> Verdict {
+    let keys = vec![fixture.key("key"); MAX_KEYS + 1];
+    check_matches!(fixture.cache.get_many(&keys).await, Err(Error::Rejected { op: Op::KeyValueGetMany, .. }));
     Ok(())
 }
 
-async fn keys_of_two_services_do_not_meet(stage: Stage) -> Verdict {
-    set(&stage, "key", "mine").await?;
-    check_eq!(stage.other.get_many(&[stage.key("key")]).await?, [None]);
+async fn keys_of_two_services_do_not_meet(fixture: Fixture) -> Verdict {
+    set(&fixture, "key", "mine").await?;
+    check_eq!(fixture.other.get_many(&[fixture.key("key")]).await?, [None]);
     Ok(())
 }

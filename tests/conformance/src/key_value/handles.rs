@@ -6,8 +6,8 @@ use store_core::loading::{Loading, LoadingOptions};
 use store_core::{HandleName, KeyValue, KeyValueExt, Op, Put, RequestId, Ttl, TypedHandoff, TypedKeyValue};
 
 use crate::case::cases;
-use crate::stage::Stage;
-use crate::verdict::{Failure, Verdict, check_eq};
+use crate::fixture::Fixture;
+use crate::verdict::{BrokenPromise, Verdict, check_eq};
 
 cases! { Op::KeyValueGetMany;
     handles_with_other_names_do_not_share_values,
@@ -22,29 +22,29 @@ fn named(name: &str) -> HandleName {
     HandleName::new(name).expect("invariant: cases use short plain names")
 }
 
-fn store(stage: &Stage) -> Arc<dyn KeyValue> {
-    stage.cache.clone()
+fn store(fixture: &Fixture) -> Arc<dyn KeyValue> {
+    fixture.cache.clone()
 }
 
-fn values(stage: &Stage, name: &str) -> TypedKeyValue<u64> {
-    TypedKeyValue::new(store(stage), named(name), KEEP)
+fn values(fixture: &Fixture, name: &str) -> TypedKeyValue<u64> {
+    TypedKeyValue::new(store(fixture), named(name), KEEP)
 }
 
-fn loading(stage: &Stage, name: &str) -> Loading<u64> {
-    Loading::new(store(stage), named(name), LoadingOptions::new(KEEP).with_eagerness(0.0))
+fn loading(fixture: &Fixture, name: &str) -> Loading<u64> {
+    Loading::new(store(fixture), named(name), LoadingOptions::new(KEEP).with_eagerness(0.0))
 }
 
 /// The value that a handle has or loads.
-async fn load(stage: &Stage, handle: &Loading<u64>, value: u64) -> Result<u64, Failure> {
-    let loaded = handle.get_or_load(&stage.key("key"), async move || Ok::<_, std::io::Error>(value)).await;
-    Ok(loaded.map_err(|error| Failure::new(error.to_string()))?.value)
+async fn load(fixture: &Fixture, handle: &Loading<u64>, value: u64) -> Result<u64, BrokenPromise> {
+    let loaded = handle.get_or_load(&fixture.key("key"), async move || Ok::<_, std::io::Error>(value)).await;
+    Ok(loaded.map_err(|error| BrokenPromise::new(error.to_string()))?.value)
 }
 
-async fn handles_with_other_names_do_not_share_values(stage: Stage) -> Verdict {
-    let key = stage.key("key");
-    let (prices, counts) = (loading(&stage, "prices"), loading(&stage, "counts"));
-    check_eq!([load(&stage, &prices, 1).await?, load(&stage, &counts, 2).await?], [1, 2]);
-    let (prices, counts) = (values(&stage, "prices"), values(&stage, "counts"));
+async fn handles_with_other_names_do_not_share_values(fixture: Fixture) -> Verdict {
+    let key = fixture.key("key");
+    let (prices, counts) = (loading(&fixture, "prices"), loading(&fixture, "counts"));
+    check_eq!([load(&fixture, &prices, 1).await?, load(&fixture, &counts, 2).await?], [1, 2]);
+    let (prices, counts) = (values(&fixture, "prices"), values(&fixture, "counts"));
     prices.set(&key, &3).await?;
     check_eq!(counts.get(&key).await?, None);
     counts.set(&key, &4).await?;
@@ -54,36 +54,36 @@ async fn handles_with_other_names_do_not_share_values(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn handles_of_one_name_share_values_unless_their_kinds_differ(stage: Stage) -> Verdict {
-    let key = stage.key("key");
-    values(&stage, "prices").set(&key, &1).await?;
-    check_eq!(values(&stage, "prices").get(&key).await?, Some(1));
-    let prices = loading(&stage, "prices");
-    check_eq!(load(&stage, &prices, 2).await?, 2);
-    check_eq!(values(&stage, "prices").get(&key).await?, Some(1));
+async fn handles_of_one_name_share_values_unless_their_kinds_differ(fixture: Fixture) -> Verdict {
+    let key = fixture.key("key");
+    values(&fixture, "prices").set(&key, &1).await?;
+    check_eq!(values(&fixture, "prices").get(&key).await?, Some(1));
+    let prices = loading(&fixture, "prices");
+    check_eq!(load(&fixture, &prices, 2).await?, 2);
+    check_eq!(values(&fixture, "prices").get(&key).await?, Some(1));
     prices.forget(&key).await?;
-    check_eq!((load(&stage, &prices, 3).await?, values(&stage, "prices").get(&key).await?), (3, Some(1)));
+    check_eq!((load(&fixture, &prices, 3).await?, values(&fixture, "prices").get(&key).await?), (3, Some(1)));
     Ok(())
 }
 
-async fn a_handle_reads_nothing_that_was_set_without_it(stage: Stage) -> Verdict {
-    let key = stage.key("key");
-    stage.cache.set(key.clone(), "1".into(), KEEP).await?;
-    check_eq!(values(&stage, "prices").get(&key).await?, None);
-    check_eq!(load(&stage, &loading(&stage, "prices"), 2).await?, 2);
-    check_eq!(stage.cache.get(&key).await?.as_deref(), Some(b"1".as_slice()));
+async fn a_handle_reads_nothing_that_was_set_without_it(fixture: Fixture) -> Verdict {
+    let key = fixture.key("key");
+    fixture.cache.set(key.clone(), "1".into(), KEEP).await?;
+    check_eq!(values(&fixture, "prices").get(&key).await?, None);
+    check_eq!(load(&fixture, &loading(&fixture, "prices"), 2).await?, 2);
+    check_eq!(fixture.cache.get(&key).await?.as_deref(), Some(b"1".as_slice()));
     Ok(())
 }
 
-async fn handoffs_with_other_names_do_not_meet(stage: Stage) -> Verdict {
-    let key = stage.key("key");
+async fn handoffs_with_other_names_do_not_meet(fixture: Fixture) -> Verdict {
+    let key = fixture.key("key");
     let handoffs = |name, cache| TypedHandoff::<u64>::new(cache, named(name), KEEP);
     for (name, value) in [("invoices", 1), ("letters", 2)] {
-        let put = handoffs(name, stage.cache.clone()).put(stage.other_service.clone(), &key, &value).await?;
+        let put = handoffs(name, fixture.cache.clone()).put(fixture.other_service.clone(), &key, &value).await?;
         check_eq!(put, Put::Stored);
     }
     for (name, value) in [("letters", Some(2)), ("invoices", Some(1)), ("others", None)] {
-        let taken = handoffs(name, stage.other.clone()).take(&key, RequestId::generate()).await?;
+        let taken = handoffs(name, fixture.other.clone()).take(&key, RequestId::generate()).await?;
         check_eq!(taken, value);
     }
     Ok(())

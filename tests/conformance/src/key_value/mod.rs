@@ -13,7 +13,7 @@ use bytes::Bytes;
 use store_core::{KeyValueExt, Result, Ttl};
 
 use crate::case::Case;
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 
 /// The cases of every operation on values and counters.
 pub(crate) const CASES: &[&[Case]] = &[
@@ -29,18 +29,18 @@ pub(crate) const CASES: &[&[Case]] = &[
 /// Longer than any case takes.
 const LONG: Ttl = Ttl::from_secs(600);
 
-async fn get(stage: &Stage, what: &str) -> Result<Option<Bytes>> {
-    stage.cache.get(&stage.key(what)).await
+async fn get(fixture: &Fixture, what: &str) -> Result<Option<Bytes>> {
+    fixture.cache.get(&fixture.key(what)).await
 }
 
-async fn set(stage: &Stage, what: &str, value: &'static str) -> Result<()> {
-    stage.cache.set(stage.key(what), Bytes::from_static(value.as_bytes()), LONG).await
+async fn set(fixture: &Fixture, what: &str, value: &'static str) -> Result<()> {
+    fixture.cache.set(fixture.key(what), Bytes::from_static(value.as_bytes()), LONG).await
 }
 
 /// Waits until a key has no value any more; the case's deadline ends a wait in vain.
-async fn gone(stage: &Stage, what: &str) -> Result<()> {
-    while get(stage, what).await?.is_some() {
-        crate::stage::look_again().await;
+async fn gone(fixture: &Fixture, what: &str) -> Result<()> {
+    while get(fixture, what).await?.is_some() {
+        crate::fixture::look_again().await;
     }
     Ok(())
 }

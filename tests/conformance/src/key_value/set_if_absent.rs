@@ -5,7 +5,7 @@ use store_core::{Entry, Error, KeyValueExt, MAX_VALUE_BYTES, Op, RequestId, SetI
 
 use super::{LONG, get, gone, set};
 use crate::case::cases;
-use crate::stage::{Stage, ttl_ms};
+use crate::fixture::{Fixture, ttl_ms};
 use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::KeyValueSetIfAbsent;
@@ -20,66 +20,66 @@ cases! { Op::KeyValueSetIfAbsent;
     a_value_above_its_bound_is_refused,
 }
 
-fn entry(stage: &Stage, value: &'static str) -> Entry {
-    Entry::new(stage.key("key"), value, LONG)
+fn entry(fixture: &Fixture, value: &'static str) -> Entry {
+    Entry::new(fixture.key("key"), value, LONG)
 }
 
-async fn an_absent_value_is_stored(stage: Stage) -> Verdict {
-    let answer = stage.cache.set_if_absent(&entry(&stage, "1"), RequestId::generate()).await?;
+async fn an_absent_value_is_stored(fixture: Fixture) -> Verdict {
+    let answer = fixture.cache.set_if_absent(&entry(&fixture, "1"), RequestId::generate()).await?;
     check_eq!(answer, SetIfAbsent::Stored);
-    check_eq!(get(&stage, "key").await?.as_deref(), Some(b"1".as_slice()));
+    check_eq!(get(&fixture, "key").await?.as_deref(), Some(b"1".as_slice()));
     Ok(())
 }
 
-async fn a_present_value_stays(stage: Stage) -> Verdict {
+async fn a_present_value_stays(fixture: Fixture) -> Verdict {
     for first in [true, false] {
         if first {
-            set(&stage, "key", "set").await?;
+            set(&fixture, "key", "set").await?;
         } else {
-            stage.cache.delete(&stage.key("key")).await?;
-            stage.cache.set_if_absent(&entry(&stage, "set"), RequestId::generate()).await?;
+            fixture.cache.delete(&fixture.key("key")).await?;
+            fixture.cache.set_if_absent(&entry(&fixture, "set"), RequestId::generate()).await?;
         }
-        let answer = stage.cache.set_if_absent(&entry(&stage, "other"), RequestId::generate()).await?;
+        let answer = fixture.cache.set_if_absent(&entry(&fixture, "other"), RequestId::generate()).await?;
         check_eq!(answer, SetIfAbsent::Present(Bytes::from("set")));
-        check_eq!(get(&stage, "key").await?.as_deref(), Some(b"set".as_slice()));
+        check_eq!(get(&fixture, "key").await?.as_deref(), Some(b"set".as_slice()));
     }
     Ok(())
 }
 
-async fn the_same_request_again_is_stored_again(stage: Stage) -> Verdict {
+async fn the_same_request_again_is_stored_again(fixture: Fixture) -> Verdict {
     let request = RequestId::generate();
     for _ in 0..3 {
-        check_eq!(stage.cache.set_if_absent(&entry(&stage, "1"), request).await?, SetIfAbsent::Stored);
+        check_eq!(fixture.cache.set_if_absent(&entry(&fixture, "1"), request).await?, SetIfAbsent::Stored);
     }
     Ok(())
 }
 
-async fn the_same_request_again_does_not_see_another_value_as_its_own(stage: Stage) -> Verdict {
+async fn the_same_request_again_does_not_see_another_value_as_its_own(fixture: Fixture) -> Verdict {
     let request = RequestId::generate();
-    stage.cache.set_if_absent(&entry(&stage, "1"), request).await?;
-    set(&stage, "key", "2").await?;
-    let answer = stage.cache.set_if_absent(&entry(&stage, "1"), request).await?;
+    fixture.cache.set_if_absent(&entry(&fixture, "1"), request).await?;
+    set(&fixture, "key", "2").await?;
+    let answer = fixture.cache.set_if_absent(&entry(&fixture, "1"), request).await?;
     check_eq!(answer, SetIfAbsent::Present(Bytes::from("2")));
     Ok(())
 }
 
-async fn a_value_that_is_gone_is_absent(stage: Stage) -> Verdict {
-    let stage = stage.on_server_clock().await?;
-    let short = Entry::new(stage.key("key"), "1", ttl_ms(30));
-    stage.cache.set_if_absent(&short, RequestId::generate()).await?;
-    gone(&stage, "key").await?;
-    let answer = stage.cache.set_if_absent(&entry(&stage, "2"), RequestId::generate()).await?;
+async fn a_value_that_is_gone_is_absent(fixture: Fixture) -> Verdict {
+    let fixture = fixture.on_server_clock().await?;
+    let short = Entry::new(fixture.key("key"), "1", ttl_ms(30));
+    fixture.cache.set_if_absent(&short, RequestId::generate()).await?;
+    gone(&fixture, "key").await?;
+    let answer = fixture.cache.set_if_absent(&entry(&fixture, "2"), RequestId::generate()).await?;
     check_eq!(answer, SetIfAbsent::Stored);
-    stage.cache.delete(&stage.key("key")).await?;
-    let answer = stage.cache.set_if_absent(&entry(&stage, "3"), RequestId::generate()).await?;
+    fixture.cache.delete(&fixture.key("key")).await?;
+    let answer = fixture.cache.set_if_absent(&entry(&fixture, "3"), RequestId::generate()).await?;
     check_eq!(answer, SetIfAbsent::Stored);
     Ok(())
 }
 
-async fn one_of_many_is_stored(stage: Stage) -> Verdict {
+async fn one_of_many_is_stored(fixture: Fixture) -> Verdict {
     let mut requests = tokio::task::JoinSet::new();
     for number in 0..20 {
-        let (cache, key) = (std::sync::Arc::clone(&stage.cache), stage.key("key"));
+        let (cache, key) = (std::sync::Arc::clone(&fixture.cache), fixture.key("key"));
         requests.spawn(async move {
             let entry = Entry::new(key, number.to_string(), LONG);
             cache.set_if_absent(&entry, RequestId::generate()).await.map(|answer| (entry.value, answer))
@@ -97,27 +97,27 @@ async fn one_of_many_is_stored(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn any_bytes_are_a_value(stage: Stage) -> Verdict {
+async fn any_bytes_are_a_value(fixture: Fixture) -> Verdict {
     let values: [Vec<u8>; 4] = [Vec::new(), (0..=255).collect(), vec![0; 17], vec![1; 17]];
     for (number, value) in values.into_iter().map(Bytes::from).enumerate() {
-        let entry = Entry::new(stage.key(&number.to_string()), value.clone(), LONG);
-        stage.cache.set_if_absent(&entry, RequestId::generate()).await?;
-        let other = stage.cache.set_if_absent(&entry, RequestId::generate()).await?;
+        let entry = Entry::new(fixture.key(&number.to_string()), value.clone(), LONG);
+        fixture.cache.set_if_absent(&entry, RequestId::generate()).await?;
+        let other = fixture.cache.set_if_absent(&entry, RequestId::generate()).await?;
         check_eq!(other, SetIfAbsent::Present(value));
     }
     Ok(())
 }
 
-async fn a_counter_is_not_a_value(stage: Stage) -> Verdict {
-    stage.cache.add(&stage.key("key"), 5, LONG).await?;
-    let answer = stage.cache.set_if_absent(&entry(&stage, "1"), RequestId::generate()).await?;
+async fn a_counter_is_not_a_value(fixture: Fixture) -> Verdict {
+    fixture.cache.add(&fixture.key("key"), 5, LONG).await?;
+    let answer = fixture.cache.set_if_absent(&entry(&fixture, "1"), RequestId::generate()).await?;
     check_eq!(answer, SetIfAbsent::Stored);
     Ok(())
 }
 
-async fn a_value_above_its_bound_is_refused(stage: Stage) -> Verdict {
-    let too_large = Entry::new(stage.key("key"), vec![0; MAX_VALUE_BYTES + 1], LONG);
-    let refused = stage.cache.set_if_absent(&too_large, RequestId::generate()).await;
+async fn a_value_above_its_bound_is_refused(fixture: Fixture) -> Verdict {
+    let too_large = Entry::new(fixture.key("key"), vec![0; MAX_VALUE_BYTES + 1], LONG);
+    let refused = fixture.cache.set_if_absent(&too_large, RequestId::generate()).await;
     check_matches!(refused, Err(Error::Rejected { op: Op::KeyValueSetIfAbsent, .. }));
     Ok(())
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use store_core::{AcquireRequest, Acquired, Durability, Lease, LeaseName, Result};
 
 use crate::case::Case;
-use crate::stage::{Stage, holder, secs};
-use crate::verdict::Failure;
+use crate::fixture::{Fixture, holder, secs};
+use crate::verdict::BrokenPromise;
 
 /// The cases of every operation on leases.
 pub(crate) const CASES: &[&[Case]] = &[acquire::CASES, renew::CASES, release::CASES, inspect::CASES, scope::CASES];
@@ -24,14 +24,14 @@ fn request(name: &LeaseName, who: &str) -> AcquireRequest {
     AcquireRequest::new(name.clone(), holder(who), LASTING)
 }
 
-async fn acquire(stage: &Stage, request: &AcquireRequest) -> Result<Acquired> {
-    Ok(stage.state.acquire(request, Durability::Accepted).await?.value)
+async fn acquire(fixture: &Fixture, request: &AcquireRequest) -> Result<Acquired> {
+    Ok(fixture.state.acquire(request, Durability::Accepted).await?.value)
 }
 
 /// Takes a lease that must be free.
-async fn taken_by(stage: &Stage, name: &LeaseName, who: &str) -> Result<Lease, Failure> {
-    match acquire(stage, &request(name, who)).await? {
+async fn taken_by(fixture: &Fixture, name: &LeaseName, who: &str) -> Result<Lease, BrokenPromise> {
+    match acquire(fixture, &request(name, who)).await? {
         Acquired::Yes(lease) => Ok(lease),
-        Acquired::Taken(lease) => Err(Failure::new(format!("the lease is not free: {lease:?}"))),
+        Acquired::Taken(lease) => Err(BrokenPromise::new(format!("the lease is not free: {lease:?}"))),
     }
 }

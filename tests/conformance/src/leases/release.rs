@@ -4,7 +4,7 @@ use store_core::Op;
 
 use super::{LASTING, taken_by};
 use crate::case::cases;
-use crate::stage::Stage;
+use crate::fixture::Fixture;
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::LeaseRelease;
@@ -15,43 +15,43 @@ cases! { Op::LeaseRelease;
     an_unknown_lease_is_not_held,
 }
 
-async fn a_held_lease_is_given_back(stage: Stage) -> Verdict {
-    let name = stage.lease("lease");
-    let held = taken_by(&stage, &name, "one").await?;
-    check!(stage.state.release(&held).await?);
-    check_eq!(stage.state.inspect(&name).await?, None);
+async fn a_held_lease_is_given_back(fixture: Fixture) -> Verdict {
+    let name = fixture.lease("lease");
+    let held = taken_by(&fixture, &name, "one").await?;
+    check!(fixture.state.release(&held).await?);
+    check_eq!(fixture.state.inspect(&name).await?, None);
     Ok(())
 }
 
-async fn giving_back_twice_answers_the_same(stage: Stage) -> Verdict {
-    let held = taken_by(&stage, &stage.lease("lease"), "one").await?;
-    check_eq!([stage.state.release(&held).await?, stage.state.release(&held).await?], [true, true]);
+async fn giving_back_twice_answers_the_same(fixture: Fixture) -> Verdict {
+    let held = taken_by(&fixture, &fixture.lease("lease"), "one").await?;
+    check_eq!([fixture.state.release(&held).await?, fixture.state.release(&held).await?], [true, true]);
     Ok(())
 }
 
-async fn a_lease_that_ran_out_is_not_held(stage: Stage) -> Verdict {
-    let held = taken_by(&stage, &stage.lease("lease"), "one").await?;
-    stage.advance(LASTING);
-    check!(!stage.state.release(&held).await?);
+async fn a_lease_that_ran_out_is_not_held(fixture: Fixture) -> Verdict {
+    let held = taken_by(&fixture, &fixture.lease("lease"), "one").await?;
+    fixture.advance(LASTING);
+    check!(!fixture.state.release(&held).await?);
     Ok(())
 }
 
-async fn a_lease_of_somebody_else_stays(stage: Stage) -> Verdict {
-    let name = stage.lease("lease");
-    let first = taken_by(&stage, &name, "one").await?;
-    stage.advance(LASTING);
-    let second = taken_by(&stage, &name, "two").await?;
-    check!(!stage.state.release(&first).await?);
-    check_eq!(stage.state.inspect(&name).await?, Some(second.clone()));
-    stage.state.release(&second).await?;
-    taken_by(&stage, &name, "three").await?;
-    check!(!stage.state.release(&second).await?);
+async fn a_lease_of_somebody_else_stays(fixture: Fixture) -> Verdict {
+    let name = fixture.lease("lease");
+    let first = taken_by(&fixture, &name, "one").await?;
+    fixture.advance(LASTING);
+    let second = taken_by(&fixture, &name, "two").await?;
+    check!(!fixture.state.release(&first).await?);
+    check_eq!(fixture.state.inspect(&name).await?, Some(second.clone()));
+    fixture.state.release(&second).await?;
+    taken_by(&fixture, &name, "three").await?;
+    check!(!fixture.state.release(&second).await?);
     Ok(())
 }
 
-async fn an_unknown_lease_is_not_held(stage: Stage) -> Verdict {
-    let mut held = taken_by(&stage, &stage.lease("lease"), "one").await?;
-    held.name = stage.lease("unknown");
-    check!(!stage.state.release(&held).await?);
+async fn an_unknown_lease_is_not_held(fixture: Fixture) -> Verdict {
+    let mut held = taken_by(&fixture, &fixture.lease("lease"), "one").await?;
+    held.name = fixture.lease("unknown");
+    check!(!fixture.state.release(&held).await?);
     Ok(())
 }

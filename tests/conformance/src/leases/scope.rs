@@ -6,8 +6,8 @@ use store_core::{Acquired, Durability, Lease, LeaseName, Op, StateRole};
 
 use super::{LASTING, request};
 use crate::case::cases;
-use crate::stage::Stage;
-use crate::verdict::{Failure, Verdict, check, check_eq};
+use crate::fixture::Fixture;
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq};
 
 cases! { Op::LeaseAcquire;
     two_services_hold_a_lease_of_one_name,
@@ -16,16 +16,17 @@ cases! { Op::LeaseAcquire;
 }
 
 /// Takes a lease that must be free in the store.
-async fn taken(store: &Arc<dyn StateRole>, name: &LeaseName, who: &str) -> Result<Lease, Failure> {
+async fn taken(store: &Arc<dyn StateRole>, name: &LeaseName, who: &str) -> Result<Lease, BrokenPromise> {
     match store.acquire(&request(name, who), Durability::Accepted).await?.value {
         Acquired::Yes(lease) => Ok(lease),
-        Acquired::Taken(lease) => Err(Failure::new(format!("the lease is not free: {lease:?}"))),
+        Acquired::Taken(lease) => Err(BrokenPromise::new(format!("the lease is not free: {lease:?}"))),
     }
 }
 
-async fn two_services_hold_a_lease_of_one_name(stage: Stage) -> Verdict {
-    let name = stage.lease("leader");
-    for (store, who) in [(&stage.state, "ours"), (&stage.other_state, "theirs"), (&stage.shared_state, "shared")] {
+async fn two_services_hold_a_lease_of_one_name(fixture: Fixture) -> Verdict {
+    let name = fixture.lease("leader");
+    for (store, who) in [(&fixture.state, "ours"), (&fixture.other_state, "theirs"), (&fixture.shared_state, "shared")]
+    {
         taken(store, &name, who).await?;
         let held = store.inspect(&name).await?.map(|lease| lease.holder.to_string());
         check_eq!(held.as_deref(), Some(who));
@@ -33,22 +34,22 @@ async fn two_services_hold_a_lease_of_one_name(stage: Stage) -> Verdict {
     Ok(())
 }
 
-async fn a_lease_of_one_service_is_nothing_to_another(stage: Stage) -> Verdict {
-    let name = stage.lease("leader");
-    let ours = taken(&stage.state, &name, "ours").await?;
-    for store in [&stage.other_state, &stage.shared_state] {
+async fn a_lease_of_one_service_is_nothing_to_another(fixture: Fixture) -> Verdict {
+    let name = fixture.lease("leader");
+    let ours = taken(&fixture.state, &name, "ours").await?;
+    for store in [&fixture.other_state, &fixture.shared_state] {
         check_eq!(store.inspect(&name).await?, None);
         check_eq!(store.renew(&ours, LASTING).await?, None);
         check!(!store.release(&ours).await?, "another scope gave a lease back");
     }
-    check_eq!(stage.state.inspect(&name).await?, Some(ours));
+    check_eq!(fixture.state.inspect(&name).await?, Some(ours));
     Ok(())
 }
 
-async fn a_shared_lease_is_one_for_all_services(stage: Stage) -> Verdict {
-    let name = stage.lease("leader");
-    let lease = taken(&stage.shared_state, &name, "ours").await?;
-    let again = stage.shared_state.acquire(&request(&name, "theirs"), Durability::Accepted).await?.value;
+async fn a_shared_lease_is_one_for_all_services(fixture: Fixture) -> Verdict {
+    let name = fixture.lease("leader");
+    let lease = taken(&fixture.shared_state, &name, "ours").await?;
+    let again = fixture.shared_state.acquire(&request(&name, "theirs"), Durability::Accepted).await?.value;
     check_eq!(again, Acquired::Taken(lease));
     Ok(())
 }

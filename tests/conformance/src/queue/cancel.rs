@@ -2,9 +2,9 @@
 
 use store_core::{Cancelled, Counts, Extended, JobState, Op, Outcome, Settled};
 
-use super::subject::{LEASE, Subject, job, retry};
+use super::queue_fixture::{LEASE, QueueFixture, job, retry};
 use crate::case::cases;
-use crate::stage::secs;
+use crate::fixture::secs;
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::QueueCancel;
@@ -19,7 +19,7 @@ cases! { Op::QueueCancel;
     asking_twice_finds_what_the_first_made,
 }
 
-async fn a_ready_job_is_removed(queue: Subject) -> Verdict {
+async fn a_ready_job_is_removed(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     check_eq!(queue.cancel("a").await?, Cancelled::Removed);
     check_eq!(queue.get("a").await?, None);
@@ -27,16 +27,16 @@ async fn a_ready_job_is_removed(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_scheduled_job_is_removed(queue: Subject) -> Verdict {
+async fn a_scheduled_job_is_removed(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(5))).await?;
     check_eq!(queue.cancel("a").await?, Cancelled::Removed);
-    queue.stage.advance(secs(5));
+    queue.fixture.advance(secs(5));
     check!(queue.claim(10).await?.jobs.is_empty());
     check_eq!(queue.counts().await?, Counts::default());
     Ok(())
 }
 
-async fn a_job_that_waits_for_its_retry_is_removed(queue: Subject) -> Verdict {
+async fn a_job_that_waits_for_its_retry_is_removed(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, retry(secs(5))).await?;
@@ -47,7 +47,7 @@ async fn a_job_that_waits_for_its_retry_is_removed(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn the_worker_of_a_running_job_is_asked(queue: Subject) -> Verdict {
+async fn the_worker_of_a_running_job_is_asked(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     check_eq!(queue.cancel("a").await?, Cancelled::Requested);
@@ -57,17 +57,17 @@ async fn the_worker_of_a_running_job_is_asked(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_running_job_whose_lease_ran_out_is_asked_for(queue: Subject) -> Verdict {
+async fn a_running_job_whose_lease_ran_out_is_asked_for(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.cancel("a").await?, Cancelled::Requested);
     check!(queue.claim(1).await?.jobs.is_empty());
     check_eq!(queue.get("a").await?, None);
     Ok(())
 }
 
-async fn a_job_that_was_asked_for_does_not_come_back(queue: Subject) -> Verdict {
+async fn a_job_that_was_asked_for_does_not_come_back(queue: QueueFixture) -> Verdict {
     let ends = [retry(secs(5)), retry(secs(0)), Outcome::Snooze { after: secs(5) }, Outcome::Release];
     for outcome in ends {
         queue.push_ids(&["a"]).await?;
@@ -81,7 +81,7 @@ async fn a_job_that_was_asked_for_does_not_come_back(queue: Subject) -> Verdict 
     Ok(())
 }
 
-async fn a_finished_job_is_left_alone(queue: Subject) -> Verdict {
+async fn a_finished_job_is_left_alone(queue: QueueFixture) -> Verdict {
     queue.finish("completed").await?;
     queue.bury("dead").await?;
     for id in ["completed", "dead"] {
@@ -91,12 +91,12 @@ async fn a_finished_job_is_left_alone(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_unknown_job_is_unknown(queue: Subject) -> Verdict {
+async fn an_unknown_job_is_unknown(queue: QueueFixture) -> Verdict {
     check_eq!(queue.cancel("a").await?, Cancelled::Unknown);
     Ok(())
 }
 
-async fn asking_twice_finds_what_the_first_made(queue: Subject) -> Verdict {
+async fn asking_twice_finds_what_the_first_made(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     queue.claim_one().await?;
     let answers = [queue.cancel("a").await?, queue.cancel("a").await?];

@@ -7,10 +7,10 @@ use store_core::{
     UniqueUntil,
 };
 
-use super::subject::{LEASE, Subject, job};
+use super::queue_fixture::{LEASE, QueueFixture, job};
 use crate::case::cases;
-use crate::stage::{holder, ms, secs, unique_key};
-use crate::verdict::{Failure, Verdict, check, check_eq, check_matches};
+use crate::fixture::{holder, ms, secs, unique_key};
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
 
 cases! { Op::QueueClaim;
     an_empty_queue_has_nothing,
@@ -31,19 +31,19 @@ cases! { Op::QueueClaim;
     a_claim_outside_its_bounds_is_refused,
 }
 
-async fn an_empty_queue_has_nothing(queue: Subject) -> Verdict {
+async fn an_empty_queue_has_nothing(queue: QueueFixture) -> Verdict {
     check_eq!(queue.claim(10).await?, Claim::new(Vec::new(), None, false));
     Ok(())
 }
 
-async fn jobs_are_claimed_in_the_order_of_their_push(queue: Subject) -> Verdict {
+async fn jobs_are_claimed_in_the_order_of_their_push(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["c", "a"]).await?;
     queue.push_ids(&["b"]).await?;
     check_eq!(queue.claim_ids(10).await?, ["c", "a", "b"]);
     Ok(())
 }
 
-async fn a_higher_priority_goes_first(queue: Subject) -> Verdict {
+async fn a_higher_priority_goes_first(queue: QueueFixture) -> Verdict {
     let order = [Priority::Low, Priority::Normal, Priority::Critical, Priority::High];
     queue.push(&order.map(|priority| job(&format!("{priority:?}")).with_priority(priority))).await?;
     check_eq!(queue.claim_ids(2).await?, ["Critical", "High"]);
@@ -52,7 +52,7 @@ async fn a_higher_priority_goes_first(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn the_order_within_a_priority_is_kept_across_claims(queue: Subject) -> Verdict {
+async fn the_order_within_a_priority_is_kept_across_claims(queue: QueueFixture) -> Verdict {
     let jobs = ["a", "b", "c", "d", "e"].map(|id| job(id).with_priority(Priority::High));
     queue.push(&jobs).await?;
     check_eq!(queue.claim_ids(2).await?, ["a", "b"]);
@@ -61,28 +61,28 @@ async fn the_order_within_a_priority_is_kept_across_claims(queue: Subject) -> Ve
     Ok(())
 }
 
-async fn no_more_are_claimed_than_asked(queue: Subject) -> Verdict {
+async fn no_more_are_claimed_than_asked(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     check_eq!(queue.claim_ids(2).await?, ["a", "b"]);
     check_eq!(queue.counts().await?, Counts::new(1, 0, 2, 0, 0));
     Ok(())
 }
 
-async fn a_claimed_job_is_not_claimed_again(queue: Subject) -> Verdict {
+async fn a_claimed_job_is_not_claimed_again(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await?;
     check_eq!(queue.claim_ids(10).await?, [""; 0]);
-    queue.stage.advance(LEASE - ms(1));
+    queue.fixture.advance(LEASE - ms(1));
     check_eq!(queue.claim_ids(10).await?, [""; 0]);
     Ok(())
 }
 
-async fn a_job_is_claimed_once_by_many_at_the_same_time(queue: Subject) -> Verdict {
+async fn a_job_is_claimed_once_by_many_at_the_same_time(queue: QueueFixture) -> Verdict {
     let jobs: Vec<NewJob> = (0..200).map(|number| job(&number.to_string())).collect();
     queue.push(&jobs).await?;
     let mut claimants = tokio::task::JoinSet::new();
     for _ in 0..20 {
-        let (state, name) = (std::sync::Arc::clone(&queue.stage.state), queue.name.clone());
+        let (state, name) = (std::sync::Arc::clone(&queue.fixture.state), queue.name.clone());
         claimants.spawn(async move {
             let mut ids = Vec::new();
             loop {
@@ -97,31 +97,31 @@ async fn a_job_is_claimed_once_by_many_at_the_same_time(queue: Subject) -> Verdi
     }
     let mut ids = Vec::new();
     while let Some(claimed) = claimants.join_next().await {
-        ids.extend(claimed.map_err(Failure::from)??);
+        ids.extend(claimed.map_err(BrokenPromise::from)??);
     }
     check_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (200, 200));
     Ok(())
 }
 
-async fn a_claim_names_the_worker(queue: Subject) -> Verdict {
+async fn a_claim_names_the_worker(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let request = ClaimRequest::new(queue.name.clone(), holder("host-1/worker:7@site"), 1, LEASE);
-    queue.stage.state.claim(&request).await?;
+    queue.fixture.state.claim(&request).await?;
     check_eq!(queue.info("a").await?.worker, Some(holder("host-1/worker:7@site")));
     Ok(())
 }
 
-async fn a_claim_counts_the_attempt(queue: Subject) -> Verdict {
+async fn a_claim_counts_the_attempt(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     for attempt in 1..=3 {
         check_eq!(queue.claim_one().await?.attempt, attempt);
         check_eq!(queue.info("a").await?.attempts, attempt);
-        queue.stage.advance(LEASE);
+        queue.fixture.advance(LEASE);
     }
     Ok(())
 }
 
-async fn a_claim_stays_within_the_bytes_of_a_batch(queue: Subject) -> Verdict {
+async fn a_claim_stays_within_the_bytes_of_a_batch(queue: QueueFixture) -> Verdict {
     let most = MAX_BATCH_BYTES / MAX_PAYLOAD_BYTES;
     for _ in 0..2 {
         let jobs: Vec<NewJob> = (0..most).map(|_| NewJob::new(vec![b'x'; MAX_PAYLOAD_BYTES])).collect();
@@ -137,17 +137,17 @@ async fn a_claim_stays_within_the_bytes_of_a_batch(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_paused_queue_gives_nothing(queue: Subject) -> Verdict {
+async fn a_paused_queue_gives_nothing(queue: QueueFixture) -> Verdict {
     queue.push_one(job("later").with_delay(secs(1))).await?;
     queue.push_ids(&["a"]).await?;
     queue.pause().await?;
-    queue.stage.advance(secs(2));
+    queue.fixture.advance(secs(2));
     check_eq!(queue.claim(10).await?, Claim::new(Vec::new(), None, true));
     check_eq!(queue.counts().await?, Counts::new(1, 1, 0, 0, 0).with_paused(true));
     Ok(())
 }
 
-async fn only_a_key_held_until_the_end_is_given_back_with_the_lease(queue: Subject) -> Verdict {
+async fn only_a_key_held_until_the_end_is_given_back_with_the_lease(queue: QueueFixture) -> Verdict {
     let kinds = [UniqueUntil::Finished, UniqueUntil::Claimed, UniqueUntil::Elapsed(secs(1))];
     let uniques = [0, 1, 2].map(|kind| store_core::Unique::new(unique_key(&format!("key-{kind}")), kinds[kind]));
     queue.push(&[0, 1, 2].map(|kind| job(&kind.to_string()).with_unique(uniques[kind].clone()))).await?;
@@ -159,7 +159,7 @@ async fn only_a_key_held_until_the_end_is_given_back_with_the_lease(queue: Subje
     Ok(())
 }
 
-async fn a_cancelled_job_is_not_claimed(queue: Subject) -> Verdict {
+async fn a_cancelled_job_is_not_claimed(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     queue.cancel("b").await?;
     queue.delete("a").await?;
@@ -167,7 +167,7 @@ async fn a_cancelled_job_is_not_claimed(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_job_that_was_cancelled_and_pushed_again_is_claimed_once(queue: Subject) -> Verdict {
+async fn a_job_that_was_cancelled_and_pushed_again_is_claimed_once(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     queue.cancel("a").await?;
     queue.push_ids(&["a"]).await?;
@@ -179,17 +179,17 @@ async fn a_job_that_was_cancelled_and_pushed_again_is_claimed_once(queue: Subjec
     Ok(())
 }
 
-async fn a_job_that_was_cancelled_and_pushed_for_later_is_not_claimed_before(queue: Subject) -> Verdict {
+async fn a_job_that_was_cancelled_and_pushed_for_later_is_not_claimed_before(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     queue.cancel("a").await?;
     queue.push_one(job("a").with_delay(secs(5))).await?;
     check_eq!(queue.claim_ids(10).await?, ["b"]);
-    queue.stage.advance(secs(5));
+    queue.fixture.advance(secs(5));
     check_eq!(queue.claim_ids(10).await?, ["a"]);
     Ok(())
 }
 
-async fn a_claim_outside_its_bounds_is_refused(queue: Subject) -> Verdict {
+async fn a_claim_outside_its_bounds_is_refused(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     for (max, lease) in [(0, LEASE), (MAX_BATCH + 1, LEASE), (1, ms(9)), (1, secs(31 * 86400))] {
         check_matches!(queue.claim_for(max, lease).await, Err(Error::Rejected { op: Op::QueueClaim, .. }));

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use store_core::{Counts, Fence, JobState, Op, Outcome, Settled};
 
-use super::subject::{LEASE, Subject, attempts, job, retry};
+use super::queue_fixture::{LEASE, QueueFixture, attempts, job, retry};
 use crate::case::cases;
-use crate::stage::{look_again, ms, secs};
+use crate::fixture::{look_again, ms, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueClaim;
@@ -28,29 +28,29 @@ cases! { Op::QueueClaim;
     tokens_rise_across_a_restart: Reopen,
 }
 
-async fn a_lease_lasts_as_long_as_asked(queue: Subject) -> Verdict {
+async fn a_lease_lasts_as_long_as_asked(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
-    check_eq!(claimed.lease.until, queue.stage.now().after(LEASE));
+    check_eq!(claimed.lease.until, queue.fixture.now().after(LEASE));
     check_eq!(queue.info("a").await?.at, Some(claimed.lease.until));
     Ok(())
 }
 
-async fn the_end_of_a_lease_is_rounded_up_to_a_millisecond(queue: Subject) -> Verdict {
+async fn the_end_of_a_lease_is_rounded_up_to_a_millisecond(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claim = queue.claim_for(1, Duration::from_micros(10_001)).await?;
-    check_eq!(claim.jobs[0].lease.until, queue.stage.now().after(ms(11)));
+    check_eq!(claim.jobs[0].lease.until, queue.fixture.now().after(ms(11)));
     Ok(())
 }
 
-async fn the_jobs_of_one_claim_share_a_token(queue: Subject) -> Verdict {
+async fn the_jobs_of_one_claim_share_a_token(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     let fences: Vec<Fence> = queue.claim(3).await?.jobs.iter().map(|job| job.lease.fence).collect();
     check_eq!(fences, [fences[0]; 3]);
     Ok(())
 }
 
-async fn tokens_rise_while_the_clock_stands_still(queue: Subject) -> Verdict {
+async fn tokens_rise_while_the_clock_stands_still(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     let fences =
         [queue.claim_one().await?, queue.claim_one().await?, queue.claim_one().await?].map(|job| job.lease.fence);
@@ -58,18 +58,18 @@ async fn tokens_rise_while_the_clock_stands_still(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn tokens_are_not_behind_the_clock(queue: Subject) -> Verdict {
+async fn tokens_are_not_behind_the_clock(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     for _ in 0..2 {
-        queue.stage.advance(secs(3600));
+        queue.fixture.advance(secs(3600));
         let fence = queue.claim_one().await?.lease.fence;
-        let micros = Fence::new(queue.stage.now().as_millis() * 1000);
+        let micros = Fence::new(queue.fixture.now().as_millis() * 1000);
         check!(fence >= micros, "{fence} is behind {micros} µs");
     }
     Ok(())
 }
 
-async fn tokens_rise_across_jobs_and_empty_queues(queue: Subject) -> Verdict {
+async fn tokens_rise_across_jobs_and_empty_queues(queue: QueueFixture) -> Verdict {
     let mut last = Fence::new(0);
     for _ in 0..5 {
         queue.push_ids(&["a"]).await?;
@@ -81,69 +81,69 @@ async fn tokens_rise_across_jobs_and_empty_queues(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_lease_that_ran_out_gives_the_job_back(queue: Subject) -> Verdict {
+async fn a_lease_that_ran_out_gives_the_job_back(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let lost = queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     let claimed = queue.claim_one().await?;
     check_eq!((claimed.attempt, claimed.last_error.as_deref()), (2, Some("lease ran out")));
     check!(claimed.lease.fence > lost.lease.fence);
     Ok(())
 }
 
-async fn leases_run_out_in_the_order_of_their_ends(queue: Subject) -> Verdict {
+async fn leases_run_out_in_the_order_of_their_ends(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     for lease in [secs(30), secs(10), secs(20)] {
         queue.claim_for(1, lease).await?;
     }
-    queue.stage.advance(secs(30));
+    queue.fixture.advance(secs(30));
     check_eq!(queue.claim_ids(10).await?, ["b", "c", "a"]);
     Ok(())
 }
 
-async fn what_was_given_back_goes_behind_what_is_ready(queue: Subject) -> Verdict {
+async fn what_was_given_back_goes_behind_what_is_ready(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     queue.claim_one().await?;
     queue.push_one(job("due").with_delay(secs(1))).await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.claim_ids(10).await?, ["b", "due", "a"]);
     Ok(())
 }
 
-async fn the_last_lease_that_runs_out_is_the_death_of_the_job(queue: Subject) -> Verdict {
+async fn the_last_lease_that_runs_out_is_the_death_of_the_job(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_retry(attempts(1))).await?;
     let lost = queue.claim_one().await?;
-    queue.stage.advance(LEASE + secs(1));
+    queue.fixture.advance(LEASE + secs(1));
     check_eq!(queue.claim(1).await?.jobs, []);
     let info = queue.info("a").await?;
-    check_eq!((info.state, info.attempts, info.at), (JobState::Dead, 1, Some(queue.stage.now())));
+    check_eq!((info.state, info.attempts, info.at), (JobState::Dead, 1, Some(queue.fixture.now())));
     check_eq!(info.last_error.as_deref(), Some("lease ran out on the last attempt"));
     check_eq!(queue.settle(&lost.lease, Outcome::Complete(None)).await?, Settled::Lost);
     Ok(())
 }
 
-async fn a_lease_that_ran_out_after_a_cancellation_forgets_the_job(queue: Subject) -> Verdict {
+async fn a_lease_that_ran_out_after_a_cancellation_forgets_the_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await?;
     queue.cancel("a").await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.claim(1).await?.jobs, []);
     check_eq!(queue.get("a").await?, None);
     check_eq!(queue.counts().await?, Counts::default());
     Ok(())
 }
 
-async fn a_lease_that_ran_out_does_not_keep_progress(queue: Subject) -> Verdict {
+async fn a_lease_that_ran_out_does_not_keep_progress(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let lost = queue.claim_one().await?;
     queue.report(&lost.lease, "half way").await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     queue.claim_one().await?;
     check_eq!(queue.info("a").await?.progress, None);
     Ok(())
 }
 
-async fn the_next_delivery_learns_why_the_last_one_failed(queue: Subject) -> Verdict {
+async fn the_next_delivery_learns_why_the_last_one_failed(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     check_eq!(claimed.last_error, None);
@@ -154,19 +154,19 @@ async fn the_next_delivery_learns_why_the_last_one_failed(queue: Subject) -> Ver
     Ok(())
 }
 
-async fn a_worker_that_never_settles_uses_up_all_attempts(queue: Subject) -> Verdict {
+async fn a_worker_that_never_settles_uses_up_all_attempts(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_retry(attempts(3))).await?;
     for attempt in 1..=3 {
         check_eq!(queue.claim_one().await?.attempt, attempt);
-        queue.stage.advance(LEASE);
+        queue.fixture.advance(LEASE);
     }
     check_eq!(queue.claim(1).await?.jobs, []);
     check_eq!(queue.counts().await?, Counts::new(0, 0, 0, 0, 1));
     Ok(())
 }
 
-async fn a_lease_runs_out_by_the_clock_of_the_store(queue: Subject) -> Verdict {
-    let queue = Subject::from(queue.stage.on_server_clock().await?);
+async fn a_lease_runs_out_by_the_clock_of_the_store(queue: QueueFixture) -> Verdict {
+    let queue = QueueFixture::from(queue.fixture.on_server_clock().await?);
     queue.push_ids(&["a"]).await?;
     let lost = queue.claim_for(1, ms(50)).await?.jobs.remove(0);
     let again = loop {
@@ -182,10 +182,10 @@ async fn a_lease_runs_out_by_the_clock_of_the_store(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn tokens_rise_across_a_restart(queue: Subject) -> Verdict {
+async fn tokens_rise_across_a_restart(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     let before = queue.claim_one().await?.lease.fence;
-    let again = Subject { stage: queue.stage.reopen().await?, name: queue.name };
+    let again = QueueFixture { fixture: queue.fixture.reopen().await?, name: queue.name };
     check!(again.claim_one().await?.lease.fence > before);
     Ok(())
 }

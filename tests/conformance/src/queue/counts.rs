@@ -2,9 +2,9 @@
 
 use store_core::{Counts, Op, Outcome};
 
-use super::subject::{LEASE, Subject, job, retry};
+use super::queue_fixture::{LEASE, QueueFixture, job, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check_eq};
 
 cases! { Op::QueueCounts;
@@ -16,12 +16,12 @@ cases! { Op::QueueCounts;
     a_job_is_counted_once_through_its_whole_life,
 }
 
-async fn an_unknown_queue_has_none(queue: Subject) -> Verdict {
+async fn an_unknown_queue_has_none(queue: QueueFixture) -> Verdict {
     check_eq!(queue.counts().await?, Counts::default());
     Ok(())
 }
 
-async fn every_state_is_counted(queue: Subject) -> Verdict {
+async fn every_state_is_counted(queue: QueueFixture) -> Verdict {
     queue.bury("dead").await?;
     queue.finish("completed").await?;
     queue.push_ids(&["running"]).await?;
@@ -34,22 +34,22 @@ async fn every_state_is_counted(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn what_is_due_still_counts_as_scheduled(queue: Subject) -> Verdict {
+async fn what_is_due_still_counts_as_scheduled(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(5))).await?;
-    queue.stage.advance(secs(60));
+    queue.fixture.advance(secs(60));
     check_eq!(queue.counts().await?, Counts::new(0, 1, 0, 0, 0));
     Ok(())
 }
 
-async fn a_lease_that_ran_out_still_counts_as_running(queue: Subject) -> Verdict {
+async fn a_lease_that_ran_out_still_counts_as_running(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.counts().await?, Counts::new(0, 0, 1, 0, 0));
     Ok(())
 }
 
-async fn what_was_removed_does_not_count(queue: Subject) -> Verdict {
+async fn what_was_removed_does_not_count(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     queue.push_one(job("d").with_delay(secs(5))).await?;
     for id in ["a", "d"] {
@@ -64,10 +64,10 @@ async fn what_was_removed_does_not_count(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_job_is_counted_once_through_its_whole_life(queue: Subject) -> Verdict {
+async fn a_job_is_counted_once_through_its_whole_life(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(1))).await?;
     for outcome in [retry(secs(1)), retry(ms(0)), Outcome::Snooze { after: secs(1) }, Outcome::Release] {
-        queue.stage.advance(secs(1));
+        queue.fixture.advance(secs(1));
         let claimed = queue.claim_one().await?;
         check_eq!(queue.counts().await?.pending(), 1);
         queue.settle(&claimed.lease, outcome).await?;

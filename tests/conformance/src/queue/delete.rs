@@ -2,9 +2,9 @@
 
 use store_core::{Counts, Deleted, Error, MAX_BATCH, Op, Outcome, Settled};
 
-use super::subject::{LEASE, Subject, job, job_id};
+use super::queue_fixture::{LEASE, QueueFixture, job, job_id};
 use crate::case::cases;
-use crate::stage::secs;
+use crate::fixture::secs;
 use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::QueueDelete;
@@ -17,7 +17,7 @@ cases! { Op::QueueDelete;
     batches_outside_their_bounds_are_refused,
 }
 
-async fn jobs_are_deleted_in_every_state_but_running(queue: Subject) -> Verdict {
+async fn jobs_are_deleted_in_every_state_but_running(queue: QueueFixture) -> Verdict {
     queue.bury("dead").await?;
     queue.finish("completed").await?;
     queue.push_ids(&["ready"]).await?;
@@ -28,12 +28,12 @@ async fn jobs_are_deleted_in_every_state_but_running(queue: Subject) -> Verdict 
         check_eq!(queue.delete(id).await?, Deleted::Unknown);
     }
     check_eq!(queue.counts().await?, Counts::default());
-    queue.stage.advance(secs(60));
+    queue.fixture.advance(secs(60));
     check_eq!(queue.claim_ids(10).await?, [""; 0]);
     Ok(())
 }
 
-async fn a_running_job_is_left_alone(queue: Subject) -> Verdict {
+async fn a_running_job_is_left_alone(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     check_eq!(queue.delete("a").await?, Deleted::Running);
@@ -41,33 +41,33 @@ async fn a_running_job_is_left_alone(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_job_whose_lease_ran_out_is_left_alone(queue: Subject) -> Verdict {
+async fn a_job_whose_lease_ran_out_is_left_alone(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.delete("a").await?, Deleted::Running);
     check_eq!(queue.claim_one().await?.attempt, 2);
     Ok(())
 }
 
-async fn an_unknown_job_is_unknown(queue: Subject) -> Verdict {
+async fn an_unknown_job_is_unknown(queue: QueueFixture) -> Verdict {
     check_eq!(queue.delete("a").await?, Deleted::Unknown);
     Ok(())
 }
 
-async fn jobs_are_answered_in_order(queue: Subject) -> Verdict {
+async fn jobs_are_answered_in_order(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["running", "a", "b"]).await?;
     queue.claim_one().await?;
     let ids = ["b", "unknown", "running", "a", "b"].map(job_id);
     check_eq!(
-        queue.stage.state.delete(&queue.name, &ids).await?,
+        queue.fixture.state.delete(&queue.name, &ids).await?,
         [Deleted::Deleted, Deleted::Unknown, Deleted::Running, Deleted::Deleted, Deleted::Unknown]
     );
     check_eq!(queue.counts().await?, Counts::new(0, 0, 1, 0, 0));
     Ok(())
 }
 
-async fn the_id_of_a_deleted_job_is_free(queue: Subject) -> Verdict {
+async fn the_id_of_a_deleted_job_is_free(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     queue.delete("a").await?;
     queue.push_ids(&["a"]).await?;
@@ -76,9 +76,9 @@ async fn the_id_of_a_deleted_job_is_free(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn batches_outside_their_bounds_are_refused(queue: Subject) -> Verdict {
+async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     for count in [0, MAX_BATCH + 1] {
-        let refused = queue.stage.state.delete(&queue.name, &vec![job_id("a"); count]).await;
+        let refused = queue.fixture.state.delete(&queue.name, &vec![job_id("a"); count]).await;
         check_matches!(refused, Err(Error::Rejected { op: Op::QueueDelete, .. }));
     }
     Ok(())

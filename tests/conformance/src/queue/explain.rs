@@ -2,9 +2,9 @@
 
 use store_core::{Explanation, Op, Outcome, Priority};
 
-use super::subject::{LEASE, Subject, job, kept, retry};
+use super::queue_fixture::{LEASE, QueueFixture, job, kept, retry};
 use crate::case::cases;
-use crate::stage::{holder, secs};
+use crate::fixture::{holder, secs};
 use crate::verdict::{Verdict, check_eq};
 
 cases! { Op::QueueExplain;
@@ -23,18 +23,18 @@ cases! { Op::QueueExplain;
     a_finished_job_is_unknown,
 }
 
-async fn an_unknown_job_is_unknown(queue: Subject) -> Verdict {
+async fn an_unknown_job_is_unknown(queue: QueueFixture) -> Verdict {
     check_eq!(queue.explain("a").await?, Explanation::Unknown);
     Ok(())
 }
 
-async fn a_ready_job_waits_for_a_worker(queue: Subject) -> Verdict {
+async fn a_ready_job_waits_for_a_worker(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     check_eq!(queue.explain("a").await?, Explanation::WaitsForWorker { ahead_at_most: 0 });
     Ok(())
 }
 
-async fn the_jobs_ahead_are_those_of_its_priority_and_higher_ones(queue: Subject) -> Verdict {
+async fn the_jobs_ahead_are_those_of_its_priority_and_higher_ones(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     queue.push(&["d", "e"].map(|id| job(id).with_priority(Priority::High))).await?;
     queue.push_one(job("f").with_priority(Priority::Low)).await?;
@@ -44,40 +44,40 @@ async fn the_jobs_ahead_are_those_of_its_priority_and_higher_ones(queue: Subject
     Ok(())
 }
 
-async fn a_ready_job_of_a_paused_queue_is_paused(queue: Subject) -> Verdict {
+async fn a_ready_job_of_a_paused_queue_is_paused(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.pause().await?;
     check_eq!(queue.explain("a").await?, Explanation::Paused);
     Ok(())
 }
 
-async fn a_delayed_job_is_scheduled(queue: Subject) -> Verdict {
+async fn a_delayed_job_is_scheduled(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(5))).await?;
-    let due = queue.stage.now().after(secs(5));
+    let due = queue.fixture.now().after(secs(5));
     check_eq!(queue.explain("a").await?, Explanation::Scheduled { due, last_error: None });
-    queue.stage.advance(secs(6));
+    queue.fixture.advance(secs(6));
     check_eq!(queue.explain("a").await?, Explanation::Scheduled { due, last_error: None });
     Ok(())
 }
 
-async fn a_failed_job_is_scheduled_with_its_error(queue: Subject) -> Verdict {
+async fn a_failed_job_is_scheduled_with_its_error(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, retry(secs(5))).await?;
-    let due = queue.stage.now().after(secs(5));
+    let due = queue.fixture.now().after(secs(5));
     check_eq!(queue.explain("a").await?, Explanation::Scheduled { due, last_error: Some("broken".to_owned()) });
     Ok(())
 }
 
-async fn a_scheduled_job_of_a_paused_queue_is_scheduled(queue: Subject) -> Verdict {
+async fn a_scheduled_job_of_a_paused_queue_is_scheduled(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(5))).await?;
     queue.pause().await?;
-    let due = queue.stage.now().after(secs(5));
+    let due = queue.fixture.now().after(secs(5));
     check_eq!(queue.explain("a").await?, Explanation::Scheduled { due, last_error: None });
     Ok(())
 }
 
-async fn a_running_job_runs(queue: Subject) -> Verdict {
+async fn a_running_job_runs(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let until = queue.claim_one().await?.lease.until;
     let running = Explanation::Running { worker: holder("worker"), until, cancel_requested: false };
@@ -87,7 +87,7 @@ async fn a_running_job_runs(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_request_to_cancel_is_told(queue: Subject) -> Verdict {
+async fn a_request_to_cancel_is_told(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let until = queue.claim_one().await?.lease.until;
     queue.cancel("a").await?;
@@ -96,31 +96,31 @@ async fn a_request_to_cancel_is_told(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_lease_that_ran_out_is_told(queue: Subject) -> Verdict {
+async fn a_lease_that_ran_out_is_told(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let at = queue.claim_one().await?.lease.until;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.explain("a").await?, Explanation::LeaseRanOut { worker: holder("worker"), at });
     Ok(())
 }
 
-async fn a_completed_job_is_completed_while_it_is_kept(queue: Subject) -> Verdict {
+async fn a_completed_job_is_completed_while_it_is_kept(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, kept("result", secs(60))).await?;
     check_eq!(queue.explain("a").await?, Explanation::Completed);
-    queue.stage.advance(secs(60));
+    queue.fixture.advance(secs(60));
     check_eq!(queue.explain("a").await?, Explanation::Unknown);
     Ok(())
 }
 
-async fn a_dead_job_tells_its_reason(queue: Subject) -> Verdict {
+async fn a_dead_job_tells_its_reason(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     check_eq!(queue.explain("a").await?, Explanation::Dead { reason: "broken".to_owned() });
     Ok(())
 }
 
-async fn a_finished_job_is_unknown(queue: Subject) -> Verdict {
+async fn a_finished_job_is_unknown(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, Outcome::Complete(None)).await?;

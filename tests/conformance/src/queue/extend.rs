@@ -2,9 +2,9 @@
 
 use store_core::{Error, Extended, Extension, Fence, MAX_BATCH, MAX_RESULT_BYTES, Op, Outcome};
 
-use super::subject::{LEASE, Subject, retry};
+use super::queue_fixture::{LEASE, QueueFixture, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::QueueExtend;
@@ -26,19 +26,19 @@ cases! { Op::QueueExtend;
     extensions_outside_their_bounds_are_refused,
 }
 
-async fn an_extended_lease_lasts_longer(queue: Subject) -> Verdict {
+async fn an_extended_lease_lasts_longer(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
-    queue.stage.advance(secs(9));
-    let until = queue.stage.now().after(secs(30));
+    queue.fixture.advance(secs(9));
+    let until = queue.fixture.now().after(secs(30));
     check_eq!(queue.extend(&claimed.lease, secs(30)).await?, Extended::Until(until));
     check_eq!(queue.info("a").await?.at, Some(until));
-    queue.stage.advance(secs(30) - ms(1));
+    queue.fixture.advance(secs(30) - ms(1));
     check_matches!(queue.extend(&claimed.lease, secs(30)).await?, Extended::Until(_));
     Ok(())
 }
 
-async fn an_extension_never_shortens_a_lease(queue: Subject) -> Verdict {
+async fn an_extension_never_shortens_a_lease(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     check_eq!(queue.extend(&claimed.lease, secs(1)).await?, Extended::Until(claimed.lease.until));
@@ -46,19 +46,19 @@ async fn an_extension_never_shortens_a_lease(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_extended_job_is_not_claimed_at_its_old_end(queue: Subject) -> Verdict {
+async fn an_extended_job_is_not_claimed_at_its_old_end(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.extend(&claimed.lease, secs(30)).await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     let claim = queue.claim(1).await?;
     check_eq!((claim.jobs.len(), claim.next), (0, Some(secs(20))));
-    queue.stage.advance(secs(20));
+    queue.fixture.advance(secs(20));
     check_eq!(queue.claim_one().await?.attempt, 2);
     Ok(())
 }
 
-async fn progress_is_stored(queue: Subject) -> Verdict {
+async fn progress_is_stored(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     check_eq!(queue.info("a").await?.progress, None);
@@ -67,7 +67,7 @@ async fn progress_is_stored(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_extension_without_progress_leaves_it(queue: Subject) -> Verdict {
+async fn an_extension_without_progress_leaves_it(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.report(&claimed.lease, "half way").await?;
@@ -76,7 +76,7 @@ async fn an_extension_without_progress_leaves_it(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn progress_is_replaced(queue: Subject) -> Verdict {
+async fn progress_is_replaced(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     for progress in ["half way", "", "done"] {
@@ -86,29 +86,29 @@ async fn progress_is_replaced(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_worker_learns_that_its_job_is_to_be_cancelled(queue: Subject) -> Verdict {
+async fn a_worker_learns_that_its_job_is_to_be_cancelled(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.cancel("a").await?;
-    let until = queue.stage.now().after(secs(30));
+    let until = queue.fixture.now().after(secs(30));
     check_eq!(queue.extend(&claimed.lease, secs(30)).await?, Extended::CancelRequested(until));
     check_eq!(queue.extend(&claimed.lease, secs(30)).await?, Extended::CancelRequested(until));
     Ok(())
 }
 
-async fn a_lease_that_ran_out_is_lost(queue: Subject) -> Verdict {
+async fn a_lease_that_ran_out_is_lost(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.extend(&claimed.lease, secs(30)).await?, Extended::Lost);
     check_eq!(queue.info("a").await?.at, Some(claimed.lease.until));
     Ok(())
 }
 
-async fn a_lease_of_somebody_else_is_lost(queue: Subject) -> Verdict {
+async fn a_lease_of_somebody_else_is_lost(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let first = queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     let second = queue.claim_one().await?;
     check_eq!(queue.extend(&first.lease, secs(30)).await?, Extended::Lost);
     let mut forged = second.lease.clone();
@@ -120,7 +120,7 @@ async fn a_lease_of_somebody_else_is_lost(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_settled_lease_is_lost(queue: Subject) -> Verdict {
+async fn a_settled_lease_is_lost(queue: QueueFixture) -> Verdict {
     for outcome in [Outcome::Complete(None), retry(secs(1)), Outcome::Release] {
         queue.push_ids(&["a"]).await?;
         let claimed = queue.claim_one().await?;
@@ -131,18 +131,18 @@ async fn a_settled_lease_is_lost(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_unknown_job_is_lost(queue: Subject) -> Verdict {
+async fn an_unknown_job_is_lost(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let mut lease = queue.claim_one().await?.lease;
-    lease.job = super::subject::job_id("unknown");
+    lease.job = super::queue_fixture::job_id("unknown");
     check_eq!(queue.extend(&lease, secs(30)).await?, Extended::Lost);
     Ok(())
 }
 
-async fn a_lost_lease_changes_nothing(queue: Subject) -> Verdict {
+async fn a_lost_lease_changes_nothing(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let first = queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     queue.claim_one().await?;
     let before = queue.info("a").await?;
     check_eq!(queue.report(&first.lease, "late").await?, Extended::Lost);
@@ -150,21 +150,21 @@ async fn a_lost_lease_changes_nothing(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_batch_is_answered_job_by_job(queue: Subject) -> Verdict {
+async fn a_batch_is_answered_job_by_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     let claimed = queue.claim(3).await?.jobs;
     queue.settle(&claimed[1].lease, Outcome::Complete(None)).await?;
     queue.cancel("c").await?;
     let extensions: Vec<Extension> = claimed.iter().map(|job| Extension::new(job.lease.clone())).collect();
-    let until = queue.stage.now().after(secs(20));
+    let until = queue.fixture.now().after(secs(20));
     check_eq!(
-        queue.stage.state.extend(&queue.name, &extensions, secs(20)).await?,
+        queue.fixture.state.extend(&queue.name, &extensions, secs(20)).await?,
         [Extended::Until(until), Extended::Lost, Extended::CancelRequested(until)]
     );
     Ok(())
 }
 
-async fn an_extension_sent_again_answers_the_same(queue: Subject) -> Verdict {
+async fn an_extension_sent_again_answers_the_same(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     let answers = [queue.report(&claimed.lease, "half").await?, queue.report(&claimed.lease, "half").await?];
@@ -172,32 +172,32 @@ async fn an_extension_sent_again_answers_the_same(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn too_much_progress_is_refused_whole(queue: Subject) -> Verdict {
+async fn too_much_progress_is_refused_whole(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     let claimed = queue.claim(2).await?.jobs;
     let extensions = [
         Extension::new(claimed[0].lease.clone()).with_progress("fine"),
         Extension::new(claimed[1].lease.clone()).with_progress(vec![0; MAX_RESULT_BYTES + 1]),
     ];
-    let refused = queue.stage.state.extend(&queue.name, &extensions, secs(30)).await;
+    let refused = queue.fixture.state.extend(&queue.name, &extensions, secs(30)).await;
     check_matches!(refused, Err(Error::Rejected { op: Op::QueueExtend, .. }));
     let info = queue.info("a").await?;
     check_eq!((info.progress, info.at), (None, Some(claimed[0].lease.until)));
     let largest = [Extension::new(claimed[1].lease.clone()).with_progress(vec![0; MAX_RESULT_BYTES])];
-    queue.stage.state.extend(&queue.name, &largest, secs(30)).await?;
+    queue.fixture.state.extend(&queue.name, &largest, secs(30)).await?;
     check_eq!(queue.info("b").await?.progress.map(|progress| progress.len()), Some(MAX_RESULT_BYTES));
     Ok(())
 }
 
-async fn extensions_outside_their_bounds_are_refused(queue: Subject) -> Verdict {
+async fn extensions_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let one = Extension::new(queue.claim_one().await?.lease);
     for lasting in [ms(9), secs(31 * 86400)] {
-        let refused = queue.stage.state.extend(&queue.name, std::slice::from_ref(&one), lasting).await;
+        let refused = queue.fixture.state.extend(&queue.name, std::slice::from_ref(&one), lasting).await;
         check_matches!(refused, Err(Error::Rejected { .. }));
     }
     for count in [0, MAX_BATCH + 1] {
-        let refused = queue.stage.state.extend(&queue.name, &vec![one.clone(); count], LEASE).await;
+        let refused = queue.fixture.state.extend(&queue.name, &vec![one.clone(); count], LEASE).await;
         check_matches!(refused, Err(Error::Rejected { .. }));
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use store_core::{JobState, Op, Priority};
 
-use super::subject::{LEASE, Subject, attempts, job, kept, retry};
+use super::queue_fixture::{LEASE, QueueFixture, attempts, job, kept, retry};
 use crate::case::cases;
-use crate::stage::{holder, secs};
+use crate::fixture::{holder, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueGet;
@@ -18,16 +18,16 @@ cases! { Op::QueueGet;
     looking_changes_nothing,
 }
 
-async fn an_unknown_job_is_none(queue: Subject) -> Verdict {
+async fn an_unknown_job_is_none(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     check_eq!(queue.get("b").await?, None);
     Ok(())
 }
 
-async fn a_ready_job_is_shown(queue: Subject) -> Verdict {
-    let pushed_at = queue.stage.now();
+async fn a_ready_job_is_shown(queue: QueueFixture) -> Verdict {
+    let pushed_at = queue.fixture.now();
     queue.push_one(job("a").with_priority(Priority::High).with_retry(attempts(3))).await?;
-    queue.stage.advance(secs(1));
+    queue.fixture.advance(secs(1));
     let info = queue.info("a").await?;
     check_eq!((info.id.as_str(), info.state, info.priority), ("a", JobState::Ready, Priority::High));
     check_eq!((info.attempts, info.max_attempts), (0, 3));
@@ -37,15 +37,15 @@ async fn a_ready_job_is_shown(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_scheduled_job_is_shown(queue: Subject) -> Verdict {
+async fn a_scheduled_job_is_shown(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(5)).with_priority(Priority::Low)).await?;
     let info = queue.info("a").await?;
-    check_eq!((info.state, info.at), (JobState::Scheduled, Some(queue.stage.now().after(secs(5)))));
+    check_eq!((info.state, info.at), (JobState::Scheduled, Some(queue.fixture.now().after(secs(5)))));
     check_eq!((info.priority, info.attempts, info.worker), (Priority::Low, 0, None));
     Ok(())
 }
 
-async fn a_running_job_is_shown(queue: Subject) -> Verdict {
+async fn a_running_job_is_shown(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.report(&claimed.lease, "half way").await?;
@@ -57,16 +57,16 @@ async fn a_running_job_is_shown(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_lease_that_ran_out_is_shown_as_running(queue: Subject) -> Verdict {
+async fn a_lease_that_ran_out_is_shown_as_running(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
-    queue.stage.advance(LEASE + secs(5));
+    queue.fixture.advance(LEASE + secs(5));
     let info = queue.info("a").await?;
     check_eq!((info.state, info.at), (JobState::Running, Some(claimed.lease.until)));
     Ok(())
 }
 
-async fn a_job_that_waits_for_its_retry_is_shown(queue: Subject) -> Verdict {
+async fn a_job_that_waits_for_its_retry_is_shown(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.report(&claimed.lease, "half way").await?;
@@ -77,7 +77,7 @@ async fn a_job_that_waits_for_its_retry_is_shown(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_request_to_cancel_is_shown_while_the_job_runs(queue: Subject) -> Verdict {
+async fn a_request_to_cancel_is_shown_while_the_job_runs(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.cancel("a").await?;
@@ -87,11 +87,11 @@ async fn a_request_to_cancel_is_shown_while_the_job_runs(queue: Subject) -> Verd
     Ok(())
 }
 
-async fn looking_changes_nothing(queue: Subject) -> Verdict {
+async fn looking_changes_nothing(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(1))).await?;
     queue.push_ids(&["b"]).await?;
     queue.claim_one().await?;
-    queue.stage.advance(secs(3600));
+    queue.fixture.advance(secs(3600));
     let before = (queue.info("a").await?, queue.info("b").await?);
     queue.counts().await?;
     queue.explain("a").await?;

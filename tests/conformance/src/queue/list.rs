@@ -2,9 +2,9 @@
 
 use store_core::{JobState, NewJob, Op, PageRequest, Priority};
 
-use super::subject::{Subject, job, kept};
+use super::queue_fixture::{QueueFixture, job, kept};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueList;
@@ -29,10 +29,10 @@ cases! { Op::QueueList;
 const NUMBER: usize = 25;
 
 /// The ids of a state, in pages of `limit`; fails when a page is larger, or the cursor does not end.
-async fn paged(queue: &Subject, state: JobState, limit: u32) -> Result<Vec<String>, crate::Failure> {
+async fn paged(queue: &QueueFixture, state: JobState, limit: u32) -> Result<Vec<String>, crate::BrokenPromise> {
     let (mut ids, mut request) = (Vec::new(), PageRequest::first(limit));
     for _ in 0..100 {
-        let page = queue.stage.state.list(&queue.name, state, request).await?;
+        let page = queue.fixture.state.list(&queue.name, state, request).await?;
         check!(page.items.len() <= limit as usize, "a page of {limit} has {} jobs", page.items.len());
         ids.extend(page.items.iter().map(|job| job.id.to_string()));
         match page.next {
@@ -40,7 +40,7 @@ async fn paged(queue: &Subject, state: JobState, limit: u32) -> Result<Vec<Strin
             Some(cursor) => request = PageRequest::first(limit).after(cursor),
         }
     }
-    Err(crate::Failure::new("the cursor does not end"))
+    Err(crate::BrokenPromise::new("the cursor does not end"))
 }
 
 /// The numbers of many jobs, in order.
@@ -53,22 +53,22 @@ fn numbered(adorn: impl Fn(NewJob, u64) -> NewJob) -> Vec<NewJob> {
     numbers().iter().zip(0..).map(|(id, number)| adorn(job(id), number)).collect()
 }
 
-async fn every_page_size_lists_all(queue: &Subject, state: JobState) -> Verdict {
+async fn every_page_size_lists_all(queue: &QueueFixture, state: JobState) -> Verdict {
     for limit in [1, 7, NUMBER as u32, 1000] {
         check_eq!(paged(queue, state, limit).await?, numbers());
     }
     Ok(())
 }
 
-async fn an_unknown_queue_has_no_jobs(queue: Subject) -> Verdict {
+async fn an_unknown_queue_has_no_jobs(queue: QueueFixture) -> Verdict {
     for state in [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead] {
-        let page = queue.stage.state.list(&queue.name, state, PageRequest::default()).await?;
+        let page = queue.fixture.state.list(&queue.name, state, PageRequest::default()).await?;
         check_eq!((page.items.len(), page.next), (0, None));
     }
     Ok(())
 }
 
-async fn ready_jobs_come_in_the_order_of_their_claim(queue: Subject) -> Verdict {
+async fn ready_jobs_come_in_the_order_of_their_claim(queue: QueueFixture) -> Verdict {
     queue.push(&[job("c"), job("a").with_priority(Priority::Low), job("b")]).await?;
     queue.push_one(job("d").with_priority(Priority::Critical)).await?;
     check_eq!(queue.listed(JobState::Ready).await?, ["d", "c", "b", "a"]);
@@ -76,14 +76,14 @@ async fn ready_jobs_come_in_the_order_of_their_claim(queue: Subject) -> Verdict 
     Ok(())
 }
 
-async fn scheduled_jobs_come_by_their_times(queue: Subject) -> Verdict {
+async fn scheduled_jobs_come_by_their_times(queue: QueueFixture) -> Verdict {
     let delays = [("a", 3, Priority::Critical), ("b", 1, Priority::Low), ("c", 2, Priority::Normal)];
     queue.push(&delays.map(|(id, delay, priority)| job(id).with_delay(secs(delay)).with_priority(priority))).await?;
     check_eq!(queue.listed(JobState::Scheduled).await?, ["b", "c", "a"]);
     Ok(())
 }
 
-async fn running_jobs_come_by_the_ends_of_their_leases(queue: Subject) -> Verdict {
+async fn running_jobs_come_by_the_ends_of_their_leases(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     for lease in [3, 1, 2] {
         queue.claim_for(1, secs(lease)).await?;
@@ -92,7 +92,7 @@ async fn running_jobs_come_by_the_ends_of_their_leases(queue: Subject) -> Verdic
     Ok(())
 }
 
-async fn completed_jobs_come_by_the_ends_of_their_times(queue: Subject) -> Verdict {
+async fn completed_jobs_come_by_the_ends_of_their_times(queue: QueueFixture) -> Verdict {
     for (id, lasting) in [("a", 3), ("b", 1), ("c", 2)] {
         queue.push_ids(&[id]).await?;
         let claimed = queue.claim_one().await?;
@@ -102,16 +102,16 @@ async fn completed_jobs_come_by_the_ends_of_their_times(queue: Subject) -> Verdi
     Ok(())
 }
 
-async fn dead_jobs_come_by_their_deaths(queue: Subject) -> Verdict {
+async fn dead_jobs_come_by_their_deaths(queue: QueueFixture) -> Verdict {
     for id in ["c", "a", "b"] {
         queue.bury(id).await?;
-        queue.stage.advance(ms(1));
+        queue.fixture.advance(ms(1));
     }
     check_eq!(queue.listed(JobState::Dead).await?, ["c", "a", "b"]);
     Ok(())
 }
 
-async fn each_state_lists_its_own(queue: Subject) -> Verdict {
+async fn each_state_lists_its_own(queue: QueueFixture) -> Verdict {
     queue.bury("dead").await?;
     queue.finish("completed").await?;
     queue.push_ids(&["running"]).await?;
@@ -130,30 +130,30 @@ async fn each_state_lists_its_own(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_listed_job_is_shown_without_its_bytes(queue: Subject) -> Verdict {
+async fn a_listed_job_is_shown_without_its_bytes(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.report(&claimed.lease, "half way").await?;
-    let page = queue.stage.state.list(&queue.name, JobState::Running, PageRequest::default()).await?;
-    let (listed, mut whole) = (super::subject::only(page.items)?, queue.info("a").await?);
+    let page = queue.fixture.state.list(&queue.name, JobState::Running, PageRequest::default()).await?;
+    let (listed, mut whole) = (super::queue_fixture::only(page.items)?, queue.info("a").await?);
     check_eq!((listed.payload.len(), &listed.progress, &listed.result), (0, &None, &None));
     (whole.payload, whole.progress) = (listed.payload.clone(), None);
     check!(listed == whole, "the listing shows another job than looking at it does");
     Ok(())
 }
 
-async fn ready_jobs_come_page_by_page(queue: Subject) -> Verdict {
+async fn ready_jobs_come_page_by_page(queue: QueueFixture) -> Verdict {
     let priorities = Priority::ALL;
     queue.push(&numbered(|job, number| job.with_priority(priorities[number as usize * 4 / NUMBER]))).await?;
     every_page_size_lists_all(&queue, JobState::Ready).await
 }
 
-async fn scheduled_jobs_come_page_by_page(queue: Subject) -> Verdict {
+async fn scheduled_jobs_come_page_by_page(queue: QueueFixture) -> Verdict {
     queue.push(&numbered(|job, number| job.with_delay(ms(number + 1)))).await?;
     every_page_size_lists_all(&queue, JobState::Scheduled).await
 }
 
-async fn running_jobs_come_page_by_page(queue: Subject) -> Verdict {
+async fn running_jobs_come_page_by_page(queue: QueueFixture) -> Verdict {
     queue.push(&numbered(|job, _| job)).await?;
     for number in 0..NUMBER as u64 {
         queue.claim_for(1, secs(number + 1)).await?;
@@ -161,7 +161,7 @@ async fn running_jobs_come_page_by_page(queue: Subject) -> Verdict {
     every_page_size_lists_all(&queue, JobState::Running).await
 }
 
-async fn completed_jobs_come_page_by_page(queue: Subject) -> Verdict {
+async fn completed_jobs_come_page_by_page(queue: QueueFixture) -> Verdict {
     queue.push(&numbered(|job, _| job)).await?;
     for (claimed, lasting) in queue.claim(NUMBER).await?.jobs.iter().zip(1..) {
         queue.settle(&claimed.lease, kept("", secs(lasting))).await?;
@@ -169,22 +169,22 @@ async fn completed_jobs_come_page_by_page(queue: Subject) -> Verdict {
     every_page_size_lists_all(&queue, JobState::Completed).await
 }
 
-async fn dead_jobs_come_page_by_page(queue: Subject) -> Verdict {
+async fn dead_jobs_come_page_by_page(queue: QueueFixture) -> Verdict {
     for id in numbers() {
         queue.bury(&id).await?;
-        queue.stage.advance(ms(1));
+        queue.fixture.advance(ms(1));
     }
     every_page_size_lists_all(&queue, JobState::Dead).await
 }
 
-async fn jobs_of_one_moment_are_each_listed_once(queue: Subject) -> Verdict {
+async fn jobs_of_one_moment_are_each_listed_once(queue: QueueFixture) -> Verdict {
     queue.push(&numbered(|job, _| job.with_delay(secs(1)))).await?;
     for limit in [1, 7] {
         let mut ids = paged(&queue, JobState::Scheduled, limit).await?;
         ids.sort_unstable();
         check_eq!(ids, numbers());
     }
-    queue.stage.advance(secs(1));
+    queue.fixture.advance(secs(1));
     queue.claim(NUMBER).await?;
     for limit in [1, 7] {
         let mut ids = paged(&queue, JobState::Running, limit).await?;
@@ -194,7 +194,7 @@ async fn jobs_of_one_moment_are_each_listed_once(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn removed_jobs_are_not_listed(queue: Subject) -> Verdict {
+async fn removed_jobs_are_not_listed(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
     queue.cancel("a").await?;
     queue.push_one(job("a").with_delay(secs(5))).await?;
@@ -204,15 +204,15 @@ async fn removed_jobs_are_not_listed(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_cursor_survives_the_removal_of_what_was_read(queue: Subject) -> Verdict {
+async fn a_cursor_survives_the_removal_of_what_was_read(queue: QueueFixture) -> Verdict {
     queue.push(&numbered(|job, number| job.with_delay(ms(number + 1)))).await?;
-    let first = queue.stage.state.list(&queue.name, JobState::Scheduled, PageRequest::first(10)).await?;
+    let first = queue.fixture.state.list(&queue.name, JobState::Scheduled, PageRequest::first(10)).await?;
     for job in &first.items {
-        queue.stage.state.cancel(&queue.name, &job.id).await?;
+        queue.fixture.state.cancel(&queue.name, &job.id).await?;
     }
-    let cursor = first.next.ok_or_else(|| crate::Failure::new("the first page has no successor"))?;
+    let cursor = first.next.ok_or_else(|| crate::BrokenPromise::new("the first page has no successor"))?;
     let rest = PageRequest::first(1000).after(cursor);
-    let rest = queue.stage.state.list(&queue.name, JobState::Scheduled, rest).await?;
+    let rest = queue.fixture.state.list(&queue.name, JobState::Scheduled, rest).await?;
     let ids: Vec<String> = rest.items.iter().map(|job| job.id.to_string()).collect();
     check_eq!(ids, numbers()[10..]);
     Ok(())

@@ -15,12 +15,12 @@ mod promote;
 mod push;
 mod push_durability;
 mod push_unique;
+mod queue_fixture;
 mod replay;
 mod resume;
 mod retention;
 mod settle;
 mod settle_lease;
-mod subject;
 mod wait;
 
 use crate::case::Case;

@@ -2,9 +2,9 @@
 
 use store_core::{Counts, Extended, Op, Outcome, Replayed, Settled};
 
-use super::subject::{LEASE, Subject, job};
+use super::queue_fixture::{LEASE, QueueFixture, job};
 use crate::case::cases;
-use crate::stage::secs;
+use crate::fixture::secs;
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::QueuePause;
@@ -16,7 +16,7 @@ cases! { Op::QueuePause;
     another_queue_goes_on,
 }
 
-async fn a_paused_queue_takes_pushes(queue: Subject) -> Verdict {
+async fn a_paused_queue_takes_pushes(queue: QueueFixture) -> Verdict {
     queue.pause().await?;
     queue.push_ids(&["a"]).await?;
     queue.push_one(job("b").with_delay(secs(5))).await?;
@@ -24,7 +24,7 @@ async fn a_paused_queue_takes_pushes(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn the_jobs_of_a_paused_queue_go_on(queue: Subject) -> Verdict {
+async fn the_jobs_of_a_paused_queue_go_on(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.pause().await?;
@@ -33,17 +33,17 @@ async fn the_jobs_of_a_paused_queue_go_on(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn leases_of_a_paused_queue_do_not_come_back(queue: Subject) -> Verdict {
+async fn leases_of_a_paused_queue_do_not_come_back(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await?;
     queue.pause().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check!(queue.claim(1).await?.jobs.is_empty());
     check_eq!(queue.counts().await?, Counts::new(0, 0, 1, 0, 0).with_paused(true));
     Ok(())
 }
 
-async fn a_paused_queue_can_be_controlled(queue: Subject) -> Verdict {
+async fn a_paused_queue_can_be_controlled(queue: QueueFixture) -> Verdict {
     queue.bury("dead").await?;
     queue.push_ids(&["a"]).await?;
     queue.push_one(job("b").with_delay(secs(5))).await?;
@@ -54,7 +54,7 @@ async fn a_paused_queue_can_be_controlled(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn pausing_twice_is_pausing(queue: Subject) -> Verdict {
+async fn pausing_twice_is_pausing(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.pause().await?;
     queue.pause().await?;
@@ -64,9 +64,9 @@ async fn pausing_twice_is_pausing(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn another_queue_goes_on(queue: Subject) -> Verdict {
+async fn another_queue_goes_on(queue: QueueFixture) -> Verdict {
     queue.pause().await?;
-    let other = Subject { name: queue.stage.queue("other"), stage: queue.stage };
+    let other = QueueFixture { name: queue.fixture.queue("other"), fixture: queue.fixture };
     other.push_ids(&["a"]).await?;
     check_eq!(other.claim_ids(1).await?, ["a"]);
     Ok(())

@@ -5,9 +5,9 @@ use store_core::{
     Priority, Pushed, RetryPolicy, Settled, TraceContext,
 };
 
-use super::subject::{Subject, dead, job, kept};
+use super::queue_fixture::{QueueFixture, dead, job, kept};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::QueuePush;
@@ -37,15 +37,15 @@ cases! { Op::QueuePush;
     batches_outside_their_bounds_are_refused,
 }
 
-async fn a_pushed_job_is_ready(queue: Subject) -> Verdict {
+async fn a_pushed_job_is_ready(queue: QueueFixture) -> Verdict {
     check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
     let info = queue.info("a").await?;
     check_eq!((info.state, info.attempts, info.max_attempts), (JobState::Ready, 0, 10));
-    check_eq!((info.pushed_at, info.at), (queue.stage.now(), None));
+    check_eq!((info.pushed_at, info.at), (queue.fixture.now(), None));
     Ok(())
 }
 
-async fn a_batch_is_answered_job_by_job(queue: Subject) -> Verdict {
+async fn a_batch_is_answered_job_by_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["b"]).await?;
     let pushed = queue.push(&[job("a"), job("b"), job("c")]).await?;
     check_eq!(pushed, [Pushed::Created, Pushed::Duplicate, Pushed::Created]);
@@ -53,7 +53,7 @@ async fn a_batch_is_answered_job_by_job(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn the_same_push_again_is_created_again(queue: Subject) -> Verdict {
+async fn the_same_push_again_is_created_again(queue: QueueFixture) -> Verdict {
     let batch = [job("a"), job("b")];
     check_eq!(queue.push(&batch).await?, [Pushed::Created, Pushed::Created]);
     check_eq!(queue.push(&batch).await?, [Pushed::Created, Pushed::Created]);
@@ -62,7 +62,7 @@ async fn the_same_push_again_is_created_again(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn the_same_push_again_while_the_job_runs_changes_nothing(queue: Subject) -> Verdict {
+async fn the_same_push_again_while_the_job_runs_changes_nothing(queue: QueueFixture) -> Verdict {
     let pushed = job("a");
     queue.push(std::slice::from_ref(&pushed)).await?;
     let claimed = queue.claim_one().await?;
@@ -72,7 +72,7 @@ async fn the_same_push_again_while_the_job_runs_changes_nothing(queue: Subject) 
     Ok(())
 }
 
-async fn the_same_push_again_after_the_job_died_is_created_again(queue: Subject) -> Verdict {
+async fn the_same_push_again_after_the_job_died_is_created_again(queue: QueueFixture) -> Verdict {
     let pushed = job("a");
     queue.push(std::slice::from_ref(&pushed)).await?;
     let claimed = queue.claim_one().await?;
@@ -82,7 +82,7 @@ async fn the_same_push_again_after_the_job_died_is_created_again(queue: Subject)
     Ok(())
 }
 
-async fn another_push_with_the_id_is_a_duplicate(queue: Subject) -> Verdict {
+async fn another_push_with_the_id_is_a_duplicate(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     check_eq!(queue.push_one(NewJob::new("other").with_id(job("a").id)).await?, Pushed::Duplicate);
     check_eq!(queue.claim_one().await?.payload, "a");
@@ -90,7 +90,7 @@ async fn another_push_with_the_id_is_a_duplicate(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_id_repeated_in_a_batch_sees_the_earlier_one(queue: Subject) -> Verdict {
+async fn an_id_repeated_in_a_batch_sees_the_earlier_one(queue: QueueFixture) -> Verdict {
     let one = job("a");
     let pushed = queue.push(&[one.clone(), job("a"), one]).await?;
     check_eq!(pushed, [Pushed::Created, Pushed::Duplicate, Pushed::Created]);
@@ -98,13 +98,13 @@ async fn an_id_repeated_in_a_batch_sees_the_earlier_one(queue: Subject) -> Verdi
     Ok(())
 }
 
-async fn a_dead_job_keeps_its_id(queue: Subject) -> Verdict {
+async fn a_dead_job_keeps_its_id(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     check_eq!(queue.push_one(job("a")).await?, Pushed::Duplicate);
     Ok(())
 }
 
-async fn an_id_is_free_when_its_job_is_forgotten(queue: Subject) -> Verdict {
+async fn an_id_is_free_when_its_job_is_forgotten(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, Outcome::Complete(None)).await?;
@@ -115,18 +115,18 @@ async fn an_id_is_free_when_its_job_is_forgotten(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_id_is_taken_while_its_result_is_kept(queue: Subject) -> Verdict {
+async fn an_id_is_taken_while_its_result_is_kept(queue: QueueFixture) -> Verdict {
     queue.finish("a").await?;
-    queue.stage.advance(secs(60) - ms(1));
+    queue.fixture.advance(secs(60) - ms(1));
     check_eq!(queue.push_one(job("a")).await?, Pushed::Duplicate);
     Ok(())
 }
 
-async fn an_id_is_free_when_its_result_is_no_longer_kept(queue: Subject) -> Verdict {
+async fn an_id_is_free_when_its_result_is_no_longer_kept(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, kept("result", secs(60))).await?;
-    queue.stage.advance(secs(60));
+    queue.fixture.advance(secs(60));
     check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
     let again = queue.claim_one().await?;
@@ -135,47 +135,47 @@ async fn an_id_is_free_when_its_result_is_no_longer_kept(queue: Subject) -> Verd
     Ok(())
 }
 
-async fn a_delayed_job_waits_for_its_time(queue: Subject) -> Verdict {
+async fn a_delayed_job_waits_for_its_time(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(5))).await?;
     let info = queue.info("a").await?;
-    check_eq!((info.state, info.at), (JobState::Scheduled, Some(queue.stage.now().after(secs(5)))));
-    check_eq!(info.pushed_at, queue.stage.now());
+    check_eq!((info.state, info.at), (JobState::Scheduled, Some(queue.fixture.now().after(secs(5)))));
+    check_eq!(info.pushed_at, queue.fixture.now());
     check_eq!(queue.counts().await?, Counts::new(0, 1, 0, 0, 0));
     Ok(())
 }
 
-async fn the_shortest_delay_is_a_millisecond(queue: Subject) -> Verdict {
+async fn the_shortest_delay_is_a_millisecond(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(std::time::Duration::from_nanos(1))).await?;
-    check_eq!(queue.info("a").await?.at, Some(queue.stage.now().after(ms(1))));
+    check_eq!(queue.info("a").await?.at, Some(queue.fixture.now().after(ms(1))));
     check_eq!(queue.claim_ids(1).await?, [""; 0]);
-    queue.stage.advance(ms(1));
+    queue.fixture.advance(ms(1));
     check_eq!(queue.claim_ids(1).await?, ["a"]);
     Ok(())
 }
 
-async fn two_queues_do_not_share_ids(queue: Subject) -> Verdict {
+async fn two_queues_do_not_share_ids(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
-    let other = Subject { name: queue.stage.queue("other"), stage: queue.stage };
+    let other = QueueFixture { name: queue.fixture.queue("other"), fixture: queue.fixture };
     check_eq!(other.push_one(job("a")).await?, Pushed::Created);
     check_eq!(other.claim_ids(10).await?, ["a"]);
     Ok(())
 }
 
-async fn a_job_is_delivered_as_it_was_pushed(queue: Subject) -> Verdict {
+async fn a_job_is_delivered_as_it_was_pushed(queue: QueueFixture) -> Verdict {
     let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")?;
     let pushed = job("a").with_priority(Priority::Low).with_schema(7).with_trace(trace.clone());
     queue.push_one(pushed).await?;
-    let pushed_at = queue.stage.now();
-    queue.stage.advance(secs(3));
+    let pushed_at = queue.fixture.now();
+    queue.fixture.advance(secs(3));
     let claimed = queue.claim_one().await?;
     check_eq!(claimed.payload, "a");
     check_eq!((claimed.priority, claimed.schema, claimed.trace), (Priority::Low, 7, Some(trace)));
     check_eq!((claimed.unique, claimed.retry, claimed.last_error), (None, RetryPolicy::default(), None));
-    check_eq!((claimed.pushed_at, claimed.claimed_at), (pushed_at, queue.stage.now()));
+    check_eq!((claimed.pushed_at, claimed.claimed_at), (pushed_at, queue.fixture.now()));
     Ok(())
 }
 
-async fn a_trace_is_delivered_with_its_state(queue: Subject) -> Verdict {
+async fn a_trace_is_delivered_with_its_state(queue: QueueFixture) -> Verdict {
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let later = TraceContext::new("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more")?;
     let longest = format!("a={},b={}", "x".repeat(253), "y".repeat(254));
@@ -187,7 +187,7 @@ async fn a_trace_is_delivered_with_its_state(queue: Subject) -> Verdict {
     let job = |trace: &TraceContext| NewJob::new("payload").with_trace(trace.clone());
     queue.push(&traces.iter().map(job).collect::<Vec<_>>()).await?;
     queue.push_one(job(&traces[1]).with_delay(secs(1)).with_schema(7)).await?;
-    queue.stage.advance(secs(1));
+    queue.fixture.advance(secs(1));
     let claimed = queue.claim(10).await?.jobs;
     check_eq!(
         claimed.iter().map(|job| job.trace.clone()).collect::<Vec<_>>(),
@@ -200,7 +200,7 @@ async fn a_trace_is_delivered_with_its_state(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn every_retry_policy_is_delivered_as_it_was_pushed(queue: Subject) -> Verdict {
+async fn every_retry_policy_is_delivered_as_it_was_pushed(queue: QueueFixture) -> Verdict {
     let policies = [
         RetryPolicy::never(),
         RetryPolicy::new(u16::MAX, Backoff::Fixed(ms(250))),
@@ -215,7 +215,7 @@ async fn every_retry_policy_is_delivered_as_it_was_pushed(queue: Subject) -> Ver
     Ok(())
 }
 
-async fn any_bytes_are_a_payload(queue: Subject) -> Verdict {
+async fn any_bytes_are_a_payload(queue: QueueFixture) -> Verdict {
     let payloads: [Vec<u8>; 3] = [Vec::new(), (0..=255).collect(), b"\r\n$3\r\n\0*-1".to_vec()];
     queue.push(&payloads.clone().map(NewJob::new)).await?;
     let delivered: Vec<Vec<u8>> = queue.claim(10).await?.jobs.iter().map(|job| job.payload.to_vec()).collect();
@@ -223,14 +223,14 @@ async fn any_bytes_are_a_payload(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn the_largest_payload_is_accepted(queue: Subject) -> Verdict {
+async fn the_largest_payload_is_accepted(queue: QueueFixture) -> Verdict {
     queue.push_one(NewJob::new(vec![7; MAX_PAYLOAD_BYTES])).await?;
     let claimed = queue.claim_one().await?;
     check!(claimed.payload == vec![7; MAX_PAYLOAD_BYTES], "another payload was delivered");
     Ok(())
 }
 
-async fn every_form_of_id_comes_back_as_it_was(queue: Subject) -> Verdict {
+async fn every_form_of_id_comes_back_as_it_was(queue: QueueFixture) -> Verdict {
     let longest = "x".repeat(256);
     let ids = [
         "1",
@@ -250,13 +250,13 @@ async fn every_form_of_id_comes_back_as_it_was(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn ids_that_differ_in_their_letters_only_are_two_jobs(queue: Subject) -> Verdict {
+async fn ids_that_differ_in_their_letters_only_are_two_jobs(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "A"]).await?;
     check_eq!(queue.claim_ids(10).await?, ["a", "A"]);
     Ok(())
 }
 
-async fn the_largest_batch_is_accepted(queue: Subject) -> Verdict {
+async fn the_largest_batch_is_accepted(queue: QueueFixture) -> Verdict {
     let jobs: Vec<NewJob> = (0..MAX_BATCH).map(|number| job(&number.to_string())).collect();
     check_eq!(queue.push(&jobs).await?, vec![Pushed::Created; MAX_BATCH]);
     let ids: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
@@ -264,7 +264,7 @@ async fn the_largest_batch_is_accepted(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_batch_with_a_bad_job_is_refused_whole(queue: Subject) -> Verdict {
+async fn a_batch_with_a_bad_job_is_refused_whole(queue: QueueFixture) -> Verdict {
     let too_large = NewJob::new(vec![0; MAX_PAYLOAD_BYTES + 1]);
     let without_attempts = job("b").with_retry(RetryPolicy::new(0, Backoff::Fixed(ms(1))));
     for bad in [too_large, without_attempts, job("b").with_start_within(ms(0)), job("b").with_delay(secs(400 * 86400))]
@@ -276,7 +276,7 @@ async fn a_batch_with_a_bad_job_is_refused_whole(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn batches_outside_their_bounds_are_refused(queue: Subject) -> Verdict {
+async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     check_matches!(queue.push(&[]).await, Err(store_core::Error::Rejected { .. }));
     let too_many: Vec<NewJob> = (0..=MAX_BATCH).map(|_| NewJob::new("")).collect();
     check_matches!(queue.push(&too_many).await, Err(store_core::Error::Rejected { .. }));

@@ -2,9 +2,9 @@
 
 use store_core::{NewJob, Op, Outcome, Pushed, Settled, Unique, UniqueUntil};
 
-use super::subject::{LEASE, Subject, attempts, dead, job, job_id, kept, retry};
+use super::queue_fixture::{LEASE, QueueFixture, attempts, dead, job, job_id, kept, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs, unique_key};
+use crate::fixture::{ms, secs, unique_key};
 use crate::verdict::{Verdict, check_eq};
 
 cases! { Op::QueuePush;
@@ -42,7 +42,7 @@ fn until_finished(id: &str) -> NewJob {
 }
 
 /// Whether the key is free, asked by a push that would take it for a moment only.
-async fn is_free(queue: &Subject) -> Result<bool, crate::Failure> {
+async fn is_free(queue: &QueueFixture) -> Result<bool, crate::BrokenPromise> {
     match queue.push_one(until_finished("probe")).await? {
         Pushed::Created => {
             queue.cancel("probe").await?;
@@ -53,7 +53,7 @@ async fn is_free(queue: &Subject) -> Result<bool, crate::Failure> {
 }
 
 /// Pushes a job that holds the key until it is finished, claims it, and settles it so.
-async fn settled(queue: &Subject, outcome: Outcome) -> Verdict {
+async fn settled(queue: &QueueFixture, outcome: Outcome) -> Verdict {
     queue.push_one(until_finished("a").with_retry(attempts(1))).await?;
     let claimed = queue.claim_one().await?;
     check_eq!(is_free(queue).await?, false);
@@ -62,40 +62,40 @@ async fn settled(queue: &Subject, outcome: Outcome) -> Verdict {
     Ok(())
 }
 
-async fn one_job_holds_a_unique_key(queue: Subject) -> Verdict {
+async fn one_job_holds_a_unique_key(queue: QueueFixture) -> Verdict {
     check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Created);
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
     check_eq!(queue.claim_ids(10).await?, ["a"]);
     Ok(())
 }
 
-async fn a_unique_key_repeated_in_a_batch_is_held_by_the_first(queue: Subject) -> Verdict {
+async fn a_unique_key_repeated_in_a_batch_is_held_by_the_first(queue: QueueFixture) -> Verdict {
     let pushed = queue.push(&[until_finished("a"), unique("b", UniqueUntil::Claimed), job("c")]).await?;
     check_eq!(pushed, [Pushed::Created, Pushed::Held(job_id("a")), Pushed::Created]);
     check_eq!(queue.claim_ids(10).await?, ["a", "c"]);
     Ok(())
 }
 
-async fn two_queues_do_not_share_unique_keys(queue: Subject) -> Verdict {
+async fn two_queues_do_not_share_unique_keys(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
-    let other = Subject { name: queue.stage.queue("other"), stage: queue.stage };
+    let other = QueueFixture { name: queue.fixture.queue("other"), fixture: queue.fixture };
     check_eq!(other.push_one(until_finished("b")).await?, Pushed::Created);
     Ok(())
 }
 
-async fn a_unique_key_is_held_while_its_job_runs(queue: Subject) -> Verdict {
+async fn a_unique_key_is_held_while_its_job_runs(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
     queue.claim_one().await?;
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
     Ok(())
 }
 
-async fn a_unique_key_is_held_while_its_job_waits_for_a_retry(queue: Subject) -> Verdict {
+async fn a_unique_key_is_held_while_its_job_waits_for_a_retry(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, retry(secs(5))).await?;
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
-    queue.stage.advance(secs(5));
+    queue.fixture.advance(secs(5));
     let again = queue.claim_one().await?;
     check_eq!(is_free(&queue).await?, false);
     queue.settle(&again.lease, Outcome::Complete(None)).await?;
@@ -103,41 +103,41 @@ async fn a_unique_key_is_held_while_its_job_waits_for_a_retry(queue: Subject) ->
     Ok(())
 }
 
-async fn a_unique_key_is_given_back_by_completion(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_by_completion(queue: QueueFixture) -> Verdict {
     settled(&queue, Outcome::Complete(None)).await
 }
 
-async fn a_unique_key_is_given_back_by_completion_with_a_result(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_by_completion_with_a_result(queue: QueueFixture) -> Verdict {
     settled(&queue, kept("result", secs(60))).await
 }
 
-async fn a_unique_key_is_given_back_by_death(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_by_death(queue: QueueFixture) -> Verdict {
     settled(&queue, dead("broken")).await
 }
 
-async fn a_unique_key_is_given_back_by_the_failure_of_the_last_attempt(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_by_the_failure_of_the_last_attempt(queue: QueueFixture) -> Verdict {
     settled(&queue, retry(secs(1))).await
 }
 
-async fn a_unique_key_is_given_back_when_the_last_lease_runs_out(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_when_the_last_lease_runs_out(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a").with_retry(attempts(1))).await?;
     queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(is_free(&queue).await?, false);
     check_eq!(queue.claim_ids(1).await?, [""; 0]);
     check_eq!(is_free(&queue).await?, true);
     Ok(())
 }
 
-async fn a_unique_key_is_given_back_when_the_deadline_passes(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_when_the_deadline_passes(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a").with_start_within(secs(1))).await?;
-    queue.stage.advance(secs(1));
+    queue.fixture.advance(secs(1));
     check_eq!(queue.claim_ids(1).await?, [""; 0]);
     check_eq!(is_free(&queue).await?, true);
     Ok(())
 }
 
-async fn a_unique_key_is_given_back_by_cancelling_a_waiting_job(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_by_cancelling_a_waiting_job(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
     queue.cancel("a").await?;
     check_eq!(is_free(&queue).await?, true);
@@ -147,7 +147,7 @@ async fn a_unique_key_is_given_back_by_cancelling_a_waiting_job(queue: Subject) 
     Ok(())
 }
 
-async fn a_unique_key_is_given_back_by_stopping_a_running_job(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_by_stopping_a_running_job(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
     let claimed = queue.claim_one().await?;
     queue.cancel("a").await?;
@@ -157,7 +157,7 @@ async fn a_unique_key_is_given_back_by_stopping_a_running_job(queue: Subject) ->
     Ok(())
 }
 
-async fn a_unique_key_is_given_back_by_deletion(queue: Subject) -> Verdict {
+async fn a_unique_key_is_given_back_by_deletion(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
     queue.delete("a").await?;
     check_eq!(is_free(&queue).await?, true);
@@ -167,7 +167,7 @@ async fn a_unique_key_is_given_back_by_deletion(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_unique_key_until_the_claim_is_given_back_by_it(queue: Subject) -> Verdict {
+async fn a_unique_key_until_the_claim_is_given_back_by_it(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
     check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Held(job_id("a")));
     queue.claim_one().await?;
@@ -175,14 +175,14 @@ async fn a_unique_key_until_the_claim_is_given_back_by_it(queue: Subject) -> Ver
     Ok(())
 }
 
-async fn a_unique_key_until_the_claim_is_given_back_by_cancellation(queue: Subject) -> Verdict {
+async fn a_unique_key_until_the_claim_is_given_back_by_cancellation(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
     queue.cancel("a").await?;
     check_eq!(is_free(&queue).await?, true);
     Ok(())
 }
 
-async fn a_unique_key_until_the_claim_is_not_taken_again_by_a_retry(queue: Subject) -> Verdict {
+async fn a_unique_key_until_the_claim_is_not_taken_again_by_a_retry(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, retry(ms(0))).await?;
@@ -195,7 +195,7 @@ async fn a_unique_key_until_the_claim_is_not_taken_again_by_a_retry(queue: Subje
     Ok(())
 }
 
-async fn a_unique_key_of_another_job_is_left_alone(queue: Subject) -> Verdict {
+async fn a_unique_key_of_another_job_is_left_alone(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
     let first = queue.claim_one().await?;
     queue.push_one(until_finished("b")).await?;
@@ -205,7 +205,7 @@ async fn a_unique_key_of_another_job_is_left_alone(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_unique_key_for_a_time_outlives_its_job(queue: Subject) -> Verdict {
+async fn a_unique_key_for_a_time_outlives_its_job(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Elapsed(secs(60)))).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, Outcome::Complete(None)).await?;
@@ -217,18 +217,18 @@ async fn a_unique_key_for_a_time_outlives_its_job(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_unique_key_for_a_time_is_free_at_its_end(queue: Subject) -> Verdict {
+async fn a_unique_key_for_a_time_is_free_at_its_end(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Elapsed(secs(60)))).await?;
-    queue.stage.advance(secs(60) - ms(1));
+    queue.fixture.advance(secs(60) - ms(1));
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
-    queue.stage.advance(ms(1));
+    queue.fixture.advance(ms(1));
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
     check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
     check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
     Ok(())
 }
 
-async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(queue: Subject) -> Verdict {
+async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(queue: QueueFixture) -> Verdict {
     let pushed = unique("a", UniqueUntil::Claimed);
     queue.push(std::slice::from_ref(&pushed)).await?;
     queue.claim_one().await?;
@@ -238,19 +238,19 @@ async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(q
     Ok(())
 }
 
-async fn an_unused_unique_key_of_a_duplicate_stays_free(queue: Subject) -> Verdict {
+async fn an_unused_unique_key_of_a_duplicate_stays_free(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Duplicate);
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
     Ok(())
 }
 
-async fn an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside(queue: Subject) -> Verdict {
+async fn an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["x"]).await?;
     let claimed = queue.claim_one().await?;
     check_eq!(queue.settle(&claimed.lease, kept("done", secs(1))).await?, Settled::Done);
     queue.push_one(until_finished("holder")).await?;
-    queue.stage.advance(secs(2));
+    queue.fixture.advance(secs(2));
     let pushed = queue.push(&[until_finished("x"), job("x")]).await?;
     check_eq!(pushed, [Pushed::Held(job_id("holder")), Pushed::Created]);
     check_eq!(queue.claim_ids(10).await?, ["holder", "x"]);

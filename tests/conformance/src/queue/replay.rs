@@ -4,10 +4,10 @@ use store_core::{
     Counts, Error, JobState, MAX_BATCH, NewJob, Op, Outcome, Pushed, Replayed, Settled, Unique, UniqueUntil,
 };
 
-use super::subject::{Subject, attempts, dead, job, job_id, kept, retry};
+use super::queue_fixture::{QueueFixture, attempts, dead, job, job_id, kept, retry};
 use crate::case::cases;
-use crate::stage::{secs, unique_key};
-use crate::verdict::{Failure, Verdict, check_eq, check_matches};
+use crate::fixture::{secs, unique_key};
+use crate::verdict::{BrokenPromise, Verdict, check_eq, check_matches};
 
 cases! { Op::QueueReplay;
     a_dead_job_is_ready_again,
@@ -31,7 +31,7 @@ fn unique(id: &str, until: UniqueUntil) -> NewJob {
 }
 
 /// Pushes a job with a unique key and makes it dead.
-async fn bury(queue: &Subject, id: &str, until: UniqueUntil) -> Verdict {
+async fn bury(queue: &QueueFixture, id: &str, until: UniqueUntil) -> Verdict {
     check_eq!(queue.push_one(unique(id, until)).await?, Pushed::Created);
     let claimed = queue.claim_one().await?;
     check_eq!(queue.settle(&claimed.lease, dead("broken")).await?, Settled::Done);
@@ -39,11 +39,11 @@ async fn bury(queue: &Subject, id: &str, until: UniqueUntil) -> Verdict {
 }
 
 /// Which job holds the key, by a push that is refused.
-async fn holder(queue: &Subject) -> Result<Pushed, Failure> {
+async fn holder(queue: &QueueFixture) -> Result<Pushed, BrokenPromise> {
     queue.push_one(unique("other", UniqueUntil::Finished)).await
 }
 
-async fn a_replayed_job_takes_its_unique_key_again(queue: Subject) -> Verdict {
+async fn a_replayed_job_takes_its_unique_key_again(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Finished).await?;
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
     check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
@@ -55,7 +55,7 @@ async fn a_replayed_job_takes_its_unique_key_again(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_job_whose_unique_key_is_held_is_not_replayed(queue: Subject) -> Verdict {
+async fn a_job_whose_unique_key_is_held_is_not_replayed(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Finished).await?;
     queue.push_one(unique("b", UniqueUntil::Finished)).await?;
     for _ in 0..2 {
@@ -66,23 +66,23 @@ async fn a_job_whose_unique_key_is_held_is_not_replayed(queue: Subject) -> Verdi
     check_eq!(queue.claim_ids(10).await?, ["b"]);
     check_eq!(queue.replay("a").await?, Replayed::Held { by: job_id("b") });
     queue.cancel("b").await?;
-    queue.stage.advance(secs(3600));
+    queue.fixture.advance(secs(3600));
     check_eq!(queue.claim_ids(10).await?, Vec::<String>::new());
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
     check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
     Ok(())
 }
 
-async fn of_two_dead_jobs_with_one_unique_key_one_is_replayed(queue: Subject) -> Verdict {
+async fn of_two_dead_jobs_with_one_unique_key_one_is_replayed(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Finished).await?;
     bury(&queue, "b", UniqueUntil::Claimed).await?;
-    let replayed = queue.stage.state.replay(&queue.name, &["b", "a", "b"].map(job_id)).await?;
+    let replayed = queue.fixture.state.replay(&queue.name, &["b", "a", "b"].map(job_id)).await?;
     check_eq!(replayed, [Replayed::Replayed, Replayed::Held { by: job_id("b") }, Replayed::NotDead]);
     check_eq!(queue.claim_ids(10).await?, ["b"]);
     Ok(())
 }
 
-async fn a_replayed_job_gives_a_key_until_the_claim_back_when_it_is_claimed(queue: Subject) -> Verdict {
+async fn a_replayed_job_gives_a_key_until_the_claim_back_when_it_is_claimed(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Claimed).await?;
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
     check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
@@ -91,25 +91,29 @@ async fn a_replayed_job_gives_a_key_until_the_claim_back_when_it_is_claimed(queu
     check_eq!(holder(&queue).await?, Pushed::Created);
     check_eq!(queue.settle(&claimed.lease, retry(secs(0))).await?, Settled::Done);
     check_eq!(queue.claim_ids(10).await?, ["other", "a"]);
-    bury(&Subject { name: queue.stage.queue("cancelled"), stage: queue.stage.share() }, "a", UniqueUntil::Claimed)
-        .await?;
-    let queue = Subject { name: queue.stage.queue("cancelled"), stage: queue.stage };
+    bury(
+        &QueueFixture { name: queue.fixture.queue("cancelled"), fixture: queue.fixture.share() },
+        "a",
+        UniqueUntil::Claimed,
+    )
+    .await?;
+    let queue = QueueFixture { name: queue.fixture.queue("cancelled"), fixture: queue.fixture };
     queue.replay("a").await?;
     queue.cancel("a").await?;
     check_eq!(holder(&queue).await?, Pushed::Created);
     Ok(())
 }
 
-async fn a_unique_key_for_a_time_is_not_taken_again(queue: Subject) -> Verdict {
+async fn a_unique_key_for_a_time_is_not_taken_again(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Elapsed(secs(60))).await?;
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
     check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
-    queue.stage.advance(secs(60));
+    queue.fixture.advance(secs(60));
     check_eq!(holder(&queue).await?, Pushed::Created);
     Ok(())
 }
 
-async fn a_dead_job_is_ready_again(queue: Subject) -> Verdict {
+async fn a_dead_job_is_ready_again(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
     let info = queue.info("a").await?;
@@ -120,7 +124,7 @@ async fn a_dead_job_is_ready_again(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_replayed_job_has_all_its_attempts(queue: Subject) -> Verdict {
+async fn a_replayed_job_has_all_its_attempts(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_retry(attempts(2))).await?;
     for _ in 0..2 {
         for attempt in 1..=2 {
@@ -134,7 +138,7 @@ async fn a_replayed_job_has_all_its_attempts(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_replayed_job_goes_behind_the_others(queue: Subject) -> Verdict {
+async fn a_replayed_job_goes_behind_the_others(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     queue.push_ids(&["b"]).await?;
     queue.replay("a").await?;
@@ -142,18 +146,18 @@ async fn a_replayed_job_goes_behind_the_others(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_replayed_job_has_no_deadline_any_more(queue: Subject) -> Verdict {
+async fn a_replayed_job_has_no_deadline_any_more(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_start_within(secs(1))).await?;
-    queue.stage.advance(secs(1));
+    queue.fixture.advance(secs(1));
     queue.claim(1).await?;
     check_eq!(queue.info("a").await?.state, JobState::Dead);
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
-    queue.stage.advance(secs(60));
+    queue.fixture.advance(secs(60));
     check_eq!(queue.claim_one().await?.attempt, 1);
     Ok(())
 }
 
-async fn a_replayed_job_lives_a_whole_life(queue: Subject) -> Verdict {
+async fn a_replayed_job_lives_a_whole_life(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     queue.replay("a").await?;
     let claimed = queue.claim_one().await?;
@@ -166,7 +170,7 @@ async fn a_replayed_job_lives_a_whole_life(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn only_dead_jobs_are_replayed(queue: Subject) -> Verdict {
+async fn only_dead_jobs_are_replayed(queue: QueueFixture) -> Verdict {
     queue.finish("completed").await?;
     queue.push_ids(&["running"]).await?;
     queue.claim_one().await?;
@@ -179,28 +183,28 @@ async fn only_dead_jobs_are_replayed(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn jobs_are_answered_in_order(queue: Subject) -> Verdict {
+async fn jobs_are_answered_in_order(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     queue.bury("b").await?;
     let ids = ["b", "unknown", "a", "b"].map(job_id);
     check_eq!(
-        queue.stage.state.replay(&queue.name, &ids).await?,
+        queue.fixture.state.replay(&queue.name, &ids).await?,
         [Replayed::Replayed, Replayed::NotDead, Replayed::Replayed, Replayed::NotDead]
     );
     check_eq!(queue.claim_ids(10).await?, ["b", "a"]);
     Ok(())
 }
 
-async fn replaying_twice_finds_what_the_first_made(queue: Subject) -> Verdict {
+async fn replaying_twice_finds_what_the_first_made(queue: QueueFixture) -> Verdict {
     queue.bury("a").await?;
     check_eq!([queue.replay("a").await?, queue.replay("a").await?], [Replayed::Replayed, Replayed::NotDead]);
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
     Ok(())
 }
 
-async fn batches_outside_their_bounds_are_refused(queue: Subject) -> Verdict {
+async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     for count in [0, MAX_BATCH + 1] {
-        let refused = queue.stage.state.replay(&queue.name, &vec![job_id("a"); count]).await;
+        let refused = queue.fixture.state.replay(&queue.name, &vec![job_id("a"); count]).await;
         check_matches!(refused, Err(Error::Rejected { op: Op::QueueReplay, .. }));
     }
     Ok(())

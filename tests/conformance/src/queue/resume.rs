@@ -2,9 +2,9 @@
 
 use store_core::{Counts, Op};
 
-use super::subject::{LEASE, Subject, job};
+use super::queue_fixture::{LEASE, QueueFixture, job};
 use crate::case::cases;
-use crate::stage::secs;
+use crate::fixture::secs;
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueResume;
@@ -13,12 +13,12 @@ cases! { Op::QueueResume;
     what_has_run_out_meanwhile_comes_back,
 }
 
-async fn a_resumed_queue_gives_what_has_gathered(queue: Subject) -> Verdict {
+async fn a_resumed_queue_gives_what_has_gathered(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.pause().await?;
     queue.push_ids(&["b"]).await?;
     queue.push_one(job("c").with_delay(secs(1))).await?;
-    queue.stage.advance(secs(1));
+    queue.fixture.advance(secs(1));
     queue.resume().await?;
     check_eq!(queue.counts().await?, Counts::new(2, 1, 0, 0, 0));
     let claim = queue.claim(10).await?;
@@ -28,7 +28,7 @@ async fn a_resumed_queue_gives_what_has_gathered(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_queue_that_is_not_paused_can_be_resumed(queue: Subject) -> Verdict {
+async fn a_queue_that_is_not_paused_can_be_resumed(queue: QueueFixture) -> Verdict {
     queue.resume().await?;
     queue.push_ids(&["a"]).await?;
     queue.resume().await?;
@@ -36,11 +36,11 @@ async fn a_queue_that_is_not_paused_can_be_resumed(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn what_has_run_out_meanwhile_comes_back(queue: Subject) -> Verdict {
+async fn what_has_run_out_meanwhile_comes_back(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await?;
     queue.pause().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     queue.resume().await?;
     check_eq!(queue.claim_one().await?.attempt, 2);
     Ok(())

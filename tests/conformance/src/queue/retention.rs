@@ -2,9 +2,9 @@
 
 use store_core::{Counts, JobState, NewJob, Op, Outcome, Retention};
 
-use super::subject::{Subject, attempts, dead, job, job_id, kept};
+use super::queue_fixture::{QueueFixture, attempts, dead, job, job_id, kept};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check_eq};
 
 cases! { Op::QueueSettle;
@@ -20,20 +20,20 @@ cases! { Op::QueueSettle;
     what_was_replayed_or_deleted_does_not_count_any_more,
 }
 
-async fn bounded(queue: Subject, retention: Retention) -> Result<Subject, crate::Failure> {
-    Ok(Subject::from(queue.stage.with_retention(retention).await?))
+async fn bounded(queue: QueueFixture, retention: Retention) -> Result<QueueFixture, crate::BrokenPromise> {
+    Ok(QueueFixture::from(queue.fixture.with_retention(retention).await?))
 }
 
 /// Lets jobs die one after the other, a second apart.
-async fn bury_all(queue: &Subject, ids: &[&str]) -> Verdict {
+async fn bury_all(queue: &QueueFixture, ids: &[&str]) -> Verdict {
     for id in ids {
         queue.bury(id).await?;
-        queue.stage.advance(secs(1));
+        queue.fixture.advance(secs(1));
     }
     Ok(())
 }
 
-async fn the_oldest_dead_are_forgotten_above_their_number(queue: Subject) -> Verdict {
+async fn the_oldest_dead_are_forgotten_above_their_number(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_dead_count(2)).await?;
     bury_all(&queue, &["a", "b", "c"]).await?;
     check_eq!(queue.listed(JobState::Dead).await?, ["b", "c"]);
@@ -43,51 +43,51 @@ async fn the_oldest_dead_are_forgotten_above_their_number(queue: Subject) -> Ver
 }
 
 /// Lets jobs of 1000 bytes die one after the other, a second apart.
-async fn bury_large(queue: &Subject, ids: &[&str]) -> Verdict {
+async fn bury_large(queue: &QueueFixture, ids: &[&str]) -> Verdict {
     for id in ids {
         queue.push_one(NewJob::new(vec![0; 1000]).with_id(job_id(id))).await?;
         let claimed = queue.claim_one().await?;
         queue.settle(&claimed.lease, dead("broken")).await?;
-        queue.stage.advance(secs(1));
+        queue.fixture.advance(secs(1));
     }
     Ok(())
 }
 
-async fn the_oldest_dead_are_forgotten_above_their_bytes(queue: Subject) -> Verdict {
+async fn the_oldest_dead_are_forgotten_above_their_bytes(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_dead_bytes(3000)).await?;
     bury_large(&queue, &["a", "b", "c"]).await?;
     check_eq!(queue.listed(JobState::Dead).await?, ["b", "c"]);
     Ok(())
 }
 
-async fn the_dead_are_forgotten_after_their_time(queue: Subject) -> Verdict {
+async fn the_dead_are_forgotten_after_their_time(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_dead_for(secs(60))).await?;
     bury_all(&queue, &["a", "b"]).await?;
-    queue.stage.advance(secs(58));
+    queue.fixture.advance(secs(58));
     queue.bury("c").await?;
     check_eq!(queue.listed(JobState::Dead).await?, ["b", "c"]);
     Ok(())
 }
 
-async fn jobs_that_die_in_a_claim_are_bounded_too(queue: Subject) -> Verdict {
+async fn jobs_that_die_in_a_claim_are_bounded_too(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_dead_count(2)).await?;
     for id in ["a", "b", "c", "d"] {
         queue.push_one(job(id).with_retry(attempts(1))).await?;
         queue.claim_one().await?;
-        queue.stage.advance(secs(60));
+        queue.fixture.advance(secs(60));
         queue.claim(1).await?;
     }
     check_eq!(queue.listed(JobState::Dead).await?, ["c", "d"]);
     for id in ["e", "f"] {
         queue.push_one(job(id).with_start_within(ms(1))).await?;
-        queue.stage.advance(ms(1));
+        queue.fixture.advance(ms(1));
         queue.claim(1).await?;
     }
     check_eq!(queue.listed(JobState::Dead).await?, ["e", "f"]);
     Ok(())
 }
 
-async fn complete(queue: &Subject, id: &str, bytes: usize, lasting: u64) -> Verdict {
+async fn complete(queue: &QueueFixture, id: &str, bytes: usize, lasting: u64) -> Verdict {
     queue.push_one(NewJob::new("").with_id(job_id(id))).await?;
     let claimed = queue.claim_one().await?;
     let result = store_core::Kept::new(vec![0; bytes], secs(lasting));
@@ -95,7 +95,7 @@ async fn complete(queue: &Subject, id: &str, bytes: usize, lasting: u64) -> Verd
     Ok(())
 }
 
-async fn the_first_to_end_of_the_completed_are_forgotten_above_their_number(queue: Subject) -> Verdict {
+async fn the_first_to_end_of_the_completed_are_forgotten_above_their_number(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_completed_count(2)).await?;
     for (id, lasting) in [("long", 90), ("short", 30), ("middle", 60)] {
         complete(&queue, id, 1, lasting).await?;
@@ -105,7 +105,7 @@ async fn the_first_to_end_of_the_completed_are_forgotten_above_their_number(queu
     Ok(())
 }
 
-async fn the_first_to_end_of_the_completed_are_forgotten_above_their_bytes(queue: Subject) -> Verdict {
+async fn the_first_to_end_of_the_completed_are_forgotten_above_their_bytes(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_completed_bytes(3000)).await?;
     for (id, lasting) in [("a", 30), ("b", 60), ("c", 90)] {
         complete(&queue, id, 1000, lasting).await?;
@@ -114,7 +114,7 @@ async fn the_first_to_end_of_the_completed_are_forgotten_above_their_bytes(queue
     Ok(())
 }
 
-async fn small_results_count_more_than_their_bytes(queue: Subject) -> Verdict {
+async fn small_results_count_more_than_their_bytes(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_completed_bytes(3 * Retention::ENTRY_BYTES)).await?;
     for (id, lasting) in [("a", 30), ("b", 60), ("c", 90), ("d", 120)] {
         complete(&queue, id, 1, lasting).await?;
@@ -123,17 +123,17 @@ async fn small_results_count_more_than_their_bytes(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn completed_jobs_are_collected_after_their_time(queue: Subject) -> Verdict {
+async fn completed_jobs_are_collected_after_their_time(queue: QueueFixture) -> Verdict {
     complete(&queue, "a", 1, 30).await?;
     complete(&queue, "b", 1, 60).await?;
-    queue.stage.advance(secs(30));
+    queue.fixture.advance(secs(30));
     complete(&queue, "c", 1, 60).await?;
     check_eq!(queue.counts().await?, Counts::new(0, 0, 0, 2, 0));
     check_eq!(queue.listed(JobState::Completed).await?, ["b", "c"]);
     Ok(())
 }
 
-async fn the_id_of_a_forgotten_job_is_free(queue: Subject) -> Verdict {
+async fn the_id_of_a_forgotten_job_is_free(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_dead_count(1).with_completed_count(1)).await?;
     bury_all(&queue, &["a", "b"]).await?;
     queue.push_ids(&["a"]).await?;
@@ -146,7 +146,7 @@ async fn the_id_of_a_forgotten_job_is_free(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn what_was_replayed_or_deleted_does_not_count_any_more(queue: Subject) -> Verdict {
+async fn what_was_replayed_or_deleted_does_not_count_any_more(queue: QueueFixture) -> Verdict {
     let queue = bounded(queue, Retention::default().with_dead_count(2).with_dead_bytes(3000)).await?;
     bury_large(&queue, &["a", "b"]).await?;
     queue.replay("a").await?;

@@ -5,9 +5,9 @@ use store_core::{
     Settlement,
 };
 
-use super::subject::{Subject, attempts, dead, job, kept, retry};
+use super::queue_fixture::{QueueFixture, attempts, dead, job, kept, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs};
+use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::QueueSettle;
@@ -35,12 +35,12 @@ cases! { Op::QueueSettle;
 }
 
 /// Pushes and claims the job `a`.
-async fn claimed(queue: &Subject) -> Result<store_core::ClaimedJob, crate::Failure> {
+async fn claimed(queue: &QueueFixture) -> Result<store_core::ClaimedJob, crate::BrokenPromise> {
     queue.push_ids(&["a"]).await?;
     queue.claim_one().await
 }
 
-async fn completion_forgets_the_job(queue: Subject) -> Verdict {
+async fn completion_forgets_the_job(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     check_eq!(queue.settle(&job.lease, Outcome::Complete(None)).await?, Settled::Done);
     check_eq!(queue.get("a").await?, None);
@@ -48,22 +48,22 @@ async fn completion_forgets_the_job(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn completion_keeps_a_result_for_a_time(queue: Subject) -> Verdict {
+async fn completion_keeps_a_result_for_a_time(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     check_eq!(queue.settle(&job.lease, kept("result", secs(60))).await?, Settled::Done);
     let info = queue.info("a").await?;
     check_eq!((info.state, info.attempts), (JobState::Completed, 1));
-    check_eq!(info.at, Some(queue.stage.now().after(secs(60))));
+    check_eq!(info.at, Some(queue.fixture.now().after(secs(60))));
     check_eq!((info.result.as_deref(), info.payload.as_ref()), (Some(b"result".as_slice()), b"a".as_slice()));
     check_eq!(queue.counts().await?, Counts::new(0, 0, 0, 1, 0));
-    queue.stage.advance(secs(60) - ms(1));
+    queue.fixture.advance(secs(60) - ms(1));
     check!(queue.get("a").await?.is_some());
-    queue.stage.advance(ms(1));
+    queue.fixture.advance(ms(1));
     check_eq!(queue.get("a").await?, None);
     Ok(())
 }
 
-async fn a_result_kept_for_no_time_is_not_kept(queue: Subject) -> Verdict {
+async fn a_result_kept_for_no_time_is_not_kept(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     check_eq!(queue.settle(&job.lease, kept("result", ms(0))).await?, Settled::Done);
     check_eq!(queue.get("a").await?, None);
@@ -71,25 +71,25 @@ async fn a_result_kept_for_no_time_is_not_kept(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_empty_result_is_a_result(queue: Subject) -> Verdict {
+async fn an_empty_result_is_a_result(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     queue.settle(&job.lease, kept("", secs(60))).await?;
     check_eq!(queue.info("a").await?.result.as_deref(), Some(b"".as_slice()));
     Ok(())
 }
 
-async fn a_failed_job_waits_for_its_next_attempt(queue: Subject) -> Verdict {
+async fn a_failed_job_waits_for_its_next_attempt(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     check_eq!(queue.settle(&job.lease, retry(secs(5))).await?, Settled::Done);
     let info = queue.info("a").await?;
-    check_eq!((info.state, info.attempts, info.at), (JobState::Scheduled, 1, Some(queue.stage.now().after(secs(5)))));
+    check_eq!((info.state, info.attempts, info.at), (JobState::Scheduled, 1, Some(queue.fixture.now().after(secs(5)))));
     check_eq!((info.last_error.as_deref(), info.worker), (Some("broken"), None));
-    queue.stage.advance(secs(5));
+    queue.fixture.advance(secs(5));
     check_eq!(queue.claim_one().await?.attempt, 2);
     Ok(())
 }
 
-async fn a_failed_job_that_need_not_wait_goes_behind_the_others(queue: Subject) -> Verdict {
+async fn a_failed_job_that_need_not_wait_goes_behind_the_others(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     queue.push_ids(&["b"]).await?;
     queue.settle(&job.lease, retry(ms(0))).await?;
@@ -98,7 +98,7 @@ async fn a_failed_job_that_need_not_wait_goes_behind_the_others(queue: Subject) 
     Ok(())
 }
 
-async fn the_failure_of_the_last_attempt_is_the_death_of_the_job(queue: Subject) -> Verdict {
+async fn the_failure_of_the_last_attempt_is_the_death_of_the_job(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_retry(attempts(2))).await?;
     for _ in 0..2 {
         let claimed = queue.claim_one().await?;
@@ -106,11 +106,11 @@ async fn the_failure_of_the_last_attempt_is_the_death_of_the_job(queue: Subject)
     }
     let info = queue.info("a").await?;
     check_eq!((info.state, info.attempts, info.last_error.as_deref()), (JobState::Dead, 2, Some("broken")));
-    check_eq!(info.at, Some(queue.stage.now()));
+    check_eq!(info.at, Some(queue.fixture.now()));
     Ok(())
 }
 
-async fn a_snoozed_job_does_not_count_the_attempt(queue: Subject) -> Verdict {
+async fn a_snoozed_job_does_not_count_the_attempt(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_retry(attempts(1))).await?;
     for _ in 0..3 {
         let claimed = queue.claim_one().await?;
@@ -118,13 +118,13 @@ async fn a_snoozed_job_does_not_count_the_attempt(queue: Subject) -> Verdict {
         check_eq!(queue.settle(&claimed.lease, Outcome::Snooze { after: secs(5) }).await?, Settled::Done);
         let info = queue.info("a").await?;
         check_eq!((info.state, info.attempts), (JobState::Scheduled, 0));
-        check_eq!(info.at, Some(queue.stage.now().after(secs(5))));
-        queue.stage.advance(secs(5));
+        check_eq!(info.at, Some(queue.fixture.now().after(secs(5))));
+        queue.fixture.advance(secs(5));
     }
     Ok(())
 }
 
-async fn a_snoozed_job_that_need_not_wait_goes_behind_the_others(queue: Subject) -> Verdict {
+async fn a_snoozed_job_that_need_not_wait_goes_behind_the_others(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     queue.push_ids(&["b"]).await?;
     queue.settle(&job.lease, Outcome::Snooze { after: ms(0) }).await?;
@@ -132,7 +132,7 @@ async fn a_snoozed_job_that_need_not_wait_goes_behind_the_others(queue: Subject)
     Ok(())
 }
 
-async fn a_snoozed_job_keeps_the_error_of_its_last_attempt(queue: Subject) -> Verdict {
+async fn a_snoozed_job_keeps_the_error_of_its_last_attempt(queue: QueueFixture) -> Verdict {
     let first = claimed(&queue).await?;
     queue.settle(&first.lease, retry(ms(0))).await?;
     let second = queue.claim_one().await?;
@@ -143,7 +143,7 @@ async fn a_snoozed_job_keeps_the_error_of_its_last_attempt(queue: Subject) -> Ve
     Ok(())
 }
 
-async fn a_released_job_goes_before_the_others_of_its_priority(queue: Subject) -> Verdict {
+async fn a_released_job_goes_before_the_others_of_its_priority(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_priority(Priority::Low)).await?;
     queue.push(&["b", "c"].map(|id| job(id).with_priority(Priority::Low))).await?;
     let released = queue.claim_one().await?;
@@ -154,7 +154,7 @@ async fn a_released_job_goes_before_the_others_of_its_priority(queue: Subject) -
     Ok(())
 }
 
-async fn a_released_job_does_not_count_the_attempt(queue: Subject) -> Verdict {
+async fn a_released_job_does_not_count_the_attempt(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_retry(attempts(1))).await?;
     for _ in 0..3 {
         let claimed = queue.claim_one().await?;
@@ -165,19 +165,19 @@ async fn a_released_job_does_not_count_the_attempt(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_dead_job_is_kept_with_its_reason(queue: Subject) -> Verdict {
+async fn a_dead_job_is_kept_with_its_reason(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
-    queue.stage.advance(secs(1));
+    queue.fixture.advance(secs(1));
     check_eq!(queue.settle(&job.lease, dead("no such customer")).await?, Settled::Done);
     let info = queue.info("a").await?;
-    check_eq!((info.state, info.attempts, info.at), (JobState::Dead, 1, Some(queue.stage.now())));
+    check_eq!((info.state, info.attempts, info.at), (JobState::Dead, 1, Some(queue.fixture.now())));
     check_eq!((info.last_error.as_deref(), info.payload.as_ref()), (Some("no such customer"), b"a".as_slice()));
-    queue.stage.advance(secs(86400));
+    queue.fixture.advance(secs(86400));
     check_eq!(queue.claim(1).await?.jobs, []);
     Ok(())
 }
 
-async fn a_cancelled_job_is_forgotten(queue: Subject) -> Verdict {
+async fn a_cancelled_job_is_forgotten(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     queue.cancel("a").await?;
     check_eq!(queue.settle(&job.lease, Outcome::Cancelled).await?, Settled::Done);
@@ -186,7 +186,7 @@ async fn a_cancelled_job_is_forgotten(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_job_that_is_to_be_cancelled_may_be_completed(queue: Subject) -> Verdict {
+async fn a_job_that_is_to_be_cancelled_may_be_completed(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     queue.cancel("a").await?;
     check_eq!(queue.settle(&job.lease, kept("result", secs(60))).await?, Settled::Done);
@@ -195,14 +195,14 @@ async fn a_job_that_is_to_be_cancelled_may_be_completed(queue: Subject) -> Verdi
     Ok(())
 }
 
-async fn a_wait_is_rounded_up_to_a_millisecond(queue: Subject) -> Verdict {
+async fn a_wait_is_rounded_up_to_a_millisecond(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     queue.settle(&job.lease, retry(std::time::Duration::from_nanos(1))).await?;
-    check_eq!(queue.info("a").await?.at, Some(queue.stage.now().after(ms(1))));
+    check_eq!(queue.info("a").await?.at, Some(queue.fixture.now().after(ms(1))));
     Ok(())
 }
 
-async fn long_reasons_are_cut_at_a_character(queue: Subject) -> Verdict {
+async fn long_reasons_are_cut_at_a_character(queue: QueueFixture) -> Verdict {
     let reason = format!("x{}", "ß".repeat(MAX_REASON_BYTES));
     let cut = format!("x{}", "ß".repeat((MAX_REASON_BYTES - 1) / 2));
     let job = claimed(&queue).await?;
@@ -214,7 +214,7 @@ async fn long_reasons_are_cut_at_a_character(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_batch_is_answered_in_order(queue: Subject) -> Verdict {
+async fn a_batch_is_answered_in_order(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c", "d", "e", "f"]).await?;
     let jobs = queue.claim(6).await?.jobs;
     let mut stale = jobs[2].lease.clone();
@@ -236,7 +236,7 @@ async fn a_batch_is_answered_in_order(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_bad_settlement_refuses_the_batch(queue: Subject) -> Verdict {
+async fn a_bad_settlement_refuses_the_batch(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     let jobs = queue.claim(2).await?.jobs;
     let too_large = Outcome::Complete(Some(Kept::new(vec![0; MAX_RESULT_BYTES + 1], secs(1))));
@@ -251,7 +251,7 @@ async fn a_bad_settlement_refuses_the_batch(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn batches_outside_their_bounds_are_refused(queue: Subject) -> Verdict {
+async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     let one = Settlement::new(job.lease, Outcome::Release);
     for count in [0, MAX_BATCH + 1] {
@@ -261,7 +261,7 @@ async fn batches_outside_their_bounds_are_refused(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn the_largest_batch_is_settled(queue: Subject) -> Verdict {
+async fn the_largest_batch_is_settled(queue: QueueFixture) -> Verdict {
     let jobs: Vec<_> = (0..MAX_BATCH).map(|id| job(&id.to_string())).collect();
     queue.push(&jobs).await?;
     let claimed = queue.claim(MAX_BATCH).await?.jobs;

@@ -2,10 +2,10 @@
 
 use store_core::{Counts, Fence, JobState, Op, Outcome, Settled, Settlement};
 
-use super::subject::{LEASE, Subject, dead, job_id, kept, retry};
+use super::queue_fixture::{LEASE, QueueFixture, dead, job_id, kept, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs};
-use crate::verdict::{Failure, Verdict, check, check_eq};
+use crate::fixture::{ms, secs};
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq};
 
 cases! { Op::QueueSettle;
     a_lost_lease_cannot_finish_a_job,
@@ -28,22 +28,22 @@ cases! { Op::QueueSettle;
 }
 
 /// Settles a fresh job twice in the same way; the second time must answer the same and change nothing.
-async fn sent_again(queue: &Subject, outcome: Outcome) -> Verdict {
+async fn sent_again(queue: &QueueFixture, outcome: Outcome) -> Verdict {
     queue.push_ids(&["other", "a"]).await?;
     let claimed = queue.claim(2).await?.jobs;
     check_eq!(queue.settle(&claimed[1].lease, outcome.clone()).await?, Settled::Done);
     let before = (queue.counts().await?, queue.get("a").await?);
-    queue.stage.advance(ms(1));
+    queue.fixture.advance(ms(1));
     check_eq!(queue.settle(&claimed[1].lease, outcome).await?, Settled::Done);
     check!((queue.counts().await?, queue.get("a").await?) == before, "the second time changed the job");
     check_eq!(queue.counts().await?.running, 1);
     Ok(())
 }
 
-async fn a_lost_lease_cannot_finish_a_job(queue: Subject) -> Verdict {
+async fn a_lost_lease_cannot_finish_a_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let lost = queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     queue.claim_one().await?;
     let before = queue.info("a").await?;
     let outcomes = [
@@ -62,17 +62,17 @@ async fn a_lost_lease_cannot_finish_a_job(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_lease_is_lost_at_its_very_end(queue: Subject) -> Verdict {
+async fn a_lease_is_lost_at_its_very_end(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Lost);
     check_eq!(queue.counts().await?, Counts::new(0, 0, 1, 0, 0));
     check_eq!(queue.claim_one().await?.attempt, 2);
     Ok(())
 }
 
-async fn a_forged_token_cannot_finish_a_job(queue: Subject) -> Verdict {
+async fn a_forged_token_cannot_finish_a_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     let fence = claimed.lease.fence.get();
@@ -85,20 +85,20 @@ async fn a_forged_token_cannot_finish_a_job(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn an_extended_lease_can_finish_a_job(queue: Subject) -> Verdict {
+async fn an_extended_lease_can_finish_a_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.extend(&claimed.lease, secs(60)).await?;
-    queue.stage.advance(secs(60) - ms(1));
+    queue.fixture.advance(secs(60) - ms(1));
     check_eq!(queue.settle(&claimed.lease, kept("result", secs(60))).await?, Settled::Done);
     check_eq!(queue.info("a").await?.state, JobState::Completed);
     Ok(())
 }
 
-async fn the_holder_finishes_what_another_lost(queue: Subject) -> Verdict {
+async fn the_holder_finishes_what_another_lost(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let lost = queue.claim_one().await?;
-    queue.stage.advance(LEASE);
+    queue.fixture.advance(LEASE);
     let holder = queue.claim_one().await?;
     check_eq!(queue.settle(&holder.lease, kept("holder", secs(60))).await?, Settled::Done);
     check_eq!(queue.settle(&lost.lease, kept("late", secs(60))).await?, Settled::Lost);
@@ -106,46 +106,46 @@ async fn the_holder_finishes_what_another_lost(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_completion_sent_again_is_done(queue: Subject) -> Verdict {
+async fn a_completion_sent_again_is_done(queue: QueueFixture) -> Verdict {
     sent_again(&queue, Outcome::Complete(None)).await
 }
 
-async fn a_kept_completion_sent_again_is_done(queue: Subject) -> Verdict {
+async fn a_kept_completion_sent_again_is_done(queue: QueueFixture) -> Verdict {
     sent_again(&queue, kept("result", secs(60))).await
 }
 
-async fn a_failure_sent_again_is_done(queue: Subject) -> Verdict {
+async fn a_failure_sent_again_is_done(queue: QueueFixture) -> Verdict {
     sent_again(&queue, retry(secs(5))).await
 }
 
-async fn a_snooze_sent_again_is_done(queue: Subject) -> Verdict {
+async fn a_snooze_sent_again_is_done(queue: QueueFixture) -> Verdict {
     sent_again(&queue, Outcome::Snooze { after: ms(0) }).await
 }
 
-async fn a_death_sent_again_is_done(queue: Subject) -> Verdict {
+async fn a_death_sent_again_is_done(queue: QueueFixture) -> Verdict {
     sent_again(&queue, dead("broken")).await
 }
 
-async fn a_release_sent_again_is_done(queue: Subject) -> Verdict {
+async fn a_release_sent_again_is_done(queue: QueueFixture) -> Verdict {
     sent_again(&queue, Outcome::Release).await
 }
 
-async fn a_cancellation_sent_again_is_done(queue: Subject) -> Verdict {
+async fn a_cancellation_sent_again_is_done(queue: QueueFixture) -> Verdict {
     sent_again(&queue, Outcome::Cancelled).await
 }
 
-async fn a_completion_sent_again_after_its_lease_is_lost(queue: Subject) -> Verdict {
+async fn a_completion_sent_again_after_its_lease_is_lost(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, Outcome::Complete(None)).await?;
-    queue.stage.advance(LEASE - ms(1));
+    queue.fixture.advance(LEASE - ms(1));
     check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Done);
-    queue.stage.advance(ms(1));
+    queue.fixture.advance(ms(1));
     check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Lost);
     Ok(())
 }
 
-async fn a_settlement_sent_again_does_not_touch_the_next_delivery(queue: Subject) -> Verdict {
+async fn a_settlement_sent_again_does_not_touch_the_next_delivery(queue: QueueFixture) -> Verdict {
     for outcome in [retry(ms(0)), Outcome::Release, Outcome::Snooze { after: ms(0) }] {
         queue.push_ids(&["a"]).await?;
         let first = queue.claim_one().await?;
@@ -159,7 +159,7 @@ async fn a_settlement_sent_again_does_not_touch_the_next_delivery(queue: Subject
     Ok(())
 }
 
-async fn another_outcome_for_a_settled_lease_changes_nothing(queue: Subject) -> Verdict {
+async fn another_outcome_for_a_settled_lease_changes_nothing(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, retry(secs(5))).await?;
@@ -169,7 +169,7 @@ async fn another_outcome_for_a_settled_lease_changes_nothing(queue: Subject) -> 
     Ok(())
 }
 
-async fn one_job_twice_in_a_batch_is_settled_once(queue: Subject) -> Verdict {
+async fn one_job_twice_in_a_batch_is_settled_once(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     let claimed = queue.claim(2).await?.jobs;
     let [a, b] = [&claimed[0].lease, &claimed[1].lease];
@@ -184,15 +184,15 @@ async fn one_job_twice_in_a_batch_is_settled_once(queue: Subject) -> Verdict {
     Ok(())
 }
 
-async fn a_settlement_of_a_job_of_another_queue_does_not_touch_it(queue: Subject) -> Verdict {
+async fn a_settlement_of_a_job_of_another_queue_does_not_touch_it(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
-    let other = Subject { name: queue.stage.queue("other"), stage: queue.stage };
+    let other = QueueFixture { name: queue.fixture.queue("other"), fixture: queue.fixture };
     other.push_ids(&["a"]).await?;
     check_eq!(claimed.lease.job, job_id("a"));
     check_eq!(other.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Lost);
     check_eq!(other.counts().await?, Counts::new(1, 0, 0, 0, 0));
-    let queue = Subject { name: other.stage.queue("queue"), stage: other.stage };
+    let queue = QueueFixture { name: other.fixture.queue("queue"), fixture: other.fixture };
     check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Done);
-    Ok::<(), Failure>(())
+    Ok::<(), BrokenPromise>(())
 }

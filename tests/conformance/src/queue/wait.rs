@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use store_core::{Op, Outcome, QueueName, Result};
 use tokio::task::JoinHandle;
 
-use super::subject::{Subject, dead, job, retry};
+use super::queue_fixture::{QueueFixture, dead, job, retry};
 use crate::case::cases;
-use crate::stage::{ms, secs};
-use crate::verdict::{Failure, Verdict, check, check_eq};
+use crate::fixture::{ms, secs};
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq};
 
 cases! { Op::QueueWait;
     a_push_wakes_a_waiter,
@@ -30,14 +30,14 @@ cases! { Op::QueueWait;
 /// Longer than any case may take: a waiter that returns has been woken.
 const UP_TO: Duration = secs(300);
 
-fn waiting(queue: &Subject, names: &[QueueName]) -> JoinHandle<Result<Option<QueueName>>> {
-    let (state, names) = (Arc::clone(&queue.stage.state), names.to_vec());
+fn waiting(queue: &QueueFixture, names: &[QueueName]) -> JoinHandle<Result<Option<QueueName>>> {
+    let (state, names) = (Arc::clone(&queue.fixture.state), names.to_vec());
     tokio::spawn(async move { state.wait(&names, UP_TO).await })
 }
 
 /// A waiter that returns as soon as there is something to see: it waits again when it was woken without a reason.
-fn waiting_for(queue: &Subject, ready: u64, scheduled: u64) -> JoinHandle<Result<()>> {
-    let (state, name) = (Arc::clone(&queue.stage.state), queue.name.clone());
+fn waiting_for(queue: &QueueFixture, ready: u64, scheduled: u64) -> JoinHandle<Result<()>> {
+    let (state, name) = (Arc::clone(&queue.fixture.state), queue.name.clone());
     tokio::spawn(async move {
         loop {
             state.wait(std::slice::from_ref(&name), UP_TO).await?;
@@ -50,8 +50,8 @@ fn waiting_for(queue: &Subject, ready: u64, scheduled: u64) -> JoinHandle<Result
 }
 
 /// Takes the news that preparing the queue has made, so that the next wait has to be woken anew.
-async fn quiet(queue: &Subject) -> Verdict {
-    while queue.stage.state.wait(std::slice::from_ref(&queue.name), ms(100)).await?.is_some() {}
+async fn quiet(queue: &QueueFixture) -> Verdict {
+    while queue.fixture.state.wait(std::slice::from_ref(&queue.name), ms(100)).await?.is_some() {}
     Ok(())
 }
 
@@ -59,46 +59,46 @@ async fn woken(waiter: JoinHandle<Result<()>>) -> Verdict {
     Ok(waiter.await??)
 }
 
-async fn a_push_wakes_a_waiter(queue: Subject) -> Verdict {
+async fn a_push_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     let waiter = waiting_for(&queue, 1, 0);
     queue.push_ids(&["a"]).await?;
     woken(waiter).await
 }
 
-async fn news_before_the_wait_are_not_lost(queue: Subject) -> Verdict {
+async fn news_before_the_wait_are_not_lost(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let names = [queue.name.clone()];
-    check_eq!(queue.stage.state.wait(&names, UP_TO).await?, Some(queue.name));
+    check_eq!(queue.fixture.state.wait(&names, UP_TO).await?, Some(queue.name));
     Ok(())
 }
 
-async fn a_waiter_of_several_queues_learns_which_one(queue: Subject) -> Verdict {
-    let names = ["other", "queue", "third"].map(|name| queue.stage.queue(name));
+async fn a_waiter_of_several_queues_learns_which_one(queue: QueueFixture) -> Verdict {
+    let names = ["other", "queue", "third"].map(|name| queue.fixture.queue(name));
     let waiter = waiting(&queue, &names);
     queue.push_ids(&["a"]).await?;
     check_eq!(waiter.await??, Some(queue.name));
     Ok(())
 }
 
-async fn a_wait_ends_without_news(queue: Subject) -> Verdict {
+async fn a_wait_ends_without_news(queue: QueueFixture) -> Verdict {
     let names = [queue.name.clone()];
     let began = Instant::now();
-    check_eq!(queue.stage.state.wait(&names, ms(50)).await?, None);
+    check_eq!(queue.fixture.state.wait(&names, ms(50)).await?, None);
     check!(began.elapsed() < secs(30), "50 ms lasted {:?}", began.elapsed());
     Ok(())
 }
 
 /// Three workers that claim one job each and wait while there is none; ends when each has one.
-async fn three_workers_get_a_job_each(queue: &Subject, push: impl Future<Output = Verdict>) -> Verdict {
+async fn three_workers_get_a_job_each(queue: &QueueFixture, push: impl Future<Output = Verdict>) -> Verdict {
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..3 {
-        let worker = Subject { stage: queue.stage.share(), name: queue.name.clone() };
+        let worker = QueueFixture { fixture: queue.fixture.share(), name: queue.name.clone() };
         workers.spawn(async move {
             loop {
                 if let Some(job) = worker.claim(1).await?.jobs.pop() {
-                    return Ok::<_, Failure>(job.id().to_string());
+                    return Ok::<_, BrokenPromise>(job.id().to_string());
                 }
-                worker.stage.state.wait(std::slice::from_ref(&worker.name), UP_TO).await?;
+                worker.fixture.state.wait(std::slice::from_ref(&worker.name), UP_TO).await?;
             }
         });
     }
@@ -112,7 +112,7 @@ async fn three_workers_get_a_job_each(queue: &Subject, push: impl Future<Output 
     Ok(())
 }
 
-async fn three_pushes_wake_three_waiters(queue: Subject) -> Verdict {
+async fn three_pushes_wake_three_waiters(queue: QueueFixture) -> Verdict {
     three_workers_get_a_job_each(&queue, async {
         for id in ["a", "b", "c"] {
             queue.push_ids(&[id]).await?;
@@ -122,11 +122,11 @@ async fn three_pushes_wake_three_waiters(queue: Subject) -> Verdict {
     .await
 }
 
-async fn a_claim_that_leaves_jobs_behind_wakes_the_next_waiter(queue: Subject) -> Verdict {
+async fn a_claim_that_leaves_jobs_behind_wakes_the_next_waiter(queue: QueueFixture) -> Verdict {
     three_workers_get_a_job_each(&queue, queue.push_ids(&["a", "b", "c"])).await
 }
 
-async fn a_job_that_is_due_before_all_others_wakes_a_waiter(queue: Subject) -> Verdict {
+async fn a_job_that_is_due_before_all_others_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     queue.push_one(job("later").with_delay(secs(60))).await?;
     quiet(&queue).await?;
     let waiter = waiting_for(&queue, 0, 2);
@@ -134,7 +134,7 @@ async fn a_job_that_is_due_before_all_others_wakes_a_waiter(queue: Subject) -> V
     woken(waiter).await
 }
 
-async fn a_retry_that_is_due_before_all_others_wakes_a_waiter(queue: Subject) -> Verdict {
+async fn a_retry_that_is_due_before_all_others_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     quiet(&queue).await?;
@@ -143,7 +143,7 @@ async fn a_retry_that_is_due_before_all_others_wakes_a_waiter(queue: Subject) ->
     woken(waiter).await
 }
 
-async fn a_release_wakes_a_waiter(queue: Subject) -> Verdict {
+async fn a_release_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     quiet(&queue).await?;
@@ -152,7 +152,7 @@ async fn a_release_wakes_a_waiter(queue: Subject) -> Verdict {
     woken(waiter).await
 }
 
-async fn a_resumed_queue_wakes_a_waiter(queue: Subject) -> Verdict {
+async fn a_resumed_queue_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     queue.pause().await?;
     queue.push_ids(&["a"]).await?;
     quiet(&queue).await?;
@@ -161,7 +161,7 @@ async fn a_resumed_queue_wakes_a_waiter(queue: Subject) -> Verdict {
     woken(waiter).await
 }
 
-async fn a_promotion_wakes_a_waiter(queue: Subject) -> Verdict {
+async fn a_promotion_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     queue.push_one(job("a").with_delay(secs(60))).await?;
     quiet(&queue).await?;
     let waiter = waiting_for(&queue, 1, 0);
@@ -169,7 +169,7 @@ async fn a_promotion_wakes_a_waiter(queue: Subject) -> Verdict {
     woken(waiter).await
 }
 
-async fn a_replay_wakes_a_waiter(queue: Subject) -> Verdict {
+async fn a_replay_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, dead("broken")).await?;
@@ -180,7 +180,7 @@ async fn a_replay_wakes_a_waiter(queue: Subject) -> Verdict {
 }
 
 /// A wait that is dropped may take the news of that moment with it; then the next one ends at its time, and finds the job.
-async fn a_queue_goes_on_after_dropped_waits(queue: Subject) -> Verdict {
+async fn a_queue_goes_on_after_dropped_waits(queue: QueueFixture) -> Verdict {
     let names = [queue.name.clone()];
     for _ in 0..3 {
         let waiter = waiting(&queue, &names);
@@ -188,7 +188,7 @@ async fn a_queue_goes_on_after_dropped_waits(queue: Subject) -> Verdict {
         waiter.abort();
     }
     queue.push_ids(&["a"]).await?;
-    queue.stage.state.wait(&names, secs(1)).await?;
+    queue.fixture.state.wait(&names, secs(1)).await?;
     check_eq!(queue.claim_ids(1).await?, ["a"]);
     Ok(())
 }

@@ -8,8 +8,8 @@ mod reset;
 use store_core::{LimitState, Rate, RateCheck, RateDecision};
 
 use crate::case::Case;
-use crate::stage::{Stage, secs};
-use crate::verdict::Failure;
+use crate::fixture::{Fixture, secs};
+use crate::verdict::BrokenPromise;
 
 /// The cases of every operation on rate limits.
 pub(crate) const CASES: &[&[Case]] = &[check_gcra::CASES, check_window::CASES, check_several::CASES, reset::CASES];
@@ -21,11 +21,11 @@ const GCRA: Rate = Rate::Gcra { count: 10, period: secs(1), burst: 3 };
 const WINDOW: Rate = Rate::FixedWindow { count: 3, window: secs(60) };
 
 /// Checks one limit with a cost.
-async fn charge(stage: &Stage, what: &str, rate: Rate, cost: u32) -> Result<LimitState, Failure> {
+async fn charge(fixture: &Fixture, what: &str, rate: Rate, cost: u32) -> Result<LimitState, BrokenPromise> {
     let RateDecision { allowed, limits, .. } =
-        stage.cache.check(&[RateCheck::new(stage.key(what), rate).with_cost(cost)]).await?;
+        fixture.cache.check(&[RateCheck::new(fixture.key(what), rate).with_cost(cost)]).await?;
     match limits[..] {
         [limit] if limit.allowed == allowed => Ok(limit),
-        _ => Err(Failure::new(format!("one limit was asked, the answer is {allowed}, {limits:?}"))),
+        _ => Err(BrokenPromise::new(format!("one limit was asked, the answer is {allowed}, {limits:?}"))),
     }
 }

@@ -2,7 +2,7 @@
 
 mod plan;
 
-pub(crate) use plan::{Fault, Kind, Lane, Network};
+pub(crate) use plan::{Fault, FaultSequence, Kind, Network};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::environment::Environment;
 use crate::history::Recorder;
 use crate::process::WorkerProcess;
 
-/// Runs all lanes until their plans or the run end; when the tasks have ended, every fault is undone. Call it in a
+/// Runs all sequences until their plans or the run end; when the tasks have ended, every fault is undone. Call it in a
 /// `LocalSet`.
 pub(crate) fn start(
-    lanes: Vec<Lane>,
+    sequences: Vec<FaultSequence>,
     environment: &Arc<Environment>,
     process: Option<WorkerProcess>,
     recorder: &Recorder,
@@ -26,16 +26,16 @@ pub(crate) fn start(
 ) -> JoinSet<Option<WorkerProcess>> {
     let mut tasks = JoinSet::new();
     let mut process = process;
-    for lane in lanes {
-        let process = if lane.has_process() { process.take() } else { None };
+    for sequence in sequences {
+        let process = if sequence.has_process() { process.take() } else { None };
         let nemesis =
             Nemesis { environment: environment.clone(), recorder: recorder.clone(), stop: stop.clone(), process };
-        tasks.spawn_local(nemesis.run(lane));
+        tasks.spawn_local(nemesis.run(sequence));
     }
     tasks
 }
 
-/// One lane of faults, one after the other.
+/// One sequence of faults, one after the other.
 struct Nemesis {
     environment: Arc<Environment>,
     recorder: Recorder,
@@ -44,8 +44,8 @@ struct Nemesis {
 }
 
 impl Nemesis {
-    async fn run(mut self, lane: Lane) -> Option<WorkerProcess> {
-        for fault in lane.faults {
+    async fn run(mut self, sequence: FaultSequence) -> Option<WorkerProcess> {
+        for fault in sequence.faults {
             if !self.wait_running(fault.after).await {
                 break;
             }

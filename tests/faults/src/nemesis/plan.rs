@@ -11,9 +11,9 @@ const HELD: Duration = Duration::from_millis(700);
 /// A request that is held no longer than this arrives before its attempt ends.
 const NOT_LATE: Duration = Duration::from_millis(200);
 
-/// Faults that happen one after the other. Those of different lanes happen at the same time.
+/// Faults that happen one after the other. Those of different sequences happen at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Lane {
+pub(crate) struct FaultSequence {
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -138,10 +138,10 @@ impl Network {
     }
 }
 
-impl Lane {
-    /// All lanes of a run: the state server, the cache server, the worker process, and two halves of the links.
+impl FaultSequence {
+    /// All sequences of a run: the state server, the cache server, the worker process, and two halves of the links.
     pub(crate) fn plan(seed: u64, duration: Duration, late_copies: bool) -> Vec<Self> {
-        let lane = |name: &str, means: (u64, u64), kind: &mut dyn FnMut(&mut fastrand::Rng) -> Kind| {
+        let sequence = |name: &str, means: (u64, u64), kind: &mut dyn FnMut(&mut fastrand::Rng) -> Kind| {
             let mut random = random_of(seed, name);
             let mut faults = Vec::new();
             let mut planned = Duration::ZERO;
@@ -156,25 +156,25 @@ impl Lane {
                 planned += after + lasts;
                 faults.push(Fault { after, kind, lasts, pick });
             }
-            Lane { faults }
+            FaultSequence { faults }
         };
         let halves = LINKS.split_at(LINKS.len() / 2);
         vec![
-            lane("state server", (3000, 1000), &mut |random| match random.u32(0..10) {
+            sequence("state server", (3000, 1000), &mut |random| match random.u32(0..10) {
                 0..4 => Kind::KillState,
                 4..7 => Kind::StopState,
                 7 => Kind::FillState,
                 8 => Kind::FlushScripts,
                 _ => Kind::RewriteState,
             }),
-            lane("cache server", (6000, 700), &mut |random| {
+            sequence("cache server", (6000, 700), &mut |random| {
                 if random.bool() { Kind::KillCache } else { Kind::StopCache }
             }),
-            lane("process", (4000, 2000), &mut |random| {
+            sequence("process", (4000, 2000), &mut |random| {
                 if random.bool() { Kind::KillProcess } else { Kind::StopProcess }
             }),
-            lane("links 0", (600, 500), &mut |random| network(random, halves.0)),
-            lane("links 1", (600, 500), &mut |random| network(random, halves.1)),
+            sequence("links 0", (600, 500), &mut |random| network(random, halves.0)),
+            sequence("links 1", (600, 500), &mut |random| network(random, halves.1)),
         ]
     }
 
@@ -193,14 +193,14 @@ fn network(random: &mut fastrand::Rng, links: &[&'static str]) -> Kind {
 mod tests {
     use std::time::Duration;
 
-    use super::Lane;
+    use super::FaultSequence;
 
     #[test]
     fn the_plan_follows_from_the_seed() {
-        let plan = |seed| Lane::plan(seed, Duration::from_secs(90), true);
+        let plan = |seed| FaultSequence::plan(seed, Duration::from_secs(90), true);
         assert_eq!(plan(1), plan(1));
         assert_ne!(plan(1), plan(2));
-        let faults: usize = plan(1).iter().map(|lane| lane.faults.len()).sum();
+        let faults: usize = plan(1).iter().map(|sequence| sequence.faults.len()).sum();
         assert!((100..300).contains(&faults), "{faults} faults in 90 s");
     }
 }

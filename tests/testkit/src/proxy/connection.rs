@@ -8,7 +8,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::watch;
 
 use super::requests::Requests;
-use super::{Cut, Mode, Place, Shared, wait_for};
+use super::{Cut, CutAt, Mode, Shared, wait_for};
 use crate::lock;
 use crate::wait::DEADLINE;
 
@@ -88,7 +88,7 @@ async fn forward_requests(
     mut client: ReadHalf<'_>,
     mut server: WriteHalf<'_>,
     connection: &Connection<'_>,
-    cut: &Mutex<Option<Place>>,
+    cut: &Mutex<Option<CutAt>>,
 ) -> io::Result<()> {
     let shared = connection.shared;
     let mut requests = Requests::default();
@@ -106,11 +106,11 @@ async fn forward_requests(
             fired.is_some()
         });
         match fired {
-            Some(Cut { place: Place::BeforeRequest, .. }) => {
+            Some(Cut { place: CutAt::BeforeRequest, .. }) => {
                 shared.fired.send_modify(|count| *count += 1);
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
-            Some(Cut { place: Place::Held, .. }) => {
+            Some(Cut { place: CutAt::Held, .. }) => {
                 shared.held.send_replace(Some(connection.number));
                 shared.fired.send_modify(|count| *count += 1);
                 connection.open(|_| true).await;
@@ -135,7 +135,7 @@ async fn forward_replies(
     mut server: ReadHalf<'_>,
     mut client: WriteHalf<'_>,
     connection: &Connection<'_>,
-    cut: &Mutex<Option<Place>>,
+    cut: &Mutex<Option<CutAt>>,
 ) -> io::Result<()> {
     let shared = connection.shared;
     let mut chunk = vec![0; CHUNK];
@@ -143,7 +143,7 @@ async fn forward_replies(
         let length = server.read(&mut chunk).await?;
         let fired = lock(cut).take();
         if let Some(place) = fired {
-            if place == Place::InReply {
+            if place == CutAt::InReply {
                 client.write_all(&chunk[..length / 2]).await?;
                 client.flush().await?;
             }

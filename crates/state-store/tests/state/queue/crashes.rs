@@ -17,27 +17,27 @@ use super::{LEASE, id, job};
 use crate::cutter::Cutter;
 use crate::open;
 
-pub(super) struct Scene {
+pub(super) struct Fixture {
     pub(super) server: RedisServer,
     pub(super) cutter: Cutter,
     pub(super) store: StateStore,
     pub(super) clock: ManualClock,
 }
 
-pub(super) async fn scene() -> Scene {
+pub(super) async fn fixture() -> Fixture {
     scene_with(ShelfBounds::default()).await
 }
 
-pub(super) async fn scene_with(shelves: ShelfBounds) -> Scene {
+pub(super) async fn scene_with(shelves: ShelfBounds) -> Fixture {
     let server = RedisServer::state().start().await.unwrap();
     let cutter = Cutter::start(&server).await;
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
     let options = StateOptions::default().with_clock(Clock::Manual(clock.clone())).with_shelves(shelves);
     let store = open(&cutter.url(), options).await.unwrap();
-    Scene { server, cutter, store, clock }
+    Fixture { server, cutter, store, clock }
 }
 
-impl Scene {
+impl Fixture {
     /// Runs `act` on a fresh queue for each number of writes after which its script is cut, until it is not cut any more.
     /// With `again` the call is then sent again.
     #[allow(clippy::print_stdout, reason = "shown when it fails")]
@@ -133,44 +133,44 @@ pub(super) async fn push(store: &StateStore, queue: &QueueName, jobs: &[NewJob])
 
 #[tokio::test]
 async fn a_cut_push_sent_again_pushes_each_job_once() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for jobs in [vec![job("a"), job("b")], mixture()] {
         let act = async |queue: &QueueName, (): &()| {
-            push(&scene.store, queue, &jobs)
+            push(&fixture.store, queue, &jobs)
                 .await
                 .map(|pushed| assert!(pushed.iter().all(|job| *job == Pushed::Created)))
         };
         let check = async |queue: &QueueName| {
-            let delivered = scene.drain(queue).await;
+            let delivered = fixture.drain(queue).await;
             assert_eq!(delivered.len(), jobs.len());
             assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
-            scene.assert_clean(queue).await;
+            fixture.assert_clean(queue).await;
         };
-        scene.cut_everywhere("queue/push", true, async |_| (), act, check).await;
+        fixture.cut_everywhere("queue/push", true, async |_| (), act, check).await;
     }
 }
 
 #[tokio::test]
 async fn a_cut_push_that_is_given_up_leaves_whole_jobs_or_none() {
-    let scene = scene().await;
-    let act = async |queue: &QueueName, (): &()| push(&scene.store, queue, &mixture()).await.map(drop);
+    let fixture = fixture().await;
+    let act = async |queue: &QueueName, (): &()| push(&fixture.store, queue, &mixture()).await.map(drop);
     let check = async |queue: &QueueName| {
-        let delivered = scene.drain(queue).await;
+        let delivered = fixture.drain(queue).await;
         assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
         // None of its unique keys is held by a job that never was.
-        scene.clock.advance(Duration::from_secs(5));
+        fixture.clock.advance(Duration::from_secs(5));
         let jobs = mixture().into_iter().map(|job| job.with_id(JobId::generate()));
-        let pushed = push(&scene.store, queue, &jobs.collect::<Vec<_>>()).await.unwrap();
+        let pushed = push(&fixture.store, queue, &jobs.collect::<Vec<_>>()).await.unwrap();
         assert_eq!(pushed, [const { Pushed::Created }; 6]);
-        scene.drain(queue).await;
-        scene.assert_clean(queue).await;
+        fixture.drain(queue).await;
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/push", false, async |_| (), act, check).await;
+    fixture.cut_everywhere("queue/push", false, async |_| (), act, check).await;
 }
 
 #[tokio::test]
 async fn a_cut_claim_loses_no_job() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let prepare = async |queue: &QueueName| {
         let thrice = RetryPolicy::new(3, Backoff::Fixed(Duration::ZERO));
         let first = [
@@ -179,31 +179,31 @@ async fn a_cut_claim_loses_no_job() {
             job("cancelled"),
             job("retried"),
         ];
-        push(&scene.store, queue, &first).await.unwrap();
-        let claimed = scene.claim(queue, 9).await.unwrap();
+        push(&fixture.store, queue, &first).await.unwrap();
+        let claimed = fixture.claim(queue, 9).await.unwrap();
         let retry = Outcome::Retry { after: Duration::ZERO, error: "once".into() };
-        scene.store.settle_one(queue, claimed[3].lease.clone(), retry).await.unwrap();
-        scene.store.cancel(queue, &id("cancelled")).await.unwrap();
-        push(&scene.store, queue, &mixture()).await.unwrap();
+        fixture.store.settle_one(queue, claimed[3].lease.clone(), retry).await.unwrap();
+        fixture.store.cancel(queue, &id("cancelled")).await.unwrap();
+        push(&fixture.store, queue, &mixture()).await.unwrap();
         let late = unique("late", UniqueUntil::Claimed).with_start_within(Duration::from_secs(1));
-        push(&scene.store, queue, &[late]).await.unwrap();
-        scene.clock.advance(LEASE);
+        push(&fixture.store, queue, &[late]).await.unwrap();
+        fixture.clock.advance(LEASE);
     };
-    let act = async |queue: &QueueName, (): &()| scene.claim(queue, 100).await.map(drop);
+    let act = async |queue: &QueueName, (): &()| fixture.claim(queue, 100).await.map(drop);
     let check = async |queue: &QueueName| {
-        let delivered: Vec<_> = scene.drain(queue).await.into_keys().collect();
+        let delivered: Vec<_> = fixture.drain(queue).await.into_keys().collect();
         let expected = ["claimed", "critical", "delayed", "elapsed", "finished", "lost", "plain", "retried"];
         assert!(expected.iter().all(|job| delivered.iter().any(|id| id == job)), "{delivered:?}");
         // A death that was not written whole is one lease later.
-        assert_eq!(scene.state(queue, "last").await, Some(JobState::Dead));
-        assert_eq!(scene.state(queue, "late").await, Some(JobState::Dead));
-        assert_eq!(scene.state(queue, "cancelled").await, None);
-        assert_eq!(scene.store.delete(queue, &[id("last"), id("late")]).await.unwrap().len(), 2);
-        scene.assert_clean(queue).await;
+        assert_eq!(fixture.state(queue, "last").await, Some(JobState::Dead));
+        assert_eq!(fixture.state(queue, "late").await, Some(JobState::Dead));
+        assert_eq!(fixture.state(queue, "cancelled").await, None);
+        assert_eq!(fixture.store.delete(queue, &[id("last"), id("late")]).await.unwrap().len(), 2);
+        fixture.assert_clean(queue).await;
         let again = [unique("last", UniqueUntil::Finished), unique("late", UniqueUntil::Claimed)];
-        assert_eq!(push(&scene.store, queue, &again).await.unwrap(), [Pushed::Created, Pushed::Created]);
+        assert_eq!(push(&fixture.store, queue, &again).await.unwrap(), [Pushed::Created, Pushed::Created]);
     };
-    scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+    fixture.cut_everywhere("queue/claim", false, prepare, act, check).await;
 }
 
 /// One job per way to end, and where it stands then.
@@ -225,107 +225,107 @@ fn outcomes() -> Vec<(NewJob, Outcome, Option<JobState>)> {
     ]
 }
 
-async fn claim_all_outcomes(scene: &Scene, queue: &QueueName) -> Vec<Settlement> {
+async fn claim_all_outcomes(fixture: &Fixture, queue: &QueueName) -> Vec<Settlement> {
     let jobs: Vec<_> = outcomes().into_iter().map(|(job, _, _)| job).collect();
-    push(&scene.store, queue, &jobs).await.unwrap();
-    let claimed = scene.claim(queue, 100).await.unwrap();
+    push(&fixture.store, queue, &jobs).await.unwrap();
+    let claimed = fixture.claim(queue, 100).await.unwrap();
     claimed.into_iter().zip(outcomes()).map(|(job, (_, outcome, _))| Settlement::new(job.lease, outcome)).collect()
 }
 
 #[tokio::test]
 async fn a_cut_settlement_sent_again_counts_once() {
-    let scene = scene().await;
-    let prepare = async |queue: &QueueName| claim_all_outcomes(&scene, queue).await;
+    let fixture = fixture().await;
+    let prepare = async |queue: &QueueName| claim_all_outcomes(&fixture, queue).await;
     let act = async |queue: &QueueName, settlements: &Vec<Settlement>| {
-        let settled = scene.store.settle(queue, settlements, Durability::Accepted).await?.value;
+        let settled = fixture.store.settle(queue, settlements, Durability::Accepted).await?.value;
         assert_eq!(settled, [Settled::Done; 10]);
         Ok(())
     };
     let check = async |queue: &QueueName| {
         for (job, _, state) in outcomes() {
-            assert_eq!(scene.state(queue, job.id.as_str()).await, state, "{}", job.id);
+            assert_eq!(fixture.state(queue, job.id.as_str()).await, state, "{}", job.id);
             if job.unique.is_some() {
                 let next = job.with_id(JobId::generate());
-                assert_eq!(push(&scene.store, queue, &[next]).await.unwrap(), [Pushed::Created]);
+                assert_eq!(push(&fixture.store, queue, &[next]).await.unwrap(), [Pushed::Created]);
             }
         }
-        let delivered = scene.drain(queue).await;
+        let delivered = fixture.drain(queue).await;
         assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
         assert_eq!(delivered.len(), 4 + 4);
     };
-    scene.cut_everywhere("queue/settle", true, prepare, act, check).await;
+    fixture.cut_everywhere("queue/settle", true, prepare, act, check).await;
 }
 
 #[tokio::test]
 async fn a_cut_settlement_that_is_given_up_loses_no_job() {
-    let scene = scene().await;
-    let prepare = async |queue: &QueueName| claim_all_outcomes(&scene, queue).await;
+    let fixture = fixture().await;
+    let prepare = async |queue: &QueueName| claim_all_outcomes(&fixture, queue).await;
     let act = async |queue: &QueueName, settlements: &Vec<Settlement>| {
-        scene.store.settle(queue, settlements, Durability::Accepted).await.map(drop)
+        fixture.store.settle(queue, settlements, Durability::Accepted).await.map(drop)
     };
     let check = async |queue: &QueueName| {
-        let delivered = scene.drain(queue).await;
+        let delivered = fixture.drain(queue).await;
         for pending in ["retried", "retried at once", "snoozed", "released"] {
             assert!(delivered.contains_key(pending), "{pending}: {delivered:?}");
         }
         let ends = outcomes().into_iter().filter(|(_, outcome, _)| matches!(outcome, Outcome::Dead { .. }));
         for (job, _, _) in ends {
-            let is_dead = scene.state(queue, job.id.as_str()).await == Some(JobState::Dead);
+            let is_dead = fixture.state(queue, job.id.as_str()).await == Some(JobState::Dead);
             assert!(is_dead || delivered.contains_key(job.id.as_str()), "{}", job.id);
         }
         let all: Vec<_> = outcomes().into_iter().map(|(job, _, _)| job.id).collect();
-        scene.store.delete(queue, &all).await.unwrap();
-        scene.assert_clean(queue).await;
+        fixture.store.delete(queue, &all).await.unwrap();
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/settle", false, prepare, act, check).await;
+    fixture.cut_everywhere("queue/settle", false, prepare, act, check).await;
 }
 
 #[tokio::test]
 async fn cut_extensions_and_plain_completions_sent_again_are_as_one() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let prepare = async |queue: &QueueName| {
-        push(&scene.store, queue, &[job("a"), job("b")]).await.unwrap();
-        scene.claim(queue, 2).await.unwrap()
+        push(&fixture.store, queue, &[job("a"), job("b")]).await.unwrap();
+        fixture.claim(queue, 2).await.unwrap()
     };
     let extend = async |queue: &QueueName, jobs: &Vec<ClaimedJob>| {
         let extensions = jobs.iter().map(|job| Extension::new(job.lease.clone()).with_progress("half"));
-        scene.store.extend(queue, &extensions.collect::<Vec<_>>(), LEASE * 3).await.map(drop)
+        fixture.store.extend(queue, &extensions.collect::<Vec<_>>(), LEASE * 3).await.map(drop)
     };
     let check = async |queue: &QueueName| {
-        let info = scene.store.get(queue, &id("a")).await.unwrap().unwrap();
-        assert_eq!(info.at, Some(scene.clock.now().after(LEASE * 3)));
+        let info = fixture.store.get(queue, &id("a")).await.unwrap().unwrap();
+        assert_eq!(info.at, Some(fixture.clock.now().after(LEASE * 3)));
         assert_eq!(info.progress.as_deref(), Some(&b"half"[..]));
     };
-    scene.cut_everywhere("queue/extend", true, prepare, extend, check).await;
+    fixture.cut_everywhere("queue/extend", true, prepare, extend, check).await;
 
     let complete = async |queue: &QueueName, jobs: &Vec<ClaimedJob>| {
         let settlements = jobs.iter().map(|job| Settlement::new(job.lease.clone(), Outcome::Complete(None)));
         let settlements: Vec<_> = settlements.collect();
-        let settled = scene.store.settle(queue, &settlements, Durability::Accepted).await?.value;
+        let settled = fixture.store.settle(queue, &settlements, Durability::Accepted).await?.value;
         assert_eq!(settled, [Settled::Done; 2]);
         Ok(())
     };
     let check = async |queue: &QueueName| {
-        assert!(scene.drain(queue).await.is_empty());
-        scene.assert_clean(queue).await;
+        assert!(fixture.drain(queue).await.is_empty());
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/settle", true, prepare, complete, check).await;
+    fixture.cut_everywhere("queue/settle", true, prepare, complete, check).await;
 }
 
 #[tokio::test]
 async fn cut_controls_sent_again_lead_where_they_would_have_led() {
-    let scene = scene().await;
-    let (store, names) = (&scene.store, || vec![id("finished"), id("delayed"), id("plain")]);
+    let fixture = fixture().await;
+    let (store, names) = (&fixture.store, || vec![id("finished"), id("delayed"), id("plain")]);
     let prepare = async |queue: &QueueName| {
         push(store, queue, &mixture()).await.unwrap();
     };
     let gone = async |queue: &QueueName| {
         for name in ["finished", "delayed", "plain"] {
-            assert_eq!(scene.state(queue, name).await, None);
+            assert_eq!(fixture.state(queue, name).await, None);
         }
-        let delivered = scene.drain(queue).await;
+        let delivered = fixture.drain(queue).await;
         assert_eq!(delivered.into_keys().collect::<Vec<_>>(), ["claimed", "critical", "elapsed"]);
-        scene.assert_clean(queue).await;
+        fixture.assert_clean(queue).await;
     };
     let cancel = async |queue: &QueueName, (): &()| {
         for name in names() {
@@ -333,21 +333,21 @@ async fn cut_controls_sent_again_lead_where_they_would_have_led() {
         }
         Ok(())
     };
-    scene.cut_everywhere("queue/cancel", true, prepare, cancel, gone).await;
+    fixture.cut_everywhere("queue/cancel", true, prepare, cancel, gone).await;
     let delete = async |queue: &QueueName, (): &()| store.delete(queue, &names()).await.map(drop);
-    scene.cut_everywhere("queue/delete", true, prepare, delete, gone).await;
+    fixture.cut_everywhere("queue/delete", true, prepare, delete, gone).await;
 
     let promote = async |queue: &QueueName, (): &()| store.promote(queue, &names()).await.map(drop);
     let ready = async |queue: &QueueName| {
-        assert_eq!(scene.claim(queue, 100).await.unwrap().len(), 6);
-        assert_eq!(scene.drain(queue).await.len(), 6);
-        scene.assert_clean(queue).await;
+        assert_eq!(fixture.claim(queue, 100).await.unwrap().len(), 6);
+        assert_eq!(fixture.drain(queue).await.len(), 6);
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/promote", true, prepare, promote, ready).await;
+    fixture.cut_everywhere("queue/promote", true, prepare, promote, ready).await;
 
     let kill = async |queue: &QueueName| {
         prepare(queue).await;
-        for job in scene.claim(queue, 100).await.unwrap() {
+        for job in fixture.claim(queue, 100).await.unwrap() {
             store.settle_one(queue, job.lease, Outcome::Dead { reason: "no".into() }).await.unwrap();
         }
     };
@@ -359,13 +359,13 @@ async fn cut_controls_sent_again_lead_where_they_would_have_led() {
         for holder in ["finished", "claimed"] {
             assert_eq!(push(store, queue, &[beside(holder)]).await.unwrap(), [Pushed::Held(id(holder))]);
         }
-        assert_eq!(scene.drain(queue).await.len(), 4);
+        assert_eq!(fixture.drain(queue).await.len(), 4);
         let dead = store.list(queue, JobState::Dead, PageRequest::default()).await.unwrap().items;
         assert_eq!(dead.len(), 2);
         for free in ["finished", "claimed"] {
             assert_eq!(push(store, queue, &[beside(free)]).await.unwrap(), [Pushed::Created]);
-            assert_eq!(scene.drain(queue).await.len(), 1);
+            assert_eq!(fixture.drain(queue).await.len(), 1);
         }
     };
-    scene.cut_everywhere("queue/replay", true, kill, replay, alive).await;
+    fixture.cut_everywhere("queue/replay", true, kill, replay, alive).await;
 }

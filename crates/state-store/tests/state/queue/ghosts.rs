@@ -5,12 +5,12 @@ use std::time::Duration;
 use store_core::{Cancelled, JobState, Outcome, PageRequest, QueueControl, QueueInspect, Settled};
 
 use super::{claim, claim_one, id, job, names, push, queue, settle};
-use crate::stage;
+use crate::fixture;
 
 #[tokio::test]
 async fn a_cancelled_ready_job_is_neither_claimed_nor_counted() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let jobs: Vec<_> = (0..60).map(|n| job(&n.to_string())).collect();
     push(store, &jobs).await;
     for gone in &jobs[..58] {
@@ -24,8 +24,8 @@ async fn a_cancelled_ready_job_is_neither_claimed_nor_counted() {
 
 #[tokio::test]
 async fn more_ghosts_than_one_call_visits_are_passed_over_in_the_next() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     for _ in 0..3 {
         // Those with a deadline are not stored in parcels.
         let jobs: Vec<_> = (0..1000).map(|n| job(&n.to_string()).with_start_within(Duration::from_secs(60))).collect();
@@ -48,8 +48,8 @@ async fn more_ghosts_than_one_call_visits_are_passed_over_in_the_next() {
 
 #[tokio::test]
 async fn an_id_pushed_again_is_claimed_once() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &[job("a")]).await;
     store.cancel(&queue(), &id("a")).await.unwrap();
     push(store, &[job("a"), job("b")]).await;
@@ -65,22 +65,22 @@ async fn an_id_pushed_again_is_claimed_once() {
 
 #[tokio::test]
 async fn an_id_pushed_again_with_a_delay_waits_for_its_time() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &[job("a")]).await;
     store.cancel(&queue(), &id("a")).await.unwrap();
     push(store, &[job("a").with_delay(Duration::from_secs(5))]).await;
     assert!(store.list(&queue(), JobState::Ready, PageRequest::default()).await.unwrap().items.is_empty());
     let claimed = claim(store, 9).await;
     assert_eq!((claimed.jobs.len(), claimed.next), (0, Some(Duration::from_secs(5))));
-    stage.clock.advance(Duration::from_secs(5));
+    fixture.clock.advance(Duration::from_secs(5));
     assert_eq!(names(&claim(store, 9).await.jobs), ["a"]);
 }
 
 #[tokio::test]
 async fn a_ghost_of_a_job_that_waits_to_be_retried_is_passed_over() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &[job("a")]).await;
     store.cancel(&queue(), &id("a")).await.unwrap();
     push(store, &[job("a")]).await;
@@ -89,7 +89,7 @@ async fn a_ghost_of_a_job_that_waits_to_be_retried_is_passed_over() {
     let retry = Outcome::Retry { after: Duration::from_secs(5), error: "no".into() };
     assert_eq!(settle(store, &a, retry).await, Settled::Done);
     assert_eq!(claim(store, 9).await.jobs.len(), 0);
-    stage.clock.advance(Duration::from_secs(5));
+    fixture.clock.advance(Duration::from_secs(5));
     let a = claim_one(store).await;
     assert_eq!(settle(store, &a, Outcome::Dead { reason: "no".into() }).await, Settled::Done);
     assert_eq!(claim(store, 9).await.jobs.len(), 0);

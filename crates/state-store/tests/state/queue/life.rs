@@ -10,7 +10,7 @@ use store_core::{
 };
 
 use super::{LEASE, claim, claim_one, id, job, names, push, queue, settle};
-use crate::stage;
+use crate::fixture;
 
 fn rich() -> NewJob {
     job("rich")
@@ -24,7 +24,7 @@ fn rich() -> NewJob {
 
 #[tokio::test]
 async fn all_that_a_job_carries_arrives() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let uuid = NewJob::new(Bytes::from_static(b"\x00\xff*3\r\n$9\r\nsubscribe"));
     let bare = NewJob::new("").with_priority(Priority::Low);
     let backoffs = [
@@ -40,9 +40,9 @@ async fn all_that_a_job_carries_arrives() {
     jobs.push(job("claimed").with_unique(Unique::new(UniqueKey::new("c").unwrap(), UniqueUntil::Claimed)));
     let elapsed = UniqueUntil::Elapsed(Duration::from_secs(5));
     jobs.push(job("elapsed").with_unique(Unique::new(UniqueKey::new("e").unwrap(), elapsed)));
-    assert_eq!(push(&stage.store, &jobs).await, vec![Pushed::Created; jobs.len()]);
+    assert_eq!(push(&fixture.store, &jobs).await, vec![Pushed::Created; jobs.len()]);
 
-    let claimed = claim(&stage.store, 100).await.jobs;
+    let claimed = claim(&fixture.store, 100).await.jobs;
     assert_eq!(claimed.len(), jobs.len());
     assert_eq!(claimed[0].id().as_str(), "rich");
     assert_eq!(claimed[0].lease.unique.as_ref().map(UniqueKey::as_str), Some("größe / 42"));
@@ -51,30 +51,30 @@ async fn all_that_a_job_carries_arrives() {
         assert_eq!(arrived.payload, pushed.payload);
         assert_eq!((arrived.attempt, arrived.priority, arrived.schema), (1, pushed.priority, pushed.schema));
         assert_eq!((&arrived.unique, arrived.retry, &arrived.trace), (&pushed.unique, pushed.retry, &pushed.trace));
-        assert_eq!((arrived.pushed_at, arrived.claimed_at), (stage.clock.now(), stage.clock.now()));
-        assert_eq!((arrived.lease.until, &arrived.last_error), (stage.clock.now().after(LEASE), &None));
+        assert_eq!((arrived.pushed_at, arrived.claimed_at), (fixture.clock.now(), fixture.clock.now()));
+        assert_eq!((arrived.lease.until, &arrived.last_error), (fixture.clock.now().after(LEASE), &None));
     }
 }
 
 #[tokio::test]
 async fn a_job_is_seen_at_each_station() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let look = async || store.get(&queue(), &id("rich")).await.unwrap().unwrap();
     let first = |info: &JobInfo| (info.state, info.attempts, info.at);
 
     push(store, &[rich().with_delay(Duration::from_secs(1))]).await;
-    let due = stage.clock.now().after(Duration::from_secs(1));
+    let due = fixture.clock.now().after(Duration::from_secs(1));
     assert_eq!(first(&look().await), (JobState::Scheduled, 0, Some(due)));
     let claimed = claim(store, 1).await;
     assert_eq!((claimed.jobs.len(), claimed.next), (0, Some(Duration::from_secs(1))));
-    stage.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(Duration::from_secs(1));
     let running = claim_one(store).await;
     let extension = Extension::new(running.lease.clone()).with_progress("half");
     let extended = store.extend(&queue(), &[extension], LEASE * 2).await.unwrap();
-    assert_eq!(extended, [Extended::Until(stage.clock.now().after(LEASE * 2))]);
+    assert_eq!(extended, [Extended::Until(fixture.clock.now().after(LEASE * 2))]);
     let info = look().await;
-    assert_eq!(first(&info), (JobState::Running, 1, Some(stage.clock.now().after(LEASE * 2))));
+    assert_eq!(first(&info), (JobState::Running, 1, Some(fixture.clock.now().after(LEASE * 2))));
     assert_eq!((info.progress.as_deref(), info.worker.unwrap().as_str()), (Some(&b"half"[..]), "worker-1"));
     assert_eq!((info.max_attempts, info.priority), (3, Priority::Critical));
 
@@ -82,7 +82,7 @@ async fn a_job_is_seen_at_each_station() {
     assert_eq!(settle(store, &running, retry.clone()).await, Settled::Done);
     assert_eq!(settle(store, &running, retry).await, Settled::Done, "a repetition");
     let explained = store.explain(&queue(), &id("rich")).await.unwrap();
-    let due = stage.clock.now().after(Duration::from_secs(5));
+    let due = fixture.clock.now().after(Duration::from_secs(5));
     assert_eq!(explained, Explanation::Scheduled { due, last_error: Some("broken".into()) });
     assert_eq!(store.promote(&queue(), &[id("rich"), id("none")]).await.unwrap(), [true, false]);
     assert_eq!(first(&look().await), (JobState::Ready, 1, None));
@@ -94,11 +94,11 @@ async fn a_job_is_seen_at_each_station() {
     let kept = Kept::new("result", Duration::from_secs(60));
     assert_eq!(settle(store, &again, Outcome::Complete(Some(kept))).await, Settled::Done);
     let info = look().await;
-    assert_eq!(first(&info), (JobState::Completed, 2, Some(stage.clock.now().after(Duration::from_secs(60)))));
+    assert_eq!(first(&info), (JobState::Completed, 2, Some(fixture.clock.now().after(Duration::from_secs(60)))));
     assert_eq!((info.result.as_deref(), info.progress), (Some(&b"result"[..]), None));
     assert_eq!(store.cancel(&queue(), &id("rich")).await.unwrap(), Cancelled::Finished);
     assert_eq!(push(store, &[rich()]).await, [Pushed::Duplicate]);
-    stage.clock.advance(Duration::from_secs(60));
+    fixture.clock.advance(Duration::from_secs(60));
     assert_eq!(store.get(&queue(), &id("rich")).await.unwrap(), None);
     assert_eq!(push(store, &[rich()]).await, [Pushed::Created]);
     let dead = claim_one(store).await;
@@ -114,7 +114,7 @@ async fn a_job_is_seen_at_each_station() {
 
 #[tokio::test]
 async fn a_queue_that_is_done_leaves_only_its_memory_of_the_fence() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let unique = |kind| Unique::new(UniqueKey::new(format!("key {kind:?}")).unwrap(), kind);
     let jobs = [
         job("plain"),
@@ -124,20 +124,20 @@ async fn a_queue_that_is_done_leaves_only_its_memory_of_the_fence() {
         job("elapsed").with_unique(unique(UniqueUntil::Elapsed(Duration::from_secs(1)))),
         job("late").with_start_within(Duration::from_millis(1)),
     ];
-    push(&stage.store, &jobs).await;
-    stage.clock.advance(Duration::from_millis(1));
-    let claimed = claim(&stage.store, 10).await.jobs;
+    push(&fixture.store, &jobs).await;
+    fixture.clock.advance(Duration::from_millis(1));
+    let claimed = claim(&fixture.store, 10).await.jobs;
     assert_eq!(names(&claimed), ["plain", "finished", "claimed", "elapsed", "delayed"]);
     let settlements: Vec<_> =
         claimed.iter().map(|job| Settlement::new(job.lease.clone(), Outcome::Complete(None))).collect();
-    let settled = stage.store.settle(&queue(), &settlements, Durability::Accepted).await.unwrap().value;
+    let settled = fixture.store.settle(&queue(), &settlements, Durability::Accepted).await.unwrap().value;
     assert_eq!(settled, [Settled::Done; 5]);
-    let explained = stage.store.explain(&queue(), &id("late")).await.unwrap();
+    let explained = fixture.store.explain(&queue(), &id("late")).await.unwrap();
     assert_eq!(explained, Explanation::Dead { reason: "deadline".into() });
-    stage.store.delete(&queue(), &[id("late")]).await.unwrap();
-    stage.clock.advance(Duration::from_secs(1));
-    claim(&stage.store, 10).await;
-    let keys = stage.server.command(&["KEYS", "*"]).await.unwrap().as_strings().unwrap();
+    fixture.store.delete(&queue(), &[id("late")]).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(1));
+    claim(&fixture.store, 10).await;
+    let keys = fixture.server.command(&["KEYS", "*"]).await.unwrap().as_strings().unwrap();
     let mut parts: Vec<_> = keys.iter().filter_map(|key| key.split(':').next_back()).collect();
     parts.sort_unstable();
     assert_eq!(parts, ["layout", "meta", "wake"]);
@@ -145,8 +145,8 @@ async fn a_queue_that_is_done_leaves_only_its_memory_of_the_fence() {
 
 #[tokio::test]
 async fn listings_go_on_where_they_stopped() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     for priority in [Priority::Low, Priority::Critical] {
         let jobs: Vec<_> = (0..130).map(|n| job(&format!("{priority:?} {n:03}")).with_priority(priority)).collect();
         push(store, &jobs).await;
@@ -187,12 +187,12 @@ async fn listings_go_on_where_they_stopped() {
 
 #[tokio::test]
 async fn a_lease_that_ran_out_is_given_to_another_and_then_to_none() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &[job("a").with_retry(RetryPolicy::new(2, Backoff::Fixed(Duration::ZERO)))]).await;
     let first = claim_one(store).await;
     assert_eq!(claim(store, 1).await.next, Some(LEASE));
-    stage.clock.advance(LEASE);
+    fixture.clock.advance(LEASE);
     let explained = store.explain(&queue(), &id("a")).await.unwrap();
     assert!(matches!(explained, Explanation::LeaseRanOut { .. }));
     let second = claim_one(store).await;
@@ -203,13 +203,13 @@ async fn a_lease_that_ran_out_is_given_to_another_and_then_to_none() {
     assert_eq!(store.cancel(&queue(), &id("a")).await.unwrap(), Cancelled::Requested);
     let asked = store.extend(&queue(), &[Extension::new(second.lease.clone())], LEASE / 2).await.unwrap();
     assert_eq!(asked, [Extended::CancelRequested(second.lease.until)], "never shortened");
-    stage.clock.advance(LEASE);
+    fixture.clock.advance(LEASE);
     assert_eq!(claim(store, 1).await.jobs.len(), 0);
     assert_eq!(store.explain(&queue(), &id("a")).await.unwrap(), Explanation::Unknown, "forgotten as asked");
 
     push(store, &[job("b").with_retry(RetryPolicy::never())]).await;
     let only = claim_one(store).await;
-    stage.clock.advance(LEASE);
+    fixture.clock.advance(LEASE);
     assert_eq!(claim(store, 1).await.jobs.len(), 0);
     let info = store.get(&queue(), &id("b")).await.unwrap().unwrap();
     assert_eq!(info.state, JobState::Dead);
@@ -219,8 +219,8 @@ async fn a_lease_that_ran_out_is_given_to_another_and_then_to_none() {
 
 #[tokio::test]
 async fn released_jobs_come_first_and_snoozed_ones_keep_their_attempts() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &[job("a"), job("b"), job("c")]).await;
     let first = claim(store, 2).await.jobs;
     assert_eq!(settle(store, &first[1], Outcome::Release).await, Settled::Done);
@@ -232,8 +232,8 @@ async fn released_jobs_come_first_and_snoozed_ones_keep_their_attempts() {
 
 #[tokio::test]
 async fn a_unique_key_is_held_as_long_as_it_was_said() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let with = |name: &str, until| job(name).with_unique(Unique::new(UniqueKey::new("key").unwrap(), until));
     let held = |name: &str| Pushed::Held(id(name));
     let batch = [with("a", UniqueUntil::Finished), with("b", UniqueUntil::Finished), job("a")];
@@ -249,7 +249,7 @@ async fn a_unique_key_is_held_as_long_as_it_was_said() {
     assert_eq!(push(store, &[with("c", elapsed)]).await, [Pushed::Created]);
     assert_eq!(store.cancel(&queue(), &id("c")).await.unwrap(), Cancelled::Removed);
     assert_eq!(push(store, &[with("d", UniqueUntil::Finished)]).await, [held("c")]);
-    stage.clock.advance(Duration::from_secs(9));
+    fixture.clock.advance(Duration::from_secs(9));
     assert_eq!(push(store, &[with("d", UniqueUntil::Finished)]).await, [Pushed::Created]);
     assert_eq!(store.cancel(&queue(), &id("d")).await.unwrap(), Cancelled::Removed);
     assert_eq!(push(store, &[with("e", UniqueUntil::Finished)]).await, [Pushed::Created]);
@@ -257,8 +257,8 @@ async fn a_unique_key_is_held_as_long_as_it_was_said() {
 
 #[tokio::test]
 async fn a_paused_queue_gives_nothing_out() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &[job("a")]).await;
     store.pause(&queue()).await.unwrap();
     store.pause(&queue()).await.unwrap();

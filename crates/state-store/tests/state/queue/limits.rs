@@ -10,20 +10,20 @@ use store_core::{
 };
 
 use super::{LEASE, claim, id, job, push, queue, settle};
-use crate::{stage, stage_with};
+use crate::{fixture, stage_with};
 
 #[tokio::test]
 async fn a_full_server_takes_no_jobs_and_lets_all_others_go() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &["a", "b", "c", "d", "e"].map(job)).await;
     push(store, &[job("later").with_delay(Duration::from_secs(1))]).await;
     claim(store, 1).await;
-    stage.server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    fixture.server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
 
     let refused = store.push(&queue(), &[job("f")], Durability::Accepted).await;
     assert!(matches!(&refused, Err(error @ Error::Limit { .. }) if error.is_retryable()), "{refused:?}");
-    stage.clock.advance(LEASE);
+    fixture.clock.advance(LEASE);
     let jobs = claim(store, 4).await.jobs;
     assert_eq!(jobs.len(), 4);
     let extension = Extension::new(jobs[0].lease.clone()).with_progress("half");
@@ -46,7 +46,7 @@ async fn a_full_server_takes_no_jobs_and_lets_all_others_go() {
     store.resume(&queue()).await.unwrap();
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 3);
 
-    stage.server.command(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
+    fixture.server.command(&["CONFIG", "SET", "maxmemory", "0"]).await.unwrap();
     push(store, &[job("f")]).await;
 }
 
@@ -56,8 +56,8 @@ fn bounded(retention: Retention) -> StateOptions {
 
 #[tokio::test]
 async fn five_megabytes_of_dead_jobs_are_held_within_one() {
-    let stage = stage_with(bounded(Retention::default().with_dead_bytes(1 << 20))).await;
-    let store = &stage.store;
+    let fixture = stage_with(bounded(Retention::default().with_dead_bytes(1 << 20))).await;
+    let store = &fixture.store;
     for round in 0..50 {
         let large = |n| {
             let mut job = job(&format!("{round}.{n}"));
@@ -70,16 +70,16 @@ async fn five_megabytes_of_dead_jobs_are_held_within_one() {
             |job: &store_core::ClaimedJob| Settlement::new(job.lease.clone(), Outcome::Dead { reason: "no".into() });
         let settlements: Vec<_> = claimed.iter().map(dead).collect();
         let _receipt = store.settle(&queue(), &settlements, Durability::Accepted).await.unwrap();
-        stage.clock.advance(Duration::from_millis(1));
+        fixture.clock.advance(Duration::from_millis(1));
     }
     let kept = store.counts(&queue()).await.unwrap().dead;
     assert!((95..=102).contains(&kept), "{kept} jobs of 10 KiB and a little");
-    let records = stage.server.command(&["HLEN", "test:{q.mail.0}:jobs"]).await.unwrap();
+    let records = fixture.server.command(&["HLEN", "test:{q.mail.0}:jobs"]).await.unwrap();
     assert_eq!(records.as_integer(), i64::try_from(kept).ok());
     assert!(store.get(&queue(), &id("0.0")).await.unwrap().is_none(), "the oldest has gone");
     assert!(store.get(&queue(), &id("49.9")).await.unwrap().is_some());
     let bytes = async || {
-        let bytes = stage.server.command(&["HGET", "test:{q.mail.0}:meta", "dead_bytes"]).await.unwrap();
+        let bytes = fixture.server.command(&["HGET", "test:{q.mail.0}:meta", "dead_bytes"]).await.unwrap();
         bytes.as_str().unwrap().parse::<u64>().unwrap()
     };
     assert!(bytes().await <= 1 << 20);
@@ -102,32 +102,32 @@ async fn five_megabytes_of_dead_jobs_are_held_within_one() {
 async fn what_is_over_is_kept_by_count_and_age() {
     let retention =
         Retention::default().with_dead_count(5).with_dead_for(Duration::from_secs(60)).with_completed_count(3);
-    let stage = stage_with(bounded(retention)).await;
-    let store = &stage.store;
+    let fixture = stage_with(bounded(retention)).await;
+    let store = &fixture.store;
     push(store, &(0..20).map(|n| job(&n.to_string())).collect::<Vec<_>>()).await;
     for (number, job) in claim(store, 20).await.jobs.into_iter().enumerate() {
         let kept = Kept::new("result", Duration::from_secs(10 + number as u64));
         let outcome =
             if number % 2 == 0 { Outcome::Dead { reason: "no".into() } } else { Outcome::Complete(Some(kept)) };
         assert_eq!(settle(store, &job, outcome).await, Settled::Done);
-        stage.clock.advance(Duration::from_millis(1));
+        fixture.clock.advance(Duration::from_millis(1));
     }
     let counts = store.counts(&queue()).await.unwrap();
     assert_eq!((counts.dead, counts.completed), (5, 3));
     let listed = store.list(&queue(), JobState::Dead, PageRequest::default()).await.unwrap().items;
     assert_eq!(listed.iter().map(|info| info.id.as_str()).collect::<Vec<_>>(), ["10", "12", "14", "16", "18"]);
     // A queue where nothing happens is tidied by those who look for work.
-    stage.clock.advance(Duration::from_secs(61));
+    fixture.clock.advance(Duration::from_secs(61));
     claim(store, 1).await;
     let counts = store.counts(&queue()).await.unwrap();
     assert_eq!((counts.dead, counts.completed), (0, 0));
-    assert_eq!(stage.server.command(&["EXISTS", "test:{q.mail.0}:state"]).await.unwrap().as_integer(), Some(0));
+    assert_eq!(fixture.server.command(&["EXISTS", "test:{q.mail.0}:state"]).await.unwrap().as_integer(), Some(0));
 }
 
 #[tokio::test]
 async fn a_claim_reads_no_more_than_a_batch_of_what_nobody_has_claimed_in_time() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     for part in 0..5 {
         let large = |n| {
             let mut job = job(&format!("{part}.{n}")).with_start_within(Duration::from_secs(1));
@@ -136,7 +136,7 @@ async fn a_claim_reads_no_more_than_a_batch_of_what_nobody_has_claimed_in_time()
         };
         push(store, &(0..16).map(large).collect::<Vec<_>>()).await;
     }
-    stage.clock.advance(Duration::from_secs(1));
+    fixture.clock.advance(Duration::from_secs(1));
     for dead in [16, 32, 48, 64, 80] {
         let claimed = claim(store, 100).await;
         assert!(claimed.jobs.is_empty());
@@ -147,18 +147,18 @@ async fn a_claim_reads_no_more_than_a_batch_of_what_nobody_has_claimed_in_time()
 
 #[tokio::test]
 async fn unique_keys_whose_time_is_over_go_as_fast_as_others_come() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let second = Duration::from_secs(1);
     for round in 0..6 {
         let held = |n| {
             let name = format!("{round}.{n}");
             job(&name).with_unique(Unique::new(UniqueKey::new(name).unwrap(), UniqueUntil::Elapsed(second)))
         };
-        push(&stage.store, &(0..200).map(held).collect::<Vec<_>>()).await;
-        stage.clock.advance(second);
+        push(&fixture.store, &(0..200).map(held).collect::<Vec<_>>()).await;
+        fixture.clock.advance(second);
     }
     for (part, count) in [("unique", "HLEN"), ("unique_until", "ZCARD")] {
-        let kept = stage.server.command(&[count, &format!("test:{{q.mail.0}}:{part}")]).await.unwrap();
+        let kept = fixture.server.command(&[count, &format!("test:{{q.mail.0}}:{part}")]).await.unwrap();
         assert_eq!(kept.as_integer(), Some(200), "{part}");
     }
 }
@@ -166,18 +166,18 @@ async fn unique_keys_whose_time_is_over_go_as_fast_as_others_come() {
 #[tokio::test]
 async fn a_claim_that_is_bounded_by_bytes_says_that_more_is_ready() {
     for batch in [1, 15] {
-        let stage = stage().await;
+        let fixture = fixture().await;
         let large = |n: u32| {
             let mut job = job(&format!("{n}"));
             job.payload = vec![b'x'; 1 << 20].into();
             job
         };
         for first in (0..30).step_by(batch) {
-            push(&stage.store, &(first..).take(batch).map(large).collect::<Vec<_>>()).await;
+            push(&fixture.store, &(first..).take(batch).map(large).collect::<Vec<_>>()).await;
         }
         let (mut claimed, mut sizes) = (BTreeSet::new(), Vec::new());
         while claimed.len() < 30 {
-            let claim = claim(&stage.store, 100).await;
+            let claim = claim(&fixture.store, 100).await;
             claimed.extend(claim.jobs.iter().map(|job| job.id().to_string()));
             assert_eq!(claim.next == Some(Duration::ZERO), claimed.len() < 30, "{sizes:?}");
             sizes.push(claim.jobs.len());

@@ -8,7 +8,7 @@ use std::time::Duration;
 use store_core::{AcquireRequest, ClaimRequest, Durability, HolderName, LeaseName, Leases, NewJob, Pushed, Queue};
 
 use super::{id, job, names, push, queue};
-use crate::stage;
+use crate::fixture;
 
 /// Polls it once, as a `select!` does whose other branch is ready.
 async fn begin<F: Future>(future: &mut std::pin::Pin<&mut F>) {
@@ -24,14 +24,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// `select! { done = &mut push => …, () = tick => { push_another().await } }`
 #[tokio::test(flavor = "multi_thread")]
 async fn a_push_that_is_not_polled_does_not_hold_up_others() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let (mail, jobs) = (queue(), [job("a")]);
-    let mut first = pin!(stage.store.push(&mail, &jobs, Durability::Accepted));
-    stage.server.pause().unwrap();
+    let mut first = pin!(fixture.store.push(&mail, &jobs, Durability::Accepted));
+    fixture.server.pause().unwrap();
     begin(&mut first).await;
-    stage.server.resume().unwrap();
+    fixture.server.resume().unwrap();
     let others = [job("b")];
-    let second = stage.store.push(&mail, &others, Durability::Accepted);
+    let second = fixture.store.push(&mail, &others, Durability::Accepted);
     let pushed = tokio::time::timeout(PATIENCE, second).await.expect("held up for ever by a push that nobody polls");
     assert_eq!(pushed.unwrap().value, [Pushed::Created]);
     assert_eq!(first.await.unwrap().value, [Pushed::Created]);
@@ -39,19 +39,19 @@ async fn a_push_that_is_not_polled_does_not_hold_up_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leases_of_others_are_renewed_while_calls_are_not_polled() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let request = |name: &str| {
         let (name, holder) = (LeaseName::new(name).unwrap(), HolderName::new("h").unwrap());
         AcquireRequest::new(name, holder, Duration::from_secs(30))
     };
     let requests = [request("a"), request("b"), request("c")];
-    let mut a = pin!(stage.store.acquire(&requests[0], Durability::Accepted));
-    let mut b = pin!(stage.store.acquire(&requests[1], Durability::Accepted));
-    stage.server.pause().unwrap();
+    let mut a = pin!(fixture.store.acquire(&requests[0], Durability::Accepted));
+    let mut b = pin!(fixture.store.acquire(&requests[1], Durability::Accepted));
+    fixture.server.pause().unwrap();
     begin(&mut a).await;
     begin(&mut b).await;
-    stage.server.resume().unwrap();
-    let third = stage.store.acquire(&requests[2], Durability::Accepted);
+    fixture.server.resume().unwrap();
+    let third = fixture.store.acquire(&requests[2], Durability::Accepted);
     let _ = tokio::time::timeout(PATIENCE, third).await.expect("held up for ever by calls that nobody polls").unwrap();
     let _ = (a.await.unwrap(), b.await.unwrap());
 }
@@ -60,16 +60,16 @@ async fn leases_of_others_are_renewed_while_calls_are_not_polled() {
 #[test]
 fn a_runtime_that_nobody_drives_does_not_hold_up_others() {
     let main = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let stage = main.block_on(stage());
+    let fixture = main.block_on(fixture());
     let own = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (mail, jobs, others) = (queue(), [job("a")], [job("b")]);
-    let mut behind = pin!(stage.store.push(&mail, &others, Durability::Accepted));
+    let mut behind = pin!(fixture.store.push(&mail, &others, Durability::Accepted));
     own.block_on(async {
-        let mut first = pin!(stage.store.push(&mail, &jobs, Durability::Accepted));
-        stage.server.pause().unwrap();
+        let mut first = pin!(fixture.store.push(&mail, &jobs, Durability::Accepted));
+        fixture.server.pause().unwrap();
         begin(&mut first).await;
         begin(&mut behind).await;
-        stage.server.resume().unwrap();
+        fixture.server.resume().unwrap();
         let _ = first.await.unwrap();
     });
     let pushed = main.block_on(async { tokio::time::timeout(PATIENCE, behind).await });
@@ -79,14 +79,14 @@ fn a_runtime_that_nobody_drives_does_not_hold_up_others() {
 /// One job whose record this version cannot read (another one wrote it, or the server lost a byte) among those that it can.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_cannot_be_read_does_not_take_others_with_it() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     for name in ["a", "b", "c"] {
-        push(&stage.store, &[job(name)]).await;
+        push(&fixture.store, &[job(name)]).await;
     }
     let newer = "redis.call('HSET', KEYS[1], 'b', '\\2' .. string.sub(redis.call('HGET', KEYS[1], 'b'), 2))";
-    stage.server.command(&["EVAL", newer, "1", "test:{q.mail.0}:jobs"]).await.unwrap();
+    fixture.server.command(&["EVAL", newer, "1", "test:{q.mail.0}:jobs"]).await.unwrap();
     let worker = HolderName::new("worker-1").unwrap();
-    let claimed = stage.store.claim(&ClaimRequest::new(queue(), worker, 9, Duration::from_secs(30))).await;
+    let claimed = fixture.store.claim(&ClaimRequest::new(queue(), worker, 9, Duration::from_secs(30))).await;
     let claimed = claimed.expect("jobs that can be read are claimed");
     assert_eq!(names(&claimed.jobs), ["a", "c"]);
 }
@@ -99,19 +99,19 @@ fn resident_mib() -> usize {
 /// A handler that works long on a small job does not keep the large ones that were claimed with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_job_keeps_no_large_one_in_memory() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let (before, mut kept) = (resident_mib(), Vec::new());
     for round in 0..20 {
         let large = (0..8).map(|n| NewJob::new(vec![7; 1 << 20]).with_id(id(&format!("l{round}-{n}"))));
-        push(&stage.store, &large.chain([job(&format!("s{round}"))]).collect::<Vec<_>>()).await;
+        push(&fixture.store, &large.chain([job(&format!("s{round}"))]).collect::<Vec<_>>()).await;
         let worker = HolderName::new("worker-1").unwrap();
         let mut jobs = Vec::new();
         while jobs.len() < 9 {
             let request = ClaimRequest::new(queue(), worker.clone(), 9, Duration::from_secs(30));
-            jobs.extend(stage.store.claim(&request).await.unwrap().jobs);
+            jobs.extend(fixture.store.claim(&request).await.unwrap().jobs);
         }
         for job in jobs.iter().filter(|job| job.payload.len() > 100) {
-            super::settle(&stage.store, job, store_core::Outcome::Complete(None)).await;
+            super::settle(&fixture.store, job, store_core::Outcome::Complete(None)).await;
         }
         kept.extend(jobs.into_iter().filter(|job| job.payload.len() < 100));
     }

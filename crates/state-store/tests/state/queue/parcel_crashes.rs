@@ -8,7 +8,7 @@ use store_core::{
     QueueInspect, QueueName, Result, Settled, Settlement,
 };
 
-use super::crashes::{Scene, push, scene};
+use super::crashes::{Fixture, fixture, push};
 use super::{LEASE, id, job};
 
 /// Ids of three kinds, short ones, some as long as a packed UUID, and UUIDs of one family: they fill several parcels.
@@ -35,109 +35,109 @@ fn once_each(count: usize) -> BTreeMap<String, u32> {
     (0..count).map(|n| (name(n), 1)).collect()
 }
 
-async fn claimed(scene: &Scene, queue: &QueueName, pushed: usize, max: usize) -> Vec<ClaimedJob> {
-    push(&scene.store, queue, &jobs(pushed)).await.unwrap();
-    let claimed = scene.claim(queue, max).await.unwrap();
+async fn claimed(fixture: &Fixture, queue: &QueueName, pushed: usize, max: usize) -> Vec<ClaimedJob> {
+    push(&fixture.store, queue, &jobs(pushed)).await.unwrap();
+    let claimed = fixture.claim(queue, max).await.unwrap();
     assert_eq!(claimed.len(), max);
     claimed
 }
 
 #[tokio::test]
 async fn a_cut_push_of_parcels_sent_again_pushes_each_job_once() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let act = async |queue: &QueueName, (): &()| {
-        let pushed = push(&scene.store, queue, &jobs(60)).await?;
+        let pushed = push(&fixture.store, queue, &jobs(60)).await?;
         assert!(pushed.iter().all(|job| *job == Pushed::Created));
         Ok(())
     };
     let check = async |queue: &QueueName| {
-        assert_eq!(scene.drain_by(queue, 25).await, once_each(60));
-        scene.assert_clean(queue).await;
+        assert_eq!(fixture.drain_by(queue, 25).await, once_each(60));
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/push", true, async |_| (), act, check).await;
+    fixture.cut_everywhere("queue/push", true, async |_| (), act, check).await;
 }
 
 #[tokio::test]
 async fn a_cut_push_of_parcels_that_is_given_up_leaves_nothing_behind() {
-    let scene = scene().await;
-    let act = async |queue: &QueueName, (): &()| push(&scene.store, queue, &jobs(60)).await.map(drop);
+    let fixture = fixture().await;
+    let act = async |queue: &QueueName, (): &()| push(&fixture.store, queue, &jobs(60)).await.map(drop);
     let check = async |queue: &QueueName| {
-        assert!(scene.drain(queue).await.values().all(|times| *times == 1));
-        scene.assert_clean(queue).await;
+        assert!(fixture.drain(queue).await.values().all(|times| *times == 1));
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/push", false, async |_| (), act, check).await;
+    fixture.cut_everywhere("queue/push", false, async |_| (), act, check).await;
 }
 
 #[tokio::test]
 async fn a_cut_claim_of_parcels_loses_no_job_and_hands_out_none_twice() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for (max, is_mixed) in [(60, false), (4, false), (25, false), (30, true), (80, true)] {
         let lone = job("lone").with_start_within(LEASE * 1000);
         let prepare = async |queue: &QueueName| {
             if is_mixed {
-                push(&scene.store, queue, std::slice::from_ref(&lone)).await.unwrap();
+                push(&fixture.store, queue, std::slice::from_ref(&lone)).await.unwrap();
                 let first: Vec<_> = ["x", "y", "z"].map(|name| job(name).with_priority(Priority::Critical)).into();
-                push(&scene.store, queue, &first).await.unwrap();
+                push(&fixture.store, queue, &first).await.unwrap();
             }
-            push(&scene.store, queue, &jobs(60)).await.unwrap();
+            push(&fixture.store, queue, &jobs(60)).await.unwrap();
         };
-        let act = async |queue: &QueueName, (): &()| scene.claim(queue, max).await.map(drop);
+        let act = async |queue: &QueueName, (): &()| fixture.claim(queue, max).await.map(drop);
         for again in [25, 100] {
             let check = async |queue: &QueueName| {
                 let mut expected = once_each(60);
                 if is_mixed {
                     expected.extend(["lone", "x", "y", "z"].map(|name| (name.to_owned(), 1)));
                 }
-                assert_eq!(scene.drain_by(queue, again).await, expected);
-                scene.assert_clean(queue).await;
+                assert_eq!(fixture.drain_by(queue, again).await, expected);
+                fixture.assert_clean(queue).await;
             };
-            scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+            fixture.cut_everywhere("queue/claim", false, prepare, act, check).await;
         }
     }
 }
 
 #[tokio::test]
 async fn what_is_cancelled_after_a_cut_claim_never_comes_back() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for max in [4, 25] {
         let prepare = async |queue: &QueueName| {
-            push(&scene.store, queue, &jobs(60)).await.unwrap();
+            push(&fixture.store, queue, &jobs(60)).await.unwrap();
         };
-        let act = async |queue: &QueueName, (): &()| scene.claim(queue, max).await.map(drop);
+        let act = async |queue: &QueueName, (): &()| fixture.claim(queue, max).await.map(drop);
         let check = async |queue: &QueueName| {
             let mut expected = once_each(60);
             for name in ["2", "5", "20", "59"] {
-                scene.store.cancel(queue, &id(name)).await.unwrap();
+                fixture.store.cancel(queue, &id(name)).await.unwrap();
                 expected.remove(name);
             }
-            assert_eq!(scene.drain(queue).await, expected);
-            scene.assert_clean(queue).await;
+            assert_eq!(fixture.drain(queue).await, expected);
+            fixture.assert_clean(queue).await;
         };
-        scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+        fixture.cut_everywhere("queue/claim", false, prepare, act, check).await;
     }
 }
 
 #[tokio::test]
 async fn a_cut_claim_after_the_lease_of_a_parcel_brings_back_what_was_not_settled() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let prepare = async |queue: &QueueName| {
-        let jobs = claimed(&scene, queue, 60, 60).await;
-        complete(&scene, queue, &jobs[5..15]).await;
-        scene.clock.advance(LEASE);
+        let jobs = claimed(&fixture, queue, 60, 60).await;
+        complete(&fixture, queue, &jobs[5..15]).await;
+        fixture.clock.advance(LEASE);
     };
-    let act = async |queue: &QueueName, (): &()| scene.claim(queue, 3).await.map(drop);
+    let act = async |queue: &QueueName, (): &()| fixture.claim(queue, 3).await.map(drop);
     let check = async |queue: &QueueName| {
         let mut expected = once_each(60);
         (5..15).for_each(|n| _ = expected.remove(&name(n)));
-        assert_eq!(scene.drain(queue).await, expected);
-        scene.assert_clean(queue).await;
+        assert_eq!(fixture.drain(queue).await, expected);
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+    fixture.cut_everywhere("queue/claim", false, prepare, act, check).await;
 }
 
-async fn complete(scene: &Scene, queue: &QueueName, jobs: &[ClaimedJob]) -> Vec<Settled> {
+async fn complete(fixture: &Fixture, queue: &QueueName, jobs: &[ClaimedJob]) -> Vec<Settled> {
     let settlements = jobs.iter().map(|job| Settlement::new(job.lease.clone(), Outcome::Complete(None)));
-    scene.store.settle(queue, &settlements.collect::<Vec<_>>(), Durability::Accepted).await.unwrap().value
+    fixture.store.settle(queue, &settlements.collect::<Vec<_>>(), Durability::Accepted).await.unwrap().value
 }
 
 /// Settlements of two thirds of 18 jobs of a parcel in every way, and where the jobs stand then.
@@ -156,20 +156,20 @@ fn mixture(jobs: &[ClaimedJob]) -> Vec<Settlement> {
 
 #[tokio::test]
 async fn a_cut_settlement_of_every_kind_in_a_parcel() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for again in [true, false] {
-        let prepare = async |queue: &QueueName| mixture(&claimed(&scene, queue, 18, 18).await);
+        let prepare = async |queue: &QueueName| mixture(&claimed(&fixture, queue, 18, 18).await);
         let act = async |queue: &QueueName, settlements: &Vec<Settlement>| {
-            let settled = scene.store.settle(queue, settlements, Durability::Accepted).await?.value;
+            let settled = fixture.store.settle(queue, settlements, Durability::Accepted).await?.value;
             assert_eq!(settled, [Settled::Done; 12]);
             Ok(())
         };
         let check = async |queue: &QueueName| {
-            let delivered = scene.drain(queue).await;
+            let delivered = fixture.drain(queue).await;
             assert!(delivered.values().all(|times| *times == 1), "{delivered:?}");
             for n in 0..18 {
                 let (name, is_back) = (name(n), delivered.contains_key(&name(n)));
-                let state = scene.state(queue, &name).await;
+                let state = fixture.state(queue, &name).await;
                 match n % 6 {
                     _ if n >= 12 => assert!(is_back, "{name}"),
                     0 => assert!(!again || !is_back, "{name}"),
@@ -179,31 +179,31 @@ async fn a_cut_settlement_of_every_kind_in_a_parcel() {
                 }
             }
             let all: Vec<_> = (0..18).map(|n| id(&name(n))).collect();
-            scene.store.delete(queue, &all).await.unwrap();
-            scene.assert_clean(queue).await;
+            fixture.store.delete(queue, &all).await.unwrap();
+            fixture.assert_clean(queue).await;
         };
-        scene.cut_everywhere("queue/settle", again, prepare, act, check).await;
+        fixture.cut_everywhere("queue/settle", again, prepare, act, check).await;
     }
 }
 
 /// Whether what `act` has left of the running jobs is sound: what is answered to be done never comes back, all others do.
 async fn settle_after(
-    scene: &Scene,
+    fixture: &Fixture,
     script: &str,
     again: bool,
     act: impl AsyncFn(&QueueName, &Vec<ClaimedJob>) -> Result<()>,
 ) {
     for is_whole in [true, false] {
-        let prepare = async |queue: &QueueName| claimed(scene, queue, 18, 18).await;
+        let prepare = async |queue: &QueueName| claimed(fixture, queue, 18, 18).await;
         let act = async |queue: &QueueName, jobs: &Vec<ClaimedJob>| {
             let outcome = act(queue, jobs).await;
             if outcome.is_ok() || !again {
-                scene.cutter.heal();
+                fixture.cutter.heal();
                 let mut settled = Vec::new();
                 for jobs in jobs.chunks(if is_whole { 18 } else { 4 }) {
-                    settled.extend(complete(scene, queue, jobs).await);
+                    settled.extend(complete(fixture, queue, jobs).await);
                 }
-                let delivered = scene.drain(queue).await;
+                let delivered = fixture.drain(queue).await;
                 for (job, settled) in jobs.iter().zip(settled) {
                     let times = delivered.get(job.id().as_str()).copied().unwrap_or_default();
                     assert_eq!(times, u32::from(settled == Settled::Lost), "{} {script} {is_whole} {again}", job.id());
@@ -211,13 +211,13 @@ async fn settle_after(
             }
             outcome
         };
-        scene.cut_everywhere(script, again, prepare, act, async |queue| scene.assert_clean(queue).await).await;
+        fixture.cut_everywhere(script, again, prepare, act, async |queue| fixture.assert_clean(queue).await).await;
     }
 }
 
 #[tokio::test]
 async fn a_cut_extension_in_a_parcel_leaves_each_job_with_one_lease() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for (count, progress) in [(18, None), (7, None), (7, Some("half")), (18, Some("half"))] {
         for again in [true, false] {
             let extend = async |queue: &QueueName, jobs: &Vec<ClaimedJob>| {
@@ -226,40 +226,42 @@ async fn a_cut_extension_in_a_parcel_leaves_each_job_with_one_lease() {
                     extension.progress = progress.filter(|_| n % 2 == 0).map(Into::into);
                     extension
                 });
-                scene.store.extend(queue, &extensions.collect::<Vec<_>>(), LEASE * 3).await.map(drop)
+                fixture.store.extend(queue, &extensions.collect::<Vec<_>>(), LEASE * 3).await.map(drop)
             };
-            settle_after(&scene, "queue/extend", again, extend).await;
+            settle_after(&fixture, "queue/extend", again, extend).await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_cut_cancellation_in_a_running_parcel_leaves_each_job_with_one_lease() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for again in [true, false] {
-        let cancel = async |queue: &QueueName, _: &Vec<ClaimedJob>| scene.store.cancel(queue, &id("3")).await.map(drop);
-        settle_after(&scene, "queue/cancel", again, cancel).await;
+        let cancel =
+            async |queue: &QueueName, _: &Vec<ClaimedJob>| fixture.store.cancel(queue, &id("3")).await.map(drop);
+        settle_after(&fixture, "queue/cancel", again, cancel).await;
     }
 }
 
 #[tokio::test]
 async fn cut_removals_from_a_ready_parcel_lead_where_they_would_have_led() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let prepare = async |queue: &QueueName| {
-        push(&scene.store, queue, &jobs(4)).await.unwrap();
+        push(&fixture.store, queue, &jobs(4)).await.unwrap();
     };
     let check = async |queue: &QueueName| {
-        assert_eq!(scene.store.counts(queue).await.unwrap().ready, 1);
-        assert_eq!(scene.drain(queue).await.into_keys().collect::<Vec<_>>(), ["3"]);
-        scene.assert_clean(queue).await;
+        assert_eq!(fixture.store.counts(queue).await.unwrap().ready, 1);
+        assert_eq!(fixture.drain(queue).await.into_keys().collect::<Vec<_>>(), ["3"]);
+        fixture.assert_clean(queue).await;
     };
     let cancel = async |queue: &QueueName, (): &()| {
         for name in ["0", "1", "2"] {
-            scene.store.cancel(queue, &id(name)).await?;
+            fixture.store.cancel(queue, &id(name)).await?;
         }
         Ok(())
     };
-    scene.cut_everywhere("queue/cancel", true, prepare, cancel, check).await;
-    let delete = async |queue: &QueueName, (): &()| scene.store.delete(queue, &["0", "1", "2"].map(id)).await.map(drop);
-    scene.cut_everywhere("queue/delete", true, prepare, delete, check).await;
+    fixture.cut_everywhere("queue/cancel", true, prepare, cancel, check).await;
+    let delete =
+        async |queue: &QueueName, (): &()| fixture.store.delete(queue, &["0", "1", "2"].map(id)).await.map(drop);
+    fixture.cut_everywhere("queue/delete", true, prepare, delete, check).await;
 }

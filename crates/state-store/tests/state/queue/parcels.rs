@@ -9,7 +9,7 @@ use store_core::{
 };
 
 use super::{LEASE, claim, id, job, names, push, queue, settle};
-use crate::{Stage, stage};
+use crate::{Fixture, fixture};
 
 fn jobs(range: std::ops::Range<usize>) -> Vec<NewJob> {
     let numbered = |n| {
@@ -20,16 +20,16 @@ fn jobs(range: std::ops::Range<usize>) -> Vec<NewJob> {
     range.map(numbered).collect()
 }
 
-async fn complete(stage: &Stage, jobs: &[ClaimedJob]) -> Vec<Settled> {
+async fn complete(fixture: &Fixture, jobs: &[ClaimedJob]) -> Vec<Settled> {
     let settlements = jobs.iter().map(|job| Settlement::new(job.lease.clone(), Outcome::Complete(None)));
-    stage.store.settle(&queue(), &settlements.collect::<Vec<_>>(), Durability::Accepted).await.unwrap().value
+    fixture.store.settle(&queue(), &settlements.collect::<Vec<_>>(), Durability::Accepted).await.unwrap().value
 }
 
 /// The ids on all pages of a listing; `between` acts after each page.
-async fn listed(stage: &Stage, state: JobState, limit: u32, between: impl AsyncFn(&[String])) -> Vec<String> {
+async fn listed(fixture: &Fixture, state: JobState, limit: u32, between: impl AsyncFn(&[String])) -> Vec<String> {
     let (mut all, mut request) = (Vec::new(), PageRequest::first(limit));
     loop {
-        let page = stage.store.list(&queue(), state, request).await.unwrap();
+        let page = fixture.store.list(&queue(), state, request).await.unwrap();
         let ids: Vec<_> = page.items.iter().map(|info| info.id.to_string()).collect();
         between(&ids).await;
         all.extend(ids);
@@ -40,57 +40,60 @@ async fn listed(stage: &Stage, state: JobState, limit: u32, between: impl AsyncF
 
 #[tokio::test]
 async fn a_listing_goes_on_behind_jobs_that_have_left_their_parcel() {
-    let stage = stage().await;
-    push(&stage.store, &jobs(0..60)).await;
+    let fixture = fixture().await;
+    push(&fixture.store, &jobs(0..60)).await;
     let expected: Vec<_> = (0..60).map(|n| format!("{n:03}")).collect();
     let cancel = async |seen: &[String]| {
         for seen in seen.iter().rev().take(2) {
-            assert_eq!(stage.store.cancel(&queue(), &id(seen)).await.unwrap(), Cancelled::Removed);
+            assert_eq!(fixture.store.cancel(&queue(), &id(seen)).await.unwrap(), Cancelled::Removed);
         }
     };
-    assert_eq!(listed(&stage, JobState::Ready, 7, cancel).await, expected);
+    assert_eq!(listed(&fixture, JobState::Ready, 7, cancel).await, expected);
 
-    let claimed = claim(&stage.store, 42).await.jobs;
+    let claimed = claim(&fixture.store, 42).await.jobs;
     let running: Vec<_> = names(&claimed).into_iter().map(str::to_owned).collect();
     let end = async |seen: &[String]| {
         let last = claimed.iter().filter(|job| seen.last().is_some_and(|id| job.id().as_str() == id));
         assert!(
-            complete(&stage, &last.cloned().collect::<Vec<_>>()).await.iter().all(|settled| *settled == Settled::Done)
+            complete(&fixture, &last.cloned().collect::<Vec<_>>())
+                .await
+                .iter()
+                .all(|settled| *settled == Settled::Done)
         );
     };
-    assert_eq!(listed(&stage, JobState::Running, 7, end).await, running);
+    assert_eq!(listed(&fixture, JobState::Running, 7, end).await, running);
 }
 
 #[tokio::test]
 async fn a_listing_goes_on_in_a_parcel_of_which_the_first_jobs_were_claimed() {
-    let stage = stage().await;
-    push(&stage.store, &jobs(0..40)).await;
+    let fixture = fixture().await;
+    push(&fixture.store, &jobs(0..40)).await;
     let take = async |_: &[String]| {
-        claim(&stage.store, 7).await;
+        claim(&fixture.store, 7).await;
     };
     let expected: Vec<_> = (0..40).map(|n| format!("{n:03}")).collect();
-    assert_eq!(listed(&stage, JobState::Ready, 7, take).await, expected);
+    assert_eq!(listed(&fixture, JobState::Ready, 7, take).await, expected);
 }
 
 #[tokio::test]
 async fn a_listing_goes_on_behind_thousands_of_empty_parcels() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     for part in 0..3 {
         // Ids of another length begin another parcel.
         let name = |n: usize| format!("{part}.{n:04}{}", "x".repeat(n % 2));
         let jobs: Vec<_> = (0..1000).map(|n| job(&name(n))).collect();
-        push(&stage.store, &jobs).await;
+        push(&fixture.store, &jobs).await;
         let ids: Vec<_> = jobs.into_iter().map(|job| job.id).collect();
-        stage.store.delete(&queue(), &ids).await.unwrap();
+        fixture.store.delete(&queue(), &ids).await.unwrap();
     }
-    push(&stage.store, &jobs(0..2)).await;
-    assert_eq!(listed(&stage, JobState::Ready, 50, async |_| {}).await, ["000", "001"]);
+    push(&fixture.store, &jobs(0..2)).await;
+    assert_eq!(listed(&fixture, JobState::Ready, 50, async |_| {}).await, ["000", "001"]);
 }
 
 #[tokio::test]
 async fn a_known_id_is_recognised_wherever_its_parcel_is() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let other = |mut jobs: Vec<NewJob>| {
         jobs.iter_mut().for_each(|job| job.request += 1);
         jobs
@@ -108,28 +111,28 @@ async fn a_known_id_is_recognised_wherever_its_parcel_is() {
     let answers = [vec![Pushed::Created; 15], vec![Pushed::Duplicate; 5]].concat();
     assert_eq!(push(store, &twice).await, answers);
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 1005);
-    assert_eq!(complete(&stage, &claimed[..10]).await, [Settled::Done; 10]);
+    assert_eq!(complete(&fixture, &claimed[..10]).await, [Settled::Done; 10]);
     assert_eq!(
         push(store, &other(jobs(0..20))).await,
         [vec![Pushed::Created; 10], vec![Pushed::Duplicate; 10]].concat()
     );
     // Their first lives are over: the leases of then settle nothing any more.
-    assert_eq!(complete(&stage, &claimed[..10]).await, [Settled::Lost; 10]);
-    assert_eq!(complete(&stage, &claimed[10..]).await, [Settled::Done; 10]);
+    assert_eq!(complete(&fixture, &claimed[..10]).await, [Settled::Lost; 10]);
+    assert_eq!(complete(&fixture, &claimed[10..]).await, [Settled::Done; 10]);
     let mut seen = BTreeSet::new();
     while let jobs = claim(store, 300).await.jobs
         && !jobs.is_empty()
     {
         assert!(jobs.iter().all(|job| seen.insert(job.id().to_string())), "each once");
-        assert!(complete(&stage, &jobs).await.iter().all(|settled| *settled == Settled::Done));
+        assert!(complete(&fixture, &jobs).await.iter().all(|settled| *settled == Settled::Done));
     }
     assert_eq!((seen.len(), store.counts(&queue()).await.unwrap().pending()), (995, 0));
 }
 
 #[tokio::test]
 async fn one_settlement_ends_jobs_of_several_parcels_and_lone_ones() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &jobs(0..30)).await;
     let lone = ["x", "y"].map(|name| job(name).with_start_within(LEASE * 100));
     push(store, &lone).await;
@@ -141,28 +144,28 @@ async fn one_settlement_ends_jobs_of_several_parcels_and_lone_ones() {
         all.extend(claim.jobs);
     }
     let every_second: Vec<_> = all.iter().step_by(2).cloned().collect();
-    assert_eq!(complete(&stage, &every_second).await, [Settled::Done; 31]);
-    assert_eq!(complete(&stage, &every_second).await, [Settled::Done; 31], "told again");
+    assert_eq!(complete(&fixture, &every_second).await, [Settled::Done; 31]);
+    assert_eq!(complete(&fixture, &every_second).await, [Settled::Done; 31], "told again");
     assert_eq!(store.counts(&queue()).await.unwrap().running, 31);
     let mut stale = all[1].clone();
     stale.lease.fence = all[61].lease.fence;
     assert_eq!(settle(store, &stale, Outcome::Complete(None)).await, Settled::Lost);
     let extended = store.extend(&queue(), &[Extension::new(stale.lease)], LEASE * 2).await.unwrap();
     assert_eq!(extended, [Extended::Lost]);
-    stage.clock.advance(LEASE);
-    assert_eq!(complete(&stage, &all[1..2]).await, [Settled::Lost], "its lease has run out");
+    fixture.clock.advance(LEASE);
+    assert_eq!(complete(&fixture, &all[1..2]).await, [Settled::Lost], "its lease has run out");
     let back = [claim(store, 20).await.jobs, claim(store, 20).await.jobs].concat();
     let names = |jobs: &[ClaimedJob]| jobs.iter().map(|job| job.id().to_string()).collect::<BTreeSet<_>>();
     assert_eq!(names(&back), names(&all.into_iter().skip(1).step_by(2).collect::<Vec<_>>()));
     assert!(back.iter().all(|job| job.attempt == 2));
-    assert_eq!(complete(&stage, &back).await, [Settled::Done; 31]);
+    assert_eq!(complete(&fixture, &back).await, [Settled::Done; 31]);
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 0);
 }
 
 #[tokio::test]
 async fn ids_and_payloads_of_every_size_go_together() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     let sizes = [0, 0, 1 << 20, 0, 70_000, 1, 64 * 1024, 0, 1 << 20];
     let jobs: Vec<_> = (0..90)
         .map(|n| {
@@ -176,7 +179,7 @@ async fn ids_and_payloads_of_every_size_go_together() {
         && !claimed.is_empty()
     {
         seen.extend(claimed.iter().map(|job| (job.id().to_string(), job.payload.len())));
-        assert!(complete(&stage, &claimed).await.iter().all(|settled| *settled == Settled::Done));
+        assert!(complete(&fixture, &claimed).await.iter().all(|settled| *settled == Settled::Done));
     }
     let expected: Vec<_> = jobs.iter().map(|job| (job.id.to_string(), job.payload.len())).collect();
     assert_eq!(seen, expected);
@@ -184,8 +187,8 @@ async fn ids_and_payloads_of_every_size_go_together() {
 
 #[tokio::test]
 async fn a_thousand_jobs_are_extended_settled_and_removed_at_once() {
-    let stage = stage().await;
-    let store = &stage.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     push(store, &jobs(0..1000)).await;
     let mut all = Vec::new();
     while all.len() < 1000 {
@@ -211,43 +214,43 @@ async fn a_thousand_jobs_are_extended_settled_and_removed_at_once() {
 /// Both take 17 bytes on the server.
 #[tokio::test]
 async fn uuids_and_ids_of_the_same_length_do_not_get_in_each_other_s_way() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let uuids = ["00", "05", "3f", "40"].map(|last| format!("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5{last}"));
     let texts = ["customer-00000017", "018f6d2a-1b2c-4d3e-8f90-a1b2c3d4e500"].map(str::to_owned);
     let all = [&uuids[0], &texts[0], &uuids[1], &uuids[2], &texts[1], &uuids[3]];
     let jobs: Vec<_> = all.iter().map(|id| job(id)).collect();
-    assert_eq!(push(&stage.store, &jobs).await, [const { Pushed::Created }; 6]);
+    assert_eq!(push(&fixture.store, &jobs).await, [const { Pushed::Created }; 6]);
     let mut again = jobs.clone();
     again.iter_mut().for_each(|job| job.request = 9);
-    assert_eq!(push(&stage.store, &again).await, [const { Pushed::Duplicate }; 6]);
+    assert_eq!(push(&fixture.store, &again).await, [const { Pushed::Duplicate }; 6]);
     for id in all {
-        assert_eq!(stage.store.get(&queue(), &self::id(id)).await.unwrap().unwrap().state, JobState::Ready);
+        assert_eq!(fixture.store.get(&queue(), &self::id(id)).await.unwrap().unwrap().state, JobState::Ready);
     }
     for settled in [false, true] {
-        let claimed = claim(&stage.store, 10).await.jobs;
+        let claimed = claim(&fixture.store, 10).await.jobs;
         assert_eq!(names(&claimed).into_iter().collect::<BTreeSet<_>>(), all.iter().map(|id| id.as_str()).collect());
         if settled {
-            assert_eq!(complete(&stage, &claimed).await, [const { Settled::Done }; 6]);
+            assert_eq!(complete(&fixture, &claimed).await, [const { Settled::Done }; 6]);
         }
-        stage.clock.advance(LEASE);
+        fixture.clock.advance(LEASE);
     }
-    assert_eq!(stage.store.counts(&queue()).await.unwrap(), store_core::Counts::default());
+    assert_eq!(fixture.store.counts(&queue()).await.unwrap(), store_core::Counts::default());
 }
 
 /// By ids with families, and by others.
 #[tokio::test]
 async fn a_settlement_sent_again_spares_jobs_that_are_in_another_parcel_since() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let uuids = ["00", "1f", "3f"].map(|last| format!("018f6d2a-1b2c-7d3e-8f90-a1b2c3d4e5{last}"));
     for ids in [uuids, ["a", "b", "c"].map(str::to_owned)] {
         let jobs: Vec<_> = ids.iter().map(|id| job(id)).collect();
-        push(&stage.store, &jobs).await;
-        let first = claim(&stage.store, 3).await.jobs;
-        assert_eq!(complete(&stage, &first).await, [const { Settled::Done }; 3]);
-        push(&stage.store, &jobs).await;
-        let second = claim(&stage.store, 3).await.jobs;
-        assert_eq!(complete(&stage, &first).await, [const { Settled::Lost }; 3]);
-        assert_eq!(stage.store.counts(&queue()).await.unwrap().running, 3);
-        assert_eq!(complete(&stage, &second).await, [const { Settled::Done }; 3]);
+        push(&fixture.store, &jobs).await;
+        let first = claim(&fixture.store, 3).await.jobs;
+        assert_eq!(complete(&fixture, &first).await, [const { Settled::Done }; 3]);
+        push(&fixture.store, &jobs).await;
+        let second = claim(&fixture.store, 3).await.jobs;
+        assert_eq!(complete(&fixture, &first).await, [const { Settled::Lost }; 3]);
+        assert_eq!(fixture.store.counts(&queue()).await.unwrap().running, 3);
+        assert_eq!(complete(&fixture, &second).await, [const { Settled::Done }; 3]);
     }
 }

@@ -10,18 +10,18 @@ use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 use tokio::sync::Barrier;
 
 use super::{id, job, queue};
-use crate::{namespace, service, stage};
+use crate::{fixture, namespace, service};
 
 const TASKS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tasks_that_push_at_once_share_calls_and_each_gets_its_own_answer() {
-    let stage = stage().await;
-    stage.store.push_one(&queue(), job("shared")).await.unwrap();
-    let calls = async || stage.server.command_calls().await.unwrap().get("evalsha").copied().unwrap_or(0);
+    let fixture = fixture().await;
+    fixture.store.push_one(&queue(), job("shared")).await.unwrap();
+    let calls = async || fixture.server.command_calls().await.unwrap().get("evalsha").copied().unwrap_or(0);
     let (before, barrier) = (calls().await, Arc::new(Barrier::new(TASKS)));
     let pushing = (0..TASKS).map(|task| {
-        let (store, barrier) = (stage.store.clone(), barrier.clone());
+        let (store, barrier) = (fixture.store.clone(), barrier.clone());
         tokio::spawn(async move {
             barrier.wait().await;
             for round in 0..20 {
@@ -34,7 +34,7 @@ async fn tasks_that_push_at_once_share_calls_and_each_gets_its_own_answer() {
     for task in pushing.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    assert_eq!(stage.store.counts(&queue()).await.unwrap().ready, 1 + 20 * TASKS as u64);
+    assert_eq!(fixture.store.counts(&queue()).await.unwrap().ready, 1 + 20 * TASKS as u64);
     let sent = calls().await - before;
     assert!(sent < 20 * TASKS as u64 / 2, "{sent} calls for {} pushes", 20 * TASKS);
 }

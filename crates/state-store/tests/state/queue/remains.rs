@@ -9,75 +9,79 @@ use store_core::{
 };
 use testkit::random_prefix;
 
-use super::crashes::{Scene, push, scene, unique};
+use super::crashes::{Fixture, fixture, push, unique};
 use super::{id, job};
 
 /// A queue where `a` runs, which holds a unique key if asked, and its settlement.
-async fn running(scene: &Scene, queue: &QueueName, is_unique: bool, outcome: Outcome) -> Settlement {
+async fn running(fixture: &Fixture, queue: &QueueName, is_unique: bool, outcome: Outcome) -> Settlement {
     let a = if is_unique { unique("a", UniqueUntil::Finished) } else { job("a") };
-    push(&scene.store, queue, &[a]).await.unwrap();
-    Settlement::new(scene.claim(queue, 1).await.unwrap().remove(0).lease, outcome)
+    push(&fixture.store, queue, &[a]).await.unwrap();
+    Settlement::new(fixture.claim(queue, 1).await.unwrap().remove(0).lease, outcome)
 }
 
 #[tokio::test]
 async fn a_settlement_sent_again_spares_a_job_pushed_since_with_the_same_id() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     for is_unique in [false, true] {
         for outcome in [Outcome::Complete(None), Outcome::Cancelled] {
-            let prepare = async |queue: &QueueName| running(&scene, queue, is_unique, outcome.clone()).await;
+            let prepare = async |queue: &QueueName| running(&fixture, queue, is_unique, outcome.clone()).await;
             let act = async |queue: &QueueName, settlement: &Settlement| {
-                let settle = || scene.store.settle(queue, std::slice::from_ref(settlement), Durability::Accepted);
+                let settle = || fixture.store.settle(queue, std::slice::from_ref(settlement), Durability::Accepted);
                 let first = settle().await;
-                scene.cutter.heal();
-                let pushed = push(&scene.store, queue, &[job("a")]).await.unwrap();
+                fixture.cutter.heal();
+                let pushed = push(&fixture.store, queue, &[job("a")]).await.unwrap();
                 let _receipt = settle().await.unwrap();
                 if pushed == [Pushed::Created] {
-                    assert_eq!(scene.state(queue, "a").await, Some(JobState::Ready), "{outcome:?}");
-                    assert_eq!(scene.claim(queue, 9).await.unwrap().remove(0).attempt, 1);
+                    assert_eq!(fixture.state(queue, "a").await, Some(JobState::Ready), "{outcome:?}");
+                    assert_eq!(fixture.claim(queue, 9).await.unwrap().remove(0).attempt, 1);
                 }
                 first.map(drop)
             };
-            scene.cut_everywhere("queue/settle", false, prepare, act, async |_| ()).await;
+            fixture.cut_everywhere("queue/settle", false, prepare, act, async |_| ()).await;
         }
     }
 }
 
 #[tokio::test]
 async fn a_job_that_still_runs_keeps_its_unique_key_and_its_id() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let kept = Kept::new("result", Duration::from_secs(1));
     for outcome in [Outcome::Dead { reason: "no".into() }, Outcome::Complete(Some(kept))] {
-        let prepare = async |queue: &QueueName| running(&scene, queue, true, outcome.clone()).await;
+        let prepare = async |queue: &QueueName| running(&fixture, queue, true, outcome.clone()).await;
         let act = async |queue: &QueueName, settlement: &Settlement| {
-            let first = scene.store.settle_one(queue, settlement.lease.clone(), outcome.clone()).await;
-            scene.cutter.heal();
-            scene.clock.advance(Duration::from_secs(2));
-            if scene.state(queue, "a").await == Some(JobState::Running) {
+            let first = fixture.store.settle_one(queue, settlement.lease.clone(), outcome.clone()).await;
+            fixture.cutter.heal();
+            fixture.clock.advance(Duration::from_secs(2));
+            if fixture.state(queue, "a").await == Some(JobState::Running) {
                 let rival = unique("a", UniqueUntil::Finished).with_id(id("rival"));
-                assert_eq!(push(&scene.store, queue, &[rival]).await.unwrap(), [Pushed::Held(id("a"))], "{outcome:?}");
-                assert_eq!(push(&scene.store, queue, &[job("a")]).await.unwrap(), [Pushed::Duplicate], "{outcome:?}");
-                assert_eq!(scene.state(queue, "a").await, Some(JobState::Running));
+                assert_eq!(
+                    push(&fixture.store, queue, &[rival]).await.unwrap(),
+                    [Pushed::Held(id("a"))],
+                    "{outcome:?}"
+                );
+                assert_eq!(push(&fixture.store, queue, &[job("a")]).await.unwrap(), [Pushed::Duplicate], "{outcome:?}");
+                assert_eq!(fixture.state(queue, "a").await, Some(JobState::Running));
             }
             first.map(drop)
         };
-        scene.cut_everywhere("queue/settle", false, prepare, act, async |_| ()).await;
+        fixture.cut_everywhere("queue/settle", false, prepare, act, async |_| ()).await;
     }
 }
 
 #[tokio::test]
 async fn what_is_left_of_a_deleted_job_is_tidied_away() {
-    let scene = scene().await;
+    let fixture = fixture().await;
     let prepare = async |queue: &QueueName| {
-        let dead = running(&scene, queue, false, Outcome::Dead { reason: "no".into() }).await;
-        let _receipt = scene.store.settle(queue, &[dead], Durability::Accepted).await.unwrap();
+        let dead = running(&fixture, queue, false, Outcome::Dead { reason: "no".into() }).await;
+        let _receipt = fixture.store.settle(queue, &[dead], Durability::Accepted).await.unwrap();
     };
-    let act = async |queue: &QueueName, (): &()| scene.store.delete(queue, &[id("a")]).await.map(drop);
+    let act = async |queue: &QueueName, (): &()| fixture.store.delete(queue, &[id("a")]).await.map(drop);
     let check = async |queue: &QueueName| {
-        scene.clock.advance(Duration::from_secs(31 * 24 * 3600));
-        assert!(scene.claim(queue, 1).await.unwrap().is_empty());
-        scene.assert_clean(queue).await;
+        fixture.clock.advance(Duration::from_secs(31 * 24 * 3600));
+        assert!(fixture.claim(queue, 1).await.unwrap().is_empty());
+        fixture.assert_clean(queue).await;
     };
-    scene.cut_everywhere("queue/delete", false, prepare, act, check).await;
+    fixture.cut_everywhere("queue/delete", false, prepare, act, check).await;
 }
 
 /// Numbers that look random, the same each time.
@@ -117,15 +121,15 @@ fn any_outcome(dice: &mut Dice) -> Outcome {
 }
 
 /// Each job that there is stands where its state says, so that it is found again, and is no other's rival for a unique key.
-async fn assert_sound(scene: &Scene, queue: &QueueName, holders: &HashMap<String, UniqueKey>, step: usize) {
+async fn assert_sound(fixture: &Fixture, queue: &QueueName, holders: &HashMap<String, UniqueKey>, step: usize) {
     let key = |part: &str| format!("test:{{q.{queue}.0}}:{part}");
     let mut held = HashSet::new();
     for name in IDS {
-        let Some(info) = scene.store.get(queue, &id(name)).await.unwrap() else { continue };
+        let Some(info) = fixture.store.get(queue, &id(name)).await.unwrap() else { continue };
         let (set, member) = match info.state {
             JobState::Ready => {
                 let list = key(&format!("ready{}", info.priority.index()));
-                let place = scene.server.command(&["LPOS", &list, name]).await.unwrap();
+                let place = fixture.server.command(&["LPOS", &list, name]).await.unwrap();
                 assert!(place.as_integer().is_some(), "step {step}: {name} is in no list");
                 assert_eq!(info.at, None);
                 continue;
@@ -135,7 +139,7 @@ async fn assert_sound(scene: &Scene, queue: &QueueName, holders: &HashMap<String
             JobState::Completed => ("completed", name.to_owned()),
             JobState::Dead => ("dead", name.to_owned()),
         };
-        let score = scene.server.command(&["ZSCORE", &key(set), &member]).await.unwrap();
+        let score = fixture.server.command(&["ZSCORE", &key(set), &member]).await.unwrap();
         assert!(score.as_str().is_some(), "step {step}: {name} is not in {set}");
         if let (JobState::Running, Some(unique)) = (info.state, holders.get(name)) {
             assert!(held.insert(unique), "step {step}: a unique key is held twice");
@@ -145,8 +149,8 @@ async fn assert_sound(scene: &Scene, queue: &QueueName, holders: &HashMap<String
 
 #[tokio::test]
 async fn no_job_is_out_of_reach_whatever_was_cut() {
-    let scene = scene().await;
-    let store = &scene.store;
+    let fixture = fixture().await;
+    let store = &fixture.store;
     for seed in 0..12 {
         let (mut dice, queue) = (Dice(seed), QueueName::new(random_prefix()).unwrap());
         let (mut leases, mut holders) = (Vec::new(), HashMap::new());
@@ -155,7 +159,7 @@ async fn no_job_is_out_of_reach_whatever_was_cut() {
             let scripts = ["push", "push", "claim", "claim", "settle", "settle", "cancel", "delete", "promote"];
             // A script is known to the cutter once it has run.
             if step > 60 && dice.roll(3) == 0 {
-                scene.cutter.cut(&scene.server, &format!("queue/{}", scripts[action]), dice.roll(7)).await;
+                fixture.cutter.cut(&fixture.server, &format!("queue/{}", scripts[action]), dice.roll(7)).await;
             }
             let name = id(IDS[dice.roll(IDS.len())]);
             match action {
@@ -168,7 +172,7 @@ async fn no_job_is_out_of_reach_whatever_was_cut() {
                     }
                     let _ = push(store, &queue, &[job]).await;
                 }
-                2 | 3 => leases.extend(scene.claim(&queue, 1 + dice.roll(3)).await.unwrap_or_default()),
+                2 | 3 => leases.extend(fixture.claim(&queue, 1 + dice.roll(3)).await.unwrap_or_default()),
                 4 | 5 if !leases.is_empty() => {
                     let job = &leases[dice.roll(leases.len())];
                     let _ = store.settle_one(&queue, job.lease.clone(), any_outcome(&mut dice)).await;
@@ -178,15 +182,15 @@ async fn no_job_is_out_of_reach_whatever_was_cut() {
                 8 => drop(store.promote(&queue, &[name]).await),
                 _ => {}
             }
-            scene.cutter.heal();
-            scene.clock.advance(Duration::from_secs([0, 1, 3, 40][dice.roll(4)]));
-            assert_sound(&scene, &queue, &holders, step).await;
+            fixture.cutter.heal();
+            fixture.clock.advance(Duration::from_secs([0, 1, 3, 40][dice.roll(4)]));
+            assert_sound(&fixture, &queue, &holders, step).await;
         }
         // All that is left can be brought to its end.
-        scene.clock.advance(Duration::from_secs(3600));
-        scene.drain(&queue).await;
-        scene.clock.advance(Duration::from_secs(31 * 24 * 3600));
-        scene.claim(&queue, 1).await.unwrap();
-        scene.assert_clean(&queue).await;
+        fixture.clock.advance(Duration::from_secs(3600));
+        fixture.drain(&queue).await;
+        fixture.clock.advance(Duration::from_secs(31 * 24 * 3600));
+        fixture.claim(&queue, 1).await.unwrap();
+        fixture.assert_clean(&queue).await;
     }
 }

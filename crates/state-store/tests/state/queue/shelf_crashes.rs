@@ -7,7 +7,7 @@ use store_core::{
     Cancelled, Deleted, JobState, NewJob, PageRequest, Pushed, QueueControl, QueueInspect, QueueName, ShelfBounds,
 };
 
-use super::crashes::{Scene, push, scene_with};
+use super::crashes::{Fixture, push, scene_with};
 use super::{id, job};
 
 /// Shelves of two to five jobs.
@@ -34,31 +34,31 @@ fn once_each() -> BTreeMap<String, u32> {
     (0..24).map(|number: u32| (number.to_string(), 1)).collect()
 }
 
-async fn shelved(scene: &Scene, queue: &QueueName) {
-    push(&scene.store, queue, &first_half()).await.unwrap();
-    push(&scene.store, queue, &second_half()).await.unwrap();
+async fn shelved(fixture: &Fixture, queue: &QueueName) {
+    push(&fixture.store, queue, &first_half()).await.unwrap();
+    push(&fixture.store, queue, &second_half()).await.unwrap();
     let (shelves, alone) =
-        (how_many(scene, queue, "ZCARD", "shelves_due").await, how_many(scene, queue, "ZCARD", "due").await);
+        (how_many(fixture, queue, "ZCARD", "shelves_due").await, how_many(fixture, queue, "ZCARD", "due").await);
     assert!(shelves > 2 && alone < 12, "most jobs stand on shelves, not {alone} alone beside {shelves}");
 }
 
-async fn how_many(scene: &Scene, queue: &QueueName, command: &str, part: &str) -> i64 {
+async fn how_many(fixture: &Fixture, queue: &QueueName, command: &str, part: &str) -> i64 {
     let key = format!("test:{{q.{queue}.0}}:{part}");
-    scene.server.command(&[command, &key]).await.unwrap().as_integer().unwrap()
+    fixture.server.command(&[command, &key]).await.unwrap().as_integer().unwrap()
 }
 
 /// What is listed, counted and found one by one is the same, and in order. The ids.
-async fn listed(scene: &Scene, queue: &QueueName) -> BTreeSet<String> {
+async fn listed(fixture: &Fixture, queue: &QueueName) -> BTreeSet<String> {
     let (mut jobs, mut request) = (Vec::new(), PageRequest::first(5));
     loop {
-        let page = scene.store.list(queue, JobState::Scheduled, request).await.unwrap();
+        let page = fixture.store.list(queue, JobState::Scheduled, request).await.unwrap();
         jobs.extend(page.items);
         let Some(next) = page.next else { break };
         request = PageRequest::first(5).after(next);
     }
     assert!(jobs.is_sorted_by_key(|job| job.at));
     for job in &jobs {
-        assert_eq!(scene.state(queue, job.id.as_str()).await, Some(JobState::Scheduled));
+        assert_eq!(fixture.state(queue, job.id.as_str()).await, Some(JobState::Scheduled));
     }
     let names: BTreeSet<_> = jobs.iter().map(|job| job.id.to_string()).collect();
     assert_eq!(names.len(), jobs.len(), "no job is listed twice");
@@ -66,156 +66,159 @@ async fn listed(scene: &Scene, queue: &QueueName) -> BTreeSet<String> {
 }
 
 /// Has whatever was cut carried on, by a call that finds nothing else to do.
-async fn carry_on(scene: &Scene, queue: &QueueName) -> BTreeSet<String> {
-    assert_eq!(scene.store.promote(queue, &[id("nobody")]).await.unwrap(), [false]);
-    let names = listed(scene, queue).await;
+async fn carry_on(fixture: &Fixture, queue: &QueueName) -> BTreeSet<String> {
+    assert_eq!(fixture.store.promote(queue, &[id("nobody")]).await.unwrap(), [false]);
+    let names = listed(fixture, queue).await;
     // An entry without a record counts until a claim meets it.
     let key = format!("test:{{q.{queue}.0}}:jobs");
     let mut on_shelves = 0;
     for name in &names {
-        on_shelves += 1 - scene.server.command(&["HEXISTS", &key, name]).await.unwrap().as_integer().unwrap();
+        on_shelves += 1 - fixture.server.command(&["HEXISTS", &key, name]).await.unwrap().as_integer().unwrap();
     }
-    let counted = i64::try_from(scene.store.counts(queue).await.unwrap().scheduled).unwrap();
-    assert_eq!(counted - how_many(scene, queue, "ZCARD", "due").await, on_shelves);
+    let counted = i64::try_from(fixture.store.counts(queue).await.unwrap().scheduled).unwrap();
+    assert_eq!(counted - how_many(fixture, queue, "ZCARD", "due").await, on_shelves);
     names
 }
 
-async fn assert_drained(scene: &Scene, queue: &QueueName, expected: BTreeMap<String, u32>) {
-    assert_eq!(scene.drain_by(queue, 7).await, expected);
-    scene.assert_clean(queue).await;
+async fn assert_drained(fixture: &Fixture, queue: &QueueName, expected: BTreeMap<String, u32>) {
+    assert_eq!(fixture.drain_by(queue, 7).await, expected);
+    fixture.assert_clean(queue).await;
     let meta = format!("test:{{q.{queue}.0}}:meta");
-    assert_eq!(scene.server.command(&["HEXISTS", &meta, "shelves"]).await.unwrap().as_integer(), Some(0));
+    assert_eq!(fixture.server.command(&["HEXISTS", &meta, "shelves"]).await.unwrap().as_integer(), Some(0));
 }
 
 #[tokio::test]
 async fn a_cut_push_onto_shelves_sent_again_pushes_each_job_once() {
-    let scene = scene_with(TINY).await;
+    let fixture = scene_with(TINY).await;
     let prepare = async |queue: &QueueName| {
-        push(&scene.store, queue, &first_half()).await.unwrap();
+        push(&fixture.store, queue, &first_half()).await.unwrap();
     };
     let act = async |queue: &QueueName, (): &()| {
-        let pushed = push(&scene.store, queue, &second_half()).await?;
+        let pushed = push(&fixture.store, queue, &second_half()).await?;
         assert_eq!(pushed, [const { Pushed::Created }; 16]);
         Ok(())
     };
     let check = async |queue: &QueueName| {
-        assert_eq!(carry_on(&scene, queue).await.len(), 24);
+        assert_eq!(carry_on(&fixture, queue).await.len(), 24);
         let mut other = later(5);
         other.request = 8;
-        assert_eq!(push(&scene.store, queue, &[other, later(6)]).await.unwrap(), [Pushed::Duplicate, Pushed::Created]);
-        assert_drained(&scene, queue, once_each()).await;
+        assert_eq!(
+            push(&fixture.store, queue, &[other, later(6)]).await.unwrap(),
+            [Pushed::Duplicate, Pushed::Created]
+        );
+        assert_drained(&fixture, queue, once_each()).await;
     };
-    scene.cut_everywhere("queue/push", true, prepare, act, check).await;
+    fixture.cut_everywhere("queue/push", true, prepare, act, check).await;
 }
 
 #[tokio::test]
 async fn what_a_cut_push_has_shelved_is_found_cancelled_and_never_comes_back() {
-    let scene = scene_with(TINY).await;
+    let fixture = scene_with(TINY).await;
     let prepare = async |queue: &QueueName| {
-        push(&scene.store, queue, &first_half()).await.unwrap();
+        push(&fixture.store, queue, &first_half()).await.unwrap();
     };
-    let act = async |queue: &QueueName, (): &()| push(&scene.store, queue, &second_half()).await.map(drop);
+    let act = async |queue: &QueueName, (): &()| push(&fixture.store, queue, &second_half()).await.map(drop);
     for is_carried_on in [true, false] {
         let check = async |queue: &QueueName| {
             // What only reads may meet what was cut.
-            let mut left = listed(&scene, queue).await;
+            let mut left = listed(&fixture, queue).await;
             if is_carried_on {
-                assert_eq!(carry_on(&scene, queue).await, left);
+                assert_eq!(carry_on(&fixture, queue).await, left);
             }
             assert!(left.len() >= 8);
             for name in ["3", "4", "12", "13"] {
                 let expected = if left.remove(name) { Cancelled::Removed } else { Cancelled::Unknown };
-                assert_eq!(scene.store.cancel(queue, &id(name)).await.unwrap(), expected);
+                assert_eq!(fixture.store.cancel(queue, &id(name)).await.unwrap(), expected);
             }
             for name in ["6", "7"] {
                 let expected = if left.remove(name) { Deleted::Deleted } else { Deleted::Unknown };
-                assert_eq!(scene.store.delete(queue, &[id(name)]).await.unwrap(), [expected]);
+                assert_eq!(fixture.store.delete(queue, &[id(name)]).await.unwrap(), [expected]);
             }
-            assert_eq!(carry_on(&scene, queue).await, left);
-            assert_eq!(push(&scene.store, queue, &[later(6)]).await.unwrap(), [Pushed::Created]);
+            assert_eq!(carry_on(&fixture, queue).await, left);
+            assert_eq!(push(&fixture.store, queue, &[later(6)]).await.unwrap(), [Pushed::Created]);
             left.insert("6".to_owned());
-            assert_drained(&scene, queue, left.into_iter().map(|name| (name, 1)).collect()).await;
+            assert_drained(&fixture, queue, left.into_iter().map(|name| (name, 1)).collect()).await;
         };
-        scene.cut_everywhere("queue/push", false, prepare, act, check).await;
+        fixture.cut_everywhere("queue/push", false, prepare, act, check).await;
     }
 }
 
 #[tokio::test]
 async fn a_cut_claim_of_shelved_jobs_loses_none_and_hands_out_none_twice() {
-    let scene = scene_with(TINY).await;
+    let fixture = scene_with(TINY).await;
     for (due_in, max) in [(20_300, 3), (21_000, 30), (60_000, 7)] {
         let prepare = async |queue: &QueueName| {
-            shelved(&scene, queue).await;
-            scene.clock.advance(Duration::from_millis(due_in));
+            shelved(&fixture, queue).await;
+            fixture.clock.advance(Duration::from_millis(due_in));
         };
-        let act = async |queue: &QueueName, (): &()| scene.claim(queue, max).await.map(drop);
+        let act = async |queue: &QueueName, (): &()| fixture.claim(queue, max).await.map(drop);
         for is_carried_on in [true, false] {
             let check = async |queue: &QueueName| {
                 if is_carried_on {
-                    carry_on(&scene, queue).await;
+                    carry_on(&fixture, queue).await;
                 }
-                assert_drained(&scene, queue, once_each()).await;
+                assert_drained(&fixture, queue, once_each()).await;
             };
-            scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+            fixture.cut_everywhere("queue/claim", false, prepare, act, check).await;
         }
     }
 }
 
 #[tokio::test]
 async fn what_is_cancelled_after_a_cut_claim_of_shelved_jobs_never_comes_back() {
-    let scene = scene_with(TINY).await;
+    let fixture = scene_with(TINY).await;
     let prepare = async |queue: &QueueName| {
-        shelved(&scene, queue).await;
-        scene.clock.advance(Duration::from_millis(20_300));
+        shelved(&fixture, queue).await;
+        fixture.clock.advance(Duration::from_millis(20_300));
     };
-    let act = async |queue: &QueueName, (): &()| scene.claim(queue, 3).await.map(drop);
+    let act = async |queue: &QueueName, (): &()| fixture.claim(queue, 3).await.map(drop);
     let check = async |queue: &QueueName| {
         let mut expected = once_each();
         for name in ["8", "12", "20"] {
-            assert_eq!(scene.store.cancel(queue, &id(name)).await.unwrap(), Cancelled::Removed);
+            assert_eq!(fixture.store.cancel(queue, &id(name)).await.unwrap(), Cancelled::Removed);
             expected.remove(name);
         }
-        assert_drained(&scene, queue, expected).await;
+        assert_drained(&fixture, queue, expected).await;
     };
-    scene.cut_everywhere("queue/claim", false, prepare, act, check).await;
+    fixture.cut_everywhere("queue/claim", false, prepare, act, check).await;
 }
 
 #[tokio::test]
 async fn cut_removals_from_shelves_lead_where_they_would_have_led() {
-    let scene = scene_with(TINY).await;
+    let fixture = scene_with(TINY).await;
     let gone = ["0", "5", "6", "7", "23"];
     for again in [true, false] {
         let check = async |queue: &QueueName| {
-            let left = carry_on(&scene, queue).await;
+            let left = carry_on(&fixture, queue).await;
             assert!(left.len() >= 24 - gone.len());
             assert!(!again || left.len() == 24 - gone.len(), "{left:?}");
-            assert_drained(&scene, queue, left.into_iter().map(|name| (name, 1)).collect()).await;
+            assert_drained(&fixture, queue, left.into_iter().map(|name| (name, 1)).collect()).await;
         };
-        let prepare = async |queue: &QueueName| shelved(&scene, queue).await;
+        let prepare = async |queue: &QueueName| shelved(&fixture, queue).await;
         let cancel = async |queue: &QueueName, (): &()| {
             for name in gone {
-                scene.store.cancel(queue, &id(name)).await?;
+                fixture.store.cancel(queue, &id(name)).await?;
             }
             Ok(())
         };
-        scene.cut_everywhere("queue/cancel", again, prepare, cancel, &check).await;
-        let delete = async |queue: &QueueName, (): &()| scene.store.delete(queue, &gone.map(id)).await.map(drop);
-        scene.cut_everywhere("queue/delete", again, prepare, delete, &check).await;
+        fixture.cut_everywhere("queue/cancel", again, prepare, cancel, &check).await;
+        let delete = async |queue: &QueueName, (): &()| fixture.store.delete(queue, &gone.map(id)).await.map(drop);
+        fixture.cut_everywhere("queue/delete", again, prepare, delete, &check).await;
     }
 }
 
 #[tokio::test]
 async fn a_cut_promotion_of_shelved_jobs_leaves_each_job_once() {
-    let scene = scene_with(TINY).await;
+    let fixture = scene_with(TINY).await;
     for again in [true, false] {
-        let prepare = async |queue: &QueueName| shelved(&scene, queue).await;
+        let prepare = async |queue: &QueueName| shelved(&fixture, queue).await;
         let early = ["0", "5", "6", "7", "23"].map(id);
-        let promote = async |queue: &QueueName, (): &()| scene.store.promote(queue, &early).await.map(drop);
+        let promote = async |queue: &QueueName, (): &()| fixture.store.promote(queue, &early).await.map(drop);
         let check = async |queue: &QueueName| {
-            let scheduled = carry_on(&scene, queue).await;
+            let scheduled = carry_on(&fixture, queue).await;
             assert!(!again || scheduled.len() == 19);
-            assert_drained(&scene, queue, once_each()).await;
+            assert_drained(&fixture, queue, once_each()).await;
         };
-        scene.cut_everywhere("queue/promote", again, prepare, promote, check).await;
+        fixture.cut_everywhere("queue/promote", again, prepare, promote, check).await;
     }
 }

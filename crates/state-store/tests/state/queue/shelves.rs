@@ -9,7 +9,7 @@ use store_core::{
 };
 
 use super::{claim, id, job, push, queue, settle};
-use crate::{Stage, stage_with};
+use crate::{Fixture, stage_with};
 
 const JOBS: u64 = 3000;
 
@@ -23,27 +23,27 @@ fn later(number: u64) -> NewJob {
 }
 
 /// A store that shelves as always, but not only where thousands of jobs wait.
-async fn stage() -> Stage {
+async fn fixture() -> Fixture {
     stage_with(StateOptions::default().with_shelves(ShelfBounds { crowd: 100, ..ShelfBounds::default() })).await
 }
 
-async fn fill(stage: &Stage) {
+async fn fill(fixture: &Fixture) {
     for first in (0..JOBS).step_by(50) {
         let jobs: Vec<_> = (first..first + 50).map(later).collect();
-        assert_eq!(push(&stage.store, &jobs).await, [const { Pushed::Created }; 50]);
+        assert_eq!(push(&fixture.store, &jobs).await, [const { Pushed::Created }; 50]);
     }
-    assert!(how_many(stage, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 4, "most jobs stand on shelves");
+    assert!(how_many(fixture, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 4, "most jobs stand on shelves");
 }
 
-async fn how_many(stage: &Stage, command: &str, part: &str) -> i64 {
-    stage.server.command(&[command, &format!("test:{{q.mail.0}}:{part}")]).await.unwrap().as_integer().unwrap()
+async fn how_many(fixture: &Fixture, command: &str, part: &str) -> i64 {
+    fixture.server.command(&[command, &format!("test:{{q.mail.0}}:{part}")]).await.unwrap().as_integer().unwrap()
 }
 
 #[tokio::test]
 async fn jobs_on_shelves_are_found_acted_upon_and_delivered_once() {
-    let stage = stage().await;
-    fill(&stage).await;
-    let (store, queue, now) = (&stage.store, queue(), stage.clock.now());
+    let fixture = fixture().await;
+    fill(&fixture).await;
+    let (store, queue, now) = (&fixture.store, queue(), fixture.clock.now());
     assert_eq!(store.counts(&queue).await.unwrap().scheduled, JOBS);
     for number in (0..JOBS).step_by(97) {
         let job = later(number);
@@ -78,7 +78,7 @@ async fn jobs_on_shelves_are_found_acted_upon_and_delivered_once() {
             settle(store, job, Outcome::Complete(None)).await;
         }
         match claimed.next {
-            Some(next) => stage.clock.advance(next),
+            Some(next) => fixture.clock.advance(next),
             None if claimed.jobs.is_empty() => break,
             None => {}
         }
@@ -88,9 +88,9 @@ async fn jobs_on_shelves_are_found_acted_upon_and_delivered_once() {
 
 #[tokio::test]
 async fn a_listing_goes_on_in_order_while_jobs_come_go_and_change_places() {
-    let stage = stage().await;
-    fill(&stage).await;
-    let (store, queue) = (&stage.store, queue());
+    let fixture = fixture().await;
+    fill(&fixture).await;
+    let (store, queue) = (&fixture.store, queue());
     let (mut seen, mut last, mut request, mut turn) = (BTreeSet::new(), None, PageRequest::first(100), JOBS);
     loop {
         let page = store.list(&queue, JobState::Scheduled, request).await.unwrap();
@@ -113,43 +113,43 @@ async fn a_listing_goes_on_in_order_while_jobs_come_go_and_change_places() {
 
 #[tokio::test]
 async fn a_unique_key_is_held_by_a_job_on_a_shelf() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let unique = |name: &str| {
         let key = Unique::new(UniqueKey::new("key").unwrap(), UniqueUntil::Finished);
         job(name).with_unique(key).with_delay(Duration::from_secs(1000)).with_retry(RetryPolicy::never())
     };
-    assert_eq!(push(&stage.store, &[unique("holder")]).await, [Pushed::Created]);
-    fill(&stage).await;
-    let alone = stage.server.command(&["HEXISTS", "test:{q.mail.0}:jobs", "holder"]).await.unwrap();
+    assert_eq!(push(&fixture.store, &[unique("holder")]).await, [Pushed::Created]);
+    fill(&fixture).await;
+    let alone = fixture.server.command(&["HEXISTS", "test:{q.mail.0}:jobs", "holder"]).await.unwrap();
     assert_eq!(alone.as_integer(), Some(0), "it stands on a shelf");
-    let held = stage.store.push(&queue(), &[unique("other")], Durability::Accepted).await.unwrap().value;
+    let held = fixture.store.push(&queue(), &[unique("other")], Durability::Accepted).await.unwrap().value;
     assert_eq!(held, [Pushed::Held(id("holder"))]);
-    assert_eq!(stage.store.cancel(&queue(), &id("holder")).await.unwrap(), Cancelled::Removed);
-    assert_eq!(push(&stage.store, &[unique("other")]).await, [Pushed::Created]);
+    assert_eq!(fixture.store.cancel(&queue(), &id("holder")).await.unwrap(), Cancelled::Removed);
+    assert_eq!(push(&fixture.store, &[unique("other")]).await, [Pushed::Created]);
 }
 
 #[tokio::test]
 async fn jobs_with_small_payloads_are_shelved() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     for first in (0..JOBS).step_by(50) {
         let small = |n: u64| job(&format!("{n}")).with_delay(Duration::from_secs(600 + n % 100));
-        push(&stage.store, &(first..first + 50).map(small).collect::<Vec<_>>()).await;
+        push(&fixture.store, &(first..first + 50).map(small).collect::<Vec<_>>()).await;
     }
-    assert!(how_many(&stage, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 2);
+    assert!(how_many(&fixture, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 2);
 }
 
 #[tokio::test]
 async fn thousands_that_are_due_at_once_are_shelved_and_come_with_the_first_claims() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     for first in (0..JOBS).step_by(50) {
         let at_once = |n: u64| later((n * 7919) % JOBS).with_delay(Duration::from_secs(600));
-        push(&stage.store, &(first..first + 50).map(at_once).collect::<Vec<_>>()).await;
+        push(&fixture.store, &(first..first + 50).map(at_once).collect::<Vec<_>>()).await;
     }
-    assert!(how_many(&stage, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 3);
-    stage.clock.advance(Duration::from_secs(600));
+    assert!(how_many(&fixture, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 3);
+    fixture.clock.advance(Duration::from_secs(600));
     let mut claimed = BTreeSet::new();
     for _ in 0..JOBS.div_ceil(256) {
-        let jobs = claim(&stage.store, 256).await.jobs;
+        let jobs = claim(&fixture.store, 256).await.jobs;
         assert!(!jobs.is_empty(), "after {} jobs", claimed.len());
         claimed.extend(jobs.iter().map(|job| job.id().to_string()));
     }

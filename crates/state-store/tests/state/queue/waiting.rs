@@ -12,7 +12,7 @@ use testkit::{DEADLINE, RedisServer, wait_until};
 use tokio::task::JoinHandle;
 
 use super::{claim, claim_one, id, job, push, queue, settle};
-use crate::{open, stage};
+use crate::{fixture, open};
 
 async fn real() -> (RedisServer, StateStore) {
     let server = RedisServer::state().start().await.unwrap();
@@ -98,14 +98,14 @@ async fn two_who_wait_are_both_woken_while_jobs_are_left() {
 
 #[tokio::test]
 async fn a_full_claim_that_leaves_due_jobs_behind_wakes_another() {
-    let stage = stage().await;
+    let fixture = fixture().await;
     let soon = |n: usize| job(&n.to_string()).with_delay(Duration::from_secs(1));
-    push(&stage.store, &(0..=MAX_MOVES).map(soon).collect::<Vec<_>>()).await;
-    assert_eq!(stage.store.wait(&[queue()], DEADLINE).await.unwrap(), Some(queue()));
-    stage.clock.advance(Duration::from_secs(1));
+    push(&fixture.store, &(0..=MAX_MOVES).map(soon).collect::<Vec<_>>()).await;
+    assert_eq!(fixture.store.wait(&[queue()], DEADLINE).await.unwrap(), Some(queue()));
+    fixture.clock.advance(Duration::from_secs(1));
     // All that one call makes ready; the last one is due and not ready yet.
-    assert_eq!(claim(&stage.store, MAX_MOVES).await.jobs.len(), MAX_MOVES);
-    assert_eq!(stage.store.wait(&[queue()], Duration::from_millis(50)).await.unwrap(), Some(queue()));
+    assert_eq!(claim(&fixture.store, MAX_MOVES).await.jobs.len(), MAX_MOVES);
+    assert_eq!(fixture.store.wait(&[queue()], Duration::from_millis(50)).await.unwrap(), Some(queue()));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use store_core::{
 
 use super::{Call, Prepare, calls_for, expect};
 use crate::Result;
-use crate::bed::Stores;
+use crate::environment::Stores;
 
 pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
     let ops = [

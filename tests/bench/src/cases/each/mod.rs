@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use store_core::Op;
 
 use crate::Result;
-use crate::bed::{Bed, Stores};
 use crate::case::{Case, OURS, Plan, Side};
+use crate::environment::{Environment, Stores};
 use crate::figure::{P50, P99, SENT, Sample};
 use crate::floor::Pipelined;
 use crate::meter::as_f64;
@@ -52,11 +52,12 @@ impl Case for Each {
             .with_also(SENT)
     }
 
-    async fn open(&self, bed: &Bed) -> Result<Vec<Box<dyn Side>>> {
-        let ops = bed.size(2_000);
-        let ping =
-            Pipelined::new(bed.wire().await?, "PING", 1, ops, |_, _, commands| commands.add([b"PING".as_slice()]));
-        let ours = Ours { stores: bed.stores().await?, prepare: Arc::clone(&self.prepare), ops, done: 0 };
+    async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
+        let ops = environment.size(2_000);
+        let ping = Pipelined::new(environment.wire().await?, "PING", 1, ops, |_, _, commands| {
+            commands.add([b"PING".as_slice()])
+        });
+        let ours = Ours { stores: environment.stores().await?, prepare: Arc::clone(&self.prepare), ops, done: 0 };
         Ok(vec![Box::new(ours), ping.side()])
     }
 }
@@ -77,7 +78,7 @@ impl Side for Ours {
         OURS
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let calls = self.prepare(self.ops).await?;
         let mut taken = Vec::with_capacity(self.ops);
         let work = async {
@@ -88,7 +89,7 @@ impl Side for Ours {
             }
             Ok(())
         };
-        let sample = bed.measure(self.ops, work).await?;
+        let sample = environment.measure(self.ops, work).await?;
         let calls = self.prepare(COUNTED).await?;
         let work = async {
             for call in calls {
@@ -96,8 +97,8 @@ impl Side for Ours {
             }
             Ok(())
         };
-        let sent = count_sent(bed, work).await?;
-        bed.remove_keys("each").await?;
+        let sent = count_sent(environment, work).await?;
+        environment.remove_keys("each").await?;
         #[expect(clippy::cast_precision_loss, reason = "nanoseconds of a call are far below 2^52")]
         let mut millis = |share| percentile(&mut taken, share) as f64 / 1e6;
         Ok(sample.with(P50, millis(0.5)).with(P99, millis(0.99)).with(SENT, as_f64(sent) / as_f64(COUNTED)))

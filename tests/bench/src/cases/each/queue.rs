@@ -13,7 +13,7 @@ use store_core::{
 
 use super::{Call, Prepare, calls_for, expect};
 use crate::Result;
-use crate::bed::{Stores, queue};
+use crate::environment::{Stores, queue};
 
 /// Jobs of the queue that is listed and counted.
 const PAGE: u32 = 100;
@@ -45,24 +45,25 @@ struct Calls(Op);
 #[async_trait]
 impl Prepare for Calls {
     async fn calls(&self, stores: &Stores, numbers: Range<usize>) -> Result<Vec<Call>> {
-        let stage = Stage { op: self.0, state: Arc::clone(&stores.state), queue: queue("each")?, count: numbers.len() };
+        let fixture =
+            Fixture { op: self.0, state: Arc::clone(&stores.state), queue: queue("each")?, count: numbers.len() };
         match self.0 {
-            Op::QueuePush | Op::QueueClaim | Op::QueueExtend | Op::QueueSettle => stage.working().await,
-            Op::QueueCounts | Op::QueueGet | Op::QueueList | Op::QueueExplain => stage.inspecting().await,
-            _ => stage.controlling().await,
+            Op::QueuePush | Op::QueueClaim | Op::QueueExtend | Op::QueueSettle => fixture.working().await,
+            Op::QueueCounts | Op::QueueGet | Op::QueueList | Op::QueueExplain => fixture.inspecting().await,
+            _ => fixture.controlling().await,
         }
     }
 }
 
 /// A queue before its calls.
-struct Stage {
+struct Fixture {
     op: Op,
     state: Arc<dyn StateRole>,
     queue: QueueName,
     count: usize,
 }
 
-impl Stage {
+impl Fixture {
     fn job() -> NewJob {
         NewJob::new(Bytes::from_static(&[b'x'; 200]))
     }

@@ -12,7 +12,7 @@ use store_core::{
 
 use super::{Call, Prepare, calls_for, expect};
 use crate::Result;
-use crate::bed::Stores;
+use crate::environment::Stores;
 
 const LASTING: Duration = Duration::from_secs(60);
 /// Members of the pool that is listed.

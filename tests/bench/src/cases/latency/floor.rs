@@ -7,8 +7,8 @@ use tokio::task::JoinSet;
 
 use super::{Pace, Stopwatch};
 use crate::Result;
-use crate::bed::Bed;
 use crate::case::Side;
+use crate::environment::Environment;
 use crate::figure::Sample;
 use crate::wire::{Commands, Reply, Wire};
 
@@ -50,17 +50,17 @@ impl Side for Floor {
         }
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let stopwatch = Stopwatch::default();
         let mut consumers = JoinSet::new();
         for _ in 0..self.consumers {
-            let (wire, stopwatch) = (bed.wire().await?, stopwatch.clone());
+            let (wire, stopwatch) = (environment.wire().await?, stopwatch.clone());
             match self.way {
                 Way::Pop => consumers.spawn(pop(wire, stopwatch)),
                 Way::WakeAndClaim => consumers.spawn(wake_and_claim(wire, stopwatch)),
             };
         }
-        let sample = push(bed, self.way, self.pace, &stopwatch).await?;
+        let sample = push(environment, self.way, self.pace, &stopwatch).await?;
         consumers.abort_all();
         Ok(stopwatch.add_to(sample))
     }
@@ -78,18 +78,18 @@ impl Side for LinkFloor {
         "the same by the link"
     }
 
-    async fn round(&mut self, bed: &Bed) -> Result<Sample> {
+    async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let stopwatch = Stopwatch::default();
         let consumer = tokio::spawn(wake_and_claim_by_link(self.link.clone(), stopwatch.clone()));
-        let sample = push(bed, Way::WakeAndClaim, self.pace, &stopwatch).await?;
+        let sample = push(environment, Way::WakeAndClaim, self.pace, &stopwatch).await?;
         consumer.abort();
         Ok(stopwatch.add_to(sample))
     }
 }
 
-async fn push(bed: &Bed, way: Way, pace: Pace, stopwatch: &Stopwatch) -> Result<Sample> {
+async fn push(environment: &Environment, way: Way, pace: Pace, stopwatch: &Stopwatch) -> Result<Sample> {
     stopwatch.expect(pace.ops);
-    let mut pusher = bed.wire().await?;
+    let mut pusher = environment.wire().await?;
     let script = pusher.load(PUSH).await?;
     let work = async {
         let mut commands = Commands::default();
@@ -108,7 +108,7 @@ async fn push(bed: &Bed, way: Way, pace: Pace, stopwatch: &Stopwatch) -> Result<
         }
         stopwatch.wait().await
     };
-    bed.measure(pace.ops, work).await
+    environment.measure(pace.ops, work).await
 }
 
 async fn pop(mut wire: Wire, stopwatch: Stopwatch) -> Result<()> {

@@ -9,14 +9,14 @@ use store_core::{
 };
 
 use crate::engine::{Capability, Engine, Options, Stores};
-use crate::verdict::Failure;
+use crate::verdict::BrokenPromise;
 
 /// Where the manual clock of every case begins.
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// The stores of one case, opened for it, with a clock that only this case moves.
 #[derive(Debug)]
-pub struct Stage {
+pub struct Fixture {
     engine: Arc<dyn Engine>,
     place: String,
     options: Options,
@@ -24,35 +24,35 @@ pub struct Stage {
     stores: Stores,
 }
 
-impl Stage {
+impl Fixture {
     /// Opens a new place of an engine with a clock set by hand.
     ///
     /// # Errors
-    /// [`Failure`] when the engine cannot be opened.
-    pub async fn open(engine: &Arc<dyn Engine>) -> Result<Self, Failure> {
+    /// [`BrokenPromise`] when the engine cannot be opened.
+    pub async fn open(engine: &Arc<dyn Engine>) -> Result<Self, BrokenPromise> {
         let clock = ManualClock::new(START);
         let options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
         Self::open_with(engine, options, clock).await
     }
 
-    async fn open_with(engine: &Arc<dyn Engine>, options: Options, clock: ManualClock) -> Result<Self, Failure> {
+    async fn open_with(engine: &Arc<dyn Engine>, options: Options, clock: ManualClock) -> Result<Self, BrokenPromise> {
         let place = format!("{}-{}", engine.prefix(), random_word());
         let stores = engine.open(&place, &options).await?;
         Ok(Self { engine: Arc::clone(engine), place, options, clock, stores })
     }
 
     /// Another place, where the store's own clock counts.
-    pub(crate) async fn on_server_clock(self) -> Result<Self, Failure> {
+    pub(crate) async fn on_server_clock(self) -> Result<Self, BrokenPromise> {
         Self::open_with(&self.engine, Options { clock: Clock::Server, ..self.options }, self.clock).await
     }
 
     /// Another place, where other bounds apply to what is finished.
-    pub(crate) async fn with_retention(self, retention: Retention) -> Result<Self, Failure> {
+    pub(crate) async fn with_retention(self, retention: Retention) -> Result<Self, BrokenPromise> {
         Self::open_with(&self.engine, Options { retention, ..self.options }, self.clock).await
     }
 
     /// The same place after every handle to it was dropped.
-    pub(crate) async fn reopen(self) -> Result<Self, Failure> {
+    pub(crate) async fn reopen(self) -> Result<Self, BrokenPromise> {
         let Self { engine, place, options, clock, stores } = self;
         drop(stores);
         let stores = engine.open(&place, &options).await?;
@@ -116,7 +116,7 @@ impl Stage {
     }
 }
 
-impl std::ops::Deref for Stage {
+impl std::ops::Deref for Fixture {
     type Target = Stores;
 
     fn deref(&self) -> &Stores {

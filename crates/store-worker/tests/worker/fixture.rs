@@ -180,14 +180,14 @@ impl Queue for Faulty {
 }
 
 /// A store and a queue in it.
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) clock: ManualClock,
     pub(crate) state: EmbeddedState,
     pub(crate) store: Arc<Faulty>,
     pub(crate) queue: QueueName,
 }
 
-impl Stage {
+impl Fixture {
     /// A store whose clock stands still until the test moves it.
     pub(crate) fn new() -> Self {
         let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));

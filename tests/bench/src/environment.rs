@@ -76,7 +76,7 @@ pub const SERVER_SETTINGS: &str = "save \"\", appendonly no, no maxmemory, loopb
 const DATABASES: [u32; 3] = [0, 1, 2];
 
 /// Where one case runs. Its server, if it has one, is its own and ends with it.
-pub struct Bed {
+pub struct Environment {
     /// On which engine.
     pub engine: Engine,
     /// How the run is made.
@@ -97,7 +97,7 @@ pub struct Stores {
     pub receiver: Arc<dyn CacheRole>,
 }
 
-impl Bed {
+impl Environment {
     /// With an empty server, if the engine has one.
     pub(crate) async fn make(engine: Engine, settings: &Settings) -> Result<Self> {
         let server = if engine == Engine::Redis { Some(RedisServer::builder().start().await?) } else { None };
@@ -268,8 +268,8 @@ pub fn queue(name: &str) -> Result<QueueName> {
     Ok(QueueName::new(name)?)
 }
 
-impl std::fmt::Debug for Bed {
+impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bed").field("engine", &self.engine).finish_non_exhaustive()
+        f.debug_struct("Environment").field("engine", &self.engine).finish_non_exhaustive()
     }
 }

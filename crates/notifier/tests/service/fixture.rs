@@ -7,13 +7,13 @@ use serde_json::Value;
 use testkit::{Exit, Program, RedisServer, random_prefix};
 
 /// Two servers set up for their roles.
-pub(crate) struct Stage {
+pub(crate) struct Fixture {
     pub(crate) cache: RedisServer,
     pub(crate) state: RedisServer,
     pub(crate) folder: Folder,
 }
 
-impl Stage {
+impl Fixture {
     pub(crate) async fn new() -> Self {
         let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
         Self { cache: cache.unwrap(), state: state.unwrap(), folder: Folder::new() }

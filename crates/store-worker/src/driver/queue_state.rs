@@ -14,7 +14,7 @@ use crate::stats::Meters;
 use crate::task::Start;
 
 /// One queue of a worker.
-pub(super) struct Lane {
+pub(super) struct QueueState {
     pub(super) name: QueueName,
     pub(super) handler: Arc<dyn Start>,
     pub(super) concurrency: usize,
@@ -60,7 +60,7 @@ pub(super) struct Lane {
     pub(super) settle_limit: usize,
 }
 
-impl Lane {
+impl QueueState {
     pub(super) fn new(
         parts: QueueParts,
         concurrency: usize,

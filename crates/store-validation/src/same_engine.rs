@@ -5,16 +5,16 @@ use std::path::{Path, PathBuf};
 use redis_link::Endpoint;
 
 use crate::draft::{Connection, Draft};
-use crate::settings::Place;
+use crate::settings::Engine;
 use crate::{Code, Finding};
 
 pub(crate) fn check(draft: &Draft) -> Option<Finding> {
     let what = match (draft.cache.as_ref()?, draft.state.as_ref()?) {
-        (Place::Embedded(Some(cache)), Place::Embedded(Some(state))) if is_one_file(cache, state) => {
+        (Engine::Embedded(Some(cache)), Engine::Embedded(Some(state))) if is_one_file(cache, state) => {
             "both embedded URLs name one file".to_owned()
         }
-        (Place::Server(cache), Place::Server(state)) if is_one(cache, state)? => {
-            format!("both URLs name {}", cache.place())
+        (Engine::Server(cache), Engine::Server(state)) if is_one(cache, state)? => {
+            format!("both URLs name {}", cache.location())
         }
         _ => return None,
     };

@@ -7,9 +7,9 @@ use store_core::Role;
 use super::{files, found, groups, service};
 use crate::draft::Connection;
 use crate::report::Report;
-use crate::same_place::{is_one_file, is_one_server};
+use crate::same_engine::{is_one_file, is_one_server};
 use crate::servers::Identity;
-use crate::settings::Place;
+use crate::settings::Engine;
 use crate::{Code, Finding};
 
 /// A server, as one environment uses it.
@@ -49,7 +49,7 @@ pub(super) fn embedded_files(reports: &[(&str, &Report)]) -> Vec<(usize, Finding
     let mut named = Vec::new();
     for (index, (_, report)) in reports.iter().enumerate() {
         for place in [&report.draft.cache, &report.draft.state] {
-            if let Some(Place::Embedded(Some(path))) = place {
+            if let Some(Engine::Embedded(Some(path))) = place {
                 named.push((index, path));
             }
         }
@@ -102,7 +102,7 @@ fn confused(reports: &[(&str, &Report)], uses: &[Use<'_>], group: &[usize]) -> O
     };
     let what = format!(
         "{} is the cache store of {} and the state store of {}",
-        uses[group[0]].connection.place(),
+        uses[group[0]].connection.location(),
         named(&caches),
         named(&states)
     );

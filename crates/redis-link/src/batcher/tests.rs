@@ -6,7 +6,7 @@ use store_core::{Error, Op, Result};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
-use super::{Bounds, Load, Together};
+use super::{Batcher, Bounds, Load};
 
 const OP: Op = Op::KeyValueAdd;
 const ONE: Load = Load { items: 1, bytes: 10 };
@@ -15,7 +15,7 @@ const BOUNDS: Bounds = Bounds { under_way: 1, items: 4, bytes: 100 };
 /// Calls that wait at a gate, and tell what they carry when they depart.
 #[derive(Clone)]
 struct Ferry {
-    together: Arc<Together<u8, u32, u32>>,
+    batcher: Arc<Batcher<u8, u32, u32>>,
     gate: Arc<Semaphore>,
     departed: mpsc::UnboundedSender<Vec<u32>>,
 }
@@ -25,7 +25,7 @@ type Departures = mpsc::UnboundedReceiver<Vec<u32>>;
 fn ferry(bounds: Bounds) -> (Ferry, Departures) {
     let (departed, departures) = mpsc::unbounded_channel();
     let gate = Arc::new(Semaphore::new(0));
-    (Ferry { together: Arc::new(Together::new(OP, bounds)), gate, departed }, departures)
+    (Ferry { batcher: Arc::new(Batcher::new(OP, bounds)), gate, departed }, departures)
 }
 
 impl Ferry {
@@ -40,19 +40,19 @@ impl Ferry {
         Ok(items.into_iter().map(|item| 2 * item).collect())
     }
 
-    async fn call(&self, lane: u8, item: u32, load: Load) -> Result<u32> {
+    async fn call(&self, group: u8, item: u32, load: Load) -> Result<u32> {
         let ferry = self.clone();
-        self.together.call(lane, load, item, move |items| ferry.clone().carry(items)).await
+        self.batcher.call(group, load, item, move |items| ferry.clone().carry(items)).await
     }
 
     /// The same as a task, once it has departed or waits.
-    async fn start(&self, lane: u8, item: u32) -> JoinHandle<Result<u32>> {
-        self.start_with(lane, item, ONE).await
+    async fn start(&self, group: u8, item: u32) -> JoinHandle<Result<u32>> {
+        self.start_with(group, item, ONE).await
     }
 
-    async fn start_with(&self, lane: u8, item: u32, load: Load) -> JoinHandle<Result<u32>> {
+    async fn start_with(&self, group: u8, item: u32, load: Load) -> JoinHandle<Result<u32>> {
         let ferry = self.clone();
-        let task = tokio::spawn(async move { ferry.call(lane, item, load).await });
+        let task = tokio::spawn(async move { ferry.call(group, item, load).await });
         tokio::task::yield_now().await;
         task
     }
@@ -61,12 +61,12 @@ impl Ferry {
         self.gate.add_permits(calls);
     }
 
-    fn lanes(&self) -> usize {
-        self.together.lanes.lock().unwrap().len()
+    fn groups(&self) -> usize {
+        self.batcher.groups.lock().unwrap().len()
     }
 
     async fn until_idle(&self) {
-        while self.lanes() > 0 {
+        while self.groups() > 0 {
             tokio::task::yield_now().await;
         }
     }
@@ -78,7 +78,7 @@ async fn a_call_alone_departs_at_once_and_leaves_nothing_behind() {
     ferry.open(1);
     assert_eq!(ferry.call(0, 21, ONE).await.unwrap(), 42);
     assert_eq!(departures.recv().await.unwrap(), [21]);
-    assert_eq!(ferry.lanes(), 0);
+    assert_eq!(ferry.groups(), 0);
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn those_who_come_meanwhile_travel_together_in_order() {
 }
 
 #[tokio::test]
-async fn lanes_do_not_wait_for_each_other() {
+async fn groups_do_not_wait_for_each_other() {
     let (ferry, mut departures) = ferry(BOUNDS);
     let tasks = [ferry.start(0, 1).await, ferry.start(1, 2).await];
     assert_eq!((departures.recv().await.unwrap(), departures.recv().await.unwrap()), (vec![1], vec![2]));
@@ -106,7 +106,7 @@ async fn lanes_do_not_wait_for_each_other() {
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(ferry.lanes(), 0);
+    assert_eq!(ferry.groups(), 0);
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn beside_a_crowd_nobody_departs_alone() {
     for item in 11..=12 {
         tasks.push(ferry.start(0, item).await);
     }
-    assert!(departures.try_recv().is_err(), "one departed although many travel together");
+    assert!(departures.try_recv().is_err(), "one departed although many travel batcher");
     ferry.open(1);
     assert_eq!(departures.recv().await.unwrap(), [11, 12]);
     tasks.push(ferry.start(0, 13).await);
@@ -247,7 +247,7 @@ async fn a_caller_that_is_dropped_does_not_hold_up_those_behind_it() {
 }
 
 #[tokio::test]
-async fn when_all_who_waited_were_dropped_the_lane_is_free() {
+async fn when_all_who_waited_were_dropped_the_group_is_free() {
     let (ferry, mut departures) = ferry(BOUNDS);
     let first = ferry.start(0, 1).await;
     for item in 2..=3 {
@@ -258,17 +258,17 @@ async fn when_all_who_waited_were_dropped_the_lane_is_free() {
     ferry.open(1);
     first.await.unwrap().unwrap();
     assert_eq!((departures.recv().await.unwrap(), departures.try_recv().ok()), (vec![1], None));
-    assert_eq!(ferry.lanes(), 0);
+    assert_eq!(ferry.groups(), 0);
 }
 
 #[tokio::test]
 async fn a_missing_answer_is_corrupt() {
-    let together = Arc::new(Together::<(), u32, u32>::new(OP, BOUNDS));
-    let short = together.call((), ONE, 1, |_| async { Ok(Vec::new()) }).await;
+    let batcher = Arc::new(Batcher::<(), u32, u32>::new(OP, BOUNDS));
+    let short = batcher.call((), ONE, 1, |_| async { Ok(Vec::new()) }).await;
     assert!(matches!(short, Err(Error::Corrupt { .. })));
     let gate = Arc::new(Semaphore::new(0));
     let call = |item| {
-        let (together, gate) = (Arc::clone(&together), Arc::clone(&gate));
+        let (batcher, gate) = (Arc::clone(&batcher), Arc::clone(&gate));
         tokio::spawn(async move {
             let send = move |_| {
                 let gate = Arc::clone(&gate);
@@ -277,7 +277,7 @@ async fn a_missing_answer_is_corrupt() {
                     Ok(vec![7])
                 }
             };
-            together.call((), ONE, item, send).await
+            batcher.call((), ONE, item, send).await
         })
     };
     let tasks = [call(1), call(2), call(3)];
@@ -290,23 +290,23 @@ async fn a_missing_answer_is_corrupt() {
 
 #[tokio::test]
 async fn who_is_alone_goes_its_own_way() {
-    let together = Together::<(), u32, &str>::new(OP, BOUNDS);
+    let batcher = Batcher::<(), u32, &str>::new(OP, BOUNDS);
     let alone = async { Ok("alone") };
     let made = AtomicUsize::new(0);
     let item = || u32::try_from(made.fetch_add(1, Ordering::Relaxed)).unwrap();
-    let answer = together.call_or_else((), ONE, || alone, item, |_| pending()).await;
+    let answer = batcher.call_or_else((), ONE, || alone, item, |_| pending()).await;
     assert_eq!((answer.unwrap(), made.load(Ordering::Relaxed)), ("alone", 0));
 }
 
 #[tokio::test]
 async fn a_bound_on_those_who_wait() {
-    let together = Arc::new(Together::<(), (), ()>::new(OP, Bounds { items: usize::MAX, bytes: usize::MAX, ..BOUNDS }));
+    let batcher = Arc::new(Batcher::<(), (), ()>::new(OP, Bounds { items: usize::MAX, bytes: usize::MAX, ..BOUNDS }));
     let call = || {
-        let together = Arc::clone(&together);
-        tokio::spawn(async move { together.call((), ONE, (), |_| pending()).await })
+        let batcher = Arc::clone(&batcher);
+        tokio::spawn(async move { batcher.call((), ONE, (), |_| pending()).await })
     };
     let waiting: Vec<_> = (0..=super::MAX_WAITING).map(|_| call()).collect();
-    while together.lanes.lock().unwrap().get(&()).map_or(0, |lane| lane.waiting.len()) < super::MAX_WAITING {
+    while batcher.groups.lock().unwrap().get(&()).map_or(0, |group| group.waiting.len()) < super::MAX_WAITING {
         tokio::task::yield_now().await;
     }
     assert!(matches!(call().await.unwrap(), Err(Error::Unavailable { .. })));
@@ -324,7 +324,7 @@ fn the_end_of_the_runtime_is_heard() {
     ending.shutdown_background();
     let answered = lasting.block_on(behind).unwrap();
     assert!(matches!(answered, Err(Error::Indeterminate { .. })), "{answered:?}");
-    assert_eq!(ferry.lanes(), 0);
+    assert_eq!(ferry.groups(), 0);
 }
 
 #[tokio::test(start_paused = true)]

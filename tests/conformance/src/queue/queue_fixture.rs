@@ -8,34 +8,34 @@ use store_core::{
     Settled, Settlement,
 };
 
-use crate::stage::{Stage, holder, secs};
-use crate::verdict::{Failure, Verdict};
+use crate::fixture::{Fixture, holder, secs};
+use crate::verdict::{BrokenPromise, Verdict};
 
-/// How long the leases of [`Subject::claim`] last.
+/// How long the leases of [`QueueFixture::claim`] last.
 pub(crate) const LEASE: Duration = secs(10);
 
 /// A fresh queue. What it does is done with the defaults that a case does not care about.
 #[derive(Debug)]
-pub(crate) struct Subject {
+pub(crate) struct QueueFixture {
     /// The stores that it is in.
-    pub(crate) stage: Stage,
+    pub(crate) fixture: Fixture,
     /// Its name.
     pub(crate) name: QueueName,
 }
 
-impl From<Stage> for Subject {
-    fn from(stage: Stage) -> Self {
-        let name = stage.queue("queue");
-        Self { stage, name }
+impl From<Fixture> for QueueFixture {
+    fn from(fixture: Fixture) -> Self {
+        let name = fixture.queue("queue");
+        Self { fixture, name }
     }
 }
 
-impl Subject {
+impl QueueFixture {
     pub(crate) async fn push(&self, jobs: &[NewJob]) -> Result<Vec<Pushed>> {
-        Ok(self.stage.state.push(&self.name, jobs, Durability::Accepted).await?.value)
+        Ok(self.fixture.state.push(&self.name, jobs, Durability::Accepted).await?.value)
     }
 
-    pub(crate) async fn push_one(&self, job: NewJob) -> Result<Pushed, Failure> {
+    pub(crate) async fn push_one(&self, job: NewJob) -> Result<Pushed, BrokenPromise> {
         only(self.push(&[job]).await?)
     }
 
@@ -48,20 +48,20 @@ impl Subject {
             if pushed.iter().all(|pushed| *pushed == Pushed::Created) {
                 return Ok(());
             }
-            Err(Failure::new(format!("pushing new jobs answered {pushed:?}")))
+            Err(BrokenPromise::new(format!("pushing new jobs answered {pushed:?}")))
         }
     }
 
     pub(crate) async fn claim_for(&self, max: usize, lease: Duration) -> Result<Claim> {
         let request = ClaimRequest::new(self.name.clone(), holder("worker"), max, lease);
-        self.stage.state.claim(&request).await
+        self.fixture.state.claim(&request).await
     }
 
     pub(crate) async fn claim(&self, max: usize) -> Result<Claim> {
         self.claim_for(max, LEASE).await
     }
 
-    pub(crate) async fn claim_one(&self) -> Result<ClaimedJob, Failure> {
+    pub(crate) async fn claim_one(&self) -> Result<ClaimedJob, BrokenPromise> {
         only(self.claim(1).await?.jobs)
     }
 
@@ -69,67 +69,67 @@ impl Subject {
         Ok(self.claim(max).await?.jobs.iter().map(|job| job.id().to_string()).collect())
     }
 
-    pub(crate) async fn extend(&self, lease: &JobLease, lasting: Duration) -> Result<Extended, Failure> {
+    pub(crate) async fn extend(&self, lease: &JobLease, lasting: Duration) -> Result<Extended, BrokenPromise> {
         let extensions = [Extension::new(lease.clone())];
-        only(self.stage.state.extend(&self.name, &extensions, lasting).await?)
+        only(self.fixture.state.extend(&self.name, &extensions, lasting).await?)
     }
 
-    pub(crate) async fn report(&self, lease: &JobLease, progress: &'static str) -> Result<Extended, Failure> {
+    pub(crate) async fn report(&self, lease: &JobLease, progress: &'static str) -> Result<Extended, BrokenPromise> {
         let extensions = [Extension::new(lease.clone()).with_progress(progress)];
-        only(self.stage.state.extend(&self.name, &extensions, LEASE).await?)
+        only(self.fixture.state.extend(&self.name, &extensions, LEASE).await?)
     }
 
     pub(crate) async fn settle_all(&self, settlements: &[Settlement]) -> Result<Vec<Settled>> {
-        Ok(self.stage.state.settle(&self.name, settlements, Durability::Accepted).await?.value)
+        Ok(self.fixture.state.settle(&self.name, settlements, Durability::Accepted).await?.value)
     }
 
-    pub(crate) async fn settle(&self, lease: &JobLease, outcome: Outcome) -> Result<Settled, Failure> {
+    pub(crate) async fn settle(&self, lease: &JobLease, outcome: Outcome) -> Result<Settled, BrokenPromise> {
         only(self.settle_all(&[Settlement::new(lease.clone(), outcome)]).await?)
     }
 
     pub(crate) async fn cancel(&self, id: &str) -> Result<Cancelled> {
-        self.stage.state.cancel(&self.name, &job_id(id)).await
+        self.fixture.state.cancel(&self.name, &job_id(id)).await
     }
 
-    pub(crate) async fn delete(&self, id: &str) -> Result<Deleted, Failure> {
-        only(self.stage.state.delete(&self.name, &[job_id(id)]).await?)
+    pub(crate) async fn delete(&self, id: &str) -> Result<Deleted, BrokenPromise> {
+        only(self.fixture.state.delete(&self.name, &[job_id(id)]).await?)
     }
 
-    pub(crate) async fn replay(&self, id: &str) -> Result<Replayed, Failure> {
-        only(self.stage.state.replay(&self.name, &[job_id(id)]).await?)
+    pub(crate) async fn replay(&self, id: &str) -> Result<Replayed, BrokenPromise> {
+        only(self.fixture.state.replay(&self.name, &[job_id(id)]).await?)
     }
 
-    pub(crate) async fn promote(&self, id: &str) -> Result<bool, Failure> {
-        only(self.stage.state.promote(&self.name, &[job_id(id)]).await?)
+    pub(crate) async fn promote(&self, id: &str) -> Result<bool, BrokenPromise> {
+        only(self.fixture.state.promote(&self.name, &[job_id(id)]).await?)
     }
 
     pub(crate) async fn pause(&self) -> Result<()> {
-        self.stage.state.pause(&self.name).await
+        self.fixture.state.pause(&self.name).await
     }
 
     pub(crate) async fn resume(&self) -> Result<()> {
-        self.stage.state.resume(&self.name).await
+        self.fixture.state.resume(&self.name).await
     }
 
     pub(crate) async fn counts(&self) -> Result<Counts> {
-        self.stage.state.counts(&self.name).await
+        self.fixture.state.counts(&self.name).await
     }
 
     pub(crate) async fn get(&self, id: &str) -> Result<Option<JobInfo>> {
-        self.stage.state.get(&self.name, &job_id(id)).await
+        self.fixture.state.get(&self.name, &job_id(id)).await
     }
 
-    pub(crate) async fn info(&self, id: &str) -> Result<JobInfo, Failure> {
-        self.get(id).await?.ok_or_else(|| Failure::new(format!("the queue does not have job {id}")))
+    pub(crate) async fn info(&self, id: &str) -> Result<JobInfo, BrokenPromise> {
+        self.get(id).await?.ok_or_else(|| BrokenPromise::new(format!("the queue does not have job {id}")))
     }
 
     pub(crate) async fn explain(&self, id: &str) -> Result<Explanation> {
-        self.stage.state.explain(&self.name, &job_id(id)).await
+        self.fixture.state.explain(&self.name, &job_id(id)).await
     }
 
     /// The ids of the jobs in a state, in the order of the listing.
     pub(crate) async fn listed(&self, state: JobState) -> Result<Vec<String>> {
-        let page = self.stage.state.list(&self.name, state, PageRequest::first(1000)).await?;
+        let page = self.fixture.state.list(&self.name, state, PageRequest::first(1000)).await?;
         Ok(page.items.iter().map(|job| job.id.to_string()).collect())
     }
 
@@ -152,10 +152,10 @@ impl Subject {
 
 /// The only element.
 #[track_caller]
-pub(crate) fn only<T: std::fmt::Debug>(mut items: Vec<T>) -> Result<T, Failure> {
+pub(crate) fn only<T: std::fmt::Debug>(mut items: Vec<T>) -> Result<T, BrokenPromise> {
     match (items.pop(), items.is_empty()) {
         (Some(item), true) => Ok(item),
-        (item, _) => Err(Failure::new(format!("one expected, found {items:?} and {item:?}"))),
+        (item, _) => Err(BrokenPromise::new(format!("one expected, found {items:?} and {item:?}"))),
     }
 }
 

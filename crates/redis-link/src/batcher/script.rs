@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use store_core::{Durability, Error, Op, Reached, Result};
 
-use super::{Bounds, Load, Together};
+use super::{Batcher, Bounds, Load};
 use crate::{Answer, Arg, Link, Reply, ReplyReader, Script, wire};
 
 /// How many calls of a script may be under way before others wait.
@@ -15,17 +15,17 @@ const ITEMS: usize = 128;
 /// How many bytes of arguments, or of expected replies, one call carries.
 const BYTES: usize = 1 << 20;
 
-/// Where a key lives: calls travel together only to the same place. One server is one place; the servers of a cluster have
+/// Where a key lives: calls travel together only to the same slot. One server is one slot; the servers of a cluster have
 /// as many as there are slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place(u16);
+pub struct Slot(u16);
 
-impl Place {
-    /// The one place of a server without slots.
-    pub const SERVER: Place = Place(0);
+impl Slot {
+    /// The one slot of a server without slots.
+    pub const SERVER: Slot = Slot(0);
 }
 
-/// A script that takes any number of independent items, and whose calls travel together (see [`Together`]).
+/// A script that takes any number of independent items, and whose calls travel together (see [`Batcher`]).
 ///
 /// The script gets the keys of all items, one behind the other; its arguments are a head of its own and then those of all
 /// items. It answers `'each'` and then one element per item: a word, a list that begins with a word, or `{'failed', error}`
@@ -41,7 +41,7 @@ struct Shared {
     op: Op,
     script: &'static Script,
     head: Vec<Arg>,
-    calls: Together<(Place, Durability), Item, (Reply, Reached)>,
+    calls: Batcher<(Slot, Durability), Item, (Reply, Reached)>,
 }
 
 struct Item {
@@ -59,25 +59,25 @@ impl SharedScript {
     /// The script of `op`, called through `link`. Each call begins with the arguments of `head`.
     pub fn new(link: &Link, op: Op, script: &'static Script, head: Vec<Arg>) -> Self {
         let bounds = Bounds { under_way: UNDER_WAY, items: ITEMS, bytes: BYTES };
-        let (link, calls) = (link.clone(), Together::new(op, bounds));
+        let (link, calls) = (link.clone(), Batcher::new(op, bounds));
         Self { shared: Arc::new(Shared { link, op, script, head, calls }) }
     }
 
     /// Calls it for one item, with `bytes` expected in its arguments or its reply. A reader over the item's own answer.
     ///
     /// # Errors
-    /// Those of [`Link::call`], and of [`Together::call`].
-    pub async fn call(&self, place: Place, keys: Vec<String>, args: Vec<Arg>, bytes: usize) -> Result<ReplyReader> {
-        self.call_durable(place, keys, args, bytes, Durability::Accepted).await.map(|(reply, _)| reply)
+    /// Those of [`Link::call`], and of [`Batcher::call`].
+    pub async fn call(&self, slot: Slot, keys: Vec<String>, args: Vec<Arg>, bytes: usize) -> Result<ReplyReader> {
+        self.call_durable(slot, keys, args, bytes, Durability::Accepted).await.map(|(reply, _)| reply)
     }
 
     /// The same, and waits until what it wrote has reached `durability`, with all that travels in the same call.
     ///
     /// # Errors
-    /// Those of [`Link::call_durable`], and of [`Together::call`].
+    /// Those of [`Link::call_durable`], and of [`Batcher::call`].
     pub async fn call_durable(
         &self,
-        place: Place,
+        slot: Slot,
         keys: Vec<String>,
         args: Vec<Arg>,
         bytes: usize,
@@ -85,8 +85,8 @@ impl SharedScript {
     ) -> Result<(ReplyReader, Reached)> {
         let (shared, items) = (Arc::clone(&self.shared), keys.len());
         let send = move |items| Arc::clone(&shared).send(items, durability);
-        let (lane, load) = ((place, durability), Load { items, bytes });
-        let (reply, reached) = self.shared.calls.call(lane, load, Item { keys, args }, send).await?;
+        let (group, load) = ((slot, durability), Load { items, bytes });
+        let (reply, reached) = self.shared.calls.call(group, load, Item { keys, args }, send).await?;
         Ok((self.shared.read(reply)?, reached))
     }
 }

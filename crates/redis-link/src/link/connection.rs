@@ -13,13 +13,13 @@ use crate::{Endpoint, LinkConfig, Reply, metered};
 /// The pauses between attempts to make a connection again: at random up to 20 ms, 40 ms, 80 ms … and never above.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) struct Lane {
+pub(super) struct Connection {
     flight: Arc<Flight>,
     keeper: AbortHandle,
 }
 
-impl Lane {
-    /// Opens the connection and keeps it up until the lane is dropped.
+impl Connection {
+    /// Opens the connection and keeps it up until the connection is dropped.
     pub(super) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<Self, Failure> {
         let (wire, driver) = Wire::open(config, endpoint).await?;
         let flight = Arc::new(Flight::new(config));
@@ -45,13 +45,13 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-/// The task that keeps a lane's connection up. It ends with the lane, which aborts it.
+/// The task that keeps a connection's connection up. It ends with the connection, which aborts it.
 struct Keeper {
     flight: Arc<Flight>,
     config: LinkConfig,
