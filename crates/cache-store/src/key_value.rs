@@ -18,11 +18,11 @@ use reads::Reads;
 use writes::Writes;
 
 static SET_IF_ABSENT: Script =
-    Script::adds("key_value/set_if_absent", &[include_str!("../../lua/key_value/set_if_absent.lua")]);
+    Script::adds("key_value/set_if_absent", &[include_str!("../lua/key_value/set_if_absent.lua")]);
 static DELETE_MANY: Script =
-    Script::frees("key_value/delete_many", &[include_str!("../../lua/key_value/delete_many.lua")]);
-static DELETE_IF: Script = Script::frees("key_value/delete_if", &[include_str!("../../lua/key_value/delete_if.lua")]);
-static ADD: Script = Script::adds("key_value/add", &[include_str!("../../lua/key_value/add.lua")]);
+    Script::frees("key_value/delete_many", &[include_str!("../lua/key_value/delete_many.lua")]);
+static DELETE_IF: Script = Script::frees("key_value/delete_if", &[include_str!("../lua/key_value/delete_if.lua")]);
+static ADD: Script = Script::adds("key_value/add", &[include_str!("../lua/key_value/add.lua")]);
 
 /// About how many bytes of values travel in one call: a server does one call at a time, and holds it in memory.
 const CALL_BYTES: usize = 16 << 20;
