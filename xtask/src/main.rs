@@ -2,7 +2,6 @@
 #![expect(clippy::print_stderr, reason = "a command talks to its user")]
 
 mod bench;
-mod config_check;
 mod conformance;
 mod faults;
 mod lint;
@@ -19,7 +18,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "The project's own commands", disable_help_subcommand = true)]
 enum Command {
-    ConfigCheck(config_check::ConfigCheck),
+    ConfigCheck(store_validation::ConfigCheck),
     Conformance(Box<conformance::Conformance>),
     ReleaseNumber(release_number::ReleaseNumber),
     /// Run every test on real servers; installs redis-server if it is missing and that is allowed
@@ -52,7 +51,7 @@ enum Command {
 
 fn main() -> ExitCode {
     match Command::parse() {
-        Command::ConfigCheck(command) => command.run(),
+        Command::ConfigCheck(command) => command.run("config-check"),
         Command::ReleaseNumber(command) => command.run(),
         Command::Conformance(command) => shell::exit(command.run()),
         Command::Test { arguments } => shell::exit(test::test(&arguments)),

@@ -4,6 +4,7 @@
 //! - [`validate`] is what a service calls: settings, or [`Refused`] with every finding.
 //! - A running service refreshes its [`Claims`]; [`release_number`] frees the number of a retired one.
 //! - [`check_environment`], [`check`] and [`check_fleet`] are what a linter calls: the same findings, nothing claimed.
+//!   With the feature `command`, `ConfigCheck` is that linter as a command line.
 //!
 //! A [`Finding`] has a stable [`Code`]. Every check has three answers: right, wrong, and unknown; what is unknown is a
 //! finding of its own, a warning whose code ends in `-unknown`, and never a pass.
@@ -23,6 +24,8 @@
 
 mod code;
 mod commands;
+#[cfg(feature = "command")]
+mod config_check;
 mod draft;
 mod env_file;
 mod environment;
@@ -39,6 +42,8 @@ mod validate;
 mod variable;
 
 pub use code::{Code, Severity, UnknownCode};
+#[cfg(feature = "command")]
+pub use config_check::ConfigCheck;
 pub use env_file::EnvFileError;
 pub use environment::{Environment, SuspectVariable};
 pub use finding::Finding;

@@ -1,11 +1,15 @@
-//! `cargo xtask config-check`: the checks that a service makes before it starts, without starting it.
+//! The command that makes the checks of a service's start without starting it: `cargo xtask config-check` and
+//! `twinstore check`.
 
-use std::fmt::Write as _;
+mod format;
+
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
-use store_validation::{
+
+use crate::{
     EnvFileError, Environment, Finding, PreflightMode, Report, Severity, check, check_environment, check_fleet,
     environment_table_markdown,
 };
@@ -18,7 +22,8 @@ const WRONG_USAGE: u8 = 2;
 /// Exits with 0 if the services would start, 1 if one would refuse to start, 2 on wrong usage. With STORE_PREFLIGHT=warn a
 /// service starts despite errors, if its settings can be used.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ConfigCheck {
+#[non_exhaustive]
+pub struct ConfigCheck {
     /// A file or pipe of NAME=value lines, used instead of this process's environment; several files are a fleet.
     ///
     /// Each line has one variable; its value is everything after `=`, taken literally. Forms that `docker run --env-file`,
@@ -70,29 +75,31 @@ struct Summary {
 }
 
 impl ConfigCheck {
-    pub(crate) fn run(self) -> ExitCode {
+    /// Runs the command: findings on standard output, wrong usage on standard error after `name`. Blocks until all answers are
+    /// known, at most ten seconds or the longest connect time-out; call it outside an asynchronous runtime.
+    pub fn run(self, name: &str) -> ExitCode {
         if self.variables {
-            return print(&environment_table_markdown(), ExitCode::SUCCESS);
+            return print(name, &environment_table_markdown(), ExitCode::SUCCESS);
         }
         let environments = match self.environments() {
             Ok(environments) => environments,
             Err(error) => {
-                let annotated = matches!(self.format, Format::Github).then(|| annotation(&error));
-                print(&annotated.unwrap_or_default(), ExitCode::SUCCESS);
-                return refuse(&error);
+                let annotated = matches!(self.format, Format::Github).then(|| format::annotation(&error));
+                print(name, &annotated.unwrap_or_default(), ExitCode::SUCCESS);
+                return refuse(name, &error);
             }
         };
         let summary = match self.check(environments) {
             Ok(summary) => summary,
-            Err(error) => return refuse(&error),
+            Err(error) => return refuse(name, &error),
         };
         let code = if summary.refused { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         match self.format {
-            Format::Text => print(&text(&summary), code),
-            Format::Github => print(&github(&summary), code),
+            Format::Text => print(name, &format::text(&summary), code),
+            Format::Github => print(name, &format::github(&summary), code),
             Format::Json => match serde_json::to_string(&summary) {
-                Ok(json) => print(&format!("{json}\n"), code),
-                Err(error) => refuse(&error),
+                Ok(json) => print(name, &format!("{json}\n"), code),
+                Err(error) => refuse(name, &error),
             },
         }
     }
@@ -149,101 +156,17 @@ async fn check_all(environments: Vec<Environment>) -> std::io::Result<Vec<Report
     Ok(reports)
 }
 
-fn text(summary: &Summary) -> String {
-    let mut text = String::new();
-    for Line { file, finding } in &summary.findings {
-        let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
-        let _ = writeln!(text, "{file}{finding}\n");
-    }
-    let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
-    let started =
-        if summary.errors > 0 && !summary.refused { "; STORE_PREFLIGHT=warn: the start is not refused" } else { "" };
-    let _ = writeln!(text, "{}, {}{started}", plural(summary.errors, "error"), plural(summary.warnings, "warning"));
-    text
-}
-
-fn github(summary: &Summary) -> String {
-    let mut text = String::new();
-    for Line { file, finding } in &summary.findings {
-        let level = finding.severity.name();
-        let file = file.as_ref().map(|file| format!("file={},", property(file))).unwrap_or_default();
-        let message = format!("{}: {}\n{}\n{}", finding.role_name(), finding.what, finding.why, finding.help);
-        let _ = writeln!(text, "::{level} {file}title={}::{}", property(finding.code.name()), escape(&message));
-    }
-    text
-}
-
-/// An env file that was refused, at its line.
-fn annotation(error: &EnvFileError) -> String {
-    let place = match error {
-        EnvFileError::Line { path, line, .. } => format!(" file={},line={line}", property(&path.display().to_string())),
-        EnvFileError::Unreadable { path, .. } | EnvFileError::Form { path, .. } => {
-            format!(" file={}", property(&path.display().to_string()))
-        }
-        _ => String::new(),
-    };
-    format!("::error{place}::{}\n", escape(&error.to_string()))
-}
-
-/// The message of an annotation.
-fn escape(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// A property of an annotation.
-fn property(text: &str) -> String {
-    escape(text).replace(':', "%3A").replace(',', "%2C")
-}
-
 /// Writes to standard output. A reader that closes it early is not an error.
-fn print(text: &str, code: ExitCode) -> ExitCode {
-    use std::io::Write as _;
-
+fn print(name: &str, text: &str, code: ExitCode) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => refuse(&error),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => refuse(name, &error),
         _ => code,
     }
 }
 
-fn refuse(error: &dyn std::error::Error) -> ExitCode {
+fn refuse(name: &str, error: &dyn std::error::Error) -> ExitCode {
     let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-    eprintln!("config-check: {error}{cause}");
+    // If nobody reads the standard error, the exit code has to do.
+    let _ = writeln!(std::io::stderr(), "{name}: {error}{cause}");
     ExitCode::from(WRONG_USAGE)
-}
-
-#[cfg(test)]
-mod tests {
-    use store_validation::{Code, Finding};
-
-    use super::{Line, Summary, github, text};
-
-    fn summary() -> Summary {
-        let finding = Finding::new(Code::NoTls, None, "100 %,\r\nhere: there");
-        Summary {
-            findings: vec![Line { file: Some("a,b:c.env".to_owned()), finding }],
-            errors: 0,
-            warnings: 1,
-            refused: false,
-        }
-    }
-
-    #[test]
-    fn an_annotation_is_one_line_and_escaped() {
-        let text = github(&summary());
-        assert!(
-            text.starts_with("::warning file=a%2Cb%3Ac.env,title=no-tls::both: 100 %25,%0D%0Ahere: there%0A"),
-            "{text}"
-        );
-        assert_eq!(text.lines().count(), 1);
-    }
-
-    #[test]
-    fn the_text_ends_with_the_counts_and_json_is_flat() {
-        assert!(text(&summary()).ends_with("\n0 errors, 1 warning\n"));
-        let json = serde_json::to_value(summary()).unwrap();
-        assert_eq!(json["findings"][0]["code"], "no-tls");
-        assert_eq!(json["findings"][0]["severity"], "warning");
-        assert_eq!(json["findings"][0]["role"], "both");
-        assert_eq!(json["findings"][0].as_object().unwrap().len(), 8);
-    }
 }
