@@ -1,4 +1,4 @@
-//! Values handed to other services, in the database that all share.
+//! Values handed to other services, in the database that all services share.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ static TAKE: Script = Script::frees("handoff/take", &[include_str!("../lua/hando
 pub(crate) struct Handoffs {
     put: SharedScript,
     take: SharedScript,
-    /// What `take` may find.
+    /// The sizes of the values that `take` returned.
     values: SizeSeen,
     /// How much later than its end an item may be collected.
     margin: Duration,
@@ -31,7 +31,7 @@ impl Handoffs {
     }
 }
 
-/// Each call is one script in one round trip; those of many tasks at the same time share it.
+/// Each call is one script in one round trip. Concurrent calls are coalesced.
 #[async_trait]
 impl Handoff for CacheStore {
     async fn put(&self, item: &HandoffItem) -> Result<Put> {

@@ -7,7 +7,7 @@ use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, k
 
 use crate::CacheStore;
 
-/// Each call is one script in one round trip; concurrent calls of one kind share it.
+/// Each call is one script in one round trip. Concurrent calls of one kind are coalesced.
 #[async_trait]
 impl Idempotency for CacheStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {

@@ -24,7 +24,7 @@ static DELETE_MANY: Script =
 static DELETE_IF: Script = Script::frees("key_value/delete_if", &[include_str!("../lua/key_value/delete_if.lua")]);
 static ADD: Script = Script::adds("key_value/add", &[include_str!("../lua/key_value/add.lua")]);
 
-/// About how many bytes of values travel in one call: a server does one call at a time, and holds it in memory.
+/// The approximate number of bytes of values in one call: a server executes one call at a time, and keeps it in memory.
 const CALL_BYTES: usize = 16 << 20;
 
 /// The calls of all tasks.
@@ -51,10 +51,10 @@ impl KeyValues {
     }
 }
 
-/// Values are read by `MGET`, 128 in a round trip, fewer where values have been large lately: about 16 MiB. A key that some
-/// other program has given another type reads as absent. Values are set by a script per 16 MiB. All
-/// calls but `set_if_absent` share their round trips with those of other tasks at the same time. A deletion whose reply was
-/// lost is sent again, and does not count what the first one had deleted.
+/// Values are read by `MGET`, 128 in a round trip, or fewer if recent values were large: about 16 MiB. A key to which
+/// another program has given another type reads as absent. Values are set by one script per 16 MiB. Concurrent calls
+/// are coalesced, except `set_if_absent`. A deletion whose reply was lost is sent again, and does not count the keys
+/// that the first one deleted.
 #[async_trait]
 impl KeyValue for CacheStore {
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>> {

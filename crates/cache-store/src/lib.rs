@@ -2,11 +2,11 @@
 //!
 //! [`CacheStore`] implements the capabilities of the cache role: [`KeyValue`](store_core::KeyValue),
 //! [`Idempotency`](store_core::Idempotency) and [`RateLimit`](store_core::RateLimit) in the database of the service,
-//! [`Handoff`](store_core::Handoff) in the database that all services share. One value is one plain command; everything
-//! that must decide and write at once is one Lua script.
+//! [`Handoff`](store_core::Handoff) in the database that all services share. Reads are plain commands; an operation
+//! that decides and writes is one Lua script.
 //!
-//! Every key that it writes has a TTL. A server that is full evicts by itself (`volatile-lru`): what is gone is absent,
-//! never an error.
+//! Every key has a TTL. A full server evicts keys (`volatile-lru`): an evicted value reads as absent and is not an
+//! error.
 
 mod handoff;
 mod idempotency;

@@ -1,4 +1,4 @@
-//! Rate limits. The script decides and charges; what a decision means for each limit is worked out here.
+//! Rate limits. The script decides and charges; the state of each limit is computed here.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ impl RateLimits {
     }
 }
 
-/// A check is one script in one round trip, whatever the number of limits; checks of many tasks at the same time share it. A
-/// reset is one script with one `UNLINK`.
+/// A check is one script in one round trip for any number of limits; concurrent checks are coalesced. A reset is one
+/// script with one `UNLINK`.
 #[async_trait]
 impl RateLimit for CacheStore {
     async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision> {
@@ -72,9 +72,9 @@ fn name(check: &RateCheck) -> String {
 
 /// A check in the units in which it is counted: µs for GCRA, units for a fixed window.
 struct Budget {
-    /// What this request would add; more than the allowance when its cost is above the limit.
+    /// The charge of this request; above the allowance if its cost is above the limit.
     charge: u64,
-    /// How much may be in use at once.
+    /// How much may be in use at the same time.
     allowance: u64,
     /// The length of a fixed window in µs; 0 for GCRA.
     window: u64,
@@ -93,7 +93,7 @@ impl Budget {
     }
 }
 
-/// The state of one limit behind a decision, from what was in use before it and the µs to the end of its window.
+/// The state of one limit after a decision, from its use before the decision and the µs to the end of its window.
 fn state(check: &RateCheck, all_allowed: bool, used: u64, left: u64) -> LimitState {
     let Budget { charge, allowance, window } = Budget::of(check);
     let allowed = used + charge <= allowance;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_neighbour_is_not_charged() {
+    fn a_limit_is_not_charged_if_another_one_refuses() {
         let allowed_alone = state(&check(gcra(5), 2), false, 0, 0);
         assert!(allowed_alone.allowed);
         assert_eq!((allowed_alone.remaining, allowed_alone.reset_after), (5, Duration::ZERO));

@@ -1,4 +1,4 @@
-//! The store itself: what all capabilities share.
+//! The store itself, which all capabilities share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::rate_limit::RateLimits;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CacheOptions {
-    /// Whose time decides about idempotent requests, rate limits and hand-offs. Default: the server's. Values and
-    /// counters always go by the server's: it removes them.
+    /// Whose clock decides about idempotent requests, rate limits and hand-offs. Default: the server's. Values and
+    /// counters always use the server's clock, because the server removes them.
     pub clock: Clock,
 }
 
@@ -30,10 +30,10 @@ impl CacheOptions {
 
 /// The cache store of one service. Clones share its connections.
 ///
-/// Calls of one operation that many tasks make at the same time travel together (see [`redis_link::Batcher`]): each has its
-/// own outcome, and is delayed by at most one call before it.
+/// Concurrent calls of one operation are coalesced (see [`redis_link::Batcher`]): each has its own outcome, and waits
+/// for at most one call before it.
 ///
-/// A call that is dropped before it answers may have been executed. Sending it again is safe, except for what counts:
+/// A dropped call may have been executed. Sending it again is safe, except for counting operations:
 /// [`KeyValue::add`](store_core::KeyValue::add) and [`RateLimit::check`](store_core::RateLimit::check).
 #[derive(Clone)]
 pub struct CacheStore {
@@ -41,7 +41,7 @@ pub struct CacheStore {
     pub(crate) calls: Arc<Calls>,
 }
 
-/// What travels together, by capability.
+/// The coalesced calls, by capability.
 pub(crate) struct Calls {
     pub(crate) key_value: KeyValues,
     pub(crate) idempotency: idempotency::Entries,
@@ -50,8 +50,8 @@ pub(crate) struct Calls {
 }
 
 impl CacheStore {
-    /// The store of `service`: `own` leads to its own database number, `shared` to the one that all services share. Sends
-    /// nothing.
+    /// The store of `service`: `own` links to its own database number, `shared` to the one that all services share.
+    /// Sends nothing.
     pub fn new(own: Link, shared: Link, service: ServiceName, options: CacheOptions) -> Self {
         let (own, shared) = (own.with_clock(options.clock.clone()), shared.with_clock(options.clock));
         let calls = Calls {

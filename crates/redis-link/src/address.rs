@@ -1,4 +1,4 @@
-//! Where a store is: the URL forms, read by a parser of our own, and printed without their secrets.
+//! The address of a store: its URL forms, a parser, and output without secrets.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,10 +33,10 @@ impl Endpoint {
         self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
-    /// The addresses behind the name, sorted, each once, as the system's resolver answers.
+    /// The addresses behind the name, sorted and without duplicates, as the system's resolver returns them.
     ///
     /// # Errors
-    /// The resolver's error when the name is not known or the resolver does not answer.
+    /// The resolver's error if the name is unknown or the resolver does not answer.
     pub async fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
         let mut addresses: Vec<_> = tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
         addresses.sort_unstable();
@@ -61,13 +61,13 @@ impl fmt::Display for Endpoint {
 pub enum Topology {
     /// One server: `redis://host`.
     Standalone(Endpoint),
-    /// Several hosts by commas: the servers tell what they are.
+    /// Several hosts, separated by commas. Their servers report which topology it is.
     Several(Vec<Endpoint>),
-    /// Sentinels that know the primary of a service: `redis-sentinel://host,host/service/database`.
+    /// Sentinels that monitor the primary of a service: `redis-sentinel://host,host/service/database`.
     Sentinel {
         /// The sentinels (not the data servers).
         sentinels: Vec<Endpoint>,
-        /// The name of the service that they watch.
+        /// The name of the service that they monitor.
         service: String,
     },
     /// Seeds of a cluster: `redis-cluster://host,host`.
@@ -114,12 +114,12 @@ impl ServerUrl {
     ///
     /// `redis://[user[:password]@]host[:port][,host[:port]…][/database]` and, in the same form, `rediss://` (TLS),
     /// `redis-sentinel://…/service[/database]`, `rediss-sentinel`, `redis-cluster`, `rediss-cluster`, `kvrocks`,
-    /// `kvrockss`; `embedded:` and `embedded:/path`. User and password are percent-decoded. The port is 6379 unless
-    /// said (sentinels: 26379, Kvrocks: 6666).
+    /// `kvrockss`; `embedded:` and `embedded:/path`. User and password are percent-decoded. The default port is 6379
+    /// (sentinels: 26379, Kvrocks: 6666).
     ///
     /// # Errors
-    /// [`UrlError`] says what is wrong and how to mend it, without repeating the URL. Query parameters and fragments are
-    /// refused: there are none that would mean anything.
+    /// [`UrlError`] states what is wrong and how to correct it, without repeating the URL. Query parameters and
+    /// fragments are refused, because none has a meaning.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         parse::url(text)
     }
@@ -139,7 +139,7 @@ impl ServerUrl {
         self.password.as_ref()
     }
 
-    /// The database number, where the URL names one.
+    /// The database number, if the URL has one.
     pub fn database(&self) -> Option<u32> {
         self.database
     }
@@ -154,7 +154,7 @@ impl ServerUrl {
         self
     }
 
-    /// The same store, another database number. An embedded store has none and stays as it is.
+    /// The same store with another database number. An embedded store has none and is returned unchanged.
     #[must_use]
     pub fn with_database(mut self, database: u32) -> Self {
         if !matches!(self.topology, Topology::Embedded(_)) {
@@ -194,7 +194,7 @@ impl fmt::Debug for ServerUrl {
     }
 }
 
-/// Why a URL was refused. The URL is never repeated: it may hold a password.
+/// Why a URL was refused. It does not repeat the URL, which may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
@@ -202,39 +202,39 @@ pub enum UrlError {
     #[error("the URL is empty; write for example redis://host:6379")]
     Empty,
     /// A blank, a line break or a control character.
-    #[error("the URL holds a blank or a control character; remove it, or percent-encode it in user and password")]
+    #[error("the URL contains a blank or a control character; remove it, or percent-encode it in user and password")]
     Whitespace,
-    /// The part before `://` is not one that is known.
+    /// The part before `://` is not a known scheme.
     #[error(
         "the URL's scheme is not known; use redis, rediss, redis-sentinel, rediss-sentinel, redis-cluster, \
          rediss-cluster, kvrocks or kvrockss followed by ://, or embedded:"
     )]
     Scheme,
     /// No host, or a host with characters that no host has.
-    #[error("the URL's host is missing or is not a host name or an address; an IPv6 address stands in brackets")]
+    #[error("the URL's host is missing or is not a host name or an address; write an IPv6 address in brackets")]
     Host,
     /// Not a number from 1 to 65535.
     #[error("the URL's port is not a number from 1 to 65535; a / or @ in user or password must be percent-encoded")]
     Port,
-    /// A percent sign without two hexadecimal digits, or bytes that are no text.
+    /// A percent sign without two hexadecimal digits, or bytes that are not UTF-8.
     #[error("the URL's user or password is not percent-encoded UTF-8; write % as %25")]
     Encoding,
     /// The path is not a database number.
-    #[error("the URL's path is not a database number; write for example /3, or nothing")]
+    #[error("the URL's path is not a database number; write for example /3, or remove it")]
     Database,
     /// A sentinel URL without the name of the service.
     #[error("the URL names sentinels but no service; write for example redis-sentinel://host/service or …/service/3")]
     Service,
     /// Something after `?`.
-    #[error("the URL has query parameters, and none is known; remove them, or write ? in a password as %3F")]
+    #[error("the URL has query parameters, but none is supported; remove them, or write ? in a password as %3F")]
     Query,
     /// Something after `#`.
-    #[error("the URL has a fragment, which means nothing here; remove it, or write # in a password as %23")]
+    #[error("the URL has a fragment, but none is supported; remove it, or write # in a password as %23")]
     Fragment,
     /// A cluster or Kvrocks has no database numbers, an embedded store no hosts.
-    #[error("the URL names a database number, and a cluster has none; remove the path")]
+    #[error("the URL has a database number, but this topology has none; remove the path")]
     ClusterDatabase,
     /// `embedded:` followed by something that is not an absolute path.
-    #[error("the embedded URL is not embedded: or embedded:/absolute/path")]
+    #[error("the embedded URL is neither embedded: nor embedded:/absolute/path")]
     EmbeddedPath,
 }

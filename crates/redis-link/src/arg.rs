@@ -1,4 +1,4 @@
-//! What is sent: arguments without copies where there is a choice.
+//! Arguments of commands and scripts.
 
 use std::time::Duration;
 
@@ -22,15 +22,15 @@ impl Arg {
         Arg::Bytes(Bytes::from_static(text.as_bytes()))
     }
 
-    /// A duration in seconds with three decimals, as `BLPOP` and its like take it. At least one millisecond: zero would
-    /// mean for ever.
+    /// A duration in seconds with three decimals, the form of `BLPOP` and its like. At least one millisecond, because
+    /// zero means for ever.
     pub fn seconds(duration: Duration) -> Self {
         let millis = store_core::millis_ceil(duration).max(1);
         Arg::from(format!("{}.{:03}", millis / 1000, millis % 1000))
     }
 }
 
-/// The length only: arguments are keys and payloads.
+/// Shows the length only: arguments are keys and payloads.
 impl std::fmt::Debug for Arg {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -112,7 +112,7 @@ impl From<usize> for Arg {
     }
 }
 
-/// A list of [`Arg`]s from anything that can be one.
+/// A list of [`Arg`]s from values that convert into one.
 ///
 /// ```
 /// let arguments = redis_link::args!["job-1", 3, vec![1_u8, 2]];
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_above_the_wire_s_integers_become_text() {
+    fn numbers_above_i64_become_text() {
         assert_eq!(Arg::from(u64::MAX), Arg::from("18446744073709551615"));
         assert_eq!(Arg::from(7_u64), Arg::Int(7));
     }

@@ -1,4 +1,4 @@
-//! Calls of one kind that are made while others are under way travel together in the next one.
+//! Coalesces calls of one kind: calls that arrive while others are under way share the next one.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -22,44 +22,47 @@ pub use size::SizeSeen;
 
 /// How many callers may wait in one group.
 const MAX_WAITING: usize = 10_000;
-/// How many calls may be under way in one group when each that departs is full.
+/// How many calls of one group may be under way when each of them is full.
 const MAX_UNDER_WAY: usize = 64;
-/// A call that carries so many shows that many ask at once: who comes meanwhile gains more by company than by leaving first.
-const CROWD: usize = 8;
-/// How long calls wait behind those that their callers carry out themselves: one whose caller does not poll it never ends.
+/// A call with this many items shows that many callers call concurrently. While it is under way, new callers wait and
+/// share the next call.
+const LARGE: usize = 8;
+/// How long callers wait for calls that other callers carry out. Such a call makes no progress while its caller does
+/// not poll it.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Carries calls of one kind together: a call on one item becomes a part of a call on many.
-///
-/// A call departs at once while fewer than [`Bounds::under_way`] of its group are under way and none of these carries eight or
-/// more, and then it is the call that it would have been alone. Else it waits: for the end of one of these, or until those
-/// who wait fill a call, which departs then. So each call is delayed by at most one other, and many tasks that ask for one item each cost the server what one
-/// task costs that asks for many. Items travel in the order in which they came.
-///
-/// Only calls that are right in any company may travel together: each item's outcome must be its own. `L` says which may
-/// (one group's calls never travel with another's), `I` is what travels, `A` the answer to one item.
-///
-/// - An error of the call is the answer to each item in it.
-/// - A caller that is dropped while it waits takes its item away; later, its item may have been sent.
-/// - The call under way of a caller that is dropped, or panics, ends for those behind it at that moment. One whose caller
-///   does not poll it delays them by 100 ms.
-/// - What travels together does so on the runtime in which this was made.
+/// Coalesces calls of one kind: calls on one item become one call on many.
+/// |
+///  A call is sent immediately, with its item alone, while fewer than [`Bounds::under_way`] calls of its group are
+///  under way and none of them carries eight or more items. Otherwise it waits until one of these ends, or until the
+///  waiting items fill a call, which is then sent immediately. So each call waits for at most one other, and separate
+///  calls cost the server as little as one batch. Items are sent in the order in which they arrived.
+/// |
+///  Only independent calls may be coalesced: the outcome of an item must not depend on the others. `L` is the group:
+///  only calls of one group are coalesced. `I` is the item, `A` its answer.
+/// |
+///  - If the call fails, each of its items gets the error.
+///  - If a caller is dropped while its item waits, the item is not sent. If it is dropped later, the item may have been
+///    sent.
+///  - If a caller whose call is under way is dropped or panics, the calls behind it are sent immediately. If it is not
+///    polled, they are sent after 100 ms.
+///  - Coalesced calls run on the runtime in which the batcher was made.
 pub struct Batcher<L, I, A> {
     op: Op,
     bounds: Bounds,
-    /// Where calls travel: other runtimes may be left alone by whoever entered them for one call.
+    /// Where coalesced calls run. A caller may be on another runtime, which ends earlier.
     runtime: Option<Handle>,
     groups: Arc<Mutex<Groups<L, I, A>>>,
 }
 
-/// What one call may carry, and how many may be under way.
+/// What one call may carry, and how many calls may be under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// How many calls of a group may be under way before others wait to travel together; at least 1.
+    /// How many calls of a group may be under way before others wait; at least 1.
     pub under_way: usize,
     /// How many items one call carries.
     pub items: usize,
-    /// How many bytes one call carries. An item that has more travels alone.
+    /// How many bytes one call carries. A larger item is sent alone.
     pub bytes: usize,
 }
 
@@ -76,12 +79,12 @@ type Groups<L, I, A> = HashMap<L, Group<I, A>>;
 
 struct Group<I, A> {
     under_way: usize,
-    /// How many of these are tasks: they end by themselves, and then those who wait travel.
+    /// How many of these run as tasks. A task always ends, and then sends the waiting items.
     tasks: usize,
-    /// How many of these carry a crowd.
-    crowded: usize,
+    /// How many of these carry [`LARGE`] or more items.
+    large: usize,
     waiting: VecDeque<Waiting<I, A>>,
-    /// Of all that wait.
+    /// The load of all waiting items.
     load: Load,
 }
 
@@ -119,16 +122,16 @@ where
     I: Send + 'static,
     A: Send + 'static,
 {
-    /// Calls of `op`.
+    /// A batcher for calls of `op`.
     pub fn new(op: Op, bounds: Bounds) -> Self {
         Self { op, bounds, runtime: Handle::try_current().ok(), groups: Arc::default() }
     }
 
-    /// Has `item` travel, alone or with others of `group`, by `send`, which answers each item in order.
+    /// Sends `item` by `send`, alone or with other items of `group`. `send` returns one answer per item, in order.
     ///
     /// # Errors
-    /// Those of the call. [`Error::Unavailable`] where 10,000 wait already. [`Error::Indeterminate`] where the call broke
-    /// off: it panicked, or its runtime ended.
+    /// The error of the call. [`Error::Unavailable`] if 10,000 callers already wait. [`Error::Indeterminate`] if the
+    /// call panicked or its runtime ended.
     pub async fn call<S, F>(&self, group: L, load: Load, item: I, send: S) -> Result<A>
     where
         S: Fn(Vec<I>) -> F + Send + 'static,
@@ -137,20 +140,22 @@ where
         let mut own = Some(item);
         match self.enter(&group, load, || own.take())? {
             Entered::First => {
-                let turn = Turn { call: self.reference(), group, send: Some(send), is_task: false, is_crowded: false };
-                let sending = turn.send.as_ref().map(|send| send(own.into_iter().collect()));
-                let sending = sending.expect("invariant: only its end takes the turn's way of sending");
-                // In a box: most callers wait for the call of another, and theirs would be as large as the call itself.
+                let in_flight =
+                    InFlight { call: self.reference(), group, send: Some(send), is_task: false, is_large: false };
+                let sending = in_flight.send.as_ref().map(|send| send(own.into_iter().collect()));
+                let sending = sending.expect("invariant: only its end takes `send`");
+                // Boxed: most callers wait for the call of another, and their futures would be as large as the call
+                // itself.
                 let answered = Box::pin(sending).await;
-                drop(turn);
+                drop(in_flight);
                 answered?.pop().ok_or_else(|| ends_too_early(self.op))
             }
-            Entered::Waits(seat) => self.wait(seat, group, send).await,
+            Entered::Waits(pending) => self.wait(pending, group, send).await,
         }
     }
 
-    /// The same where a call on one item has a way of its own: `alone` is called at once, or `item` is made and travels
-    /// with others.
+    /// Like [`Batcher::call`], for operations with a separate call for one item: either `alone` is called immediately,
+    /// or `item` is made and coalesced.
     ///
     /// # Errors
     /// As [`Batcher::call`].
@@ -169,12 +174,13 @@ where
     {
         match self.enter(&group, load, || Some(item()))? {
             Entered::First => {
-                let turn = Turn { call: self.reference(), group, send: Some(send), is_task: false, is_crowded: false };
+                let in_flight =
+                    InFlight { call: self.reference(), group, send: Some(send), is_task: false, is_large: false };
                 let answered = Box::pin(alone()).await;
-                drop(turn);
+                drop(in_flight);
                 answered
             }
-            Entered::Waits(seat) => self.wait(seat, group, send).await,
+            Entered::Waits(pending) => self.wait(pending, group, send).await,
         }
     }
 
@@ -183,11 +189,11 @@ where
         let Some(group) = groups.get_mut(name) else {
             groups.insert(
                 name.clone(),
-                Group { under_way: 1, tasks: 0, crowded: 0, waiting: VecDeque::new(), load: Load::default() },
+                Group { under_way: 1, tasks: 0, large: 0, waiting: VecDeque::new(), load: Load::default() },
             );
             return Ok(Entered::First);
         };
-        if group.under_way < self.bounds.under_way && group.crowded == 0 && group.waiting.is_empty() {
+        if group.under_way < self.bounds.under_way && group.large == 0 && group.waiting.is_empty() {
             group.under_way += 1;
             return Ok(Entered::First);
         }
@@ -201,34 +207,35 @@ where
         if is_full {
             group.under_way += 1;
         }
-        Ok(Entered::Waits(Seat { answer, is_full, is_behind_task: group.tasks > 0 }))
+        Ok(Entered::Waits(Pending { answer, is_full, is_behind_task: group.tasks > 0 }))
     }
 
-    async fn wait<S, F>(&self, mut seat: Seat<A>, group: L, send: S) -> Result<A>
+    async fn wait<S, F>(&self, mut pending: Pending<A>, group: L, send: S) -> Result<A>
     where
         S: Fn(Vec<I>) -> F + Send + 'static,
         F: Future<Output = Result<Vec<A>>> + Send + 'static,
     {
         let send = Some(send);
-        if seat.is_full {
-            drop(Turn { call: self.reference(), group, send, is_task: false, is_crowded: false });
-        } else if !seat.is_behind_task {
-            if let Ok(answered) = tokio::time::timeout(PATIENCE, &mut seat.answer).await {
-                return self.heard(answered);
+        if pending.is_full {
+            drop(InFlight { call: self.reference(), group, send, is_task: false, is_large: false });
+        } else if !pending.is_behind_task {
+            if let Ok(answered) = tokio::time::timeout(PATIENCE, &mut pending.answer).await {
+                return self.received(answered);
             }
-            if self.departs_at_last(&group) {
-                drop(Turn { call: self.reference(), group, send, is_task: false, is_crowded: false });
+            if self.takes_over(&group) {
+                drop(InFlight { call: self.reference(), group, send, is_task: false, is_large: false });
             }
         }
-        self.heard((&mut seat.answer).await)
+        self.received((&mut pending.answer).await)
     }
 
-    fn heard(&self, answered: Result<Result<A>, oneshot::error::RecvError>) -> Result<A> {
-        answered.unwrap_or_else(|_| Err(Error::indeterminate(self.op, "the call broke off while it was under way")))
+    fn received(&self, answered: Result<Result<A>, oneshot::error::RecvError>) -> Result<A> {
+        answered
+            .unwrap_or_else(|_| Err(Error::indeterminate(self.op, "the call was interrupted while it was under way")))
     }
 
-    /// Whether those who wait depart although calls are under way, none of which is a task.
-    fn departs_at_last(&self, group: &L) -> bool {
+    /// Counts another call as under way, and returns `true`, if items wait and no task will send them.
+    fn takes_over(&self, group: &L) -> bool {
         let mut groups = lock(&self.groups);
         let Some(group) = groups.get_mut(group) else { return false };
         let departs = group.tasks == 0 && !group.waiting.is_empty();
@@ -241,14 +248,14 @@ where
         Self { op: self.op, bounds: self.bounds, runtime, groups }
     }
 
-    /// Behind a call that was a `task` and `crowded` or not: those that travel next, as many as fit one call, as a task. `None`,
-    /// and one call fewer is under way, when none wait, or when they shall wait for the end of one that carries a crowd.
-    fn next(&self, group: &L, task: bool, crowded: bool) -> Option<Vec<Waiting<I, A>>> {
+    /// Ends a call, which was a `task` and `large` or not, and takes the waiting items that fit the next call, which
+    /// runs as a task. Returns `None`, with one call fewer under way, if none wait or if they wait for a large call.
+    fn next(&self, group: &L, task: bool, large: bool) -> Option<Vec<Waiting<I, A>>> {
         let mut groups = lock(&self.groups);
         let entry = groups.get_mut(group)?;
-        entry.crowded -= usize::from(crowded);
+        entry.large -= usize::from(large);
         entry.tasks -= usize::from(task);
-        if entry.crowded > 0 && entry.load.fits(self.bounds) {
+        if entry.large > 0 && entry.load.fits(self.bounds) {
             entry.under_way -= 1;
             return None;
         }
@@ -268,7 +275,7 @@ where
         }
         if !batch.is_empty() {
             entry.tasks += 1;
-            entry.crowded += usize::from(is_crowd(&batch));
+            entry.large += usize::from(is_large_batch(&batch));
             return Some(batch);
         }
         entry.under_way -= 1;
@@ -279,31 +286,31 @@ where
     }
 }
 
-fn is_crowd<T>(batch: &[T]) -> bool {
-    batch.len() >= CROWD
+fn is_large_batch<T>(batch: &[T]) -> bool {
+    batch.len() >= LARGE
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What panics under the lock is a caller's own closure, before anything is changed.
+    // Only a caller's own closure can panic under the lock, and it runs before anything is changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Entered<A> {
     First,
-    Waits(Seat<A>),
+    Waits(Pending<A>),
 }
 
-struct Seat<A> {
+struct Pending<A> {
     answer: oneshot::Receiver<Result<A>>,
-    /// Those who wait fill a call, which may depart.
+    /// The waiting items fill a call, which may be sent.
     is_full: bool,
-    /// A task is under way, at whose end they travel.
+    /// A task is under way, which sends the waiting items when it ends.
     is_behind_task: bool,
 }
 
-/// The right to have a call under way in a group. When it ends, also because its caller was dropped or panicked, those who
-/// wait travel.
-struct Turn<L, I, A, S, F>
+/// One call under way in a group. When it is dropped, also because its caller was dropped or panicked, the waiting
+/// items are sent.
+struct InFlight<L, I, A, S, F>
 where
     L: Clone + Eq + Hash + Send + 'static,
     I: Send + 'static,
@@ -313,15 +320,15 @@ where
 {
     call: Batcher<L, I, A>,
     group: L,
-    /// `None`: it has been given back, or handed on.
+    /// `None` if the call has ended or another one has taken over.
     send: Option<S>,
-    /// Whether its call is a task of its own, or its caller's.
+    /// Whether the call runs as a task, not in its caller.
     is_task: bool,
-    /// Whether its call carries a crowd.
-    is_crowded: bool,
+    /// Whether the call carries [`LARGE`] or more items.
+    is_large: bool,
 }
 
-impl<L, I, A, S, F> Drop for Turn<L, I, A, S, F>
+impl<L, I, A, S, F> Drop for InFlight<L, I, A, S, F>
 where
     L: Clone + Eq + Hash + Send + 'static,
     I: Send + 'static,
@@ -331,20 +338,20 @@ where
 {
     fn drop(&mut self) {
         let Some(send) = self.send.take() else { return };
-        while let Some(batch) = self.call.next(&self.group, self.is_task, self.is_crowded) {
-            (self.is_task, self.is_crowded) = (true, is_crowd(&batch));
-            // Without a runtime there is nobody who could wait: the answers are dropped.
+        while let Some(batch) = self.call.next(&self.group, self.is_task, self.is_large) {
+            (self.is_task, self.is_large) = (true, is_large_batch(&batch));
+            // Without a runtime no caller can wait: the answers are dropped.
             if let Some(runtime) = self.call.runtime.clone().or_else(|| Handle::try_current().ok()) {
                 let (call, group) = (self.call.reference(), self.group.clone());
-                let turn = Turn { call, group, send: Some(send), is_task: true, is_crowded: self.is_crowded };
-                runtime.spawn(turn.travel(batch));
+                let in_flight = InFlight { call, group, send: Some(send), is_task: true, is_large: self.is_large };
+                runtime.spawn(in_flight.run(batch));
                 return;
             }
         }
     }
 }
 
-impl<L, I, A, S, F> Turn<L, I, A, S, F>
+impl<L, I, A, S, F> InFlight<L, I, A, S, F>
 where
     L: Clone + Eq + Hash + Send + 'static,
     I: Send + 'static,
@@ -352,25 +359,25 @@ where
     S: Fn(Vec<I>) -> F + Send + 'static,
     F: Future<Output = Result<Vec<A>>> + Send + 'static,
 {
-    async fn travel(mut self, mut batch: Vec<Waiting<I, A>>) {
+    async fn run(mut self, mut batch: Vec<Waiting<I, A>>) {
         while let Some(sending) = self.send.as_ref() {
             let (items, callers): (Vec<_>, Vec<_>) =
                 batch.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
             let sending = sending(items);
             answer(self.call.op, callers, sending.await);
-            // Those who have just been answered may call again: they travel in the next one.
+            // Callers that were just answered may call again: their items join the next call.
             tokio::task::yield_now().await;
-            let Some(next) = self.call.next(&self.group, true, self.is_crowded) else {
+            let Some(next) = self.call.next(&self.group, true, self.is_large) else {
                 self.send = None;
                 return;
             };
-            self.is_crowded = is_crowd(&next);
+            self.is_large = is_large_batch(&next);
             batch = next;
         }
     }
 }
 
-/// Gives each item of a call its own answer. A caller that is gone does not hear it.
+/// Sends each item's answer to its caller. A caller that is gone gets none.
 fn answer<A>(op: Op, callers: Vec<oneshot::Sender<Result<A>>>, answered: Result<Vec<A>>) {
     match answered {
         Ok(answers) => {

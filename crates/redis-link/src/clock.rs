@@ -1,4 +1,4 @@
-//! Whose time a script goes by.
+//! Which clock a script uses.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ impl Link {
         self
     }
 
-    /// How much later than its stored end an entry may be collected. The stored end decides. Collection must not come first,
-    /// which it would if a test stops the clock.
+    /// How much later than its stored end an entry may be collected. The stored end decides. Collection must not come
+    /// first, also if a test stops the clock.
     pub fn collection_margin(&self) -> Duration {
         match self.clock {
             Clock::Server => Duration::from_secs(1),

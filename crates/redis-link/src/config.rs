@@ -1,4 +1,4 @@
-//! How to reach one server: what a [`Link`](crate::Link) and a [`Probe`](crate::Probe) are opened with.
+//! How to reach one server: the configuration of a [`Link`](crate::Link) or a [`Probe`](crate::Probe).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,13 +8,13 @@ use store_core::Secret;
 
 use crate::ServerUrl;
 
-/// The files of an encrypted connection. Used only where the URL asks for TLS.
+/// The files of an encrypted connection. Used only if the URL asks for TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TlsFiles {
     /// Certificates (PEM) of the authorities to trust. Default: those of the system.
     pub ca: Option<PathBuf>,
-    /// Our own certificate chain (PEM), where the server wants one. Needs `key`.
+    /// Our own certificate chain (PEM), if the server requires one. Needs `key`.
     pub certificate: Option<PathBuf>,
     /// The private key (PEM) of `certificate`.
     pub key: Option<PathBuf>,
@@ -61,9 +61,9 @@ pub enum TlsFile {
 pub struct TlsFileProblem {
     /// Which file.
     pub file: TlsFile,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What is wrong with it; continues the path.
+    /// What is wrong with it; follows the path in a sentence.
     pub reason: String,
 }
 
@@ -99,8 +99,8 @@ pub struct LinkConfig {
 }
 
 impl LinkConfig {
-    /// The server at `url`; connections are named `client_name` (`<service>:<role>`), so that `CLIENT LIST` tells whose
-    /// they are.
+    /// The server at `url`. Connections are named `client_name` (`<service>:<role>`), so that `CLIENT LIST` shows their
+    /// owner.
     pub fn new(url: ServerUrl, client_name: impl Into<String>) -> Self {
         Self {
             url,
@@ -118,7 +118,7 @@ impl LinkConfig {
         }
     }
 
-    /// Where it leads.
+    /// The URL of the server.
     pub fn url(&self) -> &ServerUrl {
         &self.url
     }
@@ -185,16 +185,17 @@ impl LinkConfig {
         self
     }
 
-    /// How often a call is repeated where that is safe. Default 3; the pauses between are random, up to 100 ms, 200 ms …
+    /// How often a call is repeated if that is safe. Default 3. The pauses between attempts are random, up to 100 ms,
+    /// 200 ms …
     #[must_use]
     pub fn with_max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self
     }
 
-    /// How many calls may wait for their reply at once; one more is answered [`Unavailable`](store_core::Error) at once.
-    /// Default 10,000. Those that wait to travel together ([`Batcher`](crate::Batcher)) are not among them: of these 10,000
-    /// may wait in each group, whatever is said here.
+    /// How many calls may wait for their reply at once; a further call returns [`Unavailable`](store_core::Error)
+    /// immediately. Default 10,000. Callers that wait in a [`Batcher`](crate::Batcher) are not counted: each group has
+    /// a bound of 10,000 of its own.
     #[must_use]
     pub fn with_max_waiting(mut self, calls: usize) -> Self {
         self.max_waiting = calls.clamp(1, usize::MAX >> 1);
@@ -202,10 +203,10 @@ impl LinkConfig {
     }
 
     /// For a store that may be lost: calls do not wait for it. While no connection is up, they return
-    /// [`Unavailable`](store_core::Error) at once and are not repeated. After `failures` attempts in a row that got no
-    /// answer in time or found the server unavailable, calls return `Unavailable` at once for `pause`; then one call is
-    /// sent, and if it is answered, all are. Default: no breaker, for a store whose calls ride out failovers. The cache role
-    /// has 5 failures and 1 s.
+    /// [`Unavailable`](store_core::Error) immediately and are not repeated. After `failures` attempts in a row without
+    /// an answer in time, or with an unavailable server, calls return `Unavailable` immediately for `pause`. Then one
+    /// call is sent, and if it is answered, all are. Default: no breaker, for a store whose calls ride out failovers.
+    /// The cache role has 5 failures and 1 s.
     #[must_use]
     pub fn with_breaker(mut self, failures: u32, pause: Duration) -> Self {
         self.breaker = Some((failures, pause));

@@ -1,4 +1,4 @@
-//! Idempotency keys, the same on both roles: only the spelling of the key differs.
+//! Idempotency keys. Both roles share this code; only the spelling of the key differs.
 
 use std::time::Duration;
 
@@ -14,15 +14,14 @@ static PROLONG: Script = Script::frees("idempotency/prolong", &[include_str!("..
 static FINISH: Script = Script::frees("idempotency/finish", &[include_str!("../lua/idempotency/finish.lua")]);
 static ABANDON: Script = Script::frees("idempotency/abandon", &[include_str!("../lua/idempotency/abandon.lua")]);
 
-/// The entries of idempotent requests on one server. Requests that begin, are prolonged, or finish at the same time share
-/// calls.
+/// The entries of idempotent requests on one server. Concurrent calls of `begin`, `prolong` and `finish` are coalesced.
 #[derive(Debug)]
 pub struct Entries {
     link: Link,
     begin: SharedScript,
     prolong: SharedScript,
     finish: SharedScript,
-    /// What `begin` may find.
+    /// The sizes of the responses that `begin` returned.
     responses: SizeSeen,
 }
 
@@ -72,8 +71,8 @@ impl Entries {
         Ok(begun)
     }
 
-    /// [`Idempotency::prolong`](store_core::Idempotency::prolong) of the entry under `key`. One script, one round trip. It is
-    /// carried out also where the server's memory is full.
+    /// [`Idempotency::prolong`](store_core::Idempotency::prolong) of the entry under `key`. One script, one round trip.
+    /// It also works if the server's memory is full.
     ///
     /// # Errors
     /// Those of [`SharedScript::call`].
@@ -97,8 +96,8 @@ impl Entries {
         }
     }
 
-    /// [`Idempotency::finish`](store_core::Idempotency::finish) of the entry under `key`. One script, one round trip. It is
-    /// carried out also where the server's memory is full.
+    /// [`Idempotency::finish`](store_core::Idempotency::finish) of the entry under `key`. One script, one round trip.
+    /// It also works if the server's memory is full.
     ///
     /// # Errors
     /// [`Error::Rejected`] for a response above [`MAX_RESPONSE_BYTES`]; those of [`SharedScript::call`].
@@ -134,7 +133,7 @@ impl Entries {
     /// # Errors
     /// Those of [`Link::call`].
     ///
-    /// Sent again after a lost reply, it answers `false`: nothing is remembered of a key that is free.
+    /// A repetition after a lost reply returns `false`: a free key has no record of its last request.
     pub async fn abandon(&self, key: &str, request: &IdempotentRequest) -> Result<bool> {
         let op = Op::IdempotencyAbandon;
         let args = args![&request.request.as_bytes()[..]];

@@ -1,14 +1,14 @@
 //! The link to one Redis-compatible server: connections, TLS, scripts, durable writes, errors, probes.
 //!
-//! This is the only crate of the workspace that names the client library (fred), and no signature shows its types.
+//! This is the only crate of the workspace that names the client library (fred). No signature shows its types.
 //!
-//! - [`ServerUrl`] says where a store is, [`LinkConfig`] how to reach it.
+//! - [`ServerUrl`] is the address of a store, [`LinkConfig`] how to reach it.
 //! - [`Link`] calls scripts and commands: [`call`](Link::call), [`call_durable`](Link::call_durable),
-//!   [`command`](Link::command), [`blocking`](Link::blocking). Time-outs apply, retries are decided in one place by
-//!   [`Op::repeat`](store_core::Op::repeat), and each error says whether the call was executed.
-//! - [`Batcher`] and [`SharedScript`] carry calls of one kind from many tasks in one.
-//! - [`Reply`] and [`ReplyReader`] are what comes back.
-//! - [`Probe`] asks one server what it is, for checks before a service starts.
+//!   [`command`](Link::command), [`blocking`](Link::blocking). Time-outs apply, [`Op::repeat`](store_core::Op::repeat)
+//!   alone decides on retries, and each error states whether the call was executed.
+//! - [`Batcher`] and [`SharedScript`] coalesce calls of one kind.
+//! - [`Reply`] and [`ReplyReader`] are the replies and their reader.
+//! - [`Probe`] asks a server about itself, for checks before a service starts.
 //!
 //! ```no_run
 //! use redis_link::{Link, LinkConfig, Script, ServerUrl, args};
@@ -26,15 +26,15 @@
 //! # }
 //! ```
 //!
-//! # What scripts have to keep
+//! # Rules for scripts
 //! - Scripts that write are made by [`Script::adds`] or [`Script::frees`]: a copy of a request that arrives after its
 //!   deadline changes nothing (see [`Link`]).
-//! - A reply begins with an integer or a word of the script's own, never with stored data: a reply that looks like a
-//!   pub/sub message would be taken for one, and every later reply on that connection would reach the wrong caller.
-//! - A script that wants to be heard uses `redis.error_reply`: `TWCORRUPT what`, `TWREJECT what`,
-//!   `TWLIMIT [milliseconds] what` become [`Error::Corrupt`](store_core::Error::Corrupt),
-//!   [`Rejected`](store_core::Error::Rejected) and [`Limit`](store_core::Error::Limit). The text is shown: it must hold no
-//!   data.
+//!  - A reply begins with an integer or a word of the script's own, never with stored data. The client library would
+//!    take a reply that looks like a pub/sub message for one, and every later reply on that connection would reach the
+//!    wrong caller.
+//!  - A script reports an error by `redis.error_reply`: `TWCORRUPT what`, `TWREJECT what`, `TWLIMIT [milliseconds]
+//!    what` become [`Error::Corrupt`](store_core::Error::Corrupt), [`Rejected`](store_core::Error::Rejected) and
+//!    [`Limit`](store_core::Error::Limit). The text is shown: it must contain no data.
 
 mod address;
 mod arg;

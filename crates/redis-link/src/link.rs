@@ -36,13 +36,13 @@ const MAX_LOADS: usize = 3;
 
 /// A link to one server: a few connections that all calls share, and more for calls that block.
 ///
-/// Clones share the connections; the last one to go closes them. Lost connections are made again in the background, for
-/// ever. All calls have the same rules:
+/// Clones share the connections; dropping the last clone closes them. Lost connections are reopened in the background,
+/// without a limit of attempts. All calls have the same rules:
 ///
-/// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]), and the same
-///   again for each round trip more: two where the server has to be sent a script, one where it refused the request as late.
-///   Without a connection it fails at once. A connection on which calls wait and none was answered for twice the command time-out and a second is given
-///   up: what waits there is answered at once as lost.
+/// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]), and as long
+///   again for each further round trip: two if the script has to be loaded, one if the server refused the request as
+///   late. Without a connection the attempt fails immediately. A connection on which calls wait, and which answered
+///   none of them for twice the command time-out and a second, is closed: its calls fail as lost.
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
 ///   pauses of up to 100 ms, 200 ms, 400 ms …. The call returns the last error, or `Indeterminate` if any attempt was indeterminate.
@@ -89,13 +89,13 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Opens all connections of the pool, one after the other, within the connect time-out as a whole.
+    /// Opens all connections of the pool, one after the other, within one connect time-out in all.
     ///
     /// # Errors
     /// `Rejected` for a wrong password, a database that does not exist, unreadable TLS or password files, an untrusted
-    /// certificate; `Unavailable` when the server is down or does not answer in time (one that is still loading its data
-    /// is connected to); `Unsupported` for URLs of a topology that this version does not serve (Sentinel, Cluster,
-    /// Kvrocks, several hosts, embedded).
+    /// certificate; `Unavailable` if the server is down or does not answer in time (a server that is loading its data
+    /// accepts the connection); `Unsupported` for URLs of a topology that this version does not serve (Sentinel,
+    /// Cluster, Kvrocks, several hosts, embedded).
     pub async fn connect(config: LinkConfig) -> Result<Self> {
         let endpoint = standalone(&config, Op::Connect)?.clone();
         let opening = async {
@@ -125,33 +125,34 @@ impl Link {
         })
     }
 
-    /// Calls a script. One round trip; another two where the server does not know the script.
+    /// Calls a script. One round trip; another two if the server does not have the script.
     ///
     /// # Errors
-    /// Any of [`Error`] but `NotDurable`; see [`Link`] for retries.
+    /// Any of [`Error`] except `NotDurable`; see [`Link`] for retries.
     pub async fn call<K: AsRef<[u8]>>(&self, op: Op, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Answer> {
         self.call_request(op, script, Request::script(script, keys, args, &self.clock)).await
     }
 
-    /// Calls a script and waits until what it wrote has reached `durability`, in the same pipeline on a connection of
-    /// its own. Returns how far it has reached: for [`Accepted`](store_core::Durability::Accepted), which is
+    /// Calls a script and waits until its writes have reached `durability`, in the same pipeline on a connection of its
+    /// own. Returns the level that was reached: for [`Accepted`](store_core::Durability::Accepted), which is
     /// [`Link::call`], nothing is known.
     ///
-    /// From Redis 7.2 on a server waits for the last *write* of a connection: a script that recognises a repetition has
-    /// to write something (the same value again), else the level is granted without having been reached.
+    /// From Redis 7.2 on a server waits for the last *write* of a connection. A script that recognises a repetition
+    /// therefore has to write something (the same value again); otherwise the level is granted without having been
+    /// reached.
     ///
-    /// An attempt lasts up to the level's `within` longer than one of [`Link::call`], and up to the connect time-out longer
-    /// where a connection has to be opened. 16 such calls run at once; others wait for one command time-out.
+    /// An attempt lasts up to the level's `within` longer than one of [`Link::call`], and up to the connect time-out
+    /// longer if a connection has to be opened. 16 such calls run at once; others wait for one command time-out.
     ///
-    /// [`Fsynced`](store_core::Durability::Fsynced) reads the deciding settings before and after each write, in its round
-    /// trip: `CONFIG GET`, and `INFO persistence` where that decides too. It needs one more round trip on a new connection,
+    /// [`Fsynced`](store_core::Durability::Fsynced) reads the relevant settings before and after each write, in its
+    /// round trip: `CONFIG GET`, and `INFO persistence` if needed. It needs one more round trip on a new connection,
     /// after a change of the settings, and after each write on a server without `WAITAOF`.
     ///
     /// # Errors
-    /// [`Error::NotDurable`] when the level was not reached: the write was executed and is kept. `Unsupported`, before
-    /// anything is written, for [`Fsynced`](store_core::Durability::Fsynced) if the server's settings do not grant it; the
-    /// text states the reason and the setting to change. `Unavailable` if they do not grant it at the moment. `Rejected` for
-    /// zero replicas. Otherwise as [`Link::call`].
+    /// [`Error::NotDurable`] if the level was not reached: the write was executed and is kept. `Unsupported`, before
+    /// anything is written, for [`Fsynced`](store_core::Durability::Fsynced) if the server's settings do not grant it;
+    /// the text states the reason and the setting to change. `Unavailable` if they do not grant it at the moment.
+    /// `Rejected` for zero replicas. Otherwise as [`Link::call`].
     pub async fn call_durable<K: AsRef<[u8]>>(
         &self,
         op: Op,
@@ -177,8 +178,8 @@ impl Link {
     /// Sends a plain command.
     ///
     /// # Errors
-    /// `Rejected` for a command that is not among those whose reply can never begin with stored data (and so cannot be
-    /// mistaken for a message); use a script for others. Else as [`Link::call`].
+    /// `Rejected` for a command that is not on the list of those whose reply can never begin with stored data (and so
+    /// cannot be mistaken for a message); use a script for others. Otherwise as [`Link::call`].
     pub async fn command(&self, op: Op, name: &'static str, args: Vec<Arg>) -> Result<Answer> {
         commands::check_plain(op, name)?;
         let request = Request::new(name, args);
@@ -186,16 +187,16 @@ impl Link {
         self.attempts(op, name, &self.copies(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
     }
 
-    /// Sends a command that blocks on the server up to `block`; `args` hold the same time, where that command wants it
-    /// ([`Arg::seconds`]). Nothing until then is `None`. Each concurrent call has a connection of its own, kept for the
-    /// next one; at most 256.
+    /// Sends a command that blocks on the server up to `block`; `args` contain the same time if the command takes one
+    /// ([`Arg::seconds`]). Returns `None` if nothing came within that time. Each concurrent call has a connection of
+    /// its own, which is kept for later calls; at most 256.
     ///
-    /// A dropped call closes its connection: the server stops waiting. What it was just about to take may be lost; use it
-    /// for signals, not for data.
+    /// Dropping the call closes its connection, so the server stops waiting. A value that the server takes at that
+    /// moment may be lost: use it for signals, not for data.
     ///
     /// # Errors
-    /// `Rejected` for a command that does not block or could not be told from a message. Else as [`Link::call`]; the
-    /// time-out of an attempt is `block` and one command time-out.
+    /// `Rejected` for a command that does not block or whose reply could be mistaken for a message. Otherwise as
+    /// [`Link::call`]; the time-out of an attempt is `block` plus one command time-out.
     pub async fn blocking(&self, op: Op, name: &'static str, args: Vec<Arg>, block: Duration) -> Result<Option<Reply>> {
         commands::check_blocking(op, name)?;
         let request = Request::new(name, args).blocking();
@@ -217,20 +218,20 @@ impl Link {
         Ok((reply != Reply::Nil).then_some(reply))
     }
 
-    /// Asks whether the server answers.
+    /// Pings the server.
     ///
     /// # Errors
-    /// `Unavailable` or `Indeterminate` when it does not.
+    /// `Unavailable` or `Indeterminate` if it does not answer.
     pub async fn ping(&self) -> Result<()> {
         self.command(Op::Ping, "PING", Vec::new()).await.map(drop)
     }
 
-    /// Whether at least one connection is up, as far as is known without asking.
+    /// Whether at least one connection is up, without asking the server.
     pub fn is_connected(&self) -> bool {
         !*self.inner.is_closed.borrow() && self.inner.connections.iter().any(|connection| connection.is_usable())
     }
 
-    /// Refuses new calls, ends those that block, waits up to one command time-out for the others under way, and closes
+    /// Refuses new calls, ends blocking calls, waits up to one command time-out for the others under way, and closes
     /// all connections. Affects all clones.
     pub async fn close(&self) {
         self.inner.is_closed.send_replace(true);
@@ -249,7 +250,7 @@ impl Link {
     async fn run_script(&self, script: &Script, request: &Request, copies: &Copies) -> Result<Reply, Failure> {
         let connection = self.inner.connection()?;
         match self.run_script_on(connection, script, request, copies).await {
-            // Only this connection has learnt the server's time.
+            // Only this connection has measured the server's clock.
             Err(Failure::Late) => self.run_script_on(connection, script, request, copies).await,
             result => result,
         }
@@ -284,7 +285,7 @@ impl Link {
         self.inner.connection()?.send(request, permit).await
     }
 
-    /// The one place that decides whether a call is made again.
+    /// Alone decides whether a call is repeated.
     async fn attempts<T, F, C>(&self, op: Op, what: &str, copies: &Copies, call: C) -> Result<(T, u32)>
     where
         C: Fn() -> F,
@@ -295,7 +296,8 @@ impl Link {
         let mut may_have_run = false;
         let result = loop {
             let Some(admission) = self.inner.admit(op) else {
-                let error = Error::unavailable(op, "the server did not answer lately; it is asked again after a pause");
+                let error =
+                    Error::unavailable(op, "the server did not answer recently; calls are sent again after a pause");
                 break Err(if may_have_run { in_doubt(error) } else { error });
             };
             let failure = match call().await {
@@ -342,16 +344,16 @@ impl Inner {
 
     /// Waits until the link is closed.
     async fn closed(&self) {
-        // The sender is here: it cannot be gone.
+        // `self` holds the sender, so it is not gone.
         let _ = self.is_closed.subscribe().wait_for(|is_closed| *is_closed).await;
     }
 
-    /// A place among the calls that may wait at once.
+    /// Counts one waiting call; refused if too many wait.
     fn enter(&self) -> Result<Permit, Failure> {
         self.waiting.enter().ok_or(Failure::Withheld("too many commands wait"))
     }
 
-    /// The next connection in turn that is up.
+    /// The next usable connection, round robin.
     fn connection(&self) -> Result<&Connection, Failure> {
         self.check_open()?;
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
@@ -361,7 +363,7 @@ impl Inner {
     }
 }
 
-/// An earlier attempt may have been executed: "nothing was executed" would be a lie.
+/// If an earlier attempt may have been executed, the error must not state that nothing was.
 fn in_doubt(error: Error) -> Error {
     match error {
         Error::Unavailable { op, detail, source } => Error::Indeterminate { op, detail, source },

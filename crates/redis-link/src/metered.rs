@@ -1,4 +1,4 @@
-//! Metrics, through the facade that the application chooses a recorder for. All labels are static.
+//! Metrics through the `metrics` facade, whose recorder the application chooses. All labels are static.
 
 use std::time::Instant;
 
@@ -19,12 +19,12 @@ pub(crate) fn retried(op: Op) {
     metrics::counter!("twinstore_retries_total", "op" => op.name()).increment(1);
 }
 
-/// Counts one connection that was made again.
+/// Counts one reopened connection.
 pub(crate) fn reconnected() {
     metrics::counter!("twinstore_reconnects_total").increment(1);
 }
 
-/// Counts one breaker that has opened.
+/// Counts one opening of a breaker.
 pub(crate) fn breaker_opened() {
     metrics::counter!("twinstore_breaker_opened_total").increment(1);
 }

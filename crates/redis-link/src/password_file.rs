@@ -6,7 +6,7 @@ use std::path::Path;
 
 use store_core::Secret;
 
-/// The most that a server accepts from a client that has not logged in yet; Redis and Valkey close the connection on more.
+/// The most that a server accepts from a client before it logs in; Redis and Valkey close the connection on more.
 const LONGEST: u64 = 16 * 1024;
 
 /// Why a password file cannot be used. The text continues "the password file …".
@@ -16,7 +16,7 @@ pub enum PasswordFileError {
     /// The system refuses to open or read it.
     #[error("cannot be read: {0}")]
     Unreadable(io::ErrorKind),
-    /// A directory, a pipe or a device: it might never end, or could not be read again for the next connection.
+    /// A directory, a pipe or a device: its content may be endless, or not readable again for the next connection.
     #[error("is not a regular file")]
     NotAFile,
     /// More than 16 KiB: a server accepts no password of that length.

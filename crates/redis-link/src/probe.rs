@@ -1,5 +1,5 @@
-//! [`Probe`]: what checks before a start want to know about one server. Answers are three-valued: a server that does not
-//! tell, or forbids to ask, is not taken for one that said no.
+//! [`Probe`]: the facts about one server that checks before a start need. Answers are three-valued: if a server hides a
+//! fact or forbids the question, the fact is unknown, not false.
 
 use std::time::Duration;
 
@@ -20,20 +20,21 @@ pub use info::{ServerInfo, version_of};
 pub use owner::{NumberClaim, Owner};
 pub use permissions::UserInfo;
 
-/// How many databases are looked into with one pipeline.
+/// How many databases one pipeline searches.
 const DATABASES_AT_ONCE: usize = 64;
 
-/// Something about a server, or why it is not known.
+/// A fact about a server, or why it is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact<T> {
-    /// The server told.
+    /// The server's answer.
     Known(T),
-    /// It did not: it forbids the question, does not know it, or answered something else. In words, without data.
+    /// No answer: the server forbids the question, does not know it, or gave an unexpected answer. The reason in words,
+    /// without data.
     Unknown(String),
 }
 
 impl<T> Fact<T> {
-    /// What is known.
+    /// The value, if known.
     pub fn known(self) -> Option<T> {
         match self {
             Fact::Known(value) => Some(value),
@@ -41,7 +42,7 @@ impl<T> Fact<T> {
         }
     }
 
-    /// What is known, by reference.
+    /// The value by reference, if known.
     pub fn as_known(&self) -> Option<&T> {
         match self {
             Fact::Known(value) => Some(value),
@@ -49,7 +50,7 @@ impl<T> Fact<T> {
         }
     }
 
-    /// Something derived from what is known.
+    /// Applies `f` to the value, if known.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Fact<U> {
         match self {
             Fact::Known(value) => Fact::Known(change(value)),
@@ -84,9 +85,9 @@ pub struct ServerSettings {
 
 /// A short-lived connection to one server that asks questions. Dropping it closes the connection.
 ///
-/// Opening takes at most the connect time-out of the configuration, and so does each question, unless
-/// [`with_patience`](Probe::with_patience) says otherwise. The connection begins in the database of the URL and is back there
-/// after each question. One question at a time.
+/// Opening takes at most the connect time-out of the configuration. So does each question, unless
+/// [`with_patience`](Probe::with_patience) sets another time. The connection begins in the database of the URL and
+/// returns to it after each question. One question at a time.
 pub struct Probe {
     wire: Wire,
     config: LinkConfig,
@@ -120,7 +121,7 @@ impl Probe {
         self
     }
 
-    /// Whether the server lets somebody in without any user or password. Opens a connection of its own.
+    /// Whether the server accepts clients without user and password. Opens a connection of its own.
     pub async fn is_open_to_all(config: LinkConfig) -> Fact<bool> {
         match Self::open(config.without_credentials()).await {
             Ok(probe) => match probe.ask(Request::new("PING", [])).await {
@@ -137,12 +138,12 @@ impl Probe {
         Fact::of_option(self.wire.greeting().cloned(), "the server does not know HELLO")
     }
 
-    /// What `INFO` tells.
+    /// The fields of `INFO`.
     pub async fn server_info(&self) -> Fact<ServerInfo> {
         self.question("INFO", []).await.map(|reply| ServerInfo::parse(reply.as_str().unwrap_or_default()))
     }
 
-    /// What `CONFIG GET` tells; each setting may be unknown by itself.
+    /// The settings of `CONFIG GET`; each of them may be unknown.
     pub async fn server_settings(&self) -> ServerSettings {
         ServerSettings {
             maxmemory_policy: self.setting("maxmemory-policy").await,
@@ -178,20 +179,20 @@ impl Probe {
         }
     }
 
-    /// Writes `key` in `database`, to be looked for through another URL, with a TTL (rounded up to a millisecond). Also
-    /// the proof that the server takes writes.
+    /// Writes `key` in `database`, for [`find_probe_key`](Self::find_probe_key) through another URL, with a TTL
+    /// (rounded up to a millisecond). It also proves that the server accepts writes.
     ///
     /// # Errors
-    /// `Rejected` where the user may not write that key or the database cannot be selected; `Unavailable` where the
-    /// server refuses writes: a read-only replica, a full disk; `Limit` where its memory is full.
+    /// `Rejected` if the user may not write the key or the database cannot be selected; `Unavailable` if the server
+    /// refuses writes: a read-only replica, a full disk; `Limit` if its memory is full.
     pub async fn set_probe_key(&self, database: u32, key: &str, value: &str, ttl: Duration) -> Result<()> {
         let args = crate::args![key, value, "PX", millis_ceil(ttl).max(1)];
         let written = self.in_database(database, async || self.ask(Request::new("SET", args)).await).await;
         written.map(drop).map_err(|failure| failure.into_error(Op::Probe, "SET"))
     }
 
-    /// The databases in which `key` holds `value`: that of the URL, and those that can be selected below `count`, at most
-    /// 1024, 64 per round trip. Unknown when it was not found and a database that may hold it could not be read.
+    /// The databases in which `key` has `value`: that of the URL, and those below `count` that can be selected, at most
+    /// 1024, 64 per round trip. Unknown if it was not found and a database that may have it could not be read.
     pub async fn find_probe_key(&self, key: &str, value: &str, count: u32) -> Fact<Vec<u32>> {
         let get = || Request::new("GET", [Arg::from(key)]);
         let is_there = |reply: &Reply| reply.as_str() == Some(value);
@@ -225,7 +226,7 @@ impl Probe {
         }
     }
 
-    /// Whether the server takes writes: writes `key` in the URL's database with a TTL of one second.
+    /// Whether the server accepts writes: writes `key` in the URL's database with a TTL of one second.
     pub async fn is_writable(&self, key: &str) -> Fact<bool> {
         match self.set_probe_key(self.home(), key, "1", Duration::from_secs(1)).await {
             Ok(()) => Fact::Known(true),
@@ -238,7 +239,8 @@ impl Probe {
         self.config.url.database().unwrap_or(0)
     }
 
-    /// A request in a database, and back. It is not sent where the database cannot be selected.
+    /// Sends a request in a database, and selects the URL's database again. Sends nothing if the database cannot be
+    /// selected.
     async fn in_database(
         &self,
         database: u32,
@@ -311,7 +313,7 @@ fn unknown<T>(failure: Failure) -> Fact<T> {
     Fact::Unknown(error.detail().trim_start_matches("probe: ").to_owned())
 }
 
-/// A refusal that is an answer to the question.
+/// A refusal is an answer to the question.
 fn unknown_unless_refused(failure: Failure) -> Fact<bool> {
     match failure.into_error(Op::Probe, "probe") {
         Error::Rejected { .. } => Fact::Known(false),

@@ -1,24 +1,24 @@
-//! What is answered, and how it is read.
+//! Replies of a server, and their reader.
 
 use bytes::Bytes;
 use store_core::{Error, Op, Result};
 
-/// A server's reply. Status and bulk strings are the same; RESP3 booleans are 0 and 1, doubles their text, maps flat
-/// lists of key and value, sets lists. Bytes are shared with the buffer that was read, never copied.
+/// A server's reply. Status and bulk strings are the same; RESP3 booleans become 0 and 1, doubles their text, maps flat
+/// lists of key and value, sets lists. Bytes share the read buffer and are never copied.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Reply {
     /// An integer.
     Int(i64),
     /// A string.
     Bytes(Bytes),
-    /// Nothing.
+    /// Nil.
     Nil,
     /// A list.
     List(Vec<Reply>),
 }
 
 impl Reply {
-    /// A reader over the elements of a list; of anything else, over that one element.
+    /// A reader over the elements of a list; over the reply itself if it is not a list.
     pub fn reader(self, op: Op) -> ReplyReader {
         let elements = match self {
             Reply::List(elements) => elements,
@@ -27,7 +27,7 @@ impl Reply {
         ReplyReader { op, elements: elements.into_iter() }
     }
 
-    /// Whether it is nothing.
+    /// Whether it is nil.
     pub fn is_nil(&self) -> bool {
         matches!(self, Reply::Nil)
     }
@@ -54,7 +54,7 @@ impl Reply {
     }
 }
 
-/// The shape only: replies hold payloads.
+/// Shows the shape only: replies contain payloads.
 impl std::fmt::Debug for Reply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -66,13 +66,13 @@ impl std::fmt::Debug for Reply {
     }
 }
 
-/// A reply and how often it was asked for.
+/// A reply and the number of attempts that it took.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Answer {
     /// The reply of the last attempt.
     pub reply: Reply,
-    /// How many attempts it took; above 1, an earlier one may have been executed.
+    /// How many attempts were made; above 1, an earlier one may have been executed.
     pub attempts: u32,
 }
 
@@ -87,8 +87,8 @@ impl Answer {
     }
 }
 
-/// Reads a reply element by element. Each method fails with [`Error::Corrupt`] when the next element is missing or of
-/// another kind; no element's content appears in an error.
+/// Reads a reply element by element. Each method returns [`Error::Corrupt`] if the next element is missing or of
+/// another kind; no error shows an element's content.
 pub struct ReplyReader {
     op: Op,
     elements: std::vec::IntoIter<Reply>,
@@ -112,7 +112,7 @@ impl ReplyReader {
         element.as_int().ok_or_else(|| self.expected("an integer"))
     }
 
-    /// An integer from 0 on, or a string that spells one.
+    /// An integer of at least 0, or a string that spells one.
     ///
     /// # Errors
     /// [`Error::Corrupt`]
@@ -188,7 +188,7 @@ impl ReplyReader {
         }
     }
 
-    /// Whatever comes next.
+    /// The next element, of any kind.
     ///
     /// # Errors
     /// [`Error::Corrupt`] at the end.
@@ -201,13 +201,13 @@ impl ReplyReader {
         self.elements.len()
     }
 
-    /// The error for a word that is not known.
+    /// The error for an unknown word.
     pub fn unknown_word(&self) -> Error {
         Error::corrupt(self.op, "the reply begins with a word that this version does not know")
     }
 
     fn expected(&self, what: &str) -> Error {
-        Error::corrupt(self.op, format!("the reply holds something else where {what} was expected"))
+        Error::corrupt(self.op, format!("the reply has something else where {what} was expected"))
     }
 }
 

@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 /// A Lua script with a name. Keep it in a `static`: its text and its digest are made once.
 ///
-/// Its kind decides how it begins. Scripts that write begin with the check of a deadline, so that a copy of a request that
-/// arrives late changes nothing (see [`Link`](crate::Link)). In all kinds but [`Script::new`], `ARGV[1]` belongs to the
-/// link, and the caller's arguments follow from `ARGV[2]` on. The text can use `call` (`redis.call`), `micros` and `now`
-/// (the time in µs and in whole ms, rounded down) and `decimal(number)`; if it writes, also `now_up` (ms, rounded up).
+/// The kind of a script determines how it begins. Scripts that write begin with the check of a deadline, so a late copy
+/// of a request changes nothing (see [`Link`](crate::Link)). In all kinds except [`Script::new`], `ARGV[1]` belongs to
+/// the link, and the caller's arguments start at `ARGV[2]`. The text can use `call` (`redis.call`), `micros` and `now`
+/// (the time in µs and in whole ms, rounded down) and `decimal(number)`; a script that writes also `now_up` (ms,
+/// rounded up).
 ///
 /// ```
 /// use redis_link::Script;
@@ -21,7 +22,7 @@ use bytes::Bytes;
 pub struct Script {
     name: &'static str,
     kind: Kind,
-    /// The whole text of a bare one; else nothing.
+    /// The whole text of a bare script, otherwise empty.
     bare: &'static str,
     pieces: &'static [&'static str],
     text: OnceLock<Text>,
@@ -57,7 +58,7 @@ impl Script {
         Self::of(name, Kind::Adds, pieces)
     }
 
-    /// A script that writes, and removes or moves data rather than adds it. A server whose memory is full runs it.
+    /// A script that writes, and removes or moves data but adds none. A server whose memory is full runs it.
     pub const fn frees(name: &'static str, pieces: &'static [&'static str]) -> Self {
         Self::of(name, Kind::Frees, pieces)
     }
@@ -71,13 +72,13 @@ impl Script {
         self.name
     }
 
-    /// Its text, as the server gets it.
+    /// Its text as it is sent to the server.
     pub fn source(&self) -> &str {
-        // Joined from texts.
+        // Joined on first use.
         std::str::from_utf8(&self.text().source).unwrap_or_default()
     }
 
-    /// The SHA-1 of its text in hexadecimal digits, by which the server knows it.
+    /// The SHA-1 of its text in hexadecimal digits, by which the server identifies it.
     pub fn digest(&self) -> &Bytes {
         &self.text().digest
     }

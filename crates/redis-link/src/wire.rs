@@ -1,15 +1,15 @@
-//! The seam to the client library: one connection to one server, which sends one command or one pipeline and answers with
+//! The boundary to the client library: one connection to one server, which sends a command or a pipeline and returns
 //! replies or a classified failure. Nothing outside this folder names fred.
 //!
-//! What fred 10.1.0 makes necessary is here and nowhere else:
-//! - it repeats a write whose reply was lost unless `max_command_attempts` is 1;
-//! - it closes the connection on some error replies and hands that error to every call in flight, so none is asked for; on
-//!   `CLUSTERDOWN` it does so all the same, and all calls in flight are lost;
-//! - its bounded buffer can refuse its own order to reconnect, after which it never does: the bound is ours;
-//! - what was handed to it before a reconnection it may send after it, also when nobody waits for the answer any more: it
-//!   never reconnects, so that a connection ends with everything that was handed to it;
-//! - with RESP3 it writes credentials into an inline command, which a password can end ([`credentials`]);
-//! - a time-out of its own costs as much as a command: calls that share a connection are bounded together, by ours.
+//! The workarounds for fred 10.1.0 are all here:
+//!  - it repeats a write whose reply was lost unless `max_command_attempts` is 1;
+//!  - it closes the connection on some error replies and returns that error to every call in flight, so we never send
+//!    what could cause one; it also does so on `CLUSTERDOWN`, and all calls in flight are lost;
+//!  - its bounded buffer can refuse its own order to reconnect, and then it never reconnects: the bound is ours;
+//!  - after a reconnection it may send commands from before it, even if no caller waits for them any more: it never
+//!    reconnects, so a connection ends with all its commands;
+//!  - with RESP3 it writes credentials into an inline command, which a password can end ([`credentials`]);
+//!  - its own time-out costs as much as a command: the calls of a connection share one timer of ours.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,7 +39,7 @@ use opening::Opening;
 
 use server_clock::ServerClock;
 
-/// A command that is sent when this is polled first, and its reply. Dropped later, it is sent all the same.
+/// A command and its reply. The first poll sends the command; dropping it later does not recall it.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;
 
 /// One command, ready to be sent.
@@ -48,7 +48,7 @@ pub(crate) struct Request {
     name: &'static str,
     args: Vec<Arg>,
     blocks: bool,
-    /// Of a script that writes.
+    /// Whether it is a script that writes.
     expiry: Option<Expiry>,
 }
 
@@ -83,23 +83,23 @@ impl Request {
         Self { name: "EVALSHA", args: all, blocks: false, expiry: script.has_deadline().then_some(expiry) }
     }
 
-    /// The order to load a script.
+    /// The command that loads a script.
     pub(crate) fn load(script: &Script) -> Self {
         Self::new("SCRIPT LOAD", [Arg::from(script.bytes())])
     }
 
-    /// Another copy, sent at this instant, from which its deadline counts.
+    /// Another copy, sent at this instant, from which its deadline is counted.
     pub(crate) fn copy(&self, sent: Instant) -> Self {
         let expiry = self.expiry.map(|expiry| Expiry { sent, ..expiry });
         Self { name: self.name, args: self.args.clone(), blocks: self.blocks, expiry }
     }
 
-    /// Whether it has a deadline, so that a copy that arrives late changes nothing.
+    /// Whether it has a deadline, so a late copy changes nothing.
     pub(crate) fn has_deadline(&self) -> bool {
         self.expiry.is_some()
     }
 
-    /// Silence while it waits is no sign of a lost connection.
+    /// Marks a request whose long silence is no sign of a lost connection.
     pub(crate) fn blocking(mut self) -> Self {
         self.blocks = true;
         self
@@ -143,7 +143,7 @@ impl Driver {
         self.0.is_finished()
     }
 
-    /// Waits for the end of the connection.
+    /// Waits until the connection has ended.
     pub(crate) async fn finished(&mut self) {
         let _ = (&mut self.0).await;
     }
@@ -157,11 +157,12 @@ impl Drop for Driver {
 
 impl Wire {
     /// Opens a connection to `endpoint` within the configured connect time-out, logs in, selects the database and names
-    /// the connection. Four round trips. A lost connection is not made again, so a request that was sent on it cannot run
+    /// the connection. Four round trips. A lost connection is not reopened, so a request that was sent on it cannot run
     /// later on another.
     pub(crate) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<(Self, Driver), Failure> {
         let opening = Opening { config: config.clone(), endpoint: endpoint.clone() };
-        // The library goes on with an attempt that is given up; what it may still open is closed with the task's result.
+        // The library continues an attempt that was given up; the task's result closes the connection that it may still
+        // open.
         match tokio::time::timeout(config.connect_timeout, tokio::spawn(opening.open())).await {
             Ok(Ok(opened)) => opened,
             Ok(Err(_)) => Err(Failure::NotSent("the connection attempt was given up")),
@@ -182,13 +183,12 @@ impl Wire {
         }
     }
 
-    /// Whether the library believes that it is connected.
+    /// Whether the library regards itself as connected.
     pub(crate) fn is_connected(&self) -> bool {
         self.client.is_connected()
     }
 
-    /// Makes ready to send one command, without any bound in time: for calls that share a connection and are bounded
-    /// together.
+    /// Prepares one command without a time-out, for calls that share a connection and a timer.
     pub(crate) fn begin(&self, mut request: Request) -> Answering {
         self.set_deadline(&mut request);
         let (client, clock, sent) = (self.client.clone(), Arc::clone(&self.clock), request.sent());
@@ -208,8 +208,9 @@ impl Wire {
         in_time(&self.clock, sent, answered)
     }
 
-    /// Sends several commands in one go. Each has its own reply or error reply; the outer failure is the connection's.
-    /// Only for two commands or more: of a single one it does not say whether an error is the server's or the connection's.
+    /// Sends several commands in one write. Each has its own reply or error reply; the outer failure is the
+    /// connection's. Only for two or more commands: for a single one the library does not distinguish an error of the
+    /// server from one of the connection.
     pub(crate) async fn pipeline(
         &self,
         requests: Vec<Request>,
@@ -255,7 +256,7 @@ impl Wire {
     }
 }
 
-/// The only place that recognises the refusal of a copy after its deadline. The refusal corrects the server's clock.
+/// Alone recognises the refusal of a copy after its deadline. The refusal corrects the server's clock.
 fn in_time(clock: &ServerClock, sent: Option<Instant>, answered: Result<Reply, Failure>) -> Result<Reply, Failure> {
     match (sent, &answered) {
         (Some(sent), Ok(reply)) => match server_clock::late(reply) {
@@ -269,7 +270,7 @@ fn in_time(clock: &ServerClock, sent: Option<Instant>, answered: Result<Reply, F
     }
 }
 
-/// The failure that an error reply with this text is.
+/// The failure for an error reply with this text.
 pub(crate) fn answered(error: &[u8]) -> Failure {
     Failure::Answered(failure::ErrorReply::new(&String::from_utf8_lossy(error)))
 }

@@ -1,8 +1,8 @@
-//! What a call allocates on its way to the server and back: one more copy of what is sent is seen here.
+//! The allocations of a call on its way to the server and back. An additional copy of an argument fails this test.
 //!
-//! Everything runs in one thread, the client library's tasks with it. A command was counted to allocate 14 times, a script
-//! 21 times with one argument as with a hundred; an argument costs 285 bytes and its way back, in a buffer that is shared
-//! with the reply, 680, both without any copy of its 1,000 bytes.
+//! Everything runs in one thread, including the client library's tasks. A command was measured to allocate 14 times, a
+//! script 21 times, with one argument or a hundred. An argument costs 285 bytes, and 680 with its way back in a buffer
+//! that is shared with the reply; neither includes a copy of its 1,000 bytes.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,7 @@ use testkit::{Allocated, CountingAllocator, RedisServer};
 static COUNTING: CountingAllocator = CountingAllocator::new();
 
 const CALLS: u64 = 500;
-/// How many payloads one call has, and how many bytes one of them.
+/// How many payloads one call has, and the size of each in bytes.
 const ARGS: u64 = 100;
 const PAYLOAD: u64 = 1000;
 
@@ -25,7 +25,7 @@ static ECHO: Script = Script::new(
     "#!lua\nlocal reply = {'echo'}\nfor at = 1, #ARGV do reply[at + 1] = ARGV[at] end\nreturn reply",
 );
 
-/// What one call allocates on average, when connections and buffers have been used before.
+/// The average allocations of a call, after connections and buffers have been used.
 async fn per_call(mut call: impl AsyncFnMut()) -> Allocated {
     for _ in 0..CALLS {
         call().await;
@@ -38,7 +38,7 @@ async fn per_call(mut call: impl AsyncFnMut()) -> Allocated {
     Allocated { times: times.div_ceil(CALLS), bytes: bytes.div_ceil(CALLS) }
 }
 
-/// One test: what runs beside it would be counted, too.
+/// A single test: a concurrent one would be counted, too.
 #[tokio::test(flavor = "current_thread")]
 async fn calls_copy_nothing_twice() {
     let server = RedisServer::builder().start().await.unwrap();
@@ -48,7 +48,7 @@ async fn calls_copy_nothing_twice() {
     let got = per_call(async || drop(link.command(Op::QueueGet, "GET", args![Arg::fixed("key")]).await.unwrap())).await;
     let called = per_call(async || drop(link.call(Op::QueueGet, &COUNT, &["key"], args![1]).await.unwrap())).await;
 
-    // What 100 arguments cost more than one, each of them.
+    // The additional cost of each of 100 arguments.
     let payload = Bytes::from(vec![b'x'; PAYLOAD as usize]);
     let many = || vec![Arg::Bytes(payload.clone()); ARGS as usize];
     let sent = per_call(async || drop(link.call(Op::QueueGet, &COUNT, &["key"], many()).await.unwrap())).await;

@@ -16,8 +16,8 @@ static LEAVE: Script = Script::frees("heartbeat/leave", &[include_str!("../lua/h
 static ALIVE: Script = Script::reads("heartbeat/alive", &[include_str!("../lua/heartbeat/alive.lua")]);
 static LOST: Script = Script::reads("heartbeat/lost", &[include_str!("../lua/heartbeat/lost.lua")]);
 
-/// Each call is one script in one round trip. Beats are carried out also where the server's memory is full. A member's
-/// leaving whose reply was lost is sent again, and then answers `false`.
+/// Each call is one script in one round trip. `beat` also works if the server's memory is full. A `leave` whose reply
+/// was lost is sent again, and then returns `false`.
 #[async_trait]
 impl Heartbeats for StateStore {
     async fn beat(&self, beat: &Beat) -> Result<()> {
@@ -99,7 +99,7 @@ fn members(op: Op, reply: &mut ReplyReader) -> Result<Vec<Member>> {
     while reply.remaining() > 0 {
         let (name, entry) = (reply.next_text()?, reply.next_bytes()?);
         let member = HolderName::new(name).ok().and_then(|name| member(name, &entry));
-        members.push(member.ok_or_else(|| Error::corrupt(op, "the entry is none of a member"))?);
+        members.push(member.ok_or_else(|| Error::corrupt(op, "the entry is not one of a member"))?);
     }
     Ok(members)
 }

@@ -1,4 +1,4 @@
-//! Idempotent requests whose loss is not acceptable: the scripts that both roles share, under keys of the handle's scope.
+//! Idempotent requests that must not be lost: the scripts that both roles share, under keys of the handle's scope.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,8 +6,8 @@ use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, k
 
 use crate::StateStore;
 
-/// Each call is one script in one round trip; concurrent calls of one kind share it. Prolonging, finishing and abandoning
-/// also work if the server's memory is full.
+/// Each call is one script in one round trip. Concurrent calls of one kind are coalesced. `prolong`, `finish` and
+/// `abandon` also work if the server's memory is full.
 #[async_trait]
 impl Idempotency for StateStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {

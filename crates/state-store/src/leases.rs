@@ -1,4 +1,4 @@
-//! Leases: one string per name, with the fence that rises.
+//! Leases: one string per name, with a fence that rises.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ static RENEW: Script = Script::frees("lease/renew", &[include_str!("../lua/lease
 static RELEASE: Script = Script::frees("lease/release", &[include_str!("../lua/lease/release.lua")]);
 static INSPECT: Script = Script::reads("lease/inspect", &[include_str!("../lua/lease/inspect.lua")]);
 
-/// How long a fence is remembered behind its lease; after that the clock alone keeps the next one larger.
+/// How long a fence is kept after its lease; later the clock alone makes the next one larger.
 const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The calls of all tasks.
@@ -37,8 +37,8 @@ impl LeaseCalls {
     }
 }
 
-/// Each call is one script in one round trip, O(1), carried out also where the server's memory is full. Those of many tasks
-/// at the same time share it, where they ask for the same durability.
+/// Each call is one script in one round trip, O(1), and also works if the server's memory is full. Concurrent calls
+/// with the same durability are coalesced.
 #[async_trait]
 impl Leases for StateStore {
     async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>> {
@@ -109,7 +109,7 @@ impl StateStore {
     }
 }
 
-/// As the scripts store and compare it.
+/// The form in which the scripts store and compare it.
 fn digits(number: u64) -> Arg {
     Arg::from(format!("{number:016}"))
 }
@@ -118,10 +118,10 @@ fn holder(op: Op, reply: &mut ReplyReader) -> Result<HolderName> {
     HolderName::new(reply.next_text()?).map_err(|_| Error::corrupt(op, "the stored holder's name is not valid"))
 }
 
-/// Refuses a time for which neither a lease nor a heartbeat may last.
+/// Refuses a duration that is too short or too long for a lease or a heartbeat.
 pub(crate) fn check_lasting(op: Op, lasting: Duration) -> Result<()> {
     if LEASE_RANGE.contains(&lasting) {
         return Ok(());
     }
-    Err(Error::rejected(op, "it may last 10 ms to 30 days"))
+    Err(Error::rejected(op, "the duration must be between 10 ms and 30 days"))
 }

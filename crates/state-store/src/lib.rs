@@ -2,9 +2,9 @@
 //!
 //! [`StateStore`] implements the capabilities of the state role, each operation as one Lua script: queues
 //! ([`Queue`](store_core::Queue), [`QueueInspect`](store_core::QueueInspect),
-//! [`QueueControl`](store_core::QueueControl)), leases, heartbeats, and idempotency keys that may not be lost. The scripts
-//! take the time from the server, recognise what is sent again, and order their writes such that a server that dies between
-//! two of them leaves nothing behind that the next call does not put right.
+//! [`QueueControl`](store_core::QueueControl)), leases, heartbeats, and idempotency keys that must not be lost. The
+//! scripts read the server's clock and recognise repeated requests. If a server dies between two writes of a script,
+//! the next call repairs the partial write.
 
 mod heartbeats;
 mod idempotency;

@@ -33,10 +33,10 @@ pub(crate) use push_group::PushGroups;
 /// The only partition of a queue.
 const PARTITION: u16 = 0;
 
-/// A dropped call may have been executed. Push, extend and settle may be sent again; what a dropped claim took comes back
-/// when its lease runs out. Cost of a push, claim, extension or settlement of n plain jobs: a fixed number of commands inside
-/// one script and a few per 50 jobs, O(n log r) with r jobs running, independent of how many wait. Jobs with a delay, a unique
-/// key or a past cost a few commands more each; the heads of the scripts say how many.
+/// A dropped call may have been executed. Push, extend and settle may be sent again; jobs of a dropped claim return
+/// when its lease expires. Cost of a push, claim, extension or settlement of n plain jobs: a fixed number of commands
+/// inside one script and a few per 50 jobs, O(n log r) with r running jobs, independent of how many wait. Jobs with a
+/// delay, a unique key or an earlier attempt cost a few more commands each; the heads of the scripts state how many.
 #[async_trait]
 impl Queue for StateStore {
     async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
@@ -85,18 +85,18 @@ impl StateStore {
         in_order(QueueKeys::new(&self.namespace, queue, PARTITION))
     }
 
-    /// The last argument of a push with delays: when jobs are put onto shelves.
+    /// The last argument of a push with delays: when scheduled jobs are packed.
     fn shelf_bounds_arg(&self) -> Arg {
         Arg::Bytes(self.shelf_bounds.clone())
     }
 
-    /// The second argument of scripts that may have to forget what is over.
+    /// The second argument of scripts that may have to remove old completed and dead jobs.
     fn bounds_arg(&self) -> Arg {
         Arg::Bytes(self.bounds.clone())
     }
 }
 
-/// The keys of a queue in the order in which each of its scripts takes them.
+/// The keys of a queue, in the order in which each of its scripts takes them.
 fn in_order(keys: QueueKeys) -> [String; 19] {
     let [ready0, ready1, ready2, ready3] = keys.ready;
     [
@@ -122,7 +122,7 @@ fn in_order(keys: QueueKeys) -> [String; 19] {
     ]
 }
 
-/// The bounds of what is kept: five numbers of 6 bytes.
+/// The bounds of retention: five numbers of 6 bytes.
 pub(crate) fn bounds(retention: &Retention) -> Bytes {
     let largest = (1 << 48) - 1;
     let mut bytes = BytesMut::with_capacity(30);
@@ -133,7 +133,7 @@ pub(crate) fn bounds(retention: &Retention) -> Bytes {
     bytes.freeze()
 }
 
-/// When jobs are put onto shelves, as `lua/queue/shelve_some.lua` reads it.
+/// When scheduled jobs are packed, as `lua/queue/shelve_some.lua` reads it.
 pub(crate) fn shelf_bounds(bounds: &ShelfBounds) -> Bytes {
     let mut bytes = BytesMut::with_capacity(22);
     let numbers = [bounds.crowd, bounds.ahead_millis, bounds.most_bytes, bounds.least_bytes];
@@ -151,5 +151,5 @@ fn id_arg(id: &JobId) -> Arg {
 
 /// A packed id of a reply.
 fn read_id(op: Op, packed: &[u8]) -> Result<JobId> {
-    packed_id::unpack(packed).ok_or_else(|| Error::corrupt(op, "a job has an id that this version does not know"))
+    packed_id::unpack(packed).ok_or_else(|| Error::corrupt(op, "a job has an id that this version cannot decode"))
 }

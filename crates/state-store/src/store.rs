@@ -1,4 +1,4 @@
-//! The store itself: what all capabilities share.
+//! The store itself, which all capabilities share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,23 +12,23 @@ use crate::queue::{self, PushGroups};
 
 /// The worker state store on one server. Clones share its connections.
 ///
-/// Each call is one script in one round trip, which calls of the same operation that other tasks make at the same time may
-/// share: each has its own outcome, and is delayed by at most one call before it. A call that is dropped before it answers may have been executed; sending it
-/// again is safe, and what a dropped claim took comes back when its lease runs out.
+/// Each call is one script in one round trip. Concurrent calls of one operation are coalesced: each has its own
+/// outcome, and waits for at most one call before it. A dropped call may have been executed; sending it again is safe,
+/// and jobs of a dropped claim return when its lease expires.
 #[derive(Clone)]
 pub struct StateStore {
     pub(crate) link: Link,
     pub(crate) namespace: Namespace,
     pub(crate) scope: Scope,
-    /// The bounds of what a queue keeps, as its scripts take them.
+    /// The bounds of a queue's retention, as its scripts take them.
     pub(crate) bounds: Bytes,
-    /// When jobs are put onto shelves, as a push takes it.
+    /// When scheduled jobs are packed, as a push takes it.
     pub(crate) shelf_bounds: Bytes,
     pub(crate) push_groups: Arc<PushGroups>,
     pub(crate) calls: Arc<Calls>,
 }
 
-/// What travels together, by capability.
+/// The coalesced calls, by capability.
 pub(crate) struct Calls {
     pub(crate) leases: LeaseCalls,
     pub(crate) idempotency: idempotency::Entries,
@@ -41,7 +41,7 @@ impl StateStore {
     /// Idempotency keys, leases and pools belong to the service; [`StateStore::shared`] has those of the whole namespace.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when the namespace was written in another layout; those of the link.
+    /// [`Error::Corrupt`] if the namespace was written in another layout; those of the link.
     pub async fn open(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Result<Self> {
         let key = keys::layout(&namespace);
         let version = keys::LAYOUT_VERSION.to_string();
@@ -81,8 +81,8 @@ impl StateStore {
         Self { scope: service.into(), ..self.clone() }
     }
 
-    /// Where the keys of different leases or requests live: calls on those of one slot may travel together. A server
-    /// without slots is one slot.
+    /// The slot of the keys of leases or requests: calls on keys of one slot may be coalesced. A server without slots
+    /// is one slot.
     pub(crate) fn slot(&self) -> Slot {
         Slot::SERVER
     }

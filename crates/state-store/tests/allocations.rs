@@ -1,8 +1,8 @@
-//! What a job allocates on its whole way: a clone of its payload or of its envelope is seen here.
+//! The allocations of a job from push to settlement. A clone of its payload or of its envelope fails this test.
 //!
-//! Everything runs in one thread, the client library's tasks with it. For a job of a batch of 100 with a payload of 4,000
-//! bytes, a push was counted to allocate once (its record, which holds the one copy of the payload), a claim twice (the
-//! payload is part of what was read), and a settlement once.
+//! Everything runs in one thread, including the client library's tasks. For a job of a batch of 100 with a payload of
+//! 4,000 bytes, a push was measured to allocate once (its record, with the only copy of the payload), a claim twice
+//! (the payload is part of the read buffer), and a settlement once.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -24,7 +24,7 @@ const JOBS: u64 = 100;
 const PAYLOAD: u64 = 4000;
 const ROUNDS: u64 = 10;
 
-/// What push, claim and settle allocated for one round.
+/// The allocations of push, claim and settle in one round.
 type Round = [Allocated; 3];
 
 async fn round(store: &StateStore, queue: &QueueName, payload: &Bytes) -> Round {
@@ -46,7 +46,7 @@ async fn round(store: &StateStore, queue: &QueueName, payload: &Bytes) -> Round 
     [pushed.since(begun), taken.since(pushed), after.since(before)]
 }
 
-/// One test: what runs beside it would be counted, too.
+/// A single test: a concurrent one would be counted, too.
 #[tokio::test(flavor = "current_thread")]
 async fn a_job_of_a_batch_allocates_little_and_copies_no_payload() {
     let server = RedisServer::state().start().await.unwrap();

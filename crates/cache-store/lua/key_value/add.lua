@@ -1,4 +1,4 @@
--- Adds to counters. One that is absent starts at 0, and lives for the TTL from then on.
+-- Adds to counters. A counter that is absent starts at 0 and gets the TTL.
 -- KEYS     strings, decimal numbers of 64 bits
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each counter: how much (decimal), TTL in ms
@@ -14,7 +14,7 @@ for index, key in ipairs(KEYS) do
     local what = is_overflow and 'TWREJECT the sum leaves the range of 64 bits' or 'TWCORRUPT the counter holds something else'
     answer = {'failed', what}
   else
-    -- A new counter's sum is what was added; one that has a TTL keeps it.
+    -- The sum of a new counter equals the addend. A counter with a TTL keeps its TTL.
     if sum == tonumber(by) then call('PEXPIRE', key, ARGV[2 * index + 1], 'NX') end
     -- Lua's numbers are exact up to 53 bits only.
     if sum > 9007199254740991 or sum < -9007199254740991 then sum = call('GET', key) end

@@ -1,9 +1,9 @@
--- Deletes values that are the expected ones.
+-- Deletes values that equal the expected ones.
 -- KEYS     strings, framed values
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each value: the expected one, without frame
 -- Returns  'each', then for each value: 'deleted' | 'kept' | 'failed', error
--- Retry    the second time it answers 'kept'
+-- Retry    a repetition returns 'kept'
 -- Cost     O(values), and their bytes
 local pcall, reply = redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do

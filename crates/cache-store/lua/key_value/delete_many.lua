@@ -2,8 +2,8 @@
 -- KEYS     for each key: its value (string), its counter (string)
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each caller: its number of keys
--- Returns  'each', then for each caller how many of its keys had one or both
--- Retry    the second time they are gone and not counted
+-- Returns  'each', then for each caller how many of its keys had a value, a counter or both
+-- Retry    a repetition does not count keys that are already gone
 -- Cost     O(keys)
 local reply, at = {'each'}, 1
 for caller = 2, #ARGV do

@@ -4,7 +4,7 @@
 -- ARGV[2]  framed value with its request
 -- ARGV[3]  TTL in ms
 -- Returns  'stored' | 'present', the present framed value
--- Retry    recognised by its request, which is in the present value
+-- Retry    recognised by its request, which the present value contains
 -- Cost     O(1), and the bytes of the values
 local present = call('SET', KEYS[1], ARGV[2], 'NX', 'GET', 'PX', ARGV[3])
 if present then return {'present', present} end

@@ -1,4 +1,4 @@
--- Checks some limits and charges all of them, if each allows its charge; this for several callers.
+-- Checks several limits, and charges all of them if each allows its charge. Serves several callers in one call.
 -- KEYS     for each limit, by its kind: string, the theoretical arrival time in µs (GCRA); string, the start of the window
 --          in µs, a blank, the units used (fixed window)
 -- ARGV[1]  deadline, and the time that a test has set
@@ -11,7 +11,7 @@
 -- Cost     O(limits)
 local pcall, margin = redis.pcall, ARGV[2]
 
--- What is in use of a limit and the µs to its window's end; or nothing and the error.
+-- The used part of a limit and the µs to its window's end; or nil and the error.
 local function look(key, window)
   local stored = pcall('GET', key)
   if type(stored) == 'table' then return nil, stored.err end

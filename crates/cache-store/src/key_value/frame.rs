@@ -1,7 +1,7 @@
-//! The frame of a stored value: who put it there, so that a repeated [`set_if_absent`](store_core::KeyValue::set_if_absent)
-//! is recognised.
+//! The frame of a stored value. It contains the request that stored the value, by which a repeated
+//! [`set_if_absent`](store_core::KeyValue::set_if_absent) is recognised.
 //!
-//! One byte says what follows: 0 the value; 1 the 16 bytes of a request, then the value.
+//! The first byte states what follows: 0 the value; 1 the 16 bytes of a request, then the value.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use store_core::{Error, Op, RequestId, Result};
@@ -9,7 +9,7 @@ use store_core::{Error, Op, RequestId, Result};
 const PLAIN: u8 = 0;
 const WITH_REQUEST: u8 = 1;
 
-/// The value, in a frame that remembers `request`.
+/// The value in a frame that contains `request`.
 pub(super) fn framed(value: &[u8], request: Option<RequestId>) -> Bytes {
     let mut framed = BytesMut::with_capacity(17 + value.len());
     match request {
@@ -23,7 +23,7 @@ pub(super) fn framed(value: &[u8], request: Option<RequestId>) -> Bytes {
     framed.freeze()
 }
 
-/// The value in a frame, and the request that put it there. No copy.
+/// The value in a frame, and the request that stored it. No copy.
 pub(super) fn unframed(op: Op, framed: &Bytes) -> Result<(Bytes, Option<RequestId>)> {
     match framed.first() {
         Some(&PLAIN) => Ok((framed.slice(1..), None)),
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_framed_comes_back() {
+    fn a_framed_value_is_read_back() {
         for value in [&b""[..], b"\0", b"\x01", b"subscribe", &[7; 100]] {
             for request in [None, Some(RequestId::generate())] {
                 let stored = framed(value, request);

@@ -1,4 +1,4 @@
-//! Values that are read together: one `MGET` for all tasks that ask at the same time.
+//! Coalesced reads: one `MGET` for all tasks that read concurrently.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use super::CALL_BYTES;
 
 const OP: Op = Op::KeyValueGetMany;
 
-/// How many keys one call reads: together they may be much larger than the values before them were.
+/// How many keys one call reads. Their values may be much larger than the values before them.
 const CALL_KEYS: usize = 128;
 
-/// Values up to this size are copied: to copy them costs less than what they would keep in memory.
+/// Values up to this size are copied, because a copy costs less than the memory that they would keep alive.
 const COPIED_BYTES: usize = 64 << 10;
 
 pub(super) struct Reads {
@@ -23,7 +23,7 @@ pub(super) struct Reads {
 
 struct Wire {
     link: Link,
-    /// A key that nobody writes or knows: see [`Link::values`].
+    /// A key that nobody writes or can guess: see [`Link::values`].
     absent: Arg,
     seen: SizeSeen,
 }
@@ -36,7 +36,7 @@ impl Reads {
         Self { wire: Arc::new(wire), calls: Batcher::new(OP, bounds) }
     }
 
-    /// What is stored under the first of these keys, at least one: as many as one call is expected to carry.
+    /// The values of the first of these keys, at least one, as many as one call is expected to carry.
     pub(super) async fn read_first(&self, keys: &[Key]) -> Result<Vec<Reply>> {
         let bytes = self.wire.seen.expected();
         let fitting = (CALL_BYTES / bytes).clamp(1, CALL_KEYS).min(keys.len());
@@ -54,7 +54,7 @@ impl Wire {
         let read = self.link.values(OP, self.absent.clone(), names).await;
         let values = read.inspect_err(|_| self.seen.forget())?;
         if values.len() != counts.iter().sum::<usize>() {
-            return Err(Error::corrupt(OP, "the reply has not one value for each key"));
+            return Err(Error::corrupt(OP, "the reply does not have one value for each key"));
         }
         let sizes = values.iter().filter_map(Reply::as_bytes).map(|value| value.len());
         if let Some(largest) = sizes.max() {
@@ -66,8 +66,8 @@ impl Wire {
     }
 }
 
-/// A value that shares the memory of what was read keeps all of it, also what is of others: one that may be a small part of
-/// that is copied.
+/// A value shares the read buffer and keeps all of it in memory, with the values of other callers. If it may be a small
+/// part of the buffer, it is copied.
 fn on_its_own(value: Reply, bytes: usize) -> Reply {
     match value {
         Reply::Bytes(value) if value.len() <= COPIED_BYTES || 2 * value.len() < bytes => {

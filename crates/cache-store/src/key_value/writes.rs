@@ -1,4 +1,4 @@
-//! Values that are written together.
+//! Coalesced writes.
 
 use redis_link::{Batcher, Bounds, Link, Load, Script, args};
 use store_core::{Entry, Op, Result, keys};
@@ -17,12 +17,12 @@ pub(super) struct Writes {
 
 impl Writes {
     pub(super) fn new(link: &Link) -> Self {
-        // What is large gains nothing by company.
+        // Large values gain nothing by coalescing.
         let bounds = Bounds { under_way: 2, items: 128, bytes: 1 << 20 };
         Self { link: link.clone(), calls: Batcher::new(OP, bounds) }
     }
 
-    /// Writes all, in as many calls as their bytes make necessary.
+    /// Writes all entries, in as many calls as their bytes require.
     pub(super) async fn write(&self, entries: &[Entry]) -> Result<()> {
         let mut rest = entries;
         while !rest.is_empty() {
@@ -50,7 +50,7 @@ async fn set(link: &Link, entries: impl Iterator<Item = &Entry> + Clone) -> Resu
     link.call(OP, &SET_MANY, &names, pairs.collect()).await.map(drop)
 }
 
-/// How many of the first entries travel in one call; at least one.
+/// How many of the first entries fit one call; at least one.
 fn fitting(entries: &[Entry]) -> usize {
     let mut bytes = 0;
     let fit = entries.iter().take_while(|entry| {

@@ -1,4 +1,4 @@
-//! A server whose memory is full throws away what has a TTL. That is not an error.
+//! A server whose memory is full evicts keys with a TTL. That is not an error.
 
 use bytes::Bytes;
 use store_core::{Entry, Handoff, Idempotency, KeyValue, KeyValueExt, RateLimit, RequestId};

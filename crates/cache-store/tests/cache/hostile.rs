@@ -1,5 +1,5 @@
-//! Stored values that look like the protocol's own words, in threes and fours, through every operation from many tasks at
-//! once: each caller gets its own reply.
+//! Stored values that look like the protocol's own words, in groups of three and four, through every operation from
+//! many tasks: each caller gets its own reply.
 
 use bytes::Bytes;
 use cache_store::CacheStore;
@@ -31,7 +31,7 @@ fn word(index: usize) -> Bytes {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn words_of_the_protocol_confuse_nobody() {
+async fn words_of_the_protocol_in_values_mix_up_no_replies() {
     let server = server().await;
     let store = store(&server).await;
     let tasks: Vec<_> = (0..50).map(|task| tokio::spawn(run(store.clone(), task))).collect();

@@ -50,7 +50,7 @@ async fn comparing_ignores_the_frame() {
 }
 
 #[tokio::test]
-async fn foreign_values_are_corrupt_and_stay() {
+async fn foreign_values_are_corrupt_and_kept() {
     let server = server().await;
     let store = store(&server).await;
     server.command_in(OWN, &["SET", "value:a", "canary"]).await.unwrap();
@@ -78,7 +78,7 @@ async fn foreign_values_are_corrupt_and_stay() {
 }
 
 #[tokio::test]
-async fn many_large_values_travel_in_several_calls() {
+async fn many_large_values_need_several_calls() {
     let server = crate::RedisServer::builder().start().await.unwrap();
     let store = store(&server).await;
     let large = |index: u8| Bytes::from(vec![index; MAX_VALUE_BYTES]);
@@ -120,7 +120,7 @@ async fn bounds_are_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn deleting_counts_a_key_once_whatever_it_had() {
+async fn deleting_counts_a_key_once() {
     let server = server().await;
     let store = store(&server).await;
     store.set_many(&[entry("both", "x"), entry("value", "x")]).await.unwrap();
@@ -148,13 +148,13 @@ async fn a_counter_is_exact_over_its_whole_range() {
 }
 
 #[tokio::test]
-async fn a_counter_lives_from_its_first_addition() {
+async fn a_counter_s_ttl_starts_with_its_first_addition() {
     let server = server().await;
     let store = store(&server).await;
     let expires = async || server.command_in(OWN, &["PEXPIRETIME", "counter:a"]).await.unwrap().as_integer().unwrap();
     store.add(&key("a"), 5, MINUTE).await.unwrap();
     let first = expires().await;
-    // a sum that looks like a new counter's
+    // a sum that equals that of a new counter
     store.add(&key("a"), -5, Ttl::from_secs(6000)).await.unwrap();
     store.add(&key("a"), 7, Ttl::from_secs(6000)).await.unwrap();
     assert_eq!(expires().await, first);

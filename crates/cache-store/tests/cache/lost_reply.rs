@@ -1,5 +1,5 @@
-//! The connection is cut after the server has executed a request and before its reply arrives. What is recognised is sent
-//! again, and the state is as if it had happened once.
+//! The connection is cut after the server has executed a request and before its reply arrives. A request that the
+//! server recognises is sent again, and the state is as if it had been executed once.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn of_values() {
     let other = cut.store.set_if_absent(&absent, RequestId::generate()).await.unwrap();
     assert_eq!(other, SetIfAbsent::Present(Bytes::from_static(b"4")));
 
-    // the second time they are gone, and nothing else is
+    // the repetition deletes nothing else
     cut.next("value:d").delete_if(&key("d"), &Bytes::from_static(b"4")).await.unwrap();
     cut.next("value:b").delete_many(&[key("b")]).await.unwrap();
     assert_eq!((cut.stored("value:d").await, cut.stored("value:b").await), (None, None));
@@ -76,7 +76,7 @@ async fn of_values() {
 }
 
 #[tokio::test]
-async fn of_what_counts_is_indeterminate_and_counted_once() {
+async fn of_a_counting_operation_is_indeterminate_and_counted_once() {
     let mut cut = Cut::start().await;
     let result = cut.next("counter:a").add(&key("a"), 5, MINUTE).await;
     assert!(matches!(result, Err(Error::Indeterminate { .. })), "{result:?}");

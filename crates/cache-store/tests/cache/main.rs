@@ -1,4 +1,4 @@
-//! The cache store against real servers: what a suite that knows no engine cannot see.
+//! The cache store against real servers: behaviour that the conformance suite cannot observe.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! What is in the server's memory: which databases, which keys, and that none stays for ever.
+//! The contents of the server's memory: which databases, which keys, and that each key has a TTL.
 
 use bytes::Bytes;
 use store_core::{Handoff, Idempotency, KeyValueExt, RequestId};
@@ -49,7 +49,7 @@ async fn services_share_handoffs_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_take_does_not_prolong_what_it_takes() {
+async fn a_take_does_not_extend_the_ttl() {
     let server = server().await;
     let store = store(&server).await;
     store.put(&item("billing", "a", "value")).await.unwrap();

@@ -1,4 +1,4 @@
-//! A cache that does not answer costs its callers nothing but the values.
+//! If the cache does not answer, its callers fail fast.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,18 @@ async fn link(server: &RedisServer, database: u32) -> Link {
 }
 
 #[tokio::test]
-async fn every_capability_fails_at_once_while_the_cache_is_left_alone() {
+async fn every_capability_fails_immediately_while_the_breaker_is_open() {
     let server = server().await;
     let store =
         CacheStore::new(link(&server, OWN).await, link(&server, 0).await, service("billing"), CacheOptions::default());
     server.pause().unwrap();
     // Hand-offs have a link, and a breaker, of their own.
-    let left_alone = |error: store_core::Error| error.to_string().contains("asked again after a pause");
-    let is_left_alone = async || {
-        store.get(&key("x")).await.is_err_and(left_alone)
-            && store.put(&item("billing", "x", "y")).await.is_err_and(left_alone)
+    let is_refused = |error: store_core::Error| error.to_string().contains("sent again after a pause");
+    let is_open = async || {
+        store.get(&key("x")).await.is_err_and(is_refused)
+            && store.put(&item("billing", "x", "y")).await.is_err_and(is_refused)
     };
-    wait_until("the cache is left alone", DEADLINE, is_left_alone).await;
+    wait_until("the breaker is open", DEADLINE, is_open).await;
     let mut times = Vec::new();
     for _ in 0..20 {
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! Rate limits by the server's clock, and what is stored of them.
+//! Rate limits by the server's clock, and their stored state.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn only(limits: &[LimitState]) -> LimitState {
 }
 
 #[tokio::test]
-async fn exactly_the_burst_passes_however_many_ask_at_once() {
+async fn exactly_the_burst_passes_under_concurrency() {
     let server = server().await;
     let store = store(&server).await;
     let asking = (0..50).map(|_| {
@@ -23,10 +23,10 @@ async fn exactly_the_burst_passes_however_many_ask_at_once() {
     for task in asking.collect::<Vec<_>>() {
         allowed += usize::from(task.await.unwrap());
     }
-    // one more comes every 3 s
+    // another one passes every 3 s
     assert!((20..=30).contains(&allowed), "{allowed}");
     let window = only(&store.check(&[per_hour("b", 1000).with_cost(0)]).await.unwrap().limits);
-    assert_eq!(window.remaining, 1000 - u32::try_from(allowed).unwrap(), "who was refused was not charged");
+    assert_eq!(window.remaining, 1000 - u32::try_from(allowed).unwrap(), "refused checks were not charged");
 }
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn units_come_back_with_time() {
 }
 
 #[tokio::test]
-async fn looking_stores_nothing() {
+async fn a_check_without_cost_stores_nothing() {
     let server = server().await;
     let store = store(&server).await;
     let looks = [per_minute("a", 5).with_cost(0), per_hour("b", 5).with_cost(0)];
@@ -71,7 +71,7 @@ async fn the_longest_limits_are_counted_exactly() {
 }
 
 #[tokio::test]
-async fn a_reset_forgets_both_kinds() {
+async fn a_reset_deletes_both_kinds() {
     let server = server().await;
     let store = store(&server).await;
     let checks = [per_minute("a", 1), per_hour("b", 1)];

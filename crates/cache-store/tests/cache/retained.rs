@@ -1,4 +1,4 @@
-//! What a value keeps in memory.
+//! The memory that a value keeps alive.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use store_core::{KeyValueExt, Ttl};
 
 use crate::{key, server, store};
 
-/// How many bytes of memory this value keeps: those of its buffer, which it must not share with another value.
+/// How many bytes of memory this value keeps alive: those of its buffer, which it must not share with another value.
 fn kept_bytes(value: Bytes) -> usize {
     value.try_into_mut().expect("a value with a buffer of its own").capacity()
 }
 
-/// A task that keeps small values does not keep the large ones of other tasks, with which they were read.
+/// A task that keeps small values must not keep alive the large values of other tasks that were read with them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_small_value_keeps_no_large_one_in_memory() {
     let server = server().await;

@@ -1,5 +1,5 @@
-//! Each script says in its head what it is given and what it answers, and keeps to it. Also those beside this crate that
-//! have the same kind of head.
+//! The head of each script names its arguments and its reply, and the script keeps to it. Also checks the scripts of
+//! other crates that have the same kind of head.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,12 +25,12 @@ fn scripts() -> Vec<(PathBuf, String)> {
     scripts
 }
 
-/// What stands between `from` and `to`, everywhere.
+/// The texts between `from` and `to`, everywhere.
 fn between<'a>(text: &'a str, from: &str, to: char) -> Vec<&'a str> {
     text.split(from).skip(1).filter_map(|rest| rest.split_once(to)).map(|(inner, _)| inner).collect()
 }
 
-/// What a head says of its answer, over all its lines.
+/// The reply as a head describes it, over all its lines.
 fn returned(head: &str) -> String {
     let lines = head.lines().skip_while(|line| !line.starts_with("-- Returns")).enumerate();
     let own = lines.take_while(|(index, line)| *index == 0 || line.starts_with("--   "));

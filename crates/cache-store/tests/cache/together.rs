@@ -1,4 +1,4 @@
-//! Calls of many tasks at the same time: they share round trips, and each hears its own answer.
+//! Concurrent calls share round trips, and each gets its own answer.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{MINUTE, OWN, entry, item, key, link, per_hour, per_minute, request, 
 const TASKS: usize = 50;
 const ROUNDS: usize = 10;
 
-/// Runs `play` in many tasks that begin at the same time; how many scripts and reads the server was sent by them.
+/// Runs `play` in many concurrent tasks. Returns how many scripts and reads were sent to the server.
 async fn crowd<F>(server: &RedisServer, store: &CacheStore, play: impl Fn(CacheStore, usize) -> F) -> u64
 where
     F: Future<Output = ()> + Send + 'static,
@@ -110,7 +110,7 @@ async fn limits_share_round_trips_and_charge_each_once() {
     })
     .await;
     let all = store.check(&[per_hour("all", 1_000_000).with_cost(0)]).await.unwrap();
-    assert_eq!(all.limits[0].remaining, 1_000_000 - 5 * TASKS as u32, "who was refused was not charged");
+    assert_eq!(all.limits[0].remaining, 1_000_000 - 5 * TASKS as u32, "refused checks were not charged");
     let calls = 2 * ROUNDS * TASKS;
     assert!(sent < calls as u64 / 2, "{sent} commands for {calls} calls");
 }
@@ -140,7 +140,7 @@ async fn requests_and_handoffs_share_round_trips() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_winner_takes_what_many_ask_for_in_one_call() {
+async fn one_caller_wins_when_many_ask_in_one_call() {
     let server = server().await;
     let store = store(&server).await;
     store.put(&item("billing", "one", "value")).await.unwrap();
@@ -164,9 +164,9 @@ async fn one_winner_takes_what_many_ask_for_in_one_call() {
     assert_eq!((started, took), (1, 1));
 }
 
-/// What other programs have put there, and what is refused, is nobody's answer but its own caller's.
+/// Values of other programs and refused calls affect only their own caller.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trouble_with_one_item_is_not_its_neighbours() {
+async fn a_failed_item_does_not_affect_its_neighbours() {
     let server = server().await;
     let store = store(&server).await;
     for (database, name) in [
@@ -222,9 +222,10 @@ async fn trouble(store: &CacheStore) -> [Error; 8] {
     ]
 }
 
-/// All who travel in a call whose reply is lost hear of it, and each addition was executed as often as it says.
+/// All callers of a call whose reply is lost get an error, and each addition was executed as often as its caller was
+/// answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lost_call_of_what_counts_is_never_repeated_for_anyone() {
+async fn a_lost_call_of_counters_is_never_repeated() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let own = link(&server.url_through(&proxy, Some(OWN))).await;

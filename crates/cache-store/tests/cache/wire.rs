@@ -1,4 +1,4 @@
-//! What goes over the wire.
+//! The commands that the store sends.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,8 @@ use testkit::FaultProxy;
 
 use crate::{OWN, every_operation, link, server, service};
 
-/// A reply that begins with stored data could be taken for a message, and every later one reach the wrong caller.
+/// A reply that begins with stored data could be mistaken for a message, and every later reply would reach the wrong
+/// caller.
 #[tokio::test]
 async fn no_command_is_sent_whose_reply_could_begin_with_stored_data() {
     let server = server().await;
@@ -20,14 +21,14 @@ async fn no_command_is_sent_whose_reply_could_begin_with_stored_data() {
     let seen = sent.clone();
     let firsts = Arc::new(Mutex::new(BTreeSet::new()));
     let first = firsts.clone();
-    // cuts nothing, looks at everything
+    // cuts nothing, records everything
     proxy.cut_before_request(move |request| {
         let word = |at| request.split(|byte| *byte == b'\n').nth(at).unwrap_or_default().trim_ascii();
         let name = word(2).to_ascii_uppercase();
         if name == b"MGET" {
             first.lock().unwrap().insert(String::from_utf8_lossy(word(4)).into_owned());
         }
-        // a connection gives itself a name, and asks for the time
+        // a connection names itself and reads the time
         if name != b"CLIENT" && name != b"TIME" {
             seen.lock().unwrap().insert(String::from_utf8_lossy(&name).into_owned());
         }
@@ -37,7 +38,7 @@ async fn no_command_is_sent_whose_reply_could_begin_with_stored_data() {
     every_operation(&store, "x:").await;
     let expected = ["EVALSHA", "MGET", "SCRIPT"].map(str::to_owned);
     assert_eq!(*sent.lock().unwrap(), BTreeSet::from(expected));
-    // each store asks first for a key of its own, which is none of a value and which nobody can guess
+    // each store first asks for a key of its own, which holds no value and which nobody can guess
     let own = link(&server.url_through(&proxy, Some(OWN))).await;
     let other = CacheStore::new(own.clone(), own, service("billing"), CacheOptions::default());
     other.get_many(&["a", "b"].map(crate::key)).await.unwrap();

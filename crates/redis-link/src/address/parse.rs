@@ -95,7 +95,7 @@ fn database(path: &str) -> Result<Option<u32>, UrlError> {
     number(path).map(Some).ok_or(UrlError::Database)
 }
 
-/// Digits only: the standard library's parser would also take a sign.
+/// Digits only: the standard library's parser also accepts a sign.
 fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_is_read() {
+    fn every_form_is_parsed() {
         let url = parse("redis://app:p%40ss%3A%2F@Cache.Internal:7000/3");
         assert_eq!(url.topology(), &Topology::Standalone(Endpoint::new("cache.internal", 7000)));
         assert_eq!((url.username(), url.password().unwrap().expose()), (Some("app"), "p@ss:/"));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn each_mistake_has_its_own_error() {
         for (text, error) in [
             ("", UrlError::Empty),
             (" redis://h", UrlError::Whitespace),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn no_print_shows_the_password() {
+    fn no_output_shows_the_password() {
         for text in [
             "redis://app:canary@h/3",
             "rediss://:canary@h",
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_printed_url_without_password_reads_back_as_itself() {
+    fn a_printed_url_without_password_parses_to_itself() {
         for text in ["redis://u@h:6379/3", "redis-sentinel://a:1,b:2/main/3", "embedded:/x.redb", "rediss://[::1]:1"] {
             assert_eq!(parse(text).to_string(), text);
             assert_eq!(parse(&parse(text).to_string()), parse(text));

@@ -15,8 +15,7 @@ const ITEMS: usize = 128;
 /// How many bytes of arguments, or of expected replies, one call carries.
 const BYTES: usize = 1 << 20;
 
-/// Where a key lives: calls travel together only to the same slot. One server is one slot; the servers of a cluster have
-/// as many as there are slots.
+/// The slot of a key: calls are coalesced only within a slot. A single server is one slot; a cluster has 16,384.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot(u16);
 
@@ -25,12 +24,12 @@ impl Slot {
     pub const SERVER: Slot = Slot(0);
 }
 
-/// A script that takes any number of independent items, and whose calls travel together (see [`Batcher`]).
+/// A script that takes any number of independent items. Its calls are coalesced (see [`Batcher`]).
 ///
-/// The script gets the keys of all items, one behind the other; its arguments are a head of its own and then those of all
-/// items. It answers `'each'` and then one element per item: a word, a list that begins with a word, or `{'failed', error}`
-/// with the text of an error reply, which becomes this item's error as if it had been alone. What one item is about never
-/// keeps the others from being carried out, so the script reads what may be of another type by `redis.pcall`.
+/// The script gets the keys of all items in order, and as arguments a common head and then the arguments of all items.
+/// It returns `'each'` and then one element per item: a word, a list that begins with a word, or `{'failed', error}`
+/// with the text of an error reply. Such an error is the error of this item alone; the other items are executed. So the
+/// script reads keys that may hold another type by `redis.pcall`.
 #[derive(Clone)]
 pub struct SharedScript {
     shared: Arc<Shared>,
@@ -63,7 +62,8 @@ impl SharedScript {
         Self { shared: Arc::new(Shared { link, op, script, head, calls }) }
     }
 
-    /// Calls it for one item, with `bytes` expected in its arguments or its reply. A reader over the item's own answer.
+    /// Calls the script for one item, with `bytes` expected in its arguments or its reply. Returns a reader over the
+    /// item's own answer.
     ///
     /// # Errors
     /// Those of [`Link::call`], and of [`Batcher::call`].
@@ -71,7 +71,7 @@ impl SharedScript {
         self.call_durable(slot, keys, args, bytes, Durability::Accepted).await.map(|(reply, _)| reply)
     }
 
-    /// The same, and waits until what it wrote has reached `durability`, with all that travels in the same call.
+    /// Like [`SharedScript::call`], and waits until the writes of the whole call have reached `durability`.
     ///
     /// # Errors
     /// Those of [`Link::call_durable`], and of [`Batcher::call`].
@@ -111,7 +111,7 @@ impl Shared {
             return Err(reply.unknown_word());
         }
         if reply.remaining() != count {
-            return Err(Error::corrupt(self.op, "the reply has not one answer for each item"));
+            return Err(Error::corrupt(self.op, "the reply does not have one answer for each item"));
         }
         (0..count).map(|_| reply.next_reply()).collect()
     }

@@ -1,12 +1,12 @@
-//! How large the values are that come back.
+//! The sizes of recent values, which bound how many values one call reads.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How large a value is taken to be of which nothing is known, in bytes.
+/// The assumed size of a value before any was read, in bytes.
 const UNKNOWN: usize = 1 << 20;
 
-/// The size that values had lately: how many a call may ask for whose reply should not become too large. Nothing known
-/// counts as 1 MiB; a larger value counts at once, smaller ones step by step.
+/// The size of recent values. It bounds how many values one call may ask for, so that no reply becomes too large. The
+/// initial size is 1 MiB. A larger value raises it immediately, smaller values lower it gradually.
 #[derive(Debug)]
 pub struct SizeSeen(AtomicUsize);
 
@@ -22,7 +22,7 @@ impl SizeSeen {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The largest value of a reply had so many bytes.
+    /// Records a reply whose largest value has this many bytes.
     pub fn note(&self, largest: usize) {
         let expected = self.expected();
         let next = if largest >= expected { largest } else { expected - (expected - largest).div_ceil(2) };
@@ -31,7 +31,7 @@ impl SizeSeen {
         }
     }
 
-    /// No reply came: it may have been too large.
+    /// Records that no reply came: it may have been too large.
     pub fn forget(&self) {
         self.0.fetch_max(UNKNOWN, Ordering::Relaxed);
     }
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn larger_ones_count_at_once_and_smaller_ones_step_by_step() {
+    fn larger_values_count_immediately_and_smaller_ones_gradually() {
         let seen = SizeSeen::default();
         assert_eq!(seen.expected(), UNKNOWN);
         seen.note(0);
@@ -52,7 +52,7 @@ mod tests {
         seen.note(4 << 20);
         assert_eq!(seen.expected(), 4 << 20);
         seen.forget();
-        assert_eq!(seen.expected(), 4 << 20, "what is known to be larger is not forgotten");
+        assert_eq!(seen.expected(), 4 << 20, "a known larger size is kept");
         (0..30).for_each(|_| seen.note(100));
         assert_eq!(seen.expected(), 100);
         seen.forget();

@@ -1,4 +1,4 @@
-//! Which calls reach the server: while the breaker of a link is open, none but pings.
+//! Which calls reach the server. While the breaker of a link is open, only pings do.
 
 use store_core::{BreakerPermit, Error, Op};
 

@@ -1,4 +1,4 @@
-//! One call on a connection that calls share: from its request to its reply.
+//! One call on a shared connection, from its request to its reply.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,11 @@ use super::waiting::Permit;
 use crate::Reply;
 use crate::wire::{Answering, Failure};
 
-/// Shared by its caller, who waits for the reply, and the connection's keeper, who ends it when its time is over.
+/// Shared by the caller, who waits for the reply, and the driver of the connection, who ends the call on time-out.
 pub(super) struct Call {
-    /// When it was called for.
+    /// When the call was made.
     pub(super) since: Instant,
-    /// The number of the connection that it was called for on.
+    /// The number of the connection on which the call was made.
     pub(super) connection: u64,
     is_over: AtomicBool,
     state: Mutex<State>,
@@ -26,11 +26,11 @@ struct State {
 }
 
 enum Progress {
-    /// The caller waits, once it has polled: the reply wakes it directly, its end without one by this waker.
+    /// The caller waits after its first poll. The reply wakes it directly; this waker reports an end without a reply.
     Waiting(Answering, Option<Waker>),
-    /// Its caller has gone; the reply still says that the connection lives.
+    /// The caller is gone. The reply still shows that the connection works.
     Abandoned(Answering),
-    /// Its end, which the caller has not heard.
+    /// The failure that the caller has not read yet.
     Ended(Result<Reply, Failure>),
     Taken,
 }
@@ -41,12 +41,12 @@ impl Call {
         Self { since, connection, is_over: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
-    /// Whether nothing more will happen to it.
+    /// Whether the call has ended.
     pub(super) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Acquire)
     }
 
-    /// For the caller: the reply, when it is there. Polled first, it sends the command.
+    /// Polled by the caller: returns the reply when it is there. The first poll sends the command.
     pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<Result<Reply, Failure>> {
         let mut state = self.lock();
         match &mut state.progress {
@@ -68,12 +68,12 @@ impl Call {
         }
     }
 
-    /// For the caller who goes before the reply has come.
+    /// For a caller that leaves before the reply.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         state.progress = match std::mem::replace(&mut state.progress, Progress::Taken) {
             Progress::Waiting(answering, Some(_)) => Progress::Abandoned(answering),
-            // It was never polled: nothing was sent.
+            // It was never polled, so nothing was sent.
             Progress::Waiting(_, None) => {
                 self.settle(&mut state, Progress::Taken);
                 Progress::Taken
@@ -82,7 +82,7 @@ impl Call {
         };
     }
 
-    /// The reply of a call whose caller has gone, if it has come.
+    /// The reply to a call whose caller is gone, if it has come.
     pub(super) fn poll_abandoned(&self) -> Option<Result<Reply, Failure>> {
         let mut state = self.lock();
         let Progress::Abandoned(answering) = &mut state.progress else { return None };
@@ -91,7 +91,8 @@ impl Call {
         Some(result)
     }
 
-    /// Ends it with `failure` if it was sent, unless its reply has come or it has ended. What may still answer it is given back.
+    /// Ends the call with `failure` if it was sent and has neither ended nor been answered. Returns the reply that may
+    /// still come.
     pub(super) fn fail(&self, failure: Failure) -> Option<Answering> {
         let mut state = self.lock();
         match std::mem::replace(&mut state.progress, Progress::Taken) {
@@ -131,7 +132,7 @@ impl Call {
 
 /// The reply, if it has come.
 pub(super) fn now_or_never(answering: &mut Answering) -> Option<Result<Reply, Failure>> {
-    // A reply that has come has come, however many a task has polled.
+    // Unconstrained: a reply that has come is returned also when the task's budget is used up.
     let answering = pin!(tokio::task::unconstrained(answering.as_mut()));
     match answering.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(result),
@@ -149,7 +150,7 @@ mod tests {
     use super::super::waiting::Waiting;
     use super::*;
 
-    /// A call whose reply is sent by hand, and how many calls wait.
+    /// A call whose reply the test sends, and the number of waiting calls.
     fn call() -> (Call, oneshot::Sender<Reply>, Arc<Waiting>) {
         let (reply, replied) = oneshot::channel();
         let waiting = Waiting::new(1);
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_reaches_its_caller_and_frees_the_place() {
+    fn a_reply_reaches_its_caller_and_ends_the_wait() {
         let (call, reply, waiting) = call();
         assert!(poll(&call).is_pending() && !call.is_over() && waiting.enter().is_none());
         reply.send(Reply::Int(7)).unwrap();
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_whose_time_is_over_wakes_its_caller_and_may_be_answered_late() {
+    fn a_timed_out_call_wakes_its_caller_and_may_be_answered_late() {
         let (call, reply, waiting) = call();
         let woken = Arc::new(Woken::default());
         assert!(call.poll(&mut Context::from_waker(&Waker::from(Arc::clone(&woken)))).is_pending());
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_has_come_is_heard_although_the_connection_ended_behind_it() {
+    fn a_reply_is_read_even_if_the_connection_ends_right_after_it() {
         for failure in [Failure::LOST, Failure::SILENCE] {
             let (call, reply, waiting) = call();
             assert!(poll(&call).is_pending());
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_call_keeps_its_place_until_it_is_answered_or_its_time_is_over() {
+    fn an_abandoned_call_is_counted_until_its_reply_or_its_time_out() {
         let (call, reply, waiting) = call();
         assert!(poll(&call).is_pending());
         call.abandon();

@@ -1,5 +1,5 @@
-//! Which plain commands may be sent. A list of those that may, since one that is forgotten here is only missing: a reply
-//! that begins with stored data could be taken for a message, and all replies behind it would go to the wrong callers.
+//! The plain commands that may be sent. The list names what is allowed, so a forgotten command is refused: if a reply
+//! began with stored data, it could be mistaken for a message, and all replies after it would reach the wrong callers.
 
 use store_core::{Error, Op, Result};
 
@@ -95,7 +95,7 @@ const PLAIN: &[&str] = &[
     "ZSCORE",
 ];
 
-/// The reply is nothing, one value, or a list that begins with one of the keys asked for, in pairs or behind a list.
+/// The reply is nothing, one value, or a list that begins with one of the requested keys, in pairs or before a list.
 const BLOCKING: &[&str] = &["BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BZMPOP", "XREAD", "XREADGROUP"];
 
 pub(super) fn check_plain(op: Op, name: &str) -> Result<()> {

@@ -1,4 +1,4 @@
-//! One of the connections that calls share, and the task that keeps it up.
+//! One of the shared connections, and the task that keeps it open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::waiting::Permit;
 use crate::wire::{Driver, Failure, Request, Wire};
 use crate::{Endpoint, LinkConfig, Reply, metered};
 
-/// The pauses between attempts to make a connection again: at random up to 20 ms, 40 ms, 80 ms … and never above.
+/// The pauses between attempts to reopen a connection: random, up to 20 ms, 40 ms, 80 ms … with an upper bound.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Connection {
@@ -19,7 +19,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Opens the connection and keeps it up until the connection is dropped.
+    /// Opens the connection. A task keeps it open until this is dropped.
     pub(super) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<Self, Failure> {
         let (wire, driver) = Wire::open(config, endpoint).await?;
         let flight = Arc::new(Flight::new(config));
@@ -51,7 +51,7 @@ impl Drop for Connection {
     }
 }
 
-/// The task that keeps a connection's connection up. It ends with the connection, which aborts it.
+/// The task that keeps a connection open. Dropping the connection aborts it.
 struct Keeper {
     flight: Arc<Flight>,
     config: LinkConfig,
@@ -59,7 +59,8 @@ struct Keeper {
 }
 
 impl Keeper {
-    /// Ends calls whose time is over, and opens another connection in the place of one that is lost, dead or given up. Dropping the driver closes a connection.
+    /// Ends calls that timed out, and replaces a connection that is lost or dead. Dropping the driver closes a
+    /// connection.
     async fn keep(self, mut driver: Driver) {
         loop {
             tokio::select! {
@@ -68,13 +69,13 @@ impl Keeper {
                 () = self.flight.given_up() => {}
             }
             drop(driver);
-            self.flight.end();
+            tracing::debug!("the connection was lost or closed; reopening it");
             tracing::debug!("the connection was lost or given up; making it again");
             driver = self.open_another().await;
         }
     }
 
-    /// Opens a connection in the place of one that is lost, and tries until it succeeds.
+    /// Opens a connection to replace a lost one. Tries until it succeeds.
     async fn open_another(&self) -> Driver {
         let mut pause = Duration::from_millis(20);
         loop {

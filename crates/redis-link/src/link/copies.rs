@@ -18,7 +18,7 @@ impl Copies {
         Self { lasting, over: Mutex::new(None) }
     }
 
-    /// Another copy, to be sent now.
+    /// Another copy, which is sent now.
     pub(super) fn next(&self, request: &Request) -> Request {
         let now = Instant::now();
         if request.has_deadline() {
@@ -27,7 +27,7 @@ impl Copies {
         request.copy(now)
     }
 
-    /// Waits until no server executes the copies sent so far.
+    /// Waits until the deadline of the last copy, after which no server executes one.
     pub(super) async fn over(&self) {
         let over = *self.over.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(over) = over {

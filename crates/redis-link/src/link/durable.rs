@@ -13,17 +13,17 @@ use crate::wire::{Failure, Request, Wire};
 use crate::{Arg, Reply, Script};
 pub(super) use disk::Proof;
 
-/// Refuses levels that mean nothing.
+/// Refuses levels without a meaning.
 pub(super) fn check(op: Op, durability: Durability) -> Result<()> {
     match durability {
         Durability::Replicated { replicas: 0, .. } => {
-            Err(Error::rejected(op, "replicated to no replica means nothing; ask for at least one, or for accepted"))
+            Err(Error::rejected(op, "replicated to zero replicas has no meaning; request at least one, or accepted"))
         }
         _ => Ok(()),
     }
 }
 
-/// One attempt: the script and the wait in one pipeline, on a connection that nobody else uses meanwhile.
+/// One attempt: the script and the wait in one pipeline, on a connection that no other call uses meanwhile.
 pub(super) async fn call(
     inner: &Inner,
     script: &Script,
@@ -37,7 +37,7 @@ pub(super) async fn call(
     let mut held = inner.durables.take(patience).await?;
     let copy = || copies.next(request);
     let result = match on_connection(&mut held, patience, script, copy, durability).await {
-        // Only this connection has measured the server's time.
+        // Only this connection has measured the server's clock.
         Err(Failure::Late) => on_connection(&mut held, patience, script, copy, durability).await,
         result => result,
     };
@@ -82,9 +82,9 @@ async fn replicated(
     Ok((written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply))))
 }
 
-/// Nothing is written unless the settings that were read last prove that a reply means "on disk". They are read again with
-/// each write: if they no longer prove it, the write is not known to be on disk, and the settings are read before the next
-/// write.
+/// Nothing is written unless the settings that were read last prove that a reply means "on disk". They are read again
+/// with each write: if they no longer prove it, the write counts as not on disk, and the settings are read before the
+/// next write.
 async fn fsynced(
     held: &mut Held,
     patience: Duration,
@@ -110,17 +110,17 @@ async fn fsynced(
         let holds = held_before && written.is_ok() && proof.holds_after(held.wire(), patience).await;
         (Reached::new(0, true), holds)
     };
-    // a script that has to be loaded was not run, so the proof still holds
+    // a script that has to be loaded did not run, so the proof still holds
     held.proof = (holds || held_before && written.is_err()).then_some(proof);
     Ok((written, Reached::new(reached.replicas, reached.on_disk && holds)))
 }
 
-/// Zero would mean for ever.
+/// Zero means for ever.
 fn milliseconds(within: Duration) -> Arg {
     Arg::from(millis_ceil(within).max(1))
 }
 
-/// `WAIT` answers the number of replicas, `WAITAOF` whether it is on this disk and on how many replicas'.
+/// `WAIT` returns the number of replicas; `WAITAOF` whether the write is on this disk, and on how many replicas' disks.
 fn reached(reply: &Reply) -> Reached {
     let count = |reply: &Reply| reply.as_int().and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
     match reply {

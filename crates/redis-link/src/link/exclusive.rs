@@ -1,4 +1,4 @@
-//! Connections that serve one call at a time: those that block, and those that wait for replicas.
+//! Connections that serve one call at a time: blocking calls and calls that wait for replicas.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::durable::Proof;
 use crate::wire::{Driver, Failure, Wire};
 use crate::{Endpoint, LinkConfig};
 
-/// Connections to one server, made when they are needed and kept for the next call.
+/// Connections to one server, opened on demand and kept for later calls.
 pub(crate) struct Exclusive {
     config: LinkConfig,
     endpoint: Endpoint,
@@ -23,10 +23,10 @@ struct Solo {
     proof: Option<Proof>,
 }
 
-/// One of them, held by one call. Dropped without being settled, its connection is closed.
+/// A connection that one call holds. It is closed if it is dropped without being settled.
 pub(crate) struct Held {
     pool: Arc<Exclusive>,
-    /// What the settings of its server proved with the last call.
+    /// What the server's settings proved with the last call.
     pub(super) proof: Option<Proof>,
     solo: Solo,
     _permit: OwnedSemaphorePermit,
@@ -42,8 +42,8 @@ impl Exclusive {
         })
     }
 
-    /// A connection for this call alone. Waits up to `patience` while all that may be are in use; opening one takes at
-    /// most the connect time-out.
+    /// A connection for this call alone. Waits up to `patience` while all of them are in use; opening one takes at most
+    /// the connect time-out.
     pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> Result<Held, Failure> {
         let permit = tokio::time::timeout(patience, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| Failure::NotSent("too many calls hold a connection of their own"))?;
@@ -56,7 +56,7 @@ impl Exclusive {
         Ok(Held { pool: Arc::clone(self), proof: solo.proof.take(), solo, _permit: permit })
     }
 
-    /// Closes those that are idle, and all others when they are settled.
+    /// Closes the idle connections immediately, and the others when they are settled.
     pub(crate) fn close(&self) {
         self.permits.close();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -78,14 +78,14 @@ impl Held {
         &self.solo.wire
     }
 
-    /// Gives the connection back, unless the call ended in a way that leaves it in doubt.
+    /// Gives the connection back, unless the outcome of the call leaves it in doubt.
     pub(crate) fn settle<T>(self, result: &Result<T, Failure>) {
         let is_sound = match result {
             Ok(_) => true,
             Err(failure) => !matches!(failure, Failure::NotSent(_) | Failure::Lost(_)),
         };
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // Asked under the lock: after the pool was closed nobody would clear it again.
+        // Checked under the lock: after the pool was closed, nothing would clear the list again.
         if is_sound && !self.pool.permits.is_closed() {
             idle.push(Solo { proof: self.proof, ..self.solo });
         }

@@ -1,5 +1,5 @@
-//! The calls that wait for their replies on one connection. They are bounded in time together: a timer per connection, none
-//! per call.
+//! The calls that wait for their replies on one connection. They share one timer per connection instead of one per
+//! call.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,37 +13,37 @@ use super::waiting::Permit;
 use crate::wire::{Answering, Failure, Request, Wire};
 use crate::{LinkConfig, Reply};
 
-/// How often a connection to a server that has become a replica is made anew.
+/// How often the connection to a server that has become a replica is replaced.
 const REROUTED: Duration = Duration::from_secs(5);
 
 pub(super) struct Flight {
     state: Mutex<State>,
     /// The number of the connection; 0 while there is none.
     up: AtomicU64,
-    /// Told when a call waits after none did.
+    /// Notified when a first call waits.
     begun: Notify,
     given_up: Notify,
     created: Instant,
     /// How long a call waits for its reply.
     timeout: Duration,
-    /// How long the connection may leave calls unanswered before it is dead.
+    /// How long the connection may leave calls unanswered before it counts as dead.
     patience: Duration,
     /// Milliseconds after `created` since when a call waits and no call has been answered; 0 while none waits.
     unanswered_since: AtomicU64,
-    /// Milliseconds after `created` before which the connection is not made anew on purpose.
+    /// Milliseconds after `created` before which the connection is not replaced on purpose.
     reroute_from: AtomicU64,
 }
 
 #[derive(Default)]
 struct State {
     wire: Option<Wire>,
-    /// How many there have been.
+    /// How many calls there have been.
     connections: u64,
-    /// In the order in which they were called for, so that the time of the first is over first.
+    /// In the order in which they were made, so the first times out first.
     waiting: VecDeque<Arc<Call>>,
-    /// The last one whose time was over. Its reply, late as it is, says that the connection lives.
+    /// The last call that timed out. Its late reply still shows that the connection works.
     late: Option<(Arc<Call>, Answering)>,
-    /// Whether somebody sleeps until the time of the first is over.
+    /// Whether a task sleeps until the first call times out.
     is_watched: bool,
 }
 
@@ -66,7 +66,7 @@ impl Flight {
         self.up.load(Ordering::Acquire) != 0
     }
 
-    /// Calls go over this connection from now on.
+    /// Sends calls on this connection from now on.
     pub(super) fn begin(&self, wire: Wire) {
         let mut state = self.lock();
         state.wire = Some(wire);
@@ -75,7 +75,7 @@ impl Flight {
         self.up.store(state.connections, Ordering::Release);
     }
 
-    /// There is no connection any more: nothing that waits will be answered.
+    /// Records that there is no connection any more: no waiting call will be answered.
     pub(super) fn end(&self) {
         let waiting = {
             let mut state = self.lock();
@@ -89,8 +89,8 @@ impl Flight {
         }
     }
 
-    /// Sends one command and waits for its reply, up to the command time-out. What its end says about the connection is
-    /// noted also when the caller has gone before.
+    /// Sends one command and waits for its reply, up to the command time-out. Its outcome is recorded for the
+    /// connection even if the caller is gone.
     pub(super) async fn send(&self, request: Request, permit: Permit) -> Result<Reply, Failure> {
         let waited = Waited(self.enter(request, permit)?);
         let result = std::future::poll_fn(|context| waited.0.poll(context)).await;
@@ -119,7 +119,7 @@ impl Flight {
         Ok(call)
     }
 
-    /// Ends calls whose time is over. Returns when the connection is dead.
+    /// Ends calls that time out. Returns when the connection is dead.
     pub(super) async fn watch(&self) {
         loop {
             let now = Instant::now();
@@ -137,18 +137,18 @@ impl Flight {
             };
             tokio::select! {
                 () = over => {}
-                // Those that begin while one waits are over after it.
+                // Calls that begin while another waits time out after it.
                 () = self.begun.notified(), if expiry.is_none() => {}
             }
         }
     }
 
-    /// Waits until the connection is of no use.
+    /// Waits until the connection is unusable.
     pub(super) async fn given_up(&self) {
         self.given_up.notified().await;
     }
 
-    /// Ends the calls whose time is over; when that of the next one is.
+    /// Ends the calls that have timed out. Returns when the next one times out.
     fn expire(&self, now: Instant) -> Option<Instant> {
         let mut state = self.lock();
         while let Some(call) = state.waiting.front() {
@@ -183,7 +183,7 @@ impl Flight {
         result.is_some()
     }
 
-    /// When the connection is dead, unless it answers before.
+    /// When the connection counts as dead unless it answers before.
     fn death(&self) -> Option<Instant> {
         let since = self.unanswered_since.load(Ordering::Acquire);
         (since != 0).then(|| self.created + Duration::from_millis(since) + self.patience)
@@ -192,7 +192,7 @@ impl Flight {
     fn note(&self, call: &Call, result: &Result<Reply, Failure>) {
         match result {
             Err(failure) if failure.is_silence() => return,
-            // It will not come back: what is called for now is better sent on another.
+            // The connection will not recover: new calls are better sent on another.
             Err(failure) if failure.is_of_connection() => {
                 let _ = self.up.compare_exchange(call.connection, 0, Ordering::AcqRel, Ordering::Relaxed);
             }
@@ -202,7 +202,7 @@ impl Flight {
         self.unanswered_since.store(0, Ordering::Release);
     }
 
-    /// The server has become a replica: the host's name may lead to another one now.
+    /// The server has become a replica: the host's name may resolve to another server now.
     fn reroute(&self) {
         let now = self.millis_at(Instant::now());
         let from = self.reroute_from.load(Ordering::Acquire);
@@ -222,7 +222,7 @@ impl Flight {
     }
 }
 
-/// A call that somebody waits for.
+/// A call whose caller waits.
 struct Waited(Arc<Call>);
 
 impl Drop for Waited {

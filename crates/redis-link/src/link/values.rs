@@ -7,10 +7,10 @@ use crate::wire::Request;
 use crate::{Arg, Reply};
 
 impl Link {
-    /// The values of many keys by one `MGET`, in their order; nothing where there is none, or one of another type.
+    /// The values of many keys by one `MGET`, in order; `None` for a key without a value or of another type.
     ///
-    /// `absent` is asked for before them. It has to be a key that nobody writes, nor can guess: so the reply begins with
-    /// nothing, and can never be mistaken for a message, whatever the others hold.
+    /// `absent` is the first key of the command. It must be a key that nobody writes or can guess: the reply then
+    /// begins with nil and can never be mistaken for a message.
     ///
     /// # Errors
     /// As [`Link::command`].
@@ -22,7 +22,7 @@ impl Link {
                 values.remove(0);
                 Ok(values)
             }
-            _ => Err(Error::corrupt(op, "the reply does not begin with nothing")),
+            _ => Err(Error::corrupt(op, "the reply does not begin with nil")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How many calls wait at once.
+//! How many calls wait at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ pub(super) struct Waiting {
     left: Notify,
 }
 
-/// The place of one call; given back when dropped.
+/// Counts one call until it is dropped.
 pub(super) struct Permit(Arc<Waiting>);
 
 impl Waiting {
@@ -20,13 +20,13 @@ impl Waiting {
         Arc::new(Self { calls: AtomicUsize::new(0), limit, left: Notify::new() })
     }
 
-    /// A place, if one is free.
+    /// Counts a call, unless the bound is reached.
     pub(super) fn enter(self: &Arc<Self>) -> Option<Permit> {
         let permit = Permit(Arc::clone(self));
         (self.calls.fetch_add(1, Ordering::AcqRel) < self.limit).then_some(permit)
     }
 
-    /// Waits until nobody waits. For a link that takes no new calls.
+    /// Waits until no call waits. For a link that accepts no new calls.
     pub(super) async fn empty(&self) {
         loop {
             let left = self.left.notified();
@@ -53,7 +53,7 @@ mod tests {
     use super::Waiting;
 
     #[tokio::test]
-    async fn places_are_bounded_and_given_back() {
+    async fn waiting_calls_are_bounded() {
         let waiting = Waiting::new(2);
         let first = waiting.enter().unwrap();
         let second = waiting.enter().unwrap();

@@ -17,11 +17,11 @@ use crate::{Endpoint, LinkConfig};
 const LONGEST: Duration = Duration::from_secs(1);
 
 impl Probe {
-    /// Whether the server speaks TLS at its port. Opens two connections at once: one that sends `PING`, and one that begins a TLS
-    /// handshake and breaks it off. No user, no password and no certificate is sent. At most 1 s.
+    /// Whether the server speaks TLS on its port. Opens two connections at the same time: one sends `PING`, the other
+    /// starts a TLS handshake and aborts it. Sends no user, no password and no certificate. Takes at most 1 s.
     pub async fn speaks_tls(config: &LinkConfig) -> Fact<bool> {
         let Ok(endpoint) = standalone(config, Op::Probe) else {
-            return Fact::Unknown("the URL names no single server".into());
+            return Fact::Unknown("the URL does not name a single server".into());
         };
         let within = config.connect_timeout.min(LONGEST);
         let hello = hello(endpoint).unwrap_or_default();

@@ -1,16 +1,16 @@
-//! What `INFO` tells, read without trusting that anything is there.
+//! The fields of `INFO`; any of them may be missing.
 
 use crate::Greeting;
 
-/// The fields of `INFO` that checks look at. A field that the server does not show is `None`.
+/// The fields of `INFO` that checks use. A field that the server hides is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {
-    /// `redis_version`; servers that are not Redis also fill it, with what they imitate.
+    /// `redis_version`; servers other than Redis report here the version that they imitate.
     pub redis_version: Option<String>,
     /// `kvrocks_version`, on Kvrocks only.
     pub kvrocks_version: Option<String>,
-    /// `server_name`: `valkey` there.
+    /// `server_name`: `valkey` on Valkey.
     pub server_name: Option<String>,
     /// `valkey_version`, on Valkey only.
     pub valkey_version: Option<String>,
@@ -18,7 +18,7 @@ pub struct ServerInfo {
     pub mode: Option<String>,
     /// `cluster_enabled`
     pub is_cluster: Option<bool>,
-    /// `run_id`: one life of one server process.
+    /// `run_id`: one run of one server process.
     pub run_id: Option<String>,
     /// `tcp_port`
     pub tcp_port: Option<u16>,
@@ -93,8 +93,8 @@ impl ServerInfo {
         }
     }
 
-    /// Mode, role and version as `HELLO` shows them, if `INFO` does not. So a server that hides `INFO` still shows what it
-    /// is.
+    /// Fills mode, role and version from `HELLO` if `INFO` does not have them, so a server that hides `INFO` still
+    /// shows what it is.
     #[must_use]
     pub fn completed_by(mut self, greeting: &Greeting) -> Self {
         let role = greeting.role.as_deref().map(|role| if role == "replica" { "slave" } else { role }.to_owned());
@@ -116,7 +116,7 @@ impl ServerInfo {
     }
 }
 
-/// The first three numbers of a version: `7.0.15` or `v2.14.0-rc1`; what is missing counts as 0.
+/// The first three numbers of a version: `7.0.15` or `v2.14.0-rc1`; a missing number counts as 0.
 pub fn version_of(text: &str) -> Option<(u32, u32, u32)> {
     let text = text.trim_start_matches(['v', 'V']);
     let mut parts = text.split(['.', '-', '+']).map(|part| part.parse::<u32>());
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_read_and_missing_ones_are_unknown() {
+    fn fields_are_parsed_and_missing_ones_are_unknown() {
         let info = ServerInfo::parse(
             "# Server\r\nredis_version:7.0.15\r\ntcp_port:1\r\n\r\n# Keyspace\r\ndb3:keys=12,expires=0\r\nodd\r\n\
              aof_enabled:1\r\nmaxmemory:junk\r\nloading:0\r\n",
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sentinel_of_valkey_is_one() {
+    fn a_sentinel_of_valkey_is_recognised() {
         let info = ServerInfo::parse(
             "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.1.2\r\nserver_mode:sentinel\r\n",
         );

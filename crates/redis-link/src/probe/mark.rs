@@ -1,4 +1,4 @@
-//! Keys that say whose a database is.
+//! Keys that mark the owner of a database.
 
 use store_core::{Op, Result};
 
@@ -7,7 +7,7 @@ use crate::Reply;
 use crate::wire::Request;
 
 impl Probe {
-    /// The text of a key in a database; `None` where it is not set.
+    /// The text of a key in a database; `None` if it is not set.
     pub async fn read_mark(&self, database: u32, key: &str) -> Fact<Option<String>> {
         match self.in_database(database, async || self.ask(Request::new("GET", crate::args![key])).await).await {
             Ok(Reply::Nil) => Fact::Known(None),
@@ -18,7 +18,7 @@ impl Probe {
         }
     }
 
-    /// Writes a key without TTL, unless it is set: read it afterwards to know whose it is.
+    /// Writes a key without TTL, unless it is set. Read it afterwards to learn whose mark it is.
     ///
     /// # Errors
     /// As [`set_probe_key`](Self::set_probe_key).

@@ -41,7 +41,7 @@ pub enum NumberClaim {
 }
 
 impl Probe {
-    /// The owner that `key` records in `database`; `None` where nobody is recorded.
+    /// The owner that `key` records in `database`; `None` if there is none.
     pub async fn read_owner(&self, database: u32, key: &str) -> Fact<Option<Owner>> {
         let record = match self.read_mark(database, key).await {
             Fact::Known(Some(record)) => record,
@@ -58,8 +58,8 @@ impl Probe {
     }
 
     /// Makes `service` the owner that `key` records in `database`, or renews its claim. An owner that was silent for
-    /// `patience` loses the number. With a `ttl` the record ends that long after its last renewal. Works on a server whose
-    /// memory is full.
+    /// `patience` loses the number. With a `ttl` the record ends that long after its last renewal. Works on a server
+    /// whose memory is full.
     ///
     /// # Errors
     /// `Corrupt` if the key holds something else; `Rejected` if the user may not use the key or run scripts; `Unavailable`
@@ -87,7 +87,7 @@ impl Probe {
         }
     }
 
-    /// Removes the record of this owner. `false` where it has changed since it was read.
+    /// Removes the record of this owner. `false` if it has changed since it was read.
     pub async fn release_number(&self, database: u32, key: &str, owner: &Owner) -> Fact<bool> {
         let args = crate::args![owner.record.as_str()];
         match self.in_database(database, async || self.run(&RELEASE, &[key], args).await).await {
@@ -99,7 +99,7 @@ impl Probe {
         }
     }
 
-    /// Writes a key with a TTL, whatever was there.
+    /// Writes a key with a TTL, and overwrites an older value.
     ///
     /// # Errors
     /// As [`set_probe_key`](Self::set_probe_key).

@@ -1,18 +1,18 @@
-//! Who we are for the server, and what we may do there.
+//! Our user on the server, and its rights.
 
 use store_core::Op;
 
 use super::{Fact, Probe, unknown};
 use crate::{Arg, Reply, Script};
 
-/// Asks for each command of ARGV whether the user may run it.
+/// Checks for each command of ARGV whether the user may run it.
 static MAY_RUN: Script = Script::new("link/may_run", include_str!("../../lua/link/may_run.lua"));
 
 /// The user of a connection, as far as the server shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UserInfo {
-    /// Its name; `default` where nobody was named.
+    /// Its name; `default` if the URL names no user.
     pub name: String,
     /// Whether it needs no password.
     pub needs_no_password: Fact<bool>,
@@ -23,7 +23,7 @@ pub struct UserInfo {
 }
 
 impl Probe {
-    /// The user of this connection (`ACL WHOAMI`, and `ACL GETUSER` where that is allowed).
+    /// The user of this connection (`ACL WHOAMI`, and `ACL GETUSER` if that is allowed).
     pub async fn user(&self) -> Fact<UserInfo> {
         let name = match self.question("ACL WHOAMI", []).await {
             Fact::Known(reply) => reply.as_str().map(str::to_owned),
@@ -42,11 +42,11 @@ impl Probe {
         })
     }
 
-    /// Which of `commands` (each a name with its arguments: `["SET", "tw:x", "1"]`) the user may not run, by their place
-    /// in the list. Asked by a script, since a user who may not administer ACLs may not ask them directly; a user who may
-    /// not run scripts lacks all.
+    /// Which of `commands` (each a name with its arguments: `["SET", "tw:x", "1"]`) the user may not run, by their
+    /// index in the list. A script checks this, because a user without rights on `ACL` cannot check it directly; a user
+    /// who may not run scripts lacks all.
     ///
-    /// Unknown where the server has no such question (before Redis 7.0, Kvrocks).
+    /// Unknown if the server has no such check (before Redis 7.0, Kvrocks).
     pub async fn lacks_permission(&self, commands: &[&[&str]]) -> Fact<Vec<usize>> {
         let mut arguments = Vec::new();
         for command in commands {
@@ -67,7 +67,7 @@ impl Probe {
         }
         match word {
             Ok(word) if word.as_ref() == b"checked" => Fact::Known(lacking),
-            _ => Fact::Unknown("the server cannot be asked by a script what the user may run".into()),
+            _ => Fact::Unknown("the server has no check by a script of what the user may run".into()),
         }
     }
 
@@ -77,7 +77,7 @@ impl Probe {
     }
 }
 
-/// One entry of the flat list that `ACL GETUSER` answers.
+/// One entry of the flat list that `ACL GETUSER` returns.
 fn rule<T>(rules: &Fact<Reply>, name: &str, read: impl FnOnce(&Reply) -> Option<T>) -> Fact<T> {
     let entries = match rules {
         Fact::Known(Reply::List(entries)) => entries,

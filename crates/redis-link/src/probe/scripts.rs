@@ -9,8 +9,7 @@ use crate::wire::Failure;
 static RUNS: Script = Script::new("link/runs", include_str!("../../lua/link/runs.lua"));
 
 impl Probe {
-    /// Whether the server runs scripts, proved by loading and running one as the stores do. Unknown if the user may not run
-    /// any.
+    /// Whether the server runs scripts. Loads and runs one as the stores do. Unknown if the user may not run any.
     pub async fn runs_scripts(&self) -> Fact<bool> {
         let keys: [&str; 0] = [];
         let failure = match self.run(&RUNS, &keys, Vec::new()).await {

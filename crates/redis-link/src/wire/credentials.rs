@@ -15,17 +15,17 @@ use store_core::Secret;
 use super::Failure;
 use crate::{LinkConfig, read_password_file};
 
-/// The user of a connection whose `AUTH` names none. Some servers only know this form for it.
+/// The user of a connection whose `AUTH` names none. Some servers only accept this form for it.
 const DEFAULT_USER: &str = "default";
 
-/// What `AUTH` is sent with.
+/// The credentials that `AUTH` sends.
 pub(super) struct Credentials {
     username: Option<String>,
     password: Option<Secret>,
 }
 
 impl Credentials {
-    /// The current ones: a password file is read again for each connection.
+    /// The current credentials: a password file is read again for each connection.
     pub(super) async fn read(config: &LinkConfig) -> Result<Self, Failure> {
         let password = match config.password_file.clone() {
             Some(path) => match tokio::task::spawn_blocking(move || read_password_file(&path)).await {
@@ -36,12 +36,12 @@ impl Credentials {
             None => config.effective_password().cloned(),
         };
         let username = config.effective_username();
-        // A user who needs no password may send any; without one the library would send no AUTH.
+        // A user who needs no password may send any. Without one the library sends no AUTH.
         let password = password.or_else(|| username.as_ref().map(|_| Secret::new("")));
         Ok(Self { username: username.filter(|name| name != DEFAULT_USER), password })
     }
 
-    /// Whether there is nothing to log in with.
+    /// Whether there are no credentials to send.
     pub(super) fn are_none(&self) -> bool {
         self.password.is_none()
     }

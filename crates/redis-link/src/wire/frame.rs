@@ -1,4 +1,4 @@
-//! The library's frames and values as our replies.
+//! Converts the library's frames and values to our replies.
 
 use bytes::Bytes;
 use fred::types::{Resp3Frame, Value};
@@ -26,7 +26,7 @@ pub(super) fn reply(frame: Resp3Frame) -> Result<Reply, Failure> {
             return Err(Failure::Answered(ErrorReply::new(&String::from_utf8_lossy(&data))));
         }
         Resp3Frame::Hello { .. } | Resp3Frame::ChunkedString(_) => {
-            return Err(Failure::Lost("the server sent something that is no reply"));
+            return Err(Failure::Lost("the server sent something that is not a reply"));
         }
     })
 }

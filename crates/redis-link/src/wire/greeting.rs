@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_are_found_in_any_order_and_others_are_passed_over() {
+    fn fields_are_found_in_any_order_and_others_are_ignored() {
         let text = |text: &'static str| Reply::Bytes(text.into());
         let modules = Reply::List(vec![text("server"), text("no")]);
         let fields =

@@ -1,4 +1,4 @@
-//! How a connection is opened.
+//! Opens a connection.
 //!
 //! No text from outside (user, password, client name) is ever part of an inline command, and `AUTH` is never sent together
 //! with another command: if a server refused it, replies could be matched to the wrong commands.
@@ -52,7 +52,7 @@ impl Opening {
         // The library reports a connection that was closed meanwhile as connected.
         let greeting = tokio::select! {
             greeting = self.greet(&wire) => greeting.map_err(Failure::before_the_call)?,
-            () = driver.finished() => return Err(Failure::NotSent("the server closed the connection at once")),
+           () = driver.finished() => return Err(Failure::NotSent("the server closed the connection immediately")),
         };
         if greeting.is_some() {
             // Nothing is under way: every later request is answered in RESP3.
@@ -62,8 +62,8 @@ impl Opening {
         Ok((wire, driver))
     }
 
-    /// Changes to RESP3, selects the database, names the connection and asks for the time. A server that refuses the name or
-    /// the time still serves the connection.
+    /// Changes to RESP3, selects the database, names the connection and reads the server's time. A server that refuses
+    /// the name or the time is still usable.
     async fn greet(&self, wire: &Wire) -> Result<Option<Greeting>, Failure> {
         let mut requests = vec![Request::new("HELLO", [Arg::from(3)])];
         // Each connection begins in database 0, which needs no right to select it.

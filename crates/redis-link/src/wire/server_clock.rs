@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::Reply;
 
-/// How often a connection in use asks for the time.
+/// How often a connection in use measures the time.
 const MEASURED_EVERY: Duration = Duration::from_secs(30);
 /// How much two clocks may drift apart: 1 µs in `DRIFT` µs.
 const DRIFT: i64 = 2000;
@@ -13,7 +13,7 @@ const DRIFT: i64 = 2000;
 /// The clock of the server of one connection. Its reading is never later than the server's true time.
 #[derive(Debug)]
 pub(super) struct ServerClock {
-    /// The origin of our own time, which never steps.
+    /// The origin of our own monotonic time.
     origin: Instant,
     known: Mutex<Known>,
 }
@@ -77,7 +77,7 @@ impl Known {
     }
 }
 
-/// The answer of `TIME` in µs.
+/// The reply to `TIME` in µs.
 pub(super) fn time(reply: &Reply) -> Option<i64> {
     let Reply::List(parts) = reply else { return None };
     let [seconds, rest] = parts.as_slice() else { return None };
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_taken_to_have_been_given_when_it_arrived() {
+    fn the_answer_counts_from_when_it_arrived() {
         let (clock, at) = clock();
         clock.note(5_000 * MS, at(10), at(14));
         assert_eq!(clock.reading(at(14)), Some(5_000 * MS));
@@ -126,17 +126,17 @@ mod tests {
     }
 
     #[test]
-    fn a_better_measurement_raises_what_is_known_and_a_worse_one_does_not_lower_it() {
+    fn a_better_measurement_raises_the_bound_and_a_worse_one_does_not_lower_it() {
         let (clock, at) = clock();
         clock.note(5_000 * MS, at(10), at(110));
         clock.note(5_106 * MS, at(115), at(117));
         assert_eq!(clock.reading(at(117)), Some(5_106 * MS));
         clock.note(5_200 * MS, at(117), at(317));
-        assert_eq!(clock.reading(at(317)), Some(5_306 * MS - 200 * MS / DRIFT), "5,200 ms is what the worse one says");
+        assert_eq!(clock.reading(at(317)), Some(5_306 * MS - 200 * MS / DRIFT), "the worse one yields 5,200 ms");
     }
 
     #[test]
-    fn a_step_is_followed_both_ways() {
+    fn a_clock_step_is_followed_in_both_directions() {
         let (clock, at) = clock();
         clock.note(5_000 * MS, at(10), at(12));
         clock.note(90 * MS, at(20), at(22));
@@ -147,7 +147,7 @@ mod tests {
 
     /// In an idle hour the clocks may drift apart by 1.8 s: a deadline by the old measurement would be too late.
     #[test]
-    fn what_is_known_grows_old() {
+    fn an_old_measurement_loses_precision() {
         let (clock, at) = clock();
         clock.note(5_000 * MS, at(0), at(0));
         assert_eq!(clock.reading(at(3_600_000)), Some(3_605_000 * MS - 1_800 * MS));
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_from_texts_and_numbers() {
+    fn times_are_parsed_from_texts_and_numbers() {
         let text = |text: &'static str| Reply::Bytes(text.into());
         assert_eq!(time(&Reply::List(vec![text("1700000000"), text("000123")])), Some(1_700_000_000_000_123));
         assert_eq!(time(&text("OK")), None);

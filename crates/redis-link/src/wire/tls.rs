@@ -69,7 +69,7 @@ fn with_identity(
 fn authorities(path: &Path) -> Result<RootCertStore, TlsFileProblem> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(TlsFile::Authorities, path)? {
-        let problem = |_| TlsFileProblem::new(TlsFile::Authorities, path, "holds a certificate that is not valid");
+        let problem = |_| TlsFileProblem::new(TlsFile::Authorities, path, "contains a certificate that is not valid");
         roots.add(certificate).map_err(problem)?;
     }
     Ok(roots)
@@ -87,9 +87,9 @@ fn of_system() -> Result<RootCertStore, String> {
 fn certificates(file: TlsFile, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileProblem> {
     let bytes = bytes_of(file, path)?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates = read.map_err(|_| TlsFileProblem::new(file, path, "holds a PEM block that is damaged"))?;
+    let certificates = read.map_err(|_| TlsFileProblem::new(file, path, "contains a damaged PEM block"))?;
     if certificates.is_empty() {
-        return Err(TlsFileProblem::new(file, path, "holds no certificate in PEM form"));
+        return Err(TlsFileProblem::new(file, path, "contains no certificate in PEM form"));
     }
     Ok(certificates)
 }
@@ -99,11 +99,11 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFileProblem> {
     let bytes = bytes_of(TlsFile::Key, path)?;
     let text = String::from_utf8_lossy(&bytes);
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        return Err(problem("holds an encrypted private key; store it without a passphrase"));
+        return Err(problem("contains an encrypted private key; store it without a passphrase"));
     }
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| match error {
-        rustls_pki_types::pem::Error::NoItemsFound => problem("holds no private key in PEM form"),
-        _ => problem("holds a PEM block that is damaged"),
+        rustls_pki_types::pem::Error::NoItemsFound => problem("contains no private key in PEM form"),
+        _ => problem("contains a damaged PEM block"),
     })
 }
 

@@ -17,7 +17,7 @@ async fn blocked(server: &RedisServer) -> usize {
 }
 
 #[tokio::test]
-async fn nothing_until_the_end_is_none() {
+async fn a_wait_without_a_result_returns_none() {
     let server = server().await;
     let link = link_to(&server).await;
     assert_eq!(pop(&link, "list", Duration::from_millis(50)).await.unwrap(), None);
@@ -26,7 +26,7 @@ async fn nothing_until_the_end_is_none() {
 }
 
 #[tokio::test]
-async fn something_there_or_to_come_is_returned() {
+async fn a_present_or_a_later_value_is_returned() {
     let server = server().await;
     let link = link_to(&server).await;
     server.command(&["RPUSH", "list", "message"]).await.unwrap();
@@ -41,9 +41,9 @@ async fn something_there_or_to_come_is_returned() {
     assert!(waiting.await.unwrap().unwrap().is_some());
 }
 
-/// The block may be longer than the command time-out and than the silence after which a connection is given up.
+/// The block may be longer than the command time-out and than the silence after which a connection is closed.
 #[tokio::test]
-async fn a_long_block_is_no_time_out() {
+async fn a_long_block_does_not_time_out() {
     let server = server().await;
     let settings = config(&server.url(None)).with_command_timeout(Duration::from_millis(400));
     let link = Link::connect(settings).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_dropped_call_stops_waiting_on_the_server() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_lost_while_it_blocks_is_in_doubt() {
+async fn a_connection_that_is_lost_while_it_blocks_is_indeterminate() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let link = Link::connect(config(&server.url_through(&proxy, None))).await.unwrap();
@@ -102,7 +102,7 @@ async fn a_connection_that_is_lost_while_it_blocks_is_in_doubt() {
 }
 
 #[tokio::test]
-async fn closing_the_link_ends_calls_that_block() {
+async fn closing_the_link_ends_blocking_calls() {
     let server = server().await;
     let link = link_to(&server).await;
     let waiting = tokio::spawn({

@@ -25,9 +25,9 @@ async fn median_of_failures(link: &Link) -> Duration {
     times[times.len() / 2]
 }
 
-async fn is_left_alone(link: &Link) -> bool {
+async fn is_open(link: &Link) -> bool {
     let result = link.command(READS, "GET", args!["x"]).await;
-    matches!(result, Err(Error::Unavailable { detail, .. }) if detail.contains("asked again after a pause"))
+    matches!(result, Err(Error::Unavailable { detail, .. }) if detail.contains("sent again after a pause"))
 }
 
 #[tokio::test]
@@ -41,11 +41,11 @@ async fn a_link_with_a_breaker_does_not_wait_for_a_connection() {
     assert!(is_unavailable(&link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await));
     server.start_again().await.unwrap();
     eventually("a connection is up", async || link.is_connected()).await;
-    link.command(READS, "GET", args!["x"]).await.expect("nothing is to be waited for behind the connection");
+    link.command(READS, "GET", args!["x"]).await.expect("the call is sent as soon as a connection is up");
 }
 
 #[tokio::test]
-async fn a_silent_server_is_left_alone_and_found_again() {
+async fn the_breaker_opens_for_a_silent_server_and_closes_when_it_answers() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     for through_proxy in [false, true] {
@@ -56,7 +56,7 @@ async fn a_silent_server_is_left_alone_and_found_again() {
         } else {
             server.pause().unwrap()
         }
-        eventually("the server is left alone", async || is_left_alone(&link).await).await;
+        eventually("the breaker is open", async || is_open(&link).await).await;
         let median = median_of_failures(&link).await;
         assert!(median < Duration::from_millis(5), "{median:?}");
         if through_proxy {
@@ -64,7 +64,7 @@ async fn a_silent_server_is_left_alone_and_found_again() {
         } else {
             server.resume().unwrap()
         }
-        // A connection that was given up meanwhile is made again within a second.
+        // A connection that was closed meanwhile is reopened within a second.
         let started = Instant::now();
         wait_until("calls are answered", DEADLINE, async || link.command(READS, "GET", args!["x"]).await.is_ok()).await;
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
@@ -74,7 +74,7 @@ async fn a_silent_server_is_left_alone_and_found_again() {
     }
 }
 
-/// An error is an answer; a call that asks whether the server answers is let through.
+/// An error is an answer; a ping is always sent.
 #[tokio::test]
 async fn errors_open_no_breaker_and_a_ping_is_always_sent() {
     let server = RedisServer::builder().start().await.unwrap();
@@ -85,7 +85,7 @@ async fn errors_open_no_breaker_and_a_ping_is_always_sent() {
     }
     link.command(READS, "GET", args!["text"]).await.unwrap();
     server.pause().unwrap();
-    eventually("the server is left alone", async || is_left_alone(&link).await).await;
+    eventually("the breaker is open", async || is_open(&link).await).await;
     server.resume().unwrap();
     eventually("the server answers", async || link.ping().await.is_ok()).await;
 }

@@ -11,7 +11,7 @@ async fn refusal(config: LinkConfig) -> Error {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_is_known_at_once() {
+async fn a_server_that_is_down_is_reported_immediately() {
     let started = Instant::now();
     let address = format!("redis://127.0.0.1:{}", free_port().unwrap());
     let result = Link::connect(config(&address).with_connect_timeout(Duration::from_secs(20))).await;
@@ -20,7 +20,7 @@ async fn a_server_that_is_down_is_known_at_once() {
 }
 
 #[tokio::test]
-async fn a_black_hole_is_answered_by_the_connect_time_out() {
+async fn a_black_hole_ends_with_the_connect_time_out() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     proxy.blackhole().await;
@@ -56,7 +56,7 @@ async fn wrong_credentials_are_refused() {
 }
 
 #[tokio::test]
-async fn a_user_without_password_is_let_in_as_itself() {
+async fn a_user_without_password_logs_in_as_itself() {
     let server = RedisServer::builder().password("right").start().await.unwrap();
     server.command(&["ACL", "SETUSER", "open", "on", "nopass", "~*", "+@all"]).await.unwrap();
     let link = Link::connect(config(&format!("redis://open@127.0.0.1:{}", server.port()))).await.unwrap();
@@ -105,7 +105,7 @@ async fn encrypted_connections_trust_the_named_authority_only() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_our_own_is_shown() {
+async fn our_client_certificate_is_sent() {
     let server = RedisServer::builder().mutual_tls().start().await.unwrap();
     let files = TlsFiles::new().with_ca(server.ca_file());
     let without = config(&server.url(None)).with_tls(files.clone()).with_connect_timeout(Duration::from_secs(5));

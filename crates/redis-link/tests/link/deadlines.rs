@@ -1,4 +1,4 @@
-//! Deadlines of copies: clocks that do not agree, a server that changes behind the connection, copies that arrive late.
+//! Deadlines of copies: clocks that disagree, a server that is replaced behind a connection, copies that arrive late.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -39,8 +39,8 @@ async fn a_clock_that_is_ahead_or_behind_refuses_nothing() {
     }
 }
 
-/// Another server answers behind the same address and connection, or the clock is set: no retries are allowed, and the
-/// operation counts; it is sent twice all the same, since it was not carried out.
+/// Another server answers behind the same address and connection, or the clock is set. The link allows no retries and
+/// the operation is a counter; it is still sent twice, because the first copy was not executed.
 #[tokio::test]
 async fn a_step_of_the_clock_costs_one_refusal() {
     let (server, shifting, link) = shifted(0).await;
@@ -55,7 +55,7 @@ async fn a_step_of_the_clock_costs_one_refusal() {
 }
 
 #[tokio::test]
-async fn a_new_connection_measures_the_clock_anew() {
+async fn a_new_connection_measures_the_clock_again() {
     let (_server, shifting, link) = shifted(0).await;
     shifting.refusals();
     for by in [FIVE_SECONDS, -FIVE_SECONDS, 0] {
@@ -67,7 +67,8 @@ async fn a_new_connection_measures_the_clock_anew() {
     }
 }
 
-/// Each connection has measured the clock before it stepped. The repetition goes over the one whose refusal brought the time.
+/// Each connection measured the clock before it stepped. The repetition uses the connection whose refusal reported the
+/// time.
 #[tokio::test]
 async fn a_step_of_the_clock_costs_each_connection_one_refusal_and_no_call_its_answer() {
     let server = server().await;
@@ -83,7 +84,7 @@ async fn a_step_of_the_clock_costs_each_connection_one_refusal_and_no_call_its_a
     assert_eq!((number(&server, "counter").await, shifting.refusals()), (8, 4));
 }
 
-/// Calls that wait for replicas have connections of their own; several at once take several.
+/// Calls that wait for replicas have connections of their own; concurrent calls use several.
 #[tokio::test]
 async fn a_step_of_the_clock_refuses_no_durable_call() {
     let (server, shifting, link) = shifted(0).await;
@@ -99,7 +100,7 @@ async fn a_step_of_the_clock_refuses_no_durable_call() {
     assert_eq!(number(&server, "counter").await, 6);
 }
 
-/// A clock that steps at each call: the second refusal is the answer, and nothing was executed.
+/// A clock that steps at each call: the second refusal is returned, and nothing was executed.
 #[tokio::test]
 async fn a_second_refusal_is_the_answer() {
     let (server, shifting, link) = shifted(0).await;
@@ -109,7 +110,7 @@ async fn a_second_refusal_is_the_answer() {
     assert_eq!(number(&server, "counter").await, 0);
 }
 
-/// A server that does not answer what time it is: the first refusal brings it.
+/// A server that does not report its time: the first refusal does.
 #[tokio::test]
 async fn a_server_that_hides_its_time_refuses_one_call() {
     let (server, shifting, link) = shifted(0).await;
@@ -123,8 +124,8 @@ async fn a_server_that_hides_its_time_refuses_one_call() {
     assert_eq!(number(&server, "counter").await, 3);
 }
 
-/// A link whose first copy of a call that names `key` is cut off, and what was in it. It reaches the server only when the test
-/// sends it.
+/// A link, and the first copy of a call that names `key`, which the proxy keeps. It reaches the server only when the
+/// test sends it.
 async fn cut_off(key: &'static str, timeout: Duration) -> (RedisServer, FaultProxy, Link, Arc<Mutex<Vec<u8>>>) {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
@@ -143,7 +144,7 @@ async fn cut_off(key: &'static str, timeout: Duration) -> (RedisServer, FaultPro
     (server, proxy, link, copy)
 }
 
-/// Sends the copy to the server. The first word of the answer.
+/// Sends the copy to the server. Returns the first word of the answer.
 async fn deliver(server: &RedisServer, copy: &Mutex<Vec<u8>>) -> String {
     let copy = copy.lock().unwrap().clone();
     let number = |from: usize| {
@@ -161,10 +162,10 @@ async fn deliver(server: &RedisServer, copy: &Mutex<Vec<u8>>) -> String {
     answer.as_array().unwrap()[0].as_str().unwrap().to_owned()
 }
 
-/// The connection is cut at once, and the copy on it reaches the server long after. The repetition comes after its deadline,
-/// so it is refused from the moment at which the repetition is answered.
+/// The connection is cut immediately, and the copy on it reaches the server much later. The repetition is sent after
+/// the deadline of the copy, so the copy is refused once the repetition is answered.
 #[tokio::test]
-async fn a_repetition_waits_for_the_copy_behind_a_cut() {
+async fn a_repetition_waits_for_the_deadline_of_a_lost_copy() {
     let (server, _proxy, link, copy) = cut_off("counter", Duration::from_millis(800)).await;
     let started = std::time::Instant::now();
     let answer = link.call(RECOGNISED, &ADD, &["counter"], args![1]).await.unwrap();
@@ -174,13 +175,13 @@ async fn a_repetition_waits_for_the_copy_behind_a_cut() {
     assert_eq!(number(&server, "counter").await, 1);
 }
 
-/// Also where no repetition is allowed: who hears that an idempotent call is in doubt may go on, nothing of it runs any more.
+/// Also if no repetition is allowed: after an idempotent call returned `Indeterminate`, none of its copies runs.
 #[tokio::test]
-async fn a_doubt_is_told_when_no_copy_can_run_any_more() {
+async fn indeterminate_is_returned_when_no_copy_can_run_any_more() {
     let (server, _proxy, link, copy) = cut_off("counter", Duration::from_millis(800)).await;
     let result = link.call(COUNTS, &ADD, &["counter"], args![1]).await;
     assert!(is_indeterminate(&result), "{result:?}");
-    assert_eq!(deliver(&server, &copy).await, "counted", "one that counts does not wait");
+    assert_eq!(deliver(&server, &copy).await, "counted", "a counter does not wait");
 
     let server = crate::server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();

@@ -28,7 +28,7 @@ async fn a_write_waits_for_its_replica() {
 }
 
 #[tokio::test]
-async fn an_unmet_level_is_told_and_the_write_stands() {
+async fn an_unmet_level_is_an_error_and_the_write_is_kept() {
     let server = server().await;
     let link = link_to(&server).await;
     let level = replicated(2, Duration::from_millis(20));
@@ -42,7 +42,7 @@ async fn an_unmet_level_is_told_and_the_write_stands() {
 }
 
 #[tokio::test]
-async fn waiting_does_not_hold_up_other_calls() {
+async fn waiting_does_not_delay_other_calls() {
     let server = server().await;
     let link = link_to(&server).await;
     let waiting = tokio::spawn({
@@ -58,7 +58,7 @@ async fn waiting_does_not_hold_up_other_calls() {
 }
 
 #[tokio::test]
-async fn on_disk_is_granted_only_where_it_is_proved() {
+async fn on_disk_is_granted_only_if_it_is_proved() {
     let always = RedisServer::builder().appendonly(true).config("appendfsync", "always").start().await.unwrap();
     let on_disk = Durability::Fsynced { within: Duration::from_secs(5) };
     let link = link_to(&always).await;
@@ -82,7 +82,7 @@ async fn on_disk_is_granted_only_where_it_is_proved() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_is_in_doubt_and_not_repeated() {
+async fn a_lost_reply_is_indeterminate_and_not_repeated() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let link = Link::connect(config(&server.url_through(&proxy, None))).await.unwrap();
@@ -94,9 +94,9 @@ async fn a_lost_reply_is_in_doubt_and_not_repeated() {
     assert_eq!((proxy.fired(), number(&server, "counter").await), (1, 1));
 }
 
-/// There the write travels alone, without anything that waits.
+/// Here the pipeline has the write alone and no wait.
 #[tokio::test]
-async fn a_lost_reply_is_in_doubt_where_the_reply_itself_proves_the_disk() {
+async fn a_lost_reply_is_indeterminate_where_the_reply_itself_proves_the_disk() {
     let always = RedisServer::builder().appendonly(true).config("appendfsync", "always").start().await.unwrap();
     let proxy = FaultProxy::start(always.address()).await.unwrap();
     let link = Link::connect(config(&always.url_through(&proxy, None))).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_lost_reply_is_in_doubt_where_the_reply_itself_proves_the_disk() {
     assert_eq!((proxy.fired(), number(&always, "counter").await), (1, 1));
 }
 
-/// What cannot be asked at the moment is not what the server cannot do.
+/// A question that cannot be asked at the moment does not make the server unable.
 #[tokio::test]
 async fn a_busy_server_is_unavailable_and_not_unsupported() {
     static FOR_EVER: Script = Script::new("test/for_ever", "#!lua\nwhile true do end");
@@ -119,7 +119,7 @@ async fn a_busy_server_is_unavailable_and_not_unsupported() {
     let on_disk = Durability::Fsynced { within: Duration::from_secs(1) };
     link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], on_disk).await.unwrap();
     link.call(COUNTS, &FOR_EVER, &["c"], vec![]).await.unwrap_err();
-    crate::eventually("the server says that it is busy", async || {
+    crate::eventually("the server is busy", async || {
         let result = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], on_disk).await;
         assert!(!matches!(result, Err(Error::Unsupported { .. })), "{result:?}");
         matches!(result, Err(Error::Unavailable { detail, .. }) if detail.contains("busy"))

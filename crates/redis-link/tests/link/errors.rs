@@ -16,7 +16,7 @@ fn assert_kind<T: std::fmt::Debug>(result: Result<T>, kind: &str, detail: &str) 
 }
 
 #[tokio::test]
-async fn errors_of_our_scripts_are_told_by_their_words() {
+async fn errors_of_our_scripts_are_recognised_by_their_first_word() {
     static CORRUPT: Script =
         Script::new("test/corrupt", "#!lua\nreturn redis.error_reply('TWCORRUPT the record is odd')");
     static REJECT: Script = Script::new("test/reject", "#!lua\nreturn redis.error_reply('TWREJECT too long')");
@@ -81,7 +81,7 @@ async fn a_replica_is_unavailable_for_writes_until_it_is_promoted() {
     let result = link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await;
     assert!(matches!(result, Err(Error::Unavailable { .. } | Error::Indeterminate { .. })), "{result:?}");
     replica.command(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
-    eventually("the promoted server takes writes", async || {
+    eventually("the promoted server accepts writes", async || {
         link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await.is_ok()
     })
     .await;
@@ -98,10 +98,7 @@ async fn too_few_replicas_and_a_busy_server_are_unavailable() {
     server.command(&["CONFIG", "SET", "min-replicas-to-write", "0"]).await.unwrap();
     let ended = link.call(Op::QueueClaim, &FOR_EVER, &NO_KEYS, vec![]).await;
     assert_kind(ended, "indeterminate", "in time");
-    eventually("the server says that it is busy", async || {
-        is_unavailable(&link.command(READS, "GET", args!["x"]).await)
-    })
-    .await;
+    eventually("the server is busy", async || is_unavailable(&link.command(READS, "GET", args!["x"]).await)).await;
     server.command(&["SCRIPT", "KILL"]).await.unwrap();
     eventually("it is free again", async || link.ping().await.is_ok()).await;
 }

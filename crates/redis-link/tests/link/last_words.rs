@@ -1,4 +1,4 @@
-//! What a connection says last, and what it says that does not end it.
+//! Replies that arrive just before a connection ends, and error replies that do not end it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 const CALLS: usize = 300;
 
-/// Passes all, but once armed holds back what the server says until it has said so many lines, passes that at once, and closes.
+/// A proxy. Once armed it holds back the server's replies until it has a given number of lines, then passes them all
+/// and closes.
 async fn last_words(target: std::net::SocketAddr, armed: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -46,9 +47,10 @@ async fn last_words(target: std::net::SocketAddr, armed: Arc<AtomicBool>) -> u16
     port
 }
 
-/// The server answers all calls, and closes the connection behind its last answer, as one does that is shut down.
+/// The server answers all calls and closes the connection right after its last answer, as a server does that shuts
+/// down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn replies_that_came_before_the_end_of_a_connection_are_heard() {
+async fn replies_that_came_before_the_end_of_a_connection_are_returned() {
     let server = RedisServer::cache().start().await.unwrap();
     let armed = Arc::new(AtomicBool::new(false));
     let target = std::net::SocketAddr::from(([127, 0, 0, 1], server.port()));
@@ -76,7 +78,7 @@ async fn replies_that_came_before_the_end_of_a_connection_are_heard() {
     assert_eq!((unheard, heard), (0, 20 * CALLS), "replies that had come were thrown away");
 }
 
-/// `CLUSTERDOWN` does: the client library closes the connection on it, whatever it is told.
+/// `CLUSTERDOWN` does: the client library always closes the connection on it.
 #[tokio::test]
 async fn no_error_reply_costs_the_connection() {
     let server = RedisServer::cache().start().await.unwrap();

@@ -26,9 +26,9 @@ use redis_link::{Link, LinkConfig, Script, ServerUrl};
 use store_core::{Error, Op};
 use testkit::{DEADLINE, RedisServer, wait_until};
 
-/// A write that the store does not recognise when it comes again.
+/// A write that the store does not recognise as a repetition.
 const COUNTS: Op = Op::KeyValueAdd;
-/// A write that it does.
+/// A write that the store recognises as a repetition.
 const RECOGNISED: Op = Op::QueuePush;
 const READS: Op = Op::QueueGet;
 
@@ -39,7 +39,7 @@ fn url(text: &str) -> ServerUrl {
     ServerUrl::parse(text).unwrap()
 }
 
-/// A configuration with a patient command time-out: this machine may be slow, and tests that want a time-out set one.
+/// A configuration with a long command time-out: this machine may be slow, and tests of time-outs set their own.
 fn config(text: &str) -> LinkConfig {
     LinkConfig::new(url(text), "tests:link").with_command_timeout(Duration::from_secs(10))
 }
@@ -69,9 +69,9 @@ fn is_indeterminate<T>(result: &Result<T, Error>) -> bool {
     matches!(result, Err(Error::Indeterminate { .. }))
 }
 
-/// What the library is made to do is decided in one folder.
+/// Only one folder names the client library.
 #[test]
-fn only_the_seam_names_the_client_library() {
+fn only_the_wire_names_the_client_library() {
     fn look(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

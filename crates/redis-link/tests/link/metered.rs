@@ -72,7 +72,7 @@ async fn calls_retries_and_reconnections_are_counted() {
     assert_eq!(tally.of("twinstore_commands_total queue.get ok"), 1);
     assert_eq!(tally.of("twinstore_commands_total queue.push corrupt"), 1);
     assert_eq!(tally.of("twinstore_command_seconds key_value.add"), 2);
-    assert_eq!(tally.of("twinstore_reconnects_total "), 0, "the first connection is none");
+    assert_eq!(tally.of("twinstore_reconnects_total "), 0, "the first connection is not counted");
     server.kill().await;
     link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await.unwrap_err();
     assert_eq!(tally.of("twinstore_retries_total queue.push"), 3);
@@ -81,7 +81,7 @@ async fn calls_retries_and_reconnections_are_counted() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_left_alone_is_counted_once() {
+async fn a_breaker_that_opens_is_counted_once() {
     let tally = Tally::default();
     let _guard = metrics::set_default_local_recorder(&tally);
     let server = server().await;

@@ -6,7 +6,7 @@ use testkit::{DEADLINE, FaultProxy, RedisServer, wait_until};
 use crate::{COUNTS, INCREMENT, READS, config, eventually, is_indeterminate, link_to, number, server};
 
 #[tokio::test]
-async fn a_silent_server_is_answered_by_the_command_time_out() {
+async fn a_call_to_a_silent_server_ends_with_the_command_time_out() {
     let server = server().await;
     let settings = config(&server.url(None)).with_command_timeout(Duration::from_millis(100)).with_max_retries(2);
     let link = Link::connect(settings).await.unwrap();
@@ -16,19 +16,19 @@ async fn a_silent_server_is_answered_by_the_command_time_out() {
     let result = link.command(READS, "GET", args!["counter"]).await;
     assert!(is_indeterminate(&result), "{result:?}");
     server.resume().unwrap();
-    eventually("calls come back by themselves", async || link.ping().await.is_ok()).await;
+    eventually("calls are answered again", async || link.ping().await.is_ok()).await;
     assert!(number(&server, "counter").await <= 1);
 }
 
 #[tokio::test]
-async fn calls_come_back_by_themselves_after_a_crash() {
+async fn calls_are_answered_again_after_a_crash() {
     let server = RedisServer::builder().appendonly(true).config("appendfsync", "always").start().await.unwrap();
     let link = link_to(&server).await;
     for round in 1..=2 {
         link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await.unwrap();
         server.kill().await;
         assert!(link.ping().await.is_err());
-        eventually("the link knows that it is down", async || !link.is_connected()).await;
+        eventually("the link has noticed that the server is down", async || !link.is_connected()).await;
         let started = Instant::now();
         assert!(link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await.is_err());
         assert!(started.elapsed() < Duration::from_secs(9), "it fails without waiting for the command time-out");
@@ -39,7 +39,7 @@ async fn calls_come_back_by_themselves_after_a_crash() {
 }
 
 #[tokio::test]
-async fn closed_connections_are_made_again_one_by_one() {
+async fn closed_connections_are_reopened_one_by_one() {
     let server = server().await;
     let link = link_to(&server).await;
     for _ in 0..3 {
@@ -49,16 +49,16 @@ async fn closed_connections_are_made_again_one_by_one() {
     }
 }
 
-/// Behind a network that drops everything, a connection never ends by itself. That more and more is written to it must not
-/// pass for life.
+/// Behind a network that drops everything, a connection never ends. Further writes to it must not count as a sign of
+/// life.
 #[tokio::test]
-async fn a_dead_connection_is_given_up_also_while_it_is_used() {
+async fn a_dead_connection_is_closed_although_it_is_used() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let settings = config(&server.url_through(&proxy, None)).with_command_timeout(Duration::from_millis(100));
     let link = Link::connect(settings.with_pool_size(1).with_max_retries(0)).await.unwrap();
     proxy.blackhole().await;
-    wait_until("the dead connection is given up", DEADLINE, async || {
+    wait_until("the dead connection is closed", DEADLINE, async || {
         link.ping().await.unwrap_err();
         !link.is_connected()
     })
@@ -68,9 +68,9 @@ async fn a_dead_connection_is_given_up_also_while_it_is_used() {
     eventually("the link is back", async || link.ping().await.is_ok()).await;
 }
 
-/// A server that does not read makes the write itself wait; nothing else happens on that connection then.
+/// If a server does not read, the write itself waits, and nothing else happens on that connection.
 #[tokio::test]
-async fn a_connection_that_cannot_be_written_to_is_given_up() {
+async fn a_connection_that_cannot_be_written_to_is_closed() {
     let server = server().await;
     let settings = config(&server.url(None)).with_command_timeout(Duration::from_millis(100));
     let link = Link::connect(settings.with_pool_size(1).with_max_retries(0)).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_connection_that_cannot_be_written_to_is_given_up() {
     for _ in 0..3 {
         assert!(is_indeterminate(&link.command(READS, "SET", args!["large", value.clone()]).await));
     }
-    wait_until("the connection is given up", DEADLINE, async || {
+    wait_until("the connection is closed", DEADLINE, async || {
         link.ping().await.unwrap_err();
         !link.is_connected()
     })

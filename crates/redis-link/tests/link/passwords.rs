@@ -1,4 +1,4 @@
-//! Users and passwords may be any text. The server is asked afterwards what it was made to run.
+//! Users and passwords may be any text. The tests compare the commands that the server ran with the expected ones.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use testkit::{RedisServer, RedisServerBuilder};
 
 use crate::{COUNTS, INCREMENT, READS, config, eventually, link_to};
 
-/// What opening a connection may run, and what the test itself does.
+/// The commands of opening a connection, and those of the test itself.
 const EXPECTED: [&str; 15] = [
     "acl|getuser",
     "acl|setuser",
@@ -34,14 +34,14 @@ const REFUSED: &str = "the server does not accept this user and password";
 /// Users per server.
 const ROUNDS: u32 = 24;
 
-/// A server to start, and what messages call it.
+/// A server to start, and its name in messages.
 struct Kind {
     label: String,
     builder: RedisServerBuilder,
     has_resp3: bool,
 }
 
-/// The installed server and those that are fetched, each with RESP3 and with RESP2 only.
+/// The installed server and the fetched ones, each with RESP3 and with RESP2 only.
 fn kinds() -> Vec<Kind> {
     let kinds = testkit::servers::available().into_iter().flat_map(|server| {
         [true, false].map(|has_resp3| {
@@ -53,7 +53,7 @@ fn kinds() -> Vec<Kind> {
     kinds.collect()
 }
 
-/// A text of up to 1 KiB, mostly of characters that mean something to somebody.
+/// A text of up to 1 KiB, mostly of characters with a special meaning.
 fn any_text(random: &mut fastrand::Rng) -> String {
     let special = [
         "\n",
@@ -100,7 +100,7 @@ fn any_text(random: &mut fastrand::Rng) -> String {
     if random.u8(..8) == 0 { text.repeat((1024 / text.len().max(1)).max(1)) } else { text }
 }
 
-/// A name that an ACL takes: a server knows no user with blanks or NUL.
+/// A name that an ACL accepts: no user has blanks or NUL in its name.
 fn any_user(random: &mut fastrand::Rng) -> String {
     let name: String =
         any_text(random).chars().filter(|c| !c.is_ascii_whitespace() && !matches!(c, '\0' | '\x0b')).collect();
@@ -134,8 +134,8 @@ async fn a_password_cannot_run_commands() {
     }
 }
 
-/// Random users and passwords, from the URL, from a file and as values, with and without a database number: the right
-/// ones log in, also after a lost connection and after a rotation; the wrong ones are refused; nothing else is run.
+/// Random users and passwords, from the URL, from a file and as values, with and without a database number. The right
+/// ones log in, also after a lost connection and after a rotation; the wrong ones are refused; no other command runs.
 #[tokio::test]
 async fn any_text_logs_in_and_runs_nothing() {
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
@@ -169,7 +169,7 @@ struct Login {
 impl Login {
     fn any(server: &RedisServer, random: &mut fastrand::Rng, round: u32) -> Self {
         let user = (!round.is_multiple_of(4)).then(|| any_user(random));
-        // Without a user an empty password is none.
+        // Without a user an empty password counts as none.
         let password = any_text(random) + if user.is_none() { "1" } else { "" };
         let next_password = any_text(random) + "2";
         let database = if round % 5 < 2 { "" } else { "/3" };
@@ -205,7 +205,7 @@ impl Login {
         assert!(matches!(probe.user().await, Fact::Known(_)));
         drop(probe);
         self.lose_connections(server, &link).await;
-        assert_eq!(errors(server).await, before, "the right password is no error");
+        assert_eq!(errors(server).await, before, "the right password causes no error");
 
         self.set_password(server, &self.next_password).await;
         if let Some(file) = &self.file {
@@ -228,7 +228,7 @@ impl Login {
             }
         }
         if let Some(file) = &self.file {
-            // Behind a carriage return a line feed would make one line end of both.
+            // After a carriage return, a line feed would complete one line end.
             let is_long = password.ends_with('\r') || !password.len().is_multiple_of(2);
             std::fs::write(file, format!("{password}{}", if is_long { "\r\n" } else { "\n" })).unwrap();
         }
@@ -240,14 +240,14 @@ impl Login {
     }
 }
 
-/// How often the server has answered with which error, but for its not knowing `HELLO`.
+/// How often the server has answered with which error, except that it does not know HELLO.
 async fn errors(server: &RedisServer) -> BTreeMap<String, String> {
     let mut errors: BTreeMap<_, _> = server.info("errorstats").await.unwrap().into_iter().collect();
     errors.remove("errorstat_ERR");
     errors
 }
 
-/// What one connection makes the server run, as MONITOR shows it.
+/// The commands of one connection, as MONITOR shows them.
 #[tokio::test]
 async fn a_connection_is_opened_by_few_commands_and_in_order() {
     for Kind { label, builder, has_resp3 } in kinds() {
@@ -268,7 +268,7 @@ async fn a_connection_is_opened_by_few_commands_and_in_order() {
             let select = number.map(|number| format!("\"SELECT\" \"{number}\""));
             let named = format!("\"CLIENT\" \"SETNAME\" \"{}\"", name.escape_default());
             let mut expected = vec!["\"AUTH\" \"(redacted)\"", "\"CLIENT\" \"ID\"", "\"INFO\" \"server\""];
-            // It is not shown where the server does not know it.
+            // MONITOR does not show it if the server does not know it.
             expected.extend(has_resp3.then_some("\"HELLO\" \"3\""));
             expected.extend(select.as_deref());
             expected.extend([named.as_str(), "\"TIME\"", "\"ECHO\" \"last\""]);
@@ -277,7 +277,7 @@ async fn a_connection_is_opened_by_few_commands_and_in_order() {
     }
 }
 
-/// Also without credentials, and with scripts, whose replies differ between the versions of the protocol.
+/// Also without credentials, and with scripts, whose replies differ between the protocol versions.
 #[tokio::test]
 async fn servers_of_both_protocols_are_served() {
     for Kind { label, builder, has_resp3 } in kinds() {
@@ -315,9 +315,9 @@ async fn servers_of_both_protocols_are_served() {
     }
 }
 
-/// The default user takes any password where it needs none, and a user without a password logs in as itself.
+/// The default user accepts any password if it needs none, and a user without a password logs in as itself.
 #[tokio::test]
-async fn a_password_that_is_not_needed_is_taken() {
+async fn a_password_that_is_not_needed_is_accepted() {
     for Kind { label, builder, .. } in kinds() {
         let server = builder.start().await.unwrap();
         server.command(&["ACL", "SETUSER", "open", "on", "nopass", "~*", "+@all"]).await.unwrap();
@@ -341,7 +341,7 @@ async fn a_password_that_is_not_needed_is_taken() {
 }
 
 #[tokio::test]
-async fn a_password_file_that_holds_no_password_is_refused_before_a_connection_is_opened() {
+async fn a_password_file_without_a_valid_password_is_refused_before_a_connection_is_opened() {
     let server = RedisServer::builder().password("right").start().await.unwrap();
     let connections =
         async || server.info("stats").await.unwrap()["total_connections_received"].parse::<u64>().unwrap();
@@ -358,5 +358,5 @@ async fn a_password_file_that_holds_no_password_is_refused_before_a_connection_i
             other => panic!("refused, not {other:?}"),
         }
     }
-    assert_eq!(connections().await, before + 1, "only this question's own");
+    assert_eq!(connections().await, before + 1, "only the connection of this question");
 }

@@ -1,5 +1,5 @@
-//! `Fsynced` is granted where a power cut loses nothing that was granted, and refused everywhere else. The cuts are
-//! imitated: every file of the server is cut to what it had synced.
+//! `Fsynced` is granted if a power cut loses no acknowledged write, and refused otherwise. The cuts are simulated:
+//! every file of the server is cut to its synced length.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ async fn write(link: &Link, key: &str, durability: Durability) -> Result<(), Err
     link.call_durable(Op::QueuePush, &WRITE, &[key], args![], durability).await.map(drop)
 }
 
-/// Writes that go on until they are stopped or the server is gone.
+/// Writers that run until they are stopped or the server is gone.
 struct Writers {
     tasks: JoinSet<(Vec<String>, Vec<Error>)>,
     receipts: Arc<AtomicUsize>,
@@ -62,7 +62,7 @@ impl Writers {
         Self { tasks, receipts, stop }
     }
 
-    /// Waits for so many receipts.
+    /// Waits for this many receipts.
     async fn granted(&self, count: usize) {
         wait_until("receipts", DEADLINE, async || self.receipts.load(Ordering::Relaxed) >= count).await;
     }
@@ -87,7 +87,7 @@ async fn lost(server: &RedisServer, keys: &[String]) -> usize {
     lost
 }
 
-/// Cuts the power while writers are at work. How many receipts there were, and how many of them were lost.
+/// Cuts the power while writers are running. Returns how many receipts there were, and how many of them were lost.
 async fn receipts_and_losses(server: &RedisServer, durability: Durability, count: usize) -> (usize, usize) {
     let link = link_to(server).await;
     let writers = Writers::start(&link, durability);
@@ -117,7 +117,7 @@ async fn no_receipt_of_fsynced_is_lost_in_a_power_cut() {
     }
 }
 
-/// The imitated cut does lose what is not on disk; else the tests here could not fail.
+/// The simulated cut does lose writes that are not on disk; otherwise the tests here could not fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn receipts_of_accepted_are_lost_in_a_power_cut() {
     for program in available() {
@@ -128,7 +128,7 @@ async fn receipts_of_accepted_are_lost_in_a_power_cut() {
 }
 
 #[tokio::test]
-async fn settings_that_do_not_sync_each_write_are_refused_with_what_to_set() {
+async fn settings_that_do_not_sync_each_write_are_refused_with_a_remedy() {
     for program in available() {
         let server = server(&program, "always").start().await.unwrap();
         let link = link_to(&server).await;
@@ -141,18 +141,18 @@ async fn settings_that_do_not_sync_each_write_are_refused_with_what_to_set() {
             server.command(&["CONFIG", "SET", setting, value]).await.unwrap();
             let soon = Durability::Fsynced { within: Duration::from_millis(200) };
             let first = write(&link, "changed", soon).await;
-            // the connection had proved it with its last write: only this one reads the change, and has written
+            // the connection had proved it with its last write: only this write, already executed, reads the change
             assert!(matches!(first, Err(Error::NotDurable { .. })), "{} {setting}: {first:?}", program.name);
             let refused = write(&link, "refused", ON_DISK).await.unwrap_err();
             assert!(matches!(&refused, Error::Unsupported { detail, .. } if detail.contains(remedy)), "{refused:?}");
             server.command(&["CONFIG", "SET", setting, mended]).await.unwrap();
-            wait_until("it is granted again", DEADLINE, async || write(&link, "mended", ON_DISK).await.is_ok()).await;
+            wait_until("it is granted again", DEADLINE, async || write(&link, "repaired", ON_DISK).await.is_ok()).await;
         }
         assert_eq!(server.command(&["EXISTS", "refused"]).await.unwrap().as_integer(), Some(0));
     }
 }
 
-/// Redis 7.0 answers before anything is in the final file until the first rewrite has ended.
+/// Until the first rewrite has ended, Redis 7.0 answers before the data is in the final file.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_append_only_file_that_was_just_switched_on_grants_nothing_before_it_is_in_use() {
     for program in available() {
@@ -194,7 +194,7 @@ async fn no_receipt_is_lost_while_the_settings_change() {
         }
         connection.command(&["CONFIG", "SET", "appendfsync", "no"]).await.unwrap();
         let link_after = link_to(&server).await;
-        wait_until("writes are made that nothing syncs", DEADLINE, async || {
+        wait_until("there are writes that nothing syncs", DEADLINE, async || {
             write(&link_after, "unsynced", Durability::Accepted).await.is_ok()
         })
         .await;
@@ -207,7 +207,7 @@ async fn no_receipt_is_lost_while_the_settings_change() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_fsync_is_no_receipt() {
+async fn a_failed_fsync_returns_no_receipt() {
     for program in available() {
         for policy in ["always", "everysec"] {
             let server = server(&program, policy).start().await.unwrap();
@@ -228,7 +228,7 @@ async fn a_failed_fsync_is_no_receipt() {
     }
 }
 
-/// A user without the right to read the settings is refused, and told that the right shows more than they.
+/// A user without the right to read the settings is refused. The error states that the right also shows passwords.
 #[tokio::test]
 async fn hidden_settings_are_refused_with_the_right_that_shows_them() {
     for program in available() {
@@ -246,7 +246,7 @@ async fn hidden_settings_are_refused_with_the_right_that_shows_them() {
     }
 }
 
-/// On a server that can wait, a write costs one round trip more only when its connection is new.
+/// On a server that can wait, a write costs one more round trip only on a new connection.
 #[tokio::test]
 async fn a_durable_write_reads_the_settings_in_its_own_round_trip() {
     for program in available() {

@@ -46,7 +46,7 @@ async fn a_replica_names_its_primary() {
 }
 
 #[tokio::test]
-async fn what_is_forbidden_is_unknown() {
+async fn a_forbidden_fact_is_unknown() {
     let rules = "~app:* -@all +ping +select +evalsha +script|load +get";
     let server = RedisServer::builder().acl_user("app", "p", rules).start().await.unwrap();
     let probe = Probe::open(config(&server.user_url("app", "p"))).await.unwrap();
@@ -64,7 +64,7 @@ async fn what_is_forbidden_is_unknown() {
 
 /// "Not found" would mean that two URLs lead to two servers.
 #[tokio::test]
-async fn a_probe_key_that_could_not_be_looked_for_is_not_missing() {
+async fn a_probe_key_that_could_not_be_searched_for_is_not_missing() {
     let server = RedisServer::builder()
         .acl_user("narrow", "p", "~own:* +@all")
         .acl_user("fixed", "p", "~* +@all -select")
@@ -89,7 +89,7 @@ async fn a_user_who_may_not_run_scripts_lacks_everything() {
 }
 
 #[tokio::test]
-async fn users_are_described_as_far_as_they_may_know() {
+async fn users_are_described_as_far_as_their_rights_allow() {
     let server = RedisServer::builder().acl_user("app", "p", "~tw:* +@all").start().await.unwrap();
     let user = probe(&server).await.user().await.known().unwrap();
     assert_eq!((user.name.as_str(), user.needs_no_password), ("default", Fact::Known(true)));
@@ -99,7 +99,7 @@ async fn users_are_described_as_far_as_they_may_know() {
 }
 
 #[tokio::test]
-async fn a_server_open_to_all_is_told_from_one_with_a_password() {
+async fn a_server_open_to_all_is_distinguished_from_one_with_a_password() {
     let open = RedisServer::builder().acl_user("app", "p", "~* +@all").start().await.unwrap();
     assert_eq!(Probe::is_open_to_all(config(&open.user_url("app", "p"))).await, Fact::Known(true));
     let closed = RedisServer::builder().password("p").start().await.unwrap();
@@ -129,7 +129,7 @@ async fn a_probe_key_is_found_in_any_database_and_only_on_the_same_server() {
 }
 
 #[tokio::test]
-async fn servers_that_do_not_answer_are_told_within_the_connect_time_out() {
+async fn servers_that_do_not_answer_are_reported_within_the_connect_time_out() {
     let server = server().await;
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let quick = |url: &str| -> LinkConfig { config(url).with_connect_timeout(Duration::from_millis(300)) };

@@ -23,7 +23,7 @@ const HOSTILE: &[&str] = &[
     "invalidate",
 ];
 
-/// Stored values that look like messages, in threes and fours, read by 50 tasks at once: each gets its own.
+/// Stored values that look like messages, in groups of three and four, read by 50 concurrent tasks: each gets its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_caller_ever_gets_the_reply_of_another() {
     let server = server().await;
@@ -59,7 +59,7 @@ async fn no_caller_ever_gets_the_reply_of_another() {
 }
 
 #[tokio::test]
-async fn commands_that_could_be_taken_for_messages_are_not_sent() {
+async fn commands_whose_reply_could_be_mistaken_for_a_message_are_not_sent() {
     let server = server().await;
     let link = link_to(&server).await;
     server.command(&["RPUSH", "list", "message", "a", "b"]).await.unwrap();
@@ -72,7 +72,7 @@ async fn commands_that_could_be_taken_for_messages_are_not_sent() {
 }
 
 #[tokio::test]
-async fn every_kind_of_reply_is_read() {
+async fn every_kind_of_reply_is_parsed() {
     static KINDS: Script = Script::new(
         "test/kinds",
         "#!lua\nredis.setresp(3)\nreturn {'kinds', 7, false, true, {double = 1.5}, {map = {a = 1}}, {ok = 'status'}, {1, {2}}}",

@@ -30,16 +30,16 @@ async fn a_lost_reply_of_a_counter_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_lost_reply_of_a_recognised_operation_is_asked_for_again() {
+async fn a_request_that_the_store_recognises_is_sent_again_after_a_lost_reply() {
     let (server, proxy, link) = through_proxy(|config| config.with_max_retries(10)).await;
     proxy.cut_after_request(mentions("pushed"));
     let answer = link.call(RECOGNISED, &INCREMENT, &["pushed"], args![1]).await.unwrap();
     assert!(answer.attempts > 1, "{answer:?}");
-    assert_eq!((proxy.fired(), number(&server, "pushed").await), (1, 2), "the script itself recognises nothing");
+    assert_eq!((proxy.fired(), number(&server, "pushed").await), (1, 2), "this script recognises no repetition");
 }
 
 #[tokio::test]
-async fn a_request_that_never_arrived_is_in_doubt_as_well() {
+async fn a_request_that_never_arrived_is_indeterminate_too() {
     let (server, proxy, link) = through_proxy(|config| config).await;
     proxy.cut_before_request(mentions("counter"));
     let result = link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await;
@@ -51,14 +51,14 @@ async fn a_request_that_never_arrived_is_in_doubt_as_well() {
 async fn a_call_without_any_connection_was_not_executed() {
     let (_server, proxy, link) = through_proxy(|config| config.with_max_retries(1)).await;
     proxy.reset().await;
-    eventually("the link knows that it is down", async || !link.is_connected()).await;
+    eventually("the link has noticed that the server is down", async || !link.is_connected()).await;
     let result = link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await;
     assert!(is_unavailable(&result), "{result:?}");
 }
 
-/// The last attempts find no connection, but the first may have been executed: the answer must not deny it.
+/// The last attempts find no connection, but the first may have been executed: the error must not deny it.
 #[tokio::test]
-async fn a_doubt_is_not_forgotten_by_later_attempts() {
+async fn a_later_attempt_does_not_hide_that_an_earlier_one_is_indeterminate() {
     let (server, proxy, link) = through_proxy(|config| config.with_max_retries(5).with_pool_size(1)).await;
     proxy.cut_after_request(mentions("doubt"));
     let refused = async {
@@ -73,7 +73,7 @@ async fn a_doubt_is_not_forgotten_by_later_attempts() {
     assert!(number(&server, "doubt").await >= 1);
 }
 
-/// A dropped call may be executed; what it may not do is to lie in wait and run when the server comes back much later.
+/// A dropped call may be executed, but it must not stay in a buffer and run when the server comes back much later.
 #[tokio::test]
 async fn a_dropped_call_does_not_run_after_its_time_out() {
     let (server, proxy, link) = through_proxy(|config| {
@@ -85,8 +85,8 @@ async fn a_dropped_call_does_not_run_after_its_time_out() {
         let call = link.call(COUNTS, &INCREMENT, &["dropped"], args![1]);
         assert!(tokio::time::timeout(Duration::from_millis(5), call).await.is_err());
     }
-    // What was written may still arrive; a connection that is silent for long is given up together with it.
-    eventually("the silent connection is given up", async || !link.is_connected()).await;
+    // Its bytes may still arrive; a connection that is silent for long is closed together with them.
+    eventually("the silent connection is closed", async || !link.is_connected()).await;
     proxy.cut_connections().await;
     proxy.pass().await;
     eventually("the link is back", async || link.ping().await.is_ok()).await;
@@ -94,7 +94,7 @@ async fn a_dropped_call_does_not_run_after_its_time_out() {
 }
 
 #[tokio::test]
-async fn a_call_too_many_is_refused_at_once() {
+async fn a_call_above_the_bound_is_refused_immediately() {
     let server = server().await;
     let link = Link::connect(config(&server.url(None)).with_max_waiting(2)).await.unwrap();
     server.pause().unwrap();

@@ -3,7 +3,7 @@ use tokio::task::JoinSet;
 
 use crate::{COUNTS, INCREMENT, link_to, number, server};
 
-/// The scripts are forgotten again and again while 50 tasks count: every count counts once.
+/// The server's scripts are flushed repeatedly while 50 tasks count: each call counts exactly once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgotten_scripts_are_loaded_again() {
     let server = server().await;

@@ -10,7 +10,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::{config, eventually, url};
 
 #[tokio::test]
-async fn a_rotated_password_is_read_at_the_next_connection() {
+async fn a_rotated_password_is_used_by_the_next_connection() {
     let server = RedisServer::builder().password("first").start().await.unwrap();
     let file = server.dir().join("password");
     std::fs::write(&file, "first\n").unwrap();
@@ -26,9 +26,9 @@ async fn a_rotated_password_is_read_at_the_next_connection() {
     assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
 }
 
-/// The server knows the new password before the file does, and the link has lost its connections.
+/// The server has the new password before the file does, and the link has lost its connections.
 #[tokio::test]
-async fn a_password_file_that_comes_late_is_waited_for() {
+async fn the_link_waits_for_a_password_file_that_is_rotated_late() {
     let server = RedisServer::builder().password("first").start().await.unwrap();
     let file = server.dir().join("password");
     std::fs::write(&file, "first").unwrap();
@@ -64,7 +64,7 @@ async fn no_public_type_prints_a_secret() {
     }
 }
 
-/// At every level, the client library's log included; in good times and in bad ones.
+/// At every level, including the client library's log, with and without failures.
 #[tokio::test]
 async fn no_log_shows_a_password_a_key_or_a_value() {
     let server = RedisServer::builder().password("canary-password").start().await.unwrap();
@@ -100,7 +100,7 @@ async fn no_log_shows_a_password_a_key_or_a_value() {
 
     drop(guard);
     let log = fs::read_to_string(path).unwrap();
-    assert!(log.contains("TRACE") && log.contains("SET"), "the client library's log is there too: {log}");
+    assert!(log.contains("TRACE") && log.contains("SET"), "the client library's log is included: {log}");
     let shown: Vec<_> = log.lines().filter(|line| line.contains("canary")).collect();
     assert!(shown.is_empty(), "{shown:?}");
 }

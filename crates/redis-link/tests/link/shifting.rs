@@ -1,5 +1,5 @@
-//! A proxy that makes a server's clock appear shifted: it changes the time that the server tells, and the deadlines that it is
-//! told. Both have as many digits before as after.
+//! A proxy that makes a server's clock appear shifted: it changes the times that the server returns, and the deadlines
+//! that are sent to it. Their number of digits stays the same.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub(crate) struct Shifting {
 }
 
 struct Shared {
-    /// How many µs the clock shows more than it does.
+    /// By how many µs the clock appears to be ahead.
     shift: AtomicI64,
     /// By how many µs more at each call of a script.
     step: AtomicI64,
@@ -61,7 +61,7 @@ impl Shifting {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// From now on the clock is shifted by so many µs.
+    /// Shifts the clock by this many µs from now on.
     pub(crate) fn shift(&self, by: i64) {
         self.shared.shift.store(by, Ordering::SeqCst);
     }
@@ -71,12 +71,12 @@ impl Shifting {
         self.shared.step.store(by, Ordering::SeqCst);
     }
 
-    /// The server does not know TIME any more, but inside scripts.
+    /// The server refuses TIME, except inside scripts.
     pub(crate) fn hide_time(&self) {
         self.shared.hides_time.store(true, Ordering::SeqCst);
     }
 
-    /// How many copies were refused as late since this was asked last.
+    /// How many copies were refused as late since the last call of this.
     pub(crate) fn refusals(&self) -> u64 {
         self.shared.refusals.swap(0, Ordering::SeqCst)
     }

@@ -1,11 +1,11 @@
--- The members alive, by name.
+-- The live members, by name.
 -- KEYS     as in beat.lua
 -- ARGV[1]  now in ms; empty: the server's clock
 -- ARGV[2]  how many, at most
--- ARGV[3]  behind which name; empty: from the first
--- Returns  'members', the name behind which to go on or nil, then name and entry of each
+-- ARGV[3]  after which name; empty: from the first
+-- Returns  'members', the name after which the next page begins or nil, then name and entry of each
 -- Retry    reads
--- Cost     O(log members), and the members looked at: those asked for and up to 2000 that are lost
+-- Cost     O(log members), and the members read: those requested and up to 2000 lost ones
 local limit, after, looked_at = tonumber(ARGV[2]), ARGV[3], 0
 local reply = {'members', false}
 while looked_at < limit + 2000 do

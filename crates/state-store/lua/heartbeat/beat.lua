@@ -1,18 +1,18 @@
--- A member of a pool is alive. Forgets members that were lost long ago, or many ago.
+-- Records that a member of a pool is alive. Removes members that were lost too long ago, or that exceed the bound.
 -- KEYS[1]  hash, member -> since (ms, 15 digits), last beat (ms, 15 digits), until (ms, 15 digits), details
 -- KEYS[2]  sorted set, member by minus until
 -- KEYS[3]  sorted set, member by 0
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  member
--- ARGV[3]  for how long it counts, ms
+-- ARGV[3]  how long it counts as alive, ms
 -- ARGV[4]  details
--- ARGV[5]  how long a lost member is remembered, ms
--- ARGV[6]  how many lost members are remembered
+-- ARGV[5]  how long a lost member is kept, ms
+-- ARGV[6]  how many lost members are kept
 -- Returns  'beaten'
 -- Retry    beats again
--- Cost     O(log members), and up to 100 of those that are forgotten
--- The hash says who there is. A member is indexed before it is there and is gone before it leaves the indices; an index
--- entry without a member, or with another time than the member's, means nothing.
+-- Cost     O(log members), and up to 100 removed members
+-- The hash decides which members exist. A member is added to the indices before the hash, and removed from the hash
+-- before the indices. An index entry without a member, or with another time than the member's, is stale and ignored.
 local member, till = ARGV[2], now_up + ARGV[3]
 local known = call('HGET', KEYS[1], member)
 local since = decimal(now)

@@ -1,9 +1,9 @@
--- A member leaves its pool in an orderly way.
+-- Removes a member that leaves its pool.
 -- KEYS     as in beat.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  member
 -- Returns  'left' | 'gone'
--- Retry    the second time it answers 'gone'
+-- Retry    a repetition returns 'gone'
 -- Cost     O(log members)
 local known = call('HGET', KEYS[1], ARGV[2])
 call('HDEL', KEYS[1], ARGV[2])

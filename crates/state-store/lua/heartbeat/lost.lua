@@ -1,17 +1,17 @@
--- The members that were lost, the latest first, those of one millisecond by name.
+-- The lost members, the latest first, those of one millisecond by name.
 -- KEYS[1]  as in beat.lua
 -- KEYS[2]  as in beat.lua
 -- ARGV[1]  now in ms; empty: the server's clock
 -- ARGV[2]  how many, at most
 -- ARGV[3]  lost since, ms
--- ARGV[4]  how many lost members are remembered
--- ARGV[5]  until of the member behind which to go on, ms; empty: from the first
+-- ARGV[4]  how many lost members are kept
+-- ARGV[5]  until of the last member of the previous page, ms; empty: from the first
 -- ARGV[6]  its name
 -- Returns  'members', 1 if there are more, else 0, then name and entry of each
 -- Retry    reads
--- Cost     O(log members), and the lost members that are remembered
+-- Cost     O(log members), and the lost members that are kept
 local limit, passed = tonumber(ARGV[2]), tonumber(ARGV[5])
--- In the order of a sorted set, which is that of bytes; `>` follows the server's language.
+-- Compares bytes, as a sorted set does; `>` follows the server's locale.
 local function is_behind(name, other)
   for index = 1, #name do
     local distance = string.byte(name, index) - (string.byte(other, index) or -1)

@@ -1,12 +1,12 @@
--- Takes leases that nobody holds.
+-- Acquires leases that nobody holds.
 -- KEYS     strings, the leases: fence (16 digits), until (ms, 15 digits), `h` held or `r` released, request (16 bytes),
 --          sequence of the last renewal (16 digits), holder
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each lease: request (16 bytes), holder, how long it lasts (ms), that and how long its fence is
---          remembered behind it (ms)
+-- ARGV     from 2 on, for each lease: request (16 bytes), holder, how long it lasts (ms), that plus how long its fence
+-- is kept afterwards (ms)
 -- Returns  'each', then for each lease: 'yes', fence, until ms | 'taken', fence, until ms, holder | 'failed', error
--- Retry    recognised by its request while the lease lasts; then writes the same again, so that WAIT covers it.
---          Refused once the lease was released
+-- Retry    recognised by its request while the lease lasts; then writes the same again, so that WAIT covers it. Refused
+-- once the lease was released
 -- Cost     O(leases)
 local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
 local unrenewed = string.rep('0', 16)

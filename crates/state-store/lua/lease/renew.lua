@@ -1,4 +1,4 @@
--- Makes leases that are still held last for another time, from now.
+-- Renews leases that are still held, from now on.
 -- KEYS     strings, the leases: see acquire.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts (ms), how long its fence
@@ -14,7 +14,7 @@ for index, key in ipairs(KEYS) do
   elseif lease and sub(lease, 1, 16) == ARGV[at] and byte(lease, 32) == 104 then
     local till = tonumber(sub(lease, 17, 31))
     if till and till > now then
-      -- Digits of one length are in the order of their numbers.
+      -- Numbers with the same number of digits sort as text.
       if ARGV[at + 1] > sub(lease, 49, 64) then
         till = now_up + ARGV[at + 2]
         lease = ARGV[at] .. format('%015d', till) .. sub(lease, 32, 48) .. ARGV[at + 1] .. sub(lease, 65)

@@ -1,7 +1,7 @@
-//! A server that dies between two writes of a script: what it had written stands, the rest never happens.
+//! A server that dies between two writes of a script: its earlier writes are kept, the later ones never happen.
 //!
-//! A proxy learns the scripts as they are loaded, and on demand has the server run one of them with a limit on its writes:
-//! the next write fails the script, and what it has written before stays, as no server takes back what a script wrote.
+//! A proxy records the scripts as they are loaded. On demand it makes the server run one of them with a limit on its
+//! writes: the next write fails the script, and the earlier writes are kept, because no server rolls a script back.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ pub(crate) struct Cutter {
 #[derive(Default)]
 struct Seen {
     sources: Vec<String>,
-    /// The digest that is sent -> the one that is run instead.
+    /// The digest that is sent -> the digest that is run instead.
     instead: HashMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -41,7 +41,7 @@ impl Cutter {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// From now on the script fails before its write number `writes` + 1.
+    /// From now on the script fails at its write number `writes` + 1.
     pub(crate) async fn cut(&self, server: &RedisServer, script: &str, writes: usize) {
         let head = format!("-- {script}:");
         let source = self.seen.lock().unwrap().sources.iter().find(|source| source.contains(&head)).cloned();
@@ -53,7 +53,7 @@ impl Cutter {
         self.seen.lock().unwrap().instead.insert(digest, instead);
     }
 
-    /// All scripts run as they are.
+    /// All scripts run unchanged.
     pub(crate) fn heal(&self) {
         self.seen.lock().unwrap().instead.clear();
     }
@@ -92,7 +92,7 @@ async fn forward(client: TcpStream, server: TcpStream, seen: Arc<Mutex<Seen>>) {
     }
 }
 
-/// The places of the arguments of the request that begins at `at`, which moves behind it; `None` when it is not whole yet.
+/// The ranges of the arguments of the request at `at`, which advances past it; `None` if the request is incomplete.
 fn request(buffer: &[u8], at: &mut usize) -> Option<Vec<std::ops::Range<usize>>> {
     if buffer.get(*at).is_some_and(|byte| *byte != b'*') {
         // A greeting, in a line without arguments.

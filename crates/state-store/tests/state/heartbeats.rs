@@ -1,4 +1,4 @@
-//! Heartbeats: what is stored, that it stays bounded, and what a server that dies within a script leaves behind.
+//! Heartbeats: their stored form, its bounds, and the repair of partial writes.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn pages_go_through_all_members_in_order() {
     assert!(matches!(error, Error::Rejected { .. }) && !error.to_string().contains("canary"));
 }
 
-/// All members, three at a time; each of them goes while it is the cursor.
+/// All members, three at a time; each of them leaves while it is the cursor.
 async fn collect(page: impl AsyncFn(PageRequest) -> Page<store_core::Member>) -> Vec<String> {
     let (mut names, mut request) = (Vec::new(), PageRequest::first(3));
     loop {
@@ -99,7 +99,7 @@ async fn collect(page: impl AsyncFn(PageRequest) -> Page<store_core::Member>) ->
 }
 
 #[tokio::test]
-async fn a_page_goes_on_behind_a_member_that_has_gone() {
+async fn a_page_continues_after_a_member_that_has_left() {
     let Fixture { server: _server, store, clock } = fixture().await;
     for name in ["a", "b", "c", "d"] {
         beat(&store, name, LASTING).await;
@@ -117,7 +117,7 @@ async fn a_page_goes_on_behind_a_member_that_has_gone() {
 }
 
 #[tokio::test]
-async fn the_lost_are_forgotten_by_count_and_age() {
+async fn lost_members_are_removed_by_count_and_age() {
     let Fixture { server, store, clock } = fixture().await;
     let kept = i64::try_from(LOST_KEPT_COUNT).unwrap();
     for index in 0..kept + 150 {
@@ -139,10 +139,10 @@ async fn the_lost_are_forgotten_by_count_and_age() {
 }
 
 #[tokio::test]
-async fn every_prefix_of_a_beat_is_put_right_by_the_next() {
+async fn the_next_beat_repairs_every_partial_write_of_a_beat() {
     let Fixture { server, store, clock } = fixture().await;
     let until = format!("-{}", clock.now().after(LASTING).as_millis());
-    // a first beat that was cut before its member was there
+    // a first beat that was interrupted before its member was written
     server.command(&["ZADD", KEYS[1], &until, "a"]).await.unwrap();
     server.command(&["ZADD", KEYS[2], "0", "a"]).await.unwrap();
     assert!(alive(&store).await.is_empty());
@@ -151,7 +151,7 @@ async fn every_prefix_of_a_beat_is_put_right_by_the_next() {
     beat(&store, "a", LASTING).await;
     assert_eq!(alive(&store).await, ["a"]);
 
-    // one of a lost member that was cut before it was back
+    // a beat of a lost member that was interrupted before the member was back
     clock.advance(LASTING * 2);
     let until = format!("-{}", clock.now().after(LASTING).as_millis());
     server.command(&["ZADD", KEYS[1], &until, "a"]).await.unwrap();
@@ -160,7 +160,7 @@ async fn every_prefix_of_a_beat_is_put_right_by_the_next() {
     let page = store.alive(&pool(), PageRequest::default()).await.unwrap();
     assert_eq!((page.items[0].since, page.items[0].details.as_ref()), (clock.now(), &b"of a"[..]));
 
-    // a departure that was cut after the member had gone
+    // a departure that was interrupted after the member was removed
     server.command(&["HDEL", KEYS[0], "a"]).await.unwrap();
     assert!(alive(&store).await.is_empty());
     clock.advance(LASTING);

@@ -42,7 +42,7 @@ async fn a_full_server_begins_nothing_and_finishes_what_was_begun() {
 }
 
 #[tokio::test]
-async fn a_late_finisher_loses_to_whoever_has_taken_the_key() {
+async fn a_late_finish_loses_to_the_new_owner_of_the_key() {
     let Fixture { server: _server, store, clock } = fixture().await;
     let (slow, other) = (request(), request());
     store.begin(&slow, MINUTE).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_lost_reply_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_response_has_a_bound() {
+async fn the_size_of_a_response_is_bounded() {
     let Fixture { server: _server, store, .. } = fixture().await;
     let first = request();
     store.begin(&first, MINUTE).await.unwrap();

@@ -1,4 +1,4 @@
-//! Leases: what is stored, durable writes, full memory, lost replies.
+//! Leases: their stored form, durable writes, full memory, lost replies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +40,7 @@ async fn ttl(server: &RedisServer) -> Duration {
 }
 
 #[tokio::test]
-async fn a_lease_is_one_string_that_is_remembered_for_a_day() {
+async fn a_lease_is_one_string_that_is_kept_for_a_day() {
     let Fixture { server, store, .. } = fixture().await;
     let day = Duration::from_secs(24 * 3600);
     let lease = acquire(&store, &request("one")).await;
@@ -53,7 +53,7 @@ async fn a_lease_is_one_string_that_is_remembered_for_a_day() {
 }
 
 #[tokio::test]
-async fn fences_rise_while_the_clock_stands_still_or_goes_back() {
+async fn fences_rise_while_the_clock_stops_or_goes_back() {
     let Fixture { server, store, clock } = fixture().await;
     let mut last = Fence::new(0);
     for round in 0..5 {
@@ -85,7 +85,7 @@ async fn an_old_lease_can_neither_renew_nor_release_the_next_one() {
 }
 
 #[tokio::test]
-async fn the_server_s_clock_decides_without_another() {
+async fn the_server_s_clock_decides() {
     let server = RedisServer::state().start().await.unwrap();
     let store = open(&server.url(None), StateOptions::default()).await.unwrap();
     let lasting = Duration::from_millis(50);
@@ -169,7 +169,7 @@ async fn foreign_data_is_corrupt_and_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tasks_that_ask_at_once_share_calls_and_each_hears_its_own_answer() {
+async fn concurrent_calls_are_coalesced_and_each_gets_its_own_answer() {
     const TASKS: usize = 50;
     const ROUNDS: usize = 10;
     let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
@@ -213,7 +213,7 @@ async fn own(store: &StateStore, task: usize) {
     assert_eq!(store.renew(&lease, LASTING).await.unwrap(), None);
 }
 
-/// A lease that all ask for: whether this task got it.
+/// A lease that all tasks ask for: whether this task got it.
 async fn shares(store: &StateStore, task: usize) -> bool {
     let mine = request(&format!("holder-{task}"));
     match store.acquire(&mine, Durability::Accepted).await.unwrap().value {
@@ -246,7 +246,7 @@ async fn refused(store: &StateStore) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn leases_of_different_durability_do_not_share_calls() {
+async fn leases_of_different_durability_are_not_coalesced() {
     let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
     let durable = Durability::Replicated { replicas: 1, within: Duration::from_millis(200) };
     let asking: Vec<_> = (0..20)
@@ -275,10 +275,10 @@ async fn micros(server: &RedisServer) -> u64 {
     time[0].parse::<u64>().unwrap() * 1_000_000 + time[1].parse::<u64>().unwrap()
 }
 
-/// The end that was promised is one by the clock in whole milliseconds, and 10 ms after the lease was taken at the earliest: the
-/// clock was read before it was asked for.
+/// The returned end is in whole milliseconds of the server's clock, and at least 10 ms after the lease was acquired:
+/// the test reads the clock before it acquires the lease.
 #[tokio::test]
-async fn a_lease_of_10_ms_is_nobody_else_s_before_10_ms_are_over() {
+async fn a_lease_of_10_ms_is_not_granted_again_within_10_ms() {
     let server = RedisServer::state().start().await.unwrap();
     let store = open(&server.url(None), StateOptions::default()).await.unwrap();
     let lasting = Duration::from_millis(10);
@@ -290,7 +290,7 @@ async fn a_lease_of_10_ms_is_nobody_else_s_before_10_ms_are_over() {
         let first = acquire(&store, &asked("one")).await;
         let end = before + 10_000;
         assert!(first.until.as_millis() * 1000 >= end, "round {round}: it ends before its time");
-        // The other one is granted the lease at this fence, which is the clock in µs.
+        // The other holder gets the lease with this fence, which is the clock in µs.
         let second = loop {
             match store.acquire(&asked("two"), Durability::Accepted).await.unwrap().value {
                 Acquired::Yes(lease) => break lease,
@@ -304,7 +304,7 @@ async fn a_lease_of_10_ms_is_nobody_else_s_before_10_ms_are_over() {
     assert!(refused > 0);
 }
 
-/// A store whose requests a test sees, and the last one that names the lease.
+/// A store whose requests the test records, and the last one that names the lease.
 async fn watched() -> (RedisServer, FaultProxy, StateStore, Arc<std::sync::Mutex<Vec<u8>>>) {
     let server = RedisServer::state().start().await.unwrap();
     let proxy = FaultProxy::start(server.address()).await.unwrap();
@@ -320,7 +320,7 @@ async fn watched() -> (RedisServer, FaultProxy, StateStore, Arc<std::sync::Mutex
     (server, proxy, store, last)
 }
 
-/// Sends a request again, as it was. Its answer.
+/// Sends a request again, unchanged. Returns its answer.
 async fn again(server: &RedisServer, request: &[u8]) -> String {
     let mut parts = request.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).skip(1);
     let mut arguments = Vec::new();
@@ -346,7 +346,7 @@ async fn a_copy_of_a_renewal_that_arrives_after_a_newer_one_changes_nothing() {
 #[tokio::test]
 async fn a_copy_of_a_request_whose_lease_was_released_does_not_take_it_back() {
     let (server, _proxy, store, last) = watched().await;
-    // Holders' and requests' bytes may hold line breaks: this one holds none.
+    // The bytes of holders and requests may contain line breaks; these do not.
     let token = store_core::RequestId::from_bytes(*b"0123456789abcdef");
     let lease = acquire(&store, &request("one").with_request(token)).await;
     let taking = last.lock().unwrap().clone();

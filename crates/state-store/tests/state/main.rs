@@ -15,7 +15,7 @@ use state_store::{StateOptions, StateStore};
 use store_core::{Clock, Error, ManualClock, Namespace, ServiceName, Timestamp};
 use testkit::RedisServer;
 
-/// A server set up for the role, and a store in it whose clock the test moves.
+/// A server that is configured for the role, and a store on it whose clock the test moves.
 struct Fixture {
     server: RedisServer,
     store: StateStore,
@@ -42,12 +42,12 @@ fn service() -> ServiceName {
     ServiceName::new("orders").unwrap()
 }
 
-/// The command time-out is patient: this machine may be slow.
+/// The command time-out is long: this machine may be slow.
 async fn open(url: &str, options: StateOptions) -> Result<StateStore, Error> {
     open_within(url, options, Duration::from_secs(10)).await
 }
 
-/// Where replies are lost: a repetition waits for the command time-out of the request before it.
+/// For tests that lose replies: a repetition waits for the command time-out of the request before it.
 async fn open_to_lose(url: &str, options: StateOptions) -> StateStore {
     open_within(url, options, Duration::from_secs(2)).await.unwrap()
 }

@@ -164,13 +164,13 @@ async fn tls_files_must_be_pem_belong_together_and_be_used() {
     for (name, path, problem) in [
         (key_file, encrypted.as_str(), "encrypted"),
         (key_file, &traditional, "encrypted"),
-        (key_file, cert, "holds no private key"),
+        (key_file, cert, "contains no private key"),
         (key_file, others_key.to_str().unwrap(), "is not the private key of"),
-        (cert_file, key, "holds no certificate"),
+        (cert_file, key, "contains no certificate"),
         (cert_file, &damaged, "damaged"),
         (ca_file, &damaged, "damaged"),
         (ca_file, &no_certificate, "not valid"),
-        (ca_file, key, "holds no certificate"),
+        (ca_file, key, "contains no certificate"),
     ] {
         let more = [(ca_file, ca), (cert_file, cert), (key_file, key), (name, path)];
         let environment = environment_with("embedded:", &server.url(None), &more);
