@@ -75,10 +75,14 @@ codes! {
     UrlInvalid = "url-invalid", Error,
         "A URL that is understood in part leads to the wrong store.",
         "Write redis://[user][:password]@host:port for one server, rediss:// for one with TLS, or embedded:.";
-    /// A variable is missing, or its value is outside its range.
+    /// A variable is missing, or its value is outside its range; or a server refuses a line of its configuration file.
     ConfInvalid = "conf-invalid", Error,
         "If the setting were ignored, another value would apply without notice.",
         "Correct the setting. The README's table lists all variables with their ranges.";
+    /// A server's configuration file contradicts the role of the server.
+    ConfContradictsRole = "conf-contradicts-role", Error,
+        "A server that is started with the file is misconfigured for its role.",
+        "Correct the setting in the file.";
     /// The base URL names a database number.
     CacheUrlHasDatabase = "cache-url-has-database", Error,
         "The number of each service is appended to the base URL. A number in the URL itself would apply to all services.",

@@ -5,6 +5,7 @@
 //! - A running service refreshes its [`Claims`]; [`release_number`] frees the number of a retired one.
 //! - [`check_environment`], [`check`] and [`check_fleet`] are what a linter calls: the same findings, nothing claimed.
 //!   With the feature `command`, `ConfigCheck` is that linter as a command line.
+//! - [`check_server_conf`] checks the configuration file of a server.
 //!
 //! A [`Finding`] has a stable [`Code`]. Every check has three answers: right, wrong, and unknown; what is unknown is a
 //! finding of its own, a warning whose code ends in `-unknown`, and never a pass.
@@ -36,6 +37,7 @@ mod nearest;
 mod read;
 mod report;
 mod same_engine;
+mod server_conf;
 mod servers;
 mod settings;
 mod validate;
@@ -50,6 +52,7 @@ pub use finding::Finding;
 pub use fleet::check_fleet;
 pub use read::parse_duration;
 pub use report::{Report, check, check_environment};
+pub use server_conf::{ConfFinding, ServerConfError, check_server_conf};
 pub use servers::{Claims, NotReleased, NumberOwner, NumberRelease, ReleaseRequest, release_number};
 pub use settings::{CacheServer, Engine, PreflightMode, Settings};
 pub use validate::{Refused, Validated, validate};

@@ -175,6 +175,13 @@ impl RedisServer {
         lock(&self.settings).certificates.clone()
     }
 
+    /// User and password of the kit's own client, if it must log in.
+    pub(crate) fn login(&self) -> Option<(String, String)> {
+        let settings = lock(&self.settings);
+        let default = || Some(("default".to_owned(), settings.password.clone()?));
+        settings.login.clone().or_else(default)
+    }
+
     pub(crate) fn password(&self) -> Option<String> {
         lock(&self.settings).password.clone()
     }
@@ -200,9 +207,9 @@ impl RedisServer {
     /// Starts the process and waits until that very process answers, since another may hold the port.
     async fn launch(&self, synchronised: bool) -> Result<(), StartError> {
         let settings = lock(&self.settings).clone();
-        let config = settings.render(self.port(), self.dir());
+        let arguments = settings.arguments(self.port(), self.dir())?;
         let environment = if settings.records_fsyncs { power::variables(self.dir())? } else { Vec::new() };
-        let process = Process::start(&settings.resolved_program()?, &config, self.dir(), &environment)?;
+        let process = Process::start(&settings.resolved_program()?, &arguments, self.dir(), &environment)?;
         let id = process.id().to_string();
         *lock(&self.process) = Some(process);
         self.own_commands.store(0, Ordering::Relaxed);

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,9 @@ use std::sync::Arc;
 use super::RedisServer;
 use crate::certificates::Certificates;
 use crate::servers;
+
+/// The name of the kit's own configuration file.
+const CONFIG: &str = "redis.conf";
 
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +57,11 @@ pub struct RedisServerBuilder {
     /// The one that the environment chooses, if none is named.
     program: Option<PathBuf>,
     pub(super) password: Option<String>,
+    /// The user of the kit's own client; the default user if none is named.
+    pub(super) login: Option<(String, String)>,
     pub(super) users: Vec<User>,
+    /// The file to start with instead of one of the kit's own.
+    config_file: Option<PathBuf>,
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) replicates: bool,
     pub(super) records_fsyncs: bool,
@@ -82,7 +90,9 @@ impl RedisServerBuilder {
         Self {
             program: None,
             password: None,
+            login: None,
             users: Vec::new(),
+            config_file: None,
             certificates: None,
             replicates: false,
             records_fsyncs: false,
@@ -96,6 +106,23 @@ impl RedisServerBuilder {
     #[must_use]
     pub fn config(mut self, name: &str, value: &str) -> Self {
         self.settings.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Starts the server with this file instead of the kit's own settings. On the command line the kit overrides the port, the
+    /// directory, and what [`config`](Self::config) sets afterwards. A relative path is one of the current directory.
+    /// Passwords, users and TLS of this builder do not apply.
+    #[must_use]
+    pub fn config_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.settings.clear();
+        self.config_file = Some(std::path::absolute(&path).unwrap_or_else(|_| path.as_ref().to_owned()));
+        self
+    }
+
+    /// The user as whom the kit's own client logs in; by default the default user.
+    #[must_use]
+    pub fn login(mut self, user: &str, password: &str) -> Self {
+        self.login = Some((user.to_owned(), password.to_owned()));
         self
     }
 
@@ -207,8 +234,21 @@ impl RedisServerBuilder {
         RedisServer::start(self).await
     }
 
+    /// What the program is started with: a file that exists, or one that is written to the directory first.
+    pub(super) fn arguments(&self, port: u16, directory: &Path) -> io::Result<Vec<OsString>> {
+        let Some(file) = &self.config_file else {
+            let file = directory.join(CONFIG);
+            std::fs::write(&file, self.render(port, directory))?;
+            return Ok(vec![file.into()]);
+        };
+        let own = [("port", port.to_string().into()), ("dir", directory.into())];
+        let changed = self.settings.iter().map(|(name, value)| (name.as_str(), value.into()));
+        let options = changed.chain(own).flat_map(|(name, value): (_, OsString)| [format!("--{name}").into(), value]);
+        Ok(std::iter::once(file.into()).chain(options).collect())
+    }
+
     /// The text of the configuration file.
-    pub(super) fn render(&self, port: u16, directory: &Path) -> String {
+    fn render(&self, port: u16, directory: &Path) -> String {
         let mut settings = self.settings.clone();
         let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
         set("dir", quoted(&directory.display().to_string()));

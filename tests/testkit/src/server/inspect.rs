@@ -34,7 +34,7 @@ impl RedisServer {
         tokio::time::timeout(DEADLINE, exchange).await.unwrap_or(Err(CommandError::NoReply))
     }
 
-    /// A connection to keep, logged in as the default user, with TLS where the server has it. What is sent on it counts
+    /// A connection to keep, logged in as the default user or as that of [`login`](super::RedisServerBuilder::login), with TLS where the server has it. What is sent on it counts
     /// in [`commands_processed`](Self::commands_processed).
     ///
     /// # Errors
@@ -44,8 +44,8 @@ impl RedisServer {
             Some(certificates) => RespConnection::open_tls(self.address(), &certificates.connector()).await?,
             None => RespConnection::open(self.address()).await?,
         };
-        if let Some(password) = self.password() {
-            connection.command(&["AUTH", &password]).await?;
+        if let Some((user, password)) = self.login() {
+            connection.command(&["AUTH", &user, &password]).await?;
             self.own_commands.fetch_add(1, Ordering::Relaxed);
         }
         Ok(connection)

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,6 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::StartError;
 
-const CONFIG: &str = "redis.conf";
 const LOG: &str = "redis.log";
 
 /// Kills the server and removes its directory when the test process ends without having done so: its end closes the
@@ -21,17 +21,16 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts `program` in `directory` with this configuration; its output is appended to the log there.
+    /// Starts `program` in `directory` with these arguments; its output is appended to the log there.
     pub(super) fn start(
         program: &Path,
-        config: &str,
+        arguments: &[OsString],
         directory: &Path,
         environment: &[(&str, PathBuf)],
     ) -> Result<Self, StartError> {
-        fs::write(directory.join(CONFIG), config)?;
         let log = File::options().create(true).append(true).open(directory.join(LOG))?;
         let started = Command::new(program)
-            .arg(directory.join(CONFIG))
+            .args(arguments)
             .current_dir(directory)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
