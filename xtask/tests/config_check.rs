@@ -227,3 +227,44 @@ async fn a_secret_in_a_variable_that_names_a_file_is_in_no_output() {
         assert!(!exit.stdout.contains(CANARY) && !exit.stderr.contains(CANARY), "{exit:?}");
     }
 }
+
+/// Without an env file only the configuration files are checked.
+#[tokio::test]
+async fn configuration_files_of_servers_are_checked_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("redis.conf");
+    let of = async |role: &str, text: &str, more: &[&str]| {
+        std::fs::write(&file, text).unwrap();
+        let conf = format!("{role}={}", file.display());
+        config_check().args(["--redis-conf", &conf]).args(more).run().await.unwrap()
+    };
+    let right = "maxmemory 1gb\nappendonly yes\naclfile /etc/users.acl\n";
+    let exit = of("state", right, &[]).await;
+    assert_eq!((exit.code, exit.stdout.as_str()), (Some(0), "0 errors, 0 warnings\n"), "{exit:?}");
+
+    let wrong = format!("{right}requirepass {CANARY} x\nmaxmemory-policy allkeys-lru\n");
+    let exit = of("state", &wrong, &["--format", "json"]).await;
+    let found = object(&exit);
+    assert_eq!((exit.code, codes(&found, "error")), (Some(1), vec!["conf-invalid", "conf-contradicts-role"]));
+    let places = found["findings"].as_array().unwrap().iter().map(|finding| (&finding["line"], &finding["role"]));
+    assert_eq!(places.collect::<Vec<_>>(), [(&4.into(), &"state".into()), (&5.into(), &"state".into())]);
+    let exit = of("state", &wrong, &["--format", "github"]).await;
+    assert!(exit.stdout.contains("redis.conf,line=5,title=conf-contradicts-role::state: line 5: "), "{exit:?}");
+    assert!(!exit.stdout.contains(CANARY), "{exit:?}");
+
+    let exit = of("cache", "save \"\"\nmaxmemory-policy volatile-lru\naclfile x\n", &[]).await;
+    assert!(exit.code == Some(0) && exit.stdout.ends_with("0 errors, 1 warning\n"), "{exit:?}");
+    let exit = of("cache", "save \"\"\nmaxmemory-policy volatile-lru\naclfile x\n", &["--strict"]).await;
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+
+    for (argument, told) in
+        [("state", "ROLE=FILE"), ("sate=x", "cache or state"), ("state=/no/such.conf", "/no/such.conf")]
+    {
+        let exit = config_check().args(["--redis-conf", argument]).run().await.unwrap();
+        assert!(exit.code == Some(2) && exit.stderr.contains(told), "{exit:?}");
+    }
+
+    let service = embedded(folder.path(), "");
+    let exit = of("state", "", &["--offline", "--env-file", service.to_str().unwrap()]).await;
+    assert!(exit.code == Some(1) && exit.stdout.contains("appendonly is no by default"), "{exit:?}");
+}

@@ -8,18 +8,19 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use store_core::Role;
 
 use crate::{
-    EnvFileError, Environment, Finding, PreflightMode, Report, Severity, check, check_environment, check_fleet,
-    environment_table_markdown,
+    ConfFinding, EnvFileError, Environment, Finding, PreflightMode, Report, ServerConfError, Severity, check,
+    check_environment, check_fleet, check_server_conf, environment_table_markdown,
 };
 
 /// The exit code of wrong usage, the same as clap's.
 const WRONG_USAGE: u8 = 2;
 
-/// Check the environment of one service, or of a fleet, and the servers that it names.
+/// Check the environment of one service, or of a fleet, and the servers that it names; or files that configure servers.
 ///
-/// Exits with 0 if the services would start, 1 if one would refuse to start, 2 on wrong usage. With STORE_PREFLIGHT=warn a
+/// Exits with 0 if the services would start, 1 if one would refuse to start or a configuration file has an error, 2 on wrong usage. With STORE_PREFLIGHT=warn a
 /// service starts despite errors, if its settings can be used.
 #[derive(Debug, clap::Args)]
 #[non_exhaustive]
@@ -31,6 +32,12 @@ pub struct ConfigCheck {
     /// value, a comment after it, `export`, values over several lines.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// A configuration file of the server with this role: `state=path/redis.conf` or `cache=path/redis.conf`; may be repeated.
+    ///
+    /// Reports the lines that a server refuses, and the settings that contradict the role. Without `--env-file` no environment
+    /// is checked.
+    #[arg(long, value_name = "ROLE=FILE", value_parser = conf_file)]
+    redis_conf: Vec<(Role, PathBuf)>,
     /// Turn every warning, including mistyped variables, into an error, except those that STORE_PREFLIGHT_ALLOW names; and
     /// exit with 1 on errors even with STORE_PREFLIGHT=warn.
     #[arg(long)]
@@ -61,6 +68,9 @@ enum Format {
 struct Line {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
+    /// In a server's configuration file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
     #[serde(flatten)]
     finding: Finding,
 }
@@ -70,7 +80,7 @@ struct Summary {
     findings: Vec<Line>,
     errors: usize,
     warnings: usize,
-    /// Whether a service would refuse to start, or, with `--strict`, there is an error.
+    /// Whether a service would refuse to start, or there is an error in a configuration file or with `--strict`.
     refused: bool,
 }
 
@@ -89,7 +99,11 @@ impl ConfigCheck {
                 return refuse(name, &error);
             }
         };
-        let summary = match self.check(environments) {
+        let of_conf_files = match self.conf_files() {
+            Ok(findings) => findings,
+            Err(error) => return refuse(name, &error),
+        };
+        let summary = match self.check(environments, of_conf_files) {
             Ok(summary) => summary,
             Err(error) => return refuse(name, &error),
         };
@@ -106,13 +120,33 @@ impl ConfigCheck {
 
     fn environments(&self) -> Result<Vec<(Option<String>, Environment)>, EnvFileError> {
         if self.env_file.is_empty() {
+            if !self.redis_conf.is_empty() {
+                return Ok(Vec::new());
+            }
             return Ok(vec![(None, Environment::from_process())]);
         }
         let read = |path: &PathBuf| Ok((Some(path.display().to_string()), Environment::from_file(path)?));
         self.env_file.iter().map(read).collect()
     }
 
-    fn check(&self, environments: Vec<(Option<String>, Environment)>) -> std::io::Result<Summary> {
+    fn conf_files(&self) -> Result<Vec<Line>, ServerConfError> {
+        let mut lines = Vec::new();
+        for (role, path) in &self.redis_conf {
+            let line = |found: ConfFinding| Line {
+                file: Some(found.file.display().to_string()),
+                line: found.line,
+                finding: found.finding,
+            };
+            lines.extend(check_server_conf(*role, path)?.into_iter().map(line));
+        }
+        Ok(lines)
+    }
+
+    fn check(
+        &self,
+        environments: Vec<(Option<String>, Environment)>,
+        of_conf_files: Vec<Line>,
+    ) -> std::io::Result<Summary> {
         let (files, environments): (Vec<_>, Vec<_>) = environments.into_iter().unzip();
         let reports = if self.offline {
             environments.iter().map(check_environment).collect()
@@ -127,17 +161,27 @@ impl ConfigCheck {
         for (place, (file, report)) in files.iter().zip(&reports).enumerate() {
             let of_file = of_fleet.iter().filter(|(concerned, _)| *concerned == place).map(|(_, finding)| finding);
             let all = report.findings().iter().chain(of_file);
-            findings.extend(all.map(|finding| Line { file: file.clone(), finding: finding.clone() }));
+            findings.extend(all.map(|finding| Line { file: file.clone(), line: None, finding: finding.clone() }));
         }
+        let conf_refused = of_conf_files.iter().any(|line| line.finding.is_error());
+        findings.extend(of_conf_files);
         if self.strict {
             findings.iter_mut().for_each(|line| line.finding.severity = strictly(&line.finding));
         }
         let errors = findings.iter().filter(|line| line.finding.is_error()).count();
         let is_enforced = reports.iter().any(|report| report.preflight() == PreflightMode::Enforce);
         let of_fleet_refuse = is_enforced && of_fleet.iter().any(|(_, finding)| finding.is_error());
-        let refused = of_fleet_refuse || reports.iter().any(Report::refuses) || (self.strict && errors > 0);
+        let refused =
+            conf_refused || of_fleet_refuse || reports.iter().any(Report::refuses) || (self.strict && errors > 0);
         Ok(Summary { warnings: findings.len() - errors, errors, findings, refused })
     }
+}
+
+/// The value of `--redis-conf`.
+fn conf_file(text: &str) -> Result<(Role, PathBuf), String> {
+    let (role, path) = text.split_once('=').ok_or("write ROLE=FILE, such as state=redis.conf")?;
+    let role = [Role::Cache, Role::State].into_iter().find(|known| known.name() == role);
+    Ok((role.ok_or("the role is cache or state")?, path.into()))
 }
 
 /// A warning that is not allowed is an error.

@@ -7,7 +7,7 @@ use crate::EnvFileError;
 
 pub(super) fn text(summary: &Summary) -> String {
     let mut text = String::new();
-    for Line { file, finding } in &summary.findings {
+    for Line { file, finding, .. } in &summary.findings {
         let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
         let _ = writeln!(text, "{file}{finding}\n");
     }
@@ -20,11 +20,12 @@ pub(super) fn text(summary: &Summary) -> String {
 
 pub(super) fn github(summary: &Summary) -> String {
     let mut text = String::new();
-    for Line { file, finding } in &summary.findings {
+    for Line { file, line, finding } in &summary.findings {
         let level = finding.severity.name();
+        let line = line.map(|line| format!("line={line},")).unwrap_or_default();
         let file = file.as_ref().map(|file| format!("file={},", property(file))).unwrap_or_default();
         let message = format!("{}: {}\n{}\n{}", finding.role_name(), finding.what, finding.why, finding.help);
-        let _ = writeln!(text, "::{level} {file}title={}::{}", property(finding.code.name()), escape(&message));
+        let _ = writeln!(text, "::{level} {file}{line}title={}::{}", property(finding.code.name()), escape(&message));
     }
     text
 }
@@ -59,7 +60,7 @@ mod tests {
     fn summary() -> Summary {
         let finding = Finding::new(Code::NoTls, None, "100 %,\r\nhere: there");
         Summary {
-            findings: vec![Line { file: Some("a,b:c.env".to_owned()), finding }],
+            findings: vec![Line { file: Some("a,b:c.env".to_owned()), line: None, finding }],
             errors: 0,
             warnings: 1,
             refused: false,
