@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Link, Script, SharedScript, SizeSeen, Slot, args};
-use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, keys, millis_ceil};
+use redis_link::{Link, Script, SharedScript, SizeSeen, Slot, args, keys};
+use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, millis_ceil};
 
 use crate::CacheStore;
 use crate::key_value::check_size;

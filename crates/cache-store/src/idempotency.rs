@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::Slot;
-use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, keys};
+use redis_link::{Slot, keys};
+use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl};
 
 use crate::CacheStore;
 

@@ -2,10 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Link, Reply, Script, SharedScript, Slot, args};
-use store_core::{
-    Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl, keys,
-};
+use redis_link::{Link, Reply, Script, SharedScript, Slot, args, keys};
+use store_core::{Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl};
 
 use crate::CacheStore;
 

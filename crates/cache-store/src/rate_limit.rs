@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Arg, Link, Script, SharedScript, Slot, args};
+use redis_link::{Arg, Link, Script, SharedScript, Slot, args, keys};
 use store_core::{
-    Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, keys, millis_ceil,
+    Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, millis_ceil,
     validate_checks,
 };
 

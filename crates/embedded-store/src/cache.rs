@@ -2,6 +2,7 @@
 
 mod handoff;
 mod key_value;
+mod keys;
 mod rate_limit;
 
 use std::fmt;
@@ -9,7 +10,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Key, Result, Role, ServiceName, Ttl, keys};
+use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Key, Result, Role, ServiceName, Ttl};
 
 use crate::CacheOptions;
 use crate::database::Database;
@@ -92,24 +93,14 @@ impl EmbeddedCache {
         Usage { entries: self.options.max_entries, bytes: self.options.max_bytes }
     }
 
-    /// The row of a key of this service: its name, a zero, and the key as it is spelled everywhere.
-    fn own(&self, key: String) -> Vec<u8> {
-        [self.service.as_str().as_bytes(), &[0], key.as_bytes()].concat()
-    }
-
     fn idempotent(&self, key: &Key) -> Entries<'_> {
         Entries {
             database: &self.database,
             clock: &self.options.clock,
             bounds: self.bounds(),
-            key: self.own(keys::cache_idempotency(key)),
+            key: self.idempotency_row(key),
         }
     }
-}
-
-/// The row of a hand-off, in the space that all services share: no service has an empty name.
-fn shared(key: String) -> Vec<u8> {
-    [&[0], key.as_bytes()].concat()
 }
 
 impl fmt::Debug for EmbeddedCache {

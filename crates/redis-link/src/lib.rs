@@ -9,6 +9,8 @@
 //! - [`Batcher`] and [`SharedScript`] coalesce calls of one kind.
 //! - [`Reply`] and [`ReplyReader`] are the replies and their reader.
 //! - [`Probe`] asks a server about itself, for checks before a service starts.
+//! - [`keys`] spells every key of a server; no other module does.
+//! - [`Breaker`] stops calls to a store that fails.
 //!
 //! ```no_run
 //! use redis_link::{Link, LinkConfig, Script, ServerUrl, args};
@@ -39,9 +41,11 @@
 mod address;
 mod arg;
 mod batcher;
+mod breaker;
 mod clock;
 mod config;
 pub mod idempotency;
+pub mod keys;
 mod link;
 mod metered;
 mod password_file;
@@ -53,6 +57,7 @@ mod wire;
 pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
 pub use arg::Arg;
 pub use batcher::{Batcher, Bounds, Load, SharedScript, SizeSeen, Slot};
+pub use breaker::{Breaker, BreakerPermit};
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::Link;
 pub use password_file::{PasswordFileError, read_password_file};

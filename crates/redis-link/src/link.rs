@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use store_core::{Breaker, Clock, Error, Op, Reached, Repeat, Result};
+use store_core::{Clock, Error, Op, Reached, Repeat, Result};
 use tokio::sync::watch;
 
 use crate::wire::{Failure, Request};
-use crate::{Answer, Arg, Endpoint, LinkConfig, Reply, Script, Topology, metered};
+use crate::{Answer, Arg, Breaker, Endpoint, LinkConfig, Reply, Script, Topology, metered};
 
 mod admission;
 mod call;

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use redis_link::keys::PoolKeys;
 use redis_link::{ReplyReader, Script, args};
 use store_core::{
     Beat, Cursor, Error, Heartbeats, HolderName, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member, Op, Page,
-    PageRequest, PoolName, Result, Timestamp, keys::PoolKeys, millis_ceil,
+    PageRequest, PoolName, Result, Timestamp, millis_ceil,
 };
 
 use crate::StateStore;

@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl, keys};
+use redis_link::keys;
+use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl};
 
 use crate::StateStore;
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args};
+use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args, keys};
 use store_core::{
     AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op, Receipt,
-    Result, Timestamp, keys, millis_ceil, next_sequence,
+    Result, Timestamp, millis_ceil, next_sequence,
 };
 
 use crate::StateStore;

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
+use redis_link::keys::QueueKeys;
 use redis_link::{Answer, Arg, Script};
-use store_core::keys::QueueKeys;
 use store_core::{
     Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, Pushed, Queue, QueueName, Reached,
     Receipt, Result, Retention, Settled, Settlement, ShelfBounds, millis_ceil,

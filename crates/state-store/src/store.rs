@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis_link::{Link, Slot, args, idempotency};
-use store_core::{Error, Namespace, Op, Result, Scope, ServiceName, StateOptions, keys};
+use redis_link::{Link, Slot, args, idempotency, keys};
+use store_core::{Error, Namespace, Op, Result, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
 use crate::queue::{self, PushGroups};

@@ -9,7 +9,6 @@
 //! expected outcome is a value; an [`Error`] means that the question was not answered, and says whether anything was
 //! executed. Time is always the server's.
 
-mod breaker;
 mod durability;
 mod error;
 mod fence;
@@ -17,9 +16,7 @@ mod handoff;
 mod heartbeats;
 mod idempotency;
 mod key_value;
-pub mod keys;
 mod leases;
-pub mod loading;
 mod name;
 mod op;
 mod page;
@@ -31,7 +28,6 @@ mod secret;
 mod time;
 mod typed;
 
-pub use breaker::{Breaker, BreakerPermit};
 pub use durability::{Durability, Reached, Receipt};
 pub use error::{Error, Result, Source};
 pub use fence::Fence;

@@ -175,29 +175,28 @@ validated! {
     UniqueKey: "a unique key", 250, TEXT_CHARACTERS, is_text_character;
 }
 
-impl Key {
-    /// The key under which a typed handle keeps the value of `key`. It holds braces, so no key of a caller equals it.
-    pub(crate) fn of_handle(kind: HandleKind, name: &HandleName, key: &Key) -> Self {
-        Self(crate::keys::of_handle(kind, name, key).into())
-    }
-}
-
 /// What a typed handle keeps under a key. Two kinds never share a key, even if their handles have one name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandleKind {
     /// A value of [`TypedKeyValue`](crate::TypedKeyValue).
     Values,
-    /// A value of [`Loading`](crate::loading::Loading).
+    /// A value that get-or-load stored.
     Loading,
-    /// The lock of a loader ([`FleetLock`](crate::loading::FleetLock)).
+    /// The lock of a loader.
     LoadingLock,
     /// A hand-off of [`TypedHandoff`](crate::TypedHandoff).
     Handoffs,
 }
 
 impl HandleKind {
-    /// Its spelling in keys.
-    pub fn as_str(self) -> &'static str {
+    /// `{kind.name}:key`: the key under which a handle of this kind called `name` keeps the value of `key`, for example
+    /// `{loading.prices}:42`. It holds braces, so no key of a caller equals it. Names and keys hold no braces, so no two
+    /// handles share a key.
+    pub fn key(self, name: &HandleName, key: &Key) -> Key {
+        Key(format!("{{{}.{name}}}:{key}", self.as_str()).into())
+    }
+
+    fn as_str(self) -> &'static str {
         match self {
             HandleKind::Values => "values",
             HandleKind::Loading => "loading",
@@ -296,7 +295,7 @@ impl fmt::Debug for RequestId {
 
 #[cfg(test)]
 mod tests {
-    use super::{JobId, Key, NameError, QueueName};
+    use super::{HandleKind, HandleName, JobId, Key, NameError, QueueName};
 
     #[test]
     fn ids_are_uuids_that_rise() {
@@ -332,6 +331,17 @@ mod tests {
         assert!(Key::new("größe / 42 ✓").is_ok());
         assert!(Key::new("a\nb").is_err());
         assert!(Key::new("{a}").is_err());
+    }
+
+    #[test]
+    fn no_two_handles_share_a_key() {
+        let key = |kind: HandleKind, name: &str, key: &str| {
+            kind.key(&HandleName::new(name).unwrap(), &Key::new(key).unwrap())
+        };
+        assert_eq!(key(HandleKind::Loading, "prices", "42").as_str(), "{loading.prices}:42");
+        assert_ne!(key(HandleKind::Values, "prices", "42"), key(HandleKind::Loading, "prices", "42"));
+        assert_ne!(key(HandleKind::Values, "a:b", "c"), key(HandleKind::Values, "a", "b:c"));
+        assert_ne!(key(HandleKind::Loading, "a", "42"), key(HandleKind::LoadingLock, "a", "42"));
     }
 
     #[test]

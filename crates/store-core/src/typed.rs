@@ -58,7 +58,7 @@ impl<S: KeyValue + ?Sized> KeyValueExt for S {}
 /// Values of one type in the cache store, kept as JSON.
 ///
 /// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name; a
-/// handle shares none with [`Loading`](crate::loading::Loading) or with values that are set by [`KeyValue`] itself.
+/// handle shares none with get-or-load or with values that are set by [`KeyValue`] itself.
 #[derive(Debug)]
 pub struct TypedKeyValue<T> {
     store: Arc<dyn KeyValue>,
@@ -80,7 +80,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     }
 
     fn key(&self, key: &Key) -> Key {
-        Key::of_handle(HandleKind::Values, &self.name, key)
+        HandleKind::Values.key(&self.name, key)
     }
 
     /// The value of a key.
@@ -180,7 +180,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     }
 
     fn key(&self, key: &Key) -> Key {
-        Key::of_handle(HandleKind::Handoffs, &self.name, key)
+        HandleKind::Handoffs.key(&self.name, key)
     }
 
     /// Puts a value for a service.

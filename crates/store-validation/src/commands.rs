@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName, keys};
+use redis_link::keys;
+use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName};
 
 /// What every link cannot do without (it also asks `INFO`, and names its connections, where it may). `<key>` stands for a
 /// key of the role.

@@ -50,25 +50,21 @@
 //! }
 //! ```
 
-mod cache;
-mod pings;
-mod presence;
-mod state;
+pub mod cache;
 mod stores;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[doc = include_str!("../docs/cost-model.md")]
 pub mod cost_model {}
 
 pub use bytes::Bytes;
-pub use cache::Cache;
-pub use pings::Pings;
-pub use state::{SharedState, State};
 pub use store_core::*;
 pub use store_validation::{
     Code, EnvFileError, Environment, Finding, Refused, Severity, SuspectVariable, parse_duration,
 };
 pub use store_worker::*;
-pub use stores::{StartError, Stores};
+pub use stores::{Cache, Pings, SharedState, StartError, State, Stores};
 
 /// What most services import.
 pub mod prelude {

@@ -12,8 +12,15 @@ use state_store::StateStore;
 use store_core::{Durability, Error, Role, ServiceName};
 use store_validation::{Engine, Environment, Finding, Refused, Settings, validate};
 
-use crate::presence::Presence;
-use crate::{Cache, Pings, State};
+mod cache;
+mod pings;
+mod presence;
+mod state;
+
+pub use cache::Cache;
+pub use pings::Pings;
+use presence::Presence;
+pub use state::{SharedState, State};
 
 /// Both stores of a service, proved to be two and fit for their roles. Clones share their connections.
 ///

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use redis_link::{Arg, Batcher, Bounds, Link, Load, Reply, SizeSeen};
-use store_core::{Error, Key, Op, RequestId, Result, keys};
+use redis_link::{Arg, Batcher, Bounds, Link, Load, Reply, SizeSeen, keys};
+use store_core::{Error, Key, Op, RequestId, Result};
 
 use super::CALL_BYTES;
 

@@ -1,7 +1,7 @@
 //! Coalesced writes.
 
-use redis_link::{Batcher, Bounds, Link, Load, Script, args};
-use store_core::{Entry, Op, Result, keys};
+use redis_link::{Batcher, Bounds, Link, Load, Script, args, keys};
+use store_core::{Entry, Op, Result};
 
 use super::CALL_BYTES;
 use super::frame::framed;

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod eviction;
-mod loading;
 mod lost_reply;
 mod memory;
 mod outages;

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, keys};
+use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result};
 
+use super::EmbeddedCache;
 use super::key_value::validate_value;
-use super::{EmbeddedCache, shared};
+use super::keys::handoff_row;
 use crate::encoding::{Decoder, Encoder};
 use crate::expiring;
 use crate::fault::Fault;
@@ -40,7 +41,7 @@ impl Waiting {
 impl Handoff for EmbeddedCache {
     async fn put(&self, item: &HandoffItem) -> Result<Put> {
         validate_value(Op::HandoffPut, &item.value)?;
-        let (row, item) = (shared(keys::handoff(&item.to, &item.key)), item.clone());
+        let (row, item) = (handoff_row(&item.to, &item.key), item.clone());
         let (clock, bounds) = (self.options.clock.clone(), self.bounds());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
@@ -59,7 +60,7 @@ impl Handoff for EmbeddedCache {
     }
 
     async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>> {
-        let row = shared(keys::handoff(&self.service, key));
+        let row = handoff_row(&self.service, key);
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);

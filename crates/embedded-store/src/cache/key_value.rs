@@ -5,9 +5,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{
-    Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl, keys,
-};
+use store_core::{Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl};
 
 use super::EmbeddedCache;
 use crate::encoding::{Decoder, Encoder};
@@ -50,7 +48,7 @@ impl KeyValue for EmbeddedCache {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let rows: Vec<_> = keys.iter().map(|key| self.own(keys::value(key))).collect();
+        let rows: Vec<_> = keys.iter().map(|key| self.value_row(key)).collect();
         let clock = self.options.clock.clone();
         let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
@@ -65,7 +63,7 @@ impl KeyValue for EmbeddedCache {
         if entries.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> = entries.iter().map(|entry| (self.own(keys::value(&entry.key)), entry.clone())).collect();
+        let rows: Vec<_> = entries.iter().map(|entry| (self.value_row(&entry.key), entry.clone())).collect();
         let (clock, bounds) = (self.options.clock.clone(), self.bounds());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
@@ -79,7 +77,7 @@ impl KeyValue for EmbeddedCache {
 
     async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent> {
         validate_value(Op::KeyValueSetIfAbsent, &entry.value)?;
-        let (row, entry) = (self.own(keys::value(&entry.key)), entry.clone());
+        let (row, entry) = (self.value_row(&entry.key), entry.clone());
         let (clock, bounds) = (self.options.clock.clone(), self.bounds());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
@@ -102,7 +100,7 @@ impl KeyValue for EmbeddedCache {
         if keys.is_empty() {
             return Ok(0);
         }
-        let rows: Vec<_> = keys.iter().map(|key| (self.own(keys::value(key)), self.own(keys::counter(key)))).collect();
+        let rows: Vec<_> = keys.iter().map(|key| (self.value_row(key), self.counter_row(key))).collect();
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
@@ -118,7 +116,7 @@ impl KeyValue for EmbeddedCache {
     }
 
     async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool> {
-        let (row, expected) = (self.own(keys::value(key)), expected.clone());
+        let (row, expected) = (self.value_row(key), expected.clone());
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
@@ -131,7 +129,7 @@ impl KeyValue for EmbeddedCache {
     }
 
     async fn add(&self, key: &Key, by: i64, ttl: Ttl) -> Result<i64> {
-        let row = self.own(keys::counter(key));
+        let row = self.counter_row(key);
         let (clock, bounds) = (self.options.clock.clone(), self.bounds());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);

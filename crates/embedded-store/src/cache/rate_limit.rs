@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::validate_checks;
-use store_core::{Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, keys};
+use store_core::{Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result};
 
 use super::EmbeddedCache;
 use crate::encoding::{Decoder, Encoder};
@@ -47,8 +47,7 @@ impl RateLimit for EmbeddedCache {
         if keys.is_empty() {
             return Ok(());
         }
-        let rows: Vec<_> =
-            keys.iter().flat_map(|key| [keys::gcra(key), keys::window(key)].map(|key| self.own(key))).collect();
+        let rows: Vec<_> = keys.iter().flat_map(|key| [self.gcra_row(key), self.window_row(key)]).collect();
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
@@ -60,10 +59,10 @@ impl RateLimit for EmbeddedCache {
 
 impl EmbeddedCache {
     fn limit_row(&self, check: &RateCheck) -> Vec<u8> {
-        self.own(match check.rate {
-            Rate::Gcra { .. } => keys::gcra(&check.key),
-            Rate::FixedWindow { .. } => keys::window(&check.key),
-        })
+        match check.rate {
+            Rate::Gcra { .. } => self.gcra_row(&check.key),
+            Rate::FixedWindow { .. } => self.window_row(&check.key),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Which calls reach the server. While the breaker of a link is open, only pings do.
 
-use store_core::{BreakerPermit, Error, Op};
+use store_core::{Error, Op};
 
 use super::Inner;
+use crate::BreakerPermit;
 use crate::metered;
 
 /// Permission for one attempt, whose outcome is reported to the breaker.

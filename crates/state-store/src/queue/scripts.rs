@@ -147,7 +147,7 @@ pub(super) static RESUME: Script = script!(frees "resume", "keys");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store_core::keys::QueueKeys;
+    use redis_link::keys::QueueKeys;
     use store_core::{Namespace, QueueName};
 
     fn all() -> [&'static Script; 14] {

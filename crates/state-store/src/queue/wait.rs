@@ -5,8 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use redis_link::{Arg, Reply, Script};
-use store_core::{Error, Op, QueueName, Result, keys, millis_ceil};
+use redis_link::{Arg, Reply, Script, keys};
+use store_core::{Error, Op, QueueName, Result, millis_ceil};
 
 use super::PARTITION;
 use crate::StateStore;

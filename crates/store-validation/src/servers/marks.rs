@@ -1,8 +1,8 @@
 //! Keys without TTL that mark a server with its role and its environment. They are in database 0, so they apply to all
 //! services of the server.
 
-use redis_link::{Fact, Probe};
-use store_core::{Error, keys};
+use redis_link::{Fact, Probe, keys};
+use store_core::Error;
 
 use super::visit::Visit;
 use crate::draft::{Connection, Draft};

@@ -10,8 +10,8 @@
 
 use std::time::Duration;
 
-use redis_link::{Fact, NumberClaim, Probe};
-use store_core::{Error, keys};
+use redis_link::{Fact, NumberClaim, Probe, keys};
+use store_core::Error;
 
 use super::marks::shown;
 use super::probe_key::random;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use store_core::{Error, RequestId, Role, keys};
+use redis_link::keys;
+use store_core::{Error, RequestId, Role};
 
 use super::visit::Visit;
 use crate::draft::Draft;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use store_core::loading::{Loading, LoadingOptions};
 use store_core::{HandleName, KeyValue, KeyValueExt, Op, Put, RequestId, Ttl, TypedHandoff, TypedKeyValue};
+use twinstore::cache::{Loading, LoadingOptions};
 
 use crate::case::cases;
 use crate::fixture::Fixture;

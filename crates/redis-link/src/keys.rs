@@ -1,4 +1,4 @@
-//! The spelling of every key. Nothing else in the project builds one.
+//! The spelling of every key on a server. Nothing else in the project builds one.
 //!
 //! State keys: the namespace, the service if the key is one of its own, one hash tag in braces, the part:
 //! `tw:{q.email.0}:ready`, `tw:billing:{l.leader}:lease`. All keys of one aggregate (a
@@ -6,7 +6,7 @@
 //! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
-use crate::{HandleKind, HandleName, Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName};
+use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName};
 
 /// The version of the layout that these keys and the records under them have.
 pub const LAYOUT_VERSION: u32 = 3;
@@ -151,12 +151,6 @@ pub fn value(key: &Key) -> String {
     format!("value:{key}")
 }
 
-/// `{kind.name}:key`: the [`Key`] under which a typed handle keeps the value of `key`; [`value`] and [`handoff`] then spell
-/// it, as in `value:{loading.prices}:42`. Names and keys hold no braces, so the parts cannot be confused.
-pub fn of_handle(kind: HandleKind, name: &HandleName, key: &Key) -> String {
-    format!("{{{}.{name}}}:{key}", kind.as_str())
-}
-
 /// `value:{id}`: never written, and no key of a value: without a handle it holds no braces, and an id has no dot. Asked for before values, by an id that nobody
 /// else knows, so that the reply begins with nothing.
 pub fn no_value(id: RequestId) -> String {
@@ -237,8 +231,9 @@ pub fn cache_probe(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{QueueKeys, handoff, lease, of_handle};
-    use crate::{HandleKind, HandleName, Key, LeaseName, Namespace, QueueName, Scope, ServiceName};
+    use store_core::{Key, LeaseName, Namespace, QueueName, Scope, ServiceName};
+
+    use super::{QueueKeys, handoff, lease};
 
     #[test]
     fn one_tag_per_partition() {
@@ -254,16 +249,6 @@ mod tests {
         assert_eq!(lease(&namespace, &billing, &name), "tw:billing:{l.leader}:lease");
         assert_eq!(lease(&namespace, &Scope::Shared, &name), "tw:{l.leader}:lease");
         assert!(Namespace::new("tw:billing").is_err(), "it would share the keys of the service");
-    }
-
-    #[test]
-    fn no_two_handles_share_a_key() {
-        let key =
-            |kind, name: &str, key: &str| of_handle(kind, &HandleName::new(name).unwrap(), &Key::new(key).unwrap());
-        assert_eq!(key(HandleKind::Loading, "prices", "42"), "{loading.prices}:42");
-        assert_ne!(key(HandleKind::Values, "prices", "42"), key(HandleKind::Loading, "prices", "42"));
-        assert_ne!(key(HandleKind::Values, "a:b", "c"), key(HandleKind::Values, "a", "b:c"));
-        assert_ne!(key(HandleKind::Loading, "a", "42"), key(HandleKind::LoadingLock, "a", "42"));
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store_core::{Timestamp, millis_ceil};
 
 use super::Found;
-use crate::{Timestamp, millis_ceil};
 
 const VERSION: u8 = 1;
 const HEAD: usize = 13;

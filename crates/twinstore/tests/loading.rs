@@ -1,14 +1,41 @@
-//! Loading on a real server.
+//! Get-or-load on a real server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use store_core::loading::{FleetLock, Loading, LoadingOptions};
-use store_core::{HandleName, Ttl};
+use cache_store::{CacheOptions, CacheStore};
+use redis_link::{Link, LinkConfig, ServerUrl};
+use store_core::{HandleName, Key, ServiceName, Ttl};
+use testkit::{DEADLINE, RedisServer, wait_until};
+use twinstore::cache::{FleetLock, Loading, LoadingOptions};
 
-use crate::{OWN, eventually, key, server, store};
+/// The database of the service in these tests; the shared one is 0.
+const OWN: u32 = 1;
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+async fn server() -> RedisServer {
+    RedisServer::cache().start().await.unwrap()
+}
+
+/// The store of service `billing` on this server.
+async fn store(server: &RedisServer) -> CacheStore {
+    let link = async |database| {
+        let url = ServerUrl::parse(&server.url(Some(database))).unwrap();
+        Link::connect(LinkConfig::new(url, "tests:cache").with_command_timeout(Duration::from_secs(10))).await.unwrap()
+    };
+    CacheStore::new(link(OWN).await, link(0).await, ServiceName::new("billing").unwrap(), CacheOptions::default())
+}
+
+async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
+    wait_until(what, DEADLINE, condition).await;
+}
 
 fn named() -> HandleName {
     HandleName::new("numbers").unwrap()

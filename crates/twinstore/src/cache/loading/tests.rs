@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use store_core::{Entry, Error, HandleKind, ManualClock, Op, RequestId, SetIfAbsent, TypedKeyValue};
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
-use crate::{Entry, Error, HandleKind, ManualClock, Op, RequestId, SetIfAbsent};
 
 /// A store in memory that can be told to fail. It knows no TTL.
 #[derive(Debug, Default)]
@@ -88,12 +88,12 @@ fn named() -> HandleName {
 
 /// Where the handle keeps the value of a key.
 fn kept(name: &str) -> Key {
-    Key::of_handle(HandleKind::Loading, &named(), &key(name))
+    HandleKind::Loading.key(&named(), &key(name))
 }
 
 /// Where the handle keeps the lock of a key.
 fn lock(name: &str) -> Key {
-    Key::of_handle(HandleKind::LoadingLock, &named(), &key(name))
+    HandleKind::LoadingLock.key(&named(), &key(name))
 }
 
 fn options() -> LoadingOptions {
@@ -129,7 +129,7 @@ async fn handles_with_other_names_do_not_share_values() {
     load(&words, "a word").await.unwrap();
     let others = Loading::new(store.clone(), HandleName::new("others").unwrap(), options());
     assert_eq!(load(&others, "another").await.unwrap(), "another");
-    let values = crate::TypedKeyValue::<String>::new(store.clone(), named(), Ttl::from_secs(60));
+    let values = TypedKeyValue::<String>::new(store.clone(), named(), Ttl::from_secs(60));
     assert_eq!(values.get(&key("k")).await.unwrap(), None);
     values.set(&key("k"), &"set".to_owned()).await.unwrap();
     assert_eq!(load(&words, "b").await.unwrap(), "a word");

@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use store_core::Ttl;
 use tokio::time::Instant;
-
-use crate::Ttl;
 
 /// A circuit breaker. It is closed, and calls pass, until a number of calls in a row have failed. Then it is open: no call
 /// passes for a pause. After the pause one call passes: if it is answered, the breaker closes, otherwise the next pause
@@ -17,7 +16,7 @@ use crate::Ttl;
 ///
 /// ```
 /// use std::time::Duration;
-/// use store_core::Breaker;
+/// use redis_link::Breaker;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {

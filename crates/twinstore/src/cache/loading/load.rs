@@ -7,11 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store_core::{Entry, Error, HandleKind, Key, KeyValueExt, RequestId, Result, SetIfAbsent, Timestamp};
 use tokio::time::Instant;
 
 use super::flights::{Arrival, Flight, Outcome};
 use super::{FleetLock, Found, LoadError, Loaded, Loading, Origin, Shared, frame};
-use crate::{Entry, Error, HandleKind, Key, KeyValueExt, RequestId, Result, SetIfAbsent, Timestamp};
 
 /// Whether a load waits for another process that loads the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
 
     /// The key of the value of `key` in the store.
     pub(super) fn key(&self, key: &Key) -> Key {
-        Key::of_handle(HandleKind::Loading, &self.name, key)
+        HandleKind::Loading.key(&self.name, key)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -113,7 +113,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
 
     async fn turn(&self, key: &Key, found: Option<&Found<T>>, wait: Wait) -> Turn<T> {
         let Some(FleetLock { held_for, wait: patience }) = self.options.fleet_lock else { return Turn::Ours(None) };
-        let lock = Key::of_handle(HandleKind::LoadingLock, &self.name, key);
+        let lock = HandleKind::LoadingLock.key(&self.name, key);
         let request = RequestId::generate();
         let value = Bytes::copy_from_slice(request.as_bytes());
         let entry = Entry::new(lock.clone(), value.clone(), held_for);

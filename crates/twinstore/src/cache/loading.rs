@@ -16,10 +16,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use redis_link::Breaker;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-
-use crate::{Breaker, Clock, HandleName, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
+use store_core::{Clock, HandleName, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
 
 mod flights;
 mod frame;
@@ -47,8 +47,8 @@ pub struct LoadingOptions {
     pub failures_to_pause: u32,
     /// For how long it is then left alone, until one call tries it again. Default 5 s.
     pub pause: Duration,
-    /// The clock by which freshness is judged; [`Clock::Server`] is this machine's here.
-    pub clock: Clock,
+    /// The clock that decides whether a value is fresh: this machine's, except in tests.
+    clock: Clock,
 }
 
 impl LoadingOptions {
@@ -102,7 +102,8 @@ impl LoadingOptions {
         self
     }
 
-    /// With a clock of the test's.
+    /// Sets the clock that decides whether a value is fresh.
+    #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -182,25 +183,30 @@ impl<T> Loaded<T> {
 /// Values of one type, loaded on demand and kept in the cache store as JSON. Clones share everything.
 ///
 /// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name; a
-/// handle shares none with [`TypedKeyValue`](crate::TypedKeyValue) or with values that are set by [`KeyValue`] itself.
+/// handle shares none with [`TypedKeyValue`](store_core::TypedKeyValue) or with values that are set by [`KeyValue`] itself.
 ///
 /// ```
-/// use std::sync::Arc;
 /// use std::time::Duration;
-/// use store_core::loading::{LoadError, Loading, LoadingOptions};
-/// use store_core::{HandleName, Key, KeyValue, Ttl};
+/// use twinstore::cache::LoadingOptions;
+/// use twinstore::prelude::*;
 ///
-/// async fn price(store: Arc<dyn KeyValue>) -> Result<u64, LoadError> {
-///     let options = LoadingOptions::new(Ttl::from_secs(60)).with_stale_for(Duration::from_secs(3600));
-///     let name = HandleName::new("prices").expect("the name is valid");
-///     let prices = Loading::<u64>::new(store, name, options); // once per process
-///     let key = Key::new("42").expect("the key is valid");
-///     let price = prices.get_or_load(&key, || async { Ok::<_, std::io::Error>(1999) }).await?;
-///     if price.is_stale() {
-///         println!("an old price: {:?}", price.origin);
-///     }
-///     Ok(price.value)
-/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let environment = Environment::from_variables([
+/// #     ("SERVICE_NAME", "shop"),
+/// #     ("REDIS_CONN_BASE_URL", "embedded:"),
+/// #     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+/// # ]);
+/// # let stores = Stores::open(&environment).await?;
+/// let options = LoadingOptions::new(Ttl::from_secs(60)).with_stale_for(Duration::from_secs(3600));
+/// let prices = stores.cache().loading::<u64>(HandleName::new("prices")?, options); // once per process
+///
+/// let key = Key::new("42")?;
+/// let price = prices.get_or_load(&key, || async { Ok::<_, std::io::Error>(1999) }).await?;
+/// assert_eq!(price.value, 1999);
+/// assert!(!price.is_stale());
+/// # Ok(())
+/// # }
 /// ```
 pub struct Loading<T> {
     shared: Arc<Shared<T>>,

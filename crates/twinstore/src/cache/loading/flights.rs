@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use store_core::Key;
 use tokio::sync::watch;
 
 use super::LoadError;
-use crate::Key;
 
 pub(super) type Outcome<T> = Result<T, LoadError>;
 

@@ -1,0 +1,79 @@
+//! The cache store as a service sees it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use store_core::{CacheRole, HandleName, Handoff, Idempotency, KeyValue, RateLimit, Ttl, TypedHandoff, TypedKeyValue};
+
+use crate::cache::{Loading, LoadingOptions};
+
+/// The cache store: whatever is in it may be lost at any moment. Clones share it.
+#[derive(Clone)]
+pub struct Cache {
+    engine: &'static str,
+    store: Arc<dyn CacheRole>,
+}
+
+impl Cache {
+    pub(crate) fn new(engine: &'static str, store: impl CacheRole + 'static) -> Self {
+        Self { engine, store: Arc::new(store) }
+    }
+
+    /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.
+    pub fn engine(&self) -> &'static str {
+        self.engine
+    }
+
+    /// Short-lived values and counters, as bytes.
+    pub fn key_value(&self) -> Arc<dyn KeyValue> {
+        self.store.clone()
+    }
+
+    /// The short-lived values called `name`, of one type, each kept for `ttl`. The name is part of their keys: handles with
+    /// different names share no values, and [`Cache::values`] shares none with [`Cache::loading`].
+    pub fn values<T>(&self, name: HandleName, ttl: Ttl) -> TypedKeyValue<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Sync,
+    {
+        TypedKeyValue::new(self.key_value(), name, ttl)
+    }
+
+    /// The values called `name`, of one type, that are loaded if the store does not have them: get-or-load. Make one handle
+    /// per name and share its clones. The name is part of the keys.
+    pub fn loading<T>(&self, name: HandleName, options: LoadingOptions) -> Loading<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static,
+    {
+        Loading::new(self.key_value(), name, options)
+    }
+
+    /// Idempotency keys that may be evicted; the state store has them too.
+    pub fn idempotency(&self) -> Arc<dyn Idempotency> {
+        self.store.clone()
+    }
+
+    /// Rate limits that all processes of the service share.
+    pub fn rate_limit(&self) -> Arc<dyn RateLimit> {
+        self.store.clone()
+    }
+
+    /// Hand-offs to and from other services, as bytes.
+    pub fn handoff(&self) -> Arc<dyn Handoff> {
+        self.store.clone()
+    }
+
+    /// The hand-offs called `name`, of one type, each waiting for `ttl`. The service that puts and the one that takes use the
+    /// same name.
+    pub fn handoffs<T>(&self, name: HandleName, ttl: Ttl) -> TypedHandoff<T>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned + Sync,
+    {
+        TypedHandoff::new(self.handoff(), name, ttl)
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cache({})", self.engine)
+    }
+}
