@@ -8,6 +8,8 @@ use std::time::Duration;
 use store_core::{Durability, Heartbeats, HolderName, LEASE_RANGE, MAX_BATCH, MAX_DELAY, PoolName, Queue, QueueName};
 
 use crate::handler::Handler;
+use crate::job::Job;
+use crate::span::SpanHook;
 use crate::task::Start;
 use crate::worker::Worker;
 
@@ -80,6 +82,7 @@ pub(crate) struct Parts {
     pub(crate) durability: Durability,
     pub(crate) signals: bool,
     pub(crate) heartbeats: Option<(Arc<dyn Heartbeats>, PoolName)>,
+    pub(crate) span_hook: Option<SpanHook>,
 }
 
 /// One queue of a worker.
@@ -103,6 +106,7 @@ impl WorkerBuilder {
             durability: Durability::Accepted,
             signals: false,
             heartbeats: None,
+            span_hook: None,
         };
         Self { parts, name: None, problems: Vec::new() }
     }
@@ -205,6 +209,26 @@ impl WorkerBuilder {
     #[must_use]
     pub fn heartbeats(mut self, heartbeats: Arc<dyn Heartbeats>, pool: PoolName) -> Self {
         self.parts.heartbeats = Some((heartbeats, pool));
+        self
+    }
+
+    /// Calls `hook` with the span of each delivery before its handler starts. Use it to connect the span to the trace of
+    /// the push, which the span has only as fields. With the crates `opentelemetry` and `tracing-opentelemetry`:
+    ///
+    /// ```ignore
+    /// let builder = builder.with_span_hook(|job, span| {
+    ///     let Some(trace) = job.trace() else { return };
+    ///     let mut headers = HashMap::from([("traceparent".to_owned(), trace.traceparent().to_owned())]);
+    ///     headers.extend(trace.tracestate().map(|state| ("tracestate".to_owned(), state.to_owned())));
+    ///     let parent = TraceContextPropagator::new().extract(&headers);
+    ///     let _ = span.set_parent(parent); // OpenTelemetrySpanExt
+    /// });
+    /// ```
+    ///
+    /// The hook runs in the worker's own task: it must not block. If it panics, the worker logs an error and starts the handler.
+    #[must_use]
+    pub fn with_span_hook(mut self, hook: impl Fn(&Job, &tracing::Span) + Send + Sync + 'static) -> Self {
+        self.parts.span_hook = Some(Arc::new(hook));
         self
     }
 

@@ -1,11 +1,12 @@
-//! The driver: one task that owns all of a worker's state and decides. Handlers run in tasks of their own; calls of the store
-//! run within the driver, so that each step of a job is one wake-up less. Both come back as an [`Event`].
+//! The driver: one task that owns all state of a worker and makes all decisions. Handlers run in tasks of their own. Calls of
+//! the store run within the driver's task, which saves a task switch for each step of a job. The end of both is an [`Event`].
 
 mod claiming;
 mod ending;
 mod gate;
 mod leasing;
 mod queue_state;
+mod reporting;
 mod settling;
 mod stopping;
 mod waiting;
@@ -27,29 +28,27 @@ use store_core::{
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::Span;
 
 use crate::builder::Parts;
 use crate::job::Job;
-use crate::stats::{Ending, Tally, count_store_error};
+use crate::span::{SpanHook, TARGET};
+use crate::stats::{Tally, count_store_error};
 use crate::task::{Ended, catch_panic};
 use queue_state::QueueState;
-use settling::Batch;
 use stopping::Mode;
 use waiting::Waits;
 
-/// How many events the driver takes at a time.
+/// How many events the driver handles in one step.
 const EVENTS: usize = 512;
 
-/// What the driver wakes for at the latest when nothing is due.
+/// How long the driver sleeps at most when nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// How long a claim may hold up what waits for it.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// How long a small claim or a few settlements wait for more, while handlers are fast.
+const LINGER: Duration = Duration::from_millis(1);
 
-/// How long a few claims or settlements wait for others while handlers are fast.
-const PATIENCE: Duration = Duration::from_millis(1);
-
-/// What comes back to the driver.
+/// What the driver reacts to.
 pub(crate) enum Event {
     /// A handler has ended; sent once for each that was started.
     Finished { id: u64, ended: Ended },
@@ -58,14 +57,14 @@ pub(crate) enum Event {
     /// A wait has ended.
     Waited { id: u64, sent: Instant, answer: Result<Option<QueueName>> },
     /// Settlements were answered.
-    Settled { queue: usize, sent: Instant, batch: Arc<Batch>, answer: Result<Receipt<Vec<Settled>>> },
+    Settled { queue: usize, sent: Instant, answer: Result<Receipt<Vec<Settled>>> },
     /// A renewal of leases was answered.
     Extended { queue: usize, sent: Instant, ids: Vec<u64>, extensions: Vec<Extension>, answer: Result<Vec<Extended>> },
-    /// Somebody steers.
+    /// A call of a [`WorkerHandle`](crate::WorkerHandle).
     Command(Command),
 }
 
-/// What a handle asks for.
+/// A request of a handle.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Command {
     Shutdown,
@@ -78,9 +77,9 @@ pub(crate) enum Command {
 struct Slot {
     queue: usize,
     job: Job,
-    /// Until when the lease lasts by the server's clock, as it said last.
+    /// The end of the lease by the server's clock, from its last answer.
     until: Timestamp,
-    /// Until when the lease surely lasts by the local clock: counted from before the claim or renewal was sent.
+    /// The lease lasts at least until then, by the local clock: its time counted from before the claim or renewal was sent.
     safe_until: Instant,
     phase: Phase,
 }
@@ -89,10 +88,17 @@ enum Phase {
     /// Claimed ahead; no handler yet.
     Waiting { since: Instant },
     /// Its handler runs.
-    Running { task: AbortHandle, since: Instant, stop_at: Option<Instant>, cancel_asked: bool, fate: Option<Fate> },
+    Running {
+        task: AbortHandle,
+        span: Span,
+        since: Instant,
+        stop_at: Option<Instant>,
+        cancel_asked: bool,
+        fate: Option<Fate>,
+    },
 }
 
-/// Why the driver has dropped a handler.
+/// Why the driver dropped a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Lost,
@@ -101,7 +107,7 @@ enum Fate {
     Released,
 }
 
-/// What does not change while a worker runs.
+/// The settings of a worker, which never change.
 struct Settings {
     concurrency: usize,
     prefetch: usize,
@@ -109,6 +115,7 @@ struct Settings {
     cancel_grace: Duration,
     shutdown_deadline: Duration,
     durability: Durability,
+    span_hook: Option<SpanHook>,
 }
 
 /// The state of a running worker.
@@ -117,31 +124,31 @@ pub(crate) struct Driver {
     name: HolderName,
     settings: Settings,
     events: UnboundedSender<Event>,
-    /// Calls of the store that are under way; one that was stopped comes to nothing.
+    /// Calls of the store that are under way. One that was stopped gives no event.
     calls: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     tally: Arc<Tally>,
     queues: Vec<QueueState>,
-    /// The queues with which something goes on. Each step looks at these alone, however many there are.
+    /// The queues that have work or calls under way. A step visits only these, however many queues there are.
     active: Vec<usize>,
     slots: HashMap<u64, Slot>,
     next_id: u64,
     running: usize,
     paused: bool,
     mode: Mode,
-    /// Handlers that ended while the last claim was under way: how far ahead the next one may claim.
+    /// How many handlers ended while the last claim was under way: the next claim may claim so many jobs ahead.
     pace: usize,
     /// Whether handlers end about as fast as claims are answered.
     is_fast: bool,
     /// Until when a small claim may wait to become larger.
-    patient_until: Instant,
+    linger_until: Instant,
     ended_since_claim: usize,
-    /// Not later than the first thing that a slot is due for.
+    /// At or before the first time at which a slot is due for a check.
     check_at: Option<Instant>,
-    /// Not later than the first time at which something in a queue becomes due.
+    /// At or before the first time at which a job of a queue becomes due.
     due_at: Option<Instant>,
     waits: Waits,
-    /// Whether the store's absence was told.
-    away: bool,
+    /// Whether the store is unavailable, which is logged once.
+    is_store_down: bool,
     clean: bool,
 }
 
@@ -154,6 +161,7 @@ impl Driver {
             cancel_grace: parts.cancel_grace,
             shutdown_deadline: parts.shutdown_deadline,
             durability: parts.durability,
+            span_hook: parts.span_hook,
         };
         let now = Instant::now();
         let queue = |queue| QueueState::new(queue, parts.concurrency, parts.handler_timeout, parts.lease, now);
@@ -175,16 +183,16 @@ impl Driver {
             mode: Mode::Working,
             pace: 0,
             is_fast: false,
-            patient_until: now,
+            linger_until: now,
             ended_since_claim: 0,
             check_at: None,
             due_at: None,
-            away: false,
+            is_store_down: false,
             clean: true,
         }
     }
 
-    /// Works until it was told to stop and has. Whether it ended clean.
+    /// Works until its shutdown is complete. Returns whether the shutdown was clean.
     pub(crate) async fn run(mut self, mut events: UnboundedReceiver<Event>) -> bool {
         let mut received = Vec::with_capacity(EVENTS);
         let mut wake_at = Instant::now();
@@ -197,7 +205,7 @@ impl Driver {
             if self.act(now) {
                 return self.clean;
             }
-            // One that is too early finds nothing to do, and costs less than to move it each time.
+            // A wake-up that is too early does nothing, and costs less than a timer that is moved in each step.
             let next = self.next_wake(now);
             if next < wake_at || wake_at <= now {
                 wake_at = next;
@@ -207,7 +215,7 @@ impl Driver {
         }
     }
 
-    /// Ready when something has happened, or it is time.
+    /// Ready when there is an event, or when `sleep` is over.
     fn poll_events(
         &mut self,
         context: &mut Context<'_>,
@@ -228,7 +236,7 @@ impl Driver {
             Event::Finished { id, ended } => self.on_finished(id, ended, now),
             Event::Claimed { queue, sent, asked, answer } => self.on_claimed(queue, sent, asked, answer, now),
             Event::Waited { id, sent, answer } => self.on_waited(id, sent, answer, now),
-            Event::Settled { queue, sent, batch, answer } => self.on_settled(queue, sent, batch, answer, now),
+            Event::Settled { queue, sent, answer } => self.on_settled(queue, sent, answer, now),
             Event::Extended { queue, sent, ids, extensions, answer } => {
                 self.on_extended(queue, sent, &ids, extensions, answer, now);
             }
@@ -236,7 +244,7 @@ impl Driver {
         }
     }
 
-    /// Does all that can be done now. Whether the worker has ended.
+    /// Does everything that can be done now. Returns whether the worker has ended.
     fn act(&mut self, now: Instant) -> bool {
         self.check_slots(now);
         self.check_shutdown(now);
@@ -246,43 +254,44 @@ impl Driver {
         self.claim(now);
         self.wait(now);
         let has_ended = self.has_ended(now);
-        self.leave_resting();
+        self.report_suppressed(now, has_ended);
+        self.deactivate_idle();
         has_ended
     }
 
-    /// Has something to do with a queue from now on.
+    /// Visits a queue in each step from now on.
     fn activate(&mut self, index: usize) {
         if !std::mem::replace(&mut self.queues[index].active, true) {
             self.active.push(index);
         }
     }
 
-    /// Tells how many handlers run, and leaves queues alone with which nothing goes on.
-    fn leave_resting(&mut self) {
+    /// Updates the number of running handlers in metrics and statistics, and stops visiting idle queues.
+    fn deactivate_idle(&mut self) {
         let (queues, tally) = (&mut self.queues, &self.tally);
         self.active.retain(|index| {
             let queue = &mut queues[*index];
-            if queue.told_running != queue.running {
-                queue.told_running = queue.running;
+            if queue.reported_running != queue.running {
+                queue.reported_running = queue.running;
                 queue.meters.running.set(queue.running as f64);
                 tally.set_running(*index, queue.running);
             }
-            queue.active = !queue.rests();
+            queue.active = !queue.is_idle();
             queue.active
         });
     }
 
-    /// When there is something to do next, if no event comes before; later than `now`.
+    /// When the driver has something to do next, if there is no event before. Later than `now`.
     fn next_wake(&self, now: Instant) -> Instant {
         let queues = self.active.iter().flat_map(|index| self.queues[*index].wakes());
         let works = self.mode == Mode::Working;
         let waits = self.waits.wakes().filter(|_| works);
         let wakes = queues.chain(waits).chain(self.due_at.filter(|_| works)).chain(self.check_at);
-        let wakes = wakes.chain(Some(self.patient_until).filter(|_| works));
+        let wakes = wakes.chain(Some(self.linger_until).filter(|_| works));
         wakes.chain(self.mode.ends_at()).filter(|at| *at > now).min().unwrap_or(now + IDLE)
     }
 
-    /// Begins a call of the store; its answer comes back as an event, unless it is stopped before.
+    /// Begins a call of the store. Its answer becomes an event, unless the call is stopped before.
     fn call<T, F>(&self, op: Op, call: F, event: impl FnOnce(Result<T>) -> Event + Send + 'static) -> CallHandle
     where
         T: Send + 'static,
@@ -298,41 +307,28 @@ impl Driver {
         handle
     }
 
-    /// Counts deliveries whose ends did not count.
-    fn count_lost(&mut self, queue: usize, deliveries: usize) {
-        self.clean &= self.mode == Mode::Working || deliveries == 0;
-        for _ in 0..deliveries {
-            self.queues[queue].meters.count(&self.tally, Ending::Lost, false);
-        }
-    }
-
-    /// A call on these queues that was sent at `sent` was answered.
+    /// The store answered a call on these queues that was sent at `sent`.
     fn on_answer(&mut self, queues: &[usize], sent: Instant) {
         queues.iter().for_each(|queue| self.queues[*queue].gate.open(sent));
-        if self.away && self.queues.iter().all(|queue| queue.gate.is_well()) {
-            self.away = false;
-            tracing::info!(worker = %self.name, "the store answers again");
+        if self.is_store_down && self.queues.iter().all(|queue| queue.gate.is_healthy()) {
+            self.is_store_down = false;
+            tracing::info!(target: TARGET, worker = %self.name, "the store is available again");
         }
     }
 
-    /// A call on these queues failed: nothing is sent for them until their gates open again.
+    /// A call on these queues failed: the driver sends nothing for them until their gates open again.
     fn on_error(&mut self, queues: &[usize], error: &Error, now: Instant) {
         count_store_error(error.op(), error.kind());
         queues.iter().for_each(|queue| self.queues[*queue].gate.close(now));
-        if !self.away {
-            self.away = true;
-            tracing::warn!(worker = %self.name, %error, "the store does not answer; the worker waits and tries again");
+        if !self.is_store_down {
+            self.is_store_down = true;
+            tracing::warn!(target: TARGET, worker = %self.name, %error, "the store is unavailable; the worker waits and tries again");
         }
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        for slot in self.slots.values() {
-            if let Phase::Running { task, .. } = &slot.phase {
-                slot.job.cancel();
-                task.abort();
-            }
-        }
+        self.slots.values().for_each(Slot::abort);
     }
 }

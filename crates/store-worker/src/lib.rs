@@ -48,6 +48,30 @@
 //! # }
 //! ```
 //!
+//! # Logs and spans
+//!
+//! A worker logs with `tracing`, under the target `twinstore::worker`:
+//!
+//! | level | event | when |
+//! |---|---|---|
+//! | `error` | a job is dead | its last attempt failed, or its handler gave it up |
+//! | `warn` | a job failed, timed out, panicked | the attempt counts, and the job is tried again |
+//! | `warn` | a job was lost | its lease ended before its result was settled: the job runs again, or is dead after its last attempt |
+//! | `warn`, `info` | the store is unavailable, is available again | once per outage |
+//!
+//! The events of jobs have the fields `queue`, `id`, `attempt`, `max_attempts`, `outcome` (`failed`, `timed_out`, `panicked` or
+//! `lost`), `reason` and `trace_id`. A delivery is logged at most once: an attempt after which the job is dead is one event.
+//! The reason is the text of the handler's error: handlers that put payloads or secrets into errors log them. The worker
+//! itself logs no payload. It logs up to 1,000 such events per queue and second, and the number of the others. The lease of a
+//! worker that dies is lost without an event of that worker.
+//!
+//! Each handler runs in the span `job` (level `info`) with the names of OpenTelemetry's conventions for messaging: `otel.name`
+//! (`process <queue>`), `otel.kind`, `otel.status_code`, `messaging.system` (`twinstore`), `messaging.operation.name` and
+//! `.type` (`process`), `messaging.destination.name`, `messaging.message.id`, `messaging.client.id` (the worker's name) and
+//! `error.type` (as `outcome` above). Beside them it has `twinstore.job.attempt`, `twinstore.job.max_attempts`, and, if the
+//! push had a [`TraceContext`](store_core::TraceContext), `trace_id`, `parent_span_id`, `traceparent` and `tracestate`.
+//! [`WorkerBuilder::with_span_hook`] connects the span to that trace.
+//!
 //! [`Leadership`] keeps one of several processes in charge, on [`store_core::Leases`].
 
 mod builder;
@@ -57,6 +81,7 @@ mod heartbeat;
 mod job;
 mod leadership;
 mod signal;
+mod span;
 mod stats;
 mod task;
 mod worker;

@@ -31,7 +31,7 @@ impl Ending {
         Ending::Lost,
     ];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Ending::Completed => "completed",
             Ending::Failed => "failed",

@@ -1,4 +1,4 @@
-//! The task that runs one handler, and how its end is told.
+//! The task that runs one handler, and the event of its end.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -7,14 +7,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use store_core::TraceContext;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tracing::{Instrument, Span};
 
 use crate::driver::Event;
-use crate::handler::{Handler, HandlerResult};
+use crate::handler::{Handler, HandlerResult, JobError, JobErrorKind};
 use crate::job::Job;
+use crate::span;
+use crate::stats::Ending;
 
 /// How a handler ended.
 pub(crate) enum Ended {
@@ -28,34 +29,34 @@ pub(crate) enum Ended {
 
 /// Starts a handler of one type.
 pub(crate) trait Start: Send + Sync {
-    /// Runs the handler in a task of its own, which tells `events` once how it ended, whatever happens to it.
-    fn start(&self, id: u64, job: Job, events: &UnboundedSender<Event>) -> AbortHandle;
+    /// Runs the handler in a task of its own, within `span`. The task always sends one event to `events`: how the handler
+    /// ended.
+    fn start(&self, id: u64, job: Job, span: Span, events: &UnboundedSender<Event>) -> AbortHandle;
 }
 
 impl<H: Handler> Start for Arc<H> {
-    fn start(&self, id: u64, job: Job, events: &UnboundedSender<Event>) -> AbortHandle {
-        let span = job.trace().map(|trace| span_of(&job, trace));
+    fn start(&self, id: u64, job: Job, span: Span, events: &UnboundedSender<Event>) -> AbortHandle {
         let mut end = End { id, events: events.clone(), ended: Ended::Dropped };
-        let handler = Arc::clone(self);
+        let (handler, own) = (Arc::clone(self), span.clone());
         let work = async move {
-            // The handler's future is gone before its end is told.
+            // The handler's future is dropped before the event of its end is sent.
             let ended = {
                 let call = async { handler.call(job).await };
                 catch_panic(call).await
             };
+            if let Some(failure) = failure(&ended) {
+                span::fail(&own, failure);
+            }
             end.set(match ended {
                 Ok(result) => Ended::Returned(result),
                 Err(message) => Ended::Panicked(message),
             });
         };
-        match span {
-            Some(span) => tokio::spawn(work.instrument(span)).abort_handle(),
-            None => tokio::spawn(work).abort_handle(),
-        }
+        tokio::spawn(work.instrument(span)).abort_handle()
     }
 }
 
-/// Tells the end of a task when it is dropped, which nothing can prevent.
+/// Sends the event when it is dropped, however the task ends.
 struct End {
     id: u64,
     events: UnboundedSender<Event>,
@@ -76,18 +77,16 @@ impl Drop for End {
     }
 }
 
-fn span_of(job: &Job, trace: &TraceContext) -> Span {
-    tracing::info_span!(
-        "job",
-        queue = %job.queue(),
-        id = %job.id(),
-        attempt = job.attempt(),
-        traceparent = trace.traceparent(),
-        tracestate = trace.tracestate(),
-    )
+/// The failure that the span of a handler records.
+fn failure(ended: &Result<HandlerResult, String>) -> Option<Ending> {
+    match ended {
+        Ok(Err(JobError(JobErrorKind::Retry { .. } | JobErrorKind::Dead { .. }))) => Some(Ending::Failed),
+        Err(_) => Some(Ending::Panicked),
+        Ok(_) => None,
+    }
 }
 
-/// Runs a future; a panic is its message.
+/// Runs a future. Returns the message of a panic.
 pub(crate) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, String> {
     let mut future = pin!(future);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {

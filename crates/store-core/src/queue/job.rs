@@ -102,10 +102,10 @@ impl NewJob {
         self
     }
 
-    /// As a part of a trace.
+    /// As a part of a trace, if there is one.
     #[must_use]
-    pub fn with_trace(mut self, trace: TraceContext) -> Self {
-        self.trace = Some(trace);
+    pub fn with_trace(mut self, trace: impl Into<Option<TraceContext>>) -> Self {
+        self.trace = trace.into();
         self
     }
 

@@ -68,6 +68,45 @@ impl TraceContext {
         self
     }
 
+    /// The trace context of a request that was received: its `traceparent` header and its `tracestate` headers, joined by
+    /// commas.
+    ///
+    /// `None` without a `traceparent`, and if it is malformed: the W3C specification requires to ignore it and to begin
+    /// another trace. A malformed `tracestate` is ignored.
+    ///
+    /// ```
+    /// use store_core::{NewJob, TraceContext};
+    ///
+    /// let traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"); // from the request's headers
+    /// let job = NewJob::new("payload").with_trace(TraceContext::from_headers(traceparent, None));
+    /// assert_eq!(job.trace.unwrap().trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+    ///
+    /// let job = NewJob::new("payload").with_trace(TraceContext::from_headers(Some("malformed"), Some("a=1")));
+    /// assert_eq!(job.trace, None);
+    /// ```
+    pub fn from_headers(traceparent: Option<&str>, tracestate: Option<&str>) -> Option<Self> {
+        let trace = Self::new(traceparent?.trim_matches([' ', '\t'])).ok()?;
+        Some(match tracestate {
+            Some(tracestate) => trace.with_tracestate(tracestate),
+            None => trace,
+        })
+    }
+
+    /// The id of the trace: 32 hexadecimal digits.
+    pub fn trace_id(&self) -> &str {
+        &self.traceparent[3..35]
+    }
+
+    /// The id of the span that pushed the job: 16 hexadecimal digits.
+    pub fn parent_id(&self) -> &str {
+        &self.traceparent[36..52]
+    }
+
+    /// Whether the caller recorded the trace.
+    pub fn is_sampled(&self) -> bool {
+        u8::from_str_radix(&self.traceparent[53..], 16).is_ok_and(|flags| flags & 1 == 1)
+    }
+
     /// The `traceparent` header, of version 00.
     pub fn traceparent(&self) -> &str {
         &self.traceparent
@@ -148,6 +187,29 @@ mod tests {
         assert_eq!(parent(&format!("fe-{FIELDS}-fe-")), Some(format!("00-{FIELDS}-00")));
         assert_eq!(parent(&format!("01-{FIELDS}-01.what")), None);
         assert_eq!(parent(&format!("ff-{FIELDS}-01")), None);
+    }
+
+    #[test]
+    fn the_fields_of_a_traceparent_are_read_whatever_its_version() {
+        for (version, flags, is_sampled) in [("00", "01", true), ("00", "02", false), ("cc", "03-new", true)] {
+            let trace = TraceContext::new(&format!("{version}-{FIELDS}-{flags}")).unwrap();
+            assert_eq!([trace.trace_id(), trace.parent_id()].join("-"), FIELDS);
+            assert_eq!(trace.is_sampled(), is_sampled, "{version} {flags}");
+        }
+    }
+
+    #[test]
+    fn malformed_headers_of_a_request_are_ignored() {
+        let parent = format!(" 00-{FIELDS}-01");
+        let trace = TraceContext::from_headers(Some(&parent), Some("a=1,b=2")).unwrap();
+        assert_eq!((trace.traceparent(), trace.tracestate()), (parent.trim(), Some("a=1,b=2")));
+        let trace = TraceContext::from_headers(Some(&parent), Some("malformed")).unwrap();
+        assert_eq!(trace.tracestate(), None);
+        let zero = format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32));
+        let invalid = format!("ff-{FIELDS}-01");
+        for malformed in [None, Some(""), Some("00"), Some(zero.as_str()), Some(invalid.as_str()), Some("00-ü")] {
+            assert_eq!(TraceContext::from_headers(malformed, Some("a=1")), None, "{malformed:?}");
+        }
     }
 
     #[test]

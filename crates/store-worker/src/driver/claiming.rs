@@ -6,26 +6,27 @@ use std::time::Duration;
 use store_core::{Claim, ClaimRequest, MAX_BATCH, Op, Result};
 use tokio::time::Instant;
 
-use super::waiting::STUCK;
-use super::{Driver, Event, IDLE, Mode, PATIENCE, Phase, Slot};
+use super::waiting::SATURATED;
+use super::{Driver, Event, IDLE, LINGER, Mode, Phase, Slot};
 use crate::job::Job;
+use crate::span;
 
-/// How many settlements may be outstanding before claims stop, beside twice the concurrency.
+/// Claims stop while more settlements are outstanding than this and twice the concurrency.
 const UNSETTLED: usize = MAX_BATCH;
 
 /// How many jobs to claim from a queue.
 struct Grant {
     queue: usize,
     jobs: usize,
-    /// At most how many.
+    /// The most jobs that the queue's bound leaves room for.
     room: usize,
-    /// How many it has.
+    /// How many jobs of the queue the worker holds.
     held: usize,
     weight: usize,
 }
 
 impl Grant {
-    /// Which of two has fewer jobs for its weight, with one more.
+    /// Compares two queues by their jobs per weight, after one more job each.
     fn compare_load(&self, other: &Self) -> Ordering {
         // a/v < b/w without division
         ((self.held + self.jobs + 1) * other.weight).cmp(&((other.held + other.jobs + 1) * self.weight))
@@ -33,26 +34,26 @@ impl Grant {
 }
 
 impl Driver {
-    /// Claims as many jobs as there is room for, one call per queue at a time.
+    /// Claims as many jobs as there is room for. One call per queue is under way at a time.
     pub(super) fn claim(&mut self, now: Instant) {
         if !self.may_claim() {
             return;
         }
         self.check_due(now);
-        self.check_forgotten(now);
+        self.check_overdue(now);
         if !self.active.iter().any(|index| self.queues[*index].may_be_claimed(now)) {
             return;
         }
-        // Few large claims cost less than many small ones: while handlers end as fast as claims are answered, a small one waits.
-        if self.patient_until + STUCK <= now {
-            // What ended since the last claim says nothing of how fast handlers are now.
+        // A few large claims cost less than many small ones. While handlers end as fast as claims are answered, a small claim waits.
+        if self.linger_until + SATURATED <= now {
+            // The last claim is too old to measure how fast handlers are now.
             (self.is_fast, self.pace, self.ended_since_claim) = (false, 0, 0);
         }
         self.is_fast |= self.settings.concurrency > 1 && 2 * self.ended_since_claim >= self.settings.concurrency;
         let mut grants = self.grants(now);
         let wanted: usize = grants.iter().map(|grant| grant.jobs).sum();
         if self.is_fast && wanted < self.settings.concurrency {
-            if now < self.patient_until {
+            if now < self.linger_until {
                 return;
             }
             if 2 * wanted < self.settings.concurrency {
@@ -76,13 +77,13 @@ impl Driver {
         self.active.iter().map(|index| self.queues[*index].held()).sum()
     }
 
-    /// Claims from a queue as soon as there is room.
+    /// Marks a queue to be claimed from as soon as there is room.
     pub(super) fn make_ready(&mut self, index: usize) {
         self.queues[index].ready = true;
         self.activate(index);
     }
 
-    /// Finds the queues in which something is due. Looks at each queue, but only when the first one may be due.
+    /// Marks the queues in which a job is due. Visits all queues, but only when the first one may be due.
     fn check_due(&mut self, now: Instant) {
         if self.due_at.is_none_or(|at| at > now) {
             return;
@@ -95,7 +96,7 @@ impl Driver {
         self.due_at = self.queues.iter().filter_map(|queue| queue.due).min();
     }
 
-    /// How many jobs to claim from each queue: one by one to the queue that has the fewest for its weight.
+    /// How many jobs to claim from each queue. Each free place goes to the queue with the fewest jobs per weight.
     fn grants(&self, now: Instant) -> Vec<Grant> {
         let ahead = if self.is_fast { self.settings.prefetch } else { self.pace.min(self.settings.prefetch) };
         let mut free = (self.settings.concurrency + ahead).saturating_sub(self.held());
@@ -122,8 +123,8 @@ impl Driver {
     pub(super) fn send_claim(&mut self, index: usize, max: usize, now: Instant) {
         self.ended_since_claim = 0;
         let queue = &mut self.queues[index];
-        // News from now on are of jobs that this claim may not see.
-        (queue.claiming, queue.last_claim, queue.ready, queue.has_news) = (max, now, false, false);
+        // A notification from now on may be of jobs that this claim does not return.
+        (queue.claiming, queue.last_claim, queue.ready, queue.is_notified) = (max, now, false, false);
         let request = ClaimRequest::new(queue.name.clone(), self.name.clone(), max, self.settings.lease);
         let store = self.store.clone();
         self.call(Op::QueueClaim, async move { store.claim(&request).await }, move |answer| Event::Claimed {
@@ -144,9 +145,9 @@ impl Driver {
     ) {
         let queue = &mut self.queues[index];
         queue.claiming = 0;
-        let hands_on = std::mem::take(&mut queue.hands_on);
-        if !std::mem::replace(&mut queue.seen, true) {
-            self.waits.seen();
+        let passes_on = std::mem::take(&mut queue.passes_on);
+        if !std::mem::replace(&mut queue.is_checked, true) {
+            self.waits.on_first_check();
         }
         let claim = match answer {
             Ok(claim) => claim,
@@ -157,7 +158,7 @@ impl Driver {
         };
         self.on_answer(&[index], sent);
         self.pace = self.ended_since_claim;
-        self.patient_until = now + PATIENCE;
+        self.linger_until = now + LINGER;
         let queue = &mut self.queues[index];
         queue.ready |= !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
         queue.due = claim.next.map(|next| now + next.min(IDLE));
@@ -177,12 +178,12 @@ impl Driver {
         }
         if self.mode != Mode::Working {
             self.release_waiting(index);
-        } else if hands_on {
+        } else if passes_on {
             self.give_back(index);
         }
     }
 
-    /// Gives claimed jobs their handlers, as far as the bounds allow.
+    /// Starts handlers for claimed jobs, up to the bounds on concurrency.
     pub(super) fn start_handlers(&mut self, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
@@ -201,9 +202,10 @@ impl Driver {
         if slot.job.attempt() == 1 {
             queue.meters.push_to_handler.record(slot.job.age_at(now).as_secs_f64());
         }
-        let task = queue.handler.start(id, slot.job.clone(), &self.events);
+        let span = span::of(&slot.job, &self.name, self.settings.span_hook.as_ref());
+        let task = queue.handler.start(id, slot.job.clone(), span.clone(), &self.events);
         let stop_at = queue.timeout.map(|timeout| now + timeout);
-        slot.phase = Phase::Running { task, since: now, stop_at, cancel_asked: false, fate: None };
+        slot.phase = Phase::Running { task, span, since: now, stop_at, cancel_asked: false, fate: None };
         self.running += 1;
         self.waits.moved_at = now;
         queue.running += 1;

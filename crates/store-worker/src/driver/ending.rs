@@ -1,21 +1,22 @@
-//! What becomes of a job when its handler has ended.
+//! What a job is settled as when its handler has ended.
 
 use std::time::Duration;
 
 use store_core::{Backoff, MAX_DELAY, MAX_RESULT_BYTES, Outcome, RetryPolicy, cut_reason};
 use tokio::time::Instant;
 
+use super::reporting::{Delivery, LEASE_LOST};
 use super::{Driver, Fate, Phase, Slot};
 use crate::handler::{JobError, JobErrorKind};
 use crate::job::Job;
 use crate::stats::Ending;
 use crate::task::Ended;
 
-/// What a delivery is settled as.
+/// How a delivery is settled and counted.
 pub(super) struct Verdict {
     pub(super) outcome: Outcome,
     pub(super) ending: Ending,
-    /// Whether the job is dead after it.
+    /// Whether the job is dead afterwards.
     pub(super) dead: bool,
 }
 
@@ -25,7 +26,7 @@ impl Verdict {
         Self { outcome, ending, dead }
     }
 
-    /// A failed attempt; `after` instead of what the policy says.
+    /// A failed attempt. The next one is after `after`, or after the time of the retry policy.
     fn failed(job: &Job, error: &str, after: Option<Duration>, ending: Ending) -> Self {
         let after = after.unwrap_or_else(|| retry_after(job.claimed().retry, job.attempt())).min(MAX_DELAY);
         let outcome = Outcome::Retry { after, error: cut_reason(error).to_owned() };
@@ -46,11 +47,11 @@ impl Driver {
         }
         match verdict(&slot, ended, queue.timeout) {
             Some(verdict) => self.push_settlement(&slot, verdict),
-            None => self.count_lost(slot.queue, 1),
+            None => self.report_lost(slot.queue, slot.job.id(), Delivery::of(&slot.job), LEASE_LOST, now),
         }
     }
 
-    /// Ends a job that no handler has begun, because somebody asked.
+    /// Settles a job that has no handler yet as cancelled.
     pub(super) fn cancel_waiting(&mut self, id: u64) {
         if let Some(slot) = self.slots.remove(&id) {
             self.queues[slot.queue].waiting.retain(|waiting| *waiting != id);
@@ -59,7 +60,7 @@ impl Driver {
     }
 }
 
-/// What a delivery is settled as; `None` when its lease is lost.
+/// How a delivery is settled; `None` if its lease is lost.
 fn verdict(slot: &Slot, ended: Ended, timeout: Option<Duration>) -> Option<Verdict> {
     let (fate, cancel_asked) = match &slot.phase {
         Phase::Running { fate, cancel_asked, .. } => (*fate, *cancel_asked),
@@ -114,7 +115,7 @@ fn refused(job: &Job, JobError(failure): JobError) -> Verdict {
     }
 }
 
-/// How long a failed job waits: what its policy says, or down to half of it at random unless it is fixed.
+/// How long a failed job waits: the time of its policy if that is fixed, else at random between half of it and all of it.
 fn retry_after(policy: RetryPolicy, attempt: u32) -> Duration {
     let wait = policy.backoff.after_attempt(attempt);
     match policy.backoff {

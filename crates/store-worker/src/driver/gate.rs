@@ -1,4 +1,4 @@
-//! How long a queue is left alone after the store failed.
+//! How long the driver sends nothing for a queue after a call failed.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Closes after a failure, for 100 ms at first and up to 5 s, with jitter; a success opens it. Short leases have shorter
-/// times, so that a renewal is tried several times before they run out.
+/// A gate closes after a failed call, for 100 ms at first and up to 5 s, with jitter. A success opens it. With short leases the
+/// times are shorter, so that a renewal is tried several times before the lease ends.
 #[derive(Debug)]
 pub(crate) struct Gate {
     first: Duration,
@@ -24,14 +24,14 @@ impl Gate {
         Self { first, longest, failures: 0, closed_at: None, opens_at: None }
     }
 
-    /// A call that was sent at `sent` succeeded. One from before the last failure says nothing.
+    /// A call that was sent at `sent` succeeded. It changes nothing if it was sent before the last failure.
     pub(crate) fn open(&mut self, sent: Instant) {
         if self.closed_at.is_none_or(|closed| sent >= closed) {
             (self.failures, self.closed_at, self.opens_at) = (0, None, None);
         }
     }
 
-    /// A call failed. Several that were under way together count as one failure.
+    /// A call failed. Several calls that were under way at the same time count as one failure.
     pub(crate) fn close(&mut self, now: Instant) {
         self.closed_at = Some(now);
         if !self.is_open(now) {
@@ -47,12 +47,12 @@ impl Gate {
         self.opens_at.is_none_or(|at| at <= now)
     }
 
-    /// Whether nothing failed since the last success.
-    pub(crate) fn is_well(&self) -> bool {
+    /// Whether no call failed since the last success.
+    pub(crate) fn is_healthy(&self) -> bool {
         self.closed_at.is_none()
     }
 
-    /// When it opens, if it was closed.
+    /// When the gate opens, if it was closed.
     pub(crate) fn opens_at(&self) -> Option<Instant> {
         self.opens_at
     }
@@ -79,7 +79,7 @@ mod tests {
         assert!(waits[0] >= Duration::from_millis(50) && waits[0] <= Duration::from_millis(100));
         assert!(waits[11] >= Duration::from_millis(2500) && waits[11] <= Duration::from_secs(5));
         gate.open(now);
-        assert!(gate.is_open(now) && gate.is_well());
+        assert!(gate.is_open(now) && gate.is_healthy());
     }
 
     #[test]
@@ -88,6 +88,6 @@ mod tests {
         let sent = Instant::now();
         gate.close(sent + Duration::from_millis(5));
         gate.open(sent);
-        assert!(!gate.is_well());
+        assert!(!gate.is_healthy());
     }
 }

@@ -1,21 +1,24 @@
-//! Keeping leases, and stopping handlers whose lease, time or permission is over.
+//! Renewing leases, and stopping handlers whose lease or time is over or whose job is cancelled.
 
 use std::time::Duration;
 
 use store_core::{Extended, Extension, JobLease, MAX_BATCH, Op, Result, Timestamp};
 use tokio::time::Instant;
 
+use super::reporting::{Delivery, LEASE_LOST};
 use super::{Driver, Event, Fate, Phase, Slot};
+use crate::span;
+use crate::stats::Ending;
 
 impl Slot {
-    /// The lease as the server said last.
+    /// The lease, with its end from the server's last answer.
     pub(super) fn lease(&self) -> JobLease {
         let mut lease = self.job.claimed().lease.clone();
         lease.until = self.until;
         lease
     }
 
-    /// Whether its lease is still wanted.
+    /// Whether its lease is renewed.
     fn is_kept(&self) -> bool {
         match &self.phase {
             Phase::Waiting { .. } => true,
@@ -23,7 +26,7 @@ impl Slot {
         }
     }
 
-    /// When it is due for a check.
+    /// When the slot is due for a check.
     fn check_at(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Running { fate: Some(_), .. } => None,
@@ -32,12 +35,25 @@ impl Slot {
         }
     }
 
-    /// Drops its handler, for this reason, unless there was one before.
+    /// Drops the handler, if it runs, with the worker.
+    pub(super) fn abort(&self) {
+        if let Phase::Running { task, .. } = &self.phase {
+            self.job.cancel();
+            task.abort();
+        }
+    }
+
+    /// Drops the handler for this reason, unless it was dropped before.
     pub(super) fn stop(&mut self, why: Fate) {
-        if let Phase::Running { task, fate, .. } = &mut self.phase
+        if let Phase::Running { task, span, fate, .. } = &mut self.phase
             && fate.is_none()
         {
             *fate = Some(why);
+            match why {
+                Fate::Lost => span::fail(span, Ending::Lost),
+                Fate::TimedOut => span::fail(span, Ending::TimedOut),
+                Fate::Cancelled | Fate::Released => {}
+            }
             self.job.cancel();
             task.abort();
         }
@@ -45,7 +61,7 @@ impl Slot {
 }
 
 impl Driver {
-    /// Renews the leases of a queue's jobs together, every third of their time. Jobs that were claimed ahead so long ago
+    /// Renews the leases of each queue in one call, every third of the lease time. Jobs claimed ahead that have waited that long
     /// are given back instead.
     pub(super) fn extend(&mut self, now: Instant) {
         for position in 0..self.active.len() {
@@ -67,13 +83,13 @@ impl Driver {
         }
     }
 
-    /// Since when the first of the jobs claimed ahead has no handler.
+    /// Since when the first of the jobs claimed ahead has waited for a handler.
     fn first_waits_since(&self, index: usize) -> Option<Instant> {
         let first = self.queues[index].waiting.front().and_then(|id| self.slots.get(id))?;
         if let Phase::Waiting { since } = first.phase { Some(since) } else { None }
     }
 
-    /// Gives back what was claimed ahead: other workers may have room.
+    /// Gives back the jobs claimed ahead, for workers that have room.
     pub(super) fn give_back(&mut self, index: usize) {
         self.pace = 0;
         self.queues[index].ready = true;
@@ -120,7 +136,7 @@ impl Driver {
                             self.renewed(*id, sent, until);
                             self.cancel_requested(*id, now);
                         }
-                        Extended::Lost => self.lost(*id),
+                        Extended::Lost => self.lost(*id, now),
                     }
                 }
             }
@@ -143,7 +159,7 @@ impl Driver {
         }
     }
 
-    /// Somebody asks that a job be cancelled.
+    /// The cancellation of a job was requested.
     fn cancel_requested(&mut self, id: u64, now: Instant) {
         let stops = now + self.settings.cancel_grace;
         let Some(slot) = self.slots.get_mut(&id) else { return };
@@ -159,26 +175,26 @@ impl Driver {
         }
     }
 
-    /// A lease is lost: whatever its handler does from now on does not count.
-    fn lost(&mut self, id: u64) {
+    /// A lease is lost: drops the handler, whose result no longer counts.
+    fn lost(&mut self, id: u64, now: Instant) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         match slot.phase {
             Phase::Running { .. } => slot.stop(Fate::Lost),
             Phase::Waiting { .. } => {
-                let index = slot.queue;
+                let (index, job) = (slot.queue, slot.job.clone());
                 self.slots.remove(&id);
                 self.queues[index].waiting.retain(|waiting| *waiting != id);
-                self.count_lost(index, 1);
+                self.report_lost(index, job.id(), Delivery::of(&job), LEASE_LOST, now);
             }
         }
     }
 
-    /// Makes sure that slots are checked at `at`, or before.
+    /// Ensures that slots are checked at `at` or before.
     pub(super) fn check_slots_at(&mut self, at: Instant) {
         self.check_at = Some(self.check_at.map_or(at, |check| check.min(at)));
     }
 
-    /// Stops what is over. Looks at each slot, but only when the first one may be due.
+    /// Stops handlers whose lease or time is over. Visits all slots, but only when the first one may be due.
     pub(super) fn check_slots(&mut self, now: Instant) {
         if self.check_at.is_none_or(|at| at > now) {
             return;
@@ -191,13 +207,13 @@ impl Driver {
                 Phase::Running { cancel_asked, .. } if slot.safe_until > now => {
                     slot.stop(if cancel_asked { Fate::Cancelled } else { Fate::TimedOut });
                 }
-                Phase::Waiting { .. } | Phase::Running { .. } => self.lost(id),
+                Phase::Waiting { .. } | Phase::Running { .. } => self.lost(id, now),
             }
         }
         self.check_at = self.slots.values().filter_map(Slot::check_at).min();
     }
 
-    /// How long after `safe_until` a lease is surely over, whatever calls took.
+    /// When a lease that lasts at least until `safe_until` has ended, however long its claim or renewal took.
     pub(super) fn surely_over(&self, safe_until: Instant) -> Instant {
         safe_until + self.settings.lease.max(Duration::from_secs(1))
     }

@@ -1,4 +1,4 @@
-//! What the driver knows about one queue.
+//! The driver's state of one queue.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use store_core::{MAX_BATCH, QueueName};
 use tokio::time::Instant;
 
 use super::gate::Gate;
+use super::reporting::LogLimit;
 use super::settling::Batch;
 use crate::builder::QueueParts;
 use crate::stats::Meters;
@@ -23,41 +24,42 @@ pub(super) struct QueueState {
     pub(super) meters: Meters,
     pub(super) gate: Gate,
 
-    /// Whether it is among the active ones.
+    /// Whether it is in [`Driver::active`](super::Driver).
     pub(super) active: bool,
-    /// Whether it may have something to claim.
+    /// Whether it may have jobs to claim.
     pub(super) ready: bool,
-    /// Whether it is ready because of news that nobody else has.
-    pub(super) has_news: bool,
-    /// Whether what is claimed is given back: the news were for others.
-    pub(super) hands_on: bool,
-    /// Whether it was looked into.
-    pub(super) seen: bool,
-    /// For how many jobs a claim is under way.
+    /// Whether it is ready because of a notification, which no other worker has got.
+    pub(super) is_notified: bool,
+    /// Whether the claim under way passes a notification on: what it claims is given back.
+    pub(super) passes_on: bool,
+    /// Whether a claim from it was answered.
+    pub(super) is_checked: bool,
+    /// How many jobs the claim under way asks for.
     pub(super) claiming: usize,
-    /// Whether a wait is under way that covers it.
+    /// Whether a wait under way covers it.
     pub(super) covered: bool,
-    /// When something becomes due, by the last claim.
+    /// When its next job becomes due, from the answer to the last claim.
     pub(super) due: Option<Instant>,
     pub(super) last_claim: Instant,
     /// Claimed jobs without a handler, in order.
     pub(super) waiting: VecDeque<u64>,
     pub(super) running: usize,
-    /// What the metrics say of it.
-    pub(super) told_running: usize,
+    /// The number of running handlers that metrics and statistics have.
+    pub(super) reported_running: usize,
 
     pub(super) renew_at: Instant,
     /// How many renewals are under way.
     pub(super) extending: usize,
 
     pub(super) pending: Batch,
-    /// How many settlements are under way.
-    pub(super) settling: usize,
+    /// The settlements under way.
+    pub(super) settling: Option<Arc<Batch>>,
     /// Until when a few settlements may wait for others, while handlers are fast.
     pub(super) settle_by: Instant,
-    /// How many settlements travel together at most; smaller after a failure, so that neither one that is refused nor too
-    /// many at once hold up the others.
+    /// The most settlements in one call. It is smaller after a failure, so that one refused settlement, or a call that is too
+    /// large, does not block the others.
     pub(super) settle_limit: usize,
+    pub(super) log_limit: LogLimit,
 }
 
 impl QueueState {
@@ -78,60 +80,61 @@ impl QueueState {
             gate: Gate::new(lease),
             active: true,
             ready: true,
-            has_news: false,
-            hands_on: false,
-            seen: false,
+            is_notified: false,
+            passes_on: false,
+            is_checked: false,
             claiming: 0,
             covered: false,
             due: None,
             last_claim: now,
             waiting: VecDeque::new(),
             running: 0,
-            told_running: 0,
+            reported_running: 0,
             renew_at: now + lease / 3,
             extending: 0,
             pending: Batch::default(),
-            settling: 0,
+            settling: None,
             settle_by: now,
             settle_limit: MAX_BATCH,
+            log_limit: LogLimit::default(),
         }
     }
 
-    /// How many jobs it has, or may soon have.
+    /// How many jobs the worker holds or has asked for.
     pub(super) fn held(&self) -> usize {
         self.claiming + self.waiting.len() + self.running
     }
 
-    /// How many settlements the store has not answered.
+    /// How many settlements wait or are under way.
     pub(super) fn unsettled(&self) -> usize {
-        self.pending.len() + self.settling
+        self.pending.len() + self.settling.as_ref().map_or(0, |batch| batch.len())
     }
 
-    /// Whether a wait may cover it: nothing is known to be there, and there is room.
+    /// Whether a wait may cover it: it has no known jobs, and there is room for some.
     pub(super) fn is_waitable(&self, now: Instant) -> bool {
         !self.ready && self.claiming == 0 && self.held() < self.concurrency && self.gate.is_open(now)
     }
 
-    /// Whether jobs are to be claimed from it when there is room.
+    /// Whether to claim from it when there is room.
     pub(super) fn may_be_claimed(&self, now: Instant) -> bool {
         self.ready && self.claiming == 0 && self.gate.is_open(now)
     }
 
-    /// Whether it has jobs.
+    /// Whether the worker holds jobs of it.
     pub(super) fn has_jobs(&self) -> bool {
         !self.waiting.is_empty() || self.running > 0
     }
 
-    /// Whether nothing goes on with it.
-    pub(super) fn rests(&self) -> bool {
+    /// Whether it has no work and no calls under way.
+    pub(super) fn is_idle(&self) -> bool {
         let is_busy = self.ready || self.held() > 0 || self.unsettled() > 0 || self.extending > 0;
-        !is_busy && self.gate.opens_at().is_none()
+        !is_busy && self.gate.opens_at().is_none() && self.log_limit.reports_at().is_none()
     }
 
-    /// When it may need the driver.
+    /// When the driver may have something to do for it.
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
         let renew = self.has_jobs().then_some(self.renew_at);
         let settle = (self.pending.len() > 0).then_some(self.settle_by);
-        [renew, settle, self.gate.opens_at()].into_iter().flatten()
+        [renew, settle, self.gate.opens_at(), self.log_limit.reports_at()].into_iter().flatten()
     }
 }

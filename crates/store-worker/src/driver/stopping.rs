@@ -6,24 +6,26 @@ use store_core::Outcome;
 use tokio::time::Instant;
 
 use super::ending::Verdict;
+use super::reporting::{Delivery, NOT_GIVEN_BACK};
 use super::{Command, Driver, Fate, Phase};
+use crate::span::TARGET;
 use crate::stats::Ending;
 
-/// How long the store has to take what is left after the deadline.
+/// How long the store has to accept the remaining settlements after the deadline.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// The same when the end is to be at once.
+/// The same after [`WorkerHandle::shutdown_now`](crate::WorkerHandle::shutdown_now).
 const FLUSH_NOW: Duration = Duration::from_secs(1);
 
-/// Where a worker is in its life.
+/// The phase of a worker's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Working,
-    /// Handlers may end by themselves.
+    /// Running handlers may finish.
     Draining {
         deadline: Instant,
     },
-    /// Handlers were dropped; what is left is given back.
+    /// Handlers were dropped, and the remaining jobs are given back.
     Flushing {
         until: Instant,
     },
@@ -51,7 +53,7 @@ impl Driver {
             }
             Command::Shutdown if self.mode == Mode::Working => {
                 self.mode = Mode::Draining { deadline: now + self.settings.shutdown_deadline };
-                tracing::info!(worker = %self.name, running = self.running, "shutting down: running handlers may end");
+                tracing::info!(target: TARGET, worker = %self.name, running = self.running, "shutting down; running handlers may finish");
                 self.stop_waiting();
                 self.release_all_waiting();
             }
@@ -68,7 +70,7 @@ impl Driver {
         (0..self.queues.len()).for_each(|index| self.release_waiting(index));
     }
 
-    /// Gives back what was claimed and has not begun: the last one first, so that the first one is ready before it.
+    /// Gives back the claimed jobs that have no handler: the last one first, so that the queue keeps their order.
     pub(super) fn release_waiting(&mut self, index: usize) {
         while let Some(id) = self.queues[index].waiting.pop_back() {
             if let Some(slot) = self.slots.remove(&id) {
@@ -96,7 +98,7 @@ impl Driver {
         }
     }
 
-    /// Whether nothing is left to do, or no time to do it.
+    /// Whether nothing is left to do, or no time is left to do it.
     pub(super) fn has_ended(&mut self, now: Instant) -> bool {
         if self.mode == Mode::Working {
             return false;
@@ -108,22 +110,24 @@ impl Driver {
             Mode::Draining { .. } => idle,
             Mode::Flushing { until } if idle || until > now => idle,
             Mode::Flushing { .. } => {
-                self.give_up();
+                self.give_up(now);
                 true
             }
         }
     }
 
-    /// Counts what could not be given back.
-    fn give_up(&mut self) {
+    /// Reports the jobs that could not be given back as lost.
+    fn give_up(&mut self, now: Instant) {
         self.clean = false;
-        let mut left = 0;
-        for index in 0..self.queues.len() {
-            let slots = self.slots.values().filter(|slot| slot.queue == index).count();
-            let lost = slots + self.queues[index].unsettled();
-            self.count_lost(index, lost);
-            left += lost;
+        for slot in std::mem::take(&mut self.slots).into_values() {
+            slot.abort();
+            self.report_lost(slot.queue, slot.job.id(), Delivery::of(&slot.job), NOT_GIVEN_BACK, now);
         }
-        tracing::warn!(worker = %self.name, left, "jobs could not be given back; they come back when their leases run out");
+        for index in 0..self.queues.len() {
+            let queue = &mut self.queues[index];
+            let (settling, pending) = (queue.settling.take(), std::mem::take(&mut queue.pending));
+            settling.iter().for_each(|batch| self.report_batch_lost(index, batch, NOT_GIVEN_BACK, now));
+            self.report_batch_lost(index, &pending, NOT_GIVEN_BACK, now);
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! Waiting for news of the queues that have nothing.
+//! Waiting for notifications of the queues that have no jobs to claim.
 //!
-//! Each queue is covered by at most one wait. When one has news its wait ends, and the others of that wait are waited for
-//! again at once, without it: so a busy queue soon has a wait of its own, and the quiet ones are left alone however much
-//! happens to the busy ones.
+//! At most one wait covers each queue. A wait ends with the notification of one queue. The driver then begins another wait for
+//! the other queues immediately, without that queue. So a busy queue soon has a wait of its own, and a notification of it does
+//! not interrupt the waits of idle queues.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,25 +11,29 @@ use store_core::{Op, QueueName, Result};
 use tokio::time::Instant;
 
 use super::queue_state::QueueState;
-use super::{CallHandle, Driver, Event, LOOK_AGAIN, Mode};
+use super::{CallHandle, Driver, Event, Mode};
 
-/// How long one wait lasts at most. A queue that was not looked into for this long is looked into, whatever its waits said:
-/// news may have been lost with whoever had them.
+/// How long the waits for the first time wait for the answers to the first claims.
+const FIRST_CLAIMS: Duration = Duration::from_millis(250);
+
+/// How long one wait lasts at most. A queue without a claim for this long is claimed from, because a notification is lost
+/// if the worker that got it dies.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// At least how many queues make up a full wait.
 const FULL: usize = 64;
 /// How many full waits cover all queues at most.
 const FULL_WAITS: usize = 8;
-/// At most how many waits of less than half as many queues there are beside them.
+/// The most waits of less than half as many queues beside them.
 const SMALL_WAITS: usize = 4;
 
-/// How long queues have no wait when there are too many waits, before small ones make place for one. While much happens one
-/// ends by itself before.
-const CROWDED: Duration = Duration::from_millis(5);
+/// How long queues have no wait while there are too many waits. Then the small waits are replaced by one. On busy queues a
+/// wait ends earlier.
+const TOO_MANY_WAITS: Duration = Duration::from_millis(5);
 
-/// A worker whose handlers are all at work, and none of which has ended for this long, leaves the news to others.
-pub(super) const STUCK: Duration = Duration::from_millis(50);
+/// A worker is saturated if it runs as many handlers as it may, and none of them has ended for this long. It leaves
+/// notifications to other workers.
+pub(super) const SATURATED: Duration = Duration::from_millis(50);
 
 /// The waits of a worker.
 pub(super) struct Waits {
@@ -37,15 +41,15 @@ pub(super) struct Waits {
     next_id: u64,
     /// Queues that no wait covers.
     uncovered: Vec<usize>,
-    crowded_since: Option<Instant>,
+    too_many_since: Option<Instant>,
     /// At least how many queues make up a full wait.
     full: usize,
-    /// At most how many waits there are.
+    /// The most waits at a time.
     most: usize,
-    /// Until every queue was looked into once, or this time is over, it is not known for which to wait.
+    /// Waits begin when a claim from every queue was answered, or at this time.
     begins_at: Instant,
-    /// How many queues were not looked into.
-    unseen: usize,
+    /// How many queues no claim was answered from.
+    unchecked: usize,
     /// When a handler began or ended last.
     pub(super) moved_at: Instant,
 }
@@ -62,22 +66,22 @@ impl Waits {
             under_way: HashMap::new(),
             next_id: 0,
             uncovered: (0..queues).collect(),
-            crowded_since: None,
+            too_many_since: None,
             full,
             most: SMALL_WAITS + 2 * queues / full,
-            begins_at: now + LOOK_AGAIN,
-            unseen: queues,
+            begins_at: now + FIRST_CLAIMS,
+            unchecked: queues,
             moved_at: now,
         }
     }
 
-    /// A queue was looked into for the first time.
-    pub(super) fn seen(&mut self) {
-        self.unseen -= 1;
+    /// The first claim from a queue was answered.
+    pub(super) fn on_first_check(&mut self) {
+        self.unchecked -= 1;
     }
 
     fn have_begun(&self, now: Instant) -> bool {
-        self.unseen == 0 || self.begins_at <= now
+        self.unchecked == 0 || self.begins_at <= now
     }
 
     fn stop(&mut self, queues: &mut [QueueState], which: impl Fn(&Wait) -> bool) {
@@ -93,17 +97,17 @@ impl Waits {
         });
     }
 
-    /// When something may have to be done; some of it may be over.
+    /// When the driver may have something to do. Some of these times may be over.
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
-        let begins = (self.unseen > 0).then_some(self.begins_at);
-        let crowded = self.crowded_since.map(|since| since + CROWDED);
-        [begins, crowded, Some(self.moved_at + STUCK)].into_iter().flatten()
+        let begins = (self.unchecked > 0).then_some(self.begins_at);
+        let too_many = self.too_many_since.map(|since| since + TOO_MANY_WAITS);
+        [begins, too_many, Some(self.moved_at + SATURATED)].into_iter().flatten()
     }
 }
 
 impl Driver {
-    /// Finds the queues that were not looked into for long, among those that no wait covers.
-    pub(super) fn check_forgotten(&mut self, now: Instant) {
+    /// Marks the queues without a claim for [`LONGEST_WAIT`], among those that no wait covers, to be claimed from.
+    pub(super) fn check_overdue(&mut self, now: Instant) {
         for position in 0..self.waits.uncovered.len() {
             let index = self.waits.uncovered[position];
             if now.duration_since(self.queues[index].last_claim) >= LONGEST_WAIT {
@@ -112,37 +116,37 @@ impl Driver {
         }
     }
 
-    /// Waits for the queues that have nothing, unless all handlers are at work and go on being so.
+    /// Waits for notifications of the queues without jobs, unless the worker is saturated.
     pub(super) fn wait(&mut self, now: Instant) {
-        let is_stuck = self.is_stuck(now);
-        if is_stuck {
+        let is_saturated = self.is_saturated(now);
+        if is_saturated {
             self.stop_waiting();
         }
-        self.hand_on(is_stuck || self.paused || self.mode != Mode::Working, now);
-        if is_stuck || !self.may_claim() || !self.waits.have_begun(now) {
+        self.pass_on(is_saturated || self.paused || self.mode != Mode::Working, now);
+        if is_saturated || !self.may_claim() || !self.waits.have_begun(now) {
             return;
         }
         let mut queues = self.take_waitable(now);
         if queues.is_empty() {
-            self.waits.crowded_since = None;
+            self.waits.too_many_since = None;
             return;
         }
         if self.waits.under_way.len() >= self.waits.most {
-            let since = *self.waits.crowded_since.get_or_insert(now);
-            if now < since + CROWDED {
+            let since = *self.waits.too_many_since.get_or_insert(now);
+            if now < since + TOO_MANY_WAITS {
                 return self.waits.uncovered.append(&mut queues);
             }
             let full = self.waits.full;
             self.waits.stop(&mut self.queues, |wait| 2 * wait.queues.len() < full);
             queues.append(&mut self.take_waitable(now));
         }
-        self.waits.crowded_since = None;
+        self.waits.too_many_since = None;
         for chunk in queues.chunks(self.waits.full) {
             self.send_wait(chunk.to_vec(), now);
         }
     }
 
-    /// Takes the queues that nothing is to be claimed from and no wait covers.
+    /// Takes the queues that a new wait may cover.
     fn take_waitable(&mut self, now: Instant) -> Vec<usize> {
         let (mut waitable, mut others) = (Vec::new(), Vec::new());
         for index in std::mem::take(&mut self.waits.uncovered) {
@@ -164,16 +168,16 @@ impl Driver {
     }
 
     pub(super) fn on_waited(&mut self, id: u64, sent: Instant, answer: Result<Option<QueueName>>, now: Instant) {
-        // One that was stopped may have been answered before.
+        // A wait that was stopped may have been answered before.
         let queues = self.waits.under_way.remove(&id).map(|wait| wait.queues).unwrap_or_default();
         queues.iter().for_each(|index| self.queues[*index].covered = false);
         match answer {
-            Ok(news) => {
+            Ok(notified) => {
                 self.on_answer(&queues, sent);
                 let mut known = queues.iter().copied().chain(0..self.queues.len());
-                let woken = news.and_then(|name| known.find(|index| self.queues[*index].name == name));
+                let woken = notified.and_then(|name| known.find(|index| self.queues[*index].name == name));
                 if let Some(index) = woken {
-                    self.queues[index].has_news = true;
+                    self.queues[index].is_notified = true;
                     self.make_ready(index);
                 }
             }
@@ -185,24 +189,24 @@ impl Driver {
         self.waits.uncovered.extend(queues);
     }
 
-    /// Stops waiting, and leaves the news to others.
+    /// Stops all waits: notifications go to other workers.
     pub(super) fn stop_waiting(&mut self) {
         self.waits.stop(&mut self.queues, |_| true);
     }
 
-    fn is_stuck(&self, now: Instant) -> bool {
-        self.waits.moved_at + STUCK <= now && self.running >= self.settings.concurrency
+    fn is_saturated(&self, now: Instant) -> bool {
+        self.waits.moved_at + SATURATED <= now && self.running >= self.settings.concurrency
     }
 
-    /// Lets others have the news that came too late for this worker, or for a queue that is at its own bound: a job is claimed
-    /// and given back, which is news again.
-    fn hand_on(&mut self, all: bool, now: Instant) {
+    /// Passes notifications on to other workers: those that this worker cannot use now (`all`), and those of queues that run as
+    /// many handlers as they may. The driver claims a job and gives it back, which causes another notification.
+    fn pass_on(&mut self, all: bool, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
             let queue = &mut self.queues[index];
             let is_full = queue.running >= queue.concurrency && queue.concurrency < self.settings.concurrency;
-            if queue.has_news && (all || is_full) && queue.claiming == 0 && queue.gate.is_open(now) {
-                queue.hands_on = true;
+            if queue.is_notified && (all || is_full) && queue.claiming == 0 && queue.gate.is_open(now) {
+                queue.passes_on = true;
                 self.send_claim(index, 1, now);
             }
         }

@@ -5,11 +5,13 @@
 mod ahead;
 mod batching;
 mod building;
+mod captured;
 mod fixture;
 mod handlers;
 mod leadership;
 mod leases;
-mod news;
+mod logging;
+mod metering;
+mod notifications;
 mod outages;
 mod shutdown;
-mod telemetry;

@@ -1,11 +1,11 @@
-//! What is told to the outside: metrics and spans. On one thread, where both have a default of their own.
+//! The metrics of a worker. On one thread, because the recorder is that of the thread.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use store_core::{Backoff, NewJob, RetryPolicy, TraceContext};
+use store_core::{Backoff, NewJob, RetryPolicy};
 use store_worker::{Done, Job, JobError};
 
 use crate::fixture::{Fixture, Running, eventually};
@@ -85,27 +85,4 @@ async fn errors_of_the_store_are_counted_by_operation() {
     let name = "twinstore_worker_store_errors_total queue.claim unavailable";
     eventually("counted", async || counted().contains_key(name)).await;
     worker.shutdown().await;
-}
-
-#[tokio::test]
-async fn a_handler_runs_inside_a_span_of_its_trace() {
-    let _subscriber = tracing::subscriber::set_default(tracing_subscriber::registry());
-    let fixture = Fixture::new();
-    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let handler = async |job: Job| {
-        let span = tracing::Span::current();
-        let fields: Vec<_> = span.metadata().into_iter().flat_map(|span| span.fields().iter()).collect();
-        let names: Vec<_> = fields.iter().map(|field| field.name()).collect();
-        let (expected, name): (&[&str], _) = match job.trace() {
-            Some(_) => (&["queue", "id", "attempt", "traceparent", "tracestate"], Some("job")),
-            None => (&[], None),
-        };
-        let is_right = names == expected && span.metadata().map(|span| span.name()) == name;
-        if is_right { Ok(Done::discard()) } else { Err(JobError::dead("not in its span")) }
-    };
-    fixture.push(NewJob::new("").with_trace(TraceContext::new(traceparent).unwrap())).await;
-    fixture.push(NewJob::new("")).await;
-    let worker = Running::start(fixture.worker().queue("email", handler));
-    fixture.until("ended", |counts| counts.pending() == 0).await;
-    assert_eq!(worker.shutdown().await.stats.completed, 2);
 }

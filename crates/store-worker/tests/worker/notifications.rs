@@ -1,4 +1,4 @@
-//! News that come to a worker without room for them are left to others; after quiet times nothing is claimed ahead.
+//! A worker without room passes notifications on to other workers; after an idle time it claims nothing ahead.
 
 use std::time::Duration;
 
@@ -9,22 +9,22 @@ use tokio::time::Instant;
 use crate::fixture::{Fixture, Running, Turnstile, eventually};
 use crate::leases::stays;
 
-/// Lets all that can run without the passing of time run.
+/// Runs all tasks that can run without the passing of time.
 async fn settle_in() {
     for _ in 0..200 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Waits for a job that a worker which was waiting has to get at once. Virtual time: a wait in vain lasts 10 s.
+/// Waits for a job that a waiting worker must get immediately. The time is virtual: a wait without a notification lasts 10 s.
 async fn served_at_once(turnstile: &Turnstile) {
     let started = Instant::now();
     turnstile.until_inside(1).await;
-    assert!(started.elapsed() < Duration::from_secs(2), "a ready job lay for {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(2), "a job was ready for {:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_at_its_own_bound_leaves_its_news_to_others() {
+async fn a_queue_at_its_own_bound_passes_its_notification_on() {
     let fixture = Fixture::new();
     let (turnstile, other) = (Turnstile::new(), Turnstile::new());
     let options = QueueOptions::new().with_concurrency(1);
@@ -32,7 +32,7 @@ async fn a_queue_at_its_own_bound_leaves_its_news_to_others() {
     settle_in().await;
     fixture.push(NewJob::new("").with_delay(Duration::from_millis(100))).await;
     settle_in().await;
-    assert_eq!(fixture.store.count(Op::QueueWait), 2, "it knows when the job is due, and waits for others");
+    assert_eq!(fixture.store.count(Op::QueueWait), 2, "it has the due time of the job, and waits for other jobs");
     fixture.clock.advance(Duration::from_millis(100));
     turnstile.until_inside(1).await;
     let second = Running::start(fixture.worker().queue("email", stays!(other)));
@@ -46,8 +46,8 @@ async fn a_queue_at_its_own_bound_leaves_its_news_to_others() {
     second.shutdown().await;
 }
 
-/// A worker whose only handler is at work and whose wait for another queue is under way; a second one, which waits for that
-/// queue behind it, and its turnstile.
+/// A worker whose only handler runs and whose wait for another queue is under way; a second worker, which waits for that
+/// queue behind it; and their turnstiles.
 async fn one_waits_before_the_other(fixture: &Fixture) -> (Running, Turnstile, Running, Turnstile) {
     let (turnstile, other) = (Turnstile::new(), Turnstile::new());
     let sms = QueueName::new("sms").unwrap();
@@ -65,7 +65,7 @@ async fn one_waits_before_the_other(fixture: &Fixture) -> (Running, Turnstile, R
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_is_paused_leaves_its_news_to_others() {
+async fn a_worker_that_is_paused_passes_its_notification_on() {
     let fixture = Fixture::new();
     let (first, turnstile, second, other) = one_waits_before_the_other(&fixture).await;
     first.handle.pause();
@@ -78,7 +78,7 @@ async fn a_worker_that_is_paused_leaves_its_news_to_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_shuts_down_leaves_its_news_to_others() {
+async fn a_worker_that_shuts_down_passes_its_notification_on() {
     let fixture = Fixture::new();
     let (first, turnstile, second, other) = one_waits_before_the_other(&fixture).await;
     first.handle.shutdown();
@@ -89,9 +89,9 @@ async fn a_worker_that_shuts_down_leaves_its_news_to_others() {
     second.shutdown().await;
 }
 
-/// The same, where the news have been heard before.
+/// The same with a notification that it got before.
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_shuts_down_leaves_news_that_it_heard_to_others() {
+async fn a_worker_that_shuts_down_passes_on_a_notification_that_it_got_before() {
     let fixture = Fixture::new();
     let (first, turnstile, second, other) = one_waits_before_the_other(&fixture).await;
     settle_in().await;
@@ -111,7 +111,7 @@ async fn a_minute_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_quiet_time_nothing_is_claimed_ahead_of_long_jobs() {
+async fn after_an_idle_time_no_job_is_claimed_ahead_of_long_ones() {
     let fixture = Fixture::new();
     let (before, after) = (Turnstile::new(), Turnstile::new());
     let handler = {
@@ -136,7 +136,7 @@ async fn after_a_quiet_time_nothing_is_claimed_ahead_of_long_jobs() {
     let _receipt = fixture.state.push(&fixture.queue, &jobs, Durability::Accepted).await.unwrap();
     after.until_inside(2).await;
     let counts = fixture.counts().await;
-    assert_eq!((counts.running, counts.ready), (2, 2), "others could work on what is claimed ahead");
+    assert_eq!((counts.running, counts.ready), (2, 2), "other workers can run the jobs that are not claimed ahead");
     after.open();
     fixture.until("done", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
