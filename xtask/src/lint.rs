@@ -3,7 +3,7 @@
 use crate::shell::{cargo, root, run};
 use crate::tidy;
 
-/// Formatting, clippy, house rules, documentation, and `config-check` over the examples.
+/// Formatting, clippy, house rules, documentation, and `config-check` over the examples and the servers' configuration files.
 pub(crate) fn lint() -> Result<(), String> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     tidy::tidy(&root())?;
@@ -13,7 +13,10 @@ pub(crate) fn lint() -> Result<(), String> {
     for example in examples()? {
         check.arg("--env-file").arg(example);
     }
-    run(&mut check)
+    for role in ["cache", "state"] {
+        check.arg("--redis-conf").arg(format!("{role}=deploy/redis/{role}.conf"));
+    }
+    run(check.current_dir(root()))
 }
 
 fn examples() -> Result<Vec<std::path::PathBuf>, String> {

@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask <command>`. One file per command.
 #![expect(clippy::print_stderr, reason = "a command talks to its user")]
 
+mod acl;
 mod bench;
 mod conformance;
 mod faults;
@@ -21,6 +22,7 @@ enum Command {
     ConfigCheck(store_validation::ConfigCheck),
     Conformance(Box<conformance::Conformance>),
     ReleaseNumber(release_number::ReleaseNumber),
+    Acl(acl::Acl),
     /// Run every test on real servers; installs redis-server if it is missing and that is allowed
     Test {
         /// Passed on to `cargo test`
@@ -43,7 +45,7 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Check formatting, clippy, house rules, documentation, and the examples by config-check
+    /// Check formatting, clippy, house rules, documentation, and the files of deploy/ by config-check
     Lint,
     /// Lint and test: both must pass before a change is merged
     Ci,
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     match Command::parse() {
         Command::ConfigCheck(command) => command.run("config-check"),
         Command::ReleaseNumber(command) => command.run(),
+        Command::Acl(command) => shell::exit(command.run()),
         Command::Conformance(command) => shell::exit(command.run()),
         Command::Test { arguments } => shell::exit(test::test(&arguments)),
         Command::Servers(command) => shell::exit(command.run()),

@@ -25,9 +25,14 @@ const INSTALLERS: [(&str, &[&[&str]]); 5] = [
 ];
 
 /// The test programs that also run on every fetched server: the conformance suite; lost replies, random sequences and
-/// foreign keys; scripts that a crash interrupts.
-const ON_EVERY_SERVER: [(&str, &str); 3] =
-    [("conformance", "engines"), ("conformance", "servers"), ("state-store", "state")];
+/// foreign keys; scripts that a crash interrupts; configuration files.
+const ON_EVERY_SERVER: [(&str, &str); 5] = [
+    ("conformance", "engines"),
+    ("conformance", "servers"),
+    ("state-store", "state"),
+    ("store-validation", "deploy"),
+    ("store-validation", "server_conf"),
+];
 
 /// Installs redis-server if it is missing and runs the tests of the whole workspace. Without arguments, the suites that test
 /// servers then also run on each fetched server.

@@ -5,7 +5,7 @@
 //! - A running service refreshes its [`Claims`]; [`release_number`] frees the number of a retired one.
 //! - [`check_environment`], [`check`] and [`check_fleet`] are what a linter calls: the same findings, nothing claimed.
 //!   With the feature `command`, `ConfigCheck` is that linter as a command line.
-//! - [`check_server_conf`] checks the configuration file of a server.
+//! - [`check_server_conf`] checks the configuration file of a server; [`acl_file`] renders its users.
 //!
 //! A [`Finding`] has a stable [`Code`]. Every check has three answers: right, wrong, and unknown; what is unknown is a
 //! finding of its own, a warning whose code ends in `-unknown`, and never a pass.
@@ -23,6 +23,7 @@
 //! assert!(codes.contains(&Code::CacheUrlHasDatabase) && codes.contains(&Code::DatabaseNumberMissing));
 //! ```
 
+mod acl_file;
 mod code;
 mod commands;
 #[cfg(feature = "command")]
@@ -43,6 +44,7 @@ mod settings;
 mod validate;
 mod variable;
 
+pub use acl_file::acl_file;
 pub use code::{Code, Severity, UnknownCode};
 #[cfg(feature = "command")]
 pub use config_check::ConfigCheck;
