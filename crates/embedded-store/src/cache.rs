@@ -19,12 +19,12 @@ use crate::idempotency::Entries;
 
 /// The cache store inside the process, in memory or in one file, as one service sees it.
 ///
-/// Clones share the store. Another service of the same process looks at it through
-/// [`for_service`](EmbeddedCache::for_service): it has values, counters, limits and idempotency keys of its own, and hands
-/// over through the space that all share.
+/// Clones share the store. [`for_service`](EmbeddedCache::for_service) returns a handle for another service of the same
+/// process. It has its own values, counters, limits and idempotency keys; hand-offs use the space that all services
+/// share.
 ///
-/// What is over is invisible at once; later writes collect it, a few entries at a time. The store is bounded
-/// ([`CacheOptions`]): it forgets what would expire soonest when it is full.
+/// Expired entries are invisible immediately; later writes remove them, a few at a time. The store is bounded
+/// ([`CacheOptions`]): if it is full, it evicts the entries that expire soonest.
 ///
 /// ```
 /// use embedded_store::{CacheOptions, EmbeddedCache};
@@ -52,27 +52,27 @@ pub struct EmbeddedCache {
 }
 
 impl EmbeddedCache {
-    /// A store in memory, gone when its last handle is dropped.
+    /// A store in memory. Dropping its last handle deletes it.
     pub fn in_memory(service: ServiceName, options: CacheOptions) -> Self {
         Self { database: Database::in_memory(), service, options }
     }
 
-    /// Opens the file at `path`, or creates it. The file is locked for this process, and so is its path, by an empty file
-    /// `<name>.lock` that stays beside it. Open the store once and clone the handle. If the file is moved or deleted while
-    /// it is open, writes return `Unavailable`. If the disk is full, operations that add data return
-    /// [`Error::Limit`](store_core::Error::Limit); the others continue in 1 MiB that the file keeps in reserve. The drop of
+    /// Opens the file at `path`, or creates it. The file is locked for this process. So is its path, by an empty file
+    /// `<name>.lock` that stays beside it. Open the store once and clone the handle. If the file is moved or deleted
+    /// while it is open, writes return `Unavailable`. If the disk is full, operations that add data return
+    /// [`Error::Limit`](store_core::Error::Limit); the others continue in a reserve of 1 MiB inside the file. Dropping
     /// the last clone commits everything and closes the file. Opening and closing block for I/O; after a crash, opening
     /// reads the whole file.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
-    /// [`Error::Corrupt`](store_core::Error::Corrupt) when it is not such a file, of another layout, or cut off: then it
-    /// is left as it was, but for the attempt to repair what a crash left.
+    /// [`Error::Unavailable`](store_core::Error::Unavailable) if the file is already open or cannot be read or written;
+    /// [`Error::Corrupt`](store_core::Error::Corrupt) if it is not such a file, has another layout, or was truncated. A
+    /// refused file is not changed, except that redb may try to repair it after a crash.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: CacheOptions) -> Result<Self> {
         Ok(Self { database: Database::open(path.as_ref(), Role::Cache)?, service, options })
     }
 
-    /// The same store as another service sees it.
+    /// The same store as a handle of another service.
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
         Self { service, ..self.clone() }
@@ -84,7 +84,7 @@ impl EmbeddedCache {
         self.database.close().await;
     }
 
-    /// How many write transactions were committed since it was opened.
+    /// How many write transactions were committed since the store was opened.
     pub fn commits(&self) -> u64 {
         self.database.commits()
     }

@@ -1,8 +1,8 @@
-//! One database: who writes, in which transactions, and what becomes of those who wait for them.
+//! One database: its writer, its transactions, and its waiting callers.
 //!
-//! In a file one thread writes. It takes all operations that wait, applies them inside one transaction, commits once and
-//! then answers all of them: concurrent callers share the `fsync`. In memory there is nothing to share, and the caller
-//! itself writes, one at a time; so nothing that happens in memory ever leaves the calling task.
+//! For a file, one thread writes. It takes all waiting operations, applies them in one transaction, commits once and
+//! then answers all of them: concurrent callers share the `fsync`. In memory there is nothing to share: each caller
+//! writes in its own task, one at a time.
 
 mod core;
 mod member;
@@ -20,19 +20,19 @@ use self::core::{CLOSED, Core};
 use self::member::{Call, Member};
 use crate::fault::Fault;
 use crate::file::StoreFile;
-use crate::news::News;
+use crate::notifications::Notifications;
 use crate::rows::{Change, View};
 
-/// How many operations may wait for the thread that writes; more wait outside.
+/// How many operations may wait for the writer thread; further callers wait for a place.
 const WAITING: usize = 1024;
 
 /// How many operations one transaction carries at most.
 const TOGETHER: usize = 256;
 
-/// How much memory the pages take that redb keeps at hand.
+/// How much memory redb's page cache takes.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// A handle of the database. Clones share it; the last one that is dropped closes it, when everything is committed.
+/// A handle of the database. Clones share it; dropping the last one commits everything and closes it.
 #[derive(Clone)]
 pub(crate) struct Database(Arc<Handle>);
 
@@ -44,9 +44,9 @@ struct Handle {
 }
 
 enum Writer {
-    /// Whoever calls.
+    /// The calling task.
     Caller(Mutex<()>),
-    /// A thread, which ends when the sender is gone.
+    /// A thread, which ends when the sender is dropped.
     Thread(Mutex<Option<WriterThread>>),
 }
 
@@ -66,7 +66,7 @@ impl Database {
         Self(Arc::new(Handle { writer: Writer::Caller(Mutex::new(())), core, closing: Mutex::new(()) }))
     }
 
-    /// The database in the file at `path`, which is created if there is none.
+    /// The database in the file at `path`, which is created if it does not exist.
     pub(crate) fn open(path: &Path, role: Role) -> Result<Self> {
         let core = Arc::new(Core::open(StoreFile::open(path, role)?)?);
         let (calls, waiting) = mpsc::channel(WAITING);
@@ -80,15 +80,15 @@ impl Database {
                 Ok(Self(Arc::new(Handle { writer, core, closing: Mutex::new(()) })))
             }
             Err(error) => {
-                Err(Error::unavailable(Op::Connect, "the thread that writes could not be started").caused_by(error))
+                Err(Error::unavailable(Op::Connect, "the writer thread could not be started").caused_by(error))
             }
         }
     }
 
-    /// Carries out an operation that may write, and commits it. `apply` may run again, when a neighbour in its
-    /// transaction failed: it has no effects but those on the transaction.
+    /// Executes an operation that may write, and commits it. `apply` may run again if another operation in its
+    /// transaction failed: it must have no effects outside the transaction.
     ///
-    /// A caller that goes away before it got its answer changes nothing: the operation is carried out or not, as a whole.
+    /// If the caller is dropped before it got its answer, the operation is still executed as a whole or not at all.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         op: Op,
@@ -98,8 +98,8 @@ impl Database {
         let call = Box::new(Call { op, apply, outcome: None, reply });
         match &self.0.writer {
             Writer::Caller(turn) => {
-                // Never held over an await: a caller that is not polled could not give it back. A panic of a caller's own
-                // code has taken its transaction back.
+                // Never held over an await: a caller that is not polled could not release it. After a panic of a
+                // caller's own code its transaction has been rolled back.
                 let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
                 self.0.core.commit_together(vec![call]);
             }
@@ -114,7 +114,7 @@ impl Database {
         answer.await.unwrap_or_else(lost)
     }
 
-    /// Carries out an operation that only reads, in a snapshot of what is committed.
+    /// Executes an operation that only reads, in a snapshot of the committed data.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         op: Op,
@@ -130,7 +130,7 @@ impl Database {
         }
     }
 
-    /// The same on this thread, which may block.
+    /// Like the above, on this thread, which may block.
     pub(crate) fn read_now<T>(&self, op: Op, look: impl FnOnce(&mut View<'_>) -> Result<T, Fault>) -> Result<T> {
         self.0.core.read(op, look)
     }
@@ -140,9 +140,9 @@ impl Database {
         self.0.core.commits.load(Ordering::Relaxed)
     }
 
-    /// Who waits for which queue.
-    pub(crate) fn news(&self) -> &News {
-        &self.0.core.news
+    /// The waiting callers of each queue.
+    pub(crate) fn notifications(&self) -> &Notifications {
+        &self.0.core.notifications
     }
 
     /// Closes it for all handles: earlier calls are committed, later calls are refused, waits end, and the file is unlocked.
@@ -152,13 +152,14 @@ impl Database {
         let _ = tokio::task::spawn_blocking(move || handle.close()).await;
     }
 
-    /// Refuses, before anything is written, a durability that cannot be reached. How far every committed write reaches.
+    /// Refuses a durability that cannot be reached, before anything is written. Returns the durability of every
+    /// committed write.
     pub(crate) fn reach(&self, op: Op, durability: Durability) -> Result<Reached> {
         let reached = Reached::new(0, matches!(self.0.writer, Writer::Thread(_)));
         match durability {
             Durability::Replicated { .. } => Err(Error::unsupported(op, "an embedded store has no replicas")),
             wanted if reached.satisfies(wanted) => Ok(reached),
-            _ => Err(Error::unsupported(op, "a store in memory is never on a disk; open a file")),
+            _ => Err(Error::unsupported(op, "a store in memory is never on disk; open a file")),
         }
     }
 }
@@ -187,7 +188,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // The next one to open the file must find it unlocked.
+        // The file must be unlocked before it can be opened again.
         self.close();
     }
 }

@@ -1,4 +1,4 @@
-//! The binary form of rows: big-endian numbers and bytes behind their length, so that numbers sort as bytes do.
+//! The binary form of rows: big-endian numbers, so that bytes sort as the numbers do, and bytes with their length.
 
 use crate::fault::Fault;
 
@@ -31,7 +31,7 @@ impl Encoder {
         self
     }
 
-    /// Bytes behind their length; at most 4 GiB.
+    /// Bytes with their length before them; at most 4 GiB.
     pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
         let len = u32::try_from(bytes.len()).expect("invariant: every value is bounded far below 4 GiB");
         self.u32(len).tail(bytes)
@@ -43,7 +43,7 @@ impl Encoder {
         self
     }
 
-    /// A byte that says whether there is a value, and the value.
+    /// A byte that states whether there is a value, and the value.
     pub(crate) fn option<T>(self, value: Option<T>, encode: impl FnOnce(Self, T) -> Self) -> Self {
         match value {
             Some(value) => encode(self.u8(1), value),
@@ -94,7 +94,7 @@ impl<'a> Decoder<'a> {
         Ok(bytes)
     }
 
-    /// A text behind its length.
+    /// A text with its length before it.
     pub(crate) fn text(&mut self) -> Result<&'a str, Fault> {
         text(self.bytes()?)
     }
@@ -106,13 +106,13 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    /// Everything that was not read yet.
+    /// All bytes that were not read yet.
     pub(crate) fn tail(self) -> &'a [u8] {
         self.0
     }
 }
 
-/// Bytes that have to be a text.
+/// Bytes that have to be UTF-8.
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, Fault> {
     std::str::from_utf8(bytes).map_err(|_| Fault::Corrupt("a text is not UTF-8"))
 }

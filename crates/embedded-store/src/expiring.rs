@@ -1,4 +1,4 @@
-//! Entries that last for a time. One that is over is invisible at once; it is collected by later writes, a few at a time.
+//! Entries with an end. An expired entry is invisible immediately; later writes remove it, a few at a time.
 
 use std::ops::{ControlFlow, Range};
 
@@ -7,16 +7,16 @@ use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::{Change, Rows, Table};
 
-/// How many entries that are over one write collects.
+/// How many expired entries one write removes.
 const COLLECTED_PER_WRITE: usize = 32;
 
-/// How many entries one write forgets because a bound is passed.
+/// How many entries one write evicts if a bound is exceeded.
 const EVICTED_PER_WRITE: usize = 10_000;
 
 /// The key of the only row of [`Table::Usage`].
 const SUMS: &[u8] = b"";
 
-/// How many entries there are, and how many bytes their keys and values have.
+/// The number of entries, and the bytes of their keys and values.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) entries: u64,
@@ -33,7 +33,7 @@ impl Usage {
     }
 }
 
-/// Reads an entry that is not over: its end in milliseconds, and its value.
+/// Reads an entry that has not expired: its end in milliseconds, and its value.
 pub(crate) fn get<T>(
     rows: &mut impl Rows,
     key: &[u8],
@@ -73,7 +73,7 @@ pub(crate) fn put(change: &mut Change<'_>, key: &[u8], end: u64, value: &[u8]) -
     Ok(())
 }
 
-/// Removes an entry. Whether there was one that was not over.
+/// Removes an entry. Returns whether there was one that had not expired.
 pub(crate) fn remove(change: &mut Change<'_>, key: &[u8], now: Moment) -> Result<bool, Fault> {
     let Some((end, bytes)) = stored(change, key)? else { return Ok(false) };
     let mut usage = usage(change)?;
@@ -84,8 +84,8 @@ pub(crate) fn remove(change: &mut Change<'_>, key: &[u8], now: Moment) -> Result
     Ok(end > now.millis())
 }
 
-/// Collects some of the entries that are over; then, as long as a bound is passed, those that would be over soonest. A
-/// store whose bounds were lowered shrinks step by step.
+/// Removes some expired entries; then, while a bound is exceeded, the entries that expire soonest. A store whose bounds
+/// were lowered shrinks step by step.
 pub(crate) fn tidy(change: &mut Change<'_>, now: Moment, bounds: Usage) -> Result<(), Fault> {
     for (end, key) in soonest(change, COLLECTED_PER_WRITE, now.millis())? {
         collect(change, end, &key)?;
@@ -107,7 +107,7 @@ pub(crate) fn tidy(change: &mut Change<'_>, now: Moment, bounds: Usage) -> Resul
     Ok(())
 }
 
-/// Removes the entries that expire soonest, until so many bytes are free or none is left.
+/// Removes the entries that expire soonest, until this many bytes are free or none is left.
 pub(crate) fn make_room(change: &mut Change<'_>, bytes: u64) -> Result<(), Fault> {
     let usage = usage(change)?;
     let bounds = Usage { entries: u64::MAX, bytes: usage.bytes.saturating_sub(bytes) };
@@ -132,13 +132,13 @@ fn collect(change: &mut Change<'_>, end: u64, key: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Writes the sums, if they were touched.
+/// Writes the sums if they have changed.
 pub(crate) fn save_usage(change: &mut Change<'_>) -> Result<(), Fault> {
     let Some(Usage { entries, bytes }) = change.usage.take() else { return Ok(()) };
     change.put(Table::Usage, SUMS, Encoder::with_capacity(16).u64(entries).u64(bytes).finish())
 }
 
-/// The sums as they are now.
+/// The current sums.
 fn usage(change: &mut Change<'_>) -> Result<Usage, Fault> {
     if let Some(usage) = change.usage {
         return Ok(usage);
@@ -167,7 +167,7 @@ fn count(change: &mut Change<'_>) -> Result<Usage, Fault> {
     Ok(usage)
 }
 
-/// The end and the size of an entry, over or not.
+/// The end and the size of an entry, expired or not.
 fn stored(change: &mut Change<'_>, key: &[u8]) -> Result<Option<(u64, u64)>, Fault> {
     change.get(Table::Entries, key, |row| Ok((Decoder::new(row).u64()?, size(key, row))))
 }

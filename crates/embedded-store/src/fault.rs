@@ -1,15 +1,15 @@
-//! Why an operation could not be applied inside a transaction.
+//! Why an operation could not be applied in a transaction.
 
 use store_core::{Error, Op};
 
 /// Why an operation could not be applied.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// The operation refuses, and has not written anything: its neighbours in the transaction may be committed.
+    /// The operation refuses, and has not written anything: the other operations of the transaction may be committed.
     Refused(Error),
     /// A row could not be read.
     Corrupt(&'static str),
-    /// The database failed. Whatever the operation wrote has to be taken back.
+    /// The database failed. The writes of the operation have to be rolled back.
     Storage(Box<redb::Error>),
 }
 
@@ -26,7 +26,7 @@ macro_rules! storage_faults {
 storage_faults!(redb::Error, redb::StorageError, redb::TableError);
 
 impl Fault {
-    /// The error for a caller whose operation was taken back.
+    /// The error for a caller whose operation was rolled back.
     pub(crate) fn into_error(self, op: Op) -> Error {
         match self {
             Fault::Refused(error) => error,

@@ -84,7 +84,7 @@ impl StoreFile {
         }))
     }
 
-    /// Whose file it is.
+    /// The service that owns the file.
     pub(crate) fn role(&self) -> Role {
         self.role
     }

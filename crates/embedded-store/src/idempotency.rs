@@ -14,7 +14,7 @@ use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::Change;
 
-/// Where the entries of one store lie, and what bounds them.
+/// The tables of the entries of one store, and their bounds.
 pub(crate) struct Entries<'a> {
     pub(crate) database: &'a Database,
     pub(crate) clock: &'a Clock,
@@ -128,7 +128,7 @@ impl Entries<'_> {
 
     pub(crate) async fn abandon(self, request: &IdempotentRequest) -> Result<bool> {
         let (key, request) = (self.key, request.request);
-        // Also when its time is over: as long as nobody else has begun, it is still this request's.
+        // Also after its time is over: until another request has begun, the key still belongs to this one.
         let apply = move |change: &mut Change<'_>| match expiring::get(change, &key, Moment::BEGINNING, Stored::decode)?
         {
             Some(stored) if stored.request == request && stored.response.is_none() => {

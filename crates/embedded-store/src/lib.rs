@@ -1,15 +1,15 @@
-//! Both stores inside the process, on redb: in memory, or in one durable file each. For development and tests, for one
-//! machine that needs no server, and as the reference model of what every engine does.
+//! Both stores inside the process, on redb: in memory, or in one durable file each. For development and tests, for
+//! single machines without a server, and as the reference model of every engine.
 //!
-//! [`EmbeddedState`] has every capability of the state role, [`EmbeddedCache`] every one of the cache role. The process is
-//! its own server: its clock decides ([`StateOptions::clock`] for tests).
+//! [`EmbeddedState`] has every capability of the state role, [`EmbeddedCache`] every one of the cache role. The clock
+//! of the process decides ([`StateOptions::clock`] for tests).
 //!
-//! * **In memory** a call is carried out by the task that makes it, and never waits for another thread.
-//! * **In a file** one thread writes: it commits all calls that wait together, with one `fsync`, and then answers them.
-//!   What was answered survives `kill -9` and a power cut. A file is for one process, which opens it once.
+//! * **In memory** a call runs in the task that makes it, and never waits for another thread.
+//!  * **In a file** one thread writes: it commits all waiting calls with one `fsync`, and then answers them. Answered
+//!  calls survive `kill -9` and a power cut. A file is for one process, which opens it once.
 //!
-//! A call that is dropped before it answers is carried out or not, as a whole; sending it again is safe wherever
-//! [`Op::repeat`](store_core::Op::repeat) says so.
+//! A dropped call is executed as a whole or not at all. Sending it again is safe if
+//! [`Op::repeat`](store_core::Op::repeat) allows it.
 
 mod cache;
 mod database;
@@ -19,7 +19,7 @@ mod fault;
 mod file;
 mod idempotency;
 mod moment;
-mod news;
+mod notifications;
 mod options;
 mod rows;
 mod state;

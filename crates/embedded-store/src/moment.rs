@@ -1,17 +1,17 @@
-//! What time it is.
+//! The time of an operation.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use store_core::{Clock, Timestamp, millis_ceil};
 
-/// The time at which an operation is carried out; one for all its decisions.
+/// The time at which an operation is executed; all its decisions use it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
     micros: u64,
 }
 
 impl Moment {
-    /// When nothing was over yet.
+    /// A time before any expiry.
     pub(crate) const BEGINNING: Moment = Moment { micros: 0 };
 
     pub(crate) fn now(clock: &Clock) -> Self {
@@ -37,12 +37,12 @@ impl Moment {
         Timestamp::from_millis(self.millis())
     }
 
-    /// In milliseconds, rounded up: the beginning of a duration.
+    /// In milliseconds, rounded up: the start of a duration.
     pub(crate) fn millis_up(self) -> u64 {
         self.micros.div_ceil(1000)
     }
 
-    /// The end, in milliseconds, of a duration that begins now; never too early.
+    /// The end, in milliseconds, of a duration that starts now; never too early.
     pub(crate) fn after(self, duration: Duration) -> u64 {
         self.millis_up().saturating_add(millis_ceil(duration))
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_never_ends_before_it_is_over() {
+    fn a_duration_never_ends_too_early() {
         let lasting = Duration::from_millis(10);
         for (micros, end) in [(5_000, 15), (5_001, 16), (5_999, 16), (6_000, 16)] {
             let moment = Moment { micros };

@@ -2,8 +2,9 @@
 
 use store_core::Clock;
 
-/// Settings of an [`EmbeddedCache`](crate::EmbeddedCache). The bounds hold for all services that share it; when one is
-/// passed, what would expire soonest is forgotten first, be it a value, a limit or an idempotency key: give it room.
+/// Settings of an [`EmbeddedCache`](crate::EmbeddedCache). The bounds hold for all services that share it. If one is
+/// exceeded, the entries that expire soonest are evicted, including limits and idempotency keys: choose the bounds
+/// generously.
 ///
 /// ```
 /// use embedded_store::{CacheOptions, EmbeddedCache};
@@ -24,11 +25,11 @@ use store_core::Clock;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct CacheOptions {
-    /// Whose time decides. Default: this machine's, for the store is its own server.
+    /// Whose clock decides. Default: this machine's.
     pub clock: Clock,
-    /// How many entries it holds. Default 1,000,000.
+    /// How many entries the cache may have. Default 1,000,000.
     pub max_entries: u64,
-    /// How many bytes its keys and values may have together. Default 256 MiB.
+    /// How many bytes its keys and values may have in all. Default 256 MiB.
     pub max_bytes: u64,
 }
 
@@ -46,14 +47,14 @@ impl CacheOptions {
         self
     }
 
-    /// With room for so many entries.
+    /// Sets the bound on entries.
     #[must_use]
     pub fn with_max_entries(mut self, entries: u64) -> Self {
         self.max_entries = entries;
         self
     }
 
-    /// With room for so many bytes.
+    /// Sets the bound on bytes.
     #[must_use]
     pub fn with_max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;

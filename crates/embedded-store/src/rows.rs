@@ -1,4 +1,4 @@
-//! Tables of bytes, as a transaction that writes and one that reads see them.
+//! Tables of bytes, for transactions that write and for those that read.
 //!
 //! In a file, each row ends with a checksum of its table, its key and its content ([`checksum`]), which is verified whenever
 //! the row is read. redb verifies its pages only when it repairs a file, so it would not notice damage to a file that was
@@ -22,9 +22,9 @@ type Definition = TableDefinition<'static, Bytes, Bytes>;
 pub(crate) enum Table {
     /// Name of a queue -> its ledger; under the empty name, the number of the next one.
     Queues,
-    /// Queue, job id -> what was pushed. Never changed.
+    /// Queue, job id -> the pushed job. Never changed.
     Jobs,
-    /// Queue, job id -> what changes. Absent as long as the job is where its push put it.
+    /// Queue, job id -> the changing state. Absent while the job is still in the place of its push.
     Lives,
     /// Queue, kind of place, order, job id -> nothing. Each job has exactly one row.
     Places,
@@ -34,7 +34,7 @@ pub(crate) enum Table {
     Members,
     /// Pool, end of the last beat, the latest first, member -> nothing.
     MemberEnds,
-    /// Key -> end and value: whatever lasts for a time.
+    /// Key -> end and value, of all entries with an end.
     Entries,
     /// End, key -> nothing.
     EntryEnds,
@@ -55,7 +55,7 @@ const DEFINITIONS: [Definition; 10] = [
     Definition::new("usage"),
 ];
 
-/// What a damaged row is reported as.
+/// The error text for a damaged row.
 const DAMAGED: [&str; DEFINITIONS.len()] = [
     "a row of the table queues is damaged",
     "a row of the table jobs is damaged",
@@ -100,7 +100,7 @@ fn verify<'r>(sums: Sums, table: Table, key: &[u8], stored: &'r [u8]) -> Result<
     }
 }
 
-/// Rows that can be read. Rows are handed to a closure because they lie in the database's own pages.
+/// Rows that can be read. Rows are passed to a closure because they are in the database's own pages.
 pub(crate) trait Rows {
     /// Reads the row under `key`.
     fn get<T>(
@@ -115,7 +115,7 @@ pub(crate) trait Rows {
     fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault>;
 }
 
-/// What is done with each row of a scan: its key, and the row unless it is damaged.
+/// Called for each row of a scan: its key, and the row unless it is damaged.
 pub(crate) trait Each: FnMut(&[u8], Result<&[u8], Fault>) -> Result<ControlFlow<()>, Fault> {}
 
 impl<F: FnMut(&[u8], Result<&[u8], Fault>) -> Result<ControlFlow<()>, Fault>> Each for F {}
@@ -153,14 +153,14 @@ pub(crate) fn count(transaction: &WriteTransaction) -> Result<u64, redb::Error> 
     DEFINITIONS.iter().try_fold(0, |rows, table| Ok(rows + transaction.open_table(*table)?.len()?))
 }
 
-/// What one transaction writes. Tables are opened when they are first touched.
+/// The writes of one transaction. Tables are opened on first use.
 pub(crate) struct Change<'t> {
     transaction: &'t WriteTransaction,
     tables: [Option<redb::Table<'t, Bytes, Bytes>>; DEFINITIONS.len()],
     sums: Sums,
     is_full: bool,
     is_changed: bool,
-    news: Vec<QueueName>,
+    notifications: Vec<QueueName>,
     /// How many bytes of rows were removed, beyond those that were added.
     freed: i64,
     /// Sums over the entries, once they were read; see [`crate::expiring`].
@@ -175,7 +175,7 @@ impl<'t> Change<'t> {
             is_full,
             tables: [const { None }; DEFINITIONS.len()],
             is_changed: false,
-            news: Vec::new(),
+            notifications: Vec::new(),
             freed: 0,
             usage: None,
         }
@@ -206,7 +206,7 @@ impl<'t> Change<'t> {
         Ok(())
     }
 
-    /// Removes a row, damaged or not. Whether there was one.
+    /// Removes a row, damaged or not. Returns whether there was one.
     pub(crate) fn remove(&mut self, table: Table, key: &[u8]) -> Result<bool, Fault> {
         let removed = self.table(table)?.remove(key)?.map(|row| row.value().len());
         self.freed += removed.map_or(0, |len| bytes(key, len));
@@ -227,25 +227,25 @@ impl<'t> Change<'t> {
         Ok(())
     }
 
-    /// Wakes one who waits for the queue, when the transaction is committed.
-    pub(crate) fn tell(&mut self, queue: &QueueName) {
-        if !self.news.contains(queue) {
-            self.news.push(queue.clone());
+    /// Wakes one caller that waits for the queue, after the transaction is committed.
+    pub(crate) fn notify(&mut self, queue: &QueueName) {
+        if !self.notifications.contains(queue) {
+            self.notifications.push(queue.clone());
         }
     }
 
-    /// Writes the rows that were kept back until the end.
+    /// Writes the rows that were kept until the end of the transaction.
     pub(crate) fn finish(mut self) -> Result<Written, Fault> {
         crate::expiring::save_usage(&mut self)?;
-        Ok(Written { is_changed: self.is_changed, news: self.news, freed: self.freed })
+        Ok(Written { is_changed: self.is_changed, notifications: self.notifications, freed: self.freed })
     }
 }
 
 /// What a transaction has written.
 pub(crate) struct Written {
     pub(crate) is_changed: bool,
-    /// The queues with a waiter to wake after the commit.
-    pub(crate) news: Vec<QueueName>,
+    /// The queues to notify after the commit.
+    pub(crate) notifications: Vec<QueueName>,
     /// Net bytes of rows removed. A row that was replaced counts as added.
     pub(crate) freed: i64,
 }
@@ -271,7 +271,7 @@ impl Rows for Change<'_> {
     }
 }
 
-/// What one transaction reads. A table that was never written is empty.
+/// The reads of one transaction. A table that was never written is empty.
 pub(crate) struct View<'t> {
     transaction: &'t ReadTransaction,
     sums: Sums,
@@ -306,7 +306,7 @@ impl Rows for View<'_> {
     }
 }
 
-/// The first key behind all that begin with `prefix`. The prefix may not end in 0xff.
+/// The first key after all that begin with `prefix`. The prefix must not end in 0xff.
 pub(crate) fn behind(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     if let Some(last) = end.last_mut() {

@@ -18,9 +18,9 @@ use crate::idempotency::Entries;
 
 /// The worker state store inside the process, in memory or in one durable file.
 ///
-/// Clones share the store. In a file, what was acknowledged is on the disk: `Accepted` and `Fsynced` are the same there,
-/// and all callers who write at the same time share one `fsync`. In memory nothing survives the last clone, and `Fsynced`
-/// is refused. There are no replicas.
+/// Clones share the store. In a file, acknowledged writes are on disk: `Accepted` and `Fsynced` are the same there, and
+/// concurrent writers share one `fsync`. In memory, dropping the last clone deletes the store, and `Fsynced` is
+/// refused. There are no replicas.
 ///
 /// Idempotency keys, leases and pools belong to the service that opened the store.
 /// [`for_service`](EmbeddedState::for_service) returns a handle for another service of the process, and
@@ -55,22 +55,22 @@ pub struct EmbeddedState {
 }
 
 impl EmbeddedState {
-    /// A store in memory, gone when its last clone is dropped.
+    /// A store in memory. Dropping its last clone deletes it.
     pub fn in_memory(service: ServiceName, options: StateOptions) -> Self {
         Self { database: Database::in_memory(), scope: service.into(), options }
     }
 
-    /// Opens the file at `path`, or creates it. The file is locked for this process, and so is its path, by an empty file
-    /// `<name>.lock` that stays beside it. Open the store once and clone the handle. If the file is moved or deleted while
-    /// it is open, writes return `Unavailable`. If the disk is full, operations that add data return
-    /// [`Error::Limit`](store_core::Error::Limit); the others continue in 1 MiB that the file keeps in reserve. The drop of
+    /// Opens the file at `path`, or creates it. The file is locked for this process. So is its path, by an empty file
+    /// `<name>.lock` that stays beside it. Open the store once and clone the handle. If the file is moved or deleted
+    /// while it is open, writes return `Unavailable`. If the disk is full, operations that add data return
+    /// [`Error::Limit`](store_core::Error::Limit); the others continue in a reserve of 1 MiB inside the file. Dropping
     /// the last clone commits everything and closes the file. Opening and closing block for I/O; after a crash, opening
     /// reads the whole file.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](store_core::Error::Unavailable) when it is open already or cannot be read or written;
-    /// [`Error::Corrupt`](store_core::Error::Corrupt) when it is not such a file, of another layout, or cut off: then it
-    /// is left as it was, but for the attempt to repair what a crash left.
+    /// [`Error::Unavailable`](store_core::Error::Unavailable) if the file is already open or cannot be read or written;
+    /// [`Error::Corrupt`](store_core::Error::Corrupt) if it is not such a file, has another layout, or was truncated. A
+    /// refused file is not changed, except that redb may try to repair it after a crash.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: StateOptions) -> Result<Self> {
         let store = Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options };
         store.tell_of_stored_jobs()?;
@@ -95,7 +95,7 @@ impl EmbeddedState {
         self.database.close().await;
     }
 
-    /// How many write transactions were committed since it was opened.
+    /// How many write transactions were committed since the store was opened.
     pub fn commits(&self) -> u64 {
         self.database.commits()
     }

@@ -206,7 +206,7 @@ pub enum UrlError {
     Whitespace,
     /// The part before `://` is not a known scheme.
     #[error(
-        "the URL's scheme is not known; use redis, rediss, redis-sentinel, rediss-sentinel, redis-cluster, \
+        "the URL's scheme is unknown; use redis, rediss, redis-sentinel, rediss-sentinel, redis-cluster, \
          rediss-cluster, kvrocks or kvrockss followed by ://, or embedded:"
     )]
     Scheme,

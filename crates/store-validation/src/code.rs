@@ -230,7 +230,7 @@ codes! {
         "Let NTP set the clocks of both machines.";
     /// A state server with replicas accepts writes without them.
     NoMinReplicas = "no-min-replicas", Warning,
-        "A primary that is cut off accepts writes that it loses when it is back.",
+       "A primary that is cut off from its replicas accepts writes, and loses them when it rejoins.",
         "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 10` and `CONFIG REWRITE` on the worker state server.";
     /// The name of a variable looks mistyped.
     VariableMistyped = "variable-mistyped", Warning,
@@ -293,7 +293,7 @@ codes! {
 
 impl Code {
     /// Whether one finding of this kind per role is enough, since the same problem may be found in several ways.
-    pub(crate) fn is_told_once(self) -> bool {
+    pub(crate) fn is_reported_once(self) -> bool {
         matches!(
             self,
             Code::SameInstance
@@ -342,7 +342,7 @@ mod tests {
     use super::{Code, Severity};
 
     #[test]
-    fn names_are_unique_and_what_is_unknown_is_a_warning() {
+    fn names_are_unique_and_unknown_codes_are_warnings() {
         let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
         names.sort_unstable();
         names.dedup();
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_code_is_answered_with_the_nearest() {
+    fn a_mistyped_code_is_refused_with_the_nearest() {
         assert_eq!("no-tsl".parse::<Code>().unwrap_err().nearest, Some(Code::NoTls));
         assert_eq!("everything".parse::<Code>().unwrap_err().nearest, None);
     }

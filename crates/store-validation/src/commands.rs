@@ -1,25 +1,25 @@
-//! What each role sends: by the link itself, and from inside its scripts, whose commands are checked against the user's
-//! rights too. A test compares these lists with the scripts.
+//! The commands that each role sends: those of the link itself, and those inside its scripts, which are checked against
+//! the user's rights too. A test compares these lists with the scripts.
 
 use std::collections::BTreeSet;
 
 use redis_link::keys;
 use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName};
 
-/// What every link cannot do without (it also asks `INFO`, and names its connections, where it may). `<key>` stands for a
-/// key of the role.
+/// The commands that every link needs. (It also sends `INFO` and names its connections if it may.) `<key>` is a key of
+/// the role.
 const LINK: [&str; 4] = ["PING", "TIME", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 
-/// Sent by the cache store, whose services live in numbered databases, beside what its scripts call.
+/// Commands of the cache store, whose services use numbered databases, besides those of its scripts.
 const CACHE: [&str; 2] = ["SELECT 0", "MGET <key>"];
 
-/// Sent by the worker state store beside what its scripts call.
+/// Commands of the worker state store, besides those of its scripts.
 const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
 
-/// What the cache store sends and its scripts call, each on a key.
+/// Commands that the cache store sends and its scripts call, each on a key.
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
-/// What the worker state store sends and its scripts call, each on a key.
+/// Commands that the worker state store sends and its scripts call, each on a key.
 const STATE_KEYED: [&str; 34] = [
     "DEL",
     "EXISTS",
@@ -57,8 +57,8 @@ const STATE_KEYED: [&str; 34] = [
     "ZSCORE",
 ];
 
-/// Rights that a user should have besides those of [`of_role`]: a link uses them if it may, and the preflight reads settings
-/// with them.
+/// Rights that a user should have besides those of [`of_role`]: a link uses them if it may, and the preflight reads
+/// settings with them.
 const WHERE_ALLOWED: [&str; 4] = ["INFO", "CLIENT ID", "CLIENT SETNAME x", "CONFIG GET x"];
 
 /// Commands that no service needs and that can empty, block, copy or reconfigure a server.
@@ -98,12 +98,12 @@ pub(crate) fn of_role(role: Role, key: &str) -> Vec<Vec<String>> {
         Role::State => (&STATE, &STATE_KEYED),
     };
     let words = |line: &&str| line.split(' ').map(|word| word.replace("<key>", key)).collect();
-    // the server derives from the name where the keys are, and looks at nothing else
+    // the server derives the position of the keys from the name and inspects nothing else
     let on_key = |name: &&str| vec![(*name).to_owned(), key.to_owned()];
     LINK.iter().chain(own).map(words).chain(keyed.iter().map(on_key)).collect()
 }
 
-/// Keys as the role writes them, one of each kind that an ACL may tell apart.
+/// Keys of the role, one of each kind that an ACL can distinguish.
 pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
     let of_cache = || -> Result<_, NameError> {
         let key = Key::new("preflight")?;
@@ -152,7 +152,8 @@ pub(crate) fn pattern_of(role: Role, namespace: &Namespace, key: &str) -> String
     format!("~{prefix}:*")
 }
 
-/// The rules of a user who may do what the role needs, and nothing else. `selects` is whether the state URL names a database.
+/// The rules of a user who may send what the role needs, and nothing else. `selects`: whether the state URL names a
+/// database.
 pub(crate) fn rules(role: Role, namespace: &Namespace, selects: bool) -> String {
     let samples = sample_keys(role, namespace);
     let mut patterns: Vec<_> = samples.iter().map(|key| pattern_of(role, namespace, key)).collect();
@@ -176,7 +177,7 @@ mod tests {
 
     use super::{CACHE, CACHE_KEYED, LINK, STATE, STATE_KEYED, WHERE_ALLOWED};
 
-    /// What stands in quotes after these words is a command.
+    /// Text in quotes after these words is a command.
     const BEFORE: [&str; 5] = ["call('", "call(\"", "many('", ".command(", ".blocking("];
 
     fn collect(folder: &Path, found: &mut BTreeSet<String>) {
@@ -198,9 +199,9 @@ mod tests {
         }
     }
 
-    /// Every command that is sent or called must be granted to the role's user, and nothing else be asked for.
+    /// Every command that is sent or called must be granted to the role's user, and no other.
     #[test]
-    fn the_lists_are_what_the_stores_send_and_their_scripts_call() {
+    fn the_lists_equal_the_commands_of_the_stores_and_their_scripts() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         for (store, listed) in [("cache-store", CACHE_KEYED.as_slice()), ("state-store", STATE_KEYED.as_slice())] {
             let mut called = BTreeSet::new();

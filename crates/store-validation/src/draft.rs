@@ -1,4 +1,4 @@
-//! What could be read from an environment, also when some of it could not.
+//! The settings that could be read from an environment, even if some could not.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use store_core::{Namespace, Role, Secret, ServiceName};
 use crate::settings::{CacheServer, Engine, PreflightMode, Settings};
 use crate::{Code, Finding, commands};
 
-/// The circuit breaker of the cache role: the number of unanswered attempts in a row that open it, and its pause. A service
-/// can work without its cache, but not wait for it.
+/// The circuit breaker of the cache role: the number of unanswered attempts in a row that open it, and its pause. A
+/// service can work without its cache, but must not wait for it.
 const CACHE_FAILURES: u32 = 5;
 const CACHE_PAUSE: Duration = Duration::from_secs(1);
 
-/// The readable parts of the settings. Checks run on each part that is there, so that all problems show at once.
+/// The readable parts of the settings. Each part that could be read is checked, so that all problems show at once.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(crate) service: Option<ServiceName>,
@@ -28,7 +28,7 @@ pub(crate) struct Draft {
     pub(crate) environment: Option<String>,
     pub(crate) preflight: PreflightMode,
     pub(crate) allow: BTreeSet<Code>,
-    /// Something was said that could not be understood, or is missing: there are no settings to start with.
+    /// A required variable is missing, or a value is invalid: the service cannot start.
     pub(crate) is_broken: bool,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Connection {
     pub(crate) password_file: Option<PathBuf>,
     /// Whether the variable of the password file is set, even if it names no readable file.
     pub(crate) names_password_file: bool,
-    /// Whether there is no finding about the files that the connection needs. Without them no connection can be opened.
+    /// Whether all files that the connection needs can be used. Otherwise no connection can be opened.
     pub(crate) files_are_right: bool,
     pub(crate) tls: TlsFiles,
     pub(crate) pool_size: usize,
@@ -85,7 +85,7 @@ impl Draft {
         })
     }
 
-    /// The link to a role's server, in another database than the URL's if one is given.
+    /// The link to a role's server, optionally in another database than the URL's.
     pub(crate) fn link(&self, connection: &Connection, database: Option<u32>) -> LinkConfig {
         let url = connection.url.clone();
         let url = database.map_or(url.clone(), |number| url.with_database(number));
@@ -108,7 +108,7 @@ impl Draft {
         link
     }
 
-    /// The rules of a user of this server who may do what its role needs, and nothing else.
+    /// The rules of a user of this server who may send what its role needs, and nothing else.
     pub(crate) fn rules(&self, connection: &Connection) -> String {
         let default = || Namespace::new("tw").expect("invariant: the default is a name");
         let namespace = self.namespace.clone().unwrap_or_else(default);
@@ -116,7 +116,7 @@ impl Draft {
         commands::rules(connection.role, &namespace, selects)
     }
 
-    /// The server of a role, if it is on one and its URL could be read.
+    /// The server of a role, if the role uses one and its URL could be read.
     pub(crate) fn server(&self, role: Role) -> Option<&Connection> {
         let place = match role {
             Role::Cache => &self.cache,
@@ -150,7 +150,7 @@ impl Connection {
         self.names_password_file || self.url.password().is_some()
     }
 
-    /// The password of now.
+    /// The current password.
     pub(crate) fn password(&self) -> Option<Secret> {
         match &self.password_file {
             None if self.names_password_file => None,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The largest file that is read, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Why a file of variables was refused. No value is repeated.
+/// Why a file of variables was refused. It repeats no value.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvFileError {
@@ -29,7 +29,7 @@ pub enum EnvFileError {
         /// What is wrong.
         reason: &'static str,
     },
-    /// A line is not understood.
+    /// A line is invalid.
     #[error("{}:{line}: {reason}", path.display())]
     Line {
         /// The file.
@@ -41,7 +41,7 @@ pub enum EnvFileError {
     },
 }
 
-/// What is wrong, and in which line if it is in one.
+/// What is wrong, and on which line if it is on one.
 type Problem = (Option<usize>, &'static str);
 
 pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, String>, EnvFileError> {
@@ -84,7 +84,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, Problem> {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let line_at = |at: usize| bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
     if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
-        return Err((Some(line_at(at)), "the line holds a NUL byte; save the file as UTF-8 text"));
+        return Err((Some(line_at(at)), "the line contains a NUL byte; save the file as UTF-8 text"));
     }
     str::from_utf8(bytes)
         .map_err(|error| (Some(line_at(error.valid_up_to())), "the line is not UTF-8; save the file as UTF-8"))
@@ -100,7 +100,7 @@ fn assignment(line: &str) -> Result<(&str, &str), &'static str> {
     )?;
     let named = |character: char| character.is_ascii_alphanumeric() || character == '_';
     if name.is_empty() || !name.chars().all(named) || name.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err("the name before = may hold ASCII letters, digits and _, and no blanks");
+        return Err("the name before = may contain only ASCII letters, digits and _");
     }
     Ok((name, plain(value)?))
 }
@@ -130,7 +130,7 @@ fn plain(value: &str) -> Result<&str, &'static str> {
         );
     }
     if value.chars().any(|character| character.is_control() && character != '\t') {
-        return Err("the value holds a control character; in a URL percent-encode it");
+        return Err("the value contains a control character; in a URL percent-encode it");
     }
     Ok(value)
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn what_all_readers_read_alike_is_read() {
+    fn forms_that_all_readers_read_alike_are_accepted() {
         let text = "# comment\r\n\r\nA=1\r\n  B=x y\n\tC=a=b#c\nD=\n \t\nE=it's\nF={\"json\":[1,2]}\n_g2=\u{e4}";
         let expected = [
             ("A", "1"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_readers_read_differently_is_refused_with_its_line_and_advice() {
+    fn forms_that_readers_read_differently_are_refused_with_line_and_advice() {
         for (text, line, advice) in [
             ("A=1\nB=${HOME}/x", 2, "%24"),
             ("A=$HOME", 1, "%24"),

@@ -1,4 +1,4 @@
-//! Where settings come from: a set of variables, of this process, of a file, or of a test.
+//! The source of settings: a set of variables of this process, of a file, or of a test.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::EnvFileError;
 use crate::env_file;
 use crate::variable::{is_known, is_suspect};
 
-/// A set of environment variables. Of those that are not in the table only the name is kept. `Debug` shows names, never
+/// A set of environment variables. Of variables outside the table only the name is kept. `Debug` shows names, never
 /// values.
 ///
 /// ```
@@ -30,20 +30,20 @@ pub struct Environment {
     unreadable: BTreeSet<String>,
 }
 
-/// A variable whose name looks like a mistyped one of ours. It is ignored and reported as the finding `variable-mistyped`, a
-/// warning, since it may belong to other software.
+/// A variable whose name looks like a mistyped one of ours. It is ignored and reported as the finding
+/// `variable-mistyped`, a warning, because it may belong to other software.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SuspectVariable {
     /// Its name.
     pub name: String,
-    /// The variable that was perhaps meant.
+    /// The variable that was probably meant.
     pub nearest: Option<&'static str>,
 }
 
 impl fmt::Display for SuspectVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is not known and is ignored", self.name)?;
+        write!(f, "{} is unknown and is ignored", self.name)?;
         self.nearest.map_or(Ok(()), |nearest| write!(f, "; did you mean {nearest}?"))
     }
 }
@@ -81,7 +81,8 @@ impl Environment {
         env_file::read(path.as_ref()).map(Self::from_variables)
     }
 
-    /// These variables, and no others; of two with one name the last counts. One that is set to nothing is not set.
+    /// These variables, and no others. If a name occurs twice, its last value counts. A variable with an empty value is
+    /// not set.
     pub fn from_variables<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
         let all: BTreeMap<String, String> =
             variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
@@ -92,12 +93,12 @@ impl Environment {
         Self { values: values.expect("invariant: names from our table and texts"), names, unreadable: BTreeSet::new() }
     }
 
-    /// The value of a variable of the table; `None` when it is not set or empty.
+    /// The value of a variable of the table; `None` if it is not set or empty.
     pub(crate) fn get(&self, name: &str) -> Option<String> {
         self.values.get_string(&name.to_lowercase()).ok()
     }
 
-    /// Variables of the table whose values are no UTF-8.
+    /// Variables of the table whose values are not UTF-8.
     pub(crate) fn unreadable(&self) -> impl Iterator<Item = &str> {
         self.unreadable.iter().map(String::as_str)
     }
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_kept_letter_for_letter_and_never_printed() {
+    fn values_are_kept_unchanged_and_never_printed() {
         let environment =
             Environment::from_variables([("REDIS_CONN_BASE_URL", " redis://:Canary[0].x@h "), ("HOME", "/")]);
         assert_eq!(environment.get("REDIS_CONN_BASE_URL").as_deref(), Some(" redis://:Canary[0].x@h "));

@@ -1,4 +1,4 @@
-//! One thing that a check found.
+//! A result of a check.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,13 +14,12 @@ use crate::{Code, Severity};
 pub struct Finding {
     /// Which kind.
     pub code: Code,
-    /// How much it matters: the code's severity, unless the code is let pass by `STORE_PREFLIGHT_ALLOW`, which makes
-    /// a warning of an error.
+    /// How much it matters: the code's severity, or a warning if `STORE_PREFLIGHT_ALLOW` names the code.
     pub severity: Severity,
     /// The store it concerns; `None`, serialised as `both`, for both or for the service itself.
     #[serde(serialize_with = "role_or_both")]
     pub role: Option<Role>,
-    /// What was seen.
+    /// What the check observed.
     pub what: String,
     /// Why it matters.
     pub why: &'static str,
@@ -45,7 +44,7 @@ impl Finding {
         }
     }
 
-    /// The same with `name`, a word in angle brackets, replaced in the remedy.
+    /// The same finding with `name`, a word in angle brackets, replaced in the remedy.
     pub(crate) fn with_help(mut self, name: &str, text: &str) -> Self {
         if self.help.contains(name) {
             self.help = self.help.replace(name, text).into();
@@ -53,7 +52,7 @@ impl Finding {
         self
     }
 
-    /// The same with the remedy of another code.
+    /// The same finding with the remedy of another code.
     pub(crate) fn with_remedy_of(mut self, code: Code) -> Self {
         self.help = code.help().into();
         self
@@ -79,7 +78,7 @@ impl Finding {
     }
 }
 
-/// Three lines: severity, code, role and what was seen; the reason; the remedy.
+/// Three lines: severity, code, role and what was observed; the reason; the remedy.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}[{}] {}: {}", self.severity.name(), self.code, self.role_name(), self.what)?;

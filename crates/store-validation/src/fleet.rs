@@ -1,4 +1,4 @@
-//! What shows only when the environments of several services are seen together.
+//! Findings that need the environments of several services.
 
 mod engines;
 
@@ -64,7 +64,7 @@ fn of_cache_server(reports: &[(&str, &Report)], group: &[usize]) -> Vec<(usize, 
     findings
 }
 
-/// Hand-offs meet in one database.
+/// Hand-offs need one common database.
 fn several_shared_numbers(reports: &[(&str, &Report)], shared: &BTreeMap<u32, Vec<usize>>) -> Option<(usize, Finding)> {
     if shared.len() < 2 {
         return None;
@@ -98,8 +98,8 @@ fn taken(reports: &[(&str, &Report)], number: u32, owners: &[usize], shared: &[u
     Some(found(reports, &concerned, Finding::new(Code::DatabaseNumberTaken, Role::Cache, what)))
 }
 
-/// The finding, at the last environment that it concerns. It passes if the environments of all services but one allow it:
-/// that one is the rightful owner.
+/// The finding, at the last environment that it concerns. It is allowed if the environments of all services but one
+/// allow it: that one is the rightful owner.
 fn found(reports: &[(&str, &Report)], concerned: &[usize], finding: Finding) -> (usize, Finding) {
     let last = concerned.iter().copied().max().unwrap_or_default();
     let lets_pass = |index: &&usize| reports[**index].1.lets_pass(finding.code);

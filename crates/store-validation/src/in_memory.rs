@@ -1,4 +1,4 @@
-//! Embedded stores in memory, where an environment is named.
+//! Embedded stores in memory although an environment is named.
 
 use store_core::Role;
 
@@ -7,7 +7,7 @@ use crate::settings::Engine;
 use crate::variable::ENVIRONMENT;
 use crate::{Code, Finding};
 
-/// With `STORE_ENVIRONMENT` a service declares that others depend on it, so its state must not end with its process.
+/// A service with `STORE_ENVIRONMENT` is one that others depend on, so its state must not end with its process.
 pub(crate) fn check(draft: &Draft) -> Vec<Finding> {
     let Some(environment) = &draft.environment else { return Vec::new() };
     let find = |role: Role, code: Code| {

@@ -1,14 +1,14 @@
 //! The environment contract of a service, the checks before it starts, and its refusal to start.
 //!
-//! - [`VARIABLES`] is the one table of all variables; [`Environment`] is where they are read from.
-//! - [`validate`] is what a service calls: settings, or [`Refused`] with every finding.
+//! - [`VARIABLES`] is the one table of all variables; [`Environment`] is the source that they are read from.
+//! - [`validate`] is for services: it returns settings, or [`Refused`] with every finding.
 //! - A running service refreshes its [`Claims`]; [`release_number`] frees the number of a retired one.
 //! - [`check_environment`], [`check`] and [`check_fleet`] are what a linter calls: the same findings, nothing claimed.
 //!   With the feature `command`, `ConfigCheck` is that linter as a command line.
 //! - [`check_server_conf`] checks the configuration file of a server; [`acl_file`] renders its users.
 //!
-//! A [`Finding`] has a stable [`Code`]. Every check has three answers: right, wrong, and unknown; what is unknown is a
-//! finding of its own, a warning whose code ends in `-unknown`, and never a pass.
+//! A [`Finding`] has a stable [`Code`]. Every check has three results: right, wrong and unknown. An unknown result is a
+//! finding of its own: a warning whose code ends in `-unknown`, never a pass.
 //!
 //! ```
 //! use store_validation::{Code, Environment, check_environment};

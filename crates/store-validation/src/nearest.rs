@@ -1,4 +1,4 @@
-//! Help against typing errors.
+//! Suggestions for mistyped names.
 
 /// The candidate that differs least from `text`, if it differs in at most three letters and less than half of them.
 pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -32,7 +32,7 @@ mod tests {
     use super::{distance, nearest};
 
     #[test]
-    fn counts_what_differs() {
+    fn the_distance_counts_differences() {
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(nearest("REDIS_CAHCE_DB", ["REDIS_CACHE_DB", "REDIS_STATE_DB"]), Some("REDIS_CACHE_DB"));

@@ -1,4 +1,4 @@
-//! From variables to settings: every problem is reported, none hides another.
+//! From variables to settings: every problem is reported, and none hides another.
 
 mod connection;
 mod credentials;
@@ -17,7 +17,7 @@ use crate::variable::{
 };
 use crate::{Code, Environment, Finding};
 
-/// Reads one environment and collects what is wrong with it.
+/// Reads one environment and collects its problems.
 struct Reader<'a> {
     environment: &'a Environment,
     findings: Vec<Finding>,
@@ -68,7 +68,7 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
 }
 
 impl Reader<'_> {
-    /// A finding after which there are no settings to start with.
+    /// A finding that makes the settings unusable.
     fn broken(&mut self, finding: Finding) {
         self.findings.push(finding);
         self.is_broken = true;

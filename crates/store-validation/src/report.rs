@@ -1,10 +1,10 @@
-//! All that the checks of one environment found.
+//! The findings of one environment.
 
 use crate::draft::Draft;
 use crate::servers::{self, Deadline, Identities};
 use crate::{Code, Environment, Finding, PreflightMode, Settings, in_memory, read, same_engine};
 
-/// All that was found out about one environment. `Debug` shows no secret.
+/// The result of checking one environment. `Debug` shows no secret.
 #[derive(Debug)]
 pub struct Report {
     pub(crate) draft: Draft,
@@ -12,7 +12,7 @@ pub struct Report {
     findings: Vec<Finding>,
 }
 
-/// Checks what needs no server. No I/O but reading the files that variables name.
+/// Runs the checks that need no server. The only I/O is to read the files that variables name.
 pub fn check_environment(environment: &Environment) -> Report {
     let (draft, mut findings) = read::read(environment);
     findings.extend(read::credentials(&draft));
@@ -23,11 +23,11 @@ pub fn check_environment(environment: &Environment) -> Report {
     report
 }
 
-/// Checks the environment, and then, both at once, the servers that it names.
+/// Checks the environment, and then both of its servers concurrently.
 ///
-/// It leaves nothing on them: it only writes a probe key with a TTL of ten seconds. A server that is down is reported as
-/// unreachable within the connect time-out. All checks together take at most ten seconds, or the longest connect time-out if
-/// that is longer; everything found until then is reported.
+/// It leaves nothing on the servers: it only writes a probe key with a TTL of ten seconds. A server that is down is
+/// reported as unreachable within the connect time-out. All checks together take at most ten seconds, or the longest
+/// connect time-out if that is longer; everything found until then is reported.
 pub async fn check(environment: &Environment) -> Report {
     let mut report = check_environment(environment);
     let deadline = Deadline::of(&report.draft);
@@ -36,7 +36,7 @@ pub async fn check(environment: &Environment) -> Report {
 }
 
 impl Report {
-    /// What was found; errors first.
+    /// The findings; errors first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
@@ -46,8 +46,8 @@ impl Report {
         self.findings.iter().filter(|finding| finding.is_error()).count()
     }
 
-    /// Whether a service with this environment refuses to start: because of an error, unless `STORE_PREFLIGHT=warn` makes it
-    /// a warning, or because the variables cannot be understood.
+    /// Whether a service with this environment refuses to start: because of an error, unless `STORE_PREFLIGHT=warn`
+    /// makes it a warning, or because the variables are invalid.
     pub fn refuses(&self) -> bool {
         self.settings().is_none_or(|settings| settings.preflight == PreflightMode::Enforce && self.errors() > 0)
     }
@@ -57,7 +57,7 @@ impl Report {
         self.draft.preflight
     }
 
-    /// The settings, when all variables could be understood.
+    /// The settings, if all variables are valid.
     pub fn settings(&self) -> Option<Settings> {
         self.draft.settings()
     }
@@ -69,18 +69,18 @@ impl Report {
         self.add(findings);
     }
 
-    /// Adds findings. A code that is let pass is a warning; a thing that was found is not told twice.
+    /// Adds findings. An allowed code becomes a warning; a finding that is already there is not added again.
     pub(crate) fn add(&mut self, findings: Vec<Finding>) {
         for finding in findings {
             let finding = if self.lets_pass(finding.code) { finding.let_pass() } else { finding };
             let is_told = |told: &Finding| told.code == finding.code && told.role == finding.role;
-            let same_help = |told: &Finding| finding.code.is_told_once() && told.help == finding.help;
+            let same_help = |told: &Finding| finding.code.is_reported_once() && told.help == finding.help;
             let same_text = |told: &Finding| told.what == finding.what || same_help(told);
             if !self.findings.iter().any(|told| is_told(told) && same_text(told)) {
                 self.findings.push(finding);
             }
         }
-        // What a refused user may do, and whether the port is open to all, is not known of a server that refuses.
+        // If a server refuses the login, neither the user's rights nor whether the port is open to all are known.
         let refused: Vec<_> =
             self.findings.iter().filter(|told| told.code == Code::AuthRefused).map(|told| told.role).collect();
         let is_moot = |told: &Finding| matches!(told.code, Code::NoPassword | Code::DefaultUser);

@@ -1,4 +1,4 @@
-//! Two URLs that name one place: what can be seen without a server.
+//! Two URLs that name one store, as far as their text shows it.
 
 use std::path::{Path, PathBuf};
 
@@ -21,14 +21,14 @@ pub(crate) fn check(draft: &Draft) -> Option<Finding> {
     Some(Finding::new(Code::SameInstance, None, what))
 }
 
-/// With TLS a router may choose the server by the name of the host: another name may lead to another server.
+/// With TLS a router may choose the server by the host name: another name may lead to another server.
 fn is_one(cache: &Connection, state: &Connection) -> Option<bool> {
     let (cache_endpoint, state_endpoint) = (cache.endpoint()?, state.endpoint()?);
     let may_be_routed = cache.url.is_tls() && state.url.is_tls() && cache_endpoint.host != state_endpoint.host;
     Some(!may_be_routed && is_one_server(cache_endpoint, state_endpoint))
 }
 
-/// Whether two spellings name one server, as far as they tell.
+/// Whether two spellings name one server, as far as their text shows it.
 pub(crate) fn is_one_server(one: &Endpoint, other: &Endpoint) -> bool {
     let is_local = |one: &str, other: &str| one == "localhost" && matches!(other, "127.0.0.1" | "::1");
     let (left, right) = (one.host.as_str(), other.host.as_str());

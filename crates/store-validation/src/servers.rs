@@ -1,4 +1,4 @@
-//! Checks that ask the servers. Each takes what was seen and answers findings.
+//! Checks that query the servers. Each takes the facts about a server and returns findings.
 
 mod acl;
 mod claim;
@@ -41,7 +41,7 @@ pub(crate) struct Identities {
 
 /// Checks both servers concurrently.
 pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, Identities) {
-    // without the files of its connection a server cannot be asked
+    // without the files of its connection a server cannot be queried
     let reachable = |role: Role| draft.server(role).filter(|connection| connection.files_are_right);
     let visit = async |role: Role| match reachable(role) {
         Some(connection) => Box::pin(visit::visit(draft, connection, deadline)).await,
@@ -56,7 +56,7 @@ pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, I
     (findings, Identities { cache: cache.identity(), state: state.identity() })
 }
 
-/// Everything about one server that can be asked of it alone.
+/// Everything about one server that does not need the other one.
 async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>) {
     let unfit = engine::check(visit);
     if !unfit.is_empty() {
@@ -70,7 +70,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
     findings.extend(clients::check(visit));
     findings.extend(clock::check(visit).await);
     match engine::scripts(visit).await {
-        // a script asks what the user may do
+        // a script checks what the user may do
         Some(finding) => findings.push(finding),
         None => findings.extend(acl::check(draft, visit).await),
     }
@@ -78,7 +78,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
     findings.extend(marks::check(draft, visit).await);
 }
 
-/// Whether the server lets in everybody, whatever the URL says.
+/// Whether the server accepts clients without a password, whatever the URL has.
 async fn open_to_all(draft: &Draft, connection: &crate::draft::Connection) -> Option<Finding> {
     let is_open = Probe::is_open_to_all(draft.link(connection, Some(0))).await.known()?;
     let what = format!("{}: the server accepts clients without a password", connection.location());

@@ -1,4 +1,4 @@
-//! What a service is configured to be.
+//! The configuration of a service.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct Settings {
     pub environment: Option<String>,
     /// What to do about errors of the preflight.
     pub preflight: PreflightMode,
-    /// Findings to let pass.
+    /// The allowed findings.
     pub allow: BTreeSet<Code>,
 }
 
@@ -69,6 +69,6 @@ pub enum PreflightMode {
     /// Refuse to start.
     #[default]
     Enforce,
-    /// Log them and start, where the settings can be used at all.
+    /// Log them and start, if the settings can be used.
     Warn,
 }

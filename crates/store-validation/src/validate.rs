@@ -1,4 +1,4 @@
-//! What a service calls before it opens its stores.
+//! The function that a service calls before it opens its stores.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use crate::servers::{self, Claims, Deadline};
 use crate::settings::{PreflightMode, Settings};
 use crate::{Environment, Finding, Severity, check_environment};
 
-/// Settings that were checked, and what was found that is no reason not to start.
+/// Checked settings, and the findings that do not prevent the start.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Validated {
@@ -14,33 +14,34 @@ pub struct Validated {
     pub settings: Settings,
     /// Warnings, and with `STORE_PREFLIGHT=warn` errors. All have been logged.
     pub warnings: Vec<Finding>,
-    /// What the service has claimed, to be refreshed about once an hour.
+    /// The claims of the service, to be refreshed about once an hour.
     pub claims: Claims,
 }
 
-/// The service must not start: all findings, errors first. No secret in it; `Display` shows it all, for the standard error of
-/// a service that then exits with 78.
+/// The service must not start: all findings, errors first. It contains no secret. `Display` shows everything, for the
+/// standard error of a service that then exits with 78.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Refused {
-    /// What was found, at least one error among it.
+    /// The findings, with at least one error.
     pub findings: Vec<Finding>,
 }
 
 /// Checks the environment and the servers that it names, and claims them for this service.
 ///
 /// If nothing forbids the start, the service writes its claims: itself as the owner of its database number, into that
-/// database and into the state store; and, if absent, the role of each server and the environment of `STORE_ENVIRONMENT`.
-/// From then on no other service with that number, no service that swaps the servers, and no service of another environment
-/// or of none starts on these servers. Apart from that, only probe keys with a TTL of seconds are written. The number is
-/// free again if the service was not seen for seven days, so a running service refreshes its claims ([`Validated::claims`]).
+/// database and into the state store; and, if absent, the role of each server and the environment of
+/// `STORE_ENVIRONMENT`. From then on, no service with the same number, with swapped servers, or with another
+/// environment or none starts on these servers. Apart from that, only probe keys with a TTL of seconds are written. The
+/// number is free again if the service was not seen for seven days, so a running service refreshes its claims
+/// ([`Validated::claims`]).
 ///
-/// Everything together takes at most ten seconds, or the longest connect time-out if that is longer.
+/// All of it takes at most ten seconds, or the longest connect time-out if that is longer.
 /// Every warning is logged.
 ///
 /// # Errors
-/// [`Refused`] with all findings when one of them is an error. `STORE_PREFLIGHT=warn` makes every error a warning, but
-/// settings that cannot be understood, or are missing, still refuse the start: there is nothing to start with.
+/// [`Refused`] with all findings if one of them is an error. `STORE_PREFLIGHT=warn` makes every error a warning, but
+/// invalid or missing settings still refuse the start.
 pub async fn validate(environment: &Environment) -> Result<Validated, Refused> {
     let mut report = check_environment(environment);
     let deadline = Deadline::of(&report.draft);

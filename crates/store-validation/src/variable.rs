@@ -1,4 +1,4 @@
-//! The one table of all environment variables. Parsing, listings and the README are made from it.
+//! The one table of all environment variables. Parsing, listings and the README use it.
 
 use std::fmt::Write as _;
 
@@ -10,22 +10,22 @@ use crate::nearest::nearest;
 pub struct Variable {
     /// Its name, or two: of the cache role and of the state role.
     pub names: &'static [&'static str],
-    /// What holds when it is not set.
+    /// The value if the variable is not set.
     pub default: WhenUnset,
-    /// What it may be, with the unit.
+    /// Its allowed values, with the unit.
     pub range: &'static str,
     /// What it means.
     pub meaning: &'static str,
 }
 
-/// What holds when a variable is not set.
+/// The value of a variable that is not set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenUnset {
-    /// Nothing can be done without it.
+    /// The variable is required.
     Required,
     /// Required unless the store is `embedded:`.
     RequiredOnServer,
-    /// Nothing.
+    /// No value.
     Nothing,
     /// This value.
     Value(&'static str),
@@ -53,7 +53,7 @@ pub(crate) const ENVIRONMENT: &str = "STORE_ENVIRONMENT";
 pub(crate) const PREFLIGHT: &str = "STORE_PREFLIGHT";
 pub(crate) const PREFLIGHT_ALLOW: &str = "STORE_PREFLIGHT_ALLOW";
 
-/// The beginnings of names that are ours: another name with one of them is probably mistyped.
+/// The prefixes of our names: another name with one of them is probably mistyped.
 const PREFIXES: [&str; 5] = ["REDIS_CACHE_", "REDIS_STATE_", "REDIS_CONN_", "REDIS_WORKERCACHE_", "STORE_"];
 
 const fn row(
@@ -65,7 +65,7 @@ const fn row(
     Variable { names, default, range, meaning }
 }
 
-/// Every variable that is read, in the order of the README. A variable that is set to nothing is not set.
+/// Every variable that is read, in the order of the README. A variable with an empty value is not set.
 pub const VARIABLES: &[Variable] = &[
     row(
         &[SERVICE_NAME],
@@ -143,7 +143,7 @@ pub const VARIABLES: &[Variable] = &[
         &["REDIS_CACHE_POOL_SIZE", "REDIS_STATE_POOL_SIZE"],
         WhenUnset::Value("3"),
         "1 to 64",
-        "How many connections share the commands",
+        "The number of connections that share the commands",
     ),
     row(
         &["REDIS_CACHE_CONNECT_TIMEOUT", "REDIS_STATE_CONNECT_TIMEOUT"],
@@ -161,7 +161,7 @@ pub const VARIABLES: &[Variable] = &[
         &["REDIS_CACHE_MAX_RETRIES", "REDIS_STATE_MAX_RETRIES"],
         WhenUnset::Value("3"),
         "0 to 10",
-        "How often a failed operation is repeated where that is safe, after random pauses of up to 100 ms, 200 ms, 400 ms …",
+        "How often a failed operation is repeated if that is safe. The pauses are random, up to 100 ms, 200 ms, 400 ms …",
     ),
     row(
         &[ENVIRONMENT],
@@ -174,13 +174,13 @@ pub const VARIABLES: &[Variable] = &[
         &[PREFLIGHT],
         WhenUnset::Value("enforce"),
         "`enforce` or `warn`",
-        "With `warn` the service logs errors and starts all the same, if its settings can be used",
+        "With `warn` the service logs errors and starts anyway, if its settings can be used",
     ),
     row(
         &[PREFLIGHT_ALLOW],
         WhenUnset::Nothing,
         "codes, separated by commas",
-        "Findings to let pass: `no-tls,state-persistence-unknown`. Each is logged at every start",
+        "Findings to allow: `no-tls,state-persistence-unknown`. Each is logged at every start",
     ),
 ];
 
@@ -194,7 +194,7 @@ pub fn environment_table_markdown() -> String {
     table
 }
 
-/// Whether the variable is one that is read.
+/// Whether the variable is in the table.
 pub(crate) fn is_known(name: &str) -> bool {
     names().any(|known| known == name)
 }
@@ -207,10 +207,10 @@ pub(crate) fn default_of(name: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether the name looks like one of ours and is none: `Some` with the nearest that is.
+/// Whether the name looks like a mistyped one of ours: `Some` with the nearest of ours.
 ///
-/// The variables that Kubernetes sets for a Service called `redis-cache` or `redis-state` are not ours, and with the
-/// common beginnings `STORE_` and `REDIS_` only what is nearly one of our names is reported.
+/// The variables that Kubernetes sets for a Service called `redis-cache` or `redis-state` are not ours. With the common
+/// prefixes `STORE_` and `REDIS_`, only names that are nearly one of ours are reported.
 pub(crate) fn is_suspect(name: &str) -> Option<Option<&'static str>> {
     if is_known(name) {
         return None;
@@ -224,7 +224,7 @@ pub(crate) fn is_suspect(name: &str) -> Option<Option<&'static str>> {
     (nearest.is_some() || (prefix != "STORE_" && !kubernetes)).then_some(nearest)
 }
 
-/// The beginnings of the URLs' names, and of the names of the other variables of the same store.
+/// The prefixes of the URLs' names, and of the names of the other variables of the same store.
 const ROLES: [(&str, &str); 3] =
     [("REDIS_WORKERCACHE_", "REDIS_STATE_"), ("REDIS_CONN_BASE_", "REDIS_CACHE_"), ("REDIS_CONN_", "REDIS_CACHE_")];
 

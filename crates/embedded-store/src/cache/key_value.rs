@@ -1,7 +1,7 @@
 //! Short-lived values and counters.
 //!
-//! A value's row: whether it was set by a request of [`KeyValue::set_if_absent`], that request, the value. A counter's: the
-//! number.
+//! The row of a value: whether a request of [`KeyValue::set_if_absent`] set it, that request, the value. The row of a
+//! counter: the number.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -139,7 +139,7 @@ impl KeyValue for EmbeddedCache {
                 None => (now.after(ttl.as_duration()), 0),
             };
             let Some(sum) = number.checked_add(by) else {
-                let detail = "the counter would leave the range of 64 bits; it stays as it was";
+                let detail = "the counter would leave the range of 64 bits; it was not changed";
                 return Err(Fault::Refused(Error::rejected(Op::KeyValueAdd, detail)));
             };
             expiring::put(change, &row, end, &sum.to_be_bytes())?;

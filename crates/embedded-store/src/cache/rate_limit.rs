@@ -1,4 +1,4 @@
-//! Rate limits. All arithmetic is in microseconds, in 128 bits: no cost, however absurd, overflows.
+//! Rate limits. All arithmetic is in microseconds, in 128 bits, so no cost overflows.
 
 use std::time::Duration;
 
@@ -66,10 +66,10 @@ impl EmbeddedCache {
     }
 }
 
-/// What is stored of a limit.
+/// The stored state of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Used {
-    /// The time, in microseconds, at which it will be unused.
+    /// The time, in microseconds, at which the limit will be unused.
     Until(u128),
     /// The start of the window, in microseconds, and the units used in it.
     Window(u64, u64),
@@ -88,7 +88,7 @@ impl Used {
 struct Level {
     now: Used,
     charged: Used,
-    /// How long, in microseconds, until the cost could be allowed; `None` when it is.
+    /// How long, in microseconds, until the cost could be allowed; `None` if it is allowed now.
     refused_for: Option<u128>,
 }
 
@@ -130,7 +130,7 @@ impl Level {
         }
     }
 
-    /// When, in milliseconds, nothing is used any more.
+    /// The time, in milliseconds, at which nothing is in use any more.
     fn end(&self, window: u64) -> u64 {
         let micros = match self.charged {
             Used::Until(until) => until,

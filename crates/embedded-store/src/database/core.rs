@@ -15,7 +15,7 @@ use super::member::Member;
 use super::{CACHE_BYTES, TOGETHER};
 use crate::fault::{Fault, failed_commit, not_executed};
 use crate::file::StoreFile;
-use crate::news::News;
+use crate::notifications::Notifications;
 use crate::rows::{Change, Sums, View};
 
 /// When to try again to add to a full file.
@@ -32,10 +32,10 @@ pub(super) struct Core {
     /// When the free pages of a full file may be counted again.
     count_from: Mutex<Instant>,
     pub(super) commits: AtomicU64,
-    pub(super) news: News,
+    pub(super) notifications: Notifications,
 }
 
-/// How far a transaction has come.
+/// The stage that a transaction has reached.
 enum Step {
     Begin,
     Apply(usize),
@@ -79,7 +79,7 @@ impl Core {
             freed: AtomicI64::new(0),
             count_from: Mutex::new(Instant::now()),
             commits: AtomicU64::new(0),
-            news: News::default(),
+            notifications: Notifications::default(),
         }
     }
 
@@ -110,7 +110,7 @@ impl Core {
                 return fail_all(group, |op| refusal.error(op));
             }
             if self.is_full() {
-                // One at a time: an operation that needs too much is refused alone.
+                // One at a time: an operation that needs too much space is refused alone.
                 return group.into_iter().for_each(|member| self.commit_when_full(member));
             }
             match self.attempt(&mut group) {
@@ -139,7 +139,7 @@ impl Core {
         }
     }
 
-    /// Commits one operation while the file is full. Refuses one that adds, unless others have made room.
+    /// Commits one operation while the file is full. Refuses an operation that adds, unless others have made room.
     fn commit_when_full(&self, member: Box<dyn Member>) {
         if adds(member.op()) && !self.has_room() {
             return refuse(member);
@@ -199,7 +199,7 @@ impl Core {
 
     fn drop_redb(&self) {
         let redb = self.redb.write().unwrap_or_else(PoisonError::into_inner).take();
-        // After a panic over a damaged page it can panic again; what was committed is on the disk.
+        // After a panic caused by a damaged page it can panic again; all commits are on disk.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(redb)));
     }
 
@@ -247,7 +247,7 @@ impl Core {
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.freed.fetch_add(written.freed, Ordering::Relaxed);
         }
-        written.news.iter().for_each(|queue| self.news.tell(queue));
+        written.notifications.iter().for_each(|queue| self.notifications.notify(queue));
         Ok(())
     }
 
@@ -278,7 +278,7 @@ impl Core {
     /// Refuses all later calls, ends all waits, and releases the file.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
-        self.news.close();
+        self.notifications.close();
         self.drop_redb();
         if let Some(file) = &self.file {
             file.unlock();
@@ -318,7 +318,7 @@ fn adds(op: Op) -> bool {
 
 fn refuse(member: Box<dyn Member>) {
     let mut error =
-        Error::limit(member.op(), "the disk is full; stored jobs can be worked off and data can be deleted");
+        Error::limit(member.op(), "the disk is full; only operations that remove or complete data are accepted");
     if let Error::Limit { retry_after, .. } = &mut error {
         *retry_after = Some(RETRY_WHEN_FULL);
     }

@@ -1,4 +1,4 @@
-//! What becomes of a group when one of its members or the database fails.
+//! The outcome of a group when one of its members or the database fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ fn in_memory() -> Core {
 }
 
 #[test]
-fn a_member_that_fails_is_taken_back_and_the_others_are_committed_together() {
+fn a_member_that_fails_is_rolled_back_and_the_others_are_committed() {
     let core = in_memory();
     let (first, mut first_answer) = put(b"first", 1);
     let (failing, mut failing_answer) = member(|change| {
@@ -58,7 +58,7 @@ fn a_member_that_fails_is_taken_back_and_the_others_are_committed_together() {
 }
 
 #[test]
-fn each_member_sees_what_those_before_it_wrote() {
+fn each_member_reads_the_writes_of_those_before_it() {
     let core = in_memory();
     let (first, _) = put(b"first", 1);
     let (second, mut answer) = member(|change| Ok(u32::from(change.get(Table::Jobs, b"first", |_| Ok(()))?.is_some())));
@@ -105,7 +105,7 @@ impl StorageBackend for Breakable {
 }
 
 #[test]
-fn a_disk_that_breaks_is_told_to_everybody() {
+fn a_disk_failure_is_reported_to_all_callers() {
     let broken = Arc::new(AtomicBool::new(false));
     let disk = Breakable { memory: InMemoryBackend::new(), broken: broken.clone() };
     let core = Core::new(redb::Builder::new().create_with_backend(disk).unwrap(), None);
@@ -128,7 +128,7 @@ fn a_disk_that_breaks_is_told_to_everybody() {
 
 /// Otherwise the second close would remove the database during a commit and unlock the file.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_close_waits_for_what_the_first_waits_for() {
+async fn a_second_close_waits_for_the_same_calls_as_the_first() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(&directory.path().join("state.redb"), Role::State).unwrap();
     let (begun, is_begun) = std::sync::mpsc::channel();

@@ -14,8 +14,8 @@ const LAYOUT: u32 = 2;
 /// Where redb's part begins.
 pub(super) const FIRST_PAGE: usize = 4096;
 
-/// The first page begins with this, then the role, the layout (4 bytes, big-endian), whether the creation was completed, the
-/// size of the reserve in bytes (8), a checksum of the bytes before (4); then zeros.
+/// The first page begins with this, then the role, the layout (4 bytes, big-endian), whether the creation was
+/// completed, the size of the reserve in bytes (8), a checksum of the bytes before (4); then zeros.
 const MAGIC: &[u8; 18] = b"twinstore embedded";
 const ROLE_AT: usize = MAGIC.len();
 const LAYOUT_AT: usize = ROLE_AT + 1;
@@ -24,7 +24,7 @@ const RESERVE_AT: usize = CREATED_AT + 1;
 const SUM_AT: usize = RESERVE_AT + 8;
 const HEAD: usize = SUM_AT + 4;
 
-/// What the first page says.
+/// The fields of the first page.
 pub(super) struct FirstPage {
     role: Role,
     is_created: bool,

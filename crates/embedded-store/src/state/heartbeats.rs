@@ -15,7 +15,7 @@ use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::{Change, Rows, Table, View, behind};
 
-/// How many lost members one beat forgets.
+/// How many lost members one beat removes.
 const FORGOTTEN_PER_BEAT: usize = 100;
 
 /// The rows of one pool begin with its scope, a zero byte, its name and a zero byte. No name contains a zero byte.
@@ -28,7 +28,7 @@ impl Pool {
         Encoder::default().tail(&self.prefix).tail(member.as_bytes()).finish()
     }
 
-    /// Where the members stand whose last beat ends at `until`.
+    /// The prefix of the members whose last beat ends at `until`.
     fn ends_at(&self, until: u64) -> Vec<u8> {
         Encoder::default().tail(&self.prefix).u64(u64::MAX - until).finish()
     }
@@ -84,7 +84,7 @@ impl Pool {
         Ok((name(key.tail())?, until))
     }
 
-    /// Forgets the earliest of those that were lost too long ago, or are too many.
+    /// Removes the members that were lost longest ago, if that is too long ago or there are too many.
     fn forget_lost(&self, change: &mut Change<'_>, now: Moment) -> Result<(), Fault> {
         let mut lost = 0;
         self.ended(change, &self.ends_at(now.millis()), |_, _| {
@@ -172,12 +172,12 @@ impl Heartbeats for EmbeddedState {
             let now = Moment::now(&clock);
             let prefix = &pool.prefix;
             let limit = request.limit() as usize;
-            // The smallest key behind that of the last member seen.
+            // The smallest key after that of the last member of the page.
             let from = request.cursor().map_or(prefix.clone(), |last| [&pool.row(last.as_str())[..], &[0]].concat());
             let mut members = Vec::new();
             view.scan(Table::Members, &from[..]..&behind(prefix), |key, row| {
                 let member = row.and_then(|row| decode(name(key.get(prefix.len()..).unwrap_or_default())?, row));
-                // A damaged row is that of nobody: the next beat replaces it.
+                // A damaged row belongs to nobody: the next beat replaces it.
                 members.extend(member.ok().filter(|member| member.until > now.timestamp()));
                 Ok(if members.len() > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
@@ -192,7 +192,7 @@ impl Heartbeats for EmbeddedState {
         let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
             let limit = request.limit() as usize;
-            // The smallest key behind that of the last member seen, and never one of those who are alive.
+            // The smallest key after that of the last member of the page, but never one of a live member.
             let seen = last.as_ref().map(|(until, name)| [&pool.end(*until, name)[..], &[0]].concat());
             let from = seen.unwrap_or_default().max(pool.ends_at(now.millis()));
             let mut names = Vec::new();

@@ -1,5 +1,5 @@
-//! Leases. A row outlasts its lease by a day, so that the next one gets a larger number; after that the clock alone sees
-//! to it.
+//! Leases. A row is kept for a day after its lease, so that the next lease gets a larger number; later the clock alone
+//! ensures that.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::{Change, Rows, View};
 
-/// How long the number of a lease is remembered when it is over.
+/// How long the number of a lease is kept after its end.
 const REMEMBERED: u64 = 24 * 3600 * 1000;
 
-/// A row: the lease, the request that took it, the number of its last renewal, and whether it was released.
+/// A row: the lease, the request that acquired it, the number of its last renewal, and whether it was released.
 struct Stored {
     lease: Lease,
     request: RequestId,
@@ -82,7 +82,7 @@ impl Leases for EmbeddedState {
                 Some(held) if held.is_held(now) && held.request == request.request => Ok(Acquired::Yes(held.lease)),
                 Some(held) if held.is_held(now) => Ok(Acquired::Taken(held.lease)),
                 Some(released) if released.released && released.request == request.request => {
-                    let detail = "the lease that this request took has been released; make a new request";
+                    let detail = "the lease that this request acquired has been released; make a new request";
                     Err(Fault::Refused(Error::rejected(Op::LeaseAcquire, detail)))
                 }
                 _ => {

@@ -26,7 +26,7 @@ use super::EmbeddedState;
 use crate::encoding::name;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::news::StoreClosed;
+use crate::notifications::StoreClosed;
 use crate::rows::{Change, Rows, Table};
 use ledger::Ledger;
 use open_queue::OpenQueue;
@@ -55,8 +55,8 @@ impl Queue for EmbeddedState {
     }
 
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
-        let news = self.database.news().wait(queues, up_to).await;
-        news.map_err(|StoreClosed| Error::unavailable(Op::QueueWait, "the store was closed"))
+        let woken = self.database.notifications().wait(queues, up_to).await;
+        woken.map_err(|StoreClosed| Error::unavailable(Op::QueueWait, "the store was closed"))
     }
 }
 
@@ -97,7 +97,7 @@ impl EmbeddedState {
         self.database.write(op, apply).await
     }
 
-    /// Makes news of what an earlier process left to be done: who waited for it then waits no more.
+    /// Notifies the queues for which an earlier process left ready or due jobs.
     pub(super) fn tell_of_stored_jobs(&self) -> Result<()> {
         let queues = self.database.read_now(Op::Connect, |view| {
             let mut pending = Vec::new();
@@ -111,7 +111,7 @@ impl EmbeddedState {
             })?;
             Ok(pending)
         })?;
-        queues.iter().for_each(|queue| self.database.news().tell(queue));
+        queues.iter().for_each(|queue| self.database.notifications().notify(queue));
         Ok(())
     }
 }

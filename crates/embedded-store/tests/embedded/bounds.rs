@@ -1,4 +1,4 @@
-//! Nothing grows without end.
+//! Every table is bounded.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn kept(seconds: u64) -> Outcome {
 }
 
 #[tokio::test]
-async fn what_is_over_is_kept_by_count() {
+async fn ended_jobs_are_bounded_by_count() {
     let retention = Retention::default().with_dead_count(10).with_completed_count(20);
     let store = EmbeddedState::in_memory(service("orders"), StateOptions::default().with_retention(retention));
     settle_all(&store, 300, dead()).await;
@@ -36,7 +36,7 @@ async fn what_is_over_is_kept_by_count() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_kept_by_bytes() {
+async fn ended_jobs_are_bounded_by_bytes() {
     let retention = Retention::default().with_dead_bytes(4250).with_completed_bytes(5250);
     let store = EmbeddedState::in_memory(service("orders"), StateOptions::default().with_retention(retention));
     settle_all(&store, 50, dead()).await;
@@ -46,7 +46,7 @@ async fn what_is_over_is_kept_by_bytes() {
 }
 
 #[tokio::test]
-async fn what_is_over_is_kept_for_a_time() {
+async fn ended_jobs_are_bounded_by_age() {
     let (clock, options) = manual_clock();
     let store = EmbeddedState::in_memory(service("orders"), StateOptions::default().with_clock(options));
     settle_all(&store, 5, dead()).await;
@@ -61,7 +61,7 @@ async fn what_is_over_is_kept_for_a_time() {
 }
 
 #[tokio::test]
-async fn a_cache_value_is_invisible_when_it_is_over() {
+async fn an_expired_cache_value_is_invisible() {
     let (clock, options) = manual_clock();
     let cache = EmbeddedCache::in_memory(service("a"), CacheOptions::default().with_clock(options));
     cache.set(key("k"), "v".into(), Ttl::from_secs(10)).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_cache_value_is_invisible_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn a_full_cache_forgets_what_would_expire_soonest() {
+async fn a_full_cache_evicts_the_entries_that_expire_soonest() {
     let options = CacheOptions::default().with_max_entries(100);
     let cache = EmbeddedCache::in_memory(service("a"), options);
     let keys: Vec<_> = (0..300).map(|index| key(&index.to_string())).collect();
@@ -101,7 +101,7 @@ async fn a_cache_is_bounded_by_bytes() {
 }
 
 #[tokio::test]
-async fn space_is_used_again() {
+async fn freed_space_is_reused() {
     let (clock, options) = manual_clock();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("cache.redb");
@@ -119,7 +119,7 @@ async fn space_is_used_again() {
 }
 
 #[tokio::test]
-async fn a_queue_that_was_worked_off_is_empty() {
+async fn a_drained_queue_is_empty() {
     let store = in_memory();
     settle_all(&store, 500, Outcome::Complete(None)).await;
     assert_eq!(store.counts(&queue("mail")).await.unwrap(), store_core::Counts::default());

@@ -1,4 +1,4 @@
-//! What a closed store answers, and what it gives up.
+//! What a closed store returns, and what it releases.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ async fn a_closed_store_refuses_every_call() {
 }
 
 #[tokio::test]
-async fn a_close_commits_what_was_asked_for_and_unlocks_the_file() {
+async fn a_close_commits_earlier_calls_and_unlocks_the_file() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
     let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
@@ -58,7 +58,7 @@ async fn a_close_commits_what_was_asked_for_and_unlocks_the_file() {
 }
 
 #[tokio::test]
-async fn a_close_ends_those_who_wait() {
+async fn a_close_ends_all_waits() {
     let store = in_memory();
     let waiting = tokio::spawn({
         let store = store.clone();

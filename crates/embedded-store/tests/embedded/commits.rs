@@ -1,4 +1,4 @@
-//! Who shares a commit, and who needs none.
+//! Which calls share a commit, and which need none.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn concurrent_writers_share_commits() {
 }
 
 #[tokio::test]
-async fn what_changes_nothing_is_not_committed() {
+async fn an_operation_that_changes_nothing_is_not_committed() {
     let store = in_memory();
     store.push_one(&queue("mail"), job("a")).await.unwrap();
     store.push_one(&queue("mail"), job("a").with_delay(PATIENCE)).await.unwrap();
@@ -49,7 +49,7 @@ async fn what_changes_nothing_is_not_committed() {
 }
 
 #[tokio::test]
-async fn a_caller_that_goes_away_leaves_the_others_alone() {
+async fn a_dropped_caller_does_not_affect_the_others() {
     let directory = tempfile::tempdir().unwrap();
     let store =
         EmbeddedState::open(directory.path().join("state.redb"), service("orders"), StateOptions::default()).unwrap();
@@ -90,9 +90,9 @@ async fn two_tasks_claim_no_job_twice() {
     assert_eq!(claimed.len(), 1000);
 }
 
-/// With time paused the runtime skips ahead whenever all tasks wait for something: nothing in memory may look so.
+/// With time paused the runtime skips ahead whenever all tasks wait: a call in memory must never wait.
 #[tokio::test(start_paused = true)]
-async fn in_memory_no_time_passes_while_a_call_is_carried_out() {
+async fn in_memory_no_time_passes_during_a_call() {
     let store = in_memory();
     let start = tokio::time::Instant::now();
     let timer = tokio::spawn(tokio::time::timeout(PATIENCE, std::future::pending::<()>()));

@@ -19,7 +19,7 @@ fn open(file: &Path) -> Result<EmbeddedState, Error> {
     EmbeddedState::open(file, service("orders"), StateOptions::default())
 }
 
-/// A payload that shows where it stands in the file: no other bytes look like it.
+/// A payload that contains its position, so that it occurs once in the file.
 fn payload(number: usize) -> Vec<u8> {
     format!("<payload {number:03}>").repeat(40).into_bytes()
 }
@@ -33,7 +33,7 @@ async fn write_jobs(file: &Path) -> BTreeMap<JobId, Vec<u8>> {
     jobs.into_iter().map(|job| (job.id, job.payload.to_vec())).collect()
 }
 
-/// Claims and completes until nothing is left or what is left cannot be read. How many were right.
+/// Claims and completes until no readable job is left. Returns how many were correct.
 async fn drain(store: &EmbeddedState, expected: &BTreeMap<JobId, Vec<u8>>, what: &str) -> usize {
     let mut right = 0;
     loop {
@@ -68,7 +68,7 @@ async fn random_bits_that_flip_in_a_closed_file_never_change_a_payload() {
     for seed in 0..SEEDS {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut bytes = whole.clone();
-        // Only what is used can be damaged in a way that shows.
+        // Only bytes in use can be damaged with a visible effect.
         let used = bytes.iter().rposition(|byte| *byte != 0).unwrap();
         for _ in 0..random.usize(1..40) {
             bytes[random.usize(..=used)] ^= 1 << random.u8(..8);
@@ -88,12 +88,12 @@ async fn random_bits_that_flip_in_a_closed_file_never_change_a_payload() {
 }
 
 #[tokio::test]
-async fn a_damaged_job_holds_up_no_other_and_can_be_deleted() {
+async fn a_damaged_job_blocks_no_other_and_can_be_deleted() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
     let expected = write_jobs(&file).await;
     let mut bytes = fs::read(&file).unwrap();
-    // In the middle of the payload of one job, wherever redb has put it.
+    // In the middle of the payload of one job, wherever redb has stored it.
     let marked = payload(42);
     let at = bytes.windows(marked.len()).position(|window| window == marked).unwrap();
     bytes[at + marked.len() / 2] ^= 1;

@@ -1,4 +1,4 @@
-//! What was acknowledged survives `kill -9`.
+//! Acknowledged writes survive `kill -9`.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -9,13 +9,13 @@ use store_core::{Durability, NewJob, Outcome, Pushed, Queue, QueueExt, QueueInsp
 
 use crate::{PATIENCE, claim, job, job_id, queue, service};
 
-/// Where the child writes. Set only by the test that starts it.
+/// The child's file. Set only by the test that starts it.
 const FILE: &str = "EMBEDDED_STORE_TEST_FILE";
 
 /// The name of the test that is the child.
 const CHILD: &str = "durability::child_that_writes_until_it_is_killed";
 
-/// Not a test by itself: the process that `kept_after_kill_9` kills. Says what was acknowledged, line by line.
+/// Not a test of its own: the process that `kept_after_kill_9` kills. Prints a line for each acknowledged write.
 #[test]
 fn child_that_writes_until_it_is_killed() {
     let Some(file) = std::env::var_os(FILE) else { return };
@@ -43,7 +43,7 @@ async fn write(store: EmbeddedState, writer: usize) {
     }
 }
 
-/// One write per line, so that a kill cuts no line in two. Ends the process when nobody listens any more.
+/// One write per line, so that a kill leaves no partial line. Ends the process when nobody reads any more.
 fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     if out.write_all(format!("\n{line}\n").as_bytes()).and_then(|()| out.flush()).is_err() {
@@ -69,7 +69,7 @@ async fn kept_after_kill_9() {
         }
     }
     child.wait().unwrap();
-    assert!(acknowledged.len() >= 1000, "the child ended by itself");
+    assert!(acknowledged.len() >= 1000, "the child ended before it was killed");
 
     let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
     let (mut pushed, mut settled) = (0, 0);
@@ -91,7 +91,7 @@ async fn kept_after_kill_9() {
 }
 
 #[tokio::test]
-async fn a_reopened_file_goes_on_where_it_was() {
+async fn a_reopened_file_has_the_state_of_its_last_commit() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
     let request = NewJob::new("a");
@@ -108,7 +108,7 @@ async fn a_reopened_file_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn news_outlive_the_process() {
+async fn a_wake_up_survives_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
     let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();

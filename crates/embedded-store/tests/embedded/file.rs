@@ -1,4 +1,4 @@
-//! Which files are opened, and which are refused and left as they are.
+//! Which files are opened, and which are refused and not changed.
 
 use std::fs;
 use std::io::Write;
@@ -28,7 +28,7 @@ fn assert_corrupt(result: Result<EmbeddedState, Error>, what: &str) {
 }
 
 #[tokio::test]
-async fn a_second_open_says_that_it_is_open() {
+async fn a_second_open_reports_that_the_file_is_open() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("state.redb");
     let first = open(&file).unwrap();
@@ -41,7 +41,7 @@ async fn a_second_open_says_that_it_is_open() {
 }
 
 #[tokio::test]
-async fn a_foreign_file_is_refused_and_left_as_it_is() {
+async fn a_foreign_file_is_refused_and_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let another_redb = directory.path().join("another.redb");
     drop(redb::Database::create(&another_redb).unwrap());
@@ -67,7 +67,7 @@ async fn a_foreign_file_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_file_that_was_cut_off_is_refused() {
+async fn a_truncated_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let whole = directory.path().join("whole.redb");
     write_a_file(&whole, 1000).await;
@@ -93,9 +93,9 @@ async fn a_file_that_was_cut_off_is_refused() {
     }
 }
 
-/// A crash leaves a file that has to be repaired, and may change by that before it is refused.
+/// A crash leaves a file that has to be repaired. The repair may change it before it is refused.
 #[tokio::test]
-async fn a_file_that_was_cut_off_by_a_crash_is_refused() {
+async fn a_file_that_a_crash_truncated_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let whole = directory.path().join("whole.redb");
     let store = open(&whole).unwrap();
@@ -136,7 +136,7 @@ async fn an_interrupted_creation_is_begun_again() {
 }
 
 #[test]
-fn a_file_that_cannot_be_opened_says_why() {
+fn a_file_that_cannot_be_opened_is_reported_with_the_reason() {
     let directory = tempfile::tempdir().unwrap();
     for path in [directory.path().to_owned(), directory.path().join("missing/state.redb")] {
         let error = open(&path).unwrap_err();
@@ -173,7 +173,7 @@ async fn a_file_that_was_moved_away_is_not_written_to_and_not_replaced() {
     let error = store.push_one(&queue("mail"), NewJob::new("b")).await.unwrap_err();
     assert!(matches!(&error, Error::Unavailable { .. }) && error.to_string().contains("moved"), "{error}");
     assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, 1);
-    // Neither in its old place, nor where it is now.
+    // Neither at its old path nor at its new one.
     for path in [&file, &moved] {
         let error = open_in_another_process(path);
         assert!(error.contains("already open"), "{path:?}: {error}");

@@ -14,7 +14,7 @@ use store_core::{Durability, Error, Kept, KeyValueExt, NewJob, Outcome, Queue, Q
 
 use crate::{PATIENCE, claim, key, queue, service};
 
-/// Where the child writes. Set only by the tests that start it.
+/// The child's directory. Set only by the tests that start it.
 const DIRECTORY: &str = "EMBEDDED_STORE_TEST_FULL_DISK";
 
 /// Runs a test of this file in a process whose files cannot be larger than this many KiB at first.
@@ -44,7 +44,7 @@ async fn push(store: &EmbeddedState) -> Result<(), Error> {
     store.push(&queue("mail"), &[NewJob::new(vec![7; 2000])], Durability::Accepted).await.map(drop)
 }
 
-/// Pushes until there is no room. How many were acknowledged.
+/// Pushes until there is no room. Returns how many were acknowledged.
 async fn fill(store: &EmbeddedState) -> u64 {
     for pushed in 0.. {
         match push(store).await {
@@ -80,8 +80,8 @@ async fn child_that_fills_drains_and_is_given_room() {
     let store = open(directory);
     let pushed = fill(&store).await;
     assert!(pushed > 200, "{pushed}");
-    assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, pushed, "what was acknowledged stays");
-    // It stays refused, and nothing is broken by asking.
+    assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, pushed, "acknowledged jobs are kept");
+    // It stays full, and further attempts break nothing.
     for _ in 0..20 {
         assert!(matches!(push(&store).await, Err(Error::Limit { .. })));
     }
@@ -103,7 +103,7 @@ async fn child_that_fills_drains_and_is_given_room() {
 }
 
 #[test]
-fn a_full_disk_refuses_what_adds_and_lets_the_rest_go_on() {
+fn a_full_disk_refuses_additions_and_accepts_the_rest() {
     let directory = tempfile::tempdir().unwrap();
     in_a_child("child_that_fills_drains_and_is_given_room", directory.path(), 6 << 10);
 }
@@ -127,7 +127,7 @@ async fn child_that_drains_what_it_finds() {
     let pushed: u64 = std::fs::read_to_string(directory.join("pushed")).unwrap().parse().unwrap();
     let store = open(directory);
     assert_eq!(store.counts(&queue("mail")).await.unwrap().ready, pushed);
-    // What is kept of them does not take their place.
+    // Retention must not fill the room that they leave.
     let kept = Outcome::Complete(Some(Kept::new(vec![7; 2000], Duration::from_secs(86_400))));
     assert_eq!(drain(&store, usize::MAX, kept).await, pushed);
     assert!(store.counts(&queue("mail")).await.unwrap().completed > 0);
@@ -152,7 +152,7 @@ async fn child_that_fills_drains_and_dies() {
     let store = open(Path::new(&directory));
     let pushed = fill(&store).await;
     assert_eq!(drain(&store, usize::MAX, Outcome::Complete(None)).await, pushed);
-    // A close would make the file smaller.
+    // A close would truncate the file.
     std::process::exit(0);
 }
 
@@ -166,7 +166,7 @@ async fn child_that_fills_it_again() {
     std::process::exit(0);
 }
 
-/// What was drained has left room inside the file; the rest of the disk stays full.
+/// The drained jobs have left room inside the file; the rest of the disk stays full.
 #[test]
 fn a_drained_store_of_a_process_that_died_uses_the_room_in_its_file() {
     let directory = tempfile::tempdir().unwrap();
@@ -191,7 +191,7 @@ async fn child_that_caches_more_than_fits() {
 }
 
 #[test]
-fn a_cache_on_a_full_disk_forgets_what_would_expire_soonest() {
+fn a_cache_on_a_full_disk_evicts_the_entries_that_expire_soonest() {
     let directory = tempfile::tempdir().unwrap();
     in_a_child("child_that_caches_more_than_fits", directory.path(), 6 << 10);
 }

@@ -1,4 +1,4 @@
-//! Whatever happens to a queue, its sums are those of its jobs.
+//! After any sequence of operations, the counts of a queue equal those of its jobs.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use store_core::{
 use crate::{LEASE, job, job_id, manual_clock, queue, service};
 
 #[tokio::test]
-async fn the_counts_are_those_of_the_listings() {
+async fn the_counts_equal_those_of_the_listings() {
     for seed in 0..20 {
         let mut random = fastrand::Rng::with_seed(seed);
         let (clock, options) = manual_clock();
@@ -88,7 +88,7 @@ async fn listed(store: &EmbeddedState) -> Counts {
     Counts::new(ready, scheduled, running, completed, dead)
 }
 
-/// All pages, small ones.
+/// All pages, with few jobs each.
 async fn list(store: &EmbeddedState, state: JobState) -> Vec<JobInfo> {
     let (mut jobs, mut page) = (Vec::new(), PageRequest::first(3));
     loop {

@@ -1,4 +1,4 @@
-//! What the suite for all engines cannot know of this one: its file, its commits, its bounds.
+//! What the conformance suite cannot test in this engine: its file, its commits, its bounds.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -22,7 +22,7 @@ use store_core::{
     Claim, ClaimRequest, Clock, HolderName, JobId, Key, ManualClock, NewJob, Queue, QueueName, ServiceName, Timestamp,
 };
 
-/// How long a test waits for what has to happen.
+/// How long a test waits for an expected event.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const LEASE: Duration = Duration::from_secs(15);

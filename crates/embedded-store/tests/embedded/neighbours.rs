@@ -12,7 +12,7 @@ use crate::service;
 
 /// `select! { done = &mut push => …, () = tick => { push_another().await } }`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_write_in_memory_that_is_not_polled_does_not_hold_up_others() {
+async fn a_write_in_memory_that_is_not_polled_does_not_delay_others() {
     let store = EmbeddedState::in_memory(service("orders"), StateOptions::default());
     let mail = QueueName::new("mail").unwrap();
     for _ in 0..100 {
@@ -36,7 +36,7 @@ async fn a_write_in_memory_that_is_not_polled_does_not_hold_up_others() {
 
 /// `Queue::claim`: it "may return fewer than are ready: then `Claim::next` is zero".
 #[tokio::test]
-async fn a_claim_that_leaves_jobs_because_of_their_bytes_says_so() {
+async fn a_claim_that_leaves_jobs_because_of_their_bytes_reports_it() {
     let store = EmbeddedState::in_memory(service("orders"), StateOptions::default());
     let mail = QueueName::new("mail").unwrap();
     for _ in 0..20 {

@@ -10,7 +10,7 @@ use crate::{LEASE, PATIENCE, claim, in_memory, job, job_id, queue};
 const NOT_LONG: Duration = Duration::from_millis(1);
 
 #[tokio::test]
-async fn each_piece_of_news_wakes_one() {
+async fn each_notification_wakes_one_caller() {
     let store = in_memory();
     let mut waiting = JoinSet::new();
     for _ in 0..3 {
@@ -26,36 +26,36 @@ async fn each_piece_of_news_wakes_one() {
 }
 
 #[tokio::test]
-async fn news_wait_for_the_next_who_waits() {
+async fn a_notification_is_kept_for_the_next_caller() {
     let store = in_memory();
-    let news = async || store.wait(&[queue("mail")], NOT_LONG).await.unwrap().is_some();
-    assert!(!news().await);
+    let woken = async || store.wait(&[queue("mail")], NOT_LONG).await.unwrap().is_some();
+    assert!(!woken().await);
     store.push_one(&queue("mail"), job("late").with_delay(LEASE * 2)).await.unwrap();
-    assert!(news().await, "the first that is due");
+    assert!(woken().await, "the first that is due");
     store.push_one(&queue("mail"), job("later").with_delay(LEASE * 3)).await.unwrap();
-    assert!(!news().await, "not due before the first");
+    assert!(!woken().await, "not due before the first");
     store.push_one(&queue("mail"), job("soon").with_delay(LEASE)).await.unwrap();
-    assert!(news().await, "due before the first");
+    assert!(woken().await, "due before the first");
     store.promote(&queue("mail"), &[job_id("late")]).await.unwrap();
-    assert!(news().await, "promoted");
+    assert!(woken().await, "promoted");
     store.resume(&queue("mail")).await.unwrap();
-    assert!(news().await, "resumed");
+    assert!(woken().await, "resumed");
     let claimed = claim(&store, "mail", 10).await.jobs.remove(0);
-    assert!(!news().await, "a claim that left nothing");
+    assert!(!woken().await, "a claim that left nothing");
     store.settle_one(&queue("mail"), claimed.lease, Outcome::Release).await.unwrap();
-    assert!(news().await, "released");
+    assert!(woken().await, "released");
     store.push_one(&queue("mail"), job("second")).await.unwrap();
-    assert!(news().await, "pushed");
+    assert!(woken().await, "pushed");
     let claimed = claim(&store, "mail", 1).await.jobs.remove(0);
-    assert!(news().await, "a claim that left a job behind");
+    assert!(woken().await, "a claim that left a job behind");
     store.settle_one(&queue("mail"), claimed.lease, Outcome::Dead { reason: "no".to_owned() }).await.unwrap();
-    assert!(!news().await, "a death is no news");
+    assert!(!woken().await, "a dead job");
     store.replay(&queue("mail"), &[job_id("late")]).await.unwrap();
-    assert!(news().await, "replayed");
+    assert!(woken().await, "replayed");
 }
 
 #[tokio::test]
-async fn who_is_woken_and_goes_away_hands_the_news_on() {
+async fn a_dropped_caller_passes_its_notification_on() {
     let store = in_memory();
     let mail = [queue("mail")];
     let mut impatient = Box::pin(store.wait(&mail, PATIENCE));

@@ -1,4 +1,4 @@
-//! Servers and files that the environments of a fleet use for different things.
+//! Servers and files that the environments of a fleet use for different purposes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,8 @@ pub(super) fn roles(reports: &[(&str, &Report)]) -> Vec<(usize, Finding)> {
     groups(uses.len(), is_same).iter().filter_map(|group| confused(reports, &uses, group)).collect()
 }
 
-/// `STORE_ENVIRONMENT` names one environment in the whole fleet. Environments whose stores are all embedded share nothing.
+/// All environments of a fleet must have the same `STORE_ENVIRONMENT`. Environments whose stores are all embedded share
+/// nothing.
 pub(super) fn environments(reports: &[(&str, &Report)]) -> Option<(usize, Finding)> {
     let mut names: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, (_, report)) in reports.iter().enumerate() {
@@ -83,8 +84,8 @@ impl Use<'_> {
     }
 }
 
-/// What is wrong with the uses of one server. If one environment names it for both roles, that environment's report has the
-/// finding.
+/// What is wrong with the uses of one server. If one environment names it for both roles, the finding is in that
+/// environment's report.
 fn confused(reports: &[(&str, &Report)], uses: &[Use<'_>], group: &[usize]) -> Option<(usize, Finding)> {
     let of_role = |role: Role| {
         let users: BTreeSet<usize> =

@@ -1,4 +1,4 @@
-//! What the credentials themselves tell.
+//! Findings about the credentials themselves.
 
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};

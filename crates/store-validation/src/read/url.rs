@@ -1,4 +1,4 @@
-//! The URLs of the two stores, each with the forms that its role takes.
+//! The URLs of the two stores, each in the forms that its role accepts.
 
 use redis_link::{MAX_DATABASE, ServerUrl, Topology, UrlError};
 use store_core::Role;
@@ -12,7 +12,7 @@ use crate::{Code, Finding};
 /// The part of the parser's advice that applies to this version and this role.
 fn advice(error: UrlError, role: Role) -> String {
     match (error, role) {
-        (UrlError::Scheme, _) => "the URL's scheme is not known; write redis://, rediss:// or embedded:".to_owned(),
+        (UrlError::Scheme, _) => "the URL's scheme is unknown; write redis://, rediss:// or embedded:".to_owned(),
         (UrlError::Service, _) => NOT_SERVED.to_owned(),
         (UrlError::Database, Role::Cache) => "the URL has a path; remove it".to_owned(),
         (error, _) => error.to_string(),
@@ -42,12 +42,12 @@ impl Reader<'_> {
         self.engine(url, Role::State)
     }
 
-    /// The URL, if it is one that the role takes.
+    /// The URL, if the role accepts it.
     fn url(&mut self, name: &str, role: Role) -> Option<ServerUrl> {
         let Some(text) = self.environment.get(name) else {
             let meant = self.environment.suspects().into_iter().find(|suspect| suspect.nearest == Some(name));
             let meant =
-                meant.map_or_else(String::new, |suspect| format!("; {} is set, and is no variable", suspect.name));
+                meant.map_or_else(String::new, |suspect| format!("; {} is set, but is not a variable", suspect.name));
             self.broken(Finding::new(Code::UrlMissing, role, format!("{name} is not set{meant}")));
             return None;
         };

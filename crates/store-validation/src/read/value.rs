@@ -9,12 +9,12 @@ use store_core::Role;
 use super::Reader;
 use crate::{Code, Finding};
 
-/// Digits only: the standard library's parser would also take a sign.
+/// Digits only: the standard library's parser also accepts a sign.
 pub(super) fn number(text: &str) -> Option<u32> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
-/// A duration as variables have it, a whole number and its unit: `100ms` or `5s`. `None` for anything else.
+/// A duration in the form of the variables, a whole number and its unit: `100ms` or `5s`. `None` for anything else.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     match text.strip_suffix("ms") {
         Some(digits) => number(digits).map(|count| Duration::from_millis(count.into())),

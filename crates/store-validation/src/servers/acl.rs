@@ -1,4 +1,4 @@
-//! What the user may do, against what the role sends.
+//! Compares the user's rights with the commands that the role sends.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::commands::{self, TOO_WIDE, name_of, rule_of};
 use crate::draft::Draft;
 use crate::{Code, Finding};
 
-/// Further checks: a user who may use a key that nobody uses may use all keys; one who may use our keys but not that one has
-/// patterns.
+/// Further checks: a user with access to a key that nobody uses has access to all keys; one with access only to our
+/// keys has patterns.
 const BESIDES: [[&str; 2]; 4] = [
     ["GET", "preflight-foreign"],
     ["SET", "preflight-foreign"],
@@ -21,10 +21,10 @@ const BESIDES: [[&str; 2]; 4] = [
 
 pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     if visit.is_kvrocks() {
-        // it has no ACLs
+        // the server has no ACLs
         return Vec::new();
     }
-    // a namespace that could not be read is a finding; which keys it would have is not known
+    // another finding reports the invalid namespace; without it the keys are unknown
     let missing = match &draft.namespace {
         Some(namespace) => missing(visit, namespace).await,
         None => None,
@@ -93,7 +93,7 @@ async fn missing(visit: &Visit<'_>, namespace: &Namespace) -> Option<Finding> {
     Some(visit.finding(Code::AclMissingCommand, what).with_help("<rules>", &rules))
 }
 
-/// Which keys a user may touch.
+/// The keys that a user may access.
 #[derive(Clone, Copy, PartialEq)]
 enum KeysOfUser {
     All,
@@ -145,7 +145,7 @@ impl<'a> Missing<'a> {
         };
         let mut granted: BTreeSet<_> = self.commands().map(|need| format!("+{}", rule_of(&need.words))).collect();
         if self.untouchable.len() == self.keys.len() {
-            // whether the user may run these only shows on a key that it may use
+            // for these commands the check only works on a key that the user may use
             granted.extend(self.needs.iter().map(|need| format!("+{}", rule_of(&need.words))));
         }
         let lacking = self.keys.iter().filter(|key| is_missing("GET", key) || is_missing("SET", key));
@@ -155,7 +155,7 @@ impl<'a> Missing<'a> {
     }
 }
 
-/// A selector with all that the role needs: it is valid whatever the user has.
+/// A selector with everything that the role needs: it is valid whatever other rights the user has.
 fn all_rules(visit: &Visit<'_>, namespace: &Namespace) -> String {
     format!("({})", commands::rules(visit.role(), namespace, visit.database != 0))
 }

@@ -12,10 +12,10 @@ use super::visit::open_probe;
 use crate::draft::Draft;
 use crate::{Code, Finding};
 
-/// What a running service claims again and again: its database number, and the marks of both servers.
+/// The claims that a running service renews: its database number, and the marks of both servers.
 ///
-/// A number is free again if its owner was not seen for seven days. A running service refreshes its claims about once an
-/// hour, which also restores what a flush of the cache removed. `Debug` shows no secret.
+/// A number is free again if its owner was not seen for seven days. A running service refreshes its claims about once
+/// an hour, which also restores claims that a flush of the cache removed. `Debug` shows no secret.
 #[derive(Debug, Clone)]
 pub struct Claims {
     draft: Arc<Draft>,
@@ -26,13 +26,13 @@ impl Claims {
         Self { draft: Arc::new(draft) }
     }
 
-    /// Whether there is anything to claim: a store on a server.
+    /// Whether there is anything to claim, which is so if a store is on a server.
     pub fn is_empty(&self) -> bool {
         [Role::Cache, Role::State].into_iter().all(|role| self.draft.server(role).is_none())
     }
 
-    /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again. Takes
-    /// at most ten seconds, or the longest connect time-out if that is longer.
+    /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again.
+    /// Takes at most ten seconds, or the longest connect time-out if that is longer.
     ///
     /// Returns what is wrong: a server that does not answer, or a mark or number that another service has claimed
     /// meanwhile. Errors are logged, unless `STORE_PREFLIGHT_ALLOW` names their code. The service may continue.
@@ -49,7 +49,7 @@ impl Claims {
     }
 }
 
-/// Writes what is absent, then reads everything: of two services in conflict that start at the same time, one is refused.
+/// Writes the absent claims, then reads all: of two conflicting services that start at the same time, one is refused.
 pub(crate) async fn claim(draft: &Draft, deadline: Deadline) -> Vec<Finding> {
     let mut findings = Vec::new();
     if deadline.within(claim_all(draft, deadline, &mut findings)).await.is_none() {

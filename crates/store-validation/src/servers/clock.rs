@@ -1,4 +1,4 @@
-//! The server's clock against ours.
+//! Compares the server's clock with ours.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ pub(super) async fn check(visit: &Visit<'_>) -> Option<Finding> {
     let ours = Timestamp::system_now();
     let asked = Instant::now();
     let Fact::Known(theirs) = visit.probe.time().await else {
-        // the scripts need TIME too: a user who may not ask is told so there
+        // the scripts need TIME too: the check of rights reports a user who may not send it
         return None;
     };
     let round_trip = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! The database numbers, and whether anything can be written there.
+//! The database numbers, and whether they accept writes.
 
 use redis_link::Fact;
 use store_core::{Error, Role};
@@ -46,7 +46,7 @@ async fn writable(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     }
     match probe_key::write(draft, visit).await {
         Ok(()) => None,
-        // a full state store is drained by workers that start; its filling is told by a finding of its own
+        // workers must be able to start and drain a full state store; another finding reports how full it is
         Err(Error::Limit { .. }) if visit.role() == Role::State => None,
         Err(error @ (Error::Unavailable { .. } | Error::Limit { .. })) => {
             Some(visit.finding(Code::NotWritable, error.detail()))

@@ -1,4 +1,4 @@
-//! How long the whole preflight may take.
+//! The time limit of the whole preflight.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::draft::Draft;
 
-/// How long all checks of both servers may take together, unless one connect time-out is longer.
+/// How long all checks of both servers may take in all, unless one connect time-out is longer.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The moment at which the preflight of an environment ends, even if answers are missing.
@@ -15,14 +15,14 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Deadline(Instant);
 
 impl Deadline {
-    /// That of a preflight that begins now.
+    /// The deadline of a preflight that starts now.
     pub(crate) fn of(draft: &Draft) -> Self {
         let servers = [Role::Cache, Role::State].into_iter().filter_map(|role| draft.server(role));
         let longest = servers.map(|server| server.connect_timeout).max().unwrap_or_default();
         Self(Instant::now() + longest.max(LIMIT))
     }
 
-    /// The result, or `None` when the time is over.
+    /// The result, or `None` if the deadline comes first.
     pub(crate) async fn within<T>(self, work: impl Future<Output = T>) -> Option<T> {
         tokio::time::timeout_at(self.0, Box::pin(work)).await.ok()
     }

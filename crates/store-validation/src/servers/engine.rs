@@ -1,4 +1,4 @@
-//! What the server is: a data server, of a kind and version that can serve the role.
+//! The kind of the server: whether it is a data server of a kind and version that can serve the role.
 
 use redis_link::{Fact, version_of};
 use store_core::Role;
@@ -6,7 +6,7 @@ use store_core::Role;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
-/// What makes every other question pointless.
+/// Problems that make every other question pointless.
 pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
     let info = &visit.info;
     let found = if info.is_loading == Some(true) {

@@ -12,7 +12,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Whether both are one server. If both processes are known, they decide, since several servers may share one address.
+    /// Whether both are one server. If both processes are known, they decide, because several servers may share one
+    /// address.
     pub(crate) fn is_same(&self, other: &Identity) -> bool {
         match (&self.run_id, &other.run_id) {
             (Some(one), Some(other)) => one == other,

@@ -11,11 +11,11 @@ use crate::{Code, Finding};
 /// The database that every server has, and in which each connection begins.
 const DATABASE: u32 = 0;
 
-/// One key, what it should hold, and what it means if it holds something else.
+/// A key, its expected value, and the finding if it has another value.
 struct Mark<'a> {
     connection: &'a Connection,
     kind: Kind,
-    /// `None` where this service sets no mark of this kind.
+    /// `None` if this service sets no mark of this kind.
     expected: Option<&'a str>,
 }
 
@@ -79,7 +79,7 @@ impl Mark<'_> {
     }
 
     async fn claim(&self, probe: &Probe) -> Option<Finding> {
-        // Reading comes first: a server whose memory is full refuses even a write that would change nothing.
+        // Reading comes first: a server whose memory is full refuses even a write that changes nothing.
         let (is_there, finding) = self.read(probe).await;
         let Some(expected) = self.expected.filter(|_| !is_there) else { return finding };
         match probe.set_mark(DATABASE, self.kind.key(), expected).await {
@@ -121,7 +121,7 @@ impl Mark<'_> {
     }
 }
 
-/// A name as found in a store, unless it cannot be one: then it may hold anything.
+/// A name that was found in a store. If it is not a valid name it is not shown, because it may be anything.
 pub(super) fn shown(found: &str) -> String {
     store_core::ServiceName::new(found).map_or_else(|_| "(not a name)".to_owned(), |name| name.to_string())
 }

@@ -1,4 +1,4 @@
-//! Memory: what happens when it is full, and how full it is.
+//! Memory: the eviction policy, and how full the server is.
 
 use redis_link::Fact;
 use store_core::Role;
@@ -6,7 +6,7 @@ use store_core::Role;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
-/// From this share of the limit on, in percent, the state store is told to fill, and to be full.
+/// The shares of the limit, in percent, from which the state store counts as filling, and as full.
 const HIGH: u128 = 80;
 const CRITICAL: u128 = 85;
 
@@ -17,7 +17,7 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
     policy(visit).into_iter().chain(limit(visit)).collect()
 }
 
-/// `CONFIG GET` tells; where it is hidden, `INFO` does.
+/// Read from `CONFIG GET`, or else from `INFO`.
 fn policy(visit: &Visit<'_>) -> Option<Finding> {
     let told = match &visit.settings.maxmemory_policy {
         Fact::Known(policy) => Some(policy),
@@ -45,7 +45,7 @@ fn limit(visit: &Visit<'_>) -> Option<Finding> {
     if limit == 0 {
         return Some(visit.finding(Code::NoMaxmemory, "maxmemory is 0: no limit"));
     }
-    // a warm cache is full; only the state store must have room
+    // a warm cache is always full; only the state store must have room
     let used = visit.info.used_memory.filter(|_| visit.role() == Role::State)?;
     let percent = u128::from(used) * 100 / u128::from(limit);
     let what = format!("{percent} % of maxmemory is used");

@@ -106,8 +106,8 @@ impl<'a> Numbers<'a> {
         }
     }
 
-    /// Every record of the owner of a number: the one in the cache, and those in the state store under each id of the cache
-    /// server. Or why they are not known.
+    /// Every record of the owner of a number: the one in the cache, and those in the state store under each id of the
+    /// cache server. Or why they are unknown.
     pub(super) async fn records(&self, number: u32) -> Result<Vec<Record<'a>>, Finding> {
         let mut records = vec![self.in_database(number)];
         if let Some(state) = self.state {
@@ -131,7 +131,8 @@ impl<'a> Numbers<'a> {
         claimed.map(|claim| (claim, record)).map_err(|error| state.unknown(&error.detail()))
     }
 
-    /// The service that owns the number, if it is another one, as text in `Err`; or the finding that the owner is not known.
+    /// The service that owns the number, if it is another one, as text in `Err`; or the finding that the owner is
+    /// unknown.
     async fn owner_but(&self, number: u32, service: Option<&str>) -> Option<Result<Finding, String>> {
         let (mut unknown, records) = match self.records(number).await {
             Ok(records) => (None, records),
@@ -154,7 +155,8 @@ impl<'a> Numbers<'a> {
         unknown.map(Ok)
     }
 
-    /// The id of the cache server, created if it has none. The state store records the signs by which to find it again.
+    /// The id of the cache server, created if it has none. The state store records the attributes by which it is found
+    /// again.
     async fn server_id(&self, state: Side<'a>) -> Result<String, Finding> {
         let known = self.known_ids(state).await?;
         let id = known.into_iter().next().unwrap_or_else(random);
@@ -163,7 +165,7 @@ impl<'a> Numbers<'a> {
         let id = self.cache.read(keys::server()).await?.unwrap_or(id);
         for sign in &self.signs {
             match state.probe.set_mark_for(COMMON, &keys::server_by(sign), &id, KEPT + DAY).await {
-                // a full state store is drained by workers that start
+                // workers must be able to start on a full state store and drain it
                 Ok(()) | Err(Error::Limit { .. }) => {}
                 Err(error) => return Err(state.unknown(&error.detail())),
             }
@@ -213,7 +215,7 @@ impl Record<'_> {
         self.side.probe.claim_number(self.database, &self.key, service, KEPT, ttl).await
     }
 
-    /// Takes back a claim that the other record does not allow.
+    /// Undoes a claim that the other record does not allow.
     async fn withdraw(&self, service: &str) {
         if let Fact::Known(Some(owner)) = self.side.probe.read_owner(self.database, &self.key).await
             && owner.service == service

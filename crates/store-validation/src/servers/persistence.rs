@@ -1,4 +1,4 @@
-//! What a crash loses: of the cache everything, of the state nothing.
+//! What a crash loses: the cache may lose everything, the state nothing.
 
 use redis_link::Fact;
 use store_core::Role;

@@ -6,7 +6,7 @@ use store_core::Error;
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
-/// The finding. A mismatch about TLS does not show in the server's answer, so the port is probed.
+/// The finding. The server's answer does not show a mismatch about TLS, so the port is probed.
 pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -> Finding {
     let code = code_of(error);
     let detail = error.detail();
@@ -14,10 +14,11 @@ pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -
         let speaks_tls = Box::pin(Probe::speaks_tls(&draft.link(connection, Some(0)))).await;
         match (speaks_tls, connection.url.is_tls()) {
             (Fact::Known(true), false) => {
-                return connection.finding(Code::TlsRefused, "the port speaks TLS, and the URL says redis://");
+                return connection.finding(Code::TlsRefused, "the port speaks TLS, but the URL begins with redis://");
             }
             (Fact::Known(false), true) => {
-                return connection.finding(Code::TlsRefused, "the port speaks no TLS, and the URL says rediss://");
+                return connection
+                    .finding(Code::TlsRefused, "the port does not speak TLS, but the URL begins with rediss://");
             }
             _ => {}
         }

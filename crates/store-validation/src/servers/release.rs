@@ -1,4 +1,4 @@
-//! Freeing the database number of a service that is retired.
+//! Releases the database number of a retired service.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::owner::{Numbers, Record, Side, age};
 use super::visit::open_probe;
 use crate::{Code, Environment, Finding, check_environment};
 
-/// A running service is seen about once an hour, so one that was silent for this long does not run.
+/// A running service is seen about once an hour, so a service that was silent for this long is not running.
 const SILENT: Duration = Duration::from_secs(3 * 3600);
 
 /// How a database number is to be released.
@@ -51,14 +51,14 @@ pub struct NumberOwner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NumberRelease {
-    /// Nobody owned it.
+    /// Nobody owned the number.
     Free {
         /// The database number.
         number: u32,
         /// Host and port of the cache server.
         server: String,
     },
-    /// It was released.
+    /// The number was released.
     Released {
         /// The database number.
         number: u32,
@@ -67,22 +67,22 @@ pub enum NumberRelease {
         /// Its owners; several if the records of cache and state store differed.
         owners: Vec<NumberOwner>,
     },
-    /// It was not released, because an owner was seen within the last three hours.
+    /// The number was not released, because an owner was seen within the last three hours.
     Held {
         /// The database number.
         number: u32,
         /// Host and port of the cache server.
         server: String,
-        /// Who owns it.
+        /// The owners.
         owners: Vec<NumberOwner>,
     },
 }
 
-/// The number could not be released: what is wrong with the environment or the servers. No secret in it.
+/// Why the number could not be released: what is wrong with the environment or the servers. It contains no secret.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct NotReleased {
-    /// What was found.
+    /// The findings.
     pub findings: Vec<Finding>,
 }
 
@@ -93,8 +93,8 @@ pub struct NotReleased {
 /// may be running and keeps the number, unless the request forces the release.
 ///
 /// # Errors
-/// [`NotReleased`] if the variables cannot be understood, a server does not answer, or the user may not read or remove a
-/// record. Records that were removed before stay removed; the same call again completes the release.
+/// [`NotReleased`] if the variables are invalid, a server does not answer, or the user may not read or remove a record.
+/// If an error follows after some records were removed, the same call again completes the release.
 pub async fn release_number(environment: &Environment, request: ReleaseRequest) -> Result<NumberRelease, NotReleased> {
     let report = check_environment(environment);
     let draft = &report.draft;
@@ -150,7 +150,7 @@ async fn recorded<'a>(numbers: &Numbers<'a>, number: u32) -> Result<Vec<(Record<
     Ok(recorded)
 }
 
-/// Each owner once, with the time when it was last seen by any server.
+/// Each owner once, with the latest time at which any server saw it.
 fn owners(recorded: &[(Record<'_>, Owner)]) -> Vec<NumberOwner> {
     let mut owners: Vec<NumberOwner> = Vec::new();
     for (_, owner) in recorded {

@@ -1,8 +1,8 @@
-//! Whether both URLs lead to one server: decided by what the servers are, never by how they are spelled.
+//! Whether both URLs lead to one server. The identity of the servers decides, never their spelling.
 //!
-//! Two URLs with one address lead to one server, unless it is proved that they lead to two: a router may choose the server
-//! by the host name in the TLS handshake. The proof is that several connections of each URL reach different processes, or,
-//! if TLS sends two host names, that a key written through one URL is not found through the other.
+//! Two URLs with one address lead to one server, unless it is proved that they lead to two: a router may choose the
+//! server by the host name in the TLS handshake. The proof is that several connections of each URL reach different
+//! processes, or, if TLS sends two host names, that a key written through one URL is not found through the other.
 
 use std::net::SocketAddr;
 
@@ -62,7 +62,7 @@ pub(super) async fn check(
         match by_probe_key(draft, cache_visit, state_visit).await {
             Fact::Known(false) => None,
             Fact::Known(true) => Some(same(format!(
-                "what is written through one URL is found through the other: {}",
+                "a key that is written through one URL is found through the other: {}",
                 places(cache_visit, state_visit)
             ))),
             // two processes of two replication groups are two instances
@@ -123,7 +123,8 @@ async fn follows(visit: &Visit<'_>, addresses: &[SocketAddr]) -> bool {
     overlap(&resolved, addresses).is_some()
 }
 
-/// Written through one URL, looked for through the other; a write that is refused hides nothing: then the other way round.
+/// A key is written through one URL and searched for through the other. If the write is refused, the directions are
+/// swapped.
 async fn by_probe_key(draft: &Draft, cache: &Visit<'_>, state: &Visit<'_>) -> Fact<bool> {
     match crosses(draft, cache, state).await {
         Fact::Unknown(why) => match crosses(draft, state, cache).await {

@@ -1,4 +1,4 @@
-//! One server, opened and looked at.
+//! One server, opened and queried.
 
 use std::net::SocketAddr;
 
@@ -16,14 +16,14 @@ pub(super) struct Visit<'a> {
     pub(super) probe: Probe,
     /// What `INFO` shows, completed by `HELLO`.
     pub(super) info: ServerInfo,
-    /// Why `INFO` shows nothing, if it does not.
+    /// Why `INFO` shows nothing, if so.
     pub(super) info_missing: Option<String>,
     pub(super) settings: ServerSettings,
     /// The database in which the role writes.
     pub(super) database: u32,
 }
 
-/// What a visit left: the server, if it answered, and where its name leads.
+/// The result of a visit: the server, if it answered, and the addresses of its name.
 #[derive(Default)]
 pub(super) struct Visited<'a> {
     pub(super) visit: Option<Visit<'a>>,
@@ -53,7 +53,8 @@ impl Visit<'_> {
     }
 }
 
-/// Opens a probe, asks all questions, and resolves the address meanwhile. Answers until the deadline are kept.
+/// Opens a probe, asks all questions, and resolves the address meanwhile. Answers that arrive before the deadline are
+/// kept.
 pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadline: Deadline) -> Visited<'a> {
     let resolve = async {
         let endpoint = connection.endpoint()?;
@@ -79,8 +80,8 @@ pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadlin
     Visited { visit: Some(visit), addresses, findings }
 }
 
-/// A probe of a role's server, in database 0, which every server has and which holds its marks. Another check finds out
-/// whether the configured database exists.
+/// A probe of a role's server, in database 0, which every server has and which contains its marks. Another check finds
+/// out whether the configured database exists.
 pub(super) async fn open_probe(draft: &Draft, connection: &Connection, deadline: Deadline) -> Result<Probe, Finding> {
     match Box::pin(Probe::open(draft.link(connection, Some(0)))).await {
         Ok(probe) => Ok(probe.with_patience(deadline.patience())),

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::{CANARY, assert_errors, cache, check_urls, environment_with, state, warnings, what};
 
 #[tokio::test]
-async fn a_wrong_password_is_told_from_a_server_that_is_down() {
+async fn a_wrong_password_is_distinguished_from_a_server_that_is_down() {
     let state = RedisServer::state().password("right").start().await.unwrap();
     let cache = cache().await;
     let wrong = state.url(None).replace("right", CANARY);
@@ -35,7 +35,7 @@ async fn a_server_that_is_down_or_silent_is_found_within_the_connect_time_out() 
 }
 
 #[tokio::test]
-async fn both_servers_are_reported_at_once() {
+async fn both_servers_are_reported_together() {
     let url = || format!("redis://127.0.0.1:{}", free_port().unwrap());
     let report = check_urls(&url(), &url()).await;
     assert_errors(&report, &[Code::Unreachable]);
@@ -71,9 +71,9 @@ async fn a_user_without_the_needed_commands_is_refused_by_their_names() {
     }
 }
 
-/// The state role stays in database 0, where every connection begins; a cache cannot do without.
+/// The state role stays in database 0, where every connection begins; a cache needs SELECT.
 #[tokio::test]
-async fn only_who_needs_another_database_must_be_able_to_select_it() {
+async fn select_is_required_only_for_another_database() {
     let rules = "~* &* +@all -select";
     let cache = RedisServer::cache().acl_user("app", "x", rules).start().await.unwrap();
     let state = RedisServer::state().acl_user("app", "x", rules).start().await.unwrap();
@@ -90,7 +90,7 @@ async fn only_who_needs_another_database_must_be_able_to_select_it() {
     }
 }
 
-/// What answers there is no server of ours, or one that wants to be spoken to in another way.
+/// The port belongs to another kind of server, or expects another protocol.
 #[tokio::test]
 async fn something_else_behind_the_port_is_unreachable() {
     let cache = cache().await;
@@ -112,7 +112,7 @@ async fn something_else_behind_the_port_is_unreachable() {
 }
 
 #[tokio::test]
-async fn what_a_user_may_is_known_also_where_nothing_can_be_written() {
+async fn the_rights_of_a_user_are_known_even_if_nothing_can_be_written() {
     let (cache, state) = (cache().await, state().await);
     let replica = RedisServer::builder().replica_of(&state).start().await.unwrap();
     let report = check_urls(&cache.url(None), &replica.url(None)).await;
@@ -123,7 +123,7 @@ async fn what_a_user_may_is_known_also_where_nothing_can_be_written() {
 }
 
 #[tokio::test]
-async fn a_user_with_just_what_is_needed_has_no_finding() {
+async fn a_user_with_exactly_the_needed_rights_has_no_finding() {
     let rules = "~tw:* ~twinstore:* &tw:* -@all +@read +@write +@scripting +@connection +@transaction +@blocking +info \
                  +time +wait +select -keys -flushall -flushdb -swapdb -migrate -client|kill -client|pause -function|flush +config|get";
     let state = RedisServer::state().password("admin").acl_user("app", CANARY, rules).start().await.unwrap();
@@ -135,7 +135,7 @@ async fn a_user_with_just_what_is_needed_has_no_finding() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_too_much_and_an_open_door_are_told() {
+async fn a_user_with_too_many_rights_and_an_open_server_are_reported() {
     let cache = cache().await;
     let state = RedisServer::state().acl_user("app", "x", "~* &* +@all -keys").start().await.unwrap();
     let report = check_urls(&cache.url(None), &state.user_url("app", "x")).await;
@@ -155,17 +155,17 @@ async fn a_user_who_may_too_much_and_an_open_door_are_told() {
 
 /// The finding names the side that speaks TLS; it never blames the network or the password.
 #[tokio::test]
-async fn an_encrypted_connection_that_cannot_be_agreed_on_is_its_own_finding() {
+async fn a_mismatch_about_tls_is_its_own_finding() {
     let cache = cache().await;
     let plain = RedisServer::state().password(CANARY).start().await.unwrap();
     let tls = RedisServer::state().tls().start().await.unwrap();
     let mutual = RedisServer::state().mutual_tls().start().await.unwrap();
     let to = |server: &RedisServer, scheme: &str| format!("{scheme}://app:{CANARY}@127.0.0.1:{}", server.port());
     for (url, ca, expected) in [
-        (to(&plain, "rediss"), Some(&tls), "the port speaks no TLS, and the URL says rediss://"),
-        (to(&tls, "redis"), None, "the port speaks TLS, and the URL says redis://"),
-        (tls.url(None).replace("rediss", "redis"), None, "the port speaks TLS, and the URL says redis://"),
-        (to(&mutual, "redis"), None, "the port speaks TLS, and the URL says redis://"),
+        (to(&plain, "rediss"), Some(&tls), "the port does not speak TLS, but the URL begins with rediss://"),
+        (to(&tls, "redis"), None, "the port speaks TLS, but the URL begins with redis://"),
+        (tls.url(None).replace("rediss", "redis"), None, "the port speaks TLS, but the URL begins with redis://"),
+        (to(&mutual, "redis"), None, "the port speaks TLS, but the URL begins with redis://"),
         (mutual.url(None), Some(&mutual), "the server wants a certificate of the client"),
         (tls.url(None), Some(&mutual), "the server's certificate is not accepted"),
     ] {
@@ -180,7 +180,7 @@ async fn an_encrypted_connection_that_cannot_be_agreed_on_is_its_own_finding() {
 }
 
 #[tokio::test]
-async fn a_user_without_a_password_is_told_so() {
+async fn a_user_without_a_password_is_reported() {
     let cache = cache().await;
     let state = RedisServer::state().acl_user("app", "x", "~* &* +@all").start().await.unwrap();
     let report = check_urls(&cache.url(None), &format!("redis://app@{}", state.address())).await;
@@ -198,9 +198,9 @@ async fn a_command_that_the_server_does_not_know_is_named() {
     assert!(what.ends_with("the server does not know the command SET, or it is renamed or disabled there"), "{what}");
 }
 
-/// It does not mean an old server: a proxy or a setting can withhold it, and the connection works without it.
+/// It does not mean an old server: a proxy or a setting can refuse it, and the connection works without it.
 #[tokio::test]
-async fn a_server_that_withholds_hello_is_not_called_too_old() {
+async fn a_server_that_refuses_hello_is_not_reported_as_too_old() {
     let cache = cache().await;
     let state = RedisServer::state().password(CANARY).config("rename-command", "HELLO \"\"").start().await.unwrap();
     assert_errors(&check_urls(&cache.url(None), &state.url(None)).await, &[]);

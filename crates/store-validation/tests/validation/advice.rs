@@ -1,5 +1,5 @@
-//! The remedy of each finding that a setting or a right of a server causes, followed to the letter: the finding is gone, and no
-//! other has come. The commands are read from the remedy itself.
+//! The remedy of each finding that a setting or a right of a server causes, followed to the letter: it removes the
+//! finding and causes no other. The commands are read from the remedy itself.
 
 mod cases;
 mod elsewhere;
@@ -23,7 +23,7 @@ const NEW_PASSWORD: &str = "chosen";
 /// The user that a reader of the remedy names.
 const NEW_USER: &str = "fresh";
 
-/// One service with both servers. As it is built there is no finding; a case makes one thing wrong.
+/// One service with both servers. As it is built, there is no finding; each case introduces one fault.
 struct Setup {
     cache: RedisServerBuilder,
     state: RedisServerBuilder,
@@ -32,7 +32,7 @@ struct Setup {
     variables: Vec<(String, String)>,
 }
 
-/// The same once its servers run.
+/// The setup once its servers run.
 struct Running {
     cache: RedisServer,
     state: RedisServer,
@@ -71,7 +71,7 @@ impl Setup {
         Self { state: change(right.state), ..right }
     }
 
-    /// These rules after those that are right.
+    /// The correct rules, followed by these.
     fn state_user(mut self, rules: &str) -> Self {
         self.state_rules = format!("{} {rules}", self.state_rules);
         self
@@ -104,7 +104,7 @@ impl Running {
         check(&Environment::from_variables(self.variables.clone())).await
     }
 
-    /// Follows the remedy of the first finding with this code until nothing is left of it to do.
+    /// Follows the remedy of the first finding with this code until the finding is gone.
     async fn follow(&mut self, finding: &Finding) {
         for command in commands(finding) {
             match finding.role {
@@ -145,7 +145,7 @@ fn commands(finding: &Finding) -> Vec<String> {
         |text: &&str| text.split(' ').next().is_some_and(|word| word.chars().all(|letter| letter.is_ascii_uppercase()));
     let chosen = |text: &str| {
         let text = text.replace("<password>", NEW_PASSWORD).replace("<name>", NEW_USER).replace("<limit>", "100mb");
-        // of both servers: each for its own user
+        // if it concerns both servers, each for its own user
         if finding.role.is_none() { text.replace("<user>", "app") } else { text }
     };
     let commands: Vec<_> = quoted.filter(is_command).map(chosen).collect();
@@ -164,7 +164,7 @@ fn codes(report: &Report) -> BTreeSet<Code> {
     report.findings().iter().map(|finding| finding.code).collect()
 }
 
-/// Shows the finding, follows its remedy, and looks again.
+/// Checks that the finding appears, follows its remedy, and checks again.
 async fn assert_cured(code: Code, setup: Setup) {
     assert_running_cured(code, setup.start().await).await;
 }
@@ -183,7 +183,7 @@ async fn assert_running_cured(code: Code, mut running: Running) {
 }
 
 #[tokio::test]
-async fn the_recommended_rules_leave_nothing_to_find() {
+async fn the_recommended_rules_cause_no_finding() {
     let running = Setup::right().variable("STORE_ENVIRONMENT", "production").start().await;
     let report = running.check().await;
     assert!(report.findings().is_empty(), "{:#?}", report.findings());

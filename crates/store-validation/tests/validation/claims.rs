@@ -15,7 +15,7 @@ async fn refused(environment: &Environment) -> Vec<Code> {
 
 #[tokio::test]
 async fn services_that_confuse_the_servers_are_refused() {
-    // fit for both roles, so that nothing else distinguishes them
+    // fit for both roles, so only the marks distinguish them
     let one = RedisServer::state().start().await.unwrap();
     let two = RedisServer::state().start().await.unwrap();
     let of = |cache: &RedisServer, state: &RedisServer, name: &str, number: &str| {
@@ -53,7 +53,7 @@ async fn a_service_without_an_environment_is_refused_on_marked_servers() {
 }
 
 #[tokio::test]
-async fn the_environment_is_that_of_the_server_and_not_of_a_database() {
+async fn the_environment_belongs_to_the_server_not_to_a_database() {
     let (cache, state) = (cache().await, state().await);
     let of = |name: &str, number: &str, shared: &str, database: u32, environment: &str| {
         let more = [
@@ -83,7 +83,7 @@ async fn a_flush_of_the_cache_frees_no_number() {
     let shares_it = environment_with(&cache.url(None), &state.url(None), &shares_it);
     assert_eq!(refused(&shares_it).await, [Code::DatabaseNumberTaken]);
 
-    // the service that runs restores its marks, and keeps the number
+    // the running service restores its marks and keeps the number
     assert!(billing.claims.refresh().await.is_empty());
     let owner = cache.command_in(1, &["GET", "twinstore:owner"]).await.unwrap();
     assert!(owner.as_str().unwrap().ends_with(" billing"), "{owner:?}");

@@ -7,8 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{assert_errors, cache, check_urls, state, warnings, what};
 
-/// A forward to a server whose replies say something else: stands in for engines and clocks that are not here. Both
-/// texts have one length, and stand near the beginning of a reply.
+/// A proxy that replaces a text in the server's replies, to imitate engines and clocks that are not available here.
+/// Both texts have one length and occur near the beginning of a reply.
 async fn disguise(server: SocketAddr, text: String, other: String) -> String {
     assert_eq!(text.len(), other.len());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -49,7 +49,7 @@ async fn a_server_that_is_too_old_is_refused() {
 }
 
 #[tokio::test]
-async fn kvrocks_is_known_by_its_own_version_and_is_no_cache() {
+async fn kvrocks_is_recognised_by_its_version_and_refused_as_a_cache() {
     let (cache, state) = (cache().await, state().await);
     let disguise = |server: SocketAddr| disguise(server, "redis_git_dirty:0".into(), "kvrocks_version:2".into());
     let report = check_urls(&cache.url(None), &disguise(state.address()).await).await;
@@ -60,7 +60,7 @@ async fn kvrocks_is_known_by_its_own_version_and_is_no_cache() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_wrong_is_told() {
+async fn a_wrong_clock_is_reported() {
     let (cache, state) = (cache().await, state().await);
     let now = state.command(&["TIME"]).await.unwrap().as_strings().unwrap().swap_remove(0);
     let seconds = |digits: &str| format!("\r\n${}\r\n{digits}", now.len());
@@ -81,7 +81,7 @@ async fn a_node_of_a_cluster_serves_neither_role() {
 }
 
 #[tokio::test]
-async fn a_server_whose_disk_is_broken_takes_no_writes() {
+async fn a_server_with_a_broken_disk_accepts_no_writes() {
     let (cache, state) = (cache().await, RedisServer::state().config("save", "3600 1").start().await.unwrap());
     std::fs::remove_dir_all(state.dir()).unwrap();
     wait_until("the snapshot has failed", DEADLINE, async || {
@@ -94,9 +94,9 @@ async fn a_server_whose_disk_is_broken_takes_no_writes() {
     std::fs::create_dir_all(state.dir()).unwrap();
 }
 
-/// `HELLO` shows what it is to every user.
+/// `HELLO` shows every user what the server is.
 #[tokio::test]
-async fn a_user_who_must_not_ask_info_still_learns_what_the_server_is() {
+async fn hello_identifies_the_server_if_info_is_forbidden() {
     let (cache, state) = (cache().await, state().await);
     let rules = "~* &* +@all -info -config -cluster -role";
     let node = RedisServer::state().config("cluster-enabled", "yes").acl_user("app", "x", rules);
@@ -111,7 +111,7 @@ async fn a_user_who_must_not_ask_info_still_learns_what_the_server_is() {
 }
 
 #[tokio::test]
-async fn a_server_that_hides_info_and_hello_is_not_known() {
+async fn a_server_that_hides_info_and_hello_is_unknown() {
     let (cache, rules) = (cache().await, "~* &* +@all -info");
     let state = RedisServer::state().config("rename-command", "HELLO \"\"").acl_user("app", "x", rules);
     let state = state.start().await.unwrap();
@@ -130,7 +130,7 @@ async fn a_server_that_runs_no_scripts_is_refused() {
     }
 }
 
-/// A forward that passes on the first replies of each connection, and then nothing.
+/// A proxy that passes the first replies of each connection and then nothing.
 async fn falls_silent(server: SocketAddr, after_replies: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
@@ -174,7 +174,7 @@ async fn the_whole_preflight_has_one_deadline() {
     assert!(started.elapsed() < std::time::Duration::from_secs(12), "{:?}", started.elapsed());
 }
 
-/// A sentinel that watches nothing of importance; ended by being dropped.
+/// A sentinel with nothing to monitor; dropping it ends it.
 struct Sentinel {
     process: std::process::Child,
     _folder: tempfile::TempDir,
@@ -212,7 +212,7 @@ impl Drop for Sentinel {
 
 /// Valkey from 8.0 on calls its mode by another name than Redis does. `cargo xtask servers fetch` brings one.
 #[tokio::test]
-async fn a_sentinel_is_no_store() {
+async fn a_sentinel_is_refused() {
     let (cache, state) = (cache().await, state().await);
     for server in testkit::servers::available() {
         let sentinel = Sentinel::start(&server.program).await;

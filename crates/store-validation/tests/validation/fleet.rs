@@ -27,7 +27,7 @@ fn two_services_may_not_share_a_number() {
 }
 
 #[test]
-fn the_shared_number_is_one_for_all_and_nobodys_own() {
+fn the_shared_number_is_the_same_for_all_and_nobody_owns_it() {
     let billing = report(&[]);
     let mailer = report(&[("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2"), ("REDIS_CACHE_SHARED_DB", "3")]);
     assert_eq!(codes(&billing, &mailer), [(1, Code::ConfInvalid)]);
@@ -58,7 +58,7 @@ fn services_on_one_number_are_one_finding() {
 }
 
 #[test]
-fn a_finding_of_the_fleet_is_let_pass_where_that_is_said() {
+fn a_finding_of_the_fleet_can_be_allowed() {
     let allowed = report(&[("SERVICE_NAME", "mailer"), ("STORE_PREFLIGHT_ALLOW", "database-number-taken")]);
     let billing = report(&[]);
     let findings = check_fleet(&[("a.env", &billing), ("b.env", &allowed)]);
@@ -66,7 +66,7 @@ fn a_finding_of_the_fleet_is_let_pass_where_that_is_said() {
 }
 
 #[tokio::test]
-async fn one_cache_server_is_recognised_by_what_it_is() {
+async fn one_cache_server_is_recognised_by_its_identity() {
     let (cache, state) = (cache().await, state().await);
     let proxy = FaultProxy::start(cache.address()).await.unwrap();
     let billing = check(&environment_with(&cache.url(None), &state.url(None), &[])).await;
@@ -91,7 +91,7 @@ fn a_server_has_one_role_in_the_whole_fleet() {
 }
 
 #[tokio::test]
-async fn servers_that_are_confused_are_recognised_by_what_they_are() {
+async fn swapped_servers_are_recognised_by_their_identity() {
     let (cache, state) = (cache().await, state().await);
     let proxy = FaultProxy::start(cache.address()).await.unwrap();
     let billing = check(&environment_with(&cache.url(None), &state.url(None), &[])).await;
@@ -101,7 +101,7 @@ async fn servers_that_are_confused_are_recognised_by_what_they_are() {
 }
 
 #[test]
-fn a_fleet_is_of_one_environment() {
+fn a_fleet_has_one_environment() {
     let production = report(&[("STORE_ENVIRONMENT", "production")]);
     let mailer = |more: &[(&str, &str)]| {
         let mailer = [("SERVICE_NAME", "mailer"), ("REDIS_CACHE_DB", "2")];
@@ -116,7 +116,7 @@ fn a_fleet_is_of_one_environment() {
 }
 
 #[test]
-fn an_embedded_file_is_of_one_environment() {
+fn an_embedded_file_belongs_to_one_environment() {
     let folder = tempfile::tempdir().unwrap();
     let of = |name: &str, file: &str| {
         let url = format!("embedded:{}", folder.path().join(file).display());

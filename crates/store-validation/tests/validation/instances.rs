@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::{assert_errors, cache, check_urls, environment, environment_with, errors, state, warnings};
 
-/// Errors about the server's set-up are another matter here: one server cannot suit both roles.
+/// Errors about the server's configuration are ignored here: one server cannot suit both roles.
 async fn is_same(cache: &str, state: &str) -> bool {
     let report = check_urls(cache, state).await;
     assert!(!errors(&report).contains(&Code::Unreachable), "{report:?}");
@@ -43,7 +43,7 @@ async fn a_forward_on_another_port_is_found() {
 }
 
 #[tokio::test]
-async fn a_server_that_hides_what_it_is_is_found_by_the_probe_key() {
+async fn a_server_that_hides_its_identity_is_found_by_the_probe_key() {
     let server = state().await;
     let rules = ["ACL", "SETUSER", "app", "on", ">x", "~*", "&*", "+@all", "-info", "-config"];
     server.command(&rules).await.unwrap();
@@ -83,9 +83,9 @@ async fn two_instances_on_one_host_pass() {
     assert_errors(&check_urls(&cache.url(None), &state.url(None)).await, &[]);
 }
 
-/// What `INFO` and `HELLO` show of a server is enough to know which it is; these users must not ask `INFO`, and share no key.
+/// `INFO` and `HELLO` suffice to identify a server; these users must not send `INFO`, and share no key.
 #[tokio::test]
-async fn what_cannot_be_found_out_is_unknown() {
+async fn an_undecidable_question_is_unknown() {
     let (cache, state) = (cache().await, state().await);
     for (server, keys) in [(&cache, "~other:*"), (&state, "~tw:*")] {
         let rules = ["ACL", "SETUSER", "app", "on", ">x", keys, "&*", "+@all", "-info", "-config"];
@@ -115,8 +115,9 @@ async fn a_user_who_must_stay_in_the_namespace_does_not_hide_one_server() {
     assert!(!is_same(&other.user_url("any", "x"), &server.user_url("worker", "x")).await);
 }
 
-/// A router on one port that looks at the name that TLS asks for: `localhost` leads to one server, an address without a
-/// name to the other. With `in_turn` it does so for the first four connections only, and then lets the servers take turns.
+/// A router on one port that reads the host name of the TLS handshake: `localhost` leads to one server, an address
+/// without a name to the other. With `in_turn` it does so for the first four connections only, and then lets the
+/// servers take turns.
 async fn router(servers: [SocketAddr; 2], in_turn: bool) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

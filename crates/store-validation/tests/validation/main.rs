@@ -1,4 +1,4 @@
-//! Every finding, shown by a real server, a real file, or the lack of one.
+//! Every finding, caused by a real server, a real file, or the lack of one.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use store_validation::{Code, Environment, Report, Severity, check};
 use testkit::RedisServer;
 
-/// What must never be seen in any output.
+/// A secret that must not appear in any output.
 const CANARY: &str = "hunter2-canary";
 
 /// A service named `billing` with database 1, and these URLs.
@@ -36,7 +36,7 @@ fn environment(cache: &str, state: &str) -> Environment {
     Environment::from_variables(variables(cache, state))
 }
 
-/// The same with more, or other, variables.
+/// The same with further, or other, variables.
 fn environment_with(cache: &str, state: &str, more: &[(&str, &str)]) -> Environment {
     let more = more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Environment::from_variables(variables(cache, state).into_iter().chain(more))
@@ -54,7 +54,7 @@ fn warnings(report: &Report) -> BTreeSet<Code> {
     of_severity(report, Severity::Warning)
 }
 
-/// Exactly these errors, and in no finding the canary.
+/// Expects exactly these errors, and the canary in no finding.
 #[track_caller]
 fn assert_errors(report: &Report, expected: &[Code]) {
     assert_eq!(errors(report), expected.iter().copied().collect(), "{:#?}", report.findings());
@@ -63,7 +63,7 @@ fn assert_errors(report: &Report, expected: &[Code]) {
     assert!(!shown.concat().contains(CANARY) && !serde_json::to_string(report.findings()).unwrap().contains(CANARY));
 }
 
-/// What the finding with this code says.
+/// The text of the finding with this code.
 #[track_caller]
 fn what(report: &Report, code: Code) -> String {
     let found = report.findings().iter().find(|finding| finding.code == code);

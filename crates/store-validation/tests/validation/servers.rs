@@ -29,7 +29,7 @@ async fn a_state_server_that_forgets_is_refused() {
 }
 
 #[tokio::test]
-async fn where_config_is_hidden_info_tells() {
+async fn info_is_read_if_config_is_forbidden() {
     let cache = cache().await;
     for (state, expected) in [
         (RedisServer::state(), vec![]),
@@ -59,7 +59,7 @@ async fn where_config_is_hidden_info_tells() {
 }
 
 #[tokio::test]
-async fn a_cache_server_that_is_set_up_as_something_else_is_told() {
+async fn a_misconfigured_cache_server_is_reported() {
     let report = with_cache(RedisServer::builder().config("save", "900 1").appendonly(true), &[]).await;
     assert_errors(&report, &[]);
     for code in [Code::CachePolicy, Code::CachePersists, Code::NoMaxmemory] {
@@ -86,22 +86,22 @@ async fn a_number_that_the_server_does_not_have_is_refused() {
 }
 
 #[tokio::test]
-async fn a_replica_takes_no_writes() {
+async fn a_replica_accepts_no_writes() {
     let (cache, primary) = (cache().await, state().await);
     let replica = RedisServer::state().replica_of(&primary).start().await.unwrap();
     assert_errors(&check_urls(&cache.url(None), &replica.url(None)).await, &[Code::NotWritable]);
 }
 
 #[tokio::test]
-async fn a_full_cache_that_cannot_evict_takes_no_writes() {
+async fn a_full_cache_that_cannot_evict_accepts_no_writes() {
     let report = with_cache(RedisServer::cache().config("maxmemory", "1"), &[]).await;
     assert_errors(&report, &[Code::NotWritable]);
 }
 
 #[tokio::test]
-async fn a_state_server_that_fills_is_told_but_not_refused() {
+async fn a_state_server_that_fills_is_reported_but_not_refused() {
     let (cache, state) = (cache().await, state().await);
-    // away from the limit, so that what the check itself allocates does not decide
+    // far from the limit, so that the check's own allocations do not decide
     for (percent, expected) in [(82, Code::MemoryHigh), (95, Code::MemoryCritical), (200, Code::MemoryCritical)] {
         state.command(&["SET", "filling", &"x".repeat(40_000_000)]).await.unwrap();
         let used: u64 = state.info("memory").await.unwrap()["used_memory"].parse().unwrap();
@@ -115,7 +115,7 @@ async fn a_state_server_that_fills_is_told_but_not_refused() {
 }
 
 #[tokio::test]
-async fn replicas_that_are_promised_must_be_there() {
+async fn promised_replicas_must_be_connected() {
     let (cache, state) = (cache().await, state().await);
     let check_replicas = async |count: &str| {
         let more = [("REDIS_STATE_MIN_REPLICAS", count)];
@@ -133,7 +133,7 @@ async fn replicas_that_are_promised_must_be_there() {
 }
 
 #[tokio::test]
-async fn a_server_that_accepts_fewer_connections_than_the_pools_need_is_told() {
+async fn a_server_that_accepts_fewer_connections_than_the_pools_need_is_reported() {
     let (cache, state) = (cache().await, state().await);
     state.command(&["CONFIG", "SET", "maxclients", "34"]).await.unwrap();
     cache.command(&["CONFIG", "SET", "maxclients", "25"]).await.unwrap();

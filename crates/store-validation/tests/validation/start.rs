@@ -7,7 +7,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::{CANARY, assert_errors, cache, environment_with, state};
 
-/// What `call` logs on this thread at every level, also what libraries log.
+/// The log of `call` on this thread at every level, including that of libraries.
 async fn logged<T>(server: &RedisServer, call: impl Future<Output = T>) -> (T, String) {
     let path = server.dir().join("of-the-test.log");
     let file = Arc::new(File::create(&path).unwrap());
@@ -51,7 +51,7 @@ async fn the_first_service_owns_its_number_and_another_is_refused() {
 }
 
 #[tokio::test]
-async fn of_two_services_that_start_at_once_one_is_refused() {
+async fn of_two_services_that_start_together_one_is_refused() {
     let (cache, state) = (cache().await, state().await);
     let of = |name: &str| environment_with(&cache.url(None), &state.url(None), &[("SERVICE_NAME", name)]);
     let (a, b) = (of("a"), of("b"));
@@ -75,7 +75,7 @@ async fn a_service_of_another_environment_is_refused() {
 }
 
 #[tokio::test]
-async fn with_warn_a_service_starts_in_spite_of_errors_and_logs_them() {
+async fn with_warn_a_service_logs_errors_and_starts() {
     let cache = cache().await;
     let state = RedisServer::state().config("maxmemory-policy", "allkeys-lru").start().await.unwrap();
     let of = |more: &[(&str, &str)]| environment_with(&cache.url(None), &state.url(None), more);

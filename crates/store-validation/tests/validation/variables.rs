@@ -31,7 +31,7 @@ fn embedded_stores_need_no_database_number() {
 }
 
 #[test]
-fn a_url_is_refused_for_what_its_role_does_not_take() {
+fn a_url_is_refused_if_its_role_does_not_accept_it() {
     for (url, cache, state) in [
         ("redis://h:6379/0", Some(Code::CacheUrlHasDatabase), None),
         ("redis://h:6379/three", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
@@ -50,9 +50,9 @@ fn a_url_is_refused_for_what_its_role_does_not_take() {
     }
 }
 
-/// Whatever the advice names can be written: it is not refused in its turn.
+/// Everything that an advice names is accepted.
 #[test]
-fn no_advice_names_what_is_not_served() {
+fn no_advice_names_an_unsupported_form() {
     let assert_served = |text: &str| {
         for scheme in ["sentinel", "redis-cluster", "rediss-cluster", "kvrocks"] {
             assert!(!text.to_lowercase().contains(scheme), "{scheme}: {text}");
@@ -105,7 +105,7 @@ fn a_value_outside_its_range_is_refused_by_name() {
 }
 
 #[test]
-fn a_password_that_is_no_text_is_refused_with_the_name_of_its_variable() {
+fn a_password_that_is_not_text_is_refused_with_the_name_of_its_variable() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("password");
     fs::write(&file, b"caf\xe9\n").unwrap();
@@ -185,7 +185,7 @@ async fn tls_files_must_be_pem_belong_together_and_be_used() {
     assert_errors(&right, &[]);
 }
 
-/// A value of a variable that names a file may be the secret itself, or all of a PEM file.
+/// The value of a variable that names a file may be the secret itself, or a whole PEM file.
 #[tokio::test]
 async fn a_secret_in_a_variable_that_names_a_file_is_never_shown() {
     let state = RedisServer::state().password(CANARY).start().await.unwrap();
@@ -210,7 +210,7 @@ async fn a_secret_in_a_variable_that_names_a_file_is_never_shown() {
             assert!(report.settings().is_none(), "the setting is not replaced by another");
         }
     }
-    // what exists is named
+    // an existing file is named
     let folder = tempfile::tempdir().unwrap();
     let more = [("REDIS_STATE_PASSWORD_FILE", folder.path().to_str().unwrap())];
     let report = check_environment(&environment_with("embedded:", &url, &more));
@@ -250,7 +250,7 @@ fn one_server_for_both_roles_is_found_without_asking_it() {
 }
 
 #[test]
-fn credentials_tell_what_is_weak_about_them() {
+fn weak_credentials_are_reported() {
     let cache = format!("redis://:{CANARY}@cache.internal");
     let report = check_environment(&environment(&cache, &format!("redis://default:{CANARY}@state.internal")));
     assert_errors(&report, &[]);
@@ -270,7 +270,7 @@ fn credentials_tell_what_is_weak_about_them() {
 }
 
 #[test]
-fn a_code_that_is_let_pass_is_a_warning_and_an_unknown_one_an_error() {
+fn an_allowed_code_is_a_warning_and_an_unknown_one_an_error() {
     let report = check_environment(&environment_with(
         "redis://h:6379/0",
         "embedded:",
@@ -300,7 +300,7 @@ fn an_env_file_is_read_and_its_bad_line_is_named() {
     assert!(Environment::from_file("/no/such/file").is_err());
 }
 
-/// As docker leaves them there, from a file that was written for a shell.
+/// As docker passes them, from a file that was written for a shell.
 #[test]
 fn quotes_that_are_part_of_a_value_are_found() {
     let url = format!("'redis://:{CANARY}@h'");
@@ -314,7 +314,7 @@ fn quotes_that_are_part_of_a_value_are_found() {
 }
 
 #[test]
-fn a_mistyped_variable_is_told_with_the_nearest() {
+fn a_mistyped_variable_is_reported_with_the_nearest() {
     let environment = environment_with("embedded:", "embedded:", &[("REDIS_STATE_NAMSPACE", CANARY)]);
     let suspects = environment.suspects();
     assert_eq!(suspects.len(), 1);
@@ -323,18 +323,18 @@ fn a_mistyped_variable_is_told_with_the_nearest() {
 }
 
 #[test]
-fn a_missing_url_names_the_variable_that_was_perhaps_meant() {
+fn a_missing_url_names_the_variable_that_was_probably_meant() {
     let report = check_environment(&Environment::from_variables([
         ("SERVICE_NAME", "billing"),
         ("REDIS_CON_BASE_URL", "redis://cache.internal"),
         ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
     ]));
     let finding = report.findings().iter().find(|finding| finding.code == Code::UrlMissing).unwrap();
-    assert!(finding.what.contains("REDIS_CON_BASE_URL is set, and is no variable"), "{}", finding.what);
+    assert!(finding.what.contains("REDIS_CON_BASE_URL is set, but is not a variable"), "{}", finding.what);
 }
 
 #[test]
-fn a_named_environment_keeps_no_state_in_memory() {
+fn a_named_environment_must_not_keep_state_in_memory() {
     let report = embedded(&[("STORE_ENVIRONMENT", "production")]);
     assert_errors(&report, &[Code::StateInMemory]);
     assert_eq!(warnings(&report), [Code::CacheInMemory].into());

@@ -1,4 +1,4 @@
-//! Whether there is room for what adds, while the file is full.
+//! Whether there is room for operations that add, while the file is full.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
@@ -14,31 +14,31 @@ use crate::expiring;
 use crate::file::RESERVE;
 use crate::rows::{self, Change};
 
-/// How many bytes a cache on a full disk forgets in one transaction.
+/// How many bytes a cache on a full disk evicts in one transaction.
 const FORGOTTEN_AT_A_TIME: u64 = 128 << 10;
 
 /// Up to how many rows the free pages of a full file are counted.
 const MOST_ROWS_COUNTED: u64 = 100_000;
 
 impl Core {
-    /// Whether what adds is refused because there is no room.
+    /// Whether operations that add are refused because there is no room.
     pub(super) fn is_full(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.is_full())
     }
 
-    /// Whether there is room on the disk again, or enough inside the file, for something that adds.
+    /// Whether there is room again for operations that add, on the disk or inside the file.
     pub(super) fn has_room(&self) -> bool {
         self.has_freed_enough() || self.has_room_again() || self.has_free_pages() || self.has_forgotten_enough()
     }
 
-    /// Whether as much was removed inside the file as its reserve had.
+    /// Whether as many bytes were removed inside the file as its reserve had.
     fn has_freed_enough(&self) -> bool {
         self.freed.load(Ordering::Relaxed) >= RESERVE.cast_signed()
     }
 
-    /// Whether the file has more free pages than those of the reserve: it may have been drained by a process that died before
-    /// this one opened it. Counting reads every page in use: it is left out where there are many rows, which wait to be worked off,
-    /// and takes at most a twentieth of the time.
+    /// Whether the file has more free pages than those of the reserve: a process that died before this one opened the
+    /// file may have drained it. Counting reads every page in use. So it is skipped if there are many rows, which must
+    /// be removed first, and takes at most a twentieth of the time.
     fn has_free_pages(&self) -> bool {
         let mut count_from = self.count_from.lock().unwrap_or_else(PoisonError::into_inner);
         let begun = Instant::now();
@@ -49,7 +49,7 @@ impl Core {
         *count_from = Instant::now() + RETRY_WHEN_FULL.max(20 * begun.elapsed());
         match counted {
             Ok(free) => {
-                // Rows take more than their bytes: a part is given away, then it is counted again.
+                // Rows take more space than their bytes: a part is released, then counted again.
                 let beyond = free.saturating_sub(2 * RESERVE) / 4;
                 if beyond > 0 {
                     self.freed.fetch_max((RESERVE + beyond).cast_signed(), Ordering::Relaxed);
@@ -81,7 +81,8 @@ impl Core {
         Ok(free)
     }
 
-    /// Whether a cache has forgotten enough: what would be over soonest, a little at a time so that the reserve is enough.
+    /// Whether a cache has evicted enough. It evicts the entries that expire soonest, few at a time so that the reserve
+    /// is enough.
     fn has_forgotten_enough(&self) -> bool {
         if self.file.as_ref().is_none_or(|file| file.role() == Role::State) {
             return false;

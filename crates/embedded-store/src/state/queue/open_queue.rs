@@ -78,7 +78,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
 
     /// Wakes one who waits for the queue.
     pub(super) fn tell(&mut self) {
-        self.change.tell(self.queue);
+        self.change.notify(self.queue);
     }
 
     /// Reads the life of a job; `None` if the queue has no such job. One whose rows are damaged is set aside first.
@@ -157,7 +157,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         self.move_to(job, life, Place::Dead(self.now.millis()))
     }
 
-    /// The place of a job that waits for `after` from now, or is ready at once. Wakes somebody if that is news.
+    /// The place of a job that waits for `after` from now, or is ready at once. Notifies the queue if it had none as early.
     pub(super) fn place_after(&mut self, after: Duration, priority: Priority) -> Result<Place, Fault> {
         if after.is_zero() {
             self.tell();

@@ -24,7 +24,7 @@ async fn settings_of_the_cache_server() {
 }
 
 #[tokio::test]
-async fn memory_that_fills() {
+async fn memory_nearly_full() {
     for (code, percent) in [(Code::MemoryHigh, 82), (Code::MemoryCritical, 95)] {
         let running = Setup::right().start().await;
         running.state.command(&["SET", "filling", &"x".repeat(40_000_000)]).await.unwrap();
@@ -120,7 +120,7 @@ async fn passwords() {
 }
 
 #[tokio::test]
-async fn what_is_hidden() {
+async fn hidden_settings() {
     assert_cured(Code::MaxclientsUnknown, Setup::right().state_user("-info -config|get")).await;
     assert_cured(Code::StateEvictionUnknown, Setup::right().state_user("-info -config|get")).await;
     assert_cured(Code::CachePolicyUnknown, Setup::right().cache_user("-info -config|get")).await;
@@ -135,7 +135,7 @@ async fn connections() {
 }
 
 #[tokio::test]
-async fn servers_that_have_changed_hands() {
+async fn servers_of_a_former_owner() {
     let running = Setup::right().variable("STORE_ENVIRONMENT", "production").start().await;
     running.state.command(&["SET", "twinstore:environment", "staging"]).await.unwrap();
     assert_running_cured(Code::EnvironmentMismatch, running).await;

@@ -1,4 +1,4 @@
-//! Remedies that are no command: another server, a line of a configuration file, a repaired disk.
+//! Remedies that are not a command: another server, a line of a configuration file, a repaired disk.
 
 use store_validation::Code;
 use testkit::{DEADLINE, RedisServer, wait_until};
@@ -6,8 +6,8 @@ use testkit::{DEADLINE, RedisServer, wait_until};
 use super::{Setup, assert_running_cured, codes, commands};
 use crate::{check_urls, environment_with};
 
-/// Codes that a file, a variable, the network, a clock or another service causes, and no setting or right of a server: they are
-/// tested beside the cause.
+/// Codes that no setting or right of a server causes, but a file, a variable, the network, a clock or another service:
+/// their tests are beside the cause.
 const OF_SOMETHING_ELSE: [Code; 21] = [
     Code::UrlMissing,
     Code::UrlInvalid,
@@ -59,7 +59,7 @@ async fn a_replica_is_replaced_by_its_primary() {
 #[tokio::test]
 async fn a_disk_is_repaired() {
     let running = Setup::of_state(|state| state.config("save", "3600 1")).start().await;
-    // a folder of its name cannot be replaced by the snapshot
+    // the snapshot cannot replace a folder of its name
     let in_the_way = running.state.dir().join("dump.rdb");
     std::fs::create_dir(&in_the_way).unwrap();
     wait_until("the snapshot has failed", DEADLINE, async || {

@@ -1,4 +1,4 @@
-//! Waking those who wait for a queue: one of them for each piece of news, and the next who comes when nobody waits.
+//! Wakes callers that wait for a queue. Each notification wakes one of them, or the next one if none waits.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -11,9 +11,9 @@ use std::time::Duration;
 use store_core::QueueName;
 use tokio::sync::Notify;
 
-/// The bells of all queues that were ever waited for or had news, as long as the store is open.
+/// One `Notify` per queue that was waited for or notified while the store is open.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct Notifications {
     bells: Mutex<HashMap<QueueName, Arc<Notify>>>,
     closed: Closed,
 }
@@ -29,7 +29,7 @@ struct Closed {
 #[derive(Debug)]
 pub(crate) struct StoreClosed;
 
-impl News {
+impl Notifications {
     fn bell(&self, queue: &QueueName) -> Arc<Notify> {
         let mut bells = self.bells.lock().unwrap_or_else(PoisonError::into_inner);
         match bells.get(queue) {
@@ -38,8 +38,8 @@ impl News {
         }
     }
 
-    /// Wakes one who waits for the queue, or the next who will.
-    pub(crate) fn tell(&self, queue: &QueueName) {
+    /// Wakes one caller that waits for the queue, or else the next one that will.
+    pub(crate) fn notify(&self, queue: &QueueName) {
         self.bell(queue).notify_one();
     }
 
@@ -49,13 +49,13 @@ impl News {
         self.closed.notify.notify_waiters();
     }
 
-    /// Waits for news of one of the queues, at most `up_to`. News that this call got but did not return, because it was
-    /// dropped or another queue came first, go to the next who waits.
+    /// Waits up to `up_to` for a notification of one of the queues. If the call is dropped, or another queue comes
+    /// first, a notification that it received goes to the next waiting caller.
     pub(crate) async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>, StoreClosed> {
         let bells: Vec<_> = queues.iter().map(|queue| self.bell(queue)).collect();
         let mut rings: Vec<_> = bells.iter().map(|bell| Box::pin(bell.notified())).collect();
         let mut time = pin!(tokio::time::sleep(up_to));
-        // Registered before the check whether the store is closed, so a close in between is noticed.
+        // Registered before `is_closed` is read, so a close in between is noticed.
         let mut closed = pin!(self.closed.notify.notified());
         closed.as_mut().enable();
         if self.closed.is_closed.load(Ordering::SeqCst) {
