@@ -5,8 +5,8 @@
 //! of the process decides ([`StateOptions::clock`] for tests).
 //!
 //! * **In memory** a call runs in the task that makes it, and never waits for another thread.
-//!  * **In a file** one thread writes: it commits all waiting calls with one `fsync`, and then answers them. Answered
-//!  calls survive `kill -9` and a power cut. A file is for one process, which opens it once.
+//! * **In a file** one thread writes: it commits all waiting calls with one `fsync`, and then answers them. Answered
+//!   calls survive `kill -9` and a power cut. A file is for one process, which opens it once.
 //!
 //! A dropped call is executed as a whole or not at all. Sending it again is safe if
 //! [`Op::repeat`](store_core::Op::repeat) allows it.
