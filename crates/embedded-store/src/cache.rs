@@ -84,6 +84,15 @@ impl EmbeddedCache {
         self.database.close().await;
     }
 
+    /// Checks that the store takes calls. Reads the metadata of a file, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](store_core::Error::Unavailable) if the store was closed, or if its file was moved or deleted or
+    /// is being opened again after a failure.
+    pub fn check(&self) -> Result<()> {
+        self.database.check()
+    }
+
     /// How many write transactions were committed since the store was opened.
     pub fn commits(&self) -> u64 {
         self.database.commits()

@@ -135,6 +135,11 @@ impl Database {
         self.0.core.read(op, look)
     }
 
+    /// Checks that calls can be carried out.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.0.core.check()
+    }
+
     /// How many transactions were committed.
     pub(crate) fn commits(&self) -> u64 {
         self.0.core.commits.load(Ordering::Relaxed)

@@ -19,6 +19,7 @@ mod copies;
 mod durable;
 mod exclusive;
 mod flight;
+mod ping;
 mod values;
 mod waiting;
 
@@ -216,14 +217,6 @@ impl Link {
         };
         let (reply, _) = self.attempts(op, name, &self.copies(), call).await?;
         Ok((reply != Reply::Nil).then_some(reply))
-    }
-
-    /// Pings the server.
-    ///
-    /// # Errors
-    /// `Unavailable` or `Indeterminate` if it does not answer.
-    pub async fn ping(&self) -> Result<()> {
-        self.command(Op::Ping, "PING", Vec::new()).await.map(drop)
     }
 
     /// Whether at least one connection is up, without asking the server.

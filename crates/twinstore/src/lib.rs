@@ -64,7 +64,7 @@ pub use store_validation::{
     Code, EnvFileError, Environment, Finding, Refused, Severity, SuspectVariable, parse_duration,
 };
 pub use store_worker::*;
-pub use stores::{Cache, Pings, SharedState, StartError, State, Stores};
+pub use stores::{Cache, Health, HealthError, Pressure, RoleHealth, SharedState, StartError, State, Stores};
 
 /// What most services import.
 pub mod prelude {

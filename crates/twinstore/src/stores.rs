@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cache_store::CacheStore;
 use embedded_store::{EmbeddedCache, EmbeddedState};
@@ -13,12 +14,13 @@ use store_core::{Durability, Error, Role, ServiceName};
 use store_validation::{Engine, Environment, Finding, Refused, Settings, validate};
 
 mod cache;
-mod pings;
+mod health;
 mod presence;
 mod state;
 
 pub use cache::Cache;
-pub use pings::Pings;
+use health::Checks;
+pub use health::{Health, HealthError, Pressure, RoleHealth};
 use presence::Presence;
 pub use state::{SharedState, State};
 
@@ -39,7 +41,7 @@ pub use state::{SharedState, State};
 ///     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
 /// ]);
 /// let stores = Stores::open(&environment).await?;
-/// stores.ping().await.into_result()?;
+/// assert!(stores.health().await.is_ready());
 /// stores.close().await;
 /// # Ok(())
 /// # }
@@ -51,6 +53,8 @@ pub struct Stores {
     state: State,
     warnings: Vec<Finding>,
     opened: Opened,
+    /// Of the cache store and of the worker state store.
+    checks: Arc<(Checks, Checks)>,
 }
 
 /// What is to be closed.
@@ -87,7 +91,8 @@ impl Stores {
         let cache = open_cache(&settings, &mut opened).await.map_err(StartError::of(Role::Cache))?;
         let state = open_state(&settings, &mut opened).await.map_err(StartError::of(Role::State))?;
         opened.presence = Presence::keep(validated.claims).map(Arc::new);
-        Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, opened })
+        let checks = Arc::new((Checks::new(), Checks::new()));
+        Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, opened, checks })
     }
 
     /// This service's name.
@@ -110,12 +115,28 @@ impl Stores {
         &self.warnings
     }
 
-    /// Pings both stores concurrently and returns the answer of each, for a readiness probe. One round
-    /// trip each; embedded stores always answer. A store that does not answer takes its command time-out, once per retry.
+    /// Checks both stores concurrently, for a readiness probe: see [`Health::is_ready`].
     ///
-    /// A service that can do without its cache is ready if [`Pings::state`] is `Ok`.
-    pub async fn ping(&self) -> Pings {
-        Pings::ask(&self.opened.links).await
+    /// One `PING` per link, which is not repeated and waits 1 s at most; less if the command time-out of the role is shorter. It
+    /// is sent while the circuit breaker of the cache is open, too. An embedded store is up until it is closed or its file is
+    /// moved or deleted; a check of it takes no I/O but reading the file's metadata.
+    pub async fn health(&self) -> Health {
+        let (cache, state) = &*self.checks;
+        let check = async |role, checks: &Checks| {
+            let begun = Instant::now();
+            let outcome = match role {
+                Role::Cache => self.opened.embedded_cache.as_ref().map(EmbeddedCache::check),
+                Role::State => self.opened.embedded_state.as_ref().map(EmbeddedState::check),
+            };
+            let links = self.opened.links.iter().filter(|(of, _)| *of == role).map(|(_, link)| link.clone());
+            let outcome = match outcome {
+                Some(outcome) => outcome.map(|()| begun.elapsed()),
+                None => health::ping(links).await,
+            };
+            checks.record(begun, outcome)
+        };
+        let (cache, state) = tokio::join!(check(Role::Cache, cache), check(Role::State, state));
+        Health { cache, state }
     }
 
     /// Ends what is under way, closes all connections, and closes embedded stores, whose files can then be opened again. Every

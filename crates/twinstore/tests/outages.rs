@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RedisServer, wait_until};
-use twinstore::Role;
 use twinstore::prelude::*;
 
 async fn stores() -> (RedisServer, RedisServer, Stores) {
@@ -53,25 +52,4 @@ async fn a_dead_cache_costs_nothing() {
         let is_back = async || stores.cache().key_value().get(&key).await.is_ok();
         wait_until("the cache is back", DEADLINE, is_back).await;
     }
-}
-
-/// Both roles are asked, at once, and each has its own answer.
-#[tokio::test]
-async fn a_ping_reports_the_answer_of_each_role() {
-    let (cache, state, stores) = stores().await;
-    assert!(stores.ping().await.is_ok());
-
-    cache.kill().await;
-    let pings = stores.ping().await;
-    assert!(pings.cache.is_err() && pings.state.is_ok() && !pings.is_ok(), "{pings:?}");
-    assert!(pings.of(Role::Cache).is_err() && pings.of(Role::State).is_ok());
-
-    state.kill().await;
-    let pings = stores.ping().await;
-    assert!(pings.cache.is_err() && pings.state.is_err(), "{pings:?}");
-
-    cache.start_again().await.unwrap();
-    wait_until("the cache answers", DEADLINE, async || stores.ping().await.cache.is_ok()).await;
-    let error = stores.ping().await.into_result().unwrap_err();
-    assert!(matches!(error, StartError::Store { role: Role::State, .. }), "{error}");
 }

@@ -33,7 +33,7 @@ async fn servers() -> (RedisServer, RedisServer) {
 async fn what_is_written_through_one_handle_is_read_through_another() {
     let (cache, state) = servers().await;
     let stores = Stores::open(&environment(&cache, &state)).await.unwrap();
-    stores.ping().await.into_result().unwrap();
+    assert!(stores.health().await.is_ready());
     assert_eq!((stores.cache().engine(), stores.state().engine()), ("redis", "redis"));
 
     let (key, ttl) = (Key::new("greeting").unwrap(), Ttl::from_secs(60));
@@ -78,20 +78,12 @@ async fn a_service_gets_no_response_of_another_unless_both_ask_for_shared_ones()
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_named() {
-    let (cache, state) = servers().await;
-    let stores = Stores::open(&environment(&cache, &state)).await.unwrap();
-    state.kill().await;
-    let error = stores.ping().await.into_result().unwrap_err();
-    assert!(matches!(error, StartError::Store { role: Role::State, .. }), "{error}");
-}
-
-#[tokio::test]
 async fn closed_stores_refuse_calls() {
     let (cache, state) = servers().await;
     let stores = Stores::open(&environment(&cache, &state)).await.unwrap();
     stores.close().await;
-    assert!(!stores.ping().await.is_ok());
+    let health = stores.health().await;
+    assert!(!health.cache.up && !health.state.up, "{health:?}");
     let name = QueueName::new("mails").unwrap();
     assert!(stores.state().queue_of::<u32>(name).push(&7).await.is_err());
 }

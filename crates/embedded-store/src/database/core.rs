@@ -181,6 +181,19 @@ impl Core {
         Ok(())
     }
 
+    /// Checks that calls can be carried out. Waits for nothing.
+    pub(super) fn check(&self) -> Result<()> {
+        let refuse = |detail| Error::unavailable(Op::Ping, detail);
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(refuse(CLOSED));
+        }
+        self.file.as_ref().map_or(Ok(()), |file| file.check_in_place()).map_err(refuse)?;
+        match self.redb.try_read() {
+            Ok(redb) if redb.is_some() => Ok(()),
+            _ => Err(refuse("the file is being opened again")),
+        }
+    }
+
     /// Opens the database again after a failure, under the same lock, because redb refuses everything after one. Returns
     /// whether the cause was a full disk, so that a group that was not committed can be tried again.
     fn recover(&self) -> bool {

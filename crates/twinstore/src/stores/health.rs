@@ -1,0 +1,155 @@
+//! [`Health`]: whether each store answers, for probes.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis_link::Link;
+use serde::{Serialize, Serializer};
+use store_core::{Error, Role, Timestamp};
+use tokio::task::JoinSet;
+
+/// How long a check waits for an answer.
+pub(super) const LIMIT: Duration = Duration::from_secs(1);
+
+/// The health of both stores: [`Stores::health`](crate::Stores::health). As JSON it is a body for a probe's response; times are
+/// milliseconds since 1970-01-01 UTC in fields that end in `_ms`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), twinstore::StartError> {
+/// # use twinstore::{Environment, Stores};
+/// # let environment = Environment::from_variables([
+/// #     ("SERVICE_NAME", "billing"),
+/// #     ("REDIS_CONN_BASE_URL", "embedded:"),
+/// #     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+/// # ]);
+/// # let stores = Stores::open(&environment).await?;
+/// // the handler of GET /ready
+/// let health = stores.health().await;
+/// let status = if health.is_ready() { 200 } else { 503 };
+/// assert_eq!(status, 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Health {
+    /// The cache store: the service's database and the one for hand-offs.
+    pub cache: RoleHealth,
+    /// The worker state store.
+    pub state: RoleHealth,
+}
+
+impl Health {
+    /// Whether a pod is ready: the worker state store answers. A service must handle the loss of its cache, so a cache that is
+    /// down does not take the pods out of service. A service that cannot work without its cache requires `cache.up`, too.
+    ///
+    /// Readiness is not liveness: a restart of the pod mends no store. A liveness probe must not depend on a store.
+    pub fn is_ready(&self) -> bool {
+        self.state.up
+    }
+
+    /// The health of one role.
+    pub fn of(&self, role: Role) -> &RoleHealth {
+        match role {
+            Role::Cache => &self.cache,
+            Role::State => &self.state,
+        }
+    }
+}
+
+/// The health of one store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RoleHealth {
+    /// Whether the store answered.
+    pub up: bool,
+    /// Since when `up` has this value, by this machine's clock: the opening of the stores, or the first check that found it so.
+    #[serde(rename = "since_ms")]
+    pub since: Timestamp,
+    /// How full the store is.
+    pub pressure: Pressure,
+    /// The last check that failed since the stores were opened. It is kept when the store answers again.
+    pub last_error: Option<HealthError>,
+    /// How long the answer took; `None` if there was none. In JSON `latency_ms`, milliseconds with a fraction.
+    #[serde(rename = "latency_ms", serialize_with = "as_millis")]
+    pub latency: Option<Duration>,
+}
+
+/// How full a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Pressure {
+    /// Not measured.
+    Unknown,
+}
+
+/// Why a check failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct HealthError {
+    /// When, by this machine's clock.
+    #[serde(rename = "at_ms")]
+    pub at: Timestamp,
+    /// The kind of the error: [`Error::kind`].
+    pub kind: &'static str,
+    /// The error as text. Like every [`Error`], it has no URL and no secret.
+    pub text: String,
+}
+
+fn as_millis<S: Serializer>(latency: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    latency.map(|latency| latency.as_secs_f64() * 1000.0).serialize(serializer)
+}
+
+/// The outcomes of the checks of one store. All clones of the stores share it.
+pub(super) struct Checks(Mutex<Known>);
+
+struct Known {
+    up: bool,
+    since: Timestamp,
+    last_error: Option<HealthError>,
+    /// When the newest check that counts began.
+    begun: Instant,
+}
+
+impl Checks {
+    /// The checks of a store that has just been opened.
+    pub(super) fn new() -> Self {
+        let known = Known { up: true, since: Timestamp::system_now(), last_error: None, begun: Instant::now() };
+        Self(Mutex::new(known))
+    }
+
+    /// Records the outcome of a check that began at `begun`: a newer check decides whether the store is up.
+    pub(super) fn record(&self, begun: Instant, outcome: Result<Duration, Error>) -> RoleHealth {
+        let now = Timestamp::system_now();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.begun <= begun {
+            known.begun = begun;
+            if known.up != outcome.is_ok() {
+                (known.up, known.since) = (outcome.is_ok(), now);
+            }
+        }
+        if let Err(error) = &outcome {
+            known.last_error = Some(HealthError { at: now, kind: error.kind(), text: error.to_string() });
+        }
+        let Known { up, since, ref last_error, .. } = *known;
+        let latency = outcome.ok().filter(|_| up);
+        RoleHealth { up, since, pressure: Pressure::Unknown, last_error: last_error.clone(), latency }
+    }
+}
+
+/// Pings these links concurrently, once each. Returns the longest time of an answer, or an error of one that did not answer.
+pub(super) async fn ping(links: impl Iterator<Item = Link>) -> Result<Duration, Error> {
+    let mut pings = JoinSet::new();
+    for link in links {
+        pings.spawn(async move { link.ping_within(LIMIT).await });
+    }
+    let mut longest = Duration::ZERO;
+    while let Some(answer) = pings.join_next().await {
+        // A task without a result was ended with the runtime.
+        let Ok(answer) = answer else { continue };
+        longest = longest.max(answer?);
+    }
+    Ok(longest)
+}
