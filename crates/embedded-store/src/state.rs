@@ -1,6 +1,7 @@
 //! The worker state store.
 
 mod heartbeats;
+mod inventory;
 mod leases;
 mod queue;
 

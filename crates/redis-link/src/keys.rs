@@ -229,9 +229,58 @@ pub fn cache_probe(id: &str) -> String {
     format!("value:{{probe.{id}}}")
 }
 
+/// `ns:{q.*}:*`: the pattern of all keys of all queues.
+pub fn queues(namespace: &Namespace) -> String {
+    format!("{namespace}:{{q.*}}:*")
+}
+
+/// The queue that has this key of [`QueueKeys`], unless the key may outlive the queue.
+pub fn queue_of(namespace: &Namespace, key: &str) -> Option<QueueName> {
+    let (tag, part) = key.strip_prefix(namespace.as_str())?.strip_prefix(":{q.")?.split_once("}:")?;
+    let (name, _) = tag.rsplit_once('.')?;
+    if !matches!(part, "jobs" | "meta" | "parcels" | "shelves") {
+        return None;
+    }
+    QueueName::new(name).ok()
+}
+
+/// `ns:*{l.*}:lease`: the pattern of all keys of [`lease`].
+pub fn leases(namespace: &Namespace) -> String {
+    format!("{namespace}:*{{l.*}}:lease")
+}
+
+/// The lease that has this key.
+pub fn lease_of(namespace: &Namespace, key: &str) -> Option<(Scope, LeaseName)> {
+    let (scope, name) = scoped_of(namespace, key, "l.", "lease")?;
+    Some((scope, LeaseName::new(name).ok()?))
+}
+
+/// `ns:*{p.*}:details`: the pattern of the keys [`PoolKeys::details`].
+pub fn pools(namespace: &Namespace) -> String {
+    format!("{namespace}:*{{p.*}}:details")
+}
+
+/// The pool that has this key as its [`PoolKeys::details`].
+pub fn pool_of(namespace: &Namespace, key: &str) -> Option<(Scope, PoolName)> {
+    let (scope, name) = scoped_of(namespace, key, "p.", "details")?;
+    Some((scope, PoolName::new(name).ok()?))
+}
+
+/// The scope and the name in a key of one scope.
+fn scoped_of<'a>(namespace: &Namespace, key: &'a str, kind: &str, part: &str) -> Option<(Scope, &'a str)> {
+    let (before, rest) = key.strip_prefix(namespace.as_str())?.strip_prefix(':')?.split_once('{')?;
+    let (name, after) = rest.strip_prefix(kind)?.split_once("}:")?;
+    let scope = match before.strip_suffix(':') {
+        Some(service) => Scope::Service(ServiceName::new(service).ok()?),
+        None if before.is_empty() => Scope::Shared,
+        None => return None,
+    };
+    (after == part).then_some((scope, name))
+}
+
 #[cfg(test)]
 mod tests {
-    use store_core::{Key, LeaseName, Namespace, QueueName, Scope, ServiceName};
+    use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName};
 
     use super::{QueueKeys, handoff, lease};
 
@@ -249,6 +298,26 @@ mod tests {
         assert_eq!(lease(&namespace, &billing, &name), "tw:billing:{l.leader}:lease");
         assert_eq!(lease(&namespace, &Scope::Shared, &name), "tw:{l.leader}:lease");
         assert!(Namespace::new("tw:billing").is_err(), "it would share the keys of the service");
+    }
+
+    #[test]
+    fn a_name_is_read_from_its_key() {
+        let namespace = Namespace::new("tw").unwrap();
+        let queue = QueueName::new("mail.eu:1").unwrap();
+        let keys = QueueKeys::new(&namespace, &queue, 12);
+        for key in [&keys.jobs, &keys.meta, &keys.parcels, &keys.shelves] {
+            assert_eq!(super::queue_of(&namespace, key), Some(queue.clone()));
+        }
+        assert_eq!(super::queue_of(&namespace, &keys.wake), None);
+        assert_eq!(super::queue_of(&Namespace::new("t").unwrap(), &keys.jobs), None);
+        for scope in [Scope::Shared, Scope::from(ServiceName::new("a:b").unwrap())] {
+            let (name, pool) = (LeaseName::new("x:y/z").unwrap(), PoolName::new("p").unwrap());
+            let key = lease(&namespace, &scope, &name);
+            assert_eq!(super::lease_of(&namespace, &key), Some((scope.clone(), name)));
+            assert_eq!(super::pool_of(&namespace, &key), None);
+            let key = super::PoolKeys::new(&namespace, &scope, &pool).details;
+            assert_eq!(super::pool_of(&namespace, &key), Some((scope, pool)));
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod heartbeats;
 mod idempotency;
+mod inventory;
 mod leases;
 mod queue;
 mod store;

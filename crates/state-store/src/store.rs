@@ -43,21 +43,35 @@ impl StateStore {
     /// # Errors
     /// [`Error::Corrupt`] if the namespace was written in another layout; those of the link.
     pub async fn open(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Result<Self> {
-        let key = keys::layout(&namespace);
-        let version = keys::LAYOUT_VERSION.to_string();
-        let mut stored = link.command(Op::Connect, "GET", args![&key]).await?;
-        if stored.reply.is_nil() {
+        if !has_layout(&link, &namespace).await? {
+            let (key, version) = (keys::layout(&namespace), keys::LAYOUT_VERSION.to_string());
             link.command(Op::Connect, "SETNX", args![&key, &version]).await?;
-            stored = link.command(Op::Connect, "GET", args![&key]).await?;
+            has_layout(&link, &namespace).await?;
         }
-        if stored.reply.as_str() != Some(&version) {
-            return Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout"));
-        }
+        Ok(Self::on(link, namespace, service, options))
+    }
+
+    /// Opens the namespace as [`StateStore::open`] does, but never writes: `None` if no store was ever opened there. One
+    /// round trip.
+    ///
+    /// # Errors
+    /// As [`StateStore::open`].
+    pub async fn open_existing(
+        link: Link,
+        namespace: Namespace,
+        service: ServiceName,
+        options: StateOptions,
+    ) -> Result<Option<Self>> {
+        let exists = has_layout(&link, &namespace).await?;
+        Ok(exists.then(|| Self::on(link, namespace, service, options)))
+    }
+
+    fn on(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Self {
         let link = link.with_clock(options.clock);
         let bounds = queue::bounds(&options.retention);
         let shelf_bounds = queue::shelf_bounds(&options.shelves);
         let calls = Calls { leases: LeaseCalls::new(&link), idempotency: idempotency::Entries::new(&link) };
-        Ok(Self {
+        Self {
             link,
             namespace,
             scope: service.into(),
@@ -65,7 +79,7 @@ impl StateStore {
             shelf_bounds,
             push_groups: Arc::default(),
             calls: Arc::new(calls),
-        })
+        }
     }
 
     /// The same store with the idempotency keys, leases and pools that all services of the namespace share. Queues are the
@@ -85,6 +99,16 @@ impl StateStore {
     /// is one slot.
     pub(crate) fn slot(&self) -> Slot {
         Slot::SERVER
+    }
+}
+
+/// Whether the namespace was ever opened.
+async fn has_layout(link: &Link, namespace: &Namespace) -> Result<bool> {
+    let stored = link.command(Op::Connect, "GET", args![keys::layout(namespace)]).await?;
+    match stored.reply.as_str() {
+        Some(version) if version == keys::LAYOUT_VERSION.to_string() => Ok(true),
+        None if stored.reply.is_nil() => Ok(false),
+        _ => Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout")),
     }
 }
 

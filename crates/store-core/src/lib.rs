@@ -15,6 +15,7 @@ mod fence;
 mod handoff;
 mod heartbeats;
 mod idempotency;
+mod inventory;
 mod key_value;
 mod leases;
 mod name;
@@ -34,6 +35,7 @@ pub use fence::Fence;
 pub use handoff::{Handoff, HandoffItem, Put};
 pub use heartbeats::{Beat, Heartbeats, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member};
 pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest, MAX_RESPONSE_BYTES};
+pub use inventory::Inventory;
 pub use key_value::{Entry, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, SetIfAbsent};
 pub use leases::{AcquireRequest, Acquired, LEASE_RANGE, Lease, Leases};
 pub use name::{

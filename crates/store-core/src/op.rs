@@ -130,6 +130,13 @@ ops! {
     HeartbeatAlive = "heartbeat.alive", Reads;
     /// [`Heartbeats::lost`](crate::Heartbeats::lost)
     HeartbeatLost = "heartbeat.lost", Reads;
+
+    /// [`Inventory::queues`](crate::Inventory::queues)
+    InventoryQueues = "inventory.queues", Reads;
+    /// [`Inventory::leases`](crate::Inventory::leases)
+    InventoryLeases = "inventory.leases", Reads;
+    /// [`Inventory::pools`](crate::Inventory::pools)
+    InventoryPools = "inventory.pools", Reads;
 }
 
 impl fmt::Display for Op {

@@ -54,7 +54,13 @@ impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff
 /// Everything that the worker state store can do. Implemented by whatever has its capabilities. `Leases`, `Heartbeats` and
 /// `Idempotency` are those of the handle's [`Scope`].
 pub trait StateRole:
-    crate::Queue + crate::QueueInspect + crate::QueueControl + crate::Leases + crate::Heartbeats + crate::Idempotency
+    crate::Queue
+    + crate::QueueInspect
+    + crate::QueueControl
+    + crate::Leases
+    + crate::Heartbeats
+    + crate::Idempotency
+    + crate::Inventory
 {
 }
 
@@ -65,6 +71,7 @@ impl<S> StateRole for S where
         + crate::Leases
         + crate::Heartbeats
         + crate::Idempotency
+        + crate::Inventory
         + ?Sized
 {
 }

@@ -14,7 +14,7 @@ const LINK: [&str; 4] = ["PING", "TIME", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 const CACHE: [&str; 2] = ["SELECT 0", "MGET <key>"];
 
 /// Commands of the worker state store, besides those of its scripts.
-const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
+const STATE: [&str; 3] = ["BLPOP <key> 0", "SCAN 0", "WAIT 0 0"];
 
 /// Commands that the cache store sends and its scripts call, each on a key.
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];

@@ -15,6 +15,7 @@ mod handoff;
 mod heartbeats;
 mod hostile;
 mod idempotency;
+mod inventory;
 mod key_value;
 mod leases;
 mod queue;
@@ -34,10 +35,11 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 7] = [
+    let groups: [&[&'static [Case]]; 8] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
+        inventory::CASES,
         idempotency::CASES,
         rate_limit::CASES,
         key_value::CASES,

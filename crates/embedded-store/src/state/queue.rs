@@ -29,6 +29,7 @@ use crate::moment::Moment;
 use crate::notifications::StoreClosed;
 use crate::rows::{Change, Rows, Table};
 use ledger::Ledger;
+pub(super) use ledger::{BEHIND_NAMES, FIRST_NAME};
 use open_queue::OpenQueue;
 
 #[async_trait]

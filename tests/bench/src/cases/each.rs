@@ -2,6 +2,7 @@
 //! the most that it costs; calls that meet others share their way.
 
 mod cache;
+mod inventory;
 mod queue;
 mod state;
 
@@ -39,7 +40,7 @@ struct Each {
 }
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    let all = queue::all().into_iter().chain(state::all()).chain(cache::all());
+    let all = queue::all().into_iter().chain(state::all()).chain(inventory::all()).chain(cache::all());
     all.map(|(op, prepare)| Box::new(Each { op, prepare }) as Box<dyn Case>).collect()
 }
 

@@ -18,8 +18,8 @@ pub(super) const UNIQUE_ENDS: u8 = 8;
 const MIDDLE: u64 = 1 << 63;
 
 /// The bounds of the names in [`Table::Queues`].
-pub(super) const FIRST_NAME: &[u8] = &[1];
-pub(super) const BEHIND_NAMES: &[u8] = &[0xff];
+pub(crate) const FIRST_NAME: &[u8] = &[1];
+pub(crate) const BEHIND_NAMES: &[u8] = &[0xff];
 
 /// Where the number of the next queue is kept: no queue has an empty name.
 const NEXT_NUMBER: &[u8] = &[];

@@ -1,0 +1,60 @@
+//! [`Inventory`]: the names in the keys of the namespace.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+
+use async_trait::async_trait;
+use redis_link::{args, keys};
+use store_core::{Cursor, Error, Inventory, LeaseName, Op, Page, PoolName, QueueName, Result, Scope};
+
+use crate::StateStore;
+
+/// How many keys the server looks at in one step.
+const STEP: u64 = 1000;
+
+/// Each call is one `SCAN`, a plain command in one round trip, O(1,000). Pushes keep no list of the queues: that would cost
+/// each of them a write, and a listing is rare.
+#[async_trait]
+impl Inventory for StateStore {
+    async fn queues(&self, after: Option<Cursor>) -> Result<Page<QueueName>> {
+        let namespace = &self.namespace;
+        self.scan(Op::InventoryQueues, keys::queues(namespace), after, |key| keys::queue_of(namespace, key)).await
+    }
+
+    async fn leases(&self, after: Option<Cursor>) -> Result<Page<(Scope, LeaseName)>> {
+        let namespace = &self.namespace;
+        self.scan(Op::InventoryLeases, keys::leases(namespace), after, |key| keys::lease_of(namespace, key)).await
+    }
+
+    async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>> {
+        let namespace = &self.namespace;
+        self.scan(Op::InventoryPools, keys::pools(namespace), after, |key| keys::pool_of(namespace, key)).await
+    }
+}
+
+impl StateStore {
+    /// One step over all keys, and the names in those that match.
+    async fn scan<T: Clone + Eq + Hash>(
+        &self,
+        op: Op,
+        pattern: String,
+        after: Option<Cursor>,
+        read: impl Fn(&str) -> Option<T> + Send,
+    ) -> Result<Page<T>> {
+        let from = after.as_ref().map_or("0", Cursor::as_str);
+        if from.is_empty() || !from.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(Error::rejected(op, "the cursor is not one of this listing"));
+        }
+        let answer = self.link.command(op, "SCAN", args![from, "MATCH", &pattern, "COUNT", STEP]).await?;
+        let mut reply = answer.reply.reader(op);
+        let next = reply.next_text()?;
+        let mut keys = reply.next_list()?;
+        let (mut items, mut seen) = (Vec::new(), HashSet::new());
+        while keys.remaining() > 0 {
+            let key = keys.next_bytes()?;
+            let name = std::str::from_utf8(&key).ok().and_then(&read);
+            items.extend(name.filter(|name| seen.insert(name.clone())));
+        }
+        Ok(Page::new(items, (next != "0").then(|| Cursor::new(next))))
+    }
+}

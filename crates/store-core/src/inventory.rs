@@ -1,0 +1,42 @@
+//! What a namespace of the state store contains.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use crate::{Cursor, LeaseName, Page, PoolName, QueueName, Result, Scope};
+
+/// Lists what the namespace contains, of all services. For operators and dashboards, not for hot paths: a complete listing on
+/// a server walks over all its keys.
+///
+/// Each call is one bounded step, which looks at about 1,000 entries. A page may be empty although others follow: continue
+/// until [`Page::next`] is `None`. A listing contains each name at least once if it exists from the first step to the last,
+/// in any order. A name that appears or disappears meanwhile may be missing.
+#[async_trait]
+pub trait Inventory: Send + Sync + fmt::Debug {
+    /// `async fn queues(&self, after: Option<Cursor>) -> Result<Page<QueueName>>`
+    ///
+    /// Lists the queues that have or had jobs, or are paused.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`](crate::Error::Rejected) if the cursor belongs to another listing.
+    async fn queues(&self, after: Option<Cursor>) -> Result<Page<QueueName>>;
+
+    /// `async fn leases(&self, after: Option<Cursor>) -> Result<Page<(Scope, LeaseName)>>`
+    ///
+    /// Lists the leases that are held or were held in the last 24 hours. [`Leases::inspect`](crate::Leases::inspect) of a
+    /// handle with the same scope returns the holder.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`](crate::Error::Rejected) if the cursor belongs to another listing.
+    async fn leases(&self, after: Option<Cursor>) -> Result<Page<(Scope, LeaseName)>>;
+
+    /// `async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>>`
+    ///
+    /// Lists the pools that have members, alive or lost. [`Heartbeats::alive`](crate::Heartbeats::alive) of a handle with
+    /// the same scope returns the members.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`](crate::Error::Rejected) if the cursor belongs to another listing.
+    async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>>;
+}
