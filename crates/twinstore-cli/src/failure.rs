@@ -1,0 +1,77 @@
+//! Why a command did not do what it was asked for, and the code that it exits with.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Why a command ends early, or did not do everything.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The arguments or the env file cannot be used.
+    Usage(String),
+    /// The configuration is refused, as it would be for a service.
+    Refused(String),
+    /// A store returned an error, or something was not done.
+    Failed(String),
+    /// The answer is on standard output: something was not done.
+    Incomplete,
+    /// Ctrl-C ended the command.
+    Interrupted(String),
+}
+
+impl Failure {
+    fn code(&self) -> u8 {
+        match self {
+            Failure::Failed(_) | Failure::Incomplete => 1,
+            Failure::Usage(_) => 2,
+            Failure::Refused(_) => 78,
+            Failure::Interrupted(_) => 130,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Usage(text) | Failure::Refused(text) | Failure::Failed(text) | Failure::Interrupted(text) => {
+                f.write_str(text)
+            }
+            Failure::Incomplete => Ok(()),
+        }
+    }
+}
+
+impl From<store_core::Error> for Failure {
+    fn from(error: store_core::Error) -> Self {
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(&format!(": {cause}"));
+            source = cause.source();
+        }
+        Failure::Failed(format!("{text}\n`twinstore check` reports what is wrong with the servers"))
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+/// The exit code of a command; its error goes to standard error.
+pub(crate) fn exit(result: Result<(), Failure>) -> ExitCode {
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    let text = failure.to_string();
+    if !text.is_empty() {
+        note(&text);
+    }
+    ExitCode::from(failure.code())
+}
+
+/// Writes a message to standard error.
+pub(crate) fn note(text: &str) {
+    // If nobody reads the standard error, the exit code has to do.
+    let _ = writeln!(std::io::stderr(), "twinstore: {}", text.trim_end());
+}
