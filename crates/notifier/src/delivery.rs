@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
-use twinstore::{JobId, Key, MAX_PAYLOAD_BYTES};
+use twinstore::{Backoff, Fingerprint, JobId, JobType, Key, MAX_PAYLOAD_BYTES, RetryPolicy};
 
 /// One webhook delivery.
 #[derive(Debug, Clone)]
@@ -17,25 +18,36 @@ pub(crate) struct Delivery {
     pub(crate) id: JobId,
     /// The same as a key of the cache store.
     pub(crate) key: Key,
-    /// The line as it was read, without the line's end: what the job carries.
-    pub(crate) json: Vec<u8>,
+    /// The digest of the line without its end.
+    pub(crate) fingerprint: Fingerprint,
+    /// What the job carries.
+    pub(crate) webhook: Webhook,
 }
 
-/// The fields of a line that are looked at.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Fields {
+/// A webhook: what a line holds, and the type of the jobs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Webhook {
     /// The delivery's id.
     pub(crate) id: String,
     /// The event's name.
     pub(crate) event: String,
     /// What happened, for events that have kinds.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) action: Option<String>,
     /// The event's content.
     pub(crate) payload: BTreeMap<String, Value>,
 }
 
-impl Fields {
+impl JobType for Webhook {
+    const QUEUE: &'static str = "notifications";
+
+    fn retry_policy() -> RetryPolicy {
+        let (first, max) = (Duration::from_millis(200), Duration::from_secs(30));
+        RetryPolicy::new(8, Backoff::Exponential { first, max })
+    }
+}
+
+impl Webhook {
     /// The full name of the repository that the event is about.
     pub(crate) fn repository(&self) -> Option<&str> {
         self.payload.get("repository")?.get("full_name")?.as_str()
@@ -111,19 +123,19 @@ fn parse(mut line: Vec<u8>, number: u64) -> Result<Delivery, String> {
         line.pop();
     }
     let text = std::str::from_utf8(&line).map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to() + 1))?;
-    let fields: Fields = serde_json::from_str(text).map_err(|error| {
+    let webhook: Webhook = serde_json::from_str(text).map_err(|error| {
         let place = error.column();
         match error.classify() {
             serde_json::error::Category::Data => format!("not a delivery, at column {place}: {}", data_error(&error)),
             _ => format!("broken JSON at column {place}"),
         }
     })?;
-    let id = JobId::new(&fields.id).map_err(|error| format!("the id cannot be used: {error}"))?;
-    let key = Key::new(&fields.id).map_err(|error| format!("the id cannot be used: {error}"))?;
-    if fields.event.is_empty() {
+    let id = JobId::new(&webhook.id).map_err(|error| format!("the id cannot be used: {error}"))?;
+    let key = Key::new(&webhook.id).map_err(|error| format!("the id cannot be used: {error}"))?;
+    if webhook.event.is_empty() {
         return Err("the event's name is empty".to_owned());
     }
-    Ok(Delivery { line: number, id, key, json: line })
+    Ok(Delivery { line: number, id, key, fingerprint: Fingerprint::of(&line), webhook })
 }
 
 /// What serde says of a wrong shape, without the place (given already) and without the value that was found.

@@ -7,11 +7,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::task::JoinSet;
-use twinstore::{
-    Backoff, Begun, Error, Fingerprint, IdempotentRequest, JobId, NewJob, Pushed, QueueName, RetryPolicy, Stores, Ttl,
-};
+use twinstore::{Begun, Error, IdempotentRequest, JobId, Pushed, Stores, Ttl};
 
-use crate::delivery::{Deliveries, Delivery};
+use crate::delivery::{Deliveries, Delivery, Webhook};
 use crate::report::{Tally, add, count};
 use crate::stop::Stop;
 
@@ -20,9 +18,6 @@ const ANSWER_KEPT: Ttl = Ttl::from_secs(3 * 24 * 3600);
 
 /// What the idempotency key answers when the delivery is sent again.
 const ANSWER: &[u8] = br#"{"status":"queued"}"#;
-
-/// How often a notification is tried.
-const RETRY: (u16, Duration, Duration) = (8, Duration::from_millis(200), Duration::from_secs(30));
 
 /// Pauses between tries of what cannot be done yet.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -55,7 +50,6 @@ pub(crate) async fn open(input: Option<&Path>) -> Result<Input, String> {
 #[derive(Clone)]
 pub(crate) struct Ingest {
     pub(crate) stores: Stores,
-    pub(crate) queue: QueueName,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stop: Stop,
     pub(crate) concurrency: usize,
@@ -157,7 +151,7 @@ impl Ingest {
     /// Carries one delivery through: takes its idempotency key, pushes its job, and keeps the answer.
     async fn accept(self, delivery: Delivery) -> Fate {
         let line = delivery.line;
-        let request = IdempotentRequest::new(delivery.key, Fingerprint::of(&delivery.json));
+        let request = IdempotentRequest::new(delivery.key.clone(), delivery.fingerprint);
         let idempotency = self.stores.cache().idempotency();
         let mut pauses = Pauses::new();
         loop {
@@ -181,7 +175,7 @@ impl Ingest {
                 return Fate::Stopped;
             }
         }
-        match self.push(&delivery.id, delivery.json, &mut pauses).await {
+        match self.push(&delivery, &mut pauses).await {
             Ok(Some(Pushed::Created)) => add(&self.tally.queued),
             // The process that began this delivery before pushed it, and died before it kept the answer.
             Ok(Some(Pushed::Duplicate | Pushed::Held(_))) => add(&self.tally.duplicates),
@@ -204,13 +198,11 @@ impl Ingest {
     }
 
     /// Pushes until it is answered; `None` when it is stopped before.
-    async fn push(&self, id: &JobId, json: Vec<u8>, pauses: &mut Pauses) -> Result<Option<Pushed>, Error> {
-        let (attempts, first, max) = RETRY;
-        let retry = RetryPolicy::new(attempts, Backoff::Exponential { first, max });
-        let job = NewJob::new(json).with_id(id.clone()).with_retry(retry);
-        let queue = self.stores.state().queue_of::<serde_json::Value>(self.queue.clone());
+    async fn push(&self, delivery: &Delivery, pauses: &mut Pauses) -> Result<Option<Pushed>, Error> {
+        let webhooks = self.stores.state().queue_of::<Webhook>();
+        let job = webhooks.job(&delivery.webhook)?.with_id(delivery.id.clone());
         loop {
-            match queue.push_one(job.clone()).await {
+            match webhooks.push_one(job.clone()).await {
                 Ok(pushed) => {
                     self.outage.ends();
                     return Ok(Some(pushed));

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::delivery::Fields;
+use crate::delivery::Webhook;
 
 /// The longest text of a notification, in characters.
 const MAX_TEXT: usize = 240;
@@ -23,7 +23,7 @@ pub(crate) struct Notification<'a> {
 }
 
 /// The notification of a delivery.
-pub(crate) fn render(fields: &Fields) -> Notification<'_> {
+pub(crate) fn render(fields: &Webhook) -> Notification<'_> {
     let who = text_at(fields, &["sender", "login"]);
     let mut text = who.map_or_else(String::new, |who| format!("{who}: "));
     text.push_str(&fields.event.replace('_', " "));
@@ -45,7 +45,7 @@ pub(crate) fn render(fields: &Fields) -> Notification<'_> {
 
 /// The title or name of what the event is about, which is the part of the payload that has the event's name; else the
 /// reference that was pushed.
-fn subject(fields: &Fields) -> Option<&str> {
+fn subject(fields: &Webhook) -> Option<&str> {
     let event = fields.event.as_str();
     let first_word = event.split('_').next().unwrap_or(event);
     let part = [event, event.trim_end_matches('s'), first_word].into_iter().find_map(|name| fields.payload.get(name));
@@ -54,7 +54,7 @@ fn subject(fields: &Fields) -> Option<&str> {
     named.or_else(|| fields.payload.get("ref").and_then(Value::as_str))
 }
 
-fn text_at<'a>(fields: &'a Fields, path: &[&str]) -> Option<&'a str> {
+fn text_at<'a>(fields: &'a Webhook, path: &[&str]) -> Option<&'a str> {
     let mut value = fields.payload.get(*path.first()?)?;
     for field in &path[1..] {
         value = value.get(field)?;

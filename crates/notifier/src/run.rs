@@ -8,15 +8,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use twinstore::{Environment, JobId, JobState, QueueInspect, QueueName, StartError, Stores, Ttl, WorkerHandle};
 
 use crate::cli::Options;
+use crate::delivery::Webhook;
 use crate::ingest::{self, Ingest, Ingested, Input};
 use crate::progress::Progress;
 use crate::report::{Engines, Report, Tally};
 use crate::sink::Sink;
 use crate::stop::Stop;
 use crate::work;
-
-/// The queue of notifications.
-const QUEUE: &str = "notifications";
 
 /// How often a job that is not settled yet is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -54,7 +52,7 @@ pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<
     };
     let sink = if part == Part::Ingest { None } else { Some(Sink::open(&options.sink).await?) };
     let service = Service {
-        queue: QueueName::new(QUEUE).map_err(|error| error.to_string())?,
+        queue: QueueName::of::<Webhook>(),
         stop: Stop::new(),
         progress: Progress::new(tally.clone(), options.json),
         stores,
@@ -102,7 +100,7 @@ impl Service {
     async fn run(self, input: Option<Input>, sink: Option<Sink>) -> Result<(Report, Option<String>), RunError> {
         let mut worker = None;
         if let Some(sink) = sink {
-            let built = work::worker(&self.stores, self.queue.clone(), &self.options, sink, self.tally.clone());
+            let built = work::worker(&self.stores, &self.options, sink, self.tally.clone());
             let built = built.map_err(|error| error.to_string())?;
             worker = Some((built.handle(), tokio::spawn(built.run())));
         }
@@ -141,7 +139,6 @@ impl Service {
         let lease = Ttl::new(self.options.lease).unwrap_or(Ttl::from_secs(15));
         let ingest = Ingest {
             stores: self.stores.clone(),
-            queue: self.queue.clone(),
             tally: self.tally.clone(),
             stop: self.stop.clone(),
             concurrency: self.options.concurrency as usize,

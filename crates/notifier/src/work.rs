@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 use twinstore::{
-    BuildError, Done, Error, Handler, HandlerResult, Job, JobError, Key, QueueName, QueueOptions, Rate, RateCheck,
-    RateLimit, Stores, Worker,
+    BuildError, Done, Error, HandlerResult, Job, JobError, JobHandler, Key, Rate, RateCheck, RateLimit, Stores, Worker,
 };
 
 use crate::cli::Options;
-use crate::delivery::Fields;
+use crate::delivery::Webhook;
 use crate::render::render;
 use crate::report::Tally;
 use crate::sink::Sink;
@@ -26,13 +25,7 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(20);
 const SNOOZE: Duration = Duration::from_millis(100);
 
 /// The worker that delivers what is in the queue.
-pub(crate) fn worker(
-    stores: &Stores,
-    queue: QueueName,
-    options: &Options,
-    sink: Sink,
-    tally: Arc<Tally>,
-) -> Result<Worker, BuildError> {
+pub(crate) fn worker(stores: &Stores, options: &Options, sink: Sink, tally: Arc<Tally>) -> Result<Worker, BuildError> {
     let concurrency = options.concurrency as usize;
     let deliver = Deliver {
         sink,
@@ -46,10 +39,10 @@ pub(crate) fn worker(
     stores
         .state()
         .worker()
-        .queue_with(queue, QueueOptions::new().with_concurrency(concurrency), deliver)
-        .concurrency(concurrency)
-        .lease(options.lease)
-        .shutdown_deadline(SHUTDOWN_DEADLINE)
+        .with_handler(deliver)
+        .with_concurrency(concurrency)
+        .with_lease(options.lease)
+        .with_shutdown_deadline(SHUTDOWN_DEADLINE)
         .build()
 }
 
@@ -72,13 +65,12 @@ struct Delivered<'a> {
     bytes: usize,
 }
 
-impl Handler for Deliver {
-    async fn call(&self, job: Job) -> HandlerResult {
+impl JobHandler<Webhook> for Deliver {
+    async fn call(&self, webhook: Webhook, job: Job) -> HandlerResult {
         if job.attempt() == 1 {
             self.tally.waited(job.since_push());
         }
-        let fields: Fields = job.json().map_err(JobError::dead)?;
-        if let Some(repository) = fields.repository()
+        if let Some(repository) = webhook.repository()
             && let Some(wait) = self.over_limit(repository).await?
         {
             return Err(JobError::snooze(wait));
@@ -89,9 +81,9 @@ impl Handler for Deliver {
         if self.failure_rate > 0.0 && fastrand::f64() < self.failure_rate {
             return Err(JobError::retry("failed on purpose (--failure-rate)"));
         }
-        let line = serde_json::to_vec(&render(&fields)).map_err(JobError::dead)?;
+        let line = serde_json::to_vec(&render(&webhook)).map_err(JobError::dead)?;
         let result =
-            serde_json::to_vec(&Delivered { event: &fields.event, bytes: line.len() }).map_err(JobError::dead)?;
+            serde_json::to_vec(&Delivered { event: &webhook.event, bytes: line.len() }).map_err(JobError::dead)?;
         if let Err(error) = self.sink.deliver(line).await {
             if job.is_last_attempt() {
                 tracing::warn!(id = %job.id(), %error, "a delivery is dead");

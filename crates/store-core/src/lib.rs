@@ -46,9 +46,9 @@ pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
 pub use queue::{
     Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
-    JobLease, JobState, Kept, MAX_BATCH, MAX_BATCH_BYTES, MAX_DELAY, MAX_MOVES, MAX_PAYLOAD_BYTES, MAX_REASON_BYTES,
-    MAX_RESULT_BYTES, MAX_TRACESTATE_BYTES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt,
-    QueueInspect, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil,
+    JobLease, JobState, JobType, Kept, MAX_BATCH, MAX_BATCH_BYTES, MAX_DELAY, MAX_MOVES, MAX_PAYLOAD_BYTES,
+    MAX_REASON_BYTES, MAX_RESULT_BYTES, MAX_TRACESTATE_BYTES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl,
+    QueueExt, QueueInspect, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil,
     cut_reason, validate_batch, validate_lease,
 };
 pub use rate_limit::{

@@ -11,14 +11,16 @@ mod inspect;
 mod job;
 mod settle;
 mod trace;
+mod typed;
 
 pub use claim::{Claim, ClaimRequest, ClaimedJob, Extended, Extension, JobLease};
 pub use control::{Cancelled, Deleted, QueueControl, Replayed};
-pub use ext::{QueueExt, TypedQueue};
+pub use ext::QueueExt;
 pub use inspect::{Counts, Explanation, JobInfo, JobState, QueueInspect};
 pub use job::{Backoff, NewJob, Priority, Pushed, RetryPolicy, Unique, UniqueUntil};
 pub use settle::{Kept, Outcome, Settled, Settlement};
 pub use trace::{MAX_TRACESTATE_BYTES, TraceContext};
+pub use typed::{JobType, TypedQueue};
 
 use std::fmt;
 use std::time::Duration;

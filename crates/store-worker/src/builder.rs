@@ -1,30 +1,35 @@
-//! Putting a worker together.
+//! The builder of a worker.
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Durability, Heartbeats, HolderName, LEASE_RANGE, MAX_BATCH, MAX_DELAY, PoolName, Queue, QueueName};
+use store_core::{
+    Durability, Heartbeats, HolderName, JobType, LEASE_RANGE, MAX_BATCH, MAX_DELAY, PoolName, Queue, QueueName,
+};
 
 use crate::handler::Handler;
 use crate::job::Job;
 use crate::span::SpanHook;
 use crate::task::Start;
+use crate::typed::{JobHandler, Typed};
 use crate::worker::Worker;
 
-/// The most handlers that one worker runs at a time.
+/// The largest concurrency of a worker.
 const MAX_CONCURRENCY: usize = 10_000;
 
-/// How a worker treats one of its queues.
+/// How a worker treats one of its queues: see [`WorkerBuilder::with_queue_options`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueOptions {
-    /// At most how many of the worker's handlers work on this queue. Default: as many as the worker has.
+    /// The largest number of this worker's handlers that run jobs of the queue at the same time, at least 1. Default: the
+    /// worker's concurrency.
     pub concurrency: Option<usize>,
-    /// Its share where several queues have work: a queue of weight 2 gets twice the handlers of one of weight 1. Default 1.
+    /// The queue's share if several queues have jobs, at least 1: a queue of weight 2 gets twice the handlers of a queue of
+    /// weight 1. Default 1.
     pub weight: u32,
-    /// How long a handler may take, at most 366 days. Default: what [`WorkerBuilder::handler_timeout`] says.
+    /// How long a handler may run, up to 366 days. Default: [`WorkerBuilder::with_handler_timeout`].
     pub handler_timeout: Option<Duration>,
 }
 
@@ -34,7 +39,7 @@ impl QueueOptions {
         Self { concurrency: None, weight: 1, handler_timeout: None }
     }
 
-    /// With at most this many handlers.
+    /// With at most this many handlers at the same time.
     #[must_use]
     pub fn with_concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = Some(concurrency);
@@ -48,7 +53,7 @@ impl QueueOptions {
         self
     }
 
-    /// With a time-out of its own.
+    /// With its own time-out.
     #[must_use]
     pub fn with_handler_timeout(mut self, timeout: Duration) -> Self {
         self.handler_timeout = Some(timeout.min(MAX_DELAY));
@@ -62,7 +67,8 @@ impl Default for QueueOptions {
     }
 }
 
-/// What a worker is made of; [`Worker::new`] begins it, [`build`](WorkerBuilder::build) ends it.
+/// The parts of a worker. [`Worker::new`] creates it. Its methods do not fail; [`build`](WorkerBuilder::build) reports all
+/// problems at once.
 pub struct WorkerBuilder {
     pub(crate) parts: Parts,
     name: Option<HolderName>,
@@ -111,103 +117,147 @@ impl WorkerBuilder {
         Self { parts, name: None, problems: Vec::new() }
     }
 
-    /// Works on a queue with this handler.
+    /// With the queue of a type of jobs, and its handler.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let state = std::sync::Arc::new(embedded_store::EmbeddedState::in_memory("mailer".try_into()?, Default::default()));
+    /// use store_core::JobType;
+    /// use store_worker::{Job, Worker};
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize)]
+    /// struct Mail {
+    ///     to: String,
+    /// }
+    ///
+    /// impl JobType for Mail {
+    ///     const QUEUE: &'static str = "mails";
+    /// }
+    ///
+    /// let worker = Worker::new(state)
+    ///     .with_handler(async |mail: Mail, job: Job| {
+    ///         println!("{}: to {}", job.id(), mail.to);
+    ///         Ok(())
+    ///     })
+    ///     .with_concurrency(8)
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
-    pub fn queue<N>(self, name: N, handler: impl Handler) -> Self
+    pub fn with_handler<T: JobType>(self, handler: impl JobHandler<T>) -> Self {
+        self.with_handler_options(QueueOptions::new(), handler)
+    }
+
+    /// With the queue of a type of jobs, its options and its handler.
+    #[must_use]
+    pub fn with_handler_options<T: JobType>(mut self, options: QueueOptions, handler: impl JobHandler<T>) -> Self {
+        self.add(QueueName::of::<T>(), options, Typed::new(handler));
+        self
+    }
+
+    /// With a queue and the handler of its jobs, whatever they carry. [`with_handler`](Self::with_handler) reads the payloads.
+    #[must_use]
+    pub fn with_queue<N>(self, name: N, handler: impl Handler) -> Self
     where
         N: TryInto<QueueName, Error: fmt::Display>,
     {
-        self.queue_with(name, QueueOptions::new(), handler)
+        self.with_queue_options(name, QueueOptions::new(), handler)
     }
 
-    /// Works on a queue with this handler and options.
+    /// With a queue, its options and the handler of its jobs.
     #[must_use]
-    pub fn queue_with<N>(mut self, name: N, options: QueueOptions, handler: impl Handler) -> Self
+    pub fn with_queue_options<N>(mut self, name: N, options: QueueOptions, handler: impl Handler) -> Self
     where
         N: TryInto<QueueName, Error: fmt::Display>,
     {
         match name.try_into() {
-            Ok(name) => self.parts.queues.push(QueueParts { name, options, handler: Arc::new(Arc::new(handler)) }),
+            Ok(name) => self.add(name, options, handler),
             Err(error) => self.problems.push(error.to_string()),
         }
         self
     }
 
-    /// At most how many handlers run at a time, over all queues: 1 to 10,000. Default 64.
+    fn add(&mut self, name: QueueName, options: QueueOptions, handler: impl Handler) {
+        self.parts.queues.push(QueueParts { name, options, handler: Arc::new(Arc::new(handler)) });
+    }
+
+    /// With at most this many handlers at the same time, over all queues: 1 to 10,000. Default 64.
     #[must_use]
-    pub fn concurrency(mut self, concurrency: usize) -> Self {
+    pub fn with_concurrency(mut self, concurrency: usize) -> Self {
         self.parts.concurrency = concurrency;
         self
     }
 
-    /// At most how many jobs are claimed ahead of a free handler. That many are only while handlers end as fast as claims are
-    /// answered, else as many as ended during the last claim; and they are given back when none has begun after a third to
-    /// two thirds of the lease, so jobs that take long are not held back from other workers. Default: as many as the
-    /// concurrency.
+    /// With at most this many jobs claimed ahead of a free handler, up to 1,000. Default: the concurrency.
+    ///
+    /// The worker claims that many only while handlers end as fast as claims are answered; otherwise it claims as many as
+    /// ended during the last claim. It gives jobs back if no handler has begun after one to two thirds of the lease, so that
+    /// long jobs do not keep others from free workers.
     #[must_use]
-    pub fn prefetch(mut self, jobs: usize) -> Self {
+    pub fn with_prefetch(mut self, jobs: usize) -> Self {
         self.parts.prefetch = Some(jobs);
         self
     }
 
-    /// How long a lease lasts; it is renewed every third of it. The jobs of a worker that dies come back after this time.
-    /// Default 15 s.
+    /// With leases that last this long, 10 ms to 30 days. The worker renews them every third of that time. The jobs of a
+    /// worker that dies come back after it. Default 15 s.
     #[must_use]
-    pub fn lease(mut self, lease: Duration) -> Self {
+    pub fn with_lease(mut self, lease: Duration) -> Self {
         self.parts.lease = lease;
         self
     }
 
-    /// The name under which it claims. Default: `worker` and a random number.
+    /// With a name under which it claims. Default: `worker` and a random number.
     #[must_use]
-    pub fn name(mut self, name: HolderName) -> Self {
+    pub fn with_name(mut self, name: HolderName) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// How long a handler may take before it is dropped and the attempt has failed, at most 366 days. Default: as long as
-    /// it likes.
+    /// With a limit to how long a handler may run, up to 366 days; then it is dropped and the attempt has failed. Default: no
+    /// limit.
     #[must_use]
-    pub fn handler_timeout(mut self, timeout: Duration) -> Self {
+    pub fn with_handler_timeout(mut self, timeout: Duration) -> Self {
         self.parts.handler_timeout = Some(timeout.min(MAX_DELAY));
         self
     }
 
-    /// How long a handler may go on after somebody asked for its job to be cancelled, at most 366 days. Default 5 s.
+    /// With this time for a handler to end after a request to cancel its job, up to 366 days. Default 5 s.
     #[must_use]
-    pub fn cancel_grace(mut self, grace: Duration) -> Self {
+    pub fn with_cancel_grace(mut self, grace: Duration) -> Self {
         self.parts.cancel_grace = grace.min(MAX_DELAY);
         self
     }
 
-    /// How long running handlers may go on after a shutdown began, at most 366 days. After it the worker takes at most 5 s more to give
-    /// back what is left. Default 20 s.
+    /// With this time for running handlers to end after a shutdown has begun, up to 366 days. After it the worker takes up to
+    /// 5 s more to give back what is left. Default 20 s.
     #[must_use]
-    pub fn shutdown_deadline(mut self, deadline: Duration) -> Self {
+    pub fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
         self.parts.shutdown_deadline = deadline.min(MAX_DELAY);
         self
     }
 
-    /// How far settlements have to reach. One that does not reach it stands, and is logged. Default
-    /// [`Durability::Accepted`].
+    /// With settlements that must reach this far. A settlement that does not reach it counts, and the worker logs a warning.
+    /// Default [`Durability::Accepted`].
     #[must_use]
-    pub fn durability(mut self, durability: Durability) -> Self {
+    pub fn with_durability(mut self, durability: Durability) -> Self {
         self.parts.durability = durability;
         self
     }
 
-    /// Shuts down on SIGTERM and SIGINT; a second one ends it at once. The process catches both from then on, also when the
-    /// worker has ended. Default: signals are left alone.
+    /// With a shutdown on SIGTERM and SIGINT; a second signal ends the worker at once. From then on the process handles both
+    /// signals, even after the worker has ended. Default: the worker ignores signals.
     #[must_use]
-    pub fn on_signals(mut self) -> Self {
+    pub fn with_signals(mut self) -> Self {
         self.parts.signals = true;
         self
     }
 
-    /// Sends a heartbeat every 5 s, lasting 15 s, under the worker's name, with the number of running handlers per queue
-    /// as JSON; leaves the pool at shutdown.
+    /// With a heartbeat every 5 s that lasts 15 s, under the worker's name. It carries the number of running handlers of each
+    /// queue as JSON. The worker leaves the pool at its shutdown.
     #[must_use]
-    pub fn heartbeats(mut self, heartbeats: Arc<dyn Heartbeats>, pool: PoolName) -> Self {
+    pub fn with_heartbeats(mut self, heartbeats: Arc<dyn Heartbeats>, pool: PoolName) -> Self {
         self.parts.heartbeats = Some((heartbeats, pool));
         self
     }
@@ -232,10 +282,10 @@ impl WorkerBuilder {
         self
     }
 
-    /// The worker. Sends nothing yet.
+    /// The worker. Sends nothing.
     ///
     /// # Errors
-    /// [`BuildError`] with everything that is wrong.
+    /// [`BuildError`] with all problems: no queue, a queue twice, an invalid name, a value outside its range.
     pub fn build(mut self) -> Result<Worker, BuildError> {
         self.validate();
         let name = match self.name.map_or_else(|| HolderName::unique("worker"), Ok) {
@@ -255,30 +305,31 @@ impl WorkerBuilder {
         let parts = &self.parts;
         let mut problems = Vec::new();
         if parts.queues.is_empty() && self.problems.is_empty() {
-            problems.push("it has no queue; give it one with its handler".to_owned());
+            problems.push("it has no queue; add one with `with_handler` or `with_queue`".to_owned());
         }
         if !(1..=MAX_CONCURRENCY).contains(&parts.concurrency) {
-            problems.push(format!("a concurrency of {}; give 1 to {MAX_CONCURRENCY}", parts.concurrency));
+            problems.push(format!("the concurrency is {}; give 1 to {MAX_CONCURRENCY}", parts.concurrency));
         }
         if parts.prefetch.is_some_and(|jobs| jobs > MAX_BATCH) {
-            problems.push(format!("a prefetch over {MAX_BATCH} jobs"));
+            problems.push(format!("the prefetch is {}; give at most {MAX_BATCH}", parts.prefetch.unwrap_or_default()));
         }
         if !LEASE_RANGE.contains(&parts.lease) {
-            problems.push("a lease lasts from 10 ms to 30 days".to_owned());
+            problems.push(format!("the lease lasts {:?}; give 10 ms to 30 days", parts.lease));
         }
         if parts.handler_timeout.is_some_and(|timeout| timeout.is_zero()) {
-            problems.push("a handler timeout of zero; leave it out for none".to_owned());
+            problems.push("the handler time-out is zero; leave it out for no limit".to_owned());
         }
         let mut names = HashSet::new();
         for QueueParts { name, options, .. } in &parts.queues {
             if !names.insert(name) {
-                problems.push(format!("the queue {name} is given twice"));
+                problems.push(format!("the queue {name} is given twice; give it one handler"));
             }
             if options.concurrency == Some(0) || options.weight == 0 {
-                problems.push(format!("the queue {name} has a concurrency or a weight of zero"));
+                problems.push(format!("the queue {name} has a concurrency or a weight of zero; give at least 1"));
             }
             if options.handler_timeout.is_some_and(|timeout| timeout.is_zero()) {
-                problems.push(format!("the queue {name} has a handler timeout of zero"));
+                problems
+                    .push(format!("the queue {name} has a handler time-out of zero; leave it out for the worker's"));
             }
         }
         self.problems.append(&mut problems);
@@ -292,7 +343,7 @@ impl fmt::Debug for WorkerBuilder {
     }
 }
 
-/// Everything that is wrong with a worker.
+/// All problems of a worker that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the worker cannot be built: {}", problems.join("; "))]
 pub struct BuildError {

@@ -14,23 +14,26 @@ use crate::Job;
 /// What a handler answers.
 pub type HandlerResult = Result<Done, JobError>;
 
-/// Works on the jobs of a queue. Every `async fn(Job) -> Result<Done, JobError>` is one.
+/// Works on the jobs of a queue. Every `async fn(Job) -> Result<impl Into<Done>, JobError>` is one: `Ok(())` means done. A
+/// [`JobHandler`](crate::JobHandler) gets the payload as a value of its type.
 ///
-/// The future is dropped at its next `await` when the lease of its job is lost, its time is over, or the worker's shutdown
-/// deadline has passed. One that never reaches an `await` cannot be stopped: use [`tokio::task::spawn_blocking`] for
-/// blocking work and look at [`Job::is_cancelled`] there.
+/// The worker drops the future at its next `await` if the job's lease is lost, if the handler's time is over, or if the
+/// worker's shutdown deadline has passed. A future that never reaches an `await` cannot be stopped: use
+/// [`tokio::task::spawn_blocking`] for blocking work, and check [`Job::is_cancelled`] there.
 pub trait Handler: Send + Sync + 'static {
     /// Works on one job. A panic counts as a failed attempt.
     fn call(&self, job: Job) -> impl Future<Output = HandlerResult> + Send;
 }
 
-impl<F, Fut> Handler for F
+impl<F, Fut, D> Handler for F
 where
     F: Fn(Job) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = HandlerResult> + Send,
+    Fut: Future<Output = Result<D, JobError>> + Send,
+    D: Into<Done>,
 {
     fn call(&self, job: Job) -> impl Future<Output = HandlerResult> + Send {
-        self(job)
+        let handled = self(job);
+        async move { handled.await.map(Into::into) }
     }
 }
 

@@ -139,7 +139,7 @@ impl Job {
     }
 
     /// Returns when [`Job::is_cancelled`]. After a request from outside the handler has the worker's
-    /// [grace](crate::WorkerBuilder::cancel_grace) to end by itself; in the other cases it is dropped at once, and only
+    /// [grace](crate::WorkerBuilder::with_cancel_grace) to end by itself; in the other cases it is dropped at once, and only
     /// tasks that it has spawned see this.
     pub async fn cancelled(&self) {
         let mut notified = pin!(self.0.cancel.notified());

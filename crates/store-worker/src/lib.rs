@@ -36,7 +36,7 @@
 //! let state = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default()));
 //! state.push_one(&QueueName::new("email")?, NewJob::new("\"ada@example.org\"")).await?;
 //!
-//! let worker = Worker::new(state).queue("email", send).concurrency(8).on_signals().build()?;
+//! let worker = Worker::new(state).with_queue("email", send).with_concurrency(8).with_signals().build()?;
 //! let handle = worker.handle();
 //! let running = tokio::spawn(worker.run());
 //! while handle.stats().completed < 1 {
@@ -84,6 +84,7 @@ mod signal;
 mod span;
 mod stats;
 mod task;
+mod typed;
 mod worker;
 
 pub use builder::{BuildError, QueueOptions, WorkerBuilder};
@@ -91,4 +92,5 @@ pub use handler::{Done, Handler, HandlerResult, JobError, ServiceHandler};
 pub use job::Job;
 pub use leadership::{Candidate, Leadership, Standing};
 pub use stats::{WorkerReport, WorkerStats};
+pub use typed::JobHandler;
 pub use worker::{Worker, WorkerHandle};

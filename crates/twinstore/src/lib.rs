@@ -15,6 +15,10 @@
 //!     to: String,
 //! }
 //!
+//! impl JobType for Mail {
+//!     const QUEUE: &'static str = "mails";
+//! }
+//!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! #   let environment = Environment::from_variables([
@@ -27,19 +31,17 @@
 //!     // SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL say where the stores are.
 //!     let stores = Stores::from_env().await.unwrap_or_else(|error| error.exit());
 //!
-//!     let mails = stores.state().queue_of::<Mail>(QueueName::new("mails")?);
+//!     let mails = stores.state().queue_of::<Mail>();
 //!     mails.push(&Mail { to: "ann@example.org".into() }).await?;
 //!
-//!     let worker = stores.state().worker().queue("mails", async |job: Job| {
-//!         let mail: Mail = job.json()?;
+//!     let worker = stores.state().worker().with_handler(async |mail: Mail, _: Job| {
 //!         println!("sending to {}", mail.to);
-//!         Ok(Done::discard())
+//!         Ok(())
 //!     });
-//!     let worker = worker.on_signals().build()?;
+//!     let worker = worker.with_signals().build()?;
 //! #   let (handle, inspect) = (worker.handle(), stores.state().inspect());
 //! #   tokio::spawn(async move {
-//! #       let name = QueueName::new("mails").expect("a valid name");
-//! #       while inspect.counts(&name).await.is_ok_and(|counts| counts.pending() > 0) {
+//! #       while inspect.counts(mails.name()).await.is_ok_and(|counts| counts.pending() > 0) {
 //! #           tokio::task::yield_now().await;
 //! #       }
 //! #       handle.shutdown();
@@ -69,8 +71,8 @@ pub use stores::{Cache, Health, HealthError, Pressure, RoleHealth, SharedState, 
 /// What most services import.
 pub mod prelude {
     pub use crate::{
-        Cache, Done, Durability, Environment, Error, HandleName, HandlerResult, Job, JobError, JobId, Key, KeyValueExt,
-        NewJob, OnUnavailable, Priority, QueueExt, QueueName, Rate, RateCheck, RateLimitExt, RequestId, ServiceName,
-        StartError, State, Stores, Ttl, Worker,
+        Cache, Done, Durability, Environment, Error, HandleName, HandlerResult, Job, JobError, JobId, JobType, Key,
+        KeyValueExt, NewJob, OnUnavailable, Priority, QueueExt, QueueName, Rate, RateCheck, RateLimitExt, RequestId,
+        ServiceName, StartError, State, Stores, Ttl, Worker,
     };
 }

@@ -4,6 +4,14 @@
 use twinstore::HandleName;
 use twinstore::prelude::*;
 
+/// A job of the tests.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Number(u32);
+
+impl JobType for Number {
+    const QUEUE: &'static str = "numbers";
+}
+
 fn environment(cache: &str, state: &str) -> Environment {
     Environment::from_variables([
         ("SERVICE_NAME", "billing"),
@@ -21,12 +29,12 @@ async fn closed_embedded_stores_refuse_calls_and_give_their_files_back() {
     for environment in [in_files, environment("embedded:", "embedded:")] {
         for _ in 0..2 {
             let stores = Stores::open(&environment).await.unwrap();
-            let mails = stores.state().queue_of::<u32>(QueueName::new("mails").unwrap());
-            mails.push(&7).await.unwrap();
+            let numbers = stores.state().queue_of::<Number>();
+            numbers.push(&Number(7)).await.unwrap();
             let values = stores.cache().values::<u32>(HandleName::new("numbers").unwrap(), Ttl::from_secs(60));
             values.set(&Key::new("k").unwrap(), &7).await.unwrap();
             stores.clone().close().await;
-            assert!(matches!(mails.push(&7).await, Err(Error::Unavailable { .. })));
+            assert!(matches!(numbers.push(&Number(7)).await, Err(Error::Unavailable { .. })));
             assert!(matches!(values.set(&Key::new("k").unwrap(), &7).await, Err(Error::Unavailable { .. })));
         }
     }

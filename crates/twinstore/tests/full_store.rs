@@ -57,9 +57,10 @@ async fn a_fleet_of_workers_starts_and_drains_a_store_at_maxmemory() {
     let (pool, mut running, mut handles, mut fleet) = (PoolName::new("drain").unwrap(), Vec::new(), Vec::new(), vec![]);
     for member in 0..3 {
         let stores = Stores::open(&environment).await.expect("starts at the brim");
-        let worker = stores.state().worker().queue("mails", async |_| Ok(Done::discard()));
+        let worker = stores.state().worker().with_queue("mails", async |_| Ok(Done::discard()));
         let holder = HolderName::new(format!("worker-{member}")).unwrap();
-        let worker = worker.concurrency(16).heartbeats(stores.state().heartbeats(), pool.clone()).name(holder);
+        let worker =
+            worker.with_concurrency(16).with_heartbeats(stores.state().heartbeats(), pool.clone()).with_name(holder);
         let worker = worker.build().unwrap();
         handles.push(worker.handle());
         running.push(tokio::spawn(worker.run()));

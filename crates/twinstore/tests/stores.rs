@@ -9,6 +9,14 @@ use twinstore::{
     Begun, Bytes, ClaimRequest, Code, Fingerprint, HolderName, Idempotency, IdempotentRequest, Outcome, Role, Settled,
 };
 
+/// A job of the tests.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Number(u32);
+
+impl JobType for Number {
+    const QUEUE: &'static str = "numbers";
+}
+
 fn environment(cache: &RedisServer, state: &RedisServer) -> Environment {
     environment_of("billing", "3", cache, state)
 }
@@ -41,8 +49,8 @@ async fn what_is_written_through_one_handle_is_read_through_another() {
     values(&stores).set(&key, &"hello".to_owned()).await.unwrap();
     assert_eq!(values(&stores.clone()).get(&key).await.unwrap().as_deref(), Some("hello"));
 
-    let name = QueueName::new("mails").unwrap();
-    stores.state().queue_of::<u32>(name.clone()).push(&7).await.unwrap();
+    stores.state().queue_of::<Number>().push(&Number(7)).await.unwrap();
+    let name = QueueName::of::<Number>();
     let request = ClaimRequest::new(name.clone(), HolderName::new("worker").unwrap(), 10, Duration::from_secs(60));
     let job = stores.state().queue().claim(&request).await.unwrap().jobs.remove(0);
     assert_eq!(job.payload, "7");
@@ -84,8 +92,7 @@ async fn closed_stores_refuse_calls() {
     stores.close().await;
     let health = stores.health().await;
     assert!(!health.cache.up && !health.state.up, "{health:?}");
-    let name = QueueName::new("mails").unwrap();
-    assert!(stores.state().queue_of::<u32>(name).push(&7).await.is_err());
+    assert!(stores.state().queue_of::<Number>().push(&Number(7)).await.is_err());
 }
 
 #[tokio::test]

@@ -159,9 +159,9 @@ impl Crew {
         handler: impl store_worker::Handler + Clone,
     ) -> Result<Self> {
         let state: Arc<dyn StateRole> = Arc::clone(state);
-        let mut builder = Worker::new(state).concurrency(concurrency);
+        let mut builder = Worker::new(state).with_concurrency(concurrency);
         for queue in queues {
-            builder = builder.queue(queue.clone(), handler.clone());
+            builder = builder.with_queue(queue.clone(), handler.clone());
         }
         let worker = builder.build()?;
         let handle = worker.handle();

@@ -27,7 +27,7 @@ async fn one_ahead() -> (Fixture, Running, Turnstile, JobId) {
     let [first, second, last] = gates;
     fixture.push(NewJob::new("0")).await;
     fixture.push(NewJob::new("1")).await;
-    let builder = fixture.worker().lease(LEASE).concurrency(2).prefetch(1).queue("email", handler);
+    let builder = fixture.worker().with_lease(LEASE).with_concurrency(2).with_prefetch(1).with_queue("email", handler);
     let worker = Running::start(builder);
     eventually("both run", async || first.inside() + second.inside() == 2).await;
     // A handler ends while a claim is under way: the claim after it may take one more than there is room for.

@@ -11,7 +11,7 @@ async fn jobs_are_claimed_and_settled_together() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(50).await;
-    let worker = Running::start(fixture.worker().concurrency(50).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_concurrency(50).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(50).await;
     assert_eq!(fixture.store.sizes(Op::QueueClaim), [50]);
     fixture.store.hold(Op::QueueSettle);
@@ -41,7 +41,7 @@ async fn no_more_handlers_run_than_allowed_and_none_is_idle_while_there_is_work(
             Ok(Done::discard())
         }
     };
-    let worker = Running::start(fixture.worker().concurrency(7).queue("email", handler));
+    let worker = Running::start(fixture.worker().with_concurrency(7).with_queue("email", handler));
     fixture.until("done", |counts| counts.pending() == 0).await;
     assert!(turnstile.most() <= 7, "{}", turnstile.most());
     assert_eq!(worker.shutdown().await.stats.completed, 200);
@@ -52,7 +52,7 @@ async fn a_full_worker_neither_claims_nor_waits_and_claims_nothing_ahead_of_long
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(9).await;
-    let worker = Running::start(fixture.worker().concurrency(4).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_concurrency(4).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(4).await;
     eventually("settled in", async || worker.handle.stats().running == 4).await;
     assert_eq!(fixture.counts().await.ready, 5);
@@ -66,7 +66,8 @@ async fn a_full_worker_neither_claims_nor_waits_and_claims_nothing_ahead_of_long
 async fn an_idle_worker_sends_one_wait_for_all_its_queues() {
     let fixture = Fixture::new();
     let done = async |_: Job| Ok(Done::discard());
-    let worker = Running::start(fixture.worker().queue("email", done).queue("sms", done).queue("push", done));
+    let worker =
+        Running::start(fixture.worker().with_queue("email", done).with_queue("sms", done).with_queue("push", done));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     assert_eq!(fixture.store.sizes(Op::QueueWait), [3]);
     assert_eq!(fixture.store.count(Op::QueueClaim), 3);
@@ -83,7 +84,7 @@ async fn an_idle_worker_sends_one_wait_for_all_its_queues() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_worker_looks_again_when_its_wait_was_in_vain() {
     let fixture = Fixture::new();
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     eventually("it looks again and waits again", async || fixture.store.count(Op::QueueWait) == 2).await;
     assert_eq!(fixture.store.ops(), [Op::QueueClaim, Op::QueueWait, Op::QueueClaim, Op::QueueWait]);
@@ -95,7 +96,8 @@ async fn many_queues_share_few_waits_and_one_that_is_busy_leaves_the_others_alon
     let fixture = Fixture::new();
     let names: Vec<QueueName> = (0..200).map(|number| QueueName::new(format!("q{number}")).unwrap()).collect();
     let done = async |_: Job| Ok(Done::discard());
-    let worker = Running::start(names.iter().fold(fixture.worker(), |worker, name| worker.queue(name.clone(), done)));
+    let worker =
+        Running::start(names.iter().fold(fixture.worker(), |worker, name| worker.with_queue(name.clone(), done)));
     eventually("it waits for all", async || fixture.store.sizes(Op::QueueWait).iter().sum::<usize>() == 200).await;
     assert!(fixture.store.count(Op::QueueWait) <= 4, "{:?}", fixture.store.sizes(Op::QueueWait));
     for job in 1..=20 {
@@ -117,15 +119,15 @@ async fn a_worker_whose_handlers_are_all_at_work_leaves_the_news_to_others() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     let sms = QueueName::new("sms").unwrap();
-    let builder = fixture.worker().concurrency(1).prefetch(0).queue("email", stays!(turnstile));
-    let first = Running::start(builder.queue("sms", stays!(turnstile)));
+    let builder = fixture.worker().with_concurrency(1).with_prefetch(0).with_queue("email", stays!(turnstile));
+    let first = Running::start(builder.with_queue("sms", stays!(turnstile)));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     fixture.push_many(1).await;
     turnstile.until_inside(1).await;
     // Its wait for the other queue may still be under way.
     fixture.state.push_one(&sms, NewJob::new("")).await.unwrap();
     let other = Turnstile::new();
-    let second = Running::start(fixture.worker().queue("sms", stays!(other)));
+    let second = Running::start(fixture.worker().with_queue("sms", stays!(other)));
     other.until_inside(1).await;
     fixture.state.push_one(&sms, NewJob::new("")).await.unwrap();
     other.until_inside(2).await;
@@ -140,7 +142,7 @@ async fn a_worker_whose_handlers_are_all_at_work_leaves_the_news_to_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_becomes_due_is_not_missed() {
     let fixture = Fixture::new();
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     fixture.push(NewJob::new("").with_delay(Duration::from_millis(50))).await;
     fixture.until("scheduled", |counts| counts.scheduled == 1).await;
@@ -159,8 +161,8 @@ async fn queues_with_work_share_the_handlers_by_weight() {
         fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
     }
     let heavy = QueueOptions::new().with_weight(3);
-    let builder = fixture.worker().concurrency(20).queue_with("email", heavy, stays!(email));
-    let worker = Running::start(builder.queue("sms", stays!(sms)));
+    let builder = fixture.worker().with_concurrency(20).with_queue_options("email", heavy, stays!(email));
+    let worker = Running::start(builder.with_queue("sms", stays!(sms)));
     eventually("full", async || email.inside() + sms.inside() == 20).await;
     assert_eq!((email.inside(), sms.inside()), (15, 5));
     email.open();
@@ -175,7 +177,7 @@ async fn a_queue_has_at_most_its_own_concurrency() {
     let turnstile = Turnstile::new();
     fixture.push_many(10).await;
     let options = QueueOptions::new().with_concurrency(2);
-    let worker = Running::start(fixture.worker().queue_with("email", options, stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_queue_options("email", options, stays!(turnstile)));
     turnstile.until_inside(2).await;
     assert_eq!(fixture.counts().await.ready, 8);
     turnstile.open();
@@ -201,8 +203,8 @@ async fn a_busy_queue_does_not_hide_an_idle_one() {
     let fixture = Fixture::new();
     let other = QueueName::new("sms").unwrap();
     fixture.push_many(8).await;
-    let builder = fixture.worker().concurrency(2).queue("email", pushes_its_successor(&fixture));
-    let worker = Running::start(builder.queue("sms", async |_: Job| Ok(Done::discard())));
+    let builder = fixture.worker().with_concurrency(2).with_queue("email", pushes_its_successor(&fixture));
+    let worker = Running::start(builder.with_queue("sms", async |_: Job| Ok(Done::discard())));
     eventually("busy", async || worker.handle.stats().completed > 20).await;
     fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
     let counts = async || store_core::QueueInspect::counts(&fixture.state, &other).await.unwrap();
@@ -217,8 +219,8 @@ async fn a_queue_that_always_has_news_does_not_hide_another() {
     let fixture = Fixture::new();
     let other = QueueName::new("sms").unwrap();
     fixture.push_many(1).await;
-    let builder = fixture.worker().queue("email", pushes_its_successor(&fixture));
-    let worker = Running::start(builder.queue("sms", async |_: Job| Ok(Done::discard())));
+    let builder = fixture.worker().with_queue("email", pushes_its_successor(&fixture));
+    let worker = Running::start(builder.with_queue("sms", async |_: Job| Ok(Done::discard())));
     eventually("busy", async || worker.handle.stats().completed > 20).await;
     fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
     let counts = async || store_core::QueueInspect::counts(&fixture.state, &other).await.unwrap();
@@ -233,7 +235,7 @@ async fn a_claim_that_hangs_does_not_hold_up_other_queues() {
     let other = QueueName::new("sms").unwrap();
     let done = async |_: Job| Ok(Done::discard());
     let options = QueueOptions::new().with_concurrency(2);
-    let worker = Running::start(fixture.worker().queue("email", done).queue_with("sms", options, done));
+    let worker = Running::start(fixture.worker().with_queue("email", done).with_queue_options("sms", options, done));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     fixture.store.hold_claims_of(Some(&other));
     fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
@@ -253,7 +255,7 @@ async fn news_that_come_while_a_claim_is_under_way_are_not_lost() {
     let fixture = Fixture::new();
     fixture.store.hold(Op::QueueWait);
     let due = fixture.push(NewJob::new("").with_delay(Duration::from_millis(50))).await;
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     // At the time at which the job would be due the worker claims, while its wait is still under way.
     fixture.store.hold_answers(Op::QueueClaim);

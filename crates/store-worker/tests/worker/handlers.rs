@@ -17,7 +17,7 @@ fn at_once(max_attempts: u16) -> NewJob {
 async fn run(job: NewJob, handler: impl Handler) -> (Fixture, store_core::JobId) {
     let fixture = Fixture::new();
     let id = fixture.push(job).await;
-    let worker = Running::start(fixture.worker().queue("email", handler));
+    let worker = Running::start(fixture.worker().with_queue("email", handler));
     fixture.until("the job has ended", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
     (fixture, id)
@@ -36,6 +36,12 @@ async fn a_result_is_kept_with_its_job() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_returns_nothing_is_done() {
+    let (fixture, id) = run(NewJob::new(""), async |_: Job| Ok(())).await;
+    assert_eq!(fixture.state.get(&fixture.queue, &id).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_without_a_result_to_keep_is_forgotten() {
     let (fixture, id) = run(NewJob::new(""), async |_: Job| Ok(Done::discard())).await;
     assert_eq!(fixture.state.get(&fixture.queue, &id).await.unwrap(), None);
@@ -51,7 +57,8 @@ async fn an_error_is_retried_until_the_last_attempt_and_dead_then() {
             assert_eq!(job.attempt() as usize, call);
             assert_eq!(job.last_error(), (call > 1).then_some("smtp said no"));
             assert_eq!(job.is_last_attempt(), call == 3);
-            Err(std::io::Error::other("smtp said no"))?
+            let done: Done = Err(std::io::Error::other("smtp said no"))?;
+            Ok(done)
         }
     };
     let (fixture, id) = run(at_once(3), handler).await;
@@ -63,9 +70,11 @@ async fn an_error_is_retried_until_the_last_attempt_and_dead_then() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_is_a_failed_attempt_and_the_worker_lives() {
-    let handler = async |job: Job| match job.attempt() {
-        1 => panic!("attempt {}", job.attempt()),
-        _ => Err(JobError::dead(job.last_error().unwrap_or_default())),
+    let handler = async |job: Job| -> HandlerResult {
+        match job.attempt() {
+            1 => panic!("attempt {}", job.attempt()),
+            _ => Err(JobError::dead(job.last_error().unwrap_or_default())),
+        }
     };
     let (fixture, id) = run(at_once(5), handler).await;
     let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
@@ -110,7 +119,7 @@ async fn a_handler_that_takes_too_long_is_dropped_and_has_failed() {
     };
     let id = fixture.push(at_once(2)).await;
     let options = QueueOptions::new().with_handler_timeout(Duration::from_millis(20));
-    let worker = Running::start(fixture.worker().queue_with("email", options, handler));
+    let worker = Running::start(fixture.worker().with_queue_options("email", options, handler));
     fixture.until("dead", |counts| counts.dead == 1).await;
     assert_eq!((turnstile.entered(), turnstile.inside()), (2, 0));
     let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
@@ -149,7 +158,7 @@ async fn a_retry_waits_as_long_as_the_handler_says() {
         _ => Ok(Done::discard()),
     };
     let id = fixture.push(at_once(2)).await;
-    let worker = Running::start(fixture.worker().queue("email", handler));
+    let worker = Running::start(fixture.worker().with_queue("email", handler));
     fixture.until("scheduled", |counts| counts.scheduled == 1).await;
     let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!(info.at, Some(fixture.clock.now().after(Duration::from_secs(30))));
@@ -198,7 +207,8 @@ async fn several_queues_have_their_own_handlers() {
     };
     fixture.push_many(3).await;
     store_core::QueueExt::push_one(&fixture.state, &other, NewJob::new("")).await.unwrap();
-    let worker = Running::start(fixture.worker().queue("email", handler("email")).queue("sms", handler("sms")));
+    let worker =
+        Running::start(fixture.worker().with_queue("email", handler("email")).with_queue("sms", handler("sms")));
     crate::fixture::eventually("all done", async || worker.handle.stats().completed == 4).await;
     assert!(worker.shutdown().await.clean);
 }

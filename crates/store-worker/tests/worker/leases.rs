@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use store_core::{Cancelled, NewJob, Op, QueueControl, QueueInspect};
-use store_worker::{Done, Job, JobError};
+use store_worker::{Done, HandlerResult, Job, JobError};
 
 use crate::fixture::{Fault, Fixture, Running, Turnstile, eventually};
 
@@ -28,7 +28,7 @@ async fn a_job_that_runs_longer_than_its_lease_keeps_it() {
     let turnstile = Turnstile::new();
     let lease = Duration::from_secs(3);
     let id = fixture.push(NewJob::new("")).await;
-    let worker = Running::start(fixture.worker().lease(lease).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_lease(lease).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     let until = async || fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap().at;
     for _ in 0..3 {
@@ -46,7 +46,8 @@ async fn all_leases_are_renewed_in_one_call() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(20).await;
-    let worker = Running::start(fixture.worker().lease(Duration::from_secs(3)).queue("email", stays!(turnstile)));
+    let worker =
+        Running::start(fixture.worker().with_lease(Duration::from_secs(3)).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(20).await;
     eventually("renewed", async || fixture.store.count(Op::QueueExtend) >= 2).await;
     assert_eq!(fixture.store.sizes(Op::QueueExtend)[..2], [20, 20]);
@@ -59,7 +60,7 @@ async fn a_lost_lease_drops_the_handler_and_nothing_is_settled_for_it() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     let id = fixture.push(NewJob::new("")).await;
-    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     fixture.clock.advance(Duration::from_secs(60));
     eventually("lost", async || worker.handle.stats().lost >= 1).await;
@@ -78,7 +79,7 @@ async fn a_handler_is_dropped_before_a_lease_that_cannot_be_renewed_can_have_run
     let turnstile = Turnstile::new();
     fixture.push(NewJob::new("")).await;
     let began = tokio::time::Instant::now();
-    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     fixture.store.fail(&[Op::QueueExtend], Fault::Away);
     eventually("dropped", async || turnstile.inside() == 0).await;
@@ -92,7 +93,7 @@ async fn a_renewal_that_hangs_does_not_keep_the_handler() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push(NewJob::new("")).await;
-    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", stays!(turnstile)));
     fixture.store.hold(Op::QueueExtend);
     turnstile.until_inside(1).await;
     eventually("dropped", async || turnstile.inside() == 0 && worker.handle.stats().lost == 1).await;
@@ -117,7 +118,7 @@ async fn a_token_tells_tasks_of_the_handler_that_its_lease_is_lost() {
             Ok(Done::discard())
         }
     };
-    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", handler));
+    let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", handler));
     fixture.until("running", |counts| counts.running == 1).await;
     fixture.store.fail(&[Op::QueueExtend], Fault::Away);
     eventually("told", async || *telling.borrow()).await;
@@ -129,11 +130,11 @@ async fn a_token_tells_tasks_of_the_handler_that_its_lease_is_lost() {
 async fn a_handler_that_is_asked_to_cancel_may_end_by_itself() {
     let fixture = Fixture::new();
     let id = fixture.push(NewJob::new("")).await;
-    let handler = async |job: Job| {
+    let handler = async |job: Job| -> HandlerResult {
         job.cancelled().await;
         Err(JobError::cancelled())
     };
-    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", handler));
+    let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", handler));
     fixture.until("running", |counts| counts.running == 1).await;
     assert_eq!(fixture.state.cancel(&fixture.queue, &id).await.unwrap(), Cancelled::Requested);
     fixture.until("gone", |counts| counts.pending() == 0).await;
@@ -148,7 +149,7 @@ async fn a_job_that_is_completed_after_all_is_not_cancelled() {
         job.cancelled().await;
         Ok(Done::discard())
     };
-    let worker = Running::start(fixture.worker().lease(SHORT).queue("email", handler));
+    let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", handler));
     fixture.until("running", |counts| counts.running == 1).await;
     fixture.state.cancel(&fixture.queue, &id).await.unwrap();
     fixture.until("gone", |counts| counts.pending() == 0).await;
@@ -160,8 +161,8 @@ async fn a_handler_that_does_not_listen_is_dropped_after_the_grace() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     let id = fixture.push(NewJob::new("")).await;
-    let builder = fixture.worker().lease(SHORT).cancel_grace(Duration::from_millis(50));
-    let worker = Running::start(builder.queue("email", stays!(turnstile)));
+    let builder = fixture.worker().with_lease(SHORT).with_cancel_grace(Duration::from_millis(50));
+    let worker = Running::start(builder.with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     fixture.state.cancel(&fixture.queue, &id).await.unwrap();
     fixture.until("gone", |counts| counts.pending() == 0).await;
@@ -185,7 +186,7 @@ async fn progress_is_seen_by_inspection_and_survives_a_failed_renewal() {
         }
     };
     fixture.store.fail(&[Op::QueueExtend], Fault::Away);
-    let worker = Running::start(fixture.worker().lease(Duration::from_secs(3)).queue("email", handler));
+    let worker = Running::start(fixture.worker().with_lease(Duration::from_secs(3)).with_queue("email", handler));
     eventually("a failed renewal", async || fixture.store.count(Op::QueueExtend) >= 1).await;
     fixture.store.heal();
     let progress = async || fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap().progress;

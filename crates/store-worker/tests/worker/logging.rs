@@ -48,8 +48,8 @@ async fn each_delivery_that_fails_is_one_event_and_one_that_makes_the_job_dead_i
     let (panic, slow, error) = (push("canary-panic").await, push("canary-slow").await, push("canary-error").await);
     let dead = fixture.push(NewJob::new("canary-dead").with_retry(policy).with_trace(trace())).await;
     let quiet = [push("canary-done").await, push("canary-snooze").await, push("canary-cancelled").await];
-    let builder = fixture.worker().handler_timeout(Duration::from_millis(500));
-    let worker = Running::start(builder.queue("email", handler));
+    let builder = fixture.worker().with_handler_timeout(Duration::from_millis(500));
+    let worker = Running::start(builder.with_queue("email", handler));
     fixture.until("ended", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
 
@@ -88,7 +88,7 @@ async fn a_lost_job_is_one_event() {
             Ok(Done::discard())
         }
     };
-    let worker = Running::start(fixture.worker().lease(Duration::from_millis(300)).queue("email", handler));
+    let worker = Running::start(fixture.worker().with_lease(Duration::from_millis(300)).with_queue("email", handler));
     turnstile.until_inside(1).await;
     fixture.clock.advance(Duration::from_secs(60));
     eventually("lost", async || worker.handle.stats().lost == 1).await;
@@ -115,7 +115,7 @@ async fn jobs_that_a_worker_cannot_give_back_are_one_event_each() {
             Ok(Done::discard())
         }
     };
-    let worker = Running::start(fixture.worker().queue("email", handler));
+    let worker = Running::start(fixture.worker().with_queue("email", handler));
     turnstile.until_inside(2).await;
     fixture.store.fail(&ALL, Fault::Away);
     worker.handle.shutdown_now();
@@ -133,7 +133,7 @@ async fn a_settlement_under_way_when_the_worker_gives_up_is_one_event() {
     let fixture = Fixture::new();
     let id = fixture.push(NewJob::new("")).await;
     fixture.store.hold(Op::QueueSettle);
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("settling", async || fixture.store.count(Op::QueueSettle) == 1).await;
     worker.handle.shutdown_now();
     assert_eq!(worker.report().await.stats.lost, 1);
@@ -154,7 +154,7 @@ async fn every_handler_runs_in_a_span_with_the_names_of_opentelemetry_and_the_tr
     };
     let traced = fixture.push(NewJob::new("").with_trace(trace())).await;
     let plain = fixture.push(NewJob::new("fails")).await;
-    let worker = Running::start(fixture.worker().queue("email", handler));
+    let worker = Running::start(fixture.worker().with_queue("email", handler));
     fixture.until("ended", |counts| counts.pending() == 0).await;
     let stats = worker.shutdown().await.stats;
     assert_eq!((stats.completed, stats.dead), (1, 1));
@@ -198,7 +198,7 @@ async fn a_span_hook_gets_each_job_and_its_span_before_the_handler_starts() {
         Some(trace) => drop(span.record("error.type", format!("linked to {}", trace.parent_id()))),
         None => panic!("a hook that panics"),
     });
-    let worker = Running::start(builder.queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(builder.with_queue("email", async |_: Job| Ok(Done::discard())));
     fixture.until("ended", |counts| counts.pending() == 0).await;
     assert_eq!(worker.shutdown().await.stats.completed, 2, "a panic of the hook does not end the worker");
     let linked =

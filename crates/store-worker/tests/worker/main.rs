@@ -15,3 +15,4 @@ mod metering;
 mod notifications;
 mod outages;
 mod shutdown;
+mod typed;

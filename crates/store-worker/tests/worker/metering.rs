@@ -63,8 +63,8 @@ async fn each_outcome_is_counted_by_queue() {
     for payload in ["done", "panic", "slow", "error", "dead", "cancelled"] {
         fixture.push(NewJob::new(payload).with_retry(policy)).await;
     }
-    let builder = fixture.worker().handler_timeout(Duration::from_millis(500));
-    let worker = Running::start(builder.queue("email", handler));
+    let builder = fixture.worker().with_handler_timeout(Duration::from_millis(500));
+    let worker = Running::start(builder.with_queue("email", handler));
     fixture.until("ended", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
     let counted = memory.0.lock().unwrap().clone();
@@ -80,7 +80,7 @@ async fn errors_of_the_store_are_counted_by_operation() {
     let _recording = metrics::set_default_local_recorder(&memory);
     let fixture = Fixture::new();
     fixture.store.fail(&crate::fixture::ALL, crate::fixture::Fault::Away);
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     let counted = || memory.0.lock().unwrap().clone();
     let name = "twinstore_worker_store_errors_total queue.claim unavailable";
     eventually("counted", async || counted().contains_key(name)).await;

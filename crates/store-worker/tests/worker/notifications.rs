@@ -28,14 +28,15 @@ async fn a_queue_at_its_own_bound_passes_its_notification_on() {
     let fixture = Fixture::new();
     let (turnstile, other) = (Turnstile::new(), Turnstile::new());
     let options = QueueOptions::new().with_concurrency(1);
-    let first = Running::start(fixture.worker().concurrency(8).queue_with("email", options, stays!(turnstile)));
+    let first =
+        Running::start(fixture.worker().with_concurrency(8).with_queue_options("email", options, stays!(turnstile)));
     settle_in().await;
     fixture.push(NewJob::new("").with_delay(Duration::from_millis(100))).await;
     settle_in().await;
     assert_eq!(fixture.store.count(Op::QueueWait), 2, "it has the due time of the job, and waits for other jobs");
     fixture.clock.advance(Duration::from_millis(100));
     turnstile.until_inside(1).await;
-    let second = Running::start(fixture.worker().queue("email", stays!(other)));
+    let second = Running::start(fixture.worker().with_queue("email", stays!(other)));
     settle_in().await;
     fixture.push_many(1).await;
     served_at_once(&other).await;
@@ -51,13 +52,13 @@ async fn a_queue_at_its_own_bound_passes_its_notification_on() {
 async fn one_waits_before_the_other(fixture: &Fixture) -> (Running, Turnstile, Running, Turnstile) {
     let (turnstile, other) = (Turnstile::new(), Turnstile::new());
     let sms = QueueName::new("sms").unwrap();
-    let builder = fixture.worker().concurrency(1).prefetch(0).queue("email", stays!(turnstile));
-    let first = Running::start(builder.queue("sms", stays!(turnstile)));
+    let builder = fixture.worker().with_concurrency(1).with_prefetch(0).with_queue("email", stays!(turnstile));
+    let first = Running::start(builder.with_queue("sms", stays!(turnstile)));
     settle_in().await;
     fixture.push_many(1).await;
     settle_in().await;
     assert_eq!((turnstile.inside(), fixture.store.count(Op::QueueWait)), (1, 2));
-    let second = Running::start(fixture.worker().queue("sms", stays!(other)));
+    let second = Running::start(fixture.worker().with_queue("sms", stays!(other)));
     settle_in().await;
     assert_eq!(fixture.store.count(Op::QueueWait), 3);
     fixture.state.push_one(&sms, NewJob::new("")).await.unwrap();
@@ -124,7 +125,7 @@ async fn after_an_idle_time_no_job_is_claimed_ahead_of_long_ones() {
             }
         }
     };
-    let worker = Running::start(fixture.worker().concurrency(2).queue("email", handler));
+    let worker = Running::start(fixture.worker().with_concurrency(2).with_queue("email", handler));
     fixture.push_many(2).await;
     before.until_inside(2).await;
     // Long jobs: each lasts a minute.

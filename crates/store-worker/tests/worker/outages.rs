@@ -12,7 +12,7 @@ const KEPT: Duration = Duration::from_secs(60);
 async fn a_worker_waits_while_the_store_is_away_and_goes_on_by_itself() {
     let fixture = Fixture::new();
     fixture.store.fail(&ALL, Fault::Away);
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     fixture.push_many(10).await;
     eventually("it tries again", async || fixture.store.count(Op::QueueClaim) >= 3).await;
     assert_eq!(worker.handle.stats().completed, 0);
@@ -26,7 +26,7 @@ async fn what_ended_while_the_store_was_away_is_delivered_when_it_is_back() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(5).await;
-    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     turnstile.until_inside(5).await;
     fixture.store.fail(&ALL, Fault::Away);
     turnstile.open();
@@ -43,7 +43,7 @@ async fn a_settlement_whose_reply_was_lost_counts_once() {
     let fixture = Fixture::new();
     let id = fixture.push(NewJob::new("")).await;
     fixture.store.fail(&[Op::QueueSettle], Fault::ReplyLost);
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::keep("x", KEPT))));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::keep("x", KEPT))));
     eventually("sent again", async || fixture.store.count(Op::QueueSettle) >= 2).await;
     fixture.store.heal();
     eventually("counted", async || worker.handle.stats().completed == 1).await;
@@ -57,8 +57,8 @@ async fn a_settlement_is_given_up_when_its_lease_is_surely_over() {
     let fixture = Fixture::new();
     fixture.push(NewJob::new("")).await;
     fixture.store.fail(&[Op::QueueSettle], Fault::Away);
-    let builder = fixture.worker().lease(Duration::from_millis(100));
-    let worker = Running::start(builder.queue("email", async |_: Job| Ok(Done::discard())));
+    let builder = fixture.worker().with_lease(Duration::from_millis(100));
+    let worker = Running::start(builder.with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("given up", async || worker.handle.stats().lost == 1).await;
     fixture.store.heal();
     fixture.clock.advance(Duration::from_secs(1));
@@ -74,7 +74,7 @@ async fn a_settlement_that_is_refused_does_not_hold_up_the_others() {
     let refused = fixture.push(NewJob::new("")).await;
     fixture.push_many(20).await;
     fixture.store.refuse_to_settle(&refused);
-    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     turnstile.until_inside(21).await;
     turnstile.open();
     eventually("the others are done", async || worker.handle.stats().completed == 20).await;
@@ -87,7 +87,7 @@ async fn jobs_whose_claim_was_not_heard_come_back() {
     let fixture = Fixture::new();
     fixture.push_many(3).await;
     fixture.store.fail(&[Op::QueueClaim], Fault::ReplyLost);
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     fixture.until("claimed by nobody", |counts| counts.running == 3).await;
     fixture.store.heal();
     fixture.clock.advance(Duration::from_secs(20));
@@ -102,7 +102,7 @@ async fn settlements_that_are_too_many_for_one_call_are_delivered_in_several() {
     let turnstile = Turnstile::new();
     fixture.push_many(50).await;
     fixture.store.settles_at_most(3);
-    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     turnstile.until_inside(50).await;
     fixture.store.hold(Op::QueueSettle);
     turnstile.open();

@@ -12,7 +12,7 @@ async fn running_handlers_may_end_and_their_results_are_delivered() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(3).await;
-    let worker = Running::start(fixture.worker().concurrency(2).queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_concurrency(2).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(2).await;
     worker.handle.shutdown();
     turnstile.open();
@@ -27,7 +27,8 @@ async fn leases_are_kept_while_handlers_end() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(1).await;
-    let worker = Running::start(fixture.worker().lease(Duration::from_millis(900)).queue("email", stays!(turnstile)));
+    let worker =
+        Running::start(fixture.worker().with_lease(Duration::from_millis(900)).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     worker.handle.shutdown();
     let before = fixture.store.count(Op::QueueExtend);
@@ -43,7 +44,7 @@ async fn jobs_of_a_claim_that_is_answered_after_the_shutdown_began_are_given_bac
         [fixture.push(NewJob::new("")).await, fixture.push(NewJob::new("")).await, fixture.push(NewJob::new("")).await];
     fixture.store.hold(Op::QueueClaim);
     let turnstile = Turnstile::new();
-    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     eventually("claiming", async || fixture.store.count(Op::QueueClaim) == 1).await;
     worker.handle.shutdown();
     fixture.store.let_go(Op::QueueClaim);
@@ -63,8 +64,8 @@ async fn what_still_runs_at_the_deadline_is_dropped_and_given_back() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(2).await;
-    let builder = fixture.worker().shutdown_deadline(Duration::from_millis(50));
-    let worker = Running::start(builder.queue("email", stays!(turnstile)));
+    let builder = fixture.worker().with_shutdown_deadline(Duration::from_millis(50));
+    let worker = Running::start(builder.with_queue("email", stays!(turnstile)));
     turnstile.until_inside(2).await;
     let report = worker.shutdown().await;
     assert!(!report.clean);
@@ -77,8 +78,8 @@ async fn a_second_shutdown_is_at_once() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(1).await;
-    let builder = fixture.worker().shutdown_deadline(Duration::from_secs(3600));
-    let worker = Running::start(builder.queue("email", stays!(turnstile)));
+    let builder = fixture.worker().with_shutdown_deadline(Duration::from_secs(3600));
+    let worker = Running::start(builder.with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     worker.handle.shutdown();
     worker.handle.shutdown_now();
@@ -93,7 +94,7 @@ async fn a_store_that_is_away_does_not_keep_a_worker_from_ending() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(1).await;
-    let worker = Running::start(fixture.worker().queue("email", stays!(turnstile)));
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     fixture.store.fail(&crate::fixture::ALL, Fault::Away);
     worker.handle.shutdown_now();
@@ -107,8 +108,8 @@ async fn a_shutdown_in_which_a_result_was_lost_is_not_clean() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(1).await;
-    let builder = fixture.worker().lease(Duration::from_secs(1));
-    let worker = Running::start(builder.queue("email", stays!(turnstile)));
+    let builder = fixture.worker().with_lease(Duration::from_secs(1));
+    let worker = Running::start(builder.with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     fixture.store.fail(&[Op::QueueSettle], Fault::Away);
     worker.handle.shutdown();
@@ -122,10 +123,10 @@ async fn a_shutdown_in_which_a_result_was_lost_is_not_clean() {
 async fn a_paused_worker_leaves_the_news_to_others() {
     let fixture = Fixture::new();
     let done = async |_: Job| Ok(Done::discard());
-    let paused = Running::start(fixture.worker().queue("email", done));
+    let paused = Running::start(fixture.worker().with_queue("email", done));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     paused.handle.pause();
-    let other = Running::start(fixture.worker().queue("email", done));
+    let other = Running::start(fixture.worker().with_queue("email", done));
     eventually("the other waits, too", async || fixture.store.count(Op::QueueWait) == 2).await;
     let start = tokio::time::Instant::now();
     fixture.push_many(1).await;
@@ -141,7 +142,7 @@ async fn a_paused_worker_leaves_the_news_to_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_worker_ends_at_once() {
     let fixture = Fixture::new();
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     assert!(worker.shutdown().await.clean);
 }
@@ -149,12 +150,14 @@ async fn an_idle_worker_ends_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_was_paused_claims_nothing_until_it_is_resumed() {
     let fixture = Fixture::new();
-    let worker = Running::start(fixture.worker().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
     worker.handle.pause();
     fixture.push_many(1).await;
-    let (seen, other) =
-        (Arc::new(Mutex::new(0)), Running::start(fixture.worker().queue("sms", async |_: Job| Ok(Done::discard()))));
+    let (seen, other) = (
+        Arc::new(Mutex::new(0)),
+        Running::start(fixture.worker().with_queue("sms", async |_: Job| Ok(Done::discard()))),
+    );
     // Another worker on another queue is served meanwhile, so the first one had its chance.
     let sms = store_core::QueueName::new("sms").unwrap();
     for done in 1..=5 {
@@ -174,7 +177,7 @@ async fn dropping_a_worker_drops_its_handlers() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(2).await;
-    let worker = fixture.worker().queue("email", stays!(turnstile)).build().unwrap();
+    let worker = fixture.worker().with_queue("email", stays!(turnstile)).build().unwrap();
     let task = tokio::spawn(worker.run());
     turnstile.until_inside(2).await;
     task.abort();
@@ -187,7 +190,8 @@ async fn dropping_a_worker_drops_its_handlers() {
 async fn sigterm_begins_the_shutdown() {
     let fixture = Fixture::new();
     fixture.push_many(1).await;
-    let worker = Running::start(fixture.worker().on_signals().queue("email", async |_: Job| Ok(Done::discard())));
+    let worker =
+        Running::start(fixture.worker().with_signals().with_queue("email", async |_: Job| Ok(Done::discard())));
     // Once a job is done, the signal is caught.
     fixture.until("done", |counts| counts.pending() == 0).await;
     let status = std::process::Command::new("kill").args(["-TERM", &std::process::id().to_string()]).status();
@@ -200,8 +204,9 @@ async fn a_worker_beats_in_its_pool_and_leaves_it() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     let (pool, name) = (PoolName::new("mailers").unwrap(), HolderName::new("mailer-1").unwrap());
-    let builder = fixture.worker().name(name.clone()).heartbeats(Arc::new(fixture.state.clone()), pool.clone());
-    let worker = Running::start(builder.queue("email", stays!(turnstile)));
+    let builder =
+        fixture.worker().with_name(name.clone()).with_heartbeats(Arc::new(fixture.state.clone()), pool.clone());
+    let worker = Running::start(builder.with_queue("email", stays!(turnstile)));
     let alive = async || fixture.state.alive(&pool, PageRequest::default()).await.unwrap().items;
     eventually("alive", async || !alive().await.is_empty()).await;
     let members = alive().await;

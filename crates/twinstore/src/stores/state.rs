@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use store_core::{
-    Durability, Heartbeats, HolderName, Idempotency, LeaseName, Leases, Queue, QueueControl, QueueInspect, QueueName,
+    Durability, Heartbeats, HolderName, Idempotency, JobType, LeaseName, Leases, Queue, QueueControl, QueueInspect,
     StateRole, TypedQueue,
 };
 use store_worker::{Candidate, Worker, WorkerBuilder};
@@ -41,7 +41,7 @@ impl State {
     /// Begins a worker on this store, whose settlements reach as far as [`State::durability`] says. Add queues, then
     /// [`build`](WorkerBuilder::build).
     pub fn worker(&self) -> WorkerBuilder {
-        Worker::new(self.queue()).durability(self.durability)
+        Worker::new(self.queue()).with_durability(self.durability)
     }
 
     /// A candidate for a leadership among the processes of this service, whose lease reaches as far as
@@ -55,9 +55,9 @@ impl State {
         self.store.clone()
     }
 
-    /// A queue whose payloads are values of one type, pushed with [`State::durability`].
-    pub fn queue_of<T: serde::Serialize + serde::de::DeserializeOwned + Sync>(&self, name: QueueName) -> TypedQueue<T> {
-        TypedQueue::new(self.queue(), name).with_durability(self.durability)
+    /// The queue of a type of jobs. Pushes reach as far as [`State::durability`] says.
+    pub fn queue_of<T: JobType>(&self) -> TypedQueue<T> {
+        TypedQueue::new(self.queue()).with_durability(self.durability)
     }
 
     /// How far a critical write of this service has to reach: as many replicas as `REDIS_STATE_MIN_REPLICAS` says, within
@@ -83,7 +83,7 @@ impl State {
     }
 
     /// Which members of this service's pools are alive. Workers that send heartbeats to it
-    /// ([`WorkerBuilder::heartbeats`]) belong to this service, whatever queues they work on.
+    /// ([`WorkerBuilder::with_heartbeats`]) belong to this service, whatever queues they work on.
     pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
         self.store.clone()
     }

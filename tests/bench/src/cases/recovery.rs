@@ -169,14 +169,14 @@ pub struct WorkerArguments {
 pub async fn work(arguments: WorkerArguments) -> Result<()> {
     let state: Arc<dyn StateRole> = Arc::new(open_state(&arguments.url).await?);
     let mut worker =
-        Worker::new(state).concurrency(CONCURRENCY).queue(queue(&arguments.queue)?, |job: Job| async move {
+        Worker::new(state).with_concurrency(CONCURRENCY).with_queue(queue(&arguments.queue)?, |job: Job| async move {
             tell("started", &job);
             let_pass(JOB).await;
             tell("ended", &job);
             Ok(Done::discard())
         });
     if let Some(lease) = arguments.lease_ms {
-        worker = worker.lease(Duration::from_millis(lease));
+        worker = worker.with_lease(Duration::from_millis(lease));
     }
     worker.build()?.run().await?;
     Ok(())

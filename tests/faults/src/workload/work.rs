@@ -21,11 +21,11 @@ const SURELY: Duration = Duration::from_millis(50);
 /// A worker of the runtime on all queues. Its handlers complete, retry, snooze, fail, and take their time.
 pub(crate) fn work(client: &Client, random: fastrand::Rng) -> Worker {
     let random = Arc::new(Mutex::new(random));
-    let mut worker = Worker::new(client.queue.clone()).lease(LEASE).concurrency(16).on_signals();
-    worker = worker.name(HolderName::new(client.recorder.name()).expect("a valid name"));
+    let mut worker = Worker::new(client.queue.clone()).with_lease(LEASE).with_concurrency(16).with_signals();
+    worker = worker.with_name(HolderName::new(client.recorder.name()).expect("a valid name"));
     for name in QUEUES {
         let (recorder, random) = (client.recorder.clone(), random.clone());
-        worker = worker.queue(name, move |job: Job| {
+        worker = worker.with_queue(name, move |job: Job| {
             let choice = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..1000);
             handle(recorder.clone(), job, choice)
         });
