@@ -13,6 +13,7 @@ mod full_disk;
 mod invariants;
 mod neighbours;
 mod privacy;
+mod states;
 mod waiting;
 
 use std::time::Duration;

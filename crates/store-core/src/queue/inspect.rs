@@ -27,7 +27,26 @@ pub trait QueueInspect: Send + Sync + fmt::Debug {
     async fn explain(&self, queue: &QueueName, job: &JobId) -> Result<Explanation>;
 }
 
-/// Where a job is in its life.
+/// The state of a job. ARCHITECTURE.md renders the same diagram; `[*]` is a job that the queue does not have.
+///
+/// ```text
+/// stateDiagram-v2
+///     [*] --> Ready: push
+///     [*] --> Scheduled: push with a delay
+///     Scheduled --> Ready: due, promote
+///     Ready --> Running: claim
+///     Running --> Ready: release, retry, snooze, lease expired
+///     Running --> Scheduled: retry or snooze after a delay
+///     Running --> Completed: complete, result kept
+///     Running --> Dead: dead, last attempt failed
+///     Ready --> Dead: deadline missed
+///     Dead --> Ready: replay
+///     Ready --> [*]: cancel, delete
+///     Scheduled --> [*]: cancel, delete
+///     Running --> [*]: complete, cancelled
+///     Completed --> [*]: retention, delete
+///     Dead --> [*]: retention, delete
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
