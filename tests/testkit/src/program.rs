@@ -186,6 +186,14 @@ impl RunningProgram {
         self.signal(Signal::TERM)
     }
 
+    /// Interrupts it as Ctrl-C does (SIGINT).
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub fn interrupt(&self) -> io::Result<()> {
+        self.signal(Signal::INT)
+    }
+
     /// Stops it where it stands (SIGSTOP), as a machine that hangs.
     ///
     /// # Errors

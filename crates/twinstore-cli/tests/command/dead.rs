@@ -1,0 +1,82 @@
+//! Ten thousand dead jobs.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use store_core::QueueInspect;
+use testkit::{FaultProxy, Program, wait_until};
+
+use crate::fixture::{Fixture, kill, objects, queue, with_variables};
+
+const JOBS: usize = 10_000;
+
+#[tokio::test]
+async fn ten_thousand_dead_jobs_are_listed_and_replayed() {
+    let fixture = Fixture::start().await;
+    let store = fixture.store().await;
+    kill(&store, "mails", JOBS - 10, "no such mailbox").await;
+    kill(&store, "sms", 10, "no such number").await;
+
+    let exit = fixture.run("dead --json").await;
+    let jobs = objects(&exit);
+    assert_eq!((exit.code, jobs.len()), (Some(0), JOBS));
+    let ids: BTreeSet<&str> = jobs.iter().map(|job| job["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), JOBS);
+    let is_mail = |job: &&serde_json::Value| job["queue"] == "mails";
+    assert_eq!(jobs.iter().filter(is_mail).count(), JOBS - 10);
+    assert!(jobs.iter().filter(is_mail).all(|job| job["reason"] == "no such mailbox" && job["attempts"] == 1));
+    let (_, of_sms) = fixture.json("dead sms").await;
+    assert_eq!(of_sms.len(), 10);
+
+    // a reader that ends early is no error, and no panic
+    let line = format!("{} dead --json | head -n 1; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_twinstore"));
+    let variables = [
+        ("SERVICE_NAME", "billing".to_owned()),
+        ("REDIS_CONN_BASE_URL", fixture.cache.url(None)),
+        ("REDIS_CACHE_DB", "1".to_owned()),
+        ("REDIS_WORKERCACHE_CONN_URL", fixture.state.url(None)),
+        ("PATH", std::env::var("PATH").unwrap()),
+    ];
+    let bash = Program::new("/bin/bash").args(["-c", &line]);
+    let exit = variables.iter().fold(bash, |bash, (name, value)| bash.env(name, value)).run().await.unwrap();
+    assert_eq!((exit.code, exit.stdout.lines().count(), exit.stderr.as_str()), (Some(0), 1, ""), "{exit:?}");
+
+    let (code, dry) = fixture.json("replay --all").await;
+    assert_eq!((code, dry.len(), &dry[0]["dead"], &dry[0]["replayed"]), (Some(0), 2, &9990.into(), &0.into()));
+    assert_eq!(store.counts(&queue("mails")).await.unwrap().dead, 9990);
+
+    let (code, done) = fixture.json("replay --all --write").await;
+    assert_eq!((code, done.len()), (Some(0), 2));
+    assert!(done.iter().all(|row| row["replayed"] == row["dead"] && row["written"] == true), "{done:?}");
+    for (name, count) in [("mails", 9990), ("sms", 10)] {
+        let counts = store.counts(&queue(name)).await.unwrap();
+        assert_eq!((counts.ready, counts.dead), (count, 0), "{name}");
+    }
+    assert_eq!(fixture.json("dead").await, (Some(0), vec![]));
+}
+
+#[tokio::test]
+async fn ctrl_c_ends_a_replay_between_two_calls_and_the_next_run_replays_the_rest() {
+    let fixture = Fixture::start().await;
+    let store = fixture.store().await;
+    kill(&store, "mails", 4000, "no such mailbox").await;
+    let proxy = FaultProxy::start(fixture.state.address()).await.unwrap();
+    proxy.delay(Duration::from_millis(20)).await;
+
+    let through_proxy = with_variables(&fixture.cache.url(None), &fixture.state.url_through(&proxy, None));
+    let mut running = through_proxy.args(["replay", "mails", "--all", "--write"]).start().unwrap();
+    wait_until("the replay begins", testkit::DEADLINE, async || {
+        store.counts(&queue("mails")).await.unwrap().dead < 4000
+    })
+    .await;
+    running.interrupt().unwrap();
+    let exit = running.wait_exit(testkit::DEADLINE).await;
+    let counts = store.counts(&queue("mails")).await.unwrap();
+    assert!(counts.dead > 0 && counts.ready + counts.dead == 4000, "{counts:?}");
+    assert_eq!(exit.code, Some(130), "{exit:?}");
+    assert!(exit.stderr.contains(&format!("replayed {} of 4000 jobs", counts.ready)), "{exit:?}");
+
+    let (code, rest) = fixture.json("replay mails --all --write").await;
+    assert_eq!((code, rest[0]["replayed"].as_u64()), (Some(0), Some(counts.dead)));
+    assert_eq!(store.counts(&queue("mails")).await.unwrap().ready, 4000);
+}
