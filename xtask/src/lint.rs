@@ -16,7 +16,7 @@ pub(crate) fn lint() -> Result<(), String> {
     for role in ["cache", "state"] {
         check.arg("--redis-conf").arg(format!("{role}=deploy/redis/{role}.conf"));
     }
-    run(check.current_dir(root()))
+    run(&mut check)
 }
 
 fn examples() -> Result<Vec<std::path::PathBuf>, String> {

@@ -16,7 +16,8 @@ use tokio::sync::Mutex;
 use crate::Result;
 use crate::figure::Sample;
 use crate::meter::{self, Meter};
-use crate::wire::{Reply, Wire};
+use crate::wire::Wire;
+use testkit::Value;
 
 /// What a case runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,13 +233,13 @@ async fn remove_selected(wire: &mut Wire, part: &str) -> Result<()> {
     loop {
         let scan: [&[u8]; 6] = [b"SCAN", &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", b"1000"];
         let mut reply = wire.command(&scan).await?.into_array();
-        let keys = reply.pop().map(Reply::into_array).unwrap_or_default();
-        let keys: Vec<Bytes> = keys.into_iter().filter_map(Reply::into_bulk).collect();
+        let keys = reply.pop().map(Value::into_array).unwrap_or_default();
+        let keys: Vec<Bytes> = keys.into_iter().filter_map(Value::into_bytes).collect();
         if !keys.is_empty() {
             let delete: Vec<&[u8]> = [b"DEL".as_slice()].into_iter().chain(keys.iter().map(AsRef::as_ref)).collect();
             wire.command(&delete).await?;
         }
-        cursor = reply.pop().and_then(Reply::into_bulk).ok_or("SCAN answers no cursor")?;
+        cursor = reply.pop().and_then(Value::into_bytes).ok_or("SCAN answers no cursor")?;
         if cursor.as_ref() == b"0" {
             return Ok(());
         }

@@ -7,6 +7,7 @@
 //!   fetches. `TESTKIT_SERVER=valkey-9.1` runs any test on another server.
 //! - [`FaultProxy`] stands between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
 //!   request was executed and before its reply arrives.
+//! - [`ScriptProxy`] stands there too, and has a script end between two of its writes.
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
 //! - [`CountingAllocator`] counts what a test allocates.
@@ -34,6 +35,7 @@ mod port;
 mod program;
 mod proxy;
 mod resp;
+mod script_proxy;
 mod server;
 pub mod servers;
 mod wait;
@@ -42,7 +44,8 @@ pub use allocations::{Allocated, CountingAllocator};
 pub use port::free_port;
 pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};
-pub use resp::{CommandError, RespConnection, Value};
+pub use resp::{CommandError, RespConnection, Value, frame_end};
+pub use script_proxy::ScriptProxy;
 pub use server::{RedisServer, RedisServerBuilder, StartError};
 pub use wait::{DEADLINE, wait_until};
 

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod cutter;
 mod heartbeats;
 mod idempotency;
 mod leases;

@@ -12,7 +12,8 @@ use crate::case::Side;
 use crate::environment::Environment;
 use crate::figure::Sample;
 use crate::load::PATIENCE;
-use crate::wire::{Commands, Reply, Wire};
+use crate::wire::{Commands, Wire};
+use testkit::Value;
 
 /// A queue without guarantees beyond at-least-once.
 #[async_trait]
@@ -30,7 +31,7 @@ pub(crate) trait Model: Send + Sync + Clone + 'static {
     fn claim(&self, count: &[u8], commands: &mut Commands);
 
     /// Adds the commands that forget the jobs of a claim's reply; how many they were.
-    fn settle(&self, claimed: Reply, commands: &mut Commands) -> usize;
+    fn settle(&self, claimed: Value, commands: &mut Commands) -> usize;
 }
 
 /// A stream with a consumer group: XADD, XREADGROUP COUNT, XACK and XDEL.
@@ -61,10 +62,10 @@ impl Model for Streams {
         commands.add([b"XREADGROUP".as_slice(), b"GROUP", b"g", b"c", b"COUNT", count, b"STREAMS", STREAM, b">"]);
     }
 
-    fn settle(&self, claimed: Reply, commands: &mut Commands) -> usize {
-        let stream = claimed.into_array().pop().map(Reply::into_array).unwrap_or_default();
-        let entries = stream.into_iter().nth(1).map(Reply::into_array).unwrap_or_default();
-        let ids = entries.into_iter().filter_map(|entry| entry.into_array().into_iter().next()?.into_bulk());
+    fn settle(&self, claimed: Value, commands: &mut Commands) -> usize {
+        let stream = claimed.into_array().pop().map(Value::into_array).unwrap_or_default();
+        let entries = stream.into_iter().nth(1).map(Value::into_array).unwrap_or_default();
+        let ids = entries.into_iter().filter_map(|entry| entry.into_array().into_iter().next()?.into_bytes());
         let ids: Vec<Bytes> = ids.collect();
         if !ids.is_empty() {
             let ids_of = || ids.iter().map(AsRef::as_ref);
@@ -137,9 +138,9 @@ impl Model for Lists {
         self.script(1).call(&[LIST, LEASED, HASH], &[count, b"2000000000000"], commands);
     }
 
-    fn settle(&self, claimed: Reply, commands: &mut Commands) -> usize {
-        let ids = claimed.into_array().into_iter().next().map(Reply::into_array).unwrap_or_default();
-        let ids: Vec<Bytes> = ids.into_iter().filter_map(Reply::into_bulk).collect();
+    fn settle(&self, claimed: Value, commands: &mut Commands) -> usize {
+        let ids = claimed.into_array().into_iter().next().map(Value::into_array).unwrap_or_default();
+        let ids: Vec<Bytes> = ids.into_iter().filter_map(Value::into_bytes).collect();
         if !ids.is_empty() {
             let arguments: Vec<&[u8]> = ids.iter().map(AsRef::as_ref).collect();
             self.script(2).call(&[LEASED, HASH], &arguments, commands);

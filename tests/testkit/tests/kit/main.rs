@@ -2,4 +2,5 @@
 
 mod program;
 mod proxy;
+mod script_proxy;
 mod server;

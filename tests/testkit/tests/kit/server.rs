@@ -8,7 +8,7 @@ use testkit::{
 async fn a_server_answers_and_leaves_nothing_behind() {
     let server = RedisServer::builder().start().await.unwrap();
     let (address, dir) = (server.address(), server.dir().to_path_buf());
-    assert_eq!(server.command(&["PING"]).await.unwrap(), Value::Status("PONG".to_owned()));
+    assert_eq!(server.command(&["PING"]).await.unwrap(), Value::Status("PONG".into()));
     assert_eq!(server.url(None), format!("redis://127.0.0.1:{}", server.port()));
     assert!(server.log().contains("Ready to accept connections"));
 
@@ -32,7 +32,7 @@ async fn a_relative_path_of_a_program_begins_in_this_directory() {
     let installed = std::env::split_paths(&path).map(|folder| folder.join("redis-server")).find(|path| path.is_file());
     std::os::unix::fs::symlink(installed.unwrap(), folder.path().join("server")).unwrap();
     let server = RedisServer::builder().program(std::path::Path::new(name).join("server")).start().await.unwrap();
-    assert_eq!(server.command(&["PING"]).await.unwrap(), Value::Status("PONG".to_owned()));
+    assert_eq!(server.command(&["PING"]).await.unwrap(), Value::Status("PONG".into()));
 }
 
 #[tokio::test]

@@ -11,15 +11,14 @@ use store_core::{
     NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, QueueName, Result,
     RetryPolicy, Settled, Settlement, ShelfBounds, Timestamp, Unique, UniqueKey, UniqueUntil,
 };
-use testkit::{RedisServer, random_prefix};
+use testkit::{RedisServer, ScriptProxy, random_prefix};
 
 use super::{LEASE, id, job};
-use crate::cutter::Cutter;
 use crate::open;
 
 pub(super) struct Fixture {
     pub(super) server: RedisServer,
-    pub(super) cutter: Cutter,
+    pub(super) proxy: ScriptProxy,
     pub(super) store: StateStore,
     pub(super) clock: ManualClock,
 }
@@ -30,11 +29,11 @@ pub(super) async fn fixture() -> Fixture {
 
 pub(super) async fn scene_with(shelves: ShelfBounds) -> Fixture {
     let server = RedisServer::state().start().await.unwrap();
-    let cutter = Cutter::start(&server).await;
+    let proxy = ScriptProxy::start(&server).await.unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
     let options = StateOptions::default().with_clock(Clock::Manual(clock.clone())).with_shelves(shelves);
-    let store = open(&cutter.url(), options).await.unwrap();
-    Fixture { server, cutter, store, clock }
+    let store = open(&proxy.url(), options).await.unwrap();
+    Fixture { server, proxy, store, clock }
 }
 
 impl Fixture {
@@ -55,9 +54,9 @@ impl Fixture {
             let queue = QueueName::new(random_prefix()).unwrap();
             println!("{script} cut after {writes} writes");
             let prepared = prepare(&queue).await;
-            self.cutter.cut(&self.server, script, writes).await;
+            self.proxy.interrupt(&self.server, script, writes).await.unwrap();
             let outcome = act(&queue, &prepared).await;
-            self.cutter.heal();
+            self.proxy.heal();
             if outcome.is_err() && again {
                 act(&queue, &prepared).await.unwrap();
             }

@@ -198,7 +198,7 @@ async fn settle_after(
         let act = async |queue: &QueueName, jobs: &Vec<ClaimedJob>| {
             let outcome = act(queue, jobs).await;
             if outcome.is_ok() || !again {
-                fixture.cutter.heal();
+                fixture.proxy.heal();
                 let mut settled = Vec::new();
                 for jobs in jobs.chunks(if is_whole { 18 } else { 4 }) {
                     settled.extend(complete(fixture, queue, jobs).await);

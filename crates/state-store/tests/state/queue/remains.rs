@@ -28,7 +28,7 @@ async fn a_settlement_sent_again_spares_a_job_pushed_since_with_the_same_id() {
             let act = async |queue: &QueueName, settlement: &Settlement| {
                 let settle = || fixture.store.settle(queue, std::slice::from_ref(settlement), Durability::Accepted);
                 let first = settle().await;
-                fixture.cutter.heal();
+                fixture.proxy.heal();
                 let pushed = push(&fixture.store, queue, &[job("a")]).await.unwrap();
                 let _receipt = settle().await.unwrap();
                 if pushed == [Pushed::Created] {
@@ -50,7 +50,7 @@ async fn a_job_that_still_runs_keeps_its_unique_key_and_its_id() {
         let prepare = async |queue: &QueueName| running(&fixture, queue, true, outcome.clone()).await;
         let act = async |queue: &QueueName, settlement: &Settlement| {
             let first = fixture.store.settle_one(queue, settlement.lease.clone(), outcome.clone()).await;
-            fixture.cutter.heal();
+            fixture.proxy.heal();
             fixture.clock.advance(Duration::from_secs(2));
             if fixture.state(queue, "a").await == Some(JobState::Running) {
                 let rival = unique("a", UniqueUntil::Finished).with_id(id("rival"));
@@ -157,9 +157,13 @@ async fn no_job_is_out_of_reach_whatever_was_cut() {
         for step in 0..150 {
             let action = dice.roll(9);
             let scripts = ["push", "push", "claim", "claim", "settle", "settle", "cancel", "delete", "promote"];
-            // A script is known to the cutter once it has run.
+            // A script is known to the proxy once it has run.
             if step > 60 && dice.roll(3) == 0 {
-                fixture.cutter.cut(&fixture.server, &format!("queue/{}", scripts[action]), dice.roll(7)).await;
+                fixture
+                    .proxy
+                    .interrupt(&fixture.server, &format!("queue/{}", scripts[action]), dice.roll(7))
+                    .await
+                    .unwrap();
             }
             let name = id(IDS[dice.roll(IDS.len())]);
             match action {
@@ -182,7 +186,7 @@ async fn no_job_is_out_of_reach_whatever_was_cut() {
                 8 => drop(store.promote(&queue, &[name]).await),
                 _ => {}
             }
-            fixture.cutter.heal();
+            fixture.proxy.heal();
             fixture.clock.advance(Duration::from_secs([0, 1, 3, 40][dice.roll(4)]));
             assert_sound(&fixture, &queue, &holders, step).await;
         }

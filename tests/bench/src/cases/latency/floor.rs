@@ -10,7 +10,8 @@ use crate::Result;
 use crate::case::Side;
 use crate::environment::Environment;
 use crate::figure::Sample;
-use crate::wire::{Commands, Reply, Wire};
+use crate::wire::{Commands, Wire};
+use testkit::Value;
 
 pub(super) const BRPOP: &str = "BRPOP";
 
@@ -140,7 +141,7 @@ async fn wake_and_claim_by_link(link: Link, stopwatch: Stopwatch) -> Result<()> 
     }
 }
 
-fn arrived(stopwatch: &Stopwatch, payload: Reply) -> Result<()> {
-    stopwatch.arrived(&payload.into_bulk().ok_or("an answer without a value")?);
+fn arrived(stopwatch: &Stopwatch, payload: Value) -> Result<()> {
+    stopwatch.arrived(&payload.into_bytes().ok_or("an answer without a value")?);
     Ok(())
 }
