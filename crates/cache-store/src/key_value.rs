@@ -131,7 +131,7 @@ fn value(op: Op, reply: Reply) -> Result<Option<Bytes>> {
 
 fn check_count(op: Op, count: usize) -> Result<()> {
     if count > MAX_KEYS {
-        return Err(Error::rejected(op, format!("{count} keys in one call; at most {MAX_KEYS} are allowed")));
+        return Err(Error::invalid_argument(op, format!("{count} keys in one call; at most {MAX_KEYS} are allowed")));
     }
     Ok(())
 }
@@ -139,7 +139,7 @@ fn check_count(op: Op, count: usize) -> Result<()> {
 pub(crate) fn check_size(op: Op, value: &Bytes) -> Result<()> {
     if value.len() > MAX_VALUE_BYTES {
         let detail = format!("a value of {} bytes; at most {MAX_VALUE_BYTES} are allowed", value.len());
-        return Err(Error::rejected(op, detail));
+        return Err(Error::invalid_argument(op, detail));
     }
     Ok(())
 }

@@ -53,7 +53,10 @@ impl RateLimit for CacheStore {
     async fn reset(&self, keys: &[Key]) -> Result<()> {
         let op = Op::RateLimitReset;
         if keys.len() > MAX_CHECKS {
-            return Err(Error::rejected(op, format!("{} limits in one call; give at most {MAX_CHECKS}", keys.len())));
+            return Err(Error::invalid_argument(
+                op,
+                format!("{} limits in one call; give at most {MAX_CHECKS}", keys.len()),
+            ));
         }
         if keys.is_empty() {
             return Ok(());

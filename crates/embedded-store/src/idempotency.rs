@@ -100,7 +100,7 @@ impl Entries<'_> {
     pub(crate) async fn finish(self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
         if response.len() > MAX_RESPONSE_BYTES {
             let detail = format!("the response has {} bytes; at most {MAX_RESPONSE_BYTES}", response.len());
-            return Err(Error::rejected(Op::IdempotencyFinish, detail));
+            return Err(Error::invalid_argument(Op::IdempotencyFinish, detail));
         }
         let (key, clock, bounds) = (self.key, self.clock.clone(), self.bounds);
         let (request, response) = (request.clone(), response.clone());

@@ -183,7 +183,7 @@ impl Ingest {
             Err(error) => {
                 let _ = idempotency.abandon(&request).await;
                 return match error {
-                    Error::Rejected { .. } => Fate::Rejected(format!("line {line}: {error}")),
+                    Error::InvalidArgument { .. } => Fate::Rejected(format!("line {line}: {error}")),
                     error => Fate::Failed(error),
                 };
             }

@@ -100,7 +100,7 @@ impl Entries {
     /// It also works if the server's memory is full.
     ///
     /// # Errors
-    /// [`Error::Rejected`] for a response above [`MAX_RESPONSE_BYTES`]; those of [`SharedScript::call`].
+    /// [`Error::InvalidArgument`] for a response above [`MAX_RESPONSE_BYTES`]; those of [`SharedScript::call`].
     pub async fn finish(
         &self,
         slot: Slot,
@@ -111,7 +111,7 @@ impl Entries {
     ) -> Result<Finished> {
         if response.len() > MAX_RESPONSE_BYTES {
             let detail = format!("a response of {} bytes; at most {MAX_RESPONSE_BYTES} are kept", response.len());
-            return Err(Error::rejected(Op::IdempotencyFinish, detail));
+            return Err(Error::invalid_argument(Op::IdempotencyFinish, detail));
         }
         let args = args![
             &request.request.as_bytes()[..],

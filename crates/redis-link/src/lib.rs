@@ -34,8 +34,8 @@
 //!  - A reply begins with an integer or a word of the script's own, never with stored data. The client library would
 //!    take a reply that looks like a pub/sub message for one, and every later reply on that connection would reach the
 //!    wrong caller.
-//!  - A script reports an error by `redis.error_reply`: `TWCORRUPT what`, `TWREJECT what`, `TWLIMIT [milliseconds]
-//!    what` become [`Error::Corrupt`](store_core::Error::Corrupt), [`Rejected`](store_core::Error::Rejected) and
+//!  - A script reports an error by `redis.error_reply`: `TWCORRUPT what`, `TWINVALID what`, `TWLIMIT [milliseconds]
+//!    what` become [`Error::Corrupt`](store_core::Error::Corrupt), [`InvalidArgument`](store_core::Error::InvalidArgument) and
 //!    [`Limit`](store_core::Error::Limit). The text is shown: it must contain no data.
 
 mod address;

@@ -93,10 +93,11 @@ impl Link {
     /// Opens all connections of the pool, one after the other, within one connect time-out in all.
     ///
     /// # Errors
-    /// `Rejected` for a wrong password, a database that does not exist, unreadable TLS or password files, an untrusted
-    /// certificate; `Unavailable` if the server is down or does not answer in time (a server that is loading its data
-    /// accepts the connection); `Unsupported` for URLs of a topology that this version does not serve (Sentinel,
-    /// Cluster, Kvrocks, several hosts, embedded).
+    /// `Unauthenticated` for a wrong password or an unreadable password file; `Forbidden` if the user may not select the
+    /// database; `InvalidArgument` for a database that does not exist; `Tls` for an untrusted certificate or unreadable TLS
+    /// files; `Unavailable` if the server is down or does not answer in time (a server that is still loading its data
+    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (Sentinel, Cluster,
+    /// Kvrocks, several hosts, embedded).
     pub async fn connect(config: LinkConfig) -> Result<Self> {
         let endpoint = standalone(&config, Op::Connect)?.clone();
         let opening = async {
@@ -153,7 +154,7 @@ impl Link {
     /// [`Error::NotDurable`] if the level was not reached: the write was executed and is kept. `Unsupported`, before
     /// anything is written, for [`Fsynced`](store_core::Durability::Fsynced) if the server's settings do not grant it;
     /// the text states the reason and the setting to change. `Unavailable` if they do not grant it at the moment.
-    /// `Rejected` for zero replicas. Otherwise as [`Link::call`].
+    /// `InvalidArgument` for zero replicas. Otherwise as [`Link::call`].
     pub async fn call_durable<K: AsRef<[u8]>>(
         &self,
         op: Op,
@@ -179,7 +180,7 @@ impl Link {
     /// Sends a plain command.
     ///
     /// # Errors
-    /// `Rejected` for a command that is not on the list of those whose reply can never begin with stored data (and so
+    /// `InvalidArgument` for a command that is not on the list of those whose reply can never begin with stored data (and so
     /// cannot be mistaken for a message); use a script for others. Otherwise as [`Link::call`].
     pub async fn command(&self, op: Op, name: &'static str, args: Vec<Arg>) -> Result<Answer> {
         commands::check_plain(op, name)?;
@@ -196,7 +197,7 @@ impl Link {
     /// moment may be lost: use it for signals, not for data.
     ///
     /// # Errors
-    /// `Rejected` for a command that does not block or whose reply could be mistaken for a message. Otherwise as
+    /// `InvalidArgument` for a command that does not block or whose reply could be mistaken for a message. Otherwise as
     /// [`Link::call`]; the time-out of an attempt is `block` plus one command time-out.
     pub async fn blocking(&self, op: Op, name: &'static str, args: Vec<Arg>, block: Duration) -> Result<Option<Reply>> {
         commands::check_blocking(op, name)?;
@@ -318,7 +319,7 @@ impl Link {
                 break Err(if may_have_run { in_doubt(error) } else { error });
             }
             metered::retried(op);
-            tracing::debug!(%op, attempt, kind = error.kind(), "trying again");
+            tracing::debug!(%op, attempt, kind = %error.kind(), "trying again");
             tokio::time::sleep(pause(attempt)).await;
             attempt += 1;
         };

@@ -8,7 +8,7 @@ use store_core::{Op, Result};
 pub(crate) fn finished<T>(op: Op, started: Instant, result: &Result<T>) {
     let outcome = match result {
         Ok(_) => "ok",
-        Err(error) => error.kind(),
+        Err(error) => error.kind().name(),
     };
     metrics::counter!("twinstore_commands_total", "op" => op.name(), "outcome" => outcome).increment(1);
     metrics::histogram!("twinstore_command_seconds", "op" => op.name()).record(started.elapsed());

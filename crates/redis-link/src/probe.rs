@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use store_core::{Clock, Error, Op, Result, Timestamp, millis_ceil};
+use store_core::{Clock, Error, ErrorKind, Op, Result, Timestamp, millis_ceil};
 
 use crate::link::standalone;
 use crate::wire::{Driver, Failure, Request, Wire};
@@ -126,10 +126,9 @@ impl Probe {
         match Self::open(config.without_credentials()).await {
             Ok(probe) => match probe.ask(Request::new("PING", [])).await {
                 Ok(_) => Fact::Known(true),
-                Err(failure) => unknown_unless_refused(failure),
+                Err(failure) => unknown_unless_refused(&failure.into_error(Op::Probe, "PING")),
             },
-            Err(Error::Rejected { .. }) => Fact::Known(false),
-            Err(error) => Fact::Unknown(error.detail().into_owned()),
+            Err(error) => unknown_unless_refused(&error),
         }
     }
 
@@ -183,8 +182,8 @@ impl Probe {
     /// (rounded up to a millisecond). It also proves that the server accepts writes.
     ///
     /// # Errors
-    /// `Rejected` if the user may not write the key or the database cannot be selected; `Unavailable` if the server
-    /// refuses writes: a read-only replica, a full disk; `Limit` if its memory is full.
+    /// `Forbidden` if the user may not write that key or select the database; `InvalidArgument` if there is no such
+    /// database; `Unavailable` if the server refuses writes: a read-only replica, a full disk; `Limit` if its memory is full.
     pub async fn set_probe_key(&self, database: u32, key: &str, value: &str, ttl: Duration) -> Result<()> {
         let args = crate::args![key, value, "PX", millis_ceil(ttl).max(1)];
         let written = self.in_database(database, async || self.ask(Request::new("SET", args)).await).await;
@@ -308,15 +307,14 @@ fn as_number(setting: Fact<String>) -> Fact<u32> {
 }
 
 fn unknown<T>(failure: Failure) -> Fact<T> {
-    let error = failure.into_error(Op::Probe, "probe");
-    // the question names the command
-    Fact::Unknown(error.detail().trim_start_matches("probe: ").to_owned())
+    // The question names the command.
+    Fact::Unknown(failure.into_error(Op::Probe, "the question").detail().into_owned())
 }
 
-/// A refusal is an answer to the question.
-fn unknown_unless_refused(failure: Failure) -> Fact<bool> {
-    match failure.into_error(Op::Probe, "probe") {
-        Error::Rejected { .. } => Fact::Known(false),
-        error => Fact::Unknown(error.detail().into_owned()),
+/// A refusal is an answer to the question whether the server accepts a client.
+fn unknown_unless_refused(error: &Error) -> Fact<bool> {
+    match error.kind() {
+        ErrorKind::Unauthenticated | ErrorKind::Forbidden => Fact::Known(false),
+        _ => Fact::Unknown(error.detail().into_owned()),
     }
 }

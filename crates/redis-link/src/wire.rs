@@ -33,6 +33,7 @@ mod opening;
 mod server_clock;
 mod tls;
 
+use failure::During;
 pub(crate) use failure::Failure;
 pub use greeting::Greeting;
 use opening::Opening;
@@ -194,7 +195,8 @@ impl Wire {
         let (client, clock, sent) = (self.client.clone(), Arc::clone(&self.clock), request.sent());
         Box::pin(async move {
             let answered = client.custom_raw(request.custom(), request.args).await;
-            let answered = answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply);
+            let answered =
+                answered.map_err(|error| failure::of_library(&error, During::Sending)).and_then(frame::reply);
             in_time(&clock, sent, answered)
         })
     }
@@ -204,7 +206,7 @@ impl Wire {
         self.set_deadline(&mut request);
         let (client, sent) = (self.client.with_options(&options(within)), request.sent());
         let answered = client.custom_raw(request.custom(), request.args).await;
-        let answered = answered.map_err(|error| failure::of_sending(&error)).and_then(frame::reply);
+        let answered = answered.map_err(|error| failure::of_library(&error, During::Sending)).and_then(frame::reply);
         in_time(&self.clock, sent, answered)
     }
 
@@ -222,7 +224,7 @@ impl Wire {
             self.set_deadline(&mut request);
             sent.push(request.sent());
             let queued: Result<Value, _> = pipeline.custom(request.custom(), request.args).await;
-            queued.map_err(|error| failure::of_sending(&error))?;
+            queued.map_err(|error| failure::of_library(&error, During::Sending))?;
         }
         let answered = pipeline.try_all::<Value>().await;
         if answered.len() == sent.len() {
@@ -232,7 +234,7 @@ impl Wire {
         Err(answered
             .into_iter()
             .find_map(Result::err)
-            .map_or(Failure::Lost("the replies do not match"), |error| failure::of_sending(&error)))
+            .map_or(Failure::Lost("the replies do not match"), |error| failure::of_library(&error, During::Sending)))
     }
 
     /// Writes the deadline into a copy of a request that has one. If the server's time is not known, the deadline is in the

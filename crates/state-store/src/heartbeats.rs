@@ -26,7 +26,7 @@ impl Heartbeats for StateStore {
         check_lasting(op, beat.lasting)?;
         if beat.details.len() > MAX_DETAILS_BYTES {
             let detail = format!("details of {} bytes; at most {MAX_DETAILS_BYTES} are allowed", beat.details.len());
-            return Err(Error::rejected(op, detail));
+            return Err(Error::invalid_argument(op, detail));
         }
         let args = args![
             beat.member.as_str(),
@@ -68,7 +68,9 @@ impl Heartbeats for StateStore {
         let op = Op::HeartbeatLost;
         let (until, name) = match page.cursor() {
             None => ("", ""),
-            Some(cursor) => split(cursor).ok_or_else(|| Error::rejected(op, "the cursor is of another listing"))?,
+            Some(cursor) => {
+                split(cursor).ok_or_else(|| Error::invalid_argument(op, "the cursor is of another listing"))?
+            }
         };
         let args = args![page.limit(), since.as_millis(), LOST_KEPT_COUNT, until, name];
         let mut reply = self.link.call(op, &LOST, &self.pool_keys(pool), args).await?.reader(op);

@@ -123,5 +123,5 @@ pub(crate) fn check_lasting(op: Op, lasting: Duration) -> Result<()> {
     if LEASE_RANGE.contains(&lasting) {
         return Ok(());
     }
-    Err(Error::rejected(op, "the duration must be between 10 ms and 30 days"))
+    Err(Error::invalid_argument(op, "the duration must be between 10 ms and 30 days"))
 }

@@ -16,7 +16,7 @@ pub trait Heartbeats: Send + Sync + fmt::Debug {
     /// does the first one after it was lost or has left.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) when `lasting` is outside [`LEASE_RANGE`](crate::LEASE_RANGE), or the
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when `lasting` is outside [`LEASE_RANGE`](crate::LEASE_RANGE), or the
     /// details are larger than [`MAX_DETAILS_BYTES`].
     async fn beat(&self, beat: &Beat) -> Result<()>;
 

@@ -25,7 +25,7 @@ pub trait Idempotency: Send + Sync + fmt::Debug {
     /// `in_progress_for`. Sent again with the same `request` it answers `Started` again.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) when `in_progress_for` is outside 1 ms to 366 days.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when `in_progress_for` is outside 1 ms to 366 days.
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun>;
 
     /// Keeps a request that takes longer than expected in progress, until `in_progress_for` from now (which may be earlier
@@ -34,7 +34,7 @@ pub trait Idempotency: Send + Sync + fmt::Debug {
     /// execute it.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) when `in_progress_for` is outside 1 ms to 366 days.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when `in_progress_for` is outside 1 ms to 366 days.
     async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool>;
 
     /// Keeps the response for `keep`. [`Finished::Lost`] when another request has taken the key since; its response counts.

@@ -15,7 +15,7 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
     /// The values of up to [`MAX_KEYS`] keys, in the order asked; `None` where there is none.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) for more keys than that; else what every operation can answer.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more keys than that; else what every operation can answer.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>;
 
     /// Sets up to [`MAX_KEYS`] values, each with its TTL. Each is set or replaced by itself: when the call fails, some may
@@ -39,7 +39,7 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
     /// [`Error::Indeterminate`](crate::Error::Indeterminate).
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) when the sum leaves the range of 64 bits; the counter stays as it was.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when the sum leaves the range of 64 bits; the counter stays as it was.
     async fn add(&self, key: &Key, by: i64, ttl: Ttl) -> Result<i64>;
 }
 

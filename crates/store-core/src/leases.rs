@@ -18,7 +18,7 @@ pub trait Leases: Send + Sync + fmt::Debug {
     /// same lease.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) when the time is outside [`LEASE_RANGE`], or when the lease that this
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when the time is outside [`LEASE_RANGE`], or when the lease that this
     /// `request` took was released and nobody has taken it since: a late copy must not take it again. Make a new request.
     async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>>;
 

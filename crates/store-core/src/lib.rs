@@ -30,7 +30,7 @@ mod time;
 mod typed;
 
 pub use durability::{Durability, Reached, Receipt};
-pub use error::{Error, Result, Source};
+pub use error::{Error, ErrorKind, Result, Source};
 pub use fence::Fence;
 pub use handoff::{Handoff, HandoffItem, Put};
 pub use heartbeats::{Beat, Heartbeats, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member};

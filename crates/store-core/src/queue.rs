@@ -38,7 +38,7 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// that is repeated after its jobs were done and forgotten pushes them again.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the server's memory is full, or the queue's bounds are reached; [`Error::Rejected`] for a job
+    /// [`Error::Limit`] when the server's memory is full, or the queue's bounds are reached; [`Error::InvalidArgument`] for a job
     /// outside the limits: then none is pushed. [`Error::NotDurable`]: all are pushed.
     async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>>;
 
@@ -92,10 +92,10 @@ pub const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
 /// Refuses a batch that is empty or too large.
 ///
 /// # Errors
-/// [`Error::Rejected`].
+/// [`Error::InvalidArgument`].
 pub fn validate_batch(op: Op, len: usize) -> Result<()> {
     if len == 0 || len > MAX_BATCH {
-        return Err(Error::rejected(op, format!("{len} jobs in one call; give 1 to {MAX_BATCH}")));
+        return Err(Error::invalid_argument(op, format!("{len} jobs in one call; give 1 to {MAX_BATCH}")));
     }
     Ok(())
 }
@@ -103,10 +103,10 @@ pub fn validate_batch(op: Op, len: usize) -> Result<()> {
 /// Refuses a lease outside [`LEASE_RANGE`](crate::LEASE_RANGE).
 ///
 /// # Errors
-/// [`Error::Rejected`].
+/// [`Error::InvalidArgument`].
 pub fn validate_lease(op: Op, lasting: Duration) -> Result<()> {
     if !crate::LEASE_RANGE.contains(&lasting) {
-        return Err(Error::rejected(op, "a lease lasts from 10 ms to 30 days"));
+        return Err(Error::invalid_argument(op, "a lease lasts from 10 ms to 30 days"));
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ pub trait RateLimit: Send + Sync + fmt::Debug {
     /// Checks up to [`MAX_CHECKS`] limits at once, all or nothing: only when each allows its cost is any charged.
     ///
     /// # Errors
-    /// [`Error::Rejected`] for no check, for too many, for one key named twice, and for a rate outside its range.
+    /// [`Error::InvalidArgument`] for no check, for too many, for one key named twice, and for a rate outside its range.
     async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision>;
 
     /// Forgets what was used of these limits (up to [`MAX_CHECKS`] keys, of both kinds).
@@ -174,9 +174,9 @@ pub struct LimitState {
 /// Refuses checks that no engine may carry out.
 ///
 /// # Errors
-/// [`Error::Rejected`], saying which check and why.
+/// [`Error::InvalidArgument`], saying which check and why.
 pub fn validate_checks(checks: &[RateCheck]) -> Result<()> {
-    let refuse = |detail: String| Err(Error::rejected(Op::RateLimitCheck, detail));
+    let refuse = |detail: String| Err(Error::invalid_argument(Op::RateLimitCheck, detail));
     if checks.is_empty() || checks.len() > MAX_CHECKS {
         return refuse(format!("{} limits in one check; give 1 to {MAX_CHECKS}", checks.len()));
     }

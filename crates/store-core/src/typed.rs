@@ -16,7 +16,7 @@ use crate::{
 fn to_json<T: Serialize>(op: Op, value: &T) -> Result<Bytes> {
     match serde_json::to_vec(value) {
         Ok(json) => Ok(json.into()),
-        Err(_) => Err(Error::rejected(op, "the value cannot be written as JSON")),
+        Err(_) => Err(Error::invalid_argument(op, "the value cannot be written as JSON")),
     }
 }
 
@@ -94,7 +94,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     /// Sets the value of a key.
     ///
     /// # Errors
-    /// As [`KeyValue::set_many`], and [`Error::Rejected`] when it cannot be written as JSON.
+    /// As [`KeyValue::set_many`], and [`Error::InvalidArgument`] when it cannot be written as JSON.
     pub async fn set(&self, key: &Key, value: &T) -> Result<()> {
         self.store.set(self.key(key), to_json(Op::KeyValueSetMany, value)?, self.ttl).await
     }
@@ -143,7 +143,7 @@ pub trait RateLimitExt: RateLimit {
     /// ```
     ///
     /// # Errors
-    /// Only a mistake of the caller or corrupt data: [`Error::Rejected`], [`Error::Corrupt`], [`Error::Unsupported`].
+    /// Only a mistake of the caller or corrupt data: [`Error::InvalidArgument`], [`Error::Corrupt`], [`Error::Unsupported`].
     async fn decide(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<RateDecision> {
         match self.check(checks).await {
             Err(error @ (Error::Unavailable { .. } | Error::Indeterminate { .. } | Error::Limit { .. })) => {
@@ -186,7 +186,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// Puts a value for a service.
     ///
     /// # Errors
-    /// As [`Handoff::put`], and [`Error::Rejected`] when it cannot be written as JSON. To repeat a put whose reply was lost,
+    /// As [`Handoff::put`], and [`Error::InvalidArgument`] when it cannot be written as JSON. To repeat a put whose reply was lost,
     /// put the same [`TypedHandoff::item`] again.
     pub async fn put(&self, to: ServiceName, key: &Key, value: &T) -> Result<Put> {
         self.store.put(&self.item(to, key, value)?).await
@@ -195,7 +195,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// A value for a service with its identity, to be put with [`Handoff::put`] as often as needed.
     ///
     /// # Errors
-    /// [`Error::Rejected`] when it cannot be written as JSON.
+    /// [`Error::InvalidArgument`] when it cannot be written as JSON.
     pub fn item(&self, to: ServiceName, key: &Key, value: &T) -> Result<HandoffItem> {
         Ok(HandoffItem::new(to, self.key(key), to_json(Op::HandoffPut, value)?, self.ttl))
     }

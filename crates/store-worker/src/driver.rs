@@ -318,7 +318,7 @@ impl Driver {
 
     /// A call on these queues failed: the driver sends nothing for them until their gates open again.
     fn on_error(&mut self, queues: &[usize], error: &Error, now: Instant) {
-        count_store_error(error.op(), error.kind());
+        count_store_error(error.op(), error.kind().name());
         queues.iter().for_each(|queue| self.queues[*queue].gate.close(now));
         if !self.is_store_down {
             self.is_store_down = true;

@@ -39,7 +39,7 @@ pub(crate) fn start(
             ticks.tick().await;
             let beat = template.clone().with_details(details(&queues, &tally));
             if let Err(error) = store.beat(&beat).await {
-                count_store_error(error.op(), error.kind());
+                count_store_error(error.op(), error.kind().name());
                 tracing::debug!(%error, "a heartbeat was not sent; the next one follows");
             }
         }

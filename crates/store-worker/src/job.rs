@@ -118,12 +118,12 @@ impl Job {
     /// the lease, after a third of the lease's time at the latest; of several reports in between, the last counts.
     ///
     /// # Errors
-    /// [`Error::Rejected`] when it is larger than [`MAX_RESULT_BYTES`].
+    /// [`Error::InvalidArgument`] when it is larger than [`MAX_RESULT_BYTES`].
     pub fn progress(&self, progress: impl Into<Bytes>) -> Result<()> {
         let progress = progress.into();
         if progress.len() > MAX_RESULT_BYTES {
             let len = progress.len();
-            return Err(Error::rejected(
+            return Err(Error::invalid_argument(
                 Op::QueueExtend,
                 format!("progress of {len} bytes; at most {MAX_RESULT_BYTES}"),
             ));

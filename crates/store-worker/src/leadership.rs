@@ -51,7 +51,7 @@ impl Candidate {
     /// lost. A store that is away delays it.
     ///
     /// # Errors
-    /// [`store_core::Error::Rejected`] when the lease's time is out of range.
+    /// [`store_core::Error::InvalidArgument`] when the lease's time is out of range.
     pub fn campaign(self) -> Result<Leadership> {
         validate_lease(Op::LeaseAcquire, self.lasting)?;
         let (announce, standing) = watch::channel(Standing::Follower);

@@ -9,7 +9,7 @@ mod queue_control;
 
 use std::sync::Arc;
 
-use twinstore::{Error, Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, Stores};
+use twinstore::{Error, ErrorKind, Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, Stores};
 
 use crate::history::{Answer, Invocation, Recorder, Reply};
 
@@ -84,11 +84,14 @@ pub(crate) fn record<T>(
 
 /// What an error states about the execution.
 fn reply(error: &Error) -> Reply {
-    let kind = error.kind().to_owned();
-    match error {
-        Error::Unavailable { .. } | Error::Limit { .. } | Error::Rejected { .. } | Error::Unsupported { .. } => {
-            Reply::NotExecuted(kind)
-        }
+    let kind = error.kind().name().to_owned();
+    match error.kind() {
+        ErrorKind::Unavailable
+        | ErrorKind::Limit
+        | ErrorKind::InvalidArgument
+        | ErrorKind::Unauthenticated
+        | ErrorKind::Tls
+        | ErrorKind::Unsupported => Reply::NotExecuted(kind),
         _ => Reply::Unknown(kind),
     }
 }

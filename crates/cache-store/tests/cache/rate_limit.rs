@@ -63,7 +63,7 @@ async fn the_longest_limits_are_counted_exactly() {
     assert_eq!((third.allowed, third.remaining), (true, 0));
 
     let longer = RateCheck::new(key("b"), Rate::Gcra { count: 1, period: Ttl::MAX, burst: 101 });
-    assert!(matches!(store.check(&[longer]).await, Err(Error::Rejected { .. })));
+    assert!(matches!(store.check(&[longer]).await, Err(Error::InvalidArgument { .. })));
     let window = Rate::FixedWindow { count: u32::MAX, window: Ttl::MAX };
     let full = RateCheck::new(key("c"), window).with_cost(u32::MAX);
     assert_eq!(only(&store.check(std::slice::from_ref(&full)).await.unwrap().limits).remaining, 0);
@@ -81,7 +81,7 @@ async fn a_reset_deletes_both_kinds() {
     assert!(store.check(&checks).await.unwrap().allowed);
     store.reset(&[]).await.unwrap();
     let many: Vec<Key> = (0..17).map(|index| key(index.to_string())).collect();
-    assert!(matches!(store.reset(&many).await, Err(Error::Rejected { .. })));
+    assert!(matches!(store.reset(&many).await, Err(Error::InvalidArgument { .. })));
 }
 
 #[tokio::test]

@@ -188,7 +188,7 @@ async fn a_failed_item_does_not_affect_its_neighbours() {
                     assert!(!format!("{error} {error:?}").contains("canary"));
                 }
                 let refused = store.add(&key("full"), 1, MINUTE).await.unwrap_err();
-                assert!(matches!(refused, Error::Rejected { .. }), "{refused:?}");
+                assert!(matches!(refused, Error::InvalidArgument { .. }), "{refused:?}");
             } else {
                 let name = name(task, round);
                 assert_eq!(store.get(&key(&name)).await.unwrap(), None);

@@ -29,14 +29,17 @@ fn decode(_end: u64, row: &[u8]) -> Result<Value, Fault> {
 
 fn validate_count(op: Op, len: usize) -> Result<()> {
     if len > MAX_KEYS {
-        return Err(Error::rejected(op, format!("{len} keys in one call; at most {MAX_KEYS}")));
+        return Err(Error::invalid_argument(op, format!("{len} keys in one call; at most {MAX_KEYS}")));
     }
     Ok(())
 }
 
 pub(super) fn validate_value(op: Op, value: &Bytes) -> Result<()> {
     if value.len() > MAX_VALUE_BYTES {
-        return Err(Error::rejected(op, format!("a value has {} bytes; at most {MAX_VALUE_BYTES}", value.len())));
+        return Err(Error::invalid_argument(
+            op,
+            format!("a value has {} bytes; at most {MAX_VALUE_BYTES}", value.len()),
+        ));
     }
     Ok(())
 }
@@ -140,7 +143,7 @@ impl KeyValue for EmbeddedCache {
             };
             let Some(sum) = number.checked_add(by) else {
                 let detail = "the counter would leave the range of 64 bits; it was not changed";
-                return Err(Fault::Refused(Error::rejected(Op::KeyValueAdd, detail)));
+                return Err(Fault::Refused(Error::invalid_argument(Op::KeyValueAdd, detail)));
             };
             expiring::put(change, &row, end, &sum.to_be_bytes())?;
             expiring::tidy(change, now, bounds)?;

@@ -42,7 +42,7 @@ impl RateLimit for EmbeddedCache {
     async fn reset(&self, keys: &[Key]) -> Result<()> {
         if keys.len() > MAX_CHECKS {
             let detail = format!("{} limits in one call; at most {MAX_CHECKS}", keys.len());
-            return Err(Error::rejected(Op::RateLimitReset, detail));
+            return Err(Error::invalid_argument(Op::RateLimitReset, detail));
         }
         if keys.is_empty() {
             return Ok(());

@@ -45,13 +45,13 @@ fn a_member_that_fails_is_rolled_back_and_the_others_are_committed() {
         Err(Fault::Corrupt("a row is too short"))
     });
     let (refusing, mut refusing_answer) =
-        member(|_| Err(Fault::Refused(Error::rejected(Op::KeyValueAdd, "the counter would overflow"))));
+        member(|_| Err(Fault::Refused(Error::invalid_argument(Op::KeyValueAdd, "the counter would overflow"))));
     let (last, mut last_answer) = put(b"last", 2);
     core.commit_together(vec![first, failing, refusing, last]);
 
     assert_eq!(first_answer.try_recv().unwrap().unwrap(), 1);
     assert!(matches!(failing_answer.try_recv().unwrap(), Err(Error::Corrupt { .. })));
-    assert!(matches!(refusing_answer.try_recv().unwrap(), Err(Error::Rejected { .. })));
+    assert!(matches!(refusing_answer.try_recv().unwrap(), Err(Error::InvalidArgument { .. })));
     assert_eq!(last_answer.try_recv().unwrap().unwrap(), 2);
     assert!(has(&core, b"first") && has(&core, b"last") && !has(&core, b"half"));
     assert_eq!(core.commits.load(Ordering::Relaxed), 1);

@@ -135,7 +135,7 @@ impl Heartbeats for EmbeddedState {
         validate_lease(Op::HeartbeatBeat, beat.lasting)?;
         if beat.details.len() > MAX_DETAILS_BYTES {
             let detail = format!("the details have {} bytes; at most {MAX_DETAILS_BYTES}", beat.details.len());
-            return Err(Error::rejected(Op::HeartbeatBeat, detail));
+            return Err(Error::invalid_argument(Op::HeartbeatBeat, detail));
         }
         let (clock, pool, beat) = (self.options.clock.clone(), self.pool(&beat.pool), beat.clone());
         let apply = move |change: &mut Change<'_>| {
@@ -215,5 +215,5 @@ impl Heartbeats for EmbeddedState {
 
 fn parse_lost(cursor: &str) -> Result<(u64, String)> {
     let parts = cursor.split_once('.').and_then(|(until, name)| Some((until.parse().ok()?, name.to_owned())));
-    parts.ok_or_else(|| Error::rejected(Op::HeartbeatLost, "the cursor is not one of this listing"))
+    parts.ok_or_else(|| Error::invalid_argument(Op::HeartbeatLost, "the cursor is not one of this listing"))
 }

@@ -83,7 +83,7 @@ impl Leases for EmbeddedState {
                 Some(held) if held.is_held(now) => Ok(Acquired::Taken(held.lease)),
                 Some(released) if released.released && released.request == request.request => {
                     let detail = "the lease that this request acquired has been released; make a new request";
-                    Err(Fault::Refused(Error::rejected(Op::LeaseAcquire, detail)))
+                    Err(Fault::Refused(Error::invalid_argument(Op::LeaseAcquire, detail)))
                 }
                 _ => {
                     let until = Timestamp::from_millis(now.after(request.lasting));

@@ -107,7 +107,7 @@ pub(super) fn check_blocking(op: Op, name: &str) -> Result<()> {
 }
 
 fn check(op: Op, name: &str, allowed: &[&str], why: &str) -> Result<()> {
-    if allowed.contains(&name) { Ok(()) } else { Err(Error::rejected(op, format!("{name} {why}"))) }
+    if allowed.contains(&name) { Ok(()) } else { Err(Error::invalid_argument(op, format!("{name} {why}"))) }
 }
 
 #[cfg(test)]

@@ -16,9 +16,10 @@ pub(super) use disk::Proof;
 /// Refuses levels without a meaning.
 pub(super) fn check(op: Op, durability: Durability) -> Result<()> {
     match durability {
-        Durability::Replicated { replicas: 0, .. } => {
-            Err(Error::rejected(op, "replicated to zero replicas has no meaning; request at least one, or accepted"))
-        }
+        Durability::Replicated { replicas: 0, .. } => Err(Error::invalid_argument(
+            op,
+            "replicated to zero replicas has no meaning; request at least one, or accepted",
+        )),
         _ => Ok(()),
     }
 }

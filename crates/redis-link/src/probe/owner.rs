@@ -62,7 +62,7 @@ impl Probe {
     /// whose memory is full.
     ///
     /// # Errors
-    /// `Corrupt` if the key holds something else; `Rejected` if the user may not use the key or run scripts; `Unavailable`
+    /// `Corrupt` if the key holds something else; `Forbidden` if the user may not use the key or run scripts; `Unavailable`
     /// and `Indeterminate` if the server does not answer.
     pub async fn claim_number(
         &self,

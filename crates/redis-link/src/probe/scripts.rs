@@ -1,6 +1,6 @@
 //! Whether the server runs scripts.
 
-use store_core::{Error, Op};
+use store_core::{ErrorKind, Op};
 
 use super::{Fact, Probe};
 use crate::Script;
@@ -19,12 +19,11 @@ impl Probe {
             }
             Err(failure) => failure,
         };
-        let is_answer = matches!(failure, Failure::Answered(_)) && !failure.is_forbidden();
-        match failure.into_error(Op::Probe, RUNS.name()) {
-            Error::Rejected { .. } | Error::Unsupported { .. } | Error::Corrupt { .. } if is_answer => {
-                Fact::Known(false)
-            }
-            error => Fact::Unknown(error.detail().into_owned()),
+        let is_answer = matches!(failure, Failure::Answered(_));
+        let error = failure.into_error(Op::Probe, RUNS.name());
+        match error.kind() {
+            ErrorKind::Unsupported | ErrorKind::Corrupt | ErrorKind::Unexpected if is_answer => Fact::Known(false),
+            _ => Fact::Unknown(error.detail().into_owned()),
         }
     }
 }

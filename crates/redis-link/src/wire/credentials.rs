@@ -30,8 +30,8 @@ impl Credentials {
         let password = match config.password_file.clone() {
             Some(path) => match tokio::task::spawn_blocking(move || read_password_file(&path)).await {
                 Ok(Ok(password)) => Some(password),
-                Ok(Err(error)) => return Err(Failure::Refused(format!("the password file {error}").into())),
-                Err(_) => return Err(Failure::NotSent("the runtime is ending")),
+                Ok(Err(error)) => return Err(Failure::Unauthenticated(format!("the password file {error}").into())),
+                Err(_) => return Err(Failure::NotSent("the runtime shuts down")),
             },
             None => config.effective_password().cloned(),
         };

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use fred::types::{Resp3Frame, Value};
 
 use super::Failure;
-use super::failure::{self, ErrorReply};
+use super::failure::{self, During, ErrorReply};
 use crate::Reply;
 
 /// A frame as a reply; an error frame, also inside a list, as the server's error.
@@ -37,7 +37,7 @@ fn list(frames: impl IntoIterator<Item = Resp3Frame>) -> Result<Reply, Failure> 
 
 /// One result of a pipeline: the library has turned error frames into errors of its own.
 pub(super) fn pipelined(result: Result<Value, fred::error::Error>) -> Result<Reply, Failure> {
-    result.map(from_value).map_err(|error| failure::of_pipelined_reply(&error))
+    result.map(from_value).map_err(|error| failure::of_library(&error, During::Pipelined))
 }
 
 fn from_value(value: Value) -> Reply {

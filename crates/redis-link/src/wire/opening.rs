@@ -22,7 +22,7 @@ use fred::types::{Builder, RespVersion};
 
 use super::credentials::Credentials;
 use super::server_clock::ServerClock;
-use super::{Driver, Failure, Greeting, Request, Wire, failure, tls};
+use super::{Driver, Failure, Greeting, Request, Wire, failure, failure::During, tls};
 use crate::{Arg, Endpoint, LinkConfig, MAX_DATABASE};
 
 pub(super) struct Opening {
@@ -46,7 +46,7 @@ impl Opening {
 
     async fn open_with(&self, version: RespVersion, credentials: Credentials) -> Result<(Wire, Driver), Failure> {
         let client = self.client(version, credentials)?;
-        let mut driver = Driver(client.init().await.map_err(|error| failure::of_connecting(&error))?);
+        let mut driver = Driver(client.init().await.map_err(|error| failure::of_library(&error, During::Connecting))?);
         let mut wire =
             Wire { client, greeting: None, clock: Arc::new(ServerClock::new()), lasting: self.config.command_timeout };
         // The library reports a connection that was closed meanwhile as connected.
@@ -94,7 +94,7 @@ impl Opening {
     fn client(&self, version: RespVersion, credentials: Credentials) -> Result<Client, Failure> {
         let config = &self.config;
         if config.url.database().is_some_and(|number| number > MAX_DATABASE) {
-            return Err(Failure::Refused("only the databases 0 to 255 can be opened".into()));
+            return Err(Failure::InvalidArgument("a database number is 0 to 255".into()));
         }
         let mut settings = Config {
             fail_fast: true,
@@ -104,7 +104,7 @@ impl Opening {
             ..Config::default()
         };
         if config.url.is_tls() {
-            settings.tls = Some(tls::connector(&config.tls).map_err(|what| Failure::Refused(what.into()))?);
+            settings.tls = Some(tls::connector(&config.tls).map_err(|what| Failure::Tls(what.into()))?);
         }
         let mut builder = Builder::from_config(settings);
         builder.with_connection_config(|connection| {
@@ -117,6 +117,6 @@ impl Opening {
             connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
         });
         builder.with_performance_config(|performance| performance.default_command_timeout = Duration::ZERO);
-        builder.build().map_err(|error| failure::of_connecting(&error))
+        builder.build().map_err(|error| failure::of_library(&error, During::Connecting))
     }
 }

@@ -37,7 +37,7 @@ async fn an_unmet_level_is_an_error_and_the_write_is_kept() {
     assert_eq!((wanted, reached), (level, Reached::new(0, false)));
     assert_eq!(number(&server, "c").await, 1);
     let nothing = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], replicated(0, Duration::ZERO)).await;
-    assert!(matches!(nothing, Err(Error::Rejected { .. })), "{nothing:?}");
+    assert!(matches!(nothing, Err(Error::InvalidArgument { .. })), "{nothing:?}");
     assert_eq!(number(&server, "c").await, 1);
 }
 

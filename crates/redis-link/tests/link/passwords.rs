@@ -127,7 +127,10 @@ async fn a_password_cannot_run_commands() {
         ];
         for attack in attacks {
             let refused = Probe::open(attack.with_connect_timeout(Duration::from_secs(5))).await.unwrap_err();
-            assert!(matches!(&refused, Error::Rejected { detail, .. } if detail == REFUSED), "{label}: {refused:?}");
+            assert!(
+                matches!(&refused, Error::Unauthenticated { detail, .. } if detail == REFUSED),
+                "{label}: {refused:?}"
+            );
         }
         assert!(!server.command_calls().await.unwrap().contains_key("flushall"), "{label}");
         assert_eq!(server.command(&["EXISTS", "precious"]).await.unwrap().as_integer(), Some(1), "{label}");
@@ -214,7 +217,7 @@ impl Login {
         }
         link.close().await;
         match Link::connect(self.settings.clone()).await {
-            Err(Error::Rejected { detail, .. }) if detail == REFUSED => Ok(()),
+            Err(Error::Unauthenticated { detail, .. }) if detail == REFUSED => Ok(()),
             other => Err(format!("the old password is refused, not {other:?}")),
         }
     }
@@ -309,7 +312,7 @@ async fn servers_of_both_protocols_are_served() {
             refusing.push(config(&format!("redis://127.0.0.1:{}", server.port())));
             for settings in refusing.into_iter().filter(|_| password.is_some()) {
                 let refused = Link::connect(settings).await;
-                assert!(matches!(refused, Err(Error::Rejected { .. })), "{label}: {refused:?}");
+                assert!(matches!(refused, Err(Error::Unauthenticated { .. })), "{label}: {refused:?}");
             }
         }
     }
@@ -354,7 +357,7 @@ async fn a_password_file_without_a_valid_password_is_refused_before_a_connection
         std::fs::write(&file, content).unwrap();
         let settings = config(&format!("redis://127.0.0.1:{}", server.port())).with_password_file(&file);
         match Link::connect(settings).await {
-            Err(Error::Rejected { detail, .. }) => assert_eq!(detail, reason),
+            Err(Error::Unauthenticated { detail, .. }) => assert_eq!(detail, reason),
             other => panic!("refused, not {other:?}"),
         }
     }

@@ -56,7 +56,7 @@ async fn a_forbidden_fact_is_unknown() {
     assert!(matches!(probe.user().await, Fact::Unknown(_)));
     assert!(matches!(probe.is_writable("app:x").await, Fact::Unknown(_)));
     let error = probe.set_probe_key(0, "app:x", "1", Duration::from_secs(1)).await.unwrap_err();
-    assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
+    assert!(matches!(error, Error::Forbidden { .. }), "{error:?}");
     let asked: [&[&str]; 5] =
         [&["GET", "app:x"], &["SET", "app:x", "1"], &["GET", "other"], &["NOSUCHCOMMAND"], &["EVALSHA", "x", "0"]];
     assert_eq!(probe.lacks_permission(&asked).await, Fact::Known(vec![1, 2, 3]));

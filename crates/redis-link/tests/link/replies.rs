@@ -65,9 +65,9 @@ async fn commands_whose_reply_could_be_mistaken_for_a_message_are_not_sent() {
     server.command(&["RPUSH", "list", "message", "a", "b"]).await.unwrap();
     let before = server.commands_processed().await.unwrap();
     let refused = link.command(READS, "LRANGE", args!["list", 0, -1]).await;
-    assert!(matches!(refused, Err(Error::Rejected { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
     let refused = link.blocking(Op::QueueWait, "GET", args!["list"], std::time::Duration::from_secs(1)).await;
-    assert!(matches!(refused, Err(Error::Rejected { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::InvalidArgument { .. })), "{refused:?}");
     assert_eq!(server.commands_processed().await.unwrap(), before);
 }
 

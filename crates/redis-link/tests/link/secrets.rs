@@ -23,7 +23,7 @@ async fn a_rotated_password_is_used_by_the_next_connection() {
     eventually("the link is back with the new password", async || link.ping().await.is_ok()).await;
     std::fs::remove_file(&file).unwrap();
     let error = Link::connect(config(&address).with_password_file(&file)).await.unwrap_err();
-    assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
+    assert!(matches!(error, Error::Unauthenticated { .. }), "{error:?}");
 }
 
 /// The server has the new password before the file does, and the link has lost its connections.

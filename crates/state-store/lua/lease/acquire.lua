@@ -26,7 +26,7 @@ for index, key in ipairs(KEYS) do
         answer = {'taken', last, till, sub(lease, 65)}
       end
     elseif byte(lease, 32) == 114 and sub(lease, 33, 48) == ARGV[at] then
-      answer = {'failed', 'TWREJECT the lease that this request took has been released; make a new request'}
+      answer = {'failed', 'TWINVALID the lease that this request took has been released; make a new request'}
     elseif last >= fence then
       fence = last + 1
     end

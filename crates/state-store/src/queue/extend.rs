@@ -97,7 +97,7 @@ fn validate(jobs: &[Extension], lasting: Duration) -> Result<()> {
     match jobs.iter().position(|job| bytes(job) > MAX_RESULT_BYTES) {
         Some(index) => {
             let detail = format!("the progress of job {index} has more than {MAX_RESULT_BYTES} bytes");
-            Err(Error::rejected(OP, detail))
+            Err(Error::invalid_argument(OP, detail))
         }
         None => Ok(()),
     }

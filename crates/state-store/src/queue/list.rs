@@ -21,7 +21,7 @@ pub(super) async fn list(
     let mut args = vec![Arg::fixed(place_word(state)), Arg::from(page.limit()), Arg::from(MAX_BATCH_BYTES)];
     if let Some(cursor) = page.cursor() {
         let (position, entry) = read_cursor(state, cursor)
-            .ok_or_else(|| Error::rejected(OP, "the cursor is not one that this listing has given out"))?;
+            .ok_or_else(|| Error::invalid_argument(OP, "the cursor is not one that this listing has given out"))?;
         args.extend([Arg::from(position), Arg::from(entry)]);
     }
     let mut reply = store.call(OP, &scripts::LIST, queue, args).await?.reader(OP);

@@ -89,7 +89,7 @@ async fn the_size_of_a_response_is_bounded() {
     store.begin(&first, MINUTE).await.unwrap();
     let response = Bytes::from(vec![7; MAX_RESPONSE_BYTES]);
     let larger = Bytes::from(vec![7; MAX_RESPONSE_BYTES + 1]);
-    assert!(matches!(store.finish(&first, &larger, MINUTE).await, Err(Error::Rejected { .. })));
+    assert!(matches!(store.finish(&first, &larger, MINUTE).await, Err(Error::InvalidArgument { .. })));
     assert_eq!(store.finish(&first, &response, MINUTE).await.unwrap(), Finished::Stored);
     assert_eq!(store.begin(&request(), MINUTE).await.unwrap(), Begun::Finished(response));
 }

@@ -31,10 +31,13 @@ impl ClaimRequest {
     /// Checks the request against the limits.
     ///
     /// # Errors
-    /// [`Error::Rejected`], saying which limit.
+    /// [`Error::InvalidArgument`], saying which limit.
     pub fn validate(&self) -> Result<()> {
         if self.max == 0 || self.max > MAX_BATCH {
-            return Err(Error::rejected(Op::QueueClaim, format!("claim 1 to {MAX_BATCH} jobs, not {}", self.max)));
+            return Err(Error::invalid_argument(
+                Op::QueueClaim,
+                format!("claim 1 to {MAX_BATCH} jobs, not {}", self.max),
+            ));
         }
         validate_lease(Op::QueueClaim, self.lease)
     }

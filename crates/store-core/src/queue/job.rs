@@ -112,9 +112,9 @@ impl NewJob {
     /// Checks a batch against the limits of a push.
     ///
     /// # Errors
-    /// [`Error::Rejected`], saying which job and which limit.
+    /// [`Error::InvalidArgument`], saying which job and which limit.
     pub fn validate_all(jobs: &[NewJob]) -> Result<()> {
-        let refuse = |detail: String| Err(Error::rejected(Op::QueuePush, detail));
+        let refuse = |detail: String| Err(Error::invalid_argument(Op::QueuePush, detail));
         validate_batch(Op::QueuePush, jobs.len())?;
         let mut bytes = 0;
         for (index, job) in jobs.iter().enumerate() {

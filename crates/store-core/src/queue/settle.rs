@@ -27,7 +27,7 @@ impl Settlement {
     /// Checks a batch against the limits.
     ///
     /// # Errors
-    /// [`Error::Rejected`], saying which settlement and which limit.
+    /// [`Error::InvalidArgument`], saying which settlement and which limit.
     pub fn validate_all(settlements: &[Settlement]) -> Result<()> {
         validate_batch(Op::QueueSettle, settlements.len())?;
         for (index, settlement) in settlements.iter().enumerate() {
@@ -39,11 +39,14 @@ impl Settlement {
                 }
             };
             if wait > MAX_DELAY {
-                return Err(Error::rejected(Op::QueueSettle, format!("settlement {index} waits more than 366 days")));
+                return Err(Error::invalid_argument(
+                    Op::QueueSettle,
+                    format!("settlement {index} waits more than 366 days"),
+                ));
             }
             if bytes > MAX_RESULT_BYTES {
                 let detail = format!("the result of settlement {index} has {bytes} bytes; at most {MAX_RESULT_BYTES}");
-                return Err(Error::rejected(Op::QueueSettle, detail));
+                return Err(Error::invalid_argument(Op::QueueSettle, detail));
             }
         }
         Ok(())

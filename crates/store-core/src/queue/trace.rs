@@ -37,11 +37,11 @@ impl TraceContext {
     /// is ignored, and the context is carried as version 00, with `sampled` as its only flag.
     ///
     /// # Errors
-    /// [`Error::Rejected`] if the header is malformed, names the version ff, or has an id of zeros only.
+    /// [`Error::InvalidArgument`] if the header is malformed, names the version ff, or has an id of zeros only.
     pub fn new(traceparent: &str) -> Result<Self> {
         let refuse = || {
             let form = "a traceparent has the form 00-<32 hex>-<16 hex>-<2 hex>, in lower case, without an id of zeros";
-            Error::rejected(Op::QueuePush, form)
+            Error::invalid_argument(Op::QueuePush, form)
         };
         let mut parts = traceparent.splitn(5, '-');
         let mut field = |len| parts.next().filter(|part| part.len() == len && is_hex(part)).ok_or_else(refuse);

@@ -30,7 +30,7 @@ pub(super) async fn write(draft: &Draft, visit: &Visit<'_>) -> Result<(), Error>
     let mut refused = None;
     for key in of_role(draft, visit.role(), &random()) {
         match visit.probe.set_probe_key(visit.database, &key, "1", TTL).await {
-            Err(error @ Error::Rejected { .. }) => refused = refused.or(Some(error)),
+            Err(error @ Error::Forbidden { .. }) => refused = refused.or(Some(error)),
             result => return result,
         }
     }

@@ -1,16 +1,16 @@
 //! Why a connection could not be opened.
 
 use redis_link::{Fact, Probe};
-use store_core::Error;
+use store_core::{Error, ErrorKind};
 
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
 /// The finding. The server's answer does not show a mismatch about TLS, so the port is probed.
 pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -> Finding {
-    let code = code_of(error);
+    let code = code_of(error.kind());
     let detail = error.detail();
-    if code == Code::Unreachable && may_be_of_encryption(&detail) {
+    if code == Code::Unreachable {
         let speaks_tls = Box::pin(Probe::speaks_tls(&draft.link(connection, Some(0)))).await;
         match (speaks_tls, connection.url.is_tls()) {
             (Fact::Known(true), false) => {
@@ -32,18 +32,12 @@ pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -
     }
 }
 
-/// Whether the port accepts connections.
-fn may_be_of_encryption(detail: &str) -> bool {
-    !detail.contains("nothing listens") && !detail.contains("name is not known")
-}
-
-/// A connection can be refused because of its credentials, or for another reason.
-fn code_of(error: &Error) -> Code {
-    let text = error.to_string();
-    match error {
-        Error::Rejected { .. } if text.contains("certificate") || text.contains("encrypted") => Code::TlsRefused,
-        Error::Rejected { .. } => Code::AuthRefused,
-        Error::Unsupported { .. } => Code::ServerTooOld,
+fn code_of(kind: ErrorKind) -> Code {
+    match kind {
+        ErrorKind::Tls => Code::TlsRefused,
+        ErrorKind::Unauthenticated => Code::AuthRefused,
+        ErrorKind::Forbidden => Code::AclMissingCommand,
+        ErrorKind::Unsupported => Code::ServerTooOld,
         _ => Code::Unreachable,
     }
 }

@@ -166,7 +166,7 @@ async fn a_mismatch_about_tls_is_its_own_finding() {
         (to(&tls, "redis"), None, "the port speaks TLS, but the URL begins with redis://"),
         (tls.url(None).replace("rediss", "redis"), None, "the port speaks TLS, but the URL begins with redis://"),
         (to(&mutual, "redis"), None, "the port speaks TLS, but the URL begins with redis://"),
-        (mutual.url(None), Some(&mutual), "the server wants a certificate of the client"),
+        (mutual.url(None), Some(&mutual), "the server requires a certificate of the client"),
         (tls.url(None), Some(&mutual), "the server's certificate is not accepted"),
     ] {
         let ca = ca.map(RedisServer::ca_file).unwrap_or_default();

@@ -167,7 +167,7 @@ impl Queue for Faulty {
                 return Err(Error::indeterminate(Op::QueueSettle, "took too long"));
             }
             if is_refused {
-                return Err(Error::rejected(Op::QueueSettle, "no"));
+                return Err(Error::invalid_argument(Op::QueueSettle, "no"));
             }
             self.inner.settle(queue, settlements, durability).await
         };

@@ -96,7 +96,7 @@ async fn beats_outside_their_bounds_are_refused(fixture: Fixture) -> Verdict {
     let beat = |lasting| Beat::new(pool.clone(), holder("one"), lasting);
     let too_large = beat(LASTING).with_details(vec![0; MAX_DETAILS_BYTES + 1]);
     for bad in [beat(ms(9)), beat(secs(31 * 86400)), too_large] {
-        check_matches!(fixture.state.beat(&bad).await, Err(Error::Rejected { op: Op::HeartbeatBeat, .. }));
+        check_matches!(fixture.state.beat(&bad).await, Err(Error::InvalidArgument { op: Op::HeartbeatBeat, .. }));
     }
     check_eq!(alive(&fixture, &pool).await?.len(), 0);
     Ok(())

@@ -109,7 +109,7 @@ async fn a_response_above_its_bound_is_refused(fixture: Fixture) -> Verdict {
         store.begin(&one, WORKING).await?;
         let too_large = Bytes::from(vec![0; MAX_RESPONSE_BYTES + 1]);
         let refused = store.finish(&one, &too_large, KEEP).await;
-        check_matches!(refused, Err(Error::Rejected { op: Op::IdempotencyFinish, .. }));
+        check_matches!(refused, Err(Error::InvalidArgument { op: Op::IdempotencyFinish, .. }));
         check_matches!(store.begin(&attempt(&one.key, 1), WORKING).await?, Begun::InProgress { .. });
     }
     Ok(())

@@ -73,7 +73,7 @@ async fn a_sum_outside_its_range_is_refused(fixture: Fixture) -> Verdict {
     for (key, end, by) in [("top", i64::MAX, 1), ("bottom", i64::MIN, -1)] {
         fixture.cache.add(&fixture.key(key), end, LONG).await?;
         let refused = fixture.cache.add(&fixture.key(key), by, LONG).await;
-        check_matches!(refused, Err(Error::Rejected { op: Op::KeyValueAdd, .. }));
+        check_matches!(refused, Err(Error::InvalidArgument { op: Op::KeyValueAdd, .. }));
         check_eq!(fixture.cache.add(&fixture.key(key), 0, LONG).await?, end);
     }
     Ok(())

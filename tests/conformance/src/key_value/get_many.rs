@@ -58,7 +58,7 @@ async fn the_largest_number_of_keys_is_answered(fixture: Fixture) -> Verdict {
 
 async fn more_keys_are_refused(fixture: Fixture) -> Verdict {
     let keys = vec![fixture.key("key"); MAX_KEYS + 1];
-    check_matches!(fixture.cache.get_many(&keys).await, Err(Error::Rejected { op: Op::KeyValueGetMany, .. }));
+    check_matches!(fixture.cache.get_many(&keys).await, Err(Error::InvalidArgument { op: Op::KeyValueGetMany, .. }));
     Ok(())
 }
 

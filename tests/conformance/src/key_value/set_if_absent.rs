@@ -118,6 +118,6 @@ async fn a_counter_is_not_a_value(fixture: Fixture) -> Verdict {
 async fn a_value_above_its_bound_is_refused(fixture: Fixture) -> Verdict {
     let too_large = Entry::new(fixture.key("key"), vec![0; MAX_VALUE_BYTES + 1], LONG);
     let refused = fixture.cache.set_if_absent(&too_large, RequestId::generate()).await;
-    check_matches!(refused, Err(Error::Rejected { op: Op::KeyValueSetIfAbsent, .. }));
+    check_matches!(refused, Err(Error::InvalidArgument { op: Op::KeyValueSetIfAbsent, .. }));
     Ok(())
 }

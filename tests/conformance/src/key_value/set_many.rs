@@ -92,7 +92,7 @@ async fn entries_outside_their_bounds_are_refused(fixture: Fixture) -> Verdict {
     let good = Entry::new(fixture.key("key"), "1", LONG);
     let too_large = Entry::new(fixture.key("large"), vec![0; MAX_VALUE_BYTES + 1], LONG);
     for bad in [vec![good.clone(); MAX_KEYS + 1], vec![good, too_large]] {
-        check_matches!(fixture.cache.set_many(&bad).await, Err(Error::Rejected { op: Op::KeyValueSetMany, .. }));
+        check_matches!(fixture.cache.set_many(&bad).await, Err(Error::InvalidArgument { op: Op::KeyValueSetMany, .. }));
     }
     check_eq!(get(&fixture, "key").await?, None);
     Ok(())

@@ -45,7 +45,7 @@ async fn a_request_whose_lease_was_released_does_not_take_it_back(fixture: Fixtu
         return Err(BrokenPromise::new("the lease is not free"));
     };
     fixture.state.release(&held).await?;
-    check_matches!(acquire(&fixture, &first).await, Err(Error::Rejected { op: Op::LeaseAcquire, .. }));
+    check_matches!(acquire(&fixture, &first).await, Err(Error::InvalidArgument { op: Op::LeaseAcquire, .. }));
     check_eq!(fixture.state.inspect(&name).await?, None);
     let second = taken_by(&fixture, &name, "two").await?;
     check_eq!(acquire(&fixture, &first).await?, Acquired::Taken(second));
@@ -183,7 +183,7 @@ async fn a_time_outside_its_range_is_refused(fixture: Fixture) -> Verdict {
     let name = fixture.lease("lease");
     for lasting in [ms(9), secs(30 * 86400) + ms(1)] {
         let asked = AcquireRequest::new(name.clone(), holder("one"), lasting);
-        check_matches!(acquire(&fixture, &asked).await, Err(Error::Rejected { op: Op::LeaseAcquire, .. }));
+        check_matches!(acquire(&fixture, &asked).await, Err(Error::InvalidArgument { op: Op::LeaseAcquire, .. }));
     }
     check_eq!(fixture.state.inspect(&name).await?, None);
     Ok(())

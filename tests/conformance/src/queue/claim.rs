@@ -192,7 +192,7 @@ async fn a_job_that_was_cancelled_and_pushed_for_later_is_not_claimed_before(que
 async fn a_claim_outside_its_bounds_is_refused(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     for (max, lease) in [(0, LEASE), (MAX_BATCH + 1, LEASE), (1, ms(9)), (1, secs(31 * 86400))] {
-        check_matches!(queue.claim_for(max, lease).await, Err(Error::Rejected { op: Op::QueueClaim, .. }));
+        check_matches!(queue.claim_for(max, lease).await, Err(Error::InvalidArgument { op: Op::QueueClaim, .. }));
     }
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
     Ok(())

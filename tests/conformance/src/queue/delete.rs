@@ -79,7 +79,7 @@ async fn the_id_of_a_deleted_job_is_free(queue: QueueFixture) -> Verdict {
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     for count in [0, MAX_BATCH + 1] {
         let refused = queue.fixture.state.delete(&queue.name, &vec![job_id("a"); count]).await;
-        check_matches!(refused, Err(Error::Rejected { op: Op::QueueDelete, .. }));
+        check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueDelete, .. }));
     }
     Ok(())
 }

@@ -180,7 +180,7 @@ async fn too_much_progress_is_refused_whole(queue: QueueFixture) -> Verdict {
         Extension::new(claimed[1].lease.clone()).with_progress(vec![0; MAX_RESULT_BYTES + 1]),
     ];
     let refused = queue.fixture.state.extend(&queue.name, &extensions, secs(30)).await;
-    check_matches!(refused, Err(Error::Rejected { op: Op::QueueExtend, .. }));
+    check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueExtend, .. }));
     let info = queue.info("a").await?;
     check_eq!((info.progress, info.at), (None, Some(claimed[0].lease.until)));
     let largest = [Extension::new(claimed[1].lease.clone()).with_progress(vec![0; MAX_RESULT_BYTES])];
@@ -194,11 +194,11 @@ async fn extensions_outside_their_bounds_are_refused(queue: QueueFixture) -> Ver
     let one = Extension::new(queue.claim_one().await?.lease);
     for lasting in [ms(9), secs(31 * 86400)] {
         let refused = queue.fixture.state.extend(&queue.name, std::slice::from_ref(&one), lasting).await;
-        check_matches!(refused, Err(Error::Rejected { .. }));
+        check_matches!(refused, Err(Error::InvalidArgument { .. }));
     }
     for count in [0, MAX_BATCH + 1] {
         let refused = queue.fixture.state.extend(&queue.name, &vec![one.clone(); count], LEASE).await;
-        check_matches!(refused, Err(Error::Rejected { .. }));
+        check_matches!(refused, Err(Error::InvalidArgument { .. }));
     }
     Ok(())
 }

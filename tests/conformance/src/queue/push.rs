@@ -270,19 +270,19 @@ async fn a_batch_with_a_bad_job_is_refused_whole(queue: QueueFixture) -> Verdict
     for bad in [too_large, without_attempts, job("b").with_start_within(ms(0)), job("b").with_delay(secs(400 * 86400))]
     {
         let refused = queue.push(&[job("a"), bad]).await;
-        check_matches!(refused, Err(store_core::Error::Rejected { op: Op::QueuePush, .. }));
+        check_matches!(refused, Err(store_core::Error::InvalidArgument { op: Op::QueuePush, .. }));
     }
     check_eq!(queue.counts().await?, Counts::default());
     Ok(())
 }
 
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
-    check_matches!(queue.push(&[]).await, Err(store_core::Error::Rejected { .. }));
+    check_matches!(queue.push(&[]).await, Err(store_core::Error::InvalidArgument { .. }));
     let too_many: Vec<NewJob> = (0..=MAX_BATCH).map(|_| NewJob::new("")).collect();
-    check_matches!(queue.push(&too_many).await, Err(store_core::Error::Rejected { .. }));
+    check_matches!(queue.push(&too_many).await, Err(store_core::Error::InvalidArgument { .. }));
     let too_large: Vec<NewJob> =
         (0..=MAX_BATCH_BYTES / MAX_PAYLOAD_BYTES).map(|_| NewJob::new(vec![0; MAX_PAYLOAD_BYTES])).collect();
-    check_matches!(queue.push(&too_large).await, Err(store_core::Error::Rejected { .. }));
+    check_matches!(queue.push(&too_large).await, Err(store_core::Error::InvalidArgument { .. }));
     check_eq!(queue.counts().await?, Counts::default());
     Ok(())
 }

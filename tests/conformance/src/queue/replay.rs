@@ -205,7 +205,7 @@ async fn replaying_twice_finds_what_the_first_made(queue: QueueFixture) -> Verdi
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     for count in [0, MAX_BATCH + 1] {
         let refused = queue.fixture.state.replay(&queue.name, &vec![job_id("a"); count]).await;
-        check_matches!(refused, Err(Error::Rejected { op: Op::QueueReplay, .. }));
+        check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueReplay, .. }));
     }
     Ok(())
 }

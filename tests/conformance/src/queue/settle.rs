@@ -245,7 +245,7 @@ async fn a_bad_settlement_refuses_the_batch(queue: QueueFixture) -> Verdict {
             Settlement::new(jobs[0].lease.clone(), Outcome::Complete(None)),
             Settlement::new(jobs[1].lease.clone(), bad),
         ];
-        check_matches!(queue.settle_all(&batch).await, Err(Error::Rejected { op: Op::QueueSettle, .. }));
+        check_matches!(queue.settle_all(&batch).await, Err(Error::InvalidArgument { op: Op::QueueSettle, .. }));
     }
     check_eq!(queue.counts().await?, Counts::new(0, 0, 2, 0, 0));
     Ok(())
@@ -256,7 +256,7 @@ async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdic
     let one = Settlement::new(job.lease, Outcome::Release);
     for count in [0, MAX_BATCH + 1] {
         let refused = queue.settle_all(&vec![one.clone(); count]).await;
-        check_matches!(refused, Err(Error::Rejected { op: Op::QueueSettle, .. }));
+        check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueSettle, .. }));
     }
     Ok(())
 }

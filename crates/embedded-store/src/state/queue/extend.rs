@@ -23,7 +23,7 @@ impl EmbeddedState {
         let bytes = jobs.iter().filter_map(|job| job.progress.as_ref()).map(|progress| progress.len()).max();
         if let Some(bytes) = bytes.filter(|bytes| *bytes > MAX_RESULT_BYTES) {
             let detail = format!("a progress report has {bytes} bytes; at most {MAX_RESULT_BYTES}");
-            return Err(Error::rejected(Op::QueueExtend, detail));
+            return Err(Error::invalid_argument(Op::QueueExtend, detail));
         }
         let (jobs, asked) = (jobs.to_vec(), jobs.len());
         let extended = self.change_existing(Op::QueueExtend, queue, move |queue| {

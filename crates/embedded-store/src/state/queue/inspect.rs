@@ -206,5 +206,5 @@ fn parse_cursor(cursor: &Cursor, kinds: &RangeInclusive<u8>) -> Result<(u8, u64,
         let kind = parts.next()?.parse().ok().filter(|kind| kinds.contains(kind))?;
         Some((kind, parts.next()?.parse().ok()?, parts.next()?.to_owned()))
     };
-    parse().ok_or_else(|| Error::rejected(Op::QueueList, "the cursor is not one of this listing"))
+    parse().ok_or_else(|| Error::invalid_argument(Op::QueueList, "the cursor is not one of this listing"))
 }

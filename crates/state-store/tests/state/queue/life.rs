@@ -182,7 +182,7 @@ async fn listings_go_on_where_they_stopped() {
     expected.sort_unstable();
     assert_eq!(listed, expected);
     let bad = store.list(&queue(), JobState::Dead, PageRequest::first(1).after(store_core::Cursor::new("x"))).await;
-    assert!(matches!(bad, Err(store_core::Error::Rejected { .. })));
+    assert!(matches!(bad, Err(store_core::Error::InvalidArgument { .. })));
 }
 
 #[tokio::test]
