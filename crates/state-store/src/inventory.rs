@@ -43,7 +43,7 @@ impl StateStore {
     ) -> Result<Page<T>> {
         let from = after.as_ref().map_or("0", Cursor::as_str);
         if from.is_empty() || !from.bytes().all(|digit| digit.is_ascii_digit()) {
-            return Err(Error::rejected(op, "the cursor is not one of this listing"));
+            return Err(Error::invalid_argument(op, "the cursor is not one of this listing"));
         }
         let answer = self.link.command(op, "SCAN", args![from, "MATCH", &pattern, "COUNT", STEP]).await?;
         let mut reply = answer.reply.reader(op);

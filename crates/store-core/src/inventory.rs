@@ -19,7 +19,7 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     /// Lists the queues that have or had jobs, or are paused.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) if the cursor belongs to another listing.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn queues(&self, after: Option<Cursor>) -> Result<Page<QueueName>>;
 
     /// `async fn leases(&self, after: Option<Cursor>) -> Result<Page<(Scope, LeaseName)>>`
@@ -28,7 +28,7 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     /// handle with the same scope returns the holder.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) if the cursor belongs to another listing.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn leases(&self, after: Option<Cursor>) -> Result<Page<(Scope, LeaseName)>>;
 
     /// `async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>>`
@@ -37,6 +37,6 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     /// the same scope returns the members.
     ///
     /// # Errors
-    /// [`Error::Rejected`](crate::Error::Rejected) if the cursor belongs to another listing.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>>;
 }

@@ -107,7 +107,7 @@ fn shown(scoped: &[u8]) -> Option<Cursor> {
 
 fn stored(op: Op, cursor: &Cursor) -> Result<Vec<u8>> {
     if !cursor.as_str().contains(' ') {
-        return Err(Error::rejected(op, "the cursor is not one of this listing"));
+        return Err(Error::invalid_argument(op, "the cursor is not one of this listing"));
     }
     Ok(cursor.as_str().replacen(' ', "\0", 1).into_bytes())
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis_link::Link;
 use serde::{Serialize, Serializer};
-use store_core::{Error, Role, Timestamp};
+use store_core::{Error, ErrorKind, Role, Timestamp};
 use tokio::task::JoinSet;
 
 /// How long a check waits for an answer.
@@ -93,7 +93,7 @@ pub struct HealthError {
     #[serde(rename = "at_ms")]
     pub at: Timestamp,
     /// The kind of the error: [`Error::kind`].
-    pub kind: &'static str,
+    pub kind: ErrorKind,
     /// The error as text. Like every [`Error`], it has no URL and no secret.
     pub text: String,
 }
