@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RedisServer, wait_until};
 use twinstore::prelude::*;
-use twinstore::{Health, Pressure, Role};
+use twinstore::{ErrorKind, Health, Pressure, Role};
 
 /// Both servers, and stores with a command time-out that is longer than the limit of a check.
 async fn stores(command_timeout: &str) -> (RedisServer, RedisServer, Stores) {
@@ -53,7 +53,10 @@ async fn a_cache_that_is_down_leaves_a_pod_ready_and_is_reported_with_its_time_a
         assert!(down.is_ready() && down.state.up && down.state.since == before.state.since, "{down:?}");
         assert!(down.cache.since >= before.cache.since && down.cache.latency.is_none());
         let error = down.of(Role::Cache).last_error.clone().unwrap();
-        assert!(["unavailable", "indeterminate"].contains(&error.kind) && error.at >= down.cache.since, "{error:?}");
+        assert!(
+            [ErrorKind::Unavailable, ErrorKind::Indeterminate].contains(&error.kind) && error.at >= down.cache.since,
+            "{error:?}"
+        );
         let again = checked(&stores).await;
         assert_eq!((again.cache.up, again.cache.since), (false, down.cache.since), "down since the first check");
 

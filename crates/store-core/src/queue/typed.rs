@@ -96,11 +96,11 @@ impl<T: JobType> TypedQueue<T> {
     /// with [`TypedQueue::push_one`] or [`TypedQueue::push_all`].
     ///
     /// # Errors
-    /// [`Error::Rejected`] if the payload cannot be written as JSON.
+    /// [`Error::InvalidArgument`] if the payload cannot be written as JSON.
     pub fn job(&self, payload: &T) -> Result<NewJob> {
         match serde_json::to_vec(payload) {
             Ok(json) => Ok(NewJob::new(Bytes::from(json)).with_retry(T::retry_policy()).with_schema(T::VERSION)),
-            Err(_) => Err(Error::rejected(Op::QueuePush, "the payload cannot be written as JSON")),
+            Err(_) => Err(Error::invalid_argument(Op::QueuePush, "the payload cannot be written as JSON")),
         }
     }
 
@@ -108,7 +108,7 @@ impl<T: JobType> TypedQueue<T> {
     /// [`TypedQueue::push_one`].
     ///
     /// # Errors
-    /// As [`Queue::push`], and [`Error::Rejected`] if the payload cannot be written as JSON.
+    /// As [`Queue::push`], and [`Error::InvalidArgument`] if the payload cannot be written as JSON.
     pub async fn push(&self, payload: &T) -> Result<Pushed> {
         self.push_one(self.job(payload)?).await
     }
