@@ -22,46 +22,45 @@ pub fn layout(namespace: &Namespace) -> String {
 /// The keys of one partition of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueKeys {
-    /// Hash: job id -> record (what was pushed, never changed) of a job that is neither in a parcel nor on a shelf. Removed when the job is
-    /// forgotten; a job exists as long as its record does, or its parcel and its entry in `parcel_of`, or it
-    /// stands on a shelf.
+    /// Hash: job id -> record of a single job: the pushed job, never changed. Removed with the job. A job exists if it has a
+    /// record, or is in a batch and has an entry in `batch_of`, or is packed.
     pub jobs: String,
-    /// Hash: job id -> what changes (fence, attempts, worker, error, progress or result). Absent before the first claim.
+    /// Hash: job id -> the changing state (fence, attempts, worker, error, progress or result). Absent before the first claim.
     pub state: String,
-    /// Lists of job ids and references of parcels, one per priority, the next to be claimed at the head.
+    /// Lists of job ids and batch ids, one per priority, the next to be claimed at the head.
     pub ready: [String; PRIORITIES],
     /// Sorted set: the digit of the priority and the job id, due time in ms.
     pub due: String,
-    /// Sorted set: job id or reference of a parcel, end of the lease in ms.
+    /// Sorted set: job id or batch id, end of the lease in ms.
     pub leased: String,
-    /// Sorted set: job id, time in ms after which it is forgotten.
+    /// Sorted set: job id, time in ms at which it is removed.
     pub completed: String,
     /// Sorted set: job id, time of death in ms.
     pub dead: String,
-    /// Hash: unique key -> the letter of how long it is held, for one that is held for a time its end in ms (16 digits),
-    /// and the id of the job that holds it.
+    /// Hash: unique key -> a letter for how long it is held, its end in ms (16 digits) if it is held for a time, and the id
+    /// of the job that holds it.
     pub unique: String,
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
-    /// Hash: `fence` (the last one given out), `parcel` (how many there have been), `shelf` (the number of the last one),
-    /// `shelves` (when the first job on one is due, and how many there are), `paused`, `dead_bytes` and `completed_bytes` (of
-    /// what is kept), `repeated`
-    /// (written by a call that changes nothing, so that its durability can be waited for). Lasts as long as the queue.
+    /// Hash: `fence` (the last one issued), the counters of batches and packed strings, the due time of the first packed job
+    /// and the number of packed jobs, `paused`, `dead_bytes` and `completed_bytes` (of the kept jobs), `repeated` (written by
+    /// a call that changes nothing, so that its durability can be waited for). Exists as long as the queue.
     pub meta: String,
-    /// List of at most one element: a baton for whoever waits. Popped by blocking.
+    /// List of at most one element, which wakes one waiting worker. Popped by blocking.
     pub wake: String,
-    /// Hash: reference -> the jobs of a parcel: ids and records of plain jobs that were pushed together.
-    pub parcels: String,
-    /// Hash: reference -> fence, how many jobs run, worker. Absent while the parcel is ready.
-    pub parcel_leases: String,
-    /// Hash: which parcel each job is in: job id -> reference, or, for UUIDs of version 7, family (those that differ only in their last 6 bits)
-    /// -> references, each with 64 bits for the jobs of the family in it; and how many there are.
-    pub parcel_of: String,
-    /// Hash: 5 bytes, a number -> a shelf: ids, times and records of jobs that are due far ahead; 2 bytes, a part of an id's hash ->
-    /// 8 bytes for each job on a shelf whose id has it.
-    pub shelves: String,
-    /// Sorted set: the member of `due` that a shelf's first job would be, and the shelf's number; due time of that job in ms.
-    pub shelves_due: String,
+    /// Hash: batch id -> ids and records of plain jobs that were pushed together.
+    pub batches: String,
+    /// Hash: batch id -> fence, number of running jobs, worker. Absent while the batch is ready.
+    pub batch_leases: String,
+    /// Hash: the batch of each job. Job id -> batch id; or, for UUIDs of version 7, the id without its last 6 bits -> batch
+    /// ids, each with 64 bits for the jobs in it. Also the number of jobs.
+    pub batch_of: String,
+    /// Hash: 5 bytes, a number -> ids, times and records of packed jobs, which are due much later; 2 bytes, a part of an id's
+    /// hash -> 8 bytes for each packed job whose id has it.
+    pub packed: String,
+    /// Sorted set: the member of `due` that the first job of a packed string would be, and the string's number; due time of
+    /// that job in ms.
+    pub packed_due: String,
 }
 
 impl QueueKeys {
@@ -80,11 +79,11 @@ impl QueueKeys {
             unique_until: key("unique_until"),
             meta: key("meta"),
             wake: wake(namespace, queue, partition),
-            parcels: key("parcels"),
-            parcel_leases: key("parcel_leases"),
-            parcel_of: key("parcel_of"),
-            shelves: key("shelves"),
-            shelves_due: key("shelves_due"),
+            batches: key("parcels"),
+            batch_leases: key("parcel_leases"),
+            batch_of: key("parcel_of"),
+            packed: key("shelves"),
+            packed_due: key("shelves_due"),
         }
     }
 }
@@ -305,7 +304,7 @@ mod tests {
         let namespace = Namespace::new("tw").unwrap();
         let queue = QueueName::new("mail.eu:1").unwrap();
         let keys = QueueKeys::new(&namespace, &queue, 12);
-        for key in [&keys.jobs, &keys.meta, &keys.parcels, &keys.shelves] {
+        for key in [&keys.jobs, &keys.meta, &keys.batches, &keys.packed] {
             assert_eq!(super::queue_of(&namespace, key), Some(queue.clone()));
         }
         assert_eq!(super::queue_of(&namespace, &keys.wake), None);

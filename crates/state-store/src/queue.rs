@@ -22,8 +22,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use redis_link::keys::QueueKeys;
 use redis_link::{Answer, Arg, Script};
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, Pushed, Queue, QueueName, Reached,
-    Receipt, Result, Retention, Settled, Settlement, ShelfBounds, millis_ceil,
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, PackingBounds, Pushed, Queue,
+    QueueName, Reached, Receipt, Result, Retention, Settled, Settlement, millis_ceil,
 };
 
 use crate::StateStore;
@@ -86,8 +86,8 @@ impl StateStore {
     }
 
     /// The last argument of a push with delays: when scheduled jobs are packed.
-    fn shelf_bounds_arg(&self) -> Arg {
-        Arg::Bytes(self.shelf_bounds.clone())
+    fn packing_bounds_arg(&self) -> Arg {
+        Arg::Bytes(self.packing_bounds.clone())
     }
 
     /// The second argument of scripts that may have to remove old completed and dead jobs.
@@ -114,11 +114,11 @@ fn in_order(keys: QueueKeys) -> [String; 19] {
         keys.unique_until,
         keys.meta,
         keys.wake,
-        keys.parcels,
-        keys.parcel_leases,
-        keys.parcel_of,
-        keys.shelves,
-        keys.shelves_due,
+        keys.batches,
+        keys.batch_leases,
+        keys.batch_of,
+        keys.packed,
+        keys.packed_due,
     ]
 }
 
@@ -134,9 +134,9 @@ pub(crate) fn bounds(retention: &Retention) -> Bytes {
 }
 
 /// When scheduled jobs are packed, as `lua/queue/shelve_some.lua` reads it.
-pub(crate) fn shelf_bounds(bounds: &ShelfBounds) -> Bytes {
+pub(crate) fn packing_bounds(bounds: &PackingBounds) -> Bytes {
     let mut bytes = BytesMut::with_capacity(22);
-    let numbers = [bounds.crowd, bounds.ahead_millis, bounds.most_bytes, bounds.least_bytes];
+    let numbers = [bounds.unpacked, bounds.ahead_millis, bounds.most_bytes, bounds.least_bytes];
     numbers.into_iter().for_each(|number| bytes.put_u32(number));
     [bounds.window, bounds.every, bounds.share].into_iter().for_each(|number| bytes.put_u16(number));
     bytes.freeze()

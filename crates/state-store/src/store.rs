@@ -23,7 +23,7 @@ pub struct StateStore {
     /// The bounds of a queue's retention, as its scripts take them.
     pub(crate) bounds: Bytes,
     /// When scheduled jobs are packed, as a push takes it.
-    pub(crate) shelf_bounds: Bytes,
+    pub(crate) packing_bounds: Bytes,
     pub(crate) push_groups: Arc<PushGroups>,
     pub(crate) calls: Arc<Calls>,
 }
@@ -69,14 +69,14 @@ impl StateStore {
     fn on(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Self {
         let link = link.with_clock(options.clock);
         let bounds = queue::bounds(&options.retention);
-        let shelf_bounds = queue::shelf_bounds(&options.shelves);
+        let packing_bounds = queue::packing_bounds(&options.packing);
         let calls = Calls { leases: LeaseCalls::new(&link), idempotency: idempotency::Entries::new(&link) };
         Self {
             link,
             namespace,
             scope: service.into(),
             bounds,
-            shelf_bounds,
+            packing_bounds,
             push_groups: Arc::default(),
             calls: Arc::new(calls),
         }

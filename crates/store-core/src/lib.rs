@@ -54,7 +54,7 @@ pub use queue::{
 pub use rate_limit::{
     LimitState, MAX_CHECKS, RETRY_UNCOUNTED_AFTER, Rate, RateCheck, RateDecision, RateLimit, validate_checks,
 };
-pub use retention::{Retention, ShelfBounds, StateOptions};
+pub use retention::{PackingBounds, Retention, StateOptions};
 pub use role::{CacheRole, Role, Scope, StateRole};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};

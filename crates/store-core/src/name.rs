@@ -264,31 +264,31 @@ impl JobId {
 
 /// The ids of one thread.
 struct Ids {
-    /// 48 bits of milliseconds and 12 of their fraction: of the last family of ids.
+    /// 48 bits of milliseconds and 12 of their fraction: of the last group of ids.
     time: u64,
-    /// The random bits of that family, and the number of its next id in the last 6.
+    /// The random bits of that group, and the number of its next id in the last 6.
     rest: u64,
     random: fastrand::Rng,
 }
 
 impl Ids {
     /// How many ids differ only in their numbers.
-    const FAMILY: u64 = 64;
+    const GROUP: u64 = 64;
 
     fn new() -> Self {
         // Asking the system for random bits each time would cost more than the rest of a push.
         let random = fastrand::Rng::with_seed(uuid::Uuid::new_v4().as_u64_pair().1);
-        Self { time: 0, rest: Self::FAMILY - 1, random }
+        Self { time: 0, rest: Self::GROUP - 1, random }
     }
 
     fn id(&mut self, since_epoch: Duration) -> uuid::Uuid {
         let millis = since_epoch.as_secs() * 1000 + u64::from(since_epoch.subsec_millis());
-        if self.rest % Self::FAMILY < Self::FAMILY - 1 && millis <= self.time >> 12 {
+        if self.rest % Self::GROUP < Self::GROUP - 1 && millis <= self.time >> 12 {
             self.rest += 1;
         } else {
             let fraction = u64::from(since_epoch.subsec_nanos() % 1_000_000) * 4096 / 1_000_000;
             self.time = (self.time + 1).max(millis << 12 | fraction);
-            self.rest = self.random.u64(..) / Self::FAMILY * Self::FAMILY;
+            self.rest = self.random.u64(..) / Self::GROUP * Self::GROUP;
         }
         let mut rest = [0; 10];
         rest[..2].copy_from_slice(&((self.time & 0xfff) as u16).to_be_bytes());

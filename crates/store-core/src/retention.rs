@@ -84,31 +84,31 @@ impl Retention {
     }
 }
 
-/// When scheduled jobs are put onto shelves, where many share one string of the server. Engines without shelves ignore it.
+/// When scheduled jobs are packed, so that many share one string of the server. Other engines ignore it.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ShelfBounds {
-    /// So many scheduled jobs may stand alone before any is shelved: few of them cost little memory, and shelving costs time.
-    pub crowd: u32,
-    /// Jobs are shelved that are due after so many milliseconds.
+pub struct PackingBounds {
+    /// How many scheduled jobs of a queue stay unpacked: few of them cost little memory, and packing costs time.
+    pub unpacked: u32,
+    /// Jobs are packed that are due after this many milliseconds.
     pub ahead_millis: u32,
-    /// A shelf that would have so many bytes is parted.
+    /// A string of this many bytes is divided.
     pub most_bytes: u32,
-    /// A shelf is begun with so many bytes, or with all that was looked at.
+    /// A new string has at least this many bytes, or all jobs that were examined.
     pub least_bytes: u32,
-    /// So many jobs are looked at around one that was pushed.
+    /// How many jobs are examined around a pushed one.
     pub window: u16,
-    /// Around each how-many-th of the jobs that were pushed is looked.
+    /// One in this many pushed jobs is examined.
     pub every: u16,
-    /// A shelf grows by one so-many-th of itself at least, or by all that was looked at.
+    /// A string grows by at least this fraction (one in `share`) of itself, or by all jobs that were examined.
     pub share: u16,
 }
 
-impl Default for ShelfBounds {
+impl Default for PackingBounds {
     fn default() -> Self {
-        // Sizes that the server's allocator fills exactly; parting in two halves leaves two such sizes.
+        // Sizes that the server's allocator fills exactly; the halves of a divided string are such sizes, too.
         Self {
-            crowd: 10_000,
+            unpacked: 10_000,
             ahead_millis: 60_000,
             most_bytes: 65_536,
             least_bytes: 8_192,
@@ -129,7 +129,7 @@ pub struct StateOptions {
     pub retention: Retention,
     /// When scheduled jobs are stored together.
     #[doc(hidden)]
-    pub shelves: ShelfBounds,
+    pub packing: PackingBounds,
 }
 
 impl StateOptions {
@@ -140,11 +140,11 @@ impl StateOptions {
         self
     }
 
-    /// With shelves for few jobs, in tests.
+    /// Packs few jobs, in tests.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_shelves(mut self, shelves: ShelfBounds) -> Self {
-        self.shelves = shelves;
+    pub fn with_packing(mut self, packing: PackingBounds) -> Self {
+        self.packing = packing;
         self
     }
 

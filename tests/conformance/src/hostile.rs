@@ -64,7 +64,7 @@ impl Texts {
 }
 
 /// Runs `play` in many tasks at once, each with texts of its own.
-async fn crowd<F>(fixture: Fixture, play: impl Fn(Arc<Fixture>, Texts) -> F) -> Verdict
+async fn in_many_tasks<F>(fixture: Fixture, play: impl Fn(Arc<Fixture>, Texts) -> F) -> Verdict
 where
     F: Future<Output = Verdict> + Send + 'static,
 {
@@ -80,15 +80,15 @@ where
 }
 
 async fn hostile_texts_through_every_operation_of_the_state_store(fixture: Fixture) -> Verdict {
-    crowd(fixture, state::play).await
+    in_many_tasks(fixture, state::play).await
 }
 
 async fn hostile_texts_through_every_operation_of_the_cache_store(fixture: Fixture) -> Verdict {
-    crowd(fixture, cache::play).await
+    in_many_tasks(fixture, cache::play).await
 }
 
 async fn hostile_texts_through_both_stores_at_once(fixture: Fixture) -> Verdict {
-    crowd(fixture, async |fixture: Arc<Fixture>, texts: Texts| {
+    in_many_tasks(fixture, async |fixture: Arc<Fixture>, texts: Texts| {
         let both = tokio::join!(state::play(Arc::clone(&fixture), texts.clone()), cache::play(fixture, texts));
         both.0.and(both.1)
     })

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use cache_store::{CacheOptions, CacheStore};
 use redis_link::Link;
 use state_store::{StateOptions, StateStore};
-use store_core::{Durability, Error, Namespace, NewJob, Queue, QueueName, Result, Role, ShelfBounds};
+use store_core::{Durability, Error, Namespace, NewJob, PackingBounds, Queue, QueueName, Result, Role};
 
 use crate::against::{AgainstError, Target, sweep};
 use crate::engine::{Capability, Engine, Options, Stores};
@@ -26,7 +26,7 @@ pub struct RedisEngine {
     shared: Link,
     own: Link,
     other: Link,
-    shelves: ShelfBounds,
+    packing: PackingBounds,
 }
 
 impl RedisEngine {
@@ -72,14 +72,14 @@ impl RedisEngine {
             shared: cache.link(shared, command_timeout).await?,
             own: cache.link(own, command_timeout).await?,
             other: cache.link(other, command_timeout).await?,
-            shelves: ShelfBounds::default(),
+            packing: PackingBounds::default(),
         })
     }
 
-    /// With other bounds for the shelves of scheduled jobs: tiny ones put few jobs onto many shelves.
+    /// With other bounds for packing scheduled jobs: with tiny ones few jobs are packed into many strings.
     #[must_use]
-    pub fn with_shelves(mut self, shelves: ShelfBounds) -> Self {
-        self.shelves = shelves;
+    pub fn with_packing(mut self, packing: PackingBounds) -> Self {
+        self.packing = packing;
         self
     }
 
@@ -102,7 +102,7 @@ impl RedisEngine {
         let options = StateOptions::default()
             .with_clock(options.clock.clone())
             .with_retention(options.retention)
-            .with_shelves(self.shelves);
+            .with_packing(self.packing);
         StateStore::open(self.state.clone(), self.namespace.clone(), service(self.namespace.as_str()), options).await
     }
 

@@ -1,5 +1,5 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
-//! a replica; the queues once more with shelves for few scheduled jobs.
+//! a replica; the queues once more with packing of few scheduled jobs.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
 use libtest_mimic::{Arguments, Completion, Trial};
-use store_core::ShelfBounds;
+use store_core::PackingBounds;
 use testkit::RedisServer;
 use tokio::runtime::Runtime;
 
-/// Shelves for two to five scheduled jobs: every case that delays jobs meets them.
-const TINY: ShelfBounds =
-    ShelfBounds { crowd: 0, ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
+/// Packs two to five scheduled jobs into a string: every case with delayed jobs has packed ones.
+const TINY: PackingBounds =
+    PackingBounds { unpacked: 0, ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -22,14 +22,14 @@ fn main() -> ExitCode {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let servers = runtime.block_on(Servers::start());
     let redis = runtime.block_on(servers.engine("redis"));
-    let shelves = runtime.block_on(servers.engine("redis with tiny shelves")).with_shelves(TINY);
+    let packing = runtime.block_on(servers.engine("redis with packed jobs")).with_packing(TINY);
     let engines: [Arc<dyn Engine>; 3] =
         [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis)];
     let mut trials: Vec<_> =
         engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case))).collect();
-    let shelves: Arc<dyn Engine> = Arc::new(shelves);
+    let packing: Arc<dyn Engine> = Arc::new(packing);
     let of_queues = conformance::all().filter(|case| case.name().starts_with("queue."));
-    trials.extend(of_queues.map(|case| trial(&runtime, &shelves, case)));
+    trials.extend(of_queues.map(|case| trial(&runtime, &packing, case)));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed() {
         eprintln!("state server:\n{}\ncache server:\n{}", servers.state.log(), servers.cache.log());

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod coalesced;
 mod eviction;
 mod lost_reply;
 mod memory;
@@ -9,7 +10,7 @@ mod outages;
 mod rate_limit;
 mod retained;
 mod scripts;
-mod together;
+
 mod wire;
 
 use std::time::Duration;

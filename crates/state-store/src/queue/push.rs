@@ -57,7 +57,7 @@ fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
     let plain = args.len();
     args.extend(delays.map(Arg::from));
     if args.len() > plain {
-        args.push(store.shelf_bounds_arg());
+        args.push(store.packing_bounds_arg());
     }
     args
 }

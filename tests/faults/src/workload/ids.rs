@@ -2,7 +2,7 @@
 
 use twinstore::JobId;
 
-/// Makes ids: UUIDs of version 7 in families as the stores make them, and texts.
+/// Makes ids: UUIDs of version 7 in groups as the stores make them, and texts.
 pub(crate) struct Ids {
     actor: String,
     count: u64,
@@ -20,7 +20,7 @@ impl Ids {
     }
 
     /// So many UUIDs that differ in their last 6 bits; at most 64.
-    pub(crate) fn family(&mut self, count: usize, random: &mut fastrand::Rng) -> Vec<JobId> {
+    pub(crate) fn grouped(&mut self, count: usize, random: &mut fastrand::Rng) -> Vec<JobId> {
         self.count += 1;
         let millis = 1_700_000_000_000 + self.count;
         let mut rest = [0; 10];

@@ -15,8 +15,8 @@ pub(crate) async fn produce(mut actor: Actor) {
             0..40 => (any_queue(&mut actor), vec![job(&mut actor, &mut ids)]),
             40..55 => {
                 let count = actor.random.usize(2..50);
-                let family = ids.family(count, &mut actor.random);
-                (queue(QUEUES[0]), family.into_iter().map(|id| plain(&mut actor, id)).collect())
+                let group = ids.grouped(count, &mut actor.random);
+                (queue(QUEUES[0]), group.into_iter().map(|id| plain(&mut actor, id)).collect())
             }
             55..65 => {
                 let count = actor.random.usize(2..8);
@@ -72,7 +72,7 @@ fn plain(actor: &mut Actor, id: twinstore::JobId) -> NewJob {
 }
 
 fn job(actor: &mut Actor, ids: &mut Ids) -> NewJob {
-    let id = if actor.chance(50) { ids.text() } else { ids.family(1, &mut actor.random).remove(0) };
+    let id = if actor.chance(50) { ids.text() } else { ids.grouped(1, &mut actor.random).remove(0) };
     let attempts = actor.random.u16(1..6);
     plain(actor, id).with_retry(RetryPolicy::new(attempts, Backoff::Fixed(Duration::from_millis(50))))
 }

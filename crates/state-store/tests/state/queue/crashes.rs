@@ -8,8 +8,8 @@ use std::time::Duration;
 use state_store::{StateOptions, StateStore};
 use store_core::{
     Backoff, ClaimRequest, ClaimedJob, Clock, Durability, Extension, HolderName, JobId, JobState, Kept, ManualClock,
-    NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, QueueName, Result,
-    RetryPolicy, Settled, Settlement, ShelfBounds, Timestamp, Unique, UniqueKey, UniqueUntil,
+    NewJob, Outcome, PackingBounds, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect,
+    QueueName, Result, RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::{RedisServer, ScriptProxy, random_prefix};
 
@@ -24,14 +24,14 @@ pub(super) struct Fixture {
 }
 
 pub(super) async fn fixture() -> Fixture {
-    scene_with(ShelfBounds::default()).await
+    scene_with(PackingBounds::default()).await
 }
 
-pub(super) async fn scene_with(shelves: ShelfBounds) -> Fixture {
+pub(super) async fn scene_with(shelves: PackingBounds) -> Fixture {
     let server = RedisServer::state().start().await.unwrap();
     let proxy = ScriptProxy::start(&server).await.unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-    let options = StateOptions::default().with_clock(Clock::Manual(clock.clone())).with_shelves(shelves);
+    let options = StateOptions::default().with_clock(Clock::Manual(clock.clone())).with_packing(shelves);
     let store = open(&proxy.url(), options).await.unwrap();
     Fixture { server, proxy, store, clock }
 }

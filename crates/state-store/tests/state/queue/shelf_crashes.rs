@@ -4,15 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use store_core::{
-    Cancelled, Deleted, JobState, NewJob, PageRequest, Pushed, QueueControl, QueueInspect, QueueName, ShelfBounds,
+    Cancelled, Deleted, JobState, NewJob, PackingBounds, PageRequest, Pushed, QueueControl, QueueInspect, QueueName,
 };
 
 use super::crashes::{Fixture, push, scene_with};
 use super::{id, job};
 
 /// Shelves of two to five jobs.
-const TINY: ShelfBounds =
-    ShelfBounds { crowd: 0, ahead_millis: 1000, most_bytes: 300, least_bytes: 110, window: 8, every: 1, share: 16 };
+const TINY: PackingBounds = PackingBounds {
+    unpacked: 0,
+    ahead_millis: 1000,
+    most_bytes: 300,
+    least_bytes: 110,
+    window: 8,
+    every: 1,
+    share: 16,
+};
 
 /// A job for later: those with close numbers are due after each other, some at one moment.
 fn later(number: u64) -> NewJob {

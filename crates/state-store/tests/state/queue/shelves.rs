@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use store_core::{
-    Cancelled, Deleted, Durability, Explanation, JobState, NewJob, Outcome, PageRequest, Pushed, Queue, QueueControl,
-    QueueInspect, RetryPolicy, ShelfBounds, StateOptions, Unique, UniqueKey, UniqueUntil,
+    Cancelled, Deleted, Durability, Explanation, JobState, NewJob, Outcome, PackingBounds, PageRequest, Pushed, Queue,
+    QueueControl, QueueInspect, RetryPolicy, StateOptions, Unique, UniqueKey, UniqueUntil,
 };
 
 use super::{claim, id, job, push, queue, settle};
@@ -24,7 +24,7 @@ fn later(number: u64) -> NewJob {
 
 /// A store that shelves as always, but not only where thousands of jobs wait.
 async fn fixture() -> Fixture {
-    stage_with(StateOptions::default().with_shelves(ShelfBounds { crowd: 100, ..ShelfBounds::default() })).await
+    stage_with(StateOptions::default().with_packing(PackingBounds { unpacked: 100, ..PackingBounds::default() })).await
 }
 
 async fn fill(fixture: &Fixture) {

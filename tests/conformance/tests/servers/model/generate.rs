@@ -83,14 +83,14 @@ fn state(rng: &mut Rng) -> JobState {
     [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead][rng.usize(..5)]
 }
 
-/// Half of the ids are canonical UUIDs of a few families, which engines may store in another way.
+/// Half of the ids are canonical UUIDs in a few groups, which engines may store in another way.
 pub(super) fn job_id(id: u8) -> JobId {
-    let (family, number) = (id % 3, id.wrapping_mul(11).wrapping_add(30));
+    let (group, number) = (id % 3, id.wrapping_mul(11).wrapping_add(30));
     let text = match id.is_multiple_of(2) {
         // Some as long as a packed UUID.
         true => format!("job-{id:0width$}", width = if id.is_multiple_of(4) { 13 } else { 1 }),
         // Those of the last one are of version 4.
-        false => format!("00000000-0000-{}000-8000-00000000{family:02x}{number:02x}", if family == 2 { 4 } else { 7 }),
+        false => format!("00000000-0000-{}000-8000-00000000{group:02x}{number:02x}", if group == 2 { 4 } else { 7 }),
     };
     JobId::new(text).unwrap()
 }

@@ -17,7 +17,7 @@ const TASKS: usize = 50;
 const ROUNDS: usize = 10;
 
 /// Runs `play` in many concurrent tasks. Returns how many scripts and reads were sent to the server.
-async fn crowd<F>(server: &RedisServer, store: &CacheStore, play: impl Fn(CacheStore, usize) -> F) -> u64
+async fn in_many_tasks<F>(server: &RedisServer, store: &CacheStore, play: impl Fn(CacheStore, usize) -> F) -> u64
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -55,7 +55,7 @@ fn text(task: usize, round: usize) -> Bytes {
 async fn values_share_round_trips() {
     let server = server().await;
     let store = store(&server).await;
-    let sent = crowd(&server, &store, |store, task| async move {
+    let sent = in_many_tasks(&server, &store, |store, task| async move {
         for round in 0..ROUNDS {
             let own = key(name(task, round));
             assert_eq!(store.get(&own).await.unwrap(), None);
@@ -75,7 +75,7 @@ async fn values_share_round_trips() {
 async fn counters_and_deletions_share_round_trips_and_count_each_once() {
     let server = server().await;
     let store = store(&server).await;
-    let sent = crowd(&server, &store, |store, task| async move {
+    let sent = in_many_tasks(&server, &store, |store, task| async move {
         for round in 0..ROUNDS {
             let own = key(format!("own-{task}"));
             assert_eq!(store.add(&own, 3, MINUTE).await.unwrap(), 3 * (1 + round as i64));
@@ -98,7 +98,7 @@ async fn counters_and_deletions_share_round_trips_and_count_each_once() {
 async fn limits_share_round_trips_and_charge_each_once() {
     let server = server().await;
     let store = store(&server).await;
-    let sent = crowd(&server, &store, |store, task| async move {
+    let sent = in_many_tasks(&server, &store, |store, task| async move {
         let own = format!("own-{task}");
         for round in 0..ROUNDS as u32 {
             let decision = store.check(&[per_hour(&own, 5), per_hour("all", 1_000_000)]).await.unwrap();
@@ -119,7 +119,7 @@ async fn limits_share_round_trips_and_charge_each_once() {
 async fn requests_and_handoffs_share_round_trips() {
     let server = server().await;
     let store = store(&server).await;
-    let sent = crowd(&server, &store, |store, task| async move {
+    let sent = in_many_tasks(&server, &store, |store, task| async move {
         for round in 0..ROUNDS {
             let own = request(&name(task, round));
             assert_eq!(store.begin(&own, MINUTE).await.unwrap(), Begun::Started);
@@ -180,7 +180,7 @@ async fn a_failed_item_does_not_affect_its_neighbours() {
     }
     server.command_in(OWN, &["SET", "value:bad", "message"]).await.unwrap();
     store.add(&key("full"), i64::MAX, MINUTE).await.unwrap();
-    crowd(&server, &store, |store, task| async move {
+    in_many_tasks(&server, &store, |store, task| async move {
         for round in 0..ROUNDS {
             if task % 5 == 0 {
                 for error in trouble(&store).await {
