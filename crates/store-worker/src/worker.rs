@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use store_core::{HolderName, Queue};
+use store_core::{HolderName, Queue, QueueName};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::builder::{Parts, WorkerBuilder};
@@ -37,6 +37,11 @@ impl Worker {
     /// The name under which it claims.
     pub fn name(&self) -> &HolderName {
         &self.name
+    }
+
+    /// The names of its queues.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueName> {
+        self.parts.queues.iter().map(|queue| &queue.name)
     }
 
     /// A handle to it, for other tasks.

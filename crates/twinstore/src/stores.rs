@@ -95,6 +95,27 @@ impl Stores {
         Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, opened, checks })
     }
 
+    /// Both stores in memory, on this clock.
+    #[cfg(feature = "testing")]
+    pub(crate) fn in_memory(clock: store_core::Clock) -> Self {
+        let Ok(service) = ServiceName::new("test") else { unreachable!("a valid name") };
+        let options = embedded_store::CacheOptions::default().with_clock(clock.clone());
+        let cache = EmbeddedCache::in_memory(service.clone(), options);
+        let options = store_core::StateOptions::default().with_clock(clock.clone());
+        let state = EmbeddedState::in_memory(service.clone(), options);
+        let opened =
+            Opened { embedded_cache: Some(cache.clone()), embedded_state: Some(state.clone()), ..Opened::default() };
+        let shared = state.shared();
+        Self {
+            service,
+            cache: Cache::new(EMBEDDED_MEMORY, cache),
+            state: State::new(EMBEDDED_MEMORY, state, shared, Durability::Accepted).with_clock(clock),
+            warnings: Vec::new(),
+            opened,
+            checks: Arc::new((Checks::new(), Checks::new())),
+        }
+    }
+
     /// This service's name.
     pub fn service(&self) -> &ServiceName {
         &self.service

@@ -15,7 +15,7 @@ use crate::fixture::eventually;
 
 /// Leases of a store that can go away.
 #[derive(Debug)]
-struct Away {
+pub(crate) struct Away {
     inner: EmbeddedState,
     away: AtomicBool,
     loses_replies: AtomicBool,
@@ -23,14 +23,26 @@ struct Away {
 }
 
 impl Away {
-    fn new() -> Arc<Self> {
-        let inner = EmbeddedState::in_memory(ServiceName::new("mailer").unwrap(), StateOptions::default());
+    pub(crate) fn new() -> Arc<Self> {
+        Self::of(EmbeddedState::in_memory(ServiceName::new("mailer").unwrap(), StateOptions::default()))
+    }
+
+    fn of(inner: EmbeddedState) -> Arc<Self> {
         Arc::new(Self {
             inner,
             away: AtomicBool::new(false),
             loses_replies: AtomicBool::new(false),
             late: watch::Sender::new(false),
         })
+    }
+
+    /// The same leases, which go away separately.
+    pub(crate) fn share(&self) -> Arc<Self> {
+        Self::of(self.inner.clone())
+    }
+
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
     }
 
     async fn meet<T>(&self, op: Op, call: impl Future<Output = Result<T>>) -> Result<T> {
@@ -65,11 +77,11 @@ impl Leases for Away {
     }
 }
 
-fn name() -> LeaseName {
+pub(crate) fn name() -> LeaseName {
     LeaseName::new("scheduler").unwrap()
 }
 
-fn campaign(leases: &Arc<Away>, holder: &str, lasting: Duration) -> Leadership {
+pub(crate) fn campaign(leases: &Arc<Away>, holder: &str, lasting: Duration) -> Leadership {
     let candidate = Candidate::new(leases.clone(), name(), HolderName::new(holder).unwrap());
     candidate.with_lease(lasting).campaign().unwrap()
 }

@@ -9,6 +9,7 @@ mod captured;
 mod fixture;
 mod handlers;
 mod leadership;
+mod leading;
 mod leases;
 mod logging;
 mod metering;

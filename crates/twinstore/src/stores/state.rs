@@ -20,6 +20,8 @@ pub struct State {
     store: Arc<dyn StateRole>,
     shared: Arc<dyn StateRole>,
     durability: Durability,
+    #[cfg(feature = "testing")]
+    clock: store_core::Clock,
 }
 
 impl State {
@@ -30,7 +32,26 @@ impl State {
         shared: S,
         durability: Durability,
     ) -> Self {
-        Self { engine, store: Arc::new(store), shared: Arc::new(shared), durability }
+        Self {
+            engine,
+            store: Arc::new(store),
+            shared: Arc::new(shared),
+            durability,
+            #[cfg(feature = "testing")]
+            clock: store_core::Clock::Server,
+        }
+    }
+
+    /// The same with the clock by which the store decides.
+    #[cfg(feature = "testing")]
+    pub(crate) fn with_clock(mut self, clock: store_core::Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn clock(&self) -> &store_core::Clock {
+        &self.clock
     }
 
     /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.

@@ -1,0 +1,124 @@
+//! A worker that runs until its queues are empty.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use store_core::{Counts, Error, JobState, PageRequest, QueueName, Timestamp};
+use store_worker::{Worker, WorkerReport};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::State;
+
+/// How often the queues are checked.
+const CHECK: Duration = Duration::from_millis(2);
+
+/// Runs a worker until its queues have no job that is ready, running or due now, and shuts it down. At most 30 s; see
+/// [`run_until_empty_within`].
+///
+/// Jobs that are scheduled for later stay, retries included: move the clock, and run another worker.
+///
+/// # Errors
+/// As [`run_until_empty_within`].
+pub async fn run_until_empty(worker: Worker, state: &State) -> Result<WorkerReport, NotEmpty> {
+    run_until_empty_within(worker, state, Duration::from_secs(30)).await
+}
+
+/// [`run_until_empty`] with another limit to its time.
+///
+/// `state` is the store on which the worker runs. Without a manual clock, this machine's clock decides what is due.
+///
+/// # Errors
+/// [`NotEmpty::Left`] if jobs are left after this time, or in a paused queue: it lists how many of which state in which queue.
+/// The worker is ended. [`NotEmpty::Store`] if the store does not report what is in a queue.
+pub async fn run_until_empty_within(worker: Worker, state: &State, within: Duration) -> Result<WorkerReport, NotEmpty> {
+    let deadline = Instant::now() + within;
+    let (queues, handle) = (worker.queues().cloned().collect::<Vec<_>>(), worker.handle());
+    let running = tokio::spawn(worker.run());
+    let mut settled_before = None;
+    let left = loop {
+        let left = match left(state, &queues).await {
+            Ok(left) => left,
+            Err(error) => {
+                running.abort();
+                return Err(NotEmpty::Store(error));
+            }
+        };
+        // A handler can push into a queue that was checked before its own: two checks in a row with nothing done between.
+        let stats = handle.stats();
+        if left.is_empty() && settled_before == Some(stats) {
+            break Vec::new();
+        }
+        settled_before = left.is_empty().then_some(stats);
+        let is_paused = left.iter().all(|left| left.counts.paused && left.counts.running == 0);
+        if (!left.is_empty() && is_paused) || Instant::now() >= deadline || running.is_finished() {
+            break left;
+        }
+        sleep(CHECK).await;
+    };
+    if !left.is_empty() {
+        handle.shutdown_now();
+        let _ = running.await;
+        return Err(NotEmpty::Left(left));
+    }
+    handle.shutdown();
+    match timeout_at(deadline.max(Instant::now() + CHECK * 1000), running).await {
+        Ok(Ok(report)) => report.map_err(NotEmpty::Worker),
+        Ok(Err(error)) => Err(NotEmpty::Worker(io::Error::other(error))),
+        Err(error) => Err(NotEmpty::Worker(io::Error::other(error))),
+    }
+}
+
+async fn left(state: &State, queues: &[QueueName]) -> Result<Vec<Left>, Error> {
+    let mut left = Vec::new();
+    for queue in queues {
+        let counts = state.inspect().counts(queue).await?;
+        let due = if counts.scheduled > 0 { due(state, queue).await? } else { 0 };
+        if counts.ready + counts.running + due > 0 {
+            left.push(Left { queue: queue.clone(), counts, due });
+        }
+    }
+    Ok(left)
+}
+
+/// How many scheduled jobs are due, up to a page of them. They are listed in the order in which they become due.
+async fn due(state: &State, queue: &QueueName) -> Result<u64, Error> {
+    let now = state.clock().manual_now().unwrap_or_else(Timestamp::system_now);
+    let page = state.inspect().list(queue, JobState::Scheduled, PageRequest::default()).await?;
+    Ok(page.items.iter().filter(|job| job.at.is_some_and(|at| at <= now)).count() as u64)
+}
+
+/// What is left in one queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Left {
+    /// The queue.
+    pub queue: QueueName,
+    /// How many jobs it has.
+    pub counts: Counts,
+    /// How many of the scheduled jobs are due now.
+    pub due: u64,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { queue, counts, due } = self;
+        let paused = if counts.paused { " (paused)" } else { "" };
+        write!(f, "{queue}{paused}: {} ready, {} running, {due} due", counts.ready, counts.running)
+    }
+}
+
+/// Why the queues of a worker are not empty.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotEmpty {
+    /// Jobs are left.
+    #[error("jobs are left: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Left(Vec<Left>),
+    /// The store did not report what is in a queue.
+    #[error("the queues cannot be checked")]
+    Store(#[source] Error),
+    /// The worker did not run or did not end.
+    #[error("the worker did not run")]
+    Worker(#[source] io::Error),
+}
