@@ -12,7 +12,7 @@ use crate::time::age;
 
 /// List the queues with the number of jobs in each state.
 ///
-/// OLDEST is the time since the push of the job that is claimed next.
+/// OLDEST is the time since the push of the job that is claimed next: the oldest ready job of the highest priority.
 ///
 /// JSON fields: queue, ready, scheduled, running, completed, dead, paused, oldest_pushed_at_ms (null if no job is ready).
 #[derive(Debug, clap::Args)]

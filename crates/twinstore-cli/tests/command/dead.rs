@@ -30,15 +30,8 @@ async fn ten_thousand_dead_jobs_are_listed_and_replayed() {
 
     // a reader that ends early is no error, and no panic
     let line = format!("{} dead --json | head -n 1; exit ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_twinstore"));
-    let variables = [
-        ("SERVICE_NAME", "billing".to_owned()),
-        ("REDIS_CONN_BASE_URL", fixture.cache.url(None)),
-        ("REDIS_CACHE_DB", "1".to_owned()),
-        ("REDIS_WORKERCACHE_CONN_URL", fixture.state.url(None)),
-        ("PATH", std::env::var("PATH").unwrap()),
-    ];
-    let bash = Program::new("/bin/bash").args(["-c", &line]);
-    let exit = variables.iter().fold(bash, |bash, (name, value)| bash.env(name, value)).run().await.unwrap();
+    let bash = variables_of(&fixture, &fixture.state.url(None), Program::new("bash").args(["-c", &line]));
+    let exit = bash.run().await.unwrap();
     assert_eq!((exit.code, exit.stdout.lines().count(), exit.stderr.as_str()), (Some(0), 1, ""), "{exit:?}");
 
     let (code, dry) = fixture.json("replay --all").await;
@@ -53,6 +46,33 @@ async fn ten_thousand_dead_jobs_are_listed_and_replayed() {
         assert_eq!((counts.ready, counts.dead), (count, 0), "{name}");
     }
     assert_eq!(fixture.json("dead").await, (Some(0), vec![]));
+}
+
+#[tokio::test]
+async fn a_replay_shows_its_progress_on_a_terminal() {
+    let fixture = Fixture::start().await;
+    kill(&fixture.store().await, "mails", 3000, "no such mailbox").await;
+    let proxy = FaultProxy::start(fixture.state.address()).await.unwrap();
+    proxy.delay(Duration::from_millis(10)).await;
+
+    let line = format!("stty rows 24 cols 120; {} replay --all --write", env!("CARGO_BIN_EXE_twinstore"));
+    let terminal = Program::new("script").args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+    let terminal = variables_of(&fixture, &fixture.state.url_through(&proxy, None), terminal);
+    let exit = terminal.run().await.expect("`script` makes the terminal: apt-get install bsdutils");
+    assert_eq!(exit.code, Some(0), "{exit:?}");
+    assert!(exit.stdout.contains("replaying") && exit.stdout.contains("2000/3000"), "{exit:?}");
+    assert!(exit.stdout.contains("REPLAYED"), "{exit:?}");
+}
+
+/// A program that starts the command, with the variables of a service and the path of this process.
+fn variables_of(fixture: &Fixture, state: &str, program: Program) -> Program {
+    program
+        .env("PATH", std::env::var("PATH").unwrap())
+        .env("TERM", "xterm")
+        .env("SERVICE_NAME", "billing")
+        .env("REDIS_CONN_BASE_URL", fixture.cache.url(None))
+        .env("REDIS_CACHE_DB", "1")
+        .env("REDIS_WORKERCACHE_CONN_URL", state)
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use store_core::{
-    Durability, Heartbeats, HolderName, Idempotency, JobType, LeaseName, Leases, Queue, QueueControl, QueueInspect,
-    StateRole, TypedQueue,
+    Durability, Heartbeats, HolderName, Idempotency, Inventory, JobType, LeaseName, Leases, Queue, QueueControl,
+    QueueInspect, StateRole, TypedQueue,
 };
 use store_worker::{Candidate, Worker, WorkerBuilder};
 
@@ -90,6 +90,11 @@ impl State {
 
     /// Looking at queues.
     pub fn inspect(&self) -> Arc<dyn QueueInspect> {
+        self.store.clone()
+    }
+
+    /// Lists the queues, leases and pools of the namespace, those of other services too.
+    pub fn inventory(&self) -> Arc<dyn Inventory> {
         self.store.clone()
     }
 
