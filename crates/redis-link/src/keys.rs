@@ -235,12 +235,11 @@ pub fn queues(namespace: &Namespace) -> String {
 
 /// The queue that has this key of [`QueueKeys`], unless the key may outlive the queue.
 pub fn queue_of(namespace: &Namespace, key: &str) -> Option<QueueName> {
-    let (tag, part) = key.strip_prefix(namespace.as_str())?.strip_prefix(":{q.")?.split_once("}:")?;
-    let (name, _) = tag.rsplit_once('.')?;
-    if !matches!(part, "jobs" | "meta" | "parcels" | "shelves") {
-        return None;
-    }
-    QueueName::new(name).ok()
+    let (tag, _) = key.strip_prefix(namespace.as_str())?.strip_prefix(":{q.")?.split_once("}:")?;
+    let (name, partition) = tag.rsplit_once('.')?;
+    let queue = QueueName::new(name).ok()?;
+    let keys = QueueKeys::new(namespace, &queue, partition.parse().ok()?);
+    [keys.jobs, keys.meta, keys.batches, keys.packed].iter().any(|own| own == key).then_some(queue)
 }
 
 /// `ns:*{l.*}:lease`: the pattern of all keys of [`lease`].
