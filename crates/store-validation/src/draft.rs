@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis_link::{Endpoint, LinkConfig, ServerUrl, TlsFiles, Topology, read_password_file};
 use store_core::{Namespace, Role, Secret, ServiceName};
 
+use crate::read::RetentionVariables;
 use crate::settings::{CacheServer, Engine, PreflightMode, Settings};
 use crate::{Code, Finding, commands};
 
@@ -25,6 +26,7 @@ pub(crate) struct Draft {
     pub(crate) state: Option<Engine<Connection>>,
     pub(crate) namespace: Option<Namespace>,
     pub(crate) min_replicas: Option<u32>,
+    pub(crate) retention: RetentionVariables,
     pub(crate) environment: Option<String>,
     pub(crate) preflight: PreflightMode,
     pub(crate) allow: BTreeSet<Code>,
@@ -79,6 +81,7 @@ impl Draft {
             state,
             namespace: self.namespace.clone()?,
             min_replicas: self.min_replicas?,
+            retention: self.retention,
             environment: self.environment.clone(),
             preflight: self.preflight,
             allow: self.allow.clone(),

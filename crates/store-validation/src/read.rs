@@ -2,10 +2,12 @@
 
 mod connection;
 mod credentials;
+mod retention;
 mod url;
 mod value;
 
 pub(crate) use credentials::credentials;
+pub(crate) use retention::RetentionVariables;
 use store_core::{Namespace, Role, ServiceName};
 pub use value::parse_duration;
 
@@ -54,6 +56,7 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
         state,
         namespace: reader.named(STATE_NAMESPACE, Namespace::new),
         min_replicas: reader.number(STATE_MIN_REPLICAS, Some(Role::State), 0..=16),
+        retention: reader.retention(),
         environment: reader.environment_name(),
         preflight: reader.preflight(),
         allow: reader.allow(),

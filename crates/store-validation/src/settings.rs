@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use redis_link::LinkConfig;
-use store_core::{Namespace, ServiceName};
+use store_core::{Namespace, Retention, ServiceName};
 
 use crate::Code;
+use crate::read::RetentionVariables;
 
 /// The settings of a service, read from its environment. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -22,12 +23,21 @@ pub struct Settings {
     pub namespace: Namespace,
     /// What a replicated write waits for by default.
     pub min_replicas: u32,
+    /// The variables about retention.
+    pub(crate) retention: RetentionVariables,
     /// `production`, `staging` …, if the stores are to be marked with it.
     pub environment: Option<String>,
     /// What to do about errors of the preflight.
     pub preflight: PreflightMode,
     /// The allowed findings.
     pub allow: BTreeSet<Code>,
+}
+
+impl Settings {
+    /// How many dead and completed jobs each queue keeps: `retention`, with the values of the variables that are set.
+    pub fn retention(&self, retention: Retention) -> Retention {
+        self.retention.over(retention)
+    }
 }
 
 /// Where a store is.

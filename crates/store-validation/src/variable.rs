@@ -49,6 +49,11 @@ pub(crate) const CACHE_SHARED_DB: &str = "REDIS_CACHE_SHARED_DB";
 pub(crate) const STATE_URL: &str = "REDIS_WORKERCACHE_CONN_URL";
 pub(crate) const STATE_NAMESPACE: &str = "REDIS_STATE_NAMESPACE";
 pub(crate) const STATE_MIN_REPLICAS: &str = "REDIS_STATE_MIN_REPLICAS";
+pub(crate) const RETAIN_DEAD_FOR: &str = "REDIS_STATE_RETAIN_DEAD_FOR";
+pub(crate) const RETAIN_DEAD_COUNT: &str = "REDIS_STATE_RETAIN_DEAD_COUNT";
+pub(crate) const RETAIN_DEAD_BYTES: &str = "REDIS_STATE_RETAIN_DEAD_BYTES";
+pub(crate) const RETAIN_COMPLETED_COUNT: &str = "REDIS_STATE_RETAIN_COMPLETED_COUNT";
+pub(crate) const RETAIN_COMPLETED_BYTES: &str = "REDIS_STATE_RETAIN_COMPLETED_BYTES";
 pub(crate) const ENVIRONMENT: &str = "STORE_ENVIRONMENT";
 pub(crate) const PREFLIGHT: &str = "STORE_PREFLIGHT";
 pub(crate) const PREFLIGHT_ALLOW: &str = "STORE_PREFLIGHT_ALLOW";
@@ -108,6 +113,36 @@ pub const VARIABLES: &[Variable] = &[
         WhenUnset::Value("0"),
         "0 to 16",
         "How many replicas the writes of typed queues, workers and leaderships wait for",
+    ),
+    row(
+        &[RETAIN_DEAD_FOR],
+        WhenUnset::Value("30d"),
+        "`1s` to `366d`",
+        "How long each queue keeps a dead job. Give all services of a namespace the same values of `REDIS_STATE_RETAIN_…`",
+    ),
+    row(
+        &[RETAIN_DEAD_COUNT],
+        WhenUnset::Value("100000"),
+        "1 to 10000000",
+        "How many dead jobs each queue keeps; the oldest are removed first",
+    ),
+    row(
+        &[RETAIN_DEAD_BYTES],
+        WhenUnset::Value("256MiB"),
+        "`1KiB` to `1024GiB`",
+        "How many bytes the dead jobs of each queue may have together",
+    ),
+    row(
+        &[RETAIN_COMPLETED_COUNT],
+        WhenUnset::Value("100000"),
+        "1 to 10000000",
+        "How many completed jobs each queue keeps; a job says how long it is kept",
+    ),
+    row(
+        &[RETAIN_COMPLETED_BYTES],
+        WhenUnset::Value("256MiB"),
+        "`1KiB` to `1024GiB`",
+        "How many bytes the completed jobs of each queue may have together",
     ),
     row(
         &["REDIS_CACHE_USERNAME", "REDIS_STATE_USERNAME"],

@@ -66,7 +66,9 @@ pub use store_validation::{
     Code, EnvFileError, Environment, Finding, Refused, Severity, SuspectVariable, parse_duration,
 };
 pub use store_worker::*;
-pub use stores::{Cache, Health, HealthError, Pressure, RoleHealth, SharedState, StartError, State, Stores};
+pub use stores::{
+    Cache, Health, HealthError, Pressure, RoleHealth, SharedState, StartError, State, Stores, StoresOptions,
+};
 
 /// What most services import.
 pub mod prelude {

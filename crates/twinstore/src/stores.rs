@@ -10,17 +10,19 @@ use cache_store::CacheStore;
 use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::Link;
 use state_store::StateStore;
-use store_core::{Durability, Error, Role, ServiceName};
+use store_core::{Durability, Error, Role, ServiceName, StateOptions};
 use store_validation::{Engine, Environment, Finding, Refused, Settings, validate};
 
 mod cache;
 mod health;
+mod options;
 mod presence;
 mod state;
 
 pub use cache::Cache;
 use health::Checks;
 pub use health::{Health, HealthError, Pressure, RoleHealth};
+pub use options::StoresOptions;
 use presence::Presence;
 pub use state::{SharedState, State};
 
@@ -85,11 +87,19 @@ impl Stores {
     /// # Errors
     /// As [`Stores::from_env`].
     pub async fn open(environment: &Environment) -> Result<Self, StartError> {
+        Self::open_with(environment, StoresOptions::new()).await
+    }
+
+    /// The same with options from the code of the service. A variable that is set takes precedence over the option.
+    ///
+    /// # Errors
+    /// As [`Stores::from_env`].
+    pub async fn open_with(environment: &Environment, options: StoresOptions) -> Result<Self, StartError> {
         let validated = validate(environment).await?;
         let settings = validated.settings;
         let mut opened = Opened::default();
         let cache = open_cache(&settings, &mut opened).await.map_err(StartError::of(Role::Cache))?;
-        let state = open_state(&settings, &mut opened).await.map_err(StartError::of(Role::State))?;
+        let state = open_state(&settings, &options, &mut opened).await.map_err(StartError::of(Role::State))?;
         opened.presence = Presence::keep(validated.claims).map(Arc::new);
         let checks = Arc::new((Checks::new(), Checks::new()));
         Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, opened, checks })
@@ -202,15 +212,16 @@ async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, E
     Ok(Cache::new(engine, store))
 }
 
-async fn open_state(settings: &Settings, opened: &mut Opened) -> Result<State, Error> {
+async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut Opened) -> Result<State, Error> {
     let service = settings.service.clone();
+    let options = StateOptions::default().with_retention(settings.retention(options.retention()));
     let (engine, store) = match &settings.state {
-        Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, Default::default())),
-        Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, Default::default())?),
+        Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, options)),
+        Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, options)?),
         Engine::Server(server) => {
             let link = Link::connect(server.clone()).await?;
             opened.links.push((Role::State, link.clone()));
-            let store = StateStore::open(link, settings.namespace.clone(), service, Default::default()).await?;
+            let store = StateStore::open(link, settings.namespace.clone(), service, options).await?;
             let shared = store.shared();
             let durability = match settings.min_replicas {
                 0 => Durability::Accepted,

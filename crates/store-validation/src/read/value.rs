@@ -34,7 +34,13 @@ impl Reader<'_> {
         self.checked(value, name, Some(role), "a duration from 10ms to 60s, written as 100ms or 5s")
     }
 
-    fn checked<T>(&mut self, value: Option<T>, name: &str, role: Option<Role>, expected: impl Display) -> Option<T> {
+    pub(super) fn checked<T>(
+        &mut self,
+        value: Option<T>,
+        name: &str,
+        role: Option<Role>,
+        expected: impl Display,
+    ) -> Option<T> {
         if value.is_none() {
             self.broken(Finding::new(Code::ConfInvalid, role, format!("{name} is not {expected}")));
         }

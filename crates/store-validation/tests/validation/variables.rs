@@ -1,5 +1,7 @@
 use std::fs;
+use std::time::Duration;
 
+use store_core::Retention;
 use store_validation::{Code, Environment, Report, check_environment};
 use testkit::RedisServer;
 
@@ -78,6 +80,12 @@ fn a_value_outside_its_range_is_refused_by_name() {
         ("SERVICE_NAME", "a b"),
         ("REDIS_STATE_NAMESPACE", "{tw}"),
         ("REDIS_STATE_MIN_REPLICAS", "-1"),
+        ("REDIS_STATE_RETAIN_DEAD_FOR", "367d"),
+        ("REDIS_STATE_RETAIN_DEAD_FOR", "30"),
+        ("REDIS_STATE_RETAIN_DEAD_COUNT", "0"),
+        ("REDIS_STATE_RETAIN_DEAD_BYTES", "256MB"),
+        ("REDIS_STATE_RETAIN_COMPLETED_COUNT", "10000001"),
+        ("REDIS_STATE_RETAIN_COMPLETED_BYTES", "512"),
         ("STORE_ENVIRONMENT", "pro duction"),
         ("STORE_PREFLIGHT", "off"),
     ] {
@@ -102,6 +110,16 @@ fn a_value_outside_its_range_is_refused_by_name() {
         assert_errors(&report, &[code]);
         assert!(what(&report, code).contains(name), "{report:?}");
     }
+}
+
+#[test]
+fn a_variable_about_retention_takes_precedence_over_the_code() {
+    let in_code = Retention::default().with_dead_count(7).with_completed_count(7);
+    let set = [("REDIS_STATE_RETAIN_DEAD_COUNT", "9"), ("REDIS_STATE_RETAIN_DEAD_FOR", "12h")];
+    let retention = embedded(&set).settings().unwrap().retention(in_code);
+    assert_eq!((retention.dead_count, retention.completed_count), (9, 7));
+    assert_eq!(retention.dead_for, Duration::from_secs(12 * 3600));
+    assert_eq!(embedded(&[]).settings().unwrap().retention(in_code), in_code);
 }
 
 #[test]

@@ -1,0 +1,49 @@
+//! [`StoresOptions`]: what a service sets in code.
+
+use store_core::Retention;
+
+/// Settings that a service gives in code, for [`Stores::open_with`](crate::Stores::open_with).
+///
+/// They replace the defaults of the variables. A variable that is set takes precedence, so that an operator can change a
+/// running fleet without a build: with `REDIS_STATE_RETAIN_DEAD_COUNT=500` the service below keeps 500 dead jobs per queue.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), twinstore::StartError> {
+/// use twinstore::{Environment, Retention, Stores, StoresOptions};
+///
+/// let environment = Environment::from_variables([
+///     ("SERVICE_NAME", "billing"),
+///     ("REDIS_CONN_BASE_URL", "embedded:"),
+///     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+/// ]);
+/// let retention = Retention::default().with_dead_count(1000).with_completed_count(1000);
+/// let options = StoresOptions::new().with_retention(retention);
+/// let stores = Stores::open_with(&environment, options).await?;
+/// # stores.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StoresOptions {
+    retention: Retention,
+}
+
+impl StoresOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many dead and completed jobs each queue keeps.
+    #[must_use]
+    pub fn with_retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
+    pub(crate) fn retention(&self) -> Retention {
+        self.retention
+    }
+}
