@@ -10,7 +10,6 @@ mod outages;
 mod rate_limit;
 mod retained;
 mod scripts;
-
 mod wire;
 
 use std::time::Duration;
