@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::task::JoinSet;
-use twinstore::{Begun, Error, IdempotentRequest, JobId, Pushed, Stores, Ttl};
+use twinstore::{Begun, Error, IdempotentRequest, JobId, Op, Pushed, Stores, Ttl};
 
 use crate::delivery::{Deliveries, Delivery, Webhook};
 use crate::report::{Tally, add, count};
@@ -165,6 +165,10 @@ impl Ingest {
                 Ok(Begun::Mismatch) => {
                     return Fate::Rejected(format!("line {line}: its id was used before with another content"));
                 }
+                Ok(other) => {
+                    let detail = format!("the notifier does not handle the outcome {other:?}");
+                    return Fate::Failed(Error::unsupported(Op::IdempotencyBegin, detail));
+                }
                 Err(error) if error.is_retryable() => {
                     self.outage.begins(&error);
                     pauses.next()
@@ -176,9 +180,9 @@ impl Ingest {
             }
         }
         match self.push(&delivery, &mut pauses).await {
-            Ok(Some(Pushed::Created)) => add(&self.tally.queued),
+            Ok(Some(pushed)) if pushed.is_new() => add(&self.tally.queued),
             // The process that began this delivery before pushed it, and died before it kept the answer.
-            Ok(Some(Pushed::Duplicate | Pushed::Held(_))) => add(&self.tally.duplicates),
+            Ok(Some(_)) => add(&self.tally.duplicates),
             Ok(None) => return Fate::Stopped,
             Err(error) => {
                 let _ = idempotency.abandon(&request).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args, keys};
 use store_core::{
-    AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseName, Leases, Op, Receipt,
-    Result, Timestamp, millis_ceil, next_sequence,
+    AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseInfo, LeaseName, Leases,
+    Op, Receipt, Result, Timestamp, millis_ceil, next_sequence,
 };
 
 use crate::StateStore;
@@ -55,10 +55,10 @@ impl Leases for StateStore {
         let (mut reply, reached) = acquire.call_durable(self.slot(), keys, args, 0, durability).await?;
         let word = reply.next_word()?;
         let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
-        let lease = |holder| Lease::new(request.name.clone(), holder, fence, until);
+        let name = request.name.clone();
         let acquired = match word.as_ref() {
-            b"yes" => Acquired::Yes(lease(request.holder.clone())),
-            b"taken" => Acquired::Taken(lease(holder(op, &mut reply)?)),
+            b"yes" => Acquired::Yes(Lease::new(name, request.holder.clone(), fence, until)),
+            b"taken" => Acquired::Taken(LeaseInfo::new(name, holder(op, &mut reply)?, fence, until)),
             _ => return Err(reply.unknown_word()),
         };
         Ok(Receipt::new(acquired, reached))
@@ -89,13 +89,13 @@ impl Leases for StateStore {
         }
     }
 
-    async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
+    async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>> {
         let op = Op::LeaseInspect;
         let mut reply = self.link.call(op, &INSPECT, &[self.lease_key(name)], Vec::new()).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"held" => {
                 let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
-                Ok(Some(Lease::new(name.clone(), holder(op, &mut reply)?, fence, until)))
+                Ok(Some(LeaseInfo::new(name.clone(), holder(op, &mut reply)?, fence, until)))
             }
             b"free" => Ok(None),
             _ => Err(reply.unknown_word()),

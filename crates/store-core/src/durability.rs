@@ -1,28 +1,31 @@
-//! How far a write has to reach before it is acknowledged, and how far it did.
+//! The durability that a write requests, and the durability that it reached.
 
 use std::fmt;
 use std::time::Duration;
 
-/// How far a write has to reach before the call returns.
+use serde::Serialize;
+
+/// The durability that a write must reach before the call returns.
 ///
-/// A level that is not reached in time is [`Error::NotDurable`](crate::Error::NotDurable): the write stands.
+/// If it is not reached in time, the call returns [`Error::NotDurable`](crate::Error::NotDurable). The write was executed and
+/// is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// The server has executed it. It survives what the server's own settings say (`appendfsync everysec`: a process
-    /// that dies; up to about a second may be lost when the machine dies). No extra cost.
+    /// The server has executed the write. The server's settings determine what it survives. With `appendfsync everysec`, it
+    /// survives a crash of the process; a crash of the machine loses up to about one second of writes. No extra cost.
     #[default]
     Accepted,
-    /// `replicas` replicas have it in memory (`WAIT`, <https://redis.io/docs/latest/commands/wait/>). One more command in
+    /// `replicas` replicas have the write in memory (`WAIT`, <https://redis.io/docs/latest/commands/wait/>). One more command in
     /// the same round trip, which lasts until the replicas have answered.
     Replicated {
-        /// How many replicas; at least 1.
+        /// The number of replicas. At least 1.
         replicas: u32,
-        /// How long to wait for them; rounded up to a millisecond.
+        /// How long to wait for them. Rounded up to a millisecond.
         within: Duration,
     },
-    /// It is on the disk of the server. A Redis-compatible server grants it only with settings for which a power cut was
-    /// measured to lose no acknowledged write. Everywhere else the call returns `Unsupported` before it writes anything.
+    /// The write is on the server's disk. A Redis-compatible server grants it only with settings for which a power cut was
+    /// measured to lose no acknowledged write. Otherwise the call returns `Unsupported` before it writes anything.
     ///
     /// | server | `appendonly yes` and `appendfsync always` | `appendonly yes` and `appendfsync everysec` |
     /// |---|---|---|
@@ -31,10 +34,10 @@ pub enum Durability {
     /// | Redis 7.0, and servers without `WAITAOF` | granted, except while the append-only file is rewritten: `Unavailable` | refused |
     ///
     /// All of them need `no-appendfsync-on-rewrite no`, the default, and a user with the right `+config|get`. That right
-    /// also shows the passwords `masterauth` and `requirepass`. If a setting changes while a write is under way, the call
-    /// returns [`Error::NotDurable`](crate::Error::NotDurable).
+    /// also shows the passwords `masterauth` and `requirepass`. If a setting changes during a write, the call returns
+    /// [`Error::NotDurable`](crate::Error::NotDurable).
     ///
-    /// An embedded file grants it with every commit; an embedded store in memory refuses it.
+    /// An embedded file grants it with every commit. An embedded store in memory refuses it.
     Fsynced {
         /// How long to wait for it.
         within: Duration,
@@ -53,23 +56,23 @@ impl fmt::Display for Durability {
     }
 }
 
-/// How far a write has reached, as the server reported it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The durability that a write reached, as the server reported it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Reached {
-    /// How many replicas have acknowledged it; 0 where that was not asked.
+    /// The number of replicas that have acknowledged the write. 0 if the write did not request replicas.
     pub replicas: u32,
-    /// Whether it is on the server's disk; `false` where that was not asked.
+    /// Whether the write is on the server's disk. `false` if the write did not request that.
     pub on_disk: bool,
 }
 
 impl Reached {
-    /// Acknowledged by `replicas` replicas, and on disk or not.
+    /// What an engine reports.
     pub fn new(replicas: u32, on_disk: bool) -> Self {
         Self { replicas, on_disk }
     }
 
-    /// Whether this is at least what was wanted.
+    /// Whether this is at least the durability `wanted`.
     pub fn satisfies(self, wanted: Durability) -> bool {
         match wanted {
             Durability::Accepted => true,
@@ -85,23 +88,23 @@ impl fmt::Display for Reached {
     }
 }
 
-/// What a critical write returns: its outcome, and how far it has reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The result of a write that takes a [`Durability`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[must_use]
 pub struct Receipt<T> {
     /// The outcome.
     pub value: T,
-    /// How far it has reached; at least what was asked for.
+    /// The durability that the write reached. At least the one that it requested.
     pub reached: Reached,
 }
 
 impl<T> Receipt<T> {
-    /// A receipt for `value`.
+    /// What an engine returns.
     pub fn new(value: T, reached: Reached) -> Self {
         Self { value, reached }
     }
 
-    /// The same receipt for a value derived from this one.
+    /// Applies `change` to the outcome.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Receipt<U> {
         Receipt { value: change(self.value), reached: self.reached }
     }

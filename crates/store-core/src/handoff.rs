@@ -1,22 +1,32 @@
-//! Values handed from one service to another.
+//! Hand-offs: a value for another service, which takes it once.
 
 use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
 use crate::{Key, RequestId, Result, ServiceName, Ttl};
 
-/// Hands a value to another service through the shared database of the cache store. Taken exactly once, or lost:
-/// the sender must have an answer for a value that never arrives.
+/// Hands a value to another service through the shared database of the cache store. The other service takes it exactly once,
+/// unless the cache store loses it. The sender must handle a value that never arrives.
+///
+/// Each call costs one round trip and is O(1).
 #[async_trait]
 pub trait Handoff: Send + Sync + fmt::Debug {
-    /// Puts a value for a service. Sent again with the same `request`, it changes nothing, even if the value was taken in
-    /// the meantime. A value under the same key that nobody has taken yet is kept: [`Put::Occupied`].
+    /// `async fn put(&self, item: &HandoffItem) -> Result<Put>`
+    ///
+    /// Puts a value for a service. If the key has a value that nobody has taken, that value stays: [`Put::Occupied`]. If the
+    /// same item is put again, nothing changes, even if its value has been taken.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the value has more than [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES).
     async fn put(&self, item: &HandoffItem) -> Result<Put>;
 
-    /// Takes the value that was put for this service under `key`; `None` when there is none, or another claim took it.
-    /// With the same `claim` it may be repeated until the value's TTL.
+    /// `async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>>`
+    ///
+    /// Takes the value for this service under `key`. `None` if there is none, or if another claim took it. With the same
+    /// `claim`, a take can be repeated until the value's TTL ends.
     async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>>;
 }
 
@@ -26,23 +36,23 @@ pub trait Handoff: Send + Sync + fmt::Debug {
 pub struct HandoffItem {
     /// The service that may take it.
     pub to: ServiceName,
-    /// Under which key; both sides must know it.
+    /// The key. Both services must know it.
     pub key: Key,
     /// The value, at most [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES).
     pub value: Bytes,
-    /// How long it waits, and how long a take may be repeated.
+    /// How long the value waits, and how long a take can be repeated.
     pub ttl: Ttl,
-    /// The identity of this put.
+    /// The identity of this put. Default random.
     pub request: RequestId,
 }
 
 impl HandoffItem {
-    /// A value to be put once.
+    /// A value with a new identity.
     pub fn new(to: ServiceName, key: Key, value: impl Into<Bytes>, ttl: Ttl) -> Self {
         Self { to, key, value: value.into(), ttl, request: RequestId::generate() }
     }
 
-    /// The same put under an identity that was made before.
+    /// Sets the identity, to repeat a put that was sent before.
     #[must_use]
     pub fn with_request(mut self, request: RequestId) -> Self {
         self.request = request;
@@ -60,11 +70,20 @@ impl fmt::Debug for HandoffItem {
     }
 }
 
-/// What became of a [`Handoff::put`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The outcome of [`Handoff::put`]. In JSON: `{"outcome":"stored"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Put {
-    /// It waits to be taken (or this very put was taken already).
+    /// The value waits for the other service, or that service has already taken it.
     Stored,
-    /// Another value waits under this key and has not been taken.
+    /// The key has another value that nobody has taken. Nothing was changed.
     Occupied,
+}
+
+impl Put {
+    /// Whether the value was stored.
+    pub fn is_stored(self) -> bool {
+        matches!(self, Put::Stored)
+    }
 }

@@ -1,56 +1,72 @@
-//! Who is alive.
+//! Heartbeats: which members of a pool are alive, and which are lost.
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
+use crate::json;
 use crate::{HolderName, Page, PageRequest, PoolName, Result, Timestamp};
 
-/// Heartbeats of the members of a pool: workers, replicas, agents. Pools belong to the service or, in a shared handle, to all
-/// services of the namespace ([`Scope`](crate::Scope)).
+/// Heartbeats of the members of a pool: workers, replicas, agents. A pool belongs to the service. A pool of a shared handle
+/// belongs to all services of the namespace ([`Scope`](crate::Scope)).
+///
+/// Each call costs one round trip.
 #[async_trait]
 pub trait Heartbeats: Send + Sync + fmt::Debug {
-    /// Says that a member is alive for the next `lasting`, and what it does. The first beat begins its time in the pool; so
-    /// does the first one after it was lost or has left.
+    /// `async fn beat(&self, beat: &Beat) -> Result<()>`
+    ///
+    /// Marks a member as alive for the next `lasting`, and stores its details. O(log members). The member's time in the pool
+    /// ([`Member::since`]) begins with its first beat, and again with the first beat after it was lost or left.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when `lasting` is outside [`LEASE_RANGE`](crate::LEASE_RANGE), or the
-    /// details are larger than [`MAX_DETAILS_BYTES`].
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `lasting` is outside [`LEASE_RANGE`](crate::LEASE_RANGE), or if the
+    /// details have more than [`MAX_DETAILS_BYTES`].
     async fn beat(&self, beat: &Beat) -> Result<()>;
 
-    /// Says that a member goes in an orderly way: it is neither alive nor lost. Whether it was alive.
+    /// `async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool>`
+    ///
+    /// Removes a member that stops in an orderly way: it is neither alive nor lost. Returns whether it was alive. O(log
+    /// members). If the reply is lost and the call is sent again, it returns `false`.
     async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool>;
 
-    /// The members alive now, by name.
+    /// `async fn alive(&self, pool: &PoolName, page: PageRequest) -> Result<Page<Member>>`
+    ///
+    /// Lists the members that are alive now, by name.
     async fn alive(&self, pool: &PoolName, page: PageRequest) -> Result<Page<Member>>;
 
-    /// The members whose beats ran out at `since` or later and that neither left nor came back, the latest first. Kept for
-    /// [`LOST_KEPT_FOR`], at most [`LOST_KEPT_COUNT`] a pool.
+    /// `async fn lost(&self, pool: &PoolName, since: Timestamp, page: PageRequest) -> Result<Page<Member>>`
+    ///
+    /// Lists the members that were lost at `since` or later, the latest first. A member is lost if its last beat has expired
+    /// and it has not left. The store remembers lost members for [`LOST_KEPT_FOR`], at most [`LOST_KEPT_COUNT`] per pool.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn lost(&self, pool: &PoolName, since: Timestamp, page: PageRequest) -> Result<Page<Member>>;
 }
 
 /// The largest details of a beat, in bytes.
 pub const MAX_DETAILS_BYTES: usize = 4096;
 
-/// How long a lost member is remembered.
+/// How long the store remembers a lost member: 24 hours.
 pub const LOST_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// How many lost members of a pool are remembered; the earliest are forgotten first.
+/// How many lost members of a pool the store remembers. It removes the earliest first.
 pub const LOST_KEPT_COUNT: usize = 1000;
 
-/// A sign of life.
+/// A heartbeat.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Beat {
     /// The pool.
     pub pool: PoolName,
-    /// Who.
+    /// The member.
     pub member: HolderName,
-    /// How long it counts as alive from now.
+    /// How long the member counts as alive from now. Within [`LEASE_RANGE`](crate::LEASE_RANGE).
     pub lasting: Duration,
-    /// What it does, in a form of the caller's choice; at most [`MAX_DETAILS_BYTES`]. Default empty.
+    /// What the member does, in a format of the caller's choice, at most [`MAX_DETAILS_BYTES`]. Default empty.
     pub details: Bytes,
 }
 
@@ -60,7 +76,7 @@ impl Beat {
         Self { pool, member, lasting, details: Bytes::new() }
     }
 
-    /// The same with details.
+    /// Sets the details.
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
         self.details = details.into();
@@ -75,18 +91,25 @@ impl fmt::Debug for Beat {
 }
 
 /// A member of a pool.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// In JSON, times are milliseconds since 1970-01-01 UTC in fields that end in `_ms`. The details do not appear, because they
+/// may be private; `details_bytes` gives their length.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Member {
-    /// Who.
+    /// The name.
     pub name: HolderName,
-    /// What it said last.
+    /// The details of the last beat.
+    #[serde(rename = "details_bytes", serialize_with = "json::len")]
     pub details: Bytes,
-    /// Its first beat.
+    /// The time of the first beat.
+    #[serde(rename = "since_ms")]
     pub since: Timestamp,
-    /// Its last beat.
+    /// The time of the last beat.
+    #[serde(rename = "last_ms")]
     pub last: Timestamp,
-    /// Until when its last beat counts, or counted.
+    /// When the last beat expires, or has expired.
+    #[serde(rename = "until_ms")]
     pub until: Timestamp,
 }
 
@@ -96,7 +119,7 @@ impl Member {
         Self { name, details: Bytes::new(), since, last, until }
     }
 
-    /// The same with details.
+    /// Sets the details.
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
         self.details = details.into();

@@ -1,55 +1,65 @@
-//! Requests that are carried out once, however often they are sent.
+//! Idempotency keys: a request that is sent several times is executed once.
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 use sha2::Digest;
 
 use crate::{Key, RequestId, Result, Timestamp, Ttl};
 
-/// Idempotency keys with the semantics of the IETF draft `draft-ietf-httpapi-idempotency-key-header`: the first request
-/// with a key is carried out, its response is kept and given to those that repeat it; a request with the same key and
-/// another content is told so; one that arrives while the first is in progress is told that.
+/// Idempotency keys with the semantics of the IETF draft `draft-ietf-httpapi-idempotency-key-header`. The first request with
+/// a key is executed. The store keeps its response, and later requests with the key get that response. A request with
+/// the same key and another content gets [`Begun::Mismatch`]. A request that arrives while the first is in progress gets
+/// [`Begun::InProgress`].
 ///
 /// The keys belong to the service (`SERVICE_NAME`): the same key in another service is another key. In the state store, a
 /// shared handle ([`Scope::Shared`](crate::Scope::Shared)) has the keys of all services.
 ///
-/// On the cache store these keys may be evicted before their time (`volatile-lru` chooses among exactly the keys with a
-/// TTL); where a repeated effect is not acceptable, use the state store, which offers the same trait.
+/// The cache store may evict these keys before their time, because `volatile-lru` chooses among the keys with a TTL. If a
+/// repeated effect is not acceptable, use the state store, which has the same trait.
+///
+/// Each call costs one round trip and is O(1).
 #[async_trait]
 pub trait Idempotency: Send + Sync + fmt::Debug {
-    /// Begins a request. The caller that gets [`Begun::Started`] carries it out and then calls
-    /// [`finish`](Idempotency::finish) or [`abandon`](Idempotency::abandon); when it crashes, the key is free again after
-    /// `in_progress_for`. Sent again with the same `request` it answers `Started` again.
+    /// `async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun>`
     ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when `in_progress_for` is outside 1 ms to 366 days.
+    /// Begins a request. If the outcome is [`Begun::Started`], the caller executes the request and then calls
+    /// [`finish`](Idempotency::finish) or [`abandon`](Idempotency::abandon). If the caller crashes, the key is free again
+    /// after `in_progress_for`. If the same attempt is sent again, it returns `Started` again.
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun>;
 
-    /// Keeps a request that takes longer than expected in progress, until `in_progress_for` from now (which may be earlier
-    /// than before). Returns whether it is still in progress under this attempt: `false` after its time is over, even if no
-    /// other attempt has begun, and after it was finished or abandoned. Then [`begin`](Idempotency::begin) decides who may
-    /// execute it.
+    /// `async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool>`
     ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when `in_progress_for` is outside 1 ms to 366 days.
+    /// Keeps a request in progress until `in_progress_for` from now, which may be earlier than before. Returns whether it is
+    /// still in progress under this attempt. `false` after its time is over, even if no other attempt has begun, and after it
+    /// was finished or abandoned; then [`begin`](Idempotency::begin) decides which attempt may execute it.
     async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool>;
 
-    /// Keeps the response for `keep`. [`Finished::Lost`] when another request has taken the key since; its response counts.
+    /// `async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished>`
+    ///
+    /// Keeps the response for `keep`. [`Finished::Lost`] if another attempt has taken the key; then the response of that
+    /// attempt is valid.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the response has more than [`MAX_RESPONSE_BYTES`].
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished>;
 
-    /// Frees the key, because the request was not carried out and may be tried again. Whether it was still this request's.
+    /// `async fn abandon(&self, request: &IdempotentRequest) -> Result<bool>`
+    ///
+    /// Frees the key, because the request was not executed and may be tried again. Returns whether this attempt still held
+    /// the key.
     async fn abandon(&self, request: &IdempotentRequest) -> Result<bool>;
 }
 
-/// A digest of a request's content: a repeated key with another one is a mistake of the caller.
+/// A digest of a request's content. If a key comes with another fingerprint, the caller made a mistake: [`Begun::Mismatch`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// A digest that the caller made, such as SHA-256 of the body.
+    /// A digest that the caller computed, such as SHA-256 of the body.
     pub fn new(digest: [u8; 32]) -> Self {
         Self(digest)
     }
@@ -59,7 +69,7 @@ impl Fingerprint {
         Self(sha2::Sha256::digest(content).into())
     }
 
-    /// Its bytes.
+    /// The bytes of the digest.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -71,7 +81,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// One attempt at an idempotent request: key, content and the identity of the attempt.
+/// One attempt at an idempotent request: the key, the digest of the content and the identity of the attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IdempotentRequest {
@@ -79,17 +89,17 @@ pub struct IdempotentRequest {
     pub key: Key,
     /// The digest of the content.
     pub fingerprint: Fingerprint,
-    /// Which attempt this is: who begins with it must finish with it.
+    /// The identity of this attempt: begin and finish with the same one. Default random.
     pub request: RequestId,
 }
 
 impl IdempotentRequest {
-    /// A new attempt.
+    /// An attempt with a new identity.
     pub fn new(key: Key, fingerprint: Fingerprint) -> Self {
         Self { key, fingerprint, request: RequestId::generate() }
     }
 
-    /// The same attempt under an identity that was made before.
+    /// Sets the identity, to repeat an attempt that was sent before.
     #[must_use]
     pub fn with_request(mut self, request: RequestId) -> Self {
         self.request = request;
@@ -97,22 +107,30 @@ impl IdempotentRequest {
     }
 }
 
-/// What [`Idempotency::begin`] found.
+/// The outcome of [`Idempotency::begin`]. It is not `Serialize`, because it may carry the response of the application.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Begun {
-    /// Nobody has begun it: carry it out.
+    /// No other attempt has begun it. Execute the request.
     Started,
-    /// Another attempt carries it out (HTTP 409).
+    /// Another attempt executes it. Answer with HTTP 409.
     InProgress {
-        /// Since when.
+        /// When that attempt began.
         since: Timestamp,
-        /// When the key is free at the latest, if that attempt has crashed.
+        /// The time until the key is free, if that attempt has crashed.
         retry_after: Duration,
     },
-    /// It was carried out; this was its response.
+    /// It was executed. This is its response.
     Finished(Bytes),
-    /// The key belongs to a request with another content (HTTP 422).
+    /// The key belongs to a request with another content. Answer with HTTP 422.
     Mismatch,
+}
+
+impl Begun {
+    /// Whether the caller must execute the request.
+    pub fn is_started(&self) -> bool {
+        matches!(self, Begun::Started)
+    }
 }
 
 impl fmt::Debug for Begun {
@@ -128,14 +146,23 @@ impl fmt::Debug for Begun {
     }
 }
 
-/// What became of a response.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The outcome of [`Idempotency::finish`]. In JSON: `{"outcome":"stored"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Finished {
-    /// It is kept.
+    /// The store keeps the response.
     Stored,
-    /// Another request had taken the key: this attempt was too slow.
+    /// This attempt was too slow: it no longer holds the key. Its response is not kept.
     Lost,
 }
 
-/// The largest response that is kept, in bytes: 1 MiB.
+impl Finished {
+    /// Whether this attempt no longer held the key, so that its response is not kept.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Finished::Lost)
+    }
+}
+
+/// The largest response, in bytes: 1 MiB.
 pub const MAX_RESPONSE_BYTES: usize = 1 << 20;

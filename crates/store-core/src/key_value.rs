@@ -1,4 +1,4 @@
-//! Short-lived values and counters of the cache store.
+//! Values and counters of the cache store. Each has a TTL.
 
 use std::fmt;
 
@@ -7,61 +7,87 @@ use bytes::Bytes;
 
 use crate::{Key, RequestId, Result, Ttl};
 
-/// Short-lived values and counters. May lose anything at any moment; nothing is kept without a TTL.
+/// Values and counters with a TTL. The store may lose any of them at any time.
 ///
-/// Values and counters live apart: a counter's key can also hold a value, and neither sees the other.
+/// Values and counters are separate: one key can have both, and no call on one changes the other. Only
+/// [`delete_many`](KeyValue::delete_many) removes both.
+///
+/// Each call costs one round trip.
 #[async_trait]
 pub trait KeyValue: Send + Sync + fmt::Debug {
-    /// The values of up to [`MAX_KEYS`] keys, in the order asked; `None` where there is none.
+    /// `async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>`
+    ///
+    /// Returns the values of up to [`MAX_KEYS`] keys, in the order given. `None` for a key without a value. O(keys).
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more keys than that; else what every operation can answer.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`MAX_KEYS`] keys.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>;
 
-    /// Sets up to [`MAX_KEYS`] values, each with its TTL. Each is set or replaced by itself: when the call fails, some may
-    /// have been set; sending it again is safe.
-    async fn set_many(&self, entries: &[Entry]) -> Result<()>;
-
-    /// Sets a value unless the key has one. Sent again with the same `request`, it answers [`SetIfAbsent::Stored`]
-    /// again as long as that value is there.
-    async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent>;
-
-    /// Deletes up to [`MAX_KEYS`] values and counters of these keys. How many keys had one. Sent again after a lost reply, it
-    /// does not count what is gone already.
-    async fn delete_many(&self, keys: &[Key]) -> Result<u64>;
-
-    /// Deletes the value if it equals `expected`. Whether it did. Sent again after a lost reply, it answers `false` when the
-    /// first sending had deleted the value: `true` is certain, `false` says only that the value is not there any more.
-    async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool>;
-
-    /// Adds `by` to a counter and returns its new value. A counter that is absent starts at 0, and lives for `ttl` from then
-    /// on; later additions do not prolong it. Never repeated: a lost reply is
-    /// [`Error::Indeterminate`](crate::Error::Indeterminate).
+    /// `async fn set_many(&self, entries: &[Entry]) -> Result<()>`
+    ///
+    /// Sets or replaces up to [`MAX_KEYS`] values, each with its TTL. O(entries). The entries are not set as a unit: if the
+    /// call fails, some of them may be set. It can be repeated.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when the sum leaves the range of 64 bits; the counter stays as it was.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`MAX_KEYS`] entries, or a value of more than
+    /// [`MAX_VALUE_BYTES`].
+    async fn set_many(&self, entries: &[Entry]) -> Result<()>;
+
+    /// `async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent>`
+    ///
+    /// Sets a value unless the key has one. O(1). If the same `request` is sent again, it returns [`SetIfAbsent::Stored`]
+    /// again as long as its value is there.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a value of more than [`MAX_VALUE_BYTES`].
+    async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent>;
+
+    /// `async fn delete_many(&self, keys: &[Key]) -> Result<u64>`
+    ///
+    /// Deletes the values and counters of up to [`MAX_KEYS`] keys. Returns how many keys had one. O(keys). If the reply is
+    /// lost and the call is sent again, it does not count what the first call deleted.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`MAX_KEYS`] keys.
+    async fn delete_many(&self, keys: &[Key]) -> Result<u64>;
+
+    /// `async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool>`
+    ///
+    /// Deletes the value if it equals `expected`. `true` if it did. O(1). If the reply is lost and the call is sent again, it
+    /// returns `false` for a value that the first call deleted. `true` is certain; `false` means that the key no longer has
+    /// this value.
+    async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool>;
+
+    /// `async fn add(&self, key: &Key, by: i64, ttl: Ttl) -> Result<i64>`
+    ///
+    /// Adds `by` to a counter and returns the new value. O(1). An absent counter starts at 0 and expires after `ttl`; later
+    /// additions do not change its expiry.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the sum is outside the range of `i64`; the counter does not change.
+    /// [`Error::Indeterminate`](crate::Error::Indeterminate) if the reply is lost: an addition is never repeated.
     async fn add(&self, key: &Key, by: i64, ttl: Ttl) -> Result<i64>;
 }
 
-/// How many keys one call may name.
+/// The largest number of keys in one call.
 pub const MAX_KEYS: usize = 1000;
 
 /// The largest value, in bytes: 8 MiB.
 pub const MAX_VALUE_BYTES: usize = 8 << 20;
 
-/// A value, its key and how long it may be kept.
+/// A key, its value and its TTL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its key.
+    /// The key.
     pub key: Key,
     /// The value, at most [`MAX_VALUE_BYTES`].
     pub value: Bytes,
-    /// How long it may be kept.
+    /// How long the store may keep the value.
     pub ttl: Ttl,
 }
 
 impl Entry {
-    /// A value to be kept for at most `ttl`.
+    /// A value that expires after `ttl`.
     pub fn new(key: Key, value: impl Into<Bytes>, ttl: Ttl) -> Self {
         Self { key, value: value.into(), ttl }
     }
@@ -73,13 +99,21 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// What [`KeyValue::set_if_absent`] found.
+/// The outcome of [`KeyValue::set_if_absent`]. It is not `Serialize`, because it may carry a value of the application.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SetIfAbsent {
-    /// There was none; the given one is stored.
+    /// The key had no value. The given value is stored.
     Stored,
-    /// There was one already, this one.
+    /// The key has this value. Nothing was changed.
     Present(Bytes),
+}
+
+impl SetIfAbsent {
+    /// Whether the given value is stored.
+    pub fn is_stored(&self) -> bool {
+        matches!(self, SetIfAbsent::Stored)
+    }
 }
 
 impl fmt::Debug for SetIfAbsent {

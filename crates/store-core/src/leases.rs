@@ -1,43 +1,59 @@
-//! Leases: one holder at a time, with a token that rises.
+//! Leases: one holder at a time, with a fencing token that increases.
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use crate::{Durability, Fence, HolderName, LeaseName, Receipt, RequestId, Result, Timestamp};
 
-/// Leases with fencing tokens. They belong to the service or, in a shared handle, to all services of the namespace
-/// ([`Scope`](crate::Scope)).
+/// Leases with fencing tokens. A lease belongs to the service. A lease of a shared handle belongs to all services of the
+/// namespace ([`Scope`](crate::Scope)).
 ///
-/// A lease does not stop a holder that was paused from acting late; its token does, where what it writes to compares
-/// tokens (see [`Fence`]). Time is the server's.
+/// A lease does not stop a paused holder from acting late. The fencing token does, if the resource compares tokens: see
+/// [`Fence`]. All times are the server's.
+///
+/// Each call costs one round trip, and each is O(1).
 #[async_trait]
 pub trait Leases: Send + Sync + fmt::Debug {
-    /// Takes the lease if nobody holds it. Sent again with the same `request` while that lease lasts, it answers with the
-    /// same lease.
+    /// `async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>>`
+    ///
+    /// Acquires the lease if nobody holds it. If the same [`request`](AcquireRequest::request) is sent again while its lease
+    /// lasts, it returns the same lease.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) when the time is outside [`LEASE_RANGE`], or when the lease that this
-    /// `request` took was released and nobody has taken it since: a late copy must not take it again. Make a new request.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the time is outside [`LEASE_RANGE`], or if the lease of this
+    /// `request` was released and nobody has acquired it since. In the second case, make a new request: a late copy of the
+    /// old one must not acquire the lease again.
     async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>>;
 
-    /// Makes the lease last for `lasting` from now, which may be shorter than it was. `None` when it is lost: it ran out, or
-    /// was released.
+    /// `async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>>`
     ///
-    /// Renewals are numbered in the order in which a process makes them ([`next_sequence`](crate::next_sequence)). One that
-    /// arrives after a newer one changes nothing, and returns the end that the newer one set. If several processes renew one
-    /// lease, their clocks determine the order; let only one process renew it.
+    /// Sets the end of the lease to `lasting` from now, and returns that end. The new end may be earlier than the old one.
+    /// `None` if the lease is lost: it expired or was released.
+    ///
+    /// Renewals carry a sequence number that increases within a process. A renewal that arrives after a newer one changes
+    /// nothing, and returns the end that the newer one set. If several processes renew one lease, their clocks determine the
+    /// order; let only one process renew it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `lasting` is outside [`LEASE_RANGE`].
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>>;
 
-    /// Gives the lease back. Whether it was still held, or was given back by this very lease before.
+    /// `async fn release(&self, lease: &Lease) -> Result<bool>`
+    ///
+    /// Releases the lease. `true` if the lease was held until now, or if this lease was released before. `false` if it was
+    /// lost.
     async fn release(&self, lease: &Lease) -> Result<bool>;
 
-    /// Who holds it now; `None` when nobody does.
-    async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>>;
+    /// `async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>>`
+    ///
+    /// Returns who holds the lease now. `None` if nobody does. The answer cannot renew or release the lease.
+    async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>>;
 }
 
-/// How long a lease may last: 10 ms to 30 days.
+/// The range of a lease's time: 10 ms to 30 days.
 pub const LEASE_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(10)..=Duration::from_secs(30 * 24 * 3600);
 
@@ -45,23 +61,23 @@ pub const LEASE_RANGE: std::ops::RangeInclusive<Duration> =
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcquireRequest {
-    /// Which lease.
+    /// The lease.
     pub name: LeaseName,
-    /// Who asks.
+    /// Who requests it.
     pub holder: HolderName,
-    /// How long it lasts unless renewed, within [`LEASE_RANGE`].
+    /// How long the lease lasts unless it is renewed. Within [`LEASE_RANGE`].
     pub lasting: Duration,
-    /// The identity of this request.
+    /// The identity of this request. Default random.
     pub request: RequestId,
 }
 
 impl AcquireRequest {
-    /// A new request.
+    /// A request with a new identity.
     pub fn new(name: LeaseName, holder: HolderName, lasting: Duration) -> Self {
         Self { name, holder, lasting, request: RequestId::generate() }
     }
 
-    /// The same request under an identity that was made before.
+    /// Sets the identity, to repeat a request that was sent before.
     #[must_use]
     pub fn with_request(mut self, request: RequestId) -> Self {
         self.request = request;
@@ -69,32 +85,88 @@ impl AcquireRequest {
     }
 }
 
-/// A lease and who holds it.
+/// A lease of the caller's own. It renews and releases the lease.
+///
+/// A lease that another process holds is a [`LeaseInfo`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lease {
-    /// Which lease.
+    /// The lease.
     pub name: LeaseName,
     /// Who holds it.
     pub holder: HolderName,
-    /// Its number: present it wherever you write.
+    /// The fencing token. Present it with each write under the lease.
     pub fence: Fence,
-    /// Until when, by the server's clock.
+    /// When the lease expires unless it is renewed.
     pub until: Timestamp,
 }
 
 impl Lease {
-    /// A lease.
+    /// A lease that an engine has granted, or that its holder has stored.
+    pub fn new(name: LeaseName, holder: HolderName, fence: Fence, until: Timestamp) -> Self {
+        Self { name, holder, fence, until }
+    }
+
+    /// The lease as others see it.
+    #[must_use]
+    pub fn info(&self) -> LeaseInfo {
+        LeaseInfo::new(self.name.clone(), self.holder.clone(), self.fence, self.until)
+    }
+}
+
+/// A lease as others see it. It cannot renew or release the lease.
+///
+/// ```compile_fail,E0308
+/// # use store_core::{LeaseName, Leases, Result};
+/// async fn steal(leases: &dyn Leases, name: &LeaseName) -> Result<()> {
+///     if let Some(held) = leases.inspect(name).await? {
+///         leases.release(&held).await?; // expected `&Lease`, found `&LeaseInfo`
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LeaseInfo {
+    /// The lease.
+    pub name: LeaseName,
+    /// Who holds it.
+    pub holder: HolderName,
+    /// The fencing token.
+    pub fence: Fence,
+    /// When the lease expires unless it is renewed.
+    #[serde(rename = "until_ms")]
+    pub until: Timestamp,
+}
+
+impl LeaseInfo {
+    /// What an engine found.
     pub fn new(name: LeaseName, holder: HolderName, fence: Fence, until: Timestamp) -> Self {
         Self { name, holder, fence, until }
     }
 }
 
-/// What [`Leases::acquire`] found.
+/// The outcome of [`Leases::acquire`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Acquired {
-    /// It is yours.
+    /// The caller holds the lease.
     Yes(Lease),
-    /// Somebody holds it.
-    Taken(Lease),
+    /// Another request holds the lease.
+    Taken(LeaseInfo),
+}
+
+impl Acquired {
+    /// Whether another request holds the lease.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Acquired::Taken(_))
+    }
+
+    /// The caller's lease. `None` if another request holds it.
+    pub fn lease(self) -> Option<Lease> {
+        match self {
+            Acquired::Yes(lease) => Some(lease),
+            Acquired::Taken(_) => None,
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod handoff;
 mod heartbeats;
 mod idempotency;
 mod inventory;
+mod json;
 mod key_value;
 mod leases;
 mod name;
@@ -37,7 +38,7 @@ pub use heartbeats::{Beat, Heartbeats, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAI
 pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest, MAX_RESPONSE_BYTES};
 pub use inventory::Inventory;
 pub use key_value::{Entry, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, SetIfAbsent};
-pub use leases::{AcquireRequest, Acquired, LEASE_RANGE, Lease, Leases};
+pub use leases::{AcquireRequest, Acquired, LEASE_RANGE, Lease, LeaseInfo, Leases};
 pub use name::{
     HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId,
     ServiceName, UniqueKey,

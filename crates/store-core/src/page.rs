@@ -1,19 +1,21 @@
-//! Listings come in bounded pages.
+//! Pages of listings, and the cursors between them.
 
 use std::fmt;
 
-/// Where a listing goes on. Opaque; valid for the listing that returned it.
+use serde::Serialize;
+
+/// The start of the next page of a listing. Opaque, and valid only for the listing that returned it.
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(String);
 
 impl Cursor {
-    /// A cursor from the text that an engine understands, or that [`Cursor::as_str`] gave out.
+    /// A cursor from its text: what [`Cursor::as_str`] returned, or what an engine encodes.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Its text, to hand it to a client and take it back.
+    /// The text, to give it to a client and get it back later.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -25,7 +27,7 @@ impl fmt::Debug for Cursor {
     }
 }
 
-/// Which part of a listing is asked for.
+/// A request for one page of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
     limit: u32,
@@ -33,45 +35,45 @@ pub struct PageRequest {
 }
 
 impl PageRequest {
-    /// The largest page.
+    /// The largest number of items in a page.
     pub const MAX_LIMIT: u32 = 1000;
 
-    /// The first page, of at most `limit` items; held within 1 and [`PageRequest::MAX_LIMIT`].
+    /// The first page, of at most `limit` items. The limit is clamped to 1 to [`PageRequest::MAX_LIMIT`].
     pub fn first(limit: u32) -> Self {
         Self { limit: limit.clamp(1, Self::MAX_LIMIT), after: None }
     }
 
-    /// The page behind `cursor`.
+    /// The page that starts at `cursor`.
     #[must_use]
     pub fn after(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
         self
     }
 
-    /// At most how many items.
+    /// The largest number of items.
     pub fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// Where to go on; `None` for the first page.
+    /// The start of the page. `None` for the first page.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.after.as_ref()
     }
 }
 
 impl Default for PageRequest {
-    /// The first hundred.
+    /// The first page, of at most 100 items.
     fn default() -> Self {
         Self::first(100)
     }
 }
 
-/// A part of a listing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page<T> {
-    /// The items, at most as many as were asked for.
+    /// The items, at most as many as were requested.
     pub items: Vec<T>,
-    /// Where to go on; `None` at the end.
+    /// The start of the next page. `None` after the last page.
     pub next: Option<Cursor>,
 }
 

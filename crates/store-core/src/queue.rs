@@ -1,8 +1,8 @@
-//! Queues of jobs that may not be lost.
+//! Queues of jobs that must not be lost.
 //!
 //! A job is in exactly one state ([`JobState`]): *ready* to be claimed, *scheduled* for later, *running* under a lease,
-//! *completed* (only while its result is kept), or *dead*. It is delivered at least once; it is completed once, by the
-//! holder of its current lease.
+//! *completed* (only while its result is kept), or *dead*. The queue delivers it at least once. Only the holder of its current
+//! lease can complete it.
 
 mod claim;
 mod control;
@@ -29,31 +29,59 @@ use async_trait::async_trait;
 
 use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 
-/// Pushing jobs, and working on them.
+/// Pushes jobs, and delivers them to workers. Delivery is at least once. Completion is once, by the holder of the current
+/// lease.
+///
+/// Each call but [`wait`](Queue::wait) costs one round trip.
 #[async_trait]
 pub trait Queue: Send + Sync + fmt::Debug {
-    /// Pushes up to [`MAX_BATCH`] jobs of at most [`MAX_BATCH_BYTES`] together. One answer per job, in the order given.
-    /// A job whose id the queue already has is not pushed again, whatever its content: [`Pushed::Duplicate`]; but sending
-    /// the very same push again ([`NewJob::request`]) answers [`Pushed::Created`] again. An id is known as long as its job is: a push
-    /// that is repeated after its jobs were done and forgotten pushes them again.
+    /// `async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>>`
+    ///
+    /// Pushes up to [`MAX_BATCH`] jobs of at most [`MAX_BATCH_BYTES`] together. Returns one outcome per job, in the order
+    /// given. O(jobs).
+    ///
+    /// If the queue already has a job with the id, the push changes nothing, whatever the content: [`Pushed::Duplicate`]. If
+    /// the same push is sent again ([`NewJob::request`]), it returns [`Pushed::Created`] again. The queue remembers an id as
+    /// long as it has the job. If a push is repeated after its jobs are done and removed, it adds them again.
     ///
     /// # Errors
-    /// [`Error::Limit`] when the server's memory is full, or the queue's bounds are reached; [`Error::InvalidArgument`] for a job
-    /// outside the limits: then none is pushed. [`Error::NotDurable`]: all are pushed.
+    /// [`Error::Limit`] if the server's memory is full or the queue reaches a bound, and [`Error::InvalidArgument`] if a job
+    /// exceeds a limit: then no job is pushed. [`Error::NotDurable`]: all jobs are pushed.
     async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>>;
 
-    /// Claims ready jobs under a lease: higher priorities first, then the order in which they became ready. Returns at once,
-    /// also when there is none, and may return fewer than are ready: then [`Claim::next`] is zero. Never repeated: jobs whose
-    /// claim was answered but not heard come back when the lease runs out. Whatever became due before now is made ready
-    /// first: scheduled jobs, and jobs whose lease ran out.
+    /// `async fn claim(&self, request: &ClaimRequest) -> Result<Claim>`
+    ///
+    /// Claims ready jobs under a lease: higher priorities first, then in the order in which they became ready. O(claimed
+    /// jobs), and O(log n) for each job that becomes ready.
+    ///
+    /// It first makes scheduled jobs that are due, and jobs whose lease has expired, ready. It does not wait: without ready
+    /// jobs it returns an empty [`Claim`]. It may return fewer jobs than are ready; then [`Claim::next`] is zero.
+    ///
+    /// A claim is never repeated. If its reply is lost, its jobs become ready again when their lease expires.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the request exceeds a limit. [`Error::Indeterminate`] if the reply is lost.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim>;
 
-    /// Makes the leases of up to [`MAX_BATCH`] jobs last for `lasting` from now, and stores the progress they report.
-    /// One answer per job, in the order given.
+    /// `async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>>`
+    ///
+    /// Sets the end of the leases of up to [`MAX_BATCH`] jobs to `lasting` from now, and stores their progress. Returns one
+    /// outcome per job, in the order given. O(jobs).
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if `lasting` is outside [`LEASE_RANGE`](crate::LEASE_RANGE), or if the batch or a progress exceeds
+    /// its limit.
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>>;
 
-    /// Settles up to [`MAX_BATCH`] claimed jobs. One answer per job, in the order given. Sent again, a settlement that was
-    /// carried out answers [`Settled::Done`] again as long as its lease would have lasted.
+    /// `async fn settle(&self, queue: &QueueName, settlements: &[Settlement], durability: Durability) ->
+    /// Result<Receipt<Vec<Settled>>>`
+    ///
+    /// Settles up to [`MAX_BATCH`] claimed jobs. Returns one outcome per job, in the order given. O(jobs). If a settlement
+    /// that took effect is sent again, it returns [`Settled::Done`] again until its lease would have expired.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the batch, a delay or a result exceeds its limit: then no job is settled.
+    /// [`Error::NotDurable`]: the settlements took effect.
     async fn settle(
         &self,
         queue: &QueueName,
@@ -61,29 +89,33 @@ pub trait Queue: Send + Sync + fmt::Debug {
         durability: Durability,
     ) -> Result<Receipt<Vec<Settled>>>;
 
-    /// Waits until one of the queues may have something to claim, at most `up_to`. May return early without a reason, and
-    /// wakes one waiter per news, not all. The caller passes what [`Claim::next`] said, so that due jobs are not missed.
-    /// Sends nothing while it waits; `None` when nothing happened.
+    /// `async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>>`
+    ///
+    /// Waits at most `up_to` until one of the queues may have a job to claim, and returns that queue. `None` if nothing
+    /// happened. Sends nothing while it waits.
+    ///
+    /// It may return early without a reason. A notification wakes one waiter, not all. To claim scheduled jobs when they are
+    /// due, pass the time of [`Claim::next`] as `up_to`.
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>>;
 }
 
-/// How many jobs one call may carry.
+/// The largest number of jobs in one call.
 pub const MAX_BATCH: usize = 1000;
 
-/// How many bytes of payload the jobs of one push may have together: 16 MiB.
+/// The largest sum of the payloads of one push, in bytes: 16 MiB.
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 
-/// How many scheduled jobs, and how many jobs whose lease ran out, one claim makes ready at most. When more are due,
+/// How many scheduled jobs, and how many jobs with an expired lease, one claim makes ready at most. If more are due,
 /// [`Claim::next`] is zero.
 pub const MAX_MOVES: usize = 256;
 
-/// The largest payload of a job: 1 MiB. Keep what is larger elsewhere, and push where it is.
+/// The largest payload of a job, in bytes: 1 MiB. Store larger data elsewhere, and push a reference to it.
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
 
-/// The largest result or progress of a job: 64 KiB.
+/// The largest result or progress of a job, in bytes: 64 KiB.
 pub const MAX_RESULT_BYTES: usize = 64 << 10;
 
-/// Reasons and errors are cut to this many bytes, at a character.
+/// Reasons and errors are truncated to this many bytes, at a character boundary.
 pub const MAX_REASON_BYTES: usize = 1024;
 
 /// The longest delay, deadline, back-off or retention: 366 days.
@@ -111,7 +143,7 @@ pub fn validate_lease(op: Op, lasting: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Cuts a text to [`MAX_REASON_BYTES`], at a character.
+/// Truncates a text to [`MAX_REASON_BYTES`], at a character boundary.
 pub fn cut_reason(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_REASON_BYTES)]
 }

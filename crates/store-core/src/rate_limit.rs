@@ -1,44 +1,55 @@
-//! Rate limits that a fleet shares.
+//! Rate limits that all processes of a service share.
 
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
+use crate::json;
 use crate::{Error, Key, Op, Result};
 
-/// Rate limits. Never repeated: a lost reply is [`Error::Indeterminate`], and the caller decides (see
-/// [`RateLimitExt`](crate::RateLimitExt)) whether to let the request pass.
+/// Rate limits. [`RateLimitExt::decide`](crate::RateLimitExt::decide) decides also if the store is unavailable.
+///
+/// Each call costs one round trip and is O(limits).
 #[async_trait]
 pub trait RateLimit: Send + Sync + fmt::Debug {
-    /// Checks up to [`MAX_CHECKS`] limits at once, all or nothing: only when each allows its cost is any charged.
+    /// `async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision>`
+    ///
+    /// Checks up to [`MAX_CHECKS`] limits as a unit. If all limits allow their cost, all are charged; otherwise none is.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for no check, for too many, for one key named twice, and for a rate outside its range.
+    /// [`Error::InvalidArgument`] for no check, for more than [`MAX_CHECKS`], for a key that is given twice, and for a rate outside
+    /// its range. [`Error::Indeterminate`] if the reply is lost: a check is never repeated.
     async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision>;
 
-    /// Forgets what was used of these limits (up to [`MAX_CHECKS`] keys, of both kinds).
+    /// `async fn reset(&self, keys: &[Key]) -> Result<()>`
+    ///
+    /// Resets up to [`MAX_CHECKS`] limits, so that all their units remain. Resets both kinds of limit of a key.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for more than [`MAX_CHECKS`] keys.
     async fn reset(&self, keys: &[Key]) -> Result<()>;
 }
 
-/// How many limits one call may check.
+/// The largest number of limits in one call.
 pub const MAX_CHECKS: usize = 16;
 
-/// How much is allowed.
+/// How many units a limit allows in which time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
-    /// The generic cell rate algorithm: `count` per `period`, evenly, and up to `burst` at once.
+    /// The generic cell rate algorithm: `count` units per `period`, evenly, and up to `burst` units at once.
     Gcra {
-        /// How many in a period; at least 1.
+        /// The number of units per period. At least 1.
         count: u32,
-        /// The period, from 1 ms to 366 days; at most one unit per microsecond.
+        /// The period, from 1 ms to 366 days. The rate is at most one unit per microsecond.
         period: Duration,
-        /// How many at once after a pause; at least 1, and at most what comes together in 36,600 days.
+        /// The number of units at once after a pause. At least 1, and at most as many as accrue in 36,600 days.
         burst: u32,
     },
-    /// `count` in each window; windows begin at multiples of their length since 1970.
+    /// `count` units per window. Windows begin at multiples of their length since 1970-01-01 UTC.
     FixedWindow {
-        /// How many in a window; at least 1.
+        /// The number of units per window. At least 1.
         count: u32,
         /// The window, from 1 ms to 366 days.
         window: Duration,
@@ -46,7 +57,7 @@ pub enum Rate {
 }
 
 impl Rate {
-    /// `count` per second, with a burst of the same size.
+    /// `count` units per second, with a burst of the same size.
     pub fn per_second(count: u32) -> Self {
         Rate::Gcra { count, period: Duration::from_secs(1), burst: count }
     }
@@ -59,7 +70,7 @@ impl Rate {
         }
     }
 
-    /// How many may be used at once.
+    /// The number of units that the limit allows at once.
     pub fn limit(&self) -> u32 {
         match *self {
             Rate::Gcra { burst, .. } => burst,
@@ -68,22 +79,22 @@ impl Rate {
     }
 }
 
-/// The longest time that a burst may take to come together; engines count microseconds in 53 bits.
+/// The longest time in which a burst may accrue, because engines count microseconds in 53 bits.
 const LONGEST_MICROS: u64 = 36_600 * 24 * 3600 * 1_000_000;
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// One limit to be checked.
+/// One limit to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateCheck {
-    /// Whose limit it is.
+    /// The key of the limit: a user, an address, a tenant.
     pub key: Key,
-    /// How much is allowed.
+    /// The rate.
     pub rate: Rate,
-    /// How many units this request costs; 0 only looks. Default 1.
+    /// How many units this request costs. 0 charges nothing and reports the state of the limit. Default 1.
     pub cost: u32,
 }
 
@@ -93,7 +104,7 @@ impl RateCheck {
         Self { key, rate, cost: 1 }
     }
 
-    /// The same with another cost.
+    /// Sets the cost.
     #[must_use]
     pub fn with_cost(mut self, cost: u32) -> Self {
         self.cost = cost;
@@ -101,21 +112,24 @@ impl RateCheck {
     }
 }
 
-/// What [`RateLimit::check`] decided.
-#[derive(Debug, Clone)]
+/// The decision of [`RateLimit::check`].
+///
+/// In JSON, `uncounted` is the kind of the error ([`Error::kind`]) or `null`.
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct RateDecision {
-    /// Whether all limits allowed it. If not, none was charged.
+    /// Whether all limits allowed the request. If not, none was charged.
     pub allowed: bool,
-    /// Each limit, in the order asked.
+    /// The state of each limit, in the order of the checks.
     pub limits: Vec<LimitState>,
-    /// Why nothing was counted, if the store was unavailable and
+    /// Why the request was not counted. `None` if the store decided. Otherwise the store was unavailable, and
     /// [`RateLimitExt::decide`](crate::RateLimitExt::decide) decided without it. After [`Error::Indeterminate`] the request
     /// may have been charged.
+    #[serde(serialize_with = "json::kind_of")]
     pub uncounted: Option<Error>,
 }
 
-/// What [`RateDecision::retry_after`] returns if a request is refused because the store is unavailable.
+/// The value of [`RateDecision::retry_after`] if a request is refused because the store is unavailable: 1 s.
 pub const RETRY_UNCOUNTED_AFTER: Duration = Duration::from_secs(1);
 
 impl RateDecision {
@@ -124,8 +138,8 @@ impl RateDecision {
         Self { allowed, limits, uncounted: None }
     }
 
-    /// A decision without the store. The remaining units are not known: an allowed request is treated as the first of each
-    /// limit, a refused one as if nothing remained.
+    /// A decision without the store. The remaining units are unknown: an allowed request counts as the first of each limit; for
+    /// a refused one, nothing remains.
     pub(crate) fn without_store(checks: &[RateCheck], allowed: bool, error: Error) -> Self {
         let limits = checks.iter().map(|check| LimitState {
             allowed,
@@ -137,16 +151,16 @@ impl RateDecision {
         Self { allowed, limits: limits.collect(), uncounted: Some(error) }
     }
 
-    /// The limit that a response should name: of those that refused, the one with the longest
-    /// [`retry_after`](LimitState::retry_after) (one that will never allow the cost first); if all allowed, the one with
-    /// the fewest units left. `None` only without limits.
+    /// The limit that a response should report. If limits refused the request: the one with the longest
+    /// [`retry_after`](LimitState::retry_after); a limit that can never allow the cost comes first. If all allowed it: the one
+    /// with the fewest units left. `None` only without limits.
     pub fn tightest(&self) -> Option<&LimitState> {
         let refused = self.limits.iter().filter(|limit| !limit.allowed);
         let longest = refused.max_by_key(|limit| limit.retry_after.unwrap_or(Duration::MAX));
         longest.or_else(|| self.limits.iter().min_by_key(|limit| limit.remaining))
     }
 
-    /// How long to wait until all limits could allow it; `None` when it is allowed, or can never be.
+    /// The time until all limits could allow the request. `None` if it is allowed, or if a limit can never allow it.
     pub fn retry_after(&self) -> Option<Duration> {
         let refused = self.limits.iter().filter(|limit| !self.allowed && !limit.allowed);
         refused
@@ -156,25 +170,28 @@ impl RateDecision {
     }
 }
 
-/// The state of one limit after a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The state of one limit after a check. In JSON, durations are milliseconds, rounded up, in fields that end in `_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LimitState {
-    /// Whether this limit by itself allowed the cost.
+    /// Whether this limit allows the cost. Other limits of the same check may refuse it.
     pub allowed: bool,
-    /// How many units it allows at once.
+    /// The number of units that it allows at once.
     pub limit: u32,
-    /// How many of them are left.
+    /// The number of units left.
     pub remaining: u32,
-    /// When this cost could be allowed; `None` when it was, or when it is above the limit and never will be.
+    /// The time until the limit could allow this cost. `None` if it allows it now, or if the cost exceeds the limit and it
+    /// never can.
+    #[serde(rename = "retry_after_ms", serialize_with = "json::millis_of")]
     pub retry_after: Option<Duration>,
-    /// When the limit is unused again, if nothing more is charged.
+    /// The time until all units are left again, if nothing more is charged.
+    #[serde(rename = "reset_after_ms", serialize_with = "json::millis")]
     pub reset_after: Duration,
 }
 
-/// Refuses checks that no engine may carry out.
+/// Refuses checks that are outside the limits.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`], saying which check and why.
+/// [`Error::InvalidArgument`], with the check and the reason.
 pub fn validate_checks(checks: &[RateCheck]) -> Result<()> {
     let refuse = |detail: String| Err(Error::invalid_argument(Op::RateLimitCheck, detail));
     if checks.is_empty() || checks.len() > MAX_CHECKS {

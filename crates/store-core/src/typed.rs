@@ -28,26 +28,32 @@ fn from_json<T: DeserializeOwned>(op: Op, json: &[u8]) -> Result<T> {
 /// Conveniences that every [`KeyValue`] has.
 #[async_trait]
 pub trait KeyValueExt: KeyValue {
-    /// The value of one key.
+    /// `async fn get(&self, key: &Key) -> Result<Option<Bytes>>`
+    ///
+    /// Returns the value of one key.
     ///
     /// # Errors
-    /// As [`KeyValue::get_many`].
+    /// Those of [`KeyValue::get_many`].
     async fn get(&self, key: &Key) -> Result<Option<Bytes>> {
         Ok(self.get_many(std::slice::from_ref(key)).await?.pop().flatten())
     }
 
+    /// `async fn set(&self, key: Key, value: Bytes, ttl: Ttl) -> Result<()>`
+    ///
     /// Sets one value.
     ///
     /// # Errors
-    /// As [`KeyValue::set_many`].
+    /// Those of [`KeyValue::set_many`].
     async fn set(&self, key: Key, value: Bytes, ttl: Ttl) -> Result<()> {
         self.set_many(&[Entry::new(key, value, ttl)]).await
     }
 
-    /// Deletes the value and the counter of one key. Whether it had one.
+    /// `async fn delete(&self, key: &Key) -> Result<bool>`
+    ///
+    /// Deletes the value and the counter of one key. Returns whether the key had one.
     ///
     /// # Errors
-    /// As [`KeyValue::delete_many`].
+    /// Those of [`KeyValue::delete_many`].
     async fn delete(&self, key: &Key) -> Result<bool> {
         Ok(self.delete_many(std::slice::from_ref(key)).await? > 0)
     }
@@ -120,11 +126,13 @@ pub enum OnUnavailable {
 /// Conveniences that every [`RateLimit`] has.
 #[async_trait]
 pub trait RateLimitExt: RateLimit {
-    /// Checks these limits, all or nothing, as [`RateLimit::check`] does. If the store is unavailable, `otherwise` decides,
-    /// and the decision is marked: [`RateDecision::uncounted`].
+    /// `async fn decide(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<RateDecision>`
     ///
-    /// Every decision has what the headers of an HTTP response need, also one that `otherwise` made: see
-    /// [`RateDecision::tightest`] and [`RateDecision::retry_after`]. One round trip.
+    /// Checks limits as a unit, as [`RateLimit::check`] does. If the store is unavailable, `otherwise` decides, and
+    /// [`RateDecision::uncounted`] is set. One round trip.
+    ///
+    /// Every decision has the values for the headers of an HTTP response, also if `otherwise` decided: see
+    /// [`RateDecision::tightest`] and [`RateDecision::retry_after`].
     ///
     /// ```
     /// # use store_core::{Key, OnUnavailable, Rate, RateCheck, RateLimit, RateLimitExt, Result, millis_ceil};

@@ -202,11 +202,11 @@ impl Campaign {
                 (request, sent) = new_request();
             }
             let taken = match self.ask(&request, self.until(sent), resigned).await? {
-                Ok(Acquired::Yes(lease)) if Instant::now() < self.until(sent) => {
-                    return Some((lease, self.until(sent)));
-                }
-                Ok(Acquired::Yes(_)) => continue,
-                Ok(Acquired::Taken(_)) => true,
+                Ok(acquired) => match acquired.lease() {
+                    Some(lease) if Instant::now() < self.until(sent) => return Some((lease, self.until(sent))),
+                    Some(_) => continue,
+                    None => true,
+                },
                 Err(error) => {
                     tracing::debug!(lease = %request.name, %error, "a lease could not be asked for; trying again");
                     false
@@ -235,7 +235,7 @@ impl Campaign {
             _ = resigned => {}
         }
         if let Ok(Ok(receipt)) = timeout_at(until, asking).await
-            && let Acquired::Yes(lease) = receipt.value
+            && let Some(lease) = receipt.value.lease()
         {
             self.give_back(&lease).await;
         }

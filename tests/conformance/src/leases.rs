@@ -32,6 +32,6 @@ async fn acquire(fixture: &Fixture, request: &AcquireRequest) -> Result<Acquired
 async fn taken_by(fixture: &Fixture, name: &LeaseName, who: &str) -> Result<Lease, BrokenPromise> {
     match acquire(fixture, &request(name, who)).await? {
         Acquired::Yes(lease) => Ok(lease),
-        Acquired::Taken(lease) => Err(BrokenPromise::new(format!("the lease is not free: {lease:?}"))),
+        other => Err(BrokenPromise::new(format!("the lease is not free: {other:?}"))),
     }
 }

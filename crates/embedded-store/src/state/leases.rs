@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    AcquireRequest, Acquired, Durability, Error, Fence, Lease, LeaseName, Leases, Op, Receipt, RequestId, Result,
-    Timestamp, next_sequence, validate_lease,
+    AcquireRequest, Acquired, Durability, Error, Fence, Lease, LeaseInfo, LeaseName, Leases, Op, Receipt, RequestId,
+    Result, Timestamp, next_sequence, validate_lease,
 };
 
 use super::EmbeddedState;
@@ -80,7 +80,7 @@ impl Leases for EmbeddedState {
             let last = stored.as_ref().map(|stored| stored.lease.fence);
             match stored {
                 Some(held) if held.is_held(now) && held.request == request.request => Ok(Acquired::Yes(held.lease)),
-                Some(held) if held.is_held(now) => Ok(Acquired::Taken(held.lease)),
+                Some(held) if held.is_held(now) => Ok(Acquired::Taken(held.lease.info())),
                 Some(released) if released.released && released.request == request.request => {
                     let detail = "the lease that this request acquired has been released; make a new request";
                     Err(Fault::Refused(Error::invalid_argument(Op::LeaseAcquire, detail)))
@@ -137,12 +137,12 @@ impl Leases for EmbeddedState {
         self.database.write(Op::LeaseRelease, apply).await
     }
 
-    async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
+    async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>> {
         let (clock, row, name) = (self.options.clock.clone(), self.lease_row(name), name.clone());
         let look = move |view: &mut View<'_>| {
             let now = Moment::now(&clock);
             let stored = Stored::read(view, &row, &name, now)?;
-            Ok(stored.filter(|stored| stored.is_held(now)).map(|stored| stored.lease))
+            Ok(stored.filter(|stored| stored.is_held(now)).map(|stored| stored.lease.info()))
         };
         self.database.read(Op::LeaseInspect, look).await
     }

@@ -69,6 +69,7 @@ impl QueueInspect for StateStore {
             }
             JobState::Completed => Explanation::Completed,
             JobState::Dead => Explanation::Dead { reason: state.last_error.unwrap_or_default() },
+            _ => return Err(unreadable(op)),
         })
     }
 }
@@ -82,19 +83,7 @@ fn read_place(reply: &mut ReplyReader) -> Result<Option<JobState>> {
 }
 
 fn place(word: &[u8]) -> Option<JobState> {
-    [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead]
-        .into_iter()
-        .find(|state| place_word(*state).as_bytes() == word)
-}
-
-pub(super) fn place_word(state: JobState) -> &'static str {
-    match state {
-        JobState::Ready => "ready",
-        JobState::Scheduled => "scheduled",
-        JobState::Running => "running",
-        JobState::Completed => "completed",
-        JobState::Dead => "dead",
-    }
+    JobState::ALL.into_iter().find(|state| state.name().as_bytes() == word)
 }
 
 pub(super) fn read_time(reply: &mut ReplyReader) -> Result<Option<Timestamp>> {

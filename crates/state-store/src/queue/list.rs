@@ -6,7 +6,7 @@ use std::fmt::Write;
 use redis_link::Arg;
 use store_core::{Cursor, Error, JobInfo, JobState, MAX_BATCH_BYTES, Op, Page, PageRequest, QueueName, Result};
 
-use super::inspect::{job_info, place_word, read_time, unreadable};
+use super::inspect::{job_info, read_time, unreadable};
 use super::{read_id, scripts};
 use crate::StateStore;
 
@@ -18,7 +18,7 @@ pub(super) async fn list(
     state: JobState,
     page: PageRequest,
 ) -> Result<Page<JobInfo>> {
-    let mut args = vec![Arg::fixed(place_word(state)), Arg::from(page.limit()), Arg::from(MAX_BATCH_BYTES)];
+    let mut args = vec![Arg::fixed(state.name()), Arg::from(page.limit()), Arg::from(MAX_BATCH_BYTES)];
     if let Some(cursor) = page.cursor() {
         let (position, entry) = read_cursor(state, cursor)
             .ok_or_else(|| Error::invalid_argument(OP, "the cursor is not one that this listing has given out"))?;
@@ -48,7 +48,7 @@ pub(super) async fn list(
 
 /// The state, a position or time in digits, and a packed id or a member in hexadecimal digits: `dead.1700000000000.01ab`.
 fn write_cursor(state: JobState, position: &str, entry: &[u8]) -> Cursor {
-    let mut text = format!("{}.{position}.", place_word(state));
+    let mut text = format!("{}.{position}.", state.name());
     for byte in entry {
         let written = write!(text, "{byte:02x}");
         debug_assert!(written.is_ok(), "a string grows");
@@ -60,7 +60,7 @@ fn read_cursor(state: JobState, cursor: &Cursor) -> Option<(String, Vec<u8>)> {
     let mut parts = cursor.as_str().split('.');
     let (place, position, entry) = (parts.next()?, parts.next()?, parts.next()?);
     let is_number = (2..=16).contains(&position.len()) && position.bytes().all(|digit| digit.is_ascii_digit());
-    let is_shaped = place == place_word(state) && is_number && entry.is_ascii() && parts.next().is_none();
+    let is_shaped = place == state.name() && is_number && entry.is_ascii() && parts.next().is_none();
     if !is_shaped || entry.is_empty() || entry.len() % 2 != 0 {
         return None;
     }

@@ -79,7 +79,7 @@ fn read(answer: Answer, jobs: usize) -> Result<Vec<Pushed>> {
         let holder = reply.next_bytes()?;
         let answer = match word.as_ref() {
             b"duplicate" => Pushed::Duplicate,
-            b"held" => Pushed::Held(super::read_id(OP, &holder)?),
+            b"held" => Pushed::Held { by: super::read_id(OP, &holder)? },
             _ => return Err(reply.unknown_word()),
         };
         let place = usize::try_from(position).ok().and_then(|position| pushed.get_mut(position));

@@ -26,7 +26,7 @@ fn request(holder: &str) -> AcquireRequest {
 fn ours(acquired: Receipt<Acquired>) -> Lease {
     match acquired.value {
         Acquired::Yes(lease) => lease,
-        Acquired::Taken(by) => panic!("taken by {}", by.holder),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -79,9 +79,9 @@ async fn an_old_lease_can_neither_renew_nor_release_the_next_one() {
     let new = acquire(&store, &request("two")).await;
     assert_eq!(store.renew(&old, LASTING).await.unwrap(), None);
     assert!(!store.release(&old).await.unwrap());
-    assert_eq!(store.inspect(&name()).await.unwrap(), Some(new.clone()));
+    assert_eq!(store.inspect(&name()).await.unwrap(), Some(new.info()));
     let taken = store.acquire(&request("one"), Durability::Accepted).await.unwrap().value;
-    assert_eq!(taken, Acquired::Taken(new));
+    assert_eq!(taken, Acquired::Taken(new.info()));
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_lost_reply_changes_nothing() {
     proxy.cut_after_request(mentions(KEY));
     let lease = acquire(&store, &request("one")).await;
     assert_eq!(proxy.fired(), 1);
-    assert_eq!(store.inspect(&name()).await.unwrap().unwrap(), lease);
+    assert_eq!(store.inspect(&name()).await.unwrap().unwrap(), lease.info());
     proxy.cut_after_request(mentions(KEY));
     let until = store.renew(&lease, LASTING * 2).await.unwrap().unwrap();
     assert_eq!((proxy.fired(), until), (2, clock.now().after(LASTING * 2)));
@@ -156,7 +156,7 @@ async fn leases_and_heartbeats_work_in_a_full_server() {
     store.renew(&before, LASTING).await.unwrap().unwrap();
     assert!(store.release(&before).await.unwrap());
     let after = acquire(&store, &request("two")).await;
-    assert_eq!(store.inspect(&name()).await.unwrap(), Some(after));
+    assert_eq!(store.inspect(&name()).await.unwrap(), Some(after.info()));
 }
 
 #[tokio::test]
@@ -227,6 +227,7 @@ async fn shares(store: &StateStore, task: usize) -> bool {
             assert!(!store.release(&Lease::new(by.name, by.holder, Fence::new(1), by.until)).await.unwrap());
             false
         }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -292,9 +293,9 @@ async fn a_lease_of_10_ms_is_not_granted_again_within_10_ms() {
         assert!(first.until.as_millis() * 1000 >= end, "round {round}: it ends before its time");
         // The other holder gets the lease with this fence, which is the clock in µs.
         let second = loop {
-            match store.acquire(&asked("two"), Durability::Accepted).await.unwrap().value {
-                Acquired::Yes(lease) => break lease,
-                Acquired::Taken(_) => refused += 1,
+            match store.acquire(&asked("two"), Durability::Accepted).await.unwrap().value.lease() {
+                Some(lease) => break lease,
+                None => refused += 1,
             }
         };
         let granted = second.fence.get();

@@ -1,4 +1,4 @@
-//! Claiming jobs, and holding on to them.
+//! Claims, the leases of claimed jobs, and extensions of those leases.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use bytes::Bytes;
 use super::{MAX_BATCH, Priority, RetryPolicy, TraceContext, Unique, validate_lease};
 use crate::{Error, Fence, HolderName, JobId, Op, QueueName, Result, Timestamp};
 
-/// A request for jobs.
+/// A request for jobs, for [`Queue::claim`](super::Queue::claim).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClaimRequest {
-    /// From which queue.
+    /// The queue.
     pub queue: QueueName,
-    /// Who works on them; shown by inspection.
+    /// The worker. [`QueueInspect`](super::QueueInspect) shows it.
     pub worker: HolderName,
-    /// At most how many, 1 to [`MAX_BATCH`].
+    /// The largest number of jobs, 1 to [`MAX_BATCH`].
     pub max: usize,
-    /// How long the lease lasts unless it is extended, within [`LEASE_RANGE`](crate::LEASE_RANGE).
+    /// How long the lease of each job lasts unless it is extended. Within [`LEASE_RANGE`](crate::LEASE_RANGE).
     pub lease: Duration,
 }
 
 impl ClaimRequest {
-    /// A request.
+    /// A request for up to `max` jobs.
     pub fn new(queue: QueueName, worker: HolderName, max: usize, lease: Duration) -> Self {
         Self { queue, worker, max, lease }
     }
@@ -31,7 +31,7 @@ impl ClaimRequest {
     /// Checks the request against the limits.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`], saying which limit.
+    /// [`Error::InvalidArgument`], with the limit that it exceeds.
     pub fn validate(&self) -> Result<()> {
         if self.max == 0 || self.max > MAX_BATCH {
             return Err(Error::invalid_argument(
@@ -43,56 +43,56 @@ impl ClaimRequest {
     }
 }
 
-/// What a claim returned.
+/// The result of [`Queue::claim`](super::Queue::claim).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claim {
-    /// The jobs, none or up to as many as were asked for.
+    /// The jobs, at most as many as were requested. May be empty.
     pub jobs: Vec<ClaimedJob>,
-    /// How long until something becomes due that is not ready yet: a scheduled job, or a lease that runs out. `None` when
-    /// nothing is waiting. Zero when more is ready or due already: claim again.
+    /// The time until the next scheduled job is due or the next lease expires. `None` if the queue has neither. Zero if
+    /// another job is ready or due now: claim again.
     pub next: Option<Duration>,
-    /// Whether the queue is paused; then there are no jobs.
+    /// Whether the queue is paused. A paused queue returns no jobs.
     pub paused: bool,
 }
 
 impl Claim {
-    /// What a claim returned.
+    /// What an engine returns.
     pub fn new(jobs: Vec<ClaimedJob>, next: Option<Duration>, paused: bool) -> Self {
         Self { jobs, next, paused }
     }
 }
 
-/// A job, and the lease under which it is worked on.
+/// A claimed job and its lease.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClaimedJob {
-    /// The lease; extend and settle with it.
+    /// The lease. Extend and settle the job with it.
     pub lease: JobLease,
-    /// Which delivery this is, 1 for the first.
+    /// The number of this attempt, from 1.
     pub attempt: u32,
-    /// Its payload.
+    /// The payload.
     pub payload: Bytes,
-    /// Its priority.
+    /// The priority.
     pub priority: Priority,
-    /// Its unique key.
+    /// The unique key, if the job has one.
     pub unique: Option<Unique>,
-    /// Its retry policy.
+    /// The retry policy.
     pub retry: RetryPolicy,
-    /// The version of the payload's form.
+    /// The version of the payload's format.
     pub schema: u16,
-    /// The trace that it belongs to.
+    /// The trace that the job belongs to.
     pub trace: Option<TraceContext>,
     /// When it was pushed.
     pub pushed_at: Timestamp,
-    /// When it was claimed: now, by the server's clock.
+    /// When it was claimed, by the server's clock.
     pub claimed_at: Timestamp,
-    /// Why the delivery before this one failed.
+    /// Why the attempt before this one failed. `None` for the first attempt.
     pub last_error: Option<String>,
 }
 
 impl ClaimedJob {
-    /// A claimed job with the defaults of [`NewJob`](crate::NewJob); engines fill in the rest.
+    /// A claimed job with the defaults of [`NewJob`](crate::NewJob). Engines set the other fields.
     pub fn new(lease: JobLease, attempt: u32, payload: Bytes, pushed_at: Timestamp, claimed_at: Timestamp) -> Self {
         Self {
             lease,
@@ -109,7 +109,7 @@ impl ClaimedJob {
         }
     }
 
-    /// Its id.
+    /// The id.
     pub fn id(&self) -> &JobId {
         &self.lease.job
     }
@@ -125,17 +125,17 @@ impl fmt::Debug for ClaimedJob {
     }
 }
 
-/// The right to work on a job and to settle it.
+/// The lease of a claimed job: the right to extend and settle it. It is a credential, so it is not `Serialize`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobLease {
     /// The job.
     pub job: JobId,
-    /// The number of this lease, larger than those of all earlier claims of the queue.
+    /// The fencing token. It is larger than those of all earlier claims of the queue.
     pub fence: Fence,
-    /// Until when, by the server's clock.
+    /// When the lease expires unless it is extended, by the server's clock.
     pub until: Timestamp,
-    /// The unique key that the job gives back when it ends, if it still holds one then.
+    /// The unique key that the job releases when it ends. `None` if it holds none then.
     pub unique: Option<crate::UniqueKey>,
 }
 
@@ -145,7 +145,7 @@ impl JobLease {
         Self { job, fence, until, unique: None }
     }
 
-    /// The same for a job that holds a unique key until it ends.
+    /// Sets the unique key that the job holds until it ends.
     #[must_use]
     pub fn with_unique(mut self, unique: Option<crate::UniqueKey>) -> Self {
         self.unique = unique;
@@ -153,14 +153,14 @@ impl JobLease {
     }
 }
 
-/// A job whose lease is to be extended.
+/// A request to extend the lease of a job, for [`Queue::extend`](super::Queue::extend).
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Extension {
-    /// Its lease.
+    /// The lease.
     pub lease: JobLease,
-    /// How far it is, in a form of the caller's choice, at most [`MAX_RESULT_BYTES`](super::MAX_RESULT_BYTES); `None`
-    /// leaves what was stored.
+    /// The progress, in a format of the caller's choice, at most [`MAX_RESULT_BYTES`](super::MAX_RESULT_BYTES) bytes.
+    /// `None` keeps what is stored.
     pub progress: Option<Bytes>,
 }
 
@@ -170,7 +170,7 @@ impl Extension {
         Self { lease, progress: None }
     }
 
-    /// With progress.
+    /// Sets the progress.
     #[must_use]
     pub fn with_progress(mut self, progress: impl Into<Bytes>) -> Self {
         self.progress = Some(progress.into());
@@ -184,14 +184,36 @@ impl fmt::Debug for Extension {
     }
 }
 
-/// What became of an extension.
+/// The outcome of [`Queue::extend`](super::Queue::extend) for one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Extended {
-    /// The lease lasts until then.
+    /// The lease lasts until this time.
     Until(Timestamp),
-    /// The lease lasts until then, and somebody asks that the job be cancelled: stop, and settle it as
+    /// The lease lasts until this time, and somebody requests that the job be cancelled. Stop, and settle the job as
     /// [`Outcome::Cancelled`](crate::Outcome::Cancelled).
     CancelRequested(Timestamp),
-    /// The lease is lost: it ran out, or the job was settled or is gone. Stop: what you write from now on does not count.
+    /// The lease is lost: it expired, or the job was settled or removed. Stop: the store refuses every write under this
+    /// lease.
     Lost,
+}
+
+impl Extended {
+    /// Whether the lease is lost.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Extended::Lost)
+    }
+
+    /// Whether somebody requests that the job be cancelled.
+    pub fn is_cancel_requested(self) -> bool {
+        matches!(self, Extended::CancelRequested(_))
+    }
+
+    /// When the lease expires. `None` if it is lost.
+    pub fn until(self) -> Option<Timestamp> {
+        match self {
+            Extended::Until(until) | Extended::CancelRequested(until) => Some(until),
+            Extended::Lost => None,
+        }
+    }
 }

@@ -1,75 +1,164 @@
-//! Acting on a queue from outside.
+//! [`QueueControl`]: changes a queue and its jobs from outside of the workers.
 
 use std::fmt;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 use crate::{JobId, QueueName, Result};
 
-/// Acting on a queue from outside. All of it may be sent again; the second time finds the state that the first one made.
+/// Changes a queue and its jobs from outside of the workers. Each call can be repeated: the second call finds the state that
+/// the first one left.
+///
+/// Each call costs one round trip. Those that take several jobs return one outcome per job, in the order given, and are
+/// O(jobs).
 #[async_trait]
 pub trait QueueControl: Send + Sync + fmt::Debug {
-    /// Cancels a job that is ready or scheduled, at once; asks the worker of a running one to stop, which it learns when it
-    /// next extends its lease. A job that was asked to stop may still complete or die, but it does not come back: a retry, a
-    /// snooze, a release and the end of its lease forget it.
+    /// `async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>`
+    ///
+    /// Removes a job that is ready or scheduled. If the job runs, requests that its worker stop it; the worker receives the
+    /// request when it next extends the lease.
+    ///
+    /// A job that was requested to stop may still complete or die, but it does not become ready again: a retry, a snooze, a
+    /// release and the end of its lease remove it.
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>;
 
-    /// Makes dead jobs ready again, with all their attempts and without a deadline. Returns the outcome for each. At most
-    /// [`MAX_BATCH`](super::MAX_BATCH).
+    /// `async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>>`
     ///
-    /// A job whose unique key is held until it is claimed or finished takes the key again. If another job holds the key, the
-    /// job stays dead: [`Replayed::Held`]. A key that is held for a time is not taken again, because its time began with the
-    /// push. Sent again after a lost reply, it returns [`Replayed::NotDead`] for the jobs that the first request replayed.
+    /// Makes dead jobs ready again, with all their attempts and without a deadline.
+    ///
+    /// If a job holds its unique key until it is claimed or finished, the replay takes the key again. If another job holds
+    /// the key, the job stays dead: [`Replayed::Held`]. A key with a fixed time ([`UniqueUntil::Elapsed`]) is not taken
+    /// again, because its time began with the push. If the reply is lost and the request is sent again, the outcome is
+    /// [`Replayed::NotDead`] for the jobs that the first request replayed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if `jobs` is empty or has more than [`MAX_BATCH`] ids.
+    ///
+    /// [`Error::InvalidArgument`]: crate::Error::InvalidArgument
+    /// [`MAX_BATCH`]: super::MAX_BATCH
+    /// [`UniqueUntil::Elapsed`]: super::UniqueUntil::Elapsed
     async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>>;
 
-    /// Deletes jobs that do not run, in whatever other state. At most [`MAX_BATCH`](super::MAX_BATCH).
+    /// `async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>>`
+    ///
+    /// Deletes jobs in any state but running.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`MAX_BATCH`](super::MAX_BATCH) ids.
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>>;
 
-    /// Makes scheduled jobs ready at once. For each, whether it was scheduled. At most [`MAX_BATCH`](super::MAX_BATCH).
+    /// `async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>`
+    ///
+    /// Makes scheduled jobs ready. `true` for each job that was scheduled.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`MAX_BATCH`](super::MAX_BATCH) ids.
     async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>;
 
-    /// Stops claims: running jobs go on, pushes are accepted.
+    /// `async fn pause(&self, queue: &QueueName) -> Result<()>`
+    ///
+    /// Stops claims. Running jobs continue, and the queue accepts pushes.
     async fn pause(&self, queue: &QueueName) -> Result<()>;
 
+    /// `async fn resume(&self, queue: &QueueName) -> Result<()>`
+    ///
     /// Allows claims again.
     async fn resume(&self, queue: &QueueName) -> Result<()>;
 }
 
-/// What a cancellation found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The outcome of [`QueueControl::cancel`]. In JSON: `{"outcome":"removed"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Cancelled {
-    /// The job did not run yet, and is gone.
+    /// The job did not run. It is removed.
     Removed,
-    /// The job runs; its worker is asked to stop.
+    /// The job runs. Its worker is requested to stop it.
     Requested,
-    /// The job is completed or dead already.
+    /// The job is completed or dead. Nothing was changed.
     Finished,
     /// The queue has no such job.
     Unknown,
 }
 
-/// The outcome of the replay of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Cancelled {
+    /// The name: `removed`, `requested`, `finished` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cancelled::Removed => "removed",
+            Cancelled::Requested => "requested",
+            Cancelled::Finished => "finished",
+            Cancelled::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the job can no longer run: it was removed now, it is finished, or the queue does not have it.
+    pub fn is_over(self) -> bool {
+        !matches!(self, Cancelled::Requested)
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The outcome of [`QueueControl::replay`] for one job. In JSON: `{"outcome":"held","by":"job-7"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Replayed {
     /// It was dead and is ready.
     Replayed,
     /// Another job holds its unique key. It stays dead.
     Held {
-        /// Which job holds the key.
+        /// The job that holds the key.
         by: JobId,
     },
     /// It is not dead, or the queue has no such job. Nothing was changed.
     NotDead,
 }
 
-/// What a deletion found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+impl Replayed {
+    /// Whether the job is ready again.
+    pub fn is_replayed(&self) -> bool {
+        matches!(self, Replayed::Replayed)
+    }
+}
+
+/// The outcome of [`QueueControl::delete`] for one job. In JSON: `{"outcome":"deleted"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Deleted {
-    /// The job is gone.
+    /// The job is deleted.
     Deleted,
-    /// The job runs, and was left alone: cancel it first.
+    /// The job runs. Nothing was changed; cancel it first.
     Running,
     /// The queue has no such job.
     Unknown,
+}
+
+impl Deleted {
+    /// The name: `deleted`, `running` or `unknown`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deleted::Deleted => "deleted",
+            Deleted::Running => "running",
+            Deleted::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the job was deleted.
+    pub fn is_deleted(self) -> bool {
+        matches!(self, Deleted::Deleted)
+    }
+}
+
+impl fmt::Display for Deleted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }

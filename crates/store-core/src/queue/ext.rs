@@ -1,26 +1,30 @@
-//! Conveniences on top of [`Queue`].
+//! [`QueueExt`] and [`TypedQueue`]: single jobs, and payloads of one type, on any [`Queue`].
 
 use async_trait::async_trait;
 
 use super::{NewJob, Outcome, Pushed, Queue, Settled, Settlement};
 use crate::{Durability, Error, JobLease, Op, QueueName, Result};
 
-/// Conveniences that every [`Queue`] has.
+/// Calls for single jobs, on every [`Queue`].
 #[async_trait]
 pub trait QueueExt: Queue {
-    /// Pushes one job, which is [`Durability::Accepted`].
+    /// `async fn push_one(&self, queue: &QueueName, job: NewJob) -> Result<Pushed>`
+    ///
+    /// Pushes one job with [`Durability::Accepted`].
     ///
     /// # Errors
-    /// As [`Queue::push`].
+    /// Those of [`Queue::push`].
     async fn push_one(&self, queue: &QueueName, job: NewJob) -> Result<Pushed> {
         let receipt = self.push(queue, &[job], Durability::Accepted).await?;
         only(receipt.value, Op::QueuePush)
     }
 
-    /// Settles one job, which is [`Durability::Accepted`].
+    /// `async fn settle_one(&self, queue: &QueueName, lease: JobLease, outcome: Outcome) -> Result<Settled>`
+    ///
+    /// Settles one job with [`Durability::Accepted`].
     ///
     /// # Errors
-    /// As [`Queue::settle`].
+    /// Those of [`Queue::settle`].
     async fn settle_one(&self, queue: &QueueName, lease: JobLease, outcome: Outcome) -> Result<Settled> {
         let receipt = self.settle(queue, &[Settlement::new(lease, outcome)], Durability::Accepted).await?;
         only(receipt.value, Op::QueueSettle)

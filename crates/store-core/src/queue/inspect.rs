@@ -1,4 +1,4 @@
-//! Looking at a queue.
+//! [`QueueInspect`]: reads the state of a queue and of its jobs.
 
 use std::fmt;
 
@@ -7,27 +7,50 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Priority;
+use crate::json;
 use crate::{HolderName, JobId, Page, PageRequest, QueueName, Result, Timestamp};
 
-/// Looking at a queue. Changes nothing; a job is seen as it is stored, so one whose lease has run out is *running* until
-/// the next claim finds it.
+/// Reads the state of a queue. Its methods change nothing and report a job as it is stored: a job whose lease has expired is
+/// *running* until the next claim finds it.
 #[async_trait]
 pub trait QueueInspect: Send + Sync + fmt::Debug {
-    /// How many jobs are in each state. Cost independent of their number.
+    /// `async fn counts(&self, queue: &QueueName) -> Result<Counts>`
+    ///
+    /// Counts the jobs in each state. One round trip; the cost does not depend on the number of jobs.
     async fn counts(&self, queue: &QueueName) -> Result<Counts>;
 
-    /// One job, with payload, progress and result.
+    /// `async fn get(&self, queue: &QueueName, job: &JobId) -> Result<Option<JobInfo>>`
+    ///
+    /// Returns one job with its payload, progress and result. `None` if the queue has no such job. One round trip.
     async fn get(&self, queue: &QueueName, job: &JobId) -> Result<Option<JobInfo>>;
 
-    /// The jobs in a state, without payloads and results. In the order in which they will be claimed, become due, run out,
-    /// are forgotten (completed), or died; in any order where that is one moment. Jobs that move while one reads may be seen twice or not at all.
+    /// `async fn list(&self, queue: &QueueName, state: JobState, page: PageRequest) -> Result<Page<JobInfo>>`
+    ///
+    /// Lists the jobs in a state, without payloads, progress and results. One round trip per page.
+    ///
+    /// | state | order |
+    /// |---|---|
+    /// | ready | the order of claims |
+    /// | scheduled | by due time |
+    /// | running | by the end of the lease |
+    /// | completed | by the end of the time for which the result is kept |
+    /// | dead | by the time of death |
+    ///
+    /// Jobs with equal times come in any order. A job that changes its state between two pages may appear twice or not at
+    /// all.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if the engine does not have this state.
     async fn list(&self, queue: &QueueName, state: JobState, page: PageRequest) -> Result<Page<JobInfo>>;
 
-    /// Why a job does not run.
+    /// `async fn explain(&self, queue: &QueueName, job: &JobId) -> Result<Explanation>`
+    ///
+    /// Reports why a job does not run. One round trip.
     async fn explain(&self, queue: &QueueName, job: &JobId) -> Result<Explanation>;
 }
 
-/// The state of a job. ARCHITECTURE.md renders the same diagram; `[*]` is a job that the queue does not have.
+/// The state of a job. Each job is in exactly one. ARCHITECTURE.md renders the same diagram; `[*]` is a job that the queue does not have.
 ///
 /// ```text
 /// stateDiagram-v2
@@ -49,90 +72,129 @@ pub trait QueueInspect: Send + Sync + fmt::Debug {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum JobState {
-    /// It can be claimed.
+    /// Workers can claim it.
     Ready,
-    /// It waits for its time.
+    /// It waits for its due time.
     Scheduled,
-    /// It is claimed.
+    /// A worker has claimed it.
     Running,
-    /// It is done and kept with its result.
+    /// It is done. It is kept with its result.
     Completed,
     /// It has failed for good, or missed its deadline.
     Dead,
 }
 
-/// How many jobs are in each state.
+impl JobState {
+    /// All states, in the order of a job's life.
+    pub const ALL: [JobState; 5] =
+        [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead];
+
+    /// The name: `ready`, `scheduled`, `running`, `completed` or `dead`.
+    pub fn name(self) -> &'static str {
+        match self {
+            JobState::Ready => "ready",
+            JobState::Scheduled => "scheduled",
+            JobState::Running => "running",
+            JobState::Completed => "completed",
+            JobState::Dead => "dead",
+        }
+    }
+
+    /// Whether the job is over: completed or dead.
+    pub fn is_finished(self) -> bool {
+        matches!(self, JobState::Completed | JobState::Dead)
+    }
+}
+
+impl fmt::Display for JobState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How many jobs of a queue are in each state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Can be claimed.
+    /// How many jobs workers can claim.
     pub ready: u64,
-    /// Wait for their time.
+    /// How many jobs wait for their due time.
     pub scheduled: u64,
-    /// Are claimed.
+    /// How many jobs workers have claimed.
     pub running: u64,
-    /// Are done and kept.
+    /// How many jobs are done and kept.
     pub completed: u64,
-    /// Have failed for good.
+    /// How many jobs have failed for good.
     pub dead: u64,
     /// Whether the queue is paused.
     pub paused: bool,
 }
 
 impl Counts {
-    /// Counts in the order of [`JobState`].
+    /// The counts of a queue that is not paused, in the order of [`JobState::ALL`].
     pub fn new(ready: u64, scheduled: u64, running: u64, completed: u64, dead: u64) -> Self {
         Self { ready, scheduled, running, completed, dead, paused: false }
     }
 
-    /// The same of a queue that is paused or not.
+    /// Sets whether the queue is paused.
     #[must_use]
     pub fn with_paused(mut self, paused: bool) -> Self {
         self.paused = paused;
         self
     }
 
-    /// All that are still to be done: ready, scheduled and running.
+    /// How many jobs are not finished: ready, scheduled and running.
     pub fn pending(&self) -> u64 {
         self.ready + self.scheduled + self.running
     }
 }
 
 /// A job as it is stored.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// In JSON, times are milliseconds since 1970-01-01 UTC in fields that end in `_ms`. The bytes of the payload, the progress
+/// and the result do not appear, because they may be private; `payload_bytes`, `progress_bytes` and `result_bytes` give
+/// their lengths, and are absent where there are none.
+#[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JobInfo {
-    /// Its id.
+    /// The id.
     pub id: JobId,
-    /// Where it is in its life.
+    /// The state.
     pub state: JobState,
-    /// How many deliveries have been counted, the running one included.
+    /// How many deliveries have counted as attempts, the running one included.
     pub attempts: u32,
-    /// After how many it is dead.
+    /// After how many failed attempts the job is dead.
     pub max_attempts: u32,
-    /// Its priority.
+    /// The priority.
     pub priority: Priority,
     /// When it was pushed.
+    #[serde(rename = "pushed_at_ms")]
     pub pushed_at: Timestamp,
-    /// When it becomes due (scheduled), its lease runs out (running), it is forgotten (completed), or it died (dead).
+    /// When it becomes due (scheduled), its lease expires (running), it is removed (completed), or it died (dead). `None` for
+    /// a ready job.
+    #[serde(rename = "at_ms")]
     pub at: Option<Timestamp>,
-    /// Who works on it.
+    /// The worker of a running job.
     pub worker: Option<HolderName>,
-    /// Whether it was asked to be cancelled while it runs.
+    /// Whether somebody has requested that the running job be cancelled.
     pub cancel_requested: bool,
     /// Why its last delivery failed, or why it is dead.
     pub last_error: Option<String>,
-    /// Its payload; empty in listings.
+    /// The payload. Empty in listings.
+    #[serde(rename = "payload_bytes", serialize_with = "json::len", skip_serializing_if = "Bytes::is_empty")]
     pub payload: Bytes,
-    /// What it last reported while it runs; `None` in listings.
+    /// The progress that the worker reported last, while the job runs. `None` in listings.
+    #[serde(rename = "progress_bytes", serialize_with = "json::len_of", skip_serializing_if = "Option::is_none")]
     pub progress: Option<Bytes>,
-    /// Its result, when it is completed; `None` in listings.
+    /// The result of a completed job. `None` in listings.
+    #[serde(rename = "result_bytes", serialize_with = "json::len_of", skip_serializing_if = "Option::is_none")]
     pub result: Option<Bytes>,
 }
 
 impl JobInfo {
-    /// A job with nothing but its place in life; engines fill in the rest.
+    /// A job with its id, state and time of push. Engines set the other fields.
     pub fn new(id: JobId, state: JobState, pushed_at: Timestamp) -> Self {
         Self {
             id,
@@ -164,46 +226,53 @@ impl fmt::Debug for JobInfo {
 }
 
 /// Why a job does not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// In JSON, `why` names the variant in snake case (`{"why":"waits_for_worker","ahead_at_most":3}`). Times are milliseconds
+/// since 1970-01-01 UTC in fields that end in `_ms`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Explanation {
-    /// The queue has no such job: never pushed, done, deleted or cancelled.
+    /// The queue has no such job. It was never pushed, or it is done, deleted or cancelled.
     Unknown,
-    /// It waits for a free worker, behind at most this many.
+    /// It waits for a free worker.
     WaitsForWorker {
-        /// How many ready jobs may be claimed before it.
+        /// How many ready jobs workers may claim before it, at most.
         ahead_at_most: u64,
     },
     /// The queue is paused.
     Paused,
-    /// It waits for its time.
+    /// It waits for its due time.
     Scheduled {
         /// When it is due.
+        #[serde(rename = "due_ms")]
         due: Timestamp,
-        /// The failure that it waits after; `None` after a delay or a snooze before any failure.
+        /// Why its last attempt failed. `None` if it has not failed yet.
         last_error: Option<String>,
     },
     /// It runs.
     Running {
-        /// Where.
+        /// The worker that runs it.
         worker: HolderName,
-        /// Until when its lease lasts.
+        /// When its lease expires unless it is extended.
+        #[serde(rename = "until_ms")]
         until: Timestamp,
-        /// Whether it was asked to be cancelled.
+        /// Whether somebody has requested that it be cancelled.
         cancel_requested: bool,
     },
-    /// Its lease has run out: the next claim makes it ready again, or dead if it was its last attempt.
+    /// Its lease has expired. The next claim makes it ready again, or dead if this was its last attempt.
     LeaseRanOut {
-        /// Who held it.
+        /// The worker that held the lease.
         worker: HolderName,
-        /// When it ran out.
+        /// When the lease expired.
+        #[serde(rename = "at_ms")]
         at: Timestamp,
     },
     /// It is done.
     Completed,
     /// It has failed for good.
     Dead {
-        /// Why.
+        /// Why it failed.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What is pushed.
+//! New jobs: payload, priority, delay, unique key and retry policy.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,35 +9,36 @@ use serde::{Deserialize, Serialize};
 use super::{MAX_BATCH_BYTES, MAX_DELAY, MAX_PAYLOAD_BYTES, TraceContext, validate_batch};
 use crate::{Error, JobId, Op, Result, UniqueKey};
 
-/// A job to be pushed.
+/// A job to push.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewJob {
-    /// Its id. Default: a new UUID version 7.
+    /// The id. Default: a new UUID version 7.
     pub id: JobId,
-    /// What the handler gets, at most [`MAX_PAYLOAD_BYTES`].
+    /// The payload for the handler, at most [`MAX_PAYLOAD_BYTES`].
     pub payload: Bytes,
-    /// How long it waits before it is ready. Default: not at all.
+    /// How long the job waits before it is ready, at most [`MAX_DELAY`]. Default zero.
     pub delay: Duration,
-    /// Default [`Priority::Normal`].
+    /// The priority. Default [`Priority::Normal`].
     pub priority: Priority,
-    /// A key that only one job of the queue may hold at a time.
+    /// A key that only one job of the queue may hold at a time. Default none.
     pub unique: Option<Unique>,
-    /// What happens when it fails.
+    /// What happens if an attempt fails. Default: [`RetryPolicy::default`].
     pub retry: RetryPolicy,
-    /// A job that has not been claimed this long after its push is dead with the reason `deadline` instead.
+    /// If no worker has claimed the job this long after its push, it is dead with the reason `deadline`. From 1 ms to
+    /// [`MAX_DELAY`]. Default none.
     pub start_within: Option<Duration>,
-    /// The version of the payload's form, for handlers that read several. Default 0.
+    /// The version of the payload's format, for handlers that read several. Default 0.
     pub schema: u16,
     /// The trace that the job belongs to. Default none.
     pub trace: Option<TraceContext>,
-    /// The identity of this push, by which the store tells a repeated push from another one with the same id. Default
-    /// random.
+    /// The identity of this push. With it the store distinguishes a repeated push from another push with the same id.
+    /// Default random.
     pub request: u32,
 }
 
 impl NewJob {
-    /// A job with a new id, to be run as soon as possible.
+    /// A job with a new id that is ready as soon as it is pushed.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
             id: JobId::generate(),
@@ -53,56 +54,56 @@ impl NewJob {
         }
     }
 
-    /// With an id of the caller's: a second push with it changes nothing as long as the first job is retained.
+    /// Sets the id. A second push with the same id changes nothing as long as the queue has the first job.
     #[must_use]
     pub fn with_id(mut self, id: JobId) -> Self {
         self.id = id;
         self
     }
 
-    /// Ready after `delay`.
+    /// Sets how long the job waits before it is ready.
     #[must_use]
     pub fn with_delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// With a priority.
+    /// Sets the priority.
     #[must_use]
     pub fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
         self
     }
 
-    /// With a unique key.
+    /// Sets the unique key.
     #[must_use]
     pub fn with_unique(mut self, unique: Unique) -> Self {
         self.unique = Some(unique);
         self
     }
 
-    /// With a retry policy.
+    /// Sets the retry policy.
     #[must_use]
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Dead if not claimed within this time.
+    /// Sets the time within which a worker must claim the job.
     #[must_use]
     pub fn with_start_within(mut self, time: Duration) -> Self {
         self.start_within = Some(time);
         self
     }
 
-    /// With the version of the payload's form.
+    /// Sets the version of the payload's format.
     #[must_use]
     pub fn with_schema(mut self, schema: u16) -> Self {
         self.schema = schema;
         self
     }
 
-    /// As a part of a trace, if there is one.
+    /// Sets the trace that the job belongs to, if there is one.
     #[must_use]
     pub fn with_trace(mut self, trace: impl Into<Option<TraceContext>>) -> Self {
         self.trace = trace.into();
@@ -112,7 +113,7 @@ impl NewJob {
     /// Checks a batch against the limits of a push.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`], saying which job and which limit.
+    /// [`Error::InvalidArgument`], with the job and the limit that it exceeds.
     pub fn validate_all(jobs: &[NewJob]) -> Result<()> {
         let refuse = |detail: String| Err(Error::invalid_argument(Op::QueuePush, detail));
         validate_batch(Op::QueuePush, jobs.len())?;
@@ -152,82 +153,82 @@ impl fmt::Debug for NewJob {
     }
 }
 
-/// Which jobs are claimed first: strictly, a higher one before every lower one.
+/// The priority of a job. Claims return every job of a higher priority before any job of a lower one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
-    /// Before everything.
+    /// The highest.
     Critical,
-    /// Before normal ones.
+    /// Above [`Priority::Normal`].
     High,
     /// The default.
     #[default]
     Normal,
-    /// When nothing else is ready.
+    /// The lowest.
     Low,
 }
 
 impl Priority {
-    /// All, the first to be claimed first.
+    /// All priorities, the highest first.
     pub const ALL: [Priority; 4] = [Priority::Critical, Priority::High, Priority::Normal, Priority::Low];
 
-    /// Its place in [`Priority::ALL`].
+    /// The index in [`Priority::ALL`].
     pub fn index(self) -> u8 {
         self as u8
     }
 
-    /// The priority at a place in [`Priority::ALL`].
+    /// The priority at an index of [`Priority::ALL`].
     pub fn from_index(index: u8) -> Option<Self> {
         Self::ALL.get(usize::from(index)).copied()
     }
 }
 
-/// A key that only one job of a queue holds at a time. A push with a key that is held is not accepted:
+/// A key that only one job of a queue holds at a time. If another job holds the key, the queue does not accept the push:
 /// [`Pushed::Held`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unique {
     /// The key.
     pub key: UniqueKey,
-    /// When the job gives it back.
+    /// When the job releases it.
     pub until: UniqueUntil,
 }
 
 impl Unique {
-    /// A key that is held until `until`.
+    /// A key that the job holds until `until`.
     pub fn new(key: UniqueKey, until: UniqueUntil) -> Self {
         Self { key, until }
     }
 }
 
-/// When a job gives its unique key back. Each of them ends with the job at the latest, except [`UniqueUntil::Elapsed`].
+/// When a job releases its unique key. A job that is removed releases its key, except with [`UniqueUntil::Elapsed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UniqueUntil {
-    /// When it is first claimed: one may run while the next one waits.
+    /// When it is first claimed. One job may run while the next one waits.
     Claimed,
     /// When it is completed, dead, cancelled or deleted.
     Finished,
-    /// This long after its push, whatever became of it.
+    /// This long after its push, in every case. From 1 ms to [`MAX_DELAY`].
     Elapsed(Duration),
 }
 
-/// What happens to a job that fails.
+/// How often the queue delivers a job that fails, and how long it waits between attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RetryPolicy {
-    /// How often it may be delivered before it is dead; a delivery whose worker died counts, a snooze or a release does
-    /// not. At least 1; default 10.
+    /// After how many attempts the job is dead. A delivery whose worker died counts as an attempt; a snooze and a release do
+    /// not. At least 1. Default 10.
     pub max_attempts: u16,
-    /// How long to wait in between.
+    /// How long a job waits after a failed attempt. Default exponential, from 1 s to 10 min.
     pub backoff: Backoff,
 }
 
 impl RetryPolicy {
-    /// Up to `max_attempts` deliveries.
+    /// A policy of up to `max_attempts` attempts.
     pub fn new(max_attempts: u16, backoff: Backoff) -> Self {
         Self { max_attempts, backoff }
     }
 
-    /// One delivery only.
+    /// A policy of one attempt.
     pub fn never() -> Self {
         Self::new(1, Backoff::Fixed(Duration::ZERO))
     }
@@ -240,29 +241,29 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How long a failed job waits. The worker adds jitter to all of them but [`Backoff::Fixed`].
+/// How long a failed job waits. The worker adds jitter, except to [`Backoff::Fixed`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
-    /// Always the same.
+    /// Always the same wait.
     Fixed(Duration),
-    /// `step`, twice `step`, three times …, at most `max`.
+    /// The wait grows by `step` with each attempt: `step`, `2 * step`, `3 * step`, at most `max`.
     Linear {
-        /// The first wait, and what each further one adds.
+        /// The first wait, and the growth per attempt.
         step: Duration,
-        /// The longest.
+        /// The longest wait.
         max: Duration,
     },
-    /// `first`, twice that, four times …, at most `max`.
+    /// The wait doubles with each attempt: `first`, `2 * first`, `4 * first`, at most `max`.
     Exponential {
         /// The first wait.
         first: Duration,
-        /// The longest.
+        /// The longest wait.
         max: Duration,
     },
 }
 
 impl Backoff {
-    /// The wait after the attempt with this number (1 is the first), without jitter.
+    /// The wait after an attempt, without jitter. The first attempt has the number 1.
     pub fn after_attempt(&self, attempt: u32) -> Duration {
         let failures = attempt.max(1);
         match *self {
@@ -275,15 +276,27 @@ impl Backoff {
     }
 }
 
-/// What became of one pushed job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The outcome of [`Queue::push`](super::Queue::push) for one job. In JSON: `{"outcome":"held","by":"job-7"}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Pushed {
-    /// It is in the queue (or this very push put it there before).
+    /// This push has added the job to the queue. A repeated push returns the same.
     Created,
-    /// The queue has a job with this id already, from another push.
+    /// The queue already has a job with this id, from another push.
     Duplicate,
     /// Another job holds its unique key.
-    Held(JobId),
+    Held {
+        /// The job that holds the key.
+        by: JobId,
+    },
+}
+
+impl Pushed {
+    /// Whether this push has added the job. Otherwise the queue already had it, or another job with its unique key.
+    pub fn is_new(&self) -> bool {
+        matches!(self, Pushed::Created)
+    }
 }
 
 #[cfg(test)]

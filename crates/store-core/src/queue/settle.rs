@@ -1,25 +1,26 @@
-//! What becomes of a job that was worked on.
+//! Settlements: how the attempt at a job ended.
 
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::{JobLease, MAX_DELAY, MAX_RESULT_BYTES, validate_batch};
 use crate::{Error, Op, Result};
 
-/// The end of one delivery.
+/// The end of one attempt, for [`Queue::settle`](super::Queue::settle).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settlement {
-    /// The lease under which it was worked on.
+    /// The lease of the job.
     pub lease: JobLease,
-    /// How it ended.
+    /// How the attempt ended.
     pub outcome: Outcome,
 }
 
 impl Settlement {
-    /// A settlement.
+    /// A settlement of the job with this lease.
     pub fn new(lease: JobLease, outcome: Outcome) -> Self {
         Self { lease, outcome }
     }
@@ -27,7 +28,7 @@ impl Settlement {
     /// Checks a batch against the limits.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`], saying which settlement and which limit.
+    /// [`Error::InvalidArgument`], with the settlement and the limit that it exceeds.
     pub fn validate_all(settlements: &[Settlement]) -> Result<()> {
         validate_batch(Op::QueueSettle, settlements.len())?;
         for (index, settlement) in settlements.iter().enumerate() {
@@ -53,31 +54,33 @@ impl Settlement {
     }
 }
 
-/// How a delivery ended.
+/// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done. With `None` the job is forgotten; else it and its result are kept for a time.
+    /// The job is done. `None` removes it; otherwise the queue keeps it with its result for a time.
     Complete(Option<Kept>),
-    /// Failed: ready again after a time, or dead when this was its last attempt.
+    /// The attempt failed. The job is scheduled again, or dead if this was its last attempt.
     Retry {
-        /// How long it waits.
+        /// How long it waits, at most [`MAX_DELAY`].
         after: Duration,
-        /// Why it failed; cut to [`MAX_REASON_BYTES`](super::MAX_REASON_BYTES).
+        /// Why it failed. Truncated to [`MAX_REASON_BYTES`](super::MAX_REASON_BYTES).
         error: String,
     },
-    /// Not now: ready again after a time. The delivery does not count as an attempt.
+    /// The job cannot run now. It is scheduled again. The delivery does not count as an attempt.
     Snooze {
-        /// How long it waits.
+        /// How long it waits, at most [`MAX_DELAY`].
         after: Duration,
     },
-    /// Failed for good: kept as dead, until it is replayed, deleted, or falls out of the queue's bounds.
+    /// The job has failed for good. The queue keeps it as dead until it is replayed or deleted, or until
+    /// [`Retention`](crate::Retention) removes it.
     Dead {
-        /// Why; cut to [`MAX_REASON_BYTES`](super::MAX_REASON_BYTES).
+        /// Why it failed. Truncated to [`MAX_REASON_BYTES`](super::MAX_REASON_BYTES).
         reason: String,
     },
-    /// Not started: ready again at once, before the others of its priority. The delivery does not count as an attempt.
+    /// The worker did not start the job. It is ready again, before the other jobs of its priority. The delivery does not
+    /// count as an attempt.
     Release,
-    /// Stopped because it was asked to: the job is forgotten.
+    /// The worker stopped the job because it was requested to. The job is removed.
     Cancelled,
 }
 
@@ -86,13 +89,13 @@ pub enum Outcome {
 pub struct Kept {
     /// The result, at most [`MAX_RESULT_BYTES`].
     pub result: Bytes,
-    /// How long it and its job are kept, unless the store's [`Retention`](crate::Retention) ends it before; a push with the id is a
-    /// duplicate as long.
+    /// How long the queue keeps the job and its result, at most [`MAX_DELAY`]. The store's [`Retention`](crate::Retention)
+    /// may remove them earlier. As long as the job is kept, a push with its id is a duplicate.
     pub lasting: Duration,
 }
 
 impl Kept {
-    /// A result to be kept.
+    /// A result that is kept for `lasting`.
     pub fn new(result: impl Into<Bytes>, lasting: Duration) -> Self {
         Self { result: result.into(), lasting }
     }
@@ -104,11 +107,20 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// What became of a settlement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The outcome of [`Queue::settle`](super::Queue::settle) for one job. In JSON: `{"outcome":"done"}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Settled {
-    /// It counts.
+    /// The settlement took effect.
     Done,
-    /// It does not count: the lease was lost, and the job is somebody else's or gone.
+    /// The lease was lost. Nothing was changed: the job is removed, or another worker has claimed or may claim it.
     Lost,
+}
+
+impl Settled {
+    /// Whether the lease was lost, so that the settlement had no effect.
+    pub fn is_lost(self) -> bool {
+        matches!(self, Settled::Lost)
+    }
 }

@@ -130,13 +130,12 @@ impl Driver {
             Ok(answers) => {
                 self.on_answer(&[index], sent);
                 for (id, answer) in ids.iter().zip(answers) {
-                    match answer {
-                        Extended::Until(until) => self.renewed(*id, sent, until),
-                        Extended::CancelRequested(until) => {
-                            self.renewed(*id, sent, until);
-                            self.cancel_requested(*id, now);
-                        }
-                        Extended::Lost => self.lost(*id, now),
+                    match answer.until() {
+                        Some(until) => self.renewed(*id, sent, until),
+                        None => self.lost(*id, now),
+                    }
+                    if answer.is_cancel_requested() {
+                        self.cancel_requested(*id, now);
                     }
                 }
             }

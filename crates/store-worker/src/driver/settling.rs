@@ -112,9 +112,10 @@ impl Driver {
         self.on_answer(&[index], sent);
         self.queues[index].settle_limit = MAX_BATCH.min(2 * self.queues[index].settle_limit);
         for ((settlement, note), answer) in batch.iter().zip(answers) {
-            match answer {
-                Settled::Done => self.report_settled(index, settlement, note, now),
-                Settled::Lost => self.report_lost(index, &settlement.lease.job, note.delivery, NOT_SETTLED, now),
+            if answer.is_lost() {
+                self.report_lost(index, &settlement.lease.job, note.delivery, NOT_SETTLED, now);
+            } else {
+                self.report_settled(index, settlement, note, now);
             }
         }
     }

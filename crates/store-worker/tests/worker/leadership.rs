@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{
-    AcquireRequest, Acquired, Durability, Error, HolderName, Lease, LeaseName, Leases, Op, Receipt, Result,
+    AcquireRequest, Acquired, Durability, Error, HolderName, Lease, LeaseInfo, LeaseName, Leases, Op, Receipt, Result,
     ServiceName, Timestamp,
 };
 use store_worker::{Candidate, Leadership, Standing};
@@ -72,7 +72,7 @@ impl Leases for Away {
         self.meet(Op::LeaseRelease, self.inner.release(lease)).await
     }
 
-    async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
+    async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>> {
         self.meet(Op::LeaseInspect, self.inner.inspect(name)).await
     }
 }
@@ -136,6 +136,7 @@ async fn a_leader_that_finds_its_lease_lost_runs_again() {
     let leadership = campaign(&leases, "a", Duration::from_secs(3));
     let fence = leadership.elected().await;
     let held = leases.inspect(&name()).await.unwrap().unwrap();
+    let held = Lease::new(held.name, held.holder, held.fence, held.until);
     leases.release(&held).await.unwrap();
     eventually("it leads under a new number", async || leadership.fence().is_some_and(|now| now > fence)).await;
 }

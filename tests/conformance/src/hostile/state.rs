@@ -49,7 +49,7 @@ async fn push_and_control(fixture: &Fixture, texts: &Texts, queue: &QueueName) -
         .with_unique(Unique::new(key.clone(), UniqueUntil::Finished));
     let held = NewJob::new("").with_unique(Unique::new(key, UniqueUntil::Claimed));
     let pushed = fixture.state.push(queue, &[scheduled, held], Durability::Accepted).await?.value;
-    check_eq!(pushed, [Pushed::Created, Pushed::Held(id(texts, 5))]);
+    check_eq!(pushed, [Pushed::Created, Pushed::Held { by: id(texts, 5) }]);
     check_eq!(listed(fixture, queue, JobState::Scheduled).await?[0].id, id(texts, 5));
     check_matches!(fixture.state.explain(queue, &id(texts, 5)).await?, Explanation::Scheduled { .. });
     fixture.state.pause(queue).await?;
@@ -123,7 +123,7 @@ async fn leases_and_members(fixture: &Fixture, texts: &Texts) -> Verdict {
         return Err(crate::BrokenPromise::new("another task holds this task's lease"));
     };
     check_eq!(lease.holder, holder(texts.word(0)));
-    check_eq!(fixture.state.inspect(&request.name).await?, Some(lease.clone()));
+    check_eq!(fixture.state.inspect(&request.name).await?, Some(lease.info()));
     check!(fixture.state.renew(&lease, secs(60)).await?.is_some());
     check!(fixture.state.release(&lease).await?);
 

@@ -6,7 +6,7 @@ use store_core::{Entry, Error, KeyValueExt, MAX_VALUE_BYTES, Op, RequestId, SetI
 use super::{LONG, get, gone, set};
 use crate::case::cases;
 use crate::fixture::{Fixture, ttl_ms};
-use crate::verdict::{Verdict, check_eq, check_matches};
+use crate::verdict::{BrokenPromise, Verdict, check_eq, check_matches};
 
 cases! { Op::KeyValueSetIfAbsent;
     an_absent_value_is_stored,
@@ -90,6 +90,7 @@ async fn one_of_many_is_stored(fixture: Fixture) -> Verdict {
         match answer?? {
             (value, SetIfAbsent::Stored) => stored.push(value),
             (_, SetIfAbsent::Present(value)) => present.push(value),
+            (_, other) => return Err(BrokenPromise::new(format!("{other:?}"))),
         }
     }
     check_eq!(stored.len(), 1);

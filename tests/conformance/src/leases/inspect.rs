@@ -17,7 +17,7 @@ cases! { Op::LeaseInspect;
 async fn a_held_lease_is_shown(fixture: Fixture) -> Verdict {
     let name = fixture.lease("lease");
     let held = taken_by(&fixture, &name, "one").await?;
-    check_eq!(fixture.state.inspect(&name).await?, Some(held));
+    check_eq!(fixture.state.inspect(&name).await?, Some(held.info()));
     Ok(())
 }
 
@@ -30,7 +30,7 @@ async fn a_lease_that_ran_out_is_not(fixture: Fixture) -> Verdict {
     let name = fixture.lease("lease");
     let held = taken_by(&fixture, &name, "one").await?;
     fixture.advance(LASTING - ms(1));
-    check_eq!(fixture.state.inspect(&name).await?, Some(held));
+    check_eq!(fixture.state.inspect(&name).await?, Some(held.info()));
     fixture.advance(ms(1));
     check_eq!(fixture.state.inspect(&name).await?, None);
     Ok(())

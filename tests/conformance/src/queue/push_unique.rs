@@ -64,14 +64,14 @@ async fn settled(queue: &QueueFixture, outcome: Outcome) -> Verdict {
 
 async fn one_job_holds_a_unique_key(queue: QueueFixture) -> Verdict {
     check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Created);
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held { by: job_id("a") });
     check_eq!(queue.claim_ids(10).await?, ["a"]);
     Ok(())
 }
 
 async fn a_unique_key_repeated_in_a_batch_is_held_by_the_first(queue: QueueFixture) -> Verdict {
     let pushed = queue.push(&[until_finished("a"), unique("b", UniqueUntil::Claimed), job("c")]).await?;
-    check_eq!(pushed, [Pushed::Created, Pushed::Held(job_id("a")), Pushed::Created]);
+    check_eq!(pushed, [Pushed::Created, Pushed::Held { by: job_id("a") }, Pushed::Created]);
     check_eq!(queue.claim_ids(10).await?, ["a", "c"]);
     Ok(())
 }
@@ -86,7 +86,7 @@ async fn two_queues_do_not_share_unique_keys(queue: QueueFixture) -> Verdict {
 async fn a_unique_key_is_held_while_its_job_runs(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
     queue.claim_one().await?;
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held { by: job_id("a") });
     Ok(())
 }
 
@@ -94,7 +94,7 @@ async fn a_unique_key_is_held_while_its_job_waits_for_a_retry(queue: QueueFixtur
     queue.push_one(until_finished("a")).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, retry(secs(5))).await?;
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held { by: job_id("a") });
     queue.fixture.advance(secs(5));
     let again = queue.claim_one().await?;
     check_eq!(is_free(&queue).await?, false);
@@ -169,7 +169,7 @@ async fn a_unique_key_is_given_back_by_deletion(queue: QueueFixture) -> Verdict 
 
 async fn a_unique_key_until_the_claim_is_given_back_by_it(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
-    check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Held { by: job_id("a") });
     queue.claim_one().await?;
     check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Created);
     Ok(())
@@ -189,9 +189,9 @@ async fn a_unique_key_until_the_claim_is_not_taken_again_by_a_retry(queue: Queue
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
     let again = queue.claim_one().await?;
     check_eq!(again.id().as_str(), "a");
-    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
     queue.settle(&again.lease, Outcome::Complete(None)).await?;
-    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
     Ok(())
 }
 
@@ -201,7 +201,7 @@ async fn a_unique_key_of_another_job_is_left_alone(queue: QueueFixture) -> Verdi
     queue.push_one(until_finished("b")).await?;
     queue.settle(&first.lease, dead("broken")).await?;
     queue.delete("a").await?;
-    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
     Ok(())
 }
 
@@ -209,21 +209,21 @@ async fn a_unique_key_for_a_time_outlives_its_job(queue: QueueFixture) -> Verdic
     queue.push_one(unique("a", UniqueUntil::Elapsed(secs(60)))).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, Outcome::Complete(None)).await?;
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held { by: job_id("a") });
     queue.push_one(job("c").with_unique(Unique::new(unique_key("other"), UniqueUntil::Elapsed(secs(60))))).await?;
     queue.cancel("c").await?;
     let other = job("d").with_unique(Unique::new(unique_key("other"), UniqueUntil::Finished));
-    check_eq!(queue.push_one(other).await?, Pushed::Held(job_id("c")));
+    check_eq!(queue.push_one(other).await?, Pushed::Held { by: job_id("c") });
     Ok(())
 }
 
 async fn a_unique_key_for_a_time_is_free_at_its_end(queue: QueueFixture) -> Verdict {
     queue.push_one(unique("a", UniqueUntil::Elapsed(secs(60)))).await?;
     queue.fixture.advance(secs(60) - ms(1));
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held(job_id("a")));
+    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held { by: job_id("a") });
     queue.fixture.advance(ms(1));
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
-    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
     check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
     Ok(())
 }
@@ -234,7 +234,7 @@ async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(q
     queue.claim_one().await?;
     queue.push_one(until_finished("b")).await?;
     check_eq!(queue.push_one(pushed).await?, Pushed::Created);
-    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held(job_id("b")));
+    check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
     Ok(())
 }
 
@@ -252,7 +252,7 @@ async fn an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_besi
     queue.push_one(until_finished("holder")).await?;
     queue.fixture.advance(secs(2));
     let pushed = queue.push(&[until_finished("x"), job("x")]).await?;
-    check_eq!(pushed, [Pushed::Held(job_id("holder")), Pushed::Created]);
+    check_eq!(pushed, [Pushed::Held { by: job_id("holder") }, Pushed::Created]);
     check_eq!(queue.claim_ids(10).await?, ["holder", "x"]);
     Ok(())
 }

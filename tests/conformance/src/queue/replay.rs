@@ -46,10 +46,10 @@ async fn holder(queue: &QueueFixture) -> Result<Pushed, BrokenPromise> {
 async fn a_replayed_job_takes_its_unique_key_again(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Finished).await?;
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
-    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    check_eq!(holder(&queue).await?, Pushed::Held { by: job_id("a") });
     let claimed = queue.claim_one().await?;
     check_eq!((claimed.lease.job.as_str(), claimed.attempt, claimed.last_error.as_deref()), ("a", 1, None));
-    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    check_eq!(holder(&queue).await?, Pushed::Held { by: job_id("a") });
     check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Done);
     check_eq!(holder(&queue).await?, Pushed::Created);
     Ok(())
@@ -69,7 +69,7 @@ async fn a_job_whose_unique_key_is_held_is_not_replayed(queue: QueueFixture) -> 
     queue.fixture.advance(secs(3600));
     check_eq!(queue.claim_ids(10).await?, Vec::<String>::new());
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
-    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    check_eq!(holder(&queue).await?, Pushed::Held { by: job_id("a") });
     Ok(())
 }
 
@@ -85,7 +85,7 @@ async fn of_two_dead_jobs_with_one_unique_key_one_is_replayed(queue: QueueFixtur
 async fn a_replayed_job_gives_a_key_until_the_claim_back_when_it_is_claimed(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Claimed).await?;
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
-    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    check_eq!(holder(&queue).await?, Pushed::Held { by: job_id("a") });
     let claimed = queue.claim_one().await?;
     check_eq!((claimed.attempt, claimed.last_error.as_deref()), (1, None));
     check_eq!(holder(&queue).await?, Pushed::Created);
@@ -107,7 +107,7 @@ async fn a_replayed_job_gives_a_key_until_the_claim_back_when_it_is_claimed(queu
 async fn a_unique_key_for_a_time_is_not_taken_again(queue: QueueFixture) -> Verdict {
     bury(&queue, "a", UniqueUntil::Elapsed(secs(60))).await?;
     check_eq!(queue.replay("a").await?, Replayed::Replayed);
-    check_eq!(holder(&queue).await?, Pushed::Held(job_id("a")));
+    check_eq!(holder(&queue).await?, Pushed::Held { by: job_id("a") });
     queue.fixture.advance(secs(60));
     check_eq!(holder(&queue).await?, Pushed::Created);
     Ok(())

@@ -23,6 +23,7 @@ impl Idempotency for Recorded<dyn Idempotency> {
             Begun::InProgress { .. } => Answer::InProgress,
             Begun::Finished(response) => Answer::Finished(String::from_utf8_lossy(response).into_owned()),
             Begun::Mismatch => Answer::Mismatch,
+            other => panic!("the history has no answer {other:?}"),
         })
     }
 
@@ -40,7 +41,7 @@ impl Idempotency for Recorded<dyn Idempotency> {
             keep_ms: keep.as_millis(),
         });
         let result = self.inner.finish(request, response, keep).await;
-        record(invocation, result, |finished| Answer::One(*finished == Finished::Stored))
+        record(invocation, result, |finished| Answer::One(!finished.is_lost()))
     }
 
     async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use twinstore::{AcquireRequest, Acquired, Durability, Lease, LeaseName, Leases, Receipt, Result, Timestamp};
+use twinstore::{
+    AcquireRequest, Acquired, Durability, Lease, LeaseInfo, LeaseName, Leases, Receipt, Result, Timestamp,
+};
 
 use super::queue::millis;
 use super::{Recorded, hex, record};
@@ -18,8 +20,9 @@ impl Leases for Recorded<dyn Leases> {
         let result = self.inner.acquire(request, durability).await;
         record(invocation, result, |receipt| {
             let (mine, lease) = match &receipt.value {
-                Acquired::Yes(lease) => (true, lease),
+                Acquired::Yes(lease) => (true, &lease.info()),
                 Acquired::Taken(lease) => (false, lease),
+                other => panic!("the history has no answer {other:?}"),
             };
             Answer::Lease { mine, lease: Some(granted(lease)) }
         })
@@ -38,13 +41,13 @@ impl Leases for Recorded<dyn Leases> {
         record(invocation, self.inner.release(lease).await, |held| Answer::One(*held))
     }
 
-    async fn inspect(&self, name: &LeaseName) -> Result<Option<Lease>> {
+    async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>> {
         let invocation = self.recorder.invoke(Call::Inspect { name: name.to_string() });
         let result = self.inner.inspect(name).await;
         record(invocation, result, |lease| Answer::Lease { mine: false, lease: lease.as_ref().map(granted) })
     }
 }
 
-fn granted(lease: &Lease) -> Granted {
+fn granted(lease: &LeaseInfo) -> Granted {
     Granted { holder: lease.holder.to_string(), fence: lease.fence.get() }
 }

@@ -36,9 +36,7 @@ impl Queue for Recorded<dyn Queue> {
         let invocation =
             self.recorder.invoke(Call::Extend { queue: queue.to_string(), leases, lasting_ms: millis(lasting) });
         let result = self.inner.extend(queue, jobs, lasting).await;
-        record(invocation, result, |answers| {
-            Answer::Each(answers.iter().map(|answer| *answer != Extended::Lost).collect())
-        })
+        record(invocation, result, |answers| Answer::Each(answers.iter().map(|answer| !answer.is_lost()).collect()))
     }
 
     async fn settle(
@@ -51,7 +49,7 @@ impl Queue for Recorded<dyn Queue> {
         let invocation = self.recorder.invoke(Call::Settle { queue: queue.to_string(), settlements: ends });
         let result = self.inner.settle(queue, settlements, durability).await;
         record(invocation, result, |receipt| {
-            Answer::Each(receipt.value.iter().map(|answer| *answer == Settled::Done).collect())
+            Answer::Each(receipt.value.iter().map(|answer| !answer.is_lost()).collect())
         })
     }
 
@@ -87,7 +85,8 @@ fn push_answer(pushed: &Pushed) -> PushAnswer {
     match pushed {
         Pushed::Created => PushAnswer::Created,
         Pushed::Duplicate => PushAnswer::Duplicate,
-        Pushed::Held(holder) => PushAnswer::Held(holder.to_string()),
+        Pushed::Held { by } => PushAnswer::Held(by.to_string()),
+        other => panic!("the history has no answer {other:?}"),
     }
 }
 

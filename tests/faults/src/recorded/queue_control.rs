@@ -11,36 +11,19 @@ impl QueueControl for Recorded<dyn QueueControl> {
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled> {
         let invocation = self.recorder.invoke(Call::Cancel { queue: queue.to_string(), job: job.to_string() });
         let result = self.inner.cancel(queue, job).await;
-        record(invocation, result, |cancelled| {
-            let word = match cancelled {
-                Cancelled::Removed => "removed",
-                Cancelled::Requested => "requested",
-                Cancelled::Finished => "finished",
-                Cancelled::Unknown => "unknown",
-            };
-            Answer::Words(vec![word.to_owned()])
-        })
+        record(invocation, result, |cancelled| Answer::Words(vec![cancelled.to_string()]))
     }
 
     async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>> {
         let invocation = self.recorder.invoke(Call::Replay { queue: queue.to_string(), jobs: texts(jobs) });
         let result = self.inner.replay(queue, jobs).await;
-        record(invocation, result, |answers| {
-            Answer::Each(answers.iter().map(|answer| *answer == Replayed::Replayed).collect())
-        })
+        record(invocation, result, |answers| Answer::Each(answers.iter().map(|answer| answer.is_replayed()).collect()))
     }
 
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>> {
         let invocation = self.recorder.invoke(Call::Delete { queue: queue.to_string(), jobs: texts(jobs) });
         let result = self.inner.delete(queue, jobs).await;
-        record(invocation, result, |answers| {
-            let word = |answer: &Deleted| match answer {
-                Deleted::Deleted => "deleted".to_owned(),
-                Deleted::Running => "running".to_owned(),
-                Deleted::Unknown => "unknown".to_owned(),
-            };
-            Answer::Words(answers.iter().map(word).collect())
-        })
+        record(invocation, result, |answers| Answer::Words(answers.iter().map(ToString::to_string).collect()))
     }
 
     async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>> {

@@ -42,7 +42,7 @@ impl QueueInspect for EmbeddedState {
     }
 
     async fn list(&self, queue: &QueueName, state: JobState, page: PageRequest) -> Result<Page<JobInfo>> {
-        let kinds = kinds(state);
+        let kinds = kinds(state)?;
         let after = page.cursor().map(|cursor| parse_cursor(cursor, &kinds)).transpose()?;
         let limit = page.limit() as usize;
         let listed = self.look_at(Op::QueueList, queue, move |view, ledger, _| {
@@ -190,13 +190,14 @@ fn explain(ledger: &Ledger, life: Life, now: Moment) -> Result<Explanation, Faul
 }
 
 /// The kinds of places of a state.
-fn kinds(state: JobState) -> RangeInclusive<u8> {
+fn kinds(state: JobState) -> Result<RangeInclusive<u8>> {
     match state {
-        JobState::Ready => 0..=3,
-        JobState::Scheduled => 4..=4,
-        JobState::Running => 5..=5,
-        JobState::Completed => 6..=6,
-        JobState::Dead => 7..=7,
+        JobState::Ready => Ok(0..=3),
+        JobState::Scheduled => Ok(4..=4),
+        JobState::Running => Ok(5..=5),
+        JobState::Completed => Ok(6..=6),
+        JobState::Dead => Ok(7..=7),
+        other => Err(Error::unsupported(Op::QueueList, format!("this engine has no state {other}"))),
     }
 }
 

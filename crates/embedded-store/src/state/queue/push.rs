@@ -36,7 +36,7 @@ impl OpenQueue<'_, '_> {
         }
         if let Some(unique) = &job.unique {
             if let Some(holder) = self.holder(&unique.key)? {
-                return Ok(Pushed::Held(holder));
+                return Ok(Pushed::Held { by: holder });
             }
             self.hold(&unique.key, unique.until, &job.id)?;
         }

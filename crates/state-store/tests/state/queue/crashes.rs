@@ -356,7 +356,7 @@ async fn cut_controls_sent_again_lead_where_they_would_have_led() {
     let alive = async |queue: &QueueName| {
         let beside = |name: &str| unique(name, UniqueUntil::Finished).with_id(id("beside"));
         for holder in ["finished", "claimed"] {
-            assert_eq!(push(store, queue, &[beside(holder)]).await.unwrap(), [Pushed::Held(id(holder))]);
+            assert_eq!(push(store, queue, &[beside(holder)]).await.unwrap(), [Pushed::Held { by: id(holder) }]);
         }
         assert_eq!(fixture.drain(queue).await.len(), 4);
         let dead = store.list(queue, JobState::Dead, PageRequest::default()).await.unwrap().items;

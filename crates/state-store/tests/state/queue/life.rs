@@ -235,7 +235,7 @@ async fn a_unique_key_is_held_as_long_as_it_was_said() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let with = |name: &str, until| job(name).with_unique(Unique::new(UniqueKey::new("key").unwrap(), until));
-    let held = |name: &str| Pushed::Held(id(name));
+    let held = |name: &str| Pushed::Held { by: id(name) };
     let batch = [with("a", UniqueUntil::Finished), with("b", UniqueUntil::Finished), job("a")];
     assert_eq!(push(store, &batch).await, [Pushed::Created, held("a"), Pushed::Duplicate]);
     let a = claim_one(store).await;

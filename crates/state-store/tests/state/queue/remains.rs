@@ -56,7 +56,7 @@ async fn a_job_that_still_runs_keeps_its_unique_key_and_its_id() {
                 let rival = unique("a", UniqueUntil::Finished).with_id(id("rival"));
                 assert_eq!(
                     push(&fixture.store, queue, &[rival]).await.unwrap(),
-                    [Pushed::Held(id("a"))],
+                    [Pushed::Held { by: id("a") }],
                     "{outcome:?}"
                 );
                 assert_eq!(push(&fixture.store, queue, &[job("a")]).await.unwrap(), [Pushed::Duplicate], "{outcome:?}");
@@ -138,6 +138,7 @@ async fn assert_sound(fixture: &Fixture, queue: &QueueName, holders: &HashMap<St
             JobState::Running => ("leased", name.to_owned()),
             JobState::Completed => ("completed", name.to_owned()),
             JobState::Dead => ("dead", name.to_owned()),
+            other => panic!("{name} is {other}"),
         };
         let score = fixture.server.command(&["ZSCORE", &key(set), &member]).await.unwrap();
         assert!(score.as_str().is_some(), "step {step}: {name} is not in {set}");

@@ -123,7 +123,7 @@ async fn a_unique_key_is_held_by_a_job_on_a_shelf() {
     let alone = fixture.server.command(&["HEXISTS", "test:{q.mail.0}:jobs", "holder"]).await.unwrap();
     assert_eq!(alone.as_integer(), Some(0), "it stands on a shelf");
     let held = fixture.store.push(&queue(), &[unique("other")], Durability::Accepted).await.unwrap().value;
-    assert_eq!(held, [Pushed::Held(id("holder"))]);
+    assert_eq!(held, [Pushed::Held { by: id("holder") }]);
     assert_eq!(fixture.store.cancel(&queue(), &id("holder")).await.unwrap(), Cancelled::Removed);
     assert_eq!(push(&fixture.store, &[unique("other")]).await, [Pushed::Created]);
 }

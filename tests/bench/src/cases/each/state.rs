@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    AcquireRequest, Acquired, Beat, Durability, HolderName, Lease, LeaseName, Op, PageRequest, PoolName, StateRole,
-    Timestamp,
+    AcquireRequest, Beat, Durability, HolderName, Lease, LeaseName, Op, PageRequest, PoolName, StateRole, Timestamp,
 };
 
 use super::{Call, Prepare, calls_for, expect};
@@ -51,10 +50,8 @@ fn request(number: usize) -> Result<AcquireRequest> {
 }
 
 async fn acquire(state: &dyn StateRole, request: &AcquireRequest) -> Result<Lease> {
-    match state.acquire(request, Durability::Accepted).await?.value {
-        Acquired::Yes(lease) => Ok(lease),
-        Acquired::Taken(_) => Err("a free lease was taken".into()),
-    }
+    let acquired = state.acquire(request, Durability::Accepted).await?.value;
+    acquired.lease().ok_or_else(|| "a free lease was taken".into())
 }
 
 fn acquiring(state: &Arc<dyn StateRole>, numbers: Range<usize>) -> Result<Vec<Call>> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use store_core::{
     AcquireRequest, Acquired, Beat, Begun, Cancelled, ClaimRequest, Counts, Durability, Extended, Extension,
-    Fingerprint, Finished, Idempotency, IdempotentRequest, JobId, JobLease, JobState, Lease, NewJob, Outcome,
-    PageRequest, Pushed, Replayed, Settled, Settlement, Ttl,
+    Fingerprint, Finished, Idempotency, IdempotentRequest, JobId, JobLease, JobState, Lease, LeaseInfo, NewJob,
+    Outcome, PageRequest, Pushed, Replayed, Settled, Settlement, Ttl,
 };
 use testkit::{DEADLINE, wait_until};
 
@@ -266,7 +266,7 @@ async fn acquire_held(world: &World) -> Lease {
     lease
 }
 
-async fn shown(world: &World) -> Option<Lease> {
+async fn shown(world: &World) -> Option<LeaseInfo> {
     world.stores.state.inspect(&world.lease()).await.unwrap()
 }
 
@@ -308,7 +308,7 @@ pub(super) async fn release_then_acquire(world: World) {
     assert!(world.held(world.stores.state.release(&lease)).await);
     let next = acquired(&world, "one").await;
     world.arrives().await;
-    assert_eq!(shown(&world).await, Some(next));
+    assert_eq!(shown(&world).await, Some(next.info()));
 }
 
 async fn alive(world: &World) -> Vec<Bytes> {

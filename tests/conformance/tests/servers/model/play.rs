@@ -169,6 +169,7 @@ impl World {
                 match cache.set_if_absent(&entry(*key, value), request_id(*request)).await? {
                     store_core::SetIfAbsent::Stored => "Stored".to_owned(),
                     store_core::SetIfAbsent::Present(value) => format!("Present({value:?})"),
+                    other => format!("{other:?}"),
                 }
             }
             Step::Get(numbers) => format!("{:?}", cache.get_many(&keys(numbers)).await?),
