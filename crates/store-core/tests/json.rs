@@ -1,5 +1,7 @@
 //! The JSON of what users print or return over HTTP: field names, units, and what does not appear.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -14,7 +14,7 @@ struct Method {
 fn the_docs_of_async_methods_begin_with_their_signature() {
     let mut methods = Vec::new();
     for file in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("..")) {
-        let text = std::fs::read_to_string(&file).unwrap();
+        let text = std::fs::read_to_string(&file).expect("a readable source");
         methods.extend(methods_of(&file.display().to_string(), &text));
     }
     let wrong: Vec<String> = methods
@@ -82,7 +82,7 @@ fn sources(crates: &Path) -> Vec<PathBuf> {
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+    std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.expect("a readable folder").path()).collect()
 }
 
 /// The methods of the public `#[async_trait]` traits of a file that rustfmt has formatted.
