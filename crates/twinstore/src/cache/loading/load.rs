@@ -132,7 +132,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
                         None => Turn::Ours(Some(held)),
                     };
                 }
-                Some(SetIfAbsent::Present(_)) => {}
+                Some(_) => {}
             }
             match found {
                 Some(found) if wait == Wait::No && found.is_fresh(self.now()) => {
