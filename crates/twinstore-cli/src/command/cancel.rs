@@ -1,7 +1,7 @@
 //! `twinstore cancel`
 
 use serde::Serialize;
-use store_core::{Cancelled, JobId, JobState, QueueName};
+use store_core::{JobId, JobState, QueueName};
 
 use super::{Common, Write};
 use crate::failure::Failure;
@@ -51,7 +51,7 @@ impl Cancel {
         let mut is_complete = true;
         for id in &self.ids {
             let outcome = match written {
-                true => done(state.cancel(queue, id).await?),
+                true => state.cancel(queue, id).await?.name(),
                 false => foreseen(state.get(queue, id).await?.map(|job| job.state)),
             };
             is_complete &= !matches!(outcome, "finished" | "unknown");
@@ -62,17 +62,11 @@ impl Cancel {
     }
 }
 
-fn done(cancelled: Cancelled) -> &'static str {
-    let outcomes =
-        [(Cancelled::Removed, "removed"), (Cancelled::Requested, "requested"), (Cancelled::Finished, "finished")];
-    outcomes.into_iter().find(|(outcome, _)| *outcome == cancelled).map_or("unknown", |(_, word)| word)
-}
-
 fn foreseen(state: Option<JobState>) -> &'static str {
     match state {
         Some(JobState::Ready | JobState::Scheduled) => "would_remove",
         Some(JobState::Running) => "would_request",
         Some(JobState::Completed | JobState::Dead) => "finished",
-        None => "unknown",
+        _ => "unknown",
     }
 }
