@@ -36,7 +36,7 @@ pub(crate) fn len_of<S: Serializer>(bytes: &Option<Bytes>, serializer: S) -> Res
 /// The kind of an error ([`Error::kind`]); `None` is `null`.
 pub(crate) fn kind_of<S: Serializer>(error: &Option<Error>, serializer: S) -> Result<S::Ok, S::Error> {
     match error {
-        Some(error) => serializer.serialize_str(error.kind()),
+        Some(error) => serializer.serialize_str(error.kind().name()),
         None => serializer.serialize_none(),
     }
 }
