@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use store_core::{Fence, LeaseName, Leases};
+use store_core::{Fence, Lease, LeaseName, Leases};
 use store_worker::{Leadership, Leading};
 use tokio::sync::watch;
 
@@ -103,7 +103,7 @@ async fn work_starts_again_in_the_next_term() {
         async move {
             if run == 0 {
                 let held = leases.inspect(&LeaseName::new("scheduler").unwrap()).await.unwrap().unwrap();
-                leases.release(&held).await.unwrap();
+                leases.release(&Lease::new(held.name, held.holder, held.fence, held.until)).await.unwrap();
                 std::future::pending::<()>().await;
             }
             leading.fence()
