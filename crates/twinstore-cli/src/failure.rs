@@ -50,7 +50,10 @@ impl From<store_core::Error> for Failure {
             text.push_str(&format!(": {cause}"));
             source = cause.source();
         }
-        Failure::Failed(format!("{text}\n`twinstore check` reports what is wrong with the servers"))
+        match error {
+            store_core::Error::InvalidArgument { .. } => Failure::Usage(text),
+            _ => Failure::Failed(format!("{text}\n`twinstore check` reports what is wrong with the servers")),
+        }
     }
 }
 

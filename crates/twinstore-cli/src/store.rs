@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use embedded_store::EmbeddedState;
 use redis_link::Link;
 use state_store::StateStore;
-use store_core::{Cursor, Page, QueueName, Result, Scope, ServiceName, StateRole};
+use store_core::{Cursor, Page, QueueName, Result, Retention, Scope, ServiceName, StateOptions, StateRole};
 use store_validation::{Engine, Environment, Report, Settings, check};
 
 use crate::failure::{Failure, note};
@@ -137,8 +138,8 @@ async fn open(settings: Settings) -> Result<Opened, Failure> {
     let file = match settings.state {
         Engine::Server(server) => {
             let link = Link::connect(server.with_pool_size(1)).await?;
-            let (namespace, options) = (settings.namespace.clone(), Default::default());
-            let store = StateStore::open_existing(link.clone(), namespace, settings.service, options).await?;
+            let namespace = settings.namespace.clone();
+            let store = StateStore::open_existing(link.clone(), namespace, settings.service, options()).await?;
             let Some(store) = store else {
                 return Err(Failure::Failed(format!(
                     "the namespace {} is empty: no service has opened it; set REDIS_STATE_NAMESPACE to that of the services",
@@ -159,10 +160,22 @@ async fn open(settings: Settings) -> Result<Opened, Failure> {
     if !file.is_file() {
         return Err(Failure::Failed(format!("{} does not exist: no service has opened it", file.display())));
     }
-    let opened = EmbeddedState::open(&file, settings.service, Default::default());
+    let opened = EmbeddedState::open(&file, settings.service, options());
     opened.map(Opened::File).map_err(|error| {
         Failure::Failed(format!("{error}\n{}: one process can open the file; stop the service first", file.display()))
     })
+}
+
+/// Retention without bounds: a write of the command removes no job that the service keeps, whatever the service is
+/// configured to keep.
+fn options() -> StateOptions {
+    let retention = Retention::default()
+        .with_dead_for(Duration::MAX)
+        .with_dead_count(u64::MAX)
+        .with_dead_bytes(u64::MAX)
+        .with_completed_count(u64::MAX)
+        .with_completed_bytes(u64::MAX);
+    StateOptions::default().with_retention(retention)
 }
 
 fn with_cause(error: &dyn std::error::Error) -> String {

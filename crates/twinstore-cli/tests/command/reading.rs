@@ -129,7 +129,7 @@ async fn a_listing_continues_after_its_limit() {
     }
     assert_eq!(found, (0..25).map(|number| format!("{number:02}")).collect::<Vec<_>>());
     let wrong = fixture.run("jobs mails --after nonsense").await;
-    assert!(wrong.code == Some(1) && wrong.stderr.contains("cursor"), "{wrong:?}");
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("cursor"), "{wrong:?}");
 }
 
 #[tokio::test]

@@ -1,8 +1,16 @@
 //! Commands that write.
 
-use store_core::{NewJob, QueueInspect, Unique, UniqueKey, UniqueUntil};
+use std::time::Duration;
 
-use crate::fixture::{Fixture, claim, id, kill, push, queue};
+use embedded_store::EmbeddedState;
+use store_core::{
+    ClaimRequest, Clock, HolderName, ManualClock, NewJob, Outcome, Queue, QueueExt, QueueInspect, Retention,
+    ServiceName, Settled, StateOptions, Timestamp, Unique, UniqueKey, UniqueUntil,
+};
+
+use crate::fixture::{Fixture, claim, id, kill, push, queue, with_variables};
+
+const DAY: u64 = 24 * 3600;
 
 #[tokio::test]
 async fn a_queue_is_paused_and_resumed() {
@@ -62,11 +70,8 @@ async fn a_job_whose_unique_key_is_held_stays_dead_and_is_counted() {
     let unique = || Unique::new(UniqueKey::new("ann").unwrap(), UniqueUntil::Finished);
     push(&store, "mails", vec![NewJob::new("").with_id(id("first")).with_unique(unique())]).await;
     let job = claim(&store, "mails", 1).await.remove(0);
-    let outcome = store_core::Outcome::Dead { reason: "no".to_owned() };
-    assert_eq!(
-        store_core::QueueExt::settle_one(&store, &queue("mails"), job.lease, outcome).await.unwrap(),
-        store_core::Settled::Done
-    );
+    let outcome = Outcome::Dead { reason: "no".to_owned() };
+    assert_eq!(store.settle_one(&queue("mails"), job.lease, outcome).await.unwrap(), Settled::Done);
     push(&store, "mails", vec![NewJob::new("").with_id(id("second")).with_unique(unique())]).await;
     records_no_mark(&fixture).await;
     let (code, rows) = fixture.json("replay --all --write").await;
@@ -79,4 +84,31 @@ async fn a_job_whose_unique_key_is_held_stays_dead_and_is_counted() {
 async fn records_no_mark(fixture: &Fixture) {
     let marks = fixture.state.command(&["KEYS", "twinstore:*"]).await.unwrap().as_strings().unwrap();
     assert!(marks.iter().all(|key| key.starts_with("twinstore:probe:")), "{marks:?}");
+}
+
+#[tokio::test]
+async fn a_write_removes_no_job_that_the_service_keeps() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.redb");
+    let service = || ServiceName::new("billing").unwrap();
+    let long_ago = Timestamp::from_millis(Timestamp::system_now().as_millis() - 40 * DAY * 1000);
+    let options = StateOptions::default()
+        .with_clock(Clock::Manual(ManualClock::new(long_ago)))
+        .with_retention(Retention::default().with_dead_for(Duration::from_secs(100 * DAY)));
+    let store = EmbeddedState::open(&path, service(), options).unwrap();
+    store.push_one(&queue("mails"), NewJob::new("").with_id(id("dead"))).await.unwrap();
+    let worker = HolderName::new("worker-1").unwrap();
+    let request = ClaimRequest::new(queue("mails"), worker, 1, Duration::from_secs(60));
+    let job = store.claim(&request).await.unwrap().jobs.remove(0);
+    let outcome = Outcome::Dead { reason: "no such mailbox".to_owned() };
+    assert_eq!(store.settle_one(&queue("mails"), job.lease, outcome).await.unwrap(), Settled::Done);
+    store.close().await;
+    drop(store);
+
+    for line in ["pause mails --write", "cancel mails nobody --write", "dead mails --json"] {
+        let command = with_variables("embedded:", &format!("embedded:{}", path.display()));
+        let exit = command.args(line.split(' ')).run().await.unwrap();
+        assert!(!exit.stdout.is_empty(), "{exit:?}");
+        assert!(!line.starts_with("dead") || exit.stdout.contains("no such mailbox"), "{exit:?}");
+    }
 }
