@@ -186,6 +186,8 @@ pub enum HandleKind {
     LoadingLock,
     /// A hand-off of [`TypedHandoff`](crate::TypedHandoff).
     Handoffs,
+    /// A request of a typed idempotent operation.
+    Operations,
 }
 
 impl HandleKind {
@@ -202,6 +204,7 @@ impl HandleKind {
             HandleKind::Loading => "loading",
             HandleKind::LoadingLock => "loading-lock",
             HandleKind::Handoffs => "handoffs",
+            HandleKind::Operations => "operations",
         }
     }
 }

@@ -69,12 +69,13 @@ pub use store_worker::*;
 pub use stores::{
     Cache, Health, HealthError, Pressure, RoleHealth, SharedState, StartError, State, Stores, StoresOptions,
 };
+pub use stores::{Operation, OperationError, OperationFailure, Ran};
 
 /// What most services import.
 pub mod prelude {
     pub use crate::{
         Cache, Done, Durability, Environment, Error, HandleName, HandlerResult, Job, JobError, JobId, JobType, Key,
-        KeyValueExt, NewJob, OnUnavailable, Priority, QueueExt, QueueName, Rate, RateCheck, RateLimitExt, RequestId,
-        ServiceName, StartError, State, Stores, Ttl, Worker,
+        KeyValueExt, NewJob, OnUnavailable, Operation, Priority, QueueExt, QueueName, Ran, Rate, RateCheck,
+        RateLimitExt, RequestId, ServiceName, StartError, State, Stores, Ttl, Worker,
     };
 }

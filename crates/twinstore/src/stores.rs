@@ -15,6 +15,7 @@ use store_validation::{Engine, Environment, Finding, Refused, Settings, validate
 
 mod cache;
 mod health;
+mod operation;
 mod options;
 mod presence;
 mod state;
@@ -22,6 +23,7 @@ mod state;
 pub use cache::Cache;
 use health::Checks;
 pub use health::{Health, HealthError, Pressure, RoleHealth};
+pub use operation::{Operation, OperationError, OperationFailure, Ran};
 pub use options::StoresOptions;
 use presence::Presence;
 pub use state::{SharedState, State};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use store_core::{CacheRole, HandleName, Handoff, Idempotency, KeyValue, RateLimit, Ttl, TypedHandoff, TypedKeyValue};
 
+use super::Operation;
 use crate::cache::{Loading, LoadingOptions};
 
 /// The cache store: whatever is in it may be lost at any moment. Clones share it.
@@ -45,6 +46,16 @@ impl Cache {
         T: serde::Serialize + serde::de::DeserializeOwned + Clone + Send + Sync + 'static,
     {
         Loading::new(self.key_value(), name, options)
+    }
+
+    /// An operation that takes effect once for each idempotency key, as long as the cache keeps the key. Where a repeated effect
+    /// does harm, use [`State::operation`](crate::State::operation).
+    pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
+    where
+        Q: serde::Serialize,
+        R: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        Operation::new(self.idempotency(), name)
     }
 
     /// Idempotency keys that may be evicted; the state store has them too.

@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use store_core::{
-    Durability, Heartbeats, HolderName, Idempotency, Inventory, JobType, LeaseName, Leases, Queue, QueueControl,
-    QueueInspect, StateRole, TypedQueue,
+    Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobType, LeaseName, Leases, Queue,
+    QueueControl, QueueInspect, StateRole, TypedQueue,
 };
 use store_worker::{Candidate, Worker, WorkerBuilder};
+
+use super::Operation;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
@@ -114,6 +116,16 @@ impl State {
         self.store.clone()
     }
 
+    /// An operation that takes effect once for each idempotency key, also after failures that the state store survives. Make one
+    /// handle per name and share its clones.
+    pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
+    where
+        Q: serde::Serialize,
+        R: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        Operation::new(self.idempotency(), name)
+    }
+
     /// This service's idempotency keys that must not be lost.
     pub fn idempotency(&self) -> Arc<dyn Idempotency> {
         self.store.clone()
@@ -147,6 +159,15 @@ impl SharedState {
     /// Which members of the fleet's pools are alive.
     pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
         self.store.clone()
+    }
+
+    /// An operation that takes effect once for each idempotency key among all services.
+    pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
+    where
+        Q: serde::Serialize,
+        R: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        Operation::new(self.idempotency(), name)
     }
 
     /// The fleet's idempotency keys: a request that one service finished is finished for all.

@@ -1,0 +1,44 @@
+//! The example of a service runs, and stays short.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use testkit::{DEADLINE, Program};
+
+/// The lines that a user writes: all but blank lines and comments.
+fn lines_of(source: &str) -> usize {
+    source.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
+#[test]
+fn the_order_service_has_at_most_120_lines() {
+    let source = include_str!("../examples/orders.rs");
+    assert!(source.lines().count() <= 120, "{} lines", source.lines().count());
+    assert!(lines_of(source) > 50, "the count counts");
+}
+
+#[tokio::test]
+async fn the_order_service_places_each_order_once_and_ships_it() {
+    let program =
+        Program::built("examples/orders").expect("run `cargo build --package twinstore --example orders` first");
+    let orders = "k1 ann tea 2\nk1 ann tea 2\nk1 ann tea 3\nk2 ann tea 1\nk3 bob coffee 1\n";
+    let program = program.env("SERVICE_NAME", "orders").env("REDIS_CONN_BASE_URL", "embedded:");
+    let mut service = program.env("REDIS_WORKERCACHE_CONN_URL", "embedded:").input(orders).start().unwrap();
+    service.wait_line(|line| line.starts_with("k3: ")).await;
+    service.wait_line(|line| line.starts_with("shipping 1 coffee to bob")).await;
+    service.wait_line(|line| line.starts_with("shipping 2 tea to ann for 600 cents, attempt 1")).await;
+    service.terminate().unwrap();
+    let exit = service.wait_exit(DEADLINE).await;
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    let answers: Vec<&str> = exit.stdout.lines().filter(|line| line.starts_with('k')).collect();
+    assert_eq!(
+        answers,
+        [
+            "k1: 201 600 cents",
+            "k1: 200 600 cents",
+            "k1: 422 the key belongs to another order",
+            "k2: 429 too many orders",
+            "k3: 201 600 cents",
+        ]
+    );
+    let count = |text: &str| exit.stdout.lines().filter(|line| line.starts_with(text)).count();
+    assert_eq!((count("shipping 2 tea"), count("loading a price")), (1, 2), "{}", exit.stdout);
+}
