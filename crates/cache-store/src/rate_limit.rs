@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis_link::{Arg, Link, Script, SharedScript, Slot, args, keys};
+use store_core::metric::LimitDecisions;
 use store_core::{
     Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, millis_ceil,
     validate_checks,
@@ -18,12 +19,17 @@ static RESET: Script = Script::frees("rate_limit/reset", &[include_str!("../lua/
 pub(crate) struct RateLimits {
     link: Link,
     check: SharedScript,
+    decisions: LimitDecisions,
 }
 
 impl RateLimits {
     pub(crate) fn new(link: &Link) -> Self {
         let head = args![millis_ceil(link.collection_margin())];
-        Self { link: link.clone(), check: SharedScript::new(link, Op::RateLimitCheck, &CHECK, head) }
+        Self {
+            link: link.clone(),
+            check: SharedScript::new(link, Op::RateLimitCheck, &CHECK, head),
+            decisions: LimitDecisions::new(),
+        }
     }
 }
 
@@ -47,7 +53,9 @@ impl RateLimit for CacheStore {
             _ => return Err(reply.unknown_word()),
         };
         let limits = checks.iter().map(|check| Ok(state(check, allowed, reply.next_u64()?, reply.next_u64()?)));
-        Ok(RateDecision::new(allowed, limits.collect::<Result<_>>()?))
+        let decision = RateDecision::new(allowed, limits.collect::<Result<_>>()?);
+        self.calls.rate_limit.decisions.count(&decision);
+        Ok(decision)
     }
 
     async fn reset(&self, keys: &[Key]) -> Result<()> {

@@ -54,7 +54,7 @@ pub struct EmbeddedCache {
 impl EmbeddedCache {
     /// A store in memory. Dropping its last handle deletes it.
     pub fn in_memory(service: ServiceName, options: CacheOptions) -> Self {
-        Self { database: Database::in_memory(), service, options }
+        Self { database: Database::in_memory(Role::Cache), service, options }
     }
 
     /// Opens the file at `path`, or creates it. The file is locked for this process. So is its path, by an empty file

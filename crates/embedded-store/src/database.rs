@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use redb::backends::InMemoryBackend;
+use store_core::metric::{IdempotencyBegins, LimitDecisions};
 use store_core::{Durability, Error, Op, Reached, Result, Role};
 use tokio::sync::{mpsc, oneshot};
 
@@ -57,18 +58,18 @@ struct WriterThread {
 
 impl Database {
     /// A database in memory.
-    pub(crate) fn in_memory() -> Self {
+    pub(crate) fn in_memory(role: Role) -> Self {
         let redb = redb::Builder::new()
             .set_cache_size(CACHE_BYTES)
             .create_with_backend(InMemoryBackend::new())
             .expect("invariant: nothing can fail in memory");
-        let core = Arc::new(Core::new(redb, None));
+        let core = Arc::new(Core::new(redb, None, role));
         Self(Arc::new(Handle { writer: Writer::Caller(Mutex::new(())), core, closing: Mutex::new(()) }))
     }
 
     /// The database in the file at `path`, which is created if it does not exist.
     pub(crate) fn open(path: &Path, role: Role) -> Result<Self> {
-        let core = Arc::new(Core::open(StoreFile::open(path, role)?)?);
+        let core = Arc::new(Core::open(StoreFile::open(path, role)?, role)?);
         let (calls, waiting) = mpsc::channel(WAITING);
         let thread = std::thread::Builder::new().name(format!("embedded-{role}")).spawn({
             let core = core.clone();
@@ -138,6 +139,16 @@ impl Database {
     /// Checks that calls can be carried out.
     pub(crate) fn check(&self) -> Result<()> {
         self.0.core.check()
+    }
+
+    /// The counters of idempotent requests.
+    pub(crate) fn begins(&self) -> &IdempotencyBegins {
+        &self.0.core.begins
+    }
+
+    /// The counters of rate limits.
+    pub(crate) fn decisions(&self) -> &LimitDecisions {
+        &self.0.core.decisions
     }
 
     /// How many transactions were committed.

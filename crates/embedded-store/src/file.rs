@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{DatabaseError, StorageError};
+use store_core::metric::{EMBEDDED_FSYNC_SECONDS, Histogram};
 use store_core::{Error, Op, Result, Role};
 
 use backend::Behind;
@@ -43,6 +44,8 @@ pub(crate) struct StoreFile {
     header_written: AtomicBool,
     failure: Mutex<Option<IoFailure>>,
     path_lock: PathLock,
+    /// How long each fsync took.
+    fsync_seconds: Histogram,
 }
 
 /// The first I/O operation that failed.
@@ -81,6 +84,7 @@ impl StoreFile {
             header_written: AtomicBool::new(false),
             failure: Mutex::new(None),
             path_lock,
+            fsync_seconds: EMBEDDED_FSYNC_SECONDS.histogram(&[role.name()]),
         }))
     }
 

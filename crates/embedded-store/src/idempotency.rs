@@ -80,7 +80,9 @@ impl Entries<'_> {
                 },
             })
         };
-        self.database.write(Op::IdempotencyBegin, apply).await
+        let begun = self.database.write(Op::IdempotencyBegin, apply).await?;
+        self.database.begins().count(&begun);
+        Ok(begun)
     }
 
     pub(crate) async fn prolong(self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {

@@ -160,6 +160,10 @@ pub(crate) struct Change<'t> {
     sums: Sums,
     is_full: bool,
     is_changed: bool,
+    /// How many rows were written or removed.
+    changed_rows: u64,
+    /// How many bytes the written rows have, with their keys.
+    written_bytes: u64,
     notifications: Vec<QueueName>,
     /// How many bytes of rows were removed, beyond those that were added.
     freed: i64,
@@ -175,6 +179,8 @@ impl<'t> Change<'t> {
             is_full,
             tables: [const { None }; DEFINITIONS.len()],
             is_changed: false,
+            changed_rows: 0,
+            written_bytes: 0,
             notifications: Vec::new(),
             freed: 0,
             usage: None,
@@ -202,6 +208,8 @@ impl<'t> Change<'t> {
         }
         self.table(table)?.insert(key, &row[..])?;
         self.freed -= bytes(key, row.len());
+        self.changed_rows += 1;
+        self.written_bytes += (key.len() + row.len()) as u64;
         self.is_changed = true;
         Ok(())
     }
@@ -211,6 +219,7 @@ impl<'t> Change<'t> {
         let removed = self.table(table)?.remove(key)?.map(|row| row.value().len());
         self.freed += removed.map_or(0, |len| bytes(key, len));
         self.is_changed |= removed.is_some();
+        self.changed_rows += u64::from(removed.is_some());
         Ok(removed.is_some())
     }
 
@@ -237,7 +246,13 @@ impl<'t> Change<'t> {
     /// Writes the rows that were kept until the end of the transaction.
     pub(crate) fn finish(mut self) -> Result<Written, Fault> {
         crate::expiring::save_usage(&mut self)?;
-        Ok(Written { is_changed: self.is_changed, notifications: self.notifications, freed: self.freed })
+        Ok(Written {
+            is_changed: self.is_changed,
+            notifications: self.notifications,
+            freed: self.freed,
+            rows: self.changed_rows,
+            bytes: self.written_bytes,
+        })
     }
 }
 
@@ -248,6 +263,10 @@ pub(crate) struct Written {
     pub(crate) notifications: Vec<QueueName>,
     /// Net bytes of rows removed. A row that was replaced counts as added.
     pub(crate) freed: i64,
+    /// How many rows were written or removed.
+    pub(crate) rows: u64,
+    /// How many bytes the written rows have, with their keys.
+    pub(crate) bytes: u64,
 }
 
 fn bytes(key: &[u8], row: usize) -> i64 {

@@ -58,7 +58,7 @@ pub struct EmbeddedState {
 impl EmbeddedState {
     /// A store in memory. Dropping its last clone deletes it.
     pub fn in_memory(service: ServiceName, options: StateOptions) -> Self {
-        Self { database: Database::in_memory(), scope: service.into(), options }
+        Self { database: Database::in_memory(Role::State), scope: service.into(), options }
     }
 
     /// Opens the file at `path`, or creates it. The file is locked for this process. So is its path, by an empty file

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use store_core::Secret;
+use store_core::{Role, Secret};
 
 use crate::ServerUrl;
 
@@ -96,6 +96,7 @@ pub struct LinkConfig {
     pub(crate) max_retries: u32,
     pub(crate) max_waiting: usize,
     pub(crate) breaker: Option<(u32, Duration)>,
+    pub(crate) role: Option<Role>,
 }
 
 impl LinkConfig {
@@ -115,7 +116,20 @@ impl LinkConfig {
             max_retries: 3,
             max_waiting: 10_000,
             breaker: None,
+            role: None,
         }
+    }
+
+    /// With the role of the server, a label of the link's metrics. Default: the label is `none`.
+    #[must_use]
+    pub fn with_role(mut self, role: Role) -> Self {
+        self.role = Some(role);
+        self
+    }
+
+    /// The label of the link's metrics.
+    pub(crate) fn role_label(&self) -> &'static str {
+        self.role.map_or("none", Role::name)
     }
 
     /// The URL of the server.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use store_core::metric::IdempotencyBegins;
 use store_core::{
     Begun, Error, Finished, IdempotentRequest, MAX_RESPONSE_BYTES, Op, Result, Timestamp, Ttl, millis_ceil,
 };
@@ -23,6 +24,7 @@ pub struct Entries {
     finish: SharedScript,
     /// The sizes of the responses that `begin` returned.
     responses: SizeSeen,
+    begins: IdempotencyBegins,
 }
 
 impl Entries {
@@ -35,6 +37,7 @@ impl Entries {
             finish: shared(Op::IdempotencyFinish, &FINISH),
             link: link.clone(),
             responses: SizeSeen::default(),
+            begins: IdempotencyBegins::new(link.role_label()),
         }
     }
 
@@ -68,6 +71,7 @@ impl Entries {
             _ => return Err(reply.unknown_word()),
         };
         self.responses.note(if let Begun::Finished(response) = &begun { response.len() } else { 0 });
+        self.begins.count(&begun);
         Ok(begun)
     }
 

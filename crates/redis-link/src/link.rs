@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use store_core::{Clock, Error, Op, Reached, Repeat, Result};
 use tokio::sync::watch;
 
+use crate::metered::Meters;
 use crate::wire::{Failure, Request};
-use crate::{Answer, Arg, Breaker, Endpoint, LinkConfig, Reply, Script, Topology, metered};
+use crate::{Answer, Arg, Breaker, Endpoint, LinkConfig, Reply, Script, Topology};
 
 mod admission;
 mod call;
@@ -75,6 +76,7 @@ struct Inner {
     blockers: Arc<Exclusive>,
     durables: Arc<Exclusive>,
     breaker: Option<Breaker>,
+    meters: Meters,
 }
 
 impl Clone for Link {
@@ -120,6 +122,7 @@ impl Link {
                 is_closed: watch::Sender::new(false),
                 blockers: Exclusive::new(&config, &endpoint, MAX_BLOCKING),
                 durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
+                meters: Meters::new(config.role_label()),
                 breaker: config.breaker.map(|(failures, pause)| Breaker::new(failures, pause)),
                 config,
             }),
@@ -304,7 +307,7 @@ impl Link {
             let is_withheld = matches!(failure, Failure::Late | Failure::Withheld(_));
             let error = failure.into_error(op, what);
             let gives_up = self.inner.gives_up();
-            admission.failed(&error, !is_withheld && !gives_up);
+            admission.failed(&error, !is_withheld && !gives_up, &self.inner.meters);
             let is_in_doubt = matches!(error, Error::Indeterminate { .. });
             may_have_run |= is_in_doubt;
             if is_in_doubt && op.repeat() == Repeat::Idempotent {
@@ -318,12 +321,12 @@ impl Link {
             if gives_up || !is_repeatable || attempt > self.inner.config.max_retries {
                 break Err(if may_have_run { in_doubt(error) } else { error });
             }
-            metered::retried(op);
+            self.inner.meters.retried(op);
             tracing::debug!(%op, attempt, kind = %error.kind(), "trying again");
             tokio::time::sleep(pause(attempt)).await;
             attempt += 1;
         };
-        metered::finished(op, started, &result);
+        self.inner.meters.finished(op, started, &result);
         result
     }
 }

@@ -1,30 +1,56 @@
-//! Metrics through the `metrics` facade, whose recorder the application chooses. All labels are static.
+//! The metrics of a link.
 
+use std::sync::OnceLock;
 use std::time::Instant;
 
+use store_core::metric::{
+    Counter, Histogram, LINK_BREAKER_OPENED, LINK_CALL_SECONDS, LINK_CALLS, LINK_RECONNECTS, LINK_RETRIES,
+};
 use store_core::{Op, Result};
 
-/// Counts one finished call and its duration, over all its attempts.
-pub(crate) fn finished<T>(op: Op, started: Instant, result: &Result<T>) {
-    let outcome = match result {
-        Ok(_) => "ok",
-        Err(error) => error.kind().name(),
-    };
-    metrics::counter!("twinstore_commands_total", "op" => op.name(), "outcome" => outcome).increment(1);
-    metrics::histogram!("twinstore_command_seconds", "op" => op.name()).record(started.elapsed());
+/// The metrics of one link. The handles of successful calls are looked up once per operation, all others when they are used.
+pub(crate) struct Meters {
+    role: &'static str,
+    /// By operation.
+    calls: Box<[OnceLock<Calls>]>,
 }
 
-/// Counts one repetition.
-pub(crate) fn retried(op: Op) {
-    metrics::counter!("twinstore_retries_total", "op" => op.name()).increment(1);
+struct Calls {
+    ok: Counter,
+    seconds: Histogram,
+}
+
+impl Meters {
+    pub(crate) fn new(role: &'static str) -> Self {
+        Self { role, calls: Op::ALL.iter().map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Counts one finished call and its duration, over all its attempts.
+    pub(crate) fn finished<T>(&self, op: Op, started: Instant, result: &Result<T>) {
+        let (role, name) = (self.role, op.name());
+        let calls = self.calls[op as usize].get_or_init(|| Calls {
+            ok: LINK_CALLS.counter(&[role, name, "ok"]),
+            seconds: LINK_CALL_SECONDS.histogram(&[role, name]),
+        });
+        match result {
+            Ok(_) => calls.ok.increment(1),
+            Err(error) => LINK_CALLS.counter(&[role, name, error.kind().name()]).increment(1),
+        }
+        calls.seconds.record(started.elapsed());
+    }
+
+    /// Counts one repetition.
+    pub(crate) fn retried(&self, op: Op) {
+        LINK_RETRIES.counter(&[self.role, op.name()]).increment(1);
+    }
+
+    /// Counts one opening of the breaker.
+    pub(crate) fn breaker_opened(&self) {
+        LINK_BREAKER_OPENED.counter(&[self.role]).increment(1);
+    }
 }
 
 /// Counts one reopened connection.
-pub(crate) fn reconnected() {
-    metrics::counter!("twinstore_reconnects_total").increment(1);
-}
-
-/// Counts one opening of a breaker.
-pub(crate) fn breaker_opened() {
-    metrics::counter!("twinstore_breaker_opened_total").increment(1);
+pub(crate) fn reconnected(role: &'static str) {
+    LINK_RECONNECTS.counter(&[role]).increment(1);
 }

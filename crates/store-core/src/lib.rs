@@ -19,6 +19,7 @@ mod inventory;
 mod json;
 mod key_value;
 mod leases;
+pub mod metric;
 mod name;
 mod op;
 mod page;

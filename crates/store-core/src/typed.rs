@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::metric::{CacheReads, LIMIT_DECISIONS};
 use crate::{
     Entry, Error, HandleKind, HandleName, Handoff, HandoffItem, Key, KeyValue, Op, Put, RateCheck, RateDecision,
     RateLimit, RequestId, Result, ServiceName, Ttl,
@@ -70,19 +71,22 @@ pub struct TypedKeyValue<T> {
     store: Arc<dyn KeyValue>,
     name: HandleName,
     ttl: Ttl,
+    reads: CacheReads,
     value: PhantomData<fn(T) -> T>,
 }
 
 impl<T> Clone for TypedKeyValue<T> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), name: self.name.clone(), ttl: self.ttl, value: PhantomData }
+        let (store, name, reads) = (self.store.clone(), self.name.clone(), self.reads.clone());
+        Self { store, name, ttl: self.ttl, reads, value: PhantomData }
     }
 }
 
 impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     /// The handle of the values called `name`, each of which is kept for `ttl`.
     pub fn new(store: Arc<dyn KeyValue>, name: HandleName, ttl: Ttl) -> Self {
-        Self { store, name, ttl, value: PhantomData }
+        let reads = CacheReads::new(&name);
+        Self { store, name, ttl, reads, value: PhantomData }
     }
 
     fn key(&self, key: &Key) -> Key {
@@ -94,7 +98,13 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     /// # Errors
     /// As [`KeyValue::get_many`], and [`Error::Corrupt`] when it is not JSON of this type.
     pub async fn get(&self, key: &Key) -> Result<Option<T>> {
-        self.store.get(&self.key(key)).await?.map(|json| from_json(Op::KeyValueGetMany, &json)).transpose()
+        let Some(json) = self.store.get(&self.key(key)).await? else {
+            self.reads.miss();
+            return Ok(None);
+        };
+        let value = from_json(Op::KeyValueGetMany, &json)?;
+        self.reads.hit();
+        Ok(Some(value))
     }
 
     /// Sets the value of a key.
@@ -155,6 +165,8 @@ pub trait RateLimitExt: RateLimit {
     async fn decide(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<RateDecision> {
         match self.check(checks).await {
             Err(error @ (Error::Unavailable { .. } | Error::Indeterminate { .. } | Error::Limit { .. })) => {
+                let outcome = if otherwise == OnUnavailable::Allow { "failed_open" } else { "failed_closed" };
+                LIMIT_DECISIONS.counter(&[outcome]).increment(1);
                 Ok(RateDecision::without_store(checks, otherwise == OnUnavailable::Allow, error))
             }
             decided => decided,

@@ -94,6 +94,7 @@ impl Draft {
         let url = database.map_or(url.clone(), |number| url.with_database(number));
         let service = self.service.as_ref().map_or("unnamed", |service| service.as_str());
         let mut link = LinkConfig::new(url, format!("{service}:{}", connection.role))
+            .with_role(connection.role)
             .with_tls(connection.tls.clone())
             .with_pool_size(connection.pool_size)
             .with_connect_timeout(connection.connect_timeout)

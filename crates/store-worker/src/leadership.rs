@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use store_core::metric::{Counter, Gauge, LEADERSHIP_CHANGES, LEADERSHIP_LEADING};
 use store_core::{
     AcquireRequest, Acquired, Durability, Fence, HolderName, Lease, LeaseName, Leases, Op, Result, validate_lease,
 };
@@ -56,7 +57,8 @@ impl Candidate {
         validate_lease(Op::LeaseAcquire, self.lasting)?;
         let (announce, standing) = watch::channel(Standing::Follower);
         let (resign, resigned) = oneshot::channel();
-        let task = tokio::spawn(Campaign { candidate: self, announce }.run(resigned));
+        let meters = Meters::new(&self.name);
+        let task = tokio::spawn(Campaign { candidate: self, announce, meters }.run(resigned));
         Ok(Leadership { standing, resign: Some(resign), task })
     }
 }
@@ -173,6 +175,39 @@ impl fmt::Debug for Leadership {
 struct Campaign {
     candidate: Candidate,
     announce: watch::Sender<Standing>,
+    meters: Meters,
+}
+
+/// The metrics of one candidate.
+struct Meters {
+    leading: Gauge,
+    to_leader: Counter,
+    to_follower: Counter,
+}
+
+impl Meters {
+    fn new(lease: &LeaseName) -> Self {
+        let to = |role| LEADERSHIP_CHANGES.counter(&[lease.as_str(), role]);
+        let leading = LEADERSHIP_LEADING.gauge(&[lease.as_str()]);
+        leading.increment(0.0);
+        Self { leading, to_leader: to("leader"), to_follower: to("follower") }
+    }
+
+    /// The candidate leads until the result is dropped.
+    fn lead(&self) -> Leading<'_> {
+        self.leading.increment(1.0);
+        self.to_leader.increment(1);
+        Leading(self)
+    }
+}
+
+struct Leading<'a>(&'a Meters);
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        self.0.leading.decrement(1.0);
+        self.0.to_follower.increment(1);
+    }
 }
 
 impl Campaign {
@@ -180,10 +215,15 @@ impl Campaign {
         loop {
             let Some((lease, until)) = self.win(&mut resigned).await else { return };
             tracing::info!(lease = %lease.name, fence = %lease.fence, "leading");
+            let leading = self.meters.lead();
             tokio::select! {
-                _ = &mut resigned => return self.give_back(&lease).await,
+                _ = &mut resigned => {
+                    drop(leading);
+                    return self.give_back(&lease).await;
+                }
                 () = self.lead(&lease, until) => {}
             }
+            drop(leading);
             self.announce.send_replace(Standing::Follower);
             tracing::warn!(lease = %lease.name, fence = %lease.fence, "no longer leading");
         }

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use metrics::{Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram};
-use metrics::{gauge, histogram};
+use store_core::metric::{
+    Counter, Gauge, Histogram, WORKER_DEAD_JOBS, WORKER_JOB_SECONDS, WORKER_JOBS, WORKER_RUNNING_JOBS,
+    WORKER_START_DELAY_SECONDS, WORKER_STORE_ERRORS,
+};
 use store_core::{Op, QueueName};
 
 /// How a delivery ended.
@@ -143,14 +145,13 @@ pub(crate) struct Meters {
 
 impl Meters {
     pub(crate) fn new(queue: &QueueName) -> Self {
-        let name = || queue.as_str().to_owned();
+        let name = queue.as_str();
         Self {
-            endings: Ending::ALL
-                .map(|ending| counter!("twinstore_jobs_total", "queue" => name(), "outcome" => ending.name())),
-            dead: counter!("twinstore_jobs_dead_total", "queue" => name()),
-            seconds: histogram!("twinstore_job_seconds", "queue" => name()),
-            push_to_handler: histogram!("twinstore_push_to_handler_seconds", "queue" => name()),
-            running: gauge!("twinstore_jobs_running", "queue" => name()),
+            endings: Ending::ALL.map(|ending| WORKER_JOBS.counter(&[name, ending.name()])),
+            dead: WORKER_DEAD_JOBS.counter(&[name]),
+            seconds: WORKER_JOB_SECONDS.histogram(&[name]),
+            push_to_handler: WORKER_START_DELAY_SECONDS.histogram(&[name]),
+            running: WORKER_RUNNING_JOBS.gauge(&[name]),
         }
     }
 
@@ -167,19 +168,5 @@ impl Meters {
 
 /// Counts a call to the store that answered with an error.
 pub(crate) fn count_store_error(op: Op, kind: &'static str) {
-    counter!("twinstore_worker_store_errors_total", "op" => op.name(), "kind" => kind).increment(1);
-}
-
-/// Describes the metrics to the recorder.
-pub(crate) fn describe() {
-    describe_counter!("twinstore_jobs_total", "Deliveries, by how they ended");
-    describe_counter!("twinstore_jobs_dead_total", "Jobs that failed for good");
-    describe_counter!("twinstore_worker_store_errors_total", "Calls of workers that the store could not answer");
-    describe_histogram!("twinstore_job_seconds", Unit::Seconds, "How long a handler ran");
-    describe_histogram!(
-        "twinstore_push_to_handler_seconds",
-        Unit::Seconds,
-        "From the push to the handler, of first deliveries; a delay that was asked for is included"
-    );
-    describe_gauge!("twinstore_jobs_running", "Handlers that run now");
+    WORKER_STORE_ERRORS.counter(&[op.name(), kind]).increment(1);
 }

@@ -11,7 +11,7 @@ use crate::builder::{Parts, WorkerBuilder};
 use crate::driver::{Command, Driver, Event};
 use crate::heartbeat;
 use crate::signal;
-use crate::stats::{self, Tally, WorkerReport, WorkerStats};
+use crate::stats::{Tally, WorkerReport, WorkerStats};
 
 /// Runs handlers for the jobs of queues.
 pub struct Worker {
@@ -58,7 +58,6 @@ impl Worker {
     /// The signal handlers could not be installed; nothing was claimed then.
     pub async fn run(self) -> io::Result<WorkerReport> {
         let Self { mut parts, name, handle, events } = self;
-        stats::describe();
         let signals = if parts.signals { Some(signal::listen(handle.clone())?) } else { None };
         let signals = signals.map(|listening| AbortOnDrop(tokio::spawn(listening)));
         let beating = parts.heartbeats.take().map(|(heartbeats, pool)| {
@@ -82,6 +81,7 @@ impl fmt::Debug for Worker {
 }
 
 /// Ends a task with its owner.
+#[derive(Debug)]
 pub(crate) struct AbortOnDrop<T>(pub(crate) tokio::task::JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {

@@ -60,6 +60,9 @@ pub mod testing;
 #[doc = include_str!("../docs/cost-model.md")]
 pub mod cost_model {}
 
+#[doc = include_str!("../docs/metrics.md")]
+pub mod metrics {}
+
 pub use bytes::Bytes;
 pub use store_core::*;
 pub use store_validation::{

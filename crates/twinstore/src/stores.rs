@@ -10,7 +10,7 @@ use cache_store::CacheStore;
 use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::Link;
 use state_store::StateStore;
-use store_core::{Durability, Error, Role, ServiceName, StateOptions};
+use store_core::{Durability, Error, Role, ServiceName, StateOptions, metric};
 use store_validation::{Engine, Environment, Finding, Refused, Settings, validate};
 
 mod cache;
@@ -77,6 +77,8 @@ impl Stores {
     /// the longest connect time-out if that is longer. Findings that are not errors are logged as warnings and kept in
     /// [`Stores::warnings`].
     ///
+    /// Metrics go to the recorder of the crate `metrics` that is installed before: see [`metrics`](crate::metrics).
+    ///
     /// # Errors
     /// [`StartError::Refused`] with all findings when one of them is an error: a service ends with
     /// [`StartError::exit`], which prints them. [`StartError::Store`] when a store cannot be opened after that.
@@ -97,6 +99,7 @@ impl Stores {
     /// # Errors
     /// As [`Stores::from_env`].
     pub async fn open_with(environment: &Environment, options: StoresOptions) -> Result<Self, StartError> {
+        metric::describe();
         let validated = validate(environment).await?;
         let settings = validated.settings;
         let mut opened = Opened::default();

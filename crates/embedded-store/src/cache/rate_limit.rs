@@ -36,7 +36,9 @@ impl RateLimit for EmbeddedCache {
             expiring::tidy(change, now, bounds)?;
             Ok(RateDecision::new(allowed, states))
         };
-        self.database.write(Op::RateLimitCheck, apply).await
+        let decision = self.database.write(Op::RateLimitCheck, apply).await?;
+        self.database.decisions().count(&decision);
+        Ok(decision)
     }
 
     async fn reset(&self, keys: &[Key]) -> Result<()> {

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redb::ReadableDatabase;
-use store_core::{Error, Op, Result};
+use store_core::metric::{
+    Counter, EMBEDDED_COMMITS, EMBEDDED_ROWS, EMBEDDED_WRITTEN_BYTES, IdempotencyBegins, LimitDecisions, Metric,
+};
+use store_core::{Error, Op, Result, Role};
 use tokio::sync::mpsc;
 
 use super::member::Member;
@@ -16,7 +19,7 @@ use super::{CACHE_BYTES, TOGETHER};
 use crate::fault::{Fault, failed_commit, not_executed};
 use crate::file::StoreFile;
 use crate::notifications::Notifications;
-use crate::rows::{Change, Sums, View};
+use crate::rows::{Change, Sums, View, Written};
 
 /// When to try again to add to a full file.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
@@ -32,7 +35,34 @@ pub(super) struct Core {
     /// When the free pages of a full file may be counted again.
     count_from: Mutex<Instant>,
     pub(super) commits: AtomicU64,
+    meters: Meters,
+    pub(super) begins: IdempotencyBegins,
+    pub(super) decisions: LimitDecisions,
     pub(super) notifications: Notifications,
+}
+
+/// The metrics of committed transactions.
+struct Meters {
+    commits: Counter,
+    rows: Counter,
+    bytes: Counter,
+}
+
+impl Meters {
+    fn new(role: Role) -> Self {
+        let counter = |metric: &Metric| metric.counter(&[role.name()]);
+        Self {
+            commits: counter(&EMBEDDED_COMMITS),
+            rows: counter(&EMBEDDED_ROWS),
+            bytes: counter(&EMBEDDED_WRITTEN_BYTES),
+        }
+    }
+
+    fn committed(&self, written: &Written) {
+        self.commits.increment(1);
+        self.rows.increment(written.rows);
+        self.bytes.increment(written.bytes);
+    }
 }
 
 /// The stage that a transaction has reached.
@@ -71,7 +101,7 @@ enum NotCommitted {
 }
 
 impl Core {
-    pub(super) fn new(redb: redb::Database, file: Option<Arc<StoreFile>>) -> Self {
+    pub(super) fn new(redb: redb::Database, file: Option<Arc<StoreFile>>, role: Role) -> Self {
         Self {
             redb: RwLock::new(Some(redb)),
             file,
@@ -79,13 +109,16 @@ impl Core {
             freed: AtomicI64::new(0),
             count_from: Mutex::new(Instant::now()),
             commits: AtomicU64::new(0),
+            meters: Meters::new(role),
+            begins: IdempotencyBegins::new(role.name()),
+            decisions: LimitDecisions::new(),
             notifications: Notifications::default(),
         }
     }
 
     /// Opens the database of a file. A file without a reserve gets one, if there is room.
-    pub(super) fn open(file: Arc<StoreFile>) -> Result<Self> {
-        let core = Self::new(file.redb(CACHE_BYTES)?, Some(file.clone()));
+    pub(super) fn open(file: Arc<StoreFile>, role: Role) -> Result<Self> {
+        let core = Self::new(file.redb(CACHE_BYTES)?, Some(file.clone()), role);
         file.make_reserve()
             .map_err(|error| Error::unavailable(Op::Connect, "the file cannot be written").caused_by(error))?;
         Ok(core)
@@ -258,6 +291,7 @@ impl Core {
         if written.is_changed {
             transaction.commit().map_err(|error| self.of_commit(error.into()))?;
             self.commits.fetch_add(1, Ordering::Relaxed);
+            self.meters.committed(&written);
             self.freed.fetch_add(written.freed, Ordering::Relaxed);
         }
         written.notifications.iter().for_each(|queue| self.notifications.notify(queue));

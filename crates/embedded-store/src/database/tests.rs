@@ -33,7 +33,7 @@ fn has(core: &Core, key: &'static [u8]) -> bool {
 }
 
 fn in_memory() -> Core {
-    Core::new(redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap(), None)
+    Core::new(redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap(), None, Role::State)
 }
 
 #[test]
@@ -108,7 +108,7 @@ impl StorageBackend for Breakable {
 fn a_disk_failure_is_reported_to_all_callers() {
     let broken = Arc::new(AtomicBool::new(false));
     let disk = Breakable { memory: InMemoryBackend::new(), broken: broken.clone() };
-    let core = Core::new(redb::Builder::new().create_with_backend(disk).unwrap(), None);
+    let core = Core::new(redb::Builder::new().create_with_backend(disk).unwrap(), None, Role::State);
     let (before, mut answer) = put(b"before", 1);
     core.commit_together(vec![before]);
     assert_eq!(answer.try_recv().unwrap().unwrap(), 1);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use redb::backends::FileBackend;
 use redb::{DatabaseError, StorageBackend, StorageError};
@@ -37,7 +38,10 @@ impl StorageBackend for Behind {
     }
 
     fn sync_data(&self) -> std::io::Result<()> {
-        self.file.note(self.backend.sync_data(), 0)
+        let started = Instant::now();
+        let synced = self.backend.sync_data();
+        self.file.fsync_seconds.record(started.elapsed());
+        self.file.note(synced, 0)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {

@@ -4,7 +4,7 @@ use store_core::{Error, Op};
 
 use super::Inner;
 use crate::BreakerPermit;
-use crate::metered;
+use crate::metered::Meters;
 
 /// Permission for one attempt, whose outcome is reported to the breaker.
 pub(super) struct Admission<'a>(Option<BreakerPermit<'a>>);
@@ -33,11 +33,11 @@ impl Admission<'_> {
     }
 
     /// The attempt has failed. Without a connection the next one fails at once, too, so the breaker need not open.
-    pub(super) fn failed(self, error: &Error, is_of_server: bool) {
+    pub(super) fn failed(self, error: &Error, is_of_server: bool, meters: &Meters) {
         let Some(permit) = self.0.filter(|_| is_of_server) else { return };
         if permit.settle(!matches!(error, Error::Unavailable { .. } | Error::Indeterminate { .. })) {
             tracing::warn!(%error, "the server does not answer; calls fail at once for a while");
-            metered::breaker_opened();
+            meters.breaker_opened();
         }
     }
 }

@@ -82,7 +82,7 @@ impl Keeper {
             tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
             if let Ok((wire, driver)) = Wire::open(&self.config, &self.endpoint).await {
                 self.flight.begin(wire);
-                metered::reconnected();
+                metered::reconnected(self.config.role_label());
                 return driver;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);

@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 use store_core::{Error, Op, Result};
 
 use super::Link;
-use crate::metered;
 use crate::wire::Request;
 
 impl Link {
+    /// The label `role` of the link's metrics: `cache`, `state`, or `none` without [`LinkConfig::with_role`](crate::LinkConfig::with_role).
+    pub fn role_label(&self) -> &'static str {
+        self.inner.config.role_label()
+    }
+
     /// Pings the server, with the retries of all calls.
     ///
     /// # Errors
@@ -30,7 +34,7 @@ impl Link {
             Ok(Err(failure)) => Err(failure.into_error(Op::Ping, "PING")),
             Err(_) => Err(Error::unavailable(Op::Ping, format!("the server did not answer within {within:?}"))),
         };
-        metered::finished(Op::Ping, started, &result);
+        self.inner.meters.finished(Op::Ping, started, &result);
         result
     }
 }

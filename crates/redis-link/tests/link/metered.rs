@@ -68,16 +68,17 @@ async fn calls_retries_and_reconnections_are_counted() {
     link.command(READS, "GET", args!["x"]).await.unwrap();
     server.command(&["RPUSH", "list", "1"]).await.unwrap();
     link.call(RECOGNISED, &INCREMENT, &["list"], args![1]).await.unwrap_err();
-    assert_eq!(tally.of("twinstore_commands_total key_value.add ok"), 2);
-    assert_eq!(tally.of("twinstore_commands_total queue.get ok"), 1);
-    assert_eq!(tally.of("twinstore_commands_total queue.push corrupt"), 1);
-    assert_eq!(tally.of("twinstore_command_seconds key_value.add"), 2);
-    assert_eq!(tally.of("twinstore_reconnects_total "), 0, "the first connection is not counted");
+    assert_eq!(tally.of("twinstore_link_calls_total none key_value.add ok"), 2);
+    assert_eq!(tally.of("twinstore_link_calls_total none queue.get ok"), 1);
+    assert_eq!(tally.of("twinstore_link_calls_total none queue.push corrupt"), 1);
+    assert_eq!(tally.of("twinstore_link_call_seconds none key_value.add"), 2);
+    assert_eq!(tally.of("twinstore_link_reconnects_total none"), 0, "the first connection is not counted");
     server.kill().await;
     link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await.unwrap_err();
-    assert_eq!(tally.of("twinstore_retries_total queue.push"), 3);
+    assert_eq!(tally.of("twinstore_link_retries_total none queue.push"), 3);
     server.start_again().await.unwrap();
-    crate::eventually("reconnections are counted", async || tally.of("twinstore_reconnects_total ") == 3).await;
+    crate::eventually("reconnections are counted", async || tally.of("twinstore_link_reconnects_total none") == 3)
+        .await;
 }
 
 #[tokio::test]
@@ -92,6 +93,6 @@ async fn a_breaker_that_opens_is_counted_once() {
     for _ in 0..3 {
         link.command(READS, "GET", args!["x"]).await.unwrap_err();
     }
-    assert_eq!(tally.of("twinstore_breaker_opened_total "), 1);
+    assert_eq!(tally.of("twinstore_link_breaker_opened_total none"), 1);
     server.resume().unwrap();
 }

@@ -68,10 +68,10 @@ async fn each_outcome_is_counted_by_queue() {
     fixture.until("ended", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
     let counted = memory.0.lock().unwrap().clone();
-    let outcome = |name: &str| counted.get(&format!("twinstore_jobs_total email {name}")).copied().unwrap_or(0);
+    let outcome = |name: &str| counted.get(&format!("twinstore_worker_jobs_total email {name}")).copied().unwrap_or(0);
     assert_eq!(outcome("completed"), 4, "{counted:?}");
     assert_eq!([outcome("panicked"), outcome("timed_out"), outcome("failed"), outcome("cancelled")], [1, 1, 2, 1]);
-    assert_eq!(counted.get("twinstore_jobs_dead_total email"), Some(&1));
+    assert_eq!(counted.get("twinstore_worker_dead_jobs_total email"), Some(&1));
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use std::time::Duration;
 use redis_link::Breaker;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store_core::metric::{CACHE_LOAD_SECONDS, CacheReads, Histogram};
 use store_core::{Clock, HandleName, Key, KeyValue, KeyValueExt, Result, Timestamp, Ttl};
 
 mod flights;
@@ -218,6 +219,8 @@ struct Shared<T> {
     options: LoadingOptions,
     breaker: Breaker,
     flights: Arc<Flights<Loaded<T>>>,
+    reads: CacheReads,
+    load_seconds: Histogram,
 }
 
 /// A value as it was found in the store.
@@ -247,7 +250,9 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
     /// under way and the circuit breaker.
     pub fn new(store: Arc<dyn KeyValue>, name: HandleName, options: LoadingOptions) -> Self {
         let breaker = Breaker::new(options.failures_to_pause, options.pause);
-        Self { shared: Arc::new(Shared { store, name, options, breaker, flights: Arc::default() }) }
+        let (reads, load_seconds) = (CacheReads::new(&name), CACHE_LOAD_SECONDS.histogram(&[name.as_str()]));
+        let flights = Arc::default();
+        Self { shared: Arc::new(Shared { store, name, options, breaker, flights, reads, load_seconds }) }
     }
 
     /// The value of `key`: from the store while it is fresh, otherwise from `loader`, otherwise the stale one.
@@ -274,6 +279,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
         let loader = async move || loader().await.map_err(|error| LoadError::Failed(Arc::from(error.into())));
         match found {
             Some(found) if is_fresh => {
+                self.shared.reads.hit();
                 let value = found.value.clone();
                 if found.is_due_early(now, self.shared.options.eagerness) {
                     self.fly(key, Some(found), Wait::No, loader);
@@ -283,10 +289,15 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
             found => {
                 let stale = found.as_ref().map(|found| (found.value.clone(), found.fresh_until));
                 let landed = self.fly(key, found, Wait::Bounded, loader).landed().await;
-                landed.or_else(|error| match stale {
+                let loaded = landed.or_else(|error| match stale {
                     Some((value, fresh_until)) => Ok(Loaded::new(value, Origin::Stale { fresh_until, error })),
                     None => Err(error),
-                })
+                });
+                match &loaded {
+                    Ok(loaded) if loaded.is_stale() => self.shared.reads.stale(),
+                    _ => self.shared.reads.miss(),
+                }
+                loaded
             }
         }
     }

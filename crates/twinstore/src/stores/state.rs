@@ -7,7 +7,7 @@ use store_core::{
     Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobType, LeaseName, Leases, Queue,
     QueueControl, QueueInspect, StateRole, TypedQueue,
 };
-use store_worker::{Candidate, Worker, WorkerBuilder};
+use store_worker::{Candidate, QueueSampler, Worker, WorkerBuilder};
 
 use super::Operation;
 
@@ -98,6 +98,11 @@ impl State {
     /// Lists the queues, leases and pools of the namespace, those of other services too.
     pub fn inventory(&self) -> Arc<dyn Inventory> {
         self.store.clone()
+    }
+
+    /// Begins a sampler of queues' gauges for metrics. Add queues, then [`start`](QueueSampler::start).
+    pub fn sampler(&self) -> QueueSampler {
+        QueueSampler::new(self.inspect())
     }
 
     /// Acting on queues from outside.

@@ -88,6 +88,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
         let started = Instant::now();
         let outcome = tokio::time::timeout(self.options.load_within, loader()).await;
         let outcome = outcome.unwrap_or(Err(LoadError::TimedOut));
+        self.load_seconds.record(started.elapsed());
         flight.land(outcome.clone().map(|value| Loaded::new(value, Origin::Loaded)));
         if let Ok(value) = outcome {
             self.keep(key, &value, started.elapsed()).await;

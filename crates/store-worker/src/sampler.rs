@@ -1,0 +1,116 @@
+//! Gauges of queues: how many jobs they have, and how old the next one is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::metric::{QUEUE_JOBS, QUEUE_NEXT_AGE_SECONDS};
+use store_core::{JobState, PageRequest, QueueInspect, QueueName, Result, Timestamp};
+
+use crate::worker::AbortOnDrop;
+
+/// Samples queues at an interval into the gauges `twinstore_queue_jobs` and `twinstore_queue_next_age_seconds`.
+///
+/// A sample costs two small reads per queue, whatever the queue's length. All processes read the same numbers: start the
+/// sampler in one of them, for example in the leader. If the store does not answer, the gauges are not a number (NaN).
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// use embedded_store::{EmbeddedState, StateOptions};
+/// use store_core::{QueueName, ServiceName};
+/// use store_worker::QueueSampler;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let state = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default()));
+/// let sampler = QueueSampler::new(state).with_queue(QueueName::new("mails")?).with_interval(Duration::from_secs(30));
+/// let sampling = sampler.start(); // until it is dropped
+/// # drop(sampling);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct QueueSampler {
+    inspect: Arc<dyn QueueInspect>,
+    queues: Vec<QueueName>,
+    interval: Duration,
+}
+
+impl QueueSampler {
+    /// A sampler of no queue, every 15 s.
+    pub fn new(inspect: Arc<dyn QueueInspect>) -> Self {
+        Self { inspect, queues: Vec::new(), interval: Duration::from_secs(15) }
+    }
+
+    /// With this queue, too.
+    #[must_use]
+    pub fn with_queue(mut self, queue: QueueName) -> Self {
+        self.queues.push(queue);
+        self
+    }
+
+    /// With this time between two samples, at least 100 ms. Default 15 s.
+    #[must_use]
+    pub fn with_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval.max(Duration::from_millis(100));
+        self
+    }
+
+    /// Samples in a task of its own, immediately and then at the interval, until the result is dropped. Install the metrics
+    /// recorder before.
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn start(self) -> QueueSampling {
+        QueueSampling { _task: AbortOnDrop(tokio::spawn(self.run())) }
+    }
+
+    async fn run(self) {
+        let gauges: Vec<_> = self.queues.iter().map(Gauges::new).collect();
+        loop {
+            for (queue, gauges) in self.queues.iter().zip(&gauges) {
+                if let Err(error) = self.sample(queue, gauges).await {
+                    tracing::debug!(%queue, %error, "a queue could not be sampled");
+                    gauges.set([f64::NAN; 5], f64::NAN);
+                }
+            }
+            tokio::time::sleep(self.interval).await;
+        }
+    }
+
+    async fn sample(&self, queue: &QueueName, gauges: &Gauges) -> Result<()> {
+        let counts = self.inspect.counts(queue).await?;
+        let next = self.inspect.list(queue, JobState::Ready, PageRequest::first(1)).await?;
+        let age = next.items.first().map_or(Duration::ZERO, |job| Timestamp::system_now().since(job.pushed_at));
+        let jobs = [counts.ready, counts.scheduled, counts.running, counts.completed, counts.dead];
+        gauges.set(jobs.map(|jobs| jobs as f64), age.as_secs_f64());
+        Ok(())
+    }
+}
+
+/// A sampler that runs until this is dropped.
+#[derive(Debug)]
+#[must_use = "the sampler ends when this is dropped"]
+pub struct QueueSampling {
+    _task: AbortOnDrop<()>,
+}
+
+/// The gauges of one queue.
+struct Gauges {
+    jobs: [metrics::Gauge; 5],
+    next_age: metrics::Gauge,
+}
+
+impl Gauges {
+    fn new(queue: &QueueName) -> Self {
+        let states = ["ready", "scheduled", "running", "completed", "dead"];
+        let jobs = states.map(|state| QUEUE_JOBS.gauge(&[queue.as_str(), state]));
+        Self { jobs, next_age: QUEUE_NEXT_AGE_SECONDS.gauge(&[queue.as_str()]) }
+    }
+
+    fn set(&self, jobs: [f64; 5], next_age: f64) {
+        self.jobs.iter().zip(jobs).for_each(|(gauge, jobs)| gauge.set(jobs));
+        self.next_age.set(next_age);
+    }
+}

@@ -1,0 +1,182 @@
+//! The metrics that a service emits, compared with the table, which is compared with the page.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod kept;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use store_core::metric;
+use testkit::{DEADLINE, RedisServer, wait_until};
+use twinstore::cache::LoadingOptions;
+use twinstore::prelude::*;
+use twinstore::{Fingerprint, HolderName, IdempotentRequest, LeaseName};
+
+use kept::Kept;
+
+const PAGE: &str = include_str!("../../docs/metrics.md");
+
+#[test]
+fn the_page_of_metrics_has_the_table_of_the_code() {
+    let (_, rest) = PAGE.split_once("<!-- metrics:begin -->\n").expect("docs/metrics.md has the begin marker");
+    let (table, _) = rest.split_once("<!-- metrics:end -->").expect("docs/metrics.md has the end marker");
+    let expected = metric::table_markdown();
+    assert!(table.trim() == expected.trim(), "put this between the markers of docs/metrics.md:\n\n{expected}");
+}
+
+async fn on_servers(cache: &RedisServer, state: &RedisServer) -> Stores {
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "billing".to_owned()),
+        ("REDIS_CONN_BASE_URL", cache.url(None)),
+        ("REDIS_CACHE_DB", "3".to_owned()),
+        ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
+        ("REDIS_CACHE_COMMAND_TIMEOUT", "100ms".to_owned()),
+        ("REDIS_STATE_COMMAND_TIMEOUT", "200ms".to_owned()),
+        ("REDIS_STATE_MAX_RETRIES", "1".to_owned()),
+    ]);
+    Stores::open(&environment).await.unwrap()
+}
+
+async fn in_files(folder: &std::path::Path) -> Stores {
+    let file = |name: &str| format!("embedded:{}", folder.join(name).display());
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "billing".to_owned()),
+        ("REDIS_CONN_BASE_URL", file("cache.redb")),
+        ("REDIS_WORKERCACHE_CONN_URL", file("state.redb")),
+    ]);
+    Stores::open(&environment).await.unwrap()
+}
+
+/// Reads, misses, stale values and decisions of a cache.
+async fn use_cache(kept: &Kept, stores: &Stores) {
+    let (name, key) = (HandleName::new("prices").unwrap(), Key::new("42").unwrap());
+    let prices = stores.cache().values::<u64>(name, Ttl::from_secs(60));
+    assert_eq!(prices.get(&key).await.unwrap(), None);
+    prices.set(&key, &7).await.unwrap();
+    assert_eq!(prices.get(&key).await.unwrap(), Some(7));
+    let of_prices = |outcome| kept.value("twinstore_cache_reads_total", &["prices", outcome]);
+    assert!(of_prices("miss") >= 1.0 && of_prices("hit") >= 1.0 && of_prices("stale") == 0.0);
+
+    let fresh_for = Ttl::new(Duration::from_millis(100)).unwrap();
+    let options = LoadingOptions::new(fresh_for).with_stale_for(Duration::from_secs(60)).with_eagerness(0.0);
+    let rates = stores.cache().loading::<u64>(HandleName::new("rates").unwrap(), options);
+    rates.get_or_load(&key, || async { Ok::<_, std::io::Error>(1) }).await.unwrap();
+    let stale = async || {
+        let failing = || async { Err::<u64, _>(std::io::Error::other("no")) };
+        rates.get_or_load(&key, failing).await.is_ok_and(|loaded| loaded.is_stale())
+    };
+    wait_until("stale", DEADLINE, stale).await;
+    let of_rates = |outcome| kept.value("twinstore_cache_reads_total", &["rates", outcome]);
+    assert!(of_rates("miss") >= 1.0 && of_rates("stale") >= 1.0);
+
+    let (limit, limits) = (Key::new("limit").unwrap(), stores.cache().rate_limit());
+    let check = RateCheck::new(limit, Rate::FixedWindow { count: 1, window: Duration::from_secs(3600) });
+    assert!(limits.decide(std::slice::from_ref(&check), OnUnavailable::Allow).await.unwrap().allowed);
+    assert!(!limits.decide(&[check], OnUnavailable::Allow).await.unwrap().allowed);
+
+    let request = || IdempotentRequest::new(Key::new("order").unwrap(), Fingerprint::of(b"1"));
+    for _ in 0..2 {
+        let _begun = stores.cache().idempotency().begin(&request(), Ttl::from_secs(60)).await.unwrap();
+    }
+}
+
+/// Jobs that are completed and that die, a leader, and a sampler.
+async fn use_state(kept: &Kept, stores: &Stores) {
+    let (name, state) = (QueueName::new("mails").unwrap(), stores.state());
+    for payload in ["done", "dead", "done"] {
+        state.queue().push_one(&name, NewJob::new(payload)).await.unwrap();
+    }
+    let sampling = state.sampler().with_queue(name.clone()).with_interval(Duration::from_millis(100)).start();
+    let jobs = |state: &str| kept.value("twinstore_queue_jobs", &["mails", state]);
+    let next_age = || kept.value("twinstore_queue_next_age_seconds", &["mails"]);
+    wait_until("sampled", DEADLINE, async || jobs("ready") == 3.0 && next_age() > 0.0).await;
+    let handler = async |job: Job| match &job.payload()[..] {
+        b"done" => Ok(Done::discard()),
+        _ => Err(JobError::dead("no")),
+    };
+    let worker = state.worker().queue("mails", handler).build().unwrap();
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run());
+    let of_jobs = |outcome| kept.value("twinstore_worker_jobs_total", &["mails", outcome]);
+    wait_until("worked off", DEADLINE, async || of_jobs("completed") >= 2.0 && of_jobs("failed") >= 1.0).await;
+    wait_until("sampled again", DEADLINE, async || jobs("ready") == 0.0 && jobs("dead") >= 1.0).await;
+    drop(sampling);
+    handle.shutdown();
+    running.await.unwrap().unwrap();
+
+    let lease = LeaseName::new("scheduler").unwrap();
+    let leading = || kept.value("twinstore_leadership_leading", &["scheduler"]);
+    let candidate = state.candidate(lease, HolderName::unique("host").unwrap());
+    let leadership = candidate.campaign().unwrap();
+    leadership.elected().await;
+    assert_eq!(leading(), 1.0);
+    leadership.resign().await;
+    assert_eq!(leading(), 0.0);
+    assert!(kept.value("twinstore_leadership_changes_total", &["scheduler", "follower"]) >= 1.0);
+}
+
+/// Outages of both servers.
+async fn lose_servers(kept: &Kept, stores: &Stores, cache: &RedisServer, state: &RedisServer) {
+    cache.pause().unwrap();
+    let key = Key::new("42").unwrap();
+    let opened = async || {
+        let _ = stores.cache().key_value().get(&key).await;
+        kept.value("twinstore_link_breaker_opened_total", &["cache"]) >= 1.0
+    };
+    wait_until("the breaker is open", DEADLINE, opened).await;
+    let check = || [RateCheck::new(Key::new("limit").unwrap(), Rate::per_second(1))];
+    for (otherwise, outcome) in [(OnUnavailable::Allow, "failed_open"), (OnUnavailable::Refuse, "failed_closed")] {
+        stores.cache().rate_limit().decide(&check(), otherwise).await.unwrap();
+        assert_eq!(kept.value("twinstore_limit_decisions_total", &[outcome]), 1.0);
+    }
+    cache.resume().unwrap();
+
+    let worker = stores.state().worker().queue("mails", async |_: Job| Ok(Done::discard())).build().unwrap();
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run());
+    state.kill().await;
+    let name = QueueName::new("mails").unwrap();
+    stores.state().inspect().counts(&name).await.unwrap_err();
+    assert!(kept.value("twinstore_link_retries_total", &["state", "queue.counts"]) >= 1.0);
+    let is_counted = async || kept.emitted().contains("twinstore_worker_store_errors_total");
+    wait_until("the worker has counted an error", DEADLINE, is_counted).await;
+    state.start_again().await.unwrap();
+    let reconnected = async || kept.value("twinstore_link_reconnects_total", &["state"]) >= 3.0;
+    wait_until("connections are open again", DEADLINE, reconnected).await;
+    handle.shutdown_now();
+    running.await.unwrap().unwrap();
+}
+
+/// One test, because the recorder belongs to the process.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_of_the_table_is_emitted_and_no_other() {
+    let kept = Kept::default();
+    metrics::set_global_recorder(kept.clone()).ok().unwrap();
+    let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
+    let (cache, state) = (cache.unwrap(), state.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let (remote, embedded) = (on_servers(&cache, &state).await, in_files(folder.path()).await);
+    for stores in [&remote, &embedded] {
+        use_cache(&kept, stores).await;
+        use_state(&kept, stores).await;
+    }
+    lose_servers(&kept, &remote, &cache, &state).await;
+
+    let table: BTreeSet<String> = metric::ALL.iter().map(|metric| metric.name.to_owned()).collect();
+    // The gauges that are zero again.
+    let mut emitted = kept.emitted();
+    emitted.extend(
+        ["twinstore_leadership_leading", "twinstore_queue_next_age_seconds", "twinstore_worker_running_jobs"]
+            .map(str::to_owned),
+    );
+    assert_eq!(emitted, table);
+    assert_eq!(kept.described(), table, "all metrics are described");
+    kept.each(|name, metric| {
+        let declared = metric::ALL.iter().find(|declared| declared.name == name).unwrap();
+        assert_eq!(metric.kind, declared.kind.name(), "{name}");
+        assert_eq!(metric.labels, declared.labels, "{name}");
+    });
+    for (role, outcome) in [("cache", "in_progress"), ("cache", "started")] {
+        assert!(kept.value("twinstore_idempotency_begins_total", &[role, outcome]) >= 1.0, "{role} {outcome}");
+    }
+}
