@@ -69,8 +69,8 @@ impl Keeper {
                 () = self.flight.given_up() => {}
             }
             drop(driver);
+            self.flight.end();
             tracing::debug!("the connection was lost or closed; reopening it");
-            tracing::debug!("the connection was lost or given up; making it again");
             driver = self.open_another().await;
         }
     }
