@@ -94,7 +94,7 @@ async fn use_state(kept: &Kept, stores: &Stores) {
         b"done" => Ok(Done::discard()),
         _ => Err(JobError::dead("no")),
     };
-    let worker = state.worker().queue("mails", handler).build().unwrap();
+    let worker = state.worker().with_queue("mails", handler).build().unwrap();
     let handle = worker.handle();
     let running = tokio::spawn(worker.run());
     let of_jobs = |outcome| kept.value("twinstore_worker_jobs_total", &["mails", outcome]);
@@ -131,7 +131,7 @@ async fn lose_servers(kept: &Kept, stores: &Stores, cache: &RedisServer, state: 
     }
     cache.resume().unwrap();
 
-    let worker = stores.state().worker().queue("mails", async |_: Job| Ok(Done::discard())).build().unwrap();
+    let worker = stores.state().worker().with_queue("mails", async |_: Job| Ok(Done::discard())).build().unwrap();
     let handle = worker.handle();
     let running = tokio::spawn(worker.run());
     state.kill().await;
