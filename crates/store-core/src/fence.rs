@@ -1,18 +1,18 @@
 //! Fencing tokens.
 
-/// The number of one lease: the larger of the last number of this name plus one and the server's clock in microseconds.
+/// The fencing token of a lease: the larger of the last token of this name plus one and the server's clock in microseconds.
 ///
-/// So it is larger than the number of every earlier lease of the same name, through expiry, restart and failover, as long as
-/// the store keeps its record of the last number, or its clock is ahead of that number. **It can go back if both fail at
-/// once**: the server has lost the record (no append-only file, `FLUSHALL`, a failover to a replica that had not received
-/// the last lease), and its clock is behind the last number that was granted (it was set back, or the clock of the new
-/// primary is behind that of the old one). The record is kept for a day after a lease ends; after that the clock alone
-/// decides. To rule it out, keep the servers' clocks in step (NTP), persist the data, and acquire leases that guard
-/// something outside with [`Durability::Replicated`](crate::Durability::Replicated).
+/// It is larger than the tokens of all earlier leases of the same name, across expiry, restart and failover, if the store has
+/// its record of the last token or its clock is ahead of that token. **It can decrease if both fail together**: the server has
+/// lost the record (no append-only file, `FLUSHALL`, a failover to a replica without the last lease), and its clock is behind
+/// the last token (somebody set it back, or the clock of the new primary is behind). The store keeps the record for a day
+/// after a lease ends; then only the clock determines the token. To rule this out, synchronise the clocks of the servers
+/// (NTP), persist the data, and acquire leases that guard external resources with
+/// [`Durability::Replicated`](crate::Durability::Replicated).
 ///
-/// Every write under a lease presents the fence, and a store that has seen a larger one refuses the write. Hand the fence to
-/// systems outside as well: a resource that remembers the largest token it has seen is
-/// safe from a holder that was paused (<https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html>).
+/// Every write under a lease presents the fence. A store refuses a write with a fence smaller than one it has recorded. Give
+/// the fence to external systems as well: a resource that records the largest token is safe from a paused holder
+/// (<https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Fence(u64);
@@ -23,12 +23,12 @@ impl Fence {
         Self(number)
     }
 
-    /// Its number.
+    /// The number.
     pub fn get(self) -> u64 {
         self.0
     }
 
-    /// The token that follows `last`, when the server's clock shows `micros` microseconds.
+    /// The token after `last`, if the server's clock is at `micros` microseconds.
     #[must_use]
     pub fn following(last: Option<Fence>, micros: u64) -> Self {
         Self(last.map_or(micros, |last| micros.max(last.0.saturating_add(1))))

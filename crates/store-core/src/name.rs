@@ -1,40 +1,40 @@
-//! Validated names and ids: what may become part of a key.
+//! Validated names and ids. Only these become part of a key.
 
 use std::fmt;
 use std::sync::Arc;
 
 mod job_id;
 
-/// Why a name was refused. The text of the name is not repeated: it may hold something private.
+/// Why a name is invalid. It does not contain the name, because the name may be private.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// It has no characters.
+    /// It is empty.
     #[error("{what} is empty; give it at least one character")]
     Empty {
-        /// What kind of name it is.
+        /// The kind of name.
         what: &'static str,
     },
     /// It is longer than allowed.
     #[error("{what} has {len} bytes; at most {max} are allowed (hash a longer one)")]
     TooLong {
-        /// What kind of name it is.
+        /// The kind of name.
         what: &'static str,
-        /// Its length in bytes.
+        /// The length in bytes.
         len: usize,
-        /// The longest allowed.
+        /// The largest length allowed, in bytes.
         max: usize,
     },
-    /// It holds a character that is not allowed.
+    /// It contains a character that is not allowed.
     #[error("{what} holds {character:?} at byte {position}; allowed are {allowed}")]
     Character {
-        /// What kind of name it is.
+        /// The kind of name.
         what: &'static str,
-        /// The refused character.
+        /// The character.
         character: char,
-        /// Where it stands.
+        /// The position in bytes.
         position: usize,
-        /// What is allowed, in words.
+        /// The characters allowed, in words.
         allowed: &'static str,
     },
 }
@@ -83,13 +83,13 @@ macro_rules! validated {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The longest allowed, in bytes.
+            /// The largest length, in bytes.
             pub const MAX_BYTES: usize = $max;
 
-            /// Validates and wraps it.
+            /// Validates the text.
             ///
             /// # Errors
-            /// [`NameError`] when it is empty, too long, or holds a character that is not allowed.
+            /// [`NameError`] if it is empty, too long, or contains a character that is not allowed.
             pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
                 let text = text.as_ref();
                 validate(text, $what, $max, $allowed, $check)?;
@@ -163,7 +163,7 @@ validated! {
     LeaseName: "a lease name", 256, NAME_CHARACTERS, is_name_character;
     /// The name of a pool of processes that send heartbeats.
     PoolName: "a pool name", 128, NAME_CHARACTERS, is_name_character;
-    /// The name of one process or worker: who claims a job, holds a lease, or sends a heartbeat.
+    /// The name of a process or worker that claims jobs, holds a lease, or sends heartbeats.
     HolderName: "a holder name", 128, NAME_CHARACTERS, is_name_character;
     /// The id of a job, unique within its queue for as long as the job is retained.
     JobId: "a job id", 256, TEXT_CHARACTERS, is_text_character;
@@ -171,11 +171,11 @@ validated! {
     Key: "a key", 512, TEXT_CHARACTERS, is_text_character;
     /// The name of a typed handle: a kind of value, such as `prices`. Part of the key of each of its values.
     HandleName: "the name of a handle", 128, NAME_CHARACTERS, is_name_character;
-    /// The unique key of a job: as long as one job holds it, no other is accepted with it.
+    /// The unique key of a job. While one job holds it, the queue accepts no other job with it.
     UniqueKey: "a unique key", 250, TEXT_CHARACTERS, is_text_character;
 }
 
-/// What a typed handle keeps under a key. Two kinds never share a key, even if their handles have one name.
+/// The kind of data that a typed handle stores. Two kinds never share a key, even if their handles have the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandleKind {
     /// A value of [`TypedKeyValue`](crate::TypedKeyValue).
@@ -251,17 +251,18 @@ const fn is_queue_name(text: &str) -> bool {
 }
 
 impl HolderName {
-    /// A name that no other process has: the given one, a dash and a random number.
+    /// A name that no other process has: the prefix, a dash and a random UUID.
     ///
     /// # Errors
-    /// [`NameError`] when the prefix is not a valid name or leaves no room for the number (37 bytes).
+    /// [`NameError`] if the prefix is not a valid name, or is longer than 91 bytes.
     pub fn unique(prefix: &str) -> Result<Self, NameError> {
         Self::new(format!("{prefix}-{}", uuid::Uuid::new_v4()))
     }
 }
 
-/// The identity of one request, made by the client, by which the store recognises it when it is sent again.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+/// The identity of one request. The client makes it; the store uses it to recognise a repeated request. It is a credential, so
+/// it is not `Serialize`; [`RequestId::as_bytes`] stores one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId([u8; 16]);
 
 impl RequestId {
@@ -270,12 +271,12 @@ impl RequestId {
         Self(uuid::Uuid::new_v4().into_bytes())
     }
 
-    /// An identity that was made before, for example to repeat a request after a restart.
+    /// A stored identity, for example to repeat a request after a restart.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Its 16 bytes.
+    /// The 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }

@@ -1,24 +1,24 @@
-//! The name of every operation, and whether it may be sent again when its reply was lost.
+//! The name of each operation, and whether it can be repeated if its reply is lost.
 
 use std::fmt;
 
-/// What sending an operation a second time does, when the first reply was lost.
+/// The effect of sending an operation again, if its reply is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeat {
     /// It only reads.
     Reads,
-    /// Sent again, it changes nothing: it carries an identity that the store remembers, or brings about the same state.
+    /// It can be repeated: it carries an identity that the store remembers, or it leads to the same state.
     Idempotent,
-    /// It would count twice, or take more: it is never repeated, and answers [`Error::Indeterminate`](crate::Error).
+    /// It would count twice or take more. It is never repeated; the call returns [`Error::Indeterminate`](crate::Error).
     Never,
 }
 
 macro_rules! ops {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $repeat:ident;)*) => {
-        /// One operation of a store: what errors, metrics and spans call it.
+        /// An operation of a store, as errors, metrics and spans name it.
         ///
-        /// The name is the capability and the verb (`"queue.claim"`); the same verb names the trait's method,
-        /// the script, and the files that implement and test it.
+        /// The name is the capability and the verb (`"queue.claim"`). The same verb names the method of the trait, the
+        /// script, and the files that implement and test it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Op { $($(#[$doc])* $variant,)* }
@@ -32,7 +32,7 @@ macro_rules! ops {
                 match self { $(Op::$variant => $name,)* }
             }
 
-            /// What happens when it is sent a second time.
+            /// Whether it can be repeated.
             pub fn repeat(self) -> Repeat {
                 match self { $(Op::$variant => Repeat::$repeat,)* }
             }
@@ -41,11 +41,11 @@ macro_rules! ops {
 }
 
 ops! {
-    /// Opening the connections to a server.
+    /// Opens the connections to a server.
     Connect = "link.connect", Idempotent;
-    /// Asking a server whether it answers.
+    /// Checks whether a server responds.
     Ping = "link.ping", Reads;
-    /// Asking a server what it is and how it is set up.
+    /// Reads the version and the settings of a server.
     Probe = "link.probe", Idempotent;
 
     /// [`KeyValue::get_many`](crate::KeyValue::get_many)

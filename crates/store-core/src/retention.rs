@@ -1,12 +1,12 @@
-//! How much of what is finished a queue keeps.
+//! How many finished jobs a queue keeps, and how long.
 
 use std::time::Duration;
 
 use crate::Clock;
 
-/// How many dead and completed jobs a queue keeps, and how long. When a bound is passed the oldest are forgotten: dead
-/// ones by their time of death, completed ones by the end of their time. Each call that adds one removes a bounded number, so
-/// a queue whose bounds were lowered shrinks step by step.
+/// How many dead and completed jobs a queue keeps, and how long. If a bound is exceeded, the queue removes the oldest jobs:
+/// dead jobs by their time of death, completed jobs by the end of the time for which they are kept. Each call that adds one
+/// removes a bounded number, so a queue with lowered bounds shrinks step by step.
 ///
 /// Bytes count payloads and results, and about [`Retention::ENTRY_BYTES`] more for each job. A server that has used 85 % of
 /// its memory, and a file on a full disk, keep fewer completed jobs, so that draining frees space.
@@ -48,35 +48,35 @@ impl Retention {
     /// How many bytes each job counts besides its payload and result: the cost of its entries on a server.
     pub const ENTRY_BYTES: u64 = 320;
 
-    /// Dead jobs are kept this long.
+    /// Sets how long a dead job is kept.
     #[must_use]
     pub fn with_dead_for(mut self, time: Duration) -> Self {
         self.dead_for = time;
         self
     }
 
-    /// So many dead jobs are kept.
+    /// Sets how many dead jobs are kept.
     #[must_use]
     pub fn with_dead_count(mut self, count: u64) -> Self {
         self.dead_count = count;
         self
     }
 
-    /// The dead jobs may have so many bytes together.
+    /// Sets how many bytes the dead jobs may have together.
     #[must_use]
     pub fn with_dead_bytes(mut self, bytes: u64) -> Self {
         self.dead_bytes = bytes;
         self
     }
 
-    /// So many completed jobs are kept.
+    /// Sets how many completed jobs are kept.
     #[must_use]
     pub fn with_completed_count(mut self, count: u64) -> Self {
         self.completed_count = count;
         self
     }
 
-    /// The completed jobs may have so many bytes together.
+    /// Sets how many bytes the completed jobs may have together.
     #[must_use]
     pub fn with_completed_bytes(mut self, bytes: u64) -> Self {
         self.completed_bytes = bytes;
@@ -123,9 +123,9 @@ impl Default for PackingBounds {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct StateOptions {
-    /// Whose time decides. Default: the server's; an embedded store is its own server.
+    /// The clock. Default: the server's. An embedded store is its own server.
     pub clock: Clock,
-    /// How much of what is over each queue keeps.
+    /// How many finished jobs each queue keeps, and how long.
     pub retention: Retention,
     /// When scheduled jobs are stored together.
     #[doc(hidden)]
@@ -133,7 +133,7 @@ pub struct StateOptions {
 }
 
 impl StateOptions {
-    /// With a clock of the test's.
+    /// Sets the clock, in tests.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -148,7 +148,7 @@ impl StateOptions {
         self
     }
 
-    /// With other bounds for dead and completed jobs.
+    /// Sets the bounds for dead and completed jobs.
     #[must_use]
     pub fn with_retention(mut self, retention: Retention) -> Self {
         self.retention = retention;

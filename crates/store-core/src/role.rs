@@ -1,21 +1,21 @@
-//! The two roles a server can play.
+//! The two roles of servers, and the scope of a handle.
 
 use std::fmt;
 
 use crate::ServiceName;
 
-/// Which of the two stores something belongs to.
+/// The role of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// The cache store: every value has a TTL and may be lost at any moment.
+    /// The cache store. Every value has a TTL and may be lost at any time.
     Cache,
-    /// The worker state store: an acknowledged write survives what its durability level says.
+    /// The worker state store. An acknowledged write survives every failure that its durability covers.
     State,
 }
 
 impl Role {
-    /// `cache` or `state`, as it stands in findings, metrics and spans.
+    /// The name in findings, metrics and spans: `cache` or `state`.
     pub fn name(self) -> &'static str {
         match self {
             Role::Cache => "cache",
@@ -30,13 +30,13 @@ impl fmt::Display for Role {
     }
 }
 
-/// The owner of the idempotency keys, leases and pools that a handle of the state store uses. Queues always belong to the
+/// The owner of the idempotency keys, leases and pools of a handle of the state store. Queues always belong to the
 /// namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// One service: a lease of the same name in another service is another lease.
+    /// One service. A lease with the same name in another service is another lease.
     Service(ServiceName),
-    /// All services of the namespace share them; each service also has its own.
+    /// All services of the namespace. Each service also has its own.
     Shared,
 }
 
@@ -46,13 +46,13 @@ impl From<ServiceName> for Scope {
     }
 }
 
-/// Everything that the cache store can do. Implemented by whatever has the four capabilities.
+/// All capabilities of the cache store. Every type with these four traits implements it.
 pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff {}
 
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
-/// Everything that the worker state store can do. Implemented by whatever has its capabilities. `Leases`, `Heartbeats` and
-/// `Idempotency` are those of the handle's [`Scope`].
+/// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats` and
+/// `Idempotency` use the handle's [`Scope`].
 pub trait StateRole:
     crate::Queue
     + crate::QueueInspect

@@ -1,8 +1,8 @@
-//! Values that must never be printed.
+//! Secrets, which are never printed.
 
 use std::fmt;
 
-/// A password or another secret. `Debug` and `Display` print `***`; serialising it is not possible.
+/// A password or another secret. `Debug` and `Display` print `***`. It is not `Serialize`.
 ///
 /// ```
 /// let secret = store_core::Secret::new("hunter2");
@@ -18,7 +18,7 @@ impl Secret {
         Self(secret.into())
     }
 
-    /// The secret itself, for the one place that sends it to a server.
+    /// The secret. Use it only to send it to a server.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -1,10 +1,11 @@
-//! Points in time as the servers tell them, and the clock that tests set by hand.
+//! Times of the server, durations that values may last, and the clock of tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// A point in time by the server's clock: milliseconds since 1970-01-01 UTC.
+/// A point in time by the server's clock: milliseconds since 1970-01-01 UTC. In JSON an integer; a field that holds one ends in
+/// `_ms`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
@@ -20,18 +21,18 @@ impl Timestamp {
         self.0
     }
 
-    /// This point and a duration later, rounded up to a millisecond so that a promised time is never cut short.
+    /// The time `duration` later, rounded up to a millisecond, so that a promised time is never shorter.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis_ceil(duration)))
     }
 
-    /// How long after `earlier` this is; zero when it is not later.
+    /// The time since `earlier`. Zero if `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// This machine's clock. Stores use the server's; only the embedded store, which is its own server, asks here.
+    /// The time by this machine's clock. Only the embedded store uses it; the other stores use the server's clock.
     pub fn system_now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
@@ -43,10 +44,10 @@ pub fn millis_ceil(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-/// The number of a request, larger than those of all earlier requests of this process: the microseconds since 1970-01-01 UTC
-/// by this machine's clock, or one more than the last number. Between processes their clocks determine the order.
+/// The sequence number of a request. It is larger than all earlier ones of this process: the microseconds since 1970-01-01
+/// UTC by this machine's clock, or one more than the last number. Between processes, their clocks determine the order.
 ///
-/// The requests of one lease holder are numbered, so that a late one does not undo a newer one.
+/// The requests of a lease holder carry one, so that a late request does not undo a newer one.
 pub fn next_sequence() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -57,18 +58,18 @@ pub fn next_sequence() -> u64 {
     }
 }
 
-/// Where a store takes the time from that its decisions compare.
+/// The clock that a store compares times with.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
     /// The server's clock (`TIME`, read inside the script). The only choice outside tests.
     #[default]
     Server,
-    /// A clock that stands still until a test moves it.
+    /// A clock that only a test advances.
     Manual(ManualClock),
 }
 
 impl Clock {
-    /// The time set by hand, or `None` where the server's clock counts.
+    /// The time of a manual clock. `None` for the server's clock.
     pub fn manual_now(&self) -> Option<Timestamp> {
         match self {
             Clock::Server => None,
@@ -77,28 +78,28 @@ impl Clock {
     }
 }
 
-/// A clock that stands still until it is moved. Clones share the time.
+/// A clock that changes only by [`ManualClock::advance`]. Clones share the time.
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
-    /// A clock that shows `start`.
+    /// A clock at the time `start`.
     pub fn new(start: Timestamp) -> Self {
         Self(Arc::new(AtomicU64::new(start.as_millis())))
     }
 
-    /// What it shows.
+    /// The time.
     pub fn now(&self) -> Timestamp {
         Timestamp(self.0.load(Ordering::SeqCst))
     }
 
-    /// Moves it forward.
+    /// Advances the clock. Rounded up to a millisecond.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(millis_ceil(by), Ordering::SeqCst);
     }
 }
 
-/// How long a cached value may be kept at most: between 1 ms and 366 days. Nothing enters the cache store without one.
+/// A time to live, from 1 ms to 366 days. Each write to the cache store has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ttl(u64);
 
@@ -109,7 +110,7 @@ impl Ttl {
     /// A TTL, rounded up to a millisecond.
     ///
     /// # Errors
-    /// [`TtlError`] when it is zero or longer than [`Ttl::MAX`].
+    /// [`TtlError`] if it is zero or longer than [`Ttl::MAX`].
     pub fn new(duration: Duration) -> Result<Self, TtlError> {
         if duration.is_zero() || duration > Self::MAX {
             return Err(TtlError);
@@ -117,7 +118,7 @@ impl Ttl {
         Ok(Self(millis_ceil(duration)))
     }
 
-    /// A TTL of whole seconds, held within 1 s and [`Ttl::MAX`].
+    /// A TTL of whole seconds, clamped to 1 s to [`Ttl::MAX`].
     pub const fn from_secs(seconds: u32) -> Self {
         let max = Self::MAX.as_secs();
         let seconds = seconds as u64;
@@ -130,12 +131,12 @@ impl Ttl {
         })
     }
 
-    /// In milliseconds.
+    /// The TTL in milliseconds.
     pub fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// As a duration.
+    /// The TTL as a duration.
     pub fn as_duration(self) -> Duration {
         Duration::from_millis(self.0)
     }

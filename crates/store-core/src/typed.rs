@@ -1,4 +1,4 @@
-//! Typed handles and conveniences on top of the cache's capabilities.
+//! Typed handles of the cache store, and calls for single values.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn from_json<T: DeserializeOwned>(op: Op, json: &[u8]) -> Result<T> {
         .map_err(|error| Error::corrupt(op, format!("the value is not what was expected, at byte {}", error.column())))
 }
 
-/// Conveniences that every [`KeyValue`] has.
+/// Calls for single values, on every [`KeyValue`].
 #[async_trait]
 pub trait KeyValueExt: KeyValue {
     /// `async fn get(&self, key: &Key) -> Result<Option<Bytes>>`
@@ -62,10 +62,10 @@ pub trait KeyValueExt: KeyValue {
 
 impl<S: KeyValue + ?Sized> KeyValueExt for S {}
 
-/// Values of one type in the cache store, kept as JSON.
+/// Values of one type in the cache store, stored as JSON.
 ///
-/// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name; a
-/// handle shares none with get-or-load or with values that are set by [`KeyValue`] itself.
+/// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name. A
+/// handle shares no values with get-or-load or with direct calls of [`KeyValue`].
 #[derive(Debug)]
 pub struct TypedKeyValue<T> {
     store: Arc<dyn KeyValue>,
@@ -83,7 +83,7 @@ impl<T> Clone for TypedKeyValue<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
-    /// The handle of the values called `name`, each of which is kept for `ttl`.
+    /// The handle of the values called `name`. Each value expires after `ttl`.
     pub fn new(store: Arc<dyn KeyValue>, name: HandleName, ttl: Ttl) -> Self {
         let reads = CacheReads::new(&name);
         Self { store, name, ttl, reads, value: PhantomData }
@@ -93,10 +93,10 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
         HandleKind::Values.key(&self.name, key)
     }
 
-    /// The value of a key.
+    /// Returns the value of a key. `None` if it has none.
     ///
     /// # Errors
-    /// As [`KeyValue::get_many`], and [`Error::Corrupt`] when it is not JSON of this type.
+    /// Those of [`KeyValue::get_many`], and [`Error::Corrupt`] if the value is not JSON of this type.
     pub async fn get(&self, key: &Key) -> Result<Option<T>> {
         let Some(json) = self.store.get(&self.key(key)).await? else {
             self.reads.miss();
@@ -110,30 +110,30 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     /// Sets the value of a key.
     ///
     /// # Errors
-    /// As [`KeyValue::set_many`], and [`Error::InvalidArgument`] when it cannot be written as JSON.
+    /// Those of [`KeyValue::set_many`], and [`Error::InvalidArgument`] if the value cannot be written as JSON.
     pub async fn set(&self, key: &Key, value: &T) -> Result<()> {
         self.store.set(self.key(key), to_json(Op::KeyValueSetMany, value)?, self.ttl).await
     }
 
-    /// Deletes the value of a key. Whether it had one.
+    /// Deletes the value of a key. Returns whether the key had one.
     ///
     /// # Errors
-    /// As [`KeyValue::delete_many`].
+    /// Those of [`KeyValue::delete_many`].
     pub async fn delete(&self, key: &Key) -> Result<bool> {
         self.store.delete(&self.key(key)).await
     }
 }
 
-/// What to do if the store that counts is unavailable.
+/// The decision if the store is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnavailable {
-    /// Allow the request: the limit protects against load, not against harm.
+    /// Allow the request. For limits that protect against load, not against harm.
     Allow,
     /// Refuse the request.
     Refuse,
 }
 
-/// Conveniences that every [`RateLimit`] has.
+/// Decisions also without the store, on every [`RateLimit`].
 #[async_trait]
 pub trait RateLimitExt: RateLimit {
     /// `async fn decide(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<RateDecision>`
@@ -161,7 +161,7 @@ pub trait RateLimitExt: RateLimit {
     /// ```
     ///
     /// # Errors
-    /// Only a mistake of the caller or corrupt data: [`Error::InvalidArgument`], [`Error::Corrupt`], [`Error::Unsupported`].
+    /// Those of [`RateLimit::check`] but [`Error::Unavailable`], [`Error::Indeterminate`] and [`Error::Limit`].
     async fn decide(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<RateDecision> {
         match self.check(checks).await {
             Err(error @ (Error::Unavailable { .. } | Error::Indeterminate { .. } | Error::Limit { .. })) => {
@@ -176,7 +176,7 @@ pub trait RateLimitExt: RateLimit {
 
 impl<S: RateLimit + ?Sized> RateLimitExt for S {}
 
-/// Values of one type handed to other services, as JSON.
+/// Hand-offs of values of one type, stored as JSON.
 ///
 /// The handle's name is part of the key of each hand-off: the service that puts and the one that takes use the same name.
 #[derive(Debug)]
@@ -194,7 +194,7 @@ impl<T> Clone for TypedHandoff<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
-    /// The handle of the hand-offs called `name`, whose values wait for `ttl`.
+    /// The handle of the hand-offs called `name`. Each value expires after `ttl`.
     pub fn new(store: Arc<dyn Handoff>, name: HandleName, ttl: Ttl) -> Self {
         Self { store, name, ttl, value: PhantomData }
     }
@@ -206,24 +206,24 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// Puts a value for a service.
     ///
     /// # Errors
-    /// As [`Handoff::put`], and [`Error::InvalidArgument`] when it cannot be written as JSON. To repeat a put whose reply was lost,
-    /// put the same [`TypedHandoff::item`] again.
+    /// Those of [`Handoff::put`], and [`Error::InvalidArgument`] if the value cannot be written as JSON. If the reply is lost,
+    /// repeat the put with the same [`TypedHandoff::item`].
     pub async fn put(&self, to: ServiceName, key: &Key, value: &T) -> Result<Put> {
         self.store.put(&self.item(to, key, value)?).await
     }
 
-    /// A value for a service with its identity, to be put with [`Handoff::put`] as often as needed.
+    /// A value for a service with an identity. [`Handoff::put`] can put it repeatedly.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when it cannot be written as JSON.
+    /// [`Error::InvalidArgument`] if the value cannot be written as JSON.
     pub fn item(&self, to: ServiceName, key: &Key, value: &T) -> Result<HandoffItem> {
         Ok(HandoffItem::new(to, self.key(key), to_json(Op::HandoffPut, value)?, self.ttl))
     }
 
-    /// Takes the value that was put for this service.
+    /// Takes the value for this service. `None` if there is none.
     ///
     /// # Errors
-    /// As [`Handoff::take`], and [`Error::Corrupt`] when it is not JSON of this type.
+    /// Those of [`Handoff::take`], and [`Error::Corrupt`] if the value is not JSON of this type.
     pub async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<T>> {
         self.store.take(&self.key(key), claim).await?.map(|json| from_json(Op::HandoffTake, &json)).transpose()
     }
