@@ -210,7 +210,7 @@ fn print(name: &str, text: &str, code: ExitCode) -> ExitCode {
 
 fn refuse(name: &str, error: &dyn std::error::Error) -> ExitCode {
     let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
-    // If nobody reads the standard error, the exit code has to do.
+    // A closed standard error is ignored: the exit code remains.
     let _ = writeln!(std::io::stderr(), "{name}: {error}{cause}");
     ExitCode::from(WRONG_USAGE)
 }

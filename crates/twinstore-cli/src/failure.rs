@@ -75,6 +75,6 @@ pub(crate) fn exit(result: Result<(), Failure>) -> ExitCode {
 
 /// Writes a message to standard error.
 pub(crate) fn note(text: &str) {
-    // If nobody reads the standard error, the exit code has to do.
+    // A closed standard error is ignored: the exit code remains.
     let _ = writeln!(std::io::stderr(), "twinstore: {}", text.trim_end());
 }

@@ -97,7 +97,7 @@ fn write_row(out: &mut impl Write, cells: &[String], columns: &[(usize, bool)]) 
     writeln!(out, "{}", line.trim_end())
 }
 
-/// On one line, without what would steer a terminal, and not too long.
+/// The text on one line, with control characters escaped, cut to [`LONGEST_CELL`].
 fn printable(text: &str) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {

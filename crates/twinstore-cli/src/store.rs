@@ -1,4 +1,4 @@
-//! The state store of a configuration: checked as a service checks it, and opened without a trace.
+//! Checks the configuration as a service does, and opens the state store without claiming it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,7 +79,7 @@ impl Store {
         }
     }
 
-    /// Refuses the name of a queue that does not exist: it is a typing error.
+    /// Refuses the name of a queue that does not exist: most likely it is mistyped.
     pub(crate) async fn existing(&self, queue: &QueueName) -> Result<(), Failure> {
         let counts = self.state().counts(queue).await?;
         let is_used = counts.paused || counts.pending() + counts.completed + counts.dead > 0;
@@ -166,8 +166,7 @@ async fn open(settings: Settings) -> Result<Opened, Failure> {
     })
 }
 
-/// Retention without bounds: a write of the command removes no job that the service keeps, whatever the service is
-/// configured to keep.
+/// Retention without bounds: the command removes no job, although the service may keep more jobs than the default.
 fn options() -> StateOptions {
     let retention = Retention::default()
         .with_dead_for(Duration::MAX)

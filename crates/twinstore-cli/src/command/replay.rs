@@ -13,7 +13,7 @@ use crate::store::Store;
 /// Make dead jobs ready again, with all their attempts and without a deadline.
 ///
 /// `replay QUEUE ID...` replays these jobs, `replay QUEUE --all` all dead jobs of a queue, and `replay --all` those of all
-/// queues. A job stays dead if another job holds its unique key. Jobs that die while the command runs are left.
+/// queues. A job stays dead if another job holds its unique key. Jobs that die while the command runs stay dead.
 ///
 /// Ctrl-C ends the command after the call that runs: up to 1,000 jobs. Each job is then either dead or ready, and running
 /// the command again replays the rest. Exits with 1 if a job was not replayed.
