@@ -1,5 +1,8 @@
 //! Scripts: assembled once, sent by their digest, loaded if the server does not have them.
 
+#[cfg(debug_assertions)]
+mod head;
+
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -31,6 +34,8 @@ pub struct Script {
 struct Text {
     source: Bytes,
     digest: Bytes,
+    #[cfg(debug_assertions)]
+    head: Option<head::Head>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,6 +103,12 @@ impl Script {
         matches!(self.kind, Kind::Adds | Kind::Frees)
     }
 
+    /// What a call sends contrary to the head of the script; `arguments` counts the link's own one. Only for debug builds.
+    #[cfg(debug_assertions)]
+    pub(crate) fn mismatch(&self, keys: usize, arguments: usize) -> Option<String> {
+        self.text().head.as_ref()?.mismatch(keys, arguments)
+    }
+
     fn text(&self) -> &Text {
         self.text.get_or_init(|| {
             let (clock, deadline) = (include_str!("../lua/clock.lua"), include_str!("../lua/deadline.lua"));
@@ -109,7 +120,12 @@ impl Script {
             };
             let source = [&begin, self.pieces].concat().concat();
             let digest = sha1_smol::Sha1::from(&source).digest().to_string();
-            Text { source: source.into(), digest: digest.into() }
+            Text {
+                digest: digest.into(),
+                #[cfg(debug_assertions)]
+                head: head::Head::of(self.name, &source),
+                source: source.into(),
+            }
         })
     }
 }

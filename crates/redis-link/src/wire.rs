@@ -81,6 +81,10 @@ impl Request {
             all.push(set_ms.map_or(Arg::fixed(""), Arg::from));
         }
         all.extend(args);
+        #[cfg(debug_assertions)]
+        if let Some(mismatch) = script.mismatch(keys.len(), all.len() - expiry.place) {
+            panic!("{}: {mismatch}", script.name());
+        }
         Self { name: "EVALSHA", args: all, blocks: false, expiry: script.has_deadline().then_some(expiry) }
     }
 

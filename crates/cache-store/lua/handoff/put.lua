@@ -1,4 +1,4 @@
--- Puts values for other services, unless a value that nobody has taken is already there.
+-- handoff/put: puts values for other services, unless a value that nobody has taken is already there.
 -- KEYS     strings, the items: `w` waits or `t` taken, put (16 bytes), claim (16 bytes), end (ms, 15 digits), value
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each item: put (16 bytes), how long it waits (ms), after which time it may be collected (ms: longer

@@ -1,4 +1,4 @@
--- Takes the values that were put under some keys, each for one claim.
+-- handoff/take: takes the values that were put under some keys, each for one claim.
 -- KEYS     strings, the items: see put.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each item: claim, 16 bytes

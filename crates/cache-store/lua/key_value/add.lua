@@ -1,4 +1,4 @@
--- Adds to counters. A counter that is absent starts at 0 and gets the TTL.
+-- key_value/add: adds to counters. A counter that is absent starts at 0 and gets the TTL.
 -- KEYS     strings, decimal numbers of 64 bits
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each counter: how much (decimal), TTL in ms

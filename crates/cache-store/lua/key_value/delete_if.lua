@@ -1,4 +1,4 @@
--- Deletes values that equal the expected ones.
+-- key_value/delete_if: deletes values that equal the expected ones.
 -- KEYS     strings, framed values
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each value: the expected one, without frame

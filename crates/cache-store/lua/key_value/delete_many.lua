@@ -1,4 +1,4 @@
--- Deletes the values and counters of some keys, for several callers.
+-- key_value/delete_many: deletes the values and counters of some keys, for several callers.
 -- KEYS     for each key: its value (string), its counter (string)
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each caller: its number of keys

@@ -1,4 +1,4 @@
--- Sets a value if there is none.
+-- key_value/set_if_absent: sets a value if there is none.
 -- KEYS[1]  string, framed value
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  framed value with its request

@@ -1,4 +1,4 @@
--- Sets values, each with its TTL. If a key is named twice, its last value is kept.
+-- key_value/set_many: sets values, each with its TTL. If a key is named twice, its last value is kept.
 -- KEYS     strings, framed values
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each key: framed value, TTL in ms

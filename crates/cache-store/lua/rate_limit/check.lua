@@ -1,4 +1,4 @@
--- Checks several limits, and charges all of them if each allows its charge. Serves several callers in one call.
+-- rate_limit/check: checks several limits, and charges all of them if each allows its charge. Serves several callers in one call.
 -- KEYS     for each limit, by its kind: string, the theoretical arrival time in µs (GCRA); string, the start of the window
 --          in µs, a blank, the units used (fixed window)
 -- ARGV[1]  deadline, and the time that a test has set

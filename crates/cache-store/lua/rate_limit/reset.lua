@@ -1,4 +1,4 @@
--- Deletes the counts of some limits.
+-- rate_limit/reset: deletes the counts of some limits.
 -- KEYS     for each limit: its GCRA value (string), its fixed-window value (string)
 -- ARGV[1]  deadline, and the time that a test has set
 -- Returns  'reset'

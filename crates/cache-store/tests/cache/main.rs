@@ -9,7 +9,6 @@ mod memory;
 mod outages;
 mod rate_limit;
 mod retained;
-mod scripts;
 mod wire;
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
--- Frees the key of an idempotent request that was not executed.
+-- idempotency/abandon: frees the key of an idempotent request that was not executed.
 -- KEYS[1]  string, the entry: see begin.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  request, 16 bytes

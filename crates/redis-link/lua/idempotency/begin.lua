@@ -1,4 +1,4 @@
--- Begins idempotent requests, unless another attempt has begun or finished them.
+-- idempotency/begin: begins idempotent requests, unless another attempt has begun or finished them.
 -- KEYS     strings, the entries: `p` in progress or `f` finished, request (16 bytes), fingerprint (32 bytes), since when (ms,
 --          15 digits), until when (ms, 15 digits), behind `f` the response
 -- ARGV[1]  deadline, and the time that a test has set

@@ -1,4 +1,4 @@
--- Keeps the responses of idempotent requests, unless another attempt has taken their keys.
+-- idempotency/finish: keeps the responses of idempotent requests, unless another attempt has taken their keys.
 -- KEYS     strings, the entries: see begin.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long the response is kept (ms), after

@@ -1,4 +1,4 @@
--- Keeps idempotent requests in progress that this attempt has begun and not finished.
+-- idempotency/prolong: keeps idempotent requests in progress that this attempt has begun and not finished.
 -- KEYS     strings, the entries: see begin.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each entry: request (16 bytes), how long it may be in progress from now (ms), after how long it may

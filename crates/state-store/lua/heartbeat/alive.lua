@@ -1,5 +1,5 @@
--- The live members, by name.
--- KEYS     as in beat.lua
+-- heartbeat/alive: the live members, by name.
+-- KEYS[1]  hash, KEYS[2] and KEYS[3] sorted sets: see beat.lua
 -- ARGV[1]  now in ms; empty: the server's clock
 -- ARGV[2]  how many, at most
 -- ARGV[3]  after which name; empty: from the first

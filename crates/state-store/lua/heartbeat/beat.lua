@@ -1,4 +1,4 @@
--- Records that a member of a pool is alive. Removes members that were lost too long ago, or that exceed the bound.
+-- heartbeat/beat: records that a member of a pool is alive. Removes members that were lost too long ago, or that exceed the bound.
 -- KEYS[1]  hash, member -> since (ms, 15 digits), last beat (ms, 15 digits), until (ms, 15 digits), details
 -- KEYS[2]  sorted set, member by minus until
 -- KEYS[3]  sorted set, member by 0

@@ -1,5 +1,5 @@
--- Removes a member that leaves its pool.
--- KEYS     as in beat.lua
+-- heartbeat/leave: removes a member that leaves its pool.
+-- KEYS[1]  hash, KEYS[2] and KEYS[3] sorted sets: see beat.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  member
 -- Returns  'left' | 'gone'

@@ -1,6 +1,5 @@
--- The lost members, the latest first, those of one millisecond by name.
--- KEYS[1]  as in beat.lua
--- KEYS[2]  as in beat.lua
+-- heartbeat/lost: the lost members, the latest first, those of one millisecond by name.
+-- KEYS[1]  hash, KEYS[2] and KEYS[3] sorted sets: see beat.lua
 -- ARGV[1]  now in ms; empty: the server's clock
 -- ARGV[2]  how many, at most
 -- ARGV[3]  lost since, ms

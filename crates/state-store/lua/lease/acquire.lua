@@ -1,4 +1,4 @@
--- Acquires leases that nobody holds.
+-- lease/acquire: acquires leases that nobody holds.
 -- KEYS     strings, the leases: fence (16 digits), until (ms, 15 digits), `h` held or `r` released, request (16 bytes),
 --          sequence of the last renewal (16 digits), holder
 -- ARGV[1]  deadline, and the time that a test has set

@@ -1,4 +1,4 @@
--- The holder of a lease.
+-- lease/inspect: the holder of a lease.
 -- KEYS[1]  string, the lease: see acquire.lua
 -- ARGV[1]  now in ms; empty: the server's clock
 -- Returns  'held', fence, until ms, holder | 'free'

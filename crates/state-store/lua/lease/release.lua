@@ -1,4 +1,4 @@
--- Releases leases. Their fences are kept.
+-- lease/release: releases leases. Their fences are kept.
 -- KEYS     strings, the leases: see acquire.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each lease: fence, 16 digits

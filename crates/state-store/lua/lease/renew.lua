@@ -1,4 +1,4 @@
--- Renews leases that are still held, from now on.
+-- lease/renew: renews leases that are still held, from now on.
 -- KEYS     strings, the leases: see acquire.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts (ms), how long its fence

@@ -2,7 +2,7 @@
 -- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
 --         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
 --         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
--- ARGV    1 clock, 2 state, 3 at most how many, 4 about how many bytes of records may be read, then what was seen last, if anything:
+-- ARGV    1 clock, 2 state, 3 at most how many, 4 about how many bytes of records may be read, 5.. what was seen last, if anything:
 --         5 priority and position (ready) or time in ms, 6 element of the list, or member; behind a reference how many jobs
 --         of the parcel come behind (2 bytes) and the packed id
 -- Returns 'listed', where this page ends (as ARGV 5 and 6; both empty at the end), then for each job: packed id, the first 9 and
