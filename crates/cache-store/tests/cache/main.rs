@@ -4,6 +4,7 @@
 
 mod coalesced;
 mod eviction;
+mod key_value;
 mod lost_reply;
 mod memory;
 mod outages;
