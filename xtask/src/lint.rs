@@ -8,7 +8,8 @@ pub(crate) fn lint() -> Result<(), String> {
     run(&mut cargo(&["fmt", "--all", "--check"]))?;
     tidy::tidy(&root())?;
     run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
-    run(cargo(&["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))?;
+    run(cargo(&["doc", "--workspace", "--no-deps", "--features", "twinstore/testing"])
+        .env("RUSTDOCFLAGS", "--deny warnings"))?;
     let mut check = cargo(&["run", "--quiet", "--package", "xtask", "--", "config-check", "--offline", "--strict"]);
     for example in examples()? {
         check.arg("--env-file").arg(example);

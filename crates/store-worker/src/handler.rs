@@ -1,4 +1,4 @@
-//! What a handler is, and what it answers.
+//! Handlers and their outcomes.
 
 use std::error::Error;
 use std::fmt;
@@ -11,7 +11,7 @@ use tower::{Service, ServiceExt};
 
 use crate::Job;
 
-/// What a handler answers.
+/// The outcome of a handler.
 pub type HandlerResult = Result<Done, JobError>;
 
 /// Works on the jobs of a queue. Every `async fn(Job) -> Result<impl Into<Done>, JobError>` is one: `Ok(())` means done. A
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// A `tower` service as a [`Handler`]: cloned for each job, waited for until it is ready.
+/// A `tower` service as a [`Handler`]. Each job gets a clone, which is called once it is ready.
 ///
 /// ```
 /// use store_worker::{Job, ServiceHandler};
@@ -77,15 +77,14 @@ where
 pub struct Done(pub(crate) Option<Kept>);
 
 impl Done {
-    /// Done; the job is forgotten, and its id with it: a push of the same id is a new job, also one that is repeated late.
+    /// Done. The store forgets the job and its id: a later push of the same id is a new job.
     pub fn discard() -> Self {
         Self(None)
     }
 
-    /// Done; the job and its result are kept for a time, at most 366 days, and not longer than the store's bounds on completed jobs
-    /// allow (by default 100,000 of a queue and 256 MiB; the oldest go first). A result larger than
-    /// [`MAX_RESULT_BYTES`](store_core::MAX_RESULT_BYTES) cannot be kept: the job is dead then, so that the work is not
-    /// done again.
+    /// Done. The store keeps the job and its result for this time, up to 366 days. It removes the oldest earlier if a queue has
+    /// more than 100,000 completed jobs or 256 MiB of them (the defaults). If the result is larger than
+    /// [`MAX_RESULT_BYTES`](store_core::MAX_RESULT_BYTES), the job is dead, so that the work is not repeated.
     pub fn keep(result: impl Into<Bytes>, lasting: Duration) -> Self {
         Self(Some(Kept::new(result, lasting)))
     }
@@ -97,13 +96,13 @@ impl From<()> for Done {
     }
 }
 
-/// The job is not done: what shall become of it.
+/// Why a job is not done, and what happens to it.
 ///
-/// Every error that `?` meets becomes a retry by the job's policy. What is stored as the job's last error is its text and
-/// those of its sources, cut to [`MAX_REASON_BYTES`](store_core::MAX_REASON_BYTES).
+/// `?` turns every error into a retry by the job's policy. The store keeps its text and those of its sources as the job's last
+/// error, cut to [`MAX_REASON_BYTES`](store_core::MAX_REASON_BYTES).
 pub struct JobError(pub(crate) JobErrorKind);
 
-/// What shall become of a job that is not done.
+/// What happens to a job that is not done.
 pub(crate) enum JobErrorKind {
     /// Failed; wait as the policy says, or this long.
     Retry { error: String, after: Option<Duration> },
@@ -116,27 +115,27 @@ pub(crate) enum JobErrorKind {
 }
 
 impl JobError {
-    /// A failed attempt; the job's policy says when the next one is, with jitter unless it is fixed.
+    /// A failed attempt. The job's policy determines when the next one is, with jitter unless its back-off is fixed.
     pub fn retry(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(JobErrorKind::Retry { error: describe(&*error.into()), after: None })
     }
 
-    /// A failed attempt; the next one is after this time, whatever the policy says. The attempts still count.
+    /// A failed attempt. The next one is after this time instead of the policy's. The attempt counts.
     pub fn retry_after(error: impl Into<Box<dyn Error + Send + Sync>>, after: Duration) -> Self {
         Self(JobErrorKind::Retry { error: describe(&*error.into()), after: Some(after) })
     }
 
-    /// Not now: again after this time. Does not count as an attempt.
+    /// Not now: the job is ready again after this time. This does not count as an attempt.
     pub fn snooze(after: Duration) -> Self {
         Self(JobErrorKind::Snooze { after })
     }
 
-    /// Failed for good, whatever attempts are left.
+    /// Failed for good, even if attempts are left: the job is dead.
     pub fn dead(reason: impl fmt::Display) -> Self {
         Self(JobErrorKind::Dead { reason: reason.to_string() })
     }
 
-    /// Stopped because [`Job::cancelled`] said so: the job is forgotten.
+    /// Stopped because [`Job::cancelled`] returned: the store forgets the job.
     pub fn cancelled() -> Self {
         Self(JobErrorKind::Cancelled)
     }

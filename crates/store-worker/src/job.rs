@@ -14,7 +14,7 @@ use store_core::{
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A claimed job. Clones are cheap and mean the same job.
+/// A claimed job. Clones are cheap and share the job.
 #[derive(Clone)]
 pub struct Job(Arc<Inner>);
 
@@ -52,8 +52,8 @@ impl Job {
     /// Its payload, read as JSON.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when it is not JSON of this type, without its text. With `?` the job is retried by its policy, so
-    /// that a newer worker may read it; `.map_err(JobError::dead)` gives it up at once.
+    /// [`Error::Corrupt`] if it is not JSON of this type; the error does not contain the payload. With `?` the job is retried by
+    /// its policy; with `.map_err(JobError::dead)` it is dead at once.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(self.payload()).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -74,7 +74,7 @@ impl Job {
         self.attempt() >= u32::from(self.0.claimed.retry.max_attempts)
     }
 
-    /// Why the delivery before this one failed.
+    /// Why the previous delivery failed.
     pub fn last_error(&self) -> Option<&str> {
         self.0.claimed.last_error.as_deref()
     }
@@ -84,7 +84,7 @@ impl Job {
         self.0.claimed.priority
     }
 
-    /// The version of its payload's form.
+    /// The version of its payload's form: [`JobType::VERSION`](store_core::JobType::VERSION) of the code that pushed it, or 0.
     pub fn schema(&self) -> u16 {
         self.0.claimed.schema
     }
@@ -94,7 +94,7 @@ impl Job {
         self.0.claimed.trace.as_ref()
     }
 
-    /// The number of its lease: present it wherever you write, so that a later delivery cannot be overwritten by this one.
+    /// The fencing token of its lease. Present it with every write, so that this delivery cannot overwrite a later one.
     pub fn fence(&self) -> Fence {
         self.0.claimed.lease.fence
     }
@@ -104,8 +104,7 @@ impl Job {
         self.0.claimed.pushed_at
     }
 
-    /// How long ago it was pushed: by the server's clock until it was claimed, by the local one from then on. In whole
-    /// milliseconds plus the local part.
+    /// How long ago it was pushed: by the server's clock, to a millisecond, until it was claimed, and by the local clock since.
     pub fn since_push(&self) -> Duration {
         self.age_at(Instant::now())
     }
@@ -114,8 +113,8 @@ impl Job {
         self.0.claimed.claimed_at.since(self.0.claimed.pushed_at) + now.duration_since(self.0.heard)
     }
 
-    /// Reports how far it is, in a form of the handler's choice; inspection shows it. It travels with the next renewal of
-    /// the lease, after a third of the lease's time at the latest; of several reports in between, the last counts.
+    /// Reports progress, in a form of the handler's choice; inspection shows it. The next renewal of the lease sends it, after a
+    /// third of the lease's time at the latest. Of several reports in between, the last one counts.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] when it is larger than [`MAX_RESULT_BYTES`].
@@ -132,15 +131,15 @@ impl Job {
         Ok(())
     }
 
-    /// Whether the handler should stop: somebody asked for the job to be cancelled, its lease is lost, its time is over, or
-    /// the worker's shutdown deadline has passed.
+    /// Whether the handler should stop: its job is to be cancelled, its lease is lost, its time is over, or the worker's shutdown
+    /// deadline has passed.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
     }
 
     /// Returns when [`Job::is_cancelled`]. After a request from outside the handler has the worker's
-    /// [grace](crate::WorkerBuilder::with_cancel_grace) to end by itself; in the other cases it is dropped at once, and only
-    /// tasks that it has spawned see this.
+    /// [grace](crate::WorkerBuilder::with_cancel_grace) to end; in the other cases the worker drops it at once, and only
+    /// tasks that it has spawned can see this.
     pub async fn cancelled(&self) {
         let mut notified = pin!(self.0.cancel.notified());
         notified.as_mut().enable();

@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// Who wants to lead.
+/// A process that wants to lead.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     leases: Arc<dyn Leases>,
@@ -30,7 +30,7 @@ impl Candidate {
         Self { leases, name, holder, lasting, durability }
     }
 
-    /// With a lease that lasts this long: the longest time without a leader after one has died, and a third more.
+    /// With a lease that lasts this long. After a leader has died, the next one is elected within this time and a third more.
     ///
     /// If the reply to a renewal is lost, the store's link repeats it after the command time-out (default 1 s). A lease that
     /// is shorter than about twice that time is lost by one interrupted connection.
@@ -40,16 +40,16 @@ impl Candidate {
         self
     }
 
-    /// With a lease that reaches this far before it counts as acquired. Default [`Durability::Accepted`].
+    /// With a lease that counts as acquired once it has reached this far. Default [`Durability::Accepted`].
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Runs for leadership in a task of its own, until [`Leadership::resign`] or until the [`Leadership`] is dropped. It
-    /// tries to take the lease every third of its time, renews it as often while it holds it, and runs again after it was
-    /// lost. A store that is away delays it.
+    /// Campaigns in a task of its own, until [`Leadership::resign`] or until the [`Leadership`] is dropped. The task tries to take
+    /// the lease every third of its time, renews it as often while it holds it, and campaigns again after it was lost. If the
+    /// store is unavailable, it tries again.
     ///
     /// # Errors
     /// [`store_core::Error::InvalidArgument`] when the lease's time is out of range.
@@ -63,23 +63,23 @@ impl Candidate {
     }
 }
 
-/// Whether one leads.
+/// Whether this process leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
-    /// Another one leads, or nobody does, or it is not known.
+    /// Another process leads, or none, or it is not known.
     Follower,
-    /// One leads.
+    /// This process leads.
     Leader {
-        /// The number of the lease: present it wherever you write.
+        /// The fencing token of the lease. Present it with every write.
         fence: Fence,
-        /// Until when this surely holds, unless it is renewed before.
+        /// Until when the lease certainly lasts, unless it is renewed.
         until: Instant,
     },
 }
 
 impl Standing {
-    /// The number of the lease, while it surely holds by the local monotonic clock.
+    /// The fencing token, while the lease certainly lasts by the local monotonic clock.
     pub fn fence(self) -> Option<Fence> {
         match self {
             Standing::Leader { fence, until } if Instant::now() < until => Some(fence),
@@ -90,9 +90,10 @@ impl Standing {
 
 /// A running campaign.
 ///
-/// One steps down by the local monotonic clock, a tenth of the lease before it can have run out, whether the store answers
-/// or not. A process that is stopped in the middle of a write can still be late: what it writes to has to compare fences.
-/// Dropping it gives nothing back: the lease runs out.
+/// A leader steps down by the local monotonic clock, a tenth of the lease's time before the lease can have expired, whether the
+/// store answers or not. A write of a process that is suspended can still be late, so what it writes to must compare fences.
+/// Dropping a `Leadership` does not give the lease back; the lease expires.
+/// [`run_while_leading`](Leadership::run_while_leading) runs work that only the leader does.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -121,17 +122,17 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// Whether one leads now. Costs a look at the clock.
+    /// Whether this process leads now. Reads the local clock and sends nothing.
     pub fn is_leader(&self) -> bool {
         self.fence().is_some()
     }
 
-    /// The number of the lease, while one leads.
+    /// The fencing token, while this process leads.
     pub fn fence(&self) -> Option<Fence> {
         self.standing.borrow().fence()
     }
 
-    /// Returns when one leads, with the number of the lease.
+    /// Returns when this process leads, with the fencing token.
     pub async fn elected(&self) -> Fence {
         let mut changes = self.changes();
         loop {
@@ -144,12 +145,12 @@ impl Leadership {
         }
     }
 
-    /// The standing and its changes; a renewal is one too, with a later `until`.
+    /// The standing and its changes. A renewal is a change, with a later `until`.
     pub fn changes(&self) -> watch::Receiver<Standing> {
         self.standing.clone()
     }
 
-    /// Steps down, and gives the lease back if the store answers before it runs out.
+    /// Steps down, and gives the lease back if the store answers before it expires.
     pub async fn resign(mut self) {
         if let Some(resign) = self.resign.take() {
             // A campaign that has ended has nothing to give back.

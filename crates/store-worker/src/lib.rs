@@ -1,19 +1,19 @@
 //! The worker runtime: runs handlers for the jobs of queues, on any engine of [`store_core::Queue`].
 //!
-//! A [`Worker`] claims jobs in batches, keeps their leases, runs one task per job, and settles in batches; while there is
-//! nothing to do it waits and sends nothing. A [`Handler`] is an async function from a [`Job`] to [`Done`] or a
-//! [`JobError`]; a `tower` service is one by way of [`ServiceHandler`].
+//! A [`Worker`] claims jobs in batches, renews their leases, runs one task per job, and settles in batches. While it has nothing
+//! to do, it waits and sends nothing. A [`JobHandler`] is an async function from a payload and its [`Job`] to [`Done`] or a
+//! [`JobError`]; a [`Handler`] gets the [`Job`] alone. [`ServiceHandler`] makes a `tower` service a handler.
 //!
-//! - **At least once.** A job whose worker dies comes back when its lease runs out. What a handler does outside the store
-//!   has to stand being done twice, or to present [`Job::fence`].
-//! - **A lost lease ends the handler.** It is dropped at its next `await`, and nothing is settled for it. So is one whose
-//!   lease cannot be renewed, before it can have run out by this machine's monotonic clock.
+//! - **At least once.** A job whose worker dies comes back when its lease expires. What a handler does outside the store must be
+//!   safe to repeat, or must present [`Job::fence`].
+//! - **A lost lease ends the handler.** The worker drops it at its next `await` and settles nothing for it. It does the same if a
+//!   lease cannot be renewed, before the lease can have expired by this machine's monotonic clock.
 //! - **A failure is an outcome.** An error, a panic and a time-out each count as an attempt and are retried by the job's
 //!   policy, with jitter; after the last attempt the job is dead.
-//! - **The store may go away.** The worker waits and goes on by itself; results that could not be delivered are kept until
-//!   their lease is surely over.
-//! - **A shutdown loses nothing.** Claimed jobs that have not begun are given back at once, running ones may finish until a
-//!   deadline, and what is left then is given back.
+//! - **The store may become unavailable.** The worker waits and resumes when it is back. It keeps results that it could not
+//!   deliver until their lease has certainly expired.
+//! - **A shutdown loses nothing.** The worker gives claimed jobs that have not begun back at once, lets running handlers finish
+//!   until a deadline, and then gives back what is left.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -72,7 +72,7 @@
 //! push had a [`TraceContext`](store_core::TraceContext), `trace_id`, `parent_span_id`, `traceparent` and `tracestate`.
 //! [`WorkerBuilder::with_span_hook`] connects the span to that trace.
 //!
-//! [`Leadership`] keeps one of several processes in charge, on [`store_core::Leases`].
+//! [`Leadership`] makes one of several processes the leader, on [`store_core::Leases`].
 
 mod builder;
 mod driver;

@@ -22,7 +22,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Begins a worker on this store; add queues, then [`build`](WorkerBuilder::build).
+    /// The builder of a worker on this store. Add queues, then call [`build`](WorkerBuilder::build).
     #[expect(clippy::new_ret_no_self, reason = "a worker begins with its store and is built with its queues")]
     pub fn new(store: Arc<dyn Queue>) -> WorkerBuilder {
         WorkerBuilder::new(store)
@@ -49,13 +49,13 @@ impl Worker {
         self.handle.clone()
     }
 
-    /// Works until it is shut down. Never ends because of the store.
+    /// Works until the worker is shut down. It does not end because of the store.
     ///
-    /// Dropping the future is as if the process died: handlers are dropped, and their jobs come back when their leases run
-    /// out. Use [`WorkerHandle::shutdown`].
+    /// To end it, use [`WorkerHandle::shutdown`]. Dropping the future has the effect of a crash: handlers are dropped, and their
+    /// jobs come back when their leases expire.
     ///
     /// # Errors
-    /// The signal handlers could not be installed; nothing was claimed then.
+    /// If the signal handlers cannot be installed; then nothing was claimed.
     pub async fn run(self) -> io::Result<WorkerReport> {
         let Self { mut parts, name, handle, events } = self;
         let signals = if parts.signals { Some(signal::listen(handle.clone())?) } else { None };
@@ -90,7 +90,23 @@ impl<T> Drop for AbortOnDrop<T> {
     }
 }
 
-/// Steers a worker from other tasks. Clones steer the same worker; one that has ended ignores them.
+/// Controls a worker from other tasks. Clones control the same worker; a worker that has ended ignores them.
+///
+/// ```
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let state = std::sync::Arc::new(embedded_store::EmbeddedState::in_memory("mailer".try_into()?, Default::default()));
+/// use store_worker::{Job, Worker};
+///
+/// let worker = Worker::new(state).with_queue("mails", async |_: Job| Ok(())).build()?;
+/// let handle = worker.handle();
+/// let running = tokio::spawn(worker.run());
+/// handle.shutdown();
+/// let report = running.await??;
+/// assert!(report.clean && report.stats.completed == 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct WorkerHandle {
     events: UnboundedSender<Event>,
@@ -98,18 +114,18 @@ pub struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Begins the shutdown: nothing is claimed any more, claimed jobs that have not begun are given back at once, and
-    /// running handlers may go on until the deadline. A second call changes nothing.
+    /// Begins the shutdown: the worker claims nothing more, gives claimed jobs that have not begun back at once, and lets running
+    /// handlers run until the deadline. A second call has no effect.
     pub fn shutdown(&self) {
         self.send(Command::Shutdown);
     }
 
-    /// Ends the worker at once: running handlers are dropped and their jobs given back.
+    /// Ends the worker at once: it drops running handlers and gives their jobs back.
     pub fn shutdown_now(&self) {
         self.send(Command::ShutdownNow);
     }
 
-    /// Stops claiming, in this worker only. Running handlers go on; claimed jobs still begin.
+    /// Stops claiming, in this worker only. Running handlers continue, and claimed jobs still begin.
     pub fn pause(&self) {
         self.send(Command::Pause);
     }
