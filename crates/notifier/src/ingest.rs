@@ -58,7 +58,7 @@ pub(crate) struct Ingest {
     pub(crate) outage: Outage,
 }
 
-/// Whether a store is away, so that it is told once and not by every delivery that waits. Clones share it.
+/// Whether a store is unavailable, so that this is reported once and not by every waiting delivery. Clones share it.
 #[derive(Clone, Default)]
 pub(crate) struct Outage(Arc<AtomicBool>);
 
@@ -85,7 +85,7 @@ enum Fate {
 }
 
 impl Ingest {
-    /// Reads until the end, or until it is stopped; complains about each line that is no delivery, and goes on.
+    /// Reads until the end, or until it is stopped; reports each line that is not a delivery, and continues.
     pub(crate) async fn run(self, input: Input, complain: impl Fn(String)) -> Ingested {
         let mut deliveries = Deliveries::new(input);
         let mut under_way = JoinSet::new();

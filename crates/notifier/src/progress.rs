@@ -10,7 +10,7 @@ use twinstore::WorkerHandle;
 
 use crate::report::{Tally, count};
 
-/// A line that tells what was read and delivered so far. Drawn on standard error, and only where that is a terminal.
+/// A line with the numbers of read and delivered lines so far. Drawn on standard error if that is a terminal.
 #[derive(Clone)]
 pub(crate) struct Progress {
     bar: ProgressBar,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// How many waits are kept to tell percentiles from; later ones replace earlier ones evenly.
+/// How many waits are kept for percentiles; later ones replace earlier ones evenly.
 const MAX_WAITS: usize = 100_000;
 
 /// What is counted while it happens.

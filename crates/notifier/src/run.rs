@@ -204,7 +204,7 @@ impl Service {
     }
 }
 
-/// Stops in an orderly way on the first SIGTERM or Ctrl-C, at once on the second.
+/// Stops gracefully on the first SIGTERM or Ctrl-C, immediately on the second.
 async fn stop_on_signals(stop: Stop, worker: Option<WorkerHandle>) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {

@@ -48,7 +48,7 @@ const MAX_LOADS: usize = 3;
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
 ///   pauses of up to 100 ms, 200 ms, 400 ms …. The call returns the last error, or `Indeterminate` if any attempt was indeterminate.
-/// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` at once, without an attempt or
+/// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` immediately, without an attempt or
 ///   a retry, while no connection is up and during the pause after several unanswered attempts in a row. [`Link::ping`] is
 ///   always sent.
 /// - **Deadlines.** Each copy of a request whose script writes carries a deadline by the server's clock: the time it was sent
@@ -56,7 +56,7 @@ const MAX_LOADS: usize = 3;
 ///   immediately, on the same connection, with a corrected clock; a second refusal is the error `Unavailable`. If the reply
 ///   to a copy is lost, the link waits for the deadline of that copy before it sends the next one or returns
 ///   `Indeterminate`. So no copy of an idempotent request runs after its call has returned. An operation that is never
-///   repeated returns `Indeterminate` at once; its request may run until the command time-out is over. The link measures the
+///   repeated returns `Indeterminate` immediately; its request may run until the command time-out is over. The link measures the
 ///   server's clock when a connection opens and every 30 s while it is used, and keeps a lower bound of it. If that clock is
 ///   set back, copies may run later than their deadline, by as much as it was set back, until the next measurement.
 /// - **Cancellation.** A dropped call may have been executed, or may be executed until its deadline. A plain command, or a

@@ -66,7 +66,7 @@ pub enum Error {
     /// [`Error::is_retryable`] returns `true` for those.
     ///
     /// When this is returned for an idempotent operation, no copy of its request can run any more, so none can undo what the
-    /// caller does next. An operation that is never repeated returns at once; its request may still run until the command
+    /// caller does next. An operation that is never repeated returns immediately; its request may still run until the command
     /// time-out after it was sent.
     #[error("{op}: the reply was lost, it may have been executed: {detail}")]
     Indeterminate {

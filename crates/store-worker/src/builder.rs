@@ -246,7 +246,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// With a shutdown on SIGTERM and SIGINT; a second signal ends the worker at once. From then on the process handles both
+    /// With a shutdown on SIGTERM and SIGINT; a second signal ends the worker immediately. From then on the process handles both
     /// signals, even after the worker has ended. Default: the worker ignores signals.
     #[must_use]
     pub fn with_signals(mut self) -> Self {

@@ -25,7 +25,7 @@ impl Leading {
         self.fence
     }
 
-    /// Whether this term goes on, by the local monotonic clock. Blocking code checks it, because it cannot be cancelled.
+    /// Whether this term continues, by the local monotonic clock. Blocking code checks it, because it cannot be cancelled.
     pub fn is_leading(&self) -> bool {
         self.standing.borrow().fence() == Some(self.fence)
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::worker::WorkerHandle;
 
-/// Listens from now on: the first signal begins the shutdown, the second ends it at once.
+/// Listens from now on: the first signal begins the shutdown, the second ends it immediately.
 ///
 /// # Errors
 /// The system refused.
@@ -22,7 +22,7 @@ pub(crate) fn listen(handle: WorkerHandle) -> io::Result<impl Future<Output = ()
     })
 }
 
-/// Listens from now on: the first Ctrl-C begins the shutdown, the second ends it at once.
+/// Listens from now on: the first Ctrl-C begins the shutdown, the second ends it immediately.
 ///
 /// # Errors
 /// Never here; the system's refusal leaves signals alone.

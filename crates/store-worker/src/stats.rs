@@ -64,11 +64,11 @@ pub struct WorkerStats {
     pub panicked: u64,
     /// Put off without counting as an attempt.
     pub snoozed: u64,
-    /// Stopped because somebody asked.
+    /// Stopped because a cancellation was requested.
     pub cancelled: u64,
     /// Given back before they began or ended: at a shutdown, or because handlers took too long to get free.
     pub released: u64,
-    /// Lost their lease, or could not be settled before it ran out: the job comes back by itself.
+    /// Lost their lease, or could not be settled before it expired: the job is delivered again.
     pub lost: u64,
     /// Of those that failed, timed out or panicked: after how many the job was dead.
     pub dead: u64,
@@ -87,7 +87,7 @@ impl WorkerStats {
 pub struct WorkerReport {
     /// What it has done.
     pub stats: WorkerStats,
-    /// Whether, from the beginning of the shutdown on, every handler ended by itself before the deadline and every result
+    /// Whether, from the beginning of the shutdown on, every handler ended before the deadline and every result
     /// counted. What did not is given back, or comes back when its lease runs out.
     pub clean: bool,
 }

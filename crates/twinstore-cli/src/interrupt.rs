@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Listens from now on. The second Ctrl-C ends the process at once, with the code 130.
+    /// Listens from now on. The second Ctrl-C ends the process immediately, with the code 130.
     pub(crate) fn listen() -> Self {
         let pressed = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&pressed);

@@ -1,4 +1,4 @@
-//! The page of the documentation that says what everything costs: its tables are filled from the JSON of a run.
+//! The cost model, a page of the documentation: its tables are filled from the JSON of a run.
 //!
 //! A section of the page stands between `<!-- bench: FILTER -->` and `<!-- bench:end -->`, and holds the cases that the
 //! filter takes, with the command that measures them and where that was done. Filling replaces the sections of which the
@@ -19,7 +19,7 @@ use crate::table::number;
 const BEGIN: &str = "<!-- bench: ";
 const END: &str = "<!-- bench:end -->";
 
-/// A run, as its JSON tells it.
+/// A run, read from its JSON.
 #[derive(Debug, Deserialize)]
 pub struct Run {
     date: String,

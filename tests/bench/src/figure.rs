@@ -1,4 +1,4 @@
-//! What is measured, and what it should be.
+//! Measured figures and their targets.
 
 use std::collections::BTreeMap;
 

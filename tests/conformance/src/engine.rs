@@ -1,4 +1,4 @@
-//! What is put to the test.
+//! An engine under test.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// What it is called in reports.
     fn name(&self) -> &str;
 
-    /// What it can do beyond what every engine must. Cases that need more are skipped, and told.
+    /// Its capabilities beyond those that every engine has. Cases that need more are skipped and reported.
     fn capabilities(&self) -> &[Capability];
 
     /// Every queue, key and name that a case makes begins with this.
@@ -51,9 +51,9 @@ impl fmt::Display for Capability {
 /// How a case wants the stores to be opened.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Whose time counts.
+    /// Whose clock decides.
     pub clock: Clock,
-    /// How much of what is finished is kept.
+    /// The bounds on completed and dead jobs.
     pub retention: Retention,
 }
 

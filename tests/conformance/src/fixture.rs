@@ -1,4 +1,4 @@
-//! Where a case plays: stores, names that nobody else uses, and a clock of its own.
+//! The environment of a case: stores, unique names, and a clock of its own.
 
 use std::sync::Arc;
 use std::time::Duration;

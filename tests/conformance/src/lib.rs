@@ -1,10 +1,10 @@
 //! One suite for every engine: each behaviour that the contract promises is a case of its own.
 //!
 //! An [`Engine`] opens stores and declares its [`Capability`]s; [`all`] lists the [`Case`]s; [`run_all`] runs them and
-//! counts. The cases know nothing of the engine behind the traits. Each gets a [`Fixture`]: stores opened for it, names that
-//! nobody else uses, and a clock that only it moves, so that all can run side by side on servers that others use too.
+//! counts. The cases use the traits alone. Each gets a [`Fixture`]: stores opened for it, unique
+//! names, and a clock of its own, so that all can run concurrently on shared servers.
 //!
-//! The cases of an operation stand in the file that its name says: those of `queue.claim` in `src/queue/claim.rs`.
+//! The cases of an operation are in the file with its name: those of `queue.claim` in `src/queue/claim.rs`.
 
 mod against;
 mod case;

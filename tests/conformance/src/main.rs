@@ -1,4 +1,4 @@
-//! The suite against servers that somebody else started: what `cargo xtask conformance` runs. The URLs come in environment
+//! The suite against servers that already run; `cargo xtask conformance` starts it. The URLs come in environment
 //! variables, since a command line can be read by everybody on the machine.
 
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use crate::verdict::BrokenPromise;
 /// How many cases run at the same time.
 const AT_ONCE: usize = 8;
 
-/// What came of a run. [`fmt::Display`] tells each failure and each skip with its reason, and ends with one line:
+/// The result of a run. [`fmt::Display`] shows each failure and each skip with its reason, and ends with one line:
 /// `N passed, N failed, N skipped`.
 #[derive(Debug, Clone, Default)]
 pub struct Report {

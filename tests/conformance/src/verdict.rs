@@ -1,4 +1,4 @@
-//! How a case says that an engine broke its promise.
+//! The result of a case: an engine kept its promise or broke it.
 
 use std::fmt;
 use std::panic::Location;

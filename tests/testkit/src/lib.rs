@@ -1,13 +1,13 @@
 //! Real servers for tests, and ways to break them.
 //!
 //! - [`RedisServer`] starts a `redis-server` of its own on a free port, with TLS, ACL users, replicas or an append-only
-//!   file; it can be killed, started again on its data, paused, and looked at through a small client ([`RespConnection`])
+//!   file; it can be killed, started again on its data, paused, and inspected through a small client ([`RespConnection`])
 //!   that shares nothing with the code under test. [`RedisServer::cut_power`] imitates a power cut.
 //! - [`servers`] lists the server programs: the installed `redis-server`, and those that `cargo xtask servers fetch`
 //!   fetches. `TESTKIT_SERVER=valkey-9.1` runs any test on another server.
-//! - [`FaultProxy`] stands between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
+//! - [`FaultProxy`] is a proxy between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
 //!   request was executed and before its reply arrives.
-//! - [`ScriptProxy`] stands there too, and has a script end between two of its writes.
+//! - [`ScriptProxy`] is another one, which makes a script end between two of its writes.
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
 //! - [`CountingAllocator`] counts what a test allocates.

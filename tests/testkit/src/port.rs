@@ -36,7 +36,7 @@ impl ReservedPort {
     }
 }
 
-/// A port on which nobody listens and which the kit gives to nobody else while this process lives.
+/// A free port, which the kit does not return again in this process.
 ///
 /// # Errors
 /// When no port is free or the temporary directory cannot be written.

@@ -157,7 +157,7 @@ async fn no_single_item_is_sent_while_a_large_call_is_under_way() {
     for item in 11..=12 {
         tasks.push(fixture.start(0, item).await);
     }
-    assert!(sent_calls.try_recv().is_err(), "one sent although many travel batcher");
+    assert!(sent_calls.try_recv().is_err(), "an item was sent although a large call is under way");
     fixture.open(1);
     assert_eq!(sent_calls.recv().await.unwrap(), [11, 12]);
     tasks.push(fixture.start(0, 13).await);

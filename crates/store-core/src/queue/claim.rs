@@ -190,7 +190,7 @@ impl fmt::Debug for Extension {
 pub enum Extended {
     /// The lease lasts until this time.
     Until(Timestamp),
-    /// The lease lasts until this time, and somebody requests that the job be cancelled. Stop, and settle the job as
+    /// The lease lasts until this time, and the job's cancellation was requested. Stop, and settle the job as
     /// [`Outcome::Cancelled`](crate::Outcome::Cancelled).
     CancelRequested(Timestamp),
     /// The lease is lost: it expired, or the job was settled or removed. Stop: the store refuses every write under this
@@ -204,7 +204,7 @@ impl Extended {
         matches!(self, Extended::Lost)
     }
 
-    /// Whether somebody requests that the job be cancelled.
+    /// Whether the job's cancellation was requested.
     pub fn is_cancel_requested(self) -> bool {
         matches!(self, Extended::CancelRequested(_))
     }

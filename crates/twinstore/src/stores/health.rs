@@ -44,7 +44,7 @@ impl Health {
     /// Whether a pod is ready: the worker state store answers. A service must handle the loss of its cache, so a cache that is
     /// down does not take the pods out of service. A service that cannot work without its cache requires `cache.up`, too.
     ///
-    /// Readiness is not liveness: a restart of the pod mends no store. A liveness probe must not depend on a store.
+    /// Readiness is not liveness: a restart of the pod repairs no store. A liveness probe must not depend on a store.
     pub fn is_ready(&self) -> bool {
         self.state.up
     }

@@ -32,7 +32,7 @@ pub enum StartError {
     #[error("`cc` could not compile the library that records fsyncs (`apt-get install gcc libc6-dev`): {0}")]
     Compiler(String),
     /// It ended by itself, for instance because of a setting that it does not know.
-    #[error("the server ended at once; its log says:\n{log}")]
+    #[error("the server ended during its start; its log:\n{log}")]
     Ended {
         /// The end of its log.
         log: String,

@@ -51,7 +51,7 @@ fn of_connecting(error: &LibraryError) -> Failure {
     }
 }
 
-/// Only what arises before anything is written counts as not sent. Where the library cannot tell, it may have been sent.
+/// Only an error from before the first write counts as not sent. If the library does not report which, the request may have been sent.
 fn of_sending(error: &LibraryError) -> Failure {
     match (error.kind(), error.details()) {
         (LibraryKind::Canceled, "Connection closed unexpectedly.")

@@ -1,4 +1,4 @@
-//! One load: look again, keep others out, load, tell, store.
+//! One load: read again, lock, load, return to all callers, store.
 
 use std::future::Future;
 use std::sync::Arc;

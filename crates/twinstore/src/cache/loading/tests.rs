@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::*;
 
-/// A store in memory that can be told to fail. It knows no TTL.
+/// A store in memory that can be made to fail. It has no TTL.
 #[derive(Debug, Default)]
 struct Scripted {
     values: Mutex<HashMap<Key, (Bytes, Option<RequestId>)>>,
