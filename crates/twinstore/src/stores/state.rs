@@ -100,7 +100,23 @@ impl State {
         self.store.clone()
     }
 
-    /// Begins a sampler of queues' gauges for metrics. Add queues, then [`start`](QueueSampler::start).
+    /// Begins a sampler of queues' gauges for [metrics](crate::metrics). Add queues, then [`start`](QueueSampler::start).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use twinstore::prelude::*;
+    /// # let environment = Environment::from_variables([
+    /// #     ("SERVICE_NAME", "mailer"),
+    /// #     ("REDIS_CONN_BASE_URL", "embedded:"),
+    /// #     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+    /// # ]);
+    /// # let stores = Stores::open(&environment).await?;
+    /// let sampling = stores.state().sampler().with_queue(QueueName::new("mails")?).start(); // until it is dropped
+    /// # drop(sampling);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sampler(&self) -> QueueSampler {
         QueueSampler::new(self.inspect())
     }
