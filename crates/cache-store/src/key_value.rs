@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis_link::{Link, Reply, Script, SharedScript, Slot, args, keys};
-use store_core::{Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl};
+use store_core::{Entry, Error, Key, KeyValue, Op, RequestId, Result, SetIfAbsent, Ttl};
 
 use crate::CacheStore;
 
@@ -130,15 +130,19 @@ fn value(op: Op, reply: Reply) -> Result<Option<Bytes>> {
 }
 
 fn check_count(op: Op, count: usize) -> Result<()> {
-    if count > MAX_KEYS {
-        return Err(Error::invalid_argument(op, format!("{count} keys in one call; at most {MAX_KEYS} are allowed")));
+    if count > Entry::MAX_KEYS {
+        return Err(Error::invalid_argument(
+            op,
+            format!("{count} keys in one call; at most {most} are allowed", most = Entry::MAX_KEYS),
+        ));
     }
     Ok(())
 }
 
 pub(crate) fn check_size(op: Op, value: &Bytes) -> Result<()> {
-    if value.len() > MAX_VALUE_BYTES {
-        let detail = format!("a value of {} bytes; at most {MAX_VALUE_BYTES} are allowed", value.len());
+    if value.len() > Entry::MAX_VALUE_BYTES {
+        let detail =
+            format!("a value of {} bytes; at most {most} are allowed", value.len(), most = Entry::MAX_VALUE_BYTES);
         return Err(Error::invalid_argument(op, detail));
     }
     Ok(())

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use redis_link::{Arg, Link, Script, SharedScript, Slot, args, keys};
 use store_core::metric::LimitDecisions;
 use store_core::{
-    Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result, millis_ceil,
-    validate_checks,
+    Error, Key, LimitState, Op, Rate, RateCheck, RateDecision, RateLimit, Result, millis_ceil, validate_checks,
 };
 
 use crate::CacheStore;
@@ -60,10 +59,10 @@ impl RateLimit for CacheStore {
 
     async fn reset(&self, keys: &[Key]) -> Result<()> {
         let op = Op::RateLimitReset;
-        if keys.len() > MAX_CHECKS {
+        if keys.len() > RateCheck::MAX_CHECKS {
             return Err(Error::invalid_argument(
                 op,
-                format!("{} limits in one call; give at most {MAX_CHECKS}", keys.len()),
+                format!("{} limits in one call; give at most {most}", keys.len(), most = RateCheck::MAX_CHECKS),
             ));
         }
         if keys.is_empty() {

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use store_core::{
-    Begun, Clock, Error, Finished, IdempotentRequest, MAX_RESPONSE_BYTES, Op, RequestId, Result, Timestamp, Ttl,
-};
+use store_core::{Begun, Clock, Error, Finished, IdempotentRequest, Op, RequestId, Result, Timestamp, Ttl};
 
 use crate::database::Database;
 use crate::encoding::{Decoder, Encoder};
@@ -100,8 +98,12 @@ impl Entries<'_> {
     }
 
     pub(crate) async fn finish(self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
-        if response.len() > MAX_RESPONSE_BYTES {
-            let detail = format!("the response has {} bytes; at most {MAX_RESPONSE_BYTES}", response.len());
+        if response.len() > IdempotentRequest::MAX_RESPONSE_BYTES {
+            let detail = format!(
+                "the response has {} bytes; at most {most}",
+                response.len(),
+                most = IdempotentRequest::MAX_RESPONSE_BYTES
+            );
             return Err(Error::invalid_argument(Op::IdempotencyFinish, detail));
         }
         let (key, clock, bounds) = (self.key, self.clock.clone(), self.bounds);

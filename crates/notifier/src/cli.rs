@@ -88,7 +88,7 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    twinstore::parse_duration(text).ok_or_else(|| "give a whole number and its unit: 500ms, 15s".to_owned())
+    twinstore::config::parse_duration(text).ok_or_else(|| "give a whole number and its unit: 500ms, 15s".to_owned())
 }
 
 fn parse_lease(text: &str) -> Result<Duration, String> {

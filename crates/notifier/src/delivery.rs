@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
-use twinstore::{Backoff, Fingerprint, JobId, JobType, Key, MAX_PAYLOAD_BYTES, RetryPolicy};
+use twinstore::idempotency::Fingerprint;
+use twinstore::name::Key;
+use twinstore::queue::{Backoff, JobId, JobType, NewJob, RetryPolicy};
 
 /// One webhook delivery.
 #[derive(Debug, Clone)]
@@ -81,11 +83,14 @@ impl<R: AsyncBufRead + Unpin> Deliveries<R> {
     /// The next delivery, or why the next line is none; `None` at the end. Empty lines are passed over.
     pub(crate) async fn next(&mut self) -> std::io::Result<Option<Result<Delivery, Refused>>> {
         loop {
-            let Some((line, len)) = read_line(&mut self.input, MAX_PAYLOAD_BYTES).await? else { return Ok(None) };
+            let Some((line, len)) = read_line(&mut self.input, NewJob::MAX_PAYLOAD_BYTES).await? else {
+                return Ok(None);
+            };
             self.line += 1;
-            if len > MAX_PAYLOAD_BYTES {
+            if len > NewJob::MAX_PAYLOAD_BYTES {
                 return Ok(Some(Err(self.refuse(format!(
-                    "has {len} bytes; at most {MAX_PAYLOAD_BYTES} are accepted: keep large contents elsewhere and send where"
+                    "has {len} bytes; at most {most} are accepted: keep large contents elsewhere and send where",
+                    most = NewJob::MAX_PAYLOAD_BYTES
                 )))));
             }
             if !line.iter().all(u8::is_ascii_whitespace) {

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, BufReader};
 use tokio::task::JoinSet;
-use twinstore::{Begun, Error, IdempotentRequest, JobId, Op, Pushed, Stores, Ttl};
+use twinstore::idempotency::{Begun, IdempotentRequest};
+use twinstore::queue::{JobId, Pushed};
+use twinstore::time::Ttl;
+use twinstore::{Error, Op, Stores};
 
 use crate::delivery::{Deliveries, Delivery, Webhook};
 use crate::report::{Tally, add, count};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
-use twinstore::WorkerHandle;
+use twinstore::worker::WorkerHandle;
 
 use crate::report::{Tally, count};
 

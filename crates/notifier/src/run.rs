@@ -5,7 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
-use twinstore::{Environment, JobId, JobState, QueueInspect, QueueName, StartError, Stores, Ttl, WorkerHandle};
+use twinstore::config::Environment;
+use twinstore::queue::{JobId, JobState, QueueInspect, QueueName};
+use twinstore::time::Ttl;
+use twinstore::worker::WorkerHandle;
+use twinstore::{StartError, Stores};
 
 use crate::cli::Options;
 use crate::delivery::Webhook;
@@ -186,7 +190,7 @@ impl Service {
         true
     }
 
-    fn note(&self, stats: &twinstore::WorkerStats) {
+    fn note(&self, stats: &twinstore::worker::WorkerStats) {
         self.tally.delivered.store(stats.completed, Ordering::Relaxed);
         self.tally.retried.store(stats.retried(), Ordering::Relaxed);
         self.tally.dead.store(stats.dead, Ordering::Relaxed);

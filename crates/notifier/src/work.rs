@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
-use twinstore::{
-    BuildError, Done, Error, HandlerResult, Job, JobError, JobHandler, Key, Rate, RateCheck, RateLimit, Stores, Worker,
-};
+use twinstore::name::Key;
+use twinstore::rate_limit::{Rate, RateCheck, RateLimit};
+use twinstore::worker::{BuildError, Done, HandlerResult, Job, JobError, JobHandler, Worker};
+use twinstore::{Error, Stores};
 
 use crate::cli::Options;
 use crate::delivery::Webhook;

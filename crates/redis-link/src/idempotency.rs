@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use store_core::metric::IdempotencyBegins;
-use store_core::{
-    Begun, Error, Finished, IdempotentRequest, MAX_RESPONSE_BYTES, Op, Result, Timestamp, Ttl, millis_ceil,
-};
+use store_core::{Begun, Error, Finished, IdempotentRequest, Op, Result, Timestamp, Ttl, millis_ceil};
 
 use crate::{Link, Script, SharedScript, SizeSeen, Slot, args};
 
@@ -104,7 +102,7 @@ impl Entries {
     /// It also works if the server's memory is full.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a response above [`MAX_RESPONSE_BYTES`]; those of [`SharedScript::call`].
+    /// [`Error::InvalidArgument`] for a response above [`IdempotentRequest::MAX_RESPONSE_BYTES`]; those of [`SharedScript::call`].
     pub async fn finish(
         &self,
         slot: Slot,
@@ -113,8 +111,12 @@ impl Entries {
         response: &Bytes,
         keep: Ttl,
     ) -> Result<Finished> {
-        if response.len() > MAX_RESPONSE_BYTES {
-            let detail = format!("a response of {} bytes; at most {MAX_RESPONSE_BYTES} are kept", response.len());
+        if response.len() > IdempotentRequest::MAX_RESPONSE_BYTES {
+            let detail = format!(
+                "a response of {} bytes; at most {most} are kept",
+                response.len(),
+                most = IdempotentRequest::MAX_RESPONSE_BYTES
+            );
             return Err(Error::invalid_argument(Op::IdempotencyFinish, detail));
         }
         let args = args![

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use redis_link::keys::PoolKeys;
 use redis_link::{ReplyReader, Script, args};
 use store_core::{
-    Beat, Cursor, Error, Heartbeats, HolderName, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member, Op, Page,
-    PageRequest, PoolName, Result, Timestamp, millis_ceil,
+    Beat, Cursor, Error, Heartbeats, HolderName, Member, Op, Page, PageRequest, PoolName, Result, Timestamp,
+    millis_ceil,
 };
 
 use crate::StateStore;
@@ -24,16 +24,20 @@ impl Heartbeats for StateStore {
     async fn beat(&self, beat: &Beat) -> Result<()> {
         let op = Op::HeartbeatBeat;
         check_lasting(op, beat.lasting)?;
-        if beat.details.len() > MAX_DETAILS_BYTES {
-            let detail = format!("details of {} bytes; at most {MAX_DETAILS_BYTES} are allowed", beat.details.len());
+        if beat.details.len() > Beat::MAX_DETAILS_BYTES {
+            let detail = format!(
+                "details of {} bytes; at most {most} are allowed",
+                beat.details.len(),
+                most = Beat::MAX_DETAILS_BYTES
+            );
             return Err(Error::invalid_argument(op, detail));
         }
         let args = args![
             beat.member.as_str(),
             millis_ceil(beat.lasting),
             &beat.details,
-            millis_ceil(LOST_KEPT_FOR),
-            LOST_KEPT_COUNT,
+            millis_ceil(Member::LOST_KEPT_FOR),
+            Member::LOST_KEPT_COUNT,
         ];
         let mut reply = self.link.call(op, &BEAT, &self.pool_keys(&beat.pool), args).await?.reader(op);
         match reply.next_word()?.as_ref() {
@@ -72,7 +76,7 @@ impl Heartbeats for StateStore {
                 split(cursor).ok_or_else(|| Error::invalid_argument(op, "the cursor is of another listing"))?
             }
         };
-        let args = args![page.limit(), since.as_millis(), LOST_KEPT_COUNT, until, name];
+        let args = args![page.limit(), since.as_millis(), Member::LOST_KEPT_COUNT, until, name];
         let mut reply = self.link.call(op, &LOST, &self.pool_keys(pool), args).await?.reader(op);
         if reply.next_word()?.as_ref() != b"members" {
             return Err(reply.unknown_word());

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args, keys};
 use store_core::{
-    AcquireRequest, Acquired, Durability, Error, Fence, HolderName, LEASE_RANGE, Lease, LeaseInfo, LeaseName, Leases,
-    Op, Receipt, Result, Timestamp, millis_ceil, next_sequence,
+    AcquireRequest, Acquired, Durability, Error, Fence, HolderName, Lease, LeaseInfo, LeaseName, Leases, Op, Receipt,
+    Result, Timestamp, millis_ceil, next_sequence,
 };
 
 use crate::StateStore;
@@ -120,7 +120,7 @@ fn holder(op: Op, reply: &mut ReplyReader) -> Result<HolderName> {
 
 /// Refuses a duration that is too short or too long for a lease or a heartbeat.
 pub(crate) fn check_lasting(op: Op, lasting: Duration) -> Result<()> {
-    if LEASE_RANGE.contains(&lasting) {
+    if Lease::RANGE.contains(&lasting) {
         return Ok(());
     }
     Err(Error::invalid_argument(op, "the duration must be between 10 ms and 30 days"))

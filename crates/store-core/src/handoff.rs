@@ -20,7 +20,7 @@ pub trait Handoff: Send + Sync + fmt::Debug {
     /// same item is put again, nothing changes, even if its value has been taken.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the value has more than [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES).
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the value has more than [`Entry::MAX_VALUE_BYTES`](crate::Entry::MAX_VALUE_BYTES).
     async fn put(&self, item: &HandoffItem) -> Result<Put>;
 
     /// `async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>>`
@@ -38,7 +38,7 @@ pub struct HandoffItem {
     pub to: ServiceName,
     /// The key. Both services must know it.
     pub key: Key,
-    /// The value, at most [`MAX_VALUE_BYTES`](crate::MAX_VALUE_BYTES).
+    /// The value, at most [`Entry::MAX_VALUE_BYTES`](crate::Entry::MAX_VALUE_BYTES).
     pub value: Bytes,
     /// How long the value waits, and how long a take can be repeated.
     pub ttl: Ttl,

@@ -22,8 +22,8 @@ pub trait Heartbeats: Send + Sync + fmt::Debug {
     /// ([`Member::since`]) begins with its first beat, and again with the first beat after it was lost or left.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `lasting` is outside [`LEASE_RANGE`](crate::LEASE_RANGE), or if the
-    /// details have more than [`MAX_DETAILS_BYTES`].
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `lasting` is outside [`Lease::RANGE`](crate::Lease::RANGE), or if the
+    /// details have more than [`Beat::MAX_DETAILS_BYTES`].
     async fn beat(&self, beat: &Beat) -> Result<()>;
 
     /// `async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool>`
@@ -40,21 +40,12 @@ pub trait Heartbeats: Send + Sync + fmt::Debug {
     /// `async fn lost(&self, pool: &PoolName, since: Timestamp, page: PageRequest) -> Result<Page<Member>>`
     ///
     /// Lists the members that were lost at `since` or later, the latest first. A member is lost if its last beat has expired
-    /// and it has not left. The store remembers lost members for [`LOST_KEPT_FOR`], at most [`LOST_KEPT_COUNT`] per pool.
+    /// and it has not left. The store remembers lost members for [`Member::LOST_KEPT_FOR`], at most [`Member::LOST_KEPT_COUNT`] per pool.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn lost(&self, pool: &PoolName, since: Timestamp, page: PageRequest) -> Result<Page<Member>>;
 }
-
-/// The largest details of a beat, in bytes.
-pub const MAX_DETAILS_BYTES: usize = 4096;
-
-/// How long the store remembers a lost member: 24 hours.
-pub const LOST_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
-
-/// How many lost members of a pool the store remembers. It removes the earliest first.
-pub const LOST_KEPT_COUNT: usize = 1000;
 
 /// A heartbeat.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,13 +55,16 @@ pub struct Beat {
     pub pool: PoolName,
     /// The member.
     pub member: HolderName,
-    /// How long the member counts as alive from now. Within [`LEASE_RANGE`](crate::LEASE_RANGE).
+    /// How long the member counts as alive from now. Within [`Lease::RANGE`](crate::Lease::RANGE).
     pub lasting: Duration,
-    /// What the member does, in a format of the caller's choice, at most [`MAX_DETAILS_BYTES`]. Default empty.
+    /// What the member does, in a format of the caller's choice, at most [`Beat::MAX_DETAILS_BYTES`]. Default empty.
     pub details: Bytes,
 }
 
 impl Beat {
+    /// The largest details of a beat, in bytes.
+    pub const MAX_DETAILS_BYTES: usize = 4096;
+
     /// A beat without details.
     pub fn new(pool: PoolName, member: HolderName, lasting: Duration) -> Self {
         Self { pool, member, lasting, details: Bytes::new() }
@@ -114,6 +108,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// How long a lost member is remembered.
+    pub const LOST_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+
+    /// How many lost members of a pool are remembered; the earliest are forgotten first.
+    pub const LOST_KEPT_COUNT: usize = 1000;
+
     /// A member without details.
     pub fn new(name: HolderName, since: Timestamp, last: Timestamp, until: Timestamp) -> Self {
         Self { name, details: Bytes::new(), since, last, until }

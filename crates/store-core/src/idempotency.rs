@@ -44,7 +44,7 @@ pub trait Idempotency: Send + Sync + fmt::Debug {
     /// attempt is valid.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the response has more than [`MAX_RESPONSE_BYTES`].
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the response has more than [`IdempotentRequest::MAX_RESPONSE_BYTES`].
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished>;
 
     /// `async fn abandon(&self, request: &IdempotentRequest) -> Result<bool>`
@@ -94,6 +94,9 @@ pub struct IdempotentRequest {
 }
 
 impl IdempotentRequest {
+    /// The largest response, in bytes: 1 MiB.
+    pub const MAX_RESPONSE_BYTES: usize = 1 << 20;
+
     /// An attempt with a new identity.
     pub fn new(key: Key, fingerprint: Fingerprint) -> Self {
         Self { key, fingerprint, request: RequestId::generate() }
@@ -163,6 +166,3 @@ impl Finished {
         matches!(self, Finished::Lost)
     }
 }
-
-/// The largest response, in bytes: 1 MiB.
-pub const MAX_RESPONSE_BYTES: usize = 1 << 20;

@@ -17,20 +17,20 @@ use crate::{Key, RequestId, Result, Ttl};
 pub trait KeyValue: Send + Sync + fmt::Debug {
     /// `async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>`
     ///
-    /// Returns the values of up to [`MAX_KEYS`] keys, in the order given. `None` for a key without a value. O(keys).
+    /// Returns the values of up to [`Entry::MAX_KEYS`] keys, in the order given. `None` for a key without a value. O(keys).
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`MAX_KEYS`] keys.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`Entry::MAX_KEYS`] keys.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>;
 
     /// `async fn set_many(&self, entries: &[Entry]) -> Result<()>`
     ///
-    /// Sets or replaces up to [`MAX_KEYS`] values, each with its TTL. O(entries). The entries are not set as a unit: if the
+    /// Sets or replaces up to [`Entry::MAX_KEYS`] values, each with its TTL. O(entries). The entries are not set as a unit: if the
     /// call fails, some of them may be set. It can be repeated.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`MAX_KEYS`] entries, or a value of more than
-    /// [`MAX_VALUE_BYTES`].
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`Entry::MAX_KEYS`] entries, or a value of more than
+    /// [`Entry::MAX_VALUE_BYTES`].
     async fn set_many(&self, entries: &[Entry]) -> Result<()>;
 
     /// `async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent>`
@@ -39,16 +39,16 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
     /// again as long as its value is there.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a value of more than [`MAX_VALUE_BYTES`].
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for a value of more than [`Entry::MAX_VALUE_BYTES`].
     async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent>;
 
     /// `async fn delete_many(&self, keys: &[Key]) -> Result<u64>`
     ///
-    /// Deletes the values and counters of up to [`MAX_KEYS`] keys. Returns how many keys had one. O(keys). If the reply is
+    /// Deletes the values and counters of up to [`Entry::MAX_KEYS`] keys. Returns how many keys had one. O(keys). If the reply is
     /// lost and the call is sent again, it does not count what the first call deleted.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`MAX_KEYS`] keys.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`Entry::MAX_KEYS`] keys.
     async fn delete_many(&self, keys: &[Key]) -> Result<u64>;
 
     /// `async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool>`
@@ -69,24 +69,24 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
     async fn add(&self, key: &Key, by: i64, ttl: Ttl) -> Result<i64>;
 }
 
-/// The largest number of keys in one call.
-pub const MAX_KEYS: usize = 1000;
-
-/// The largest value, in bytes: 8 MiB.
-pub const MAX_VALUE_BYTES: usize = 8 << 20;
-
 /// A key, its value and its TTL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
     pub key: Key,
-    /// The value, at most [`MAX_VALUE_BYTES`].
+    /// The value, at most [`Entry::MAX_VALUE_BYTES`].
     pub value: Bytes,
     /// How long the store may keep the value.
     pub ttl: Ttl,
 }
 
 impl Entry {
+    /// The largest number of keys in one call.
+    pub const MAX_KEYS: usize = 1000;
+
+    /// The largest value, in bytes: 8 MiB.
+    pub const MAX_VALUE_BYTES: usize = 8 << 20;
+
     /// A value that expires after `ttl`.
     pub fn new(key: Key, value: impl Into<Bytes>, ttl: Ttl) -> Self {
         Self { key, value: value.into(), ttl }

@@ -23,7 +23,7 @@ pub trait Leases: Send + Sync + fmt::Debug {
     /// lasts, it returns the same lease.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the time is outside [`LEASE_RANGE`], or if the lease of this
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the time is outside [`Lease::RANGE`], or if the lease of this
     /// `request` was released and nobody has acquired it since. In the second case, make a new request: a late copy of the
     /// old one must not acquire the lease again.
     async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>>;
@@ -38,7 +38,7 @@ pub trait Leases: Send + Sync + fmt::Debug {
     /// order; let only one process renew it.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `lasting` is outside [`LEASE_RANGE`].
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `lasting` is outside [`Lease::RANGE`].
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>>;
 
     /// `async fn release(&self, lease: &Lease) -> Result<bool>`
@@ -53,10 +53,6 @@ pub trait Leases: Send + Sync + fmt::Debug {
     async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>>;
 }
 
-/// The range of a lease's time: 10 ms to 30 days.
-pub const LEASE_RANGE: std::ops::RangeInclusive<Duration> =
-    Duration::from_millis(10)..=Duration::from_secs(30 * 24 * 3600);
-
 /// A request for a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,7 +61,7 @@ pub struct AcquireRequest {
     pub name: LeaseName,
     /// Who requests it.
     pub holder: HolderName,
-    /// How long the lease lasts unless it is renewed. Within [`LEASE_RANGE`].
+    /// How long the lease lasts unless it is renewed. Within [`Lease::RANGE`].
     pub lasting: Duration,
     /// The identity of this request. Default random.
     pub request: RequestId,
@@ -102,6 +98,10 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The range of a lease's time: 10 ms to 30 days.
+    pub const RANGE: std::ops::RangeInclusive<Duration> =
+        Duration::from_millis(10)..=Duration::from_secs(30 * 24 * 3600);
+
     /// A lease that an engine has granted, or that its holder has stored.
     pub fn new(name: LeaseName, holder: HolderName, fence: Fence, until: Timestamp) -> Self {
         Self { name, holder, fence, until }

@@ -35,11 +35,11 @@ pub use durability::{Durability, Reached, Receipt};
 pub use error::{Error, ErrorKind, Result, Source};
 pub use fence::Fence;
 pub use handoff::{Handoff, HandoffItem, Put};
-pub use heartbeats::{Beat, Heartbeats, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member};
-pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest, MAX_RESPONSE_BYTES};
+pub use heartbeats::{Beat, Heartbeats, Member};
+pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest};
 pub use inventory::Inventory;
-pub use key_value::{Entry, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, SetIfAbsent};
-pub use leases::{AcquireRequest, Acquired, LEASE_RANGE, Lease, LeaseInfo, Leases};
+pub use key_value::{Entry, KeyValue, SetIfAbsent};
+pub use leases::{AcquireRequest, Acquired, Lease, LeaseInfo, Leases};
 pub use name::{
     HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId,
     ServiceName, UniqueKey,
@@ -48,14 +48,11 @@ pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
 pub use queue::{
     Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
-    JobLease, JobState, JobType, Kept, MAX_BATCH, MAX_BATCH_BYTES, MAX_DELAY, MAX_MOVES, MAX_PAYLOAD_BYTES,
-    MAX_REASON_BYTES, MAX_RESULT_BYTES, MAX_TRACESTATE_BYTES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl,
-    QueueExt, QueueInspect, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil,
+    JobLease, JobState, JobType, Kept, MAX_MOVES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt,
+    QueueInspect, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil,
     cut_reason, validate_batch, validate_lease,
 };
-pub use rate_limit::{
-    LimitState, MAX_CHECKS, RETRY_UNCOUNTED_AFTER, Rate, RateCheck, RateDecision, RateLimit, validate_checks,
-};
+pub use rate_limit::{LimitState, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
 pub use retention::{PackingBounds, Retention, StateOptions};
 pub use role::{CacheRole, Role, Scope, StateRole};
 pub use secret::Secret;

@@ -45,7 +45,7 @@ impl PageRequest {
 
     /// The page that starts at `cursor`.
     #[must_use]
-    pub fn after(mut self, cursor: Cursor) -> Self {
+    pub fn with_cursor(mut self, cursor: Cursor) -> Self {
         self.after = Some(cursor);
         self
     }

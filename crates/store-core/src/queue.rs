@@ -19,7 +19,7 @@ pub use ext::QueueExt;
 pub use inspect::{Counts, Explanation, JobInfo, JobState, QueueInspect};
 pub use job::{Backoff, NewJob, Priority, Pushed, RetryPolicy, Unique, UniqueUntil};
 pub use settle::{Kept, Outcome, Settled, Settlement};
-pub use trace::{MAX_TRACESTATE_BYTES, TraceContext};
+pub use trace::TraceContext;
 pub use typed::{JobType, TypedQueue};
 
 use std::fmt;
@@ -37,7 +37,7 @@ use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 pub trait Queue: Send + Sync + fmt::Debug {
     /// `async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>>`
     ///
-    /// Pushes up to [`MAX_BATCH`] jobs of at most [`MAX_BATCH_BYTES`] together. Returns one outcome per job, in the order
+    /// Pushes up to [`NewJob::MAX_BATCH`] jobs of at most [`NewJob::MAX_BATCH_BYTES`] together. Returns one outcome per job, in the order
     /// given. O(jobs).
     ///
     /// If the queue already has a job with the id, the push changes nothing, whatever the content: [`Pushed::Duplicate`]. If
@@ -65,18 +65,18 @@ pub trait Queue: Send + Sync + fmt::Debug {
 
     /// `async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>>`
     ///
-    /// Sets the end of the leases of up to [`MAX_BATCH`] jobs to `lasting` from now, and stores their progress. Returns one
+    /// Sets the end of the leases of up to [`NewJob::MAX_BATCH`] jobs to `lasting` from now, and stores their progress. Returns one
     /// outcome per job, in the order given. O(jobs).
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if `lasting` is outside [`LEASE_RANGE`](crate::LEASE_RANGE), or if the batch or a progress exceeds
+    /// [`Error::InvalidArgument`] if `lasting` is outside [`Lease::RANGE`](crate::Lease::RANGE), or if the batch or a progress exceeds
     /// its limit.
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>>;
 
     /// `async fn settle(&self, queue: &QueueName, settlements: &[Settlement], durability: Durability) ->
     /// Result<Receipt<Vec<Settled>>>`
     ///
-    /// Settles up to [`MAX_BATCH`] claimed jobs. Returns one outcome per job, in the order given. O(jobs). If a settlement
+    /// Settles up to [`NewJob::MAX_BATCH`] claimed jobs. Returns one outcome per job, in the order given. O(jobs). If a settlement
     /// that took effect is sent again, it returns [`Settled::Done`] again until its lease would have expired.
     ///
     /// # Errors
@@ -99,51 +99,36 @@ pub trait Queue: Send + Sync + fmt::Debug {
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>>;
 }
 
-/// The largest number of jobs in one call.
-pub const MAX_BATCH: usize = 1000;
-
-/// The largest sum of the payloads of one push, in bytes: 16 MiB.
-pub const MAX_BATCH_BYTES: usize = 16 << 20;
-
 /// How many scheduled jobs, and how many jobs with an expired lease, one claim makes ready at most. If more are due,
 /// [`Claim::next`] is zero.
 pub const MAX_MOVES: usize = 256;
-
-/// The largest payload of a job, in bytes: 1 MiB. Store larger data elsewhere, and push a reference to it.
-pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
-
-/// The largest result or progress of a job, in bytes: 64 KiB.
-pub const MAX_RESULT_BYTES: usize = 64 << 10;
-
-/// Reasons and errors are truncated to this many bytes, at a character boundary.
-pub const MAX_REASON_BYTES: usize = 1024;
-
-/// The longest delay, deadline, back-off or retention: 366 days.
-pub const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// Refuses a batch that is empty or too large.
 ///
 /// # Errors
 /// [`Error::InvalidArgument`].
 pub fn validate_batch(op: Op, len: usize) -> Result<()> {
-    if len == 0 || len > MAX_BATCH {
-        return Err(Error::invalid_argument(op, format!("{len} jobs in one call; give 1 to {MAX_BATCH}")));
+    if len == 0 || len > NewJob::MAX_BATCH {
+        return Err(Error::invalid_argument(
+            op,
+            format!("{len} jobs in one call; give 1 to {most}", most = NewJob::MAX_BATCH),
+        ));
     }
     Ok(())
 }
 
-/// Refuses a lease outside [`LEASE_RANGE`](crate::LEASE_RANGE).
+/// Refuses a lease outside [`Lease::RANGE`](crate::Lease::RANGE).
 ///
 /// # Errors
 /// [`Error::InvalidArgument`].
 pub fn validate_lease(op: Op, lasting: Duration) -> Result<()> {
-    if !crate::LEASE_RANGE.contains(&lasting) {
+    if !crate::Lease::RANGE.contains(&lasting) {
         return Err(Error::invalid_argument(op, "a lease lasts from 10 ms to 30 days"));
     }
     Ok(())
 }
 
-/// Truncates a text to [`MAX_REASON_BYTES`], at a character boundary.
+/// Truncates a text to [`JobInfo::MAX_REASON_BYTES`], at a character boundary.
 pub fn cut_reason(text: &str) -> &str {
-    &text[..text.floor_char_boundary(MAX_REASON_BYTES)]
+    &text[..text.floor_char_boundary(JobInfo::MAX_REASON_BYTES)]
 }

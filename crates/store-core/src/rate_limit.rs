@@ -16,24 +16,21 @@ use crate::{Error, Key, Op, Result};
 pub trait RateLimit: Send + Sync + fmt::Debug {
     /// `async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision>`
     ///
-    /// Checks up to [`MAX_CHECKS`] limits as a unit. If all limits allow their cost, all are charged; otherwise none is.
+    /// Checks up to [`RateCheck::MAX_CHECKS`] limits as a unit. If all limits allow their cost, all are charged; otherwise none is.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for no check, for more than [`MAX_CHECKS`], for a key that is given twice, and for a rate outside
+    /// [`Error::InvalidArgument`] for no check, for more than [`RateCheck::MAX_CHECKS`], for a key that is given twice, and for a rate outside
     /// its range. [`Error::Indeterminate`] if the reply is lost: a check is never repeated.
     async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision>;
 
     /// `async fn reset(&self, keys: &[Key]) -> Result<()>`
     ///
-    /// Resets up to [`MAX_CHECKS`] limits, so that all their units remain. Resets both kinds of limit of a key.
+    /// Resets up to [`RateCheck::MAX_CHECKS`] limits, so that all their units remain. Resets both kinds of limit of a key.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for more than [`MAX_CHECKS`] keys.
+    /// [`Error::InvalidArgument`] for more than [`RateCheck::MAX_CHECKS`] keys.
     async fn reset(&self, keys: &[Key]) -> Result<()>;
 }
-
-/// The largest number of limits in one call.
-pub const MAX_CHECKS: usize = 16;
 
 /// How many units a limit allows in which time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +96,9 @@ pub struct RateCheck {
 }
 
 impl RateCheck {
+    /// How many limits one call may check.
+    pub const MAX_CHECKS: usize = 16;
+
     /// A check that costs one unit.
     pub fn new(key: Key, rate: Rate) -> Self {
         Self { key, rate, cost: 1 }
@@ -129,10 +129,10 @@ pub struct RateDecision {
     pub uncounted: Option<Error>,
 }
 
-/// The value of [`RateDecision::retry_after`] if a request is refused because the store is unavailable: 1 s.
-pub const RETRY_UNCOUNTED_AFTER: Duration = Duration::from_secs(1);
-
 impl RateDecision {
+    /// What [`RateDecision::retry_after`] returns if a request is refused because the store is unavailable.
+    pub const RETRY_UNCOUNTED_AFTER: Duration = Duration::from_secs(1);
+
     /// The decision of a store.
     pub fn new(allowed: bool, limits: Vec<LimitState>) -> Self {
         Self { allowed, limits, uncounted: None }
@@ -145,8 +145,8 @@ impl RateDecision {
             allowed,
             limit: check.rate.limit(),
             remaining: if allowed { check.rate.limit().saturating_sub(check.cost) } else { 0 },
-            retry_after: (!allowed).then_some(RETRY_UNCOUNTED_AFTER),
-            reset_after: if allowed { Duration::ZERO } else { RETRY_UNCOUNTED_AFTER },
+            retry_after: (!allowed).then_some(RateDecision::RETRY_UNCOUNTED_AFTER),
+            reset_after: if allowed { Duration::ZERO } else { RateDecision::RETRY_UNCOUNTED_AFTER },
         });
         Self { allowed, limits: limits.collect(), uncounted: Some(error) }
     }
@@ -194,8 +194,8 @@ pub struct LimitState {
 /// [`Error::InvalidArgument`], with the check and the reason.
 pub fn validate_checks(checks: &[RateCheck]) -> Result<()> {
     let refuse = |detail: String| Err(Error::invalid_argument(Op::RateLimitCheck, detail));
-    if checks.is_empty() || checks.len() > MAX_CHECKS {
-        return refuse(format!("{} limits in one check; give 1 to {MAX_CHECKS}", checks.len()));
+    if checks.is_empty() || checks.len() > RateCheck::MAX_CHECKS {
+        return refuse(format!("{} limits in one check; give 1 to {most}", checks.len(), most = RateCheck::MAX_CHECKS));
     }
     let range = Duration::from_millis(1)..=crate::Ttl::MAX;
     for (index, check) in checks.iter().enumerate() {
@@ -263,7 +263,10 @@ mod tests {
         let closed = Unavailable.decide(&[check], OnUnavailable::Refuse).await.unwrap();
         let limit = closed.tightest().unwrap();
         assert!(!closed.allowed && closed.uncounted.is_some());
-        assert_eq!((limit.limit, limit.remaining, closed.retry_after()), (10, 0, Some(RETRY_UNCOUNTED_AFTER)));
+        assert_eq!(
+            (limit.limit, limit.remaining, closed.retry_after()),
+            (10, 0, Some(RateDecision::RETRY_UNCOUNTED_AFTER))
+        );
     }
 
     #[test]

@@ -5,9 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{
-    Durability, Heartbeats, HolderName, JobType, LEASE_RANGE, MAX_BATCH, MAX_DELAY, PoolName, Queue, QueueName,
-};
+use store_core::{Durability, Heartbeats, HolderName, JobType, Lease, NewJob, PoolName, Queue, QueueName};
 
 use crate::handler::Handler;
 use crate::job::Job;
@@ -56,7 +54,7 @@ impl QueueOptions {
     /// With its own time-out.
     #[must_use]
     pub fn with_handler_timeout(mut self, timeout: Duration) -> Self {
-        self.handler_timeout = Some(timeout.min(MAX_DELAY));
+        self.handler_timeout = Some(timeout.min(NewJob::MAX_DELAY));
         self
     }
 }
@@ -219,14 +217,14 @@ impl WorkerBuilder {
     /// limit.
     #[must_use]
     pub fn with_handler_timeout(mut self, timeout: Duration) -> Self {
-        self.parts.handler_timeout = Some(timeout.min(MAX_DELAY));
+        self.parts.handler_timeout = Some(timeout.min(NewJob::MAX_DELAY));
         self
     }
 
     /// With this time for a handler to end after a request to cancel its job, up to 366 days. Default 5 s.
     #[must_use]
     pub fn with_cancel_grace(mut self, grace: Duration) -> Self {
-        self.parts.cancel_grace = grace.min(MAX_DELAY);
+        self.parts.cancel_grace = grace.min(NewJob::MAX_DELAY);
         self
     }
 
@@ -234,7 +232,7 @@ impl WorkerBuilder {
     /// 5 s more to give back what is left. Default 20 s.
     #[must_use]
     pub fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
-        self.parts.shutdown_deadline = deadline.min(MAX_DELAY);
+        self.parts.shutdown_deadline = deadline.min(NewJob::MAX_DELAY);
         self
     }
 
@@ -310,10 +308,14 @@ impl WorkerBuilder {
         if !(1..=MAX_CONCURRENCY).contains(&parts.concurrency) {
             problems.push(format!("the concurrency is {}; give 1 to {MAX_CONCURRENCY}", parts.concurrency));
         }
-        if parts.prefetch.is_some_and(|jobs| jobs > MAX_BATCH) {
-            problems.push(format!("the prefetch is {}; give at most {MAX_BATCH}", parts.prefetch.unwrap_or_default()));
+        if parts.prefetch.is_some_and(|jobs| jobs > NewJob::MAX_BATCH) {
+            problems.push(format!(
+                "the prefetch is {}; give at most {most}",
+                parts.prefetch.unwrap_or_default(),
+                most = NewJob::MAX_BATCH
+            ));
         }
-        if !LEASE_RANGE.contains(&parts.lease) {
+        if !Lease::RANGE.contains(&parts.lease) {
             problems.push(format!("the lease lasts {:?}; give 10 ms to 30 days", parts.lease));
         }
         if parts.handler_timeout.is_some_and(|timeout| timeout.is_zero()) {

@@ -84,7 +84,7 @@ impl Done {
 
     /// Done. The store keeps the job and its result for this time, up to 366 days. It removes the oldest earlier if a queue has
     /// more than 100,000 completed jobs or 256 MiB of them (the defaults). If the result is larger than
-    /// [`MAX_RESULT_BYTES`](store_core::MAX_RESULT_BYTES), the job is dead, so that the work is not repeated.
+    /// [`JobInfo::MAX_RESULT_BYTES`](store_core::JobInfo::MAX_RESULT_BYTES), the job is dead, so that the work is not repeated.
     pub fn keep(result: impl Into<Bytes>, lasting: Duration) -> Self {
         Self(Some(Kept::new(result, lasting)))
     }
@@ -99,7 +99,7 @@ impl From<()> for Done {
 /// Why a job is not done, and what happens to it.
 ///
 /// `?` turns every error into a retry by the job's policy. The store keeps its text and those of its sources as the job's last
-/// error, cut to [`MAX_REASON_BYTES`](store_core::MAX_REASON_BYTES).
+/// error, cut to [`JobInfo::MAX_REASON_BYTES`](store_core::JobInfo::MAX_REASON_BYTES).
 pub struct JobError(pub(crate) JobErrorKind);
 
 /// What happens to a job that is not done.

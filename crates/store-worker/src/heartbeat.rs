@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use store_core::{Beat, Heartbeats, HolderName, MAX_DETAILS_BYTES, PoolName, QueueName};
+use store_core::{Beat, Heartbeats, HolderName, PoolName, QueueName};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::stats::{Tally, count_store_error};
@@ -64,6 +64,6 @@ fn details(queues: &[QueueName], tally: &Tally) -> Vec<u8> {
     let total = tally.stats().running;
     let full =
         json!({ "running": total, "queues": Map::from_iter(queues.iter().enumerate().map(running)) }).to_string();
-    let text = if full.len() > MAX_DETAILS_BYTES { json!({ "running": total }).to_string() } else { full };
+    let text = if full.len() > Beat::MAX_DETAILS_BYTES { json!({ "running": total }).to_string() } else { full };
     text.into_bytes()
 }

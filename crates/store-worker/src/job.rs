@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use store_core::{
-    ClaimedJob, Error, Fence, JobId, MAX_RESULT_BYTES, Op, Priority, QueueName, Result, Timestamp, TraceContext,
-};
+use store_core::{ClaimedJob, Error, Fence, JobId, JobInfo, Op, Priority, QueueName, Result, Timestamp, TraceContext};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -117,14 +115,14 @@ impl Job {
     /// third of the lease's time at the latest. Of several reports in between, the last one counts.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when it is larger than [`MAX_RESULT_BYTES`].
+    /// [`Error::InvalidArgument`] when it is larger than [`JobInfo::MAX_RESULT_BYTES`].
     pub fn progress(&self, progress: impl Into<Bytes>) -> Result<()> {
         let progress = progress.into();
-        if progress.len() > MAX_RESULT_BYTES {
+        if progress.len() > JobInfo::MAX_RESULT_BYTES {
             let len = progress.len();
             return Err(Error::invalid_argument(
                 Op::QueueExtend,
-                format!("progress of {len} bytes; at most {MAX_RESULT_BYTES}"),
+                format!("progress of {len} bytes; at most {most}", most = JobInfo::MAX_RESULT_BYTES),
             ));
         }
         *self.0.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);

@@ -1,11 +1,38 @@
-//! Twinstore: two Redis-compatible stores behind a fleet of microservices, one that may be lost and one that may not.
+//! Twinstore: two Redis-compatible stores behind a fleet of microservices. One may be lost, the other must not be lost.
 //!
-//! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs; all of it may be lost at any
-//! moment. The **worker state store** holds queues, leases and heartbeats; what it acknowledged survives. A service is
-//! configured by environment variables alone and refuses to start when the two share an instance, or a server is set up
-//! against its role. What each operation costs stands in [`cost_model`].
+//! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs. It may be lost at any time.
+//! The **worker state store** holds queues, leases and heartbeats. An acknowledged write survives every failure that its
+//! [durability](durability::Durability) covers. A service is configured by environment variables alone. It refuses to
+//! start if the two roles share an instance, or if a server is misconfigured for its role.
 //!
-//! A complete program: it pushes a job, works on it, and stops.
+//! # Map
+//!
+//! [`Stores`] opens both stores. [`Cache`] and [`State`] return the capabilities of one role each. [`prelude`] has what
+//! most services import; every other name has one path:
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`queue`] | jobs in durable queues: push, inspect, cancel, replay |
+//! | [`worker`] | handlers that run for the jobs of queues |
+//! | [`lease`] | leases with fencing tokens, and leadership |
+//! | [`health`] | the state of each role, for probes |
+//! | [`heartbeat`] | which processes of a pool are alive |
+//! | [`idempotency`] | a repeated request gets the response of the first |
+//! | [`cache`] | values with a time to live, and get-or-load |
+//! | [`rate_limit`] | limits that all processes of a service share |
+//! | [`handoff`] | one service puts a value, another takes it, once |
+//! | [`config`] | the environment, the findings of preflight, how much is retained |
+//! | [`durability`] | how far a write has to reach |
+//! | [`name`] | validated names, keys and ids |
+//! | [`time`] | times of the server, and the time to live |
+//! | [`page`] | listings in bounded pages |
+//! | [`cost_model`] | what each operation costs |
+//!
+//! The feature `testing` adds the module `testing`, for tests of services.
+//!
+//! # A program
+//!
+//! It pushes a job, works on it, and stops:
 //!
 //! ```
 //! use twinstore::prelude::*;
@@ -53,9 +80,22 @@
 //! ```
 
 pub mod cache;
+pub mod config;
+pub mod durability;
+pub mod handoff;
+pub mod health;
+pub mod heartbeat;
+pub mod idempotency;
+pub mod lease;
+pub mod name;
+pub mod page;
+pub mod queue;
+pub mod rate_limit;
 mod stores;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod time;
+pub mod worker;
 
 #[doc = include_str!("../docs/cost-model.md")]
 pub mod cost_model {}
@@ -64,21 +104,29 @@ pub mod cost_model {}
 pub mod metrics {}
 
 pub use bytes::Bytes;
-pub use store_core::*;
-pub use store_validation::{
-    Code, EnvFileError, Environment, Finding, Refused, Severity, SuspectVariable, parse_duration,
-};
-pub use store_worker::*;
-pub use stores::{
-    Cache, Health, HealthError, Pressure, RoleHealth, SharedState, StartError, State, Stores, StoresOptions,
-};
-pub use stores::{Operation, OperationError, OperationFailure, Ran};
+pub use store_core::{Error, ErrorKind, Op, Result, Role};
+pub use stores::{Cache, SharedState, StartError, State, Stores};
 
 /// What most services import.
 pub mod prelude {
-    pub use crate::{
-        Cache, Done, Durability, Environment, Error, HandleName, HandlerResult, Job, JobError, JobId, JobType, Key,
-        KeyValueExt, NewJob, OnUnavailable, Operation, Priority, QueueExt, QueueName, Ran, Rate, RateCheck,
-        RateLimitExt, RequestId, ServiceName, StartError, State, Stores, Ttl, Worker,
-    };
+    #[doc(no_inline)]
+    pub use crate::cache::KeyValueExt;
+    #[doc(no_inline)]
+    pub use crate::config::Environment;
+    #[doc(no_inline)]
+    pub use crate::durability::Durability;
+    #[doc(no_inline)]
+    pub use crate::idempotency::{Operation, Ran};
+    #[doc(no_inline)]
+    pub use crate::name::{HandleName, Key, RequestId, ServiceName};
+    #[doc(no_inline)]
+    pub use crate::queue::{JobId, JobType, NewJob, Priority, QueueExt, QueueName};
+    #[doc(no_inline)]
+    pub use crate::rate_limit::{OnUnavailable, Rate, RateCheck, RateLimitExt};
+    #[doc(no_inline)]
+    pub use crate::time::Ttl;
+    #[doc(no_inline)]
+    pub use crate::worker::{Done, HandlerResult, Job, JobError, Worker};
+    #[doc(no_inline)]
+    pub use crate::{Cache, Error, StartError, State, Stores};
 }

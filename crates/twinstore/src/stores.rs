@@ -37,7 +37,8 @@ pub use state::{SharedState, State};
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), twinstore::StartError> {
-/// use twinstore::{Environment, Stores};
+/// use twinstore::Stores;
+/// use twinstore::config::Environment;
 ///
 /// let environment = Environment::from_variables([
 ///     ("SERVICE_NAME", "billing"),

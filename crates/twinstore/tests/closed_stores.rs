@@ -1,7 +1,7 @@
 //! What closed embedded stores answer.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use twinstore::HandleName;
+use twinstore::name::HandleName;
 use twinstore::prelude::*;
 
 /// A job of the tests.

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use testkit::{RedisServer, wait_until};
+use twinstore::heartbeat::PoolName;
+use twinstore::name::HolderName;
 use twinstore::prelude::*;
-use twinstore::{HolderName, PoolName, QueueInspect};
+use twinstore::queue::QueueInspect;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RedisServer, wait_until};
+use twinstore::health::{Health, Pressure};
 use twinstore::prelude::*;
-use twinstore::{ErrorKind, Health, Pressure, Role};
+use twinstore::{ErrorKind, Role};
 
 /// Both servers, and stores with a command time-out that is longer than the limit of a check.
 async fn stores(command_timeout: &str) -> (RedisServer, RedisServer, Stores) {

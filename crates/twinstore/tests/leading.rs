@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use testkit::{DEADLINE, RedisServer, wait_until};
 use tokio::task::JoinHandle;
+use twinstore::lease::LeaseName;
+use twinstore::name::HolderName;
 use twinstore::prelude::*;
-use twinstore::{HolderName, LeaseName};
 
 /// How many leaders work now, and how many terms have begun.
 #[derive(Clone, Default)]

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use testkit::{DEADLINE, wait_until};
 use tokio::sync::Notify;
+use twinstore::idempotency::{OperationError, OperationFailure};
 use twinstore::prelude::*;
 use twinstore::testing::{self, ManualClock};
-use twinstore::{OperationError, OperationFailure};
 
 type Payments = Operation<u64, String>;
 

@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use store_core::{ClaimRequest, Kept, Outcome};
 use testkit::RedisServer;
+use twinstore::config::{Retention, StoresOptions};
+use twinstore::name::HolderName;
 use twinstore::prelude::*;
-use twinstore::{ClaimRequest, HolderName, Kept, Outcome, Retention, StoresOptions};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use store_core::{ClaimRequest, Outcome, Settled};
 use testkit::RedisServer;
+use twinstore::config::Code;
+use twinstore::idempotency::{Begun, Fingerprint, Idempotency, IdempotentRequest};
+use twinstore::name::HolderName;
 use twinstore::prelude::*;
-use twinstore::{
-    Begun, Bytes, ClaimRequest, Code, Fingerprint, HolderName, Idempotency, IdempotentRequest, Outcome, Role, Settled,
-};
+use twinstore::{Bytes, Role};
 
 /// A job of the tests.
 #[derive(serde::Serialize, serde::Deserialize)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use twinstore::prelude::*;
+use twinstore::queue::{Backoff, RetryPolicy};
 use twinstore::testing::{self, NotEmpty};
-use twinstore::{Backoff, RetryPolicy};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Order(u32);

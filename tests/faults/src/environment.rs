@@ -58,7 +58,7 @@ impl Environment {
 
     /// The stores of a group of actors.
     pub(crate) async fn open(&self, group: &str) -> Result<Stores, RunError> {
-        let environment = twinstore::Environment::from_variables(self.variables(group));
+        let environment = twinstore::config::Environment::from_variables(self.variables(group));
         Stores::open(&environment).await.map_err(|error| RunError::Start(Box::new(error)))
     }
 

@@ -59,7 +59,7 @@ enum Command {
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    twinstore::parse_duration(text).ok_or_else(|| "a duration looks like 90s or 1500ms".to_owned())
+    twinstore::config::parse_duration(text).ok_or_else(|| "a duration looks like 90s or 1500ms".to_owned())
 }
 
 #[tokio::main]

@@ -9,7 +9,11 @@ mod queue_control;
 
 use std::sync::Arc;
 
-use twinstore::{Error, ErrorKind, Heartbeats, Idempotency, Leases, Queue, QueueControl, QueueInspect, Stores};
+use twinstore::heartbeat::Heartbeats;
+use twinstore::idempotency::Idempotency;
+use twinstore::lease::Leases;
+use twinstore::queue::{Queue, QueueControl, QueueInspect};
+use twinstore::{Error, ErrorKind, Stores};
 
 use crate::history::{Answer, Invocation, Recorder, Reply};
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, LocalSet};
-use twinstore::{Error, JobState, PageRequest, QueueInspect, Stores, WorkerHandle};
+use twinstore::page::PageRequest;
+use twinstore::queue::{JobState, QueueInspect};
+use twinstore::worker::WorkerHandle;
+use twinstore::{Error, Stores};
 
 use crate::checker::{Verdict, check};
 use crate::environment::Environment;
@@ -211,7 +214,7 @@ async fn list_all(inspect: &Arc<dyn QueueInspect>, name: &str, state: JobState) 
         let page = inspect.list(&queue(name), state, request).await?;
         names.extend(page.items.iter().map(|job| job.id.to_string()));
         match page.next {
-            Some(next) => request = PageRequest::first(PageRequest::MAX_LIMIT).after(next),
+            Some(next) => request = PageRequest::first(PageRequest::MAX_LIMIT).with_cursor(next),
             None => return Ok(names),
         }
     }

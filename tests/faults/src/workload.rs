@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use twinstore::{NewJob, QueueName, Stores};
+use twinstore::Stores;
+use twinstore::queue::{NewJob, QueueName};
 
 use crate::history::Recorder;
 use crate::recorded::Client;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use store_core::{Entry, Error, KeyValue, KeyValueExt, MAX_KEYS, MAX_VALUE_BYTES, RequestId, SetIfAbsent, Ttl};
+use store_core::{Entry, Error, KeyValue, KeyValueExt, RequestId, SetIfAbsent, Ttl};
 
 use crate::{MINUTE, OWN, entry, eventually, key, server, store};
 
@@ -81,7 +81,7 @@ async fn foreign_values_are_corrupt_and_kept() {
 async fn many_large_values_need_several_calls() {
     let server = crate::RedisServer::builder().start().await.unwrap();
     let store = store(&server).await;
-    let large = |index: u8| Bytes::from(vec![index; MAX_VALUE_BYTES]);
+    let large = |index: u8| Bytes::from(vec![index; Entry::MAX_VALUE_BYTES]);
     let entries: Vec<_> = (0..5).map(|index| Entry::new(key(index.to_string()), large(index), MINUTE)).collect();
     store.set_many(&entries).await.unwrap();
     let mut names: Vec<_> = entries.iter().map(|entry| entry.key.clone()).collect();
@@ -99,14 +99,14 @@ async fn bounds_are_refused_before_anything_is_sent() {
     let server = server().await;
     let store = store(&server).await;
     let before = server.commands_processed().await.unwrap();
-    let too_large = Entry::new(key("a"), vec![0; MAX_VALUE_BYTES + 1], MINUTE);
-    let too_many = vec![key("a"); MAX_KEYS + 1];
+    let too_large = Entry::new(key("a"), vec![0; Entry::MAX_VALUE_BYTES + 1], MINUTE);
+    let too_many = vec![key("a"); Entry::MAX_KEYS + 1];
     let refused = [
         store.set_many(&[entry("b", "fits"), too_large.clone()]).await.unwrap_err(),
         store.set_if_absent(&too_large, RequestId::generate()).await.unwrap_err(),
         store.get_many(&too_many).await.unwrap_err(),
         store.delete_many(&too_many).await.unwrap_err(),
-        store.set_many(&vec![entry("a", "x"); MAX_KEYS + 1]).await.unwrap_err(),
+        store.set_many(&vec![entry("a", "x"); Entry::MAX_KEYS + 1]).await.unwrap_err(),
     ];
     for error in refused {
         assert!(matches!(error, Error::InvalidArgument { .. }), "{error:?}");
@@ -115,7 +115,7 @@ async fn bounds_are_refused_before_anything_is_sent() {
     assert_eq!(store.delete_many(&[]).await.unwrap(), 0);
     store.set_many(&[]).await.unwrap();
     assert_eq!(server.commands_processed().await.unwrap(), before);
-    assert_eq!(store.get_many(&too_many[1..]).await.unwrap(), vec![None; MAX_KEYS]);
+    assert_eq!(store.get_many(&too_many[1..]).await.unwrap(), vec![None; Entry::MAX_KEYS]);
     assert_eq!(store.delete_many(&too_many[1..]).await.unwrap(), 0);
 }
 

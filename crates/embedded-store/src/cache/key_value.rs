@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{Entry, Error, Key, KeyValue, MAX_KEYS, MAX_VALUE_BYTES, Op, RequestId, Result, SetIfAbsent, Ttl};
+use store_core::{Entry, Error, Key, KeyValue, Op, RequestId, Result, SetIfAbsent, Ttl};
 
 use super::EmbeddedCache;
 use crate::encoding::{Decoder, Encoder};
@@ -28,17 +28,20 @@ fn decode(_end: u64, row: &[u8]) -> Result<Value, Fault> {
 }
 
 fn validate_count(op: Op, len: usize) -> Result<()> {
-    if len > MAX_KEYS {
-        return Err(Error::invalid_argument(op, format!("{len} keys in one call; at most {MAX_KEYS}")));
+    if len > Entry::MAX_KEYS {
+        return Err(Error::invalid_argument(
+            op,
+            format!("{len} keys in one call; at most {most}", most = Entry::MAX_KEYS),
+        ));
     }
     Ok(())
 }
 
 pub(super) fn validate_value(op: Op, value: &Bytes) -> Result<()> {
-    if value.len() > MAX_VALUE_BYTES {
+    if value.len() > Entry::MAX_VALUE_BYTES {
         return Err(Error::invalid_argument(
             op,
-            format!("a value has {} bytes; at most {MAX_VALUE_BYTES}", value.len()),
+            format!("a value has {} bytes; at most {most}", value.len(), most = Entry::MAX_VALUE_BYTES),
         ));
     }
     Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::validate_checks;
-use store_core::{Error, Key, LimitState, MAX_CHECKS, Op, Rate, RateCheck, RateDecision, RateLimit, Result};
+use store_core::{Error, Key, LimitState, Op, Rate, RateCheck, RateDecision, RateLimit, Result};
 
 use super::EmbeddedCache;
 use crate::encoding::{Decoder, Encoder};
@@ -42,8 +42,8 @@ impl RateLimit for EmbeddedCache {
     }
 
     async fn reset(&self, keys: &[Key]) -> Result<()> {
-        if keys.len() > MAX_CHECKS {
-            let detail = format!("{} limits in one call; at most {MAX_CHECKS}", keys.len());
+        if keys.len() > RateCheck::MAX_CHECKS {
+            let detail = format!("{} limits in one call; at most {most}", keys.len(), most = RateCheck::MAX_CHECKS);
             return Err(Error::invalid_argument(Op::RateLimitReset, detail));
         }
         if keys.is_empty() {

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use async_trait::async_trait;
 use bytes::Bytes;
 use store_core::{
-    Beat, Cursor, Error, Heartbeats, HolderName, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Member, Op, Page,
-    PageRequest, PoolName, Result, Timestamp, millis_ceil, validate_lease,
+    Beat, Cursor, Error, Heartbeats, HolderName, Member, Op, Page, PageRequest, PoolName, Result, Timestamp,
+    millis_ceil, validate_lease,
 };
 
 use super::EmbeddedState;
@@ -89,10 +89,14 @@ impl Pool {
         let mut lost = 0;
         self.ended(change, &self.ends_at(now.millis()), |_, _| {
             lost += 1;
-            if lost < LOST_KEPT_COUNT + FORGOTTEN_PER_BEAT { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if lost < Member::LOST_KEPT_COUNT + FORGOTTEN_PER_BEAT {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
-        let too_many = lost.saturating_sub(LOST_KEPT_COUNT);
-        let too_old = now.millis().saturating_sub(millis_ceil(LOST_KEPT_FOR));
+        let too_many = lost.saturating_sub(Member::LOST_KEPT_COUNT);
+        let too_old = now.millis().saturating_sub(millis_ceil(Member::LOST_KEPT_FOR));
         let mut forgotten = Vec::new();
         change.scan_back(Table::MemberEnds, &self.ends_at(now.millis())..&behind(&self.prefix), |key, row| {
             if row.is_err() {
@@ -133,8 +137,12 @@ fn page(mut members: Vec<Member>, limit: usize, cursor: impl Fn(&Member) -> Stri
 impl Heartbeats for EmbeddedState {
     async fn beat(&self, beat: &Beat) -> Result<()> {
         validate_lease(Op::HeartbeatBeat, beat.lasting)?;
-        if beat.details.len() > MAX_DETAILS_BYTES {
-            let detail = format!("the details have {} bytes; at most {MAX_DETAILS_BYTES}", beat.details.len());
+        if beat.details.len() > Beat::MAX_DETAILS_BYTES {
+            let detail = format!(
+                "the details have {} bytes; at most {most}",
+                beat.details.len(),
+                most = Beat::MAX_DETAILS_BYTES
+            );
             return Err(Error::invalid_argument(Op::HeartbeatBeat, detail));
         }
         let (clock, pool, beat) = (self.options.clock.clone(), self.pool(&beat.pool), beat.clone());

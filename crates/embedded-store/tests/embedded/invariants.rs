@@ -95,7 +95,7 @@ async fn list(store: &EmbeddedState, state: JobState) -> Vec<JobInfo> {
         let listed = store.list(&queue("q"), state, page.clone()).await.unwrap();
         jobs.extend(listed.items);
         match listed.next {
-            Some(next) => page = page.after(next),
+            Some(next) => page = page.with_cursor(next),
             None => return jobs,
         }
     }

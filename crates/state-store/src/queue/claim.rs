@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis_link::{Arg, ReplyReader};
 use store_core::{
-    Claim, ClaimRequest, ClaimedJob, Error, Fence, JobId, JobLease, MAX_BATCH_BYTES, Op, Result, Timestamp,
-    UniqueUntil, millis_ceil,
+    Claim, ClaimRequest, ClaimedJob, Error, Fence, JobId, JobLease, NewJob, Op, Result, Timestamp, UniqueUntil,
+    millis_ceil,
 };
 
 use super::job_state::JobStateRecord;
@@ -27,7 +27,7 @@ pub(super) async fn claim(store: &StateStore, request: &ClaimRequest) -> Result<
         Arg::from(request.max),
         Arg::from(lasting),
         Arg::from(request.worker.as_str()),
-        Arg::from(MAX_BATCH_BYTES),
+        Arg::from(NewJob::MAX_BATCH_BYTES),
     ];
     let answer = store.call(OP, &scripts::CLAIM, &request.queue, args).await?;
     let mut reply = answer.reader(OP);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::BytesMut;
 use redis_link::{Answer, Arg};
 use store_core::{
-    Error, Extended, Extension, JobLease, MAX_RESULT_BYTES, Op, QueueName, Result, Timestamp, millis_ceil,
-    validate_batch, validate_lease,
+    Error, Extended, Extension, JobInfo, JobLease, Op, QueueName, Result, Timestamp, millis_ceil, validate_batch,
+    validate_lease,
 };
 
 use super::{packed_id, scripts};
@@ -94,9 +94,10 @@ fn validate(jobs: &[Extension], lasting: Duration) -> Result<()> {
     validate_batch(OP, jobs.len())?;
     validate_lease(OP, lasting)?;
     let bytes = |job: &Extension| job.progress.as_ref().map_or(0, |progress| progress.len());
-    match jobs.iter().position(|job| bytes(job) > MAX_RESULT_BYTES) {
+    match jobs.iter().position(|job| bytes(job) > JobInfo::MAX_RESULT_BYTES) {
         Some(index) => {
-            let detail = format!("the progress of job {index} has more than {MAX_RESULT_BYTES} bytes");
+            let detail =
+                format!("the progress of job {index} has more than {most} bytes", most = JobInfo::MAX_RESULT_BYTES);
             Err(Error::invalid_argument(OP, detail))
         }
         None => Ok(()),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use redis_link::Arg;
-use store_core::{Cursor, Error, JobInfo, JobState, MAX_BATCH_BYTES, Op, Page, PageRequest, QueueName, Result};
+use store_core::{Cursor, Error, JobInfo, JobState, NewJob, Op, Page, PageRequest, QueueName, Result};
 
 use super::inspect::{job_info, read_time, unreadable};
 use super::{read_id, scripts};
@@ -18,7 +18,7 @@ pub(super) async fn list(
     state: JobState,
     page: PageRequest,
 ) -> Result<Page<JobInfo>> {
-    let mut args = vec![Arg::fixed(state.name()), Arg::from(page.limit()), Arg::from(MAX_BATCH_BYTES)];
+    let mut args = vec![Arg::fixed(state.name()), Arg::from(page.limit()), Arg::from(NewJob::MAX_BATCH_BYTES)];
     if let Some(cursor) = page.cursor() {
         let (position, entry) = read_cursor(state, cursor)
             .ok_or_else(|| Error::invalid_argument(OP, "the cursor is not one that this listing has given out"))?;

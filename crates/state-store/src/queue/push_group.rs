@@ -4,7 +4,7 @@
 //! does a batch's work instead of fifty single ones.
 
 use redis_link::{Batcher, Bounds, Load};
-use store_core::{Durability, MAX_BATCH, MAX_BATCH_BYTES, NewJob, Op, Pushed, QueueName, Receipt, Result};
+use store_core::{Durability, NewJob, Op, Pushed, QueueName, Receipt, Result};
 
 use super::push;
 use crate::StateStore;
@@ -18,7 +18,7 @@ pub(crate) struct PushGroups(Batcher<Destination, Vec<NewJob>, Receipt<Vec<Pushe
 
 impl Default for PushGroups {
     fn default() -> Self {
-        let bounds = Bounds { under_way: 1, items: MAX_BATCH, bytes: MAX_BATCH_BYTES };
+        let bounds = Bounds { under_way: 1, items: NewJob::MAX_BATCH, bytes: NewJob::MAX_BATCH_BYTES };
         Self(Batcher::new(Op::QueuePush, bounds))
     }
 }

@@ -235,7 +235,7 @@ fn take_trace(bytes: &mut Bytes) -> Option<TraceContext> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store_core::{JobId, MAX_TRACESTATE_BYTES};
+    use store_core::JobId;
 
     fn stored(job: &NewJob) -> Bytes {
         let mut buffer = BytesMut::new();
@@ -251,7 +251,7 @@ mod tests {
         let longest = UniqueKey::new("ü".repeat(UniqueKey::MAX_BYTES / 2)).unwrap();
         let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
         let longest_state = format!("a={},b={}", "x".repeat(253), "y".repeat(254));
-        assert_eq!(longest_state.len(), MAX_TRACESTATE_BYTES);
+        assert_eq!(longest_state.len(), TraceContext::MAX_TRACESTATE_BYTES);
         let max = Duration::from_secs(366 * 24 * 3600);
         let uniques = [UniqueUntil::Claimed, UniqueUntil::Finished, UniqueUntil::Elapsed(max)].map(Some);
         let backoffs = [

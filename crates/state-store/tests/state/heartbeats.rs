@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{
-    Beat, Cursor, Error, Heartbeats, HolderName, LOST_KEPT_COUNT, LOST_KEPT_FOR, MAX_DETAILS_BYTES, Page, PageRequest,
-    PoolName, Timestamp,
-};
+use store_core::{Beat, Cursor, Error, Heartbeats, HolderName, Member, Page, PageRequest, PoolName, Timestamp};
 use testkit::{FaultProxy, RedisServer, mentions};
 
 use crate::{Fixture, fixture, open_to_lose};
@@ -52,7 +49,7 @@ async fn all_keys_of_a_pool_end_a_day_after_its_last_beat() {
     beat(&store, "short", LASTING).await;
     for name in KEYS {
         let ttl = server.command(&["PTTL", name]).await.unwrap().as_integer().unwrap();
-        let longest = i64::try_from((LOST_KEPT_FOR + LASTING * 100).as_millis()).unwrap();
+        let longest = i64::try_from((Member::LOST_KEPT_FOR + LASTING * 100).as_millis()).unwrap();
         assert!((longest - 60_000..=longest).contains(&ttl), "{name}: {ttl}");
     }
     assert!(store.leave(&pool(), &member("long")).await.unwrap());
@@ -80,7 +77,7 @@ async fn pages_go_through_all_members_in_order() {
     let by_time = [vec!["later".to_owned()], by_name].concat();
     let since = Timestamp::default();
     assert_eq!(collect(async |page| store.lost(&pool(), since, page).await.unwrap()).await, by_time);
-    let foreign = PageRequest::first(1).after(Cursor::new("canary"));
+    let foreign = PageRequest::first(1).with_cursor(Cursor::new("canary"));
     let error = store.lost(&pool(), since, foreign).await.unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { .. }) && !error.to_string().contains("canary"));
 }
@@ -92,7 +89,7 @@ async fn collect(page: impl AsyncFn(PageRequest) -> Page<store_core::Member>) ->
         let Page { items, next } = page(request).await;
         names.extend(items.iter().map(|member| member.name.to_string()));
         match next {
-            Some(cursor) => request = PageRequest::first(3).after(cursor),
+            Some(cursor) => request = PageRequest::first(3).with_cursor(cursor),
             None => return names,
         }
     }
@@ -106,20 +103,20 @@ async fn a_page_continues_after_a_member_that_has_left() {
     }
     let first = store.alive(&pool(), PageRequest::first(2)).await.unwrap();
     store.leave(&pool(), &member("b")).await.unwrap();
-    let rest = store.alive(&pool(), PageRequest::first(2).after(first.next.unwrap())).await.unwrap();
+    let rest = store.alive(&pool(), PageRequest::first(2).with_cursor(first.next.unwrap())).await.unwrap();
     assert_eq!((rest.items.len(), rest.items[0].name.as_str(), rest.next), (2, "c", None));
     clock.advance(LASTING);
     let since = Timestamp::default();
     let first = store.lost(&pool(), since, PageRequest::first(1)).await.unwrap();
     beat(&store, "a", LASTING).await;
-    let rest = store.lost(&pool(), since, PageRequest::first(9).after(first.next.unwrap())).await.unwrap();
+    let rest = store.lost(&pool(), since, PageRequest::first(9).with_cursor(first.next.unwrap())).await.unwrap();
     assert_eq!(rest.items.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(), ["c", "d"]);
 }
 
 #[tokio::test]
 async fn lost_members_are_removed_by_count_and_age() {
     let Fixture { server, store, clock } = fixture().await;
-    let kept = i64::try_from(LOST_KEPT_COUNT).unwrap();
+    let kept = i64::try_from(Member::LOST_KEPT_COUNT).unwrap();
     for index in 0..kept + 150 {
         beat(&store, &format!("m{index:04}"), LASTING).await;
         clock.advance(Duration::from_millis(1));
@@ -129,9 +126,9 @@ async fn lost_members_are_removed_by_count_and_age() {
         beat(&store, "alive", LASTING).await;
     }
     assert_eq!(counts(&server).await, [kept + 1; 3]);
-    assert_eq!(lost(&store).await.len(), LOST_KEPT_COUNT);
+    assert_eq!(lost(&store).await.len(), Member::LOST_KEPT_COUNT);
     assert_eq!(lost(&store).await[0], format!("m{:04}", kept + 149));
-    clock.advance(LOST_KEPT_FOR + LASTING);
+    clock.advance(Member::LOST_KEPT_FOR + LASTING);
     for _ in 0..11 {
         beat(&store, "alive", LASTING).await;
     }
@@ -188,11 +185,11 @@ async fn a_lost_reply_changes_nothing() {
 async fn beats_are_bounded_and_work_in_a_full_server() {
     let Fixture { server, store, .. } = fixture().await;
     let large = |bytes| Beat::new(pool(), member("a"), LASTING).with_details(vec![7; bytes]);
-    assert!(matches!(store.beat(&large(MAX_DETAILS_BYTES + 1)).await, Err(Error::InvalidArgument { .. })));
+    assert!(matches!(store.beat(&large(Beat::MAX_DETAILS_BYTES + 1)).await, Err(Error::InvalidArgument { .. })));
     let short = Beat::new(pool(), member("a"), Duration::from_millis(9));
     assert!(matches!(store.beat(&short).await, Err(Error::InvalidArgument { .. })));
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
-    store.beat(&large(MAX_DETAILS_BYTES)).await.unwrap();
+    store.beat(&large(Beat::MAX_DETAILS_BYTES)).await.unwrap();
     assert_eq!(alive(&store).await, ["a"]);
     assert!(store.leave(&pool(), &member("a")).await.unwrap());
 }

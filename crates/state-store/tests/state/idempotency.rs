@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use store_core::{Begun, Error, Fingerprint, Finished, Idempotency, IdempotentRequest, Key, MAX_RESPONSE_BYTES, Ttl};
+use store_core::{Begun, Error, Fingerprint, Finished, Idempotency, IdempotentRequest, Key, Ttl};
 use testkit::{FaultProxy, mentions};
 
 use crate::{Fixture, fixture, open_to_lose};
@@ -87,8 +87,8 @@ async fn the_size_of_a_response_is_bounded() {
     let Fixture { server: _server, store, .. } = fixture().await;
     let first = request();
     store.begin(&first, MINUTE).await.unwrap();
-    let response = Bytes::from(vec![7; MAX_RESPONSE_BYTES]);
-    let larger = Bytes::from(vec![7; MAX_RESPONSE_BYTES + 1]);
+    let response = Bytes::from(vec![7; IdempotentRequest::MAX_RESPONSE_BYTES]);
+    let larger = Bytes::from(vec![7; IdempotentRequest::MAX_RESPONSE_BYTES + 1]);
     assert!(matches!(store.finish(&first, &larger, MINUTE).await, Err(Error::InvalidArgument { .. })));
     assert_eq!(store.finish(&first, &response, MINUTE).await.unwrap(), Finished::Stored);
     assert_eq!(store.begin(&request(), MINUTE).await.unwrap(), Begun::Finished(response));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{MAX_BATCH, Priority, RetryPolicy, TraceContext, Unique, validate_lease};
+use super::{NewJob, Priority, RetryPolicy, TraceContext, Unique, validate_lease};
 use crate::{Error, Fence, HolderName, JobId, Op, QueueName, Result, Timestamp};
 
 /// A request for jobs, for [`Queue::claim`](super::Queue::claim).
@@ -16,9 +16,9 @@ pub struct ClaimRequest {
     pub queue: QueueName,
     /// The worker. [`QueueInspect`](super::QueueInspect) shows it.
     pub worker: HolderName,
-    /// The largest number of jobs, 1 to [`MAX_BATCH`].
+    /// The largest number of jobs, 1 to [`NewJob::MAX_BATCH`].
     pub max: usize,
-    /// How long the lease of each job lasts unless it is extended. Within [`LEASE_RANGE`](crate::LEASE_RANGE).
+    /// How long the lease of each job lasts unless it is extended. Within [`Lease::RANGE`](crate::Lease::RANGE).
     pub lease: Duration,
 }
 
@@ -33,10 +33,10 @@ impl ClaimRequest {
     /// # Errors
     /// [`Error::InvalidArgument`], with the limit that it exceeds.
     pub fn validate(&self) -> Result<()> {
-        if self.max == 0 || self.max > MAX_BATCH {
+        if self.max == 0 || self.max > NewJob::MAX_BATCH {
             return Err(Error::invalid_argument(
                 Op::QueueClaim,
-                format!("claim 1 to {MAX_BATCH} jobs, not {}", self.max),
+                format!("claim 1 to {most} jobs, not {}", self.max, most = NewJob::MAX_BATCH),
             ));
         }
         validate_lease(Op::QueueClaim, self.lease)
@@ -159,7 +159,7 @@ impl JobLease {
 pub struct Extension {
     /// The lease.
     pub lease: JobLease,
-    /// The progress, in a format of the caller's choice, at most [`MAX_RESULT_BYTES`](super::MAX_RESULT_BYTES) bytes.
+    /// The progress, in a format of the caller's choice, at most [`JobInfo::MAX_RESULT_BYTES`](crate::JobInfo::MAX_RESULT_BYTES) bytes.
     /// `None` keeps what is stored.
     pub progress: Option<Bytes>,
 }

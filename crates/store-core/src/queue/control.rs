@@ -33,10 +33,10 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     /// [`Replayed::NotDead`] for the jobs that the first request replayed.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if `jobs` is empty or has more than [`MAX_BATCH`] ids.
+    /// [`Error::InvalidArgument`] if `jobs` is empty or has more than [`NewJob::MAX_BATCH`] ids.
     ///
     /// [`Error::InvalidArgument`]: crate::Error::InvalidArgument
-    /// [`MAX_BATCH`]: super::MAX_BATCH
+    /// [`NewJob::MAX_BATCH`]: crate::NewJob::MAX_BATCH
     /// [`UniqueUntil::Elapsed`]: super::UniqueUntil::Elapsed
     async fn replay(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Replayed>>;
 
@@ -45,7 +45,7 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     /// Deletes jobs in any state but running.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`MAX_BATCH`](super::MAX_BATCH) ids.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`NewJob::MAX_BATCH`](crate::NewJob::MAX_BATCH) ids.
     async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>>;
 
     /// `async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>`
@@ -53,7 +53,7 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     /// Makes scheduled jobs ready. `true` for each job that was scheduled.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`MAX_BATCH`](super::MAX_BATCH) ids.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`NewJob::MAX_BATCH`](crate::NewJob::MAX_BATCH) ids.
     async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>;
 
     /// `async fn pause(&self, queue: &QueueName) -> Result<()>`

@@ -194,6 +194,12 @@ pub struct JobInfo {
 }
 
 impl JobInfo {
+    /// The largest result or progress of a job, in bytes: 64 KiB.
+    pub const MAX_RESULT_BYTES: usize = 64 << 10;
+
+    /// Reasons and errors are truncated to this many bytes, at a character boundary.
+    pub const MAX_REASON_BYTES: usize = 1024;
+
     /// A job with its id, state and time of push. Engines set the other fields.
     pub fn new(id: JobId, state: JobState, pushed_at: Timestamp) -> Self {
         Self {

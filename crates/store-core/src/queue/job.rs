@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{MAX_BATCH_BYTES, MAX_DELAY, MAX_PAYLOAD_BYTES, TraceContext, validate_batch};
+use super::{TraceContext, validate_batch};
 use crate::{Error, JobId, Op, Result, UniqueKey};
 
 /// A job to push.
@@ -15,9 +15,9 @@ use crate::{Error, JobId, Op, Result, UniqueKey};
 pub struct NewJob {
     /// The id. Default: a new UUID version 7.
     pub id: JobId,
-    /// The payload for the handler, at most [`MAX_PAYLOAD_BYTES`].
+    /// The payload for the handler, at most [`NewJob::MAX_PAYLOAD_BYTES`].
     pub payload: Bytes,
-    /// How long the job waits before it is ready, at most [`MAX_DELAY`]. Default zero.
+    /// How long the job waits before it is ready, at most [`NewJob::MAX_DELAY`]. Default zero.
     pub delay: Duration,
     /// The priority. Default [`Priority::Normal`].
     pub priority: Priority,
@@ -26,7 +26,7 @@ pub struct NewJob {
     /// What happens if an attempt fails. Default: [`RetryPolicy::default`].
     pub retry: RetryPolicy,
     /// If no worker has claimed the job this long after its push, it is dead with the reason `deadline`. From 1 ms to
-    /// [`MAX_DELAY`]. Default none.
+    /// [`NewJob::MAX_DELAY`]. Default none.
     pub start_within: Option<Duration>,
     /// The version of the payload's format, for handlers that read several. Default 0.
     pub schema: u16,
@@ -38,6 +38,18 @@ pub struct NewJob {
 }
 
 impl NewJob {
+    /// The largest number of jobs in one call.
+    pub const MAX_BATCH: usize = 1000;
+
+    /// The largest sum of the payloads of one push, in bytes: 16 MiB.
+    pub const MAX_BATCH_BYTES: usize = 16 << 20;
+
+    /// The largest payload of a job, in bytes: 1 MiB. Store larger data elsewhere, and push a reference to it.
+    pub const MAX_PAYLOAD_BYTES: usize = 1 << 20;
+
+    /// The longest delay, deadline, back-off or retention: 366 days.
+    pub const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
+
     /// A job with a new id that is ready as soon as it is pushed.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
@@ -120,23 +132,31 @@ impl NewJob {
         let mut bytes = 0;
         for (index, job) in jobs.iter().enumerate() {
             bytes += job.payload.len();
-            if job.payload.len() > MAX_PAYLOAD_BYTES {
+            if job.payload.len() > NewJob::MAX_PAYLOAD_BYTES {
                 let len = job.payload.len();
-                return refuse(format!("the payload of job {index} has {len} bytes; at most {MAX_PAYLOAD_BYTES}"));
+                return refuse(format!(
+                    "the payload of job {index} has {len} bytes; at most {most}",
+                    most = NewJob::MAX_PAYLOAD_BYTES
+                ));
             }
-            if job.delay > MAX_DELAY || job.start_within.is_some_and(|time| time.is_zero() || time > MAX_DELAY) {
+            if job.delay > NewJob::MAX_DELAY
+                || job.start_within.is_some_and(|time| time.is_zero() || time > NewJob::MAX_DELAY)
+            {
                 return refuse(format!("a delay or deadline of job {index} lies outside 1 ms to 366 days"));
             }
             if job.retry.max_attempts == 0 {
                 return refuse(format!("job {index} has no attempt; give at least 1"));
             }
-            if matches!(&job.unique, Some(Unique { until: UniqueUntil::Elapsed(time), .. }) if time.is_zero() || *time > MAX_DELAY)
+            if matches!(&job.unique, Some(Unique { until: UniqueUntil::Elapsed(time), .. }) if time.is_zero() || *time > NewJob::MAX_DELAY)
             {
                 return refuse(format!("the unique key of job {index} is held outside 1 ms to 366 days"));
             }
         }
-        if bytes > MAX_BATCH_BYTES {
-            return refuse(format!("the payloads have {bytes} bytes together; at most {MAX_BATCH_BYTES} in one push"));
+        if bytes > NewJob::MAX_BATCH_BYTES {
+            return refuse(format!(
+                "the payloads have {bytes} bytes together; at most {most} in one push",
+                most = NewJob::MAX_BATCH_BYTES
+            ));
         }
         Ok(())
     }
@@ -207,7 +227,7 @@ pub enum UniqueUntil {
     Claimed,
     /// When it is completed, dead, cancelled or deleted.
     Finished,
-    /// This long after its push, in every case. From 1 ms to [`MAX_DELAY`].
+    /// This long after its push, in every case. From 1 ms to [`NewJob::MAX_DELAY`].
     Elapsed(Duration),
 }
 
@@ -314,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_refused_batch_names_the_job() {
-        let jobs = [NewJob::new("a"), NewJob::new(vec![0; super::MAX_PAYLOAD_BYTES + 1])];
+        let jobs = [NewJob::new("a"), NewJob::new(vec![0; NewJob::MAX_PAYLOAD_BYTES + 1])];
         assert!(NewJob::validate_all(&jobs).unwrap_err().to_string().contains("job 1"));
         assert!(NewJob::validate_all(&[]).is_err());
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{JobLease, MAX_DELAY, MAX_RESULT_BYTES, validate_batch};
+use super::{JobInfo, JobLease, NewJob, validate_batch};
 use crate::{Error, Op, Result};
 
 /// The end of one attempt, for [`Queue::settle`](super::Queue::settle).
@@ -39,14 +39,17 @@ impl Settlement {
                     (Duration::ZERO, 0)
                 }
             };
-            if wait > MAX_DELAY {
+            if wait > NewJob::MAX_DELAY {
                 return Err(Error::invalid_argument(
                     Op::QueueSettle,
                     format!("settlement {index} waits more than 366 days"),
                 ));
             }
-            if bytes > MAX_RESULT_BYTES {
-                let detail = format!("the result of settlement {index} has {bytes} bytes; at most {MAX_RESULT_BYTES}");
+            if bytes > JobInfo::MAX_RESULT_BYTES {
+                let detail = format!(
+                    "the result of settlement {index} has {bytes} bytes; at most {most}",
+                    most = JobInfo::MAX_RESULT_BYTES
+                );
                 return Err(Error::invalid_argument(Op::QueueSettle, detail));
             }
         }
@@ -61,20 +64,20 @@ pub enum Outcome {
     Complete(Option<Kept>),
     /// The attempt failed. The job is scheduled again, or dead if this was its last attempt.
     Retry {
-        /// How long it waits, at most [`MAX_DELAY`].
+        /// How long it waits, at most [`NewJob::MAX_DELAY`].
         after: Duration,
-        /// Why it failed. Truncated to [`MAX_REASON_BYTES`](super::MAX_REASON_BYTES).
+        /// Why it failed. Truncated to [`JobInfo::MAX_REASON_BYTES`](crate::JobInfo::MAX_REASON_BYTES).
         error: String,
     },
     /// The job cannot run now. It is scheduled again. The delivery does not count as an attempt.
     Snooze {
-        /// How long it waits, at most [`MAX_DELAY`].
+        /// How long it waits, at most [`NewJob::MAX_DELAY`].
         after: Duration,
     },
     /// The job has failed for good. The queue keeps it as dead until it is replayed or deleted, or until
     /// [`Retention`](crate::Retention) removes it.
     Dead {
-        /// Why it failed. Truncated to [`MAX_REASON_BYTES`](super::MAX_REASON_BYTES).
+        /// Why it failed. Truncated to [`JobInfo::MAX_REASON_BYTES`](crate::JobInfo::MAX_REASON_BYTES).
         reason: String,
     },
     /// The worker did not start the job. It is ready again, before the other jobs of its priority. The delivery does not
@@ -87,9 +90,9 @@ pub enum Outcome {
 /// A result, and how long it is kept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Kept {
-    /// The result, at most [`MAX_RESULT_BYTES`].
+    /// The result, at most [`JobInfo::MAX_RESULT_BYTES`].
     pub result: Bytes,
-    /// How long the queue keeps the job and its result, at most [`MAX_DELAY`]. The store's [`Retention`](crate::Retention)
+    /// How long the queue keeps the job and its result, at most [`NewJob::MAX_DELAY`]. The store's [`Retention`](crate::Retention)
     /// may remove them earlier. As long as the job is kept, a push with its id is a duplicate.
     pub lasting: Duration,
 }

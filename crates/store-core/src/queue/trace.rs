@@ -21,9 +21,6 @@ pub struct TraceContext {
     tracestate: Option<String>,
 }
 
-/// The longest `tracestate` that is carried, in bytes: as much as the specification requires.
-pub const MAX_TRACESTATE_BYTES: usize = 512;
-
 /// How many entries the specification allows in a `tracestate`.
 const MAX_ENTRIES: usize = 32;
 
@@ -31,6 +28,9 @@ const MAX_ENTRIES: usize = 32;
 const LONG_ENTRY: usize = 128;
 
 impl TraceContext {
+    /// The longest `tracestate` that is carried, in bytes: as much as the specification requires.
+    pub const MAX_TRACESTATE_BYTES: usize = 512;
+
     /// A `traceparent` header: version, trace id, parent id and flags.
     ///
     /// A later version than 00 is read as the specification requires: the four fields count, anything after a further dash
@@ -60,7 +60,7 @@ impl TraceContext {
 
     /// The same with a `tracestate` header (several of them joined by commas).
     ///
-    /// At most [`MAX_TRACESTATE_BYTES`] are carried. A longer header loses whole entries: first those of more than 128
+    /// At most [`TraceContext::MAX_TRACESTATE_BYTES`] are carried. A longer header loses whole entries: first those of more than 128
     /// bytes, then the last ones. A malformed header is dropped as a whole, as the specification requires.
     #[must_use]
     pub fn with_tracestate(mut self, tracestate: &str) -> Self {
@@ -112,7 +112,7 @@ impl TraceContext {
         &self.traceparent
     }
 
-    /// The `tracestate` header, if there is one: at most [`MAX_TRACESTATE_BYTES`].
+    /// The `tracestate` header, if there is one: at most [`TraceContext::MAX_TRACESTATE_BYTES`].
     pub fn tracestate(&self) -> Option<&str> {
         self.tracestate.as_deref()
     }
@@ -134,7 +134,7 @@ fn carried(tracestate: &str) -> Option<String> {
         return None;
     }
     let mut bytes = entries.iter().map(|entry| entry.len() + 1).sum::<usize>().saturating_sub(1);
-    while bytes > MAX_TRACESTATE_BYTES {
+    while bytes > TraceContext::MAX_TRACESTATE_BYTES {
         let long = entries.iter().rposition(|entry| entry.len() > LONG_ENTRY);
         bytes -= 1 + entries.remove(long.unwrap_or(entries.len() - 1)).len();
     }
@@ -156,7 +156,7 @@ fn is_entry(entry: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_TRACESTATE_BYTES, TraceContext};
+    use super::TraceContext;
 
     const FIELDS: &str = "4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7";
 
@@ -228,7 +228,7 @@ mod tests {
     fn a_long_tracestate_loses_whole_entries() {
         let entry = |key: &str, len: usize| format!("{key}={}", "x".repeat(len - key.len() - 1));
         let exact = [entry("a", 255), entry("b", 256)].join(",");
-        assert_eq!(exact.len(), MAX_TRACESTATE_BYTES);
+        assert_eq!(exact.len(), TraceContext::MAX_TRACESTATE_BYTES);
         assert_eq!(state(&exact), Some(exact.clone()));
         assert_eq!(
             state(&[exact.clone(), entry("c", 10)].join(",")),

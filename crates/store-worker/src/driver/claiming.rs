@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use store_core::{Claim, ClaimRequest, MAX_BATCH, Op, Result};
+use store_core::{Claim, ClaimRequest, NewJob, Op, Result};
 use tokio::time::Instant;
 
 use super::waiting::SATURATED;
@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::span;
 
 /// Claims stop while more settlements are outstanding than this and twice the concurrency.
-const UNSETTLED: usize = MAX_BATCH;
+const UNSETTLED: usize = NewJob::MAX_BATCH;
 
 /// How many jobs to claim from a queue.
 struct Grant {
@@ -63,7 +63,7 @@ impl Driver {
         }
         for Grant { queue, jobs, .. } in grants {
             if jobs > 0 {
-                self.send_claim(queue, jobs.min(MAX_BATCH), now);
+                self.send_claim(queue, jobs.min(NewJob::MAX_BATCH), now);
             }
         }
     }

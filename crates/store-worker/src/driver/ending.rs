@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{Backoff, MAX_DELAY, MAX_RESULT_BYTES, Outcome, RetryPolicy, cut_reason};
+use store_core::{Backoff, JobInfo, NewJob, Outcome, RetryPolicy, cut_reason};
 use tokio::time::Instant;
 
 use super::reporting::{Delivery, LEASE_LOST};
@@ -28,7 +28,7 @@ impl Verdict {
 
     /// A failed attempt. The next one is after `after`, or after the time of the retry policy.
     fn failed(job: &Job, error: &str, after: Option<Duration>, ending: Ending) -> Self {
-        let after = after.unwrap_or_else(|| retry_after(job.claimed().retry, job.attempt())).min(MAX_DELAY);
+        let after = after.unwrap_or_else(|| retry_after(job.claimed().retry, job.attempt())).min(NewJob::MAX_DELAY);
         let outcome = Outcome::Retry { after, error: cut_reason(error).to_owned() };
         Self { outcome, ending, dead: job.is_last_attempt() }
     }
@@ -89,13 +89,14 @@ fn verdict(slot: &Slot, ended: Ended, timeout: Option<Duration>) -> Option<Verdi
 
 fn completed(kept: Option<store_core::Kept>) -> Verdict {
     match kept {
-        Some(kept) if kept.result.len() > MAX_RESULT_BYTES => {
+        Some(kept) if kept.result.len() > JobInfo::MAX_RESULT_BYTES => {
             let len = kept.result.len();
-            let reason = format!("done, but its result of {len} bytes is larger than {MAX_RESULT_BYTES}");
+            let reason =
+                format!("done, but its result of {len} bytes is larger than {most}", most = JobInfo::MAX_RESULT_BYTES);
             Verdict::new(Outcome::Dead { reason }, Ending::Failed)
         }
         Some(mut kept) => {
-            kept.lasting = kept.lasting.min(MAX_DELAY);
+            kept.lasting = kept.lasting.min(NewJob::MAX_DELAY);
             Verdict::new(Outcome::Complete(Some(kept)), Ending::Completed)
         }
         None => Verdict::new(Outcome::Complete(None), Ending::Completed),
@@ -106,7 +107,7 @@ fn refused(job: &Job, JobError(failure): JobError) -> Verdict {
     match failure {
         JobErrorKind::Retry { error, after } => Verdict::failed(job, &error, after, Ending::Failed),
         JobErrorKind::Snooze { after } => {
-            Verdict::new(Outcome::Snooze { after: after.min(MAX_DELAY) }, Ending::Snoozed)
+            Verdict::new(Outcome::Snooze { after: after.min(NewJob::MAX_DELAY) }, Ending::Snoozed)
         }
         JobErrorKind::Dead { reason } => {
             Verdict::new(Outcome::Dead { reason: cut_reason(&reason).to_owned() }, Ending::Failed)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{Extended, Extension, JobLease, MAX_BATCH, Op, Result, Timestamp};
+use store_core::{Extended, Extension, JobLease, NewJob, Op, Result, Timestamp};
 use tokio::time::Instant;
 
 use super::reporting::{Delivery, LEASE_LOST};
@@ -77,7 +77,7 @@ impl Driver {
             }
             let kept = self.slots.iter().filter(|(_, slot)| slot.queue == index && slot.is_kept());
             let ids: Vec<u64> = kept.map(|(id, _)| *id).collect();
-            for ids in ids.chunks(MAX_BATCH) {
+            for ids in ids.chunks(NewJob::MAX_BATCH) {
                 self.send_extend(index, ids.to_vec(), now);
             }
         }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{MAX_BATCH, QueueName};
+use store_core::{NewJob, QueueName};
 use tokio::time::Instant;
 
 use super::gate::Gate;
@@ -95,7 +95,7 @@ impl QueueState {
             pending: Batch::default(),
             settling: None,
             settle_by: now,
-            settle_limit: MAX_BATCH,
+            settle_limit: NewJob::MAX_BATCH,
             log_limit: LogLimit::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store_core::{Error, MAX_BATCH, Op, Receipt, Result, Settled, Settlement};
+use store_core::{Error, NewJob, Op, Receipt, Result, Settled, Settlement};
 use tokio::time::Instant;
 
 use super::ending::Verdict;
@@ -110,7 +110,7 @@ impl Driver {
             Err(error) => return self.settle_failed(index, batch, &error, now),
         };
         self.on_answer(&[index], sent);
-        self.queues[index].settle_limit = MAX_BATCH.min(2 * self.queues[index].settle_limit);
+        self.queues[index].settle_limit = NewJob::MAX_BATCH.min(2 * self.queues[index].settle_limit);
         for ((settlement, note), answer) in batch.iter().zip(answers) {
             if answer.is_lost() {
                 self.report_lost(index, &settlement.lease.job, note.delivery, NOT_SETTLED, now);

@@ -167,7 +167,7 @@ async fn a_retry_waits_as_long_as_the_handler_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_too_large_to_keep_makes_the_job_dead_and_spares_its_neighbours() {
-    let large = async |_: Job| Ok(Done::keep(vec![0; store_core::MAX_RESULT_BYTES + 1], KEPT));
+    let large = async |_: Job| Ok(Done::keep(vec![0; store_core::JobInfo::MAX_RESULT_BYTES + 1], KEPT));
     let (fixture, id) = run(at_once(9), large).await;
     let info = fixture.state.get(&fixture.queue, &id).await.unwrap().unwrap();
     assert_eq!((info.state, info.attempts), (JobState::Dead, 1));

@@ -179,7 +179,7 @@ async fn progress_is_seen_by_inspection_and_survives_a_failed_renewal() {
     let handler = move |job: Job| {
         let gate = gate.clone();
         async move {
-            assert!(job.progress(vec![0; store_core::MAX_RESULT_BYTES + 1]).is_err());
+            assert!(job.progress(vec![0; store_core::JobInfo::MAX_RESULT_BYTES + 1]).is_err());
             job.progress("half")?;
             let _inside = gate.pass().await;
             Ok(Done::discard())

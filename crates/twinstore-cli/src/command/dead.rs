@@ -76,7 +76,7 @@ impl Dead {
                 let rows: Vec<DeadRow> = page.items.into_iter().map(|job| DeadRow::new(&queue, job)).collect();
                 output.rows(&rows)?;
                 match page.next.filter(|_| !output.is_closed()) {
-                    Some(next) => request = PageRequest::first(PageRequest::MAX_LIMIT).after(next),
+                    Some(next) => request = PageRequest::first(PageRequest::MAX_LIMIT).with_cursor(next),
                     None => break,
                 }
             }

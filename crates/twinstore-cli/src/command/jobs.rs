@@ -45,7 +45,7 @@ impl Jobs {
             let limit = u32::try_from(left).unwrap_or(PageRequest::MAX_LIMIT);
             let request = PageRequest::first(limit);
             let request = match after {
-                Some(cursor) => request.after(cursor),
+                Some(cursor) => request.with_cursor(cursor),
                 None => request,
             };
             let page = state.list(&self.queue, self.state.into(), request).await?;

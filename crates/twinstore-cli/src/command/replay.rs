@@ -1,7 +1,7 @@
 //! `twinstore replay`
 
 use serde::Serialize;
-use store_core::{JobId, JobState, MAX_BATCH, PageRequest, QueueName, Replayed, StateRole};
+use store_core::{JobId, JobState, NewJob, PageRequest, QueueName, Replayed, StateRole};
 
 use super::{Common, Write};
 use crate::failure::Failure;
@@ -98,7 +98,7 @@ impl Replay {
     async fn some(&self, store: &Store, queue: &QueueName, output: &mut Output) -> Result<(), Failure> {
         store.existing(queue).await?;
         let (state, mut is_complete) = (store.state(), true);
-        for ids in self.ids.chunks(MAX_BATCH) {
+        for ids in self.ids.chunks(NewJob::MAX_BATCH) {
             let outcomes = if self.write.write {
                 state.replay(queue, ids).await?.into_iter().map(outcome).collect()
             } else {
@@ -155,7 +155,7 @@ async fn replay_all(
             let limit = u32::try_from(left).unwrap_or(u32::MAX).min(PageRequest::MAX_LIMIT);
             let request = PageRequest::first(limit);
             let request = match after {
-                Some(cursor) => request.after(cursor),
+                Some(cursor) => request.with_cursor(cursor),
                 None => request,
             };
             let page = state.list(&row.queue, JobState::Dead, request).await?;

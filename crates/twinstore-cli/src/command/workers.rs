@@ -91,7 +91,7 @@ impl Workers {
                     let row = |member| MemberRow::new(service.as_deref(), &pool, listing, member);
                     output.rows(&page.items.into_iter().map(row).collect::<Vec<_>>())?;
                     let Some(next) = page.next else { break };
-                    request = PageRequest::first(PageRequest::MAX_LIMIT).after(next);
+                    request = PageRequest::first(PageRequest::MAX_LIMIT).with_cursor(next);
                 }
             }
         }

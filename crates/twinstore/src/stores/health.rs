@@ -17,7 +17,8 @@ pub(super) const LIMIT: Duration = Duration::from_secs(1);
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), twinstore::StartError> {
-/// # use twinstore::{Environment, Stores};
+/// # use twinstore::Stores;
+/// # use twinstore::config::Environment;
 /// # let environment = Environment::from_variables([
 /// #     ("SERVICE_NAME", "billing"),
 /// #     ("REDIS_CONN_BASE_URL", "embedded:"),

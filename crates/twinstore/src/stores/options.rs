@@ -10,7 +10,8 @@ use store_core::Retention;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), twinstore::StartError> {
-/// use twinstore::{Environment, Retention, Stores, StoresOptions};
+/// use twinstore::Stores;
+/// use twinstore::config::{Environment, Retention, StoresOptions};
 ///
 /// let environment = Environment::from_variables([
 ///     ("SERVICE_NAME", "billing"),

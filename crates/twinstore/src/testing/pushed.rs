@@ -20,7 +20,7 @@ pub async fn pushed<T: JobType>(state: &State) -> Result<Vec<T>> {
         loop {
             let mut request = PageRequest::default();
             if let Some(cursor) = cursor.take() {
-                request = request.after(cursor);
+                request = request.with_cursor(cursor);
             }
             let page = inspect.list(&queue, state, request).await?;
             for listed in page.items {

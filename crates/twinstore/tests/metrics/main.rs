@@ -9,8 +9,10 @@ use std::time::Duration;
 use store_core::metric;
 use testkit::{DEADLINE, RedisServer, wait_until};
 use twinstore::cache::LoadingOptions;
+use twinstore::idempotency::{Fingerprint, IdempotentRequest};
+use twinstore::lease::LeaseName;
+use twinstore::name::HolderName;
 use twinstore::prelude::*;
-use twinstore::{Fingerprint, HolderName, IdempotentRequest, LeaseName};
 
 use kept::Kept;
 

@@ -1,7 +1,7 @@
 //! What a larger payload adds to a job's whole life.
 
 use async_trait::async_trait;
-use store_core::MAX_BATCH_BYTES;
+use store_core::NewJob;
 
 use super::whole_life::Lives;
 use crate::Result;
@@ -35,7 +35,7 @@ impl Case for Payload {
 
     async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
         // the largest must fit into one push
-        debug_assert!(100 * self.bytes <= MAX_BATCH_BYTES);
+        debug_assert!(100 * self.bytes <= NewJob::MAX_BATCH_BYTES);
         let (ops, payload) = (environment.size(self.ops), environment.texts(1, self.bytes).remove(0));
         let state = environment.stores().await?.state;
         let ours = Lives::new(OURS, &state, vec![queue("payload")?], (ops, 100))?.with_payload(payload.clone());

@@ -1,6 +1,6 @@
 //! Putting values for other services.
 
-use store_core::{Error, HandoffItem, MAX_VALUE_BYTES, Op, Put, RequestId};
+use store_core::{Entry, Error, HandoffItem, Op, Put, RequestId};
 
 use super::{LONG, item};
 use crate::case::cases;
@@ -74,7 +74,7 @@ async fn a_value_that_is_over_makes_room(fixture: Fixture) -> Verdict {
 
 async fn a_value_above_its_bound_is_refused(fixture: Fixture) -> Verdict {
     let too_large =
-        HandoffItem::new(fixture.other_service.clone(), fixture.key("key"), vec![0; MAX_VALUE_BYTES + 1], LONG);
+        HandoffItem::new(fixture.other_service.clone(), fixture.key("key"), vec![0; Entry::MAX_VALUE_BYTES + 1], LONG);
     check_matches!(fixture.cache.put(&too_large).await, Err(Error::InvalidArgument { op: Op::HandoffPut, .. }));
     check_eq!(fixture.other.take(&fixture.key("key"), RequestId::generate()).await?, None);
     Ok(())

@@ -49,7 +49,7 @@ async fn paged(fixture: &Fixture, limit: u32) -> Result<Vec<String>, crate::Brok
         found.extend(page.items.iter().map(|member| member.name.to_string()));
         match page.next {
             None => return Ok(found),
-            Some(cursor) => request = PageRequest::first(limit).after(cursor),
+            Some(cursor) => request = PageRequest::first(limit).with_cursor(cursor),
         }
     }
     Err(crate::BrokenPromise::new("the cursor does not end"))

@@ -1,6 +1,6 @@
 //! Signs of life.
 
-use store_core::{Beat, Error, MAX_DETAILS_BYTES, Member, Op};
+use store_core::{Beat, Error, Member, Op};
 
 use super::{LASTING, alive, beat, beat_for, lost, names};
 use crate::case::cases;
@@ -94,7 +94,7 @@ async fn a_member_is_in_each_of_its_pools(fixture: Fixture) -> Verdict {
 async fn beats_outside_their_bounds_are_refused(fixture: Fixture) -> Verdict {
     let pool = fixture.pool("pool");
     let beat = |lasting| Beat::new(pool.clone(), holder("one"), lasting);
-    let too_large = beat(LASTING).with_details(vec![0; MAX_DETAILS_BYTES + 1]);
+    let too_large = beat(LASTING).with_details(vec![0; Beat::MAX_DETAILS_BYTES + 1]);
     for bad in [beat(ms(9)), beat(secs(31 * 86400)), too_large] {
         check_matches!(fixture.state.beat(&bad).await, Err(Error::InvalidArgument { op: Op::HeartbeatBeat, .. }));
     }
@@ -104,7 +104,7 @@ async fn beats_outside_their_bounds_are_refused(fixture: Fixture) -> Verdict {
 
 async fn the_largest_details_are_kept(fixture: Fixture) -> Verdict {
     let pool = fixture.pool("pool");
-    let details: Vec<u8> = (0..MAX_DETAILS_BYTES).map(|byte| byte as u8).collect();
+    let details: Vec<u8> = (0..Beat::MAX_DETAILS_BYTES).map(|byte| byte as u8).collect();
     fixture.state.beat(&Beat::new(pool.clone(), holder("one"), LASTING).with_details(details.clone())).await?;
     check!(alive(&fixture, &pool).await?[0].details == details, "other details came back");
     Ok(())

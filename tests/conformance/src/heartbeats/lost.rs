@@ -1,6 +1,6 @@
 //! Who was lost.
 
-use store_core::{LOST_KEPT_COUNT, LOST_KEPT_FOR, Op, PageRequest, Timestamp};
+use store_core::{Member, Op, PageRequest, Timestamp};
 
 use super::{LASTING, alive, beat, beat_for, lost, names};
 use crate::case::cases;
@@ -93,7 +93,7 @@ async fn members_come_page_by_page(fixture: Fixture) -> Verdict {
             check!(page.items.len() <= limit as usize && found.len() <= 25, "the pages do not end");
             found.extend(page.items.iter().map(|member| member.name.to_string()));
             let Some(cursor) = page.next else { break };
-            request = PageRequest::first(limit).after(cursor);
+            request = PageRequest::first(limit).with_cursor(cursor);
         }
         check_eq!(found, whole);
     }
@@ -103,7 +103,7 @@ async fn members_come_page_by_page(fixture: Fixture) -> Verdict {
 async fn members_are_forgotten_after_a_day(fixture: Fixture) -> Verdict {
     let pool = fixture.pool("pool");
     beat(&fixture, &pool, "one").await?;
-    fixture.advance(LASTING + LOST_KEPT_FOR);
+    fixture.advance(LASTING + Member::LOST_KEPT_FOR);
     beat(&fixture, &pool, "two").await?;
     check_eq!(names(&lost(&fixture, &pool).await?), ["one"]);
     fixture.advance(ms(1));
@@ -114,13 +114,13 @@ async fn members_are_forgotten_after_a_day(fixture: Fixture) -> Verdict {
 
 async fn a_bounded_number_is_remembered(fixture: Fixture) -> Verdict {
     let pool = fixture.pool("pool");
-    for number in 0..LOST_KEPT_COUNT + 5 {
+    for number in 0..Member::LOST_KEPT_COUNT + 5 {
         beat_for(&fixture, &pool, &format!("member-{number:04}"), ms(10_000 + number as u64)).await?;
     }
     fixture.advance(secs(60));
     beat(&fixture, &pool, "survivor").await?;
     let members = lost(&fixture, &pool).await?;
-    check_eq!(members.len(), LOST_KEPT_COUNT);
+    check_eq!(members.len(), Member::LOST_KEPT_COUNT);
     check_eq!(members.last().map(|member| member.name.as_str()), Some("member-0005"));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Keeping the responses of idempotent requests.
 
 use bytes::Bytes;
-use store_core::{Begun, Error, Finished, MAX_RESPONSE_BYTES, Op};
+use store_core::{Begun, Error, Finished, IdempotentRequest, Op};
 
 use super::{KEEP, WORKING, attempt};
 use crate::case::cases;
@@ -92,7 +92,7 @@ async fn a_request_that_was_never_begun_is_kept(fixture: Fixture) -> Verdict {
 
 async fn any_bytes_are_a_response(fixture: Fixture) -> Verdict {
     for store in fixture.idempotency() {
-        let responses: [Vec<u8>; 3] = [Vec::new(), (0..=255).collect(), vec![7; MAX_RESPONSE_BYTES]];
+        let responses: [Vec<u8>; 3] = [Vec::new(), (0..=255).collect(), vec![7; IdempotentRequest::MAX_RESPONSE_BYTES]];
         for (number, response) in responses.into_iter().map(Bytes::from).enumerate() {
             let one = attempt(&fixture.key(&number.to_string()), 1);
             store.begin(&one, WORKING).await?;
@@ -107,7 +107,7 @@ async fn a_response_above_its_bound_is_refused(fixture: Fixture) -> Verdict {
     for store in fixture.idempotency() {
         let one = attempt(&fixture.key("key"), 1);
         store.begin(&one, WORKING).await?;
-        let too_large = Bytes::from(vec![0; MAX_RESPONSE_BYTES + 1]);
+        let too_large = Bytes::from(vec![0; IdempotentRequest::MAX_RESPONSE_BYTES + 1]);
         let refused = store.finish(&one, &too_large, KEEP).await;
         check_matches!(refused, Err(Error::InvalidArgument { op: Op::IdempotencyFinish, .. }));
         check_matches!(store.begin(&attempt(&one.key, 1), WORKING).await?, Begun::InProgress { .. });

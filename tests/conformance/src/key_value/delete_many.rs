@@ -1,6 +1,6 @@
 //! Deleting values and counters.
 
-use store_core::{Error, MAX_KEYS, Op};
+use store_core::{Entry, Error, Op};
 
 use super::{LONG, get, set};
 use crate::case::cases;
@@ -55,7 +55,7 @@ async fn no_key_is_no_mistake(fixture: Fixture) -> Verdict {
 
 async fn more_keys_are_refused(fixture: Fixture) -> Verdict {
     set(&fixture, "key", "1").await?;
-    let keys = vec![fixture.key("key"); MAX_KEYS + 1];
+    let keys = vec![fixture.key("key"); Entry::MAX_KEYS + 1];
     check_matches!(
         fixture.cache.delete_many(&keys).await,
         Err(Error::InvalidArgument { op: Op::KeyValueDeleteMany, .. })

@@ -1,7 +1,7 @@
 //! Reading values.
 
 use bytes::Bytes;
-use store_core::{Entry, Error, Key, MAX_KEYS, Op};
+use store_core::{Entry, Error, Key, Op};
 
 use super::{LONG, get, set};
 use crate::case::cases;
@@ -46,18 +46,18 @@ async fn no_key_is_no_value(fixture: Fixture) -> Verdict {
 }
 
 async fn the_largest_number_of_keys_is_answered(fixture: Fixture) -> Verdict {
-    let keys: Vec<Key> = (0..MAX_KEYS).map(|number| fixture.key(&number.to_string())).collect();
+    let keys: Vec<Key> = (0..Entry::MAX_KEYS).map(|number| fixture.key(&number.to_string())).collect();
     let entries: Vec<Entry> =
         keys.iter().map(|key| Entry::new(key.clone(), key.as_str().as_bytes().to_vec(), LONG)).collect();
     fixture.cache.set_many(&entries).await?;
     let expected: Vec<Option<Bytes>> = entries.into_iter().map(|entry| Some(entry.value)).collect();
     check_eq!(fixture.cache.get_many(&keys).await?, expected);
-    check_eq!(fixture.cache.delete_many(&keys).await?, MAX_KEYS as u64);
+    check_eq!(fixture.cache.delete_many(&keys).await?, Entry::MAX_KEYS as u64);
     Ok(())
 }
 
 async fn more_keys_are_refused(fixture: Fixture) -> Verdict {
-    let keys = vec![fixture.key("key"); MAX_KEYS + 1];
+    let keys = vec![fixture.key("key"); Entry::MAX_KEYS + 1];
     check_matches!(fixture.cache.get_many(&keys).await, Err(Error::InvalidArgument { op: Op::KeyValueGetMany, .. }));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Setting values that are absent.
 
 use bytes::Bytes;
-use store_core::{Entry, Error, KeyValueExt, MAX_VALUE_BYTES, Op, RequestId, SetIfAbsent};
+use store_core::{Entry, Error, KeyValueExt, Op, RequestId, SetIfAbsent};
 
 use super::{LONG, get, gone, set};
 use crate::case::cases;
@@ -117,7 +117,7 @@ async fn a_counter_is_not_a_value(fixture: Fixture) -> Verdict {
 }
 
 async fn a_value_above_its_bound_is_refused(fixture: Fixture) -> Verdict {
-    let too_large = Entry::new(fixture.key("key"), vec![0; MAX_VALUE_BYTES + 1], LONG);
+    let too_large = Entry::new(fixture.key("key"), vec![0; Entry::MAX_VALUE_BYTES + 1], LONG);
     let refused = fixture.cache.set_if_absent(&too_large, RequestId::generate()).await;
     check_matches!(refused, Err(Error::InvalidArgument { op: Op::KeyValueSetIfAbsent, .. }));
     Ok(())

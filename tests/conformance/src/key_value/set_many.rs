@@ -1,7 +1,7 @@
 //! Setting values.
 
 use bytes::Bytes;
-use store_core::{Entry, Error, KeyValueExt, MAX_KEYS, MAX_VALUE_BYTES, Op, Ttl};
+use store_core::{Entry, Error, KeyValueExt, Op, Ttl};
 
 use super::{LONG, get, gone, set};
 use crate::case::cases;
@@ -45,7 +45,7 @@ async fn any_bytes_are_a_value(fixture: Fixture) -> Verdict {
 }
 
 async fn the_largest_value_is_accepted(fixture: Fixture) -> Verdict {
-    let value = Bytes::from(vec![7; MAX_VALUE_BYTES]);
+    let value = Bytes::from(vec![7; Entry::MAX_VALUE_BYTES]);
     fixture.cache.set(fixture.key("key"), value.clone(), LONG).await?;
     check!(get(&fixture, "key").await? == Some(value), "another value came back");
     fixture.cache.delete(&fixture.key("key")).await?;
@@ -90,8 +90,8 @@ async fn no_entry_is_no_mistake(fixture: Fixture) -> Verdict {
 
 async fn entries_outside_their_bounds_are_refused(fixture: Fixture) -> Verdict {
     let good = Entry::new(fixture.key("key"), "1", LONG);
-    let too_large = Entry::new(fixture.key("large"), vec![0; MAX_VALUE_BYTES + 1], LONG);
-    for bad in [vec![good.clone(); MAX_KEYS + 1], vec![good, too_large]] {
+    let too_large = Entry::new(fixture.key("large"), vec![0; Entry::MAX_VALUE_BYTES + 1], LONG);
+    for bad in [vec![good.clone(); Entry::MAX_KEYS + 1], vec![good, too_large]] {
         check_matches!(fixture.cache.set_many(&bad).await, Err(Error::InvalidArgument { op: Op::KeyValueSetMany, .. }));
     }
     check_eq!(get(&fixture, "key").await?, None);

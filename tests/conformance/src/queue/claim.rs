@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use store_core::{
-    Claim, ClaimRequest, Counts, Error, MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, NewJob, Op, Priority,
-    UniqueUntil,
-};
+use store_core::{Claim, ClaimRequest, Counts, Error, NewJob, Op, Priority, UniqueUntil};
 
 use super::queue_fixture::{LEASE, QueueFixture, job};
 use crate::case::cases;
@@ -122,14 +119,14 @@ async fn a_claim_counts_the_attempt(queue: QueueFixture) -> Verdict {
 }
 
 async fn a_claim_stays_within_the_bytes_of_a_batch(queue: QueueFixture) -> Verdict {
-    let most = MAX_BATCH_BYTES / MAX_PAYLOAD_BYTES;
+    let most = NewJob::MAX_BATCH_BYTES / NewJob::MAX_PAYLOAD_BYTES;
     for _ in 0..2 {
-        let jobs: Vec<NewJob> = (0..most).map(|_| NewJob::new(vec![b'x'; MAX_PAYLOAD_BYTES])).collect();
+        let jobs: Vec<NewJob> = (0..most).map(|_| NewJob::new(vec![b'x'; NewJob::MAX_PAYLOAD_BYTES])).collect();
         queue.push(&jobs).await?;
     }
     let mut found = 0;
     while found < 2 * most {
-        let claimed = queue.claim(MAX_BATCH).await?.jobs.len();
+        let claimed = queue.claim(NewJob::MAX_BATCH).await?.jobs.len();
         check!((1..=most + 1).contains(&claimed), "{claimed} jobs of 1 MiB came at once");
         found += claimed;
     }
@@ -191,7 +188,7 @@ async fn a_job_that_was_cancelled_and_pushed_for_later_is_not_claimed_before(que
 
 async fn a_claim_outside_its_bounds_is_refused(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
-    for (max, lease) in [(0, LEASE), (MAX_BATCH + 1, LEASE), (1, ms(9)), (1, secs(31 * 86400))] {
+    for (max, lease) in [(0, LEASE), (NewJob::MAX_BATCH + 1, LEASE), (1, ms(9)), (1, secs(31 * 86400))] {
         check_matches!(queue.claim_for(max, lease).await, Err(Error::InvalidArgument { op: Op::QueueClaim, .. }));
     }
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));

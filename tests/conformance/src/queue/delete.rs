@@ -1,6 +1,6 @@
 //! Deleting jobs.
 
-use store_core::{Counts, Deleted, Error, MAX_BATCH, Op, Outcome, Settled};
+use store_core::{Counts, Deleted, Error, NewJob, Op, Outcome, Settled};
 
 use super::queue_fixture::{LEASE, QueueFixture, job, job_id};
 use crate::case::cases;
@@ -77,7 +77,7 @@ async fn the_id_of_a_deleted_job_is_free(queue: QueueFixture) -> Verdict {
 }
 
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
-    for count in [0, MAX_BATCH + 1] {
+    for count in [0, NewJob::MAX_BATCH + 1] {
         let refused = queue.fixture.state.delete(&queue.name, &vec![job_id("a"); count]).await;
         check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueDelete, .. }));
     }

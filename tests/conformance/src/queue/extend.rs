@@ -1,6 +1,6 @@
 //! Holding on to claimed jobs.
 
-use store_core::{Error, Extended, Extension, Fence, MAX_BATCH, MAX_RESULT_BYTES, Op, Outcome};
+use store_core::{Error, Extended, Extension, Fence, JobInfo, NewJob, Op, Outcome};
 
 use super::queue_fixture::{LEASE, QueueFixture, retry};
 use crate::case::cases;
@@ -177,15 +177,15 @@ async fn too_much_progress_is_refused_whole(queue: QueueFixture) -> Verdict {
     let claimed = queue.claim(2).await?.jobs;
     let extensions = [
         Extension::new(claimed[0].lease.clone()).with_progress("fine"),
-        Extension::new(claimed[1].lease.clone()).with_progress(vec![0; MAX_RESULT_BYTES + 1]),
+        Extension::new(claimed[1].lease.clone()).with_progress(vec![0; JobInfo::MAX_RESULT_BYTES + 1]),
     ];
     let refused = queue.fixture.state.extend(&queue.name, &extensions, secs(30)).await;
     check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueExtend, .. }));
     let info = queue.info("a").await?;
     check_eq!((info.progress, info.at), (None, Some(claimed[0].lease.until)));
-    let largest = [Extension::new(claimed[1].lease.clone()).with_progress(vec![0; MAX_RESULT_BYTES])];
+    let largest = [Extension::new(claimed[1].lease.clone()).with_progress(vec![0; JobInfo::MAX_RESULT_BYTES])];
     queue.fixture.state.extend(&queue.name, &largest, secs(30)).await?;
-    check_eq!(queue.info("b").await?.progress.map(|progress| progress.len()), Some(MAX_RESULT_BYTES));
+    check_eq!(queue.info("b").await?.progress.map(|progress| progress.len()), Some(JobInfo::MAX_RESULT_BYTES));
     Ok(())
 }
 
@@ -196,7 +196,7 @@ async fn extensions_outside_their_bounds_are_refused(queue: QueueFixture) -> Ver
         let refused = queue.fixture.state.extend(&queue.name, std::slice::from_ref(&one), lasting).await;
         check_matches!(refused, Err(Error::InvalidArgument { .. }));
     }
-    for count in [0, MAX_BATCH + 1] {
+    for count in [0, NewJob::MAX_BATCH + 1] {
         let refused = queue.fixture.state.extend(&queue.name, &vec![one.clone(); count], LEASE).await;
         check_matches!(refused, Err(Error::InvalidArgument { .. }));
     }

@@ -37,7 +37,7 @@ async fn paged(queue: &QueueFixture, state: JobState, limit: u32) -> Result<Vec<
         ids.extend(page.items.iter().map(|job| job.id.to_string()));
         match page.next {
             None => return Ok(ids),
-            Some(cursor) => request = PageRequest::first(limit).after(cursor),
+            Some(cursor) => request = PageRequest::first(limit).with_cursor(cursor),
         }
     }
     Err(crate::BrokenPromise::new("the cursor does not end"))
@@ -211,7 +211,7 @@ async fn a_cursor_survives_the_removal_of_what_was_read(queue: QueueFixture) -> 
         queue.fixture.state.cancel(&queue.name, &job.id).await?;
     }
     let cursor = first.next.ok_or_else(|| crate::BrokenPromise::new("the first page has no successor"))?;
-    let rest = PageRequest::first(1000).after(cursor);
+    let rest = PageRequest::first(1000).with_cursor(cursor);
     let rest = queue.fixture.state.list(&queue.name, JobState::Scheduled, rest).await?;
     let ids: Vec<String> = rest.items.iter().map(|job| job.id.to_string()).collect();
     check_eq!(ids, numbers()[10..]);

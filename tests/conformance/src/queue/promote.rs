@@ -1,6 +1,6 @@
 //! Making scheduled jobs ready at once.
 
-use store_core::{Counts, Error, JobState, MAX_BATCH, Op, Priority};
+use store_core::{Counts, Error, JobState, NewJob, Op, Priority};
 
 use super::queue_fixture::{QueueFixture, job, job_id, retry};
 use crate::case::cases;
@@ -76,7 +76,7 @@ async fn promoting_twice_finds_what_the_first_made(queue: QueueFixture) -> Verdi
 }
 
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
-    for count in [0, MAX_BATCH + 1] {
+    for count in [0, NewJob::MAX_BATCH + 1] {
         let refused = queue.fixture.state.promote(&queue.name, &vec![job_id("a"); count]).await;
         check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueuePromote, .. }));
     }

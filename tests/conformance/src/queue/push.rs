@@ -1,8 +1,7 @@
 //! What a push promises of the jobs that it stores.
 
 use store_core::{
-    Backoff, Counts, Explanation, JobState, MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES, NewJob, Op, Outcome,
-    Priority, Pushed, RetryPolicy, Settled, TraceContext,
+    Backoff, Counts, Explanation, JobState, NewJob, Op, Outcome, Priority, Pushed, RetryPolicy, Settled, TraceContext,
 };
 
 use super::queue_fixture::{QueueFixture, dead, job, kept};
@@ -224,9 +223,9 @@ async fn any_bytes_are_a_payload(queue: QueueFixture) -> Verdict {
 }
 
 async fn the_largest_payload_is_accepted(queue: QueueFixture) -> Verdict {
-    queue.push_one(NewJob::new(vec![7; MAX_PAYLOAD_BYTES])).await?;
+    queue.push_one(NewJob::new(vec![7; NewJob::MAX_PAYLOAD_BYTES])).await?;
     let claimed = queue.claim_one().await?;
-    check!(claimed.payload == vec![7; MAX_PAYLOAD_BYTES], "another payload was delivered");
+    check!(claimed.payload == vec![7; NewJob::MAX_PAYLOAD_BYTES], "another payload was delivered");
     Ok(())
 }
 
@@ -257,15 +256,15 @@ async fn ids_that_differ_in_their_letters_only_are_two_jobs(queue: QueueFixture)
 }
 
 async fn the_largest_batch_is_accepted(queue: QueueFixture) -> Verdict {
-    let jobs: Vec<NewJob> = (0..MAX_BATCH).map(|number| job(&number.to_string())).collect();
-    check_eq!(queue.push(&jobs).await?, vec![Pushed::Created; MAX_BATCH]);
+    let jobs: Vec<NewJob> = (0..NewJob::MAX_BATCH).map(|number| job(&number.to_string())).collect();
+    check_eq!(queue.push(&jobs).await?, vec![Pushed::Created; NewJob::MAX_BATCH]);
     let ids: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
-    check_eq!(queue.claim_ids(MAX_BATCH).await?, ids);
+    check_eq!(queue.claim_ids(NewJob::MAX_BATCH).await?, ids);
     Ok(())
 }
 
 async fn a_batch_with_a_bad_job_is_refused_whole(queue: QueueFixture) -> Verdict {
-    let too_large = NewJob::new(vec![0; MAX_PAYLOAD_BYTES + 1]);
+    let too_large = NewJob::new(vec![0; NewJob::MAX_PAYLOAD_BYTES + 1]);
     let without_attempts = job("b").with_retry(RetryPolicy::new(0, Backoff::Fixed(ms(1))));
     for bad in [too_large, without_attempts, job("b").with_start_within(ms(0)), job("b").with_delay(secs(400 * 86400))]
     {
@@ -278,10 +277,11 @@ async fn a_batch_with_a_bad_job_is_refused_whole(queue: QueueFixture) -> Verdict
 
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     check_matches!(queue.push(&[]).await, Err(store_core::Error::InvalidArgument { .. }));
-    let too_many: Vec<NewJob> = (0..=MAX_BATCH).map(|_| NewJob::new("")).collect();
+    let too_many: Vec<NewJob> = (0..=NewJob::MAX_BATCH).map(|_| NewJob::new("")).collect();
     check_matches!(queue.push(&too_many).await, Err(store_core::Error::InvalidArgument { .. }));
-    let too_large: Vec<NewJob> =
-        (0..=MAX_BATCH_BYTES / MAX_PAYLOAD_BYTES).map(|_| NewJob::new(vec![0; MAX_PAYLOAD_BYTES])).collect();
+    let too_large: Vec<NewJob> = (0..=NewJob::MAX_BATCH_BYTES / NewJob::MAX_PAYLOAD_BYTES)
+        .map(|_| NewJob::new(vec![0; NewJob::MAX_PAYLOAD_BYTES]))
+        .collect();
     check_matches!(queue.push(&too_large).await, Err(store_core::Error::InvalidArgument { .. }));
     check_eq!(queue.counts().await?, Counts::default());
     Ok(())

@@ -1,8 +1,6 @@
 //! Giving dead jobs a new life.
 
-use store_core::{
-    Counts, Error, JobState, MAX_BATCH, NewJob, Op, Outcome, Pushed, Replayed, Settled, Unique, UniqueUntil,
-};
+use store_core::{Counts, Error, JobState, NewJob, Op, Outcome, Pushed, Replayed, Settled, Unique, UniqueUntil};
 
 use super::queue_fixture::{QueueFixture, attempts, dead, job, job_id, kept, retry};
 use crate::case::cases;
@@ -203,7 +201,7 @@ async fn replaying_twice_finds_what_the_first_made(queue: QueueFixture) -> Verdi
 }
 
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
-    for count in [0, MAX_BATCH + 1] {
+    for count in [0, NewJob::MAX_BATCH + 1] {
         let refused = queue.fixture.state.replay(&queue.name, &vec![job_id("a"); count]).await;
         check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueReplay, .. }));
     }

@@ -1,9 +1,6 @@
 //! What each outcome does with a job.
 
-use store_core::{
-    Counts, Error, JobState, Kept, MAX_BATCH, MAX_REASON_BYTES, MAX_RESULT_BYTES, Op, Outcome, Priority, Settled,
-    Settlement,
-};
+use store_core::{Counts, Error, JobInfo, JobState, Kept, NewJob, Op, Outcome, Priority, Settled, Settlement};
 
 use super::queue_fixture::{QueueFixture, attempts, dead, job, kept, retry};
 use crate::case::cases;
@@ -203,8 +200,8 @@ async fn a_wait_is_rounded_up_to_a_millisecond(queue: QueueFixture) -> Verdict {
 }
 
 async fn long_reasons_are_cut_at_a_character(queue: QueueFixture) -> Verdict {
-    let reason = format!("x{}", "ß".repeat(MAX_REASON_BYTES));
-    let cut = format!("x{}", "ß".repeat((MAX_REASON_BYTES - 1) / 2));
+    let reason = format!("x{}", "ß".repeat(JobInfo::MAX_REASON_BYTES));
+    let cut = format!("x{}", "ß".repeat((JobInfo::MAX_REASON_BYTES - 1) / 2));
     let job = claimed(&queue).await?;
     queue.settle(&job.lease, Outcome::Retry { after: ms(0), error: reason.clone() }).await?;
     check_eq!(queue.info("a").await?.last_error.as_deref(), Some(cut.as_str()));
@@ -239,7 +236,7 @@ async fn a_batch_is_answered_in_order(queue: QueueFixture) -> Verdict {
 async fn a_bad_settlement_refuses_the_batch(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
     let jobs = queue.claim(2).await?.jobs;
-    let too_large = Outcome::Complete(Some(Kept::new(vec![0; MAX_RESULT_BYTES + 1], secs(1))));
+    let too_large = Outcome::Complete(Some(Kept::new(vec![0; JobInfo::MAX_RESULT_BYTES + 1], secs(1))));
     for bad in [too_large, retry(secs(400 * 86400))] {
         let batch = [
             Settlement::new(jobs[0].lease.clone(), Outcome::Complete(None)),
@@ -254,7 +251,7 @@ async fn a_bad_settlement_refuses_the_batch(queue: QueueFixture) -> Verdict {
 async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdict {
     let job = claimed(&queue).await?;
     let one = Settlement::new(job.lease, Outcome::Release);
-    for count in [0, MAX_BATCH + 1] {
+    for count in [0, NewJob::MAX_BATCH + 1] {
         let refused = queue.settle_all(&vec![one.clone(); count]).await;
         check_matches!(refused, Err(Error::InvalidArgument { op: Op::QueueSettle, .. }));
     }
@@ -262,11 +259,11 @@ async fn batches_outside_their_bounds_are_refused(queue: QueueFixture) -> Verdic
 }
 
 async fn the_largest_batch_is_settled(queue: QueueFixture) -> Verdict {
-    let jobs: Vec<_> = (0..MAX_BATCH).map(|id| job(&id.to_string())).collect();
+    let jobs: Vec<_> = (0..NewJob::MAX_BATCH).map(|id| job(&id.to_string())).collect();
     queue.push(&jobs).await?;
-    let claimed = queue.claim(MAX_BATCH).await?.jobs;
+    let claimed = queue.claim(NewJob::MAX_BATCH).await?.jobs;
     let batch: Vec<_> = claimed.into_iter().map(|job| Settlement::new(job.lease, dead("broken"))).collect();
-    check_eq!(queue.settle_all(&batch).await?, vec![Settled::Done; MAX_BATCH]);
-    check_eq!(queue.counts().await?, Counts::new(0, 0, 0, 0, MAX_BATCH as u64));
+    check_eq!(queue.settle_all(&batch).await?, vec![Settled::Done; NewJob::MAX_BATCH]);
+    check_eq!(queue.counts().await?, Counts::new(0, 0, 0, 0, NewJob::MAX_BATCH as u64));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Several limits in one check, and checks that are refused.
 
-use store_core::{Error, MAX_CHECKS, Op, Rate, RateCheck};
+use store_core::{Error, Op, Rate, RateCheck};
 
 use super::{GCRA, WINDOW, charge};
 use crate::case::cases;
@@ -48,7 +48,7 @@ async fn each_limit_says_what_it_would_have_done(fixture: Fixture) -> Verdict {
 }
 
 async fn limits_are_answered_in_order(fixture: Fixture) -> Verdict {
-    let checks: Vec<RateCheck> = (1..=MAX_CHECKS)
+    let checks: Vec<RateCheck> = (1..=RateCheck::MAX_CHECKS)
         .map(|number| {
             let burst = number as u32;
             let rate = match number % 2 {
@@ -60,7 +60,7 @@ async fn limits_are_answered_in_order(fixture: Fixture) -> Verdict {
         .collect();
     let decision = fixture.cache.check(&checks).await?;
     let remaining: Vec<u32> = decision.limits.iter().map(|limit| limit.remaining + 1).collect();
-    check_eq!(remaining, (1..=MAX_CHECKS as u32).collect::<Vec<_>>());
+    check_eq!(remaining, (1..=RateCheck::MAX_CHECKS as u32).collect::<Vec<_>>());
     Ok(())
 }
 
@@ -80,7 +80,7 @@ async fn checks_outside_their_bounds_are_refused(fixture: Fixture) -> Verdict {
     let check = |rate| RateCheck::new(fixture.key("key"), rate);
     let good = check(GCRA);
     let many: Vec<RateCheck> =
-        (0..=MAX_CHECKS).map(|number| RateCheck::new(fixture.key(&number.to_string()), GCRA)).collect();
+        (0..=RateCheck::MAX_CHECKS).map(|number| RateCheck::new(fixture.key(&number.to_string()), GCRA)).collect();
     let bad_rates = [
         Rate::Gcra { count: 0, period: secs(1), burst: 1 },
         Rate::Gcra { count: 1, period: secs(1), burst: 0 },

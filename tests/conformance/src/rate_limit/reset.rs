@@ -1,6 +1,6 @@
 //! Forgetting what was used of limits.
 
-use store_core::{Error, Key, MAX_CHECKS, Op};
+use store_core::{Error, Key, Op, RateCheck};
 
 use super::{GCRA, WINDOW, charge};
 use crate::case::cases;
@@ -39,7 +39,7 @@ async fn unknown_limits_are_no_mistake(fixture: Fixture) -> Verdict {
 }
 
 async fn more_keys_than_a_check_are_refused(fixture: Fixture) -> Verdict {
-    let keys: Vec<Key> = (0..=MAX_CHECKS).map(|number| fixture.key(&number.to_string())).collect();
+    let keys: Vec<Key> = (0..=RateCheck::MAX_CHECKS).map(|number| fixture.key(&number.to_string())).collect();
     check_matches!(fixture.cache.reset(&keys).await, Err(Error::InvalidArgument { op: Op::RateLimitReset, .. }));
     fixture.cache.reset(&keys[1..]).await?;
     Ok(())

@@ -1,7 +1,11 @@
 //! Recorded heartbeats.
 
 use async_trait::async_trait;
-use twinstore::{Beat, Heartbeats, HolderName, Member, Page, PageRequest, PoolName, Result, Timestamp};
+use twinstore::Result;
+use twinstore::heartbeat::{Beat, Heartbeats, Member, PoolName};
+use twinstore::name::HolderName;
+use twinstore::page::{Page, PageRequest};
+use twinstore::time::Timestamp;
 
 use super::queue::millis;
 use super::{Recorded, record};

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use twinstore::{Begun, Error, Finished, Idempotency, IdempotentRequest, Op, Result, Ttl};
+use twinstore::idempotency::{Begun, Finished, Idempotency, IdempotentRequest};
+use twinstore::time::Ttl;
+use twinstore::{Error, Op, Result};
 
 use super::{Recorded, hex, record};
 use crate::history::{Answer, Call};

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use twinstore::{
-    AcquireRequest, Acquired, Durability, Lease, LeaseInfo, LeaseName, Leases, Receipt, Result, Timestamp,
-};
+use twinstore::Result;
+use twinstore::durability::{Durability, Receipt};
+use twinstore::lease::LeaseInfo;
+use twinstore::lease::{AcquireRequest, Acquired, Lease, LeaseName, Leases};
+use twinstore::time::Timestamp;
 
 use super::queue::millis;
 use super::{Recorded, hex, record};

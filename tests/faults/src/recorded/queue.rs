@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use twinstore::{
-    Claim, ClaimRequest, Durability, Extended, Extension, JobLease, NewJob, Outcome, Pushed, Queue, QueueName, Receipt,
-    Result, Settled, Settlement, UniqueUntil,
-};
+use store_core::{Claim, ClaimRequest, Extended, Extension, JobLease, Outcome, Settled, Settlement};
+use twinstore::Result;
+use twinstore::durability::{Durability, Receipt};
+use twinstore::queue::{NewJob, Pushed, Queue, QueueName, UniqueUntil};
 
 use super::{Recorded, record};
 use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Settle, UniqueEnd};

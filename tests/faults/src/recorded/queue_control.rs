@@ -1,7 +1,8 @@
 //! Recorded control of queues.
 
 use async_trait::async_trait;
-use twinstore::{Cancelled, Deleted, JobId, QueueControl, QueueName, Replayed, Result};
+use twinstore::Result;
+use twinstore::queue::{Cancelled, Deleted, JobId, QueueControl, QueueName, Replayed};
 
 use super::{Recorded, record};
 use crate::history::{Answer, Call};

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use twinstore::{Backoff, Durability, JobId, JobState, NewJob, PageRequest, RetryPolicy};
+use twinstore::durability::Durability;
+use twinstore::page::PageRequest;
+use twinstore::queue::{Backoff, JobId, JobState, NewJob, RetryPolicy};
 
 use super::ids::Ids;
 use super::{Actor, QUEUES, queue};
@@ -30,7 +32,7 @@ pub(crate) async fn control(mut actor: Actor) {
 
 // The answers are in the history; an error is an answer, too.
 
-async fn act(actor: &mut Actor, name: &twinstore::QueueName, job: &JobId) {
+async fn act(actor: &mut Actor, name: &twinstore::queue::QueueName, job: &JobId) {
     let jobs = std::slice::from_ref(job);
     match actor.random.u32(0..100) {
         0..60 => drop(actor.client.control.cancel(name, job).await),
@@ -39,7 +41,7 @@ async fn act(actor: &mut Actor, name: &twinstore::QueueName, job: &JobId) {
     }
 }
 
-async fn replay(actor: &mut Actor, name: &twinstore::QueueName) {
+async fn replay(actor: &mut Actor, name: &twinstore::queue::QueueName) {
     let Ok(dead) = actor.client.inspect.list(name, JobState::Dead, PageRequest::first(20)).await else { return };
     let jobs: Vec<JobId> = dead.items.into_iter().map(|job| job.id).filter(|_| actor.random.bool()).collect();
     if !jobs.is_empty() {

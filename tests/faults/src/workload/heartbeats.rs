@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use twinstore::{Beat, HolderName, PageRequest, PoolName};
+use twinstore::heartbeat::{Beat, PoolName};
+use twinstore::name::HolderName;
+use twinstore::page::PageRequest;
 
 use super::Actor;
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use twinstore::{Begun, Bytes, Fingerprint, Idempotency, IdempotentRequest, Key, RequestId, Ttl};
+use twinstore::Bytes;
+use twinstore::idempotency::{Begun, Fingerprint, Idempotency, IdempotentRequest};
+use twinstore::name::{Key, RequestId};
+use twinstore::time::Ttl;
 
 use super::Actor;
 

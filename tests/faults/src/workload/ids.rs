@@ -1,6 +1,6 @@
 //! Ids of jobs, determined by the seed.
 
-use twinstore::JobId;
+use twinstore::queue::JobId;
 
 /// Makes ids: UUIDs of version 7 in groups as the stores make them, and texts.
 pub(crate) struct Ids {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use twinstore::{AcquireRequest, Acquired, Durability, HolderName, Lease, LeaseName};
+use twinstore::durability::Durability;
+use twinstore::lease::{AcquireRequest, Acquired, Lease, LeaseName};
+use twinstore::name::HolderName;
 
 use super::Actor;
 use crate::history::{Answer, Call};

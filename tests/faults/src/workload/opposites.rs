@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use twinstore::{
-    AcquireRequest, Acquired, Beat, Durability, Fingerprint, HolderName, IdempotentRequest, Key, LeaseName,
-    PageRequest, PoolName, RequestId, Ttl,
-};
+use twinstore::durability::Durability;
+use twinstore::heartbeat::{Beat, PoolName};
+use twinstore::idempotency::{Fingerprint, IdempotentRequest};
+use twinstore::lease::{AcquireRequest, Acquired, LeaseName};
+use twinstore::name::{HolderName, Key, RequestId};
+use twinstore::page::PageRequest;
+use twinstore::time::Ttl;
 
 use super::Actor;
 

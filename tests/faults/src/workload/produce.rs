@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use twinstore::{Backoff, Durability, Error, NewJob, QueueName, RetryPolicy, Unique, UniqueKey, UniqueUntil};
+use twinstore::Error;
+use twinstore::durability::Durability;
+use twinstore::queue::{Backoff, NewJob, QueueName, RetryPolicy, Unique, UniqueKey, UniqueUntil};
 
 use super::ids::Ids;
 use super::{Actor, QUEUES, queue};
@@ -64,7 +66,7 @@ fn any_queue(actor: &mut Actor) -> QueueName {
     queue(QUEUES[actor.random.usize(0..QUEUES.len())])
 }
 
-fn plain(actor: &mut Actor, id: twinstore::JobId) -> NewJob {
+fn plain(actor: &mut Actor, id: twinstore::queue::JobId) -> NewJob {
     let size = actor.random.usize(0..200);
     let mut job = NewJob::new(vec![b'x'; size]).with_id(id);
     job.request = actor.random.u32(..);

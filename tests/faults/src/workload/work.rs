@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use twinstore::{
-    ClaimRequest, ClaimedJob, Done, Durability, Extension, HandlerResult, HolderName, Job, JobError, JobLease, Kept,
-    Outcome, Settlement, Worker,
-};
+use store_core::{ClaimRequest, ClaimedJob, Extension, JobLease, Kept, Outcome, Settlement};
+use twinstore::durability::Durability;
+use twinstore::name::HolderName;
+use twinstore::worker::{Done, HandlerResult, Job, JobError, Worker};
 
 use super::{Actor, QUEUES, queue};
 use crate::history::{Answer, Call, Recorder};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use store_core::{
-    Claim, ClaimRequest, ClaimedJob, Fence, HolderName, JobId, JobLease, MAX_BATCH_BYTES, MAX_MOVES, Op, Result,
-    Timestamp, UniqueUntil,
+    Claim, ClaimRequest, ClaimedJob, Fence, HolderName, JobId, JobLease, MAX_MOVES, NewJob, Op, Result, Timestamp,
+    UniqueUntil,
 };
 
 use super::life::{Delivery, Life, Place};
@@ -118,7 +118,7 @@ impl OpenQueue<'_, '_> {
                     continue;
                 }
                 bytes += payload.len();
-                if bytes > MAX_BATCH_BYTES && !taken.is_empty() {
+                if bytes > NewJob::MAX_BATCH_BYTES && !taken.is_empty() {
                     return Ok(taken);
                 }
                 self.ledger.fence = Some(fence);

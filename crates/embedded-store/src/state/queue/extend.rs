@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use store_core::{
-    Error, Extended, Extension, MAX_RESULT_BYTES, Op, QueueName, Result, Timestamp, validate_batch, validate_lease,
+    Error, Extended, Extension, JobInfo, Op, QueueName, Result, Timestamp, validate_batch, validate_lease,
 };
 
 use super::life::Place;
@@ -21,8 +21,9 @@ impl EmbeddedState {
         validate_batch(Op::QueueExtend, jobs.len())?;
         validate_lease(Op::QueueExtend, lasting)?;
         let bytes = jobs.iter().filter_map(|job| job.progress.as_ref()).map(|progress| progress.len()).max();
-        if let Some(bytes) = bytes.filter(|bytes| *bytes > MAX_RESULT_BYTES) {
-            let detail = format!("a progress report has {bytes} bytes; at most {MAX_RESULT_BYTES}");
+        if let Some(bytes) = bytes.filter(|bytes| *bytes > JobInfo::MAX_RESULT_BYTES) {
+            let detail =
+                format!("a progress report has {bytes} bytes; at most {most}", most = JobInfo::MAX_RESULT_BYTES);
             return Err(Error::invalid_argument(Op::QueueExtend, detail));
         }
         let (jobs, asked) = (jobs.to_vec(), jobs.len());

@@ -158,7 +158,7 @@ async fn listings_go_on_where_they_stopped() {
             assert!(read.items.iter().all(|info| info.state == state && info.payload.is_empty()));
             seen.extend(read.items.into_iter().map(|info| info.id.to_string()));
             match read.next {
-                Some(cursor) => page = PageRequest::first(limit).after(cursor),
+                Some(cursor) => page = PageRequest::first(limit).with_cursor(cursor),
                 None => return seen,
             }
         }
@@ -170,7 +170,8 @@ async fn listings_go_on_where_they_stopped() {
     // What is claimed meanwhile does not hide what comes behind it.
     let page = store.list(&queue(), JobState::Ready, PageRequest::first(50)).await.unwrap();
     assert_eq!(claim(store, 20).await.jobs.len(), 20);
-    let next = store.list(&queue(), JobState::Ready, PageRequest::first(1).after(page.next.unwrap())).await.unwrap();
+    let next =
+        store.list(&queue(), JobState::Ready, PageRequest::first(1).with_cursor(page.next.unwrap())).await.unwrap();
     assert_eq!(next.items[0].id.as_str(), "Critical 050");
 
     // All with one end of their lease.
@@ -181,7 +182,8 @@ async fn listings_go_on_where_they_stopped() {
     let mut expected = all.clone();
     expected.sort_unstable();
     assert_eq!(listed, expected);
-    let bad = store.list(&queue(), JobState::Dead, PageRequest::first(1).after(store_core::Cursor::new("x"))).await;
+    let bad =
+        store.list(&queue(), JobState::Dead, PageRequest::first(1).with_cursor(store_core::Cursor::new("x"))).await;
     assert!(matches!(bad, Err(store_core::Error::InvalidArgument { .. })));
 }
 

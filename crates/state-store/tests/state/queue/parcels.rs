@@ -34,7 +34,7 @@ async fn listed(fixture: &Fixture, state: JobState, limit: u32, between: impl As
         between(&ids).await;
         all.extend(ids);
         let Some(cursor) = page.next else { return all };
-        request = PageRequest::first(limit).after(cursor);
+        request = PageRequest::first(limit).with_cursor(cursor);
     }
 }
 

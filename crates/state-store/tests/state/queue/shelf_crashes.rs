@@ -61,7 +61,7 @@ async fn listed(fixture: &Fixture, queue: &QueueName) -> BTreeSet<String> {
         let page = fixture.store.list(queue, JobState::Scheduled, request).await.unwrap();
         jobs.extend(page.items);
         let Some(next) = page.next else { break };
-        request = PageRequest::first(5).after(next);
+        request = PageRequest::first(5).with_cursor(next);
     }
     assert!(jobs.is_sorted_by_key(|job| job.at));
     for job in &jobs {

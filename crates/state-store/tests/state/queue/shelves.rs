@@ -100,7 +100,7 @@ async fn a_listing_goes_on_in_order_while_jobs_come_go_and_change_places() {
             assert!(seen.insert(job.id.to_string()), "{} is listed twice", job.id);
         }
         let Some(next) = page.next else { break };
-        request = PageRequest::first(100).after(next);
+        request = PageRequest::first(100).with_cursor(next);
         // Those with odd numbers stay: each of them is seen.
         let gone = [later(turn % JOBS / 2 * 2).id, later((turn * 31) % JOBS / 2 * 2).id];
         store.delete(&queue, &gone).await.unwrap();

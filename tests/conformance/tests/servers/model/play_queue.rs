@@ -87,7 +87,7 @@ impl World {
             let is_over = |job: &JobInfo| place == JobState::Completed && job.at <= Some(self.clock.now());
             jobs.extend(page.items.into_iter().filter(|job| !is_over(job)));
             match page.next {
-                Some(cursor) => request = PageRequest::first(limit).after(cursor),
+                Some(cursor) => request = PageRequest::first(limit).with_cursor(cursor),
                 None => break,
             }
         }

@@ -1,0 +1,3 @@
+//! Listings in bounded pages.
+
+pub use store_core::{Cursor, Page, PageRequest};
