@@ -8,7 +8,8 @@ use super::TextFile;
 const EXAMPLE_PATHS: [&str; 2] = ["redis.conf", "lua/<capability>/<verb>.lua"];
 
 /// Names of other libraries and of protocols.
-const FOREIGN_NAMES: [&str; 8] = ["Arc", "Cargo", "Debug", "Default", "Display", "EnvironmentFile", "Send", "Sync"];
+const FOREIGN_NAMES: [&str; 9] =
+    ["Arc", "Cargo", "Debug", "Default", "Display", "EnvironmentFile", "Send", "Serialize", "Sync"];
 
 /// Extensions of the repository's files.
 const EXTENSIONS: [&str; 9] = [".rs", ".lua", ".md", ".toml", ".conf", ".acl", ".yaml", ".sh", ".env"];
@@ -98,7 +99,13 @@ fn missing_name<'a>(span: &'a str, known: &Known) -> Option<&'a str> {
     }
     let is_known = |part: &&str| {
         let is_strict = parts.len() > 1 || is_type(part);
-        if is_strict { known.declared.contains(*part) } else { known.words.contains(*part) }
+        let is_word = |word: &str| known.words.contains(word);
+        // sources declare metrics without their prefix
+        if is_strict {
+            known.declared.contains(*part)
+        } else {
+            is_word(part) || part.strip_prefix("twinstore_").is_some_and(is_word)
+        }
     };
     parts.iter().find(|part| !is_known(part)).copied()
 }
