@@ -36,7 +36,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// # ]);
 /// # let stores = Stores::open(&environment).await?;
 /// let payments = stores.state().operation::<u64, String>(HandleName::new("payments")?);
-/// let pay = async |cents: u64| payments.run(&Key::new("order-7")?, &cents, async || Ok(format!("paid {cents}"))).await;
+/// let order = Key::new("order-7")?;
+/// let pay = async |cents: u64| payments.run(&order, &cents, async || Ok(format!("paid {cents}"))).await;
 ///
 /// assert!(matches!(pay(999).await?, Ran::Fresh(receipt) if receipt == "paid 999"));
 /// assert!(matches!(pay(999).await?, Ran::Stored(receipt) if receipt == "paid 999"));
