@@ -32,21 +32,21 @@ const LARGE: usize = 8;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Coalesces calls of one kind: calls on one item become one call on many.
-/// |
-///  A call is sent immediately, with its item alone, while fewer than [`Bounds::under_way`] calls of its group are
-///  under way and none of them carries eight or more items. Otherwise it waits until one of these ends, or until the
-///  waiting items fill a call, which is then sent immediately. So each call waits for at most one other, and separate
-///  calls cost the server as little as one batch. Items are sent in the order in which they arrived.
-/// |
-///  Only independent calls may be coalesced: the outcome of an item must not depend on the others. `L` is the group:
-///  only calls of one group are coalesced. `I` is the item, `A` its answer.
-/// |
-///  - If the call fails, each of its items gets the error.
-///  - If a caller is dropped while its item waits, the item is not sent. If it is dropped later, the item may have been
-///    sent.
-///  - If a caller whose call is under way is dropped or panics, the calls behind it are sent immediately. If it is not
-///    polled, they are sent after 100 ms.
-///  - Coalesced calls run on the runtime in which the batcher was made.
+///
+/// A call is sent immediately, with its item alone, while fewer than [`Bounds::under_way`] calls of its group are
+/// under way and none of them carries eight or more items. Otherwise it waits until one of these ends, or until the
+/// waiting items fill a call, which is then sent immediately. So each call waits for at most one other, and separate
+/// calls cost the server as little as one batch. Items are sent in the order in which they arrived.
+///
+/// Only independent calls may be coalesced: the outcome of an item must not depend on the others. `L` is the group:
+/// only calls of one group are coalesced. `I` is the item, `A` its answer.
+///
+/// - If the call fails, each of its items gets the error.
+/// - If a caller is dropped while its item waits, the item is not sent. If it is dropped later, the item may have been
+///   sent.
+/// - If a caller whose call is under way is dropped or panics, the calls behind it are sent immediately. If it is not
+///   polled, they are sent after 100 ms.
+/// - Coalesced calls run on the runtime in which the batcher was made.
 pub struct Batcher<L, I, A> {
     op: Op,
     bounds: Bounds,
