@@ -8,10 +8,11 @@ use crate::{check_urls, environment_with};
 
 /// Codes that no setting or right of a server causes, but a file, a variable, the network, a clock or another service:
 /// their tests are beside the cause.
-const OF_SOMETHING_ELSE: [Code; 21] = [
+const OF_SOMETHING_ELSE: [Code; 22] = [
     Code::UrlMissing,
     Code::UrlInvalid,
     Code::ConfInvalid,
+    Code::ConfContradictsRole,
     Code::CacheUrlHasDatabase,
     Code::DatabaseNumberMissing,
     Code::DatabaseNumberTaken,
