@@ -30,17 +30,17 @@ pub(crate) enum Command {
     Workers(workers::Workers),
 }
 
-/// What every subcommand but `check` takes.
+/// The arguments of every subcommand except `check`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
     #[command(flatten)]
     source: Source,
-    /// One JSON object per line instead of a table
+    /// Print one JSON object per line instead of a table
     #[arg(long)]
     json: bool,
 }
 
-/// What every subcommand that changes something takes.
+/// The argument of every subcommand that changes something.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct Write {
     /// Make the change; without it the command reports what it would do
@@ -88,7 +88,7 @@ impl Command {
 }
 
 impl Write {
-    /// Reports on standard error that nothing was changed, if nothing was.
+    /// Without `--write`, reports on standard error that nothing was changed.
     fn report(self) {
         if !self.write {
             note("nothing was changed; --write makes the change");

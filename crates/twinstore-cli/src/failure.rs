@@ -1,4 +1,4 @@
-//! Why a command did not do what it was asked for, and the code that it exits with.
+//! Why a command failed, and its exit code.
 
 use std::error::Error as _;
 use std::fmt;
@@ -10,11 +10,11 @@ use std::process::ExitCode;
 pub(crate) enum Failure {
     /// The arguments or the env file cannot be used.
     Usage(String),
-    /// The configuration is refused, as it would be for a service.
+    /// A service with this configuration would refuse to start.
     Refused(String),
     /// A store returned an error, or something was not done.
     Failed(String),
-    /// The answer is on standard output: something was not done.
+    /// Something was not done; standard output has the details.
     Incomplete,
     /// Ctrl-C ended the command.
     Interrupted(String),

@@ -1,4 +1,4 @@
-//! The `twinstore` command: operators read the state store with it, and act on its jobs.
+//! The `twinstore` command: operators inspect the state store with it, and act on jobs.
 
 mod command;
 mod failure;
@@ -16,12 +16,12 @@ use crate::command::Command;
 
 /// Check the configuration of services, look at their queues, leases and workers, and act on jobs.
 ///
-/// The command reads the variables of a service: from this process, or from --env-file. Before it reads the state store it
-/// makes the same checks as a service that starts, but it records no owner, role or environment. If a service with these
+/// The command reads the variables of a service, from this process or from --env-file. It first makes the same checks as a
+/// service that starts, but it records no owner, role or environment. If a service with these
 /// variables would refuse to start, the command exits with 78.
 ///
-/// `replay`, `cancel`, `pause` and `resume` change nothing without --write. They report what they would do, and exit
-/// with the same code as with --write.
+/// Without --write, `replay`, `cancel`, `pause` and `resume` change nothing. They report what they would do, and exit with
+/// the same code as with --write.
 ///
 /// With --json, standard output has one JSON object per line, and the names of its fields are stable. Fields that end in
 /// `_ms` are milliseconds since 1970-01-01 UTC. Messages and progress go to standard error.

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
-/// Texts in tables are cut to this many characters; JSON has them whole.
+/// The longest text in a table, in characters: longer texts are shortened. JSON has the whole texts.
 const LONGEST_CELL: usize = 120;
 
-/// What a command lists.
+/// A row of a listing.
 pub(crate) trait Row: Serialize {
     /// The heading of each column.
     const HEADINGS: &'static [&'static str];
@@ -24,7 +24,7 @@ pub(crate) struct Output {
     out: BufWriter<Stdout>,
     is_json: bool,
     is_closed: bool,
-    /// Of the columns, from the first page on: the width, and whether they hold numbers.
+    /// For each column its width, and whether it has numbers: determined by the first page.
     columns: Option<Vec<(usize, bool)>>,
 }
 
@@ -33,7 +33,7 @@ impl Output {
         Self { out: BufWriter::new(std::io::stdout()), is_json, is_closed: false, columns: None }
     }
 
-    /// Whether the reader has closed the pipe. Later rows are dropped; that is no error.
+    /// Whether the reader has closed the pipe. Then later rows are dropped, without an error.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed
     }
@@ -97,7 +97,7 @@ fn write_row(out: &mut impl Write, cells: &[String], columns: &[(usize, bool)]) 
     writeln!(out, "{}", line.trim_end())
 }
 
-/// The text on one line, with control characters escaped, cut to [`LONGEST_CELL`].
+/// The text on one line, with control characters escaped, shortened to [`LONGEST_CELL`].
 fn printable(text: &str) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {

@@ -18,7 +18,7 @@ impl Progress {
         Self::show(bar)
     }
 
-    /// A bar beside a listing: hidden if the listing itself is on a terminal.
+    /// A bar for a command that prints a listing. It is hidden if the listing goes to a terminal.
     pub(crate) fn of_listing(total: u64) -> Self {
         if std::io::stdout().is_terminal() { Self(ProgressBar::hidden()) } else { Self::of("listing", total) }
     }
@@ -33,7 +33,7 @@ impl Progress {
         Self(bar)
     }
 
-    /// So many more items are done.
+    /// Adds this many finished items.
     pub(crate) fn add(&self, items: usize) {
         self.0.inc(items as u64);
     }

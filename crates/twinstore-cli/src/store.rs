@@ -1,4 +1,4 @@
-//! Checks the configuration as a service does, and opens the state store without claiming it.
+//! Checks the configuration as a service does, and opens the state store. It claims nothing on the servers.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ enum Opened {
 }
 
 impl Store {
-    /// Checks the configuration and its servers, and opens the state store. Writes nothing but the probe keys of the checks,
-    /// which last ten seconds.
+    /// Checks the configuration and its servers, and opens the state store. Writes only the probe keys of the checks, which
+    /// expire after ten seconds.
     pub(crate) async fn open(source: &Source) -> Result<Self, Failure> {
         let environment = match &source.env_file {
             None => Environment::from_process(),
@@ -64,7 +64,7 @@ impl Store {
         }
     }
 
-    /// The queues that exist, by name.
+    /// The existing queues, in the order of their names.
     pub(crate) async fn queues(&self) -> Result<Vec<QueueName>, Failure> {
         let _spinner = Progress::spinner("looking for queues");
         let state = self.state();
@@ -79,7 +79,7 @@ impl Store {
         }
     }
 
-    /// Refuses the name of a queue that does not exist: most likely it is mistyped.
+    /// Refuses the name of a queue that does not exist: it is probably mistyped.
     pub(crate) async fn existing(&self, queue: &QueueName) -> Result<(), Failure> {
         let counts = self.state().counts(queue).await?;
         let is_used = counts.paused || counts.pending() + counts.completed + counts.dead > 0;
@@ -166,7 +166,7 @@ async fn open(settings: Settings) -> Result<Opened, Failure> {
     })
 }
 
-/// Retention without bounds: the command removes no job, although the service may keep more jobs than the default.
+/// Retention without bounds, so that the command removes no job: a service may keep more jobs than the default.
 fn options() -> StateOptions {
     let retention = Retention::default()
         .with_dead_for(Duration::MAX)

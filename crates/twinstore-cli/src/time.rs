@@ -1,4 +1,4 @@
-//! Times for people.
+//! Times in a readable form.
 
 use store_core::Timestamp;
 
@@ -21,9 +21,9 @@ pub(crate) fn age(time: Timestamp) -> String {
     }
 }
 
-/// Year, month and day, so many days after 1970-01-01, in the Gregorian calendar.
+/// Year, month and day of the Gregorian calendar, this many days after 1970-01-01.
 fn date(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the day of a leap year comes last; eras have 400 years.
+    // Years begin in March, so that the leap day is the last day of a year. Eras have 400 years.
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! Idempotent requests: the first one is executed, repetitions get its response.
+//! Idempotent requests: the first request is executed, its repetitions get the same response.
 //!
 //! Both stores have [`Idempotency`]. The cache store may evict a key before its time; the worker state store keeps it.
 

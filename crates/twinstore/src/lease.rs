@@ -1,7 +1,7 @@
 //! Leases with fencing tokens, and leadership: one process of several is in charge.
 //!
 //! [`Leases`] grants a lease to one holder at a time. The [`Fence`] of a lease rises with each grant: a resource that
-//! remembers the highest fence refuses a stale holder. A [`Candidate`] acquires and renews a lease in the background.
+//! remembers the highest fence refuses a stale holder. A [`Candidate`] acquires and renews a lease in a task of its own.
 
 pub use store_core::{AcquireRequest, Acquired, Fence, Lease, LeaseInfo, LeaseName, Leases};
 pub use store_worker::{Candidate, Leadership, Leading, Standing};

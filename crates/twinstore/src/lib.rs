@@ -1,16 +1,16 @@
-//! Twinstore: two Redis-compatible stores behind a fleet of microservices. One may be lost, the other must not be lost.
+//! Twinstore: two Redis-compatible stores that a fleet of microservices shares. One may be lost, the other must not be lost.
 //!
 //! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs. It may be lost at any time.
 //! The **worker state store** holds queues, leases and heartbeats. An acknowledged write survives every failure that its
-//! [durability](durability::Durability) covers. A service is configured by environment variables alone. It refuses to
-//! start if the two roles share an instance, or if a server is misconfigured for its role.
+//! [durability](durability::Durability) covers. Environment variables configure a service. It refuses to start if
+//! the two roles share an instance, or if a server is misconfigured for its role.
 //!
 //! # Map
 //!
 //! [`Stores`] opens both stores. [`Cache`] and [`State`] return the capabilities of one role each. [`prelude`] has what
 //! most services import; every other name has one path:
 //!
-//! | module | what it has |
+//! | module | contents |
 //! |---|---|
 //! | [`queue`] | jobs in durable queues: push, inspect, cancel, replay |
 //! | [`worker`] | handlers that run for the jobs of queues |
@@ -21,18 +21,22 @@
 //! | [`cache`] | values with a time to live, and get-or-load |
 //! | [`rate_limit`] | limits that all processes of a service share |
 //! | [`handoff`] | one service puts a value, another takes it, once |
-//! | [`config`] | the environment, the findings of preflight, how much is retained |
+//! | [`config`] | the environment, the findings of the preflight, retention |
 //! | [`durability`] | how far a write has to reach |
 //! | [`name`] | validated names, keys and ids |
-//! | [`time`] | times of the server, and the time to live |
+//! | [`time`] | times by the server's clock, and times to live |
 //! | [`page`] | listings in bounded pages |
+//! | [`metrics`] | the table of all metrics, and what to alert on |
 //! | [`cost_model`] | what each operation costs |
+//!
+//! Every operation returns [`Result`]. The documentation of [`Error`] has a table of its kinds: whether the operation was
+//! executed, the HTTP status, whether to retry, whether to alert.
 //!
 //! The feature `testing` adds the module `testing`, for tests of services.
 //!
 //! # A program
 //!
-//! It pushes a job, works on it, and stops:
+//! It pushes a job, handles it, and stops on SIGTERM:
 //!
 //! ```
 //! use twinstore::prelude::*;
@@ -55,7 +59,7 @@
 //! #   ]);
 //! #   let stores = Stores::open(&environment).await?;
 //! #   #[cfg(any())]
-//!     // SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL say where the stores are.
+//!     // SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL give the stores' addresses.
 //!     let stores = Stores::from_env().await.unwrap_or_else(|error| error.exit());
 //!
 //!     let mails = stores.state().queue_of::<Mail>();

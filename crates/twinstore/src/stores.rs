@@ -28,9 +28,10 @@ pub use options::StoresOptions;
 use presence::Presence;
 pub use state::{SharedState, State};
 
-/// Both stores of a service, proved to be two and fit for their roles. Clones share their connections.
+/// Both stores of a service. The preflight has checked that they are two stores, each configured for its role. Clones share
+/// their connections.
 ///
-/// Keep one clone as long as the service runs. Until [`Stores::close`], or until the last clone is dropped, a background
+/// Keep one clone while the service runs. Until [`Stores::close`], or until the last clone is dropped, a background
 /// task records about once an hour that the service runs. Another service can take its database number after seven days
 /// without such a record, or after `cargo xtask release-number`.
 ///
@@ -62,7 +63,7 @@ pub struct Stores {
     checks: Arc<(Checks, Checks)>,
 }
 
-/// What is to be closed.
+/// What [`Stores::close`] closes.
 #[derive(Clone, Default)]
 struct Opened {
     links: Vec<(Role, Link)>,
@@ -74,20 +75,20 @@ struct Opened {
 impl Stores {
     /// Opens the stores that this process's environment names. The table of variables is in the README.
     ///
-    /// First runs the preflight, which checks both servers concurrently. All checks together take at most ten seconds, or
+    /// The preflight runs first. It checks both servers concurrently. All checks together take at most ten seconds, or
     /// the longest connect time-out if that is longer. Findings that are not errors are logged as warnings and kept in
     /// [`Stores::warnings`].
     ///
-    /// Metrics go to the recorder of the crate `metrics` that is installed before: see [`metrics`](crate::metrics).
+    /// Install a recorder of the crate `metrics` before this call: see [`metrics`](crate::metrics).
     ///
     /// # Errors
-    /// [`StartError::Refused`] with all findings when one of them is an error: a service ends with
-    /// [`StartError::exit`], which prints them. [`StartError::Store`] when a store cannot be opened after that.
+    /// [`StartError::Refused`] with all findings if one of them is an error; [`StartError::exit`] prints them and ends the
+    /// process. [`StartError::Store`] if the preflight passes, but a store cannot be opened.
     pub async fn from_env() -> Result<Self, StartError> {
         Self::open(&Environment::from_process()).await
     }
 
-    /// The same with variables from elsewhere: a file, a test.
+    /// Opens the stores as [`Stores::from_env`] does, with variables from another source: a file, a test.
     ///
     /// # Errors
     /// As [`Stores::from_env`].
@@ -95,7 +96,8 @@ impl Stores {
         Self::open_with(environment, StoresOptions::new()).await
     }
 
-    /// The same with options from the code of the service. A variable that is set takes precedence over the option.
+    /// Opens the stores as [`Stores::open`] does, with options from the code of the service. A variable that is set takes
+    /// precedence over the option.
     ///
     /// # Errors
     /// As [`Stores::from_env`].
@@ -147,16 +149,16 @@ impl Stores {
         &self.state
     }
 
-    /// What the preflight found that is no reason not to start.
+    /// The findings of the preflight that are warnings.
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
     }
 
     /// Checks both stores concurrently, for a readiness probe: see [`Health::is_ready`].
     ///
-    /// One `PING` per link, which is not repeated and waits 1 s at most; less if the command time-out of the role is shorter. It
-    /// is sent while the circuit breaker of the cache is open, too. An embedded store is up until it is closed or its file is
-    /// moved or deleted; a check of it takes no I/O but reading the file's metadata.
+    /// Sends one `PING` per link, also while the circuit breaker of the cache is open. It is not repeated, and waits at most 1 s,
+    /// or the command time-out of the role if that is shorter. An embedded store is up until it is closed or its file is moved
+    /// or deleted; its check only reads the file's metadata.
     pub async fn health(&self) -> Health {
         let (cache, state) = &*self.checks;
         let check = async |role, checks: &Checks| {
@@ -176,8 +178,8 @@ impl Stores {
         Health { cache, state }
     }
 
-    /// Ends what is under way, closes all connections, and closes embedded stores, whose files can then be opened again. Every
-    /// later call answers [`Error::Unavailable`]. Affects all clones; stop workers first.
+    /// Closes all connections and embedded stores of all clones, and ends the calls under way. The file of an embedded store
+    /// can then be opened again. Every later call returns [`Error::Unavailable`]. Stop workers first.
     pub async fn close(&self) {
         self.opened.presence.iter().for_each(|presence| presence.end());
         for (_, link) in &self.opened.links {
@@ -249,7 +251,7 @@ const REDIS: &str = "redis";
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The environment or a server is not fit. All findings, as text, in its `Display`.
+    /// A variable or a server is misconfigured. `Display` writes all findings as text.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// A store could not be opened, or does not answer.
@@ -263,11 +265,11 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// What a service that refuses to start exits with: `EX_CONFIG` of sysexits.h.
+    /// The exit code of a service that refuses to start: `EX_CONFIG` of sysexits.h.
     pub const EXIT_CODE: u8 = 78;
 
-    /// Ends the process as a service that cannot start does: all findings, or the error with its causes, on standard error,
-    /// and [`StartError::EXIT_CODE`]. What returns the error from `main` instead exits with 1.
+    /// Writes all findings, or the error with its causes, to standard error, and ends the process with
+    /// [`StartError::EXIT_CODE`]. A process that returns the error from `main` exits with 1 instead.
     pub fn exit(&self) -> ! {
         let mut text = self.to_string();
         let mut source = self.source();
@@ -275,7 +277,7 @@ impl StartError {
             text.push_str(&format!(": {cause}"));
             source = cause.source();
         }
-        // Nobody reads the standard error: the exit code has to do.
+        // If standard error is closed, the exit code is the only report.
         let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
         std::process::exit(Self::EXIT_CODE.into())
     }

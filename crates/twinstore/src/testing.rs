@@ -20,7 +20,7 @@
 //!     const QUEUE: &'static str = "mails";
 //! }
 //!
-//! /// What is tested: greets a user now, and asks for an opinion a day later.
+//! /// The code under test: it greets a user now, and asks for an opinion a day later.
 //! async fn welcome(state: &State, to: &str) -> twinstore::Result<()> {
 //!     let mails = state.queue_of::<Mail>();
 //!     let mail = Mail { to: to.to_owned() };
@@ -59,12 +59,11 @@ pub use empty::{Left, NotEmpty, run_until_empty, run_until_empty_within};
 pub use pushed::{assert_nothing_pushed, assert_pushed, pushed};
 pub use store_core::{Clock, ManualClock};
 
-/// Both stores in memory, for a service called `test`, and their clock. The clock stands still at 2026-01-01 00:00:00 UTC until
-/// the test moves it.
+/// Both stores in memory, for a service called `test`, and their clock. The clock shows 2026-01-01 00:00:00 UTC until the
+/// test moves it.
 ///
-/// The clock decides about everything that the stores time: TTLs, delays, leases, limits. It does not move what this process
-/// times: the worker's time-outs, leaderships, and [`Loading`](crate::cache::Loading), which takes a clock in
-/// its options.
+/// The stores use this clock for all times: TTLs, delays, leases, limits. The worker's time-outs and leaderships use the clock of
+/// the process. [`Loading`](crate::cache::Loading) takes a clock in its options.
 ///
 /// ```
 /// # #[tokio::main]

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{Output, Row};
 use crate::store::Store;
 
-/// Cancel jobs: remove those that do not run, and ask the workers of those that run to stop.
+/// Cancel jobs: remove those that do not run, and ask the workers to stop those that run.
 ///
 /// A running job may still complete or die before its worker reads the request. Exits with 1 if a job is finished or
 /// unknown.

@@ -88,7 +88,7 @@ impl ExplainRow {
             }
             Explanation::Running { worker, until, cancel_requested } => {
                 (self.until_ms, self.cancel_requested) = (Some(until), Some(cancel_requested));
-                let asked = if cancel_requested { "; its worker is asked to stop" } else { "" };
+                let asked = if cancel_requested { "; its worker was asked to stop" } else { "" };
                 let text = format!("runs on {worker}, whose lease lasts until {}{asked}", utc(until));
                 self.worker = Some(worker.to_string());
                 ("running", text)

@@ -1,4 +1,4 @@
-//! A job as the listings show it.
+//! A job in a listing.
 
 use serde::Serialize;
 use store_core::{JobId, JobInfo, JobState, QueueName, Timestamp};
@@ -15,9 +15,9 @@ pub(super) enum State {
     Scheduled,
     /// It is claimed
     Running,
-    /// It is done and kept with its result
+    /// It is done, and kept with its result
     Completed,
-    /// It has failed for good
+    /// It has failed and is not tried again
     Dead,
 }
 

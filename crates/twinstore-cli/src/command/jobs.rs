@@ -11,9 +11,9 @@ use crate::store::Store;
 
 /// List the jobs of a queue that are in one state.
 ///
-/// The order is that in which they are claimed (ready), become due (scheduled), lose their lease (running), are removed
-/// (completed) or died (dead); AT is this time. If more jobs follow, a message on standard error gives the --after of the
-/// next page.
+/// The jobs are in the order in which they are claimed (ready), become due (scheduled), lose their lease (running), are
+/// removed (completed) or died (dead); AT is this time. If more jobs follow, a message on standard error gives the --after
+/// of the next page.
 ///
 /// JSON fields: queue, id, state, attempts, max_attempts, priority, pushed_at_ms, at_ms, worker, cancel_requested,
 /// last_error. Payloads and results are not listed.
@@ -25,10 +25,10 @@ pub(crate) struct Jobs {
     /// The state
     #[arg(long, value_enum, default_value_t = State::Ready)]
     state: State,
-    /// How many jobs at most
+    /// The most jobs to list
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     limit: u64,
-    /// Where to continue, as an earlier page of the same state said
+    /// Where to continue: the value from an earlier page of the same state
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
     #[command(flatten)]

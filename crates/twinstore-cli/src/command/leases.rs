@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::store::{Store, all};
 use crate::time::utc;
 
-/// List the leases that are held now, of all services, leaderships among them.
+/// List the leases that are held now, of all services, including leaderships.
 ///
 /// SERVICE is the service that the lease belongs to, or `-` if all services share it.
 ///
@@ -40,7 +40,7 @@ impl Row for LeaseRow {
     }
 }
 
-/// The service of a scope, if it is one.
+/// The service of a scope; `None` if all services share the scope.
 pub(super) fn service(scope: &Scope) -> Option<String> {
     match scope {
         Scope::Service(service) => Some(service.to_string()),

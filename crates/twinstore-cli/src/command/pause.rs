@@ -10,7 +10,7 @@ use crate::store::Store;
 
 /// Pause queues: workers claim no further jobs. Running jobs continue, and pushes are accepted.
 ///
-/// JSON fields: queue, paused_before, paused (what it is, or would be), written.
+/// JSON fields: queue, paused_before, paused (now, or with --write), written.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Pause {
@@ -25,7 +25,7 @@ pub(crate) struct Pause {
 
 /// Resume paused queues.
 ///
-/// JSON fields: queue, paused_before, paused (what it is, or would be), written.
+/// JSON fields: queue, paused_before, paused (now, or with --write), written.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Resume {

@@ -10,13 +10,13 @@ use crate::output::{Output, Row};
 use crate::progress::Progress;
 use crate::store::Store;
 
-/// Make dead jobs ready again, with all their attempts and without a deadline.
+/// Make dead jobs ready again, with all attempts left and without a deadline.
 ///
 /// `replay QUEUE ID...` replays these jobs, `replay QUEUE --all` all dead jobs of a queue, and `replay --all` those of all
 /// queues. A job stays dead if another job holds its unique key. Jobs that die while the command runs stay dead.
 ///
-/// Ctrl-C ends the command after the call that runs: up to 1,000 jobs. Each job is then either dead or ready, and running
-/// the command again replays the rest. Exits with 1 if a job was not replayed.
+/// Ctrl-C ends the command after the current call, which replays up to 1,000 jobs. Each job is then either dead or ready;
+/// run the command again to replay the rest. Exits with 1 if a job was not replayed.
 ///
 /// JSON fields with ids: queue, id, outcome (replayed, would_replay, held, not_dead), held_by, written; one line per job.
 /// JSON fields with --all: queue, dead, replayed, held, not_dead, written; one line per queue that has dead jobs.
@@ -141,7 +141,7 @@ impl Replay {
 }
 
 /// Replays the dead jobs of each queue, page by page, and counts. Ends after the jobs that were dead at the beginning:
-/// listings are in the order of death, so a job that dies again comes behind them.
+/// listings are in the order of death, so a job that dies again comes after them.
 async fn replay_all(
     state: &dyn StateRole,
     rows: &mut [SumRow],
@@ -182,7 +182,7 @@ fn outcome(replayed: Replayed) -> (&'static str, Option<JobId>) {
     }
 }
 
-/// What a replay would do, as far as the states of the jobs show it.
+/// What a replay would do, according to the states of the jobs.
 async fn foreseen(
     state: &dyn StateRole,
     queue: &QueueName,

@@ -1,15 +1,15 @@
-//! Values that are loaded where the cache store does not have them.
+//! Get-or-load: values that are loaded if the cache store does not have them.
 //!
-//! [`Loading`] stands on any [`KeyValue`] and keeps the promises that make a cache safe to lean on:
+//! [`Loading`] works on any [`KeyValue`]. It promises:
 //!
-//! - **One loader per key** in the process, however many ask at once; with [`FleetLock`] one in the fleet, as a rule.
-//! - **Early refresh.** Shortly before a value ceases to be fresh, one caller by chance starts a load in the background
-//!   and nobody waits for it. The chance grows with the time that loading takes (Vattani, Chierichetti, Lowenstein:
+//! - **One loader per key** in the process, for any number of concurrent calls; with [`FleetLock`] usually one in the fleet.
+//! - **Early refresh.** Shortly before a value ceases to be fresh, one random caller starts a load in the background, and no
+//!   caller waits for it. The longer a load takes, the earlier it starts (Vattani, Chierichetti, Lowenstein:
 //!   "Optimal Probabilistic Cache Stampede Prevention", VLDB 2015).
-//! - **A stale value when the loader fails**, if [`LoadingOptions::with_stale_for`] keeps one; [`Loaded`] states that it is
+//! - **A stale value when the loader fails**, if [`LoadingOptions::with_stale_for`] keeps one; [`Loaded`] reports that it is
 //!   stale, since when, and why.
-//! - **A store that is down is a miss**, and after a few failures it is left alone for a while. What cannot be stored is
-//!   not the caller's problem.
+//! - **No error from the store.** If the store is down, a read is a miss. After a few failures no call uses the store for a
+//!   while. If a value cannot be stored, the caller still gets it.
 
 use std::fmt;
 use std::future::Future;
@@ -33,27 +33,26 @@ use load::Wait;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LoadingOptions {
-    /// How long a loaded value is fresh, by the clock of this machine. Machines whose clocks differ disagree by as much.
+    /// How long a loaded value is fresh, by the clock of this machine. Two machines disagree by the difference of their clocks.
     pub fresh_for: Ttl,
-    /// How long it is kept behind that, for when the loader fails. Default: not at all.
+    /// How long a value that is no longer fresh is kept, in case the loader fails. Default: not at all.
     pub stale_for: Duration,
-    /// How eagerly values are refreshed before their time: 1.0 is the optimum of the model, more is earlier, 0.0 never.
-    /// Default 1.0.
+    /// How early values are refreshed: 1.0 is the optimum of the model, a larger number is earlier, 0.0 is never. Default 1.0.
     pub eagerness: f64,
     /// How long a loader may take. Default 30 s.
     pub load_within: Duration,
-    /// Whether the loaders of the fleet keep out of each other's way. Default: they do not.
+    /// Whether a lock lets one process of the fleet load a key at a time. Default: no lock.
     pub fleet_lock: Option<FleetLock>,
-    /// After how many failures of the store in a row it is left alone; at least 1. Default 5.
+    /// After how many failures in a row calls stop using the store; at least 1. Default 5.
     pub failures_to_pause: u32,
-    /// For how long it is then left alone, until one call tries it again. Default 5 s.
+    /// For how long calls then do not use the store. After it, one call tries the store again. Default 5 s.
     pub pause: Duration,
     /// The clock that decides whether a value is fresh: this machine's, except in tests.
     clock: Clock,
 }
 
 impl LoadingOptions {
-    /// Values that are fresh for `fresh_for`, everything else as documented.
+    /// Values that are fresh for `fresh_for`; all other options have their defaults.
     pub fn new(fresh_for: Ttl) -> Self {
         Self {
             fresh_for,
@@ -74,28 +73,28 @@ impl LoadingOptions {
         self
     }
 
-    /// With another eagerness of early refreshes.
+    /// With this eagerness of early refreshes.
     #[must_use]
     pub fn with_eagerness(mut self, eagerness: f64) -> Self {
         self.eagerness = eagerness;
         self
     }
 
-    /// With another bound on the time of a loader.
+    /// With this time limit for a loader.
     #[must_use]
     pub fn with_load_within(mut self, load_within: Duration) -> Self {
         self.load_within = load_within;
         self
     }
 
-    /// With one loader per key in the fleet, as a rule.
+    /// With usually one loader per key in the fleet.
     #[must_use]
     pub fn with_fleet_lock(mut self, fleet_lock: FleetLock) -> Self {
         self.fleet_lock = Some(fleet_lock);
         self
     }
 
-    /// With a store that is left alone for `pause` after `failures` in a row.
+    /// With calls that do not use the store for `pause` after `failures` in a row.
     #[must_use]
     pub fn with_pause(mut self, failures: u32, pause: Duration) -> Self {
         self.failures_to_pause = failures;
@@ -119,31 +118,31 @@ impl LoadingOptions {
 
 /// Lets one process of the fleet load a key at a time: it holds a short-lived lock in the cache store while it loads.
 ///
-/// The lock saves work and excludes nothing: a process that has waited for `wait` loads as well.
+/// The lock saves work but guarantees nothing: a process that has waited for `wait` loads the value, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FleetLock {
-    /// For how long a loader is left to itself; longer than a load usually takes. A loader that crashed is noticed then.
+    /// How long the lock lasts. Choose a longer time than a load usually takes: if a loader crashes, others wait this long.
     pub held_for: Ttl,
-    /// How long others wait for its value before they load themselves. They look again every 25 to 200 ms.
+    /// How long other processes wait for the value before they load it themselves. They read it every 25 to 200 ms.
     pub wait: Duration,
 }
 
-/// Why there is no value. The same for all callers that waited for one loader.
+/// Why there is no value. All callers that waited for one loader get the same error.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// The loader said so.
+    /// The loader returned this error.
     #[error("the value could not be loaded")]
     Failed(#[source] Arc<dyn std::error::Error + Send + Sync>),
     /// The loader took longer than [`LoadingOptions::load_within`]; it was stopped.
     #[error("the value was not loaded in time")]
     TimedOut,
     /// The loader panicked, or the runtime that ran it ended.
-    #[error("the loader did not come to an end")]
+    #[error("the loader did not end")]
     Stopped,
 }
 
-/// A value and where it came from: what [`Loading::get_or_load`] returns.
+/// A value and where it came from: the result of [`Loading::get_or_load`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded<T> {
@@ -157,11 +156,11 @@ pub struct Loaded<T> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The store had it, and it is fresh.
+    /// The store had a fresh value.
     Stored,
-    /// The loader returned it, for this caller or for another one of the process that asked at the same time.
+    /// The loader of this caller, or of a concurrent caller in this process, returned it.
     Loaded,
-    /// The store had it, it is no longer fresh, and the loader failed.
+    /// The store had a value that is no longer fresh, and the loader failed.
     Stale {
         /// Until when it was fresh.
         fresh_until: Timestamp,
@@ -181,10 +180,10 @@ impl<T> Loaded<T> {
     }
 }
 
-/// Values of one type, loaded on demand and kept in the cache store as JSON. Clones share everything.
+/// Values of one type, loaded on demand and kept in the cache store as JSON. Clones share their loads and circuit breaker.
 ///
 /// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name; a
-/// handle shares none with [`TypedKeyValue`](store_core::TypedKeyValue) or with values that are set by [`KeyValue`] itself.
+/// handle shares none with [`TypedKeyValue`](store_core::TypedKeyValue) or [`KeyValue`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -223,7 +222,7 @@ struct Shared<T> {
     load_seconds: Histogram,
 }
 
-/// A value as it was found in the store.
+/// A value that was read from the store.
 struct Found<T> {
     value: T,
     fresh_until: Timestamp,
@@ -255,15 +254,15 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
         Self { shared: Arc::new(Shared { store, name, options, breaker, flights, reads, load_seconds }) }
     }
 
-    /// The value of `key`: from the store while it is fresh, otherwise from `loader`, otherwise the stale one.
-    /// [`Loaded::origin`] states which; [`Loaded::value`] is the value.
+    /// The value of `key`: the stored value while it is fresh, otherwise the result of `loader`; if `loader` fails, the stale
+    /// value. [`Loaded::origin`] reports which; [`Loaded::value`] is the value.
     ///
-    /// A value that is there costs one read. A load runs as a task of its own: it continues when its caller is dropped, and
-    /// its value is stored. All callers that ask for the key meanwhile get its outcome, also when it fails or panics; the
-    /// next call tries again.
+    /// A stored value costs one read. A load runs in a task of its own: if its caller is dropped, it continues and stores its
+    /// value. All calls for the key that arrive during a load get its outcome, even if it fails or panics; the next call tries
+    /// again.
     ///
     /// # Errors
-    /// [`LoadError`], when there is no stale value either. Never because of the store.
+    /// [`LoadError`] if the loader fails and there is no stale value. An error of the store is never returned.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
@@ -302,8 +301,8 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
         }
     }
 
-    /// Deletes the value of `key`, so that the next call loads it. This includes the value of a load that has returned; a
-    /// load whose loader still runs may store its value later.
+    /// Deletes the value of `key`, so that the next call loads it. If the loader of a load under way has returned, waits until
+    /// its value is stored, and deletes that too. A loader that still runs may store its value later.
     ///
     /// # Errors
     /// As [`KeyValue::delete_many`].
@@ -318,7 +317,7 @@ impl<T> Found<T> {
         now < self.fresh_until
     }
 
-    /// Whether this caller, by chance, refreshes a value that is still fresh.
+    /// Decides at random whether this caller refreshes a value that is still fresh.
     fn is_due_early(&self, now: Timestamp, eagerness: f64) -> bool {
         let chance = 1.0 - fastrand::f64();
         let ahead = self.took.as_secs_f64() * eagerness * -chance.ln();

@@ -1,4 +1,4 @@
-//! The cache store as a service sees it.
+//! The cache store of a service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use store_core::{CacheRole, HandleName, Handoff, Idempotency, KeyValue, RateLimi
 use super::Operation;
 use crate::cache::{Loading, LoadingOptions};
 
-/// The cache store: whatever is in it may be lost at any moment. Clones share it.
+/// The cache store: its data may be lost at any moment. Clones share it.
 #[derive(Clone)]
 pub struct Cache {
     engine: &'static str,
@@ -20,7 +20,7 @@ impl Cache {
         Self { engine, store: Arc::new(store) }
     }
 
-    /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.
+    /// The engine: `redis`, `embedded (memory)`, `embedded (file)`.
     pub fn engine(&self) -> &'static str {
         self.engine
     }
@@ -48,8 +48,8 @@ impl Cache {
         Loading::new(self.key_value(), name, options)
     }
 
-    /// An operation that takes effect once for each idempotency key, as long as the cache keeps the key. Where a repeated effect
-    /// does harm, use [`State::operation`](crate::State::operation).
+    /// An operation that takes effect once for each idempotency key, while the cache keeps the key. If a repeated effect does
+    /// harm, use [`State::operation`](crate::State::operation).
     pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
     where
         Q: serde::Serialize,
@@ -58,7 +58,7 @@ impl Cache {
         Operation::new(self.idempotency(), name)
     }
 
-    /// Idempotency keys that may be evicted; the state store has them too.
+    /// Idempotency keys that may be evicted. [`State::idempotency`](crate::State::idempotency) has those that must not be lost.
     pub fn idempotency(&self) -> Arc<dyn Idempotency> {
         self.store.clone()
     }
@@ -73,8 +73,8 @@ impl Cache {
         self.store.clone()
     }
 
-    /// The hand-offs called `name`, of one type, each waiting for `ttl`. The service that puts and the one that takes use the
-    /// same name.
+    /// The hand-offs called `name`, of one type, each waiting for `ttl`. Both services, the one that puts
+    /// and the one that takes, use the same name.
     pub fn handoffs<T>(&self, name: HandleName, ttl: Ttl) -> TypedHandoff<T>
     where
         T: serde::Serialize + serde::de::DeserializeOwned + Sync,

@@ -1,4 +1,4 @@
-//! [`Health`]: whether each store answers, for probes.
+//! [`Health`]: whether each store answers. Probes use it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 /// How long a check waits for an answer.
 pub(super) const LIMIT: Duration = Duration::from_secs(1);
 
-/// The health of both stores: [`Stores::health`](crate::Stores::health). As JSON it is a body for a probe's response; times are
-/// milliseconds since 1970-01-01 UTC in fields that end in `_ms`.
+/// The health of both stores: [`Stores::health`](crate::Stores::health). A probe can return it as JSON: times
+/// are milliseconds since 1970-01-01 UTC, in fields that end in `_ms`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -42,10 +42,10 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether a pod is ready: the worker state store answers. A service must handle the loss of its cache, so a cache that is
-    /// down does not take the pods out of service. A service that cannot work without its cache requires `cache.up`, too.
+    /// Whether a pod is ready: the worker state store answers. A service must handle the loss of its cache, so its pods remain
+    /// ready while only the cache is down. If a service cannot work without its cache, let its probe require `cache.up`, too.
     ///
-    /// Readiness is not liveness: a restart of the pod repairs no store. A liveness probe must not depend on a store.
+    /// Do not use it as a liveness probe: a restart of the pod repairs no store.
     pub fn is_ready(&self) -> bool {
         self.state.up
     }
@@ -65,12 +65,13 @@ impl Health {
 pub struct RoleHealth {
     /// Whether the store answered.
     pub up: bool,
-    /// Since when `up` has this value, by this machine's clock: the opening of the stores, or the first check that found it so.
+    /// Since when `up` has this value, by this machine's clock: since the stores were opened, or since the first check that
+    /// returned it.
     #[serde(rename = "since_ms")]
     pub since: Timestamp,
     /// How full the store is.
     pub pressure: Pressure,
-    /// The last check that failed since the stores were opened. It is kept when the store answers again.
+    /// The last failed check since the stores were opened. It remains when the store answers again.
     pub last_error: Option<HealthError>,
     /// How long the answer took; `None` if there was none. In JSON `latency_ms`, milliseconds with a fraction.
     #[serde(rename = "latency_ms", serialize_with = "as_millis")]
@@ -110,7 +111,7 @@ struct Known {
     up: bool,
     since: Timestamp,
     last_error: Option<HealthError>,
-    /// When the newest check that counts began.
+    /// When the newest check began whose outcome is recorded.
     begun: Instant,
 }
 
@@ -121,7 +122,7 @@ impl Checks {
         Self(Mutex::new(known))
     }
 
-    /// Records the outcome of a check that began at `begun`: a newer check decides whether the store is up.
+    /// Records the outcome of a check that began at `begun`. An outcome of an older check does not replace that of a newer one.
     pub(super) fn record(&self, begun: Instant, outcome: Result<Duration, Error>) -> RoleHealth {
         let now = Timestamp::system_now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,7 +149,7 @@ pub(super) async fn ping(links: impl Iterator<Item = Link>) -> Result<Duration, 
     }
     let mut longest = Duration::ZERO;
     while let Some(answer) = pings.join_next().await {
-        // A task without a result was ended with the runtime.
+        // If a task has no result, the runtime ended it.
         let Ok(answer) = answer else { continue };
         longest = longest.max(answer?);
     }

@@ -74,33 +74,33 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
         Self { store, name, in_progress_for, keep, types: PhantomData }
     }
 
-    /// With this time after which the key of a process that died is free again. [`Operation::run`] prolongs it every third of
-    /// it, so an operation may take longer. Default 30 s.
+    /// With keys that are in progress for this time, after which the key of a process that died is free again.
+    /// [`Operation::run`] prolongs the time whenever a third of it is over, so an operation may take longer. Default 30 s.
     #[must_use]
     pub fn with_in_progress_for(mut self, time: Ttl) -> Self {
         self.in_progress_for = time;
         self
     }
 
-    /// With responses that are kept for this time; a request that is repeated later is carried out again. Default 24 h.
+    /// With responses that are kept for this time. A request that is repeated later is carried out again. Default 24 h.
     #[must_use]
     pub fn with_keep(mut self, time: Ttl) -> Self {
         self.keep = time;
         self
     }
 
-    /// Carries the operation out, unless it was carried out before for this key: then returns the stored response.
+    /// Carries the operation out. If it was carried out before for this key, returns the stored response instead.
     ///
     /// `carry_out` runs only if no other attempt has begun. If it returns an error, the key is free again and a repeated request
-    /// is carried out; so return an error only if nothing took effect. A failure that must be repeated as well belongs into
-    /// the response, for example as a `Result`.
+    /// is carried out, so return an error only if nothing took effect. If repeated requests must get the same failure, make it
+    /// part of the response, for example as a `Result`.
     ///
-    /// A repeated request must have the same JSON, so use ordered maps in it. Dropping the future drops `carry_out`; the key is
-    /// free again after the time of [`with_in_progress_for`](Self::with_in_progress_for). Two round trips, and one more for
-    /// each third of that time.
+    /// The JSON of a repeated request must be the same, so use ordered maps in requests. Dropping the future drops `carry_out`;
+    /// the key is free again after the time of [`with_in_progress_for`](Self::with_in_progress_for). A run takes two round
+    /// trips, and one more for each third of that time.
     ///
     /// # Errors
-    /// [`OperationError`]: the response is not known.
+    /// [`OperationError`] if there is no response.
     pub async fn run<F, Fut>(&self, key: &Key, request: &Q, carry_out: F) -> Result<Ran<R>, OperationError>
     where
         F: FnOnce() -> Fut,
@@ -140,7 +140,7 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
         match response {
             Ok(response) => Ok(self.finish(&attempt, response, until).await),
             Err(failure) => {
-                // If the store does not answer, the key is free when its time is over.
+                // If the store does not answer, the key becomes free when its time is over.
                 let _ = self.store.abandon(&attempt).await;
                 Err(OperationError::Failed(failure))
             }
@@ -165,7 +165,7 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
         }
     }
 
-    /// Stores the response, again and again until the attempt's time is over.
+    /// Stores the response. Tries until it is stored or the attempt's time is over.
     async fn finish(&self, attempt: &IdempotentRequest, response: R, until: Instant) -> Ran<R> {
         let Ok(json) = serde_json::to_vec(&response) else {
             let error = Error::invalid_argument(Op::IdempotencyFinish, "the response cannot be written as JSON");
@@ -202,7 +202,7 @@ pub enum Ran<R> {
     InProgress {
         /// Since when, by the server's clock.
         since: Timestamp,
-        /// When to repeat the request at the latest: the key is free then, if that attempt's process has died.
+        /// If that attempt's process has died, the key is free at this time. Repeat the request then at the latest.
         retry_after: Duration,
     },
     /// The key belongs to another request (HTTP 422).

@@ -1,11 +1,11 @@
-//! [`StoresOptions`]: what a service sets in code.
+//! [`StoresOptions`]: the settings that a service makes in code.
 
 use store_core::Retention;
 
 /// Settings that a service gives in code, for [`Stores::open_with`](crate::Stores::open_with).
 ///
-/// They replace the defaults of the variables. A variable that is set takes precedence, so that an operator can change a
-/// running fleet without a build: with `REDIS_STATE_RETAIN_DEAD_COUNT=500` the service below keeps 500 dead jobs per queue.
+/// They replace the defaults of the variables. A variable that is set takes precedence, so an operator can change a fleet
+/// without a new build: with `REDIS_STATE_RETAIN_DEAD_COUNT=500` the service below keeps 500 dead jobs per queue.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -1,14 +1,14 @@
-//! Records regularly that this service runs, so that it keeps its database number.
+//! Refreshes the claims of a running service, so that it keeps its database number.
 
 use std::time::Duration;
 
 use store_validation::{Claims, Code};
 use tokio::task::JoinHandle;
 
-/// How often a running service is seen. A number is free after seven days of silence.
+/// The time between two refreshes. A number is free seven days after the last one.
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// How soon a refresh is tried again when a server does not answer.
+/// The time until a refresh is tried again if a server does not answer.
 const AGAIN: Duration = Duration::from_secs(60);
 
 /// A task that refreshes claims until it is dropped.
@@ -94,7 +94,7 @@ mod tests {
         presence.end();
         let task = &presence.task;
         wait_until("the task has ended", DEADLINE, async || task.is_finished()).await;
-        // a connection of the last refresh may still be on its way
+        // the last refresh may still open a connection
         wait_until("no connection is left", DEADLINE, async || {
             state.info("clients").await.unwrap()["connected_clients"] == "1"
         })

@@ -1,4 +1,4 @@
-//! The worker state store as a service sees it.
+//! The worker state store of a service.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::Operation;
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
 /// Queues belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of heartbeats and
-/// idempotency keys belong to this service (`SERVICE_NAME`): another service that uses the same name has another lease.
-/// [`State::shared`] has the ones that all services of the namespace share.
+/// idempotency keys belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
+/// leases. [`State::shared`] has those that all services of the namespace share.
 #[derive(Clone)]
 pub struct State {
     engine: &'static str,
@@ -27,7 +27,7 @@ pub struct State {
 }
 
 impl State {
-    /// `shared` is the same store in the scope that all services share.
+    /// `shared` is the same store, in the scope that all services share.
     pub(crate) fn new<S: StateRole + 'static>(
         engine: &'static str,
         store: S,
@@ -44,7 +44,7 @@ impl State {
         }
     }
 
-    /// The same with the clock by which the store decides.
+    /// Sets the clock from which the store takes all times.
     #[cfg(feature = "testing")]
     pub(crate) fn with_clock(mut self, clock: store_core::Clock) -> Self {
         self.clock = clock;
@@ -56,41 +56,41 @@ impl State {
         &self.clock
     }
 
-    /// What it runs on: `redis`, `embedded (memory)`, `embedded (file)`.
+    /// The engine: `redis`, `embedded (memory)`, `embedded (file)`.
     pub fn engine(&self) -> &'static str {
         self.engine
     }
 
-    /// Begins a worker on this store, whose settlements reach as far as [`State::durability`] says. Add queues, then
+    /// The builder of a worker on this store. Its settlements request [`State::durability`]. Add queues, then call
     /// [`build`](WorkerBuilder::build).
     pub fn worker(&self) -> WorkerBuilder {
         Worker::new(self.queue()).with_durability(self.durability)
     }
 
-    /// A candidate for a leadership among the processes of this service, whose lease reaches as far as
-    /// [`State::durability`] says.
+    /// A candidate for a leadership among the processes of this service. Its lease requests [`State::durability`].
     pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
         Candidate::new(self.leases(), name, holder).with_durability(self.durability)
     }
 
-    /// Queues, as bytes. Each push says its durability; [`State::durability`] is what the environment asks for.
+    /// Queues of jobs with bytes as payloads. Each push requests its own durability; [`State::durability`] is the one that the
+    /// environment requests.
     pub fn queue(&self) -> Arc<dyn Queue> {
         self.store.clone()
     }
 
-    /// The queue of a type of jobs. Pushes reach as far as [`State::durability`] says.
+    /// The queue of a type of jobs. Its pushes request [`State::durability`].
     pub fn queue_of<T: JobType>(&self) -> TypedQueue<T> {
         TypedQueue::new(self.queue()).with_durability(self.durability)
     }
 
-    /// How far a critical write of this service has to reach: as many replicas as `REDIS_STATE_MIN_REPLICAS` says, within
-    /// the command time-out; [`Durability::Accepted`] where that is 0. [`State::queue_of`] and [`State::worker`] use it by
-    /// themselves; pass it to what takes a durability.
+    /// The durability of this service's critical writes: `REDIS_STATE_MIN_REPLICAS` replicas within the command time-out, or
+    /// [`Durability::Accepted`] if that variable is 0. [`State::queue_of`], [`State::worker`] and [`State::candidate`] request
+    /// it; pass it to other calls that take a durability.
     pub fn durability(&self) -> Durability {
         self.durability
     }
 
-    /// Looking at queues.
+    /// Inspects queues: counts, listings, jobs, explanations.
     pub fn inspect(&self) -> Arc<dyn QueueInspect> {
         self.store.clone()
     }
@@ -100,7 +100,8 @@ impl State {
         self.store.clone()
     }
 
-    /// Begins a sampler of queues' gauges for [metrics](crate::metrics). Add queues, then [`start`](QueueSampler::start).
+    /// The builder of a sampler, which updates the [metrics](crate::metrics) of queues. Add queues, then call
+    /// [`start`](QueueSampler::start).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -121,7 +122,7 @@ impl State {
         QueueSampler::new(self.inspect())
     }
 
-    /// Acting on queues from outside.
+    /// Changes queues: cancels, replays and deletes jobs, pauses and resumes queues.
     pub fn control(&self) -> Arc<dyn QueueControl> {
         self.store.clone()
     }
@@ -132,12 +133,13 @@ impl State {
     }
 
     /// Which members of this service's pools are alive. Workers that send heartbeats to it
-    /// ([`WorkerBuilder::with_heartbeats`]) belong to this service, whatever queues they work on.
+    /// ([`WorkerBuilder::with_heartbeats`]) are members of this service's pools, even if they run jobs of another service's
+    /// queues.
     pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
         self.store.clone()
     }
 
-    /// An operation that takes effect once for each idempotency key, also after failures that the state store survives. Make one
+    /// An operation that takes effect once for each idempotency key, even after failures that the state store survives. Make one
     /// handle per name and share its clones.
     pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
     where
@@ -159,7 +161,7 @@ impl State {
 }
 
 /// The part of the state that all services of the namespace share: [`State::shared`]. It is separate from the part of each
-/// service: a shared lease and a service's lease of the same name are two leases.
+/// service: a shared lease and a service's lease with the same name are two leases.
 #[derive(Clone)]
 pub struct SharedState {
     store: Arc<dyn StateRole>,
@@ -167,7 +169,7 @@ pub struct SharedState {
 }
 
 impl SharedState {
-    /// A candidate for a leadership among all services, whose lease reaches as far as [`State::durability`] says.
+    /// A candidate for a leadership among all services. Its lease requests [`State::durability`].
     pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
         Candidate::new(self.leases(), name, holder).with_durability(self.durability)
     }
@@ -191,7 +193,7 @@ impl SharedState {
         Operation::new(self.idempotency(), name)
     }
 
-    /// The fleet's idempotency keys: a request that one service finished is finished for all.
+    /// The fleet's idempotency keys: if one service finishes a request, it is finished for all.
     pub fn idempotency(&self) -> Arc<dyn Idempotency> {
         self.store.clone()
     }

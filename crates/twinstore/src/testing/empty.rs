@@ -13,10 +13,10 @@ use crate::State;
 /// How often the queues are checked.
 const CHECK: Duration = Duration::from_millis(2);
 
-/// Runs a worker until its queues have no job that is ready, running or due now, and shuts it down. At most 30 s; see
+/// Runs a worker until its queues have no job that is ready, running or due now, for at most 30 s, and shuts it down. See
 /// [`run_until_empty_within`].
 ///
-/// Jobs that are scheduled for later stay, retries included: move the clock, and run another worker.
+/// Jobs that are scheduled for later remain, including retries. To run them, move the clock and run another worker.
 ///
 /// # Errors
 /// As [`run_until_empty_within`].
@@ -24,13 +24,13 @@ pub async fn run_until_empty(worker: Worker, state: &State) -> Result<WorkerRepo
     run_until_empty_within(worker, state, Duration::from_secs(30)).await
 }
 
-/// [`run_until_empty`] with another limit to its time.
+/// [`run_until_empty`] with this time limit.
 ///
-/// `state` is the store on which the worker runs. Without a manual clock, this machine's clock decides what is due.
+/// `state` is the store on which the worker runs. Without a manual clock, jobs become due by this machine's clock.
 ///
 /// # Errors
-/// [`NotEmpty::Left`] if jobs are left after this time, or in a paused queue: it lists how many of which state in which queue.
-/// The worker is ended. [`NotEmpty::Store`] if the store does not report what is in a queue.
+/// [`NotEmpty::Left`] if jobs are left after this time, or in a paused queue; it has the number of jobs per queue and state, and
+/// the worker is ended. [`NotEmpty::Store`] if the store cannot report the jobs of a queue.
 pub async fn run_until_empty_within(worker: Worker, state: &State, within: Duration) -> Result<WorkerReport, NotEmpty> {
     let deadline = Instant::now() + within;
     let (queues, handle) = (worker.queues().cloned().collect::<Vec<_>>(), worker.handle());
@@ -44,7 +44,8 @@ pub async fn run_until_empty_within(worker: Worker, state: &State, within: Durat
                 return Err(NotEmpty::Store(error));
             }
         };
-        // A handler can push into a queue that was checked before its own: two checks in a row with nothing done between.
+        // A handler can push into a queue that was checked before. So two checks in a row must find all queues empty, and no
+        // job may have ended between them.
         let stats = handle.stats();
         if left.is_empty() && settled_before == Some(stats) {
             break Vec::new();
@@ -94,7 +95,7 @@ async fn due(state: &State, queue: &QueueName) -> Result<u64, Error> {
 pub struct Left {
     /// The queue.
     pub queue: QueueName,
-    /// How many jobs it has.
+    /// The number of its jobs per state.
     pub counts: Counts,
     /// How many of the scheduled jobs are due now.
     pub due: u64,
@@ -115,7 +116,7 @@ pub enum NotEmpty {
     /// Jobs are left.
     #[error("jobs are left: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Left(Vec<Left>),
-    /// The store did not report what is in a queue.
+    /// The store could not report the jobs of a queue.
     #[error("the queues cannot be checked")]
     Store(#[source] Error),
     /// The worker did not run or did not end.

@@ -1,4 +1,4 @@
-//! What was pushed.
+//! Assertions on the jobs that were pushed.
 
 use std::fmt::Debug;
 use std::panic::Location;
@@ -7,11 +7,11 @@ use store_core::{Error, JobState, JobType, Op, PageRequest, QueueName, Result};
 
 use crate::State;
 
-/// The payloads of the jobs of this type that wait in their queue: the ready ones in the order in which a worker claims them,
-/// then the scheduled ones in the order in which they become due. One call to the store per job.
+/// The payloads of the waiting jobs of this type: first the ready ones, in the order in which a worker claims them, then the
+/// scheduled ones, in the order in which they become due. One call to the store per job.
 ///
 /// # Errors
-/// Those of [`QueueInspect`](store_core::QueueInspect), and [`Error::Corrupt`] if a payload is not of this type.
+/// Those of [`QueueInspect`](store_core::QueueInspect). [`Error::Corrupt`] if a payload is not of this type.
 pub async fn pushed<T: JobType>(state: &State) -> Result<Vec<T>> {
     let (queue, inspect) = (QueueName::of::<T>(), state.inspect());
     let mut payloads = Vec::new();

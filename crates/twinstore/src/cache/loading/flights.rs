@@ -1,4 +1,4 @@
-//! The loads under way: one per key, and everybody who asks gets its outcome.
+//! The loads under way: one per key. All callers of the key get its outcome.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,12 +14,12 @@ pub(super) struct Flights<T> {
     by_key: Mutex<HashMap<Key, watch::Receiver<Option<Outcome<T>>>>>,
 }
 
-/// The end of a load that waits.
+/// The handle of a caller that waits for a load.
 pub(super) struct Arrival<T> {
     outcome: watch::Receiver<Option<Outcome<T>>>,
 }
 
-/// The end of a load that works. However it goes, its key is free afterwards and nobody waits for ever.
+/// The handle of the task that loads. When it is dropped, its key is free and all callers that wait get an outcome.
 pub(super) struct Flight<T> {
     flights: Arc<Flights<T>>,
     key: Key,
@@ -59,7 +59,7 @@ impl<T> Flights<T> {
 }
 
 impl<T: Clone> Arrival<T> {
-    /// The outcome, once it is there.
+    /// Waits for the outcome.
     pub(super) async fn landed(mut self) -> Outcome<T> {
         match self.outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone().unwrap_or(Err(LoadError::Stopped)),
@@ -69,7 +69,7 @@ impl<T: Clone> Arrival<T> {
 }
 
 impl<T> Flight<T> {
-    /// Tells the outcome to all who wait. The key stays taken until the flight is dropped: who asks until then gets it too.
+    /// Sends the outcome to all callers that wait. Callers that arrive before the flight is dropped get it, too.
     pub(super) fn land(&self, outcome: Outcome<T>) {
         self.outcome.send_replace(Some(outcome));
     }

@@ -1,4 +1,4 @@
-//! How a loaded value is stored: one byte for the version of this layout, until when it is fresh (ms, 8 bytes), how long it
+//! The stored form of a loaded value: the version of this layout (1 byte), until when it is fresh (ms, 8 bytes), how long it
 //! took to load (ms, 4 bytes), the value as JSON. Numbers are big-endian.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::Found;
 const VERSION: u8 = 1;
 const HEAD: usize = 13;
 
-/// The bytes to store; `None` when the value cannot be written as JSON.
+/// The bytes to store; `None` if the value cannot be written as JSON.
 pub(super) fn write<T: Serialize>(value: &T, fresh_until: Timestamp, took: Duration) -> Option<Bytes> {
     let mut framed = Vec::with_capacity(HEAD + 128);
     framed.put_u8(VERSION);
@@ -23,7 +23,7 @@ pub(super) fn write<T: Serialize>(value: &T, fresh_until: Timestamp, took: Durat
     Some(framed.into())
 }
 
-/// What was stored; `None` for anything that is not a value of this type: it is loaded again.
+/// Reads stored bytes. `None` if they are not a value of this type; the caller then loads it again.
 pub(super) fn read<T: DeserializeOwned>(framed: &[u8]) -> Option<Found<T>> {
     let (mut head, json) = framed.split_at_checked(HEAD)?;
     if head.get_u8() != VERSION {

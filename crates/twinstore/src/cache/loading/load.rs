@@ -16,28 +16,28 @@ use super::{FleetLock, Found, LoadError, Loaded, Loading, Origin, Shared, frame}
 /// Whether a load waits for another process that loads the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// It does not, as long as there is a fresh value.
+    /// It does not wait while there is a fresh value.
     No,
-    /// For as long as the [`FleetLock`] says.
+    /// It waits for the time of the [`FleetLock`].
     Bounded,
 }
 
 /// The result of the attempt to be the fleet's only loader.
 enum Turn<T> {
-    /// Load; and give the lock back, if there is one.
+    /// Load, then release the lock if there is one.
     Ours(Option<Held>),
-    /// Another process has loaded, or is loading and there is a fresh value.
+    /// Do not load: another process has loaded the value, or loads it while this value is still fresh.
     Theirs(T),
 }
 
-/// A lock of ours: its key, and the value by which we know it.
+/// A lock that this process holds: its key, and the value that identifies the holder.
 struct Held {
     key: Key,
     value: Bytes,
 }
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T> {
-    /// Joins the load of `key`, or starts one. `found` is what made it necessary.
+    /// Joins the load of `key`, or starts one. `found` is the value that was read before.
     pub(super) fn fly<F, L>(&self, key: &Key, found: Option<Found<T>>, wait: Wait, loader: F) -> Arrival<Loaded<T>>
     where
         F: FnOnce() -> L + Send + 'static,
@@ -53,7 +53,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync + 'static> Loading<T>
 }
 
 impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
-    /// The value in the store, fresh or stale. A store that cannot be asked has none.
+    /// The value in the store, fresh or stale. `None` if the store does not answer.
     pub(super) async fn look_up(&self, key: &Key) -> Option<Found<T>> {
         self.ask(self.store.get(&self.key(key))).await.flatten().and_then(|framed| frame::read(&framed))
     }
@@ -98,7 +98,7 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
         }
     }
 
-    /// A fresh value that was stored since `found` was.
+    /// A fresh value that was stored after `found`.
     async fn newer(&self, key: &Key, found: Option<&Found<T>>) -> Option<T> {
         let seen = found.map(|found| found.fresh_until);
         let there = self.look_up(key).await?;
@@ -152,7 +152,8 @@ impl<T: Serialize + DeserializeOwned + Clone + Send + Sync> Shared<T> {
         }
     }
 
-    /// Asks the store, unless it is left alone. Any error is `None`; those by which it is not there count.
+    /// Calls the store, unless the circuit breaker is open. Any error is `None`; the breaker counts the errors of a store that is
+    /// unavailable.
     async fn ask<R>(&self, call: impl Future<Output = Result<R>>) -> Option<R> {
         let permit = self.breaker.permit()?;
         let answer = call.await;

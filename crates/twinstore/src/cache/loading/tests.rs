@@ -288,7 +288,7 @@ async fn the_fleet_waits_for_one_loader_but_not_for_ever() {
         tokio::task::yield_now().await;
     }
 
-    // somebody has crashed with the lock
+    // another process crashed while it held the lock
     first.forget(&name).await.unwrap();
     store.set(lock("k"), Bytes::from_static(b"theirs"), Ttl::from_secs(10)).await.unwrap();
     assert_eq!(load(&second, "second").await.unwrap(), "second");
