@@ -154,7 +154,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// With a queue and the handler of its jobs, whatever they carry. [`with_handler`](Self::with_handler) reads the payloads.
+    /// With a queue and the handler of its jobs, with any payloads. [`with_handler`](Self::with_handler) also reads the payloads.
     #[must_use]
     pub fn with_queue<N>(self, name: N, handler: impl Handler) -> Self
     where
@@ -189,32 +189,32 @@ impl WorkerBuilder {
 
     /// With at most this many jobs claimed ahead of a free handler, up to 1,000. Default: the concurrency.
     ///
-    /// The worker claims that many only while handlers end as fast as claims are answered; otherwise it claims as many as
-    /// ended during the last claim. It gives jobs back if no handler has begun after one to two thirds of the lease, so that
-    /// long jobs do not keep others from free workers.
+    /// The worker claims this many only while handlers end as fast as claims are answered. Otherwise it claims as many as ended
+    /// during the last claim. If a job claimed ahead has waited for a third to two thirds of the lease, the worker gives it back,
+    /// so that a free worker can run it.
     #[must_use]
     pub fn with_prefetch(mut self, jobs: usize) -> Self {
         self.parts.prefetch = Some(jobs);
         self
     }
 
-    /// With leases that last this long, 10 ms to 30 days. The worker renews them every third of that time. The jobs of a
-    /// worker that dies come back after it. Default 15 s.
+    /// With leases that last this long, 10 ms to 30 days. The worker renews them every third of that time. If the worker dies,
+    /// its jobs run again after it. Default 15 s.
     #[must_use]
     pub fn with_lease(mut self, lease: Duration) -> Self {
         self.parts.lease = lease;
         self
     }
 
-    /// With a name under which it claims. Default: `worker` and a random number.
+    /// With the name under which the worker claims. Default: `worker` and a random number.
     #[must_use]
     pub fn with_name(mut self, name: HolderName) -> Self {
         self.name = Some(name);
         self
     }
 
-    /// With a limit to how long a handler may run, up to 366 days; then it is dropped and the attempt has failed. Default: no
-    /// limit.
+    /// With a time-out for handlers, up to 366 days. After it the worker drops the handler, and the attempt has failed. Default:
+    /// no time-out.
     #[must_use]
     pub fn with_handler_timeout(mut self, timeout: Duration) -> Self {
         self.parts.handler_timeout = Some(timeout.min(NewJob::MAX_DELAY));
@@ -229,23 +229,23 @@ impl WorkerBuilder {
     }
 
     /// With this time for running handlers to end after a shutdown has begun, up to 366 days. After it the worker takes up to
-    /// 5 s more to give back what is left. Default 20 s.
+    /// 5 s more to give back the remaining jobs. Default 20 s.
     #[must_use]
     pub fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
         self.parts.shutdown_deadline = deadline.min(NewJob::MAX_DELAY);
         self
     }
 
-    /// With settlements that must reach this far. A settlement that does not reach it counts, and the worker logs a warning.
-    /// Default [`Durability::Accepted`].
+    /// With settlements that request this durability. If a settlement does not reach it, the settlement is valid, and the worker
+    /// logs a warning. Default [`Durability::Accepted`].
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.parts.durability = durability;
         self
     }
 
-    /// With a shutdown on SIGTERM and SIGINT; a second signal ends the worker immediately. From then on the process handles both
-    /// signals, even after the worker has ended. Default: the worker ignores signals.
+    /// With a shutdown on SIGTERM and SIGINT; a second signal ends the worker immediately. After the worker has ended, both
+    /// signals still do not end the process. Default: the worker does not handle signals.
     #[must_use]
     pub fn with_signals(mut self) -> Self {
         self.parts.signals = true;
@@ -261,7 +261,7 @@ impl WorkerBuilder {
     }
 
     /// Calls `hook` with the span of each delivery before its handler starts. Use it to connect the span to the trace of
-    /// the push, which the span has only as fields. With the crates `opentelemetry` and `tracing-opentelemetry`:
+    /// the push, which the span has only as fields. An example with the crates `opentelemetry` and `tracing-opentelemetry`:
     ///
     /// ```ignore
     /// let builder = builder.with_span_hook(|job, span| {
@@ -280,7 +280,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// The worker. Sends nothing.
+    /// Validates the settings and returns the worker. It does no I/O.
     ///
     /// # Errors
     /// [`BuildError`] with all problems: no queue, a queue twice, an invalid name, a value outside its range.
@@ -349,6 +349,6 @@ impl fmt::Debug for WorkerBuilder {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the worker cannot be built: {}", problems.join("; "))]
 pub struct BuildError {
-    /// One sentence each.
+    /// The problems, one sentence each.
     pub problems: Vec<String>,
 }

@@ -1,5 +1,6 @@
 //! The driver: one task that owns all state of a worker and makes all decisions. Handlers run in tasks of their own. Calls of
-//! the store run within the driver's task, which saves a task switch for each step of a job. The end of both is an [`Event`].
+//! the store run within the driver's task, which saves a task switch for each step of a job. The end of a handler or a call is an
+//! [`Event`].
 
 mod claiming;
 mod ending;
@@ -42,15 +43,15 @@ use waiting::Waits;
 /// How many events the driver handles in one step.
 const EVENTS: usize = 512;
 
-/// How long the driver sleeps at most when nothing is due.
+/// The longest sleep of the driver while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// How long a small claim or a few settlements wait for more, while handlers are fast.
 const LINGER: Duration = Duration::from_millis(1);
 
-/// What the driver reacts to.
+/// An event that the driver handles.
 pub(crate) enum Event {
-    /// A handler has ended; sent once for each that was started.
+    /// A handler has ended; sent once for each started handler.
     Finished { id: u64, ended: Ended },
     /// A claim was answered.
     Claimed { queue: usize, sent: Instant, asked: usize, answer: Result<Claim> },
@@ -79,7 +80,7 @@ struct Slot {
     job: Job,
     /// The end of the lease by the server's clock, from its last answer.
     until: Timestamp,
-    /// The lease lasts at least until then, by the local clock: its time counted from before the claim or renewal was sent.
+    /// The lease lasts at least until this local time: the time at which the claim or renewal was sent, plus the lease's time.
     safe_until: Instant,
     phase: Phase,
 }
@@ -124,7 +125,7 @@ pub(crate) struct Driver {
     name: HolderName,
     settings: Settings,
     events: UnboundedSender<Event>,
-    /// Calls of the store that are under way. One that was stopped gives no event.
+    /// Calls of the store that are under way. A stopped call gives no event.
     calls: FuturesUnordered<BoxFuture<'static, Option<Event>>>,
     tally: Arc<Tally>,
     queues: Vec<QueueState>,
@@ -135,7 +136,7 @@ pub(crate) struct Driver {
     running: usize,
     paused: bool,
     mode: Mode,
-    /// How many handlers ended while the last claim was under way: the next claim may claim so many jobs ahead.
+    /// How many handlers ended while the last claim was under way: the next claim may claim this many jobs ahead.
     pace: usize,
     /// Whether handlers end about as fast as claims are answered.
     is_fast: bool,
@@ -192,7 +193,7 @@ impl Driver {
         }
     }
 
-    /// Works until its shutdown is complete. Returns whether the shutdown was clean.
+    /// Runs until the shutdown is complete. Returns whether the shutdown was clean.
     pub(crate) async fn run(mut self, mut events: UnboundedReceiver<Event>) -> bool {
         let mut received = Vec::with_capacity(EVENTS);
         let mut wake_at = Instant::now();
@@ -205,7 +206,7 @@ impl Driver {
             if self.act(now) {
                 return self.clean;
             }
-            // A wake-up that is too early does nothing, and costs less than a timer that is moved in each step.
+            // A wake-up that is too early does nothing. It costs less than moving the timer in each step.
             let next = self.next_wake(now);
             if next < wake_at || wake_at <= now {
                 wake_at = next;
@@ -215,7 +216,7 @@ impl Driver {
         }
     }
 
-    /// Ready when there is an event, or when `sleep` is over.
+    /// Is ready if there is an event, or if `sleep` is over.
     fn poll_events(
         &mut self,
         context: &mut Context<'_>,
@@ -259,7 +260,7 @@ impl Driver {
         has_ended
     }
 
-    /// Visits a queue in each step from now on.
+    /// From now on, visits a queue in each step.
     fn activate(&mut self, index: usize) {
         if !std::mem::replace(&mut self.queues[index].active, true) {
             self.active.push(index);
@@ -281,7 +282,7 @@ impl Driver {
         });
     }
 
-    /// When the driver has something to do next, if there is no event before. Later than `now`.
+    /// When the driver has to act next if no event arrives; later than `now`.
     fn next_wake(&self, now: Instant) -> Instant {
         let queues = self.active.iter().flat_map(|index| self.queues[*index].wakes());
         let works = self.mode == Mode::Working;

@@ -14,14 +14,14 @@ use crate::Job;
 /// The outcome of a handler.
 pub type HandlerResult = Result<Done, JobError>;
 
-/// Works on the jobs of a queue. Every `async fn(Job) -> Result<impl Into<Done>, JobError>` is one: `Ok(())` means done. A
+/// Handles the jobs of a queue. Every `async fn(Job) -> Result<impl Into<Done>, JobError>` is one: `Ok(())` means done. A
 /// [`JobHandler`](crate::JobHandler) gets the payload as a value of its type.
 ///
 /// The worker drops the future at its next `await` if the job's lease is lost, if the handler's time is over, or if the
 /// worker's shutdown deadline has passed. A future that never reaches an `await` cannot be stopped: use
 /// [`tokio::task::spawn_blocking`] for blocking work, and check [`Job::is_cancelled`] there.
 pub trait Handler: Send + Sync + 'static {
-    /// Works on one job. A panic counts as a failed attempt.
+    /// Handles one job. A panic counts as a failed attempt.
     fn call(&self, job: Job) -> impl Future<Output = HandlerResult> + Send;
 }
 
@@ -37,7 +37,7 @@ where
     }
 }
 
-/// A `tower` service as a [`Handler`]. Each job gets a clone, which is called once it is ready.
+/// A `tower` service as a [`Handler`]. For each job the service is cloned, and the clone is called when it is ready.
 ///
 /// ```
 /// use store_worker::{Job, ServiceHandler};
@@ -82,9 +82,9 @@ impl Done {
         Self(None)
     }
 
-    /// Done. The store keeps the job and its result for this time, up to 366 days. It removes the oldest earlier if a queue has
-    /// more than 100,000 completed jobs or 256 MiB of them (the defaults). If the result is larger than
-    /// [`JobInfo::MAX_RESULT_BYTES`](store_core::JobInfo::MAX_RESULT_BYTES), the job is dead, so that the work is not repeated.
+    /// Done. The store keeps the job and its result for this time, up to 366 days. If a queue has more than
+    /// 100,000 completed jobs or 256 MiB of them (the defaults), the store removes the oldest earlier. If the result is larger
+    /// than [`JobInfo::MAX_RESULT_BYTES`](store_core::JobInfo::MAX_RESULT_BYTES), the job is dead, so that the work is not repeated.
     pub fn keep(result: impl Into<Bytes>, lasting: Duration) -> Self {
         Self(Some(Kept::new(result, lasting)))
     }
@@ -99,18 +99,18 @@ impl From<()> for Done {
 /// Why a job is not done, and what happens to it.
 ///
 /// `?` turns every error into a retry by the job's policy. The store keeps its text and those of its sources as the job's last
-/// error, cut to [`JobInfo::MAX_REASON_BYTES`](store_core::JobInfo::MAX_REASON_BYTES).
+/// error, shortened to [`JobInfo::MAX_REASON_BYTES`](store_core::JobInfo::MAX_REASON_BYTES).
 pub struct JobError(pub(crate) JobErrorKind);
 
 /// What happens to a job that is not done.
 pub(crate) enum JobErrorKind {
-    /// Failed; wait as the policy says, or this long.
+    /// Failed. The next attempt is after the time of the policy, or after this time.
     Retry { error: String, after: Option<Duration> },
     /// Not now.
     Snooze { after: Duration },
     /// Failed for good.
     Dead { reason: String },
-    /// Stopped because it was asked to.
+    /// Stopped because a cancellation was requested.
     Cancelled,
 }
 
@@ -135,7 +135,7 @@ impl JobError {
         Self(JobErrorKind::Dead { reason: reason.to_string() })
     }
 
-    /// Stopped because [`Job::cancelled`] returned: the store forgets the job.
+    /// Stopped because [`Job::cancelled`] returned. The store removes the job.
     pub fn cancelled() -> Self {
         Self(JobErrorKind::Cancelled)
     }

@@ -1,4 +1,4 @@
-//! The worker's sign of life.
+//! The worker's heartbeats.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::worker::AbortOnDrop;
 
 const EVERY: Duration = Duration::from_secs(5);
 const LASTING: Duration = Duration::from_secs(15);
-/// How long a shutdown waits for the pool; a member that could not leave is lost later.
+/// How long a shutdown waits for the pool. A member that could not leave counts as lost later.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// A worker that beats until it leaves or is dropped.
+/// Sends heartbeats until the worker leaves or this is dropped.
 pub(crate) struct Beating {
     heartbeats: Arc<dyn Heartbeats>,
     pool: PoolName,
@@ -23,7 +23,7 @@ pub(crate) struct Beating {
     task: AbortOnDrop<()>,
 }
 
-/// Beats from now on.
+/// Starts to send heartbeats.
 pub(crate) fn start(
     heartbeats: Arc<dyn Heartbeats>,
     pool: PoolName,
@@ -48,7 +48,7 @@ pub(crate) fn start(
 }
 
 impl Beating {
-    /// Leaves the pool, if the store answers soon.
+    /// Leaves the pool, if the store answers in time.
     pub(crate) async fn leave(self) {
         self.task.0.abort();
         let left = timeout(LEAVING, self.heartbeats.leave(&self.pool, &self.member)).await;
@@ -58,7 +58,7 @@ impl Beating {
     }
 }
 
-/// `{"running": 3, "queues": {"email": 3}}`; without the queues where they are too many.
+/// `{"running": 3, "queues": {"email": 3}}`; without the queues if they are too many.
 fn details(queues: &[QueueName], tally: &Tally) -> Vec<u8> {
     let running = |(index, name): (usize, &QueueName)| (name.as_str().to_owned(), Value::from(tally.running(index)));
     let total = tally.stats().running;

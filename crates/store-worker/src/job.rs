@@ -19,7 +19,7 @@ pub struct Job(Arc<Inner>);
 struct Inner {
     queue: QueueName,
     claimed: ClaimedJob,
-    /// When the claim's answer was heard, by the local clock.
+    /// When the claim's answer arrived, by the local clock.
     heard: Instant,
     cancelled: AtomicBool,
     cancel: Notify,
@@ -51,7 +51,7 @@ impl Job {
     ///
     /// # Errors
     /// [`Error::Corrupt`] if it is not JSON of this type; the error does not contain the payload. With `?` the job is retried by
-    /// its policy; with `.map_err(JobError::dead)` it is dead at once.
+    /// its policy; with `.map_err(JobError::dead)` it is dead immediately.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(self.payload()).map_err(|error| {
             let (line, column) = (error.line(), error.column());
@@ -102,7 +102,7 @@ impl Job {
         self.0.claimed.pushed_at
     }
 
-    /// How long ago it was pushed: by the server's clock, to a millisecond, until it was claimed, and by the local clock since.
+    /// The time since its push: by the server's clock, in milliseconds, until the claim, and by the local clock since the claim.
     pub fn since_push(&self) -> Duration {
         self.age_at(Instant::now())
     }
@@ -112,10 +112,10 @@ impl Job {
     }
 
     /// Reports progress, in a form of the handler's choice; inspection shows it. The next renewal of the lease sends it, after a
-    /// third of the lease's time at the latest. Of several reports in between, the last one counts.
+    /// third of the lease's time at the latest. Of several reports before a renewal, only the last one is sent.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] when it is larger than [`JobInfo::MAX_RESULT_BYTES`].
+    /// [`Error::InvalidArgument`] if it is larger than [`JobInfo::MAX_RESULT_BYTES`].
     pub fn progress(&self, progress: impl Into<Bytes>) -> Result<()> {
         let progress = progress.into();
         if progress.len() > JobInfo::MAX_RESULT_BYTES {
@@ -129,15 +129,15 @@ impl Job {
         Ok(())
     }
 
-    /// Whether the handler should stop: its job is to be cancelled, its lease is lost, its time is over, or the worker's shutdown
-    /// deadline has passed.
+    /// Whether the handler should stop: a cancellation of its job was requested, its lease is lost, its time is over, or the
+    /// worker's shutdown deadline has passed.
     pub fn is_cancelled(&self) -> bool {
         self.0.cancelled.load(Ordering::Acquire)
     }
 
-    /// Returns when [`Job::is_cancelled`]. After a request from outside the handler has the worker's
-    /// [grace](crate::WorkerBuilder::with_cancel_grace) to end; in the other cases the worker drops it at once, and only
-    /// tasks that it has spawned can see this.
+    /// Returns when [`Job::is_cancelled`] returns `true`. After a requested cancellation the handler has the worker's
+    /// [grace](crate::WorkerBuilder::with_cancel_grace) to end. In the other cases the worker drops the handler immediately, so
+    /// this returns only in tasks that the handler has spawned.
     pub async fn cancelled(&self) {
         let mut notified = pin!(self.0.cancel.notified());
         notified.as_mut().enable();
@@ -155,12 +155,12 @@ impl Job {
         self.0.cancel.notify_waiters();
     }
 
-    /// Takes what was reported since the last time.
+    /// Takes the newest report since the last call.
     pub(crate) fn take_progress(&self) -> Option<Bytes> {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Gives a report back that could not be delivered, unless there is a newer one.
+    /// Puts back a report that could not be sent, unless there is a newer one.
     pub(crate) fn put_back_progress(&self, progress: Bytes) {
         self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(progress);
     }

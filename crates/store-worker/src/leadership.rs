@@ -24,35 +24,35 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate for the lease of this name, which lasts 15 s unless renewed.
+    /// A candidate for the lease with this name. The lease lasts 15 s and is renewed every third of that time.
     pub fn new(leases: Arc<dyn Leases>, name: LeaseName, holder: HolderName) -> Self {
         let (lasting, durability) = (Duration::from_secs(15), Durability::Accepted);
         Self { leases, name, holder, lasting, durability }
     }
 
-    /// With a lease that lasts this long. After a leader has died, the next one is elected within this time and a third more.
+    /// With a lease that lasts this long. If a leader dies, the next one is elected within four thirds of this time.
     ///
-    /// If the reply to a renewal is lost, the store's link repeats it after the command time-out (default 1 s). A lease that
-    /// is shorter than about twice that time is lost by one interrupted connection.
+    /// If the reply to a renewal is lost, the store's link repeats it after the command time-out (default 1 s). If the lease is
+    /// shorter than about twice that time, one interrupted connection can lose it.
     #[must_use]
     pub fn with_lease(mut self, lasting: Duration) -> Self {
         self.lasting = lasting;
         self
     }
 
-    /// With a lease that counts as acquired once it has reached this far. Default [`Durability::Accepted`].
+    /// With a lease that requests this durability: it is acquired only when it has reached it. Default [`Durability::Accepted`].
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Campaigns in a task of its own, until [`Leadership::resign`] or until the [`Leadership`] is dropped. The task tries to take
-    /// the lease every third of its time, renews it as often while it holds it, and campaigns again after it was lost. If the
+    /// Starts a task that campaigns until [`Leadership::resign`] or until the [`Leadership`] is dropped. At least every third
+    /// of the lease's time it tries to acquire the lease, or renews it while it holds it. After a loss it campaigns again. If the
     /// store is unavailable, it tries again.
     ///
     /// # Errors
-    /// [`store_core::Error::InvalidArgument`] when the lease's time is out of range.
+    /// [`store_core::Error::InvalidArgument`] if the lease's time is out of range.
     pub fn campaign(self) -> Result<Leadership> {
         validate_lease(Op::LeaseAcquire, self.lasting)?;
         let (announce, standing) = watch::channel(Standing::Follower);
@@ -67,13 +67,13 @@ impl Candidate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
-    /// Another process leads, or none, or it is not known.
+    /// This process does not lead. Another process may lead.
     Follower,
     /// This process leads.
     Leader {
         /// The fencing token of the lease. Present it with every write.
         fence: Fence,
-        /// Until when the lease certainly lasts, unless it is renewed.
+        /// Until when the lease certainly lasts, even if it is not renewed.
         until: Instant,
     },
 }
@@ -91,9 +91,9 @@ impl Standing {
 /// A running campaign.
 ///
 /// A leader steps down by the local monotonic clock, a tenth of the lease's time before the lease can have expired, whether the
-/// store answers or not. A write of a process that is suspended can still be late, so what it writes to must compare fences.
+/// store answers or not. A suspended process can still write late, so the resource that it writes to must compare fences.
 /// Dropping a `Leadership` does not give the lease back; the lease expires.
-/// [`run_while_leading`](Leadership::run_while_leading) runs work that only the leader does.
+/// [`run_while_leading`](Leadership::run_while_leading) runs work only while this process leads.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -153,7 +153,7 @@ impl Leadership {
     /// Steps down, and gives the lease back if the store answers before it expires.
     pub async fn resign(mut self) {
         if let Some(resign) = self.resign.take() {
-            // A campaign that has ended has nothing to give back.
+            // If the campaign has ended, there is no lease to give back.
             let _ = resign.send(());
         }
         let _ = (&mut self.task).await;
@@ -230,7 +230,8 @@ impl Campaign {
         }
     }
 
-    /// Tries until the lease is taken. With the time until which it surely lasts; `None` when one has resigned before.
+    /// Tries until the lease is acquired. Returns it with the time until which it certainly lasts; `None` if this process has
+    /// resigned before.
     async fn win(&self, resigned: &mut oneshot::Receiver<()>) -> Option<(Lease, Instant)> {
         let new_request = || {
             let Candidate { name, holder, lasting, .. } = &self.candidate;
@@ -238,7 +239,7 @@ impl Campaign {
         };
         let (mut request, mut sent) = new_request();
         loop {
-            // A request whose reply was lost is sent again as it is, as long as what it took may last.
+            // If the reply is lost, the same request is sent again while the lease that it may have acquired can last.
             if Instant::now() >= self.until(sent) {
                 (request, sent) = new_request();
             }
@@ -263,7 +264,7 @@ impl Campaign {
         }
     }
 
-    /// Asks for the lease. `None` when one resigns meanwhile; a lease that was taken then is given back.
+    /// Requests the lease. `None` if this process resigns meanwhile; a lease that was acquired by then is given back.
     async fn ask(
         &self,
         request: &AcquireRequest,
@@ -283,7 +284,7 @@ impl Campaign {
         None
     }
 
-    /// Renews until the lease is lost or may be.
+    /// Renews until the lease is lost or may be lost.
     async fn lead(&self, lease: &Lease, mut until: Instant) {
         loop {
             self.announce.send_replace(Standing::Leader { fence: lease.fence, until });
@@ -317,12 +318,12 @@ impl Campaign {
         }
     }
 
-    /// Until when a lease that was asked for at `sent` is relied on.
+    /// Until when a lease that was requested at `sent` certainly lasts, less a tenth of its time.
     fn until(&self, sent: Instant) -> Instant {
         sent + self.candidate.lasting - self.candidate.lasting / 10
     }
 
-    /// A third of the lease's time, or less at random, so that candidates do not ask in step.
+    /// Waits a random time, from a sixth to a third of the lease's time, so that candidates do not send at the same time.
     async fn pause(&self) {
         sleep((self.candidate.lasting / 3).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
     }

@@ -1,4 +1,4 @@
-//! Work that only the leader does.
+//! Work that runs only while a process leads.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::leadership::{Leadership, Standing};
 
-/// One term of a leadership: what the work of the leader gets.
+/// One term of a leadership, which the leader's work gets.
 #[derive(Debug, Clone)]
 pub struct Leading {
     fence: Fence,
@@ -25,7 +25,8 @@ impl Leading {
         self.fence
     }
 
-    /// Whether this term continues, by the local monotonic clock. Blocking code checks it, because it cannot be cancelled.
+    /// Whether this term continues, by the local monotonic clock. Blocking code must check it, because such code cannot be
+    /// cancelled.
     pub fn is_leading(&self) -> bool {
         self.standing.borrow().fence() == Some(self.fence)
     }
@@ -48,7 +49,7 @@ impl Leading {
     /// Runs `work` to its end, or until this term ends.
     async fn run<W: Future>(&self, work: W) -> Option<W::Output> {
         let mut work = pin!(work);
-        // The work is not polled after its term, however late this task runs.
+        // The work is not polled after its term, even if this task runs late.
         let guarded =
             poll_fn(
                 |context| {
@@ -71,8 +72,8 @@ impl Leadership {
     /// and starts `work` again. Dropping the returned future drops the work as well; [`Leadership::resign`] then gives the
     /// lease back.
     ///
-    /// The work of two processes does not overlap if the work does not block its thread and the process is not suspended.
-    /// For these cases, present [`Leading::fence`] with every write.
+    /// The work of two processes can overlap only if the work blocks its thread or a process is suspended. To be safe in these
+    /// cases, present [`Leading::fence`] with every write.
     ///
     /// ```
     /// # use std::sync::Arc;
@@ -107,10 +108,10 @@ impl Leadership {
         }
     }
 
-    /// Runs `work` every `every` while this process leads, for as long as the returned future is polled. It never returns.
+    /// Runs `work` at the interval `every` while this process leads and the returned future is polled. It never returns.
     ///
     /// The first run of a term begins at the election, so a change of leader can shorten one interval. A run that takes longer
-    /// than `every` delays the next one; runs do not overlap. Everything else is as for [`Leadership::run_while_leading`].
+    /// than `every` delays the next one; runs do not overlap. Otherwise it behaves like [`Leadership::run_while_leading`].
     ///
     /// ```
     /// # use std::sync::Arc;

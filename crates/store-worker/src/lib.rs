@@ -1,19 +1,19 @@
 //! The worker runtime: runs handlers for the jobs of queues, on any engine of [`store_core::Queue`].
 //!
-//! A [`Worker`] claims jobs in batches, renews their leases, runs one task per job, and settles in batches. While it has nothing
-//! to do, it waits and sends nothing. A [`JobHandler`] is an async function from a payload and its [`Job`] to [`Done`] or a
+//! A [`Worker`] claims jobs in batches, renews their leases, runs one task per job, and settles in batches. An idle
+//! worker waits for a wake-up. A [`JobHandler`] is an async function from a payload and its [`Job`] to [`Done`] or a
 //! [`JobError`]; a [`Handler`] gets the [`Job`] alone. [`ServiceHandler`] makes a `tower` service a handler.
 //!
-//! - **At least once.** A job whose worker dies comes back when its lease expires. What a handler does outside the store must be
-//!   safe to repeat, or must present [`Job::fence`].
-//! - **A lost lease ends the handler.** The worker drops it at its next `await` and settles nothing for it. It does the same if a
-//!   lease cannot be renewed, before the lease can have expired by this machine's monotonic clock.
-//! - **A failure is an outcome.** An error, a panic and a time-out each count as an attempt and are retried by the job's
-//!   policy, with jitter; after the last attempt the job is dead.
+//! - **At least once.** If a worker dies, its jobs run again when their leases expire. A handler's effects outside the store must
+//!   be safe to repeat, or must present [`Job::fence`].
+//! - **A lost lease ends the handler.** The worker drops the handler at its next `await` and does not settle its job. If a lease
+//!   cannot be renewed, the worker does the same before the lease can have expired by this machine's monotonic clock.
+//! - **A failure is an outcome.** An error, a panic and a time-out each count as an attempt. The job's policy determines the next
+//!   attempt, with jitter; after the last attempt the job is dead.
 //! - **The store may become unavailable.** The worker waits and resumes when it is back. It keeps results that it could not
-//!   deliver until their lease has certainly expired.
-//! - **A shutdown loses nothing.** The worker gives claimed jobs that have not begun back at once, lets running handlers finish
-//!   until a deadline, and then gives back what is left.
+//!   settle until their leases have certainly expired.
+//! - **A shutdown loses no job.** The worker immediately gives back claimed jobs that have not begun, lets running handlers finish
+//!   until a deadline, and then gives back the remaining jobs.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -54,16 +54,16 @@
 //!
 //! | level | event | when |
 //! |---|---|---|
-//! | `error` | a job is dead | its last attempt failed, or its handler gave it up |
+//! | `error` | a job is dead | its last attempt failed, or its handler returned [`JobError::dead`] |
 //! | `warn` | a job failed, timed out, panicked | the attempt counts, and the job is tried again |
 //! | `warn` | a job was lost | its lease ended before its result was settled: the job runs again, or is dead after its last attempt |
 //! | `warn`, `info` | the store is unavailable, is available again | once per outage |
 //!
 //! The events of jobs have the fields `queue`, `id`, `attempt`, `max_attempts`, `outcome` (`failed`, `timed_out`, `panicked` or
-//! `lost`), `reason` and `trace_id`. A delivery is logged at most once: an attempt after which the job is dead is one event.
-//! The reason is the text of the handler's error: handlers that put payloads or secrets into errors log them. The worker
-//! itself logs no payload. It logs up to 1,000 such events per queue and second, and the number of the others. The lease of a
-//! worker that dies is lost without an event of that worker.
+//! `lost`), `reason` and `trace_id`. A delivery is logged at most once: if the job is dead after it, only that event is logged.
+//! The reason is the text of the handler's error, so a handler must not put payloads or secrets into errors. The worker
+//! logs no payload. It logs up to 1,000 such events per queue and second, and the number of the others. If a
+//! worker dies, it logs no event for the leases that it loses.
 //!
 //! Each handler runs in the span `job` (level `info`) with the names of OpenTelemetry's conventions for messaging: `otel.name`
 //! (`process <queue>`), `otel.kind`, `otel.status_code`, `messaging.system` (`twinstore`), `messaging.operation.name` and

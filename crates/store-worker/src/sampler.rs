@@ -10,7 +10,7 @@ use crate::worker::AbortOnDrop;
 
 /// Samples queues at an interval into the gauges `twinstore_queue_jobs` and `twinstore_queue_next_age_seconds`.
 ///
-/// A sample costs two small reads per queue, whatever the queue's length. All processes read the same numbers: start the
+/// A sample costs two small reads per queue, whatever the queue's length. All processes read the same numbers, so start the
 /// sampler in one of them, for example in the leader. If the store does not answer, the gauges are not a number (NaN).
 ///
 /// ```
@@ -38,7 +38,7 @@ pub struct QueueSampler {
 }
 
 impl QueueSampler {
-    /// A sampler of no queue, every 15 s.
+    /// A sampler without queues, with an interval of 15 s.
     pub fn new(inspect: Arc<dyn QueueInspect>) -> Self {
         Self { inspect, queues: Vec::new(), interval: Duration::from_secs(15) }
     }
@@ -57,11 +57,11 @@ impl QueueSampler {
         self
     }
 
-    /// Samples in a task of its own, immediately and then at the interval, until the result is dropped. Install the metrics
+    /// Starts a task that samples immediately and then at the interval, until the result is dropped. Install the metrics
     /// recorder before.
     ///
     /// # Panics
-    /// Outside a Tokio runtime.
+    /// If it is called outside a Tokio runtime.
     pub fn start(self) -> QueueSampling {
         QueueSampling { _task: AbortOnDrop(tokio::spawn(self.run())) }
     }

@@ -4,10 +4,10 @@ use std::io;
 
 use crate::worker::WorkerHandle;
 
-/// Listens from now on: the first signal begins the shutdown, the second ends it immediately.
+/// Starts to listen: the first signal begins the shutdown, the second ends it immediately.
 ///
 /// # Errors
-/// The system refused.
+/// If the system refuses.
 #[cfg(unix)]
 pub(crate) fn listen(handle: WorkerHandle) -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
@@ -22,10 +22,10 @@ pub(crate) fn listen(handle: WorkerHandle) -> io::Result<impl Future<Output = ()
     })
 }
 
-/// Listens from now on: the first Ctrl-C begins the shutdown, the second ends it immediately.
+/// Starts to listen: the first Ctrl-C begins the shutdown, the second ends it immediately.
 ///
 /// # Errors
-/// Never here; the system's refusal leaves signals alone.
+/// Never on this system. If the system refuses, signals keep their effect.
 #[cfg(not(unix))]
 pub(crate) fn listen(handle: WorkerHandle) -> io::Result<impl Future<Output = ()>> {
     Ok(async move {

@@ -1,4 +1,4 @@
-//! What a worker counts.
+//! The counters of a worker.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -47,8 +47,8 @@ impl Ending {
     }
 }
 
-/// What a worker has done since it began. Each delivery is in exactly one of `completed`, `failed`, `timed_out`,
-/// `panicked`, `snoozed`, `cancelled`, `released` and `lost`, once the store has said that it counts.
+/// What a worker has done since it began. Each delivery is counted in exactly one of `completed`, `failed`, `timed_out`,
+/// `panicked`, `snoozed`, `cancelled`, `released` and `lost`, when the store has accepted its settlement or its lease is lost.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct WorkerStats {
@@ -56,21 +56,21 @@ pub struct WorkerStats {
     pub running: u64,
     /// Done.
     pub completed: u64,
-    /// Answered with an error.
+    /// The handler returned an error.
     pub failed: u64,
-    /// Took too long.
+    /// The handler exceeded its time-out.
     pub timed_out: u64,
-    /// Panicked.
+    /// The handler panicked.
     pub panicked: u64,
-    /// Put off without counting as an attempt.
+    /// Delayed, without counting as an attempt.
     pub snoozed: u64,
     /// Stopped because a cancellation was requested.
     pub cancelled: u64,
-    /// Given back before they began or ended: at a shutdown, or because handlers took too long to get free.
+    /// Given back before their handlers began or ended: at a shutdown, or because no handler was free in time.
     pub released: u64,
     /// Lost their lease, or could not be settled before it expired: the job is delivered again.
     pub lost: u64,
-    /// Of those that failed, timed out or panicked: after how many the job was dead.
+    /// Of the deliveries that failed, timed out or panicked: those after which the job was dead.
     pub dead: u64,
 }
 
@@ -81,14 +81,14 @@ impl WorkerStats {
     }
 }
 
-/// What [`Worker::run`](crate::Worker::run) answers when the worker has shut down.
+/// The result of [`Worker::run`](crate::Worker::run) when the worker has shut down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct WorkerReport {
-    /// What it has done.
+    /// The counters at the end.
     pub stats: WorkerStats,
-    /// Whether, from the beginning of the shutdown on, every handler ended before the deadline and every result
-    /// counted. What did not is given back, or comes back when its lease runs out.
+    /// Whether, since the beginning of the shutdown, every handler ended before the deadline and every result was accepted. Other
+    /// jobs were given back, or run again when their leases expire.
     pub clean: bool,
 }
 
@@ -131,7 +131,7 @@ impl Tally {
     }
 }
 
-/// The metrics of one queue, looked up once.
+/// The metrics of one queue, made once.
 pub(crate) struct Meters {
     endings: [Counter; Ending::ALL.len()],
     dead: Counter,
@@ -155,7 +155,7 @@ impl Meters {
         }
     }
 
-    /// Counts the end of a delivery; `dead` when the job is dead after it.
+    /// Counts the end of a delivery; `dead` if the job is dead after it.
     pub(crate) fn count(&self, tally: &Tally, ending: Ending, dead: bool) {
         self.endings[ending as usize].increment(1);
         tally.endings[ending as usize].fetch_add(1, Ordering::Relaxed);
@@ -166,7 +166,7 @@ impl Meters {
     }
 }
 
-/// Counts a call to the store that answered with an error.
+/// Counts a call to the store that returned an error.
 pub(crate) fn count_store_error(op: Op, kind: &'static str) {
     WORKER_STORE_ERRORS.counter(&[op.name(), kind]).increment(1);
 }

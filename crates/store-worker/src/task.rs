@@ -19,11 +19,11 @@ use crate::stats::Ending;
 
 /// How a handler ended.
 pub(crate) enum Ended {
-    /// It answered.
+    /// It returned this result.
     Returned(HandlerResult),
     /// It panicked, with this message.
     Panicked(String),
-    /// It was dropped before it answered.
+    /// It was dropped before it returned.
     Dropped,
 }
 
@@ -56,7 +56,7 @@ impl<H: Handler> Start for Arc<H> {
     }
 }
 
-/// Sends the event when it is dropped, however the task ends.
+/// Sends the event when it is dropped, so that every end of the task sends one.
 struct End {
     id: u64,
     events: UnboundedSender<Event>,
@@ -72,7 +72,7 @@ impl End {
 impl Drop for End {
     fn drop(&mut self) {
         let ended = std::mem::replace(&mut self.ended, Ended::Dropped);
-        // Without a receiver the worker is gone, and its leases run out.
+        // If there is no receiver, the worker has ended, and its leases expire.
         let _ = self.events.send(Event::Finished { id: self.id, ended });
     }
 }

@@ -11,13 +11,13 @@ use store_core::JobType;
 use crate::handler::{Done, Handler, HandlerResult, JobError};
 use crate::job::Job;
 
-/// How long a job of a newer version waits before a worker meets it again, at most; at least half of it.
+/// The longest time for which a job of a newer version is snoozed; the shortest is half of it.
 const NEWER_WAITS: Duration = Duration::from_secs(10);
 
 /// Works on the jobs of one type. Every `async fn(T, Job) -> Result<impl Into<Done>, JobError>` is one: `Ok(())` means done.
 ///
-/// The payload has been read when the handler is called. [`JobType`] describes what happens to jobs of other versions and to
-/// payloads that are not of this type. The [`Job`] has the id, the attempt and the fence. Everything else is as for a
+/// The worker reads the payload before it calls the handler. [`JobType`] describes what happens to jobs of other versions and to
+/// payloads that are not of this type. The [`Job`] has the id, the attempt and the fence. Otherwise it behaves like a
 /// [`Handler`].
 ///
 /// ```
@@ -64,7 +64,7 @@ where
 /// A [`JobHandler`] as a [`Handler`]: reads the payload.
 pub(crate) struct Typed<T, H> {
     handler: H,
-    /// Whether the log reports already that jobs of a newer version arrive.
+    /// Whether it was logged that jobs of a newer version arrive.
     reported: AtomicBool,
     payload: PhantomData<fn() -> T>,
 }
@@ -98,7 +98,7 @@ impl<T: JobType, H: JobHandler<T>> Handler for Typed<T, H> {
     }
 }
 
-/// Why a payload is dead.
+/// Why a job with this payload is dead.
 struct Unreadable {
     version: u16,
     known: u16,

@@ -49,13 +49,13 @@ impl Worker {
         self.handle.clone()
     }
 
-    /// Works until the worker is shut down. It does not end because of the store.
+    /// Runs until the worker is shut down. Failures of the store do not end it.
     ///
     /// To end it, use [`WorkerHandle::shutdown`]. Dropping the future has the effect of a crash: handlers are dropped, and their
-    /// jobs come back when their leases expire.
+    /// jobs run again when their leases expire.
     ///
     /// # Errors
-    /// If the signal handlers cannot be installed; then nothing was claimed.
+    /// If the signal handlers cannot be installed. Nothing was claimed then.
     pub async fn run(self) -> io::Result<WorkerReport> {
         let Self { mut parts, name, handle, events } = self;
         let signals = if parts.signals { Some(signal::listen(handle.clone())?) } else { None };
@@ -114,13 +114,13 @@ pub struct WorkerHandle {
 }
 
 impl WorkerHandle {
-    /// Begins the shutdown: the worker claims nothing more, gives claimed jobs that have not begun back at once, and lets running
-    /// handlers run until the deadline. A second call has no effect.
+    /// Begins the shutdown: the worker stops claiming, immediately gives back claimed jobs that have not begun, and lets running
+    /// handlers finish until the deadline. A second call has no effect.
     pub fn shutdown(&self) {
         self.send(Command::Shutdown);
     }
 
-    /// Ends the worker at once: it drops running handlers and gives their jobs back.
+    /// Ends the worker immediately: it drops running handlers and gives their jobs back.
     pub fn shutdown_now(&self) {
         self.send(Command::ShutdownNow);
     }

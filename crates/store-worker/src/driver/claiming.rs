@@ -77,13 +77,13 @@ impl Driver {
         self.active.iter().map(|index| self.queues[*index].held()).sum()
     }
 
-    /// Marks a queue to be claimed from as soon as there is room.
+    /// Marks a queue: the driver claims from it as soon as there is room.
     pub(super) fn make_ready(&mut self, index: usize) {
         self.queues[index].ready = true;
         self.activate(index);
     }
 
-    /// Marks the queues in which a job is due. Visits all queues, but only when the first one may be due.
+    /// Marks the queues in which a job is due. Visits all queues, but only if the earliest job may be due.
     fn check_due(&mut self, now: Instant) {
         if self.due_at.is_none_or(|at| at > now) {
             return;
@@ -123,7 +123,7 @@ impl Driver {
     pub(super) fn send_claim(&mut self, index: usize, max: usize, now: Instant) {
         self.ended_since_claim = 0;
         let queue = &mut self.queues[index];
-        // A notification from now on may be of jobs that this claim does not return.
+        // A notification that arrives from now on may be for jobs that this claim does not return.
         (queue.claiming, queue.last_claim, queue.ready, queue.is_notified) = (max, now, false, false);
         let request = ClaimRequest::new(queue.name.clone(), self.name.clone(), max, self.settings.lease);
         let store = self.store.clone();

@@ -1,4 +1,4 @@
-//! What a job is settled as when its handler has ended.
+//! How a job is settled when its handler has ended.
 
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ fn refused(job: &Job, JobError(failure): JobError) -> Verdict {
     }
 }
 
-/// How long a failed job waits: the time of its policy if that is fixed, else at random between half of it and all of it.
+/// How long a failed job waits: the time of its policy if that is fixed, otherwise a random time from half of it to all of it.
 fn retry_after(policy: RetryPolicy, attempt: u32) -> Duration {
     let wait = policy.backoff.after_attempt(attempt);
     match policy.backoff {

@@ -1,4 +1,4 @@
-//! How long the driver sends nothing for a queue after a call failed.
+//! A gate per queue: after a failed call the driver sends nothing for the queue for a while.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// A gate closes after a failed call, for 100 ms at first and up to 5 s, with jitter. A success opens it. With short leases the
-/// times are shorter, so that a renewal is tried several times before the lease ends.
+/// A gate closes after a failed call, for 100 ms at first and up to 5 s, with jitter. A success opens it. If leases are short,
+/// so are these times: a renewal is tried several times before the lease ends.
 #[derive(Debug)]
 pub(crate) struct Gate {
     first: Duration,
@@ -24,7 +24,7 @@ impl Gate {
         Self { first, longest, failures: 0, closed_at: None, opens_at: None }
     }
 
-    /// A call that was sent at `sent` succeeded. It changes nothing if it was sent before the last failure.
+    /// A call that was sent at `sent` succeeded. If it was sent before the last failure, nothing changes.
     pub(crate) fn open(&mut self, sent: Instant) {
         if self.closed_at.is_none_or(|closed| sent >= closed) {
             (self.failures, self.closed_at, self.opens_at) = (0, None, None);

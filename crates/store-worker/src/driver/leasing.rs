@@ -83,7 +83,7 @@ impl Driver {
         }
     }
 
-    /// Since when the first of the jobs claimed ahead has waited for a handler.
+    /// Since when the first job claimed ahead has waited for a handler.
     fn first_waits_since(&self, index: usize) -> Option<Instant> {
         let first = self.queues[index].waiting.front().and_then(|id| self.slots.get(id))?;
         if let Phase::Waiting { since } = first.phase { Some(since) } else { None }
@@ -193,7 +193,7 @@ impl Driver {
         self.check_at = Some(self.check_at.map_or(at, |check| check.min(at)));
     }
 
-    /// Stops handlers whose lease or time is over. Visits all slots, but only when the first one may be due.
+    /// Stops handlers whose lease or time is over. Visits all slots, but only if the earliest one may be due.
     pub(super) fn check_slots(&mut self, now: Instant) {
         if self.check_at.is_none_or(|at| at > now) {
             return;
@@ -212,7 +212,7 @@ impl Driver {
         self.check_at = self.slots.values().filter_map(Slot::check_at).min();
     }
 
-    /// When a lease that lasts at least until `safe_until` has ended, however long its claim or renewal took.
+    /// When a lease that lasts at least until `safe_until` has ended, even if its claim or renewal took long.
     pub(super) fn surely_over(&self, safe_until: Instant) -> Instant {
         safe_until + self.settings.lease.max(Duration::from_secs(1))
     }

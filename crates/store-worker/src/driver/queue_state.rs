@@ -30,7 +30,7 @@ pub(super) struct QueueState {
     pub(super) ready: bool,
     /// Whether it is ready because of a notification, which no other worker has got.
     pub(super) is_notified: bool,
-    /// Whether the claim under way passes a notification on: what it claims is given back.
+    /// Whether the claim under way passes a notification on: the driver gives back the jobs that it claims.
     pub(super) passes_on: bool,
     /// Whether a claim from it was answered.
     pub(super) is_checked: bool,
@@ -44,7 +44,7 @@ pub(super) struct QueueState {
     /// Claimed jobs without a handler, in order.
     pub(super) waiting: VecDeque<u64>,
     pub(super) running: usize,
-    /// The number of running handlers that metrics and statistics have.
+    /// The number of running handlers in metrics and statistics.
     pub(super) reported_running: usize,
 
     pub(super) renew_at: Instant,
@@ -131,7 +131,7 @@ impl QueueState {
         !is_busy && self.gate.opens_at().is_none() && self.log_limit.reports_at().is_none()
     }
 
-    /// When the driver may have something to do for it.
+    /// When the driver may have to act on it.
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
         let renew = self.has_jobs().then_some(self.renew_at);
         let settle = (self.pending.len() > 0).then_some(self.settle_by);

@@ -18,12 +18,12 @@ pub(crate) struct Batch {
     notes: Vec<Note>,
 }
 
-/// What is counted and logged when a settlement is answered.
+/// The data to count and log when a settlement is answered.
 pub(super) struct Note {
     pub(super) ending: Ending,
     pub(super) dead: bool,
     pub(super) delivery: Delivery,
-    /// When its lease has ended at the latest.
+    /// The latest time at which its lease ends.
     drop_at: Instant,
 }
 

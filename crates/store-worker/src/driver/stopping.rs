@@ -98,7 +98,7 @@ impl Driver {
         }
     }
 
-    /// Whether nothing is left to do, or no time is left to do it.
+    /// Whether all work is done, or the time for it is over.
     pub(super) fn has_ended(&mut self, now: Instant) -> bool {
         if self.mode == Mode::Working {
             return false;

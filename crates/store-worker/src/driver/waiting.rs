@@ -1,8 +1,8 @@
 //! Waiting for notifications of the queues that have no jobs to claim.
 //!
 //! At most one wait covers each queue. A wait ends with the notification of one queue. The driver then begins another wait for
-//! the other queues immediately, without that queue. So a busy queue soon has a wait of its own, and a notification of it does
-//! not interrupt the waits of idle queues.
+//! the other queues immediately, without that queue. So a busy queue soon has a wait of its own, and its notifications do not
+//! interrupt the waits of idle queues.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use tokio::time::Instant;
 use super::queue_state::QueueState;
 use super::{CallHandle, Driver, Event, Mode};
 
-/// How long the waits for the first time wait for the answers to the first claims.
+/// How long the first waits are delayed for the answers to the first claims.
 const FIRST_CLAIMS: Duration = Duration::from_millis(250);
 
-/// How long one wait lasts at most. A queue without a claim for this long is claimed from, because a notification is lost
-/// if the worker that got it dies.
+/// The longest time of one wait. If a queue was not claimed from for this long, the worker claims from it: if the worker that
+/// got a notification dies, the notification is lost.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// At least how many queues make up a full wait.
+/// The least number of queues of a full wait.
 const FULL: usize = 64;
-/// How many full waits cover all queues at most.
+/// The most full waits that cover all queues.
 const FULL_WAITS: usize = 8;
-/// The most waits of less than half as many queues beside them.
+/// The most small waits: those of less than half as many queues.
 const SMALL_WAITS: usize = 4;
 
-/// How long queues have no wait while there are too many waits. Then the small waits are replaced by one. On busy queues a
-/// wait ends earlier.
+/// How long queues have no wait while there are too many waits. After that, one wait replaces the small waits. On busy queues a
+/// wait usually ends before.
 const TOO_MANY_WAITS: Duration = Duration::from_millis(5);
 
 /// A worker is saturated if it runs as many handlers as it may, and none of them has ended for this long. It leaves
@@ -42,15 +42,15 @@ pub(super) struct Waits {
     /// Queues that no wait covers.
     uncovered: Vec<usize>,
     too_many_since: Option<Instant>,
-    /// At least how many queues make up a full wait.
+    /// The least number of queues of a full wait.
     full: usize,
     /// The most waits at a time.
     most: usize,
     /// Waits begin when a claim from every queue was answered, or at this time.
     begins_at: Instant,
-    /// How many queues no claim was answered from.
+    /// The number of queues of which no claim was answered yet.
     unchecked: usize,
-    /// When a handler began or ended last.
+    /// When the last handler began or ended.
     pub(super) moved_at: Instant,
 }
 
@@ -97,7 +97,7 @@ impl Waits {
         });
     }
 
-    /// When the driver may have something to do. Some of these times may be over.
+    /// When the driver may have to act. Some of these times may be in the past.
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
         let begins = (self.unchecked > 0).then_some(self.begins_at);
         let too_many = self.too_many_since.map(|since| since + TOO_MANY_WAITS);
@@ -106,7 +106,7 @@ impl Waits {
 }
 
 impl Driver {
-    /// Marks the queues without a claim for [`LONGEST_WAIT`], among those that no wait covers, to be claimed from.
+    /// Marks the queues that no wait covers and that were not claimed from for [`LONGEST_WAIT`]: the driver claims from them.
     pub(super) fn check_overdue(&mut self, now: Instant) {
         for position in 0..self.waits.uncovered.len() {
             let index = self.waits.uncovered[position];
@@ -168,7 +168,7 @@ impl Driver {
     }
 
     pub(super) fn on_waited(&mut self, id: u64, sent: Instant, answer: Result<Option<QueueName>>, now: Instant) {
-        // A wait that was stopped may have been answered before.
+        // A stopped wait may have been answered before it was stopped.
         let queues = self.waits.under_way.remove(&id).map(|wait| wait.queues).unwrap_or_default();
         queues.iter().for_each(|index| self.queues[*index].covered = false);
         match answer {
@@ -189,7 +189,7 @@ impl Driver {
         self.waits.uncovered.extend(queues);
     }
 
-    /// Stops all waits: notifications go to other workers.
+    /// Stops all waits, so that notifications go to other workers.
     pub(super) fn stop_waiting(&mut self) {
         self.waits.stop(&mut self.queues, |_| true);
     }
@@ -198,8 +198,8 @@ impl Driver {
         self.waits.moved_at + SATURATED <= now && self.running >= self.settings.concurrency
     }
 
-    /// Passes notifications on to other workers: those that this worker cannot use now (`all`), and those of queues that run as
-    /// many handlers as they may. The driver claims a job and gives it back, which causes another notification.
+    /// Passes notifications on to other workers: those of queues that run as many handlers as they may, or all if `all`. The
+    /// driver claims a job and gives it back, which causes another notification.
     fn pass_on(&mut self, all: bool, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
