@@ -12,7 +12,7 @@ use crate::Clock;
 /// its memory, and a file on a full disk, keep fewer completed jobs, so that draining frees space.
 ///
 /// ```
-/// use store_core::Retention;
+/// use twinstore::config::Retention;
 ///
 /// let retention = Retention::default().with_dead_count(1000);
 /// assert_eq!(retention.dead_for.as_secs(), 30 * 24 * 3600);

@@ -59,6 +59,15 @@ pub fn next_sequence() -> u64 {
 }
 
 /// The clock that a store compares times with.
+///
+/// ```
+/// use twinstore::testing::{Clock, ManualClock};
+/// use twinstore::time::Timestamp;
+///
+/// let clock = Clock::Manual(ManualClock::new(Timestamp::from_millis(1000)));
+/// assert_eq!(clock.manual_now(), Some(Timestamp::from_millis(1000)));
+/// assert_eq!(Clock::Server.manual_now(), None);
+/// ```
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
     /// The server's clock (`TIME`, read inside the script). The only choice outside tests.
@@ -79,6 +88,16 @@ impl Clock {
 }
 
 /// A clock that changes only by [`ManualClock::advance`]. Clones share the time.
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::testing::ManualClock;
+/// use twinstore::time::Timestamp;
+///
+/// let clock = ManualClock::new(Timestamp::from_millis(1000));
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!(clock.now(), Timestamp::from_millis(2000));
+/// ```
 #[derive(Debug, Clone)]
 pub struct ManualClock(Arc<AtomicU64>);
 

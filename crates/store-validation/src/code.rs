@@ -8,6 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::nearest::nearest;
 
 /// How much a finding matters.
+///
+/// ```
+/// use twinstore::config::{Code, Severity};
+///
+/// assert_eq!(Code::UrlMissing.severity(), Severity::Error);
+/// assert_eq!(Severity::Error.name(), "error");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -35,6 +42,13 @@ macro_rules! codes {
         ///
         /// A code that ends in `-unknown` says that a question could not be answered; it is never an error, and never
         /// a pass.
+        ///
+        /// ```
+        /// use twinstore::config::Code;
+        ///
+        /// assert_eq!("url-missing".parse(), Ok(Code::UrlMissing));
+        /// assert!(Code::UrlMissing.help().starts_with("Set the variable"));
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum Code { $($(#[$doc])* $variant,)* }

@@ -14,14 +14,20 @@ use crate::variable::{is_known, is_suspect};
 /// values.
 ///
 /// ```
-/// use store_validation::{Environment, check_environment};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::Stores;
+/// use twinstore::config::Environment;
 ///
 /// let environment = Environment::from_variables([
 ///     ("SERVICE_NAME", "billing"),
 ///     ("REDIS_CONN_BASE_URL", "embedded:"),
 ///     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
 /// ]);
-/// assert!(check_environment(&environment).findings().is_empty());
+/// let stores = Stores::open(&environment).await?;
+/// assert_eq!(stores.service().as_str(), "billing");
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Default)]
 pub struct Environment {

@@ -9,6 +9,21 @@ use store_core::Role;
 use crate::{Code, Severity};
 
 /// One thing that is wrong, doubtful or unknown. No field holds a secret: URLs are named by their variable and hosts.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::config::{Code, Environment};
+/// use twinstore::{StartError, Stores};
+///
+/// let without_state = [("SERVICE_NAME", "billing"), ("REDIS_CONN_BASE_URL", "embedded:")];
+/// let opened = Stores::open(&Environment::from_variables(without_state)).await;
+/// let Err(StartError::Refused(refused)) = opened else { panic!("a URL is missing") };
+/// let finding = &refused.findings[0];
+/// assert_eq!((finding.code, finding.is_error(), finding.role_name()), (Code::UrlMissing, true, "state"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {

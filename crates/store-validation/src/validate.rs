@@ -20,6 +20,20 @@ pub struct Validated {
 
 /// The service must not start: all findings, errors first. It contains no secret. `Display` shows everything, for the
 /// standard error of a service that then exits with 78.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::config::Environment;
+/// use twinstore::{StartError, Stores};
+///
+/// let nothing = Environment::from_variables([("SERVICE_NAME", "billing")]);
+/// let Err(StartError::Refused(refused)) = Stores::open(&nothing).await else { panic!("no URL is set") };
+/// assert!(refused.findings.len() >= 2);
+/// assert!(refused.to_string().starts_with("the service must not start"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Refused {

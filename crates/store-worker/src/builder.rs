@@ -18,6 +18,21 @@ use crate::worker::Worker;
 const MAX_CONCURRENCY: usize = 10_000;
 
 /// How a worker treats one of its queues: see [`WorkerBuilder::with_queue_options`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use twinstore::prelude::*;
+/// use twinstore::worker::QueueOptions;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let mails = QueueOptions::new().with_weight(2).with_handler_timeout(Duration::from_secs(30));
+/// let worker = stores.state().worker().with_queue_options("mails", mails, async |_: Job| Ok(())).build()?;
+/// assert_eq!(worker.queues().count(), 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueOptions {
@@ -67,6 +82,19 @@ impl Default for QueueOptions {
 
 /// The parts of a worker. [`Worker::new`] creates it. Its methods do not fail; [`build`](WorkerBuilder::build) reports all
 /// problems at once.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let builder = stores.state().worker().with_concurrency(8).with_name("mailer-1".try_into()?);
+/// let worker = builder.with_queue("mails", async |_: Job| Ok(())).build()?;
+/// assert_eq!(worker.name().as_str(), "mailer-1");
+/// # Ok(())
+/// # }
+/// ```
 pub struct WorkerBuilder {
     pub(crate) parts: Parts,
     name: Option<HolderName>,
@@ -118,10 +146,7 @@ impl WorkerBuilder {
     /// With the queue of a type of jobs, and its handler.
     ///
     /// ```
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let state = std::sync::Arc::new(embedded_store::EmbeddedState::in_memory("mailer".try_into()?, Default::default()));
-    /// use store_core::JobType;
-    /// use store_worker::{Job, Worker};
+    /// use twinstore::prelude::*;
     ///
     /// #[derive(serde::Serialize, serde::Deserialize)]
     /// struct Mail {
@@ -132,13 +157,18 @@ impl WorkerBuilder {
     ///     const QUEUE: &'static str = "mails";
     /// }
     ///
-    /// let worker = Worker::new(state)
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// let worker = stores
+    ///     .state()
+    ///     .worker()
     ///     .with_handler(async |mail: Mail, job: Job| {
     ///         println!("{}: to {}", job.id(), mail.to);
     ///         Ok(())
     ///     })
     ///     .with_concurrency(8)
     ///     .build()?;
+    /// # assert_eq!(worker.queues().next().map(QueueName::as_str), Some("mails"));
     /// # Ok(())
     /// # }
     /// ```
@@ -346,6 +376,12 @@ impl fmt::Debug for WorkerBuilder {
 }
 
 /// All problems of a worker that cannot be built.
+///
+/// ```
+/// # let (stores, _) = twinstore::testing::stores();
+/// let error = stores.state().worker().with_concurrency(0).build().unwrap_err();
+/// assert_eq!(error.problems.len(), 2); // it has no queue, and the concurrency is 0
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the worker cannot be built: {}", problems.join("; "))]
 pub struct BuildError {

@@ -12,6 +12,26 @@ use tower::{Service, ServiceExt};
 use crate::Job;
 
 /// The outcome of a handler.
+///
+/// ```
+/// use twinstore::prelude::*;
+///
+/// async fn send(job: Job) -> HandlerResult {
+///     let address: String = job.json()?;
+///     if address.contains('@') { Ok(Done::discard()) } else { Err(JobError::dead("not an address")) }
+/// }
+/// #
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # stores.state().queue().push_one(&"mails".try_into()?, NewJob::new("\"ann@example.org\"")).await?;
+///
+/// let worker = stores.state().worker().with_queue("mails", send).build()?;
+/// let report = twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// assert_eq!(report.stats.completed, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub type HandlerResult = Result<Done, JobError>;
 
 /// Handles the jobs of a queue. Every `async fn(Job) -> Result<impl Into<Done>, JobError>` is one: `Ok(())` means done. A
@@ -20,6 +40,33 @@ pub type HandlerResult = Result<Done, JobError>;
 /// The worker drops the future at its next `await` if the job's lease is lost, if the handler's time is over, or if the
 /// worker's shutdown deadline has passed. A future that never reaches an `await` cannot be stopped: use
 /// [`tokio::task::spawn_blocking`] for blocking work, and check [`Job::is_cancelled`] there.
+///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::worker::Handler;
+///
+/// struct Sender {
+///     most_bytes: usize,
+/// }
+///
+/// impl Handler for Sender {
+///     async fn call(&self, job: Job) -> HandlerResult {
+///         if job.payload().len() > self.most_bytes { Err(JobError::dead("too long")) } else { Ok(Done::discard()) }
+///     }
+/// }
+/// #
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let mails = QueueName::new("mails")?;
+/// # stores.state().queue().push_one(&mails, NewJob::new("ann@example.org").with_id("7".try_into()?)).await?;
+///
+/// let worker = stores.state().worker().with_queue("mails", Sender { most_bytes: 3 }).build()?;
+/// let report = twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// assert_eq!(report.stats.dead, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Handler: Send + Sync + 'static {
     /// Handles one job. A panic counts as a failed attempt.
     fn call(&self, job: Job) -> impl Future<Output = HandlerResult> + Send;
@@ -40,12 +87,20 @@ where
 /// A `tower` service as a [`Handler`]. For each job the service is cloned, and the clone is called when it is ready.
 ///
 /// ```
-/// use store_worker::{Job, ServiceHandler};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+/// use twinstore::worker::ServiceHandler;
 ///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let mails = QueueName::new("mails")?;
+/// # stores.state().queue().push_one(&mails, NewJob::new("ann@example.org").with_id("7".try_into()?)).await?;
 /// let service = tower::service_fn(async |_: Job| Ok::<(), std::io::Error>(()));
-/// let handler = ServiceHandler::new(service);
-/// # fn takes(_: impl store_worker::Handler) {}
-/// # takes(handler);
+/// let worker = stores.state().worker().with_queue("mails", ServiceHandler::new(service)).build()?;
+/// let report = twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// assert_eq!(report.stats.completed, 1);
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone)]
 pub struct ServiceHandler<S>(S);
@@ -73,6 +128,24 @@ where
 }
 
 /// The job is done.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let mails = QueueName::new("mails")?;
+/// # stores.state().queue().push_one(&mails, NewJob::new("ann@example.org").with_id("7".try_into()?)).await?;
+/// let sent = async |_: Job| Ok(Done::keep("sent", Duration::from_secs(3600)));
+/// let worker = stores.state().worker().with_queue("mails", sent).build()?;
+/// twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// let job = stores.state().inspect().get(&mails, &JobId::new("7")?).await?;
+/// assert_eq!(job.and_then(|job| job.result).as_deref(), Some(&b"sent"[..]));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Done(pub(crate) Option<Kept>);
 
@@ -100,6 +173,29 @@ impl From<()> for Done {
 ///
 /// `?` turns every error into a retry by the job's policy. The store keeps its text and those of its sources as the job's last
 /// error, shortened to [`JobInfo::MAX_REASON_BYTES`](store_core::JobInfo::MAX_REASON_BYTES).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let mails = QueueName::new("mails")?;
+/// # stores.state().queue().push_one(&mails, NewJob::new("ann@example.org").with_id("7".try_into()?)).await?;
+/// let send = async |job: Job| -> HandlerResult {
+///     let address = std::str::from_utf8(job.payload())?; // retried by the job's policy
+///     Err(match address.len() {
+///         0 => JobError::dead("no address"),
+///         _ => JobError::snooze(Duration::from_secs(60)), // for example outside office hours
+///     })
+/// };
+/// let worker = stores.state().worker().with_queue("mails", send).build()?;
+/// let report = twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// assert_eq!(report.stats.snoozed, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub struct JobError(pub(crate) JobErrorKind);
 
 /// What happens to a job that is not done.

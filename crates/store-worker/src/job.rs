@@ -13,6 +13,25 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// A claimed job. Clones are cheap and share the job.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let mails = QueueName::new("mails")?;
+/// # stores.state().queue().push_one(&mails, NewJob::new("ann@example.org").with_id("7".try_into()?)).await?;
+/// let worker = stores.state().worker().with_queue("mails", async |job: Job| {
+///     assert_eq!((job.id().as_str(), job.attempt()), ("7", 1));
+///     assert_eq!(&job.payload()[..], b"ann@example.org");
+///     Ok(())
+/// });
+/// let report = twinstore::testing::run_until_empty(worker.build()?, stores.state()).await?;
+/// assert_eq!(report.stats.completed, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Job(Arc<Inner>);
 

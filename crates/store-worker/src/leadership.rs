@@ -14,6 +14,24 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// A process that wants to lead.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use twinstore::lease::{Candidate, LeaseName};
+/// use twinstore::name::HolderName;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let (name, holder) = (LeaseName::new("scheduler")?, HolderName::unique("host")?);
+/// let candidate = Candidate::new(stores.state().leases(), name, holder).with_lease(Duration::from_secs(5));
+/// let leadership = candidate.campaign()?;
+/// let fence = leadership.elected().await;
+/// assert_eq!(leadership.fence(), Some(fence));
+/// leadership.resign().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Candidate {
     leases: Arc<dyn Leases>,
@@ -64,6 +82,23 @@ impl Candidate {
 }
 
 /// Whether this process leads.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::lease::{LeaseName, Standing};
+/// use twinstore::name::HolderName;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let candidate = stores.state().candidate(LeaseName::new("scheduler")?, HolderName::unique("host")?);
+/// let leadership = candidate.campaign()?;
+/// let mut standing = leadership.changes();
+/// assert_eq!(*standing.borrow(), Standing::Follower);
+/// standing.changed().await?;
+/// assert!(matches!(*standing.borrow(), Standing::Leader { .. }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
@@ -96,21 +131,18 @@ impl Standing {
 /// [`run_while_leading`](Leadership::run_while_leading) runs work only while this process leads.
 ///
 /// ```
-/// use std::sync::Arc;
-///
-/// use embedded_store::{EmbeddedState, StateOptions};
-/// use store_core::{HolderName, LeaseName, ServiceName};
-/// use store_worker::Candidate;
-///
-/// # #[tokio::main]
+/// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let leases = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default()));
-/// let leadership = Candidate::new(leases, LeaseName::new("scheduler")?, HolderName::unique("host")?).campaign()?;
+/// use twinstore::lease::LeaseName;
+/// use twinstore::name::HolderName;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let candidate = stores.state().candidate(LeaseName::new("scheduler")?, HolderName::unique("host")?);
+/// let leadership = candidate.campaign()?;
 /// let fence = leadership.elected().await;
-/// if leadership.is_leader() {
-///     // write, presenting `fence`
-///     # let _ = fence;
-/// }
+/// assert!(leadership.is_leader());
+/// // write, presenting `fence`
+/// # let _ = fence;
 /// leadership.resign().await;
 /// # Ok(())
 /// # }

@@ -13,6 +13,22 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::leadership::{Leadership, Standing};
 
 /// One term of a leadership, which the leader's work gets.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::lease::{LeaseName, Leading};
+/// use twinstore::name::HolderName;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let candidate = stores.state().candidate(LeaseName::new("migration")?, HolderName::unique("host")?);
+/// let leadership = candidate.campaign()?;
+/// let work = async |leading: Leading| (leading.is_leading(), leading.fence());
+/// let (is_leading, fence) = leadership.run_while_leading(work).await;
+/// assert!(is_leading && Some(fence) == leadership.fence());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Leading {
     fence: Fence,
@@ -76,14 +92,12 @@ impl Leadership {
     /// cases, present [`Leading::fence`] with every write.
     ///
     /// ```
-    /// # use std::sync::Arc;
-    /// # use embedded_store::EmbeddedState;
-    /// # use store_core::{HolderName, LeaseName, ServiceName};
-    /// # use store_worker::Candidate;
+    /// # use twinstore::lease::LeaseName;
+    /// # use twinstore::name::HolderName;
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let leases = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, Default::default()));
-    /// # let candidate = Candidate::new(leases, LeaseName::new("migration")?, HolderName::unique("host")?);
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// # let candidate = stores.state().candidate(LeaseName::new("migration")?, HolderName::unique("host")?);
     /// let leadership = candidate.campaign()?;
     /// let migrated = leadership.run_while_leading(async |leading| {
     ///     // migrate, presenting `leading.fence()`
@@ -114,15 +128,13 @@ impl Leadership {
     /// than `every` delays the next one; runs do not overlap. Otherwise it behaves like [`Leadership::run_while_leading`].
     ///
     /// ```
-    /// # use std::sync::Arc;
     /// # use std::time::Duration;
-    /// # use embedded_store::EmbeddedState;
-    /// # use store_core::{HolderName, LeaseName, ServiceName};
-    /// # use store_worker::Candidate;
+    /// # use twinstore::lease::LeaseName;
+    /// # use twinstore::name::HolderName;
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let leases = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, Default::default()));
-    /// # let candidate = Candidate::new(leases, LeaseName::new("reports")?, HolderName::unique("host")?);
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// # let candidate = stores.state().candidate(LeaseName::new("reports")?, HolderName::unique("host")?);
     /// let leadership = candidate.campaign()?;
     /// # let (stop, mut stopped) = tokio::sync::mpsc::channel(1);
     /// tokio::select! {

@@ -16,12 +16,8 @@
 //!   until a deadline, and then gives back the remaining jobs.
 //!
 //! ```
-//! use std::sync::Arc;
 //! use std::time::Duration;
-//!
-//! use embedded_store::{EmbeddedState, StateOptions};
-//! use store_core::{NewJob, QueueExt, QueueName, ServiceName};
-//! use store_worker::{Done, HandlerResult, Job, JobError, Worker};
+//! use twinstore::prelude::*;
 //!
 //! async fn send(job: Job) -> HandlerResult {
 //!     let address: String = job.json()?; // any error is retried by the job's policy
@@ -33,10 +29,11 @@
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let state = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default()));
-//! state.push_one(&QueueName::new("email")?, NewJob::new("\"ada@example.org\"")).await?;
+//! # let (stores, _) = twinstore::testing::stores();
+//! let state = stores.state();
+//! state.queue().push_one(&QueueName::new("email")?, NewJob::new("\"ada@example.org\"")).await?;
 //!
-//! let worker = Worker::new(state).with_queue("email", send).with_concurrency(8).with_signals().build()?;
+//! let worker = state.worker().with_queue("email", send).with_concurrency(8).with_signals().build()?;
 //! let handle = worker.handle();
 //! let running = tokio::spawn(worker.run());
 //! while handle.stats().completed < 1 {

@@ -14,17 +14,13 @@ use crate::worker::AbortOnDrop;
 /// sampler in one of them, for example in the leader. If the store does not answer, the gauges are not a number (NaN).
 ///
 /// ```
-/// use std::sync::Arc;
-/// use std::time::Duration;
-///
-/// use embedded_store::{EmbeddedState, StateOptions};
-/// use store_core::{QueueName, ServiceName};
-/// use store_worker::QueueSampler;
-///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let state = Arc::new(EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default()));
-/// let sampler = QueueSampler::new(state).with_queue(QueueName::new("mails")?).with_interval(Duration::from_secs(30));
+/// use std::time::Duration;
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let sampler = stores.state().sampler().with_queue(QueueName::new("mails")?).with_interval(Duration::from_secs(30));
 /// let sampling = sampler.start(); // until it is dropped
 /// # drop(sampling);
 /// # Ok(())
@@ -90,6 +86,18 @@ impl QueueSampler {
 }
 
 /// A sampler that runs until this is dropped.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let sampling = stores.state().sampler().with_queue(QueueName::new("mails")?).start();
+/// drop(sampling); // stops the sampler
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "the sampler ends when this is dropped"]
 pub struct QueueSampling {

@@ -49,6 +49,21 @@ impl Ending {
 
 /// What a worker has done since it began. Each delivery is counted in exactly one of `completed`, `failed`, `timed_out`,
 /// `panicked`, `snoozed`, `cancelled`, `released` and `lost`, when the store has accepted its settlement or its lease is lost.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # stores.state().queue().push_one(&"mails".try_into()?, NewJob::new("ann@example.org")).await?;
+/// let fails = async |_: Job| -> HandlerResult { Err("no network")? };
+/// let worker = stores.state().worker().with_queue("mails", fails).build()?;
+/// let stats = twinstore::testing::run_until_empty(worker, stores.state()).await?.stats;
+/// assert_eq!((stats.failed, stats.retried(), stats.dead), (1, 1, 0));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct WorkerStats {
@@ -82,6 +97,20 @@ impl WorkerStats {
 }
 
 /// The result of [`Worker::run`](crate::Worker::run) when the worker has shut down.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let worker = stores.state().worker().with_queue("mails", async |_: Job| Ok(())).build()?;
+/// worker.handle().shutdown();
+/// let report = worker.run().await?;
+/// assert!(report.clean && report.stats.completed == 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct WorkerReport {

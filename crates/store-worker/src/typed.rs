@@ -21,11 +21,12 @@ const NEWER_WAITS: Duration = Duration::from_secs(10);
 /// [`Handler`].
 ///
 /// ```
-/// use store_worker::{Done, HandlerResult, Job, JobError, JobHandler};
 /// use std::time::Duration;
+/// use twinstore::prelude::*;
+/// use twinstore::worker::JobHandler;
 /// # #[derive(serde::Serialize, serde::Deserialize)]
 /// # struct Mail { to: String }
-/// # impl store_core::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # impl JobType for Mail { const QUEUE: &'static str = "mails"; }
 ///
 /// // An async function or closure is enough for most handlers:
 /// async fn send(mail: Mail, _job: Job) -> Result<(), JobError> {
@@ -40,9 +41,19 @@ const NEWER_WAITS: Duration = Duration::from_secs(10);
 ///         Ok(Done::keep(format!("{}: {} to {}", job.id(), self.from, mail.to), Duration::from_secs(3600)))
 ///     }
 /// }
-/// # fn takes(_: impl JobHandler<Mail>) {}
-/// # takes(send);
-/// # takes(Sender { from: String::new() });
+/// #
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+///
+/// stores.state().queue_of::<Mail>().push(&Mail { to: "ann@example.org".into() }).await?;
+/// let sender = Sender { from: "bob@example.org".into() };
+/// let worker = stores.state().worker().with_handler::<Mail>(sender).build()?;
+/// let report = twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// assert_eq!(report.stats.completed, 1);
+/// # stores.state().worker().with_handler::<Mail>(send).build()?;
+/// # Ok(())
+/// # }
 /// ```
 pub trait JobHandler<T>: Send + Sync + 'static {
     /// Works on one job. A panic counts as a failed attempt.

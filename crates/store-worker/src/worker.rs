@@ -14,6 +14,25 @@ use crate::signal;
 use crate::stats::{Tally, WorkerReport, WorkerStats};
 
 /// Runs handlers for the jobs of queues.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # stores.state().queue().push_one(&"mails".try_into()?, NewJob::new("ann@example.org")).await?;
+/// let worker = Worker::new(stores.state().queue()).with_queue("mails", async |_: Job| Ok(())).build()?;
+/// let handle = worker.handle();
+/// let running = tokio::spawn(worker.run());
+/// while handle.stats().completed < 1 {
+///     tokio::task::yield_now().await;
+/// }
+/// handle.shutdown();
+/// assert!(running.await??.clean);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Worker {
     parts: Parts,
     name: HolderName,
@@ -93,12 +112,12 @@ impl<T> Drop for AbortOnDrop<T> {
 /// Controls a worker from other tasks. Clones control the same worker; a worker that has ended ignores them.
 ///
 /// ```
-/// # #[tokio::main]
+/// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let state = std::sync::Arc::new(embedded_store::EmbeddedState::in_memory("mailer".try_into()?, Default::default()));
-/// use store_worker::{Job, Worker};
+/// use twinstore::prelude::*;
 ///
-/// let worker = Worker::new(state).with_queue("mails", async |_: Job| Ok(())).build()?;
+/// # let (stores, _) = twinstore::testing::stores();
+/// let worker = stores.state().worker().with_queue("mails", async |_: Job| Ok(())).build()?;
 /// let handle = worker.handle();
 /// let running = tokio::spawn(worker.run());
 /// handle.shutdown();

@@ -107,6 +107,15 @@ pub mod cost_model {}
 #[doc = include_str!("../docs/metrics.md")]
 pub mod metrics {}
 
+/// The bytes of payloads and values. A clone shares them.
+///
+/// ```
+/// use twinstore::Bytes;
+///
+/// let payload = Bytes::from_static(b"ann@example.org");
+/// assert_eq!(payload.slice(..3), "ann");
+/// ```
+#[doc(inline)]
 pub use bytes::Bytes;
 pub use store_core::{Error, ErrorKind, Op, Result, Role};
 pub use stores::{Cache, SharedState, StartError, State, Stores};

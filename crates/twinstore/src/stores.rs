@@ -248,6 +248,20 @@ const EMBEDDED_FILE: &str = "embedded (file)";
 const REDIS: &str = "redis";
 
 /// Why a service cannot start.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::config::Environment;
+/// use twinstore::{StartError, Stores};
+///
+/// let nothing = Environment::from_variables([("SERVICE_NAME", "billing")]);
+/// let error = Stores::open(&nothing).await.unwrap_err(); // in a service: `unwrap_or_else(|error| error.exit())`
+/// assert!(matches!(error, StartError::Refused(_)));
+/// assert_eq!(StartError::EXIT_CODE, 78);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {

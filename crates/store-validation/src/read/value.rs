@@ -15,6 +15,14 @@ pub(super) fn number(text: &str) -> Option<u32> {
 }
 
 /// A duration in the form of the variables, a whole number and its unit: `100ms` or `5s`. `None` for anything else.
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::config::parse_duration;
+///
+/// assert_eq!(parse_duration("100ms"), Some(Duration::from_millis(100)));
+/// assert_eq!(parse_duration("5 s"), None);
+/// ```
 pub fn parse_duration(text: &str) -> Option<Duration> {
     match text.strip_suffix("ms") {
         Some(digits) => number(digits).map(|count| Duration::from_millis(count.into())),

@@ -30,6 +30,15 @@ use flights::Flights;
 use load::Wait;
 
 /// How values are loaded and kept.
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::cache::LoadingOptions;
+/// use twinstore::time::Ttl;
+///
+/// let options = LoadingOptions::new(Ttl::from_secs(60)).with_stale_for(Duration::from_secs(3600));
+/// assert_eq!(options.load_within, Duration::from_secs(30));
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct LoadingOptions {
@@ -119,6 +128,16 @@ impl LoadingOptions {
 /// Lets one process of the fleet load a key at a time: it holds a short-lived lock in the cache store while it loads.
 ///
 /// The lock saves work but guarantees nothing: a process that has waited for `wait` loads the value, too.
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::cache::{FleetLock, LoadingOptions};
+/// use twinstore::time::Ttl;
+///
+/// let lock = FleetLock { held_for: Ttl::from_secs(5), wait: Duration::from_secs(2) };
+/// let options = LoadingOptions::new(Ttl::from_secs(60)).with_fleet_lock(lock);
+/// assert_eq!(options.fleet_lock, Some(lock));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FleetLock {
     /// How long the lock lasts. Choose a longer time than a load usually takes: if a loader crashes, others wait this long.
@@ -128,6 +147,21 @@ pub struct FleetLock {
 }
 
 /// Why there is no value. All callers that waited for one loader get the same error.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::cache::{LoadError, LoadingOptions};
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let prices = stores.cache().loading::<u64>(HandleName::new("prices")?, LoadingOptions::new(Ttl::from_secs(60)));
+/// # let key = Key::new("42")?;
+/// let loaded = prices.get_or_load(&key, async || Err("no such product")).await;
+/// assert!(matches!(loaded, Err(LoadError::Failed(reason)) if reason.to_string() == "no such product"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
@@ -143,6 +177,21 @@ pub enum LoadError {
 }
 
 /// A value and where it came from: the result of [`Loading::get_or_load`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use twinstore::cache::LoadingOptions;
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let prices = stores.cache().loading::<u64>(HandleName::new("prices")?, LoadingOptions::new(Ttl::from_secs(60)));
+/// # let key = Key::new("42")?;
+/// let price = prices.get_or_load(&key, async || Ok::<_, Error>(1999)).await?;
+/// assert_eq!((price.value, price.is_stale()), (1999, false));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded<T> {
@@ -153,6 +202,22 @@ pub struct Loaded<T> {
 }
 
 /// Where a [`Loaded`] value came from.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::cache::{LoadingOptions, Origin};
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let prices = stores.cache().loading::<u64>(HandleName::new("prices")?, LoadingOptions::new(Ttl::from_secs(60)));
+/// # let key = Key::new("42")?;
+/// let load = async || Ok::<_, Error>(1999);
+/// assert!(matches!(prices.get_or_load(&key, load).await?.origin, Origin::Loaded));
+/// assert!(matches!(prices.get_or_load(&key, load).await?.origin, Origin::Stored));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Origin {

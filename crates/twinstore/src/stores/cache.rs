@@ -9,6 +9,20 @@ use super::Operation;
 use crate::cache::{Loading, LoadingOptions};
 
 /// The cache store: its data may be lost at any moment. Clones share it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let names = stores.cache().values::<String>(HandleName::new("names")?, Ttl::from_secs(60));
+/// let key = Key::new("7")?;
+/// names.set(&key, &"ann".to_owned()).await?;
+/// assert_eq!(names.get(&key).await?.as_deref(), Some("ann"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Cache {
     engine: &'static str,

@@ -60,6 +60,19 @@ impl Health {
 }
 
 /// The health of one store.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::Role;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let health = stores.health().await;
+/// let cache = health.of(Role::Cache);
+/// assert!(cache.up && cache.latency.is_some() && cache.last_error.is_none());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RoleHealth {
@@ -79,6 +92,17 @@ pub struct RoleHealth {
 }
 
 /// How full a store is.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::health::Pressure;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// assert_eq!(stores.health().await.state.pressure, Pressure::Unknown);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -88,6 +112,19 @@ pub enum Pressure {
 }
 
 /// Why a check failed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::ErrorKind;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// stores.close().await;
+/// let error = stores.health().await.state.last_error.expect("the store is closed");
+/// assert_eq!(error.kind, ErrorKind::Unavailable);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct HealthError {

@@ -66,6 +66,18 @@ impl<Q, R> fmt::Debug for Operation<Q, R> {
 }
 
 /// The error of an operation's own code: any error converts into it with `?`.
+///
+/// ```
+/// use twinstore::idempotency::OperationFailure;
+///
+/// fn charge(cents: &str) -> Result<u64, OperationFailure> {
+///     match cents.parse()? {
+///         0 => Err("nothing to pay".into()),
+///         cents => Ok(cents),
+///     }
+/// }
+/// assert!(charge("999").is_ok() && charge("0").is_err() && charge("x").is_err());
+/// ```
 pub type OperationFailure = Box<dyn std::error::Error + Send + Sync>;
 
 impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
@@ -184,6 +196,24 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
 }
 
 /// The outcome of [`Operation::run`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let payments = stores.state().operation::<u64, String>(HandleName::new("payments")?);
+/// let ran = payments.run(&Key::new("order-7")?, &999, async || Ok("paid".to_owned())).await?;
+/// let status = match &ran {
+///     Ran::InProgress { .. } => 409,
+///     Ran::Mismatch => 422,
+///     _ => 200,
+/// };
+/// assert_eq!((status, ran.response().as_deref()), (200, Some("paid")));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Ran<R> {
@@ -220,6 +250,20 @@ impl<R> Ran<R> {
 }
 
 /// Why [`Operation::run`] returns no outcome.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::idempotency::OperationError;
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// # let payments = stores.state().operation::<u64, String>(HandleName::new("payments")?);
+/// let declined = payments.run(&Key::new("order-7")?, &999, async || Err("declined".into())).await;
+/// assert!(matches!(declined, Err(OperationError::Failed(reason)) if reason.to_string() == "declined"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperationError {

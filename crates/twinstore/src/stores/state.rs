@@ -16,6 +16,21 @@ use super::Operation;
 /// Queues belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of heartbeats and
 /// idempotency keys belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
 /// leases. [`State::shared`] has those that all services of the namespace share.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::prelude::*;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let state = stores.state();
+/// let mails = QueueName::new("mails")?;
+/// state.queue().push_one(&mails, NewJob::new("ann@example.org")).await?;
+/// assert_eq!(state.inspect().counts(&mails).await?.ready, 1);
+/// assert_eq!(state.durability(), Durability::Accepted);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct State {
     engine: &'static str,
@@ -162,6 +177,22 @@ impl State {
 
 /// The part of the state that all services of the namespace share: [`State::shared`]. It is separate from the part of each
 /// service: a shared lease and a service's lease with the same name are two leases.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::lease::LeaseName;
+/// use twinstore::name::HolderName;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let (name, holder) = (LeaseName::new("night-report")?, HolderName::unique("billing")?);
+/// let leadership = stores.state().shared().candidate(name, holder).campaign()?;
+/// leadership.elected().await;
+/// assert!(leadership.is_leader()); // and no process of another service
+/// leadership.resign().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct SharedState {
     store: Arc<dyn StateRole>,

@@ -18,6 +18,26 @@ const CHECK: Duration = Duration::from_millis(2);
 ///
 /// Jobs that are scheduled for later remain, including retries. To run them, move the clock and run another worker.
 ///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::testing;
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail(String);
+/// # impl twinstore::queue::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stores, _) = testing::stores();
+/// let state = stores.state();
+/// let mail = Mail("ann@example.org".into());
+/// state.queue_of::<Mail>().push(&mail).await?;
+/// let worker = state.worker().with_handler(async |_: Mail, _: Job| Ok(())).build()?;
+/// let report = testing::run_until_empty(worker, state).await?;
+/// assert_eq!(report.stats.completed, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// As [`run_until_empty_within`].
 pub async fn run_until_empty(worker: Worker, state: &State) -> Result<WorkerReport, NotEmpty> {
@@ -27,6 +47,26 @@ pub async fn run_until_empty(worker: Worker, state: &State) -> Result<WorkerRepo
 /// [`run_until_empty`] with this time limit.
 ///
 /// `state` is the store on which the worker runs. Without a manual clock, jobs become due by this machine's clock.
+///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::testing;
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail(String);
+/// # impl twinstore::queue::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stores, _) = testing::stores();
+/// let state = stores.state();
+/// let mail = Mail("ann@example.org".into());
+/// state.queue_of::<Mail>().push(&mail).await?;
+/// let worker = state.worker().with_handler(async |_: Mail, _: Job| Ok(())).build()?;
+/// let report = testing::run_until_empty_within(worker, state, std::time::Duration::from_secs(5)).await?;
+/// assert_eq!(report.stats.completed, 1);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`NotEmpty::Left`] if jobs are left after this time, or in a paused queue; it has the number of jobs per queue and state, and
@@ -90,6 +130,28 @@ async fn due(state: &State, queue: &QueueName) -> Result<u64, Error> {
 }
 
 /// What is left in one queue.
+///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::testing;
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail(String);
+/// # impl twinstore::queue::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stores, _) = testing::stores();
+/// let state = stores.state();
+/// let mail = Mail("ann@example.org".into());
+/// state.queue_of::<Mail>().push(&mail).await?;
+/// state.control().pause(&"mails".try_into()?).await?;
+/// let worker = state.worker().with_handler(async |_: Mail, _: Job| Ok(())).build()?;
+/// let error = testing::run_until_empty(worker, state).await.unwrap_err();
+/// let testing::NotEmpty::Left(left) = error else { panic!("{error}") };
+/// assert_eq!(left[0].to_string(), "mails (paused): 1 ready, 0 running, 0 due");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Left {
@@ -110,6 +172,27 @@ impl fmt::Display for Left {
 }
 
 /// Why the queues of a worker are not empty.
+///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::testing;
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail(String);
+/// # impl twinstore::queue::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stores, _) = testing::stores();
+/// let state = stores.state();
+/// let mail = Mail("ann@example.org".into());
+/// state.queue_of::<Mail>().push(&mail).await?;
+/// state.control().pause(&"mails".try_into()?).await?;
+/// let worker = state.worker().with_handler(async |_: Mail, _: Job| Ok(())).build()?;
+/// let error = testing::run_until_empty(worker, state).await.unwrap_err();
+/// assert_eq!(error.to_string(), "jobs are left: mails (paused): 1 ready, 0 running, 0 due");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotEmpty {

@@ -10,6 +10,24 @@ use crate::State;
 /// The payloads of the waiting jobs of this type: first the ready ones, in the order in which a worker claims them, then the
 /// scheduled ones, in the order in which they become due. One call to the store per job.
 ///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::testing;
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail(String);
+/// # impl twinstore::queue::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stores, _) = testing::stores();
+/// let state = stores.state();
+/// let mail = Mail("ann@example.org".into());
+/// state.queue_of::<Mail>().push(&mail).await?;
+/// assert_eq!(testing::pushed::<Mail>(state).await?, [mail]);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Those of [`QueueInspect`](store_core::QueueInspect). [`Error::Corrupt`] if a payload is not of this type.
 pub async fn pushed<T: JobType>(state: &State) -> Result<Vec<T>> {
@@ -45,6 +63,24 @@ pub async fn pushed<T: JobType>(state: &State) -> Result<Vec<T>> {
 
 /// Checks that a job with this payload waits in its queue.
 ///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::testing;
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail(String);
+/// # impl twinstore::queue::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stores, _) = testing::stores();
+/// let state = stores.state();
+/// let mail = Mail("ann@example.org".into());
+/// state.queue_of::<Mail>().push(&mail).await?;
+/// testing::assert_pushed(state, &mail).await;
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Panics
 /// If there is none; the message lists what waits. Also if the store returns an error.
 #[track_caller]
@@ -64,6 +100,21 @@ pub fn assert_pushed<'a, T: JobType + PartialEq + Debug>(
 }
 
 /// Checks that no job of this type waits in its queue.
+///
+/// ```
+/// use twinstore::prelude::*;
+/// use twinstore::testing;
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail(String);
+/// # impl twinstore::queue::JobType for Mail { const QUEUE: &'static str = "mails"; }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (stores, _) = testing::stores();
+/// testing::assert_nothing_pushed::<Mail>(stores.state()).await;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Panics
 /// If there is one; the message lists what waits. Also if the store returns an error.
