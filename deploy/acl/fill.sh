@@ -1,9 +1,10 @@
 #!/bin/sh
-# Prints an ACL file without comments and with the hash of each user's password.
-# usage: fill.sh TEMPLATE FOLDER > users.acl
+# Writes an ACL file without comments and with the hash of each user's password.
+# usage: fill.sh TEMPLATE FOLDER [TARGET]
+# TARGET is replaced only when every password was read, and only its owner may read it. Without TARGET the file is printed.
 # The file FOLDER/<user>-password holds the password of <user> in one line, as the services read it.
 set -eu
-template=$1 folder=$2
+template=$1 folder=$2 target=${3-}
 
 refuse() {
     echo "fill.sh: $1" >&2
@@ -21,4 +22,11 @@ for user in $(sed -n 's/^user .*#{\([a-z-]*\)}.*/\1/p' "$template"); do
     script="$script;s/#{$user}/#$hash/"
 done
 [ -n "$script" ] || refuse "$template names no user with a placeholder"
-sed -e '/^#/d' -e '/^$/d' -e "${script#;}" "$template"
+users=$(sed -e '/^#/d' -e '/^$/d' -e "${script#;}" "$template")
+if [ -z "$target" ]; then
+    printf '%s\n' "$users"
+else
+    umask 077
+    printf '%s\n' "$users" > "$target.new"
+    mv "$target.new" "$target"
+fi

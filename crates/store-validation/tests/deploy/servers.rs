@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use store_core::{Namespace, Role};
 use store_validation::{Environment, acl_file, check, check_server_conf};
 use testkit::RedisServer;
 
-use crate::{deploy, fill, read};
+use crate::{deploy, fill, read, sh};
 
 const ADMIN: &str = "password of admin";
 
@@ -136,4 +137,20 @@ async fn a_server_does_not_start_with_a_placeholder_or_without_a_password() {
         assert!(!filled.status.success() && filled.stdout.is_empty(), "{content:?}");
         assert!(told.contains("state-app-password"), "{content:?}: {told}");
     }
+}
+
+#[test]
+fn users_are_replaced_only_when_every_password_was_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("users.acl");
+    std::fs::write(&target, "user default off\n").unwrap();
+    std::fs::write(folder.path().join("admin-password"), "x").unwrap();
+    let fill = || sh(&deploy("acl/fill.sh"), &[&deploy("acl/cache.acl"), folder.path(), &target]);
+    assert!(!fill().status.success());
+    assert_eq!(read(&target), "user default off\n");
+
+    std::fs::write(folder.path().join("cache-app-password"), "y").unwrap();
+    assert!(fill().status.success());
+    assert!(read(&target).contains("user cache-app on #") && !read(&target).contains("#{"));
+    assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
 }
