@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod documents;
+mod modules;
 mod sources;
 mod words;
 
@@ -39,6 +40,7 @@ pub(crate) fn tidy(root: &Path) -> Result<(), String> {
             violations.push(format!("ARCHITECTURE.md does not mention `{package}`"));
         }
     }
+    modules::check(&files, &mut violations);
     documents::check(&files, &names, &mut violations);
     if violations.is_empty() { Ok(()) } else { Err(format!("house rules:\n  {}", violations.join("\n  "))) }
 }

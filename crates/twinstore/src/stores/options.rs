@@ -21,7 +21,7 @@ use store_core::Retention;
 /// let retention = Retention::default().with_dead_count(1000).with_completed_count(1000);
 /// let options = StoresOptions::new().with_retention(retention);
 /// let stores = Stores::open_with(&environment, options).await?;
-/// # stores.close().await;
+/// assert!(stores.warnings().is_empty());
 /// # Ok(())
 /// # }
 /// ```
