@@ -4,6 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 mod job_id;
+mod queue_name;
+mod request_id;
+
+pub use request_id::RequestId;
 
 /// Why a name is invalid. It does not contain the name, because the name may be private.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -209,47 +213,6 @@ impl HandleKind {
     }
 }
 
-impl QueueName {
-    /// The name of the queue of a type of jobs.
-    ///
-    /// A [`JobType::QUEUE`](crate::JobType::QUEUE) that is not a valid name does not compile:
-    ///
-    /// ```compile_fail
-    /// # use store_core::{JobType, QueueName};
-    /// #[derive(serde::Serialize, serde::Deserialize)]
-    /// struct Mail;
-    ///
-    /// impl JobType for Mail {
-    ///     const QUEUE: &'static str = "my mails"; // a blank is not allowed
-    /// }
-    ///
-    /// QueueName::of::<Mail>();
-    /// ```
-    pub fn of<T: crate::JobType>() -> Self {
-        const {
-            assert!(
-                is_queue_name(T::QUEUE),
-                "JobType::QUEUE is not a valid queue name: give it 1 to 128 ASCII letters, digits and . _ - : / @"
-            );
-        }
-        Self(T::QUEUE.into())
-    }
-}
-
-/// The same check as that of [`QueueName::new`], for constants.
-const fn is_queue_name(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut position = 0;
-    while position < bytes.len() {
-        if !matches!(bytes[position], b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' | b':' | b'/' | b'@')
-        {
-            return false;
-        }
-        position += 1;
-    }
-    !bytes.is_empty() && bytes.len() <= QueueName::MAX_BYTES
-}
-
 impl HolderName {
     /// A name that no other process has: the prefix, a dash and a random UUID.
     ///
@@ -257,34 +220,6 @@ impl HolderName {
     /// [`NameError`] if the prefix is not a valid name, or is longer than 91 bytes.
     pub fn unique(prefix: &str) -> Result<Self, NameError> {
         Self::new(format!("{prefix}-{}", uuid::Uuid::new_v4()))
-    }
-}
-
-/// The identity of one request. The client makes it; the store uses it to recognise a repeated request. It is a credential, so
-/// it is not `Serialize`; [`RequestId::as_bytes`] stores one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestId([u8; 16]);
-
-impl RequestId {
-    /// A new random identity.
-    pub fn generate() -> Self {
-        Self(uuid::Uuid::new_v4().into_bytes())
-    }
-
-    /// A stored identity, for example to repeat a request after a restart.
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 16 bytes.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RequestId(…)")
     }
 }
 
@@ -305,15 +240,6 @@ mod tests {
         );
         assert!(matches!(QueueName::new(""), Err(NameError::Empty { .. })));
         assert!(matches!(QueueName::new("x".repeat(129)), Err(NameError::TooLong { len: 129, max: 128, .. })));
-    }
-
-    #[test]
-    fn a_constant_name_is_valid_if_and_only_if_the_name_is() {
-        let characters = (0..=0x17f).filter_map(char::from_u32).map(|character| format!("a{character}"));
-        let texts = characters.chain([0, 1, 128, 129].map(|len| "x".repeat(len)));
-        for text in texts {
-            assert_eq!(super::is_queue_name(&text), QueueName::new(&text).is_ok(), "{text:?}");
-        }
     }
 
     #[test]

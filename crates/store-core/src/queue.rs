@@ -9,18 +9,22 @@ mod control;
 mod ext;
 mod inspect;
 mod job;
+mod retry;
 mod settle;
 mod trace;
 mod typed;
+mod unique;
 
 pub use claim::{Claim, ClaimRequest, ClaimedJob, Extended, Extension, JobLease};
 pub use control::{Cancelled, Deleted, QueueControl, Replayed};
 pub use ext::QueueExt;
 pub use inspect::{Counts, Explanation, JobInfo, JobState, QueueInspect};
-pub use job::{Backoff, NewJob, Priority, Pushed, RetryPolicy, Unique, UniqueUntil};
+pub use job::{NewJob, Priority, Pushed};
+pub use retry::{Backoff, RetryPolicy};
 pub use settle::{Kept, Outcome, Settled, Settlement};
 pub use trace::TraceContext;
 pub use typed::{JobType, TypedQueue};
+pub use unique::{Unique, UniqueUntil};
 
 use std::fmt;
 use std::time::Duration;

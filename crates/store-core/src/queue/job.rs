@@ -1,4 +1,4 @@
-//! New jobs: payload, priority, delay, unique key and retry policy.
+//! New jobs: payload, priority and delay.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{TraceContext, validate_batch};
-use crate::{Error, JobId, Op, Result, UniqueKey};
+use super::{RetryPolicy, TraceContext, Unique, UniqueUntil, validate_batch};
+use crate::{Error, JobId, Op, Result};
 
 /// A job to push.
 #[derive(Clone, PartialEq, Eq)]
@@ -203,99 +203,6 @@ impl Priority {
     }
 }
 
-/// A key that only one job of a queue holds at a time. If another job holds the key, the queue does not accept the push:
-/// [`Pushed::Held`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unique {
-    /// The key.
-    pub key: UniqueKey,
-    /// When the job releases it.
-    pub until: UniqueUntil,
-}
-
-impl Unique {
-    /// A key that the job holds until `until`.
-    pub fn new(key: UniqueKey, until: UniqueUntil) -> Self {
-        Self { key, until }
-    }
-}
-
-/// When a job releases its unique key. A job that is removed releases its key, except with [`UniqueUntil::Elapsed`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UniqueUntil {
-    /// When it is first claimed. One job may run while the next one waits.
-    Claimed,
-    /// When it is completed, dead, cancelled or deleted.
-    Finished,
-    /// This long after its push, in every case. From 1 ms to [`NewJob::MAX_DELAY`].
-    Elapsed(Duration),
-}
-
-/// How often the queue delivers a job that fails, and how long it waits between attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct RetryPolicy {
-    /// After how many attempts the job is dead. A delivery whose worker died counts as an attempt; a snooze and a release do
-    /// not. At least 1. Default 10.
-    pub max_attempts: u16,
-    /// How long a job waits after a failed attempt. Default exponential, from 1 s to 10 min.
-    pub backoff: Backoff,
-}
-
-impl RetryPolicy {
-    /// A policy of up to `max_attempts` attempts.
-    pub fn new(max_attempts: u16, backoff: Backoff) -> Self {
-        Self { max_attempts, backoff }
-    }
-
-    /// A policy of one attempt.
-    pub fn never() -> Self {
-        Self::new(1, Backoff::Fixed(Duration::ZERO))
-    }
-}
-
-impl Default for RetryPolicy {
-    /// Ten attempts, exponentially from 1 s to 10 min.
-    fn default() -> Self {
-        Self::new(10, Backoff::Exponential { first: Duration::from_secs(1), max: Duration::from_secs(600) })
-    }
-}
-
-/// How long a failed job waits. The worker adds jitter, except to [`Backoff::Fixed`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Backoff {
-    /// Always the same wait.
-    Fixed(Duration),
-    /// The wait grows by `step` with each attempt: `step`, `2 * step`, `3 * step`, at most `max`.
-    Linear {
-        /// The first wait, and the growth per attempt.
-        step: Duration,
-        /// The longest wait.
-        max: Duration,
-    },
-    /// The wait doubles with each attempt: `first`, `2 * first`, `4 * first`, at most `max`.
-    Exponential {
-        /// The first wait.
-        first: Duration,
-        /// The longest wait.
-        max: Duration,
-    },
-}
-
-impl Backoff {
-    /// The wait after an attempt, without jitter. The first attempt has the number 1.
-    pub fn after_attempt(&self, attempt: u32) -> Duration {
-        let failures = attempt.max(1);
-        match *self {
-            Backoff::Fixed(time) => time,
-            Backoff::Linear { step, max } => step.saturating_mul(failures).min(max),
-            Backoff::Exponential { first, max } => {
-                first.saturating_mul(2_u32.saturating_pow((failures - 1).min(31))).min(max)
-            }
-        }
-    }
-}
-
 /// The outcome of [`Queue::push`](super::Queue::push) for one job. In JSON: `{"outcome":"held","by":"job-7"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -321,16 +228,7 @@ impl Pushed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Backoff, NewJob};
-    use std::time::Duration;
-
-    #[test]
-    fn backoff_grows_to_its_bound() {
-        let exponential = Backoff::Exponential { first: Duration::from_secs(1), max: Duration::from_secs(60) };
-        let waits: Vec<u64> = (1..=8).map(|attempt| exponential.after_attempt(attempt).as_secs()).collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!(exponential.after_attempt(u32::MAX), Duration::from_secs(60));
-    }
+    use super::NewJob;
 
     #[test]
     fn a_refused_batch_names_the_job() {
