@@ -12,6 +12,30 @@ use crate::{Cursor, LeaseName, Page, PoolName, QueueName, Result, Scope};
 /// Each call is one bounded step, which looks at about 1,000 entries. A page may be empty although others follow: continue
 /// until [`Page::next`] is `None`. A listing contains each name at least once if it exists from the first step to the last,
 /// in any order. A name that appears or disappears meanwhile may be missing.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::sync::Arc;
+/// use twinstore::queue::{Inventory, NewJob, QueueExt, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// stores.state().queue().push_one(&mails, NewJob::new("to ann")).await?;
+/// let inventory: Arc<dyn Inventory> = stores.state().inventory();
+/// let (mut names, mut cursor) = (Vec::new(), None);
+/// loop {
+///     let page = inventory.queues(cursor).await?;
+///     names.extend(page.items);
+///     cursor = page.next;
+///     if cursor.is_none() {
+///         break;
+///     }
+/// }
+/// assert_eq!(names, [mails]);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Inventory: Send + Sync + fmt::Debug {
     /// `async fn queues(&self, after: Option<Cursor>) -> Result<Page<QueueName>>`

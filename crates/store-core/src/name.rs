@@ -3,13 +3,24 @@
 use std::fmt;
 use std::sync::Arc;
 
+mod handle_kind;
 mod job_id;
 mod queue_name;
 mod request_id;
 
+pub use handle_kind::HandleKind;
 pub use request_id::RequestId;
 
 /// Why a name is invalid. It does not contain the name, because the name may be private.
+///
+/// ```
+/// use twinstore::name::NameError;
+/// use twinstore::queue::QueueName;
+///
+/// let error = QueueName::new("my mails").unwrap_err();
+/// assert!(matches!(error, NameError::Character { character: ' ', position: 2, .. }));
+/// assert!(error.to_string().starts_with("a queue name holds ' ' at byte 2"));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -158,59 +169,125 @@ macro_rules! validated {
 
 validated! {
     /// The name of a microservice.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use twinstore::Stores;
+    /// use twinstore::config::Environment;
+    /// use twinstore::name::ServiceName;
+    ///
+    /// let environment = Environment::from_variables([
+    ///     ("SERVICE_NAME", "billing"),
+    ///     ("REDIS_CONN_BASE_URL", "embedded:"),
+    ///     ("REDIS_WORKERCACHE_CONN_URL", "embedded:"),
+    /// ]);
+    /// let stores = Stores::open(&environment).await?;
+    /// assert_eq!(stores.service(), &ServiceName::new("billing")?);
+    /// # Ok(())
+    /// # }
+    /// ```
     ServiceName: "a service name", 64, NAME_CHARACTERS, is_name_character;
     /// The first segment of every state key.
     Namespace: "a namespace", 32, NAMESPACE_CHARACTERS, is_namespace_character;
     /// The name of a queue.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use twinstore::queue::QueueName;
+    ///
+    /// let mails: QueueName = "mails".try_into()?;
+    /// assert_eq!(mails.as_str(), "mails");
+    /// assert!(QueueName::new("my mails").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     QueueName: "a queue name", 128, NAME_CHARACTERS, is_name_character;
     /// The name of a lease.
     LeaseName: "a lease name", 256, NAME_CHARACTERS, is_name_character;
     /// The name of a pool of processes that send heartbeats.
     PoolName: "a pool name", 128, NAME_CHARACTERS, is_name_character;
     /// The name of a process or worker that claims jobs, holds a lease, or sends heartbeats.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// use twinstore::name::HolderName;
+    /// use twinstore::worker::Job;
+    ///
+    /// let name = HolderName::unique("mailer")?; // no other process has it
+    /// let worker = stores.state().worker().with_name(name).with_queue("mails", async |_: Job| Ok(())).build()?;
+    /// assert!(worker.name().as_str().starts_with("mailer-"));
+    /// # Ok(())
+    /// # }
+    /// ```
     HolderName: "a holder name", 128, NAME_CHARACTERS, is_name_character;
     /// The id of a job, unique within its queue for as long as the job is retained.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use twinstore::queue::{JobId, NewJob};
+    ///
+    /// let job = NewJob::new("to ann").with_id(JobId::new("welcome/ann@example.org")?);
+    /// assert_eq!(job.id.as_str(), "welcome/ann@example.org");
+    /// assert!(JobId::generate() < JobId::generate()); // sorts by the time of its creation
+    /// # Ok(())
+    /// # }
+    /// ```
     JobId: "a job id", 256, TEXT_CHARACTERS, is_text_character;
     /// The key of a value in the cache store, of an idempotent request, of a rate limit, or of a hand-off.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// use twinstore::name::{HandleName, Key};
+    /// use twinstore::time::Ttl;
+    ///
+    /// let names = stores.cache().values::<String>(HandleName::new("names")?, Ttl::from_secs(60));
+    /// let key = Key::new("users/42")?;
+    /// names.set(&key, &"ann".to_owned()).await?;
+    /// assert_eq!(names.get(&key).await?.as_deref(), Some("ann"));
+    /// # Ok(())
+    /// # }
+    /// ```
     Key: "a key", 512, TEXT_CHARACTERS, is_text_character;
     /// The name of a typed handle: a kind of value, such as `prices`. Part of the key of each of its values.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// use twinstore::name::{HandleName, Key};
+    /// use twinstore::time::Ttl;
+    ///
+    /// let names = stores.cache().values::<String>(HandleName::new("names")?, Ttl::from_secs(60));
+    /// let cities = stores.cache().values::<String>(HandleName::new("cities")?, Ttl::from_secs(60));
+    /// let key = Key::new("42")?;
+    /// names.set(&key, &"ann".to_owned()).await?;
+    /// assert_eq!(cities.get(&key).await?, None); // another handle, another key
+    /// # Ok(())
+    /// # }
+    /// ```
     HandleName: "the name of a handle", 128, NAME_CHARACTERS, is_name_character;
     /// The unique key of a job. While one job holds it, the queue accepts no other job with it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// use twinstore::queue::{NewJob, QueueExt, QueueName, Unique, UniqueKey, UniqueUntil};
+    ///
+    /// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
+    /// let unique = Unique::new(UniqueKey::new("digest/ann")?, UniqueUntil::Claimed);
+    /// let job = || NewJob::new("digest").with_unique(unique.clone());
+    /// assert!(queue.push_one(&mails, job()).await?.is_new());
+    /// assert!(!queue.push_one(&mails, job()).await?.is_new()); // the first job holds the key
+    /// # Ok(())
+    /// # }
+    /// ```
     UniqueKey: "a unique key", 250, TEXT_CHARACTERS, is_text_character;
-}
-
-/// The kind of data that a typed handle stores. Two kinds never share a key, even if their handles have the same name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HandleKind {
-    /// A value of [`TypedKeyValue`](crate::TypedKeyValue).
-    Values,
-    /// A value that get-or-load stored.
-    Loading,
-    /// The lock of a loader.
-    LoadingLock,
-    /// A hand-off of [`TypedHandoff`](crate::TypedHandoff).
-    Handoffs,
-    /// A request of a typed idempotent operation.
-    Operations,
-}
-
-impl HandleKind {
-    /// `{kind.name}:key`: the key under which a handle of this kind called `name` keeps the value of `key`, for example
-    /// `{loading.prices}:42`. It holds braces, so no key of a caller equals it. Names and keys hold no braces, so no two
-    /// handles share a key.
-    pub fn key(self, name: &HandleName, key: &Key) -> Key {
-        Key(format!("{{{}.{name}}}:{key}", self.as_str()).into())
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            HandleKind::Values => "values",
-            HandleKind::Loading => "loading",
-            HandleKind::LoadingLock => "loading-lock",
-            HandleKind::Handoffs => "handoffs",
-            HandleKind::Operations => "operations",
-        }
-    }
 }
 
 impl HolderName {
@@ -225,7 +302,7 @@ impl HolderName {
 
 #[cfg(test)]
 mod tests {
-    use super::{HandleKind, HandleName, Key, NameError, QueueName};
+    use super::{Key, NameError, QueueName};
 
     #[test]
     fn a_refused_name_says_which_character() {
@@ -247,17 +324,6 @@ mod tests {
         assert!(Key::new("größe / 42 ✓").is_ok());
         assert!(Key::new("a\nb").is_err());
         assert!(Key::new("{a}").is_err());
-    }
-
-    #[test]
-    fn no_two_handles_share_a_key() {
-        let key = |kind: HandleKind, name: &str, key: &str| {
-            kind.key(&HandleName::new(name).unwrap(), &Key::new(key).unwrap())
-        };
-        assert_eq!(key(HandleKind::Loading, "prices", "42").as_str(), "{loading.prices}:42");
-        assert_ne!(key(HandleKind::Values, "prices", "42"), key(HandleKind::Loading, "prices", "42"));
-        assert_ne!(key(HandleKind::Values, "a:b", "c"), key(HandleKind::Values, "a", "b:c"));
-        assert_ne!(key(HandleKind::Loading, "a", "42"), key(HandleKind::LoadingLock, "a", "42"));
     }
 
     #[test]

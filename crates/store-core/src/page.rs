@@ -5,6 +5,29 @@ use std::fmt;
 use serde::Serialize;
 
 /// The start of the next page of a listing. Opaque, and valid only for the listing that returned it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::page::{Cursor, PageRequest};
+/// use twinstore::queue::JobState;
+/// # use twinstore::queue::{NewJob, QueueExt, QueueName};
+///
+/// # let (mails, queue) = (QueueName::new("mails")?, stores.state().queue());
+/// # for payload in ["a", "b", "c"] {
+/// #     queue.push_one(&mails, NewJob::new(payload)).await?;
+/// # }
+/// # let inspect = stores.state().inspect();
+/// let page = inspect.list(&mails, JobState::Ready, PageRequest::first(2)).await?;
+/// let text = page.next.unwrap().as_str().to_owned(); // for a link to the next page
+///
+/// let request = PageRequest::first(2).with_cursor(Cursor::new(text));
+/// let page = inspect.list(&mails, JobState::Ready, request).await?;
+/// assert_eq!((page.items.len(), page.next), (1, None));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(String);
@@ -28,6 +51,31 @@ impl fmt::Debug for Cursor {
 }
 
 /// A request for one page of a listing.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::page::PageRequest;
+/// use twinstore::queue::JobState;
+/// # use twinstore::queue::{NewJob, QueueExt, QueueName};
+///
+/// # let (mails, queue) = (QueueName::new("mails")?, stores.state().queue());
+/// # for payload in ["a", "b", "c"] {
+/// #     queue.push_one(&mails, NewJob::new(payload)).await?;
+/// # }
+/// # let inspect = stores.state().inspect();
+/// let (mut request, mut jobs) = (PageRequest::first(2), 0);
+/// loop {
+///     let page = inspect.list(&mails, JobState::Ready, request).await?;
+///     jobs += page.items.len();
+///     let Some(next) = page.next else { break };
+///     request = PageRequest::first(2).with_cursor(next);
+/// }
+/// assert_eq!(jobs, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageRequest {
     limit: u32,
@@ -69,6 +117,26 @@ impl Default for PageRequest {
 }
 
 /// One page of a listing.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::page::{Page, PageRequest};
+/// use twinstore::queue::{JobInfo, JobState};
+/// # use twinstore::queue::{NewJob, QueueExt, QueueName};
+///
+/// # let (mails, queue) = (QueueName::new("mails")?, stores.state().queue());
+/// # for payload in ["a", "b", "c"] {
+/// #     queue.push_one(&mails, NewJob::new(payload)).await?;
+/// # }
+/// # let inspect = stores.state().inspect();
+/// let page: Page<JobInfo> = inspect.list(&mails, JobState::Ready, PageRequest::first(2)).await?;
+/// assert_eq!(page.items.len(), 2);
+/// assert!(page.next.is_some()); // one job is left
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page<T> {
     /// The items, at most as many as were requested.

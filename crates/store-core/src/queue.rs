@@ -37,6 +37,23 @@ use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 /// lease.
 ///
 /// Each call but [`wait`](Queue::wait) costs one round trip.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::sync::Arc;
+/// use twinstore::durability::Durability;
+/// use twinstore::queue::{NewJob, Pushed, Queue, QueueName};
+///
+/// let queue: Arc<dyn Queue> = stores.state().queue();
+/// let mails = QueueName::new("mails")?;
+/// let jobs = [NewJob::new("to ann"), NewJob::new("to bob")];
+/// let receipt = queue.push(&mails, &jobs, Durability::Accepted).await?;
+/// assert_eq!(receipt.value, [Pushed::Created, Pushed::Created]);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Queue: Send + Sync + fmt::Debug {
     /// `async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>>`

@@ -6,6 +6,26 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A point in time by the server's clock: milliseconds since 1970-01-01 UTC. In JSON an integer; a field that holds one ends in
 /// `_ms`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::queue::{NewJob, QueueExt, QueueName};
+/// use twinstore::time::Timestamp;
+///
+/// let mails = QueueName::new("mails")?;
+/// let job = NewJob::new("to ann").with_delay(Duration::from_secs(60));
+/// let id = job.id.clone();
+/// stores.state().queue().push_one(&mails, job).await?;
+/// let info = stores.state().inspect().get(&mails, &id).await?.unwrap();
+/// let due: Timestamp = info.at.unwrap();
+/// assert_eq!(due.since(info.pushed_at), Duration::from_secs(60));
+/// assert_eq!(due, info.pushed_at.after(Duration::from_secs(60)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
@@ -119,6 +139,23 @@ impl ManualClock {
 }
 
 /// A time to live, from 1 ms to 366 days. Each write to the cache store has one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::name::{HandleName, Key};
+/// use twinstore::time::Ttl;
+///
+/// let ttl = Ttl::new(Duration::from_millis(1500))?; // or Ttl::from_secs(2)
+/// let prices = stores.cache().values::<u64>(HandleName::new("prices")?, ttl);
+/// prices.set(&Key::new("42")?, &999).await?;
+/// clock.advance(ttl.as_duration());
+/// assert_eq!(prices.get(&Key::new("42")?).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ttl(u64);
 
@@ -162,6 +199,14 @@ impl Ttl {
 }
 
 /// A TTL outside its range.
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::time::{Ttl, TtlError};
+///
+/// assert_eq!(Ttl::new(Duration::ZERO), Err(TtlError));
+/// assert_eq!(TtlError.to_string(), "a TTL lies between 1 ms and 366 days");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a TTL lies between 1 ms and 366 days")]
 pub struct TtlError;

@@ -8,7 +8,7 @@ impl QueueName {
     /// A [`JobType::QUEUE`](crate::JobType::QUEUE) that is not a valid name does not compile:
     ///
     /// ```compile_fail
-    /// # use store_core::{JobType, QueueName};
+    /// # use twinstore::queue::{JobType, QueueName};
     /// #[derive(serde::Serialize, serde::Deserialize)]
     /// struct Mail;
     ///

@@ -12,6 +12,26 @@ use crate::{JobId, QueueName, Result};
 ///
 /// Each call costs one round trip. Those that take several jobs return one outcome per job, in the order given, and are
 /// O(jobs).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use twinstore::queue::{NewJob, QueueControl, QueueExt, QueueName};
+///
+/// let control: Arc<dyn QueueControl> = stores.state().control();
+/// let mails = QueueName::new("mails")?;
+/// let job = NewJob::new("to ann").with_delay(Duration::from_secs(3600));
+/// let id = job.id.clone();
+/// stores.state().queue().push_one(&mails, job).await?;
+/// assert_eq!(control.promote(&mails, &[id]).await?, [true]); // ready now
+/// control.pause(&mails).await?;
+/// assert!(stores.state().inspect().counts(&mails).await?.paused);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait QueueControl: Send + Sync + fmt::Debug {
     /// `async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>`
@@ -68,6 +88,22 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
 }
 
 /// The outcome of [`QueueControl::cancel`]. In JSON: `{"outcome":"removed"}`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::queue::{Cancelled, NewJob, QueueExt, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// let job = NewJob::new("to ann");
+/// let id = job.id.clone();
+/// stores.state().queue().push_one(&mails, job).await?;
+/// assert_eq!(stores.state().control().cancel(&mails, &id).await?, Cancelled::Removed);
+/// assert_eq!(stores.state().control().cancel(&mails, &id).await?, Cancelled::Unknown);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -106,6 +142,28 @@ impl fmt::Display for Cancelled {
 }
 
 /// The outcome of [`QueueControl::replay`] for one job. In JSON: `{"outcome":"held","by":"job-7"}`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::queue::{NewJob, QueueExt, QueueName, Replayed};
+/// # use twinstore::worker::{Job, JobError};
+///
+/// # let mails = QueueName::new("mails")?;
+/// # let job = NewJob::new("to nobody");
+/// # let id = job.id.clone();
+/// # stores.state().queue().push_one(&mails, job).await?;
+/// # let dies = async |_: Job| Err::<(), _>(JobError::dead("no such user"));
+/// # let worker = stores.state().worker().with_queue("mails", dies).build()?;
+/// # twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// let control = stores.state().control();
+/// // `id` is the id of a dead job.
+/// assert_eq!(control.replay(&mails, &[id.clone()]).await?, [Replayed::Replayed]);
+/// assert_eq!(control.replay(&mails, &[id]).await?, [Replayed::NotDead]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -129,6 +187,22 @@ impl Replayed {
 }
 
 /// The outcome of [`QueueControl::delete`] for one job. In JSON: `{"outcome":"deleted"}`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::queue::{Deleted, NewJob, QueueExt, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// let job = NewJob::new("to ann");
+/// let ids = [job.id.clone()];
+/// stores.state().queue().push_one(&mails, job).await?;
+/// assert_eq!(stores.state().control().delete(&mails, &ids).await?, [Deleted::Deleted]);
+/// assert_eq!(stores.state().control().delete(&mails, &ids).await?, [Deleted::Unknown]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]

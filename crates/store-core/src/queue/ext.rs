@@ -6,6 +6,19 @@ use super::{NewJob, Outcome, Pushed, Queue, Settled, Settlement};
 use crate::{Durability, Error, JobLease, Op, QueueName, Result};
 
 /// Calls for single jobs, on every [`Queue`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::queue::{NewJob, QueueExt, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// let pushed = stores.state().queue().push_one(&mails, NewJob::new("to ann")).await?;
+/// assert!(pushed.is_new());
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait QueueExt: Queue {
     /// `async fn push_one(&self, queue: &QueueName, job: NewJob) -> Result<Pushed>`

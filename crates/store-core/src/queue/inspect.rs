@@ -12,6 +12,24 @@ use crate::{HolderName, JobId, Page, PageRequest, QueueName, Result, Timestamp};
 
 /// Reads the state of a queue. Its methods change nothing and report a job as it is stored: a job whose lease has expired is
 /// *running* until the next claim finds it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::sync::Arc;
+/// use twinstore::page::PageRequest;
+/// use twinstore::queue::{JobState, NewJob, QueueExt, QueueInspect, QueueName};
+///
+/// let inspect: Arc<dyn QueueInspect> = stores.state().inspect();
+/// let mails = QueueName::new("mails")?;
+/// stores.state().queue().push_one(&mails, NewJob::new("to ann")).await?;
+/// let page = inspect.list(&mails, JobState::Ready, PageRequest::default()).await?;
+/// let job = inspect.get(&mails, &page.items[0].id).await?;
+/// assert_eq!(job.unwrap().payload, "to ann");
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait QueueInspect: Send + Sync + fmt::Debug {
     /// `async fn counts(&self, queue: &QueueName) -> Result<Counts>`
@@ -70,6 +88,24 @@ pub trait QueueInspect: Send + Sync + fmt::Debug {
 ///     Completed --> [*]: retention, delete
 ///     Dead --> [*]: retention, delete
 /// ```
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::queue::{JobState, NewJob, QueueExt, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// let job = NewJob::new("to ann").with_delay(Duration::from_secs(60));
+/// let id = job.id.clone();
+/// stores.state().queue().push_one(&mails, job).await?;
+/// let state = stores.state().inspect().get(&mails, &id).await?.unwrap().state;
+/// assert_eq!(state, JobState::Scheduled);
+/// assert!(!state.is_finished());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -115,6 +151,23 @@ impl fmt::Display for JobState {
 }
 
 /// How many jobs of a queue are in each state.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::queue::{Counts, NewJob, QueueExt, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// let queue = stores.state().queue();
+/// queue.push_one(&mails, NewJob::new("to ann")).await?;
+/// queue.push_one(&mails, NewJob::new("to bob").with_delay(Duration::from_secs(60))).await?;
+/// let counts: Counts = stores.state().inspect().counts(&mails).await?;
+/// assert_eq!((counts.ready, counts.scheduled, counts.pending()), (1, 1, 2));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counts {
@@ -156,6 +209,28 @@ impl Counts {
 /// In JSON, times are milliseconds since 1970-01-01 UTC in fields that end in `_ms`. The bytes of the payload, the progress
 /// and the result do not appear, because they may be private; `payload_bytes`, `progress_bytes` and `result_bytes` give
 /// their lengths, and are absent where there are none.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::queue::{JobInfo, JobState, NewJob, QueueExt, QueueName};
+/// use twinstore::worker::{Done, Job};
+///
+/// let mails = QueueName::new("mails")?;
+/// let job = NewJob::new("to ann");
+/// let id = job.id.clone();
+/// # stores.state().queue().push_one(&mails, job).await?;
+/// let handler = async |_: Job| Ok(Done::keep("sent", Duration::from_secs(3600)));
+/// # let worker = stores.state().worker().with_queue("mails", handler).build()?;
+/// # twinstore::testing::run_until_empty(worker, stores.state()).await?;
+/// // after the handler has run
+/// let info: JobInfo = stores.state().inspect().get(&mails, &id).await?.unwrap();
+/// assert_eq!((info.state, info.result), (JobState::Completed, Some("sent".into())));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct JobInfo {
@@ -235,6 +310,22 @@ impl fmt::Debug for JobInfo {
 ///
 /// In JSON, `why` names the variant in snake case (`{"why":"waits_for_worker","ahead_at_most":3}`). Times are milliseconds
 /// since 1970-01-01 UTC in fields that end in `_ms`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::queue::{Explanation, NewJob, QueueExt, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// let job = NewJob::new("to ann");
+/// let id = job.id.clone();
+/// stores.state().queue().push_one(&mails, job).await?;
+/// let why = stores.state().inspect().explain(&mails, &id).await?;
+/// assert_eq!(why, Explanation::WaitsForWorker { ahead_at_most: 0 });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "why", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -10,6 +10,23 @@ use super::{RetryPolicy, TraceContext, Unique, UniqueUntil, validate_batch};
 use crate::{Error, JobId, Op, Result};
 
 /// A job to push.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::queue::{JobId, NewJob, Priority, Pushed, QueueExt, QueueName};
+///
+/// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
+/// let id = JobId::new("welcome-42")?;
+/// let job = NewJob::new("to ann").with_id(id.clone()).with_delay(Duration::from_secs(60)).with_priority(Priority::Low);
+/// assert_eq!(queue.push_one(&mails, job).await?, Pushed::Created);
+/// let again = NewJob::new("to ann").with_id(id);
+/// assert_eq!(queue.push_one(&mails, again).await?, Pushed::Duplicate);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewJob {
@@ -174,6 +191,22 @@ impl fmt::Debug for NewJob {
 }
 
 /// The priority of a job. Claims return every job of a higher priority before any job of a lower one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::page::PageRequest;
+/// use twinstore::queue::{JobState, NewJob, Priority, QueueExt, QueueName};
+///
+/// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
+/// queue.push_one(&mails, NewJob::new("newsletter").with_priority(Priority::Low)).await?;
+/// queue.push_one(&mails, NewJob::new("password").with_priority(Priority::Critical)).await?;
+/// let ready = stores.state().inspect().list(&mails, JobState::Ready, PageRequest::default()).await?;
+/// assert_eq!(ready.items[0].priority, Priority::Critical); // the order of claims
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {
@@ -204,6 +237,22 @@ impl Priority {
 }
 
 /// The outcome of [`Queue::push`](super::Queue::push) for one job. In JSON: `{"outcome":"held","by":"job-7"}`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::queue::{NewJob, Pushed, QueueExt, QueueName};
+///
+/// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
+/// let job = NewJob::new("to ann");
+/// assert_eq!(queue.push_one(&mails, job.clone()).await?, Pushed::Created);
+/// assert_eq!(queue.push_one(&mails, job.clone()).await?, Pushed::Created); // the same push, repeated
+/// let other = NewJob::new("to bob").with_id(job.id);
+/// assert_eq!(queue.push_one(&mails, other).await?, Pushed::Duplicate);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -5,6 +5,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// How often the queue delivers a job that fails, and how long it waits between attempts.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::queue::{Backoff, NewJob, QueueExt, QueueName, RetryPolicy};
+///
+/// let mails = QueueName::new("mails")?;
+/// let retry = RetryPolicy::new(3, Backoff::Fixed(Duration::from_secs(30)));
+/// let job = NewJob::new("to ann").with_retry(retry);
+/// let id = job.id.clone();
+/// stores.state().queue().push_one(&mails, job).await?;
+/// assert_eq!(stores.state().inspect().get(&mails, &id).await?.unwrap().max_attempts, 3);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RetryPolicy {
@@ -35,6 +52,16 @@ impl Default for RetryPolicy {
 }
 
 /// How long a failed job waits. The worker adds jitter, except to [`Backoff::Fixed`].
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::queue::Backoff;
+///
+/// let backoff = Backoff::Exponential { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+/// assert_eq!(backoff.after_attempt(1), Duration::from_secs(1));
+/// assert_eq!(backoff.after_attempt(3), Duration::from_secs(4));
+/// assert_eq!(backoff.after_attempt(10), Duration::from_secs(60));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backoff {
     /// Always the same wait.

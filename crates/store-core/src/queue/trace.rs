@@ -5,13 +5,13 @@ use crate::{Error, Op, Result};
 /// A W3C trace context (<https://www.w3.org/TR/trace-context/>), carried with the job: `traceparent` and `tracestate`.
 ///
 /// ```
-/// use store_core::{NewJob, TraceContext};
+/// use twinstore::queue::{NewJob, TraceContext};
 ///
-/// # fn main() -> store_core::Result<()> {
+/// # fn main() -> twinstore::Result<()> {
 /// let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")?
 ///     .with_tracestate("rojo=00f067aa0ba902b7, congo=t61rcWkgMzE");
 /// let job = NewJob::new("payload").with_trace(trace);
-/// # assert_eq!(job.trace.unwrap().tracestate(), Some("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"));
+/// assert_eq!(job.trace.unwrap().tracestate(), Some("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"));
 /// # Ok(())
 /// # }
 /// ```
@@ -75,7 +75,7 @@ impl TraceContext {
     /// another trace. A malformed `tracestate` is ignored.
     ///
     /// ```
-    /// use store_core::{NewJob, TraceContext};
+    /// use twinstore::queue::{NewJob, TraceContext};
     ///
     /// let traceparent = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"); // from the request's headers
     /// let job = NewJob::new("payload").with_trace(TraceContext::from_headers(traceparent, None));

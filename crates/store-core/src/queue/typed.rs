@@ -18,7 +18,7 @@ use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 ///
 /// ```
 /// use std::time::Duration;
-/// use store_core::{Backoff, JobType, RetryPolicy};
+/// use twinstore::queue::{Backoff, JobType, RetryPolicy};
 ///
 /// #[derive(serde::Serialize, serde::Deserialize)]
 /// struct Mail {
@@ -32,6 +32,15 @@ use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 ///         RetryPolicy::new(5, Backoff::Fixed(Duration::from_secs(30)))
 ///     }
 /// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// let mails = stores.state().queue_of::<Mail>();
+/// assert_eq!(mails.name().as_str(), "mails");
+/// assert_eq!(mails.job(&Mail { to: "ann@example.org".into() })?.retry.max_attempts, 5);
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Versions
@@ -60,6 +69,29 @@ pub trait JobType: Serialize + DeserializeOwned + Send + Sync + 'static {
 }
 
 /// The queue of one type of jobs. Clones share the store.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::queue::{JobType, TypedQueue};
+///
+/// # #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct Mail {
+/// #     to: String,
+/// # }
+/// # impl JobType for Mail {
+/// #     const QUEUE: &'static str = "mails";
+/// # }
+/// let mails: TypedQueue<Mail> = stores.state().queue_of();
+/// let mail = Mail { to: "ann@example.org".into() };
+/// mails.push(&mail).await?;
+/// mails.push_one(mails.job(&mail)?.with_delay(Duration::from_secs(60))).await?;
+/// assert_eq!(stores.state().inspect().counts(mails.name()).await?.pending(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TypedQueue<T> {
     queue: Arc<dyn Queue>,
