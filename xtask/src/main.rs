@@ -31,7 +31,7 @@ enum Command {
     },
     #[command(subcommand)]
     Servers(servers::Servers),
-    /// Measure what each operation costs beside the least that it could cost; see `cargo xtask bench --help`
+    /// Measure the cost of each operation and of the smallest work that has the same effect; see `cargo xtask bench --help`
     #[command(disable_help_flag = true)]
     Bench {
         /// Passed on to the benchmarks

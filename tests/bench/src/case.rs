@@ -1,4 +1,4 @@
-//! What a benchmark is.
+//! A benchmark and its sides.
 
 use async_trait::async_trait;
 
@@ -6,30 +6,30 @@ use crate::Result;
 use crate::environment::{Engine, Environment};
 use crate::figure::{Figure, PER_SECOND, SERVER_MICROS, Sample, Target};
 
-/// One benchmark: our way of doing something, beside other ways.
+/// One benchmark: this library's way of doing something, and other ways for comparison.
 #[async_trait]
 pub trait Case: Send + Sync {
-    /// What it is, and what is asked of it.
+    /// Its name, engine, figures and targets.
     fn plan(&self) -> Plan;
 
-    /// Prepares its sides on an empty environment; ours is the first and called [`OURS`].
+    /// Prepares its sides on an empty environment. The first is this library's; its name is [`OURS`].
     async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>>;
 }
 
-/// The name of the side that is measured against the others.
+/// The name of the side that is compared with the others.
 pub const OURS: &str = "twinstore";
 
-/// One way of doing what a case measures.
+/// One way of doing the work of a case.
 #[async_trait]
 pub trait Side: Send {
-    /// Its name: [`OURS`], or what the floor is made of.
+    /// Its name: [`OURS`], or the commands of the floor.
     fn name(&self) -> &str;
 
-    /// One round: prepares what it needs, measures, and removes what it left behind.
+    /// One round: prepares its data, measures, and removes its data.
     async fn round(&mut self, environment: &Environment) -> Result<Sample>;
 }
 
-/// What a case is.
+/// The description of a case.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Plan {
@@ -41,11 +41,11 @@ pub struct Plan {
     pub engine: Engine,
     /// The figure that its row shows first.
     pub headline: Figure,
-    /// Further figures worth a row of their own although nothing is asked of them.
+    /// Further figures that get a row although they have no target.
     pub also: Vec<Figure>,
-    /// What is asked of our side.
+    /// The targets of this library's side.
     pub targets: Vec<Target>,
-    /// Whether the first round of each side does not count. Default yes.
+    /// Whether the first round of each side is a warm-up that does not count. Default: yes.
     pub warms_up: bool,
 }
 
@@ -56,7 +56,7 @@ impl Plan {
         Self { name: name.into(), about, engine: Engine::Redis, headline: SERVER_MICROS, also, targets, warms_up: true }
     }
 
-    /// The same on another engine; an embedded one has no server, and shows its rate.
+    /// With another engine. An embedded engine has no server, so its headline is the rate.
     #[must_use]
     pub fn on(mut self, engine: Engine) -> Self {
         self.name.push_str(engine.suffix());
@@ -81,7 +81,7 @@ impl Plan {
         self
     }
 
-    /// For what costs the same the first time, such as memory: every round counts.
+    /// Without a warm-up: every round counts. For figures that are the same the first time, such as memory.
     #[must_use]
     pub fn without_warm_up(mut self) -> Self {
         self.warms_up = false;

@@ -1,4 +1,4 @@
-//! Every benchmark. A new one is a file here and a line in [`all`].
+//! Every benchmark. To add one, add a file here and a line in [`all`].
 
 use crate::case::Case;
 
@@ -22,7 +22,7 @@ mod scheduled_memory;
 mod whole_life;
 mod workers;
 
-/// All, in the order of their run.
+/// All benchmarks, in the order in which they run.
 pub fn all() -> Vec<Box<dyn Case>> {
     let files = [
         push::cases,

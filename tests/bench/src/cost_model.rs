@@ -1,8 +1,8 @@
 //! The cost model, a page of the documentation: its tables are filled from the JSON of a run.
 //!
-//! A section of the page stands between `<!-- bench: FILTER -->` and `<!-- bench:end -->`, and holds the cases that the
-//! filter takes, with the command that measures them and where that was done. Filling replaces the sections of which the
-//! run has all cases, and leaves those alone of which it has none: who adds a case measures no more than its section.
+//! A section of the page is between `<!-- bench: FILTER -->` and `<!-- bench:end -->`. It has the cases that the filter takes,
+//! the command that measures them, and the machine. Filling replaces a section if the run has all of its cases, and does not
+//! change it if the run has none. So after adding a case, it is enough to measure its section.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -76,15 +76,15 @@ struct Target {
     met: bool,
 }
 
-/// Where the page lies.
+/// The path of the page.
 pub fn page() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../crates/twinstore/docs/cost-model.md")
 }
 
-/// Fills the page from this run; the filters of the sections that were filled.
+/// Fills the page from this run. Returns the filters of the sections that were filled.
 ///
 /// # Errors
-/// When the run was quick or not optimised, has failures, has some but not all cases of a section, or the page cannot be
+/// If the run was quick or not optimised, has failures, has some but not all cases of a section, or the page cannot be
 /// read or written.
 pub fn fill(run: &Run) -> Result<Vec<String>> {
     if run.quick || !run.machine.optimised {
@@ -97,10 +97,10 @@ pub fn fill(run: &Run) -> Result<Vec<String>> {
     Ok(filters)
 }
 
-/// A page filled from a run, and the filters of the sections that were filled; `plans` are those of all cases.
+/// Returns a page filled from a run, and the filters of the sections that were filled. `plans` are those of all cases.
 ///
 /// # Errors
-/// As [`fill`]; and when a marker has no end.
+/// As [`fill`]. If a marker has no end.
 pub fn filled(page: &str, run: &Run, plans: &[Plan]) -> Result<(String, Vec<String>)> {
     let (mut text, mut filters, mut rest) = (String::new(), Vec::new(), page);
     while let Some(section) = next_section(rest)? {
@@ -130,7 +130,7 @@ pub fn filled(page: &str, run: &Run, plans: &[Plan]) -> Result<(String, Vec<Stri
 }
 
 /// What is wrong with a page: a case without a section, a section that has other cases than its filter takes, or a case
-/// whose targets it does not judge. Empty when nothing is.
+/// whose targets it does not judge. Empty if nothing is wrong.
 pub fn faults(page: &str, plans: &[Plan]) -> Vec<String> {
     let (mut faults, mut shown, mut rest) = (Vec::new(), Vec::new(), page);
     loop {
@@ -183,7 +183,7 @@ fn next_section(text: &str) -> Result<Option<Section<'_>>> {
     Ok(Some(Section { before, filter, content, after }))
 }
 
-/// Between the markers: where and how, the table, and what the cases are.
+/// The text between the markers: the command and the machine, the table, and the descriptions of the cases.
 fn content(filter: &str, cases: &[&Case], run: &Run) -> Result<String> {
     let machine = &run.machine;
     let mut text = format!("\n`cargo xtask bench --filter '{filter}'`, {}: ", run.date);
@@ -206,7 +206,7 @@ fn content(filter: &str, cases: &[&Case], run: &Run) -> Result<String> {
     text.push('\n');
     let mut last = "";
     for case in cases {
-        // the same on another engine needs no words of its own
+        // a case on another engine has the description of the case on Redis
         if case.about != last {
             let _ = writeln!(text, "- `{}`: {}. Compared by {}.", case.name, case.about, case.headline);
             last = &case.about;
@@ -227,7 +227,7 @@ fn add_row(case: &Case, side: &Side, text: &mut String) {
     let ratio = side.ratios.get(&case.headline);
     let ratio = ratio.map(|ratio| format!("{:.2}", rounded_against_us(ratio.median, 2, case.less_is_better)));
     let shown = [PER_SECOND, SERVER_MICROS, CLIENT_MICROS, COMMANDS, BYTES].map(|figure| figure.name);
-    // how busy the server was says something only where it was to be as busy as can be
+    // how busy the server was matters only in cases that saturate it
     let is_hidden =
         |figure: &str| shown.contains(&figure) || figure == SERVER_BUSY.name && !case.name.starts_with("saturation");
     let also = side.figures.keys().filter(|figure| !is_hidden(figure));
@@ -260,7 +260,7 @@ fn judgement(target: &Target) -> String {
     format!("{} {sign} {}{against}{verdict}, {}{unsteady}", target.figure, target.limit, found.unwrap_or_default())
 }
 
-/// As many digits as mean something.
+/// The number with its significant digits.
 fn short(value: f64) -> String {
     let decimals = match value.abs() {
         large if large >= 100.0 => 0,

@@ -1,4 +1,4 @@
-//! What a case runs on: an engine, its server, and the sizes of this run.
+//! The environment of a case: an engine, its server, and the sizes of this run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::meter::{self, Meter};
 use crate::wire::Wire;
 use testkit::Value;
 
-/// What a case runs on.
+/// The engine of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
     /// A `redis-server` of the bench's own, over loopback TCP.
@@ -31,10 +31,10 @@ pub enum Engine {
 }
 
 impl Engine {
-    /// All.
+    /// All engines.
     pub const ALL: [Engine; 3] = [Engine::Redis, Engine::EmbeddedMemory, Engine::EmbeddedFile];
 
-    /// What is added to the name of a case that also exists on Redis.
+    /// The suffix of the name of a case that also exists on Redis.
     pub fn suffix(self) -> &'static str {
         match self {
             Engine::Redis => "",
@@ -44,17 +44,17 @@ impl Engine {
     }
 }
 
-/// How a run is made.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Tiny sizes and one round: shows only that everything works.
+    /// Tiny sizes and one round, only to show that everything works.
     pub quick: bool,
     /// How many rounds count.
     pub rounds: usize,
-    /// From which all random data comes.
+    /// The seed of all random data.
     pub seed: u64,
-    /// The bench program, started again as the worker that is killed.
+    /// The bench program, which is started again as the worker to kill.
     pub program: PathBuf,
 }
 
@@ -70,24 +70,24 @@ impl Settings {
     }
 }
 
-/// Settings of the server, as they stand in the outputs; everything else is its default.
+/// Settings of the server, as the outputs show them; all others have their defaults.
 pub const SERVER_SETTINGS: &str = "save \"\", appendonly no, no maxmemory, loopback TCP";
 
 /// Database numbers of the server: of state and hand-offs, of the cache of `bench`, of the cache of `receiver`.
 const DATABASES: [u32; 3] = [0, 1, 2];
 
-/// Where one case runs. Its server, if it has one, is its own and ends with it.
+/// The environment of one case. Its server, if it has one, is used by no other case and ends with it.
 pub struct Environment {
-    /// On which engine.
+    /// The engine.
     pub engine: Engine,
-    /// How the run is made.
+    /// The settings of the run.
     pub settings: Settings,
     server: Option<RedisServer>,
     meter: Mutex<Option<Meter>>,
     folder: tempfile::TempDir,
 }
 
-/// Both stores of one service, and the cache store as the service sees it to which values are handed.
+/// Both stores of one service, and the cache store of the service that receives hand-offs.
 #[derive(Clone)]
 pub struct Stores {
     /// The worker state store.
@@ -110,8 +110,8 @@ impl Environment {
         Ok(Self { engine, settings: settings.clone(), server, meter: Mutex::new(meter), folder })
     }
 
-    /// A size: the given one; a quarter of it on an embedded engine, whose rate shows as well in a shorter round; a
-    /// five-hundredth (20 to 400) in a quick run.
+    /// A size: the given one; a quarter of it on an embedded engine, for which a shorter round is enough; a five-hundredth
+    /// (20 to 400) in a quick run.
     pub fn size(&self, full: usize) -> usize {
         match (self.settings.quick, self.engine) {
             (true, _) => (full / 500).clamp(20, 400).min(full),
@@ -128,7 +128,7 @@ impl Environment {
     /// The server.
     ///
     /// # Errors
-    /// When the engine has none.
+    /// If the engine has none.
     pub fn server(&self) -> Result<&RedisServer> {
         self.server.as_ref().ok_or_else(|| "this engine has no server".into())
     }
@@ -136,7 +136,7 @@ impl Environment {
     /// A connection of the smallest client to the server.
     ///
     /// # Errors
-    /// When there is none, or it does not accept.
+    /// If there is no server, or it does not accept.
     pub async fn wire(&self) -> Result<Wire> {
         Wire::open(self.server()?.address()).await
     }
@@ -144,7 +144,7 @@ impl Environment {
     /// Opens both stores with default settings; on Redis both on the one server.
     ///
     /// # Errors
-    /// What the engine answers.
+    /// The error of the engine.
     pub async fn stores(&self) -> Result<Stores> {
         let (own, other) = (ServiceName::new("bench")?, ServiceName::new("receiver")?);
         if self.engine == Engine::Redis {
@@ -169,28 +169,28 @@ impl Environment {
         Ok(Stores { state: Arc::new(state), cache: Arc::new(cache), receiver })
     }
 
-    /// Where the embedded state store's file lies.
+    /// The path of the embedded state store's file.
     pub fn state_file(&self) -> PathBuf {
         self.folder.path().join("state.redb")
     }
 
-    /// Does work that is `ops` operations, and tells what each has cost.
+    /// Does work of `ops` operations and returns the cost of each.
     ///
     /// # Errors
-    /// What the work answers.
+    /// The error of the work.
     pub async fn measure(&self, ops: usize, work: impl Future<Output = Result<()>>) -> Result<Sample> {
         meter::measure(self.meter.lock().await.as_mut(), ops, work).await
     }
 
-    /// Bytes that the server's allocator has handed out.
+    /// Bytes that the server's allocator has allocated.
     ///
     /// # Errors
-    /// When there is no server, or it does not answer.
+    /// If there is no server, or it does not answer.
     pub async fn server_memory(&self) -> Result<f64> {
         self.meter.lock().await.as_mut().ok_or("this engine has no server")?.memory().await
     }
 
-    /// What the server calls its version; `None` without a server.
+    /// The version that the server reports; `None` without a server.
     pub(crate) async fn server_version(&self) -> Result<Option<String>> {
         match self.meter.lock().await.as_mut() {
             Some(meter) => Ok(meter.info("server").await?.remove("redis_version").map(|text| text.trim().to_owned())),
@@ -198,10 +198,10 @@ impl Environment {
         }
     }
 
-    /// Removes all keys that contain `part`, while nothing is measured. Without effect where there is no server.
+    /// Removes all keys that contain `part`, while nothing is measured. Does nothing if there is no server.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// If the server does not answer.
     pub async fn remove_keys(&self, part: &str) -> Result<()> {
         if self.server.is_none() {
             return Ok(());
@@ -239,7 +239,7 @@ async fn remove_selected(wire: &mut Wire, part: &str) -> Result<()> {
             let delete: Vec<&[u8]> = [b"DEL".as_slice()].into_iter().chain(keys.iter().map(AsRef::as_ref)).collect();
             wire.command(&delete).await?;
         }
-        cursor = reply.pop().and_then(Value::into_bytes).ok_or("SCAN answers no cursor")?;
+        cursor = reply.pop().and_then(Value::into_bytes).ok_or("SCAN returns no cursor")?;
         if cursor.as_ref() == b"0" {
             return Ok(());
         }
@@ -249,7 +249,7 @@ async fn remove_selected(wire: &mut Wire, part: &str) -> Result<()> {
 /// Opens the state store on a server, with default settings.
 ///
 /// # Errors
-/// What the store answers.
+/// The error of the store.
 pub async fn open_state(url: &str) -> Result<StateStore> {
     let link = Link::connect(LinkConfig::new(ServerUrl::parse(url)?, "bench:state")).await?;
     Ok(StateStore::open(link, Namespace::new("tw")?, ServiceName::new("bench")?, state_store::StateOptions::default())
@@ -264,7 +264,7 @@ pub(crate) async fn link(url: &str, database: u32) -> Result<Link> {
 /// A queue of this name.
 ///
 /// # Errors
-/// When it is no valid name.
+/// If the name is invalid.
 pub fn queue(name: &str) -> Result<QueueName> {
     Ok(QueueName::new(name)?)
 }

@@ -2,24 +2,24 @@
 
 use std::collections::BTreeMap;
 
-/// One kind of number that a round yields. Adding one is a constant; the table and the JSON need no change.
+/// One kind of number that a round measures. To add one, add a constant; the table and the JSON need no change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Figure {
     /// Its name with its unit: `server µs/op`.
     pub name: &'static str,
     /// How many decimals the table shows.
     pub decimals: usize,
-    /// Whether a smaller one is better.
+    /// Whether a smaller number is better.
     pub less_is_better: bool,
 }
 
 impl Figure {
-    /// A figure of which less is better.
+    /// A figure whose smaller values are better.
     pub const fn new(name: &'static str, decimals: usize) -> Self {
         Self { name, decimals, less_is_better: true }
     }
 
-    /// A figure of which more is better.
+    /// A figure whose larger values are better.
     pub const fn more_is_better(name: &'static str, decimals: usize) -> Self {
         Self { name, decimals, less_is_better: false }
     }
@@ -27,7 +27,7 @@ impl Figure {
 
 /// Operations per second of wall time.
 pub const PER_SECOND: Figure = Figure::more_is_better("per second", 0);
-/// Microseconds of CPU that the server process spent per operation: all its threads and the children it has waited for.
+/// Microseconds of CPU that the server process spent per operation: all its threads and the children that it has waited for.
 pub const SERVER_MICROS: Figure = Figure::new("server µs/op", 2);
 /// Microseconds of CPU that the whole bench process spent per operation.
 pub const CLIENT_MICROS: Figure = Figure::new("client µs/op", 2);
@@ -57,16 +57,16 @@ impl Sample {
     }
 }
 
-/// What a figure of our side is held to.
+/// The limit of a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Bound {
     /// At most this.
     AtMost(f64),
     /// At least this.
     AtLeast(f64),
-    /// At most so many times the figure of this side.
+    /// At most this many times the figure of this side.
     AtMostTimes(f64, &'static str),
-    /// At least so many times the figure of this side.
+    /// At least this many times the figure of this side.
     AtLeastTimes(f64, &'static str),
 }
 
@@ -94,18 +94,18 @@ impl Bound {
         }
     }
 
-    /// Whether an exact value, or an exact ratio, keeps it.
+    /// Whether an exact value, or an exact ratio, meets it.
     pub fn is_met(self, measured: f64) -> bool {
         if self.is_upper() { measured <= self.limit() } else { measured >= self.limit() }
     }
 }
 
-/// A figure and what it is held to.
+/// A target: a figure and its limit.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Target {
-    /// Which figure of our side.
+    /// The figure of this library's side.
     pub figure: Figure,
-    /// What it is held to.
+    /// Its limit.
     pub bound: Bound,
 }
 
@@ -116,11 +116,11 @@ impl Target {
     }
 }
 
-/// Rounds to so many decimals, never in our favour: up where less is better, else down.
+/// Rounds to this many decimals, never in this library's favour: up if less is better, otherwise down.
 pub fn rounded_against_us(value: f64, decimals: usize, less_is_better: bool) -> f64 {
     let scale = 10_f64.powi(i32::try_from(decimals).unwrap_or(0));
     let scaled = value * scale;
-    // a value that is what it says but for the last bits of its binary form is left alone
+    // do not round up a value that differs from a round one only in the last bits of its binary form
     let nearest = scaled.round();
     if (scaled - nearest).abs() <= scaled.abs() * 1e-12 {
         return nearest / scale;

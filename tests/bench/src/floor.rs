@@ -1,4 +1,4 @@
-//! Floors: the same work by the smallest commands or scripts, over the smallest client.
+//! Floors: the same work with the smallest commands or scripts and the smallest client.
 
 pub(crate) mod one_write;
 mod pipelined;

@@ -1,14 +1,14 @@
-//! The benchmarks: what each operation costs, beside the least that it could cost.
+//! The benchmarks measure the cost of each operation and, for comparison, of the smallest work that has the same effect.
 //!
-//! A [`Case`] is one benchmark, one small file under `cases/` and one line in [`cases::all`]. It has sides: ours through
-//! the public traits, and floors, the same work by the smallest commands or scripts over the smallest client
-//! ([`wire`]). Sides take turns in rounds on the same server, so that a busy machine slows both; ratios count, machines
-//! differ. The server's CPU is what `INFO cpu` says, the client's is this whole process's.
+//! A [`Case`] is one benchmark: one small file under `cases/` and one line in [`cases::all`]. It has sides: this library's
+//! through the public traits, and floors, which do the same work with the smallest commands or scripts and the smallest
+//! client ([`wire`]). Sides take turns in rounds on the same server, so that a busy machine slows both. Compare ratios,
+//! because machines differ. The server's CPU time is from `INFO cpu`; the client's is that of this whole process.
 //!
-//! What is fair: keys and payloads are made before the clock starts on both sides; floors send no key, id or payload that
-//! is shorter than a service would choose, and know nothing that ours must find out; nobody subscribes to events or metrics, as
-//! floors have none. What a round leaves behind is removed outside of the measurement, so that no side pays for another's
-//! expiry. A target is judged by the median, a ratio by the median of the ratios within a round.
+//! The comparison is fair: both sides make keys and payloads before the clock starts. Floors send no key, id or payload that
+//! is shorter than a service would choose, and have no data that this library's side has to read first. No recorder of events
+//! or metrics is installed, because floors have none. The data of a round is removed outside of the measurement, so that its
+//! expiry costs no other side. A target is judged by the median, a ratio by the median of the ratios within a round.
 //!
 //! ```no_run
 //! # #[tokio::main]
@@ -44,7 +44,7 @@ pub use runner::{is_taken, run};
 pub use statistics::{STEADY, Spread, percentile};
 pub use table::render;
 
-/// What goes wrong in a benchmark ends its case.
+/// An error of a benchmark; it ends the case.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result of the bench.

@@ -1,4 +1,4 @@
-//! Our side: operations from many tasks, and a worker with handlers that do nothing.
+//! This library's side: operations from many tasks, and a worker with handlers that do nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,18 +17,18 @@ use crate::case::{OURS, Side};
 use crate::environment::Environment;
 use crate::figure::Sample;
 
-/// How long anything in a benchmark may take before it has failed.
+/// After this time a step of a benchmark has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Operations from several tasks, each of which begins its next when its last was answered.
+/// Operations from several tasks. Each task begins an operation when its previous one was answered.
 pub(crate) struct Tasks<F> {
     name: &'static str,
     tasks: usize,
     ops: usize,
     operation: Arc<F>,
-    /// How many operations earlier rounds did: no two have the same number.
+    /// How many operations earlier rounds did, so that each operation has a unique number.
     done: usize,
-    /// What the keys have in common that are removed after each round.
+    /// The keys that contain this text are removed after each round.
     leaves: Option<&'static str>,
 }
 
@@ -37,18 +37,18 @@ where
     F: Fn(usize) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
-    /// Ours: `ops` operations a round, each called with a number of its own.
+    /// `ops` operations per round, each called with a unique number.
     pub(crate) fn ours(tasks: usize, ops: usize, operation: F) -> Box<dyn Side> {
         Self::named(OURS, tasks, ops, operation)
     }
 
-    /// Ours, whose keys that contain `part` are removed after each round: what expires during a later round would be
-    /// counted to whoever has its turn.
+    /// With keys that contain `part`, which are removed after each round: otherwise their expiry would cost the side of a later
+    /// round.
     pub(crate) fn leaving(part: &'static str, tasks: usize, ops: usize, operation: F) -> Box<dyn Side> {
         Box::new(Self { name: OURS, tasks, ops, operation: Arc::new(operation), done: 0, leaves: Some(part) })
     }
 
-    /// The same under another name.
+    /// With another name.
     pub(crate) fn named(name: &'static str, tasks: usize, ops: usize, operation: F) -> Box<dyn Side> {
         Box::new(Self { name, tasks, ops, operation: Arc::new(operation), done: 0, leaves: None })
     }
@@ -75,7 +75,7 @@ where
     }
 }
 
-/// Calls `operation` with each number of `range`, from so many tasks.
+/// Calls `operation` with each number of `range`, from this many tasks.
 pub(crate) async fn from_tasks<F, Fut>(tasks: usize, range: std::ops::Range<usize>, operation: &Arc<F>) -> Result<()>
 where
     F: Fn(usize) -> Fut + Send + Sync + 'static,
@@ -146,12 +146,12 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
-    /// Starts one for these queues, with the runtime's default settings but the concurrency.
+    /// Starts a worker for these queues, with the default settings except the concurrency.
     pub(crate) fn start(state: &Arc<dyn StateRole>, queues: &[QueueName], concurrency: usize) -> Result<Self> {
         Self::with_handler(state, queues, concurrency, |_: Job| async { Ok(Done::discard()) })
     }
 
-    /// The same with another handler.
+    /// Starts a worker with another handler.
     pub(crate) fn with_handler(
         state: &Arc<dyn StateRole>,
         queues: &[QueueName],
@@ -172,24 +172,24 @@ impl Crew {
         Ok(Self { handle, task })
     }
 
-    /// How many jobs the store has heard to be done.
+    /// How many jobs are settled as done.
     pub(crate) fn completed(&self) -> u64 {
         self.handle.stats().completed
     }
 
-    /// Waits until the store has heard that `count` jobs are done, counted from the worker's start.
+    /// Waits until `count` jobs are settled as done, counted from the worker's start.
     pub(crate) async fn until_completed(&self, count: u64) -> Result<()> {
         until_completed(std::slice::from_ref(self), count).await
     }
 
-    /// Ends it when everything is settled.
+    /// Ends the worker after all settlements.
     pub(crate) async fn end(self) -> Result<()> {
         self.handle.shutdown();
         self.task.await?
     }
 }
 
-/// Waits until the store has heard from these workers that `count` jobs are done, counted from their start.
+/// Waits until `count` jobs of these workers are settled as done, counted from their start.
 pub(crate) async fn until_completed(crews: &[Crew], count: u64) -> Result<()> {
     let begun = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(1));
@@ -205,7 +205,7 @@ pub(crate) async fn until_completed(crews: &[Crew], count: u64) -> Result<()> {
     }
 }
 
-/// Lets time pass. Only for what is measured over a time, never to wait for something.
+/// Sleeps. Only to measure over a time, never to wait for a condition.
 pub(crate) async fn let_pass(time: Duration) {
     tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
 }

@@ -1,4 +1,4 @@
-//! The machine that was measured on, and how busy it was.
+//! The machine of a run, and its load.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Machine {
     /// How many cores this process may use.
     pub cores: usize,
-    /// What the processor calls itself; `unknown` where the system does not say.
+    /// The model of the processor; `unknown` if the system does not report it.
     pub cpu: String,
     /// Operating system and architecture.
     pub system: String,
@@ -18,7 +18,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// This one.
+    /// This machine.
     pub fn this() -> Self {
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
@@ -31,18 +31,18 @@ impl Machine {
     }
 }
 
-/// The load average of the last minute; `None` where the system does not say.
+/// The load average of the last minute; `None` if the system does not report it.
 pub(crate) fn load_average() -> Option<f64> {
     std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }
 
-/// The day of now in UTC: `2025-01-31`.
+/// The current day in UTC: `2025-01-31`.
 pub(crate) fn today() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     date_of(seconds / 86_400)
 }
 
-/// The date so many days after 1970-01-01. Years are counted from March, so that a leap day is the last of its year.
+/// The date this many days after 1970-01-01. Years are counted from March, so that a leap day is the last of its year.
 fn date_of(days: u64) -> String {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -7,26 +7,26 @@ use std::process::ExitCode;
 use bench::{Settings, cost_model};
 use clap::{Parser, Subcommand};
 
-/// What each operation costs, beside the least that it could cost. Starts servers of its own.
+/// Measure the cost of each operation and of the smallest work that has the same effect. Starts servers of its own.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Tiny sizes and one round: shows only that everything works.
+    /// Use tiny sizes and one round, only to show that everything works.
     #[arg(long)]
     quick: bool,
-    /// Also writes everything that was measured to this file.
+    /// Also write all figures to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Only the cases whose name contains this; several are separated by commas, and `^` means the name's beginning.
+    /// Run only the cases whose names contain this; separate several by commas; after `^` it must begin the name.
     #[arg(long, value_name = "NAME", default_value = "")]
     filter: String,
-    /// Runs nothing: writes the figures of such a file into the page `crates/twinstore/docs/cost-model.md`.
+    /// Run nothing; write the figures of a file of --json into the page `crates/twinstore/docs/cost-model.md`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["quick", "json", "filter", "rounds", "list"])]
     cost_model: Option<PathBuf>,
     /// How many rounds count [default: 5, or 1 with --quick].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
-    /// Only names the cases.
+    /// Only list the names of the cases.
     #[arg(long)]
     list: bool,
     #[command(subcommand)]
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: Arguments) -> bench::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    // on a thread of the runtime, like everything that it spawns: no side pays for more hops between threads
+    // on a thread of the runtime, like all tasks that it spawns, so that no side needs more switches between threads
     runtime.block_on(async { tokio::spawn(run(arguments)).await? })
 }
 
@@ -68,7 +68,7 @@ async fn run(arguments: Arguments) -> bench::Result<bool> {
         let run = serde_json::from_str(&text).map_err(|error| format!("{} (no run's JSON?)", of_file(&error)))?;
         let filled = cost_model::fill(&run).map_err(|error| of_file(&error))?;
         if filled.is_empty() {
-            return Err(of_file(&"it has no case of the page").into());
+            return Err(of_file(&"it has no case that is on the page").into());
         }
         filled.iter().for_each(|title| say(&format!("filled: {title}")));
         return Ok(true);
@@ -81,9 +81,9 @@ async fn run(arguments: Arguments) -> bench::Result<bool> {
         return Ok(true);
     }
     if !cases.iter().any(|case| bench::is_taken(&case.plan().name, &arguments.filter)) {
-        return Err(format!("no case is taken by the filter {:?}; --list names them", arguments.filter).into());
+        return Err(format!("the filter {:?} takes no case; --list prints their names", arguments.filter).into());
     }
-    // Before anything is measured: a file that cannot be written would lose it all.
+    // Before the measurement: if the file could not be written, all figures would be lost.
     let json = arguments.json.map(|file| match File::options().append(true).create(true).open(&file) {
         Ok(_) => Ok(file),
         Err(error) => Err(format!("{} cannot be written: {error}", file.display())),

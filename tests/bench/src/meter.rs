@@ -1,4 +1,4 @@
-//! What a piece of work costs the server and this process.
+//! The cost of work to the server and to this process.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,13 +10,13 @@ use testkit::{RedisServer, RespConnection};
 use crate::Result;
 use crate::figure::{BYTES, CLIENT_MICROS, COMMANDS, PER_SECOND, SERVER_BUSY, SERVER_MICROS, Sample};
 
-/// So many readings tell what one costs.
+/// The number of readings from which the cost of one is computed.
 const TRIAL_READINGS: u32 = 50;
 
 /// Reads a server's counters over a connection of its own.
 pub(crate) struct Meter {
     connection: RespConnection,
-    /// What one reading itself adds.
+    /// The cost of one reading.
     own: Counters,
 }
 
@@ -29,10 +29,10 @@ struct Counters {
 }
 
 impl Meter {
-    /// Of this server.
+    /// The meter of this server.
     pub(crate) async fn open(server: &RedisServer) -> Result<Self> {
         let mut meter = Self { connection: server.connect().await?, own: Counters::default() };
-        // nobody else is connected yet
+        // no other client is connected yet
         meter.counters().await?;
         let first = meter.counters().await?;
         let mut last = first;
@@ -48,12 +48,12 @@ impl Meter {
     /// The fields of one section of `INFO`.
     pub(crate) async fn info(&mut self, section: &str) -> Result<HashMap<String, String>> {
         let reply = self.connection.command(&["INFO", section]).await?;
-        let text = reply.as_str().ok_or("INFO answers no text")?;
+        let text = reply.as_str().ok_or("INFO returns no text")?;
         let fields = text.lines().filter_map(|line| line.split_once(':'));
         Ok(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
-    /// Bytes that the server's allocator has handed out (`used_memory`).
+    /// Bytes that the server's allocator has allocated (`used_memory`).
     pub(crate) async fn memory(&mut self) -> Result<f64> {
         number(&self.info("memory").await?, "used_memory")
     }
@@ -71,13 +71,13 @@ impl Meter {
 }
 
 fn number(fields: &HashMap<String, String>, name: &str) -> Result<f64> {
-    let text = fields.get(name).ok_or_else(|| format!("INFO does not tell {name}"))?;
+    let text = fields.get(name).ok_or_else(|| format!("INFO does not have {name}"))?;
     Ok(text.trim().parse()?)
 }
 
-/// Does the work, which is `ops` operations, and tells what each has cost. Without a server the server's figures are left
-/// out. What a reading of the meter itself costs the server is deducted, on every side: left in, it would draw the ratio of
-/// a short round towards one. What the server does by itself (its timer) is not.
+/// Does the work of `ops` operations and returns the cost of each. Without a server there are no figures of the server. The
+/// cost of a reading is deducted on every side: otherwise it would move the ratio of a short round towards one. The cost of
+/// the server's own timer is not deducted.
 pub(crate) async fn measure(
     meter: Option<&mut Meter>,
     ops: usize,
@@ -112,7 +112,7 @@ fn client_figures(ops: usize, (wall, cpu): (Duration, Duration)) -> Sample {
         .with(CLIENT_MICROS, cpu.as_secs_f64() * 1e6 / ops)
 }
 
-/// User and system time of all threads of this process, to the nanosecond; the sum that `getrusage` would tell.
+/// User and system time of all threads of this process, to the nanosecond; `getrusage` has the same sum.
 fn process_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));

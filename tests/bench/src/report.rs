@@ -1,4 +1,4 @@
-//! What came out: for machines as JSON, for people as a table.
+//! The results of a run, as JSON and as a table.
 
 use std::collections::BTreeMap;
 
@@ -14,21 +14,21 @@ use crate::statistics::Spread;
 pub struct Report {
     /// The day on which it began, in UTC.
     pub date: String,
-    /// Where it ran.
+    /// The machine.
     pub machine: Machine,
-    /// The version that the server told; `None` when no case had a server.
+    /// The version that the server reported; `None` if no case had a server.
     pub server_version: Option<String>,
-    /// How the server was set up.
+    /// The settings of the server.
     pub server_settings: &'static str,
-    /// Whether sizes were tiny: then no figure means anything.
+    /// Whether sizes were tiny. Then the figures have no meaning.
     pub quick: bool,
     /// How many rounds counted.
     pub rounds: usize,
-    /// From which the data came.
+    /// The seed of the data.
     pub seed: u64,
-    /// The load average of a minute before the first case.
+    /// The load average of the minute before the first case.
     pub load_at_start: Option<f64>,
-    /// The same after the last.
+    /// The load average of the minute after the last case.
     pub load_at_end: Option<f64>,
     /// How long it took.
     pub seconds: f64,
@@ -50,7 +50,7 @@ pub struct CaseReport {
     pub name: String,
     /// What it measures.
     pub about: &'static str,
-    /// The load average of a minute when it began.
+    /// The load average of the minute before it began.
     pub load: Option<f64>,
     /// Why it did not run to its end.
     pub failure: Option<String>,
@@ -62,9 +62,9 @@ pub struct CaseReport {
     /// Further figures with rows of their own.
     #[serde(skip)]
     pub also: Vec<Figure>,
-    /// Ours first.
+    /// The sides; this library's is the first.
     pub sides: Vec<SideReport>,
-    /// What was asked and what was found.
+    /// The targets and whether they are met.
     pub targets: Vec<Verdict>,
 }
 
@@ -75,7 +75,7 @@ pub struct SideReport {
     pub name: String,
     /// Median and spread of each figure over the rounds.
     pub figures: BTreeMap<&'static str, Spread>,
-    /// How many times this figure ours is, round by round; empty on our own side.
+    /// For each round, the figure of this library's side divided by this side's; empty on this library's side.
     pub ratios: BTreeMap<&'static str, Spread>,
     /// The rounds in their order.
     pub rounds: Vec<BTreeMap<&'static str, f64>>,
@@ -84,20 +84,20 @@ pub struct SideReport {
 /// A target and whether it is met.
 #[derive(Debug, Clone, Serialize)]
 pub struct Verdict {
-    /// Which figure.
+    /// The figure.
     #[serde(serialize_with = "name_of")]
     pub figure: Figure,
-    /// The side it is compared with; `None` for a bound on the value itself.
+    /// The side that it is compared with; `None` for a bound on the value itself.
     pub against: Option<&'static str>,
     /// Whether less is better.
     pub at_most: bool,
     /// The limit: a value or a ratio.
     pub limit: f64,
-    /// What was found: a value or a ratio, not rounded; its median is what is judged. `None` when it was not measured.
+    /// The measured value or ratio, not rounded; its median is judged. `None` if it was not measured.
     pub found: Option<Spread>,
-    /// Whether the rounds lie close together ([`STEADY`](crate::STEADY)), or at least all on the same side of the limit.
+    /// Whether the rounds differ little ([`STEADY`](crate::STEADY)), or are at least all on the same side of the limit.
     pub steady: bool,
-    /// Whether it is met; `false` when it was not measured.
+    /// Whether it is met; `false` if it was not measured.
     pub met: bool,
 }
 
@@ -114,7 +114,7 @@ impl SideReport {
         Self { name: name.to_owned(), figures, ratios: BTreeMap::new(), rounds }
     }
 
-    /// The ratio of a round is ours over this side's in the same round, so that what slows both down changes nothing.
+    /// The ratio of a round compares both sides in the same round, so that it does not change if both are slower.
     fn compare(&mut self, ours: &[BTreeMap<&'static str, f64>]) {
         let ratios_of = |name: &'static str| {
             let pairs = ours.iter().zip(&self.rounds);

@@ -9,8 +9,8 @@ use crate::figure::Sample;
 use crate::machine::{Machine, load_average, today};
 use crate::report::{CaseReport, Report, SideReport};
 
-/// Whether a filter takes the case of this name: filters are separated by commas and contained in the name; one that
-/// begins with `^` stands at its beginning. An empty one takes all.
+/// Whether a filter takes the case with this name. A filter has parts, separated by commas; the name must contain one of them, or
+/// begin with it if it follows a `^`. An empty filter takes all.
 pub fn is_taken(name: &str, filter: &str) -> bool {
     let mut parts = filter.split(',').filter(|part| !part.is_empty());
     filter.is_empty()
@@ -20,8 +20,8 @@ pub fn is_taken(name: &str, filter: &str) -> bool {
         })
 }
 
-/// Runs the cases that `filter` takes ([`is_taken`]), one after the other, each on an engine of its own. `started` hears the
-/// name of each before it runs. A case that fails is reported as failed, and the next one runs.
+/// Runs the cases that `filter` takes ([`is_taken`]), one after the other, each on an engine of its own. `started` is called with
+/// the name of each before it runs. A case that fails is reported as failed, and the next one runs.
 pub async fn run(cases: &[Box<dyn Case>], settings: &Settings, filter: &str, started: impl Fn(&str)) -> Report {
     let begun = Instant::now();
     let mut report = Report {
@@ -77,7 +77,7 @@ async fn run_case(case: &dyn Case, settings: &Settings) -> Result<(Vec<SideRepor
     Ok((sides, environment.server_version().await?))
 }
 
-/// Every other round runs the sides backwards, so that none is always the one behind another.
+/// Every second round runs the sides in reverse, so that no side always runs after the same other side.
 fn order(sides: usize, round: usize) -> Vec<usize> {
     let forwards = 0..sides;
     if round.is_multiple_of(2) { forwards.collect() } else { forwards.rev().collect() }

@@ -1,18 +1,18 @@
-//! Counting what clients send, by the server's MONITOR: it tells commands of scripts and of clients apart.
+//! Counts the commands that clients send, by the server's MONITOR, which distinguishes them from commands of scripts.
 
 use testkit::RespConnection;
 
 use crate::Result;
 use crate::environment::Environment;
 
-/// What is sent to end a count: all that MONITOR tells before it belongs to it.
+/// The command that ends a count: the commands that MONITOR shows before it are counted.
 const END: &str = "end-of-count";
 
-/// Does the work, and tells how many commands clients sent meanwhile; those that scripts call are not sent. MONITOR costs
+/// Does the work and returns how many commands clients sent meanwhile. Commands that scripts call are not counted. MONITOR costs
 /// the server time, so this is never done while time or CPU is measured.
 ///
 /// # Errors
-/// What the work answers; when the engine has no server.
+/// The error of the work. If the engine has no server.
 pub(crate) async fn count_sent(environment: &Environment, work: impl Future<Output = Result<()>>) -> Result<usize> {
     let server = environment.server()?;
     let (mut monitor, mut ending) = (server.connect().await?, server.connect().await?);
@@ -27,7 +27,7 @@ async fn count_until_end(monitor: &mut RespConnection) -> Result<usize> {
     loop {
         let seen = monitor.receive().await?;
         // 1700000000.000001 [0 lua] "HGET" …
-        let line = seen.as_str().ok_or("MONITOR tells no text")?;
+        let line = seen.as_str().ok_or("MONITOR returns no text")?;
         if line.contains(END) {
             return Ok(sent);
         }

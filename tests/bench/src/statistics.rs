@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-/// The middle of several rounds, and how far they lie apart.
+/// The median of several rounds, and their spread.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
-    /// The median; of an even number, the mean of the two in the middle.
+    /// The median; for an even number of values, the mean of the two in the middle.
     pub median: f64,
     /// The smallest.
     pub min: f64,
@@ -13,16 +13,16 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// How far apart the rounds of a figure may lie, as a share of its median, before it is called unsteady.
+/// If the rounds of a figure differ by more than this share of its median, the figure is unsteady.
 pub const STEADY: f64 = 0.25;
 
 impl Spread {
-    /// Whether largest and smallest lie no further apart than [`STEADY`] of the median.
+    /// Whether the largest and the smallest value differ by at most [`STEADY`] of the median.
     pub fn is_steady(self) -> bool {
         self.max - self.min <= STEADY * self.median.abs()
     }
 
-    /// Of these values; `None` for none.
+    /// The spread of these values; `None` without values.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -34,7 +34,7 @@ impl Spread {
     }
 }
 
-/// The smallest value that is not less than this share (0 to 1) of them; 0 for none. Sorts them.
+/// The percentile: the smallest value that is not less than this share (0 to 1) of the values; 0 without values. Sorts them.
 pub fn percentile(values: &mut [u64], share: f64) -> u64 {
     values.sort_unstable();
     #[expect(

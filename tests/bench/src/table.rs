@@ -1,4 +1,4 @@
-//! The table for people.
+//! The table of a run.
 
 use std::fmt::Write as _;
 
@@ -22,15 +22,15 @@ const HEADER: [&str; 12] = [
     "met",
 ];
 
-/// Stands beside a judgement, or alone, where the rounds lie so far apart that another run may find something else.
+/// Marks a judgement whose rounds differ so much that another run may judge otherwise.
 const UNSTEADY: &str = " unsteady";
 
-/// Below this, numbers stand on the right.
+/// The first column with right-aligned numbers.
 const FIRST_NUMBER: usize = 4;
 
 type Row = [String; HEADER.len()];
 
-/// The whole table with the machine above it.
+/// The machine and the whole table.
 pub fn render(report: &Report) -> String {
     let mut rows = vec![HEADER.map(str::to_owned)];
     for case in &report.cases {
@@ -112,7 +112,7 @@ fn add_case(case: &CaseReport, rows: &mut Vec<Row>) {
     first[0].clone_from(&case.name);
     compare(case.headline, floor, &mut first);
     let mut targets: Vec<&Verdict> = case.targets.iter().collect();
-    // the target of the headline stands in its row when both compare with the same
+    // the target of the headline is in the row of the headline if both compare with the same side
     let shown =
         |verdict: &&Verdict| verdict.against.is_none() || verdict.against == floor.map(|side| side.name.as_str());
     if let Some(at) = targets.iter().position(|verdict| verdict.figure == case.headline && shown(verdict)) {
@@ -176,7 +176,7 @@ fn judge(verdict: &Verdict, row: &mut Row) {
     if verdict.against.is_none()
         && let Some(found) = verdict.found
     {
-        // beside its limit, a value is not rounded in our favour either
+        // a value next to its limit is not rounded in this library's favour
         let shown =
             number(rounded_against_us(found.median, verdict.figure.decimals, verdict.at_most), verdict.figure.decimals);
         if let Some((_, spread)) = row[4].split_once(' ') {
@@ -196,13 +196,13 @@ fn median(side: &SideReport, figure: Figure) -> String {
 fn with_spread(spread: Spread, figure: Figure) -> String {
     let decimals = figure.decimals;
     let median = number(spread.median, decimals);
-    // outwards, so that the median lies within however it is rounded
+    // rounded outwards, so that the rounded median is between them
     let min = number(rounded_against_us(spread.min, decimals, false), decimals);
     let max = number(rounded_against_us(spread.max, decimals, true), decimals);
     format!("{median} [{min}-{max}]")
 }
 
-/// A number with its thousands apart.
+/// A number with separated thousands.
 pub(crate) fn number(value: f64, decimals: usize) -> String {
     let text = format!("{value:.decimals$}");
     let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
@@ -277,7 +277,7 @@ mod tests {
         let table = render(&report);
         assert!(table.contains("1 of 3 targets are met."), "{table}");
         let line = |what: &str| table.lines().find(|line| line.contains(what)).unwrap().to_owned();
-        // 14.0005 is over 14, and is shown so
+        // 14.0005 is over 14 and must be shown as more
         assert!(line("≤ 14").contains("14.01") && line("≤ 14").ends_with("NO"), "{table}");
         assert!(line("≤ 1.5 × streams").ends_with("yes"), "{table}");
         assert!(

@@ -1,5 +1,5 @@
 //! The smallest client that can pipeline: one TCP connection, protocol version 2, no time-outs, no retries. Floors are
-//! measured with it, so that they owe nothing to any client library.
+//! measured with it, so that they do not depend on a client library.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::Result;
 
-/// Commands, encoded one behind the other.
+/// Commands, encoded one after the other.
 #[derive(Debug, Default)]
 pub struct Commands {
     bytes: Vec<u8>,
@@ -63,17 +63,17 @@ impl Wire {
     /// Connects.
     ///
     /// # Errors
-    /// When nobody accepts.
+    /// If no server accepts the connection.
     pub async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: BytesMut::with_capacity(64 * 1024) })
     }
 
-    /// Sends commands in one write and empties them.
+    /// Sends commands in one write and clears them.
     ///
     /// # Errors
-    /// When the connection breaks.
+    /// If the connection breaks.
     pub async fn send(&mut self, commands: &mut Commands) -> Result<()> {
         self.stream.write_all(&commands.bytes).await?;
         commands.bytes.clear();
@@ -84,7 +84,7 @@ impl Wire {
     /// Sends commands in one write and returns their replies.
     ///
     /// # Errors
-    /// When the connection breaks, or the server refuses one.
+    /// If the connection breaks, or the server refuses a command.
     pub async fn exchange(&mut self, commands: &mut Commands) -> Result<Vec<Value>> {
         let count = commands.count;
         self.send(commands).await?;
@@ -106,19 +106,19 @@ impl Wire {
         self.receive().await
     }
 
-    /// Loads a script; the name by which EVALSHA knows it.
+    /// Loads a script and returns its name for EVALSHA.
     ///
     /// # Errors
     /// As [`exchange`](Self::exchange).
     pub async fn load(&mut self, script: &str) -> Result<Bytes> {
         let reply = self.command(&[b"SCRIPT", b"LOAD", script.as_bytes()]).await?;
-        Ok(reply.into_bytes().ok_or("SCRIPT LOAD answers no name")?)
+        Ok(reply.into_bytes().ok_or("SCRIPT LOAD returns no name")?)
     }
 
-    /// Whether the next reply has not arrived as a whole.
+    /// Whether the next reply has not arrived completely.
     ///
     /// # Errors
-    /// When what arrived is not the protocol.
+    /// If the data does not follow the protocol.
     pub fn has_none_waiting(&self) -> Result<bool> {
         Ok(frame_end(&self.received, 0)?.is_none())
     }
@@ -141,10 +141,10 @@ impl Wire {
     /// The next reply, if all of it has arrived.
     ///
     /// # Errors
-    /// When the server refused the command.
+    /// If the server refused the command.
     pub fn try_receive(&mut self) -> Result<Option<Value>> {
         let Some(end) = frame_end(&self.received, 0)? else {
-            // room for what is coming, so that large replies are read in few calls
+            // reserve room, so that large replies are read in few calls
             self.received.reserve(64 * 1024);
             return Ok(None);
         };

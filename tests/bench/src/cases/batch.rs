@@ -1,4 +1,4 @@
-//! What a job costs by how many travel together: push, claim and settle by the traits, without a worker.
+//! The cost of a job by the size of its batch: push, claim and settle through the traits, without a worker.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ struct Batch {
 }
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    // 37 because nothing in the store has that size
+    // 37, because no internal batch of the store has that size
     let sizes = [("batch-1", 1), ("batch-10", 10), ("batch-37", 37), ("batch-100", 100), ("batch-1000", 1000)];
     sizes.map(|(name, size)| Box::new(Batch { name, size }) as Box<dyn Case>).into()
 }

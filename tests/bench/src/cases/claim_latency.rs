@@ -1,4 +1,4 @@
-//! How long a claim takes while the server is busy with others.
+//! The time of a claim while the server is busy with other calls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::load::{drain, from_tasks, push};
 use crate::statistics::percentile;
 use crate::wire::Commands;
 
-/// Tasks that push, claim and settle, each as fast as it is answered.
+/// Tasks that push, claim and settle, each as fast as its calls are answered.
 const TASKS: usize = 8;
 /// Jobs of a call.
 const BATCH: usize = 50;
@@ -95,14 +95,14 @@ impl Side for Ours {
             }
         });
         let sample = environment.measure(self.calls * BATCH, from_tasks(TASKS, 0..self.calls, &operation)).await?;
-        // a claim may answer fewer than there are
+        // a claim may return fewer jobs than are ready
         let left = self.calls * BATCH - settled.load(Ordering::Relaxed);
         drain(self.state.as_ref(), &self.queue, left, BATCH).await?;
         Ok(taken.add_to(sample))
     }
 }
 
-/// The same by a stream and its consumer group.
+/// The same work with a stream and its consumer group.
 struct Floor {
     calls: usize,
 }

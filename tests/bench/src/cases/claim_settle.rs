@@ -17,17 +17,17 @@ use crate::load::{Crew, let_pass, push};
 
 struct ClaimSettle {
     concurrency: usize,
-    /// Whether some jobs take longer than others, so that those claimed together do not end together.
+    /// Whether some jobs take longer than others, so that the jobs of a claim do not end at the same time.
     uneven: bool,
     engine: Engine,
 }
 
-/// How long the longest job takes of those that take longer than others.
+/// The duration of the longest job if some jobs take longer than others.
 const LONGEST: Duration = Duration::from_millis(8);
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
     let even = |concurrency, engine| ClaimSettle { concurrency, uneven: false, engine };
-    // 37 because nothing in the store has that size
+    // 37, because no internal batch of the store has that size
     let redis = [1, 37, 50, 200].map(|concurrency| even(concurrency, Engine::Redis));
     let uneven = ClaimSettle { concurrency: 50, uneven: true, engine: Engine::Redis };
     let embedded = [Engine::EmbeddedMemory, Engine::EmbeddedFile].map(|engine| even(50, engine));
@@ -59,7 +59,7 @@ impl Case for ClaimSettle {
         let ours = Ours { state, queue: queue("claim")?, ops, concurrency: self.concurrency, uneven: self.uneven };
         let mut sides: Vec<Box<dyn Side>> = vec![Box::new(ours)];
         if self.engine == Engine::Redis {
-            // a worker of one handler may hold one job; the others may take a hundred at once
+            // a worker with one handler may hold one job; the others may claim a hundred in one call
             let batch = if self.concurrency == 1 { 1 } else { 100 };
             sides.push(Consume::side(environment, Streams, ops, batch).await?);
             sides.push(Consume::side(environment, Lists::default(), ops, batch).await?);

@@ -1,5 +1,5 @@
-//! Each operation of the traits, called by itself: one call after the other, nothing else under way. What it costs then is
-//! the most that it costs; calls that meet others share their way.
+//! Single calls of each operation of the traits, one after the other, with no other call under way. This is the upper bound of
+//! an operation's cost: concurrent calls are coalesced and share it.
 
 mod cache;
 mod inventory;
@@ -22,13 +22,13 @@ use crate::meter::as_f64;
 use crate::sent::count_sent;
 use crate::statistics::percentile;
 
-/// What the cases' names begin with, before the operation's.
+/// The beginning of the cases' names, before the operation's name.
 const PREFIX: &str = "each/";
 
-/// One call that is prepared and not begun.
+/// One call that is prepared but not begun.
 type Call = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// What one operation is called with: prepares the calls with these numbers.
+/// Prepares the calls of one operation, one for each of these numbers.
 #[async_trait]
 trait Prepare: Send + Sync {
     async fn calls(&self, stores: &Stores, numbers: std::ops::Range<usize>) -> Result<Vec<Call>>;
@@ -48,7 +48,7 @@ pub(super) fn cases() -> Vec<Box<dyn Case>> {
 impl Case for Each {
     fn plan(&self) -> Plan {
         let name = format!("{PREFIX}{}", self.op.name());
-        Plan::new(name, "this operation by itself, one call after the other, beside PING")
+        Plan::new(name, "single calls of this operation, one after the other, and PING for comparison")
             .with_also(P50)
             .with_also(SENT)
     }
@@ -70,7 +70,7 @@ struct Ours {
     done: usize,
 }
 
-/// So many calls tell what one sends.
+/// The number of calls from which the average number of sent commands is computed.
 const COUNTED: usize = 20;
 
 #[async_trait]
@@ -124,7 +124,7 @@ where
     items.into_iter().map(|item| Box::pin(call(Arc::clone(store), item)) as Call).collect()
 }
 
-/// An answer that nobody should get while nothing is wrong.
+/// Fails if an answer is not the expected one.
 fn expect(holds: bool, op: Op) -> Result<()> {
     if holds { Ok(()) } else { Err(format!("{op} answered what it should not").into()) }
 }
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn every_operation_has_its_case() {
         let have: HashSet<String> = super::cases().iter().map(|case| case.plan().name).collect();
-        // starting is not an operation of a service; a wait takes as long as nothing happens, and has the cases `idle`
+        // opening a store is not an operation of a service; a wait lasts until something happens, and has the cases `idle`
         let without = [Op::Connect, Op::Ping, Op::Probe, Op::QueueWait];
         let missing: Vec<_> = Op::ALL.iter().filter(|op| !without.contains(op)).collect();
         let missing: Vec<_> =

@@ -1,4 +1,4 @@
-//! What changes when there is more: of one queue, of scheduled jobs, of queues.
+//! The effect of size: of a long queue, of many scheduled jobs, of many queues.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::figure::{Bound, SERVER_MICROS, Sample, Target};
 use crate::load::{drain, let_pass, push};
 
 enum Growth {
-    /// Jobs that are ready before ours.
+    /// Jobs that are ready before those of the case.
     Queued,
-    /// Jobs that are scheduled for later than ours.
+    /// Jobs that are scheduled for later than those of the case.
     Scheduled,
     /// Queues of the worker without jobs.
     Subscribed,
@@ -76,7 +76,7 @@ impl Case for Growth {
     }
 }
 
-/// A queue whose backlog stays as it is while jobs pass through.
+/// A queue whose backlog remains the same while jobs pass through it.
 struct Backlog {
     name: &'static str,
     state: Arc<dyn StateRole>,

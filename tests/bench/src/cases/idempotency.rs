@@ -12,7 +12,7 @@ use crate::floor::Pipelined;
 use crate::load::Tasks;
 
 const TASKS: usize = 50;
-/// In every key of both sides.
+/// A text in every key of both sides.
 const KEYS: &str = "request-";
 
 struct IdempotencyCase {

@@ -1,4 +1,4 @@
-//! What a worker sends that has nothing to do.
+//! What an idle worker sends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ impl Side for Ours {
             push(self.state.as_ref(), queue, &environment.payload(), 1, 1).await?;
         }
         crew.until_completed(self.queues.len() as u64).await?;
-        // the worker has looked everywhere and waits by now
+        // by now the worker has checked all queues and waits
         let_pass(environment.time(Duration::from_secs(1), Duration::from_millis(100))).await;
         let time = environment.time(Duration::from_secs(12), Duration::from_millis(200));
         let sent = count_sent(environment, async {

@@ -1,4 +1,4 @@
-//! What a job's whole life costs by the form of its id, without a worker.
+//! The cost of a job's whole life by the form of its id, without a worker.
 
 use std::sync::Arc;
 
@@ -17,14 +17,14 @@ pub(super) fn cases() -> Vec<Box<dyn Case>> {
     vec![Box::new(Ids)]
 }
 
-/// How an id comes about.
+/// The form of an id.
 #[derive(Clone, Copy)]
 enum Form {
-    /// By [`JobId::generate`], as when a job is given none.
+    /// By [`JobId::generate`], as for a job without an id.
     Generated,
     /// A UUID without order.
     Random,
-    /// A text of the caller's.
+    /// A text of the caller.
     Text,
 }
 

@@ -119,7 +119,7 @@ async fn get(
     if has_floor {
         let client = redis::Client::open(environment.server()?.url(None))?;
         let connection = client.get_multiplexed_async_connection().await?;
-        // made beforehand, like ours
+        // made before the clock starts, like those of this library's side
         let keys: Arc<[String]> = (0..KEYS).map(floor_key).collect();
         sides.push(Tasks::named(REDIS_RS, tasks, ops, move |number| {
             let (mut connection, keys): (MultiplexedConnection, _) = (connection.clone(), Arc::clone(&keys));

@@ -1,4 +1,4 @@
-//! How long a job takes from its push to its handler.
+//! The time from the push of a job to its handler.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,9 +25,9 @@ use floor::{BRPOP, Floor, LinkFloor, Way};
 mod floor;
 
 enum Latency {
-    /// 200 jobs a second.
+    /// 200 jobs per second.
     Idle(Engine),
-    /// Half of what pushers and worker can do here.
+    /// Half of the highest rate of pushers and worker on this machine.
     HalfLoad,
 }
 
@@ -85,7 +85,7 @@ impl Case for Latency {
     }
 }
 
-/// How fast, and how many.
+/// The rate and the number of jobs.
 #[derive(Clone, Copy)]
 struct Pace {
     rate: f64,
@@ -99,7 +99,7 @@ impl Pace {
     }
 }
 
-/// Tells when to push how many, however long the pushes take.
+/// A schedule of pushes that does not depend on how long the pushes take.
 struct Ticks {
     pace: Pace,
     interval: tokio::time::Interval,
@@ -122,7 +122,7 @@ impl Ticks {
     }
 }
 
-/// Puts the time into payloads and takes it out where they arrive; all within this process.
+/// Writes the time into payloads and reads it when they arrive; both in this process.
 #[derive(Clone)]
 struct Stopwatch {
     epoch: Instant,

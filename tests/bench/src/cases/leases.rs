@@ -1,4 +1,4 @@
-//! Taking a lease and giving it back.
+//! Acquiring and releasing a lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +13,18 @@ use crate::figure::{Bound, SERVER_MICROS, Target};
 use crate::floor::{Pipelined, Script};
 use crate::load::Tasks;
 
-/// The smallest scripts that make a lock, without clock and fence.
+/// The smallest scripts of a lock, without clock and fence.
 const SCRIPTS: &str = "2 scripts";
-/// The smallest that make a lease.
+/// The smallest scripts of a lease.
 const FENCED: &str = "2 scripts, fence";
 const TASKS: usize = 50;
-/// Different leases; more than can be held at a time, also where one task falls far behind the others.
+/// The number of different leases: more than can be held at a time, even if one task is much slower than the others.
 const NAMES: usize = 30_000;
 
 const ACQUIRE: &str = "return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])";
 const RELEASE: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
-/// The fence in µs, the end in µs, the token; remembered for a day.
+/// The fence in µs, the end in µs, the token; kept for a day.
 const ACQUIRE_FENCED: &str = "local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fence, lease = now, redis.call('GET', KEYS[1])
@@ -84,8 +84,8 @@ impl Case for Leases {
     }
 }
 
-/// A lock that two scripts make, or a plain SET NX PX and a script: without fencing by compare-and-delete, or with a fence that
-/// rises by the server's clock also when the lease ran out or the server lost it.
+/// A lock by two scripts, or by a plain SET NX PX and a script. It has no fence and is released by compare-and-delete, or it has
+/// a fence that rises with the server's clock, even if the lease has expired or the server has lost it.
 struct Floor {
     name: &'static str,
     acquire: Option<&'static str>,

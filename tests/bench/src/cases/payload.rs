@@ -1,4 +1,4 @@
-//! What a larger payload adds to a job's whole life.
+//! The cost of a larger payload over a job's whole life.
 
 use async_trait::async_trait;
 use store_core::NewJob;

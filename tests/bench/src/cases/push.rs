@@ -18,7 +18,7 @@ use crate::sent::count_sent;
 const TASKS: usize = 50;
 
 struct PushCase {
-    /// Jobs per call; 1 is pushed from many tasks at once.
+    /// Jobs per call; with 1, many tasks push concurrently.
     batch: usize,
     engine: Engine,
 }
@@ -94,7 +94,8 @@ impl Side for Ours {
     }
 }
 
-/// So many pushes, one after the other, tell what one sends: those of many tasks travel together, which hides it.
+/// The number of pushes, one after the other, from which the average number of sent commands is computed. Pushes of many
+/// tasks are coalesced and would hide it.
 const ALONE: usize = 20;
 
 impl Ours {

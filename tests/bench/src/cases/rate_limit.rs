@@ -45,7 +45,7 @@ impl Case for Gcra {
         let ops = environment.size(50_000);
         let cache = environment.stores().await?.cache;
         let keys = (0..KEYS).map(|number| Ok(Key::new(format!("limit-{number}"))?)).collect::<Result<Arc<[Key]>>>()?;
-        // 1,000 units a second and 1,000 at once: one every 1,000 µs
+        // 1,000 units per second with a burst of 1,000: one every 1,000 µs
         let rate = Rate::Gcra { count: 100_000, period: Duration::from_secs(1), burst: 1_000_000 };
         let ours = Tasks::ours(TASKS, ops, move |number| {
             let (cache, keys) = (Arc::clone(&cache), Arc::clone(&keys));

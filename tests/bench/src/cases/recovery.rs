@@ -1,4 +1,4 @@
-//! How long the jobs of a killed worker take to be done by another.
+//! The time until another worker has done the jobs of a killed worker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -113,17 +113,17 @@ async fn wait_until_ended(worker: &RunningProgram, count: usize) -> Result<()> {
     let begun = Instant::now();
     while Seen::by(worker).ended.len() < count {
         if begun.elapsed() > PATIENCE {
-            return Err(format!("the worker does not get on: {}", worker.stderr()).into());
+            return Err(format!("the worker makes no progress: {}", worker.stderr()).into());
         }
         let_pass(Duration::from_millis(2)).await;
     }
     Ok(())
 }
 
-/// What a worker has told.
+/// The reports of a worker.
 struct Seen {
     started: usize,
-    /// Job by job, how often it ended.
+    /// For each job, how often it ended.
     ended: HashMap<String, usize>,
 }
 
@@ -141,14 +141,14 @@ impl Seen {
         Self { started, ended }
     }
 
-    /// How many jobs ended here or there.
+    /// How many jobs ended in one of the workers.
     fn together_with(&self, other: &RunningProgram) -> usize {
         let other = Seen::by(other);
         self.ended.len() + other.ended.keys().filter(|id| !self.ended.contains_key(*id)).count()
     }
 }
 
-/// What the worker that is killed is told.
+/// The arguments of the worker that is killed.
 #[derive(Debug, clap::Args)]
 pub struct WorkerArguments {
     /// The server.
@@ -162,10 +162,10 @@ pub struct WorkerArguments {
     lease_ms: Option<u64>,
 }
 
-/// Works on jobs of 20 ms until it is killed; tells each start and each end on a line of the standard output.
+/// Runs jobs of 20 ms until it is killed. Writes each start and each end to standard output, one per line.
 ///
 /// # Errors
-/// When the store does not open.
+/// If the store cannot be opened.
 pub async fn work(arguments: WorkerArguments) -> Result<()> {
     let state: Arc<dyn StateRole> = Arc::new(open_state(&arguments.url).await?);
     let mut worker =

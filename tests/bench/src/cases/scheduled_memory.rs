@@ -1,4 +1,4 @@
-//! How much of the server's memory a scheduled job takes.
+//! How much memory of the server a scheduled job needs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ const FILE: Figure = Figure::new("file bytes/job", 0);
 struct Scheduled {
     name: &'static str,
     jobs: usize,
-    /// Pushed 1,000 at a time, or singly by 50 tasks.
+    /// Pushed 1,000 at a time, or one at a time by 50 tasks.
     singly: bool,
     engine: Engine,
 }
@@ -71,7 +71,7 @@ impl Case for Scheduled {
     }
 }
 
-/// What the work costs, with what it leaves in memory; then removes that.
+/// Measures the work and the memory that its data needs, then removes the data.
 async fn measure(
     environment: &Environment,
     jobs: usize,
@@ -105,7 +105,7 @@ impl Side for Ours {
     }
 }
 
-/// Pushes jobs for later, so many at a time from each of so many tasks.
+/// Pushes scheduled jobs from several tasks, in batches.
 async fn schedule(
     state: &Arc<dyn StateRole>,
     queue: &QueueName,
@@ -185,7 +185,7 @@ impl Side for Floor {
 }
 
 fn add_batch(numbers: std::ops::Range<usize>, has_record: bool, payload: &Bytes, commands: &mut Commands) {
-    // an id like ours takes 36 bytes
+    // an id of this library's form has 36 bytes
     let ids: Vec<String> = numbers.clone().map(|number| format!("{number:036}")).collect();
     let due: Vec<String> = numbers.map(|number| (1_800_000_000_000 + delay(number).as_millis()).to_string()).collect();
     let members: Vec<Bytes> = if has_record {

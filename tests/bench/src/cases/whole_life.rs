@@ -13,7 +13,7 @@ use crate::figure::{Bound, PER_SECOND, SERVER_MICROS, Sample, Target};
 use crate::floor::{Life, Lists, Model, Streams};
 use crate::load::{Crew, from_tasks, push, until_completed};
 
-/// Handlers at a time; also used where other cases need a worker.
+/// The concurrency of the worker, here and in other cases.
 pub(super) const CONCURRENCY: usize = 50;
 
 struct WholeLife(Engine);
@@ -51,13 +51,13 @@ impl Case for WholeLife {
     }
 }
 
-/// Workers that live as long as the case, and jobs pushed to some of their queues in turn.
+/// Workers that run during the whole case, and jobs that are pushed to some of their queues in turn.
 pub(super) struct Lives {
     name: &'static str,
     state: Arc<dyn StateRole>,
     crews: Vec<Crew>,
     queues: Vec<QueueName>,
-    /// How many of the queues get jobs: the first.
+    /// How many of the queues get jobs: the first ones.
     busy: usize,
     pushers: usize,
     ops: usize,
@@ -79,7 +79,7 @@ impl Lives {
         Ok(Self { name, state, crews, queues, busy, pushers: 1, ops, batch, payload: None, done: 0 })
     }
 
-    /// Where only the first so many queues get jobs.
+    /// With jobs for only this many of the queues, the first ones.
     pub(super) fn with_busy(mut self, busy: usize) -> Self {
         self.busy = busy;
         self
@@ -91,13 +91,13 @@ impl Lives {
         self
     }
 
-    /// Pushed from so many tasks.
+    /// With this many tasks that push.
     pub(super) fn with_pushers(mut self, pushers: usize) -> Self {
         self.pushers = pushers;
         self
     }
 
-    /// With so many workers, each further one on connections of its own, as if it were another process.
+    /// With this many workers. Each has connections of its own, like a worker of another process.
     pub(super) async fn with_workers(mut self, environment: &Environment, workers: usize) -> Result<Self> {
         while self.crews.len() < workers {
             let state: Arc<dyn StateRole> = Arc::new(open_state(&environment.server()?.url(None)).await?);

@@ -1,4 +1,4 @@
-//! What more workers on one queue change, and how much one server carries.
+//! The effect of more workers on one queue, and the capacity of one server.
 
 use async_trait::async_trait;
 
@@ -10,9 +10,9 @@ use crate::figure::{PER_SECOND, SERVER_BUSY, SERVER_MICROS};
 use crate::floor::{Life, Streams};
 
 enum Workers {
-    /// So many on one queue instead of one.
+    /// This many workers on one queue, compared with one.
     Many(&'static str, usize),
-    /// As much as this machine's clients can send, to so many queues.
+    /// As much load as this machine's clients can make, on this many queues.
     Saturation(&'static str, usize),
 }
 

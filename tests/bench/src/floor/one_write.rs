@@ -11,7 +11,7 @@ pub(crate) const NAME: &str = "EVALSHA, 1 write";
 /// The script.
 pub(super) const TEXT: &str = "return redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])";
 
-/// `ops` calls a round, `window` of them under way, each with an id like ours and a payload of 200 bytes.
+/// `ops` calls per round, `window` of them under way, each with an id of this library's form and a payload of 200 bytes.
 pub(crate) async fn side(environment: &Environment, window: usize, ops: usize) -> Result<Box<dyn Side>> {
     let mut wire = environment.wire().await?;
     let (script, payload) = (Script::load(&mut wire, TEXT).await?, environment.payload());

@@ -1,4 +1,4 @@
-//! One connection that always has so many operations under way, as a client has that many tasks share.
+//! One connection with a constant number of operations under way, like a client that many tasks share.
 
 use std::collections::VecDeque;
 
@@ -19,7 +19,7 @@ pub(crate) struct Pipelined<F> {
     ops: usize,
     steps: usize,
     encode: F,
-    /// What the keys have in common that are removed after each round.
+    /// The keys that contain this text are removed after each round.
     leaves: Option<&'static str>,
     done: usize,
 }
@@ -28,19 +28,19 @@ impl<F> Pipelined<F>
 where
     F: Fn(usize, usize, &mut Commands) + Send + Sync + 'static,
 {
-    /// `ops` operations a round, `window` of them under way; `encode` adds the one command of a step (from 0) of an
-    /// operation, whose number no other has. A step begins when the one before it was answered.
+    /// `ops` operations per round, `window` of them under way. `encode` adds the command of a step (counted from 0) of the
+    /// operation with this unique number. A step begins after the answer to the step before.
     pub(crate) fn new(wire: Wire, name: &'static str, window: usize, ops: usize, encode: F) -> Self {
         Self { wire, name, window, ops, steps: 1, encode, leaves: None, done: 0 }
     }
 
-    /// With so many steps.
+    /// With this many steps.
     pub(crate) fn with_steps(mut self, steps: usize) -> Self {
         self.steps = steps;
         self
     }
 
-    /// Leaves keys behind that contain this.
+    /// With keys that contain this text, which are removed after each round.
     pub(crate) fn with_leaves(mut self, part: &'static str) -> Self {
         self.leaves = Some(part);
         self

@@ -1,4 +1,4 @@
-//! Two models of a queue, reduced to what they cannot do without. Neither knows fences, ids, retries or priorities.
+//! Two minimal models of a queue, without fences, ids, retries or priorities.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use testkit::Value;
 /// A queue without guarantees beyond at-least-once.
 #[async_trait]
 pub(crate) trait Model: Send + Sync + Clone + 'static {
-    /// What it is made of.
+    /// Its name: the data types that it uses.
     fn name(&self) -> &'static str;
 
     /// Makes the queue.
@@ -27,10 +27,10 @@ pub(crate) trait Model: Send + Sync + Clone + 'static {
     /// Adds the commands that push the jobs with these numbers.
     fn push(&self, numbers: std::ops::Range<usize>, payload: &Bytes, commands: &mut Commands);
 
-    /// Adds the command that hands out up to `count` jobs; its reply is what [`settle`](Model::settle) takes.
+    /// Adds the command that claims up to `count` jobs. [`settle`](Model::settle) takes its reply.
     fn claim(&self, count: &[u8], commands: &mut Commands);
 
-    /// Adds the commands that forget the jobs of a claim's reply; how many they were.
+    /// Adds the commands that remove the jobs of a claim's reply; returns their number.
     fn settle(&self, claimed: Value, commands: &mut Commands) -> usize;
 }
 
@@ -78,7 +78,7 @@ impl Model for Streams {
     }
 }
 
-/// A hash of payloads, a list of ready ids and a sorted set of leased ones, by scripts that touch each once per batch.
+/// A hash of payloads, a list of ready ids and a sorted set of leased ones, by scripts that access each once per batch.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Lists {
     scripts: Option<[Script; 3]>,
@@ -149,7 +149,7 @@ impl Model for Lists {
     }
 }
 
-/// Pushes `count` jobs in batches, each sent when the one before it was answered; adds a permit for each.
+/// Pushes `count` jobs in batches, each of which is sent after the answer to the batch before; adds a permit for each job.
 async fn push_all<M: Model>(
     model: &M,
     wire: &mut Wire,
@@ -168,8 +168,7 @@ async fn push_all<M: Model>(
     Ok(())
 }
 
-/// Claims and settles `count` jobs, `batch` at a time and only when so many are there; each settlement travels with the
-/// next claim.
+/// Claims and settles `count` jobs, `batch` at a time, when that many are ready. Each settlement is sent with the next claim.
 async fn consume_all<M: Model>(
     model: &M,
     wire: &mut Wire,
@@ -202,7 +201,7 @@ pub(crate) struct Push<M> {
 }
 
 impl<M: Model> Push<M> {
-    /// `ops` jobs a round in batches of `batch`.
+    /// `ops` jobs per round in batches of `batch`.
     pub(crate) async fn side(environment: &Environment, model: M, ops: usize, batch: usize) -> Result<Box<dyn Side>> {
         Ok(Box::new(Self { wire: environment.wire().await?, model, ops, batch }))
     }
@@ -233,7 +232,7 @@ pub(crate) struct Consume<M> {
 }
 
 impl<M: Model> Consume<M> {
-    /// `ops` jobs a round, claimed `batch` at a time.
+    /// `ops` jobs per round, claimed `batch` at a time.
     pub(crate) async fn side(environment: &Environment, model: M, ops: usize, batch: usize) -> Result<Box<dyn Side>> {
         Ok(Box::new(Self { wire: environment.wire().await?, model, ops, batch }))
     }
@@ -264,7 +263,7 @@ pub(crate) struct Life<M> {
 }
 
 impl<M: Model> Life<M> {
-    /// `ops` jobs a round, pushed and claimed 100 at a time.
+    /// `ops` jobs per round, pushed and claimed 100 at a time.
     pub(crate) async fn side(environment: &Environment, model: M, ops: usize, payload: Bytes) -> Result<Box<dyn Side>> {
         Ok(Box::new(Self {
             pusher: Some(environment.wire().await?),

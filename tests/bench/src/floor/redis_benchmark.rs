@@ -1,4 +1,4 @@
-//! `redis-benchmark`, the tool that comes with the server: another client's word on what a command costs.
+//! `redis-benchmark`, the server's own tool: it measures the cost of a command with another client.
 
 use std::process::Stdio;
 
@@ -13,13 +13,13 @@ use crate::environment::Environment;
 use crate::figure::{CLIENT_MICROS, P50, P99, PER_SECOND, Sample};
 use crate::wire::Commands;
 
-/// Connections without pipelining; with it, commands under way on the only one.
+/// The number of connections without pipelining, and of commands under way on one connection with it.
 const CLIENTS: &str = "50";
 /// Different keys of GET and SET.
 const KEYS: usize = 10_000;
 const LIST: &[u8] = b"floor:tool-list";
 
-/// What the tool sends.
+/// The command that the tool sends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sends {
     Lpush,
@@ -47,7 +47,7 @@ impl Sends {
     }
 }
 
-/// One run of the tool a round. The client's CPU is left out: it is another process's.
+/// Runs the tool once per round. The client's CPU is not measured, because the tool is another process.
 pub(crate) struct RedisBenchmark {
     sends: Sends,
     pipelined: bool,
@@ -56,8 +56,8 @@ pub(crate) struct RedisBenchmark {
 }
 
 impl RedisBenchmark {
-    /// Two sides, each with `ops` commands a round and values like this: 50 connections, and one with 50 commands under
-    /// way.
+    /// Two sides, each with `ops` commands per round and values like this: 50 connections, and one connection with 50 commands
+    /// under way.
     pub(crate) fn sides(sends: Sends, ops: usize, value: &Bytes) -> impl Iterator<Item = Box<dyn Side>> {
         let value = value.clone();
         [false, true]
@@ -65,7 +65,7 @@ impl RedisBenchmark {
             .map(move |pipelined| -> Box<dyn Side> { Box::new(Self { sends, pipelined, ops, value: value.clone() }) })
     }
 
-    /// What must be there before; the command's arguments.
+    /// Prepares the data that the command needs; returns the command's arguments.
     async fn prepare(&self, environment: &Environment) -> Result<Vec<Bytes>> {
         let (mut wire, mut commands) = (environment.wire().await?, Commands::default());
         let key = Bytes::from_static(b"floor:tool-__rand_int__");
@@ -93,7 +93,7 @@ impl RedisBenchmark {
         Ok(words)
     }
 
-    /// Runs the tool; the last line of what it prints.
+    /// Runs the tool; returns the last line of its output.
     async fn run(&self, environment: &Environment, words: &[Bytes]) -> Result<String> {
         let address = environment.server()?.address();
         let mut tool = Command::new("redis-benchmark");
@@ -135,12 +135,12 @@ impl Side for RedisBenchmark {
         environment.remove_keys("floor:tool-").await?;
         let told = told_by(&line)?;
         let sample = sample.with(P50, told.p50).with(P99, told.p99);
-        // its own rate leaves out its start; a round that is over within its clock's step has none
+        // its own rate does not include its start; a round shorter than a step of its clock has no rate
         Ok(if told.per_second.is_finite() { sample.with(PER_SECOND, told.per_second) } else { sample })
     }
 }
 
-/// What the tool says of a run; latencies in ms.
+/// The tool's figures of a run; latencies in ms.
 #[derive(Debug, PartialEq)]
 struct Told {
     per_second: f64,

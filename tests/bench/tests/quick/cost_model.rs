@@ -1,4 +1,4 @@
-//! The page of the cost model has exactly the cases that there are, and a run fills it.
+//! The page of the cost model has exactly the existing cases, and a run fills it.
 
 use bench::cost_model::{Run, faults, filled, page};
 use bench::{Plan, Report};
@@ -23,7 +23,7 @@ fn a_page_without_a_case_is_found_out() {
     assert!(!faults(&text.replace("<!-- bench: ^push- -->", "<!-- bench: ^pull- -->"), &plans()).is_empty());
 }
 
-/// What a whole run measured fills all sections of the page, and leaves nothing out.
+/// The figures of a whole run fill all sections of the page.
 pub(crate) fn fills(report: &Report) -> bench::Result<()> {
     let run: Run = serde_json::from_value(serde_json::to_value(report)?)?;
     let text = std::fs::read_to_string(page())?;

@@ -1,5 +1,5 @@
-//! Every benchmark works: each runs once with tiny sizes, and what it measures fills the page of the cost model. Nothing is
-//! said about how fast.
+//! Every benchmark works: each runs once with tiny sizes, and its figures fill the page of the cost model. The test
+//! does not judge the figures.
 
 mod cost_model;
 

@@ -1,4 +1,4 @@
-//! The operations of the cache store; `Idempotency` as the cache store has it.
+//! The operations of the cache store, with its `Idempotency`.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The operations of `Inventory`: one step over a namespace that has about as many keys as the step looks at.
+//! The operations of `Inventory`: one step over a namespace that has about as many keys as a step reads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::Result;
 use crate::environment::Stores;
 
 const LASTING: Duration = Duration::from_secs(60);
-/// Queues, leases and pools that exist: a queue has four keys, a lease one and a pool three.
+/// The number of queues, leases and pools: a queue has four keys, a lease one and a pool three.
 const EXISTING: usize = 100;
 
 pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {

@@ -90,7 +90,7 @@ async fn beating(op: Op, state: &Arc<dyn StateRole>, numbers: Range<usize>) -> R
         async move {
             let page = PageRequest::default();
             let holds = match op {
-                // as in life, the same members beat again and again
+                // as in production, the same members send all heartbeats
                 Op::HeartbeatBeat => {
                     let beat = Beat::new(pool, member(number % MEMBERS)?, LASTING);
                     state.beat(&beat).await.map(|()| true)?

@@ -1,4 +1,4 @@
-//! The least that can be done to bring a payload from one task to another by way of the server.
+//! The smallest work that sends a payload from one task to another through the server.
 
 use async_trait::async_trait;
 use redis_link::{Arg, Link, Script};
@@ -26,16 +26,16 @@ return 1";
 static CLAIM: Script =
     Script::new("bench/claim", "return { 'claimed', unpack(redis.call('LPOP', KEYS[1], ARGV[1]) or {}) }");
 
-/// In how many round trips a consumer gets what was pushed.
+/// How many round trips a consumer needs to get a payload.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
-    /// One: it pops what was pushed.
+    /// One: it pops the payload.
     Pop,
-    /// Two: it is woken, and takes what is there by a script.
+    /// Two: it is woken, and takes the payload by a script.
     WakeAndClaim,
 }
 
-/// By the smallest client.
+/// With the smallest client.
 pub(super) struct Floor {
     pub(super) way: Way,
     pub(super) consumers: usize,
@@ -67,7 +67,7 @@ impl Side for Floor {
     }
 }
 
-/// Two round trips by the client that the stores use.
+/// Two round trips with the client that the stores use.
 pub(super) struct LinkFloor {
     pub(super) link: Link,
     pub(super) pace: Pace,
