@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::redis::RedisEngine;
 use crate::runner::{Report, run_all};
 
-/// One of the two servers: where it is, and how to log in. Shows no password.
+/// The address of one of the two servers, and its credentials. `Debug` shows no password.
 #[derive(Clone)]
 pub struct Target {
     role: Role,
@@ -34,7 +34,7 @@ impl Target {
         self
     }
 
-    /// The file that holds the password, instead of that of the URL.
+    /// The file with the password, instead of the password of the URL.
     #[must_use]
     pub fn with_password_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.password_file = Some(path.into());
@@ -90,7 +90,7 @@ pub enum AgainstError {
     /// A filter that matches no case.
     #[error("no case has a name that contains `{0}`; names look like `queue.claim.a_behaviour`")]
     NoCase(String),
-    /// The user may not remove the keys that the cases would make. Nothing was written.
+    /// The user lacks the right to remove the keys that the cases would make. Nothing was written.
     #[error(
         "the user of the {role} store may not remove what the cases make: {source}; allow +scan, +unlink and the scripts \
          that send them"
@@ -111,8 +111,8 @@ pub enum AgainstError {
 /// exactly those keys; if that fails, the report names the keys that are left and is not ok.
 ///
 /// # Errors
-/// [`AgainstError`] if no case matches, a server cannot be used at all, or the user may not remove keys; keys that were
-/// written before are then removed, as far as the server still answers. A failed case is part of the report.
+/// [`AgainstError`] if no case matches, a server cannot be used, or the user may not remove keys. If the server still answers,
+/// keys that were written before are removed. A failed case is part of the report, not an error.
 pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Report, AgainstError> {
     if !crate::all().any(|case| case.name().contains(filter)) {
         return Err(AgainstError::NoCase(filter.to_owned()));
@@ -121,7 +121,7 @@ pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Rep
     let refused = |(role, source)| AgainstError::CannotCleanUp { role, source };
     engine.clean_up().await.map_err(refused)?;
     if let Err(error) = engine.find_capabilities().await {
-        // Keys were written; this error is more useful than a refusal to remove them.
+        // Keys were written. This error is more useful than the one of removing them.
         let _ = engine.clean_up().await;
         return Err(error.into());
     }
@@ -134,10 +134,10 @@ pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Rep
     Ok(report)
 }
 
-/// Scans a part of the keys and removes those that match. No key is declared: it is for one server only. The removing
-/// command is also sent without a key to remove, so that a user who may not send it is refused before any key is made.
+/// Scans a part of the keys and removes those that match. It declares no key, so it works on a single server only. The command
+/// that removes keys is also sent if there is no key to remove: so a user without the right is refused before any key is made.
 ///
-/// ARGV: the cursor, the pattern, a key that nobody has. Returns: `swept`, the next cursor.
+/// ARGV: the cursor, the pattern, a key that does not exist. Returns: `swept`, the next cursor.
 static SWEEP: Script = Script::new(
     "conformance/sweep",
     "#!lua\n\

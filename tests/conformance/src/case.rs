@@ -12,7 +12,7 @@ use crate::engine::{Capability, Engine};
 use crate::fixture::Fixture;
 use crate::verdict::{BrokenPromise, Verdict};
 
-/// How long a case may take before it counts as hanging.
+/// If a case takes longer than this, it hangs.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The boxed body of a case.
@@ -21,11 +21,11 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = Verdict> + Send>>;
 /// One behaviour of one operation.
 #[derive(Clone, Copy)]
 pub struct Case {
-    /// The operation that it is about.
+    /// The operation.
     pub op: Op,
-    /// What it promises, in words joined by underscores.
+    /// The behaviour, as words joined by underscores.
     pub behaviour: &'static str,
-    /// What an engine must be able to do for it.
+    /// The capabilities that the case needs.
     pub needs: &'static [Capability],
     pub(crate) run: fn(Fixture) -> Running,
 }
@@ -36,15 +36,15 @@ impl Case {
         format!("{}.{}", self.op, self.behaviour)
     }
 
-    /// What the engine lacks for it; then it is skipped.
+    /// The capabilities that the engine lacks; if there are any, the case is skipped.
     pub fn lacks(&self, engine: &dyn Engine) -> Option<Capability> {
         self.needs.iter().copied().find(|need| !engine.capabilities().contains(need))
     }
 
-    /// Runs it at a new place of the engine.
+    /// Runs the case at a new place of the engine.
     ///
     /// # Errors
-    /// [`BrokenPromise`] when the engine does not behave so, panics, or takes longer than a minute.
+    /// [`BrokenPromise`] if the engine behaves differently, panics, or takes longer than a minute.
     pub async fn run(&self, engine: &Arc<dyn Engine>) -> Verdict {
         let (body, engine) = (self.run, Arc::clone(engine));
         let running = tokio::spawn(async move { body(Fixture::open(&engine).await?).await });
@@ -66,8 +66,8 @@ impl fmt::Debug for Case {
     }
 }
 
-/// Declares the cases of one operation in a file: the operation, then the functions, each with what it needs beyond the
-/// minimum (`name: Reopen`).
+/// Declares the cases of one operation in a file: the operation, then the functions, each with the capabilities
+/// that it needs beyond the minimum (`name: Reopen`).
 macro_rules! cases {
     ($op:expr; $($behaviour:ident $(: $($need:ident)+)?),+ $(,)?) => {
         pub(crate) const CASES: &[$crate::Case] = &[$($crate::Case {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use store_core::{CacheRole, Clock, Result, Retention, ServiceName, StateRole};
 
-/// An engine under test: something that opens stores.
+/// An engine under test. It opens stores.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
-    /// What it is called in reports.
+    /// Its name in reports.
     fn name(&self) -> &str;
 
     /// Its capabilities beyond those that every engine has. Cases that need more are skipped and reported.
@@ -18,19 +18,19 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Every queue, key and name that a case makes begins with this.
     fn prefix(&self) -> &str;
 
-    /// Opens both stores at `place`. What was written at a place by an engine that can [`Capability::Reopen`] is there
-    /// when it is opened again; two places share nothing that a case could notice, if their names differ.
+    /// Opens both stores at `place`. If the engine has [`Capability::Reopen`], a place that is opened
+    /// again has its earlier data. Two places with different names share nothing that a case could notice.
     ///
     /// # Errors
-    /// What the engine answers.
+    /// The error of the engine.
     async fn open(&self, place: &str, options: &Options) -> Result<Stores>;
 }
 
-/// What an engine may or may not be able to do.
+/// A capability that not every engine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Capability {
-    /// What was written is there when all handles were dropped and the stores are opened again.
+    /// Data remains after all handles were dropped and the stores are opened again.
     Reopen,
     /// A write can be acknowledged when it is on disk.
     Fsync,
@@ -48,10 +48,10 @@ impl fmt::Display for Capability {
     }
 }
 
-/// How a case wants the stores to be opened.
+/// The options with which a case opens the stores.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Whose clock decides.
+    /// The clock of the stores.
     pub clock: Clock,
     /// The bounds on completed and dead jobs.
     pub retention: Retention,

@@ -11,7 +11,7 @@ use store_core::{
 use crate::engine::{Capability, Engine, Options, Stores};
 use crate::verdict::BrokenPromise;
 
-/// Where the manual clock of every case begins.
+/// The first time of the manual clock of every case.
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// The stores of one case, opened for it, with a clock that only this case moves.
@@ -25,10 +25,10 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Opens a new place of an engine with a clock set by hand.
+    /// Opens a new place of an engine with a manual clock.
     ///
     /// # Errors
-    /// [`BrokenPromise`] when the engine cannot be opened.
+    /// [`BrokenPromise`] if the engine cannot be opened.
     pub async fn open(engine: &Arc<dyn Engine>) -> Result<Self, BrokenPromise> {
         let clock = ManualClock::new(START);
         let options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
@@ -41,12 +41,12 @@ impl Fixture {
         Ok(Self { engine: Arc::clone(engine), place, options, clock, stores })
     }
 
-    /// Another place, where the store's own clock counts.
+    /// Another place, which uses the store's own clock.
     pub(crate) async fn on_server_clock(self) -> Result<Self, BrokenPromise> {
         Self::open_with(&self.engine, Options { clock: Clock::Server, ..self.options }, self.clock).await
     }
 
-    /// Another place, where other bounds apply to what is finished.
+    /// Another place, with other bounds on finished jobs.
     pub(crate) async fn with_retention(self, retention: Retention) -> Result<Self, BrokenPromise> {
         Self::open_with(&self.engine, Options { retention, ..self.options }, self.clock).await
     }
@@ -70,12 +70,12 @@ impl Fixture {
         }
     }
 
-    /// Whether the engine can do this.
+    /// Whether the engine has this capability.
     pub(crate) fn can(&self, capability: Capability) -> bool {
         self.engine.capabilities().contains(&capability)
     }
 
-    /// What the case's clock shows.
+    /// The time of the case's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -144,22 +144,22 @@ pub(crate) fn unique_key(name: &str) -> UniqueKey {
     UniqueKey::new(name).expect("invariant: cases use short plain names")
 }
 
-/// So many milliseconds.
+/// This many milliseconds.
 pub(crate) const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// So many seconds.
+/// This many seconds.
 pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A TTL of so many milliseconds.
+/// A TTL of this many milliseconds.
 pub(crate) fn ttl_ms(millis: u64) -> Ttl {
     Ttl::new(ms(millis)).expect("invariant: cases use TTLs within their range")
 }
 
-/// The pause between two looks at a condition. A case's deadline ends a wait in vain.
+/// The pause between two checks of a condition. If it never becomes true, the deadline of the case ends the wait.
 pub(crate) async fn look_again() {
     tokio::time::sleep(ms(5)).await;
 }

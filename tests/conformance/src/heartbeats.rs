@@ -16,7 +16,7 @@ use crate::fixture::{Fixture, holder, secs};
 /// The cases of every operation on heartbeats.
 pub(crate) const CASES: &[&[Case]] = &[beat::CASES, leave::CASES, alive::CASES, lost::CASES, scope::CASES];
 
-/// How long the beats of the cases count.
+/// How long the heartbeats of the cases last.
 const LASTING: Duration = secs(10);
 
 /// The names of the members in a listing.

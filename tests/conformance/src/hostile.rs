@@ -1,5 +1,5 @@
-//! Stored texts that look like the frames of a pub/sub connection, through every operation of both roles, from many tasks
-//! at once: each caller must get its own reply.
+//! Texts that look like the frames of a pub/sub connection, sent through every operation of both roles by many concurrent
+//! tasks: each caller must get its own reply.
 
 mod cache;
 mod state;
@@ -40,7 +40,7 @@ const WORDS: [&str; 14] = [
     "pong",
 ];
 
-/// The texts of one task: words by which a wrong caller would be confused, and a number by which it would be noticed.
+/// The texts of one task: words that would confuse a wrong caller, and a number that shows which task a reply belongs to.
 #[derive(Debug, Clone)]
 struct Texts {
     task: usize,
@@ -57,13 +57,13 @@ impl Texts {
         Bytes::from_static(self.word(index).as_bytes())
     }
 
-    /// A text that only this task knows.
+    /// A text that only this task uses.
     fn own(&self, index: usize) -> String {
         format!("{}-{index}", self.task)
     }
 }
 
-/// Runs `play` in many tasks at once, each with texts of its own.
+/// Runs `play` in many concurrent tasks, each with texts of its own.
 async fn in_many_tasks<F>(fixture: Fixture, play: impl Fn(Arc<Fixture>, Texts) -> F) -> Verdict
 where
     F: Future<Output = Verdict> + Send + 'static,

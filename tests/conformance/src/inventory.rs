@@ -11,7 +11,7 @@ use crate::case::Case;
 /// The cases of every operation of the inventory.
 pub(crate) const CASES: &[&[Case]] = &[queues::CASES, leases::CASES, pools::CASES];
 
-/// So many steps end every listing of the suite, also on a server that others use.
+/// The most steps of a listing in the suite, even on a server with other data.
 const MAX_STEPS: usize = 100_000;
 
 /// A function that returns all names of a listing, each as [`spelled`] writes it.

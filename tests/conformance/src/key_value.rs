@@ -1,5 +1,5 @@
-//! Values and counters: one file per operation. What expires here expires by the store's own clock, in a short time that
-//! the cases wait for and do not measure.
+//! Values and counters: one file per operation. Values expire by the store's own clock, after a short time. The cases wait for
+//! that and do not measure it.
 
 mod add;
 mod delete_if;
@@ -37,7 +37,7 @@ async fn set(fixture: &Fixture, what: &str, value: &'static str) -> Result<()> {
     fixture.cache.set(fixture.key(what), Bytes::from_static(value.as_bytes()), LONG).await
 }
 
-/// Waits until a key has no value any more; the case's deadline ends a wait in vain.
+/// Waits until a key has no value. If that never happens, the deadline of the case ends the wait.
 async fn gone(fixture: &Fixture, what: &str) -> Result<()> {
     while get(fixture, what).await?.is_some() {
         crate::fixture::look_again().await;

@@ -28,7 +28,7 @@ async fn acquire(fixture: &Fixture, request: &AcquireRequest) -> Result<Acquired
     Ok(fixture.state.acquire(request, Durability::Accepted).await?.value)
 }
 
-/// Takes a lease that must be free.
+/// Acquires a lease that must be free.
 async fn taken_by(fixture: &Fixture, name: &LeaseName, who: &str) -> Result<Lease, BrokenPromise> {
     match acquire(fixture, &request(name, who)).await? {
         Acquired::Yes(lease) => Ok(lease),

@@ -1,7 +1,7 @@
-//! One suite for every engine: each behaviour that the contract promises is a case of its own.
+//! One suite for every engine. Each behaviour that the contract promises has a case.
 //!
 //! An [`Engine`] opens stores and declares its [`Capability`]s; [`all`] lists the [`Case`]s; [`run_all`] runs them and
-//! counts. The cases use the traits alone. Each gets a [`Fixture`]: stores opened for it, unique
+//! counts the results. The cases use only the traits. Each gets a [`Fixture`]: stores opened for it, unique
 //! names, and a clock of its own, so that all can run concurrently on shared servers.
 //!
 //! The cases of an operation are in the file with its name: those of `queue.claim` in `src/queue/claim.rs`.

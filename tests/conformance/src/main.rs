@@ -1,5 +1,5 @@
-//! The suite against servers that already run; `cargo xtask conformance` starts it. The URLs come in environment
-//! variables, since a command line can be read by everybody on the machine.
+//! The suite against servers that already run; `cargo xtask conformance` starts it. The URLs are in environment
+//! variables, because every user of the machine can read a command line.
 
 use std::process::ExitCode;
 

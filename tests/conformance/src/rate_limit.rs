@@ -1,4 +1,4 @@
-//! Rate limits: one file per kind of limit, one for several at once, one for forgetting.
+//! Rate limits: one file per kind of limit, one for several limits in one call, one for resets.
 
 mod check_gcra;
 mod check_several;
@@ -14,7 +14,7 @@ use crate::verdict::BrokenPromise;
 /// The cases of every operation on rate limits.
 pub(crate) const CASES: &[&[Case]] = &[check_gcra::CASES, check_window::CASES, check_several::CASES, reset::CASES];
 
-/// One every 100 ms, three at once.
+/// One every 100 ms, with a burst of three.
 const GCRA: Rate = Rate::Gcra { count: 10, period: secs(1), burst: 3 };
 
 /// Three in each minute.

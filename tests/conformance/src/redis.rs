@@ -13,10 +13,10 @@ use crate::against::{AgainstError, Target, sweep};
 use crate::engine::{Capability, Engine, Options, Stores};
 use crate::fixture::{random_word, service};
 
-/// The database that all services share, that of the service under test, and that of the other one.
+/// The database that all services share, that of the service under test, and that of the other service.
 const DATABASES: [u32; 3] = [0, 1, 2];
 
-/// Both stores on servers, under a namespace that nobody else uses.
+/// Both stores on servers, in a namespace that is not used elsewhere.
 #[derive(Debug)]
 pub struct RedisEngine {
     name: String,
@@ -30,16 +30,16 @@ pub struct RedisEngine {
 }
 
 impl RedisEngine {
-    /// Connects to both servers and finds out what they can acknowledge.
+    /// Connects to both servers and determines which durabilities they grant.
     ///
     /// # Errors
-    /// [`AgainstError`] when a URL or a server cannot be used.
+    /// [`AgainstError`] if a URL or a server cannot be used.
     pub async fn connect(name: &str, cache_url: &str, state_url: &str) -> Result<Self, AgainstError> {
-        // For busy machines: no case is about time-outs.
+        // Long, for busy machines: no case tests time-outs.
         Self::connect_within(name, cache_url, state_url, Duration::from_secs(20)).await
     }
 
-    /// The same with another command time-out: a repetition waits for the time-out of the request before it.
+    /// Connects with another command time-out: a repetition waits for the time-out of the request before it.
     ///
     /// # Errors
     /// As [`RedisEngine::connect`].
@@ -83,10 +83,10 @@ impl RedisEngine {
         self
     }
 
-    /// Removes what the cases have made, and nothing else. Walks over all keys of the databases used.
+    /// Removes the data of the cases, and nothing else. Scans all keys of the used databases.
     ///
     /// # Errors
-    /// Which server refused, and why.
+    /// The server that refused, and why.
     pub(crate) async fn clean_up(&self) -> Result<(), (Role, Error)> {
         let namespace = &self.namespace;
         let (pattern, nobody) = (format!("{namespace}:*"), format!("{namespace}:nobody"));
@@ -106,8 +106,8 @@ impl RedisEngine {
         StateStore::open(self.state.clone(), self.namespace.clone(), service(self.namespace.as_str()), options).await
     }
 
-    /// Requests a durable write: only that shows what managed servers and servers behind proxies do. Long enough for
-    /// `appendfsync everysec` on a busy machine.
+    /// Requests a durable write, because only a write shows what managed servers and servers behind proxies grant. Waits long
+    /// enough for `appendfsync everysec` on a busy machine.
     pub(crate) async fn find_capabilities(&mut self) -> Result<()> {
         let store = self.state_store(&Options::default()).await?;
         let queue = QueueName::new(format!("{}-durability", self.namespace))

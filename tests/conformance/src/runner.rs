@@ -1,4 +1,4 @@
-//! Running cases and counting what came of them.
+//! Runs cases and counts their results.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,16 +18,16 @@ const AT_ONCE: usize = 8;
 pub struct Report {
     /// The names of the cases that passed.
     pub passed: Vec<String>,
-    /// The names of the cases that failed, and how.
+    /// The names of the cases that failed, and their failures.
     pub failed: Vec<(String, BrokenPromise)>,
-    /// The names of the cases that were not run, and what the engine lacks for them.
+    /// The names of the cases that were not run, and the capabilities that the engine lacks.
     pub skipped: Vec<(String, Capability)>,
-    /// The keys that could not be removed from the servers afterwards, and why.
+    /// The keys that could not be removed from the servers after the run, and why.
     pub left: Option<String>,
 }
 
 impl Report {
-    /// Whether nothing failed and nothing is left on the servers.
+    /// Whether no case failed and no key is left on the servers.
     pub fn is_ok(&self) -> bool {
         self.failed.is_empty() && self.left.is_none()
     }

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::panic::Location;
 
-/// What a case ends with.
+/// The result of a case.
 pub type Verdict = Result<(), BrokenPromise>;
 
-/// A promise that an engine did not keep, and the line of the case that noticed.
+/// A promise that an engine broke, and the line of the case that found it.
 #[derive(Clone)]
 pub struct BrokenPromise {
     what: String,
@@ -33,7 +33,7 @@ impl fmt::Debug for BrokenPromise {
     }
 }
 
-/// An operation that answered with an error where the case expected a value.
+/// An operation returned an error, but the case expected a value.
 impl<E: std::error::Error> From<E> for BrokenPromise {
     #[track_caller]
     fn from(error: E) -> Self {

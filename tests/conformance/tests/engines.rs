@@ -1,5 +1,5 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
-//! a replica; the queues once more with packing of few scheduled jobs.
+//! a replica. The queues run once more with packing of few scheduled jobs.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -47,7 +47,7 @@ fn trial(runtime: &Arc<Runtime>, engine: &Arc<dyn Engine>, case: &'static Case) 
 }
 
 /// Real servers. The state server writes each change to its disk before it answers, and has a replica, so that every
-/// level of durability can be asked for.
+/// durability can be requested.
 struct Servers {
     cache: RedisServer,
     state: RedisServer,

@@ -1,4 +1,4 @@
-//! Who is alive.
+//! Listing the members that are alive.
 
 use store_core::{Op, PageRequest};
 
@@ -40,7 +40,7 @@ async fn a_member_is_alive_until_its_beat_ends(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-/// The names of all who are alive, in pages of `limit`.
+/// The names of all members that are alive, in pages of `limit`.
 async fn paged(fixture: &Fixture, limit: u32) -> Result<Vec<String>, crate::BrokenPromise> {
     let (pool, mut found, mut request) = (fixture.pool("pool"), Vec::new(), PageRequest::first(limit));
     for _ in 0..100 {

@@ -1,4 +1,4 @@
-//! Signs of life.
+//! Sending heartbeats.
 
 use store_core::{Beat, Error, Member, Op};
 

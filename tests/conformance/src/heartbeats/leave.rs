@@ -1,4 +1,4 @@
-//! Orderly departures.
+//! Leaving a pool.
 
 use store_core::Op;
 

@@ -1,4 +1,4 @@
-//! Who was lost.
+//! Listing the members that were lost.
 
 use store_core::{Member, Op, PageRequest, Timestamp};
 

@@ -14,7 +14,7 @@ use crate::verdict::{Verdict, check, check_eq};
 
 const TTL: Ttl = Ttl::from_secs(60);
 
-/// Every operation of the cache store, several times over.
+/// Every operation of the cache store, several times.
 pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
     for _ in 0..5 {
         values(&fixture, &texts).await?;

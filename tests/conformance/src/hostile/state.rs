@@ -14,7 +14,7 @@ use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 const TTL: Ttl = Ttl::from_secs(60);
 
-/// Every operation of the state store, twice over.
+/// Every operation of the state store, twice.
 pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
     for round in 0..2 {
         let queue = fixture.queue(&format!("{}-{}-{round}", texts.word(texts.task), texts.task));

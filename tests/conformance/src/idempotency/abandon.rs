@@ -1,4 +1,4 @@
-//! Giving idempotency keys back.
+//! Abandoning idempotent requests.
 
 use bytes::Bytes;
 use store_core::{Begun, Op};

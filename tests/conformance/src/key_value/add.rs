@@ -1,4 +1,4 @@
-//! Counting.
+//! Adding to counters.
 
 use store_core::{Error, Op};
 

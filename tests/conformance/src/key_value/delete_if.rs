@@ -1,4 +1,4 @@
-//! Deleting values that are as expected.
+//! Deleting values that equal the expected one.
 
 use bytes::Bytes;
 use store_core::{Entry, Op, RequestId};

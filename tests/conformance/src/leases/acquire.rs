@@ -1,4 +1,4 @@
-//! Taking leases.
+//! Acquiring leases.
 
 use store_core::{AcquireRequest, Acquired, Durability, Error, Fence, Op};
 

@@ -1,4 +1,4 @@
-//! Looking at leases.
+//! Inspecting leases.
 
 use store_core::Op;
 

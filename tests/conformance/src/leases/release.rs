@@ -1,4 +1,4 @@
-//! Giving leases back.
+//! Releasing leases.
 
 use store_core::Op;
 

@@ -1,4 +1,4 @@
-//! Holding on to leases.
+//! Renewing leases.
 
 use store_core::{Error, Fence, Op};
 

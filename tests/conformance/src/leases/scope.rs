@@ -15,7 +15,7 @@ cases! { Op::LeaseAcquire;
     a_shared_lease_is_one_for_all_services,
 }
 
-/// Takes a lease that must be free in the store.
+/// Acquires a lease that must be free in the store.
 async fn taken(store: &Arc<dyn StateRole>, name: &LeaseName, who: &str) -> Result<Lease, BrokenPromise> {
     match store.acquire(&request(name, who), Durability::Accepted).await?.value {
         Acquired::Yes(lease) => Ok(lease),

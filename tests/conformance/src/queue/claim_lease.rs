@@ -1,4 +1,4 @@
-//! The leases of claimed jobs: their tokens, their end, and what comes after it.
+//! The leases of claimed jobs: their fences, their end, and what happens after it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What becomes ready with time, what becomes too late, and how long a claim says to wait.
+//! Jobs that become ready or miss their deadline with time, and the waiting time that a claim returns.
 
 use store_core::{Counts, JobState, MAX_MOVES, NewJob, Op, Outcome, Priority};
 

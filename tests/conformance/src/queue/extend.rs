@@ -1,4 +1,4 @@
-//! Holding on to claimed jobs.
+//! Extending the leases of claimed jobs.
 
 use store_core::{Error, Extended, Extension, Fence, JobInfo, NewJob, Op, Outcome};
 

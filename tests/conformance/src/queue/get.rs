@@ -1,4 +1,4 @@
-//! Looking at one job.
+//! Reading one job.
 
 use store_core::{JobState, Op, Priority};
 

@@ -28,7 +28,7 @@ cases! { Op::QueueList;
 
 const NUMBER: usize = 25;
 
-/// The ids of a state, in pages of `limit`; fails when a page is larger, or the cursor does not end.
+/// The ids of a state, in pages of `limit`; fails if a page is larger, or the cursor does not end.
 async fn paged(queue: &QueueFixture, state: JobState, limit: u32) -> Result<Vec<String>, crate::BrokenPromise> {
     let (mut ids, mut request) = (Vec::new(), PageRequest::first(limit));
     for _ in 0..100 {
@@ -48,7 +48,7 @@ fn numbers() -> Vec<String> {
     (0..NUMBER).map(|number| format!("{number:02}")).collect()
 }
 
-/// Jobs with these numbers, each adorned by its own.
+/// Jobs with these numbers, each with attributes that depend on its number.
 fn numbered(adorn: impl Fn(NewJob, u64) -> NewJob) -> Vec<NewJob> {
     numbers().iter().zip(0..).map(|(id, number)| adorn(job(id), number)).collect()
 }

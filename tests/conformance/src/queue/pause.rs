@@ -1,4 +1,4 @@
-//! Stopping claims.
+//! Pausing queues.
 
 use store_core::{Counts, Extended, Op, Outcome, Replayed, Settled};
 

@@ -1,4 +1,4 @@
-//! Making scheduled jobs ready at once.
+//! Making scheduled jobs ready immediately.
 
 use store_core::{Counts, Error, JobState, NewJob, Op, Priority};
 

@@ -1,4 +1,4 @@
-//! What a push promises of the jobs that it stores.
+//! The jobs that a push stores.
 
 use store_core::{
     Backoff, Counts, Explanation, JobState, NewJob, Op, Outcome, Priority, Pushed, RetryPolicy, Settled, TraceContext,

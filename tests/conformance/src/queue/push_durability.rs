@@ -1,4 +1,4 @@
-//! How far a push and a settlement reach before they are acknowledged.
+//! The durability of pushes and settlements.
 
 use store_core::{Counts, Durability, Error, Op, Outcome, Pushed, Settled, Settlement};
 
@@ -57,9 +57,9 @@ async fn a_level_that_the_engine_does_not_know_is_refused_before_anything_is_wri
         let told = queue.fixture.state.push(&queue.name, &[job("a")], durability).await;
         match told {
             Err(Error::Unsupported { .. }) => check_eq!(queue.counts().await?, Counts::default()),
-            // a server without replicas can be asked to wait for one, in vain: the push stands
+            // a server without replicas waits for one and times out, but the push is valid
             Err(Error::NotDurable { .. }) => check_eq!(queue.counts().await?.ready, 1),
-            // a replica that joined since the engine was asked what it can do
+            // a replica has joined since the capabilities of the engine were determined
             Ok(receipt) => check!(receipt.reached.satisfies(durability), "reached {}", receipt.reached),
             Err(error) => return Err(error.into()),
         }

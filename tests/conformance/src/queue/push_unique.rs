@@ -1,4 +1,4 @@
-//! What a push promises of unique keys: who holds one, and when it is given back.
+//! Unique keys of pushes: which job holds a key, and when it is released.
 
 use store_core::{NewJob, Op, Outcome, Pushed, Settled, Unique, UniqueUntil};
 
@@ -41,7 +41,7 @@ fn until_finished(id: &str) -> NewJob {
     unique(id, UniqueUntil::Finished)
 }
 
-/// Whether the key is free, asked by a push that would take it for a moment only.
+/// Whether the key is free: tries to push a job that would hold it for a moment.
 async fn is_free(queue: &QueueFixture) -> Result<bool, crate::BrokenPromise> {
     match queue.push_one(until_finished("probe")).await? {
         Pushed::Created => {
@@ -52,7 +52,7 @@ async fn is_free(queue: &QueueFixture) -> Result<bool, crate::BrokenPromise> {
     }
 }
 
-/// Pushes a job that holds the key until it is finished, claims it, and settles it so.
+/// Pushes a job that holds the key until it is finished, claims it, and settles it with this outcome.
 async fn settled(queue: &QueueFixture, outcome: Outcome) -> Verdict {
     queue.push_one(until_finished("a").with_retry(attempts(1))).await?;
     let claimed = queue.claim_one().await?;

@@ -14,10 +14,10 @@ use crate::verdict::{BrokenPromise, Verdict};
 /// How long the leases of [`QueueFixture::claim`] last.
 pub(crate) const LEASE: Duration = secs(10);
 
-/// A fresh queue. What it does is done with the defaults that a case does not care about.
+/// A new queue. Its methods use defaults for everything that does not matter to a case.
 #[derive(Debug)]
 pub(crate) struct QueueFixture {
-    /// The stores that it is in.
+    /// Its stores.
     pub(crate) fixture: Fixture,
     /// Its name.
     pub(crate) name: QueueName,
@@ -39,7 +39,7 @@ impl QueueFixture {
         only(self.push(&[job]).await?)
     }
 
-    /// Pushes plain jobs with these ids, their payloads the same text.
+    /// Pushes plain jobs with these ids. The payload of each is its id.
     #[track_caller]
     pub(crate) fn push_ids(&self, ids: &[&str]) -> impl Future<Output = Verdict> {
         let jobs: Vec<NewJob> = ids.iter().map(|id| job(id)).collect();
@@ -141,7 +141,7 @@ impl QueueFixture {
         Ok(())
     }
 
-    /// Pushes a job, claims it, and completes it, its result kept for a minute.
+    /// Pushes a job, claims it, and completes it with a result that is kept for a minute.
     pub(crate) async fn finish(&self, id: &str) -> Verdict {
         self.push_ids(&[id]).await?;
         let claimed = self.claim_one().await?;
@@ -169,17 +169,17 @@ pub(crate) fn job(id: &str) -> NewJob {
     NewJob::new(id.as_bytes().to_vec()).with_id(job_id(id))
 }
 
-/// The policy of at most so many attempts.
+/// The policy of at most this many attempts.
 pub(crate) fn attempts(max: u16) -> RetryPolicy {
     RetryPolicy::new(max, RetryPolicy::default().backoff)
 }
 
-/// A failure after which the job waits.
+/// A failure after which the job is retried with a delay.
 pub(crate) fn retry(after: Duration) -> Outcome {
     Outcome::Retry { after, error: "broken".to_owned() }
 }
 
-/// A failure for good.
+/// A failure after which the job is dead.
 pub(crate) fn dead(reason: &str) -> Outcome {
     Outcome::Dead { reason: reason.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Giving dead jobs a new life.
+//! Replaying dead jobs.
 
 use store_core::{Counts, Error, JobState, NewJob, Op, Outcome, Pushed, Replayed, Settled, Unique, UniqueUntil};
 
@@ -36,7 +36,7 @@ async fn bury(queue: &QueueFixture, id: &str, until: UniqueUntil) -> Verdict {
     Ok(())
 }
 
-/// Which job holds the key, by a push that is refused.
+/// Which job holds the key: pushes a job that is refused.
 async fn holder(queue: &QueueFixture) -> Result<Pushed, BrokenPromise> {
     queue.push_one(unique("other", UniqueUntil::Finished)).await
 }

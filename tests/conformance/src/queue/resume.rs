@@ -1,4 +1,4 @@
-//! Allowing claims again.
+//! Resuming paused queues.
 
 use store_core::{Counts, Op};
 

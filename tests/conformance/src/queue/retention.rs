@@ -1,4 +1,4 @@
-//! The bounds of what a queue keeps when it is finished.
+//! The bounds on the finished jobs that a queue keeps.
 
 use store_core::{Counts, JobState, NewJob, Op, Outcome, Retention};
 

@@ -1,4 +1,4 @@
-//! What each outcome does with a job.
+//! The effect of each outcome on a job.
 
 use store_core::{Counts, Error, JobInfo, JobState, Kept, NewJob, Op, Outcome, Priority, Settled, Settlement};
 

@@ -1,4 +1,4 @@
-//! Who may settle a job, and what a settlement sent again does.
+//! Which lease may settle a job, and what a repeated settlement does.
 
 use store_core::{Counts, Fence, JobState, Op, Outcome, Settled, Settlement};
 
@@ -27,7 +27,7 @@ cases! { Op::QueueSettle;
     a_settlement_of_a_job_of_another_queue_does_not_touch_it,
 }
 
-/// Settles a fresh job twice in the same way; the second time must answer the same and change nothing.
+/// Settles a new job twice in the same way. The second call must return the same answer and change nothing.
 async fn sent_again(queue: &QueueFixture, outcome: Outcome) -> Verdict {
     queue.push_ids(&["other", "a"]).await?;
     let claimed = queue.claim(2).await?.jobs;

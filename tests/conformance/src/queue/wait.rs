@@ -1,4 +1,4 @@
-//! Waiting for work. These cases take real time, but none depends on how much.
+//! Waiting for jobs. These cases take real time, but none depends on how long they take.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ cases! { Op::QueueWait;
     a_queue_goes_on_after_dropped_waits,
 }
 
-/// Longer than any case may take: a waiter that returns has been woken.
+/// Longer than any case may take: if a waiter returns, it was woken.
 const UP_TO: Duration = secs(300);
 
 fn waiting(queue: &QueueFixture, names: &[QueueName]) -> JoinHandle<Result<Option<QueueName>>> {
@@ -35,7 +35,7 @@ fn waiting(queue: &QueueFixture, names: &[QueueName]) -> JoinHandle<Result<Optio
     tokio::spawn(async move { state.wait(&names, UP_TO).await })
 }
 
-/// A waiter that returns as soon as there is something to see: it waits again when it was woken without a reason.
+/// A waiter that returns when a job can be claimed. If it was woken without a reason, it waits again.
 fn waiting_for(queue: &QueueFixture, ready: u64, scheduled: u64) -> JoinHandle<Result<()>> {
     let (state, name) = (Arc::clone(&queue.fixture.state), queue.name.clone());
     tokio::spawn(async move {
@@ -49,7 +49,7 @@ fn waiting_for(queue: &QueueFixture, ready: u64, scheduled: u64) -> JoinHandle<R
     })
 }
 
-/// Takes the news that preparing the queue has made, so that the next wait has to be woken anew.
+/// Takes the wake-up that preparing the queue has caused, so that the next wait needs a new one.
 async fn quiet(queue: &QueueFixture) -> Verdict {
     while queue.fixture.state.wait(std::slice::from_ref(&queue.name), ms(100)).await?.is_some() {}
     Ok(())
@@ -88,7 +88,7 @@ async fn a_wait_ends_without_news(queue: QueueFixture) -> Verdict {
     Ok(())
 }
 
-/// Three workers that claim one job each and wait while there is none; ends when each has one.
+/// Three workers that claim one job each and wait while there is none. Ends when each has one.
 async fn three_workers_get_a_job_each(queue: &QueueFixture, push: impl Future<Output = Verdict>) -> Verdict {
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..3 {
@@ -179,7 +179,7 @@ async fn a_replay_wakes_a_waiter(queue: QueueFixture) -> Verdict {
     woken(waiter).await
 }
 
-/// A wait that is dropped may take the news of that moment with it; then the next one ends at its time, and finds the job.
+/// A dropped wait may take a wake-up with it. Then the next wait lasts its whole time, and the claim after it finds the job.
 async fn a_queue_goes_on_after_dropped_waits(queue: QueueFixture) -> Verdict {
     let names = [queue.name.clone()];
     for _ in 0..3 {

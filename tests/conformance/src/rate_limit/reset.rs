@@ -1,4 +1,4 @@
-//! Forgetting what was used of limits.
+//! Resetting limits.
 
 use store_core::{Error, Key, Op, RateCheck};
 

@@ -1,4 +1,4 @@
-//! A run against servers that hold the data of others.
+//! A run against servers with other data.
 
 use conformance::{AgainstError, Target, against};
 use redis_link::TlsFiles;
@@ -66,7 +66,7 @@ async fn a_filter_that_matches_no_case_is_an_error() {
     assert!(matches!(&refused, AgainstError::NoCase(filter) if filter == "queue.clam"), "{refused}");
 }
 
-/// Without the right to find its keys again, the suite would leave them.
+/// Without the right to scan keys, the suite could not remove its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_may_not_remove_keys_is_refused_before_anything_is_written() {
     for lacking in ["-scan", "-unlink"] {
@@ -80,7 +80,7 @@ async fn a_user_who_may_not_remove_keys_is_refused_before_anything_is_written() 
     }
 }
 
-/// The suite finds out what the servers can do by writing to them: where that is refused, nothing stays there either.
+/// The suite writes to the servers to determine their capabilities. If a server refuses that, no key remains.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_who_may_not_write_jobs_leaves_nothing_behind() {
     let state = RedisServer::state().acl_user("app", "p", "~* &* +@all -hset").start().await.unwrap();
@@ -91,7 +91,7 @@ async fn a_user_who_may_not_write_jobs_leaves_nothing_behind() {
     assert_eq!((contents(&state, 0).await, cache.keys_count().await.unwrap()), (vec![], 0));
 }
 
-/// Rights that are taken away while the suite runs: what is left is reported, and is a failure.
+/// If rights are removed while the suite runs, the remaining keys are reported, and the run fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_could_not_be_removed_are_reported() {
     let state = RedisServer::state().acl_user("app", "p", "~* &* +@all").start().await.unwrap();
@@ -106,7 +106,7 @@ async fn keys_that_could_not_be_removed_are_reported() {
     assert!(state.keys_count().await.unwrap() > 0);
 }
 
-/// Files with passwords and certificates log in where a URL cannot.
+/// Passwords and certificates in files, which a URL cannot have.
 #[tokio::test(flavor = "multi_thread")]
 async fn password_files_and_client_certificates_are_used() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! A connection is held with a request on it. The store sends the request again on another one, a later operation on the same
-//! object follows, and then the first copy reaches the server: the object stays as the later operation has left it.
+//! A proxy holds a connection with a request. The store sends the request again on another connection, and a later operation
+//! changes the same object. Then the first copy reaches the server: it does not change the object.
 
 mod cache;
 mod state;
@@ -14,9 +14,9 @@ use testkit::{DEADLINE, FaultProxy, RedisServer, wait_until};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet, spawn_local};
 
-/// A copy is of use for so long. A connection that answers nothing for twice this and a second is given up.
+/// The command time-out, which is the deadline of a copy. A connection without answers for twice this and a second is closed.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// How many cases are played at once.
+/// How many cases run concurrently.
 const AT_ONCE: usize = 8;
 
 type Playing = Pin<Box<dyn Future<Output = ()>>>;
@@ -109,7 +109,7 @@ async fn play_all() {
         let (servers, turns) = (Arc::clone(&servers), Arc::clone(&turns));
         playing.spawn_local(async move {
             let _turn = turns.acquire_owned().await.unwrap();
-            // First without any hold: the servers know the scripts then, and a copy that arrives late is one that could run.
+            // First without a hold, so that the servers have the scripts and a late copy could run.
             for holds in [false, true] {
                 let world = World::open(&servers, holds).await;
                 let played = spawn_local((case.play)(world)).await;
@@ -127,7 +127,7 @@ async fn play_all() {
     assert!(failed.is_empty(), "{} of {} cases:\n{}", failed.len(), CASES.len(), failed.join("\n"));
 }
 
-/// What a case plays with: stores behind proxies of its own, under names of its own.
+/// The environment of a case: stores behind proxies of its own, with names of its own.
 struct World {
     stores: Stores,
     proxies: [FaultProxy; 2],
@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    /// A text that no other world uses.
+    /// A text that no other case uses.
     fn text(&self, what: &str) -> String {
         format!("{}-{what}", self.stores.service)
     }
@@ -192,7 +192,7 @@ impl World {
     }
 }
 
-/// A call that the store does not repeat, and that may have met the held connection: there it is never carried out, so it is
+/// Makes a call that the store does not repeat. If it was sent on the held connection, it is not carried out in time, so it is
 /// made again.
 async fn never_repeated<T, F: Future<Output = Result<T>>>(call: impl Fn() -> F) -> T {
     loop {

@@ -1,5 +1,5 @@
-//! A write is executed and its reply is lost: sent again by the store itself, it has happened once. What would count twice
-//! is not sent again; it answers `Indeterminate`.
+//! A write is executed and its reply is lost. The store sends it again, and it takes effect once. If it would take effect twice,
+//! the store does not send it again and returns `Indeterminate`.
 
 mod cache;
 mod state;
@@ -10,8 +10,8 @@ use conformance::{Engine, Options, RedisEngine, Stores};
 use store_core::{Clock, Error, Key, ManualClock, Op, QueueName, Repeat, Result, Timestamp};
 use testkit::{FaultProxy, RedisServer};
 
-/// Declares the cases: for each operation a function that is played once while every reply arrives (which also makes the
-/// server know the scripts), and once more with one lost reply.
+/// Declares the cases: for each operation a function that runs once with all replies, which also loads the scripts, and once
+/// more with one lost reply.
 macro_rules! lost_replies {
     ($($op:ident => $($case:ident)::+;)*) => {
         const COVERED: &[Op] = &[$(Op::$op),*];
@@ -66,7 +66,7 @@ fn every_operation_that_writes_has_a_case() {
     assert_eq!(missing, Vec::<&Op>::new());
 }
 
-/// A repetition waits for so long.
+/// How long a repetition waits.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Both servers, each behind a proxy.
@@ -95,7 +95,7 @@ impl Servers {
     }
 }
 
-/// What a case plays with.
+/// The environment of a case.
 struct World {
     stores: Stores,
     clock: ManualClock,
@@ -123,7 +123,7 @@ impl World {
         answer
     }
 
-    /// The same for a call that is never repeated: it says that it does not know, unless its reply arrived.
+    /// Makes a call that is never repeated. It returns `Indeterminate`, unless its reply arrived.
     async fn never_repeated<T: std::fmt::Debug>(&self, op: Op, call: impl Future<Output = Result<T>>) {
         let answer = self.lost(call).await;
         if self.loses {
@@ -143,7 +143,7 @@ impl World {
     }
 }
 
-/// Whether a request is one that a store sends, and not one that keeps the connection up.
+/// Whether a request is a store's, and not one that checks the connection.
 fn is_of_a_store(request: &[u8]) -> bool {
     ["EVALSHA", "SET", "DEL", "UNLINK", "BLPOP"].iter().any(|name| {
         let header = format!("\r\n${}\r\n{name}\r\n", name.len());

@@ -1,5 +1,5 @@
-//! What only real servers can show: lost replies, late copies, random sequences of operations compared with the embedded engine, and a
-//! run among foreign keys.
+//! Tests that need real servers: lost replies, late copies, random sequences of operations compared with the embedded engine, and
+//! a run on servers with other data.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,8 +1,8 @@
 //! Random sequences of operations have the same outcomes on the embedded engine, which is the model, and on Redis.
 //!
-//! The seeds are fixed. `CONFORMANCE_SEED=7 CONFORMANCE_SEQUENCES=1` runs the sequence of one seed, another number of
-//! sequences runs as many seeds from there on. A difference is reported with its seed and a sequence from which as many
-//! steps were taken away as could be.
+//! The seeds are fixed. `CONFORMANCE_SEED=7 CONFORMANCE_SEQUENCES=1` runs the sequence of one seed; a larger number
+//! runs that many seeds from it on. A difference is reported with its seed and a sequence without the steps that it does not
+//! need.
 
 mod generate;
 mod play;
@@ -22,7 +22,7 @@ use step::Step;
 /// How many steps a sequence has.
 const STEPS: usize = 60;
 
-/// Where two engines differed.
+/// A difference between two engines.
 struct Difference {
     /// After how many steps.
     after: usize,
@@ -53,7 +53,7 @@ impl Pair {
         None
     }
 
-    /// Takes away every step without which the engines still differ.
+    /// Removes every step without which the engines still differ.
     async fn shrink(&self, mut steps: Vec<Step>, mut difference: Difference) -> (Vec<Step>, Difference) {
         steps.truncate(difference.after);
         for index in (0..steps.len()).rev() {
@@ -68,10 +68,10 @@ impl Pair {
     }
 }
 
-/// What both engines must be asked in the same way, and what the contract leaves open.
+/// State that both engines share, and data on what the contract does not define.
 struct Referee {
     clock: ManualClock,
-    /// When jobs were due: the order of two that are due in one millisecond is the engine's own.
+    /// When jobs were due: the contract does not define the order of two jobs that are due in one millisecond.
     due: HashSet<u64>,
     /// The ids of jobs that were removed while they were ready: pushed again, they may take their old place.
     retired: HashSet<u8>,

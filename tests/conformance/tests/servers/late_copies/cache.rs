@@ -81,7 +81,7 @@ pub(super) async fn prolong_then_prolong_in_the_state(world: World) {
     prolongs_then_prolongs(&world, world.stores.state.as_ref()).await;
 }
 
-/// For a minute, then for an hour: the late copy does not take the hour away.
+/// Sets a value for a minute, then for an hour: the late copy does not shorten the hour.
 async fn prolongs_then_prolongs(world: &World, store: &dyn Idempotency) {
     let (mine, other) = (state::request(world), state::request(world));
     assert_eq!(store.begin(&mine, Ttl::from_secs(3600)).await.unwrap(), Begun::Started);

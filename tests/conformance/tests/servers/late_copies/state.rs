@@ -289,7 +289,7 @@ pub(super) async fn acquire_then_release_and_another(world: World) {
 pub(super) async fn renew_then_renew(world: World) {
     let lease = acquired(&world, "one").await;
     world.held(world.stores.state.renew(&lease, Duration::from_millis(300))).await.unwrap();
-    // The short one may be over before the long one comes, where this machine is slow: then it is for nobody to make longer.
+    // On a slow machine the short lease may expire before the long renewal arrives, which then cannot prolong it.
     let Some(until) = world.stores.state.renew(&lease, LATER).await.unwrap() else { return };
     world.arrives().await;
     assert_eq!(shown(&world).await.map(|lease| lease.until), Some(until));
@@ -354,7 +354,7 @@ pub(super) async fn begins_then_abandons(world: &World, store: &dyn Idempotency)
     assert_eq!(store.begin(&request(world), TTL).await.unwrap(), Begun::Started);
 }
 
-/// The response is kept for a moment only; then somebody else begins.
+/// The response is kept for a moment; then another attempt begins.
 pub(super) async fn finishes_then_begins(world: &World, store: &dyn Idempotency) {
     let (mine, other) = (request(world), request(world));
     assert_eq!(store.begin(&mine, TTL).await.unwrap(), Begun::Started);

@@ -87,7 +87,7 @@ pub(super) async fn extend(world: World) {
     assert_eq!((info.at, info.progress.as_deref()), (Some(until), Some(b"half way".as_slice())));
 }
 
-/// Every outcome in one batch, and again with every outcome alone.
+/// Every outcome in one batch, and again each outcome in a call of its own.
 pub(super) async fn settle(world: World) {
     let (state, queue) = (&world.stores.state, world.queue());
     let outcomes = [
@@ -117,7 +117,7 @@ pub(super) async fn settle(world: World) {
     }
 }
 
-/// The news are gone with the reply; the job is not.
+/// The wake-up is lost with the reply; the job is not.
 pub(super) async fn wait(world: World) {
     world.pushed(&[job("a")]).await;
     let queues = [world.queue()];
@@ -176,7 +176,7 @@ fn request(world: &World) -> AcquireRequest {
     AcquireRequest::new(LeaseName::new(world.place).unwrap(), holder("one"), LEASE)
 }
 
-/// Takes a lease that is free.
+/// Acquires a lease that is free.
 async fn held(world: &World) -> store_core::Lease {
     let acquired = world.stores.state.acquire(&request(world), Durability::Accepted).await.unwrap().value;
     let Acquired::Yes(lease) = acquired else { panic!("{acquired:?}") };

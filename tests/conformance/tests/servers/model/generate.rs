@@ -17,7 +17,7 @@ const TEXTS: [&str; 5] = ["", "a", "message", "a longer text that is not like th
 /// The sequence of a seed.
 pub(super) fn sequence(seed: u64, steps: usize) -> Vec<Step> {
     let mut rng = Rng::with_seed(seed);
-    // one rate for each key: what a limit does whose rate is changed is left open
+    // one rate per key: the contract does not define a limit whose rate changes
     let rates = [0, 1, 2].map(|_| rate(&mut rng));
     (0..steps).map(|_| if rng.u8(..10) < 6 { queue_step(&mut rng) } else { other_step(&mut rng, &rates) }).collect()
 }
@@ -70,7 +70,7 @@ fn other_step(rng: &mut Rng, rates: &[Rate; 3]) -> Step {
     }
 }
 
-/// A time among few, so that ends meet, or nearly.
+/// One of a few times, so that many ends are equal or close.
 fn time(rng: &mut Rng) -> Duration {
     Duration::from_millis([999, 1000, 1000, 1001, 2000, 5000, 10_000, 60_000][rng.usize(..8)])
 }
@@ -83,7 +83,7 @@ fn state(rng: &mut Rng) -> JobState {
     [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead][rng.usize(..5)]
 }
 
-/// Half of the ids are canonical UUIDs in a few groups, which engines may store in another way.
+/// Half of the ids are canonical UUIDs in a few groups, which engines may store differently.
 pub(super) fn job_id(id: u8) -> JobId {
     let (group, number) = (id % 3, id.wrapping_mul(11).wrapping_add(30));
     let text = match id.is_multiple_of(2) {
@@ -116,7 +116,7 @@ fn job(rng: &mut Rng) -> (u8, NewJob) {
     (id, job)
 }
 
-/// Up to 12 different jobs of one priority that need nothing more: they are stored together, unless one of them is known.
+/// Up to 12 different plain jobs of one priority. They are stored as one batch, unless the queue has one of them already.
 fn plain_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
     let (priority, retry) = (Priority::ALL[rng.usize(..4)], RetryPolicy::new(rng.u16(1..4), Backoff::Fixed(time(rng))));
     let mut ids: Vec<u8> = (0..IDS).collect();
@@ -130,14 +130,14 @@ fn plain_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
     ids.into_iter().map(plain).collect()
 }
 
-/// Up to 12 different jobs for later: they may be stored together.
+/// Up to 12 different scheduled jobs. They may be packed into one string.
 fn delayed_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
     let mut jobs = plain_jobs(rng);
     jobs.iter_mut().for_each(|(_, job)| job.delay = time(rng));
     jobs
 }
 
-/// Which of the leases that were given out last are meant: a few, or many.
+/// Numbers of the last leases: a few, or many.
 fn numbers(rng: &mut Rng) -> Vec<usize> {
     let most = if rng.bool() { 3 } else { 10 };
     (0..rng.usize(1..most)).map(|_| rng.usize(..=most)).collect()

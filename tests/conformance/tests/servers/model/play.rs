@@ -1,4 +1,4 @@
-//! Carrying out a step on one engine. The outcome is a text that is equal where the outcomes are.
+//! Carrying out a step on one engine. The outcome is a text: equal outcomes have equal texts.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::step::Step;
 /// Longer than all steps of a sequence together: values expire by the server's own clock.
 const LONG: Ttl = Ttl::from_secs(300 * 86400);
 
-/// One engine, and what it has handed out so far.
+/// One engine, and the leases and tokens that it has returned so far.
 pub(super) struct World {
     pub(super) stores: Stores,
     pub(super) queue: QueueName,
@@ -40,7 +40,7 @@ impl World {
         }
     }
 
-    /// Carries out a step; an error counts by its kind.
+    /// Carries out a step. Errors of one kind are equal.
     pub(super) async fn play(&mut self, step: &Step) -> String {
         let outcome = match self.play_queue(step).await {
             Ok(None) => self.play_other(step).await,
@@ -106,7 +106,7 @@ impl World {
         })
     }
 
-    /// On both roles: they must agree among themselves, too.
+    /// Plays the step on both roles, which must agree, too.
     async fn play_idempotency(&self, step: &Step) -> Result<String> {
         let stores: [&dyn store_core::Idempotency; 2] = [self.stores.state.as_ref(), self.stores.cache.as_ref()];
         let mut outcomes = Vec::new();
@@ -127,7 +127,7 @@ impl World {
                     format!("{:?}", store.prolong(&self.request(*key, 0, *request), ttl(*lasting)).await?)
                 }
                 Step::Abandon { key, request } => {
-                    // whether a request whose time is over is still known is left open; the next begin tells the same
+                    // the contract does not define whether an expired request is still stored; the next begin returns the same
                     store.abandon(&self.request(*key, 0, *request)).await?;
                     String::new()
                 }

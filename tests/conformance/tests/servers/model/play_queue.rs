@@ -10,7 +10,7 @@ use super::play::{World, from_end, holder};
 use super::step::Step;
 
 impl World {
-    /// The outcome of a step that is about the queue; `None` when it is not.
+    /// The outcome of a step on the queue; `None` for other steps.
     pub(super) async fn play_queue(&mut self, step: &Step) -> Result<Option<String>> {
         let (state, queue) = (&self.stores.state, &self.queue);
         Ok(Some(match step {
@@ -45,7 +45,7 @@ impl World {
             Step::Pause => format!("{:?}", state.pause(queue).await?),
             Step::Resume => format!("{:?}", state.resume(queue).await?),
             Step::Explain(id) => match state.explain(queue, &job_id(*id)).await? {
-                // how many are ahead is told as a bound, which may count jobs that were cancelled
+                // the number of jobs ahead is a bound, which may count cancelled jobs
                 Explanation::WaitsForWorker { .. } => "WaitsForWorker".to_owned(),
                 explanation => format!("{explanation:?}"),
             },
@@ -55,8 +55,8 @@ impl World {
         }))
     }
 
-    /// Settles leases by their numbers. What is left open is not asked: a lease that was settled and would not last any
-    /// more, and one job twice at once by two leases or after the time for which its lease was given out.
+    /// Settles leases by their numbers. Leaves out what the contract does not define: a settled lease that would have expired,
+    /// and two settlements of one job in a call, by two leases or after the end of its lease.
     async fn settle(&mut self, outcomes: &[(usize, Outcome)]) -> Result<String> {
         let now = self.clock.now();
         let lease = |number: usize| {
@@ -79,7 +79,7 @@ impl World {
         Ok(format!("{settled:?}"))
     }
 
-    /// All pages of a state. Whether a completed job whose time is over is still listed is left open.
+    /// All pages of a state. The contract does not define whether a completed job is listed after its time.
     async fn list(&self, place: JobState, limit: u32) -> Result<String> {
         let (mut jobs, mut request) = (Vec::new(), PageRequest::first(limit));
         loop {
@@ -91,7 +91,7 @@ impl World {
                 None => break,
             }
         }
-        // Which of several that run out at one moment comes first is left open.
+        // The contract does not define the order of jobs whose leases expire at the same moment.
         if place == JobState::Running {
             jobs.sort_by_key(|job| (job.at, job.id.to_string()));
         }

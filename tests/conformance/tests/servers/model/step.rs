@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use store_core::{JobState, NewJob, Outcome, Rate};
 
-/// What is done on both engines.
+/// A step that both engines carry out.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// Time passes.
