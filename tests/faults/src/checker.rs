@@ -1,9 +1,10 @@
 //! The checker: reads a history and reports violations.
 //!
 //! It depends on the operations of a history, not on the stores. An operation took effect at some moment between its
-//! invocation and its reply. Without a reply, or with an error that leaves it open, it took effect at some later moment or
-//! never. With the answer "not executed" it had no effect. A rule reports only what is wrong for every possible moment. A
-//! job may be delivered more than once as long as no end of it was acknowledged; [`Tally`] counts such deliveries.
+//! invocation and its reply. Without a reply, or with an error that does not state whether it was executed, it took
+//! effect at some later moment or never. With the answer "not executed" it had no effect. A rule reports a violation
+//! only if the answers are wrong for every possible moment. A job may be delivered more than once while no end of it
+//! was acknowledged; [`Tally`] counts such deliveries.
 
 mod heartbeats;
 mod idempotency;
@@ -50,7 +51,7 @@ rules! {
     JobRevived = "job-revived";
     /// No handler begins after the end of its job was acknowledged.
     HandledAfterEnd = "handled-after-end";
-    /// A settlement under an older fence does not count once the job was claimed under a newer one.
+    /// A settlement under an older fence does not count after the job was claimed under a newer one.
     StaleSettlement = "stale-settlement";
     /// A job is not claimed while an earlier lease of it lasts.
     JobLeasedTwice = "job-leased-twice";
@@ -73,11 +74,11 @@ rules! {
 
     /// The terms of two holders of a lease do not overlap.
     LeasesOverlap = "leases-overlap";
-    /// A lease is not lost, and is held by nobody else, before its time is over.
+    /// Before its time is over, a lease is not lost and has no other holder.
     LeaseLostEarly = "lease-lost-early";
     /// The fences of one lease rise.
     LeaseFence = "lease-fence";
-    /// A lease is held only by one who may have acquired it and has not released it.
+    /// A lease is held only by a holder that may have acquired it and has not released it.
     LeaseUnknown = "lease-unknown";
     /// A register accepts no write under an older fence after a newer one.
     RegisterOrder = "register-order";
@@ -112,9 +113,9 @@ impl fmt::Display for Rule {
 /// A rule that a history breaks.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    /// Which.
+    /// The rule.
     pub rule: Rule,
-    /// Of which job, lease, key or member.
+    /// The job, lease, key or member.
     pub subject: String,
     /// The operations that show it.
     pub evidence: Vec<Operation>,
@@ -149,9 +150,9 @@ fn cut(text: &str) -> &str {
 /// What the checker found.
 #[derive(Debug, Clone)]
 pub struct Verdict {
-    /// What is wrong.
+    /// The violations.
     pub violations: Vec<Violation>,
-    /// How much was done.
+    /// The counts.
     pub tally: Tally,
 }
 

@@ -23,15 +23,15 @@ pub type Micros = u64;
 pub enum Event {
     /// The first line.
     Run(RunInfo),
-    /// An operation was asked for.
+    /// An operation was requested.
     Invoke {
         /// When, before anything was sent.
         at: Micros,
         /// The operation's number, unique in the run.
         id: u64,
-        /// Who asked.
+        /// The actor.
         actor: String,
-        /// What for.
+        /// The request.
         call: Call,
     },
     /// The operation was answered.
@@ -40,7 +40,7 @@ pub enum Event {
         at: Micros,
         /// The operation's number.
         id: u64,
-        /// What was answered.
+        /// The reply.
         reply: Reply,
     },
     /// A fault began or ended.
@@ -54,7 +54,7 @@ pub enum Event {
     },
 }
 
-/// What a run was.
+/// The settings of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunInfo {
     /// The seed of the plan of operations and faults.
@@ -66,7 +66,7 @@ pub struct RunInfo {
     pub late_ms: Option<u64>,
 }
 
-/// What was answered.
+/// A reply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
@@ -74,6 +74,6 @@ pub enum Reply {
     Ok(Answer),
     /// An error of this kind that states that nothing was executed.
     NotExecuted(String),
-    /// An error of this kind that leaves open whether it was executed.
+    /// An error of this kind that does not state whether it was executed.
     Unknown(String),
 }

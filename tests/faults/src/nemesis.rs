@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::history::Recorder;
 use crate::process::WorkerProcess;
 
-/// Runs all sequences until their plans or the run end; when the tasks have ended, every fault is undone. Call it in a
+/// Runs all sequences until their plans or the run end. When the tasks have ended, every fault is undone. Call it in a
 /// `LocalSet`.
 pub(crate) fn start(
     sequences: Vec<FaultSequence>,

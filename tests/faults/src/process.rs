@@ -74,11 +74,10 @@ impl WorkerProcess {
     }
 }
 
-/// The work of such a process: works on the queues of the stores in its environment, until it is asked to end or `parent`
-/// has ended.
+/// The work of such a process: runs jobs of the stores in its environment until it is asked to end or `parent` has ended.
 ///
 /// # Errors
-/// When the stores cannot be opened or the history cannot be written.
+/// If the stores cannot be opened or the history cannot be written.
 pub async fn work_in_process(
     seed: u64,
     number: u32,

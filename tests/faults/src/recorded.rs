@@ -86,7 +86,7 @@ pub(crate) fn record<T>(
     result
 }
 
-/// What an error states about the execution.
+/// The recorded reply of an error.
 fn reply(error: &Error) -> Reply {
     let kind = error.kind().name().to_owned();
     match error.kind() {

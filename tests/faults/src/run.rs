@@ -40,7 +40,7 @@ pub struct Options {
     pub server: Option<PathBuf>,
     /// The state server's `appendfsync`: `always` or `everysec`, the default. A kill loses nothing with either.
     pub fsync: String,
-    /// Whether connections and the state server are held for longer than an attempt of a command lasts, so that copies of
+    /// Whether faults hold connections and the state server for longer than an attempt of a command lasts, so that copies of
     /// requests arrive after their repetitions were answered.
     pub late_copies: bool,
     /// The program of this crate, for the worker process; without it there is none.
@@ -79,7 +79,7 @@ pub enum RunError {
 /// Runs load and faults, drains the queues, and checks the history.
 ///
 /// # Errors
-/// [`RunError`] when there is nothing to check.
+/// [`RunError`] if there is no history to check.
 pub async fn run(options: &Options) -> Result<Verdict, RunError> {
     // the tasks that break servers and proxies stay on this thread
     LocalSet::new().run_until(Box::pin(run_here(options))).await
@@ -141,7 +141,7 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
 /// Reads the kept history of a run: `folder` is the one of its [`Options`], or one file.
 ///
 /// # Errors
-/// [`RunError::History`], or [`RunError::System`] when the folder cannot be read.
+/// [`RunError::History`], or [`RunError::System`] if the folder cannot be read.
 pub fn read_kept(folder: &Path) -> Result<History, RunError> {
     let files = if folder.is_dir() {
         let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));

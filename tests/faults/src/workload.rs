@@ -38,7 +38,7 @@ pub(crate) fn queue(name: &str) -> QueueName {
     QueueName::new(name).expect("a valid name")
 }
 
-/// The random numbers of one actor: the same for the same seed, whatever the others do.
+/// The random numbers of one actor: the same for the same seed, independent of other actors.
 pub(crate) fn random_of(seed: u64, name: &str) -> fastrand::Rng {
     let mut hasher = DefaultHasher::new();
     (seed, name).hash(&mut hasher);
@@ -73,7 +73,7 @@ impl Actor {
     }
 }
 
-/// The knowledge that the actors share.
+/// The state that the actors share.
 #[derive(Default)]
 pub(crate) struct Shared {
     recent: Mutex<VecDeque<(QueueName, NewJob)>>,

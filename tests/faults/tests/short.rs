@@ -1,4 +1,4 @@
-//! The short form of a run, and what the checker says when its history is falsified.
+//! The short form of a run; and the checker finds falsified histories.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn a_short_run_breaks_no_rule() {
     }
 }
 
-/// A real history, falsified, is found to be.
+/// The checker finds that a real history was falsified.
 fn check_falsified(seed: u64, folder: &Path) {
     let history = read_kept(folder).expect("the history was just read");
     let found = |history: &History| -> Vec<Rule> {

@@ -45,11 +45,11 @@ pub(super) fn check(history: &History, found: &mut Findings) {
     }
 }
 
-/// The beat by which a member is alive in this listing for sure.
+/// The beat because of which a member is certainly alive in this listing.
 fn surely_alive<'a>(member: &Member<'a>, listing: &Operation) -> Option<&'a Operation> {
     let beats = member.beats.iter().filter(|(beat, _)| beat.answer().is_some() && beat.end < listing.start);
     let (last, _) = beats.max_by_key(|(beat, _)| beat.start)?;
-    // whatever may have been executed since
+    // all operations that may have been executed since
     let since = |operation: &Operation| {
         operation.effect != Effect::None && operation.start < listing.end && operation.latest() > last.start
     };

@@ -26,7 +26,7 @@ struct Finish<'a> {
     keep: Micros,
 }
 
-/// A time during which one attempt was under way for sure.
+/// A time during which one attempt was certainly under way.
 struct Attempt<'a> {
     name: &'a str,
     by: &'a Operation,

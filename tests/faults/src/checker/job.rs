@@ -60,7 +60,7 @@ pub(super) struct Replay<'a> {
 /// Jobs by queue and id.
 pub(super) type Jobs<'a> = BTreeMap<(&'a str, &'a str), Job<'a>>;
 
-/// Collects the operations of each job. What was not executed is left out, except pushes.
+/// Collects the operations of each job that may have been executed, and all pushes.
 pub(super) fn collect(history: &History) -> Jobs<'_> {
     let mut jobs = Jobs::new();
     for operation in &history.operations {
@@ -157,7 +157,7 @@ impl Job<'_> {
         }
     }
 
-    /// Until when the lease with this fence can have lasted; `None` when no claim of it was answered.
+    /// Until when the lease with this fence can have lasted; `None` if no claim of it was answered.
     pub(super) fn lease_over(&self, fence: u64) -> Option<Micros> {
         let claim = self.claims.iter().find(|claim| claim.fence == fence)?;
         let extended = self.extensions.iter().filter(|extension| extension.fence == fence);
@@ -165,7 +165,7 @@ impl Job<'_> {
         ends.chain([claim.operation.end.saturating_add(claim.lease)]).max()
     }
 
-    /// Until when the lease of this claim lasted for sure.
+    /// Until when the lease of this claim certainly lasted.
     pub(super) fn lease_lasted(&self, claim: &Claim<'_>) -> Micros {
         let mut until = claim.operation.start + claim.lease;
         let mut shortest = Micros::MAX;
@@ -182,7 +182,7 @@ impl Job<'_> {
         settled.map(|settlement| settlement.operation.start).fold(until, Micros::min)
     }
 
-    /// Whether a push, or a replay where the job may have been dead, may have made the job anew after `after` and before
+    /// Whether a push, or a replay if the job may have been dead, may have added the job again after `after` and before
     /// `before`.
     pub(super) fn may_be_made_anew(&self, after: Micros, before: Micros, replayable: bool) -> bool {
         let overlaps = |operation: &Operation| operation.start < before && operation.latest() > after;

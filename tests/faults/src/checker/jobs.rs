@@ -53,7 +53,7 @@ fn removals(job: &Job<'_>) -> impl Iterator<Item = Micros> {
     let settled = settled.map(|settlement| settlement.operation.latest());
     let cancelled = job.cancels.iter().filter_map(|cancel| match cancel.word {
         Some("finished") => None,
-        // a job that was asked to stop goes when its lease ends, a retry is due, …
+        // a job whose cancellation was requested is removed when its lease ends, a retry is due, …
         Some("requested") | None => Some(Micros::MAX),
         Some(_) => Some(cancel.operation.latest()),
     });
@@ -64,7 +64,7 @@ fn removals(job: &Job<'_>) -> impl Iterator<Item = Micros> {
 /// An acknowledged end of a job.
 struct End<'a> {
     operation: &'a Operation,
-    /// Claims with a larger fence came after it; without one, claims that began after its reply did.
+    /// Claims with a larger fence were executed after it. If it has no fence, so were claims that began after its reply.
     fence: Option<u64>,
     /// Whether the job may be dead, and be replayed.
     dead: bool,

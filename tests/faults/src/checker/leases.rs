@@ -14,7 +14,7 @@ struct Lease<'a> {
     writes: Vec<(&'a Operation, u64)>,
 }
 
-/// A time during which one fence held the lease for sure.
+/// A time during which one fence certainly held the lease.
 struct Term<'a> {
     fence: u64,
     /// The acquisition.
@@ -80,14 +80,14 @@ fn firsts<'a>(lease: &Lease<'a>) -> HashMap<u64, &'a Operation> {
     firsts
 }
 
-/// When each fence held the lease for sure. Also reports leases that were lost within such a time.
+/// When each fence certainly held the lease. Also reports leases that were lost within such a time.
 fn terms<'a>(name: &str, lease: &Lease<'a>, found: &mut Findings) -> Vec<Term<'a>> {
     let mut terms = Vec::new();
     for (fence, by) in firsts(lease) {
         let Some((_, _, request, lasting)) = lease.acquisitions.iter().find(|(of, ..)| of.id == by.id) else {
             continue;
         };
-        // an earlier copy of the request, whose reply was lost, may be the one that took it
+        // an earlier copy of the request, whose reply was lost, may have acquired it
         let same = lease.acquisitions.iter().filter(|(of, _, other, _)| other == request && of.effect != Effect::None);
         let start = same.map(|(of, ..)| of.start).min().unwrap_or(by.start);
         let mut term = Term { fence, by, from: by.end, until: start + lasting };
@@ -106,7 +106,7 @@ fn follow(name: &str, lease: &Lease<'_>, term: &mut Term<'_>, found: &mut Findin
     steps.extend(releases.map(|(operation, _)| (*operation, None)));
     steps.retain(|(operation, _)| operation.effect != Effect::None);
     steps.sort_by_key(|(operation, _)| operation.start);
-    // a renewal whose reply was lost may still come and shorten the lease
+    // a renewal whose reply was lost may arrive later and shorten the lease
     let mut shortest = Micros::MAX;
     for (operation, lasting) in steps {
         // an earlier copy of a short renewal may have let the lease run out before its repetition was carried out

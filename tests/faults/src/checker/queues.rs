@@ -67,7 +67,7 @@ fn check_pauses(name: &str, queue: &Queue<'_>, found: &mut Findings) {
         }
         let last = set.iter().filter(|operation| operation.answer().is_some() && operation.end < claim.start);
         let last = last.max_by_key(|operation| operation.start);
-        // a queue that nobody has paused is not paused
+        // a queue without a pause is not paused
         let since = match (last, paused) {
             (Some(last), _) => last.start,
             (None, true) => 0,

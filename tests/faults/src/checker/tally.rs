@@ -1,4 +1,4 @@
-//! How much was done, lost, repeated and broken in a history.
+//! Counts of a history: operations, lost replies, repeated deliveries, faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -15,8 +15,8 @@ pub struct Tally {
     pub errors: BTreeMap<String, u64>,
     /// How many faults of each kind there were.
     pub faults: BTreeMap<String, u64>,
-    /// The longest time from the end of a fault of each kind to the first answer of an operation that was asked for after
-    /// the fault began, in microseconds.
+    /// For each kind of fault, the longest time in microseconds from its end to the first answer of an operation that began
+    /// after the fault did.
     pub recovery: BTreeMap<String, Micros>,
     /// Jobs of which a push was acknowledged.
     pub pushed: u64,
@@ -29,7 +29,7 @@ pub struct Tally {
     /// Deliveries to handlers.
     pub handled: u64,
     /// Deliveries of a job under one fence after it had been delivered under another and no settlement of that was
-    /// acknowledged: what "at least once" permits.
+    /// acknowledged. At-least-once delivery permits these.
     pub redelivered: u64,
 }
 

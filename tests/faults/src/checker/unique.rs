@@ -6,10 +6,11 @@ use super::job::{Job, Jobs, Push};
 use super::{Findings, Rule};
 use crate::history::{Call, Effect, History, Micros, Operation, PushAnswer, UniqueEnd};
 
-/// Below this many attempts a job may die unseen: each claim whose reply was lost can have been its last attempt.
+/// With fewer attempts than this a job may die without an answer that shows it: each claim whose reply was lost can have been its
+/// last attempt.
 const SURE_ATTEMPTS: u32 = 10;
 
-/// How long a job held its unique key for sure.
+/// The time during which a job certainly held its unique key.
 struct Held<'a> {
     job: &'a str,
     push: &'a Operation,
@@ -22,7 +23,7 @@ pub(super) fn check(history: &History, jobs: &Jobs<'_>, found: &mut Findings) {
     for ((queue, id), job) in jobs {
         for push in &job.pushes {
             let Some((key, end)) = &push.job.unique else { continue };
-            // the same push again is acknowledged as long as the job is known, also when it has ended
+            // the same push again is acknowledged while the queue has the job, even if it has ended
             let again = job.pushes.iter().any(|first| {
                 first.job.request == push.job.request
                     && first.operation.start < push.operation.start
@@ -51,7 +52,7 @@ pub(super) fn check(history: &History, jobs: &Jobs<'_>, found: &mut Findings) {
     }
 }
 
-/// Until when nothing can have ended the job, or claimed it where its key is free from then on.
+/// Until when no operation can have ended the job, or claimed it if the claim frees its key.
 fn held_until(history: &History, queue: &str, job: &Job<'_>, push: &Push<'_>, end: UniqueEnd) -> Micros {
     if job.max_attempts() < SURE_ATTEMPTS {
         return 0;
@@ -72,7 +73,7 @@ fn held_until(history: &History, queue: &str, job: &Job<'_>, push: &Push<'_>, en
     possible.map(|operation| operation.start).min().unwrap_or(Micros::MAX)
 }
 
-/// The holder that a push was refused for was pushed with this key, and has not ended before.
+/// If a push is refused because of a holder, the holder was pushed with this key and has not ended before.
 fn check_holder(jobs: &Jobs<'_>, queue: &str, key: &str, holder: &str, refused: &Operation, found: &mut Findings) {
     let subject = || format!("{key} of {queue}, held by {holder}");
     let Some(job) = jobs.get(&(queue, holder)) else {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What was asked for. Times in milliseconds.
+/// A requested operation. Times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
@@ -42,10 +42,10 @@ pub enum Call {
     Release { name: String, holder: String, fence: u64 },
     /// Ask who holds a lease.
     Inspect { name: String },
-    /// Write into the register of the test's own that belongs to a lease and compares fences.
+    /// Write into the test's register that belongs to a lease and compares fences.
     Write { name: String, fence: u64 },
 
-    /// Begin an idempotent request. `content` is what its fingerprint is of.
+    /// Begin an idempotent request. Its fingerprint is that of `content`.
     Begin { store: String, key: String, content: String, attempt: String, lasting_ms: u64 },
     /// Keep the response of an idempotent request.
     Finish { store: String, key: String, attempt: String, response: String, keep_ms: u64 },
@@ -124,7 +124,7 @@ pub struct Leased {
     pub job: String,
     /// The lease's fence.
     pub fence: u64,
-    /// Which delivery; 0 where it is not known.
+    /// Which delivery; 0 if it is not known.
     #[serde(default)]
     pub attempt: u32,
 }
@@ -144,7 +144,7 @@ pub struct Settle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Done, the job is forgotten.
+    /// Done, the job is removed.
     Complete,
     /// Done, the job is kept with its result.
     CompleteKept,
@@ -152,7 +152,7 @@ pub enum Outcome {
     Retry,
     /// Not now.
     Snooze,
-    /// Failed for good.
+    /// Failed, and not tried again.
     Dead,
     /// Not started.
     Release,
@@ -160,11 +160,11 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// What was answered.
+/// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    /// Nothing to say.
+    /// An answer without data.
     Done,
     /// To a push: one answer per job.
     Pushed(Vec<PushAnswer>),
@@ -180,7 +180,7 @@ pub enum Answer {
     Names(Vec<String>),
     /// To a count.
     Number(u64),
-    /// To an acquisition or inspection: whose lease it is; `None` when nobody's.
+    /// To an acquisition or inspection: the holder of the lease; `None` without a holder.
     Lease { mine: bool, lease: Option<Granted> },
     /// To begin: carry it out.
     Started,
@@ -192,7 +192,7 @@ pub enum Answer {
     Mismatch,
 }
 
-/// Who holds a lease.
+/// The holder of a lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Granted {
     /// The holder.
@@ -201,7 +201,7 @@ pub struct Granted {
     pub fence: u64,
 }
 
-/// What became of a pushed job.
+/// The result of a pushed job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PushAnswer {

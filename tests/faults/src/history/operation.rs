@@ -10,7 +10,7 @@ use super::{Answer, Call, Event, Micros, Reply, RunInfo};
 /// A whole history, in the order of invocations.
 #[derive(Debug, Clone, Default)]
 pub struct History {
-    /// What the run was.
+    /// The run.
     pub run: Option<RunInfo>,
     /// Its operations.
     pub operations: Vec<Operation>,
@@ -23,9 +23,9 @@ pub struct History {
 pub struct Operation {
     /// Its number.
     pub id: u64,
-    /// Who asked.
+    /// The actor.
     pub actor: String,
-    /// What for.
+    /// The request.
     pub call: Call,
     /// Before it was sent.
     pub start: Micros,
@@ -33,7 +33,7 @@ pub struct Operation {
     pub end: Micros,
     /// The reply.
     pub reply: Option<Reply>,
-    /// Until when it may be executed; `None` when the reply states that it was not.
+    /// Until when it may be executed; `None` if the reply states that it was not.
     pub effect: Effect,
 }
 
@@ -60,7 +60,7 @@ impl Operation {
         self.answer().is_none() && self.effect != Effect::None
     }
 
-    /// Until when it may be executed; 0 when it is not.
+    /// Until when it may be executed; 0 if it is not.
     pub fn latest(&self) -> Micros {
         match self.effect {
             Effect::None => 0,
@@ -94,8 +94,8 @@ pub enum HistoryError {
 }
 
 impl History {
-    /// Reads the files of one run: one for each of its processes. The last line of a file may be incomplete, since its
-    /// process may have been killed.
+    /// Reads the files of one run: one for each of its processes. The last line of a file may be incomplete, because
+    /// its process may have been killed.
     ///
     /// # Errors
     /// [`HistoryError`].

@@ -25,7 +25,7 @@ impl Recorder {
     /// file.
     ///
     /// # Errors
-    /// When the file cannot be created.
+    /// If the file cannot be created.
     pub fn create(path: &Path, process: u32) -> io::Result<Self> {
         let (file, next) = (Mutex::new(File::create(path)?), AtomicU64::new(u64::from(process) << 32));
         Ok(Self { shared: Arc::new(Shared { file, next }), actor: "run".into() })
@@ -59,10 +59,10 @@ impl Recorder {
         self.write(&Event::Fault { at: now(), name: name.to_owned(), ended: true });
     }
 
-    /// Appends one event. The line is with the operating system when this returns: it survives SIGKILL.
+    /// Appends one event. When this returns, the operating system has the line, so it survives SIGKILL.
     ///
     /// # Panics
-    /// When the file cannot be written: a run without its history proves nothing.
+    /// If the file cannot be written: a run without its history proves nothing.
     pub fn write(&self, event: &Event) {
         let mut line = serde_json::to_vec(event).expect("an event is JSON");
         line.push(b'\n');
@@ -71,7 +71,7 @@ impl Recorder {
     }
 }
 
-/// An operation that has begun. Dropped without a reply, it stays open in the history: it may have been executed.
+/// An operation that has begun. If it is dropped without a reply, the history has no reply for it: it may have been executed.
 #[must_use]
 pub struct Invocation {
     recorder: Recorder,
@@ -79,7 +79,7 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// Records an answer; call it at once when it is received.
+    /// Records an answer. Call it immediately after the answer is received.
     pub fn answered(self, answer: Answer) {
         self.reply(Reply::Ok(answer));
     }

@@ -35,9 +35,9 @@ pub(crate) enum Kind {
     KillState,
     /// SIGSTOP, then SIGCONT.
     StopState,
-    /// Its memory is full: it refuses new jobs, and work continues.
+    /// Its memory is full: it refuses new jobs, and running jobs continue.
     FillState,
-    /// It forgets all scripts.
+    /// It loses all scripts.
     FlushScripts,
     /// It rewrites its append-only file.
     RewriteState,

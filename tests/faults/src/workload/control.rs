@@ -49,7 +49,7 @@ async fn replay(actor: &mut Actor, name: &twinstore::queue::QueueName) {
     }
 }
 
-/// Pauses a queue and resumes it, again and again; sometimes one directly after the other.
+/// Pauses and resumes a queue repeatedly; sometimes one directly after the other.
 pub(crate) async fn pause(mut actor: Actor) {
     let name = queue(QUEUES[2]);
     while actor.pause(Duration::from_millis(900)).await {

@@ -17,7 +17,7 @@ const REQUESTS_PER_KEY: u64 = 8;
 /// How long responses are kept: longer than any run.
 const KEEP: Ttl = Ttl::from_secs(3600);
 
-/// Begins requests that others begin too; finishes, abandons, or forgets them.
+/// Begins requests that other actors begin, too; finishes, abandons, or forgets them.
 pub(crate) async fn request(mut actor: Actor, store: &'static str) {
     let idempotency: Arc<dyn Idempotency> = match store {
         "state" => actor.client.idempotency.clone(),

@@ -12,7 +12,7 @@ use twinstore::time::Ttl;
 
 use super::Actor;
 
-/// How long an effect that is undone at once would last.
+/// How long an effect would last that is undone immediately.
 const LONG: Duration = Duration::from_secs(5);
 
 /// Takes and releases a lease, begins and abandons a request, beats and leaves, and checks the result each time.

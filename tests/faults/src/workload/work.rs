@@ -1,4 +1,4 @@
-//! Workers: two that run handlers by the worker runtime, and one that is careless with its leases.
+//! Workers: two that run handlers by the worker runtime, and one that ignores the end of its leases.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ pub(crate) async fn work_carelessly(mut actor: Actor) {
         let asked = Instant::now();
         let Ok(claim) = actor.client.queue.claim(&request).await else { continue };
         for job in claim.jobs {
-            // it settles late, but it begins nothing when the lease may be over
+            // it settles late, but it begins no handler if the lease may be over
             let lasts = asked.elapsed() + SURELY < lasting;
             if let Some(lease) = deliver(&mut actor, index, job, lasting, lasts).await {
                 late.push((index, lease));

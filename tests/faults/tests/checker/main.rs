@@ -1,4 +1,4 @@
-//! The checker is checked: each rule by a history that breaks it and one beside it that does not.
+//! Tests of the checker: for each rule a history that breaks it, and a similar one that does not.
 
 mod heartbeats;
 mod jobs;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use faults::checker::{Rule, check};
 use written::Written;
 
-/// A rule, a history that breaks it and nothing else, and one that differs little and breaks nothing.
+/// A rule, a history that breaks only this rule, and a similar one that breaks no rule.
 struct Case {
     rule: Rule,
     wrong: Written,
