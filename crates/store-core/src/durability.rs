@@ -9,6 +9,26 @@ use serde::Serialize;
 ///
 /// If it is not reached in time, the call returns [`Error::NotDurable`](crate::Error::NotDurable). The write was executed and
 /// is kept.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::durability::Durability;
+/// use twinstore::queue::{NewJob, QueueName};
+/// use twinstore::{Bytes, ErrorKind};
+///
+/// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
+/// let jobs = [NewJob::new(Bytes::from("hello"))];
+/// assert!(queue.push(&mails, &jobs, Durability::Accepted).await.is_ok());
+///
+/// let fsynced = Durability::Fsynced { within: Duration::from_secs(1) };
+/// let error = queue.push(&mails, &jobs, fsynced).await.expect_err("this store is in memory");
+/// assert_eq!(error.kind(), ErrorKind::Unsupported);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
@@ -57,6 +77,16 @@ impl fmt::Display for Durability {
 }
 
 /// The durability that a write reached, as the server reported it.
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::durability::{Durability, Reached};
+///
+/// let reached = Reached::new(1, false); // one replica has the write; the disk was not requested
+/// let replicated = |replicas| Durability::Replicated { replicas, within: Duration::from_secs(1) };
+/// assert!(reached.satisfies(replicated(1)));
+/// assert!(!reached.satisfies(replicated(2)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Reached {
@@ -89,6 +119,23 @@ impl fmt::Display for Reached {
 }
 
 /// The result of a write that takes a [`Durability`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::durability::{Durability, Reached};
+/// use twinstore::Bytes;
+/// use twinstore::queue::{NewJob, QueueName};
+///
+/// let mails = QueueName::new("mails")?;
+/// let jobs = [NewJob::new(Bytes::from("hello"))];
+/// let receipt = stores.state().queue().push(&mails, &jobs, Durability::Accepted).await?;
+/// assert_eq!(receipt.value.len(), 1);
+/// assert_eq!(receipt.reached, Reached::new(0, false)); // neither replicas nor the disk were requested
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[must_use]
 pub struct Receipt<T> {

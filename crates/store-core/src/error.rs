@@ -11,6 +11,22 @@ mod kind;
 pub use kind::ErrorKind;
 
 /// The result of an operation.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::{Cache, name::Key, time::Ttl};
+///
+/// /// Counts a visit of a page. Returns how many there were within a day.
+/// async fn visit(cache: &Cache, page: &Key) -> twinstore::Result<i64> {
+///     cache.key_value().add(page, 1, Ttl::from_secs(24 * 3600)).await
+/// }
+///
+/// assert_eq!(visit(stores.cache(), &Key::new("home")?).await?, 1);
+/// # Ok(())
+/// # }
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// The cause of an [`Error`], for logs. It is shared, so that all callers who waited for one call receive it.
@@ -42,11 +58,19 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// No error contains a URL, a payload, a token or the text of a key.
 ///
 /// ```
-/// use store_core::{Error, ErrorKind, Op};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::{Error, ErrorKind, Op, name::Key, time::Ttl};
 ///
-/// let error = Error::limit(Op::QueuePush, "the server's memory is full");
-/// assert_eq!((error.kind(), error.kind().http_status()), (ErrorKind::Limit, 503));
-/// assert!(error.is_retryable() && error.kind().should_alert());
+/// let (store, key) = (stores.cache().key_value(), Key::new("visits")?);
+/// store.add(&key, i64::MAX, Ttl::from_secs(60)).await?;
+/// let error: Error = store.add(&key, 1, Ttl::from_secs(60)).await.expect_err("the sum is too large");
+/// assert_eq!((error.op(), error.kind()), (Op::KeyValueAdd, ErrorKind::InvalidArgument));
+/// assert_eq!(error.kind().http_status(), 400);
+/// assert!(!error.is_retryable() && !error.kind().should_alert());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]

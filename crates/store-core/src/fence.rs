@@ -13,6 +13,35 @@
 /// Every write under a lease presents the fence. A store refuses a write with a fence smaller than one it has recorded. Give
 /// the fence to external systems as well: a resource that records the largest token is safe from a paused holder
 /// (<https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html>).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// # use std::time::Duration;
+/// # use twinstore::lease::{AcquireRequest, Fence, LeaseName};
+/// # use twinstore::{durability::Durability, name::HolderName};
+/// # let leases = stores.state().leases();
+/// # let acquire = async |holder: &str| -> Result<Fence, Box<dyn std::error::Error>> {
+/// #     let lasting = Duration::from_secs(30);
+/// #     let request = AcquireRequest::new(LeaseName::new("import")?, HolderName::new(holder)?, lasting);
+/// #     let acquired = leases.acquire(&request, Durability::Accepted).await?.value;
+/// #     Ok(acquired.lease().ok_or("taken")?.fence)
+/// # };
+/// // A resource that records the largest token and refuses a smaller one.
+/// let mut largest = None;
+/// let mut write = |fence: Fence| {
+///     let accepted = Some(fence) >= largest;
+///     largest = largest.max(Some(fence));
+///     accepted
+/// };
+/// let paused = acquire("pod-1").await?;
+/// clock.advance(Duration::from_secs(31)); // the lease of pod-1 expires while pod-1 is paused
+/// assert!(write(acquire("pod-2").await?));
+/// assert!(!write(paused));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Fence(u64);

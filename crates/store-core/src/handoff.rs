@@ -12,6 +12,26 @@ use crate::{Key, RequestId, Result, ServiceName, Ttl};
 /// unless the cache store loses it. The sender must handle a value that never arrives.
 ///
 /// Each call costs one round trip and is O(1).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::handoff::HandoffItem;
+/// use twinstore::name::{Key, RequestId, ServiceName};
+/// use twinstore::time::Ttl;
+///
+/// let key = Key::new("session-7")?;
+/// let item = HandoffItem::new(ServiceName::new("test")?, key.clone(), "signed in", Ttl::from_secs(60));
+/// assert!(stores.cache().handoff().put(&item).await?.is_stored());
+///
+/// // In the service `test`:
+/// let handoff = stores.cache().handoff();
+/// assert_eq!(handoff.take(&key, RequestId::generate()).await?.as_deref(), Some(b"signed in".as_slice()));
+/// assert_eq!(handoff.take(&key, RequestId::generate()).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Handoff: Send + Sync + fmt::Debug {
     /// `async fn put(&self, item: &HandoffItem) -> Result<Put>`
@@ -31,6 +51,25 @@ pub trait Handoff: Send + Sync + fmt::Debug {
 }
 
 /// A value for another service.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::handoff::{HandoffItem, Put};
+/// # use twinstore::name::{Key, RequestId, ServiceName};
+/// # use twinstore::time::Ttl;
+///
+/// # let (handoff, key) = (stores.cache().handoff(), Key::new("session-7")?);
+/// let item = HandoffItem::new(ServiceName::new("test")?, key.clone(), "signed in", Ttl::from_secs(60));
+/// assert_eq!(handoff.put(&item).await?, Put::Stored);
+/// assert!(handoff.take(&key, RequestId::generate()).await?.is_some());
+/// // The reply to the put was lost. The same item does not become available a second time.
+/// assert_eq!(handoff.put(&item).await?, Put::Stored);
+/// assert_eq!(handoff.take(&key, RequestId::generate()).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandoffItem {
@@ -71,6 +110,23 @@ impl fmt::Debug for HandoffItem {
 }
 
 /// The outcome of [`Handoff::put`]. In JSON: `{"outcome":"stored"}`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::handoff::{HandoffItem, Put};
+/// # use twinstore::name::{Key, ServiceName};
+/// # use twinstore::time::Ttl;
+///
+/// # let handoff = stores.cache().handoff();
+/// # let (test, key) = (ServiceName::new("test")?, Key::new("session-7")?);
+/// let item = |value: &'static str| HandoffItem::new(test.clone(), key.clone(), value, Ttl::from_secs(60));
+/// assert_eq!(handoff.put(&item("first")).await?, Put::Stored);
+/// assert_eq!(handoff.put(&item("second")).await?, Put::Occupied); // nobody has taken the first
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -14,6 +14,28 @@ use crate::{HolderName, Page, PageRequest, PoolName, Result, Timestamp};
 /// belongs to all services of the namespace ([`Scope`](crate::Scope)).
 ///
 /// Each call costs one round trip.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::heartbeat::{Beat, PoolName};
+/// use twinstore::{name::HolderName, page::PageRequest, time::Timestamp};
+///
+/// let heartbeats = stores.state().heartbeats();
+/// let pool = PoolName::new("importers")?;
+/// for pod in ["pod-1", "pod-2"] {
+///     heartbeats.beat(&Beat::new(pool.clone(), HolderName::new(pod)?, Duration::from_secs(10))).await?;
+/// }
+/// assert!(heartbeats.leave(&pool, &HolderName::new("pod-2")?).await?); // an orderly stop
+/// clock.advance(Duration::from_secs(11)); // pod-1 sends no more beats
+///
+/// let lost = heartbeats.lost(&pool, Timestamp::from_millis(0), PageRequest::default()).await?;
+/// assert_eq!(lost.items.iter().map(|member| member.name.as_str()).collect::<Vec<_>>(), ["pod-1"]);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Heartbeats: Send + Sync + fmt::Debug {
     /// `async fn beat(&self, beat: &Beat) -> Result<()>`
@@ -48,6 +70,24 @@ pub trait Heartbeats: Send + Sync + fmt::Debug {
 }
 
 /// A heartbeat.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::heartbeat::{Beat, PoolName};
+/// use twinstore::{name::HolderName, page::PageRequest};
+///
+/// let (pool, member) = (PoolName::new("importers")?, HolderName::new("pod-1")?);
+/// let beat = Beat::new(pool.clone(), member, Duration::from_secs(10)).with_details("file 3 of 7");
+/// stores.state().heartbeats().beat(&beat).await?;
+///
+/// let alive = stores.state().heartbeats().alive(&pool, PageRequest::default()).await?;
+/// assert_eq!(alive.items[0].details, "file 3 of 7");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Beat {
@@ -88,6 +128,27 @@ impl fmt::Debug for Beat {
 ///
 /// In JSON, times are milliseconds since 1970-01-01 UTC in fields that end in `_ms`. The details do not appear, because they
 /// may be private; `details_bytes` gives their length.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// # use std::time::Duration;
+/// # use twinstore::heartbeat::{Beat, PoolName};
+/// # use twinstore::{name::HolderName, page::PageRequest};
+/// # let heartbeats = stores.state().heartbeats();
+/// # let pool = PoolName::new("importers")?;
+/// # let beat = Beat::new(pool.clone(), HolderName::new("pod-1")?, Duration::from_secs(10));
+/// heartbeats.beat(&beat).await?;
+/// clock.advance(Duration::from_secs(4));
+/// heartbeats.beat(&beat).await?;
+///
+/// let member = heartbeats.alive(&pool, PageRequest::default()).await?.items.remove(0);
+/// assert_eq!(member.last.since(member.since), Duration::from_secs(4));
+/// assert_eq!(member.until.since(member.last), Duration::from_secs(10));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Member {

@@ -22,6 +22,27 @@ use crate::{Key, RequestId, Result, Timestamp, Ttl};
 /// repeated effect is not acceptable, use the state store, which has the same trait.
 ///
 /// Each call costs one round trip and is O(1).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::idempotency::{Begun, Fingerprint, IdempotentRequest};
+/// use twinstore::{Bytes, name::Key, time::Ttl};
+///
+/// let keys = stores.state().idempotency();
+/// let (key, body) = (Key::new("order-7")?, b"3 apples"); // the header Idempotency-Key, and the body
+/// let request = || IdempotentRequest::new(key.clone(), Fingerprint::of(body));
+///
+/// let first = request();
+/// assert!(keys.begin(&first, Ttl::from_secs(60)).await?.is_started());
+/// let response = Bytes::from("ordered"); // the caller executes the request here
+/// keys.finish(&first, &response, Ttl::from_secs(24 * 3600)).await?;
+///
+/// assert_eq!(keys.begin(&request(), Ttl::from_secs(60)).await?, Begun::Finished(response));
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Idempotency: Send + Sync + fmt::Debug {
     /// `async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun>`
@@ -55,6 +76,23 @@ pub trait Idempotency: Send + Sync + fmt::Debug {
 }
 
 /// A digest of a request's content. If a key comes with another fingerprint, the caller made a mistake: [`Begun::Mismatch`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::idempotency::{Begun, Fingerprint, IdempotentRequest};
+/// # use twinstore::{name::Key, time::Ttl};
+///
+/// # let keys = stores.state().idempotency();
+/// # let key = Key::new("order-7")?;
+/// let apples = IdempotentRequest::new(key.clone(), Fingerprint::of(b"3 apples"));
+/// let pears = IdempotentRequest::new(key, Fingerprint::of(b"3 pears")); // the same key by mistake
+/// assert_eq!(keys.begin(&apples, Ttl::from_secs(60)).await?, Begun::Started);
+/// assert_eq!(keys.begin(&pears, Ttl::from_secs(60)).await?, Begun::Mismatch);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
@@ -82,6 +120,23 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// One attempt at an idempotent request: the key, the digest of the content and the identity of the attempt.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::idempotency::{Fingerprint, IdempotentRequest};
+/// # use twinstore::{name::Key, time::Ttl};
+///
+/// # let keys = stores.state().idempotency();
+/// let attempt = IdempotentRequest::new(Key::new("order-7")?, Fingerprint::of(b"3 apples"));
+/// let other = IdempotentRequest::new(attempt.key.clone(), attempt.fingerprint);
+/// assert!(keys.begin(&attempt, Ttl::from_secs(60)).await?.is_started());
+/// assert!(keys.begin(&attempt, Ttl::from_secs(60)).await?.is_started()); // the same attempt, sent again
+/// assert!(!keys.begin(&other, Ttl::from_secs(60)).await?.is_started());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IdempotentRequest {
@@ -111,6 +166,29 @@ impl IdempotentRequest {
 }
 
 /// The outcome of [`Idempotency::begin`]. It is not `Serialize`, because it may carry the response of the application.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::idempotency::Begun;
+/// # use twinstore::idempotency::{Fingerprint, IdempotentRequest};
+/// # use twinstore::{name::Key, time::Ttl};
+///
+/// # let keys = stores.state().idempotency();
+/// # let request = || IdempotentRequest::new(Key::new("order-7").expect("valid"), Fingerprint::of(b"3 apples"));
+/// # keys.begin(&request(), Ttl::from_secs(60)).await?;
+/// let status = match keys.begin(&request(), Ttl::from_secs(60)).await? {
+///     Begun::Started => 201, // after the caller has executed it
+///     Begun::Finished(_response) => 201,
+///     Begun::InProgress { .. } => 409,
+///     Begun::Mismatch => 422,
+///     _ => 500,
+/// };
+/// assert_eq!(status, 409); // another attempt executes it
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Begun {
@@ -150,6 +228,27 @@ impl fmt::Debug for Begun {
 }
 
 /// The outcome of [`Idempotency::finish`]. In JSON: `{"outcome":"stored"}`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// use twinstore::idempotency::Finished;
+/// # use twinstore::idempotency::{Fingerprint, IdempotentRequest};
+/// # use twinstore::{Bytes, name::Key, time::Ttl};
+///
+/// # let keys = stores.state().idempotency();
+/// # let request = || IdempotentRequest::new(Key::new("order-7").expect("valid"), Fingerprint::of(b"3 apples"));
+/// # let response = Bytes::from("ordered");
+/// let (slow, fast) = (request(), request());
+/// keys.begin(&slow, Ttl::from_secs(60)).await?;
+/// clock.advance(std::time::Duration::from_secs(61)); // the slow attempt does not prolong its time
+/// keys.begin(&fast, Ttl::from_secs(60)).await?;
+/// assert_eq!(keys.finish(&fast, &response, Ttl::from_secs(3600)).await?, Finished::Stored);
+/// assert_eq!(keys.finish(&slow, &response, Ttl::from_secs(3600)).await?, Finished::Lost);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 #[non_exhaustive]

@@ -13,6 +13,23 @@ use crate::{Key, RequestId, Result, Ttl};
 /// [`delete_many`](KeyValue::delete_many) removes both.
 ///
 /// Each call costs one round trip.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::cache::Entry;
+/// use twinstore::{name::Key, time::Ttl};
+///
+/// let store = stores.cache().key_value();
+/// let (ann, bob) = (Key::new("ann")?, Key::new("bob")?);
+/// store.set_many(&[Entry::new(ann.clone(), "1", Ttl::from_secs(60))]).await?;
+/// assert_eq!(store.get_many(&[ann.clone(), bob]).await?, [Some("1".into()), None]);
+/// assert_eq!(store.add(&ann, 5, Ttl::from_secs(60)).await?, 5); // a counter, separate from the value
+/// assert_eq!(store.delete_many(&[ann]).await?, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait KeyValue: Send + Sync + fmt::Debug {
     /// `async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Bytes>>>`
@@ -70,6 +87,23 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
 }
 
 /// A key, its value and its TTL.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// use twinstore::cache::{Entry, KeyValueExt};
+/// use twinstore::{name::Key, time::Ttl};
+///
+/// let store = stores.cache().key_value();
+/// let entry = Entry::new(Key::new("ann")?, "signed in", Ttl::from_secs(60));
+/// store.set_many(std::slice::from_ref(&entry)).await?;
+/// assert_eq!(store.get(&entry.key).await?, Some(entry.value));
+/// clock.advance(std::time::Duration::from_secs(61));
+/// assert_eq!(store.get(&entry.key).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The key.
@@ -100,6 +134,22 @@ impl fmt::Debug for Entry {
 }
 
 /// The outcome of [`KeyValue::set_if_absent`]. It is not `Serialize`, because it may carry a value of the application.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::cache::{Entry, SetIfAbsent};
+/// use twinstore::{name::{Key, RequestId}, time::Ttl};
+///
+/// let store = stores.cache().key_value();
+/// let entry = |value: &'static str| Entry::new(Key::new("owner").expect("a valid key"), value, Ttl::from_secs(60));
+/// let first = store.set_if_absent(&entry("ann"), RequestId::generate()).await?;
+/// let second = store.set_if_absent(&entry("bob"), RequestId::generate()).await?;
+/// assert_eq!((first, second), (SetIfAbsent::Stored, SetIfAbsent::Present("ann".into())));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetIfAbsent {

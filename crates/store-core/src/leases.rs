@@ -15,6 +15,24 @@ use crate::{Durability, Fence, HolderName, LeaseName, Receipt, RequestId, Result
 /// [`Fence`]. All times are the server's.
 ///
 /// Each call costs one round trip, and each is O(1).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::lease::{AcquireRequest, LeaseName};
+/// use twinstore::{durability::Durability, name::HolderName};
+///
+/// let leases = stores.state().leases();
+/// let request = AcquireRequest::new(LeaseName::new("import")?, HolderName::new("pod-1")?, Duration::from_secs(30));
+/// let lease = leases.acquire(&request, Durability::Accepted).await?.value.lease().expect("nobody holds it");
+/// assert!(leases.renew(&lease, Duration::from_secs(60)).await?.is_some());
+/// assert!(leases.release(&lease).await?);
+/// assert_eq!(leases.inspect(&lease.name).await?, None);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait Leases: Send + Sync + fmt::Debug {
     /// `async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>>`
@@ -54,6 +72,24 @@ pub trait Leases: Send + Sync + fmt::Debug {
 }
 
 /// A request for a lease.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::lease::{AcquireRequest, LeaseName};
+/// use twinstore::{durability::Durability, name::HolderName};
+///
+/// let leases = stores.state().leases();
+/// let request = AcquireRequest::new(LeaseName::new("import")?, HolderName::new("pod-1")?, Duration::from_secs(30));
+/// let first = leases.acquire(&request, Durability::Accepted).await?;
+/// // The reply was lost, so the caller sends the same request again.
+/// let again = leases.acquire(&request, Durability::Accepted).await?;
+/// assert_eq!(first.value, again.value);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcquireRequest {
@@ -84,6 +120,24 @@ impl AcquireRequest {
 /// A lease of the caller's own. It renews and releases the lease.
 ///
 /// A lease that another process holds is a [`LeaseInfo`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// # use std::time::Duration;
+/// # use twinstore::lease::{AcquireRequest, LeaseName};
+/// # use twinstore::{durability::Durability, name::HolderName};
+/// # let leases = stores.state().leases();
+/// # let request = AcquireRequest::new(LeaseName::new("import")?, HolderName::new("pod-1")?, Duration::from_secs(30));
+/// let lease = leases.acquire(&request, Durability::Accepted).await?.value.lease().expect("nobody holds it");
+/// assert_eq!(lease.until, clock.now().after(Duration::from_secs(30)));
+///
+/// clock.advance(Duration::from_secs(31));
+/// assert_eq!(leases.renew(&lease, Duration::from_secs(30)).await?, None); // lost: stop the work
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lease {
@@ -116,8 +170,24 @@ impl Lease {
 
 /// A lease as others see it. It cannot renew or release the lease.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # use std::time::Duration;
+/// # use twinstore::lease::{AcquireRequest, LeaseName};
+/// # use twinstore::{durability::Durability, name::HolderName};
+/// # let leases = stores.state().leases();
+/// # let request = AcquireRequest::new(LeaseName::new("import")?, HolderName::new("pod-1")?, Duration::from_secs(30));
+/// # let _ = leases.acquire(&request, Durability::Accepted).await?;
+/// let held = leases.inspect(&LeaseName::new("import")?).await?.expect("pod-1 holds it");
+/// assert_eq!(held.holder.as_str(), "pod-1");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// ```compile_fail,E0308
-/// # use store_core::{LeaseName, Leases, Result};
+/// # use twinstore::{Result, lease::{LeaseName, Leases}};
 /// async fn steal(leases: &dyn Leases, name: &LeaseName) -> Result<()> {
 ///     if let Some(held) = leases.inspect(name).await? {
 ///         leases.release(&held).await?; // expected `&Lease`, found `&LeaseInfo`
@@ -147,6 +217,28 @@ impl LeaseInfo {
 }
 
 /// The outcome of [`Leases::acquire`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # use std::time::Duration;
+/// # use twinstore::{durability::Durability, name::HolderName};
+/// use twinstore::lease::{AcquireRequest, Acquired, LeaseName};
+///
+/// # let leases = stores.state().leases();
+/// # let name = LeaseName::new("import")?;
+/// # let request = AcquireRequest::new(name.clone(), HolderName::new("pod-1")?, Duration::from_secs(30));
+/// # let _ = leases.acquire(&request, Durability::Accepted).await?;
+/// let request = AcquireRequest::new(name, HolderName::new("pod-2")?, Duration::from_secs(30));
+/// match leases.acquire(&request, Durability::Accepted).await?.value {
+///     Acquired::Yes(lease) => unreachable!("pod-1 holds it: {}", lease.name),
+///     Acquired::Taken(held) => assert_eq!(held.holder.as_str(), "pod-1"),
+///     _ => unreachable!("no other outcome"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Acquired {

@@ -204,8 +204,24 @@ validated! {
     /// ```
     QueueName: "a queue name", 128, NAME_CHARACTERS, is_name_character;
     /// The name of a lease.
+    ///
+    /// ```
+    /// use twinstore::lease::LeaseName;
+    ///
+    /// assert_eq!(LeaseName::new("import:2026-01")?.as_str(), "import:2026-01");
+    /// assert!(LeaseName::new("import of today").is_err()); // a space is not allowed
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
     LeaseName: "a lease name", 256, NAME_CHARACTERS, is_name_character;
     /// The name of a pool of processes that send heartbeats.
+    ///
+    /// ```
+    /// use twinstore::heartbeat::PoolName;
+    ///
+    /// assert_eq!(PoolName::new("importers")?.to_string(), "importers");
+    /// assert!(PoolName::new("").is_err());
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
     PoolName: "a pool name", 128, NAME_CHARACTERS, is_name_character;
     /// The name of a process or worker that claims jobs, holds a lease, or sends heartbeats.
     ///

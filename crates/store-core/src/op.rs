@@ -19,6 +19,19 @@ macro_rules! ops {
         ///
         /// The name is the capability and the verb (`"queue.claim"`). The same verb names the method of the trait, the
         /// script, and the files that implement and test it.
+        ///
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread")]
+        /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// # let (stores, _) = twinstore::testing::stores();
+        /// use twinstore::Op;
+        ///
+        /// let error = stores.cache().rate_limit().check(&[]).await.expect_err("there is no limit to check");
+        /// assert_eq!(error.op(), Op::RateLimitCheck);
+        /// assert_eq!(error.op().name(), "rate_limit.check"); // also the label of metrics
+        /// # Ok(())
+        /// # }
+        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Op { $($(#[$doc])* $variant,)* }

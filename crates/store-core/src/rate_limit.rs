@@ -12,6 +12,24 @@ use crate::{Error, Key, Op, Result};
 /// Rate limits. [`RateLimitExt::decide`](crate::RateLimitExt::decide) decides also if the store is unavailable.
 ///
 /// Each call costs one round trip and is O(limits).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::slice::from_ref;
+/// use twinstore::name::Key;
+/// use twinstore::rate_limit::{Rate, RateCheck};
+///
+/// let limits = stores.cache().rate_limit();
+/// let check = RateCheck::new(Key::new("user-7")?, Rate::per_second(1));
+/// assert!(limits.check(from_ref(&check)).await?.allowed);
+/// assert!(!limits.check(from_ref(&check)).await?.allowed);
+/// limits.reset(from_ref(&check.key)).await?;
+/// assert!(limits.check(from_ref(&check)).await?.allowed);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait RateLimit: Send + Sync + fmt::Debug {
     /// `async fn check(&self, checks: &[RateCheck]) -> Result<RateDecision>`
@@ -33,6 +51,26 @@ pub trait RateLimit: Send + Sync + fmt::Debug {
 }
 
 /// How many units a limit allows in which time.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::rate_limit::Rate;
+/// # use twinstore::{name::Key, rate_limit::RateCheck};
+///
+/// // one unit every 6 s, and up to 3 at once
+/// let rate = Rate::Gcra { count: 10, period: Duration::from_secs(60), burst: 3 };
+/// # let limits = stores.cache().rate_limit();
+/// # let checks = [RateCheck::new(Key::new("user-7")?, rate)];
+/// for _ in 0..3 {
+///     assert!(limits.check(&checks).await?.allowed);
+/// }
+/// assert_eq!(limits.check(&checks).await?.retry_after(), Some(Duration::from_secs(6)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rate {
     /// The generic cell rate algorithm: `count` units per `period`, evenly, and up to `burst` units at once.
@@ -84,6 +122,21 @@ fn micros(duration: Duration) -> u64 {
 }
 
 /// One limit to check.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::name::Key;
+/// use twinstore::rate_limit::{Rate, RateCheck};
+///
+/// let user = RateCheck::new(Key::new("user-7")?, Rate::per_second(10)).with_cost(4);
+/// let tenant = RateCheck::new(Key::new("tenant-1")?, Rate::per_second(100)).with_cost(4);
+/// let decision = stores.cache().rate_limit().check(&[user, tenant]).await?; // both limits or none
+/// assert_eq!(decision.limits.iter().map(|limit| limit.remaining).collect::<Vec<_>>(), [6, 96]);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateCheck {
@@ -115,6 +168,22 @@ impl RateCheck {
 /// The decision of [`RateLimit::check`].
 ///
 /// In JSON, `uncounted` is the kind of the error ([`Error::kind`]) or `null`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # use twinstore::{name::Key, rate_limit::{Rate, RateCheck}};
+/// # let limits = stores.cache().rate_limit();
+/// # let checks = [RateCheck::new(Key::new("user-7")?, Rate::per_second(1))];
+/// # limits.check(&checks).await?;
+/// let decision = limits.check(&checks).await?;
+/// let status = if decision.allowed { 200 } else { 429 };
+/// let retry_after = decision.retry_after().map(|after| after.as_millis().div_ceil(1000));
+/// assert_eq!((status, retry_after), (429, Some(1)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct RateDecision {
@@ -171,6 +240,21 @@ impl RateDecision {
 }
 
 /// The state of one limit after a check. In JSON, durations are milliseconds, rounded up, in fields that end in `_ms`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # use twinstore::{name::Key, rate_limit::{Rate, RateCheck}};
+/// # let limits = stores.cache().rate_limit();
+/// let check = RateCheck::new(Key::new("user-7")?, Rate::per_second(10));
+/// let decision = limits.check(&[check]).await?;
+/// let limit = decision.tightest().expect("there is one limit");
+/// assert_eq!((limit.limit, limit.remaining), (10, 9));
+/// assert_eq!(limit.reset_after.as_millis(), 100);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LimitState {
     /// Whether this limit allows the cost. Other limits of the same check may refuse it.

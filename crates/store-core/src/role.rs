@@ -5,6 +5,21 @@ use std::fmt;
 use crate::ServiceName;
 
 /// The role of a store.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::Role;
+///
+/// let health = stores.health().await;
+/// for role in [Role::Cache, Role::State] {
+///     assert!(health.of(role).up, "the {role} store does not answer");
+/// }
+/// assert_eq!(Role::State.to_string(), "state");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {

@@ -27,6 +27,21 @@ fn from_json<T: DeserializeOwned>(op: Op, json: &[u8]) -> Result<T> {
 }
 
 /// Calls for single values, on every [`KeyValue`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::cache::KeyValueExt;
+/// use twinstore::{name::Key, time::Ttl};
+///
+/// let (store, key) = (stores.cache().key_value(), Key::new("ann")?);
+/// store.set(key.clone(), "signed in".into(), Ttl::from_secs(60)).await?;
+/// assert_eq!(store.get(&key).await?.as_deref(), Some(b"signed in".as_slice()));
+/// assert!(store.delete(&key).await?);
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait KeyValueExt: KeyValue {
     /// `async fn get(&self, key: &Key) -> Result<Option<Bytes>>`
@@ -66,6 +81,23 @@ impl<S: KeyValue + ?Sized> KeyValueExt for S {}
 ///
 /// The handle's name is part of the key of each value. Two handles share values if and only if they have the same name. A
 /// handle shares no values with get-or-load or with direct calls of [`KeyValue`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::cache::TypedKeyValue;
+/// use twinstore::name::{HandleName, Key};
+/// use twinstore::time::Ttl;
+///
+/// let prices: TypedKeyValue<u64> = stores.cache().values(HandleName::new("prices")?, Ttl::from_secs(60));
+/// let apple = Key::new("apple")?;
+/// prices.set(&apple, &120).await?;
+/// assert_eq!(prices.get(&apple).await?, Some(120));
+/// assert!(prices.delete(&apple).await?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TypedKeyValue<T> {
     store: Arc<dyn KeyValue>,
@@ -125,6 +157,23 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
 }
 
 /// The decision if the store is unavailable.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::rate_limit::{OnUnavailable, Rate, RateCheck, RateLimitExt};
+/// # use twinstore::name::Key;
+///
+/// # let limits = stores.cache().rate_limit();
+/// let search = [RateCheck::new(Key::new("search:user-7")?, Rate::per_second(10))]; // protects against load
+/// let sign_in = [RateCheck::new(Key::new("sign-in:user-7")?, Rate::per_second(1))]; // protects against guesses
+/// stores.close().await; // from now on, the store is unavailable
+/// assert!(limits.decide(&search, OnUnavailable::Allow).await?.allowed);
+/// assert!(!limits.decide(&sign_in, OnUnavailable::Refuse).await?.allowed);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnavailable {
     /// Allow the request. For limits that protect against load, not against harm.
@@ -134,6 +183,20 @@ pub enum OnUnavailable {
 }
 
 /// Decisions also without the store, on every [`RateLimit`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::name::Key;
+/// use twinstore::rate_limit::{OnUnavailable, Rate, RateCheck, RateLimitExt};
+///
+/// let check = RateCheck::new(Key::new("user-7")?, Rate::per_second(10));
+/// let decision = stores.cache().rate_limit().decide(&[check], OnUnavailable::Allow).await?;
+/// assert!(decision.allowed && decision.uncounted.is_none()); // the store decided
+/// # Ok(())
+/// # }
+/// ```
 #[async_trait]
 pub trait RateLimitExt: RateLimit {
     /// `async fn decide(&self, checks: &[RateCheck], otherwise: OnUnavailable) -> Result<RateDecision>`
@@ -145,19 +208,31 @@ pub trait RateLimitExt: RateLimit {
     /// [`RateDecision::tightest`] and [`RateDecision::retry_after`].
     ///
     /// ```
-    /// # use store_core::{Key, OnUnavailable, Rate, RateCheck, RateLimit, RateLimitExt, Result, millis_ceil};
-    /// async fn headers(limits: &dyn RateLimit, user: Key) -> Result<(u16, Vec<(&'static str, u64)>)> {
+    /// # use std::time::Duration;
+    /// # use twinstore::{Result, name::Key};
+    /// # use twinstore::rate_limit::{OnUnavailable, Rate, RateCheck, RateLimit, RateLimitExt};
+    /// async fn headers(limits: &dyn RateLimit, user: Key) -> Result<(u16, Vec<(&'static str, u128)>)> {
+    ///     let seconds = |time: Duration| time.as_millis().div_ceil(1000);
     ///     let check = RateCheck::new(user, Rate::per_second(10));
     ///     let decision = limits.decide(&[check], OnUnavailable::Allow).await?;
     ///     let mut headers = Vec::new();
     ///     if let Some(limit) = decision.tightest() {
     ///         headers.push(("RateLimit-Limit", limit.limit.into()));
     ///         headers.push(("RateLimit-Remaining", limit.remaining.into()));
-    ///         headers.push(("RateLimit-Reset", millis_ceil(limit.reset_after).div_ceil(1000)));
+    ///         headers.push(("RateLimit-Reset", seconds(limit.reset_after)));
     ///     }
-    ///     headers.extend(decision.retry_after().map(|after| ("Retry-After", millis_ceil(after).div_ceil(1000))));
+    ///     headers.extend(decision.retry_after().map(|after| ("Retry-After", seconds(after))));
     ///     Ok((if decision.allowed { 200 } else { 429 }, headers))
     /// }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    ///
+    /// let (status, headers) = headers(&*stores.cache().rate_limit(), Key::new("user-7")?).await?;
+    /// assert_eq!(status, 200);
+    /// assert_eq!(headers, [("RateLimit-Limit", 10), ("RateLimit-Remaining", 9), ("RateLimit-Reset", 1)]);
+    /// # Ok(())
+    /// # }
     /// ```
     ///
     /// # Errors
@@ -179,6 +254,22 @@ impl<S: RateLimit + ?Sized> RateLimitExt for S {}
 /// Hand-offs of values of one type, stored as JSON.
 ///
 /// The handle's name is part of the key of each hand-off: the service that puts and the one that takes use the same name.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::handoff::TypedHandoff;
+/// use twinstore::name::{HandleName, Key, RequestId, ServiceName};
+/// use twinstore::time::Ttl;
+///
+/// let sessions: TypedHandoff<Vec<String>> = stores.cache().handoffs(HandleName::new("sessions")?, Ttl::from_secs(60));
+/// let (key, value) = (Key::new("7")?, vec!["ann".to_owned()]);
+/// assert!(sessions.put(ServiceName::new("test")?, &key, &value).await?.is_stored());
+/// assert_eq!(sessions.take(&key, RequestId::generate()).await?, Some(value)); // in the service `test`
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TypedHandoff<T> {
     store: Arc<dyn Handoff>,

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// The kind of an [`Error`](crate::Error), whose documentation explains each in a table.
 ///
 /// ```
-/// use store_core::ErrorKind;
+/// use twinstore::ErrorKind;
 ///
 /// let alerting: Vec<_> = ErrorKind::ALL.into_iter().filter(|kind| kind.should_alert()).collect();
 /// assert!(alerting.contains(&ErrorKind::Forbidden) && !alerting.contains(&ErrorKind::Unavailable));
