@@ -1,54 +1,70 @@
-//! The public face: each name has one path, and there are not too many of them.
+//! The public face: each name has one path and an example, and there are not too many of them.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+mod examples;
+
 /// The most names that the modules of the crate may have together, without the prelude and the feature `testing`.
 const MAX_NAMES: usize = 123;
 
-/// The modules that no service without the feature `testing` has, and the one that only repeats names.
-const NOT_COUNTED: [&str; 2] = ["testing", "prelude"];
+/// A public name.
+struct Export {
+    module: String,
+    name: String,
+    /// The first segment of its path in the `pub use`; `crate` if the module defines it.
+    origin: String,
+}
 
-/// Which paths each public name has: the sources of the crate root and of its public modules, without the prelude.
-fn paths() -> BTreeMap<String, Vec<String>> {
+/// The public names of the crate root and of its modules, without the prelude.
+fn exports() -> Vec<Export> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let root = fs::read_to_string(sources.join("lib.rs")).unwrap();
     let (root, _) = root.split_once("pub mod prelude {").unwrap();
     let modules: Vec<&str> = root.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
     assert!(modules.len() > 10, "the modules of lib.rs: {modules:?}");
+    let mut exports = exported("twinstore", root);
+    for module in modules {
+        exports.extend(exported(module, &fs::read_to_string(sources.join(format!("{module}.rs"))).unwrap()));
+    }
+    exports
+}
+
+/// The paths of each public name, without the feature `testing`.
+fn paths() -> BTreeMap<String, Vec<String>> {
     let mut paths = BTreeMap::<String, Vec<String>>::new();
-    let mut add = |module: &str, source: &str| {
-        for name in exported(source) {
-            paths.entry(name).or_default().push(module.to_owned());
-        }
-    };
-    add("twinstore", root);
-    for module in modules.into_iter().filter(|module| !NOT_COUNTED.contains(module)) {
-        add(module, &fs::read_to_string(sources.join(format!("{module}.rs"))).unwrap());
+    for Export { module, name, .. } in exports().into_iter().filter(|export| export.module != "testing") {
+        paths.entry(name).or_default().push(module);
     }
     paths
 }
 
 /// The names that a source exports: what its `pub use` lists, and what it defines.
-fn exported(source: &str) -> Vec<String> {
-    let mut names = Vec::new();
+fn exported(module: &str, source: &str) -> Vec<Export> {
+    let mut exports = Vec::new();
+    let mut add = |name: &str, origin: &str| {
+        if !name.is_empty() {
+            exports.push(Export { module: module.to_owned(), name: name.to_owned(), origin: origin.to_owned() });
+        }
+    };
     let mut rest = source;
     while let Some((_, after)) = rest.split_once("\npub use ") {
         let (path, after) = after.split_once(';').unwrap();
         assert!(!path.contains('*') && !path.contains(" as "), "a `pub use` names what it exports: {path}");
         let list = path.rsplit_once("::{").map_or_else(|| path.rsplit("::").next().unwrap(), |(_, list)| list);
-        names.extend(list.trim_end_matches('}').split(',').map(|name| name.trim().to_owned()));
+        let origin = path.split("::").next().unwrap();
+        list.trim_end_matches('}').split(',').for_each(|name| add(name.trim(), origin));
         rest = after;
     }
     for word in ["struct", "enum", "trait", "fn", "const", "type"] {
         for line in source.lines().filter_map(|line| line.strip_prefix(&format!("pub {word} "))) {
-            names.push(line.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect());
+            let end = line.find(|character: char| !character.is_alphanumeric() && character != '_');
+            add(&line[..end.unwrap_or(line.len())], "crate");
         }
     }
-    names.retain(|name| !name.is_empty());
-    names
+    exports
 }
 
 #[test]
@@ -103,8 +119,9 @@ fn the_prelude_repeats_names_and_has_none_of_its_own() {
     let (uses, hidden) = (prelude.matches("pub use crate::").count(), prelude.matches("#[doc(no_inline)]").count());
     assert!(uses > 0 && uses == prelude.matches("pub use ").count() && uses == hidden);
     let paths = paths();
-    let unknown: Vec<_> = exported(&prelude.replace("    pub use", "pub use"))
+    let unknown: Vec<_> = exported("prelude", &prelude.replace("    pub use", "pub use"))
         .into_iter()
+        .map(|export| export.name)
         .filter(|name| !paths.contains_key(name))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
