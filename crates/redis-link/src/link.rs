@@ -17,6 +17,7 @@ mod call;
 mod commands;
 mod connection;
 mod copies;
+mod doubt;
 mod durable;
 mod exclusive;
 mod flight;
@@ -26,6 +27,7 @@ mod waiting;
 
 use connection::Connection;
 use copies::Copies;
+use doubt::in_doubt;
 use exclusive::Exclusive;
 use waiting::{Permit, Waiting};
 
@@ -188,7 +190,7 @@ impl Link {
     pub async fn command(&self, op: Op, name: &'static str, args: Vec<Arg>) -> Result<Answer> {
         commands::check_plain(op, name)?;
         let request = Request::new(name, args);
-        let call = || self.send(request.clone());
+        let call = || self.send(op, request.clone());
         self.attempts(op, name, &self.copies(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
     }
 
@@ -277,8 +279,12 @@ impl Link {
         Copies::new(self.inner.config.command_timeout)
     }
 
-    async fn send(&self, request: Request) -> Result<Reply, Failure> {
-        let permit = self.inner.enter()?;
+    /// Pings are sent even if too many calls wait: they measure the server, not this process.
+    async fn send(&self, op: Op, request: Request) -> Result<Reply, Failure> {
+        let permit = match op {
+            Op::Ping => self.inner.waiting.enter_beyond(),
+            _ => self.inner.enter()?,
+        };
         self.inner.connection()?.send(request, permit).await
     }
 
@@ -357,15 +363,6 @@ impl Inner {
         let mut in_turn =
             (0..self.connections.len()).map(|step| &self.connections[turn.wrapping_add(step) % self.connections.len()]);
         in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
-    }
-}
-
-/// If an earlier attempt may have been executed, the error must not state that nothing was.
-fn in_doubt(error: Error) -> Error {
-    match error {
-        Error::Unavailable { op, detail, source } => Error::Indeterminate { op, detail, source },
-        Error::Limit { op, detail, .. } => Error::Indeterminate { op, detail, source: None },
-        other => other,
     }
 }
 

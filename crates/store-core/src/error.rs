@@ -47,13 +47,13 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// | `Forbidden` | perhaps in part | 500 | no, the ACL has to be corrected first | yes | the user lacks the right for a command, a key or a channel |
 /// | `Tls` | no | 500 | no, the certificates have to be corrected first | yes | client and server could not agree on an encrypted connection |
 /// | `Corrupt` | perhaps in part | 500 | no | yes | stored data cannot be read |
-/// | `Unsupported` | no | 501 | no | yes | the engine or this version of the server cannot do it |
+/// | `Unsupported` | perhaps in part | 501 | no | yes | the engine or this version of the server cannot do it |
 /// | `Limit` | no | 503 | yes, after `retry_after` or a pause | yes | the server's memory is full, or a queue has reached its bounds |
 /// | `NotDurable` | yes | 503 | if the operation is idempotent | yes | the write was executed and is kept, but did not reach the requested durability in time |
 /// | `Unexpected` | perhaps in part | 500 | no | yes | the server answered with an error that this version does not know |
 ///
-/// "Perhaps in part": a script was stopped by the error. Scripts order their writes so that the same request, sent again
-/// after the repair, completes them.
+/// "Perhaps in part": if a script was running, the error stopped it. Scripts order their writes so that the same request,
+/// sent again after the repair, completes them.
 ///
 /// No error contains a URL, a payload, a token or the text of a key.
 ///
@@ -142,7 +142,8 @@ pub enum Error {
         /// What was found, without the data.
         detail: Cow<'static, str>,
     },
-    /// This engine or this server version cannot do it.
+    /// This engine or this server version cannot do it. If a script sends a command that the server does not know, the
+    /// script's earlier writes are kept.
     #[error("{op}: not supported: {detail}")]
     Unsupported {
         /// The operation.
@@ -355,6 +356,11 @@ mod tests {
             assert_eq!(alert.split(';').next(), Some(expected), "{kind}");
             let says_no = of_kind(kind, Op::QueuePush).to_string().contains("nothing was executed");
             assert!(!says_no || executed == "no", "{kind}");
+            let stops_scripts = matches!(
+                kind,
+                ErrorKind::Forbidden | ErrorKind::Corrupt | ErrorKind::Unsupported | ErrorKind::Unexpected
+            );
+            assert_eq!(executed == "perhaps in part", stops_scripts, "{kind}");
             assert!(["no", "perhaps", "perhaps in part", "yes"].contains(&executed) && !meaning.is_empty(), "{kind}");
         }
     }

@@ -13,6 +13,13 @@ use crate::{Cursor, LeaseName, Page, PoolName, QueueName, Result, Scope};
 /// until [`Page::next`] is `None`. A listing contains each name at least once if it exists from the first step to the last,
 /// in any order. A name that appears or disappears meanwhile may be missing.
 ///
+/// A cursor belongs to the listing that returned it. With another listing's cursor, a page may be incomplete.
+///
+/// # Errors
+/// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if a text is no cursor of any listing.
+/// [`Error::Forbidden`](crate::Error::Forbidden) if the user of a server may not send `SCAN`, which only these listings need
+/// and which shows the names of all keys of the server.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -41,26 +48,17 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     /// `async fn queues(&self, after: Option<Cursor>) -> Result<Page<QueueName>>`
     ///
     /// Lists the queues that have or had jobs, or are paused.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn queues(&self, after: Option<Cursor>) -> Result<Page<QueueName>>;
 
     /// `async fn leases(&self, after: Option<Cursor>) -> Result<Page<(Scope, LeaseName)>>`
     ///
     /// Lists the leases that are held or were held in the last 24 hours. [`Leases::inspect`](crate::Leases::inspect) of a
     /// handle with the same scope returns the holder.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn leases(&self, after: Option<Cursor>) -> Result<Page<(Scope, LeaseName)>>;
 
     /// `async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>>`
     ///
     /// Lists the pools that have members, alive or lost. [`Heartbeats::alive`](crate::Heartbeats::alive) of a handle with
     /// the same scope returns the members.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
     async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>>;
 }

@@ -94,8 +94,7 @@ fn reply(error: &Error) -> Reply {
         | ErrorKind::Limit
         | ErrorKind::InvalidArgument
         | ErrorKind::Unauthenticated
-        | ErrorKind::Tls
-        | ErrorKind::Unsupported => Reply::NotExecuted(kind),
+        | ErrorKind::Tls => Reply::NotExecuted(kind),
         _ => Reply::Unknown(kind),
     }
 }

@@ -22,13 +22,13 @@ impl Link {
     }
 
     /// Pings the server once and returns how long the answer took. It waits for `within` or the command time-out, whichever is
-    /// shorter. It is not repeated, and it is sent while the breaker is open too.
+    /// shorter. It is not repeated, and it is sent while the breaker is open or too many calls wait, too.
     ///
     /// # Errors
     /// `Unavailable` or `Indeterminate` if the server does not answer in time.
     pub async fn ping_within(&self, within: Duration) -> Result<Duration> {
         let started = Instant::now();
-        let sent = tokio::time::timeout(within, self.send(Request::new("PING", Vec::new()))).await;
+        let sent = tokio::time::timeout(within, self.send(Op::Ping, Request::new("PING", Vec::new()))).await;
         let result = match sent {
             Ok(Ok(_)) => Ok(started.elapsed()),
             Ok(Err(failure)) => Err(failure.into_error(Op::Ping, "PING")),

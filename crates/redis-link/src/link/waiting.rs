@@ -26,6 +26,12 @@ impl Waiting {
         (self.calls.fetch_add(1, Ordering::AcqRel) < self.limit).then_some(permit)
     }
 
+    /// Counts a call, whether the bound is reached or not.
+    pub(super) fn enter_beyond(self: &Arc<Self>) -> Permit {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        Permit(Arc::clone(self))
+    }
+
     /// Waits until no call waits. For a link that accepts no new calls.
     pub(super) async fn empty(&self) {
         loop {

@@ -125,6 +125,18 @@ async fn an_unknown_command_is_unsupported_and_an_unknown_error_shows_its_word_o
 }
 
 #[tokio::test]
+async fn a_command_that_is_unknown_in_a_script_keeps_the_earlier_writes() {
+    static WRITES: Script =
+        Script::new("test/writes", "#!lua\nredis.call('SET', KEYS[1], 'kept')\nreturn redis.call('NOSUCHCOMMAND')");
+    let server = server().await;
+    let link = link_to(&server).await;
+    let error = link.call(RECOGNISED, &WRITES, &["x"], Vec::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(!error.to_string().contains("nothing was executed"), "{error}");
+    assert_eq!(server.command(&["GET", "x"]).await.unwrap().as_str().unwrap(), "kept");
+}
+
+#[tokio::test]
 async fn a_full_server_is_a_limit() {
     let server = RedisServer::state().start().await.unwrap();
     let link = link_to(&server).await;

@@ -112,6 +112,24 @@ async fn a_call_above_the_bound_is_refused_immediately() {
     link.ping().await.unwrap();
 }
 
+/// Health asks the server, not how busy this process is.
+#[tokio::test]
+async fn a_ping_is_sent_although_too_many_calls_wait() {
+    let server = server().await;
+    let link = Link::connect(config(&server.url(None)).with_max_waiting(1)).await.unwrap();
+    server.pause().unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let link = link.clone();
+        waiting.spawn(async move { link.command(READS, "GET", args!["x"]).await });
+    }
+    let refused = waiting.join_next().await.unwrap().unwrap();
+    assert!(is_unavailable(&refused), "{refused:?}");
+    let pings = async { tokio::join!(link.ping_within(Duration::from_secs(10)), link.ping()) };
+    let (within, ping) = tokio::join!(pings, async { server.resume().unwrap() }).0;
+    assert!(within.is_ok() && ping.is_ok(), "{within:?} {ping:?}");
+}
+
 #[tokio::test]
 async fn a_closed_link_refuses_calls_and_leaves_no_connection() {
     let server = server().await;

@@ -13,6 +13,9 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// How deep files include each other. A server reads on until it crashes.
 const MAX_DEPTH: usize = 16;
 
+/// How many files are read, a file that is included several times as often.
+const MAX_FILES: usize = 256;
+
 /// The largest number of lines, in all files together.
 const MAX_LINES: usize = 100_000;
 
@@ -29,8 +32,9 @@ pub(super) struct ConfLine {
 /// cannot be divided into words.
 pub(super) fn read(role: Role, path: &Path) -> Result<(Vec<ConfLine>, Vec<ConfFinding>), ServerConfError> {
     let bytes = bytes_of(path).map_err(|source| ServerConfError { path: path.to_owned(), source })?;
-    let mut reader = Reader { role, lines: Vec::new(), findings: Vec::new() };
-    reader.add(path, &bytes, 0);
+    let open = canonical(path).into_iter().collect();
+    let mut reader = Reader { role, lines: Vec::new(), findings: Vec::new(), open, files: 1 };
+    reader.add(path, &bytes);
     Ok((reader.lines, reader.findings))
 }
 
@@ -38,10 +42,14 @@ struct Reader {
     role: Role,
     lines: Vec<ConfLine>,
     findings: Vec<ConfFinding>,
+    /// The files from the first one to the one that is read now, each of which includes the next.
+    open: Vec<PathBuf>,
+    /// How many files have been read.
+    files: usize,
 }
 
 impl Reader {
-    fn add(&mut self, file: &Path, bytes: &[u8], depth: usize) {
+    fn add(&mut self, file: &Path, bytes: &[u8]) {
         for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
             let line = trim(line);
             if line.is_empty() || line[0] == b'#' || self.lines.len() >= MAX_LINES {
@@ -61,21 +69,41 @@ impl Reader {
             let line =
                 ConfLine { file: file.to_owned(), number, name: name.to_ascii_lowercase(), values: words.collect() };
             match (line.name.as_str(), line.values.as_slice()) {
-                ("include", [included]) => self.include(file, number, included, depth),
+                ("include", [included]) => self.include(file, number, included),
                 _ => self.lines.push(line),
             }
         }
     }
 
-    fn include(&mut self, file: &Path, number: usize, included: &str, depth: usize) {
-        if depth >= MAX_DEPTH {
-            return self.invalid(file, number, "the files include each other too deeply, or in a circle");
+    fn include(&mut self, file: &Path, number: usize, included: &str) {
+        if self.open.len() > MAX_DEPTH {
+            return self.invalid(file, number, "the files include each other too deeply");
         }
         // a pattern may match no file
         let paths = if included.contains(['*', '?', '[']) { matching(included) } else { vec![included.into()] };
         for path in paths {
+            let canonical = canonical(&path);
+            if canonical.as_ref().is_some_and(|path| self.open.contains(path)) {
+                self.invalid(file, number, format!("{} includes itself, directly or through others", path.display()));
+                continue;
+            }
+            self.files += 1;
+            if self.files > MAX_FILES {
+                if self.files == MAX_FILES + 1 {
+                    self.invalid(
+                        file,
+                        number,
+                        format!("more than {MAX_FILES} files are read; the others are not checked"),
+                    );
+                }
+                return;
+            }
             match bytes_of(&path) {
-                Ok(bytes) => self.add(&path, &bytes, depth + 1),
+                Ok(bytes) => {
+                    self.open.push(canonical.unwrap_or_else(|| path.clone()));
+                    self.add(&path, &bytes);
+                    self.open.pop();
+                }
                 Err(error) => {
                     let what = format!("the included file {} cannot be read: {}", path.display(), error.kind());
                     self.invalid(file, number, what);
@@ -124,6 +152,11 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
             literal == first && matches(rest, tail)
         }
     }
+}
+
+/// The path without links, if the file exists.
+fn canonical(path: &Path) -> Option<PathBuf> {
+    std::fs::canonicalize(path).ok()
 }
 
 fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {

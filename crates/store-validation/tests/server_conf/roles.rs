@@ -94,6 +94,35 @@ fn a_finding_names_the_included_file() {
     );
 }
 
+/// If each line were followed, the file would be read 3^16 times.
+#[test]
+fn a_file_that_includes_itself_is_found_at_each_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("itself.conf");
+    let link = folder.path().join("link.conf");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let include = |path: &std::path::Path| format!("include {}\n", path.display());
+    std::fs::write(&file, format!("{STATE}{}{}{}", include(&file), include(&link), include(&file))).unwrap();
+    let found = check_server_conf(Role::State, &file).unwrap();
+    let of_circle = found.iter().filter(|found| found.finding.what.contains("includes itself"));
+    assert_eq!(of_circle.filter(|found| found.finding.code == Code::ConfInvalid).count(), 3, "{found:?}");
+    assert_eq!(found.len(), 3, "{found:?}");
+}
+
+/// Each file includes the next one ten times, without a circle.
+#[test]
+fn the_number_of_included_files_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |number: usize| folder.path().join(format!("{number}.conf"));
+    for number in 0..10 {
+        std::fs::write(file(number), format!("include {}\n", file(number + 1).display()).repeat(10)).unwrap();
+    }
+    std::fs::write(file(10), "").unwrap();
+    let found = check_server_conf(Role::Cache, &file(0)).unwrap();
+    let of_number = found.iter().filter(|found| found.finding.what.contains("more than 256 files"));
+    assert_eq!(of_number.count(), 1, "{found:?}");
+}
+
 #[test]
 fn no_finding_repeats_a_secret() {
     let canary = "hunter2-canary";
