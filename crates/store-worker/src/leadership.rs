@@ -68,6 +68,7 @@ impl Candidate {
     /// Starts a task that campaigns until [`Leadership::resign`] or until the [`Leadership`] is dropped. At least every third
     /// of the lease's time it tries to acquire the lease, or renews it while it holds it. After a loss it campaigns again. If the
     /// store is unavailable, it tries again.
+    /// If the task panics, it logs an error, and this process does not lead until it campaigns again.
     ///
     /// # Errors
     /// [`store_core::Error::InvalidArgument`] if the lease's time is out of range.
@@ -164,7 +165,7 @@ impl Leadership {
         self.standing.borrow().fence()
     }
 
-    /// Returns when this process leads, with the fencing token.
+    /// Returns when this process leads, with the fencing token. It never returns if the task of the campaign has panicked.
     pub async fn elected(&self) -> Fence {
         let mut changes = self.changes();
         loop {
@@ -240,6 +241,16 @@ impl Drop for Leading<'_> {
     fn drop(&mut self) {
         self.0.leading.decrement(1.0);
         self.0.to_follower.increment(1);
+    }
+}
+
+/// However the task ends, this process no longer leads: nothing renews the lease.
+impl Drop for Campaign {
+    fn drop(&mut self) {
+        self.announce.send_replace(Standing::Follower);
+        if std::thread::panicking() {
+            tracing::error!(lease = %self.candidate.name, "the campaign panicked; this process no longer leads");
+        }
     }
 }
 

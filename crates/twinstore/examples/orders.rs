@@ -16,6 +16,9 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use twinstore::cache::{Loading, LoadingOptions};
 use twinstore::prelude::*;
 
+/// How long shipped orders are kept: as long as an order can be repeated, the time for which its response is kept.
+const SHIPPED: Duration = Duration::from_secs(24 * 3600);
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -69,7 +72,7 @@ impl Shop {
         let place = async || {
             let cents = self.price(&order.item).await? * order.quantity;
             let shipments = self.stores.state().queue_of::<Shipment>();
-            // The id is the key: if this process dies now, the repeated order pushes no second shipment.
+            // The id is the key, which the queue keeps: if this process dies now, the repeated order ships nothing again.
             let id = JobId::new(key)?;
             shipments.push_one(shipments.job(&Shipment { order: order.clone(), cents })?.with_id(id.clone())).await?;
             Ok(Receipt { shipment: id, cents })
@@ -96,7 +99,7 @@ async fn ship(shipment: Shipment, job: Job) -> HandlerResult {
     let Shipment { order, cents } = shipment;
     let Order { customer, item, quantity } = order;
     println!("shipping {quantity} {item} to {customer} for {cents} cents, attempt {}", job.attempt());
-    Ok(Done::discard())
+    Ok(Done::keep("", SHIPPED)) // a discarded job could be pushed again
 }
 
 #[tokio::main]

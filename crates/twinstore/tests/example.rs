@@ -1,7 +1,11 @@
 //! The example of a service runs, and stays short.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use testkit::{DEADLINE, Program};
+use twinstore::prelude::*;
+use twinstore::queue::JobState;
 
 /// The lines that a user writes: all but blank lines and comments.
 fn lines_of(source: &str) -> usize {
@@ -41,4 +45,30 @@ async fn the_order_service_places_each_order_once_and_ships_it() {
     );
     let count = |text: &str| exit.stdout.lines().filter(|line| line.starts_with(text)).count();
     assert_eq!((count("shipping 2 tea"), count("loading a price")), (1, 2), "{}", exit.stdout);
+}
+
+/// The second order after a crash pushes the same shipment: the queue must still have it.
+#[tokio::test]
+async fn the_order_service_keeps_a_shipment_for_as_long_as_its_order_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("embedded:{}", folder.path().join("state.redb").display());
+    let program =
+        Program::built("examples/orders").expect("run `cargo build --package twinstore --example orders` first");
+    let program = program.env("SERVICE_NAME", "orders").env("REDIS_CONN_BASE_URL", "embedded:");
+    let mut service = program.env("REDIS_WORKERCACHE_CONN_URL", &file).input("k1 ann tea 2\n").start().unwrap();
+    service.wait_line(|line| line.starts_with("shipping 2 tea")).await;
+    service.terminate().unwrap();
+    let exit = service.wait_exit(DEADLINE).await;
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "orders"),
+        ("REDIS_CONN_BASE_URL", "embedded:"),
+        ("REDIS_WORKERCACHE_CONN_URL", &file),
+    ]);
+    let stores = Stores::open(&environment).await.unwrap();
+    let (queue, job) = (QueueName::new("shipments").unwrap(), JobId::new("k1").unwrap());
+    let shipment = stores.state().inspect().get(&queue, &job).await.unwrap().expect("it is kept");
+    assert_eq!(shipment.state, JobState::Completed);
+    let kept_for = shipment.at.unwrap().since(shipment.pushed_at);
+    assert!(kept_for >= Duration::from_secs(24 * 3600), "{kept_for:?}");
 }

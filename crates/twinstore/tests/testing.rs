@@ -1,9 +1,13 @@
 //! What a service uses to test itself.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use testkit::{DEADLINE, wait_until};
+use tokio::sync::Notify;
 use twinstore::prelude::*;
 use twinstore::queue::{Backoff, RetryPolicy};
 use twinstore::testing::{self, NotEmpty};
@@ -93,6 +97,61 @@ async fn an_error_reports_what_is_left_in_which_queue() {
     let error = testing::run_until_empty(chain(state), state).await.unwrap_err();
     assert!(matches!(&error, NotEmpty::Left(left) if left[0].counts.ready == 3), "{error}");
     assert_eq!(error.to_string(), "jobs are left: orders (paused): 3 ready, 0 running, 0 due");
+}
+
+/// Is set when it is dropped.
+struct Dropped(Arc<AtomicBool>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_ends_its_worker() {
+    let (stores, _) = testing::stores();
+    let state = stores.state().clone();
+    state.queue_of::<Order>().push(&Order(1)).await.unwrap();
+    let (begun, dropped) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let hangs = {
+        let (begun, dropped) = (begun.clone(), dropped.clone());
+        move |_: Order, _: Job| {
+            let (begun, dropped) = (begun.clone(), Dropped(dropped.clone()));
+            async move {
+                let _dropped = dropped;
+                begun.notify_one();
+                std::future::pending::<Result<(), JobError>>().await
+            }
+        }
+    };
+    let worker = state.worker().with_handler(hangs).build().unwrap();
+    let running = tokio::spawn(async move { testing::run_until_empty(worker, &state).await });
+    begun.notified().await;
+    running.abort();
+    wait_until("the handler is dropped", DEADLINE, async || dropped.load(Ordering::SeqCst)).await;
+}
+
+#[test]
+fn the_error_of_a_worker_is_reported_although_jobs_are_left() {
+    // without I/O there are no signals, so the worker cannot run
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let (stores, _) = testing::stores();
+        let state = stores.state();
+        state.queue_of::<Order>().push(&Order(1)).await.unwrap();
+        let worker = state.worker().with_handler(async |_: Order, _: Job| Ok(())).with_signals().build().unwrap();
+        let error = testing::run_until_empty(worker, state).await.unwrap_err();
+        assert!(matches!(error, NotEmpty::Worker(_)), "{error}");
+    });
+}
+
+#[tokio::test]
+async fn queues_that_were_found_empty_once_are_not_reported_as_empty() {
+    let (stores, _) = testing::stores();
+    let state = stores.state();
+    let error = testing::run_until_empty_within(chain(state), state, Duration::ZERO).await.unwrap_err();
+    assert!(matches!(error, NotEmpty::Unconfirmed), "{error}");
 }
 
 #[tokio::test]

@@ -67,6 +67,12 @@ impl Captured {
         events.events.iter().filter(|(_, fields)| fields.get("outcome").is_some()).cloned().collect()
     }
 
+    /// The events of this level.
+    pub(crate) fn of_level(&self, level: Level) -> Vec<Fields> {
+        let events = self.0.lock().unwrap();
+        events.events.iter().filter(|(of, _)| *of == level).map(|(_, fields)| fields.clone()).collect()
+    }
+
     pub(crate) fn spans(&self) -> Vec<CapturedSpan> {
         self.0.lock().unwrap().spans.values().cloned().collect()
     }

@@ -18,6 +18,7 @@ use crate::fixture::eventually;
 pub(crate) struct Away {
     inner: EmbeddedState,
     away: AtomicBool,
+    panics: AtomicBool,
     loses_replies: AtomicBool,
     late: watch::Sender<bool>,
 }
@@ -31,6 +32,7 @@ impl Away {
         Arc::new(Self {
             inner,
             away: AtomicBool::new(false),
+            panics: AtomicBool::new(false),
             loses_replies: AtomicBool::new(false),
             late: watch::Sender::new(false),
         })
@@ -45,10 +47,15 @@ impl Away {
         self.away.store(away, Ordering::SeqCst);
     }
 
+    pub(crate) fn panic(&self) {
+        self.panics.store(true, Ordering::SeqCst);
+    }
+
     async fn meet<T>(&self, op: Op, call: impl Future<Output = Result<T>>) -> Result<T> {
         if self.away.load(Ordering::SeqCst) {
             return Err(Error::unavailable(op, "away"));
         }
+        assert!(!self.panics.load(Ordering::SeqCst), "a store that panics");
         let answer = call.await?;
         self.late.subscribe().wait_for(|late| !late).await.unwrap();
         if self.loses_replies.load(Ordering::SeqCst) {

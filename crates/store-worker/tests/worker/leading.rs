@@ -6,6 +6,7 @@ use store_core::{Fence, Lease, LeaseName, Leases};
 use store_worker::{Leadership, Leading};
 use tokio::sync::watch;
 
+use crate::captured::Captured;
 use crate::leadership::{Away, campaign, name};
 
 const LEASE: Duration = Duration::from_millis(600);
@@ -84,6 +85,34 @@ async fn a_leader_that_loses_its_store_stops_before_the_next_one_begins() {
     second.abort();
     office.until_terms(3).await;
     first.abort();
+}
+
+/// A term that has ended is not taken for a new one: the periodic work neither runs again nor takes the whole thread.
+#[tokio::test]
+async fn a_campaign_that_panics_ends_the_term_and_is_logged() {
+    let (captured, _guard) = Captured::begin();
+    let leases = Away::new();
+    let leadership = Arc::new(campaign(&leases, "a", Duration::from_secs(3)));
+    leadership.elected().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let working = tokio::spawn({
+        let (leadership, runs) = (leadership.clone(), runs.clone());
+        let counted = move |_| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(())
+        };
+        async move { leadership.run_every(Duration::from_secs(3600), counted).await }
+    });
+    let mut changes = leadership.changes();
+    leases.panic();
+    while changes.changed().await.is_ok() {}
+    assert!(!leadership.is_leader() && leadership.fence().is_none());
+    let elected = tokio::time::timeout(Duration::from_millis(50), leadership.elected());
+    assert!(elected.await.is_err(), "it is not elected again");
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
+    let errors = captured.of_level(tracing::Level::ERROR);
+    assert!(matches!(&errors[..], [error] if error.get("lease") == Some("scheduler")), "{errors:?}");
+    working.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]

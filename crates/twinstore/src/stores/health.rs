@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis_link::Link;
 use serde::{Serialize, Serializer};
-use store_core::{Error, ErrorKind, Role, Timestamp};
+use store_core::{Error, ErrorKind, Op, Role, Timestamp};
 use tokio::task::JoinSet;
 
 /// How long a check waits for an answer.
@@ -184,11 +184,29 @@ pub(super) async fn ping(links: impl Iterator<Item = Link>) -> Result<Duration, 
     for link in links {
         pings.spawn(async move { link.ping_within(LIMIT).await });
     }
+    longest(pings).await
+}
+
+async fn longest(mut pings: JoinSet<Result<Duration, Error>>) -> Result<Duration, Error> {
     let mut longest = Duration::ZERO;
     while let Some(answer) = pings.join_next().await {
-        // If a task has no result, the runtime ended it.
-        let Ok(answer) = answer else { continue };
+        // A task without a result panicked, or its runtime shuts down.
+        let answer = answer.map_err(|_| Error::unexpected(Op::Ping, "the task of a check ended without an answer"))?;
         longest = longest.max(answer?);
     }
     Ok(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_check_that_panics_is_an_error() {
+        let mut pings = JoinSet::new();
+        pings.spawn(async { Ok(Duration::ZERO) });
+        pings.spawn(async { panic!("a check that panics") });
+        let error = longest(pings).await.expect_err("it is not up");
+        assert_eq!(error.kind(), ErrorKind::Unexpected);
+    }
 }

@@ -1,19 +1,22 @@
 //! Operations that take effect once for each idempotency key.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store_core::{
     Begun, Error, Fingerprint, Finished, HandleKind, HandleName, Idempotency, IdempotentRequest, Key, Op, Timestamp,
     Ttl,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// The pause before a response is stored again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -87,7 +90,8 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
     }
 
     /// With keys that are in progress for this time, after which the key of a process that died is free again.
-    /// [`Operation::run`] prolongs the time whenever a third of it is over, so an operation may take longer. Default 30 s.
+    /// [`Operation::run`] prolongs the time whenever a third of it is over, so an operation may take longer.
+    /// It is stopped after nine tenths of the time without an answer of the store. Default 30 s.
     #[must_use]
     pub fn with_in_progress_for(mut self, time: Ttl) -> Self {
         self.in_progress_for = time;
@@ -107,9 +111,15 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
     /// is carried out, so return an error only if nothing took effect. If repeated requests must get the same failure, make it
     /// part of the response, for example as a `Result`.
     ///
-    /// The JSON of a repeated request must be the same, so use ordered maps in requests. Dropping the future drops `carry_out`;
-    /// the key is free again after the time of [`with_in_progress_for`](Self::with_in_progress_for). A run takes two round
-    /// trips, and one more for each third of that time.
+    /// `run` drops `carry_out` at its next `await` if another attempt has the key, or a tenth of the time of
+    /// [`with_in_progress_for`](Self::with_in_progress_for) before another attempt can get it, whether the store answers or not.
+    ///
+    /// Dropping the future drops `carry_out`, and the key is free again after that time. If dropping must not interrupt
+    /// `carry_out`, for example when a client disconnects, call `run` in a task ([`tokio::spawn`]). Once `carry_out` has returned
+    /// a response, a task stores it, even if the future is dropped.
+    ///
+    /// The JSON of a repeated request must be the same, so use ordered maps in requests. A run takes two round trips, and one
+    /// more for each third of the time of `with_in_progress_for`.
     ///
     /// # Errors
     /// [`OperationError`] if there is no response.
@@ -125,72 +135,117 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
         let key = HandleKind::Operations.key(&self.name, key);
         let attempt = IdempotentRequest::new(key, Fingerprint::of(&content));
         let began = Instant::now();
-        let begun = self.store.begin(&attempt, self.in_progress_for).await.map_err(OperationError::Store)?;
-        if let Begun::Finished(response) = begun {
-            let read = serde_json::from_slice(&response).map(Ran::Stored);
-            return read.map_err(|error| {
+        match self.store.begin(&attempt, self.in_progress_for).await.map_err(OperationError::Store)? {
+            Begun::Started => self.carry_out(attempt, began, carry_out).await,
+            Begun::Finished(response) => serde_json::from_slice(&response).map(Ran::Stored).map_err(|error| {
                 let detail = format!("the stored response is not of its type, at column {}", error.column());
                 OperationError::Store(Error::corrupt(Op::IdempotencyBegin, detail))
-            });
+            }),
+            Begun::InProgress { since, retry_after } => Ok(Ran::InProgress { since, retry_after }),
+            Begun::Mismatch => Ok(Ran::Mismatch),
+            _ => {
+                let error = Error::unsupported(Op::IdempotencyBegin, "the outcome is not known to this version");
+                Err(OperationError::Store(error))
+            }
         }
-        if let Begun::InProgress { since, retry_after } = begun {
-            return Ok(Ran::InProgress { since, retry_after });
-        }
-        if begun == Begun::Mismatch {
-            return Ok(Ran::Mismatch);
-        }
-        let mut until = began + self.in_progress_for.as_duration();
+    }
+
+    /// Carries out what began at `began`, while no other attempt can have the key.
+    async fn carry_out<F, Fut>(
+        &self,
+        attempt: IdempotentRequest,
+        began: Instant,
+        carry_out: F,
+    ) -> Result<Ran<R>, OperationError>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<R, OperationFailure>>,
+    {
+        let until = watch::Sender::new(self.until(began));
         let response = {
-            let mut carrying_out = pin!(carry_out());
-            let mut keeping = pin!(self.keep_in_progress(&attempt, &mut until));
+            let mut carrying_out = pin!(async { carry_out().await });
+            // It is not polled after its time, however late this task runs.
+            let guarded = poll_fn(|context| {
+                let is_held = Instant::now() < *until.borrow();
+                if is_held { carrying_out.as_mut().poll(context).map(Some) } else { Poll::Ready(None) }
+            });
             tokio::select! {
                 biased;
-                response = &mut carrying_out => response,
-                () = &mut keeping => return Err(OperationError::Lost),
+                () = self.keep_in_progress(&attempt, began, &until) => None,
+                response = guarded => response,
             }
         };
+        let until = *until.borrow();
         match response {
-            Ok(response) => Ok(self.finish(&attempt, response, until).await),
-            Err(failure) => {
-                // If the store does not answer, the key becomes free when its time is over.
+            Some(Ok(response)) => Ok(self.finish(attempt, response, until).await),
+            Some(Err(failure)) => {
+                // If the store does not answer, the key is free when its time is over.
                 let _ = self.store.abandon(&attempt).await;
                 Err(OperationError::Failed(failure))
             }
+            None => Err(OperationError::Lost),
         }
     }
 
-    /// Prolongs an attempt every third of its time. Returns when the attempt is lost.
-    async fn keep_in_progress(&self, attempt: &IdempotentRequest, until: &mut Instant) {
+    /// Until when an attempt that was begun or prolonged at `sent` is relied on.
+    fn until(&self, sent: Instant) -> Instant {
         let time = self.in_progress_for.as_duration();
-        let mut next = *until - time + time / 3;
+        sent + time - time / 10
+    }
+
+    /// Prolongs an attempt every third of its time. Returns when the attempt is lost, or may be.
+    async fn keep_in_progress(&self, attempt: &IdempotentRequest, began: Instant, until: &watch::Sender<Instant>) {
+        let time = self.in_progress_for.as_duration();
+        let mut next = began + time / 3;
         loop {
-            sleep_until(next.min(*until)).await;
+            let end = *until.borrow();
+            sleep_until(next.min(end)).await;
             let sent = Instant::now();
-            if sent >= *until {
+            if sent >= end {
                 return;
             }
-            match self.store.prolong(attempt, self.in_progress_for).await {
-                Ok(true) => (*until, next) = (sent + time, sent + time / 3),
-                Ok(false) => return,
-                Err(_) => next = Instant::now() + PAUSE,
+            match timeout_at(end, self.store.prolong(attempt, self.in_progress_for)).await {
+                Ok(Ok(true)) => {
+                    until.send_replace(self.until(sent));
+                    next = sent + time / 3;
+                }
+                Ok(Err(error)) if error.is_retryable() => next = Instant::now() + time / 10,
+                Ok(Ok(false) | Err(_)) | Err(_) => return,
             }
         }
     }
 
-    /// Stores the response. Tries until it is stored or the attempt's time is over.
-    async fn finish(&self, attempt: &IdempotentRequest, response: R, until: Instant) -> Ran<R> {
+    /// Stores the response in a task, which continues if this future is dropped.
+    async fn finish(&self, attempt: IdempotentRequest, response: R, until: Instant) -> Ran<R> {
         let Ok(json) = serde_json::to_vec(&response) else {
             let error = Error::invalid_argument(Op::IdempotencyFinish, "the response cannot be written as JSON");
             return Ran::Unstored { response, error: Some(error) };
         };
-        let json = json.into();
-        loop {
-            match self.store.finish(attempt, &json, self.keep).await {
-                Ok(Finished::Stored) => return Ran::Fresh(response),
-                Ok(_) => return Ran::Unstored { response, error: None },
-                Err(error) if error.is_retryable() && Instant::now() + PAUSE < until => sleep(PAUSE).await,
-                Err(error) => return Ran::Unstored { response, error: Some(error) },
+        let storing = tokio::spawn(store(self.store.clone(), attempt, json.into(), self.keep, until));
+        match storing.await {
+            Ok(Ok(Finished::Stored)) => Ran::Fresh(response),
+            Ok(Ok(_)) => Ran::Unstored { response, error: None },
+            Ok(Err(error)) => Ran::Unstored { response, error: Some(error) },
+            Err(_) => {
+                let error = Error::indeterminate(Op::IdempotencyFinish, "the task that stores the response has ended");
+                Ran::Unstored { response, error: Some(error) }
             }
+        }
+    }
+}
+
+/// Stores a response, again and again until the attempt's time is over.
+async fn store(
+    store: Arc<dyn Idempotency>,
+    attempt: IdempotentRequest,
+    json: Bytes,
+    keep: Ttl,
+    until: Instant,
+) -> Result<Finished, Error> {
+    loop {
+        match store.finish(&attempt, &json, keep).await {
+            Err(error) if error.is_retryable() && Instant::now() + PAUSE < until => sleep(PAUSE).await,
+            outcome => return outcome,
         }
     }
 }
@@ -221,11 +276,12 @@ pub enum Ran<R> {
     Fresh(R),
     /// The operation was carried out before; this was its response.
     Stored(R),
-    /// The operation was carried out now, but its response is not stored: a repeated request may be carried out again.
+    /// The operation was carried out now, but its response may not be stored: a repeated request may be carried out again.
     Unstored {
         /// The response.
         response: R,
-        /// Why; `None` if the attempt took so long that another one has taken the key.
+        /// Why. After [`Error::Indeterminate`], the response may be stored. `None` if the attempt no longer held the key: the
+        /// response is not stored, and another attempt may have carried the operation out.
         error: Option<Error>,
     },
     /// Another attempt carries the operation out (HTTP 409).
@@ -267,13 +323,20 @@ impl<R> Ran<R> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperationError {
-    /// The operation's own code returned this error. The key is free again.
+    /// The operation's own code returned this error. The key is free again; if the store did not answer, it is free after the
+    /// time of [`Operation::with_in_progress_for`].
     #[error("the operation failed")]
     Failed(#[source] OperationFailure),
-    /// The store did not answer or holds a response of another type. The operation was not carried out.
+    /// The request cannot be written as JSON, or the store returned this error. This call did not carry the operation out. After
+    /// [`Error::Corrupt`], an earlier call did, and its stored response is not of the type `R`. After [`Error::Indeterminate`],
+    /// the key may be in progress for the time of [`Operation::with_in_progress_for`].
     #[error("the idempotency key cannot be used")]
     Store(#[source] Error),
-    /// The attempt could not be kept in progress. The operation was stopped at an `await`; a part of it may have taken effect.
+    /// The attempt could not be kept in progress: another attempt has the key, or the store did not prolong this one in time or
+    /// refused it. The operation was stopped at an `await`; a part of it may have taken effect.
     #[error("the operation was stopped: its idempotency key was lost")]
     Lost,
 }
+
+#[cfg(test)]
+mod tests;

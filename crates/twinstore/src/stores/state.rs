@@ -154,8 +154,11 @@ impl State {
         self.store.clone()
     }
 
-    /// An operation that takes effect once for each idempotency key, even after failures that the state store survives. Make one
-    /// handle per name and share its clones.
+    /// An operation that takes effect once for each idempotency key, as long as the store keeps the key. Make one handle per name
+    /// and share its clones.
+    ///
+    /// The store never evicts the key. Its writes reach [`Durability::Accepted`], whatever [`State::durability`] says: a crash of
+    /// the server's machine or a failover can lose the newest keys and responses. Then a repeated request is carried out again.
     pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
     where
         Q: serde::Serialize,
@@ -164,7 +167,7 @@ impl State {
         Operation::new(self.idempotency(), name)
     }
 
-    /// This service's idempotency keys that must not be lost.
+    /// This service's idempotency keys, which the store never evicts. Writes reach [`Durability::Accepted`].
     pub fn idempotency(&self) -> Arc<dyn Idempotency> {
         self.store.clone()
     }
@@ -215,7 +218,8 @@ impl SharedState {
         self.store.clone()
     }
 
-    /// An operation that takes effect once for each idempotency key among all services.
+    /// An operation that takes effect once for each idempotency key among all services. Its durability is that of
+    /// [`State::operation`].
     pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
     where
         Q: serde::Serialize,

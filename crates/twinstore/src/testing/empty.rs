@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use store_core::{Counts, Error, JobState, PageRequest, QueueName, Timestamp};
 use store_worker::{Worker, WorkerReport};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::State;
@@ -46,7 +47,8 @@ pub async fn run_until_empty(worker: Worker, state: &State) -> Result<WorkerRepo
 
 /// [`run_until_empty`] with this time limit.
 ///
-/// `state` is the store on which the worker runs. Without a manual clock, jobs become due by this machine's clock.
+/// `state` is the store on which the worker runs. Without a manual clock, jobs become due by this machine's clock. Dropping
+/// the future aborts the worker; the leases of its jobs expire.
 ///
 /// ```
 /// use twinstore::prelude::*;
@@ -70,44 +72,51 @@ pub async fn run_until_empty(worker: Worker, state: &State) -> Result<WorkerRepo
 ///
 /// # Errors
 /// [`NotEmpty::Left`] if jobs are left after this time, or in a paused queue; it has the number of jobs per queue and state, and
-/// the worker is ended. [`NotEmpty::Store`] if the store cannot report the jobs of a queue.
+/// the worker is ended. [`NotEmpty::Unconfirmed`] if the queues were empty after this time, but not yet in two checks in a row.
+/// [`NotEmpty::Worker`] if the worker ends with an error. [`NotEmpty::Store`] if the store cannot report the jobs of a queue.
 pub async fn run_until_empty_within(worker: Worker, state: &State, within: Duration) -> Result<WorkerReport, NotEmpty> {
     let deadline = Instant::now() + within;
     let (queues, handle) = (worker.queues().cloned().collect::<Vec<_>>(), worker.handle());
-    let running = tokio::spawn(worker.run());
+    // Dropping the set aborts the worker.
+    let mut running = JoinSet::new();
+    running.spawn(worker.run());
     let mut settled_before = None;
-    let left = loop {
-        let left = match left(state, &queues).await {
-            Ok(left) => left,
-            Err(error) => {
-                running.abort();
-                return Err(NotEmpty::Store(error));
-            }
-        };
+    let end = loop {
+        let left = left(state, &queues).await.map_err(NotEmpty::Store)?;
         // A handler can push into a queue that was checked before. So two checks in a row must find all queues empty, and no
         // job may have ended between them.
         let stats = handle.stats();
         if left.is_empty() && settled_before == Some(stats) {
-            break Vec::new();
+            break Ok(());
         }
         settled_before = left.is_empty().then_some(stats);
-        let is_paused = left.iter().all(|left| left.counts.paused && left.counts.running == 0);
-        if (!left.is_empty() && is_paused) || Instant::now() >= deadline || running.is_finished() {
-            break left;
+        if let Some(ended) = running.try_join_next() {
+            let report = report(ended)?;
+            let left = self::left(state, &queues).await.map_err(NotEmpty::Store)?;
+            return if left.is_empty() { Ok(report) } else { Err(NotEmpty::Left(left)) };
+        }
+        let is_paused = !left.is_empty() && left.iter().all(|left| left.counts.paused && left.counts.running == 0);
+        if is_paused || Instant::now() >= deadline {
+            break Err(if left.is_empty() { NotEmpty::Unconfirmed } else { NotEmpty::Left(left) });
         }
         sleep(CHECK).await;
     };
-    if !left.is_empty() {
-        handle.shutdown_now();
-        let _ = running.await;
-        return Err(NotEmpty::Left(left));
+    match &end {
+        Ok(()) => handle.shutdown(),
+        Err(_) => handle.shutdown_now(),
     }
-    handle.shutdown();
-    match timeout_at(deadline.max(Instant::now() + CHECK * 1000), running).await {
-        Ok(Ok(report)) => report.map_err(NotEmpty::Worker),
-        Ok(Err(error)) => Err(NotEmpty::Worker(io::Error::other(error))),
-        Err(error) => Err(NotEmpty::Worker(io::Error::other(error))),
-    }
+    let ended = timeout_at(deadline.max(Instant::now() + CHECK * 1000), running.join_next()).await;
+    let ended = match ended {
+        Ok(ended) => ended,
+        Err(late) => return Err(end.err().unwrap_or(NotEmpty::Worker(io::Error::other(late)))),
+    };
+    let report = ended.map_or_else(|| Err(NotEmpty::Worker(io::Error::other("it has no task"))), report)?;
+    end.map(|()| report)
+}
+
+/// The report of a worker's task.
+fn report(ended: Result<io::Result<WorkerReport>, JoinError>) -> Result<WorkerReport, NotEmpty> {
+    ended.map_err(io::Error::other).flatten().map_err(NotEmpty::Worker)
 }
 
 async fn left(state: &State, queues: &[QueueName]) -> Result<Vec<Left>, Error> {
@@ -199,10 +208,14 @@ pub enum NotEmpty {
     /// Jobs are left.
     #[error("jobs are left: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Left(Vec<Left>),
+    /// The queues were empty when the time was over, but a handler may have pushed a job since: two checks in a row were not
+    /// possible. Allow more time.
+    #[error("the queues were not yet empty in two checks in a row when the time was over; allow more time")]
+    Unconfirmed,
     /// The store could not report the jobs of a queue.
     #[error("the queues cannot be checked")]
     Store(#[source] Error),
     /// The worker did not run or did not end.
-    #[error("the worker did not run")]
+    #[error("the worker did not run to its end")]
     Worker(#[source] io::Error),
 }
