@@ -47,6 +47,14 @@ impl fmt::Display for Role {
 
 /// The owner of the idempotency keys, leases and pools of a handle of the state store. Queues always belong to the
 /// namespace.
+///
+/// ```
+/// use twinstore::name::{Scope, ServiceName};
+///
+/// let own = Scope::from(ServiceName::new("billing")?);
+/// assert!(own != Scope::Shared);
+/// # Ok::<(), twinstore::name::NameError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// One service. A lease with the same name in another service is another lease.

@@ -81,7 +81,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[CACHE_URL],
         WhenUnset::Required,
-        "`redis://`, `rediss://` without a path, or `embedded:`",
+        "`redis://`, `rediss://` without a path, `embedded:` or `embedded:/path/file.redb`",
         "The cache store. The database number is appended to it",
     ),
     row(

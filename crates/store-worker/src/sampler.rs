@@ -18,11 +18,12 @@ use crate::worker::AbortOnDrop;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 /// use twinstore::prelude::*;
+/// use twinstore::worker::QueueSampler;
 ///
 /// # let (stores, _) = twinstore::testing::stores();
-/// let sampler = stores.state().sampler().with_queue(QueueName::new("mails")?).with_interval(Duration::from_secs(30));
-/// let sampling = sampler.start(); // until it is dropped
-/// # drop(sampling);
+/// let sampler: QueueSampler = stores.state().sampler().with_queue(QueueName::new("mails")?);
+/// let sampling = sampler.with_interval(Duration::from_secs(30)).start(); // until it is dropped
+/// # assert!(format!("{sampling:?}").contains("QueueSampling"));
 /// # Ok(())
 /// # }
 /// ```
@@ -92,8 +93,11 @@ impl QueueSampler {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use twinstore::prelude::*;
 ///
+/// use twinstore::worker::QueueSampling;
+///
 /// # let (stores, _) = twinstore::testing::stores();
-/// let sampling = stores.state().sampler().with_queue(QueueName::new("mails")?).start();
+/// let sampling: QueueSampling = stores.state().sampler().with_queue(QueueName::new("mails")?).start();
+/// # assert!(format!("{sampling:?}").contains("QueueSampling"));
 /// drop(sampling); // stops the sampler
 /// # Ok(())
 /// # }

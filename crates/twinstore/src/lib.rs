@@ -10,29 +10,28 @@
 //! [`Stores`] opens both stores. [`Cache`] and [`State`] return the capabilities of one role each. [`prelude`] has what
 //! most services import; every other name has one path:
 //!
-//! | module | contents |
-//! |---|---|
-//! | [`queue`] | jobs in durable queues: push, inspect, cancel, replay |
-//! | [`worker`] | handlers that run for the jobs of queues |
-//! | [`lease`] | leases with fencing tokens, and leadership |
-//! | [`health`] | the state of each role, for probes |
-//! | [`heartbeat`] | which processes of a pool are alive |
-//! | [`idempotency`] | a repeated request gets the response of the first |
-//! | [`cache`] | values with a time to live, and get-or-load |
-//! | [`rate_limit`] | limits that all processes of a service share |
-//! | [`handoff`] | one service puts a value, another takes it, once |
-//! | [`config`] | the environment, the findings of the preflight, retention |
-//! | [`durability`] | how far a write has to reach |
-//! | [`name`] | validated names, keys and ids |
-//! | [`time`] | times by the server's clock, and times to live |
-//! | [`page`] | listings in bounded pages |
-//! | [`metrics`] | the table of all metrics, and what to alert on |
-//! | [`cost_model`] | what each operation costs |
+//! | module | what it has | begin with |
+//! |---|---|---|
+//! | [`queue`] | jobs in durable queues: push, inspect, cancel, replay | [`State::queue_of`], [`State::inspect`], [`State::control`] |
+//! | [`worker`] | handlers that run for the jobs of queues | [`State::worker`], [`State::sampler`] |
+//! | [`lease`] | leases with fencing tokens, leadership, periodic work of a leader | [`State::candidate`], [`State::leases`] |
+//! | [`heartbeat`] | which processes of a pool are alive | [`State::heartbeats`] |
+//! | [`idempotency`] | a repeated request gets the response of the first | [`State::operation`], [`Cache::operation`] |
+//! | [`cache`] | values with a time to live, and get-or-load | [`Cache::values`], [`Cache::loading`] |
+//! | [`rate_limit`] | limits that all processes of a service share | [`Cache::rate_limit`] |
+//! | [`handoff`] | one service puts a value, another takes it, once | [`Cache::handoffs`] |
+//! | [`health`] | the state of each role, for probes | [`Stores::health`] |
+//! | [`config`] | the environment, the findings of the preflight, retention | [`Stores::from_env`] |
+//! | [`durability`] | how far a write has to reach | [`Durability`](durability::Durability) |
+//! | [`name`] | validated names, keys and ids | |
+//! | [`time`] | times by the server's clock, and times to live | |
+//! | [`page`] | listings in bounded pages | |
+//! | [`metrics`] | the table of all metrics, and what to alert on | |
+//! | [`cost_model`] | what each operation costs | |
+//! | `testing` | for tests of services, with the feature `testing`: a clock, a worker that runs until its queues are empty, assertions | |
 //!
 //! Every operation returns [`Result`]. The documentation of [`Error`] has a table of its kinds: whether the operation was
 //! executed, the HTTP status, whether to retry, whether to alert.
-//!
-//! The feature `testing` adds the module `testing`, for tests of services.
 //!
 //! # A program
 //!

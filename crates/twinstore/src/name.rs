@@ -2,4 +2,4 @@
 //!
 //! Each is validated when it is made, so that nothing else can become part of a key on a server.
 
-pub use store_core::{HandleName, HolderName, Key, NameError, RequestId, ServiceName};
+pub use store_core::{HandleName, HolderName, Key, NameError, RequestId, Scope, ServiceName};

@@ -3,7 +3,7 @@
 //!
 //! ```toml
 //! [dev-dependencies]
-//! twinstore = { version = "0.1", features = ["testing"] }
+//! twinstore = { path = "…", features = ["testing"] } # the source of [dependencies]
 //! ```
 //!
 //! ```

@@ -4,6 +4,6 @@
 //! least once: if a worker dies, its jobs run again when their leases expire.
 
 pub use store_worker::{
-    BuildError, Done, Handler, HandlerResult, Job, JobError, JobHandler, QueueOptions, ServiceHandler, Worker,
-    WorkerBuilder, WorkerHandle, WorkerReport, WorkerStats,
+    BuildError, Done, Handler, HandlerResult, Job, JobError, JobHandler, QueueOptions, QueueSampler, QueueSampling,
+    ServiceHandler, Worker, WorkerBuilder, WorkerHandle, WorkerReport, WorkerStats,
 };

@@ -82,7 +82,7 @@ pub struct RoleHealth {
     /// returned it.
     #[serde(rename = "since_ms")]
     pub since: Timestamp,
-    /// How full the store is.
+    /// How full the store is. Not measured in this version: always [`Pressure::Unknown`].
     pub pressure: Pressure,
     /// The last failed check since the stores were opened. It remains when the store answers again.
     pub last_error: Option<HealthError>,
