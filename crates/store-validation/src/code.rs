@@ -133,7 +133,7 @@ codes! {
     TlsRefused = "tls-refused", Error,
         "If client and server do not agree about TLS, there is no connection.",
         "Write rediss:// for a port with TLS and redis:// for one without. Name the server's authority in REDIS_<ROLE>_TLS_CA_FILE. If the server wants a certificate of the client, set REDIS_<ROLE>_TLS_CERT_FILE and REDIS_<ROLE>_TLS_KEY_FILE.";
-    /// The server refuses the credentials.
+    /// The server refuses the credentials, or answers the login with an error that this version does not know.
     AuthRefused = "auth-refused", Error,
         "The server refuses every command of a client without the right user and password.",
         "Correct the user, or the password in the URL or in the file of REDIS_<ROLE>_PASSWORD_FILE. If the user is switched off, run `ACL SETUSER <user> on` on the server.";

@@ -50,10 +50,7 @@ impl From<store_core::Error> for Failure {
             text.push_str(&format!(": {cause}"));
             source = cause.source();
         }
-        match error {
-            store_core::Error::InvalidArgument { .. } => Failure::Usage(text),
-            _ => Failure::Failed(format!("{text}\n`twinstore check` reports what is wrong with the servers")),
-        }
+        Failure::Failed(format!("{text}\n`twinstore check` reports what is wrong with the servers"))
     }
 }
 
@@ -77,4 +74,20 @@ pub(crate) fn exit(result: Result<(), Failure>) -> ExitCode {
 pub(crate) fn note(text: &str) {
     // A closed standard error is ignored: the exit code remains.
     let _ = writeln!(std::io::stderr(), "twinstore: {}", text.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use store_core::{Error, Op};
+
+    use super::Failure;
+
+    /// A command that has begun reports what it did; wrong usage is found before.
+    #[test]
+    fn an_error_of_a_store_is_never_wrong_usage() {
+        for error in [Error::invalid_argument(Op::QueueReplay, "it"), Error::corrupt(Op::QueueReplay, "it")] {
+            let failure = Failure::from(error);
+            assert!(matches!(failure, Failure::Failed(_)) && failure.code() == 1, "{failure:?}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C in a command that writes: the command ends between two calls, so that it can report what it did.
+//! Ctrl-C in `replay --all`: the command ends between two calls, so that it can report what it did.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -20,8 +20,9 @@ use crate::command::Command;
 /// service that starts, but it records no owner, role or environment. If a service with these
 /// variables would refuse to start, the command exits with 78.
 ///
-/// Without --write, `replay`, `cancel`, `pause` and `resume` change nothing. They report what they would do, and exit with
-/// the same code as with --write.
+/// Without --write, `replay`, `cancel`, `pause` and `resume` change nothing. They report what they would do according to the
+/// current state, and exit with the code that this implies. They do not foresee that another job holds the unique key of a
+/// dead job, that a store refuses a write, or that the state changes before the run with --write.
 ///
 /// With --json, standard output has one JSON object per line, and the names of its fields are stable. Fields that end in
 /// `_ms` are milliseconds since 1970-01-01 UTC. Messages and progress go to standard error.

@@ -25,7 +25,7 @@ pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -
     }
     let user = connection.user();
     match code {
-        Code::AuthRefused if !connection.has_password() => {
+        Code::AuthRefused if error.kind() == ErrorKind::Unauthenticated && !connection.has_password() => {
             connection.finding(code, format!("{detail}; no password is configured for the user {user}"))
         }
         _ => connection.finding(code, detail),
@@ -35,9 +35,30 @@ pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -
 fn code_of(kind: ErrorKind) -> Code {
     match kind {
         ErrorKind::Tls => Code::TlsRefused,
-        ErrorKind::Unauthenticated => Code::AuthRefused,
+        // The server answered the login, so it is reachable.
+        ErrorKind::Unauthenticated | ErrorKind::Unexpected | ErrorKind::Corrupt => Code::AuthRefused,
+        ErrorKind::InvalidArgument => Code::ConfInvalid,
         ErrorKind::Forbidden => Code::AclMissingCommand,
         ErrorKind::Unsupported => Code::ServerTooOld,
         _ => Code::Unreachable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store_core::ErrorKind;
+
+    use super::code_of;
+    use crate::Code;
+
+    #[test]
+    fn only_a_server_that_does_not_answer_is_unreachable() {
+        for kind in ErrorKind::ALL {
+            let answers = !matches!(
+                kind,
+                ErrorKind::Unavailable | ErrorKind::Indeterminate | ErrorKind::Limit | ErrorKind::NotDurable
+            );
+            assert_eq!(code_of(kind) != Code::Unreachable, answers, "{kind}");
+        }
     }
 }

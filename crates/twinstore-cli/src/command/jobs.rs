@@ -1,6 +1,6 @@
 //! `twinstore jobs`
 
-use store_core::{Cursor, PageRequest, QueueName};
+use store_core::{Cursor, Error, PageRequest, QueueName};
 
 use super::Common;
 use super::job::{JobRow, State};
@@ -40,6 +40,7 @@ impl Jobs {
         store.existing(&self.queue).await?;
         let (state, mut left) = (store.state(), self.limit);
         let mut after = self.after.as_ref().map(Cursor::new);
+        let mut is_given = after.is_some();
         let progress = Progress::of_listing(left);
         loop {
             let limit = u32::try_from(left).unwrap_or(PageRequest::MAX_LIMIT);
@@ -48,7 +49,9 @@ impl Jobs {
                 Some(cursor) => request.with_cursor(cursor),
                 None => request,
             };
-            let page = state.list(&self.queue, self.state.into(), request).await?;
+            let page = state.list(&self.queue, self.state.into(), request).await;
+            let page = page.map_err(|error| if is_given { of_cursor(error) } else { error.into() })?;
+            is_given = false;
             let rows: Vec<JobRow> = page.items.into_iter().map(|job| JobRow::new(&self.queue, job)).collect();
             output.rows(&rows)?;
             progress.add(rows.len());
@@ -63,5 +66,13 @@ impl Jobs {
             note(&format!("more jobs follow: --after {}", next.as_str()));
         }
         Ok(())
+    }
+}
+
+/// The failure of the call with the cursor from the command line.
+fn of_cursor(error: Error) -> Failure {
+    match error {
+        Error::InvalidArgument { .. } => Failure::Usage(format!("--after: {error}")),
+        _ => error.into(),
     }
 }

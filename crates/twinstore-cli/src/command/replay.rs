@@ -1,7 +1,7 @@
 //! `twinstore replay`
 
 use serde::Serialize;
-use store_core::{JobId, JobState, NewJob, PageRequest, QueueName, Replayed, StateRole};
+use store_core::{JobId, JobInfo, JobState, NewJob, PageRequest, QueueName, Replayed, StateRole};
 
 use super::{Common, Write};
 use crate::failure::Failure;
@@ -15,8 +15,9 @@ use crate::store::Store;
 /// `replay QUEUE ID...` replays these jobs, `replay QUEUE --all` all dead jobs of a queue, and `replay --all` those of all
 /// queues. A job stays dead if another job holds its unique key. Jobs that die while the command runs stay dead.
 ///
-/// Ctrl-C ends the command after the current call, which replays up to 1,000 jobs. Each job is then either dead or ready;
-/// run the command again to replay the rest. Exits with 1 if a job was not replayed.
+/// With --all, Ctrl-C ends the command after the current call, which replays up to 1,000 jobs; run the command again to
+/// replay the rest. With ids, Ctrl-C ends the command immediately, and the current call may still be executed.
+/// Exits with 1 if a job was not replayed.
 ///
 /// JSON fields with ids: queue, id, outcome (replayed, would_replay, held, not_dead), held_by, written; one line per job.
 /// JSON fields with --all: queue, dead, replayed, held, not_dead, written; one line per queue that has dead jobs.
@@ -134,7 +135,7 @@ impl Replay {
             Ok(()) if interrupt.is_pressed() => {
                 Err(Failure::Interrupted(format!("interrupted: replayed {replayed} of {total} jobs")))
             }
-            Ok(()) if rows.iter().any(|row| row.held > 0) => Err(Failure::Incomplete),
+            Ok(()) if rows.iter().any(|row| row.held + row.not_dead > 0) => Err(Failure::Incomplete),
             Ok(()) => Ok(()),
         }
     }
@@ -161,7 +162,11 @@ async fn replay_all(
             let page = state.list(&row.queue, JobState::Dead, request).await?;
             let ids: Vec<JobId> = page.items.into_iter().map(|job| job.id).collect();
             if !ids.is_empty() {
-                state.replay(&row.queue, &ids).await?.iter().for_each(|replayed| row.count(replayed));
+                for (id, replayed) in ids.iter().zip(state.replay(&row.queue, &ids).await?) {
+                    let is_replayed =
+                        replayed == Replayed::NotDead && state.get(&row.queue, id).await?.is_some_and(is_alive);
+                    row.count(if is_replayed { &Replayed::Replayed } else { &replayed });
+                }
             }
             progress.add(ids.len());
             left = left.saturating_sub(ids.len() as u64);
@@ -172,6 +177,11 @@ async fn replay_all(
         }
     }
     Ok(())
+}
+
+/// Whether a job that was dead was replayed since. If a reply is lost, the link repeats the call, whose answer is "not dead".
+fn is_alive(job: JobInfo) -> bool {
+    matches!(job.state, JobState::Ready | JobState::Scheduled | JobState::Running | JobState::Completed)
 }
 
 fn outcome(replayed: Replayed) -> (&'static str, Option<JobId>) {

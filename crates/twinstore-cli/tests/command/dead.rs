@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use store_core::QueueInspect;
-use testkit::{FaultProxy, Program, wait_until};
+use store_core::{JobState, PageRequest, QueueInspect};
+use testkit::{FaultProxy, Program, mentions, wait_until};
 
 use crate::fixture::{Fixture, kill, objects, queue, with_variables};
 
@@ -62,6 +62,25 @@ async fn a_replay_shows_its_progress_on_a_terminal() {
     assert_eq!(exit.code, Some(0), "{exit:?}");
     assert!(exit.stdout.contains("replaying") && exit.stdout.contains("2000/3000"), "{exit:?}");
     assert!(exit.stdout.contains("REPLAYED"), "{exit:?}");
+}
+
+/// The link repeats the call, and the store answers that the jobs are not dead.
+#[tokio::test]
+async fn a_replay_whose_reply_is_lost_counts_the_jobs_that_are_ready_again() {
+    let fixture = Fixture::start().await;
+    let store = fixture.store().await;
+    kill(&store, "mails", 5, "no such mailbox").await;
+    let dead = store.list(&queue("mails"), JobState::Dead, PageRequest::first(5)).await.unwrap();
+    let proxy = FaultProxy::start(fixture.state.address()).await.unwrap();
+    proxy.cut_after_request(mentions(dead.items[4].id.as_str()));
+
+    let command = with_variables(&fixture.cache.url(None), &fixture.state.url_through(&proxy, None));
+    let exit = command.args(["replay", "--all", "--write", "--json"]).run().await.unwrap();
+    let counts = store.counts(&queue("mails")).await.unwrap();
+    assert_eq!((proxy.fired(), counts.ready, counts.dead), (1, 5, 0));
+    let row = &objects(&exit)[0];
+    assert_eq!((&row["replayed"], &row["not_dead"]), (&5.into(), &0.into()), "{exit:?}");
+    assert_eq!(exit.code, Some(0), "{exit:?}");
 }
 
 /// A program that starts the command, with the variables of a service and the path of this process.
