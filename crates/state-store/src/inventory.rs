@@ -45,7 +45,11 @@ impl StateStore {
         if from.is_empty() || !from.bytes().all(|digit| digit.is_ascii_digit()) {
             return Err(Error::invalid_argument(op, "the cursor is not one of this listing"));
         }
-        let answer = self.link.command(op, "SCAN", args![from, "MATCH", &pattern, "COUNT", STEP]).await?;
+        let answer = self.link.command(op, "SCAN", args![from, "MATCH", &pattern, "COUNT", STEP]).await;
+        let answer = answer.map_err(|error| match error {
+            Error::Forbidden { .. } => Error::forbidden(op, "the user may not send SCAN: grant it `+scan`"),
+            other => other,
+        })?;
         let mut reply = answer.reply.reader(op);
         let next = reply.next_text()?;
         let mut keys = reply.next_list()?;

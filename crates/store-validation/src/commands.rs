@@ -14,7 +14,10 @@ const LINK: [&str; 4] = ["PING", "TIME", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 const CACHE: [&str; 2] = ["SELECT 0", "MGET <key>"];
 
 /// Commands of the worker state store, besides those of its scripts.
-const STATE: [&str; 3] = ["BLPOP <key> 0", "SCAN 0", "WAIT 0 0"];
+const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
+
+/// Commands of the worker state store that only `Inventory` sends. A service starts without them.
+const INVENTORY: [&str; 1] = ["SCAN 0"];
 
 /// Commands that the cache store sends and its scripts call, each on a key.
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
@@ -159,7 +162,8 @@ pub(crate) fn rules(role: Role, namespace: &Namespace, selects: bool) -> String 
     let mut patterns: Vec<_> = samples.iter().map(|key| pattern_of(role, namespace, key)).collect();
     patterns.push("~twinstore:*".to_owned());
     let select = selects.then(|| vec!["SELECT".to_owned()]);
-    let where_allowed = WHERE_ALLOWED.iter().map(|line| line.split(' ').map(str::to_owned).collect());
+    let inventory: &[&str] = if role == Role::State { &INVENTORY } else { &[] };
+    let where_allowed = WHERE_ALLOWED.iter().chain(inventory).map(|line| line.split(' ').map(str::to_owned).collect());
     let commands = of_role(role, "x").into_iter().chain(where_allowed).chain(select);
     // the preflight also sends these
     let own = ["get", "set"].map(str::to_owned);
@@ -175,7 +179,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{CACHE, CACHE_KEYED, LINK, STATE, STATE_KEYED, WHERE_ALLOWED};
+    use super::{CACHE, CACHE_KEYED, INVENTORY, LINK, STATE, STATE_KEYED, WHERE_ALLOWED};
 
     /// Text in quotes after these words is a command.
     const BEFORE: [&str; 5] = ["call('", "call(\"", "many('", ".command(", ".blocking("];
@@ -208,8 +212,13 @@ mod tests {
             for folder in [&format!("{store}/lua"), &format!("{store}/src"), "redis-link/lua"] {
                 collect(&crates.join(folder), &mut called);
             }
-            let with_arguments =
-                LINK.iter().chain(&CACHE).chain(&STATE).chain(&WHERE_ALLOWED).filter_map(|line| line.split(' ').next());
+            let with_arguments = LINK
+                .iter()
+                .chain(&CACHE)
+                .chain(&STATE)
+                .chain(&INVENTORY)
+                .chain(&WHERE_ALLOWED)
+                .filter_map(|line| line.split(' ').next());
             called.retain(|name| !with_arguments.clone().any(|listed| listed == name));
             let listed: BTreeSet<String> = listed.iter().map(|name| (*name).to_owned()).collect();
             let missing: Vec<_> = called.difference(&listed).collect();

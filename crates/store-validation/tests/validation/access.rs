@@ -90,6 +90,15 @@ async fn select_is_required_only_for_another_database() {
     }
 }
 
+/// Only `Inventory` needs SCAN, which shows the names of all keys.
+#[tokio::test]
+async fn a_service_starts_without_the_right_to_list_keys() {
+    let cache = cache().await;
+    let state = RedisServer::state().acl_user("app", "x", "~* &* +@all -scan").start().await.unwrap();
+    let report = check_urls(&cache.url(None), &state.user_url("app", "x")).await;
+    assert_errors(&report, &[]);
+}
+
 /// The port belongs to another kind of server, or expects another protocol.
 #[tokio::test]
 async fn something_else_behind_the_port_is_unreachable() {
