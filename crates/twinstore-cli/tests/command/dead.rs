@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use store_core::{JobState, PageRequest, QueueInspect};
+use store_core::{NewJob, Outcome, QueueControl, QueueExt, QueueInspect, Settled};
 use testkit::{FaultProxy, Program, mentions, wait_until};
 
-use crate::fixture::{Fixture, kill, objects, queue, with_variables};
+use crate::fixture::{Fixture, claim, id, kill, objects, queue, with_variables};
 
 const JOBS: usize = 10_000;
 
@@ -69,17 +69,22 @@ async fn a_replay_shows_its_progress_on_a_terminal() {
 async fn a_replay_whose_reply_is_lost_counts_the_jobs_that_are_ready_again() {
     let fixture = Fixture::start().await;
     let store = fixture.store().await;
-    kill(&store, "mails", 5, "no such mailbox").await;
-    let dead = store.list(&queue("mails"), JobState::Dead, PageRequest::first(5)).await.unwrap();
+    let marked = NewJob::new("").with_id(id("marked-job"));
+    store.push_one(&queue("mails"), marked).await.unwrap();
+    let job = claim(&store, "mails", 1).await.remove(0);
+    let outcome = Outcome::Dead { reason: "no such mailbox".to_owned() };
+    assert_eq!(store.settle_one(&queue("mails"), job.lease, outcome).await.unwrap(), Settled::Done);
+    // the server knows the script
+    store.replay(&queue("mails"), &[id("nobody")]).await.unwrap();
     let proxy = FaultProxy::start(fixture.state.address()).await.unwrap();
-    proxy.cut_after_request(mentions(dead.items[4].id.as_str()));
+    proxy.cut_after_request(mentions("marked-job"));
 
     let command = with_variables(&fixture.cache.url(None), &fixture.state.url_through(&proxy, None));
     let exit = command.args(["replay", "--all", "--write", "--json"]).run().await.unwrap();
     let counts = store.counts(&queue("mails")).await.unwrap();
-    assert_eq!((proxy.fired(), counts.ready, counts.dead), (1, 5, 0));
+    assert_eq!((proxy.fired(), counts.ready, counts.dead), (1, 1, 0));
     let row = &objects(&exit)[0];
-    assert_eq!((&row["replayed"], &row["not_dead"]), (&5.into(), &0.into()), "{exit:?}");
+    assert_eq!((&row["replayed"], &row["not_dead"]), (&1.into(), &0.into()), "{exit:?}");
     assert_eq!(exit.code, Some(0), "{exit:?}");
 }
 
