@@ -100,3 +100,16 @@ async fn a_store_in_a_file_is_read_and_one_in_memory_is_refused() {
     let exit = run("embedded:", "queues").await;
     assert!(exit.code == Some(78) && exit.stderr.contains("in the memory"), "{exit:?}");
 }
+
+/// Listings need a right that services do not need.
+#[tokio::test]
+async fn a_user_without_the_right_to_list_keys_is_told_which_right_is_missing() {
+    let fixture = Fixture::start().await;
+    fixture.store().await;
+    let rules = ["ACL", "SETUSER", "app", "reset", "on", ">x", "~*", "&*", "+@all", "-scan"];
+    fixture.state.command(&rules).await.unwrap();
+    let program = with_variables(&fixture.cache.url(None), &fixture.state.user_url("app", "x"));
+    let exit = program.args(["queues"]).run().await.unwrap();
+    assert_eq!(exit.code, Some(1), "{exit:?}");
+    assert!(exit.stderr.contains("forbidden") && exit.stderr.contains("+scan"), "{exit:?}");
+}
