@@ -1,7 +1,7 @@
 //! An order service: typed jobs, an idempotent operation, a rate limit and a cache.
 //!
 //! It reads orders from its standard input, one per line (idempotency key, customer, item, quantity), and ships them until
-//! SIGTERM. Without servers:
+//! SIGTERM or Ctrl-C. Without servers:
 //!
 //! ```sh
 //! export SERVICE_NAME=orders REDIS_CONN_BASE_URL=embedded: REDIS_WORKERCACHE_CONN_URL=embedded:
@@ -12,7 +12,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 use twinstore::cache::{Loading, LoadingOptions};
 use twinstore::prelude::*;
 
@@ -34,7 +33,6 @@ struct Receipt {
     cents: u64,
 }
 
-/// The job of shipping an order.
 #[derive(Serialize, Deserialize)]
 struct Shipment {
     order: Order,
@@ -96,8 +94,7 @@ impl Shop {
 }
 
 async fn ship(shipment: Shipment, job: Job) -> HandlerResult {
-    let Shipment { order, cents } = shipment;
-    let Order { customer, item, quantity } = order;
+    let Shipment { order: Order { customer, item, quantity }, cents } = shipment;
     println!("shipping {quantity} {item} to {customer} for {cents} cents, attempt {}", job.attempt());
     Ok(Done::keep("", SHIPPED)) // a discarded job could be pushed again
 }
@@ -107,14 +104,17 @@ async fn main() -> Result<(), Failure> {
     let stores = Stores::from_env().await.unwrap_or_else(|error| error.exit());
     let shop = Shop::new(&stores)?;
     let worker = stores.state().worker().with_handler(ship).with_concurrency(8).with_signals().build()?;
-    let working = tokio::spawn(worker.run());
-    let mut lines = BufReader::new(stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
+    let mut working = tokio::spawn(worker.run());
+    let (sender, mut lines) = tokio::sync::mpsc::channel(1);
+    let input = sender.clone(); // `sender` keeps the channel open when the input ends
+    let read = move || std::io::stdin().lines().map_while(Result::ok).all(|line| input.blocking_send(line).is_ok());
+    std::thread::spawn(read);
+    while let Some(line) = tokio::select! { line = lines.recv() => line, _ = &mut working => None } {
         let [key, customer, item, quantity] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
-        let order = Order { customer: customer.into(), item: item.into(), quantity: quantity.parse()? };
-        println!("{key}: {}", shop.answer(key, order).await?);
+        let Ok(quantity) = quantity.parse() else { continue };
+        let order = Order { customer: customer.into(), item: item.into(), quantity };
+        println!("{key}: {}", shop.answer(key, order).await.unwrap_or_else(|error| format!("500 {error}")));
     }
-    working.await??; // until SIGTERM
     stores.close().await;
     Ok(())
 }
