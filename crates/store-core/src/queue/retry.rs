@@ -51,7 +51,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How long a failed job waits. The worker adds jitter, except to [`Backoff::Fixed`].
+/// How long a failed job waits. Except for [`Backoff::Fixed`], the worker applies jitter: a random time from 50 % to 100 % of it.
 ///
 /// ```
 /// use std::time::Duration;

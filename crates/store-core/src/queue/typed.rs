@@ -59,7 +59,7 @@ pub trait JobType: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The name of the queue. A name that is not valid does not compile (see [`QueueName::of`]).
     const QUEUE: &'static str;
 
-    /// The version of the payload's form, at least 1. Default 1.
+    /// The version of the payload's form, at least 1. Default 1. In a job at hand it is the job's `schema`.
     const VERSION: u16 = 1;
 
     /// What happens to a job that fails. Default: [`RetryPolicy::default`].
