@@ -5,30 +5,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use store_core::{Clock, Error, Op, Reached, Repeat, Result};
+use store_core::{Clock, Durability, Error, Op, Reached, Repeat, Result};
 use tokio::sync::watch;
 
 use crate::metered::Meters;
-use crate::wire::{Failure, Request};
+use crate::wire::{Copies, Failure, Request};
 use crate::{Answer, Arg, Breaker, Endpoint, LinkConfig, Reply, Script, Topology};
 
 mod admission;
 mod call;
 mod commands;
 mod connection;
-mod copies;
 mod doubt;
 mod durable;
 mod exclusive;
 mod flight;
 mod ping;
+mod repeating;
 mod values;
 mod waiting;
 
 use connection::Connection;
-use copies::Copies;
 use doubt::in_doubt;
 use exclusive::Exclusive;
+use repeating::pause;
 use waiting::{Permit, Waiting};
 
 /// How many calls may block on the server at once; each has a connection of its own.
@@ -57,8 +57,10 @@ const MAX_LOADS: usize = 3;
 ///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once,
 ///   immediately, on the same connection, with a corrected clock; a second refusal is the error `Unavailable`. If the reply
 ///   to a copy is lost, the link waits for the deadline of that copy before it sends the next one or returns
-///   `Indeterminate`. So no copy of an idempotent request runs after its call has returned. An operation that is never
-///   repeated returns `Indeterminate` immediately; its request may run until the command time-out is over. The link measures the
+///   `Indeterminate`. So no copy of an idempotent request, or of one that the caller may repeat
+///   ([`Repeat::ByCaller`]), runs after its call has returned. An operation that is never repeated returns `Indeterminate`
+///   immediately; its request may run until the command time-out is over. A copy that is sent after another which may have
+///   been executed is marked as a repetition, and no copy runs later than [`Link::remembered_for`] allows. The link measures the
 ///   server's clock when a connection opens and every 30 s while it is used, and keeps a lower bound of it. If that clock is
 ///   set back, copies may run later than their deadline, by as much as it was set back, until the next measurement.
 /// - **Cancellation.** A dropped call may have been executed, or may be executed until its deadline. A plain command, or a
@@ -137,7 +139,8 @@ impl Link {
     /// # Errors
     /// Any of [`Error`] except `NotDurable`; see [`Link`] for retries.
     pub async fn call<K: AsRef<[u8]>>(&self, op: Op, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Answer> {
-        self.call_request(op, script, Request::script(script, keys, args, &self.clock)).await
+        let copies = self.copies(Durability::Accepted);
+        self.call_request(op, script, Request::script(script, keys, args, &self.clock), copies).await
     }
 
     /// Calls a script and waits until its writes have reached `durability`, in the same pipeline on a connection of its
@@ -166,14 +169,14 @@ impl Link {
         script: &Script,
         keys: &[K],
         args: Vec<Arg>,
-        durability: store_core::Durability,
+        durability: Durability,
     ) -> Result<(Answer, Reached)> {
         let request = Request::script(script, keys, args, &self.clock);
-        if durability == store_core::Durability::Accepted {
-            return Ok((self.call_request(op, script, request).await?, Reached::default()));
+        let copies = self.copies(durability);
+        if durability == Durability::Accepted {
+            return Ok((self.call_request(op, script, request, copies).await?, Reached::default()));
         }
         durable::check(op, durability)?;
-        let copies = self.copies();
         let call = || durable::call(&self.inner, script, &request, &copies, durability);
         let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, call).await?;
         if !reached.satisfies(durability) {
@@ -191,7 +194,9 @@ impl Link {
         commands::check_plain(op, name)?;
         let request = Request::new(name, args);
         let call = || self.send(op, request.clone());
-        self.attempts(op, name, &self.copies(), call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+        self.attempts(op, name, &self.copies(Durability::Accepted), call)
+            .await
+            .map(|(reply, attempts)| Answer::new(reply, attempts))
     }
 
     /// Sends a command that blocks on the server up to `block`; `args` contain the same time if the command takes one
@@ -221,7 +226,7 @@ impl Link {
                 reply
             }
         };
-        let (reply, _) = self.attempts(op, name, &self.copies(), call).await?;
+        let (reply, _) = self.attempts(op, name, &self.copies(Durability::Accepted), call).await?;
         Ok((reply != Reply::Nil).then_some(reply))
     }
 
@@ -240,13 +245,12 @@ impl Link {
         self.inner.durables.close();
     }
 
-    async fn call_request(&self, op: Op, script: &Script, request: Request) -> Result<Answer> {
-        let copies = self.copies();
+    async fn call_request(&self, op: Op, script: &Script, request: Request<'_>, copies: Copies) -> Result<Answer> {
         let call = || self.run_script(script, &request, &copies);
         self.attempts(op, script.name(), &copies, call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
     }
 
-    async fn run_script(&self, script: &Script, request: &Request, copies: &Copies) -> Result<Reply, Failure> {
+    async fn run_script(&self, script: &Script, request: &Request<'_>, copies: &Copies) -> Result<Reply, Failure> {
         let connection = self.inner.connection()?;
         match self.run_script_on(connection, script, request, copies).await {
             // Only this connection has measured the server's clock.
@@ -259,10 +263,15 @@ impl Link {
         &self,
         connection: &Connection,
         script: &Script,
-        request: &Request,
+        request: &Request<'_>,
         copies: &Copies,
     ) -> Result<Reply, Failure> {
-        let mut result = connection.send(copies.next(request), self.inner.enter()?).await;
+        let send = async || {
+            let result = connection.send(copies.next(request), self.inner.enter()?).await;
+            copies.note(&result);
+            result
+        };
+        let mut result = send().await;
         for _ in 0..MAX_LOADS {
             if !result.as_ref().is_err_and(Failure::is_unknown_script) {
                 break;
@@ -270,17 +279,13 @@ impl Link {
             tracing::debug!(script = script.name(), "the server does not know the script; loading it");
             let loaded = connection.send(Request::load(script), self.inner.enter()?).await;
             loaded.map_err(Failure::before_the_call)?;
-            result = connection.send(copies.next(request), self.inner.enter()?).await;
+            result = send().await;
         }
         result
     }
 
-    fn copies(&self) -> Copies {
-        Copies::new(self.inner.config.command_timeout)
-    }
-
     /// Pings are sent even if too many calls wait: they measure the server, not this process.
-    async fn send(&self, op: Op, request: Request) -> Result<Reply, Failure> {
+    async fn send(&self, op: Op, request: Request<'_>) -> Result<Reply, Failure> {
         let permit = match op {
             Op::Ping => self.inner.waiting.enter_beyond(),
             _ => self.inner.enter()?,
@@ -316,12 +321,12 @@ impl Link {
             admission.failed(&error, !is_withheld && !gives_up, &self.inner.meters);
             let is_in_doubt = matches!(error, Error::Indeterminate { .. });
             may_have_run |= is_in_doubt;
-            if is_in_doubt && op.repeat() == Repeat::Idempotent {
+            if is_in_doubt && matches!(op.repeat(), Repeat::Idempotent | Repeat::ByCaller) {
                 copies.over().await;
             }
             let is_repeatable = match error {
                 Error::Unavailable { .. } => !is_withheld,
-                Error::Indeterminate { .. } => op.repeat() != Repeat::Never,
+                Error::Indeterminate { .. } => matches!(op.repeat(), Repeat::Reads | Repeat::Idempotent),
                 _ => false,
             };
             if gives_up || !is_repeatable || attempt > self.inner.config.max_retries {
@@ -366,29 +371,11 @@ impl Inner {
     }
 }
 
-/// Full jitter over 100 ms, 200 ms, 400 ms … up to 2 s.
-fn pause(attempt: u32) -> Duration {
-    let longest = 100_u64.saturating_mul(1 << attempt.saturating_sub(1).min(5)).min(2000);
-    Duration::from_millis(fastrand::u64(0..=longest))
-}
-
 /// The one server that this version serves.
 pub(crate) fn standalone(config: &LinkConfig, op: Op) -> Result<&Endpoint> {
     match config.url.topology() {
         Topology::Standalone(endpoint) => Ok(endpoint),
         Topology::Embedded(_) => Err(Error::unsupported(op, "an embedded store has no server to link to")),
         _ => Err(Error::unsupported(op, "this version links to one standalone server only: redis:// or rediss://")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_and_are_bounded() {
-        for attempt in 1..100 {
-            assert!(pause(attempt) <= Duration::from_millis(100 << attempt.min(5)).min(Duration::from_secs(2)));
-        }
     }
 }

@@ -287,7 +287,7 @@ impl Probe {
         self.ask(Request::new(name, args)).await.map_or_else(unknown, Fact::Known)
     }
 
-    async fn ask(&self, request: Request) -> std::result::Result<Reply, Failure> {
+    async fn ask(&self, request: Request<'_>) -> std::result::Result<Reply, Failure> {
         if self.driver.is_finished() {
             return Err(Failure::NotSent("the server has closed the connection"));
         }
@@ -295,7 +295,7 @@ impl Probe {
     }
 }
 
-fn select(database: u32) -> Request {
+fn select(database: u32) -> Request<'static> {
     Request::new("SELECT", [Arg::from(database)])
 }
 

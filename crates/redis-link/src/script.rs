@@ -13,7 +13,7 @@ use bytes::Bytes;
 /// of a request changes nothing (see [`Link`](crate::Link)). In all kinds except [`Script::new`], `ARGV[1]` belongs to
 /// the link, and the caller's arguments start at `ARGV[2]`. The text can use `call` (`redis.call`), `micros` and `now`
 /// (the time in µs and in whole ms, rounded down) and `decimal(number)`; a script that writes also `now_up` (ms,
-/// rounded up).
+/// rounded up) and `is_repeat` (whether an earlier copy of the same request may have been executed).
 ///
 /// ```
 /// use redis_link::Script;

@@ -25,6 +25,7 @@ use store_core::{Clock, Timestamp};
 
 use crate::{Arg, Endpoint, LinkConfig, Reply, Script};
 
+mod copies;
 mod credentials;
 mod failure;
 mod frame;
@@ -33,6 +34,8 @@ mod opening;
 mod server_clock;
 mod tls;
 
+pub(crate) use copies::Copies;
+use copies::Deadline;
 use failure::During;
 pub(crate) use failure::Failure;
 pub use greeting::Greeting;
@@ -45,12 +48,14 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> 
 
 /// One command, ready to be sent.
 #[derive(Clone)]
-pub(crate) struct Request {
+pub(crate) struct Request<'a> {
     name: &'static str,
     args: Vec<Arg>,
     blocks: bool,
-    /// Whether it is a script that writes.
+    /// Of a script that writes.
     expiry: Option<Expiry>,
+    /// The copies of the same request, if it can be repeated.
+    copies: Option<&'a Copies>,
 }
 
 /// The deadline of a copy of a request. The wire writes it when the connection is chosen.
@@ -63,10 +68,10 @@ struct Expiry {
     sent: Instant,
 }
 
-impl Request {
+impl<'a> Request<'a> {
     /// A command by its name (`"GET"`, `"SCRIPT LOAD"`) with its arguments.
     pub(crate) fn new(name: &'static str, args: impl IntoIterator<Item = Arg>) -> Self {
-        Self { name, args: args.into_iter().collect(), blocks: false, expiry: None }
+        Self { name, args: args.into_iter().collect(), blocks: false, expiry: None, copies: None }
     }
 
     /// A script by its digest, with the link's argument first if it takes one.
@@ -85,7 +90,8 @@ impl Request {
         if let Some(mismatch) = script.mismatch(keys.len(), all.len() - expiry.place) {
             panic!("{}: {mismatch}", script.name());
         }
-        Self { name: "EVALSHA", args: all, blocks: false, expiry: script.has_deadline().then_some(expiry) }
+        let expiry = script.has_deadline().then_some(expiry);
+        Self { name: "EVALSHA", args: all, blocks: false, expiry, copies: None }
     }
 
     /// The command that loads a script.
@@ -93,15 +99,10 @@ impl Request {
         Self::new("SCRIPT LOAD", [Arg::from(script.bytes())])
     }
 
-    /// Another copy, sent at this instant, from which its deadline is counted.
-    pub(crate) fn copy(&self, sent: Instant) -> Self {
+    /// Another of these copies, sent at this instant, from which its deadline is counted.
+    fn copy<'c>(&self, sent: Instant, copies: &'c Copies) -> Request<'c> {
         let expiry = self.expiry.map(|expiry| Expiry { sent, ..expiry });
-        Self { name: self.name, args: self.args.clone(), blocks: self.blocks, expiry }
-    }
-
-    /// Whether it has a deadline, so a late copy changes nothing.
-    pub(crate) fn has_deadline(&self) -> bool {
-        self.expiry.is_some()
+        Request { name: self.name, args: self.args.clone(), blocks: self.blocks, expiry, copies: Some(copies) }
     }
 
     /// Marks a request whose long silence is no sign of a lost connection.
@@ -194,20 +195,21 @@ impl Wire {
     }
 
     /// Prepares one command without a time-out, for calls that share a connection and a timer.
-    pub(crate) fn begin(&self, mut request: Request) -> Answering {
-        self.set_deadline(&mut request);
+    pub(crate) fn begin(&self, mut request: Request<'_>) -> Result<Answering, Failure> {
+        self.set_deadline(&mut request)?;
         let (client, clock, sent) = (self.client.clone(), Arc::clone(&self.clock), request.sent());
-        Box::pin(async move {
-            let answered = client.custom_raw(request.custom(), request.args).await;
+        let (command, args) = (request.custom(), request.args);
+        Ok(Box::pin(async move {
+            let answered = client.custom_raw(command, args).await;
             let answered =
                 answered.map_err(|error| failure::of_library(&error, During::Sending)).and_then(frame::reply);
             in_time(&clock, sent, answered)
-        })
+        }))
     }
 
     /// Sends one command and waits up to `within` for its reply.
-    pub(crate) async fn send(&self, mut request: Request, within: Duration) -> Result<Reply, Failure> {
-        self.set_deadline(&mut request);
+    pub(crate) async fn send(&self, mut request: Request<'_>, within: Duration) -> Result<Reply, Failure> {
+        self.set_deadline(&mut request)?;
         let (client, sent) = (self.client.with_options(&options(within)), request.sent());
         let answered = client.custom_raw(request.custom(), request.args).await;
         let answered = answered.map_err(|error| failure::of_library(&error, During::Sending)).and_then(frame::reply);
@@ -219,13 +221,13 @@ impl Wire {
     /// server from one of the connection.
     pub(crate) async fn pipeline(
         &self,
-        requests: Vec<Request>,
+        requests: Vec<Request<'_>>,
         within: Duration,
     ) -> Result<Vec<Result<Reply, Failure>>, Failure> {
         let mut sent = Vec::with_capacity(requests.len());
         let pipeline = self.client.pipeline().with_options(&options(within));
         for mut request in requests {
-            self.set_deadline(&mut request);
+            self.set_deadline(&mut request)?;
             sent.push(request.sent());
             let queued: Result<Value, _> = pipeline.custom(request.custom(), request.args).await;
             queued.map_err(|error| failure::of_library(&error, During::Sending))?;
@@ -242,15 +244,16 @@ impl Wire {
     }
 
     /// Writes the deadline into a copy of a request that has one. If the server's time is not known, the deadline is in the
-    /// past, and the refusal reports the time. Measures the time again periodically, together with a call.
-    fn set_deadline(&self, request: &mut Request) {
-        let Some(Expiry { place, set_ms, sent }) = request.expiry else { return };
-        let lasting = i64::try_from(self.lasting.as_micros()).unwrap_or(i64::MAX);
-        let deadline = self.clock.reading(sent).map_or(0, |reading| reading.saturating_add(lasting).max(0));
-        request.args[place] = match set_ms {
-            Some(set_ms) => Arg::from(format!("{deadline} {set_ms}")),
-            None => Arg::Int(deadline),
+    /// past, and the refusal reports the time. Measures the time again periodically, together with a call. Fails if the
+    /// copy must not be sent any more.
+    fn set_deadline(&self, request: &mut Request<'_>) -> Result<(), Failure> {
+        let Some(Expiry { place, set_ms, sent }) = request.expiry else { return Ok(()) };
+        let reading = self.clock.reading(sent);
+        let deadline = match request.copies {
+            Some(copies) => copies.admit(sent, reading)?,
+            None => Deadline::once(reading, self.lasting),
         };
+        request.args[place] = deadline.argument(set_ms);
         if self.clock.is_due(sent) {
             let wire = self.clone();
             tokio::spawn(async move {
@@ -259,6 +262,7 @@ impl Wire {
                 wire.note_time(Some(&answered), sent);
             });
         }
+        Ok(())
     }
 }
 

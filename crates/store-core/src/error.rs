@@ -295,11 +295,13 @@ impl Error {
     /// Whether sending the same request again can succeed and does no harm.
     ///
     /// A request that was not executed may always be repeated; one that may have been executed only if the operation is
-    /// idempotent.
+    /// idempotent. A claim, which the caller repeats by marking its request ([`Repeat::ByCaller`]), counts as not retryable.
     pub fn is_retryable(&self) -> bool {
         match self.kind() {
             ErrorKind::Unavailable | ErrorKind::Limit => true,
-            ErrorKind::Indeterminate | ErrorKind::NotDurable => self.op().repeat() != Repeat::Never,
+            ErrorKind::Indeterminate | ErrorKind::NotDurable => {
+                matches!(self.op().repeat(), Repeat::Reads | Repeat::Idempotent)
+            }
             _ => false,
         }
     }

@@ -9,6 +9,9 @@ pub enum Repeat {
     Reads,
     /// It can be repeated: it carries an identity that the store remembers, or it leads to the same state.
     Idempotent,
+    /// The caller can repeat it with the same identity, which the store remembers. The call itself never repeats it and
+    /// returns [`Error::Indeterminate`](crate::Error) when the first request cannot be executed any more.
+    ByCaller,
     /// It would count twice or take more. It is never repeated; the call returns [`Error::Indeterminate`](crate::Error).
     Never,
 }
@@ -96,7 +99,7 @@ ops! {
     /// [`Queue::push`](crate::Queue::push)
     QueuePush = "queue.push", Idempotent;
     /// [`Queue::claim`](crate::Queue::claim)
-    QueueClaim = "queue.claim", Never;
+    QueueClaim = "queue.claim", ByCaller;
     /// [`Queue::extend`](crate::Queue::extend)
     QueueExtend = "queue.extend", Idempotent;
     /// [`Queue::settle`](crate::Queue::settle)
@@ -173,8 +176,9 @@ mod tests {
 
     #[test]
     fn counting_operations_are_never_repeated() {
-        for op in [Op::RateLimitCheck, Op::KeyValueAdd, Op::QueueClaim] {
+        for op in [Op::RateLimitCheck, Op::KeyValueAdd] {
             assert_eq!(op.repeat(), Repeat::Never);
         }
+        assert_eq!(Op::QueueClaim.repeat(), Repeat::ByCaller);
     }
 }

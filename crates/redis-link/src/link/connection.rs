@@ -34,7 +34,7 @@ impl Connection {
     }
 
     /// Sends one command and waits up to the command time-out for its reply.
-    pub(super) async fn send(&self, request: Request, permit: Permit) -> Result<Reply, Failure> {
+    pub(super) async fn send(&self, request: Request<'_>, permit: Permit) -> Result<Reply, Failure> {
         self.flight.send(request, permit).await
     }
 

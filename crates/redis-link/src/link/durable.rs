@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use store_core::{Durability, Error, Op, Reached, Result, millis_ceil};
 
-use super::copies::Copies;
 use super::exclusive::Held;
 use super::{Inner, MAX_LOADS};
-use crate::wire::{Failure, Request, Wire};
+use crate::wire::{Copies, Failure, Request, Wire};
 use crate::{Arg, Reply, Script};
 pub(super) use disk::Proof;
 
@@ -28,7 +27,7 @@ pub(super) fn check(op: Op, durability: Durability) -> Result<()> {
 pub(super) async fn call(
     inner: &Inner,
     script: &Script,
-    request: &Request,
+    request: &Request<'_>,
     copies: &Copies,
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
@@ -36,10 +35,10 @@ pub(super) async fn call(
     let _permit = inner.enter()?;
     let patience = inner.config.command_timeout;
     let mut held = inner.durables.take(patience).await?;
-    let copy = || copies.next(request);
-    let result = match on_connection(&mut held, patience, script, copy, durability).await {
+    let mut call = async || on_connection(&mut held, patience, script, (request, copies), durability).await;
+    let result = match call().await {
         // Only this connection has measured the server's clock.
-        Err(Failure::Late) => on_connection(&mut held, patience, script, copy, durability).await,
+        Err(Failure::Late) => call().await,
         result => result,
     };
     held.settle(&result);
@@ -50,9 +49,10 @@ async fn on_connection(
     held: &mut Held,
     patience: Duration,
     script: &Script,
-    copy: impl Fn() -> Request,
+    (request, copies): (&Request<'_>, &Copies),
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
+    let copy = || copies.next(request);
     for _ in 0..MAX_LOADS {
         let (written, reached) = match durability {
             Durability::Replicated { replicas, within } => {
@@ -61,6 +61,7 @@ async fn on_connection(
             Durability::Fsynced { within } => fsynced(held, patience, &copy, within).await?,
             _ => (held.wire().send(copy(), patience).await, Reached::default()),
         };
+        copies.note(&written);
         if written.as_ref().is_err_and(Failure::is_unknown_script) {
             held.wire().send(Request::load(script), patience).await.map_err(Failure::before_the_call)?;
             continue;
@@ -73,7 +74,7 @@ async fn on_connection(
 async fn replicated(
     wire: &Wire,
     patience: Duration,
-    request: Request,
+    request: Request<'_>,
     replicas: u32,
     within: Duration,
 ) -> Result<(Result<Reply, Failure>, Reached), Failure> {
@@ -86,10 +87,10 @@ async fn replicated(
 /// Nothing is written unless the settings that were read last prove that a reply means "on disk". They are read again
 /// with each write: if they no longer prove it, the write counts as not on disk, and the settings are read before the
 /// next write.
-async fn fsynced(
+async fn fsynced<'a>(
     held: &mut Held,
     patience: Duration,
-    copy: &impl Fn() -> Request,
+    copy: &impl Fn() -> Request<'a>,
     within: Duration,
 ) -> Result<(Result<Reply, Failure>, Reached), Failure> {
     let proof = match held.proof.take() {

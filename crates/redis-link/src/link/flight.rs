@@ -91,18 +91,18 @@ impl Flight {
 
     /// Sends one command and waits for its reply, up to the command time-out. Its outcome is recorded for the
     /// connection even if the caller is gone.
-    pub(super) async fn send(&self, request: Request, permit: Permit) -> Result<Reply, Failure> {
+    pub(super) async fn send(&self, request: Request<'_>, permit: Permit) -> Result<Reply, Failure> {
         let waited = Waited(self.enter(request, permit)?);
         let result = std::future::poll_fn(|context| waited.0.poll(context)).await;
         self.note(&waited.0, &result);
         result
     }
 
-    fn enter(&self, request: Request, permit: Permit) -> Result<Arc<Call>, Failure> {
+    fn enter(&self, request: Request<'_>, permit: Permit) -> Result<Arc<Call>, Failure> {
         let mut state = self.lock();
         let connection = self.up.load(Ordering::Acquire);
         let answering = match &state.wire {
-            Some(wire) if connection != 0 => wire.begin(request),
+            Some(wire) if connection != 0 => wire.begin(request)?,
             _ => return Err(Failure::DOWN),
         };
         let now = Instant::now();

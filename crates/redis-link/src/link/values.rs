@@ -1,6 +1,6 @@
 //! Many values in one command.
 
-use store_core::{Error, Op, Result};
+use store_core::{Durability, Error, Op, Result};
 
 use super::Link;
 use crate::wire::Request;
@@ -17,7 +17,7 @@ impl Link {
     pub async fn values(&self, op: Op, absent: Arg, keys: impl IntoIterator<Item = Arg>) -> Result<Vec<Reply>> {
         let request = Request::new("MGET", std::iter::once(absent).chain(keys));
         let call = || self.send(op, request.clone());
-        match self.attempts(op, "MGET", &self.copies(), call).await? {
+        match self.attempts(op, "MGET", &self.copies(Durability::Accepted), call).await? {
             (Reply::List(mut values), _) if values.first().is_some_and(Reply::is_nil) => {
                 values.remove(0);
                 Ok(values)

@@ -14,6 +14,7 @@ mod outages;
 mod passwords;
 mod power_cut;
 mod probe;
+mod repetitions;
 mod replies;
 mod retries;
 mod scripts;

@@ -91,7 +91,10 @@ impl Shared {
     fn change_request(&self, bytes: &mut [u8]) {
         for at in places(bytes, b"\r\nEVALSHA\r\n") {
             self.shift.fetch_add(self.step.load(Ordering::SeqCst), Ordering::SeqCst);
-            if let Some(deadline) = places(&bytes[at..], b"\r\n$16\r\n").first() {
+            // 16 digits, and 2 more bytes for the mark of a repetition.
+            let plain = places(&bytes[at..], b"\r\n$16\r\n").first().copied();
+            let marked = places(&bytes[at..], b"\r\n$18\r\n").first().copied();
+            if let Some(deadline) = plain.into_iter().chain(marked).min() {
                 self.add(&mut bytes[at + deadline + 7..][..16], -1, 1);
             }
         }

@@ -70,7 +70,7 @@ impl Proof {
     }
 
     /// The commands to send before the write, in the same pipeline.
-    pub(super) fn before(self) -> Vec<Request> {
+    pub(super) fn before(self) -> Vec<Request<'static>> {
         match self {
             Proof::Confirmed => vec![settings()],
             Proof::Replied | Proof::EverySecond => readings().into(),
@@ -79,7 +79,7 @@ impl Proof {
 
     /// The commands to send after the write, in the same pipeline; they run after the write was synced. If the server cannot
     /// wait for the sync, another pipeline must follow ([`Proof::holds_after`]).
-    pub(super) fn behind(self, within: Duration) -> Vec<Request> {
+    pub(super) fn behind(self, within: Duration) -> Vec<Request<'static>> {
         let wait = || Request::new("WAITAOF", [Arg::from(1), Arg::from(0), super::milliseconds(within)]);
         match self {
             Proof::Confirmed => vec![wait(), settings()],
@@ -172,11 +172,11 @@ impl State {
     }
 }
 
-fn readings() -> [Request; 2] {
+fn readings() -> [Request<'static>; 2] {
     [settings(), Request::new("INFO", [Arg::fixed("persistence")])]
 }
 
-fn settings() -> Request {
+fn settings() -> Request<'static> {
     let names = ["appendonly", "appendfsync", "no-appendfsync-on-rewrite"];
     Request::new("CONFIG GET", names.map(Arg::fixed))
 }
