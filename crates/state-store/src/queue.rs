@@ -15,6 +15,7 @@ mod scripts;
 mod settle;
 mod wait;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,8 +23,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use redis_link::keys::QueueKeys;
 use redis_link::{Answer, Arg, Script};
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, PackingBounds, Pushed, Queue,
-    QueueName, Reached, Receipt, Result, Retention, Settled, Settlement, millis_ceil,
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, PackingBounds, PlainWaiter, Pushed,
+    Queue, QueueName, Reached, Receipt, Result, Retention, Settled, Settlement, Waiter, millis_ceil,
 };
 
 use crate::StateStore;
@@ -62,6 +63,10 @@ impl Queue for StateStore {
 
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
         wait::wait(self, queues, up_to).await
+    }
+
+    fn waiter(&self) -> Arc<dyn Waiter> {
+        Arc::new(PlainWaiter::new(self.clone()))
     }
 }
 

@@ -40,6 +40,8 @@ pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentReque
 pub use inventory::Inventory;
 pub use key_value::{Entry, KeyValue, SetIfAbsent};
 pub use leases::{AcquireRequest, Acquired, Lease, LeaseInfo, Leases};
+#[doc(hidden)]
+pub use name::BatchId;
 pub use name::{
     HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId,
     ServiceName, UniqueKey,
@@ -48,9 +50,9 @@ pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
 pub use queue::{
     Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
-    JobLease, JobState, JobType, Kept, MAX_MOVES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt,
-    QueueInspect, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique, UniqueUntil,
-    cut_reason, validate_batch, validate_lease,
+    JobLease, JobState, JobType, Kept, MAX_MOVES, NewJob, Outcome, PlainWaiter, Priority, Pushed, Queue, QueueControl,
+    QueueExt, QueueInspect, REGISTRATION, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique,
+    UniqueUntil, Waiter, Wakeup, cut_reason, validate_batch, validate_lease,
 };
 pub use rate_limit::{LimitState, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
 pub use retention::{PackingBounds, Retention, StateOptions};

@@ -9,6 +9,8 @@ mod queue_name;
 mod request_id;
 
 pub use handle_kind::HandleKind;
+#[doc(hidden)]
+pub use job_id::BatchId;
 pub use request_id::RequestId;
 
 /// Why a name is invalid. It does not contain the name, because the name may be private.
@@ -246,8 +248,8 @@ validated! {
     /// use twinstore::queue::{JobId, NewJob};
     ///
     /// let job = NewJob::new("to ann").with_id(JobId::new("welcome/ann@example.org")?);
-    /// assert_eq!(job.id.as_str(), "welcome/ann@example.org");
-    /// assert!(JobId::generate() < JobId::generate()); // sorts by the time of its creation
+    /// assert_eq!(job.id.unwrap().as_str(), "welcome/ann@example.org");
+    /// assert_ne!(JobId::generate(), JobId::generate());
     /// # Ok(())
     /// # }
     /// ```

@@ -1,8 +1,9 @@
 //! How many finished jobs a queue keeps, and how long.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::Clock;
+use crate::{Clock, QueueName};
 
 /// How many dead and completed jobs a queue keeps, and how long. If a bound is exceeded, the queue removes the oldest jobs:
 /// dead jobs by their time of death, completed jobs by the end of the time for which they are kept. Each call that adds one
@@ -130,6 +131,8 @@ pub struct StateOptions {
     /// When scheduled jobs are stored together.
     #[doc(hidden)]
     pub packing: PackingBounds,
+    /// The number of partitions of queues. See [`StateOptions::with_partitions`].
+    pub partitions: BTreeMap<QueueName, u16>,
 }
 
 impl StateOptions {
@@ -145,6 +148,15 @@ impl StateOptions {
     #[must_use]
     pub fn with_packing(mut self, packing: PackingBounds) -> Self {
         self.packing = packing;
+        self
+    }
+
+    /// Sets the number of partitions of a queue, 1 to 1,024. The first push records the number with the queue, and it cannot change
+    /// as long as the queue exists: a store that declares another one refuses every call. A store that declares none adopts the
+    /// recorded number; a new queue gets 1.
+    #[must_use]
+    pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
+        self.partitions.insert(queue, partitions);
         self
     }
 

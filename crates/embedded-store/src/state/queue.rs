@@ -14,12 +14,13 @@ mod set_aside;
 mod settle;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
-    Settled, Settlement,
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, NewJob, Op, PlainWaiter, Pushed, Queue, QueueName,
+    Receipt, Result, Settled, Settlement, Waiter,
 };
 
 use super::EmbeddedState;
@@ -58,6 +59,10 @@ impl Queue for EmbeddedState {
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
         let woken = self.database.notifications().wait(queues, up_to).await;
         woken.map_err(|StoreClosed| Error::unavailable(Op::QueueWait, "the store was closed"))
+    }
+
+    fn waiter(&self) -> Arc<dyn Waiter> {
+        Arc::new(PlainWaiter::new(self.clone()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use bytes::{Bytes, BytesMut};
 use redis_link::{Answer, Arg};
-use store_core::{Durability, Error, NewJob, Op, Pushed, QueueName, Receipt, Result, TraceContext, millis_ceil};
+use store_core::{Durability, Error, JobId, NewJob, Op, Pushed, QueueName, Receipt, Result, TraceContext, millis_ceil};
 
 use super::{packed_id, parcel, record, scripts};
 use crate::StateStore;
@@ -18,20 +18,31 @@ pub(super) async fn push(
     jobs: &[NewJob],
     durability: Durability,
 ) -> Result<Receipt<Vec<Pushed>>> {
+    let jobs: Vec<NewJob> = jobs.iter().map(with_id).collect();
+    let jobs = &jobs[..];
     let args = args(store, jobs);
     let (answer, reached) = store.call_durable(OP, &scripts::PUSH, queue, args, durability).await?;
-    Ok(Receipt::new(read(answer, jobs.len())?, reached))
+    Ok(Receipt::new(read(answer, jobs)?, reached))
+}
+
+fn with_id(job: &NewJob) -> NewJob {
+    job.clone().with_id(id_of(job))
+}
+
+fn id_of(job: &NewJob) -> JobId {
+    job.id.clone().unwrap_or_else(JobId::generate)
 }
 
 /// All ids and records share one buffer.
 fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
     let tracestate = |job: &NewJob| job.trace.as_ref().and_then(TraceContext::tracestate).map_or(0, str::len);
-    let bytes = |job: &NewJob| 3 * job.id.as_str().len() + record::MAX_OVERHEAD + tracestate(job) + job.payload.len();
+    let bytes =
+        |job: &NewJob| 3 * id_of(job).as_str().len() + record::MAX_OVERHEAD + tracestate(job) + job.payload.len();
     let mut buffer = BytesMut::with_capacity(jobs.iter().map(bytes).sum());
     let ids: Vec<Bytes> = jobs
         .iter()
         .map(|job| {
-            packed_id::pack(&job.id, &mut buffer);
+            packed_id::pack(&id_of(job), &mut buffer);
             buffer.split().freeze()
         })
         .collect();
@@ -67,12 +78,12 @@ fn are_different(ids: &[Bytes]) -> bool {
     ids.iter().all(|id| seen.insert(id.as_ref()))
 }
 
-fn read(answer: Answer, jobs: usize) -> Result<Vec<Pushed>> {
+fn read(answer: Answer, jobs: &[NewJob]) -> Result<Vec<Pushed>> {
     let mut reply = answer.reader(OP);
     if reply.next_word()?.as_ref() != b"pushed" {
         return Err(reply.unknown_word());
     }
-    let mut pushed = vec![Pushed::Created; jobs];
+    let mut pushed: Vec<Pushed> = jobs.iter().map(|job| Pushed::Created { id: id_of(job) }).collect();
     while reply.remaining() > 0 {
         let position = reply.next_u64()?;
         let word = reply.next_word()?;

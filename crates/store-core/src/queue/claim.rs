@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{NewJob, Priority, RetryPolicy, TraceContext, Unique, validate_lease};
-use crate::{Error, Fence, HolderName, JobId, Op, QueueName, Result, Timestamp};
+use crate::{Error, Fence, HolderName, JobId, Op, QueueName, RequestId, Result, Timestamp};
 
 /// A request for jobs, for [`Queue::claim`](super::Queue::claim).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +20,40 @@ pub struct ClaimRequest {
     pub max: usize,
     /// How long the lease of each job lasts unless it is extended. Within [`Lease::RANGE`](crate::Lease::RANGE).
     pub lease: Duration,
+    /// About how many bytes the jobs may have together: the claim ends with the job that reaches them. At least one job is
+    /// returned, however large it is. Default [`ClaimRequest::DEFAULT_BYTES`], at most [`NewJob::MAX_BATCH_BYTES`]. A reply that
+    /// cannot be carried within the command time-out is lost.
+    pub max_bytes: usize,
+    /// The identity of this claim. Default random. The store remembers it for the time of the lease.
+    pub request: RequestId,
+    /// Whether the reply to a claim with the same identity was lost: see [`ClaimRequest::repeated`]. Default `false`.
+    pub is_repeat: bool,
 }
 
 impl ClaimRequest {
+    /// The default of [`ClaimRequest::max_bytes`]: 1 MiB.
+    pub const DEFAULT_BYTES: usize = 1 << 20;
+
     /// A request for up to `max` jobs.
     pub fn new(queue: QueueName, worker: HolderName, max: usize, lease: Duration) -> Self {
-        Self { queue, worker, max, lease }
+        let (request, is_repeat) = (RequestId::generate(), false);
+        Self { queue, worker, max, lease, max_bytes: Self::DEFAULT_BYTES, request, is_repeat }
+    }
+
+    /// Sets about how many bytes the jobs may have together.
+    #[must_use]
+    pub fn with_max_bytes(mut self, bytes: usize) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// The same claim again, after its reply was lost ([`Error::Indeterminate`]). It returns the jobs that the lost claim leased,
+    /// under the same lease, as far as they are still leased. Those that exceed [`ClaimRequest::max_bytes`] now are given back
+    /// without an attempt. If the lost claim was never executed, this one claims.
+    #[must_use]
+    pub fn repeated(mut self) -> Self {
+        self.is_repeat = true;
+        self
     }
 
     /// Checks the request against the limits.
@@ -37,6 +65,12 @@ impl ClaimRequest {
             return Err(Error::invalid_argument(
                 Op::QueueClaim,
                 format!("claim 1 to {most} jobs, not {}", self.max, most = NewJob::MAX_BATCH),
+            ));
+        }
+        if self.max_bytes == 0 || self.max_bytes > NewJob::MAX_BATCH_BYTES {
+            return Err(Error::invalid_argument(
+                Op::QueueClaim,
+                format!("claim 1 to {most} bytes, not {}", self.max_bytes, most = NewJob::MAX_BATCH_BYTES),
             ));
         }
         validate_lease(Op::QueueClaim, self.lease)
@@ -137,12 +171,21 @@ pub struct JobLease {
     pub until: Timestamp,
     /// The unique key that the job releases when it ends. `None` if it holds none then.
     pub unique: Option<crate::UniqueKey>,
+    /// The partition of the queue that has the job. Default 0.
+    pub partition: u16,
 }
 
 impl JobLease {
-    /// A lease of a job without a unique key.
+    /// A lease of a job without a unique key, in partition 0.
     pub fn new(job: JobId, fence: Fence, until: Timestamp) -> Self {
-        Self { job, fence, until, unique: None }
+        Self { job, fence, until, unique: None, partition: 0 }
+    }
+
+    /// Sets the partition that has the job.
+    #[must_use]
+    pub fn with_partition(mut self, partition: u16) -> Self {
+        self.partition = partition;
+        self
     }
 
     /// Sets the unique key that the job holds until it ends.

@@ -21,7 +21,7 @@ use crate::{Error, JobId, Op, Result};
 /// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
 /// let id = JobId::new("welcome-42")?;
 /// let job = NewJob::new("to ann").with_id(id.clone()).with_delay(Duration::from_secs(60)).with_priority(Priority::Low);
-/// assert_eq!(queue.push_one(&mails, job).await?, Pushed::Created);
+/// assert!(queue.push_one(&mails, job).await?.is_new());
 /// let again = NewJob::new("to ann").with_id(id);
 /// assert_eq!(queue.push_one(&mails, again).await?, Pushed::Duplicate);
 /// # Ok(())
@@ -30,8 +30,9 @@ use crate::{Error, JobId, Op, Result};
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewJob {
-    /// The id. Default: a new UUID version 7.
-    pub id: JobId,
+    /// The id. Default `None`: the push assigns one, and returns it in [`Pushed::Created`]. Jobs without an id that are pushed
+    /// together cost a server less. Set an id to recognise a job that your own code may push again.
+    pub id: Option<JobId>,
     /// The payload for the handler, at most [`NewJob::MAX_PAYLOAD_BYTES`].
     pub payload: Bytes,
     /// How long the job waits before it is ready, at most [`NewJob::MAX_DELAY`]. Default zero.
@@ -67,10 +68,10 @@ impl NewJob {
     /// The longest delay, deadline, back-off or retention: 366 days.
     pub const MAX_DELAY: Duration = Duration::from_secs(366 * 24 * 3600);
 
-    /// A job with a new id that is ready as soon as it is pushed.
+    /// A job that is ready as soon as it is pushed, and whose id the push assigns.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
-            id: JobId::generate(),
+            id: None,
             payload: payload.into(),
             delay: Duration::ZERO,
             priority: Priority::Normal,
@@ -86,7 +87,7 @@ impl NewJob {
     /// Sets the id. A second push with the same id changes nothing as long as the queue has the first job.
     #[must_use]
     pub fn with_id(mut self, id: JobId) -> Self {
-        self.id = id;
+        self.id = Some(id);
         self
     }
 
@@ -242,13 +243,14 @@ impl Priority {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let (stores, _) = twinstore::testing::stores();
-/// use twinstore::queue::{NewJob, Pushed, QueueExt, QueueName};
+/// use twinstore::queue::{JobId, NewJob, Pushed, QueueExt, QueueName};
 ///
 /// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
-/// let job = NewJob::new("to ann");
-/// assert_eq!(queue.push_one(&mails, job.clone()).await?, Pushed::Created);
-/// assert_eq!(queue.push_one(&mails, job.clone()).await?, Pushed::Created); // the same push, repeated
-/// let other = NewJob::new("to bob").with_id(job.id);
+/// let id = JobId::new("welcome-42")?;
+/// let job = NewJob::new("to ann").with_id(id.clone());
+/// assert_eq!(queue.push_one(&mails, job.clone()).await?, Pushed::Created { id: id.clone() });
+/// assert!(queue.push_one(&mails, job).await?.is_new()); // the same push, repeated
+/// let other = NewJob::new("to bob").with_id(id);
 /// assert_eq!(queue.push_one(&mails, other).await?, Pushed::Duplicate);
 /// # Ok(())
 /// # }
@@ -258,7 +260,10 @@ impl Priority {
 #[non_exhaustive]
 pub enum Pushed {
     /// This push has added the job to the queue. A repeated push returns the same.
-    Created,
+    Created {
+        /// The id of the job: the one that the caller set, or the one that the push assigned.
+        id: JobId,
+    },
     /// The queue already has a job with this id, from another push.
     Duplicate,
     /// Another job holds its unique key.
@@ -271,7 +276,15 @@ pub enum Pushed {
 impl Pushed {
     /// Whether this push has added the job. Otherwise the queue already had it, or another job with its unique key.
     pub fn is_new(&self) -> bool {
-        matches!(self, Pushed::Created)
+        matches!(self, Pushed::Created { .. })
+    }
+
+    /// The id of the new job. `None` if this push has not added it.
+    pub fn id(&self) -> Option<&JobId> {
+        match self {
+            Pushed::Created { id } => Some(id),
+            _ => None,
+        }
     }
 }
 

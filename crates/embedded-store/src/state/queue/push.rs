@@ -17,7 +17,7 @@ impl EmbeddedState {
     ) -> Result<Receipt<Vec<Pushed>>> {
         NewJob::validate_all(jobs)?;
         let reached = self.database.reach(Op::QueuePush, durability)?;
-        let jobs = jobs.to_vec();
+        let jobs: Vec<NewJob> = jobs.iter().map(|job| job.clone().with_id(assigned_id(job))).collect();
         let pushed = self.change_queue(Op::QueuePush, queue, move |queue| {
             jobs.iter().map(|job| queue.push(job)).collect::<Result<Vec<_>, Fault>>()
         });
@@ -27,9 +27,10 @@ impl EmbeddedState {
 
 impl OpenQueue<'_, '_> {
     fn push(&mut self, job: &NewJob) -> Result<Pushed, Fault> {
-        match self.request_of(&job.id) {
+        let id = assigned_id(job);
+        match self.request_of(&id) {
             Ok(None) => {}
-            Ok(Some(request)) if request == job.request => return Ok(Pushed::Created),
+            Ok(Some(request)) if request == job.request => return Ok(Pushed::Created { id }),
             // It is not known which push added a damaged job, only that its id exists.
             Ok(Some(_)) | Err(Fault::Corrupt(_)) => return Ok(Pushed::Duplicate),
             Err(fault) => return Err(fault),
@@ -38,11 +39,11 @@ impl OpenQueue<'_, '_> {
             if let Some(holder) = self.holder(&unique.key)? {
                 return Ok(Pushed::Held { by: holder });
             }
-            self.hold(&unique.key, unique.until, &job.id)?;
+            self.hold(&unique.key, unique.until, &id)?;
         }
         let place = self.place_after(job.delay, job.priority)?;
-        self.add(&job.id, &Record::new(job, place, self.now), &job.payload)?;
-        Ok(Pushed::Created)
+        self.add(&id, &Record::new(job, place, self.now), &job.payload)?;
+        Ok(Pushed::Created { id })
     }
 
     /// The push that made the job which has this id now. One whose time is over is forgotten.
@@ -59,4 +60,9 @@ impl OpenQueue<'_, '_> {
             _ => Ok(Some(request)),
         }
     }
+}
+
+/// The id of a job, or a new one.
+fn assigned_id(job: &NewJob) -> JobId {
+    job.id.clone().unwrap_or_else(|| JobId::new_batch(0).job(0))
 }

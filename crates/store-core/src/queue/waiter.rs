@@ -1,0 +1,147 @@
+//! Waiting for jobs: registrations of idle workers, and what wakes them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::{Claim, ClaimRequest, Queue};
+use crate::{QueueName, Result};
+
+/// An idle worker of one process: it registers at queues, and is notified of jobs.
+///
+/// [`Queue::waiter`](super::Queue::waiter) makes one. Jobs that were handed over and not taken by [`Waiter::next`] are given back
+/// when it is dropped.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use store_core::{ClaimRequest, HolderName, NewJob, Queue, QueueExt, QueueName, Waiter, Wakeup};
+///
+/// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
+/// let waiter = queue.waiter();
+/// let request = ClaimRequest::new(mails.clone(), HolderName::new("worker-1")?, 10, Duration::from_secs(30));
+/// assert!(waiter.claim(&request, 10).await?.jobs.is_empty()); // registers the worker
+/// queue.push_one(&mails, NewJob::new("to ann")).await?;
+/// let mut jobs = Vec::new();
+/// while jobs.is_empty() {
+///     jobs = match waiter.next(Duration::from_secs(1)).await?.expect("a notification") {
+///         Wakeup::Claimed { claim, .. } => claim.jobs,
+///         _ => waiter.claim(&request, 10).await?.jobs,
+///     };
+/// }
+/// assert_eq!(jobs[0].payload, "to ann");
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait Waiter: Send + Sync + fmt::Debug {
+    /// `async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim>`
+    ///
+    /// Claims as [`Queue::claim`](super::Queue::claim). If it finds fewer jobs than it wants, it registers this waiter at the
+    /// queue for [`REGISTRATION`]. Then a push may lease up to `reserve` jobs to it, and deliver them without another round trip
+    /// ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). Either ends the registration; another claim from the queue
+    /// replaces it.
+    ///
+    /// A worker that registers at several queues should not reserve more jobs in all than it can run.
+    ///
+    /// # Errors
+    /// As [`Queue::claim`](super::Queue::claim).
+    async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim>;
+
+    /// `async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>>`
+    ///
+    /// Waits at most `up_to` for the next notification. `None` if there was none. Sends nothing while it waits. It may be dropped
+    /// without losing a notification.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`](crate::Error::Unavailable) if the store was closed.
+    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>>;
+}
+
+/// How long a waiter stays registered at a queue: 10 s.
+pub const REGISTRATION: Duration = Duration::from_secs(10);
+
+/// What a [`Waiter`] is notified of.
+///
+/// ```
+/// use store_core::{QueueName, Wakeup};
+///
+/// /// The queue from which to claim, if it is only one.
+/// fn queue_of(wakeup: &Wakeup) -> Option<&QueueName> {
+///     match wakeup {
+///         Wakeup::Claimed { queue, .. } | Wakeup::Notified { queue } => Some(queue),
+///         _ => None,
+///     }
+/// }
+///
+/// assert_eq!(queue_of(&Wakeup::Missed), None);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wakeup {
+    /// Jobs of the queue were leased to the waiter.
+    Claimed {
+        /// The queue.
+        queue: QueueName,
+        /// The jobs.
+        claim: Claim,
+    },
+    /// The queue may have a job to claim.
+    Notified {
+        /// The queue.
+        queue: QueueName,
+    },
+    /// Notifications may have been lost: claim once from every queue.
+    Missed,
+}
+
+/// A waiter on top of [`Queue::wait`](super::Queue::wait): it only notifies.
+#[doc(hidden)]
+pub struct PlainWaiter<Q> {
+    queue: Q,
+    registered: Mutex<HashMap<QueueName, Instant>>,
+}
+
+impl<Q> PlainWaiter<Q> {
+    /// A waiter that is not registered yet.
+    pub fn new(queue: Q) -> Self {
+        Self { queue, registered: Mutex::default() }
+    }
+
+    fn registered(&self) -> std::sync::MutexGuard<'_, HashMap<QueueName, Instant>> {
+        self.registered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<Q> fmt::Debug for PlainWaiter<Q> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PlainWaiter")
+    }
+}
+
+#[async_trait]
+impl<Q: Queue> Waiter for PlainWaiter<Q> {
+    async fn claim(&self, request: &ClaimRequest, _: usize) -> Result<Claim> {
+        let claim = self.queue.claim(request).await?;
+        if claim.jobs.len() < request.max {
+            self.registered().insert(request.queue.clone(), Instant::now());
+        }
+        Ok(claim)
+    }
+
+    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
+        let queues: Vec<QueueName> = {
+            let mut registered = self.registered();
+            registered.retain(|_, since| since.elapsed() < REGISTRATION);
+            registered.keys().cloned().collect()
+        };
+        let Some(queue) = self.queue.wait(&queues, up_to).await? else { return Ok(None) };
+        self.registered().remove(&queue);
+        Ok(Some(Wakeup::Notified { queue }))
+    }
+}
