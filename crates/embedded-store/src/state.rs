@@ -31,14 +31,14 @@ use crate::idempotency::Entries;
 /// use std::time::Duration;
 /// use embedded_store::{EmbeddedState, StateOptions};
 /// use store_core::{
-///     ClaimRequest, HolderName, NewJob, Outcome, Pushed, Queue, QueueExt, QueueName, ServiceName, Settled,
+///     ClaimRequest, HolderName, NewJob, Outcome, Queue, QueueExt, QueueName, ServiceName, Settled,
 /// };
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = EmbeddedState::in_memory(ServiceName::new("mailer")?, StateOptions::default());
 /// let mail = QueueName::new("mail")?;
-/// assert_eq!(store.push_one(&mail, NewJob::new("to: you")).await?, Pushed::Created);
+/// assert!(store.push_one(&mail, NewJob::new("to: you")).await?.is_new());
 ///
 /// let request = ClaimRequest::new(mail.clone(), HolderName::new("worker-1")?, 10, Duration::from_secs(15));
 /// for job in store.claim(&request).await?.jobs {

@@ -17,8 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///
 /// let mails = QueueName::new("mails")?;
 /// let job = NewJob::new("to ann").with_delay(Duration::from_secs(60));
-/// let id = job.id.clone();
-/// stores.state().queue().push_one(&mails, job).await?;
+/// let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let id = pushed.id().expect("a new job").clone();
 /// let info = stores.state().inspect().get(&mails, &id).await?.unwrap();
 /// let due: Timestamp = info.at.unwrap();
 /// assert_eq!(due.since(info.pushed_at), Duration::from_secs(60));

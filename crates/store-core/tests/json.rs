@@ -103,7 +103,7 @@ fn an_explanation_names_its_variant() {
 #[test]
 fn outcomes_have_one_shape() {
     let one = |outcome: &str| json!({"outcome": outcome});
-    assert_eq!(json_of(Pushed::Created), one("created"));
+    assert_eq!(json_of(Pushed::Created { id: job() }), json!({"outcome": "created", "id": "job-7"}));
     assert_eq!(json_of(Pushed::Duplicate), one("duplicate"));
     assert_eq!(json_of(Pushed::Held { by: job() }), json!({"outcome": "held", "by": "job-7"}));
     assert_eq!(json_of(Replayed::Replayed), one("replayed"));

@@ -24,7 +24,7 @@ async fn concurrent_writers_share_commits() {
             let store = store.clone();
             pushes.spawn(async move { store.push_one(&queue("mail"), NewJob::new("a")).await.unwrap() });
         }
-        assert!(pushes.join_all().await.iter().all(|pushed| *pushed == Pushed::Created));
+        assert!(pushes.join_all().await.iter().all(Pushed::is_new));
         let commits = store.commits() - before;
         if commits <= 50 {
             break;

@@ -30,7 +30,7 @@ async fn write_jobs(file: &Path) -> BTreeMap<JobId, Vec<u8>> {
         (0..JOBS).map(|number| NewJob::new(payload(number)).with_id(job_id(&format!("job-{number:03}")))).collect();
     let _ = store.push(&queue("mail"), &jobs, Durability::Accepted).await.unwrap();
     store.close().await;
-    jobs.into_iter().map(|job| (job.id, job.payload.to_vec())).collect()
+    jobs.into_iter().map(|job| (job.id.unwrap(), job.payload.to_vec())).collect()
 }
 
 /// Claims and completes until no readable job is left. Returns how many were correct.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use embedded_store::{EmbeddedState, StateOptions};
-use store_core::{Durability, NewJob, Outcome, Pushed, Queue, QueueExt, QueueInspect};
+use store_core::{Durability, NewJob, Outcome, Queue, QueueExt, QueueInspect};
 
 use crate::{PATIENCE, claim, job, job_id, queue, service};
 
@@ -101,7 +101,7 @@ async fn a_reopened_file_has_the_state_of_its_last_commit() {
     drop(store);
 
     let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
-    assert_eq!(store.push_one(&queue("mail"), request).await.unwrap(), Pushed::Created);
+    assert!(store.push_one(&queue("mail"), request).await.unwrap().is_new());
     store.settle_one(&queue("mail"), first.lease.clone(), Outcome::Release).await.unwrap();
     let second = claim(&store, "mail", 1).await.jobs.remove(0);
     assert!(second.lease.fence > first.lease.fence);

@@ -41,6 +41,11 @@ async fn push(store: &StateStore, jobs: &[NewJob]) -> Vec<Pushed> {
     store.push(&queue(), jobs, Durability::Accepted).await.unwrap().value
 }
 
+/// Whether each push has added its job.
+fn are_new(pushed: &[Pushed]) -> Vec<bool> {
+    pushed.iter().map(Pushed::is_new).collect()
+}
+
 async fn claim(store: &StateStore, max: usize) -> Claim {
     let worker = HolderName::new("worker-1").unwrap();
     store.claim(&ClaimRequest::new(queue(), worker, max, LEASE)).await.unwrap()

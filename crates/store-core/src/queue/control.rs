@@ -24,8 +24,8 @@ use crate::{JobId, QueueName, Result};
 /// let control: Arc<dyn QueueControl> = stores.state().control();
 /// let mails = QueueName::new("mails")?;
 /// let job = NewJob::new("to ann").with_delay(Duration::from_secs(3600));
-/// let id = job.id.clone();
-/// stores.state().queue().push_one(&mails, job).await?;
+/// let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let id = pushed.id().expect("a new job").clone();
 /// assert_eq!(control.promote(&mails, &[id]).await?, [true]); // ready now
 /// control.pause(&mails).await?;
 /// assert!(stores.state().inspect().counts(&mails).await?.paused);
@@ -97,8 +97,8 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
 ///
 /// let mails = QueueName::new("mails")?;
 /// let job = NewJob::new("to ann");
-/// let id = job.id.clone();
-/// stores.state().queue().push_one(&mails, job).await?;
+/// let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let id = pushed.id().expect("a new job").clone();
 /// assert_eq!(stores.state().control().cancel(&mails, &id).await?, Cancelled::Removed);
 /// assert_eq!(stores.state().control().cancel(&mails, &id).await?, Cancelled::Unknown);
 /// # Ok(())
@@ -152,8 +152,8 @@ impl fmt::Display for Cancelled {
 ///
 /// # let mails = QueueName::new("mails")?;
 /// # let job = NewJob::new("to nobody");
-/// # let id = job.id.clone();
-/// # stores.state().queue().push_one(&mails, job).await?;
+/// # let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// # let id = pushed.id().expect("a new job").clone();
 /// # let dies = async |_: Job| Err::<(), _>(JobError::dead("no such user"));
 /// # let worker = stores.state().worker().with_queue("mails", dies).build()?;
 /// # twinstore::testing::run_until_empty(worker, stores.state()).await?;
@@ -196,8 +196,8 @@ impl Replayed {
 ///
 /// let mails = QueueName::new("mails")?;
 /// let job = NewJob::new("to ann");
-/// let ids = [job.id.clone()];
-/// stores.state().queue().push_one(&mails, job).await?;
+/// let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let ids = [pushed.id().expect("a new job").clone()];
 /// assert_eq!(stores.state().control().delete(&mails, &ids).await?, [Deleted::Deleted]);
 /// assert_eq!(stores.state().control().delete(&mails, &ids).await?, [Deleted::Unknown]);
 /// # Ok(())

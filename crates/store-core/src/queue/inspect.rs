@@ -98,8 +98,8 @@ pub trait QueueInspect: Send + Sync + fmt::Debug {
 ///
 /// let mails = QueueName::new("mails")?;
 /// let job = NewJob::new("to ann").with_delay(Duration::from_secs(60));
-/// let id = job.id.clone();
-/// stores.state().queue().push_one(&mails, job).await?;
+/// let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let id = pushed.id().expect("a new job").clone();
 /// let state = stores.state().inspect().get(&mails, &id).await?.unwrap().state;
 /// assert_eq!(state, JobState::Scheduled);
 /// assert!(!state.is_finished());
@@ -220,8 +220,8 @@ impl Counts {
 ///
 /// let mails = QueueName::new("mails")?;
 /// let job = NewJob::new("to ann");
-/// let id = job.id.clone();
-/// # stores.state().queue().push_one(&mails, job).await?;
+/// # let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let id = pushed.id().expect("a new job").clone();
 /// let handler = async |_: Job| Ok(Done::keep("sent", Duration::from_secs(3600)));
 /// # let worker = stores.state().worker().with_queue("mails", handler).build()?;
 /// # twinstore::testing::run_until_empty(worker, stores.state()).await?;
@@ -319,8 +319,8 @@ impl fmt::Debug for JobInfo {
 ///
 /// let mails = QueueName::new("mails")?;
 /// let job = NewJob::new("to ann");
-/// let id = job.id.clone();
-/// stores.state().queue().push_one(&mails, job).await?;
+/// let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let id = pushed.id().expect("a new job").clone();
 /// let why = stores.state().inspect().explain(&mails, &id).await?;
 /// assert_eq!(why, Explanation::WaitsForWorker { ahead_at_most: 0 });
 /// # Ok(())

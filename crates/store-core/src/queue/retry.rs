@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 /// let mails = QueueName::new("mails")?;
 /// let retry = RetryPolicy::new(3, Backoff::Fixed(Duration::from_secs(30)));
 /// let job = NewJob::new("to ann").with_retry(retry);
-/// let id = job.id.clone();
-/// stores.state().queue().push_one(&mails, job).await?;
+/// let pushed = stores.state().queue().push_one(&mails, job).await?;
+/// let id = pushed.id().expect("a new job").clone();
 /// assert_eq!(stores.state().inspect().get(&mails, &id).await?.unwrap().max_attempts, 3);
 /// # Ok(())
 /// # }

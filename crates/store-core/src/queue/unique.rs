@@ -16,8 +16,8 @@ use crate::UniqueKey;
 /// let (queue, mails) = (stores.state().queue(), QueueName::new("mails")?);
 /// let unique = Unique::new(UniqueKey::new("digest/ann")?, UniqueUntil::Finished);
 /// let first = NewJob::new("digest").with_unique(unique.clone());
-/// let by = first.id.clone();
-/// queue.push_one(&mails, first).await?;
+/// let pushed = queue.push_one(&mails, first).await?;
+/// let by = pushed.id().expect("a new job").clone();
 /// let second = queue.push_one(&mails, NewJob::new("digest").with_unique(unique)).await?;
 /// assert_eq!(second, Pushed::Held { by });
 /// # Ok(())

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{
     Claim, ClaimRequest, Clock, Counts, Durability, Error, Extended, Extension, JobId, ManualClock, NewJob, Op, Pushed,
-    Queue, QueueExt, QueueInspect, QueueName, Receipt, Result, ServiceName, Settled, Settlement, Timestamp,
+    Queue, QueueExt, QueueInspect, QueueName, Receipt, Result, ServiceName, Settled, Settlement, Timestamp, Waiter,
 };
 use store_worker::{Worker, WorkerBuilder, WorkerHandle, WorkerReport};
 use tokio::sync::watch;
@@ -177,6 +177,10 @@ impl Queue for Faulty {
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
         self.meet(Op::QueueWait, queues.len(), self.inner.wait(queues, up_to)).await
     }
+
+    fn waiter(&self) -> Arc<dyn Waiter> {
+        self.inner.waiter()
+    }
 }
 
 /// A store and a queue in it.
@@ -204,9 +208,8 @@ impl Fixture {
     }
 
     pub(crate) async fn push(&self, job: NewJob) -> JobId {
-        let id = job.id.clone();
-        assert_eq!(self.state.push_one(&self.queue, job).await.unwrap(), Pushed::Created);
-        id
+        let pushed = self.state.push_one(&self.queue, job).await.unwrap();
+        pushed.id().expect("a new job").clone()
     }
 
     pub(crate) async fn push_many(&self, count: usize) {

@@ -49,7 +49,7 @@ async fn push_and_control(fixture: &Fixture, texts: &Texts, queue: &QueueName) -
         .with_unique(Unique::new(key.clone(), UniqueUntil::Finished));
     let held = NewJob::new("").with_unique(Unique::new(key, UniqueUntil::Claimed));
     let pushed = fixture.state.push(queue, &[scheduled, held], Durability::Accepted).await?.value;
-    check_eq!(pushed, [Pushed::Created, Pushed::Held { by: id(texts, 5) }]);
+    check_eq!(pushed, [Pushed::Created { id: id(texts, 5) }, Pushed::Held { by: id(texts, 5) }]);
     check_eq!(listed(fixture, queue, JobState::Scheduled).await?[0].id, id(texts, 5));
     check_matches!(fixture.state.explain(queue, &id(texts, 5)).await?, Explanation::Scheduled { .. });
     fixture.state.pause(queue).await?;
@@ -64,7 +64,7 @@ async fn push_and_control(fixture: &Fixture, texts: &Texts, queue: &QueueName) -
 
 async fn claim_and_settle(fixture: &Fixture, texts: &Texts, queue: &QueueName) -> Verdict {
     let pushed = fixture.state.push(queue, &jobs(texts), Durability::Accepted).await?.value;
-    check_eq!(pushed, [Pushed::Created, Pushed::Created, Pushed::Created, Pushed::Created]);
+    check_eq!(pushed, [0, 1, 2, 3].map(|index| Pushed::Created { id: id(texts, index) }));
     let ids: Vec<JobId> = listed(fixture, queue, JobState::Ready).await?.into_iter().map(|job| job.id).collect();
     check_eq!(ids, (0..4).map(|index| id(texts, index)).collect::<Vec<_>>());
     let worker = holder(texts.word(2));

@@ -1,10 +1,11 @@
 //! The jobs that a push stores.
 
 use store_core::{
-    Backoff, Counts, Explanation, JobState, NewJob, Op, Outcome, Priority, Pushed, RetryPolicy, Settled, TraceContext,
+    Backoff, Counts, Explanation, JobId, JobState, NewJob, Op, Outcome, Priority, Pushed, RetryPolicy, Settled,
+    TraceContext,
 };
 
-use super::queue_fixture::{QueueFixture, dead, job, kept};
+use super::queue_fixture::{QueueFixture, created, dead, job, job_id, kept};
 use crate::case::cases;
 use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
@@ -37,7 +38,7 @@ cases! { Op::QueuePush;
 }
 
 async fn a_pushed_job_is_ready(queue: QueueFixture) -> Verdict {
-    check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
+    check!(queue.push_one(job("a")).await?.is_new());
     let info = queue.info("a").await?;
     check_eq!((info.state, info.attempts, info.max_attempts), (JobState::Ready, 0, 10));
     check_eq!((info.pushed_at, info.at), (queue.fixture.now(), None));
@@ -47,15 +48,15 @@ async fn a_pushed_job_is_ready(queue: QueueFixture) -> Verdict {
 async fn a_batch_is_answered_job_by_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["b"]).await?;
     let pushed = queue.push(&[job("a"), job("b"), job("c")]).await?;
-    check_eq!(pushed, [Pushed::Created, Pushed::Duplicate, Pushed::Created]);
+    check_eq!(pushed, [created("a"), Pushed::Duplicate, created("c")]);
     check_eq!(queue.claim_ids(10).await?, ["b", "a", "c"]);
     Ok(())
 }
 
 async fn the_same_push_again_is_created_again(queue: QueueFixture) -> Verdict {
     let batch = [job("a"), job("b")];
-    check_eq!(queue.push(&batch).await?, [Pushed::Created, Pushed::Created]);
-    check_eq!(queue.push(&batch).await?, [Pushed::Created, Pushed::Created]);
+    check_eq!(queue.push(&batch).await?, [created("a"), created("b")]);
+    check_eq!(queue.push(&batch).await?, [created("a"), created("b")]);
     check_eq!(queue.counts().await?, Counts::new(2, 0, 0, 0, 0));
     check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
     Ok(())
@@ -65,7 +66,7 @@ async fn the_same_push_again_while_the_job_runs_changes_nothing(queue: QueueFixt
     let pushed = job("a");
     queue.push(std::slice::from_ref(&pushed)).await?;
     let claimed = queue.claim_one().await?;
-    check_eq!(queue.push_one(pushed).await?, Pushed::Created);
+    check!(queue.push_one(pushed).await?.is_new());
     check_eq!(queue.counts().await?, Counts::new(0, 0, 1, 0, 0));
     check_eq!(queue.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Done);
     Ok(())
@@ -76,14 +77,14 @@ async fn the_same_push_again_after_the_job_died_is_created_again(queue: QueueFix
     queue.push(std::slice::from_ref(&pushed)).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, dead("broken")).await?;
-    check_eq!(queue.push_one(pushed).await?, Pushed::Created);
+    check!(queue.push_one(pushed).await?.is_new());
     check_eq!(queue.counts().await?, Counts::new(0, 0, 0, 0, 1));
     Ok(())
 }
 
 async fn another_push_with_the_id_is_a_duplicate(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
-    check_eq!(queue.push_one(NewJob::new("other").with_id(job("a").id)).await?, Pushed::Duplicate);
+    check_eq!(queue.push_one(NewJob::new("other").with_id(job_id("a"))).await?, Pushed::Duplicate);
     check_eq!(queue.claim_one().await?.payload, "a");
     check_eq!(queue.push_one(job("a")).await?, Pushed::Duplicate);
     Ok(())
@@ -92,7 +93,7 @@ async fn another_push_with_the_id_is_a_duplicate(queue: QueueFixture) -> Verdict
 async fn an_id_repeated_in_a_batch_sees_the_earlier_one(queue: QueueFixture) -> Verdict {
     let one = job("a");
     let pushed = queue.push(&[one.clone(), job("a"), one]).await?;
-    check_eq!(pushed, [Pushed::Created, Pushed::Duplicate, Pushed::Created]);
+    check_eq!(pushed, [created("a"), Pushed::Duplicate, created("a")]);
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
     Ok(())
 }
@@ -107,7 +108,7 @@ async fn an_id_is_free_when_its_job_is_forgotten(queue: QueueFixture) -> Verdict
     queue.push_ids(&["a"]).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, Outcome::Complete(None)).await?;
-    check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
+    check!(queue.push_one(job("a")).await?.is_new());
     let again = queue.claim_one().await?;
     check_eq!(again.attempt, 1);
     check!(again.lease.fence > claimed.lease.fence);
@@ -126,7 +127,7 @@ async fn an_id_is_free_when_its_result_is_no_longer_kept(queue: QueueFixture) ->
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, kept("result", secs(60))).await?;
     queue.fixture.advance(secs(60));
-    check_eq!(queue.push_one(job("a")).await?, Pushed::Created);
+    check!(queue.push_one(job("a")).await?.is_new());
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
     let again = queue.claim_one().await?;
     check_eq!((again.attempt, again.last_error), (1, None));
@@ -155,7 +156,7 @@ async fn the_shortest_delay_is_a_millisecond(queue: QueueFixture) -> Verdict {
 async fn two_queues_do_not_share_ids(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     let other = QueueFixture { name: queue.fixture.queue("other"), fixture: queue.fixture };
-    check_eq!(other.push_one(job("a")).await?, Pushed::Created);
+    check!(other.push_one(job("a")).await?.is_new());
     check_eq!(other.claim_ids(10).await?, ["a"]);
     Ok(())
 }
@@ -207,10 +208,11 @@ async fn every_retry_policy_is_delivered_as_it_was_pushed(queue: QueueFixture) -
         RetryPolicy::new(256, Backoff::Exponential { first: ms(1), max: secs(24 * 3600) }),
     ];
     let jobs: Vec<NewJob> = policies.iter().map(|policy| NewJob::new("").with_retry(*policy)).collect();
-    queue.push(&jobs).await?;
+    let pushed = queue.push(&jobs).await?;
     let delivered: Vec<RetryPolicy> = queue.claim(10).await?.jobs.iter().map(|job| job.retry).collect();
     check_eq!(delivered, policies);
-    check_eq!(queue.info(jobs[1].id.as_str()).await?.max_attempts, 65535);
+    let id = pushed[1].id().map_or("", JobId::as_str);
+    check_eq!(queue.info(id).await?.max_attempts, 65535);
     Ok(())
 }
 
@@ -256,9 +258,9 @@ async fn ids_that_differ_in_their_letters_only_are_two_jobs(queue: QueueFixture)
 }
 
 async fn the_largest_batch_is_accepted(queue: QueueFixture) -> Verdict {
-    let jobs: Vec<NewJob> = (0..NewJob::MAX_BATCH).map(|number| job(&number.to_string())).collect();
-    check_eq!(queue.push(&jobs).await?, vec![Pushed::Created; NewJob::MAX_BATCH]);
-    let ids: Vec<String> = jobs.iter().map(|job| job.id.to_string()).collect();
+    let ids: Vec<String> = (0..NewJob::MAX_BATCH).map(|number| number.to_string()).collect();
+    let jobs: Vec<NewJob> = ids.iter().map(|id| job(id)).collect();
+    check_eq!(queue.push(&jobs).await?, ids.iter().map(|id| created(id)).collect::<Vec<_>>());
     check_eq!(queue.claim_ids(NewJob::MAX_BATCH).await?, ids);
     Ok(())
 }

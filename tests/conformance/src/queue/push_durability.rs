@@ -1,8 +1,8 @@
 //! The durability of pushes and settlements.
 
-use store_core::{Counts, Durability, Error, Op, Outcome, Pushed, Settled, Settlement};
+use store_core::{Counts, Durability, Error, Op, Outcome, Settled, Settlement};
 
-use super::queue_fixture::{QueueFixture, job};
+use super::queue_fixture::{QueueFixture, created, job};
 use crate::case::cases;
 use crate::engine::Capability;
 use crate::fixture::{ms, secs};
@@ -22,7 +22,7 @@ const ON_A_REPLICA: Durability = Durability::Replicated { replicas: 1, within: s
 /// Pushes a job and completes it, both with this durability, and checks the receipts.
 async fn reaches(queue: &QueueFixture, durability: Durability) -> Verdict {
     let receipt = queue.fixture.state.push(&queue.name, &[job("a")], durability).await?;
-    check_eq!(receipt.value, [Pushed::Created]);
+    check_eq!(receipt.value, [created("a")]);
     check!(receipt.reached.satisfies(durability), "the push reached only {}", receipt.reached);
     let claimed = queue.claim_one().await?;
     let settlement = Settlement::new(claimed.lease, Outcome::Complete(None));

@@ -2,10 +2,10 @@
 
 use store_core::{NewJob, Op, Outcome, Pushed, Settled, Unique, UniqueUntil};
 
-use super::queue_fixture::{LEASE, QueueFixture, attempts, dead, job, job_id, kept, retry};
+use super::queue_fixture::{LEASE, QueueFixture, attempts, created, dead, job, job_id, kept, retry};
 use crate::case::cases;
 use crate::fixture::{ms, secs, unique_key};
-use crate::verdict::{Verdict, check_eq};
+use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueuePush;
     one_job_holds_a_unique_key,
@@ -44,7 +44,7 @@ fn until_finished(id: &str) -> NewJob {
 /// Whether the key is free: tries to push a job that would hold it for a moment.
 async fn is_free(queue: &QueueFixture) -> Result<bool, crate::BrokenPromise> {
     match queue.push_one(until_finished("probe")).await? {
-        Pushed::Created => {
+        Pushed::Created { .. } => {
             queue.cancel("probe").await?;
             Ok(true)
         }
@@ -63,7 +63,7 @@ async fn settled(queue: &QueueFixture, outcome: Outcome) -> Verdict {
 }
 
 async fn one_job_holds_a_unique_key(queue: QueueFixture) -> Verdict {
-    check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Created);
+    check!(queue.push_one(until_finished("a")).await?.is_new());
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held { by: job_id("a") });
     check_eq!(queue.claim_ids(10).await?, ["a"]);
     Ok(())
@@ -71,7 +71,7 @@ async fn one_job_holds_a_unique_key(queue: QueueFixture) -> Verdict {
 
 async fn a_unique_key_repeated_in_a_batch_is_held_by_the_first(queue: QueueFixture) -> Verdict {
     let pushed = queue.push(&[until_finished("a"), unique("b", UniqueUntil::Claimed), job("c")]).await?;
-    check_eq!(pushed, [Pushed::Created, Pushed::Held { by: job_id("a") }, Pushed::Created]);
+    check_eq!(pushed, [created("a"), Pushed::Held { by: job_id("a") }, created("c")]);
     check_eq!(queue.claim_ids(10).await?, ["a", "c"]);
     Ok(())
 }
@@ -79,7 +79,7 @@ async fn a_unique_key_repeated_in_a_batch_is_held_by_the_first(queue: QueueFixtu
 async fn two_queues_do_not_share_unique_keys(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a")).await?;
     let other = QueueFixture { name: queue.fixture.queue("other"), fixture: queue.fixture };
-    check_eq!(other.push_one(until_finished("b")).await?, Pushed::Created);
+    check!(other.push_one(until_finished("b")).await?.is_new());
     Ok(())
 }
 
@@ -171,7 +171,7 @@ async fn a_unique_key_until_the_claim_is_given_back_by_it(queue: QueueFixture) -
     queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
     check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Held { by: job_id("a") });
     queue.claim_one().await?;
-    check_eq!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?, Pushed::Created);
+    check!(queue.push_one(unique("b", UniqueUntil::Claimed)).await?.is_new());
     Ok(())
 }
 
@@ -186,7 +186,7 @@ async fn a_unique_key_until_the_claim_is_not_taken_again_by_a_retry(queue: Queue
     queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
     let claimed = queue.claim_one().await?;
     queue.settle(&claimed.lease, retry(ms(0))).await?;
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
+    check!(queue.push_one(until_finished("b")).await?.is_new());
     let again = queue.claim_one().await?;
     check_eq!(again.id().as_str(), "a");
     check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
@@ -222,7 +222,7 @@ async fn a_unique_key_for_a_time_is_free_at_its_end(queue: QueueFixture) -> Verd
     queue.fixture.advance(secs(60) - ms(1));
     check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Held { by: job_id("a") });
     queue.fixture.advance(ms(1));
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
+    check!(queue.push_one(until_finished("b")).await?.is_new());
     check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
     check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
     Ok(())
@@ -233,7 +233,7 @@ async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(q
     queue.push(std::slice::from_ref(&pushed)).await?;
     queue.claim_one().await?;
     queue.push_one(until_finished("b")).await?;
-    check_eq!(queue.push_one(pushed).await?, Pushed::Created);
+    check!(queue.push_one(pushed).await?.is_new());
     check_eq!(queue.push_one(until_finished("c")).await?, Pushed::Held { by: job_id("b") });
     Ok(())
 }
@@ -241,7 +241,7 @@ async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(q
 async fn an_unused_unique_key_of_a_duplicate_stays_free(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Duplicate);
-    check_eq!(queue.push_one(until_finished("b")).await?, Pushed::Created);
+    check!(queue.push_one(until_finished("b")).await?.is_new());
     Ok(())
 }
 
@@ -252,7 +252,7 @@ async fn an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_besi
     queue.push_one(until_finished("holder")).await?;
     queue.fixture.advance(secs(2));
     let pushed = queue.push(&[until_finished("x"), job("x")]).await?;
-    check_eq!(pushed, [Pushed::Held { by: job_id("holder") }, Pushed::Created]);
+    check_eq!(pushed, [Pushed::Held { by: job_id("holder") }, created("x")]);
     check_eq!(queue.claim_ids(10).await?, ["holder", "x"]);
     Ok(())
 }

@@ -45,7 +45,7 @@ impl QueueFixture {
         let jobs: Vec<NewJob> = ids.iter().map(|id| job(id)).collect();
         async move {
             let pushed = self.push(&jobs).await?;
-            if pushed.iter().all(|pushed| *pushed == Pushed::Created) {
+            if pushed.iter().all(Pushed::is_new) {
                 return Ok(());
             }
             Err(BrokenPromise::new(format!("pushing new jobs answered {pushed:?}")))
@@ -162,6 +162,11 @@ pub(crate) fn only<T: std::fmt::Debug>(mut items: Vec<T>) -> Result<T, BrokenPro
 /// The id of a job.
 pub(crate) fn job_id(id: &str) -> JobId {
     JobId::new(id).expect("invariant: cases use valid ids")
+}
+
+/// The answer to a push that has added this job.
+pub(crate) fn created(id: &str) -> Pushed {
+    Pushed::Created { id: job_id(id) }
 }
 
 /// A plain job whose payload is its id.

@@ -1,12 +1,13 @@
 //! Recorded queues.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::{Claim, ClaimRequest, Extended, Extension, JobLease, Outcome, Settled, Settlement};
+use store_core::{Claim, ClaimRequest, Extended, Extension, JobLease, Outcome, Settled, Settlement, Waiter};
 use twinstore::Result;
 use twinstore::durability::{Durability, Receipt};
-use twinstore::queue::{NewJob, Pushed, Queue, QueueName, UniqueUntil};
+use twinstore::queue::{JobId, NewJob, Pushed, Queue, QueueName, UniqueUntil};
 
 use super::{Recorded, record};
 use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Settle, UniqueEnd};
@@ -14,9 +15,11 @@ use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Settle, 
 #[async_trait]
 impl Queue for Recorded<dyn Queue> {
     async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
+        // The history names jobs by their ids, also those of a push whose answer was lost.
+        let jobs: Vec<NewJob> = jobs.iter().map(with_id).collect();
         let call = Call::Push { queue: queue.to_string(), jobs: jobs.iter().map(pushed_job).collect() };
         let invocation = self.recorder.invoke(call);
-        let result = self.inner.push(queue, jobs, durability).await;
+        let result = self.inner.push(queue, &jobs, durability).await;
         record(invocation, result, |receipt| Answer::Pushed(receipt.value.iter().map(push_answer).collect()))
     }
 
@@ -56,11 +59,20 @@ impl Queue for Recorded<dyn Queue> {
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
         self.inner.wait(queues, up_to).await
     }
+
+    fn waiter(&self) -> Arc<dyn Waiter> {
+        self.inner.waiter()
+    }
 }
 
 /// In whole milliseconds, rounded up as the stores do.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+fn with_id(job: &NewJob) -> NewJob {
+    let id = job.id.clone().unwrap_or_else(JobId::generate);
+    job.clone().with_id(id)
 }
 
 fn pushed_job(job: &NewJob) -> PushedJob {
@@ -73,7 +85,7 @@ fn pushed_job(job: &NewJob) -> PushedJob {
         Some((unique.key.to_string(), end))
     });
     PushedJob {
-        id: job.id.to_string(),
+        id: job.id.as_ref().expect("invariant: recorded jobs have ids").to_string(),
         request: job.request,
         delay_ms: millis(job.delay),
         max_attempts: job.retry.max_attempts,
@@ -83,7 +95,7 @@ fn pushed_job(job: &NewJob) -> PushedJob {
 
 fn push_answer(pushed: &Pushed) -> PushAnswer {
     match pushed {
-        Pushed::Created => PushAnswer::Created,
+        Pushed::Created { .. } => PushAnswer::Created,
         Pushed::Duplicate => PushAnswer::Duplicate,
         Pushed::Held { by } => PushAnswer::Held(by.to_string()),
         other => panic!("the history has no answer {other:?}"),

@@ -19,13 +19,14 @@ pub(crate) async fn control(mut actor: Actor) {
             replay(&mut actor, &name).await;
         } else if choice < 45 {
             let retry = RetryPolicy::new(3, Backoff::Fixed(Duration::from_millis(50)));
-            let mut job = NewJob::new("cancelled").with_id(ids.text()).with_retry(retry);
+            let id = ids.text();
+            let mut job = NewJob::new("cancelled").with_id(id.clone()).with_retry(retry);
             job.delay = actor.millis(0..1500);
             job.request = actor.random.u32(..);
             let _ = actor.client.queue.push(&name, std::slice::from_ref(&job), Durability::Accepted).await;
-            act(&mut actor, &name, &job.id).await;
-        } else if let Some((name, job)) = actor.shared.recent_job(&mut actor.random) {
-            act(&mut actor, &name, &job.id).await;
+            act(&mut actor, &name, &id).await;
+        } else if let Some((name, NewJob { id: Some(id), .. })) = actor.shared.recent_job(&mut actor.random) {
+            act(&mut actor, &name, &id).await;
         }
     }
 }

@@ -181,24 +181,26 @@ mod tests {
     use super::*;
     use crate::StateOptions;
     use crate::rows::Change;
-    use store_core::{Deleted, JobState, NewJob, PageRequest, Queue, QueueControl, QueueExt, QueueInspect, QueueName};
+    use store_core::{
+        Deleted, Durability, JobState, NewJob, PageRequest, Queue, QueueControl, QueueInspect, QueueName,
+    };
 
     #[tokio::test]
     async fn a_place_without_a_job_is_set_aside_and_holds_up_no_other() {
         let store = EmbeddedState::in_memory(store_core::ServiceName::new("orders").unwrap(), StateOptions::default());
-        let (queue, lost, whole) = (QueueName::new("mail").unwrap(), NewJob::new("a"), NewJob::new("b"));
-        for job in [&lost, &whole] {
-            store.push_one(&queue, job.clone()).await.unwrap();
-        }
-        let id = lost.id.clone();
+        let queue = QueueName::new("mail").unwrap();
+        let jobs = [NewJob::new("a"), NewJob::new("b")];
+        let pushed = store.push(&queue, &jobs, Durability::Accepted).await.unwrap().value;
+        let [lost, whole] = [0, 1].map(|job: usize| pushed[job].id().unwrap().clone());
+        let id = lost.clone();
         let remove = move |change: &mut Change<'_>| change.remove(Table::Jobs, &job_key(0, &id));
         assert!(store.database.write(Op::QueueDelete, remove).await.unwrap());
         let request = ClaimRequest::new(queue.clone(), HolderName::new("worker").unwrap(), 2, Duration::from_secs(15));
         let claimed = store.claim(&request).await.unwrap().jobs;
-        assert_eq!(claimed.iter().map(|job| &job.lease.job).collect::<Vec<_>>(), [&whole.id]);
+        assert_eq!(claimed.iter().map(|job| &job.lease.job).collect::<Vec<_>>(), [&whole]);
         let dead = store.list(&queue, JobState::Dead, PageRequest::default()).await.unwrap().items;
-        assert_eq!(dead[0].id, lost.id);
+        assert_eq!(dead[0].id, lost);
         assert_eq!(dead[0].last_error.as_deref(), Some("a job has a place and no record"));
-        assert_eq!(store.delete(&queue, &[lost.id]).await.unwrap(), [Deleted::Deleted]);
+        assert_eq!(store.delete(&queue, &[lost]).await.unwrap(), [Deleted::Deleted]);
     }
 }

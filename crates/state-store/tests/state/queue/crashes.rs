@@ -13,7 +13,7 @@ use store_core::{
 };
 use testkit::{RedisServer, ScriptProxy, random_prefix};
 
-use super::{LEASE, id, job};
+use super::{LEASE, are_new, id, job};
 use crate::open;
 
 pub(super) struct Fixture {
@@ -135,9 +135,7 @@ async fn a_cut_push_sent_again_pushes_each_job_once() {
     let fixture = fixture().await;
     for jobs in [vec![job("a"), job("b")], mixture()] {
         let act = async |queue: &QueueName, (): &()| {
-            push(&fixture.store, queue, &jobs)
-                .await
-                .map(|pushed| assert!(pushed.iter().all(|job| *job == Pushed::Created)))
+            push(&fixture.store, queue, &jobs).await.map(|pushed| assert!(pushed.iter().all(|job| job.is_new())))
         };
         let check = async |queue: &QueueName| {
             let delivered = fixture.drain(queue).await;
@@ -160,7 +158,7 @@ async fn a_cut_push_that_is_given_up_leaves_whole_jobs_or_none() {
         fixture.clock.advance(Duration::from_secs(5));
         let jobs = mixture().into_iter().map(|job| job.with_id(JobId::generate()));
         let pushed = push(&fixture.store, queue, &jobs.collect::<Vec<_>>()).await.unwrap();
-        assert_eq!(pushed, [const { Pushed::Created }; 6]);
+        assert_eq!(are_new(&pushed), [true; 6]);
         fixture.drain(queue).await;
         fixture.assert_clean(queue).await;
     };
@@ -200,7 +198,10 @@ async fn a_cut_claim_loses_no_job() {
         assert_eq!(fixture.store.delete(queue, &[id("last"), id("late")]).await.unwrap().len(), 2);
         fixture.assert_clean(queue).await;
         let again = [unique("last", UniqueUntil::Finished), unique("late", UniqueUntil::Claimed)];
-        assert_eq!(push(&fixture.store, queue, &again).await.unwrap(), [Pushed::Created, Pushed::Created]);
+        assert_eq!(
+            push(&fixture.store, queue, &again).await.unwrap(),
+            ["last", "late"].map(|name| Pushed::Created { id: id(name) })
+        );
     };
     fixture.cut_everywhere("queue/claim", false, prepare, act, check).await;
 }
@@ -242,10 +243,11 @@ async fn a_cut_settlement_sent_again_counts_once() {
     };
     let check = async |queue: &QueueName| {
         for (job, _, state) in outcomes() {
-            assert_eq!(fixture.state(queue, job.id.as_str()).await, state, "{}", job.id);
+            let id = job.id.clone().unwrap();
+            assert_eq!(fixture.state(queue, id.as_str()).await, state, "{id}");
             if job.unique.is_some() {
                 let next = job.with_id(JobId::generate());
-                assert_eq!(push(&fixture.store, queue, &[next]).await.unwrap(), [Pushed::Created]);
+                assert_eq!(are_new(&push(&fixture.store, queue, &[next]).await.unwrap()), [true]);
             }
         }
         let delivered = fixture.drain(queue).await;
@@ -269,10 +271,11 @@ async fn a_cut_settlement_that_is_given_up_loses_no_job() {
         }
         let ends = outcomes().into_iter().filter(|(_, outcome, _)| matches!(outcome, Outcome::Dead { .. }));
         for (job, _, _) in ends {
-            let is_dead = fixture.state(queue, job.id.as_str()).await == Some(JobState::Dead);
-            assert!(is_dead || delivered.contains_key(job.id.as_str()), "{}", job.id);
+            let id = job.id.unwrap();
+            let is_dead = fixture.state(queue, id.as_str()).await == Some(JobState::Dead);
+            assert!(is_dead || delivered.contains_key(id.as_str()), "{id}");
         }
-        let all: Vec<_> = outcomes().into_iter().map(|(job, _, _)| job.id).collect();
+        let all: Vec<_> = outcomes().into_iter().map(|(job, _, _)| job.id.unwrap()).collect();
         fixture.store.delete(queue, &all).await.unwrap();
         fixture.assert_clean(queue).await;
     };
@@ -362,7 +365,7 @@ async fn cut_controls_sent_again_lead_where_they_would_have_led() {
         let dead = store.list(queue, JobState::Dead, PageRequest::default()).await.unwrap().items;
         assert_eq!(dead.len(), 2);
         for free in ["finished", "claimed"] {
-            assert_eq!(push(store, queue, &[beside(free)]).await.unwrap(), [Pushed::Created]);
+            assert_eq!(are_new(&push(store, queue, &[beside(free)]).await.unwrap()), [true]);
             assert_eq!(fixture.drain(queue).await.len(), 1);
         }
     };

@@ -14,7 +14,7 @@ async fn a_cancelled_ready_job_is_neither_claimed_nor_counted() {
     let jobs: Vec<_> = (0..60).map(|n| job(&n.to_string())).collect();
     push(store, &jobs).await;
     for gone in &jobs[..58] {
-        assert_eq!(store.cancel(&queue(), &gone.id).await.unwrap(), Cancelled::Removed);
+        assert_eq!(store.cancel(&queue(), gone.id.as_ref().unwrap()).await.unwrap(), Cancelled::Removed);
     }
     assert_eq!(store.counts(&queue()).await.unwrap().ready, 2);
     let listed = store.list(&queue(), JobState::Ready, PageRequest::default()).await.unwrap().items;
@@ -30,7 +30,7 @@ async fn more_ghosts_than_one_call_visits_are_passed_over_in_the_next() {
         // Those with a deadline are not stored in parcels.
         let jobs: Vec<_> = (0..1000).map(|n| job(&n.to_string()).with_start_within(Duration::from_secs(60))).collect();
         push(store, &jobs).await;
-        let ids: Vec<_> = jobs.into_iter().map(|job| job.id).collect();
+        let ids: Vec<_> = jobs.into_iter().map(|job| job.id.unwrap()).collect();
         store.delete(&queue(), &ids).await.unwrap();
     }
     push(store, &[job("last")]).await;

@@ -9,7 +9,7 @@ use store_core::{
     Settled, Settlement, TraceContext, Unique, UniqueKey, UniqueUntil,
 };
 
-use super::{LEASE, claim, claim_one, id, job, names, push, queue, settle};
+use super::{LEASE, are_new, claim, claim_one, id, job, names, push, queue, settle};
 use crate::fixture;
 
 fn rich() -> NewJob {
@@ -40,14 +40,15 @@ async fn all_that_a_job_carries_arrives() {
     jobs.push(job("claimed").with_unique(Unique::new(UniqueKey::new("c").unwrap(), UniqueUntil::Claimed)));
     let elapsed = UniqueUntil::Elapsed(Duration::from_secs(5));
     jobs.push(job("elapsed").with_unique(Unique::new(UniqueKey::new("e").unwrap(), elapsed)));
-    assert_eq!(push(&fixture.store, &jobs).await, vec![Pushed::Created; jobs.len()]);
+    let answers = push(&fixture.store, &jobs).await;
+    assert_eq!(are_new(&answers), vec![true; jobs.len()]);
 
     let claimed = claim(&fixture.store, 100).await.jobs;
     assert_eq!(claimed.len(), jobs.len());
     assert_eq!(claimed[0].id().as_str(), "rich");
     assert_eq!(claimed[0].lease.unique.as_ref().map(UniqueKey::as_str), Some("größe / 42"));
-    for pushed in &jobs {
-        let arrived = claimed.iter().find(|job| *job.id() == pushed.id).unwrap();
+    for (pushed, answer) in jobs.iter().zip(&answers) {
+        let arrived = claimed.iter().find(|job| Some(job.id()) == answer.id()).unwrap();
         assert_eq!(arrived.payload, pushed.payload);
         assert_eq!((arrived.attempt, arrived.priority, arrived.schema), (1, pushed.priority, pushed.schema));
         assert_eq!((&arrived.unique, arrived.retry, &arrived.trace), (&pushed.unique, pushed.retry, &pushed.trace));
@@ -100,7 +101,7 @@ async fn a_job_is_seen_at_each_station() {
     assert_eq!(push(store, &[rich()]).await, [Pushed::Duplicate]);
     fixture.clock.advance(Duration::from_secs(60));
     assert_eq!(store.get(&queue(), &id("rich")).await.unwrap(), None);
-    assert_eq!(push(store, &[rich()]).await, [Pushed::Created]);
+    assert_eq!(are_new(&push(store, &[rich()]).await), [true]);
     let dead = claim_one(store).await;
     assert_eq!(settle(store, &dead, Outcome::Dead { reason: "hopeless".into() }).await, Settled::Done);
     let explained = store.explain(&queue(), &id("rich")).await.unwrap();
@@ -239,22 +240,22 @@ async fn a_unique_key_is_held_as_long_as_it_was_said() {
     let with = |name: &str, until| job(name).with_unique(Unique::new(UniqueKey::new("key").unwrap(), until));
     let held = |name: &str| Pushed::Held { by: id(name) };
     let batch = [with("a", UniqueUntil::Finished), with("b", UniqueUntil::Finished), job("a")];
-    assert_eq!(push(store, &batch).await, [Pushed::Created, held("a"), Pushed::Duplicate]);
+    assert_eq!(push(store, &batch).await, [Pushed::Created { id: id("a") }, held("a"), Pushed::Duplicate]);
     let a = claim_one(store).await;
     assert_eq!(push(store, &[with("b", UniqueUntil::Claimed)]).await, [held("a")]);
     // A client that has forgotten the key gives it back all the same.
     let lease = JobLease::new(a.lease.job.clone(), a.lease.fence, a.lease.until);
     assert_eq!(store.settle_one(&queue(), lease, Outcome::Complete(None)).await.unwrap(), Settled::Done);
-    assert_eq!(push(store, &[with("b", UniqueUntil::Claimed)]).await, [Pushed::Created]);
+    assert_eq!(are_new(&push(store, &[with("b", UniqueUntil::Claimed)]).await), [true]);
     claim_one(store).await;
     let elapsed = UniqueUntil::Elapsed(Duration::from_secs(9));
-    assert_eq!(push(store, &[with("c", elapsed)]).await, [Pushed::Created]);
+    assert_eq!(are_new(&push(store, &[with("c", elapsed)]).await), [true]);
     assert_eq!(store.cancel(&queue(), &id("c")).await.unwrap(), Cancelled::Removed);
     assert_eq!(push(store, &[with("d", UniqueUntil::Finished)]).await, [held("c")]);
     fixture.clock.advance(Duration::from_secs(9));
-    assert_eq!(push(store, &[with("d", UniqueUntil::Finished)]).await, [Pushed::Created]);
+    assert_eq!(are_new(&push(store, &[with("d", UniqueUntil::Finished)]).await), [true]);
     assert_eq!(store.cancel(&queue(), &id("d")).await.unwrap(), Cancelled::Removed);
-    assert_eq!(push(store, &[with("e", UniqueUntil::Finished)]).await, [Pushed::Created]);
+    assert_eq!(are_new(&push(store, &[with("e", UniqueUntil::Finished)]).await), [true]);
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    Durability, Error, Extended, Extension, JobState, Kept, Outcome, Pushed, Queue, QueueExt, QueueInspect, Settled,
+    Durability, Error, Extended, Extension, JobState, Kept, Outcome, Queue, QueueExt, QueueInspect, Settled,
 };
 use testkit::{FaultProxy, RedisServer, mentions};
 
-use super::{LEASE, claim, claim_one, id, job, push, queue, settle};
+use super::{LEASE, are_new, claim, claim_one, id, job, push, queue, settle};
 use crate::{open, open_to_lose};
 
 async fn through_a_proxy() -> (RedisServer, FaultProxy, StateStore) {
@@ -28,7 +28,7 @@ async fn a_push_a_settlement_and_an_extension_happen_once() {
     let (_server, proxy, store) = through_a_proxy().await;
     proxy.cut_after_request(mentions("payload of a"));
     let jobs = [job("a").with_delay(Duration::from_millis(1)), job("b"), job("c")];
-    assert_eq!(push(&store, &jobs).await, vec![Pushed::Created; 3]);
+    assert_eq!(are_new(&push(&store, &jobs).await), vec![true; 3]);
     proxy.wait_fired(1).await;
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 3);
 
@@ -86,7 +86,7 @@ async fn a_repetition_is_as_durable_as_the_first_time() {
     let job = job("a");
     for _ in 0..2 {
         let receipt = store.push(&queue(), std::slice::from_ref(&job), durability).await.unwrap();
-        assert_eq!((receipt.value, receipt.reached.replicas), (vec![Pushed::Created], 1));
+        assert_eq!((are_new(&receipt.value), receipt.reached.replicas), (vec![true], 1));
     }
     let claimed = claim_one(&store).await;
     let settlement = [store_core::Settlement::new(claimed.lease, Outcome::Complete(None))];

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use store_core::{
-    ClaimedJob, Durability, Extension, JobState, Kept, NewJob, Outcome, Priority, Pushed, Queue, QueueControl,
-    QueueInspect, QueueName, Result, Settled, Settlement,
+    ClaimedJob, Durability, Extension, JobState, Kept, NewJob, Outcome, Priority, Queue, QueueControl, QueueInspect,
+    QueueName, Result, Settled, Settlement,
 };
 
 use super::crashes::{Fixture, fixture, push};
@@ -47,7 +47,7 @@ async fn a_cut_push_of_parcels_sent_again_pushes_each_job_once() {
     let fixture = fixture().await;
     let act = async |queue: &QueueName, (): &()| {
         let pushed = push(&fixture.store, queue, &jobs(60)).await?;
-        assert!(pushed.iter().all(|job| *job == Pushed::Created));
+        assert!(pushed.iter().all(|job| job.is_new()));
         Ok(())
     };
     let check = async |queue: &QueueName| {

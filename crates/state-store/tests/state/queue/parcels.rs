@@ -8,7 +8,7 @@ use store_core::{
     QueueControl, QueueInspect, Settled, Settlement,
 };
 
-use super::{LEASE, claim, id, job, names, push, queue, settle};
+use super::{LEASE, are_new, claim, id, job, names, push, queue, settle};
 use crate::{Fixture, fixture};
 
 fn jobs(range: std::ops::Range<usize>) -> Vec<NewJob> {
@@ -83,7 +83,7 @@ async fn a_listing_goes_on_behind_thousands_of_empty_parcels() {
         let name = |n: usize| format!("{part}.{n:04}{}", "x".repeat(n % 2));
         let jobs: Vec<_> = (0..1000).map(|n| job(&name(n))).collect();
         push(&fixture.store, &jobs).await;
-        let ids: Vec<_> = jobs.into_iter().map(|job| job.id).collect();
+        let ids: Vec<_> = jobs.into_iter().map(|job| job.id.unwrap()).collect();
         fixture.store.delete(&queue(), &ids).await.unwrap();
     }
     push(&fixture.store, &jobs(0..2)).await;
@@ -99,23 +99,20 @@ async fn a_known_id_is_recognised_wherever_its_parcel_is() {
         jobs
     };
     let pushed = push(store, &jobs(0..1000)).await;
-    assert_eq!(pushed, vec![Pushed::Created; 1000]);
+    assert_eq!(are_new(&pushed), vec![true; 1000]);
     let claimed = claim(store, 20).await.jobs;
     for first in [0, 100] {
         for count in [1, 30] {
-            assert_eq!(push(store, &jobs(first..first + count)).await, vec![Pushed::Created; count]);
+            assert_eq!(are_new(&push(store, &jobs(first..first + count)).await), vec![true; count]);
             assert_eq!(push(store, &other(jobs(first..first + count))).await, vec![Pushed::Duplicate; count]);
         }
     }
     let twice = [jobs(0..5), jobs(995..1005), other(jobs(1000..1005))].concat();
-    let answers = [vec![Pushed::Created; 15], vec![Pushed::Duplicate; 5]].concat();
-    assert_eq!(push(store, &twice).await, answers);
+    let answers = [vec![true; 15], vec![false; 5]].concat();
+    assert_eq!(are_new(&push(store, &twice).await), answers);
     assert_eq!(store.counts(&queue()).await.unwrap().pending(), 1005);
     assert_eq!(complete(&fixture, &claimed[..10]).await, [Settled::Done; 10]);
-    assert_eq!(
-        push(store, &other(jobs(0..20))).await,
-        [vec![Pushed::Created; 10], vec![Pushed::Duplicate; 10]].concat()
-    );
+    assert_eq!(are_new(&push(store, &other(jobs(0..20))).await), [vec![true; 10], vec![false; 10]].concat());
     // Their first lives are over: the leases of then settle nothing any more.
     assert_eq!(complete(&fixture, &claimed[..10]).await, [Settled::Lost; 10]);
     assert_eq!(complete(&fixture, &claimed[10..]).await, [Settled::Done; 10]);
@@ -181,7 +178,7 @@ async fn ids_and_payloads_of_every_size_go_together() {
         seen.extend(claimed.iter().map(|job| (job.id().to_string(), job.payload.len())));
         assert!(complete(&fixture, &claimed).await.iter().all(|settled| *settled == Settled::Done));
     }
-    let expected: Vec<_> = jobs.iter().map(|job| (job.id.to_string(), job.payload.len())).collect();
+    let expected: Vec<_> = jobs.iter().map(|job| (job.id.as_ref().unwrap().to_string(), job.payload.len())).collect();
     assert_eq!(seen, expected);
 }
 
@@ -203,8 +200,8 @@ async fn a_thousand_jobs_are_extended_settled_and_removed_at_once() {
     assert_eq!(settled, vec![Settled::Done; 1000]);
     assert_eq!(store.counts(&queue()).await.unwrap().scheduled, 1000);
     push(store, &jobs(1000..2000)).await;
-    assert_eq!(push(store, &jobs(1000..2000)).await, vec![Pushed::Created; 1000]);
-    let ids: Vec<_> = jobs(0..2000).into_iter().map(|job| job.id).collect();
+    assert_eq!(are_new(&push(store, &jobs(1000..2000)).await), vec![true; 1000]);
+    let ids: Vec<_> = jobs(0..2000).into_iter().map(|job| job.id.unwrap()).collect();
     for ids in ids.chunks(1000) {
         store.delete(&queue(), ids).await.unwrap();
     }
@@ -219,7 +216,7 @@ async fn uuids_and_ids_of_the_same_length_do_not_get_in_each_other_s_way() {
     let texts = ["customer-00000017", "018f6d2a-1b2c-4d3e-8f90-a1b2c3d4e500"].map(str::to_owned);
     let all = [&uuids[0], &texts[0], &uuids[1], &uuids[2], &texts[1], &uuids[3]];
     let jobs: Vec<_> = all.iter().map(|id| job(id)).collect();
-    assert_eq!(push(&fixture.store, &jobs).await, [const { Pushed::Created }; 6]);
+    assert_eq!(are_new(&push(&fixture.store, &jobs).await), [true; 6]);
     let mut again = jobs.clone();
     again.iter_mut().for_each(|job| job.request = 9);
     assert_eq!(push(&fixture.store, &again).await, [const { Pushed::Duplicate }; 6]);

@@ -8,7 +8,7 @@ use store_core::{
 };
 
 use super::crashes::{Fixture, push, scene_with};
-use super::{id, job};
+use super::{are_new, id, job};
 
 /// Shelves of two to five jobs.
 const TINY: PackingBounds = PackingBounds {
@@ -102,7 +102,7 @@ async fn a_cut_push_onto_shelves_sent_again_pushes_each_job_once() {
     };
     let act = async |queue: &QueueName, (): &()| {
         let pushed = push(&fixture.store, queue, &second_half()).await?;
-        assert_eq!(pushed, [const { Pushed::Created }; 16]);
+        assert_eq!(are_new(&pushed), [true; 16]);
         Ok(())
     };
     let check = async |queue: &QueueName| {
@@ -111,7 +111,7 @@ async fn a_cut_push_onto_shelves_sent_again_pushes_each_job_once() {
         other.request = 8;
         assert_eq!(
             push(&fixture.store, queue, &[other, later(6)]).await.unwrap(),
-            [Pushed::Duplicate, Pushed::Created]
+            [Pushed::Duplicate, Pushed::Created { id: later(6).id.unwrap() }]
         );
         assert_drained(&fixture, queue, once_each()).await;
     };
@@ -142,7 +142,7 @@ async fn what_a_cut_push_has_shelved_is_found_cancelled_and_never_comes_back() {
                 assert_eq!(fixture.store.delete(queue, &[id(name)]).await.unwrap(), [expected]);
             }
             assert_eq!(carry_on(&fixture, queue).await, left);
-            assert_eq!(push(&fixture.store, queue, &[later(6)]).await.unwrap(), [Pushed::Created]);
+            assert_eq!(are_new(&push(&fixture.store, queue, &[later(6)]).await.unwrap()), [true]);
             left.insert("6".to_owned());
             assert_drained(&fixture, queue, left.into_iter().map(|name| (name, 1)).collect()).await;
         };

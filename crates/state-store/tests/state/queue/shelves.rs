@@ -8,7 +8,7 @@ use store_core::{
     QueueControl, QueueInspect, RetryPolicy, StateOptions, Unique, UniqueKey, UniqueUntil,
 };
 
-use super::{claim, id, job, push, queue, settle};
+use super::{are_new, claim, id, job, push, queue, settle};
 use crate::{Fixture, stage_with};
 
 const JOBS: u64 = 3000;
@@ -30,7 +30,7 @@ async fn fixture() -> Fixture {
 async fn fill(fixture: &Fixture) {
     for first in (0..JOBS).step_by(50) {
         let jobs: Vec<_> = (first..first + 50).map(later).collect();
-        assert_eq!(push(&fixture.store, &jobs).await, [const { Pushed::Created }; 50]);
+        assert_eq!(are_new(&push(&fixture.store, &jobs).await), [true; 50]);
     }
     assert!(how_many(fixture, "HLEN", "jobs").await < i64::try_from(JOBS).unwrap() / 4, "most jobs stand on shelves");
 }
@@ -47,26 +47,29 @@ async fn jobs_on_shelves_are_found_acted_upon_and_delivered_once() {
     assert_eq!(store.counts(&queue).await.unwrap().scheduled, JOBS);
     for number in (0..JOBS).step_by(97) {
         let job = later(number);
-        let info = store.get(&queue, &job.id).await.unwrap().unwrap();
+        let info = store.get(&queue, job.id.as_ref().unwrap()).await.unwrap().unwrap();
         assert_eq!((info.state, info.payload.as_ref()), (JobState::Scheduled, job.payload.as_ref()));
         assert_eq!(info.at, Some(now.after(job.delay)));
-        let explained = store.explain(&queue, &job.id).await.unwrap();
+        let explained = store.explain(&queue, job.id.as_ref().unwrap()).await.unwrap();
         assert_eq!(explained, Explanation::Scheduled { due: now.after(job.delay), last_error: None });
     }
 
     let mut other = later(5);
     other.request = 8;
     let plain = |number| later(number).with_delay(Duration::ZERO);
-    assert_eq!(push(store, &[other, later(6), plain(7)]).await[..2], [Pushed::Duplicate, Pushed::Created]);
-    assert_eq!(push(store, &[plain(8)]).await, [Pushed::Created], "known by its request");
+    assert_eq!(
+        push(store, &[other, later(6), plain(7)]).await[..2],
+        [Pushed::Duplicate, Pushed::Created { id: later(6).id.unwrap() }]
+    );
+    assert_eq!(are_new(&push(store, &[plain(8)]).await), [true], "known by its request");
     assert_eq!(store.counts(&queue).await.unwrap().pending(), JOBS, "nothing was added");
 
-    let gone: Vec<_> = (100..140).map(|number| later(number).id).collect();
+    let gone: Vec<_> = (100..140).map(|number| later(number).id.unwrap()).collect();
     for job in &gone[..20] {
         assert_eq!(store.cancel(&queue, job).await.unwrap(), Cancelled::Removed);
     }
     assert_eq!(store.delete(&queue, &gone).await.unwrap()[19..21], [Deleted::Unknown, Deleted::Deleted]);
-    let early: Vec<_> = (200..210).map(|number| later(number).id).collect();
+    let early: Vec<_> = (200..210).map(|number| later(number).id.unwrap()).collect();
     assert_eq!(store.promote(&queue, &early).await.unwrap(), [true; 10]);
     assert_eq!(store.counts(&queue).await.unwrap().ready, 10);
 
@@ -102,12 +105,12 @@ async fn a_listing_goes_on_in_order_while_jobs_come_go_and_change_places() {
         let Some(next) = page.next else { break };
         request = PageRequest::first(100).with_cursor(next);
         // Those with odd numbers stay: each of them is seen.
-        let gone = [later(turn % JOBS / 2 * 2).id, later((turn * 31) % JOBS / 2 * 2).id];
+        let gone = [later(turn % JOBS / 2 * 2).id.unwrap(), later((turn * 31) % JOBS / 2 * 2).id.unwrap()];
         store.delete(&queue, &gone).await.unwrap();
         push(store, &(turn..turn + 50).map(later).collect::<Vec<_>>()).await;
         turn += 50;
     }
-    let missing = (1..JOBS).step_by(2).find(|number| !seen.contains(later(*number).id.as_str()));
+    let missing = (1..JOBS).step_by(2).find(|number| !seen.contains(later(*number).id.unwrap().as_str()));
     assert_eq!(missing, None);
 }
 
@@ -118,14 +121,14 @@ async fn a_unique_key_is_held_by_a_job_on_a_shelf() {
         let key = Unique::new(UniqueKey::new("key").unwrap(), UniqueUntil::Finished);
         job(name).with_unique(key).with_delay(Duration::from_secs(1000)).with_retry(RetryPolicy::never())
     };
-    assert_eq!(push(&fixture.store, &[unique("holder")]).await, [Pushed::Created]);
+    assert_eq!(are_new(&push(&fixture.store, &[unique("holder")]).await), [true]);
     fill(&fixture).await;
     let alone = fixture.server.command(&["HEXISTS", "test:{q.mail.0}:jobs", "holder"]).await.unwrap();
     assert_eq!(alone.as_integer(), Some(0), "it stands on a shelf");
     let held = fixture.store.push(&queue(), &[unique("other")], Durability::Accepted).await.unwrap().value;
     assert_eq!(held, [Pushed::Held { by: id("holder") }]);
     assert_eq!(fixture.store.cancel(&queue(), &id("holder")).await.unwrap(), Cancelled::Removed);
-    assert_eq!(push(&fixture.store, &[unique("other")]).await, [Pushed::Created]);
+    assert_eq!(are_new(&push(&fixture.store, &[unique("other")]).await), [true]);
 }
 
 #[tokio::test]

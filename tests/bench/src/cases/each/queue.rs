@@ -71,10 +71,13 @@ impl Fixture {
     /// Pushes the jobs of this round.
     async fn pushed(&self, delay: Duration) -> Result<Vec<JobId>> {
         let jobs: Vec<NewJob> = (0..self.count).map(|_| Self::job().with_delay(delay)).collect();
+        let mut ids = Vec::with_capacity(self.count);
         for some in jobs.chunks(1000) {
-            let _ = self.state.push(&self.queue, some, Durability::Accepted).await?;
+            let pushed = self.state.push(&self.queue, some, Durability::Accepted).await?.value;
+            ids.extend(pushed.iter().filter_map(|pushed| pushed.id().cloned()));
         }
-        Ok(jobs.into_iter().map(|job| job.id).collect())
+        expect(ids.len() == self.count, self.op)?;
+        Ok(ids)
     }
 
     /// Pushes and claims them.

@@ -27,7 +27,7 @@ fn job() -> NewJob {
 impl World {
     async fn pushed(&self, job: NewJob) {
         let pushed = self.stores.state.push(&self.queue(), &[job], Durability::Accepted).await.unwrap().value;
-        assert_eq!(pushed, [Pushed::Created]);
+        assert_eq!(pushed, [Pushed::Created { id: id() }]);
     }
 
     async fn claimed(&self) -> JobLease {
@@ -64,7 +64,7 @@ impl World {
     async fn push_held(&self, job: NewJob) {
         let (queue, jobs) = (self.queue(), [job]);
         let pushed = self.held(self.stores.state.push(&queue, &jobs, Durability::Accepted)).await;
-        assert_eq!(pushed.value, [Pushed::Created]);
+        assert_eq!(pushed.value, [Pushed::Created { id: id() }]);
     }
 }
 
