@@ -13,6 +13,9 @@ use crate::key_value::check_size;
 static PUT: Script = Script::adds("handoff/put", &[include_str!("../lua/handoff/put.lua")]);
 static TAKE: Script = Script::frees("handoff/take", &[include_str!("../lua/handoff/take.lua")]);
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 2] = [&PUT, &TAKE];
+
 /// The calls of all tasks.
 pub(crate) struct Handoffs {
     put: SharedScript,

@@ -9,7 +9,7 @@ use crate::CacheStore;
 
 mod frame;
 mod reads;
-mod writes;
+pub(crate) mod writes;
 
 use frame::{framed, unframed};
 use reads::Reads;
@@ -21,6 +21,9 @@ static DELETE_MANY: Script =
     Script::frees("key_value/delete_many", &[include_str!("../lua/key_value/delete_many.lua")]);
 static DELETE_IF: Script = Script::frees("key_value/delete_if", &[include_str!("../lua/key_value/delete_if.lua")]);
 static ADD: Script = Script::adds("key_value/add", &[include_str!("../lua/key_value/add.lua")]);
+
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 4] = [&SET_IF_ABSENT, &DELETE_MANY, &DELETE_IF, &ADD];
 
 /// The approximate number of bytes of values in one call: a server executes one call at a time, and keeps it in memory.
 const CALL_BYTES: usize = 16 << 20;

@@ -11,6 +11,8 @@
 mod handoff;
 mod idempotency;
 mod key_value;
+#[cfg(test)]
+mod lua;
 mod rate_limit;
 mod store;
 

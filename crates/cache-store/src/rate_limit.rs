@@ -14,6 +14,9 @@ use crate::CacheStore;
 static CHECK: Script = Script::adds("rate_limit/check", &[include_str!("../lua/rate_limit/check.lua")]);
 static RESET: Script = Script::frees("rate_limit/reset", &[include_str!("../lua/rate_limit/reset.lua")]);
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 2] = [&CHECK, &RESET];
+
 /// The calls of all tasks.
 pub(crate) struct RateLimits {
     link: Link,

@@ -1,6 +1,6 @@
--- Begins every script that only reads. ARGV[1]: empty, or the time in ms that a test has set. Defines `micros`, the
--- time in µs, `now`, the same in whole ms, and `decimal`, which formats a whole number with all its digits (`..` and
--- tostring keep 14).
+-- Prelude of every script that only reads. ARGV[1]: empty, or the time in ms that a test has set.
+-- Defines `micros`, the time in µs, `now`, the same in whole ms, and `decimal`, which formats a
+-- whole number with all its digits (`..` and tostring keep 14).
 local call = redis.call
 local micros
 if ARGV[1] == '' then

@@ -1,9 +1,10 @@
--- Begins every script that writes. ARGV[1]: the deadline of this copy of the request, in µs by this server's clock; if
--- a test has set the time, a blank and that time in ms follow; if an earlier copy may have been executed, a blank and
--- `r` follow. A copy that arrives after its deadline changes nothing and returns 'late' and the server's time in µs.
--- Defines `micros`, the time in µs, `now` and `now_up`, the same in whole ms, rounded down and up, `is_repeat`, whether
--- an earlier copy may have been executed, and `decimal`, which formats a whole number with all its digits (`..` and
--- tostring keep 14). Compare with `now`; start durations at `now_up`.
+-- Prelude of every script that writes. ARGV[1]: the deadline of this copy of the request, in µs by
+-- this server's clock; if a test has set the time, a blank and that time in ms follow; if an
+-- earlier copy may have been executed, a blank and `r` follow. A copy that arrives after its
+-- deadline changes nothing and returns 'late' and the server's time in µs. Defines `micros`, the
+-- time in µs, `now` and `now_up`, the same in whole ms, rounded down and up, `is_repeat`, whether
+-- an earlier copy may have been executed, and `decimal`, which formats a whole number with all its
+-- digits (`..` and tostring keep 14). Compare with `now`; start durations at `now_up`.
 local call = redis.call
 local micros, is_repeat
 do

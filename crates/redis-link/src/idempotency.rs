@@ -13,6 +13,9 @@ static PROLONG: Script = Script::frees("idempotency/prolong", &[include_str!("..
 static FINISH: Script = Script::frees("idempotency/finish", &[include_str!("../lua/idempotency/finish.lua")]);
 static ABANDON: Script = Script::frees("idempotency/abandon", &[include_str!("../lua/idempotency/abandon.lua")]);
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 4] = [&BEGIN, &PROLONG, &FINISH, &ABANDON];
+
 /// The entries of idempotent requests on one server. Concurrent calls of `begin`, `prolong` and `finish` are coalesced.
 #[derive(Debug)]
 pub struct Entries {

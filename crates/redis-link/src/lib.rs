@@ -47,6 +47,8 @@ mod config;
 pub mod idempotency;
 pub mod keys;
 mod link;
+#[cfg(test)]
+mod lua;
 mod metered;
 mod password_file;
 mod probe;

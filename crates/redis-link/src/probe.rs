@@ -12,9 +12,9 @@ use crate::{Arg, Greeting, LinkConfig, Reply, Script};
 mod encryption;
 mod info;
 mod mark;
-mod owner;
-mod permissions;
-mod scripts;
+pub(crate) mod owner;
+pub(crate) mod permissions;
+pub(crate) mod scripts;
 
 pub use info::{ServerInfo, version_of};
 pub use owner::{NumberClaim, Owner};

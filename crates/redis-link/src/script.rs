@@ -83,6 +83,19 @@ impl Script {
         std::str::from_utf8(&self.text().source).unwrap_or_default()
     }
 
+    /// The texts from which it is joined: its first line, the prelude of its kind, shared pieces, and last its own file. A
+    /// script of [`Script::new`] is one text.
+    pub fn pieces(&self) -> Vec<&'static str> {
+        let (clock, deadline) = (include_str!("../lua/clock.lua"), include_str!("../lua/deadline.lua"));
+        let begin = match self.kind {
+            Kind::Bare => return vec![self.bare],
+            Kind::Reads => ["#!lua flags=no-writes\n", clock],
+            Kind::Adds => ["#!lua\n", deadline],
+            Kind::Frees => ["#!lua flags=allow-oom\n", deadline],
+        };
+        [&begin, self.pieces].concat()
+    }
+
     /// The SHA-1 of its text in hexadecimal digits, by which the server identifies it.
     pub fn digest(&self) -> &Bytes {
         &self.text().digest
@@ -111,14 +124,7 @@ impl Script {
 
     fn text(&self) -> &Text {
         self.text.get_or_init(|| {
-            let (clock, deadline) = (include_str!("../lua/clock.lua"), include_str!("../lua/deadline.lua"));
-            let begin = match self.kind {
-                Kind::Bare => [self.bare, ""],
-                Kind::Reads => ["#!lua flags=no-writes\n", clock],
-                Kind::Adds => ["#!lua\n", deadline],
-                Kind::Frees => ["#!lua flags=allow-oom\n", deadline],
-            };
-            let source = [&begin, self.pieces].concat().concat();
+            let source = self.pieces().concat();
             let digest = sha1_smol::Sha1::from(&source).digest().to_string();
             Text {
                 digest: digest.into(),

@@ -17,6 +17,9 @@ static LEAVE: Script = Script::frees("heartbeat/leave", &[include_str!("../lua/h
 static ALIVE: Script = Script::reads("heartbeat/alive", &[include_str!("../lua/heartbeat/alive.lua")]);
 static LOST: Script = Script::reads("heartbeat/lost", &[include_str!("../lua/heartbeat/lost.lua")]);
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 4] = [&BEAT, &LEAVE, &ALIVE, &LOST];
+
 /// Each call is one script in one round trip. `beat` also works if the server's memory is full. A `leave` whose reply
 /// was lost is sent again, and then returns `false`.
 #[async_trait]

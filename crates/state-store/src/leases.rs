@@ -16,6 +16,9 @@ static RENEW: Script = Script::frees("lease/renew", &[include_str!("../lua/lease
 static RELEASE: Script = Script::frees("lease/release", &[include_str!("../lua/lease/release.lua")]);
 static INSPECT: Script = Script::reads("lease/inspect", &[include_str!("../lua/lease/inspect.lua")]);
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 4] = [&ACQUIRE, &RENEW, &RELEASE, &INSPECT];
+
 /// How long a fence is kept after its lease; later the clock alone makes the next one larger.
 const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 

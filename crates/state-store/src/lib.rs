@@ -10,6 +10,8 @@ mod heartbeats;
 mod idempotency;
 mod inventory;
 mod leases;
+#[cfg(test)]
+mod lua;
 mod queue;
 mod store;
 

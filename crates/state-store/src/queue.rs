@@ -11,7 +11,7 @@ mod parcel;
 mod push;
 mod push_group;
 mod record;
-mod scripts;
+pub(crate) mod scripts;
 mod settle;
 mod wait;
 

@@ -11,6 +11,7 @@
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
 //! - [`CountingAllocator`] counts what a test allocates.
+//! - [`lua`] checks scripts without a server: names, needs, lengths.
 //!
 //! Whatever is started here ends with the value that holds it, and at the latest with the test process, however that
 //! dies. A failed test keeps its server's directory and prints the end of its log.
@@ -31,6 +32,7 @@
 
 mod allocations;
 mod certificates;
+pub mod lua;
 mod port;
 mod program;
 mod proxy;

@@ -1,12 +1,16 @@
--- handoff/put: puts values for other services, unless a value that nobody has taken is already there.
--- KEYS     strings, the items: `w` waits or `t` taken, put (16 bytes), claim (16 bytes), end (ms, 15 digits), value
+-- handoff/put: puts values for other services, unless a value that nobody has taken is already
+-- there.
+-- KEYS     strings, the items: `w` waits or `t` taken, put (16 bytes), claim (16 bytes), end (ms,
+--          15 digits), value
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each item: put (16 bytes), how long it waits (ms), after which time it may be collected (ms: longer
---          than that), value
+-- ARGV     from 2 on, for each item: put (16 bytes), how long it waits (ms), after which time it
+--          may be collected (ms: longer than that), value
 -- Returns  'each', then for each item: 'stored' | 'occupied' | 'failed', error
 -- Retry    recognised by its put
 -- Cost     O(items), and their bytes
-local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+-- needs: call, now, now_up
+local format, sub, byte = string.format, string.sub, string.byte
+local pcall, reply = redis.pcall, {'each'}
 local unclaimed = string.rep('\0', 16)
 for index, key in ipairs(KEYS) do
   local at, head, answer = 4 * index - 2, pcall('GETRANGE', key, '0', '47'), nil

@@ -5,6 +5,7 @@
 -- Returns  'each', then for each item: 'taken', value | 'none' | 'failed', error
 -- Retry    recognised by its claim, until the item's end
 -- Cost     O(items), and their bytes
+-- needs: call, now
 local sub, byte, pcall, reply = string.sub, string.byte, redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local claim, item, answer = ARGV[index + 1], pcall('GET', key), 'none'

@@ -5,13 +5,15 @@
 -- Returns  'each', then for each counter: 'counted', the sum (decimal) | 'failed', error
 -- Retry    never: it would count twice
 -- Cost     O(counters)
+-- needs: call
 local pcall, reply = redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local by, answer = ARGV[2 * index], nil
   local sum = pcall('INCRBY', key, by)
   if type(sum) == 'table' then
     local is_overflow = string.find(sum.err, 'overflow', 1, true)
-    local what = is_overflow and 'TWINVALID the sum leaves the range of 64 bits' or 'TWCORRUPT the counter holds something else'
+    local what = is_overflow and 'TWINVALID the sum leaves the range of 64 bits'
+      or 'TWCORRUPT the counter holds something else'
     answer = {'failed', what}
   else
     -- The sum of a new counter equals the addend. A counter with a TTL keeps its TTL.

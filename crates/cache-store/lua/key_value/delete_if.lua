@@ -5,6 +5,7 @@
 -- Returns  'each', then for each value: 'deleted' | 'kept' | 'failed', error
 -- Retry    a repetition returns 'kept'
 -- Cost     O(values), and their bytes
+-- needs: call
 local pcall, reply = redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local expected, value, answer = ARGV[index + 1], pcall('GET', key), 'kept'

@@ -5,6 +5,7 @@
 -- Returns  'each', then for each caller how many of its keys had a value, a counter or both
 -- Retry    a repetition does not count keys that are already gone
 -- Cost     O(keys)
+-- needs: call
 local reply, at = {'each'}, 1
 for caller = 2, #ARGV do
   local deleted = 0

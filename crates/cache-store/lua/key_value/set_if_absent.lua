@@ -6,6 +6,7 @@
 -- Returns  'stored' | 'present', the present framed value
 -- Retry    recognised by its request, which the present value contains
 -- Cost     O(1), and the bytes of the values
+-- needs: call
 local present = call('SET', KEYS[1], ARGV[2], 'NX', 'GET', 'PX', ARGV[3])
 if present then return {'present', present} end
 return {'stored'}

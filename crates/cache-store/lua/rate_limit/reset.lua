@@ -4,5 +4,6 @@
 -- Returns  'reset'
 -- Retry    deletes them again
 -- Cost     O(limits)
+-- needs: call
 call('UNLINK', unpack(KEYS))
 return {'reset'}

@@ -10,6 +10,9 @@ const OP: Op = Op::KeyValueSetMany;
 
 static SET_MANY: Script = Script::adds("key_value/set_many", &[include_str!("../../lua/key_value/set_many.lua")]);
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 1] = [&SET_MANY];
+
 pub(super) struct Writes {
     link: Link,
     calls: Batcher<(), Vec<Entry>, ()>,

@@ -5,6 +5,7 @@
 -- Returns  'abandoned' | 'lost'
 -- Retry    a repetition returns 'lost'
 -- Cost     O(1)
+-- needs: call
 if call('GETRANGE', KEYS[1], '0', '16') ~= 'p' .. ARGV[2] then return {'lost'} end
 call('DEL', KEYS[1])
 return {'abandoned'}

@@ -1,14 +1,17 @@
 -- idempotency/begin: begins idempotent requests, unless another attempt has begun or finished them.
--- KEYS     strings, the entries: `p` in progress or `f` finished, request (16 bytes), fingerprint (32 bytes), since when (ms,
---          15 digits), until when (ms, 15 digits), behind `f` the response
+-- KEYS     strings, the entries: `p` in progress or `f` finished, request (16 bytes), fingerprint
+--          (32 bytes), since when (ms, 15 digits), until when (ms, 15 digits), behind `f` the
+--          response
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long it may be in progress (ms), after
---          which time it may be collected (ms: longer than that)
--- Returns  'each', then for each entry: 'started' | 'in_progress', since ms, left ms | 'finished', response | 'mismatch' |
---          'failed', error
+-- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long it may
+--          be in progress (ms), after which time it may be collected (ms: longer than that)
+-- Returns  'each', then for each entry: 'started' | 'in_progress', since ms, left ms | 'finished',
+--          response | 'mismatch' | 'failed', error
 -- Retry    recognised by its request
 -- Cost     O(entries), and the bytes of stored responses
-local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+-- needs: call, now, now_up
+local format, sub, byte = string.format, string.sub, string.byte
+local pcall, reply = redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local at, entry, answer = 4 * index - 2, pcall('GET', key), nil
   if type(entry) == 'table' then

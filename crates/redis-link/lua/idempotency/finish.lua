@@ -1,12 +1,16 @@
--- idempotency/finish: keeps the responses of idempotent requests, unless another attempt has taken their keys.
+-- idempotency/finish: keeps the responses of idempotent requests, unless another attempt has taken
+-- their keys.
 -- KEYS     strings, the entries: see begin.lua
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long the response is kept (ms), after
---          which time the entry may be collected (ms: longer than that), response
+-- ARGV     from 2 on, for each entry: request (16 bytes), fingerprint (32 bytes), how long the
+--          response is kept (ms), after which time the entry may be collected (ms: longer than
+--          that), response
 -- Returns  'each', then for each entry: 'stored' | 'lost' | 'failed', error
 -- Retry    recognised by its request; the first response stays
 -- Cost     O(entries), and the bytes of the responses
-local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+-- needs: call, now, now_up
+local format, sub, byte = string.format, string.sub, string.byte
+local pcall, reply = redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local at, head, answer = 5 * index - 3, pcall('GETRANGE', key, '0', '78'), nil
   if type(head) == 'table' then

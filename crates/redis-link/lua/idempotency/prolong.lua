@@ -1,11 +1,13 @@
--- idempotency/prolong: keeps idempotent requests in progress that this attempt has begun and not finished.
+-- idempotency/prolong: keeps idempotent requests in progress that this attempt has begun and not
+-- finished.
 -- KEYS     strings, the entries: see begin.lua
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each entry: request (16 bytes), how long it may be in progress from now (ms), after how long it may
---          be collected (ms, longer)
+-- ARGV     from 2 on, for each entry: request (16 bytes), how long it may be in progress from now
+--          (ms), after how long it may be collected (ms, longer)
 -- Returns  'each', then for each entry: 'prolonged' | 'lost' | 'failed', error
 -- Retry    recognised by its request
 -- Cost     O(entries)
+-- needs: call, now, now_up
 local format, sub, pcall, reply = string.format, string.sub, redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local at, head, answer = 3 * index - 1, pcall('GETRANGE', key, '0', '78'), 'lost'
@@ -16,7 +18,8 @@ for index, key in ipairs(KEYS) do
     if not till then
       answer = {'failed', 'TWCORRUPT the entry is none of an idempotent request'}
     elseif till > now and sub(head, 1, 17) == 'p' .. ARGV[at] then
-      call('SET', key, sub(head, 1, 64) .. format('%015d', now_up + ARGV[at + 1]), 'PX', ARGV[at + 2])
+      head = sub(head, 1, 64) .. format('%015d', now_up + ARGV[at + 1])
+      call('SET', key, head, 'PX', ARGV[at + 2])
       answer = 'prolonged'
     end
   end

@@ -1,5 +1,7 @@
--- link/claim_number: makes a service the owner of a database number, or renews its claim, unless another service has it.
--- KEYS[1]  twinstore:owner or twinstore:owner:<server>:<number>: string: when the owner was last seen in ms, a blank, its name
+-- link/claim_number: makes a service the owner of a database number, or renews its claim, unless
+-- another service has it.
+-- KEYS[1]  twinstore:owner or twinstore:owner:<server>:<number>: string: when the owner was last
+--          seen in ms, a blank, its name
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  service
 -- ARGV[3]  silence in ms after which an owner has lost the number
@@ -8,6 +10,7 @@
 --          {'taken', name, how long it has been silent in ms}
 -- Retry    a second run returns 'renewed'
 -- Cost     O(1)
+-- needs: call, now, decimal
 local found = call('GET', KEYS[1])
 local word = 'claimed'
 if found then

@@ -2,8 +2,8 @@
 -- link/may_run: which commands the user of this connection may not run.
 -- KEYS    none: the names in ARGV are checked, not accessed
 -- ARGV    for each command its number of words, then the words (name and arguments)
--- Returns {'checked', place…}: the places, from 0, of the commands that are refused or unknown to the server;
---         {'unsupported'} if the server has no such check
+-- Returns {'checked', place…}: the places, from 0, of the commands that are refused or unknown to
+--         the server; {'unsupported'} if the server has no such check
 -- Retry   reads only
 -- Cost    O(W) with W words
 if not redis.acl_check_cmd then

@@ -5,6 +5,7 @@
 -- Returns  {'released'}, or {'changed'} if the key has changed or is absent
 -- Retry    a second run returns 'changed'
 -- Cost     O(1)
+-- needs: call
 if call('GET', KEYS[1]) ~= ARGV[2] then
   return {'changed'}
 end

@@ -11,6 +11,9 @@ use crate::wire::Request;
 static CLAIM: Script = Script::frees("link/claim_number", &[include_str!("../../lua/link/claim_number.lua")]);
 static RELEASE: Script = Script::frees("link/release_number", &[include_str!("../../lua/link/release_number.lua")]);
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 2] = [&CLAIM, &RELEASE];
+
 /// The owner of a database number, as one server records it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,6 +8,9 @@ use crate::{Arg, Reply, Script};
 /// Checks for each command of ARGV whether the user may run it.
 static MAY_RUN: Script = Script::new("link/may_run", include_str!("../../lua/link/may_run.lua"));
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 1] = [&MAY_RUN];
+
 /// The user of a connection, as far as the server shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

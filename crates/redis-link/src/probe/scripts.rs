@@ -8,6 +8,9 @@ use crate::wire::Failure;
 
 static RUNS: Script = Script::new("link/runs", include_str!("../../lua/link/runs.lua"));
 
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 1] = [&RUNS];
+
 impl Probe {
     /// Whether the server runs scripts. Loads and runs one as the stores do. Unknown if the user may not run any.
     pub async fn runs_scripts(&self) -> Fact<bool> {

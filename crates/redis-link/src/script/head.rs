@@ -81,7 +81,7 @@ impl fmt::Display for Count {
 
 /// The text of all entries with this name, such as `ARGV[1]` and `ARGV[2]`, up to the next name; `None` if there is no entry.
 fn part(head: &str, name: &str) -> Option<String> {
-    const NAMES: [&str; 5] = ["KEYS", "ARGV", "Returns", "Retry", "Cost"];
+    const NAMES: [&str; 6] = ["KEYS", "ARGV", "Returns", "Retry", "Cost", "needs: "];
     let mut text = None::<String>;
     let mut is_in = false;
     for line in head.lines().map_while(|line| line.strip_prefix("-- ")) {
@@ -155,7 +155,7 @@ mod tests {
                 }
             }
         }
-        names.retain(|name| name.contains('/') && !name.contains('@'));
+        names.retain(|name| !name.contains('@'));
         names.sort();
         names.dedup();
         names

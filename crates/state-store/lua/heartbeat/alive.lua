@@ -6,10 +6,12 @@
 -- Returns  'members', the name after which the next page begins or nil, then name and entry of each
 -- Retry    reads
 -- Cost     O(log members), and the members read: those requested and up to 2000 lost ones
+-- needs: call, now
 local limit, after, looked_at = tonumber(ARGV[2]), ARGV[3], 0
 local reply = {'members', false}
 while looked_at < limit + 2000 do
-  local names = call('ZRANGEBYLEX', KEYS[3], after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, math.min(limit + 1, 200))
+  local from, count = after == '' and '-' or '(' .. after, math.min(limit + 1, 200)
+  local names = call('ZRANGEBYLEX', KEYS[3], from, '+', 'LIMIT', 0, count)
   if #names == 0 then return reply end
   local entries = call('HMGET', KEYS[1], unpack(names))
   for index, name in ipairs(names) do

@@ -1,5 +1,7 @@
--- heartbeat/beat: records that a member of a pool is alive. Removes members that were lost too long ago, or that exceed the bound.
--- KEYS[1]  hash, member -> since (ms, 15 digits), last beat (ms, 15 digits), until (ms, 15 digits), details
+-- heartbeat/beat: records that a member of a pool is alive. Removes members that were lost too long
+-- ago, or that exceed the bound.
+-- KEYS[1]  hash, member -> since (ms, 15 digits), last beat (ms, 15 digits), until (ms, 15 digits),
+--          details
 -- KEYS[2]  sorted set, member by minus until
 -- KEYS[3]  sorted set, member by 0
 -- ARGV[1]  deadline, and the time that a test has set
@@ -11,8 +13,10 @@
 -- Returns  'beaten'
 -- Retry    beats again
 -- Cost     O(log members), and up to 100 removed members
--- The hash decides which members exist. A member is added to the indices before the hash, and removed from the hash
--- before the indices. An index entry without a member, or with another time than the member's, is stale and ignored.
+-- needs: call, now, now_up, decimal
+-- The hash decides which members exist. A member is added to the indices before the hash, and
+-- removed from the hash before the indices. An index entry without a member, or with another time
+-- than the member's, is stale and ignored.
 local member, till = ARGV[2], now_up + ARGV[3]
 local known = call('HGET', KEYS[1], member)
 local since = decimal(now)

@@ -5,6 +5,7 @@
 -- Returns  'left' | 'gone'
 -- Retry    a repetition returns 'gone'
 -- Cost     O(log members)
+-- needs: call, now
 local known = call('HGET', KEYS[1], ARGV[2])
 call('HDEL', KEYS[1], ARGV[2])
 call('ZREM', KEYS[3], ARGV[2])

@@ -9,6 +9,7 @@
 -- Returns  'members', 1 if there are more, else 0, then name and entry of each
 -- Retry    reads
 -- Cost     O(log members), and the lost members that are kept
+-- needs: call, now, decimal
 local limit, passed = tonumber(ARGV[2]), tonumber(ARGV[5])
 -- Compares bytes, as a sorted set does; `>` follows the server's locale.
 local function is_behind(name, other)
@@ -18,7 +19,8 @@ local function is_behind(name, other)
   end
   return false
 end
-local lost = call('ZRANGEBYSCORE', KEYS[2], decimal(-now), '-' .. ARGV[3], 'WITHSCORES', 'LIMIT', 0, ARGV[4])
+local first, last = decimal(-now), '-' .. ARGV[3]
+local lost = call('ZRANGEBYSCORE', KEYS[2], first, last, 'WITHSCORES', 'LIMIT', 0, ARGV[4])
 local reply = {'members', 0}
 for index = 1, #lost, 2 do
   local name, till = lost[index], -lost[index + 1]

@@ -1,14 +1,17 @@
 -- lease/acquire: acquires leases that nobody holds.
--- KEYS     strings, the leases: fence (16 digits), until (ms, 15 digits), `h` held or `r` released, request (16 bytes),
---          sequence of the last renewal (16 digits), holder
+-- KEYS     strings, the leases: fence (16 digits), until (ms, 15 digits), `h` held or `r` released,
+--          request (16 bytes), sequence of the last renewal (16 digits), holder
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each lease: request (16 bytes), holder, how long it lasts (ms), that plus how long its fence
--- is kept afterwards (ms)
--- Returns  'each', then for each lease: 'yes', fence, until ms | 'taken', fence, until ms, holder | 'failed', error
--- Retry    recognised by its request while the lease lasts; then writes the same again, so that WAIT covers it. Refused
--- once the lease was released
+-- ARGV     from 2 on, for each lease: request (16 bytes), holder, how long it lasts (ms), that plus
+--          how long its fence is kept afterwards (ms)
+-- Returns  'each', then for each lease: 'yes', fence, until ms | 'taken', fence, until ms, holder |
+--          'failed', error
+-- Retry    recognised by its request while the lease lasts; then writes the same again, so that
+--          WAIT covers it. Refused once the lease was released
 -- Cost     O(leases)
-local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+-- needs: call, now, now_up, micros
+local format, sub, byte = string.format, string.sub, string.byte
+local pcall, reply = redis.pcall, {'each'}
 local unrenewed = string.rep('0', 16)
 for index, key in ipairs(KEYS) do
   local at, lease, fence, answer = 4 * index - 2, pcall('GET', key), micros, nil
@@ -26,14 +29,18 @@ for index, key in ipairs(KEYS) do
         answer = {'taken', last, till, sub(lease, 65)}
       end
     elseif byte(lease, 32) == 114 and sub(lease, 33, 48) == ARGV[at] then
-      answer = {'failed', 'TWINVALID the lease that this request took has been released; make a new request'}
+      answer = {
+        'failed',
+        'TWINVALID the lease that this request took has been released; make a new request',
+      }
     elseif last >= fence then
       fence = last + 1
     end
   end
   if not answer then
     local till = now_up + ARGV[at + 2]
-    call('SET', key, format('%016d%015dh', fence, till) .. ARGV[at] .. unrenewed .. ARGV[at + 1], 'PX', ARGV[at + 3])
+    lease = format('%016d%015dh', fence, till) .. ARGV[at] .. unrenewed .. ARGV[at + 1]
+    call('SET', key, lease, 'PX', ARGV[at + 3])
     answer = {'yes', fence, till}
   end
   reply[index + 1] = answer

@@ -4,6 +4,7 @@
 -- Returns  'held', fence, until ms, holder | 'free'
 -- Retry    reads
 -- Cost     O(1)
+-- needs: call, now
 local lease = call('GET', KEYS[1])
 if not lease or string.byte(lease, 32) ~= 104 then return {'free'} end
 local till = tonumber(string.sub(lease, 17, 31))

@@ -5,6 +5,7 @@
 -- Returns  'each', then for each lease: 'released' | 'lost' | 'failed', error
 -- Retry    recognised by its fence
 -- Cost     O(leases)
+-- needs: call, now
 local sub, byte, pcall, reply = string.sub, string.byte, redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local head, answer = pcall('GETRANGE', key, '0', '31'), 'lost'

@@ -1,12 +1,14 @@
 -- lease/renew: renews leases that are still held, from now on.
 -- KEYS     strings, the leases: see acquire.lua
 -- ARGV[1]  deadline, and the time that a test has set
--- ARGV     from 2 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts (ms), how long its fence
---          is remembered from now on (ms)
+-- ARGV     from 2 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts
+--          (ms), how long its fence is remembered from now on (ms)
 -- Returns  'each', then for each lease: 'renewed', until ms | 'lost' | 'failed', error
 -- Retry    recognised by its sequence: one that is not above the last sequence changes nothing
 -- Cost     O(leases)
-local format, sub, byte, pcall, reply = string.format, string.sub, string.byte, redis.pcall, {'each'}
+-- needs: call, now, now_up
+local format, sub, byte = string.format, string.sub, string.byte
+local pcall, reply = redis.pcall, {'each'}
 for index, key in ipairs(KEYS) do
   local at, lease, answer = 4 * index - 2, pcall('GET', key), 'lost'
   if type(lease) == 'table' then
@@ -17,7 +19,8 @@ for index, key in ipairs(KEYS) do
       -- Numbers with the same number of digits sort as text.
       if ARGV[at + 1] > sub(lease, 49, 64) then
         till = now_up + ARGV[at + 2]
-        lease = ARGV[at] .. format('%015d', till) .. sub(lease, 32, 48) .. ARGV[at + 1] .. sub(lease, 65)
+        local head = ARGV[at] .. format('%015d', till) .. sub(lease, 32, 48) .. ARGV[at + 1]
+        lease = head .. sub(lease, 65)
         call('SET', key, lease, 'PX', ARGV[at + 3])
       end
       answer = {'renewed', till}

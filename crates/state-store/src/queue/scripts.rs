@@ -144,18 +144,33 @@ pub(super) static PROMOTE: Script = script!(frees "promote",
 pub(super) static PAUSE: Script = script!(frees "pause", "keys");
 pub(super) static RESUME: Script = script!(frees "resume", "keys");
 
+/// Every script of a queue.
+#[cfg(test)]
+pub(crate) fn all() -> Vec<&'static Script> {
+    vec![
+        &PUSH,
+        &CLAIM,
+        &EXTEND,
+        &SETTLE,
+        &COUNTS,
+        &GET,
+        &LIST,
+        &EXPLAIN,
+        &CANCEL,
+        &REPLAY,
+        &DELETE,
+        &PROMOTE,
+        &PAUSE,
+        &RESUME,
+        &super::wait::WAKE,
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use redis_link::keys::QueueKeys;
     use store_core::{Namespace, QueueName};
-
-    fn all() -> [&'static Script; 14] {
-        [
-            &PUSH, &CLAIM, &EXTEND, &SETTLE, &COUNTS, &GET, &LIST, &EXPLAIN, &CANCEL, &REPLAY, &DELETE, &PROMOTE,
-            &PAUSE, &RESUME,
-        ]
-    }
 
     /// A script's own file: its head, each entry in one line.
     fn head(script: &Script) -> String {
@@ -178,7 +193,7 @@ mod tests {
                        10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), \
                        15 parcels, 16 parcel_leases, 17 parcel_of (hashes), 18 shelves (hash), \
                        19 shelves_due (sorted set)";
-        for script in all() {
+        for script in all().into_iter().filter(|script| script.name() != "queue/wake") {
             assert!(head(script).contains(written), "{}", script.name());
         }
     }

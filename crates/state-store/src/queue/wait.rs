@@ -16,7 +16,7 @@ const OP: Op = Op::QueueWait;
 /// A wait ends after this time even without news, so that a connection that died silently is noticed.
 const LONGEST: Duration = Duration::from_secs(60);
 
-static WAKE: Script = Script::frees("queue/wake", &[include_str!("../../lua/queue/wake.lua")]);
+pub(super) static WAKE: Script = Script::frees("queue/wake", &[include_str!("../../lua/queue/wake.lua")]);
 
 pub(super) async fn wait(store: &StateStore, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
     let up_to = up_to.min(LONGEST);

@@ -1,0 +1,25 @@
+//! The heads of pieces: the comment lines with which they begin.
+
+/// What a head says to a program.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head<'a> {
+    /// The names that the piece takes from earlier ones.
+    pub(super) needs: Vec<&'a str>,
+    /// Whether the piece may call the server when it is included.
+    pub(super) may_call: bool,
+}
+
+impl<'a> Head<'a> {
+    /// The head of a piece; `None` if the piece does not begin with a comment.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
+        let lines = text.lines().skip_while(|line| line.starts_with("#!"));
+        let lines: Vec<_> = lines.take_while(|line| line.starts_with("--")).collect();
+        let first = lines.first()?;
+        let needs = lines.iter().filter_map(|line| line.strip_prefix("-- needs: "));
+        let needs = needs.flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
+        Some(Self {
+            needs: needs.collect(),
+            may_call: first.starts_with("-- Fast path") || first.starts_with("-- Prelude"),
+        })
+    }
+}
