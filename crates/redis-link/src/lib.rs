@@ -6,6 +6,7 @@
 //! - [`Link`] calls scripts and commands: [`call`](Link::call), [`call_durable`](Link::call_durable),
 //!   [`command`](Link::command), [`blocking`](Link::blocking). Time-outs apply, [`Op::repeat`](store_core::Op::repeat)
 //!   alone decides on retries, and each error states whether the call was executed.
+//! - [`Link::subscribe`] receives the messages of a channel ([`Subscription`]).
 //! - [`Batcher`] and [`SharedScript`] coalesce calls of one kind.
 //! - [`Reply`] and [`ReplyReader`] are the replies and their reader.
 //! - [`Probe`] asks a server about itself, for checks before a service starts.
@@ -61,7 +62,7 @@ pub use arg::Arg;
 pub use batcher::{Batcher, Bounds, Load, SharedScript, SizeSeen, Slot};
 pub use breaker::{Breaker, BreakerPermit};
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
-pub use link::Link;
+pub use link::{Event, Link, Subscription};
 pub use password_file::{PasswordFileError, read_password_file};
 pub use probe::{Fact, NumberClaim, Owner, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
 pub use reply::{Answer, Reply, ReplyReader};

@@ -22,6 +22,7 @@ mod exclusive;
 mod flight;
 mod ping;
 mod repeating;
+mod subscriptions;
 mod values;
 mod waiting;
 
@@ -29,6 +30,8 @@ use connection::Connection;
 use doubt::in_doubt;
 use exclusive::Exclusive;
 use repeating::pause;
+use subscriptions::Subscriptions;
+pub use subscriptions::{Event, Subscription};
 use waiting::{Permit, Waiting};
 
 /// How many calls may block on the server at once; each has a connection of its own.
@@ -79,6 +82,7 @@ struct Inner {
     is_closed: watch::Sender<bool>,
     blockers: Arc<Exclusive>,
     durables: Arc<Exclusive>,
+    subscriptions: Arc<Subscriptions>,
     breaker: Option<Breaker>,
     meters: Meters,
 }
@@ -126,6 +130,7 @@ impl Link {
                 is_closed: watch::Sender::new(false),
                 blockers: Exclusive::new(&config, &endpoint, MAX_BLOCKING),
                 durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
+                subscriptions: Subscriptions::new(&config, &endpoint),
                 meters: Meters::new(config.role_label()),
                 breaker: config.breaker.map(|(failures, pause)| Breaker::new(failures, pause)),
                 config,
@@ -243,6 +248,7 @@ impl Link {
         self.inner.connections.iter().for_each(|connection| connection.close());
         self.inner.blockers.close();
         self.inner.durables.close();
+        self.inner.subscriptions.close();
     }
 
     async fn call_request(&self, op: Op, script: &Script, request: Request<'_>, copies: Copies) -> Result<Answer> {

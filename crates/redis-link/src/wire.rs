@@ -9,6 +9,7 @@
 //!  - after a reconnection it may send commands from before it, even if no caller waits for them any more: it never
 //!    reconnects, so a connection ends with all its commands;
 //!  - with RESP3 it writes credentials into an inline command, which a password can end ([`credentials`]);
+//!  - it answers `SUBSCRIBE` before the server does, and a receiver of messages that falls behind loses the oldest ([`messages`]);
 //!  - its own time-out costs as much as a command: the calls of a connection share one timer of ours.
 
 use std::future::Future;
@@ -30,6 +31,7 @@ mod credentials;
 mod failure;
 mod frame;
 mod greeting;
+mod messages;
 mod opening;
 mod server_clock;
 mod tls;
@@ -39,6 +41,7 @@ use copies::Deadline;
 use failure::During;
 pub(crate) use failure::Failure;
 pub use greeting::Greeting;
+pub(crate) use messages::{Messages, Received};
 use opening::Opening;
 
 use server_clock::ServerClock;
@@ -166,7 +169,20 @@ impl Wire {
     /// the connection. Four round trips. A lost connection is not reopened, so a request that was sent on it cannot run
     /// later on another.
     pub(crate) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<(Self, Driver), Failure> {
-        let opening = Opening { config: config.clone(), endpoint: endpoint.clone() };
+        Self::open_buffering(config, endpoint, messages::UNUSED).await
+    }
+
+    /// As [`Wire::open`], for a connection on which messages arrive.
+    pub(crate) async fn open_subscriber(config: &LinkConfig, endpoint: &Endpoint) -> Result<(Self, Driver), Failure> {
+        Self::open_buffering(config, endpoint, messages::BUFFERED).await
+    }
+
+    async fn open_buffering(
+        config: &LinkConfig,
+        endpoint: &Endpoint,
+        buffered_messages: usize,
+    ) -> Result<(Self, Driver), Failure> {
+        let opening = Opening { config: config.clone(), endpoint: endpoint.clone(), buffered_messages };
         // The library continues an attempt that was given up; the task's result closes the connection that it may still
         // open.
         match tokio::time::timeout(config.connect_timeout, tokio::spawn(opening.open())).await {

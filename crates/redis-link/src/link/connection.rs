@@ -10,8 +10,28 @@ use super::waiting::Permit;
 use crate::wire::{Driver, Failure, Request, Wire};
 use crate::{Endpoint, LinkConfig, Reply, metered};
 
-/// The pauses between attempts to reopen a connection: random, up to 20 ms, 40 ms, 80 ms … with an upper bound.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pauses between attempts to reopen a connection: random, up to 20 ms, 40 ms, 80 ms … 1 s.
+pub(super) struct Backoff(Duration);
+
+impl Backoff {
+    pub(super) fn new() -> Self {
+        Self(SHORTEST_PAUSE)
+    }
+
+    /// The next pause.
+    pub(super) async fn pause(&mut self) {
+        tokio::time::sleep(self.0.mul_f64(fastrand::f64())).await;
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+
+    /// Begins with the shortest pause again.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new();
+    }
+}
 
 pub(super) struct Connection {
     flight: Arc<Flight>,
@@ -77,15 +97,14 @@ impl Keeper {
 
     /// Opens a connection to replace a lost one. Tries until it succeeds.
     async fn open_another(&self) -> Driver {
-        let mut pause = Duration::from_millis(20);
+        let mut backoff = Backoff::new();
         loop {
-            tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
+            backoff.pause().await;
             if let Ok((wire, driver)) = Wire::open(&self.config, &self.endpoint).await {
                 self.flight.begin(wire);
                 metered::reconnected(self.config.role_label());
                 return driver;
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

@@ -28,6 +28,8 @@ use crate::{Arg, Endpoint, LinkConfig, MAX_DATABASE};
 pub(super) struct Opening {
     pub(super) config: LinkConfig,
     pub(super) endpoint: Endpoint,
+    /// How many messages wait for a receiver.
+    pub(super) buffered_messages: usize,
 }
 
 impl Opening {
@@ -116,7 +118,10 @@ impl Opening {
             connection.reconnect_errors = Vec::new();
             connection.tcp = TcpConfig { nodelay: Some(true), ..TcpConfig::default() };
         });
-        builder.with_performance_config(|performance| performance.default_command_timeout = Duration::ZERO);
+        builder.with_performance_config(|performance| {
+            performance.default_command_timeout = Duration::ZERO;
+            performance.broadcast_channel_capacity = self.buffered_messages;
+        });
         builder.build().map_err(|error| failure::of_library(&error, During::Connecting))
     }
 }
