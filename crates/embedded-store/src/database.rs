@@ -1,24 +1,28 @@
 //! One database: its writer, its transactions, and its waiting callers.
 //!
 //! For a file, one thread writes. It takes all waiting operations, applies them in one transaction, commits once and
-//! then answers all of them: concurrent callers share the `fsync`. In memory there is nothing to share: each caller
-//! writes in its own task, one at a time.
+//! then answers all of them: concurrent callers share the `fsync`. In memory a commit costs nothing, so there is nothing
+//! to share: each caller writes in its own task, one at a time.
 
 mod core;
 mod member;
+mod memory;
+mod shared;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use redb::backends::InMemoryBackend;
 use store_core::metric::{IdempotencyBegins, LimitDecisions};
 use store_core::{Durability, Error, Op, Reached, Result, Role};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop::consume_budget;
 
-use self::core::{CLOSED, Core};
+use self::core::Core;
 use self::member::{Call, Member};
+use self::memory::Memory;
+use self::shared::Shared;
 use crate::fault::Fault;
 use crate::file::StoreFile;
 use crate::notifications::Notifications;
@@ -33,24 +37,33 @@ const TOGETHER: usize = 256;
 /// How much memory redb's page cache takes.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// The error of a closed store.
+const CLOSED: &str = "the store was closed";
+
 /// A handle of the database. Clones share it; dropping the last one commits everything and closes it.
 #[derive(Clone)]
 pub(crate) struct Database(Arc<Handle>);
 
 struct Handle {
-    writer: Writer,
-    core: Arc<Core>,
+    engine: Engine,
+    shared: Arc<Shared>,
     /// Held while one call closes the store: a second close waits for the first.
     closing: Mutex<()>,
 }
 
-enum Writer {
-    /// The calling task.
-    Caller(Mutex<()>),
-    /// A thread, which ends when the sender is dropped.
-    Thread(Mutex<Option<WriterThread>>),
+#[expect(clippy::large_enum_variant, reason = "a store has one, behind an Arc")]
+enum Engine {
+    Memory(Memory),
+    File(FileEngine),
 }
 
+struct FileEngine {
+    core: Arc<Core>,
+    /// Absent when the store is closed.
+    writer: Mutex<Option<WriterThread>>,
+}
+
+/// A thread, which ends when the sender is dropped.
 struct WriterThread {
     calls: mpsc::Sender<Box<dyn Member>>,
     thread: JoinHandle<()>,
@@ -59,17 +72,13 @@ struct WriterThread {
 impl Database {
     /// A database in memory.
     pub(crate) fn in_memory(role: Role) -> Self {
-        let redb = redb::Builder::new()
-            .set_cache_size(CACHE_BYTES)
-            .create_with_backend(InMemoryBackend::new())
-            .expect("invariant: nothing can fail in memory");
-        let core = Arc::new(Core::new(redb, None, role));
-        Self(Arc::new(Handle { writer: Writer::Caller(Mutex::new(())), core, closing: Mutex::new(()) }))
+        Self::new(Engine::Memory(Memory::new()), Arc::new(Shared::new(role)))
     }
 
     /// The database in the file at `path`, which is created if it does not exist.
     pub(crate) fn open(path: &Path, role: Role) -> Result<Self> {
-        let core = Arc::new(Core::open(StoreFile::open(path, role)?, role)?);
+        let shared = Arc::new(Shared::new(role));
+        let core = Arc::new(Core::open(StoreFile::open(path, role)?, shared.clone())?);
         let (calls, waiting) = mpsc::channel(WAITING);
         let thread = std::thread::Builder::new().name(format!("embedded-{role}")).spawn({
             let core = core.clone();
@@ -77,13 +86,17 @@ impl Database {
         });
         match thread {
             Ok(thread) => {
-                let writer = Writer::Thread(Mutex::new(Some(WriterThread { calls, thread })));
-                Ok(Self(Arc::new(Handle { writer, core, closing: Mutex::new(()) })))
+                let writer = Mutex::new(Some(WriterThread { calls, thread }));
+                Ok(Self::new(Engine::File(FileEngine { core, writer }), shared))
             }
             Err(error) => {
                 Err(Error::unavailable(Op::Connect, "the writer thread could not be started").caused_by(error))
             }
         }
+    }
+
+    fn new(engine: Engine, shared: Arc<Shared>) -> Self {
+        Self(Arc::new(Handle { engine, shared, closing: Mutex::new(()) }))
     }
 
     /// Executes an operation that may write, and commits it. `apply` may run again if another operation in its
@@ -95,21 +108,18 @@ impl Database {
         op: Op,
         apply: impl Fn(&mut Change<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
+        let writer = match &self.0.engine {
+            Engine::Memory(memory) => {
+                // A task that only calls this store would never let others run.
+                consume_budget().await;
+                return memory.write(&self.0.shared, op, apply);
+            }
+            Engine::File(file) => &file.writer,
+        };
         let (reply, answer) = oneshot::channel();
-        let call = Box::new(Call { op, apply, outcome: None, reply });
-        match &self.0.writer {
-            Writer::Caller(turn) => {
-                // Never held over an await: a caller that is not polled could not release it. After a panic of a
-                // caller's own code its transaction has been rolled back.
-                let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-                self.0.core.commit_together(vec![call]);
-            }
-            Writer::Thread(writer) => {
-                let Some(calls) = calls_of(writer) else { return Err(Error::unavailable(op, CLOSED)) };
-                if calls.send(call).await.is_err() {
-                    return Err(Error::unavailable(op, "the embedded database's thread has ended; open it again"));
-                }
-            }
+        let Some(calls) = calls_of(writer) else { return Err(Error::unavailable(op, CLOSED)) };
+        if calls.send(Box::new(Call { op, apply, outcome: None, reply })).await.is_err() {
+            return Err(Error::unavailable(op, "the embedded database's thread has ended; open it again"));
         }
         let lost = |_| Err(Error::indeterminate(op, "the embedded database's thread has ended; open it again"));
         answer.await.unwrap_or_else(lost)
@@ -121,11 +131,14 @@ impl Database {
         op: Op,
         look: impl FnOnce(&mut View<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
-        match &self.0.writer {
-            Writer::Caller(_) => self.0.core.read(op, look),
-            Writer::Thread(_) => {
-                let database = self.clone();
-                let reading = tokio::task::spawn_blocking(move || database.0.core.read(op, look));
+        match &self.0.engine {
+            Engine::Memory(memory) => {
+                consume_budget().await;
+                memory.read(op, look)
+            }
+            Engine::File(FileEngine { core, .. }) => {
+                let core = core.clone();
+                let reading = tokio::task::spawn_blocking(move || core.read(op, look));
                 reading.await.unwrap_or_else(|_| Err(Error::unavailable(op, "the reading task was stopped")))
             }
         }
@@ -133,32 +146,38 @@ impl Database {
 
     /// Like the above, on this thread, which may block.
     pub(crate) fn read_now<T>(&self, op: Op, look: impl FnOnce(&mut View<'_>) -> Result<T, Fault>) -> Result<T> {
-        self.0.core.read(op, look)
+        match &self.0.engine {
+            Engine::Memory(memory) => memory.read(op, look),
+            Engine::File(FileEngine { core, .. }) => core.read(op, look),
+        }
     }
 
     /// Checks that calls can be carried out.
     pub(crate) fn check(&self) -> Result<()> {
-        self.0.core.check()
+        match &self.0.engine {
+            Engine::Memory(memory) => memory.check(),
+            Engine::File(FileEngine { core, .. }) => core.check(),
+        }
     }
 
     /// The counters of idempotent requests.
     pub(crate) fn begins(&self) -> &IdempotencyBegins {
-        &self.0.core.begins
+        &self.0.shared.begins
     }
 
     /// The counters of rate limits.
     pub(crate) fn decisions(&self) -> &LimitDecisions {
-        &self.0.core.decisions
+        &self.0.shared.decisions
     }
 
     /// How many transactions were committed.
     pub(crate) fn commits(&self) -> u64 {
-        self.0.core.commits.load(Ordering::Relaxed)
+        self.0.shared.commits.load(Ordering::Relaxed)
     }
 
     /// The waiting callers of each queue.
     pub(crate) fn notifications(&self) -> &Notifications {
-        &self.0.core.notifications
+        &self.0.shared.notifications
     }
 
     /// Closes it for all handles: earlier calls are committed, later calls are refused, waits end, and the file is unlocked.
@@ -171,7 +190,7 @@ impl Database {
     /// Refuses a durability that cannot be reached, before anything is written. Returns the durability of every
     /// committed write.
     pub(crate) fn reach(&self, op: Op, durability: Durability) -> Result<Reached> {
-        let reached = Reached::new(0, matches!(self.0.writer, Writer::Thread(_)));
+        let reached = Reached::new(0, matches!(self.0.engine, Engine::File(_)));
         match durability {
             Durability::Replicated { .. } => Err(Error::unsupported(op, "an embedded store has no replicas")),
             wanted if reached.satisfies(wanted) => Ok(reached),
@@ -187,18 +206,19 @@ fn calls_of(writer: &Mutex<Option<WriterThread>>) -> Option<mpsc::Sender<Box<dyn
 impl Handle {
     fn close(&self) {
         let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
-        match &self.writer {
-            Writer::Caller(turn) => drop(turn.lock().unwrap_or_else(PoisonError::into_inner)),
-            Writer::Thread(writer) => {
+        match &self.engine {
+            Engine::Memory(memory) => memory.close(),
+            Engine::File(FileEngine { core, writer }) => {
                 let writer = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(WriterThread { calls, thread }) = writer {
                     drop(calls);
                     // A panic of the thread was reported to its callers.
                     let _ = thread.join();
                 }
+                core.close();
             }
         }
-        self.core.close();
+        self.shared.notifications.close();
     }
 }
 

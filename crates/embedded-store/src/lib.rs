@@ -1,4 +1,4 @@
-//! Both stores inside the process, on redb: in memory, or in one durable file each. For development and tests, for
+//! Both stores inside the process: in memory, or in one durable file each, on redb. For development and tests, for
 //! single machines without a server, and as the reference model of every engine.
 //!
 //! [`EmbeddedState`] has every capability of the state role, [`EmbeddedCache`] every one of the cache role. The clock

@@ -1,21 +1,21 @@
 //! Tables of bytes, for transactions that write and for those that read.
 //!
-//! In a file, each row ends with a checksum of its table, its key and its content ([`checksum`]), which is verified whenever
-//! the row is read. redb verifies its pages only when it repairs a file, so it would not notice damage to a file that was
-//! closed.
+//! A store in a file has redb's tables ([`file`]), one in memory has ordered maps ([`memory`]).
+
+mod file;
+mod memory;
 
 use std::ops::{ControlFlow, Range};
 
-use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, WriteTransaction,
-};
+use redb::{ReadTransaction, WriteTransaction};
 use store_core::QueueName;
 
 use crate::expiring::Usage;
 use crate::fault::Fault;
-
-type Bytes = &'static [u8];
-type Definition = TableDefinition<'static, Bytes, Bytes>;
+pub(crate) use file::count;
+use file::{FileChange, FileView};
+use memory::MemoryChange;
+pub(crate) use memory::Tables;
 
 /// Every table of both stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,63 +42,8 @@ pub(crate) enum Table {
     Usage,
 }
 
-const DEFINITIONS: [Definition; 10] = [
-    Definition::new("queues"),
-    Definition::new("jobs"),
-    Definition::new("lives"),
-    Definition::new("places"),
-    Definition::new("uniques"),
-    Definition::new("members"),
-    Definition::new("member_ends"),
-    Definition::new("entries"),
-    Definition::new("entry_ends"),
-    Definition::new("usage"),
-];
-
-/// The error text for a damaged row.
-const DAMAGED: [&str; DEFINITIONS.len()] = [
-    "a row of the table queues is damaged",
-    "a row of the table jobs is damaged",
-    "a row of the table lives is damaged",
-    "a row of the table places is damaged",
-    "a row of the table uniques is damaged",
-    "a row of the table members is damaged",
-    "a row of the table member_ends is damaged",
-    "a row of the table entries is damaged",
-    "a row of the table entry_ends is damaged",
-    "a row of the table usage is damaged",
-];
-
-/// The size of a checksum in bytes.
-const SUM: usize = 4;
-
-/// CRC-32 of the table's number, the key and the row. It detects every change within 32 consecutive bits, and all but one in
-/// 4 billion other changes.
-fn checksum(table: Table, key: &[u8], row: &[u8]) -> [u8; SUM] {
-    let mut sum = crc32fast::Hasher::new();
-    sum.update(&[table as u8]);
-    sum.update(key);
-    sum.update(row);
-    sum.finalize().to_be_bytes()
-}
-
-/// Whether rows have checksums: only in a file. In memory nothing is damaged between a write and a read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sums {
-    Verified,
-    Absent,
-}
-
-/// The row without its checksum, which must be correct.
-fn verify<'r>(sums: Sums, table: Table, key: &[u8], stored: &'r [u8]) -> Result<&'r [u8], Fault> {
-    if sums == Sums::Absent {
-        return Ok(stored);
-    }
-    match stored.split_last_chunk::<SUM>() {
-        Some((row, sum)) if *sum == checksum(table, key, row) => Ok(row),
-        _ => Err(Fault::Corrupt(DAMAGED[table as usize])),
-    }
-}
+/// How many tables there are.
+const TABLES: usize = 10;
 
 /// Rows that can be read. Rows are passed to a closure because they are in the database's own pages.
 pub(crate) trait Rows {
@@ -120,44 +65,9 @@ pub(crate) trait Each: FnMut(&[u8], Result<&[u8], Fault>) -> Result<ControlFlow<
 
 impl<F: FnMut(&[u8], Result<&[u8], Fault>) -> Result<ControlFlow<()>, Fault>> Each for F {}
 
-fn get<T>(
-    opened: &impl ReadableTable<Bytes, Bytes>,
-    (sums, table): (Sums, Table),
-    key: &[u8],
-    read: impl FnOnce(&[u8]) -> Result<T, Fault>,
-) -> Result<Option<T>, Fault> {
-    opened.get(key)?.map(|row| read(verify(sums, table, key, row.value())?)).transpose()
-}
-
-fn scan(
-    opened: &impl ReadableTable<Bytes, Bytes>,
-    (sums, table): (Sums, Table),
-    range: Range<&[u8]>,
-    mut each: impl Each,
-) -> Result<(), Fault> {
-    if range.start >= range.end {
-        return Ok(());
-    }
-    for row in opened.range(range)? {
-        let (key, value) = row?;
-        let key = key.value();
-        if each(key, verify(sums, table, key, value.value()))?.is_break() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// How many rows all tables have.
-pub(crate) fn count(transaction: &WriteTransaction) -> Result<u64, redb::Error> {
-    DEFINITIONS.iter().try_fold(0, |rows, table| Ok(rows + transaction.open_table(*table)?.len()?))
-}
-
-/// The writes of one transaction. Tables are opened on first use.
+/// The writes of one transaction.
 pub(crate) struct Change<'t> {
-    transaction: &'t WriteTransaction,
-    tables: [Option<redb::Table<'t, Bytes, Bytes>>; DEFINITIONS.len()],
-    sums: Sums,
+    rows: Writing<'t>,
     is_full: bool,
     is_changed: bool,
     /// How many rows were written or removed.
@@ -171,13 +81,26 @@ pub(crate) struct Change<'t> {
     pub(crate) usage: Option<Usage>,
 }
 
+enum Writing<'t> {
+    File(Box<FileChange<'t>>),
+    Memory(MemoryChange<'t>),
+}
+
 impl<'t> Change<'t> {
-    pub(crate) fn new(transaction: &'t WriteTransaction, sums: Sums, is_full: bool) -> Self {
+    /// Writes to a file, in a transaction that the caller commits.
+    pub(crate) fn to_file(transaction: &'t WriteTransaction, is_full: bool) -> Self {
+        Self::new(Writing::File(Box::new(FileChange::new(transaction))), is_full)
+    }
+
+    /// Writes to tables in memory. [`Change::finish`] commits; otherwise nothing is changed.
+    pub(crate) fn in_memory(tables: &'t mut Tables) -> Self {
+        Self::new(Writing::Memory(MemoryChange::new(tables)), false)
+    }
+
+    fn new(rows: Writing<'t>, is_full: bool) -> Self {
         Self {
-            transaction,
-            sums,
+            rows,
             is_full,
-            tables: [const { None }; DEFINITIONS.len()],
             is_changed: false,
             changed_rows: 0,
             written_bytes: 0,
@@ -187,36 +110,30 @@ impl<'t> Change<'t> {
         }
     }
 
-    fn table(&mut self, table: Table) -> Result<&mut redb::Table<'t, Bytes, Bytes>, Fault> {
-        let index = table as usize;
-        match &mut self.tables[index] {
-            Some(open) => Ok(open),
-            closed => Ok(closed.insert(self.transaction.open_table(DEFINITIONS[index])?)),
-        }
-    }
-
     /// Whether the disk is full.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
     }
 
-    /// Writes a row, and its checksum behind it.
-    pub(crate) fn put(&mut self, table: Table, key: &[u8], mut row: Vec<u8>) -> Result<(), Fault> {
-        if self.sums == Sums::Verified {
-            let sum = checksum(table, key, &row);
-            row.extend_from_slice(&sum);
-        }
-        self.table(table)?.insert(key, &row[..])?;
-        self.freed -= bytes(key, row.len());
+    /// Writes a row.
+    pub(crate) fn put(&mut self, table: Table, key: &[u8], row: Vec<u8>) -> Result<(), Fault> {
+        let len = match &mut self.rows {
+            Writing::File(rows) => rows.put(table, key, row)?,
+            Writing::Memory(rows) => rows.put(table, key, row),
+        };
+        self.freed -= bytes(key, len);
         self.changed_rows += 1;
-        self.written_bytes += (key.len() + row.len()) as u64;
+        self.written_bytes += (key.len() + len) as u64;
         self.is_changed = true;
         Ok(())
     }
 
     /// Removes a row, damaged or not. Returns whether there was one.
     pub(crate) fn remove(&mut self, table: Table, key: &[u8]) -> Result<bool, Fault> {
-        let removed = self.table(table)?.remove(key)?.map(|row| row.value().len());
+        let removed = match &mut self.rows {
+            Writing::File(rows) => rows.remove(table, key)?,
+            Writing::Memory(rows) => rows.remove(table, key),
+        };
         self.freed += removed.map_or(0, |len| bytes(key, len));
         self.is_changed |= removed.is_some();
         self.changed_rows += u64::from(removed.is_some());
@@ -224,16 +141,14 @@ impl<'t> Change<'t> {
     }
 
     /// Reads the rows whose keys lie in `range`, the last first, until `each` breaks.
-    pub(crate) fn scan_back(&mut self, table: Table, range: Range<&[u8]>, mut each: impl Each) -> Result<(), Fault> {
-        let sums = self.sums;
-        for row in self.table(table)?.range(range)?.rev() {
-            let (key, value) = row?;
-            let key = key.value();
-            if each(key, verify(sums, table, key, value.value()))?.is_break() {
-                break;
-            }
+    pub(crate) fn scan_back(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault> {
+        if range.start >= range.end {
+            return Ok(());
         }
-        Ok(())
+        match &mut self.rows {
+            Writing::File(rows) => rows.scan_back(table, range, each),
+            Writing::Memory(rows) => rows.scan_back(table, range, each),
+        }
     }
 
     /// Wakes one caller that waits for the queue, after the transaction is committed.
@@ -243,9 +158,12 @@ impl<'t> Change<'t> {
         }
     }
 
-    /// Writes the rows that were kept until the end of the transaction.
+    /// Writes the rows that were kept until the end of the transaction. In memory this commits.
     pub(crate) fn finish(mut self) -> Result<Written, Fault> {
         crate::expiring::save_usage(&mut self)?;
+        if let Writing::Memory(rows) = self.rows {
+            rows.commit();
+        }
         Ok(Written {
             is_changed: self.is_changed,
             notifications: self.notifications,
@@ -280,33 +198,38 @@ impl Rows for Change<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        let sums = self.sums;
-        get(self.table(table)?, (sums, table), key, read)
+        match &mut self.rows {
+            Writing::File(rows) => rows.get(table, key, read),
+            Writing::Memory(rows) => rows.tables().get(table, key, read),
+        }
     }
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault> {
-        let sums = self.sums;
-        scan(self.table(table)?, (sums, table), range, each)
+        if range.start >= range.end {
+            return Ok(());
+        }
+        match &mut self.rows {
+            Writing::File(rows) => rows.scan(table, range, each),
+            Writing::Memory(rows) => rows.tables().scan(table, range, each),
+        }
     }
 }
 
-/// The reads of one transaction. A table that was never written is empty.
-pub(crate) struct View<'t> {
-    transaction: &'t ReadTransaction,
-    sums: Sums,
+/// The reads of one transaction.
+pub(crate) enum View<'t> {
+    File(FileView<'t>),
+    Memory(&'t Tables),
 }
 
 impl<'t> View<'t> {
-    pub(crate) fn new(transaction: &'t ReadTransaction, sums: Sums) -> Self {
-        Self { transaction, sums }
+    /// Reads a snapshot of a file.
+    pub(crate) fn of_file(transaction: &'t ReadTransaction) -> Self {
+        View::File(FileView(transaction))
     }
 
-    fn table(&self, table: Table) -> Result<Option<ReadOnlyTable<Bytes, Bytes>>, Fault> {
-        match self.transaction.open_table(DEFINITIONS[table as usize]) {
-            Ok(open) => Ok(Some(open)),
-            Err(TableError::TableDoesNotExist(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// Reads tables in memory.
+    pub(crate) fn of_memory(tables: &'t Tables) -> Self {
+        View::Memory(tables)
     }
 }
 
@@ -317,14 +240,22 @@ impl Rows for View<'_> {
         key: &[u8],
         read: impl FnOnce(&[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        self.table(table)?.map_or(Ok(None), |open| get(&open, (self.sums, table), key, read))
+        match self {
+            View::File(rows) => rows.get(table, key, read),
+            View::Memory(rows) => rows.get(table, key, read),
+        }
     }
 
     fn scan(&mut self, table: Table, range: Range<&[u8]>, each: impl Each) -> Result<(), Fault> {
-        self.table(table)?.map_or(Ok(()), |open| scan(&open, (self.sums, table), range, each))
+        if range.start >= range.end {
+            return Ok(());
+        }
+        match self {
+            View::File(rows) => rows.scan(table, range, each),
+            View::Memory(rows) => rows.scan(table, range, each),
+        }
     }
 }
-
 /// The first key after all that begin with `prefix`. The prefix must not end in 0xff.
 pub(crate) fn behind(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();

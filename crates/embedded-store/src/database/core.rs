@@ -3,23 +3,20 @@
 mod room;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use redb::ReadableDatabase;
-use store_core::metric::{
-    Counter, EMBEDDED_COMMITS, EMBEDDED_ROWS, EMBEDDED_WRITTEN_BYTES, IdempotencyBegins, LimitDecisions, Metric,
-};
-use store_core::{Error, Op, Result, Role};
+use store_core::{Error, Op, Result};
 use tokio::sync::mpsc;
 
 use super::member::Member;
-use super::{CACHE_BYTES, TOGETHER};
+use super::shared::Shared;
+use super::{CACHE_BYTES, CLOSED, TOGETHER};
 use crate::fault::{Fault, failed_commit, not_executed};
 use crate::file::StoreFile;
-use crate::notifications::Notifications;
-use crate::rows::{Change, Sums, View, Written};
+use crate::rows::{Change, View};
 
 /// When to try again to add to a full file.
 const RETRY_WHEN_FULL: Duration = Duration::from_secs(1);
@@ -34,35 +31,7 @@ pub(super) struct Core {
     freed: AtomicI64,
     /// When the free pages of a full file may be counted again.
     count_from: Mutex<Instant>,
-    pub(super) commits: AtomicU64,
-    meters: Meters,
-    pub(super) begins: IdempotencyBegins,
-    pub(super) decisions: LimitDecisions,
-    pub(super) notifications: Notifications,
-}
-
-/// The metrics of committed transactions.
-struct Meters {
-    commits: Counter,
-    rows: Counter,
-    bytes: Counter,
-}
-
-impl Meters {
-    fn new(role: Role) -> Self {
-        let counter = |metric: &Metric| metric.counter(&[role.name()]);
-        Self {
-            commits: counter(&EMBEDDED_COMMITS),
-            rows: counter(&EMBEDDED_ROWS),
-            bytes: counter(&EMBEDDED_WRITTEN_BYTES),
-        }
-    }
-
-    fn committed(&self, written: &Written) {
-        self.commits.increment(1);
-        self.rows.increment(written.rows);
-        self.bytes.increment(written.bytes);
-    }
+    pub(super) shared: Arc<Shared>,
 }
 
 /// The stage that a transaction has reached.
@@ -101,24 +70,20 @@ enum NotCommitted {
 }
 
 impl Core {
-    pub(super) fn new(redb: redb::Database, file: Option<Arc<StoreFile>>, role: Role) -> Self {
+    pub(super) fn new(redb: redb::Database, file: Option<Arc<StoreFile>>, shared: Arc<Shared>) -> Self {
         Self {
             redb: RwLock::new(Some(redb)),
             file,
             is_closed: AtomicBool::new(false),
             freed: AtomicI64::new(0),
             count_from: Mutex::new(Instant::now()),
-            commits: AtomicU64::new(0),
-            meters: Meters::new(role),
-            begins: IdempotencyBegins::new(role.name()),
-            decisions: LimitDecisions::new(),
-            notifications: Notifications::default(),
+            shared,
         }
     }
 
     /// Opens the database of a file. A file without a reserve gets one, if there is room.
-    pub(super) fn open(file: Arc<StoreFile>, role: Role) -> Result<Self> {
-        let core = Self::new(file.redb(CACHE_BYTES)?, Some(file.clone()), role);
+    pub(super) fn open(file: Arc<StoreFile>, shared: Arc<Shared>) -> Result<Self> {
+        let core = Self::new(file.redb(CACHE_BYTES)?, Some(file.clone()), shared);
         file.make_reserve()
             .map_err(|error| Error::unavailable(Op::Connect, "the file cannot be written").caused_by(error))?;
         Ok(core)
@@ -194,10 +159,6 @@ impl Core {
                 member.fail(failed_commit(op, &error));
             }
         }
-    }
-
-    fn sums(&self) -> Sums {
-        if self.file.is_some() { Sums::Verified } else { Sums::Absent }
     }
 
     /// Refuses if the store is closed or its file was moved; opens the database again if that failed before.
@@ -280,7 +241,7 @@ impl Core {
             let redb = redb.as_ref().ok_or(NotCommitted::Database(redb::Error::DatabaseClosed))?;
             redb.begin_write().map_err(|error| NotCommitted::Database(error.into()))?
         };
-        let mut change = Change::new(&transaction, self.sums(), self.is_full());
+        let mut change = Change::to_file(&transaction, self.is_full());
         for (index, member) in group.iter_mut().enumerate() {
             *at = Step::Apply(index);
             member.apply(&mut change).map_err(|fault| of_member(index, fault))?;
@@ -290,11 +251,10 @@ impl Core {
         *at = Step::Commit;
         if written.is_changed {
             transaction.commit().map_err(|error| self.of_commit(error.into()))?;
-            self.commits.fetch_add(1, Ordering::Relaxed);
-            self.meters.committed(&written);
+            self.shared.count(&written);
             self.freed.fetch_add(written.freed, Ordering::Relaxed);
         }
-        written.notifications.iter().for_each(|queue| self.notifications.notify(queue));
+        self.shared.notify(&written);
         Ok(())
     }
 
@@ -315,17 +275,16 @@ impl Core {
             };
             redb.begin_read().map_err(|error| not_executed(op, &error.into()))?
         };
-        let look = || look(&mut View::new(&transaction, self.sums())).map_err(|fault| fault.into_error(op));
+        let look = || look(&mut View::of_file(&transaction)).map_err(|fault| fault.into_error(op));
         match &self.file {
             None => look(),
             Some(_) => catch_unwind(AssertUnwindSafe(look)).unwrap_or_else(|_| Err(Error::corrupt(op, DAMAGED))),
         }
     }
 
-    /// Refuses all later calls, ends all waits, and releases the file.
+    /// Refuses all later calls, and releases the file.
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
-        self.notifications.close();
         self.drop_redb();
         if let Some(file) = &self.file {
             file.unlock();
@@ -335,9 +294,6 @@ impl Core {
 
 /// The error of an operation that needed a page that redb cannot read.
 const DAMAGED: &str = "a page of the file is damaged; restore it from a backup";
-
-/// The error of a closed store.
-pub(super) const CLOSED: &str = "the store was closed";
 
 fn of_member(index: usize, fault: Fault) -> NotCommitted {
     match fault {

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::Database;
 use super::core::Core;
 use super::member::{Call, Member};
+use super::shared::Shared;
 use crate::fault::Fault;
 use crate::rows::{Change, Rows, Table, View};
 
@@ -33,7 +34,12 @@ fn has(core: &Core, key: &'static [u8]) -> bool {
 }
 
 fn in_memory() -> Core {
-    Core::new(redb::Builder::new().create_with_backend(InMemoryBackend::new()).unwrap(), None, Role::State)
+    on(InMemoryBackend::new())
+}
+
+fn on(disk: impl StorageBackend) -> Core {
+    let redb = redb::Builder::new().create_with_backend(disk).unwrap();
+    Core::new(redb, None, Arc::new(Shared::new(Role::State)))
 }
 
 #[test]
@@ -54,7 +60,7 @@ fn a_member_that_fails_is_rolled_back_and_the_others_are_committed() {
     assert!(matches!(refusing_answer.try_recv().unwrap(), Err(Error::InvalidArgument { .. })));
     assert_eq!(last_answer.try_recv().unwrap().unwrap(), 2);
     assert!(has(&core, b"first") && has(&core, b"last") && !has(&core, b"half"));
-    assert_eq!(core.commits.load(Ordering::Relaxed), 1);
+    assert_eq!(core.shared.commits.load(Ordering::Relaxed), 1);
 }
 
 #[test]
@@ -108,7 +114,7 @@ impl StorageBackend for Breakable {
 fn a_disk_failure_is_reported_to_all_callers() {
     let broken = Arc::new(AtomicBool::new(false));
     let disk = Breakable { memory: InMemoryBackend::new(), broken: broken.clone() };
-    let core = Core::new(redb::Builder::new().create_with_backend(disk).unwrap(), None, Role::State);
+    let core = on(disk);
     let (before, mut answer) = put(b"before", 1);
     core.commit_together(vec![before]);
     assert_eq!(answer.try_recv().unwrap().unwrap(), 1);

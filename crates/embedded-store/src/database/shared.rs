@@ -1,0 +1,58 @@
+//! What both engines count and notify.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use store_core::Role;
+use store_core::metric::{
+    Counter, EMBEDDED_COMMITS, EMBEDDED_ROWS, EMBEDDED_WRITTEN_BYTES, IdempotencyBegins, LimitDecisions, Metric,
+};
+
+use crate::notifications::Notifications;
+use crate::rows::Written;
+
+/// What the handles and the engine of a database share.
+pub(super) struct Shared {
+    pub(super) commits: AtomicU64,
+    meters: Meters,
+    pub(super) begins: IdempotencyBegins,
+    pub(super) decisions: LimitDecisions,
+    pub(super) notifications: Notifications,
+}
+
+/// The metrics of committed transactions.
+struct Meters {
+    commits: Counter,
+    rows: Counter,
+    bytes: Counter,
+}
+
+impl Shared {
+    pub(super) fn new(role: Role) -> Self {
+        let counter = |metric: &Metric| metric.counter(&[role.name()]);
+        let meters = Meters {
+            commits: counter(&EMBEDDED_COMMITS),
+            rows: counter(&EMBEDDED_ROWS),
+            bytes: counter(&EMBEDDED_WRITTEN_BYTES),
+        };
+        Self {
+            commits: AtomicU64::new(0),
+            meters,
+            begins: IdempotencyBegins::new(role.name()),
+            decisions: LimitDecisions::new(),
+            notifications: Notifications::default(),
+        }
+    }
+
+    /// Counts a committed transaction.
+    pub(super) fn count(&self, written: &Written) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.meters.commits.increment(1);
+        self.meters.rows.increment(written.rows);
+        self.meters.bytes.increment(written.bytes);
+    }
+
+    /// Wakes those whom a committed transaction concerns.
+    pub(super) fn notify(&self, written: &Written) {
+        written.notifications.iter().for_each(|queue| self.notifications.notify(queue));
+    }
+}
