@@ -29,6 +29,15 @@ pub trait Side: Send {
     async fn round(&mut self, environment: &Environment) -> Result<Sample>;
 }
 
+/// A figure that gets a row of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Also {
+    /// The figure.
+    pub figure: Figure,
+    /// The side that it is compared with; `None` for the first floor.
+    pub against: Option<&'static str>,
+}
+
 /// The description of a case.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -42,7 +51,7 @@ pub struct Plan {
     /// The figure that its row shows first.
     pub headline: Figure,
     /// Further figures that get a row although they have no target.
-    pub also: Vec<Figure>,
+    pub also: Vec<Also>,
     /// The targets of this library's side.
     pub targets: Vec<Target>,
     /// Whether the first round of each side is a warm-up that does not count. Default: yes.
@@ -77,7 +86,14 @@ impl Plan {
     /// With one more figure.
     #[must_use]
     pub fn with_also(mut self, figure: Figure) -> Self {
-        self.also.push(figure);
+        self.also.push(Also { figure, against: None });
+        self
+    }
+
+    /// With one more figure, compared with this side.
+    #[must_use]
+    pub fn with_also_against(mut self, figure: Figure, side: &'static str) -> Self {
+        self.also.push(Also { figure, against: Some(side) });
         self
     }
 

@@ -44,6 +44,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
         idempotency::cases,
         handoff::cases,
         each::cases,
+        each::embedded::cases,
     ];
     files.iter().flat_map(|cases| cases()).collect()
 }

@@ -36,7 +36,7 @@ mod statistics;
 mod table;
 pub mod wire;
 
-pub use case::{Case, OURS, Plan, Side};
+pub use case::{Also, Case, OURS, Plan, Side};
 pub use environment::{Engine, Environment, SERVER_SETTINGS, Settings, Stores, open_state, queue};
 pub use machine::Machine;
 pub use report::{CaseReport, Report, SideReport, Verdict};

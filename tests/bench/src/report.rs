@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::case::{OURS, Plan};
+use crate::case::{Also, OURS, Plan};
 use crate::figure::{Figure, Sample, Target};
 use crate::machine::Machine;
 use crate::statistics::Spread;
@@ -61,7 +61,7 @@ pub struct CaseReport {
     pub less_is_better: bool,
     /// Further figures with rows of their own.
     #[serde(skip)]
-    pub also: Vec<Figure>,
+    pub also: Vec<Also>,
     /// The sides; this library's is the first.
     pub sides: Vec<SideReport>,
     /// The targets and whether they are met.

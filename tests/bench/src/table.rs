@@ -126,9 +126,15 @@ fn add_case(case: &CaseReport, rows: &mut Vec<Row>) {
         judge(verdict, &mut row);
         rows.push(row);
     }
-    for figure in &case.also {
-        let mut row = figure_row(ours, *figure);
-        compare(*figure, floor, &mut row);
+    for also in &case.also {
+        let mut row = figure_row(ours, also.figure);
+        match also.against {
+            Some(name) => {
+                row[1] = format!("÷ {name}");
+                compare(also.figure, case.side(name), &mut row);
+            }
+            None => compare(also.figure, floor, &mut row),
+        }
         rows.push(row);
     }
     for side in case.sides.iter().filter(|side| side.name != OURS) {

@@ -2,6 +2,7 @@
 //! an operation's cost: concurrent calls are coalesced and share it.
 
 mod cache;
+pub(super) mod embedded;
 mod inventory;
 mod queue;
 mod state;
@@ -16,7 +17,7 @@ use store_core::Op;
 use crate::Result;
 use crate::case::{Case, OURS, Plan, Side};
 use crate::environment::{Environment, Stores};
-use crate::figure::{P50, P99, SENT, Sample};
+use crate::figure::{Bound, P50, P99, SENT, SERVER_MICROS, Sample, Target};
 use crate::floor::Pipelined;
 use crate::meter::as_f64;
 use crate::sent::count_sent;
@@ -24,6 +25,8 @@ use crate::statistics::percentile;
 
 /// The beginning of the cases' names, before the operation's name.
 const PREFIX: &str = "each/";
+/// The floor.
+const PING: &str = "PING";
 
 /// One call that is prepared but not begun.
 type Call = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
@@ -40,22 +43,31 @@ struct Each {
 }
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    let all = queue::all().into_iter().chain(state::all()).chain(inventory::all()).chain(cache::all());
-    all.map(|(op, prepare)| Box::new(Each { op, prepare }) as Box<dyn Case>).collect()
+    all().map(|(op, prepare)| Box::new(Each { op, prepare }) as Box<dyn Case>).collect()
+}
+
+fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
+    queue::all().into_iter().chain(state::all()).chain(inventory::all()).chain(cache::all())
 }
 
 #[async_trait]
 impl Case for Each {
     fn plan(&self) -> Plan {
         let name = format!("{PREFIX}{}", self.op.name());
-        Plan::new(name, "single calls of this operation, one after the other, and PING for comparison")
+        let plan = Plan::new(name, "single calls of this operation, one after the other, and PING for comparison")
             .with_also(P50)
-            .with_also(SENT)
+            .with_also(SENT);
+        match self.op {
+            Op::QueueExtend | Op::QueueCancel | Op::QueueGet => {
+                plan.with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(3.0, PING)))
+            }
+            _ => plan,
+        }
     }
 
     async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
         let ops = environment.size(2_000);
-        let ping = Pipelined::new(environment.wire().await?, "PING", 1, ops, |_, _, commands| {
+        let ping = Pipelined::new(environment.wire().await?, PING, 1, ops, |_, _, commands| {
             commands.add([b"PING".as_slice()])
         });
         let ours = Ours { stores: environment.stores().await?, prepare: Arc::clone(&self.prepare), ops, done: 0 };

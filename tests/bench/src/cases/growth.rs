@@ -20,12 +20,12 @@ enum Growth {
     Scheduled,
     /// Queues of the worker without jobs.
     Subscribed,
-    /// Queues of the worker that share the jobs.
-    Spread,
+    /// Queues of the worker that share the jobs, which are pushed so many at a time.
+    Spread(usize),
 }
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    let all = [Growth::Queued, Growth::Scheduled, Growth::Subscribed, Growth::Spread];
+    let all = [Growth::Queued, Growth::Scheduled, Growth::Subscribed, Growth::Spread(10), Growth::Spread(BATCH)];
     all.map(|growth| Box::new(growth) as Box<dyn Case>).into()
 }
 
@@ -35,7 +35,7 @@ const ONE_QUEUE: &str = "1 queue";
 #[async_trait]
 impl Case for Growth {
     fn plan(&self) -> Plan {
-        let little_more = |side| Target::new(SERVER_MICROS, Bound::AtMostTimes(1.15, side));
+        let little_more = |side| Target::new(SERVER_MICROS, Bound::AtMostTimes(1.1, side));
         match self {
             Growth::Queued => {
                 Plan::new("growth-queued", "push, claim and settle 100 at a time with 1,000,000 jobs ready, or 1,000")
@@ -49,7 +49,14 @@ impl Case for Growth {
                 Plan::new("growth-subscribed", "one busy queue of a worker that has 1,000, or just this one")
                     .with_target(little_more(ONE_QUEUE))
             }
-            Growth::Spread => Plan::new("growth-spread", "batches of 10 spread over 1,000 queues of a worker, or one"),
+            Growth::Spread(BATCH) => Plan::new(
+                "growth-spread-100",
+                "batches of 100, each to one of 1,000 queues of a worker in turn, or all to one",
+            )
+            .with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.6, ONE_QUEUE))),
+            Growth::Spread(_) => {
+                Plan::new("growth-spread", "batches of 10 spread over 1,000 queues of a worker, or one")
+            }
         }
     }
 
@@ -68,8 +75,10 @@ impl Case for Growth {
         let many = names("many", environment.size(1_000))?;
         let one = names("one", 1)?;
         let (busy, load) = match self {
-            Growth::Spread => (many.len(), (environment.size(20_000), 10)),
-            _ => (1, (environment.size(50_000), 100)),
+            // each queue gets a batch in each round
+            Growth::Spread(BATCH) => (many.len(), (environment.size(100_000), BATCH)),
+            Growth::Spread(batch) => (many.len(), (environment.size(20_000), *batch)),
+            _ => (1, (environment.size(50_000), BATCH)),
         };
         let many = Lives::new(OURS, &state, many, load)?.with_busy(busy);
         Ok(vec![many.side(), Lives::new(ONE_QUEUE, &state, one, load)?.side()])

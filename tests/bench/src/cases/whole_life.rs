@@ -29,8 +29,7 @@ impl Case for WholeLife {
         let plan = Plan::new("whole-life", "batches of 100 are pushed while a worker of concurrency 50 runs them");
         match self.0 {
             Engine::Redis => plan
-                .with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.5, streams)))
-                .with_target(Target::new(SERVER_MICROS, Bound::AtMost(14.0)))
+                .with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.0, streams)))
                 .with_target(Target::new(PER_SECOND, Bound::AtLeastTimes(0.6, streams))),
             embedded => {
                 let least = if embedded == Engine::EmbeddedFile { 20_000.0 } else { 50_000.0 };

@@ -18,6 +18,8 @@ use crate::environment::{Stores, queue};
 /// Jobs of the queue that is listed and counted.
 const PAGE: u32 = 100;
 const LEASE: Duration = Duration::from_secs(60);
+/// Jobs of one push: as many as a service may push together, so that the jobs are in batches.
+const BATCH: usize = 50;
 const LATER: Duration = Duration::from_secs(3600);
 
 pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
@@ -72,7 +74,7 @@ impl Fixture {
     async fn pushed(&self, delay: Duration) -> Result<Vec<JobId>> {
         let jobs: Vec<NewJob> = (0..self.count).map(|_| Self::job().with_delay(delay)).collect();
         let mut ids = Vec::with_capacity(self.count);
-        for some in jobs.chunks(1000) {
+        for some in jobs.chunks(BATCH) {
             let pushed = self.state.push(&self.queue, some, Durability::Accepted).await?.value;
             ids.extend(pushed.iter().filter_map(|pushed| pushed.id().cloned()));
         }

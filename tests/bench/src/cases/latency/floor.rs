@@ -8,12 +8,15 @@ use tokio::task::JoinSet;
 use super::{Pace, Stopwatch};
 use crate::Result;
 use crate::case::Side;
-use crate::environment::Environment;
+use crate::environment::{Engine, Environment, Settings};
 use crate::figure::Sample;
 use crate::wire::{Commands, Wire};
 use testkit::Value;
 
+/// `LPUSH` and `BRPOP` with the smallest client.
 pub(super) const BRPOP: &str = "BRPOP";
+/// `LPUSH` and `BRPOP` with the client that the stores use.
+pub(super) const BRPOP_BY_LINK: &str = "BRPOP by the link";
 
 const LIST: &[u8] = b"floor:list";
 const WAKE: &[u8] = b"floor:wake";
@@ -67,24 +70,60 @@ impl Side for Floor {
     }
 }
 
-/// Two round trips with the client that the stores use.
+/// The smallest client and a server of the floor's own, for an engine that has no server.
+pub(super) struct OnOwnServer {
+    environment: Environment,
+    floor: Floor,
+}
+
+impl OnOwnServer {
+    /// With an empty server.
+    pub(super) async fn new(settings: &Settings, floor: Floor) -> Result<Self> {
+        Ok(Self { environment: Environment::make(Engine::Redis, settings).await?, floor })
+    }
+}
+
+#[async_trait]
+impl Side for OnOwnServer {
+    fn name(&self) -> &str {
+        self.floor.name()
+    }
+
+    async fn round(&mut self, _: &Environment) -> Result<Sample> {
+        self.floor.round(&self.environment).await
+    }
+}
+
+/// With the client that the stores use.
 pub(super) struct LinkFloor {
     pub(super) link: Link,
+    pub(super) way: Way,
     pub(super) pace: Pace,
 }
 
 #[async_trait]
 impl Side for LinkFloor {
     fn name(&self) -> &str {
-        "the same by the link"
+        match self.way {
+            Way::Pop => BRPOP_BY_LINK,
+            Way::WakeAndClaim => "the same by the link",
+        }
     }
 
     async fn round(&mut self, environment: &Environment) -> Result<Sample> {
-        let stopwatch = Stopwatch::default();
-        let consumer = tokio::spawn(wake_and_claim_by_link(self.link.clone(), stopwatch.clone()));
-        let sample = push(environment, Way::WakeAndClaim, self.pace, &stopwatch).await?;
+        let (stopwatch, link) = (Stopwatch::default(), self.link.clone());
+        let (consumer, sample) = match self.way {
+            Way::Pop => {
+                let consumer = tokio::spawn(pop_by_link(link.clone(), stopwatch.clone()));
+                (consumer, push_by_link(environment, &link, self.pace, &stopwatch).await)
+            }
+            Way::WakeAndClaim => {
+                let consumer = tokio::spawn(wake_and_claim_by_link(link, stopwatch.clone()));
+                (consumer, push(environment, Way::WakeAndClaim, self.pace, &stopwatch).await)
+            }
+        };
         consumer.abort();
-        Ok(stopwatch.add_to(sample))
+        Ok(stopwatch.add_to(sample?))
     }
 }
 
@@ -112,6 +151,20 @@ async fn push(environment: &Environment, way: Way, pace: Pace, stopwatch: &Stopw
     environment.measure(pace.ops, work).await
 }
 
+async fn push_by_link(environment: &Environment, link: &Link, pace: Pace, stopwatch: &Stopwatch) -> Result<Sample> {
+    stopwatch.expect(pace.ops);
+    let work = async {
+        let mut ticks = pace.ticks();
+        while let Some(count) = ticks.next().await {
+            for _ in 0..count {
+                link.command(Op::QueuePush, "LPUSH", vec![Arg::from(LIST), Arg::from(stopwatch.payload())]).await?;
+            }
+        }
+        stopwatch.wait().await
+    };
+    environment.measure(pace.ops, work).await
+}
+
 async fn pop(mut wire: Wire, stopwatch: Stopwatch) -> Result<()> {
     while let Some(payload) = wire.command(&[b"BRPOP", LIST, b"0"]).await?.into_array().pop() {
         arrived(&stopwatch, payload)?;
@@ -125,6 +178,17 @@ async fn wake_and_claim(mut wire: Wire, stopwatch: Stopwatch) -> Result<()> {
         wire.command(&[b"BLPOP", WAKE, b"0"]).await?;
         let claimed = wire.command(&[b"EVALSHA", &script, b"1", LIST, batch.as_bytes()]).await?;
         claimed.into_array().into_iter().skip(1).try_for_each(|payload| arrived(&stopwatch, payload))?;
+    }
+}
+
+async fn pop_by_link(link: Link, stopwatch: Stopwatch) -> Result<()> {
+    let longest = std::time::Duration::from_secs(60);
+    loop {
+        let popped =
+            link.blocking(Op::QueueWait, "BRPOP", vec![Arg::from(LIST), Arg::seconds(longest)], longest).await?;
+        let mut reply = popped.ok_or("no job came")?.reader(Op::QueueWait);
+        reply.next_bytes()?;
+        stopwatch.arrived(&reply.next_bytes()?);
     }
 }
 
