@@ -14,6 +14,7 @@ mod ids;
 mod key_value;
 mod latency;
 mod leases;
+mod partitions;
 mod payload;
 mod push;
 mod rate_limit;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
         idle::cases,
         scheduled_memory::cases,
         growth::cases,
+        partitions::cases,
         payload::cases,
         ids::cases,
         workers::cases,

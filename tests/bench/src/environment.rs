@@ -9,7 +9,7 @@ use cache_store::CacheStore;
 use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::StateStore;
-use store_core::{CacheRole, Namespace, QueueName, ServiceName, StateRole};
+use store_core::{CacheRole, Namespace, QueueName, ServiceName, StateOptions, StateRole};
 use testkit::RedisServer;
 use tokio::sync::Mutex;
 
@@ -251,9 +251,16 @@ async fn remove_selected(wire: &mut Wire, part: &str) -> Result<()> {
 /// # Errors
 /// The error of the store.
 pub async fn open_state(url: &str) -> Result<StateStore> {
+    open_state_with(url, StateOptions::default()).await
+}
+
+/// Opens the state store on a server.
+///
+/// # Errors
+/// The error of the store.
+pub(crate) async fn open_state_with(url: &str, options: StateOptions) -> Result<StateStore> {
     let link = Link::connect(LinkConfig::new(ServerUrl::parse(url)?, "bench:state")).await?;
-    Ok(StateStore::open(link, Namespace::new("tw")?, ServiceName::new("bench")?, state_store::StateOptions::default())
-        .await?)
+    Ok(StateStore::open(link, Namespace::new("tw")?, ServiceName::new("bench")?, options).await?)
 }
 
 pub(crate) async fn link(url: &str, database: u32) -> Result<Link> {

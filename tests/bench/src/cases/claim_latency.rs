@@ -73,15 +73,16 @@ impl Side for Ours {
 
     async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let taken = Taken::default();
-        let request = ClaimRequest::new(self.queue.clone(), HolderName::new("bench")?, BATCH, Duration::from_secs(60));
+        let (queue, holder) = (self.queue.clone(), HolderName::new("bench")?);
         let (state, payload, times) = (Arc::clone(&self.state), environment.payload(), taken.clone());
         let settled = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&settled);
         let operation = Arc::new(move |_| {
             let (state, payload, times) = (Arc::clone(&state), payload.clone(), times.clone());
-            let (request, count) = (request.clone(), Arc::clone(&counter));
+            let (queue, count) = (queue.clone(), Arc::clone(&counter));
+            let request = ClaimRequest::new(queue.clone(), holder.clone(), BATCH, Duration::from_secs(60));
             async move {
-                push(state.as_ref(), &request.queue, &payload, BATCH, BATCH).await?;
+                push(state.as_ref(), &queue, &payload, BATCH, BATCH).await?;
                 let begun = Instant::now();
                 let claim = state.claim(&request).await?;
                 times.add(begun.elapsed());
@@ -89,7 +90,7 @@ impl Side for Ours {
                 let settlements: Vec<_> = claim.jobs.into_iter().map(|job| done(job.lease)).collect();
                 count.fetch_add(settlements.len(), Ordering::Relaxed);
                 if !settlements.is_empty() {
-                    let _ = state.settle(&request.queue, &settlements, Durability::Accepted).await?;
+                    let _ = state.settle(&queue, &settlements, Durability::Accepted).await?;
                 }
                 Ok(())
             }

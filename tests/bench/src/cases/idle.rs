@@ -4,47 +4,69 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::{QueueName, StateRole};
+use store_core::{QueueName, StateOptions, StateRole};
 
+use super::partitions;
 use super::whole_life::CONCURRENCY;
 use crate::Result;
 use crate::case::{Case, OURS, Plan, Side};
-use crate::environment::{Environment, queue};
+use crate::environment::{Environment, open_state_with, queue};
 use crate::figure::{Bound, Figure, Sample, Target};
 use crate::load::{Crew, let_pass, push};
 use crate::meter::as_f64;
 use crate::sent::count_sent;
 
 const SENT_PER_SECOND: Figure = Figure::new("sent/s per queue", 3);
+const SENT_PER_PARTITION: Figure = Figure::new("sent/s per partition", 3);
 
 struct Idle {
     queues: usize,
+    /// Of each queue.
+    partitions: u16,
 }
 
 pub(super) fn cases() -> Vec<Box<dyn Case>> {
-    [1, 100].map(|queues| Box::new(Idle { queues }) as Box<dyn Case>).into()
+    let all = [(1, 1), (100, 1), (1, partitions::MANY)];
+    all.map(|(queues, partitions)| Box::new(Idle { queues, partitions }) as Box<dyn Case>).into()
 }
 
 #[async_trait]
 impl Case for Idle {
     fn plan(&self) -> Plan {
-        Plan::new(format!("idle-{}", self.queues), "what a worker of so many queues sends while nothing happens")
-            .with_headline(SENT_PER_SECOND)
-            // "less than one"
-            .with_target(Target::new(SENT_PER_SECOND, Bound::AtMost(0.999)))
-            .without_warm_up()
+        let plan = if self.partitions == 1 {
+            Plan::new(format!("idle-{}", self.queues), "what a worker of so many queues sends while nothing happens")
+        } else {
+            let about = "what a worker of one queue of 12 partitions sends while nothing happens";
+            Plan::new(format!("idle-{}-partitions", self.partitions), about)
+        };
+        // "less than one"
+        let target = Target::new(self.figure(), Bound::AtMost(0.999));
+        plan.with_headline(self.figure()).with_target(target).without_warm_up()
     }
 
     async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
-        let state = environment.stores().await?.state;
-        let queues = (0..self.queues).map(|number| queue(&format!("idle-{number}"))).collect::<Result<_>>()?;
-        Ok(vec![Box::new(Ours { state, queues })])
+        let queues = (0..self.queues).map(|number| queue(&format!("idle-{number}"))).collect::<Result<Vec<_>>>()?;
+        let declare =
+            |options: StateOptions, queue: &QueueName| options.with_partitions(queue.clone(), self.partitions);
+        let options = queues.iter().fold(StateOptions::default(), declare);
+        let state: Arc<dyn StateRole> = Arc::new(open_state_with(&environment.server()?.url(None), options).await?);
+        let partitions = queues.len() * usize::from(self.partitions);
+        Ok(vec![Box::new(Ours { state, queues, figure: self.figure(), partitions })])
+    }
+}
+
+impl Idle {
+    fn figure(&self) -> Figure {
+        if self.partitions == 1 { SENT_PER_SECOND } else { SENT_PER_PARTITION }
     }
 }
 
 struct Ours {
     state: Arc<dyn StateRole>,
     queues: Vec<QueueName>,
+    figure: Figure,
+    /// Of all queues.
+    partitions: usize,
 }
 
 #[async_trait]
@@ -68,6 +90,6 @@ impl Side for Ours {
         })
         .await?;
         crew.end().await?;
-        Ok(Sample::default().with(SENT_PER_SECOND, as_f64(sent) / time.as_secs_f64() / as_f64(self.queues.len())))
+        Ok(Sample::default().with(self.figure, as_f64(sent) / time.as_secs_f64() / as_f64(self.partitions)))
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use store_core::{Durability, JobId, NewJob, QueueName, StateRole};
 
 use crate::Result;
@@ -20,7 +21,9 @@ pub(super) fn cases() -> Vec<Box<dyn Case>> {
 /// The form of an id.
 #[derive(Clone, Copy)]
 enum Form {
-    /// By [`JobId::generate`], as for a job without an id.
+    /// By the push.
+    Assigned,
+    /// By [`JobId::generate`], before the push.
     Generated,
     /// A UUID without order.
     Random,
@@ -31,12 +34,17 @@ enum Form {
 #[async_trait]
 impl Case for Ids {
     fn plan(&self) -> Plan {
-        Plan::new("ids", "push, claim and settle 100 jobs by one call each, with ids that the library makes, or others")
+        Plan::new("ids", "push, claim and settle 100 jobs by one call each, with ids that the push assigns, or others")
     }
 
     async fn open(&self, environment: &Environment) -> Result<Vec<Box<dyn Side>>> {
         let state = environment.stores().await?.state;
-        let forms = [(OURS, Form::Generated), ("random UUIDs", Form::Random), ("texts of 20 characters", Form::Text)];
+        let forms = [
+            (OURS, Form::Assigned),
+            ("JobId::generate", Form::Generated),
+            ("random UUIDs", Form::Random),
+            ("texts of 20 characters", Form::Text),
+        ];
         let ops = environment.size(30_000).max(BATCH);
         let side = |(name, form)| -> Result<Box<dyn Side>> {
             Ok(Box::new(Lives { name, form, state: Arc::clone(&state), queue: queue("ids")?, ops }))
@@ -57,8 +65,9 @@ struct Lives {
 const BATCH: usize = 100;
 
 impl Lives {
-    fn id(&self) -> Result<JobId> {
-        Ok(match self.form {
+    fn job(&self, payload: Bytes) -> Result<NewJob> {
+        let id = match self.form {
+            Form::Assigned => return Ok(NewJob::new(payload)),
             Form::Generated => JobId::generate(),
             Form::Random => {
                 let (high, low) = (fastrand::u64(..), fastrand::u64(..));
@@ -67,7 +76,8 @@ impl Lives {
                 JobId::new(parts.join("-"))?
             }
             Form::Text => JobId::new(format!("order-{:014}", fastrand::u64(..100_000_000_000_000)))?,
-        })
+        };
+        Ok(NewJob::new(payload).with_id(id))
     }
 }
 
@@ -81,8 +91,7 @@ impl Side for Lives {
         let payload = environment.payload();
         let work = async {
             for _ in 0..self.ops / BATCH {
-                let job = || Ok(NewJob::new(payload.clone()).with_id(self.id()?));
-                let jobs = (0..BATCH).map(|_| job()).collect::<Result<Vec<_>>>()?;
+                let jobs = (0..BATCH).map(|_| self.job(payload.clone())).collect::<Result<Vec<_>>>()?;
                 let _ = self.state.push(&self.queue, &jobs, Durability::Accepted).await?;
                 drain(self.state.as_ref(), &self.queue, BATCH, BATCH).await?;
             }

@@ -108,10 +108,9 @@ impl Fixture {
             }),
             Op::QueueClaim => {
                 self.pushed(Duration::ZERO).await?;
-                let request = self.claim_request(1)?;
-                calls_for(state, 0..self.count, move |state, _| {
-                    let request = request.clone();
-                    async move { expect(state.claim(&request).await?.jobs.len() == 1, op) }
+                let requests = (0..self.count).map(|_| self.claim_request(1)).collect::<Result<Vec<_>>>()?;
+                calls_for(state, requests, move |state, request| async move {
+                    expect(state.claim(&request).await?.jobs.len() == 1, op)
                 })
             }
             Op::QueueExtend => calls_for(state, self.claimed().await?, move |state, lease| {
