@@ -152,11 +152,15 @@ metrics! {
     QUEUE_NEXT_AGE_SECONDS = Gauge "queue_next_age_seconds" ["queue"] Seconds
         "Time since the push of the job that is claimed next: the oldest ready job of the highest priority; 0 without one. Only of queues with a sampler";
     WORKER_JOBS = Counter "worker_jobs_total" ["queue", "outcome"] Count
-        "Deliveries. `outcome` is `completed`, `failed`, `timed_out`, `panicked`, `snoozed`, `cancelled`, `released` or `lost`";
+        "Deliveries. `outcome` is `completed`, `failed`, `timed_out`, `panicked`, `snoozed`, `cancelled`, `released`, `lost`, or `unknown`: the reply to the settlement was lost";
     WORKER_DEAD_JOBS = Counter "worker_dead_jobs_total" ["queue"] Count
         "Jobs that are dead after a delivery";
     WORKER_RUNNING_JOBS = Gauge "worker_running_jobs" ["queue"] Count
         "Handlers that run now";
+    WORKER_STUCK_JOBS = Gauge "worker_stuck_jobs" ["queue"] Count
+        "Of the running handlers: those that the worker has stopped and that do not end, because they block";
+    WORKER_LAST_CLAIM_SECONDS = Gauge "worker_last_claim_timestamp_seconds" ["queue"] Seconds
+        "When the store last answered a claim, in seconds since the Unix epoch. An idle worker claims every 10 s; one whose handlers are all busy does not claim";
     WORKER_JOB_SECONDS = Histogram "worker_job_seconds" ["queue"] Seconds
         "How long a handler ran";
     WORKER_START_DELAY_SECONDS = Histogram "worker_start_delay_seconds" ["queue"] Seconds

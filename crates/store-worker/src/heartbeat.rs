@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use store_core::{Beat, Heartbeats, HolderName, PoolName, QueueName};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use crate::stats::{Tally, count_store_error};
+use crate::stats::count_store_error;
+use crate::tally::Tally;
 use crate::worker::AbortOnDrop;
 
 const EVERY: Duration = Duration::from_secs(5);

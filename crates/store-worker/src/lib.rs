@@ -1,7 +1,7 @@
 //! The worker runtime: runs handlers for the jobs of queues, on any engine of [`store_core::Queue`].
 //!
 //! A [`Worker`] claims jobs in batches, renews their leases, runs one task per job, and settles in batches. An idle
-//! worker waits for a wake-up. A [`JobHandler`] is an async function from a payload and its [`Job`] to [`Done`] or a
+//! worker registers at its queues: a push then hands its jobs over, or notifies the worker. A [`JobHandler`] is an async function from a payload and its [`Job`] to [`Done`] or a
 //! [`JobError`]; a [`Handler`] gets the [`Job`] alone. [`ServiceHandler`] makes a `tower` service a handler.
 //!
 //! - **At least once.** If a worker dies, its jobs run again when their leases expire. A handler's effects outside the store must
@@ -11,7 +11,10 @@
 //! - **A failure is an outcome.** An error, a panic and a time-out each count as an attempt. The job's policy determines the next
 //!   attempt, with jitter; after the last attempt the job is dead.
 //! - **The store may become unavailable.** The worker waits and resumes when it is back. It keeps results that it could not
-//!   settle until their leases have certainly expired.
+//!   settle until their leases have certainly expired. If the reply to a claim is lost, the worker immediately asks for the jobs
+//!   that the claim leased.
+//! - **A blocked handler is reported.** A handler that does not end within the grace after it was stopped is logged and counted,
+//!   and keeps its place until it ends. For a liveness probe, [`WorkerHandle::is_claiming_within`] reports whether the worker claims.
 //! - **A shutdown loses no job.** The worker immediately gives back claimed jobs that have not begun, lets running handlers finish
 //!   until a deadline, and then gives back the remaining jobs.
 //!
@@ -54,10 +57,12 @@
 //! | `error` | a job is dead | its last attempt failed, or its handler returned [`JobError::dead`] |
 //! | `warn` | a job failed, timed out, panicked | the attempt counts, and the job is tried again |
 //! | `warn` | a job was lost | its lease ended before its result was settled: the job runs again, or is dead after its last attempt |
+//! | `warn` | the outcome of a job is unknown | the reply to its settlement was lost, and the settlement could not be repeated before its lease ended |
+//! | `error` | a stopped handler does not end | once per handler that blocks after it was stopped; it keeps its place until it ends |
 //! | `warn`, `info` | the store is unavailable, is available again | once per outage |
 //!
-//! The events of jobs have the fields `queue`, `id`, `attempt`, `max_attempts`, `outcome` (`failed`, `timed_out`, `panicked` or
-//! `lost`), `reason` and `trace_id`. A delivery is logged at most once: if the job is dead after it, only that event is logged.
+//! The events of jobs have the fields `queue`, `id`, `attempt`, `max_attempts`, `outcome` (`failed`, `timed_out`, `panicked`,
+//! `lost` or `unknown`), `reason` and `trace_id`. A delivery is logged at most once: if the job is dead after it, only that event is logged.
 //! The reason is the text of the handler's error, so a handler must not put payloads or secrets into errors. The worker
 //! logs no payload. It logs up to 1,000 such events per queue and second, and the number of the others. If a
 //! worker dies, it logs no event for the leases that it loses.
@@ -73,6 +78,7 @@
 
 mod builder;
 mod driver;
+mod event;
 mod handler;
 mod heartbeat;
 mod job;
@@ -82,6 +88,7 @@ mod sampler;
 mod signal;
 mod span;
 mod stats;
+mod tally;
 mod task;
 mod typed;
 mod worker;

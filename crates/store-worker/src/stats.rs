@@ -1,12 +1,12 @@
 //! The counters of a worker.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use store_core::metric::{
-    Counter, Gauge, Histogram, WORKER_DEAD_JOBS, WORKER_JOB_SECONDS, WORKER_JOBS, WORKER_RUNNING_JOBS,
-    WORKER_START_DELAY_SECONDS, WORKER_STORE_ERRORS,
+    Counter, Gauge, Histogram, WORKER_DEAD_JOBS, WORKER_JOB_SECONDS, WORKER_JOBS, WORKER_LAST_CLAIM_SECONDS,
+    WORKER_RUNNING_JOBS, WORKER_START_DELAY_SECONDS, WORKER_STORE_ERRORS, WORKER_STUCK_JOBS,
 };
-use store_core::{Op, QueueName};
+use store_core::{Op, QueueName, Timestamp};
+
+use crate::tally::Tally;
 
 /// How a delivery ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +19,12 @@ pub(crate) enum Ending {
     Cancelled,
     Released,
     Lost,
+    /// The reply to its settlement was lost.
+    Unknown,
 }
 
 impl Ending {
-    const ALL: [Ending; 8] = [
+    pub(crate) const ALL: [Ending; 9] = [
         Ending::Completed,
         Ending::Failed,
         Ending::TimedOut,
@@ -31,6 +33,7 @@ impl Ending {
         Ending::Cancelled,
         Ending::Released,
         Ending::Lost,
+        Ending::Unknown,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -43,12 +46,14 @@ impl Ending {
             Ending::Cancelled => "cancelled",
             Ending::Released => "released",
             Ending::Lost => "lost",
+            Ending::Unknown => "unknown",
         }
     }
 }
 
 /// What a worker has done since it began. Each delivery is counted in exactly one of `completed`, `failed`, `timed_out`,
-/// `panicked`, `snoozed`, `cancelled`, `released` and `lost`, when the store has accepted its settlement or its lease is lost.
+/// `panicked`, `snoozed`, `cancelled`, `released`, `lost` and `unknown`, when the store has accepted its settlement or its lease
+/// is lost.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -69,6 +74,12 @@ impl Ending {
 pub struct WorkerStats {
     /// Handlers that run now.
     pub running: u64,
+    /// Of the running handlers: those that the worker has stopped and that have not ended within the
+    /// [grace](crate::WorkerBuilder::with_cancel_grace). They block their threads.
+    pub stuck: u64,
+    /// When the store last answered a claim, by this machine's clock. An idle worker claims at least every 10 s; a worker whose
+    /// handlers are all busy does not claim. [`WorkerHandle::is_claiming_within`](crate::WorkerHandle::is_claiming_within) takes that into account.
+    pub last_claim_answered_at: Option<Timestamp>,
     /// Done.
     pub completed: u64,
     /// The handler returned an error.
@@ -85,6 +96,9 @@ pub struct WorkerStats {
     pub released: u64,
     /// Lost their lease, or could not be settled before it expired: the job is delivered again.
     pub lost: u64,
+    /// The reply to their settlement was lost, and their lease ended before it could be repeated: the store has accepted the
+    /// result, or the job is delivered again.
+    pub unknown: u64,
     /// Of the deliveries that failed, timed out or panicked: those after which the job was dead.
     pub dead: u64,
 }
@@ -121,45 +135,6 @@ pub struct WorkerReport {
     pub clean: bool,
 }
 
-/// Counters that the driver writes and handles read.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    endings: [AtomicU64; Ending::ALL.len()],
-    dead: AtomicU64,
-    /// Running handlers, one per queue in the order of the worker's queues.
-    running: Vec<AtomicU64>,
-}
-
-impl Tally {
-    pub(crate) fn new(queues: usize) -> Self {
-        Self { running: (0..queues).map(|_| AtomicU64::new(0)).collect(), ..Self::default() }
-    }
-
-    pub(crate) fn set_running(&self, queue: usize, running: usize) {
-        self.running[queue].store(running as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn running(&self, queue: usize) -> u64 {
-        self.running[queue].load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn stats(&self) -> WorkerStats {
-        let ended = |ending: Ending| self.endings[ending as usize].load(Ordering::Relaxed);
-        WorkerStats {
-            running: self.running.iter().map(|running| running.load(Ordering::Relaxed)).sum(),
-            completed: ended(Ending::Completed),
-            failed: ended(Ending::Failed),
-            timed_out: ended(Ending::TimedOut),
-            panicked: ended(Ending::Panicked),
-            snoozed: ended(Ending::Snoozed),
-            cancelled: ended(Ending::Cancelled),
-            released: ended(Ending::Released),
-            lost: ended(Ending::Lost),
-            dead: self.dead.load(Ordering::Relaxed),
-        }
-    }
-}
-
 /// The metrics of one queue, made once.
 pub(crate) struct Meters {
     endings: [Counter; Ending::ALL.len()],
@@ -170,6 +145,10 @@ pub(crate) struct Meters {
     pub(crate) push_to_handler: Histogram,
     /// Running handlers.
     pub(crate) running: Gauge,
+    /// Of those: handlers that were stopped and have not ended.
+    pub(crate) stuck: Gauge,
+    /// When a claim was last answered.
+    pub(crate) last_claim: Gauge,
 }
 
 impl Meters {
@@ -181,16 +160,17 @@ impl Meters {
             seconds: WORKER_JOB_SECONDS.histogram(&[name]),
             push_to_handler: WORKER_START_DELAY_SECONDS.histogram(&[name]),
             running: WORKER_RUNNING_JOBS.gauge(&[name]),
+            stuck: WORKER_STUCK_JOBS.gauge(&[name]),
+            last_claim: WORKER_LAST_CLAIM_SECONDS.gauge(&[name]),
         }
     }
 
     /// Counts the end of a delivery; `dead` if the job is dead after it.
     pub(crate) fn count(&self, tally: &Tally, ending: Ending, dead: bool) {
         self.endings[ending as usize].increment(1);
-        tally.endings[ending as usize].fetch_add(1, Ordering::Relaxed);
+        tally.count(ending, dead);
         if dead {
             self.dead.increment(1);
-            tally.dead.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

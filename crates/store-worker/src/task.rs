@@ -1,4 +1,4 @@
-//! The task that runs one handler, and the event of its end.
+//! The task that runs one handler and sends the event of its end.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -11,21 +11,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use tracing::{Instrument, Span};
 
-use crate::driver::Event;
+use crate::event::{Ended, Event};
 use crate::handler::{Handler, HandlerResult, JobError, JobErrorKind};
 use crate::job::Job;
 use crate::span;
 use crate::stats::Ending;
-
-/// How a handler ended.
-pub(crate) enum Ended {
-    /// It returned this result.
-    Returned(HandlerResult),
-    /// It panicked, with this message.
-    Panicked(String),
-    /// It was dropped before it returned.
-    Dropped,
-}
 
 /// Starts a handler of one type.
 pub(crate) trait Start: Send + Sync {

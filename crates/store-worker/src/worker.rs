@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use store_core::{HolderName, Queue, QueueName};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::builder::{Parts, WorkerBuilder};
-use crate::driver::{Command, Driver, Event};
+use crate::driver::Driver;
+use crate::event::{Command, Event};
 use crate::heartbeat;
 use crate::signal;
-use crate::stats::{Tally, WorkerReport, WorkerStats};
+use crate::stats::{WorkerReport, WorkerStats};
+use crate::tally::Tally;
 
 /// Runs handlers for the jobs of queues.
 ///
@@ -157,6 +160,38 @@ impl WorkerHandle {
     /// What the worker has done so far.
     pub fn stats(&self) -> WorkerStats {
         self.tally.stats()
+    }
+
+    /// Whether the worker claims, for a liveness probe: within `limit` the store has answered a claim from each of its queues, or
+    /// no claim was needed, because all handlers are busy, the worker is paused or it shuts down.
+    ///
+    /// An idle worker claims at least every 10 s, so `limit` should be at least 30 s. `false` before the first claims are
+    /// answered, while the store is unavailable, if the worker's task does not run, and if all handlers are
+    /// [stuck](WorkerStats::stuck).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use twinstore::prelude::*;
+    ///
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// let worker = stores.state().worker().with_queue("mails", async |_: Job| Ok(())).build()?;
+    /// let handle = worker.handle();
+    /// let is_alive = || handle.is_claiming_within(Duration::from_secs(60)); // the answer to a probe
+    /// assert!(!is_alive());
+    /// let running = tokio::spawn(worker.run());
+    /// while !is_alive() {
+    ///     tokio::task::yield_now().await;
+    /// }
+    /// assert!(handle.stats().last_claim_answered_at.is_some());
+    /// # handle.shutdown();
+    /// # running.await??;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_claiming_within(&self, limit: Duration) -> bool {
+        self.tally.is_claiming_within(limit)
     }
 
     fn send(&self, command: Command) {

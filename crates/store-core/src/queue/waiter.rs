@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -43,8 +45,8 @@ pub trait Waiter: Send + Sync + fmt::Debug {
     /// `async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim>`
     ///
     /// Claims as [`Queue::claim`](super::Queue::claim). If it finds fewer jobs than it wants, it registers this waiter at the
-    /// queue for [`REGISTRATION`]. Then a push may lease up to `reserve` jobs to it, and deliver them without another round trip
-    /// ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). Either ends the registration; another claim from the queue
+    /// queue for [`REGISTRATION`]. Then a push may lease jobs to it, up to `reserve` and up to the number that the claim wanted and did
+    /// not find, and deliver them without another round trip ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). Either ends the registration; another claim from the queue
     /// replaces it.
     ///
     /// A worker that registers at several queues should not reserve more jobs in all than it can run.
@@ -104,7 +106,15 @@ pub enum Wakeup {
 #[doc(hidden)]
 pub struct PlainWaiter<Q> {
     queue: Q,
-    registered: Mutex<HashMap<QueueName, Instant>>,
+    registered: Mutex<Registered>,
+}
+
+#[derive(Default)]
+struct Registered {
+    queues: HashMap<QueueName, Instant>,
+    /// Rises with each registration, so that the wait under way begins again.
+    changes: u64,
+    waker: Option<Waker>,
 }
 
 impl<Q> PlainWaiter<Q> {
@@ -113,8 +123,14 @@ impl<Q> PlainWaiter<Q> {
         Self { queue, registered: Mutex::default() }
     }
 
-    fn registered(&self) -> std::sync::MutexGuard<'_, HashMap<QueueName, Instant>> {
+    fn registered(&self) -> std::sync::MutexGuard<'_, Registered> {
         self.registered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll_change(&self, seen: u64, context: &mut Context<'_>) -> Poll<()> {
+        let mut registered = self.registered();
+        registered.waker = Some(context.waker().clone());
+        if registered.changes == seen { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
@@ -129,19 +145,33 @@ impl<Q: Queue> Waiter for PlainWaiter<Q> {
     async fn claim(&self, request: &ClaimRequest, _: usize) -> Result<Claim> {
         let claim = self.queue.claim(request).await?;
         if claim.jobs.len() < request.max {
-            self.registered().insert(request.queue.clone(), Instant::now());
+            let mut registered = self.registered();
+            registered.queues.insert(request.queue.clone(), Instant::now());
+            registered.changes += 1;
+            if let Some(waker) = registered.waker.take() {
+                waker.wake();
+            }
         }
         Ok(claim)
     }
 
     async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
-        let queues: Vec<QueueName> = {
-            let mut registered = self.registered();
-            registered.retain(|_, since| since.elapsed() < REGISTRATION);
-            registered.keys().cloned().collect()
-        };
-        let Some(queue) = self.queue.wait(&queues, up_to).await? else { return Ok(None) };
-        self.registered().remove(&queue);
-        Ok(Some(Wakeup::Notified { queue }))
+        let ends = Instant::now() + up_to;
+        loop {
+            let (queues, seen): (Vec<QueueName>, u64) = {
+                let mut registered = self.registered();
+                registered.queues.retain(|_, since| since.elapsed() < REGISTRATION);
+                (registered.queues.keys().cloned().collect(), registered.changes)
+            };
+            let mut wait = self.queue.wait(&queues, ends.saturating_duration_since(Instant::now()));
+            let woken = poll_fn(|context| match wait.as_mut().poll(context) {
+                Poll::Ready(answer) => Poll::Ready(Some(answer)),
+                Poll::Pending => self.poll_change(seen, context).map(|()| None),
+            });
+            let Some(answer) = woken.await else { continue };
+            let Some(queue) = answer? else { return Ok(None) };
+            self.registered().queues.remove(&queue);
+            return Ok(Some(Wakeup::Notified { queue }));
+        }
     }
 }

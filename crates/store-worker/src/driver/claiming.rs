@@ -3,16 +3,21 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use store_core::{Claim, ClaimRequest, NewJob, Op, Result};
+use store_core::{Claim, ClaimRequest, ClaimedJob, Error, NewJob, Op, Result, Timestamp};
 use tokio::time::Instant;
 
-use super::waiting::SATURATED;
-use super::{Driver, Event, IDLE, LINGER, Mode, Phase, Slot};
+use super::slot::{Phase, Slot};
+use super::supply::Heard;
+use super::work::{Mode, Work};
+use crate::event::Event;
 use crate::job::Job;
 use crate::span;
 
 /// Claims stop while more settlements are outstanding than this and twice the concurrency.
 const UNSETTLED: usize = NewJob::MAX_BATCH;
+
+/// The longest time until a job that becomes due is claimed; it is claimed earlier if the worker's registration ends.
+const FURTHEST: Duration = Duration::from_secs(3600);
 
 /// How many jobs to claim from a queue.
 struct Grant {
@@ -33,78 +38,69 @@ impl Grant {
     }
 }
 
-impl Driver {
+impl Work {
     /// Claims as many jobs as there is room for. One call per queue is under way at a time.
     pub(super) fn claim(&mut self, now: Instant) {
+        self.repeat_claims(now);
         if !self.may_claim() {
             return;
         }
-        self.check_due(now);
-        self.check_overdue(now);
+        self.check_supplies(now);
         if !self.active.iter().any(|index| self.queues[*index].may_be_claimed(now)) {
             return;
         }
         // A few large claims cost less than many small ones. While handlers end as fast as claims are answered, a small claim waits.
-        if self.linger_until + SATURATED <= now {
-            // The last claim is too old to measure how fast handlers are now.
-            (self.is_fast, self.pace, self.ended_since_claim) = (false, 0, 0);
-        }
-        self.is_fast |= self.settings.concurrency > 1 && 2 * self.ended_since_claim >= self.settings.concurrency;
+        self.pace.measure(now);
         let mut grants = self.grants(now);
-        let wanted: usize = grants.iter().map(|grant| grant.jobs).sum();
-        if self.is_fast && wanted < self.settings.concurrency {
-            if now < self.linger_until {
-                return;
-            }
-            if 2 * wanted < self.settings.concurrency {
-                self.is_fast = false;
-                grants = self.grants(now);
-            }
+        let wanted = grants.iter().map(|grant| grant.jobs).sum();
+        if self.pace.holds_back(wanted, now) {
+            return;
         }
-        for Grant { queue, jobs, .. } in grants {
-            if jobs > 0 {
-                self.send_claim(queue, jobs.min(NewJob::MAX_BATCH), now);
-            }
+        if self.pace.slows_down(wanted) {
+            grants = self.grants(now);
         }
+        self.send_claims(&grants, now);
     }
 
     pub(super) fn may_claim(&self) -> bool {
-        let unsettled: usize = self.active.iter().map(|index| self.queues[*index].unsettled()).sum();
-        self.mode == Mode::Working && !self.paused && unsettled < UNSETTLED + 2 * self.settings.concurrency
+        let unsettled: usize = self.active.iter().map(|index| self.queues[*index].outbox.len()).sum();
+        self.mode == Mode::Working && !self.is_paused && unsettled < UNSETTLED + 2 * self.settings.concurrency
     }
 
     fn held(&self) -> usize {
         self.active.iter().map(|index| self.queues[*index].held()).sum()
     }
 
-    /// Marks a queue: the driver claims from it as soon as there is room.
-    pub(super) fn make_ready(&mut self, index: usize) {
-        self.queues[index].ready = true;
+    /// There may be jobs in a queue: the driver claims from it as soon as there is room.
+    pub(super) fn want(&mut self, index: usize, now: Instant) {
+        self.queues[index].supply.want(now);
         self.activate(index);
     }
 
-    /// Marks the queues in which a job is due. Visits all queues, but only if the earliest job may be due.
-    fn check_due(&mut self, now: Instant) {
-        if self.due_at.is_none_or(|at| at > now) {
+    /// Wants the registered queues in which a job is due or whose registration has ended. Visits all queues, but only if the
+    /// earliest one may be due.
+    fn check_supplies(&mut self, now: Instant) {
+        if self.claim_at.is_none_or(|at| at > now) {
             return;
         }
         for index in 0..self.queues.len() {
-            if self.queues[index].due.take_if(|due| *due <= now).is_some() {
-                self.make_ready(index);
+            if self.queues[index].supply.check(now) {
+                self.activate(index);
             }
         }
-        self.due_at = self.queues.iter().filter_map(|queue| queue.due).min();
+        self.claim_at = self.queues.iter().filter_map(|queue| queue.supply.claims_at()).min();
     }
 
     /// How many jobs to claim from each queue. Each free place goes to the queue with the fewest jobs per weight.
     fn grants(&self, now: Instant) -> Vec<Grant> {
-        let ahead = if self.is_fast { self.settings.prefetch } else { self.pace.min(self.settings.prefetch) };
+        let ahead = self.pace.ahead();
         let mut free = (self.settings.concurrency + ahead).saturating_sub(self.held());
         let grant = |index: &usize| {
             let queue = &self.queues[*index];
-            let room = (queue.concurrency + ahead.min(queue.concurrency)).saturating_sub(queue.held());
+            let settings = &queue.settings;
+            let room = (settings.concurrency + ahead.min(settings.concurrency)).saturating_sub(queue.held());
             let wants = room > 0 && queue.may_be_claimed(now);
-            wants.then_some(Grant { queue: *index, jobs: 0, room, held: queue.held(), weight: queue.weight })
+            wants.then_some(Grant { queue: *index, jobs: 0, room, held: queue.held(), weight: settings.weight })
         };
         let mut grants: Vec<Grant> = self.active.iter().filter_map(grant).collect();
         if let [only] = &mut grants[..] {
@@ -120,18 +116,74 @@ impl Driver {
         grants
     }
 
-    pub(super) fn send_claim(&mut self, index: usize, max: usize, now: Instant) {
-        self.ended_since_claim = 0;
+    /// Sends claims that register the worker. Over all queues they reserve no more handlers than are free.
+    fn send_claims(&mut self, grants: &[Grant], now: Instant) {
+        let reserved: usize = self.queues.iter().map(|queue| queue.supply.reserved()).sum();
+        let mut free = self.settings.concurrency.saturating_sub(self.held() + reserved);
+        let share = (self.settings.concurrency / self.queues.len()).max(1);
+        let are_scarce = self.queues.len() > self.settings.concurrency;
+        for grant in grants.iter().filter(|grant| grant.jobs > 0) {
+            let (max, queue) = (grant.jobs.min(NewJob::MAX_BATCH), &self.queues[grant.queue]);
+            let room = queue.settings.concurrency.saturating_sub(queue.held());
+            // If there are more queues than handlers, those that get jobs have the reservations.
+            let leaves_it = are_scarce && queue.supply.has_waited_in_vain();
+            let may_reserve = queue.supply.can_reserve() && !leaves_it;
+            let reserve = if may_reserve { max.min(room).min(share).min(free) } else { 0 };
+            free -= reserve;
+            self.send_claim(grant.queue, max, reserve, now);
+        }
+    }
+
+    fn send_claim(&mut self, index: usize, max: usize, reserve: usize, now: Instant) {
         let queue = &mut self.queues[index];
-        // A notification that arrives from now on may be for jobs that this claim does not return.
-        (queue.claiming, queue.last_claim, queue.ready, queue.is_notified) = (max, now, false, false);
-        let request = ClaimRequest::new(queue.name.clone(), self.name.clone(), max, self.settings.lease);
-        let store = self.store.clone();
-        self.call(Op::QueueClaim, async move { store.claim(&request).await }, move |answer| Event::Claimed {
-            queue: index,
-            sent: now,
-            asked: max,
-            answer,
+        queue.supply.claim_sent(max, reserve, self.pace.ahead(), now);
+        let request = ClaimRequest::new(queue.settings.name.clone(), self.name.clone(), max, self.settings.lease);
+        let request = request.with_max_bytes(queue.supply.max_bytes());
+        self.call_claim(index, request, Some(reserve), now);
+    }
+
+    /// Passes a notification on: claims a job that the driver gives back, which notifies another worker.
+    pub(super) fn send_claim_to_pass_on(&mut self, index: usize, now: Instant) {
+        let queue = &mut self.queues[index];
+        queue.supply.pass_on_sent(now);
+        let request = ClaimRequest::new(queue.settings.name.clone(), self.name.clone(), 1, self.settings.lease);
+        self.call_claim(index, request, None, now);
+    }
+
+    /// Sends the claims again whose replies were lost: the store returns the jobs that they have leased.
+    fn repeat_claims(&mut self, now: Instant) {
+        for position in 0..self.active.len() {
+            let index = self.active[position];
+            let queue = &mut self.queues[index];
+            if !queue.supply.is_unheard() {
+                continue;
+            }
+            queue.supply.give_up_repeat(self.settings.lease, self.mode != Mode::Working, now);
+            let may_call = queue.gate.is_open(now);
+            if let Some((request, reserve)) = queue.supply.repeat(may_call) {
+                self.call_claim(index, request, reserve, now);
+            }
+        }
+    }
+
+    /// Calls the store: with a registration that reserves handlers, or without a registration.
+    fn call_claim(&mut self, index: usize, request: ClaimRequest, reserve: Option<usize>, now: Instant) {
+        self.pace.claim_sent();
+        let (store, waiter) = (self.store.clone(), self.waiter.clone());
+        let call = async move {
+            let answer = match reserve {
+                Some(reserve) => waiter.claim(&request, reserve).await,
+                None => store.claim(&request).await,
+            };
+            Ok((answer, request))
+        };
+        self.call(Op::QueueClaim, call, move |outcome| {
+            let (answer, lost) = match outcome {
+                Ok((answer @ Err(Error::Indeterminate { .. }), request)) => (answer, Some(request)),
+                Ok((answer, _)) => (answer, None),
+                Err(broken) => (Err(broken), None),
+            };
+            Event::Claimed { queue: index, sent: now, answer, lost }
         });
     }
 
@@ -139,47 +191,58 @@ impl Driver {
         &mut self,
         index: usize,
         sent: Instant,
-        asked: usize,
         answer: Result<Claim>,
+        lost: Option<ClaimRequest>,
         now: Instant,
     ) {
-        let queue = &mut self.queues[index];
-        queue.claiming = 0;
-        let passes_on = std::mem::take(&mut queue.passes_on);
-        if !std::mem::replace(&mut queue.is_checked, true) {
-            self.waits.on_first_check();
-        }
         let claim = match answer {
             Ok(claim) => claim,
             Err(error) => {
-                self.make_ready(index);
-                return self.on_error(&[index], &error, now);
+                match lost {
+                    Some(request) => self.queues[index].supply.claim_lost(request),
+                    None => self.queues[index].supply.claim_failed(),
+                }
+                return self.on_error(index, &error, now);
             }
         };
-        self.on_answer(&[index], sent);
-        self.pace = self.ended_since_claim;
-        self.linger_until = now + LINGER;
+        self.on_answer(index, sent);
+        self.pace.claim_answered(now);
+        let at = Timestamp::system_now();
+        self.tally.claim_answered(index, at, now);
+        self.queues[index].settings.meters.last_claim.set(at.as_millis() as f64 / 1000.0);
+        let heard = Heard {
+            jobs: claim.jobs.len(),
+            bytes: claim.jobs.iter().map(|job| job.payload.len()).sum(),
+            has_more: !claim.paused && claim.next == Some(Duration::ZERO),
+            due: claim.next.map(|next| now + next.min(FURTHEST)),
+        };
         let queue = &mut self.queues[index];
-        queue.ready |= !claim.paused && (claim.jobs.len() >= asked || claim.next == Some(Duration::ZERO));
-        queue.due = claim.next.map(|next| now + next.min(IDLE));
-        self.due_at = self.due_at.into_iter().chain(queue.due).min();
-        if !queue.has_jobs() {
-            queue.renew_at = sent + self.settings.lease / 3;
+        let terms = queue.supply.claim_heard(heard, sent);
+        self.claim_at = self.claim_at.into_iter().chain(queue.supply.claims_at()).min();
+        self.add_jobs(index, claim.jobs, terms.first_sent, now);
+        if self.mode != Mode::Working || terms.passes_on {
+            self.give_back(index, usize::MAX, now);
+        } else {
+            // Pushes may have handed jobs over while the claim was under way.
+            let excess = self.jobs().saturating_sub(self.settings.concurrency + terms.ahead);
+            self.give_back(index, excess, now);
         }
-        let safe_until = sent + self.settings.lease;
-        for claimed in claim.jobs {
+    }
+
+    /// Adds claimed jobs whose leases began at `leased` or later.
+    pub(super) fn add_jobs(&mut self, index: usize, jobs: Vec<ClaimedJob>, leased: Instant, now: Instant) {
+        let safe_until = leased + self.settings.lease;
+        let renew_at = now + safe_until.saturating_duration_since(now) / 3;
+        if !jobs.is_empty() {
+            self.check_slots_at(safe_until);
+        }
+        for claimed in jobs {
             let id = self.next_id;
             self.next_id += 1;
             let until = claimed.lease.until;
-            let job = Job::new(self.queues[index].name.clone(), claimed, now);
+            let job = Job::new(self.queues[index].settings.name.clone(), claimed, now);
             self.slots.insert(id, Slot { queue: index, job, until, safe_until, phase: Phase::Waiting { since: now } });
-            self.queues[index].waiting.push_back(id);
-            self.check_slots_at(safe_until);
-        }
-        if self.mode != Mode::Working {
-            self.release_waiting(index);
-        } else if passes_on {
-            self.give_back(index);
+            self.queues[index].job_claimed(id, renew_at);
         }
     }
 
@@ -187,28 +250,25 @@ impl Driver {
     pub(super) fn start_handlers(&mut self, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
-            while self.running < self.settings.concurrency
-                && self.queues[index].running < self.queues[index].concurrency
-            {
-                let Some(id) = self.queues[index].waiting.pop_front() else { break };
+            while self.running < self.settings.concurrency {
+                let Some(id) = self.queues[index].start_first() else { break };
+                self.running += 1;
                 self.start_handler(index, id, now);
             }
         }
     }
 
     fn start_handler(&mut self, index: usize, id: u64, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        let queue = &mut self.queues[index];
+        let slot = self.slots.get_mut(&id).expect("invariant: a job that waits has a slot");
+        let settings = &self.queues[index].settings;
         if slot.job.attempt() == 1 {
-            queue.meters.push_to_handler.record(slot.job.age_at(now).as_secs_f64());
+            settings.meters.push_to_handler.record(slot.job.age_at(now).as_secs_f64());
         }
         let span = span::of(&slot.job, &self.name, self.settings.span_hook.as_ref());
-        let task = queue.handler.start(id, slot.job.clone(), span.clone(), &self.events);
-        let stop_at = queue.timeout.map(|timeout| now + timeout);
-        slot.phase = Phase::Running { task, span, since: now, stop_at, cancel_asked: false, fate: None };
-        self.running += 1;
-        self.waits.moved_at = now;
-        queue.running += 1;
+        let task = settings.handler.start(id, slot.job.clone(), span.clone(), &self.events);
+        let stop_at = settings.timeout.map(|timeout| now + timeout);
+        slot.phase = Phase::Running { task, span, since: now, stop_at, cancel_asked: false, stopped: None };
+        self.pace.handler_began(now);
         if let Some(at) = stop_at {
             self.check_slots_at(at);
         }

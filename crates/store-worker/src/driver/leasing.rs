@@ -1,79 +1,28 @@
 //! Renewing leases, and stopping handlers whose lease or time is over or whose job is cancelled.
 
-use std::time::Duration;
-
-use store_core::{Extended, Extension, JobLease, NewJob, Op, Result, Timestamp};
+use store_core::{Extended, Extension, NewJob, Op, Result, Timestamp};
 use tokio::time::Instant;
 
-use super::reporting::{Delivery, LEASE_LOST};
-use super::{Driver, Event, Fate, Phase, Slot};
-use crate::span;
-use crate::stats::Ending;
+use super::delivery::Delivery;
+use super::reporting::LEASE_LOST;
+use super::slot::{Fate, Phase, Slot};
+use super::work::Work;
+use crate::event::Event;
 
-impl Slot {
-    /// The lease, with its end from the server's last answer.
-    pub(super) fn lease(&self) -> JobLease {
-        let mut lease = self.job.claimed().lease.clone();
-        lease.until = self.until;
-        lease
-    }
-
-    /// Whether its lease is renewed.
-    fn is_kept(&self) -> bool {
-        match &self.phase {
-            Phase::Waiting { .. } => true,
-            Phase::Running { fate, .. } => fate.is_none(),
-        }
-    }
-
-    /// When the slot is due for a check.
-    fn check_at(&self) -> Option<Instant> {
-        match &self.phase {
-            Phase::Running { fate: Some(_), .. } => None,
-            Phase::Running { stop_at: Some(at), .. } => Some(self.safe_until.min(*at)),
-            Phase::Waiting { .. } | Phase::Running { .. } => Some(self.safe_until),
-        }
-    }
-
-    /// Drops the handler, if it runs, with the worker.
-    pub(super) fn abort(&self) {
-        if let Phase::Running { task, .. } = &self.phase {
-            self.job.cancel();
-            task.abort();
-        }
-    }
-
-    /// Drops the handler for this reason, unless it was dropped before.
-    pub(super) fn stop(&mut self, why: Fate) {
-        if let Phase::Running { task, span, fate, .. } = &mut self.phase
-            && fate.is_none()
-        {
-            *fate = Some(why);
-            match why {
-                Fate::Lost => span::fail(span, Ending::Lost),
-                Fate::TimedOut => span::fail(span, Ending::TimedOut),
-                Fate::Cancelled | Fate::Released => {}
-            }
-            self.job.cancel();
-            task.abort();
-        }
-    }
-}
-
-impl Driver {
+impl Work {
     /// Renews the leases of each queue in one call, every third of the lease time. Jobs claimed ahead that have waited that long
     /// are given back instead.
     pub(super) fn extend(&mut self, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
             let queue = &mut self.queues[index];
-            if queue.renew_at > now || queue.extending > 0 || !queue.gate.is_open(now) {
+            if queue.jobs() == 0 || !queue.is_renewal_due(now) {
                 continue;
             }
             let third = self.settings.lease / 3;
-            queue.renew_at = now + third;
+            queue.renewal_begun(now + third);
             if self.first_waits_since(index).is_some_and(|since| since + third <= now) {
-                self.give_back(index);
+                self.give_back(index, usize::MAX, now);
             }
             let kept = self.slots.iter().filter(|(_, slot)| slot.queue == index && slot.is_kept());
             let ids: Vec<u64> = kept.map(|(id, _)| *id).collect();
@@ -85,15 +34,8 @@ impl Driver {
 
     /// Since when the first job claimed ahead has waited for a handler.
     fn first_waits_since(&self, index: usize) -> Option<Instant> {
-        let first = self.queues[index].waiting.front().and_then(|id| self.slots.get(id))?;
+        let first = self.queues[index].first_waiting().and_then(|id| self.slots.get(&id))?;
         if let Phase::Waiting { since } = first.phase { Some(since) } else { None }
-    }
-
-    /// Gives back the jobs claimed ahead, for workers that have room.
-    pub(super) fn give_back(&mut self, index: usize) {
-        self.pace = 0;
-        self.queues[index].ready = true;
-        self.release_waiting(index);
     }
 
     fn send_extend(&mut self, index: usize, ids: Vec<u64>, now: Instant) {
@@ -104,8 +46,9 @@ impl Driver {
             Some(extension)
         };
         let extensions: Vec<Extension> = ids.iter().filter_map(extension).collect();
-        self.queues[index].extending += 1;
-        let (store, queue, lasting) = (self.store.clone(), self.queues[index].name.clone(), self.settings.lease);
+        self.queues[index].renewal_sent();
+        let (store, queue) = (self.store.clone(), self.queues[index].settings.name.clone());
+        let lasting = self.settings.lease;
         let call = async move {
             let answer = store.extend(&queue, &extensions, lasting).await;
             Ok((extensions, answer))
@@ -125,10 +68,10 @@ impl Driver {
         answer: Result<Vec<Extended>>,
         now: Instant,
     ) {
-        self.queues[index].extending -= 1;
+        self.queues[index].renewal_answered();
         match answer {
             Ok(answers) => {
-                self.on_answer(&[index], sent);
+                self.on_answer(index, sent);
                 for (id, answer) in ids.iter().zip(answers) {
                     match answer.until() {
                         Some(until) => self.renewed(*id, sent, until),
@@ -145,8 +88,8 @@ impl Driver {
                         slot.job.put_back_progress(progress);
                     }
                 }
-                self.on_error(&[index], &error, now);
-                self.queues[index].renew_at = now;
+                self.on_error(index, &error, now);
+                self.queues[index].renewal_failed(now);
             }
         }
     }
@@ -176,24 +119,29 @@ impl Driver {
 
     /// A lease is lost: drops the handler, whose result no longer counts.
     fn lost(&mut self, id: u64, now: Instant) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let Some(slot) = self.slots.get(&id) else { return };
         match slot.phase {
-            Phase::Running { .. } => slot.stop(Fate::Lost),
+            Phase::Running { .. } => self.stop(id, Fate::Lost, now),
             Phase::Waiting { .. } => {
                 let (index, job) = (slot.queue, slot.job.clone());
                 self.slots.remove(&id);
-                self.queues[index].waiting.retain(|waiting| *waiting != id);
+                self.queues[index].forget_waiting(id);
                 self.report_lost(index, job.id(), Delivery::of(&job), LEASE_LOST, now);
             }
         }
     }
 
-    /// Ensures that slots are checked at `at` or before.
-    pub(super) fn check_slots_at(&mut self, at: Instant) {
-        self.check_at = Some(self.check_at.map_or(at, |check| check.min(at)));
+    /// Drops a handler, which has the grace of a cancellation to end.
+    pub(super) fn stop(&mut self, id: u64, why: Fate, now: Instant) {
+        let stuck_at = now + self.settings.cancel_grace;
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.stop(why, stuck_at);
+            self.check_slots_at(stuck_at);
+        }
     }
 
-    /// Stops handlers whose lease or time is over. Visits all slots, but only if the earliest one may be due.
+    /// Stops handlers whose lease or time is over, and reports those that have not ended after they were stopped. Visits all
+    /// slots, but only if the earliest one may be due.
     pub(super) fn check_slots(&mut self, now: Instant) {
         if self.check_at.is_none_or(|at| at > now) {
             return;
@@ -201,10 +149,11 @@ impl Driver {
         let due = |slot: &Slot| slot.check_at().is_some_and(|at| at <= now);
         let over: Vec<u64> = self.slots.iter().filter(|(_, slot)| due(slot)).map(|(id, _)| *id).collect();
         for id in over {
-            let Some(slot) = self.slots.get_mut(&id) else { continue };
+            let Some(slot) = self.slots.get(&id) else { continue };
             match slot.phase {
+                Phase::Running { stopped: Some(_), .. } => self.mark_stuck(id, now),
                 Phase::Running { cancel_asked, .. } if slot.safe_until > now => {
-                    slot.stop(if cancel_asked { Fate::Cancelled } else { Fate::TimedOut });
+                    self.stop(id, if cancel_asked { Fate::Cancelled } else { Fate::TimedOut }, now);
                 }
                 Phase::Waiting { .. } | Phase::Running { .. } => self.lost(id, now),
             }
@@ -212,8 +161,15 @@ impl Driver {
         self.check_at = self.slots.values().filter_map(Slot::check_at).min();
     }
 
-    /// When a lease that lasts at least until `safe_until` has ended, even if its claim or renewal took long.
-    pub(super) fn surely_over(&self, safe_until: Instant) -> Instant {
-        safe_until + self.settings.lease.max(Duration::from_secs(1))
+    /// A handler did not end in time after it was stopped. It keeps its place until it ends.
+    fn mark_stuck(&mut self, id: u64, now: Instant) {
+        if let Some(slot) = self.slots.get_mut(&id)
+            && let Some(stopped) = slot.stopped()
+        {
+            slot.set_stuck();
+            self.stuck += 1;
+            let (index, job) = (slot.queue, slot.job.clone());
+            self.report_stuck(index, &job, stopped.why, now);
+        }
     }
 }

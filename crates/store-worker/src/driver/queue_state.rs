@@ -4,62 +4,46 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{NewJob, QueueName};
+use store_core::QueueName;
 use tokio::time::Instant;
 
 use super::gate::Gate;
-use super::reporting::LogLimit;
-use super::settling::Batch;
+use super::log_limit::LogLimit;
+use super::outbox::Outbox;
+use super::supply::Supply;
 use crate::builder::QueueParts;
 use crate::stats::Meters;
 use crate::task::Start;
 
-/// One queue of a worker.
-pub(super) struct QueueState {
+/// The settings of a queue, which never change, and its metrics.
+pub(super) struct QueueSettings {
     pub(super) name: QueueName,
     pub(super) handler: Arc<dyn Start>,
     pub(super) concurrency: usize,
     pub(super) weight: usize,
     pub(super) timeout: Option<Duration>,
     pub(super) meters: Meters,
+}
+
+/// One queue of a worker: its jobs in the store, those that the worker holds, and their results.
+pub(super) struct QueueState {
+    pub(super) settings: QueueSettings,
+    pub(super) supply: Supply,
+    pub(super) outbox: Outbox,
     pub(super) gate: Gate,
-
-    /// Whether it is in [`Driver::active`](super::Driver).
-    pub(super) active: bool,
-    /// Whether it may have jobs to claim.
-    pub(super) ready: bool,
-    /// Whether it is ready because of a notification, which no other worker has got.
-    pub(super) is_notified: bool,
-    /// Whether the claim under way passes a notification on: the driver gives back the jobs that it claims.
-    pub(super) passes_on: bool,
-    /// Whether a claim from it was answered.
-    pub(super) is_checked: bool,
-    /// How many jobs the claim under way asks for.
-    pub(super) claiming: usize,
-    /// Whether a wait under way covers it.
-    pub(super) covered: bool,
-    /// When its next job becomes due, from the answer to the last claim.
-    pub(super) due: Option<Instant>,
-    pub(super) last_claim: Instant,
-    /// Claimed jobs without a handler, in order.
-    pub(super) waiting: VecDeque<u64>,
-    pub(super) running: usize,
-    /// The number of running handlers in metrics and statistics.
-    pub(super) reported_running: usize,
-
-    pub(super) renew_at: Instant,
-    /// How many renewals are under way.
-    pub(super) extending: usize,
-
-    pub(super) pending: Batch,
-    /// The settlements under way.
-    pub(super) settling: Option<Arc<Batch>>,
-    /// Until when a few settlements may wait for others, while handlers are fast.
-    pub(super) settle_by: Instant,
-    /// The most settlements in one call. It is smaller after a failure, so that one refused settlement, or a call that is too
-    /// large, does not block the others.
-    pub(super) settle_limit: usize,
     pub(super) log_limit: LogLimit,
+    /// Whether each step of the driver visits it.
+    is_active: bool,
+    /// Claimed jobs without a handler, in order.
+    waiting: VecDeque<u64>,
+    running: usize,
+    /// Of the running handlers: those that were stopped and have not ended.
+    stuck: usize,
+    /// The numbers of running and of stuck handlers in metrics and statistics.
+    reported: (usize, usize),
+    renew_at: Instant,
+    /// How many renewals are under way.
+    renewals: usize,
 }
 
 impl QueueState {
@@ -70,71 +54,234 @@ impl QueueState {
         lease: Duration,
         now: Instant,
     ) -> Self {
-        Self {
+        let settings = QueueSettings {
             meters: Meters::new(&parts.name),
             name: parts.name,
             handler: parts.handler,
             concurrency: parts.options.concurrency.unwrap_or(concurrency).min(concurrency),
             weight: parts.options.weight as usize,
             timeout: parts.options.handler_timeout.or(timeout),
+        };
+        Self {
+            settings,
+            supply: Supply::new(lease, now),
+            outbox: Outbox::new(now),
             gate: Gate::new(lease),
-            active: true,
-            ready: true,
-            is_notified: false,
-            passes_on: false,
-            is_checked: false,
-            claiming: 0,
-            covered: false,
-            due: None,
-            last_claim: now,
+            log_limit: LogLimit::default(),
+            is_active: true,
             waiting: VecDeque::new(),
             running: 0,
-            reported_running: 0,
+            stuck: 0,
+            reported: (0, 0),
             renew_at: now + lease / 3,
-            extending: 0,
-            pending: Batch::default(),
-            settling: None,
-            settle_by: now,
-            settle_limit: NewJob::MAX_BATCH,
-            log_limit: LogLimit::default(),
+            renewals: 0,
         }
     }
 
-    /// How many jobs the worker holds or has asked for.
+    /// How many jobs the worker holds, or may get from the claim under way.
     pub(super) fn held(&self) -> usize {
-        self.claiming + self.waiting.len() + self.running
+        self.supply.claiming() + self.jobs()
     }
 
-    /// How many settlements wait or are under way.
-    pub(super) fn unsettled(&self) -> usize {
-        self.pending.len() + self.settling.as_ref().map_or(0, |batch| batch.len())
+    /// How many jobs the worker holds.
+    pub(super) fn jobs(&self) -> usize {
+        self.waiting.len() + self.running
     }
 
-    /// Whether a wait may cover it: it has no known jobs, and there is room for some.
-    pub(super) fn is_waitable(&self, now: Instant) -> bool {
-        !self.ready && self.claiming == 0 && self.held() < self.concurrency && self.gate.is_open(now)
+    pub(super) fn running(&self) -> usize {
+        self.running
+    }
+
+    pub(super) fn stuck(&self) -> usize {
+        self.stuck
+    }
+
+    /// Whether as many handlers run as may.
+    pub(super) fn is_full(&self) -> bool {
+        self.running >= self.settings.concurrency
     }
 
     /// Whether to claim from it when there is room.
     pub(super) fn may_be_claimed(&self, now: Instant) -> bool {
-        self.ready && self.claiming == 0 && self.gate.is_open(now)
+        self.supply.is_wanted() && self.gate.is_open(now)
     }
 
-    /// Whether the worker holds jobs of it.
-    pub(super) fn has_jobs(&self) -> bool {
-        !self.waiting.is_empty() || self.running > 0
+    /// From now on each step visits it. Returns whether that is new.
+    pub(super) fn activate(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_active, true)
     }
 
-    /// Whether it has no work and no calls under way.
-    pub(super) fn is_idle(&self) -> bool {
-        let is_busy = self.ready || self.held() > 0 || self.unsettled() > 0 || self.extending > 0;
-        !is_busy && self.gate.opens_at().is_none() && self.log_limit.reports_at().is_none()
+    /// Ends the visits if it has no work and no calls under way. Returns whether they go on.
+    pub(super) fn stays_active(&mut self) -> bool {
+        let has_work = self.jobs() > 0 || self.outbox.len() > 0 || self.renewals > 0;
+        let has_report = self.log_limit.reports_at().is_some();
+        self.is_active = has_work || has_report || !self.supply.is_registered() || self.gate.opens_at().is_some();
+        self.is_active
+    }
+
+    /// The numbers of running and of stuck handlers, if they have changed since the last call.
+    pub(super) fn changed_handlers(&mut self) -> Option<(usize, usize)> {
+        let handlers = (self.running, self.stuck);
+        (std::mem::replace(&mut self.reported, handlers) != handlers).then_some(handlers)
+    }
+
+    /// A job was claimed that has no handler yet. The first job that the worker holds determines when to renew.
+    pub(super) fn job_claimed(&mut self, id: u64, renew_at: Instant) {
+        self.renew_at = if self.jobs() == 0 { renew_at } else { self.renew_at.min(renew_at) };
+        self.waiting.push_back(id);
+    }
+
+    /// The first claimed job without a handler.
+    pub(super) fn first_waiting(&self) -> Option<u64> {
+        self.waiting.front().copied()
+    }
+
+    /// Takes the first claimed job to start its handler, unless as many run as may.
+    pub(super) fn start_first(&mut self) -> Option<u64> {
+        let first = if self.is_full() { None } else { self.waiting.pop_front() };
+        self.running += usize::from(first.is_some());
+        first
+    }
+
+    /// Takes the last claimed job without a handler, to give it back.
+    pub(super) fn take_last(&mut self) -> Option<u64> {
+        self.waiting.pop_back()
+    }
+
+    /// Forgets a claimed job without a handler.
+    pub(super) fn forget_waiting(&mut self, id: u64) {
+        self.waiting.retain(|waiting| *waiting != id);
+    }
+
+    /// A handler was stopped and did not end in time.
+    pub(super) fn handler_stuck(&mut self) {
+        self.stuck += 1;
+    }
+
+    /// A handler has ended, which may have been stuck.
+    pub(super) fn handler_ended(&mut self, was_stuck: bool) {
+        self.running -= 1;
+        self.stuck -= usize::from(was_stuck);
+    }
+
+    /// Whether to renew the leases now.
+    pub(super) fn is_renewal_due(&self, now: Instant) -> bool {
+        self.renew_at <= now && self.renewals == 0 && self.gate.is_open(now)
+    }
+
+    /// The leases are renewed now, and again at `next`.
+    pub(super) fn renewal_begun(&mut self, next: Instant) {
+        self.renew_at = next;
+    }
+
+    /// A call that renews leases was sent.
+    pub(super) fn renewal_sent(&mut self) {
+        self.renewals += 1;
+    }
+
+    /// A call that renews leases was answered.
+    pub(super) fn renewal_answered(&mut self) {
+        self.renewals -= 1;
+    }
+
+    /// A call that renews leases failed: they are renewed again as soon as calls may be sent.
+    pub(super) fn renewal_failed(&mut self, now: Instant) {
+        self.renew_at = now;
+    }
+
+    /// Whether the worker has nothing of it that would be lost with the worker.
+    pub(super) fn is_done(&self) -> bool {
+        self.supply.claiming() == 0 && self.outbox.len() == 0
     }
 
     /// When the driver may have to act on it.
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
-        let renew = self.has_jobs().then_some(self.renew_at);
-        let settle = (self.pending.len() > 0).then_some(self.settle_by);
-        [renew, settle, self.gate.opens_at(), self.log_limit.reports_at()].into_iter().flatten()
+        let renew = (self.jobs() > 0).then_some(self.renew_at);
+        [renew, self.outbox.sends_at(), self.gate.opens_at(), self.log_limit.reports_at()].into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::QueueOptions;
+    use crate::handler::HandlerResult;
+    use crate::job::Job;
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn queue(concurrency: usize, now: Instant) -> QueueState {
+        let handler = async |_: Job| -> HandlerResult { unreachable!("no handler runs") };
+        let options = QueueOptions::new().with_concurrency(concurrency);
+        let parts =
+            QueueParts { name: QueueName::new("email").unwrap(), options, handler: Arc::new(Arc::new(handler)) };
+        QueueState::new(parts, 64, None, LEASE, now)
+    }
+
+    #[test]
+    fn claimed_jobs_start_in_their_order_up_to_the_bound_and_go_back_from_the_end() {
+        let now = Instant::now();
+        let mut queue = queue(2, now);
+        (1..=5).for_each(|id| queue.job_claimed(id, now));
+        assert_eq!([queue.start_first(), queue.start_first(), queue.start_first()], [Some(1), Some(2), None]);
+        assert_eq!((queue.jobs(), queue.running(), queue.is_full()), (5, 2, true));
+        queue.forget_waiting(4);
+        assert_eq!((queue.take_last(), queue.first_waiting()), (Some(5), Some(3)));
+        queue.handler_ended(false);
+        assert_eq!(queue.start_first(), Some(3));
+        assert_eq!((queue.jobs(), queue.held()), (2, 2));
+    }
+
+    #[test]
+    fn a_claim_under_way_is_held_beside_the_jobs() {
+        let now = Instant::now();
+        let mut queue = queue(8, now);
+        assert!(queue.may_be_claimed(now));
+        queue.job_claimed(1, now);
+        queue.supply.claim_sent(3, 3, 0, now);
+        assert_eq!((queue.held(), queue.jobs(), queue.may_be_claimed(now), queue.is_done()), (4, 1, false, false));
+    }
+
+    #[test]
+    fn a_stuck_handler_keeps_its_place_until_it_ends() {
+        let now = Instant::now();
+        let mut queue = queue(1, now);
+        queue.job_claimed(1, now);
+        queue.start_first();
+        queue.handler_stuck();
+        assert_eq!((queue.is_full(), queue.changed_handlers(), queue.changed_handlers()), (true, Some((1, 1)), None));
+        queue.handler_ended(true);
+        assert_eq!((queue.is_full(), queue.stuck(), queue.changed_handlers()), (false, 0, Some((0, 0))));
+    }
+
+    #[test]
+    fn the_first_job_determines_when_leases_are_renewed_and_a_later_one_may_need_it_earlier() {
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        let mut queue = queue(8, now);
+        queue.job_claimed(1, at(20));
+        queue.job_claimed(2, at(30));
+        assert!(!queue.is_renewal_due(at(19)) && queue.is_renewal_due(at(20)));
+        queue.job_claimed(3, at(10));
+        assert!(queue.is_renewal_due(at(10)));
+        queue.renewal_begun(at(40));
+        queue.renewal_sent();
+        assert!(!queue.is_renewal_due(at(41)), "one renewal is under way at a time");
+        queue.renewal_answered();
+        assert!(queue.is_renewal_due(at(41)));
+    }
+
+    #[test]
+    fn it_is_idle_only_when_it_is_registered_and_holds_nothing() {
+        let now = Instant::now();
+        let mut queue = queue(8, now);
+        assert!(queue.stays_active() && !queue.activate());
+        queue.supply.claim_sent(8, 8, 0, now);
+        assert!(queue.stays_active());
+        queue.supply.claim_heard(super::super::supply::Heard::default(), now);
+        queue.job_claimed(1, now);
+        assert!(queue.stays_active());
+        queue.take_last();
+        assert!(!queue.stays_active() && queue.activate());
     }
 }

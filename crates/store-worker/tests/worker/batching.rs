@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use store_core::{NewJob, Op, QueueControl, QueueExt, QueueName};
+use store_core::{NewJob, Op, QueueExt, QueueName, Wakeup};
 use store_worker::{Done, Handler, Job, QueueOptions};
 
 use crate::fixture::{Fixture, Running, Turnstile, eventually};
@@ -48,7 +48,7 @@ async fn no_more_handlers_run_than_allowed_and_none_is_idle_while_there_is_work(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_worker_neither_claims_nor_waits_and_claims_nothing_ahead_of_long_jobs() {
+async fn a_full_worker_neither_claims_nor_registers_and_claims_nothing_ahead_of_long_jobs() {
     let fixture = Fixture::new();
     let turnstile = Turnstile::new();
     fixture.push_many(9).await;
@@ -56,56 +56,59 @@ async fn a_full_worker_neither_claims_nor_waits_and_claims_nothing_ahead_of_long
     turnstile.until_inside(4).await;
     eventually("settled in", async || worker.handle.stats().running == 4).await;
     assert_eq!(fixture.counts().await.ready, 5);
-    assert_eq!((fixture.store.count(Op::QueueClaim), fixture.store.count(Op::QueueWait)), (1, 0));
+    assert_eq!((fixture.store.count(Op::QueueClaim), fixture.store.registrations().len()), (1, 0));
     turnstile.open();
     fixture.until("done", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_worker_sends_one_wait_for_all_its_queues() {
+async fn an_idle_worker_claims_once_from_each_queue_and_once_per_job() {
     let fixture = Fixture::new();
     let done = async |_: Job| Ok(Done::discard());
     let worker =
         Running::start(fixture.worker().with_queue("email", done).with_queue("sms", done).with_queue("push", done));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
-    assert_eq!(fixture.store.sizes(Op::QueueWait), [3]);
+    eventually("it is registered", async || fixture.store.registrations().len() == 3).await;
     assert_eq!(fixture.store.count(Op::QueueClaim), 3);
     for job in 1..=10 {
+        let registered = fixture.store.registrations().len();
         fixture.push_many(1).await;
         eventually("done", async || worker.handle.stats().completed == job).await;
+        eventually("it is registered again", async || fixture.store.registrations().len() > registered).await;
     }
-    eventually("it waits again", async || fixture.store.count(Op::QueueWait) >= 11).await;
-    let (claims, waits) = (fixture.store.count(Op::QueueClaim), fixture.store.count(Op::QueueWait));
-    assert!(claims <= 3 + 2 * 10 && waits <= 1 + 2 * 10, "{claims} claims, {waits} waits");
+    assert_eq!(fixture.store.count(Op::QueueClaim), 3 + 10);
     worker.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_worker_looks_again_when_its_wait_was_in_vain() {
+async fn an_idle_worker_registers_again_every_10_seconds() {
     let fixture = Fixture::new();
-    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
-    eventually("it looks again and waits again", async || fixture.store.count(Op::QueueWait) == 2).await;
-    assert_eq!(fixture.store.ops(), [Op::QueueClaim, Op::QueueWait, Op::QueueClaim, Op::QueueWait]);
+    let done = async |_: Job| Ok(Done::discard());
+    let worker = Running::start(fixture.worker().with_queue("email", done).with_queue("sms", done));
+    eventually("it is registered", async || fixture.store.registrations().len() == 2).await;
+    let began = tokio::time::Instant::now();
+    eventually("it is registered again", async || fixture.store.registrations().len() == 6).await;
+    let seconds = began.elapsed().as_secs_f64();
+    assert!((19.0..22.0).contains(&seconds), "twice in {seconds} s");
+    assert_eq!(fixture.store.ops(), [Op::QueueClaim; 6]);
     worker.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_queues_share_few_waits_and_one_that_is_busy_leaves_the_others_alone() {
+async fn jobs_of_one_queue_cause_no_claims_from_others() {
     let fixture = Fixture::new();
     let names: Vec<QueueName> = (0..200).map(|number| QueueName::new(format!("q{number}")).unwrap()).collect();
     let done = async |_: Job| Ok(Done::discard());
     let worker =
         Running::start(names.iter().fold(fixture.worker(), |worker, name| worker.with_queue(name.clone(), done)));
-    eventually("it waits for all", async || fixture.store.sizes(Op::QueueWait).iter().sum::<usize>() == 200).await;
-    assert!(fixture.store.count(Op::QueueWait) <= 4, "{:?}", fixture.store.sizes(Op::QueueWait));
+    eventually("it is registered", async || fixture.store.registrations().len() == 200).await;
     for job in 1..=20 {
         fixture.state.push_one(&names[150], NewJob::new("")).await.unwrap();
         eventually("done", async || worker.handle.stats().completed == job).await;
     }
-    let sizes = fixture.store.sizes(Op::QueueWait);
-    assert!(sizes.iter().filter(|size| **size > 1).count() <= 5, "only the first news concern others: {sizes:?}");
+    let claims = fixture.store.claims();
+    let others = claims.iter().filter(|claim| claim.queue != names[150]).count();
+    assert_eq!(others, 199);
     for name in &names {
         fixture.state.push_one(name, NewJob::new("")).await.unwrap();
     }
@@ -121,7 +124,7 @@ async fn a_worker_whose_handlers_are_all_at_work_leaves_the_news_to_others() {
     let sms = QueueName::new("sms").unwrap();
     let builder = fixture.worker().with_concurrency(1).with_prefetch(0).with_queue("email", stays!(turnstile));
     let first = Running::start(builder.with_queue("sms", stays!(turnstile)));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
+    eventually("it is registered", async || fixture.store.registrations().len() == 2).await;
     fixture.push_many(1).await;
     turnstile.until_inside(1).await;
     // Its wait for the other queue may still be under way.
@@ -143,7 +146,7 @@ async fn a_worker_whose_handlers_are_all_at_work_leaves_the_news_to_others() {
 async fn a_job_that_becomes_due_is_not_missed() {
     let fixture = Fixture::new();
     let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
+    eventually("it is registered", async || fixture.store.registrations().len() == 1).await;
     fixture.push(NewJob::new("").with_delay(Duration::from_millis(50))).await;
     fixture.until("scheduled", |counts| counts.scheduled == 1).await;
     fixture.clock.advance(Duration::from_millis(50));
@@ -236,7 +239,7 @@ async fn a_claim_that_hangs_does_not_hold_up_other_queues() {
     let done = async |_: Job| Ok(Done::discard());
     let options = QueueOptions::new().with_concurrency(2);
     let worker = Running::start(fixture.worker().with_queue("email", done).with_queue_options("sms", options, done));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
+    eventually("it is registered", async || fixture.store.registrations().len() == 2).await;
     fixture.store.hold_claims_of(Some(&other));
     fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
     eventually("a claim hangs", async || fixture.store.count(Op::QueueClaim) == 3).await;
@@ -249,23 +252,16 @@ async fn a_claim_that_hangs_does_not_hold_up_other_queues() {
     worker.shutdown().await;
 }
 
-/// On one thread, so that events reach the worker in the order in which the store lets them go.
-#[tokio::test]
-async fn news_that_come_while_a_claim_is_under_way_are_not_lost() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_that_arrives_while_a_claim_is_under_way_is_not_lost() {
     let fixture = Fixture::new();
-    fixture.store.hold(Op::QueueWait);
-    let due = fixture.push(NewJob::new("").with_delay(Duration::from_millis(50))).await;
-    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
-    // At the time at which the job would be due the worker claims, while its wait is still under way.
     fixture.store.hold_answers(Op::QueueClaim);
-    fixture.state.cancel(&fixture.queue, &due).await.unwrap();
-    eventually("it claims", async || fixture.store.count(Op::QueueClaim) == 2).await;
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("the claim was executed", async || fixture.store.registrations().len() == 1).await;
     fixture.push_many(1).await;
-    fixture.store.let_go(Op::QueueWait);
-    tokio::task::yield_now().await;
+    fixture.store.wake(Wakeup::Notified { queue: fixture.queue.clone() });
+    eventually("it was notified", async || fixture.store.has_woken()).await;
     fixture.store.let_answers_go(Op::QueueClaim);
     eventually("done", async || worker.handle.stats().completed == 1).await;
-    assert_eq!(fixture.store.ops()[..4], [Op::QueueClaim, Op::QueueWait, Op::QueueClaim, Op::QueueClaim]);
     worker.shutdown().await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{Durability, NewJob, Op, Queue, QueueExt, QueueName};
+use store_core::{Durability, NewJob, Queue, QueueExt, QueueName};
 use store_worker::{Done, Job, QueueOptions};
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ async fn a_queue_at_its_own_bound_passes_its_notification_on() {
     settle_in().await;
     fixture.push(NewJob::new("").with_delay(Duration::from_millis(100))).await;
     settle_in().await;
-    assert_eq!(fixture.store.count(Op::QueueWait), 2, "it has the due time of the job, and waits for other jobs");
+    assert_eq!(fixture.store.registrations().len(), 2, "it has the due time of the job, and waits for other jobs");
     fixture.clock.advance(Duration::from_millis(100));
     turnstile.until_inside(1).await;
     let second = Running::start(fixture.worker().with_queue("email", stays!(other)));
@@ -57,10 +57,10 @@ async fn one_waits_before_the_other(fixture: &Fixture) -> (Running, Turnstile, R
     settle_in().await;
     fixture.push_many(1).await;
     settle_in().await;
-    assert_eq!((turnstile.inside(), fixture.store.count(Op::QueueWait)), (1, 2));
+    assert_eq!((turnstile.inside(), fixture.store.registrations().len()), (1, 2));
     let second = Running::start(fixture.worker().with_queue("sms", stays!(other)));
     settle_in().await;
-    assert_eq!(fixture.store.count(Op::QueueWait), 3);
+    assert_eq!(fixture.store.registrations().len(), 3);
     fixture.state.push_one(&sms, NewJob::new("")).await.unwrap();
     (first, turnstile, second, other)
 }

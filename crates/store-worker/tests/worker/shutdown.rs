@@ -50,7 +50,8 @@ async fn jobs_of_a_claim_that_is_answered_after_the_shutdown_began_are_given_bac
     fixture.store.let_go(Op::QueueClaim);
     let report = worker.report().await;
     assert!(report.clean);
-    assert_eq!((report.stats.released, turnstile.entered()), (3, 0));
+    // The worker is registered: it may get one of the jobs that it gives back, and gives it back again.
+    assert!(report.stats.released >= 3 && turnstile.entered() == 0);
     let holder = HolderName::new("other").unwrap();
     let claim =
         fixture.state.claim(&ClaimRequest::new(fixture.queue.clone(), holder, 10, Duration::from_secs(15))).await;
@@ -124,10 +125,10 @@ async fn a_paused_worker_leaves_the_news_to_others() {
     let fixture = Fixture::new();
     let done = async |_: Job| Ok(Done::discard());
     let paused = Running::start(fixture.worker().with_queue("email", done));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
+    eventually("it is registered", async || fixture.store.registrations().len() == 1).await;
     paused.handle.pause();
     let other = Running::start(fixture.worker().with_queue("email", done));
-    eventually("the other waits, too", async || fixture.store.count(Op::QueueWait) == 2).await;
+    eventually("the other is registered, too", async || fixture.store.registrations().len() == 2).await;
     let start = tokio::time::Instant::now();
     fixture.push_many(1).await;
     eventually("done by the other", async || other.handle.stats().completed == 1).await;
@@ -143,7 +144,7 @@ async fn a_paused_worker_leaves_the_news_to_others() {
 async fn an_idle_worker_ends_at_once() {
     let fixture = Fixture::new();
     let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
+    eventually("it is registered", async || fixture.store.registrations().len() == 1).await;
     assert!(worker.shutdown().await.clean);
 }
 
@@ -151,7 +152,7 @@ async fn an_idle_worker_ends_at_once() {
 async fn a_worker_that_was_paused_claims_nothing_until_it_is_resumed() {
     let fixture = Fixture::new();
     let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
-    eventually("it waits", async || fixture.store.count(Op::QueueWait) == 1).await;
+    eventually("it is registered", async || fixture.store.registrations().len() == 1).await;
     worker.handle.pause();
     fixture.push_many(1).await;
     let (seen, other) = (

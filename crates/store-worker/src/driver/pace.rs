@@ -1,0 +1,149 @@
+//! How fast handlers end, and what follows for claims and settlements.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a small claim or a few settlements wait for more, while handlers are fast.
+pub(super) const LINGER: Duration = Duration::from_millis(1);
+
+/// A worker is saturated if it runs as many handlers as it may, and none of them has ended for this long. It leaves
+/// notifications to other workers.
+const SATURATED: Duration = Duration::from_millis(50);
+
+/// Measures how fast handlers end, against the time that claims take.
+pub(super) struct Pace {
+    concurrency: usize,
+    prefetch: usize,
+    /// How many handlers ended since the last claim was sent.
+    ended_since_claim: usize,
+    /// How many handlers ended while the last claim was under way: the next claim may claim this many jobs ahead.
+    ended_during_claim: usize,
+    /// Whether handlers end about as fast as claims are answered.
+    is_fast: bool,
+    /// Until when a small claim may wait to become larger.
+    linger_until: Instant,
+    /// When the last handler began or ended.
+    moved_at: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(concurrency: usize, prefetch: usize, now: Instant) -> Self {
+        let (ended_since_claim, ended_during_claim, is_fast) = (0, 0, false);
+        Self { concurrency, prefetch, ended_since_claim, ended_during_claim, is_fast, linger_until: now, moved_at: now }
+    }
+
+    pub(super) fn handler_began(&mut self, now: Instant) {
+        self.moved_at = now;
+    }
+
+    pub(super) fn handler_ended(&mut self, now: Instant) {
+        self.moved_at = now;
+        self.ended_since_claim += 1;
+    }
+
+    pub(super) fn claim_sent(&mut self) {
+        self.ended_since_claim = 0;
+    }
+
+    pub(super) fn claim_answered(&mut self, now: Instant) {
+        self.ended_during_claim = self.ended_since_claim;
+        self.linger_until = now + LINGER;
+    }
+
+    /// Jobs were claimed ahead in vain: nothing more is claimed ahead until handlers end again.
+    pub(super) fn claimed_too_many(&mut self) {
+        self.ended_during_claim = 0;
+    }
+
+    /// Measures before a claim.
+    pub(super) fn measure(&mut self, now: Instant) {
+        if self.linger_until + SATURATED <= now {
+            // The last claim is too old to measure how fast handlers are now.
+            (self.is_fast, self.ended_during_claim, self.ended_since_claim) = (false, 0, 0);
+        }
+        self.is_fast |= self.concurrency > 1 && 2 * self.ended_since_claim >= self.concurrency;
+    }
+
+    /// How many jobs may be claimed ahead of a free handler.
+    pub(super) fn ahead(&self) -> usize {
+        if self.is_fast { self.prefetch } else { self.ended_during_claim.min(self.prefetch) }
+    }
+
+    pub(super) fn is_fast(&self) -> bool {
+        self.is_fast
+    }
+
+    /// Whether a claim of `wanted` jobs waits to become larger: a few large claims cost less than many small ones.
+    pub(super) fn holds_back(&self, wanted: usize, now: Instant) -> bool {
+        self.is_fast && wanted < self.concurrency && now < self.linger_until
+    }
+
+    /// A claim of `wanted` jobs did not become larger in time. Returns whether handlers count as slow from now on.
+    pub(super) fn slows_down(&mut self, wanted: usize) -> bool {
+        let is_slow = self.is_fast && 2 * wanted < self.concurrency;
+        self.is_fast &= !is_slow;
+        is_slow
+    }
+
+    /// Whether `running` handlers are as many as may run, and none has ended for a while.
+    pub(super) fn is_saturated(&self, running: usize, now: Instant) -> bool {
+        self.moved_at + SATURATED <= now && running >= self.concurrency
+    }
+
+    /// When the driver may have to act. Some of these times may be in the past.
+    pub(super) fn wakes(&self) -> [Instant; 2] {
+        [self.linger_until, self.moved_at + SATURATED]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_claims_ahead_as_many_jobs_as_ended_during_the_last_claim() {
+        let now = Instant::now();
+        let mut pace = Pace::new(64, 3, now);
+        pace.claim_sent();
+        (0..2).for_each(|_| pace.handler_ended(now));
+        pace.claim_answered(now);
+        pace.measure(now);
+        assert_eq!((pace.ahead(), pace.is_fast()), (2, false));
+        pace.claimed_too_many();
+        assert_eq!(pace.ahead(), 0);
+    }
+
+    #[test]
+    fn it_is_fast_when_half_of_the_handlers_end_during_a_claim_until_claims_stay_small() {
+        let now = Instant::now();
+        let mut pace = Pace::new(4, 9, now);
+        pace.claim_sent();
+        (0..2).for_each(|_| pace.handler_ended(now));
+        pace.claim_answered(now);
+        pace.measure(now);
+        assert_eq!((pace.ahead(), pace.holds_back(3, now), pace.holds_back(4, now)), (9, true, false));
+        assert!(!pace.holds_back(3, now + LINGER));
+        assert!(!pace.slows_down(2) && pace.slows_down(1) && !pace.is_fast());
+    }
+
+    #[test]
+    fn a_measurement_that_is_too_old_does_not_count() {
+        let now = Instant::now();
+        let mut pace = Pace::new(4, 9, now);
+        (0..4).for_each(|_| pace.handler_ended(now));
+        pace.measure(now + SATURATED);
+        assert_eq!((pace.ahead(), pace.is_fast()), (0, false));
+    }
+
+    #[test]
+    fn it_is_saturated_while_all_handlers_run_and_none_ends() {
+        let now = Instant::now();
+        let mut pace = Pace::new(2, 2, now);
+        pace.handler_began(now);
+        assert!(!pace.is_saturated(2, now));
+        assert!(pace.is_saturated(2, now + SATURATED) && !pace.is_saturated(1, now + SATURATED));
+        pace.handler_ended(now + SATURATED);
+        assert!(!pace.is_saturated(2, now + SATURATED));
+    }
+}

@@ -1,0 +1,308 @@
+//! What the worker knows of the jobs that a queue has in the store.
+
+use std::time::Duration;
+
+use store_core::{ClaimRequest, REGISTRATION};
+use tokio::time::Instant;
+
+/// The most bytes of one claim: a claim that cannot be carried within the command time-out is never heard.
+const MOST_BYTES: usize = ClaimRequest::DEFAULT_BYTES;
+
+/// The fewest bytes of one claim.
+const FEWEST_BYTES: usize = 64 << 10;
+
+/// The shortest time after which a worker registers again.
+const SHORTEST_REGISTRATION: Duration = Duration::from_secs(1);
+
+/// How long a hand-over may be on its way after another claim has replaced its registration, at most.
+const MOST_TRANSIT: Duration = Duration::from_secs(1);
+
+/// The state of a queue in the store, as far as the worker knows it.
+#[derive(Debug)]
+enum State {
+    /// It may have jobs: the worker claims when it has room.
+    Wanted { is_notified: bool },
+    /// A claim is under way.
+    Claiming(Claiming),
+    /// The reply to a claim was lost: the same claim is sent again before any other.
+    Unheard(Unheard),
+    /// The last claim found no more jobs, and registered the worker.
+    Registered { until: Instant, reserve: usize },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Claiming {
+    max: usize,
+    reserve: usize,
+    /// Whether it answers a notification, which no other worker has got.
+    is_notified: bool,
+    /// What arrived during the claim: it may be for jobs that the claim does not return.
+    arrived: Option<Arrived>,
+    /// How many jobs might be claimed ahead of a free handler when it was sent.
+    ahead: usize,
+    /// Whether the jobs go to other workers.
+    passes_on: bool,
+    /// When it was first sent: its leases begin then or later.
+    first_sent: Instant,
+    /// How often its reply was lost.
+    lost: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Arrived {
+    Doubt,
+    Notification,
+}
+
+#[derive(Debug)]
+struct Unheard {
+    request: Box<ClaimRequest>,
+    claiming: Claiming,
+}
+
+/// What a heard claim says about the queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Heard {
+    /// How many jobs it returned.
+    pub(super) jobs: usize,
+    /// How many bytes their payloads have.
+    pub(super) bytes: usize,
+    /// Whether another job is ready now.
+    pub(super) has_more: bool,
+    /// When the next job becomes due.
+    pub(super) due: Option<Instant>,
+}
+
+/// The terms of a claim that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// Whether the jobs go to other workers.
+    pub(super) passes_on: bool,
+    /// The leases begin at this time or later.
+    pub(super) first_sent: Instant,
+    /// How many jobs might be claimed ahead of a free handler.
+    pub(super) ahead: usize,
+}
+
+/// What the worker knows of the jobs that one queue has in the store. The worker claims at most once at a time.
+#[derive(Debug)]
+pub(super) struct Supply {
+    state: State,
+    /// When its next job becomes due, from the answer to the last claim.
+    due: Option<Instant>,
+    /// When the claim of the current registration was sent.
+    registered_at: Instant,
+    /// When the claim was sent of a registration that ended without a notification, and until when a hand-over under it may
+    /// arrive.
+    registered_before: Option<(Instant, Instant)>,
+    /// Whether the last registration ended without a job.
+    waited_in_vain: bool,
+    /// The most bytes of the next claim.
+    max_bytes: usize,
+    /// How long the worker relies on a registration.
+    registration: Duration,
+    /// How long a hand-over may be on its way after its registration has ended.
+    transit: Duration,
+    can_reserve: bool,
+}
+
+impl Supply {
+    pub(super) fn new(lease: Duration, now: Instant) -> Self {
+        // A hand-over may come at the end of a registration.
+        let registration = REGISTRATION.min(lease * 2 / 3).max(SHORTEST_REGISTRATION);
+        let transit = MOST_TRANSIT.min(lease / 12);
+        Self {
+            state: State::Wanted { is_notified: false },
+            due: None,
+            registered_at: now,
+            registered_before: None,
+            waited_in_vain: false,
+            max_bytes: MOST_BYTES,
+            registration,
+            transit,
+            can_reserve: registration + 2 * transit < lease,
+        }
+    }
+
+    /// Whether to claim when there is room.
+    pub(super) fn is_wanted(&self) -> bool {
+        matches!(self.state, State::Wanted { .. })
+    }
+
+    /// Whether it is wanted because of a notification, which no other worker has got.
+    pub(super) fn is_notified(&self) -> bool {
+        matches!(self.state, State::Wanted { is_notified: true })
+    }
+
+    /// Whether the last claim found nothing more, and no claim is needed now.
+    pub(super) fn is_registered(&self) -> bool {
+        matches!(self.state, State::Registered { .. })
+    }
+
+    /// How many jobs the claim under way, or the one whose reply was lost, may return.
+    pub(super) fn claiming(&self) -> usize {
+        match &self.state {
+            State::Claiming(claiming) | State::Unheard(Unheard { claiming, .. }) => claiming.max,
+            State::Wanted { .. } | State::Registered { .. } => 0,
+        }
+    }
+
+    /// How many handlers are reserved for jobs that pushes hand over.
+    pub(super) fn reserved(&self) -> usize {
+        if let State::Registered { reserve, .. } = self.state { reserve } else { 0 }
+    }
+
+    /// Whether the last registration ended without a job.
+    pub(super) fn has_waited_in_vain(&self) -> bool {
+        self.waited_in_vain
+    }
+
+    /// Whether leases last long enough for hand-overs: something of the lease is certain at the end of a registration.
+    pub(super) fn can_reserve(&self) -> bool {
+        self.can_reserve
+    }
+
+    /// The most bytes of the next claim.
+    pub(super) fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
+
+    /// When to claim again, if nothing arrives before: a job becomes due, or the registration ends.
+    pub(super) fn claims_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Registered { until, .. } => Some(self.due.map_or(until, |due| due.min(until))),
+            State::Wanted { .. } | State::Claiming(_) | State::Unheard(_) => None,
+        }
+    }
+
+    /// The time for another claim may have come. Returns whether it has.
+    pub(super) fn check(&mut self, now: Instant) -> bool {
+        if self.claims_at().is_none_or(|at| at > now) {
+            return false;
+        }
+        if let State::Registered { until, .. } = self.state {
+            self.waited_in_vain = until <= now;
+        }
+        self.want(now);
+        true
+    }
+
+    /// It may have jobs.
+    pub(super) fn want(&mut self, now: Instant) {
+        if self.is_registered() {
+            self.registered_before = Some((self.registered_at, now + self.transit));
+        }
+        self.arrived(Arrived::Doubt);
+    }
+
+    /// A notification arrived, which no other worker has got. It has ended the registration.
+    pub(super) fn notified(&mut self) {
+        self.waited_in_vain = false;
+        self.arrived(Arrived::Notification);
+    }
+
+    /// Jobs were handed over, which has ended the registration. Returns the earliest time at which their leases began.
+    pub(super) fn handed_over(&mut self, now: Instant) -> Instant {
+        self.waited_in_vain = false;
+        self.arrived(Arrived::Doubt);
+        let before = self.registered_before.take().filter(|(_, until)| now < *until);
+        before.map_or(self.registered_at, |(sent, _)| sent)
+    }
+
+    fn arrived(&mut self, what: Arrived) {
+        match &mut self.state {
+            State::Wanted { is_notified } => *is_notified |= what == Arrived::Notification,
+            State::Registered { .. } => self.state = State::Wanted { is_notified: what == Arrived::Notification },
+            State::Claiming(claiming) | State::Unheard(Unheard { claiming, .. }) => {
+                claiming.arrived = claiming.arrived.max(Some(what));
+            }
+        }
+    }
+
+    /// A claim of up to `max` jobs is sent, `ahead` of which may have no free handler. It registers the worker, and reserves
+    /// handlers for `reserve` jobs.
+    pub(super) fn claim_sent(&mut self, max: usize, reserve: usize, ahead: usize, now: Instant) {
+        debug_assert!(self.is_wanted(), "invariant: one claim is under way at a time");
+        let (is_notified, first_sent) = (self.is_notified(), now);
+        let claiming =
+            Claiming { max, reserve, is_notified, arrived: None, ahead, passes_on: false, first_sent, lost: 0 };
+        self.state = State::Claiming(claiming);
+    }
+
+    /// A claim of one job is sent that does not register the worker. The job goes to another worker.
+    pub(super) fn pass_on_sent(&mut self, now: Instant) {
+        self.claim_sent(1, 0, 0, now);
+        if let State::Claiming(claiming) = &mut self.state {
+            (claiming.passes_on, claiming.is_notified) = (true, true);
+        }
+    }
+
+    /// The claim was answered. `sent` is when it was last sent.
+    pub(super) fn claim_heard(&mut self, heard: Heard, sent: Instant) -> Terms {
+        let State::Claiming(claiming) = self.state else { unreachable!("invariant: a claim was under way") };
+        self.due = heard.due;
+        if 2 * heard.bytes >= self.max_bytes {
+            self.max_bytes = MOST_BYTES.min(self.max_bytes + self.max_bytes / 16);
+        }
+        if heard.jobs > 0 {
+            self.waited_in_vain = false;
+        }
+        let may_have_more = heard.jobs >= claiming.max || heard.has_more || claiming.lost > 0;
+        if heard.jobs < claiming.max && !claiming.passes_on {
+            self.registered_at = sent;
+        }
+        self.state = if may_have_more || claiming.passes_on || claiming.arrived.is_some() {
+            State::Wanted { is_notified: claiming.arrived == Some(Arrived::Notification) }
+        } else {
+            let reserve = claiming.reserve.min(claiming.max - heard.jobs);
+            State::Registered { until: sent + self.registration, reserve }
+        };
+        Terms { passes_on: claiming.passes_on, first_sent: claiming.first_sent, ahead: claiming.ahead }
+    }
+
+    /// The claim was not executed.
+    pub(super) fn claim_failed(&mut self) {
+        let State::Claiming(claiming) = self.state else { unreachable!("invariant: a claim was under way") };
+        let is_notified = claiming.is_notified || claiming.arrived == Some(Arrived::Notification);
+        self.state = State::Wanted { is_notified };
+    }
+
+    /// The reply to the claim was lost. The next one has half the bytes.
+    pub(super) fn claim_lost(&mut self, request: ClaimRequest) {
+        let State::Claiming(mut claiming) = self.state else { unreachable!("invariant: a claim was under way") };
+        claiming.lost += 1;
+        self.max_bytes = (self.max_bytes / 2).max(FEWEST_BYTES);
+        let request = Box::new(request.with_max_bytes(self.max_bytes).repeated());
+        self.state = State::Unheard(Unheard { request, claiming });
+    }
+
+    /// The claim to send again, if its reply was lost: at once after the first time, later only if `may_call`. It is under way
+    /// from then on. The second value is how many handlers to reserve, if it registers the worker.
+    pub(super) fn repeat(&mut self, may_call: bool) -> Option<(ClaimRequest, Option<usize>)> {
+        let State::Unheard(unheard) = &mut self.state else { return None };
+        if unheard.claiming.lost > 1 && !may_call {
+            return None;
+        }
+        let (request, claiming) = (unheard.request.as_ref().clone(), unheard.claiming);
+        self.state = State::Claiming(claiming);
+        Some((request, (!claiming.passes_on).then_some(claiming.reserve)))
+    }
+
+    /// Whether a claim whose reply was lost waits to be sent again.
+    pub(super) fn is_unheard(&self) -> bool {
+        matches!(self.state, State::Unheard(_))
+    }
+
+    /// Gives a claim up whose reply was lost: once its leases of `lease` have ended, or after the second try if the worker
+    /// `is_ending`.
+    pub(super) fn give_up_repeat(&mut self, lease: Duration, is_ending: bool, now: Instant) {
+        if let State::Unheard(Unheard { claiming, .. }) = &self.state
+            && (claiming.first_sent + lease <= now || is_ending && claiming.lost > 1)
+        {
+            self.state = State::Wanted { is_notified: false };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

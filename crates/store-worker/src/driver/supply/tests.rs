@@ -1,0 +1,201 @@
+use store_core::{HolderName, QueueName};
+
+use super::*;
+
+const LEASE: Duration = Duration::from_secs(15);
+
+fn request() -> ClaimRequest {
+    let (queue, worker) = (QueueName::new("email").unwrap(), HolderName::new("worker").unwrap());
+    ClaimRequest::new(queue, worker, 8, LEASE)
+}
+
+fn heard(jobs: usize) -> Heard {
+    Heard { jobs, bytes: 0, has_more: false, due: None }
+}
+
+/// A supply whose claim of 8 jobs found `jobs`.
+fn claimed(jobs: usize, now: Instant) -> Supply {
+    let mut supply = Supply::new(LEASE, now);
+    supply.claim_sent(8, 4, 0, now);
+    supply.claim_heard(heard(jobs), now);
+    supply
+}
+
+#[test]
+fn a_claim_that_finds_fewer_jobs_than_it_wants_registers_the_worker() {
+    let now = Instant::now();
+    assert!(claimed(8, now).is_wanted());
+    let supply = claimed(0, now);
+    assert!(supply.is_registered());
+    assert_eq!((supply.reserved(), supply.claims_at()), (4, Some(now + REGISTRATION)));
+    assert_eq!(claimed(6, now).reserved(), 2, "no more handlers are reserved than the claim left free");
+}
+
+#[test]
+fn a_claim_under_way_counts_as_the_jobs_that_it_may_return() {
+    let now = Instant::now();
+    let mut supply = Supply::new(LEASE, now);
+    supply.claim_sent(8, 4, 0, now);
+    assert_eq!((supply.claiming(), supply.reserved(), supply.is_wanted()), (8, 0, false));
+    supply.claim_failed();
+    assert_eq!((supply.claiming(), supply.is_wanted(), supply.is_notified()), (0, true, false));
+}
+
+#[test]
+fn a_registration_ends_by_a_notification_a_hand_over_a_due_job_and_its_time() {
+    let now = Instant::now();
+    let mut supply = claimed(0, now);
+    supply.notified();
+    assert!(supply.is_notified() && supply.reserved() == 0);
+
+    let mut supply = claimed(0, now);
+    assert_eq!(supply.handed_over(now + LEASE), now);
+    assert!(supply.is_wanted() && !supply.is_notified());
+
+    let mut supply = claimed(0, now);
+    assert!(!supply.check(now + Duration::from_secs(9)) && supply.is_registered());
+    assert!(supply.check(now + REGISTRATION) && supply.is_wanted());
+    assert!(supply.has_waited_in_vain());
+
+    let mut supply = Supply::new(LEASE, now);
+    supply.claim_sent(8, 4, 0, now);
+    let due = now + Duration::from_secs(1);
+    supply.claim_heard(Heard { due: Some(due), ..heard(0) }, now);
+    assert!(supply.check(due) && !supply.has_waited_in_vain());
+}
+
+#[test]
+fn what_arrives_during_a_claim_is_not_lost() {
+    let now = Instant::now();
+    for (is_notified, jobs) in [(true, 0), (false, 0), (true, 3)] {
+        let mut supply = Supply::new(LEASE, now);
+        supply.claim_sent(8, 4, 0, now);
+        if is_notified {
+            supply.notified()
+        } else {
+            supply.want(now)
+        }
+        supply.want(now);
+        supply.claim_heard(heard(jobs), now);
+        assert_eq!((supply.is_wanted(), supply.is_notified()), (true, is_notified));
+    }
+}
+
+#[test]
+fn a_notification_survives_a_claim_that_was_not_executed() {
+    let now = Instant::now();
+    let mut supply = claimed(0, now);
+    supply.notified();
+    supply.claim_sent(8, 4, 0, now);
+    supply.claim_failed();
+    assert!(supply.is_notified());
+}
+
+#[test]
+fn a_claim_that_passes_a_notification_on_does_not_register() {
+    let now = Instant::now();
+    let mut supply = Supply::new(LEASE, now);
+    supply.notified();
+    supply.pass_on_sent(now);
+    assert!(supply.claim_heard(heard(0), now).passes_on);
+    assert!(supply.is_wanted() && !supply.is_notified());
+}
+
+#[test]
+fn a_claim_whose_reply_was_lost_is_repeated_at_once_and_later_when_calls_may_be_sent() {
+    let now = Instant::now();
+    let mut supply = Supply::new(LEASE, now);
+    supply.claim_sent(8, 4, 0, now);
+    let first = request();
+    supply.claim_lost(first.clone());
+    assert_eq!((supply.claiming(), supply.is_wanted()), (8, false));
+    let (repeated, reserve) = supply.repeat(false).unwrap();
+    assert_eq!((repeated.request, repeated.is_repeat, reserve), (first.request, true, Some(4)));
+    assert_eq!(repeated.max_bytes, MOST_BYTES / 2);
+    supply.claim_lost(repeated);
+    assert!(supply.repeat(false).is_none() && supply.is_unheard());
+    assert!(supply.repeat(true).is_some());
+    let terms = supply.claim_heard(heard(2), now + Duration::from_secs(3));
+    assert_eq!(terms.first_sent, now, "the leases began when the first copy was executed");
+    assert!(supply.is_wanted(), "there may be jobs that the first copy did not claim");
+}
+
+#[test]
+fn a_lost_claim_is_given_up_when_its_leases_have_ended_or_the_worker_ends() {
+    let now = Instant::now();
+    let lost_twice = || {
+        let mut supply = Supply::new(LEASE, now);
+        supply.claim_sent(8, 4, 0, now);
+        supply.claim_lost(request());
+        supply.give_up_repeat(LEASE, true, now);
+        let (repeated, _) = supply.repeat(false).expect("also a worker that ends sends it once more");
+        supply.claim_lost(repeated);
+        supply
+    };
+    let mut supply = lost_twice();
+    supply.give_up_repeat(LEASE, false, now);
+    assert!(supply.is_unheard());
+    supply.give_up_repeat(LEASE, false, now + LEASE);
+    assert!(supply.is_wanted());
+    let mut supply = lost_twice();
+    supply.give_up_repeat(LEASE, true, now);
+    assert_eq!(supply.claiming(), 0);
+}
+
+#[test]
+fn claims_have_half_the_bytes_after_a_lost_reply_and_slowly_more_after_full_ones() {
+    let now = Instant::now();
+    let mut supply = Supply::new(LEASE, now);
+    for _ in 0..9 {
+        supply.claim_sent(8, 4, 0, now);
+        supply.claim_lost(request());
+        supply.repeat(true);
+        supply.claim_heard(heard(8), now);
+    }
+    assert_eq!(supply.max_bytes(), FEWEST_BYTES);
+    let mut full_claims = 0;
+    while supply.max_bytes() < MOST_BYTES {
+        supply.claim_sent(8, 4, 0, now);
+        supply.claim_heard(Heard { bytes: supply.max_bytes(), ..heard(8) }, now);
+        full_claims += 1;
+    }
+    assert!((40..60).contains(&full_claims), "{full_claims}");
+}
+
+#[test]
+fn a_hand_over_may_belong_to_the_registration_before() {
+    let now = Instant::now();
+    let renewed = || {
+        let (mut supply, again) = (claimed(0, now), now + REGISTRATION);
+        supply.check(again);
+        supply.claim_sent(8, 4, 0, again);
+        (supply, again)
+    };
+    let (mut supply, again) = renewed();
+    assert_eq!(supply.handed_over(again), now, "the claim under way may not have replaced it yet");
+    let (mut supply, again) = renewed();
+    supply.claim_heard(heard(0), again);
+    assert_eq!(supply.handed_over(again), now, "it may have been on its way");
+    let (mut supply, again) = renewed();
+    supply.claim_heard(heard(0), again);
+    assert_eq!(supply.handed_over(again + MOST_TRANSIT), again);
+}
+
+#[test]
+fn a_registration_that_ended_by_a_notification_hands_nothing_over() {
+    let now = Instant::now();
+    let (mut supply, later) = (claimed(0, now), now + Duration::from_secs(60));
+    supply.notified();
+    supply.claim_sent(8, 4, 0, later);
+    supply.claim_heard(heard(0), later);
+    assert_eq!(supply.handed_over(later), later);
+}
+
+#[test]
+fn a_registration_for_short_leases_is_renewed_earlier() {
+    let now = Instant::now();
+    let mut supply = Supply::new(Duration::from_secs(3), now);
+    supply.claim_sent(8, 4, 0, now);
+    supply.claim_heard(heard(0), now);
+    assert_eq!(supply.claims_at(), Some(now + Duration::from_secs(2)));
+}

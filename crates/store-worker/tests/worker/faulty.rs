@@ -1,0 +1,261 @@
+//! A store that fails on command, and remembers what it was asked.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use embedded_store::EmbeddedState;
+use store_core::{
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, HolderName, JobId, NewJob, Op, Pushed, Queue,
+    QueueName, Receipt, Result, Settled, Settlement, Waiter, Wakeup,
+};
+use tokio::sync::watch;
+
+/// What a store does to the calls of one operation.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing is executed.
+    Away,
+    /// It is executed, and the reply is lost.
+    ReplyLost,
+}
+
+/// A store that fails on command, and remembers what it was asked.
+#[derive(Debug)]
+pub(crate) struct Faulty {
+    this: Weak<Faulty>,
+    inner: EmbeddedState,
+    faults: Mutex<HashMap<Op, Fault>>,
+    held: watch::Sender<HashSet<Op>>,
+    unheard: watch::Sender<HashSet<Op>>,
+    held_queue: watch::Sender<Option<QueueName>>,
+    most_settlements: AtomicUsize,
+    refused: Mutex<Option<JobId>>,
+    calls: Mutex<Vec<(Op, usize)>>,
+    claims: Mutex<Vec<ClaimRequest>>,
+    registrations: Mutex<Vec<(QueueName, usize)>>,
+    injected: watch::Sender<Vec<Wakeup>>,
+}
+
+impl std::fmt::Debug for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fault")
+    }
+}
+
+/// All that a worker sends.
+pub(crate) const ALL: [Op; 3] = [Op::QueueClaim, Op::QueueExtend, Op::QueueSettle];
+
+impl Faulty {
+    pub(crate) fn new(inner: EmbeddedState) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            this: this.clone(),
+            inner,
+            faults: Mutex::default(),
+            held: watch::Sender::default(),
+            unheard: watch::Sender::default(),
+            held_queue: watch::Sender::default(),
+            most_settlements: AtomicUsize::new(usize::MAX),
+            refused: Mutex::default(),
+            calls: Mutex::default(),
+            claims: Mutex::default(),
+            registrations: Mutex::default(),
+            injected: watch::Sender::default(),
+        })
+    }
+
+    /// From now on, calls of these operations fail.
+    pub(crate) fn fail(&self, ops: &[Op], fault: Fault) {
+        self.faults.lock().unwrap().extend(ops.iter().map(|op| (*op, fault)));
+    }
+
+    pub(crate) fn heal(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
+    /// From now on, calls of this operation wait.
+    pub(crate) fn hold(&self, op: Op) {
+        self.held.send_if_modified(|held| held.insert(op));
+    }
+
+    pub(crate) fn let_go(&self, op: Op) {
+        self.held.send_if_modified(|held| held.remove(&op));
+    }
+
+    /// From now on, calls of this operation are executed, and then wait with their answers.
+    pub(crate) fn hold_answers(&self, op: Op) {
+        self.unheard.send_if_modified(|unheard| unheard.insert(op));
+    }
+
+    pub(crate) fn let_answers_go(&self, op: Op) {
+        self.unheard.send_if_modified(|unheard| unheard.remove(&op));
+    }
+
+    /// Claims of this queue wait, as if its server had gone; `None` lets them go.
+    pub(crate) fn hold_claims_of(&self, queue: Option<&QueueName>) {
+        self.held_queue.send_replace(queue.cloned());
+    }
+
+    /// More settlements than this in one call do not arrive in time.
+    pub(crate) fn settles_at_most(&self, settlements: usize) {
+        self.most_settlements.store(settlements, Ordering::SeqCst);
+    }
+
+    /// Settlements that travel with this job's are refused.
+    pub(crate) fn refuse_to_settle(&self, job: &JobId) {
+        *self.refused.lock().unwrap() = Some(job.clone());
+    }
+
+    /// How many calls of this operation there were.
+    pub(crate) fn count(&self, op: Op) -> usize {
+        self.sizes(op).len()
+    }
+
+    /// How many jobs each call of this operation was about.
+    pub(crate) fn sizes(&self, op: Op) -> Vec<usize> {
+        self.calls.lock().unwrap().iter().filter(|call| call.0 == op).map(|call| call.1).collect()
+    }
+
+    /// The operations that were asked for, in order.
+    pub(crate) fn ops(&self) -> Vec<Op> {
+        self.calls.lock().unwrap().iter().map(|call| call.0).collect()
+    }
+
+    /// The claims, in order.
+    pub(crate) fn claims(&self) -> Vec<ClaimRequest> {
+        self.claims.lock().unwrap().clone()
+    }
+
+    /// The queues at which workers have registered, and how many handlers each registration reserves, in order.
+    pub(crate) fn registrations(&self) -> Vec<(QueueName, usize)> {
+        self.registrations.lock().unwrap().clone()
+    }
+
+    /// The next wake-up of a worker, beside those of the store.
+    pub(crate) fn wake(&self, wakeup: Wakeup) {
+        self.injected.send_modify(|injected| injected.push(wakeup));
+    }
+
+    /// Whether workers have got all wake-ups that the test made.
+    pub(crate) fn has_woken(&self) -> bool {
+        self.injected.borrow().is_empty()
+    }
+
+    /// Leases up to `max` jobs of a queue to a worker as a push does, and delivers them in a wake-up.
+    pub(crate) async fn hand_over(&self, queue: &QueueName, max: usize) -> usize {
+        let request =
+            ClaimRequest::new(queue.clone(), HolderName::new("worker").unwrap(), max, Duration::from_secs(15));
+        let claim = self.inner.claim(&request).await.unwrap();
+        let jobs = claim.jobs.len();
+        self.wake(Wakeup::Claimed { queue: queue.clone(), claim });
+        jobs
+    }
+
+    async fn claim_with(&self, request: &ClaimRequest, claiming: impl Future<Output = Result<Claim>>) -> Result<Claim> {
+        self.claims.lock().unwrap().push(request.clone());
+        let call = async {
+            self.held_queue.subscribe().wait_for(|held| held.as_ref() != Some(&request.queue)).await.unwrap();
+            claiming.await
+        };
+        self.meet(Op::QueueClaim, request.max, call).await
+    }
+
+    async fn meet<T>(&self, op: Op, size: usize, call: impl Future<Output = Result<T>>) -> Result<T> {
+        self.calls.lock().unwrap().push((op, size));
+        self.held.subscribe().wait_for(|held| !held.contains(&op)).await.unwrap();
+        let fault = self.faults.lock().unwrap().get(&op).copied();
+        match fault {
+            None => {
+                let answer = call.await;
+                self.unheard.subscribe().wait_for(|unheard| !unheard.contains(&op)).await.unwrap();
+                answer
+            }
+            Some(Fault::Away) => Err(Error::unavailable(op, "away")),
+            Some(Fault::ReplyLost) => {
+                call.await?;
+                Err(Error::indeterminate(op, "cut"))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Queue for Faulty {
+    async fn push(&self, queue: &QueueName, jobs: &[NewJob], durability: Durability) -> Result<Receipt<Vec<Pushed>>> {
+        self.inner.push(queue, jobs, durability).await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
+        self.claim_with(request, self.inner.claim(request)).await
+    }
+
+    async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
+        self.meet(Op::QueueExtend, jobs.len(), self.inner.extend(queue, jobs, lasting)).await
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        settlements: &[Settlement],
+        durability: Durability,
+    ) -> Result<Receipt<Vec<Settled>>> {
+        let refused = self.refused.lock().unwrap().clone();
+        let is_refused = settlements.iter().any(|settlement| Some(&settlement.lease.job) == refused.as_ref());
+        let call = async {
+            if settlements.len() > self.most_settlements.load(Ordering::SeqCst) {
+                return Err(Error::indeterminate(Op::QueueSettle, "took too long"));
+            }
+            if is_refused {
+                return Err(Error::invalid_argument(Op::QueueSettle, "no"));
+            }
+            self.inner.settle(queue, settlements, durability).await
+        };
+        self.meet(Op::QueueSettle, settlements.len(), call).await
+    }
+
+    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
+        self.inner.wait(queues, up_to).await
+    }
+
+    fn waiter(&self) -> Arc<dyn Waiter> {
+        Arc::new(FaultyWaiter { store: self.this.upgrade().unwrap(), inner: self.inner.waiter() })
+    }
+}
+
+/// The waiter of a store that fails on command.
+#[derive(Debug)]
+struct FaultyWaiter {
+    store: Arc<Faulty>,
+    inner: Arc<dyn Waiter>,
+}
+
+#[async_trait]
+impl Waiter for FaultyWaiter {
+    async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim> {
+        let call = async {
+            let claim = self.inner.claim(request, reserve).await?;
+            if claim.jobs.len() < request.max {
+                let reserve = reserve.min(request.max - claim.jobs.len());
+                self.store.registrations.lock().unwrap().push((request.queue.clone(), reserve));
+            }
+            Ok(claim)
+        };
+        self.store.claim_with(request, call).await
+    }
+
+    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
+        let mut injected = self.store.injected.subscribe();
+        let woken = async {
+            let _first = injected.wait_for(|injected| !injected.is_empty()).await.unwrap();
+        };
+        tokio::select! {
+            () = woken => {}
+            answer = self.inner.next(up_to) => return answer,
+        }
+        let mut first = None;
+        self.store.injected.send_modify(|injected| first = (!injected.is_empty()).then(|| injected.remove(0)));
+        Ok(first)
+    }
+}

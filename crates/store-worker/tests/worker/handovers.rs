@@ -1,0 +1,193 @@
+//! Registrations of an idle worker, and jobs that pushes hand over to it.
+
+use std::time::Duration;
+
+use store_core::{NewJob, Op, QueueExt, QueueName, Wakeup};
+use store_worker::{Done, Job, QueueOptions, WorkerBuilder};
+
+use crate::fixture::{Fixture, Running, Turnstile, eventually};
+use crate::leases::stays;
+
+/// A worker with this many queues, each with the same handler.
+fn with_queues(fixture: &Fixture, count: usize) -> WorkerBuilder {
+    let done = async |_: Job| Ok(Done::discard());
+    (0..count).fold(fixture.worker(), |worker, number| worker.with_queue(format!("q{number}"), done))
+}
+
+async fn registered(fixture: &Fixture, times: usize) {
+    eventually("registered", async || fixture.store.registrations().len() >= times).await;
+}
+
+fn reserved(fixture: &Fixture) -> Vec<usize> {
+    fixture.store.registrations().iter().map(|(_, reserve)| *reserve).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_a_push_hands_over_start_without_a_claim() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
+    registered(&fixture, 1).await;
+    fixture.store.hold(Op::QueueClaim);
+    fixture.push_many(3).await;
+    assert_eq!(fixture.store.hand_over(&fixture.queue, 3).await, 3);
+    turnstile.until_inside(3).await;
+    turnstile.open();
+    eventually("done", async || worker.handle.stats().completed == 3).await;
+    fixture.store.let_go(Op::QueueClaim);
+    assert!(worker.shutdown().await.clean);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn handed_over_jobs_without_a_free_handler_are_given_back_at_once() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    fixture.push_many(1).await;
+    let builder = fixture.worker().with_concurrency(2).with_queue("email", stays!(turnstile));
+    let worker = Running::start(builder);
+    turnstile.until_inside(1).await;
+    fixture.store.hold(Op::QueueClaim);
+    fixture.push_many(3).await;
+    assert_eq!(fixture.store.hand_over(&fixture.queue, 3).await, 3);
+    turnstile.until_inside(2).await;
+    fixture.until("given back", |counts| counts.ready == 2).await;
+    eventually("counted", async || worker.handle.stats().released == 2).await;
+    turnstile.open();
+    fixture.store.let_go(Op::QueueClaim);
+    fixture.until("done", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_at_its_own_bound_gives_handed_over_jobs_back() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    fixture.push_many(1).await;
+    let options = QueueOptions::new().with_concurrency(1);
+    let worker = Running::start(fixture.worker().with_queue_options("email", options, stays!(turnstile)));
+    turnstile.until_inside(1).await;
+    fixture.push_many(1).await;
+    fixture.store.hand_over(&fixture.queue, 1).await;
+    fixture.until("given back", |counts| counts.ready == 1).await;
+    turnstile.open();
+    fixture.until("done", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_worker_gives_handed_over_jobs_back() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
+    registered(&fixture, 1).await;
+    fixture.store.hold(Op::QueueClaim);
+    worker.handle.pause();
+    fixture.push_many(1).await;
+    fixture.store.hand_over(&fixture.queue, 1).await;
+    eventually("given back", async || worker.handle.stats().released == 1).await;
+    assert_eq!((fixture.counts().await.ready, turnstile.entered()), (1, 0));
+    fixture.store.let_go(Op::QueueClaim);
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_shuts_down_gives_handed_over_jobs_back() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    fixture.push_many(1).await;
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
+    turnstile.until_inside(1).await;
+    worker.handle.shutdown();
+    fixture.store.hold(Op::QueueClaim);
+    fixture.push_many(1).await;
+    fixture.store.hand_over(&fixture.queue, 1).await;
+    eventually("given back", async || worker.handle.stats().released == 1).await;
+    fixture.store.let_go(Op::QueueClaim);
+    turnstile.open();
+    assert!(worker.report().await.clean);
+    assert_eq!(fixture.counts().await.ready, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hand_over_whose_lease_may_have_ended_never_starts() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    let builder = fixture.worker().with_lease(Duration::from_millis(300));
+    let worker = Running::start(builder.with_queue("email", stays!(turnstile)));
+    registered(&fixture, 1).await;
+    assert_eq!(reserved(&fixture), [0], "leases that are so short are not reserved for");
+    fixture.store.hold(Op::QueueClaim);
+    fixture.push_many(1).await;
+    tokio::time::advance(Duration::from_millis(400)).await;
+    fixture.store.hand_over(&fixture.queue, 1).await;
+    eventually("given back", async || worker.handle.stats().released == 1).await;
+    assert_eq!(turnstile.entered(), 0);
+    fixture.store.let_go(Op::QueueClaim);
+    turnstile.open();
+    fixture.until("done", |counts| counts.pending() == 0).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_with_one_handler_and_many_queues_reserves_it_once() {
+    let fixture = Fixture::new();
+    let worker = Running::start(with_queues(&fixture, 12).with_concurrency(1));
+    registered(&fixture, 12).await;
+    assert_eq!(reserved(&fixture).iter().sum::<usize>(), 1, "{:?}", reserved(&fixture));
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_free_handlers_are_divided_among_the_queues() {
+    let fixture = Fixture::new();
+    let worker = Running::start(with_queues(&fixture, 3).with_concurrency(12));
+    registered(&fixture, 3).await;
+    assert_eq!(reserved(&fixture), [4, 4, 4]);
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn busy_handlers_are_not_reserved() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    fixture.push_many(3).await;
+    let worker = Running::start(fixture.worker().with_concurrency(4).with_queue("email", stays!(turnstile)));
+    turnstile.until_inside(3).await;
+    fixture.store.wake(Wakeup::Missed);
+    registered(&fixture, 2).await;
+    assert!(reserved(&fixture).iter().all(|reserve| *reserve == 1), "{:?}", reserved(&fixture));
+    turnstile.open();
+    worker.shutdown().await;
+}
+
+/// Virtual time: the registrations end after 10 s.
+#[tokio::test(start_paused = true)]
+async fn the_queue_that_gets_jobs_has_the_only_reservation() {
+    let fixture = Fixture::new();
+    let busy = QueueName::new("q7").unwrap();
+    let worker = Running::start(with_queues(&fixture, 12).with_concurrency(1));
+    registered(&fixture, 12).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    let before = fixture.store.registrations().len();
+    for job in 1..=3 {
+        fixture.state.push_one(&busy, NewJob::new("")).await.unwrap();
+        eventually("done", async || worker.handle.stats().completed == job).await;
+    }
+    registered(&fixture, before + 1).await;
+    let last = fixture.store.registrations().into_iter().rfind(|(queue, _)| *queue == busy);
+    assert_eq!(last, Some((busy, 1)));
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_missed_notifications_it_claims_once_from_every_queue() {
+    let fixture = Fixture::new();
+    let worker = Running::start(with_queues(&fixture, 3));
+    registered(&fixture, 3).await;
+    fixture.store.wake(Wakeup::Missed);
+    registered(&fixture, 6).await;
+    let mut queues: Vec<_> = fixture.store.claims()[3..].iter().map(|claim| claim.queue.to_string()).collect();
+    queues.sort();
+    assert_eq!(queues, ["q0", "q1", "q2"]);
+    worker.shutdown().await;
+}
