@@ -93,6 +93,11 @@ pub fn wake(namespace: &Namespace, queue: &QueueName, partition: u16) -> String 
     format!("{namespace}:{{q.{queue}.{partition}}}:wake")
 }
 
+/// `ns:wake:name`: the channel on which a process waits for jobs. `name` is random. A channel is no key: nothing is stored.
+pub fn wake_channel(namespace: &Namespace, name: &str) -> String {
+    format!("{namespace}:wake:{name}")
+}
+
 /// `ns:{w.number}:stop`: list of at most one element, which ends the one wait that has this number. Popped by blocking. TTL:
 /// as long as a wait lasts.
 pub fn stop(namespace: &Namespace, number: u64) -> String {

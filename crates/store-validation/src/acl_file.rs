@@ -18,6 +18,6 @@ pub fn acl_file(role: Role, namespace: &Namespace) -> String {
          # Operators. No service uses it.\n\
          user admin on #{{admin}} ~* &* +@all\n\
          # Services: the keys and commands that the role needs, and no others.\n\
-         user {role}-app on #{{{role}-app}} resetchannels {rules}\n"
+         user {role}-app on #{{{role}-app}} {rules}\n"
     )
 }

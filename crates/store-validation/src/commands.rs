@@ -16,6 +16,9 @@ const CACHE: [&str; 2] = ["SELECT 0", "MGET <key>"];
 /// Commands of the worker state store, besides those of its scripts.
 const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
 
+/// Commands of the worker state store on its channels.
+const STATE_CHANNELS: [&str; 3] = ["PUBLISH <channel> x", "SUBSCRIBE <channel>", "UNSUBSCRIBE <channel>"];
+
 /// Commands of the worker state store that only `Inventory` sends. A service starts without them.
 const INVENTORY: [&str; 1] = ["SCAN 0"];
 
@@ -133,6 +136,25 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
     sample.expect("invariant: preflight is a valid name of every kind")
 }
 
+/// The commands of a role on a channel.
+pub(crate) fn on_channel(role: Role, channel: &str) -> Vec<Vec<String>> {
+    let own: &[&str] = match role {
+        Role::Cache => &[],
+        Role::State => &STATE_CHANNELS,
+    };
+    own.iter().map(|line| line.split(' ').map(|word| word.replace("<channel>", channel)).collect()).collect()
+}
+
+/// A channel of the state role.
+pub(crate) fn sample_channel(namespace: &Namespace) -> String {
+    keys::wake_channel(namespace, "preflight")
+}
+
+/// The pattern of the channels of the state role.
+pub(crate) fn channels(namespace: &Namespace) -> String {
+    format!("&{}", keys::wake_channel(namespace, "*"))
+}
+
 /// The name of a command, with its subcommand: `SCRIPT LOAD`.
 pub(crate) fn name_of<W: AsRef<str>>(words: &[W]) -> String {
     const WITH_SUBCOMMANDS: [&str; 6] = ["ACL", "CLIENT", "CONFIG", "FUNCTION", "MODULE", "SCRIPT"];
@@ -164,12 +186,15 @@ pub(crate) fn rules(role: Role, namespace: &Namespace, selects: bool) -> String 
     let select = selects.then(|| vec!["SELECT".to_owned()]);
     let inventory: &[&str] = if role == Role::State { &INVENTORY } else { &[] };
     let where_allowed = WHERE_ALLOWED.iter().chain(inventory).map(|line| line.split(' ').map(str::to_owned).collect());
-    let commands = of_role(role, "x").into_iter().chain(where_allowed).chain(select);
+    let commands = of_role(role, "x").into_iter().chain(on_channel(role, "x")).chain(where_allowed).chain(select);
     // the preflight also sends these
     let own = ["get", "set"].map(str::to_owned);
     let commands: BTreeSet<_> = commands.map(|words| rule_of(&words)).chain(own).collect();
     patterns.dedup();
     let commands = commands.iter().map(|command| format!("+{command}"));
+    // a server may grant all channels to new users
+    patterns.insert(0, "resetchannels".to_owned());
+    patterns.extend((role == Role::State).then(|| channels(namespace)));
     patterns.into_iter().chain(commands).collect::<Vec<_>>().join(" ")
 }
 
@@ -179,7 +204,7 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use super::{CACHE, CACHE_KEYED, INVENTORY, LINK, STATE, STATE_KEYED, WHERE_ALLOWED};
+    use super::{CACHE, CACHE_KEYED, INVENTORY, LINK, STATE, STATE_CHANNELS, STATE_KEYED, WHERE_ALLOWED};
 
     /// Text in quotes after these words is a command.
     const BEFORE: [&str; 5] = ["call('", "call(\"", "many('", ".command(", ".blocking("];
@@ -216,6 +241,7 @@ mod tests {
                 .iter()
                 .chain(&CACHE)
                 .chain(&STATE)
+                .chain(&STATE_CHANNELS)
                 .chain(&INVENTORY)
                 .chain(&WHERE_ALLOWED)
                 .filter_map(|line| line.split(' ').next());

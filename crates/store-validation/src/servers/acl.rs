@@ -11,12 +11,14 @@ use crate::draft::Draft;
 use crate::{Code, Finding};
 
 /// Further checks: a user with access to a key that nobody uses has access to all keys; one with access only to our
-/// keys has patterns.
-const BESIDES: [[&str; 2]; 4] = [
-    ["GET", "preflight-foreign"],
-    ["SET", "preflight-foreign"],
-    ["GET", "twinstore:preflight"],
-    ["SET", "twinstore:preflight"],
+/// keys has patterns. A user with access to a channel that nobody uses has access to all channels.
+const BESIDES: [&[&str]; 6] = [
+    &["GET", "preflight-foreign"],
+    &["SET", "preflight-foreign"],
+    &["GET", "twinstore:preflight"],
+    &["SET", "twinstore:preflight"],
+    &["PUBLISH", "preflight-foreign", "x"],
+    &["SUBSCRIBE", "preflight-foreign"],
 ];
 
 pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
@@ -37,28 +39,38 @@ pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
 struct Need {
     words: Vec<String>,
     key: Option<String>,
+    /// Whether it is a command on a channel.
+    has_channel: bool,
     is_missing: bool,
 }
 
-fn needs(visit: &Visit<'_>, keys: &[String]) -> Vec<Need> {
+impl Need {
+    fn new(words: Vec<String>, key: Option<String>) -> Self {
+        Self { words, key, has_channel: false, is_missing: false }
+    }
+}
+
+fn needs(visit: &Visit<'_>, namespace: &Namespace, keys: &[String]) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
     for key in keys {
         for words in commands::of_role(visit.role(), key) {
             let key = words.contains(key).then(|| key.clone());
             if key.is_some() || needs.iter().all(|need| need.words != words) {
-                needs.push(Need { words, key, is_missing: false });
+                needs.push(Need::new(words, key));
             }
         }
     }
+    let on_channel = commands::on_channel(visit.role(), &commands::sample_channel(namespace));
+    needs.extend(on_channel.into_iter().map(|words| Need { has_channel: true, ..Need::new(words, None) }));
     if visit.role() == Role::State && visit.database != 0 {
-        needs.push(Need { words: vec!["SELECT".into(), visit.database.to_string()], key: None, is_missing: false });
+        needs.push(Need::new(vec!["SELECT".into(), visit.database.to_string()], None));
     }
     needs
 }
 
 async fn missing(visit: &Visit<'_>, namespace: &Namespace) -> Option<Finding> {
     let keys = commands::sample_keys(visit.role(), namespace);
-    let mut needs = needs(visit, &keys);
+    let mut needs = needs(visit, namespace, &keys);
     let asked = needs.iter().map(|need| need.words.iter().map(String::as_str).collect());
     let asked: Vec<Vec<&str>> = asked.chain(BESIDES.iter().map(|words| words.to_vec())).collect();
     let lines: Vec<&[&str]> = asked.iter().map(Vec::as_slice).collect();
@@ -73,6 +85,7 @@ async fn missing(visit: &Visit<'_>, namespace: &Namespace) -> Option<Finding> {
         (false, true) => KeysOfUser::Some,
         (false, false) => KeysOfUser::Unknown,
     };
+    let has_all_channels = may(&[4, 5]);
     let may_nothing = lacking.len() == asked.len();
     for index in lacking {
         if let Some(need) = needs.get_mut(index) {
@@ -87,8 +100,9 @@ async fn missing(visit: &Visit<'_>, namespace: &Namespace) -> Option<Finding> {
         let what = format!("the user {user} may not run scripts: EVALSHA, SCRIPT LOAD");
         return Some(visit.finding(Code::AclMissingCommand, what).with_help("<rules>", &all_rules(visit, namespace)));
     }
-    let what = format!("the user {user} may not run: {}", Missing::of(&needs, &keys).texts().join(", "));
-    let rules = Missing::of(&needs, &keys).rules(visit.role(), namespace, keys_of_user);
+    let missing = Missing::of(&needs, &keys, namespace, has_all_channels);
+    let what = format!("the user {user} may not run: {}", missing.texts().join(", "));
+    let rules = missing.rules(visit.role(), keys_of_user);
     let rules = rules.unwrap_or_else(|| all_rules(visit, namespace));
     Some(visit.finding(Code::AclMissingCommand, what).with_help("<rules>", &rules))
 }
@@ -102,28 +116,39 @@ enum KeysOfUser {
     Unknown,
 }
 
-/// The rights that a user lacks: keys that it may not use, and commands that it may not run.
+/// The rights that a user lacks: keys and channels that it may not use, and commands that it may not run.
 struct Missing<'a> {
     needs: &'a [Need],
     untouchable: Vec<&'a String>,
+    /// Whether the user may use none of our channels: it lacks the pattern, or all commands that need one.
+    is_deaf: bool,
     keys: &'a [String],
+    namespace: &'a Namespace,
 }
 
 impl<'a> Missing<'a> {
-    fn of(needs: &'a [Need], keys: &'a [String]) -> Self {
+    fn of(needs: &'a [Need], keys: &'a [String], namespace: &'a Namespace, has_all_channels: bool) -> Self {
         let is_touchable = |key: &&String| needs.iter().any(|need| need.key.as_ref() == Some(key) && !need.is_missing);
         let untouchable = keys.iter().filter(|key| !is_touchable(key)).collect();
-        Self { needs, untouchable, keys }
+        // UNSUBSCRIBE needs no right on the channel.
+        let mut on_channel = needs.iter().filter(|need| need.has_channel && need.words[0] != "UNSUBSCRIBE").peekable();
+        let is_deaf = on_channel.peek().is_some() && on_channel.all(|need| need.is_missing) && !has_all_channels;
+        Self { needs, untouchable, is_deaf, keys, namespace }
     }
 
-    /// The commands that the user may not run, without those on keys that it may not use.
+    /// The commands that the user may not run, without those on keys and channels that it may not use.
     fn commands(&self) -> impl Iterator<Item = &'a Need> {
-        let is_of_command = |need: &&Need| need.key.as_ref().is_none_or(|key| !self.untouchable.contains(&key));
+        let is_of_command = |need: &&Need| {
+            !(need.has_channel && self.is_deaf) && need.key.as_ref().is_none_or(|key| !self.untouchable.contains(&key))
+        };
         self.needs.iter().filter(|need| need.is_missing).filter(is_of_command).collect::<Vec<_>>().into_iter()
     }
 
     fn texts(&self) -> Vec<String> {
         let mut texts: Vec<_> = self.untouchable.iter().map(|key| format!("anything on keys such as {key}")).collect();
+        texts.extend(self.is_deaf.then(|| {
+            format!("PUBLISH and SUBSCRIBE on channels such as {}", commands::sample_channel(self.namespace))
+        }));
         for need in self.commands() {
             let name = name_of(&need.words);
             if !texts.contains(&name) {
@@ -135,7 +160,7 @@ impl<'a> Missing<'a> {
 
     /// The rules that grant them; `None` if it is not known whether they are valid. The server refuses a pattern if the user
     /// has all keys.
-    fn rules(&self, role: Role, namespace: &Namespace, keys_of_user: KeysOfUser) -> Option<String> {
+    fn rules(&self, role: Role, keys_of_user: KeysOfUser) -> Option<String> {
         if keys_of_user == KeysOfUser::Unknown && !self.untouchable.is_empty() {
             return None;
         }
@@ -146,12 +171,20 @@ impl<'a> Missing<'a> {
         let mut granted: BTreeSet<_> = self.commands().map(|need| format!("+{}", rule_of(&need.words))).collect();
         if self.untouchable.len() == self.keys.len() {
             // for these commands the check only works on a key that the user may use
-            granted.extend(self.needs.iter().map(|need| format!("+{}", rule_of(&need.words))));
+            granted.extend(
+                self.needs.iter().filter(|need| !need.has_channel).map(|need| format!("+{}", rule_of(&need.words))),
+            );
         }
         let lacking = self.keys.iter().filter(|key| is_missing("GET", key) || is_missing("SET", key));
-        let patterns = lacking.map(|key| commands::pattern_of(role, namespace, key));
+        let patterns = lacking.map(|key| commands::pattern_of(role, self.namespace, key));
         let patterns: BTreeSet<_> = patterns.filter(|_| keys_of_user == KeysOfUser::Some).collect();
-        Some(patterns.into_iter().chain(granted).collect::<Vec<_>>().join(" "))
+        // A selector: the server refuses a pattern of the user's own if the user has all channels.
+        let on_channels = self.is_deaf.then(|| {
+            let commands =
+                commands::on_channel(role, "x").iter().map(|words| format!(" +{}", rule_of(words))).collect::<String>();
+            format!("(resetchannels {}{commands})", commands::channels(self.namespace))
+        });
+        Some(patterns.into_iter().chain(granted).chain(on_channels).collect::<Vec<_>>().join(" "))
     }
 }
 

@@ -134,13 +134,31 @@ async fn the_rights_of_a_user_are_known_even_if_nothing_can_be_written() {
 #[tokio::test]
 async fn a_user_with_exactly_the_needed_rights_has_no_finding() {
     let rules = "~tw:* ~twinstore:* &tw:* -@all +@read +@write +@scripting +@connection +@transaction +@blocking +info \
-                 +time +wait +select -keys -flushall -flushdb -swapdb -migrate -client|kill -client|pause -function|flush +config|get";
+                 +time +wait +select +publish +subscribe +unsubscribe -keys -flushall -flushdb -swapdb -migrate -client|kill -client|pause -function|flush +config|get";
     let state = RedisServer::state().password("admin").acl_user("app", CANARY, rules).start().await.unwrap();
     let cache_rules = rules.replace("~tw:*", "~value:* ~counter:* ~idempotency:* ~gcra:* ~window:* ~handoff:*");
     let cache = RedisServer::cache().password("admin").acl_user("app", "other", &cache_rules).start().await.unwrap();
     let report = check_urls(&cache.user_url("app", "other"), &state.user_url("app", CANARY)).await;
     assert_errors(&report, &[]);
     assert_eq!(warnings(&report), [].into(), "{report:#?}");
+}
+
+/// The server does not show whether a command or the pattern is missing; the rules of the help grant both.
+#[tokio::test]
+async fn a_user_who_may_not_use_the_channels_of_the_namespace_is_reported() {
+    let cache = cache().await;
+    let state = RedisServer::state().acl_user("app", "x", "~* &other:* +@all").start().await.unwrap();
+    let report = check_urls(&cache.url(None), &state.user_url("app", "x")).await;
+    assert_errors(&report, &[Code::AclMissingCommand]);
+    let finding = report.findings().iter().find(|finding| finding.code == Code::AclMissingCommand).unwrap();
+    assert!(
+        finding.what.ends_with("may not run: PUBLISH and SUBSCRIBE on channels such as tw:wake:preflight"),
+        "{finding}"
+    );
+    let rules = "(resetchannels &tw:wake:* +publish +subscribe +unsubscribe)";
+    assert!(finding.help.contains(rules), "{finding}");
+    state.command(&["ACL", "SETUSER", "app", rules]).await.unwrap();
+    assert_errors(&check_urls(&cache.url(None), &state.user_url("app", "x")).await, &[]);
 }
 
 #[tokio::test]

@@ -65,6 +65,13 @@ async fn a_user_with_too_few_rights() {
         "resetkeys ~* -set -get -hset",
         "resetkeys %R~tw:* ~twinstore:*",
         "resetkeys ~tw:{q* ~twinstore:*",
+        "resetchannels",
+        "resetchannels &other:*",
+        "resetchannels allchannels -publish",
+        "resetchannels allchannels -publish -subscribe -unsubscribe",
+        "-subscribe",
+        "-publish -subscribe -hset",
+        "resetchannels resetkeys ~twinstore:*",
     ] {
         assert_cured(Code::AclMissingCommand, Setup::right().state_user(rules)).await;
     }
