@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     Away,
     /// It is executed, and the reply is lost.
     ReplyLost,
+    /// Nothing is executed, but the caller cannot know that.
+    Cut,
 }
 
 /// A store that fails on command, and remembers what it was asked.
@@ -173,6 +175,7 @@ impl Faulty {
                 answer
             }
             Some(Fault::Away) => Err(Error::unavailable(op, "away")),
+            Some(Fault::Cut) => Err(Error::indeterminate(op, "cut")),
             Some(Fault::ReplyLost) => {
                 call.await?;
                 Err(Error::indeterminate(op, "cut"))

@@ -4,6 +4,7 @@
 
 mod ahead;
 mod batching;
+mod blocked;
 mod building;
 mod captured;
 mod faulty;
@@ -13,6 +14,7 @@ mod handovers;
 mod leadership;
 mod leading;
 mod leases;
+mod liveness;
 mod logging;
 mod metering;
 mod notifications;

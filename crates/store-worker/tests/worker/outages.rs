@@ -111,3 +111,60 @@ async fn settlements_that_are_too_many_for_one_call_are_delivered_in_several() {
     eventually("delivered", async || worker.handle.stats().completed == 50).await;
     assert_eq!(worker.shutdown().await.stats.lost, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_reply_was_lost_is_sent_again_at_once_for_half_the_bytes() {
+    let fixture = Fixture::new();
+    fixture.push_many(3).await;
+    fixture.store.fail(&[Op::QueueClaim], Fault::ReplyLost);
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("it is repeated", async || fixture.store.claims().len() >= 3).await;
+    fixture.store.heal();
+    let claims = fixture.store.claims();
+    assert!(claims[..3].iter().all(|claim| claim.request == claims[0].request && claim.max == claims[0].max));
+    assert_eq!(claims[..3].iter().map(|claim| claim.is_repeat).collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(claims[..3].iter().map(|claim| claim.max_bytes).collect::<Vec<_>>(), [1 << 20, 1 << 19, 1 << 18]);
+    worker.handle.shutdown_now();
+    worker.report().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_sends_a_lost_claim_again_and_gives_its_jobs_back() {
+    let fixture = Fixture::new();
+    fixture.push_many(3).await;
+    fixture.store.hold(Op::QueueClaim);
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("it claims", async || fixture.store.count(Op::QueueClaim) == 1).await;
+    fixture.store.fail(&[Op::QueueClaim], Fault::Cut);
+    worker.handle.shutdown();
+    fixture.store.let_go(Op::QueueClaim);
+    assert!(worker.report().await.clean);
+    assert_eq!(fixture.store.claims().iter().map(|claim| claim.is_repeat).collect::<Vec<_>>(), [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_that_is_refused_after_a_lost_reply_is_unknown() {
+    let fixture = Fixture::new();
+    fixture.push(NewJob::new("")).await;
+    fixture.store.fail(&[Op::QueueSettle], Fault::Cut);
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("it settles", async || fixture.store.count(Op::QueueSettle) >= 1).await;
+    worker.handle.pause();
+    fixture.clock.advance(Duration::from_secs(60));
+    fixture.store.heal();
+    eventually("counted", async || worker.handle.stats().unknown == 1).await;
+    assert_eq!((worker.handle.stats().lost, worker.handle.stats().completed), (0, 0));
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_whose_replies_are_all_lost_until_its_lease_ends_is_unknown() {
+    let fixture = Fixture::new();
+    fixture.push(NewJob::new("")).await;
+    fixture.store.fail(&[Op::QueueSettle], Fault::ReplyLost);
+    let builder = fixture.worker().with_lease(Duration::from_millis(100));
+    let worker = Running::start(builder.with_queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("given up", async || worker.handle.stats().unknown == 1).await;
+    fixture.store.heal();
+    assert_eq!(worker.shutdown().await.stats.lost, 0);
+}
