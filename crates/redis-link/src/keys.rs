@@ -9,7 +9,7 @@
 use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName};
 
 /// The version of the layout that these keys and the records under them have.
-pub const LAYOUT_VERSION: u32 = 3;
+pub const LAYOUT_VERSION: u32 = 4;
 
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;
@@ -19,54 +19,48 @@ pub fn layout(namespace: &Namespace) -> String {
     format!("{namespace}:layout")
 }
 
-/// The keys of one partition of a queue.
+/// The keys of one partition of a queue. `crates/state-store/docs/layout.md` describes their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueKeys {
-    /// Hash: job id -> record of a single job: the pushed job, never changed. Removed with the job. A job exists if it has a
-    /// record, or is in a batch and has an entry in `batch_of`, or is packed.
+    /// Hash: packed job id -> record of a single job: the pushed job, never changed; batch id -> the jobs of a batch, never
+    /// changed. A job exists if it has a record, or is in a batch that has its position.
     pub jobs: String,
-    /// Hash: job id -> the changing state (fence, attempts, worker, error, progress or result). Absent before the first claim.
+    /// Hash: packed job id -> the changing state of a single job (fence, attempts, worker, error, progress or result), absent
+    /// before its first claim; batch id -> the positions that the batch still has, and their leases.
     pub state: String,
-    /// Lists of job ids and batch ids, one per priority, the next to be claimed at the head.
+    /// Lists of packed job ids and batch ids, one per priority, the next to be claimed at the head.
     pub ready: [String; PRIORITIES],
-    /// Sorted set: the digit of the priority and the job id, due time in ms.
+    /// Sorted set: the digit of the priority and the packed job id or batch id, (first) due time in ms.
     pub due: String,
-    /// Sorted set: job id or batch id, end of the lease in ms.
+    /// Sorted set: packed job id or batch id, end of the (first) lease in ms.
     pub leased: String,
-    /// Sorted set: job id, time in ms at which it is removed.
+    /// Sorted set: packed job id, time in ms at which it is removed.
     pub completed: String,
-    /// Sorted set: job id, time of death in ms.
+    /// Sorted set: packed job id, time of death in ms.
     pub dead: String,
-    /// Hash: unique key -> a letter for how long it is held, its end in ms (16 digits) if it is held for a time, and the id
-    /// of the job that holds it.
+    /// Hash: unique key -> a letter for how long it is held, its end in ms (16 digits) if it is held for a time, and the packed
+    /// id of the job that holds it.
     pub unique: String,
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
-    /// Hash: `fence` (the last one issued), the counters of batches and packed strings, the due time of the first packed job
-    /// and the number of packed jobs, `paused`, `dead_bytes` and `completed_bytes` (of the kept jobs), `repeated` (written by
-    /// a call that changes nothing, so that its durability can be waited for). Exists as long as the queue.
+    /// Hash: `shape` (layout, number of partitions, routing seed), `fence` (the last one issued), `alive`, `scheduled` and
+    /// `running` (numbers of jobs), `paused`, `dead_bytes` and `completed_bytes` (of the kept jobs), `moving` (batch ids, only
+    /// while a script makes some of their jobs single ones). Exists as long as the queue.
     pub meta: String,
-    /// List of at most one element, which wakes one waiting worker. Popped by blocking.
-    pub wake: String,
-    /// Hash: batch id -> ids and records of plain jobs that were pushed together.
-    pub batches: String,
-    /// Hash: batch id -> fence, number of running jobs, worker. Absent while the batch is ready.
-    pub batch_leases: String,
-    /// Hash: the batch of each job. Job id -> batch id; or, for UUIDs of version 7, the id without its last 6 bits -> batch
-    /// ids, each with 64 bits for the jobs in it. Also the number of jobs.
-    pub batch_of: String,
-    /// Hash: 5 bytes, a number -> ids, times and records of packed jobs, which are due much later; 2 bytes, a part of an id's
-    /// hash -> 8 bytes for each packed job whose id has it.
-    pub packed: String,
-    /// Sorted set: the member of `due` that the first job of a packed string would be, and the string's number; due time of
-    /// that job in ms.
-    pub packed_due: String,
+    /// Hash: token of a waiting worker -> when its registration ends, how many jobs it takes, its channel and name. TTL: 20 s
+    /// after the last registration.
+    pub waiters: String,
+    tag: String,
 }
 
 impl QueueKeys {
-    /// The keys of partition `partition` of a queue.
-    pub fn new(namespace: &Namespace, queue: &QueueName, partition: u16) -> Self {
-        let key = |part: &str| format!("{namespace}:{{q.{queue}.{partition}}}:{part}");
+    /// The keys of partition `partition` of a queue that has `of` partitions.
+    ///
+    /// The slots of a cluster are divided into `of` equal ranges; the tag of partition i ends in a number that makes it hash
+    /// to a slot of range i.
+    pub fn new(namespace: &Namespace, queue: &QueueName, partition: u16, of: u16) -> Self {
+        let tag = format!("{namespace}:{{{}}}", queue_tag(queue, partition, of));
+        let key = |part: &str| format!("{tag}:{part}");
         Self {
             jobs: key("jobs"),
             state: key("state"),
@@ -78,30 +72,43 @@ impl QueueKeys {
             unique: key("unique"),
             unique_until: key("unique_until"),
             meta: key("meta"),
-            wake: wake(namespace, queue, partition),
-            batches: key("parcels"),
-            batch_leases: key("parcel_leases"),
-            batch_of: key("parcel_of"),
-            packed: key("shelves"),
-            packed_due: key("shelves_due"),
+            waiters: key("waiters"),
+            tag,
         }
+    }
+
+    /// `…:call:id`: string: the answer to a push or a settlement, or the jobs that a claim has leased. TTL: as long as the call
+    /// may be repeated.
+    pub fn call(&self, id: u64) -> String {
+        format!("{}:call:{id:016x}", self.tag)
     }
 }
 
-/// [`QueueKeys::wake`] alone.
-pub fn wake(namespace: &Namespace, queue: &QueueName, partition: u16) -> String {
-    format!("{namespace}:{{q.{queue}.{partition}}}:wake")
+fn queue_tag(queue: &QueueName, partition: u16, of: u16) -> String {
+    let tag = format!("q.{queue}.{partition}");
+    if of <= 1 {
+        return tag;
+    }
+    // No name holds a plus sign.
+    let range = |slot: u16| u32::from(slot) * u32::from(of) / SLOTS;
+    let mut candidates = (0_u32..).map(|number| format!("{tag}+{number}"));
+    candidates.find(|tag| range(slot(tag.as_bytes())) == u32::from(partition)).unwrap_or(tag)
+}
+
+/// The number of slots of a cluster.
+const SLOTS: u32 = 16_384;
+
+/// The slot of a tag: CRC-16 (XMODEM) modulo 16,384, as the Redis Cluster specification defines it.
+fn slot(tag: &[u8]) -> u16 {
+    let crc = tag.iter().fold(0_u16, |crc, &byte| {
+        (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 })
+    });
+    crc % 16_384
 }
 
 /// `ns:wake:name`: the channel on which a process waits for jobs. `name` is random. A channel is no key: nothing is stored.
 pub fn wake_channel(namespace: &Namespace, name: &str) -> String {
     format!("{namespace}:wake:{name}")
-}
-
-/// `ns:{w.number}:stop`: list of at most one element, which ends the one wait that has this number. Popped by blocking. TTL:
-/// as long as a wait lasts.
-pub fn stop(namespace: &Namespace, number: u64) -> String {
-    format!("{namespace}:{{w.{number}}}:stop")
 }
 
 /// The part before the hash tag of a lease, a pool or an idempotency key: `ns:service`, or `ns` for a shared one. A
@@ -242,9 +249,13 @@ pub fn queues(namespace: &Namespace) -> String {
 pub fn queue_of(namespace: &Namespace, key: &str) -> Option<QueueName> {
     let (tag, _) = key.strip_prefix(namespace.as_str())?.strip_prefix(":{q.")?.split_once("}:")?;
     let (name, partition) = tag.rsplit_once('.')?;
-    let queue = QueueName::new(name).ok()?;
-    let keys = QueueKeys::new(namespace, &queue, partition.parse().ok()?);
-    [keys.jobs, keys.meta, keys.batches, keys.packed].iter().any(|own| own == key).then_some(queue)
+    let (partition, suffix) = partition.split_once('+').unwrap_or((partition, "0"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_own = ["jobs", "meta"].iter().any(|part| key.ends_with(&format!("}}:{part}")));
+    if !is_own || !is_number(partition) || !is_number(suffix) {
+        return None;
+    }
+    QueueName::new(name).ok()
 }
 
 /// `ns:*{l.*}:lease`: the pattern of all keys of [`lease`].
@@ -289,9 +300,22 @@ mod tests {
 
     #[test]
     fn one_tag_per_partition() {
-        let keys = QueueKeys::new(&Namespace::new("tw").unwrap(), &QueueName::new("email").unwrap(), 3);
-        assert_eq!(keys.ready[2], "tw:{q.email.3}:ready2");
-        assert_eq!(keys.jobs, "tw:{q.email.3}:jobs");
+        let keys = QueueKeys::new(&Namespace::new("tw").unwrap(), &QueueName::new("email").unwrap(), 0, 1);
+        assert_eq!(keys.ready[2], "tw:{q.email.0}:ready2");
+        assert_eq!(keys.jobs, "tw:{q.email.0}:jobs");
+        assert_eq!(keys.call(255), "tw:{q.email.0}:call:00000000000000ff");
+    }
+
+    #[test]
+    fn partitions_are_spread_over_the_slots() {
+        assert_eq!(super::slot(b"123456789"), 0x31c3);
+        let queue = QueueName::new("email").unwrap();
+        for of in [2, 12, 1024] {
+            for partition in 0..of {
+                let slot = u32::from(super::slot(super::queue_tag(&queue, partition, of).as_bytes()));
+                assert_eq!(slot * u32::from(of) / 16_384, u32::from(partition));
+            }
+        }
     }
 
     #[test]
@@ -307,11 +331,14 @@ mod tests {
     fn a_name_is_read_from_its_key() {
         let namespace = Namespace::new("tw").unwrap();
         let queue = QueueName::new("mail.eu:1").unwrap();
-        let keys = QueueKeys::new(&namespace, &queue, 12);
-        for key in [&keys.jobs, &keys.meta, &keys.batches, &keys.packed] {
-            assert_eq!(super::queue_of(&namespace, key), Some(queue.clone()));
+        for (partition, of) in [(0, 1), (0, 12), (11, 12), (1023, 1024)] {
+            let keys = QueueKeys::new(&namespace, &queue, partition, of);
+            for key in [&keys.jobs, &keys.meta] {
+                assert_eq!(super::queue_of(&namespace, key), Some(queue.clone()));
+            }
+            assert_eq!(super::queue_of(&namespace, &keys.waiters), None);
         }
-        assert_eq!(super::queue_of(&namespace, &keys.wake), None);
+        let keys = QueueKeys::new(&namespace, &queue, 0, 1);
         assert_eq!(super::queue_of(&Namespace::new("t").unwrap(), &keys.jobs), None);
         for scope in [Scope::Shared, Scope::from(ServiceName::new("a:b").unwrap())] {
             let (name, pool) = (LeaseName::new("x:y/z").unwrap(), PoolName::new("p").unwrap());

@@ -81,6 +81,14 @@ impl Answer {
         Self { reply, attempts }
     }
 
+    /// The first element of the reply, if it is a string.
+    pub fn first_word(&self) -> Option<&Bytes> {
+        match &self.reply {
+            Reply::List(elements) => elements.first().and_then(Reply::as_bytes),
+            _ => None,
+        }
+    }
+
     /// A reader over the reply's elements.
     pub fn reader(self, op: Op) -> ReplyReader {
         self.reply.reader(op)

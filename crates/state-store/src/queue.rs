@@ -1,38 +1,59 @@
-//! Queues. One partition each; each call is one script in one round trip, or a wait on the server.
+//! Queues. Each call is one script in one round trip for each partition that it concerns.
 
+/// Evaluates an expression with the shape of a queue until it is `Some`: it is `None` if the queue has another shape by now.
+/// `$records`: whether a new queue gets its shape.
+macro_rules! with_shape {
+    ($store:expr, $op:expr, $queue:expr, $records:expr, |$shape:ident| $called:expr) => {{
+        let mut attempts = 0;
+        loop {
+            let $shape = $store.shape($op, $queue, $records).await?;
+            if let Some(answer) = $called {
+                break answer;
+            }
+            attempts += 1;
+            if attempts == 3 {
+                return Err(store_core::Error::corrupt(
+                    $op,
+                    "the partitions of the queue have recorded different shapes",
+                ));
+            }
+        }
+    }};
+}
+
+mod batch;
 mod claim;
 mod control;
 mod extend;
+mod held;
 mod inspect;
 mod job_state;
 mod list;
 mod packed_id;
-mod parcel;
+mod partition;
 mod push;
 mod push_group;
 mod record;
 pub(crate) mod scripts;
 mod settle;
-mod wait;
+mod waiter;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
-use redis_link::keys::QueueKeys;
-use redis_link::{Answer, Arg, Script};
+use redis_link::Arg;
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, PackingBounds, PlainWaiter, Pushed,
-    Queue, QueueName, Reached, Receipt, Result, Retention, Settled, Settlement, Waiter, millis_ceil,
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, JobId, NewJob, Op, Pushed, Queue, QueueName, Reached,
+    Receipt, Result, Retention, Settled, Settlement, Waiter, millis_ceil,
 };
 
 use crate::StateStore;
 
+pub(crate) use partition::Shapes;
 pub(crate) use push_group::PushGroups;
-
-/// The only partition of a queue.
-const PARTITION: u16 = 0;
+pub(crate) use waiter::Waking;
 
 /// A dropped call may have been executed. Push, extend and settle may be sent again; jobs of a dropped claim return
 /// when its lease expires. Cost of a push, claim, extension or settlement of n plain jobs: a fixed number of commands
@@ -45,7 +66,7 @@ impl Queue for StateStore {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
-        claim::claim(self, request).await
+        claim::claim(self, request, None).await
     }
 
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
@@ -62,69 +83,30 @@ impl Queue for StateStore {
     }
 
     async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
-        wait::wait(self, queues, up_to).await
+        let _ = (queues, up_to);
+        Err(Error::unsupported(Op::QueueWait, "use a waiter"))
     }
 
     fn waiter(&self) -> Arc<dyn Waiter> {
-        Arc::new(PlainWaiter::new(self.clone()))
+        waiter::waiter(self)
     }
 }
 
 impl StateStore {
-    async fn call(&self, op: Op, script: &Script, queue: &QueueName, args: Vec<Arg>) -> Result<Answer> {
-        self.link.call(op, script, &self.queue_keys(queue), args).await
-    }
-
-    async fn call_durable(
-        &self,
-        op: Op,
-        script: &Script,
-        queue: &QueueName,
-        args: Vec<Arg>,
-        durability: Durability,
-    ) -> Result<(Answer, Reached)> {
-        self.link.call_durable(op, script, &self.queue_keys(queue), args, durability).await
-    }
-
-    fn queue_keys(&self, queue: &QueueName) -> [String; 19] {
-        in_order(QueueKeys::new(&self.namespace, queue, PARTITION))
-    }
-
-    /// The last argument of a push with delays: when scheduled jobs are packed.
-    fn packing_bounds_arg(&self) -> Arg {
-        Arg::Bytes(self.packing_bounds.clone())
-    }
-
-    /// The second argument of scripts that may have to remove old completed and dead jobs.
+    /// The argument of scripts that may have to remove old completed and dead jobs.
     fn bounds_arg(&self) -> Arg {
         Arg::Bytes(self.bounds.clone())
     }
+
+    /// The argument of scripts that remember a call: for how long, in ms.
+    fn remembered_arg(&self, durability: Durability) -> Arg {
+        Arg::from(millis_ceil(self.link.remembered_for(durability)))
+    }
 }
 
-/// The keys of a queue, in the order in which each of its scripts takes them.
-fn in_order(keys: QueueKeys) -> [String; 19] {
-    let [ready0, ready1, ready2, ready3] = keys.ready;
-    [
-        keys.jobs,
-        keys.state,
-        ready0,
-        ready1,
-        ready2,
-        ready3,
-        keys.due,
-        keys.leased,
-        keys.completed,
-        keys.dead,
-        keys.unique,
-        keys.unique_until,
-        keys.meta,
-        keys.wake,
-        keys.batches,
-        keys.batch_leases,
-        keys.batch_of,
-        keys.packed,
-        keys.packed_due,
-    ]
+/// What two calls have reached at least.
+fn lower(one: Reached, other: Reached) -> Reached {
+    Reached::new(one.replicas.min(other.replicas), one.on_disk && other.on_disk)
 }
 
 /// The bounds of retention: five numbers of 6 bytes.
@@ -135,15 +117,6 @@ pub(crate) fn bounds(retention: &Retention) -> Bytes {
     let numbers =
         [dead_for, retention.dead_count, retention.dead_bytes, retention.completed_count, retention.completed_bytes];
     numbers.into_iter().for_each(|number| bytes.put_uint(number.min(largest), 6));
-    bytes.freeze()
-}
-
-/// When scheduled jobs are packed, as `lua/queue/shelve_some.lua` reads it.
-pub(crate) fn packing_bounds(bounds: &PackingBounds) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(22);
-    let numbers = [bounds.unpacked, bounds.ahead_millis, bounds.most_bytes, bounds.least_bytes];
-    numbers.into_iter().for_each(|number| bytes.put_u32(number));
-    [bounds.window, bounds.every, bounds.share].into_iter().for_each(|number| bytes.put_u16(number));
     bytes.freeze()
 }
 

@@ -1,14 +1,16 @@
 //! The store itself, which all capabilities share.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use redis_link::{Link, Slot, args, idempotency, keys};
-use store_core::{Error, Namespace, Op, Result, Scope, ServiceName, StateOptions};
+use store_core::{Error, Namespace, Op, QueueName, Result, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
-use crate::queue::{self, PushGroups};
+use crate::queue::{self, PushGroups, Shapes, Waking};
 
 /// The worker state store on one server. Clones share its connections.
 ///
@@ -22,8 +24,12 @@ pub struct StateStore {
     pub(crate) scope: Scope,
     /// The bounds of a queue's retention, as its scripts take them.
     pub(crate) bounds: Bytes,
-    /// When scheduled jobs are packed, as a push takes it.
-    pub(crate) packing_bounds: Bytes,
+    /// The declared number of partitions of queues.
+    pub(crate) partitions: Arc<BTreeMap<QueueName, u16>>,
+    pub(crate) shapes: Arc<Shapes>,
+    /// Selects the partition of the next push or claim.
+    pub(crate) turn: Arc<AtomicUsize>,
+    pub(crate) waking: Arc<Waking>,
     pub(crate) push_groups: Arc<PushGroups>,
     pub(crate) calls: Arc<Calls>,
 }
@@ -69,14 +75,16 @@ impl StateStore {
     fn on(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Self {
         let link = link.with_clock(options.clock);
         let bounds = queue::bounds(&options.retention);
-        let packing_bounds = queue::packing_bounds(&options.packing);
         let calls = Calls { leases: LeaseCalls::new(&link), idempotency: idempotency::Entries::new(&link) };
         Self {
             link,
             namespace,
             scope: service.into(),
             bounds,
-            packing_bounds,
+            partitions: Arc::new(options.partitions),
+            shapes: Arc::default(),
+            turn: Arc::new(AtomicUsize::new(fastrand::usize(..))),
+            waking: Arc::default(),
             push_groups: Arc::default(),
             calls: Arc::new(calls),
         }

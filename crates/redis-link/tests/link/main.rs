@@ -20,7 +20,6 @@ mod retries;
 mod scripts;
 mod secrets;
 mod shifting;
-mod slots;
 mod subscriptions;
 
 use std::time::Duration;

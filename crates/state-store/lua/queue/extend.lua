@@ -1,77 +1,110 @@
 -- queue/extend: makes leases last longer, and stores progress.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
--- ARGV    1 clock, 2 lasting in ms, 3 how many groups, 4.. for each: lease ('r', fence in 16 digits), how long each id is, the
---         packed ids; then for each job that reports progress: position from 1, progress
--- Returns 'extended', the new end in ms, then for each other answer: position from 0, 'lost', 'until' or 'cancel', its end
--- Retry   recognised by the fence; the lease lasts from the last one on
--- Cost    n jobs: 4 commands, one for those with progress, and 2 per parcel; a parcel of which not all jobs are named is taken
---         apart: 14 commands; O(n log r) with r running
-local last = now_up + ARGV[2]
-local reply, leases, states, progress = { 'extended', last }, {}, {}, {}
-for at = behind, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
+--         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
+--         14 waiters (hash)
+-- ARGV    1 clock, 2 shape, 3 lasting in ms, 4 for each batch: id (17 bytes), fence (16 digits),
+--         positions (8 bytes), 5 for each single job: fence (16 digits), length (2 bytes), packed
+--         id, 6.. for each job that reports progress: its number from 1, progress. Numbers count
+--         the positions of the batches, then the single jobs
+-- Returns 'shape' and the recorded one, or 'extended', the new end in ms, then for each other
+--         answer: number from 0, 'lost', 'until' or 'cancel', its end
+-- Retry   leads to the same state; the lease lasts from the last one on
+-- Cost    n jobs: 7 commands and 1 per batch; a job of a batch that reports progress becomes a
+--         single job: 6 more; O(n log r) with r running
+-- needs: add, call, common, contains, decimal, extract, flush, has_flag, heard, job_id, jobs
+-- needs: lease_of, leased, meta, moved, now, now_up, ones, read_batch, repair, state, sub
+-- needs: unpack_bytes, with_progress
+local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
+if shape and shape ~= ARGV[2] then return { 'shape', shape } end
+if moving then repair(moving) end
+local last, number, from = now_up + ARGV[3], 0, 1
+local reply, progress, singles = { 'extended', last }, {}, {}
+for at = 6, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end
 
-local function answer(index, word, ends)
-  local at = #reply
-  reply[at + 1], reply[at + 2], reply[at + 3] = index - 1, word, ends
+local function answer(job_number, word, ends)
+  add(reply, job_number - 1, word)
+  reply[#reply + 1] = ends
 end
 
--- A parcel lasts longer as a whole if all that is left of it is named and none reports progress; else what is named is taken
--- out of it.
-local named, whole, refs, held_under = {}, {}, held_parcels(ids)
-for i, ref in ipairs(refs) do
-  if ref then
-    local parcel = named[ref] or { ids = {}, count = 0, lease = held_under[ref] or '' }
-    named[ref] = parcel
-    if sub(parcel.lease, 1, 16) == sub(lease_of[i], 2) then
-      if not parcel.ids[ids[i]] then parcel.count = parcel.count + 1 end
-      parcel.ids[ids[i]] = true
-      parcel.has_progress = parcel.has_progress or progress[i]
-      whole[i] = ref
+-- The positions of a lease that are extended have a lease of their own from now on.
+local function divide(batch, lease, low, high)
+  lease.low, lease.high = lease.low - low, lease.high - high
+  if lease.low + lease.high == 0 then
+    lease.low, lease.high, lease.ends, lease.heard = low, high, last, 1
+    return
+  end
+  lease.heard = 1
+  batch.leases[#batch.leases + 1] = { fence = lease.fence, ends = last, low = low, high = high, heard = 1,
+    worker = lease.worker }
+end
+
+-- Returns the positions that are not held, and the end of the longest lease.
+local function extend_batch(batch_id, fence, low, high)
+  local batch, longest = read_batch(batch_id), last
+  for _, lease in ipairs(batch and { unpack(batch.leases) } or {}) do
+    local of_low, of_high = common(lease.low, low), common(lease.high, high)
+    if lease.fence == fence and lease.ends > now and of_low + of_high > 0 then
+      longest = math.max(longest, lease.ends)
+      if lease.ends < last then divide(batch, lease, of_low, of_high) end
+      lease.heard, batch.is_changed = 1, true
+      low, high = low - of_low, high - of_high
+    end
+  end
+  return low, high, longest
+end
+
+-- Answers for one position: the slow path.
+local function extend_position(batch_id, fence, position, is_lost)
+  if is_lost then
+    return table.insert(singles, { id = job_id(batch_id, position), fence = fence, number = number })
+  end
+  local batch = read_batch(batch_id)
+  local ends = lease_of(batch, position).ends
+  if ends > last then answer(number, 'until', ends) end
+  if not progress[number] then return end
+  batch.blob = batch.blob or call('HGET', jobs, batch_id)
+  extract(batch, batch.blob, position, function(id, s)
+    add(moved.leases, decimal(ends), id)
+    add(moved.states, id, with_progress(s, progress[number]))
+  end)
+end
+
+for at = 1, #ARGV[4], 41 do
+  local batch_id, fence = sub(ARGV[4], at, at + 16), sub(ARGV[4], at + 17, at + 32)
+  local low, high = unpack_bytes('>I4I4', ARGV[4], at + 33)
+  local lost_low, lost_high, longest = extend_batch(batch_id, fence, low, high)
+  if lost_low + lost_high == 0 and longest == last and not next(progress) then
+    number, low, high = number + ones(low) + ones(high), 0, 0
+  end
+  for position = 0, low + high > 0 and 63 or -1 do
+    if contains(low, high, position) then
+      number = number + 1
+      extend_position(batch_id, fence, position, contains(lost_low, lost_high, position))
     end
   end
 end
-for ref, parcel in pairs(named) do
-  local held_until = tonumber(call('ZSCORE', leased, ref) or 0)
-  if parcel.count > 0 and held_until > now then
-    if parcel.count == unpack_bytes('>I2', parcel.lease, 17) and not parcel.has_progress then
-      parcel.ends = math.max(held_until, last)
-      call('ZADD', leased, decimal(parcel.ends), ref)
-    else
-      take_out(ref, function(id) return parcel.ids[id] end, 0)
-    end
-  end
+while from < #ARGV[5] do
+  local size = unpack_bytes('>I2', ARGV[5], from + 16)
+  number = number + 1
+  table.insert(singles, { id = sub(ARGV[5], from + 18, from + 17 + size),
+    fence = sub(ARGV[5], from, from + 15), number = number })
+  from = from + 18 + size
 end
-
-local stored = call('HMGET', state, unpack(ids))
-local ends = call('ZMSCORE', leased, unpack(ids))
-for i, id in ipairs(ids) do
-  local s, held_until = stored[i], tonumber(ends[i] or 0)
-  local parcel_end = whole[i] and named[whole[i]].ends
-  if parcel_end then
-    if parcel_end > last then answer(i, 'until', parcel_end) end
-  elseif s and sub(s, 1, 17) == lease_of[i] and held_until > now then
-    local flags = byte(s, 27)
-    if flags % 2 == 1 then
-      answer(i, 'cancel', math.max(held_until, last))
-    elseif held_until > last then
-      answer(i, 'until', held_until)
+for _, single in ipairs(singles) do
+  local s, ends = call('HGET', state, single.id), tonumber(call('ZSCORE', leased, single.id) or 0)
+  if s and sub(s, 1, 17) == 'r' .. single.fence and ends > now then
+    if has_flag(s, 1) then
+      answer(single.number, 'cancel', math.max(ends, last))
+    elseif ends > last then
+      answer(single.number, 'until', ends)
     end
-    if held_until < last then
-      leases[#leases + 1] = decimal(last)
-      leases[#leases + 1] = id
-    end
-    if progress[i] then
-      local at = 29 + byte(s, 28)
-      states[#states + 1] = id
-      states[#states + 1] = sub(s, 1, 26) .. char(flags - flags % 8 + flags % 4 + 4)
-        .. sub(s, 28, at + 1 + unpack_bytes('>I2', s, at)) .. progress[i]
-    end
+    if ends < last then add(moved.leases, decimal(last), single.id) end
+    local text = progress[single.number]
+    if text then s = with_progress(s, text) end
+    if text or not has_flag(s, 128) then add(moved.states, single.id, heard(s)) end
   else
-    answer(i, 'lost', 0)
+    answer(single.number, 'lost', 0)
   end
 end
-many('ZADD', leased, leases)
-many('HSET', state, states)
+flush('')
 return reply

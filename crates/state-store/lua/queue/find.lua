@@ -1,21 +1,29 @@
--- Where a job is: 'ready', 'scheduled', 'running', 'completed' or 'dead', its record, its state or '', and the time in ms that
--- belongs to the place, or ''; for a job in a parcel also the reference, and the parcel's lease if it runs. 'unknown' when there
--- is none, also a completed one whose time is over; then a reference that came is one to a parcel without the job.
+-- Finds jobs.
+-- needs: byte, call, completed, contains, dead, decimal, due, due_in, jobs, lease_of, leased
+-- needs: now, place_of, read_batch, record_in, running, state, sub
+
+-- Where a job of a batch is; see `find`.
+local function find_in_batch(id)
+  local batch_id, position = place_of(id)
+  local batch = batch_id and read_batch(batch_id)
+  local blob = batch and contains(batch.low, batch.high, position) and call('HGET', jobs, batch_id)
+  if not blob then return 'unknown' end
+  local record, lease = record_in(blob, position) .. batch.at, lease_of(batch, position)
+  if lease then
+    local s = running(lease.fence, 1, sub(record, 3, 9), 0, lease.worker)
+    return 'running', record, s, decimal(lease.ends), batch, position
+  end
+  local first = batch.kind >= 16 and call('ZSCORE', due, batch.kind % 4 .. batch_id)
+  local at = due_in(batch, blob, position)
+  if first and at >= tonumber(first) then return 'scheduled', record, '', decimal(at), batch, position end
+  return 'ready', record, '', '', batch, position
+end
+
+-- Where a job is, its record, its state or '', the time in ms that belongs to the place or '', and, for
+-- a job of a batch, the batch and the position. 'unknown' also for a completed one whose time is over.
 local function find(id)
   local record, s = call('HGET', jobs, id), call('HGET', state, id)
-  if not record then
-    local ref = refs_of({ id })[1]
-    local parcel = ref and call('HGET', parcels, ref)
-    record = parcel and record_in(ref, parcel, id)
-    if not record then
-      local time, on_shelf = shelved(id)
-      if time then return 'scheduled', on_shelf, '', decimal(time) end
-      return 'unknown', nil, nil, nil, ref
-    end
-    local lease = parcel_lease(ref)
-    if not lease then return 'ready', record, '', '', ref end
-    return 'running', record, state_under(lease, record, 0), call('ZSCORE', leased, ref) or '0', ref, lease
-  end
+  if not record then return find_in_batch(id) end
   local status = s and sub(s, 1, 1) or 'w'
   if status == 'w' then
     local at = call('ZSCORE', due, byte(record, 3) .. id)

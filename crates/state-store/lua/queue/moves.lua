@@ -1,29 +1,16 @@
--- Collects what becomes of jobs; flush.lua writes it.
-local NO_FENCE, moved = '0000000000000000', nil
+-- Collects what becomes of jobs; `flush` writes it.
+-- needs: NO_FENCE, add, attempts_of, bit_of, byte, call, decimal, has_flag, job_id, jobs
+-- needs: lease_of, leave, now, now_up, record_in, running, settled, sub, unique_of
+local moved = {
+  due = {}, dead = {}, completed = {}, leases = {}, states = {}, records = {}, forgotten = {}, never_due = {},
+  left = {}, freed = {}, moving = {}, tails = { [0] = {}, {}, {}, {} },
+  heads = { [0] = {}, {}, {}, {} }, alive = 0, scheduled = 0, running = 0,
+}
 
-local function begin_moves()
-  moved = { due = {}, dead = {}, completed = {}, states = {}, forgotten = {}, left = {}, freed = {},
-    tails = { [0] = {}, {}, {}, {} }, heads = { [0] = {}, {}, {}, {} } }
-end
-
-local function add(list, first, second)
-  local at = #list
-  list[at + 1], list[at + 2] = first, second
-end
-
--- A state without a worker, made from another one of the same job.
-local function settled(s, status, fence, attempts, reason, result)
-  local flags = (byte(s, 27) % 4 >= 2 and 2 or 0) + (result and 4 or 0) + (reason and 8 or 0)
-  reason = reason or ''
-  return status .. fence .. pack('>I2', attempts) .. sub(s, 20, 26) .. pack('>BBI2', flags, 0, #reason) .. reason
-    .. (result or '')
-end
-
-local function attempts_of(s) return (unpack_bytes('>I2', s, 18)) end
-
--- The unique key that the job holds until it is finished is to be given back. `key`: what the client says it is, or ''.
+-- The unique key that the job holds until it is finished is released. `key`: it, as the client has it,
+-- or ''.
 local function free(id, s, key)
-  if byte(s, 27) % 4 < 2 then return end
+  if not has_flag(s, 2) then return end
   if key == '' then
     local record = call('HGET', jobs, id)
     key = record and unique_of(record)
@@ -31,13 +18,14 @@ local function free(id, s, key)
   if key then add(moved.freed, key, id) end
 end
 
--- Waits again: in `after` ms, or at once behind the others.
+-- Waits again: in `after` ms, or now behind the others.
 local function wait_again(id, s, after)
   local priority = byte(s, 20)
   if after == 0 then
     table.insert(moved.tails[priority], id)
   else
     add(moved.due, decimal(now_up + after), priority .. id)
+    moved.scheduled = moved.scheduled + 1
   end
   add(moved.states, id, s)
 end
@@ -45,10 +33,25 @@ end
 local function die(id, s, fence, reason, key)
   add(moved.dead, decimal(now), id)
   add(moved.states, id, settled(s, 'd', fence, attempts_of(s), reason))
+  moved.alive = moved.alive - 1
   free(id, s, key)
 end
 
 local function forget(id, s, key)
   table.insert(moved.forgotten, id)
+  moved.alive = moved.alive - 1
   free(id, s, key)
+end
+
+-- Makes a position of a batch a single job. `change` gets its id and its state, as if it were single
+-- and had run once, and collects what becomes of it.
+local function extract(batch, blob, position, change)
+  local id, record = job_id(batch.id, position), record_in(blob, position)
+  local lease = lease_of(batch, position)
+  local fence, worker = NO_FENCE, ''
+  if lease then fence, worker = lease.fence, lease.worker end
+  change(id, running(fence, 1, sub(record, 3, 9), 0, worker))
+  add(moved.records, id, record .. batch.at)
+  moved.moving[batch.id] = true
+  leave(batch, bit_of(position))
 end

@@ -1,9 +1,13 @@
--- What becomes of a job that runs, by outcome: its id, its state, a time in ms, a text, and its unique key or ''.
+-- What becomes of a job that runs, by outcome: its id, its state, a time in ms, a text, and its unique
+-- key or ''.
+-- needs: add, attempts_of, byte, decimal, die, forget, free, has_flag, last_error, moved, now_up
+-- needs: settled, sub, unpack_bytes, wait_again
 local outcomes = {
   complete = function(id, s, lasting, result, key)
     if lasting == 0 then return forget(id, s, key) end
     add(moved.completed, decimal(now_up + lasting), id)
     add(moved.states, id, settled(s, 'c', sub(s, 2, 17), attempts_of(s), last_error(s), result))
+    moved.alive = moved.alive - 1
     free(id, s, key)
   end,
   retry = function(id, s, after, reason, key)
@@ -22,11 +26,11 @@ local outcomes = {
   cancelled = function(id, s, _, _, key) forget(id, s, key) end,
 }
 
--- A job that was asked to be cancelled does not come back.
+-- A job whose cancellation was requested does not come back.
 for _, outcome in ipairs({ 'retry', 'snooze', 'release' }) do
   local come_back = outcomes[outcome]
   outcomes[outcome] = function(id, s, after, reason, key)
-    if byte(s, 27) % 2 == 1 then return forget(id, s, key) end
+    if has_flag(s, 1) then return forget(id, s, key) end
     come_back(id, s, after, reason, key)
   end
 end

@@ -1,26 +1,35 @@
 -- queue/promote: makes scheduled jobs ready.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
--- ARGV    1 clock, 2.. packed ids
--- Returns 'promoted', then for each job whether it was scheduled (0 or 1)
--- Retry   finds what the first time made of it: 0 after 1
--- Cost    n jobs: up to 4 n commands, O(n log s) with s scheduled; per job on a shelf 4 more, and per shelf 14, O(64 KiB)
-stand_alone({ unpack(ARGV, 2) })
-local reply, is_news = { 'promoted' }, false
-for i = 2, #ARGV do
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
+--         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
+--         14 waiters (hash)
+-- ARGV    1 clock, 2 shape, 3.. packed ids
+-- Returns 'shape' and the recorded one, or 'promoted', then for each job whether it was scheduled
+--         (0 or 1)
+-- Retry   finds the result of the first run: 0 after 1
+-- Cost    up to 4 commands per job, 12 per job of a batch, O(n log s + bytes) with s scheduled
+-- needs: byte, call, extract, find, flush, jobs, meta, moved, repair
+local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
+if shape and shape ~= ARGV[2] then return { 'shape', shape } end
+if moving then repair(moving) end
+local reply, promoted, seen = { 'promoted' }, 0, {}
+for i = 3, #ARGV do
   local id = ARGV[i]
-  local scores = call('ZMSCORE', due, '0' .. id, '1' .. id, '2' .. id, '3' .. id)
-  reply[i] = 0
-  for priority = 0, 3 do
-    if scores[priority + 1] then
-      if call('HEXISTS', jobs, id) == 1 then
-        call('RPUSH', ready(priority), id)
-        reply[i], is_news = 1, true
-      end
-      call('ZREM', due, priority .. id)
+  local place, record, _, _, batch, position = find(id)
+  reply[i - 1] = 0
+  if place == 'scheduled' and not seen[id] then
+    seen[id] = true
+    reply[i - 1], promoted = 1, promoted + 1
+    if batch then
+      batch.blob = batch.blob or call('HGET', jobs, batch.id)
+      extract(batch, batch.blob, position, function(job)
+        table.insert(moved.tails[byte(record, 3)], job)
+      end)
+    else
+      table.insert(moved.tails[byte(record, 3)], id)
+      table.insert(moved.never_due, byte(record, 3) .. id)
     end
   end
 end
-if is_news then news() end
+moved.scheduled = -promoted
+flush('')
 return reply

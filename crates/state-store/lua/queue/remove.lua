@@ -1,18 +1,10 @@
--- Forgets a job that was found and does not run. `ref`: of the parcel that it is in, or nil.
-local function remove(id, record, ref)
-  if ref then
-    local ids, records = contents(ref, call('HGET', parcels, ref))
-    for i = #ids, 1, -1 do
-      if ids[i] == id then
-        table.remove(ids, i)
-        table.remove(records, i)
-      end
-    end
-    write_parcel(ref, ids, records)
-    move({ id })
-    return
-  end
-  move({ id }) -- a script may have been cut that took it out
+-- Removes jobs.
+-- needs: bit_of, byte, call, count, due, jobs, leave, release, state, unique_of
+
+-- Removes a job that was found and does not run; a batch is written later.
+local function remove(id, place, record, batch, position)
+  if place == 'ready' or place == 'scheduled' then count(-1, place == 'scheduled' and -1 or 0, 0) end
+  if batch then return leave(batch, bit_of(position)) end
   call('HDEL', jobs, id)
   call('ZREM', due, byte(record, 3) .. id)
   call('HDEL', state, id)

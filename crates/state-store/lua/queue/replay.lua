@@ -1,16 +1,21 @@
 -- queue/replay: makes dead jobs ready again, as if they had never been claimed.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
--- ARGV    1 clock, 2.. packed ids
--- Returns 'replayed', then for each job 'replayed', 'held' or 'not_dead', and the holder of its unique key or ''
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
+--         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
+--         14 waiters (hash)
+-- ARGV    1 clock, 2 shape, 3.. packed ids
+-- Returns 'shape' and the recorded one, or 'replayed', then for each job 'replayed', 'held' or
+--         'not_dead', and the holder of its unique key or ''
 -- Retry   finds the result of the first run: 'not_dead' after 'replayed'
--- Cost    n jobs: up to 7 n commands, O(n log d + bytes) with d dead; up to 5 more per job with a unique key, and O(64 KiB) if
---         the holder is on a shelf
-local reply, is_news = { 'replayed' }, false
+-- Cost    n jobs: up to 8 n commands, O(n log d + bytes) with d dead; 5 more per job with a unique key
+-- needs: ENTRY, NO_FENCE, add, byte, call, count, dead, decimal, holder_of, jobs, meta, publish
+-- needs: ready, repair, state, sub, unique, unique_of, wake
+local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
+if shape and shape ~= ARGV[2] then return { 'shape', shape } end
+if moving then repair(moving) end
+local reply, replayed = { 'replayed' }, 0
 
--- The unique key that the job is to hold again, who holds it, its letter, and what it adds to the flags of the state. One that is
--- held for a time is not taken again: its time began with the push.
+-- The unique key that the job is to hold again, its holder, its letter, and what it adds to the flags
+-- of the state. A key that is held for a time is not taken again: its time began with the push.
 local function key_of(id)
   local record = call('HGET', jobs, id)
   local kind = byte(record, 2) % 4
@@ -19,7 +24,7 @@ local function key_of(id)
   return key, holder_of(key), kind == 1 and 'c' or 'f', kind == 1 and '\16' or '\0'
 end
 
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   local id, answer, holder = ARGV[i], 'not_dead', nil
   local s, bytes = call('HGET', state, id), call('HSTRLEN', jobs, id)
   if s and sub(s, 1, 1) == 'd' and bytes > 0 then
@@ -29,13 +34,16 @@ for i = 2, #ARGV do
       call('RPUSH', ready(byte(s, 20)), id)
       if key then call('HSET', unique, key, letter .. id) end
       -- The state exists; its deadline does not count again.
-      call('HSET', state, id, 'w' .. string.rep('0', 16) .. '\0\0' .. sub(s, 20, 26) .. (flags or '\0') .. '\0\0\0')
+      local fresh = 'w' .. NO_FENCE .. '\0\0' .. sub(s, 20, 26) .. (flags or '\0') .. '\0\0\0'
+      call('HSET', state, id, fresh)
       call('ZREM', dead, id)
       call('HINCRBY', meta, 'dead_bytes', decimal(-ENTRY - bytes - #s))
-      is_news = true
+      replayed = replayed + 1
     end
   end
-  reply[#reply + 1], reply[#reply + 2] = answer, holder or ''
+  add(reply, answer, holder or '')
 end
-if is_news then news() end
+count(replayed, 0, 0)
+if replayed > 0 then wake() end
+publish()
 return reply

@@ -1,53 +1,46 @@
 -- queue/settle: ends deliveries.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, 10 dead (sorted sets),
---         11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), 14 wake (list), 15 parcels, 16 parcel_leases,
---         17 parcel_of (hashes), 18 shelves (hash), 19 shelves_due (sorted set)
--- ARGV    1 clock, 2 bounds of what is kept, 3 how many groups, 4.. for each: lease ('r', fence in 16 digits, end in ms), how
---         long each id is, the packed ids, or 0 and runs (see named.lua); then for each job but those that
---         are just complete: position from 1, outcome, time in ms, result or reason, unique key or ''
--- Returns 'settled', then the positions from 0 of those that were lost
--- Retry   recognised by the fence while the job is retained, else by the end of the lease
--- Cost    n jobs that are just complete: in parcels 8 commands and 2 per parcel, O(n), with ids made together O(n / 64);
---         alone 7, O(n log r) with r running; up to 15 more per other job, O(bytes of its parcel)
-local refused, unusual, found, has_settled = { 'settled' }, {}, {}, false
-for at = behind, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
-begin_moves()
-
--- Whether this settlement was carried out before: the job was settled under this fence, or is gone while the lease would
--- still last, which only its own settlement can have brought about.
-local function is_repeated(id, lease, s)
-  if s then return sub(s, 1, 1) ~= 'r' and sub(s, 2, 17) == sub(lease, 2, 17) end
-  return now < tonumber(sub(lease, 18)) and call('HEXISTS', jobs, id) == 0 and not refs_of({ id })[1]
-    and not shelved(id)
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
+--         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
+--         14 waiters (hash), 15 call (string)
+-- ARGV    1 clock, 2 shape, 3 ms for which the call is remembered, 4 bounds of what is kept, 5 for
+--         each batch: id (17 bytes), fence (16 digits), positions (8 bytes), 6 for each single
+--         job: fence (16 digits), length (2 bytes), packed id, 7.. for each job that is not just
+--         complete: its number from 1, outcome, time in ms, result or reason, unique key or ''.
+--         Numbers count the positions of the batches, then the single jobs
+-- Returns 'shape' and the recorded one, or 'settled', then the numbers from 0 of those that were
+--         lost
+-- Retry   remembered until the last copy's deadline
+-- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
+--         to 15 more per other job, O(bytes of its batch)
+-- needs: add_single, call, flush, is_repeat, meta, new_settlement, outcomes, publish, repair
+-- needs: settle_batch, settle_found, settle_singles, sub, unpack_bytes
+local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
+if shape and shape ~= ARGV[2] then return { 'shape', shape } end
+local answer = is_repeat and call('GET', KEYS[15])
+if answer then return cmsgpack.unpack(answer) end
+if moving then repair(moving) end
+local unusual, from = {}, 1
+for at = 7, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
+local settlement = new_settlement(unusual)
+for at = 1, #ARGV[5], 41 do
+  local batch_id, fence = sub(ARGV[5], at, at + 16), sub(ARGV[5], at + 17, at + 32)
+  settle_batch(settlement, batch_id, fence, unpack_bytes('>I4I4', ARGV[5], at + 33))
 end
-
--- Jobs in parcels: those that are just complete leave them, the others that are settled are taken out.
-local completed_inside = settle_parcels(unusual)
-
-local states = call('HMGET', state, unpack(ids))
-local ends = (first_score(leased) or 0) <= now and call('ZMSCORE', leased, unpack(ids))
-for i, id in ipairs(ids) do
-  local s, lease = states[i], lease_of[i]
-  if completed_inside[i] then
-    has_settled = true
-  elseif s and sub(s, 1, 17) == sub(lease, 1, 17) and (not ends or tonumber(ends[i] or 0) > now) then
-    local at = unusual[i]
-    moved.left[#moved.left + 1] = id
-    if at then
-      found[at] = i
-    else
-      forget(id, s, '')
-    end
-  elseif not is_repeated(id, lease, s) then
-    refused[#refused + 1] = i - 1
+while from < #ARGV[6] do
+  local size = unpack_bytes('>I2', ARGV[6], from + 16)
+  add_single(settlement, sub(ARGV[6], from + 18, from + 17 + size), sub(ARGV[6], from, from + 15))
+  from = from + 18 + size
+end
+settle_singles(settlement)
+-- In the order given: it is the order in which they come back.
+for at = 7, #ARGV, 5 do
+  local word, time, text, key = ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4]
+  local is_removed = word == 'cancelled' or word == 'complete' and time == 0
+  if settlement.found[at] then
+    settle_found(settlement.found[at], function(id, s) outcomes[word](id, s, time, text, key) end, is_removed)
   end
 end
--- In the order given: it is the order in which they come back.
-for at = behind, #ARGV, 5 do
-  local i = found[at]
-  if i then outcomes[ARGV[at + 1]](ids[i], states[i], tonumber(ARGV[at + 2]), ARGV[at + 3], ARGV[at + 4]) end
-end
--- A write of a repetition, too: only what writes can be waited for.
-if #moved.left == 0 and not has_settled then call('HSET', meta, 'repeated', '1') end
-flush()
-return refused
+flush(ARGV[4])
+call('SET', KEYS[15], cmsgpack.pack(settlement.refused), 'PX', ARGV[3])
+publish()
+return settlement.refused

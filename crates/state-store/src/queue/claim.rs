@@ -1,94 +1,214 @@
 //! [`Queue::claim`](store_core::Queue::claim)
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use redis_link::{Arg, ReplyReader};
 use store_core::{
-    Claim, ClaimRequest, ClaimedJob, Error, Fence, JobId, JobLease, NewJob, Op, Result, Timestamp, UniqueUntil,
+    Claim, ClaimRequest, ClaimedJob, Durability, Error, Fence, JobId, JobLease, Op, Result, Timestamp, UniqueUntil,
     millis_ceil,
 };
 
+use super::batch::Claimed;
 use super::job_state::JobStateRecord;
+use super::partition::{Called, Shape, Target};
 use super::record::Record;
-use super::{packed_id, parcel, scripts};
+use super::{packed_id, scripts};
 use crate::StateStore;
 
-const OP: Op = Op::QueueClaim;
+pub(super) const OP: Op = Op::QueueClaim;
 
 /// How much memory small jobs may share with others.
 const SHARED_BYTES: usize = 1 << 20;
 
-pub(super) async fn claim(store: &StateStore, request: &ClaimRequest) -> Result<Claim> {
+/// A waiter that registers where a claim finds too few jobs.
+pub(super) trait Registering: Sync {
+    /// The argument of a claim: token (8 bytes), how many jobs it reserves (2 bytes), channel. `share`: which of how many
+    /// partitions asks.
+    fn registration(&self, request: &ClaimRequest, partition: u16, of: u16) -> Bytes;
+}
+
+pub(super) async fn claim(
+    store: &StateStore,
+    request: &ClaimRequest,
+    waiter: Option<&dyn Registering>,
+) -> Result<Claim> {
     request.validate()?;
+    Ok(with_shape!(store, OP, &request.queue, false, |shape| claim_in(store, request, &shape, waiter).await?))
+}
+
+/// Claims from the partitions, one after the other, until there are enough jobs. `None` if the queue has another shape.
+async fn claim_in(
+    store: &StateStore,
+    request: &ClaimRequest,
+    shape: &Shape,
+    waiter: Option<&dyn Registering>,
+) -> Result<Option<Claim>> {
+    let count = shape.count();
+    let first = store.turn.fetch_add(1, Ordering::Relaxed);
+    let mut all = Claim::default();
+    let mut visited = 0;
+    for step in 0..count {
+        // Less than the number of partitions.
+        let partition = ((first + usize::from(step)) % usize::from(count)) as u16;
+        let most = request.max - all.jobs.len();
+        let bytes: usize = all.jobs.iter().map(|job| job.payload.len()).sum();
+        if most == 0 || step > 0 && bytes >= request.max_bytes {
+            break;
+        }
+        let registration = waiter.map(|waiter| waiter.registration(request, partition, count)).unwrap_or_default();
+        let claim = match claim_from(store, request, shape, partition, most, registration).await {
+            Ok(Some(claim)) => claim,
+            Ok(None) if all.jobs.is_empty() => return Ok(None),
+            // The jobs of the other partitions are leased.
+            Ok(None) | Err(_) if !all.jobs.is_empty() => break,
+            Ok(None) => break,
+            Err(error) => return Err(error),
+        };
+        visited += 1;
+        all.jobs.extend(claim.jobs);
+        all.paused |= claim.paused;
+        all.next = match (all.next, claim.next) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    if visited < count && !all.jobs.is_empty() {
+        all.next = Some(Duration::ZERO);
+    }
+    all.paused &= all.jobs.is_empty();
+    Ok(Some(all))
+}
+
+async fn claim_from(
+    store: &StateStore,
+    request: &ClaimRequest,
+    shape: &Shape,
+    partition: u16,
+    most: usize,
+    registration: Bytes,
+) -> Result<Option<Claim>> {
     let lasting = millis_ceil(request.lease);
     let args = vec![
         store.bounds_arg(),
-        Arg::from(request.max),
+        Arg::from(most),
         Arg::from(lasting),
         Arg::from(request.worker.as_str()),
-        Arg::from(NewJob::MAX_BATCH_BYTES),
+        Arg::from(request.max_bytes),
+        Arg::from(registration),
     ];
-    let answer = store.call(OP, &scripts::CLAIM, &request.queue, args).await?;
+    let [a, b, c, d, e, f, g, h, ..] = *request.request.as_bytes();
+    let to = Target {
+        op: OP,
+        script: &scripts::CLAIM,
+        queue: &request.queue,
+        shape,
+        partition,
+        call: Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        is_repeat: request.is_repeat,
+        durability: Durability::Accepted,
+    };
+    let Called::Answered(answer, _) = store.call_on(to, args).await? else { return Ok(None) };
     let mut reply = answer.reader(OP);
     match reply.next_word()?.as_ref() {
-        b"paused" => Ok(Claim::new(Vec::new(), None, true)),
-        b"claimed" => read(&mut reply, lasting),
+        b"paused" => Ok(Some(Claim::new(Vec::new(), None, true))),
+        b"claimed" => read(&mut reply, lasting, partition).map(Some),
         _ => Err(reply.unknown_word()),
     }
 }
 
-fn read(reply: &mut ReplyReader, lasting: u64) -> Result<Claim> {
+fn read(reply: &mut ReplyReader, lasting: u64, partition: u16) -> Result<Claim> {
     let now = Timestamp::from_millis(reply.next_u64()?);
     let fence = Fence::new(reply.next_u64()?);
     let next = reply.next_int()?;
-    let until = Timestamp::from_millis(now.as_millis().saturating_add(lasting));
-    let unreadable = || Error::corrupt(OP, "a job has a form that this version does not know");
-    // One that cannot be read keeps its place and its lease: it comes back, and is dead in the end; the others do not suffer.
-    let mut jobs: Vec<Option<ClaimedJob>> = Vec::with_capacity(reply.remaining() / 2);
+    let mut delivery = Delivery::new(now, fence, lasting, partition);
     for _ in 0..reply.next_u64()? {
-        let (id, bytes) = (reply.next_bytes()?, reply.next_bytes()?);
-        let claimed = |(id, record): (JobId, Record)| claimed(JobLease::new(id, fence, until), record, now);
-        if parcel::is_reference(&id) {
-            jobs.extend(parcel::decode(&id, bytes).map(|job| job.map(claimed)));
-        } else {
-            jobs.push(packed_id::unpack(&id).zip(Record::decode(bytes)).map(claimed));
-        }
+        let (id, records) = (reply.next_bytes()?, reply.next_bytes()?);
+        delivery.add(&id, records);
     }
     while reply.remaining() > 0 {
-        let position = usize::try_from(reply.next_u64()?).ok();
-        let before = JobStateRecord::decode(reply.next_bytes()?);
-        let place = position.and_then(|position| jobs.get_mut(position)).ok_or_else(unreadable)?;
-        match (place.as_mut(), before) {
+        let (number, before) = (reply.next_u64()?, reply.next_bytes()?);
+        delivery.note_past(number, before);
+    }
+    Ok(Claim::new(delivery.jobs()?, u64::try_from(next).ok().map(Duration::from_millis), false))
+}
+
+/// The jobs of one claim, as they are read. One that cannot be read keeps its lease: it comes back, and is dead in the end; the
+/// others do not suffer.
+pub(super) struct Delivery {
+    now: Timestamp,
+    fence: Fence,
+    until: Timestamp,
+    partition: u16,
+    jobs: Vec<Option<ClaimedJob>>,
+}
+
+impl Delivery {
+    pub(super) fn new(now: Timestamp, fence: Fence, lasting: u64, partition: u16) -> Self {
+        let until = Timestamp::from_millis(now.as_millis().saturating_add(lasting));
+        Self { now, fence, until, partition, jobs: Vec::new() }
+    }
+
+    /// An item: a packed id and a record, or positions of a batch and their records.
+    pub(super) fn add(&mut self, id: &Bytes, records: Bytes) {
+        let new = |(id, record): (JobId, Record)| self.claimed(id, record);
+        let jobs = match Claimed::decode(id.clone()) {
+            Some(claimed) => claimed.jobs(records).into_iter().map(|job| job.map(new)).collect(),
+            None => vec![packed_id::unpack(id).zip(Record::decode(records)).map(new)],
+        };
+        self.jobs.extend(jobs);
+    }
+
+    /// The state before this claim of a job that was claimed before.
+    pub(super) fn note_past(&mut self, number: u64, before: Bytes) {
+        let slot = usize::try_from(number).ok().and_then(|number| self.jobs.get_mut(number));
+        let Some(slot) = slot else { return };
+        match (slot.as_mut(), JobStateRecord::decode(before)) {
             (Some(job), Some(before)) => {
                 job.attempt = before.attempts + 1;
                 job.last_error = before.last_error;
             }
-            _ => *place = None,
+            _ => *slot = None,
         }
     }
-    let claimed = jobs.len();
-    let mut jobs: Vec<_> = jobs.into_iter().flatten().collect();
-    let bytes: usize = jobs.iter().map(|job| job.payload.len()).sum();
-    // A payload shares the reply's memory and keeps all of it, for as long as its handler works.
-    for job in jobs.iter_mut().filter(|job| bytes > SHARED_BYTES && 8 * job.payload.len() < bytes) {
-        job.payload = Bytes::copy_from_slice(&job.payload);
+
+    /// All that can be read.
+    pub(super) fn jobs(self) -> Result<Vec<ClaimedJob>> {
+        let claimed = self.jobs.len();
+        let mut jobs: Vec<_> = self.jobs.into_iter().flatten().collect();
+        let bytes: usize = jobs.iter().map(|job| job.payload.len()).sum();
+        // A payload shares the reply's memory and keeps all of it, for as long as its handler works.
+        for job in jobs.iter_mut().filter(|job| bytes > SHARED_BYTES && 8 * job.payload.len() < bytes) {
+            job.payload = Bytes::copy_from_slice(&job.payload);
+        }
+        if jobs.is_empty() && claimed > 0 {
+            return Err(Error::corrupt(OP, "a job has a form that this version does not know"));
+        }
+        Ok(jobs)
     }
-    if jobs.is_empty() && claimed > 0 {
-        return Err(unreadable());
+
+    /// A job as it is claimed for the first time.
+    fn claimed(&self, id: JobId, record: Record) -> ClaimedJob {
+        let held = record.unique.as_ref().filter(|unique| unique.until == UniqueUntil::Finished);
+        let lease = JobLease::new(id, self.fence, self.until)
+            .with_unique(held.map(|unique| unique.key.clone()))
+            .with_partition(self.partition);
+        let mut job = ClaimedJob::new(lease, 1, record.payload, record.pushed_at, self.now);
+        job.priority = record.priority;
+        job.unique = record.unique;
+        job.retry = record.retry;
+        job.schema = record.schema;
+        job.trace = record.trace;
+        job
     }
-    Ok(Claim::new(jobs, u64::try_from(next).ok().map(Duration::from_millis), false))
 }
 
-/// A job as it is claimed for the first time.
-fn claimed(lease: JobLease, record: Record, now: Timestamp) -> ClaimedJob {
-    let held = record.unique.as_ref().filter(|unique| unique.until == UniqueUntil::Finished);
-    let lease = lease.with_unique(held.map(|unique| unique.key.clone()));
-    let mut job = ClaimedJob::new(lease, 1, record.payload, record.pushed_at, now);
-    job.priority = record.priority;
-    job.unique = record.unique;
-    job.retry = record.retry;
-    job.schema = record.schema;
-    job.trace = record.trace;
-    job
+/// The registration of a waiter, as a claim takes it.
+pub(super) fn registration(token: u64, reserve: usize, channel: &str) -> Bytes {
+    let mut bytes = BytesMut::with_capacity(10 + channel.len());
+    bytes.put_u64(token);
+    bytes.put_u16(u16::try_from(reserve).unwrap_or(u16::MAX));
+    bytes.put_slice(channel.as_bytes());
+    bytes.freeze()
 }

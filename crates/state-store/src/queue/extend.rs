@@ -1,16 +1,17 @@
 //! [`Queue::extend`](store_core::Queue::extend)
 
-use std::fmt::Write;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use redis_link::{Answer, Arg};
 use store_core::{
     Error, Extended, Extension, JobInfo, JobLease, Op, QueueName, Result, Timestamp, millis_ceil, validate_batch,
     validate_lease,
 };
 
-use super::{packed_id, scripts};
+use super::held::{self, Held};
+use super::partition::{Called, Shape, Target};
+use super::scripts;
 use crate::StateStore;
 
 const OP: Op = Op::QueueExtend;
@@ -22,72 +23,55 @@ pub(super) async fn extend(
     lasting: Duration,
 ) -> Result<Vec<Extended>> {
     validate(jobs, lasting)?;
-    let mut args = vec![Arg::from(millis_ceil(lasting))];
-    push_leases(jobs.iter().map(|job| &job.lease), false, &mut args);
-    for (position, job) in jobs.iter().enumerate() {
-        if let Some(progress) = &job.progress {
-            args.push(Arg::from(position + 1));
-            args.push(Arg::from(progress));
-        }
-    }
-    let answer = store.call(OP, &scripts::EXTEND, queue, args).await?;
-    read(answer, jobs.len())
+    let (distinct, place) = distinct(jobs);
+    let extended =
+        with_shape!(store, OP, queue, false, |shape| { extend_in(store, queue, &shape, &distinct, lasting).await? });
+    Ok(place.into_iter().map(|place| extended[place]).collect())
 }
 
-/// Appends the number of groups, then for each group of jobs that follow each other, have one lease and ids of one form: the
-/// lease (the letter of a running job, the fence and, if asked, the end), that length, the packed ids; for a settlement (with the
-/// end) the runs of ids that have families, and as length 0.
-pub(super) fn push_leases<'a>(
-    leases: impl ExactSizeIterator<Item = &'a JobLease>,
-    with_end: bool,
-    args: &mut Vec<Arg>,
-) {
-    let mut buffer = BytesMut::with_capacity(leases.len() * 24 + 64);
-    let mut group = Group { ids: BytesMut::with_capacity(leases.len() * 24), first: None, with_runs: with_end };
-    let (mut groups, groups_at) = (0, args.len());
-    args.push(Arg::from(0));
-    for lease in leases {
-        let form = packed_id::form(&lease.job);
-        let is_same = |(first, of_first): (&JobLease, (usize, bool))| {
-            of_first == form && first.fence == lease.fence && (first.until == lease.until || !with_end)
-        };
-        if !group.first.is_some_and(is_same) {
-            group.end(&mut buffer, args);
-            group.first = Some((lease, form));
-            groups += 1;
-            let written = match with_end {
-                true => write!(buffer, "r{:016}{}", lease.fence.get(), lease.until.as_millis()),
-                false => write!(buffer, "r{:016}", lease.fence.get()),
-            };
-            debug_assert!(written.is_ok(), "a buffer grows");
-            args.push(Arg::Bytes(buffer.split().freeze()));
+/// The last extension of each lease, and for each extension the place of that one.
+fn distinct(jobs: &[Extension]) -> (Vec<&Extension>, Vec<usize>) {
+    let mut places = HashMap::with_capacity(jobs.len());
+    let mut distinct: Vec<&Extension> = Vec::with_capacity(jobs.len());
+    let mut place = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let index = *places.entry((job.lease.fence, &job.lease.job)).or_insert(distinct.len());
+        if index == distinct.len() {
+            distinct.push(job);
+        } else if job.progress.is_some() {
+            distinct[index] = job;
         }
-        packed_id::pack(&lease.job, &mut group.ids);
+        place.push(index);
     }
-    group.end(&mut buffer, args);
-    args[groups_at] = Arg::from(groups);
+    (distinct, place)
 }
 
-/// Jobs with one lease and ids of one length.
-struct Group<'a> {
-    ids: BytesMut,
-    /// The lease, how long the ids are, and whether they have families.
-    first: Option<(&'a JobLease, (usize, bool))>,
-    with_runs: bool,
-}
-
-impl Group<'_> {
-    fn end(&mut self, buffer: &mut BytesMut, args: &mut Vec<Arg>) {
-        let Some((_, (size, _))) = self.first.take() else { return };
-        if self.with_runs {
-            packed_id::put_runs(self.ids.chunks(size), buffer);
+async fn extend_in(
+    store: &StateStore,
+    queue: &QueueName,
+    shape: &Shape,
+    jobs: &[&Extension],
+    lasting: Duration,
+) -> Result<Option<Vec<Extended>>> {
+    let leases: Vec<&JobLease> = jobs.iter().map(|job| &job.lease).collect();
+    let mut extended = vec![Extended::Lost; jobs.len()];
+    for held in held::group(&leases) {
+        if held.partition >= shape.count() {
+            continue;
         }
-        let ids = self.ids.split().freeze();
-        match buffer.is_empty() {
-            true => args.extend([Arg::from(size), Arg::Bytes(ids)]),
-            false => args.extend([Arg::from(0), Arg::Bytes(buffer.split().freeze())]),
+        let mut args = vec![Arg::from(millis_ceil(lasting)), Arg::from(&held.batches), Arg::from(&held.singles)];
+        for (number, &index) in (1_usize..).zip(&held.order) {
+            if let Some(progress) = &jobs[index].progress {
+                args.extend([Arg::from(number), Arg::from(progress)]);
+            }
+        }
+        let to = Target::new(OP, &scripts::EXTEND, queue, shape, held.partition);
+        match store.call_on(to, args).await? {
+            Called::Answered(answer, _) => read(answer, &held, &mut extended)?,
+            Called::OtherShape => return Ok(None),
         }
     }
+    Ok(Some(extended))
 }
 
 fn validate(jobs: &[Extension], lasting: Duration) -> Result<()> {
@@ -104,15 +88,15 @@ fn validate(jobs: &[Extension], lasting: Duration) -> Result<()> {
     }
 }
 
-fn read(answer: Answer, jobs: usize) -> Result<Vec<Extended>> {
+fn read(answer: Answer, held: &Held, extended: &mut [Extended]) -> Result<()> {
     let mut reply = answer.reader(OP);
     if reply.next_word()?.as_ref() != b"extended" {
         return Err(reply.unknown_word());
     }
     let until = Timestamp::from_millis(reply.next_u64()?);
-    let mut extended = vec![Extended::Until(until); jobs];
+    held.order.iter().for_each(|&index| extended[index] = Extended::Until(until));
     while reply.remaining() > 0 {
-        let position = reply.next_u64()?;
+        let number = usize::try_from(reply.next_u64()?).ok();
         let word = reply.next_word()?;
         let until = Timestamp::from_millis(reply.next_u64()?);
         let answer = match word.as_ref() {
@@ -121,8 +105,8 @@ fn read(answer: Answer, jobs: usize) -> Result<Vec<Extended>> {
             b"cancel" => Extended::CancelRequested(until),
             _ => return Err(reply.unknown_word()),
         };
-        let place = usize::try_from(position).ok().and_then(|position| extended.get_mut(position));
-        *place.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))? = answer;
+        let index = number.and_then(|number| held.order.get(number));
+        extended[*index.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?] = answer;
     }
-    Ok(extended)
+    Ok(())
 }

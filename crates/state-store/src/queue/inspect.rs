@@ -2,38 +2,31 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::ReplyReader;
+use redis_link::{ReplyReader, Script};
 use store_core::{
     Counts, Error, Explanation, JobId, JobInfo, JobState, Op, Page, PageRequest, QueueInspect, QueueName, Result,
     Timestamp,
 };
 
 use super::job_state::JobStateRecord;
+use super::partition::{Called, Shape, Target};
 use super::record::{Outline, Record};
 use super::{id_arg, list, scripts};
 use crate::StateStore;
 
-/// Each call is one script in one round trip, and reads only.
+/// Each call is one script in one round trip for each partition that it asks, and reads only.
 #[async_trait]
 impl QueueInspect for StateStore {
     async fn counts(&self, queue: &QueueName) -> Result<Counts> {
         let op = Op::QueueCounts;
-        let mut reply = self.call(op, &scripts::COUNTS, queue, Vec::new()).await?.reader(op);
-        if reply.next_word()?.as_ref() != b"counts" {
-            return Err(reply.unknown_word());
-        }
-        let jobs = reply.next_u64()?;
-        let [scheduled, running, completed, dead] =
-            [reply.next_u64()?, reply.next_u64()?, reply.next_u64()?, reply.next_u64()?];
-        let ready = jobs.saturating_sub(scheduled + running + completed + dead);
-        Ok(Counts::new(ready, scheduled, running, completed, dead).with_paused(reply.next_u64()? != 0))
+        Ok(with_shape!(self, op, queue, false, |shape| counts(self, op, queue, &shape).await?))
     }
 
     async fn get(&self, queue: &QueueName, job: &JobId) -> Result<Option<JobInfo>> {
         let op = Op::QueueGet;
-        let args = vec![id_arg(job)];
-        let mut reply = self.call(op, &scripts::GET, queue, args).await?.reader(op);
-        let Some(state) = read_place(&mut reply)? else { return Ok(None) };
+        let found =
+            with_shape!(self, op, queue, false, |shape| find(self, op, &scripts::GET, queue, &shape, job).await?);
+        let Some((state, mut reply)) = found else { return Ok(None) };
         let (record, stored) = (reply.next_bytes()?, reply.next_bytes()?);
         let at = read_time(&mut reply)?;
         let mut info = job_info(job.clone(), state, &record, stored, at).ok_or_else(|| unreadable(op))?;
@@ -47,9 +40,9 @@ impl QueueInspect for StateStore {
 
     async fn explain(&self, queue: &QueueName, job: &JobId) -> Result<Explanation> {
         let op = Op::QueueExplain;
-        let args = vec![id_arg(job)];
-        let mut reply = self.call(op, &scripts::EXPLAIN, queue, args).await?.reader(op);
-        let Some(place) = read_place(&mut reply)? else { return Ok(Explanation::Unknown) };
+        let script = &scripts::EXPLAIN;
+        let found = with_shape!(self, op, queue, false, |shape| find(self, op, script, queue, &shape, job).await?);
+        let Some((place, mut reply)) = found else { return Ok(Explanation::Unknown) };
         let state = JobStateRecord::decode(reply.next_bytes()?).ok_or_else(|| unreadable(op))?;
         let at = read_time(&mut reply)?.unwrap_or_default();
         let paused = reply.next_u64()? != 0;
@@ -72,6 +65,51 @@ impl QueueInspect for StateStore {
             _ => return Err(unreadable(op)),
         })
     }
+}
+
+/// The sum over all partitions. `None` if the queue has another shape.
+async fn counts(store: &StateStore, op: Op, queue: &QueueName, shape: &Shape) -> Result<Option<Counts>> {
+    let mut all = Counts::default();
+    for partition in 0..shape.count() {
+        let to = Target::new(op, &scripts::COUNTS, queue, shape, partition);
+        let Called::Answered(answer, _) = store.call_on(to, Vec::new()).await? else { return Ok(None) };
+        let mut reply = answer.reader(op);
+        if reply.next_word()?.as_ref() != b"counts" {
+            return Err(reply.unknown_word());
+        }
+        // The counters may be wrong after an interrupted script, until the queue is empty.
+        let mut next = || reply.next_int().map(|count| u64::try_from(count).unwrap_or(0));
+        let (alive, scheduled, running, completed, dead) = (next()?, next()?, next()?, next()?, next()?);
+        all.ready += alive.saturating_sub(scheduled + running);
+        all.scheduled += scheduled;
+        all.running += running;
+        all.completed += completed;
+        all.dead += dead;
+        all.paused |= next()? != 0;
+    }
+    Ok(Some(all))
+}
+
+/// Where a job is, and the rest of the reply, from the first partition that has it.
+type Found = Option<(JobState, ReplyReader)>;
+
+async fn find(
+    store: &StateStore,
+    op: Op,
+    script: &'static Script,
+    queue: &QueueName,
+    shape: &Shape,
+    job: &JobId,
+) -> Result<Option<Found>> {
+    for partition in shape.partitions_of(job) {
+        let to = Target::new(op, script, queue, shape, partition);
+        let Called::Answered(answer, _) = store.call_on(to, vec![id_arg(job)]).await? else { return Ok(None) };
+        let mut reply = answer.reader(op);
+        if let Some(state) = read_place(&mut reply)? {
+            return Ok(Some(Some((state, reply))));
+        }
+    }
+    Ok(Some(None))
 }
 
 /// The word for a place; `None` when there is no such job.

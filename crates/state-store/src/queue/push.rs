@@ -1,100 +1,159 @@
 //! [`Queue::push`](store_core::Queue::push)
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use redis_link::{Answer, Arg};
-use store_core::{Durability, Error, JobId, NewJob, Op, Pushed, QueueName, Receipt, Result, TraceContext, millis_ceil};
+use store_core::{
+    Durability, Error, JobId, NewJob, Op, Pushed, QueueName, Reached, Receipt, Result, TraceContext, millis_ceil,
+};
 
-use super::{packed_id, parcel, record, scripts};
+use super::batch::{self, Group};
+use super::partition::{Called, Shape, Target};
+use super::{packed_id, record, scripts};
 use crate::StateStore;
 
 const OP: Op = Op::QueuePush;
 
-/// One call; the jobs have been validated.
+/// One call per partition; the jobs have been validated.
 pub(super) async fn push(
     store: &StateStore,
     queue: &QueueName,
     jobs: &[NewJob],
     durability: Durability,
 ) -> Result<Receipt<Vec<Pushed>>> {
-    let jobs: Vec<NewJob> = jobs.iter().map(with_id).collect();
-    let jobs = &jobs[..];
-    let args = args(store, jobs);
-    let (answer, reached) = store.call_durable(OP, &scripts::PUSH, queue, args, durability).await?;
-    Ok(Receipt::new(read(answer, jobs)?, reached))
+    Ok(with_shape!(store, OP, queue, true, |shape| push_in(store, queue, &shape, jobs, durability).await?))
 }
 
-fn with_id(job: &NewJob) -> NewJob {
-    job.clone().with_id(id_of(job))
-}
-
-fn id_of(job: &NewJob) -> JobId {
-    job.id.clone().unwrap_or_else(JobId::generate)
-}
-
-/// All ids and records share one buffer.
-fn args(store: &StateStore, jobs: &[NewJob]) -> Vec<Arg> {
-    let tracestate = |job: &NewJob| job.trace.as_ref().and_then(TraceContext::tracestate).map_or(0, str::len);
-    let bytes =
-        |job: &NewJob| 3 * id_of(job).as_str().len() + record::MAX_OVERHEAD + tracestate(job) + job.payload.len();
-    let mut buffer = BytesMut::with_capacity(jobs.iter().map(bytes).sum());
-    let ids: Vec<Bytes> = jobs
-        .iter()
-        .map(|job| {
-            packed_id::pack(&id_of(job), &mut buffer);
-            buffer.split().freeze()
-        })
-        .collect();
-    let priority = parcel::priority_of_all(jobs).filter(|_| are_different(&ids));
-    let mut args = Vec::with_capacity(3 + 2 * jobs.len());
-    args.push(Arg::from(jobs.len()));
-    args.push(priority.map_or(Arg::fixed(""), |priority| Arg::from(u32::from(priority.index()))));
-    if priority.is_some() && jobs.len() > 1 {
-        parcel::encode(jobs, &ids, &mut buffer, |parcel, runs| args.extend([parcel, runs].map(Arg::Bytes)));
-        return args;
-    }
-    args.extend(ids.iter().map(Arg::from));
-    for job in jobs {
-        record::encode(job, &mut buffer);
-        args.push(Arg::Bytes(buffer.split().freeze()));
-    }
-    if let (Some(_), [id]) = (priority, &ids[..]) {
-        packed_id::put_runs([id.as_ref()].into_iter(), &mut buffer);
-        args.push(Arg::Bytes(buffer.split().freeze()));
-        return args;
-    }
-    let delays = jobs.iter().map(|job| millis_ceil(job.delay)).filter(|&delay| delay > 0);
-    let plain = args.len();
-    args.extend(delays.map(Arg::from));
-    if args.len() > plain {
-        args.push(store.packing_bounds_arg());
-    }
-    args
-}
-
-fn are_different(ids: &[Bytes]) -> bool {
-    let mut seen = HashSet::with_capacity(ids.len());
-    ids.iter().all(|id| seen.insert(id.as_ref()))
-}
-
-fn read(answer: Answer, jobs: &[NewJob]) -> Result<Vec<Pushed>> {
-    let mut reply = answer.reader(OP);
-    if reply.next_word()?.as_ref() != b"pushed" {
-        return Err(reply.unknown_word());
-    }
-    let mut pushed: Vec<Pushed> = jobs.iter().map(|job| Pushed::Created { id: id_of(job) }).collect();
-    while reply.remaining() > 0 {
-        let position = reply.next_u64()?;
-        let word = reply.next_word()?;
-        let holder = reply.next_bytes()?;
-        let answer = match word.as_ref() {
-            b"duplicate" => Pushed::Duplicate,
-            b"held" => Pushed::Held { by: super::read_id(OP, &holder)? },
-            _ => return Err(reply.unknown_word()),
+/// `None` if the queue has another shape, and nothing was pushed.
+async fn push_in(
+    store: &StateStore,
+    queue: &QueueName,
+    shape: &Shape,
+    jobs: &[NewJob],
+    durability: Durability,
+) -> Result<Option<Receipt<Vec<Pushed>>>> {
+    let mut pushed: Vec<Option<Pushed>> = vec![None; jobs.len()];
+    let mut lowest: Option<Reached> = None;
+    for part in parts(store, shape, jobs) {
+        let to = part.target(queue, shape, durability);
+        let error = match store.call_on(to, part.args(store, jobs, durability)).await {
+            Ok(Called::Answered(answer, reached)) => {
+                part.read(answer, &mut pushed)?;
+                lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
+                continue;
+            }
+            Ok(Called::OtherShape) if lowest.is_none() => return Ok(None),
+            Ok(Called::OtherShape) => Error::unavailable(OP, "the partitions of the queue have changed"),
+            Err(error) => error,
         };
-        let place = usize::try_from(position).ok().and_then(|position| pushed.get_mut(position));
-        *place.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))? = answer;
+        return Err(if lowest.is_none() {
+            error
+        } else {
+            Error::indeterminate(OP, format!("other jobs of the call were pushed to other partitions: {error}"))
+        });
     }
-    Ok(pushed)
+    let pushed = pushed.into_iter().collect::<Option<Vec<_>>>();
+    let pushed = pushed.ok_or_else(|| Error::corrupt(OP, "the store did not answer each job once"))?;
+    Ok(Some(Receipt::new(pushed, lowest.unwrap_or_default())))
+}
+
+/// The jobs of a push that go to one partition.
+struct Part {
+    partition: u16,
+    groups: Vec<Group>,
+    /// The others: the index and the id of each.
+    singles: Vec<(usize, JobId)>,
+}
+
+fn parts(store: &StateStore, shape: &Shape, jobs: &[NewJob]) -> Vec<Part> {
+    let turn = store.turn.fetch_add(1, Ordering::Relaxed);
+    // Less than the number of partitions.
+    let common = (turn % usize::from(shape.count())) as u16;
+    let mut parts: BTreeMap<u16, (Vec<usize>, Vec<(usize, JobId)>)> = BTreeMap::new();
+    for (index, job) in jobs.iter().enumerate() {
+        if batch::is_plain(job) {
+            parts.entry(common).or_default().0.push(index);
+            continue;
+        }
+        let partition = match (&job.unique, &job.id) {
+            (Some(unique), _) => shape.of_unique(&unique.key),
+            (None, Some(id)) => shape.of_id(id),
+            (None, None) => common,
+        };
+        let id = job.id.clone().unwrap_or_else(|| JobId::new_batch(partition).job(0));
+        parts.entry(partition).or_default().1.push((index, id));
+    }
+    let part =
+        |(partition, (plain, singles))| Part { partition, groups: batch::groups(jobs, plain, partition), singles };
+    parts.into_iter().map(part).collect()
+}
+
+impl Part {
+    fn target<'a>(&self, queue: &'a QueueName, shape: &'a Shape, durability: Durability) -> Target<'a> {
+        Target {
+            op: OP,
+            script: &scripts::PUSH,
+            queue,
+            shape,
+            partition: self.partition,
+            call: Some(fastrand::u64(..)),
+            is_repeat: false,
+            durability,
+        }
+    }
+
+    /// All ids and records share one buffer.
+    fn args(&self, store: &StateStore, jobs: &[NewJob], durability: Durability) -> Vec<Arg> {
+        let tracestate = |job: &NewJob| job.trace.as_ref().and_then(TraceContext::tracestate).map_or(0, str::len);
+        let bytes = |job: &NewJob| record::MAX_OVERHEAD + 16 + tracestate(job) + job.payload.len();
+        let indices =
+            self.groups.iter().flat_map(|group| &group.jobs).chain(self.singles.iter().map(|(index, _)| index));
+        let mut buffer = BytesMut::with_capacity(indices.map(|&index| bytes(&jobs[index])).sum());
+        let mut args = Vec::with_capacity(2 + 3 * (self.groups.len() + self.singles.len()));
+        args.push(store.remembered_arg(durability));
+        args.push(Arg::from(self.groups.len()));
+        for group in &self.groups {
+            group.encode(jobs, &mut buffer, |arg| args.push(Arg::Bytes(arg)));
+        }
+        for (index, id) in &self.singles {
+            packed_id::pack(id, &mut buffer);
+            args.push(Arg::Bytes(buffer.split().freeze()));
+            record::encode(&jobs[*index], &mut buffer);
+            args.push(Arg::Bytes(buffer.split().freeze()));
+            let delay = millis_ceil(jobs[*index].delay);
+            args.push(if delay == 0 { Arg::fixed("") } else { Arg::from(delay) });
+        }
+        args
+    }
+
+    fn read(&self, answer: Answer, pushed: &mut [Option<Pushed>]) -> Result<()> {
+        let mut reply = answer.reader(OP);
+        if reply.next_word()?.as_ref() != b"pushed" {
+            return Err(reply.unknown_word());
+        }
+        for group in &self.groups {
+            for (position, &index) in (0..).zip(&group.jobs) {
+                pushed[index] = Some(Pushed::Created { id: group.id.job(position) });
+            }
+        }
+        for (index, id) in &self.singles {
+            pushed[*index] = Some(Pushed::Created { id: id.clone() });
+        }
+        while reply.remaining() > 0 {
+            let number = usize::try_from(reply.next_u64()?).ok();
+            let word = reply.next_word()?;
+            let holder = reply.next_bytes()?;
+            let answer = match word.as_ref() {
+                b"duplicate" => Pushed::Duplicate,
+                b"held" => Pushed::Held { by: super::read_id(OP, &holder)? },
+                _ => return Err(reply.unknown_word()),
+            };
+            let single = number.and_then(|number| self.singles.get(number));
+            let (index, _) = single.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?;
+            pushed[*index] = Some(answer);
+        }
+        Ok(())
+    }
 }

@@ -1,13 +1,16 @@
 //! [`Queue::settle`](store_core::Queue::settle)
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use redis_link::{Answer, Arg};
 use store_core::{
-    Durability, Error, Op, Outcome, QueueName, Receipt, Result, Settled, Settlement, cut_reason, millis_ceil,
+    Durability, Error, JobLease, Op, Outcome, QueueName, Reached, Receipt, Result, Settled, Settlement, cut_reason,
+    millis_ceil,
 };
 
-use super::extend::push_leases;
+use super::held::{self, Held};
+use super::partition::{Called, Shape, Target};
 use super::scripts;
 use crate::StateStore;
 
@@ -21,48 +24,87 @@ pub(super) async fn settle(
 ) -> Result<Receipt<Vec<Settled>>> {
     Settlement::validate_all(settlements)?;
     let (distinct, place) = distinct(settlements);
-    let args = args(store, settlements, &distinct, &place);
-    let (answer, reached) = store.call_durable(OP, &scripts::SETTLE, queue, args, durability).await?;
-    let settled = read(answer, distinct.len())?;
-    Ok(Receipt::new(place.into_iter().map(|place| settled[place]).collect(), reached))
+    let receipt =
+        with_shape!(store, OP, queue, false, |shape| { settle_in(store, queue, &shape, &distinct, durability).await? });
+    Ok(Receipt::new(place.into_iter().map(|place| receipt.value[place]).collect(), receipt.reached))
 }
 
-/// The first settlement of each lease, those of one claim together, and for each settlement the place of that one. The second
-/// one for a lease repeats the first.
+/// The first settlement of each lease, and for each settlement the place of that one. The second one for a lease repeats the
+/// first.
 fn distinct(settlements: &[Settlement]) -> (Vec<&Settlement>, Vec<usize>) {
-    let lease = |index: usize| {
-        let lease = &settlements[index].lease;
-        (lease.fence, lease.job.as_str())
-    };
-    let mut order: Vec<usize> = (0..settlements.len()).collect();
-    order.sort_by(|&a, &b| lease(a).cmp(&lease(b)));
+    let mut places = HashMap::with_capacity(settlements.len());
     let mut distinct: Vec<&Settlement> = Vec::with_capacity(settlements.len());
-    let mut place = vec![0; settlements.len()];
-    for index in order {
-        let settlement = &settlements[index];
-        let last = distinct.last().map(|last| (last.lease.fence, last.lease.job.as_str()));
-        if last != Some(lease(index)) {
+    let mut place = Vec::with_capacity(settlements.len());
+    for settlement in settlements {
+        let index = *places.entry((settlement.lease.fence, &settlement.lease.job)).or_insert(distinct.len());
+        if index == distinct.len() {
             distinct.push(settlement);
         }
-        place[index] = distinct.len() - 1;
+        place.push(index);
     }
     (distinct, place)
 }
 
-/// The leases as `distinct` has them, then what is not just complete, in the order given.
-fn args(store: &StateStore, settlements: &[Settlement], distinct: &[&Settlement], place: &[usize]) -> Vec<Arg> {
-    let mut args = Vec::with_capacity(16);
-    args.extend([store.bounds_arg()]);
-    push_leases(distinct.iter().map(|settlement| &settlement.lease), true, &mut args);
-    for (settlement, &place) in settlements.iter().zip(place) {
-        let unique = settlement.lease.unique.as_ref();
-        let is_plain = matches!(settlement.outcome, Outcome::Complete(None)) && unique.is_none();
-        if is_plain || !std::ptr::eq(distinct[place], settlement) {
+async fn settle_in(
+    store: &StateStore,
+    queue: &QueueName,
+    shape: &Shape,
+    settlements: &[&Settlement],
+    durability: Durability,
+) -> Result<Option<Receipt<Vec<Settled>>>> {
+    let leases: Vec<&JobLease> = settlements.iter().map(|settlement| &settlement.lease).collect();
+    let mut settled = vec![Settled::Lost; settlements.len()];
+    let mut lowest: Option<Reached> = None;
+    for held in held::group(&leases) {
+        if held.partition >= shape.count() {
             continue;
         }
+        let to = Target {
+            op: OP,
+            script: &scripts::SETTLE,
+            queue,
+            shape,
+            partition: held.partition,
+            call: Some(fastrand::u64(..)),
+            is_repeat: false,
+            durability,
+        };
+        let error = match store.call_on(to, args(store, &held, settlements, durability)).await {
+            Ok(Called::Answered(answer, reached)) => {
+                read(answer, &held, &mut settled)?;
+                lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
+                continue;
+            }
+            Ok(Called::OtherShape) if lowest.is_none() => return Ok(None),
+            Ok(Called::OtherShape) => Error::unavailable(OP, "the partitions of the queue have changed"),
+            Err(error) => error,
+        };
+        return Err(if lowest.is_none() {
+            error
+        } else {
+            Error::indeterminate(OP, format!("other jobs of the call were settled in other partitions: {error}"))
+        });
+    }
+    Ok(Some(Receipt::new(settled, lowest.unwrap_or_default())))
+}
+
+/// The leases, then what is not just complete, in the order given.
+fn args(store: &StateStore, held: &Held, settlements: &[&Settlement], durability: Durability) -> Vec<Arg> {
+    let mut args = Vec::with_capacity(16);
+    args.push(store.remembered_arg(durability));
+    args.push(store.bounds_arg());
+    args.extend([Arg::from(&held.batches), Arg::from(&held.singles)]);
+    let is_plain = |settlement: &Settlement| {
+        matches!(settlement.outcome, Outcome::Complete(None)) && settlement.lease.unique.is_none()
+    };
+    let mut unusual: Vec<(usize, usize)> = (1..).zip(&held.order).map(|(number, &index)| (index, number)).collect();
+    unusual.retain(|&(index, _)| !is_plain(settlements[index]));
+    unusual.sort_unstable();
+    for (index, number) in unusual {
+        let settlement = settlements[index];
         let (word, time, text) = outcome(&settlement.outcome);
-        let unique = unique.map_or(Arg::fixed(""), |key| Arg::from(key.as_str()));
-        args.extend([Arg::from(place + 1), Arg::fixed(word), Arg::from(millis_ceil(time)), text, unique]);
+        let unique = settlement.lease.unique.as_ref().map_or(Arg::fixed(""), |key| Arg::from(key.as_str()));
+        args.extend([Arg::from(number), Arg::fixed(word), Arg::from(millis_ceil(time)), text, unique]);
     }
     args
 }
@@ -80,16 +122,16 @@ fn outcome(outcome: &Outcome) -> (&'static str, Duration, Arg) {
     }
 }
 
-fn read(answer: Answer, settlements: usize) -> Result<Vec<Settled>> {
+fn read(answer: Answer, held: &Held, settled: &mut [Settled]) -> Result<()> {
     let mut reply = answer.reader(OP);
     if reply.next_word()?.as_ref() != b"settled" {
         return Err(reply.unknown_word());
     }
-    let mut settled = vec![Settled::Done; settlements];
+    held.order.iter().for_each(|&index| settled[index] = Settled::Done);
     while reply.remaining() > 0 {
-        let position = reply.next_u64()?;
-        let place = usize::try_from(position).ok().and_then(|position| settled.get_mut(position));
-        *place.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))? = Settled::Lost;
+        let number = usize::try_from(reply.next_u64()?).ok();
+        let index = number.and_then(|number| held.order.get(number));
+        settled[*index.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?] = Settled::Lost;
     }
-    Ok(settled)
+    Ok(())
 }

@@ -7,12 +7,8 @@ mod life;
 mod limits;
 mod lost_replies;
 mod neighbours;
-mod parcel_crashes;
-mod parcels;
 mod push_groups;
 mod remains;
-mod shelf_crashes;
-mod shelves;
 mod waiting;
 
 use std::time::Duration;

@@ -1,0 +1,96 @@
+-- Adds single jobs: with ids of the caller, a deadline or a unique key.
+-- needs: ENTRY, add, byte, call, collect_unique, completed, contains, decimal, due, first_score
+-- needs: holder_of, jobs, many, meta, now, now_up, place_of, push_time, read_batch, ready
+-- needs: record_in, state, sub, unique, unique_of, unique_until, unpack_bytes
+
+-- What a push collects.
+local function new_push()
+  return { ids = {}, records = {}, dues = {}, tails = { [0] = {}, {}, {}, {} }, accepted = {},
+    held = {}, removed = {}, unique = {}, elapsed = {}, untils = {} }
+end
+
+-- Whether a stored job counts: a completed one whose time is over is removed here.
+local function is_kept(id, record)
+  local last = call('ZSCORE', completed, id)
+  local s = last and tonumber(last) <= now and call('HGET', state, id)
+  if not s or sub(s, 1, 1) ~= 'c' then return true end
+  call('HINCRBY', meta, 'completed_bytes', -ENTRY - #record - #s)
+  call('HDEL', jobs, id)
+  call('HDEL', state, id)
+  call('ZREM', completed, id)
+  return false
+end
+
+-- The request of the job that has this id; nil if there is none.
+local function request_of(push, id, record)
+  if push.accepted[id] then return sub(push.accepted[id], 6, 9) end
+  if record and not push.removed[id] then
+    if is_kept(id, record) then return sub(record, 6, 9) end
+    push.removed[id] = true
+  end
+  local batch_id, position = place_of(id)
+  local batch = batch_id and read_batch(batch_id)
+  if batch and contains(batch.low, batch.high, position) then
+    local blob = call('HGET', jobs, batch_id)
+    return blob and sub(record_in(blob, position), 6, 9)
+  end
+end
+
+-- `kind`: 1 held until claimed, 2 until finished, 3 until a time; the record goes on at `at`.
+local function hold(push, key, id, kind, record, at)
+  push.held[key] = id
+  if kind < 3 then return add(push.unique, key, (kind == 1 and 'c' or 'f') .. id) end
+  local last = now_up + unpack_bytes('>I6', record, at)
+  add(push.elapsed, key, 'e' .. string.format('%016.0f', last) .. id)
+  add(push.untils, decimal(last), key)
+end
+
+-- Accepts or refuses one job. Returns nil, or why it is refused and the holder of its key.
+local function push_single(push, id, record, delay, stored)
+  local request = request_of(push, id, stored)
+  if request then return request ~= sub(record, 6, 9) and 'duplicate' or nil, '' end
+  local flags, priority = byte(record, 2, 3)
+  local key, rest = unique_of(record)
+  local holder = key and (push.held[key] or holder_of(key))
+  if holder then return 'held', holder end
+  if key then hold(push, key, id, flags % 4, record, rest) end
+  if delay ~= '' then
+    add(push.dues, decimal(now_up + delay), priority .. id)
+  else
+    table.insert(push.tails[priority], id)
+  end
+  push.accepted[id] = record
+  push.ids[#push.ids + 1] = id
+  add(push.records, id, record .. push_time)
+end
+
+-- Pushes the jobs from ARGV[first] on. Whether workers are to be notified.
+local function push_singles(push, first, refused)
+  for from = first, #ARGV, 150 do
+    local ids = {}
+    for at = from, math.min(from + 147, #ARGV), 3 do ids[#ids + 1] = ARGV[at] end
+    local stored = call('HMGET', jobs, unpack(ids))
+    for i, id in ipairs(ids) do
+      local at = from + 3 * i - 3
+      local why, holder = push_single(push, id, ARGV[at + 1], ARGV[at + 2], stored[i])
+      if why then
+        add(refused, (at - first) / 3, why)
+        refused[#refused + 1] = holder
+      end
+    end
+  end
+  local is_news, before = false, #push.dues > 0 and first_score(due) or math.huge
+  for i = 1, #push.dues, 2 do is_news = is_news or tonumber(push.dues[i]) < before end
+  many('HDEL', state, push.ids)
+  many('HSET', unique, push.unique)
+  for priority = 0, 3 do
+    is_news = is_news or #push.tails[priority] > 0
+    many('RPUSH', ready(priority), push.tails[priority])
+  end
+  many('ZADD', due, push.dues)
+  many('HSET', jobs, push.records)
+  many('ZADD', unique_until, push.untils)
+  many('HSET', unique, push.elapsed)
+  if #push.elapsed > 0 then collect_unique(#push.elapsed / 2 + 32) end
+  return is_news
+end

@@ -1,0 +1,118 @@
+//! The leases that a settlement or an extension names, as its script takes them: by partition, first the positions of each
+//! batch, then the single jobs.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use std::fmt::Write;
+
+use store_core::{BatchId, JobLease};
+
+use super::{batch, packed_id};
+
+/// The leases of one partition.
+pub(super) struct Held {
+    pub(super) partition: u16,
+    /// The index of each lease, in the order in which the script numbers them.
+    pub(super) order: Vec<usize>,
+    /// For each batch and fence: id, fence in 16 digits, positions.
+    pub(super) batches: Bytes,
+    /// For each single job: fence in 16 digits, length of the packed id (2 bytes), packed id.
+    pub(super) singles: Bytes,
+}
+
+/// One lease with the order of a script: batches come before single jobs.
+struct Entry {
+    partition: u16,
+    place: Option<(BatchId, u8)>,
+    fence: u64,
+    index: usize,
+}
+
+impl Entry {
+    fn key(&self) -> (u16, bool, [u8; 16], u64, u8, usize) {
+        let (id, position) = self.place.map_or(([0; 16], 0), |(batch, position)| (*batch.as_bytes(), position));
+        (self.partition, self.place.is_none(), id, self.fence, position, self.index)
+    }
+}
+
+/// Groups leases, of which no two are equal.
+pub(super) fn group<'a>(leases: &[&'a JobLease]) -> Vec<Held> {
+    let entry = |(index, lease): (usize, &&'a JobLease)| Entry {
+        partition: lease.partition,
+        place: lease.job.place(),
+        fence: lease.fence.get(),
+        index,
+    };
+    let mut entries: Vec<Entry> = leases.iter().enumerate().map(entry).collect();
+    entries.sort_unstable_by_key(Entry::key);
+    entries.chunk_by(|one, next| one.partition == next.partition).map(|entries| held(entries, leases)).collect()
+}
+
+fn held(entries: &[Entry], leases: &[&JobLease]) -> Held {
+    let (mut batches, mut singles) = (BytesMut::new(), BytesMut::new());
+    for group in entries.chunk_by(|one, next| is_one_batch(one, next)) {
+        let Some(first) = group.first() else { continue };
+        match first.place {
+            Some((id, _)) => {
+                batch::put_id(&mut batches, &id);
+                put_fence(&mut batches, first.fence);
+                let positions = group.iter().filter_map(|entry| entry.place).map(|(_, position)| 1_u64 << position);
+                batch::put_positions(&mut batches, positions.fold(0, |all, one| all | one));
+            }
+            None => {
+                put_fence(&mut singles, first.fence);
+                let length_at = singles.len();
+                singles.put_u16(0);
+                packed_id::pack(&leases[first.index].job, &mut singles);
+                // At most 256 bytes.
+                let length = (singles.len() - length_at - 2) as u16;
+                singles[length_at..length_at + 2].copy_from_slice(&length.to_be_bytes());
+            }
+        }
+    }
+    let order = entries.iter().map(|entry| entry.index).collect();
+    Held {
+        partition: entries.first().map_or(0, |entry| entry.partition),
+        order,
+        batches: batches.freeze(),
+        singles: singles.freeze(),
+    }
+}
+
+fn is_one_batch(one: &Entry, next: &Entry) -> bool {
+    let id = |entry: &Entry| entry.place.map(|(id, _)| id);
+    one.place.is_some() && id(one) == id(next) && one.fence == next.fence
+}
+
+fn put_fence(buffer: &mut BytesMut, fence: u64) {
+    let written = write!(buffer, "{fence:016}");
+    debug_assert!(written.is_ok(), "a buffer grows");
+}
+
+#[cfg(test)]
+mod tests {
+    use store_core::{Fence, JobId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn leases_are_grouped_by_partition_batch_and_fence() {
+        let (near, far) = (JobId::new_batch(0), JobId::new_batch(1));
+        let lease = |job: JobId, fence, partition| {
+            JobLease::new(job, Fence::new(fence), Timestamp::from_millis(1)).with_partition(partition)
+        };
+        let leases = [
+            lease(far.job(63), 7, 1),
+            lease(JobId::new("own").unwrap(), 9, 0),
+            lease(near.job(2), 7, 0),
+            lease(near.job(0), 8, 0),
+            lease(near.job(1), 7, 0),
+        ];
+        let groups = group(&leases.iter().collect::<Vec<_>>());
+        let [first, second] = &groups[..] else { panic!("{} partitions", groups.len()) };
+        assert_eq!((first.partition, &first.order[..]), (0, &[4, 2, 3, 1][..]));
+        assert_eq!((first.batches.len(), &first.singles[..]), (82, &b"0000000000000009\0\x03own"[..]));
+        assert_eq!(&first.batches[17..41], b"0000000000000007\0\0\0\x06\0\0\0\0");
+        assert_eq!((second.partition, &second.order[..]), (1, &[0][..]));
+        assert_eq!(&second.batches[33..], b"\0\0\0\0\x80\0\0\0");
+    }
+}

@@ -1,0 +1,225 @@
+//! The partitions of a queue: how many it has, and which one a job goes to.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use redis_link::keys::QueueKeys;
+use redis_link::{Answer, Arg, Script};
+use sha2::{Digest, Sha256};
+use store_core::{Durability, Error, JobId, Op, QueueName, Reached, Result, UniqueKey};
+
+use super::scripts;
+use crate::StateStore;
+
+/// The version of the layout of a queue.
+pub(crate) const LAYOUT: u32 = 4;
+
+/// What a queue recorded when it began: `layout:partitions:seed`. Each script compares it.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    /// As it is recorded. Empty if the queue does not exist yet.
+    text: Bytes,
+    /// The keys of each partition, in the order in which its scripts take them, without the last one.
+    partitions: Vec<Partition>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    keys: QueueKeys,
+    in_order: Vec<Bytes>,
+}
+
+/// The shapes of the queues that this process has used.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes(Mutex<HashMap<QueueName, Arc<Shape>>>);
+
+impl Shapes {
+    fn lock(&self) -> MutexGuard<'_, HashMap<QueueName, Arc<Shape>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shape {
+    fn new(store: &StateStore, queue: &QueueName, text: Bytes, count: u16) -> Self {
+        let partition = |index| {
+            let keys = QueueKeys::new(&store.namespace, queue, index, count);
+            let in_order = in_order(&keys).map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
+            Partition { keys, in_order }
+        };
+        Self { text, partitions: (0..count).map(partition).collect() }
+    }
+
+    /// How many partitions the queue has.
+    pub(super) fn count(&self) -> u16 {
+        // At most `JobId::MAX_PARTITIONS`.
+        self.partitions.len() as u16
+    }
+
+    /// The partition of a text, the same in all processes; nobody else can foresee it.
+    fn of_text(&self, kind: u8, text: &str) -> u16 {
+        if self.partitions.len() == 1 {
+            return 0;
+        }
+        let digest = Sha256::new().chain_update(&self.text).chain_update([kind]).chain_update(text).finalize();
+        let number = digest.iter().take(8).fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
+        // Less than the number of partitions.
+        (number % u64::from(self.count())) as u16
+    }
+
+    /// The partition of all jobs with this unique key.
+    pub(super) fn of_unique(&self, key: &UniqueKey) -> u16 {
+        self.of_text(b'u', key.as_str())
+    }
+
+    /// The partition to which a job with this id, which the caller has set, is pushed, unless it has a unique key.
+    pub(super) fn of_id(&self, id: &JobId) -> u16 {
+        self.assigned(id).unwrap_or_else(|| self.of_text(b'i', id.as_str()))
+    }
+
+    /// The partition that an id names.
+    fn assigned(&self, id: &JobId) -> Option<u16> {
+        id.place().map(|(batch, _)| batch.partition()).filter(|&partition| partition < self.count())
+    }
+
+    /// The partitions in which a job with this id may be, the most likely first.
+    pub(super) fn partitions_of(&self, id: &JobId) -> Vec<u16> {
+        let first = self.of_id(id);
+        let others = (0..self.count()).filter(|&partition| partition != first);
+        std::iter::once(first).chain(others).collect()
+    }
+}
+
+impl StateStore {
+    /// The shape of a queue, as its partition 0 has recorded it. `records`: whether a new queue gets its shape now.
+    pub(super) async fn shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
+        let known = self.shapes.lock().get(queue).cloned();
+        match known {
+            Some(shape) if !(records && shape.text.is_empty()) => Ok(shape),
+            _ => self.read_shape(op, queue, records).await,
+        }
+    }
+
+    async fn read_shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
+        let declared = self.partitions.get(queue).copied();
+        let count = declared.unwrap_or(1);
+        if count == 0 || count > JobId::MAX_PARTITIONS {
+            let most = JobId::MAX_PARTITIONS;
+            let detail = format!("a queue has 1 to {most} partitions, not {count}");
+            return Err(Error::invalid_argument(op, detail));
+        }
+        let own = match records {
+            true => Bytes::from(format!("{LAYOUT}:{count}:{:016x}", fastrand::u64(..))),
+            false => Bytes::new(),
+        };
+        let first = Shape::new(self, queue, Bytes::new(), 1);
+        // The tag of partition 0 depends on the number of partitions; the record lies under the one of a single partition.
+        let answer = self.link.call(op, &scripts::OPEN, &first.partitions[0].in_order, vec![Arg::from(&own)]).await?;
+        let mut reply = answer.reader(op);
+        if reply.next_word()?.as_ref() != b"opened" {
+            return Err(reply.unknown_word());
+        }
+        let text = reply.next_bytes()?;
+        let recorded = if text.is_empty() { count } else { recorded_count(op, &text)? };
+        if declared.is_some_and(|declared| declared != recorded) {
+            return Err(Error::invalid_argument(
+                op,
+                format!(
+                    "the queue has {recorded} partitions, and this service declares {count}; declare {recorded}, or none, or \
+                     use another queue name"
+                ),
+            ));
+        }
+        let shape = Arc::new(Shape::new(self, queue, text, recorded));
+        self.shapes.lock().insert(queue.clone(), Arc::clone(&shape));
+        Ok(shape)
+    }
+
+    /// Calls a script on one partition. `call`: the identity of the call, for scripts that remember it.
+    pub(super) async fn call_on(&self, to: Target<'_>, args: Vec<Arg>) -> Result<Called> {
+        let partition = &to.shape.partitions[usize::from(to.partition)];
+        let mut keys = partition.in_order.clone();
+        if let Some(call) = to.call {
+            keys.push(Bytes::from(partition.keys.call(call)));
+        }
+        let mut all = Vec::with_capacity(args.len() + 1);
+        all.push(Arg::from(&to.shape.text));
+        all.extend(args);
+        let (answer, reached) = match to.is_repeat {
+            true => (self.link.call_again(to.op, to.script, &keys, all).await?, Reached::default()),
+            false => self.link.call_durable(to.op, to.script, &keys, all, to.durability).await?,
+        };
+        if answer.first_word().is_some_and(|word| word.as_ref() == b"shape") {
+            self.shapes.lock().remove(to.queue);
+            return Ok(Called::OtherShape);
+        }
+        Ok(Called::Answered(answer, reached))
+    }
+}
+
+/// One call of a script on one partition.
+pub(super) struct Target<'a> {
+    pub(super) op: Op,
+    pub(super) script: &'static Script,
+    pub(super) queue: &'a QueueName,
+    pub(super) shape: &'a Shape,
+    pub(super) partition: u16,
+    pub(super) call: Option<u64>,
+    pub(super) is_repeat: bool,
+    pub(super) durability: Durability,
+}
+
+impl<'a> Target<'a> {
+    /// A call that the script does not remember.
+    pub(super) fn new(op: Op, script: &'static Script, queue: &'a QueueName, shape: &'a Shape, partition: u16) -> Self {
+        Self { op, script, queue, shape, partition, call: None, is_repeat: false, durability: Durability::Accepted }
+    }
+}
+
+/// What a partition answered.
+pub(super) enum Called {
+    Answered(Answer, Reached),
+    /// The queue has another shape than this process knows: read it, and call again.
+    OtherShape,
+}
+
+fn recorded_count(op: Op, text: &[u8]) -> Result<u16> {
+    let mut parts = std::str::from_utf8(text).unwrap_or_default().split(':');
+    let layout = parts.next().unwrap_or_default();
+    if layout != LAYOUT.to_string() {
+        return Err(Error::unsupported(
+            op,
+            format!(
+                "the queue is stored in layout {layout}, and this version reads layout {LAYOUT}: use a version of the library \
+                 that reads layout {layout}"
+            ),
+        ));
+    }
+    let count = parts.next().and_then(|count| count.parse().ok());
+    count
+        .filter(|count| (1..=JobId::MAX_PARTITIONS).contains(count))
+        .ok_or_else(|| Error::corrupt(op, "the shape of the queue cannot be read"))
+}
+
+/// The keys that every script of a queue takes.
+pub(super) fn in_order(keys: &QueueKeys) -> impl Iterator<Item = &str> {
+    let [ready0, ready1, ready2, ready3] = &keys.ready;
+    [
+        &keys.jobs,
+        &keys.state,
+        ready0,
+        ready1,
+        ready2,
+        ready3,
+        &keys.due,
+        &keys.leased,
+        &keys.completed,
+        &keys.dead,
+        &keys.unique,
+        &keys.unique_until,
+        &keys.meta,
+        &keys.waiters,
+    ]
+    .into_iter()
+    .map(String::as_str)
+}

@@ -1,0 +1,242 @@
+//! Waiters: registrations, and the messages that end them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Buf, Bytes};
+use redis_link::{Event, keys};
+use store_core::{
+    Claim, ClaimRequest, Durability, Error, Fence, Op, Outcome, Queue, QueueName, Result, Settlement, Timestamp,
+    Waiter, Wakeup,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+
+use super::claim::{self, Delivery, Registering, registration};
+use crate::StateStore;
+
+const OP: Op = Op::QueueWait;
+
+/// How many registrations of a process may reserve jobs at a time: each may bring a message of 64 KiB, and the server cuts a
+/// subscriber that does not read.
+const MAX_RESERVING: usize = 16;
+
+/// How long a first claim waits for the subscription.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// The waiters of a process, and its one channel.
+#[derive(Debug, Default)]
+pub(crate) struct Waking {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    channel: Option<(Arc<str>, watch::Receiver<bool>)>,
+    /// The registrations, by token.
+    registered: HashMap<u64, Registered>,
+    waiters: Vec<Weak<Inner>>,
+}
+
+#[derive(Debug)]
+struct Registered {
+    waiter: Weak<Inner>,
+    queue: QueueName,
+    partition: u16,
+    reserves: bool,
+}
+
+impl Waking {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The channel, which `open` opens the first time.
+    fn channel(&self, open: impl FnOnce() -> (Arc<str>, watch::Receiver<bool>)) -> (Arc<str>, watch::Receiver<bool>) {
+        self.lock().channel.get_or_insert_with(open).clone()
+    }
+}
+
+/// A waiter of a store.
+struct StateWaiter {
+    store: StateStore,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sender: UnboundedSender<Wakeup>,
+    receiver: tokio::sync::Mutex<UnboundedReceiver<Wakeup>>,
+    /// The token of each queue and partition.
+    tokens: Mutex<HashMap<(QueueName, u16), u64>>,
+}
+
+impl fmt::Debug for StateWaiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StateWaiter")
+    }
+}
+
+pub(super) fn waiter(store: &StateStore) -> Arc<dyn Waiter> {
+    let (sender, receiver) = unbounded_channel();
+    let inner = Inner { sender, receiver: tokio::sync::Mutex::new(receiver), tokens: Mutex::default() };
+    let inner = Arc::new(inner);
+    store.waking.lock().waiters.push(Arc::downgrade(&inner));
+    Arc::new(StateWaiter { store: store.clone(), inner })
+}
+
+#[async_trait]
+impl Waiter for StateWaiter {
+    async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim> {
+        let channel = self.store.open_channel().await;
+        let registering = Registration { waiter: self, channel: &channel, reserve };
+        claim::claim(&self.store, request, Some(&registering)).await
+    }
+
+    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
+        let mut receiver = self.inner.receiver.lock().await;
+        match tokio::time::timeout(up_to, receiver.recv()).await {
+            Ok(Some(wakeup)) => Ok(Some(wakeup)),
+            Ok(None) => Err(Error::unavailable(OP, "the store was closed")),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+impl Drop for StateWaiter {
+    fn drop(&mut self) {
+        self.store
+            .waking
+            .lock()
+            .registered
+            .retain(|_, registered| !std::ptr::eq(registered.waiter.as_ptr(), Arc::as_ptr(&self.inner)));
+        let Ok(mut receiver) = self.inner.receiver.try_lock() else { return };
+        while let Ok(wakeup) = receiver.try_recv() {
+            if let Wakeup::Claimed { queue, claim } = wakeup {
+                self.store.give_back(queue, claim);
+            }
+        }
+    }
+}
+
+struct Registration<'a> {
+    waiter: &'a StateWaiter,
+    channel: &'a str,
+    reserve: usize,
+}
+
+impl Registering for Registration<'_> {
+    fn registration(&self, request: &ClaimRequest, partition: u16, of: u16) -> Bytes {
+        let mut tokens = self.waiter.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = *tokens.entry((request.queue.clone(), partition)).or_insert_with(|| fastrand::u64(..));
+        let (reserve, of) = (self.reserve, usize::from(of));
+        let own = reserve / of + usize::from(usize::from(partition) < reserve % of);
+        let mut state = self.waiter.store.waking.lock();
+        let reserving = state.registered.iter().filter(|(other, entry)| entry.reserves && **other != token).count();
+        let own = if reserving < MAX_RESERVING { own } else { 0 };
+        let waiter = Arc::downgrade(&self.waiter.inner);
+        let registered = Registered { waiter, queue: request.queue.clone(), partition, reserves: own > 0 };
+        state.registered.insert(token, registered);
+        registration(token, own, self.channel)
+    }
+}
+
+impl StateStore {
+    /// The channel of this process. Waits up to [`FIRST`] until it is subscribed to; later, [`Wakeup::Missed`] follows.
+    async fn open_channel(&self) -> Arc<str> {
+        let (channel, mut is_subscribed) = self.waking.channel(|| {
+            let channel: Arc<str> = keys::wake_channel(&self.namespace, &format!("{:016x}", fastrand::u64(..))).into();
+            let mut subscription = self.link.subscribe(Arc::clone(&channel));
+            let (subscribed, is_subscribed) = watch::channel(false);
+            let waking = Arc::downgrade(&self.waking);
+            tokio::spawn(async move {
+                while let Some(event) = subscription.next().await {
+                    let Some(waking) = waking.upgrade() else { break };
+                    match event {
+                        Event::Message(message) => waking.on_message(message),
+                        Event::Subscribed if !subscribed.send_replace(true) => {}
+                        _ => waking.notify_all(),
+                    }
+                }
+            });
+            (channel, is_subscribed)
+        });
+        if !*is_subscribed.borrow() && tokio::time::timeout(FIRST, is_subscribed.wait_for(|is| *is)).await.is_err() {
+            self.waking.notify_all();
+        }
+        channel
+    }
+
+    /// Gives jobs back that nobody takes.
+    fn give_back(&self, queue: QueueName, claim: Claim) {
+        let release = |job: store_core::ClaimedJob| Settlement::new(job.lease, Outcome::Release);
+        let settlements: Vec<_> = claim.jobs.into_iter().map(release).collect();
+        let store = self.clone();
+        if let (Ok(runtime), false) = (tokio::runtime::Handle::try_current(), settlements.is_empty()) {
+            runtime.spawn(async move {
+                // If this fails, the leases expire.
+                let _ = store.settle(&queue, &settlements, Durability::Accepted).await;
+            });
+        }
+    }
+}
+
+impl Waking {
+    /// Passes a message on to its waiter. Jobs that were handed over to a waiter that is gone return when their lease expires.
+    fn on_message(&self, mut message: Bytes) {
+        let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
+        let Some(Registered { waiter, queue, partition, .. }) = self.lock().registered.remove(&token) else { return };
+        let Some(waiter) = waiter.upgrade() else { return };
+        let wakeup = match kind {
+            b'h' => match handed_over(message, partition) {
+                Some(claim) => Wakeup::Claimed { queue, claim },
+                None => return,
+            },
+            _ => Wakeup::Notified { queue },
+        };
+        let _ = waiter.sender.send(wakeup);
+    }
+
+    /// Messages may have been missed.
+    fn notify_all(&self) {
+        let mut state = self.lock();
+        state.waiters.retain(|waiter| waiter.strong_count() > 0);
+        for waiter in state.waiters.iter().filter_map(Weak::upgrade) {
+            let _ = waiter.sender.send(Wakeup::Missed);
+        }
+    }
+}
+
+/// Reads a hand-over: now, fence, how long the leases last, the number of items; then for each value its length and bytes.
+fn handed_over(mut message: Bytes, partition: u16) -> Option<Claim> {
+    let now = Timestamp::from_millis(message.try_get_uint(6).ok()?);
+    let fence = text(&take(&mut message, 16)?)?.parse().ok()?;
+    let lasting = message.try_get_uint(6).ok()?;
+    let items = message.try_get_u16().ok()?;
+    let mut delivery = Delivery::new(now, Fence::new(fence), lasting, partition);
+    for _ in 0..items {
+        let id = take_value(&mut message)?;
+        delivery.add(&id, take_value(&mut message)?);
+    }
+    while message.has_remaining() {
+        let number = text(&take_value(&mut message)?)?.parse().ok()?;
+        delivery.note_past(number, take_value(&mut message)?);
+    }
+    Some(Claim::new(delivery.jobs().ok()?, Some(Duration::ZERO), false))
+}
+
+fn take_value(bytes: &mut Bytes) -> Option<Bytes> {
+    let length = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
+    take(bytes, length)
+}
+
+fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
+    (bytes.len() >= length).then(|| bytes.split_to(length))
+}
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
