@@ -42,6 +42,9 @@ use work::{Mode, Work};
 /// How many events the driver handles in one step.
 const EVENTS: usize = 512;
 
+/// An idle driver does not let a timer wake it in vain that ends within this time.
+const SOON: Duration = Duration::from_millis(5);
+
 /// The longest sleep of the driver while nothing is due.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -68,9 +71,9 @@ impl Driver {
             if self.act(now) {
                 return self.work.clean;
             }
-            // A wake-up that is too early does nothing. It costs less than moving the timer in each step.
+            // A wake-up that is too early does nothing. While there is much to do it costs less than moving the timer in each step.
             let next = self.next_wake(now);
-            if next < wake_at || wake_at <= now {
+            if next < wake_at || wake_at <= now || (wake_at < now + SOON && next > now + 2 * SOON) {
                 wake_at = next;
                 sleep.as_mut().reset(next);
             }
@@ -130,7 +133,7 @@ impl Driver {
         let work = &self.work;
         let is_working = work.mode == Mode::Working;
         let queues = work.active.iter().flat_map(|index| work.queues[*index].wakes());
-        let claims = work.claim_at.into_iter().chain(work.pace.wakes()).filter(|_| is_working);
+        let claims = work.claim_at.into_iter().chain(work.pace.wakes(work.running)).filter(|_| is_working);
         let others = [work.check_at, work.mode.ends_at(), work.waiter_gate.opens_at()].into_iter().flatten();
         queues.chain(claims).chain(others).filter(|at| *at > now).fold(now + IDLE, Instant::min)
     }

@@ -16,9 +16,10 @@ impl Work {
         queue.handler_ended(slot.is_stuck());
         self.running -= 1;
         self.stuck -= usize::from(slot.is_stuck());
-        self.pace.handler_ended(now);
         if let Phase::Running { since, .. } = slot.phase {
-            queue.settings.meters.seconds.record(now.duration_since(since).as_secs_f64());
+            let ran = now.duration_since(since);
+            self.pace.handler_ended(ran, now);
+            queue.settings.meters.seconds.record(ran.as_secs_f64());
         }
         match verdict(&slot, ended, queue.settings.timeout) {
             Some(verdict) => self.push_settlement(&slot, verdict),

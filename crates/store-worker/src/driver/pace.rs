@@ -21,6 +21,8 @@ pub(super) struct Pace {
     ended_during_claim: usize,
     /// Whether handlers end about as fast as claims are answered.
     is_fast: bool,
+    /// Whether the last handler that ended ran for less than [`LINGER`].
+    is_short: bool,
     /// Until when a small claim may wait to become larger.
     linger_until: Instant,
     /// When the last handler began or ended.
@@ -29,17 +31,33 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(concurrency: usize, prefetch: usize, now: Instant) -> Self {
-        let (ended_since_claim, ended_during_claim, is_fast) = (0, 0, false);
-        Self { concurrency, prefetch, ended_since_claim, ended_during_claim, is_fast, linger_until: now, moved_at: now }
+        Self {
+            concurrency,
+            prefetch,
+            ended_since_claim: 0,
+            ended_during_claim: 0,
+            is_fast: false,
+            is_short: false,
+            linger_until: now,
+            moved_at: now,
+        }
     }
 
     pub(super) fn handler_began(&mut self, now: Instant) {
         self.moved_at = now;
     }
 
-    pub(super) fn handler_ended(&mut self, now: Instant) {
+    /// A handler has ended that ran for this long.
+    pub(super) fn handler_ended(&mut self, ran: Duration, now: Instant) {
         self.moved_at = now;
         self.ended_since_claim += 1;
+        self.is_short = ran < LINGER;
+    }
+
+    /// How long the claim after a hand-over waits for the handler's end, to be sent together with its settlement. Each call that
+    /// is sent alone costs an idle process about as much as all else that it does for a job.
+    pub(super) fn patience(&self) -> Duration {
+        if self.is_short { LINGER } else { Duration::ZERO }
     }
 
     pub(super) fn claim_sent(&mut self) {
@@ -91,9 +109,12 @@ impl Pace {
         self.moved_at + SATURATED <= now && running >= self.concurrency
     }
 
-    /// When the driver may have to act. Some of these times may be in the past.
-    pub(super) fn wakes(&self) -> [Instant; 2] {
-        [self.linger_until, self.moved_at + SATURATED]
+    /// When the driver may have to act: a small claim has waited long enough, or the worker with `running` handlers becomes
+    /// saturated. Some of these times may be in the past.
+    pub(super) fn wakes(&self, running: usize) -> impl Iterator<Item = Instant> {
+        let lingers = self.is_fast.then_some(self.linger_until);
+        let saturated = (running >= self.concurrency).then_some(self.moved_at + SATURATED);
+        [lingers, saturated].into_iter().flatten()
     }
 }
 
@@ -106,7 +127,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(64, 3, now);
         pace.claim_sent();
-        (0..2).for_each(|_| pace.handler_ended(now));
+        (0..2).for_each(|_| pace.handler_ended(LINGER, now));
         pace.claim_answered(now);
         pace.measure(now);
         assert_eq!((pace.ahead(), pace.is_fast()), (2, false));
@@ -119,7 +140,7 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(4, 9, now);
         pace.claim_sent();
-        (0..2).for_each(|_| pace.handler_ended(now));
+        (0..2).for_each(|_| pace.handler_ended(LINGER, now));
         pace.claim_answered(now);
         pace.measure(now);
         assert_eq!((pace.ahead(), pace.holds_back(3, now), pace.holds_back(4, now)), (9, true, false));
@@ -131,7 +152,7 @@ mod tests {
     fn a_measurement_that_is_too_old_does_not_count() {
         let now = Instant::now();
         let mut pace = Pace::new(4, 9, now);
-        (0..4).for_each(|_| pace.handler_ended(now));
+        (0..4).for_each(|_| pace.handler_ended(LINGER, now));
         pace.measure(now + SATURATED);
         assert_eq!((pace.ahead(), pace.is_fast()), (0, false));
     }
@@ -143,7 +164,29 @@ mod tests {
         pace.handler_began(now);
         assert!(!pace.is_saturated(2, now));
         assert!(pace.is_saturated(2, now + SATURATED) && !pace.is_saturated(1, now + SATURATED));
-        pace.handler_ended(now + SATURATED);
+        pace.handler_ended(LINGER, now + SATURATED);
         assert!(!pace.is_saturated(2, now + SATURATED));
+    }
+
+    #[test]
+    fn a_claim_waits_for_handlers_that_are_short() {
+        let now = Instant::now();
+        let mut pace = Pace::new(2, 2, now);
+        assert_eq!(pace.patience(), Duration::ZERO);
+        pace.handler_ended(LINGER / 2, now);
+        assert_eq!(pace.patience(), LINGER);
+        pace.handler_ended(LINGER, now);
+        assert_eq!(pace.patience(), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_idle_worker_is_not_woken() {
+        let now = Instant::now();
+        let mut pace = Pace::new(2, 2, now);
+        pace.claim_sent();
+        pace.claim_answered(now);
+        pace.handler_began(now);
+        assert_eq!(pace.wakes(1).count(), 0);
+        assert_eq!(pace.wakes(2).collect::<Vec<_>>(), [now + SATURATED]);
     }
 }

@@ -103,7 +103,7 @@ impl QueueState {
 
     /// Whether to claim from it when there is room.
     pub(super) fn may_be_claimed(&self, now: Instant) -> bool {
-        self.supply.is_wanted() && self.gate.is_open(now)
+        self.supply.is_wanted() && self.supply.waits_until().is_none_or(|until| until <= now) && self.gate.is_open(now)
     }
 
     /// From now on each step visits it. Returns whether that is new.
@@ -162,6 +162,7 @@ impl QueueState {
     pub(super) fn handler_ended(&mut self, was_stuck: bool) {
         self.running -= 1;
         self.stuck -= usize::from(was_stuck);
+        self.supply.wait_no_longer();
     }
 
     /// Whether to renew the leases now.
@@ -197,7 +198,8 @@ impl QueueState {
     /// When the driver may have to act on it.
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
         let renew = (self.jobs() > 0).then_some(self.renew_at);
-        [renew, self.outbox.sends_at(), self.gate.opens_at(), self.log_limit.reports_at()].into_iter().flatten()
+        let claim = self.supply.waits_until();
+        [renew, claim, self.outbox.sends_at(), self.gate.opens_at(), self.log_limit.reports_at()].into_iter().flatten()
     }
 }
 

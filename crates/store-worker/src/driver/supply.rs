@@ -21,13 +21,23 @@ const MOST_TRANSIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 enum State {
     /// It may have jobs: the worker claims when it has room.
-    Wanted { is_notified: bool },
+    Wanted {
+        is_notified: bool,
+        /// Until when the claim waits to be sent together with other calls.
+        waits_until: Option<Instant>,
+    },
     /// A claim is under way.
     Claiming(Claiming),
     /// The reply to a claim was lost: the same claim is sent again before any other.
     Unheard(Unheard),
     /// The last claim found no more jobs, and registered the worker.
     Registered { until: Instant, reserve: usize },
+}
+
+impl State {
+    fn wanted(is_notified: bool) -> Self {
+        State::Wanted { is_notified, waits_until: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -112,7 +122,7 @@ impl Supply {
         let registration = REGISTRATION.min(lease * 2 / 3).max(SHORTEST_REGISTRATION);
         let transit = MOST_TRANSIT.min(lease / 12);
         Self {
-            state: State::Wanted { is_notified: false },
+            state: State::wanted(false),
             due: None,
             registered_at: now,
             registered_before: None,
@@ -131,7 +141,7 @@ impl Supply {
 
     /// Whether it is wanted because of a notification, which no other worker has got.
     pub(super) fn is_notified(&self) -> bool {
-        matches!(self.state, State::Wanted { is_notified: true })
+        matches!(self.state, State::Wanted { is_notified: true, .. })
     }
 
     /// Whether the last claim found nothing more, and no claim is needed now.
@@ -201,18 +211,40 @@ impl Supply {
         self.arrived(Arrived::Notification);
     }
 
-    /// Jobs were handed over, which has ended the registration. Returns the earliest time at which their leases began.
-    pub(super) fn handed_over(&mut self, now: Instant) -> Instant {
+    /// Jobs were handed over, which has ended the registration. The next claim waits for `patience` to be sent together with the
+    /// settlements of those jobs. Returns the earliest time at which their leases began.
+    pub(super) fn handed_over(&mut self, patience: Duration, now: Instant) -> Instant {
         self.waited_in_vain = false;
+        let was_registered = self.is_registered();
         self.arrived(Arrived::Doubt);
+        if let State::Wanted { waits_until, .. } = &mut self.state
+            && was_registered
+        {
+            *waits_until = (!patience.is_zero()).then_some(now + patience);
+        }
         let before = self.registered_before.take().filter(|(_, until)| now < *until);
         before.map_or(self.registered_at, |(sent, _)| sent)
     }
 
+    /// Until when the next claim waits to be sent together with other calls.
+    pub(super) fn waits_until(&self) -> Option<Instant> {
+        if let State::Wanted { waits_until, .. } = self.state { waits_until } else { None }
+    }
+
+    /// Other calls are sent now: the next claim waits no longer.
+    pub(super) fn wait_no_longer(&mut self) {
+        if let State::Wanted { waits_until, .. } = &mut self.state {
+            *waits_until = None;
+        }
+    }
+
     fn arrived(&mut self, what: Arrived) {
         match &mut self.state {
-            State::Wanted { is_notified } => *is_notified |= what == Arrived::Notification,
-            State::Registered { .. } => self.state = State::Wanted { is_notified: what == Arrived::Notification },
+            State::Wanted { is_notified, waits_until } => {
+                *is_notified |= what == Arrived::Notification;
+                *waits_until = None;
+            }
+            State::Registered { .. } => self.state = State::wanted(what == Arrived::Notification),
             State::Claiming(claiming) | State::Unheard(Unheard { claiming, .. }) => {
                 claiming.arrived = claiming.arrived.max(Some(what));
             }
@@ -252,7 +284,7 @@ impl Supply {
             self.registered_at = sent;
         }
         self.state = if may_have_more || claiming.passes_on || claiming.arrived.is_some() {
-            State::Wanted { is_notified: claiming.arrived == Some(Arrived::Notification) }
+            State::wanted(claiming.arrived == Some(Arrived::Notification))
         } else {
             let reserve = claiming.reserve.min(claiming.max - heard.jobs);
             State::Registered { until: sent + self.registration, reserve }
@@ -264,7 +296,7 @@ impl Supply {
     pub(super) fn claim_failed(&mut self) {
         let State::Claiming(claiming) = self.state else { unreachable!("invariant: a claim was under way") };
         let is_notified = claiming.is_notified || claiming.arrived == Some(Arrived::Notification);
-        self.state = State::Wanted { is_notified };
+        self.state = State::wanted(is_notified);
     }
 
     /// The reply to the claim was lost. The next one has half the bytes.
@@ -299,7 +331,7 @@ impl Supply {
         if let State::Unheard(Unheard { claiming, .. }) = &self.state
             && (claiming.first_sent + lease <= now || is_ending && claiming.lost > 1)
         {
-            self.state = State::Wanted { is_notified: false };
+            self.state = State::wanted(false);
         }
     }
 }

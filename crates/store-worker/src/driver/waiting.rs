@@ -51,7 +51,7 @@ impl Work {
     /// A push leased jobs to this worker. Those for which no handler is free go to other workers.
     fn on_handed_over(&mut self, queue: &QueueName, claim: Claim, now: Instant) {
         let Some(index) = self.names.get(queue).copied() else { return };
-        let leased = self.queues[index].supply.handed_over(now);
+        let leased = self.queues[index].supply.handed_over(self.pace.patience(), now);
         self.activate(index);
         let settings = &self.queues[index].settings;
         let room = settings.concurrency.saturating_sub(self.queues[index].jobs());

@@ -191,3 +191,41 @@ async fn after_missed_notifications_it_claims_once_from_every_queue() {
     assert_eq!(queues, ["q0", "q1", "q2"]);
     worker.shutdown().await;
 }
+
+/// Virtual time: handlers take none.
+#[tokio::test(start_paused = true)]
+async fn the_claim_after_a_hand_over_is_sent_with_the_settlement_of_a_short_job() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    let gate = turnstile.clone();
+    let handler = move |job: Job| {
+        let gate = gate.clone();
+        async move {
+            if &job.payload()[..] == b"long" {
+                let _inside = gate.pass().await;
+            }
+            Ok(Done::discard())
+        }
+    };
+    let worker = Running::start(fixture.worker().with_queue("email", handler));
+    registered(&fixture, 1).await;
+    for job in 1..=2 {
+        // A job that is scheduled has no notification of its own.
+        fixture.push(NewJob::new("").with_delay(Duration::from_millis(1))).await;
+        fixture.clock.advance(Duration::from_millis(1));
+        fixture.store.hand_over(&fixture.queue, 1).await;
+        eventually("done", async || worker.handle.stats().completed == job).await;
+    }
+    let ops = fixture.store.ops();
+    assert_eq!(ops[ops.len() - 2..], [Op::QueueSettle, Op::QueueClaim], "{ops:?}");
+    let claims = fixture.store.count(Op::QueueClaim);
+    fixture.push(NewJob::new("long").with_delay(Duration::from_millis(1))).await;
+    fixture.clock.advance(Duration::from_millis(1));
+    fixture.store.hand_over(&fixture.queue, 1).await;
+    let began = tokio::time::Instant::now();
+    turnstile.until_inside(1).await;
+    eventually("it claims", async || fixture.store.count(Op::QueueClaim) > claims).await;
+    assert!(began.elapsed() < Duration::from_millis(100), "it waits for no handler for long");
+    turnstile.open();
+    worker.shutdown().await;
+}
