@@ -125,6 +125,19 @@ impl Database {
         answer.await.unwrap_or_else(lost)
     }
 
+    /// Executes an operation without waiting for it: in a file, if the writer has a place for it.
+    pub(crate) fn write_detached(&self, op: Op, apply: impl Fn(&mut Change<'_>) -> Result<(), Fault> + Send + 'static) {
+        match &self.0.engine {
+            Engine::Memory(memory) => drop(memory.write(&self.0.shared, op, apply)),
+            Engine::File(file) => {
+                let (reply, _) = oneshot::channel();
+                if let Some(calls) = calls_of(&file.writer) {
+                    let _ = calls.try_send(Box::new(Call { op, apply, outcome: None, reply }));
+                }
+            }
+        }
+    }
+
     /// Executes an operation that only reads, in a snapshot of the committed data.
     pub(crate) async fn read<T: Send + 'static>(
         &self,

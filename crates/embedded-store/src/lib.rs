@@ -23,6 +23,7 @@ mod notifications;
 mod options;
 mod rows;
 mod state;
+mod waiting;
 
 pub use cache::EmbeddedCache;
 pub use options::CacheOptions;

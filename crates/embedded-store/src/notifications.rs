@@ -49,6 +49,16 @@ impl Notifications {
         self.closed.notify.notify_waiters();
     }
 
+    /// Waits until the store is closed.
+    pub(crate) async fn closed(&self) {
+        let mut closed = pin!(self.closed.notify.notified());
+        // Registered before `is_closed` is read, so a close in between is noticed.
+        closed.as_mut().enable();
+        if !self.closed.is_closed.load(Ordering::SeqCst) {
+            closed.await;
+        }
+    }
+
     /// Waits up to `up_to` for a notification of one of the queues. If the call is dropped, or another queue comes
     /// first, a notification that it received goes to the next waiting caller.
     pub(crate) async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>, StoreClosed> {

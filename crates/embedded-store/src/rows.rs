@@ -12,6 +12,8 @@ use store_core::QueueName;
 
 use crate::expiring::Usage;
 use crate::fault::Fault;
+use crate::notifications::Notifications;
+use crate::waiting::Effects;
 pub(crate) use file::count;
 use file::{FileChange, FileView};
 use memory::MemoryChange;
@@ -75,6 +77,8 @@ pub(crate) struct Change<'t> {
     /// How many bytes the written rows have, with their keys.
     written_bytes: u64,
     notifications: Vec<QueueName>,
+    /// What changes beside the rows.
+    pub(crate) effects: Effects,
     /// How many bytes of rows were removed, beyond those that were added.
     freed: i64,
     /// Sums over the entries, once they were read; see [`crate::expiring`].
@@ -88,16 +92,16 @@ enum Writing<'t> {
 
 impl<'t> Change<'t> {
     /// Writes to a file, in a transaction that the caller commits.
-    pub(crate) fn to_file(transaction: &'t WriteTransaction, is_full: bool) -> Self {
-        Self::new(Writing::File(Box::new(FileChange::new(transaction))), is_full)
+    pub(crate) fn to_file(transaction: &'t WriteTransaction, is_full: bool, effects: Effects) -> Self {
+        Self::new(Writing::File(Box::new(FileChange::new(transaction))), is_full, effects)
     }
 
     /// Writes to tables in memory. [`Change::finish`] commits; otherwise nothing is changed.
-    pub(crate) fn in_memory(tables: &'t mut Tables) -> Self {
-        Self::new(Writing::Memory(MemoryChange::new(tables)), false)
+    pub(crate) fn in_memory(tables: &'t mut Tables, effects: Effects) -> Self {
+        Self::new(Writing::Memory(MemoryChange::new(tables)), false, effects)
     }
 
-    fn new(rows: Writing<'t>, is_full: bool) -> Self {
+    fn new(rows: Writing<'t>, is_full: bool, effects: Effects) -> Self {
         Self {
             rows,
             is_full,
@@ -105,6 +109,7 @@ impl<'t> Change<'t> {
             changed_rows: 0,
             written_bytes: 0,
             notifications: Vec::new(),
+            effects,
             freed: 0,
             usage: None,
         }
@@ -167,6 +172,7 @@ impl<'t> Change<'t> {
         Ok(Written {
             is_changed: self.is_changed,
             notifications: self.notifications,
+            effects: self.effects,
             freed: self.freed,
             rows: self.changed_rows,
             bytes: self.written_bytes,
@@ -178,13 +184,22 @@ impl<'t> Change<'t> {
 pub(crate) struct Written {
     pub(crate) is_changed: bool,
     /// The queues to notify after the commit.
-    pub(crate) notifications: Vec<QueueName>,
+    notifications: Vec<QueueName>,
+    effects: Effects,
     /// Net bytes of rows removed. A row that was replaced counts as added.
     pub(crate) freed: i64,
     /// How many rows were written or removed.
     pub(crate) rows: u64,
     /// How many bytes the written rows have, with their keys.
     pub(crate) bytes: u64,
+}
+
+impl Written {
+    /// Wakes those whom the committed transaction concerns.
+    pub(crate) fn notify(self, notifications: &Notifications) {
+        self.effects.commit();
+        self.notifications.iter().for_each(|queue| notifications.notify(queue));
+    }
 }
 
 fn bytes(key: &[u8], row: usize) -> i64 {

@@ -3,7 +3,9 @@
 mod cancel;
 mod claim;
 mod claim_lease;
+mod claim_repeat;
 mod claim_time;
+mod claim_unheard;
 mod counts;
 mod delete;
 mod explain;
@@ -22,6 +24,7 @@ mod retention;
 mod settle;
 mod settle_lease;
 mod wait;
+mod waiter;
 
 use crate::case::Case;
 
@@ -33,11 +36,14 @@ pub(crate) const CASES: &[&[Case]] = &[
     claim::CASES,
     claim_time::CASES,
     claim_lease::CASES,
+    claim_repeat::CASES,
+    claim_unheard::CASES,
     extend::CASES,
     settle::CASES,
     settle_lease::CASES,
     retention::CASES,
     wait::CASES,
+    waiter::CASES,
     counts::CASES,
     get::CASES,
     list::CASES,

@@ -241,7 +241,7 @@ impl Core {
             let redb = redb.as_ref().ok_or(NotCommitted::Database(redb::Error::DatabaseClosed))?;
             redb.begin_write().map_err(|error| NotCommitted::Database(error.into()))?
         };
-        let mut change = Change::to_file(&transaction, self.is_full());
+        let mut change = Change::to_file(&transaction, self.is_full(), self.shared.effects());
         for (index, member) in group.iter_mut().enumerate() {
             *at = Step::Apply(index);
             member.apply(&mut change).map_err(|fault| of_member(index, fault))?;
@@ -254,7 +254,7 @@ impl Core {
             self.shared.count(&written);
             self.freed.fetch_add(written.freed, Ordering::Relaxed);
         }
-        self.shared.notify(&written);
+        written.notify(&self.shared.notifications);
         Ok(())
     }
 

@@ -26,14 +26,14 @@ impl Memory {
     ) -> Result<T> {
         let mut tables = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let Some(open) = tables.as_mut() else { return Err(Error::unavailable(op, CLOSED)) };
-        let mut change = Change::in_memory(open);
+        let mut change = Change::in_memory(open, shared.effects());
         let answer = apply(&mut change).map_err(|fault| fault.into_error(op))?;
         let written = change.finish().map_err(|fault| fault.into_error(op))?;
-        drop(tables);
         if written.is_changed {
             shared.count(&written);
         }
-        shared.notify(&written);
+        // Before the next call begins: it may be that of a waiter that was dropped.
+        written.notify(&shared.notifications);
         Ok(answer)
     }
 

@@ -1,5 +1,6 @@
 //! What both engines count and notify.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use store_core::Role;
@@ -9,6 +10,7 @@ use store_core::metric::{
 
 use crate::notifications::Notifications;
 use crate::rows::Written;
+use crate::waiting::{Effects, Waiting};
 
 /// What the handles and the engine of a database share.
 pub(super) struct Shared {
@@ -17,6 +19,7 @@ pub(super) struct Shared {
     pub(super) begins: IdempotencyBegins,
     pub(super) decisions: LimitDecisions,
     pub(super) notifications: Notifications,
+    waiting: Arc<Waiting>,
 }
 
 /// The metrics of committed transactions.
@@ -40,6 +43,7 @@ impl Shared {
             begins: IdempotencyBegins::new(role.name()),
             decisions: LimitDecisions::new(),
             notifications: Notifications::default(),
+            waiting: Arc::default(),
         }
     }
 
@@ -51,8 +55,8 @@ impl Shared {
         self.meters.bytes.increment(written.bytes);
     }
 
-    /// Wakes those whom a committed transaction concerns.
-    pub(super) fn notify(&self, written: &Written) {
-        written.notifications.iter().for_each(|queue| self.notifications.notify(queue));
+    /// What a new transaction may change beside the rows.
+    pub(super) fn effects(&self) -> Effects {
+        Effects::new(self.waiting.clone())
     }
 }

@@ -9,7 +9,7 @@ use store_core::{Error, Op, Result, Role};
 use super::failed;
 
 /// The version of the tables and rows of both roles.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Where redb's part begins.
 pub(super) const FIRST_PAGE: usize = 4096;

@@ -11,7 +11,9 @@ mod push;
 mod record;
 mod retention;
 mod set_aside;
+mod settings;
 mod settle;
+mod waiter;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -19,19 +21,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Extended, Extension, NewJob, Op, PlainWaiter, Pushed, Queue, QueueName,
-    Receipt, Result, Settled, Settlement, Waiter,
+    Claim, ClaimRequest, Durability, Error, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
+    Settled, Settlement, Waiter,
 };
 
 use super::EmbeddedState;
 use crate::encoding::name;
 use crate::fault::Fault;
-use crate::moment::Moment;
 use crate::notifications::StoreClosed;
 use crate::rows::{Change, Rows, Table};
 use ledger::Ledger;
 pub(super) use ledger::{BEHIND_NAMES, FIRST_NAME};
 use open_queue::OpenQueue;
+use settings::Settings;
+use waiter::EmbeddedWaiter;
 
 #[async_trait]
 impl Queue for EmbeddedState {
@@ -40,7 +43,7 @@ impl Queue for EmbeddedState {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
-        self.claim_jobs(request).await
+        self.claim_jobs(request, None).await
     }
 
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
@@ -62,7 +65,7 @@ impl Queue for EmbeddedState {
     }
 
     fn waiter(&self) -> Arc<dyn Waiter> {
-        Arc::new(PlainWaiter::new(self.clone()))
+        Arc::new(EmbeddedWaiter::new(self.clone()))
     }
 }
 
@@ -74,9 +77,9 @@ impl EmbeddedState {
         queue: &QueueName,
         apply: impl Fn(&mut OpenQueue<'_, '_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
-        let (queue, clock, retention) = (queue.clone(), self.options.clock.clone(), self.options.retention);
+        let (queue, settings) = (queue.clone(), Settings::new(op, queue, &self.options));
         let apply = move |change: &mut Change<'_>| {
-            let mut open = OpenQueue::open(change, &queue, Moment::now(&clock), retention)?;
+            let mut open = OpenQueue::open(change, &queue, &settings)?;
             let answer = apply(&mut open)?;
             open.close()?;
             Ok(answer)
@@ -91,11 +94,9 @@ impl EmbeddedState {
         queue: &QueueName,
         apply: impl Fn(&mut OpenQueue<'_, '_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Option<T>> {
-        let (queue, clock, retention) = (queue.clone(), self.options.clock.clone(), self.options.retention);
+        let (queue, settings) = (queue.clone(), Settings::new(op, queue, &self.options));
         let apply = move |change: &mut Change<'_>| {
-            let Some(mut open) = OpenQueue::existing(change, &queue, Moment::now(&clock), retention)? else {
-                return Ok(None);
-            };
+            let Some(mut open) = OpenQueue::existing(change, &queue, &settings)? else { return Ok(None) };
             let answer = apply(&mut open)?;
             open.close()?;
             Ok(Some(answer))

@@ -75,7 +75,7 @@ async fn a_job_that_was_asked_for_does_not_come_back(queue: QueueFixture) -> Ver
         check_eq!(queue.cancel("a").await?, Cancelled::Requested);
         check_eq!(queue.settle(&claimed.lease, outcome.clone()).await?, Settled::Done);
         check_eq!(queue.get("a").await?, None);
-        check_eq!(queue.settle(&claimed.lease, outcome).await?, Settled::Done);
+        check_eq!(queue.settle(&claimed.lease, outcome).await?, Settled::Lost);
         check_eq!(queue.counts().await?, Counts::default());
     }
     Ok(())

@@ -111,7 +111,7 @@ async fn a_claim_names_the_worker(queue: QueueFixture) -> Verdict {
 async fn a_claim_counts_the_attempt(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     for attempt in 1..=3 {
-        check_eq!(queue.claim_one().await?.attempt, attempt);
+        check_eq!(queue.claim_heard().await?.attempt, attempt);
         check_eq!(queue.info("a").await?.attempts, attempt);
         queue.fixture.advance(LEASE);
     }

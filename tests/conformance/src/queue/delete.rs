@@ -43,7 +43,7 @@ async fn a_running_job_is_left_alone(queue: QueueFixture) -> Verdict {
 
 async fn a_job_whose_lease_ran_out_is_left_alone(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
-    queue.claim_one().await?;
+    queue.claim_heard().await?;
     queue.fixture.advance(LEASE);
     check_eq!(queue.delete("a").await?, Deleted::Running);
     check_eq!(queue.claim_one().await?.attempt, 2);

@@ -121,7 +121,7 @@ async fn a_unique_key_is_given_back_by_the_failure_of_the_last_attempt(queue: Qu
 
 async fn a_unique_key_is_given_back_when_the_last_lease_runs_out(queue: QueueFixture) -> Verdict {
     queue.push_one(until_finished("a").with_retry(attempts(1))).await?;
-    queue.claim_one().await?;
+    queue.claim_heard().await?;
     queue.fixture.advance(LEASE);
     check_eq!(is_free(&queue).await?, false);
     check_eq!(queue.claim_ids(1).await?, [""; 0]);

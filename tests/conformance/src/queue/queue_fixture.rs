@@ -65,6 +65,18 @@ impl QueueFixture {
         only(self.claim(1).await?.jobs)
     }
 
+    /// Claims one job and extends its lease to the same end: now the queue knows that its worker has heard of it.
+    pub(crate) async fn claim_heard(&self) -> Result<ClaimedJob, BrokenPromise> {
+        let claimed = self.claim_one().await?;
+        self.extend(&claimed.lease, LEASE).await?;
+        Ok(claimed)
+    }
+
+    /// A new claim of up to `max` jobs.
+    pub(crate) fn request(&self, max: usize) -> ClaimRequest {
+        ClaimRequest::new(self.name.clone(), holder("worker"), max, LEASE)
+    }
+
     pub(crate) async fn claim_ids(&self, max: usize) -> Result<Vec<String>> {
         Ok(self.claim(max).await?.jobs.iter().map(|job| job.id().to_string()).collect())
     }

@@ -38,7 +38,7 @@ async fn a_queue_that_is_not_paused_can_be_resumed(queue: QueueFixture) -> Verdi
 
 async fn what_has_run_out_meanwhile_comes_back(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
-    queue.claim_one().await?;
+    queue.claim_heard().await?;
     queue.pause().await?;
     queue.fixture.advance(LEASE);
     queue.resume().await?;

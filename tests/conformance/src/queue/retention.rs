@@ -73,7 +73,7 @@ async fn jobs_that_die_in_a_claim_are_bounded_too(queue: QueueFixture) -> Verdic
     let queue = bounded(queue, Retention::default().with_dead_count(2)).await?;
     for id in ["a", "b", "c", "d"] {
         queue.push_one(job(id).with_retry(attempts(1))).await?;
-        queue.claim_one().await?;
+        queue.claim_heard().await?;
         queue.fixture.advance(secs(60));
         queue.claim(1).await?;
     }

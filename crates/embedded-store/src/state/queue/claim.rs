@@ -1,42 +1,57 @@
 //! Claiming.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use store_core::{
-    Claim, ClaimRequest, ClaimedJob, Fence, HolderName, JobId, JobLease, MAX_MOVES, NewJob, Op, Result, Timestamp,
-    UniqueUntil,
+    Claim, ClaimRequest, ClaimedJob, Fence, HolderName, JobId, JobLease, MAX_MOVES, Op, Result, Timestamp, UniqueUntil,
 };
 
 use super::life::{Delivery, Life, Place};
 use super::open_queue::{NOT_THERE, OpenQueue, job_key};
 use super::record::Record;
+use super::settings::Settings;
 use crate::EmbeddedState;
 use crate::fault::Fault;
-use crate::rows::{Rows, Table};
+use crate::rows::{Change, Rows, Table};
+use crate::waiting::{Mailbox, Registration, RememberedClaim};
 
 impl EmbeddedState {
-    pub(super) async fn claim_jobs(&self, request: &ClaimRequest) -> Result<Claim> {
+    /// Claims. A waiter that found fewer jobs than it wanted is registered at the queue in the same transaction, with its reserve.
+    pub(super) async fn claim_jobs(
+        &self,
+        request: &ClaimRequest,
+        waiter: Option<(Arc<Mailbox>, usize)>,
+    ) -> Result<Claim> {
         request.validate()?;
-        let (max, lease, worker) = (request.max, request.lease, request.worker.clone());
-        let claim = self.change_existing(Op::QueueClaim, &request.queue, move |queue| {
-            if queue.ledger.paused {
-                return Ok(Claim::new(Vec::new(), None, true));
+        let (request, settings) = (request.clone(), Settings::new(Op::QueueClaim, &request.queue, &self.options));
+        let apply = move |change: &mut Change<'_>| {
+            if let Some((mailbox, _)) = &waiter {
+                change.effects.unregister(&request.queue, mailbox);
             }
-            queue.make_due_ready()?;
-            queue.take_back_run_out()?;
-            let jobs = queue.take_ready(max, lease, &worker)?;
-            queue.collect()?;
-            let mut next = queue.next_event()?;
-            if queue.ledger.ready() > 0 {
-                queue.tell();
-                // Their bytes were too many, or only jobs that were too late were found so far.
-                next = if jobs.len() < max { Some(Duration::ZERO) } else { next };
+            let claim = match OpenQueue::existing(change, &request.queue, &settings)? {
+                Some(mut open) => {
+                    let claim = open.claim(&request)?;
+                    open.close()?;
+                    claim
+                }
+                // Nothing was ever written to it.
+                None => Claim::default(),
+            };
+            let wanted = request.max - claim.jobs.len();
+            if let Some((mailbox, reserve)) = &waiter
+                && wanted > 0
+                && claim.next != Some(Duration::ZERO)
+            {
+                let (reserve, worker) = ((*reserve).min(wanted), request.worker.clone());
+                let waiter = Registration::new(mailbox.clone(), reserve, request.max_bytes, request.lease, worker);
+                change.effects.register(&request.queue, waiter);
             }
-            Ok(Claim::new(jobs, next, false))
-        });
-        Ok(claim.await?.unwrap_or_default())
+            Ok(claim)
+        };
+        self.database.write(Op::QueueClaim, apply).await
     }
 }
 
@@ -44,6 +59,66 @@ impl EmbeddedState {
 const READY: RangeInclusive<u8> = 0..=3;
 
 impl OpenQueue<'_, '_> {
+    fn claim(&mut self, request: &ClaimRequest) -> Result<Claim, Fault> {
+        if request.is_repeat
+            && let Some(claim) = self.change.effects.recall(self.queue, request.request, self.now.millis())
+        {
+            return self.repeat(&claim, request);
+        }
+        if self.ledger.paused {
+            return Ok(Claim::new(Vec::new(), None, true));
+        }
+        self.make_due_ready()?;
+        self.take_back_run_out()?;
+        let jobs = self.take_ready(request.max, request.max_bytes, request.lease, &request.worker)?;
+        if let Some(first) = jobs.first() {
+            let (fence, until) = (first.lease.fence, first.lease.until.as_millis());
+            let jobs = jobs.iter().map(|job| job.lease.job.clone()).collect();
+            let claimed_at = first.claimed_at;
+            let claim = RememberedClaim { queue: self.queue.clone(), fence, until, claimed_at, jobs };
+            self.change.effects.remember(request.request, claim, self.now.millis());
+        }
+        self.collect()?;
+        let mut next = self.next_event()?;
+        if self.ledger.ready() > 0 {
+            self.tell();
+            // Their bytes were too many, or only jobs that were too late were found so far.
+            next = if jobs.len() < request.max { Some(Duration::ZERO) } else { next };
+        }
+        Ok(Claim::new(jobs, next, false))
+    }
+
+    /// Returns the jobs that an earlier claim leased and that are still leased by it. Those that exceed the bounds of this
+    /// request become ready again, before all others.
+    fn repeat(&mut self, claim: &RememberedClaim, request: &ClaimRequest) -> Result<Claim, Fault> {
+        let (mut jobs, mut bytes, mut given_back) = (Vec::new(), 0, Vec::new());
+        for job in &claim.jobs {
+            let Some(life) = self.find(job)?.filter(|life| life.is_held_by(claim.fence, self.now.millis())) else {
+                continue;
+            };
+            let (record, payload) = self.record(job)?;
+            if jobs.len() == request.max || (bytes >= request.max_bytes && !jobs.is_empty()) {
+                given_back.push((job, life));
+                continue;
+            }
+            bytes += payload.len();
+            jobs.push(claimed(job.clone(), record, payload, life, claim.claimed_at));
+        }
+        for (job, mut life) in given_back.into_iter().rev() {
+            if life.cancel_requested {
+                self.forget(job, &life)?;
+                continue;
+            }
+            life.end_delivery(Delivery::None);
+            life.attempts = life.attempts.saturating_sub(1);
+            let place = self.ledger.first_place(life.priority);
+            self.tell();
+            self.move_to(job, &mut life, place)?;
+        }
+        let next = if self.ledger.ready() > 0 { Some(Duration::ZERO) } else { self.next_event()? };
+        Ok(Claim::new(jobs, next, self.ledger.paused))
+    }
+
     /// Makes scheduled jobs ready that are due.
     fn make_due_ready(&mut self) -> Result<(), Fault> {
         let kind = Place::Scheduled(0).kind();
@@ -70,24 +145,33 @@ impl OpenQueue<'_, '_> {
                 self.forget(&job, &life)?;
                 continue;
             }
-            life.end_delivery(Delivery::RanOut);
-            if life.attempts >= u32::from(life.max_attempts) {
+            let is_attempt = life.run_out();
+            if is_attempt && life.attempts >= u32::from(life.max_attempts) {
                 self.bury(&job, &mut life, "lease ran out on the last attempt")?;
-            } else {
-                life.last_error = Some("lease ran out".to_owned());
-                let place = self.ledger.last_place(life.priority);
-                self.move_to(&job, &mut life, place)?;
+                continue;
             }
+            if is_attempt {
+                life.last_error = Some("lease ran out".to_owned());
+            }
+            let place = self.ledger.last_place(life.priority);
+            self.move_to(&job, &mut life, place)?;
         }
         Ok(())
     }
 
-    /// Takes up to `max` ready jobs. Those that are too late become dead instead, up to [`MAX_MOVES`] of them.
-    fn take_ready(&mut self, max: usize, lease: Duration, worker: &HolderName) -> Result<Vec<ClaimedJob>, Fault> {
+    /// Takes up to `max` ready jobs, until they have `max_bytes`. Those that are too late become dead instead, up to [`MAX_MOVES`]
+    /// of them.
+    pub(super) fn take_ready(
+        &mut self,
+        max: usize,
+        max_bytes: usize,
+        lease: Duration,
+        worker: &HolderName,
+    ) -> Result<Vec<ClaimedJob>, Fault> {
         let fence = Fence::following(self.ledger.fence, self.now.micros());
         let until = self.now.after(lease);
         let (mut taken, mut bytes, mut late) = (Vec::new(), 0, 0);
-        while taken.len() < max && late <= MAX_MOVES {
+        while taken.len() < max && bytes < max_bytes && late <= MAX_MOVES {
             let jobs = self.jobs(READY, u64::MAX, max - taken.len())?;
             if jobs.is_empty() && self.ledger.ready() > 0 && taken.is_empty() {
                 // The queue's count includes jobs that no readable row leads to.
@@ -118,11 +202,11 @@ impl OpenQueue<'_, '_> {
                     continue;
                 }
                 bytes += payload.len();
-                if bytes > NewJob::MAX_BATCH_BYTES && !taken.is_empty() {
-                    return Ok(taken);
-                }
                 self.ledger.fence = Some(fence);
                 taken.push(self.take(job, record, payload, life, (fence, until, worker))?);
+                if bytes >= max_bytes {
+                    break;
+                }
             }
         }
         Ok(taken)
@@ -146,17 +230,7 @@ impl OpenQueue<'_, '_> {
         life.start_by = None;
         life.worker = worker.as_str().to_owned();
         self.move_to(&job, &mut life, Place::Running(until))?;
-        let unique = life.unique_until_finished().cloned();
-        let lease = JobLease::new(job, fence, Timestamp::from_millis(until)).with_unique(unique);
-        let claimed_at = Timestamp::from_millis(self.now.millis_up());
-        let mut claimed = ClaimedJob::new(lease, life.attempts, payload, record.pushed_at, claimed_at);
-        claimed.priority = record.priority;
-        claimed.unique = record.unique;
-        claimed.retry = record.retry;
-        claimed.schema = record.schema;
-        claimed.trace = record.trace;
-        claimed.last_error = life.last_error;
-        Ok(claimed)
+        Ok(claimed(job, record, payload, life, Timestamp::from_millis(self.now.millis_up())))
     }
 
     pub(super) fn record(&mut self, job: &JobId) -> Result<(Record, Bytes), Fault> {
@@ -168,7 +242,7 @@ impl OpenQueue<'_, '_> {
     }
 
     /// How long until something becomes due, or a lease runs out.
-    fn next_event(&mut self) -> Result<Option<Duration>, Fault> {
+    pub(super) fn next_event(&mut self) -> Result<Option<Duration>, Fault> {
         let due = self.first(Place::Scheduled(0).kind())?;
         let run_out = self.first(Place::Running(0).kind())?;
         let next = due.into_iter().chain(run_out).min();
@@ -176,11 +250,25 @@ impl OpenQueue<'_, '_> {
     }
 }
 
+/// A running job as its worker gets it.
+fn claimed(job: JobId, record: Record, payload: Bytes, life: Life, claimed_at: Timestamp) -> ClaimedJob {
+    let (fence, until) = (life.fence, life.place.order());
+    let unique = life.unique_until_finished().cloned();
+    let lease = JobLease::new(job, fence, Timestamp::from_millis(until)).with_unique(unique);
+    let mut claimed = ClaimedJob::new(lease, life.attempts, payload, record.pushed_at, claimed_at);
+    claimed.priority = record.priority;
+    claimed.unique = record.unique;
+    claimed.retry = record.retry;
+    claimed.schema = record.schema;
+    claimed.trace = record.trace;
+    claimed.last_error = life.last_error;
+    claimed
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::StateOptions;
-    use crate::rows::Change;
     use store_core::{
         Deleted, Durability, JobState, NewJob, PageRequest, Queue, QueueControl, QueueInspect, QueueName,
     };

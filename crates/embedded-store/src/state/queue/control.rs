@@ -106,6 +106,7 @@ impl OpenQueue<'_, '_> {
         life.end_delivery(Delivery::None);
         life.fence = Fence::new(0);
         life.attempts = 0;
+        life.unheard = 0;
         life.last_error = None;
         life.start_by = None;
         life.unique = unique.map(|unique| (unique.key, unique.until));

@@ -41,6 +41,7 @@ impl OpenQueue<'_, '_> {
         else {
             return Ok(Extended::Lost);
         };
+        life.is_heard = true;
         let until = self.now.after(lasting).max(life.place.order());
         if extension.progress.is_some() {
             life.data.clone_from(&extension.progress);

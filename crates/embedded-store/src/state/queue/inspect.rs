@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::life::{Life, Place};
 use super::open_queue::{NOT_THERE, find, job_key, parse_place_key, place_key};
 use super::record::Record;
+use super::settings::Settings;
 use crate::EmbeddedState;
 use crate::encoding::{name, text};
 use crate::fault::Fault;
@@ -95,11 +96,10 @@ impl EmbeddedState {
         queue: &QueueName,
         look: impl FnOnce(&mut View<'_>, Ledger, Moment) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Option<T>> {
-        let (queue, clock) = (queue.clone(), self.options.clock.clone());
+        let (queue, settings) = (queue.clone(), Settings::new(op, queue, &self.options));
         let look = move |view: &mut View<'_>| {
-            let now = Moment::now(&clock);
-            let ledger = Ledger::read(view, &queue)?;
-            ledger.map(|ledger| look(view, ledger, now)).transpose()
+            let ledger = Ledger::read(view, &queue)?.map(|ledger| settings.check(ledger)).transpose()?;
+            ledger.map(|ledger| look(view, ledger, settings.now())).transpose()
         };
         self.database.read(op, look).await
     }

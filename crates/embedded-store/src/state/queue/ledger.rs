@@ -29,6 +29,8 @@ const NEXT_NUMBER: &[u8] = &[];
 pub(super) struct Ledger {
     /// What its keys begin with.
     pub(super) number: u32,
+    /// How many partitions were declared when it began. All are one here.
+    pub(super) partitions: u16,
     pub(super) paused: bool,
     /// The last one given out.
     pub(super) fence: Option<Fence>,
@@ -42,9 +44,10 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    fn new(number: u32) -> Self {
+    fn new(number: u32, partitions: u16) -> Self {
         Self {
             number,
+            partitions,
             paused: false,
             fence: None,
             head: MIDDLE,
@@ -61,10 +64,10 @@ impl Ledger {
     }
 
     /// Begins a queue.
-    pub(super) fn create(change: &mut Change<'_>) -> Result<Self, Fault> {
+    pub(super) fn create(change: &mut Change<'_>, partitions: u16) -> Result<Self, Fault> {
         let number = change.get(Table::Queues, NEXT_NUMBER, |row| Decoder::new(row).u32())?.unwrap_or(0);
         change.put(Table::Queues, NEXT_NUMBER, (number + 1).to_be_bytes().to_vec())?;
-        Ok(Self::new(number))
+        Ok(Self::new(number, partitions))
     }
 
     pub(super) fn write(&self, change: &mut Change<'_>, queue: &QueueName) -> Result<(), Fault> {
@@ -74,6 +77,7 @@ impl Ledger {
     fn encode(&self) -> Vec<u8> {
         let row = Encoder::with_capacity(128)
             .u32(self.number)
+            .u16(self.partitions)
             .u8(u8::from(self.paused))
             .u64(self.fence.map_or(0, Fence::get))
             .u64(self.head)
@@ -85,7 +89,7 @@ impl Ledger {
 
     pub(super) fn decode(row: &[u8]) -> Result<Self, Fault> {
         let mut row = Decoder::new(row);
-        let mut ledger = Self::new(row.u32()?);
+        let mut ledger = Self::new(row.u32()?, row.u16()?);
         ledger.paused = row.u8()? == 1;
         ledger.fence = Some(row.u64()?).filter(|number| *number > 0).map(Fence::new);
         ledger.head = row.u64()?;

@@ -73,6 +73,9 @@ impl Place {
     }
 }
 
+/// How many deliveries of a job that its worker never heard of do not count as attempts.
+const FREE_DELIVERIES: u8 = 3;
+
 /// How the last delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
@@ -94,6 +97,10 @@ pub(super) struct Life {
     /// That of the last delivery.
     pub(super) fence: Fence,
     pub(super) attempts: u32,
+    /// Whether its holder has extended the lease, so that the delivery counts as an attempt if the lease expires.
+    pub(super) is_heard: bool,
+    /// How many deliveries were not heard and did not count: at most [`FREE_DELIVERIES`].
+    pub(super) unheard: u8,
     pub(super) cancel_requested: bool,
     /// When it is too late to be claimed; only as long as it was never claimed nor replayed.
     pub(super) start_by: Option<u64>,
@@ -119,6 +126,8 @@ impl Life {
             delivery: Delivery::None,
             fence: Fence::new(0),
             attempts: 0,
+            is_heard: false,
+            unheard: 0,
             cancel_requested: false,
             start_by: record.start_by,
             worker: String::new(),
@@ -138,6 +147,8 @@ impl Life {
             delivery: Delivery::None,
             fence: Fence::new(0),
             attempts: 0,
+            is_heard: false,
+            unheard: 0,
             cancel_requested: false,
             start_by: None,
             worker: String::new(),
@@ -175,9 +186,21 @@ impl Life {
     /// Ends a delivery: nothing of it stays but its fence and the errors.
     pub(super) fn end_delivery(&mut self, delivery: Delivery) {
         self.delivery = delivery;
+        self.is_heard = false;
         self.cancel_requested = false;
         self.worker.clear();
         self.data = None;
+    }
+
+    /// Ends a delivery whose lease has expired. Returns whether it counts as an attempt.
+    pub(super) fn run_out(&mut self) -> bool {
+        let is_free = !self.is_heard && self.unheard < FREE_DELIVERIES;
+        self.end_delivery(Delivery::RanOut);
+        if is_free {
+            self.unheard += 1;
+            self.attempts = self.attempts.saturating_sub(1);
+        }
+        !is_free
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -193,6 +216,8 @@ impl Life {
             .u8(delivery)
             .u64(self.fence.get())
             .u32(self.attempts)
+            .u8(u8::from(self.is_heard))
+            .u8(self.unheard)
             .u8(u8::from(self.cancel_requested))
             .u16(self.max_attempts)
             .u8(self.priority.index())
@@ -220,6 +245,8 @@ impl Life {
             delivery,
             fence: Fence::new(row.u64()?),
             attempts: row.u32()?,
+            is_heard: row.u8()? == 1,
+            unheard: row.u8()?,
             cancel_requested: row.u8()? == 1,
             max_attempts: row.u16()?,
             priority: priority(row.u8()?)?,

@@ -8,6 +8,7 @@ use store_core::{JobId, Priority, QueueName, Retention, UniqueKey, UniqueUntil, 
 use super::ledger::{Ledger, UNIQUE_ENDS};
 use super::life::{Life, Place};
 use super::record::Record;
+use super::settings::Settings;
 use crate::encoding::{Decoder, Encoder, name};
 use crate::fault::Fault;
 use crate::moment::Moment;
@@ -25,7 +26,9 @@ pub(super) struct OpenQueue<'c, 't> {
     pub(super) retention: Retention,
     /// How many jobs became completed or dead in this transaction.
     pub(super) kept: usize,
-    queue: &'c QueueName,
+    /// Whether there may be something for a waiting worker.
+    is_told: bool,
+    pub(super) queue: &'c QueueName,
     stored: Option<Ledger>,
 }
 
@@ -34,38 +37,39 @@ impl<'c, 't> OpenQueue<'c, 't> {
     pub(super) fn existing(
         change: &'c mut Change<'t>,
         queue: &'c QueueName,
-        now: Moment,
-        retention: Retention,
+        settings: &Settings,
     ) -> Result<Option<Self>, Fault> {
-        let stored = Ledger::read(change, queue)?;
-        Ok(stored.map(|ledger| Self {
-            change,
-            ledger: ledger.clone(),
-            now,
-            retention,
-            kept: 0,
-            queue,
-            stored: Some(ledger),
-        }))
+        let Some(stored) = Ledger::read(change, queue)? else { return Ok(None) };
+        let ledger = settings.check(stored)?;
+        Ok(Some(Self::new(change, queue, settings, Some(ledger.clone()), ledger)))
     }
 
     /// Opens a queue, or begins it.
-    pub(super) fn open(
-        change: &'c mut Change<'t>,
-        queue: &'c QueueName,
-        now: Moment,
-        retention: Retention,
-    ) -> Result<Self, Fault> {
+    pub(super) fn open(change: &'c mut Change<'t>, queue: &'c QueueName, settings: &Settings) -> Result<Self, Fault> {
         let stored = Ledger::read(change, queue)?;
         let ledger = match &stored {
-            Some(ledger) => ledger.clone(),
-            None => Ledger::create(change)?,
+            Some(ledger) => settings.check(ledger.clone())?,
+            None => Ledger::create(change, settings.partitions()?)?,
         };
-        Ok(Self { change, ledger, now, retention, kept: 0, queue, stored })
+        Ok(Self::new(change, queue, settings, stored, ledger))
     }
 
-    /// Keeps what is over within its bounds, and writes what has changed of the queue as a whole.
+    fn new(
+        change: &'c mut Change<'t>,
+        queue: &'c QueueName,
+        settings: &Settings,
+        stored: Option<Ledger>,
+        ledger: Ledger,
+    ) -> Self {
+        let (now, retention) = (settings.now(), settings.retention());
+        Self { change, ledger, now, retention, kept: 0, is_told: false, queue, stored }
+    }
+
+    /// Hands jobs to waiting workers, keeps what is over within its bounds, and writes what has changed of the queue as a whole.
     pub(super) fn close(mut self) -> Result<(), Fault> {
+        if self.is_told && !self.hand_over()? {
+            self.change.notify(self.queue);
+        }
         if self.kept > 0 {
             self.collect()?;
             self.keep_within_bounds()?;
@@ -76,9 +80,9 @@ impl<'c, 't> OpenQueue<'c, 't> {
         self.ledger.write(self.change, self.queue)
     }
 
-    /// Wakes one who waits for the queue.
+    /// Wakes one who waits for the queue, or hands jobs over, when the operation is complete.
     pub(super) fn tell(&mut self) {
-        self.change.notify(self.queue);
+        self.is_told = true;
     }
 
     /// Reads the life of a job; `None` if the queue has no such job. One whose rows are damaged is set aside first.

@@ -17,20 +17,20 @@ impl EmbeddedState {
     ) -> Result<Receipt<Vec<Pushed>>> {
         NewJob::validate_all(jobs)?;
         let reached = self.database.reach(Op::QueuePush, durability)?;
-        let jobs: Vec<NewJob> = jobs.iter().map(|job| job.clone().with_id(assigned_id(job))).collect();
+        let jobs = with_ids(jobs);
         let pushed = self.change_queue(Op::QueuePush, queue, move |queue| {
-            jobs.iter().map(|job| queue.push(job)).collect::<Result<Vec<_>, Fault>>()
+            jobs.iter().map(|(id, job)| queue.push(id, job)).collect::<Result<Vec<_>, Fault>>()
         });
         Ok(Receipt::new(pushed.await?, reached))
     }
 }
 
 impl OpenQueue<'_, '_> {
-    fn push(&mut self, job: &NewJob) -> Result<Pushed, Fault> {
-        let id = assigned_id(job);
-        match self.request_of(&id) {
+    /// No reply is lost here, so no call is remembered: a job without an id is pushed once.
+    fn push(&mut self, id: &JobId, job: &NewJob) -> Result<Pushed, Fault> {
+        match self.request_of(id) {
             Ok(None) => {}
-            Ok(Some(request)) if request == job.request => return Ok(Pushed::Created { id }),
+            Ok(Some(request)) if request == job.request => return Ok(Pushed::Created { id: id.clone() }),
             // It is not known which push added a damaged job, only that its id exists.
             Ok(Some(_)) | Err(Fault::Corrupt(_)) => return Ok(Pushed::Duplicate),
             Err(fault) => return Err(fault),
@@ -39,11 +39,11 @@ impl OpenQueue<'_, '_> {
             if let Some(holder) = self.holder(&unique.key)? {
                 return Ok(Pushed::Held { by: holder });
             }
-            self.hold(&unique.key, unique.until, &id)?;
+            self.hold(&unique.key, unique.until, id)?;
         }
         let place = self.place_after(job.delay, job.priority)?;
-        self.add(&id, &Record::new(job, place, self.now), &job.payload)?;
-        Ok(Pushed::Created { id })
+        self.add(id, &Record::new(job, place, self.now), &job.payload)?;
+        Ok(Pushed::Created { id: id.clone() })
     }
 
     /// The push that made the job which has this id now. One whose time is over is forgotten.
@@ -62,7 +62,16 @@ impl OpenQueue<'_, '_> {
     }
 }
 
-/// The id of a job, or a new one.
-fn assigned_id(job: &NewJob) -> JobId {
-    job.id.clone().unwrap_or_else(|| JobId::new_batch(0).job(0))
+/// The jobs with their ids. Jobs without one get those of new batches, one after the other.
+fn with_ids(jobs: &[NewJob]) -> Vec<(JobId, NewJob)> {
+    let mut assigned = 0;
+    let mut batch = JobId::new_batch(0);
+    let mut assign = || {
+        if assigned == JobId::MAX_IN_BATCH {
+            (assigned, batch) = (0, JobId::new_batch(0));
+        }
+        assigned += 1;
+        batch.job(u8::try_from(assigned - 1).expect("invariant: a batch has 64 positions"))
+    };
+    jobs.iter().map(|job| (job.id.clone().unwrap_or_else(&mut assign), job.clone())).collect()
 }

@@ -8,7 +8,6 @@ use super::life::{Delivery, Life, Place};
 use super::open_queue::OpenQueue;
 use crate::EmbeddedState;
 use crate::fault::Fault;
-use crate::moment::Moment;
 
 impl EmbeddedState {
     pub(super) async fn settle_jobs(
@@ -24,23 +23,16 @@ impl EmbeddedState {
             batch.iter().map(|settlement| queue.settle(settlement)).collect::<Result<Vec<_>, Fault>>()
         });
         // Nothing was ever written to the queue: its leases are of another store.
-        let settled = settled.await?.unwrap_or_else(|| {
-            let now = Moment::now(&self.options.clock);
-            settlements.iter().map(|settlement| of_forgotten(settlement, now)).collect()
-        });
+        let settled = settled.await?.unwrap_or_else(|| vec![Settled::Lost; settlements.len()]);
         Ok(Receipt::new(settled, reached))
     }
 }
 
-/// What a settlement of a job answers that the queue does not have: only itself can have removed it in its lease's time.
-fn of_forgotten(settlement: &Settlement, now: Moment) -> Settled {
-    if now.timestamp() < settlement.lease.until { Settled::Done } else { Settled::Lost }
-}
-
 impl OpenQueue<'_, '_> {
-    fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Fault> {
+    /// No reply is lost here, so no call is remembered: a settlement of a removed job has not taken effect.
+    pub(super) fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Fault> {
         let lease = &settlement.lease;
-        let Some(mut life) = self.find(&lease.job)? else { return Ok(of_forgotten(settlement, self.now)) };
+        let Some(mut life) = self.find(&lease.job)? else { return Ok(Settled::Lost) };
         if !life.is_held_by(lease.fence, self.now.millis()) {
             let repeated = life.delivery == Delivery::Settled && life.fence == lease.fence;
             return Ok(if repeated { Settled::Done } else { Settled::Lost });
