@@ -1,5 +1,5 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
-//! a replica. The queues run once more with packing of few scheduled jobs.
+//! a replica. The cases of the state role run once more on a server in cluster mode, and the queues with packing of few scheduled jobs.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -16,6 +16,9 @@ use tokio::runtime::Runtime;
 const TINY: PackingBounds =
     PackingBounds { unpacked: 0, ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
 
+/// Capabilities that only the cache store has.
+const CACHE_ALONE: [&str; 3] = ["key_value.", "rate_limit.", "handoff."];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let runtime = Arc::new(Runtime::new().expect("a runtime starts"));
@@ -27,6 +30,9 @@ fn main() -> ExitCode {
         [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis)];
     let mut trials: Vec<_> =
         engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case))).collect();
+    let clustered: Arc<dyn Engine> = Arc::new(runtime.block_on(servers.clustered_engine()));
+    let of_the_state = conformance::all().filter(|case| !CACHE_ALONE.iter().any(|part| case.name().starts_with(part)));
+    trials.extend(of_the_state.map(|case| trial(&runtime, &clustered, case)));
     let packing: Arc<dyn Engine> = Arc::new(packing);
     let of_queues = conformance::all().filter(|case| case.name().starts_with("queue."));
     trials.extend(of_queues.map(|case| trial(&runtime, &packing, case)));
@@ -52,6 +58,8 @@ struct Servers {
     cache: RedisServer,
     state: RedisServer,
     _replica: RedisServer,
+    /// In cluster mode: it refuses whatever crosses slots.
+    clustered: RedisServer,
 }
 
 impl Servers {
@@ -61,7 +69,14 @@ impl Servers {
         let state = state.start().await.unwrap_or_else(|error| panic!("{error}"));
         let replica = RedisServer::builder().replica_of(&state);
         let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
-        Self { cache, state, _replica: replica }
+        let clustered = RedisServer::state().cluster().start().await.unwrap_or_else(|error| panic!("{error}"));
+        Self { cache, state, _replica: replica, clustered }
+    }
+
+    async fn clustered_engine(&self) -> RedisEngine {
+        let (cache, state) = (self.cache.url(None), self.clustered.url(None));
+        let engine = RedisEngine::connect("redis in cluster mode", &cache, &state).await;
+        engine.unwrap_or_else(|error| panic!("{error}"))
     }
 
     async fn engine(&self, name: &str) -> RedisEngine {

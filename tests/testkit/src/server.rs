@@ -219,7 +219,7 @@ impl RedisServer {
             if lock(&self.process).as_mut().is_none_or(Process::has_ended) {
                 return Err(StartError::Ended { log: process::log_tail(self.dir()) });
             }
-            if self.is_ready(&id, synchronised).await {
+            if self.is_ready(&id, synchronised).await && (!settings.is_cluster || self.owns_all_slots().await) {
                 return Ok(());
             }
             if started.elapsed() > DEADLINE {
@@ -236,6 +236,16 @@ impl RedisServer {
         };
         let says = |field: &str, value: &str| text.lines().any(|line| line.strip_prefix(field) == Some(value));
         says("process_id:", process_id) && says("loading:", "0") && (!synchronised || says("master_link_status:", "up"))
+    }
+}
+
+impl RedisServer {
+    /// Whether it serves all slots of a cluster, which it takes if nobody owns them.
+    async fn owns_all_slots(&self) -> bool {
+        // Refused if it owns them already.
+        let _ = self.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+        let info = self.command(&["CLUSTER", "INFO"]).await;
+        info.is_ok_and(|info| info.as_str().is_some_and(|text| text.contains("cluster_state:ok")))
     }
 }
 

@@ -20,6 +20,7 @@ mod retries;
 mod scripts;
 mod secrets;
 mod shifting;
+mod slots;
 mod subscriptions;
 
 use std::time::Duration;

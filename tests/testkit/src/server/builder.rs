@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::RedisServer;
 use crate::certificates::Certificates;
+use crate::port::ReservedPort;
 use crate::servers;
 
 /// The name of the kit's own configuration file.
@@ -65,6 +66,9 @@ pub struct RedisServerBuilder {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) replicates: bool,
     pub(super) records_fsyncs: bool,
+    pub(super) is_cluster: bool,
+    /// Where the nodes of a cluster would talk to each other.
+    bus: Option<Arc<ReservedPort>>,
     tls: bool,
     settings: BTreeMap<String, String>,
 }
@@ -96,6 +100,8 @@ impl RedisServerBuilder {
             certificates: None,
             replicates: false,
             records_fsyncs: false,
+            is_cluster: false,
+            bus: None,
             tls: false,
             settings: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         }
@@ -183,6 +189,14 @@ impl RedisServerBuilder {
         self
     }
 
+    /// A cluster of this one node, which owns all slots. It refuses calls whose keys are in several slots, and has database 0
+    /// only. [`start`](Self::start) waits until the cluster is up, which takes about 2 s.
+    #[must_use]
+    pub fn cluster(mut self) -> Self {
+        self.is_cluster = true;
+        self.config("cluster-enabled", "yes")
+    }
+
     /// How many database numbers there are; 16 by default.
     #[must_use]
     pub fn databases(self, count: u32) -> Self {
@@ -230,6 +244,11 @@ impl RedisServerBuilder {
     pub async fn start(mut self) -> Result<RedisServer, StartError> {
         if self.tls && self.certificates.is_none() {
             self.certificates = Some(Arc::new(Certificates::generate().map_err(StartError::Certificates)?));
+        }
+        if self.is_cluster {
+            let bus = Arc::new(ReservedPort::reserve()?);
+            self.settings.insert("cluster-port".to_owned(), bus.number().to_string());
+            self.bus = Some(bus);
         }
         RedisServer::start(self).await
     }

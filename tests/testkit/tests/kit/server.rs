@@ -17,6 +17,22 @@ async fn a_server_answers_and_leaves_nothing_behind() {
     assert!(!dir.exists());
 }
 
+/// Also after a restart, when it owns its slots already.
+#[tokio::test]
+async fn a_cluster_of_one_node_serves_all_slots_and_refuses_calls_across_them() {
+    let server = RedisServer::state().cluster().start().await.unwrap();
+    for _ in 0..2 {
+        for key in ["a", "b", "c", "{a}:1"] {
+            server.command(&["SET", key, "1"]).await.unwrap();
+        }
+        let both = server.command(&["MGET", "{a}:1", "a"]).await.unwrap();
+        assert_eq!(both.as_array().unwrap().len(), 2);
+        let across = server.command(&["MGET", "a", "b"]).await.unwrap_err();
+        assert!(across.to_string().contains("CROSSSLOT"), "{across}");
+        server.start_again().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_missing_program_names_the_command_that_installs_it() {
     let error = RedisServer::builder().program("no-such-redis-server").start().await.unwrap_err();
