@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use redis_link::layout::{self, Aggregate};
 use redis_link::{Link, Script, SharedScript, SizeSeen, Slot, args, keys};
 use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, millis_ceil};
 
 use crate::CacheStore;
 use crate::key_value::check_size;
 
-static PUT: Script = Script::adds("handoff/put", &[include_str!("../lua/handoff/put.lua")]);
-static TAKE: Script = Script::frees("handoff/take", &[include_str!("../lua/handoff/take.lua")]);
+static PUT: Script = Script::adds("handoff/put", &[layout::PIECE, include_str!("../lua/handoff/put.lua")]);
+static TAKE: Script = Script::frees("handoff/take", &[layout::PIECE, include_str!("../lua/handoff/take.lua")]);
 
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 2] = [&PUT, &TAKE];
@@ -28,7 +29,8 @@ pub(crate) struct Handoffs {
 
 impl Handoffs {
     pub(crate) fn new(link: &Link) -> Self {
-        let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
+        let layouts = link.layouts().argument(Aggregate::Handoff);
+        let shared = |op, script| SharedScript::new(link, op, script, vec![layouts.clone()]);
         let (put, take) = (shared(Op::HandoffPut, &PUT), shared(Op::HandoffTake, &TAKE));
         Self { put, take, values: SizeSeen::default(), margin: link.collection_margin() }
     }

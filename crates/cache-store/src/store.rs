@@ -17,6 +17,8 @@ pub struct CacheOptions {
     /// Whose clock decides about idempotent requests, rate limits and hand-offs. Default: the server's. Values and
     /// counters always use the server's clock, because the server removes them.
     pub clock: Clock,
+    /// Whether the newest layouts are written. See [`CacheOptions::with_newest_layouts`].
+    pub newest_layouts: bool,
 }
 
 impl CacheOptions {
@@ -24,6 +26,14 @@ impl CacheOptions {
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Writes idempotent requests and hand-offs in the newest layout that this version knows. Default: `false`, the oldest
+    /// that it reads, so that the version before it can still read what both write.
+    #[must_use]
+    pub fn with_newest_layouts(mut self, newest: bool) -> Self {
+        self.newest_layouts = newest;
         self
     }
 }
@@ -53,7 +63,12 @@ impl CacheStore {
     /// The store of `service`: `own` links to its own database number, `shared` to the one that all services share.
     /// Sends nothing.
     pub fn new(own: Link, shared: Link, service: ServiceName, options: CacheOptions) -> Self {
-        let (own, shared) = (own.with_clock(options.clock.clone()), shared.with_clock(options.clock));
+        let set = |link: Link| {
+            let layouts = link.layouts();
+            let layouts = if options.newest_layouts { layouts.write_newest() } else { layouts };
+            link.with_clock(options.clock.clone()).with_layouts(layouts)
+        };
+        let (own, shared) = (set(own), set(shared));
         let calls = Calls {
             key_value: KeyValues::new(&own),
             idempotency: idempotency::Entries::new(&own),

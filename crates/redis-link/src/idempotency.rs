@@ -6,12 +6,17 @@ use bytes::Bytes;
 use store_core::metric::IdempotencyBegins;
 use store_core::{Begun, Error, Finished, IdempotentRequest, Op, Result, Timestamp, Ttl, millis_ceil};
 
+use crate::layout::{self, Aggregate};
 use crate::{Link, Script, SharedScript, SizeSeen, Slot, args};
 
-static BEGIN: Script = Script::adds("idempotency/begin", &[include_str!("../lua/idempotency/begin.lua")]);
-static PROLONG: Script = Script::frees("idempotency/prolong", &[include_str!("../lua/idempotency/prolong.lua")]);
-static FINISH: Script = Script::frees("idempotency/finish", &[include_str!("../lua/idempotency/finish.lua")]);
-static ABANDON: Script = Script::frees("idempotency/abandon", &[include_str!("../lua/idempotency/abandon.lua")]);
+static BEGIN: Script =
+    Script::adds("idempotency/begin", &[layout::PIECE, include_str!("../lua/idempotency/begin.lua")]);
+static PROLONG: Script =
+    Script::frees("idempotency/prolong", &[layout::PIECE, include_str!("../lua/idempotency/prolong.lua")]);
+static FINISH: Script =
+    Script::frees("idempotency/finish", &[layout::PIECE, include_str!("../lua/idempotency/finish.lua")]);
+static ABANDON: Script =
+    Script::frees("idempotency/abandon", &[layout::PIECE, include_str!("../lua/idempotency/abandon.lua")]);
 
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 4] = [&BEGIN, &PROLONG, &FINISH, &ABANDON];
@@ -31,7 +36,8 @@ pub struct Entries {
 impl Entries {
     /// The entries on the server of `link`.
     pub fn new(link: &Link) -> Self {
-        let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
+        let layouts = link.layouts().argument(Aggregate::Idempotency);
+        let shared = |op, script| SharedScript::new(link, op, script, vec![layouts.clone()]);
         Self {
             begin: shared(Op::IdempotencyBegin, &BEGIN),
             prolong: shared(Op::IdempotencyProlong, &PROLONG),
@@ -145,7 +151,7 @@ impl Entries {
     /// A repetition after a lost reply returns `false`: a free key has no record of its last request.
     pub async fn abandon(&self, key: &str, request: &IdempotentRequest) -> Result<bool> {
         let op = Op::IdempotencyAbandon;
-        let args = args![&request.request.as_bytes()[..]];
+        let args = args![self.link.layouts().argument(Aggregate::Idempotency), &request.request.as_bytes()[..]];
         let mut reply = self.link.call(op, &ABANDON, &[key], args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"abandoned" => Ok(true),

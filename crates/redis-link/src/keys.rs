@@ -8,15 +8,13 @@
 
 use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName};
 
-/// The version of the layout that these keys and the records under them have.
-pub const LAYOUT_VERSION: u32 = 4;
-
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;
 
-/// `ns:layout`: string, [`LAYOUT_VERSION`]. No TTL: it describes the whole namespace.
-pub fn layout(namespace: &Namespace) -> String {
-    format!("{namespace}:layout")
+/// `ns:layouts`: string, the newest layouts that are written in the namespace: [`Layouts::record`](crate::layout::Layouts::record).
+/// No TTL.
+pub fn layouts(namespace: &Namespace) -> String {
+    format!("{namespace}:layouts")
 }
 
 /// The keys of one partition of a queue. `crates/state-store/docs/layout.md` describes their values.

@@ -10,7 +10,7 @@
 //! - [`Batcher`] and [`SharedScript`] coalesce calls of one kind.
 //! - [`Reply`] and [`ReplyReader`] are the replies and their reader.
 //! - [`Probe`] asks a server about itself, for checks before a service starts.
-//! - [`keys`] spells every key of a server; no other module does.
+//! - [`keys`] spells every key of a server; no other module does. [`layout`] has the versions of what is stored there.
 //! - [`Breaker`] stops calls to a store that fails.
 //!
 //! ```no_run
@@ -36,8 +36,8 @@
 //!    take a reply that looks like a pub/sub message for one, and every later reply on that connection would reach the
 //!    wrong caller.
 //!  - A script reports an error by `redis.error_reply`: `TWCORRUPT what`, `TWINVALID what`, `TWLIMIT [milliseconds]
-//!    what` become [`Error::Corrupt`](store_core::Error::Corrupt), [`InvalidArgument`](store_core::Error::InvalidArgument) and
-//!    [`Limit`](store_core::Error::Limit). The text is shown: it must contain no data.
+//!    what` and `TWLAYOUT what` become [`Error::Corrupt`](store_core::Error::Corrupt), [`InvalidArgument`](store_core::Error::InvalidArgument),
+//!    [`Limit`](store_core::Error::Limit) and [`Unsupported`](store_core::Error::Unsupported) (see [`layout`]). The text is shown: it must contain no data.
 
 mod address;
 mod arg;
@@ -47,6 +47,7 @@ mod clock;
 mod config;
 pub mod idempotency;
 pub mod keys;
+pub mod layout;
 mod link;
 #[cfg(test)]
 mod lua;

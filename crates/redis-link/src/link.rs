@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use store_core::{Clock, Durability, Error, Op, Reached, Repeat, Result};
 use tokio::sync::watch;
 
+use crate::layout::Layouts;
 use crate::metered::Meters;
 use crate::wire::{Copies, Failure, Request};
 use crate::{Answer, Arg, Breaker, Endpoint, LinkConfig, Reply, Script, Topology};
@@ -72,6 +73,7 @@ const MAX_LOADS: usize = 3;
 pub struct Link {
     inner: Arc<Inner>,
     pub(crate) clock: Clock,
+    pub(crate) layouts: Layouts,
 }
 
 struct Inner {
@@ -89,7 +91,7 @@ struct Inner {
 
 impl Clone for Link {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), clock: self.clock.clone() }
+        Self { inner: Arc::clone(&self.inner), clock: self.clock.clone(), layouts: self.layouts }
     }
 }
 
@@ -136,6 +138,7 @@ impl Link {
                 config,
             }),
             clock: Clock::Server,
+            layouts: Layouts::default(),
         })
     }
 

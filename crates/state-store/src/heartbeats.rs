@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis_link::keys::PoolKeys;
-use redis_link::{ReplyReader, Script, args};
+use redis_link::layout::{self, Aggregate};
+use redis_link::{Arg, ReplyReader, Script, args};
 use store_core::{
     Beat, Cursor, Error, Heartbeats, HolderName, Member, Op, Page, PageRequest, PoolName, Result, Timestamp,
     millis_ceil,
@@ -12,10 +13,10 @@ use store_core::{
 use crate::StateStore;
 use crate::leases::check_lasting;
 
-static BEAT: Script = Script::frees("heartbeat/beat", &[include_str!("../lua/heartbeat/beat.lua")]);
-static LEAVE: Script = Script::frees("heartbeat/leave", &[include_str!("../lua/heartbeat/leave.lua")]);
-static ALIVE: Script = Script::reads("heartbeat/alive", &[include_str!("../lua/heartbeat/alive.lua")]);
-static LOST: Script = Script::reads("heartbeat/lost", &[include_str!("../lua/heartbeat/lost.lua")]);
+static BEAT: Script = Script::frees("heartbeat/beat", &[layout::PIECE, include_str!("../lua/heartbeat/beat.lua")]);
+static LEAVE: Script = Script::frees("heartbeat/leave", &[layout::PIECE, include_str!("../lua/heartbeat/leave.lua")]);
+static ALIVE: Script = Script::reads("heartbeat/alive", &[layout::PIECE, include_str!("../lua/heartbeat/alive.lua")]);
+static LOST: Script = Script::reads("heartbeat/lost", &[layout::PIECE, include_str!("../lua/heartbeat/lost.lua")]);
 
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 4] = [&BEAT, &LEAVE, &ALIVE, &LOST];
@@ -36,6 +37,7 @@ impl Heartbeats for StateStore {
             return Err(Error::invalid_argument(op, detail));
         }
         let args = args![
+            self.pool_layouts(),
             beat.member.as_str(),
             millis_ceil(beat.lasting),
             &beat.details,
@@ -51,7 +53,7 @@ impl Heartbeats for StateStore {
 
     async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool> {
         let op = Op::HeartbeatLeave;
-        let args = args![member.as_str()];
+        let args = args![self.pool_layouts(), member.as_str()];
         let mut reply = self.link.call(op, &LEAVE, &self.pool_keys(pool), args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"left" => Ok(true),
@@ -62,7 +64,7 @@ impl Heartbeats for StateStore {
 
     async fn alive(&self, pool: &PoolName, page: PageRequest) -> Result<Page<Member>> {
         let op = Op::HeartbeatAlive;
-        let args = args![page.limit(), page.cursor().map_or("", Cursor::as_str)];
+        let args = args![self.pool_layouts(), page.limit(), page.cursor().map_or("", Cursor::as_str)];
         let mut reply = self.link.call(op, &ALIVE, &self.pool_keys(pool), args).await?.reader(op);
         if reply.next_word()?.as_ref() != b"members" {
             return Err(reply.unknown_word());
@@ -79,7 +81,7 @@ impl Heartbeats for StateStore {
                 split(cursor).ok_or_else(|| Error::invalid_argument(op, "the cursor is of another listing"))?
             }
         };
-        let args = args![page.limit(), since.as_millis(), Member::LOST_KEPT_COUNT, until, name];
+        let args = args![self.pool_layouts(), page.limit(), since.as_millis(), Member::LOST_KEPT_COUNT, until, name];
         let mut reply = self.link.call(op, &LOST, &self.pool_keys(pool), args).await?.reader(op);
         if reply.next_word()?.as_ref() != b"members" {
             return Err(reply.unknown_word());
@@ -93,6 +95,10 @@ impl Heartbeats for StateStore {
 }
 
 impl StateStore {
+    fn pool_layouts(&self) -> Arg {
+        self.link.layouts().argument(Aggregate::Pool)
+    }
+
     fn pool_keys(&self, pool: &PoolName) -> [String; 3] {
         let keys = PoolKeys::new(&self.namespace, &self.scope, pool);
         [keys.details, keys.until, keys.names]
@@ -114,14 +120,14 @@ fn members(op: Op, reply: &mut ReplyReader) -> Result<Vec<Member>> {
     Ok(members)
 }
 
-/// An entry as `beat.lua` writes it: three times of 15 digits, then the details. No copy.
+/// An entry as `beat.lua` writes it: its layout, three times of 15 digits, then the details. No copy.
 fn member(name: HolderName, entry: &Bytes) -> Option<Member> {
     let time = |from: usize| {
         let digits = std::str::from_utf8(entry.get(from..from + 15)?).ok()?;
         digits.parse().ok().map(Timestamp::from_millis)
     };
-    let (since, last, until) = (time(0)?, time(15)?, time(30)?);
-    Some(Member::new(name, since, last, until).with_details(entry.slice(45..)))
+    let (since, last, until) = (time(1)?, time(16)?, time(31)?);
+    Some(Member::new(name, since, last, until).with_details(entry.slice(46..)))
 }
 
 #[cfg(test)]
@@ -129,13 +135,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_three_times_and_details() {
+    fn an_entry_is_its_layout_three_times_and_details() {
         let name = HolderName::new("worker-1").unwrap();
-        let entry = Bytes::from_static(b"000000000000001000000000000002000000000000003subscribe");
+        let entry = Bytes::from_static(b"1000000000000001000000000000002000000000000003subscribe");
         let read = member(name.clone(), &entry).unwrap();
         let times = [read.since, read.last, read.until].map(Timestamp::as_millis);
         assert_eq!((times, read.details.as_ref()), ([1, 2, 3], &b"subscribe"[..]));
-        for broken in [&b""[..], b"00000000000000100000000000000200000000000000", &[0xff; 60]] {
+        for broken in [&b""[..], b"100000000000000100000000000000200000000000000", &[0xff; 60]] {
             assert!(member(name.clone(), &Bytes::copy_from_slice(broken)).is_none());
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis_link::layout::{self, Aggregate};
 use redis_link::{Arg, Link, ReplyReader, Script, SharedScript, args, keys};
 use store_core::{
     AcquireRequest, Acquired, Durability, Error, Fence, HolderName, Lease, LeaseInfo, LeaseName, Leases, Op, Receipt,
@@ -11,10 +12,10 @@ use store_core::{
 
 use crate::StateStore;
 
-static ACQUIRE: Script = Script::frees("lease/acquire", &[include_str!("../lua/lease/acquire.lua")]);
-static RENEW: Script = Script::frees("lease/renew", &[include_str!("../lua/lease/renew.lua")]);
-static RELEASE: Script = Script::frees("lease/release", &[include_str!("../lua/lease/release.lua")]);
-static INSPECT: Script = Script::reads("lease/inspect", &[include_str!("../lua/lease/inspect.lua")]);
+static ACQUIRE: Script = Script::frees("lease/acquire", &[layout::PIECE, include_str!("../lua/lease/acquire.lua")]);
+static RENEW: Script = Script::frees("lease/renew", &[layout::PIECE, include_str!("../lua/lease/renew.lua")]);
+static RELEASE: Script = Script::frees("lease/release", &[layout::PIECE, include_str!("../lua/lease/release.lua")]);
+static INSPECT: Script = Script::reads("lease/inspect", &[layout::PIECE, include_str!("../lua/lease/inspect.lua")]);
 
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 4] = [&ACQUIRE, &RENEW, &RELEASE, &INSPECT];
@@ -31,7 +32,8 @@ pub(crate) struct LeaseCalls {
 
 impl LeaseCalls {
     pub(crate) fn new(link: &Link) -> Self {
-        let shared = |op, script| SharedScript::new(link, op, script, Vec::new());
+        let layouts = link.layouts().argument(Aggregate::Lease);
+        let shared = |op, script| SharedScript::new(link, op, script, vec![layouts.clone()]);
         Self {
             acquire: shared(Op::LeaseAcquire, &ACQUIRE),
             renew: shared(Op::LeaseRenew, &RENEW),
@@ -94,7 +96,8 @@ impl Leases for StateStore {
 
     async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>> {
         let op = Op::LeaseInspect;
-        let mut reply = self.link.call(op, &INSPECT, &[self.lease_key(name)], Vec::new()).await?.reader(op);
+        let args = args![self.link.layouts().argument(Aggregate::Lease)];
+        let mut reply = self.link.call(op, &INSPECT, &[self.lease_key(name)], args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"held" => {
                 let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));

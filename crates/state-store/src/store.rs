@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 use redis_link::{Link, Slot, args, idempotency, keys};
-use store_core::{Error, Namespace, Op, QueueName, Result, Scope, ServiceName, StateOptions};
+use store_core::{Namespace, Op, QueueName, Result, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
 use crate::queue::{self, PushGroups, Shapes, Waking};
@@ -42,17 +42,23 @@ pub(crate) struct Calls {
 
 impl StateStore {
     /// Opens the namespace on the server of `link`, for `service`. One round trip that writes nothing, so a full server can
-    /// be opened and drained; an empty namespace takes two more, which write the layout's version.
+    /// be opened and drained; an empty namespace takes two more, which record the layouts; so does the first
+    /// store that writes newer ones.
     ///
     /// Idempotency keys, leases and pools belong to the service; [`StateStore::shared`] has those of the whole namespace.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] if the namespace was written in another layout; those of the link.
+    /// [`Error::Unsupported`](store_core::Error::Unsupported) if the namespace has layouts that this version does not read; those of the link.
     pub async fn open(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Result<Self> {
-        if !has_layout(&link, &namespace).await? {
-            let (key, version) = (keys::layout(&namespace), keys::LAYOUT_VERSION.to_string());
-            link.command(Op::Connect, "SETNX", args![&key, &version]).await?;
-            has_layout(&link, &namespace).await?;
+        let (link, key) = (with_layouts(link, &options), keys::layouts(&namespace));
+        let layouts = link.layouts();
+        let mut recorded = recorded_layouts(&link, &key).await?;
+        if recorded.is_none() {
+            link.command(Op::Connect, "SETNX", args![&key, layouts.record()]).await?;
+            recorded = recorded_layouts(&link, &key).await?;
+        }
+        if let Some(raised) = layouts.compare(Op::Connect, &recorded.unwrap_or_default())? {
+            link.command(Op::Connect, "SET", args![&key, raised]).await?;
         }
         Ok(Self::on(link, namespace, service, options))
     }
@@ -68,8 +74,10 @@ impl StateStore {
         service: ServiceName,
         options: StateOptions,
     ) -> Result<Option<Self>> {
-        let exists = has_layout(&link, &namespace).await?;
-        Ok(exists.then(|| Self::on(link, namespace, service, options)))
+        let link = with_layouts(link, &options);
+        let Some(recorded) = recorded_layouts(&link, &keys::layouts(&namespace)).await? else { return Ok(None) };
+        link.layouts().compare(Op::Connect, &recorded)?;
+        Ok(Some(Self::on(link, namespace, service, options)))
     }
 
     fn on(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Self {
@@ -110,14 +118,15 @@ impl StateStore {
     }
 }
 
-/// Whether the namespace was ever opened.
-async fn has_layout(link: &Link, namespace: &Namespace) -> Result<bool> {
-    let stored = link.command(Op::Connect, "GET", args![keys::layout(namespace)]).await?;
-    match stored.reply.as_str() {
-        Some(version) if version == keys::LAYOUT_VERSION.to_string() => Ok(true),
-        None if stored.reply.is_nil() => Ok(false),
-        _ => Err(Error::corrupt(Op::Connect, "the namespace was written by a version with another layout")),
-    }
+fn with_layouts(link: Link, options: &StateOptions) -> Link {
+    let layouts = link.layouts();
+    link.with_layouts(if options.newest_layouts { layouts.write_newest() } else { layouts })
+}
+
+/// The record of the namespace's layouts; `None` if the namespace was never opened.
+async fn recorded_layouts(link: &Link, key: &str) -> Result<Option<String>> {
+    let stored = link.command(Op::Connect, "GET", args![key]).await?.reply;
+    Ok((!stored.is_nil()).then(|| stored.as_str().unwrap_or_default().to_owned()))
 }
 
 impl fmt::Debug for StateStore {

@@ -131,6 +131,8 @@ pub struct StateOptions {
     /// When scheduled jobs are stored together.
     #[doc(hidden)]
     pub packing: PackingBounds,
+    /// Whether the newest layouts are written. See [`StateOptions::with_newest_layouts`].
+    pub newest_layouts: bool,
     /// The number of partitions of queues. See [`StateOptions::with_partitions`].
     pub partitions: BTreeMap<QueueName, u16>,
 }
@@ -157,6 +159,15 @@ impl StateOptions {
     #[must_use]
     pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
         self.partitions.insert(queue, partitions);
+        self
+    }
+
+    /// Writes everything in the newest layout that this version knows. Default: `false`, the oldest that it reads, so that
+    /// the version before it can still read what both write. Set it when each process that opens the namespace has this
+    /// version. Where this version reads a single layout, it changes nothing. The embedded store ignores it.
+    #[must_use]
+    pub fn with_newest_layouts(mut self, newest: bool) -> Self {
+        self.newest_layouts = newest;
         self
     }
 

@@ -119,7 +119,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
     };
     let of_state = || -> Result<_, NameError> {
         let mut sample =
-            vec![keys::layout(namespace), keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0, 1).jobs];
+            vec![keys::layouts(namespace), keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0, 1).jobs];
         for scope in [Scope::Shared, Scope::from(ServiceName::new("preflight")?)] {
             sample.extend([
                 keys::lease(namespace, &scope, &LeaseName::new("preflight")?),

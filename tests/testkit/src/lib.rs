@@ -11,6 +11,7 @@
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
 //! - [`CountingAllocator`] counts what a test allocates.
+//! - [`golden`] compares the data of a server with a file, and loads it.
 //! - [`lua`] checks scripts without a server: names, needs, lengths.
 //!
 //! Whatever is started here ends with the value that holds it, and at the latest with the test process, however that
@@ -32,6 +33,7 @@
 
 mod allocations;
 mod certificates;
+pub mod golden;
 pub mod lua;
 mod port;
 mod program;

@@ -5,6 +5,7 @@
 mod coalesced;
 mod eviction;
 mod key_value;
+mod layouts;
 mod lost_reply;
 mod memory;
 mod outages;

@@ -4,6 +4,7 @@
 
 mod heartbeats;
 mod idempotency;
+mod layouts;
 mod leases;
 mod queue;
 
@@ -58,11 +59,12 @@ async fn open_within(url: &str, options: StateOptions, command_timeout: Duration
 }
 
 #[tokio::test]
-async fn a_namespace_of_another_layout_is_refused() {
+async fn a_namespace_of_a_newer_layout_is_refused_and_not_changed() {
     let fixture = fixture().await;
-    fixture.server.command(&["SET", "test:layout", "999"]).await.unwrap();
+    fixture.server.command(&["SET", "test:layouts", "queue 9 lease 1"]).await.unwrap();
     let error = open(&fixture.server.url(None), StateOptions::default()).await.unwrap_err();
-    assert!(matches!(error, Error::Corrupt { .. }));
-    let layout = fixture.server.command(&["GET", "test:layout"]).await.unwrap();
-    assert_eq!(layout.as_str(), Some("999"));
+    assert!(matches!(error, Error::Unsupported { .. }));
+    assert!(error.to_string().contains("queue data has layout 9, and this process reads layout 4"), "{error}");
+    let layouts = fixture.server.command(&["GET", "test:layouts"]).await.unwrap();
+    assert_eq!(layouts.as_str(), Some("queue 9 lease 1"));
 }

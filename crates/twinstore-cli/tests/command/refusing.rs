@@ -36,7 +36,7 @@ async fn wrong_usage_exits_with_2() {
 async fn a_refused_configuration_exits_with_78_and_warn_continues() {
     let cache = RedisServer::cache().start().await.unwrap();
     let state = RedisServer::state().config("maxmemory-policy", "allkeys-lru").start().await.unwrap();
-    state.command(&["SET", "tw:layout", "3"]).await.unwrap();
+    state.command(&["SET", "tw:layouts", "queue 4"]).await.unwrap();
     let variables = || with_variables(&cache.url(None), &state.url(None)).arg("queues");
     let exit = variables().run().await.unwrap();
     assert_eq!((exit.code, exit.stdout.as_str()), (Some(78), ""), "{exit:?}");

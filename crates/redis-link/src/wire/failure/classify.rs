@@ -88,7 +88,7 @@ fn of_tls(text: &str) -> Option<Cow<'static, str>> {
 }
 
 /// The code words that servers and our scripts use.
-const WORDS: [(&str, Meaning); 25] = [
+const WORDS: [(&str, Meaning); 26] = [
     ("NOAUTH", Meaning::PasswordMissing),
     ("WRONGPASS", Meaning::PasswordWrong),
     ("DENIED", Meaning::ProtectedMode),
@@ -114,6 +114,7 @@ const WORDS: [(&str, Meaning); 25] = [
     (super::error_reply::CORRUPT, Meaning::OursCorrupt),
     (super::error_reply::INVALID, Meaning::OursInvalid),
     (super::error_reply::LIMIT, Meaning::OursLimit),
+    (super::error_reply::LAYOUT, Meaning::OursLayout),
 ];
 
 /// What follows `ERR`, in lower case. Redis says nothing more precise; Kvrocks and old versions also not for credentials.
@@ -223,6 +224,7 @@ mod tests {
         (InvalidArgument, "ERR SELECT is not allowed in cluster mode"),
         (InvalidArgument, "TWINVALID the sum leaves the range of 64 bits"),
         (Unsupported, "NOPROTO unsupported protocol version"),
+        (Unsupported, "TWLAYOUT 2 lease 111 script: 8f, on @user_script:1."),
         (Unsupported, "ERR unknown command 'WAITAOF', with args beginning with: '0' '0'"),
         (Unsupported, "ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP."),
         (Unsupported, "ERR Unknown Redis command called from script script: 8f, on @user_script:2."),

@@ -10,6 +10,7 @@ use super::classify;
 pub(super) const CORRUPT: &str = "TWCORRUPT";
 pub(super) const INVALID: &str = "TWINVALID";
 pub(super) const LIMIT: &str = "TWLIMIT";
+pub(super) const LAYOUT: &str = "TWLAYOUT";
 
 /// An error that the server answered with. Its text may contain data: it leaves this module only in parts.
 pub(crate) struct ErrorReply {
@@ -52,6 +53,7 @@ pub(super) enum Meaning {
     OursCorrupt,
     OursInvalid,
     OursLimit,
+    OursLayout,
     Unknown,
 }
 
@@ -117,6 +119,7 @@ impl ErrorReply {
             Meaning::OursCorrupt => Error::corrupt(op, self.said().to_owned()),
             Meaning::OursInvalid => Error::invalid_argument(op, self.said().to_owned()),
             Meaning::OursLimit => self.limit(op),
+            Meaning::OursLayout => crate::layout::refused(op, self.said()),
             Meaning::Unknown => Error::unexpected(op, self.code_word(what)),
         }
     }

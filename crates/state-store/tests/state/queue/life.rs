@@ -141,7 +141,7 @@ async fn a_queue_that_is_done_leaves_only_its_memory_of_the_fence() {
     let keys = fixture.server.command(&["KEYS", "*"]).await.unwrap().as_strings().unwrap();
     let mut parts: Vec<_> = keys.iter().filter_map(|key| key.split(':').next_back()).collect();
     parts.sort_unstable();
-    assert_eq!(parts, ["layout", "meta", "wake"]);
+    assert_eq!(parts, ["layouts", "meta", "wake"]);
 }
 
 #[tokio::test]

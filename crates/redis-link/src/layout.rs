@@ -1,0 +1,235 @@
+//! The layouts of what is stored. Each kind of data has its own version, which its values carry.
+//!
+//! A rolling upgrade to a new layout takes two steps, so that no process meets data that it cannot read:
+//! 1. Deploy the version that reads both layouts. It still writes the old one.
+//! 2. When no older process is left, set the stores to write the newest ([`Layouts::write_newest`]) and deploy that. What is
+//!    written from then on has the new layout; what is not written keeps the old one, and stays readable.
+//!
+//! A process that meets a layout that it does not read changes nothing and returns [`Error::Unsupported`]. The state store
+//! also records the newest layouts written in a namespace ([`keys::layouts`](crate::keys::layouts)), so that a process that is
+//! too old is refused when it starts.
+
+use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+
+use store_core::{Error, Op};
+
+use crate::{Arg, Link};
+
+/// The shared piece of scripts that read or write such values. It takes `ARGV[2]`: [`Layouts::argument`].
+pub const PIECE: &str = include_str!("../lua/layout.lua");
+
+/// A kind of data whose layout has a version of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Aggregate {
+    /// A partition of a queue.
+    Queue,
+    /// A lease.
+    Lease,
+    /// The members of a pool.
+    Pool,
+    /// An idempotent request, in both roles.
+    Idempotency,
+    /// A value for another service, in the cache role.
+    Handoff,
+}
+
+impl Aggregate {
+    /// Those that a namespace of the state role holds.
+    const OF_STATE: [Aggregate; 4] = [Self::Queue, Self::Lease, Self::Pool, Self::Idempotency];
+
+    /// Its name in errors, arguments of scripts and the record of a namespace.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Lease => "lease",
+            Self::Pool => "pool",
+            Self::Idempotency => "idempotency",
+            Self::Handoff => "handoff",
+        }
+    }
+}
+
+/// The layouts of one kind of data that a process reads: `oldest` to `newest`, 1 to 9.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Readable {
+    oldest: u8,
+    newest: u8,
+}
+
+/// Which layouts a process reads, and whether it writes the oldest (the default) or the newest of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layouts {
+    readable: [Readable; 5],
+    writes_newest: bool,
+}
+
+impl Default for Layouts {
+    /// Those of this version.
+    fn default() -> Self {
+        let only = |layout| Readable { oldest: layout, newest: layout };
+        Self { readable: [only(4), only(1), only(1), only(1), only(1)], writes_newest: false }
+    }
+}
+
+impl Layouts {
+    /// Writes the newest layout of everything, once each process of the fleet reads it.
+    #[must_use]
+    pub fn write_newest(mut self) -> Self {
+        self.writes_newest = true;
+        self
+    }
+
+    /// The layouts of another version of this library, in tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with(mut self, aggregate: Aggregate, oldest: u8, newest: u8) -> Self {
+        self.readable[aggregate as usize] = Readable { oldest, newest };
+        self
+    }
+
+    /// The layouts that are read.
+    pub fn readable(&self, aggregate: Aggregate) -> RangeInclusive<u8> {
+        let Readable { oldest, newest } = self.readable[aggregate as usize];
+        oldest..=newest
+    }
+
+    /// The layout that is written.
+    pub fn written(&self, aggregate: Aggregate) -> u8 {
+        let Readable { oldest, newest } = self.readable[aggregate as usize];
+        if self.writes_newest { newest } else { oldest }
+    }
+
+    /// The argument of [`PIECE`]: the name, a blank, and a digit each for the oldest and the newest readable layout and the
+    /// one that is written.
+    pub fn argument(&self, aggregate: Aggregate) -> Arg {
+        Arg::from(format!("{} {}", aggregate.name(), self.digits(aggregate)))
+    }
+
+    fn digits(&self, aggregate: Aggregate) -> String {
+        let Readable { oldest, newest } = self.readable[aggregate as usize];
+        format!("{oldest}{newest}{}", self.written(aggregate))
+    }
+
+    /// What a new namespace records: the name and the written layout of each kind of data.
+    pub fn record(&self) -> String {
+        let mut text = String::new();
+        for aggregate in Aggregate::OF_STATE {
+            let _ = write!(text, "{} {} ", aggregate.name(), self.written(aggregate));
+        }
+        text.trim_end().to_owned()
+    }
+
+    /// Compares with what a namespace has recorded. Returns the new record, if newer layouts are written from now on.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if a newer layout is written there than this process reads; [`Error::Corrupt`] if it is no
+    /// such record.
+    pub fn compare(&self, op: Op, recorded: &str) -> Result<Option<String>, Error> {
+        let mut record = String::new();
+        let mut words = recorded.split(' ');
+        let corrupt = || Error::corrupt(op, "the record of the namespace's layouts is damaged");
+        while let Some(name) = words.next() {
+            let number: u8 = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
+            // A newer version may store what this one does not know.
+            let known = Aggregate::OF_STATE.into_iter().find(|aggregate| aggregate.name() == name);
+            if let Some(aggregate) = known.filter(|aggregate| number > self.readable[*aggregate as usize].newest) {
+                return Err(refusal(op, name, number, &self.digits(aggregate)));
+            }
+            let written = known.map_or(0, |aggregate| self.written(aggregate));
+            let _ = write!(record, "{name} {} ", number.max(written));
+        }
+        let record = record.trim_end();
+        Ok((record != recorded).then(|| record.to_owned()))
+    }
+}
+
+/// The error of data in a layout that this process does not read; `readable`: digits of the oldest and the newest one.
+fn refusal(op: Op, name: &str, found: u8, readable: &str) -> Error {
+    let (oldest, newest) = (&readable[..1], &readable[1..2]);
+    let reads = if oldest == newest { oldest.to_owned() } else { format!("{oldest} to {newest}") };
+    let remedy = if oldest.parse().is_ok_and(|oldest: u8| found < oldest) {
+        "it is too old: let the version before this one write it in its newest layout first"
+    } else {
+        "this process is too old: upgrade it to the version of the others"
+    };
+    Error::unsupported(op, format!("{name} data has layout {found}, and this process reads layout {reads}; {remedy}"))
+}
+
+/// The error that [`PIECE`] answers: the found layout, the name, the digits.
+pub(crate) fn refused(op: Op, said: &str) -> Error {
+    let mut words = said.split(' ');
+    let found = words.next().and_then(|word| word.parse().ok());
+    match (found, words.next(), words.next()) {
+        (Some(found), Some(name), Some(digits)) if digits.len() == 3 && digits.is_ascii() => {
+            refusal(op, name, found, digits)
+        }
+        _ => Error::corrupt(op, "a script reports an unknown layout"),
+    }
+}
+
+impl Link {
+    /// The same link, whose scripts read and write these layouts.
+    #[must_use]
+    pub fn with_layouts(mut self, layouts: Layouts) -> Self {
+        self.layouts = layouts;
+        self
+    }
+
+    /// The layouts that its scripts read and write. Default: those of this version.
+    pub fn layouts(&self) -> Layouts {
+        self.layouts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upgraded() -> Layouts {
+        Layouts::default().with(Aggregate::Lease, 1, 2)
+    }
+
+    #[test]
+    fn a_new_version_writes_the_old_layout_until_it_is_set_to_write_the_newest() {
+        assert_eq!((upgraded().written(Aggregate::Lease), upgraded().written(Aggregate::Pool)), (1, 1));
+        assert_eq!(upgraded().write_newest().written(Aggregate::Lease), 2);
+        assert_eq!(upgraded().digits(Aggregate::Lease), "121");
+        assert_eq!(upgraded().write_newest().digits(Aggregate::Lease), "122");
+    }
+
+    #[test]
+    fn a_record_rises_when_newer_layouts_are_written_and_refuses_older_versions() {
+        let record = Layouts::default().record();
+        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1");
+        assert_eq!(Layouts::default().compare(Op::Connect, &record).unwrap(), None);
+        assert_eq!(upgraded().compare(Op::Connect, &record).unwrap(), None);
+        let raised = upgraded().write_newest().compare(Op::Connect, &record).unwrap().unwrap();
+        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1");
+        // the new version, also when it is not set to write the newest any more
+        assert_eq!(upgraded().compare(Op::Connect, &raised).unwrap(), None);
+        let error = Layouts::default().compare(Op::Connect, &raised).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }));
+        let text = "lease data has layout 2, and this process reads layout 1; this process is too old: upgrade it to the \
+                    version of the others";
+        assert!(error.to_string().ends_with(text), "{error}");
+        // data of a later version that this one does not know
+        assert_eq!(Layouts::default().compare(Op::Connect, &format!("{record} topic 7")).unwrap(), None);
+        for damaged in ["", "3", "lease", "lease x", "lease 1 pool"] {
+            assert!(
+                matches!(Layouts::default().compare(Op::Connect, damaged), Err(Error::Corrupt { .. })),
+                "{damaged}"
+            );
+        }
+    }
+
+    #[test]
+    fn data_that_is_too_old_names_the_way_back() {
+        let error = refused(Op::LeaseRenew, "1 lease 232");
+        let text = "lease data has layout 1, and this process reads layout 2 to 3; it is too old: let the version before \
+                    this one write it in its newest layout first";
+        assert!(error.to_string().ends_with(text), "{error}");
+        assert!(matches!(refused(Op::LeaseRenew, "odd"), Error::Corrupt { .. }));
+    }
+}

@@ -1,0 +1,212 @@
+//! The layouts of leases, pools and idempotent requests: golden files, and upgrades in two steps.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis_link::layout::{Aggregate, Layouts};
+use redis_link::{Link, LinkConfig, ServerUrl};
+use store_core::{
+    AcquireRequest, Acquired, Beat, Begun, Durability, Error, Fence, Fingerprint, Finished, Heartbeats, HolderName,
+    Idempotency, IdempotentRequest, Key, Lease, LeaseName, Leases, PageRequest, PoolName, RequestId, Timestamp, Ttl,
+};
+use testkit::RedisServer;
+use testkit::golden::{dump, load};
+
+use crate::{Fixture, fixture, namespace, service};
+use state_store::{StateOptions, StateStore};
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// All keys with a hash tag: not the record of the layouts.
+const KEYS: &str = "test:*{*}:*";
+const KINDS: [Aggregate; 3] = [Aggregate::Lease, Aggregate::Pool, Aggregate::Idempotency];
+
+fn lease_name(name: &str) -> LeaseName {
+    LeaseName::new(name).unwrap()
+}
+
+fn holder(name: &str) -> HolderName {
+    HolderName::new(name).unwrap()
+}
+
+fn pool() -> PoolName {
+    PoolName::new("workers").unwrap()
+}
+
+fn acquire_request(name: &str) -> AcquireRequest {
+    AcquireRequest::new(lease_name(name), holder("one"), MINUTE).with_request(RequestId::from_bytes([0xa5; 16]))
+}
+
+fn request(key: &str) -> IdempotentRequest {
+    let request = IdempotentRequest::new(Key::new(key).unwrap(), Fingerprint::of(b"body"));
+    request.with_request(RequestId::from_bytes(*b"0123456789abcdef"))
+}
+
+async fn acquire(store: &StateStore, name: &str) -> Result<Lease, Error> {
+    match store.acquire(&acquire_request(name), Durability::Accepted).await?.value {
+        Acquired::Yes(lease) => Ok(lease),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn golden(aggregate: Aggregate, layout: u8) -> String {
+    let name = format!("tests/state/golden/{}.{layout}.redis", aggregate.name());
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Writes one of each form of this data.
+async fn write(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
+    match aggregate {
+        Aggregate::Lease => {
+            acquire(store, "held").await.unwrap();
+            let released = acquire(store, "released").await.unwrap();
+            assert!(store.release(&released).await.unwrap());
+        }
+        Aggregate::Pool => {
+            store.beat(&Beat::new(pool(), holder("lost"), MINUTE).with_details("a\0b")).await.unwrap();
+            clock.advance(MINUTE);
+            store.beat(&Beat::new(pool(), holder("alive"), MINUTE)).await.unwrap();
+        }
+        _ => {
+            let minute = Ttl::from_secs(60);
+            store.begin(&request("begun"), minute).await.unwrap();
+            store.begin(&request("finished"), minute).await.unwrap();
+            store.finish(&request("finished"), &Bytes::from_static(b"done"), minute).await.unwrap();
+        }
+    }
+}
+
+/// Reads what [`write()`] has written.
+async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
+    match aggregate {
+        Aggregate::Lease => {
+            let held = store.inspect(&lease_name("held")).await.unwrap().unwrap();
+            assert_eq!((held.holder, held.fence), (holder("one"), Fence::new(1_700_000_000_000_000)));
+            assert_eq!(held.until, Timestamp::from_millis(1_700_000_060_000));
+            assert_eq!(store.inspect(&lease_name("released")).await.unwrap(), None);
+            let again = store.acquire(&acquire_request("held"), Durability::Accepted).await.unwrap().value;
+            assert!(matches!(again, Acquired::Yes(lease) if lease.fence == held.fence), "its request is recognised");
+        }
+        Aggregate::Pool => {
+            clock.advance(MINUTE);
+            let alive = store.alive(&pool(), PageRequest::default()).await.unwrap().items;
+            assert!(alive.len() == 1 && alive[0].name == holder("alive"), "{alive:?}");
+            let lost = store.lost(&pool(), Timestamp::from_millis(0), PageRequest::default()).await.unwrap().items;
+            assert!(lost.len() == 1 && lost[0].name == holder("lost") && lost[0].details.as_ref() == b"a\0b");
+            assert_eq!(lost[0].until, Timestamp::from_millis(1_700_000_060_000));
+        }
+        _ => {
+            let minute = Ttl::from_secs(60);
+            assert_eq!(store.begin(&request("begun"), minute).await.unwrap(), Begun::Started);
+            let finished = store.begin(&request("finished"), minute).await.unwrap();
+            assert_eq!(finished, Begun::Finished(Bytes::from_static(b"done")));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_has_the_golden_layout() {
+    for aggregate in KINDS {
+        let fixture = fixture().await;
+        write(aggregate, &fixture).await;
+        let dumped = dump(&fixture.server, KEYS).await.unwrap();
+        let written = Layouts::default().written(aggregate);
+        assert_eq!(dumped, golden(aggregate, written), "{} in layout {written}:\n{dumped}", aggregate.name());
+    }
+}
+
+#[tokio::test]
+async fn each_golden_layout_is_read() {
+    for aggregate in KINDS {
+        for layout in Layouts::default().readable(aggregate) {
+            let fixture = fixture().await;
+            load(&fixture.server, &golden(aggregate, layout)).await.unwrap();
+            read(aggregate, &fixture).await;
+        }
+    }
+}
+
+/// A store of a version that reads also layout 2 of all these.
+async fn next_version(server: &RedisServer, options: StateOptions) -> Result<StateStore, Error> {
+    let link = Link::connect(LinkConfig::new(ServerUrl::parse(&server.url(None)).unwrap(), "tests:next")).await?;
+    let layouts = KINDS.into_iter().fold(Layouts::default(), |layouts, aggregate| layouts.with(aggregate, 1, 2));
+    StateStore::open(link.with_layouts(layouts), namespace(), service(), options).await
+}
+
+#[tokio::test]
+async fn an_upgrade_in_two_steps_locks_no_process_out_before_the_second() {
+    let server = RedisServer::state().start().await.unwrap();
+    let value = async |key: &str| {
+        let value = server.command(&["GET", key]).await.unwrap();
+        String::from_utf8_lossy(value.as_bytes().unwrap()).into_owned()
+    };
+    const KEY: &str = "test:orders:{l.leader}:lease";
+    let old = crate::open(&server.url(None), StateOptions::default()).await.unwrap();
+    let lease = acquire(&old, "leader").await.unwrap();
+
+    // First step: the next version reads the old layout, and writes it.
+    let next = next_version(&server, StateOptions::default()).await.unwrap();
+    next.renew(&lease, MINUTE).await.unwrap().unwrap();
+    assert!(value(KEY).await.starts_with('1'));
+    old.renew(&lease, MINUTE).await.unwrap().unwrap();
+    crate::open(&server.url(None), StateOptions::default()).await.unwrap();
+
+    // Second step: it writes the new layout; what is not written yet keeps the old one and is read.
+    let newest = StateOptions::default().with_newest_layouts(true);
+    let told = next_version(&server, newest).await.unwrap();
+    assert!(told.inspect(&lease_name("leader")).await.unwrap().is_some());
+    told.renew(&lease, MINUTE).await.unwrap().unwrap();
+    assert!(value(KEY).await.starts_with('2'));
+    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2");
+    next.renew(&lease, MINUTE).await.unwrap().expect("the next version also reads the new layout");
+    told.renew(&lease, MINUTE).await.unwrap().unwrap();
+
+    // A process that is left of the old version changes nothing, and a new one of it does not start.
+    let before = value(KEY).await;
+    let text = "lease data has layout 2, and this process reads layout 1; this process is too old: upgrade it to the \
+                version of the others";
+    let opened = crate::open(&server.url(None), StateOptions::default()).await.map(drop);
+    let errors = [old.renew(&lease, MINUTE).await.map(drop), old.release(&lease).await.map(drop), opened];
+    for error in errors.map(Result::unwrap_err) {
+        assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().ends_with(text), "{error}");
+    }
+    assert_eq!(value(KEY).await, before);
+    assert!(told.release(&lease).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
+    let Fixture { server, store, clock } = fixture().await;
+    clock.advance(MINUTE);
+    for aggregate in KINDS {
+        let text = golden(aggregate, 1).replace(" \"1", " \"2");
+        load(&server, &text).await.unwrap();
+    }
+    let before = dump(&server, KEYS).await.unwrap();
+    let (minute, response) = (Ttl::from_secs(60), Bytes::from_static(b"new"));
+    let lease = Lease::new(lease_name("held"), holder("one"), Fence::new(1), Timestamp::from_millis(0));
+    let (begun, beat) = (request("begun"), Beat::new(pool(), holder("alive"), MINUTE));
+    let since = Timestamp::from_millis(0);
+    let refusals: [(Aggregate, Result<(), Error>); 12] = [
+        (Aggregate::Lease, acquire(&store, "held").await.map(drop)),
+        (Aggregate::Lease, store.renew(&lease, MINUTE).await.map(drop)),
+        (Aggregate::Lease, store.release(&lease).await.map(drop)),
+        (Aggregate::Lease, store.inspect(&lease.name).await.map(drop)),
+        (Aggregate::Pool, store.beat(&beat).await),
+        (Aggregate::Pool, store.leave(&pool(), &beat.member).await.map(drop)),
+        (Aggregate::Pool, store.alive(&pool(), PageRequest::default()).await.map(drop)),
+        (Aggregate::Pool, store.lost(&pool(), since, PageRequest::default()).await.map(drop)),
+        (Aggregate::Idempotency, store.begin(&begun, minute).await.map(drop)),
+        (Aggregate::Idempotency, store.prolong(&begun, minute).await.map(drop)),
+        (Aggregate::Idempotency, store.finish(&begun, &response, minute).await.map(|_: Finished| ())),
+        (Aggregate::Idempotency, store.abandon(&begun).await.map(drop)),
+    ];
+    for (aggregate, refusal) in refusals {
+        let error = refusal.unwrap_err();
+        let text = format!("{} data has layout 2, and this process reads layout 1; ", aggregate.name());
+        assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(&text), "{error}");
+    }
+    assert_eq!(dump(&server, KEYS).await.unwrap(), before);
+}
