@@ -101,6 +101,17 @@ impl Layouts {
         if self.writes_newest { newest } else { oldest }
     }
 
+    /// Compares the layout of stored data.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if this process does not read it.
+    pub fn check(&self, op: Op, aggregate: Aggregate, found: u8) -> Result<(), Error> {
+        match self.readable(aggregate).contains(&found) {
+            true => Ok(()),
+            false => Err(refusal(op, aggregate.name(), found, &self.digits(aggregate))),
+        }
+    }
+
     /// The argument of [`PIECE`]: the name, a blank, and a digit each for the oldest and the newest readable layout and the
     /// one that is written.
     pub fn argument(&self, aggregate: Aggregate) -> Arg {
@@ -134,8 +145,8 @@ impl Layouts {
             let number: u8 = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
             // A newer version may store what this one does not know.
             let known = Aggregate::OF_STATE.into_iter().find(|aggregate| aggregate.name() == name);
-            if let Some(aggregate) = known.filter(|aggregate| number > self.readable[*aggregate as usize].newest) {
-                return Err(refusal(op, name, number, &self.digits(aggregate)));
+            if let Some(aggregate) = known.filter(|aggregate| number > *self.readable(*aggregate).end()) {
+                self.check(op, aggregate, number)?;
             }
             let written = known.map_or(0, |aggregate| self.written(aggregate));
             let _ = write!(record, "{name} {} ", number.max(written));

@@ -5,15 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use redis_link::keys::QueueKeys;
+use redis_link::layout::Aggregate;
 use redis_link::{Answer, Arg, Script};
 use sha2::{Digest, Sha256};
 use store_core::{Durability, Error, JobId, Op, QueueName, Reached, Result, UniqueKey};
 
 use super::scripts;
 use crate::StateStore;
-
-/// The version of the layout of a queue.
-pub(crate) const LAYOUT: u32 = 4;
 
 /// What a queue recorded when it began: `layout:partitions:seed`. Each script compares it.
 #[derive(Debug)]
@@ -109,7 +107,10 @@ impl StateStore {
             return Err(Error::invalid_argument(op, detail));
         }
         let own = match records {
-            true => Bytes::from(format!("{LAYOUT}:{count}:{:016x}", fastrand::u64(..))),
+            true => {
+                let layout = self.link.layouts().written(Aggregate::Queue);
+                Bytes::from(format!("{layout}:{count}:{:016x}", fastrand::u64(..)))
+            }
             false => Bytes::new(),
         };
         let first = Shape::new(self, queue, Bytes::new(), 1);
@@ -120,7 +121,7 @@ impl StateStore {
             return Err(reply.unknown_word());
         }
         let text = reply.next_bytes()?;
-        let recorded = if text.is_empty() { count } else { recorded_count(op, &text)? };
+        let recorded = if text.is_empty() { count } else { self.recorded_count(op, &text)? };
         if declared.is_some_and(|declared| declared != recorded) {
             return Err(Error::invalid_argument(
                 op,
@@ -133,6 +134,15 @@ impl StateStore {
         let shape = Arc::new(Shape::new(self, queue, text, recorded));
         self.shapes.lock().insert(queue.clone(), Arc::clone(&shape));
         Ok(shape)
+    }
+
+    fn recorded_count(&self, op: Op, text: &[u8]) -> Result<u16> {
+        let corrupt = || Error::corrupt(op, "the shape of the queue cannot be read");
+        let mut parts = std::str::from_utf8(text).unwrap_or_default().split(':');
+        let layout = parts.next().and_then(|layout| layout.parse().ok()).ok_or_else(corrupt)?;
+        self.link.layouts().check(op, Aggregate::Queue, layout)?;
+        let count = parts.next().and_then(|count| count.parse().ok());
+        count.filter(|count| (1..=JobId::MAX_PARTITIONS).contains(count)).ok_or_else(corrupt)
     }
 
     /// Calls a script on one partition. `call`: the identity of the call, for scripts that remember it.
@@ -181,24 +191,6 @@ pub(super) enum Called {
     Answered(Answer, Reached),
     /// The queue has another shape than this process knows: read it, and call again.
     OtherShape,
-}
-
-fn recorded_count(op: Op, text: &[u8]) -> Result<u16> {
-    let mut parts = std::str::from_utf8(text).unwrap_or_default().split(':');
-    let layout = parts.next().unwrap_or_default();
-    if layout != LAYOUT.to_string() {
-        return Err(Error::unsupported(
-            op,
-            format!(
-                "the queue is stored in layout {layout}, and this version reads layout {LAYOUT}: use a version of the library \
-                 that reads layout {layout}"
-            ),
-        ));
-    }
-    let count = parts.next().and_then(|count| count.parse().ok());
-    count
-        .filter(|count| (1..=JobId::MAX_PARTITIONS).contains(count))
-        .ok_or_else(|| Error::corrupt(op, "the shape of the queue cannot be read"))
 }
 
 /// The keys that every script of a queue takes.

@@ -9,7 +9,8 @@ use redis_link::layout::{Aggregate, Layouts};
 use redis_link::{Link, LinkConfig, ServerUrl};
 use store_core::{
     AcquireRequest, Acquired, Beat, Begun, Durability, Error, Fence, Fingerprint, Finished, Heartbeats, HolderName,
-    Idempotency, IdempotentRequest, Key, Lease, LeaseName, Leases, PageRequest, PoolName, RequestId, Timestamp, Ttl,
+    Idempotency, IdempotentRequest, Key, Lease, LeaseName, Leases, NewJob, PageRequest, PoolName, QueueExt, QueueName,
+    RequestId, Timestamp, Ttl,
 };
 use testkit::RedisServer;
 use testkit::golden::{dump, load};
@@ -207,6 +208,24 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         let error = refusal.unwrap_err();
         let text = format!("{} data has layout 2, and this process reads layout 1; ", aggregate.name());
         assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(&text), "{error}");
+    }
+    assert_eq!(dump(&server, KEYS).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_queue_of_a_newer_layout_is_refused_and_not_changed() {
+    let Fixture { server, store, .. } = fixture().await;
+    let queue = QueueName::new("mails").unwrap();
+    store.push_one(&queue, NewJob::new("a")).await.unwrap();
+    let meta = server.command(&["KEYS", "*:meta"]).await.unwrap().as_strings().unwrap().remove(0);
+    server.command(&["HSET", &meta, "shape", "5:1:0"]).await.unwrap();
+    let before = dump(&server, KEYS).await.unwrap();
+    // One process has used the queue before, the other has not.
+    let other = crate::open(&server.url(None), StateOptions::default()).await.unwrap();
+    for store in [store, other] {
+        let error = store.push_one(&queue, NewJob::new("b")).await.unwrap_err();
+        let text = "queue data has layout 5, and this process reads layout 4; ";
+        assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(text), "{error}");
     }
     assert_eq!(dump(&server, KEYS).await.unwrap(), before);
 }
