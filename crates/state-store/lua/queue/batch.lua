@@ -92,6 +92,9 @@ local function write_batches()
   many('ZREM', due, never_due)
 end
 
+-- Forgets changes that are not written.
+local function forget_batches() batches = {} end
+
 -- Takes positions out of a batch, leased or not.
 local function leave(batch, low, high)
   batch.is_changed = true

@@ -1,14 +1,7 @@
--- Remembers what a claim has leased, and finds it again.
+-- Finds what an earlier claim has leased.
 -- needs: add, attempts_of, byte, call, common, count, decimal, deliver, first_of, jobs
--- needs: last_error, leased, now, ones, pack, read_batch, ready, settled, state, sub
--- needs: unpack_bytes, wake, write_batches
-
--- `items`: ids and records, or positions of batches and their records.
-local function remember(fence, items, lasting)
-  local parts = { fence }
-  for i = 1, #items, 2 do add(parts, pack('>I2', #items[i]), items[i]) end
-  call('SET', KEYS[15], table.concat(parts), 'PX', lasting)
-end
+-- needs: last_error, leased, now, ones, read_batch, ready, settled, state, sub, unpack_bytes
+-- needs: wake, write_batches
 
 -- Gives a batch's positions that do not fit back, and delivers the others.
 local function recall_batch(claim, head)

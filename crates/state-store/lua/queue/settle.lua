@@ -12,13 +12,9 @@
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
--- needs: add_single, call, flush, is_repeat, meta, new_settlement, outcomes, publish, repair
+-- needs: add_single, call, flush, interrupted, new_settlement, outcomes, publish, repair
 -- needs: settle_batch, settle_found, settle_singles, sub, unpack_bytes
-local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
-if shape and shape ~= ARGV[2] then return { 'shape', shape } end
-local answer = is_repeat and call('GET', KEYS[15])
-if answer then return cmsgpack.unpack(answer) end
-if moving then repair(moving) end
+if interrupted then repair(interrupted) end
 local unusual, from = {}, 1
 for at = 7, #ARGV, 5 do unusual[tonumber(ARGV[at])] = at end
 local settlement = new_settlement(unusual)

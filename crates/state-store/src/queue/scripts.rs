@@ -16,12 +16,14 @@ pub(super) static PUSH: Script = script!(adds "push",
     "push_batches", "keys", "batch", "single", "unique", "wake", "take", "hand_over", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "batch", "single", "unique", "wake", "moves", "flush", "due", "take", "recall", "tidy"
+    "keys", "batch", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves", "flush", "due", "recall",
+    "tidy"
 );
 pub(super) static EXTEND: Script =
     script!(frees "extend", "keys", "batch", "single", "unique", "wake", "moves", "flush");
-pub(super) static SETTLE: Script =
-    script!(frees "settle", "keys", "batch", "single", "unique", "wake", "moves", "flush", "outcomes", "settling");
+pub(super) static SETTLE: Script = script!(frees "settle",
+    "keys", "batch", "settle_plain", "single", "unique", "wake", "moves", "flush", "outcomes", "settling"
+);
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys");
 pub(super) static GET: Script = script!(reads "get", "keys", "batch", "single", "find");
