@@ -30,7 +30,7 @@ impl JobId {
         let mut bytes = [0; 16];
         bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
         bytes[6..].copy_from_slice(&random);
-        let [high, low] = (partition % Self::MAX_PARTITIONS << 6).to_be_bytes();
+        let [high, low] = ((partition % Self::MAX_PARTITIONS) << 6).to_be_bytes();
         (bytes[14], bytes[15]) = (high, low);
         BatchId(uuid::Builder::from_custom_bytes(bytes).into_uuid().into_bytes())
     }
@@ -69,7 +69,7 @@ impl BatchId {
 
     /// A stored id. `None` if the bytes are not those of a batch.
     pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
-        (bytes[15] % 64 == 0 && bytes[6] >> 4 == 8 && bytes[8] >> 6 == 2).then_some(Self(bytes))
+        (bytes[15].is_multiple_of(64) && bytes[6] >> 4 == 8 && bytes[8] >> 6 == 2).then_some(Self(bytes))
     }
 
     /// The partition of the batch.
