@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cache_store::CacheStore;
+use cache_store::{CacheOptions, CacheStore};
 use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::Link;
 use state_store::StateStore;
@@ -106,7 +106,7 @@ impl Stores {
         let validated = validate(environment).await?;
         let settings = validated.settings;
         let mut opened = Opened::default();
-        let cache = open_cache(&settings, &mut opened).await.map_err(StartError::of(Role::Cache))?;
+        let cache = open_cache(&settings, &options, &mut opened).await.map_err(StartError::of(Role::Cache))?;
         let state = open_state(&settings, &options, &mut opened).await.map_err(StartError::of(Role::State))?;
         opened.presence = Presence::keep(validated.claims).map(Arc::new);
         let checks = Arc::new((Checks::new(), Checks::new()));
@@ -204,7 +204,7 @@ impl fmt::Debug for Stores {
     }
 }
 
-async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, Error> {
+async fn open_cache(settings: &Settings, options: &StoresOptions, opened: &mut Opened) -> Result<Cache, Error> {
     let service = settings.service.clone();
     let (engine, store) = match &settings.cache {
         Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedCache::in_memory(service, Default::default())),
@@ -213,7 +213,8 @@ async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, E
             let own = Link::connect(server.own.clone()).await?;
             let shared = Link::connect(server.shared.clone()).await?;
             opened.links.extend([(Role::Cache, own.clone()), (Role::Cache, shared.clone())]);
-            return Ok(Cache::new(REDIS, CacheStore::new(own, shared, service, Default::default())));
+            let options = CacheOptions::default().with_newest_layouts(options.newest_layouts());
+            return Ok(Cache::new(REDIS, CacheStore::new(own, shared, service, options)));
         }
     };
     opened.embedded_cache = Some(store.clone());
@@ -222,7 +223,8 @@ async fn open_cache(settings: &Settings, opened: &mut Opened) -> Result<Cache, E
 
 async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut Opened) -> Result<State, Error> {
     let service = settings.service.clone();
-    let options = StateOptions::default().with_retention(settings.retention(options.retention()));
+    let retention = settings.retention(options.retention());
+    let options = StateOptions::default().with_retention(retention).with_newest_layouts(options.newest_layouts());
     let (engine, store) = match &settings.state {
         Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, options)),
         Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, options)?),

@@ -29,6 +29,7 @@ use store_core::Retention;
 #[non_exhaustive]
 pub struct StoresOptions {
     retention: Retention,
+    newest_layouts: bool,
 }
 
 impl StoresOptions {
@@ -42,6 +43,19 @@ impl StoresOptions {
     pub fn with_retention(mut self, retention: Retention) -> Self {
         self.retention = retention;
         self
+    }
+
+    /// Whether both stores write everything in the newest layout that this version knows. Default: `false`, the oldest that it
+    /// reads, so that services with the version before it can still read what is written. Set it when each service on the
+    /// servers has this version. Where this version reads a single layout, it changes nothing.
+    #[must_use]
+    pub fn with_newest_layouts(mut self, newest: bool) -> Self {
+        self.newest_layouts = newest;
+        self
+    }
+
+    pub(crate) fn newest_layouts(&self) -> bool {
+        self.newest_layouts
     }
 
     pub(crate) fn retention(&self) -> Retention {
