@@ -177,6 +177,38 @@ async fn a_slow_consumer_learns_that_it_has_missed_messages() {
     assert!(kept.len() <= 1024 && kept.is_sorted(), "{} messages from {:?}", kept.len(), kept.first());
 }
 
+/// The process stands still, and the server cuts its connection when 32 MiB wait for it.
+#[tokio::test]
+async fn a_process_that_stood_still_learns_that_it_has_missed_messages() {
+    let server = server().await;
+    let link = link_to(&server).await;
+    let mut subscription = subscribed(&link, "tw:wake:a").await;
+    // Blocks the one thread of this runtime.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (large, is_cut) = (vec![7; 64 * 1024], async || publish(&server, "tw:wake:a", "").await == 0);
+            runtime.block_on(async {
+                let mut connection = server.connect().await.unwrap();
+                eventually("the server cuts the connection", async || {
+                    for _ in 0..100 {
+                        connection.command(&[&b"PUBLISH"[..], b"tw:wake:a", &large]).await.unwrap();
+                    }
+                    is_cut().await
+                })
+                .await;
+            });
+        });
+    });
+    let mut received = 0;
+    while next(&mut subscription).await != Some(Event::Subscribed) {
+        received += 1;
+    }
+    assert!(received <= 1024, "{received}");
+    eventually("it is subscribed again", async || publish(&server, "tw:wake:a", "after").await == 1).await;
+    while next(&mut subscription).await != message("after") {}
+}
+
 /// A stopped server keeps its connections open. The link closes the one that does not answer, and subscribes again.
 #[tokio::test]
 async fn a_server_that_stands_still_is_noticed_and_subscribed_again() {
