@@ -14,7 +14,7 @@ const LINK: [&str; 4] = ["PING", "TIME", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 const CACHE: [&str; 2] = ["SELECT 0", "MGET <key>"];
 
 /// Commands of the worker state store, besides those of its scripts.
-const STATE: [&str; 2] = ["BLPOP <key> 0", "WAIT 0 0"];
+const STATE: [&str; 2] = ["PUBSUB NUMSUB x", "WAIT 0 0"];
 
 /// Commands of the worker state store on its channels.
 const STATE_CHANNELS: [&str; 3] = ["PUBLISH <channel> x", "SUBSCRIBE <channel>", "UNSUBSCRIBE <channel>"];
@@ -26,7 +26,7 @@ const INVENTORY: [&str; 1] = ["SCAN 0"];
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// Commands that the worker state store sends and its scripts call, each on a key.
-const STATE_KEYED: [&str; 34] = [
+const STATE_KEYED: [&str; 33] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -35,13 +35,12 @@ const STATE_KEYED: [&str; 34] = [
     "HEXISTS",
     "HGET",
     "HINCRBY",
-    "HLEN",
     "HMGET",
+    "HRANDFIELD",
     "HSET",
+    "HSETNX",
     "HSTRLEN",
-    "HVALS",
     "LINDEX",
-    "LINSERT",
     "LLEN",
     "LPOS",
     "LPUSH",
@@ -157,7 +156,7 @@ pub(crate) fn channels(namespace: &Namespace) -> String {
 
 /// The name of a command, with its subcommand: `SCRIPT LOAD`.
 pub(crate) fn name_of<W: AsRef<str>>(words: &[W]) -> String {
-    const WITH_SUBCOMMANDS: [&str; 6] = ["ACL", "CLIENT", "CONFIG", "FUNCTION", "MODULE", "SCRIPT"];
+    const WITH_SUBCOMMANDS: [&str; 7] = ["ACL", "CLIENT", "CONFIG", "FUNCTION", "MODULE", "PUBSUB", "SCRIPT"];
     let has_subcommand = words.first().is_some_and(|word| WITH_SUBCOMMANDS.contains(&word.as_ref()));
     let name = words.iter().take(1 + usize::from(has_subcommand)).map(AsRef::as_ref);
     name.collect::<Vec<_>>().join(" ")

@@ -6,8 +6,8 @@ use store_core::Role;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
-/// Connections of the state role besides its pool: 16 for durable writes, and some for waiting workers.
-const STATE_EXTRA: usize = 16 + 8;
+/// Connections of the state role besides its pool: 16 for durable writes, and one for the channel of waiting workers.
+const STATE_EXTRA: usize = 16 + 1;
 
 /// For probes and operators.
 const RESERVE: usize = 8;

@@ -34,7 +34,7 @@ fn a_file_that_contradicts_its_role_is_an_error_with_its_line_and_the_line_to_wr
         (Role::State, "appendfsync no", "`appendfsync everysec`"),
         (Role::State, "cluster-enabled yes", "`cluster-enabled no`"),
         (Role::State, "maxmemory-clients 10%", "Remove the line"),
-        (Role::State, "rename-command blpop \"\"", "Remove the line"),
+        (Role::State, "rename-command hset \"\"", "Remove the line"),
         (Role::Cache, "maxmemory-policy noeviction", "`maxmemory-policy volatile-lru`"),
         (Role::Cache, "appendonly yes", "`appendonly no`"),
         (Role::Cache, "save 900 1", "`save \"\"`"),
@@ -58,7 +58,7 @@ fn the_last_line_of_a_directive_counts_and_the_other_role_is_not_concerned() {
     let folder = tempfile::tempdir().unwrap();
     let right = |role, text: String| assert_eq!(check_text(folder.path(), role, &text), [], "{text}");
     right(Role::State, format!("maxmemory-policy allkeys-lru\n{STATE}maxmemory-policy noeviction\nsave 900 1\n"));
-    right(Role::Cache, format!("save 900 1\n{CACHE}maxmemory-clients 10%\nrename-command BLPOP \"\"\n"));
+    right(Role::Cache, format!("save 900 1\n{CACHE}maxmemory-clients 10%\nrename-command HSET \"\"\n"));
     right(Role::Cache, format!("slave-priority 5\n{CACHE}user default off\nrename-command KEYS \"\"\n"));
 }
 

@@ -56,7 +56,7 @@ async fn a_certificate_of_another_authority_is_refused() {
 async fn a_user_without_the_needed_commands_is_refused_by_their_names() {
     let (cache, state) = (cache().await, state().await);
     for (rules, expected) in [
-        ("~* &* +@all -blpop -wait", ["BLPOP", "WAIT"]),
+        ("~* &* +@all -hset -wait", ["HSET", "WAIT"]),
         ("~* &* +@all -script -time", ["SCRIPT LOAD", "TIME"]),
         ("~* &* +@all -evalsha", ["EVALSHA", "scripts"]),
         ("~twinstore:* ~other:* &* +@all", ["tw:{q.", "keys"]),
@@ -134,7 +134,7 @@ async fn the_rights_of_a_user_are_known_even_if_nothing_can_be_written() {
 #[tokio::test]
 async fn a_user_with_exactly_the_needed_rights_has_no_finding() {
     let rules = "~tw:* ~twinstore:* &tw:* -@all +@read +@write +@scripting +@connection +@transaction +@blocking +info \
-                 +time +wait +select +publish +subscribe +unsubscribe -keys -flushall -flushdb -swapdb -migrate -client|kill -client|pause -function|flush +config|get";
+                 +time +wait +select +publish +subscribe +unsubscribe +pubsub|numsub -keys -flushall -flushdb -swapdb -migrate -client|kill -client|pause -function|flush +config|get";
     let state = RedisServer::state().password("admin").acl_user("app", CANARY, rules).start().await.unwrap();
     let cache_rules = rules.replace("~tw:*", "~value:* ~counter:* ~idempotency:* ~gcra:* ~window:* ~handoff:*");
     let cache = RedisServer::cache().password("admin").acl_user("app", "other", &cache_rules).start().await.unwrap();

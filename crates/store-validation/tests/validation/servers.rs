@@ -135,7 +135,7 @@ async fn promised_replicas_must_be_connected() {
 #[tokio::test]
 async fn a_server_that_accepts_fewer_connections_than_the_pools_need_is_reported() {
     let (cache, state) = (cache().await, state().await);
-    state.command(&["CONFIG", "SET", "maxclients", "34"]).await.unwrap();
+    state.command(&["CONFIG", "SET", "maxclients", "27"]).await.unwrap();
     cache.command(&["CONFIG", "SET", "maxclients", "25"]).await.unwrap();
     let report = async |pool: &str| {
         let more = [("REDIS_CACHE_POOL_SIZE", pool), ("REDIS_STATE_POOL_SIZE", pool)];
@@ -143,8 +143,8 @@ async fn a_server_that_accepts_fewer_connections_than_the_pools_need_is_reported
     };
     let few = report("3").await;
     assert_errors(&few, &[]);
-    assert!(what(&few, Code::MaxclientsLow).contains("maxclients is 34"), "{few:#?}");
-    assert!(what(&few, Code::MaxclientsLow).contains("35"), "{few:#?}");
+    assert!(what(&few, Code::MaxclientsLow).contains("maxclients is 27"), "{few:#?}");
+    assert!(what(&few, Code::MaxclientsLow).contains("28"), "{few:#?}");
     let lower = report("2").await;
     assert!(!warnings(&lower).contains(&Code::MaxclientsLow), "{lower:#?}");
     let more = report("12").await;
