@@ -95,3 +95,69 @@ impl Drop for Effects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use store_core::{Fence, HolderName, JobId, Timestamp};
+
+    use super::*;
+
+    fn registration(mailbox: &Arc<Mailbox>) -> Registration {
+        Registration::new(mailbox.clone(), 1, 1, Duration::from_secs(15), HolderName::new("worker").unwrap())
+    }
+
+    fn claim(queue: &QueueName, until: u64) -> RememberedClaim {
+        let jobs = vec![JobId::generate()];
+        let claimed_at = Timestamp::from_millis(0);
+        RememberedClaim { queue: queue.clone(), fence: Fence::new(1), until, claimed_at, jobs }
+    }
+
+    #[test]
+    fn what_is_not_committed_is_taken_back() {
+        let (waiting, queue) = (Arc::new(Waiting::default()), QueueName::new("mail").unwrap());
+        let [first, second]: [Arc<Mailbox>; 2] = Default::default();
+        let (before, during) = (RequestId::generate(), RequestId::generate());
+        let mut effects = Effects::new(waiting.clone());
+        effects.register(&queue, registration(&first));
+        effects.remember(before, claim(&queue, 100), 0);
+        effects.commit();
+
+        let mut effects = Effects::new(waiting.clone());
+        effects.register(&queue, registration(&second));
+        let taken = effects.take(&queue).unwrap();
+        assert!(Arc::ptr_eq(&taken.mailbox, &first));
+        effects.wake(taken.mailbox, Wakeup::Missed);
+        effects.remember(during, claim(&queue, 100), 0);
+        assert!(effects.recall(&queue, during, 0).is_some());
+        drop(effects);
+
+        let mut effects = Effects::new(waiting);
+        assert!(first.pop().is_none(), "a waiter was woken");
+        assert!(Arc::ptr_eq(&effects.take(&queue).unwrap().mailbox, &first));
+        assert!(effects.take(&queue).is_none(), "the other one is not registered");
+        assert!(effects.recall(&queue, before, 99).is_some());
+        assert!(effects.recall(&queue, before, 100).is_none(), "its lease has ended");
+        assert!(effects.recall(&queue, during, 0).is_none());
+    }
+
+    #[test]
+    fn remembered_claims_are_bounded() {
+        let (waiting, queue) = (Arc::new(Waiting::default()), QueueName::new("mail").unwrap());
+        let mut effects = Effects::new(waiting.clone());
+        for number in 0..10 {
+            effects.remember(RequestId::generate(), claim(&queue, 100 + number), 0);
+        }
+        effects.remember(RequestId::generate(), claim(&queue, 200), 105);
+        assert_eq!(waiting.state().claims.len(), 5, "those whose leases have ended are forgotten");
+        for _ in 0..super::super::MOST_REMEMBERED + 10 {
+            effects.remember(RequestId::generate(), claim(&queue, 200), 0);
+        }
+        let state = waiting.state();
+        assert!(state.remembered <= super::super::MOST_REMEMBERED + 1);
+        assert_eq!((state.claims.len(), state.ends.len()), (state.remembered, state.remembered));
+        drop(state);
+        effects.commit();
+    }
+}

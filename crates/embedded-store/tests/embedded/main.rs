@@ -12,8 +12,10 @@ mod file;
 mod full_disk;
 mod invariants;
 mod neighbours;
+mod partitions;
 mod privacy;
 mod states;
+mod waiters;
 mod waiting;
 
 use std::time::Duration;

@@ -87,7 +87,7 @@ impl OpenQueue<'_, '_> {
     /// whether nothing is left to tell.
     pub(super) fn hand_over(&mut self) -> Result<bool, Fault> {
         let mut is_handed_over = false;
-        while !self.ledger.paused && !(is_handed_over && self.ledger.ready() == 0) {
+        while !self.ledger.paused && (!is_handed_over || self.ledger.ready() > 0) {
             let Some(waiter) = self.change.effects.take(self.queue) else { return Ok(false) };
             let max = waiter.reserve.min(NewJob::MAX_BATCH);
             let jobs = match self.take_ready(max, waiter.max_bytes, waiter.lease, &waiter.worker) {
