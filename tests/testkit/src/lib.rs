@@ -49,7 +49,7 @@ pub use port::free_port;
 pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};
 pub use resp::{CommandError, RespConnection, Value, frame_end};
-pub use script_proxy::ScriptProxy;
+pub use script_proxy::{Interrupted, ScriptProxy};
 pub use server::{RedisServer, RedisServerBuilder, StartError};
 pub use wait::{DEADLINE, wait_until};
 

@@ -9,22 +9,36 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 use crate::resp::{CommandError, arguments, frame_end};
-use crate::{RedisServer, lock};
+use crate::{RedisServer, RespConnection, lock};
 
 /// A proxy that has a script end between two of its writes, as in a server that dies there: the writes before stay, and the rest
 /// never happens.
 ///
 /// It learns the scripts as clients load them through it (`SCRIPT LOAD`), and on demand has the server run one of them with a
-/// limit on its writes: the next write fails the script. It speaks no TLS. Dropping it ends all connections.
+/// limit on its writes: the next write ends the script. It keeps the limit in a key of the server, `testkit:writes`. It speaks
+/// no TLS. Dropping it ends all connections.
 pub struct ScriptProxy {
     address: SocketAddr,
     scripts: Arc<Mutex<Scripts>>,
+    control: tokio::sync::Mutex<RespConnection>,
     listener: JoinHandle<()>,
+}
+
+/// What follows when a script was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Interrupted {
+    /// The client gets an error.
+    Fails,
+    /// The script runs again at once, without a limit, with a blank and `r` after its first argument: so the link marks a request
+    /// of which an earlier copy may have been executed. The client gets the second answer.
+    IsRepeated,
 }
 
 #[derive(Default)]
 struct Scripts {
     sources: Vec<String>,
+    /// For a script and what follows: its digest, and that of the limited one.
+    limited: HashMap<(String, Interrupted), (Vec<u8>, Vec<u8>)>,
     /// The digest that clients send, and the one that is run instead.
     instead: HashMap<Vec<u8>, Vec<u8>>,
 }
@@ -33,8 +47,9 @@ impl ScriptProxy {
     /// Listens on a free port of `127.0.0.1` and forwards each connection to the server.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When no port can be had, or the server cannot be reached.
     pub async fn start(server: &RedisServer) -> io::Result<Self> {
+        let control = server.connect().await.map_err(io::Error::other)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (address, target) = (listener.local_addr()?, server.address());
         let scripts = Arc::new(Mutex::new(Scripts::default()));
@@ -45,7 +60,7 @@ impl ScriptProxy {
                 connections.spawn(forward(client, target, Arc::clone(&shared)));
             }
         });
-        Ok(Self { address, scripts, listener })
+        Ok(Self { address, scripts, control: control.into(), listener })
     }
 
     /// The URL of the server through this proxy, without a user.
@@ -53,29 +68,43 @@ impl ScriptProxy {
         format!("redis://{}", self.address)
     }
 
-    /// From now on the script fails before its write number `writes` + 1. `script` is the name at the beginning of its head,
-    /// such as `queue/push`.
+    /// The next run of the script that makes more than `writes` writes ends before its write number `writes` + 1. `script` is the
+    /// name at the beginning of its head, such as `queue/push`.
     ///
     /// # Errors
     /// [`CommandError`] of loading the changed script.
     ///
     /// # Panics
     /// When no client has loaded the script through this proxy.
-    pub async fn interrupt(&self, server: &RedisServer, script: &str, writes: usize) -> Result<(), CommandError> {
-        let head = format!("-- {script}:");
-        let source = lock(&self.scripts).sources.iter().find(|source| source.contains(&head)).cloned();
-        let source = source.unwrap_or_else(|| panic!("{script} has not been loaded through the proxy"));
-        let (first_line, rest) = source.split_once('\n').unwrap_or((&source, ""));
-        let limited = format!("{first_line}\n{}\n{rest}", LIMIT.replace("WRITES", &writes.to_string()));
-        let digest = load(server, &source).await?;
-        let instead = load(server, &limited).await?;
+    pub async fn interrupt(&self, script: &str, writes: usize, then: Interrupted) -> Result<(), CommandError> {
+        let mut control = self.control.lock().await;
+        let of = (script.to_owned(), then);
+        let known = lock(&self.scripts).limited.get(&of).cloned();
+        let (digest, instead) = match known {
+            Some(digests) => digests,
+            None => {
+                let head = format!("-- {script}:");
+                let source = lock(&self.scripts).sources.iter().find(|source| source.contains(&head)).cloned();
+                let source = source.unwrap_or_else(|| panic!("{script} has not been loaded through the proxy"));
+                let digests = (load(&mut control, &source).await?, load(&mut control, &limited(&source, then)).await?);
+                lock(&self.scripts).limited.insert(of, digests.clone());
+                digests
+            }
+        };
+        control.command(&["SET", "testkit:writes", &writes.to_string()]).await?;
         lock(&self.scripts).instead.insert(digest, instead);
         Ok(())
     }
 
-    /// All scripts run as they are.
-    pub fn heal(&self) {
+    /// All scripts run as they are. Returns whether one was interrupted since [`interrupt`](Self::interrupt).
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn heal(&self) -> Result<bool, CommandError> {
         lock(&self.scripts).instead.clear();
+        let mut control = self.control.lock().await;
+        let left = control.command(&["GETDEL", "testkit:writes"]).await?;
+        Ok(left.as_str() == Some("interrupted"))
     }
 }
 
@@ -87,20 +116,42 @@ impl Drop for ScriptProxy {
 
 /// Counts what is no read: the server knows which commands write, but a script cannot ask it.
 const LIMIT: &str = "
-local real, left = redis.call, WRITES
-local reads = { TIME = 1, GET = 1, GETRANGE = 1, HMGET = 1, HGET = 1, HLEN = 1, HEXISTS = 1, HSTRLEN = 1, HVALS = 1, LRANGE = 1,
-  LLEN = 1, LPOS = 1, LINDEX = 1, EXISTS = 1, ZRANGE = 1, ZRANGEBYLEX = 1, ZRANGEBYSCORE = 1, ZSCORE = 1, ZMSCORE = 1, ZCARD = 1,
-  ZCOUNT = 1 }
-local redis = { call = function(command, ...)
-  if not reads[command] then
-    if left == 0 then error('the server died') end
-    left = left - 1
+local left, is_interrupted = tonumber(redis.call('GET', 'testkit:writes')), false
+local reads = {}
+for name in ([[TIME GET GETRANGE HMGET HGET HLEN HEXISTS HSTRLEN HVALS HRANDFIELD HSCAN LRANGE LLEN LPOS LINDEX EXISTS ZRANGE
+  ZRANGEBYLEX ZRANGEBYSCORE ZSCORE ZMSCORE ZCARD ZCOUNT ZSCAN INFO PUBSUB]]):gmatch('%u+') do reads[name] = true end
+local function check(command)
+  if not left or reads[command] then return end
+  if left == 0 then
+    left, is_interrupted = nil, true
+    redis.call('SET', 'testkit:writes', 'interrupted')
+    error('the server died')
   end
-  return real(command, ...)
-end }";
+  left = left - 1
+end
+local limited = {
+  call = function(command, ...) check(command) return redis.call(command, ...) end,
+  pcall = function(command, ...) check(command) return redis.pcall(command, ...) end,
+}
+local is_whole, answer = pcall(run, limited, ARGV)
+if is_whole then return answer end
+if not is_interrupted or not IS_REPEATED then error(answer) end
+local again = { ARGV[1] .. ' r' }
+for i = 2, #ARGV do again[i] = ARGV[i] end
+return run(redis, again)";
 
-async fn load(server: &RedisServer, source: &str) -> Result<Vec<u8>, CommandError> {
-    let digest = server.command(&["SCRIPT", "LOAD", source]).await?;
+/// The script as a function, and what runs it.
+fn limited(source: &str, then: Interrupted) -> String {
+    let (first_line, rest) = source.split_once('\n').unwrap_or((source, ""));
+    let is_repeated = (then == Interrupted::IsRepeated).to_string();
+    format!(
+        "{first_line}\nlocal function run(redis, ARGV)\n{rest}\nend\n{}",
+        LIMIT.replace("IS_REPEATED", &is_repeated)
+    )
+}
+
+async fn load(control: &mut RespConnection, source: &str) -> Result<Vec<u8>, CommandError> {
+    let digest = control.command(&["SCRIPT", "LOAD", source]).await?;
     digest.as_bytes().map(<[u8]>::to_vec).ok_or(CommandError::Malformed)
 }
 

@@ -86,8 +86,10 @@ local function write_batches()
   end
   many('ZADD', leased, ends)
   many('HSET', state, texts)
-  many('HDEL', jobs, gone)
+  -- A batch that has a lease has its records: they go last. Who visits an index entry without a batch
+  -- removes them.
   many('HDEL', state, gone)
+  many('HDEL', jobs, gone)
   many('ZREM', leased, free)
   many('ZREM', due, never_due)
 end

@@ -14,7 +14,7 @@
 -- Cost    20 commands, 3 per batch and 4 per 50 other jobs, O(n log r + bytes of the batches) with
 --         r running; at most 256 due entries, 256 expired leases and 1,000 stale ids on top
 -- needs: answer_claim, bury, claim, due, end_leases, first_score, interrupted, is_left, is_plain
--- needs: is_repeat, leased, move_due, next_due, next_end, now, recall, repair, take, tidy
+-- needs: is_repeat, leased, move_due, next_due, next_end, now, recall, repair, take, tidy, trim_lists
 if not is_plain then
   if interrupted then repair(interrupted) end
   if next_due and next_due <= now then
@@ -28,5 +28,6 @@ if not is_plain then
   is_left = not (is_repeat and recall(claim)) and take(claim)
 end
 if #claim.late > 0 then bury(claim.late, ARGV[3]) end
+trim_lists(claim)
 if claim.count == 0 and not is_left then tidy(ARGV[3]) end
 return answer_claim(claim, is_left, next_due, next_end)

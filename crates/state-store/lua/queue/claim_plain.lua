@@ -1,6 +1,6 @@
 -- Fast path of a claim: nothing is due, no lease has expired, and the queue was tidied recently.
 -- needs: answer_claim, call, due, first_score, is_repeat, leased, meta, micros, new_claim, now
--- needs: now_up, register, take
+-- needs: now_up, register, take, trim_lists
 local fields = call('HMGET', meta, 'shape', 'moving', 'paused', 'fence', 'tidied')
 local interrupted, last_fence = fields[2], fields[4]
 if fields[1] and fields[1] ~= ARGV[2] then return { 'shape', fields[1] } end
@@ -16,5 +16,8 @@ local claim = new_claim(new_fence, ARGV[6], now_up + ARGV[5], tonumber(ARGV[4]),
 if is_plain then
   is_left = take(claim)
   local is_tidy = claim.count > 0 or is_left or (tonumber(fields[5]) or 0) + 1000 > now
-  if is_tidy and #claim.late == 0 then return answer_claim(claim, is_left, next_due, next_end) end
+  if is_tidy and #claim.late == 0 then
+    trim_lists(claim)
+    return answer_claim(claim, is_left, next_due, next_end)
+  end
 end

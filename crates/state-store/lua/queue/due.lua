@@ -1,5 +1,5 @@
 -- Makes ready what is due and what is no longer leased.
--- needs: NO_FENCE, attempts_of, byte, call, char, contains, count, decimal, die, due, due_in
+-- needs: NO_FENCE, attempts_of, begin_moves, byte, call, char, contains, count, decimal, die, due, due_in
 -- needs: extract, flush, forget, has_flag, jobs, last_error, leased, many, moved, now, ones
 -- needs: read_batch, ready, running, settled, state, sub, unheard_of, unique_of, unpack_bytes
 -- needs: wait_again
@@ -8,7 +8,10 @@
 local function open_batch(member, first)
   local id, next_one, opened = sub(member, 2), nil, 0
   local batch, blob = read_batch(id), call('HGET', jobs, id)
-  if not batch or not blob then return call('ZREM', due, member) end
+  if not batch or not blob then
+    call('HDEL', batch and state or jobs, id)
+    return call('ZREM', due, member)
+  end
   for position = 0, byte(blob) - 1 do
     local at = due_in(batch, blob, position)
     if at >= first and contains(batch.low, batch.high, position) then
@@ -54,6 +57,9 @@ local function end_single(id, s)
   elseif is_free(has_flag(s, 128), unheard / 32) then
     local waiting = settled(s, 'w', NO_FENCE, attempts - 1, last_error(s))
     wait_again(id, sub(waiting, 1, 26) .. char(byte(waiting, 27) + 32) .. sub(waiting, 28), 0)
+  elseif call('HEXISTS', jobs, id) == 0 then
+    -- A script was interrupted while it removed the job.
+    forget(id, s, '')
   elseif attempts >= unpack_bytes('>I2', s, 21) then
     die(id, s, NO_FENCE, 'lease ran out on the last attempt', '')
   else
@@ -94,6 +100,7 @@ local function end_batch(id)
     batch.is_changed = true
   else
     table.insert(moved.left, id)
+    table.insert(moved.forgotten, id)
   end
   return extracted
 end
@@ -117,6 +124,8 @@ end
 
 -- Jobs that no worker has claimed in time are dead. `late`: their ids and records.
 local function bury(late, bounds)
+  -- What `end_leases` has collected is written already.
+  begin_moves()
   for i = 1, #late, 2 do
     local id, record = late[i], late[i + 1]
     local s = running(NO_FENCE, 0, sub(record, 3, 9), byte(record, 2) % 4 > 0 and 2 or 0, '')

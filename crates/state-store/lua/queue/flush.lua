@@ -9,6 +9,8 @@ local STEP = 65536
 -- this status is stale.
 local function trim(set, status, field, over, most_jobs, bytes, most)
   local size, total = call('ZCARD', set), tonumber(call('HGET', meta, field) or 0)
+  -- An interrupted script may have left the sum wrong.
+  if size == 0 and total ~= 0 then call('HSET', meta, field, '0') end
   local function is_beyond(score)
     return score and (tonumber(score) <= over or size > most_jobs or total > bytes)
   end

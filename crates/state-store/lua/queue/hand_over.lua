@@ -1,5 +1,5 @@
 -- Hands ready jobs over to waiting workers.
--- needs: call, messages, meta, micros, new_claim, next_waiter, now_up, pack, take
+-- needs: call, messages, meta, micros, new_claim, next_waiter, now_up, pack, take, trim_lists
 
 -- The most bytes of the jobs in a message.
 local MESSAGE = 60000
@@ -31,6 +31,7 @@ local function hand_over()
         waiter.reserve, MESSAGE)
       claim.is_strict = true
       is_left, fence = take(claim), fence + 1
+      trim_lists(claim)
     end
     if claim and claim.count > 0 then
       messages[#messages + 1] = { waiter.channel, message_of(waiter, claim) }

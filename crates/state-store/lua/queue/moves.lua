@@ -1,11 +1,17 @@
 -- Collects what becomes of jobs; `flush` writes it.
 -- needs: NO_FENCE, add, attempts_of, bit_of, byte, call, decimal, has_flag, job_id, jobs
 -- needs: lease_of, leave, now, now_up, record_in, running, settled, sub, unique_of
-local moved = {
-  due = {}, dead = {}, completed = {}, leases = {}, states = {}, records = {}, forgotten = {}, never_due = {},
-  left = {}, freed = {}, moving = {}, tails = { [0] = {}, {}, {}, {} },
-  heads = { [0] = {}, {}, {}, {} }, alive = 0, scheduled = 0, running = 0,
-}
+local moved
+
+local function begin_moves()
+  moved = {
+    due = {}, dead = {}, completed = {}, leases = {}, states = {}, records = {}, forgotten = {},
+    never_due = {}, left = {}, freed = {}, moving = {}, tails = { [0] = {}, {}, {}, {} },
+    heads = { [0] = {}, {}, {}, {} }, alive = 0, scheduled = 0, running = 0,
+  }
+end
+
+begin_moves()
 
 -- The unique key that the job holds until it is finished is released. `key`: it, as the client has it,
 -- or ''.

@@ -7,20 +7,18 @@ if shape ~= ARGV[2] then
   call('HSET', KEYS[13], 'shape', ARGV[2])
 end
 local answer = is_repeat and call('GET', KEYS[15])
-if answer then return cmsgpack.unpack(answer) end
+if answer then
+  -- Written again: a server waits for the durability of the last write of a connection.
+  call('SET', KEYS[15], answer, 'PX', ARGV[3])
+  return cmsgpack.unpack(answer)
+end
 
 local reply, behind, added, added_later = { 'pushed' }, 5 + 3 * ARGV[4], 0, 0
 local push_time, later, stored, first_due_before = struct.pack('>I6', now_up), {}, {}, nil
-local lists = { [0] = {}, {}, {}, {} }
+local lists, batched = { [0] = {}, {}, {}, {} }, {}
 for at = 5, behind - 1, 3 do
   local id, kind, n, delay = ARGV[at + 1], struct.unpack('>BBI6', ARGV[at])
-  local is_new = not is_repeat or call('HEXISTS', KEYS[1], id) == 0
-  if n > 1 and is_new then
-    -- A new id, unless the script was interrupted before: an existing batch is never written over.
-    local text = push_time .. string.sub(ARGV[at], 9) .. string.char(kind)
-    is_new = call('HSETNX', KEYS[2], id, text) == 1 or is_repeat
-  end
-  if is_new then
+  if not is_repeat or call('HEXISTS', KEYS[1], id) == 0 then
     if delay > 0 then
       later[#later + 1] = decimal(now_up + delay)
       later[#later + 1] = kind % 4 .. id
@@ -29,13 +27,18 @@ for at = 5, behind - 1, 3 do
       table.insert(lists[kind % 4], id)
     end
     added = added + n
+    if n > 1 then
+      batched[#batched + 1] = #stored + 1
+      batched[#batched + 1] = push_time .. string.sub(ARGV[at], 9) .. string.char(kind)
+    end
     stored[#stored + 1] = id
     stored[#stored + 1] = n > 1 and ARGV[at + 2] or ARGV[at + 2] .. push_time
   end
 end
+-- Index entry, state, record: whatever an interrupted script leaves is visited, and removed, by a claim.
 if later[1] then
   first_due_before = tonumber(call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2]) or math.huge
-  call('ZADD', KEYS[7], unpack(later))
+  call('ZADD', KEYS[7], 'NX', unpack(later))
 end
 local has_news = false
 for priority = 0, 3 do
@@ -44,13 +47,22 @@ for priority = 0, 3 do
     has_news = true
   end
 end
+for i = #batched - 1, 1, -2 do
+  local at = batched[i]
+  if call('HSETNX', KEYS[2], stored[at], batched[i + 1]) == 0 and not is_repeat then
+    -- An existing batch is never written over.
+    reply[1] = 'taken'
+    table.remove(stored, at + 1)
+    table.remove(stored, at)
+  end
+end
 if stored[1] then
   call('HSET', KEYS[1], unpack(stored))
   call('HINCRBY', KEYS[13], 'alive', added)
   if added_later > 0 then call('HINCRBY', KEYS[13], 'scheduled', added_later) end
 end
 for i = 1, #later, 2 do has_news = has_news or tonumber(later[i]) < first_due_before end
-if behind > #ARGV and not (has_news and call('EXISTS', KEYS[14]) == 1) then
+if behind > #ARGV and reply[1] == 'pushed' and not (has_news and call('EXISTS', KEYS[14]) == 1) then
   call('SET', KEYS[15], '\145\166pushed', 'PX', ARGV[3])
   return reply
 end

@@ -8,7 +8,7 @@
 --         complete: its number from 1, outcome, time in ms, result or reason, unique key or ''.
 --         Numbers count the positions of the batches, then the single jobs
 -- Returns 'shape' and the recorded one, or 'settled', then the numbers from 0 of those that were
---         lost
+--         lost, or 'unknown': an earlier copy may have settled some of those that are gone
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
@@ -37,6 +37,7 @@ for at = 7, #ARGV, 5 do
   end
 end
 flush(ARGV[4])
-call('SET', KEYS[15], cmsgpack.pack(settlement.refused), 'PX', ARGV[3])
+local reply = settlement.is_unknown and { 'unknown' } or settlement.refused
+call('SET', KEYS[15], cmsgpack.pack(reply), 'PX', ARGV[3])
 publish()
-return settlement.refused
+return reply

@@ -4,7 +4,11 @@
 local shape, interrupted = unpack(call('HMGET', meta, 'shape', 'moving'))
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end
 local earlier = is_repeat and call('GET', KEYS[15])
-if earlier then return cmsgpack.unpack(earlier) end
+if earlier then
+  -- Written again: a server waits for the durability of the last write of a connection.
+  call('SET', KEYS[15], earlier, 'PX', ARGV[3])
+  return cmsgpack.unpack(earlier)
+end
 
 -- Completes positions of a batch. Returns how many, or nil if some are not held.
 local function complete_batch(batch_id, fence, low, high)

@@ -1,6 +1,6 @@
 -- Ends leases of jobs.
--- needs: bit_of, call, common, contains, extract, first_score, forget, job_id, jobs, leased
--- needs: leave, moved, now, ones, read_batch, state, sub
+-- needs: bit_of, call, common, contains, extract, first_score, forget, is_repeat, job_id, jobs
+-- needs: leased, leave, moved, now, ones, read_batch, state, sub
 
 -- What a settlement collects. `unusual`: for the number of each job that is not just complete the
 -- index of its arguments. Numbers begin with 1.
@@ -8,9 +8,11 @@ local function new_settlement(unusual)
   return { unusual = unusual, number = 0, refused = { 'settled' }, found = {}, singles = {} }
 end
 
-local function add_single(settlement, id, fence)
+-- `is_batched`: it is in its batch, and not leased under this fence.
+local function add_single(settlement, id, fence, is_batched)
   settlement.number = settlement.number + 1
-  table.insert(settlement.singles, { id = id, fence = fence, number = settlement.number })
+  table.insert(settlement.singles,
+    { id = id, fence = fence, number = settlement.number, is_batched = is_batched })
 end
 
 local function complete(batch, low, high)
@@ -35,7 +37,8 @@ local function settle_batch(settlement, batch_id, fence, low, high)
   for position = 0, 63 do
     local is_held = contains(done_low, done_high, position)
     if contains(low, high, position) and not is_held then
-      add_single(settlement, job_id(batch_id, position), fence)
+      local is_batched = batch and contains(batch.low, batch.high, position)
+      add_single(settlement, job_id(batch_id, position), fence, is_batched)
     elseif is_held then
       settlement.number = settlement.number + 1
       local at = settlement.unusual[settlement.number]
@@ -71,6 +74,9 @@ local function settle_singles(settlement)
         else
           forget(single.id, s, '')
         end
+      elseif is_repeat and not s and not single.is_batched then
+        -- Gone, and no memory: an earlier copy may have been interrupted after it had settled it.
+        settlement.is_unknown = true
       elseif not is_settled(s, single.fence) then
         table.insert(settlement.refused, single.number - 1)
       end

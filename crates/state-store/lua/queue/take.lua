@@ -55,6 +55,8 @@ local function take_batch(claim, id)
   if batch then
     blob = call('HGET', jobs, id)
     if not blob then call('HDEL', state, id) end
+  else
+    call('HDEL', jobs, id)
   end
   if not blob then return true end
   local low, high = ready_in(batch, blob)
@@ -93,6 +95,7 @@ local function lease_single(claim, id, record, s)
     is_keyed = has_flag(s, 16)
   elseif is_late(record) then
     add(claim.late, id, record)
+    claim.room = claim.room - #record
     return nil
   end
   if is_keyed then add(claim.freed, unique_of(record), id) end
@@ -137,7 +140,8 @@ local function take_from(claim, key)
     else
       local want, ids = math.min(claim.most - claim.count, 50), {}
       -- Large records are read a few at a time: not many more than there is room for.
-      if want > 8 and call('HSTRLEN', jobs, first) > 65536 then want = 8 end
+      local size = want > 8 and call('HSTRLEN', jobs, first) or 0
+      if size > 65536 then want = math.min(8, math.floor(claim.room / size) + 1) end
       for i, id in ipairs(call('LRANGE', key, at, at + want - 1)) do
         if byte(id) == 2 then break end
         ids[i] = id
@@ -160,7 +164,11 @@ local function take(claim)
   many('HSET', state, claim.states)
   write_batches()
   for i = 1, #claim.freed, 2 do release(claim.freed[i], claim.freed[i + 1]) end
-  for i = 1, #claim.taken, 2 do call('LTRIM', claim.taken[i], claim.taken[i + 1], -1) end
   count(0, 0, claim.count)
   return is_left
+end
+
+-- Removes what was taken from the lists, when all of it is elsewhere.
+local function trim_lists(claim)
+  for i = 1, #claim.taken, 2 do call('LTRIM', claim.taken[i], claim.taken[i + 1], -1) end
 end

@@ -49,7 +49,7 @@ pub(super) fn group<'a>(leases: &[&'a JobLease]) -> Vec<Held> {
 
 fn held(entries: &[Entry], leases: &[&JobLease]) -> Held {
     let (mut batches, mut singles) = (BytesMut::new(), BytesMut::new());
-    for group in entries.chunk_by(|one, next| is_one_batch(one, next)) {
+    for group in entries.chunk_by(is_one_batch) {
         let Some(first) = group.first() else { continue };
         match first.place {
             Some((id, _)) => {

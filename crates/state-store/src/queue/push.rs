@@ -67,11 +67,14 @@ struct Part {
     singles: Vec<(usize, JobId)>,
 }
 
+/// Of the jobs of one partition: the indices of the plain ones; the index and the id of each other one.
+type Indices = (Vec<usize>, Vec<(usize, JobId)>);
+
 fn parts(store: &StateStore, shape: &Shape, jobs: &[NewJob]) -> Vec<Part> {
     let turn = store.turn.fetch_add(1, Ordering::Relaxed);
     // Less than the number of partitions.
     let common = (turn % usize::from(shape.count())) as u16;
-    let mut parts: BTreeMap<u16, (Vec<usize>, Vec<(usize, JobId)>)> = BTreeMap::new();
+    let mut parts: BTreeMap<u16, Indices> = BTreeMap::new();
     for (index, job) in jobs.iter().enumerate() {
         if batch::is_plain(job) {
             parts.entry(common).or_default().0.push(index);
@@ -130,8 +133,15 @@ impl Part {
 
     fn read(&self, answer: Answer, pushed: &mut [Option<Pushed>]) -> Result<()> {
         let mut reply = answer.reader(OP);
-        if reply.next_word()?.as_ref() != b"pushed" {
-            return Err(reply.unknown_word());
+        match reply.next_word()?.as_ref() {
+            b"pushed" => {}
+            b"taken" => {
+                return Err(Error::indeterminate(
+                    OP,
+                    "the id of a batch is taken: its jobs were not pushed, others were",
+                ));
+            }
+            _ => return Err(reply.unknown_word()),
         }
         for group in &self.groups {
             for (position, &index) in (0..).zip(&group.jobs) {

@@ -124,8 +124,13 @@ fn outcome(outcome: &Outcome) -> (&'static str, Duration, Arg) {
 
 fn read(answer: Answer, held: &Held, settled: &mut [Settled]) -> Result<()> {
     let mut reply = answer.reader(OP);
-    if reply.next_word()?.as_ref() != b"settled" {
-        return Err(reply.unknown_word());
+    match reply.next_word()?.as_ref() {
+        b"settled" => {}
+        b"unknown" => {
+            let detail = "some of the jobs are gone, and the server cannot tell whether an earlier copy of this call settled them";
+            return Err(Error::indeterminate(OP, detail));
+        }
+        _ => return Err(reply.unknown_word()),
     }
     held.order.iter().for_each(|&index| settled[index] = Settled::Done);
     while reply.remaining() > 0 {

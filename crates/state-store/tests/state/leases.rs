@@ -8,7 +8,7 @@ use store_core::{
 };
 use testkit::{FaultProxy, RedisServer, mentions};
 
-use crate::{Fixture, fixture, open, open_to_lose, stage_with};
+use crate::{Fixture, fixture, fixture_with, open, open_to_lose};
 use state_store::{StateOptions, StateStore};
 use tokio::sync::Barrier;
 
@@ -150,7 +150,7 @@ async fn a_repeated_acquire_is_as_durable_as_the_first() {
 
 #[tokio::test]
 async fn leases_and_heartbeats_work_in_a_full_server() {
-    let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
+    let Fixture { server, store, .. } = fixture_with(StateOptions::default()).await;
     let before = acquire(&store, &request("one")).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
     store.renew(&before, LASTING).await.unwrap().unwrap();
@@ -172,7 +172,7 @@ async fn foreign_data_is_corrupt_and_not_shown() {
 async fn concurrent_calls_are_coalesced_and_each_gets_its_own_answer() {
     const TASKS: usize = 50;
     const ROUNDS: usize = 10;
-    let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
+    let Fixture { server, store, .. } = fixture_with(StateOptions::default()).await;
     server.command(&["RPUSH", "test:orders:{l.bad}:lease", "canary"]).await.unwrap();
     let calls = async || server.command_calls().await.unwrap().get("evalsha").copied().unwrap_or(0);
     let (before, barrier) = (calls().await, Arc::new(Barrier::new(TASKS)));
@@ -248,7 +248,7 @@ async fn refused(store: &StateStore) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_of_different_durability_are_not_coalesced() {
-    let Fixture { server, store, .. } = stage_with(StateOptions::default()).await;
+    let Fixture { server, store, .. } = fixture_with(StateOptions::default()).await;
     let durable = Durability::Replicated { replicas: 1, within: Duration::from_millis(200) };
     let asking: Vec<_> = (0..20)
         .map(|task| {

@@ -23,10 +23,10 @@ struct Fixture {
 }
 
 async fn fixture() -> Fixture {
-    stage_with(StateOptions::default()).await
+    fixture_with(StateOptions::default()).await
 }
 
-async fn stage_with(options: StateOptions) -> Fixture {
+async fn fixture_with(options: StateOptions) -> Fixture {
     let server = RedisServer::state().start().await.unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
     let options = options.with_clock(Clock::Manual(clock.clone()));

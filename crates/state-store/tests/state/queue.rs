@@ -1,15 +1,15 @@
 //! Queues.
 
 mod crashes;
-mod ghosts;
+mod interrupted_batches;
 mod kept_results;
 mod life;
 mod limits;
 mod lost_replies;
 mod neighbours;
+mod partial_writes;
 mod push_groups;
-mod remains;
-mod waiting;
+mod stale_entries;
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@ use state_store::StateOptions;
 use store_core::{Durability, Error, Kept, NewJob, Outcome, Queue, QueueInspect, Retention, Settled, Settlement};
 
 use super::{claim, queue};
-use crate::{fixture, stage_with};
+use crate::{fixture, fixture_with};
 
 /// The largest share of a server's memory that was used while it was drained by workers who keep small results, in percent.
 async fn most_used_while_drained(fixture: &crate::Fixture, limit: u64) -> u64 {
@@ -51,7 +51,7 @@ async fn small_results_that_are_kept_do_not_grow_a_full_server() {
 async fn small_results_count_what_they_cost_the_server() {
     let bound = 4 << 20;
     let fixture =
-        stage_with(StateOptions::default().with_retention(Retention::default().with_completed_bytes(bound))).await;
+        fixture_with(StateOptions::default().with_retention(Retention::default().with_completed_bytes(bound))).await;
     let used = async || fixture.server.info("memory").await.unwrap()["used_memory"].parse::<u64>().unwrap();
     let before = used().await;
     for _ in 0..30 {

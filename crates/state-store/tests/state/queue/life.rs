@@ -81,7 +81,7 @@ async fn a_job_is_seen_at_each_station() {
 
     let retry = Outcome::Retry { after: Duration::from_secs(5), error: "broken".into() };
     assert_eq!(settle(store, &running, retry.clone()).await, Settled::Done);
-    assert_eq!(settle(store, &running, retry).await, Settled::Done, "a repetition");
+    assert_eq!(settle(store, &running, retry).await, Settled::Done, "it was settled under this lease");
     let explained = store.explain(&queue(), &id("rich")).await.unwrap();
     let due = fixture.clock.now().after(Duration::from_secs(5));
     assert_eq!(explained, Explanation::Scheduled { due, last_error: Some("broken".into()) });
@@ -114,7 +114,7 @@ async fn a_job_is_seen_at_each_station() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_done_leaves_only_its_memory_of_the_fence() {
+async fn a_queue_that_is_done_leaves_only_its_shape_and_its_fence() {
     let fixture = fixture().await;
     let unique = |kind| Unique::new(UniqueKey::new(format!("key {kind:?}")).unwrap(), kind);
     let jobs = [
@@ -139,9 +139,18 @@ async fn a_queue_that_is_done_leaves_only_its_memory_of_the_fence() {
     fixture.clock.advance(Duration::from_secs(1));
     claim(&fixture.store, 10).await;
     let keys = fixture.server.command(&["KEYS", "*"]).await.unwrap().as_strings().unwrap();
-    let mut parts: Vec<_> = keys.iter().filter_map(|key| key.split(':').next_back()).collect();
-    parts.sort_unstable();
-    assert_eq!(parts, ["layouts", "meta", "wake"]);
+    let (calls, mut others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| key.contains(":call:"));
+    for call in calls {
+        let left = fixture.server.command(&["PTTL", &call]).await.unwrap().as_integer();
+        assert!(left.is_some_and(|left| left == -2 || left > 0 && left < 60_000), "{call} ends in {left:?} ms");
+    }
+    others.sort_unstable();
+    assert_eq!(others, ["test:layouts", "test:{q.mail.0}:meta"]);
+    let fields = fixture.server.command(&["HKEYS", "test:{q.mail.0}:meta"]).await.unwrap().as_strings().unwrap();
+    assert_eq!(
+        fields.into_iter().collect::<std::collections::BTreeSet<_>>(),
+        ["dead_bytes", "fence", "shape"].map(String::from).into()
+    );
 }
 
 #[tokio::test]
@@ -194,6 +203,7 @@ async fn a_lease_that_ran_out_is_given_to_another_and_then_to_none() {
     let store = &fixture.store;
     push(store, &[job("a").with_retry(RetryPolicy::new(2, Backoff::Fixed(Duration::ZERO)))]).await;
     let first = claim_one(store).await;
+    store.extend(&queue(), &[Extension::new(first.lease.clone())], LEASE).await.unwrap();
     assert_eq!(claim(store, 1).await.next, Some(LEASE));
     fixture.clock.advance(LEASE);
     let explained = store.explain(&queue(), &id("a")).await.unwrap();
@@ -212,6 +222,7 @@ async fn a_lease_that_ran_out_is_given_to_another_and_then_to_none() {
 
     push(store, &[job("b").with_retry(RetryPolicy::never())]).await;
     let only = claim_one(store).await;
+    store.extend(&queue(), &[Extension::new(only.lease.clone())], LEASE).await.unwrap();
     fixture.clock.advance(LEASE);
     assert_eq!(claim(store, 1).await.jobs.len(), 0);
     let info = store.get(&queue(), &id("b")).await.unwrap().unwrap();

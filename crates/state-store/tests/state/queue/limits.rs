@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use state_store::StateOptions;
 use store_core::{
-    Cancelled, Deleted, Durability, Error, Extended, Extension, JobState, Kept, Outcome, PageRequest, Queue,
-    QueueControl, QueueInspect, Replayed, Retention, Settled, Settlement, Unique, UniqueKey, UniqueUntil,
+    Cancelled, ClaimRequest, Deleted, Durability, Error, Extended, Extension, HolderName, JobState, Kept, Outcome,
+    PageRequest, Queue, QueueControl, QueueInspect, Replayed, Retention, Settled, Settlement, Unique, UniqueKey,
+    UniqueUntil,
 };
 
 use super::{LEASE, claim, id, job, push, queue, settle};
-use crate::{fixture, stage_with};
+use crate::{fixture, fixture_with};
 
 #[tokio::test]
 async fn a_full_server_takes_no_jobs_and_lets_all_others_go() {
@@ -56,7 +57,7 @@ fn bounded(retention: Retention) -> StateOptions {
 
 #[tokio::test]
 async fn five_megabytes_of_dead_jobs_are_held_within_one() {
-    let fixture = stage_with(bounded(Retention::default().with_dead_bytes(1 << 20))).await;
+    let fixture = fixture_with(bounded(Retention::default().with_dead_bytes(1 << 20))).await;
     let store = &fixture.store;
     for round in 0..50 {
         let large = |n| {
@@ -102,7 +103,7 @@ async fn five_megabytes_of_dead_jobs_are_held_within_one() {
 async fn what_is_over_is_kept_by_count_and_age() {
     let retention =
         Retention::default().with_dead_count(5).with_dead_for(Duration::from_secs(60)).with_completed_count(3);
-    let fixture = stage_with(bounded(retention)).await;
+    let fixture = fixture_with(bounded(retention)).await;
     let store = &fixture.store;
     push(store, &(0..20).map(|n| job(&n.to_string())).collect::<Vec<_>>()).await;
     for (number, job) in claim(store, 20).await.jobs.into_iter().enumerate() {
@@ -124,6 +125,11 @@ async fn what_is_over_is_kept_by_count_and_age() {
     assert_eq!(fixture.server.command(&["EXISTS", "test:{q.mail.0}:state"]).await.unwrap().as_integer(), Some(0));
 }
 
+/// A claim of jobs of 16 MiB together.
+fn large_claim() -> ClaimRequest {
+    ClaimRequest::new(queue(), HolderName::new("worker-1").unwrap(), 100, LEASE).with_max_bytes(16 << 20)
+}
+
 #[tokio::test]
 async fn a_claim_reads_no_more_than_a_batch_of_what_nobody_has_claimed_in_time() {
     let fixture = fixture().await;
@@ -138,7 +144,7 @@ async fn a_claim_reads_no_more_than_a_batch_of_what_nobody_has_claimed_in_time()
     }
     fixture.clock.advance(Duration::from_secs(1));
     for dead in [16, 32, 48, 64, 80] {
-        let claimed = claim(store, 100).await;
+        let claimed = store.claim(&large_claim()).await.unwrap();
         assert!(claimed.jobs.is_empty());
         assert_eq!(store.counts(&queue()).await.unwrap().dead, dead);
         assert_eq!(claimed.next, (dead < 80).then_some(Duration::ZERO));
@@ -177,7 +183,7 @@ async fn a_claim_that_is_bounded_by_bytes_says_that_more_is_ready() {
         }
         let (mut claimed, mut sizes) = (BTreeSet::new(), Vec::new());
         while claimed.len() < 30 {
-            let claim = claim(&fixture.store, 100).await;
+            let claim = fixture.store.claim(&large_claim()).await.unwrap();
             claimed.extend(claim.jobs.iter().map(|job| job.id().to_string()));
             assert_eq!(claim.next == Some(Duration::ZERO), claimed.len() < 30, "{sizes:?}");
             sizes.push(claim.jobs.len());

@@ -9,7 +9,7 @@ use store_core::{
 use testkit::{FaultProxy, RedisServer, mentions};
 
 use super::{LEASE, are_new, claim, claim_one, id, job, push, queue, settle};
-use crate::{open, open_to_lose};
+use crate::open_to_lose;
 
 async fn through_a_proxy() -> (RedisServer, FaultProxy, StateStore) {
     let server = RedisServer::state().start().await.unwrap();
@@ -50,7 +50,7 @@ async fn a_push_a_settlement_and_an_extension_happen_once() {
     .await;
     let ends = [(retry, Some(JobState::Scheduled)), (Outcome::Complete(None), None), (kept, Some(JobState::Completed))];
     for (fired, (job, (outcome, state))) in running.into_iter().zip(ends).enumerate() {
-        let fence = format!("r{:016}", job.lease.fence.get());
+        let fence = format!("{:016}", job.lease.fence.get());
         proxy.cut_after_request(mentions(fence));
         assert_eq!(store.settle_one(&queue(), job.lease.clone(), outcome).await.unwrap(), Settled::Done);
         proxy.wait_fired(3 + fired).await;
@@ -72,26 +72,41 @@ async fn a_claim_is_not_sent_again_and_its_jobs_come_back() {
     let info = store.get(&queue(), &id("a")).await.unwrap().unwrap();
     assert_eq!((info.state, info.attempts), (JobState::Running, 1));
     testkit::wait_until("its lease runs out", testkit::DEADLINE, async || {
-        claim(&store, 1).await.jobs.first().is_some_and(|job| job.attempt == 2)
+        claim(&store, 1).await.jobs.first().is_some_and(|job| job.attempt == 1)
     })
     .await;
 }
 
+/// A server waits for the last write of a connection: a repetition that only reads its memory would be granted at once.
 #[tokio::test]
 async fn a_repetition_is_as_durable_as_the_first_time() {
     let server = RedisServer::state().start().await.unwrap();
     let _replica = RedisServer::state().replica_of(&server).start().await.unwrap();
-    let store = open(&server.url(None), StateOptions::default()).await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let store = open_to_lose(&server.url_through(&proxy, None), StateOptions::default()).await;
     let durability = Durability::Replicated { replicas: 1, within: testkit::DEADLINE };
-    let job = job("a");
-    for _ in 0..2 {
-        let receipt = store.push(&queue(), std::slice::from_ref(&job), durability).await.unwrap();
-        assert_eq!((are_new(&receipt.value), receipt.reached.replicas), (vec![true], 1));
-    }
-    let claimed = claim_one(&store).await;
-    let settlement = [store_core::Settlement::new(claimed.lease, Outcome::Complete(None))];
-    for _ in 0..2 {
-        let receipt = store.settle(&queue(), &settlement, durability).await.unwrap();
-        assert_eq!((receipt.value, receipt.reached.replicas), (vec![Settled::Done], 1));
+    let push = async |name: &str| store.push(&queue(), &[job(name)], durability).await.unwrap();
+    let settle = async |outcome: Outcome| {
+        let settlement = [store_core::Settlement::new(claim_one(&store).await.lease, outcome)];
+        store.settle(&queue(), &settlement, durability).await.unwrap()
+    };
+    let memories = async || server.command_calls().await.unwrap().get("set").copied().unwrap_or(0);
+    let retry = || Outcome::Retry { after: Duration::ZERO, error: "first".into() };
+    let _ = (push("a").await, settle(retry()).await);
+    for call in 0..2 {
+        let before = memories().await;
+        proxy.cut_after_request(mentions(if call == 0 { "payload of b" } else { "the error" }));
+        let reached = if call == 0 {
+            let receipt = push("b").await;
+            assert_eq!(are_new(&receipt.value), [true]);
+            receipt.reached
+        } else {
+            let receipt = settle(Outcome::Dead { reason: "the error".into() }).await;
+            assert_eq!(receipt.value, [Settled::Done]);
+            receipt.reached
+        };
+        proxy.wait_fired(call + 1).await;
+        // The settlement comes with a claim, which is remembered too.
+        assert_eq!((reached.replicas, memories().await - before), (1, 2 + call as u64));
     }
 }

@@ -97,8 +97,11 @@ async fn a_small_job_keeps_no_large_one_in_memory() {
     let fixture = fixture().await;
     let mut kept = Vec::new();
     for round in 0..20 {
-        let large = (0..8).map(|n| NewJob::new(vec![7; 1 << 20]).with_id(id(&format!("l{round}-{n}"))));
-        push(&fixture.store, &large.chain([job(&format!("s{round}"))]).collect::<Vec<_>>()).await;
+        // The small one is claimed with the first ones, and the last one exceeds what a claim is to carry.
+        let large = |n: usize, bytes| NewJob::new(vec![7; bytes]).with_id(id(&format!("l{round}-{n}")));
+        let first = (0..7).map(|n| large(n, 100 << 10));
+        let jobs: Vec<_> = first.chain([job(&format!("s{round}")), large(7, 1 << 20)]).collect();
+        push(&fixture.store, &jobs).await;
         let worker = HolderName::new("worker-1").unwrap();
         let mut jobs = Vec::new();
         while jobs.len() < 9 {

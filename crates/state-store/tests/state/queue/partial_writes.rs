@@ -1,4 +1,4 @@
-//! What a cut script leaves behind harms no later job, and does not stay for ever.
+//! Partial writes of an interrupted script harm no later job, and are removed.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use store_core::{
     Durability, JobState, Kept, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect,
     QueueName, Settlement, Unique, UniqueKey, UniqueUntil,
 };
-use testkit::random_prefix;
+use testkit::{Interrupted, random_prefix};
 
 use super::crashes::{Fixture, fixture, push, unique};
 use super::{id, job};
@@ -20,7 +20,7 @@ async fn running(fixture: &Fixture, queue: &QueueName, is_unique: bool, outcome:
 }
 
 #[tokio::test]
-async fn a_settlement_sent_again_spares_a_job_pushed_since_with_the_same_id() {
+async fn another_settlement_spares_a_job_pushed_since_with_the_same_id() {
     let fixture = fixture().await;
     for is_unique in [false, true] {
         for outcome in [Outcome::Complete(None), Outcome::Cancelled] {
@@ -28,7 +28,7 @@ async fn a_settlement_sent_again_spares_a_job_pushed_since_with_the_same_id() {
             let act = async |queue: &QueueName, settlement: &Settlement| {
                 let settle = || fixture.store.settle(queue, std::slice::from_ref(settlement), Durability::Accepted);
                 let first = settle().await;
-                fixture.proxy.heal();
+                fixture.proxy.heal().await.unwrap();
                 let pushed = push(&fixture.store, queue, &[job("a")]).await.unwrap();
                 let _receipt = settle().await.unwrap();
                 if pushed[0].is_new() {
@@ -37,7 +37,7 @@ async fn a_settlement_sent_again_spares_a_job_pushed_since_with_the_same_id() {
                 }
                 first.map(drop)
             };
-            fixture.cut_everywhere("queue/settle", false, prepare, act, async |_| ()).await;
+            fixture.interrupt_everywhere("queue/settle", Interrupted::Fails, prepare, act, async |_| ()).await;
         }
     }
 }
@@ -50,7 +50,7 @@ async fn a_job_that_still_runs_keeps_its_unique_key_and_its_id() {
         let prepare = async |queue: &QueueName| running(&fixture, queue, true, outcome.clone()).await;
         let act = async |queue: &QueueName, settlement: &Settlement| {
             let first = fixture.store.settle_one(queue, settlement.lease.clone(), outcome.clone()).await;
-            fixture.proxy.heal();
+            fixture.proxy.heal().await.unwrap();
             fixture.clock.advance(Duration::from_secs(2));
             if fixture.state(queue, "a").await == Some(JobState::Running) {
                 let rival = unique("a", UniqueUntil::Finished).with_id(id("rival"));
@@ -64,12 +64,12 @@ async fn a_job_that_still_runs_keeps_its_unique_key_and_its_id() {
             }
             first.map(drop)
         };
-        fixture.cut_everywhere("queue/settle", false, prepare, act, async |_| ()).await;
+        fixture.interrupt_everywhere("queue/settle", Interrupted::Fails, prepare, act, async |_| ()).await;
     }
 }
 
 #[tokio::test]
-async fn what_is_left_of_a_deleted_job_is_tidied_away() {
+async fn partial_writes_of_a_deletion_are_removed() {
     let fixture = fixture().await;
     let prepare = async |queue: &QueueName| {
         let dead = running(&fixture, queue, false, Outcome::Dead { reason: "no".into() }).await;
@@ -81,14 +81,14 @@ async fn what_is_left_of_a_deleted_job_is_tidied_away() {
         assert!(fixture.claim(queue, 1).await.unwrap().is_empty());
         fixture.assert_clean(queue).await;
     };
-    fixture.cut_everywhere("queue/delete", false, prepare, act, check).await;
+    fixture.interrupt_everywhere("queue/delete", Interrupted::Fails, prepare, act, check).await;
 }
 
 /// Numbers that look random, the same each time.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % sides
     }
@@ -120,7 +120,7 @@ fn any_outcome(dice: &mut Dice) -> Outcome {
     }
 }
 
-/// Each job that there is stands where its state says, so that it is found again, and is no other's rival for a unique key.
+/// Each job is in the index that its state names, so that it is found again, and no two running jobs hold one unique key.
 async fn assert_sound(fixture: &Fixture, queue: &QueueName, holders: &HashMap<String, UniqueKey>, step: usize) {
     let key = |part: &str| format!("test:{{q.{queue}.0}}:{part}");
     let mut held = HashSet::new();
@@ -149,7 +149,7 @@ async fn assert_sound(fixture: &Fixture, queue: &QueueName, holders: &HashMap<St
 }
 
 #[tokio::test]
-async fn no_job_is_out_of_reach_whatever_was_cut() {
+async fn no_job_is_out_of_reach_wherever_scripts_were_interrupted() {
     let fixture = fixture().await;
     let store = &fixture.store;
     for seed in 0..12 {
@@ -160,11 +160,8 @@ async fn no_job_is_out_of_reach_whatever_was_cut() {
             let scripts = ["push", "push", "claim", "claim", "settle", "settle", "cancel", "delete", "promote"];
             // A script is known to the proxy once it has run.
             if step > 60 && dice.roll(3) == 0 {
-                fixture
-                    .proxy
-                    .interrupt(&fixture.server, &format!("queue/{}", scripts[action]), dice.roll(7))
-                    .await
-                    .unwrap();
+                let script = format!("queue/{}", scripts[action]);
+                fixture.proxy.interrupt(&script, dice.roll(7), Interrupted::Fails).await.unwrap();
             }
             let name = id(IDS[dice.roll(IDS.len())]);
             match action {
@@ -188,7 +185,7 @@ async fn no_job_is_out_of_reach_whatever_was_cut() {
                 8 => drop(store.promote(&queue, &[name]).await),
                 _ => {}
             }
-            fixture.proxy.heal();
+            fixture.proxy.heal().await.unwrap();
             fixture.clock.advance(Duration::from_secs([0, 1, 3, 40][dice.roll(4)]));
             assert_sound(&fixture, &queue, &holders, step).await;
         }

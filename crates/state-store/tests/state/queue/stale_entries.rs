@@ -1,4 +1,4 @@
-//! Ids that stay behind in the ready lists.
+//! Stale entries: ids in the ready lists of jobs that are not ready.
 
 use std::time::Duration;
 
@@ -23,11 +23,10 @@ async fn a_cancelled_ready_job_is_neither_claimed_nor_counted() {
 }
 
 #[tokio::test]
-async fn more_ghosts_than_one_call_visits_are_passed_over_in_the_next() {
+async fn more_stale_entries_than_one_claim_visits_are_passed_over_in_the_next() {
     let fixture = fixture().await;
     let store = &fixture.store;
     for _ in 0..3 {
-        // Those with a deadline are not stored in parcels.
         let jobs: Vec<_> = (0..1000).map(|n| job(&n.to_string()).with_start_within(Duration::from_secs(60))).collect();
         push(store, &jobs).await;
         let ids: Vec<_> = jobs.into_iter().map(|job| job.id.unwrap()).collect();
@@ -78,7 +77,7 @@ async fn an_id_pushed_again_with_a_delay_waits_for_its_time() {
 }
 
 #[tokio::test]
-async fn a_ghost_of_a_job_that_waits_to_be_retried_is_passed_over() {
+async fn a_stale_entry_of_a_job_that_waits_to_be_retried_is_passed_over() {
     let fixture = fixture().await;
     let store = &fixture.store;
     push(store, &[job("a")]).await;
