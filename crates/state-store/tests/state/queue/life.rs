@@ -149,7 +149,7 @@ async fn a_queue_that_is_done_leaves_only_its_shape_and_its_fence() {
     let fields = fixture.server.command(&["HKEYS", "test:{q.mail.0}:meta"]).await.unwrap().as_strings().unwrap();
     assert_eq!(
         fields.into_iter().collect::<std::collections::BTreeSet<_>>(),
-        ["dead_bytes", "fence", "shape"].map(String::from).into()
+        ["dead_bytes", "fence", "shape", "tidied"].map(String::from).into()
     );
 }
 
