@@ -28,6 +28,7 @@ pub(crate) struct Draft {
     pub(crate) min_replicas: Option<u32>,
     pub(crate) retention: RetentionVariables,
     pub(crate) environment: Option<String>,
+    pub(crate) newest_layouts: Option<bool>,
     pub(crate) preflight: PreflightMode,
     pub(crate) allow: BTreeSet<Code>,
     /// A required variable is missing, or a value is invalid: the service cannot start.
@@ -83,6 +84,7 @@ impl Draft {
             min_replicas: self.min_replicas?,
             retention: self.retention,
             environment: self.environment.clone(),
+            newest_layouts: self.newest_layouts,
             preflight: self.preflight,
             allow: self.allow.clone(),
         })

@@ -14,7 +14,7 @@ pub use value::parse_duration;
 use crate::draft::Draft;
 use crate::settings::{Engine, PreflightMode};
 use crate::variable::{
-    CACHE_DB, CACHE_SHARED_DB, ENVIRONMENT, PREFLIGHT, PREFLIGHT_ALLOW, SERVICE_NAME, STATE_MIN_REPLICAS,
+    CACHE_DB, CACHE_SHARED_DB, ENVIRONMENT, LAYOUTS, PREFLIGHT, PREFLIGHT_ALLOW, SERVICE_NAME, STATE_MIN_REPLICAS,
     STATE_NAMESPACE, default_of,
 };
 use crate::{Code, Environment, Finding};
@@ -58,6 +58,7 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
         min_replicas: reader.number(STATE_MIN_REPLICAS, Some(Role::State), 0..=16),
         retention: reader.retention(),
         environment: reader.environment_name(),
+        newest_layouts: reader.newest_layouts(),
         preflight: reader.preflight(),
         allow: reader.allow(),
         is_broken: false,
@@ -132,6 +133,20 @@ impl Reader<'_> {
             }
         }
         PreflightMode::Enforce
+    }
+
+    /// Whether the newest layouts are written, if the variable is set.
+    fn newest_layouts(&mut self) -> Option<bool> {
+        match self.environment.get(LAYOUTS).as_deref() {
+            Some("newest") => Some(true),
+            Some("oldest") => Some(false),
+            None => None,
+            Some(_) => {
+                let what = format!("{LAYOUTS} is neither oldest nor newest");
+                self.broken(Finding::new(Code::ConfInvalid, None, what));
+                None
+            }
+        }
     }
 
     fn allow(&mut self) -> std::collections::BTreeSet<Code> {

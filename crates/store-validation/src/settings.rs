@@ -27,6 +27,8 @@ pub struct Settings {
     pub(crate) retention: RetentionVariables,
     /// `production`, `staging` …, if the stores are to be marked with it.
     pub environment: Option<String>,
+    /// Whether the variable sets that the newest layouts are written.
+    pub(crate) newest_layouts: Option<bool>,
     /// What to do about errors of the preflight.
     pub preflight: PreflightMode,
     /// The allowed findings.
@@ -34,6 +36,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether the newest layouts are written: the variable, or if it is not set, `in_code`.
+    pub fn newest_layouts(&self, in_code: bool) -> bool {
+        self.newest_layouts.unwrap_or(in_code)
+    }
+
     /// How many dead and completed jobs each queue keeps: `retention`, with the values of the variables that are set.
     pub fn retention(&self, retention: Retention) -> Retention {
         self.retention.over(retention)

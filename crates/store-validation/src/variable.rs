@@ -55,6 +55,7 @@ pub(crate) const RETAIN_DEAD_BYTES: &str = "REDIS_STATE_RETAIN_DEAD_BYTES";
 pub(crate) const RETAIN_COMPLETED_COUNT: &str = "REDIS_STATE_RETAIN_COMPLETED_COUNT";
 pub(crate) const RETAIN_COMPLETED_BYTES: &str = "REDIS_STATE_RETAIN_COMPLETED_BYTES";
 pub(crate) const ENVIRONMENT: &str = "STORE_ENVIRONMENT";
+pub(crate) const LAYOUTS: &str = "STORE_LAYOUTS";
 pub(crate) const PREFLIGHT: &str = "STORE_PREFLIGHT";
 pub(crate) const PREFLIGHT_ALLOW: &str = "STORE_PREFLIGHT_ALLOW";
 
@@ -204,6 +205,12 @@ pub const VARIABLES: &[Variable] = &[
         "1 to 64 of ASCII letters, digits and `. _ -`",
         "`production`, `staging` …: the first service writes the name into both servers. A service with another name, or \
          without one, does not start on them. With a name, state in memory (`embedded:`) is an error",
+    ),
+    row(
+        &[LAYOUTS],
+        WhenUnset::Value("oldest"),
+        "`oldest` or `newest`",
+        "In which of the layouts that this version reads the stores write. Set `newest` when each service on the servers has this version",
     ),
     row(
         &[PREFLIGHT],

@@ -213,7 +213,8 @@ async fn open_cache(settings: &Settings, options: &StoresOptions, opened: &mut O
             let own = Link::connect(server.own.clone()).await?;
             let shared = Link::connect(server.shared.clone()).await?;
             opened.links.extend([(Role::Cache, own.clone()), (Role::Cache, shared.clone())]);
-            let options = CacheOptions::default().with_newest_layouts(options.newest_layouts());
+            let options =
+                CacheOptions::default().with_newest_layouts(settings.newest_layouts(options.newest_layouts()));
             return Ok(Cache::new(REDIS, CacheStore::new(own, shared, service, options)));
         }
     };
@@ -224,7 +225,9 @@ async fn open_cache(settings: &Settings, options: &StoresOptions, opened: &mut O
 async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut Opened) -> Result<State, Error> {
     let service = settings.service.clone();
     let retention = settings.retention(options.retention());
-    let options = StateOptions::default().with_retention(retention).with_newest_layouts(options.newest_layouts());
+    let options = StateOptions::default()
+        .with_retention(retention)
+        .with_newest_layouts(settings.newest_layouts(options.newest_layouts()));
     let (engine, store) = match &settings.state {
         Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, options)),
         Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, options)?),

@@ -85,6 +85,7 @@ fn a_value_outside_its_range_is_refused_by_name() {
         ("REDIS_STATE_RETAIN_DEAD_COUNT", "0"),
         ("REDIS_STATE_RETAIN_DEAD_BYTES", "256MB"),
         ("REDIS_STATE_RETAIN_COMPLETED_COUNT", "10000001"),
+        ("STORE_LAYOUTS", "new"),
         ("REDIS_STATE_RETAIN_COMPLETED_BYTES", "512"),
         ("STORE_ENVIRONMENT", "pro duction"),
         ("STORE_PREFLIGHT", "off"),
@@ -110,6 +111,13 @@ fn a_value_outside_its_range_is_refused_by_name() {
         assert_errors(&report, &[code]);
         assert!(what(&report, code).contains(name), "{report:?}");
     }
+}
+
+#[test]
+fn the_variable_about_layouts_takes_precedence_over_the_code() {
+    let written = |set: &[(&str, &str)], in_code| embedded(set).settings().unwrap().newest_layouts(in_code);
+    assert!(!written(&[], false) && written(&[], true));
+    assert!(written(&[("STORE_LAYOUTS", "newest")], false) && !written(&[("STORE_LAYOUTS", "oldest")], true));
 }
 
 #[test]

@@ -47,7 +47,8 @@ impl StoresOptions {
 
     /// Whether both stores write everything in the newest layout that this version knows. Default: `false`, the oldest that it
     /// reads, so that services with the version before it can still read what is written. Set it when each service on the
-    /// servers has this version. Where this version reads a single layout, it changes nothing.
+    /// servers has this version. Where this version reads a single layout, it changes nothing. The variable
+    /// `STORE_LAYOUTS` takes precedence.
     #[must_use]
     pub fn with_newest_layouts(mut self, newest: bool) -> Self {
         self.newest_layouts = newest;
