@@ -5,7 +5,7 @@ local fields = call('HMGET', meta, 'shape', 'moving', 'paused', 'fence', 'tidied
 local interrupted, last_fence = fields[2], fields[4]
 if fields[1] and fields[1] ~= ARGV[2] then return { 'shape', fields[1] } end
 if fields[3] then
-  register()
+  register(tonumber(ARGV[4]))
   return { 'paused' }
 end
 local next_due, next_end, is_left = first_score(due), first_score(leased), false

@@ -1,12 +1,12 @@
 -- Answers claims.
 -- needs: add, call, now, now_up, pack, publish, sub, unpack_bytes, waiters, wake
 
--- Registers the worker as waiting, until a push or 10 s end it.
-local function register()
+-- Registers the worker as waiting for up to `room` jobs, until a push or 10 s end it.
+local function register(room)
   if ARGV[8] == '' then return end
   local reserve, channel = unpack_bytes('>I2', ARGV[8], 9), sub(ARGV[8], 11)
   call('HSET', waiters, sub(ARGV[8], 1, 8),
-    pack('>I6I2I6B', now + 10000, reserve, ARGV[5], #channel) .. channel .. ARGV[6])
+    pack('>I6I2I6B', now + 10000, math.min(reserve, room), ARGV[5], #channel) .. channel .. ARGV[6])
   call('PEXPIRE', waiters, 20000)
 end
 
@@ -30,7 +30,7 @@ local function answer_claim(claim, is_left, next_due, next_end)
   if claim.returned or is_left and claim.count < claim.most then
     wait = 0
   elseif claim.count < claim.most then
-    register()
+    register(claim.most - claim.count)
   end
   local reply = { 'claimed', now_up, claim.fence, wait, #claim.items / 2 }
   for i = 1, #claim.items do reply[i + 5] = claim.items[i] end

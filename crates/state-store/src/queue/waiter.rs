@@ -188,8 +188,14 @@ impl Waking {
     /// Passes a message on to its waiter. Jobs that were handed over to a waiter that is gone return when their lease expires.
     fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
-        let Some(Registered { waiter, queue, partition, .. }) = self.lock().registered.remove(&token) else { return };
-        let Some(waiter) = waiter.upgrade() else { return };
+        let (waiter, queue, partition) = {
+            let mut state = self.lock();
+            let Some(registered) = state.registered.get_mut(&token) else { return };
+            // It stays: the next message may arrive before the claim that registers again is answered.
+            registered.reserves = false;
+            (registered.waiter.upgrade(), registered.queue.clone(), registered.partition)
+        };
+        let Some(waiter) = waiter else { return };
         let wakeup = match kind {
             b'h' => match handed_over(message, partition) {
                 Some(claim) => Wakeup::Claimed { queue, claim },
@@ -239,4 +245,26 @@ fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
 
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_message_of_a_token_arrives_before_the_next_claim() {
+        let (sender, mut receiver) = unbounded_channel();
+        let (_, unused) = unbounded_channel();
+        let inner = Arc::new(Inner { sender, receiver: tokio::sync::Mutex::new(unused), tokens: Mutex::default() });
+        let (waking, queue) = (Waking::default(), QueueName::new("mails").expect("a valid name"));
+        let registered =
+            Registered { waiter: Arc::downgrade(&inner), queue: queue.clone(), partition: 0, reserves: true };
+        waking.lock().registered.insert(7, registered);
+        let message = Bytes::from([&7_u64.to_be_bytes()[..], b"w"].concat());
+        for _ in 0..2 {
+            waking.on_message(message.clone());
+            assert_eq!(receiver.try_recv().ok(), Some(Wakeup::Notified { queue: queue.clone() }));
+        }
+        assert!(!waking.lock().registered[&7].reserves);
+    }
 }

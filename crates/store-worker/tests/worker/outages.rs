@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use store_core::{NewJob, Op, QueueInspect};
@@ -83,17 +84,33 @@ async fn a_settlement_that_is_refused_does_not_hold_up_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_whose_claim_was_not_heard_come_back() {
+async fn jobs_whose_claim_was_not_heard_start_when_the_store_is_back_and_not_after_a_lease() {
     let fixture = Fixture::new();
     fixture.push_many(3).await;
     fixture.store.fail(&[Op::QueueClaim], Fault::ReplyLost);
     let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
     fixture.until("claimed by nobody", |counts| counts.running == 3).await;
     fixture.store.heal();
-    fixture.clock.advance(Duration::from_secs(20));
-    fixture.push(NewJob::new("")).await;
+    // The store's clock stands still: no lease ends.
     fixture.until("done", |counts| counts.pending() == 0).await;
-    assert_eq!(worker.shutdown().await.stats.completed, 4);
+    let report = worker.shutdown().await;
+    assert_eq!((report.stats.completed, report.stats.lost), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_whose_claim_was_not_heard_for_a_lease_come_back() {
+    let fixture = Fixture::new();
+    fixture.push_many(3).await;
+    fixture.store.fail(&[Op::QueueClaim], Fault::ReplyLost);
+    let builder = fixture.worker().with_lease(Duration::from_millis(100));
+    let worker = Running::start(builder.with_queue("email", async |_: Job| Ok(Done::discard())));
+    fixture.until("claimed by nobody", |counts| counts.running == 3).await;
+    let requests = || fixture.store.claims().into_iter().map(|claim| claim.request).collect::<HashSet<_>>().len();
+    eventually("the claim was given up", async || requests() > 1).await;
+    fixture.clock.advance(Duration::from_secs(20));
+    fixture.store.heal();
+    fixture.until("done", |counts| counts.pending() == 0).await;
+    assert_eq!(worker.shutdown().await.stats.completed, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
