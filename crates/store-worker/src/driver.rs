@@ -89,10 +89,11 @@ impl Driver {
         received: &mut Vec<Event>,
         sleep: Pin<&mut Sleep>,
     ) -> Poll<()> {
+        // Commands and the ends of handlers come before jobs that are handed over.
+        let _ = events.poll_recv_many(context, received, EVENTS);
         while let Poll::Ready(Some(answered)) = self.work.calls.poll_next_unpin(context) {
             received.push(answered);
         }
-        let _ = events.poll_recv_many(context, received, EVENTS);
         let is_time = sleep.poll(context).is_ready();
         if is_time || !received.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }

@@ -242,13 +242,15 @@ async fn a_claim_that_hangs_does_not_hold_up_other_queues() {
     eventually("it is registered", async || fixture.store.registrations().len() == 2).await;
     fixture.store.hold_claims_of(Some(&other));
     fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
-    eventually("a claim hangs", async || fixture.store.count(Op::QueueClaim) == 3).await;
+    eventually("it is handed over", async || worker.handle.stats().completed == 1).await;
+    eventually("the next claim hangs", async || fixture.store.count(Op::QueueClaim) == 3).await;
+    fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
     for job in 1..=3 {
         fixture.push_many(1).await;
-        eventually("the other queue is served", async || worker.handle.stats().completed == job).await;
+        eventually("the other queue is served", async || worker.handle.stats().completed == 1 + job).await;
     }
     fixture.store.hold_claims_of(None);
-    eventually("and this one again", async || worker.handle.stats().completed == 4).await;
+    eventually("and this one again", async || worker.handle.stats().completed == 5).await;
     worker.shutdown().await;
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use embedded_store::EmbeddedState;
 use store_core::{
     Claim, ClaimRequest, Durability, Error, Extended, Extension, HolderName, JobId, NewJob, Op, Pushed, Queue,
-    QueueName, Receipt, RequestId, Result, Settled, Settlement, Waiter, Wakeup,
+    QueueName, Receipt, Result, Settled, Settlement, Waiter, Wakeup,
 };
 use tokio::sync::watch;
 
@@ -37,8 +37,6 @@ pub(crate) struct Faulty {
     refused: Mutex<Option<JobId>>,
     calls: Mutex<Vec<(Op, usize)>>,
     claims: Mutex<Vec<ClaimRequest>>,
-    /// The claims whose replies were lost, which their repetitions get.
-    lost_claims: Mutex<HashMap<RequestId, Claim>>,
     registrations: Mutex<Vec<(QueueName, usize)>>,
     injected: watch::Sender<Vec<Wakeup>>,
 }
@@ -65,7 +63,6 @@ impl Faulty {
             refused: Mutex::default(),
             calls: Mutex::default(),
             claims: Mutex::default(),
-            lost_claims: Mutex::default(),
             registrations: Mutex::default(),
             injected: watch::Sender::default(),
         })
@@ -162,15 +159,7 @@ impl Faulty {
         self.claims.lock().unwrap().push(request.clone());
         let call = async {
             self.held_queue.subscribe().wait_for(|held| held.as_ref() != Some(&request.queue)).await.unwrap();
-            let first = self.lost_claims.lock().unwrap().get(&request.request).cloned();
-            let claim = match first.filter(|_| request.is_repeat) {
-                Some(claim) => claim,
-                None => claiming.await?,
-            };
-            if self.faults.lock().unwrap().get(&Op::QueueClaim) == Some(&Fault::ReplyLost) {
-                self.lost_claims.lock().unwrap().insert(request.request, claim.clone());
-            }
-            Ok(claim)
+            claiming.await
         };
         self.meet(Op::QueueClaim, request.max, call).await
     }

@@ -2,8 +2,10 @@
 
 use embedded_store::{EmbeddedState, StateOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use store_core::{
-    Clock, Counts, JobId, ManualClock, NewJob, QueueExt, QueueInspect, QueueName, ServiceName, Timestamp,
+    Clock, Counts, Durability, JobId, ManualClock, NewJob, Queue, QueueExt, QueueInspect, QueueName, ServiceName,
+    Timestamp,
 };
 use store_worker::{Worker, WorkerBuilder, WorkerHandle, WorkerReport};
 use tokio::sync::watch;
@@ -44,6 +46,21 @@ impl Fixture {
         for _ in 0..count {
             self.push(NewJob::new("")).await;
         }
+    }
+
+    /// Pushes jobs in one call.
+    pub(crate) async fn push_batch(&self, count: usize) {
+        let jobs: Vec<_> = (0..count).map(|_| NewJob::new("")).collect();
+        let _receipt = self.state.push(&self.queue, &jobs, Durability::Accepted).await.unwrap();
+    }
+
+    /// Pushes jobs that are ready at once and of which no worker is notified.
+    pub(crate) async fn push_unnoticed(&self, count: usize) {
+        let soon = Duration::from_millis(1);
+        for _ in 0..count {
+            self.push(NewJob::new("").with_delay(soon)).await;
+        }
+        self.clock.advance(soon);
     }
 
     pub(crate) async fn counts(&self) -> Counts {

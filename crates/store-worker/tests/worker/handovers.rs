@@ -29,8 +29,7 @@ async fn jobs_that_a_push_hands_over_start_without_a_claim() {
     let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     registered(&fixture, 1).await;
     fixture.store.hold(Op::QueueClaim);
-    fixture.push_many(3).await;
-    assert_eq!(fixture.store.hand_over(&fixture.queue, 3).await, 3);
+    fixture.push_batch(3).await;
     turnstile.until_inside(3).await;
     turnstile.open();
     eventually("done", async || worker.handle.stats().completed == 3).await;
@@ -47,7 +46,7 @@ async fn handed_over_jobs_without_a_free_handler_are_given_back_at_once() {
     let worker = Running::start(builder);
     turnstile.until_inside(1).await;
     fixture.store.hold(Op::QueueClaim);
-    fixture.push_many(3).await;
+    fixture.push_unnoticed(3).await;
     assert_eq!(fixture.store.hand_over(&fixture.queue, 3).await, 3);
     turnstile.until_inside(2).await;
     fixture.until("given back", |counts| counts.ready == 2).await;
@@ -66,8 +65,8 @@ async fn a_queue_at_its_own_bound_gives_handed_over_jobs_back() {
     let options = QueueOptions::new().with_concurrency(1);
     let worker = Running::start(fixture.worker().with_queue_options("email", options, stays!(turnstile)));
     turnstile.until_inside(1).await;
-    fixture.push_many(1).await;
-    fixture.store.hand_over(&fixture.queue, 1).await;
+    fixture.push_unnoticed(1).await;
+    assert_eq!(fixture.store.hand_over(&fixture.queue, 1).await, 1);
     fixture.until("given back", |counts| counts.ready == 1).await;
     turnstile.open();
     fixture.until("done", |counts| counts.pending() == 0).await;
@@ -82,8 +81,7 @@ async fn a_paused_worker_gives_handed_over_jobs_back() {
     registered(&fixture, 1).await;
     fixture.store.hold(Op::QueueClaim);
     worker.handle.pause();
-    fixture.push_many(1).await;
-    fixture.store.hand_over(&fixture.queue, 1).await;
+    fixture.push_batch(1).await;
     eventually("given back", async || worker.handle.stats().released == 1).await;
     assert_eq!((fixture.counts().await.ready, turnstile.entered()), (1, 0));
     fixture.store.let_go(Op::QueueClaim);
@@ -98,11 +96,9 @@ async fn a_worker_that_shuts_down_gives_handed_over_jobs_back() {
     let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
     worker.handle.shutdown();
-    fixture.store.hold(Op::QueueClaim);
-    fixture.push_many(1).await;
-    fixture.store.hand_over(&fixture.queue, 1).await;
+    registered(&fixture, 1).await;
+    fixture.push_batch(1).await;
     eventually("given back", async || worker.handle.stats().released == 1).await;
-    fixture.store.let_go(Op::QueueClaim);
     turnstile.open();
     assert!(worker.report().await.clean);
     assert_eq!(fixture.counts().await.ready, 1);
@@ -117,7 +113,7 @@ async fn a_hand_over_whose_lease_may_have_ended_never_starts() {
     registered(&fixture, 1).await;
     assert_eq!(reserved(&fixture), [0], "leases that are so short are not reserved for");
     fixture.store.hold(Op::QueueClaim);
-    fixture.push_many(1).await;
+    fixture.push_unnoticed(1).await;
     tokio::time::advance(Duration::from_millis(400)).await;
     fixture.store.hand_over(&fixture.queue, 1).await;
     eventually("given back", async || worker.handle.stats().released == 1).await;
@@ -210,21 +206,17 @@ async fn the_claim_after_a_hand_over_is_sent_with_the_settlement_of_a_short_job(
     let worker = Running::start(fixture.worker().with_queue("email", handler));
     registered(&fixture, 1).await;
     for job in 1..=2 {
-        // A job that is scheduled has no notification of its own.
-        fixture.push(NewJob::new("").with_delay(Duration::from_millis(1))).await;
-        fixture.clock.advance(Duration::from_millis(1));
-        fixture.store.hand_over(&fixture.queue, 1).await;
+        fixture.push_batch(1).await;
         eventually("done", async || worker.handle.stats().completed == job).await;
+        registered(&fixture, 1 + job as usize).await;
     }
     let ops = fixture.store.ops();
-    assert_eq!(ops[ops.len() - 2..], [Op::QueueSettle, Op::QueueClaim], "{ops:?}");
-    let claims = fixture.store.count(Op::QueueClaim);
-    fixture.push(NewJob::new("long").with_delay(Duration::from_millis(1))).await;
-    fixture.clock.advance(Duration::from_millis(1));
-    fixture.store.hand_over(&fixture.queue, 1).await;
+    let (claim, settle) = (Op::QueueClaim, Op::QueueSettle);
+    assert_eq!(ops, [claim, claim, settle, settle, claim], "the worker has seen that jobs are short");
+    fixture.push(NewJob::new("long")).await;
     let began = tokio::time::Instant::now();
     turnstile.until_inside(1).await;
-    eventually("it claims", async || fixture.store.count(Op::QueueClaim) > claims).await;
+    registered(&fixture, 4).await;
     assert!(began.elapsed() < Duration::from_millis(100), "it waits for no handler for long");
     turnstile.open();
     worker.shutdown().await;

@@ -62,6 +62,8 @@ async fn a_lost_lease_drops_the_handler_and_nothing_is_settled_for_it() {
     let id = fixture.push(NewJob::new("")).await;
     let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", stays!(turnstile)));
     turnstile.until_inside(1).await;
+    // An extension shows that the delivery was heard: it is an attempt.
+    eventually("renewed", async || fixture.store.count(Op::QueueExtend) >= 1).await;
     fixture.clock.advance(Duration::from_secs(60));
     eventually("lost", async || worker.handle.stats().lost >= 1).await;
     // The job comes back by itself and runs again.
