@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use redis_link::{Event, keys};
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Fence, Op, Outcome, Queue, QueueName, Result, Settlement, Timestamp,
-    Waiter, Wakeup,
+    Claim, ClaimRequest, Durability, Error, Fence, HolderName, Op, Outcome, Queue, QueueName, REGISTRATION, Result,
+    Settlement, Timestamp, Waiter, Wakeup,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
@@ -47,6 +47,8 @@ struct Registered {
     queue: QueueName,
     partition: u16,
     reserves: bool,
+    /// The store that gives back what arrives for a waiter that was dropped.
+    heir: Option<StateStore>,
 }
 
 impl Waking {
@@ -107,17 +109,21 @@ impl Waiter for StateWaiter {
 }
 
 impl Drop for StateWaiter {
+    /// Its registrations stay for up to 10 s: what arrives for them meanwhile is given back.
     fn drop(&mut self) {
-        self.store
-            .waking
-            .lock()
-            .registered
-            .retain(|_, registered| !std::ptr::eq(registered.waiter.as_ptr(), Arc::as_ptr(&self.inner)));
+        let waiter = Arc::downgrade(&self.inner);
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        let heir = runtime.is_some().then(|| self.store.clone());
+        self.store.waking.bequeath(&waiter, heir.as_ref());
+        if let (Some(runtime), Some(store)) = (runtime, heir) {
+            runtime.spawn(async move {
+                tokio::time::sleep(REGISTRATION).await;
+                store.waking.bequeath(&waiter, None);
+            });
+        }
         let Ok(mut receiver) = self.inner.receiver.try_lock() else { return };
         while let Ok(wakeup) = receiver.try_recv() {
-            if let Wakeup::Claimed { queue, claim } = wakeup {
-                self.store.give_back(queue, claim);
-            }
+            self.store.hand_on(wakeup);
         }
     }
 }
@@ -138,7 +144,7 @@ impl Registering for Registration<'_> {
         let reserving = state.registered.iter().filter(|(other, entry)| entry.reserves && **other != token).count();
         let own = if reserving < MAX_RESERVING { own } else { 0 };
         let waiter = Arc::downgrade(&self.waiter.inner);
-        let registered = Registered { waiter, queue: request.queue.clone(), partition, reserves: own > 0 };
+        let registered = Registered { waiter, queue: request.queue.clone(), partition, reserves: own > 0, heir: None };
         state.registered.insert(token, registered);
         registration(token, own, self.channel)
     }
@@ -170,32 +176,44 @@ impl StateStore {
         channel
     }
 
-    /// Gives jobs back that nobody takes.
-    fn give_back(&self, queue: QueueName, claim: Claim) {
-        let release = |job: store_core::ClaimedJob| Settlement::new(job.lease, Outcome::Release);
-        let settlements: Vec<_> = claim.jobs.into_iter().map(release).collect();
+    /// Gives jobs back that nobody takes, and passes a notification on that nobody heeds.
+    fn hand_on(&self, wakeup: Wakeup) {
         let store = self.clone();
-        if let (Ok(runtime), false) = (tokio::runtime::Handle::try_current(), settlements.is_empty()) {
-            runtime.spawn(async move {
-                // If this fails, the leases expire.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            // If a call fails, the leases expire, and workers claim within 10 s.
+            let (queue, claim) = match wakeup {
+                Wakeup::Claimed { queue, claim } => (queue, claim),
+                Wakeup::Notified { queue } => {
+                    let Ok(worker) = HolderName::unique("waiter") else { return };
+                    let request = ClaimRequest::new(queue.clone(), worker, 1, REGISTRATION);
+                    let Ok(claim) = store.claim(&request).await else { return };
+                    (queue, claim)
+                }
+                _ => return,
+            };
+            let release = |job: store_core::ClaimedJob| Settlement::new(job.lease, Outcome::Release);
+            // The last one first, so that the queue keeps their order.
+            let settlements: Vec<_> = claim.jobs.into_iter().rev().map(release).collect();
+            if !settlements.is_empty() {
                 let _ = store.settle(&queue, &settlements, Durability::Accepted).await;
-            });
-        }
+            }
+        });
     }
 }
 
 impl Waking {
-    /// Passes a message on to its waiter. Jobs that were handed over to a waiter that is gone return when their lease expires.
+    /// Passes a message on to its waiter, or to the heir of one that was dropped.
     fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
-        let (waiter, queue, partition) = {
+        let (waiter, heir, queue, partition) = {
             let mut state = self.lock();
             let Some(registered) = state.registered.get_mut(&token) else { return };
             // It stays: the next message may arrive before the claim that registers again is answered.
             registered.reserves = false;
-            (registered.waiter.upgrade(), registered.queue.clone(), registered.partition)
+            let heir = registered.heir.clone();
+            (registered.waiter.upgrade(), heir, registered.queue.clone(), registered.partition)
         };
-        let Some(waiter) = waiter else { return };
         let wakeup = match kind {
             b'h' => match handed_over(message, partition) {
                 Some(claim) => Wakeup::Claimed { queue, claim },
@@ -203,7 +221,21 @@ impl Waking {
             },
             _ => Wakeup::Notified { queue },
         };
-        let _ = waiter.sender.send(wakeup);
+        match (heir, waiter) {
+            (Some(heir), _) => heir.hand_on(wakeup),
+            (None, Some(waiter)) => drop(waiter.sender.send(wakeup)),
+            (None, None) => {}
+        }
+    }
+
+    /// Sets who gives back what arrives for a waiter that was dropped; nobody: its registrations have ended.
+    fn bequeath(&self, waiter: &Weak<Inner>, heir: Option<&StateStore>) {
+        self.lock().registered.retain(|_, registered| {
+            if registered.waiter.ptr_eq(waiter) {
+                registered.heir = heir.cloned();
+            }
+            registered.heir.is_some() || !registered.waiter.ptr_eq(waiter)
+        });
     }
 
     /// Messages may have been missed.
@@ -257,8 +289,13 @@ mod tests {
         let (_, unused) = unbounded_channel();
         let inner = Arc::new(Inner { sender, receiver: tokio::sync::Mutex::new(unused), tokens: Mutex::default() });
         let (waking, queue) = (Waking::default(), QueueName::new("mails").expect("a valid name"));
-        let registered =
-            Registered { waiter: Arc::downgrade(&inner), queue: queue.clone(), partition: 0, reserves: true };
+        let registered = Registered {
+            waiter: Arc::downgrade(&inner),
+            queue: queue.clone(),
+            partition: 0,
+            reserves: true,
+            heir: None,
+        };
         waking.lock().registered.insert(7, registered);
         let message = Bytes::from([&7_u64.to_be_bytes()[..], b"w"].concat());
         for _ in 0..2 {

@@ -23,6 +23,7 @@ cases! { Op::QueueWait;
     a_burst_wakes_as_many_waiters_as_it_needs,
     a_released_job_reaches_a_waiter,
     jobs_handed_to_a_dropped_waiter_are_given_back,
+    jobs_pushed_for_a_dropped_waiter_are_given_back,
     a_dropped_next_loses_nothing,
 }
 
@@ -207,6 +208,18 @@ async fn jobs_handed_to_a_dropped_waiter_are_given_back(queue: QueueFixture) -> 
         look_again().await;
     }
     check_eq!(found, ["a", "b"]);
+    Ok(())
+}
+
+async fn jobs_pushed_for_a_dropped_waiter_are_given_back(queue: QueueFixture) -> Verdict {
+    drop(queue.waiter(10, 10).await?);
+    queue.push_ids(&["a"]).await?;
+    let mut found = Vec::new();
+    while found.is_empty() {
+        found = queue.claim(10).await?.jobs;
+        look_again().await;
+    }
+    check_eq!((found[0].id().as_str(), found[0].attempt), ("a", 1));
     Ok(())
 }
 
