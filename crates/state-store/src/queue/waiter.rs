@@ -206,14 +206,7 @@ impl Waking {
     /// Passes a message on to its waiter, or to the heir of one that was dropped.
     fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
-        let (waiter, heir, queue, partition) = {
-            let mut state = self.lock();
-            let Some(registered) = state.registered.get_mut(&token) else { return };
-            // It stays: the next message may arrive before the claim that registers again is answered.
-            registered.reserves = false;
-            let heir = registered.heir.clone();
-            (registered.waiter.upgrade(), heir, registered.queue.clone(), registered.partition)
-        };
+        let Some((queue, partition)) = self.registration_of(token) else { return };
         let wakeup = match kind {
             b'h' => match handed_over(message, partition) {
                 Some(claim) => Wakeup::Claimed { queue, claim },
@@ -221,11 +214,24 @@ impl Waking {
             },
             _ => Wakeup::Notified { queue },
         };
+        // A waiter that is dropped sets its heir under this lock, and gives back what it was sent after that: nothing is lost.
+        let state = self.lock();
+        let Some(registered) = state.registered.get(&token) else { return };
+        let (heir, waiter) = (registered.heir.clone(), registered.waiter.upgrade());
         match (heir, waiter) {
             (Some(heir), _) => heir.hand_on(wakeup),
             (None, Some(waiter)) => drop(waiter.sender.send(wakeup)),
             (None, None) => {}
         }
+    }
+
+    /// The queue and partition of a registration that a message has ended.
+    fn registration_of(&self, token: u64) -> Option<(QueueName, u16)> {
+        let mut state = self.lock();
+        // It stays: the next message may arrive before the claim that registers again is answered.
+        let registered = state.registered.get_mut(&token)?;
+        registered.reserves = false;
+        Some((registered.queue.clone(), registered.partition))
     }
 
     /// Sets who gives back what arrives for a waiter that was dropped; nobody: its registrations have ended.
