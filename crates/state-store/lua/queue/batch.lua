@@ -1,6 +1,5 @@
 -- Batches: plain jobs of one push that are stored together.
--- needs: add, byte, call, char, decimal, due, jobs, leased, many, meta, pack, state, sub
--- needs: unpack_bytes
+-- needs: byte, call, char, state, sub, unpack_bytes
 local band, WORD = bit.band, 4294967296
 
 -- Sets of positions are two words: `low` for positions 0 to 31, `high` for 32 to 63.
@@ -57,55 +56,6 @@ local function read_batch(id)
   return batch
 end
 
--- The text of a batch, and when its first lease ends.
-local function batch_text(batch)
-  local parts, first = { batch.at, pack('>I4I4B', batch.low, batch.high, batch.kind) }, nil
-  for _, lease in ipairs(batch.leases) do
-    if lease.low + lease.high > 0 then
-      parts[#parts + 1] = lease.fence .. pack('>I6I4I4BB', lease.ends, lease.low, lease.high,
-        lease.heard, #lease.worker) .. lease.worker
-      first = math.min(first or lease.ends, lease.ends)
-    end
-  end
-  return table.concat(parts), first
-end
-
--- Writes the batches that have changed. Those without jobs are removed.
-local function write_batches()
-  local ends, texts, gone, free, never_due = {}, {}, {}, {}, {}
-  for id, batch in pairs(batches) do
-    if batch.is_changed and batch.low + batch.high == 0 then
-      gone[#gone + 1], free[#free + 1] = id, id
-      if batch.kind >= 16 then never_due[#never_due + 1] = batch.kind % 4 .. id end
-    elseif batch.is_changed then
-      local text, first = batch_text(batch)
-      add(texts, id, text)
-      if first then add(ends, decimal(first), id) else free[#free + 1] = id end
-    end
-    batch.is_changed = false
-  end
-  many('ZADD', leased, ends)
-  many('HSET', state, texts)
-  -- A batch that has a lease has its records: they go last. Who visits an index entry without a batch
-  -- removes them.
-  many('HDEL', state, gone)
-  many('HDEL', jobs, gone)
-  many('ZREM', leased, free)
-  many('ZREM', due, never_due)
-end
-
--- Forgets changes that are not written.
-local function forget_batches() batches = {} end
-
--- Takes positions out of a batch, leased or not.
-local function leave(batch, low, high)
-  batch.is_changed = true
-  batch.low, batch.high = without(batch.low, low), without(batch.high, high)
-  for _, lease in ipairs(batch.leases) do
-    lease.low, lease.high = without(lease.low, low), without(lease.high, high)
-  end
-end
-
 -- The lease of a position, or nil.
 local function lease_of(batch, position)
   for _, lease in ipairs(batch.leases) do
@@ -125,46 +75,4 @@ local function due_in(batch, blob, position)
   local pushed_at = unpack_bytes('>I6', batch.at)
   if byte(blob, 2) % 2 == 0 then return pushed_at end
   return pushed_at + unpack_bytes('>I6', blob, 3 + 3 * byte(blob) + 6 * position)
-end
-
--- The positions that wait for their due time: the entry in `due` has the first of these times.
-local function scheduled_in(batch, blob)
-  local low, high = 0, 0
-  local first = batch.kind >= 16 and tonumber(call('ZSCORE', due, batch.kind % 4 .. batch.id))
-  for position = 0, first and byte(blob) - 1 or -1 do
-    if due_in(batch, blob, position) >= first and contains(batch.low, batch.high, position) then
-      local of_low, of_high = bit_of(position)
-      low, high = low + of_low, high + of_high
-    end
-  end
-  return low, high
-end
-
--- The positions that can be leased.
-local function ready_in(batch, blob)
-  local low, high = scheduled_in(batch, blob)
-  low, high = batch.low - low, batch.high - high
-  for _, lease in ipairs(batch.leases) do
-    low, high = low - lease.low, high - lease.high
-  end
-  return low, high
-end
-
--- Ends what an interrupted script began: the jobs that it had made single jobs leave their batches.
-local function repair(moving)
-  for from = 1, #moving, 17 do
-    local batch = read_batch(sub(moving, from, from + 16))
-    for position = 0, batch and 63 or -1 do
-      if contains(batch.low, batch.high, position) then
-        local id = job_id(batch.id, position)
-        if call('HEXISTS', jobs, id) == 1 then
-          leave(batch, bit_of(position))
-        else
-          call('HDEL', state, id)
-        end
-      end
-    end
-  end
-  write_batches()
-  call('HDEL', meta, 'moving')
 end

@@ -6,11 +6,9 @@
 -- Returns 'shape' and the recorded one, or 'removed', 'requested', 'finished' or 'unknown'
 -- Retry   finds the result of the first run: 'unknown' after 'removed'
 -- Cost    up to 12 commands, O(bytes of the job or of its batch, + log s) with s scheduled
--- needs: add, call, extract, find, flush, jobs, meta, moved, remove, repair, state, with_cancel
--- needs: write_batches
-local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
-if shape and shape ~= ARGV[2] then return { 'shape', shape } end
-if moving then repair(moving) end
+-- needs: add, call, extract, find, flush, interrupted, jobs, moved, remove, repair, state
+-- needs: with_cancel, write_batches
+if interrupted then repair(interrupted) end
 local place, record, s, at, batch, position = find(ARGV[3])
 if place == 'ready' or place == 'scheduled' then
   remove(ARGV[3], place, record, batch, position)

@@ -13,8 +13,9 @@
 --         leased
 -- Cost    20 commands, 3 per batch and 4 per 50 other jobs, O(n log r + bytes of the batches) with
 --         r running; at most 256 due entries, 256 expired leases and 1,000 stale ids on top
--- needs: answer_claim, bury, claim, due, end_leases, first_score, interrupted, is_left, is_plain
--- needs: is_repeat, leased, move_due, next_due, next_end, now, recall, repair, take, tidy, trim_lists
+-- needs: answer_claim, bury, due, end_leases, first_score, interrupted, is_left, is_plain
+-- needs: is_repeat, leased, move_due, next_due, next_end, now, own_claim, recall, repair, take
+-- needs: tidy, trim_lists
 if not is_plain then
   if interrupted then repair(interrupted) end
   if next_due and next_due <= now then
@@ -25,9 +26,9 @@ if not is_plain then
     end_leases(ARGV[3])
     next_end = first_score(leased)
   end
-  is_left = not (is_repeat and recall(claim)) and take(claim)
+  is_left = not (is_repeat and recall(own_claim)) and take(own_claim)
 end
-if #claim.late > 0 then bury(claim.late, ARGV[3]) end
-trim_lists(claim)
-if claim.count == 0 and not is_left then tidy(ARGV[3]) end
-return answer_claim(claim, is_left, next_due, next_end)
+if #own_claim.late > 0 then bury(own_claim.late, ARGV[3]) end
+trim_lists(own_claim)
+if own_claim.count == 0 and not is_left then tidy(ARGV[3]) end
+return answer_claim(own_claim, is_left, next_due, next_end)

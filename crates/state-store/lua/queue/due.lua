@@ -1,8 +1,8 @@
 -- Makes ready what is due and what is no longer leased.
--- needs: NO_FENCE, attempts_of, begin_moves, byte, call, char, contains, count, decimal, die, due, due_in
--- needs: extract, flush, forget, has_flag, jobs, last_error, leased, many, moved, now, ones
--- needs: read_batch, ready, running, settled, state, sub, unheard_of, unique_of, unpack_bytes
--- needs: wait_again
+-- needs: NO_FENCE, attempts_of, begin_moves, byte, call, char, contains, count, decimal, die
+-- needs: due, due_in, extract, flush, forget, has_flag, jobs, last_error, leased, many, moved
+-- needs: now, ones, read_batch, ready, running, settled, state, sub, unheard_of, unique_of
+-- needs: unpack_bytes, wait_again
 
 -- The jobs of a batch that have become due since `first`, in ms, are ready.
 local function open_batch(member, first)

@@ -11,13 +11,11 @@
 -- Retry   leads to the same state; the lease lasts from the last one on
 -- Cost    n jobs: 7 commands and 1 per batch; a job of a batch that reports progress becomes a
 --         single job: 6 more; O(n log r) with r running
--- needs: add, call, common, contains, decimal, extract, flush, has_flag, heard, job_id, jobs
--- needs: lease_of, leased, meta, moved, now, now_up, ones, read_batch, repair, state, sub
--- needs: unpack_bytes, with_progress
-local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
-if shape and shape ~= ARGV[2] then return { 'shape', shape } end
-if moving then repair(moving) end
-local last, number, from = now_up + ARGV[3], 0, 1
+-- needs: add, call, contains, decimal, extend_batch, extract, flush, has_flag, heard
+-- needs: interrupted, job_id, jobs, last, lease_of, leased, moved, now, read_batch, repair
+-- needs: state, sub, unpack_bytes, with_progress
+if interrupted then repair(interrupted) end
+local number, from = 0, 1
 local reply, progress, singles = { 'extended', last }, {}, {}
 for at = 6, #ARGV, 2 do progress[tonumber(ARGV[at])] = ARGV[at + 1] end
 
@@ -26,34 +24,7 @@ local function answer(job_number, word, ends)
   reply[#reply + 1] = ends
 end
 
--- The positions of a lease that are extended have a lease of their own from now on.
-local function divide(batch, lease, low, high)
-  lease.low, lease.high = lease.low - low, lease.high - high
-  if lease.low + lease.high == 0 then
-    lease.low, lease.high, lease.ends, lease.heard = low, high, last, 1
-    return
-  end
-  lease.heard = 1
-  batch.leases[#batch.leases + 1] = { fence = lease.fence, ends = last, low = low, high = high, heard = 1,
-    worker = lease.worker }
-end
-
--- Returns the positions that are not held, and the end of the longest lease.
-local function extend_batch(batch_id, fence, low, high)
-  local batch, longest = read_batch(batch_id), last
-  for _, lease in ipairs(batch and { unpack(batch.leases) } or {}) do
-    local of_low, of_high = common(lease.low, low), common(lease.high, high)
-    if lease.fence == fence and lease.ends > now and of_low + of_high > 0 then
-      longest = math.max(longest, lease.ends)
-      if lease.ends < last then divide(batch, lease, of_low, of_high) end
-      lease.heard, batch.is_changed = 1, true
-      low, high = low - of_low, high - of_high
-    end
-  end
-  return low, high, longest
-end
-
--- Answers for one position: the slow path.
+-- Answers for one position.
 local function extend_position(batch_id, fence, position, is_lost)
   if is_lost then
     return table.insert(singles, { id = job_id(batch_id, position), fence = fence, number = number })
@@ -72,11 +43,8 @@ end
 for at = 1, #ARGV[4], 41 do
   local batch_id, fence = sub(ARGV[4], at, at + 16), sub(ARGV[4], at + 17, at + 32)
   local low, high = unpack_bytes('>I4I4', ARGV[4], at + 33)
-  local lost_low, lost_high, longest = extend_batch(batch_id, fence, low, high)
-  if lost_low + lost_high == 0 and longest == last and not next(progress) then
-    number, low, high = number + ones(low) + ones(high), 0, 0
-  end
-  for position = 0, low + high > 0 and 63 or -1 do
+  local lost_low, lost_high = extend_batch(batch_id, fence, low, high)
+  for position = 0, 63 do
     if contains(low, high, position) then
       number = number + 1
       extend_position(batch_id, fence, position, contains(lost_low, lost_high, position))

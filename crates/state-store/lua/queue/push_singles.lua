@@ -46,8 +46,8 @@ local function hold(push, key, id, kind, record, at)
 end
 
 -- Accepts or refuses one job. Returns nil, or why it is refused and the holder of its key.
-local function push_single(push, id, record, delay, stored)
-  local request = request_of(push, id, stored)
+local function push_single(push, id, record, delay, found)
+  local request = request_of(push, id, found)
   if request then return request ~= sub(record, 6, 9) and 'duplicate' or nil, '' end
   local flags, priority = byte(record, 2, 3)
   local key, rest = unique_of(record)
@@ -69,10 +69,10 @@ local function push_singles(push, first, refused)
   for from = first, #ARGV, 150 do
     local ids = {}
     for at = from, math.min(from + 147, #ARGV), 3 do ids[#ids + 1] = ARGV[at] end
-    local stored = call('HMGET', jobs, unpack(ids))
+    local found = call('HMGET', jobs, unpack(ids))
     for i, id in ipairs(ids) do
       local at = from + 3 * i - 3
-      local why, holder = push_single(push, id, ARGV[at + 1], ARGV[at + 2], stored[i])
+      local why, holder = push_single(push, id, ARGV[at + 1], ARGV[at + 2], found[i])
       if why then
         add(refused, (at - first) / 3, why)
         refused[#refused + 1] = holder

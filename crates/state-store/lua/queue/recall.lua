@@ -1,7 +1,7 @@
 -- Finds what an earlier claim has leased.
--- needs: add, attempts_of, byte, call, common, count, decimal, deliver, first_of, jobs
--- needs: last_error, leased, now, ones, read_batch, ready, settled, state, sub, unpack_bytes
--- needs: wake, write_batches
+-- needs: add, attempts_of, byte, call, common, count, deliver, first_of, jobs, last_error
+-- needs: leased, now, ones, read_batch, ready, settled, state, sub, unpack_bytes, wake
+-- needs: write_batches
 
 -- Gives a batch's positions that do not fit back, and delivers the others.
 local function recall_batch(claim, head)
@@ -16,10 +16,7 @@ local function recall_batch(claim, head)
       lease.low, lease.high = lease.low - of_low + kept_low, lease.high - of_high + kept_high
       batch.is_changed = true
       if given_back > 0 then call('LPUSH', ready(batch.kind % 4), batch.id) end
-      if n > 0 then
-        lease.ends = claim.ends
-        deliver(claim, batch, blob, kept_low, kept_high, n)
-      end
+      if n > 0 then deliver(claim, batch, blob, kept_low, kept_high, n) end
       claim.returned = claim.returned + given_back
     end
   end
@@ -33,7 +30,6 @@ local function recall_single(claim, id)
     if attempts_of(s) > 1 or last_error(s) then
       add(claim.past, claim.count, settled(s, 'w', claim.fence, attempts_of(s) - 1, last_error(s)))
     end
-    call('ZADD', leased, decimal(claim.ends), id)
     add(claim.items, id, record)
     claim.count, claim.room = claim.count + 1, claim.room - #record
   else
@@ -46,10 +42,9 @@ end
 
 -- Fills a claim with the jobs of an earlier one whose reply was lost. Whether it was found.
 local function recall(claim)
-  local entry = call('GET', KEYS[15])
-  if not entry then return false end
-  claim.fence, claim.returned = sub(entry, 1, 16), 0
-  local from = 17
+  local entry, from = call('GET', KEYS[15]), 23
+  if not entry or unpack_bytes('>I6', entry, 17) <= now then return false end
+  claim.fence, claim.ends, claim.returned = sub(entry, 1, 16), unpack_bytes('>I6', entry, 17), 0
   while from < #entry do
     local head = sub(entry, from + 2, from + 1 + unpack_bytes('>I2', entry, from))
     if byte(head) == 2 or byte(head) == 3 then recall_batch(claim, head) else recall_single(claim, head) end

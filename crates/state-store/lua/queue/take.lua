@@ -1,7 +1,8 @@
 -- Leases ready jobs to one worker.
--- needs: add, attempts_of, bit_of, byte, call, contains, count, decimal, has_flag, is_due, jobs
--- needs: last_error, leased, many, meta, now, ones, pack, read_batch, ready, ready_in, record_in
--- needs: release, running, state, sub, unheard_of, unique_of, unpack_bytes, write_batches
+-- needs: WORD, add, attempts_of, band, bit_of, byte, call, contains, count, decimal, has_flag
+-- needs: is_due, jobs, last_error, leased, many, meta, now, ones, pack, read_batch, ready
+-- needs: ready_in, record_in, release, running, state, sub, unheard_of, unique_of, unpack_bytes
+-- needs: write_batches
 
 -- A claim. `most` jobs of about `room` bytes: the last may exceed it, unless the claim `is_strict`; such
 -- a claim stops at a job that is too late. Collects `items` (ids and records, or batches), and
@@ -14,13 +15,28 @@ end
 
 local function fits(claim, room, bytes) return room > 0 and (not claim.is_strict or bytes <= room) end
 
--- The first of these positions, as far as they are wanted.
+-- The `n` lowest bits of a word that has more.
+local function lowest(word, n)
+  local rest = bit.tobit(word)
+  for _ = 1, n do rest = band(rest, rest - 1) end
+  return word - rest % WORD
+end
+
+-- The first of these positions, as far as they are wanted, and how many they are.
 local function first_of(blob, low, high, claim)
-  local of_low, of_high, n, room, end_before = 0, 0, 0, claim.room, 0
+  local wanted, of_low, of_high, n = claim.most - claim.count, 0, 0, ones(low)
+  if #blob <= claim.room then
+    if wanted <= n then return lowest(low, wanted), 0, wanted end
+    local n_high = ones(high)
+    if wanted >= n + n_high then return low, high, n + n_high end
+    return low, lowest(high, wanted - n), wanted
+  end
+  local room, end_before = claim.room, 0
+  n = 0
   for position = 0, byte(blob) - 1 do
     local ends = unpack_bytes('>I3', blob, 3 + 3 * position)
-    local is_wanted = n < claim.most - claim.count and fits(claim, room, ends - end_before)
-    if is_wanted and contains(low, high, position) then
+    if contains(low, high, position) then
+      if n == wanted or not fits(claim, room, ends - end_before) then break end
       local bit_low, bit_high = bit_of(position)
       of_low, of_high, n, room = of_low + bit_low, of_high + bit_high, n + 1, room - ends + end_before
     end
@@ -29,11 +45,11 @@ local function first_of(blob, low, high, claim)
   return of_low, of_high, n
 end
 
--- Adds positions of a batch to what is returned: all of it, or, if that is less than half, the records.
+-- Adds positions of a batch to what is returned: its records, or all of it if that is not much more.
 local function deliver(claim, batch, blob, low, high, n)
   local head = sub(batch.id, 2) .. pack('>I4I4', low, high) .. batch.at
   claim.count = claim.count + n
-  if 2 * n >= byte(blob) then
+  if 4 * n >= byte(blob) or #blob < 2048 then
     claim.room = claim.room - #blob
     return add(claim.items, '\2' .. head, blob)
   end

@@ -13,30 +13,32 @@ macro_rules! script {
 // What adds to the server's data is refused when its memory is full; what takes away or only moves is not.
 pub(super) static OPEN: Script = script!(adds "open", "keys");
 pub(super) static PUSH: Script = script!(adds "push",
-    "push_batches", "keys", "batch", "single", "unique", "wake", "take", "hand_over", "push_singles"
+    "push_batches", "keys", "batch", "batches", "waiting", "single", "unique", "wake", "take", "hand_over", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "batch", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves", "flush", "due", "recall",
-    "tidy"
+    "keys", "batch", "batches", "waiting", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves", "flush",
+    "due", "recall", "tidy"
 );
-pub(super) static EXTEND: Script =
-    script!(frees "extend", "keys", "batch", "single", "unique", "wake", "moves", "flush");
+pub(super) static EXTEND: Script = script!(frees "extend",
+    "keys", "batch", "batches", "extend_plain", "single", "unique", "wake", "moves", "flush"
+);
 pub(super) static SETTLE: Script = script!(frees "settle",
-    "keys", "batch", "settle_plain", "single", "unique", "wake", "moves", "flush", "outcomes", "settling"
+    "keys", "batch", "batches", "settle_plain", "single", "unique", "wake", "moves", "flush", "outcomes", "settling"
 );
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys");
 pub(super) static GET: Script = script!(reads "get", "keys", "batch", "single", "find");
-pub(super) static LIST: Script = script!(reads "list", "keys", "batch", "single", "show");
+pub(super) static LIST: Script = script!(reads "list", "keys", "batch", "waiting", "single", "show");
 pub(super) static EXPLAIN: Script = script!(reads "explain", "keys", "batch", "single", "find");
 
 pub(super) static CANCEL: Script = script!(frees "cancel",
-    "keys", "batch", "single", "unique", "wake", "moves", "flush", "find", "remove"
+    "keys", "batch", "batches", "cancel_plain", "single", "unique", "wake", "moves", "flush", "find", "remove"
 );
-pub(super) static REPLAY: Script = script!(adds "replay", "keys", "batch", "single", "unique", "wake");
-pub(super) static DELETE: Script = script!(frees "delete", "keys", "batch", "single", "unique", "find", "remove");
+pub(super) static REPLAY: Script = script!(adds "replay", "keys", "batch", "batches", "single", "unique", "wake");
+pub(super) static DELETE: Script =
+    script!(frees "delete", "keys", "batch", "batches", "single", "unique", "find", "remove");
 pub(super) static PROMOTE: Script =
-    script!(frees "promote", "keys", "batch", "single", "unique", "wake", "moves", "flush", "find");
+    script!(frees "promote", "keys", "batch", "batches", "single", "unique", "wake", "moves", "flush", "find");
 pub(super) static PAUSE: Script = script!(frees "pause", "keys");
 pub(super) static RESUME: Script = script!(frees "resume", "keys", "wake");
 

@@ -26,7 +26,14 @@ pub(super) async fn settle(
     let (distinct, place) = distinct(settlements);
     let receipt =
         with_shape!(store, OP, queue, false, |shape| { settle_in(store, queue, &shape, &distinct, durability).await? });
-    Ok(Receipt::new(place.into_iter().map(|place| receipt.value[place]).collect(), receipt.reached))
+    // A settlement that removes its job leaves nothing for another one of the same lease.
+    let mut is_first = vec![true; distinct.len()];
+    let own = |place: usize| {
+        let removes = matches!(distinct[place].outcome, Outcome::Complete(None) | Outcome::Cancelled);
+        let is_repeated = !std::mem::replace(&mut is_first[place], false);
+        if is_repeated && removes { Settled::Lost } else { receipt.value[place] }
+    };
+    Ok(Receipt::new(place.into_iter().map(own).collect(), receipt.reached))
 }
 
 /// The first settlement of each lease, and for each settlement the place of that one. The second one for a lease repeats the

@@ -24,6 +24,11 @@ const OP: Op = Op::QueueWait;
 /// subscriber that does not read.
 const MAX_RESERVING: usize = 16;
 
+/// A message that hands jobs over, and whose waiter stays registered.
+const STAYS: u8 = b'h';
+/// A message that hands jobs over and ends the registration.
+const ENDS: u8 = b'e';
+
 /// How long a first claim waits for the subscription.
 const FIRST: Duration = Duration::from_secs(1);
 
@@ -183,7 +188,7 @@ impl StateStore {
         runtime.spawn(async move {
             // If a call fails, the leases expire, and workers claim within 10 s.
             let (queue, claim) = match wakeup {
-                Wakeup::Claimed { queue, claim } => (queue, claim),
+                Wakeup::Claimed { queue, claim, .. } => (queue, claim),
                 Wakeup::Notified { queue } => {
                     let Ok(worker) = HolderName::unique("waiter") else { return };
                     let request = ClaimRequest::new(queue.clone(), worker, 1, REGISTRATION);
@@ -206,10 +211,10 @@ impl Waking {
     /// Passes a message on to its waiter, or to the heir of one that was dropped.
     fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
-        let Some((queue, partition)) = self.registration_of(token) else { return };
+        let Some((queue, partition)) = self.registration_of(token, kind == STAYS) else { return };
         let wakeup = match kind {
-            b'h' => match handed_over(message, partition) {
-                Some(claim) => Wakeup::Claimed { queue, claim },
+            STAYS | ENDS => match handed_over(message, partition) {
+                Some(claim) => Wakeup::Claimed { queue, claim, is_registered: kind == STAYS },
                 None => return,
             },
             _ => Wakeup::Notified { queue },
@@ -225,12 +230,12 @@ impl Waking {
         }
     }
 
-    /// The queue and partition of a registration that a message has ended.
-    fn registration_of(&self, token: u64) -> Option<(QueueName, u16)> {
+    /// The queue and partition of a registration for which a message arrived, and which ends with it unless it `stays`.
+    fn registration_of(&self, token: u64, stays: bool) -> Option<(QueueName, u16)> {
         let mut state = self.lock();
         // It stays: the next message may arrive before the claim that registers again is answered.
         let registered = state.registered.get_mut(&token)?;
-        registered.reserves = false;
+        registered.reserves &= stays;
         Some((registered.queue.clone(), registered.partition))
     }
 

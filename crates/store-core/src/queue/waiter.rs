@@ -92,6 +92,8 @@ pub enum Wakeup {
         queue: QueueName,
         /// The jobs.
         claim: Claim,
+        /// Whether the waiter is still registered at the queue, for the rest of the jobs that it has reserved.
+        is_registered: bool,
     },
     /// The queue may have a job to claim.
     Notified {

@@ -211,10 +211,20 @@ impl Supply {
         self.arrived(Arrived::Notification);
     }
 
-    /// Jobs were handed over, which has ended the registration. The next claim waits for `patience` to be sent together with the
-    /// settlements of those jobs. Returns the earliest time at which their leases began.
-    pub(super) fn handed_over(&mut self, patience: Duration, now: Instant) -> Instant {
+    /// Jobs were handed over: `jobs` of those that are reserved, if the worker `stays` registered. Otherwise the next claim waits
+    /// for `patience` to be sent together with the settlements of those jobs. Returns the earliest time at which their leases
+    /// began.
+    pub(super) fn handed_over(&mut self, jobs: usize, stays: bool, patience: Duration, now: Instant) -> Instant {
         self.waited_in_vain = false;
+        let before = self.registered_before.take().filter(|(_, until)| now < *until);
+        let leased = before.map_or(self.registered_at, |(sent, _)| sent);
+        if let State::Registered { reserve, .. } = &mut self.state
+            && stays
+            && *reserve > jobs
+        {
+            *reserve -= jobs;
+            return leased;
+        }
         let was_registered = self.is_registered();
         self.arrived(Arrived::Doubt);
         if let State::Wanted { waits_until, .. } = &mut self.state
@@ -222,8 +232,7 @@ impl Supply {
         {
             *waits_until = (!patience.is_zero()).then_some(now + patience);
         }
-        let before = self.registered_before.take().filter(|(_, until)| now < *until);
-        before.map_or(self.registered_at, |(sent, _)| sent)
+        leased
     }
 
     /// Until when the next claim waits to be sent together with other calls.

@@ -37,7 +37,9 @@ impl Work {
         };
         match wakeup {
             None => {}
-            Some(Wakeup::Claimed { queue, claim }) => self.on_handed_over(&queue, claim, now),
+            Some(Wakeup::Claimed { queue, claim, is_registered }) => {
+                self.on_handed_over(&queue, claim, is_registered, now);
+            }
             Some(Wakeup::Notified { queue }) => {
                 if let Some(index) = self.names.get(&queue).copied() {
                     self.queues[index].supply.notified();
@@ -49,9 +51,9 @@ impl Work {
     }
 
     /// A push leased jobs to this worker. Those for which no handler is free go to other workers.
-    fn on_handed_over(&mut self, queue: &QueueName, claim: Claim, now: Instant) {
+    fn on_handed_over(&mut self, queue: &QueueName, claim: Claim, stays: bool, now: Instant) {
         let Some(index) = self.names.get(queue).copied() else { return };
-        let leased = self.queues[index].supply.handed_over(self.pace.patience(), now);
+        let leased = self.queues[index].supply.handed_over(claim.jobs.len(), stays, self.pace.patience(), now);
         self.activate(index);
         let settings = &self.queues[index].settings;
         let room = settings.concurrency.saturating_sub(self.queues[index].jobs());

@@ -151,7 +151,7 @@ impl Faulty {
             ClaimRequest::new(queue.clone(), HolderName::new("worker").unwrap(), max, Duration::from_secs(15));
         let claim = self.inner.claim(&request).await.unwrap();
         let jobs = claim.jobs.len();
-        self.wake(Wakeup::Claimed { queue: queue.clone(), claim });
+        self.wake(Wakeup::Claimed { queue: queue.clone(), claim, is_registered: false });
         jobs
     }
 

@@ -102,7 +102,7 @@ impl OpenQueue<'_, '_> {
             }
             is_handed_over = true;
             let claim = Claim::new(jobs, self.next_event()?, false);
-            self.change.effects.wake(waiter.mailbox, Wakeup::Claimed { queue, claim });
+            self.change.effects.wake(waiter.mailbox, Wakeup::Claimed { queue, claim, is_registered: false });
         }
         Ok(is_handed_over)
     }

@@ -49,7 +49,7 @@ fn a_registration_ends_by_a_notification_a_hand_over_a_due_job_and_its_time() {
     assert!(supply.is_notified() && supply.reserved() == 0);
 
     let mut supply = claimed(0, now);
-    assert_eq!(supply.handed_over(Duration::ZERO, now + LEASE), now);
+    assert_eq!(supply.handed_over(1, false, Duration::ZERO, now + LEASE), now);
     assert!(supply.is_wanted() && !supply.is_notified());
 
     let mut supply = claimed(0, now);
@@ -172,13 +172,17 @@ fn a_hand_over_may_belong_to_the_registration_before() {
         (supply, again)
     };
     let (mut supply, again) = renewed();
-    assert_eq!(supply.handed_over(Duration::ZERO, again), now, "the claim under way may not have replaced it yet");
+    assert_eq!(
+        supply.handed_over(1, false, Duration::ZERO, again),
+        now,
+        "the claim under way may not have replaced it yet"
+    );
     let (mut supply, again) = renewed();
     supply.claim_heard(heard(0), again);
-    assert_eq!(supply.handed_over(Duration::ZERO, again), now, "it may have been on its way");
+    assert_eq!(supply.handed_over(1, false, Duration::ZERO, again), now, "it may have been on its way");
     let (mut supply, again) = renewed();
     supply.claim_heard(heard(0), again);
-    assert_eq!(supply.handed_over(Duration::ZERO, again + MOST_TRANSIT), again);
+    assert_eq!(supply.handed_over(1, false, Duration::ZERO, again + MOST_TRANSIT), again);
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn a_registration_that_ended_by_a_notification_hands_nothing_over() {
     supply.notified();
     supply.claim_sent(8, 4, 0, later);
     supply.claim_heard(heard(0), later);
-    assert_eq!(supply.handed_over(Duration::ZERO, later), later);
+    assert_eq!(supply.handed_over(1, false, Duration::ZERO, later), later);
 }
 
 #[test]
@@ -206,7 +210,7 @@ fn the_claim_after_a_hand_over_waits_for_the_settlement_and_for_nothing_else() {
     let patience = Duration::from_millis(1);
     let handed_over = || {
         let mut supply = claimed(0, now);
-        supply.handed_over(patience, now);
+        supply.handed_over(1, false, patience, now);
         assert_eq!((supply.is_wanted(), supply.waits_until()), (true, Some(now + patience)));
         supply
     };
@@ -217,6 +221,18 @@ fn the_claim_after_a_hand_over_waits_for_the_settlement_and_for_nothing_else() {
     supply.notified();
     assert_eq!(supply.waits_until(), None);
     let mut supply = handed_over();
-    supply.handed_over(patience, now);
+    supply.handed_over(1, false, patience, now);
     assert_eq!(supply.waits_until(), None, "there are more jobs than registrations");
+}
+
+#[test]
+fn a_worker_stays_registered_for_the_rest_of_its_reserve() {
+    let now = Instant::now();
+    let mut supply = claimed(0, now);
+    let reserved = supply.reserved();
+    assert!(reserved > 1, "{reserved}");
+    supply.handed_over(reserved - 1, true, Duration::ZERO, now);
+    assert_eq!((supply.is_registered(), supply.reserved()), (true, 1));
+    supply.handed_over(1, false, Duration::ZERO, now);
+    assert!(supply.is_wanted());
 }
