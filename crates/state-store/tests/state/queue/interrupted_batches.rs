@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use store_core::{
-    Backoff, ClaimRequest, Durability, Error, Extension, HolderName, JobId, JobLease, JobState, Kept, NewJob, Outcome,
-    PageRequest, Priority, Queue, QueueControl, QueueInspect, QueueName, RequestId, Result, RetryPolicy, Settled,
-    Settlement, Unique, UniqueKey, UniqueUntil,
+    Backoff, ClaimRequest, Durability, Error, Extension, HolderName, JobId, JobLease, JobState, Kept, ManualClock,
+    NewJob, Outcome, PageRequest, Priority, Queue, QueueControl, QueueInspect, QueueName, RequestId, Result,
+    RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::{Interrupted, RespConnection, Value, random_prefix};
 
@@ -402,6 +402,11 @@ async fn rehearse(fixture: &Fixture) {
     }
 }
 
+/// Sets the clock to another time; it wraps.
+fn set_back(clock: &ManualClock, to: Timestamp) {
+    clock.advance(Duration::from_millis(to.as_millis().wrapping_sub(clock.now().as_millis())));
+}
+
 /// Interrupts the call of one scenario after each number of writes. Returns how often.
 #[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn interrupt_everywhere(fixture: &Fixture, control: &mut RespConnection, seed: u64, then: Interrupted) -> usize {
@@ -410,7 +415,7 @@ async fn interrupt_everywhere(fixture: &Fixture, control: &mut RespConnection, s
     for part in PARTS {
         control.command(&["DEL", &key(&queue, part)]).await.unwrap();
     }
-    // A new queue: the next call records the shape that this process knows.
+    set_back(&fixture.clock, Timestamp::from_millis(1_800_000_000_000));
     let mut scenario = Scenario::new(fixture, queue.clone(), seed).await;
     let call = scenario.any_call();
     let began = fixture.clock.now();
@@ -423,9 +428,7 @@ async fn interrupt_everywhere(fixture: &Fixture, control: &mut RespConnection, s
     let names: Vec<&String> = names.into_iter().collect();
     for writes in 0.. {
         on_keys(control, COPY, &queue, &backup).await;
-        // Back to the time of the scenario: the clock wraps.
-        let back = fixture.clock.now().as_millis() - began.as_millis();
-        fixture.clock.advance(Duration::from_millis(back.wrapping_neg()));
+        set_back(&fixture.clock, began);
         println!("seed {seed}: {} ends after {writes} writes, then {then:?}: {call:?}", call.script());
         fixture.proxy.interrupt(call.script(), writes, then).await.unwrap();
         let outcome = scenario.run(&call).await;
