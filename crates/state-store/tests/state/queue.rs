@@ -1,6 +1,8 @@
 //! Queues.
 
+mod chosen_ids;
 mod crashes;
+mod hand_over;
 mod interrupted_batches;
 mod kept_results;
 mod life;
@@ -9,6 +11,7 @@ mod lost_replies;
 mod neighbours;
 mod partial_writes;
 mod push_groups;
+mod repeated_calls;
 mod stale_entries;
 
 use std::time::Duration;
