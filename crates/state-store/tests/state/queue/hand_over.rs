@@ -48,7 +48,7 @@ async fn next(waiter: &Arc<dyn Waiter>) -> Wakeup {
 /// The jobs that are handed over next.
 async fn handed(waiter: &Arc<dyn Waiter>) -> Claim {
     match next(waiter).await {
-        Wakeup::Claimed { queue: of, claim } => {
+        Wakeup::Claimed { queue: of, claim, .. } => {
             assert_eq!(of, queue());
             claim
         }
@@ -70,22 +70,25 @@ async fn counts(store: &StateStore) -> (u64, u64) {
 }
 
 #[tokio::test]
-async fn a_push_leases_its_jobs_to_a_waiter_and_consumes_the_registration() {
+async fn a_push_leases_its_jobs_to_a_waiter_until_its_reservation_is_used_up() {
     let (server, store) = real().await;
     let producer = another(&server).await;
     let waiter = registered(&store, 5).await;
     push(&producer, &[vec![job("single")], plain(3)].concat()).await;
-    let claim = handed(&waiter).await;
-    assert_eq!((claim.jobs.len(), counts(&store).await, waiters(&server).await), (4, (0, 4), Some(0)));
+    let mut claim = handed(&waiter).await;
+    assert_eq!((claim.jobs.len(), counts(&store).await, waiters(&server).await), (4, (0, 4), Some(1)));
+    // It waits for one more.
+    push(&producer, &plain(2)).await;
+    claim.jobs.extend(handed(&waiter).await.jobs);
+    assert_eq!((claim.jobs.len(), counts(&store).await, waiters(&server).await), (5, (1, 5), Some(0)));
     assert!(claim.jobs.iter().all(|job| job.attempt == 1));
-    // Nobody waits any more.
     push(&producer, &[NewJob::new("later")]).await;
-    assert_eq!(counts(&store).await, (1, 4));
+    assert_eq!(counts(&store).await, (2, 5));
     assert_eq!(waiter.next(Duration::from_millis(20)).await.unwrap(), None);
     for job in &claim.jobs {
         assert_eq!(settle(&store, job, Outcome::Complete(None)).await, Settled::Done);
     }
-    assert_eq!(counts(&store).await, (1, 0));
+    assert_eq!(counts(&store).await, (2, 0));
 }
 
 #[tokio::test]
@@ -134,6 +137,7 @@ async fn a_message_has_at_most_64_kib_and_larger_jobs_are_notified() {
     assert_eq!(next(&waiter).await, Wakeup::Notified { queue: queue() });
     assert_eq!(claim(&store, 1).await.jobs.len(), 1);
     for bytes in [1, 1000, 4000, 20_000, 59_000, 63_000] {
+        server.command(&["DEL", "test:{q.mail.0}:waiters"]).await.unwrap();
         let waiter = registered(&store, 60).await;
         let jobs = (0..50).map(|_| NewJob::new(vec![7; bytes]));
         push(&producer, &jobs.collect::<Vec<_>>()).await;
