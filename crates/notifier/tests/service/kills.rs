@@ -38,7 +38,7 @@ async fn a_killed_ingestion_is_taken_up_where_it_was() {
     let input = fixture.folder.deliveries(JOBS);
     let mut first = fixture.notifier(&["ingest", "--input", &input, "--lease", "1s"]).start().unwrap();
     let pushed = async || {
-        let jobs = fixture.state.command(&["HGET", "tw:{q.notifications.0}:parcel_of", "\0"]).await.unwrap();
+        let jobs = fixture.state.command(&["HGET", "tw:{q.notifications.0}:meta", "alive"]).await.unwrap();
         jobs.as_str().is_some_and(|jobs| jobs.parse::<u32>().unwrap() > 100)
     };
     wait_until("the first ingestion is in the middle", DEADLINE, pushed).await;

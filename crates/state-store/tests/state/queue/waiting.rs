@@ -69,7 +69,7 @@ async fn each_news_wakes_one_who_waits() {
                 let a = claim_one(&store).await;
                 let dead = Outcome::Dead { reason: "no".into() };
                 settle(&store, &a, dead).await;
-                // The claim has handed the baton on, since another job was left.
+                // The claim has passed the notification on, since another job was left.
                 assert_eq!(waiter.await.unwrap(), Some(queue()));
                 let waiter = self::waiter(&store, &[queue()]);
                 blocked(&server, 1).await;
