@@ -34,8 +34,8 @@ local function place_of(id)
   return '\2' .. sub(id, 2, 16) .. char(last - last % 64), last % 64
 end
 
--- The changing part of a batch; nil if there is none. Read once by a script. `kind`: priority, plus 4
--- times the deliveries that were not heard, plus 16 if it has delays.
+-- The changing part of a batch; nil if there is none. Read once by a script. `kind`: priority, plus
+-- 4 times the deliveries that were not heard, plus 16 if it has delays.
 local batches = {}
 
 local function read_batch(id)

@@ -12,7 +12,8 @@ local next_due, next_end, is_left = first_score(due), first_score(leased), false
 local is_plain = not interrupted and not is_repeat and (not next_due or next_due > now)
   and (not next_end or next_end > now)
 local new_fence = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1))
-local own_claim = new_claim(new_fence, ARGV[6], now_up + ARGV[5], tonumber(ARGV[4]), tonumber(ARGV[7]))
+local own_claim = new_claim(new_fence, ARGV[6], now_up + ARGV[5], tonumber(ARGV[4]),
+  tonumber(ARGV[7]))
 if is_plain then
   is_left = take(own_claim)
   local is_tidy = own_claim.count > 0 or is_left or (tonumber(fields[5]) or 0) + 1000 > now

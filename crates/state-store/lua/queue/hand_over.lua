@@ -7,7 +7,8 @@ local LEAST = 4096
 
 -- A claim as a message: now, fence, how long the leases last, the items and the states before.
 local function message_of(waiter, claim)
-  local parts = { pack('>I6', now_up), claim.fence, pack('>I6I2', waiter.lasting, #claim.items / 2) }
+  local parts = { pack('>I6', now_up), claim.fence,
+    pack('>I6I2', waiter.lasting, #claim.items / 2) }
   for _, list in ipairs({ claim.items, claim.past }) do
     for _, value in ipairs(list) do
       value = tostring(value)
@@ -17,10 +18,11 @@ local function message_of(waiter, claim)
   return table.concat(parts)
 end
 
--- Leases ready jobs to a waiter. Returns whether it got some, and whether some may be left. As long as
--- the waiter has room, it stays registered (`h`, else `e`).
+-- Leases ready jobs to a waiter. Returns whether it got some, and whether some may be left. As long
+-- as the waiter has room, it stays registered (`h`, else `e`).
 local function hand_to(waiter, fence)
-  local claim = new_claim(fence, waiter.worker, now_up + waiter.lasting, waiter.reserve, waiter.bytes)
+  local ends = now_up + waiter.lasting
+  local claim = new_claim(fence, waiter.worker, ends, waiter.reserve, waiter.bytes)
   claim.is_strict = true
   local is_left = take(claim)
   trim_lists(claim)

@@ -35,7 +35,7 @@ for at = 5, behind - 1, 3 do
     stored[#stored + 1] = n > 1 and ARGV[at + 2] or ARGV[at + 2] .. push_time
   end
 end
--- Index entry, state, record: whatever an interrupted script leaves is visited, and removed, by a claim.
+-- Index entry, state, record: what an interrupted script leaves is visited and removed by a claim.
 if later[1] then
   first_due_before = tonumber(call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')[2]) or math.huge
   call('ZADD', KEYS[7], 'NX', unpack(later))

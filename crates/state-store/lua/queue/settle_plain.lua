@@ -29,7 +29,8 @@ local function held_singles()
   local ids, fences, from = {}, {}, 1
   while from < #ARGV[6] do
     local size = unpack_bytes('>I2', ARGV[6], from + 16)
-    ids[#ids + 1], fences[#ids + 1] = sub(ARGV[6], from + 18, from + 17 + size), sub(ARGV[6], from, from + 15)
+    fences[#ids + 1] = sub(ARGV[6], from, from + 15)
+    ids[#ids + 1] = sub(ARGV[6], from + 18, from + 17 + size)
     from = from + 18 + size
   end
   if not ids[1] then return ids end

@@ -4,16 +4,18 @@
 -- needs: ready_in, record_in, release, running, state, sub, unheard_of, unique_of, unpack_bytes
 -- needs: write_batches
 
--- A claim. `most` jobs of about `room` bytes: the last may exceed it, unless the claim `is_strict`; such
--- a claim stops at a job that is too late. Collects `items` (ids and records, or batches), and
+-- A claim. `most` jobs of about `room` bytes: the last may exceed it, unless the claim `is_strict`;
+-- such a claim stops at a job that is too late. Collects `items` (ids and records, or batches), and
 -- `past`: for each job that was claimed before its number from 0 and its state before.
 local function new_claim(fence, worker, ends, most, room)
-  return { fence = fence, worker = worker, ends = ends, most = most, room = room, count = 0, items = {},
-    past = {}, leases = {}, states = {}, freed = {}, late = {}, taken = {},
+  return { fence = fence, worker = worker, ends = ends, most = most, room = room, count = 0,
+    items = {}, past = {}, leases = {}, states = {}, freed = {}, late = {}, taken = {},
     visits = most + 1000, chosen = {} }
 end
 
-local function fits(claim, room, bytes) return room > 0 and (not claim.is_strict or bytes <= room) end
+local function fits(claim, room, bytes)
+  return room > 0 and (not claim.is_strict or bytes <= room)
+end
 
 -- The `n` lowest bits of a word that has more.
 local function lowest(word, n)
@@ -38,14 +40,15 @@ local function first_of(blob, low, high, claim)
     if contains(low, high, position) then
       if n == wanted or not fits(claim, room, ends - end_before) then break end
       local bit_low, bit_high = bit_of(position)
-      of_low, of_high, n, room = of_low + bit_low, of_high + bit_high, n + 1, room - ends + end_before
+      of_low, of_high = of_low + bit_low, of_high + bit_high
+      n, room = n + 1, room - ends + end_before
     end
     end_before = ends
   end
   return of_low, of_high, n
 end
 
--- Adds positions of a batch to what is returned: its records, or all of it if that is not much more.
+-- Adds positions of a batch to what is returned: their records, or the blob if it is little more.
 local function deliver(claim, batch, blob, low, high, n)
   local head = sub(batch.id, 2) .. pack('>I4I4', low, high) .. batch.at
   claim.count = claim.count + n
@@ -85,8 +88,8 @@ local function take_batch(claim, id)
     is_all = n == all
     if n == 0 then return false end
   end
-  batch.leases[#batch.leases + 1] = { fence = claim.fence, ends = claim.ends, low = low, high = high,
-    heard = 0, worker = claim.worker }
+  batch.leases[#batch.leases + 1] = { fence = claim.fence, ends = claim.ends, low = low,
+    high = high, heard = 0, worker = claim.worker }
   deliver(claim, batch, blob, low, high, n)
   batch.is_changed = true
   return is_all
@@ -98,8 +101,8 @@ local function is_late(record)
   return unpack_bytes('>I6', record, #record - 5) + unpack_bytes('>I6', record, 10) <= now
 end
 
--- The state of a single job under its new lease; nil if the id in the list is stale: of a job that was
--- removed, or that is elsewhere.
+-- The state of a single job under its new lease; nil if the id in the list is stale: of a job that
+-- was removed, or that is elsewhere.
 local function lease_single(claim, id, record, s)
   local flags, unheard, attempts, reason = byte(record, 2), 0, 1, nil
   if is_due(id, record, s) then return nil end
