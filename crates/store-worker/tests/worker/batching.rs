@@ -235,6 +235,7 @@ async fn a_queue_that_always_has_news_does_not_hide_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_hangs_does_not_hold_up_other_queues() {
     let fixture = Fixture::new();
+    fixture.store.let_pushes_hand_over();
     let other = QueueName::new("sms").unwrap();
     let done = async |_: Job| Ok(Done::discard());
     let options = QueueOptions::new().with_concurrency(2);

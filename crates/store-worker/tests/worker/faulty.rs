@@ -1,7 +1,7 @@
 //! A store that fails on command, and remembers what it was asked.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ pub(crate) struct Faulty {
     claims: Mutex<Vec<ClaimRequest>>,
     registrations: Mutex<Vec<(QueueName, usize)>>,
     injected: watch::Sender<Vec<Wakeup>>,
+    hands_over: AtomicBool,
 }
 
 impl std::fmt::Debug for Fault {
@@ -65,6 +66,7 @@ impl Faulty {
             claims: Mutex::default(),
             registrations: Mutex::default(),
             injected: watch::Sender::default(),
+            hands_over: AtomicBool::new(false),
         })
     }
 
@@ -133,6 +135,11 @@ impl Faulty {
     /// The queues at which workers have registered, and how many handlers each registration reserves, in order.
     pub(crate) fn registrations(&self) -> Vec<(QueueName, usize)> {
         self.registrations.lock().unwrap().clone()
+    }
+
+    /// From now on, pushes hand jobs over to workers that register. Before, they only notify them.
+    pub(crate) fn let_pushes_hand_over(&self) {
+        self.hands_over.store(true, Ordering::SeqCst);
     }
 
     /// The next wake-up of a worker, beside those of the store.
@@ -238,8 +245,8 @@ struct FaultyWaiter {
 impl Waiter for FaultyWaiter {
     async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim> {
         let call = async {
-            // Only notified: the test decides what is handed over.
-            let claim = self.inner.claim(request, 0).await?;
+            let hands_over = self.store.hands_over.load(Ordering::SeqCst);
+            let claim = self.inner.claim(request, if hands_over { reserve } else { 0 }).await?;
             if claim.jobs.len() < request.max {
                 let reserve = reserve.min(request.max - claim.jobs.len());
                 self.store.registrations.lock().unwrap().push((request.queue.clone(), reserve));

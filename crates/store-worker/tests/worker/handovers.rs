@@ -25,6 +25,7 @@ fn reserved(fixture: &Fixture) -> Vec<usize> {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_a_push_hands_over_start_without_a_claim() {
     let fixture = Fixture::new();
+    fixture.store.let_pushes_hand_over();
     let turnstile = Turnstile::new();
     let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     registered(&fixture, 1).await;
@@ -76,6 +77,7 @@ async fn a_queue_at_its_own_bound_gives_handed_over_jobs_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_worker_gives_handed_over_jobs_back() {
     let fixture = Fixture::new();
+    fixture.store.let_pushes_hand_over();
     let turnstile = Turnstile::new();
     let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
     registered(&fixture, 1).await;
@@ -192,6 +194,7 @@ async fn after_missed_notifications_it_claims_once_from_every_queue() {
 #[tokio::test(start_paused = true)]
 async fn the_claim_after_a_hand_over_is_sent_with_the_settlement_of_a_short_job() {
     let fixture = Fixture::new();
+    fixture.store.let_pushes_hand_over();
     let turnstile = Turnstile::new();
     let gate = turnstile.clone();
     let handler = move |job: Job| {
