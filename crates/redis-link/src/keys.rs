@@ -42,11 +42,12 @@ pub struct QueueKeys {
     /// Sorted set: unique key, end in ms; only those held for a time.
     pub unique_until: String,
     /// Hash: `shape` (layout, number of partitions, routing seed), `fence` (the last one issued), `alive`, `scheduled` and
-    /// `running` (numbers of jobs), `paused`, `dead_bytes` and `completed_bytes` (of the kept jobs), `moving` (batch ids, only
-    /// while a script makes some of their jobs single ones). Exists as long as the queue.
+    /// `running` (numbers of jobs), `paused`, `dead_bytes` and `completed_bytes` (of the kept jobs), `tidied` (when an idle
+    /// queue was last cleaned up, in ms), `moving` (batch ids, only while a script makes some of their jobs single ones).
+    /// Exists as long as the queue.
     pub meta: String,
-    /// Hash: token of a waiting worker -> when its registration ends, how many jobs it takes, its channel and name. TTL: 20 s
-    /// after the last registration.
+    /// Hash: token of a waiting worker -> when its registration ends, how many jobs and bytes it takes, its lease, its channel
+    /// and name. TTL: 20 s after the last registration.
     pub waiters: String,
     tag: String,
 }
@@ -75,8 +76,8 @@ impl QueueKeys {
         }
     }
 
-    /// `…:call:id`: string: the answer to a push or a settlement, or the jobs that a claim has leased. TTL: as long as the call
-    /// may be repeated.
+    /// `…:call:id`: string: the reply to a push or a settlement, or the jobs that a claim has leased. TTL: as long as the call
+    /// may be repeated; of a claim, its lease.
     pub fn call(&self, id: u64) -> String {
         format!("{}:call:{id:016x}", self.tag)
     }
@@ -160,8 +161,8 @@ pub fn value(key: &Key) -> String {
     format!("value:{key}")
 }
 
-/// `value:{id}`: never written, and no key of a value: without a handle it holds no braces, and an id has no dot. Asked for before values, by an id that nobody
-/// else knows, so that the reply begins with nothing.
+/// `value:{id}`: never written, and no key of a value: without a handle it holds no braces, and an id has no dot. Read before
+/// values, with an id that nobody else knows, so that the reply begins with nothing.
 pub fn no_value(id: RequestId) -> String {
     let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("value:{{{digits}}}")

@@ -1,4 +1,4 @@
-//! The state of a job: what changes while it lives. Written by the scripts alone; `lua/queue/keys.lua` describes it.
+//! The state of a job: what changes while it lives. Written by the scripts alone; `docs/layout.md` describes it.
 
 use bytes::{Buf, Bytes};
 use store_core::HolderName;

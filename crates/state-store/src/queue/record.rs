@@ -1,5 +1,4 @@
-//! The record of a job: what was pushed, as it is stored and never changed. `lua/queue/keys.lua` describes the part that the
-//! scripts read.
+//! The record of a job: what was pushed, as it is stored and never changed. `docs/layout.md` has the same form.
 //!
 //! ```text
 //! 1 layout, 1 flags, 1 priority, 2 max attempts, 4 request,
