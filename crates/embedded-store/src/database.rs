@@ -23,9 +23,9 @@ use self::core::Core;
 use self::member::{Call, Member};
 use self::memory::Memory;
 use self::shared::Shared;
+use crate::closed::Closed;
 use crate::fault::Fault;
 use crate::file::StoreFile;
-use crate::notifications::Notifications;
 use crate::rows::{Change, View};
 
 /// How many operations may wait for the writer thread; further callers wait for a place.
@@ -157,14 +157,6 @@ impl Database {
         }
     }
 
-    /// Like the above, on this thread, which may block.
-    pub(crate) fn read_now<T>(&self, op: Op, look: impl FnOnce(&mut View<'_>) -> Result<T, Fault>) -> Result<T> {
-        match &self.0.engine {
-            Engine::Memory(memory) => memory.read(op, look),
-            Engine::File(FileEngine { core, .. }) => core.read(op, look),
-        }
-    }
-
     /// Checks that calls can be carried out.
     pub(crate) fn check(&self) -> Result<()> {
         match &self.0.engine {
@@ -188,9 +180,9 @@ impl Database {
         self.0.shared.commits.load(Ordering::Relaxed)
     }
 
-    /// The waiting callers of each queue.
-    pub(crate) fn notifications(&self) -> &Notifications {
-        &self.0.shared.notifications
+    /// Whether it was closed.
+    pub(crate) fn closed(&self) -> &Closed {
+        &self.0.shared.closed
     }
 
     /// Closes it for all handles: earlier calls are committed, later calls are refused, waits end, and the file is unlocked.
@@ -231,7 +223,7 @@ impl Handle {
                 core.close();
             }
         }
-        self.shared.notifications.close();
+        self.shared.closed.close();
     }
 }
 

@@ -12,6 +12,7 @@
 //! [`Op::repeat`](store_core::Op::repeat) allows it.
 
 mod cache;
+mod closed;
 mod database;
 mod encoding;
 mod expiring;
@@ -19,7 +20,6 @@ mod fault;
 mod file;
 mod idempotency;
 mod moment;
-mod notifications;
 mod options;
 mod rows;
 mod state;

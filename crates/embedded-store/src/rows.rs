@@ -8,11 +8,9 @@ mod memory;
 use std::ops::{ControlFlow, Range};
 
 use redb::{ReadTransaction, WriteTransaction};
-use store_core::QueueName;
 
 use crate::expiring::Usage;
 use crate::fault::Fault;
-use crate::notifications::Notifications;
 use crate::waiting::Effects;
 pub(crate) use file::count;
 use file::{FileChange, FileView};
@@ -76,7 +74,6 @@ pub(crate) struct Change<'t> {
     changed_rows: u64,
     /// How many bytes the written rows have, with their keys.
     written_bytes: u64,
-    notifications: Vec<QueueName>,
     /// What changes beside the rows.
     pub(crate) effects: Effects,
     /// How many bytes of rows were removed, beyond those that were added.
@@ -102,17 +99,7 @@ impl<'t> Change<'t> {
     }
 
     fn new(rows: Writing<'t>, is_full: bool, effects: Effects) -> Self {
-        Self {
-            rows,
-            is_full,
-            is_changed: false,
-            changed_rows: 0,
-            written_bytes: 0,
-            notifications: Vec::new(),
-            effects,
-            freed: 0,
-            usage: None,
-        }
+        Self { rows, is_full, is_changed: false, changed_rows: 0, written_bytes: 0, effects, freed: 0, usage: None }
     }
 
     /// Whether the disk is full.
@@ -156,13 +143,6 @@ impl<'t> Change<'t> {
         }
     }
 
-    /// Wakes one caller that waits for the queue, after the transaction is committed.
-    pub(crate) fn notify(&mut self, queue: &QueueName) {
-        if !self.notifications.contains(queue) {
-            self.notifications.push(queue.clone());
-        }
-    }
-
     /// Writes the rows that were kept until the end of the transaction. In memory this commits.
     pub(crate) fn finish(mut self) -> Result<Written, Fault> {
         crate::expiring::save_usage(&mut self)?;
@@ -171,7 +151,6 @@ impl<'t> Change<'t> {
         }
         Ok(Written {
             is_changed: self.is_changed,
-            notifications: self.notifications,
             effects: self.effects,
             freed: self.freed,
             rows: self.changed_rows,
@@ -183,23 +162,14 @@ impl<'t> Change<'t> {
 /// What a transaction has written.
 pub(crate) struct Written {
     pub(crate) is_changed: bool,
-    /// The queues to notify after the commit.
-    notifications: Vec<QueueName>,
-    effects: Effects,
+    /// To be committed with it.
+    pub(crate) effects: Effects,
     /// Net bytes of rows removed. A row that was replaced counts as added.
     pub(crate) freed: i64,
     /// How many rows were written or removed.
     pub(crate) rows: u64,
     /// How many bytes the written rows have, with their keys.
     pub(crate) bytes: u64,
-}
-
-impl Written {
-    /// Wakes those whom the committed transaction concerns.
-    pub(crate) fn notify(self, notifications: &Notifications) {
-        self.effects.commit();
-        self.notifications.iter().for_each(|queue| notifications.notify(queue));
-    }
 }
 
 fn bytes(key: &[u8], row: usize) -> i64 {

@@ -73,9 +73,7 @@ impl EmbeddedState {
     /// [`Error::Corrupt`](store_core::Error::Corrupt) if it is not such a file, has another layout, or was truncated. A
     /// refused file is not changed, except that redb may try to repair it after a crash.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: StateOptions) -> Result<Self> {
-        let store = Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options };
-        store.tell_of_stored_jobs()?;
-        Ok(store)
+        Ok(Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options })
     }
 
     /// The same store with the idempotency keys, leases and pools that all services share. Queues are the same.

@@ -82,11 +82,6 @@ impl Queue for StateStore {
         settle::settle(self, queue, settlements, durability).await
     }
 
-    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
-        let _ = (queues, up_to);
-        Err(Error::unsupported(Op::QueueWait, "use a waiter"))
-    }
-
     fn waiter(&self) -> Arc<dyn Waiter> {
         waiter::waiter(self)
     }

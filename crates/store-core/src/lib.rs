@@ -50,12 +50,12 @@ pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
 pub use queue::{
     Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
-    JobLease, JobState, JobType, Kept, MAX_MOVES, NewJob, Outcome, PlainWaiter, Priority, Pushed, Queue, QueueControl,
-    QueueExt, QueueInspect, REGISTRATION, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique,
+    JobLease, JobState, JobType, Kept, MAX_MOVES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt,
+    QueueInspect, REGISTRATION, Replayed, RetryPolicy, Settled, Settlement, TraceContext, TypedQueue, Unique,
     UniqueUntil, Waiter, Wakeup, cut_reason, validate_batch, validate_lease,
 };
 pub use rate_limit::{LimitState, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
-pub use retention::{PackingBounds, Retention, StateOptions};
+pub use retention::{Retention, StateOptions};
 pub use role::{CacheRole, Role, Scope, StateRole};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};

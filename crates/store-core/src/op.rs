@@ -104,7 +104,7 @@ ops! {
     QueueExtend = "queue.extend", Idempotent;
     /// [`Queue::settle`](crate::Queue::settle)
     QueueSettle = "queue.settle", Idempotent;
-    /// [`Queue::wait`](crate::Queue::wait)
+    /// [`Waiter::next`](crate::Waiter::next)
     QueueWait = "queue.wait", Never;
 
     /// [`QueueInspect::counts`](crate::QueueInspect::counts)

@@ -26,7 +26,7 @@ pub use settle::{Kept, Outcome, Settled, Settlement};
 pub use trace::TraceContext;
 pub use typed::{JobType, TypedQueue};
 pub use unique::{Unique, UniqueUntil};
-pub use waiter::{PlainWaiter, REGISTRATION, Waiter, Wakeup};
+pub use waiter::{REGISTRATION, Waiter, Wakeup};
 
 use std::fmt;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 /// Pushes jobs, and delivers them to workers. Delivery is at least once. Completion is once, by the holder of the current
 /// lease.
 ///
-/// Each call but [`wait`](Queue::wait) costs one round trip.
+/// Each call costs one round trip.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -119,15 +119,6 @@ pub trait Queue: Send + Sync + fmt::Debug {
         settlements: &[Settlement],
         durability: Durability,
     ) -> Result<Receipt<Vec<Settled>>>;
-
-    /// `async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>>`
-    ///
-    /// Waits at most `up_to` until one of the queues may have a job to claim, and returns that queue. `None` if nothing
-    /// happened. Sends nothing while it waits.
-    ///
-    /// It may return early without a reason. A notification wakes one waiter, not all. To claim scheduled jobs when they are
-    /// due, pass the time of [`Claim::next`] as `up_to`.
-    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>>;
 
     /// `fn waiter(&self) -> Arc<dyn Waiter>`
     ///

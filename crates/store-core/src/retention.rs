@@ -85,41 +85,6 @@ impl Retention {
     }
 }
 
-/// When scheduled jobs are packed, so that many share one string of the server. Other engines ignore it.
-#[doc(hidden)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackingBounds {
-    /// How many scheduled jobs of a queue stay unpacked: few of them cost little memory, and packing costs time.
-    pub unpacked: u32,
-    /// Jobs are packed that are due after this many milliseconds.
-    pub ahead_millis: u32,
-    /// A string of this many bytes is divided.
-    pub most_bytes: u32,
-    /// A new string has at least this many bytes, or all jobs that were examined.
-    pub least_bytes: u32,
-    /// How many jobs are examined around a pushed one.
-    pub window: u16,
-    /// One in this many pushed jobs is examined.
-    pub every: u16,
-    /// A string grows by at least this fraction (one in `share`) of itself, or by all jobs that were examined.
-    pub share: u16,
-}
-
-impl Default for PackingBounds {
-    fn default() -> Self {
-        // Sizes that the server's allocator fills exactly; the halves of a divided string are such sizes, too.
-        Self {
-            unpacked: 10_000,
-            ahead_millis: 60_000,
-            most_bytes: 65_536,
-            least_bytes: 8_192,
-            window: 96,
-            every: 6,
-            share: 4,
-        }
-    }
-}
-
 /// Settings of a worker state store, on any engine.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -128,9 +93,6 @@ pub struct StateOptions {
     pub clock: Clock,
     /// How many finished jobs each queue keeps, and how long.
     pub retention: Retention,
-    /// When scheduled jobs are stored together.
-    #[doc(hidden)]
-    pub packing: PackingBounds,
     /// Whether the newest layouts are written. See [`StateOptions::with_newest_layouts`].
     pub newest_layouts: bool,
     /// The number of partitions of queues. See [`StateOptions::with_partitions`].
@@ -142,14 +104,6 @@ impl StateOptions {
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
-        self
-    }
-
-    /// Packs few jobs, in tests.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn with_packing(mut self, packing: PackingBounds) -> Self {
-        self.packing = packing;
         self
     }
 

@@ -23,8 +23,8 @@ mod resume;
 mod retention;
 mod settle;
 mod settle_lease;
-mod wait;
 mod waiter;
+mod wakeups;
 
 use crate::case::Case;
 
@@ -42,8 +42,8 @@ pub(crate) const CASES: &[&[Case]] = &[
     settle::CASES,
     settle_lease::CASES,
     retention::CASES,
-    wait::CASES,
     waiter::CASES,
+    wakeups::CASES,
     counts::CASES,
     get::CASES,
     list::CASES,

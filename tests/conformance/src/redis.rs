@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use cache_store::{CacheOptions, CacheStore};
 use redis_link::Link;
 use state_store::{StateOptions, StateStore};
-use store_core::{Durability, Error, Namespace, NewJob, PackingBounds, Queue, QueueName, Result, Role};
+use store_core::{Durability, Error, Namespace, NewJob, Queue, QueueName, Result, Role};
 
 use crate::against::{AgainstError, Target, sweep};
 use crate::engine::{Capability, Engine, Options, Stores};
@@ -26,7 +26,6 @@ pub struct RedisEngine {
     shared: Link,
     own: Link,
     other: Link,
-    packing: PackingBounds,
 }
 
 impl RedisEngine {
@@ -72,15 +71,7 @@ impl RedisEngine {
             shared: cache.link(shared, command_timeout).await?,
             own: cache.link(own, command_timeout).await?,
             other: cache.link(other, command_timeout).await?,
-            packing: PackingBounds::default(),
         })
-    }
-
-    /// With other bounds for packing scheduled jobs: with tiny ones few jobs are packed into many strings.
-    #[must_use]
-    pub fn with_packing(mut self, packing: PackingBounds) -> Self {
-        self.packing = packing;
-        self
     }
 
     /// Removes the data of the cases, and nothing else. Scans all keys of the used databases.
@@ -99,10 +90,7 @@ impl RedisEngine {
     }
 
     async fn state_store(&self, options: &Options) -> Result<StateStore> {
-        let options = StateOptions::default()
-            .with_clock(options.clock.clone())
-            .with_retention(options.retention)
-            .with_packing(self.packing);
+        let options = StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention);
         StateStore::open(self.state.clone(), self.namespace.clone(), service(self.namespace.as_str()), options).await
     }
 

@@ -1,5 +1,5 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
-//! a replica. The cases of the state role run once more on a server in cluster mode, and the queues with packing of few scheduled jobs.
+//! a replica. The cases of the state role run once more on a server in cluster mode.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -8,13 +8,8 @@ use std::sync::Arc;
 
 use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
 use libtest_mimic::{Arguments, Completion, Trial};
-use store_core::PackingBounds;
 use testkit::RedisServer;
 use tokio::runtime::Runtime;
-
-/// Packs two to five scheduled jobs into a string: every case with delayed jobs has packed ones.
-const TINY: PackingBounds =
-    PackingBounds { unpacked: 0, ahead_millis: 100, most_bytes: 320, least_bytes: 80, window: 8, every: 1, share: 16 };
 
 /// Capabilities that only the cache store has.
 const CACHE_ALONE: [&str; 3] = ["key_value.", "rate_limit.", "handoff."];
@@ -25,7 +20,6 @@ fn main() -> ExitCode {
     let directory = tempfile::tempdir().expect("a directory can be made");
     let servers = runtime.block_on(Servers::start());
     let redis = runtime.block_on(servers.engine("redis"));
-    let packing = runtime.block_on(servers.engine("redis with packed jobs")).with_packing(TINY);
     let engines: [Arc<dyn Engine>; 3] =
         [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis)];
     let mut trials: Vec<_> =
@@ -33,9 +27,6 @@ fn main() -> ExitCode {
     let clustered: Arc<dyn Engine> = Arc::new(runtime.block_on(servers.clustered_engine()));
     let of_the_state = conformance::all().filter(|case| !CACHE_ALONE.iter().any(|part| case.name().starts_with(part)));
     trials.extend(of_the_state.map(|case| trial(&runtime, &clustered, case)));
-    let packing: Arc<dyn Engine> = Arc::new(packing);
-    let of_queues = conformance::all().filter(|case| case.name().starts_with("queue."));
-    trials.extend(of_queues.map(|case| trial(&runtime, &packing, case)));
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed() {
         eprintln!("state server:\n{}\ncache server:\n{}", servers.state.log(), servers.cache.log());

@@ -254,7 +254,7 @@ impl Core {
             self.shared.count(&written);
             self.freed.fetch_add(written.freed, Ordering::Relaxed);
         }
-        written.notify(&self.shared.notifications);
+        written.effects.commit();
         Ok(())
     }
 

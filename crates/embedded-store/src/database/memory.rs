@@ -33,7 +33,7 @@ impl Memory {
             shared.count(&written);
         }
         // Before the next call begins: it may be that of a waiter that was dropped.
-        written.notify(&shared.notifications);
+        written.effects.commit();
         Ok(answer)
     }
 

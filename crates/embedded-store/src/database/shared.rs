@@ -1,4 +1,4 @@
-//! What both engines count and notify.
+//! What both engines share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use store_core::metric::{
     Counter, EMBEDDED_COMMITS, EMBEDDED_ROWS, EMBEDDED_WRITTEN_BYTES, IdempotencyBegins, LimitDecisions, Metric,
 };
 
-use crate::notifications::Notifications;
+use crate::closed::Closed;
 use crate::rows::Written;
 use crate::waiting::{Effects, Waiting};
 
@@ -18,7 +18,7 @@ pub(super) struct Shared {
     meters: Meters,
     pub(super) begins: IdempotencyBegins,
     pub(super) decisions: LimitDecisions,
-    pub(super) notifications: Notifications,
+    pub(super) closed: Closed,
     waiting: Arc<Waiting>,
 }
 
@@ -42,7 +42,7 @@ impl Shared {
             meters,
             begins: IdempotencyBegins::new(role.name()),
             decisions: LimitDecisions::new(),
-            notifications: Notifications::default(),
+            closed: Closed::default(),
             waiting: Arc::default(),
         }
     }

@@ -15,22 +15,18 @@ mod settings;
 mod settle;
 mod waiter;
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
+    Claim, ClaimRequest, Durability, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
     Settled, Settlement, Waiter,
 };
 
 use super::EmbeddedState;
-use crate::encoding::name;
 use crate::fault::Fault;
-use crate::notifications::StoreClosed;
-use crate::rows::{Change, Rows, Table};
-use ledger::Ledger;
+use crate::rows::Change;
 pub(super) use ledger::{BEHIND_NAMES, FIRST_NAME};
 use open_queue::OpenQueue;
 use settings::Settings;
@@ -57,11 +53,6 @@ impl Queue for EmbeddedState {
         durability: Durability,
     ) -> Result<Receipt<Vec<Settled>>> {
         self.settle_jobs(queue, settlements, durability).await
-    }
-
-    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
-        let woken = self.database.notifications().wait(queues, up_to).await;
-        woken.map_err(|StoreClosed| Error::unavailable(Op::QueueWait, "the store was closed"))
     }
 
     fn waiter(&self) -> Arc<dyn Waiter> {
@@ -102,23 +93,5 @@ impl EmbeddedState {
             Ok(Some(answer))
         };
         self.database.write(op, apply).await
-    }
-
-    /// Notifies the queues for which an earlier process left ready or due jobs.
-    pub(super) fn tell_of_stored_jobs(&self) -> Result<()> {
-        let queues = self.database.read_now(Op::Connect, |view| {
-            let mut pending = Vec::new();
-            view.scan(Table::Queues, ledger::FIRST_NAME..ledger::BEHIND_NAMES, |key, row| {
-                // A damaged ledger is reported to the users of its queue.
-                let Ok(ledger) = row.and_then(Ledger::decode) else { return Ok(ControlFlow::Continue(())) };
-                if ledger.counts().pending() > 0 {
-                    pending.push(name::<QueueName>(key)?);
-                }
-                Ok(ControlFlow::Continue(()))
-            })?;
-            Ok(pending)
-        })?;
-        queues.iter().for_each(|queue| self.database.notifications().notify(queue));
-        Ok(())
     }
 }

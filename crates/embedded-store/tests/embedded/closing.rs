@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use embedded_store::{CacheOptions, EmbeddedCache, EmbeddedState, StateOptions};
-use store_core::{Error, KeyValueExt, NewJob, Op, Queue, QueueExt, QueueInspect, Ttl};
+use store_core::{Error, KeyValueExt, NewJob, Queue, QueueExt, QueueInspect, Ttl};
 
-use crate::{PATIENCE, in_memory, key, queue, service};
+use crate::{in_memory, key, queue, service};
 
 fn assert_unavailable<T: std::fmt::Debug>(answer: Result<T, Error>) {
     assert!(matches!(answer, Err(Error::Unavailable { .. })), "{answer:?}");
@@ -24,7 +24,7 @@ async fn a_closed_store_refuses_every_call() {
         store.close().await;
         assert_unavailable(clone.push_one(&queue("mail"), NewJob::new("a")).await);
         assert_unavailable(clone.counts(&queue("mail")).await);
-        assert_unavailable(clone.wait(&[queue("mail")], Duration::from_secs(3600)).await);
+        assert_unavailable(clone.waiter().next(Duration::from_secs(3600)).await);
     }
     let cache = EmbeddedCache::in_memory(service("a"), CacheOptions::default());
     cache.for_service(service("b")).close().await;
@@ -55,17 +55,4 @@ async fn a_close_commits_earlier_calls_and_unlocks_the_file() {
         EmbeddedState::open(&file, service("orders"), StateOptions::default()).is_err(),
         "the closed handle unlocks nothing"
     );
-}
-
-#[tokio::test]
-async fn a_close_ends_all_waits() {
-    let store = in_memory();
-    let waiting = tokio::spawn({
-        let store = store.clone();
-        async move { store.wait(&[queue("mail"), queue("other")], Duration::from_secs(3600)).await }
-    });
-    tokio::task::yield_now().await;
-    store.close().await;
-    let ended = tokio::time::timeout(PATIENCE, waiting).await.expect("the wait ends").unwrap();
-    assert!(matches!(ended, Err(Error::Unavailable { op: Op::QueueWait, .. })), "{ended:?}");
 }

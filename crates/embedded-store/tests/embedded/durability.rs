@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use embedded_store::{EmbeddedState, StateOptions};
 use store_core::{Durability, NewJob, Outcome, Queue, QueueExt, QueueInspect};
 
-use crate::{PATIENCE, claim, job, job_id, queue, service};
+use crate::{claim, job, job_id, queue, service};
 
 /// The child's file. Set only by the test that starts it.
 const FILE: &str = "EMBEDDED_STORE_TEST_FILE";
@@ -105,16 +105,4 @@ async fn a_reopened_file_has_the_state_of_its_last_commit() {
     store.settle_one(&queue("mail"), first.lease.clone(), Outcome::Release).await.unwrap();
     let second = claim(&store, "mail", 1).await.jobs.remove(0);
     assert!(second.lease.fence > first.lease.fence);
-}
-
-#[tokio::test]
-async fn a_wake_up_survives_the_process() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("state.redb");
-    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
-    store.push_one(&queue("mail"), job("a")).await.unwrap();
-    drop(store);
-
-    let store = EmbeddedState::open(&file, service("orders"), StateOptions::default()).unwrap();
-    assert_eq!(store.wait(&[queue("mail")], PATIENCE).await.unwrap(), Some(queue("mail")));
 }

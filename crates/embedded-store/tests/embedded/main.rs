@@ -16,7 +16,6 @@ mod partitions;
 mod privacy;
 mod states;
 mod waiters;
-mod waiting;
 
 use std::time::Duration;
 

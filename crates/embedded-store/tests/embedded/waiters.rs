@@ -103,6 +103,26 @@ async fn a_job_that_is_due_before_all_others_notifies_a_waiter() {
 }
 
 #[tokio::test]
+async fn what_brings_no_work_wakes_nobody() {
+    let store = in_memory();
+    for id in ["dies", "ends"] {
+        store.push_one(&queue("mail"), job(id)).await.unwrap();
+    }
+    store.push_one(&queue("mail"), job("first").with_delay(LEASE * 2)).await.unwrap();
+    let claimed = claim(&store, "mail", 2).await.jobs;
+    let waiter = registered(&store, "mail", 10).await;
+    store.push_one(&queue("mail"), job("later").with_delay(LEASE * 3)).await.unwrap();
+    store.cancel(&queue("mail"), &job_id("later")).await.unwrap();
+    let outcomes = [Outcome::Dead { reason: "no".to_owned() }, Outcome::Complete(None)];
+    for (job, outcome) in claimed.into_iter().zip(outcomes) {
+        store.settle_one(&queue("mail"), job.lease, outcome).await.unwrap();
+    }
+    assert_eq!(waiter.next(Duration::ZERO).await.unwrap(), None);
+    store.push_one(&queue("mail"), job("sooner").with_delay(LEASE)).await.unwrap();
+    assert_eq!(waiter.next(PATIENCE).await.unwrap(), Some(Wakeup::Notified { queue: queue("mail") }));
+}
+
+#[tokio::test]
 async fn what_a_dropped_waiter_did_not_take_goes_to_the_next_one() {
     let directory = tempfile::tempdir().unwrap();
     for store in [in_memory(), in_a_file(&directory)] {

@@ -7,7 +7,7 @@
 --         (0 or 1)
 -- Retry   finds the result of the first run: 0 after 1
 -- Cost    up to 4 commands per job, 12 per job of a batch, O(n log s + bytes) with s scheduled
--- needs: byte, call, extract, find, flush, jobs, meta, moved, repair
+-- needs: byte, call, extract, find, flush, jobs, meta, moved, publish, repair
 local shape, moving = unpack(call('HMGET', meta, 'shape', 'moving'))
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end
 if moving then repair(moving) end
@@ -32,4 +32,5 @@ for i = 3, #ARGV do
 end
 moved.scheduled = -promoted
 flush('')
+publish()
 return reply

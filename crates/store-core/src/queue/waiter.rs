@@ -1,15 +1,11 @@
 //! Waiting for jobs: registrations of idle workers, and what wakes them.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
-use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Claim, ClaimRequest, Queue};
+use super::{Claim, ClaimRequest};
 use crate::{QueueName, Result};
 
 /// An idle worker of one process: it registers at queues, and is notified of jobs.
@@ -102,78 +98,4 @@ pub enum Wakeup {
     },
     /// Notifications may have been lost: claim once from every queue.
     Missed,
-}
-
-/// A waiter on top of [`Queue::wait`](super::Queue::wait): it only notifies.
-#[doc(hidden)]
-pub struct PlainWaiter<Q> {
-    queue: Q,
-    registered: Mutex<Registered>,
-}
-
-#[derive(Default)]
-struct Registered {
-    queues: HashMap<QueueName, Instant>,
-    /// Rises with each registration, so that the wait under way begins again.
-    changes: u64,
-    waker: Option<Waker>,
-}
-
-impl<Q> PlainWaiter<Q> {
-    /// A waiter that is not registered yet.
-    pub fn new(queue: Q) -> Self {
-        Self { queue, registered: Mutex::default() }
-    }
-
-    fn registered(&self) -> std::sync::MutexGuard<'_, Registered> {
-        self.registered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn poll_change(&self, seen: u64, context: &mut Context<'_>) -> Poll<()> {
-        let mut registered = self.registered();
-        registered.waker = Some(context.waker().clone());
-        if registered.changes == seen { Poll::Pending } else { Poll::Ready(()) }
-    }
-}
-
-impl<Q> fmt::Debug for PlainWaiter<Q> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PlainWaiter")
-    }
-}
-
-#[async_trait]
-impl<Q: Queue> Waiter for PlainWaiter<Q> {
-    async fn claim(&self, request: &ClaimRequest, _: usize) -> Result<Claim> {
-        let claim = self.queue.claim(request).await?;
-        if claim.jobs.len() < request.max {
-            let mut registered = self.registered();
-            registered.queues.insert(request.queue.clone(), Instant::now());
-            registered.changes += 1;
-            if let Some(waker) = registered.waker.take() {
-                waker.wake();
-            }
-        }
-        Ok(claim)
-    }
-
-    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
-        let ends = Instant::now() + up_to;
-        loop {
-            let (queues, seen): (Vec<QueueName>, u64) = {
-                let mut registered = self.registered();
-                registered.queues.retain(|_, since| since.elapsed() < REGISTRATION);
-                (registered.queues.keys().cloned().collect(), registered.changes)
-            };
-            let mut wait = self.queue.wait(&queues, ends.saturating_duration_since(Instant::now()));
-            let woken = poll_fn(|context| match wait.as_mut().poll(context) {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending => self.poll_change(seen, context).map(|()| None),
-            });
-            let Some(answer) = woken.await else { continue };
-            let Some(queue) = answer? else { return Ok(None) };
-            self.registered().queues.remove(&queue);
-            return Ok(Some(Wakeup::Notified { queue }));
-        }
-    }
 }

@@ -225,10 +225,6 @@ impl Queue for Faulty {
         self.meet(Op::QueueSettle, settlements.len(), call).await
     }
 
-    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
-        self.inner.wait(queues, up_to).await
-    }
-
     fn waiter(&self) -> Arc<dyn Waiter> {
         Arc::new(FaultyWaiter { store: self.this.upgrade().unwrap(), inner: self.inner.waiter() })
     }

@@ -95,7 +95,6 @@ fn what_only_the_workspace_needs_is_not_public() {
         "JobLease",
         "MAX_MOVES",
         "ManualClock",
-        "PackingBounds",
         "Repeat",
         "Settlement",
         "StateOptions",

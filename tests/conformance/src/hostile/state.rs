@@ -68,7 +68,6 @@ async fn claim_and_settle(fixture: &Fixture, texts: &Texts, queue: &QueueName) -
     let ids: Vec<JobId> = listed(fixture, queue, JobState::Ready).await?.into_iter().map(|job| job.id).collect();
     check_eq!(ids, (0..4).map(|index| id(texts, index)).collect::<Vec<_>>());
     let worker = holder(texts.word(2));
-    check!(fixture.state.wait(std::slice::from_ref(queue), secs(30)).await?.is_some(), "nothing to claim");
     let claimed = fixture.state.claim(&ClaimRequest::new(queue.clone(), worker.clone(), 4, secs(60))).await?.jobs;
     for (index, job) in claimed.iter().enumerate() {
         check_eq!((job.id(), &job.payload), (&id(texts, index), &texts.bytes(index + 1)));

@@ -28,21 +28,26 @@ cases! { Op::QueueWait;
 }
 
 /// Longer than any case may take: if a call returns, something happened.
-const UP_TO: Duration = secs(300);
+pub(super) const UP_TO: Duration = secs(300);
 
 /// Long enough for a wake-up that must not come.
 const SHORT: Duration = ms(100);
 
 impl QueueFixture {
     /// A waiter that has found no job, and is registered for up to `max`.
-    async fn waiter(&self, max: usize, reserve: usize) -> Result<Arc<dyn Waiter>, BrokenPromise> {
+    pub(super) async fn waiter(&self, max: usize, reserve: usize) -> Result<Arc<dyn Waiter>, BrokenPromise> {
         let waiter = self.fixture.state.waiter();
         check_eq!(waiter.claim(&self.request(max), reserve).await?.jobs, []);
         Ok(waiter)
     }
 
     /// The jobs of the next wake-up. If it only notifies, the waiter claims up to `max`.
-    async fn served(&self, waiter: &dyn Waiter, max: usize, reserve: usize) -> Result<Vec<ClaimedJob>, BrokenPromise> {
+    pub(super) async fn served(
+        &self,
+        waiter: &dyn Waiter,
+        max: usize,
+        reserve: usize,
+    ) -> Result<Vec<ClaimedJob>, BrokenPromise> {
         loop {
             let jobs = match waiter.next(UP_TO).await? {
                 Some(Wakeup::Claimed { claim, .. }) => claim.jobs,

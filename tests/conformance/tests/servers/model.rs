@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use conformance::{EmbeddedMemory, Engine, Options, RedisEngine};
-use store_core::{Clock, ManualClock, PackingBounds, Retention, Timestamp};
+use store_core::{Clock, ManualClock, Retention, Timestamp};
 use testkit::RedisServer;
 
 use play::World;
@@ -111,28 +111,9 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_sequences_have_the_same_outcomes() {
-    compare(PackingBounds::default()).await;
-}
-
-/// Two jobs make a packed string, and four or five divide it.
-#[tokio::test(flavor = "multi_thread")]
-async fn random_sequences_have_the_same_outcomes_with_packed_jobs() {
-    let tiny = PackingBounds {
-        unpacked: 0,
-        ahead_millis: 100,
-        most_bytes: 320,
-        least_bytes: 80,
-        window: 8,
-        every: 1,
-        share: 16,
-    };
-    compare(tiny).await;
-}
-
-async fn compare(packing: PackingBounds) {
     let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
-    let redis = RedisEngine::connect("redis", &cache.url(None), &state.url(None)).await.unwrap().with_packing(packing);
+    let redis = RedisEngine::connect("redis", &cache.url(None), &state.url(None)).await.unwrap();
     let pair = Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis) };
     let first = number("CONFORMANCE_SEED", 1);
     for seed in first..first + number("CONFORMANCE_SEQUENCES", 200) {

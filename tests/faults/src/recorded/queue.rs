@@ -56,10 +56,6 @@ impl Queue for Recorded<dyn Queue> {
         })
     }
 
-    async fn wait(&self, queues: &[QueueName], up_to: Duration) -> Result<Option<QueueName>> {
-        self.inner.wait(queues, up_to).await
-    }
-
     fn waiter(&self) -> Arc<dyn Waiter> {
         self.inner.waiter()
     }

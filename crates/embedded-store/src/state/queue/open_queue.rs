@@ -67,8 +67,8 @@ impl<'c, 't> OpenQueue<'c, 't> {
 
     /// Hands jobs to waiting workers, keeps what is over within its bounds, and writes what has changed of the queue as a whole.
     pub(super) fn close(mut self) -> Result<(), Fault> {
-        if self.is_told && !self.hand_over()? {
-            self.change.notify(self.queue);
+        if self.is_told {
+            self.hand_over()?;
         }
         if self.kept > 0 {
             self.collect()?;

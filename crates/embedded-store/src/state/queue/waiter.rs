@@ -45,7 +45,7 @@ impl Waiter for EmbeddedWaiter {
         tokio::select! {
             biased;
             wakeup = self.mailbox.next() => Ok(Some(wakeup)),
-            () = self.store.database.notifications().closed() => {
+            () = self.store.database.closed().wait() => {
                 Err(Error::unavailable(Op::QueueWait, "the store was closed"))
             }
             () = tokio::time::sleep(up_to) => Ok(None),
@@ -83,12 +83,11 @@ impl Drop for EmbeddedWaiter {
 
 impl OpenQueue<'_, '_> {
     /// Leases ready jobs to waiters, those that have waited longest first. A waiter without a reserve is notified, and its claim
-    /// notifies the next one if it leaves jobs. If no job is ready, one waiter is notified of what else has happened. Returns
-    /// whether nothing is left to tell.
-    pub(super) fn hand_over(&mut self) -> Result<bool, Fault> {
+    /// notifies the next one if it leaves jobs. If no job is ready, one waiter is notified of what else has happened.
+    pub(super) fn hand_over(&mut self) -> Result<(), Fault> {
         let mut is_handed_over = false;
         while !self.ledger.paused && (!is_handed_over || self.ledger.ready() > 0) {
-            let Some(waiter) = self.change.effects.take(self.queue) else { return Ok(false) };
+            let Some(waiter) = self.change.effects.take(self.queue) else { return Ok(()) };
             let max = waiter.reserve.min(NewJob::MAX_BATCH);
             let jobs = match self.take_ready(max, waiter.max_bytes, waiter.lease, &waiter.worker) {
                 // Its claim reports the damage; this operation is not concerned.
@@ -98,12 +97,12 @@ impl OpenQueue<'_, '_> {
             let queue = self.queue.clone();
             if jobs.is_empty() {
                 self.change.effects.wake(waiter.mailbox, Wakeup::Notified { queue });
-                return Ok(true);
+                return Ok(());
             }
             is_handed_over = true;
             let claim = Claim::new(jobs, self.next_event()?, false);
             self.change.effects.wake(waiter.mailbox, Wakeup::Claimed { queue, claim, is_registered: false });
         }
-        Ok(is_handed_over)
+        Ok(())
     }
 }

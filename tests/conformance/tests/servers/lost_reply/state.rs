@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use store_core::{
     AcquireRequest, Acquired, Beat, ClaimRequest, ClaimedJob, Counts, Durability, Extended, Extension, HolderName,
-    JobId, JobInfo, Kept, LeaseName, NewJob, Op, Outcome, PageRequest, PoolName, Pushed, Settled, Settlement,
+    JobId, JobInfo, Kept, LeaseName, NewJob, Op, Outcome, PageRequest, PoolName, Pushed, Settled, Settlement, Wakeup,
 };
 
 use super::World;
@@ -117,12 +117,16 @@ pub(super) async fn settle(world: World) {
     }
 }
 
-/// The wake-up is lost with the reply; the job is not.
+/// The registration of a claim whose reply was lost is that of the claim which is sent again.
 pub(super) async fn wait(world: World) {
+    let waiter = world.stores.state.waiter();
+    let request = ClaimRequest::new(world.queue(), holder("worker"), 1, LEASE);
+    world.never_repeated(Op::QueueClaim, waiter.claim(&request, 1)).await;
+    assert_eq!(waiter.claim(&request.repeated(), 1).await.unwrap().jobs, []);
     world.pushed(&[job("a")]).await;
-    let queues = [world.queue()];
-    world.never_repeated(Op::QueueWait, world.stores.state.wait(&queues, LEASE)).await;
-    assert_eq!(world.claimed(1).await.len(), 1);
+    let woken = waiter.next(LEASE).await.unwrap();
+    assert!(matches!(&woken, Some(Wakeup::Claimed { claim, .. }) if claim.jobs[0].id() == &id("a")), "{woken:?}");
+    assert_eq!(world.counts().await, Counts::new(0, 0, 1, 0, 0));
 }
 
 pub(super) async fn cancel(world: World) {
