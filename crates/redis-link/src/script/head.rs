@@ -17,13 +17,13 @@ enum Count {
 }
 
 impl Head {
-    /// The head of the script with this name; `None` if its text has none.
+    /// The head of the script with this name; `None` if its text has none. `those of keys.lua` are the KEYS in the head of that
+    /// piece, the first one that lists KEYS.
     pub(super) fn of(name: &str, source: &str) -> Option<Self> {
         let begin = source.rfind(&format!("-- {name}: "))?;
-        Some(Self {
-            keys: Count::of("KEYS", &part(&source[begin..], "KEYS")?),
-            arguments: Count::of("ARGV", &part(&source[begin..], "ARGV")?),
-        })
+        let shared = part(&source[source.find("-- KEYS")?..], "KEYS")?;
+        let keys = part(&source[begin..], "KEYS")?.replace("those of keys.lua", shared.trim());
+        Some(Self { keys: Count::of("KEYS", &keys), arguments: Count::of("ARGV", &part(&source[begin..], "ARGV")?) })
     }
 
     /// What a call sends contrary to the head.
@@ -170,7 +170,7 @@ mod tests {
             found.unwrap_or_else(|| panic!("{name} has no file")).1.clone()
         };
         let scripts: BTreeMap<_, _> = names().into_iter().map(|name| (name.clone(), file(&name))).collect();
-        let heads = all.iter().filter(|(_, text)| text.contains("-- KEYS"));
+        let heads = all.iter().filter(|(_, text)| text.contains("\n-- Retry "));
         for (path, text) in heads {
             assert!(scripts.values().any(|other| other == text), "{} is sent by no crate", path.display());
         }
@@ -244,5 +244,8 @@ mod tests {
         assert_eq!(head.mismatch(1, 2), None);
         assert_eq!(head.mismatch(2, 1).unwrap(), "2 KEYS and 1 ARGV are sent; the head names 1 and 2");
         assert_eq!(Head::of("a/c", "-- a/b: does it"), None);
+        let own = "-- a/b: does it.\n-- KEYS    those of keys.lua, 3 call (string)\n-- ARGV    1 clock\n";
+        let source = format!("-- Names.\n-- KEYS    1 jobs (hash),\n--         2 state (hash)\nlocal a\n{own}");
+        assert_eq!(Head::of("a/b", &source).unwrap(), Head { keys: Count::Exactly(3), arguments: Count::Exactly(1) });
     }
 }

@@ -1,7 +1,5 @@
 -- queue/cancel: removes a job that does not run, requests the worker of one that runs to stop.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
---         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
---         14 waiters (hash)
+-- KEYS    those of keys.lua
 -- ARGV    1 clock, 2 shape, 3 packed id
 -- Returns 'shape' and the recorded one, or 'removed', 'requested', 'finished' or 'unknown'
 -- Retry   finds the result of the first run: 'unknown' after 'removed'

@@ -1,7 +1,5 @@
 -- queue/claim: makes ready what is due, then leases the first ready jobs.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
---         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
---         14 waiters (hash), 15 call (string)
+-- KEYS    those of keys.lua, 15 call (string)
 -- ARGV    1 clock, 2 shape, 3 bounds of what is kept, 4 at most how many jobs, 5 lease in ms, 6
 --         worker, 7 about how many bytes, 8 '' or the registration: token (8 bytes), reserve (2),
 --         channel

@@ -1,7 +1,5 @@
 -- queue/counts: how many jobs are in each state.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
---         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
---         14 waiters (hash)
+-- KEYS    those of keys.lua
 -- ARGV    1 clock, 2 shape
 -- Returns 'shape' and the recorded one, or 'counts', ready, scheduled and running together,
 --         scheduled, running, completed, dead, whether the queue is paused (0 or 1)

@@ -1,7 +1,5 @@
 -- queue/extend: makes leases last longer, and stores progress.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
---         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
---         14 waiters (hash)
+-- KEYS    those of keys.lua
 -- ARGV    1 clock, 2 shape, 3 lasting in ms, 4 for each batch: id (17 bytes), fence (16 digits),
 --         positions (8 bytes), 5 for each single job: fence (16 digits), length (2 bytes), packed
 --         id, 6.. for each job that reports progress: its number from 1, progress. Numbers count

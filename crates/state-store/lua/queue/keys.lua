@@ -1,5 +1,8 @@
 -- Begins every script of a queue: the names of its keys, and functions for lists.
 -- docs/layout.md describes every stored form.
+-- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
+--         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
+--         14 waiters (hash)
 -- needs: call
 local jobs, state, due, leased = KEYS[1], KEYS[2], KEYS[7], KEYS[8]
 local completed, dead, unique, unique_until = KEYS[9], KEYS[10], KEYS[11], KEYS[12]

@@ -1,7 +1,5 @@
 -- queue/list: the jobs in a state, a page at a time.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
---         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
---         14 waiters (hash)
+-- KEYS    those of keys.lua
 -- ARGV    1 clock, 2 shape, 3 state, 4 at most how many jobs, 5 about how many bytes of records
 --         may be read, 6.. the end of the page before, if any: priority and position (ready) or
 --         time in ms, element, position in the batch that was shown last or ''

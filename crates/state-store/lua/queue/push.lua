@@ -1,7 +1,5 @@
 -- queue/push: adds jobs to a queue.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
---         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
---         14 waiters (hash), 15 call (string)
+-- KEYS    those of keys.lua, 15 call (string)
 -- ARGV    1 clock, 2 shape, 3 ms for which the call is remembered, 4 g, 5.. g times: kind, number
 --         of jobs, delay of the first in ms (6 bytes), positions (8 bytes); id; records; then for
 --         each other job: packed id, record, delay in ms or ''

@@ -1,7 +1,5 @@
 -- queue/settle: ends deliveries.
--- KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed,
---         10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash),
---         14 waiters (hash), 15 call (string)
+-- KEYS    those of keys.lua, 15 call (string)
 -- ARGV    1 clock, 2 shape, 3 ms for which the call is remembered, 4 bounds of what is kept, 5 for
 --         each batch: id (17 bytes), fence (16 digits), positions (8 bytes), 6 for each single
 --         job: fence (16 digits), length (2 bytes), packed id, 7.. for each job that is not just

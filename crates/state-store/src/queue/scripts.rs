@@ -56,11 +56,10 @@ mod tests {
     use redis_link::keys::QueueKeys;
     use store_core::{Namespace, QueueName};
 
-    /// A script's own file: its head, each entry in one line.
-    fn head(script: &Script) -> String {
-        let begin =
-            script.source().rfind(&format!("-- {}: ", script.name())).expect("a head that begins with the name");
-        let lines: Vec<_> = script.source()[begin..].lines().take_while(|line| line.starts_with("-- ")).collect();
+    /// The head of the file that begins with `begin`, each entry in one line.
+    fn head(text: &str, begin: &str) -> String {
+        let begin = text.rfind(begin).expect("a head");
+        let lines: Vec<_> = text[begin..].lines().take_while(|line| line.starts_with("-- ")).collect();
         lines.join("\n").replace("\n--         ", " ")
     }
 
@@ -74,8 +73,11 @@ mod tests {
         let written = "KEYS    1 jobs (hash), 2 state (hash), 3-6 ready0-3 (lists), 7 due, 8 leased, 9 completed, \
                        10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), \
                        14 waiters (hash)";
+        let keys = include_str!("../../lua/queue/keys.lua");
+        assert!(head(keys, "-- Begins").contains(written));
         for script in all() {
-            assert!(head(script).contains(written), "{}", script.name());
+            let head = head(script.source(), &format!("-- {}: ", script.name()));
+            assert!(script.pieces().contains(&keys) && head.contains("KEYS    those of keys.lua"), "{}", script.name());
         }
     }
 }
