@@ -61,7 +61,7 @@ async fn settle_in(
 ) -> Result<Option<Receipt<Vec<Settled>>>> {
     let leases: Vec<&JobLease> = settlements.iter().map(|settlement| &settlement.lease).collect();
     let mut settled = vec![Settled::Lost; settlements.len()];
-    let mut lowest: Option<Reached> = None;
+    let (mut lowest, mut unknown): (Option<Reached>, _) = (None, None);
     for held in held::group(&leases) {
         if held.partition >= shape.count() {
             continue;
@@ -78,7 +78,11 @@ async fn settle_in(
         };
         let error = match store.call_on(to, args(store, &held, settlements, durability)).await {
             Ok(Called::Answered(answer, reached)) => {
-                read(answer, &held, &mut settled)?;
+                match read(answer, &held, &mut settled) {
+                    // The jobs of the other partitions are settled all the same.
+                    Err(error @ Error::Indeterminate { .. }) => unknown = Some(error),
+                    read => read?,
+                }
                 lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
                 continue;
             }
@@ -92,7 +96,10 @@ async fn settle_in(
             Error::indeterminate(OP, format!("other jobs of the call were settled in other partitions: {error}"))
         });
     }
-    Ok(Some(Receipt::new(settled, lowest.unwrap_or_default())))
+    match unknown {
+        Some(error) => Err(error),
+        None => Ok(Some(Receipt::new(settled, lowest.unwrap_or_default()))),
+    }
 }
 
 /// The leases, then what is not just complete, in the order given.

@@ -3,7 +3,7 @@
 mod chosen_ids;
 mod crashes;
 mod hand_over;
-mod interrupted_batches;
+mod interruptions;
 mod kept_results;
 mod life;
 mod limits;

@@ -24,10 +24,14 @@ pub(super) struct Fixture {
 }
 
 pub(super) async fn fixture() -> Fixture {
+    fixture_with(StateOptions::default()).await
+}
+
+pub(super) async fn fixture_with(options: StateOptions) -> Fixture {
     let server = RedisServer::state().start().await.unwrap();
     let proxy = ScriptProxy::start(&server).await.unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-    let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
+    let options = options.with_clock(Clock::Manual(clock.clone()));
     let store = open(&proxy.url(), options).await.unwrap();
     Fixture { server, proxy, store, clock }
 }
