@@ -95,7 +95,7 @@ pub struct StateOptions {
     pub retention: Retention,
     /// Whether the newest layouts are written. See [`StateOptions::with_newest_layouts`].
     pub newest_layouts: bool,
-    /// The number of partitions of queues. See [`StateOptions::with_partitions`].
+    /// The numbers of partitions that are declared, by queue. See [`StateOptions::with_partitions`].
     pub partitions: BTreeMap<QueueName, u16>,
 }
 
@@ -107,9 +107,10 @@ impl StateOptions {
         self
     }
 
-    /// Sets the number of partitions of a queue, 1 to 1,024. The first push records the number with the queue, and it cannot change
-    /// as long as the queue exists: a store that declares another one refuses every call. A store that declares none adopts the
-    /// recorded number; a new queue gets 1.
+    /// Declares the number of partitions of a queue, 1 to 1,024. The first push records it with the queue, 1 if none is declared,
+    /// and it cannot change as long as the queue exists. A store that declares another number refuses every call on the queue
+    /// with [`Error::InvalidArgument`](crate::Error::InvalidArgument); one that declares none uses the recorded number. An
+    /// embedded store records and compares the number, and has one partition.
     #[must_use]
     pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
         self.partitions.insert(queue, partitions);

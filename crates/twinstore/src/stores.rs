@@ -224,10 +224,11 @@ async fn open_cache(settings: &Settings, options: &StoresOptions, opened: &mut O
 
 async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut Opened) -> Result<State, Error> {
     let service = settings.service.clone();
-    let retention = settings.retention(options.retention());
+    let partitions = options.partitions();
     let options = StateOptions::default()
-        .with_retention(retention)
+        .with_retention(settings.retention(options.retention()))
         .with_newest_layouts(settings.newest_layouts(options.newest_layouts()));
+    let options = partitions.iter().fold(options, |all, (queue, count)| all.with_partitions(queue.clone(), *count));
     let (engine, store) = match &settings.state {
         Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, options)),
         Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, options)?),

@@ -1,6 +1,8 @@
 //! [`StoresOptions`]: the settings that a service makes in code.
 
-use store_core::Retention;
+use std::collections::BTreeMap;
+
+use store_core::{QueueName, Retention};
 
 /// Settings that a service gives in code, for [`Stores::open_with`](crate::Stores::open_with).
 ///
@@ -30,6 +32,7 @@ use store_core::Retention;
 pub struct StoresOptions {
     retention: Retention,
     newest_layouts: bool,
+    partitions: BTreeMap<QueueName, u16>,
 }
 
 impl StoresOptions {
@@ -53,6 +56,35 @@ impl StoresOptions {
     pub fn with_newest_layouts(mut self, newest: bool) -> Self {
         self.newest_layouts = newest;
         self
+    }
+
+    /// Declares the number of partitions of a queue, 1 to 1,024. Default: none declared.
+    ///
+    /// The first push to a queue records the number, 1 if none is declared. It cannot change as long as the queue exists. A
+    /// service that declares another number gets [`Error::InvalidArgument`](crate::Error::InvalidArgument) from every call on the
+    /// queue; a service that declares none uses the recorded number. So it is enough that the services declare it that may push
+    /// first.
+    ///
+    /// On one server, partitions only cost: batches are smaller, and an idle worker registers in each partition. They are for
+    /// one queue that uses several servers of a cluster. Priorities and order hold within a partition. An embedded store
+    /// records and compares the number, and has one partition.
+    ///
+    /// ```
+    /// use twinstore::config::StoresOptions;
+    /// use twinstore::queue::QueueName;
+    ///
+    /// let options = StoresOptions::new().with_partitions(QueueName::new("mails")?, 4);
+    /// # let _ = options;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
+        self.partitions.insert(queue, partitions);
+        self
+    }
+
+    pub(crate) fn partitions(&self) -> &BTreeMap<QueueName, u16> {
+        &self.partitions
     }
 
     pub(crate) fn newest_layouts(&self) -> bool {
