@@ -29,6 +29,7 @@ mod held;
 mod inspect;
 mod job_state;
 mod list;
+mod message;
 mod packed_id;
 mod partition;
 mod push;

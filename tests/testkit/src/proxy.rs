@@ -51,6 +51,8 @@ struct Shared {
 enum Mode {
     Pass,
     Delay(Duration),
+    /// Bytes per second.
+    Slow(u32),
     OneWay,
     Blackhole,
 }
@@ -125,6 +127,14 @@ impl FaultProxy {
     /// As [`pass`](Self::pass).
     pub async fn delay(&self, delay: Duration) {
         self.switch(Mode::Delay(delay)).await;
+    }
+
+    /// Forwards on each connection so many bytes per second in each direction, as a slow line.
+    ///
+    /// # Panics
+    /// As [`pass`](Self::pass).
+    pub async fn slow(&self, bytes_per_second: u32) {
+        self.switch(Mode::Slow(bytes_per_second)).await;
     }
 
     /// Accepts connections but lets nothing through in either direction, not even their end, as a network that drops

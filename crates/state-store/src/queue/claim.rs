@@ -1,7 +1,6 @@
 //! [`Queue::claim`](store_core::Queue::claim)
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use redis_link::{Arg, ReplyReader};
@@ -24,9 +23,23 @@ const SHARED_BYTES: usize = 1 << 20;
 
 /// A waiter that registers where a claim finds too few jobs.
 pub(super) trait Registering: Sync {
-    /// The argument of a claim: token (8 bytes), how many jobs it reserves (2 bytes), channel. `share`: which of how many
-    /// partitions asks.
-    fn registration(&self, request: &ClaimRequest, partition: u16, of: u16) -> Bytes;
+    /// From which of `count` partitions to claim, and the time until the others have to be asked.
+    fn visits(&self, request: &ClaimRequest, count: u16) -> (Vec<u16>, Option<Duration>);
+
+    /// The argument of a claim from one of `count` partitions: token (8 bytes), how many jobs it reserves (2 bytes), channel.
+    fn registration(&self, request: &ClaimRequest, partition: u16, count: u16) -> Bytes;
+
+    /// A claim that was sent at this time was answered.
+    fn answered(&self, request: &ClaimRequest, partition: u16, sent: Instant, answer: &Answered);
+}
+
+/// What a partition answers to a claim.
+pub(super) struct Answered {
+    pub(super) claim: Claim,
+    /// The time of the server, rounded up; `None` if the queue is paused.
+    pub(super) now: Option<Timestamp>,
+    /// Whether a waiter is registered now.
+    pub(super) is_registered: bool,
 }
 
 pub(super) async fn claim(
@@ -46,25 +59,37 @@ async fn claim_in(
     waiter: Option<&dyn Registering>,
 ) -> Result<Option<Claim>> {
     let count = shape.count();
-    let first = store.turn.fetch_add(1, Ordering::Relaxed);
-    let mut all = Claim::default();
+    let (mut partitions, rest) = match waiter {
+        // The lost claim may have leased jobs anywhere.
+        Some(waiter) if !request.is_repeat => waiter.visits(request, count),
+        _ => ((0..count).collect(), None),
+    };
+    // A repetition asks in the same order.
+    let [first, second, ..] = *request.request.as_bytes();
+    let first = u16::from_be_bytes([first, second]) % count;
+    partitions.sort_by_key(|partition| (partition + count - first) % count);
+    let mut all = Claim::new(Vec::new(), rest, false);
     let mut visited = 0;
-    for step in 0..count {
-        // Less than the number of partitions.
-        let partition = ((first + usize::from(step)) % usize::from(count)) as u16;
+    for &partition in &partitions {
         let most = request.max - all.jobs.len();
         let bytes: usize = all.jobs.iter().map(|job| job.payload.len()).sum();
-        if most == 0 || step > 0 && bytes >= request.max_bytes {
+        if most == 0 || visited > 0 && bytes >= request.max_bytes {
             break;
         }
         let registration = waiter.map(|waiter| waiter.registration(request, partition, count)).unwrap_or_default();
+        let sent = Instant::now();
         let claim = match claim_from(store, request, shape, partition, most, registration).await {
-            Ok(Some(claim)) => claim,
+            Ok(Some(answer)) => {
+                if let Some(waiter) = waiter {
+                    waiter.answered(request, partition, sent, &answer);
+                }
+                answer.claim
+            }
             Ok(None) if all.jobs.is_empty() => return Ok(None),
+            // A repetition finds the jobs of all partitions.
+            Err(error) if all.jobs.is_empty() || matches!(error, Error::Indeterminate { .. }) => return Err(error),
             // The jobs of the other partitions are leased.
-            Ok(None) | Err(_) if !all.jobs.is_empty() => break,
-            Ok(None) => break,
-            Err(error) => return Err(error),
+            Ok(None) | Err(_) => break,
         };
         visited += 1;
         all.jobs.extend(claim.jobs);
@@ -74,7 +99,7 @@ async fn claim_in(
             (one, other) => one.or(other),
         };
     }
-    if visited < count && !all.jobs.is_empty() {
+    if visited < partitions.len() && !all.jobs.is_empty() {
         all.next = Some(Duration::ZERO);
     }
     all.paused &= all.jobs.is_empty();
@@ -88,7 +113,7 @@ async fn claim_from(
     partition: u16,
     most: usize,
     registration: Bytes,
-) -> Result<Option<Claim>> {
+) -> Result<Option<Answered>> {
     let lasting = millis_ceil(request.lease);
     let args = vec![
         store.bounds_arg(),
@@ -112,14 +137,18 @@ async fn claim_from(
     let Called::Answered(answer, _) = store.call_on(to, args).await? else { return Ok(None) };
     let mut reply = answer.reader(OP);
     match reply.next_word()?.as_ref() {
-        b"paused" => Ok(Some(Claim::new(Vec::new(), None, true))),
-        b"claimed" => read(&mut reply, lasting, partition).map(Some),
+        b"paused" => Ok(Some(Answered { claim: Claim::new(Vec::new(), None, true), now: None, is_registered: true })),
+        b"claimed" => {
+            let now = Timestamp::from_millis(reply.next_u64()?);
+            let claim = read(&mut reply, now, lasting, partition)?;
+            let is_registered = claim.jobs.len() < most && claim.next != Some(Duration::ZERO);
+            Ok(Some(Answered { claim, now: Some(now), is_registered }))
+        }
         _ => Err(reply.unknown_word()),
     }
 }
 
-fn read(reply: &mut ReplyReader, lasting: u64, partition: u16) -> Result<Claim> {
-    let now = Timestamp::from_millis(reply.next_u64()?);
+fn read(reply: &mut ReplyReader, now: Timestamp, lasting: u64, partition: u16) -> Result<Claim> {
     let fence = Fence::new(reply.next_u64()?);
     let next = reply.next_int()?;
     let mut delivery = Delivery::new(now, fence, lasting, partition);

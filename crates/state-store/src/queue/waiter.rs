@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use redis_link::{Event, keys};
 use store_core::{
-    Claim, ClaimRequest, Durability, Error, Fence, HolderName, Op, Outcome, Queue, QueueName, REGISTRATION, Result,
+    Claim, ClaimRequest, Durability, Error, HolderName, Op, Outcome, Queue, QueueName, REGISTRATION, Result,
     Settlement, Timestamp, Waiter, Wakeup,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::claim::{self, Delivery, Registering, registration};
+use super::claim::{self, Answered, Registering, registration};
+use super::message::handed_over;
 use crate::StateStore;
 
 const OP: Op = Op::QueueWait;
@@ -44,6 +45,8 @@ struct State {
     /// The registrations, by token.
     registered: HashMap<u64, Registered>,
     waiters: Vec<Weak<Inner>>,
+    /// When the last claim was sent that was answered, and the time of the server when it was executed.
+    executed: Option<(Instant, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -51,7 +54,12 @@ struct Registered {
     waiter: Weak<Inner>,
     queue: QueueName,
     partition: u16,
-    reserves: bool,
+    /// How many jobs it reserves.
+    reserve: usize,
+    /// Until when no claim is needed: the registration lasts, and nothing is due.
+    rests_until: Option<Instant>,
+    /// Whether a message has ended the registration since the last claim was sent.
+    is_woken: bool,
     /// The store that gives back what arrives for a waiter that was dropped.
     heir: Option<StateStore>,
 }
@@ -139,19 +147,66 @@ struct Registration<'a> {
     reserve: usize,
 }
 
-impl Registering for Registration<'_> {
-    fn registration(&self, request: &ClaimRequest, partition: u16, of: u16) -> Bytes {
+impl Registration<'_> {
+    fn token(&self, queue: &QueueName, partition: u16) -> u64 {
         let mut tokens = self.waiter.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let token = *tokens.entry((request.queue.clone(), partition)).or_insert_with(|| fastrand::u64(..));
-        let (reserve, of) = (self.reserve, usize::from(of));
-        let own = reserve / of + usize::from(usize::from(partition) < reserve % of);
-        let mut state = self.waiter.store.waking.lock();
-        let reserving = state.registered.iter().filter(|(other, entry)| entry.reserves && **other != token).count();
-        let own = if reserving < MAX_RESERVING { own } else { 0 };
+        *tokens.entry((queue.clone(), partition)).or_insert_with(|| fastrand::u64(..))
+    }
+}
+
+impl Registering for Registration<'_> {
+    /// All that do not rest; all if none of them needs a claim, or if those that rest reserve too many jobs.
+    fn visits(&self, request: &ClaimRequest, count: u16) -> (Vec<u16>, Option<Duration>) {
+        let tokens: Vec<u64> = (0..count).map(|partition| self.token(&request.queue, partition)).collect();
+        let (now, mut state) = (Instant::now(), self.waiter.store.waking.lock());
+        let rest = |token: &u64| {
+            let registered = state.registered.get(token)?;
+            Some((registered.rests_until?.checked_duration_since(now)?, registered.reserve))
+        };
+        let rests: Vec<_> = tokens.iter().map(rest).collect();
+        let reserved: usize = rests.iter().flatten().map(|(_, reserve)| reserve).sum();
+        if reserved <= self.reserve && rests.iter().any(Option::is_none) {
+            let visits = (0..count).zip(&rests).filter(|(_, rest)| rest.is_none()).map(|(partition, _)| partition);
+            return (visits.collect(), rests.iter().flatten().map(|(time, _)| *time).min());
+        }
+        for token in &tokens {
+            state.registered.entry(*token).and_modify(|registered| registered.rests_until = None);
+        }
+        ((0..count).collect(), None)
+    }
+
+    fn registration(&self, request: &ClaimRequest, partition: u16, count: u16) -> Bytes {
+        let (queue, token, of) = (&request.queue, self.token(&request.queue, partition), usize::from(count));
         let waiter = Arc::downgrade(&self.waiter.inner);
-        let registered = Registered { waiter, queue: request.queue.clone(), partition, reserves: own > 0, heir: None };
+        let mut state = self.waiter.store.waking.lock();
+        let others = || state.registered.iter().filter(|(other, entry)| entry.reserve > 0 && **other != token);
+        let rest_here =
+            |entry: &&Registered| entry.rests_until.is_some() && entry.queue == *queue && entry.waiter.ptr_eq(&waiter);
+        let reserved: usize = others().map(|(_, entry)| entry).filter(rest_here).map(|entry| entry.reserve).sum();
+        let share = self.reserve / of + usize::from(usize::from(partition) < self.reserve % of);
+        let own = share.min(self.reserve.saturating_sub(reserved));
+        let reserve = if others().count() < MAX_RESERVING { own } else { 0 };
+        let (queue, rests_until) = (queue.clone(), None);
+        let registered = Registered { waiter, queue, partition, reserve, rests_until, is_woken: false, heir: None };
         state.registered.insert(token, registered);
-        registration(token, own, self.channel)
+        state.executed.get_or_insert((Instant::now(), Timestamp::from_millis(0)));
+        registration(token, reserve, self.channel)
+    }
+
+    fn answered(&self, request: &ClaimRequest, partition: u16, sent: Instant, answer: &Answered) {
+        let token = self.token(&request.queue, partition);
+        let mut state = self.waiter.store.waking.lock();
+        if let Some(now) = answer.now
+            && state.executed.is_none_or(|(before, _)| before < sent)
+        {
+            state.executed = Some((sent, now));
+        }
+        if let Some(registered) = state.registered.get_mut(&token)
+            && answer.is_registered
+            && !registered.is_woken
+        {
+            registered.rests_until = Some(sent + answer.claim.next.map_or(REGISTRATION, |next| next.min(REGISTRATION)));
+        }
     }
 }
 
@@ -212,16 +267,19 @@ impl Waking {
     fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
         let Some((queue, partition)) = self.registration_of(token, kind == STAYS) else { return };
+        let mut jobs = 0;
         let wakeup = match kind {
-            STAYS | ENDS => match handed_over(message, partition) {
-                Some(claim) => Wakeup::Claimed { queue, claim, is_registered: kind == STAYS },
-                None => return,
-            },
+            STAYS | ENDS => {
+                let Some((claim, at)) = handed_over(message, partition) else { return };
+                jobs = claim.jobs.len();
+                Wakeup::Claimed { queue, claim, is_registered: kind == STAYS, since: self.lock().since(at) }
+            }
             _ => Wakeup::Notified { queue },
         };
         // A waiter that is dropped sets its heir under this lock, and gives back what it was sent after that: nothing is lost.
-        let state = self.lock();
-        let Some(registered) = state.registered.get(&token) else { return };
+        let mut state = self.lock();
+        let Some(registered) = state.registered.get_mut(&token) else { return };
+        registered.reserve = registered.reserve.saturating_sub(jobs);
         let (heir, waiter) = (registered.heir.clone(), registered.waiter.upgrade());
         match (heir, waiter) {
             (Some(heir), _) => heir.hand_on(wakeup),
@@ -235,7 +293,9 @@ impl Waking {
         let mut state = self.lock();
         // It stays: the next message may arrive before the claim that registers again is answered.
         let registered = state.registered.get_mut(&token)?;
-        registered.reserves &= stays;
+        if !stays {
+            (registered.reserve, registered.rests_until, registered.is_woken) = (0, None, true);
+        }
         Some((registered.queue.clone(), registered.partition))
     }
 
@@ -252,6 +312,9 @@ impl Waking {
     /// Messages may have been missed.
     fn notify_all(&self) {
         let mut state = self.lock();
+        for registered in state.registered.values_mut() {
+            (registered.rests_until, registered.is_woken) = (None, true);
+        }
         state.waiters.retain(|waiter| waiter.strong_count() > 0);
         for waiter in state.waiters.iter().filter_map(Weak::upgrade) {
             let _ = waiter.sender.send(Wakeup::Missed);
@@ -259,35 +322,15 @@ impl Waking {
     }
 }
 
-/// Reads a hand-over: now, fence, how long the leases last, the number of items; then for each value its length and bytes.
-fn handed_over(mut message: Bytes, partition: u16) -> Option<Claim> {
-    let now = Timestamp::from_millis(message.try_get_uint(6).ok()?);
-    let fence = text(&take(&mut message, 16)?)?.parse().ok()?;
-    let lasting = message.try_get_uint(6).ok()?;
-    let items = message.try_get_u16().ok()?;
-    let mut delivery = Delivery::new(now, Fence::new(fence), lasting, partition);
-    for _ in 0..items {
-        let id = take_value(&mut message)?;
-        delivery.add(&id, take_value(&mut message)?);
+impl State {
+    /// A time of this process at which the server's clock had not passed `at`, in ms rounded up.
+    fn since(&self, at: Timestamp) -> Instant {
+        let Some((sent, executed)) = self.executed else { return Instant::now() };
+        // What was leased before the claim was executed was leased longer ago; the clocks may drift apart by 1 ms/s.
+        let before = executed.as_millis().saturating_sub(at.as_millis());
+        let margin = if before > 0 { 1 + before / 1000 } else { 0 };
+        sent.checked_sub(Duration::from_millis(before + margin)).unwrap_or(sent)
     }
-    while message.has_remaining() {
-        let number = text(&take_value(&mut message)?)?.parse().ok()?;
-        delivery.note_past(number, take_value(&mut message)?);
-    }
-    Some(Claim::new(delivery.jobs().ok()?, Some(Duration::ZERO), false))
-}
-
-fn take_value(bytes: &mut Bytes) -> Option<Bytes> {
-    let length = usize::try_from(bytes.try_get_u32().ok()?).ok()?;
-    take(bytes, length)
-}
-
-fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
-    (bytes.len() >= length).then(|| bytes.split_to(length))
-}
-
-fn text(bytes: &[u8]) -> Option<&str> {
-    std::str::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -304,7 +347,9 @@ mod tests {
             waiter: Arc::downgrade(&inner),
             queue: queue.clone(),
             partition: 0,
-            reserves: true,
+            reserve: 1,
+            rests_until: None,
+            is_woken: false,
             heir: None,
         };
         waking.lock().registered.insert(7, registered);
@@ -313,6 +358,6 @@ mod tests {
             waking.on_message(message.clone());
             assert_eq!(receiver.try_recv().ok(), Some(Wakeup::Notified { queue: queue.clone() }));
         }
-        assert!(!waking.lock().registered[&7].reserves);
+        assert_eq!(waking.lock().registered[&7].reserve, 0);
     }
 }

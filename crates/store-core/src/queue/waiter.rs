@@ -42,8 +42,9 @@ pub trait Waiter: Send + Sync + fmt::Debug {
     ///
     /// Claims as [`Queue::claim`](super::Queue::claim). If it finds fewer jobs than it wants, it registers this waiter at the
     /// queue for [`REGISTRATION`]. Then a push may lease jobs to it, up to `reserve` and up to the number that the claim wanted and did
-    /// not find, and deliver them without another round trip ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). Either ends the registration; another claim from the queue
-    /// replaces it.
+    /// not find, and deliver them without another round trip ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). Either ends
+    /// the registration; another claim from the queue replaces it. A claim after a notification may leave out the partitions at
+    /// which the waiter is still registered and in which nothing is due.
     ///
     /// A worker that registers at several queues should not reserve more jobs in all than it can run.
     ///
@@ -90,6 +91,8 @@ pub enum Wakeup {
         claim: Claim,
         /// Whether the waiter is still registered at the queue, for the rest of the jobs that it has reserved.
         is_registered: bool,
+        /// The leases began at this time or later, by the clock of this process.
+        since: Instant,
     },
     /// The queue may have a job to claim.
     Notified {

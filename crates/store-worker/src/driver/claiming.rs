@@ -72,8 +72,8 @@ impl Work {
     }
 
     /// There may be jobs in a queue: the driver claims from it as soon as there is room.
-    pub(super) fn want(&mut self, index: usize, now: Instant) {
-        self.queues[index].supply.want(now);
+    pub(super) fn want(&mut self, index: usize) {
+        self.queues[index].supply.want();
         self.activate(index);
     }
 
@@ -221,11 +221,11 @@ impl Work {
         self.claim_at = self.claim_at.into_iter().chain(queue.supply.claims_at()).min();
         self.add_jobs(index, claim.jobs, terms.first_sent, now);
         if self.mode != Mode::Working || terms.passes_on {
-            self.give_back(index, usize::MAX, now);
+            self.give_back(index, usize::MAX);
         } else {
             // Pushes may have handed jobs over while the claim was under way.
             let excess = self.jobs().saturating_sub(self.settings.concurrency + terms.ahead);
-            self.give_back(index, excess, now);
+            self.give_back(index, excess);
         }
     }
 

@@ -22,7 +22,7 @@ impl Work {
             let third = self.settings.lease / 3;
             queue.renewal_begun(now + third);
             if self.first_waits_since(index).is_some_and(|since| since + third <= now) {
-                self.give_back(index, usize::MAX, now);
+                self.give_back(index, usize::MAX);
             }
             let kept = self.slots.iter().filter(|(_, slot)| slot.queue == index && slot.is_kept());
             let ids: Vec<u64> = kept.map(|(id, _)| *id).collect();

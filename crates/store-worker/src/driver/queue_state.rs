@@ -64,7 +64,7 @@ impl QueueState {
         };
         Self {
             settings,
-            supply: Supply::new(lease, now),
+            supply: Supply::new(lease),
             outbox: Outbox::new(now),
             gate: Gate::new(lease),
             log_limit: LogLimit::default(),

@@ -77,10 +77,10 @@ impl Work {
     }
 
     /// Gives up to `most` claimed jobs back that have no handler, for workers that have room.
-    pub(super) fn give_back(&mut self, index: usize, most: usize, now: Instant) {
+    pub(super) fn give_back(&mut self, index: usize, most: usize) {
         if most > 0 {
             self.pace.claimed_too_many();
-            self.want(index, now);
+            self.want(index);
             self.release_waiting(index, most);
         }
     }

@@ -23,7 +23,7 @@ impl Work {
             Command::Pause => self.is_paused = true,
             Command::Resume => {
                 self.is_paused = false;
-                (0..self.queues.len()).for_each(|index| self.want(index, now));
+                (0..self.queues.len()).for_each(|index| self.want(index));
             }
             Command::Shutdown if self.mode == Mode::Working => {
                 self.mode = Mode::Draining { deadline: now + self.settings.shutdown_deadline };

@@ -14,9 +14,6 @@ const FEWEST_BYTES: usize = 64 << 10;
 /// The shortest time after which a worker registers again.
 const SHORTEST_REGISTRATION: Duration = Duration::from_secs(1);
 
-/// How long a hand-over may be on its way after another claim has replaced its registration, at most.
-const MOST_TRANSIT: Duration = Duration::from_secs(1);
-
 /// The state of a queue in the store, as far as the worker knows it.
 #[derive(Debug)]
 enum State {
@@ -100,37 +97,26 @@ pub(super) struct Supply {
     state: State,
     /// When its next job becomes due, from the answer to the last claim.
     due: Option<Instant>,
-    /// When the claim of the current registration was sent.
-    registered_at: Instant,
-    /// When the claim was sent of a registration that ended without a notification, and until when a hand-over under it may
-    /// arrive.
-    registered_before: Option<(Instant, Instant)>,
     /// Whether the last registration ended without a job.
     waited_in_vain: bool,
     /// The most bytes of the next claim.
     max_bytes: usize,
     /// How long the worker relies on a registration.
     registration: Duration,
-    /// How long a hand-over may be on its way after its registration has ended.
-    transit: Duration,
     can_reserve: bool,
 }
 
 impl Supply {
-    pub(super) fn new(lease: Duration, now: Instant) -> Self {
+    pub(super) fn new(lease: Duration) -> Self {
         // A hand-over may come at the end of a registration.
         let registration = REGISTRATION.min(lease * 2 / 3).max(SHORTEST_REGISTRATION);
-        let transit = MOST_TRANSIT.min(lease / 12);
         Self {
             state: State::wanted(false),
             due: None,
-            registered_at: now,
-            registered_before: None,
             waited_in_vain: false,
             max_bytes: MOST_BYTES,
             registration,
-            transit,
-            can_reserve: registration + 2 * transit < lease,
+            can_reserve: registration * 4 <= lease * 3,
         }
     }
 
@@ -193,15 +179,12 @@ impl Supply {
         if let State::Registered { until, .. } = self.state {
             self.waited_in_vain = until <= now;
         }
-        self.want(now);
+        self.want();
         true
     }
 
     /// It may have jobs.
-    pub(super) fn want(&mut self, now: Instant) {
-        if self.is_registered() {
-            self.registered_before = Some((self.registered_at, now + self.transit));
-        }
+    pub(super) fn want(&mut self) {
         self.arrived(Arrived::Doubt);
     }
 
@@ -212,18 +195,15 @@ impl Supply {
     }
 
     /// Jobs were handed over: `jobs` of those that are reserved, if the worker `stays` registered. Otherwise the next claim waits
-    /// for `patience` to be sent together with the settlements of those jobs. Returns the earliest time at which their leases
-    /// began.
-    pub(super) fn handed_over(&mut self, jobs: usize, stays: bool, patience: Duration, now: Instant) -> Instant {
+    /// for `patience` to be sent together with the settlements of those jobs.
+    pub(super) fn handed_over(&mut self, jobs: usize, stays: bool, patience: Duration, now: Instant) {
         self.waited_in_vain = false;
-        let before = self.registered_before.take().filter(|(_, until)| now < *until);
-        let leased = before.map_or(self.registered_at, |(sent, _)| sent);
         if let State::Registered { reserve, .. } = &mut self.state
             && stays
             && *reserve > jobs
         {
             *reserve -= jobs;
-            return leased;
+            return;
         }
         let was_registered = self.is_registered();
         self.arrived(Arrived::Doubt);
@@ -232,7 +212,6 @@ impl Supply {
         {
             *waits_until = (!patience.is_zero()).then_some(now + patience);
         }
-        leased
     }
 
     /// Until when the next claim waits to be sent together with other calls.
@@ -289,9 +268,6 @@ impl Supply {
             self.waited_in_vain = false;
         }
         let may_have_more = heard.jobs >= claiming.max || heard.has_more || claiming.lost > 0;
-        if heard.jobs < claiming.max && !claiming.passes_on {
-            self.registered_at = sent;
-        }
         self.state = if may_have_more || claiming.passes_on || claiming.arrived.is_some() {
             State::wanted(claiming.arrived == Some(Arrived::Notification))
         } else {

@@ -2,7 +2,7 @@
 //!
 //! Claims register the worker. A notification reaches one worker only: a worker that has no room for the job passes it on.
 
-use store_core::{Claim, Op, QueueName, REGISTRATION, Result, Wakeup};
+use store_core::{Claim, Op, REGISTRATION, Result, Wakeup};
 use tokio::time::Instant;
 
 use super::work::{Mode, Work};
@@ -37,8 +37,11 @@ impl Work {
         };
         match wakeup {
             None => {}
-            Some(Wakeup::Claimed { queue, claim, is_registered }) => {
-                self.on_handed_over(&queue, claim, is_registered, now);
+            Some(Wakeup::Claimed { queue, claim, is_registered, since }) => {
+                let Some(index) = self.names.get(&queue).copied() else { return };
+                let supply = &mut self.queues[index].supply;
+                supply.handed_over(claim.jobs.len(), is_registered, self.pace.patience(), now);
+                self.on_handed_over(index, claim, Instant::from_std(since), now);
             }
             Some(Wakeup::Notified { queue }) => {
                 if let Some(index) = self.names.get(&queue).copied() {
@@ -46,14 +49,12 @@ impl Work {
                     self.activate(index);
                 }
             }
-            Some(_) => (0..self.queues.len()).for_each(|index| self.want(index, now)),
+            Some(_) => (0..self.queues.len()).for_each(|index| self.want(index)),
         }
     }
 
     /// A push leased jobs to this worker. Those for which no handler is free go to other workers.
-    fn on_handed_over(&mut self, queue: &QueueName, claim: Claim, stays: bool, now: Instant) {
-        let Some(index) = self.names.get(queue).copied() else { return };
-        let leased = self.queues[index].supply.handed_over(claim.jobs.len(), stays, self.pace.patience(), now);
+    fn on_handed_over(&mut self, index: usize, claim: Claim, leased: Instant, now: Instant) {
         self.activate(index);
         let settings = &self.queues[index].settings;
         let room = settings.concurrency.saturating_sub(self.queues[index].jobs());
@@ -62,7 +63,7 @@ impl Work {
         let may_start = self.mode == Mode::Working && !self.is_paused && is_certain;
         let excess = claim.jobs.len().saturating_sub(if may_start { room } else { 0 });
         self.add_jobs(index, claim.jobs, leased, now);
-        self.give_back(index, excess, now);
+        self.give_back(index, excess);
     }
 
     /// Passes notifications on to other workers: those of queues that run as many handlers as they may, or all if `all`.

@@ -12,6 +12,7 @@ use store_core::{
     QueueName, Receipt, Result, Settled, Settlement, Waiter, Wakeup,
 };
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// What a store does to the calls of one operation.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -153,12 +154,13 @@ impl Faulty {
     }
 
     /// Leases up to `max` jobs of a queue to a worker as a push does, and delivers them in a wake-up.
-    pub(crate) async fn hand_over(&self, queue: &QueueName, max: usize) -> usize {
+    pub(crate) async fn hand_over(&self, queue: &QueueName, max: usize, since: Instant) -> usize {
         let request =
             ClaimRequest::new(queue.clone(), HolderName::new("worker").unwrap(), max, Duration::from_secs(15));
         let claim = self.inner.claim(&request).await.unwrap();
         let jobs = claim.jobs.len();
-        self.wake(Wakeup::Claimed { queue: queue.clone(), claim, is_registered: false });
+        let since = since.into_std();
+        self.wake(Wakeup::Claimed { queue: queue.clone(), claim, is_registered: false, since });
         jobs
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use store_core::{NewJob, Op, QueueExt, QueueName, Wakeup};
 use store_worker::{Done, Job, QueueOptions, WorkerBuilder};
+use tokio::time::Instant;
 
 use crate::fixture::{Fixture, Running, Turnstile, eventually};
 use crate::leases::stays;
@@ -48,7 +49,7 @@ async fn handed_over_jobs_without_a_free_handler_are_given_back_at_once() {
     turnstile.until_inside(1).await;
     fixture.store.hold(Op::QueueClaim);
     fixture.push_unnoticed(3).await;
-    assert_eq!(fixture.store.hand_over(&fixture.queue, 3).await, 3);
+    assert_eq!(fixture.store.hand_over(&fixture.queue, 3, Instant::now()).await, 3);
     turnstile.until_inside(2).await;
     fixture.until("given back", |counts| counts.ready == 2).await;
     eventually("counted", async || worker.handle.stats().released == 2).await;
@@ -67,7 +68,7 @@ async fn a_queue_at_its_own_bound_gives_handed_over_jobs_back() {
     let worker = Running::start(fixture.worker().with_queue_options("email", options, stays!(turnstile)));
     turnstile.until_inside(1).await;
     fixture.push_unnoticed(1).await;
-    assert_eq!(fixture.store.hand_over(&fixture.queue, 1).await, 1);
+    assert_eq!(fixture.store.hand_over(&fixture.queue, 1, Instant::now()).await, 1);
     fixture.until("given back", |counts| counts.ready == 1).await;
     turnstile.open();
     fixture.until("done", |counts| counts.pending() == 0).await;
@@ -116,8 +117,9 @@ async fn a_hand_over_whose_lease_may_have_ended_never_starts() {
     assert_eq!(reserved(&fixture), [0], "leases that are so short are not reserved for");
     fixture.store.hold(Op::QueueClaim);
     fixture.push_unnoticed(1).await;
+    let since = Instant::now();
     tokio::time::advance(Duration::from_millis(400)).await;
-    fixture.store.hand_over(&fixture.queue, 1).await;
+    fixture.store.hand_over(&fixture.queue, 1, since).await;
     eventually("given back", async || worker.handle.stats().released == 1).await;
     assert_eq!(turnstile.entered(), 0);
     fixture.store.let_go(Op::QueueClaim);
@@ -217,7 +219,7 @@ async fn the_claim_after_a_hand_over_is_sent_with_the_settlement_of_a_short_job(
     let (claim, settle) = (Op::QueueClaim, Op::QueueSettle);
     assert_eq!(ops, [claim, claim, settle, settle, claim], "the worker has seen that jobs are short");
     fixture.push(NewJob::new("long")).await;
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     turnstile.until_inside(1).await;
     registered(&fixture, 4).await;
     assert!(began.elapsed() < Duration::from_millis(100), "it waits for no handler for long");

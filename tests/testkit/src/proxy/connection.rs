@@ -1,6 +1,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -95,7 +96,7 @@ async fn forward_requests(
     let mut chunk = vec![0; CHUNK];
     loop {
         let length = client.read(&mut chunk).await?;
-        connection.pass_through(|mode| !matches!(mode, Mode::Blackhole)).await;
+        connection.pass_through(length, |mode| !matches!(mode, Mode::Blackhole)).await;
         if length == 0 {
             return server.shutdown().await;
         }
@@ -157,7 +158,7 @@ async fn forward_replies(
             shared.fired.send_modify(|count| *count += 1);
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        connection.pass_through(|mode| !matches!(mode, Mode::Blackhole | Mode::OneWay)).await;
+        connection.pass_through(length, |mode| !matches!(mode, Mode::Blackhole | Mode::OneWay)).await;
         if length == 0 {
             return client.shutdown().await;
         }
@@ -168,11 +169,16 @@ async fn forward_replies(
 
 impl Connection<'_> {
     /// Holds one chunk until the mode lets its direction through, and for the delay.
-    async fn pass_through(&self, is_open: impl Fn(&Mode) -> bool) {
+    async fn pass_through(&self, length: usize, is_open: impl Fn(&Mode) -> bool) {
         self.open(is_open).await;
         let mode = *self.shared.mode.borrow();
-        if let Mode::Delay(delay) = mode {
-            tokio::time::sleep(delay).await;
+        match mode {
+            Mode::Delay(delay) => tokio::time::sleep(delay).await,
+            Mode::Slow(bytes_per_second) => {
+                let time = Duration::from_secs(length as u64) / bytes_per_second.max(1);
+                tokio::time::sleep(time).await;
+            }
+            Mode::Pass | Mode::OneWay | Mode::Blackhole => {}
         }
     }
 

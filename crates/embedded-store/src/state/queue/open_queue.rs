@@ -22,6 +22,8 @@ const NO_RECORD: &str = "a job has a place and no record";
 pub(super) struct OpenQueue<'c, 't> {
     pub(super) change: &'c mut Change<'t>,
     pub(super) ledger: Ledger,
+    /// Before `now`, by the clock of the process.
+    pub(super) began: std::time::Instant,
     pub(super) now: Moment,
     pub(super) retention: Retention,
     /// How many jobs became completed or dead in this transaction.
@@ -61,8 +63,9 @@ impl<'c, 't> OpenQueue<'c, 't> {
         stored: Option<Ledger>,
         ledger: Ledger,
     ) -> Self {
+        let began = tokio::time::Instant::now().into_std();
         let (now, retention) = (settings.now(), settings.retention());
-        Self { change, ledger, now, retention, kept: 0, is_told: false, queue, stored }
+        Self { change, ledger, began, now, retention, kept: 0, is_told: false, queue, stored }
     }
 
     /// Hands jobs to waiting workers, keeps what is over within its bounds, and writes what has changed of the queue as a whole.

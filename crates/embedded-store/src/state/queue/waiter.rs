@@ -101,7 +101,8 @@ impl OpenQueue<'_, '_> {
             }
             is_handed_over = true;
             let claim = Claim::new(jobs, self.next_event()?, false);
-            self.change.effects.wake(waiter.mailbox, Wakeup::Claimed { queue, claim, is_registered: false });
+            let wakeup = Wakeup::Claimed { queue, claim, is_registered: false, since: self.began };
+            self.change.effects.wake(waiter.mailbox, wakeup);
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ fn heard(jobs: usize) -> Heard {
 
 /// A supply whose claim of 8 jobs found `jobs`.
 fn claimed(jobs: usize, now: Instant) -> Supply {
-    let mut supply = Supply::new(LEASE, now);
+    let mut supply = Supply::new(LEASE);
     supply.claim_sent(8, 4, 0, now);
     supply.claim_heard(heard(jobs), now);
     supply
@@ -34,7 +34,7 @@ fn a_claim_that_finds_fewer_jobs_than_it_wants_registers_the_worker() {
 #[test]
 fn a_claim_under_way_counts_as_the_jobs_that_it_may_return() {
     let now = Instant::now();
-    let mut supply = Supply::new(LEASE, now);
+    let mut supply = Supply::new(LEASE);
     supply.claim_sent(8, 4, 0, now);
     assert_eq!((supply.claiming(), supply.reserved(), supply.is_wanted()), (8, 0, false));
     supply.claim_failed();
@@ -49,7 +49,7 @@ fn a_registration_ends_by_a_notification_a_hand_over_a_due_job_and_its_time() {
     assert!(supply.is_notified() && supply.reserved() == 0);
 
     let mut supply = claimed(0, now);
-    assert_eq!(supply.handed_over(1, false, Duration::ZERO, now + LEASE), now);
+    supply.handed_over(1, false, Duration::ZERO, now + LEASE);
     assert!(supply.is_wanted() && !supply.is_notified());
 
     let mut supply = claimed(0, now);
@@ -57,7 +57,7 @@ fn a_registration_ends_by_a_notification_a_hand_over_a_due_job_and_its_time() {
     assert!(supply.check(now + REGISTRATION) && supply.is_wanted());
     assert!(supply.has_waited_in_vain());
 
-    let mut supply = Supply::new(LEASE, now);
+    let mut supply = Supply::new(LEASE);
     supply.claim_sent(8, 4, 0, now);
     let due = now + Duration::from_secs(1);
     supply.claim_heard(Heard { due: Some(due), ..heard(0) }, now);
@@ -68,14 +68,14 @@ fn a_registration_ends_by_a_notification_a_hand_over_a_due_job_and_its_time() {
 fn what_arrives_during_a_claim_is_not_lost() {
     let now = Instant::now();
     for (is_notified, jobs) in [(true, 0), (false, 0), (true, 3)] {
-        let mut supply = Supply::new(LEASE, now);
+        let mut supply = Supply::new(LEASE);
         supply.claim_sent(8, 4, 0, now);
         if is_notified {
             supply.notified()
         } else {
-            supply.want(now)
+            supply.want()
         }
-        supply.want(now);
+        supply.want();
         supply.claim_heard(heard(jobs), now);
         assert_eq!((supply.is_wanted(), supply.is_notified()), (true, is_notified));
     }
@@ -94,7 +94,7 @@ fn a_notification_survives_a_claim_that_was_not_executed() {
 #[test]
 fn a_claim_that_passes_a_notification_on_does_not_register() {
     let now = Instant::now();
-    let mut supply = Supply::new(LEASE, now);
+    let mut supply = Supply::new(LEASE);
     supply.notified();
     supply.pass_on_sent(now);
     assert!(supply.claim_heard(heard(0), now).passes_on);
@@ -104,7 +104,7 @@ fn a_claim_that_passes_a_notification_on_does_not_register() {
 #[test]
 fn a_claim_whose_reply_was_lost_is_repeated_at_once_and_later_when_calls_may_be_sent() {
     let now = Instant::now();
-    let mut supply = Supply::new(LEASE, now);
+    let mut supply = Supply::new(LEASE);
     supply.claim_sent(8, 4, 0, now);
     let first = request();
     supply.claim_lost(first.clone());
@@ -124,7 +124,7 @@ fn a_claim_whose_reply_was_lost_is_repeated_at_once_and_later_when_calls_may_be_
 fn a_lost_claim_is_given_up_when_its_leases_have_ended_or_the_worker_ends() {
     let now = Instant::now();
     let lost_twice = || {
-        let mut supply = Supply::new(LEASE, now);
+        let mut supply = Supply::new(LEASE);
         supply.claim_sent(8, 4, 0, now);
         supply.claim_lost(request());
         supply.give_up_repeat(LEASE, true, now);
@@ -145,7 +145,7 @@ fn a_lost_claim_is_given_up_when_its_leases_have_ended_or_the_worker_ends() {
 #[test]
 fn claims_have_half_the_bytes_after_a_lost_reply_and_slowly_more_after_full_ones() {
     let now = Instant::now();
-    let mut supply = Supply::new(LEASE, now);
+    let mut supply = Supply::new(LEASE);
     for _ in 0..9 {
         supply.claim_sent(8, 4, 0, now);
         supply.claim_lost(request());
@@ -163,45 +163,13 @@ fn claims_have_half_the_bytes_after_a_lost_reply_and_slowly_more_after_full_ones
 }
 
 #[test]
-fn a_hand_over_may_belong_to_the_registration_before() {
-    let now = Instant::now();
-    let renewed = || {
-        let (mut supply, again) = (claimed(0, now), now + REGISTRATION);
-        supply.check(again);
-        supply.claim_sent(8, 4, 0, again);
-        (supply, again)
-    };
-    let (mut supply, again) = renewed();
-    assert_eq!(
-        supply.handed_over(1, false, Duration::ZERO, again),
-        now,
-        "the claim under way may not have replaced it yet"
-    );
-    let (mut supply, again) = renewed();
-    supply.claim_heard(heard(0), again);
-    assert_eq!(supply.handed_over(1, false, Duration::ZERO, again), now, "it may have been on its way");
-    let (mut supply, again) = renewed();
-    supply.claim_heard(heard(0), again);
-    assert_eq!(supply.handed_over(1, false, Duration::ZERO, again + MOST_TRANSIT), again);
-}
-
-#[test]
-fn a_registration_that_ended_by_a_notification_hands_nothing_over() {
-    let now = Instant::now();
-    let (mut supply, later) = (claimed(0, now), now + Duration::from_secs(60));
-    supply.notified();
-    supply.claim_sent(8, 4, 0, later);
-    supply.claim_heard(heard(0), later);
-    assert_eq!(supply.handed_over(1, false, Duration::ZERO, later), later);
-}
-
-#[test]
 fn a_registration_for_short_leases_is_renewed_earlier() {
     let now = Instant::now();
-    let mut supply = Supply::new(Duration::from_secs(3), now);
+    let mut supply = Supply::new(Duration::from_secs(3));
     supply.claim_sent(8, 4, 0, now);
     supply.claim_heard(heard(0), now);
     assert_eq!(supply.claims_at(), Some(now + Duration::from_secs(2)));
+    assert!(supply.can_reserve() && !Supply::new(Duration::from_millis(1300)).can_reserve());
 }
 
 #[test]
