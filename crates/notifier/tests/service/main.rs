@@ -7,3 +7,4 @@ mod inputs;
 mod kills;
 mod refusals;
 mod runs;
+mod waiting;

@@ -1,7 +1,7 @@
 //! Waiting for jobs: registrations of idle workers, and what wakes them.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
