@@ -58,7 +58,7 @@ pub async fn dump(server: &RedisServer, pattern: &str) -> Result<String, Command
 }
 
 /// A word in quotes, as `redis-cli` reads it.
-fn quoted(word: &[u8]) -> String {
+pub fn quoted(word: &[u8]) -> String {
     let mut text = String::from("\"");
     for byte in word {
         match byte {
