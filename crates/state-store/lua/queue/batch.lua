@@ -27,13 +27,6 @@ local function job_id(batch_id, position)
   return '\1' .. sub(batch_id, 2, 16) .. char(byte(batch_id, 17) + position)
 end
 
--- The batch and the position that an id names; nil if the library has not assigned it.
-local function place_of(id)
-  if byte(id) ~= 1 or math.floor(byte(id, 8) / 16) ~= 8 then return nil end
-  local last = byte(id, 17)
-  return '\2' .. sub(id, 2, 16) .. char(last - last % 64), last % 64
-end
-
 -- The changing part of a batch; nil if there is none. Read once by a script. `kind`: priority, plus
 -- 4 times the deliveries that were not heard, plus 16 if it has delays.
 local batches = {}
@@ -54,6 +47,14 @@ local function read_batch(id)
   end
   batches[id] = batch
   return batch
+end
+
+-- The batch that contains a job, and its position; nil if the job is single or unknown.
+local function batch_of(id)
+  if byte(id) ~= 1 or math.floor(byte(id, 8) / 16) ~= 8 then return nil end
+  local position = byte(id, 17) % 64
+  local batch = read_batch('\2' .. sub(id, 2, 16) .. char(byte(id, 17) - position))
+  if batch and contains(batch.low, batch.high, position) then return batch, position end
 end
 
 -- The lease of a position, or nil.

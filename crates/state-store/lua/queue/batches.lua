@@ -47,9 +47,6 @@ local function write_batches()
   many('ZREM', due, never_due)
 end
 
--- Forgets changes that are not written.
-local function forget_batches() batches = {} end
-
 -- Ends what an interrupted script began: the jobs that it had made single jobs leave their batches.
 local function repair(moving)
   for from = 1, #moving, 17 do

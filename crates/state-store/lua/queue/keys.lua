@@ -14,6 +14,9 @@ local ENTRY = 320
 
 local function ready(priority) return KEYS[3 + priority] end
 
+-- A list for each priority.
+local function by_priority() return { [0] = {}, {}, {}, {} } end
+
 -- A command with all elements of a list, in slices of whole pairs that fit Lua's stack.
 local function many(command, key, list)
   for first = 1, #list, 1000 do
@@ -31,9 +34,7 @@ local function first_score(key)
   return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
 end
 
--- Adds to the counters of jobs.
-local function count(alive, scheduled, running)
-  if alive ~= 0 then call('HINCRBY', meta, 'alive', alive) end
-  if scheduled ~= 0 then call('HINCRBY', meta, 'scheduled', scheduled) end
-  if running ~= 0 then call('HINCRBY', meta, 'running', running) end
+-- Adds to a counter.
+local function count(field, more)
+  if more ~= 0 then call('HINCRBY', meta, field, more) end
 end

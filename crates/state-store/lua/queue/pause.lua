@@ -1,12 +1,18 @@
--- queue/pause: stops claims.
+-- queue/pause: stops claims, or allows them again.
 -- KEYS    those of keys.lua
--- ARGV    1 clock, 2 shape
--- Returns 'shape' and the recorded one, or 'paused'
+-- ARGV    1 clock, 2 shape, 3 'pause' or 'resume'
+-- Returns 'shape' and the recorded one, or 'done'
 -- Retry   changes nothing
--- Cost    2 commands, O(1)
--- needs: call, meta
+-- Cost    up to 6 commands, O(1)
+-- needs: call, meta, publish, wake
 local shape = call('HGET', meta, 'shape')
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end
-if not shape and ARGV[2] ~= '' then call('HSET', meta, 'shape', ARGV[2]) end
-call('HSET', meta, 'paused', '1')
-return { 'paused' }
+if ARGV[3] == 'pause' then
+  if ARGV[2] ~= '' then call('HSETNX', meta, 'shape', ARGV[2]) end
+  call('HSET', meta, 'paused', '1')
+else
+  call('HDEL', meta, 'paused')
+  wake()
+  publish()
+end
+return { 'done' }

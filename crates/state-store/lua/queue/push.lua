@@ -17,7 +17,8 @@ if interrupted then repair(interrupted) end
 if behind <= #ARGV then
   local push = new_push()
   has_news = push_singles(push, behind, reply) or has_news
-  count(#push.ids, #push.dues / 2, 0)
+  count('alive', #push.ids)
+  count('scheduled', #push.dues / 2)
 end
 if has_news then hand_over() end
 call('SET', KEYS[15], cmsgpack.pack(reply), 'PX', ARGV[3])

@@ -1,11 +1,11 @@
 -- Adds single jobs: with ids of the caller, a deadline or a unique key.
--- needs: ENTRY, add, byte, call, collect_unique, completed, contains, decimal, due, first_score
--- needs: holder_of, jobs, many, meta, now, now_up, place_of, push_time, read_batch, ready
--- needs: record_in, state, sub, unique, unique_of, unique_until, unpack_bytes
+-- needs: ENTRY, add, batch_of, by_priority, byte, call, collect_unique, completed, decimal, due
+-- needs: first_score, holder_of, jobs, many, meta, now, now_up, push_time, ready, record_in, state
+-- needs: sub, unique, unique_of, unique_until, unpack_bytes
 
 -- What a push collects.
 local function new_push()
-  return { ids = {}, records = {}, dues = {}, tails = { [0] = {}, {}, {}, {} }, accepted = {},
+  return { ids = {}, records = {}, dues = {}, tails = by_priority(), accepted = {},
     held = {}, removed = {}, unique = {}, elapsed = {}, untils = {} }
 end
 
@@ -28,12 +28,9 @@ local function request_of(push, id, record)
     if is_kept(id, record) then return sub(record, 6, 9) end
     push.removed[id] = true
   end
-  local batch_id, position = place_of(id)
-  local batch = batch_id and read_batch(batch_id)
-  if batch and contains(batch.low, batch.high, position) then
-    local blob = call('HGET', jobs, batch_id)
-    return blob and sub(record_in(blob, position), 6, 9)
-  end
+  local batch, position = batch_of(id)
+  local blob = batch and call('HGET', jobs, batch.id)
+  return blob and sub(record_in(blob, position), 6, 9) or nil
 end
 
 -- `kind`: 1 held until claimed, 2 until finished, 3 until a time; the record goes on at `at`.

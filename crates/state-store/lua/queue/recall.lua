@@ -28,13 +28,13 @@ local function recall_single(claim, id)
   if not record or not s or sub(s, 1, 17) ~= 'r' .. claim.fence or ends <= now then return end
   if claim.room > 0 then
     if attempts_of(s) > 1 or last_error(s) then
-      add(claim.past, claim.count, settled(s, 'w', claim.fence, attempts_of(s) - 1, last_error(s)))
+      add(claim.past, claim.count, settled(s, 'w', attempts_of(s) - 1, last_error(s)))
     end
     add(claim.items, id, record)
     claim.count, claim.room = claim.count + 1, claim.room - #record
   else
     call('LPUSH', ready(byte(s, 20)), id)
-    call('HSET', state, id, settled(s, 'w', claim.fence, attempts_of(s) - 1, last_error(s)))
+    call('HSET', state, id, settled(s, 'w', attempts_of(s) - 1, last_error(s)))
     call('ZREM', leased, id)
     claim.returned = claim.returned + 1
   end
@@ -47,11 +47,12 @@ local function recall(claim)
   claim.fence, claim.ends, claim.returned = sub(entry, 1, 16), unpack_bytes('>I6', entry, 17), 0
   while from < #entry do
     local head = sub(entry, from + 2, from + 1 + unpack_bytes('>I2', entry, from))
-    if byte(head) == 2 or byte(head) == 3 then recall_batch(claim, head) else recall_single(claim, head) end
+    local recall_one = (byte(head) == 2 or byte(head) == 3) and recall_batch or recall_single
+    recall_one(claim, head)
     from = from + 2 + #head
   end
   write_batches()
-  count(0, 0, -claim.returned)
+  count('running', -claim.returned)
   if claim.returned > 0 then wake() end
   return true
 end

@@ -183,7 +183,7 @@ local function take(claim)
   many('HSET', state, claim.states)
   write_batches()
   for i = 1, #claim.freed, 2 do release(claim.freed[i], claim.freed[i + 1]) end
-  count(0, 0, claim.count)
+  count('running', claim.count)
   return is_left
 end
 

@@ -1,0 +1,87 @@
+-- queue/change: cancels, deletes, promotes or replays jobs.
+-- KEYS    those of keys.lua
+-- ARGV    1 clock, 2 shape, 3 'cancel' (1 job), 'delete', 'promote' or 'replay', 4.. packed ids
+-- Returns 'shape' and the recorded one, or 'changed', then for each job 'removed', 'requested' (its
+--         worker is to stop), 'promoted', 'replayed', 'held' (its unique key, by another job), or
+--         where it is because it was not changed; and the id of that other job or ''
+-- Retry   finds what the first run left
+-- Cost    up to 18 commands per job, O(bytes of the jobs and of their batches + n log s) with s in
+--         their states
+-- needs: ENTRY, NO_FENCE, add, bit_of, byte, call, extract, find, flush, holder_of, leased, leave
+-- needs: moved, publish, sub, unique, unique_of, with_flag
+local reply, changed, keys = { 'changed' }, {}, {}
+
+-- Takes a job that does not run from its place.
+local function take_out(job)
+  local counts, bytes = moved.counts, ENTRY + #job.record + #job.s
+  if job.place == 'scheduled' then counts.scheduled = counts.scheduled - 1 end
+  if job.place == 'dead' then counts.dead_bytes = counts.dead_bytes - bytes end
+  if job.place == 'completed' then counts.completed_bytes = counts.completed_bytes - bytes end
+  if job.index then table.insert(moved.left[job.index], job.member) end
+end
+
+local function remove(job)
+  take_out(job)
+  if job.place ~= 'dead' and job.place ~= 'completed' then
+    moved.counts.alive = moved.counts.alive - 1
+  end
+  if job.batch then
+    leave(job.batch, bit_of(job.position))
+  else
+    local key = unique_of(job.record)
+    if key then add(moved.freed, key, job.id) end
+    table.insert(moved.forgotten, job.id)
+  end
+  return 'removed'
+end
+
+local changes = {
+  cancel = function(job)
+    if job.place == 'ready' or job.place == 'scheduled' then return remove(job) end
+    if job.place ~= 'running' then return nil end
+    local id, s = job.id, job.s
+    if job.batch then
+      id, s = extract(job.batch, job.position)
+      add(moved.entered[leased], job.at, id)
+    end
+    add(moved.states, id, with_flag(s, 1))
+    return 'requested'
+  end,
+  delete = function(job) return job.place ~= 'running' and remove(job) or nil end,
+  promote = function(job)
+    if job.place ~= 'scheduled' then return nil end
+    take_out(job)
+    if job.batch then extract(job.batch, job.position) end
+    table.insert(moved.tails[byte(job.record, 3)], job.id)
+    return 'promoted'
+  end,
+  -- As if it had never been claimed. Its deadline does not count again, for it has a state.
+  replay = function(job)
+    if job.place ~= 'dead' then return nil end
+    local key, kind = unique_of(job.record), byte(job.record, 2) % 4
+    -- A key that is held for a time is not taken again: its time began with the push.
+    local holder = key and kind < 3 and (keys[key] or holder_of(key))
+    if holder then return 'held', holder end
+    if key and kind < 3 then
+      keys[key] = job.id
+      call('HSET', unique, key, (kind == 1 and 'c' or 'f') .. job.id)
+    end
+    take_out(job)
+    table.insert(moved.tails[byte(job.record, 3)], job.id)
+    add(moved.states, job.id, 'w' .. NO_FENCE .. '\0\0' .. sub(job.s, 20, 26)
+      .. (kind == 1 and '\16' or '\0') .. '\0\0\0')
+    moved.counts.alive = moved.counts.alive + 1
+    return 'replayed'
+  end,
+}
+
+for i = 4, #ARGV do
+  local id, word, holder = ARGV[i], nil, nil
+  local job = changed[id] and { place = 'unknown' } or find(id)
+  if job.place ~= 'unknown' then word, holder = changes[ARGV[3]](job) end
+  changed[id] = word
+  add(reply, word or job.place, holder or '')
+end
+flush('')
+publish()
+return reply

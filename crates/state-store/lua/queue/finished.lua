@@ -1,0 +1,64 @@
+-- Keeps finished jobs within their bounds.
+-- needs: ENTRY, call, completed, dead, decimal, first_score, jobs, many, meta, now, state, sub
+-- needs: unpack_bytes
+
+-- How many bytes of completed jobs a full server keeps, and after how many more that is checked.
+local STEP = 65536
+
+-- Whether the server has used 85 % of its memory: then draining must free space.
+local function is_critical()
+  local info = redis.pcall('INFO', 'memory')
+  if type(info) ~= 'string' then return false end
+  local used, limit = info:match('used_memory:(%d+)'), info:match('maxmemory:(%d+)')
+  return used and limit and tonumber(limit) > 0 and used * 100 >= limit * 85
+end
+
+-- Counts the bytes of jobs that were added to an index (scores and ids), and returns all that it
+-- has, and those added.
+local function weigh(field, added)
+  if #added == 0 then return tonumber(call('HGET', meta, field) or 0), 0 end
+  local bytes = ENTRY * #added / 2
+  for i = 2, #added, 2 do
+    bytes = bytes + call('HSTRLEN', jobs, added[i]) + call('HSTRLEN', state, added[i])
+  end
+  return call('HINCRBY', meta, field, bytes), bytes
+end
+
+-- Removes the oldest jobs of an index while it exceeds a bound. `over`: up to which time they are
+-- removed anyway. An entry without a state in this status is stale.
+local function keep(index, status, field, added, over, most, most_bytes)
+  local total, added_bytes = weigh(field, added)
+  local size, read = call('ZCARD', index), #added + 32
+  -- An interrupted script may have left the sum wrong.
+  if size == 0 and total ~= 0 then call('HSET', meta, field, '0') end
+  if status == 'c' and most_bytes > STEP and total % STEP < added_bytes and is_critical() then
+    most_bytes, read = STEP / 2, #added + 256
+  end
+  local function is_beyond(score)
+    return score and (tonumber(score) <= over or size > most or total > most_bytes)
+  end
+  if not is_beyond(first_score(index)) then return end
+  local oldest, gone, confirmed = call('ZRANGE', index, 0, read - 1, 'WITHSCORES'), {}, {}
+  for i = 1, #oldest, 2 do
+    if not is_beyond(oldest[i + 1]) then break end
+    local id = oldest[i]
+    local s = call('HGET', state, id)
+    gone[#gone + 1], size = id, size - 1
+    if s and sub(s, 1, 1) == status then
+      confirmed[#confirmed + 1] = id
+      total = total - ENTRY - #s - call('HSTRLEN', jobs, id)
+    end
+  end
+  many('HDEL', jobs, confirmed)
+  many('HDEL', state, confirmed)
+  many('ZREM', index, gone)
+  call('HSET', meta, field, size > 0 and decimal(math.max(total, 0)) or '0')
+end
+
+-- `bounds`: five numbers of 6 bytes: dead for (ms), dead count and bytes, completed count and bytes.
+-- `newly_dead`, `newly_completed`: what was added to these indexes.
+local function keep_finished(bounds, newly_dead, newly_completed)
+  local lasting, most_dead, dead_bytes, most, bytes = unpack_bytes('>I6I6I6I6I6', bounds)
+  keep(dead, 'd', 'dead_bytes', newly_dead, now - lasting, most_dead, dead_bytes)
+  keep(completed, 'c', 'completed_bytes', newly_completed, now, most, bytes)
+end
