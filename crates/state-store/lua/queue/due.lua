@@ -1,8 +1,8 @@
 -- Makes ready what is due and what is no longer leased.
 -- needs: NO_FENCE, add_flag, attempts_of, by_priority, byte, call, collect_unique, contains, count
--- needs: decimal, die, due, due_in, extract, fail, first_score, flush, has_flag, jobs
--- needs: keep_finished, last_error, leased, many, meta, moved, now, ones, read_batch, ready
--- needs: running, state, sub, unheard_of, unpack_bytes, wait_again, with_flag
+-- needs: decimal, die, due, due_in, extract, fail, flush, has_flag, jobs, keep_finished, last_error
+-- needs: leased, many, meta, moved, now, ones, read_batch, ready, running, state, sub, unheard_of
+-- needs: unpack_bytes, wait_again, with_flag
 
 -- The jobs of a batch that have become due since `first`, in ms, are ready.
 local function open_batch(member, first)

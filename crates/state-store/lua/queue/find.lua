@@ -22,9 +22,9 @@ local function find_in_batch(id, batch, position)
   return job
 end
 
--- A job: its id, place, record, state or '', the time in ms that belongs to the place or '', and its
--- batch and position, or its index and member if it is in one. Only the place is set if it is
--- 'unknown': also for a completed job whose time is over.
+-- A job: its id, place, record, state or '', the time in ms that belongs to the place or '', and
+-- its batch and position, or its index and member there. Only the place is set if it is 'unknown':
+-- also for a completed job whose time is over.
 local function find(id)
   local batch, position = batch_of(id)
   if batch then return find_in_batch(id, batch, position) end

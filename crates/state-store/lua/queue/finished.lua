@@ -55,8 +55,8 @@ local function keep(index, status, field, added, over, most, most_bytes)
   call('HSET', meta, field, size > 0 and decimal(math.max(total, 0)) or '0')
 end
 
--- `bounds`: five numbers of 6 bytes: dead for (ms), dead count and bytes, completed count and bytes.
--- `newly_dead`, `newly_completed`: what was added to these indexes.
+-- `bounds`: five numbers of 6 bytes: dead for (ms), dead count and bytes, completed count and
+-- bytes. `newly_dead`, `newly_completed`: what was added to these indexes.
 local function keep_finished(bounds, newly_dead, newly_completed)
   local lasting, most_dead, dead_bytes, most, bytes = unpack_bytes('>I6I6I6I6I6', bounds)
   keep(dead, 'd', 'dead_bytes', newly_dead, now - lasting, most_dead, dead_bytes)

@@ -1,7 +1,7 @@
 -- Collects what becomes of jobs; `flush` writes it.
--- needs: NO_FENCE, add, add_flag, attempts_of, bit_of, by_priority, byte, call, completed, dead
--- needs: decimal, due, has_flag, job_id, jobs, last_error, lease_of, leased, leave, now, now_up
--- needs: record_in, running, settled, sub, unique_of, unpack_bytes
+-- needs: NO_FENCE, add, attempts_of, bit_of, by_priority, byte, call, completed, dead, decimal, due
+-- needs: has_flag, job_id, jobs, lease_of, leased, leave, now, now_up, record_in, running, settled
+-- needs: sub, unique_of, unpack_bytes
 
 -- A list for each sorted set.
 local function by_index() return { [due] = {}, [leased] = {}, [completed] = {}, [dead] = {} } end

@@ -10,7 +10,7 @@
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
--- needs: add, attempts_of, call, completed, die, extract, fail, finish, flush, forget, held
+-- needs: attempts_of, call, completed, die, extract, fail, finish, flush, forget, held
 -- needs: is_repeat, last_error, leased, moved, n_plain, n_settled, now_up, others, publish, rest
 -- needs: settled, singles, sub, wait_again
 local reply, is_unknown = { 'settled' }, false

@@ -22,7 +22,9 @@ local function end_of(s)
   return at + 1 + unpack_bytes('>I2', s, at)
 end
 
-local function last_error(s) return has_flag(s, 8) and sub(s, 31 + byte(s, 28), end_of(s)) or nil end
+local function last_error(s)
+  return has_flag(s, 8) and sub(s, 31 + byte(s, 28), end_of(s)) or nil
+end
 
 local function with_progress(s, progress)
   return with_flag(sub(s, 1, end_of(s)), 4) .. progress

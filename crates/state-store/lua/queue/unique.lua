@@ -1,5 +1,5 @@
--- Unique keys. An entry: c, f (until claimed, finished) or e and the end in ms (16 digits), then the
--- id of the holder.
+-- Unique keys. An entry: c, f (until claimed, finished) or e and the end in ms (16 digits), then
+-- the id of the holder.
 -- needs: byte, call, decimal, jobs, now, state, sub, unique, unique_until
 
 -- The unique key of a record and where the record goes on behind it; nil without one.
@@ -16,7 +16,9 @@ end
 local function holder_of(key)
   local entry = call('HGET', unique, key)
   if not entry then return nil end
-  if sub(entry, 1, 1) == 'e' then return tonumber(sub(entry, 2, 17)) > now and sub(entry, 18) or nil end
+  if sub(entry, 1, 1) == 'e' then
+    return tonumber(sub(entry, 2, 17)) > now and sub(entry, 18) or nil
+  end
   local id = sub(entry, 2)
   local s = call('HGET', state, id)
   local status, was_claimed = s and sub(s, 1, 1), s and byte(s, 27) % 32 < 16

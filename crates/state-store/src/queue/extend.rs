@@ -55,15 +55,14 @@ async fn extend_in(
 ) -> Result<Option<Vec<Extended>>> {
     let leases: Vec<&JobLease> = jobs.iter().map(|job| &job.lease).collect();
     let mut extended = vec![Extended::Lost; jobs.len()];
-    for held in held::group(&leases) {
+    for held in held::group(&leases, |index| jobs[index].progress.is_some()) {
         if held.partition >= shape.count() {
             continue;
         }
         let mut args = vec![Arg::from(millis_ceil(lasting)), Arg::from(&held.batches), Arg::from(&held.singles)];
-        for (number, &index) in (1_usize..).zip(&held.order) {
-            if let Some(progress) = &jobs[index].progress {
-                args.extend([Arg::from(number), Arg::from(progress)]);
-            }
+        for &index in held.others() {
+            let progress = jobs[index].progress.clone().unwrap_or_default();
+            args.extend([Arg::from(held::fence_and_id(&jobs[index].lease)), Arg::from(progress)]);
         }
         let to = Target::new(OP, &scripts::EXTEND, queue, shape, held.partition);
         match store.call_on(to, args).await? {

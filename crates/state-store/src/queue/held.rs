@@ -1,5 +1,5 @@
 //! The leases that a settlement or an extension names, as its script takes them: by partition, first the positions of each
-//! batch, then the single jobs.
+//! batch, then the single jobs, then those for which there is more to say.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt::Write;
@@ -17,28 +17,35 @@ pub(super) struct Held {
     pub(super) batches: Bytes,
     /// For each single job: fence in 16 digits, length of the packed id (2 bytes), packed id.
     pub(super) singles: Bytes,
+    /// How many leases at the end of `order` are neither in `batches` nor in `singles`.
+    others: usize,
 }
 
 /// One lease with the order of a script: batches come before single jobs.
 struct Entry {
     partition: u16,
+    is_other: bool,
+    /// For all but the others.
     place: Option<(BatchId, u8)>,
     fence: u64,
     index: usize,
 }
 
 impl Entry {
-    fn key(&self) -> (u16, bool, [u8; 16], u64, u8, usize) {
+    fn key(&self) -> (u16, bool, bool, [u8; 16], u64, u8, usize) {
         let (id, position) = self.place.map_or(([0; 16], 0), |(batch, position)| (*batch.as_bytes(), position));
-        (self.partition, self.place.is_none(), id, self.fence, position, self.index)
+        let fence = if self.is_other { 0 } else { self.fence };
+        (self.partition, self.is_other, self.place.is_none(), id, fence, position, self.index)
     }
 }
 
-/// Groups leases, of which no two are equal.
-pub(super) fn group<'a>(leases: &[&'a JobLease]) -> Vec<Held> {
+/// Groups leases, of which no two are equal. `is_other`: whether there is more to say about the one with this index; these come
+/// last, in the order given.
+pub(super) fn group<'a>(leases: &[&'a JobLease], is_other: impl Fn(usize) -> bool) -> Vec<Held> {
     let entry = |(index, lease): (usize, &&'a JobLease)| Entry {
         partition: lease.partition,
-        place: lease.job.place(),
+        is_other: is_other(index),
+        place: lease.job.place().filter(|_| !is_other(index)),
         fence: lease.fence.get(),
         index,
     };
@@ -49,7 +56,8 @@ pub(super) fn group<'a>(leases: &[&'a JobLease]) -> Vec<Held> {
 
 fn held(entries: &[Entry], leases: &[&JobLease]) -> Held {
     let (mut batches, mut singles) = (BytesMut::new(), BytesMut::new());
-    for group in entries.chunk_by(is_one_batch) {
+    let others = entries.iter().filter(|entry| entry.is_other).count();
+    for group in entries[..entries.len() - others].chunk_by(is_one_batch) {
         let Some(first) = group.first() else { continue };
         match first.place {
             Some((id, _)) => {
@@ -75,7 +83,23 @@ fn held(entries: &[Entry], leases: &[&JobLease]) -> Held {
         order,
         batches: batches.freeze(),
         singles: singles.freeze(),
+        others,
     }
+}
+
+impl Held {
+    /// The indices of the leases about which there is more to say.
+    pub(super) fn others(&self) -> &[usize] {
+        &self.order[self.order.len() - self.others..]
+    }
+}
+
+/// The fence of a lease in 16 digits, and the packed id.
+pub(super) fn fence_and_id(lease: &JobLease) -> Bytes {
+    let mut buffer = BytesMut::with_capacity(40);
+    put_fence(&mut buffer, lease.fence.get());
+    packed_id::pack(&lease.job, &mut buffer);
+    buffer.freeze()
 }
 
 fn is_one_batch(one: &Entry, next: &Entry) -> bool {
@@ -107,12 +131,19 @@ mod tests {
             lease(near.job(0), 8, 0),
             lease(near.job(1), 7, 0),
         ];
-        let groups = group(&leases.iter().collect::<Vec<_>>());
+        let leases: Vec<&JobLease> = leases.iter().collect();
+        let groups = group(&leases, |_| false);
         let [first, second] = &groups[..] else { panic!("{} partitions", groups.len()) };
         assert_eq!((first.partition, &first.order[..]), (0, &[4, 2, 3, 1][..]));
         assert_eq!((first.batches.len(), &first.singles[..]), (82, &b"0000000000000009\0\x03own"[..]));
         assert_eq!(&first.batches[17..41], b"0000000000000007\0\0\0\x06\0\0\0\0");
         assert_eq!((second.partition, &second.order[..]), (1, &[0][..]));
         assert_eq!(&second.batches[33..], b"\0\0\0\0\x80\0\0\0");
+
+        let groups = group(&leases, |index| index != 2 && index != 0);
+        let [first, second] = &groups[..] else { panic!("{} partitions", groups.len()) };
+        assert_eq!((&first.order[..], first.others()), (&[2, 1, 3, 4][..], &[1, 3, 4][..]));
+        assert_eq!((first.batches.len(), first.singles.len(), second.others()), (41, 0, &[][..]));
+        assert_eq!(&fence_and_id(leases[1])[..], b"0000000000000009own");
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{ReplyReader, Script};
+use redis_link::{Arg, ReplyReader};
 use store_core::{
     Counts, Error, Explanation, JobId, JobInfo, JobState, Op, Page, PageRequest, QueueInspect, QueueName, Result,
     Timestamp,
@@ -24,8 +24,7 @@ impl QueueInspect for StateStore {
 
     async fn get(&self, queue: &QueueName, job: &JobId) -> Result<Option<JobInfo>> {
         let op = Op::QueueGet;
-        let found =
-            with_shape!(self, op, queue, false, |shape| find(self, op, &scripts::GET, queue, &shape, job).await?);
+        let found = with_shape!(self, op, queue, false, |shape| find(self, op, queue, &shape, job, "").await?);
         let Some((state, mut reply)) = found else { return Ok(None) };
         let (record, stored) = (reply.next_bytes()?, reply.next_bytes()?);
         let at = read_time(&mut reply)?;
@@ -40,14 +39,14 @@ impl QueueInspect for StateStore {
 
     async fn explain(&self, queue: &QueueName, job: &JobId) -> Result<Explanation> {
         let op = Op::QueueExplain;
-        let script = &scripts::EXPLAIN;
-        let found = with_shape!(self, op, queue, false, |shape| find(self, op, script, queue, &shape, job).await?);
+        let found = with_shape!(self, op, queue, false, |shape| find(self, op, queue, &shape, job, "before").await?);
         let Some((place, mut reply)) = found else { return Ok(Explanation::Unknown) };
+        let _record = reply.next_bytes()?;
         let state = JobStateRecord::decode(reply.next_bytes()?).ok_or_else(|| unreadable(op))?;
         let at = read_time(&mut reply)?.unwrap_or_default();
+        let now = Timestamp::from_millis(reply.next_u64()?);
         let paused = reply.next_u64()? != 0;
         let ready = reply.next_u64()?;
-        let now = Timestamp::from_millis(reply.next_u64()?);
         Ok(match place {
             JobState::Ready if paused => Explanation::Paused,
             JobState::Ready => Explanation::WaitsForWorker { ahead_at_most: ready.saturating_sub(1) },
@@ -93,17 +92,19 @@ async fn counts(store: &StateStore, op: Op, queue: &QueueName, shape: &Shape) ->
 /// Where a job is, and the rest of the reply, from the first partition that has it.
 type Found = Option<(JobState, ReplyReader)>;
 
+/// `counted`: `before` to count the jobs before it, or empty.
 async fn find(
     store: &StateStore,
     op: Op,
-    script: &'static Script,
     queue: &QueueName,
     shape: &Shape,
     job: &JobId,
+    counted: &'static str,
 ) -> Result<Option<Found>> {
     for partition in shape.partitions_of(job) {
-        let to = Target::new(op, script, queue, shape, partition);
-        let Called::Answered(answer, _) = store.call_on(to, vec![id_arg(job)]).await? else { return Ok(None) };
+        let to = Target::new(op, &scripts::GET, queue, shape, partition);
+        let args = vec![id_arg(job), Arg::fixed(counted)];
+        let Called::Answered(answer, _) = store.call_on(to, args).await? else { return Ok(None) };
         let mut reply = answer.reader(op);
         if let Some(state) = read_place(&mut reply)? {
             return Ok(Some(Some((state, reply))));

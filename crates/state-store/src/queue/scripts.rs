@@ -16,38 +16,27 @@ pub(super) static PUSH: Script = script!(adds "push",
     "push_batches", "keys", "batch", "batches", "waiting", "single", "unique", "wake", "take", "hand_over", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "batch", "batches", "waiting", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves", "flush",
-    "due", "recall", "tidy"
+    "keys", "batch", "batches", "waiting", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves",
+    "finished", "flush", "due", "recall"
 );
 pub(super) static EXTEND: Script = script!(frees "extend",
-    "keys", "batch", "batches", "extend_plain", "single", "unique", "wake", "moves", "flush"
+    "keys", "batch", "batches", "begin", "held", "extend_plain", "single", "unique", "wake", "moves", "finished", "flush"
 );
 pub(super) static SETTLE: Script = script!(frees "settle",
-    "keys", "batch", "batches", "settle_plain", "single", "unique", "wake", "moves", "flush", "outcomes", "settling"
+    "keys", "batch", "batches", "begin", "held", "settle_plain", "single", "unique", "wake", "moves", "finished", "flush"
 );
+pub(super) static CHANGE: Script = script!(frees "change",
+    "keys", "batch", "batches", "begin", "cancel_plain", "single", "unique", "wake", "moves", "finished", "flush", "find"
+);
+pub(super) static PAUSE: Script = script!(frees "pause", "keys", "wake");
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys");
 pub(super) static GET: Script = script!(reads "get", "keys", "batch", "single", "find");
 pub(super) static LIST: Script = script!(reads "list", "keys", "batch", "waiting", "single", "show");
-pub(super) static EXPLAIN: Script = script!(reads "explain", "keys", "batch", "single", "find");
-
-pub(super) static CANCEL: Script = script!(frees "cancel",
-    "keys", "batch", "batches", "cancel_plain", "single", "unique", "wake", "moves", "flush", "find", "remove"
-);
-pub(super) static REPLAY: Script = script!(adds "replay", "keys", "batch", "batches", "single", "unique", "wake");
-pub(super) static DELETE: Script =
-    script!(frees "delete", "keys", "batch", "batches", "single", "unique", "find", "remove");
-pub(super) static PROMOTE: Script =
-    script!(frees "promote", "keys", "batch", "batches", "single", "unique", "wake", "moves", "flush", "find");
-pub(super) static PAUSE: Script = script!(frees "pause", "keys");
-pub(super) static RESUME: Script = script!(frees "resume", "keys", "wake");
 
 #[cfg(test)]
 pub(crate) fn all() -> Vec<&'static Script> {
-    vec![
-        &OPEN, &PUSH, &CLAIM, &EXTEND, &SETTLE, &COUNTS, &GET, &LIST, &EXPLAIN, &CANCEL, &REPLAY, &DELETE, &PROMOTE,
-        &PAUSE, &RESUME,
-    ]
+    vec![&OPEN, &PUSH, &CLAIM, &EXTEND, &SETTLE, &CHANGE, &PAUSE, &COUNTS, &GET, &LIST]
 }
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ async fn settle_in(
     let leases: Vec<&JobLease> = settlements.iter().map(|settlement| &settlement.lease).collect();
     let mut settled = vec![Settled::Lost; settlements.len()];
     let (mut lowest, mut unknown): (Option<Reached>, _) = (None, None);
-    for held in held::group(&leases) {
+    for held in held::group(&leases, |index| !is_plain(settlements[index])) {
         if held.partition >= shape.count() {
             continue;
         }
@@ -108,31 +108,33 @@ fn args(store: &StateStore, held: &Held, settlements: &[&Settlement], durability
     args.push(store.remembered_arg(durability));
     args.push(store.bounds_arg());
     args.extend([Arg::from(&held.batches), Arg::from(&held.singles)]);
-    let is_plain = |settlement: &Settlement| {
-        matches!(settlement.outcome, Outcome::Complete(None)) && settlement.lease.unique.is_none()
-    };
-    let mut unusual: Vec<(usize, usize)> = (1..).zip(&held.order).map(|(number, &index)| (index, number)).collect();
-    unusual.retain(|&(index, _)| !is_plain(settlements[index]));
-    unusual.sort_unstable();
-    for (index, number) in unusual {
+    for &index in held.others() {
         let settlement = settlements[index];
         let (word, time, text) = outcome(&settlement.outcome);
-        let unique = settlement.lease.unique.as_ref().map_or(Arg::fixed(""), |key| Arg::from(key.as_str()));
-        args.extend([Arg::from(number), Arg::fixed(word), Arg::from(millis_ceil(time)), text, unique]);
+        args.extend([
+            Arg::from(held::fence_and_id(&settlement.lease)),
+            Arg::fixed(word),
+            Arg::from(millis_ceil(time)),
+            text,
+        ]);
     }
     args
+}
+
+/// Whether its job is just removed.
+fn is_plain(settlement: &Settlement) -> bool {
+    matches!(settlement.outcome, Outcome::Complete(None) | Outcome::Cancelled)
 }
 
 fn outcome(outcome: &Outcome) -> (&'static str, Duration, Arg) {
     let nothing = Arg::fixed("");
     match outcome {
-        Outcome::Complete(None) => ("complete", Duration::ZERO, nothing),
+        Outcome::Complete(None) | Outcome::Cancelled => ("complete", Duration::ZERO, nothing),
         Outcome::Complete(Some(kept)) => ("complete", kept.lasting, Arg::from(&kept.result)),
         Outcome::Retry { after, error } => ("retry", *after, Arg::from(cut_reason(error))),
         Outcome::Snooze { after } => ("snooze", *after, nothing),
         Outcome::Dead { reason } => ("dead", Duration::ZERO, Arg::from(cut_reason(reason))),
         Outcome::Release => ("release", Duration::ZERO, nothing),
-        Outcome::Cancelled => ("cancelled", Duration::ZERO, nothing),
     }
 }
 

@@ -341,9 +341,9 @@ async fn interrupted_controls_that_are_repeated_lead_where_they_would_have_led()
         }
         Ok(())
     };
-    fixture.interrupt_everywhere("queue/cancel", Interrupted::IsRepeated, prepare, cancel, gone).await;
+    fixture.interrupt_everywhere("queue/change", Interrupted::IsRepeated, prepare, cancel, gone).await;
     let delete = async |queue: &QueueName, (): &()| store.delete(queue, &names()).await.map(drop);
-    fixture.interrupt_everywhere("queue/delete", Interrupted::IsRepeated, prepare, delete, gone).await;
+    fixture.interrupt_everywhere("queue/change", Interrupted::IsRepeated, prepare, delete, gone).await;
 
     let promote = async |queue: &QueueName, (): &()| store.promote(queue, &names()).await.map(drop);
     let ready = async |queue: &QueueName| {
@@ -351,7 +351,7 @@ async fn interrupted_controls_that_are_repeated_lead_where_they_would_have_led()
         assert_eq!(fixture.drain(queue).await.len(), 6);
         fixture.assert_clean(queue).await;
     };
-    fixture.interrupt_everywhere("queue/promote", Interrupted::IsRepeated, prepare, promote, ready).await;
+    fixture.interrupt_everywhere("queue/change", Interrupted::IsRepeated, prepare, promote, ready).await;
 
     let kill = async |queue: &QueueName| {
         prepare(queue).await;
@@ -375,5 +375,5 @@ async fn interrupted_controls_that_are_repeated_lead_where_they_would_have_led()
             assert_eq!(fixture.drain(queue).await.len(), 1);
         }
     };
-    fixture.interrupt_everywhere("queue/replay", Interrupted::IsRepeated, kill, replay, alive).await;
+    fixture.interrupt_everywhere("queue/change", Interrupted::IsRepeated, kill, replay, alive).await;
 }

@@ -81,7 +81,7 @@ async fn partial_writes_of_a_deletion_are_removed() {
         assert!(fixture.claim(queue, 1).await.unwrap().is_empty());
         fixture.assert_clean(queue).await;
     };
-    fixture.interrupt_everywhere("queue/delete", Interrupted::Fails, prepare, act, check).await;
+    fixture.interrupt_everywhere("queue/change", Interrupted::Fails, prepare, act, check).await;
 }
 
 /// Numbers that look random, the same each time.
@@ -157,7 +157,7 @@ async fn no_job_is_out_of_reach_wherever_scripts_were_interrupted() {
         let (mut leases, mut holders) = (Vec::new(), HashMap::new());
         for step in 0..150 {
             let action = dice.roll(9);
-            let scripts = ["push", "push", "claim", "claim", "settle", "settle", "cancel", "delete", "promote"];
+            let scripts = ["push", "push", "claim", "claim", "settle", "settle", "change", "change", "change"];
             // A script is known to the proxy once it has run.
             if step > 60 && dice.roll(3) == 0 {
                 let script = format!("queue/{}", scripts[action]);

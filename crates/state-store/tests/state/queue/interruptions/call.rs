@@ -31,10 +31,10 @@ impl Call {
             Self::Claim(..) => "queue/claim",
             Self::Settle(_) => "queue/settle",
             Self::Extend(_) => "queue/extend",
-            Self::Cancel(_) => "queue/cancel",
-            Self::Delete(_) => "queue/delete",
-            Self::Promote(_) => "queue/promote",
-            Self::Replay(_) => "queue/replay",
+            Self::Cancel(_) => "queue/change",
+            Self::Delete(_) => "queue/change",
+            Self::Promote(_) => "queue/change",
+            Self::Replay(_) => "queue/change",
         }
     }
 }
