@@ -197,10 +197,10 @@ async fn interrupt_everywhere(
         let unknown: Vec<_> = ends.keys().filter(|name| !names.contains(name)).collect();
         assert!(unknown.is_empty(), "jobs that nobody pushed: {unknown:?}");
         if !was_interrupted {
-            return (call.script(), writes);
+            return (call.name(), writes);
         }
     }
-    (call.script(), 0)
+    (call.name(), 0)
 }
 
 /// Interrupts scripts on queues of so many partitions.

@@ -31,10 +31,17 @@ impl Call {
             Self::Claim(..) => "queue/claim",
             Self::Settle(_) => "queue/settle",
             Self::Extend(_) => "queue/extend",
-            Self::Cancel(_) => "queue/change",
-            Self::Delete(_) => "queue/change",
-            Self::Promote(_) => "queue/change",
-            Self::Replay(_) => "queue/change",
+            Self::Cancel(_) | Self::Delete(_) | Self::Promote(_) | Self::Replay(_) => "queue/change",
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel(_) => "cancel",
+            Self::Delete(_) => "delete",
+            Self::Promote(_) => "promote",
+            Self::Replay(_) => "replay",
+            _ => self.script().trim_start_matches("queue/"),
         }
     }
 }
