@@ -162,7 +162,7 @@ pub fn value(key: &Key) -> String {
 }
 
 /// `value:{id}`: never written, and no key of a value: without a handle it holds no braces, and an id has no dot. Read before
-/// values, with an id that nobody else knows, so that the reply begins with nothing.
+/// values, with an id that nobody else has, so that the reply begins with a missing value.
 pub fn no_value(id: RequestId) -> String {
     let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("value:{{{digits}}}")

@@ -112,8 +112,8 @@ impl Layouts {
         }
     }
 
-    /// The argument of [`PIECE`]: the name, a blank, and a digit each for the oldest and the newest readable layout and the
-    /// one that is written.
+    /// The argument of [`PIECE`]: the name, a blank, and three digits: the oldest and the newest readable layout, and the one
+    /// that is written.
     pub fn argument(&self, aggregate: Aggregate) -> Arg {
         Arg::from(format!("{} {}", aggregate.name(), self.digits(aggregate)))
     }
@@ -143,7 +143,7 @@ impl Layouts {
         let corrupt = || Error::corrupt(op, "the record of the namespace's layouts is damaged");
         while let Some(name) = words.next() {
             let number: u8 = words.next().and_then(|word| word.parse().ok()).ok_or_else(corrupt)?;
-            // A newer version may store what this one does not know.
+            // A newer version may store other kinds of data.
             let known = Aggregate::OF_STATE.into_iter().find(|aggregate| aggregate.name() == name);
             if let Some(aggregate) = known.filter(|aggregate| number > *self.readable(*aggregate).end()) {
                 self.check(op, aggregate, number)?;
@@ -168,7 +168,7 @@ fn refusal(op: Op, name: &str, found: u8, readable: &str) -> Error {
     Error::unsupported(op, format!("{name} data has layout {found}, and this process reads layout {reads}; {remedy}"))
 }
 
-/// The error that [`PIECE`] answers: the found layout, the name, the digits.
+/// The error that [`PIECE`] returns: the found layout, the name, the digits.
 pub(crate) fn refused(op: Op, said: &str) -> Error {
     let mut words = said.split(' ');
     let found = words.next().and_then(|word| word.parse().ok());
@@ -218,14 +218,14 @@ mod tests {
         assert_eq!(upgraded().compare(Op::Connect, &record).unwrap(), None);
         let raised = upgraded().write_newest().compare(Op::Connect, &record).unwrap().unwrap();
         assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1");
-        // the new version, also when it is not set to write the newest any more
+        // the new version, also if it is no longer set to write the newest
         assert_eq!(upgraded().compare(Op::Connect, &raised).unwrap(), None);
         let error = Layouts::default().compare(Op::Connect, &raised).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }));
         let text = "lease data has layout 2, and this process reads layout 1; this process is too old: upgrade it to the \
                     version of the others";
         assert!(error.to_string().ends_with(text), "{error}");
-        // data of a later version that this one does not know
+        // a kind of data of a later version
         assert_eq!(Layouts::default().compare(Op::Connect, &format!("{record} topic 7")).unwrap(), None);
         for damaged in ["", "3", "lease", "lease x", "lease 1 pool"] {
             assert!(

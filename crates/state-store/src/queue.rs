@@ -100,7 +100,7 @@ impl StateStore {
     }
 }
 
-/// What two calls have reached at least.
+/// The lower of what two calls have reached.
 fn lower(one: Reached, other: Reached) -> Reached {
     Reached::new(one.replicas.min(other.replicas), one.on_disk && other.on_disk)
 }

@@ -1,12 +1,12 @@
 //! The contract of Twinstore's two stores: what every engine promises, in traits, types and errors. No I/O.
 //!
 //! The **cache store** ([`CacheRole`]) may be lost at any moment; nothing is stored in it without a [`Ttl`]. The **worker
-//! state store** ([`StateRole`]) may not be lost: what it acknowledged survives what its [`Durability`] says. The two share
+//! state store** ([`StateRole`]) must not be lost: an acknowledged write survives what its [`Durability`] covers. The two share
 //! no capability that would let them be confused: there is no queue and no lease on the cache, and no value without an
 //! owner in the state.
 //!
 //! Each capability is a small object-safe trait, bytes in, bytes out: depend on the smallest, `Arc<dyn Queue>`. An
-//! expected outcome is a value; an [`Error`] means that the question was not answered, and says whether anything was
+//! expected outcome is a value; an [`Error`] means that the question was not answered, and states whether anything was
 //! executed. Time is always the server's.
 
 mod durability;

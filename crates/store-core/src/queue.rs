@@ -87,8 +87,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// The store does not repeat a claim. If its reply is lost, send the same request [`repeated`](ClaimRequest::repeated).
     /// Otherwise its jobs become ready again when their lease expires.
     ///
-    /// A job whose lease expires without a call that extends or settles it was never heard of by its worker. Three such
-    /// deliveries of a job do not count as attempts; further ones do.
+    /// If the lease of a job expires and no call has extended or settled it, its worker has probably not received it. The first
+    /// three such deliveries of a job do not count as attempts; further ones do.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the request exceeds a limit. [`Error::Indeterminate`] if the reply is lost.

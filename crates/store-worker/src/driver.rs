@@ -3,7 +3,7 @@
 //! [`Event`].
 //!
 //! The files below form layers without a circle: `supply`, `outbox`, `pace`, `gate`, `slot` and `log_limit` are parts of the
-//! state that know nothing of a store; `queue_state` and `work` are the whole of it; all others are what the driver does with it.
+//! state and do not call the store; `queue_state` and `work` are the whole state; all others are what the driver does with it.
 
 mod claiming;
 mod delivery;
@@ -42,7 +42,7 @@ use work::{Mode, Work};
 /// How many events the driver handles in one step.
 const EVENTS: usize = 512;
 
-/// An idle driver does not let a timer wake it in vain that ends within this time.
+/// A timer that ends within this time is set anew if nothing is due then, so that it does not wake an idle driver.
 const SOON: Duration = Duration::from_millis(5);
 
 /// The longest sleep of the driver while nothing is due.

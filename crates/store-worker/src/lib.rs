@@ -1,8 +1,8 @@
 //! The worker runtime: runs handlers for the jobs of queues, on any engine of [`store_core::Queue`].
 //!
 //! A [`Worker`] claims jobs in batches, renews their leases, runs one task per job, and settles in batches. An idle
-//! worker registers at its queues: a push then hands its jobs over, or notifies the worker. A [`JobHandler`] is an async function from a payload and its [`Job`] to [`Done`] or a
-//! [`JobError`]; a [`Handler`] gets the [`Job`] alone. [`ServiceHandler`] makes a `tower` service a handler.
+//! worker registers at its queues: a push then hands its jobs over, or notifies the worker. A [`JobHandler`] is an async
+//! function from a payload and its [`Job`] to [`Done`] or a [`JobError`]; a [`Handler`] gets the [`Job`] alone. [`ServiceHandler`] makes a `tower` service a handler.
 //!
 //! - **At least once.** If a worker dies, its jobs run again when their leases expire. A handler's effects outside the store must
 //!   be safe to repeat, or must present [`Job::fence`].

@@ -7,9 +7,9 @@ use store_core::{QueueName, RequestId, Wakeup};
 use super::{Mailbox, Registration, RememberedClaim, Waiting};
 
 /// What a transaction changes of waiters and remembered claims. Registrations change at once, because the next operation of the
-/// transaction has to see it; without [`Effects::commit`] the changes are taken back. Waiters are woken by the commit.
+/// transaction needs them; without [`Effects::commit`] the changes are taken back. Waiters are woken by the commit.
 ///
-/// Transactions are made one after the other, so nobody else sees what may be taken back, except a waiter that is dropped.
+/// Transactions run one after the other, so only a waiter that is dropped can observe what may be taken back.
 pub(crate) struct Effects {
     waiting: Arc<Waiting>,
     undo: Vec<Undo>,

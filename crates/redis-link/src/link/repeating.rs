@@ -12,13 +12,12 @@ use crate::{Answer, Arg, LinkConfig, Script};
 const LONGEST_PAUSE_MS: u64 = 2000;
 /// No call is repeated for longer, whatever the settings are.
 const LONGEST_BUDGET: Duration = Duration::from_secs(3600);
-/// A memory of a call outlives its last copy by this much.
+/// A call is remembered for this much longer than its last copy can run.
 const MARGIN: Duration = Duration::from_secs(1);
 
 impl Link {
-    /// How long a script has to remember a call, so that each copy of that call finds the memory that an earlier copy has
-    /// written: an upper bound of the time between two copies, by the server's clock, and 1 s. A script stores its memory
-    /// with this time as `PX`.
+    /// How long a script has to remember a call, so that each copy finds what an earlier copy has stored: an upper bound of the
+    /// time between two copies, by the server's clock, and 1 s. A script stores it with this time as `PX`.
     ///
     /// The link sends no copy that could be executed later, even if the process was suspended meanwhile: the call ends in
     /// `Indeterminate`. The time follows from the command time-out, the number of retries, the pauses between them and the time
@@ -28,7 +27,7 @@ impl Link {
     }
 
     /// Repeats a call that ended in `Indeterminate`: as [`Link::call`], but all copies carry the mark of a repetition, so
-    /// that the script looks for its memory of the earlier call (`is_repeat`).
+    /// that the script looks for what the earlier call has stored (`is_repeat`).
     ///
     /// # Errors
     /// As [`Link::call`]. `Unavailable` only means that this repetition was not executed.

@@ -72,8 +72,8 @@ impl Link {
     /// Subscribes to a channel. All subscriptions of a link share one connection, which is opened with the first one and
     /// closed after the last one; it costs one `PING` every 10 s. Messages are delivered at most once.
     ///
-    /// Returns at once. The first event is [`Event::Subscribed`]. While the server is down or refuses the subscription, no
-    /// event comes, and the link tries again. It logs a refusal and tries again after 10 s; meanwhile the link's other
+    /// Returns immediately. The first event is [`Event::Subscribed`]. While the server is down or refuses the subscription,
+    /// there is no event, and the link tries again. It logs a refusal and tries again after 10 s; meanwhile the link's other
     /// subscriptions may be interrupted, too, since each attempt needs a new connection.
     ///
     /// # Panics

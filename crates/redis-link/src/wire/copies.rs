@@ -62,7 +62,7 @@ impl Copies {
         Self { lasting: micros(lasting), budget: micros(budget), state: Mutex::default() }
     }
 
-    /// The same, for a call that repeats one which may have been executed: also its first copy is a repetition.
+    /// The same, for a call that repeats an earlier call: its first copy is a repetition, too.
     pub(crate) fn again(self) -> Self {
         self.lock().last = true;
         self

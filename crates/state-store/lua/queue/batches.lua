@@ -47,7 +47,7 @@ local function write_batches()
   many('ZREM', due, never_due)
 end
 
--- Ends what an interrupted script began: the jobs that it had made single jobs leave their batches.
+-- Completes what an interrupted script began: jobs that it made single leave their batches.
 local function repair(moving)
   for from = 1, #moving, 17 do
     local batch = read_batch(sub(moving, from, from + 16))

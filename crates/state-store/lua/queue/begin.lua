@@ -1,4 +1,4 @@
--- Prelude of scripts that change jobs: ends what an interrupted script has begun.
+-- Prelude of scripts that change jobs: completes what an interrupted script has begun.
 -- needs: call, meta, repair
 local shape, interrupted = unpack(call('HMGET', meta, 'shape', 'moving'))
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end

@@ -11,7 +11,7 @@
 -- needs: moved, publish, sub, unique, unique_of, with_flag
 local reply, changed, keys = { 'changed' }, {}, {}
 
--- Takes a job that does not run from its place.
+-- Takes a job that does not run out of its index, and counts it there no longer.
 local function take_out(job)
   local counts, bytes = moved.counts, ENTRY + #job.record + #job.s
   if job.place == 'scheduled' then counts.scheduled = counts.scheduled - 1 end

@@ -33,7 +33,7 @@ local function request_of(push, id, record)
   return blob and sub(record_in(blob, position), 6, 9) or nil
 end
 
--- `kind`: 1 held until claimed, 2 until finished, 3 until a time; the record goes on at `at`.
+-- `kind`: 1 held until claimed, 2 until finished, 3 until a time. `at`: where the record continues.
 local function hold(push, key, id, kind, record, at)
   push.held[key] = id
   if kind < 3 then return add(push.unique, key, (kind == 1 and 'c' or 'f') .. id) end

@@ -3,7 +3,7 @@
 -- needs: leased, now, ones, read_batch, ready, settled, state, sub, unpack_bytes, wake
 -- needs: write_batches
 
--- Gives a batch's positions that do not fit back, and delivers the others.
+-- Gives back the positions of a batch that do not fit, and delivers the others.
 local function recall_batch(claim, head)
   local batch = read_batch('\2' .. sub(head, 2, 17))
   local blob = batch and call('HGET', jobs, batch.id)
@@ -40,7 +40,7 @@ local function recall_single(claim, id)
   end
 end
 
--- Fills a claim with the jobs of an earlier one whose reply was lost. Whether it was found.
+-- Fills a claim with the jobs of an earlier one whose reply was lost. Returns whether it was found.
 local function recall(claim)
   local entry, from = call('GET', KEYS[15]), 23
   if not entry or unpack_bytes('>I6', entry, 17) <= now then return false end

@@ -37,7 +37,7 @@ local function settle(id, fence, number, outcome, time, text)
   end
   local was_settled = s and sub(s, 1, 1) ~= 'r' and sub(s, 2, 17) == fence
   if is_repeat and not s and not batch then
-    -- Gone, and no memory: an earlier copy may have been interrupted after it had settled it.
+    -- The job is gone and the call is not remembered: an interrupted copy may have settled the job.
     is_unknown = true
   elseif not was_settled then
     reply[#reply + 1] = number

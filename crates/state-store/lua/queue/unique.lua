@@ -2,7 +2,7 @@
 -- the id of the holder.
 -- needs: byte, call, decimal, jobs, now, state, sub, unique, unique_until
 
--- The unique key of a record and where the record goes on behind it; nil without one.
+-- The unique key of a record, and where the record continues behind it; nil without one.
 local function unique_of(record)
   local flags = byte(record, 2)
   if flags % 4 == 0 then return nil end
@@ -11,8 +11,8 @@ local function unique_of(record)
   return sub(record, at + 1, at + size), at + size + 1
 end
 
--- The holder of a key. One that is gone or over does not count: a script may have been interrupted
--- before it released the key.
+-- The holder of a key. One that is gone or finished does not count: a script may have been
+-- interrupted before it released the key.
 local function holder_of(key)
   local entry = call('HGET', unique, key)
   if not entry then return nil end

@@ -2,7 +2,7 @@
 -- needs: call, now, sub, unpack_bytes, waiters
 local messages = {}
 
--- A registered waiter that still listens, as its entry says; nil if there is none.
+-- A registered waiter that still listens; nil if there is none.
 local function next_waiter()
   for _ = 1, 16 do
     local found = call('HRANDFIELD', waiters, 1, 'WITHVALUES')

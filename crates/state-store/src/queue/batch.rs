@@ -131,7 +131,7 @@ impl Claimed {
         Some(Self { id: BatchId::from_bytes(id)?, positions, pushed_at, is_whole: kind == WHOLE })
     }
 
-    /// Reads its jobs. A `None` is one that cannot be read. Payloads share the reply's memory.
+    /// Reads its jobs; `None` for one that cannot be read. Payloads share the reply's memory.
     pub(super) fn jobs(&self, records: Bytes) -> Vec<Option<(JobId, Record)>> {
         let mut records = if self.is_whole { Records::Whole(records) } else { Records::Part(records) };
         let positions = (0..64).filter(|position| self.positions >> position & 1 == 1);

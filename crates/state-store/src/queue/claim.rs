@@ -163,8 +163,8 @@ fn read(reply: &mut ReplyReader, now: Timestamp, lasting: u64, partition: u16) -
     Ok(Claim::new(delivery.jobs()?, u64::try_from(next).ok().map(Duration::from_millis), false))
 }
 
-/// The jobs of one claim, as they are read. One that cannot be read keeps its lease: it comes back, and is dead in the end; the
-/// others do not suffer.
+/// The jobs of one claim, as they are read. One that cannot be read keeps its lease, is delivered again, and is dead after its
+/// last attempt; the others are not affected.
 pub(super) struct Delivery {
     now: Timestamp,
     fence: Fence,

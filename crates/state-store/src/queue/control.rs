@@ -11,8 +11,8 @@ use super::partition::{Called, Target};
 use super::{id_arg, read_id, scripts};
 use crate::StateStore;
 
-/// Each call is one script in one round trip, or one for each 100 jobs and each partition that may have them, so that none keeps
-/// the server long. Sent again, it finds the result of the first time.
+/// Each call is one script in one round trip, or one for each 100 jobs and each partition that may have them, so that none occupies
+/// the server for long. A call that is sent again finds the result of the first one.
 #[async_trait]
 impl QueueControl for StateStore {
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled> {

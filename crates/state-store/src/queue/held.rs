@@ -1,5 +1,5 @@
 //! The leases that a settlement or an extension names, as its script takes them: by partition, first the positions of each
-//! batch, then the single jobs, then those for which there is more to say.
+//! batch, then the single jobs, then the others, which have arguments of their own.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use std::fmt::Write;
@@ -39,8 +39,8 @@ impl Entry {
     }
 }
 
-/// Groups leases, of which no two are equal. `is_other`: whether there is more to say about the one with this index; these come
-/// last, in the order given.
+/// Groups leases, of which no two are equal. `is_other`: whether the one with this index has arguments of its own; these come last,
+/// in the order given.
 pub(super) fn group<'a>(leases: &[&'a JobLease], is_other: impl Fn(usize) -> bool) -> Vec<Held> {
     let entry = |(index, lease): (usize, &&'a JobLease)| Entry {
         partition: lease.partition,
@@ -88,7 +88,7 @@ fn held(entries: &[Entry], leases: &[&JobLease]) -> Held {
 }
 
 impl Held {
-    /// The indices of the leases about which there is more to say.
+    /// The indices of the leases that have arguments of their own.
     pub(super) fn others(&self) -> &[usize] {
         &self.order[self.order.len() - self.others..]
     }

@@ -113,7 +113,7 @@ async fn find(
     Ok(Some(None))
 }
 
-/// The word for a place; `None` when there is no such job.
+/// The word for a place; `None` if there is no such job.
 fn read_place(reply: &mut ReplyReader) -> Result<Option<JobState>> {
     match reply.next_word()?.as_ref() {
         b"unknown" => Ok(None),
@@ -133,7 +133,7 @@ pub(super) fn unreadable(op: Op) -> Error {
     Error::corrupt(op, "a job has a form that this version does not know")
 }
 
-/// What a record's ends and a state say about a job.
+/// A job as the ends of its record and its state describe it.
 pub(super) fn job_info(
     id: JobId,
     state: JobState,

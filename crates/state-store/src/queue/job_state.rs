@@ -26,7 +26,7 @@ pub(super) struct JobStateRecord {
 }
 
 impl JobStateRecord {
-    /// Reads a state; empty bytes are that of a job that was never claimed. `None` when it is none.
+    /// Reads a state; empty bytes are that of a job that was never claimed. `None` if the bytes are no state.
     pub(super) fn decode(mut bytes: Bytes) -> Option<Self> {
         if bytes.is_empty() {
             return Some(Self::default());

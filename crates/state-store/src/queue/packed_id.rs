@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_told() {
+    fn bytes_that_are_no_id_are_refused() {
         for packed in [&b""[..], b"\x01short", b"\x01", b"\xff\xff", b"a\x00b", b"\x0112345678901234567"] {
             assert_eq!(unpack(packed), None);
         }

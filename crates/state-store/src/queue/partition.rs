@@ -54,7 +54,7 @@ impl Shape {
         self.partitions.len() as u16
     }
 
-    /// The partition of a text, the same in all processes; nobody else can foresee it.
+    /// The partition of a text, the same in all processes. It cannot be predicted without the seed.
     fn of_text(&self, kind: u8, text: &str) -> u16 {
         if self.partitions.len() == 1 {
             return 0;
@@ -114,7 +114,7 @@ impl StateStore {
             false => Bytes::new(),
         };
         let first = Shape::new(self, queue, Bytes::new(), 1);
-        // The tag of partition 0 depends on the number of partitions; the record lies under the one of a single partition.
+        // The tag of partition 0 depends on the number of partitions. The shape is recorded under the tag of a single partition.
         let answer = self.link.call(op, &scripts::OPEN, &first.partitions[0].in_order, vec![Arg::from(&own)]).await?;
         let mut reply = answer.reader(op);
         if reply.next_word()?.as_ref() != b"opened" {
@@ -189,7 +189,7 @@ impl<'a> Target<'a> {
 /// What a partition answered.
 pub(super) enum Called {
     Answered(Answer, Reached),
-    /// The queue has another shape than this process knows: read it, and call again.
+    /// The queue has another shape than the one that was sent: read it, and call again.
     OtherShape,
 }
 

@@ -1,7 +1,6 @@
-//! Pushes that are called for while another push to the same queue is under way travel together in the next one.
+//! Coalesced pushes. A push that is called while another one to the same queue is under way shares the next call with others.
 //!
-//! So a push is one round trip where nobody else pushes, and many tasks that push one job each share scripts: the server
-//! does a batch's work instead of fifty single ones.
+//! So a single push is one round trip, and many tasks that push one job each cost the server as little as one batch.
 
 use redis_link::{Batcher, Bounds, Load};
 use store_core::{Durability, NewJob, Op, Pushed, QueueName, Receipt, Result};
@@ -9,7 +8,7 @@ use store_core::{Durability, NewJob, Op, Pushed, QueueName, Receipt, Result};
 use super::push;
 use crate::StateStore;
 
-/// Pushes travel together when they go to one queue with one durability.
+/// Pushes to one queue with one durability are coalesced.
 type Destination = (QueueName, Durability);
 
 /// The pushes of all tasks.
@@ -23,7 +22,7 @@ impl Default for PushGroups {
     }
 }
 
-/// Pushes at once, or together with the others that wait while a call is under way.
+/// Pushes immediately, or in one call with the others that wait while a call is under way.
 pub(super) async fn push(
     store: &StateStore,
     queue: &QueueName,
@@ -39,7 +38,7 @@ pub(super) async fn push(
     store.push_groups.0.call_or_else(destination, load, alone, || jobs.to_vec(), coalesced).await
 }
 
-/// One call for all, of which each push gets its own part of the answer.
+/// One call for all. Each push gets its own part of the answer.
 async fn travel(
     store: StateStore,
     queue: QueueName,

@@ -16,7 +16,7 @@ use store_core::{
 
 const LAYOUT: u8 = 1;
 
-/// The bits of the flags; the two lowest say until when a unique key is held.
+/// The bits of the flags; the two lowest determine until when a unique key is held.
 const UNIQUE: u8 = 3;
 const DEADLINE: u8 = 4;
 const DELAYED: u8 = 8;
@@ -91,7 +91,7 @@ pub(super) fn encode(job: &NewJob, buffer: &mut BytesMut) {
 }
 
 impl Record {
-    /// Reads a record with the time of its push behind it; `None` when it is none. The payload shares the reply's memory.
+    /// Reads a record with the time of its push behind it; `None` if the bytes are no record. The payload shares the reply's memory.
     pub(super) fn decode(mut bytes: Bytes) -> Option<Self> {
         let mut time = bytes.split_off(bytes.len().checked_sub(MILLIS)?);
         Self::decode_pushed_at(bytes, Timestamp::from_millis(time.get_uint(MILLIS)))
@@ -135,7 +135,7 @@ impl Record {
 }
 
 impl Outline {
-    /// Reads the ends of a record, whatever lies between; `None` when it is none.
+    /// Reads the ends of a record, whatever is between them; `None` if the bytes are no record.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         if bytes.len() < HEAD + MILLIS || bytes[0] != LAYOUT {
             return None;
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_record_is_told() {
+    fn bytes_that_are_no_record_are_refused() {
         for job in jobs() {
             let whole = stored(&job);
             let payload = job.payload.len();

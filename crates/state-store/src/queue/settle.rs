@@ -79,7 +79,7 @@ async fn settle_in(
         let error = match store.call_on(to, args(store, &held, settlements, durability)).await {
             Ok(Called::Answered(answer, reached)) => {
                 match read(answer, &held, &mut settled) {
-                    // The jobs of the other partitions are settled all the same.
+                    // The jobs of the other partitions are settled nevertheless.
                     Err(error @ Error::Indeterminate { .. }) => unknown = Some(error),
                     read => read?,
                 }

@@ -236,7 +236,7 @@ impl StateStore {
         channel
     }
 
-    /// Gives jobs back that nobody takes, and passes a notification on that nobody heeds.
+    /// Gives back the jobs of a dropped waiter, and passes its notifications on.
     fn hand_on(&self, wakeup: Wakeup) {
         let store = self.clone();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };

@@ -39,7 +39,7 @@ impl JobId {
     #[doc(hidden)]
     pub fn place(&self) -> Option<(BatchId, u8)> {
         let text = self.as_str();
-        // Other texts of the same number are other ids.
+        // An id is a text: the same UUID in capital letters is another id.
         if text.len() != 36 || text.as_bytes()[14] != b'8' || text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;
         }

@@ -22,7 +22,7 @@ pub struct ClaimRequest {
     pub lease: Duration,
     /// About how many bytes the jobs may have together: the claim ends with the job that reaches them. At least one job is
     /// returned, however large it is. Default [`ClaimRequest::DEFAULT_BYTES`], at most [`NewJob::MAX_BATCH_BYTES`]. A reply that
-    /// cannot be carried within the command time-out is lost.
+    /// takes longer than the command time-out is lost.
     pub max_bytes: usize,
     /// The identity of this claim. Default random. The store remembers it for the time of the lease.
     pub request: RequestId,

@@ -54,8 +54,8 @@ impl Pace {
         self.is_short = ran < LINGER;
     }
 
-    /// How long the claim after a hand-over waits for the handler's end, to be sent together with its settlement. Each call that
-    /// is sent alone costs an idle process about as much as all else that it does for a job.
+    /// How long the claim after a hand-over waits for the handler's end, to be sent together with its settlement. A separate call costs
+    /// an idle process about as much as everything else that it does for a job.
     pub(super) fn patience(&self) -> Duration {
         if self.is_short { LINGER } else { Duration::ZERO }
     }
@@ -69,7 +69,7 @@ impl Pace {
         self.linger_until = now + LINGER;
     }
 
-    /// Jobs were claimed ahead in vain: nothing more is claimed ahead until handlers end again.
+    /// Too many jobs were claimed ahead: no more are claimed ahead until handlers end again.
     pub(super) fn claimed_too_many(&mut self) {
         self.ended_during_claim = 0;
     }

@@ -111,7 +111,7 @@ impl QueueState {
         !std::mem::replace(&mut self.is_active, true)
     }
 
-    /// Ends the visits if it has no work and no calls under way. Returns whether they go on.
+    /// Ends the visits if it has no work and no calls under way. Returns whether they continue.
     pub(super) fn stays_active(&mut self) -> bool {
         let has_work = self.jobs() > 0 || self.outbox.len() > 0 || self.renewals > 0;
         let has_report = self.log_limit.reports_at().is_some();
@@ -190,7 +190,7 @@ impl QueueState {
         self.renew_at = now;
     }
 
-    /// Whether the worker has nothing of it that would be lost with the worker.
+    /// Whether no claim and no settlement is outstanding.
     pub(super) fn is_done(&self) -> bool {
         self.supply.claiming() == 0 && self.outbox.len() == 0
     }

@@ -102,7 +102,7 @@ impl Work {
     /// Updates the numbers of running handlers in metrics and statistics, and notes which queues need no claim: those that run as
     /// many handlers as they may.
     pub(super) fn report_handlers(&mut self, now: Instant) {
-        // Handlers that are stuck do not excuse a worker.
+        // If all handlers are stuck, the worker is not alive.
         let is_full = self.running >= self.settings.concurrency && self.stuck < self.running;
         if is_full || self.is_paused || self.mode != Mode::Working {
             self.tally.needs_no_claims(now);

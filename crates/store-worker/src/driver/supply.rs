@@ -1,11 +1,11 @@
-//! What the worker knows of the jobs that a queue has in the store.
+//! The worker's view of the jobs that a queue has in the store.
 
 use std::time::Duration;
 
 use store_core::{ClaimRequest, REGISTRATION};
 use tokio::time::Instant;
 
-/// The most bytes of one claim: a claim that cannot be carried within the command time-out is never heard.
+/// The most bytes of one claim: a reply that takes longer than the command time-out is lost.
 const MOST_BYTES: usize = ClaimRequest::DEFAULT_BYTES;
 
 /// The fewest bytes of one claim.
@@ -14,7 +14,7 @@ const FEWEST_BYTES: usize = 64 << 10;
 /// The shortest time after which a worker registers again.
 const SHORTEST_REGISTRATION: Duration = Duration::from_secs(1);
 
-/// The state of a queue in the store, as far as the worker knows it.
+/// The worker's view of a queue in the store.
 #[derive(Debug)]
 enum State {
     /// It may have jobs: the worker claims when it has room.
@@ -67,7 +67,7 @@ struct Unheard {
     claiming: Claiming,
 }
 
-/// What a heard claim says about the queue.
+/// The reply to a claim.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Heard {
     /// How many jobs it returned.
@@ -91,7 +91,7 @@ pub(super) struct Terms {
     pub(super) ahead: usize,
 }
 
-/// What the worker knows of the jobs that one queue has in the store. The worker claims at most once at a time.
+/// The worker's view of the jobs that one queue has in the store. One claim is under way at a time.
 #[derive(Debug)]
 pub(super) struct Supply {
     state: State,
@@ -153,7 +153,7 @@ impl Supply {
         self.waited_in_vain
     }
 
-    /// Whether leases last long enough for hand-overs: something of the lease is certain at the end of a registration.
+    /// Whether leases last long enough for hand-overs: at the end of a registration, part of the lease is certainly left.
     pub(super) fn can_reserve(&self) -> bool {
         self.can_reserve
     }
@@ -293,7 +293,7 @@ impl Supply {
         self.state = State::Unheard(Unheard { request, claiming });
     }
 
-    /// The claim to send again, if its reply was lost: at once after the first time, later only if `may_call`. It is under way
+    /// The claim to send again, if its reply was lost: immediately after the first time, later only if `may_call`. It is under way
     /// from then on. The second value is how many handlers to reserve, if it registers the worker.
     pub(super) fn repeat(&mut self, may_call: bool) -> Option<(ClaimRequest, Option<usize>)> {
         let State::Unheard(unheard) = &mut self.state else { return None };
@@ -310,7 +310,7 @@ impl Supply {
         matches!(self.state, State::Unheard(_))
     }
 
-    /// Gives a claim up whose reply was lost: once its leases of `lease` have ended, or after the second try if the worker
+    /// Gives up a claim whose reply was lost: once its leases of `lease` have ended, or after the second try if the worker
     /// `is_ending`.
     pub(super) fn give_up_repeat(&mut self, lease: Duration, is_ending: bool, now: Instant) {
         if let State::Unheard(Unheard { claiming, .. }) = &self.state

@@ -62,7 +62,7 @@ pub(super) struct Work {
     pub(super) waiter: Arc<dyn Waiter>,
     pub(super) name: HolderName,
     pub(super) settings: Settings,
-    /// To where handlers send the event of their end.
+    /// Handlers send the event of their end to it.
     pub(super) events: UnboundedSender<Event>,
     /// Calls of the store that are under way.
     pub(super) calls: FuturesUnordered<BoxFuture<'static, Event>>,

@@ -73,10 +73,10 @@ impl Place {
     }
 }
 
-/// How many deliveries of a job that its worker never heard of do not count as attempts.
+/// How many deliveries of a job that its worker probably did not receive do not count as attempts.
 const FREE_DELIVERIES: u8 = 3;
 
-/// How the last delivery stands.
+/// The state of the last delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivery {
     /// There was none since it was pushed or replayed.

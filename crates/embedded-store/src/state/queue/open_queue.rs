@@ -68,7 +68,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         Self { change, ledger, began, now, retention, kept: 0, is_told: false, queue, stored }
     }
 
-    /// Hands jobs to waiting workers, keeps what is over within its bounds, and writes what has changed of the queue as a whole.
+    /// Hands jobs to waiting workers, keeps finished jobs within their bounds, and writes what has changed of the queue as a whole.
     pub(super) fn close(mut self) -> Result<(), Fault> {
         if self.is_told {
             self.hand_over()?;
@@ -122,7 +122,7 @@ impl<'c, 't> OpenQueue<'c, 't> {
         Ok(stored.unwrap_or_else(|| Life::new(record, payload)))
     }
 
-    /// Adds a job at the place that its record says.
+    /// Adds a job at the place that its record names.
     pub(super) fn add(&mut self, job: &JobId, record: &Record, payload: &[u8]) -> Result<(), Fault> {
         self.insert(record.place.kind(), record.place.order(), job.as_str())?;
         self.change.put(Table::Jobs, &job_key(self.ledger.number, job), record.encode(payload))
