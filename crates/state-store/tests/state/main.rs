@@ -7,6 +7,7 @@ mod idempotency;
 mod layouts;
 mod leases;
 mod queue;
+mod queue_layouts;
 
 use std::time::Duration;
 

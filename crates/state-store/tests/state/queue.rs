@@ -1,9 +1,11 @@
 //! Queues.
 
+mod audit;
 mod chosen_ids;
 mod crashes;
 mod hand_over;
 mod interruptions;
+mod invariants;
 mod kept_results;
 mod life;
 mod limits;

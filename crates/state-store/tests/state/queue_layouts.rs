@@ -255,7 +255,8 @@ async fn each_golden_layout_of_a_queue_is_read() {
 
 /// A store of a version that reads also the next layout of queues.
 async fn next_version(server: &RedisServer, options: StateOptions) -> StateStore {
-    let link = Link::connect(LinkConfig::new(ServerUrl::parse(&server.url(None)).unwrap(), "tests:next")).await.unwrap();
+    let link =
+        Link::connect(LinkConfig::new(ServerUrl::parse(&server.url(None)).unwrap(), "tests:next")).await.unwrap();
     let link = link.with_layouts(Layouts::default().with(Aggregate::Queue, 4, 5));
     StateStore::open(link, namespace(), service(), options).await.unwrap()
 }
@@ -278,7 +279,10 @@ async fn a_queue_keeps_its_layout_and_a_new_one_has_the_newest() {
     for name in ["old", "between", "new"] {
         push(&told, name, &[plain("c")]).await;
     }
-    assert_eq!((layout("old").await, layout("between").await, layout("new").await), ("4".into(), "4".into(), "5".into()));
+    assert_eq!(
+        (layout("old").await, layout("between").await, layout("new").await),
+        ("4".into(), "4".into(), "5".into())
+    );
     push(&next, "new", &[plain("d")]).await;
 
     // A process that is left of the old version serves the old queues, and changes nothing of the new one.

@@ -1,0 +1,286 @@
+//! Each invariant of the stored data, broken on purpose: the checker in `audit` reports it. And no call breaks one.
+
+use std::time::Duration;
+
+use state_store::StateOptions;
+use store_core::{
+    Backoff, Cancelled, ClaimRequest, Durability, Error, Extension, HolderName, JobId, JobLease, Kept, NewJob, Outcome,
+    Priority, Queue, QueueControl, QueueExt, QueueInspect, QueueName, RetryPolicy, Settlement, Unique, UniqueKey,
+    UniqueUntil,
+};
+use testkit::random_prefix;
+
+use super::audit::Stored;
+use super::partial_writes::Dice;
+use super::{LEASE, id, job};
+use crate::{Fixture, fixture, fixture_with};
+
+/// A queue with everything that invariants are about.
+struct Sound<'f> {
+    fixture: &'f Fixture,
+    queue: QueueName,
+    /// Three ready jobs.
+    ready: Vec<u8>,
+    /// Two leases of two jobs each.
+    leased: Vec<u8>,
+    /// Three delayed jobs.
+    delayed: Vec<u8>,
+}
+
+fn keyed(name: &str, until: UniqueUntil) -> NewJob {
+    job(name).with_unique(Unique::new(UniqueKey::new(format!("key of {name}")).unwrap(), until))
+}
+
+impl<'f> Sound<'f> {
+    async fn new(fixture: &'f Fixture) -> Self {
+        let queue = QueueName::new(random_prefix()).unwrap();
+        let (ready, leased, delayed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut sound = Self { fixture, queue, ready, leased, delayed };
+        sound.push(&["running", "kept", "dead"].map(job)).await;
+        let [_running, kept, dead] = sound.claim(3).await.try_into().unwrap();
+        sound.settle(kept, Outcome::Complete(Some(Kept::new("result", LEASE)))).await;
+        sound.settle(dead, Outcome::Dead { reason: "no".into() }).await;
+        sound.leased = sound.push(&[(); 4].map(|()| NewJob::new("").with_priority(Priority::Critical))).await;
+        assert_eq!((sound.claim(2).await.len(), sound.claim(2).await.len()), (2, 2));
+        sound.ready = sound.push(&[(); 3].map(|()| NewJob::new(""))).await;
+        sound.delayed = sound.push(&[1, 2, 3].map(|n| NewJob::new("").with_delay(LEASE * n))).await;
+        let singles = [
+            job("ready"),
+            job("scheduled").with_delay(LEASE),
+            keyed("keyed", UniqueUntil::Finished),
+            keyed("timed", UniqueUntil::Elapsed(LEASE)),
+        ];
+        sound.push(&singles).await;
+        sound
+    }
+
+    /// Returns the id of the batch of the first job, if it is in one.
+    async fn push(&self, jobs: &[NewJob]) -> Vec<u8> {
+        let pushed = self.fixture.store.push(&self.queue, jobs, Durability::Accepted).await.unwrap().value;
+        let place = pushed[0].id().unwrap().place();
+        place.map(|(batch, _)| [&[2], &batch.as_bytes()[..]].concat()).unwrap_or_default()
+    }
+
+    async fn claim(&self, max: usize) -> Vec<JobLease> {
+        let worker = HolderName::new("worker").unwrap();
+        let request = ClaimRequest::new(self.queue.clone(), worker, max, LEASE);
+        self.fixture.store.claim(&request).await.unwrap().jobs.into_iter().map(|job| job.lease).collect()
+    }
+
+    async fn settle(&self, lease: JobLease, outcome: Outcome) {
+        let settlements = [Settlement::new(lease, outcome)];
+        let _receipt = self.fixture.store.settle(&self.queue, &settlements, Durability::Accepted).await.unwrap();
+    }
+
+    async fn violations(&self) -> Vec<String> {
+        let now = self.fixture.clock.now().as_millis();
+        Stored::read(&self.fixture.server, &self.queue).await.violations_at_rest(now)
+    }
+
+    /// Sends a command on a key of the queue.
+    async fn command(&self, name: &str, part: &str, args: &[&[u8]]) -> testkit::Value {
+        let key = format!("test:{{q.{}.0}}:{part}", self.queue);
+        let command = [&[name.as_bytes(), key.as_bytes()], args].concat();
+        self.fixture.server.command(&command).await.unwrap()
+    }
+
+    /// Changes a stored state.
+    async fn edit(&self, id: &[u8], change: impl FnOnce(&mut Vec<u8>)) {
+        let mut value = self.command("HGET", "state", &[id]).await.as_bytes().unwrap().to_vec();
+        change(&mut value);
+        self.command("HSET", "state", &[id, &value]).await;
+    }
+
+    async fn break_it(&self, what: Break) {
+        let (ready, leased, delayed) = (&self.ready[..], &self.leased[..], &self.delayed[..]);
+        let later = (self.fixture.clock.now().as_millis() + 100_000_000).to_string();
+        let later = later.as_bytes();
+        match what {
+            Break::Remove(command @ "ZREM", index, member) => drop(self.command(command, index, &[member]).await),
+            Break::Remove(command, index, member) => drop(self.command(command, index, &[b"0", member]).await),
+            Break::ReadyBatchWithoutEntry => drop(self.command("LREM", "ready2", &[b"0", ready]).await),
+            Break::LeasedBatchWithoutEntry => drop(self.command("ZREM", "leased", &[leased]).await),
+            Break::LateEndOfLease => drop(self.command("ZADD", "leased", &[later, leased]).await),
+            // The second lease follows the first one, of a worker with a name of six letters.
+            Break::SharedPosition => self.edit(leased, |state| state.copy_within(37..45, 75)).await,
+            Break::LeasedPositionThatIsGone => self.edit(leased, |state| state[9] &= !1).await,
+            Break::UnknownPosition => self.edit(ready, |state| state[9] |= 8).await,
+            Break::OldFenceOfQueue => drop(self.command("HSET", "meta", &[b"fence", b"0000000000000001"]).await),
+            Break::NewFenceOfJob => self.edit(b"running", |state| state[1] = b'9').await,
+            Break::LateDueTime => drop(self.command("ZADD", "due", &[later, &[b"2", delayed].concat()]).await),
+            Break::DelayedBatchWithoutEntry => drop(self.command("ZREM", "due", &[&[b"2", delayed].concat()]).await),
+            Break::JobInTwoPlaces => {
+                let record = self.command("HGET", "jobs", &[b"ready"]).await.into_bytes().unwrap();
+                let single = [&[1], &ready[1..]].concat();
+                self.command("RPUSH", "ready2", &[&single]).await;
+                self.command("HSET", "jobs", &[&single, &record]).await;
+            }
+            Break::Moving => drop(self.command("HSET", "meta", &[b"moving", ready]).await),
+            Break::Counter(field) => drop(self.command("HINCRBY", "meta", &[field, b"1"]).await),
+            Break::KeyWithoutHolder => drop(self.command("HDEL", "unique", &[b"key of keyed"]).await),
+            Break::KeyOfAnother => drop(self.command("HSET", "unique", &[b"key of keyed", b"fready"]).await),
+            Break::EndlessKey => drop(self.command("ZREM", "unique_until", &[b"key of timed"]).await),
+        }
+    }
+}
+
+/// How to break an invariant.
+#[derive(Debug, Clone, Copy)]
+enum Break {
+    Remove(&'static str, &'static str, &'static [u8]),
+    ReadyBatchWithoutEntry,
+    LeasedBatchWithoutEntry,
+    LateEndOfLease,
+    SharedPosition,
+    LeasedPositionThatIsGone,
+    UnknownPosition,
+    OldFenceOfQueue,
+    NewFenceOfJob,
+    LateDueTime,
+    DelayedBatchWithoutEntry,
+    JobInTwoPlaces,
+    Moving,
+    Counter(&'static [u8]),
+    KeyWithoutHolder,
+    KeyOfAnother,
+    EndlessKey,
+}
+
+const TABLE: [(Break, &str); 24] = [
+    // What exists is always found.
+    (Break::Remove("LREM", "ready2", b"ready"), "a single job is not in ready and due"),
+    (Break::Remove("ZREM", "due", b"2scheduled"), "a single job is not in ready and due"),
+    (Break::Remove("ZREM", "leased", b"running"), "a single job is not in leased"),
+    (Break::Remove("ZREM", "completed", b"kept"), "a single job is not in completed"),
+    (Break::Remove("ZREM", "dead", b"dead"), "a single job is not in dead"),
+    (Break::ReadyBatchWithoutEntry, "a batch with ready positions is in no list"),
+    (Break::LeasedBatchWithoutEntry, "a batch with leases is not in leased"),
+    // A lease ends at its time, and a delayed job waits for its own.
+    (Break::LateEndOfLease, "the first lease ends before its score"),
+    (Break::LateDueTime, "a scheduled position is ready before its time"),
+    (Break::DelayedBatchWithoutEntry, "a scheduled position is ready before its time"),
+    // A job is in one place, and has one holder.
+    (Break::SharedPosition, "two leases have one position"),
+    (Break::LeasedPositionThatIsGone, "a position is leased that is not left"),
+    (Break::UnknownPosition, "a batch has more positions than jobs"),
+    (Break::JobInTwoPlaces, "a job is single, and in its batch"),
+    (Break::Moving, "an extraction is not complete"),
+    // The next fence is larger than every earlier one.
+    (Break::OldFenceOfQueue, "the fence of a batch is larger than the last one"),
+    (Break::OldFenceOfQueue, "the fence of a single job is larger than the last one"),
+    (Break::NewFenceOfJob, "the fence of a single job is larger than the last one"),
+    // Counters are right while no script is interrupted.
+    (Break::Counter(b"alive"), "the counter alive is"),
+    (Break::Counter(b"scheduled"), "the counter scheduled is"),
+    (Break::Counter(b"running"), "the counter running is"),
+    // A unique key has one holder, for its time.
+    (Break::KeyWithoutHolder, "a job does not hold its unique key"),
+    (Break::KeyOfAnother, "a job does not hold its unique key"),
+    (Break::EndlessKey, "a unique key that is held for a time never ends"),
+];
+
+#[tokio::test]
+async fn each_invariant_that_is_broken_is_reported() {
+    let fixture = fixture().await;
+    for (what, report) in TABLE {
+        let sound = Sound::new(&fixture).await;
+        assert_eq!(sound.violations().await, [""; 0], "before {what:?}");
+        sound.break_it(what).await;
+        let found = sound.violations().await;
+        assert!(found.iter().any(|violation| violation.starts_with(report)), "{what:?}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_partition_of_another_shape_is_reported_by_every_call() {
+    let mails = QueueName::new("mails").unwrap();
+    let Fixture { server, store, .. } = fixture_with(StateOptions::default().with_partitions(mails.clone(), 2)).await;
+    for _ in 0..2 {
+        store.push_one(&mails, NewJob::new("")).await.unwrap();
+    }
+    for key in server.command(&["KEYS", "*:meta"]).await.unwrap().as_strings().unwrap() {
+        if !key.starts_with("test:{q.mails.0}") {
+            server.command(&["HSET", &key, "shape", "4:2:0000000000000000"]).await.unwrap();
+        }
+    }
+    let worker = HolderName::new("worker").unwrap();
+    let refusals = [
+        store.push_one(&mails, NewJob::new("")).await.map(drop),
+        store.claim(&ClaimRequest::new(mails.clone(), worker, 9, LEASE)).await.map(drop),
+        store.cancel(&mails, &id("a")).await.map(drop),
+        store.counts(&mails).await.map(drop),
+    ];
+    for refusal in refusals {
+        assert!(matches!(refusal, Err(Error::Corrupt { .. })), "{refusal:?}");
+    }
+}
+
+fn any_jobs(dice: &mut Dice) -> Vec<NewJob> {
+    let (kind, priority) = (dice.roll(6), Priority::ALL[dice.roll(3)]);
+    let number = dice.roll(1000);
+    let new = |position: usize| {
+        let job = NewJob::new("").with_priority(priority).with_retry(RetryPolicy::new(2, Backoff::Fixed(LEASE)));
+        match kind {
+            0 => job.with_delay(LEASE * (1 + position as u32)),
+            1 => job.with_delay(LEASE),
+            2 => job.with_id(JobId::new(format!("{number}.{position}")).unwrap()),
+            3 => job.with_unique(Unique::new(UniqueKey::new(format!("{}", number % 5)).unwrap(), UniqueUntil::Claimed)),
+            _ => job,
+        }
+    };
+    (0..1 + dice.roll(5)).map(new).collect()
+}
+
+fn any_outcome(dice: &mut Dice) -> Outcome {
+    match dice.roll(6) {
+        0 => Outcome::Retry { after: LEASE, error: "no".into() },
+        1 => Outcome::Snooze { after: Duration::ZERO },
+        2 => Outcome::Dead { reason: "no".into() },
+        3 => Outcome::Release,
+        4 => Outcome::Complete(Some(Kept::new("result", LEASE))),
+        _ => Outcome::Complete(None),
+    }
+}
+
+#[tokio::test]
+async fn no_call_breaks_an_invariant() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    for seed in 0..8 {
+        let (mut dice, sound) = (Dice(seed), Sound::new(&fixture).await);
+        let (mut ids, mut leases) = (vec![id("ready")], Vec::new());
+        for step in 0..80 {
+            let action = dice.roll(9);
+            match action {
+                0 | 1 => {
+                    let jobs = any_jobs(&mut dice);
+                    let pushed = store.push(&sound.queue, &jobs, Durability::Accepted).await.unwrap().value;
+                    ids.extend(pushed.iter().filter_map(|pushed| pushed.id().cloned()));
+                }
+                2 | 3 => leases.extend(sound.claim(1 + dice.roll(6)).await),
+                4 | 5 if !leases.is_empty() => {
+                    let lease = leases.swap_remove(dice.roll(leases.len()));
+                    sound.settle(lease, any_outcome(&mut dice)).await;
+                }
+                6 if !leases.is_empty() => {
+                    let extension = Extension::new(leases[dice.roll(leases.len())].clone()).with_progress("half");
+                    store.extend(&sound.queue, &[extension], LEASE).await.unwrap();
+                }
+                7 => {
+                    let cancelled = store.cancel(&sound.queue, &ids[dice.roll(ids.len())]).await.unwrap();
+                    assert!(!matches!(cancelled, Cancelled::Requested) || !leases.is_empty());
+                }
+                8 => {
+                    let few = [ids[dice.roll(ids.len())].clone(), ids[dice.roll(ids.len())].clone()];
+                    match dice.roll(3) {
+                        0 => drop(store.delete(&sound.queue, &few).await.unwrap()),
+                        1 => drop(store.promote(&sound.queue, &few).await.unwrap()),
+                        _ => drop(store.replay(&sound.queue, &few).await.unwrap()),
+                    }
+                }
+                _ => fixture.clock.advance(LEASE / 3),
+            }
+            assert_eq!(sound.violations().await, [""; 0], "seed {seed}, step {step}, action {action}");
+        }
+    }
+}
