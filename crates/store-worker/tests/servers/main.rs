@@ -34,30 +34,37 @@ async fn open(url: &str, partitions: u16, command_timeout: Duration) -> StateSto
 
 /// How often each job ran, and how many ran at the same time at most.
 #[derive(Clone, Default)]
-struct Ran(Arc<Mutex<(BTreeMap<JobId, u32>, u32, u32)>>);
+struct Ran(Arc<Mutex<Record>>);
+
+#[derive(Default)]
+struct Record {
+    times: BTreeMap<JobId, u32>,
+    now: u32,
+    most: u32,
+}
 
 impl Ran {
     fn begin(&self, job: &Job) {
-        let (times, now, most) = &mut *self.0.lock().unwrap();
-        *times.entry(job.id().clone()).or_default() += 1;
-        *now += 1;
-        *most = (*most).max(*now);
+        let record = &mut *self.0.lock().unwrap();
+        *record.times.entry(job.id().clone()).or_default() += 1;
+        record.now += 1;
+        record.most = record.most.max(record.now);
     }
 
     fn end(&self) {
-        self.0.lock().unwrap().1 -= 1;
+        self.0.lock().unwrap().now -= 1;
     }
 
     fn jobs(&self) -> usize {
-        self.0.lock().unwrap().0.len()
+        self.0.lock().unwrap().times.len()
     }
 
     fn most_at_a_time(&self) -> u32 {
-        self.0.lock().unwrap().2
+        self.0.lock().unwrap().most
     }
 
     fn assert_each_once(&self) {
-        let times = &self.0.lock().unwrap().0;
+        let times = &self.0.lock().unwrap().times;
         assert!(times.values().all(|times| *times == 1), "{times:?}");
     }
 }
