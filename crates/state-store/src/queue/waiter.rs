@@ -155,7 +155,8 @@ impl Registration<'_> {
 }
 
 impl Registering for Registration<'_> {
-    /// All that do not rest; all if none of them needs a claim, or if those that rest reserve too many jobs.
+    /// The partitions that do not rest: the waiter is not registered there, or something may be due. All partitions if all
+    /// rest, or if those that rest reserve too many jobs.
     fn visits(&self, request: &ClaimRequest, count: u16) -> (Vec<u16>, Option<Duration>) {
         let tokens: Vec<u64> = (0..count).map(|partition| self.token(&request.queue, partition)).collect();
         let (now, mut state) = (Instant::now(), self.waiter.store.waking.lock());

@@ -81,7 +81,7 @@ impl OpenQueue<'_, '_> {
         self.collect()?;
         let mut next = self.next_event()?;
         if self.ledger.ready() > 0 {
-            self.tell();
+            self.notify();
             // Their bytes were too many, or only jobs that were too late were found so far.
             next = if jobs.len() < request.max { Some(Duration::ZERO) } else { next };
         }
@@ -112,7 +112,7 @@ impl OpenQueue<'_, '_> {
             life.end_delivery(Delivery::None);
             life.attempts = life.attempts.saturating_sub(1);
             let place = self.ledger.first_place(life.priority);
-            self.tell();
+            self.notify();
             self.move_to(job, &mut life, place)?;
         }
         let next = if self.ledger.ready() > 0 { Some(Duration::ZERO) } else { self.next_event()? };

@@ -44,7 +44,7 @@ impl QueueControl for EmbeddedState {
     async fn resume(&self, queue: &QueueName) -> Result<()> {
         let resume = |queue: &mut OpenQueue<'_, '_>| {
             queue.ledger.paused = false;
-            queue.tell();
+            queue.notify();
             Ok(())
         };
         self.change_existing(Op::QueueResume, queue, resume).await.map(|_| ())
@@ -135,7 +135,7 @@ impl OpenQueue<'_, '_> {
 
     fn make_ready(&mut self, job: &JobId, life: &mut Life) -> Result<(), Fault> {
         let place = self.ledger.last_place(life.priority);
-        self.tell();
+        self.notify();
         self.move_to(job, life, place)
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct OpenQueue<'c, 't> {
     /// How many jobs became completed or dead in this transaction.
     pub(super) kept: usize,
     /// Whether there may be something for a waiting worker.
-    is_told: bool,
+    notifies: bool,
     pub(super) queue: &'c QueueName,
     stored: Option<Ledger>,
 }
@@ -65,12 +65,12 @@ impl<'c, 't> OpenQueue<'c, 't> {
     ) -> Self {
         let began = tokio::time::Instant::now().into_std();
         let (now, retention) = (settings.now(), settings.retention());
-        Self { change, ledger, began, now, retention, kept: 0, is_told: false, queue, stored }
+        Self { change, ledger, began, now, retention, kept: 0, notifies: false, queue, stored }
     }
 
     /// Hands jobs to waiting workers, keeps finished jobs within their bounds, and writes what has changed of the queue as a whole.
     pub(super) fn close(mut self) -> Result<(), Fault> {
-        if self.is_told {
+        if self.notifies {
             self.hand_over()?;
         }
         if self.kept > 0 {
@@ -84,8 +84,8 @@ impl<'c, 't> OpenQueue<'c, 't> {
     }
 
     /// Wakes one who waits for the queue, or hands jobs over, when the operation is complete.
-    pub(super) fn tell(&mut self) {
-        self.is_told = true;
+    pub(super) fn notify(&mut self) {
+        self.notifies = true;
     }
 
     /// Reads the life of a job; `None` if the queue has no such job. One whose rows are damaged is set aside first.
@@ -167,12 +167,12 @@ impl<'c, 't> OpenQueue<'c, 't> {
     /// The place of a job that waits for `after` from now, or is ready at once. Notifies the queue if it had none as early.
     pub(super) fn place_after(&mut self, after: Duration, priority: Priority) -> Result<Place, Fault> {
         if after.is_zero() {
-            self.tell();
+            self.notify();
             return Ok(self.ledger.last_place(priority));
         }
         let due = Place::Scheduled(self.now.after(after));
         if self.first(due.kind())?.is_none_or(|first| due.order() < first) {
-            self.tell();
+            self.notify();
         }
         Ok(due)
     }

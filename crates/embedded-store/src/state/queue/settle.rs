@@ -67,7 +67,7 @@ impl OpenQueue<'_, '_> {
             Outcome::Release => {
                 life.attempts = life.attempts.saturating_sub(1);
                 let place = self.ledger.first_place(life.priority);
-                self.tell();
+                self.notify();
                 self.move_to(job, life, place)
             }
         }

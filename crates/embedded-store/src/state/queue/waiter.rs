@@ -71,7 +71,7 @@ impl Drop for EmbeddedWaiter {
                             open.settle(&Settlement::new(job.lease.clone(), Outcome::Release))?;
                         }
                     }
-                    _ => open.tell(),
+                    _ => open.notify(),
                 }
                 open.close()?;
             }
