@@ -29,8 +29,9 @@ local function request_of(push, id, record)
     push.removed[id] = true
   end
   local batch, position = batch_of(id)
-  local blob = batch and call('HGET', jobs, batch.id)
-  return blob and sub(record_in(blob, position), 6, 9) or nil
+  if not batch then return nil end
+  batch.blob = batch.blob or call('HGET', jobs, batch.id)
+  return batch.blob and sub(record_in(batch.blob, position), 6, 9) or nil
 end
 
 -- `kind`: 1 held until claimed, 2 until finished, 3 until a time. `at`: where the record continues.
