@@ -22,6 +22,7 @@ macro_rules! with_shape {
 }
 
 mod batch;
+mod batch_state;
 mod claim;
 mod control;
 mod extend;

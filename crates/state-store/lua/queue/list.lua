@@ -1,82 +1,87 @@
--- queue/list: the jobs in a state, a page at a time.
+-- queue/list: the elements of an index, a page at a time.
 -- KEYS    those of keys.lua
--- ARGV    1 clock, 2 shape, 3 state, 4 at most how many jobs, 5 about how many bytes of records
---         may be read, 6.. the end of the page before, if any: priority and position (ready) or
---         time in ms, element, position in the batch that was shown last or ''
--- Returns 'shape' and the recorded one, or 'listed', where this page ends (as ARGV 6 to 8; empty
---         at the end), then for each job: packed id, the first 9 and the last 6 bytes of its
---         record, state without progress and result or '', time in ms or ''
+-- ARGV    1 clock, 2 shape, 3 state, 4 at most how many elements, 5 about how many bytes may be
+--         read, 6.. the end of the page before, if any: mark, element, '1' to return it again or ''
+-- Returns 'shape' and the recorded one, or 'listed', whether this is the end (0 or 1), then for
+--         each element its mark (priority and position if ready, otherwise its score), the element,
+--         the record of a single job (its first 9 and last 6 bytes) or the batch, the state, and
+--         the score (if ready, the one in `due`) or ''
 -- Retry   reads only
--- Cost    n jobs: 3 commands per job or batch, O(n + log s) with s in that state; ready:
---         O(position)
--- needs: byte, call, completed, dead, decimal, due, is_full, leased, new_page, rank_behind
--- needs: ready, show_batch, show_single, sub
+-- Cost    n elements: 3 commands each, O(n + bytes + log s) with s in that state; ready: O(position)
+-- needs: add, byte, call, completed, dead, decimal, due, jobs, leased, meta, now, ready, state, sub
+local shape = call('HGET', meta, 'shape')
+if shape and shape ~= ARGV[2] then return { 'shape', shape } end
+local reply, left, room = { 'listed', 1 }, tonumber(ARGV[4]), tonumber(ARGV[5])
+local indexes = { scheduled = due, running = leased, completed = completed, dead = dead }
+local index, seen, is_again = indexes[ARGV[3]], ARGV[7], ARGV[8] == '1'
 
-local page = new_page(ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]))
-local keys = { scheduled = due, running = leased, completed = completed, dead = dead }
-local seen, inside, ends = ARGV[7], tonumber(ARGV[8] or ''), { '', '', '' }
-
--- Shows one element of an index. Whether the page ends within it or behind it; `mark`: where it is.
-local function show_element(element, mark, at)
-  if is_full(page) then return true end
-  local member = element
-  if page.place == 'scheduled' then member = sub(element, 2) end
-  local stopped = nil
-  if byte(member) == 2 then
-    stopped = show_batch(page, member, element == seen and inside or -1)
-  else
-    show_single(page, member, at)
+-- Returns an element, if there is room.
+local function show(mark, element, score)
+  if left == 0 or room <= 0 then
+    reply[2] = 0
+    return
   end
-  ends = { mark, element, stopped or '' }
-  return stopped ~= nil
+  local id = index == due and sub(element, 2) or element
+  local record, s = call('HGET', jobs, id) or '', call('HGET', state, id) or ''
+  left, room = left - 1, room - #record - #s
+  if byte(id) ~= 2 then record = sub(record, 1, 9) .. sub(record, -6) end
+  add(reply, mark, element)
+  add(reply, record, s)
+  reply[#reply + 1] = score
 end
 
--- Shows the elements that `read` returns from a position on. Whether the end was reached.
-local function walk(from, read, mark)
-  for _ = 1, 40 do
-    local elements, times = read(from)
-    if #elements == 0 then return true end
-    for i, element in ipairs(elements) do
-      if show_element(element, mark(from, times[i] or ''), times[i] or '') then return false end
-      from = from + 1
-    end
+local function show_ready(priority)
+  local key, from = ready(priority), 0
+  if seen and tonumber(sub(ARGV[6], 1, 1)) == priority then
+    -- What was seen last has moved towards the head, or was claimed with all before it.
+    local at = call('LPOS', key, seen, 'MAXLEN', tonumber(sub(ARGV[6], 2)) + 101)
+    from = at and (is_again and at or at + 1) or 0
+  end
+  for i, element in ipairs(call('LRANGE', key, from, from + left)) do
+    local score = call('ZSCORE', due, priority .. element) or ''
+    show(priority .. decimal(from + i - 1), element, score)
+  end
+end
+
+-- Whether an element comes before another one as the server orders them: by bytes.
+local function is_before(one, other)
+  for i = 1, #other do
+    local of_one, of_other = byte(one, i) or -1, byte(other, i)
+    if of_one ~= of_other then return of_one < of_other end
   end
   return false
 end
 
-local function walk_ready(priority)
-  local from, key = 0, ready(priority)
-  if seen and priority == tonumber(sub(ARGV[6], 1, 1)) then
-    -- What was seen last has moved towards the head, or was claimed with all before it.
-    local at = call('LPOS', key, seen, 'MAXLEN', tonumber(sub(ARGV[6], 2)) + 101)
-    from = at and (inside and at or at + 1) or 0
-  end
-  return walk(from, function(at) return call('LRANGE', key, at, at + 49), {} end,
-    function(at) return priority .. decimal(at) end)
-end
-
-local function walk_set(key)
-  local from = rank_behind(key, ARGV[6], seen)
-  if inside and call('ZSCORE', key, seen) == ARGV[6] then from = from - 1 end
-  return walk(from, function(at)
-    local elements, times = {}, {}
-    for i, value in ipairs(call('ZRANGE', key, at, at + 49, 'WITHSCORES')) do
-      table.insert(i % 2 == 1 and elements or times, value)
+-- The rank of the first entry of the index behind a score and an element.
+local function rank_behind(score, element)
+  local low, high = 0, call('ZCARD', index)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local other, other_score = unpack(call('ZRANGE', index, middle, middle, 'WITHSCORES'))
+    local difference = other_score - score
+    if difference < 0 or difference == 0 and not is_before(element, other) then
+      low = middle + 1
+    else
+      high = middle
     end
-    return elements, times
-  end, function(_, time) return time end)
+  end
+  return low
 end
 
-local is_end
-if keys[page.place] then
-  is_end = walk_set(keys[page.place])
+if index then
+  local from = 0
+  if seen then
+    from = rank_behind(ARGV[6], seen)
+    if is_again and call('ZSCORE', index, seen) == ARGV[6] then from = from - 1 end
+  elseif index == completed then
+    from = call('ZCOUNT', index, '-inf', decimal(now))
+  end
+  local found = call('ZRANGE', index, from, from + left, 'WITHSCORES')
+  for i = 1, #found, 2 do show(found[i + 1], found[i], found[i + 1]) end
 else
   for priority = seen and tonumber(sub(ARGV[6], 1, 1)) or 0, 3 do
-    is_end = walk_ready(priority)
-    if not is_end then break end
+    show_ready(priority)
+    if reply[2] == 0 then break end
   end
 end
-if is_end then ends = { '', '', '' } end
-local reply = { 'listed', ends[1], ends[2], ends[3] }
-for i = 1, #page.items do reply[i + 4] = page.items[i] end
 return reply

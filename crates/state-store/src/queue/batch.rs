@@ -1,5 +1,7 @@
 //! Batches: plain jobs of one push that are stored together. `docs/layout.md` describes their form.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use store_core::{BatchId, JobId, NewJob, Timestamp, millis_ceil};
 
@@ -112,6 +114,17 @@ pub(super) fn put_id(buffer: &mut BytesMut, id: &BatchId) {
     buffer.put_slice(id.as_bytes());
 }
 
+/// Whether an element of an index is the id of a batch.
+pub(super) fn is_batch_id(element: &[u8]) -> bool {
+    element.first() == Some(&WHOLE)
+}
+
+/// Reads the id of a batch; `None` if it is none.
+pub(super) fn read_id(element: &[u8]) -> Option<BatchId> {
+    let id = element.strip_prefix(&[WHOLE])?;
+    BatchId::from_bytes(id.try_into().ok()?)
+}
+
 /// Positions of a batch in a claim.
 pub(super) struct Claimed {
     id: BatchId,
@@ -157,25 +170,36 @@ impl Records {
                 let length = usize::try_from(bytes.try_get_uint(3).ok()?).ok()?;
                 (bytes.len() >= length).then(|| bytes.split_to(length))
             }
-            Records::Whole(bytes) => {
-                let (count, flags) = (usize::from(*bytes.first()?), *bytes.get(1)?);
-                let head = 2 + 3 * count + if flags & HAS_DELAYS == 0 { 0 } else { MILLIS * count };
-                let end = |index: usize| {
-                    let mut number = bytes.get(2 + 3 * index..5 + 3 * index)?;
-                    usize::try_from(number.get_uint(3)).ok()
-                };
-                let begin = if position == 0 { 0 } else { end(position - 1)? };
-                let (from, to) = (head + begin, head + end(position)?);
-                (position < count && from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
-            }
+            Records::Whole(bytes) => record_in(bytes, position),
         }
     }
 }
 
+/// The record of a position, without the time of the push.
+pub(super) fn record_in(blob: &Bytes, position: usize) -> Option<Bytes> {
+    let (count, flags) = (usize::from(*blob.first()?), *blob.get(1)?);
+    let head = 2 + 3 * count + if flags & HAS_DELAYS == 0 { 0 } else { MILLIS * count };
+    let end = |index: usize| {
+        let mut number = blob.get(2 + 3 * index..5 + 3 * index)?;
+        usize::try_from(number.get_uint(3)).ok()
+    };
+    let begin = if position == 0 { 0 } else { end(position - 1)? };
+    let (from, to) = (head + begin, head + end(position)?);
+    (position < count && from <= to && to <= blob.len()).then(|| blob.slice(from..to))
+}
+
+/// The delay of a position.
+pub(super) fn delay_in(blob: &[u8], position: usize) -> Option<Duration> {
+    let (count, flags) = (usize::from(*blob.first()?), *blob.get(1)?);
+    if flags & HAS_DELAYS == 0 {
+        return Some(Duration::ZERO);
+    }
+    let from = 2 + 3 * count + MILLIS * position;
+    Some(Duration::from_millis(blob.get(from..from + MILLIS)?.get_uint(MILLIS)))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use store_core::Priority;
 
     use super::*;

@@ -1,7 +1,6 @@
 //! [`QueueInspect`]: what is stored, as it is stored.
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use redis_link::{Arg, ReplyReader};
 use store_core::{
     Counts, Error, Explanation, JobId, JobInfo, JobState, Op, Page, PageRequest, QueueInspect, QueueName, Result,
@@ -28,6 +27,7 @@ impl QueueInspect for StateStore {
         let Some((state, mut reply)) = found else { return Ok(None) };
         let (record, stored) = (reply.next_bytes()?, reply.next_bytes()?);
         let at = read_time(&mut reply)?;
+        let stored = JobStateRecord::decode(stored).ok_or_else(|| unreadable(op))?;
         let mut info = job_info(job.clone(), state, &record, stored, at).ok_or_else(|| unreadable(op))?;
         info.payload = Record::decode(record).ok_or_else(|| unreadable(op))?.payload;
         Ok(Some(info))
@@ -138,11 +138,10 @@ pub(super) fn job_info(
     id: JobId,
     state: JobState,
     record: &[u8],
-    stored: Bytes,
+    stored: JobStateRecord,
     at: Option<Timestamp>,
 ) -> Option<JobInfo> {
     let outline = Outline::decode(record)?;
-    let stored = JobStateRecord::decode(stored)?;
     let mut info = JobInfo::new(id, state, outline.pushed_at);
     info.attempts = stored.attempts;
     info.max_attempts = outline.max_attempts.into();

@@ -32,7 +32,7 @@ pub(super) static PAUSE: Script = script!(frees "pause", "keys", "wake");
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys");
 pub(super) static GET: Script = script!(reads "get", "keys", "batch", "single", "find");
-pub(super) static LIST: Script = script!(reads "list", "keys", "batch", "waiting", "single", "show");
+pub(super) static LIST: Script = script!(reads "list", "keys");
 
 #[cfg(test)]
 pub(crate) fn all() -> Vec<&'static Script> {
