@@ -7,7 +7,8 @@
 --         the record of a single job (its first 9 and last 6 bytes) or the batch, the state, and
 --         the score (if ready, the one in `due`) or ''
 -- Retry   reads only
--- Cost    n elements: 3 commands each, O(n + bytes + log s) with s in that state; ready: O(position)
+-- Cost    n elements: 3 commands each, O(n + bytes + log s) with s in that state; if ready,
+--         O(position)
 -- needs: add, byte, call, completed, dead, decimal, due, jobs, leased, meta, now, ready, state, sub
 local shape = call('HGET', meta, 'shape')
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end
