@@ -15,6 +15,7 @@ mod partial_writes;
 mod push_groups;
 mod repeated_calls;
 mod stale_entries;
+mod waiting;
 
 use std::time::Duration;
 
