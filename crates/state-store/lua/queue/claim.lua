@@ -11,7 +11,7 @@
 --         leased
 -- Cost    20 commands, 3 per batch and 4 per 50 other jobs, O(n log r + bytes of the batches) with
 --         r running; at most 256 due entries, 256 expired leases and 1,000 stale ids on top
--- needs: answer_claim, bury, due, end_leases, first_score, interrupted, is_left, is_plain
+-- needs: answer_claim, bury, due, end_leases, first_score, interrupted, more_ready, is_plain
 -- needs: is_repeat, leased, move_due, next_due, next_end, now, own_claim, recall, repair, take
 -- needs: tidy, trim_lists
 if not is_plain then
@@ -24,9 +24,9 @@ if not is_plain then
     end_leases(ARGV[3])
     next_end = first_score(leased)
   end
-  is_left = not (is_repeat and recall(own_claim)) and take(own_claim)
+  more_ready = not (is_repeat and recall(own_claim)) and take(own_claim)
 end
 if #own_claim.late > 0 then bury(own_claim.late, ARGV[3]) end
 trim_lists(own_claim)
-if own_claim.count == 0 and not is_left then tidy(ARGV[3]) end
-return answer_claim(own_claim, is_left, next_due, next_end)
+if own_claim.count == 0 and not more_ready then tidy(ARGV[3]) end
+return answer_claim(own_claim, more_ready, next_due, next_end)

@@ -2,13 +2,19 @@
 -- needs: now_up, read_singles, rest, visit_batches, write_batches
 local last = now_up + ARGV[3]
 
--- The positions of a lease that are extended have a lease of their own from now on.
+-- The positions of a lease that are extended move to the lease under its fence that ends then.
 local function prolong(batch, lease, low, high)
   if lease.ends > last then return false end
   if lease.low + lease.high == low + high then
     lease.ends = last
   elseif lease.ends < last then
     lease.low, lease.high = lease.low - low, lease.high - high
+    for _, other in ipairs(batch.leases) do
+      if other.ends == last and other.fence == lease.fence then
+        other.low, other.high, other.heard = other.low + low, other.high + high, 1
+        return true
+      end
+    end
     batch.leases[#batch.leases + 1] = { fence = lease.fence, ends = last, low = low, high = high,
       heard = 1, worker = lease.worker }
   end

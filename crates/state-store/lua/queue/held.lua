@@ -21,7 +21,7 @@ local function visit_batches(text, visit)
     local batch, left_low, left_high = read_batch(id), low, high
     for i = 1, batch and #batch.leases or 0 do
       local lease = batch.leases[i]
-      local of_low, of_high = common(lease.low, low), common(lease.high, high)
+      local of_low, of_high = common(lease.low, left_low), common(lease.high, left_high)
       if lease.fence == fence and lease.ends > now and of_low + of_high > 0 then
         lease.heard, batch.is_changed = 1, true
         if visit(batch, lease, of_low, of_high) then

@@ -30,13 +30,6 @@ local function with_progress(s, progress)
   return with_flag(sub(s, 1, end_of(s)), 4) .. progress
 end
 
--- A state with a worker: the job runs.
-local function running(fence, attempts, fixed, flags, worker, reason)
-  return 'r' .. fence .. pack('>I2', attempts) .. fixed
-    .. pack('BB', flags + (reason and 8 or 0), #worker) .. worker .. pack('>I2', #(reason or ''))
-    .. (reason or '')
-end
-
 -- A state without a worker, made from another one of the same job.
 local function settled(s, status, attempts, reason, result)
   local flags = (has_flag(s, 2) and 2 or 0) + (result and 4 or 0) + (reason and 8 or 0)

@@ -10,28 +10,29 @@ macro_rules! script {
     };
 }
 
-// What adds to the server's data is refused when its memory is full; what takes away or only moves is not.
-pub(super) static OPEN: Script = script!(adds "open", "keys");
+// What adds to the server's data is refused when its memory is full; what takes away or only moves is not, nor is the shape,
+// which a service that only takes away needs first.
+pub(super) static OPEN: Script = script!(frees "open", "keys");
 pub(super) static PUSH: Script = script!(adds "push",
-    "push_batches", "keys", "batch", "batches", "waiting", "single", "unique", "wake", "take", "hand_over", "push_singles"
+    "push_batches", "keys", "running", "wake", "push_one", "batch", "batches", "waiting", "single", "unique", "take", "hand_over", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "batch", "batches", "waiting", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves",
+    "keys", "claim_idle", "running", "batch", "batches", "waiting", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves",
     "finished", "flush", "due", "recall"
 );
 pub(super) static EXTEND: Script = script!(frees "extend",
-    "keys", "batch", "batches", "begin", "held", "extend_plain", "single", "unique", "wake", "moves", "finished", "flush"
+    "keys", "batch", "batches", "begin", "held", "extend_plain", "running", "single", "unique", "wake", "moves", "finished", "flush"
 );
 pub(super) static SETTLE: Script = script!(frees "settle",
-    "keys", "batch", "batches", "begin", "held", "settle_plain", "single", "unique", "wake", "moves", "finished", "flush"
+    "keys", "batch", "batches", "begin", "held", "settle_plain", "running", "single", "unique", "wake", "moves", "finished", "flush"
 );
 pub(super) static CHANGE: Script = script!(frees "change",
-    "keys", "batch", "batches", "begin", "cancel_plain", "single", "unique", "wake", "moves", "finished", "flush", "find"
+    "keys", "batch", "batches", "begin", "cancel_plain", "running", "single", "unique", "wake", "moves", "finished", "flush", "find"
 );
 pub(super) static PAUSE: Script = script!(frees "pause", "keys", "wake");
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys");
-pub(super) static GET: Script = script!(reads "get", "keys", "batch", "single", "find");
+pub(super) static GET: Script = script!(reads "get", "keys", "batch", "running", "single", "find");
 pub(super) static LIST: Script = script!(reads "list", "keys");
 
 #[cfg(test)]

@@ -99,6 +99,8 @@ pub(super) struct Supply {
     due: Option<Instant>,
     /// Whether the last registration ended without a job.
     waited_in_vain: bool,
+    /// Whether the last claim found as many jobs as it wanted, or more.
+    has_backlog: bool,
     /// The most bytes of the next claim.
     max_bytes: usize,
     /// How long the worker relies on a registration.
@@ -114,6 +116,7 @@ impl Supply {
             state: State::wanted(false),
             due: None,
             waited_in_vain: false,
+            has_backlog: false,
             max_bytes: MOST_BYTES,
             registration,
             can_reserve: registration * 4 <= lease * 3,
@@ -151,6 +154,11 @@ impl Supply {
     /// Whether the last registration ended without a job.
     pub(super) fn has_waited_in_vain(&self) -> bool {
         self.waited_in_vain
+    }
+
+    /// Whether the last claim found as many jobs as it wanted, or more.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.has_backlog
     }
 
     /// Whether leases last long enough for hand-overs: at the end of a registration, part of the lease is certainly left.
@@ -267,7 +275,8 @@ impl Supply {
         if heard.jobs > 0 {
             self.waited_in_vain = false;
         }
-        let may_have_more = heard.jobs >= claiming.max || heard.has_more || claiming.lost > 0;
+        self.has_backlog = heard.jobs >= claiming.max || heard.has_more;
+        let may_have_more = self.has_backlog || claiming.lost > 0;
         self.state = if may_have_more || claiming.passes_on || claiming.arrived.is_some() {
             State::wanted(claiming.arrived == Some(Arrived::Notification))
         } else {

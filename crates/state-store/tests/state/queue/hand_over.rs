@@ -210,6 +210,9 @@ async fn a_burst_wakes_as_many_workers_as_it_needs() {
     }
     sizes.sort_unstable();
     assert_eq!(sizes, [1, 2, 2]);
+    // One of them still has room.
+    push(&producer, &plain(1)).await;
+    assert_eq!(producer.counts(&queue()).await.unwrap().running, 6);
 
     // Those that reserve nothing wake each other. One of the others is still registered.
     server.command(&["DEL", "test:{q.mail.0}:waiters"]).await.unwrap();
