@@ -2,8 +2,8 @@
 -- needs: answer_claim, is_plain, last_fence, micros, more_ready, new_claim, next_due, next_end
 -- needs: now_up, take, trim_lists, was_tidied
 local new_fence = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1))
-local new_end, most_bytes = now_up + ARGV[5], tonumber(ARGV[7])
-local own_claim = new_claim(new_fence, ARGV[6], new_end, tonumber(ARGV[4]), most_bytes)
+local most_jobs, most_room = tonumber(ARGV[4]), tonumber(ARGV[7])
+local own_claim = new_claim(new_fence, ARGV[6], now_up + ARGV[5], most_jobs, most_room)
 if is_plain then
   more_ready = take(own_claim)
   if (own_claim.count > 0 or more_ready or was_tidied) and #own_claim.late == 0 then

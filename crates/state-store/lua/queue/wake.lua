@@ -27,10 +27,11 @@ local function notify(waiter, message)
   messages[#messages + 1] = { waiter.channel, waiter.token .. message }
 end
 
--- Hands a claim over: now, fence, how long the leases last, the items and the states before. As long
--- as the waiter has room, it stays registered (`h`, else `e`).
+-- Hands a claim over: now, fence, how long the leases last, the items and the states before. As
+-- long as the waiter has room, it stays registered (`h`, else `e`).
 local function hand(waiter, claim)
-  local parts = { pack('>I6', now_up), claim.fence, pack('>I6I2', waiter.lasting, #claim.items / 2) }
+  local lasting_and_count = pack('>I6I2', waiter.lasting, #claim.items / 2)
+  local parts = { pack('>I6', now_up), claim.fence, lasting_and_count }
   for _, list in ipairs({ claim.items, claim.past }) do
     for _, value in ipairs(list) do
       value = tostring(value)
