@@ -39,7 +39,8 @@ use crate::{Durability, Error, Op, QueueName, Receipt, Result};
 /// Pushes jobs, and delivers them to workers. Delivery is at least once. Completion is once, by the holder of the current
 /// lease.
 ///
-/// Each call costs one round trip.
+/// Each call costs one round trip for each partition that it concerns. A queue has one partition unless the store declares more
+/// ([`StateOptions::with_partitions`](crate::StateOptions::with_partitions)).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -78,8 +79,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
 
     /// `async fn claim(&self, request: &ClaimRequest) -> Result<Claim>`
     ///
-    /// Claims ready jobs under a lease: higher priorities first, then in the order in which they became ready. O(claimed
-    /// jobs), and O(log n) for each job that becomes ready.
+    /// Claims ready jobs under a lease: higher priorities first, then in the order in which they became ready, within each
+    /// partition. O(claimed jobs), and O(log n) for each job that becomes ready.
     ///
     /// It first makes scheduled jobs that are due, and jobs whose lease has expired, ready. It does not wait: without ready
     /// jobs it returns an empty [`Claim`]. It may return fewer jobs than are ready; then [`Claim::next`] is zero.
