@@ -11,8 +11,8 @@ use super::{HOUR, Ran, Running, open, queue, recording};
 /// The leases last for an hour: only the repeated claim finds the jobs.
 #[tokio::test]
 async fn jobs_of_a_lost_claim_run_at_once() {
-    // With several partitions the second claim is lost, after another partition has answered.
-    for (partitions, lost) in [(1, 1), (4, 2)] {
+    // With several partitions: the second claim is lost, after another partition has answered; a claim that one partition fills.
+    for (partitions, lost, concurrency) in [(1, 1, 64), (4, 2, 64), (4, 1, 4)] {
         let server = RedisServer::state().start().await.unwrap();
         let proxy = FaultProxy::start(server.address()).await.unwrap();
         let producer = open(&server.url(None), partitions, Duration::from_secs(10)).await;
@@ -28,7 +28,8 @@ async fn jobs_of_a_lost_claim_run_at_once() {
         proxy.cut_after_request(move |request| is_claim(request) && claims.fetch_add(1, Ordering::SeqCst) + 1 == lost);
         let ran = Ran::default();
         let claimant = HolderName::new("claimant").unwrap();
-        let worker = Running::start(recording(&store, &ran).with_name(claimant).with_lease(HOUR));
+        let worker = recording(&store, &ran).with_concurrency(concurrency).with_name(claimant).with_lease(HOUR);
+        let worker = Running::start(worker);
         proxy.wait_fired(1).await;
         wait_until("all jobs are done", DEADLINE, async || worker.handle.stats().completed == 40).await;
         ran.assert_each_once();
