@@ -7,31 +7,13 @@
 -- Retry   finds what the first run left
 -- Cost    up to 18 commands per job, O(bytes of the jobs and of their batches + n log s) with s in
 --         their states
--- needs: ENTRY, NO_FENCE, add, bit_of, byte, call, extract, find, flush, holder_of, leased, leave
--- needs: moved, publish, sub, unique, unique_of, with_flag
+-- needs: NO_FENCE, add, byte, call, extract, find, flush, forget, holder_of, leased, move_count
+-- needs: moved, publish, sub, take_out, unique, unique_of, wake, with_flag
 local reply, changed, keys = { 'changed' }, {}, {}
-
--- Takes a job that does not run out of its index, and counts it there no longer.
-local function take_out(job)
-  local counts, bytes = moved.counts, ENTRY + #job.record + #job.s
-  if job.place == 'scheduled' then counts.scheduled = counts.scheduled - 1 end
-  if job.place == 'dead' then counts.dead_bytes = counts.dead_bytes - bytes end
-  if job.place == 'completed' then counts.completed_bytes = counts.completed_bytes - bytes end
-  if job.index then table.insert(moved.left[job.index], job.member) end
-end
 
 local function remove(job)
   take_out(job)
-  if job.place ~= 'dead' and job.place ~= 'completed' then
-    moved.counts.alive = moved.counts.alive - 1
-  end
-  if job.batch then
-    leave(job.batch, bit_of(job.position))
-  else
-    local key = unique_of(job.record)
-    if key then add(moved.freed, key, job.id) end
-    table.insert(moved.forgotten, job.id)
-  end
+  forget(job)
   return 'removed'
 end
 
@@ -39,19 +21,18 @@ local changes = {
   cancel = function(job)
     if job.place == 'ready' or job.place == 'scheduled' then return remove(job) end
     if job.place ~= 'running' then return nil end
-    local id, s = job.id, job.s
     if job.batch then
-      id, s = extract(job.batch, job.position)
-      add(moved.entered[leased], job.at, id)
+      extract(job)
+      add(moved.entered[leased], job.at, job.id)
+      move_count('running', 1)
     end
-    add(moved.states, id, with_flag(s, 1))
+    add(moved.states, job.id, with_flag(job.s, 1))
     return 'requested'
   end,
   delete = function(job) return job.place ~= 'running' and remove(job) or nil end,
   promote = function(job)
     if job.place ~= 'scheduled' then return nil end
-    take_out(job)
-    if job.batch then extract(job.batch, job.position) end
+    extract(job)
     table.insert(moved.tails[byte(job.record, 3)], job.id)
     return 'promoted'
   end,
@@ -66,11 +47,10 @@ local changes = {
       keys[key] = job.id
       call('HSET', unique, key, (kind == 1 and 'c' or 'f') .. job.id)
     end
-    take_out(job)
+    extract(job)
     table.insert(moved.tails[byte(job.record, 3)], job.id)
     add(moved.states, job.id, 'w' .. NO_FENCE .. '\0\0' .. sub(job.s, 20, 26)
       .. (kind == 1 and '\16' or '\0') .. '\0\0\0')
-    moved.counts.alive = moved.counts.alive + 1
     return 'replayed'
   end,
 }
@@ -82,6 +62,6 @@ for i = 4, #ARGV do
   changed[id] = word
   add(reply, word or job.place, holder or '')
 end
-flush('')
+if flush('') then wake() end
 publish()
 return reply

@@ -11,22 +11,22 @@
 --         leased
 -- Cost    20 commands, 3 per batch and 4 per 50 other jobs, O(n log r + bytes of the batches) with
 --         r running; at most 256 due entries, 256 expired leases and 1,000 stale ids on top
--- needs: answer_claim, bury, due, end_leases, first_score, interrupted, more_ready, is_plain
--- needs: is_repeat, leased, move_due, next_due, next_end, now, own_claim, recall, repair, take
--- needs: tidy, trim_lists
+-- needs: answer_claim, bury, due, end_leases, first_score, flush, give_back, interrupted, is_plain
+-- needs: is_repeat, leased, more_ready, move_due, next_due, next_end, own_claim, repair, take, tidy
+-- needs: trim_lists
 if not is_plain then
   if interrupted then repair(interrupted) end
-  if next_due and next_due <= now then
-    move_due()
-    next_due = first_score(due)
-  end
-  if next_end and next_end <= now then
-    end_leases(ARGV[3])
-    next_end = first_score(leased)
-  end
-  more_ready = not (is_repeat and recall(own_claim)) and take(own_claim)
+  move_due()
+  end_leases()
+  if is_repeat then give_back(own_claim) end
+  flush(ARGV[3])
+  next_due, next_end = first_score(due), first_score(leased)
+  more_ready = take(own_claim)
 end
-if #own_claim.late > 0 then bury(own_claim.late, ARGV[3]) end
+if #own_claim.late > 0 then
+  bury(own_claim.late)
+  flush(ARGV[3])
+end
 trim_lists(own_claim)
 if own_claim.count == 0 and not more_ready then tidy(ARGV[3]) end
 return answer_claim(own_claim, more_ready, next_due, next_end)

@@ -17,7 +17,7 @@ local function answer_claim(claim, is_left, first_due, first_end)
   local wait = time_until(first_due, first_end)
   is_left = is_left or wait == 0
   if is_left then wake() end
-  if claim.returned or is_left and claim.count < claim.most then
+  if claim.is_again or is_left and claim.count < claim.most then
     wait = 0
   elseif claim.count < claim.most then
     register(claim.most - claim.count)

@@ -8,25 +8,27 @@
 --         of the batches, then the single jobs, then those that report progress
 -- Retry   leads to the same state; the lease lasts from the last one on
 -- Cost    n jobs: 7 commands and 1 per batch; a job of a batch that reports progress becomes a
---         single job: 6 more; O(n log r) with r running
--- needs: add, decimal, extract, flush, has_flag, held, last, leased, moved, n_plain, rest
--- needs: sub, with_flag, with_progress
+--         single job: 6 more; O(n log r + bytes of the single jobs) with r running
+-- needs: add, decimal, extract, flush, has_flag, held, last, leased, move_count, moved, n_plain
+-- needs: rest, sub, with_flag, with_progress
 local reply = { 'extended', last }
 
 local function extend(id, fence, number, progress)
-  local ends, s, batch, position = held(id, fence)
-  local answer = not ends and 'lost' or s and has_flag(s, 1) and 'cancel' or ends > last and 'until'
-  local new_end = math.max(ends or 0, last)
-  if answer then
-    add(reply, number, answer)
+  local job, ends = held(id, fence)
+  local s, new_end = job.s, math.max(ends or 0, last)
+  local word = not ends and 'lost' or has_flag(s, 1) and 'cancel' or ends > last and 'until'
+  if word then
+    add(reply, number, word)
     reply[#reply + 1] = ends and new_end or 0
   end
-  if not ends or batch and not progress then return end
-  local heard = s
-  if batch then id, heard = extract(batch, position) end
-  heard = with_flag(progress and with_progress(heard, progress) or heard, 128)
-  if ends ~= new_end or batch then add(moved.entered[leased], decimal(new_end), id) end
-  if heard ~= s then add(moved.states, id, heard) end
+  if not ends or job.batch and not progress then return end
+  s = with_flag(progress and with_progress(s, progress) or s, 128)
+  if job.batch then
+    extract(job)
+    move_count('running', 1)
+  end
+  if job.batch or ends < new_end then add(moved.entered[leased], decimal(new_end), id) end
+  if job.batch or s ~= job.s then add(moved.states, id, s) end
 end
 
 for i, id in ipairs(rest.ids) do extend(id, rest.fences[i], rest.numbers[i]) end

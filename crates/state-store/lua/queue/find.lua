@@ -7,7 +7,7 @@ local places = { w = 'ready', r = 'running', c = 'completed', d = 'dead' }
 -- A job of a batch; see `find`.
 local function find_in_batch(id, batch, position)
   batch.blob = batch.blob or call('HGET', jobs, batch.id)
-  if not batch.blob then return { place = 'unknown' } end
+  if not batch.blob then return { id = id, place = 'unknown' } end
   local record, lease = record_in(batch.blob, position) .. batch.at, lease_of(batch, position)
   local job = { id = id, place = 'ready', record = record, s = '', at = '', batch = batch,
     position = position }
@@ -23,18 +23,25 @@ local function find_in_batch(id, batch, position)
 end
 
 -- A job: its id, place, record, state or '', the time in ms that belongs to the place or '', and
--- its batch and position, or its index and member there. Only the place is set if it is 'unknown':
--- also for a completed job whose time is over.
+-- its batch and position, or its index and member there. It is 'unknown' if it has no record, or if
+-- it is completed and its time is over; it may have a state.
 local function find(id)
   local batch, position = batch_of(id)
   if batch then return find_in_batch(id, batch, position) end
   local record, s = call('HGET', jobs, id), call('HGET', state, id)
-  if not record then return { place = 'unknown' } end
+  if not record then return { id = id, place = 'unknown', s = s or nil } end
   local status = s and sub(s, 1, 1) or 'w'
   local index, member = indexes[status], status == 'w' and byte(record, 3) .. id or id
   local at, place = call('ZSCORE', index, member), places[status]
-  if place == 'completed' and tonumber(at or 0) <= now then return { place = 'unknown' } end
+  if place == 'completed' and tonumber(at or 0) <= now then place = 'unknown' end
   if place == 'ready' and at then place = 'scheduled' end
   return { id = id, place = place, record = record, s = s or '', index = index, member = member,
     at = at or place == 'ready' and '' or '0' }
+end
+
+-- A job, and when its lease ends that it has under this fence; nil if it has none.
+local function held(id, fence)
+  local job = find(id)
+  local is_held = job.place == 'running' and sub(job.s, 2, 17) == fence
+  return job, is_held and tonumber(job.at) > now and tonumber(job.at) or nil
 end

@@ -1,6 +1,5 @@
 -- The jobs that a worker names as those it holds.
--- needs: batch_of, call, common, contains, job_id, lease_of, leased, now, ones, read_batch, state
--- needs: sub, unpack_bytes
+-- needs: common, contains, job_id, now, ones, read_batch, sub, unpack_bytes
 
 -- Those that were not dealt with as positions of batches, with their fences and numbers.
 local rest = { ids = {}, fences = {}, numbers = {} }
@@ -52,17 +51,4 @@ local function read_singles(text, number)
     number, from = number + 1, from + 18 + size
   end
   return number
-end
-
--- When the lease ends that a job has under this fence, nil if it has none; the state of a single
--- job, or nil; the batch and the position of another one.
-local function held(id, fence)
-  local batch, position = batch_of(id)
-  if batch then
-    local lease = lease_of(batch, position)
-    local is_held = lease and lease.fence == fence and lease.ends > now
-    return is_held and lease.ends or nil, nil, batch, position
-  end
-  local s, ends = call('HGET', state, id), tonumber(call('ZSCORE', leased, id) or 0)
-  return s and sub(s, 1, 17) == 'r' .. fence and ends > now and ends or nil, s or nil
 end

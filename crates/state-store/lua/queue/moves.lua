@@ -1,7 +1,7 @@
--- Collects what becomes of jobs; `flush` writes it.
--- needs: NO_FENCE, add, attempts_of, bit_of, by_priority, byte, call, completed, dead, decimal, due
--- needs: has_flag, job_id, jobs, lease_of, leased, leave, now, now_up, record_in, running, settled
--- needs: sub, unique_of, unpack_bytes
+-- What becomes of jobs: it is collected, and then written.
+-- needs: ENTRY, add, attempts_of, bit_of, by_priority, byte, call, completed, count, dead, decimal
+-- needs: due, first_score, has_flag, jobs, keep_finished, leased, leave, many, meta, now, now_up
+-- needs: ready, release, settled, state, unique_of, unpack_bytes, write_batches
 
 -- A list for each sorted set.
 local function by_index() return { [due] = {}, [leased] = {}, [completed] = {}, [dead] = {} } end
@@ -11,67 +11,112 @@ local function by_index() return { [due] = {}, [leased] = {}, [completed] = {}, 
 local function new_moves()
   return { entered = by_index(), left = by_index(), tails = by_priority(), heads = by_priority(),
     states = {}, records = {}, forgotten = {}, freed = {}, moving = {},
-    counts = { alive = 0, scheduled = 0, running = 0, dead_bytes = 0, completed_bytes = 0 },
-  }
+    counts = { alive = 0, scheduled = 0, running = 0, dead_bytes = 0, completed_bytes = 0 } }
 end
 
 local moved = new_moves()
 
--- Releases the unique key that the job holds until it is finished.
-local function free(id, s)
-  local record = has_flag(s, 2) and call('HGET', jobs, id)
-  if record then add(moved.freed, unique_of(record), id) end
+local function move_count(field, more) moved.counts[field] = moved.counts[field] + more end
+
+-- Takes a job from its place. Counts it as one that waits.
+local function take_out(job)
+  if job.place == 'scheduled' or job.place == 'running' then
+    move_count(job.place, -1)
+  elseif job.place ~= 'ready' then
+    move_count(job.place .. '_bytes', -ENTRY - #job.record - #job.s)
+    move_count('alive', 1)
+  end
+  if job.batch then
+    leave(job.batch, bit_of(job.position))
+  else
+    table.insert(moved.left[job.index], job.member)
+  end
 end
 
--- A job is finished, and kept until or since a time.
-local function finish(id, s, index, at, finished)
-  add(moved.entered[index], decimal(at), id)
-  add(moved.states, id, finished)
-  moved.counts.alive = moved.counts.alive - 1
-  free(id, s)
+-- Takes a job from its place, and makes it a single job if it is of a batch.
+local function extract(job)
+  take_out(job)
+  if job.batch then
+    add(moved.records, job.id, job.record)
+    moved.moving[job.batch.id] = true
+  end
 end
 
-local function die(id, s, reason)
-  finish(id, s, dead, now, settled(s, 'd', attempts_of(s), reason))
+-- Releases the unique key of a job, if it has one.
+local function free(job)
+  local key = job.record and unique_of(job.record)
+  if key then add(moved.freed, key, job.id) end
 end
 
-local function forget(id, s)
-  table.insert(moved.forgotten, id)
-  moved.counts.alive = moved.counts.alive - 1
-  free(id, s)
+-- The job is finished, and kept until or since a time.
+local function finish(job, index, at, s)
+  add(moved.entered[index], decimal(at), job.id)
+  add(moved.states, job.id, s)
+  move_count('alive', -1)
+  free(job)
+end
+
+local function die(job, reason)
+  finish(job, dead, now, settled(job.s, 'd', attempts_of(job.s), reason))
+end
+
+local function forget(job)
+  table.insert(moved.forgotten, job.id)
+  move_count('alive', -1)
+  free(job)
 end
 
 -- The job waits again: for `after` ms; 0: behind the others; -1: before them. It is removed if its
 -- cancellation was requested.
-local function wait_again(id, s, after, attempts, reason)
-  if has_flag(s, 1) then return forget(id, s) end
-  local priority = byte(s, 20)
+local function wait_again(job, after, attempts, reason)
+  if has_flag(job.s, 1) then return forget(job) end
+  local priority = byte(job.s, 20)
   if after > 0 then
-    add(moved.entered[due], decimal(now_up + after), priority .. id)
-    moved.counts.scheduled = moved.counts.scheduled + 1
+    add(moved.entered[due], decimal(now_up + after), priority .. job.id)
+    move_count('scheduled', 1)
   else
-    table.insert((after == 0 and moved.tails or moved.heads)[priority], id)
+    table.insert((after == 0 and moved.tails or moved.heads)[priority], job.id)
   end
-  add(moved.states, id, settled(s, 'w', attempts, reason))
+  add(moved.states, job.id, settled(job.s, 'w', attempts, reason))
 end
 
 -- An attempt has failed.
-local function fail(id, s, after, reason)
-  local attempts = attempts_of(s)
-  local is_last = attempts >= unpack_bytes('>I2', s, 21)
-  if is_last and not has_flag(s, 1) then return die(id, s, reason) end
-  wait_again(id, s, after, attempts, reason)
+local function fail(job, after, reason)
+  local attempts = attempts_of(job.s)
+  local is_last = attempts >= unpack_bytes('>I2', job.s, 21)
+  if is_last and not has_flag(job.s, 1) then return die(job, reason) end
+  wait_again(job, after, attempts, reason)
 end
 
--- Makes a position of a batch a single job. Returns its id and its state, as if it had been single
--- and had run once.
-local function extract(batch, position)
-  batch.blob = batch.blob or call('HGET', jobs, batch.id)
-  local id, record = job_id(batch.id, position), record_in(batch.blob, position)
-  local lease = lease_of(batch, position) or { fence = NO_FENCE, worker = '' }
-  local s = running(lease.fence, 1, sub(record, 3, 9), 0, lease.worker)
-  add(moved.records, id, record .. batch.at)
-  moved.moving[batch.id] = true
-  leave(batch, bit_of(position))
-  return id, s
+-- Writes what was collected. Adding: index entry, state, then record or batch; removing: record,
+-- then the rest. `moving` names the batches of which jobs become single ones: see `repair`. Returns
+-- whether waiting workers are to be notified.
+local function flush(bounds)
+  local is_news, moving, moves = false, {}, moved
+  moved = new_moves()
+  local first_due = moves.entered[due][1] and first_score(due) or math.huge
+  for id in pairs(moves.moving) do moving[#moving + 1] = id end
+  if moving[1] then call('HSET', meta, 'moving', table.concat(moving)) end
+  for i = 1, #moves.entered[due], 2 do
+    is_news = is_news or tonumber(moves.entered[due][i]) < first_due
+  end
+  for index, entries in pairs(moves.entered) do many('ZADD', index, entries) end
+  for priority = 0, 3 do
+    is_news = is_news or #moves.tails[priority] + #moves.heads[priority] > 0
+    many('RPUSH', ready(priority), moves.tails[priority])
+    many('LPUSH', ready(priority), moves.heads[priority])
+  end
+  many('HSET', state, moves.states)
+  many('HSET', jobs, moves.records)
+  write_batches()
+  if moving[1] then call('HDEL', meta, 'moving') end
+  many('HDEL', jobs, moves.forgotten)
+  many('HDEL', state, moves.forgotten)
+  for i = 1, #moves.freed, 2 do release(moves.freed[i], moves.freed[i + 1]) end
+  for index, members in pairs(moves.left) do many('ZREM', index, members) end
+  for field, more in pairs(moves.counts) do count(field, more) end
+  if #moves.entered[dead] + #moves.entered[completed] > 0 then
+    keep_finished(bounds, moves.entered[dead], moves.entered[completed])
+  end
+  return is_news
 end

@@ -11,35 +11,35 @@
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
 -- needs: attempts_of, call, completed, die, extract, fail, finish, flush, forget, held
--- needs: is_repeat, last_error, leased, moved, n_plain, n_settled, now_up, others, publish, rest
--- needs: settled, singles, sub, wait_again
+-- needs: is_repeat, last_error, leased, move_count, moved, n_plain, n_settled, now_up, others
+-- needs: publish, rest, settled, singles, sub, wait_again, wake
 local reply, is_unknown = { 'settled' }, false
 
--- What becomes of a job: gets its id, its state, a time in ms, and a text.
+-- What becomes of a job, with a time in ms and a text.
 local outcomes = {
-  complete = function(id, s, lasting, result)
-    if lasting == 0 then return forget(id, s) end
-    local finished = settled(s, 'c', attempts_of(s), last_error(s), result)
-    finish(id, s, completed, now_up + lasting, finished)
+  complete = function(job, lasting, result)
+    if lasting == 0 then return forget(job) end
+    local s = settled(job.s, 'c', attempts_of(job.s), last_error(job.s), result)
+    finish(job, completed, now_up + lasting, s)
   end,
   retry = fail,
-  snooze = function(id, s, after) wait_again(id, s, after, attempts_of(s) - 1, last_error(s)) end,
-  release = function(id, s) wait_again(id, s, -1, attempts_of(s) - 1, last_error(s)) end,
-  dead = function(id, s, _, reason) die(id, s, reason) end,
+  snooze = function(job, after)
+    wait_again(job, after, attempts_of(job.s) - 1, last_error(job.s))
+  end,
+  release = function(job) wait_again(job, -1, attempts_of(job.s) - 1, last_error(job.s)) end,
+  dead = function(job, _, reason) die(job, reason) end,
 }
 
 local function settle(id, fence, number, outcome, time, text)
-  local ends, s, batch, position = held(id, fence)
+  local job, ends = held(id, fence)
+  local was_held = job.s and sub(job.s, 2, 17) == fence
   if ends then
-    if batch then id, s = extract(batch, position) else table.insert(moved.left[leased], id) end
-    moved.counts.running = moved.counts.running - 1
-    return outcome(id, s, time, text)
-  end
-  local was_settled = s and sub(s, 1, 1) ~= 'r' and sub(s, 2, 17) == fence
-  if is_repeat and not s and not batch then
-    -- The job is gone and the call is not remembered: an interrupted copy may have settled the job.
+    extract(job)
+    outcome(job, time, text)
+  elseif is_repeat and job.place == 'unknown' and not job.s then
+    -- Gone, and no memory: an earlier copy may have been interrupted after it had settled it.
     is_unknown = true
-  elseif not was_settled then
+  elseif not was_held or job.place == 'running' then
     reply[#reply + 1] = number
   end
 end
@@ -56,10 +56,9 @@ for _, id in ipairs(singles) do
   table.insert(moved.left[leased], id)
   table.insert(moved.forgotten, id)
 end
-n_settled = n_settled + #singles
-moved.counts.alive = moved.counts.alive - n_settled
-moved.counts.running = moved.counts.running - n_settled
-flush(ARGV[4])
+move_count('alive', -n_settled - #singles)
+move_count('running', -n_settled - #singles)
+if flush(ARGV[4]) then wake() end
 if is_unknown then reply = { 'unknown' } end
 call('SET', KEYS[15], cmsgpack.pack(reply), 'PX', ARGV[3])
 publish()

@@ -178,7 +178,7 @@ end
 local function take(claim)
   local is_left = false
   for priority = 0, 3 do is_left = is_left or take_from(claim, ready(priority)) end
-  if claim.count > 0 then call('HSET', meta, 'fence', claim.fence) end
+  if claim.count > 0 and not claim.is_again then call('HSET', meta, 'fence', claim.fence) end
   many('ZADD', leased, claim.leases)
   many('HSET', state, claim.states)
   write_batches()

@@ -17,17 +17,18 @@ pub(super) static PUSH: Script = script!(adds "push",
     "push_batches", "keys", "running", "wake", "push_one", "batch", "batches", "waiting", "single", "unique", "take", "hand_over", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "claim_idle", "running", "batch", "batches", "waiting", "single", "unique", "wake", "take", "claiming", "claim_plain", "moves",
-    "finished", "flush", "due", "recall"
+    "keys", "claim_idle", "running", "batch", "batches", "waiting", "single", "unique", "wake", "take", "claiming",
+    "claim_plain", "finished", "moves", "find", "due", "give_back"
 );
 pub(super) static EXTEND: Script = script!(frees "extend",
-    "keys", "batch", "batches", "begin", "held", "extend_plain", "running", "single", "unique", "wake", "moves", "finished", "flush"
+    "keys", "batch", "batches", "begin", "held", "extend_plain", "running", "single", "unique", "finished", "moves", "find"
 );
 pub(super) static SETTLE: Script = script!(frees "settle",
-    "keys", "batch", "batches", "begin", "held", "settle_plain", "running", "single", "unique", "wake", "moves", "finished", "flush"
+    "keys", "batch", "batches", "begin", "held", "settle_plain", "running", "single", "unique", "wake", "finished", "moves",
+    "find"
 );
 pub(super) static CHANGE: Script = script!(frees "change",
-    "keys", "batch", "batches", "begin", "cancel_plain", "running", "single", "unique", "wake", "moves", "finished", "flush", "find"
+    "keys", "batch", "batches", "begin", "cancel_plain", "running", "single", "unique", "wake", "finished", "moves", "find"
 );
 pub(super) static PAUSE: Script = script!(frees "pause", "keys", "wake");
 
