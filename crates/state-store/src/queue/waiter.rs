@@ -361,4 +361,13 @@ mod tests {
         }
         assert_eq!(waking.lock().registered[&7].reserve, 0);
     }
+
+    #[test]
+    fn leases_began_no_earlier_than_the_last_claim_if_the_server_leased_them_after_it() {
+        let (sent, at) = (Instant::now(), Timestamp::from_millis);
+        let state = State { executed: Some((sent, at(10_000))), ..State::default() };
+        assert_eq!((state.since(at(10_000)), state.since(at(60_000))), (sent, sent));
+        // Before it, and the clocks may differ by a millisecond each second.
+        assert_eq!(state.since(at(7_000)), sent - Duration::from_millis(3_000 + 1 + 3));
+    }
 }

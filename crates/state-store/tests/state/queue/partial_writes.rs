@@ -9,6 +9,7 @@ use store_core::{
 };
 use testkit::{Interrupted, random_prefix};
 
+use super::audit::Stored;
 use super::crashes::{Fixture, fixture, push, unique};
 use super::{id, job};
 
@@ -188,6 +189,9 @@ async fn no_job_is_out_of_reach_wherever_scripts_were_interrupted() {
             fixture.proxy.heal().await.unwrap();
             fixture.clock.advance(Duration::from_secs([0, 1, 3, 40][dice.roll(4)]));
             assert_sound(&fixture, &queue, &holders, step).await;
+            let now = fixture.clock.now().as_millis();
+            let found = Stored::read(&fixture.server, &queue).await.violations(now);
+            assert_eq!(found, [""; 0], "seed {seed}, step {step}");
         }
         // All that is left can be brought to its end.
         fixture.clock.advance(Duration::from_secs(3600));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueExt, QueueName, Settled, Waiter, Wakeup,
+    ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueExt, QueueName, Settled, Wakeup,
 };
 use testkit::{DEADLINE, RedisServer, wait_until};
 
