@@ -72,9 +72,12 @@ pub(super) async fn claim(world: World) {
     let request = ClaimRequest::new(world.queue(), holder("worker"), 1, LEASE);
     world.never_repeated(Op::QueueClaim, world.stores.state.claim(&request)).await;
     assert_eq!(world.counts().await, Counts::new(1, 0, 1, 0, 0));
+    let again = world.stores.state.claim(&request.repeated()).await.unwrap().jobs;
+    assert_eq!(again.iter().map(|job| job.lease.job.clone()).collect::<Vec<_>>(), [id("a")]);
+    assert_eq!(world.counts().await, Counts::new(1, 0, 1, 0, 0));
     world.clock.advance(LEASE);
     let attempts: Vec<u32> = world.claimed(10).await.iter().map(|job| job.attempt).collect();
-    assert_eq!(attempts, [1, 2]);
+    assert_eq!(attempts, [1, 1], "the worker never named the first delivery");
 }
 
 pub(super) async fn extend(world: World) {
