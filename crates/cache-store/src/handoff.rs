@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis_link::layout::{self, Aggregate};
-use redis_link::{Link, Script, SharedScript, SizeSeen, Slot, args, keys};
+use redis_link::{Link, Script, SharedScript, SizeSeen, args, keys};
 use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, millis_ceil};
 
 use crate::CacheStore;
@@ -48,7 +48,7 @@ impl Handoff for CacheStore {
             &item.value,
         ];
         let key = keys::handoff(&item.to, &item.key);
-        let mut reply = self.calls.handoff.put.call(Slot::SERVER, vec![key], args, item.value.len()).await?;
+        let mut reply = self.calls.handoff.put.call(vec![key], args, item.value.len()).await?;
         match reply.next_word()?.as_ref() {
             b"stored" => Ok(Put::Stored),
             b"occupied" => Ok(Put::Occupied),
@@ -59,7 +59,7 @@ impl Handoff for CacheStore {
     async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>> {
         let (key, args) = (keys::handoff(&self.service, key), args![&claim.as_bytes()[..]]);
         let Handoffs { take, values, .. } = &self.calls.handoff;
-        let taken = take.call(Slot::SERVER, vec![key], args, values.expected()).await;
+        let taken = take.call(vec![key], args, values.expected()).await;
         let mut reply = taken.inspect_err(|_| values.forget())?;
         match reply.next_word()?.as_ref() {
             b"taken" => {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Slot, keys};
+use redis_link::keys;
 use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Result, Ttl};
 
 use crate::CacheStore;
@@ -12,17 +12,17 @@ use crate::CacheStore;
 impl Idempotency for CacheStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         let key = keys::cache_idempotency(&request.key);
-        self.calls.idempotency.begin(Slot::SERVER, key, request, in_progress_for).await
+        self.calls.idempotency.begin(key, request, in_progress_for).await
     }
 
     async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
         let key = keys::cache_idempotency(&request.key);
-        self.calls.idempotency.prolong(Slot::SERVER, key, request, in_progress_for).await
+        self.calls.idempotency.prolong(key, request, in_progress_for).await
     }
 
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
         let key = keys::cache_idempotency(&request.key);
-        self.calls.idempotency.finish(Slot::SERVER, key, request, response, keep).await
+        self.calls.idempotency.finish(key, request, response, keep).await
     }
 
     async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {

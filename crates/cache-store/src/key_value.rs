@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use redis_link::{Link, Reply, Script, SharedScript, Slot, args, keys};
+use redis_link::{Link, Reply, Script, SharedScript, args, keys};
 use store_core::{Entry, Error, Key, KeyValue, Op, RequestId, Result, SetIfAbsent, Ttl};
 
 use crate::CacheStore;
@@ -100,12 +100,12 @@ impl KeyValue for CacheStore {
         }
         let names: Vec<_> = keys.iter().flat_map(|key| [keys::value(key), keys::counter(key)]).collect();
         let calls = &self.calls.key_value.delete_many;
-        calls.call(Slot::SERVER, names, args![keys.len()], 0).await?.next_u64()
+        calls.call(names, args![keys.len()], 0).await?.next_u64()
     }
 
     async fn delete_if(&self, key: &Key, expected: &Bytes) -> Result<bool> {
         let calls = &self.calls.key_value.delete_if;
-        let mut reply = calls.call(Slot::SERVER, vec![keys::value(key)], args![expected], expected.len()).await?;
+        let mut reply = calls.call(vec![keys::value(key)], args![expected], expected.len()).await?;
         match reply.next_word()?.as_ref() {
             b"deleted" => Ok(true),
             b"kept" => Ok(false),
@@ -116,7 +116,7 @@ impl KeyValue for CacheStore {
     async fn add(&self, key: &Key, by: i64, ttl: Ttl) -> Result<i64> {
         let calls = &self.calls.key_value.add;
         let args = args![by, ttl.as_millis()];
-        let mut reply = calls.call(Slot::SERVER, vec![keys::counter(key)], args, 0).await?;
+        let mut reply = calls.call(vec![keys::counter(key)], args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"counted" => reply.next_int(),
             _ => Err(reply.unknown_word()),

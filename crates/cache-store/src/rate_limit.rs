@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis_link::{Arg, Link, Script, SharedScript, Slot, args, keys};
+use redis_link::{Arg, Link, Script, SharedScript, args, keys};
 use store_core::metric::LimitDecisions;
 use store_core::{
     Error, Key, LimitState, Op, Rate, RateCheck, RateDecision, RateLimit, Result, millis_ceil, validate_checks,
@@ -48,7 +48,7 @@ impl RateLimit for CacheStore {
             let budget = Budget::of(check);
             args.extend([budget.charge, budget.allowance, budget.window].map(Arg::from));
         }
-        let mut reply = self.calls.rate_limit.check.call(Slot::SERVER, names, args, 0).await?;
+        let mut reply = self.calls.rate_limit.check.call(names, args, 0).await?;
         let allowed = match reply.next_word()?.as_ref() {
             b"allowed" => true,
             b"refused" => false,

@@ -17,7 +17,7 @@ mod size;
 #[cfg(test)]
 mod tests;
 
-pub use script::{SharedScript, Slot};
+pub use script::SharedScript;
 pub use size::SizeSeen;
 
 /// How many callers may wait in one group.

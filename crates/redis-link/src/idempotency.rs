@@ -7,7 +7,7 @@ use store_core::metric::IdempotencyBegins;
 use store_core::{Begun, Error, Finished, IdempotentRequest, Op, Result, Timestamp, Ttl, millis_ceil};
 
 use crate::layout::{self, Aggregate};
-use crate::{Link, Script, SharedScript, SizeSeen, Slot, args};
+use crate::{Link, Script, SharedScript, SizeSeen, args};
 
 static BEGIN: Script =
     Script::adds("idempotency/begin", &[layout::PIECE, include_str!("../lua/idempotency/begin.lua")]);
@@ -52,20 +52,14 @@ impl Entries {
     ///
     /// # Errors
     /// Those of [`SharedScript::call`].
-    pub async fn begin(
-        &self,
-        slot: Slot,
-        key: String,
-        request: &IdempotentRequest,
-        in_progress_for: Ttl,
-    ) -> Result<Begun> {
+    pub async fn begin(&self, key: String, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         let args = args![
             &request.request.as_bytes()[..],
             &request.fingerprint.as_bytes()[..],
             in_progress_for.as_millis(),
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
-        let begun = self.begin.call(slot, vec![key], args, self.responses.expected()).await;
+        let begun = self.begin.call(vec![key], args, self.responses.expected()).await;
         let mut reply = begun.inspect_err(|_| self.responses.forget())?;
         let begun = match reply.next_word()?.as_ref() {
             b"started" => Begun::Started,
@@ -87,19 +81,13 @@ impl Entries {
     ///
     /// # Errors
     /// Those of [`SharedScript::call`].
-    pub async fn prolong(
-        &self,
-        slot: Slot,
-        key: String,
-        request: &IdempotentRequest,
-        in_progress_for: Ttl,
-    ) -> Result<bool> {
+    pub async fn prolong(&self, key: String, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
         let args = args![
             &request.request.as_bytes()[..],
             in_progress_for.as_millis(),
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
-        let mut reply = self.prolong.call(slot, vec![key], args, 0).await?;
+        let mut reply = self.prolong.call(vec![key], args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"prolonged" => Ok(true),
             b"lost" => Ok(false),
@@ -114,7 +102,6 @@ impl Entries {
     /// [`Error::InvalidArgument`] for a response above [`IdempotentRequest::MAX_RESPONSE_BYTES`]; those of [`SharedScript::call`].
     pub async fn finish(
         &self,
-        slot: Slot,
         key: String,
         request: &IdempotentRequest,
         response: &Bytes,
@@ -135,7 +122,7 @@ impl Entries {
             millis_ceil(keep.as_duration() + self.link.collection_margin()),
             response,
         ];
-        let mut reply = self.finish.call(slot, vec![key], args, response.len()).await?;
+        let mut reply = self.finish.call(vec![key], args, response.len()).await?;
         match reply.next_word()?.as_ref() {
             b"stored" => Ok(Finished::Stored),
             b"lost" => Ok(Finished::Lost),

@@ -60,7 +60,7 @@ mod wire;
 
 pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
 pub use arg::Arg;
-pub use batcher::{Batcher, Bounds, Load, SharedScript, SizeSeen, Slot};
+pub use batcher::{Batcher, Bounds, Load, SharedScript, SizeSeen};
 pub use breaker::{Breaker, BreakerPermit};
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::{Event, Link, Subscription};

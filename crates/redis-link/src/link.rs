@@ -243,6 +243,11 @@ impl Link {
         !*self.inner.is_closed.borrow() && self.inner.connections.iter().any(|connection| connection.is_usable())
     }
 
+    /// Whether the server is in cluster mode, so that the keys of one call must share a slot.
+    pub(crate) fn has_slots(&self) -> bool {
+        self.inner.connections.iter().any(|connection| connection.has_slots)
+    }
+
     /// Refuses new calls, ends blocking calls, waits up to one command time-out for the others under way, and closes
     /// all connections. Affects all clones.
     pub async fn close(&self) {

@@ -13,17 +13,17 @@ use crate::StateStore;
 impl Idempotency for StateStore {
     async fn begin(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<Begun> {
         let key = keys::state_idempotency(&self.namespace, &self.scope, &request.key);
-        self.calls.idempotency.begin(self.slot(), key, request, in_progress_for).await
+        self.calls.idempotency.begin(key, request, in_progress_for).await
     }
 
     async fn prolong(&self, request: &IdempotentRequest, in_progress_for: Ttl) -> Result<bool> {
         let key = keys::state_idempotency(&self.namespace, &self.scope, &request.key);
-        self.calls.idempotency.prolong(self.slot(), key, request, in_progress_for).await
+        self.calls.idempotency.prolong(key, request, in_progress_for).await
     }
 
     async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished> {
         let key = keys::state_idempotency(&self.namespace, &self.scope, &request.key);
-        self.calls.idempotency.finish(self.slot(), key, request, response, keep).await
+        self.calls.idempotency.finish(key, request, response, keep).await
     }
 
     async fn abandon(&self, request: &IdempotentRequest) -> Result<bool> {

@@ -57,7 +57,7 @@ impl Leases for StateStore {
         ];
         let keys = vec![self.lease_key(&request.name)];
         let acquire = &self.calls.leases.acquire;
-        let (mut reply, reached) = acquire.call_durable(self.slot(), keys, args, 0, durability).await?;
+        let (mut reply, reached) = acquire.call_durable(keys, args, 0, durability).await?;
         let word = reply.next_word()?;
         let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
         let name = request.name.clone();
@@ -76,7 +76,7 @@ impl Leases for StateStore {
         let args =
             args![digits(lease.fence.get()), sequence, millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
         let keys = vec![self.lease_key(&lease.name)];
-        let mut reply = self.calls.leases.renew.call(self.slot(), keys, args, 0).await?;
+        let mut reply = self.calls.leases.renew.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"renewed" => Ok(Some(Timestamp::from_millis(reply.next_u64()?))),
             b"lost" => Ok(None),
@@ -86,7 +86,7 @@ impl Leases for StateStore {
 
     async fn release(&self, lease: &Lease) -> Result<bool> {
         let (keys, args) = (vec![self.lease_key(&lease.name)], args![digits(lease.fence.get())]);
-        let mut reply = self.calls.leases.release.call(self.slot(), keys, args, 0).await?;
+        let mut reply = self.calls.leases.release.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"released" => Ok(true),
             b"lost" => Ok(false),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
-use redis_link::{Link, Slot, args, idempotency, keys};
+use redis_link::{Link, args, idempotency, keys};
 use store_core::{Namespace, Op, QueueName, Result, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
@@ -109,12 +109,6 @@ impl StateStore {
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
         Self { scope: service.into(), ..self.clone() }
-    }
-
-    /// The slot of the keys of leases or requests: calls on keys of one slot may be coalesced. A server without slots
-    /// is one slot.
-    pub(crate) fn slot(&self) -> Slot {
-        Slot::SERVER
     }
 }
 

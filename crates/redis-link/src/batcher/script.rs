@@ -6,7 +6,7 @@ use std::sync::Arc;
 use store_core::{Durability, Error, Op, Reached, Result};
 
 use super::{Batcher, Bounds, Load};
-use crate::{Answer, Arg, Link, Reply, ReplyReader, Script, wire};
+use crate::{Answer, Arg, Link, Reply, ReplyReader, Script, keys, wire};
 
 /// How many calls of a script may be under way before others wait.
 const UNDER_WAY: usize = 2;
@@ -15,16 +15,8 @@ const ITEMS: usize = 128;
 /// How many bytes of arguments, or of expected replies, one call carries.
 const BYTES: usize = 1 << 20;
 
-/// The slot of a key: calls are coalesced only within a slot. A single server is one slot; a cluster has 16,384.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Slot(u16);
-
-impl Slot {
-    /// The one slot of a server without slots.
-    pub const SERVER: Slot = Slot(0);
-}
-
-/// A script that takes any number of independent items. Its calls are coalesced (see [`Batcher`]).
+/// A script that takes any number of independent items. Its calls are coalesced (see [`Batcher`]), on a server in cluster mode
+/// only those whose keys share a slot.
 ///
 /// The script gets the keys of all items in order, and as arguments a common head and then the arguments of all items.
 /// It returns `'each'` and then one element per item: a word, a list that begins with a word, or `{'failed', error}`
@@ -40,7 +32,7 @@ struct Shared {
     op: Op,
     script: &'static Script,
     head: Vec<Arg>,
-    calls: Batcher<(Slot, Durability), Item, (Reply, Reached)>,
+    calls: Batcher<(u16, Durability), Item, (Reply, Reached)>,
 }
 
 struct Item {
@@ -67,8 +59,8 @@ impl SharedScript {
     ///
     /// # Errors
     /// Those of [`Link::call`], and of [`Batcher::call`].
-    pub async fn call(&self, slot: Slot, keys: Vec<String>, args: Vec<Arg>, bytes: usize) -> Result<ReplyReader> {
-        self.call_durable(slot, keys, args, bytes, Durability::Accepted).await.map(|(reply, _)| reply)
+    pub async fn call(&self, keys: Vec<String>, args: Vec<Arg>, bytes: usize) -> Result<ReplyReader> {
+        self.call_durable(keys, args, bytes, Durability::Accepted).await.map(|(reply, _)| reply)
     }
 
     /// Like [`SharedScript::call`], and waits until the writes of the whole call have reached `durability`.
@@ -77,7 +69,6 @@ impl SharedScript {
     /// Those of [`Link::call_durable`], and of [`Batcher::call`].
     pub async fn call_durable(
         &self,
-        slot: Slot,
         keys: Vec<String>,
         args: Vec<Arg>,
         bytes: usize,
@@ -85,6 +76,7 @@ impl SharedScript {
     ) -> Result<(ReplyReader, Reached)> {
         let (shared, items) = (Arc::clone(&self.shared), keys.len());
         let send = move |items| Arc::clone(&shared).send(items, durability);
+        let slot = keys.first().filter(|_| self.shared.link.has_slots()).map_or(0, |key| keys::slot_of(key));
         let (group, load) = ((slot, durability), Load { items, bytes });
         let (reply, reached) = self.shared.calls.call(group, load, Item { keys, args }, send).await?;
         Ok((self.shared.read(reply)?, reached))

@@ -36,6 +36,8 @@ impl Backoff {
 pub(super) struct Connection {
     flight: Arc<Flight>,
     keeper: AbortHandle,
+    /// Whether the server reported cluster mode when the connection was opened first.
+    pub(super) has_slots: bool,
 }
 
 impl Connection {
@@ -43,10 +45,11 @@ impl Connection {
     pub(super) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<Self, Failure> {
         let (wire, driver) = Wire::open(config, endpoint).await?;
         let flight = Arc::new(Flight::new(config));
+        let has_slots = wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() == Some("cluster"));
         flight.begin(wire);
         let keeper = Keeper { flight: Arc::clone(&flight), config: config.clone(), endpoint: endpoint.clone() };
         let keeper = tokio::spawn(keeper.keep(driver)).abort_handle();
-        Ok(Self { flight, keeper })
+        Ok(Self { flight, keeper, has_slots })
     }
 
     pub(super) fn is_usable(&self) -> bool {
