@@ -97,7 +97,7 @@ impl Fixture {
 
     /// The queue that this case calls `what`.
     pub(crate) fn queue(&self, what: &str) -> QueueName {
-        QueueName::new(self.text(what)).expect("invariant: cases use short plain names")
+        queue(&self.place, what)
     }
 
     /// The key that this case calls `what`.
@@ -122,6 +122,14 @@ impl std::ops::Deref for Fixture {
     fn deref(&self) -> &Stores {
         &self.stores
     }
+}
+
+/// What cases call their queues, those of the inventory and with hostile names excepted.
+pub(crate) const QUEUES: [&str; 3] = ["queue", "other", "cancelled"];
+
+/// The queue that a case at a place calls `what`.
+pub(crate) fn queue(place: &str, what: &str) -> QueueName {
+    QueueName::new(format!("{place}-{what}")).expect("invariant: cases use short plain names")
 }
 
 /// Eight random letters and digits.

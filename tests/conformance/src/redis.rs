@@ -11,7 +11,7 @@ use store_core::{Durability, Error, Namespace, NewJob, Queue, QueueName, Result,
 
 use crate::against::{AgainstError, Target, sweep};
 use crate::engine::{Capability, Engine, Options, Stores};
-use crate::fixture::{random_word, service};
+use crate::fixture::{QUEUES, queue, random_word, service};
 
 /// The database that all services share, that of the service under test, and that of the other service.
 const DATABASES: [u32; 3] = [0, 1, 2];
@@ -26,6 +26,7 @@ pub struct RedisEngine {
     shared: Link,
     own: Link,
     other: Link,
+    partitions: u16,
 }
 
 impl RedisEngine {
@@ -71,7 +72,15 @@ impl RedisEngine {
             shared: cache.link(shared, command_timeout).await?,
             own: cache.link(own, command_timeout).await?,
             other: cache.link(other, command_timeout).await?,
+            partitions: 1,
         })
+    }
+
+    /// Divides the queues of the cases into partitions.
+    #[must_use]
+    pub fn with_partitions(mut self, partitions: u16) -> Self {
+        self.partitions = partitions;
+        self
     }
 
     /// Removes the data of the cases, and nothing else. Scans all keys of the used databases.
@@ -89,15 +98,20 @@ impl RedisEngine {
         Ok(())
     }
 
-    async fn state_store(&self, options: &Options) -> Result<StateStore> {
-        let options = StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention);
+    async fn state_store(&self, place: &str, options: &Options) -> Result<StateStore> {
+        let mut options = StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention);
+        if self.partitions > 1 {
+            for what in QUEUES {
+                options = options.with_partitions(queue(place, what), self.partitions);
+            }
+        }
         StateStore::open(self.state.clone(), self.namespace.clone(), service(self.namespace.as_str()), options).await
     }
 
     /// Requests a durable write, because only a write shows what managed servers and servers behind proxies grant. Waits long
     /// enough for `appendfsync everysec` on a busy machine.
     pub(crate) async fn find_capabilities(&mut self) -> Result<()> {
-        let store = self.state_store(&Options::default()).await?;
+        let store = self.state_store("", &Options::default()).await?;
         let queue = QueueName::new(format!("{}-durability", self.namespace))
             .expect("invariant: a namespace and letters are a valid name");
         for (capability, durability) in [
@@ -128,13 +142,13 @@ impl Engine for RedisEngine {
         self.namespace.as_str()
     }
 
-    async fn open(&self, _place: &str, options: &Options) -> Result<Stores> {
+    async fn open(&self, place: &str, options: &Options) -> Result<Stores> {
         let names = [service(self.prefix()), service(&format!("{}-other", self.namespace))];
         let cache = |link: &Link, name: &store_core::ServiceName| {
             let options = CacheOptions::default().with_clock(options.clock.clone());
             CacheStore::new(link.clone(), self.shared.clone(), name.clone(), options)
         };
-        let state = self.state_store(options).await?;
+        let state = self.state_store(place, options).await?;
         Ok(Stores {
             other_state: Arc::new(state.for_service(names[1].clone())),
             shared_state: Arc::new(state.shared()),

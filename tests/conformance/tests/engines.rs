@@ -1,5 +1,6 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
-//! a replica. The cases of the state role run once more on a server in cluster mode.
+//! a replica. The cases of the state role run once more on a server in cluster mode, which owns all slots and refuses calls that
+//! cross slots. Those of queues run on both kinds of servers once more with 12 partitions.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -19,19 +20,29 @@ fn main() -> ExitCode {
     let runtime = Arc::new(Runtime::new().expect("a runtime starts"));
     let directory = tempfile::tempdir().expect("a directory can be made");
     let servers = runtime.block_on(Servers::start());
-    let redis = runtime.block_on(servers.engine("redis"));
+    let redis = |name| runtime.block_on(servers.engine(name));
+    let clustered = |name| runtime.block_on(servers.clustered_engine(name));
     let engines: [Arc<dyn Engine>; 3] =
-        [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis)];
+        [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis("redis"))];
     let mut trials: Vec<_> =
         engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case))).collect();
-    let clustered: Arc<dyn Engine> = Arc::new(runtime.block_on(servers.clustered_engine()));
-    let of_the_state = conformance::all().filter(|case| !CACHE_ALONE.iter().any(|part| case.name().starts_with(part)));
-    trials.extend(of_the_state.map(|case| trial(&runtime, &clustered, case)));
+    let of_the_state = || conformance::all().filter(|case| !is_of(case, &CACHE_ALONE));
+    let mode: Arc<dyn Engine> = Arc::new(clustered("redis in cluster mode"));
+    trials.extend(of_the_state().map(|case| trial(&runtime, &mode, case)));
+    for engine in [redis("redis, 12 partitions"), clustered("redis in cluster mode, 12 partitions")] {
+        let engine: Arc<dyn Engine> = Arc::new(engine.with_partitions(12));
+        let of_queues = conformance::all().filter(|case| is_of(case, &["queue."]));
+        trials.extend(of_queues.map(|case| trial(&runtime, &engine, case)));
+    }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed() {
         eprintln!("state server:\n{}\ncache server:\n{}", servers.state.log(), servers.cache.log());
     }
     conclusion.exit_code()
+}
+
+fn is_of(case: &Case, groups: &[&str]) -> bool {
+    groups.iter().any(|group| case.name().starts_with(group))
 }
 
 fn trial(runtime: &Arc<Runtime>, engine: &Arc<dyn Engine>, case: &'static Case) -> Trial {
@@ -64,9 +75,9 @@ impl Servers {
         Self { cache, state, _replica: replica, clustered }
     }
 
-    async fn clustered_engine(&self) -> RedisEngine {
+    async fn clustered_engine(&self, name: &str) -> RedisEngine {
         let (cache, state) = (self.cache.url(None), self.clustered.url(None));
-        let engine = RedisEngine::connect("redis in cluster mode", &cache, &state).await;
+        let engine = RedisEngine::connect(name, &cache, &state).await;
         engine.unwrap_or_else(|error| panic!("{error}"))
     }
 
