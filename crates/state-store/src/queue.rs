@@ -90,11 +90,6 @@ impl Queue for StateStore {
 }
 
 impl StateStore {
-    /// The argument of scripts that may have to remove old completed and dead jobs.
-    fn bounds_arg(&self) -> Arg {
-        Arg::Bytes(self.bounds.clone())
-    }
-
     /// The argument of scripts that remember a call: for how long, in ms.
     fn remembered_arg(&self, durability: Durability) -> Arg {
         Arg::from(millis_ceil(self.link.remembered_for(durability)))
@@ -106,14 +101,14 @@ fn lower(one: Reached, other: Reached) -> Reached {
     Reached::new(one.replicas.min(other.replicas), one.on_disk && other.on_disk)
 }
 
-/// The bounds of retention: five numbers of 6 bytes.
-pub(crate) fn bounds(retention: &Retention) -> Bytes {
+/// The bounds of retention of one of so many partitions: five numbers of 6 bytes.
+fn bounds(retention: &Retention, of: u16) -> Bytes {
     let largest = (1 << 48) - 1;
     let mut bytes = BytesMut::with_capacity(30);
     let dead_for = millis_ceil(retention.dead_for);
-    let numbers =
-        [dead_for, retention.dead_count, retention.dead_bytes, retention.completed_count, retention.completed_bytes];
-    numbers.into_iter().for_each(|number| bytes.put_uint(number.min(largest), 6));
+    let of_all = [retention.dead_count, retention.dead_bytes, retention.completed_count, retention.completed_bytes];
+    let shares = of_all.map(|number| number.div_ceil(of.into()));
+    std::iter::once(dead_for).chain(shares).for_each(|number| bytes.put_uint(number.min(largest), 6));
     bytes.freeze()
 }
 

@@ -5,12 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use bytes::Bytes;
 use redis_link::{Link, args, idempotency, keys};
-use store_core::{Namespace, Op, QueueName, Result, Scope, ServiceName, StateOptions};
+use store_core::{Namespace, Op, QueueName, Result, Retention, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
-use crate::queue::{self, PushGroups, Shapes, Waking};
+use crate::queue::{PushGroups, Shapes, Waking};
 
 /// The worker state store on one server. Clones share its connections.
 ///
@@ -22,8 +21,8 @@ pub struct StateStore {
     pub(crate) link: Link,
     pub(crate) namespace: Namespace,
     pub(crate) scope: Scope,
-    /// The bounds of a queue's retention, as its scripts take them.
-    pub(crate) bounds: Bytes,
+    /// The bounds of finished jobs.
+    pub(crate) retention: Retention,
     /// The declared number of partitions of queues.
     pub(crate) partitions: Arc<BTreeMap<QueueName, u16>>,
     pub(crate) shapes: Arc<Shapes>,
@@ -82,13 +81,12 @@ impl StateStore {
 
     fn on(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Self {
         let link = link.with_clock(options.clock);
-        let bounds = queue::bounds(&options.retention);
         let calls = Calls { leases: LeaseCalls::new(&link), idempotency: idempotency::Entries::new(&link) };
         Self {
             link,
             namespace,
             scope: service.into(),
-            bounds,
+            retention: options.retention,
             partitions: Arc::new(options.partitions),
             shapes: Arc::default(),
             turn: Arc::new(AtomicUsize::new(fastrand::usize(..))),

@@ -111,6 +111,10 @@ impl StateOptions {
     /// and it cannot change as long as the queue exists. A store that declares another number refuses every call on the queue
     /// with [`Error::InvalidArgument`](crate::Error::InvalidArgument); one that declares none uses the recorded number. An
     /// embedded store records and compares the number, and has one partition.
+    ///
+    /// Priorities and order hold within a partition, and each partition keeps its share of the finished jobs. A unique key holds
+    /// over the queue. Two jobs with one id that the caller has set are recognised as duplicates if they have the same unique key,
+    /// or none.
     #[must_use]
     pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
         self.partitions.insert(queue, partitions);

@@ -36,7 +36,7 @@ impl Engine for EmbeddedMemory {
     }
 
     fn capabilities(&self) -> &[Capability] {
-        &[]
+        &[Capability::OneOrder]
     }
 
     fn prefix(&self) -> &str {
@@ -71,7 +71,7 @@ impl Engine for EmbeddedFile {
     }
 
     fn capabilities(&self) -> &[Capability] {
-        &[Capability::Reopen, Capability::Fsync]
+        &[Capability::Reopen, Capability::Fsync, Capability::OneOrder]
     }
 
     fn prefix(&self) -> &str {

@@ -36,6 +36,8 @@ pub enum Capability {
     Fsync,
     /// A write can be acknowledged by a replica.
     Replication,
+    /// All jobs of a queue have one order, and one set of bounds. A queue of several partitions has one in each.
+    OneOrder,
 }
 
 impl fmt::Display for Capability {
@@ -44,6 +46,7 @@ impl fmt::Display for Capability {
             Capability::Reopen => "keeping data while nothing has it open",
             Capability::Fsync => "acknowledging a write when it is on disk",
             Capability::Replication => "a replica that acknowledges writes",
+            Capability::OneOrder => "one order of all jobs of a queue",
         })
     }
 }

@@ -12,6 +12,7 @@ mod explain;
 mod extend;
 mod get;
 mod list;
+mod partitions;
 mod pause;
 mod promote;
 mod push;
@@ -38,6 +39,7 @@ pub(crate) const CASES: &[&[Case]] = &[
     claim_lease::CASES,
     claim_repeat::CASES,
     claim_unheard::CASES,
+    partitions::CASES,
     extend::CASES,
     settle::CASES,
     settle_lease::CASES,

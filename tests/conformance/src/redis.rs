@@ -67,7 +67,7 @@ impl RedisEngine {
             name: name.to_owned(),
             namespace: Namespace::new(format!("conformance-{}", random_word()))
                 .expect("invariant: a word and letters are a valid namespace"),
-            capabilities: vec![Capability::Reopen],
+            capabilities: vec![Capability::Reopen, Capability::OneOrder],
             state: state.link(None, command_timeout).await?,
             shared: cache.link(shared, command_timeout).await?,
             own: cache.link(own, command_timeout).await?,
@@ -76,9 +76,10 @@ impl RedisEngine {
         })
     }
 
-    /// Divides the queues of the cases into partitions.
+    /// Divides the queues of the cases into several partitions: there is no order over a whole queue.
     #[must_use]
     pub fn with_partitions(mut self, partitions: u16) -> Self {
+        self.capabilities.retain(|capability| *capability != Capability::OneOrder);
         self.partitions = partitions;
         self
     }

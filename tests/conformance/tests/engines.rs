@@ -91,7 +91,7 @@ impl Servers {
         })
         .await;
         let engine = RedisEngine::connect(name, &cache, &state).await.unwrap_or_else(|error| panic!("{error}"));
-        let all = [Capability::Reopen, Capability::Fsync, Capability::Replication];
+        let all = [Capability::Reopen, Capability::OneOrder, Capability::Fsync, Capability::Replication];
         assert_eq!(engine.capabilities(), all, "these servers can do everything, no case of theirs may be skipped");
         engine
     }

@@ -73,12 +73,13 @@ async fn claim_in(
     for &partition in &partitions {
         let most = request.max - all.jobs.len();
         let bytes: usize = all.jobs.iter().map(|job| job.payload.len()).sum();
-        if most == 0 || visited > 0 && bytes >= request.max_bytes {
+        let left = request.max_bytes.saturating_sub(bytes);
+        if most == 0 || left == 0 {
             break;
         }
         let registration = waiter.map(|waiter| waiter.registration(request, partition, count)).unwrap_or_default();
         let sent = Instant::now();
-        let claim = match claim_from(store, request, shape, partition, most, registration).await {
+        let claim = match claim_from(store, request, shape, partition, (most, left), registration).await {
             Ok(Some(answer)) => {
                 if let Some(waiter) = waiter {
                     waiter.answered(request, partition, sent, &answer);
@@ -111,16 +112,16 @@ async fn claim_from(
     request: &ClaimRequest,
     shape: &Shape,
     partition: u16,
-    most: usize,
+    (most, bytes): (usize, usize),
     registration: Bytes,
 ) -> Result<Option<Answered>> {
     let lasting = millis_ceil(request.lease);
     let args = vec![
-        store.bounds_arg(),
+        shape.bounds_arg(),
         Arg::from(most),
         Arg::from(lasting),
         Arg::from(request.worker.as_str()),
-        Arg::from(request.max_bytes),
+        Arg::from(bytes),
         Arg::from(registration),
     ];
     let [a, b, c, d, e, f, g, h, ..] = *request.request.as_bytes();

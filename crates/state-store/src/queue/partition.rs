@@ -20,6 +20,7 @@ pub(crate) struct Shape {
     text: Bytes,
     /// The keys of each partition, in the order in which its scripts take them, without the last one.
     partitions: Vec<Partition>,
+    bounds: Bytes,
 }
 
 #[derive(Debug)]
@@ -45,13 +46,19 @@ impl Shape {
             let in_order = in_order(&keys).map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
             Partition { keys, in_order }
         };
-        Self { text, partitions: (0..count).map(partition).collect() }
+        let bounds = super::bounds(&store.retention, count);
+        Self { text, partitions: (0..count).map(partition).collect(), bounds }
     }
 
     /// How many partitions the queue has.
     pub(super) fn count(&self) -> u16 {
         // At most `JobId::MAX_PARTITIONS`.
         self.partitions.len() as u16
+    }
+
+    /// The argument of scripts that may have to remove old completed and dead jobs of a partition.
+    pub(super) fn bounds_arg(&self) -> Arg {
+        Arg::Bytes(self.bounds.clone())
     }
 
     /// The partition of a text, the same in all processes. It cannot be predicted without the seed.

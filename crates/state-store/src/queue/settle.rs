@@ -76,7 +76,7 @@ async fn settle_in(
             is_repeat: false,
             durability,
         };
-        let error = match store.call_on(to, args(store, &held, settlements, durability)).await {
+        let error = match store.call_on(to, args(store, shape, &held, settlements, durability)).await {
             Ok(Called::Answered(answer, reached)) => {
                 match read(answer, &held, &mut settled) {
                     // The jobs of the other partitions are settled nevertheless.
@@ -103,10 +103,16 @@ async fn settle_in(
 }
 
 /// The leases, then what is not just complete, in the order given.
-fn args(store: &StateStore, held: &Held, settlements: &[&Settlement], durability: Durability) -> Vec<Arg> {
+fn args(
+    store: &StateStore,
+    shape: &Shape,
+    held: &Held,
+    settlements: &[&Settlement],
+    durability: Durability,
+) -> Vec<Arg> {
     let mut args = Vec::with_capacity(16);
     args.push(store.remembered_arg(durability));
-    args.push(store.bounds_arg());
+    args.push(shape.bounds_arg());
     args.extend([Arg::from(&held.batches), Arg::from(&held.singles)]);
     for &index in held.others() {
         let settlement = settlements[index];

@@ -64,6 +64,15 @@ struct Registered {
     heir: Option<StateStore>,
 }
 
+impl State {
+    /// Notifies another waiter of this process that is registered at the queue. Whether there is one.
+    fn pass_on(&self, queue: &QueueName) -> bool {
+        let others = self.registered.values().filter(|other| other.queue == *queue && other.heir.is_none());
+        let waiter = others.filter_map(|other| other.waiter.upgrade()).next();
+        waiter.is_some_and(|waiter| waiter.sender.send(Wakeup::Notified { queue: queue.clone() }).is_ok())
+    }
+}
+
 impl Waking {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -239,6 +248,11 @@ impl StateStore {
 
     /// Gives back the jobs of a dropped waiter, and passes its notifications on.
     fn hand_on(&self, wakeup: Wakeup) {
+        if let Wakeup::Notified { queue } = &wakeup
+            && self.waking.lock().pass_on(queue)
+        {
+            return;
+        }
         let store = self.clone();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
@@ -281,9 +295,11 @@ impl Waking {
         let mut state = self.lock();
         let Some(registered) = state.registered.get_mut(&token) else { return };
         registered.reserve = registered.reserve.saturating_sub(jobs);
-        let (heir, waiter) = (registered.heir.clone(), registered.waiter.upgrade());
-        match (heir, waiter) {
-            (Some(heir), _) => heir.hand_on(wakeup),
+        match (registered.heir.clone(), registered.waiter.upgrade()) {
+            (Some(heir), _) => {
+                drop(state);
+                heir.hand_on(wakeup);
+            }
             (None, Some(waiter)) => drop(waiter.sender.send(wakeup)),
             (None, None) => {}
         }

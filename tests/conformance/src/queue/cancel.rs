@@ -16,7 +16,7 @@ cases! { Op::QueueCancel;
     a_job_that_was_asked_for_does_not_come_back,
     a_finished_job_is_left_alone,
     an_unknown_job_is_unknown,
-    asking_twice_finds_what_the_first_made,
+    asking_twice_finds_what_the_first_made: OneOrder,
 }
 
 async fn a_ready_job_is_removed(queue: QueueFixture) -> Verdict {

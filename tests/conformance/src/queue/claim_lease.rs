@@ -13,19 +13,19 @@ cases! { Op::QueueClaim;
     a_lease_lasts_as_long_as_asked,
     the_end_of_a_lease_is_rounded_up_to_a_millisecond,
     the_jobs_of_one_claim_share_a_token,
-    tokens_rise_while_the_clock_stands_still,
+    tokens_rise_while_the_clock_stands_still: OneOrder,
     tokens_are_not_behind_the_clock,
     tokens_rise_across_jobs_and_empty_queues,
     a_lease_that_ran_out_gives_the_job_back,
-    leases_run_out_in_the_order_of_their_ends,
-    what_was_given_back_goes_behind_what_is_ready,
+    leases_run_out_in_the_order_of_their_ends: OneOrder,
+    what_was_given_back_goes_behind_what_is_ready: OneOrder,
     the_last_lease_that_runs_out_is_the_death_of_the_job,
     a_lease_that_ran_out_after_a_cancellation_forgets_the_job,
     a_lease_that_ran_out_does_not_keep_progress,
     the_next_delivery_learns_why_the_last_one_failed,
     a_worker_that_never_settles_uses_up_all_attempts,
     a_lease_runs_out_by_the_clock_of_the_store,
-    tokens_rise_across_a_restart: Reopen,
+    tokens_rise_across_a_restart: Reopen OneOrder,
 }
 
 async fn a_lease_lasts_as_long_as_asked(queue: QueueFixture) -> Verdict {

@@ -12,7 +12,7 @@ cases! { Op::QueueDelete;
     a_running_job_is_left_alone,
     a_job_whose_lease_ran_out_is_left_alone,
     an_unknown_job_is_unknown,
-    jobs_are_answered_in_order,
+    jobs_are_answered_in_order: OneOrder,
     the_id_of_a_deleted_job_is_free,
     batches_outside_their_bounds_are_refused,
 }

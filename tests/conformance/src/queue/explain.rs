@@ -10,7 +10,7 @@ use crate::verdict::{Verdict, check_eq};
 cases! { Op::QueueExplain;
     an_unknown_job_is_unknown,
     a_ready_job_waits_for_a_worker,
-    the_jobs_ahead_are_those_of_its_priority_and_higher_ones,
+    the_jobs_ahead_are_those_of_its_priority_and_higher_ones: OneOrder,
     a_ready_job_of_a_paused_queue_is_paused,
     a_delayed_job_is_scheduled,
     a_failed_job_is_scheduled_with_its_error,

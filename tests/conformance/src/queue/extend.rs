@@ -20,9 +20,9 @@ cases! { Op::QueueExtend;
     a_settled_lease_is_lost,
     an_unknown_job_is_lost,
     a_lost_lease_changes_nothing,
-    a_batch_is_answered_job_by_job,
+    a_batch_is_answered_job_by_job: OneOrder,
     an_extension_sent_again_answers_the_same,
-    too_much_progress_is_refused_whole,
+    too_much_progress_is_refused_whole: OneOrder,
     extensions_outside_their_bounds_are_refused,
 }
 

@@ -9,21 +9,21 @@ use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueList;
     an_unknown_queue_has_no_jobs,
-    ready_jobs_come_in_the_order_of_their_claim,
-    scheduled_jobs_come_by_their_times,
-    running_jobs_come_by_the_ends_of_their_leases,
-    completed_jobs_come_by_the_ends_of_their_times,
-    dead_jobs_come_by_their_deaths,
+    ready_jobs_come_in_the_order_of_their_claim: OneOrder,
+    scheduled_jobs_come_by_their_times: OneOrder,
+    running_jobs_come_by_the_ends_of_their_leases: OneOrder,
+    completed_jobs_come_by_the_ends_of_their_times: OneOrder,
+    dead_jobs_come_by_their_deaths: OneOrder,
     each_state_lists_its_own,
     a_listed_job_is_shown_without_its_bytes,
-    ready_jobs_come_page_by_page,
-    scheduled_jobs_come_page_by_page,
-    running_jobs_come_page_by_page,
-    completed_jobs_come_page_by_page,
-    dead_jobs_come_page_by_page,
+    ready_jobs_come_page_by_page: OneOrder,
+    scheduled_jobs_come_page_by_page: OneOrder,
+    running_jobs_come_page_by_page: OneOrder,
+    completed_jobs_come_page_by_page: OneOrder,
+    dead_jobs_come_page_by_page: OneOrder,
     jobs_of_one_moment_are_each_listed_once,
     removed_jobs_are_not_listed,
-    a_cursor_survives_the_removal_of_what_was_read,
+    a_cursor_survives_the_removal_of_what_was_read: OneOrder,
 }
 
 const NUMBER: usize = 25;

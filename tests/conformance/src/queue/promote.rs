@@ -9,10 +9,10 @@ use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::QueuePromote;
     a_scheduled_job_is_ready_at_once,
-    a_promoted_job_goes_behind_the_others_of_its_priority,
+    a_promoted_job_goes_behind_the_others_of_its_priority: OneOrder,
     a_job_that_waits_for_its_retry_is_ready_at_once,
     only_scheduled_jobs_are_promoted,
-    jobs_are_answered_in_order,
+    jobs_are_answered_in_order: OneOrder,
     promoting_twice_finds_what_the_first_made,
     batches_outside_their_bounds_are_refused,
 }

@@ -12,7 +12,7 @@ use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::QueuePush;
     a_pushed_job_is_ready,
-    a_batch_is_answered_job_by_job,
+    a_batch_is_answered_job_by_job: OneOrder,
     the_same_push_again_is_created_again,
     the_same_push_again_while_the_job_runs_changes_nothing,
     the_same_push_again_after_the_job_died_is_created_again,
@@ -26,13 +26,13 @@ cases! { Op::QueuePush;
     the_shortest_delay_is_a_millisecond,
     two_queues_do_not_share_ids,
     a_job_is_delivered_as_it_was_pushed,
-    a_trace_is_delivered_with_its_state,
+    a_trace_is_delivered_with_its_state: OneOrder,
     every_retry_policy_is_delivered_as_it_was_pushed,
     any_bytes_are_a_payload,
     the_largest_payload_is_accepted,
-    every_form_of_id_comes_back_as_it_was,
+    every_form_of_id_comes_back_as_it_was: OneOrder,
     ids_that_differ_in_their_letters_only_are_two_jobs,
-    the_largest_batch_is_accepted,
+    the_largest_batch_is_accepted: OneOrder,
     a_batch_with_a_bad_job_is_refused_whole,
     batches_outside_their_bounds_are_refused,
 }
@@ -58,7 +58,7 @@ async fn the_same_push_again_is_created_again(queue: QueueFixture) -> Verdict {
     check_eq!(queue.push(&batch).await?, [created("a"), created("b")]);
     check_eq!(queue.push(&batch).await?, [created("a"), created("b")]);
     check_eq!(queue.counts().await?, Counts::new(2, 0, 0, 0, 0));
-    check_eq!(queue.claim_ids(10).await?, ["a", "b"]);
+    check_eq!(queue.claim_sorted(10).await?, ["a", "b"]);
     Ok(())
 }
 
@@ -253,7 +253,7 @@ async fn every_form_of_id_comes_back_as_it_was(queue: QueueFixture) -> Verdict {
 
 async fn ids_that_differ_in_their_letters_only_are_two_jobs(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "A"]).await?;
-    check_eq!(queue.claim_ids(10).await?, ["a", "A"]);
+    check_eq!(queue.claim_sorted(10).await?, ["A", "a"]);
     Ok(())
 }
 

@@ -13,7 +13,7 @@ cases! { Op::QueuePush;
     a_push_and_a_settlement_can_wait_for_a_replica: Replication,
     a_level_that_is_not_reached_is_told_and_the_push_stands: Replication,
     a_level_that_the_engine_does_not_know_is_refused_before_anything_is_written,
-    a_pushed_job_is_there_when_the_store_is_opened_again: Reopen,
+    a_pushed_job_is_there_when_the_store_is_opened_again: Reopen OneOrder,
 }
 
 const ON_DISK: Durability = Durability::Fsynced { within: secs(10) };

@@ -9,7 +9,7 @@ use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueuePush;
     one_job_holds_a_unique_key,
-    a_unique_key_repeated_in_a_batch_is_held_by_the_first,
+    a_unique_key_repeated_in_a_batch_is_held_by_the_first: OneOrder,
     two_queues_do_not_share_unique_keys,
     a_unique_key_is_held_while_its_job_runs,
     a_unique_key_is_held_while_its_job_waits_for_a_retry,
@@ -29,8 +29,8 @@ cases! { Op::QueuePush;
     a_unique_key_for_a_time_outlives_its_job,
     a_unique_key_for_a_time_is_free_at_its_end,
     the_same_push_again_is_created_again_though_another_job_holds_the_key,
-    an_unused_unique_key_of_a_duplicate_stays_free,
-    an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside,
+    an_unused_unique_key_of_a_duplicate_stays_free: OneOrder,
+    an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside: OneOrder,
 }
 
 fn unique(id: &str, until: UniqueUntil) -> NewJob {

@@ -81,6 +81,13 @@ impl QueueFixture {
         Ok(self.claim(max).await?.jobs.iter().map(|job| job.id().to_string()).collect())
     }
 
+    /// The ids of a claim, sorted: their order is not that of the case.
+    pub(crate) async fn claim_sorted(&self, max: usize) -> Result<Vec<String>> {
+        let mut ids = self.claim_ids(max).await?;
+        ids.sort();
+        Ok(ids)
+    }
+
     pub(crate) async fn extend(&self, lease: &JobLease, lasting: Duration) -> Result<Extended, BrokenPromise> {
         let extensions = [Extension::new(lease.clone())];
         only(self.fixture.state.extend(&self.name, &extensions, lasting).await?)

@@ -8,7 +8,7 @@ use crate::fixture::secs;
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueueResume;
-    a_resumed_queue_gives_what_has_gathered,
+    a_resumed_queue_gives_what_has_gathered: OneOrder,
     a_queue_that_is_not_paused_can_be_resumed,
     what_has_run_out_meanwhile_comes_back,
 }

@@ -8,16 +8,16 @@ use crate::fixture::{ms, secs};
 use crate::verdict::{Verdict, check_eq};
 
 cases! { Op::QueueSettle;
-    the_oldest_dead_are_forgotten_above_their_number,
-    the_oldest_dead_are_forgotten_above_their_bytes,
-    the_dead_are_forgotten_after_their_time,
-    jobs_that_die_in_a_claim_are_bounded_too,
-    the_first_to_end_of_the_completed_are_forgotten_above_their_number,
-    the_first_to_end_of_the_completed_are_forgotten_above_their_bytes,
-    small_results_count_more_than_their_bytes,
-    completed_jobs_are_collected_after_their_time,
-    the_id_of_a_forgotten_job_is_free,
-    what_was_replayed_or_deleted_does_not_count_any_more,
+    the_oldest_dead_are_forgotten_above_their_number: OneOrder,
+    the_oldest_dead_are_forgotten_above_their_bytes: OneOrder,
+    the_dead_are_forgotten_after_their_time: OneOrder,
+    jobs_that_die_in_a_claim_are_bounded_too: OneOrder,
+    the_first_to_end_of_the_completed_are_forgotten_above_their_number: OneOrder,
+    the_first_to_end_of_the_completed_are_forgotten_above_their_bytes: OneOrder,
+    small_results_count_more_than_their_bytes: OneOrder,
+    completed_jobs_are_collected_after_their_time: OneOrder,
+    the_id_of_a_forgotten_job_is_free: OneOrder,
+    what_was_replayed_or_deleted_does_not_count_any_more: OneOrder,
 }
 
 async fn bounded(queue: QueueFixture, retention: Retention) -> Result<QueueFixture, crate::BrokenPromise> {

@@ -7,6 +7,7 @@ use store_core::{ClaimedJob, Counts, NewJob, Op, Outcome, Priority, Settled, Wai
 
 use super::queue_fixture::{QueueFixture, job};
 use crate::case::cases;
+use crate::engine::Capability;
 use crate::fixture::{look_again, ms, secs};
 use crate::verdict::{BrokenPromise, Verdict, check, check_eq};
 
@@ -15,11 +16,11 @@ cases! { Op::QueueWait;
     a_job_that_was_handed_over_is_leased,
     a_waiter_without_a_reserve_is_only_notified,
     a_waiter_is_not_handed_more_than_its_reserve,
-    a_wakeup_ends_the_registration,
-    a_claim_that_finds_enough_registers_nobody,
+    a_wakeup_ends_the_registration: OneOrder,
+    a_claim_that_finds_enough_registers_nobody: OneOrder,
     a_registration_is_of_one_queue,
     a_paused_queue_hands_nothing_over,
-    the_highest_priority_is_handed_over_first,
+    the_highest_priority_is_handed_over_first: OneOrder,
     a_burst_wakes_as_many_waiters_as_it_needs,
     a_released_job_reaches_a_waiter,
     jobs_handed_to_a_dropped_waiter_are_given_back,
@@ -109,7 +110,8 @@ async fn a_waiter_is_not_handed_more_than_its_reserve(queue: QueueFixture) -> Ve
     queue.push_ids(&["a", "b", "c", "d"]).await?;
     if let Some(Wakeup::Claimed { claim, .. }) = waiter.next(UP_TO).await? {
         check!(claim.jobs.len() <= 2, "{} jobs were handed over", claim.jobs.len());
-        check_eq!(queue.counts().await?.running, claim.jobs.len() as u64);
+        let running = queue.counts().await?.running;
+        check!((claim.jobs.len() as u64..=2).contains(&running), "{running} jobs run");
     }
     check_eq!(queue.counts().await?.pending(), 4);
     Ok(())
@@ -211,6 +213,9 @@ async fn jobs_handed_to_a_dropped_waiter_are_given_back(queue: QueueFixture) -> 
             found.push(job.id().to_string());
         }
         look_again().await;
+    }
+    if !queue.fixture.can(Capability::OneOrder) {
+        found.sort();
     }
     check_eq!(found, ["a", "b"]);
     Ok(())
