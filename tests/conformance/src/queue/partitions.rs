@@ -118,15 +118,14 @@ async fn a_repeated_claim_finds_what_the_first_still_holds(queue: QueueFixture) 
 async fn each_settlement_is_answered_for_its_own_job(queue: QueueFixture) -> Verdict {
     queue.push(&ids().iter().map(|id| job(id)).collect::<Vec<_>>()).await?;
     let claimed = queue.claim(COUNT).await?.jobs;
-    let is_third = |index: &usize| index % 3 == 0;
+    let is_third = |index: &usize| index.is_multiple_of(3);
     for index in (0..COUNT).filter(is_third) {
         check_eq!(queue.settle(&claimed[index].lease, Outcome::Complete(None)).await?, Settled::Done);
     }
     let extensions: Vec<_> = claimed.iter().map(|job| Extension::new(job.lease.clone())).collect();
     let extended = queue.fixture.state.extend(&queue.name, &extensions, 2 * LEASE).await?;
     let until = Extended::Until(queue.fixture.now().after(2 * LEASE));
-    let expected: Vec<_> =
-        (0..COUNT).map(|index| if is_third(&index) { Extended::Lost } else { until.clone() }).collect();
+    let expected: Vec<_> = (0..COUNT).map(|index| if is_third(&index) { Extended::Lost } else { until }).collect();
     check_eq!(extended, expected);
     let settlements: Vec<_> = claimed.iter().map(|job| Settlement::new(job.lease.clone(), dead("no"))).collect();
     let settled = queue.settle_all(&settlements).await?;
