@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RunningProgram, wait_until};
 use twinstore::prelude::*;
@@ -92,7 +92,7 @@ async fn process(fixture: &Fixture, flags: &[&str]) -> RunningProgram {
 async fn a_job_that_is_pushed_after_its_waiting_worker_was_killed_starts_on_another_at_once() {
     let fixture = Fixture::new().await;
     let beside = Beside::start(&fixture).await;
-    let mut pushed = 0;
+    let (mut pushed, mut slowest) = (0, Duration::ZERO);
     for _ in 0..5 {
         process(&fixture, &[]).await.kill().await;
         // Before the server has noticed, the message is on its way: see below.
@@ -104,13 +104,14 @@ async fn a_job_that_is_pushed_after_its_waiting_worker_was_killed_starts_on_anot
         assert_eq!(registrations(&fixture).await, 2, "the killed worker is still registered");
         // A push asks any of the two.
         while registrations(&fixture).await == 2 {
+            let began = Instant::now();
             beside.push().await;
             pushed += 1;
             beside.until_started(pushed).await;
+            slowest = slowest.max(began.elapsed());
         }
     }
-    let delays = beside.delays();
-    assert!(delays[0] < AT_ONCE, "{delays:?}");
+    assert!(slowest < AT_ONCE, "{slowest:?}, by the server {:?}", beside.delays());
 }
 
 /// A stopped process still receives. So does one that was killed when the message was already on its way.
