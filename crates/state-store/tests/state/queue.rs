@@ -12,6 +12,7 @@ mod limits;
 mod lost_replies;
 mod neighbours;
 mod partial_writes;
+mod partitions;
 mod push_groups;
 mod repeated_calls;
 mod stale_entries;

@@ -33,6 +33,8 @@ struct Difference {
 struct Pair {
     model: Arc<dyn Engine>,
     other: Arc<dyn Engine>,
+    /// Whether the queues of both engines have one order.
+    is_ordered: bool,
 }
 
 impl Pair {
@@ -40,8 +42,10 @@ impl Pair {
     async fn difference(&self, steps: &[Step]) -> Option<Difference> {
         let place = testkit::random_prefix();
         let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
-        let (mut model, mut other) = (open(&self.model, &place, &clock).await, open(&self.other, &place, &clock).await);
-        let mut referee = Referee { clock, due: HashSet::new(), retired: HashSet::new() };
+        let open = async |engine| open(engine, &place, &clock, self.is_ordered).await;
+        let (mut model, mut other) = (open(&self.model).await, open(&self.other).await);
+        let (due, retired) = (HashSet::new(), HashSet::new());
+        let mut referee = Referee { clock, due, retired, is_ordered: self.is_ordered };
         for (index, step) in steps.iter().chain(&[Step::LookAtAll]).enumerate() {
             let step = referee.settle_details(step);
             let (model, other) = (model.play(&step).await, other.play(&step).await);
@@ -75,6 +79,7 @@ struct Referee {
     due: HashSet<u64>,
     /// The ids of jobs that were removed while they were ready: pushed again, they may take their old place.
     retired: HashSet<u8>,
+    is_ordered: bool,
 }
 
 impl Referee {
@@ -89,6 +94,9 @@ impl Referee {
             }
         }
         step.without_ids(&self.retired);
+        if !self.is_ordered {
+            step.settle_partitions();
+        }
         step
     }
 
@@ -99,10 +107,12 @@ impl Referee {
     }
 }
 
-async fn open(engine: &Arc<dyn Engine>, place: &str, clock: &ManualClock) -> World {
-    let retention = Retention::default().with_dead_count(4).with_completed_count(4);
+async fn open(engine: &Arc<dyn Engine>, place: &str, clock: &ManualClock, is_ordered: bool) -> World {
+    // Partitions share the bounds: which jobs are removed depends on where they are.
+    let most = if is_ordered { 4 } else { 1000 };
+    let retention = Retention::default().with_dead_count(most).with_completed_count(most);
     let options = Options { clock: Clock::Manual(clock.clone()), retention };
-    World::new(place, engine.open(place, &options).await.unwrap(), clock.clone())
+    World::new(place, engine.open(place, &options).await.unwrap(), clock.clone(), is_ordered)
 }
 
 fn number(variable: &str, otherwise: u64) -> u64 {
@@ -111,12 +121,26 @@ fn number(variable: &str, otherwise: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_sequences_have_the_same_outcomes() {
+    compare(1).await;
+}
+
+/// The partitions have no common order: each claim takes all ready jobs, and jobs are compared by their ids.
+#[tokio::test(flavor = "multi_thread")]
+async fn random_sequences_have_the_same_outcomes_in_three_partitions() {
+    compare(3).await;
+}
+
+async fn compare(partitions: u16) {
     let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
-    let redis = RedisEngine::connect("redis", &cache.url(None), &state.url(None)).await.unwrap();
-    let pair = Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis) };
+    let mut redis = RedisEngine::connect("redis", &cache.url(None), &state.url(None)).await.unwrap();
+    let is_ordered = partitions == 1;
+    if !is_ordered {
+        redis = redis.with_partitions(partitions);
+    }
+    let pair = Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis), is_ordered };
     let first = number("CONFORMANCE_SEED", 1);
-    for seed in first..first + number("CONFORMANCE_SEQUENCES", 200) {
+    for seed in first..first + number("CONFORMANCE_SEQUENCES", 1000) {
         let steps = generate::sequence(seed, STEPS);
         let Some(found) = pair.difference(&steps).await else { continue };
         let (steps, found) = pair.shrink(steps, found).await;

@@ -22,19 +22,22 @@ pub(super) struct World {
     pub(super) claimed: Vec<JobLease>,
     pub(super) settled: Vec<JobLease>,
     pub(super) clock: ManualClock,
+    /// Whether the queue has one order, and one sequence of fences.
+    pub(super) is_ordered: bool,
     place: String,
     held: Vec<Lease>,
 }
 
 impl World {
-    pub(super) fn new(place: &str, stores: Stores, clock: ManualClock) -> Self {
-        let queue = QueueName::new(place).unwrap();
+    pub(super) fn new(place: &str, stores: Stores, clock: ManualClock, is_ordered: bool) -> Self {
+        let queue = QueueName::new(format!("{place}-queue")).unwrap();
         Self {
             stores,
             queue,
             claimed: Vec::new(),
             settled: Vec::new(),
             clock,
+            is_ordered,
             place: place.to_owned(),
             held: Vec::new(),
         }

@@ -21,9 +21,13 @@ impl World {
                 format!("{:?}", state.push(queue, &jobs, Durability::Accepted).await?.value)
             }
             Step::Claim(max, lease) => {
-                let claim = state.claim(&ClaimRequest::new(queue.clone(), holder(0), *max, *lease)).await?;
+                let max = if self.is_ordered { *max } else { NewJob::MAX_BATCH };
+                let mut claim = state.claim(&ClaimRequest::new(queue.clone(), holder(0), max, *lease)).await?;
+                if !self.is_ordered {
+                    claim.jobs.sort_by(|one, other| one.id().cmp(other.id()));
+                }
                 self.claimed.extend(claim.jobs.iter().map(|job| job.lease.clone()));
-                let jobs: Vec<String> = claim.jobs.iter().map(show_claimed).collect();
+                let jobs: Vec<String> = claim.jobs.iter().map(|job| show_claimed(job, self.is_ordered)).collect();
                 format!("{jobs:?} {:?} {}", claim.next, claim.paused)
             }
             Step::Extend(numbers, lasting, progress) => {
@@ -56,7 +60,7 @@ impl World {
     }
 
     /// Settles leases by their numbers. Leaves out what the contract does not define: a settled lease that would have expired,
-    /// and two settlements of one job in a call, by two leases or after the end of its lease.
+    /// and two settlements of one job in a call, by two leases, after the end of its lease, or after an earlier settlement.
     async fn settle(&mut self, outcomes: &[(usize, Outcome)]) -> Result<String> {
         let now = self.clock.now();
         let lease = |number: usize| {
@@ -65,8 +69,10 @@ impl World {
         let mut settlements: Vec<Settlement> = Vec::new();
         for (number, outcome) in outcomes {
             let Some(lease) = lease(*number) else { continue };
-            let is_open =
-                |other: &Settlement| other.lease.job == lease.job && (other.lease != *lease || lease.until <= now);
+            let is_settled = self.settled.contains(lease);
+            let is_open = |other: &Settlement| {
+                other.lease.job == lease.job && (other.lease != *lease || lease.until <= now || is_settled)
+            };
             if !settlements.iter().any(is_open) {
                 settlements.push(Settlement::new(lease.clone(), outcome.clone()));
             }
@@ -92,7 +98,9 @@ impl World {
             }
         }
         // The contract does not define the order of jobs whose leases expire at the same moment.
-        if place == JobState::Running {
+        if !self.is_ordered {
+            jobs.sort_by_key(|job| job.id.to_string());
+        } else if place == JobState::Running {
             jobs.sort_by_key(|job| (job.at, job.id.to_string()));
         }
         Ok(jobs.iter().map(show_info).collect::<Vec<_>>().join("; "))
@@ -113,10 +121,15 @@ impl World {
     }
 }
 
-fn show_claimed(job: &ClaimedJob) -> String {
-    let ClaimedJob { lease, attempt, payload, priority, unique, retry, schema, pushed_at, claimed_at, .. } = job;
+fn show_claimed(job: &ClaimedJob, is_ordered: bool) -> String {
+    let shown = match is_ordered {
+        true => format!("{:?}", job.lease),
+        // Each partition has fences of its own.
+        false => format!("{:?} {:?} {:?}", job.lease.job, job.lease.until, job.lease.unique),
+    };
+    let ClaimedJob { attempt, payload, priority, unique, retry, schema, pushed_at, claimed_at, .. } = job;
     format!(
-        "{lease:?} {attempt} {payload:?} {priority:?} {unique:?} {retry:?} {schema} {pushed_at:?} {claimed_at:?} {:?}",
+        "{shown} {attempt} {payload:?} {priority:?} {unique:?} {retry:?} {schema} {pushed_at:?} {claimed_at:?} {:?}",
         job.last_error
     )
 }

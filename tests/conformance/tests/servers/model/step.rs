@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use store_core::{JobState, NewJob, Outcome, Rate};
+use store_core::{JobState, NewJob, Outcome, Rate, Unique, UniqueKey, UniqueUntil};
 
 /// A step that both engines carry out.
 #[derive(Debug, Clone)]
@@ -92,11 +92,26 @@ impl Step {
         }
     }
 
+    /// Gives the jobs of an id the same unique key, or none, so that they all go to one partition.
+    pub(super) fn settle_partitions(&mut self) {
+        if let Step::Push(jobs) = self {
+            jobs.iter_mut().for_each(|(id, job)| settle_partition(*id, job));
+        }
+    }
+
     /// Leaves out the pushes of these ids.
     pub(super) fn without_ids(&mut self, ids: &HashSet<u8>) {
         if let Step::Push(jobs) = self {
             jobs.retain(|(id, _)| !ids.contains(id));
         }
+    }
+}
+
+fn settle_partition(id: u8, job: &mut NewJob) {
+    let until = job.unique.take().map_or(UniqueUntil::Finished, |unique| unique.until);
+    if id.is_multiple_of(4) {
+        let key = UniqueKey::new(format!("key-{}", id % 8)).unwrap();
+        job.unique = Some(Unique::new(key, until));
     }
 }
 
