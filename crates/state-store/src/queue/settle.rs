@@ -29,7 +29,11 @@ pub(super) async fn settle(
     // A settlement that removes its job leaves nothing for another one of the same lease.
     let mut is_first = vec![true; distinct.len()];
     let own = |place: usize| {
-        let removes = matches!(distinct[place].outcome, Outcome::Complete(None) | Outcome::Cancelled);
+        let removes = match &distinct[place].outcome {
+            Outcome::Complete(None) | Outcome::Cancelled => true,
+            Outcome::Complete(Some(kept)) => kept.lasting.is_zero(),
+            _ => false,
+        };
         let is_repeated = !std::mem::replace(&mut is_first[place], false);
         if is_repeated && removes { Settled::Lost } else { receipt.value[place] }
     };

@@ -21,6 +21,8 @@ pub(super) struct World {
     pub(super) queue: QueueName,
     pub(super) claimed: Vec<JobLease>,
     pub(super) settled: Vec<JobLease>,
+    /// The leases that were settled with a result, and the ends of the results.
+    pub(super) results: Vec<(JobLease, Timestamp)>,
     pub(super) clock: ManualClock,
     /// Whether the queue has one order, and one sequence of fences.
     pub(super) is_ordered: bool,
@@ -36,6 +38,7 @@ impl World {
             queue,
             claimed: Vec::new(),
             settled: Vec::new(),
+            results: Vec::new(),
             clock,
             is_ordered,
             place: place.to_owned(),

@@ -1,8 +1,8 @@
 //! Carrying out a step on the queue of one engine.
 
 use store_core::{
-    ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobState, NewJob, Outcome, PageRequest,
-    Result, Settlement,
+    ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobLease, JobState, NewJob, Outcome,
+    PageRequest, Result, Settlement,
 };
 
 use super::generate::{IDS, job_id};
@@ -60,20 +60,19 @@ impl World {
     }
 
     /// Settles leases by their numbers. Leaves out what the contract does not define: a settled lease that would have expired,
-    /// and two settlements of one job in a call, by two leases, after the end of its lease, or after an earlier settlement.
+    /// or whose result is over, and a second settlement of a job in a call.
     async fn settle(&mut self, outcomes: &[(usize, Outcome)]) -> Result<String> {
         let now = self.clock.now();
+        let is_over = |lease: &JobLease| self.results.iter().any(|(of, end)| of == lease && *end <= now);
         let lease = |number: usize| {
-            from_end(&self.claimed, number).filter(|lease| lease.until > now || !self.settled.contains(lease))
+            let lease = from_end(&self.claimed, number)?;
+            let is_defined = lease.until > now && !is_over(lease) || !self.settled.contains(lease);
+            is_defined.then_some(lease)
         };
         let mut settlements: Vec<Settlement> = Vec::new();
         for (number, outcome) in outcomes {
             let Some(lease) = lease(*number) else { continue };
-            let is_settled = self.settled.contains(lease);
-            let is_open = |other: &Settlement| {
-                other.lease.job == lease.job && (other.lease != *lease || lease.until <= now || is_settled)
-            };
-            if !settlements.iter().any(is_open) {
+            if !settlements.iter().any(|other| other.lease.job == lease.job) {
                 settlements.push(Settlement::new(lease.clone(), outcome.clone()));
             }
         }
@@ -81,6 +80,11 @@ impl World {
             return Ok(String::new());
         }
         let settled = self.stores.state.settle(&self.queue, &settlements, Durability::Accepted).await?.value;
+        for settlement in &settlements {
+            if let Outcome::Complete(Some(kept)) = &settlement.outcome {
+                self.results.push((settlement.lease.clone(), now.after(kept.lasting)));
+            }
+        }
         self.settled.extend(settlements.into_iter().map(|settlement| settlement.lease));
         Ok(format!("{settled:?}"))
     }
