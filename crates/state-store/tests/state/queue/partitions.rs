@@ -1,7 +1,7 @@
 //! The number of partitions that a queue records.
 
 use state_store::{StateOptions, StateStore};
-use store_core::{Error, NewJob, Queue, QueueControl, QueueExt, QueueInspect};
+use store_core::{Error, NewJob, QueueControl, QueueExt, QueueInspect};
 use testkit::RedisServer;
 
 use super::{claim, push, queue};
