@@ -120,5 +120,5 @@ local function tidy(bounds)
   end
   call('HSET', meta, 'tidied', decimal(now))
   collect_unique(32)
-  keep_finished(bounds, {}, {})
+  keep_finished(bounds, 0, 0)
 end

@@ -13,26 +13,15 @@ local function is_critical()
   return used and limit and tonumber(limit) > 0 and used * 100 >= limit * 85
 end
 
--- Counts the bytes of jobs that were added to an index (scores and ids), and returns all that it
--- has, and those added.
-local function weigh(field, added)
-  if #added == 0 then return tonumber(call('HGET', meta, field) or 0), 0 end
-  local bytes = ENTRY * #added / 2
-  for i = 2, #added, 2 do
-    bytes = bytes + call('HSTRLEN', jobs, added[i]) + call('HSTRLEN', state, added[i])
-  end
-  return call('HINCRBY', meta, field, bytes), bytes
-end
-
--- Removes the oldest jobs of an index while it exceeds a bound. `over`: up to which time they are
--- removed anyway. An entry without a state in this status is stale.
-local function keep(index, status, field, added, over, most, most_bytes)
-  local total, added_bytes = weigh(field, added)
-  local size, read = call('ZCARD', index), #added + 32
+-- Removes the oldest jobs of an index while it exceeds a bound. `n` jobs of `added` bytes were
+-- added. `over`: up to which time they are removed anyway.
+local function keep(place, index, n, added, over, most, most_bytes)
+  local status, field, read = sub(place, 1, 1), place .. '_bytes', n + 32
+  local size, total = call('ZCARD', index), tonumber(call('HGET', meta, field) or 0)
   -- An interrupted script may have left the sum wrong.
   if size == 0 and total ~= 0 then call('HSET', meta, field, '0') end
-  if status == 'c' and most_bytes > STEP and total % STEP < added_bytes and is_critical() then
-    most_bytes, read = STEP / 2, #added + 256
+  if status == 'c' and most_bytes > STEP and total % STEP < added and is_critical() then
+    most_bytes, read = STEP / 2, 2 * n + 256
   end
   local function is_beyond(score)
     return score and (tonumber(score) <= over or size > most or total > most_bytes)
@@ -44,6 +33,7 @@ local function keep(index, status, field, added, over, most, most_bytes)
     local id = oldest[i]
     local s = call('HGET', state, id)
     gone[#gone + 1], size = id, size - 1
+    -- Otherwise the entry is stale.
     if s and sub(s, 1, 1) == status then
       confirmed[#confirmed + 1] = id
       total = total - ENTRY - #s - call('HSTRLEN', jobs, id)
@@ -56,9 +46,9 @@ local function keep(index, status, field, added, over, most, most_bytes)
 end
 
 -- `bounds`: five numbers of 6 bytes: dead for (ms), dead count and bytes, completed count and
--- bytes. `newly_dead`, `newly_completed`: what was added to these indexes.
-local function keep_finished(bounds, newly_dead, newly_completed)
-  local lasting, most_dead, dead_bytes, most, bytes = unpack_bytes('>I6I6I6I6I6', bounds)
-  keep(dead, 'd', 'dead_bytes', newly_dead, now - lasting, most_dead, dead_bytes)
-  keep(completed, 'c', 'completed_bytes', newly_completed, now, most, bytes)
+-- bytes. `n` jobs were added, `bytes` of them in all to the completed ones.
+local function keep_finished(bounds, n, bytes)
+  local lasting, most_dead, dead_bytes, most, most_bytes = unpack_bytes('>I6I6I6I6I6', bounds)
+  keep('dead', dead, n, 0, now - lasting, most_dead, dead_bytes)
+  keep('completed', completed, n, bytes, now, most, most_bytes)
 end

@@ -2,8 +2,9 @@
 -- KEYS    those of keys.lua
 -- ARGV    1 clock, 2 shape, 3 state, 4 at most how many elements, 5 about how many bytes may be
 --         read, 6.. the end of the page before, if any: mark, element, '1' to return it again or ''
--- Returns 'shape' and the recorded one, or 'listed', whether this is the end (0 or 1), then for
---         each element its mark (priority and position if ready, otherwise its score), the element,
+-- Returns 'shape' and the recorded one, or 'listed', whether this is the end (0 or 1), then from
+--         the end of the page before, or all with its score if that element is gone, for each
+--         element its mark (priority and position if ready, otherwise its score), the element,
 --         the record of a single job (its first 9 and last 6 bytes) or the batch, the state, and
 --         the score (if ready, the one in `due`) or ''
 -- Retry   reads only
@@ -44,36 +45,12 @@ local function show_ready(priority)
   end
 end
 
--- Whether an element comes before another one as the server orders them: by bytes.
-local function is_before(one, other)
-  for i = 1, #other do
-    local of_one, of_other = byte(one, i) or -1, byte(other, i)
-    if of_one ~= of_other then return of_one < of_other end
-  end
-  return false
-end
-
--- The rank of the first entry of the index behind a score and an element.
-local function rank_behind(score, element)
-  local low, high = 0, call('ZCARD', index)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    local other, other_score = unpack(call('ZRANGE', index, middle, middle, 'WITHSCORES'))
-    local difference = other_score - score
-    if difference < 0 or difference == 0 and not is_before(element, other) then
-      low = middle + 1
-    else
-      high = middle
-    end
-  end
-  return low
-end
-
 if index then
   local from = 0
-  if seen then
-    from = rank_behind(ARGV[6], seen)
-    if is_again and call('ZSCORE', index, seen) == ARGV[6] then from = from - 1 end
+  if seen and call('ZSCORE', index, seen) == ARGV[6] then
+    from = call('ZRANK', index, seen) + (is_again and 0 or 1)
+  elseif seen then
+    from = call('ZCOUNT', index, '-inf', '(' .. ARGV[6])
   elseif index == completed then
     from = call('ZCOUNT', index, '-inf', decimal(now))
   end

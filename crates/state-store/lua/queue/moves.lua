@@ -48,16 +48,17 @@ local function free(job)
   if key then add(moved.freed, key, job.id) end
 end
 
--- The job is finished, and kept until or since a time.
-local function finish(job, index, at, s)
-  add(moved.entered[index], decimal(at), job.id)
+-- The job is dead or completed, and kept since or until a time.
+local function finish(job, place, at, s)
+  add(moved.entered[place == 'dead' and dead or completed], decimal(at), job.id)
   add(moved.states, job.id, s)
+  move_count(place .. '_bytes', ENTRY + #job.record + #s)
   move_count('alive', -1)
   free(job)
 end
 
 local function die(job, reason)
-  finish(job, dead, now, settled(job.s, 'd', attempts_of(job.s), reason))
+  finish(job, 'dead', now, settled(job.s, 'd', attempts_of(job.s), reason))
 end
 
 local function forget(job)
@@ -115,8 +116,7 @@ local function flush(bounds)
   for i = 1, #moves.freed, 2 do release(moves.freed[i], moves.freed[i + 1]) end
   for index, members in pairs(moves.left) do many('ZREM', index, members) end
   for field, more in pairs(moves.counts) do count(field, more) end
-  if #moves.entered[dead] + #moves.entered[completed] > 0 then
-    keep_finished(bounds, moves.entered[dead], moves.entered[completed])
-  end
+  local n_finished = (#moves.entered[dead] + #moves.entered[completed]) / 2
+  if n_finished > 0 then keep_finished(bounds, n_finished, moves.counts.completed_bytes) end
   return is_news
 end

@@ -10,7 +10,7 @@
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
--- needs: attempts_of, call, completed, die, extract, fail, finish, flush, forget, held
+-- needs: attempts_of, call, die, extract, fail, finish, flush, forget, held
 -- needs: is_repeat, last_error, leased, move_count, moved, n_plain, n_settled, now_up, others
 -- needs: publish, rest, settled, singles, sub, wait_again, wake
 local reply, is_unknown = { 'settled' }, false
@@ -20,7 +20,7 @@ local outcomes = {
   complete = function(job, lasting, result)
     if lasting == 0 then return forget(job) end
     local s = settled(job.s, 'c', attempts_of(job.s), last_error(job.s), result)
-    finish(job, completed, now_up + lasting, s)
+    finish(job, 'completed', now_up + lasting, s)
   end,
   retry = fail,
   snooze = function(job, after)

@@ -19,6 +19,9 @@ use crate::StateStore;
 
 const OP: Op = Op::QueueList;
 
+/// How many elements of an index are read at least: it can begin with stale ones.
+const LEAST_ELEMENTS: usize = 50;
+
 pub(super) async fn list(
     store: &StateStore,
     queue: &QueueName,
@@ -45,10 +48,10 @@ async fn list_in(
     begin: Place,
 ) -> Result<Option<Page<JobInfo>>> {
     let mut found = Found { state, limit, items: Vec::new(), ids: HashSet::new() };
-    let mut place = Some(begin);
+    let mut place = Some(begin.clone());
     while let Some(from) = place.take_if(|place| found.items.len() < limit && place.partition < shape.count()) {
-        let left = limit - found.items.len();
-        let mut args = vec![Arg::fixed(state.name()), Arg::from(left), Arg::from(NewJob::MAX_BATCH_BYTES)];
+        let elements = (limit - found.items.len()).max(LEAST_ELEMENTS);
+        let mut args = vec![Arg::fixed(state.name()), Arg::from(elements), Arg::from(NewJob::MAX_BATCH_BYTES)];
         if !from.mark.is_empty() {
             let again = if from.inside.is_empty() { "" } else { "1" };
             args.extend([Arg::from(&from.mark), Arg::from(&from.element[..]), Arg::fixed(again)]);
@@ -69,6 +72,9 @@ async fn list_in(
                 Place { mark: reply.next_text()?, element: reply.next_bytes()?.to_vec(), ..Place::at(from.partition) };
             let (record, stored) = (reply.next_bytes()?, reply.next_bytes()?);
             let score = read_time(&mut reply)?;
+            if begin.is_behind(state, &end) {
+                continue;
+            }
             let behind = if end.element == from.element { &from.inside[..] } else { "" };
             let inside = found.add(&end.element, record, stored, score, behind).ok_or_else(|| unreadable(OP))?;
             if let Some(position) = inside {
@@ -177,6 +183,12 @@ struct Place {
 }
 
 impl Place {
+    /// Whether an element was shown before the page that begins here. An index of times orders those of one time by their bytes.
+    fn is_behind(&self, state: JobState, other: &Self) -> bool {
+        let has_one_time = self.partition == other.partition && self.mark == other.mark && state != JobState::Ready;
+        has_one_time && (other.element < self.element || other.element == self.element && self.inside.is_empty())
+    }
+
     /// The beginning of a partition.
     fn at(partition: u16) -> Self {
         Self { partition, ..Self::default() }
