@@ -33,7 +33,7 @@ pub(super) static CHANGE: Script = script!(frees "change",
 pub(super) static PAUSE: Script = script!(frees "pause", "keys", "wake");
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys");
-pub(super) static GET: Script = script!(reads "get", "keys", "batch", "running", "single", "find");
+pub(super) static GET: Script = script!(reads "get", "keys", "batch", "running", "find");
 pub(super) static LIST: Script = script!(reads "list", "keys");
 
 #[cfg(test)]
