@@ -29,7 +29,8 @@ local next_due, next_end, more_ready = first_score(due), first_score(leased), fa
 local is_plain = not interrupted and not is_repeat and (not next_due or next_due > now)
   and (not next_end or next_end > now)
 local was_tidied = (tonumber(fields[5]) or 0) + 1000 > now
-if is_plain and was_tidied and call('EXISTS', ready(0), ready(1), ready(2), ready(3)) == 0 then
+local n_lists = call('EXISTS', ready(0), ready(1), ready(2), ready(3))
+if is_plain and was_tidied and n_lists == 0 then
   register(tonumber(ARGV[4]))
   return { 'claimed', now_up, 0, time_until(next_due, next_end), 0 }
 end

@@ -1,7 +1,6 @@
 -- Fast path of a claim: nothing is due, no lease has expired, and the queue was tidied recently.
--- needs: answer_claim, is_plain, last_fence, micros, more_ready, new_claim, next_due, next_end
--- needs: now_up, take, trim_lists, was_tidied
-local new_fence = string.format('%016.0f', math.max(micros, (last_fence or -1) + 1))
+-- needs: answer_claim, is_plain, more_ready, new_claim, new_fence, next_due, next_end, now_up, take
+-- needs: trim_lists, was_tidied
 local most_jobs, most_room = tonumber(ARGV[4]), tonumber(ARGV[7])
 local own_claim = new_claim(new_fence, ARGV[6], now_up + ARGV[5], most_jobs, most_room)
 if is_plain then
