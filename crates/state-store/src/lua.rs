@@ -17,9 +17,10 @@ fn every_script_obeys_the_rules() {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
+/// Each new line is one more to read for whoever changes a queue: whoever raises this bound says what the lines are for.
 #[test]
-fn the_scripts_of_a_queue_have_at_most_1500_lines_together() {
+fn the_scripts_of_a_queue_have_at_most_1850_lines_together() {
     let scripts = crate::queue::scripts::all();
     let count = lines(scripts.iter().map(lua));
-    assert!(count <= 1500, "{count} lines");
+    assert!(count <= 1850, "{count} lines");
 }

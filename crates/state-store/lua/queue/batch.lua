@@ -1,15 +1,31 @@
 -- Batches: plain jobs of one push that are stored together.
 -- needs: byte, call, char, state, sub, unpack_bytes
-local band, WORD = bit.band, 4294967296
+local band, rshift, WORD = bit.band, bit.rshift, 4294967296
 
 -- Sets of positions are two words: `low` for positions 0 to 31, `high` for 32 to 63.
 local function common(word, other) return band(word, other) % WORD end
 local function without(word, other) return word - band(word, other) % WORD end
 
+-- Counts pairs, then fours, then bytes of bits side by side.
 local function ones(word)
-  local count_of, rest = 0, bit.tobit(word)
-  while rest ~= 0 do rest, count_of = band(rest, rest - 1), count_of + 1 end
-  return count_of
+  local twos = word - band(rshift(word, 1), 0x55555555)
+  local fours = band(twos, 0x33333333) + band(rshift(twos, 2), 0x33333333)
+  return band(fours + rshift(fours, 4), 0x0F0F0F0F) % 255
+end
+
+-- The `n` lowest bits of a word that has more.
+local function lowest(word, n)
+  local rest = bit.tobit(word)
+  for _ = 1, n do rest = band(rest, rest - 1) end
+  return word - rest % WORD
+end
+
+-- The first of these positions, at most `most`, and how many they are.
+local function first_positions(low, high, most)
+  local n_low, n_high = ones(low), ones(high)
+  if most >= n_low + n_high then return low, high, n_low + n_high end
+  if most <= n_low then return lowest(low, most), 0, most end
+  return low, lowest(high, most - n_low), most
 end
 
 local function contains(low, high, position)

@@ -1,5 +1,5 @@
 -- Leases ready jobs to one worker.
--- needs: WORD, add, attempts_of, band, bit_of, byte, call, contains, count, decimal, has_flag
+-- needs: add, attempts_of, bit_of, byte, call, contains, count, decimal, first_positions, has_flag
 -- needs: is_due, jobs, last_error, leased, many, meta, now, ones, pack, read_batch, ready
 -- needs: ready_in, record_in, release, running, state, sub, unheard_of, unique_of, unpack_bytes
 -- needs: write_batches
@@ -17,24 +17,11 @@ local function fits(claim, room, bytes)
   return room > 0 and (not claim.is_strict or bytes <= room)
 end
 
--- The `n` lowest bits of a word that has more.
-local function lowest(word, n)
-  local rest = bit.tobit(word)
-  for _ = 1, n do rest = band(rest, rest - 1) end
-  return word - rest % WORD
-end
-
 -- The first of these positions, as far as they are wanted, and how many they are.
 local function first_of(blob, low, high, claim)
-  local wanted, of_low, of_high, n = claim.most - claim.count, 0, 0, ones(low)
-  if #blob <= claim.room then
-    if wanted <= n then return lowest(low, wanted), 0, wanted end
-    local n_high = ones(high)
-    if wanted >= n + n_high then return low, high, n + n_high end
-    return low, lowest(high, wanted - n), wanted
-  end
-  local room, end_before = claim.room, 0
-  n = 0
+  local wanted = claim.most - claim.count
+  if #blob <= claim.room then return first_positions(low, high, wanted) end
+  local of_low, of_high, n, room, end_before = 0, 0, 0, claim.room, 0
   for position = 0, byte(blob) - 1 do
     local ends = unpack_bytes('>I3', blob, 3 + 3 * position)
     if contains(low, high, position) then

@@ -17,7 +17,7 @@ pub(super) static PUSH: Script = script!(adds "push",
     "push_batches", "keys", "running", "wake", "push_one", "batch", "batches", "waiting", "single", "unique", "take", "hand_over", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "claim_idle", "wake", "claiming", "claim_batches", "running", "batch", "batches", "waiting", "single", "unique", "take",
+    "keys", "claim_idle", "wake", "claiming", "batch", "claim_batches", "running", "batches", "waiting", "single", "unique", "take",
     "claim_plain", "finished", "moves", "find", "due", "give_back"
 );
 pub(super) static EXTEND: Script = script!(frees "extend",
