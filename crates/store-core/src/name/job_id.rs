@@ -123,7 +123,7 @@ mod tests {
             for position in 0..64 {
                 let id = batch.job(position);
                 assert_eq!(id.place(), Some((batch, position)));
-                assert_eq!(JobId::new(&id.as_str().to_uppercase()).unwrap().place(), None);
+                assert_eq!(JobId::new(id.as_str().to_uppercase()).unwrap().place(), None);
             }
         }
     }
