@@ -54,10 +54,10 @@ const STATE_KEYED: [&str; 33] = [
     "ZADD",
     "ZCARD",
     "ZCOUNT",
-    "ZMSCORE",
     "ZRANGE",
     "ZRANGEBYLEX",
     "ZRANGEBYSCORE",
+    "ZRANK",
     "ZREM",
     "ZSCORE",
 ];

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::{Claim, ClaimRequest, Extended, Extension, JobLease, Outcome, Settled, Settlement, Waiter};
+use store_core::{Claim, ClaimRequest, Extended, Extension, JobLease, Outcome, Settled, Settlement, Waiter, Wakeup};
 use twinstore::Result;
 use twinstore::durability::{Durability, Receipt};
 use twinstore::queue::{JobId, NewJob, Pushed, Queue, QueueName, UniqueUntil};
 
 use super::{Recorded, record};
-use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Settle, UniqueEnd};
+use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Recorder, Settle, UniqueEnd};
 
 #[async_trait]
 impl Queue for Recorded<dyn Queue> {
@@ -27,11 +27,7 @@ impl Queue for Recorded<dyn Queue> {
         let lease_ms = millis(request.lease);
         let invocation =
             self.recorder.invoke(Call::Claim { queue: request.queue.to_string(), max: request.max, lease_ms });
-        let result = self.inner.claim(request).await;
-        record(invocation, result, |claim| Answer::Claimed {
-            jobs: claim.jobs.iter().map(|job| Leased { attempt: job.attempt, ..leased(&job.lease) }).collect(),
-            paused: claim.paused,
-        })
+        record(invocation, self.inner.claim(request).await, claimed)
     }
 
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
@@ -57,8 +53,40 @@ impl Queue for Recorded<dyn Queue> {
     }
 
     fn waiter(&self) -> Arc<dyn Waiter> {
-        self.inner.waiter()
+        Arc::new(RecordedWaiter { inner: self.inner.waiter(), recorder: self.recorder.clone() })
     }
+}
+
+/// A recorded waiter. It reserves nothing: a push that leases jobs to it would have to be recorded as a claim that begins with
+/// the registration and may end after its process was stopped.
+struct RecordedWaiter {
+    inner: Arc<dyn Waiter>,
+    recorder: Recorder,
+}
+
+impl std::fmt::Debug for RecordedWaiter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RecordedWaiter")
+    }
+}
+
+#[async_trait]
+impl Waiter for RecordedWaiter {
+    async fn claim(&self, request: &ClaimRequest, _: usize) -> Result<Claim> {
+        let lease_ms = millis(request.lease);
+        let call = Call::Claim { queue: request.queue.to_string(), max: request.max, lease_ms };
+        let invocation = self.recorder.invoke(call);
+        record(invocation, self.inner.claim(request, 0).await, claimed)
+    }
+
+    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
+        self.inner.next(up_to).await
+    }
+}
+
+fn claimed(claim: &Claim) -> Answer {
+    let jobs = claim.jobs.iter().map(|job| Leased { attempt: job.attempt, ..leased(&job.lease) }).collect();
+    Answer::Claimed { jobs, paused: claim.paused }
 }
 
 /// In whole milliseconds, rounded up as the stores do.
