@@ -17,7 +17,7 @@ fn every_script_obeys_the_rules() {
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
-/// Each new line is one more to read for whoever changes a queue: whoever raises this bound says what the lines are for.
+/// A change that raises this bound gives the reason in its commit message.
 #[test]
 fn the_scripts_of_a_queue_have_at_most_1850_lines_together() {
     let scripts = crate::queue::scripts::all();
