@@ -18,21 +18,12 @@ pub(super) fn check(name: &str, text: &str, violations: &mut Vec<String>) {
             violation(lines, "more than 400 lines; split the file");
         }
         let tests = name.starts_with("tests/") || name.contains("/tests/");
-        // Whether the time of the test that began last is virtual.
-        let mut is_virtual = false;
         for (index, line) in text.lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
-            if code.contains("::test") {
-                is_virtual = code.contains("start_paused = true");
-            }
             if code.contains(concat!("fred", "::")) && !name.starts_with("crates/redis-link/") {
                 violation(index + 1, "only redis-link names the client library");
             }
-            if tests
-                && !is_virtual
-                && code.contains(concat!("sleep", "("))
-                && !CLOCKS.iter().any(|place| name.starts_with(place))
-            {
+            if tests && code.contains(concat!("sleep", "(")) && !CLOCKS.iter().any(|place| name.starts_with(place)) {
                 violation(index + 1, "tests wait on conditions (testkit::wait_until), never on the clock");
             }
             if code.contains(concat!("#[", "ignore]")) {

@@ -167,7 +167,8 @@ async fn the_queue_that_gets_jobs_has_the_only_reservation() {
     let busy = QueueName::new("q7").unwrap();
     let worker = Running::start(with_queues(&fixture, 12).with_concurrency(1));
     registered(&fixture, 12).await;
-    tokio::time::sleep(Duration::from_secs(11)).await;
+    tokio::time::advance(Duration::from_secs(11)).await;
+    registered(&fixture, 24).await;
     let before = fixture.store.registrations().len();
     for job in 1..=3 {
         fixture.state.push_one(&busy, NewJob::new("")).await.unwrap();
