@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Call {
     /// Push jobs.
     Push { queue: String, jobs: Vec<PushedJob> },
-    /// Claim jobs.
-    Claim { queue: String, max: usize, lease_ms: u64 },
+    /// Claim jobs. A claim without an answer is repeated with the same `request`.
+    Claim { queue: String, request: String, max: usize, lease_ms: u64 },
     /// Extend the leases of jobs.
     Extend { queue: String, leases: Vec<Leased>, lasting_ms: u64 },
     /// Settle jobs.

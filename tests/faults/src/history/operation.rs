@@ -151,7 +151,18 @@ impl History {
             };
             operation.reply = Some(reply);
         }
+        history.join_repeated_claims();
         history.operations.sort_by_key(|operation| operation.start);
         history
+    }
+
+    /// A repeated claim returns what its first copy has leased, also if that was long ago: all of its copies begin with the first.
+    fn join_repeated_claims(&mut self) {
+        let mut firsts = HashMap::new();
+        for operation in &mut self.operations {
+            if let Call::Claim { request, .. } = &operation.call {
+                operation.start = *firsts.entry(request.clone()).or_insert(operation.start);
+            }
+        }
     }
 }

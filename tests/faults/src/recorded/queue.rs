@@ -9,7 +9,7 @@ use twinstore::Result;
 use twinstore::durability::{Durability, Receipt};
 use twinstore::queue::{JobId, NewJob, Pushed, Queue, QueueName, UniqueUntil};
 
-use super::{Recorded, record};
+use super::{Recorded, hex, record};
 use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Recorder, Settle, UniqueEnd};
 
 #[async_trait]
@@ -24,9 +24,7 @@ impl Queue for Recorded<dyn Queue> {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
-        let lease_ms = millis(request.lease);
-        let invocation =
-            self.recorder.invoke(Call::Claim { queue: request.queue.to_string(), max: request.max, lease_ms });
+        let invocation = self.recorder.invoke(claim(request));
         record(invocation, self.inner.claim(request).await, claimed)
     }
 
@@ -73,15 +71,18 @@ impl std::fmt::Debug for RecordedWaiter {
 #[async_trait]
 impl Waiter for RecordedWaiter {
     async fn claim(&self, request: &ClaimRequest, _: usize) -> Result<Claim> {
-        let lease_ms = millis(request.lease);
-        let call = Call::Claim { queue: request.queue.to_string(), max: request.max, lease_ms };
-        let invocation = self.recorder.invoke(call);
+        let invocation = self.recorder.invoke(claim(request));
         record(invocation, self.inner.claim(request, 0).await, claimed)
     }
 
     async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
         self.inner.next(up_to).await
     }
+}
+
+fn claim(request: &ClaimRequest) -> Call {
+    let (queue, lease_ms) = (request.queue.to_string(), millis(request.lease));
+    Call::Claim { queue, request: hex(request.request.as_bytes()), max: request.max, lease_ms }
 }
 
 fn claimed(claim: &Claim) -> Answer {

@@ -1,5 +1,5 @@
 use faults::checker::Rule;
-use faults::history::{Answer, Call, Outcome, PushAnswer, UniqueEnd};
+use faults::history::{Answer, Call, Leased, Outcome, PushAnswer, UniqueEnd};
 
 use crate::written::{QUEUE, Written, push, push_as, settle};
 use crate::{Case, case};
@@ -222,7 +222,8 @@ fn queues() -> Vec<Case> {
     let pause = || Call::Pause { queue: named(QUEUE) };
     let resume = || Call::Resume { queue: named(QUEUE) };
     let two = || Written::new().created(0, 1, "a").created(0, 1, "b");
-    let claim = || Call::Claim { queue: named(QUEUE), max: 1, lease_ms: 1000 };
+    let claim = || Call::Claim { queue: named(QUEUE), request: named("r"), max: 1, lease_ms: 1000 };
+    let first_copy = || Answer::Claimed { jobs: vec![Leased { job: named("a"), fence: 5, attempt: 1 }], paused: false };
     let paused = || Answer::Claimed { jobs: Vec::new(), paused: true };
     let pending = |count: u64, written: Written| {
         let call = Call::Pending { queue: named(QUEUE) };
@@ -233,6 +234,16 @@ fn queues() -> Vec<Case> {
             Rule::ClaimFence,
             two().claimed(10, 11, "a", 9).claimed(20, 21, "b", 5).listed(&[], &["a", "b"]),
             two().claimed(10, 11, "a", 5).claimed(20, 21, "b", 9).listed(&[], &["a", "b"]),
+        ),
+        // a repeated claim has the fence of its first copy
+        case(
+            Rule::ClaimFence,
+            two().unknown(5, 9, claim()).claimed(10, 11, "b", 9).claimed(20, 21, "a", 5).listed(&[], &["a", "b"]),
+            two()
+                .unknown(5, 9, claim())
+                .claimed(10, 11, "b", 9)
+                .ok(20, 21, claim(), first_copy())
+                .listed(&[], &["a", "b"]),
         ),
         // claims at the same time may be executed in any order, but not share a fence
         case(

@@ -65,7 +65,7 @@ impl Written {
 
     pub(crate) fn claimed_for(self, lease_ms: u64, start: u64, end: u64, id: &str, fence: u64, attempt: u32) -> Self {
         let jobs = vec![Leased { job: id.to_owned(), fence, attempt }];
-        let call = Call::Claim { queue: QUEUE.to_owned(), max: 1, lease_ms };
+        let call = Call::Claim { queue: QUEUE.to_owned(), request: format!("{start}-{id}"), max: 1, lease_ms };
         self.ok(start, end, call, Answer::Claimed { jobs, paused: false })
     }
 
