@@ -3,6 +3,7 @@
 //! - [`RedisServer`] starts a `redis-server` of its own on a free port, with TLS, ACL users, replicas or an append-only
 //!   file; it can be killed, started again on its data, paused, and inspected through a small client ([`RespConnection`])
 //!   that shares nothing with the code under test. [`RedisServer::cut_power`] imitates a power cut.
+//! - [`Sentinels`] starts a primary, replicas and sentinels, and reports who is the primary.
 //! - [`servers`] lists the server programs: the installed `redis-server`, and those that `cargo xtask servers fetch`
 //!   fetches. `TESTKIT_SERVER=valkey-9.1` runs any test on another server.
 //! - [`FaultProxy`] is a proxy between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
@@ -40,6 +41,7 @@ mod program;
 mod proxy;
 mod resp;
 mod script_proxy;
+mod sentinels;
 mod server;
 pub mod servers;
 mod wait;
@@ -50,6 +52,7 @@ pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};
 pub use resp::{CommandError, RespConnection, Value, frame_end};
 pub use script_proxy::{Interrupted, ScriptProxy};
+pub use sentinels::{Sentinels, SentinelsBuilder};
 pub use server::{RedisServer, RedisServerBuilder, StartError};
 pub use wait::{DEADLINE, wait_until};
 

@@ -1,6 +1,7 @@
 mod connection;
 mod requests;
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -293,6 +294,12 @@ impl FaultProxy {
         })
         .await;
         bound
+    }
+}
+
+impl fmt::Debug for FaultProxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultProxy").field("port", &self.port()).finish_non_exhaustive()
     }
 }
 

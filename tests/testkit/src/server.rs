@@ -3,6 +3,7 @@ mod inspect;
 mod power;
 mod process;
 
+pub(crate) use builder::{Kind, quoted};
 pub use builder::{RedisServerBuilder, StartError};
 
 use std::fmt;
@@ -32,7 +33,7 @@ pub struct RedisServer {
     process: Mutex<Option<Process>>,
     /// Commands that the kit itself sent since the process started.
     own_commands: AtomicU64,
-    port: ReservedPort,
+    port: Arc<ReservedPort>,
     directory: TempDir,
 }
 
@@ -54,13 +55,14 @@ impl RedisServer {
 
     pub(crate) async fn start(settings: RedisServerBuilder) -> Result<Self, StartError> {
         let replicates = settings.replicates;
-        let mut attempts_left = 5;
+        let port = settings.port.clone();
+        let mut attempts_left = if port.is_some() { 0 } else { 5 };
         loop {
             let server = Self {
                 settings: Mutex::new(settings.clone()),
                 process: Mutex::new(None),
                 own_commands: AtomicU64::new(0),
-                port: ReservedPort::reserve()?,
+                port: port.clone().map_or_else(|| ReservedPort::reserve().map(Arc::new), Ok)?,
                 directory: tempfile::Builder::new().prefix("testkit-redis-").tempdir()?,
             };
             match server.launch(replicates).await {
@@ -104,6 +106,11 @@ impl RedisServer {
     /// When the server does not run.
     pub fn resume(&self) -> io::Result<()> {
         self.signal(Signal::CONT)
+    }
+
+    /// Whether it can answer: it is neither killed nor paused.
+    pub fn is_running(&self) -> bool {
+        lock(&self.process).as_ref().is_some_and(|process| !process.is_paused())
     }
 
     /// The port, also while the server is down.
@@ -177,9 +184,7 @@ impl RedisServer {
 
     /// User and password of the kit's own client, if it must log in.
     pub(crate) fn login(&self) -> Option<(String, String)> {
-        let settings = lock(&self.settings);
-        let default = || Some(("default".to_owned(), settings.password.clone()?));
-        settings.login.clone().or_else(default)
+        lock(&self.settings).credentials()
     }
 
     pub(crate) fn password(&self) -> Option<String> {
@@ -198,7 +203,7 @@ impl RedisServer {
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
-        match &*lock(&self.process) {
+        match &mut *lock(&self.process) {
             Some(process) => process.signal(signal),
             None => Err(io::Error::new(io::ErrorKind::NotFound, "the server does not run")),
         }
@@ -219,23 +224,30 @@ impl RedisServer {
             if lock(&self.process).as_mut().is_none_or(Process::has_ended) {
                 return Err(StartError::Ended { log: process::log_tail(self.dir()) });
             }
-            if self.is_ready(&id, synchronised).await && (!settings.is_cluster || self.owns_all_slots().await) {
-                return Ok(());
+            let is_ready = self.is_ready(&id, synchronised, settings.kind).await;
+            if is_ready && (settings.kind != Kind::OneNodeCluster || self.owns_all_slots().await) {
+                break;
             }
             if started.elapsed() > DEADLINE {
                 return Err(StartError::NotReady { log: process::log_tail(self.dir()) });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        for command in &settings.first_commands {
+            self.command(command).await.map_err(|error| StartError::System(io::Error::other(error)))?;
+        }
+        Ok(())
     }
 
-    async fn is_ready(&self, process_id: &str, synchronised: bool) -> bool {
+    async fn is_ready(&self, process_id: &str, synchronised: bool, kind: Kind) -> bool {
         let info = tokio::time::timeout(Duration::from_secs(5), self.command(&["INFO"])).await;
         let Some(text) = info.ok().and_then(Result::ok).as_ref().and_then(Value::as_str).map(str::to_owned) else {
             return false;
         };
         let says = |field: &str, value: &str| text.lines().any(|line| line.strip_prefix(field) == Some(value));
-        says("process_id:", process_id) && says("loading:", "0") && (!synchronised || says("master_link_status:", "up"))
+        says("process_id:", process_id)
+            && (kind == Kind::Sentinel || says("loading:", "0"))
+            && (!synchronised || says("master_link_status:", "up"))
     }
 }
 

@@ -66,11 +66,30 @@ pub struct RedisServerBuilder {
     pub(super) certificates: Option<Arc<Certificates>>,
     pub(super) replicates: bool,
     pub(super) records_fsyncs: bool,
-    pub(super) is_cluster: bool,
-    /// Where the nodes of a cluster would talk to each other.
+    pub(super) kind: Kind,
+    /// The port to listen on; a free one if none is set.
+    pub(super) port: Option<Arc<ReservedPort>>,
+    /// The port for the other nodes of a cluster.
     bus: Option<Arc<ReservedPort>>,
     tls: bool,
     settings: BTreeMap<String, String>,
+    /// Further lines of the configuration file, for settings that occur several times.
+    lines: Vec<String>,
+    /// Commands to send after each start, which are not part of a configuration file.
+    pub(super) first_commands: Vec<Vec<String>>,
+}
+
+/// What a server is a part of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of nothing: each start is with the settings of the builder.
+    Standalone,
+    /// A cluster of one node.
+    OneNodeCluster,
+    /// One of several servers that change their configuration files at run time. A further start is with the changed file.
+    Member,
+    /// Like `Member`, and the program runs as a sentinel.
+    Sentinel,
 }
 
 #[derive(Clone)]
@@ -100,11 +119,55 @@ impl RedisServerBuilder {
             certificates: None,
             replicates: false,
             records_fsyncs: false,
-            is_cluster: false,
+            kind: Kind::Standalone,
+            port: None,
             bus: None,
             tls: false,
             settings: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            lines: Vec::new(),
+            first_commands: Vec::new(),
         }
+    }
+
+    /// A sentinel without anything to monitor.
+    pub(crate) fn sentinel() -> Self {
+        let mut builder = Self::new().member(Kind::Sentinel);
+        builder.settings = [("bind".to_owned(), "127.0.0.1".to_owned())].into();
+        builder
+    }
+
+    pub(crate) fn member(mut self, kind: Kind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub(crate) fn listen_on(mut self, port: &Arc<ReservedPort>) -> Self {
+        self.port = Some(Arc::clone(port));
+        self
+    }
+
+    pub(crate) fn line(mut self, line: String) -> Self {
+        self.lines.push(line);
+        self
+    }
+
+    pub(crate) fn first_command(mut self, command: &[&str]) -> Self {
+        self.first_commands.push(command.iter().map(ToString::to_string).collect());
+        self
+    }
+
+    /// User and password of the kit's own client, if it must log in.
+    pub(crate) fn credentials(&self) -> Option<(String, String)> {
+        let default = || Some(("default".to_owned(), self.password.clone()?));
+        self.login.clone().or_else(default)
+    }
+
+    /// Lets this server replicate any other server that was built with the same users.
+    pub(crate) fn replicates_with_own_credentials(mut self) -> Self {
+        if let Some((user, password)) = self.credentials() {
+            self = self.config("masteruser", &quoted(&user)).config("masterauth", &quoted(&password));
+        }
+        if self.tls { self.config("tls-replication", "yes") } else { self }
     }
 
     /// One setting as a configuration file spells it, several values separated by blanks. Replaces what was set under
@@ -193,7 +256,7 @@ impl RedisServerBuilder {
     /// only. [`start`](Self::start) waits until the cluster is up, which takes about 2 s.
     #[must_use]
     pub fn cluster(mut self) -> Self {
-        self.is_cluster = true;
+        self.kind = Kind::OneNodeCluster;
         self.config("cluster-enabled", "yes")
     }
 
@@ -216,6 +279,13 @@ impl RedisServerBuilder {
             self = self.config("masterauth", &quoted(&password));
         }
         self.config("replicaof", &format!("127.0.0.1 {}", primary.port()))
+    }
+
+    /// [`replica_of`](Self::replica_of) at an address under which the primary is announced, with the credentials that are set already.
+    pub(crate) fn replica_at(mut self, primary: &RedisServer, host: &str, port: u16) -> Self {
+        self.replicates = true;
+        self.certificates = primary.certificates();
+        self.config("replicaof", &format!("{host} {port}"))
     }
 
     /// The program to run, by its path or by a name on the search path. By default the server that the environment chooses ([`servers::chosen`]): the `redis-server` of
@@ -245,7 +315,7 @@ impl RedisServerBuilder {
         if self.tls && self.certificates.is_none() {
             self.certificates = Some(Arc::new(Certificates::generate().map_err(StartError::Certificates)?));
         }
-        if self.is_cluster {
+        if self.kind == Kind::OneNodeCluster {
             let bus = Arc::new(ReservedPort::reserve()?);
             self.settings.insert("cluster-port".to_owned(), bus.number().to_string());
             self.bus = Some(bus);
@@ -257,8 +327,12 @@ impl RedisServerBuilder {
     pub(super) fn arguments(&self, port: u16, directory: &Path) -> io::Result<Vec<OsString>> {
         let Some(file) = &self.config_file else {
             let file = directory.join(CONFIG);
-            std::fs::write(&file, self.render(port, directory))?;
-            return Ok(vec![file.into()]);
+            let changes_it = matches!(self.kind, Kind::Member | Kind::Sentinel);
+            if !(changes_it && file.is_file()) {
+                std::fs::write(&file, self.render(port, directory))?;
+            }
+            let mode = (self.kind == Kind::Sentinel).then(|| "--sentinel".into());
+            return Ok(std::iter::once(file.into()).chain(mode).collect());
         };
         let own = [("port", port.to_string().into()), ("dir", directory.into())];
         let changed = self.settings.iter().map(|(name, value)| (name.as_str(), value.into()));
@@ -291,10 +365,13 @@ impl RedisServerBuilder {
         for User { name, password, rules } in &self.users {
             let _ = writeln!(text, "user {name} on {} {rules}", quoted(&format!(">{password}")));
         }
+        for line in &self.lines {
+            let _ = writeln!(text, "{line}");
+        }
         text
     }
 }
 
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -18,6 +18,7 @@ const WATCHDOG: &str = r#"read -r _; kill -9 "$1"; rm -rf -- "$2""#;
 pub(super) struct Process {
     server: Child,
     watchdog: Child,
+    is_paused: bool,
 }
 
 impl Process {
@@ -49,7 +50,7 @@ impl Process {
             .stderr(Stdio::null())
             .spawn();
         match watchdog {
-            Ok(watchdog) => Ok(Self { server, watchdog }),
+            Ok(watchdog) => Ok(Self { server, watchdog, is_paused: false }),
             Err(error) => {
                 end(&mut server);
                 Err(error.into())
@@ -65,8 +66,15 @@ impl Process {
         !matches!(self.server.try_wait(), Ok(None))
     }
 
-    pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process(Pid::from_child(&self.server), signal)?)
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    /// Sends STOP or CONT.
+    pub(super) fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        kill_process(Pid::from_child(&self.server), signal)?;
+        self.is_paused = signal == Signal::STOP;
+        Ok(())
     }
 }
 

@@ -3,4 +3,5 @@
 mod program;
 mod proxy;
 mod script_proxy;
+mod sentinels;
 mod server;
