@@ -12,7 +12,7 @@ mod parse;
 pub const MAX_DATABASE: u32 = 255;
 
 /// One server's host and port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     /// A name in lower case, or an address; IPv6 without brackets.
     pub host: String,
@@ -152,6 +152,11 @@ impl ServerUrl {
     pub(crate) fn without_credentials(mut self) -> Self {
         (self.username, self.password) = (None, None);
         self
+    }
+
+    /// The sentinels themselves: no database, and not the credentials of the data servers.
+    pub(crate) fn of_sentinels(self) -> Self {
+        Self { database: None, ..self.without_credentials() }
     }
 
     /// The same store with another database number. An embedded store has none and is returned unchanged.

@@ -97,6 +97,9 @@ pub struct LinkConfig {
     pub(crate) max_waiting: usize,
     pub(crate) breaker: Option<(u32, Duration)>,
     pub(crate) role: Option<Role>,
+    pub(crate) sentinel_username: Option<String>,
+    pub(crate) sentinel_password_file: Option<PathBuf>,
+    pub(crate) sentinel_ca: Option<PathBuf>,
 }
 
 impl LinkConfig {
@@ -117,6 +120,9 @@ impl LinkConfig {
             max_waiting: 10_000,
             breaker: None,
             role: None,
+            sentinel_username: None,
+            sentinel_password_file: None,
+            sentinel_ca: None,
         }
     }
 
@@ -227,6 +233,38 @@ impl LinkConfig {
         self
     }
 
+    /// The user for the sentinels. The user of the data servers is never sent to them.
+    #[must_use]
+    pub fn with_sentinel_username(mut self, username: impl Into<String>) -> Self {
+        self.sentinel_username = Some(username.into());
+        self
+    }
+
+    /// A file that holds the password for the sentinels, as [`with_password_file`](Self::with_password_file). Default: none; the
+    /// password of the data servers is never sent to sentinels.
+    #[must_use]
+    pub fn with_sentinel_password_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sentinel_password_file = Some(path.into());
+        self
+    }
+
+    /// Certificates (PEM) of the authorities to trust for the sentinels. Default: those for the data servers.
+    #[must_use]
+    pub fn with_sentinel_ca(mut self, path: impl Into<PathBuf>) -> Self {
+        self.sentinel_ca = Some(path.into());
+        self
+    }
+
+    /// How to reach the sentinels of the URL.
+    pub(crate) fn of_sentinels(&self) -> Self {
+        let mut config = self.clone();
+        config.url = config.url.of_sentinels();
+        config.username = config.sentinel_username.take();
+        (config.password, config.password_file) = (None, config.sentinel_password_file.take());
+        config.tls.ca = config.sentinel_ca.take().or(config.tls.ca);
+        config
+    }
+
     /// How long a connection may leave calls unanswered before it is given up.
     pub(crate) fn longest_silence(&self) -> Duration {
         self.command_timeout * 2 + Duration::from_secs(1)
@@ -263,6 +301,9 @@ impl fmt::Debug for LinkConfig {
             .field("max_retries", &self.max_retries)
             .field("max_waiting", &self.max_waiting)
             .field("breaker", &self.breaker)
+            .field("sentinel_username", &self.sentinel_username)
+            .field("sentinel_password_file", &self.sentinel_password_file)
+            .field("sentinel_ca", &self.sentinel_ca)
             .finish()
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::layout::Layouts;
 use crate::metered::Meters;
 use crate::wire::{Copies, Failure, Request};
-use crate::{Answer, Arg, Breaker, Endpoint, LinkConfig, Reply, Script, Topology};
+use crate::{Answer, Arg, Breaker, LinkConfig, Reply, Script};
 
 mod admission;
 mod call;
@@ -24,6 +24,7 @@ mod flight;
 mod ping;
 mod repeating;
 mod subscriptions;
+mod upstream;
 mod values;
 mod waiting;
 
@@ -33,6 +34,7 @@ use exclusive::Exclusive;
 use repeating::pause;
 use subscriptions::Subscriptions;
 pub use subscriptions::{Event, Subscription};
+pub(crate) use upstream::{Opened, Upstream};
 use waiting::{Permit, Waiting};
 
 /// How many calls may block on the server at once; each has a connection of its own.
@@ -111,11 +113,11 @@ impl Link {
     /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (Sentinel, Cluster,
     /// Kvrocks, several hosts, embedded).
     pub async fn connect(config: LinkConfig) -> Result<Self> {
-        let endpoint = standalone(&config, Op::Connect)?.clone();
+        let upstream = Upstream::of(&config, Op::Connect)?;
         let opening = async {
             let mut connections = Vec::with_capacity(config.pool_size);
             for _ in 0..config.pool_size {
-                connections.push(Connection::open(&config, &endpoint).await?);
+                connections.push(Connection::open(&config, &upstream).await?);
             }
             Ok(connections)
         };
@@ -130,9 +132,9 @@ impl Link {
                 turn: AtomicUsize::new(0),
                 waiting: Waiting::new(config.max_waiting),
                 is_closed: watch::Sender::new(false),
-                blockers: Exclusive::new(&config, &endpoint, MAX_BLOCKING),
-                durables: Exclusive::new(&config, &endpoint, MAX_DURABLE),
-                subscriptions: Subscriptions::new(&config, &endpoint),
+                blockers: Exclusive::new(&config, &upstream, MAX_BLOCKING),
+                durables: Exclusive::new(&config, &upstream, MAX_DURABLE),
+                subscriptions: Subscriptions::new(&config, &upstream),
                 meters: Meters::new(config.role_label()),
                 breaker: config.breaker.map(|(failures, pause)| Breaker::new(failures, pause)),
                 config,
@@ -228,6 +230,7 @@ impl Link {
                 let held = self.inner.blockers.take(patience).await?;
                 let reply = tokio::select! {
                     reply = held.wire().send(request, block + patience) => reply,
+                    () = held.left() => Err(Failure::LOST),
                     () = self.inner.closed() => return Err(Failure::Lost("the link was closed")),
                 };
                 held.settle(&reply);
@@ -382,14 +385,5 @@ impl Inner {
         let mut in_turn =
             (0..self.connections.len()).map(|step| &self.connections[turn.wrapping_add(step) % self.connections.len()]);
         in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
-    }
-}
-
-/// The one server that this version serves.
-pub(crate) fn standalone(config: &LinkConfig, op: Op) -> Result<&Endpoint> {
-    match config.url.topology() {
-        Topology::Standalone(endpoint) => Ok(endpoint),
-        Topology::Embedded(_) => Err(Error::unsupported(op, "an embedded store has no server to link to")),
-        _ => Err(Error::unsupported(op, "this version links to one standalone server only: redis:// or rediss://")),
     }
 }

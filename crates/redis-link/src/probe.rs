@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use store_core::{Clock, Error, ErrorKind, Op, Result, Timestamp, millis_ceil};
 
-use crate::link::standalone;
-use crate::wire::{Driver, Failure, Request, Wire};
+use crate::link::{Opened, Upstream};
+use crate::wire::{Failure, Request};
 use crate::{Arg, Greeting, LinkConfig, Reply, Script};
 
 mod encryption;
@@ -89,9 +89,8 @@ pub struct ServerSettings {
 /// [`with_patience`](Probe::with_patience) sets another time. The connection begins in the database of the URL and
 /// returns to it after each question. One question at a time.
 pub struct Probe {
-    wire: Wire,
+    opened: Opened,
     config: LinkConfig,
-    driver: Driver,
     patience: Duration,
 }
 
@@ -107,11 +106,10 @@ impl Probe {
     /// # Errors
     /// As [`Link::connect`](crate::Link::connect), within one connect time-out.
     pub async fn open(config: LinkConfig) -> Result<Self> {
-        let endpoint = standalone(&config, Op::Probe)?;
-        let opened = Wire::open(&config, endpoint).await;
-        let (wire, driver) = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
+        let opened = Upstream::of(&config, Op::Probe)?.open(&config).await;
+        let opened = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
         let patience = config.connect_timeout;
-        Ok(Self { wire, config, driver, patience })
+        Ok(Self { opened, config, patience })
     }
 
     /// How long each question waits for its answer.
@@ -134,7 +132,7 @@ impl Probe {
 
     /// What the server reported when the connection was opened. Sends nothing.
     pub fn greeting(&self) -> Fact<Greeting> {
-        Fact::of_option(self.wire.greeting().cloned(), "the server does not know HELLO")
+        Fact::of_option(self.opened.wire.greeting().cloned(), "the server does not know HELLO")
     }
 
     /// The fields of `INFO`.
@@ -205,7 +203,7 @@ impl Probe {
         for some in others.chunks(DATABASES_AT_ONCE) {
             let mut requests: Vec<_> = some.iter().flat_map(|database| [select(*database), get()]).collect();
             requests.push(select(self.home()));
-            let replies = match self.wire.pipeline(requests, self.patience).await {
+            let replies = match self.opened.wire.pipeline(requests, self.patience).await {
                 Ok(replies) => replies,
                 Err(failure) => return unknown(failure),
             };
@@ -288,10 +286,10 @@ impl Probe {
     }
 
     async fn ask(&self, request: Request<'_>) -> std::result::Result<Reply, Failure> {
-        if self.driver.is_finished() {
+        if !self.opened.is_usable() {
             return Err(Failure::NotSent("the server has closed the connection"));
         }
-        self.wire.send(request, self.patience).await
+        self.opened.wire.send(request, self.patience).await
     }
 }
 

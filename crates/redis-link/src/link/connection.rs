@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use super::flight::Flight;
+use super::upstream::{Opened, Upstream};
 use super::waiting::Permit;
-use crate::wire::{Driver, Failure, Request, Wire};
-use crate::{Endpoint, LinkConfig, Reply, metered};
+use crate::wire::{Failure, Request};
+use crate::{LinkConfig, Reply, metered};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -42,13 +43,13 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens the connection. A task keeps it open until this is dropped.
-    pub(super) async fn open(config: &LinkConfig, endpoint: &Endpoint) -> Result<Self, Failure> {
-        let (wire, driver) = Wire::open(config, endpoint).await?;
+    pub(super) async fn open(config: &LinkConfig, upstream: &Upstream) -> Result<Self, Failure> {
+        let opened = upstream.open(config).await?;
         let flight = Arc::new(Flight::new(config));
-        let has_slots = wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() == Some("cluster"));
-        flight.begin(wire);
-        let keeper = Keeper { flight: Arc::clone(&flight), config: config.clone(), endpoint: endpoint.clone() };
-        let keeper = tokio::spawn(keeper.keep(driver)).abort_handle();
+        let has_slots = opened.wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() == Some("cluster"));
+        flight.begin(opened.wire.clone());
+        let keeper = Keeper { flight: Arc::clone(&flight), config: config.clone(), upstream: upstream.clone() };
+        let keeper = tokio::spawn(keeper.keep(opened)).abort_handle();
         Ok(Self { flight, keeper, has_slots })
     }
 
@@ -78,35 +79,35 @@ impl Drop for Connection {
 struct Keeper {
     flight: Arc<Flight>,
     config: LinkConfig,
-    endpoint: Endpoint,
+    upstream: Upstream,
 }
 
 impl Keeper {
-    /// Ends calls that timed out, and replaces a connection that is lost or dead. Dropping the driver closes a
-    /// connection.
-    async fn keep(self, mut driver: Driver) {
+    /// Ends calls that timed out, and replaces a connection that is lost, dead, or leads to a server that is no longer the
+    /// primary.
+    async fn keep(self, mut opened: Opened) {
         loop {
             tokio::select! {
-                () = driver.finished() => {}
+                () = opened.ended() => {}
                 () = self.flight.watch() => {}
-                () = self.flight.given_up() => {}
+                () = self.flight.given_up() => self.upstream.doubt(),
             }
-            drop(driver);
+            drop(opened);
             self.flight.end();
             tracing::debug!("the connection was lost or closed; reopening it");
-            driver = self.open_another().await;
+            opened = self.open_another().await;
         }
     }
 
     /// Opens a connection to replace a lost one. Tries until it succeeds.
-    async fn open_another(&self) -> Driver {
+    async fn open_another(&self) -> Opened {
         let mut backoff = Backoff::new();
         loop {
             backoff.pause().await;
-            if let Ok((wire, driver)) = Wire::open(&self.config, &self.endpoint).await {
-                self.flight.begin(wire);
+            if let Ok(opened) = self.upstream.open(&self.config).await {
+                self.flight.begin(opened.wire.clone());
                 metered::reconnected(self.config.role_label());
-                return driver;
+                return opened;
             }
         }
     }

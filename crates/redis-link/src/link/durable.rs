@@ -35,11 +35,19 @@ pub(super) async fn call(
     let _permit = inner.enter()?;
     let patience = inner.config.command_timeout;
     let mut held = inner.durables.take(patience).await?;
+    let left = held.left();
     let mut call = async || on_connection(&mut held, patience, script, (request, copies), durability).await;
-    let result = match call().await {
-        // Only this connection has measured the server's clock.
-        Err(Failure::Late) => call().await,
-        result => result,
+    let answered = async {
+        match call().await {
+            // Only this connection has measured the server's clock.
+            Err(Failure::Late) => call().await,
+            result => result,
+        }
+    };
+    // Dropping the call leaves its connection in doubt: it is closed.
+    let result = tokio::select! {
+        result = answered => result,
+        () = left => Err(Failure::LOST),
     };
     held.settle(&result);
     result

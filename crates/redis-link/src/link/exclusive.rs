@@ -6,20 +6,20 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::durable::Proof;
-use crate::wire::{Driver, Failure, Wire};
-use crate::{Endpoint, LinkConfig};
+use super::upstream::{Opened, Upstream};
+use crate::LinkConfig;
+use crate::wire::{Failure, Wire};
 
 /// Connections to one server, opened on demand and kept for later calls.
 pub(crate) struct Exclusive {
     config: LinkConfig,
-    endpoint: Endpoint,
+    upstream: Upstream,
     idle: Mutex<Vec<Solo>>,
     permits: Arc<Semaphore>,
 }
 
 struct Solo {
-    wire: Wire,
-    driver: Driver,
+    opened: Opened,
     proof: Option<Proof>,
 }
 
@@ -33,10 +33,10 @@ pub(crate) struct Held {
 }
 
 impl Exclusive {
-    pub(crate) fn new(config: &LinkConfig, endpoint: &Endpoint, limit: usize) -> Arc<Self> {
+    pub(crate) fn new(config: &LinkConfig, upstream: &Upstream, limit: usize) -> Arc<Self> {
         Arc::new(Self {
             config: config.clone(),
-            endpoint: endpoint.clone(),
+            upstream: upstream.clone(),
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(limit)),
         })
@@ -64,18 +64,22 @@ impl Exclusive {
 
     fn take_idle(&self) -> Option<Solo> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        std::iter::from_fn(|| idle.pop()).find(|solo| !solo.driver.is_finished() && solo.wire.is_connected())
+        std::iter::from_fn(|| idle.pop()).find(|solo| solo.opened.is_usable())
     }
 
     async fn open(&self) -> Result<Solo, Failure> {
-        let (wire, driver) = Wire::open(&self.config, &self.endpoint).await?;
-        Ok(Solo { wire, driver, proof: None })
+        Ok(Solo { opened: self.upstream.open(&self.config).await?, proof: None })
     }
 }
 
 impl Held {
     pub(crate) fn wire(&self) -> &Wire {
-        &self.solo.wire
+        &self.solo.opened.wire
+    }
+
+    /// Waits until the connection leads to a server that is no longer the primary.
+    pub(crate) fn left(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.solo.opened.left()
     }
 
     /// Gives the connection back, unless the outcome of the call leaves it in doubt.

@@ -8,8 +8,9 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::Link;
+use super::upstream::Upstream;
+use crate::LinkConfig;
 use crate::wire::{Messages, Received};
-use crate::{Endpoint, LinkConfig};
 
 mod keep;
 
@@ -55,7 +56,7 @@ enum Fresh {
 /// The subscriptions of a link.
 pub(super) struct Subscriptions {
     config: LinkConfig,
-    endpoint: Endpoint,
+    upstream: Upstream,
     wanted: Mutex<Wanted>,
     /// Notified when a subscription begins or ends.
     changed: Notify,
@@ -150,10 +151,10 @@ impl Slot {
 }
 
 impl Subscriptions {
-    pub(super) fn new(config: &LinkConfig, endpoint: &Endpoint) -> Arc<Self> {
+    pub(super) fn new(config: &LinkConfig, upstream: &Upstream) -> Arc<Self> {
         Arc::new(Self {
             config: config.clone(),
-            endpoint: endpoint.clone(),
+            upstream: upstream.clone(),
             wanted: Mutex::default(),
             changed: Notify::new(),
         })

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use rustls_pki_types::ServerName;
-use store_core::Op;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Fact, Probe};
-use crate::link::standalone;
-use crate::{Endpoint, LinkConfig};
+use crate::{Endpoint, LinkConfig, Topology};
 
 /// How long the check may take, unless the configured connect time-out is shorter.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -20,7 +18,7 @@ impl Probe {
     /// Whether the server speaks TLS on its port. Opens two connections at the same time: one sends `PING`, the other
     /// starts a TLS handshake and aborts it. Sends no user, no password and no certificate. Takes at most 1 s.
     pub async fn speaks_tls(config: &LinkConfig) -> Fact<bool> {
-        let Ok(endpoint) = standalone(config, Op::Probe) else {
+        let Topology::Standalone(endpoint) = config.url.topology() else {
             return Fact::Unknown("the URL does not name a single server".into());
         };
         let within = config.connect_timeout.min(LONGEST);

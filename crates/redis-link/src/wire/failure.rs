@@ -82,6 +82,11 @@ impl Failure {
         self.means(Meaning::UnknownDatabase)
     }
 
+    /// Whether a sentinel does not monitor the service.
+    pub(crate) fn is_unknown_service(&self) -> bool {
+        self.means(Meaning::UnknownService)
+    }
+
     fn means(&self, meaning: Meaning) -> bool {
         matches!(self, Failure::Answered(reply) if reply.meaning() == meaning)
     }

@@ -23,20 +23,21 @@ pub(super) async fn keep(subscriptions: Arc<Subscriptions>) {
     let mut backoff = Backoff::new();
     let mut has_been_open = false;
     loop {
-        if let Ok((wire, mut driver)) = Wire::open_subscriber(&subscriptions.config, &subscriptions.endpoint).await {
+        if let Ok(mut opened) = subscriptions.upstream.open_subscriber(&subscriptions.config).await {
+            let wire = opened.wire.clone();
             if std::mem::replace(&mut has_been_open, true) {
                 metered::reconnected(subscriptions.config.role_label());
             }
             let served = tokio::select! {
                 served = serve(&subscriptions, &wire, &mut backoff) => served,
-                () = driver.finished() => Err(Failure::LOST),
+                () = opened.ended() => Err(Failure::LOST),
             };
             match served {
                 Ok(()) => return,
                 Err(failure @ Failure::Answered(_)) => {
                     let error = failure.into_error(Op::Connect, "SUBSCRIBE");
                     tracing::warn!(%error, "the server refuses a subscription; it is tried again every 10 s");
-                    drop((wire, driver));
+                    drop((wire, opened));
                     tokio::time::sleep(REFUSED_PAUSE).await;
                 }
                 Err(_) => tracing::debug!("the connection of the subscriptions was lost; reopening it"),

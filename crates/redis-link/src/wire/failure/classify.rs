@@ -118,7 +118,7 @@ const WORDS: [(&str, Meaning); 26] = [
 ];
 
 /// What follows `ERR`, in lower case. Redis says nothing more precise; Kvrocks and old versions also not for credentials.
-const BEGINNINGS: [(&str, Meaning); 21] = [
+const BEGINNINGS: [(&str, Meaning); 22] = [
     ("invalid password", Meaning::PasswordWrong),
     ("client sent auth, but no password is set", Meaning::PasswordWrong),
     ("auth <password> called without any password configured", Meaning::PasswordWrong),
@@ -131,6 +131,7 @@ const BEGINNINGS: [(&str, Meaning); 21] = [
     ("unknown redis command called from script", Meaning::UnknownCommandInScript),
     ("unknown command called from script", Meaning::UnknownCommandInScript),
     ("this redis command is not allowed from script", Meaning::UnknownCommandInScript),
+    ("no such master with that name", Meaning::UnknownService),
     ("unknown command", Meaning::UnknownCommand),
     ("unknown subcommand", Meaning::UnknownCommand),
     ("db index is out of range", Meaning::UnknownDatabase),
@@ -221,6 +222,7 @@ mod tests {
         (Corrupt, "TWCORRUPT the record has another layout script: 8f, on @user_script:1."),
         (InvalidArgument, "CROSSSLOT Keys in request don't hash to the same slot"),
         (InvalidArgument, "ERR DB index is out of range"),
+        (InvalidArgument, "ERR No such master with that name"),
         (InvalidArgument, "ERR SELECT is not allowed in cluster mode"),
         (InvalidArgument, "TWINVALID the sum leaves the range of 64 bits"),
         (Unsupported, "NOPROTO unsupported protocol version"),

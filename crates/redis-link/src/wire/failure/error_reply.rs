@@ -46,6 +46,7 @@ pub(super) enum Meaning {
     ScriptFailed,
     SeveralSlots,
     UnknownDatabase,
+    UnknownService,
     UnknownProtocol,
     UnknownCommand,
     UnknownCommandInScript,
@@ -108,6 +109,7 @@ impl ErrorReply {
             Meaning::ScriptFailed => Error::corrupt(op, self.position(what)),
             Meaning::SeveralSlots => Error::invalid_argument(op, format!("{what}: the keys do not share one hash tag")),
             Meaning::UnknownDatabase => Error::invalid_argument(op, "the server has no database with this number"),
+            Meaning::UnknownService => Error::invalid_argument(op, "the sentinel monitors no service of this name"),
             Meaning::UnknownProtocol => Error::unsupported(op, "the server does not support RESP3"),
             Meaning::UnknownCommand => Error::unsupported(op, self.unknown_command(what)),
             Meaning::UnknownCommandInScript => {

@@ -1,0 +1,139 @@
+//! Where the connections of a link lead: always to the same server, or to the primary that sentinels report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::{Error, Op, Result};
+
+use crate::wire::{Driver, Failure, Request, Wire};
+use crate::{Endpoint, LinkConfig, Reply, Topology};
+
+mod sentinels;
+mod views;
+
+use sentinels::Sentinels;
+
+/// Where connections lead. Clones are the same.
+#[derive(Clone)]
+pub(crate) enum Upstream {
+    /// To one server.
+    Server(Endpoint),
+    /// To the primary of a service that sentinels monitor.
+    Primary(Arc<Sentinels>),
+}
+
+/// An open connection, and where it leads. Dropping it closes the connection.
+pub(crate) struct Opened {
+    pub(crate) wire: Wire,
+    driver: Driver,
+    endpoint: Endpoint,
+    upstream: Upstream,
+}
+
+impl Upstream {
+    /// Where the URL of `config` leads. For a URL with sentinels, a task begins to ask them; it ends with the last clone.
+    pub(crate) fn of(config: &LinkConfig, op: Op) -> Result<Self> {
+        match config.url.topology() {
+            Topology::Standalone(endpoint) => Ok(Self::Server(endpoint.clone())),
+            Topology::Sentinel { sentinels, service } => {
+                Ok(Self::Primary(Sentinels::watch(config, sentinels, service)))
+            }
+            Topology::Embedded(_) => Err(Error::unsupported(op, "an embedded store has no server to link to")),
+            _ => Err(Error::unsupported(
+                op,
+                "this version links to one standalone server or to the primary of sentinels: redis://, rediss://, \
+                 redis-sentinel:// or rediss-sentinel://",
+            )),
+        }
+    }
+
+    /// Opens a connection to the server that is the primary now.
+    pub(crate) async fn open(&self, config: &LinkConfig) -> Result<Opened, Failure> {
+        let endpoint = self.endpoint(config.connect_timeout).await?;
+        self.opened(Wire::open(config, &endpoint).await, endpoint, config.connect_timeout).await
+    }
+
+    /// As [`Upstream::open`], for a connection on which messages arrive.
+    pub(crate) async fn open_subscriber(&self, config: &LinkConfig) -> Result<Opened, Failure> {
+        let endpoint = self.endpoint(config.connect_timeout).await?;
+        self.opened(Wire::open_subscriber(config, &endpoint).await, endpoint, config.connect_timeout).await
+    }
+
+    /// Has the sentinels asked again: what they reported last does not fit what was seen.
+    pub(crate) fn doubt(&self) {
+        if let Self::Primary(sentinels) = self {
+            sentinels.ask_again();
+        }
+    }
+
+    /// Waits until connections no longer lead to `endpoint`.
+    pub(crate) async fn left(&self, endpoint: &Endpoint) {
+        match self {
+            Self::Server(_) => std::future::pending().await,
+            Self::Primary(sentinels) => sentinels.left(endpoint).await,
+        }
+    }
+
+    async fn endpoint(&self, within: Duration) -> Result<Endpoint, Failure> {
+        match self {
+            Self::Server(endpoint) => Ok(endpoint.clone()),
+            Self::Primary(sentinels) => sentinels.primary(within).await,
+        }
+    }
+
+    fn leads_to(&self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Server(_) => true,
+            Self::Primary(sentinels) => sentinels.leads_to(endpoint),
+        }
+    }
+
+    /// Checks that the server is a primary if sentinels reported it: they notice a change later than the server itself.
+    async fn opened(
+        &self,
+        opened: Result<(Wire, Driver), Failure>,
+        endpoint: Endpoint,
+        patience: Duration,
+    ) -> Result<Opened, Failure> {
+        let is_checked = matches!(self, Self::Primary(_));
+        let checked = match opened {
+            Ok((wire, driver)) if !is_checked || is_primary(&wire, patience).await => Ok((wire, driver)),
+            Ok(_) => Err(Failure::NotSent("the server that the sentinels report is not a primary")),
+            Err(failure) => Err(failure),
+        };
+        let (wire, driver) = checked.inspect_err(|_| self.doubt())?;
+        Ok(Opened { wire, driver, endpoint, upstream: self.clone() })
+    }
+}
+
+impl Opened {
+    /// Waits until the connection has ended, or until it leads to the wrong server.
+    pub(crate) async fn ended(&mut self) {
+        tokio::select! {
+            () = self.driver.finished() => {}
+            () = self.upstream.left(&self.endpoint) => {}
+        }
+    }
+
+    /// Whether calls may be sent on it.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.driver.is_finished() && self.wire.is_connected() && self.upstream.leads_to(&self.endpoint)
+    }
+
+    /// Waits until it leads to the wrong server. Does not borrow the connection.
+    pub(crate) fn left(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (upstream, endpoint) = (self.upstream.clone(), self.endpoint.clone());
+        async move { upstream.left(&endpoint).await }
+    }
+}
+
+/// `HELLO` tells the role without any right; `ROLE` tells it where `HELLO` is unknown.
+async fn is_primary(wire: &Wire, patience: Duration) -> bool {
+    match wire.greeting() {
+        Some(greeting) => greeting.role.as_deref() == Some("master"),
+        None => match wire.send(Request::new("ROLE", []), patience).await {
+            Ok(Reply::List(fields)) => fields.first().and_then(Reply::as_str) == Some("master"),
+            _ => false,
+        },
+    }
+}
