@@ -19,6 +19,7 @@ mod replies;
 mod retries;
 mod scripts;
 mod secrets;
+mod sentinel;
 mod shifting;
 mod slots;
 mod subscriptions;
