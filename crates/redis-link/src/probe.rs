@@ -7,13 +7,14 @@ use store_core::{Clock, Error, ErrorKind, Op, Result, Timestamp, millis_ceil};
 
 use crate::link::{Opened, Upstream};
 use crate::wire::{Failure, Request};
-use crate::{Arg, Greeting, LinkConfig, Reply, Script};
+use crate::{Arg, Endpoint, Greeting, LinkConfig, Reply, Script};
 
 mod encryption;
 mod info;
 mod mark;
 pub(crate) mod owner;
 pub(crate) mod permissions;
+mod quorum;
 pub(crate) mod scripts;
 
 pub use info::{ServerInfo, version_of};
@@ -110,6 +111,11 @@ impl Probe {
         let opened = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
         let patience = config.connect_timeout;
         Ok(Self { opened, config, patience })
+    }
+
+    /// The server to which the connection leads: for a URL with sentinels, the primary.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.opened.endpoint()
     }
 
     /// How long each question waits for its answer.

@@ -88,7 +88,7 @@ codes! {
     /// A URL cannot be understood, or names what this version does not serve.
     UrlInvalid = "url-invalid", Error,
         "A URL that is understood in part leads to the wrong store.",
-        "Write redis://[user][:password]@host:port for one server, rediss:// for one with TLS, or embedded:.";
+        "Write redis://[user][:password]@host:port for one server, redis-sentinel://[user][:password]@host,host/service for the primary of sentinels, rediss:// or rediss-sentinel:// with TLS, or embedded:.";
     /// A variable is missing, or its value is outside its range; or a server refuses a line of its configuration file.
     ConfInvalid = "conf-invalid", Error,
         "If the setting were ignored, another value would apply without notice.",
@@ -161,6 +161,10 @@ codes! {
     TooFewReplicas = "too-few-replicas", Error,
         "Every replicated write would fail as not durable, and the server itself refuses writes below min-replicas-to-write.",
         "Add replicas. Or set REDIS_STATE_MIN_REPLICAS to <replicas>, and run `CONFIG SET min-replicas-to-write <replicas>` and `CONFIG REWRITE` on the worker state server.";
+    /// Too few sentinels can be reached.
+    SentinelQuorum = "sentinel-quorum", Error,
+        "If the primary fails, no other server takes its place.",
+        "Start the missing sentinels, or correct the quorum of their `sentinel monitor` lines; `SENTINEL CKQUORUM` shows the state.";
     /// The server takes no writes.
     NotWritable = "not-writable", Error,
         "Nothing can be stored on a replica, or on a server whose memory or disk is full or whose disk is broken.",
@@ -275,6 +279,10 @@ codes! {
     ReplicasUnknown = "replicas-unknown", Warning,
         "Whether writes reach as many replicas as asked for is not known.",
         "Run `ACL SETUSER <user> +info +config|get` on the server. This right also shows the passwords masterauth and requirepass.";
+    /// No sentinel reports whether it reaches the others.
+    SentinelQuorumUnknown = "sentinel-quorum-unknown", Warning,
+        "Whether another server takes the place of a failed primary is not known.",
+        "Run `ACL SETUSER <name> +sentinel|ckquorum` on each sentinel for the user who asks it, and start the sentinels that cannot be reached.";
     /// The server does not report how many connections it accepts.
     MaxclientsUnknown = "maxclients-unknown", Warning,
         "It is not known whether it accepts all connections of this service.",

@@ -42,6 +42,7 @@ pub(crate) struct Connection {
     pub(crate) url: ServerUrl,
     pub(crate) username: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
+    pub(crate) sentinel: SentinelLogin,
     /// Whether the variable of the password file is set, even if it names no readable file.
     pub(crate) names_password_file: bool,
     /// Whether all files that the connection needs can be used. Otherwise no connection can be opened.
@@ -51,6 +52,14 @@ pub(crate) struct Connection {
     pub(crate) connect_timeout: Duration,
     pub(crate) command_timeout: Duration,
     pub(crate) max_retries: u32,
+}
+
+/// How to log in at the sentinels of a URL.
+#[derive(Debug, Default)]
+pub(crate) struct SentinelLogin {
+    pub(crate) username: Option<String>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
 }
 
 impl Draft {
@@ -111,6 +120,15 @@ impl Draft {
         if let Some(path) = &connection.password_file {
             link = link.with_password_file(path);
         }
+        if let Some(username) = &connection.sentinel.username {
+            link = link.with_sentinel_username(username);
+        }
+        if let Some(path) = &connection.sentinel.password_file {
+            link = link.with_sentinel_password_file(path);
+        }
+        if let Some(path) = &connection.sentinel.ca {
+            link = link.with_sentinel_ca(path);
+        }
         link
     }
 
@@ -141,9 +159,18 @@ impl Connection {
         }
     }
 
-    /// Host and port, for findings.
+    /// Host and port, or the service and its sentinels, for findings.
     pub(crate) fn location(&self) -> String {
-        self.endpoint().map(ToString::to_string).unwrap_or_default()
+        let hosts: Vec<_> = self.url.topology().endpoints().iter().map(ToString::to_string).collect();
+        match self.url.topology() {
+            Topology::Sentinel { service, .. } => format!("{service} of the sentinels {}", hosts.join(", ")),
+            _ => hosts.join(", "),
+        }
+    }
+
+    /// Whether the traffic may leave this machine.
+    pub(crate) fn leaves_the_machine(&self) -> bool {
+        self.url.topology().endpoints().iter().any(|endpoint| !endpoint.is_loopback())
     }
 
     /// The user who logs in; without a name it is the default user.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use store_core::Role;
 
 use crate::report::Report;
-use crate::same_engine::is_one_server;
+use crate::same_engine::are_one;
 use crate::{Code, Finding};
 
 /// Compares the reports of several environments, each with a name (its file). Each finding comes with the index of the report
@@ -118,8 +118,8 @@ fn files(reports: &[(&str, &Report)], indices: &[usize]) -> String {
 }
 
 fn is_one_cache(one: &Report, other: &Report) -> bool {
-    let spelled = |report: &'_ Report| report.draft.server(Role::Cache).and_then(|server| server.endpoint().cloned());
+    let spelled = one.draft.server(Role::Cache).zip(other.draft.server(Role::Cache));
     let by_identity = one.identities.cache.as_ref().zip(other.identities.cache.as_ref());
-    spelled(one).zip(spelled(other)).is_some_and(|(one, other)| is_one_server(&one, &other))
+    spelled.is_some_and(|(one, other)| are_one(one, other))
         || by_identity.is_some_and(|(one, other)| one.is_same(other))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use redis_link::Endpoint;
+use redis_link::{Endpoint, Topology};
 
 use crate::draft::{Connection, Draft};
 use crate::settings::Engine;
@@ -13,7 +13,7 @@ pub(crate) fn check(draft: &Draft) -> Option<Finding> {
         (Engine::Embedded(Some(cache)), Engine::Embedded(Some(state))) if is_one_file(cache, state) => {
             "both embedded URLs name one file".to_owned()
         }
-        (Engine::Server(cache), Engine::Server(state)) if is_one(cache, state)? => {
+        (Engine::Server(cache), Engine::Server(state)) if is_one(cache, state) => {
             format!("both URLs name {}", cache.location())
         }
         _ => return None,
@@ -22,14 +22,30 @@ pub(crate) fn check(draft: &Draft) -> Option<Finding> {
 }
 
 /// With TLS a router may choose the server by the host name: another name may lead to another server.
-fn is_one(cache: &Connection, state: &Connection) -> Option<bool> {
-    let (cache_endpoint, state_endpoint) = (cache.endpoint()?, state.endpoint()?);
-    let may_be_routed = cache.url.is_tls() && state.url.is_tls() && cache_endpoint.host != state_endpoint.host;
-    Some(!may_be_routed && is_one_server(cache_endpoint, state_endpoint))
+fn is_one(cache: &Connection, state: &Connection) -> bool {
+    let may_be_routed = cache.url.is_tls()
+        && state.url.is_tls()
+        && cache.endpoint().map(|endpoint| &endpoint.host) != state.endpoint().map(|endpoint| &endpoint.host);
+    !may_be_routed && are_one(cache, state)
+}
+
+/// Whether two URLs name one server, or one service of the same sentinels.
+pub(crate) fn are_one(one: &Connection, other: &Connection) -> bool {
+    match (one.url.topology(), other.url.topology()) {
+        (Topology::Standalone(one), Topology::Standalone(other)) => is_one_server(one, other),
+        (
+            Topology::Sentinel { sentinels, service },
+            Topology::Sentinel { sentinels: others, service: other_service },
+        ) => {
+            let is_shared = |one: &Endpoint| others.iter().any(|other| is_one_server(one, other));
+            service == other_service && sentinels.iter().any(is_shared)
+        }
+        _ => false,
+    }
 }
 
 /// Whether two spellings name one server, as far as their text shows it.
-pub(crate) fn is_one_server(one: &Endpoint, other: &Endpoint) -> bool {
+fn is_one_server(one: &Endpoint, other: &Endpoint) -> bool {
     let is_local = |one: &str, other: &str| one == "localhost" && matches!(other, "127.0.0.1" | "::1");
     let (left, right) = (one.host.as_str(), other.host.as_str());
     one.port == other.port && (left == right || is_local(left, right) || is_local(right, left))

@@ -13,6 +13,7 @@ mod memory;
 mod owner;
 mod persistence;
 mod probe_key;
+mod quorum;
 mod refused;
 mod release;
 mod replicas;
@@ -67,6 +68,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
     findings.extend(memory::check(visit));
     findings.extend(persistence::check(visit));
     findings.extend(replicas::check(draft, visit));
+    findings.extend(quorum::check(draft, visit).await);
     findings.extend(clients::check(visit));
     findings.extend(clock::check(visit).await);
     match engine::scripts(visit).await {

@@ -82,7 +82,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[CACHE_URL],
         WhenUnset::Required,
-        "`redis://`, `rediss://` without a path, `embedded:` or `embedded:/path/file.redb`",
+        "`redis://`, `rediss://` without a path, `redis-sentinel://`, `rediss-sentinel://` with the service alone as path, `embedded:` or `embedded:/path/file.redb`",
         "The cache store. The database number is appended to it",
     ),
     row(
@@ -100,7 +100,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[STATE_URL],
         WhenUnset::Required,
-        "`redis://`, `rediss://`, `embedded:` or `embedded:/path/file.redb`",
+        "`redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://`, `embedded:` or `embedded:/path/file.redb`",
         "The worker state store, another server than the cache store",
     ),
     row(
@@ -174,6 +174,24 @@ pub const VARIABLES: &[Variable] = &[
         WhenUnset::Nothing,
         "path, PEM; with the certificate file",
         "The private key of that certificate",
+    ),
+    row(
+        &["REDIS_CACHE_SENTINEL_USERNAME", "REDIS_STATE_SENTINEL_USERNAME"],
+        WhenUnset::Nothing,
+        "text; only with `redis-sentinel://`",
+        "The user for the sentinels, which get no credentials of the data servers",
+    ),
+    row(
+        &["REDIS_CACHE_SENTINEL_PASSWORD_FILE", "REDIS_STATE_SENTINEL_PASSWORD_FILE"],
+        WhenUnset::Nothing,
+        "path; only with `redis-sentinel://`",
+        "A file with the password for the sentinels, as the other password file",
+    ),
+    row(
+        &["REDIS_CACHE_SENTINEL_TLS_CA_FILE", "REDIS_STATE_SENTINEL_TLS_CA_FILE"],
+        WhenUnset::Nothing,
+        "path, PEM; only with `rediss-sentinel://`",
+        "The authorities to trust for the sentinels, instead of those for the data servers",
     ),
     row(
         &["REDIS_CACHE_POOL_SIZE", "REDIS_STATE_POOL_SIZE"],

@@ -115,6 +115,11 @@ impl Opened {
         }
     }
 
+    /// Where it leads.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Whether calls may be sent on it.
     pub(crate) fn is_usable(&self) -> bool {
         !self.driver.is_finished() && self.wire.is_connected() && self.upstream.leads_to(&self.endpoint)

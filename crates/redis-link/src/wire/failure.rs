@@ -87,6 +87,11 @@ impl Failure {
         self.means(Meaning::UnknownService)
     }
 
+    /// Whether a sentinel reaches too few others.
+    pub(crate) fn is_no_quorum(&self) -> bool {
+        self.means(Meaning::NoQuorum)
+    }
+
     fn means(&self, meaning: Meaning) -> bool {
         matches!(self, Failure::Answered(reply) if reply.meaning() == meaning)
     }

@@ -7,7 +7,7 @@ use store_core::Role;
 use super::{files, found, groups, service};
 use crate::draft::Connection;
 use crate::report::Report;
-use crate::same_engine::{is_one_file, is_one_server};
+use crate::same_engine::{are_one, is_one_file};
 use crate::servers::Identity;
 use crate::settings::Engine;
 use crate::{Code, Finding};
@@ -78,8 +78,7 @@ fn uses_of(index: usize, report: &Report) -> impl Iterator<Item = Use<'_>> {
 
 impl Use<'_> {
     fn is_same(&self, other: &Use<'_>) -> bool {
-        let spelled = self.connection.endpoint().zip(other.connection.endpoint());
-        spelled.is_some_and(|(one, other)| is_one_server(one, other))
+        are_one(self.connection, other.connection)
             || self.identity.zip(other.identity).is_some_and(|(one, other)| one.is_same(other))
     }
 }

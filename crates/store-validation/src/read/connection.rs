@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::{fs, io};
 
-use redis_link::{ServerUrl, TlsFile, TlsFiles, read_password_file};
+use redis_link::{ServerUrl, TlsFile, TlsFiles, Topology, read_password_file};
 use store_core::Role;
 
 use super::Reader;
-use crate::draft::Connection;
+use crate::draft::{Connection, SentinelLogin};
 use crate::{Code, Finding};
 
 impl Reader<'_> {
@@ -16,6 +16,7 @@ impl Reader<'_> {
         let before = self.findings.len();
         let tls = self.tls(&url, role);
         let password_file = self.password_file(&name("PASSWORD_FILE"), role);
+        let sentinel = self.sentinel(&url, role);
         let files_are_right = self.findings.len() == before;
         let pool_size = self.number(&name("POOL_SIZE"), Some(role), 1..=64);
         let connect_timeout = self.duration(&name("CONNECT_TIMEOUT"), role);
@@ -27,6 +28,7 @@ impl Reader<'_> {
             username: self.value(&name("USERNAME")),
             names_password_file: self.value(&name("PASSWORD_FILE")).is_some(),
             password_file,
+            sentinel,
             files_are_right,
             tls,
             pool_size: usize::try_from(pool_size?).ok()?,
@@ -34,6 +36,30 @@ impl Reader<'_> {
             command_timeout: command_timeout?,
             max_retries: max_retries?,
         })
+    }
+
+    /// How to log in at the sentinels.
+    fn sentinel(&mut self, url: &ServerUrl, role: Role) -> SentinelLogin {
+        let name = |part: &str| format!("REDIS_{}_SENTINEL_{part}", role.name().to_uppercase());
+        let names = ["USERNAME", "PASSWORD_FILE", "TLS_CA_FILE"].map(name);
+        let is_set = names.each_ref().map(|name| self.value(name).is_some());
+        let mut invalid = |what: String| self.broken(Finding::new(Code::ConfInvalid, role, what));
+        if is_set.contains(&true) && !matches!(url.topology(), Topology::Sentinel { .. }) {
+            let prefix = name("…");
+            invalid(format!(
+                "{prefix} is set, but the URL names no sentinels: write redis-sentinel://host,host/service"
+            ));
+        } else if is_set[2] && !url.is_tls() {
+            invalid(format!("{} is set, but the URL is not encrypted: write rediss-sentinel://", names[2]));
+        }
+        let ca = match self.file(&names[2]) {
+            Some(Err(problem)) => {
+                self.broken(Finding::new(Code::TlsFileUnreadable, role, problem));
+                None
+            }
+            file => file.and_then(Result::ok),
+        };
+        SentinelLogin { username: self.value(&names[0]), password_file: self.password_file(&names[1], role), ca }
     }
 
     fn password_file(&mut self, name: &str, role: Role) -> Option<PathBuf> {

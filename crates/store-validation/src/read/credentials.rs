@@ -18,8 +18,7 @@ pub(crate) fn credentials(draft: &Draft) -> Vec<Finding> {
 }
 
 fn of_one(draft: &Draft, connection: &Connection) -> impl Iterator<Item = Finding> {
-    let leaves_the_machine = connection.endpoint().is_some_and(|endpoint| !endpoint.is_loopback());
-    let no_tls = !connection.url.is_tls() && leaves_the_machine;
+    let no_tls = !connection.url.is_tls() && connection.leaves_the_machine();
     let user = connection.user();
     [
         no_tls.then(|| connection.finding(Code::NoTls, "the connection is not encrypted")),

@@ -12,15 +12,17 @@ use crate::{Code, Finding};
 /// The part of the parser's advice that applies to this version and this role.
 fn advice(error: UrlError, role: Role) -> String {
     match (error, role) {
-        (UrlError::Scheme, _) => "the URL's scheme is unknown; write redis://, rediss:// or embedded:".to_owned(),
-        (UrlError::Service, _) => NOT_SERVED.to_owned(),
+        (UrlError::Scheme, _) => {
+            "the URL's scheme is unknown; write redis://, rediss://, redis-sentinel://, rediss-sentinel:// or embedded:"
+                .to_owned()
+        }
         (UrlError::Database, Role::Cache) => "the URL has a path; remove it".to_owned(),
         (error, _) => error.to_string(),
     }
 }
 
-const NOT_SERVED: &str = "names a topology that this version does not serve; use one server: redis:// or rediss:// with one \
-                          host, or embedded:";
+const NOT_SERVED: &str = "names a topology that this version does not serve; use one server (redis:// or rediss:// with one host), \
+                          the primary of sentinels (redis-sentinel:// or rediss-sentinel://), or embedded:";
 
 impl Reader<'_> {
     pub(super) fn cache(&mut self) -> Option<Engine<Connection>> {
@@ -53,7 +55,7 @@ impl Reader<'_> {
         };
         let (code, what) = match ServerUrl::parse(&text) {
             Ok(url) => match (url.topology(), role) {
-                (Topology::Standalone(_) | Topology::Embedded(_), _) => return Some(url),
+                (Topology::Standalone(_) | Topology::Sentinel { .. } | Topology::Embedded(_), _) => return Some(url),
                 (Topology::Cluster(_), Role::Cache) => (Code::CacheOnCluster, "names a cluster".to_owned()),
                 (Topology::Kvrocks(_), Role::Cache) => (Code::CacheEngineUnsupported, "names a Kvrocks".to_owned()),
                 _ => (Code::UrlInvalid, NOT_SERVED.to_owned()),

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use redis_link::{Fact, NumberClaim, Probe, keys};
+use redis_link::{Fact, NumberClaim, Probe, Topology, keys};
 use store_core::Error;
 
 use super::marks::shown;
@@ -75,8 +75,14 @@ pub(super) async fn check(draft: &Draft, cache: Option<&Visit<'_>>, state: Optio
 
 impl<'a> Numbers<'a> {
     pub(super) fn new(cache: Side<'a>, state: Option<Side<'a>>, run_id: Option<String>) -> Self {
-        let endpoint = cache.connection.endpoint().filter(|endpoint| !endpoint.is_loopback());
-        let signs = run_id.into_iter().chain(endpoint.map(ToString::to_string)).collect();
+        let topology = cache.connection.url.topology();
+        let public = topology.endpoints().iter().filter(|endpoint| !endpoint.is_loopback());
+        let addresses = public.map(|endpoint| match topology {
+            // The process of the primary changes; its sentinels and its name do not.
+            Topology::Sentinel { service, .. } => format!("{endpoint}/{service}"),
+            _ => endpoint.to_string(),
+        });
+        let signs = run_id.into_iter().chain(addresses).collect();
         Self { cache, state, signs }
     }
 

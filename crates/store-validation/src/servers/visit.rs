@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use redis_link::{Fact, Probe, ServerInfo, ServerSettings};
+use redis_link::{Endpoint, Fact, Probe, ServerInfo, ServerSettings};
 use store_core::Role;
 
 use super::deadline::Deadline;
@@ -56,15 +56,19 @@ impl Visit<'_> {
 /// Opens a probe, asks all questions, and resolves the address meanwhile. Answers that arrive before the deadline are
 /// kept.
 pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadline: Deadline) -> Visited<'a> {
-    let resolve = async {
-        let endpoint = connection.endpoint()?;
-        tokio::time::timeout(connection.connect_timeout, endpoint.resolve()).await.ok()?.ok()
+    let resolve = async |endpoint: Option<&Endpoint>| {
+        tokio::time::timeout(connection.connect_timeout, endpoint?.resolve()).await.ok()?.ok()
     };
-    let (addresses, opened, open_to_all) = tokio::join!(
-        resolve,
+    let (mut addresses, opened, open_to_all) = tokio::join!(
+        resolve(connection.endpoint()),
         deadline.within(open(draft, connection, deadline)),
         deadline.within(open_to_all(draft, connection))
     );
+    if let Some(Ok(visit)) = &opened
+        && addresses.is_none()
+    {
+        addresses = deadline.within(resolve(Some(visit.probe.endpoint()))).await.flatten();
+    }
     let addresses = addresses.unwrap_or_default();
     let mut findings: Vec<Finding> = open_to_all.flatten().into_iter().collect();
     let visit = match opened.unwrap_or_else(|| Err(fell_silent(connection))) {

@@ -9,6 +9,7 @@ mod engines;
 mod fleet;
 mod instances;
 mod readme;
+mod sentinels;
 mod servers;
 mod start;
 mod variables;

@@ -40,7 +40,9 @@ fn a_url_is_refused_if_its_role_does_not_accept_it() {
         ("redis://h:6379/300", Some(Code::CacheUrlHasDatabase), Some(Code::DatabaseNumberOutOfRange)),
         ("http://h", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
         ("redis://h,i", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
-        ("redis-sentinel://h/main", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
+        ("redis-sentinel://h/main", None, None),
+        ("rediss-sentinel://h,i/main/3", Some(Code::CacheUrlHasDatabase), None),
+        ("redis-sentinel://h", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
         ("redis-cluster://h", Some(Code::CacheOnCluster), Some(Code::UrlInvalid)),
         ("redis-cluster://h/1", Some(Code::CacheOnCluster), Some(Code::ClusterDatabaseNumber)),
         ("kvrocks://h", Some(Code::CacheEngineUnsupported), Some(Code::UrlInvalid)),
@@ -56,14 +58,14 @@ fn a_url_is_refused_if_its_role_does_not_accept_it() {
 #[test]
 fn no_advice_names_an_unsupported_form() {
     let assert_served = |text: &str| {
-        for scheme in ["sentinel", "redis-cluster", "rediss-cluster", "kvrocks"] {
+        for scheme in ["redis-cluster", "rediss-cluster", "kvrocks"] {
             assert!(!text.to_lowercase().contains(scheme), "{scheme}: {text}");
         }
     };
     for code in Code::ALL {
         assert_served(code.help());
     }
-    for url in ["http://h", "redis-sentinel://h", "redis-sentinel://h/main", "redis:/h", "h:6379", "redis://a,b"] {
+    for url in ["http://h", "redis-sentinel://h", "redis:/h", "h:6379", "redis://a,b"] {
         for environment in [environment(url, "embedded:"), environment("embedded:", url)] {
             let report = check_environment(&environment);
             assert_errors(&report, &[Code::UrlInvalid]);

@@ -88,7 +88,7 @@ fn of_tls(text: &str) -> Option<Cow<'static, str>> {
 }
 
 /// The code words that servers and our scripts use.
-const WORDS: [(&str, Meaning); 26] = [
+const WORDS: [(&str, Meaning); 27] = [
     ("NOAUTH", Meaning::PasswordMissing),
     ("WRONGPASS", Meaning::PasswordWrong),
     ("DENIED", Meaning::ProtectedMode),
@@ -103,6 +103,7 @@ const WORDS: [(&str, Meaning); 26] = [
     ("BUSY", Meaning::Busy),
     ("UNKILLABLE", Meaning::Busy),
     ("NOREPLICAS", Meaning::TooFewReplicas),
+    ("NOQUORUM", Meaning::NoQuorum),
     ("MISCONF", Meaning::DiskFailed),
     ("UNBLOCKED", Meaning::Unblocked),
     ("NOSCRIPT", Meaning::UnknownScript),
@@ -205,6 +206,7 @@ mod tests {
         (Unavailable, "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."),
         (Unavailable, "UNKILLABLE Sorry the script already executed write commands against the dataset."),
         (Unavailable, "NOREPLICAS Not enough good replicas to write."),
+        (Unavailable, "NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the majority"),
         (Unavailable, "MISCONF Errors writing to the AOF file: No space left on device"),
         (Unavailable, "UNBLOCKED force unblock from blocking operation, instance state changed"),
         (Unavailable, "NOSCRIPT No matching script. Please use EVAL."),

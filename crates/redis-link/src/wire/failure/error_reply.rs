@@ -47,6 +47,7 @@ pub(super) enum Meaning {
     SeveralSlots,
     UnknownDatabase,
     UnknownService,
+    NoQuorum,
     UnknownProtocol,
     UnknownCommand,
     UnknownCommandInScript,
@@ -110,6 +111,7 @@ impl ErrorReply {
             Meaning::SeveralSlots => Error::invalid_argument(op, format!("{what}: the keys do not share one hash tag")),
             Meaning::UnknownDatabase => Error::invalid_argument(op, "the server has no database with this number"),
             Meaning::UnknownService => Error::invalid_argument(op, "the sentinel monitors no service of this name"),
+            Meaning::NoQuorum => unavailable("too few sentinels can be reached"),
             Meaning::UnknownProtocol => Error::unsupported(op, "the server does not support RESP3"),
             Meaning::UnknownCommand => Error::unsupported(op, self.unknown_command(what)),
             Meaning::UnknownCommandInScript => {

@@ -8,7 +8,7 @@ use crate::{check_urls, environment_with};
 
 /// Codes that no setting or right of a server causes, but a file, a variable, the network, a clock or another service:
 /// their tests are beside the cause.
-const OF_SOMETHING_ELSE: [Code; 22] = [
+const OF_SOMETHING_ELSE: [Code; 24] = [
     Code::UrlMissing,
     Code::UrlInvalid,
     Code::ConfInvalid,
@@ -23,6 +23,8 @@ const OF_SOMETHING_ELSE: [Code; 22] = [
     Code::ServerTooOld,
     Code::ServerVersionUnknown,
     Code::ScriptsUnsupported,
+    Code::SentinelQuorum,
+    Code::SentinelQuorumUnknown,
     Code::StateInMemory,
     Code::EmbeddedFileTaken,
     Code::CacheInMemory,
