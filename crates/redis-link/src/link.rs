@@ -110,8 +110,8 @@ impl Link {
     /// `Unauthenticated` for a wrong password or an unreadable password file; `Forbidden` if the user may not select the
     /// database; `InvalidArgument` for a database that does not exist; `Tls` for an untrusted certificate or unreadable TLS
     /// files; `Unavailable` if the server is down or does not answer in time (a server that is still loading its data
-    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (Sentinel, Cluster,
-    /// Kvrocks, several hosts, embedded).
+    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (Cluster, Kvrocks,
+    /// several hosts, embedded).
     pub async fn connect(config: LinkConfig) -> Result<Self> {
         let upstream = Upstream::of(&config, Op::Connect)?;
         let opening = async {

@@ -1,5 +1,5 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
-//! a replica. The cases of the state role run once more on a server in cluster mode, which owns all slots and refuses calls that
+//! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a server in cluster mode, which owns all slots and refuses calls that
 //! cross slots. Those of queues run on both kinds of servers once more with 12 partitions.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
 use libtest_mimic::{Arguments, Completion, Trial};
-use testkit::RedisServer;
+use testkit::{RedisServer, Sentinels};
 use tokio::runtime::Runtime;
 
 /// Capabilities that only the cache store has.
@@ -22,8 +22,12 @@ fn main() -> ExitCode {
     let servers = runtime.block_on(Servers::start());
     let redis = |name| runtime.block_on(servers.engine(name));
     let clustered = |name| runtime.block_on(servers.clustered_engine(name));
-    let engines: [Arc<dyn Engine>; 3] =
-        [Arc::new(EmbeddedMemory::new()), Arc::new(EmbeddedFile::new(directory.path())), Arc::new(redis("redis"))];
+    let engines: [Arc<dyn Engine>; 4] = [
+        Arc::new(EmbeddedMemory::new()),
+        Arc::new(EmbeddedFile::new(directory.path())),
+        Arc::new(redis("redis")),
+        Arc::new(runtime.block_on(servers.sentinel_engine("sentinels"))),
+    ];
     let mut trials: Vec<_> =
         engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case))).collect();
     let of_the_state = || conformance::all().filter(|case| !is_of(case, &CACHE_ALONE));
@@ -62,6 +66,8 @@ struct Servers {
     _replica: RedisServer,
     /// In cluster mode: it refuses whatever crosses slots.
     clustered: RedisServer,
+    cache_sentinels: Sentinels,
+    state_sentinels: Sentinels,
 }
 
 impl Servers {
@@ -72,12 +78,25 @@ impl Servers {
         let replica = RedisServer::builder().replica_of(&state);
         let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
         let clustered = RedisServer::state().cluster().start().await.unwrap_or_else(|error| panic!("{error}"));
-        Self { cache, state, _replica: replica, clustered }
+        let sentinels =
+            async |data| Sentinels::builder().data(data).start().await.unwrap_or_else(|error| panic!("{error}"));
+        let state_data = RedisServer::state().config("appendfsync", "always");
+        let (cache_sentinels, state_sentinels) = (sentinels(RedisServer::cache()).await, sentinels(state_data).await);
+        Self { cache, state, _replica: replica, clustered, cache_sentinels, state_sentinels }
     }
 
     async fn clustered_engine(&self, name: &str) -> RedisEngine {
         let (cache, state) = (self.cache.url(None), self.clustered.url(None));
         let engine = RedisEngine::connect(name, &cache, &state).await;
+        engine.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    async fn sentinel_engine(&self, name: &str) -> RedisEngine {
+        let url = |sentinels: &Sentinels| {
+            let hosts: Vec<_> = sentinels.addresses().iter().map(ToString::to_string).collect();
+            format!("redis-sentinel://{}/{}", hosts.join(","), sentinels.name())
+        };
+        let engine = RedisEngine::connect(name, &url(&self.cache_sentinels), &url(&self.state_sentinels)).await;
         engine.unwrap_or_else(|error| panic!("{error}"))
     }
 

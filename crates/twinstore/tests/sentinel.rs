@@ -1,0 +1,73 @@
+//! Both stores on primaries that sentinels report, through failovers.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use testkit::{DEADLINE, RedisServer, Sentinels, wait_until};
+use twinstore::prelude::*;
+
+const JOBS: u64 = 600;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Mail(u64);
+
+impl JobType for Mail {
+    const QUEUE: &'static str = "mails";
+}
+
+fn url(sentinels: &Sentinels) -> String {
+    let hosts: Vec<_> = sentinels.addresses().iter().map(ToString::to_string).collect();
+    format!("redis-sentinel://{}/{}", hosts.join(","), sentinels.name())
+}
+
+/// What a replica has acknowledged survives the death of the primary: the sentinels promote the replica that received most.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_job_is_lost_when_both_primaries_die() {
+    let start = |data| async { Sentinels::builder().data(data).start().await.unwrap() };
+    let (caches, states) = tokio::join!(start(RedisServer::cache()), start(RedisServer::state()));
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "billing".to_owned()),
+        ("REDIS_CONN_BASE_URL", url(&caches)),
+        ("REDIS_CACHE_DB", "3".to_owned()),
+        ("REDIS_WORKERCACHE_CONN_URL", url(&states)),
+        ("REDIS_STATE_MIN_REPLICAS", "1".to_owned()),
+    ]);
+    let stores = Stores::open(&environment).await.unwrap();
+    let handled = Arc::new(Mutex::new(BTreeMap::new()));
+    let seen = Arc::clone(&handled);
+    let worker = stores.state().worker().with_handler(move |mail: Mail, _: Job| {
+        let seen = Arc::clone(&seen);
+        async move {
+            *seen.lock().unwrap().entry(mail.0).or_insert(0) += 1;
+            Ok(())
+        }
+    });
+    let worker = worker.build().unwrap();
+    let handle = worker.handle();
+    let running = tokio::spawn(worker.run());
+
+    let queue = stores.state().queue_of::<Mail>();
+    let pushed = async {
+        for number in 0..JOBS {
+            // The id makes the job the same one, however often the push is tried.
+            let job = queue.job(&Mail(number)).unwrap().with_id(JobId::new(format!("mail-{number}")).unwrap());
+            wait_until("the job is pushed", DEADLINE, async || queue.push_one(job.clone()).await.is_ok()).await;
+        }
+    };
+    let killed = async {
+        wait_until("a third is handled", DEADLINE, async || handled.lock().unwrap().len() > 200).await;
+        for sentinels in [&states, &caches] {
+            let old = sentinels.primary().await;
+            old.kill().await;
+            sentinels.wait_for_failover(old).await;
+        }
+    };
+    tokio::join!(pushed, killed);
+    wait_until("each job is handled", DEADLINE, async || handled.lock().unwrap().len() == JOBS as usize).await;
+    let key = Key::new("price").unwrap();
+    wait_until("the cache is back", DEADLINE, async || stores.cache().key_value().get(&key).await.is_ok()).await;
+    handle.shutdown();
+    running.await.unwrap().unwrap();
+    stores.close().await;
+}
