@@ -109,8 +109,15 @@ fn follow(name: &str, lease: &Lease<'_>, term: &mut Term<'_>, found: &mut Findin
     // a renewal whose reply was lost may arrive later and shorten the lease
     let mut shortest = Micros::MAX;
     for (operation, lasting) in steps {
-        // an earlier copy of a short renewal may have let the lease run out before its repetition was carried out
-        let repeated = lasting.is_some_and(|lasting| operation.end >= operation.start + lasting);
+        // An earlier copy of a short renewal may have let the lease run out before its repetition was carried out
+        let repeated = match lasting {
+            Some(lasting) => operation.end >= operation.start + lasting,
+            // an earlier copy of a release may have released it for another holder
+            None => lease.acquisitions.iter().any(|(acquisition, ..)| {
+                granted(acquisition).is_some_and(|granted| granted.fence > term.fence)
+                    && acquisition.start < operation.end
+            }),
+        };
         if operation.answer() == Some(&Answer::One(false)) && term.covers(operation) && !repeated {
             found.add(Rule::LeaseLostEarly, name, [term.by, operation]);
         }

@@ -80,6 +80,17 @@ fn reports() -> Vec<Case> {
         ),
         case(Rule::LeaseLostEarly, held().ok(500, 549, renew(5, 50), no()), held().ok(500, 800, renew(5, 50), no())),
         case(Rule::LeaseLostEarly, held().ok(500, 501, release(5), no()), held().ok(1020, 1021, release(5), no())),
+        // the lost first copy of a release let another holder acquire the lease before the second one arrived
+        case(
+            Rule::LeaseLostEarly,
+            held().ok(500, 900, release(5), no()),
+            taken_by_b(held().ok(500, 900, release(5), no()), 700, 9),
+        ),
+        case(
+            Rule::LeaseLostEarly,
+            taken_by_b(held().ok(500, 600, release(5), no()), 700, 9),
+            taken_by_b(held().ok(500, 600, release(5), Answer::One(true)), 700, 9),
+        ),
         case(
             Rule::LeaseLostEarly,
             held().ok(500, 501, inspect(), nobody()),
