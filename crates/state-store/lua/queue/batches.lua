@@ -1,23 +1,23 @@
 -- Changes batches.
--- needs: add, batches, bit_of, call, contains, decimal, due, job_id, jobs, leased, many, meta
--- needs: pack, read_batch, state, sub, without
+-- needs: add, batches, call, char, common, contains, decimal, due, job_id, jobs, leased, many, meta
+-- needs: pack, positions_text, read_batch, state, sub
 
 -- Takes positions out of a batch, leased or not.
-local function leave(batch, low, high)
+local function leave(batch, positions)
   batch.is_changed = true
-  batch.low, batch.high = without(batch.low, low), without(batch.high, high)
+  batch.left = batch.left - common(batch.left, positions)
   for _, lease in ipairs(batch.leases) do
-    lease.low, lease.high = without(lease.low, low), without(lease.high, high)
+    lease.positions = lease.positions - common(lease.positions, positions)
   end
 end
 
 -- The text of a batch, and when its first lease ends.
 local function batch_text(batch)
-  local parts, first = { batch.at, pack('>I4I4B', batch.low, batch.high, batch.kind) }, nil
+  local parts, first = { batch.at, positions_text(batch.left), char(batch.kind) }, nil
   for _, lease in ipairs(batch.leases) do
-    if lease.low + lease.high > 0 then
-      parts[#parts + 1] = lease.fence .. pack('>I6I4I4BB', lease.ends, lease.low, lease.high,
-        lease.heard, #lease.worker) .. lease.worker
+    if lease.positions > 0 then
+      parts[#parts + 1] = lease.fence .. pack('>I6', lease.ends) .. positions_text(lease.positions)
+        .. char(lease.heard, #lease.worker) .. lease.worker
       first = math.min(first or lease.ends, lease.ends)
     end
   end
@@ -28,7 +28,7 @@ end
 local function write_batches()
   local ends, texts, gone, free, never_due = {}, {}, {}, {}, {}
   for id, batch in pairs(batches) do
-    if batch.is_changed and batch.low + batch.high == 0 then
+    if batch.is_changed and batch.left == 0 then
       gone[#gone + 1], free[#free + 1] = id, id
       if batch.kind >= 16 then never_due[#never_due + 1] = batch.kind % 4 .. id end
     elseif batch.is_changed then
@@ -52,10 +52,10 @@ local function repair(moving)
   for from = 1, #moving, 17 do
     local batch = read_batch(sub(moving, from, from + 16))
     for position = 0, batch and 63 or -1 do
-      if contains(batch.low, batch.high, position) then
+      if contains(batch.left, position) then
         local id = job_id(batch.id, position)
         if call('HEXISTS', jobs, id) == 1 then
-          leave(batch, bit_of(position))
+          leave(batch, 2 ^ position)
         else
           call('HDEL', state, id)
         end

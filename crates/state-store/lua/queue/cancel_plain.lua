@@ -1,9 +1,9 @@
 -- Fast path of a cancellation: a ready job of a batch without delays.
--- needs: batch_of, bit_of, count, lease_of, leave, write_batches
+-- needs: batch_of, count, lease_of, leave, write_batches
 local plain, plain_position
 if ARGV[3] == 'cancel' then plain, plain_position = batch_of(ARGV[4]) end
 if plain and plain.kind < 16 and not lease_of(plain, plain_position) then
-  leave(plain, bit_of(plain_position))
+  leave(plain, 2 ^ plain_position)
   write_batches()
   count('alive', -1)
   return { 'changed', 'removed', '' }

@@ -12,8 +12,8 @@
 -- Cost    20 commands, 3 per batch and 4 per 50 other jobs, O(n log r + bytes of the batches) with
 --         r running; at most 256 due entries, 256 expired leases and 1,000 stale ids on top
 -- needs: answer_claim, bury, due, end_leases, first_score, flush, give_back, interrupted, is_plain
--- needs: is_repeat, leased, more_ready, move_due, next_due, next_end, own_claim, repair, take, tidy
--- needs: trim_lists
+-- needs: is_repeat, leased, more_ready, move_due, next_due, next_end, own_claim, repair, take_all
+-- needs: tidy, trim_lists
 if not is_plain then
   if interrupted then repair(interrupted) end
   move_due()
@@ -21,7 +21,7 @@ if not is_plain then
   if is_repeat then give_back(own_claim) end
   flush(ARGV[3])
   next_due, next_end = first_score(due), first_score(leased)
-  more_ready = take(own_claim)
+  more_ready = take_all(own_claim)
 end
 if #own_claim.late > 0 then
   bury(own_claim.late)

@@ -18,7 +18,7 @@ local function time_until(first, second)
   return next_one < math.huge and math.max(0, next_one - now) or -1
 end
 
-local fields = call('HMGET', meta, 'shape', 'moving', 'paused', 'fence', 'tidied')
+local fields = call('HMGET', meta, 'shape', 'moving', 'paused', 'fence', 'tidied', 'running')
 local interrupted, last_fence = fields[2], fields[4]
 if fields[1] and fields[1] ~= ARGV[2] then return { 'shape', fields[1] } end
 if fields[3] then

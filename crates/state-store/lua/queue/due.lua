@@ -9,8 +9,8 @@ local function open_batch(member, first)
   local id, next_one = sub(member, 2), nil
   local batch, blob = read_batch(id), call('HGET', jobs, id)
   for position = 0, batch and blob and byte(blob) - 1 or -1 do
-    local at = due_in(batch, blob, position)
-    if at >= first and contains(batch.low, batch.high, position) then
+    local at = due_in(batch.at, blob, position)
+    if at >= first and contains(batch.left, position) then
       if at <= now then move_count('scheduled', -1) else next_one = math.min(next_one or at, at) end
     end
   end
@@ -60,11 +60,11 @@ local function end_batch(batch)
   for _, lease in ipairs(batch.leases) do
     if lease.ends <= now and is_free(lease.heard == 1, math.floor(batch.kind / 4) % 4) then
       is_unheard = true
-      move_count('running', -ones(lease.low) - ones(lease.high))
-      lease.low, lease.high = 0, 0
+      move_count('running', -ones(lease.positions))
+      lease.positions = 0
     elseif lease.ends <= now then
       for position = 0, 63 do
-        if contains(lease.low, lease.high, position) then
+        if contains(lease.positions, position) then
           local job = find_in_batch(job_id(batch.id, position), batch, position)
           job.s = with_flag(job.s, 128)
           expire(job)

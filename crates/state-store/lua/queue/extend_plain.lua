@@ -3,19 +3,19 @@
 local last = now_up + ARGV[3]
 
 -- The positions of a lease that are extended move to the lease under its fence that ends then.
-local function prolong(batch, lease, low, high)
+local function prolong(batch, lease, positions)
   if lease.ends > last then return false end
-  if lease.low + lease.high == low + high then
+  if lease.positions == positions then
     lease.ends = last
   elseif lease.ends < last then
-    lease.low, lease.high = lease.low - low, lease.high - high
+    lease.positions = lease.positions - positions
     for _, other in ipairs(batch.leases) do
       if other.ends == last and other.fence == lease.fence then
-        other.low, other.high, other.heard = other.low + low, other.high + high, 1
+        other.positions, other.heard = other.positions + positions, 1
         return true
       end
     end
-    batch.leases[#batch.leases + 1] = { fence = lease.fence, ends = last, low = low, high = high,
+    batch.leases[#batch.leases + 1] = { fence = lease.fence, ends = last, positions = positions,
       heard = 1, worker = lease.worker }
   end
   return true

@@ -16,7 +16,7 @@ local function find_in_batch(id, batch, position)
     job.s = running(lease.fence, 1, sub(record, 3, 9), 0, lease.worker)
   elseif batch.kind >= 16 then
     local first = call('ZSCORE', due, batch.kind % 4 .. batch.id)
-    local at = due_in(batch, batch.blob, position)
+    local at = due_in(batch.at, batch.blob, position)
     if first and at >= tonumber(first) then job.place, job.at = 'scheduled', decimal(at) end
   end
   return job

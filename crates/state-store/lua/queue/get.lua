@@ -16,7 +16,7 @@ for priority = 0, is_counted and byte(job.record, 3) or -1 do
   for _, id in ipairs(call('LRANGE', ready(priority), 0, 99)) do
     -- A batch counts as all its jobs.
     local batch = byte(id) == 2 and read_batch(id)
-    before = before + (batch and ones(batch.low) + ones(batch.high) or 1)
+    before = before + (batch and ones(batch.left) or 1)
   end
   longest = math.max(longest, call('LLEN', ready(priority)))
 end

@@ -7,8 +7,8 @@ local function give_back_batch(batch, fence)
   local n = 0
   for _, lease in ipairs(batch and batch.leases or {}) do
     if lease.fence == fence and lease.ends > now then
-      n = n + ones(lease.low) + ones(lease.high)
-      lease.low, lease.high, batch.is_changed = 0, 0, true
+      n = n + ones(lease.positions)
+      lease.positions, batch.is_changed = 0, true
     end
   end
   if n > 0 then table.insert(moved.heads[batch.kind % 4], batch.id) end

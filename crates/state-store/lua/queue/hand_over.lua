@@ -1,5 +1,5 @@
 -- Hands ready jobs over to waiting workers.
--- needs: hand, last_fence, micros, new_claim, next_waiter, notify, now_up, paused, take
+-- needs: hand, last_fence, micros, new_claim, next_waiter, notify, now_up, paused, take_all
 -- needs: trim_lists
 
 -- Leases ready jobs to a waiter. Returns whether it got some, and whether some may be left.
@@ -7,7 +7,7 @@ local function hand_to(waiter, fence)
   local ends = now_up + waiter.lasting
   local claim = new_claim(fence, waiter.worker, ends, waiter.reserve, waiter.bytes)
   claim.is_strict = true
-  local is_left = take(claim)
+  local is_left = take_all(claim)
   trim_lists(claim)
   if claim.count > 0 then hand(waiter, claim) end
   return claim.count > 0, is_left

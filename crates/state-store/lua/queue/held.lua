@@ -1,5 +1,5 @@
 -- The jobs that a worker names as those it holds.
--- needs: common, contains, job_id, now, ones, read_batch, sub, unpack_bytes
+-- needs: common, contains, job_id, now, ones, read_batch, read_positions, sub, unpack_bytes
 
 -- Those that were not dealt with as positions of batches, with their fences and numbers.
 local rest = { ids = {}, fences = {}, numbers = {} }
@@ -16,28 +16,22 @@ local function visit_batches(text, visit)
   local number = 0
   for at = 1, #text, 41 do
     local id, fence = sub(text, at, at + 16), sub(text, at + 17, at + 32)
-    local low, high = unpack_bytes('>I4I4', text, at + 33)
-    local batch, left_low, left_high = read_batch(id), low, high
+    local batch, named = read_batch(id), read_positions(text, at + 33)
+    local left = named
     for i = 1, batch and #batch.leases or 0 do
       local lease = batch.leases[i]
-      local of_low, of_high = common(lease.low, left_low), common(lease.high, left_high)
-      if lease.fence == fence and lease.ends > now and of_low + of_high > 0 then
+      local found = common(lease.positions, left)
+      if lease.fence == fence and lease.ends > now and found > 0 then
         lease.heard, batch.is_changed = 1, true
-        if visit(batch, lease, of_low, of_high) then
-          left_low, left_high = left_low - of_low, left_high - of_high
-        end
+        if visit(batch, lease, found) then left = left - found end
       end
     end
-    if left_low + left_high == 0 then
-      number = number + ones(low) + ones(high)
-    else
-      for position = 0, 63 do
-        if contains(left_low, left_high, position) then
-          add_rest(job_id(id, position), fence, number)
-        end
-        if contains(low, high, position) then number = number + 1 end
+    for position = 0, left > 0 and 63 or -1 do
+      if contains(left, position) then
+        add_rest(job_id(id, position), fence, number + ones(named % 2 ^ position))
       end
     end
+    number = number + ones(named)
   end
   return number
 end

@@ -1,7 +1,7 @@
 -- What becomes of jobs: it is collected, and then written.
--- needs: ENTRY, add, attempts_of, bit_of, by_priority, byte, call, completed, count, dead, decimal
--- needs: due, first_score, has_flag, jobs, keep_finished, leased, leave, many, meta, now, now_up
--- needs: ready, release, settled, state, unique_of, unpack_bytes, write_batches
+-- needs: ENTRY, add, attempts_of, by_priority, byte, call, completed, count, dead, decimal, due
+-- needs: first_score, has_flag, jobs, keep_finished, leased, leave, many, meta, now, now_up, ready
+-- needs: release, settled, state, unique_of, unpack_bytes, write_batches
 
 -- A list for each sorted set.
 local function by_index() return { [due] = {}, [leased] = {}, [completed] = {}, [dead] = {} } end
@@ -27,7 +27,7 @@ local function take_out(job)
     move_count('alive', 1)
   end
   if job.batch then
-    leave(job.batch, bit_of(job.position))
+    leave(job.batch, 2 ^ job.position)
   else
     table.insert(moved.left[job.index], job.member)
   end

@@ -10,9 +10,9 @@
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
--- needs: attempts_of, call, die, extract, fail, finish, flush, forget, held
--- needs: is_repeat, last_error, leased, move_count, moved, n_plain, n_settled, now_up, others
--- needs: publish, rest, settled, singles, sub, wait_again, wake
+-- needs: attempts_of, call, die, extract, fail, finish, flush, forget, held, is_repeat, last_error
+-- needs: leased, move_count, moved, n_plain, n_settled, now_up, others, publish, rest, settled
+-- needs: singles, sub, wait_again, wake
 local reply, is_unknown = { 'settled' }, false
 
 -- What becomes of a job, with a time in ms and a text.

@@ -1,6 +1,6 @@
 -- Fast path of a settlement: all jobs are just complete, held, and without a unique key.
--- needs: byte, call, count, first_score, is_repeat, jobs, leased, leave, many, now, ones
--- needs: read_singles, rest, state, sub, visit_batches, write_batches
+-- needs: byte, call, first_score, is_repeat, jobs, leased, leave, many, meta, n_alive, n_running
+-- needs: now, ones, read_singles, rest, state, sub, visit_batches, write_batches
 local earlier = is_repeat and call('GET', KEYS[15])
 if earlier then
   -- Written again: a server waits for the durability of the last write of a connection.
@@ -10,9 +10,9 @@ end
 
 local n_settled, singles, others = 0, {}, {}
 
-local function complete(batch, _, low, high)
-  n_settled = n_settled + ones(low) + ones(high)
-  leave(batch, low, high)
+local function complete(batch, _, positions)
+  n_settled = n_settled + ones(positions)
+  leave(batch, positions)
   return true
 end
 
@@ -32,8 +32,7 @@ if not others[1] and #ARGV == 6 then
   many('HDEL', jobs, singles)
   many('HDEL', state, singles)
   many('ZREM', leased, singles)
-  count('alive', -n_settled)
-  count('running', -n_settled)
+  call('HSET', meta, 'alive', (n_alive or 0) - n_settled, 'running', (n_running or 0) - n_settled)
   call('SET', KEYS[15], '\145\167settled', 'PX', ARGV[3])
   return { 'settled' }
 end

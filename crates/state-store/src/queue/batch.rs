@@ -7,8 +7,8 @@ use store_core::{BatchId, JobId, NewJob, Timestamp, millis_ceil};
 
 use super::record::{self, MILLIS, Record};
 
-/// The most jobs of a batch: as many as a busy worker claims at a time.
-const MAX_JOBS: usize = 50;
+/// The most jobs of a batch: as many as a busy worker claims at a time. A number in Lua holds 53 positions.
+pub(super) const MAX_JOBS: usize = 50;
 /// The most bytes of the payloads of a batch of several jobs: a batch is kept until its last job has ended.
 const MAX_BYTES: usize = 64 * 1024;
 /// The most jobs of a batch with different delays: each time that one becomes due, the batch is read.

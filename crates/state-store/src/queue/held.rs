@@ -25,7 +25,7 @@ pub(super) struct Held {
 struct Entry {
     partition: u16,
     is_other: bool,
-    /// For all but the others.
+    /// For all that batches may have, but the others.
     place: Option<(BatchId, u8)>,
     fence: u64,
     index: usize,
@@ -45,7 +45,8 @@ pub(super) fn group<'a>(leases: &[&'a JobLease], is_other: impl Fn(usize) -> boo
     let entry = |(index, lease): (usize, &&'a JobLease)| Entry {
         partition: lease.partition,
         is_other: is_other(index),
-        place: lease.job.place().filter(|_| !is_other(index)),
+        // A job that has an id of the caller may be named like a position that no batch has.
+        place: lease.job.place().filter(|(_, position)| !is_other(index) && usize::from(*position) < batch::MAX_JOBS),
         fence: lease.fence.get(),
         index,
     };
@@ -125,7 +126,8 @@ mod tests {
             JobLease::new(job, Fence::new(fence), Timestamp::from_millis(1)).with_partition(partition)
         };
         let leases = [
-            lease(far.job(63), 7, 1),
+            lease(far.job(49), 7, 1),
+            lease(far.job(50), 7, 1),
             lease(JobId::new("own").unwrap(), 9, 0),
             lease(near.job(2), 7, 0),
             lease(near.job(0), 8, 0),
@@ -134,16 +136,17 @@ mod tests {
         let leases: Vec<&JobLease> = leases.iter().collect();
         let groups = group(&leases, |_| false);
         let [first, second] = &groups[..] else { panic!("{} partitions", groups.len()) };
-        assert_eq!((first.partition, &first.order[..]), (0, &[4, 2, 3, 1][..]));
+        assert_eq!((first.partition, &first.order[..]), (0, &[5, 3, 4, 2][..]));
         assert_eq!((first.batches.len(), &first.singles[..]), (82, &b"0000000000000009\0\x03own"[..]));
         assert_eq!(&first.batches[17..41], b"0000000000000007\0\0\0\x06\0\0\0\0");
-        assert_eq!((second.partition, &second.order[..]), (1, &[0][..]));
-        assert_eq!(&second.batches[33..], b"\0\0\0\0\x80\0\0\0");
+        assert_eq!((second.partition, &second.order[..]), (1, &[0, 1][..]));
+        // No batch has a position 50.
+        assert_eq!((&second.batches[33..], second.singles.len()), (&b"\0\0\0\0\0\x02\0\0"[..], 35));
 
-        let groups = group(&leases, |index| index != 2 && index != 0);
+        let groups = group(&leases, |index| index != 3 && index != 0);
         let [first, second] = &groups[..] else { panic!("{} partitions", groups.len()) };
-        assert_eq!((&first.order[..], first.others()), (&[2, 1, 3, 4][..], &[1, 3, 4][..]));
-        assert_eq!((first.batches.len(), first.singles.len(), second.others()), (41, 0, &[][..]));
-        assert_eq!(&fence_and_id(leases[1])[..], b"0000000000000009own");
+        assert_eq!((&first.order[..], first.others()), (&[3, 2, 4, 5][..], &[2, 4, 5][..]));
+        assert_eq!((first.batches.len(), first.singles.len(), second.others()), (41, 0, &[1][..]));
+        assert_eq!(&fence_and_id(leases[2])[..], b"0000000000000009own");
     }
 }

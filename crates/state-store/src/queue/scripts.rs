@@ -14,26 +14,29 @@ macro_rules! script {
 // which a service that only takes away needs first.
 pub(super) static OPEN: Script = script!(frees "open", "keys");
 pub(super) static PUSH: Script = script!(adds "push",
-    "push_batches", "keys", "running", "wake", "push_one", "batch", "batches", "waiting", "single", "unique", "take", "hand_over", "push_singles"
+    "push_batches", "keys", "running", "wake", "push_one", "positions", "blob", "lease", "single", "unique", "take", "hand_over",
+    "batch", "batches", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "claim_idle", "wake", "claiming", "batch", "claim_batches", "running", "batches", "waiting", "single", "unique", "take",
-    "claim_plain", "finished", "moves", "find", "due", "give_back"
+    "keys", "claim_idle", "wake", "claiming", "positions", "blob", "lease", "claim_batches", "running", "single", "unique", "take",
+    "claim_plain", "batch", "batches", "finished", "moves", "find", "due", "give_back"
 );
 pub(super) static EXTEND: Script = script!(frees "extend",
-    "keys", "batch", "batches", "begin", "held", "extend_plain", "running", "single", "unique", "finished", "moves", "find"
+    "keys", "positions", "batch", "batches", "begin", "held", "extend_plain", "blob", "running", "single", "unique", "finished",
+    "moves", "find"
 );
 pub(super) static SETTLE: Script = script!(frees "settle",
-    "keys", "batch", "batches", "begin", "held", "settle_plain", "running", "single", "unique", "wake", "finished", "moves",
-    "find"
+    "keys", "positions", "batch", "batches", "begin", "held", "settle_plain", "blob", "running", "single", "unique", "wake",
+    "finished", "moves", "find"
 );
 pub(super) static CHANGE: Script = script!(frees "change",
-    "keys", "batch", "batches", "begin", "cancel_plain", "running", "single", "unique", "wake", "finished", "moves", "find"
+    "keys", "positions", "batch", "batches", "begin", "cancel_plain", "blob", "running", "single", "unique", "wake", "finished",
+    "moves", "find"
 );
 pub(super) static PAUSE: Script = script!(frees "pause", "keys", "wake");
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys");
-pub(super) static GET: Script = script!(reads "get", "keys", "batch", "running", "find");
+pub(super) static GET: Script = script!(reads "get", "keys", "positions", "batch", "blob", "running", "find");
 pub(super) static LIST: Script = script!(reads "list", "keys");
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{Counts, Fence, JobState, Op, Outcome, Settled};
+use store_core::{Counts, Fence, JobState, NewJob, Op, Outcome, Settled};
 
 use super::queue_fixture::{LEASE, QueueFixture, attempts, job, retry};
 use crate::case::cases;
@@ -18,6 +18,7 @@ cases! { Op::QueueClaim;
     tokens_rise_across_jobs_and_empty_queues,
     a_lease_that_ran_out_gives_the_job_back,
     leases_run_out_in_the_order_of_their_ends: OneOrder,
+    each_lease_of_jobs_that_were_pushed_together_runs_out_at_its_own_end,
     what_was_given_back_goes_behind_what_is_ready: OneOrder,
     the_last_lease_that_runs_out_is_the_death_of_the_job,
     a_lease_that_ran_out_after_a_cancellation_forgets_the_job,
@@ -98,6 +99,18 @@ async fn leases_run_out_in_the_order_of_their_ends(queue: QueueFixture) -> Verdi
     }
     queue.fixture.advance(secs(30));
     check_eq!(queue.claim_ids(10).await?, ["b", "c", "a"]);
+    Ok(())
+}
+
+async fn each_lease_of_jobs_that_were_pushed_together_runs_out_at_its_own_end(queue: QueueFixture) -> Verdict {
+    queue.push(&vec![NewJob::new("x"); 4]).await?;
+    let first = queue.claim(2).await?.jobs;
+    queue.fixture.advance(LEASE / 2);
+    check_eq!(queue.claim(10).await?.jobs.len(), 2);
+    queue.fixture.advance(LEASE / 2);
+    let again = queue.claim(10).await?.jobs;
+    check_eq!(again.len(), 2);
+    check!(again.iter().all(|job| first.iter().any(|lost| lost.id() == job.id())), "{again:?} is not {first:?}");
     Ok(())
 }
 
