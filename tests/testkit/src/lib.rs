@@ -4,6 +4,7 @@
 //!   file; it can be killed, started again on its data, paused, and inspected through a small client ([`RespConnection`])
 //!   that shares nothing with the code under test. [`RedisServer::cut_power`] imitates a power cut.
 //! - [`Sentinels`] starts a primary, replicas and sentinels, and reports who is the primary.
+//! - [`Cluster`] starts primaries and replicas that share the slots; [`SlotMigration`] moves a slot step by step.
 //! - [`servers`] lists the server programs: the installed `redis-server`, and those that `cargo xtask servers fetch`
 //!   fetches. `TESTKIT_SERVER=valkey-9.1` runs any test on another server.
 //! - [`FaultProxy`] is a proxy between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
@@ -34,6 +35,7 @@
 
 mod allocations;
 mod certificates;
+mod cluster;
 pub mod golden;
 pub mod lua;
 mod port;
@@ -44,9 +46,11 @@ mod script_proxy;
 mod sentinels;
 mod server;
 pub mod servers;
+mod topology;
 mod wait;
 
 pub use allocations::{Allocated, CountingAllocator};
+pub use cluster::{Cluster, ClusterBuilder, SlotMigration};
 pub use port::free_port;
 pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};

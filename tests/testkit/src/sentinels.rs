@@ -4,6 +4,7 @@ pub use builder::SentinelsBuilder;
 
 use std::net::SocketAddr;
 
+use crate::topology::proxy_of;
 use crate::wait::{DEADLINE, holds_within, wait_until};
 use crate::{CommandError, FaultProxy, RedisServer};
 
@@ -54,9 +55,7 @@ impl Sentinels {
     /// # Panics
     /// Without [`through_proxies`](SentinelsBuilder::through_proxies), or for a server that is not one of [`data`](Self::data).
     pub fn proxy(&self, server: &RedisServer) -> &FaultProxy {
-        let position = self.data.iter().position(|data| data.port() == server.port());
-        let proxy = position.and_then(|position| self.proxies.get(position));
-        proxy.expect("the server is one of data(), and they were built with through_proxies()")
+        proxy_of(&self.data, &self.proxies, server)
     }
 
     /// The port that this data server announces: that of its proxy, if it has one.

@@ -1,5 +1,6 @@
 mod builder;
 mod inspect;
+pub(crate) mod nodes;
 mod power;
 mod process;
 
@@ -225,7 +226,7 @@ impl RedisServer {
                 return Err(StartError::Ended { log: process::log_tail(self.dir()) });
             }
             let is_ready = self.is_ready(&id, synchronised, settings.kind).await;
-            if is_ready && (settings.kind != Kind::OneNodeCluster || self.owns_all_slots().await) {
+            if is_ready && (settings.kind != Kind::OneNodeCluster || self.serves_slots().await) {
                 break;
             }
             if started.elapsed() > DEADLINE {
@@ -248,16 +249,6 @@ impl RedisServer {
         says("process_id:", process_id)
             && (kind == Kind::Sentinel || says("loading:", "0"))
             && (!synchronised || says("master_link_status:", "up"))
-    }
-}
-
-impl RedisServer {
-    /// Whether it serves all slots of a cluster, which it takes if nobody owns them.
-    async fn owns_all_slots(&self) -> bool {
-        // Refused if it owns them already.
-        let _ = self.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
-        let info = self.command(&["CLUSTER", "INFO"]).await;
-        info.is_ok_and(|info| info.as_str().is_some_and(|text| text.contains("cluster_state:ok")))
     }
 }
 

@@ -2,12 +2,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-
 use super::Sentinels;
-use crate::FaultProxy;
 use crate::port::ReservedPort;
 use crate::server::{Kind, RedisServer, RedisServerBuilder, StartError, quoted};
+use crate::topology::{Places, random_id, start_all};
 
 /// How often sentinels send what, in milliseconds, instead of 1 s to 10 s. A down time below 1 s is only stable with these: a sentinel
 /// that reconnects to a new primary must ping it sooner than after the down time.
@@ -118,20 +116,9 @@ impl SentinelsBuilder {
     /// # Panics
     /// When the sentinels have not found each other within [`DEADLINE`](crate::DEADLINE).
     pub async fn start(self) -> Result<Sentinels, StartError> {
-        let mut proxies = Vec::new();
-        let mut members = Vec::new();
-        for _ in 0..=self.replicas {
-            let port = Arc::new(ReservedPort::reserve()?);
-            let mut announced = port.number();
-            if self.uses_proxies {
-                let proxy = FaultProxy::start(([127, 0, 0, 1], port.number()).into()).await?;
-                announced = proxy.port();
-                proxies.push(proxy);
-            }
-            members.push((port, announced));
-        }
-        let ports = members.iter().map(|(_, announced)| *announced).collect::<Vec<_>>();
-        let builders = members.iter().map(|(port, announced)| self.data_builder(port, *announced));
+        let Places { ports: own_ports, proxies, announced: ports } =
+            Places::reserve(self.replicas + 1, self.uses_proxies).await?;
+        let builders = own_ports.iter().zip(&ports).map(|(port, announced)| self.data_builder(port, *announced));
         let mut builders = builders.collect::<Vec<_>>().into_iter();
         let primary = builders.next().expect("invariant: there is a primary").start().await?;
         let replicas = builders.map(|replica| replica.replica_at(&primary, self.host(), ports[0]));
@@ -148,14 +135,8 @@ impl SentinelsBuilder {
     }
 
     fn data_builder(&self, port: &Arc<ReservedPort>, announced: u16) -> RedisServerBuilder {
-        let data = self.data.clone().member(Kind::Member).listen_on(port).replicates_with_own_credentials();
-        data.config("replica-announce-ip", self.host())
-            .config("replica-announce-port", &announced.to_string())
-            // With it, the primary sends a replica nothing after the first synchronisation for up to 1 s.
-            .config("repl-diskless-sync", "no")
-            // 60 s and 10 s by default.
-            .config("repl-timeout", "5")
-            .config("repl-ping-replica-period", "1")
+        let data = self.data.clone().member(Kind::Member).listen_on(port).replicates_each_other();
+        data.config("replica-announce-ip", self.host()).config("replica-announce-port", &announced.to_string())
     }
 
     /// Each sentinel begins with a file as if it had found the replicas and the others already, which takes up to 10 s.
@@ -196,23 +177,4 @@ impl SentinelsBuilder {
         };
         Ok(sentinels.iter().map(builder).collect())
     }
-}
-
-/// 40 hexadecimal digits, as the id of a sentinel or of a node.
-pub(crate) fn random_id() -> String {
-    std::iter::repeat_with(|| char::from_digit(fastrand::u32(0..16), 16).unwrap_or('0')).take(40).collect()
-}
-
-/// Starts all at the same time; the servers are in the order of the builders.
-pub(crate) async fn start_all(builders: Vec<RedisServerBuilder>) -> Result<Vec<RedisServer>, StartError> {
-    let mut starts = JoinSet::new();
-    for (index, builder) in builders.into_iter().enumerate() {
-        starts.spawn(async move { builder.start().await.map(|server| (index, server)) });
-    }
-    let mut started = Vec::new();
-    while let Some(server) = starts.join_next().await {
-        started.push(server.map_err(|error| StartError::System(io::Error::other(error)))??);
-    }
-    started.sort_by_key(|(index, _)| *index);
-    Ok(started.into_iter().map(|(_, server)| server).collect())
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::RedisServer;
+use super::{RedisServer, nodes};
 use crate::certificates::Certificates;
 use crate::port::ReservedPort;
 use crate::servers;
@@ -71,6 +71,8 @@ pub struct RedisServerBuilder {
     pub(super) port: Option<Arc<ReservedPort>>,
     /// The port for the other nodes of a cluster.
     bus: Option<Arc<ReservedPort>>,
+    /// The first `nodes.conf` of a node of a cluster.
+    nodes: Option<String>,
     tls: bool,
     settings: BTreeMap<String, String>,
     /// Further lines of the configuration file, for settings that occur several times.
@@ -122,6 +124,7 @@ impl RedisServerBuilder {
             kind: Kind::Standalone,
             port: None,
             bus: None,
+            nodes: None,
             tls: false,
             settings: defaults.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             lines: Vec::new(),
@@ -162,12 +165,39 @@ impl RedisServerBuilder {
         self.login.clone().or_else(default)
     }
 
-    /// Lets this server replicate any other server that was built with the same users.
-    pub(crate) fn replicates_with_own_credentials(mut self) -> Self {
+    /// Lets this server replicate any other one that was built with the same users and certificates, with less waiting.
+    pub(crate) fn replicates_each_other(mut self) -> Self {
         if let Some((user, password)) = self.credentials() {
             self = self.config("masteruser", &quoted(&user)).config("masterauth", &quoted(&password));
         }
-        if self.tls { self.config("tls-replication", "yes") } else { self }
+        if self.tls {
+            self = self.config("tls-replication", "yes");
+        }
+        // Without a disk, the primary sends a replica nothing after the first synchronisation for up to 1 s.
+        // 60 s and 10 s are the defaults of the others.
+        self.config("repl-diskless-sync", "no").config("repl-timeout", "5").config("repl-ping-replica-period", "1")
+    }
+
+    /// Makes this a node of a cluster, which knows the cluster from this `nodes.conf` when it starts for the first time.
+    pub(crate) fn cluster_node(mut self, bus: &Arc<ReservedPort>, nodes: String) -> Self {
+        self.bus = Some(Arc::clone(bus));
+        self.nodes = Some(nodes);
+        if self.tls {
+            self = self.config("tls-cluster", "yes");
+        }
+        self.config("cluster-enabled", "yes").config("cluster-port", &bus.number().to_string())
+    }
+
+    /// Makes the certificates, if TLS needs any, so that copies of this builder share them.
+    pub(crate) fn make_certificates(&mut self) -> Result<(), StartError> {
+        if self.tls && self.certificates.is_none() {
+            self.certificates = Some(Arc::new(Certificates::generate().map_err(StartError::Certificates)?));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn speaks_tls(&self) -> bool {
+        self.tls
     }
 
     /// One setting as a configuration file spells it, several values separated by blanks. Replaces what was set under
@@ -253,11 +283,11 @@ impl RedisServerBuilder {
     }
 
     /// A cluster of this one node, which owns all slots. It refuses calls whose keys are in several slots, and has database 0
-    /// only. [`start`](Self::start) waits until the cluster is up, which takes about 2 s.
+    /// only. [`start`](Self::start) waits until the cluster is up.
     #[must_use]
     pub fn cluster(mut self) -> Self {
         self.kind = Kind::OneNodeCluster;
-        self.config("cluster-enabled", "yes")
+        self
     }
 
     /// How many database numbers there are; 16 by default.
@@ -312,13 +342,10 @@ impl RedisServerBuilder {
     /// # Errors
     /// [`StartError`].
     pub async fn start(mut self) -> Result<RedisServer, StartError> {
-        if self.tls && self.certificates.is_none() {
-            self.certificates = Some(Arc::new(Certificates::generate().map_err(StartError::Certificates)?));
-        }
+        self.make_certificates()?;
         if self.kind == Kind::OneNodeCluster {
-            let bus = Arc::new(ReservedPort::reserve()?);
-            self.settings.insert("cluster-port".to_owned(), bus.number().to_string());
-            self.bus = Some(bus);
+            let nodes = nodes::one_node();
+            self = self.cluster_node(&Arc::new(ReservedPort::reserve()?), nodes);
         }
         RedisServer::start(self).await
     }
@@ -330,6 +357,9 @@ impl RedisServerBuilder {
             let changes_it = matches!(self.kind, Kind::Member | Kind::Sentinel);
             if !(changes_it && file.is_file()) {
                 std::fs::write(&file, self.render(port, directory))?;
+            }
+            if let Some(nodes) = self.nodes.as_ref().filter(|_| !directory.join(nodes::FILE).is_file()) {
+                std::fs::write(directory.join(nodes::FILE), nodes)?;
             }
             let mode = (self.kind == Kind::Sentinel).then(|| "--sentinel".into());
             return Ok(std::iter::once(file.into()).chain(mode).collect());
