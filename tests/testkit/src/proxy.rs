@@ -41,6 +41,8 @@ struct Shared {
     open: Mutex<Vec<u64>>,
     /// The connection that is held while the others pass.
     held: watch::Sender<Option<u64>>,
+    /// Whether the connections of replicas are held.
+    replication_held: watch::Sender<bool>,
     accepted: AtomicU64,
     cut: Mutex<Option<Cut>>,
     fired: watch::Sender<usize>,
@@ -93,6 +95,7 @@ impl FaultProxy {
             connections: watch::Sender::new(0),
             open: Mutex::default(),
             held: watch::Sender::new(None),
+            replication_held: watch::Sender::new(false),
             accepted: AtomicU64::new(0),
             cut: Mutex::new(None),
             fired: watch::Sender::new(0),
@@ -164,6 +167,13 @@ impl FaultProxy {
         drop(open);
         self.shared.held.send_replace(held);
         held.is_some()
+    }
+
+    /// Holds the connections of replicas, old and new ones, until [`pass`](Self::pass); all others continue. So a primary behind
+    /// this proxy is separated from its replicas, but not from clients. A replica is known by its `PSYNC`, which it must send
+    /// without TLS.
+    pub fn hold_replication(&self) {
+        self.shared.replication_held.send_replace(true);
     }
 
     /// Arms one hold: the connection of the next request that `matches` is held in both directions, from this request on,
@@ -263,6 +273,7 @@ impl FaultProxy {
 
     async fn switch(&self, mode: Mode) {
         self.shared.held.send_replace(None);
+        self.shared.replication_held.send_replace(false);
         self.shared.mode.send_replace(mode);
         self.listen().await.expect("the proxy's own port can be listened on again");
     }

@@ -1,4 +1,5 @@
 mod builder;
+mod faults;
 mod inspect;
 pub(crate) mod nodes;
 mod power;

@@ -115,6 +115,7 @@ impl ClusterBuilder {
         node.cluster_node(&plan.bus, nodes)
             .config("cluster-node-timeout", &self.node_timeout.as_millis().to_string())
             .config("cluster-announce-ip", "127.0.0.1")
+            .config("replica-announce-port", &plan.announced.to_string())
             .config(announced_port, &plan.announced.to_string())
     }
 

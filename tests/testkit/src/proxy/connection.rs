@@ -1,5 +1,5 @@
 use std::io;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) fn spawn(client: TcpStream, shared: Arc<Shared>) {
     tokio::spawn(async move {
         let mut client = client;
         let mut server = None;
-        let connection = Connection { shared: &shared, number };
+        let connection = Connection { shared: &shared, number, is_replication: AtomicBool::new(false) };
         tokio::select! {
             _ = resets.changed() => {
                 for stream in server.iter().chain([&client]) {
@@ -46,6 +46,8 @@ pub(super) fn spawn(client: TcpStream, shared: Arc<Shared>) {
 struct Connection<'a> {
     shared: &'a Shared,
     number: u64,
+    /// Whether the client is a replica.
+    is_replication: AtomicBool,
 }
 
 /// Forwards; once the connection is half-open, swallows what the client sends until it ends.
@@ -102,10 +104,14 @@ async fn forward_requests(
         }
         let mut fired = None;
         let end = requests.find(&chunk[..length], |request| {
+            if is_psync(request) {
+                connection.is_replication.store(true, Ordering::Relaxed);
+            }
             let armed = &mut *lock(&shared.cut);
             fired = armed.take_if(|cut: &mut Cut| (cut.matches)(request));
             fired.is_some()
         });
+        connection.open(|_| true).await;
         match fired {
             Some(Cut { place: CutAt::BeforeRequest, .. }) => {
                 shared.fired.send_modify(|count| *count += 1);
@@ -167,6 +173,11 @@ async fn forward_replies(
     }
 }
 
+/// Whether a replica begins to follow with this request.
+fn is_psync(request: &[u8]) -> bool {
+    request.get(8..13).is_some_and(|name| name.eq_ignore_ascii_case(b"PSYNC"))
+}
+
 impl Connection<'_> {
     /// Holds one chunk until the mode lets its direction through, and for the delay.
     async fn pass_through(&self, length: usize, is_open: impl Fn(&Mode) -> bool) {
@@ -184,6 +195,9 @@ impl Connection<'_> {
 
     async fn open(&self, is_open: impl Fn(&Mode) -> bool) {
         wait_for(self.shared.held.subscribe(), |held| *held != Some(self.number)).await;
+        if self.is_replication.load(Ordering::Relaxed) {
+            wait_for(self.shared.replication_held.subscribe(), |held| !held).await;
+        }
         wait_for(self.shared.mode.subscribe(), is_open).await;
     }
 }
