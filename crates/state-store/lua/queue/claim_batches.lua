@@ -5,13 +5,9 @@ local new_fence = string.format('%016.0f', math.max(micros, (last_fence or -1) +
 local own_claim
   = new_claim(new_fence, ARGV[6], now_up + ARGV[5], tonumber(ARGV[4]), tonumber(ARGV[7]))
 
--- Whether the claim is complete: if it found nothing, the queue may have to be tidied.
-local function is_complete(claim)
-  return not claim.is_partial and (claim.count > 0 or more_ready or was_tidied)
-end
-
 if is_plain then more_ready = take(own_claim, nil, n_lists) end
-if is_plain and is_complete(own_claim) then
+-- If it found nothing, the queue may have to be tidied.
+if is_plain and not own_claim.is_partial and (own_claim.count > 0 or more_ready or was_tidied) then
   write_claim(own_claim, fields[6])
   trim_lists(own_claim)
   return answer_claim(own_claim, more_ready, next_due, next_end)

@@ -14,9 +14,6 @@ local ENTRY = 320
 
 local function ready(priority) return KEYS[3 + priority] end
 
--- A list for each priority.
-local function by_priority() return { [0] = {}, {}, {}, {} } end
-
 -- A command with all elements of a list, in slices of whole pairs that fit Lua's stack.
 local function many(command, key, list)
   for first = 1, #list, 1000 do

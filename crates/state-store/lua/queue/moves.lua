@@ -1,7 +1,7 @@
 -- What becomes of jobs: it is collected, and then written.
--- needs: ENTRY, add, attempts_of, by_priority, byte, call, completed, count, dead, decimal, due
--- needs: first_score, has_flag, jobs, keep_finished, leased, leave, many, meta, now, now_up, ready
--- needs: release, settled, state, unique_of, unpack_bytes, write_batches
+-- needs: ENTRY, add, attempts_of, byte, call, completed, count, dead, decimal, due, first_score
+-- needs: has_flag, jobs, keep_finished, leased, leave, many, meta, now, now_up, ready, release
+-- needs: settled, state, unique_of, unpack_bytes, write_batches
 
 -- A list for each sorted set.
 local function by_index() return { [due] = {}, [leased] = {}, [completed] = {}, [dead] = {} } end
@@ -9,8 +9,9 @@ local function by_index() return { [due] = {}, [leased] = {}, [completed] = {}, 
 -- `entered`: scores and members. `tails` and `heads`: ids that are added to the ready lists.
 -- `freed`: unique keys and the jobs that hold them. `moving`: batches that jobs leave.
 local function new_moves()
-  return { entered = by_index(), left = by_index(), tails = by_priority(), heads = by_priority(),
-    states = {}, records = {}, forgotten = {}, freed = {}, moving = {},
+  return { entered = by_index(), left = by_index(), tails = { [0] = {}, {}, {}, {} },
+    heads = { [0] = {}, {}, {}, {} }, states = {}, records = {}, forgotten = {}, freed = {},
+    moving = {},
     counts = { alive = 0, scheduled = 0, running = 0, dead_bytes = 0, completed_bytes = 0 } }
 end
 

@@ -19,7 +19,7 @@ local reply, behind = { 'pushed' }, 5 + 3 * ARGV[4]
 -- Stores the jobs. Returns whether one is due before all others.
 local function add_batches()
   local added, added_later, first_due_before, has_news = 0, 0, math.huge, false
-  local later, stored, batched, lists = {}, {}, {}, { [0] = {}, {}, {}, {} }
+  local later, stored, new, lists = {}, {}, {}, { [0] = {}, {}, {}, {} }
   for at = 5, behind - 1, 3 do
     local id, kind, n, delay = ARGV[at + 1], struct.unpack('>BBI6', ARGV[at])
     if not is_repeat or call('HEXISTS', KEYS[1], id) == 0 then
@@ -31,12 +31,7 @@ local function add_batches()
         table.insert(lists[kind % 4], id)
       end
       added = added + n
-      if n > 1 then
-        batched[#batched + 1] = #stored + 1
-        batched[#batched + 1] = push_time .. string.sub(ARGV[at], 9) .. string.char(kind)
-      end
-      stored[#stored + 1] = id
-      stored[#stored + 1] = n > 1 and ARGV[at + 2] or ARGV[at + 2] .. push_time
+      new[#new + 1] = at
     end
   end
   -- Index entry, state, record: a claim removes what an interrupted script leaves.
@@ -50,13 +45,15 @@ local function add_batches()
       has_news = true
     end
   end
-  for i = #batched - 1, 1, -2 do
-    local at = batched[i]
-    if call('HSETNX', KEYS[2], stored[at], batched[i + 1]) == 0 and not is_repeat then
+  for _, at in ipairs(new) do
+    local id, kind, n = ARGV[at + 1], string.byte(ARGV[at], 1, 2)
+    if n > 1 and call('HSETNX', KEYS[2], id, push_time .. string.sub(ARGV[at], 9)
+      .. string.char(kind)) == 0 and not is_repeat then
       -- An existing batch is never written over.
       reply[1] = 'taken'
-      table.remove(stored, at + 1)
-      table.remove(stored, at)
+    else
+      stored[#stored + 1] = id
+      stored[#stored + 1] = n > 1 and ARGV[at + 2] or ARGV[at + 2] .. push_time
     end
   end
   if stored[1] then

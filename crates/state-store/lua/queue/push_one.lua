@@ -1,7 +1,29 @@
 -- Fast path of a push: a waiting worker is handed the only job, if no other one is ready.
--- needs: LEAST, add_batches, call, count, decimal, hand, has_news, is_one, jobs, last_fence, leased
--- needs: meta, micros, next_waiter, now_up, publish, push_time, ready, running, state, sub
--- needs: unpack_bytes
+-- needs: add, add_batches, call, count, decimal, has_news, is_one, jobs, last_fence, leased
+-- needs: messages, meta, micros, next_waiter, notify, now_up, pack, publish, push_time, ready
+-- needs: running, state, sub, unpack_bytes, waiters
+
+-- A waiter is handed no more jobs if fewer bytes are left of its registration.
+local LEAST = 4096
+
+-- Hands a claim over: now, fence, how long the leases last, the items and the states before. As
+-- long as the waiter has room, it stays registered (`h`, else `e`).
+local function hand(waiter, claim)
+  local lasting_and_count = pack('>I6I2', waiter.lasting, #claim.items / 2)
+  local parts = { pack('>I6', now_up), claim.fence, lasting_and_count }
+  for _, list in ipairs({ claim.items, claim.past }) do
+    for _, value in ipairs(list) do
+      value = tostring(value)
+      add(parts, pack('>I4', #value), value)
+    end
+  end
+  local message = table.concat(parts)
+  local reserve, bytes = waiter.reserve - claim.count, waiter.bytes - #message
+  if reserve == 0 or bytes < LEAST then return notify(waiter, 'e' .. message) end
+  messages[#messages + 1] = { waiter.channel, waiter.token .. 'h' .. message }
+  call('HSET', waiters, waiter.token, pack('>I6I2I3I6B', waiter.ends, reserve, bytes,
+    waiter.lasting, #waiter.channel) .. waiter.channel .. waiter.worker)
+end
 
 -- Returns whether it was handed over.
 local function hand_one()

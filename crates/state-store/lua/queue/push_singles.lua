@@ -1,12 +1,12 @@
 -- Adds single jobs: with ids of the caller, a deadline or a unique key.
--- needs: ENTRY, add, batch_of, by_priority, byte, call, collect_unique, completed, decimal, due
--- needs: first_score, holder_of, jobs, many, meta, now, now_up, push_time, ready, record_in, state
--- needs: sub, unique, unique_of, unique_until, unpack_bytes
+-- needs: ENTRY, add, batch_of, byte, call, collect_unique, completed, decimal, due, first_score
+-- needs: holder_of, jobs, many, meta, now, now_up, push_time, ready, record_in, state, sub, unique
+-- needs: unique_of, unique_until, unpack_bytes
 
 -- What a push collects.
 local function new_push()
-  return { ids = {}, records = {}, dues = {}, tails = by_priority(), accepted = {},
-    held = {}, removed = {}, unique = {}, elapsed = {}, untils = {} }
+  return { ids = {}, records = {}, dues = {}, tails = { [0] = {}, {}, {}, {} },
+    accepted = {}, held = {}, removed = {}, unique = {}, elapsed = {}, untils = {} }
 end
 
 -- Whether a stored job counts: a completed one whose time is over is removed here.

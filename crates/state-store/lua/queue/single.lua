@@ -1,5 +1,5 @@
 -- Single jobs: their records and states.
--- needs: byte, call, char, due, pack, sub, unpack_bytes
+-- needs: byte, char, pack, sub, unpack_bytes
 local NO_FENCE = string.rep('0', 16)
 
 -- Whether a state has a flag. 1: cancellation requested, 2: unique until finished, 4: progress or
@@ -36,9 +36,4 @@ local function settled(s, status, attempts, reason, result)
   reason = reason or ''
   return status .. sub(s, 2, 17) .. pack('>I2', attempts) .. sub(s, 20, 26)
     .. pack('>BBI2', flags + unheard_of(s), 0, #reason) .. reason .. (result or '')
-end
-
--- Whether a job waits for its time. Only one that was delayed, or that has waited before, can.
-local function is_due(id, record, s)
-  return (s or byte(record, 2) % 16 >= 8) and call('ZSCORE', due, byte(record, 3) .. id)
 end

@@ -1,5 +1,5 @@
 -- Leases ready jobs to one worker: single ones.
--- needs: add, attempts_of, byte, call, decimal, fits, has_flag, is_due, jobs, last_error, meta, now
+-- needs: add, attempts_of, byte, call, decimal, due, fits, has_flag, jobs, last_error, meta, now
 -- needs: release, running, state, sub, take, unheard_of, unique_of, unpack_bytes, write_claim
 
 -- Whether a job that was never claimed has missed its deadline.
@@ -12,7 +12,8 @@ end
 -- was removed, or that is elsewhere.
 local function lease_single(claim, id, record, s)
   local flags, unheard, attempts, reason = byte(record, 2), 0, 1, nil
-  if is_due(id, record, s) then return nil end
+  -- It waits for its time. Only one that was delayed, or that has waited before, can.
+  if (s or flags % 16 >= 8) and call('ZSCORE', due, byte(record, 3) .. id) then return nil end
   local is_keyed = flags % 4 == 1
   if s then
     if byte(s) ~= 119 then return nil end

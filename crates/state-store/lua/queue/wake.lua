@@ -1,9 +1,6 @@
--- Notifies waiting workers, and hands leased jobs over to them.
--- needs: add, call, now, now_up, pack, sub, unpack_bytes, waiters
+-- Notifies waiting workers.
+-- needs: call, now, sub, unpack_bytes, waiters
 local messages = {}
-
--- A waiter is handed no more jobs if fewer bytes are left of its registration.
-local LEAST = 4096
 
 -- A registered waiter that still listens; nil if there is none.
 local function next_waiter()
@@ -25,25 +22,6 @@ end
 local function notify(waiter, message)
   call('HDEL', waiters, waiter.token)
   messages[#messages + 1] = { waiter.channel, waiter.token .. message }
-end
-
--- Hands a claim over: now, fence, how long the leases last, the items and the states before. As
--- long as the waiter has room, it stays registered (`h`, else `e`).
-local function hand(waiter, claim)
-  local lasting_and_count = pack('>I6I2', waiter.lasting, #claim.items / 2)
-  local parts = { pack('>I6', now_up), claim.fence, lasting_and_count }
-  for _, list in ipairs({ claim.items, claim.past }) do
-    for _, value in ipairs(list) do
-      value = tostring(value)
-      add(parts, pack('>I4', #value), value)
-    end
-  end
-  local message = table.concat(parts)
-  local reserve, bytes = waiter.reserve - claim.count, waiter.bytes - #message
-  if reserve == 0 or bytes < LEAST then return notify(waiter, 'e' .. message) end
-  messages[#messages + 1] = { waiter.channel, waiter.token .. 'h' .. message }
-  call('HSET', waiters, waiter.token, pack('>I6I2I3I6B', waiter.ends, reserve, bytes,
-    waiter.lasting, #waiter.channel) .. waiter.channel .. waiter.worker)
 end
 
 -- Notifies one waiter.
