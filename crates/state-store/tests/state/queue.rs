@@ -13,6 +13,7 @@ mod lost_replies;
 mod neighbours;
 mod partial_writes;
 mod partitions;
+mod positions;
 mod push_groups;
 mod repeated_calls;
 mod stale_entries;
