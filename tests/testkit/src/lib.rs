@@ -10,6 +10,7 @@
 //! - [`FaultProxy`] is a proxy between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
 //!   request was executed and before its reply arrives.
 //! - [`ScriptProxy`] is another one, which makes a script end between two of its writes.
+//! - [`KvrocksProxy`] makes a server answer as Kvrocks does.
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
 //! - [`CountingAllocator`] counts what a test allocates.
@@ -37,6 +38,7 @@ mod allocations;
 mod certificates;
 mod cluster;
 pub mod golden;
+mod kvrocks;
 pub mod lua;
 mod port;
 mod program;
@@ -51,6 +53,7 @@ mod wait;
 
 pub use allocations::{Allocated, CountingAllocator};
 pub use cluster::{Cluster, ClusterBuilder, SlotMigration};
+pub use kvrocks::KvrocksProxy;
 pub use port::free_port;
 pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod faults;
+mod kvrocks;
 mod program;
 mod proxy;
 mod script_proxy;

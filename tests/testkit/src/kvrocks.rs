@@ -1,0 +1,178 @@
+mod answers;
+mod frames;
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::RedisServer;
+use crate::resp::encode;
+use answers::{Change, Plan, changed, plan};
+use frames::{frame_end, request};
+
+/// A proxy that makes a `redis-server` answer as Kvrocks does, as far as a client sees it: Kvrocks 2.14.0 was measured.
+///
+/// It imitates: the greeting and `INFO` (no `run_id`, no `used_memory`, version 4.0.0), `SELECT` that answers `OK` and does not
+/// switch, no users, no `CLIENT SETINFO`, `TRACKING` and `PAUSE`, commands that do not exist, `EVAL` that does not fill the cache
+/// of scripts, statuses of scripts as strings of bytes, errors without their codes, `XREADGROUP` without a group, messages of
+/// protocol version 3 that are no pushes, and `ROLE`. The texts of its errors are approximate, except for those that begin with
+/// `ERR Invalid`, `ERR running script` and `NOSCRIPT`.
+///
+/// It does not imitate durations, durability, expiry, replication, and what scripts call. It speaks no TLS. Dropping it ends all
+/// connections.
+#[derive(Debug)]
+pub struct KvrocksProxy {
+    address: SocketAddr,
+    listener: JoinHandle<()>,
+}
+
+/// The digests of the scripts that `SCRIPT LOAD` has stored, in capitals.
+type Scripts = Mutex<HashSet<String>>;
+
+struct Shared {
+    target: SocketAddr,
+    scripts: Scripts,
+    version: &'static str,
+}
+
+impl KvrocksProxy {
+    /// Listens on a free port of `127.0.0.1` and answers as version 2.14.0.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start(server: &RedisServer) -> io::Result<Self> {
+        Self::start_as(server, "2.14.0").await
+    }
+
+    /// Like [`start`](Self::start), as version 2.13.0, which has no `WAIT`.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_without_wait(server: &RedisServer) -> io::Result<Self> {
+        Self::start_as(server, "2.13.0").await
+    }
+
+    async fn start_as(server: &RedisServer, version: &'static str) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared { target: server.address(), scripts: Mutex::default(), version });
+        let listener = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    // Whatever fails on one side ends both.
+                    let _ = Connection::open(client, &shared).await.serve(&shared).await;
+                });
+            }
+        });
+        Ok(Self { address, listener })
+    }
+
+    /// Host and port on which it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of the server through this proxy, without a password.
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+}
+
+impl Drop for KvrocksProxy {
+    fn drop(&mut self) {
+        self.listener.abort();
+    }
+}
+
+struct Connection {
+    client: TcpStream,
+    server: Option<TcpStream>,
+    requests: Vec<u8>,
+    replies: Vec<u8>,
+}
+
+impl Connection {
+    async fn open(client: TcpStream, shared: &Shared) -> Self {
+        let server = TcpStream::connect(shared.target).await.ok();
+        Self { client, server, requests: Vec::new(), replies: Vec::new() }
+    }
+
+    /// One request after the other, until the client subscribes: then both directions on their own.
+    async fn serve(mut self, shared: &Shared) -> io::Result<()> {
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        self.client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        loop {
+            let Some((arguments, end)) = request(&self.requests) else {
+                if self.client.read_buf(&mut self.requests).await? == 0 {
+                    return Ok(());
+                }
+                continue;
+            };
+            let is_subscription =
+                arguments.first().is_some_and(|name| name.to_ascii_uppercase().ends_with(b"SUBSCRIBE"));
+            if is_subscription {
+                server.write_all(&self.requests).await?;
+                return forward_messages(self.client, server).await;
+            }
+            self.requests.drain(..end);
+            let reply = match plan(arguments, &shared.scripts, shared.version != "2.13.0") {
+                Plan::Answer(reply) => reply,
+                Plan::Forward(arguments, change) => {
+                    server.write_all(&encode(&arguments)).await?;
+                    self.reply(&mut server, &change, shared).await?
+                }
+            };
+            self.client.write_all(&reply).await?;
+        }
+    }
+
+    async fn reply(&mut self, server: &mut TcpStream, change: &Change, shared: &Shared) -> io::Result<Vec<u8>> {
+        loop {
+            if let Some(end) = frame_end(&self.replies, 0) {
+                let frame = self.replies.drain(..end).collect::<Vec<_>>();
+                return Ok(changed(&frame, change, &shared.scripts, shared.version));
+            }
+            if server.read_buf(&mut self.replies).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+}
+
+/// Forwards requests as they are, and pushed messages as arrays.
+async fn forward_messages(client: TcpStream, server: TcpStream) -> io::Result<()> {
+    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+        (client.into_split(), server.into_split());
+    let messages = async {
+        let mut buffer = Vec::new();
+        while from_server.read_buf(&mut buffer).await? > 0 {
+            while let Some(end) = frame_end(&buffer, 0) {
+                let is_message = ["message\r\n", "pmessage\r\n", "smessage\r\n"].iter().any(|kind| {
+                    // after the count and the length of the kind
+                    buffer[..end]
+                        .splitn(3, |byte| *byte == b'\n')
+                        .nth(2)
+                        .is_some_and(|rest| rest.starts_with(kind.as_bytes()))
+                });
+                if is_message {
+                    buffer[0] = b'*';
+                }
+                to_client.write_all(&buffer[..end]).await?;
+                buffer.drain(..end);
+            }
+        }
+        io::Result::Ok(())
+    };
+    tokio::select! {
+        ended = messages => ended,
+        ended = tokio::io::copy(&mut from_client, &mut to_server) => ended.map(drop),
+    }
+}
