@@ -219,7 +219,7 @@ async fn interrupt_all(then: Interrupted, partitions: u16) {
             let handed_over = environment.handed_over.load(Ordering::Relaxed);
             println!("{total} interrupted scripts, seeds {first} to {seed}: {done:?}; {handed_over} hand-overs");
             let least = done.values().min().copied().unwrap_or(0);
-            assert!(wanted < EACH || done.len() == 8 && least > 30 && handed_over > 100, "{done:?}");
+            assert!(wanted < EACH || done.len() == 8 && least > 50 && handed_over > 100, "{done:?}");
             return;
         }
     }

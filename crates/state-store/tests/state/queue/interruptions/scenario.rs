@@ -24,6 +24,8 @@ enum Aim {
     Replay,
     /// Jobs are cancelled.
     Cancel,
+    /// Jobs are deleted.
+    Delete,
     Any,
 }
 
@@ -54,6 +56,7 @@ impl<'e> Scenario<'e> {
             0..2 => Aim::Promote,
             2 => Aim::Replay,
             3..6 => Aim::Cancel,
+            6 => Aim::Delete,
             _ => Aim::Any,
         };
         scenario.has_waiters = scenario.dice.roll(3) == 0;
@@ -196,6 +199,7 @@ impl<'e> Scenario<'e> {
             Aim::Promote => return Call::Promote(ids),
             Aim::Replay => return Call::Replay(ids),
             Aim::Cancel => return Call::Cancel(ids.swap_remove(self.dice.roll(ids.len()))),
+            Aim::Delete => return Call::Delete(ids),
             Aim::Any => {}
         }
         if self.has_waiters && self.dice.roll(2) == 0 {
