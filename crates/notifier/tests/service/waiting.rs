@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use testkit::{DEADLINE, RunningProgram, wait_until};
+use testkit::{DEADLINE, RunningProgram, Value, wait_until};
 use twinstore::prelude::*;
 use twinstore::queue::Counts;
 use twinstore::worker::WorkerHandle;
@@ -15,6 +15,9 @@ const QUEUE: &str = "notifications";
 
 /// Much longer than a hand-over takes on a loaded machine, and much shorter than a lease or a registration.
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// What a hand-over after a killed worker takes at most while the machine has time for it: 3 ms were measured.
+const PROMPTLY: Duration = Duration::from_millis(50);
 
 /// For each job, its attempt and how long after its push it started.
 type Started = Arc<Mutex<BTreeMap<JobId, (u32, Duration)>>>;
@@ -73,12 +76,13 @@ fn queue() -> QueueName {
     QueueName::new(QUEUE).unwrap()
 }
 
-async fn registrations(fixture: &Fixture) -> i64 {
-    fixture.state.command(&["HLEN", "tw:{q.notifications.0}:waiters"]).await.unwrap().as_integer().unwrap()
+/// The tokens of the registrations. Each worker keeps its own.
+async fn registrations(fixture: &Fixture) -> Vec<Value> {
+    fixture.state.command(&["HKEYS", "tw:{q.notifications.0}:waiters"]).await.unwrap().as_array().unwrap().to_vec()
 }
 
-async fn until_registered(fixture: &Fixture, workers: i64) {
-    wait_until("registered", DEADLINE, async || registrations(fixture).await == workers).await;
+async fn until_registered(fixture: &Fixture, workers: usize) {
+    wait_until("registered", DEADLINE, async || registrations(fixture).await.len() == workers).await;
 }
 
 /// Another worker, in a process, that is registered.
@@ -92,8 +96,11 @@ async fn process(fixture: &Fixture, flags: &[&str]) -> RunningProgram {
 async fn a_job_that_is_pushed_after_its_waiting_worker_was_killed_starts_on_another_at_once() {
     let fixture = Fixture::new().await;
     let beside = Beside::start(&fixture).await;
-    let (mut pushed, mut slowest) = (0, Duration::ZERO);
-    for _ in 0..5 {
+    let own = registrations(&fixture).await;
+    let mut delays = Vec::new();
+    let mut pushed = 0;
+    // One of five is in time unless the code is slow: a loaded machine may delay some of them.
+    while delays.iter().all(|delay| *delay >= PROMPTLY) && delays.len() < 5 {
         process(&fixture, &[]).await.kill().await;
         // Before the server has noticed, the message is on its way: see below.
         wait_until("the server has noticed", DEADLINE, async || {
@@ -101,17 +108,21 @@ async fn a_job_that_is_pushed_after_its_waiting_worker_was_killed_starts_on_anot
             String::from_utf8_lossy(listening.as_bytes().unwrap()).lines().count() == 1
         })
         .await;
-        assert_eq!(registrations(&fixture).await, 2, "the killed worker is still registered");
-        // A push asks any of the two.
-        while registrations(&fixture).await == 2 {
+        let is_registered = async || registrations(&fixture).await.iter().any(|token| !own.contains(token));
+        assert!(is_registered().await, "the killed worker is still registered");
+        // A push asks any of the two; the last one has asked the killed worker.
+        let mut delay = Duration::ZERO;
+        while is_registered().await {
             let began = Instant::now();
             beside.push().await;
             pushed += 1;
             beside.until_started(pushed).await;
-            slowest = slowest.max(began.elapsed());
+            delay = began.elapsed();
+            assert!(delay < AT_ONCE, "{delay:?}, by the server {:?}", beside.delays());
         }
+        delays.push(delay);
     }
-    assert!(slowest < AT_ONCE, "{slowest:?}, by the server {:?}", beside.delays());
+    assert!(delays.iter().any(|delay| *delay < PROMPTLY), "{delays:?}, by the server {:?}", beside.delays());
 }
 
 /// A stopped process still receives. So does one that was killed when the message was already on its way.
@@ -125,7 +136,7 @@ async fn only_the_jobs_that_a_stopped_worker_has_reserved_wait_and_only_for_one_
     stopped.pause().unwrap();
     let mut pushed = 0;
     // Each push asks any of the two, until the stopped one has all that it has reserved.
-    while registrations(&fixture).await == 2 {
+    while registrations(&fixture).await.len() == 2 {
         beside.push().await;
         pushed += 1;
         assert!(pushed < 1000, "the stopped worker is never asked");
