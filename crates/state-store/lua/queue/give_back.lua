@@ -2,23 +2,20 @@
 -- needs: attempts_of, byte, call, extract, held, last_error, move_count, moved, now, ones
 -- needs: read_batch, sub, unpack_bytes, wait_again
 
--- Returns how many jobs of a batch were leased.
 local function give_back_batch(batch, fence)
-  local n = 0
   for _, lease in ipairs(batch and batch.leases or {}) do
-    if lease.fence == fence and lease.ends > now then
-      n = n + ones(lease.positions)
+    if lease.fence == fence and lease.ends > now and lease.positions > 0 then
+      move_count('running', -ones(lease.positions))
+      table.insert(moved.heads[batch.kind % 4], batch.id)
       lease.positions, batch.is_changed = 0, true
     end
   end
-  if n > 0 then table.insert(moved.heads[batch.kind % 4], batch.id) end
-  move_count('running', -n)
-  return n
 end
 
--- The claim gets the fence and the end of the earlier one, if that is remembered and lasts.
+-- The claim gets the fence and the end of the earlier one, if that is remembered and lasts, and no
+-- more jobs than it gives back.
 local function give_back(claim)
-  local entry, from, ids, n = call('GET', KEYS[15]), 23, {}, 0
+  local entry, from, ids, before = call('GET', KEYS[15]), 23, {}, moved.counts.running
   local ends = entry and unpack_bytes('>I6', entry, 17) or 0
   if ends <= now then return end
   claim.fence, claim.ends, claim.is_again = sub(entry, 1, 16), ends, true
@@ -30,15 +27,14 @@ local function give_back(claim)
   end
   for _, id in ipairs(ids) do
     if byte(id) == 2 or byte(id) == 3 then
-      n = n + give_back_batch(read_batch('\2' .. sub(id, 2, 17)), claim.fence)
+      give_back_batch(read_batch('\2' .. sub(id, 2, 17)), claim.fence)
     else
       local job, is_held = held(id, claim.fence)
       if is_held then
-        n = n + 1
         extract(job)
         wait_again(job, -1, attempts_of(job.s) - 1, last_error(job.s))
       end
     end
   end
-  claim.most = math.min(claim.most, n)
+  claim.most = math.min(claim.most, before - moved.counts.running)
 end
