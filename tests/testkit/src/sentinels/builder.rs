@@ -101,7 +101,7 @@ impl SentinelsBuilder {
         self
     }
 
-    /// Puts a [`FaultProxy`] before the primary and each replica, and has each announce the address of its proxy. Clients,
+    /// Puts a [`FaultProxy`](crate::FaultProxy) before the primary and each replica, and has each announce the address of its proxy. Clients,
     /// replicas and sentinels reach it only through the proxy. See [`Sentinels::proxy`].
     pub fn through_proxies(mut self) -> Self {
         self.uses_proxies = true;
