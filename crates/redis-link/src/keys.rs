@@ -106,9 +106,13 @@ fn slot(tag: &[u8]) -> u16 {
 }
 
 /// The slot of a key: that of the text in its first braces.
-pub(crate) fn slot_of(key: &str) -> u16 {
-    let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
-    slot(tag.filter(|tag| !tag.is_empty()).unwrap_or(key).as_bytes())
+pub(crate) fn slot_of(key: &[u8]) -> u16 {
+    let behind = |text: &'_ [u8], brace: u8| text.iter().position(|byte| *byte == brace);
+    let tag = behind(key, b'{').and_then(|open| {
+        let rest = &key[open + 1..];
+        behind(rest, b'}').map(|close| &rest[..close])
+    });
+    slot(tag.filter(|tag| !tag.is_empty()).unwrap_or(key))
 }
 
 /// `ns:wake:name`: the channel on which a process waits for jobs. `name` is random. A channel is no key: nothing is stored.
@@ -315,9 +319,9 @@ mod tests {
     fn partitions_are_spread_over_the_slots() {
         assert_eq!(super::slot(b"123456789"), 0x31c3);
         for key in ["123456789", "a{123456789}b", "{123456789}}{c}"] {
-            assert_eq!(super::slot_of(key), 0x31c3, "{key}");
+            assert_eq!(super::slot_of(key.as_bytes()), 0x31c3, "{key}");
         }
-        assert_eq!(super::slot_of("a{}{b}"), super::slot(b"a{}{b}"));
+        assert_eq!(super::slot_of(b"a{}{b}"), super::slot(b"a{}{b}"));
         let queue = QueueName::new("email").unwrap();
         for of in [2, 12, 1024] {
             for partition in 0..of {

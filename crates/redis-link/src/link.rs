@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use store_core::{Clock, Durability, Error, Op, Reached, Repeat, Result};
@@ -15,14 +14,17 @@ use crate::{Answer, Arg, Breaker, LinkConfig, Reply, Script};
 
 mod admission;
 mod call;
+mod cluster;
 mod commands;
 mod connection;
 mod doubt;
 mod durable;
 mod exclusive;
 mod flight;
+mod node;
 mod ping;
 mod repeating;
+mod routes;
 mod subscriptions;
 mod upstream;
 mod values;
@@ -30,17 +32,13 @@ mod waiting;
 
 use connection::Connection;
 use doubt::in_doubt;
-use exclusive::Exclusive;
 use repeating::pause;
+use routes::{Hop, Routes};
 use subscriptions::Subscriptions;
 pub use subscriptions::{Event, Subscription};
 pub(crate) use upstream::{Opened, Upstream};
 use waiting::{Permit, Waiting};
 
-/// How many calls may block on the server at once; each has a connection of its own.
-const MAX_BLOCKING: usize = 256;
-/// How many durable writes may wait for their replicas at once; each has a connection of its own.
-const MAX_DURABLE: usize = 16;
 /// How often a script is loaded again within one attempt.
 const MAX_LOADS: usize = 3;
 
@@ -80,12 +78,9 @@ pub struct Link {
 
 struct Inner {
     config: LinkConfig,
-    connections: Vec<Connection>,
-    turn: AtomicUsize,
+    routes: Routes,
     waiting: Arc<Waiting>,
     is_closed: watch::Sender<bool>,
-    blockers: Arc<Exclusive>,
-    durables: Arc<Exclusive>,
     subscriptions: Arc<Subscriptions>,
     breaker: Option<Breaker>,
     meters: Meters,
@@ -113,27 +108,14 @@ impl Link {
     /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (Cluster, Kvrocks,
     /// several hosts, embedded).
     pub async fn connect(config: LinkConfig) -> Result<Self> {
-        let upstream = Upstream::of(&config, Op::Connect)?;
-        let opening = async {
-            let mut connections = Vec::with_capacity(config.pool_size);
-            for _ in 0..config.pool_size {
-                connections.push(Connection::open(&config, &upstream).await?);
-            }
-            Ok(connections)
-        };
-        let connections = match tokio::time::timeout(config.connect_timeout, opening).await {
-            Ok(connections) => connections,
-            Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
-        };
-        let connections = connections.map_err(|failure| failure.into_error(Op::Connect, "connect"))?;
+        let opened = tokio::time::timeout(config.connect_timeout, Box::pin(Routes::open(&config, Op::Connect))).await;
+        let silent = "the server did not answer within the connect time-out";
+        let (routes, upstream) = opened.unwrap_or_else(|_| Err(Error::unavailable(Op::Connect, silent)))?;
         Ok(Self {
             inner: Arc::new(Inner {
-                connections,
-                turn: AtomicUsize::new(0),
+                routes,
                 waiting: Waiting::new(config.max_waiting),
                 is_closed: watch::Sender::new(false),
-                blockers: Exclusive::new(&config, &upstream, MAX_BLOCKING),
-                durables: Exclusive::new(&config, &upstream, MAX_DURABLE),
                 subscriptions: Subscriptions::new(&config, &upstream),
                 meters: Meters::new(config.role_label()),
                 breaker: config.breaker.map(|(failures, pause)| Breaker::new(failures, pause)),
@@ -150,7 +132,7 @@ impl Link {
     /// Any of [`Error`] except `NotDurable`; see [`Link`] for retries.
     pub async fn call<K: AsRef<[u8]>>(&self, op: Op, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Answer> {
         let copies = self.copies(Durability::Accepted);
-        self.call_request(op, script, Request::script(script, keys, args, &self.clock), copies).await
+        self.call_request(op, script, keys, args, copies).await
     }
 
     /// Calls a script and waits until its writes have reached `durability`, in the same pipeline on a connection of its
@@ -181,13 +163,14 @@ impl Link {
         args: Vec<Arg>,
         durability: Durability,
     ) -> Result<(Answer, Reached)> {
-        let request = Request::script(script, keys, args, &self.clock);
         let copies = self.copies(durability);
         if durability == Durability::Accepted {
-            return Ok((self.call_request(op, script, request, copies).await?, Reached::default()));
+            return Ok((self.call_request(op, script, keys, args, copies).await?, Reached::default()));
         }
         durable::check(op, durability)?;
-        let call = || durable::call(&self.inner, script, &request, &copies, durability);
+        let slot = self.inner.routes.slot(op, keys)?;
+        let request = Request::script(script, keys, args, &self.clock);
+        let call = || durable::call(&self.inner, slot, script, (&request, &copies), durability);
         let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, call).await?;
         if !reached.satisfies(durability) {
             return Err(Error::NotDurable { op, wanted: durability, reached });
@@ -202,8 +185,12 @@ impl Link {
     /// cannot be mistaken for a message); use a script for others. Otherwise as [`Link::call`].
     pub async fn command(&self, op: Op, name: &'static str, args: Vec<Arg>) -> Result<Answer> {
         commands::check_plain(op, name)?;
+        let slot = match args.first() {
+            Some(Arg::Bytes(key)) if commands::has_key(name) => self.inner.routes.slot(op, &[key])?,
+            _ => None,
+        };
         let request = Request::new(name, args);
-        let call = || self.send(op, request.clone());
+        let call = || self.send(op, request.clone(), slot);
         self.attempts(op, name, &self.copies(Durability::Accepted), call)
             .await
             .map(|(reply, attempts)| Answer::new(reply, attempts))
@@ -227,7 +214,8 @@ impl Link {
             async move {
                 self.inner.check_open()?;
                 let patience = self.inner.config.command_timeout;
-                let held = self.inner.blockers.take(patience).await?;
+                let node = self.inner.routes.node()?;
+                let held = node.blockers.take(patience).await?;
                 let reply = tokio::select! {
                     reply = held.wire().send(request, block + patience) => reply,
                     () = held.left() => Err(Failure::LOST),
@@ -243,12 +231,12 @@ impl Link {
 
     /// Whether at least one connection is up, without asking the server.
     pub fn is_connected(&self) -> bool {
-        !*self.inner.is_closed.borrow() && self.inner.connections.iter().any(|connection| connection.is_usable())
+        !*self.inner.is_closed.borrow() && self.inner.routes.is_usable()
     }
 
     /// Whether the server is in cluster mode, so that the keys of one call must share a slot.
     pub(crate) fn has_slots(&self) -> bool {
-        self.inner.connections.iter().any(|connection| connection.has_slots)
+        self.inner.routes.has_slots()
     }
 
     /// Refuses new calls, ends blocking calls, waits up to one command time-out for the others under way, and closes
@@ -256,23 +244,47 @@ impl Link {
     pub async fn close(&self) {
         self.inner.is_closed.send_replace(true);
         let _ = tokio::time::timeout(self.inner.config.command_timeout, self.inner.waiting.empty()).await;
-        self.inner.connections.iter().for_each(|connection| connection.close());
-        self.inner.blockers.close();
-        self.inner.durables.close();
+        self.inner.routes.close();
         self.inner.subscriptions.close();
     }
 
-    async fn call_request(&self, op: Op, script: &Script, request: Request<'_>, copies: Copies) -> Result<Answer> {
-        let call = || self.run_script(script, &request, &copies);
+    async fn call_request<K: AsRef<[u8]>>(
+        &self,
+        op: Op,
+        script: &Script,
+        keys: &[K],
+        args: Vec<Arg>,
+        copies: Copies,
+    ) -> Result<Answer> {
+        let slot = self.inner.routes.slot(op, keys)?;
+        let request = Request::script(script, keys, args, &self.clock);
+        let call = || self.run_script(slot, script, &request, &copies);
         self.attempts(op, script.name(), &copies, call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
     }
 
-    async fn run_script(&self, script: &Script, request: &Request<'_>, copies: &Copies) -> Result<Reply, Failure> {
-        let connection = self.inner.connection()?;
-        match self.run_script_on(connection, script, request, copies).await {
-            // Only this connection has measured the server's clock.
-            Err(Failure::Late) => self.run_script_on(connection, script, request, copies).await,
-            result => result,
+    async fn run_script(
+        &self,
+        slot: Option<u16>,
+        script: &Script,
+        request: &Request<'_>,
+        copies: &Copies,
+    ) -> Result<Reply, Failure> {
+        self.inner.check_open()?;
+        let mut hop = self.inner.routes.first(slot)?;
+        loop {
+            let result = match hop.node.connection() {
+                _ if hop.asks => durable::try_behind_asking(&self.inner, &hop, script, (request, copies)).await,
+                Ok(connection) => match self.run_script_on(connection, script, request, copies).await {
+                    // Only this connection has measured the server's clock.
+                    Err(Failure::Late) => self.run_script_on(connection, script, request, copies).await,
+                    result => result,
+                },
+                Err(failure) => Err(failure),
+            };
+            match self.inner.routes.next(&hop, &result) {
+                Some(next) => hop = next,
+                None => return result,
+            }
         }
     }
 
@@ -302,12 +314,32 @@ impl Link {
     }
 
     /// Pings are sent even if too many calls wait: they measure the server, not this process.
-    async fn send(&self, op: Op, request: Request<'_>) -> Result<Reply, Failure> {
-        let permit = match op {
-            Op::Ping => self.inner.waiting.enter_beyond(),
-            _ => self.inner.enter()?,
-        };
-        self.inner.connection()?.send(request, permit).await
+    async fn send(&self, op: Op, request: Request<'_>, slot: Option<u16>) -> Result<Reply, Failure> {
+        self.inner.check_open()?;
+        let mut hop = self.inner.routes.first(slot)?;
+        loop {
+            let permit = match op {
+                Op::Ping => self.inner.waiting.enter_beyond(),
+                _ => self.inner.enter()?,
+            };
+            let result = match hop.node.connection() {
+                _ if hop.asks => self.send_behind_asking(&hop, request.clone()).await,
+                Ok(connection) => connection.send(request.clone(), permit).await,
+                Err(failure) => Err(failure),
+            };
+            match self.inner.routes.next(&hop, &result) {
+                Some(next) => hop = next,
+                None => return result,
+            }
+        }
+    }
+
+    async fn send_behind_asking(&self, hop: &Hop, request: Request<'_>) -> Result<Reply, Failure> {
+        let patience = self.inner.config.command_timeout;
+        let held = hop.node.durables.take(patience).await?;
+        let result = held.wire().send_last(hop.before().chain([request]).collect(), patience).await;
+        held.settle(&result);
+        result
     }
 
     /// Alone decides whether a call is repeated.
@@ -376,14 +408,5 @@ impl Inner {
     /// Counts one waiting call; refused if too many wait.
     fn enter(&self) -> Result<Permit, Failure> {
         self.waiting.enter().ok_or(Failure::Withheld("too many commands wait"))
-    }
-
-    /// The next usable connection, round robin.
-    fn connection(&self) -> Result<&Connection, Failure> {
-        self.check_open()?;
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let mut in_turn =
-            (0..self.connections.len()).map(|step| &self.connections[turn.wrapping_add(step) % self.connections.len()]);
-        in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
     }
 }

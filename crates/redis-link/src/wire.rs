@@ -39,7 +39,7 @@ mod tls;
 pub(crate) use copies::Copies;
 use copies::Deadline;
 use failure::During;
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, Redirection};
 pub use greeting::Greeting;
 pub(crate) use messages::{Messages, Received};
 use opening::Opening;
@@ -230,6 +230,18 @@ impl Wire {
         let answered = client.custom_raw(request.custom(), request.args).await;
         let answered = answered.map_err(|error| failure::of_library(&error, During::Sending)).and_then(frame::reply);
         in_time(&self.clock, sent, answered)
+    }
+
+    /// Sends one or several commands in one write. The reply to the last one.
+    pub(crate) async fn send_last(&self, mut requests: Vec<Request<'_>>, within: Duration) -> Result<Reply, Failure> {
+        match requests.pop() {
+            Some(request) if requests.is_empty() => self.send(request, within).await,
+            Some(request) => {
+                requests.push(request);
+                self.pipeline(requests, within).await?.pop().unwrap_or(Err(Failure::LOST))
+            }
+            None => Err(Failure::LOST),
+        }
     }
 
     /// Sends several commands in one write. Each has its own reply or error reply; the outer failure is the

@@ -76,7 +76,7 @@ impl SharedScript {
     ) -> Result<(ReplyReader, Reached)> {
         let (shared, items) = (Arc::clone(&self.shared), keys.len());
         let send = move |items| Arc::clone(&shared).send(items, durability);
-        let slot = keys.first().filter(|_| self.shared.link.has_slots()).map_or(0, |key| keys::slot_of(key));
+        let slot = keys.first().filter(|_| self.shared.link.has_slots()).map_or(0, |key| keys::slot_of(key.as_bytes()));
         let (group, load) = ((slot, durability), Load { items, bytes });
         let (reply, reached) = self.shared.calls.call(group, load, Item { keys, args }, send).await?;
         Ok((self.shared.read(reply)?, reached))

@@ -20,7 +20,7 @@ impl Inner {
 
     /// Whether another attempt is useless: a link with a breaker does not wait for a connection.
     pub(super) fn gives_up(&self) -> bool {
-        self.breaker.is_some() && !self.connections.iter().any(|connection| connection.is_usable())
+        self.breaker.is_some() && !self.routes.is_usable()
     }
 }
 

@@ -95,6 +95,29 @@ const PLAIN: &[&str] = &[
     "ZSCORE",
 ];
 
+/// Those whose first argument is no key.
+const WITHOUT_KEY: &[&str] = &[
+    "ACL GETUSER",
+    "ACL WHOAMI",
+    "CLIENT ID",
+    "CONFIG GET",
+    "CONFIG RESETSTAT",
+    "DBSIZE",
+    "ECHO",
+    "INFO",
+    "PING",
+    "PUBLISH",
+    "SCAN",
+    "SCRIPT EXISTS",
+    "SCRIPT LOAD",
+    "TIME",
+];
+
+/// Whether the first argument is a key.
+pub(super) fn has_key(name: &str) -> bool {
+    !WITHOUT_KEY.contains(&name)
+}
+
 /// The reply is nothing, one value, or a list that begins with one of the requested keys, in pairs or before a list.
 const BLOCKING: &[&str] = &["BLMOVE", "BLMPOP", "BLPOP", "BRPOP", "BZMPOP", "XREAD", "XREADGROUP"];
 

@@ -45,12 +45,23 @@ impl Connection {
     /// Opens the connection. A task keeps it open until this is dropped.
     pub(super) async fn open(config: &LinkConfig, upstream: &Upstream) -> Result<Self, Failure> {
         let opened = upstream.open(config).await?;
-        let flight = Arc::new(Flight::new(config));
         let has_slots = opened.wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() == Some("cluster"));
-        flight.begin(opened.wire.clone());
+        Ok(Self::keep(config, upstream, Some(opened), has_slots))
+    }
+
+    /// A connection to a node of a cluster, which a task opens.
+    pub(super) fn begin(config: &LinkConfig, upstream: &Upstream) -> Self {
+        Self::keep(config, upstream, None, true)
+    }
+
+    fn keep(config: &LinkConfig, upstream: &Upstream, opened: Option<Opened>, has_slots: bool) -> Self {
+        let flight = Arc::new(Flight::new(config));
+        if let Some(opened) = &opened {
+            flight.begin(opened.wire.clone());
+        }
         let keeper = Keeper { flight: Arc::clone(&flight), config: config.clone(), upstream: upstream.clone() };
         let keeper = tokio::spawn(keeper.keep(opened)).abort_handle();
-        Ok(Self { flight, keeper, has_slots })
+        Self { flight, keeper, has_slots }
     }
 
     pub(super) fn is_usable(&self) -> bool {
@@ -85,7 +96,11 @@ struct Keeper {
 impl Keeper {
     /// Ends calls that timed out, and replaces a connection that is lost, dead, or leads to a server that is no longer the
     /// primary.
-    async fn keep(self, mut opened: Opened) {
+    async fn keep(self, opened: Option<Opened>) {
+        let mut opened = match opened {
+            Some(opened) => opened,
+            None => self.open_another().await,
+        };
         loop {
             tokio::select! {
                 () = opened.ended() => {}

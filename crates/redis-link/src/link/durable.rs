@@ -7,6 +7,7 @@ use std::time::Duration;
 use store_core::{Durability, Error, Op, Reached, Result, millis_ceil};
 
 use super::exclusive::Held;
+use super::routes::Hop;
 use super::{Inner, MAX_LOADS};
 use crate::wire::{Copies, Failure, Request, Wire};
 use crate::{Arg, Reply, Script};
@@ -26,17 +27,44 @@ pub(super) fn check(op: Op, durability: Durability) -> Result<()> {
 /// One attempt: the script and the wait in one pipeline, on a connection that no other call uses meanwhile.
 pub(super) async fn call(
     inner: &Inner,
+    slot: Option<u16>,
     script: &Script,
-    request: &Request<'_>,
-    copies: &Copies,
+    sent: (&Request<'_>, &Copies),
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
     inner.check_open()?;
+    let mut hop = inner.routes.first(slot)?;
+    loop {
+        let result = try_at(inner, &hop, script, sent, durability).await;
+        match inner.routes.next(&hop, &result) {
+            Some(next) => hop = next,
+            None => return result,
+        }
+    }
+}
+
+/// Tries a script at a node to which its slot is on the way.
+pub(super) async fn try_behind_asking(
+    inner: &Inner,
+    hop: &Hop,
+    script: &Script,
+    sent: (&Request<'_>, &Copies),
+) -> Result<Reply, Failure> {
+    try_at(inner, hop, script, sent, Durability::Accepted).await.map(|(reply, _)| reply)
+}
+
+async fn try_at(
+    inner: &Inner,
+    hop: &Hop,
+    script: &Script,
+    (request, copies): (&Request<'_>, &Copies),
+    durability: Durability,
+) -> Result<(Reply, Reached), Failure> {
     let _permit = inner.enter()?;
     let patience = inner.config.command_timeout;
-    let mut held = inner.durables.take(patience).await?;
+    let mut held = hop.node.durables.take(patience).await?;
     let left = held.left();
-    let mut call = async || on_connection(&mut held, patience, script, (request, copies), durability).await;
+    let mut call = async || on_connection(&mut held, patience, script, (request, copies, hop), durability).await;
     let answered = async {
         match call().await {
             // Only this connection has measured the server's clock.
@@ -57,17 +85,17 @@ async fn on_connection(
     held: &mut Held,
     patience: Duration,
     script: &Script,
-    (request, copies): (&Request<'_>, &Copies),
+    (request, copies, hop): (&Request<'_>, &Copies, &Hop),
     durability: Durability,
 ) -> Result<(Reply, Reached), Failure> {
-    let copy = || copies.next(request);
+    let copy = || hop.before().chain([copies.next(request)]);
     for _ in 0..MAX_LOADS {
         let (written, reached) = match durability {
             Durability::Replicated { replicas, within } => {
-                replicated(held.wire(), patience, copy(), replicas, within).await?
+                replicated(held.wire(), patience, copy().collect(), replicas, within).await?
             }
             Durability::Fsynced { within } => fsynced(held, patience, &copy, within).await?,
-            _ => (held.wire().send(copy(), patience).await, Reached::default()),
+            _ => (held.wire().send_last(copy().collect(), patience).await, Reached::default()),
         };
         copies.note(&written);
         if written.as_ref().is_err_and(Failure::is_unknown_script) {
@@ -82,12 +110,13 @@ async fn on_connection(
 async fn replicated(
     wire: &Wire,
     patience: Duration,
-    request: Request<'_>,
+    mut requests: Vec<Request<'_>>,
     replicas: u32,
     within: Duration,
 ) -> Result<(Result<Reply, Failure>, Reached), Failure> {
-    let wait = Request::new("WAIT", [Arg::from(replicas), milliseconds(within)]);
-    let mut replies = wire.pipeline(vec![request, wait], patience + within).await?.into_iter();
+    let before = requests.len() - 1;
+    requests.push(Request::new("WAIT", [Arg::from(replicas), milliseconds(within)]));
+    let mut replies = wire.pipeline(requests, patience + within).await?.into_iter().skip(before);
     let written = replies.next().unwrap_or(Err(Failure::LOST));
     Ok((written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply))))
 }
@@ -95,10 +124,10 @@ async fn replicated(
 /// Nothing is written unless the settings that were read last prove that a reply means "on disk". They are read again
 /// with each write: if they no longer prove it, the write counts as not on disk, and the settings are read before the
 /// next write.
-async fn fsynced<'a>(
+async fn fsynced<'a, C: Iterator<Item = Request<'a>>>(
     held: &mut Held,
     patience: Duration,
-    copy: &impl Fn() -> Request<'a>,
+    copy: &impl Fn() -> C,
     within: Duration,
 ) -> Result<(Result<Reply, Failure>, Reached), Failure> {
     let proof = match held.proof.take() {
@@ -106,12 +135,15 @@ async fn fsynced<'a>(
         None => Proof::ask(held.wire(), patience).await.map_err(Failure::before_the_call)?,
     };
     let mut requests = proof.before();
-    requests.push(copy());
+    let first = requests.len();
+    requests.extend(copy());
+    let before = requests.len() - first - 1;
     let waiting = proof.behind(within);
     let (waits, patience_of_all) = (!waiting.is_empty(), patience + within);
     requests.extend(waiting);
     let mut replies = held.wire().pipeline(requests, patience_of_all).await?.into_iter();
     let held_before = proof.holds(&mut replies);
+    replies.by_ref().take(before).for_each(drop);
     let written = replies.next().unwrap_or(Err(Failure::LOST));
     let (reached, holds) = if waits {
         let reached = replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply));

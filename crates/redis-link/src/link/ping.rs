@@ -28,7 +28,7 @@ impl Link {
     /// `Unavailable` or `Indeterminate` if the server does not answer in time.
     pub async fn ping_within(&self, within: Duration) -> Result<Duration> {
         let started = Instant::now();
-        let sent = tokio::time::timeout(within, self.send(Op::Ping, Request::new("PING", Vec::new()))).await;
+        let sent = tokio::time::timeout(within, self.send(Op::Ping, Request::new("PING", Vec::new()), None)).await;
         let result = match sent {
             Ok(Ok(_)) => Ok(started.elapsed()),
             Ok(Err(failure)) => Err(failure.into_error(Op::Ping, "PING")),

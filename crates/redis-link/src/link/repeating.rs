@@ -5,7 +5,7 @@ use std::time::Duration;
 use store_core::{Durability, Op, Result};
 
 use super::Link;
-use crate::wire::{Copies, Request};
+use crate::wire::Copies;
 use crate::{Answer, Arg, LinkConfig, Script};
 
 /// The longest pause between two attempts.
@@ -39,7 +39,7 @@ impl Link {
         args: Vec<Arg>,
     ) -> Result<Answer> {
         let copies = self.copies(Durability::Accepted).again();
-        self.call_request(op, script, Request::script(script, keys, args, &self.clock), copies).await
+        self.call_request(op, script, keys, args, copies).await
     }
 
     pub(super) fn copies(&self, durability: Durability) -> Copies {

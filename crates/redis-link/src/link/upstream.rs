@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use store_core::{Error, Op, Result};
 
+use super::cluster;
 use crate::wire::{Driver, Failure, Request, Wire};
 use crate::{Endpoint, LinkConfig, Reply, Topology};
 
@@ -20,6 +21,8 @@ pub(crate) enum Upstream {
     Server(Endpoint),
     /// To the primary of a service that sentinels monitor.
     Primary(Arc<Sentinels>),
+    /// To any node of a cluster.
+    AnyNode(Arc<cluster::Shared>),
 }
 
 /// An open connection, and where it leads. Dropping it closes the connection.
@@ -69,7 +72,7 @@ impl Upstream {
     /// Waits until connections no longer lead to `endpoint`.
     pub(crate) async fn left(&self, endpoint: &Endpoint) {
         match self {
-            Self::Server(_) => std::future::pending().await,
+            Self::Server(_) | Self::AnyNode(_) => std::future::pending().await,
             Self::Primary(sentinels) => sentinels.left(endpoint).await,
         }
     }
@@ -78,12 +81,13 @@ impl Upstream {
         match self {
             Self::Server(endpoint) => Ok(endpoint.clone()),
             Self::Primary(sentinels) => sentinels.primary(within).await,
+            Self::AnyNode(cluster) => cluster.any(),
         }
     }
 
     fn leads_to(&self, endpoint: &Endpoint) -> bool {
         match self {
-            Self::Server(_) => true,
+            Self::Server(_) | Self::AnyNode(_) => true,
             Self::Primary(sentinels) => sentinels.leads_to(endpoint),
         }
     }

@@ -16,7 +16,7 @@ impl Link {
     /// As [`Link::command`].
     pub async fn values(&self, op: Op, absent: Arg, keys: impl IntoIterator<Item = Arg>) -> Result<Vec<Reply>> {
         let request = Request::new("MGET", std::iter::once(absent).chain(keys));
-        let call = || self.send(op, request.clone());
+        let call = || self.send(op, request.clone(), None);
         match self.attempts(op, "MGET", &self.copies(Durability::Accepted), call).await? {
             (Reply::List(mut values), _) if values.first().is_some_and(Reply::is_nil) => {
                 values.remove(0);

@@ -10,6 +10,7 @@ mod error_reply;
 pub(super) use classify::{During, of_library};
 pub(crate) use error_reply::ErrorReply;
 use error_reply::Meaning;
+pub(crate) use error_reply::Redirection;
 
 const SILENCE: &str = "no reply came in time";
 const LOST: &str = "the connection was lost before the reply";
@@ -90,6 +91,19 @@ impl Failure {
     /// Whether a sentinel reaches too few others.
     pub(crate) fn is_no_quorum(&self) -> bool {
         self.means(Meaning::NoQuorum)
+    }
+
+    /// Where the nodes of a cluster send the request.
+    pub(crate) fn redirection(&self) -> Option<Redirection> {
+        match self {
+            Failure::Answered(reply) => reply.redirection(),
+            _ => None,
+        }
+    }
+
+    /// Whether a node of a cluster cannot serve the slot at the moment.
+    pub(crate) fn is_of_routing(&self) -> bool {
+        self.means(Meaning::ClusterDown) || self.means(Meaning::SlotMoves) || self.means(Meaning::OtherServer)
     }
 
     fn means(&self, meaning: Meaning) -> bool {

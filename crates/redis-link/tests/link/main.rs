@@ -4,6 +4,7 @@
 
 mod blocking;
 mod breaker;
+mod cluster;
 mod connecting;
 mod deadlines;
 mod durable;

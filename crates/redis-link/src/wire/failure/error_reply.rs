@@ -5,6 +5,7 @@ use std::time::Duration;
 use store_core::{Error, Op};
 
 use super::classify;
+use crate::Endpoint;
 
 /// The code words with which our scripts answer an error; the text behind the word reaches the caller.
 pub(super) const CORRUPT: &str = "TWCORRUPT";
@@ -59,6 +60,23 @@ pub(super) enum Meaning {
     Unknown,
 }
 
+/// Where a node of a cluster sends a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Redirection {
+    /// Another node has the slot.
+    Moved {
+        /// Which slot.
+        slot: u16,
+        /// The other node.
+        to: Endpoint,
+    },
+    /// The slot moves to another node, which has the key already and accepts this request behind `ASKING`.
+    Asked {
+        /// The other node.
+        to: Endpoint,
+    },
+}
+
 impl std::fmt::Debug for ErrorReply {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.meaning)
@@ -70,6 +88,20 @@ impl ErrorReply {
         let text = text.trim();
         let (meaning, word) = classify::of_reply(text);
         Self { meaning, word, text: text.into() }
+    }
+
+    /// Where a node of a cluster sends the request; `None` if it does not say where.
+    pub(super) fn redirection(&self) -> Option<Redirection> {
+        let mut words = self.text.split(' ');
+        let word = words.next()?;
+        let slot = words.next()?.parse().ok()?;
+        let (host, port) = words.next()?.rsplit_once(':')?;
+        let to = Endpoint::new(Some(host).filter(|host| !host.is_empty() && *host != "?")?, port.parse().ok()?);
+        match word {
+            "MOVED" => Some(Redirection::Moved { slot, to }),
+            "ASK" => Some(Redirection::Asked { to }),
+            _ => None,
+        }
     }
 
     pub(super) fn meaning(&self) -> Meaning {

@@ -1,0 +1,261 @@
+//! The nodes of a cluster, and which of them has which slot.
+//!
+//! The nodes are asked at the start, every 10 s, and when a call shows that something has changed. Each is asked at the same
+//! time, and the one with the highest epoch is believed: a node that was cut off from the others reports an older one.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::node::Node;
+use super::upstream::Upstream;
+use super::waiting::Waiting;
+use crate::wire::{Failure, Request, Wire};
+use crate::{Endpoint, LinkConfig, Reply};
+
+mod slots;
+
+use slots::{Report, SlotMap};
+
+/// How often the nodes are asked without a reason.
+const ASKED_EVERY: Duration = Duration::from_secs(10);
+/// How often at most the nodes are asked.
+const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(100);
+/// How long the other nodes have after the first has answered.
+const GRACE: Duration = Duration::from_millis(200);
+
+pub(super) struct Cluster {
+    shared: Arc<Shared>,
+    keeper: AbortHandle,
+}
+
+/// What calls and the task that asks the nodes share.
+pub(crate) struct Shared {
+    config: LinkConfig,
+    seeds: Vec<Endpoint>,
+    members: RwLock<Members>,
+    stale: Notify,
+}
+
+struct Members {
+    /// The primaries, and nodes to which a call was sent meanwhile.
+    nodes: Vec<(Endpoint, Arc<Node>)>,
+    slots: SlotMap,
+}
+
+impl Cluster {
+    /// Asks the nodes that the URL names, and opens the connections to all primaries. One that cannot be reached does not
+    /// prevent that, as long as another can.
+    pub(super) async fn open(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Self, Failure> {
+        let report = first_report(config, seeds).await?;
+        let mut opening = JoinSet::new();
+        for endpoint in report.primaries() {
+            let config = config.clone();
+            opening.spawn(async move {
+                let opened = Node::open(&config, &Upstream::Server(endpoint.clone())).await;
+                (endpoint, opened)
+            });
+        }
+        let (mut nodes, mut refused) = (Vec::new(), Vec::new());
+        while let Some(opened) = opening.join_next().await {
+            match opened {
+                Ok((endpoint, Ok(node))) => nodes.push((endpoint, Arc::new(node))),
+                Ok((endpoint, Err(failure))) => refused.push((endpoint, failure)),
+                Err(_) => {}
+            }
+        }
+        if nodes.is_empty() {
+            let failure = refused.pop().map(|(_, failure)| failure);
+            return Err(failure.unwrap_or(Failure::NotSent("the cluster has no node with slots")));
+        }
+        let mut members = Members { nodes, slots: SlotMap::default() };
+        members.apply(config, &report);
+        let shared = Arc::new(Shared {
+            config: config.clone(),
+            seeds: seeds.to_vec(),
+            members: RwLock::new(members),
+            stale: Notify::new(),
+        });
+        let keeper = tokio::spawn(Arc::clone(&shared).keep()).abort_handle();
+        Ok(Self { shared, keeper })
+    }
+
+    /// The node of a slot; any that can be reached, if slots do not matter.
+    pub(super) fn node(&self, slot: Option<u16>) -> Result<Arc<Node>, Failure> {
+        let members = self.shared.read();
+        let found = match slot {
+            Some(slot) => members.slots.owner(slot).and_then(|owner| members.at(owner)),
+            None => members.usable().map(|(_, node)| node),
+        };
+        found.cloned().ok_or_else(|| {
+            self.shared.stale.notify_one();
+            Failure::NotSent("no node of the cluster has the slot of the key")
+        })
+    }
+
+    /// A node reports that another has this slot.
+    pub(super) fn moved(&self, slot: u16, to: &Endpoint) -> Arc<Node> {
+        let node = self.node_at(to);
+        self.shared.write(|members| members.slots.set(slot, to));
+        self.shared.stale.notify_one();
+        node
+    }
+
+    /// The node at an address.
+    pub(super) fn node_at(&self, endpoint: &Endpoint) -> Arc<Node> {
+        if let Some(node) = self.shared.read().at(endpoint) {
+            return Arc::clone(node);
+        }
+        self.shared.write(|members| members.node(&self.shared.config, endpoint))
+    }
+
+    /// Has the nodes asked if the failure of a call may mean that another node has its slot.
+    pub(super) fn note(&self, failure: &Failure) {
+        if failure.is_of_connection() || failure.is_silence() || failure.is_of_routing() {
+            self.shared.stale.notify_one();
+        }
+    }
+
+    pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
+        self.shared.read().nodes.iter().map(|(_, node)| Arc::clone(node)).collect()
+    }
+
+    /// Leads to any node.
+    pub(super) fn any(&self) -> Upstream {
+        Upstream::AnyNode(Arc::clone(&self.shared))
+    }
+
+    pub(super) fn close(&self) {
+        self.keeper.abort();
+        self.nodes().iter().for_each(|node| node.close());
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+impl Shared {
+    /// The address of a node that can be reached.
+    pub(super) fn any(&self) -> Result<Endpoint, Failure> {
+        let members = self.read();
+        let usable = members.usable().map(|(endpoint, _)| endpoint.clone());
+        usable.ok_or(Failure::NotSent("no node of the cluster can be reached"))
+    }
+
+    async fn keep(self: Arc<Self>) {
+        loop {
+            let _ = tokio::time::timeout(ASKED_EVERY, self.stale.notified()).await;
+            let newest = match self.ask().await {
+                Some(report) => Some(report),
+                None => first_report(&self.config, &self.seeds).await.ok(),
+            };
+            if let Some(report) = newest {
+                self.write(|members| members.apply(&self.config, &report));
+            }
+            tokio::time::sleep(ASKED_AT_MOST_EVERY).await;
+        }
+    }
+
+    /// Asks all nodes at the same time. The newest report; `None` if none answers.
+    async fn ask(&self) -> Option<Report> {
+        let members: Vec<_> = self.read().nodes.clone();
+        let mut asking = JoinSet::new();
+        for (endpoint, node) in members {
+            asking.spawn(async move { report_of(&node, &endpoint).await });
+        }
+        let mut newest: Option<Report> = None;
+        loop {
+            let next = match &newest {
+                None => asking.join_next().await,
+                Some(_) => tokio::time::timeout(GRACE, asking.join_next()).await.unwrap_or(None),
+            };
+            let Some(reported) = next else { return newest };
+            if let Ok(Ok(report)) = reported
+                && newest.as_ref().is_none_or(|newest| report.is_newer_than(newest))
+            {
+                newest = Some(report);
+            }
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Members> {
+        self.members.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Members) -> T) -> T {
+        change(&mut self.members.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Members {
+    fn at(&self, endpoint: &Endpoint) -> Option<&Arc<Node>> {
+        self.nodes.iter().find(|(other, _)| other == endpoint).map(|(_, node)| node)
+    }
+
+    /// A node that can be reached; not always the same.
+    fn usable(&self) -> Option<&(Endpoint, Arc<Node>)> {
+        let first = fastrand::usize(..self.nodes.len().max(1));
+        let (later, earlier) = self.nodes.split_at_checked(first)?;
+        earlier.iter().chain(later).find(|(_, node)| node.is_usable())
+    }
+
+    /// The node at an address, which is begun if there is none.
+    fn node(&mut self, config: &LinkConfig, endpoint: &Endpoint) -> Arc<Node> {
+        if let Some(node) = self.at(endpoint) {
+            return Arc::clone(node);
+        }
+        tracing::debug!(node = %endpoint, "connections to another node of the cluster are opened");
+        let node = Arc::new(Node::begin(config, &Upstream::Server(endpoint.clone())));
+        self.nodes.push((endpoint.clone(), Arc::clone(&node)));
+        node
+    }
+
+    /// From now on these are the primaries. Calls under way at others end there.
+    fn apply(&mut self, config: &LinkConfig, report: &Report) {
+        let primaries = report.primaries();
+        self.nodes.retain(|(endpoint, _)| primaries.contains(endpoint));
+        for endpoint in &primaries {
+            self.node(config, endpoint);
+        }
+        self.slots = report.slots().clone();
+    }
+}
+
+/// What the first of the seeds reports that answers.
+async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report, Failure> {
+    let mut failed = Failure::NotSent("the URL names no node of a cluster");
+    for seed in seeds {
+        let asked = async {
+            let (wire, _driver) = Wire::open(config, seed).await?;
+            if wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() != Some("cluster")) {
+                return Err(Failure::InvalidArgument(
+                    "the URL names a server that is no node of a cluster; use redis:// or rediss://".into(),
+                ));
+            }
+            let requests = [Request::new("CLUSTER INFO", []), Request::new("CLUSTER SLOTS", [])];
+            let mut replies = wire.pipeline(requests.into(), config.command_timeout).await?.into_iter();
+            let mut next = || replies.next().unwrap_or(Err(Failure::LOST));
+            Report::parse(&next()?, &next()?, seed)
+        };
+        match asked.await {
+            Ok(report) => return Ok(report),
+            Err(failure) => failed = failure.before_the_call(),
+        }
+    }
+    Err(failed)
+}
+
+/// What a node reports.
+async fn report_of(node: &Node, endpoint: &Endpoint) -> Result<Report, Failure> {
+    // Not counted among the calls that wait.
+    let permit = || Waiting::new(usize::MAX >> 1).enter_beyond();
+    let ask = async |what: &'static str| -> Result<Reply, Failure> {
+        node.connection()?.send(Request::new(what, []), permit()).await
+    };
+    Report::parse(&ask("CLUSTER INFO").await?, &ask("CLUSTER SLOTS").await?, endpoint)
+}

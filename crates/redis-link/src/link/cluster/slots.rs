@@ -1,0 +1,142 @@
+//! The slots of a cluster, as a node reports them.
+
+use crate::wire::Failure;
+use crate::{Endpoint, Reply};
+
+/// How many slots a cluster has.
+const SLOTS: usize = 16_384;
+
+/// Which node has which slot.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SlotMap {
+    nodes: Vec<Endpoint>,
+    /// For each slot the index of its node and 1, or 0. Empty if nothing is known.
+    owners: Vec<u16>,
+}
+
+impl SlotMap {
+    /// The node that has a slot.
+    pub(super) fn owner(&self, slot: u16) -> Option<&Endpoint> {
+        let index = usize::from(*self.owners.get(usize::from(slot))?);
+        self.nodes.get(index.checked_sub(1)?)
+    }
+
+    /// A node has a slot.
+    pub(super) fn set(&mut self, slot: u16, node: &Endpoint) {
+        self.owners.resize(SLOTS, 0);
+        let index = self.nodes.iter().position(|other| other == node).unwrap_or_else(|| {
+            self.nodes.push(node.clone());
+            self.nodes.len() - 1
+        });
+        if let (Some(owner), Ok(number)) = (self.owners.get_mut(usize::from(slot)), u16::try_from(index + 1)) {
+            *owner = number;
+        }
+    }
+}
+
+/// What one node reports.
+#[derive(Debug)]
+pub(super) struct Report {
+    epoch: u64,
+    is_ok: bool,
+    slots: SlotMap,
+}
+
+impl Report {
+    /// Reads the replies to `CLUSTER INFO` and `CLUSTER SLOTS`. A node that does not know its own address has that of `asked`.
+    pub(super) fn parse(info: &Reply, slots: &Reply, asked: &Endpoint) -> Result<Self, Failure> {
+        let field = |name: &str| {
+            let mut lines = info.as_str()?.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+        };
+        let Reply::List(ranges) = slots else { return Err(UNREADABLE) };
+        let mut map = SlotMap::default();
+        for range in ranges {
+            let (first, last, node) = range_of(range, asked).ok_or(UNREADABLE)?;
+            (first..=last).for_each(|slot| map.set(slot, &node));
+        }
+        let epoch = field("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+        Ok(Self { epoch, is_ok: field("cluster_state") == Some("ok"), slots: map })
+    }
+
+    /// Whether this report is believed rather than the other.
+    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
+        (self.is_ok, self.epoch) > (other.is_ok, other.epoch)
+    }
+
+    /// The nodes that have slots.
+    pub(super) fn primaries(&self) -> Vec<Endpoint> {
+        self.slots.nodes.clone()
+    }
+
+    pub(super) fn slots(&self) -> &SlotMap {
+        &self.slots
+    }
+}
+
+const UNREADABLE: Failure = Failure::Unsupported("the server's answer to CLUSTER SLOTS is not a list of ranges");
+
+/// First slot, last slot, and the primary: its address, its port, its id.
+fn range_of(range: &Reply, asked: &Endpoint) -> Option<(u16, u16, Endpoint)> {
+    let Reply::List(fields) = range else { return None };
+    let [first, last, Reply::List(primary), ..] = fields.as_slice() else { return None };
+    let number = |reply: &Reply| u16::try_from(reply.as_int()?).ok();
+    let host = primary.first()?.as_str().filter(|host| !host.is_empty() && *host != "?").unwrap_or(&asked.host);
+    let last = number(last).filter(|last| usize::from(*last) < SLOTS)?;
+    Some((number(first)?, last, Endpoint::new(host, number(primary.get(1)?)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> Reply {
+        Reply::Bytes(text.to_owned().into())
+    }
+
+    fn range(first: i64, last: i64, host: Reply, port: i64) -> Reply {
+        let replica = Reply::List(vec![text("10.9.9.9"), Reply::Int(1), text("id")]);
+        let primary = Reply::List(vec![host, Reply::Int(port), text("id")]);
+        Reply::List(vec![Reply::Int(first), Reply::Int(last), primary, replica])
+    }
+
+    fn info(state: &str, epoch: u64) -> Reply {
+        text(&format!("cluster_state:{state}\r\ncluster_slots_ok:3\r\ncluster_current_epoch:{epoch}\r\n"))
+    }
+
+    #[test]
+    fn slots_are_read_and_corrected() {
+        let asked = Endpoint::new("seed", 7000);
+        let ranges = vec![
+            range(0, 99, text("10.0.0.1"), 7001),
+            range(100, 16_383, text("Node-2"), 7002),
+            range(50, 50, Reply::Nil, 7003),
+        ];
+        let report = Report::parse(&info("ok", 7), &Reply::List(ranges), &asked).unwrap();
+        let mut map = report.slots().clone();
+        assert_eq!(map.owner(99), Some(&Endpoint::new("10.0.0.1", 7001)));
+        assert_eq!(map.owner(16_383), Some(&Endpoint::new("node-2", 7002)));
+        assert_eq!(map.owner(50), Some(&Endpoint::new("seed", 7003)));
+        assert_eq!(report.primaries().len(), 3);
+        map.set(99, &Endpoint::new("10.0.0.9", 7009));
+        assert_eq!(map.owner(99), Some(&Endpoint::new("10.0.0.9", 7009)));
+        assert!(SlotMap::default().owner(1).is_none());
+    }
+
+    #[test]
+    fn the_newest_report_of_a_working_cluster_is_believed() {
+        let report =
+            |state, epoch| Report::parse(&info(state, epoch), &Reply::List(vec![]), &Endpoint::new("h", 1)).unwrap();
+        assert!(report("ok", 5).is_newer_than(&report("ok", 4)));
+        assert!(report("ok", 3).is_newer_than(&report("fail", 9)));
+        assert!(!report("ok", 3).is_newer_than(&report("ok", 3)));
+    }
+
+    #[test]
+    fn answers_that_are_no_ranges_are_refused() {
+        let asked = Endpoint::new("h", 1);
+        for slots in [Reply::Nil, Reply::List(vec![Reply::Int(1)]), Reply::List(vec![range(0, 16_384, text("h"), 1)])] {
+            assert!(Report::parse(&info("ok", 1), &slots, &asked).is_err());
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The connections to one server, or to the primary of a service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::connection::Connection;
+use super::exclusive::Exclusive;
+use super::upstream::Upstream;
+use crate::LinkConfig;
+use crate::wire::Failure;
+
+/// How many calls may block on a server at once; each has a connection of its own.
+const MAX_BLOCKING: usize = 256;
+/// How many durable writes may wait for the replicas of a server at once; each has a connection of its own.
+const MAX_DURABLE: usize = 16;
+
+pub(super) struct Node {
+    connections: Vec<Connection>,
+    turn: AtomicUsize,
+    pub(super) blockers: Arc<Exclusive>,
+    pub(super) durables: Arc<Exclusive>,
+}
+
+impl Node {
+    /// Opens all shared connections, one after the other.
+    pub(super) async fn open(config: &LinkConfig, upstream: &Upstream) -> Result<Self, Failure> {
+        let mut connections = Vec::with_capacity(config.pool_size);
+        for _ in 0..config.pool_size {
+            connections.push(Connection::open(config, upstream).await?);
+        }
+        Ok(Self::of(config, upstream, connections))
+    }
+
+    /// Has tasks open the shared connections. Until one is up, calls fail as not sent.
+    pub(super) fn begin(config: &LinkConfig, upstream: &Upstream) -> Self {
+        let connections = (0..config.pool_size).map(|_| Connection::begin(config, upstream)).collect();
+        Self::of(config, upstream, connections)
+    }
+
+    fn of(config: &LinkConfig, upstream: &Upstream, connections: Vec<Connection>) -> Self {
+        Self {
+            connections,
+            turn: AtomicUsize::new(0),
+            blockers: Exclusive::new(config, upstream, MAX_BLOCKING),
+            durables: Exclusive::new(config, upstream, MAX_DURABLE),
+        }
+    }
+
+    /// The next usable connection, round robin.
+    pub(super) fn connection(&self) -> Result<&Connection, Failure> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = self.connections.len();
+        let mut in_turn = (0..count).map(|step| &self.connections[turn.wrapping_add(step) % count]);
+        in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        self.connections.iter().any(Connection::is_usable)
+    }
+
+    /// Whether the server is in cluster mode.
+    pub(super) fn has_slots(&self) -> bool {
+        self.connections.iter().any(|connection| connection.has_slots)
+    }
+
+    pub(super) fn close(&self) {
+        self.connections.iter().for_each(Connection::close);
+        self.blockers.close();
+        self.durables.close();
+    }
+}

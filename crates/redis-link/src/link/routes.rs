@@ -1,0 +1,115 @@
+//! Which server a call is sent to: the only one, or the node of a cluster that has the slot of its keys.
+
+use std::sync::Arc;
+
+use store_core::{Error, Op, Result};
+
+use super::cluster::Cluster;
+use super::node::Node;
+use super::upstream::Upstream;
+use crate::wire::{Failure, Redirection, Request};
+use crate::{LinkConfig, Topology, keys};
+
+/// How often a call follows a node that sends it to another one, within one attempt.
+const MAX_REDIRECTIONS: usize = 5;
+
+pub(super) enum Routes {
+    One(Arc<Node>),
+    Cluster(Cluster),
+}
+
+/// A node for one try of a call.
+pub(super) struct Hop {
+    pub(super) node: Arc<Node>,
+    /// Whether the node only accepts the call behind `ASKING`: its slot is on the way to it.
+    pub(super) asks: bool,
+    /// How many more redirections are followed.
+    left: usize,
+}
+
+impl Hop {
+    /// What precedes the call in its pipeline.
+    pub(super) fn before<'r>(&self) -> impl Iterator<Item = Request<'r>> + use<'r> {
+        self.asks.then(|| Request::new("ASKING", [])).into_iter()
+    }
+}
+
+impl Routes {
+    /// Opens the connections to all servers. Also returns where the connection of the subscriptions leads.
+    pub(super) async fn open(config: &LinkConfig, op: Op) -> Result<(Self, Upstream)> {
+        let failed = |failure: Failure| failure.into_error(op, "connect");
+        if let Topology::Cluster(seeds) = config.url.topology() {
+            let cluster = Cluster::open(config, seeds).await.map_err(failed)?;
+            let any = cluster.any();
+            return Ok((Self::Cluster(cluster), any));
+        }
+        let upstream = Upstream::of(config, op)?;
+        let node = Node::open(config, &upstream).await.map_err(failed)?;
+        Ok((Self::One(Arc::new(node)), upstream))
+    }
+
+    /// The slot that all keys of a call have; `None` if slots do not matter.
+    pub(super) fn slot<K: AsRef<[u8]>>(&self, op: Op, keys: &[K]) -> Result<Option<u16>> {
+        let (Self::Cluster(_), [first, others @ ..]) = (self, keys) else { return Ok(None) };
+        let slot = keys::slot_of(first.as_ref());
+        if others.iter().any(|key| keys::slot_of(key.as_ref()) != slot) {
+            return Err(Error::invalid_argument(op, "the keys of one call must share one hash tag on a cluster"));
+        }
+        Ok(Some(slot))
+    }
+
+    /// Where a call is tried first.
+    pub(super) fn first(&self, slot: Option<u16>) -> Result<Hop, Failure> {
+        let node = match self {
+            Self::One(node) => Arc::clone(node),
+            Self::Cluster(cluster) => cluster.node(slot)?,
+        };
+        Ok(Hop { node, asks: false, left: MAX_REDIRECTIONS })
+    }
+
+    /// Where the result of a try sends the call; `None` if it is the result of the call.
+    pub(super) fn next<T>(&self, hop: &Hop, result: &Result<T, Failure>) -> Option<Hop> {
+        let (Self::Cluster(cluster), Err(failure)) = (self, result) else { return None };
+        let redirection = failure.redirection().filter(|_| hop.left > 0);
+        let Some(redirection) = redirection else {
+            cluster.note(failure);
+            return None;
+        };
+        let (node, asks) = match redirection {
+            Redirection::Moved { slot, to } => (cluster.moved(slot, &to), false),
+            Redirection::Asked { to } => (cluster.node_at(&to), true),
+        };
+        Some(Hop { node, asks, left: hop.left - 1 })
+    }
+
+    /// A node for a call without a key.
+    pub(super) fn node(&self) -> Result<Arc<Node>, Failure> {
+        match self {
+            Self::One(node) => Ok(Arc::clone(node)),
+            Self::Cluster(cluster) => cluster.node(None),
+        }
+    }
+
+    /// Whether at least one connection is up.
+    pub(super) fn is_usable(&self) -> bool {
+        match self {
+            Self::One(node) => node.is_usable(),
+            Self::Cluster(cluster) => cluster.nodes().iter().any(|node| node.is_usable()),
+        }
+    }
+
+    /// Whether the keys of one call must share a slot.
+    pub(super) fn has_slots(&self) -> bool {
+        match self {
+            Self::One(node) => node.has_slots(),
+            Self::Cluster(_) => true,
+        }
+    }
+
+    pub(super) fn close(&self) {
+        match self {
+            Self::One(node) => node.close(),
+            Self::Cluster(cluster) => cluster.close(),
+        }
+    }
+}
