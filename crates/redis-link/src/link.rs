@@ -170,7 +170,7 @@ impl Link {
         durable::check(op, durability)?;
         let slot = self.inner.routes.slot(op, keys)?;
         let request = Request::script(script, keys, args, &self.clock);
-        let call = || durable::call(&self.inner, slot, script, (&request, &copies), durability);
+        let call = || Box::pin(durable::call(&self.inner, slot, script, (&request, &copies), durability));
         let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, call).await?;
         if !reached.satisfies(durability) {
             return Err(Error::NotDurable { op, wanted: durability, reached });
@@ -273,7 +273,9 @@ impl Link {
         let mut hop = self.inner.routes.first(slot)?;
         loop {
             let result = match hop.node.connection() {
-                _ if hop.asks => durable::try_behind_asking(&self.inner, &hop, script, (request, copies)).await,
+                _ if hop.asks => {
+                    Box::pin(durable::try_behind_asking(&self.inner, &hop, script, (request, copies))).await
+                }
                 Ok(connection) => match self.run_script_on(connection, script, request, copies).await {
                     // Only this connection has measured the server's clock.
                     Err(Failure::Late) => self.run_script_on(connection, script, request, copies).await,
@@ -323,7 +325,7 @@ impl Link {
                 _ => self.inner.enter()?,
             };
             let result = match hop.node.connection() {
-                _ if hop.asks => self.send_behind_asking(&hop, request.clone()).await,
+                _ if hop.asks => Box::pin(self.send_behind_asking(&hop, request.clone())).await,
                 Ok(connection) => connection.send(request.clone(), permit).await,
                 Err(failure) => Err(failure),
             };
