@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use store_core::{Durability, Error, Op, Reached, Result, millis_ceil};
 
+use super::Inner;
 use super::exclusive::Held;
 use super::routes::Hop;
-use super::{Inner, MAX_LOADS};
+use super::sending::MAX_LOADS;
 use crate::wire::{Copies, Failure, Request, Wire};
 use crate::{Arg, Reply, Script};
 pub(super) use disk::Proof;
