@@ -206,7 +206,9 @@ impl Registering for Registration<'_> {
     fn answered(&self, request: &ClaimRequest, partition: u16, sent: Instant, answer: &Answered) {
         let token = self.token(&request.queue, partition);
         let mut state = self.waiter.store.waking.lock();
+        // A repetition that finds the leases of its first copy returns when those began.
         if let Some(now) = answer.now
+            && !request.is_repeat
             && state.executed.is_none_or(|(before, _)| before < sent)
         {
             state.executed = Some((sent, now));

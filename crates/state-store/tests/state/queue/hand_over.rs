@@ -1,13 +1,13 @@
 //! Pushes that hand jobs over to waiters. The server's own clock counts here, unless a test moves it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    Claim, ClaimRequest, HolderName, NewJob, Outcome, Priority, Queue, QueueControl, QueueInspect, QueueName, Settled,
-    Waiter, Wakeup,
+    Claim, ClaimRequest, Durability, HolderName, NewJob, Outcome, Priority, Queue, QueueControl, QueueInspect,
+    QueueName, Settled, Waiter, Wakeup,
 };
 use testkit::{DEADLINE, FaultProxy, RedisServer, wait_until};
 
@@ -290,6 +290,27 @@ async fn a_job_whose_message_is_lost_is_ready_after_its_lease() {
     })
     .await;
     assert_eq!(jobs[0].attempt, 1);
+}
+
+/// A repeated claim returns when the leases of its first copy began, not when it was executed.
+#[tokio::test]
+async fn a_repeated_claim_does_not_make_a_lease_look_younger() {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let store = open(&server.url_through(&proxy, None), StateOptions::default()).await.unwrap();
+    let (producer, other) = (another(&server).await, QueueName::new("other").unwrap());
+    let waiter = registered(&store, 1).await;
+    let _ = producer.push(&other, &plain(1), Durability::Accepted).await.unwrap();
+    let request = request_from(other, 1, LEASE);
+    let first = waiter.claim(&request, 0).await.unwrap();
+    assert!(proxy.hold_connection(proxy.connections() - 1), "the channel is the last connection");
+    push(&producer, &plain(1)).await;
+    let pushed = Instant::now();
+    assert_eq!(waiter.claim(&request.repeated(), 0).await.unwrap().jobs, first.jobs);
+    assert_eq!(waiter.next(Duration::ZERO).await.unwrap(), None, "the message is held");
+    proxy.pass().await;
+    let Wakeup::Claimed { since, .. } = next(&waiter).await else { panic!("no job is handed over") };
+    assert!(since < pushed, "the lease began {:?} before it", since - pushed);
 }
 
 #[tokio::test]
