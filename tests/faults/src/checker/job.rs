@@ -101,7 +101,7 @@ fn collect_executed<'a>(operation: &'a Operation, jobs: &mut Jobs<'a>) {
         _ => None,
     };
     match &operation.call {
-        Call::Claim { queue, lease_ms, .. } => {
+        Call::Claim { queue, lease_ms, .. } | Call::HandOver { queue, lease_ms } => {
             let Some(Answer::Claimed { jobs: claimed, .. }) = operation.answer() else { return };
             for job in claimed {
                 let (fence, attempt) = (job.fence, job.attempt);

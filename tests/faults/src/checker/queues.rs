@@ -22,7 +22,9 @@ pub(super) fn check(history: &History, found: &mut Findings) {
     for operation in &history.operations {
         match &operation.call {
             Call::Push { queue, .. } => queues.entry(queue).or_default().pushed = true,
-            Call::Claim { queue, .. } => queues.entry(queue).or_default().claims.push(operation),
+            Call::Claim { queue, .. } | Call::HandOver { queue, .. } => {
+                queues.entry(queue).or_default().claims.push(operation);
+            }
             Call::Pause { queue } => queues.entry(queue).or_default().pauses.push(operation),
             Call::Resume { queue } => queues.entry(queue).or_default().resumes.push(operation),
             Call::List { queue, state } if operation.answer().is_some() => {

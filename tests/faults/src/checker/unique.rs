@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::job::{Job, Jobs, Push};
-use super::{Findings, Rule};
+use super::{Findings, Rule, TOLERANCE};
 use crate::history::{Call, Effect, History, Micros, Operation, PushAnswer, UniqueEnd};
 
 /// With fewer attempts than this a job may die without an answer that shows it: each claim whose reply was lost can have been its
@@ -68,9 +68,23 @@ fn held_until(history: &History, queue: &str, job: &Job<'_>, push: &Push<'_>, en
         possible.extend(history.operations.iter().filter(|operation| {
             matches!(&operation.call, Call::Claim { queue: of, .. } if of == queue) && operation.is_unknown()
         }));
+        // A hand-over whose message was lost is in no history; but the job was not claimed again before its lease was over.
+        let claimed = job.claims.iter().map(|claim| claim.operation.end).min().unwrap_or(Micros::MAX);
+        if shortest_hand_over(history, queue).is_some_and(|lease| since + lease <= claimed.saturating_add(TOLERANCE)) {
+            return 0;
+        }
     }
     let possible = possible.into_iter().filter(|operation| operation.latest() >= since);
     possible.map(|operation| operation.start).min().unwrap_or(Micros::MAX)
+}
+
+/// The shortest lease with which a job of the queue can have been handed over.
+fn shortest_hand_over(history: &History, queue: &str) -> Option<Micros> {
+    let leases = history.operations.iter().filter_map(|operation| match &operation.call {
+        Call::Claim { queue: of, reserve: 1.., lease_ms, .. } if of == queue => Some(lease_ms * 1000),
+        _ => None,
+    });
+    leases.min()
 }
 
 /// If a push is refused because of a holder, the holder was pushed with this key and has not ended before.

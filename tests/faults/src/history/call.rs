@@ -9,8 +9,12 @@ use serde::{Deserialize, Serialize};
 pub enum Call {
     /// Push jobs.
     Push { queue: String, jobs: Vec<PushedJob> },
-    /// Claim jobs. A claim without an answer is repeated with the same `request`.
-    Claim { queue: String, request: String, max: usize, lease_ms: u64 },
+    /// Claim jobs. A claim without an answer is repeated with the same `request`. It registers a waiter to which up to `reserve`
+    /// jobs may be handed over.
+    Claim { queue: String, request: String, max: usize, reserve: usize, lease_ms: u64 },
+    /// A push leased jobs to a waiter, which received them; the answer is that of a claim. It begins when the leases began, or
+    /// earlier. A hand-over whose message was lost is in no history.
+    HandOver { queue: String, lease_ms: u64 },
     /// Extend the leases of jobs.
     Extend { queue: String, leases: Vec<Leased>, lasting_ms: u64 },
     /// Settle jobs.
@@ -66,6 +70,7 @@ impl Call {
         match self {
             Call::Push { .. } => "queue.push",
             Call::Claim { .. } => "queue.claim",
+            Call::HandOver { .. } => "(hand-over)",
             Call::Extend { .. } => "queue.extend",
             Call::Settle { .. } => "queue.settle",
             Call::Cancel { .. } => "queue.cancel",
@@ -168,7 +173,7 @@ pub enum Answer {
     Done,
     /// To a push: one answer per job.
     Pushed(Vec<PushAnswer>),
-    /// To a claim.
+    /// To a claim or hand-over.
     Claimed { jobs: Vec<Leased>, paused: bool },
     /// To a settlement, replay or promotion: whether each counts. To an extension: whether each lease lasts.
     Each(Vec<bool>),

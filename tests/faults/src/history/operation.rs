@@ -152,6 +152,7 @@ impl History {
             operation.reply = Some(reply);
         }
         history.join_repeated_claims();
+        history.begin_hand_overs_after_pushes();
         history.operations.sort_by_key(|operation| operation.start);
         history
     }
@@ -163,6 +164,27 @@ impl History {
             if let Call::Claim { request, .. } = &operation.call {
                 operation.start = *firsts.entry(request.clone()).or_insert(operation.start);
             }
+        }
+    }
+
+    /// The recorded begin of a hand-over may be as early as the registration. No job is handed over before it was pushed.
+    fn begin_hand_overs_after_pushes(&mut self) {
+        let mut pushes: HashMap<(String, String), Micros> = HashMap::new();
+        for operation in &self.operations {
+            let Call::Push { queue, jobs } = &operation.call else { continue };
+            for job in jobs {
+                let first = pushes.entry((queue.clone(), job.id.clone())).or_insert(operation.start);
+                *first = operation.start.min(*first);
+            }
+        }
+        for operation in &mut self.operations {
+            let (Call::HandOver { queue, .. }, Some(Reply::Ok(Answer::Claimed { jobs, .. }))) =
+                (&operation.call, &operation.reply)
+            else {
+                continue;
+            };
+            let pushed = jobs.iter().filter_map(|job| pushes.get(&(queue.clone(), job.job.clone())));
+            operation.start = pushed.copied().fold(operation.start, Micros::max).min(operation.end);
         }
     }
 }

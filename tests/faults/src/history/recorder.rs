@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::{Answer, Call, Event, Micros, Reply};
 
@@ -44,8 +45,19 @@ impl Recorder {
 
     /// Records that an operation begins; call it before anything is sent.
     pub fn invoke(&self, call: Call) -> Invocation {
+        self.invoke_at(now(), call)
+    }
+
+    /// Records that an operation, of which nothing was known until now, began at `since` or later.
+    pub fn invoke_since(&self, since: Instant, call: Call) -> Invocation {
+        // The clock of the history is read first, so that this is not later than `since`.
+        let now = now();
+        self.invoke_at(now.saturating_sub(u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)), call)
+    }
+
+    fn invoke_at(&self, at: Micros, call: Call) -> Invocation {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        self.write(&Event::Invoke { at: now(), id, actor: self.actor.to_string(), call });
+        self.write(&Event::Invoke { at, id, actor: self.actor.to_string(), call });
         Invocation { recorder: self.clone(), id }
     }
 

@@ -1,6 +1,7 @@
 //! Recorded queues.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +25,7 @@ impl Queue for Recorded<dyn Queue> {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim> {
-        let invocation = self.recorder.invoke(claim(request));
+        let invocation = self.recorder.invoke(claim(request, 0));
         record(invocation, self.inner.claim(request).await, claimed)
     }
 
@@ -51,15 +52,20 @@ impl Queue for Recorded<dyn Queue> {
     }
 
     fn waiter(&self) -> Arc<dyn Waiter> {
-        Arc::new(RecordedWaiter { inner: self.inner.waiter(), recorder: self.recorder.clone() })
+        Arc::new(RecordedWaiter {
+            inner: self.inner.waiter(),
+            recorder: self.recorder.clone(),
+            leases: Mutex::default(),
+        })
     }
 }
 
-/// A recorded waiter. It reserves nothing: a push that leases jobs to it would have to be recorded as a claim that begins with
-/// the registration and may end after its process was stopped.
+/// A recorded waiter: its claims, and the hand-overs that it receives.
 struct RecordedWaiter {
     inner: Arc<dyn Waiter>,
     recorder: Recorder,
+    /// How long the leases of each queue last, in milliseconds, by the last claim.
+    leases: Mutex<HashMap<QueueName, u64>>,
 }
 
 impl std::fmt::Debug for RecordedWaiter {
@@ -68,21 +74,34 @@ impl std::fmt::Debug for RecordedWaiter {
     }
 }
 
-#[async_trait]
-impl Waiter for RecordedWaiter {
-    async fn claim(&self, request: &ClaimRequest, _: usize) -> Result<Claim> {
-        let invocation = self.recorder.invoke(claim(request));
-        record(invocation, self.inner.claim(request, 0).await, claimed)
-    }
-
-    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
-        self.inner.next(up_to).await
+impl RecordedWaiter {
+    fn leases(&self) -> MutexGuard<'_, HashMap<QueueName, u64>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn claim(request: &ClaimRequest) -> Call {
+#[async_trait]
+impl Waiter for RecordedWaiter {
+    async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim> {
+        self.leases().insert(request.queue.clone(), millis(request.lease));
+        let invocation = self.recorder.invoke(claim(request, reserve));
+        record(invocation, self.inner.claim(request, reserve).await, claimed)
+    }
+
+    async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
+        let wakeup = self.inner.next(up_to).await;
+        if let Ok(Some(Wakeup::Claimed { queue, claim, since, .. })) = &wakeup {
+            let lease_ms = self.leases()[queue];
+            let call = Call::HandOver { queue: queue.to_string(), lease_ms };
+            self.recorder.invoke_since(*since, call).answered(claimed(claim));
+        }
+        wakeup
+    }
+}
+
+fn claim(request: &ClaimRequest, reserve: usize) -> Call {
     let (queue, lease_ms) = (request.queue.to_string(), millis(request.lease));
-    Call::Claim { queue, request: hex(request.request.as_bytes()), max: request.max, lease_ms }
+    Call::Claim { queue, request: hex(request.request.as_bytes()), max: request.max, reserve, lease_ms }
 }
 
 fn claimed(claim: &Claim) -> Answer {

@@ -9,7 +9,7 @@ fn named(name: &str) -> String {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    [ends(), deliveries(), pushes(), uniques(), queues()].into_iter().flatten().collect()
+    [ends(), deliveries(), hand_overs(), pushes(), uniques(), queues()].into_iter().flatten().collect()
 }
 
 fn ends() -> Vec<Case> {
@@ -119,6 +119,61 @@ fn deliveries() -> Vec<Case> {
     ]
 }
 
+fn hand_overs() -> Vec<Case> {
+    let handed = || Written::new().created(0, 1, "a").handed_over(0, 11, "a", 5);
+    let late = || Written::new().created(2000, 2001, "a").handed_over(0, 2500, "a", 5);
+    let two = || Written::new().created(0, 1, "a").created(0, 1, "b");
+    let pause = || Call::Pause { queue: named(QUEUE) };
+    vec![
+        // a job that was handed over is not lost with its waiter
+        case(Rule::JobLost, handed().listed(&[], &[]), handed().listed(&[], &["a"])),
+        // two workers have it within one lease
+        case(
+            Rule::JobLeasedTwice,
+            handed().claimed(900, 901, "a", 9).listed(&[], &["a"]),
+            handed().claimed(1000, 1001, "a", 9).listed(&[], &["a"]),
+        ),
+        // the lease begins after the push, however old the registration is
+        case(
+            Rule::JobLeasedTwice,
+            late().claimed(2900, 2901, "a", 9).listed(&[], &["a"]),
+            late().claimed(3000, 3001, "a", 9).listed(&[], &["a"]),
+        ),
+        // its message arrives long after its lease is over
+        case(
+            Rule::JobLeasedTwice,
+            Written::new().created(0, 1, "a").claimed(10, 11, "a", 5).handed_over(0, 700, "a", 9).listed(&[], &["a"]),
+            Written::new()
+                .created(0, 1, "a")
+                .handed_over(0, 3000, "a", 5)
+                .claimed(1500, 1501, "a", 9)
+                .listed(&[], &["a"]),
+        ),
+        // fences rise over claims and hand-overs
+        case(
+            Rule::ClaimFence,
+            two().claimed(10, 11, "a", 9).handed_over(12, 20, "b", 5).listed(&[], &["a", "b"]),
+            two().claimed(10, 11, "a", 9).handed_over(5, 20, "b", 5).listed(&[], &["a", "b"]),
+        ),
+        case(
+            Rule::ClaimFence,
+            two().handed_over(5, 11, "a", 5).handed_over(5, 20, "b", 5).listed(&[], &["a", "b"]),
+            two().handed_over(5, 11, "a", 5).handed_over(5, 20, "b", 9).listed(&[], &["a", "b"]),
+        ),
+        case(
+            Rule::JobRevived,
+            handed().settled(20, 21, "a", 5, Outcome::Complete, true).handed_over(12, 30, "a", 9).listed(&[], &[]),
+            handed().settled(20, 21, "a", 5, Outcome::Complete, true).listed(&[], &[]),
+        ),
+        // a paused queue hands nothing over
+        case(
+            Rule::Paused,
+            two().ok(5, 6, pause(), Answer::Done).handed_over(10, 11, "a", 5).listed(&[], &["a", "b"]),
+            two().ok(5, 6, pause(), Answer::Done).handed_over(4, 11, "a", 5).listed(&[], &["a", "b"]),
+        ),
+    ]
+}
+
 fn pushes() -> Vec<Case> {
     let other = || push_as("a", 2, None);
     let answered = |answer: PushAnswer| Answer::Pushed(vec![answer]);
@@ -197,6 +252,17 @@ fn uniques() -> Vec<Case> {
             second(first(UniqueEnd::Finished).claimed(5, 6, "a", 3), UniqueEnd::Finished),
             second(first(UniqueEnd::Claimed).claimed(5, 6, "a", 3), UniqueEnd::Claimed),
         ),
+        // a hand-over whose message was lost may have freed the key, but only if its lease was over before the next claim
+        case(
+            Rule::UniqueKeyShared,
+            second(first(UniqueEnd::Claimed).claimed(900, 901, "a", 3), UniqueEnd::Claimed),
+            second(first(UniqueEnd::Claimed).claimed(1100, 1101, "a", 3), UniqueEnd::Claimed),
+        ),
+        case(
+            Rule::UniqueKeyShared,
+            second(first(UniqueEnd::Claimed).handed_over(22, 31, "a", 3), UniqueEnd::Claimed),
+            second(first(UniqueEnd::Claimed).handed_over(0, 31, "a", 3), UniqueEnd::Claimed),
+        ),
         case(
             Rule::UniqueKeyHeldByNobody,
             Written::new().ok(0, 1, push("a", UniqueEnd::Finished), held("c")).listed(&[], &[]),
@@ -222,7 +288,7 @@ fn queues() -> Vec<Case> {
     let pause = || Call::Pause { queue: named(QUEUE) };
     let resume = || Call::Resume { queue: named(QUEUE) };
     let two = || Written::new().created(0, 1, "a").created(0, 1, "b");
-    let claim = || Call::Claim { queue: named(QUEUE), request: named("r"), max: 1, lease_ms: 1000 };
+    let claim = || Call::Claim { queue: named(QUEUE), request: named("r"), max: 1, reserve: 0, lease_ms: 1000 };
     let first_copy = || Answer::Claimed { jobs: vec![Leased { job: named("a"), fence: 5, attempt: 1 }], paused: false };
     let paused = || Answer::Claimed { jobs: Vec::new(), paused: true };
     let pending = |count: u64, written: Written| {

@@ -65,8 +65,16 @@ impl Written {
 
     pub(crate) fn claimed_for(self, lease_ms: u64, start: u64, end: u64, id: &str, fence: u64, attempt: u32) -> Self {
         let jobs = vec![Leased { job: id.to_owned(), fence, attempt }];
-        let call = Call::Claim { queue: QUEUE.to_owned(), request: format!("{start}-{id}"), max: 1, lease_ms };
+        let call =
+            Call::Claim { queue: QUEUE.to_owned(), request: format!("{start}-{id}"), max: 1, reserve: 1, lease_ms };
         self.ok(start, end, call, Answer::Claimed { jobs, paused: false })
+    }
+
+    /// A hand-over of one job for 1 s, whose leases began at `since` or later.
+    pub(crate) fn handed_over(self, since: u64, end: u64, id: &str, fence: u64) -> Self {
+        let jobs = vec![Leased { job: id.to_owned(), fence, attempt: 1 }];
+        let call = Call::HandOver { queue: QUEUE.to_owned(), lease_ms: 1000 };
+        self.ok(since, end, call, Answer::Claimed { jobs, paused: false })
     }
 
     pub(crate) fn settled(self, start: u64, end: u64, id: &str, fence: u64, outcome: Outcome, counts: bool) -> Self {
