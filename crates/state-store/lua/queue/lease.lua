@@ -69,6 +69,10 @@ local function take_batch(claim, id)
     return 1
   end
   local positions, n, is_all = first_of(claim, id, s, blob, free)
+  -- A later claim can take it whole: that costs less than two claims of parts.
+  local size = byte(blob)
+  local may_wait = claim.count > 0 and size >= 16 and claim.most >= size and not claim.is_again
+  if not is_all and may_wait then return 0 end
   if n > 0 then
     local is_whole, text = 4 * n >= byte(blob) or #blob < 2048, positions_text(positions)
     local records = is_whole and blob or records_of(blob, positions, n)

@@ -81,7 +81,8 @@ impl ClaimRequest {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claim {
-    /// The jobs, at most as many as were requested. May be empty.
+    /// The jobs, at most as many as were requested. May be empty. May be fewer although others are ready, for example if another
+    /// claim can take all jobs of a push at once; then `next` is zero.
     pub jobs: Vec<ClaimedJob>,
     /// The time until the next scheduled job is due or the next lease expires. `None` if the queue has neither. Zero if
     /// another job is ready or due now: claim again.

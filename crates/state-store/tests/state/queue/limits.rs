@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use state_store::StateOptions;
 use store_core::{
-    Cancelled, ClaimRequest, Deleted, Durability, Error, Extended, Extension, HolderName, JobState, Kept, Outcome,
-    PageRequest, Queue, QueueControl, QueueInspect, Replayed, Retention, Settled, Settlement, Unique, UniqueKey,
-    UniqueUntil,
+    Cancelled, ClaimRequest, Deleted, Durability, Error, Extended, Extension, HolderName, JobState, Kept, NewJob,
+    Outcome, PageRequest, Queue, QueueControl, QueueInspect, Replayed, Retention, Settled, Settlement, Unique,
+    UniqueKey, UniqueUntil,
 };
 
 use super::{LEASE, claim, id, job, push, queue, settle};
@@ -190,4 +190,25 @@ async fn a_claim_that_is_bounded_by_bytes_says_that_more_is_ready() {
         }
         assert!(sizes.len() <= 4, "{sizes:?}");
     }
+}
+
+/// Two claims of parts cost the server more than one of all.
+#[tokio::test]
+async fn a_claim_leaves_jobs_of_one_push_to_a_claim_that_can_take_them_all() {
+    let fixture = fixture().await;
+    let claim_up_to = async |max: usize| {
+        let worker = HolderName::new("worker").unwrap();
+        let claim = fixture.store.claim(&ClaimRequest::new(queue(), worker, max, LEASE)).await.unwrap();
+        (claim.jobs.len(), claim.next == Some(Duration::ZERO))
+    };
+    for _ in 0..3 {
+        push(&fixture.store, &vec![NewJob::new("x"); 50]).await;
+    }
+    assert_eq!(claim_up_to(20).await, (20, false));
+    // It gets what is left of the first push, and could not get all of the second.
+    assert_eq!(claim_up_to(50).await, (30, true));
+    assert_eq!(claim_up_to(50).await, (50, false));
+    // One that is smaller than a push takes a part of the next.
+    assert_eq!(claim_up_to(20).await, (20, false));
+    assert_eq!(claim_up_to(40).await, (30, false));
 }
