@@ -87,6 +87,34 @@ async fn sentinels_have_a_password_of_their_own() {
     assert_errors(&store_validation::check(&environment).await, &[]);
 }
 
+/// `deploy/README.md` has the rules of a user who may do what the library does at a sentinel, and nothing else.
+#[tokio::test]
+async fn the_user_of_the_instructions_has_the_rights_that_are_needed() {
+    let text = include_str!("../../../../deploy/README.md");
+    let rules = text.split("`ACL SETUSER ").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let sentinels = sentinels(RedisServer::state()).await;
+    for sentinel in sentinels.sentinels() {
+        let rules = rules.replace("PASSWORD", "of-sentinels");
+        let command: Vec<_> = ["ACL", "SETUSER"].into_iter().chain(rules.split_whitespace()).collect();
+        sentinel.command(&command).await.unwrap();
+        sentinel.command(&["ACL", "LOG", "RESET"]).await.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    std::fs::write(&path, "of-sentinels").unwrap();
+    let more = [
+        ("REDIS_STATE_SENTINEL_USERNAME", "state-app"),
+        ("REDIS_STATE_SENTINEL_PASSWORD_FILE", path.to_str().unwrap()),
+    ];
+    let report = store_validation::check(&environment_with(&cache().await.url(None), &url(&sentinels), &more)).await;
+    assert_errors(&report, &[]);
+    assert!(!warnings(&report).contains(&Code::SentinelQuorumUnknown), "{report:#?}");
+    for sentinel in sentinels.sentinels() {
+        let denied = sentinel.command(&["ACL", "LOG"]).await.unwrap();
+        assert!(denied.as_array().unwrap().is_empty(), "{denied:?}");
+    }
+}
+
 #[test]
 fn variables_of_sentinels_need_a_url_of_sentinels() {
     let check = |url: &str, name: &str, value: &str| {
