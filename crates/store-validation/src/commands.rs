@@ -26,7 +26,7 @@ const INVENTORY: [&str; 1] = ["SCAN 0"];
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// Commands that the worker state store sends and its scripts call, each on a key.
-const STATE_KEYED: [&str; 33] = [
+const STATE_KEYED: [&str; 32] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -40,7 +40,6 @@ const STATE_KEYED: [&str; 33] = [
     "HSET",
     "HSETNX",
     "HSTRLEN",
-    "LINDEX",
     "LLEN",
     "LPOS",
     "LPUSH",
