@@ -211,7 +211,7 @@ impl Link {
             async move {
                 self.inner.check_open()?;
                 let patience = self.inner.config.command_timeout;
-                let node = self.inner.routes.node()?;
+                let node = self.inner.routes.only()?;
                 let held = node.blockers.take(patience).await?;
                 let reply = tokio::select! {
                     reply = held.wire().send(request, block + patience) => reply,

@@ -168,9 +168,10 @@ impl Connection {
         }
     }
 
-    /// Whether the traffic may leave this machine.
+    /// Whether the traffic may leave this machine. The primary that sentinels report may be anywhere.
     pub(crate) fn leaves_the_machine(&self) -> bool {
-        self.url.topology().endpoints().iter().any(|endpoint| !endpoint.is_loopback())
+        let is_reported = matches!(self.url.topology(), Topology::Sentinel { .. });
+        is_reported || self.url.topology().endpoints().iter().any(|endpoint| !endpoint.is_loopback())
     }
 
     /// The user who logs in; without a name it is the default user.

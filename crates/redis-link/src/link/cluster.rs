@@ -17,7 +17,7 @@ use crate::{Endpoint, LinkConfig, Reply};
 
 mod slots;
 
-use slots::{Report, SlotMap};
+use slots::{Report, SlotMap, Standing};
 
 /// How often the nodes are asked without a reason.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
@@ -25,6 +25,8 @@ const ASKED_EVERY: Duration = Duration::from_secs(10);
 const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 /// How long the other nodes have after the first has answered.
 const GRACE: Duration = Duration::from_millis(200);
+/// How long the other primaries have to accept connections after the first has.
+const LATE: Duration = Duration::from_secs(1);
 
 pub(super) struct Cluster {
     shared: Arc<Shared>,
@@ -43,6 +45,8 @@ struct Members {
     /// The primaries, and nodes to which a call was sent meanwhile.
     nodes: Vec<(Endpoint, Arc<Node>)>,
     slots: SlotMap,
+    /// That of the report from which the slots are.
+    standing: Standing,
 }
 
 impl Cluster {
@@ -59,7 +63,13 @@ impl Cluster {
             });
         }
         let (mut nodes, mut refused) = (Vec::new(), Vec::new());
-        while let Some(opened) = opening.join_next().await {
+        loop {
+            let next = match nodes.as_slice() {
+                [] => opening.join_next().await,
+                // The others are opened by tasks.
+                _ => tokio::time::timeout(LATE, opening.join_next()).await.unwrap_or(None),
+            };
+            let Some(opened) = next else { break };
             match opened {
                 Ok((endpoint, Ok(node))) => nodes.push((endpoint, Arc::new(node))),
                 Ok((endpoint, Err(failure))) => refused.push((endpoint, failure)),
@@ -70,7 +80,7 @@ impl Cluster {
             let failure = refused.pop().map(|(_, failure)| failure);
             return Err(failure.unwrap_or(Failure::NotSent("the cluster has no node with slots")));
         }
-        let mut members = Members { nodes, slots: SlotMap::default() };
+        let mut members = Members { nodes, slots: SlotMap::default(), standing: Standing::default() };
         members.apply(config, &report);
         let shared = Arc::new(Shared {
             config: config.clone(),
@@ -135,7 +145,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.keeper.abort();
+        self.close();
     }
 }
 
@@ -168,19 +178,7 @@ impl Shared {
         for (endpoint, node) in members {
             asking.spawn(async move { report_of(&node, &endpoint).await });
         }
-        let mut newest: Option<Report> = None;
-        loop {
-            let next = match &newest {
-                None => asking.join_next().await,
-                Some(_) => tokio::time::timeout(GRACE, asking.join_next()).await.unwrap_or(None),
-            };
-            let Some(reported) = next else { return newest };
-            if let Ok(Ok(report)) = reported
-                && newest.as_ref().is_none_or(|newest| report.is_newer_than(newest))
-            {
-                newest = Some(report);
-            }
-        }
+        newest(asking).await.ok()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Members> {
@@ -215,9 +213,13 @@ impl Members {
         node
     }
 
-    /// From now on these are the primaries. Calls under way at others end there.
+    /// From now on these are the primaries, unless more is known. Calls under way at others end there.
     fn apply(&mut self, config: &LinkConfig, report: &Report) {
         let primaries = report.primaries();
+        if primaries.is_empty() || report.standing() < self.standing {
+            return;
+        }
+        self.standing = report.standing();
         self.nodes.retain(|(endpoint, _)| primaries.contains(endpoint));
         for endpoint in &primaries {
             self.node(config, endpoint);
@@ -226,28 +228,49 @@ impl Members {
     }
 }
 
-/// What the first of the seeds reports that answers.
-async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report, Failure> {
-    let mut failed = Failure::NotSent("the URL names no node of a cluster");
-    for seed in seeds {
-        let asked = async {
-            let (wire, _driver) = Wire::open(config, seed).await?;
-            if wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() != Some("cluster")) {
-                return Err(Failure::InvalidArgument(
-                    "the URL names a server that is no node of a cluster; use redis:// or rediss://".into(),
-                ));
-            }
-            let requests = [Request::new("CLUSTER INFO", []), Request::new("CLUSTER SLOTS", [])];
-            let mut replies = wire.pipeline(requests.into(), config.command_timeout).await?.into_iter();
-            let mut next = || replies.next().unwrap_or(Err(Failure::LOST));
-            Report::parse(&next()?, &next()?, seed)
+/// The newest report of several nodes; none counts that comes much later than the first.
+async fn newest(mut asking: JoinSet<Result<Report, Failure>>) -> Result<Report, Failure> {
+    let (mut newest, mut failed): (Option<Report>, _) = (None, Failure::NotSent("no node of the cluster has slots"));
+    loop {
+        let next = match &newest {
+            None => asking.join_next().await,
+            Some(_) => tokio::time::timeout(GRACE, asking.join_next()).await.unwrap_or(None),
         };
-        match asked.await {
-            Ok(report) => return Ok(report),
-            Err(failure) => failed = failure.before_the_call(),
+        match next {
+            Some(Ok(Ok(report))) => {
+                let is_newest = newest.as_ref().is_none_or(|newest| report.standing() > newest.standing());
+                if is_newest && !report.primaries().is_empty() {
+                    newest = Some(report);
+                }
+            }
+            Some(Ok(Err(failure))) => failed = failure,
+            Some(Err(_)) => {}
+            None => return newest.ok_or(failed),
         }
     }
-    Err(failed)
+}
+
+/// What the nodes report that the URL names.
+async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report, Failure> {
+    let mut asking = JoinSet::new();
+    for seed in seeds {
+        let (config, seed) = (config.clone(), seed.clone());
+        asking.spawn(async move { report_of_seed(&config, &seed).await.map_err(Failure::before_the_call) });
+    }
+    newest(asking).await
+}
+
+async fn report_of_seed(config: &LinkConfig, seed: &Endpoint) -> Result<Report, Failure> {
+    let (wire, _driver) = Wire::open(config, seed).await?;
+    if wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() != Some("cluster")) {
+        return Err(Failure::InvalidArgument(
+            "the URL names a server that is no node of a cluster; use redis:// or rediss://".into(),
+        ));
+    }
+    let requests = [Request::new("CLUSTER INFO", []), Request::new("CLUSTER SLOTS", [])];
+    let mut replies = wire.pipeline(requests.into(), config.command_timeout).await?.into_iter();
+    let mut next = || replies.next().unwrap_or(Err(Failure::LOST));
+    Report::parse(&next()?, &next()?, seed)
 }
 
 /// What a node reports.

@@ -88,7 +88,14 @@ impl Held {
             Ok(_) => true,
             Err(failure) => !matches!(failure, Failure::NotSent(_) | Failure::Lost(_)),
         };
+        let is_demoted = matches!(result, Err(failure) if failure.is_of_demotion());
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_demoted {
+            // The others lead to the same server.
+            idle.clear();
+            self.pool.upstream.doubt();
+            return;
+        }
         // Checked under the lock: after the pool was closed, nothing would clear the list again.
         if is_sound && !self.pool.permits.is_closed() {
             idle.push(Solo { proof: self.proof, ..self.solo });

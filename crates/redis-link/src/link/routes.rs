@@ -82,11 +82,11 @@ impl Routes {
         Some(Hop { node, asks, left: hop.left - 1 })
     }
 
-    /// A node for a call without a key.
-    pub(super) fn node(&self) -> Result<Arc<Node>, Failure> {
+    /// The only server, for a call that blocks.
+    pub(super) fn only(&self) -> Result<Arc<Node>, Failure> {
         match self {
             Self::One(node) => Ok(Arc::clone(node)),
-            Self::Cluster(cluster) => cluster.node(None),
+            Self::Cluster(_) => Err(Failure::Unsupported("no call blocks on a cluster")),
         }
     }
 

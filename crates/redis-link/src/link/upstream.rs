@@ -53,13 +53,15 @@ impl Upstream {
     /// Opens a connection to the server that is the primary now.
     pub(crate) async fn open(&self, config: &LinkConfig) -> Result<Opened, Failure> {
         let endpoint = self.endpoint(config.connect_timeout).await?;
-        self.opened(Wire::open(config, &endpoint).await, endpoint, config.connect_timeout).await
+        let opened = self.unless_left(&endpoint, Wire::open(config, &endpoint)).await;
+        self.opened(opened, endpoint, config.connect_timeout).await
     }
 
     /// As [`Upstream::open`], for a connection on which messages arrive.
     pub(crate) async fn open_subscriber(&self, config: &LinkConfig) -> Result<Opened, Failure> {
         let endpoint = self.endpoint(config.connect_timeout).await?;
-        self.opened(Wire::open_subscriber(config, &endpoint).await, endpoint, config.connect_timeout).await
+        let opened = self.unless_left(&endpoint, Wire::open_subscriber(config, &endpoint)).await;
+        self.opened(opened, endpoint, config.connect_timeout).await
     }
 
     /// Has the sentinels asked again: what they reported last does not fit what was seen.
@@ -77,10 +79,23 @@ impl Upstream {
         }
     }
 
+    /// Gives an attempt up when connections no longer lead to `endpoint`.
+    async fn unless_left<T>(
+        &self,
+        endpoint: &Endpoint,
+        opening: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            opened = opening => opened,
+            () = self.left(endpoint) => Err(Failure::NotSent("another server has become the primary")),
+        }
+    }
+
     async fn endpoint(&self, within: Duration) -> Result<Endpoint, Failure> {
         match self {
             Self::Server(endpoint) => Ok(endpoint.clone()),
-            Self::Primary(sentinels) => sentinels.primary(within).await,
+            // Sooner than the caller gives up, who would not know why.
+            Self::Primary(sentinels) => sentinels.primary(within.mul_f64(0.9)).await,
             Self::AnyNode(cluster) => cluster.any(),
         }
     }

@@ -1,28 +1,40 @@
 //! Whether the sentinels of a URL can order a failover.
 
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
 use super::{Fact, Probe};
 use crate::wire::{Request, Wire};
 use crate::{Arg, LinkConfig, Topology};
 
 impl Probe {
-    /// Whether enough sentinels reach each other to order a failover, as one of them reports (`SENTINEL CKQUORUM`). Asks those of
-    /// the URL, one after the other, until one answers; each takes at most two connect time-outs.
+    /// Whether enough sentinels reach each other to order a failover, as one of them reports (`SENTINEL CKQUORUM`). Asks all of the URL
+    /// at the same time, within one connect time-out.
     pub async fn sentinels_have_quorum(config: &LinkConfig) -> Fact<bool> {
         let Topology::Sentinel { sentinels, service } = config.url.topology() else {
             return Fact::Unknown("the URL names no sentinels".into());
         };
         let config = config.of_sentinels();
-        let mut why = "no sentinel answered";
-        for sentinel in sentinels {
-            let Ok((wire, _driver)) = Wire::open(&config, sentinel).await else { continue };
-            let request = Request::new("SENTINEL CKQUORUM", [Arg::from(service.as_str())]);
-            match wire.send(request, config.connect_timeout).await {
-                Ok(_) => return Fact::Known(true),
-                Err(failure) if failure.is_no_quorum() => return Fact::Known(false),
-                Err(failure) if failure.is_forbidden() => why = "the user may not send SENTINEL CKQUORUM",
-                Err(_) => {}
+        let mut asking = JoinSet::new();
+        for sentinel in sentinels.clone() {
+            let (config, service) = (config.clone(), service.clone());
+            asking.spawn(async move {
+                let (wire, _driver) = Wire::open(&config, &sentinel).await?;
+                let request = Request::new("SENTINEL CKQUORUM", [Arg::from(service)]);
+                wire.send(request, config.connect_timeout).await
+            });
+        }
+        let deadline = Instant::now() + config.connect_timeout;
+        let (mut why, mut is_missing) = ("no sentinel answered", false);
+        while let Ok(Some(answered)) = tokio::time::timeout_at(deadline.into(), asking.join_next()).await {
+            match answered {
+                Ok(Ok(_)) => return Fact::Known(true),
+                Ok(Err(failure)) if failure.is_no_quorum() => is_missing = true,
+                Ok(Err(failure)) if failure.is_forbidden() => why = "the user may not send SENTINEL CKQUORUM",
+                _ => {}
             }
         }
-        Fact::Unknown(why.into())
+        if is_missing { Fact::Known(false) } else { Fact::Unknown(why.into()) }
     }
 }

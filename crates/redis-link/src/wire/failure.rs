@@ -58,6 +58,11 @@ impl Failure {
         self.means(Meaning::ReadOnly)
     }
 
+    /// Whether the server has become a replica, also while the call waited.
+    pub(crate) fn is_of_demotion(&self) -> bool {
+        self.is_read_only() || self.means(Meaning::Unblocked)
+    }
+
     /// Whether the user may not run the command or use the key.
     pub(crate) fn is_forbidden(&self) -> bool {
         self.means(Meaning::Forbidden) || self.means(Meaning::ForbiddenInScript)

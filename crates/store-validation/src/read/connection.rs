@@ -59,6 +59,9 @@ impl Reader<'_> {
             }
             file => file.and_then(Result::ok),
         };
+        for problem in ca.iter().filter(|_| url.is_tls()).flat_map(|ca| TlsFiles::new().with_ca(ca).problems()) {
+            self.findings.push(Finding::new(Code::TlsFileUnreadable, role, format!("{}: {problem}", names[2])));
+        }
         SentinelLogin { username: self.value(&names[0]), password_file: self.password_file(&names[1], role), ca }
     }
 

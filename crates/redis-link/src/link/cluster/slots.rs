@@ -37,9 +37,16 @@ impl SlotMap {
 /// What one node reports.
 #[derive(Debug)]
 pub(super) struct Report {
-    epoch: u64,
-    is_ok: bool,
+    standing: Standing,
     slots: SlotMap,
+}
+
+/// Which of several reports is believed: the largest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Standing {
+    /// Whether the node regards the cluster as working.
+    is_ok: bool,
+    epoch: u64,
 }
 
 impl Report {
@@ -56,12 +63,12 @@ impl Report {
             (first..=last).for_each(|slot| map.set(slot, &node));
         }
         let epoch = field("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
-        Ok(Self { epoch, is_ok: field("cluster_state") == Some("ok"), slots: map })
+        let is_ok = field("cluster_state") == Some("ok");
+        Ok(Self { standing: Standing { is_ok, epoch }, slots: map })
     }
 
-    /// Whether this report is believed rather than the other.
-    pub(super) fn is_newer_than(&self, other: &Self) -> bool {
-        (self.is_ok, self.epoch) > (other.is_ok, other.epoch)
+    pub(super) fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// The nodes that have slots.
@@ -127,9 +134,9 @@ mod tests {
     fn the_newest_report_of_a_working_cluster_is_believed() {
         let report =
             |state, epoch| Report::parse(&info(state, epoch), &Reply::List(vec![]), &Endpoint::new("h", 1)).unwrap();
-        assert!(report("ok", 5).is_newer_than(&report("ok", 4)));
-        assert!(report("ok", 3).is_newer_than(&report("fail", 9)));
-        assert!(!report("ok", 3).is_newer_than(&report("ok", 3)));
+        assert!(report("ok", 5).standing() > report("ok", 4).standing());
+        assert!(report("ok", 3).standing() > report("fail", 9).standing());
+        assert!(report("ok", 3).standing() == report("ok", 3).standing());
     }
 
     #[test]

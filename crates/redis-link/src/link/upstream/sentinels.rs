@@ -145,9 +145,13 @@ impl Shared {
         let mut switched = wire.messages();
         wire.subscribe(SWITCHED, patience).await?;
         loop {
-            let primary = wire.send(Request::new("SENTINEL MASTER", service()), patience).await?;
-            let primary =
-                Primary::parse(&primary).ok_or(Failure::Unsupported("the sentinel's answer has no address"))?;
+            // During a failover, only the second answer has the new address.
+            let questions = ["SENTINEL MASTER", "SENTINEL GET-MASTER-ADDR-BY-NAME"];
+            let questions = questions.map(|question| Request::new(question, service()));
+            let mut answers = wire.pipeline(questions.into(), patience).await?.into_iter();
+            let mut next = || answers.next().unwrap_or(Err(Failure::LOST));
+            let primary = Primary::parse(&next()?, &next()?);
+            let primary = primary.ok_or(Failure::Unsupported("the sentinel's answer has no address"))?;
             backoff.reset();
             self.report(endpoint, primary);
             let doubted = self.doubted.notified();
@@ -190,6 +194,9 @@ fn problem(failure: Failure) -> Problem {
     }
     if failure.is_unknown_service() {
         return Problem::UnknownService;
+    }
+    if let Failure::Tls(detail) = failure {
+        return Problem::Tls(detail);
     }
     match failure.into_error(Op::Connect, "SENTINEL MASTER") {
         store_core::Error::Unauthenticated { .. } | store_core::Error::Forbidden { .. } => Problem::Refused,

@@ -1,5 +1,6 @@
 //! What each sentinel reports, and what follows from it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::wire::Failure;
@@ -50,6 +51,8 @@ pub(super) enum Problem {
     UnknownService,
     /// The server is no sentinel.
     NoSentinel,
+    /// No encrypted connection could be opened.
+    Tls(Cow<'static, str>),
 }
 
 impl Views {
@@ -64,13 +67,16 @@ impl Views {
         self.0.keys()
     }
 
-    /// The primary of the last failover that any sentinel reports. One that can be reached is believed before one that was lost.
+    /// The primary of the last failover that any sentinel has reported. What a lost one has reported only gives way if most
+    /// sentinels can be reached, and none of these reports it.
     pub(super) fn primary(&self) -> Option<&Endpoint> {
-        let newest = |is_live: bool| {
-            let views = self.0.values().filter(|view| view.is_live || !is_live);
+        let newest = |must_live: bool| {
+            let views = self.0.values().filter(|view| view.is_live || !must_live);
             views.filter_map(|view| view.primary.as_ref()).max_by_key(|primary| primary.epoch)
         };
-        newest(true).or_else(|| newest(false)).map(|primary| &primary.endpoint)
+        let live = self.0.values().filter(|view| view.is_live && view.primary.is_some()).count();
+        let are_most = 2 * live > self.0.len();
+        newest(are_most).map(|primary| &primary.endpoint)
     }
 
     /// Whether each sentinel has answered or failed, and none reports a primary.
@@ -96,7 +102,11 @@ impl Views {
                 "the URL names a server that is no sentinel; use redis:// for a data server".into(),
             );
         }
-        Failure::NotSent("no sentinel answered")
+        let tls = self.0.values().find_map(|view| match &view.problem {
+            Some(Problem::Tls(detail)) => Some(Failure::Tls(detail.clone())),
+            _ => None,
+        });
+        tls.unwrap_or(Failure::NotSent("no sentinel answered"))
     }
 
     /// A sentinel was reached. Returns whether it is to be watched: not if another address leads to it.
@@ -120,7 +130,8 @@ impl Views {
     /// A sentinel knows these others. Adds those that are not watched yet. Returns whether there are any.
     pub(super) fn learned(&mut self, endpoint: &Endpoint, others: Vec<Sentinel>) -> bool {
         let is_watched = |other: &Sentinel| {
-            self.0.contains_key(&other.endpoint) || self.0.values().any(|view| view.id.as_deref() == Some(&other.id))
+            self.0.contains_key(&other.endpoint)
+                || self.0.values().any(|view| view.is_live && view.id.as_deref() == Some(&other.id))
         };
         let fresh: Vec<_> =
             others.iter().filter(|other| !is_watched(other)).map(|other| other.endpoint.clone()).collect();
@@ -147,10 +158,12 @@ impl Views {
 }
 
 impl Primary {
-    /// Reads the reply to `SENTINEL MASTER`: names and values.
-    pub(super) fn parse(reply: &Reply) -> Option<Self> {
-        let endpoint = Endpoint::new(field(reply, "ip")?, field(reply, "port")?.parse().ok()?);
-        Some(Self { endpoint, epoch: field(reply, "config-epoch")?.parse().ok()? })
+    /// Reads the replies to `SENTINEL MASTER`, names and values, and to `SENTINEL GET-MASTER-ADDR-BY-NAME`, host and port.
+    pub(super) fn parse(fields: &Reply, address: &Reply) -> Option<Self> {
+        let Reply::List(address) = address else { return None };
+        let [host, port] = address.as_slice() else { return None };
+        let endpoint = Endpoint::new(host.as_str()?, port.as_str()?.parse().ok()?);
+        Some(Self { endpoint, epoch: field(fields, "config-epoch")?.parse().ok()? })
     }
 }
 
@@ -185,9 +198,10 @@ mod tests {
     }
 
     fn primary(port: u16, epoch: u64) -> Primary {
-        let fields = [("name", "main".to_owned()), ("ip", "10.0.0.1".to_owned()), ("port", port.to_string())];
-        let fields = fields.into_iter().chain([("config-epoch", epoch.to_string())]);
-        Primary::parse(&Reply::List(fields.flat_map(|(name, value)| [text(name), text(value)]).collect())).unwrap()
+        let fields = [("name", "main".to_owned()), ("port", "1".to_owned()), ("config-epoch", epoch.to_string())];
+        let fields = fields.into_iter().flat_map(|(name, value)| [text(name), text(value)]).collect();
+        let address = [text("10.0.0.1"), text(port.to_string())];
+        Primary::parse(&Reply::List(fields), &Reply::List(address.to_vec())).unwrap()
     }
 
     fn sentinels(ports: &[u16]) -> Vec<Sentinel> {
@@ -209,8 +223,10 @@ mod tests {
         assert_eq!(views.primary(), Some(&at(105)));
         assert!(!views.reported(&at(2), primary(105, 5)), "nothing new");
         assert!(views.failed(&at(2), Problem::Unreachable));
-        assert_eq!(views.primary(), Some(&at(104)), "its report is not believed against those of others");
-        assert!(views.failed(&at(1), Problem::Unreachable) && views.failed(&at(3), Problem::Unreachable));
+        assert_eq!(views.primary(), Some(&at(104)), "its report is not believed against those of most");
+        assert!(views.failed(&at(1), Problem::Unreachable));
+        assert_eq!(views.primary(), Some(&at(105)), "one sentinel may be cut off from the others");
+        assert!(views.failed(&at(3), Problem::Unreachable));
         assert_eq!(views.primary(), Some(&at(105)), "without any sentinel, the last report is used");
     }
 
