@@ -12,7 +12,7 @@ use crate::{CommandError, FaultProxy, RedisServer};
 ///
 /// Each node is a [`RedisServer`] that a test kills, pauses and starts again on its own: [`kill`](RedisServer::kill),
 /// [`pause`](RedisServer::pause), [`resume`](RedisServer::resume), [`start_again`](RedisServer::start_again). Unlike a server that
-/// stands alone, a node starts again with the configuration file that the sentinels have changed in the meantime.
+/// stands alone, a node starts again with the configuration file as the sentinels have changed it.
 ///
 /// What a method returns is what the servers report at that time.
 #[derive(Debug)]

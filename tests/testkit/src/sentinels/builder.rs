@@ -83,7 +83,7 @@ impl SentinelsBuilder {
         self
     }
 
-    /// `failover-timeout`; 3 s by default. After a failover, Sentinel does not begin another one by itself within twice this time.
+    /// `failover-timeout`; 3 s by default. After a failover, Sentinel waits twice this time before it begins another one.
     pub fn failover_timeout(mut self, time: Duration) -> Self {
         self.failover_timeout = time;
         self
