@@ -62,7 +62,10 @@ impl Entries {
         let begun = self.begin.call(vec![key], args, self.responses.expected()).await;
         let mut reply = begun.inspect_err(|_| self.responses.forget())?;
         let begun = match reply.next_word()?.as_ref() {
-            b"started" => Begun::Started,
+            b"started" => {
+                reply.record(request.key.as_str(), []);
+                Begun::Started
+            }
             b"in_progress" => Begun::InProgress {
                 since: Timestamp::from_millis(reply.next_u64()?),
                 retry_after: Duration::from_millis(reply.next_u64()?),
@@ -89,7 +92,10 @@ impl Entries {
         ];
         let mut reply = self.prolong.call(vec![key], args, 0).await?;
         match reply.next_word()?.as_ref() {
-            b"prolonged" => Ok(true),
+            b"prolonged" => {
+                reply.record(request.key.as_str(), []);
+                Ok(true)
+            }
             b"lost" => Ok(false),
             _ => Err(reply.unknown_word()),
         }
@@ -124,7 +130,10 @@ impl Entries {
         ];
         let mut reply = self.finish.call(vec![key], args, response.len()).await?;
         match reply.next_word()?.as_ref() {
-            b"stored" => Ok(Finished::Stored),
+            b"stored" => {
+                reply.record(request.key.as_str(), []);
+                Ok(Finished::Stored)
+            }
             b"lost" => Ok(Finished::Lost),
             _ => Err(reply.unknown_word()),
         }
@@ -141,7 +150,10 @@ impl Entries {
         let args = args![self.link.layouts().argument(Aggregate::Idempotency), &request.request.as_bytes()[..]];
         let mut reply = self.link.call(op, &ABANDON, &[key], args).await?.reader(op);
         match reply.next_word()?.as_ref() {
-            b"abandoned" => Ok(true),
+            b"abandoned" => {
+                reply.record(request.key.as_str(), []);
+                Ok(true)
+            }
             b"lost" => Ok(false),
             _ => Err(reply.unknown_word()),
         }

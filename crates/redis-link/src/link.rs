@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::layout::Layouts;
 use crate::metered::Meters;
 use crate::wire::{Copies, Failure, Request};
-use crate::{Answer, Arg, Breaker, LinkConfig, Reply, Script};
+use crate::{Answer, Arg, Breaker, LinkConfig, Reply, Script, Topology};
 
 mod admission;
 mod call;
@@ -21,8 +21,10 @@ mod doubt;
 mod durable;
 mod exclusive;
 mod flight;
+mod loss;
 mod node;
 mod ping;
+mod receipts;
 mod repeating;
 mod routes;
 mod sending;
@@ -32,6 +34,8 @@ mod values;
 mod waiting;
 
 use doubt::in_doubt;
+pub use loss::LossReports;
+pub(crate) use loss::{Acknowledged, Losses, ServerRun};
 use repeating::pause;
 use routes::Routes;
 use subscriptions::Subscriptions;
@@ -104,7 +108,11 @@ impl Link {
     /// files; `Unavailable` if the server is down or does not answer in time (a server that is still loading its data
     /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (Cluster, Kvrocks,
     /// several hosts, embedded).
-    pub async fn connect(config: LinkConfig) -> Result<Self> {
+    pub async fn connect(mut config: LinkConfig) -> Result<Self> {
+        if config.reports_losses {
+            let has_shards = matches!(config.url.topology(), Topology::Cluster(_));
+            config.losses = Some(Losses::begin(has_shards, config.command_timeout));
+        }
         let opened = tokio::time::timeout(config.connect_timeout, Box::pin(Routes::open(&config, Op::Connect))).await;
         let silent = "the server did not answer within the connect time-out";
         let (routes, upstream) = opened.unwrap_or_else(|_| Err(Error::unavailable(Op::Connect, silent)))?;
@@ -172,7 +180,7 @@ impl Link {
         if !reached.satisfies(durability) {
             return Err(Error::NotDurable { op, wanted: durability, reached });
         }
-        Ok((Answer::new(reply, attempts), reached))
+        Ok((Answer::new(reply, attempts).acknowledged(copies.acknowledged()), reached))
     }
 
     /// Sends a plain command.
@@ -226,6 +234,11 @@ impl Link {
         Ok((reply != Reply::Nil).then_some(reply))
     }
 
+    /// What failovers may have lost, from now on; see [`LinkConfig::with_loss_reports`].
+    pub fn loss_reports(&self) -> LossReports {
+        LossReports::new(self.inner.config.losses.as_ref().map(|losses| losses.reports()))
+    }
+
     /// Whether at least one connection is up, without asking the server.
     pub fn is_connected(&self) -> bool {
         !*self.inner.is_closed.borrow() && self.inner.routes.is_usable()
@@ -256,7 +269,8 @@ impl Link {
         let slot = self.inner.routes.slot(op, keys)?;
         let request = Request::script(script, keys, args, &self.clock);
         let call = || self.run_script(slot, script, &request, &copies);
-        self.attempts(op, script.name(), &copies, call).await.map(|(reply, attempts)| Answer::new(reply, attempts))
+        let (reply, attempts) = self.attempts(op, script.name(), &copies, call).await?;
+        Ok(Answer::new(reply, attempts).acknowledged(copies.acknowledged()))
     }
 
     /// Alone decides whether a call is repeated.

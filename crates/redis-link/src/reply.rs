@@ -1,7 +1,11 @@
 //! Replies of a server, and their reader.
 
+use std::time::Instant;
+
 use bytes::Bytes;
-use store_core::{Error, Op, Result};
+use store_core::{AcknowledgedWrite, Error, JobId, Op, Result};
+
+use crate::link::Acknowledged;
 
 /// A server's reply. Status and bulk strings are the same; RESP3 booleans become 0 and 1, doubles their text, maps flat
 /// lists of key and value, sets lists. Bytes share the read buffer and are never copied.
@@ -24,7 +28,7 @@ impl Reply {
             Reply::List(elements) => elements,
             single => vec![single],
         };
-        ReplyReader { op, elements: elements.into_iter() }
+        ReplyReader { op, elements: elements.into_iter(), acknowledged: None }
     }
 
     /// Whether it is nil.
@@ -67,18 +71,24 @@ impl std::fmt::Debug for Reply {
 }
 
 /// A reply and the number of attempts that it took.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Answer {
     /// The reply of the last attempt.
     pub reply: Reply,
     /// How many attempts were made; above 1, an earlier one may have been executed.
     pub attempts: u32,
+    acknowledged: Option<Acknowledged>,
 }
 
 impl Answer {
     pub(crate) fn new(reply: Reply, attempts: u32) -> Self {
-        Self { reply, attempts }
+        Self { reply, attempts, acknowledged: None }
+    }
+
+    /// With the receipt of the write.
+    pub(crate) fn acknowledged(self, acknowledged: Option<Acknowledged>) -> Self {
+        Self { acknowledged, ..self }
     }
 
     /// The first element of the reply, if it is a string.
@@ -91,7 +101,7 @@ impl Answer {
 
     /// A reader over the reply's elements.
     pub fn reader(self, op: Op) -> ReplyReader {
-        self.reply.reader(op)
+        ReplyReader { acknowledged: self.acknowledged, ..self.reply.reader(op) }
     }
 }
 
@@ -100,6 +110,8 @@ impl Answer {
 pub struct ReplyReader {
     op: Op,
     elements: std::vec::IntoIter<Reply>,
+    /// Of the call, if it writes.
+    acknowledged: Option<Acknowledged>,
 }
 
 impl ReplyReader {
@@ -191,7 +203,7 @@ impl ReplyReader {
     /// [`Error::Corrupt`]
     pub fn next_list(&mut self) -> Result<ReplyReader> {
         match self.next_reply()? {
-            Reply::List(elements) => Ok(ReplyReader { op: self.op, elements: elements.into_iter() }),
+            Reply::List(elements) => Ok(Reply::List(elements).reader(self.op)),
             _ => Err(self.expected("a list")),
         }
     }
@@ -202,6 +214,22 @@ impl ReplyReader {
     /// [`Error::Corrupt`] at the end.
     pub fn next_reply(&mut self) -> Result<Reply> {
         self.elements.next().ok_or_else(|| Error::corrupt(self.op, "the reply ends too early"))
+    }
+
+    /// Records that the call wrote: what failovers may lose is reported ([`Link::loss_reports`](crate::Link::loss_reports)).
+    /// `name` is the queue, the lease, the pool or the key. Does nothing if the link does not report losses.
+    pub fn record(&self, name: &str, jobs: impl IntoIterator<Item = JobId>) {
+        if let Some(acknowledged) = &self.acknowledged {
+            acknowledged.record(AcknowledgedWrite::new(self.op, name, jobs, Instant::now()));
+        }
+    }
+
+    pub(crate) fn with_receipt(self, acknowledged: Option<Acknowledged>) -> Self {
+        Self { acknowledged, ..self }
+    }
+
+    pub(crate) fn receipt(&self) -> Option<Acknowledged> {
+        self.acknowledged.clone()
     }
 
     /// How many elements are left.

@@ -24,6 +24,7 @@ use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 
 use store_core::{Clock, Timestamp};
 
+use crate::link::ServerRun;
 use crate::{Arg, Endpoint, LinkConfig, Reply, Script};
 
 mod copies;
@@ -141,6 +142,8 @@ pub(crate) struct Wire {
     /// How long a copy of a request is valid.
     lasting: Duration,
     greeting: Option<Arc<Greeting>>,
+    /// Where receipts of writes are left.
+    run: Option<Arc<ServerRun>>,
 }
 
 /// The task that drives a connection. Dropping it closes the connection.
@@ -195,6 +198,16 @@ impl Wire {
     /// What the server reported about itself when the connection was opened; `None` if it does not know `HELLO`.
     pub(crate) fn greeting(&self) -> Option<&Greeting> {
         self.greeting.as_deref()
+    }
+
+    /// The same connection, which leads to this run of a server.
+    pub(crate) fn of_run(self, run: Option<Arc<ServerRun>>) -> Self {
+        Self { run, ..self }
+    }
+
+    /// The run of a server to which it leads, if writes leave receipts.
+    pub(crate) fn run(&self) -> Option<&Arc<ServerRun>> {
+        self.run.as_ref()
     }
 
     fn note_time(&self, reply: Option<&Result<Reply, Failure>>, sent: Instant) {
@@ -278,7 +291,7 @@ impl Wire {
         let Some(Expiry { place, set_ms, sent }) = request.expiry else { return Ok(()) };
         let reading = self.clock.reading(sent);
         let deadline = match request.copies {
-            Some(copies) => copies.admit(sent, reading)?,
+            Some(copies) => copies.admit(sent, reading, self.run.as_ref())?,
             None => Deadline::once(reading, self.lasting),
         };
         request.args[place] = deadline.argument(set_ms);

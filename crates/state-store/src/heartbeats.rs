@@ -46,7 +46,10 @@ impl Heartbeats for StateStore {
         ];
         let mut reply = self.link.call(op, &BEAT, &self.pool_keys(&beat.pool), args).await?.reader(op);
         match reply.next_word()?.as_ref() {
-            b"beaten" => Ok(()),
+            b"beaten" => {
+                reply.record(beat.pool.as_str(), []);
+                Ok(())
+            }
             _ => Err(reply.unknown_word()),
         }
     }
@@ -56,7 +59,10 @@ impl Heartbeats for StateStore {
         let args = args![self.pool_layouts(), member.as_str()];
         let mut reply = self.link.call(op, &LEAVE, &self.pool_keys(pool), args).await?.reader(op);
         match reply.next_word()?.as_ref() {
-            b"left" => Ok(true),
+            b"left" => {
+                reply.record(pool.as_str(), []);
+                Ok(true)
+            }
             b"gone" => Ok(false),
             _ => Err(reply.unknown_word()),
         }

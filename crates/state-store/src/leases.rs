@@ -62,7 +62,10 @@ impl Leases for StateStore {
         let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
         let name = request.name.clone();
         let acquired = match word.as_ref() {
-            b"yes" => Acquired::Yes(Lease::new(name, request.holder.clone(), fence, until)),
+            b"yes" => {
+                reply.record(name.as_str(), []);
+                Acquired::Yes(Lease::new(name, request.holder.clone(), fence, until))
+            }
             b"taken" => Acquired::Taken(LeaseInfo::new(name, holder(op, &mut reply)?, fence, until)),
             _ => return Err(reply.unknown_word()),
         };
@@ -78,7 +81,10 @@ impl Leases for StateStore {
         let keys = vec![self.lease_key(&lease.name)];
         let mut reply = self.calls.leases.renew.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
-            b"renewed" => Ok(Some(Timestamp::from_millis(reply.next_u64()?))),
+            b"renewed" => {
+                reply.record(lease.name.as_str(), []);
+                Ok(Some(Timestamp::from_millis(reply.next_u64()?)))
+            }
             b"lost" => Ok(None),
             _ => Err(reply.unknown_word()),
         }
@@ -88,7 +94,10 @@ impl Leases for StateStore {
         let (keys, args) = (vec![self.lease_key(&lease.name)], args![digits(lease.fence.get())]);
         let mut reply = self.calls.leases.release.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
-            b"released" => Ok(true),
+            b"released" => {
+                reply.record(lease.name.as_str(), []);
+                Ok(true)
+            }
             b"lost" => Ok(false),
             _ => Err(reply.unknown_word()),
         }

@@ -19,6 +19,7 @@ mod inventory;
 mod json;
 mod key_value;
 mod leases;
+mod loss;
 pub mod metric;
 mod name;
 mod op;
@@ -40,6 +41,7 @@ pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentReque
 pub use inventory::Inventory;
 pub use key_value::{Entry, KeyValue, SetIfAbsent};
 pub use leases::{AcquireRequest, Acquired, Lease, LeaseInfo, Leases};
+pub use loss::{AcknowledgedWrite, LossReport};
 #[doc(hidden)]
 pub use name::BatchId;
 pub use name::{

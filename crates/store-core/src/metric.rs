@@ -135,6 +135,8 @@ metrics! {
         "Connections that were opened again";
     LINK_BREAKER_OPENED = Counter "link_breaker_opened_total" ["role"] Count
         "How often the circuit breaker opened";
+    FAILOVER_WRITES = Counter "failover_writes_total" ["op", "outcome"] Count
+        "Recent writes of this process when its server was replaced. `outcome` is `survived`, `may_be_lost` or `unknown`";
     CACHE_READS = Counter "cache_reads_total" ["handle", "outcome"] Count
         "Reads through a typed handle. `outcome` is `hit`, `miss`, or `stale`: get-or-load returned an old value because the loader failed";
     CACHE_LOAD_SECONDS = Histogram "cache_load_seconds" ["handle"] Seconds

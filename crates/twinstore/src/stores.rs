@@ -233,15 +233,15 @@ async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut O
         Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, options)),
         Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, options)?),
         Engine::Server(server) => {
-            let link = Link::connect(server.clone()).await?;
+            let link = Link::connect(server.clone().with_loss_reports(true)).await?;
             opened.links.push((Role::State, link.clone()));
-            let store = StateStore::open(link, settings.namespace.clone(), service, options).await?;
+            let store = StateStore::open(link.clone(), settings.namespace.clone(), service, options).await?;
             let shared = store.shared();
             let durability = match settings.min_replicas {
                 0 => Durability::Accepted,
                 replicas => Durability::Replicated { replicas, within: server.command_timeout() },
             };
-            return Ok(State::new(REDIS, store, shared, durability));
+            return Ok(State::new(REDIS, store, shared, durability).with_link(link));
         }
     };
     opened.embedded_state = Some(store.clone());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use store_core::{Durability, Error, Op, Reached, Result};
 
 use super::{Batcher, Bounds, Load};
+use crate::link::Acknowledged;
 use crate::{Answer, Arg, Link, Reply, ReplyReader, Script, keys, wire};
 
 /// How many calls of a script may be under way before others wait.
@@ -32,7 +33,7 @@ struct Shared {
     op: Op,
     script: &'static Script,
     head: Vec<Arg>,
-    calls: Batcher<(u16, Durability), Item, (Reply, Reached)>,
+    calls: Batcher<(u16, Durability), Item, (Reply, Option<Acknowledged>, Reached)>,
 }
 
 struct Item {
@@ -78,13 +79,17 @@ impl SharedScript {
         let send = move |items| Arc::clone(&shared).send(items, durability);
         let slot = keys.first().filter(|_| self.shared.link.has_slots()).map_or(0, |key| keys::slot_of(key.as_bytes()));
         let (group, load) = ((slot, durability), Load { items, bytes });
-        let (reply, reached) = self.shared.calls.call(group, load, Item { keys, args }, send).await?;
-        Ok((self.shared.read(reply)?, reached))
+        let (reply, receipt, reached) = self.shared.calls.call(group, load, Item { keys, args }, send).await?;
+        Ok((self.shared.read(reply)?.with_receipt(receipt), reached))
     }
 }
 
 impl Shared {
-    async fn send(self: Arc<Self>, items: Vec<Item>, durability: Durability) -> Result<Vec<(Reply, Reached)>> {
+    async fn send(
+        self: Arc<Self>,
+        items: Vec<Item>,
+        durability: Durability,
+    ) -> Result<Vec<(Reply, Option<Acknowledged>, Reached)>> {
         let (count, mut keys, mut args) = (items.len(), Vec::with_capacity(items.len()), self.head.clone());
         args.reserve(items.iter().map(|item| item.args.len()).sum());
         for item in items {
@@ -92,12 +97,12 @@ impl Shared {
             args.extend(item.args);
         }
         let (answer, reached) = self.link.call_durable(self.op, self.script, &keys, args, durability).await?;
-        let answers = self.split(answer, count)?;
-        Ok(answers.into_iter().map(|answer| (answer, reached)).collect())
+        let (answers, receipt) = self.split(answer, count)?;
+        Ok(answers.into_iter().map(|answer| (answer, receipt.clone(), reached)).collect())
     }
 
-    /// The elements of a reply, one for each item.
-    fn split(&self, answer: Answer, count: usize) -> Result<Vec<Reply>> {
+    /// The elements of a reply, one for each item, and the receipt of the call.
+    fn split(&self, answer: Answer, count: usize) -> Result<(Vec<Reply>, Option<Acknowledged>)> {
         let mut reply = answer.reader(self.op);
         if reply.next_word()?.as_ref() != b"each" {
             return Err(reply.unknown_word());
@@ -105,7 +110,7 @@ impl Shared {
         if reply.remaining() != count {
             return Err(Error::corrupt(self.op, "the reply does not have one answer for each item"));
         }
-        (0..count).map(|_| reply.next_reply()).collect()
+        Ok(((0..count).map(|_| reply.next_reply()).collect::<Result<_>>()?, reply.receipt()))
     }
 
     fn read(&self, reply: Reply) -> Result<ReplyReader> {

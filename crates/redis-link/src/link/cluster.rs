@@ -220,6 +220,9 @@ impl Members {
             return;
         }
         self.standing = report.standing();
+        if let Some(losses) = &config.losses {
+            losses.primaries(&primaries);
+        }
         self.nodes.retain(|(endpoint, _)| primaries.contains(endpoint));
         for endpoint in &primaries {
             self.node(config, endpoint);

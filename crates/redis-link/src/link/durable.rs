@@ -8,6 +8,7 @@ use store_core::{Durability, Error, Op, Reached, Result, millis_ceil};
 
 use super::Inner;
 use super::exclusive::Held;
+use super::loss;
 use super::routes::Hop;
 use super::sending::MAX_LOADS;
 use crate::wire::{Copies, Failure, Request, Wire};
@@ -93,7 +94,7 @@ async fn on_connection(
     for _ in 0..MAX_LOADS {
         let (written, reached) = match durability {
             Durability::Replicated { replicas, within } => {
-                replicated(held.wire(), patience, copy().collect(), replicas, within).await?
+                replicated(held.wire(), patience, (copy().collect(), copies), replicas, within).await?
             }
             Durability::Fsynced { within } => fsynced(held, patience, &copy, within).await?,
             _ => (held.wire().send_last(copy().collect(), patience).await, Reached::default()),
@@ -111,14 +112,20 @@ async fn on_connection(
 async fn replicated(
     wire: &Wire,
     patience: Duration,
-    mut requests: Vec<Request<'_>>,
+    (mut requests, copies): (Vec<Request<'_>>, &Copies),
     replicas: u32,
     within: Duration,
 ) -> Result<(Result<Reply, Failure>, Reached), Failure> {
     let before = requests.len() - 1;
+    let is_recorded = wire.run().is_some();
+    requests.extend(is_recorded.then(|| Request::new("INFO", [Arg::fixed("replication")])));
     requests.push(Request::new("WAIT", [Arg::from(replicas), milliseconds(within)]));
     let mut replies = wire.pipeline(requests, patience + within).await?.into_iter().skip(before);
     let written = replies.next().unwrap_or(Err(Failure::LOST));
+    if is_recorded {
+        let position = replies.next().and_then(Result::ok);
+        copies.note_position(position.as_ref().and_then(loss::position));
+    }
     Ok((written, replies.next().and_then(Result::ok).map_or_else(Reached::default, |reply| reached(&reply))))
 }
 

@@ -68,6 +68,9 @@ impl Flight {
 
     /// Sends calls on this connection from now on.
     pub(super) fn begin(&self, wire: Wire) {
+        if let Some(run) = wire.run() {
+            run.add_wire(wire.clone().of_run(None));
+        }
         let mut state = self.lock();
         state.wire = Some(wire);
         state.connections += 1;

@@ -54,7 +54,12 @@ impl Upstream {
     pub(crate) async fn open(&self, config: &LinkConfig) -> Result<Opened, Failure> {
         let endpoint = self.endpoint(config.connect_timeout).await?;
         let opened = self.unless_left(&endpoint, Wire::open(config, &endpoint)).await;
-        self.opened(opened, endpoint, config.connect_timeout).await
+        let mut opened = self.opened(opened, endpoint, config.connect_timeout).await?;
+        if let Some(losses) = &config.losses {
+            let run = losses.identify(&opened.wire, &opened.endpoint).await.map_err(Failure::before_the_call)?;
+            opened.wire = opened.wire.of_run(Some(run));
+        }
+        Ok(opened)
     }
 
     /// As [`Upstream::open`], for a connection on which messages arrive.

@@ -1,10 +1,11 @@
 //! The copies of one request. The server executes none of them after the deadline of that copy, and none after the horizon
 //! of the call.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Failure, Request};
+use crate::link::{Acknowledged, ServerRun};
 use crate::{Arg, Reply};
 
 /// The copies that one call sends, one after the other.
@@ -26,6 +27,10 @@ struct State {
     horizon: Option<i64>,
     /// When the deadline of the last copy is over.
     over: Option<Instant>,
+    /// To which run of a server the last copy was sent.
+    run: Option<Arc<ServerRun>>,
+    /// The position of its stream that was read behind the last copy.
+    position: Option<u64>,
 }
 
 /// What a copy carries.
@@ -75,8 +80,14 @@ impl Copies {
 
     /// The deadline of a copy sent at `sent`, when the server's clock showed at least `reading` µs. If the reading is not
     /// known, the deadline is in the past, and the refusal reports the time. Fails at the horizon: the copy is not sent.
-    pub(super) fn admit(&self, sent: Instant, reading: Option<i64>) -> Result<Deadline, Failure> {
+    pub(super) fn admit(
+        &self,
+        sent: Instant,
+        reading: Option<i64>,
+        run: Option<&Arc<ServerRun>>,
+    ) -> Result<Deadline, Failure> {
         let mut state = self.lock();
+        (state.run, state.position) = (run.cloned(), None);
         let is_repeat = state.earlier || state.last;
         let Some(reading) = reading else { return Ok(Deadline { until: 0, is_repeat }) };
         let horizon = match state.horizon {
@@ -98,6 +109,17 @@ impl Copies {
         if result.as_ref().is_err_and(|failure| matches!(failure, Failure::Late) || failure.is_unknown_script()) {
             self.lock().last = false;
         }
+    }
+
+    /// Records the position of the server's stream behind the last copy.
+    pub(crate) fn note_position(&self, position: Option<u64>) {
+        self.lock().position = position;
+    }
+
+    /// The receipt for the last copy, which was answered.
+    pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
+        let state = self.lock();
+        state.run.clone().map(|run| Acknowledged::new(run, state.position))
     }
 
     /// Waits until the deadline of the last copy, after which no server executes one.
@@ -129,7 +151,7 @@ mod tests {
 
     /// The deadline of a copy that is sent when the server's clock shows so many ms.
     fn sent(copies: &Copies, at: i64) -> Option<(i64, bool)> {
-        let admitted = copies.admit(Instant::now(), Some(at * MS)).ok();
+        let admitted = copies.admit(Instant::now(), Some(at * MS), None).ok();
         admitted.map(|deadline| (deadline.until / MS, deadline.is_repeat))
     }
 
@@ -176,7 +198,7 @@ mod tests {
     #[test]
     fn a_copy_of_an_unknown_time_is_refused_by_the_server_and_begins_nothing() {
         let copies = copies();
-        let unknown = copies.admit(Instant::now(), None).unwrap();
+        let unknown = copies.admit(Instant::now(), None, None).unwrap();
         assert_eq!(unknown, Deadline { until: 0, is_repeat: false });
         assert_eq!(sent(&copies, 7000), Some((8000, false)));
     }

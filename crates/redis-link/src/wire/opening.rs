@@ -49,8 +49,13 @@ impl Opening {
     async fn open_with(&self, version: RespVersion, credentials: Credentials) -> Result<(Wire, Driver), Failure> {
         let client = self.client(version, credentials)?;
         let mut driver = Driver(client.init().await.map_err(|error| failure::of_library(&error, During::Connecting))?);
-        let mut wire =
-            Wire { client, greeting: None, clock: Arc::new(ServerClock::new()), lasting: self.config.command_timeout };
+        let mut wire = Wire {
+            client,
+            greeting: None,
+            clock: Arc::new(ServerClock::new()),
+            lasting: self.config.command_timeout,
+            run: None,
+        };
         // The library reports a connection that was closed meanwhile as connected.
         let greeting = tokio::select! {
             greeting = self.greet(&wire) => greeting.map_err(Failure::before_the_call)?,

@@ -10,6 +10,7 @@ mod deadlines;
 mod durable;
 mod errors;
 mod last_words;
+mod losses;
 mod metered;
 mod outages;
 mod passwords;

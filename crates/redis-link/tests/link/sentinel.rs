@@ -9,7 +9,7 @@ use testkit::{RedisServer, Sentinels};
 
 use crate::{COUNTS, INCREMENT, READS, config, eventually, number};
 
-fn url_of(addresses: &[SocketAddr], service: &str) -> String {
+pub(crate) fn url_of(addresses: &[SocketAddr], service: &str) -> String {
     let hosts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     format!("redis-sentinel://{}/{service}", hosts.join(","))
 }

@@ -142,6 +142,9 @@ async fn claim_from(
         b"claimed" => {
             let now = Timestamp::from_millis(reply.next_u64()?);
             let claim = read(&mut reply, now, lasting, partition)?;
+            if !claim.jobs.is_empty() {
+                reply.record(request.queue.as_str(), claim.jobs.iter().map(|job| job.lease.job.clone()));
+            }
             let is_registered = claim.jobs.len() < most && claim.next != Some(Duration::ZERO);
             Ok(Some(Answered { claim, now: Some(now), is_registered }))
         }

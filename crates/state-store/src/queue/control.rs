@@ -74,8 +74,9 @@ async fn on_all(store: &StateStore, op: Op, action: &'static str, queue: &QueueN
         let mut is_answered = Some(());
         for partition in 0..shape.count() {
             let to = Target::new(op, &scripts::PAUSE, queue, &shape, partition);
-            if let Called::OtherShape = store.call_on(to, vec![Arg::fixed(action)]).await? {
-                is_answered = None;
+            match store.call_on(to, vec![Arg::fixed(action)]).await? {
+                Called::Answered(answer, _) => answer.reader(op).record(queue.as_str(), []),
+                Called::OtherShape => is_answered = None,
             }
         }
         is_answered
@@ -119,6 +120,8 @@ async fn change<T: Clone + PartialEq + Send>(
                     for &index in slice {
                         answers[index] = read(&mut reply)?;
                     }
+                    let changed = slice.iter().filter(|&&index| answers[index] != absent);
+                    reply.record(queue.as_str(), changed.map(|&index| jobs[index].clone()));
                 }
             }
         }

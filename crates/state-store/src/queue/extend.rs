@@ -66,7 +66,7 @@ async fn extend_in(
         }
         let to = Target::new(OP, &scripts::EXTEND, queue, shape, held.partition);
         match store.call_on(to, args).await? {
-            Called::Answered(answer, _) => read(answer, &held, &mut extended)?,
+            Called::Answered(answer, _) => read(queue, answer, (&held, jobs), &mut extended)?,
             Called::OtherShape => return Ok(None),
         }
     }
@@ -87,7 +87,12 @@ fn validate(jobs: &[Extension], lasting: Duration) -> Result<()> {
     }
 }
 
-fn read(answer: Answer, held: &Held, extended: &mut [Extended]) -> Result<()> {
+fn read(
+    queue: &QueueName,
+    answer: Answer,
+    (held, jobs): (&Held, &[&Extension]),
+    extended: &mut [Extended],
+) -> Result<()> {
     let mut reply = answer.reader(OP);
     if reply.next_word()?.as_ref() != b"extended" {
         return Err(reply.unknown_word());
@@ -107,5 +112,7 @@ fn read(answer: Answer, held: &Held, extended: &mut [Extended]) -> Result<()> {
         let index = number.and_then(|number| held.order.get(number));
         extended[*index.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?] = answer;
     }
+    let kept = held.order.iter().filter(|&&index| extended[index] != Extended::Lost);
+    reply.record(queue.as_str(), kept.map(|&index| jobs[index].lease.job.clone()));
     Ok(())
 }

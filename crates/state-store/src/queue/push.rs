@@ -40,7 +40,7 @@ async fn push_in(
         let to = part.target(queue, shape, durability);
         let error = match store.call_on(to, part.args(store, jobs, durability)).await {
             Ok(Called::Answered(answer, reached)) => {
-                part.read(answer, &mut pushed)?;
+                part.read(queue, answer, &mut pushed)?;
                 lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
                 continue;
             }
@@ -107,13 +107,16 @@ impl Part {
         }
     }
 
+    /// The jobs of this part.
+    fn indices(&self) -> impl Iterator<Item = &usize> {
+        self.groups.iter().flat_map(|group| &group.jobs).chain(self.singles.iter().map(|(index, _)| index))
+    }
+
     /// All ids and records share one buffer.
     fn args(&self, store: &StateStore, jobs: &[NewJob], durability: Durability) -> Vec<Arg> {
         let tracestate = |job: &NewJob| job.trace.as_ref().and_then(TraceContext::tracestate).map_or(0, str::len);
         let bytes = |job: &NewJob| record::MAX_OVERHEAD + 16 + tracestate(job) + job.payload.len();
-        let indices =
-            self.groups.iter().flat_map(|group| &group.jobs).chain(self.singles.iter().map(|(index, _)| index));
-        let mut buffer = BytesMut::with_capacity(indices.map(|&index| bytes(&jobs[index])).sum());
+        let mut buffer = BytesMut::with_capacity(self.indices().map(|&index| bytes(&jobs[index])).sum());
         let mut args = Vec::with_capacity(2 + 3 * (self.groups.len() + self.singles.len()));
         args.push(store.remembered_arg(durability));
         args.push(Arg::from(self.groups.len()));
@@ -131,7 +134,7 @@ impl Part {
         args
     }
 
-    fn read(&self, answer: Answer, pushed: &mut [Option<Pushed>]) -> Result<()> {
+    fn read(&self, queue: &QueueName, answer: Answer, pushed: &mut [Option<Pushed>]) -> Result<()> {
         let mut reply = answer.reader(OP);
         match reply.next_word()?.as_ref() {
             b"pushed" => {}
@@ -164,6 +167,11 @@ impl Part {
             let (index, _) = single.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?;
             pushed[*index] = Some(answer);
         }
+        let created = |index: &usize| match &pushed[*index] {
+            Some(Pushed::Created { id }) => Some(id.clone()),
+            _ => None,
+        };
+        reply.record(queue.as_str(), self.indices().filter_map(created));
         Ok(())
     }
 }

@@ -82,7 +82,7 @@ async fn settle_in(
         };
         let error = match store.call_on(to, args(store, shape, &held, settlements, durability)).await {
             Ok(Called::Answered(answer, reached)) => {
-                match read(answer, &held, &mut settled) {
+                match read(queue, answer, (&held, settlements), &mut settled) {
                     // The jobs of the other partitions are settled nevertheless.
                     Err(error @ Error::Indeterminate { .. }) => unknown = Some(error),
                     read => read?,
@@ -148,7 +148,12 @@ fn outcome(outcome: &Outcome) -> (&'static str, Duration, Arg) {
     }
 }
 
-fn read(answer: Answer, held: &Held, settled: &mut [Settled]) -> Result<()> {
+fn read(
+    queue: &QueueName,
+    answer: Answer,
+    (held, settlements): (&Held, &[&Settlement]),
+    settled: &mut [Settled],
+) -> Result<()> {
     let mut reply = answer.reader(OP);
     match reply.next_word()?.as_ref() {
         b"settled" => {}
@@ -164,5 +169,7 @@ fn read(answer: Answer, held: &Held, settled: &mut [Settled]) -> Result<()> {
         let index = number.and_then(|number| held.order.get(number));
         settled[*index.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?] = Settled::Lost;
     }
+    let done = held.order.iter().filter(|&&index| settled[index] == Settled::Done);
+    reply.record(queue.as_str(), done.map(|&index| settlements[index].lease.job.clone()));
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use redis_link::Link;
 use store_core::{
     Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobType, LeaseName, Leases, Queue,
     QueueControl, QueueInspect, StateRole, TypedQueue,
@@ -10,6 +11,7 @@ use store_core::{
 use store_worker::{Candidate, QueueSampler, Worker, WorkerBuilder};
 
 use super::Operation;
+use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
@@ -37,6 +39,8 @@ pub struct State {
     store: Arc<dyn StateRole>,
     shared: Arc<dyn StateRole>,
     durability: Durability,
+    /// Of a store on servers.
+    link: Option<Link>,
     #[cfg(feature = "testing")]
     clock: store_core::Clock,
 }
@@ -54,9 +58,16 @@ impl State {
             store: Arc::new(store),
             shared: Arc::new(shared),
             durability,
+            link: None,
             #[cfg(feature = "testing")]
             clock: store_core::Clock::Server,
         }
+    }
+
+    /// Sets the link of a store on servers.
+    pub(crate) fn with_link(mut self, link: Link) -> Self {
+        self.link = Some(link);
+        self
     }
 
     /// Sets the clock from which the store takes all times.
@@ -103,6 +114,15 @@ impl State {
     /// it; pass it to other calls that take a durability.
     pub fn durability(&self) -> Durability {
         self.durability
+    }
+
+    /// What failovers may have lost of the writes of this process, from this call on. The [`LossReport`](crate::durability::LossReport)
+    /// of each failover names the writes. The library also logs a warning, and counts them
+    /// (`twinstore_failover_writes_total`, see [`metrics`](crate::metrics)).
+    ///
+    /// A new process knows nothing of the writes of the one before it. An embedded store has no failovers, and no reports.
+    pub fn loss_reports(&self) -> LossReports {
+        LossReports(self.link.as_ref().map_or_else(redis_link::LossReports::none, Link::loss_reports))
     }
 
     /// Inspects queues: counts, listings, jobs, explanations.

@@ -1,0 +1,401 @@
+//! Which acknowledged writes a failover may have lost.
+//!
+//! Each connection knows which run of which server it leads to, and leaves a receipt there for each acknowledged write. While
+//! writes come, the server's position in its replication stream is read every 200 ms, behind them: an upper bound of their
+//! positions. A new primary reports whose stream it has received before, and up to which position.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use store_core::metric::FAILOVER_WRITES;
+use store_core::{AcknowledgedWrite, LossReport, Op};
+use tokio::sync::{Notify, broadcast};
+use tokio::task::AbortHandle;
+
+use super::receipts::Ring;
+use crate::wire::{Failure, Request, Wire};
+use crate::{Arg, Endpoint, Reply};
+
+mod replication;
+mod reports;
+
+use replication::Replication;
+pub use reports::LossReports;
+
+/// How often the position is read at most, and how long after a failover late replies are waited for.
+const PERIOD: Duration = Duration::from_millis(200);
+/// How long the successor of a primary that left its cluster is waited for.
+const SUCCESSION: Duration = Duration::from_secs(10);
+/// How many reports a slow subscriber may leave unread.
+const UNREAD: usize = 64;
+/// How many writes the log names.
+const LOGGED: usize = 20;
+
+/// What one link has written, by server.
+pub(crate) struct Losses {
+    runs: Mutex<Vec<Arc<ServerRun>>>,
+    /// Whether several primaries are in use at the same time.
+    has_shards: bool,
+    /// How long to wait for a position.
+    patience: Duration,
+    wake: Arc<Notify>,
+    reports: broadcast::Sender<Arc<LossReport>>,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+/// One run of one server, while it extends one replication stream.
+pub(crate) struct ServerRun {
+    endpoint: Endpoint,
+    /// Which run it is; `None` if the server does not report it.
+    run: Option<String>,
+    wake: Arc<Notify>,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// The name of the stream.
+    stream: Option<String>,
+    ring: Ring,
+    /// Connections on which the position is read.
+    wires: Vec<Wire>,
+    is_sampled: bool,
+    /// Whether the task has been woken.
+    is_noted: bool,
+    fate: Option<Fate>,
+    /// Since when it is no primary of its cluster.
+    left: Option<Instant>,
+}
+
+/// What became of the writes of a server that was replaced.
+enum Fate {
+    /// This other run has the stream up to this position.
+    Kept {
+        has: u64,
+        by: Arc<ServerRun>,
+    },
+    Unknown,
+}
+
+/// The proof that a server acknowledged a write.
+#[derive(Clone)]
+pub(crate) struct Acknowledged {
+    run: Arc<ServerRun>,
+    /// The position that was read behind the write, in its pipeline.
+    bound: Option<u64>,
+}
+
+impl Losses {
+    /// Begins the task that reads positions and reports. It ends with the last reference.
+    pub(crate) fn begin(has_shards: bool, patience: Duration) -> Arc<Self> {
+        let losses = Arc::new(Self {
+            runs: Mutex::default(),
+            has_shards,
+            patience,
+            wake: Arc::default(),
+            reports: broadcast::Sender::new(UNREAD),
+            task: Mutex::default(),
+        });
+        let (weak, wake) = (Arc::downgrade(&losses), Arc::clone(&losses.wake));
+        let task = tokio::spawn(async move {
+            loop {
+                let _ = tokio::time::timeout(SUCCESSION / 2, wake.notified()).await;
+                tokio::time::sleep(PERIOD).await;
+                match weak.upgrade() {
+                    Some(losses) => losses.pass(),
+                    None => return,
+                }
+            }
+        });
+        *lock(&losses.task) = Some(task.abort_handle());
+        losses
+    }
+
+    pub(crate) fn reports(&self) -> broadcast::Receiver<Arc<LossReport>> {
+        self.reports.subscribe()
+    }
+
+    /// Finds out which run of which server a new connection leads to, and decides the fate of runs that it replaces. One round
+    /// trip.
+    pub(crate) async fn identify(&self, wire: &Wire, endpoint: &Endpoint) -> Result<Arc<ServerRun>, Failure> {
+        let info = |section| Request::new("INFO", [Arg::fixed(section)]);
+        let mut replies = wire.pipeline(vec![info("server"), info("replication")], self.patience).await?.into_iter();
+        let mut next = || replies.next().and_then(Result::ok).unwrap_or(Reply::Nil);
+        let replication = Replication::parse(&next(), &next());
+        if replication.is_none() {
+            tracing::info!(%endpoint, "the server does not report its replication; a failover may lose writes unnoticed");
+        }
+        Ok(self.found(endpoint, replication))
+    }
+
+    fn found(&self, endpoint: &Endpoint, replication: Option<Replication>) -> Arc<ServerRun> {
+        let mut runs = lock(&self.runs);
+        let identity = replication.as_ref().map(|found| (found.run.as_str(), found.stream.as_str()));
+        let known = runs.iter().find(|other| other.is(endpoint, identity)).cloned();
+        let run = known.unwrap_or_else(|| {
+            let run = ServerRun::new(endpoint, replication.as_ref(), &self.wake);
+            runs.push(Arc::clone(&run));
+            run
+        });
+        run.returned(self.has_shards);
+        if replication.as_ref().is_some_and(|found| !found.is_primary) || run.is_replaced() {
+            return run;
+        }
+        for other in runs.iter().filter(|other| !Arc::ptr_eq(other, &run)) {
+            let fate = self.fate(other, &run, replication.as_ref());
+            if let Some(fate) = fate {
+                other.replace(fate);
+            }
+        }
+        run
+    }
+
+    /// What becomes of the writes of `old`, now that `run` is a primary.
+    fn fate(&self, old: &ServerRun, run: &Arc<ServerRun>, replication: Option<&Replication>) -> Option<Fate> {
+        let is_at_one_address = old.endpoint == run.endpoint;
+        let Some(found) = replication else {
+            return (!self.has_shards && !is_at_one_address).then_some(Fate::Unknown);
+        };
+        let old_stream = lock(&old.state).stream.clone();
+        match (old_stream, &found.earlier) {
+            (Some(stream), Some((earlier, has))) if stream == *earlier => {
+                Some(Fate::Kept { has: *has, by: Arc::clone(run) })
+            }
+            // The stream of a server without replicas was given another name.
+            (Some(_), None) if old.run == run.run => Some(Fate::Kept { has: u64::MAX - 1, by: Arc::clone(run) }),
+            (Some(_), _) if !self.has_shards || is_at_one_address => Some(Fate::Unknown),
+            (None, _) if !self.has_shards && !is_at_one_address => Some(Fate::Unknown),
+            _ => None,
+        }
+    }
+
+    /// From now on these are the primaries of the cluster.
+    pub(crate) fn primaries(&self, endpoints: &[Endpoint]) {
+        for run in lock(&self.runs).iter() {
+            let mut state = run.lock();
+            match endpoints.contains(&run.endpoint) {
+                true => state.left = None,
+                false => state.left = state.left.or_else(|| Some(Instant::now())),
+            }
+        }
+    }
+
+    /// Reports the fates, and has positions read.
+    fn pass(&self) {
+        let runs = lock(&self.runs).clone();
+        for run in &runs {
+            let mut state = run.lock();
+            state.is_noted = false;
+            if state.left.is_some_and(|left| left.elapsed() > SUCCESSION) {
+                state.fate.get_or_insert(Fate::Unknown);
+            }
+            if state.fate.is_some() {
+                drop(state);
+                if let Some(report) = run.report() {
+                    publish(&report);
+                    // Without a subscriber, the log has it.
+                    let _ = self.reports.send(Arc::new(report));
+                }
+            } else if state.ring.unbounded().is_some() && !state.is_sampled {
+                state.is_sampled = true;
+                tokio::spawn(Arc::clone(run).sample(self.patience));
+            }
+        }
+        drop(runs);
+        // A run that was replaced is kept while a connection to it may still acknowledge writes.
+        lock(&self.runs).retain(|run| !run.is_replaced() || Arc::strong_count(run) > 1 || !run.lock().ring.is_empty());
+    }
+}
+
+impl Drop for Losses {
+    fn drop(&mut self) {
+        lock(&self.task).iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl ServerRun {
+    fn new(endpoint: &Endpoint, replication: Option<&Replication>, wake: &Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self {
+            endpoint: endpoint.clone(),
+            run: replication.map(|found| found.run.clone()),
+            wake: Arc::clone(wake),
+            state: Mutex::new(State {
+                stream: replication.map(|found| found.stream.clone()),
+                ring: Ring::default(),
+                wires: Vec::new(),
+                is_sampled: false,
+                is_noted: false,
+                fate: None,
+                left: None,
+            }),
+        })
+    }
+
+    /// Has the position read on this connection, too. Not for connections on which calls wait.
+    pub(crate) fn add_wire(&self, wire: Wire) {
+        let mut state = self.lock();
+        state.wires.retain(Wire::is_connected);
+        state.wires.push(wire);
+        if state.ring.unbounded().is_some() {
+            self.wake.notify_one();
+        }
+    }
+
+    fn is(&self, endpoint: &Endpoint, identity: Option<(&str, &str)>) -> bool {
+        match (identity, &self.run) {
+            (Some((run, stream)), Some(own)) => run == own && self.lock().stream.as_deref() == Some(stream),
+            (None, None) => self.endpoint == *endpoint,
+            _ => false,
+        }
+    }
+
+    fn is_replaced(&self) -> bool {
+        self.lock().fate.is_some()
+    }
+
+    /// A connection to it was opened again. A node of a cluster may have left it for a while.
+    fn returned(&self, has_shards: bool) {
+        let mut state = self.lock();
+        if has_shards && matches!(state.fate, Some(Fate::Unknown)) {
+            state.fate = None;
+        }
+        state.left = None;
+    }
+
+    fn replace(&self, fate: Fate) {
+        self.lock().fate.get_or_insert(fate);
+        self.wake.notify_one();
+    }
+
+    fn add(&self, write: AcknowledgedWrite, bound: Option<u64>) {
+        let mut state = self.lock();
+        state.ring.add(write, bound);
+        if !std::mem::replace(&mut state.is_noted, true) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Reads the position behind the writes that were recorded before.
+    async fn sample(self: Arc<Self>, patience: Duration) {
+        let (wire, before) = {
+            let mut state = self.lock();
+            state.wires.retain(Wire::is_connected);
+            (state.wires.first().cloned(), state.ring.unbounded())
+        };
+        let reply = match &wire {
+            Some(wire) => wire.send(Request::new("INFO", [Arg::fixed("replication")]), patience).await.ok(),
+            None => None,
+        };
+        let mut state = self.lock();
+        state.is_sampled = false;
+        let position = reply.as_ref().and_then(replication::position);
+        match (before, position) {
+            (Some(before), Some((stream, position))) if state.stream.as_deref().is_none_or(|own| own == stream) => {
+                state.ring.bound(before, position);
+            }
+            // It has been demoted, or its stream has another name: the next connection finds out.
+            (_, Some(_)) => {}
+            // Another connection answers perhaps. Without one, the next to be opened wakes the task.
+            (_, None) if wire.is_some() => {
+                state.wires.rotate_left(1);
+                self.wake.notify_one();
+            }
+            (_, None) => {}
+        }
+    }
+
+    /// The fate of the writes since the last report; `None` if there were none.
+    fn report(&self) -> Option<LossReport> {
+        let mut state = self.lock();
+        if state.ring.is_empty() {
+            return None;
+        }
+        let State { ring, fate, .. } = &mut *state;
+        let mut report = LossReport::default();
+        match fate.as_ref()? {
+            Fate::Unknown => {
+                let judged = ring.judge(None);
+                report.unknown = judged.lost;
+                report.has_older = judged.older_lost;
+            }
+            Fate::Kept { has, by } => {
+                let (judged, by) = (ring.judge(Some(*has)), Arc::clone(by));
+                drop(state);
+                report.survived = judged.survived.len();
+                report.may_be_lost = judged.lost;
+                report.has_older = judged.older_lost;
+                count("survived", judged.survived.iter().map(|receipt| &receipt.write));
+                by.lock().ring.inherit(judged.survived, judged.older_survived);
+            }
+        }
+        count("may_be_lost", report.may_be_lost.iter());
+        count("unknown", report.unknown.iter());
+        Some(report)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Acknowledged {
+    pub(crate) fn new(run: Arc<ServerRun>, bound: Option<u64>) -> Self {
+        Self { run, bound }
+    }
+
+    /// Records the write.
+    pub(crate) fn record(&self, write: AcknowledgedWrite) {
+        self.run.add(write, self.bound);
+    }
+}
+
+impl std::fmt::Debug for Acknowledged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Acknowledged({})", self.run.endpoint)
+    }
+}
+
+/// The position in the reply to `INFO replication`; nothing if the server is no primary.
+pub(super) fn position(reply: &Reply) -> Option<u64> {
+    replication::position(reply).map(|(_, position)| position)
+}
+
+fn count<'a>(outcome: &str, writes: impl Iterator<Item = &'a AcknowledgedWrite>) {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    writes.for_each(|write| *counts.entry(write.op.name()).or_default() += 1);
+    counts.into_iter().for_each(|(op, count)| FAILOVER_WRITES.counter(&[op, outcome]).increment(count));
+}
+
+fn publish(report: &LossReport) {
+    let LossReport { survived, may_be_lost, unknown, has_older, .. } = report;
+    if report.is_clean() {
+        tracing::info!(survived, "the server was replaced; the new one has all recent writes");
+        return;
+    }
+    let named: Vec<_> = may_be_lost.iter().chain(unknown).take(LOGGED).map(summary).collect();
+    let (may_be_lost, unknown, writes) = (may_be_lost.len(), unknown.len(), named.join("; "));
+    tracing::warn!(
+        survived,
+        may_be_lost,
+        unknown,
+        has_older,
+        writes,
+        "the server was replaced; the new one may not have all acknowledged writes"
+    );
+}
+
+/// An idempotency key may be confidential.
+fn summary(write: &AcknowledgedWrite) -> String {
+    let name = match write.op {
+        Op::IdempotencyBegin | Op::IdempotencyProlong | Op::IdempotencyFinish | Op::IdempotencyAbandon => "a key",
+        _ => &write.name,
+    };
+    let jobs: Vec<_> = write.jobs.iter().take(LOGGED).map(|job| job.as_str()).collect();
+    let more = write.jobs.len() - jobs.len();
+    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{} {name} {}{rest}", write.op, jobs.join(" "))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,76 @@
+//! What a change of the server may have lost.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::{JobId, Op};
+
+/// A write that a server acknowledged to this process.
+///
+/// ```
+/// use twinstore::Op;
+/// use twinstore::durability::AcknowledgedWrite;
+/// use twinstore::queue::JobId;
+///
+/// /// The jobs to push again, with the same ids.
+/// fn lost_jobs(write: &AcknowledgedWrite) -> &[JobId] {
+///     if write.op == Op::QueuePush && &*write.name == "mails" { &write.jobs } else { &[] }
+/// }
+/// # let write = AcknowledgedWrite::new(Op::QueuePush, "mails", [JobId::new("a")?], std::time::Instant::now());
+/// # assert_eq!(lost_jobs(&write).len(), 1);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AcknowledgedWrite {
+    /// The operation.
+    pub op: Op,
+    /// What it changed: the name of the queue, the lease or the pool, or the idempotency key.
+    pub name: Arc<str>,
+    /// The jobs that it changed, if it is an operation of a queue.
+    pub jobs: Box<[JobId]>,
+    /// When the reply arrived.
+    pub at: Instant,
+}
+
+impl AcknowledgedWrite {
+    /// A write whose reply arrived at this time.
+    pub fn new(op: Op, name: impl Into<Arc<str>>, jobs: impl IntoIterator<Item = JobId>, at: Instant) -> Self {
+        Self { op, name: name.into(), jobs: jobs.into_iter().collect(), at }
+    }
+}
+
+/// The fate of the writes that a server acknowledged to this process, after another server, or another run of the same one,
+/// has replaced it.
+///
+/// The link compares the position of each write in the replication stream with the position up to which the new primary has
+/// received that stream (`master_replid2` and `second_repl_offset`). The position of a write is an upper bound, so a write in
+/// [`may_be_lost`](Self::may_be_lost) may have survived; no lost write is counted as survived.
+///
+/// ```
+/// use twinstore::durability::LossReport;
+///
+/// let report = LossReport::default();
+/// assert!(report.is_clean()); // all recent writes survived
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct LossReport {
+    /// The number of recent writes that the new primary has.
+    pub survived: usize,
+    /// The recent writes that the new primary may not have, the oldest first.
+    pub may_be_lost: Vec<AcknowledgedWrite>,
+    /// The recent writes of which the servers do not report whether the new primary has them, the oldest first: the old server
+    /// restarted, there was a second failover before this process noticed the first, or the servers report no positions.
+    pub unknown: Vec<AcknowledgedWrite>,
+    /// Whether older writes, of which this process keeps no record, may be lost, too. It keeps one for 60 s and for the last
+    /// 100,000 jobs and other writes of each server, whichever is less.
+    pub has_older: bool,
+}
+
+impl LossReport {
+    /// Whether all writes survived.
+    pub fn is_clean(&self) -> bool {
+        self.may_be_lost.is_empty() && self.unknown.is_empty() && !self.has_older
+    }
+}

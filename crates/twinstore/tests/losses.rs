@@ -1,0 +1,92 @@
+//! What a failover may have lost is reported by its ids.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use testkit::{DEADLINE, RedisServer, Sentinels, wait_until};
+use twinstore::Op;
+use twinstore::durability::AcknowledgedWrite;
+use twinstore::lease::{AcquireRequest, LeaseName};
+use twinstore::name::HolderName;
+use twinstore::prelude::*;
+use twinstore::queue::Pushed;
+
+/// What is older than this when a fault begins is not reported.
+const EARLY: Duration = Duration::from_secs(1);
+
+async fn opened(sentinels: &Sentinels, replicas: &str) -> Stores {
+    let hosts: Vec<_> = sentinels.addresses().iter().map(ToString::to_string).collect();
+    let state = format!("redis-sentinel://{}/{}", hosts.join(","), sentinels.name());
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "billing"),
+        ("REDIS_CONN_BASE_URL", "embedded:"),
+        ("REDIS_WORKERCACHE_CONN_URL", &state),
+        ("REDIS_STATE_MIN_REPLICAS", replicas),
+    ]);
+    Stores::open(&environment).await.unwrap()
+}
+
+/// Pushes jobs in small batches. The ids of those that were acknowledged.
+async fn push(state: &State, queue: &QueueName, batches: usize) -> BTreeSet<JobId> {
+    let mut ids = BTreeSet::new();
+    for _ in 0..batches {
+        let jobs: Vec<_> = (0..3).map(|_| NewJob::new("hello")).collect();
+        let Ok(receipt) = state.queue().push(queue, &jobs, state.durability()).await else { continue };
+        ids.extend(receipt.value.into_iter().filter_map(|pushed| match pushed {
+            Pushed::Created { id } => Some(id),
+            _ => None,
+        }));
+    }
+    ids
+}
+
+/// The jobs that the store does not have.
+async fn missing(state: &State, queue: &QueueName, ids: &BTreeSet<JobId>) -> BTreeSet<JobId> {
+    let mut missing = BTreeSet::new();
+    for id in ids {
+        let mut found = Ok(None);
+        wait_until("the store answers", DEADLINE, async || {
+            found = state.inspect().get(queue, id).await;
+            found.is_ok()
+        })
+        .await;
+        if found.unwrap().is_none() {
+            missing.insert(id.clone());
+        }
+    }
+    missing
+}
+
+fn jobs<'a>(writes: impl IntoIterator<Item = &'a AcknowledgedWrite>) -> BTreeSet<JobId> {
+    writes.into_iter().flat_map(|write| write.jobs.iter().cloned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failover_reports_each_lost_job_and_lease() {
+    let sentinels = Sentinels::builder().data(RedisServer::state()).through_proxies().start().await.unwrap();
+    let stores = opened(&sentinels, "0").await;
+    let (state, mails) = (stores.state(), QueueName::new("mails").unwrap());
+    let mut reports = state.loss_reports();
+    let old = sentinels.primary().await;
+    let before = push(state, &mails, 20).await;
+    tokio::time::sleep(EARLY).await;
+    let fault = Instant::now();
+    sentinels.proxy(old).hold_replication();
+    let held = push(state, &mails, 20).await;
+    let holder = HolderName::new("billing-1").unwrap();
+    let request = AcquireRequest::new(LeaseName::new("night-report").unwrap(), holder, Duration::from_secs(60));
+    let _lease = state.leases().acquire(&request, state.durability()).await.unwrap();
+    old.kill().await;
+    sentinels.wait_for_failover(old).await;
+
+    let report = tokio::time::timeout(DEADLINE, reports.next()).await.unwrap().unwrap();
+    let (lost, named) = (missing(state, &mails, &(&before | &held)).await, jobs(&report.may_be_lost));
+    println!("{} lost, {} named, {} writes survived", lost.len(), named.len(), report.survived);
+    assert!(lost == held && held.len() == 60 && before.len() == 60, "the fault loses jobs");
+    assert!(named.is_superset(&lost), "{:?}", lost.difference(&named));
+    assert!(report.may_be_lost.iter().all(|write| write.at + EARLY >= fault), "{report:?}");
+    assert!(report.may_be_lost.iter().any(|write| write.op == Op::LeaseAcquire && &*write.name == "night-report"));
+    assert!(report.unknown.is_empty() && !report.has_older);
+    stores.close().await;
+}
