@@ -12,6 +12,8 @@ use twinstore::name::HolderName;
 use twinstore::prelude::*;
 use twinstore::queue::Pushed;
 
+/// Several times the period in which positions are read.
+const PERIODS: Duration = Duration::from_millis(700);
 /// What is older than this when a fault begins is not reported.
 const EARLY: Duration = Duration::from_secs(1);
 
@@ -27,10 +29,11 @@ async fn opened(sentinels: &Sentinels, replicas: &str) -> Stores {
     Stores::open(&environment).await.unwrap()
 }
 
-/// Pushes jobs in small batches. The ids of those that were acknowledged.
-async fn push(state: &State, queue: &QueueName, batches: usize) -> BTreeSet<JobId> {
+/// Pushes jobs in small batches, for longer than positions remain unread. The ids of those that were acknowledged.
+async fn push(state: &State, queue: &QueueName) -> BTreeSet<JobId> {
     let mut ids = BTreeSet::new();
-    for _ in 0..batches {
+    let begun = Instant::now();
+    while begun.elapsed() < PERIODS {
         let jobs: Vec<_> = (0..3).map(|_| NewJob::new("hello")).collect();
         let Ok(receipt) = state.queue().push(queue, &jobs, state.durability()).await else { continue };
         ids.extend(receipt.value.into_iter().filter_map(|pushed| match pushed {
@@ -69,11 +72,11 @@ async fn a_failover_reports_each_lost_job_and_lease() {
     let (state, mails) = (stores.state(), QueueName::new("mails").unwrap());
     let mut reports = state.loss_reports();
     let old = sentinels.primary().await;
-    let before = push(state, &mails, 20).await;
+    let before = push(state, &mails).await;
     tokio::time::sleep(EARLY).await;
     let fault = Instant::now();
     sentinels.proxy(old).hold_replication();
-    let held = push(state, &mails, 20).await;
+    let held = push(state, &mails).await;
     let holder = HolderName::new("billing-1").unwrap();
     let request = AcquireRequest::new(LeaseName::new("night-report").unwrap(), holder, Duration::from_secs(60));
     let _lease = state.leases().acquire(&request, state.durability()).await.unwrap();
@@ -83,7 +86,7 @@ async fn a_failover_reports_each_lost_job_and_lease() {
     let report = tokio::time::timeout(DEADLINE, reports.next()).await.unwrap().unwrap();
     let (lost, named) = (missing(state, &mails, &(&before | &held)).await, jobs(&report.may_be_lost));
     println!("{} lost, {} named, {} writes survived", lost.len(), named.len(), report.survived);
-    assert!(lost == held && held.len() == 60 && before.len() == 60, "the fault loses jobs");
+    assert!(lost == held && held.len() > 10, "the fault loses jobs");
     assert!(named.is_superset(&lost), "{:?}", lost.difference(&named));
     assert!(report.may_be_lost.iter().all(|write| write.at + EARLY >= fault), "{report:?}");
     assert!(report.may_be_lost.iter().any(|write| write.op == Op::LeaseAcquire && &*write.name == "night-report"));

@@ -33,8 +33,11 @@ struct Shared {
     op: Op,
     script: &'static Script,
     head: Vec<Arg>,
-    calls: Batcher<(u16, Durability), Item, (Reply, Option<Acknowledged>, Reached)>,
+    calls: Batcher<(u16, Durability), Item, Answered>,
 }
+
+/// The answer to an item, and the receipt of its call.
+type Answered = (Reply, Option<Acknowledged>, Reached);
 
 struct Item {
     keys: Vec<String>,
@@ -85,11 +88,7 @@ impl SharedScript {
 }
 
 impl Shared {
-    async fn send(
-        self: Arc<Self>,
-        items: Vec<Item>,
-        durability: Durability,
-    ) -> Result<Vec<(Reply, Option<Acknowledged>, Reached)>> {
+    async fn send(self: Arc<Self>, items: Vec<Item>, durability: Durability) -> Result<Vec<Answered>> {
         let (count, mut keys, mut args) = (items.len(), Vec::with_capacity(items.len()), self.head.clone());
         args.reserve(items.iter().map(|item| item.args.len()).sum());
         for item in items {
