@@ -81,6 +81,13 @@ impl QueueKeys {
     pub fn call(&self, id: u64) -> String {
         format!("{}:call:{id:016x}", self.tag)
     }
+
+    /// `ns:wake:name{tag}`: the sharded channel on which a process waits for jobs of this partition of a cluster. `of_process`:
+    /// its [`wake_channel`].
+    pub fn wake_channel(&self, of_process: &str) -> String {
+        let (_, tag) = self.tag.split_once(':').unwrap_or_default();
+        format!("{of_process}{tag}")
+    }
 }
 
 fn queue_tag(queue: &QueueName, partition: u16, of: u16) -> String {

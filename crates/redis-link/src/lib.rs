@@ -63,7 +63,7 @@ pub use arg::Arg;
 pub use batcher::{Batcher, Bounds, Load, SharedScript, SizeSeen};
 pub use breaker::{Breaker, BreakerPermit};
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
-pub use link::{Event, Link, LossReports, Subscription};
+pub use link::{Channel, Event, Link, LossReports, Subscription};
 pub use password_file::{PasswordFileError, read_password_file};
 pub use probe::{Fact, NumberClaim, Owner, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
 pub use reply::{Answer, Reply, ReplyReader};

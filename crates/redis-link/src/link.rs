@@ -39,7 +39,7 @@ pub(crate) use loss::{Acknowledged, Losses, ServerRun};
 use repeating::pause;
 use routes::Routes;
 use subscriptions::Subscriptions;
-pub use subscriptions::{Event, Subscription};
+pub use subscriptions::{Channel, Event, Subscription};
 pub(crate) use upstream::{Opened, Upstream};
 use waiting::{Permit, Waiting};
 
@@ -115,13 +115,13 @@ impl Link {
         }
         let opened = tokio::time::timeout(config.connect_timeout, Box::pin(Routes::open(&config, Op::Connect))).await;
         let silent = "the server did not answer within the connect time-out";
-        let (routes, upstream) = opened.unwrap_or_else(|_| Err(Error::unavailable(Op::Connect, silent)))?;
+        let (routes, places) = opened.unwrap_or_else(|_| Err(Error::unavailable(Op::Connect, silent)))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 routes,
                 waiting: Waiting::new(config.max_waiting),
                 is_closed: watch::Sender::new(false),
-                subscriptions: Subscriptions::new(&config, &upstream),
+                subscriptions: Subscriptions::new(&config, places),
                 meters: Meters::new(config.role_label()),
                 breaker: config.breaker.map(|(failures, pause)| Breaker::new(failures, pause)),
                 config,
@@ -242,6 +242,12 @@ impl Link {
     /// Whether at least one connection is up, without asking the server.
     pub fn is_connected(&self) -> bool {
         !*self.inner.is_closed.borrow() && self.inner.routes.is_usable()
+    }
+
+    /// Whether the keys are divided among the nodes of a cluster. A message on a plain channel is passed on to all of them; use
+    /// a [sharded](Channel::sharded) one.
+    pub fn is_cluster(&self) -> bool {
+        self.inner.routes.is_cluster()
     }
 
     /// Whether the server is in cluster mode, so that the keys of one call must share a slot.

@@ -23,6 +23,7 @@ macro_rules! with_shape {
 
 mod batch;
 mod batch_state;
+mod channels;
 mod claim;
 mod control;
 mod extend;

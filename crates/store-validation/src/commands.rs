@@ -14,10 +14,17 @@ const LINK: [&str; 4] = ["PING", "TIME", "SCRIPT LOAD x", "EVALSHA x 1 <key>"];
 const CACHE: [&str; 2] = ["SELECT 0", "MGET <key>"];
 
 /// Commands of the worker state store, besides those of its scripts.
-const STATE: [&str; 2] = ["PUBSUB NUMSUB x", "WAIT 0 0"];
+const STATE: [&str; 3] = ["PUBSUB NUMSUB x", "PUBSUB SHARDNUMSUB x", "WAIT 0 0"];
 
 /// Commands of the worker state store on its channels.
-const STATE_CHANNELS: [&str; 3] = ["PUBLISH <channel> x", "SUBSCRIBE <channel>", "UNSUBSCRIBE <channel>"];
+const STATE_CHANNELS: [&str; 6] = [
+    "PUBLISH <channel> x",
+    "SPUBLISH <channel> x",
+    "SSUBSCRIBE <channel>",
+    "SUBSCRIBE <channel>",
+    "SUNSUBSCRIBE <channel>",
+    "UNSUBSCRIBE <channel>",
+];
 
 /// Commands of the worker state store that only `Inventory` sends. A service starts without them.
 const INVENTORY: [&str; 1] = ["SCAN 0"];

@@ -6,7 +6,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::node::Node;
@@ -38,13 +38,22 @@ pub(crate) struct Shared {
     config: LinkConfig,
     seeds: Vec<Endpoint>,
     members: RwLock<Members>,
-    stale: Notify,
+    /// The slots of `members`.
+    slots: watch::Sender<Arc<SlotMap>>,
+    stale: Arc<Notify>,
+}
+
+/// Who has which slot, for subscriptions. Ends with the cluster.
+#[derive(Clone)]
+pub(super) struct Slots {
+    map: watch::Receiver<Arc<SlotMap>>,
+    stale: Arc<Notify>,
 }
 
 struct Members {
     /// The primaries, and nodes to which a call was sent meanwhile.
     nodes: Vec<(Endpoint, Arc<Node>)>,
-    slots: SlotMap,
+    slots: Arc<SlotMap>,
     /// That of the report from which the slots are.
     standing: Standing,
 }
@@ -80,13 +89,14 @@ impl Cluster {
             let failure = refused.pop().map(|(_, failure)| failure);
             return Err(failure.unwrap_or(Failure::NotSent("the cluster has no node with slots")));
         }
-        let mut members = Members { nodes, slots: SlotMap::default(), standing: Standing::default() };
+        let mut members = Members { nodes, slots: Arc::default(), standing: Standing::default() };
         members.apply(config, &report);
         let shared = Arc::new(Shared {
             config: config.clone(),
             seeds: seeds.to_vec(),
+            slots: watch::Sender::new(Arc::clone(&members.slots)),
             members: RwLock::new(members),
-            stale: Notify::new(),
+            stale: Arc::default(),
         });
         let keeper = tokio::spawn(Arc::clone(&shared).keep()).abort_handle();
         Ok(Self { shared, keeper })
@@ -108,7 +118,11 @@ impl Cluster {
     /// A node reports that another has this slot.
     pub(super) fn moved(&self, slot: u16, to: &Endpoint) -> Arc<Node> {
         let node = self.node_at(to);
-        self.shared.write(|members| members.slots.set(slot, to));
+        self.shared.write(|members| {
+            if members.slots.owner(slot) != Some(to) {
+                Arc::make_mut(&mut members.slots).set(slot, to);
+            }
+        });
         self.shared.stale.notify_one();
         node
     }
@@ -132,9 +146,9 @@ impl Cluster {
         self.shared.read().nodes.iter().map(|(_, node)| Arc::clone(node)).collect()
     }
 
-    /// Leads to any node.
-    pub(super) fn any(&self) -> Upstream {
-        Upstream::AnyNode(Arc::clone(&self.shared))
+    /// The slots, also as they change.
+    pub(super) fn slots(&self) -> Slots {
+        Slots { map: self.shared.slots.subscribe(), stale: Arc::clone(&self.shared.stale) }
     }
 
     pub(super) fn close(&self) {
@@ -149,14 +163,24 @@ impl Drop for Cluster {
     }
 }
 
-impl Shared {
-    /// The address of a node that can be reached.
-    pub(super) fn any(&self) -> Result<Endpoint, Failure> {
-        let members = self.read();
-        let usable = members.usable().map(|(endpoint, _)| endpoint.clone());
-        usable.ok_or(Failure::NotSent("no node of the cluster can be reached"))
+impl Slots {
+    /// The node that has a slot.
+    pub(super) fn owner(&self, slot: u16) -> Option<Endpoint> {
+        self.map.borrow().owner(slot).cloned()
     }
 
+    /// Waits until the nodes were asked again, or a call was answered by another node. Returns whether the cluster still exists.
+    pub(super) async fn changed(&mut self) -> bool {
+        self.map.changed().await.is_ok()
+    }
+
+    /// Has the nodes asked: a connection shows that something has changed.
+    pub(super) fn doubt(&self) {
+        self.stale.notify_one();
+    }
+}
+
+impl Shared {
     async fn keep(self: Arc<Self>) {
         loop {
             let _ = tokio::time::timeout(ASKED_EVERY, self.stale.notified()).await;
@@ -186,7 +210,13 @@ impl Shared {
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut Members) -> T) -> T {
-        change(&mut self.members.write().unwrap_or_else(PoisonError::into_inner))
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        let before = Arc::clone(&members.slots);
+        let changed = change(&mut members);
+        if !Arc::ptr_eq(&before, &members.slots) {
+            self.slots.send_replace(Arc::clone(&members.slots));
+        }
+        changed
     }
 }
 
@@ -227,7 +257,7 @@ impl Members {
         for endpoint in &primaries {
             self.node(config, endpoint);
         }
-        self.slots = report.slots().clone();
+        self.slots = Arc::clone(report.slots());
     }
 }
 

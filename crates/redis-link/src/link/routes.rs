@@ -6,6 +6,7 @@ use store_core::{Error, Op, Result};
 
 use super::cluster::Cluster;
 use super::node::Node;
+use super::subscriptions::Places;
 use super::upstream::Upstream;
 use crate::wire::{Failure, Redirection, Request};
 use crate::{LinkConfig, Topology, keys};
@@ -35,17 +36,17 @@ impl Hop {
 }
 
 impl Routes {
-    /// Opens the connections to all servers. Also returns where the connection of the subscriptions leads.
-    pub(super) async fn open(config: &LinkConfig, op: Op) -> Result<(Self, Upstream)> {
+    /// Opens the connections to all servers. Also returns where those of the subscriptions lead.
+    pub(super) async fn open(config: &LinkConfig, op: Op) -> Result<(Self, Places)> {
         let failed = |failure: Failure| failure.into_error(op, "connect");
         if let Topology::Cluster(seeds) = config.url.topology() {
             let cluster = Cluster::open(config, seeds).await.map_err(failed)?;
-            let any = cluster.any();
-            return Ok((Self::Cluster(cluster), any));
+            let slots = cluster.slots();
+            return Ok((Self::Cluster(cluster), Places::Nodes(slots)));
         }
         let upstream = Upstream::of(config, op)?;
         let node = Node::open(config, &upstream).await.map_err(failed)?;
-        Ok((Self::One(Arc::new(node)), upstream))
+        Ok((Self::One(Arc::new(node)), Places::One(upstream)))
     }
 
     /// The slot that all keys of a call have; `None` if slots do not matter.
@@ -96,6 +97,11 @@ impl Routes {
             Self::One(node) => node.is_usable(),
             Self::Cluster(cluster) => cluster.nodes().iter().any(|node| node.is_usable()),
         }
+    }
+
+    /// Whether the keys are divided among several nodes.
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
     }
 
     /// Whether the keys of one call must share a slot.

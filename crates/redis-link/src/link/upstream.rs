@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use store_core::{Error, Op, Result};
 
-use super::cluster;
 use crate::wire::{Driver, Failure, Request, Wire};
 use crate::{Endpoint, LinkConfig, Reply, Topology};
 
@@ -21,8 +20,6 @@ pub(crate) enum Upstream {
     Server(Endpoint),
     /// To the primary of a service that sentinels monitor.
     Primary(Arc<Sentinels>),
-    /// To any node of a cluster.
-    AnyNode(Arc<cluster::Shared>),
 }
 
 /// An open connection, and where it leads. Dropping it closes the connection.
@@ -79,7 +76,7 @@ impl Upstream {
     /// Waits until connections no longer lead to `endpoint`.
     pub(crate) async fn left(&self, endpoint: &Endpoint) {
         match self {
-            Self::Server(_) | Self::AnyNode(_) => std::future::pending().await,
+            Self::Server(_) => std::future::pending().await,
             Self::Primary(sentinels) => sentinels.left(endpoint).await,
         }
     }
@@ -101,13 +98,12 @@ impl Upstream {
             Self::Server(endpoint) => Ok(endpoint.clone()),
             // Sooner than the caller gives up, who would not know why.
             Self::Primary(sentinels) => sentinels.primary(within.mul_f64(0.9)).await,
-            Self::AnyNode(cluster) => cluster.any(),
         }
     }
 
     fn leads_to(&self, endpoint: &Endpoint) -> bool {
         match self {
-            Self::Server(_) | Self::AnyNode(_) => true,
+            Self::Server(_) => true,
             Self::Primary(sentinels) => sentinels.leads_to(endpoint),
         }
     }

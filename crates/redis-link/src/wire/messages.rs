@@ -1,11 +1,13 @@
 //! Publish and subscribe on one connection.
 //!
-//! The library answers `SUBSCRIBE` before the server does, and drops the server's confirmation and its refusal. So a `PING`
-//! follows: the server answers in order, and a refusal arrives as the answer to the `PING`. Then the replies of the
-//! connection no longer match its commands, and the caller has to close it.
+//! The library answers `SUBSCRIBE`, `UNSUBSCRIBE` and `SUNSUBSCRIBE` before the server does, and drops the server's confirmation
+//! and its refusal. So a `PING` follows: the server answers in order, and a refusal arrives as the answer to the `PING`. Then the
+//! replies of the connection no longer match its commands, and the caller has to close it. `SSUBSCRIBE` is answered by the
+//! server. But the library also drops the server's message that a sharded channel has ended, because its slot has moved.
 //!
 //! The library never waits for a receiver: if one falls behind by more than [`BUFFERED`] messages, the oldest are dropped.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +17,7 @@ use tokio::sync::broadcast;
 
 use super::failure::{self, During};
 use super::{Failure, Request, Wire};
+use crate::{Arg, Reply};
 
 /// How many messages wait for a receiver.
 pub(super) const BUFFERED: usize = 1024;
@@ -27,8 +30,9 @@ pub(crate) struct Messages(broadcast::Receiver<Message>);
 
 /// What the next message is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received {
-    Message(Bytes),
+pub(crate) enum Received<C> {
+    /// The channel, and what was published.
+    Message(C, Bytes),
     /// Messages were dropped, because too many waited.
     Missed,
     /// The connection is lost, and all its messages were received.
@@ -55,6 +59,36 @@ impl Wire {
         self.confirm(within).await
     }
 
+    /// Subscribes to a sharded channel and waits up to `within` for the server's confirmation. The connection stays in order if
+    /// the server refuses.
+    pub(crate) async fn subscribe_sharded(&self, channel: &str, within: Duration) -> Result<(), Failure> {
+        self.send(Request::new("SSUBSCRIBE", [Arg::from(channel)]), within).await.map(drop)
+    }
+
+    /// Unsubscribes from a sharded channel and waits up to `within` for the server's confirmation.
+    pub(crate) async fn unsubscribe_sharded(&self, channel: &str, within: Duration) -> Result<(), Failure> {
+        let sent = self.client.sunsubscribe(channel).await;
+        sent.map_err(|error| failure::of_library(&error, During::Sending))?;
+        self.confirm(within).await
+    }
+
+    /// Whether the server has subscribers on each of these sharded channels; `None` if it does not say. It does not on a
+    /// connection with RESP2.
+    pub(crate) async fn have_subscribers(
+        &self,
+        channels: impl IntoIterator<Item = &str>,
+        within: Duration,
+    ) -> Result<Option<Vec<bool>>, Failure> {
+        let request = Request::new("PUBSUB SHARDNUMSUB", channels.into_iter().map(Arg::from));
+        match self.send(request, within).await {
+            Ok(Reply::List(counts)) => {
+                Ok(Some(counts.chunks(2).map(|pair| pair.last().and_then(Reply::as_int) > Some(0)).collect()))
+            }
+            Ok(_) | Err(Failure::Answered(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Waits up to `within` until the server has answered all commands before.
     pub(crate) async fn confirm(&self, within: Duration) -> Result<(), Failure> {
         self.send(Request::new("PING", []), within).await.map(drop)
@@ -62,15 +96,21 @@ impl Wire {
 }
 
 impl Messages {
-    /// The next message on `channel`.
-    pub(crate) async fn next(&mut self, channel: &str) -> Received {
-        loop {
-            match self.0.recv().await {
-                Ok(message) if message.channel == channel => return Received::Message(payload(message.value)),
-                Ok(_) => {}
-                Err(broadcast::error::RecvError::Lagged(_)) => return Received::Missed,
-                Err(broadcast::error::RecvError::Closed) => return Received::Ended,
-            }
+    /// The next message.
+    pub(crate) async fn next(&mut self) -> Received<impl Deref<Target = str> + use<>> {
+        match self.0.recv().await {
+            Ok(message) => Received::Message(message.channel, payload(message.value)),
+            Err(broadcast::error::RecvError::Lagged(_)) => Received::Missed,
+            Err(broadcast::error::RecvError::Closed) => Received::Ended,
+        }
+    }
+
+    /// The next message, if one has arrived.
+    pub(crate) fn arrived(&mut self) -> Option<Received<impl Deref<Target = str> + use<>>> {
+        match self.0.try_recv() {
+            Ok(message) => Some(Received::Message(message.channel, payload(message.value))),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => Some(Received::Missed),
+            Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
         }
     }
 }

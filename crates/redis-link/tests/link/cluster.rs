@@ -15,14 +15,15 @@ fn url_of(addresses: &[SocketAddr]) -> String {
     format!("redis-cluster://{}", hosts.join(","))
 }
 
-async fn link_to(cluster: &Cluster) -> Link {
-    let settings = config(&url_of(&cluster.addresses())).with_command_timeout(Duration::from_secs(1));
-    Link::connect(settings).await.unwrap()
+/// `login`: nothing, or user and password.
+pub(crate) async fn link_to(cluster: &Cluster, login: &str) -> Link {
+    let url = url_of(&cluster.addresses()).replace("://", &format!("://{login}"));
+    Link::connect(config(&url).with_command_timeout(Duration::from_secs(1))).await.unwrap()
 }
 
-async fn started() -> (Cluster, Link) {
+pub(crate) async fn started() -> (Cluster, Link) {
     let cluster = Cluster::builder().start().await.unwrap();
-    let link = link_to(&cluster).await;
+    let link = link_to(&cluster, "").await;
     (cluster, link)
 }
 

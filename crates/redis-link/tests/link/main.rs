@@ -5,6 +5,7 @@
 mod blocking;
 mod breaker;
 mod cluster;
+mod cluster_channels;
 mod connecting;
 mod deadlines;
 mod durable;

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use redis_link::{Event, Link, LinkConfig, args};
+use redis_link::{Channel, Event, Link, LinkConfig, args};
 use store_core::{Durability, Error};
 use testkit::{RedisServer, Sentinels};
 
+use crate::subscriptions::hear;
 use crate::{COUNTS, INCREMENT, READS, config, eventually, number};
 
 pub(crate) fn url_of(addresses: &[SocketAddr], service: &str) -> String {
@@ -105,7 +106,7 @@ async fn a_durable_write_to_a_replaced_primary_ends_with_the_failover() {
 #[tokio::test]
 async fn subscriptions_follow_a_failover() {
     let (sentinels, link) = started().await;
-    let mut subscription = link.subscribe("news");
+    let mut subscription = hear(&link, Channel::plain("news"));
     assert_eq!(subscription.next().await, Some(Event::Subscribed));
     let new = sentinels.failover().await;
     assert_eq!(subscription.next().await, Some(Event::Subscribed));

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use redis_link::{Event, Link, Script, args};
+use redis_link::{Channel, Event, Link, Script, args};
 use store_core::{Durability, Error};
 use testkit::RedisServer;
 
+use crate::subscriptions::hear;
 use crate::{READS, RECOGNISED, config, number};
 
 static BOTH: Script = Script::adds(
@@ -18,7 +19,7 @@ static BOTH: Script = Script::adds(
 async fn keys_of_one_hash_tag_are_served_and_others_are_refused() {
     let server = RedisServer::state().cluster().start().await.unwrap();
     let link = Link::connect(config(&server.url(None))).await.unwrap();
-    let mut subscription = link.subscribe("tw:wake:a");
+    let mut subscription = hear(&link, Channel::plain("tw:wake:a"));
     assert_eq!(subscription.next().await, Some(Event::Subscribed));
 
     link.call(RECOGNISED, &BOTH, &["{q}:1", "{q}:2"], args!["tw:wake:a"]).await.unwrap();

@@ -20,7 +20,7 @@ local function hand(waiter, claim)
   local message = table.concat(parts)
   local reserve, bytes = waiter.reserve - claim.count, waiter.bytes - #message
   if reserve == 0 or bytes < LEAST then return notify(waiter, 'e' .. message) end
-  messages[#messages + 1] = { waiter.channel, waiter.token .. 'h' .. message }
+  messages[#messages + 1] = { waiter.publish, waiter.channel, waiter.token .. 'h' .. message }
   call('HSET', waiters, waiter.token, pack('>I6I2I3I6B', waiter.ends, reserve, bytes,
     waiter.lasting, #waiter.channel) .. waiter.channel .. waiter.worker)
 end

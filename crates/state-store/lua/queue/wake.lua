@@ -8,20 +8,23 @@ local function next_waiter()
     local found = call('HRANDFIELD', waiters, 1, 'WITHVALUES')
     if not found[1] then return nil end
     local ends, reserve, bytes, lasting, size = unpack_bytes('>I6I2I3I6B', found[2])
-    local channel = sub(found[2], 19, 18 + size)
-    local listeners = ends > now and redis.pcall('PUBSUB', 'NUMSUB', channel)
-    if listeners and (listeners.err or listeners[2] > 0) then
+    local own, tag = string.match(sub(found[2], 19, 18 + size), '([^{]*)(.*)')
+    local kind = tag ~= '' and { 'SHARDNUMSUB', 'SPUBLISH' } or { 'NUMSUB', 'PUBLISH' }
+    local counted = ends > now and redis.pcall('PUBSUB', kind[1], own .. tag)
+    if counted and (counted.err or counted[2] > 0) then
       return { token = found[1], ends = ends, reserve = reserve, bytes = bytes, lasting = lasting,
-        channel = channel, worker = sub(found[2], 19 + size) }
+        publish = kind[2], channel = own .. tag, worker = sub(found[2], 19 + size) }
     end
     call('HDEL', waiters, found[1])
+    -- A sharded channel's slot has just moved here: all nodes know the process's own channel.
+    if tag ~= '' and counted then messages[#messages + 1] = { 'PUBLISH', own, found[1] .. 'w' } end
   end
 end
 
 -- Ends the registration of a waiter with a message, which `publish` sends.
 local function notify(waiter, message)
   call('HDEL', waiters, waiter.token)
-  messages[#messages + 1] = { waiter.channel, waiter.token .. message }
+  messages[#messages + 1] = { waiter.publish, waiter.channel, waiter.token .. message }
 end
 
 -- Notifies one waiter.
@@ -32,5 +35,5 @@ end
 
 -- The last write of a script. Without the right to publish, workers claim after 10 s.
 local function publish()
-  for _, message in ipairs(messages) do redis.pcall('PUBLISH', message[1], message[2]) end
+  for _, message in ipairs(messages) do redis.pcall(unpack(message)) end
 end

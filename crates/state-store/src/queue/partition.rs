@@ -56,6 +56,11 @@ impl Shape {
         self.partitions.len() as u16
     }
 
+    /// The sharded channels of a process, one for each partition.
+    pub(super) fn wake_channels(&self, of_process: &str) -> impl Iterator<Item = String> {
+        self.partitions.iter().map(move |partition| partition.keys.wake_channel(of_process))
+    }
+
     /// The argument of scripts that may have to remove old completed and dead jobs of a partition.
     pub(super) fn bounds_arg(&self) -> Arg {
         Arg::Bytes(self.bounds.clone())

@@ -7,14 +7,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
-use redis_link::{Event, keys};
 use store_core::{
     Claim, ClaimRequest, Durability, Error, HolderName, Op, Outcome, Queue, QueueName, REGISTRATION, Result,
     Settlement, Timestamp, Waiter, Wakeup,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
 
+use super::channels::{Channels, QueueChannels};
 use super::claim::{self, Answered, Registering, registration};
 use super::message::handed_over;
 use crate::StateStore;
@@ -30,21 +29,17 @@ const STAYS: u8 = b'h';
 /// A message that hands jobs over and ends the registration.
 const ENDS: u8 = b'e';
 
-/// How long a first claim waits for the subscription.
-const FIRST: Duration = Duration::from_secs(1);
-
-/// The waiters of a process, and its one channel.
+/// The waiters of a process, and their channels.
 #[derive(Debug, Default)]
 pub(crate) struct Waking {
     state: Mutex<State>,
+    channels: Mutex<Channels>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    channel: Option<(Arc<str>, watch::Receiver<bool>)>,
     /// The registrations, by token.
     registered: HashMap<u64, Registered>,
-    waiters: Vec<Weak<Inner>>,
     /// When the last claim was sent that was answered, and the time of the server when it was executed.
     executed: Option<(Instant, Timestamp)>,
 }
@@ -54,6 +49,7 @@ struct Registered {
     waiter: Weak<Inner>,
     queue: QueueName,
     partition: u16,
+    channel: Arc<str>,
     /// How many jobs it reserves.
     reserve: usize,
     /// Until when no claim is needed: the registration lasts, and nothing is due.
@@ -78,9 +74,8 @@ impl Waking {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The channel, which `open` opens the first time.
-    fn channel(&self, open: impl FnOnce() -> (Arc<str>, watch::Receiver<bool>)) -> (Arc<str>, watch::Receiver<bool>) {
-        self.lock().channel.get_or_insert_with(open).clone()
+    pub(super) fn channels(&self) -> MutexGuard<'_, Channels> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,6 +91,19 @@ struct Inner {
     receiver: tokio::sync::Mutex<UnboundedReceiver<Wakeup>>,
     /// The token of each queue and partition.
     tokens: Mutex<HashMap<(QueueName, u16), u64>>,
+    /// Of the queues from which it claims.
+    channels: Mutex<HashMap<QueueName, QueueChannels>>,
+}
+
+impl Inner {
+    fn new(sender: UnboundedSender<Wakeup>, receiver: UnboundedReceiver<Wakeup>) -> Self {
+        let receiver = tokio::sync::Mutex::new(receiver);
+        Self { sender, receiver, tokens: Mutex::default(), channels: Mutex::default() }
+    }
+
+    fn channels(&self) -> MutexGuard<'_, HashMap<QueueName, QueueChannels>> {
+        self.channels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for StateWaiter {
@@ -106,17 +114,22 @@ impl fmt::Debug for StateWaiter {
 
 pub(super) fn waiter(store: &StateStore) -> Arc<dyn Waiter> {
     let (sender, receiver) = unbounded_channel();
-    let inner = Inner { sender, receiver: tokio::sync::Mutex::new(receiver), tokens: Mutex::default() };
-    let inner = Arc::new(inner);
-    store.waking.lock().waiters.push(Arc::downgrade(&inner));
-    Arc::new(StateWaiter { store: store.clone(), inner })
+    Arc::new(StateWaiter { store: store.clone(), inner: Arc::new(Inner::new(sender, receiver)) })
 }
 
 #[async_trait]
 impl Waiter for StateWaiter {
     async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim> {
-        let channel = self.store.open_channel().await;
-        let registering = Registration { waiter: self, channel: &channel, reserve };
+        let known = self.inner.channels().get(&request.queue).cloned();
+        let channels = self.store.channels(&request.queue, known.clone()).await?;
+        if known.is_none_or(|known| !known.are(&channels)) {
+            self.inner.channels().insert(request.queue.clone(), channels.clone());
+        }
+        if !channels.are_subscribed().await {
+            // The waiter does not rest on what it may miss.
+            let _ = self.inner.sender.send(Wakeup::Missed);
+        }
+        let registering = Registration { waiter: self, channels: &channels, reserve };
         claim::claim(&self.store, request, Some(&registering)).await
     }
 
@@ -138,9 +151,11 @@ impl Drop for StateWaiter {
         let heir = runtime.is_some().then(|| self.store.clone());
         self.store.waking.bequeath(&waiter, heir.as_ref());
         if let (Some(runtime), Some(store)) = (runtime, heir) {
+            let channels = std::mem::take(&mut *self.inner.channels());
             runtime.spawn(async move {
                 tokio::time::sleep(REGISTRATION).await;
                 store.waking.bequeath(&waiter, None);
+                drop(channels);
             });
         }
         let Ok(mut receiver) = self.inner.receiver.try_lock() else { return };
@@ -152,7 +167,7 @@ impl Drop for StateWaiter {
 
 struct Registration<'a> {
     waiter: &'a StateWaiter,
-    channel: &'a str,
+    channels: &'a QueueChannels,
     reserve: usize,
 }
 
@@ -196,11 +211,13 @@ impl Registering for Registration<'_> {
         let share = self.reserve / of + usize::from(usize::from(partition) < self.reserve % of);
         let own = share.min(self.reserve.saturating_sub(reserved));
         let reserve = if others().count() < MAX_RESERVING { own } else { 0 };
-        let (queue, rests_until) = (queue.clone(), None);
-        let registered = Registered { waiter, queue, partition, reserve, rests_until, is_woken: false, heir: None };
+        let (queue, channel) = (queue.clone(), Arc::clone(self.channels.of(partition)));
+        let registration = registration(token, reserve, &channel);
+        let (rests_until, is_woken, heir) = (None, false, None);
+        let registered = Registered { waiter, queue, partition, channel, reserve, rests_until, is_woken, heir };
         state.registered.insert(token, registered);
         state.executed.get_or_insert((Instant::now(), Timestamp::from_millis(0)));
-        registration(token, reserve, self.channel)
+        registration
     }
 
     fn answered(&self, request: &ClaimRequest, partition: u16, sent: Instant, answer: &Answered) {
@@ -223,31 +240,6 @@ impl Registering for Registration<'_> {
 }
 
 impl StateStore {
-    /// The channel of this process. Waits up to [`FIRST`] until it is subscribed to; later, [`Wakeup::Missed`] follows.
-    async fn open_channel(&self) -> Arc<str> {
-        let (channel, mut is_subscribed) = self.waking.channel(|| {
-            let channel: Arc<str> = keys::wake_channel(&self.namespace, &format!("{:016x}", fastrand::u64(..))).into();
-            let mut subscription = self.link.subscribe(Arc::clone(&channel));
-            let (subscribed, is_subscribed) = watch::channel(false);
-            let waking = Arc::downgrade(&self.waking);
-            tokio::spawn(async move {
-                while let Some(event) = subscription.next().await {
-                    let Some(waking) = waking.upgrade() else { break };
-                    match event {
-                        Event::Message(message) => waking.on_message(message),
-                        Event::Subscribed if !subscribed.send_replace(true) => {}
-                        _ => waking.notify_all(),
-                    }
-                }
-            });
-            (channel, is_subscribed)
-        });
-        if !*is_subscribed.borrow() && tokio::time::timeout(FIRST, is_subscribed.wait_for(|is| *is)).await.is_err() {
-            self.waking.notify_all();
-        }
-        channel
-    }
-
     /// Gives back the jobs of a dropped waiter, and passes its notifications on.
     fn hand_on(&self, wakeup: Wakeup) {
         if let Wakeup::Notified { queue } = &wakeup
@@ -281,7 +273,7 @@ impl StateStore {
 
 impl Waking {
     /// Passes a message on to its waiter, or to the heir of one that was dropped.
-    fn on_message(&self, mut message: Bytes) {
+    pub(super) fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
         let Some((queue, partition)) = self.registration_of(token, kind == STAYS) else { return };
         let mut jobs = 0;
@@ -328,14 +320,17 @@ impl Waking {
         });
     }
 
-    /// Messages may have been missed.
-    fn notify_all(&self) {
+    /// Messages on a channel may have been missed.
+    pub(super) fn on_gap(&self, channel: &str) {
         let mut state = self.lock();
-        for registered in state.registered.values_mut() {
+        let mut missed: Vec<Arc<Inner>> = Vec::new();
+        for registered in state.registered.values_mut().filter(|registered| *registered.channel == *channel) {
             (registered.rests_until, registered.is_woken) = (None, true);
+            let waiter = registered.waiter.upgrade();
+            missed.extend(waiter.filter(|waiter| !missed.iter().any(|other| Arc::ptr_eq(other, waiter))));
         }
-        state.waiters.retain(|waiter| waiter.strong_count() > 0);
-        for waiter in state.waiters.iter().filter_map(Weak::upgrade) {
+        drop(state);
+        for waiter in missed {
             let _ = waiter.sender.send(Wakeup::Missed);
         }
     }
@@ -360,12 +355,13 @@ mod tests {
     fn a_second_message_of_a_token_arrives_before_the_next_claim() {
         let (sender, mut receiver) = unbounded_channel();
         let (_, unused) = unbounded_channel();
-        let inner = Arc::new(Inner { sender, receiver: tokio::sync::Mutex::new(unused), tokens: Mutex::default() });
+        let inner = Arc::new(Inner::new(sender, unused));
         let (waking, queue) = (Waking::default(), QueueName::new("mails").expect("a valid name"));
         let registered = Registered {
             waiter: Arc::downgrade(&inner),
             queue: queue.clone(),
             partition: 0,
+            channel: "tw:wake:a".into(),
             reserve: 1,
             rests_until: None,
             is_woken: false,

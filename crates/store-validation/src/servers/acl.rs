@@ -130,8 +130,9 @@ impl<'a> Missing<'a> {
     fn of(needs: &'a [Need], keys: &'a [String], namespace: &'a Namespace, has_all_channels: bool) -> Self {
         let is_touchable = |key: &&String| needs.iter().any(|need| need.key.as_ref() == Some(key) && !need.is_missing);
         let untouchable = keys.iter().filter(|key| !is_touchable(key)).collect();
-        // UNSUBSCRIBE needs no right on the channel.
-        let mut on_channel = needs.iter().filter(|need| need.has_channel && need.words[0] != "UNSUBSCRIBE").peekable();
+        // These need no right on the channel.
+        let ends = |need: &&Need| ["UNSUBSCRIBE", "SUNSUBSCRIBE"].contains(&need.words[0].as_str());
+        let mut on_channel = needs.iter().filter(|need| need.has_channel && !ends(need)).peekable();
         let is_deaf = on_channel.peek().is_some() && on_channel.all(|need| need.is_missing) && !has_all_channels;
         Self { needs, untouchable, is_deaf, keys, namespace }
     }

@@ -134,7 +134,7 @@ async fn the_rights_of_a_user_are_known_even_if_nothing_can_be_written() {
 #[tokio::test]
 async fn a_user_with_exactly_the_needed_rights_has_no_finding() {
     let rules = "~tw:* ~twinstore:* &tw:* -@all +@read +@write +@scripting +@connection +@transaction +@blocking +info \
-                 +time +wait +select +publish +subscribe +unsubscribe +pubsub|numsub -keys -flushall -flushdb -swapdb -migrate -client|kill -client|pause -function|flush +config|get";
+                 +time +wait +select +publish +spublish +ssubscribe +subscribe +sunsubscribe +unsubscribe +pubsub|numsub +pubsub|shardnumsub -keys -flushall -flushdb -swapdb -migrate -client|kill -client|pause -function|flush +config|get";
     let state = RedisServer::state().password("admin").acl_user("app", CANARY, rules).start().await.unwrap();
     let cache_rules = rules.replace("~tw:*", "~value:* ~counter:* ~idempotency:* ~gcra:* ~window:* ~handoff:*");
     let cache = RedisServer::cache().password("admin").acl_user("app", "other", &cache_rules).start().await.unwrap();
@@ -155,7 +155,7 @@ async fn a_user_who_may_not_use_the_channels_of_the_namespace_is_reported() {
         finding.what.ends_with("may not run: PUBLISH and SUBSCRIBE on channels such as tw:wake:preflight"),
         "{finding}"
     );
-    let rules = "(resetchannels &tw:wake:* +publish +subscribe +unsubscribe)";
+    let rules = "(resetchannels &tw:wake:* +publish +spublish +ssubscribe +subscribe +sunsubscribe +unsubscribe)";
     assert!(finding.help.contains(rules), "{finding}");
     state.command(&["ACL", "SETUSER", "app", rules]).await.unwrap();
     assert_errors(&check_urls(&cache.url(None), &state.user_url("app", "x")).await, &[]);

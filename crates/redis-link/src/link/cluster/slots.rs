@@ -1,5 +1,7 @@
 //! The slots of a cluster, as a node reports them.
 
+use std::sync::Arc;
+
 use crate::wire::Failure;
 use crate::{Endpoint, Reply};
 
@@ -38,7 +40,7 @@ impl SlotMap {
 #[derive(Debug)]
 pub(super) struct Report {
     standing: Standing,
-    slots: SlotMap,
+    slots: Arc<SlotMap>,
 }
 
 /// Which of several reports is believed: the largest.
@@ -64,7 +66,7 @@ impl Report {
         }
         let epoch = field("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
         let is_ok = field("cluster_state") == Some("ok");
-        Ok(Self { standing: Standing { is_ok, epoch }, slots: map })
+        Ok(Self { standing: Standing { is_ok, epoch }, slots: Arc::new(map) })
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -76,7 +78,7 @@ impl Report {
         self.slots.nodes.clone()
     }
 
-    pub(super) fn slots(&self) -> &SlotMap {
+    pub(super) fn slots(&self) -> &Arc<SlotMap> {
         &self.slots
     }
 }
@@ -120,7 +122,7 @@ mod tests {
             range(50, 50, Reply::Nil, 7003),
         ];
         let report = Report::parse(&info("ok", 7), &Reply::List(ranges), &asked).unwrap();
-        let mut map = report.slots().clone();
+        let mut map = SlotMap::clone(report.slots());
         assert_eq!(map.owner(99), Some(&Endpoint::new("10.0.0.1", 7001)));
         assert_eq!(map.owner(16_383), Some(&Endpoint::new("node-2", 7002)));
         assert_eq!(map.owner(50), Some(&Endpoint::new("seed", 7003)));

@@ -1,100 +1,99 @@
-//! The task that keeps the connection of the subscriptions open.
+//! The task that divides the channels among connections.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
-use store_core::Op;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use super::{Fresh, Slot, Subscriptions};
-use crate::link::connection::Backoff;
-use crate::metered;
-use crate::wire::{Failure, Wire};
+use super::serve::{Place, Share};
+use super::{Channels, Places, Subscriptions};
+use crate::Endpoint;
+use crate::link::cluster::Slots;
+use crate::link::upstream::Upstream;
 
-/// How often an idle connection is checked.
-const CHECKED_EVERY: Duration = Duration::from_secs(10);
-/// The pause after the server has refused a subscription.
-const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+/// A connection that a task keeps open. Dropping it closes the connection.
+struct Kept {
+    share: watch::Sender<Share>,
+    task: JoinHandle<()>,
+}
 
-type Channels = HashMap<Arc<str>, Vec<Weak<Slot>>>;
-
-/// Opens a connection until no subscription is left.
-pub(super) async fn keep(subscriptions: Arc<Subscriptions>) {
-    let mut backoff = Backoff::new();
-    let mut has_been_open = false;
-    loop {
-        if let Ok(mut opened) = subscriptions.upstream.open_subscriber(&subscriptions.config).await {
-            let wire = opened.wire.clone();
-            if std::mem::replace(&mut has_been_open, true) {
-                metered::reconnected(subscriptions.config.role_label());
-            }
-            let served = tokio::select! {
-                served = serve(&subscriptions, &wire, &mut backoff) => served,
-                () = opened.ended() => Err(Failure::LOST),
-            };
-            match served {
-                Ok(()) => return,
-                Err(failure @ Failure::Answered(_)) => {
-                    let error = failure.into_error(Op::Connect, "SUBSCRIBE");
-                    tracing::warn!(%error, "the server refuses a subscription; it is tried again every 10 s");
-                    drop((wire, opened));
-                    tokio::time::sleep(REFUSED_PAUSE).await;
-                }
-                Err(_) => tracing::debug!("the connection of the subscriptions was lost; reopening it"),
-            }
-        }
-        if subscriptions.leave_if_unused() {
-            return;
-        }
-        backoff.pause().await;
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
-/// Subscribes to the wanted channels on this connection. Returns when no subscription is left, or fails with the connection.
-async fn serve(subscriptions: &Subscriptions, wire: &Wire, backoff: &mut Backoff) -> Result<(), Failure> {
-    // A server that is busy for one command time-out is not taken for a dead one.
-    let patience = subscriptions.config.command_timeout * 2;
-    let mut served = Channels::new();
-    loop {
-        if subscriptions.leave_if_unused() {
-            return Ok(());
-        }
-        let wanted = subscriptions.lock().channels.clone();
-        for channel in served.extract_if(|channel, _| !wanted.contains_key(channel)).map(|(channel, _)| channel) {
-            wire.unsubscribe(&channel, patience).await?;
-        }
-        for (channel, slots) in wanted {
-            let earlier = served.get(&channel);
-            let is_new =
-                |slot: &&Weak<Slot>| !earlier.is_some_and(|earlier| earlier.iter().any(|one| one.ptr_eq(slot)));
-            // Each begins to receive before the server can send the first message.
-            let fresh: Vec<_> = slots.iter().filter(is_new).map(|slot| (slot.clone(), wire.messages())).collect();
-            if earlier.is_none() {
-                wire.subscribe(&channel, patience).await?;
-                backoff.reset();
+/// Keeps connections until no subscription is left.
+pub(super) async fn keep(subscriptions: Arc<Subscriptions>) {
+    // By node; the only one has no address here.
+    let mut kept: HashMap<Option<Endpoint>, Kept> = HashMap::new();
+    let (mut slots, mut maps) = (subscriptions.places.slots(), 0);
+    while let Some(shares) = subscriptions.shares(slots.as_ref()) {
+        kept.retain(|node, _| shares.contains_key(node));
+        for (node, channels) in shares {
+            let share = Share { channels: Arc::new(channels), maps };
+            if let Some(kept) = kept.get(&node) {
+                kept.share.send_replace(share);
+                continue;
             }
-            for (slot, messages) in fresh {
-                if let Some(slot) = slot.upgrade() {
-                    slot.put(Fresh::Messages(messages));
-                }
-            }
-            served.insert(channel, slots);
+            let upstream = subscriptions.places.upstream(node.as_ref());
+            let (sender, share) = watch::channel(share);
+            let place = Place { config: subscriptions.config.clone(), upstream, slots: slots.clone(), share };
+            kept.insert(node, Kept { share: sender, task: tokio::spawn(place.keep()) });
         }
         tokio::select! {
             () = subscriptions.changed.notified() => {}
-            () = tokio::time::sleep(CHECKED_EVERY) => wire.confirm(patience).await?,
+            is_there = changed(slots.as_mut()) => match is_there {
+                true => maps += 1,
+                false => return,
+            },
+        }
+    }
+}
+
+/// Waits until other nodes may have the slots. Returns whether the cluster still exists.
+async fn changed(slots: Option<&mut Slots>) -> bool {
+    match slots {
+        Some(slots) => slots.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Places {
+    fn slots(&self) -> Option<Slots> {
+        match self {
+            Self::One(_) => None,
+            Self::Nodes(slots) => Some(slots.clone()),
+        }
+    }
+
+    fn upstream(&self, node: Option<&Endpoint>) -> Upstream {
+        match (self, node) {
+            (_, Some(node)) => Upstream::Server(node.clone()),
+            (Self::One(upstream), None) => upstream.clone(),
+            (Self::Nodes(_), None) => unreachable!("invariant: each channel of a cluster has a node"),
         }
     }
 }
 
 impl Subscriptions {
-    /// Whether no subscription is left. Then the next one starts another task.
-    fn leave_if_unused(&self) -> bool {
+    /// The channels of each node; `None` if no subscription is left. Then the next one starts another task.
+    fn shares(&self, slots: Option<&Slots>) -> Option<HashMap<Option<Endpoint>, Channels>> {
         let mut wanted = self.lock();
-        let is_unused = wanted.channels.is_empty();
-        if is_unused {
+        if wanted.channels.is_empty() {
             wanted.keeper = None;
+            return None;
         }
-        is_unused
+        let mut shares: HashMap<_, Channels> = HashMap::new();
+        for (name, listened) in &wanted.channels {
+            let node = slots.map(|slots| slots.owner(listened.channel.slot()));
+            // A slot without a node is not served: a change of the slots will tell.
+            if let Some(None) = node {
+                continue;
+            }
+            shares.entry(node.flatten()).or_default().insert(Arc::clone(name), listened.clone());
+        }
+        Some(shares)
     }
 }

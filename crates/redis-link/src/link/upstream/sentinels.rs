@@ -156,7 +156,7 @@ impl Shared {
             self.report(endpoint, primary);
             let doubted = self.doubted.notified();
             let is_due = tokio::select! {
-                received = switched.next(SWITCHED) => match received {
+                received = switched.next() => match received {
                     Received::Ended => return Ok(Problem::Unreachable),
                     _ => false,
                 },

@@ -1,0 +1,210 @@
+//! The task of one connection on which messages arrive.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::Op;
+use tokio::sync::watch;
+
+use super::{Channel, Channels, Event, Listened};
+use crate::link::cluster::Slots;
+use crate::link::connection::Backoff;
+use crate::link::upstream::{Opened, Upstream};
+use crate::wire::{Failure, Messages, Received, Wire};
+use crate::{LinkConfig, metered};
+
+/// How often an idle connection is checked.
+const CHECKED_EVERY: Duration = Duration::from_secs(10);
+/// The pause after the server has refused a subscription.
+const REFUSED_PAUSE: Duration = Duration::from_secs(10);
+
+/// What a connection is for.
+#[derive(Clone)]
+pub(super) struct Share {
+    pub(super) channels: Arc<Channels>,
+    /// How often the slots have changed.
+    pub(super) maps: u64,
+}
+
+/// Where a connection leads, and its share as it changes.
+pub(super) struct Place {
+    pub(super) config: LinkConfig,
+    pub(super) upstream: Upstream,
+    pub(super) slots: Option<Slots>,
+    pub(super) share: watch::Receiver<Share>,
+}
+
+/// The channels that are subscribed to, and which listeners know.
+type Served = HashMap<Arc<str>, (Channel, Vec<u64>)>;
+
+impl Place {
+    /// Keeps a connection open until the task is aborted.
+    pub(super) async fn keep(mut self) {
+        let (mut backoff, mut has_been_open) = (Backoff::new(), false);
+        loop {
+            if let Ok(mut opened) = self.upstream.open_subscriber(&self.config).await {
+                if std::mem::replace(&mut has_been_open, true) {
+                    metered::reconnected(self.config.role_label());
+                }
+                let failure = self.serve(&mut opened, &mut backoff).await;
+                drop(opened);
+                match failure {
+                    Failure::Answered(_) => refused(failure, "SUBSCRIBE").await,
+                    _ => tracing::debug!("the connection of the subscriptions was lost; reopening it"),
+                }
+            }
+            self.doubt();
+            backoff.pause().await;
+        }
+    }
+
+    /// Subscribes on this connection, and calls the listeners, until it ends.
+    async fn serve(&mut self, opened: &mut Opened, backoff: &mut Backoff) -> Failure {
+        let wire = opened.wire.clone();
+        let (mut messages, share) = (wire.messages(), self.share.clone());
+        let failure = tokio::select! {
+            ended = self.subscribe(&wire, backoff) => {
+                let Err(failure) = ended;
+                failure
+            }
+            () = hear(&mut messages, &share) => Failure::LOST,
+            () = opened.ended() => Failure::LOST,
+        };
+        while let Some(received) = messages.arrived() {
+            share.borrow().hear(received);
+        }
+        failure
+    }
+
+    /// Subscribes to the channels of the share, as it changes.
+    async fn subscribe(&mut self, wire: &Wire, backoff: &mut Backoff) -> Result<Infallible, Failure> {
+        // A server that is busy for one command time-out is not taken for a dead one.
+        let patience = self.config.command_timeout * 2;
+        let (mut served, mut retry) = (Served::new(), Backoff::new());
+        let mut maps = self.share.borrow().maps;
+        loop {
+            let share = self.share.borrow_and_update().clone();
+            if std::mem::replace(&mut maps, share.maps) != share.maps {
+                check(wire, &mut served, patience).await?;
+            }
+            for (_, (channel, _)) in served.extract_if(|name, _| !share.channels.contains_key(name)) {
+                match channel.is_sharded {
+                    true => wire.unsubscribe_sharded(&channel.name, patience).await?,
+                    false => wire.unsubscribe(&channel.name, patience).await?,
+                }
+            }
+            let mut later = None;
+            for (name, listened) in share.channels.iter() {
+                let channel = &listened.channel;
+                if !served.contains_key(name) {
+                    let subscribed = match channel.is_sharded {
+                        true => wire.subscribe_sharded(name, patience).await,
+                        false => wire.subscribe(name, patience).await,
+                    };
+                    match subscribed {
+                        Ok(()) => backoff.reset(),
+                        Err(failure @ Failure::Answered(_)) if channel.is_sharded => {
+                            later = Some(failure);
+                            continue;
+                        }
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                let (_, told) = served.entry(Arc::clone(name)).or_insert_with(|| (channel.clone(), Vec::new()));
+                listened.tell(told);
+            }
+            if later.is_some() {
+                self.doubt();
+            } else {
+                retry.reset();
+            }
+            tokio::select! {
+                changed = self.share.changed() => if changed.is_err() { std::future::pending().await },
+                () = again(later, &mut retry) => {}
+                () = tokio::time::sleep(CHECKED_EVERY) => check(wire, &mut served, patience).await?,
+            }
+        }
+    }
+
+    /// Another node may have the slots.
+    fn doubt(&self) {
+        self.slots.iter().for_each(Slots::doubt);
+    }
+}
+
+/// Calls the listeners until the connection ends.
+async fn hear(messages: &mut Messages, share: &watch::Receiver<Share>) {
+    loop {
+        match messages.next().await {
+            Received::Ended => return,
+            received => share.borrow().hear(received),
+        }
+    }
+}
+
+/// Waits until refused channels are tried again; for ever if there are none.
+async fn again(failure: Option<Failure>, retry: &mut Backoff) {
+    match failure {
+        None => std::future::pending().await,
+        Some(failure) if failure.is_forbidden() => refused(failure, "SSUBSCRIBE").await,
+        // The slot has moved.
+        Some(_) => retry.pause().await,
+    }
+}
+
+async fn refused(failure: Failure, command: &str) {
+    let error = failure.into_error(Op::Connect, command);
+    tracing::warn!(%error, "the server refuses a subscription; it is tried again every 10 s");
+    tokio::time::sleep(REFUSED_PAUSE).await;
+}
+
+/// Checks the connection. Forgets the sharded channels that the server has ended: it ends them when their slot moves away, even if
+/// it comes back.
+async fn check(wire: &Wire, served: &mut Served, patience: Duration) -> Result<(), Failure> {
+    let sharded: Vec<_> = served.values().filter(|(channel, _)| channel.is_sharded).cloned().collect();
+    if sharded.is_empty() {
+        return wire.confirm(patience).await;
+    }
+    let names = sharded.iter().map(|(channel, _)| &*channel.name);
+    let are_there = wire.have_subscribers(names, patience).await?.unwrap_or_default();
+    for (index, (channel, _)) in sharded.iter().enumerate() {
+        if are_there.get(index) != Some(&true) {
+            served.remove(&channel.name);
+        }
+    }
+    Ok(())
+}
+
+impl Listened {
+    /// Tells those that do not know it yet that they are subscribed.
+    fn tell(&self, told: &mut Vec<u64>) {
+        for listener in &self.listeners {
+            if !told.contains(&listener.number) {
+                told.push(listener.number);
+                (listener.hear)(Event::Subscribed);
+            }
+        }
+        told.retain(|number| self.listeners.iter().any(|listener| listener.number == *number));
+    }
+
+    fn hear(&self, event: &Event) {
+        self.listeners.iter().for_each(|listener| (listener.hear)(event.clone()));
+    }
+}
+
+impl Share {
+    fn hear(&self, received: Received<impl Deref<Target = str>>) {
+        match received {
+            Received::Message(channel, bytes) => {
+                if let Some(listened) = self.channels.get(&*channel) {
+                    listened.hear(&Event::Message(bytes));
+                }
+            }
+            Received::Missed => self.channels.values().for_each(|listened| listened.hear(&Event::Subscribed)),
+            Received::Ended => {}
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The channels on which messages for the waiters of a process arrive.
+//!
+//! On one server a process has one channel. In a cluster it has a sharded one for each partition at which it waits: the server
+//! passes a message on to nobody else. Its one plain channel then only receives the notifications of scripts that find nobody on a
+//! sharded channel, because its slot has just moved.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis_link::{Channel, Event, Subscription, keys};
+use store_core::{Op, QueueName, Result};
+use tokio::sync::watch;
+
+use super::partition::Shape;
+use crate::StateStore;
+
+/// How long a claim waits for the subscriptions.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// The channels of a process.
+#[derive(Debug, Default)]
+pub(super) struct Channels {
+    of_process: Option<Arc<OpenChannel>>,
+    /// By name.
+    of_partitions: HashMap<Arc<str>, Weak<OpenChannel>>,
+}
+
+/// A channel. Dropping it unsubscribes.
+#[derive(Debug)]
+pub(super) struct OpenChannel {
+    pub(super) name: Arc<str>,
+    is_subscribed: watch::Receiver<bool>,
+    _subscription: Subscription,
+}
+
+/// The channels on which messages of a queue arrive.
+#[derive(Debug, Clone)]
+pub(super) struct QueueChannels {
+    of_process: Arc<OpenChannel>,
+    /// `None` on one server.
+    of_partitions: Option<Arc<PartitionChannels>>,
+}
+
+/// The channels of the partitions of a queue that has this shape.
+type PartitionChannels = (Arc<Shape>, Vec<Arc<OpenChannel>>);
+
+impl QueueChannels {
+    /// The channel for messages of this partition.
+    pub(super) fn of(&self, partition: u16) -> &Arc<str> {
+        let own = self.of_partitions.as_ref().and_then(|channels| channels.1.get(usize::from(partition)));
+        &own.unwrap_or(&self.of_process).name
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<OpenChannel>> {
+        std::iter::once(&self.of_process).chain(self.of_partitions.iter().flat_map(|channels| &channels.1))
+    }
+
+    /// Whether they are those of the same shape.
+    pub(super) fn are(&self, others: &Self) -> bool {
+        let shape = |channels: &Self| channels.of_partitions.as_ref().map(|channels| Arc::as_ptr(&channels.0));
+        shape(self) == shape(others)
+    }
+
+    /// Waits up to [`FIRST`] until all are subscribed to. Returns whether they are.
+    pub(super) async fn are_subscribed(&self) -> bool {
+        if self.all().all(|channel| *channel.is_subscribed.borrow()) {
+            return true;
+        }
+        let each = async {
+            for channel in self.all() {
+                let _ = channel.is_subscribed.clone().wait_for(|is| *is).await;
+            }
+        };
+        tokio::time::timeout(FIRST, each).await.is_ok()
+    }
+}
+
+impl StateStore {
+    /// The channels of a queue, which are opened unless they are those that are `known`.
+    pub(super) async fn channels(&self, queue: &QueueName, known: Option<QueueChannels>) -> Result<QueueChannels> {
+        if !self.link.is_cluster() {
+            return Ok(known.unwrap_or_else(|| QueueChannels { of_process: self.own_channel(), of_partitions: None }));
+        }
+        let shape = self.shape(Op::QueueClaim, queue, false).await?;
+        let is_current = |known: &QueueChannels| {
+            known.of_partitions.as_ref().is_some_and(|channels| Arc::ptr_eq(&channels.0, &shape))
+        };
+        if let Some(known) = known.filter(is_current) {
+            return Ok(known);
+        }
+        let of_process = self.own_channel();
+        let channels = shape.wake_channels(&of_process.name).map(|name| self.partition_channel(name.into())).collect();
+        Ok(QueueChannels { of_process, of_partitions: Some(Arc::new((shape, channels))) })
+    }
+
+    /// The plain channel of this process.
+    fn own_channel(&self) -> Arc<OpenChannel> {
+        let mut channels = self.waking.channels();
+        let open = || {
+            let name = keys::wake_channel(&self.namespace, &format!("{:016x}", fastrand::u64(..)));
+            Arc::new(self.open_channel(Channel::plain(name)))
+        };
+        Arc::clone(channels.of_process.get_or_insert_with(open))
+    }
+
+    fn partition_channel(&self, name: Arc<str>) -> Arc<OpenChannel> {
+        let mut channels = self.waking.channels();
+        if let Some(open) = channels.of_partitions.get(&name).and_then(Weak::upgrade) {
+            return open;
+        }
+        channels.of_partitions.retain(|_, channel| channel.strong_count() > 0);
+        let open = Arc::new(self.open_channel(Channel::sharded(Arc::clone(&name))));
+        channels.of_partitions.insert(name, Arc::downgrade(&open));
+        open
+    }
+
+    fn open_channel(&self, channel: Channel) -> OpenChannel {
+        let (subscribed, is_subscribed) = watch::channel(false);
+        let (waking, name) = (Arc::downgrade(&self.waking), Arc::clone(channel.name()));
+        let heard = Arc::clone(&name);
+        let hear = move |event| {
+            let Some(waking) = waking.upgrade() else { return };
+            match event {
+                Event::Message(message) => waking.on_message(message),
+                Event::Subscribed if !subscribed.send_replace(true) => {}
+                _ => waking.on_gap(&heard),
+            }
+        };
+        OpenChannel { name, is_subscribed, _subscription: self.link.subscribe(channel, hear) }
+    }
+}
