@@ -65,7 +65,9 @@ pub use breaker::{Breaker, BreakerPermit};
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::{Channel, Event, Link, LossReports, Subscription};
 pub use password_file::{PasswordFileError, read_password_file};
-pub use probe::{Fact, NumberClaim, Owner, Probe, ServerInfo, ServerSettings, UserInfo, version_of};
+pub use probe::{
+    ClusterInfo, ClusterNode, Fact, NumberClaim, Owner, Probe, ServerInfo, ServerSettings, UserInfo, version_of,
+};
 pub use reply::{Answer, Reply, ReplyReader};
 pub use script::Script;
 pub use wire::Greeting;

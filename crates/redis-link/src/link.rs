@@ -33,6 +33,7 @@ mod upstream;
 mod values;
 mod waiting;
 
+pub(crate) use cluster::NO_NODE;
 use doubt::in_doubt;
 pub use loss::LossReports;
 pub(crate) use loss::{Acknowledged, Losses, ServerRun};

@@ -1,22 +1,26 @@
 //! [`Probe`]: the facts about one server that checks before a start need. Answers are three-valued: if a server hides a
 //! fact or forbids the question, the fact is unknown, not false.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use store_core::{Clock, Error, ErrorKind, Op, Result, Timestamp, millis_ceil};
 
-use crate::link::{Opened, Upstream};
+use crate::link::Opened;
 use crate::wire::{Failure, Request};
 use crate::{Arg, Endpoint, Greeting, LinkConfig, Reply, Script};
 
+mod cluster;
 mod encryption;
 mod info;
 mod mark;
+mod opening;
 pub(crate) mod owner;
 pub(crate) mod permissions;
 mod quorum;
 pub(crate) mod scripts;
 
+pub use cluster::{ClusterInfo, ClusterNode};
 pub use info::{ServerInfo, version_of};
 pub use owner::{NumberClaim, Owner};
 pub use permissions::UserInfo;
@@ -82,9 +86,14 @@ pub struct ServerSettings {
     pub min_replicas_to_write: Fact<u32>,
     /// `maxclients`: how many connections the server accepts.
     pub max_clients: Fact<u32>,
+    /// `maxmemory-clients`: above this sum of their buffers, clients are disconnected; `0` for never.
+    pub max_memory_clients: Fact<String>,
 }
 
 /// A short-lived connection to one server that asks questions. Dropping it closes the connection.
+///
+/// For the URL of a cluster the server is a primary of the cluster. A question about a key follows the nodes to the one that
+/// has its slot, on a further connection.
 ///
 /// Opening takes at most the connect time-out of the configuration. So does each question, unless
 /// [`with_patience`](Probe::with_patience) sets another time. The connection begins in the database of the URL and
@@ -93,6 +102,8 @@ pub struct Probe {
     opened: Opened,
     config: LinkConfig,
     patience: Duration,
+    /// Connections to other nodes of a cluster; `None` if keys are only asked for at this server.
+    others: Option<Mutex<Vec<Arc<Opened>>>>,
 }
 
 impl std::fmt::Debug for Probe {
@@ -102,17 +113,6 @@ impl std::fmt::Debug for Probe {
 }
 
 impl Probe {
-    /// Opens the connection.
-    ///
-    /// # Errors
-    /// As [`Link::connect`](crate::Link::connect), within one connect time-out.
-    pub async fn open(config: LinkConfig) -> Result<Self> {
-        let opened = Upstream::of(&config, Op::Probe)?.open(&config).await;
-        let opened = opened.map_err(|failure| failure.into_error(Op::Probe, "connect"))?;
-        let patience = config.connect_timeout;
-        Ok(Self { opened, config, patience })
-    }
-
     /// The server to which the connection leads: for a URL with sentinels, the primary.
     pub fn endpoint(&self) -> &Endpoint {
         self.opened.endpoint()
@@ -156,6 +156,7 @@ impl Probe {
             databases: as_number(self.setting("databases").await),
             min_replicas_to_write: as_number(self.setting("min-replicas-to-write").await),
             max_clients: as_number(self.setting("maxclients").await),
+            max_memory_clients: self.setting("maxmemory-clients").await,
         }
     }
 
@@ -201,6 +202,8 @@ impl Probe {
         let is_there = |reply: &Reply| reply.as_str() == Some(value);
         let mut found = Vec::new();
         let mut unread = None;
+        // The keys of a cluster are in database 0.
+        let count = if self.others.is_some() { 1 } else { count };
         match self.ask(get()).await {
             Ok(reply) => found.extend(is_there(&reply).then_some(self.home())),
             Err(failure) => unread = Some(failure),
@@ -268,7 +271,7 @@ impl Probe {
         let send = async || self.ask(Request::script(script, keys, args.clone(), &Clock::Server)).await;
         let mut answered = send().await;
         if answered.as_ref().is_err_and(Failure::is_unknown_script) {
-            self.ask(Request::load(script)).await?;
+            self.load(script).await?;
             answered = send().await;
         }
         match answered {
@@ -289,13 +292,6 @@ impl Probe {
 
     async fn question<const N: usize>(&self, name: &'static str, args: [Arg; N]) -> Fact<Reply> {
         self.ask(Request::new(name, args)).await.map_or_else(unknown, Fact::Known)
-    }
-
-    async fn ask(&self, request: Request<'_>) -> std::result::Result<Reply, Failure> {
-        if !self.opened.is_usable() {
-            return Err(Failure::NotSent("the server has closed the connection"));
-        }
-        self.opened.wire.send(request, self.patience).await
     }
 }
 

@@ -1,38 +1,14 @@
 //! Every code that a finding can have, with what it means and what to do.
 
 use std::fmt;
-use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::nearest::nearest;
+mod severity;
+mod unknown;
 
-/// How much a finding matters.
-///
-/// ```
-/// use twinstore::config::{Code, Severity};
-///
-/// assert_eq!(Code::UrlMissing.severity(), Severity::Error);
-/// assert_eq!(Severity::Error.name(), "error");
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The service refuses to start.
-    Error,
-    /// The service starts; the finding is logged.
-    Warning,
-}
-
-impl Severity {
-    /// `error` or `warning`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        }
-    }
-}
+pub use severity::Severity;
+pub use unknown::UnknownCode;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $severity:ident, $why:literal, $help:literal;)*) => {
@@ -88,7 +64,7 @@ codes! {
     /// A URL cannot be understood, or names what this version does not serve.
     UrlInvalid = "url-invalid", Error,
         "A URL that is understood in part leads to the wrong store.",
-        "Write redis://[user][:password]@host:port for one server, redis-sentinel://[user][:password]@host,host/service for the primary of sentinels, rediss:// or rediss-sentinel:// with TLS, or embedded:.";
+        "Write redis://[user][:password]@host:port for one server, redis-sentinel://[user][:password]@host,host/service for the primary of sentinels, redis-cluster://[user][:password]@host,host for a cluster with the worker state, rediss://, rediss-sentinel:// or rediss-cluster:// with TLS, or embedded:.";
     /// A variable is missing, or its value is outside its range; or a server refuses a line of its configuration file.
     ConfInvalid = "conf-invalid", Error,
         "If the setting were ignored, another value would apply without notice.",
@@ -101,14 +77,22 @@ codes! {
     CacheUrlHasDatabase = "cache-url-has-database", Error,
         "The number of each service is appended to the base URL. A number in the URL itself would apply to all services.",
         "Remove the path from REDIS_CONN_BASE_URL and set REDIS_CACHE_DB.";
+    /// The URL names another topology than the servers report.
+    TopologyMismatch = "topology-mismatch", Error,
+        "Calls would not find the keys of other nodes, or would not follow a failover.",
+        "Write redis:// or rediss:// for one server, redis-sentinel:// or rediss-sentinel:// with the name of the service for sentinels, and redis-cluster:// or rediss-cluster:// for the nodes of a cluster.";
+    /// Slots of the cluster belong to no node, or to one that has failed.
+    ClusterSlotsUncovered = "cluster-slots-uncovered", Error,
+        "Calls on keys of these slots fail. With the setting cluster-require-full-coverage, all calls fail.",
+        "Start the failed nodes, or run `redis-cli --cluster fix <node>`; `CLUSTER SHARDS` shows the state.";
     /// The cache store is a cluster.
     CacheOnCluster = "cache-on-cluster", Error,
         "The database number keeps the services apart in the cache store, and a cluster has no database numbers.",
         "Name a standalone server in REDIS_CONN_BASE_URL.";
     /// The state URL names a database number of a cluster.
     ClusterDatabaseNumber = "cluster-database-number", Error,
-        "A cluster has database 0 and no other, and this version does not serve a cluster.",
-        "Name a standalone server in REDIS_WORKERCACHE_CONN_URL.";
+        "The library uses database 0 of a cluster; most servers have no other there.",
+        "Remove the path from REDIS_WORKERCACHE_CONN_URL, and write redis-cluster:// or rediss-cluster://.";
     /// `REDIS_CACHE_DB` is not set.
     DatabaseNumberMissing = "database-number-missing", Error,
         "Each service has a database number of its own in the cache store.",
@@ -250,6 +234,22 @@ codes! {
     NoMinReplicas = "no-min-replicas", Warning,
        "A primary that is cut off from its replicas accepts writes, and loses them when it rejoins.",
         "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 10` and `CONFIG REWRITE` on the worker state server.";
+    /// A primary of the cluster has no replica.
+    ClusterNoReplica = "cluster-no-replica", Warning,
+        "If the primary fails, nothing serves its slots, and a broken disk loses what they hold.",
+        "Start another node, and run `CLUSTER REPLICATE <id>` on it.";
+    /// A replica cannot be reached.
+    ReplicaUnreachable = "replica-unreachable", Warning,
+        "After a failover to it, the service has no store.",
+        "Let the address that the replica announces be reached from here (replica-announce-ip, cluster-announce-ip), and give it the same users and certificates as its primary.";
+    /// A replica is configured as its primary must not be.
+    ReplicaMisconfigured = "replica-misconfigured", Warning,
+        "After a failover it is the primary, and its settings apply.",
+        "Give the replica the settings of its primary.";
+    /// The state server disconnects clients whose buffers are large.
+    ClientEviction = "client-eviction", Warning,
+        "Some versions of Redis and Valkey crash when they disconnect a client that waits; others disconnect workers without a reason.",
+        "Run `CONFIG SET maxmemory-clients 0` and `CONFIG REWRITE` on the server.";
     /// The name of a variable looks mistyped.
     VariableMistyped = "variable-mistyped", Warning,
         "The variable is ignored, and the default applies instead.",
@@ -279,6 +279,10 @@ codes! {
     ReplicasUnknown = "replicas-unknown", Warning,
         "Whether writes reach as many replicas as asked for is not known.",
         "Run `ACL SETUSER <user> +info +config|get` on the server. This right also shows the passwords masterauth and requirepass.";
+    /// The nodes of a cluster do not report who has which slots.
+    ClusterUnknown = "cluster-unknown", Warning,
+        "Whether the cluster serves all slots, and whether its other nodes are configured for their role, is not known.",
+        "Run `ACL SETUSER <user> +cluster|info +cluster|slots` on each node.";
     /// No sentinel reports whether it reaches the others.
     SentinelQuorumUnknown = "sentinel-quorum-unknown", Warning,
         "Whether another server takes the place of a failed primary is not known.",
@@ -325,25 +329,6 @@ impl Code {
                 | Code::EnvironmentUnknown
                 | Code::DatabaseOwnerUnknown
         )
-    }
-}
-
-/// A text that is not a code. The nearest code, if one is near, helps against typing errors.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a code of a finding{}", nearest.map(|code| format!("; did you mean {code}?")).unwrap_or_default())]
-pub struct UnknownCode {
-    /// The code that looks most like it.
-    pub nearest: Option<Code>,
-}
-
-impl FromStr for Code {
-    type Err = UnknownCode;
-
-    fn from_str(text: &str) -> Result<Self, UnknownCode> {
-        let find = |name: &str| Code::ALL.iter().copied().find(|code| code.name() == name);
-        find(text).ok_or_else(|| UnknownCode {
-            nearest: nearest(text, Code::ALL.iter().map(|code| code.name())).and_then(find),
-        })
     }
 }
 

@@ -26,6 +26,9 @@ const STATE_CHANNELS: [&str; 6] = [
     "UNSUBSCRIBE <channel>",
 ];
 
+/// Commands of a link to a cluster.
+pub(crate) const CLUSTER: [&str; 3] = ["CLUSTER INFO", "CLUSTER SLOTS", "ASKING"];
+
 /// Commands of the worker state store that only `Inventory` sends. A service starts without them.
 const INVENTORY: [&str; 1] = ["SCAN 0"];
 
@@ -162,7 +165,8 @@ pub(crate) fn channels(namespace: &Namespace) -> String {
 
 /// The name of a command, with its subcommand: `SCRIPT LOAD`.
 pub(crate) fn name_of<W: AsRef<str>>(words: &[W]) -> String {
-    const WITH_SUBCOMMANDS: [&str; 7] = ["ACL", "CLIENT", "CONFIG", "FUNCTION", "MODULE", "PUBSUB", "SCRIPT"];
+    const WITH_SUBCOMMANDS: [&str; 8] =
+        ["ACL", "CLIENT", "CLUSTER", "CONFIG", "FUNCTION", "MODULE", "PUBSUB", "SCRIPT"];
     let has_subcommand = words.first().is_some_and(|word| WITH_SUBCOMMANDS.contains(&word.as_ref()));
     let name = words.iter().take(1 + usize::from(has_subcommand)).map(AsRef::as_ref);
     name.collect::<Vec<_>>().join(" ")
@@ -189,8 +193,12 @@ pub(crate) fn rules(role: Role, namespace: &Namespace, selects: bool) -> String 
     let mut patterns: Vec<_> = samples.iter().map(|key| pattern_of(role, namespace, key)).collect();
     patterns.push("~twinstore:*".to_owned());
     let select = selects.then(|| vec!["SELECT".to_owned()]);
-    let inventory: &[&str] = if role == Role::State { &INVENTORY } else { &[] };
-    let where_allowed = WHERE_ALLOWED.iter().chain(inventory).map(|line| line.split(' ').map(str::to_owned).collect());
+    let (inventory, cluster): (&[&str], &[&str]) = match role {
+        Role::State => (&INVENTORY, &CLUSTER),
+        Role::Cache => (&[], &[]),
+    };
+    let where_allowed =
+        WHERE_ALLOWED.iter().chain(inventory).chain(cluster).map(|line| line.split(' ').map(str::to_owned).collect());
     let commands = of_role(role, "x").into_iter().chain(on_channel(role, "x")).chain(where_allowed).chain(select);
     // the preflight also sends these
     let own = ["get", "set"].map(str::to_owned);

@@ -164,13 +164,14 @@ impl Connection {
         let hosts: Vec<_> = self.url.topology().endpoints().iter().map(ToString::to_string).collect();
         match self.url.topology() {
             Topology::Sentinel { service, .. } => format!("{service} of the sentinels {}", hosts.join(", ")),
+            Topology::Cluster(_) => format!("the cluster of {}", hosts.join(", ")),
             _ => hosts.join(", "),
         }
     }
 
-    /// Whether the traffic may leave this machine. The primary that sentinels report may be anywhere.
+    /// Whether the traffic may leave this machine. The servers that sentinels or nodes report may be anywhere.
     pub(crate) fn leaves_the_machine(&self) -> bool {
-        let is_reported = matches!(self.url.topology(), Topology::Sentinel { .. });
+        let is_reported = matches!(self.url.topology(), Topology::Sentinel { .. } | Topology::Cluster(_));
         is_reported || self.url.topology().endpoints().iter().any(|endpoint| !endpoint.is_loopback())
     }
 

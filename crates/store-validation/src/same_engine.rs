@@ -29,16 +29,23 @@ fn is_one(cache: &Connection, state: &Connection) -> bool {
     !may_be_routed && are_one(cache, state)
 }
 
-/// Whether two URLs name one server, or one service of the same sentinels.
+/// Whether two URLs name one server, one cluster, or one service of the same sentinels.
 pub(crate) fn are_one(one: &Connection, other: &Connection) -> bool {
     match (one.url.topology(), other.url.topology()) {
-        (Topology::Standalone(one), Topology::Standalone(other)) => is_one_server(one, other),
         (
             Topology::Sentinel { sentinels, service },
             Topology::Sentinel { sentinels: others, service: other_service },
         ) => {
             let is_shared = |one: &Endpoint| others.iter().any(|other| is_one_server(one, other));
             service == other_service && sentinels.iter().any(is_shared)
+        }
+        (
+            Topology::Cluster(_) | Topology::Several(_) | Topology::Standalone(_),
+            Topology::Cluster(_) | Topology::Several(_) | Topology::Standalone(_),
+        ) => {
+            let others = other.url.topology().endpoints();
+            let is_shared = |one: &Endpoint| others.iter().any(|other| is_one_server(one, other));
+            one.url.topology().endpoints().iter().any(is_shared)
         }
         _ => false,
     }

@@ -10,6 +10,7 @@ mod engine;
 mod identity;
 mod marks;
 mod memory;
+mod nodes;
 mod owner;
 mod persistence;
 mod probe_key;
@@ -52,7 +53,8 @@ pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, I
     let mut findings = std::mem::take(&mut cache.findings);
     findings.append(&mut state.findings);
     findings.extend(same_instance::check(draft, &cache, &state, deadline).await);
-    let owners = owner::check(draft, cache.visit.as_ref(), state.visit.as_ref());
+    let state_visit = state.visit.as_ref().filter(|visit| !visit.is_down());
+    let owners = owner::check(draft, cache.visit.as_ref(), state_visit);
     findings.extend(deadline.within(owners).await.unwrap_or_default());
     (findings, Identities { cache: cache.identity(), state: state.identity() })
 }
@@ -64,20 +66,33 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
         findings.extend(unfit);
         return;
     }
-    findings.extend(engine::version(visit));
-    findings.extend(memory::check(visit));
-    findings.extend(persistence::check(visit));
-    findings.extend(replicas::check(draft, visit));
+    if visit.is_down() {
+        return;
+    }
+    if !visit.is_for_cluster() {
+        check_server(draft, visit, findings).await;
+    }
     findings.extend(quorum::check(draft, visit).await);
-    findings.extend(clients::check(visit));
-    findings.extend(clock::check(visit).await);
     match engine::scripts(visit).await {
         // a script checks what the user may do
         Some(finding) => findings.push(finding),
+        // Each node of a cluster has users of its own.
+        None if visit.is_for_cluster() => {}
         None => findings.extend(acl::check(draft, visit).await),
     }
     findings.extend(databases::check(draft, visit).await);
     findings.extend(marks::check(draft, visit).await);
+}
+
+/// The settings and the state of one server that takes writes.
+async fn check_server(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>) {
+    findings.extend(engine::version(visit));
+    findings.extend(memory::check(visit));
+    findings.extend(persistence::check(visit));
+    findings.extend(replicas::check(draft, visit));
+    findings.extend(clients::check(visit));
+    findings.extend(clients::eviction(visit));
+    findings.extend(clock::check(visit).await);
 }
 
 /// Whether the server accepts clients without a password, whatever the URL has.

@@ -28,6 +28,9 @@ const GRACE: Duration = Duration::from_millis(200);
 /// How long the other primaries have to accept connections after the first has.
 const LATE: Duration = Duration::from_secs(1);
 
+/// Why a server that is no node of a cluster is refused.
+pub(crate) const NO_NODE: &str = "the URL names a server that is no node of a cluster; use redis:// or rediss://";
+
 pub(super) struct Cluster {
     shared: Arc<Shared>,
     keeper: AbortHandle,
@@ -296,9 +299,7 @@ async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report,
 async fn report_of_seed(config: &LinkConfig, seed: &Endpoint) -> Result<Report, Failure> {
     let (wire, _driver) = Wire::open(config, seed).await?;
     if wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() != Some("cluster")) {
-        return Err(Failure::InvalidArgument(
-            "the URL names a server that is no node of a cluster; use redis:// or rediss://".into(),
-        ));
+        return Err(Failure::InvalidArgument(NO_NODE.into()));
     }
     let requests = [Request::new("CLUSTER INFO", []), Request::new("CLUSTER SLOTS", [])];
     let mut replies = wire.pipeline(requests.into(), config.command_timeout).await?.into_iter();

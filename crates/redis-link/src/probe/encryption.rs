@@ -18,8 +18,13 @@ impl Probe {
     /// Whether the server speaks TLS on its port. Opens two connections at the same time: one sends `PING`, the other
     /// starts a TLS handshake and aborts it. Sends no user, no password and no certificate. Takes at most 1 s.
     pub async fn speaks_tls(config: &LinkConfig) -> Fact<bool> {
-        let Topology::Standalone(endpoint) = config.url.topology() else {
-            return Fact::Unknown("the URL does not name a single server".into());
+        let endpoint = match config.url.topology() {
+            Topology::Standalone(endpoint) => Some(endpoint),
+            Topology::Cluster(nodes) | Topology::Several(nodes) => nodes.first(),
+            _ => None,
+        };
+        let Some(endpoint) = endpoint else {
+            return Fact::Unknown("the URL does not name a data server".into());
         };
         let within = config.connect_timeout.min(LONGEST);
         let hello = hello(endpoint).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The fields of `INFO`; any of them may be missing.
 
-use crate::Greeting;
+use crate::{Endpoint, Greeting};
 
 /// The fields of `INFO` that checks use. A field that the server hides is `None`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub struct ServerInfo {
     pub primary_port: Option<u16>,
     /// `connected_slaves`
     pub connected_replicas: Option<u32>,
+    /// The addresses of the connected replicas (`slave0:ip=…`).
+    pub replicas: Vec<Endpoint>,
     /// `connected_clients`
     pub connected_clients: Option<u64>,
     /// `maxclients`: how many connections the server accepts.
@@ -89,7 +91,10 @@ impl ServerInfo {
             "aof_enabled" => self.is_aof_enabled = flag(value),
             "aof_last_write_status" => self.is_aof_healthy = Some(value == "ok"),
             "rdb_last_bgsave_status" => self.is_snapshot_healthy = Some(value == "ok"),
-            _ => self.keyspace.extend(database(name, value)),
+            _ => {
+                self.keyspace.extend(database(name, value));
+                self.replicas.extend(replica(name, value));
+            }
         }
     }
 
@@ -140,6 +145,13 @@ fn database(name: &str, value: &str) -> Option<(u32, u64)> {
     Some((number, keys))
 }
 
+/// `slave0:ip=10.0.0.2,port=6379,state=online,offset=1,lag=0`
+fn replica(name: &str, value: &str) -> Option<Endpoint> {
+    name.strip_prefix("slave")?.parse::<u32>().ok()?;
+    let field = |wanted: &str| value.split(',').find_map(|field| field.strip_prefix(wanted)?.strip_prefix('='));
+    Some(Endpoint::new(field("ip")?, field("port")?.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +167,14 @@ mod tests {
         assert_eq!(info.keyspace, [(3, 12)]);
         assert_eq!((info.max_memory, info.run_id, info.is_cluster), (None, None, None));
         assert_eq!(ServerInfo::parse(""), ServerInfo::default());
+    }
+
+    #[test]
+    fn replicas_are_addresses() {
+        let info = ServerInfo::parse(
+            "slave_repl_offset:5\r\nslave0:ip=10.0.0.2,port=6379,state=online,offset=1,lag=0\r\nslave1:ip=::1,port=2,state=x\r\n",
+        );
+        assert_eq!(info.replicas, [Endpoint::new("10.0.0.2", 6379), Endpoint::new("::1", 2)]);
     }
 
     #[test]

@@ -12,8 +12,13 @@ use crate::{Code, Finding};
 /// The part of the parser's advice that applies to this version and this role.
 fn advice(error: UrlError, role: Role) -> String {
     match (error, role) {
-        (UrlError::Scheme, _) => {
+        (UrlError::Scheme, Role::Cache) => {
             "the URL's scheme is unknown; write redis://, rediss://, redis-sentinel://, rediss-sentinel:// or embedded:"
+                .to_owned()
+        }
+        (UrlError::Scheme, Role::State) => {
+            "the URL's scheme is unknown; write redis://, rediss://, redis-sentinel://, rediss-sentinel://, \
+             redis-cluster://, rediss-cluster:// or embedded:"
                 .to_owned()
         }
         (UrlError::Database, Role::Cache) => "the URL has a path; remove it".to_owned(),
@@ -55,7 +60,8 @@ impl Reader<'_> {
         };
         let (code, what) = match ServerUrl::parse(&text) {
             Ok(url) => match (url.topology(), role) {
-                (Topology::Standalone(_) | Topology::Sentinel { .. } | Topology::Embedded(_), _) => return Some(url),
+                (Topology::Standalone(_) | Topology::Sentinel { .. } | Topology::Embedded(_), _)
+                | (Topology::Cluster(_), Role::State) => return Some(url),
                 (Topology::Cluster(_), Role::Cache) => (Code::CacheOnCluster, "names a cluster".to_owned()),
                 (Topology::Kvrocks(_), Role::Cache) => (Code::CacheEngineUnsupported, "names a Kvrocks".to_owned()),
                 _ => (Code::UrlInvalid, NOT_SERVED.to_owned()),

@@ -62,6 +62,10 @@ fn needs(visit: &Visit<'_>, namespace: &Namespace, keys: &[String]) -> Vec<Need>
     }
     let on_channel = commands::on_channel(visit.role(), &commands::sample_channel(namespace));
     needs.extend(on_channel.into_iter().map(|words| Need { has_channel: true, ..Need::new(words, None) }));
+    if visit.is_of_cluster() {
+        let words = |line: &&str| line.split(' ').map(str::to_owned).collect();
+        needs.extend(commands::CLUSTER.iter().map(|line| Need::new(words(line), None)));
+    }
     if visit.role() == Role::State && visit.database != 0 {
         needs.push(Need::new(vec!["SELECT".into(), visit.database.to_string()], None));
     }

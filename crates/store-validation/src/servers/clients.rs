@@ -22,6 +22,12 @@ fn needed(role: Role, pool_size: usize) -> usize {
         }
 }
 
+/// Whether the server disconnects clients to free memory.
+pub(super) fn eviction(visit: &Visit<'_>) -> Option<Finding> {
+    let limit = visit.settings.max_memory_clients.as_known()?;
+    (limit != "0").then(|| visit.finding(Code::ClientEviction, format!("maxmemory-clients is {limit}")))
+}
+
 pub(super) fn check(visit: &Visit<'_>) -> Option<Finding> {
     let from_settings = match &visit.settings.max_clients {
         Fact::Known(limit) => Some(*limit),

@@ -18,7 +18,8 @@ pub(super) async fn check(draft: &Draft, visit: &Visit<'_>) -> Vec<Finding> {
     for (name, number) in numbers.into_iter().filter_map(|(name, number)| Some((name, number?))) {
         findings.extend(selectable(visit, name, number).await);
     }
-    if findings.is_empty() {
+    // The nodes of a cluster are checked one by one.
+    if findings.is_empty() && !visit.is_for_cluster() {
         findings.extend(writable(draft, visit).await);
     }
     findings
@@ -37,7 +38,7 @@ async fn selectable(visit: &Visit<'_>, name: &str, number: u32) -> Option<Findin
     Some(visit.finding(Code::DatabaseNumberOutOfRange, format!("{name} names the number {number}, and {there_are}")))
 }
 
-async fn writable(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
+pub(super) async fn writable(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     if visit.is_replica() {
         return Some(visit.finding(Code::NotWritable, "the server is a replica of another"));
     }

@@ -6,6 +6,9 @@ use store_core::Role;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
+const MISMATCH: &str =
+    "the URL names one server or the primary of sentinels, and the server reports that it is a node of a cluster";
+
 /// Problems that make every other question pointless.
 pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
     let info = &visit.info;
@@ -13,13 +16,13 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
         Some((Code::Unreachable, "the server is still loading its data"))
     } else if info.mode.as_deref() == Some("sentinel") {
         Some((Code::UrlInvalid, "this is a sentinel and holds no data; name the data server"))
-    } else if visit.is_of_cluster() {
+    } else if visit.is_of_cluster() && !(visit.is_for_cluster() && visit.role() == Role::State) {
         Some(match visit.role() {
             Role::Cache => (Code::CacheOnCluster, "the server is a node of a cluster"),
             Role::State if visit.database != 0 => {
                 (Code::ClusterDatabaseNumber, "the server is a node of a cluster, and the URL names a database number")
             }
-            Role::State => (Code::UrlInvalid, "the server is a node of a cluster, which this version does not serve"),
+            Role::State => (Code::TopologyMismatch, MISMATCH),
         })
     } else if visit.is_kvrocks() && visit.role() == Role::Cache {
         Some((Code::CacheEngineUnsupported, "the server is a Kvrocks"))

@@ -4,28 +4,32 @@ use std::net::SocketAddr;
 
 use super::visit::Visited;
 
-/// The identity of a server: its process, and the addresses of its name.
+/// The identity of a store: the processes of its servers, and the addresses of their names.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     addresses: Vec<SocketAddr>,
-    run_id: Option<String>,
+    run_ids: Vec<String>,
 }
 
 impl Identity {
-    /// Whether both are one server. If both processes are known, they decide, because several servers may share one
-    /// address.
+    /// Whether both have a server in common. If the processes of both are known, they decide, because several servers may share
+    /// one address.
     pub(crate) fn is_same(&self, other: &Identity) -> bool {
-        match (&self.run_id, &other.run_id) {
-            (Some(one), Some(other)) => one == other,
-            _ => overlap(&self.addresses, &other.addresses).is_some(),
+        if !self.run_ids.is_empty() && !other.run_ids.is_empty() {
+            return self.run_ids.iter().any(|one| other.run_ids.contains(one));
         }
+        overlap(&self.addresses, &other.addresses).is_some()
     }
 }
 
 impl Visited<'_> {
     pub(super) fn identity(&self) -> Option<Identity> {
-        let run_id = self.visit.as_ref().and_then(|visit| visit.info.run_id.clone());
-        (run_id.is_some() || !self.addresses.is_empty()).then(|| Identity { addresses: self.addresses.clone(), run_id })
+        let first = self.visit.as_ref().and_then(|visit| visit.info.run_id.clone());
+        let run_ids: Vec<_> =
+            first.into_iter().chain(self.others.iter().filter_map(|node| node.run_id.clone())).collect();
+        let others = self.others.iter().flat_map(|node| &node.addresses);
+        let addresses: Vec<_> = self.addresses.iter().chain(others).copied().collect();
+        (!run_ids.is_empty() || !addresses.is_empty()).then_some(Identity { addresses, run_ids })
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
 }
 
 /// Read from `CONFIG GET`, or else from `INFO`.
-fn policy(visit: &Visit<'_>) -> Option<Finding> {
+pub(super) fn policy(visit: &Visit<'_>) -> Option<Finding> {
     let told = match &visit.settings.maxmemory_policy {
         Fact::Known(policy) => Some(policy),
         Fact::Unknown(_) => visit.info.max_memory_policy.as_ref(),

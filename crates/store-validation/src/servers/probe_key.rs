@@ -25,10 +25,27 @@ pub(super) fn of_role(draft: &Draft, role: Role, id: &str) -> Vec<String> {
     std::iter::once(keys::probe(id)).chain(own).collect()
 }
 
+/// How many keys are tried until one has a slot of the node. Even a node with one slot has one in 16,384 on average.
+const MAX_TRIES: usize = 200_000;
+
+/// Probe keys whose slots the server has, if it is a node of a cluster.
+fn of_server(draft: &Draft, visit: &Visit<'_>) -> Vec<String> {
+    let Some(node) = visit.at.as_ref().and_then(|at| at.node.as_ref()) else {
+        return of_role(draft, visit.role(), &random());
+    };
+    let id = random();
+    let find = |number: usize| {
+        let tries = (0..MAX_TRIES).map(|index| of_role(draft, visit.role(), &format!("{id}{index}")));
+        tries.filter_map(|keys| keys.into_iter().nth(number)).find(|key| node.has_key(key))
+    };
+    let count = of_role(draft, visit.role(), &id).len();
+    (0..count).filter_map(find).collect()
+}
+
 /// Writes the first of these keys that the user may write.
 pub(super) async fn write(draft: &Draft, visit: &Visit<'_>) -> Result<(), Error> {
     let mut refused = None;
-    for key in of_role(draft, visit.role(), &random()) {
+    for key in of_server(draft, visit) {
         match visit.probe.set_probe_key(visit.database, &key, "1", TTL).await {
             Err(error @ Error::Forbidden { .. }) => refused = refused.or(Some(error)),
             result => return result,

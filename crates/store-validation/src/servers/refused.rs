@@ -1,6 +1,6 @@
 //! Why a connection could not be opened.
 
-use redis_link::{Fact, Probe};
+use redis_link::{Fact, Probe, Topology};
 use store_core::{Error, ErrorKind};
 
 use crate::draft::{Connection, Draft};
@@ -22,6 +22,10 @@ pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -
             }
             _ => {}
         }
+    }
+    if code == Code::ConfInvalid && matches!(connection.url.topology(), Topology::Cluster(_)) {
+        let what = "the URL names a cluster, and the server reports that it is no node of one";
+        return connection.finding(Code::TopologyMismatch, what);
     }
     let user = connection.user();
     match code {

@@ -36,9 +36,12 @@ pub(super) async fn check(
         let where_to = address.map_or_else(|| places(cache_visit, state_visit), |address| address.to_string());
         return Some(same(format!("both URLs lead to one server process: {where_to}")));
     }
-    let replication =
-        |visit: &Visit<'_>| visit.info.replication_id.clone().filter(|id| id.bytes().any(|byte| byte != b'0'));
-    if replication(cache_visit).is_some() && replication(cache_visit) == replication(state_visit) {
+    let identities = cache.identity().zip(state.identity());
+    if address.is_none() && identities.is_some_and(|(cache, state)| cache.is_same(&state)) {
+        return Some(same(format!("both URLs lead to servers of one store: {}", places(cache_visit, state_visit))));
+    }
+    let replications = [cache, state].map(replications);
+    if replications[0].iter().any(|id| replications[1].contains(id)) {
         return Some(same(format!("both servers are of one replication group: {}", places(cache_visit, state_visit))));
     }
     let are_two_processes = cache_info.run_id.is_some() && state_info.run_id.is_some();
@@ -47,12 +50,18 @@ pub(super) async fn check(
     {
         return Some(same(format!("both URLs lead to {address}")));
     }
-    if cache_visit.is_of_cluster() || state_visit.is_of_cluster() {
+    let is_refused = |visit: &Visit<'_>| visit.is_of_cluster() && (!visit.is_for_cluster() || visit.is_down());
+    if is_refused(cache_visit) || is_refused(state_visit) {
         // refused as such; it would send the probe key elsewhere
         return None;
     }
     let by_asking = async {
-        if address.is_some() && are_two_processes && !is_steady(draft, cache_visit, state_visit, deadline).await {
+        let leads_to_many = state_visit.is_for_cluster();
+        if address.is_some()
+            && are_two_processes
+            && !leads_to_many
+            && !is_steady(draft, cache_visit, state_visit, deadline).await
+        {
             return Some(same("both URLs lead to one address, where several servers answer in turn".to_owned()));
         }
         if follows(cache_visit, &state.addresses).await || follows(state_visit, &cache.addresses).await {
@@ -66,11 +75,7 @@ pub(super) async fn check(
                 places(cache_visit, state_visit)
             ))),
             // two processes of two replication groups are two instances
-            Fact::Unknown(_)
-                if are_two_processes && replication(cache_visit).is_some() && replication(state_visit).is_some() =>
-            {
-                None
-            }
+            Fact::Unknown(_) if are_two_processes && replications.iter().all(|ids| !ids.is_empty()) => None,
             Fact::Unknown(why) => Some(match address {
                 Some(address) => same(format!("both URLs lead to {address}, and nothing shows two servers: {why}")),
                 None => Finding::new(Code::SameInstanceUnknown, None, why),
@@ -89,6 +94,13 @@ fn same(what: String) -> Finding {
 
 fn places(cache: &Visit<'_>, state: &Visit<'_>) -> String {
     format!("{} and {}", cache.connection.location(), state.connection.location())
+}
+
+/// The histories of the servers to which a URL leads.
+fn replications<'a>(visited: &'a Visited<'_>) -> Vec<&'a str> {
+    let first = visited.visit.as_ref().and_then(|visit| visit.info.replication_id.as_deref());
+    let others = visited.others.iter().filter_map(|node| node.replication_id.as_deref());
+    first.into_iter().chain(others).filter(|id| id.bytes().any(|byte| byte != b'0')).collect()
 }
 
 /// Whether a router can distinguish the URLs by the host name in the TLS handshake.

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use redis_link::{Endpoint, Fact, Probe, ServerInfo, ServerSettings};
+use redis_link::{ClusterInfo, ClusterNode, Endpoint, Fact, Probe, ServerInfo, ServerSettings, Topology};
 use store_core::Role;
 
 use super::deadline::Deadline;
-use super::{check_one, open_to_all, refused};
+use super::nodes::Node;
+use super::{check_one, nodes, open_to_all, refused};
 use crate::draft::{Connection, Draft};
 use crate::{Code, Finding};
 
@@ -21,6 +22,18 @@ pub(super) struct Visit<'a> {
     pub(super) settings: ServerSettings,
     /// The database in which the role writes.
     pub(super) database: u32,
+    /// The cluster, if the URL names one.
+    pub(super) cluster: Option<Fact<ClusterInfo>>,
+    /// Which of several servers it is, if the URL leads to several.
+    pub(super) at: Option<At>,
+}
+
+/// One of the servers to which a URL leads.
+#[derive(Debug, Clone)]
+pub(super) struct At {
+    pub(super) endpoint: Endpoint,
+    /// What the cluster reports of it.
+    pub(super) node: Option<ClusterNode>,
 }
 
 /// The result of a visit: the server, if it answered, and the addresses of its name.
@@ -28,6 +41,8 @@ pub(super) struct Visit<'a> {
 pub(super) struct Visited<'a> {
     pub(super) visit: Option<Visit<'a>>,
     pub(super) addresses: Vec<SocketAddr>,
+    /// The other servers to which the URL may lead.
+    pub(super) others: Vec<Node>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -44,12 +59,38 @@ impl Visit<'_> {
         self.info.is_cluster == Some(true) || self.info.mode.as_deref() == Some("cluster")
     }
 
+    /// Whether the URL names the cluster to which the server belongs, so that each node is checked on its own.
+    pub(super) fn is_for_cluster(&self) -> bool {
+        self.is_of_cluster() && matches!(self.connection.url.topology(), Topology::Cluster(_))
+    }
+
+    /// Whether no call on a key can be sent: the client library loses a connection on which a node answers `CLUSTERDOWN`.
+    pub(super) fn is_down(&self) -> bool {
+        let cluster = self.cluster.as_ref().and_then(Fact::as_known);
+        cluster.is_some_and(|cluster| !cluster.is_ok || !cluster.uncovered().is_empty() || cluster.failed_slots > 0)
+    }
+
     pub(super) fn is_replica(&self) -> bool {
         self.info.role.as_deref() == Some("slave")
     }
 
     pub(super) fn finding(&self, code: Code, what: impl AsRef<str>) -> Finding {
-        self.connection.finding(code, what)
+        match &self.at {
+            None => self.connection.finding(code, what),
+            Some(at) => self.connection.finding(code, format!("{at}: {}", what.as_ref())),
+        }
+    }
+}
+
+impl std::fmt::Display for At {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.node {
+            None => write!(f, "the replica {}", self.endpoint),
+            Some(node) => {
+                let role = if node.primary.is_some() { "replica" } else { "primary" };
+                write!(f, "the {role} {} ({})", self.endpoint, node.id.get(..8).unwrap_or(&node.id))
+            }
+        }
     }
 }
 
@@ -75,13 +116,14 @@ pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadlin
         Ok(visit) => visit,
         Err(finding) => {
             findings.push(finding);
-            return Visited { visit: None, addresses, findings };
+            return Visited { addresses, findings, ..Visited::default() };
         }
     };
     if deadline.within(check_one(draft, &visit, &mut findings)).await.is_none() {
         findings.push(fell_silent(connection));
     }
-    Visited { visit: Some(visit), addresses, findings }
+    let others = deadline.within(nodes::check(draft, &visit, deadline, &mut findings)).await.unwrap_or_default();
+    Visited { visit: Some(visit), addresses, others, findings }
 }
 
 /// A probe of a role's server, in database 0, which every server has and which contains its marks. Another check finds
@@ -95,6 +137,11 @@ pub(super) async fn open_probe(draft: &Draft, connection: &Connection, deadline:
 
 async fn open<'a>(draft: &Draft, connection: &'a Connection, deadline: Deadline) -> Result<Visit<'a>, Finding> {
     let probe = open_probe(draft, connection, deadline).await?;
+    Ok(query(draft, connection, probe, None).await)
+}
+
+/// Asks a server about itself.
+pub(super) async fn query<'a>(draft: &Draft, connection: &'a Connection, probe: Probe, at: Option<At>) -> Visit<'a> {
     let database = match connection.role {
         Role::Cache => draft.database.unwrap_or(0),
         Role::State => connection.url.database().unwrap_or(0),
@@ -105,7 +152,11 @@ async fn open<'a>(draft: &Draft, connection: &'a Connection, deadline: Deadline)
     };
     let info = info.completed_by(&probe.greeting().known().unwrap_or_default());
     let settings = Box::pin(probe.server_settings()).await;
-    Ok(Visit { connection, probe, info, info_missing, settings, database })
+    let cluster = match connection.url.topology() {
+        Topology::Cluster(_) if at.is_none() => Some(probe.cluster().await),
+        _ => None,
+    };
+    Visit { cluster, connection, probe, info, info_missing, settings, database, at }
 }
 
 pub(super) fn fell_silent(connection: &Connection) -> Finding {

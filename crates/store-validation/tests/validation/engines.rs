@@ -72,11 +72,11 @@ async fn a_wrong_clock_is_reported() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_serves_neither_role() {
+async fn a_url_of_one_server_that_leads_to_a_node_of_a_cluster_is_refused() {
     let (cache, state) = (cache().await, state().await);
     let node = RedisServer::state().config("cluster-enabled", "yes").start().await.unwrap();
     assert_errors(&check_urls(&node.url(None), &state.url(None)).await, &[Code::CacheOnCluster]);
-    assert_errors(&check_urls(&cache.url(None), &node.url(None)).await, &[Code::UrlInvalid]);
+    assert_errors(&check_urls(&cache.url(None), &node.url(None)).await, &[Code::TopologyMismatch]);
     assert_errors(&check_urls(&cache.url(None), &node.url(Some(3))).await, &[Code::ClusterDatabaseNumber]);
 }
 
@@ -102,7 +102,7 @@ async fn hello_identifies_the_server_if_info_is_forbidden() {
     let node = RedisServer::state().config("cluster-enabled", "yes").acl_user("app", "x", rules);
     let node = node.start().await.unwrap();
     assert_errors(&check_urls(&node.user_url("app", "x"), &state.url(None)).await, &[Code::CacheOnCluster]);
-    assert_errors(&check_urls(&cache.url(None), &node.user_url("app", "x")).await, &[Code::UrlInvalid]);
+    assert_errors(&check_urls(&cache.url(None), &node.user_url("app", "x")).await, &[Code::TopologyMismatch]);
     let replica = RedisServer::state().config("replica-read-only", "no").acl_user("app", "x", rules);
     let replica = replica.replica_of(&state).start().await.unwrap();
     let report = check_urls(&cache.url(None), &replica.user_url("app", "x")).await;

@@ -95,7 +95,7 @@ async fn an_undecidable_question_is_unknown() {
     let urls = [&cache, &state].map(|server| server.user_url("app", "x"));
     let report = store_validation::check(&environment_with(&urls[0], &urls[1], &more)).await;
     let unknown: Vec<_> = warnings(&report).into_iter().filter(|code| code.name().ends_with("-unknown")).collect();
-    let known = [Code::AclUnknown, Code::ServerVersionUnknown, Code::SentinelQuorumUnknown];
+    let known = [Code::AclUnknown, Code::ServerVersionUnknown, Code::SentinelQuorumUnknown, Code::ClusterUnknown];
     let all = Code::ALL.iter().copied().filter(|code| code.name().ends_with("-unknown") && !known.contains(code));
     assert_eq!(unknown, all.collect::<Vec<_>>(), "{report:#?}");
     assert_errors(&report, &[Code::AclMissingCommand]);

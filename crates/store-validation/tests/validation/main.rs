@@ -5,6 +5,7 @@
 mod access;
 mod advice;
 mod claims;
+mod clusters;
 mod engines;
 mod fleet;
 mod instances;

@@ -11,6 +11,7 @@ async fn settings_of_the_state_server() {
     assert_cured(Code::StateNotPersistent, Setup::of_state(|state| state.appendonly(false))).await;
     assert_cured(Code::StateNotPersistent, Setup::of_state(|state| state.config("appendfsync", "no"))).await;
     assert_cured(Code::NoMaxmemory, Setup::of_state(|state| state.config("maxmemory", "0"))).await;
+    assert_cured(Code::ClientEviction, Setup::of_state(|state| state.config("maxmemory-clients", "100mb"))).await;
     assert_cured(Code::TooFewReplicas, Setup::of_state(|state| state.config("min-replicas-to-write", "1"))).await;
 }
 

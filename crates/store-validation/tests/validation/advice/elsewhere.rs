@@ -8,7 +8,7 @@ use crate::{check_urls, environment_with};
 
 /// Codes that no setting or right of a server causes, but a file, a variable, the network, a clock or another service:
 /// their tests are beside the cause.
-const OF_SOMETHING_ELSE: [Code; 24] = [
+const OF_SOMETHING_ELSE: [Code; 30] = [
     Code::UrlMissing,
     Code::UrlInvalid,
     Code::ConfInvalid,
@@ -33,6 +33,12 @@ const OF_SOMETHING_ELSE: [Code; 24] = [
     Code::ClockSkew,
     Code::VariableMistyped,
     Code::AclUnknown,
+    Code::TopologyMismatch,
+    Code::ClusterSlotsUncovered,
+    Code::ClusterNoReplica,
+    Code::ClusterUnknown,
+    Code::ReplicaUnreachable,
+    Code::ReplicaMisconfigured,
 ];
 
 #[test]
@@ -103,13 +109,13 @@ async fn a_number_is_made_to_exist() {
 }
 
 #[tokio::test]
-async fn a_cluster_is_replaced_by_a_standalone_server() {
+async fn a_cluster_is_replaced_by_a_standalone_server_or_has_no_number() {
     let right = Setup::right().start().await;
     let node = RedisServer::state().config("cluster-enabled", "yes").start().await.unwrap();
     let cached = check_urls(&node.url(None), &right.state.user_url("app", "of-state")).await;
     let numbered = check_urls(&right.cache.user_url("app", "of-cache"), &node.url(Some(3))).await;
     for (report, code) in
-        [(cached, (Code::CacheOnCluster, "a standalone")), (numbered, (Code::ClusterDatabaseNumber, "a standalone"))]
+        [(cached, (Code::CacheOnCluster, "a standalone")), (numbered, (Code::ClusterDatabaseNumber, "Remove the path"))]
     {
         let finding = report.findings().iter().find(|finding| finding.code == code.0).unwrap();
         assert!(finding.help.contains(code.1), "{}", finding.help);
