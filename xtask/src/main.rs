@@ -23,12 +23,7 @@ enum Command {
     Conformance(Box<conformance::Conformance>),
     ReleaseNumber(release_number::ReleaseNumber),
     Acl(acl::Acl),
-    /// Run every test on real servers; installs redis-server if it is missing and that is allowed
-    Test {
-        /// Passed on to `cargo test`
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<String>,
-    },
+    Test(test::Test),
     #[command(subcommand)]
     Servers(servers::Servers),
     /// Measure the cost of each operation and of the smallest work that has the same effect; see `cargo xtask bench --help`
@@ -47,7 +42,7 @@ enum Command {
     },
     /// Check formatting, clippy, house rules, documentation, and the files of deploy/ by config-check
     Lint,
-    /// Lint and test: both must pass before a change is merged
+    /// Lint, and test on all servers: both must pass before a change is merged
     Ci,
 }
 
@@ -57,11 +52,11 @@ fn main() -> ExitCode {
         Command::ReleaseNumber(command) => command.run(),
         Command::Acl(command) => shell::exit(command.run()),
         Command::Conformance(command) => shell::exit(command.run()),
-        Command::Test { arguments } => shell::exit(test::test(&arguments)),
+        Command::Test(command) => shell::exit(command.run()),
         Command::Servers(command) => shell::exit(command.run()),
         Command::Bench { arguments } => shell::exit(bench::bench(&arguments)),
         Command::Faults { arguments } => shell::exit(faults::faults(&arguments)),
         Command::Lint => shell::exit(lint::lint()),
-        Command::Ci => shell::exit(lint::lint().and_then(|()| test::test(&[]))),
+        Command::Ci => shell::exit(lint::lint().and_then(|()| test::Test::on_all_servers().run())),
     }
 }

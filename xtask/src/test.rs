@@ -2,9 +2,13 @@
 
 use std::process::Command;
 
-use testkit::servers::{CHOICE, PACKAGES, find};
+use clap::Args;
+use testkit::servers::{CHOICE, INSTALLED, PACKAGES, find};
 
 use crate::shell::{cargo, exists, run};
+use skips::Skips;
+
+mod skips;
 
 /// What the tests start.
 const SERVERS: [&str; 1] = ["redis-server"];
@@ -24,48 +28,79 @@ const INSTALLERS: [(&str, &[&[&str]]); 5] = [
     ("brew", &[&["brew", "install", "redis"]]),
 ];
 
-/// The test programs that also run on every fetched server: the conformance suite; lost replies, random sequences and
-/// foreign keys; scripts that a crash interrupts; configuration files.
-const ON_EVERY_SERVER: [(&str, &str); 5] = [
-    ("conformance", "engines"),
-    ("conformance", "servers"),
-    ("state-store", "state"),
-    ("store-validation", "deploy"),
-    ("store-validation", "server_conf"),
+/// The test programs that run on every fetched server, each with its filters: the conformance suite; lost replies, random
+/// sequences and foreign keys; what depends on the version of the server; scripts that a crash interrupts; configuration files.
+const ON_EVERY_SERVER: [(&str, &str, &[&str]); 6] = [
+    // neither the embedded engines nor the imitation of Kvrocks depend on the server
+    ("conformance", "engines", &["--skip", "embedded", "--skip", "kvrocks"]),
+    ("conformance", "servers", &[]),
+    ("redis-link", "link", &["cluster", "durable", "errors", "power_cut", "probe", "sentinel", "subscriptions"]),
+    ("state-store", "state", &["crashes", "lost_replies"]),
+    ("store-validation", "deploy", &[]),
+    ("store-validation", "server_conf", &[]),
 ];
 
-/// Installs redis-server if it is missing and runs the tests of the whole workspace. Without arguments, the suites that test
-/// servers then also run on each fetched server.
-pub(crate) fn test(arguments: &[String]) -> Result<(), String> {
-    provide_servers()?;
-    let mut command = cargo(&["test", "--workspace"]);
-    command.args(arguments);
-    run(&mut command)?;
-    if arguments.is_empty() { on_every_server() } else { Ok(()) }
+/// Run tests on real servers; installs redis-server if it is missing and that is allowed
+#[derive(Args)]
+pub(crate) struct Test {
+    /// Which servers: `installed`, names that `cargo xtask servers list` prints, separated by commas, or `all`
+    ///
+    /// On the installed redis-server every test runs. On each other server run the suites that test servers: conformance on all
+    /// topologies, lost replies, durability, interrupted scripts, configuration files. A server that `all` does not find is
+    /// skipped and reported.
+    #[arg(long, value_name = "NAMES", default_value = "installed")]
+    servers: String,
+    /// Passed on to `cargo test`, on each of the servers, instead of their suites
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
 }
 
-fn on_every_server() -> Result<(), String> {
-    let mut skipped = 0;
-    for package in &PACKAGES {
-        if let Err(missing) = find(package.name) {
-            eprintln!("skipped the suites on {}: {missing}", package.name);
-            skipped += 1;
-            continue;
-        }
-        for (package_of_test, test) in ON_EVERY_SERVER {
-            eprintln!("on {}:", package.name);
-            let mut command = cargo(&["test", "--quiet", "--package", package_of_test, "--test", test]);
-            match test {
-                // the embedded engines were already tested
-                "engines" => command.args(["--", "redis"]),
-                "state" => command.args(["--", "crashes", "lost_replies"]),
-                _ => &mut command,
-            };
-            run(command.env(CHOICE, package.name))?;
-        }
+impl Test {
+    /// Every test on the installed server, and the suites on each fetched one.
+    pub(crate) fn on_all_servers() -> Self {
+        Self { servers: "all".to_owned(), arguments: Vec::new() }
     }
-    eprintln!("the suites ran on {} more servers, {skipped} skipped", PACKAGES.len() - skipped);
-    Ok(())
+
+    pub(crate) fn run(&self) -> Result<(), String> {
+        let mut skips = Skips::default();
+        let servers = self.chosen(&mut skips)?;
+        provide_servers()?;
+        for server in &servers {
+            eprintln!("on {server}:");
+            let mut commands = Vec::new();
+            if server == INSTALLED || !self.arguments.is_empty() {
+                let mut command = cargo(&["test", "--workspace"]);
+                command.args(&self.arguments);
+                commands.push(command);
+            } else {
+                commands.extend(ON_EVERY_SERVER.map(|(package, test, filters)| {
+                    let mut command = cargo(&["test", "--package", package, "--test", test, "--"]);
+                    command.args(filters);
+                    command
+                }));
+            }
+            for mut command in commands {
+                skips.run(server, command.env(CHOICE, server))?;
+            }
+        }
+        eprintln!("the tests passed on {}\n{skips}", servers.join(", "));
+        Ok(())
+    }
+
+    fn chosen(&self, skips: &mut Skips) -> Result<Vec<String>, String> {
+        if self.servers != "all" {
+            let names = self.servers.split(',').map(|name| name.trim().to_owned());
+            return names.map(|name| find(&name).map(|_| name).map_err(|missing| missing.to_string())).collect();
+        }
+        let mut chosen = vec![INSTALLED.to_owned()];
+        for package in &PACKAGES {
+            match find(package.name) {
+                Ok(_) => chosen.push(package.name.to_owned()),
+                Err(missing) => skips.note(package.name, &format!("all suites: {missing}")),
+            }
+        }
+        Ok(chosen)
+    }
 }
 
 fn provide_servers() -> Result<(), String> {

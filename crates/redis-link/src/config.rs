@@ -105,6 +105,8 @@ pub struct LinkConfig {
     pub(crate) reports_losses: bool,
     /// Of the link that was made with it.
     pub(crate) losses: Option<Arc<Losses>>,
+    /// Whether its connections lead to the sentinels themselves.
+    pub(crate) is_of_sentinels: bool,
 }
 
 impl LinkConfig {
@@ -130,6 +132,7 @@ impl LinkConfig {
             sentinel_ca: None,
             reports_losses: false,
             losses: None,
+            is_of_sentinels: false,
         }
     }
 
@@ -276,6 +279,7 @@ impl LinkConfig {
     /// How to reach the sentinels of the URL.
     pub(crate) fn of_sentinels(&self) -> Self {
         let mut config = self.clone();
+        config.is_of_sentinels = true;
         config.url = config.url.of_sentinels();
         config.username = config.sentinel_username.take();
         (config.password, config.password_file) = (None, config.sentinel_password_file.take());

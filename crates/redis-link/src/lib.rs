@@ -9,6 +9,7 @@
 //! - [`Link::subscribe`] receives the messages of a channel ([`Subscription`]).
 //! - [`Batcher`] and [`SharedScript`] coalesce calls of one kind.
 //! - [`Reply`] and [`ReplyReader`] are the replies and their reader.
+//! - [`Capabilities`] are what a server was found to be capable of ([`Link::capabilities`]).
 //! - [`Probe`] asks a server about itself, for checks before a service starts.
 //! - [`keys`] spells every key of a server; no other module does. [`layout`] has the versions of what is stored there.
 //! - [`Breaker`] stops calls to a store that fails.
@@ -43,6 +44,7 @@ mod address;
 mod arg;
 mod batcher;
 mod breaker;
+mod capabilities;
 mod clock;
 mod config;
 pub mod idempotency;
@@ -62,6 +64,7 @@ pub use address::{Endpoint, MAX_DATABASE, ServerUrl, Topology, UrlError};
 pub use arg::Arg;
 pub use batcher::{Batcher, Bounds, Load, SharedScript, SizeSeen};
 pub use breaker::{Breaker, BreakerPermit};
+pub use capabilities::Capabilities;
 pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::{Channel, Event, Link, LossReports, Subscription};
 pub use password_file::{PasswordFileError, read_password_file};

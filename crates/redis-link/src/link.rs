@@ -14,6 +14,7 @@ use crate::{Answer, Arg, Breaker, LinkConfig, Reply, Script, Topology};
 
 mod admission;
 mod call;
+mod capable;
 mod cluster;
 mod commands;
 mod connection;
@@ -96,7 +97,9 @@ impl Clone for Link {
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("config", &self.inner.config).field("connected", &self.is_connected()).finish()
+        let mut debug = f.debug_struct("Link");
+        debug.field("config", &self.inner.config).field("connected", &self.is_connected());
+        debug.field("capabilities", &self.capabilities()).finish()
     }
 }
 
@@ -107,8 +110,8 @@ impl Link {
     /// `Unauthenticated` for a wrong password or an unreadable password file; `Forbidden` if the user may not select the
     /// database; `InvalidArgument` for a database that does not exist; `Tls` for an untrusted certificate or unreadable TLS
     /// files; `Unavailable` if the server is down or does not answer in time (a server that is still loading its data
-    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (Cluster, Kvrocks,
-    /// several hosts, embedded).
+    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (several
+    /// hosts, embedded).
     pub async fn connect(mut config: LinkConfig) -> Result<Self> {
         if config.reports_losses {
             let has_shards = matches!(config.url.topology(), Topology::Cluster(_));
@@ -117,7 +120,7 @@ impl Link {
         let opened = tokio::time::timeout(config.connect_timeout, Box::pin(Routes::open(&config, Op::Connect))).await;
         let silent = "the server did not answer within the connect time-out";
         let (routes, places) = opened.unwrap_or_else(|_| Err(Error::unavailable(Op::Connect, silent)))?;
-        Ok(Self {
+        let link = Self {
             inner: Arc::new(Inner {
                 routes,
                 waiting: Waiting::new(config.max_waiting),
@@ -129,7 +132,9 @@ impl Link {
             }),
             clock: Clock::Server,
             layouts: Layouts::default(),
-        })
+        };
+        link.log_capabilities();
+        Ok(link)
     }
 
     /// Calls a script. One round trip; another two if the server does not have the script.
@@ -174,6 +179,7 @@ impl Link {
             return Ok((self.call_request(op, script, keys, args, copies).await?, Reached::default()));
         }
         durable::check(op, durability)?;
+        self.check_capable(op, durability)?;
         let slot = self.inner.routes.slot(op, keys)?;
         let request = Request::script(script, keys, args, &self.clock);
         let call = || Box::pin(durable::call(&self.inner, slot, script, (&request, &copies), durability));

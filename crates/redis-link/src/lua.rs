@@ -4,13 +4,18 @@ use std::path::Path;
 
 use testkit::lua::{LuaScript, violations};
 
-use crate::{idempotency, probe};
+use crate::{idempotency, probe, wire};
 
 #[test]
 fn every_script_obeys_the_rules() {
-    let scripts =
-        [&idempotency::SCRIPTS[..], &probe::owner::SCRIPTS, &probe::permissions::SCRIPTS, &probe::scripts::SCRIPTS]
-            .concat();
+    let scripts = [
+        &idempotency::SCRIPTS[..],
+        &probe::owner::SCRIPTS,
+        &probe::permissions::SCRIPTS,
+        &probe::scripts::SCRIPTS,
+        &wire::capabilities::SCRIPTS,
+    ]
+    .concat();
     let mut scripts: Vec<_> = scripts.iter().map(|script| LuaScript::new(script.name(), script.pieces())).collect();
     // No script of this crate begins with the prelude of those that only read.
     scripts.push(LuaScript::new("a script that reads", vec![include_str!("../lua/clock.lua")]));

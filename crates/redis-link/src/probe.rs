@@ -8,7 +8,7 @@ use store_core::{Clock, Error, ErrorKind, Op, Result, Timestamp, millis_ceil};
 
 use crate::link::Opened;
 use crate::wire::{Failure, Request};
-use crate::{Arg, Endpoint, Greeting, LinkConfig, Reply, Script};
+use crate::{Arg, Capabilities, Endpoint, Greeting, LinkConfig, Reply, Script};
 
 mod cluster;
 mod encryption;
@@ -141,6 +141,11 @@ impl Probe {
         Fact::of_option(self.opened.wire.greeting().cloned(), "the server does not know HELLO")
     }
 
+    /// What the server was found to be capable of when the connection was opened. Sends nothing.
+    pub fn capabilities(&self) -> &Capabilities {
+        self.opened.wire.capabilities()
+    }
+
     /// The fields of `INFO`.
     pub async fn server_info(&self) -> Fact<ServerInfo> {
         self.question("INFO", []).await.map(|reply| ServerInfo::parse(reply.as_str().unwrap_or_default()))
@@ -171,10 +176,13 @@ impl Probe {
         Fact::of_option(time.ok().map(Timestamp::from_millis), "TIME was answered with something else")
     }
 
-    /// Whether a database number can be selected.
+    /// Whether a database number can be selected. A server that accepts any word as the number does not switch.
     pub async fn can_select(&self, database: u32) -> Fact<bool> {
         if database == self.home() {
             return Fact::Known(true);
+        }
+        if self.capabilities().select == Fact::Known(false) {
+            return Fact::Known(false);
         }
         match self.ask(select(database)).await {
             Ok(_) => self.ask(select(self.home())).await.map_or_else(unknown, |_| Fact::Known(true)),

@@ -29,6 +29,8 @@ pub struct Script {
     bare: &'static str,
     pieces: &'static [&'static str],
     text: OnceLock<Text>,
+    /// The same without flags.
+    plain: OnceLock<Text>,
 }
 
 struct Text {
@@ -50,7 +52,7 @@ impl Script {
     /// A script called `name` (its file without `.lua`) that is sent unchanged, without an argument of the link and without
     /// a deadline: for scripts that change nothing, and for tests.
     pub const fn new(name: &'static str, source: &'static str) -> Self {
-        Self { name, kind: Kind::Bare, bare: source, pieces: &[], text: OnceLock::new() }
+        Self { name, kind: Kind::Bare, bare: source, pieces: &[], text: OnceLock::new(), plain: OnceLock::new() }
     }
 
     /// A script that only reads. A server whose memory is full and a replica run it.
@@ -69,7 +71,7 @@ impl Script {
     }
 
     const fn of(name: &'static str, kind: Kind, pieces: &'static [&'static str]) -> Self {
-        Self { name, kind, bare: "", pieces, text: OnceLock::new() }
+        Self { name, kind, bare: "", pieces, text: OnceLock::new(), plain: OnceLock::new() }
     }
 
     /// Its name.
@@ -106,6 +108,17 @@ impl Script {
         &self.text().source
     }
 
+    /// [`Script::bytes`] and [`Script::digest`] for a server that refuses flags in the first line: the line is `#!lua`.
+    pub(crate) fn plain(&self) -> (&Bytes, &Bytes) {
+        let text = self.plain.get_or_init(|| {
+            let source = self.source();
+            let (first, rest) = source.split_once('\n').unwrap_or((source, ""));
+            let first = if first.starts_with("#!lua ") { "#!lua" } else { first };
+            Text::new(self.name, format!("{first}\n{rest}"))
+        });
+        (&text.source, &text.digest)
+    }
+
     /// Whether its first argument is the link's.
     pub(crate) fn takes_clock(&self) -> bool {
         self.kind != Kind::Bare
@@ -123,21 +136,43 @@ impl Script {
     }
 
     fn text(&self) -> &Text {
-        self.text.get_or_init(|| {
-            let source = self.pieces().concat();
-            let digest = sha1_smol::Sha1::from(&source).digest().to_string();
-            Text {
-                digest: digest.into(),
-                #[cfg(debug_assertions)]
-                head: head::Head::of(self.name, &source),
-                source: source.into(),
-            }
-        })
+        self.text.get_or_init(|| Text::new(self.name, self.pieces().concat()))
+    }
+}
+
+impl Text {
+    #[cfg_attr(
+        not(debug_assertions),
+        expect(unused_variables, reason = "only debug builds compare calls with the head")
+    )]
+    fn new(name: &str, source: String) -> Self {
+        Self {
+            digest: sha1_smol::Sha1::from(&source).digest().to_string().into(),
+            #[cfg(debug_assertions)]
+            head: head::Head::of(name, &source),
+            source: source.into(),
+        }
     }
 }
 
 impl std::fmt::Debug for Script {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Script({})", self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Script;
+
+    #[test]
+    fn a_plain_script_differs_in_its_first_line_alone() {
+        static FREES: Script = Script::frees("a", &["return {'a'}"]);
+        static ADDS: Script = Script::adds("b", &["return {'b'}"]);
+        let (source, digest) = FREES.plain();
+        let expected = FREES.source().replacen("#!lua flags=allow-oom\n", "#!lua\n", 1);
+        assert_eq!(source.as_ref(), expected.as_bytes());
+        assert_ne!(digest, FREES.digest());
+        assert_eq!(ADDS.plain(), (ADDS.bytes(), ADDS.digest()));
     }
 }

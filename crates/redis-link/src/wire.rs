@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::config::Options;
@@ -25,8 +26,9 @@ use fred::types::{ClusterHash, ConnectHandle, CustomCommand, Value};
 use store_core::{Clock, Timestamp};
 
 use crate::link::ServerRun;
-use crate::{Arg, Endpoint, LinkConfig, Reply, Script};
+use crate::{Arg, Capabilities, Endpoint, LinkConfig, Reply, Script};
 
+pub(crate) mod capabilities;
 mod copies;
 mod credentials;
 mod failure;
@@ -55,6 +57,8 @@ pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> 
 pub(crate) struct Request<'a> {
     name: &'static str,
     args: Vec<Arg>,
+    /// Its first argument for a server that refuses flags in the first line of a script.
+    plain: Option<Bytes>,
     blocks: bool,
     /// Of a script that writes.
     expiry: Option<Expiry>,
@@ -75,7 +79,7 @@ struct Expiry {
 impl<'a> Request<'a> {
     /// A command by its name (`"GET"`, `"SCRIPT LOAD"`) with its arguments.
     pub(crate) fn new(name: &'static str, args: impl IntoIterator<Item = Arg>) -> Self {
-        Self { name, args: args.into_iter().collect(), blocks: false, expiry: None, copies: None }
+        Self { name, args: args.into_iter().collect(), plain: None, blocks: false, expiry: None, copies: None }
     }
 
     /// A script by its digest, with the link's argument first if it takes one.
@@ -95,18 +99,21 @@ impl<'a> Request<'a> {
             panic!("{}: {mismatch}", script.name());
         }
         let expiry = script.has_deadline().then_some(expiry);
-        Self { name: "EVALSHA", args: all, blocks: false, expiry, copies: None }
+        let plain = Some(script.plain().1.clone());
+        Self { name: "EVALSHA", args: all, plain, blocks: false, expiry, copies: None }
     }
 
     /// The command that loads a script.
     pub(crate) fn load(script: &Script) -> Self {
-        Self::new("SCRIPT LOAD", [Arg::from(script.bytes())])
+        let plain = Some(script.plain().0.clone());
+        Self { plain, ..Self::new("SCRIPT LOAD", [Arg::from(script.bytes())]) }
     }
 
     /// Another of these copies, sent at this instant, from which its deadline is counted.
     fn copy<'c>(&self, sent: Instant, copies: &'c Copies) -> Request<'c> {
         let expiry = self.expiry.map(|expiry| Expiry { sent, ..expiry });
-        Request { name: self.name, args: self.args.clone(), blocks: self.blocks, expiry, copies: Some(copies) }
+        let (args, plain) = (self.args.clone(), self.plain.clone());
+        Request { name: self.name, args, plain, blocks: self.blocks, expiry, copies: Some(copies) }
     }
 
     /// Marks a request whose long silence is no sign of a lost connection.
@@ -144,6 +151,7 @@ pub(crate) struct Wire {
     greeting: Option<Arc<Greeting>>,
     /// Where receipts of writes are left.
     run: Option<Arc<ServerRun>>,
+    capabilities: Arc<Capabilities>,
 }
 
 /// The task that drives a connection. Dropping it closes the connection.
@@ -210,6 +218,11 @@ impl Wire {
         self.run.as_ref()
     }
 
+    /// What the server was found to be capable of when the connection was opened.
+    pub(crate) fn capabilities(&self) -> &Arc<Capabilities> {
+        &self.capabilities
+    }
+
     fn note_time(&self, reply: Option<&Result<Reply, Failure>>, sent: Instant) {
         if let Some(Ok(reply)) = reply
             && let Some(time) = server_clock::time(reply)
@@ -225,7 +238,7 @@ impl Wire {
 
     /// Prepares one command without a time-out, for calls that share a connection and a timer.
     pub(crate) fn begin(&self, mut request: Request<'_>) -> Result<Answering, Failure> {
-        self.set_deadline(&mut request)?;
+        self.prepare(&mut request)?;
         let (client, clock, sent) = (self.client.clone(), Arc::clone(&self.clock), request.sent());
         let (command, args) = (request.custom(), request.args);
         Ok(Box::pin(async move {
@@ -238,7 +251,7 @@ impl Wire {
 
     /// Sends one command and waits up to `within` for its reply.
     pub(crate) async fn send(&self, mut request: Request<'_>, within: Duration) -> Result<Reply, Failure> {
-        self.set_deadline(&mut request)?;
+        self.prepare(&mut request)?;
         let (client, sent) = (self.client.with_options(&options(within)), request.sent());
         let answered = client.custom_raw(request.custom(), request.args).await;
         let answered = answered.map_err(|error| failure::of_library(&error, During::Sending)).and_then(frame::reply);
@@ -268,7 +281,7 @@ impl Wire {
         let mut sent = Vec::with_capacity(requests.len());
         let pipeline = self.client.pipeline().with_options(&options(within));
         for mut request in requests {
-            self.set_deadline(&mut request)?;
+            self.prepare(&mut request)?;
             sent.push(request.sent());
             let queued: Result<Value, _> = pipeline.custom(request.custom(), request.args).await;
             queued.map_err(|error| failure::of_library(&error, During::Sending))?;
@@ -282,6 +295,16 @@ impl Wire {
             .into_iter()
             .find_map(Result::err)
             .map_or(Failure::Lost("the replies do not match"), |error| failure::of_library(&error, During::Sending)))
+    }
+
+    /// Adapts a request to this server.
+    fn prepare(&self, request: &mut Request<'_>) -> Result<(), Failure> {
+        if self.capabilities.refuses_flags()
+            && let Some(plain) = &request.plain
+        {
+            request.args[0] = Arg::Bytes(plain.clone());
+        }
+        self.set_deadline(request)
     }
 
     /// Writes the deadline into a copy of a request that has one. If the server's time is not known, the deadline is in the

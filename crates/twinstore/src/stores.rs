@@ -72,6 +72,13 @@ struct Opened {
     presence: Option<Arc<Presence>>,
 }
 
+/// What the servers are capable of.
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.links.iter().map(|(role, link)| (role, link.capabilities()))).finish()
+    }
+}
+
 impl Stores {
     /// Opens the stores that this process's environment names. The table of variables is in the README.
     ///
@@ -200,6 +207,7 @@ impl fmt::Debug for Stores {
             .field("service", &self.service)
             .field("cache", &self.cache)
             .field("state", &self.state)
+            .field("servers", &self.opened)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
 //! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a server in cluster mode, which owns all slots and refuses calls that
-//! cross slots. Those of queues run on both kinds of servers once more with 12 partitions.
+//! cross slots, and through a proxy that answers as Kvrocks does. Those of queues run on both kinds of servers once more with 12 partitions.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
 use libtest_mimic::{Arguments, Completion, Trial};
-use testkit::{RedisServer, Sentinels};
+use testkit::{KvrocksProxy, RedisServer, Sentinels};
 use tokio::runtime::Runtime;
 
 /// Capabilities that only the cache store has.
@@ -33,6 +33,8 @@ fn main() -> ExitCode {
     let of_the_state = || conformance::all().filter(|case| !is_of(case, &CACHE_ALONE));
     let mode: Arc<dyn Engine> = Arc::new(clustered("redis in cluster mode"));
     trials.extend(of_the_state().map(|case| trial(&runtime, &mode, case)));
+    let kvrocks: Arc<dyn Engine> = Arc::new(runtime.block_on(servers.kvrocks_engine("kvrocks")));
+    trials.extend(of_the_state().map(|case| trial(&runtime, &kvrocks, case)));
     for engine in [redis("redis, 12 partitions"), clustered("redis in cluster mode, 12 partitions")] {
         let engine: Arc<dyn Engine> = Arc::new(engine.with_partitions(12));
         let of_queues = conformance::all().filter(|case| is_of(case, &["queue."]));
@@ -66,6 +68,7 @@ struct Servers {
     _replica: RedisServer,
     /// In cluster mode: it refuses whatever crosses slots.
     clustered: RedisServer,
+    kvrocks: KvrocksProxy,
     cache_sentinels: Sentinels,
     state_sentinels: Sentinels,
 }
@@ -78,16 +81,23 @@ impl Servers {
         let replica = RedisServer::builder().replica_of(&state);
         let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
         let clustered = RedisServer::state().cluster().start().await.unwrap_or_else(|error| panic!("{error}"));
+        let kvrocks = KvrocksProxy::start_with_synced_writes(&state).await.expect("a port is free");
         let sentinels =
             async |data| Sentinels::builder().data(data).start().await.unwrap_or_else(|error| panic!("{error}"));
         let state_data = RedisServer::state().config("appendfsync", "always");
         let (cache_sentinels, state_sentinels) = (sentinels(RedisServer::cache()).await, sentinels(state_data).await);
-        Self { cache, state, _replica: replica, clustered, cache_sentinels, state_sentinels }
+        Self { cache, state, _replica: replica, clustered, kvrocks, cache_sentinels, state_sentinels }
     }
 
     async fn clustered_engine(&self, name: &str) -> RedisEngine {
         let (cache, state) = (self.cache.url(None), self.clustered.url(None));
         let engine = RedisEngine::connect(name, &cache, &state).await;
+        engine.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The state role through a proxy that answers as Kvrocks does, and that syncs each write.
+    async fn kvrocks_engine(&self, name: &str) -> RedisEngine {
+        let engine = RedisEngine::connect(name, &self.cache.url(None), &self.kvrocks.url()).await;
         engine.unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -1,10 +1,10 @@
 mod answers;
 mod frames;
+mod scripts;
 
-use std::collections::HashSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -14,31 +14,41 @@ use crate::RedisServer;
 use crate::resp::encode;
 use answers::{Change, Plan, changed, plan};
 use frames::{frame_end, request};
+use scripts::Scripts;
 
 /// A proxy that makes a `redis-server` answer as Kvrocks does, as far as a client sees it: Kvrocks 2.14.0 was measured.
 ///
 /// It imitates: the greeting and `INFO` (no `run_id`, no `used_memory`, version 4.0.0), `SELECT` that answers `OK` and does not
-/// switch, no users, no `CLIENT SETINFO`, `TRACKING` and `PAUSE`, commands that do not exist, `EVAL` that does not fill the cache
-/// of scripts, statuses of scripts as strings of bytes, errors without their codes, `XREADGROUP` without a group, messages of
-/// protocol version 3 that are no pushes, and `ROLE`. The texts of its errors are approximate, except for those that begin with
-/// `ERR Invalid`, `ERR running script` and `NOSCRIPT`.
+/// switch, no users, no `CLIENT SETINFO`, `TRACKING` and `PAUSE`, commands that do not exist, also inside scripts, `EVAL` that
+/// does not fill the cache of scripts, flags of scripts that it refuses, statuses of scripts as strings of bytes, errors without
+/// their codes, `XREADGROUP` without a group, messages of protocol version 3 that are no pushes, settings, and `ROLE`. The texts
+/// of its errors are approximate, except for those that begin with `ERR Invalid`, `ERR running script` and `NOSCRIPT`.
 ///
-/// It does not imitate durations, durability, expiry, replication, and what scripts call. It speaks no TLS. Dropping it ends all
-/// connections.
+/// It does not imitate durations, durability, expiry and replication. It speaks no TLS. Dropping it ends all connections.
 #[derive(Debug)]
 pub struct KvrocksProxy {
     address: SocketAddr,
     listener: JoinHandle<()>,
 }
 
-/// The digests of the scripts that `SCRIPT LOAD` has stored, in capitals.
-type Scripts = Mutex<HashSet<String>>;
-
 struct Shared {
     target: SocketAddr,
     scripts: Scripts,
-    version: &'static str,
+    kind: Kind,
 }
+
+/// The version and the configuration that it imitates.
+#[derive(Clone, Copy)]
+struct Kind {
+    version: &'static str,
+    has_wait: bool,
+    /// `resp3-enabled`
+    has_resp3: bool,
+    /// `rocksdb.write_options.sync`
+    syncs: bool,
+}
+
+const NEW: Kind = Kind { version: "2.14.0", has_wait: true, has_resp3: true, syncs: false };
 
 impl KvrocksProxy {
     /// Listens on a free port of `127.0.0.1` and answers as version 2.14.0.
@@ -46,7 +56,7 @@ impl KvrocksProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start(server: &RedisServer) -> io::Result<Self> {
-        Self::start_as(server, "2.14.0").await
+        Self::start_as(server, NEW).await
     }
 
     /// Like [`start`](Self::start), as version 2.13.0, which has no `WAIT`.
@@ -54,13 +64,29 @@ impl KvrocksProxy {
     /// # Errors
     /// When no port can be had.
     pub async fn start_without_wait(server: &RedisServer) -> io::Result<Self> {
-        Self::start_as(server, "2.13.0").await
+        Self::start_as(server, Kind { version: "2.13.0", has_wait: false, ..NEW }).await
     }
 
-    async fn start_as(server: &RedisServer, version: &'static str) -> io::Result<Self> {
+    /// Like [`start`](Self::start), with `resp3-enabled no`: it accepts `HELLO 3` and stays at version 2 of the protocol.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_without_resp3(server: &RedisServer) -> io::Result<Self> {
+        Self::start_as(server, Kind { has_resp3: false, ..NEW }).await
+    }
+
+    /// Like [`start`](Self::start), with `rocksdb.write_options.sync yes`.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_with_synced_writes(server: &RedisServer) -> io::Result<Self> {
+        Self::start_as(server, Kind { syncs: true, ..NEW }).await
+    }
+
+    async fn start_as(server: &RedisServer, kind: Kind) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { target: server.address(), scripts: Mutex::default(), version });
+        let shared = Arc::new(Shared { target: server.address(), scripts: Scripts::default(), kind });
         let listener = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
@@ -81,7 +107,7 @@ impl KvrocksProxy {
 
     /// The URL of the server through this proxy, without a password.
     pub fn url(&self) -> String {
-        format!("redis://{}", self.address)
+        format!("kvrocks://{}", self.address)
     }
 }
 
@@ -123,7 +149,7 @@ impl Connection {
                 return forward_messages(self.client, server).await;
             }
             self.requests.drain(..end);
-            let reply = match plan(arguments, &shared.scripts, shared.version != "2.13.0") {
+            let reply = match plan(arguments, &shared.scripts, shared.kind) {
                 Plan::Answer(reply) => reply,
                 Plan::Forward(arguments, change) => {
                     server.write_all(&encode(&arguments)).await?;
@@ -138,7 +164,7 @@ impl Connection {
         loop {
             if let Some(end) = frame_end(&self.replies, 0) {
                 let frame = self.replies.drain(..end).collect::<Vec<_>>();
-                return Ok(changed(&frame, change, &shared.scripts, shared.version));
+                return Ok(changed(&frame, change, &shared.scripts, shared.kind.version));
             }
             if server.read_buf(&mut self.replies).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 /// the installed `redis-server`.
 pub const CHOICE: &str = "TESTKIT_SERVER";
 
+/// The name of the server that is installed on this machine.
+pub const INSTALLED: &str = "installed";
+
 /// The folder under cargo's target directory that holds fetched servers.
 const FOLDER: &str = "servers";
 
@@ -90,7 +93,7 @@ pub fn available() -> Vec<ServerProgram> {
 /// # Errors
 /// [`Missing`], which says how to get it.
 pub fn find(name: &str) -> Result<ServerProgram, Missing> {
-    if name == installed().name {
+    if name == INSTALLED {
         return Ok(installed());
     }
     let package = PACKAGES.iter().find(|package| package.name == name);
@@ -116,6 +119,6 @@ pub fn target_directory() -> Option<PathBuf> {
     program.ancestors().find(|folder| folder.join("CACHEDIR.TAG").is_file()).map(Path::to_path_buf)
 }
 
-fn installed() -> ServerProgram {
-    ServerProgram { name: "installed", program: PathBuf::from("redis-server") }
+pub(crate) fn installed() -> ServerProgram {
+    ServerProgram { name: INSTALLED, program: PathBuf::from("redis-server") }
 }

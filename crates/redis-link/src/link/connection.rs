@@ -9,7 +9,7 @@ use super::flight::Flight;
 use super::upstream::{Opened, Upstream};
 use super::waiting::Permit;
 use crate::wire::{Failure, Request};
-use crate::{LinkConfig, Reply, metered};
+use crate::{Capabilities, LinkConfig, Reply, metered};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Connection {
     fn keep(config: &LinkConfig, upstream: &Upstream, opened: Option<Opened>, has_slots: bool) -> Self {
         let flight = Arc::new(Flight::new(config));
         if let Some(opened) = &opened {
-            flight.begin(opened.wire.clone());
+            let _ = flight.begin(opened.wire.clone());
         }
         let keeper = Keeper { flight: Arc::clone(&flight), config: config.clone(), upstream: upstream.clone() };
         let keeper = tokio::spawn(keeper.keep(opened)).abort_handle();
@@ -66,6 +66,11 @@ impl Connection {
 
     pub(super) fn is_usable(&self) -> bool {
         self.flight.is_up()
+    }
+
+    /// What the server was found to be capable of; `None` until a connection was open.
+    pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
+        self.flight.capabilities()
     }
 
     /// Sends one command and waits up to the command time-out for its reply.
@@ -120,7 +125,10 @@ impl Keeper {
         loop {
             backoff.pause().await;
             if let Ok(opened) = self.upstream.open(&self.config).await {
-                self.flight.begin(opened.wire.clone());
+                let before = self.flight.begin(opened.wire.clone());
+                if before.is_some_and(|before| before != *opened.wire.capabilities()) {
+                    tracing::debug!("the server now has other capabilities:\n{}", opened.wire.capabilities());
+                }
                 metered::reconnected(self.config.role_label());
                 return opened;
             }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::call::{Call, now_or_never};
 use super::waiting::Permit;
 use crate::wire::{Answering, Failure, Request, Wire};
-use crate::{LinkConfig, Reply};
+use crate::{Capabilities, LinkConfig, Reply};
 
 /// How often the connection to a server that has become a replica is replaced.
 const REROUTED: Duration = Duration::from_secs(5);
@@ -37,6 +37,8 @@ pub(super) struct Flight {
 #[derive(Default)]
 struct State {
     wire: Option<Wire>,
+    /// Of the last connection.
+    capabilities: Option<Arc<Capabilities>>,
     /// How many calls there have been.
     connections: u64,
     /// In the order in which they were made, so the first times out first.
@@ -66,16 +68,23 @@ impl Flight {
         self.up.load(Ordering::Acquire) != 0
     }
 
-    /// Sends calls on this connection from now on.
-    pub(super) fn begin(&self, wire: Wire) {
+    /// Sends calls on this connection from now on. Returns what the server of the connection before was capable of.
+    pub(super) fn begin(&self, wire: Wire) -> Option<Arc<Capabilities>> {
         if let Some(run) = wire.run() {
             run.add_wire(wire.clone().of_run(None));
         }
         let mut state = self.lock();
+        let before = state.capabilities.replace(Arc::clone(wire.capabilities()));
         state.wire = Some(wire);
         state.connections += 1;
         self.unanswered_since.store(0, Ordering::Release);
         self.up.store(state.connections, Ordering::Release);
+        before
+    }
+
+    /// What the server of the last connection was capable of.
+    pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
+        self.lock().capabilities.clone()
     }
 
     /// Records that there is no connection any more: no waiting call will be answered.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::connection::Connection;
 use super::exclusive::Exclusive;
 use super::upstream::Upstream;
-use crate::LinkConfig;
 use crate::wire::Failure;
+use crate::{Capabilities, LinkConfig};
 
 /// How many calls may block on a server at once; each has a connection of its own.
 const MAX_BLOCKING: usize = 256;
@@ -52,6 +52,11 @@ impl Node {
         let count = self.connections.len();
         let mut in_turn = (0..count).map(|step| &self.connections[turn.wrapping_add(step) % count]);
         in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
+    }
+
+    /// What the server was found to be capable of; `None` until a connection was open.
+    pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
+        self.connections.iter().find_map(Connection::capabilities)
     }
 
     pub(super) fn is_usable(&self) -> bool {

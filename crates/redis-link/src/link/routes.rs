@@ -9,7 +9,7 @@ use super::node::Node;
 use super::subscriptions::Places;
 use super::upstream::Upstream;
 use crate::wire::{Failure, Redirection, Request};
-use crate::{LinkConfig, Topology, keys};
+use crate::{Capabilities, LinkConfig, Topology, keys};
 
 /// How often a call follows a node that sends it to another one, within one attempt.
 const MAX_REDIRECTIONS: usize = 5;
@@ -88,6 +88,14 @@ impl Routes {
         match self {
             Self::One(node) => Ok(Arc::clone(node)),
             Self::Cluster(_) => Err(Failure::Unsupported("no call blocks on a cluster")),
+        }
+    }
+
+    /// What a server was found to be capable of; `None` until a connection was open.
+    pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
+        match self {
+            Self::One(node) => node.capabilities(),
+            Self::Cluster(cluster) => cluster.nodes().iter().find_map(|node| node.capabilities()),
         }
     }
 

@@ -35,6 +35,7 @@ impl Upstream {
     pub(crate) fn of(config: &LinkConfig, op: Op) -> Result<Self> {
         match config.url.topology() {
             Topology::Standalone(endpoint) => Ok(Self::Server(endpoint.clone())),
+            Topology::Kvrocks(endpoints) if endpoints.len() == 1 => Ok(Self::Server(endpoints[0].clone())),
             Topology::Sentinel { sentinels, service } => {
                 Ok(Self::Primary(Sentinels::watch(config, sentinels, service)))
             }
@@ -42,7 +43,7 @@ impl Upstream {
             _ => Err(Error::unsupported(
                 op,
                 "this version links to one standalone server or to the primary of sentinels: redis://, rediss://, \
-                 redis-sentinel:// or rediss-sentinel://",
+                 redis-sentinel://, rediss-sentinel://, kvrocks:// or kvrockss:// with one host",
             )),
         }
     }

@@ -3,7 +3,7 @@
 //! With RESP3 the library writes them into an inline `HELLO` that the server splits at blanks and line breaks: the server
 //! would run the text after a line break in a password as a command. With RESP2 the library sends them as the arguments of
 //! an `AUTH`, an array, which may hold any bytes. So a connection with credentials begins with RESP2, and one that begins
-//! with RESP3 has none.
+//! with RESP3 has none. Kvrocks has no users, and refuses an `AUTH` that names one for its number of arguments.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use fred::types::config::{CredentialProvider, Server};
 use store_core::Secret;
 
 use super::Failure;
-use crate::{LinkConfig, read_password_file};
+use crate::{LinkConfig, Topology, read_password_file};
 
 /// The user of a connection whose `AUTH` names none. Some servers only accept this form for it.
 const DEFAULT_USER: &str = "default";
@@ -36,6 +36,14 @@ impl Credentials {
             None => config.effective_password().cloned(),
         };
         let username = config.effective_username();
+        if username.as_ref().is_some_and(|name| name != DEFAULT_USER)
+            && matches!(config.url.topology(), Topology::Kvrocks(_))
+        {
+            return Err(Failure::InvalidArgument(
+                "Kvrocks has no users: remove the user, and give the password (or the token of a namespace) alone"
+                    .into(),
+            ));
+        }
         // A user who needs no password may send any. Without one the library sends no AUTH.
         let password = password.or_else(|| username.as_ref().map(|_| Secret::new("")));
         Ok(Self { username: username.filter(|name| name != DEFAULT_USER), password })

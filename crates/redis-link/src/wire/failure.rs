@@ -83,6 +83,11 @@ impl Failure {
         self.means(Meaning::UnknownCommand)
     }
 
+    /// Whether the server gave a reason that is known from no server.
+    pub(super) fn is_without_meaning(&self) -> bool {
+        self.means(Meaning::Unknown)
+    }
+
     /// Whether there is no database with that number.
     pub(crate) fn is_no_database(&self) -> bool {
         self.means(Meaning::UnknownDatabase)

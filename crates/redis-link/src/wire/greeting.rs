@@ -15,18 +15,21 @@ pub struct Greeting {
     pub mode: Option<String>,
     /// `role`: `master` or `replica`. A sentinel has none.
     pub role: Option<String>,
+    /// `proto`: the version of the protocol that the connection uses from now on. Some servers stay at 2 if 3 is asked for.
+    pub protocol: Option<u8>,
 }
 
 impl Greeting {
     /// Reads the reply: a map, flattened into a list.
     pub(super) fn parse(reply: &Reply) -> Self {
         let Reply::List(fields) = reply else { return Self::default() };
-        let field = |name: &str| {
+        let value = |name: &str| {
             let mut pairs = fields.chunks_exact(2);
-            let pair = pairs.find(|pair| pair[0].as_str() == Some(name))?;
-            pair[1].as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+            pairs.find(|pair| pair[0].as_str() == Some(name)).map(|pair| &pair[1])
         };
-        Self { server: field("server"), version: field("version"), mode: field("mode"), role: field("role") }
+        let field = |name: &str| value(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+        let protocol = value("proto").and_then(Reply::as_int).and_then(|version| version.try_into().ok());
+        Self { server: field("server"), version: field("version"), mode: field("mode"), role: field("role"), protocol }
     }
 }
 
@@ -39,10 +42,10 @@ mod tests {
         let text = |text: &'static str| Reply::Bytes(text.into());
         let modules = Reply::List(vec![text("server"), text("no")]);
         let fields =
-            [text("modules"), modules, text("id"), Reply::Int(7), text("role"), text("master"), text("server")];
+            [text("modules"), modules, text("proto"), Reply::Int(2), text("role"), text("master"), text("server")];
         let greeting = Greeting::parse(&Reply::List(fields.into_iter().chain([text("redis")]).collect()));
         assert_eq!((greeting.server.as_deref(), greeting.role.as_deref()), (Some("redis"), Some("master")));
-        assert_eq!((greeting.version, greeting.mode), (None, None));
+        assert_eq!((greeting.version, greeting.mode, greeting.protocol), (None, None, Some(2)));
         assert_eq!(Greeting::parse(&Reply::Nil), Greeting::default());
     }
 }

@@ -5,12 +5,16 @@
 //!
 //! | round trip | with credentials | without |
 //! |---|---|---|
-//! | 1 | `AUTH`, an array | `HELLO 3`, inline, nothing else in it |
+//! | 1 | `AUTH`, an array | `HELLO 3`, inline, nothing else in it; to Kvrocks `PING` |
 //! | 2, 3 | `CLIENT ID`, `INFO server`, of the library's own accord | the same |
-//! | 4 | `HELLO 3`, `SELECT` unless it is database 0, `CLIENT SETNAME`, `TIME`, arrays in one pipeline | the same |
+//! | 4 | `HELLO 3`, `SELECT` unless it is database 0, `CLIENT SETNAME`, `TIME`, and `SCRIPT LOAD` and `EVALSHA` of a script that shows what the server is capable of, arrays in one pipeline | the same |
+//! | 5, 6 | only on a server with fewer capabilities than Redis 7.0 has | the same |
 //!
-//! A server that only knows RESP2 refuses `HELLO`. A connection with credentials then stays at RESP2; one without is opened
-//! again with RESP2.
+//! A server that only knows RESP2 refuses `HELLO`, or accepts it and stays at RESP2. A connection with credentials, or
+//! to Kvrocks (`kvrocks://`), then stays at RESP2, too; another one is opened again with RESP2 after a refusal.
+//!
+//! Kvrocks sends messages as arrays that are no pushes, whatever the version. A connection to it on which messages arrive
+//! uses RESP2, where they have no other form.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +26,8 @@ use fred::types::{Builder, RespVersion};
 
 use super::credentials::Credentials;
 use super::server_clock::ServerClock;
-use super::{Driver, Failure, Greeting, Request, Wire, failure, failure::During, tls};
-use crate::{Arg, Endpoint, LinkConfig, MAX_DATABASE};
+use super::{Driver, Failure, Greeting, Request, Wire, capabilities, failure, failure::During, messages, tls};
+use crate::{Arg, Capabilities, Endpoint, LinkConfig, MAX_DATABASE, Topology};
 
 pub(super) struct Opening {
     pub(super) config: LinkConfig,
@@ -35,7 +39,7 @@ pub(super) struct Opening {
 impl Opening {
     pub(super) async fn open(self) -> Result<(Wire, Driver), Failure> {
         let credentials = Credentials::read(&self.config).await?;
-        if !credentials.are_none() {
+        if !credentials.are_none() || self.is_kvrocks() {
             return self.open_with(RespVersion::RESP2, credentials).await;
         }
         match self.open_with(RespVersion::RESP3, credentials).await {
@@ -55,29 +59,44 @@ impl Opening {
             clock: Arc::new(ServerClock::new()),
             lasting: self.config.command_timeout,
             run: None,
+            capabilities: Arc::new(Capabilities::unknown("not asked on this connection", self.is_kvrocks())),
         };
         // The library reports a connection that was closed meanwhile as connected.
-        let greeting = tokio::select! {
-            greeting = self.greet(&wire) => greeting.map_err(Failure::before_the_call)?,
+        let (greeting, capabilities) = tokio::select! {
+            greeted = self.greet(&wire) => greeted.map_err(Failure::before_the_call)?,
            () = driver.finished() => return Err(Failure::NotSent("the server closed the connection immediately")),
         };
-        if greeting.is_some() {
-            // Nothing is under way: every later request is answered in RESP3.
-            wire.client.inner().switch_protocol_versions(RespVersion::RESP3);
-        }
         wire.greeting = greeting.map(Arc::new);
+        if let Some(capabilities) = capabilities {
+            wire.capabilities = Arc::new(capabilities);
+        }
         Ok((wire, driver))
     }
 
-    /// Changes to RESP3, selects the database, names the connection and reads the server's time. A server that refuses
-    /// the name or the time is still usable.
-    async fn greet(&self, wire: &Wire) -> Result<Option<Greeting>, Failure> {
-        let mut requests = vec![Request::new("HELLO", [Arg::from(3)])];
+    fn is_kvrocks(&self) -> bool {
+        matches!(self.config.url.topology(), Topology::Kvrocks(_))
+    }
+
+    fn receives_messages(&self) -> bool {
+        self.buffered_messages != messages::UNUSED
+    }
+
+    fn may_use_resp3(&self) -> bool {
+        !(self.is_kvrocks() && self.receives_messages())
+    }
+
+    /// Changes to RESP3, selects the database, names the connection, reads the server's time, and asks what the server is
+    /// capable of. A server that refuses the name, the time or the question is still usable.
+    async fn greet(&self, wire: &Wire) -> Result<(Option<Greeting>, Option<Capabilities>), Failure> {
+        let asks = !(self.receives_messages() || self.config.is_of_sentinels);
+        let version = if self.may_use_resp3() { 3 } else { 2 };
+        let mut requests = vec![Request::new("HELLO", [Arg::from(version)])];
         // Each connection begins in database 0, which needs no right to select it.
         let selected = self.config.url.database().filter(|number| *number != 0);
         requests.extend(selected.map(|number| Request::new("SELECT", [Arg::from(number)])));
         requests.push(Request::new("CLIENT SETNAME", [Arg::from(self.config.client_name.as_str())]));
         requests.push(Request::new("TIME", []));
+        requests.extend(asks.then(capabilities::check).into_iter().flatten());
         let sent = Instant::now();
         let mut replies = wire.pipeline(requests, self.config.connect_timeout).await?.into_iter();
         let greeting = match replies.next() {
@@ -95,7 +114,20 @@ impl Opening {
             return Err(failure);
         }
         wire.note_time(replies.next().as_ref(), sent);
-        Ok(greeting)
+        if let Some(greeting) = &greeting {
+            // Nothing is under way: every later request is answered in this version.
+            let is_old = greeting.protocol == Some(2);
+            let version = if is_old { RespVersion::RESP2 } else { RespVersion::RESP3 };
+            wire.client.inner().switch_protocol_versions(version);
+        }
+        let capabilities = match (replies.next(), replies.next()) {
+            (Some(loaded), Some(answered)) => {
+                let answers = [loaded, answered];
+                Some(capabilities::read(wire, answers, greeting.as_ref(), self.config.connect_timeout).await?)
+            }
+            _ => None,
+        };
+        Ok((greeting, capabilities))
     }
 
     fn client(&self, version: RespVersion, credentials: Credentials) -> Result<Client, Failure> {

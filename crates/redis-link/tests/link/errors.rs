@@ -89,7 +89,8 @@ async fn a_right_that_is_revoked_while_the_link_is_up_is_forbidden_also_inside_a
     server.command(&["ACL", "SETUSER", "app", "-incrby", "-set"]).await.unwrap();
     for script in [&INCREMENT, &TRIES] {
         let refused = link.call(RECOGNISED, script, &["tw:x"], args!["1"]).await;
-        assert_kind(refused, ErrorKind::Forbidden, "a command that the script sends");
+        // newer servers name the command
+        assert_kind(refused, ErrorKind::Forbidden, "permission for");
     }
     assert_kind(link.command(RECOGNISED, "INCRBY", args!["tw:x", 1]).await, ErrorKind::Forbidden, "command incrby");
     let other = link.call(READS, &READS_OTHER, &["canary"], args![]).await;

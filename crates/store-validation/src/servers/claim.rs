@@ -39,7 +39,7 @@ impl Claims {
     pub async fn refresh(&self) -> Vec<Finding> {
         let let_pass =
             |finding: Finding| if self.draft.allow.contains(&finding.code) { finding.let_pass() } else { finding };
-        let findings = claim(&self.draft, Deadline::of(&self.draft)).await;
+        let findings = Box::pin(claim(&self.draft, Deadline::of(&self.draft))).await;
         let findings: Vec<_> = findings.into_iter().map(let_pass).collect();
         for finding in findings.iter().filter(|finding| finding.is_error()) {
             let (code, role) = (finding.code.name(), finding.role_name());

@@ -1,8 +1,8 @@
 //! What Kvrocks answers otherwise.
 
-use super::Scripts;
+use super::Kind;
 use super::frames::{bulk, text};
-use crate::lock;
+use super::scripts::{Scripts, instead};
 
 /// What happens to a request.
 pub(super) enum Plan {
@@ -22,7 +22,9 @@ pub(super) enum Change {
     Role,
     /// A status is a string of bytes.
     Script,
-    ScriptLoad,
+    ScriptLoad {
+        source: Vec<u8>,
+    },
     FunctionLoad,
     /// No group is an empty answer for these streams.
     ReadGroup {
@@ -31,10 +33,20 @@ pub(super) enum Change {
 }
 
 /// Settings that Kvrocks does not have.
-const ABSENT_SETTINGS: [&str; 5] = ["maxmemory-policy", "appendonly", "save", "databases", "notify-keyspace-events"];
+const ABSENT_SETTINGS: [&str; 9] = [
+    "appendfsync",
+    "appendonly",
+    "databases",
+    "maxmemory",
+    "maxmemory-policy",
+    "min-replicas-to-write",
+    "no-appendfsync-on-rewrite",
+    "notify-keyspace-events",
+    "save",
+];
 
 /// Decides on one request.
-pub(super) fn plan(arguments: Vec<Vec<u8>>, scripts: &Scripts, has_wait: bool) -> Plan {
+pub(super) fn plan(mut arguments: Vec<Vec<u8>>, scripts: &Scripts, kind: Kind) -> Plan {
     let word =
         |at: usize| arguments.get(at).map(|word| String::from_utf8_lossy(word).to_uppercase()).unwrap_or_default();
     let (name, sub) = (word(0), word(1));
@@ -46,10 +58,16 @@ pub(super) fn plan(arguments: Vec<Vec<u8>>, scripts: &Scripts, has_wait: bool) -
         "SELECT" => return Plan::Answer(b"+OK\r\n".to_vec()),
         "HELLO" => match (word(2).as_str(), word(3).as_str()) {
             ("AUTH", user) if user != "DEFAULT" => return error("Invalid password"),
-            _ => Change::Hello { protocol: if sub == "3" { 3 } else { 2 } },
+            _ if sub == "3" && kind.has_resp3 => Change::Hello { protocol: 3 },
+            _ => {
+                if let Some(protocol) = arguments.get_mut(1) {
+                    *protocol = b"2".to_vec();
+                }
+                Change::Hello { protocol: 2 }
+            }
         },
         "AUTH" if arguments.len() != 2 => return error("wrong number of arguments"),
-        "WAIT" if !has_wait => return unknown(),
+        "WAIT" if !kind.has_wait => return unknown(),
         "WAIT" if sub == "0" => return error("value is out of range"),
         "WAITAOF" | "ACL" | "BRPOPLPUSH" | "SPUBLISH" | "HEXPIRE" | "HPEXPIRE" => return unknown(),
         "CLIENT" if !is_one_of(&["ID", "SETNAME", "GETNAME", "LIST", "INFO", "KILL", "REPLY"]) => {
@@ -66,21 +84,39 @@ pub(super) fn plan(arguments: Vec<Vec<u8>>, scripts: &Scripts, has_wait: bool) -
         "CONFIG" if sub == "GET" && ABSENT_SETTINGS.contains(&word(2).to_lowercase().as_str()) => {
             return Plan::Answer(b"*0\r\n".to_vec());
         }
-        "EVALSHA" | "EVALSHA_RO" if !lock(scripts).contains(&sub) => {
-            return Plan::Answer(b"-NOSCRIPT No matching script. Please use EVAL.\r\n".to_vec());
+        "CONFIG" if sub == "GET" && word(2) == "ROCKSDB.WRITE_OPTIONS.SYNC" => {
+            let value = if kind.syncs { "yes" } else { "no" };
+            return Plan::Answer([b"*2\r\n".to_vec(), bulk("rocksdb.write_options.sync"), bulk(value)].concat());
         }
-        "EVAL" | "EVAL_RO" | "EVALSHA" | "EVALSHA_RO" | "FCALL" | "FCALL_RO" => Change::Script,
+        "EVALSHA" | "EVALSHA_RO" => match scripts.instead_of(&sub) {
+            Some(instead) => {
+                arguments[1] = instead.into_bytes();
+                Change::Script
+            }
+            None => return Plan::Answer(b"-NOSCRIPT No matching script. Please use EVAL.\r\n".to_vec()),
+        },
+        "EVAL" | "EVAL_RO" if arguments.len() > 2 => match instead(&arguments[1]) {
+            Ok(instead) => {
+                arguments[1] = instead;
+                Change::Script
+            }
+            Err(refusal) => return error(&refusal),
+        },
+        "FCALL" | "FCALL_RO" => Change::Script,
         "SCRIPT" => match sub.as_str() {
-            "LOAD" => Change::ScriptLoad,
+            "LOAD" if arguments.len() == 3 => match instead(&arguments[2]) {
+                Ok(instead) => Change::ScriptLoad { source: std::mem::replace(&mut arguments[2], instead) },
+                Err(refusal) => return error(&refusal),
+            },
             "KILL" => return unknown(),
             "FLUSH" if arguments.len() > 2 => return error("wrong number of arguments"),
             "FLUSH" => {
-                lock(scripts).clear();
+                scripts.clear();
                 Change::None
             }
             "EXISTS" => {
-                let loaded = lock(scripts);
-                let found = (2..arguments.len()).map(|at| format!(":{}\r\n", u8::from(loaded.contains(&word(at)))));
+                let is_loaded = |at| u8::from(scripts.instead_of(&word(at)).is_some());
+                let found = (2..arguments.len()).map(|at| format!(":{}\r\n", is_loaded(at)));
                 return Plan::Answer(format!("*{}\r\n{}", arguments.len() - 2, found.collect::<String>()).into_bytes());
             }
             _ => Change::None,
@@ -112,9 +148,7 @@ pub(super) fn changed(frame: &[u8], change: &Change, scripts: &Scripts, version:
         Change::Script if kind == b'-' && body.contains("user_script") => {
             return format!("-ERR running script (call to f_): {body}\r\n").into_bytes();
         }
-        Change::ScriptLoad if kind == b'$' => {
-            lock(scripts).insert(body.to_uppercase());
-        }
+        Change::ScriptLoad { source } if kind == b'$' => return bulk(scripts.note(source, &body)),
         Change::FunctionLoad if kind == b'$' => return bulk(""),
         Change::ReadGroup { streams } if body.starts_with("NOGROUP") => {
             let streams_text = streams.iter().flat_map(|stream| [b"*2\r\n".to_vec(), bulk(stream), b"*0\r\n".to_vec()]);

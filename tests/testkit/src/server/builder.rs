@@ -181,7 +181,8 @@ impl RedisServerBuilder {
     }
 
     /// Speaks TLS only, with a certificate for `localhost`, `127.0.0.1` and `::1` of an authority of its own, whose
-    /// file is [`RedisServer::ca_file`]. Client certificates are not asked for.
+    /// file is [`RedisServer::ca_file`]. Client certificates are not asked for. No fetched server has TLS: unless a program is
+    /// named, this is the installed one, whatever [`CHOICE`](crate::servers::CHOICE) says.
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
@@ -260,6 +261,8 @@ impl RedisServerBuilder {
                 Ok(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
             }
             Some(name) => Ok(name.clone()),
+            // no fetched server has TLS
+            None if self.tls => Ok(servers::installed().program),
             None => Ok(servers::chosen()?.program),
         }
     }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::wire::{Failure, Request, Wire};
-use crate::{Arg, Reply, version_of};
+use crate::{Arg, Fact, Reply, version_of};
 
 /// The first version of Redis whose `WAITAOF` was measured to wait for the disk under `appendfsync everysec`. Redis 7.4
 /// and Valkey 8.1 and 9.1 answer before any fsync (<https://github.com/redis/redis/pull/13793>).
@@ -32,6 +32,13 @@ const EVERYSEC: Failure = Failure::Unsupported(
     "the server answers before a write is on disk: set `appendfsync always` (under `everysec` only Redis from 8.2 can \
      wait for the disk; Valkey cannot)",
 );
+const UNSYNCED: Failure = Failure::Unsupported(
+    "the server answers before a write is on disk: set `rocksdb.write_options.sync yes` and restart it, or do not ask for Fsynced",
+);
+const HIDDEN_SYNC: Failure = Failure::Unsupported(
+    "whether Kvrocks syncs each write cannot be read: only its administrator's password shows `rocksdb.write_options.sync`, the \
+     token of a namespace does not; do not ask for Fsynced",
+);
 const UNHEALTHY: Failure = Failure::Withheld("the server's last write to its append-only file failed");
 const REWRITING: Failure = Failure::Withheld(
     "the server rewrites its append-only file; before Redis 7.2 it does not report whether writes are on disk meanwhile",
@@ -47,6 +54,9 @@ pub(crate) enum Proof {
     Replied,
     /// `appendfsync everysec`, and `WAITAOF`, which answers when the file is synced.
     EverySecond,
+    /// `rocksdb.write_options.sync yes` of Kvrocks, which cannot change while the server runs: it was read when this connection
+    /// was opened.
+    EachWrite,
 }
 
 impl Proof {
@@ -55,6 +65,14 @@ impl Proof {
     /// # Errors
     /// `Unsupported` if they prove nothing, with the reason; `Withheld` if they prove nothing at the moment.
     pub(super) async fn ask(wire: &Wire, patience: Duration) -> Result<Self, Failure> {
+        let capabilities = wire.capabilities();
+        match (&capabilities.waitaof, &capabilities.synced_writes) {
+            (Fact::Known(false), Fact::Known(true)) => return Ok(Proof::EachWrite),
+            (Fact::Known(false), Fact::Known(false)) => return Err(UNSYNCED),
+            // one of several settings is all that a question may name there
+            _ if capabilities.is_plain => return Err(HIDDEN_SYNC),
+            _ => {}
+        }
         let mut requests = vec![
             Request::new("HELLO", []),
             // waits for nothing; it only shows whether the command may be sent
@@ -74,6 +92,7 @@ impl Proof {
         match self {
             Proof::Confirmed => vec![settings()],
             Proof::Replied | Proof::EverySecond => readings().into(),
+            Proof::EachWrite => Vec::new(),
         }
     }
 
@@ -84,7 +103,7 @@ impl Proof {
         match self {
             Proof::Confirmed => vec![wait(), settings()],
             Proof::EverySecond => [wait()].into_iter().chain(readings()).collect(),
-            Proof::Replied => Vec::new(),
+            Proof::Replied | Proof::EachWrite => Vec::new(),
         }
     }
 
@@ -95,6 +114,7 @@ impl Proof {
         let reading = match self {
             Proof::Confirmed => Reading::of(next(), Err(Failure::LOST)),
             Proof::Replied | Proof::EverySecond => Reading::of(next(), next()),
+            Proof::EachWrite => return true,
         };
         let (waits, waits_under_everysec) = (self != Proof::Replied, self == Proof::EverySecond);
         reading.is_ok_and(|reading| reading.proves(waits, waits_under_everysec).is_ok_and(|proof| proof == self))
@@ -103,6 +123,9 @@ impl Proof {
     /// For a server that cannot wait for the sync: reads its settings again. A setting that was changed after the write may
     /// take effect before the write is synced, so this is sent after the reply to the write.
     pub(super) async fn holds_after(self, wire: &Wire, patience: Duration) -> bool {
+        if self == Proof::EachWrite {
+            return true;
+        }
         let replies = wire.pipeline(readings().into(), patience).await;
         replies.is_ok_and(|replies| self.holds(&mut replies.into_iter()))
     }

@@ -118,6 +118,9 @@ const WORDS: [(&str, Meaning); 27] = [
     (super::error_reply::LAYOUT, Meaning::OursLayout),
 ];
 
+/// What Kvrocks says behind the position of a script that sends a command which it lacks there.
+const LACKING: [&str; 2] = ["Unknown Redis command called from", "command is not allowed from scripts"];
+
 /// What follows `ERR`, in lower case. Redis says nothing more precise; Kvrocks and old versions also not for credentials.
 const BEGINNINGS: [(&str, Meaning); 22] = [
     ("invalid password", Meaning::PasswordWrong),
@@ -149,6 +152,9 @@ const BEGINNINGS: [(&str, Meaning); 22] = [
 /// Some servers put the word of an error inside a script behind `ERR` and the script's position. Only in such replies is a
 /// word looked for behind the first: the rest of other errors may repeat what was sent.
 pub(super) fn of_reply(text: &str) -> (Meaning, Option<&'static str>) {
+    // Kvrocks puts these words before that of an error.
+    let text =
+        text.strip_prefix("ERR Invalid argument: ").or_else(|| text.strip_prefix("Invalid argument: ")).unwrap_or(text);
     let mut words = text.split([' ', ':']);
     let first = words.next().unwrap_or_default();
     let known = |word: &str| WORDS.into_iter().find(|(known, _)| *known == word);
@@ -160,6 +166,7 @@ pub(super) fn of_reply(text: &str) -> (Meaning, Option<&'static str>) {
     let begins = |beginning: &str| said.get(..beginning.len()).is_some_and(|said| said.eq_ignore_ascii_case(beginning));
     let meaning = BEGINNINGS.into_iter().find(|(beginning, _)| begins(beginning)).map(|(_, meaning)| meaning);
     let meaning = match meaning {
+        None if is_of_script && LACKING.iter().any(|lacking| text.contains(lacking)) => Meaning::UnknownCommandInScript,
         // The script computed with what is stored, or has a defect.
         None | Some(Meaning::NoNumber | Meaning::BadArguments) if is_of_script => Meaning::ScriptFailed,
         None => Meaning::Unknown,
@@ -218,6 +225,10 @@ mod tests {
             Corrupt,
             "ERR Invalid argument: WRONGTYPE Operation against a key holding the wrong kind of value user_script:1",
         ),
+        (Corrupt, "ERR Invalid argument: WRONGTYPE Operation against a key holding the wrong kind of value"),
+        (Corrupt, "Invalid argument: WRONGTYPE Operation against a key holding the wrong kind of value"),
+        (Corrupt, "ERR running script (call to f_8f): Invalid argument: WRONGTYPE Operation against a key"),
+        (Unexpected, "ERR allow-oom is not supported yet"),
         (Corrupt, "ERR value is not an integer or out of range"),
         (Corrupt, "ERR value is not an integer or out of range script: 8f, on @user_script:2."),
         (Corrupt, "ERR running script (call to f_8f): user_script:3: attempt to compare number with nil"),
@@ -231,6 +242,7 @@ mod tests {
         (Unsupported, "TWLAYOUT 2 lease 111 script: 8f, on @user_script:1."),
         (Unsupported, "ERR unknown command 'WAITAOF', with args beginning with: '0' '0'"),
         (Unsupported, "ERR unknown subcommand 'NOSUCH'. Try CLIENT HELP."),
+        (Unsupported, "ERR running script (call to f_8f): user_script:1: Unknown Redis command called from Lua script"),
         (Unsupported, "ERR Unknown Redis command called from script script: 8f, on @user_script:2."),
         (Unexpected, "EXECABORT Transaction discarded because of previous errors."),
         (Unexpected, "BUSYKEY Target key name already exists."),
