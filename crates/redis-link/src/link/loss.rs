@@ -4,12 +4,10 @@
 //! writes come, the server's position in its replication stream is read every 200 ms, behind them: an upper bound of their
 //! positions. A new primary reports whose stream it has received before, and up to which position.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use store_core::metric::FAILOVER_WRITES;
-use store_core::{AcknowledgedWrite, LossReport, Op};
+use store_core::{AcknowledgedWrite, LossReport};
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 
@@ -17,9 +15,11 @@ use super::receipts::Ring;
 use crate::wire::{Failure, Request, Wire};
 use crate::{Arg, Endpoint, Reply};
 
+mod publishing;
 mod replication;
 mod reports;
 
+use publishing::{count, publish};
 use replication::Replication;
 pub use reports::LossReports;
 
@@ -29,8 +29,6 @@ const PERIOD: Duration = Duration::from_millis(200);
 const SUCCESSION: Duration = Duration::from_secs(10);
 /// How many reports a slow subscriber may leave unread.
 const UNREAD: usize = 64;
-/// How many writes the log names.
-const LOGGED: usize = 20;
 
 /// What one link has written, by server.
 pub(crate) struct Losses {
@@ -360,42 +358,9 @@ pub(super) fn position(reply: &Reply) -> Option<u64> {
     replication::position(reply).map(|(_, position)| position)
 }
 
-fn count<'a>(outcome: &str, writes: impl Iterator<Item = &'a AcknowledgedWrite>) {
-    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    writes.for_each(|write| *counts.entry(write.op.name()).or_default() += 1);
-    counts.into_iter().for_each(|(op, count)| FAILOVER_WRITES.counter(&[op, outcome]).increment(count));
-}
-
-fn publish(report: &LossReport) {
-    let LossReport { survived, may_be_lost, unknown, has_older, .. } = report;
-    if report.is_clean() {
-        tracing::info!(survived, "the server was replaced; the new one has all recent writes");
-        return;
-    }
-    let named: Vec<_> = may_be_lost.iter().chain(unknown).take(LOGGED).map(summary).collect();
-    let (may_be_lost, unknown, writes) = (may_be_lost.len(), unknown.len(), named.join("; "));
-    tracing::warn!(
-        survived,
-        may_be_lost,
-        unknown,
-        has_older,
-        writes,
-        "the server was replaced; the new one may not have all acknowledged writes"
-    );
-}
-
-/// An idempotency key may be confidential.
-fn summary(write: &AcknowledgedWrite) -> String {
-    let name = match write.op {
-        Op::IdempotencyBegin | Op::IdempotencyProlong | Op::IdempotencyFinish | Op::IdempotencyAbandon => "a key",
-        _ => &write.name,
-    };
-    let jobs: Vec<_> = write.jobs.iter().take(LOGGED).map(|job| job.as_str()).collect();
-    let more = write.jobs.len() - jobs.len();
-    let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{} {name} {}{rest}", write.op, jobs.join(" "))
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

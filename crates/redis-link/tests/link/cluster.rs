@@ -10,7 +10,7 @@ use testkit::{Cluster, RedisServer};
 
 use crate::{COUNTS, INCREMENT, READS, RECOGNISED, config, eventually, number};
 
-fn url_of(addresses: &[SocketAddr]) -> String {
+pub(crate) fn url_of(addresses: &[SocketAddr]) -> String {
     let hosts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
     format!("redis-cluster://{}", hosts.join(","))
 }

@@ -41,6 +41,27 @@ async fn an_unmet_level_is_an_error_and_the_write_is_kept() {
     assert_eq!(number(&server, "c").await, 1);
 }
 
+/// A wait on another connection, or at another server, would count replicas for a write that it has never seen.
+#[tokio::test]
+async fn a_wait_whose_connection_ends_grants_nothing() {
+    let primary = server().await;
+    let replica = RedisServer::builder().replica_of(&primary).start().await.unwrap();
+    let link = link_to(&primary).await;
+    let level = replicated(1, Duration::from_secs(20));
+    link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], level).await.unwrap();
+    replica.pause().unwrap();
+    let writing = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], level);
+    let interrupting = async {
+        crate::eventually("the write has happened", async || number(&primary, "c").await == 2).await;
+        primary.disconnect_clients().await.unwrap();
+        replica.resume().unwrap();
+    };
+    let (written, ()) = tokio::join!(writing, interrupting);
+    assert!(is_indeterminate(&written), "{written:?}");
+    let (_, reached) = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], level).await.unwrap();
+    assert_eq!((reached, number(&replica, "c").await), (Reached::new(1, false), 3));
+}
+
 #[tokio::test]
 async fn waiting_does_not_delay_other_calls() {
     let server = server().await;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis_link::{Link, LinkConfig, LossReports, Script, args};
 use store_core::{Durability, JobId, LossReport, Op};
-use testkit::{DEADLINE, RedisServer, Sentinels};
+use testkit::{Cluster, DEADLINE, FaultProxy, RedisServer, Sentinels};
 
 use crate::sentinel::url_of;
 use crate::{config, eventually};
@@ -21,12 +21,18 @@ fn settings(sentinels: &Sentinels) -> LinkConfig {
     config.with_command_timeout(Duration::from_secs(1)).with_loss_reports(true)
 }
 
-/// Writes a key, named like the job that the receipt names. Returns whether it was acknowledged.
-async fn write(link: &Link, key: &str, durability: Durability) -> bool {
-    let Ok((answer, _)) = link.call_durable(WRITES, &SET, &[key], args!["1"], durability).await else { return false };
+/// The key of a write. The part before a dot is its hash tag.
+fn key_of(id: &str) -> String {
+    id.split_once('.').map_or_else(|| id.to_owned(), |(tag, rest)| format!("{{{tag}}}{rest}"))
+}
+
+/// Writes a key. The receipt names a job with this id. Returns whether the write was acknowledged.
+async fn write(link: &Link, id: &str, durability: Durability) -> bool {
+    let written = link.call_durable(WRITES, &SET, &[key_of(id)], args!["1"], durability).await;
+    let Ok((answer, _)) = written else { return false };
     let mut reply = answer.reader(WRITES);
     assert_eq!(reply.next_word().unwrap().as_ref(), b"set");
-    reply.record("test", [JobId::new(key).unwrap()]);
+    reply.record("test", [JobId::new(id).unwrap()]);
     true
 }
 
@@ -38,9 +44,9 @@ async fn write_some(link: &Link, prefix: &str, durability: Durability) -> BTreeS
         if begun.elapsed() > PERIODS {
             break;
         }
-        let key = format!("{prefix}-{number}");
-        if write(link, &key, durability).await {
-            acknowledged.insert(key);
+        let id = format!("{prefix}-{number}");
+        if write(link, &id, durability).await {
+            acknowledged.insert(id);
         }
     }
     acknowledged
@@ -58,10 +64,11 @@ fn named<'a>(writes: impl IntoIterator<Item = &'a store_core::AcknowledgedWrite>
 /// The keys that a server does not have.
 async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<String> {
     let mut missing = BTreeSet::new();
-    for key in keys {
-        if server.command(&["EXISTS", key]).await.unwrap().as_integer() == Some(0) {
-            missing.insert(key.clone());
-        }
+    for keys in keys.iter().collect::<Vec<_>>().chunks(500) {
+        let command: Vec<_> = std::iter::once("MGET".to_owned()).chain(keys.iter().map(|key| key_of(key))).collect();
+        let values = server.command(&command).await.unwrap().into_array();
+        let absent = keys.iter().zip(values).filter(|(_, value)| value.as_str().is_none());
+        missing.extend(absent.map(|(key, _)| (*key).clone()));
     }
     missing
 }
@@ -70,6 +77,27 @@ async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<Stri
 const PERIODS: Duration = Duration::from_millis(700);
 /// What is older than this when a fault begins is not reported.
 const EARLY: Duration = Duration::from_secs(1);
+
+/// What a fault did to writes.
+struct Outcome<'a> {
+    before: &'a BTreeSet<String>,
+    during: &'a BTreeSet<String>,
+    lost: &'a BTreeSet<String>,
+    fault: Instant,
+}
+
+impl Outcome<'_> {
+    /// The report names each lost write, and none from long before the fault.
+    fn check(&self, report: &LossReport) {
+        let reported = named(&report.may_be_lost);
+        println!("{} lost, {} reported, {} survived", self.lost.len(), reported.len(), report.survived);
+        assert!(reported.is_superset(self.lost), "{:?}", self.lost.difference(&reported));
+        let early = report.may_be_lost.iter().filter(|write| write.at + EARLY < self.fault);
+        assert_eq!(early.count(), 0);
+        assert!(report.survived >= self.before.len() && report.unknown.is_empty() && !report.has_older, "{report:?}");
+        assert_eq!(report.survived + report.may_be_lost.len(), self.before.len() + self.during.len());
+    }
+}
 
 #[tokio::test]
 async fn each_lost_write_is_reported_and_none_from_long_before() {
@@ -81,17 +109,152 @@ async fn each_lost_write_is_reported_and_none_from_long_before() {
     tokio::time::sleep(EARLY).await;
     let fault = Instant::now();
     sentinels.proxy(old).hold_replication();
-    let held = write_some(&link, "held", Durability::Accepted).await;
+    let during = write_some(&link, "held", Durability::Accepted).await;
     old.kill().await;
     let new = sentinels.wait_for_failover(old).await;
     let report = next(&mut reports).await;
-    let (lost, reported) = (missing(new, &(&before | &held)).await, named(&report.may_be_lost));
-    println!("{} lost, {} reported, {} survived", lost.len(), reported.len(), report.survived);
-    assert!(lost == held && held.len() > 10, "the fault loses writes");
-    assert!(reported.is_superset(&lost), "{:?}", lost.difference(&reported));
-    let early = report.may_be_lost.iter().filter(|write| write.at + EARLY < fault);
-    assert_eq!(early.count(), 0);
-    assert!(report.survived >= before.len() && report.unknown.is_empty() && !report.has_older, "{report:?}");
-    assert_eq!(report.survived + report.may_be_lost.len(), before.len() + held.len());
+    let lost = missing(new, &(&before | &during)).await;
+    assert!(lost == during && lost.len() > 10, "the fault loses writes");
+    Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
     eventually("calls reach the new primary", async || write(&link, "after", Durability::Accepted).await).await;
+}
+
+/// The replica that has the writes dies with the primary.
+#[tokio::test]
+async fn writes_that_only_a_dead_replica_has_are_reported() {
+    let sentinels = Sentinels::builder().through_proxies().start().await.unwrap();
+    let link = Link::connect(settings(&sentinels)).await.unwrap();
+    let mut reports = link.loss_reports();
+    let [old, one, other] = sentinels.data() else { unreachable!("one primary, two replicas") };
+    let durability = |replicas| Durability::Replicated { replicas, within: Duration::from_secs(1) };
+    let before = write_some(&link, "before", durability(2)).await;
+    tokio::time::sleep(EARLY).await;
+    let fault = Instant::now();
+    hold_one_replica(&sentinels, old).await;
+    let during = write_some(&link, "held", durability(1)).await;
+    let has = missing(one, &during).await.is_empty();
+    let (with, without) = if has { (one, other) } else { (other, one) };
+    assert!(missing(with, &during).await.is_empty() && missing(without, &during).await == during);
+    tokio::join!(old.kill(), with.kill());
+    let new = sentinels.wait_for_failover(old).await;
+    let report = next(&mut reports).await;
+    let lost = missing(new, &(&before | &during)).await;
+    assert!(lost == during && lost.len() > 10, "the fault loses writes");
+    Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
+}
+
+/// Holds the connection of one of two replicas.
+async fn hold_one_replica(sentinels: &Sentinels, primary: &RedisServer) {
+    let proxy = sentinels.proxy(primary);
+    for pick in 0..proxy.connections() {
+        proxy.hold_connection(pick);
+        let mut connection = primary.connect().await.unwrap();
+        connection.command(&["SET", "probe", &pick.to_string()]).await.unwrap();
+        if connection.command(&["WAIT", "2", "300"]).await.unwrap().as_integer() == Some(1) {
+            return;
+        }
+        proxy.pass().await;
+    }
+    panic!("none of the connections is that of a replica");
+}
+
+#[tokio::test]
+async fn a_write_that_all_replicas_have_is_neither_lost_nor_reported() {
+    let sentinels = Sentinels::builder().start().await.unwrap();
+    let link = Link::connect(settings(&sentinels)).await.unwrap();
+    let mut reports = link.loss_reports();
+    let old = sentinels.primary().await;
+    let all = Durability::Replicated { replicas: 2, within: Duration::from_secs(1) };
+    let writing = async {
+        let mut acknowledged = BTreeSet::new();
+        while old.is_running() {
+            let prefix = format!("all-{}", acknowledged.len());
+            acknowledged.extend(write_some(&link, &prefix, all).await);
+        }
+        acknowledged
+    };
+    let killed = async {
+        tokio::time::sleep(PERIODS).await;
+        old.kill().await;
+    };
+    let (acknowledged, ()) = tokio::join!(writing, killed);
+    let new = sentinels.wait_for_failover(old).await;
+    let report = next(&mut reports).await;
+    assert!(acknowledged.len() > 10 && missing(new, &acknowledged).await.is_empty());
+    assert!(report.is_clean() && report.survived == acknowledged.len(), "{report:?}");
+}
+
+/// The link learns of the failover late: one sentinel is all that it knows, and it does not hear from it.
+#[tokio::test]
+async fn what_a_stale_primary_acknowledges_is_reported() {
+    let sentinels = Sentinels::builder().start().await.unwrap();
+    let proxy = FaultProxy::start(sentinels.sentinels()[0].address()).await.unwrap();
+    let config = config(&url_of(&[proxy.address()], sentinels.name())).with_loss_reports(true);
+    let link = Link::connect(config).await.unwrap();
+    let mut reports = link.loss_reports();
+    let before = write_some(&link, "before", Durability::Accepted).await;
+    tokio::time::sleep(EARLY).await;
+    proxy.blackhole().await;
+    let old = sentinels.primary().await;
+    old.pause().unwrap();
+    let fault = Instant::now();
+    let new = sentinels.wait_for_failover(old).await;
+    sentinels.sentinels().iter().for_each(|sentinel| sentinel.pause().unwrap());
+    old.resume().unwrap();
+    let during = write_some(&link, "stale", Durability::Accepted).await;
+    assert!(during.len() > 10 && missing(old, &during).await.is_empty(), "the old primary acknowledges writes");
+    sentinels.sentinels().iter().for_each(|sentinel| sentinel.resume().unwrap());
+    proxy.pass().await;
+    let report = next(&mut reports).await;
+    let lost = missing(new, &(&before | &during)).await;
+    assert_eq!(lost, during, "the old primary is not the primary");
+    Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
+}
+
+#[tokio::test]
+async fn the_writes_before_a_restart_are_unknown() {
+    let server = RedisServer::builder().start().await.unwrap();
+    let link = Link::connect(config(&server.url(None)).with_loss_reports(true)).await.unwrap();
+    let mut reports = link.loss_reports();
+    let written = write_some(&link, "key", Durability::Accepted).await;
+    server.disconnect_clients().await.unwrap();
+    eventually("the link is back", async || write(&link, "again", Durability::Accepted).await).await;
+    server.kill().await;
+    server.start_again().await.unwrap();
+    let report = next(&mut reports).await;
+    assert_eq!(named(&report.unknown), &written | &BTreeSet::from(["again".to_owned()]));
+    assert!(report.may_be_lost.is_empty() && report.survived == 0);
+}
+
+/// Each primary of a cluster has a stream of its own.
+#[tokio::test]
+async fn a_failover_in_a_cluster_reports_the_writes_to_its_slots() {
+    let cluster = Cluster::builder().through_proxies().start().await.unwrap();
+    let settings = config(&crate::cluster::url_of(&cluster.addresses())).with_command_timeout(Duration::from_secs(1));
+    let link = Link::connect(settings.with_loss_reports(true)).await.unwrap();
+    let mut reports = link.loss_reports();
+    let slot = cluster.slot("{failing}").await.unwrap();
+    let old = cluster.owner(slot).await;
+    let elsewhere = (0..).map(|number| format!("other{number}."));
+    let mut other = String::new();
+    for tag in elsewhere {
+        other = tag;
+        if cluster.owner(cluster.slot(&key_of(&other)).await.unwrap()).await.port() != old.port() {
+            break;
+        }
+    }
+    let before = write_some(&link, "failing.before", Durability::Accepted).await;
+    tokio::time::sleep(EARLY).await;
+    let fault = Instant::now();
+    cluster.proxy(old).hold_replication();
+    let (during, unaffected) = tokio::join!(
+        write_some(&link, "failing.held", Durability::Accepted),
+        write_some(&link, &other, Durability::Accepted)
+    );
+    old.kill().await;
+    let new = cluster.wait_for_failover(slot, old).await;
+    let report = next(&mut reports).await;
+    let lost = missing(new, &(&before | &during)).await;
+    assert!(lost == during && lost.len() > 10 && unaffected.len() > 10, "the fault loses writes");
+    Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
 }

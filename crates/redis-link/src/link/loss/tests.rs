@@ -1,0 +1,123 @@
+use store_core::Op;
+
+use super::*;
+
+fn at(port: u16) -> Endpoint {
+    Endpoint::new("10.0.0.1", port)
+}
+
+/// A primary that extends `stream`, and has the stream `earlier` up to a position.
+fn primary(run: &str, stream: &str, earlier: Option<(&str, u64)>) -> Option<Replication> {
+    let earlier = earlier.map(|(stream, has)| (stream.to_owned(), has));
+    Some(Replication { is_primary: true, run: run.to_owned(), stream: stream.to_owned(), earlier })
+}
+
+/// A write whose position is known.
+fn write(run: &ServerRun, name: &str, position: u64) {
+    run.add(AcknowledgedWrite::new(Op::LeaseAcquire, name, [], Instant::now()), Some(position));
+}
+
+fn names(writes: &[AcknowledgedWrite]) -> Vec<&str> {
+    writes.iter().map(|write| &*write.name).collect()
+}
+
+fn losses(has_shards: bool) -> Arc<Losses> {
+    Losses::begin(has_shards, Duration::from_secs(1))
+}
+
+#[tokio::test]
+async fn failovers_in_a_row_are_compared_one_by_one() {
+    let losses = losses(false);
+    let first = losses.found(&at(1), primary("a", "of-a", None));
+    [("one", 10), ("two", 20), ("three", 30)].iter().for_each(|(name, position)| write(&first, name, *position));
+    assert!(first.report().is_none(), "it is the primary");
+    let second = losses.found(&at(2), primary("b", "of-b", Some(("of-a", 20))));
+    let report = first.report().unwrap();
+    assert_eq!((report.survived, names(&report.may_be_lost)), (2, vec!["three"]));
+    write(&second, "four", 40);
+    losses.found(&at(3), primary("c", "of-c", Some(("of-b", 15))));
+    let report = second.report().unwrap();
+    assert_eq!((report.survived, names(&report.may_be_lost)), (1, vec!["two", "four"]));
+    // It still answers on an old connection.
+    write(&first, "five", 41);
+    assert_eq!(names(&first.report().unwrap().may_be_lost), ["five"]);
+    assert!(first.report().is_none());
+}
+
+#[tokio::test]
+async fn a_failover_that_was_not_noticed_leaves_the_writes_unknown() {
+    let losses = losses(false);
+    let first = losses.found(&at(1), primary("a", "of-a", None));
+    write(&first, "one", 10);
+    losses.found(&at(3), primary("c", "of-c", Some(("of-b", 15))));
+    let report = first.report().unwrap();
+    assert_eq!((report.survived, names(&report.unknown), report.is_clean()), (0, vec!["one"], false));
+}
+
+#[tokio::test]
+async fn a_restart_leaves_the_writes_unknown_and_a_lost_connection_does_not() {
+    let losses = losses(false);
+    let first = losses.found(&at(1), primary("a", "of-a", None));
+    write(&first, "one", 10);
+    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), primary("a", "of-a", None))) && first.report().is_none());
+    losses.found(&at(1), primary("b", "of-b", None));
+    assert_eq!(names(&first.report().unwrap().unknown), ["one"]);
+}
+
+/// A primary without replicas renames its stream after an hour.
+#[tokio::test]
+async fn a_stream_with_another_name_in_the_same_run_loses_nothing() {
+    let losses = losses(false);
+    let first = losses.found(&at(1), primary("a", "of-a", None));
+    write(&first, "one", 10);
+    losses.found(&at(1), primary("a", "renamed", None));
+    assert!(first.report().unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_connection_to_the_old_primary_changes_nothing() {
+    let losses = losses(false);
+    let first = losses.found(&at(1), primary("a", "of-a", None));
+    let second = losses.found(&at(2), primary("b", "of-b", Some(("of-a", 20))));
+    write(&second, "one", 30);
+    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), primary("a", "of-a", None))));
+    let demoted = Replication { is_primary: false, ..primary("a", "of-b", Some(("of-a", 20))).unwrap() };
+    losses.found(&at(1), Some(demoted));
+    assert!(!second.is_replaced() && second.report().is_none());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_report_is_unknown_at_another_address() {
+    let losses = losses(false);
+    let first = losses.found(&at(1), None);
+    write(&first, "one", 10);
+    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), None)) && first.report().is_none());
+    losses.found(&at(2), None);
+    assert_eq!(names(&first.report().unwrap().unknown), ["one"]);
+}
+
+#[tokio::test]
+async fn the_primaries_of_a_cluster_do_not_replace_each_other() {
+    let losses = losses(true);
+    let first = losses.found(&at(1), primary("a", "of-a", None));
+    let second = losses.found(&at(2), primary("b", "of-b", None));
+    write(&first, "one", 10);
+    write(&second, "two", 10);
+    losses.primaries(&[at(2), at(3)]);
+    losses.found(&at(3), primary("c", "of-c", Some(("of-a", 9))));
+    assert!(!second.is_replaced());
+    assert_eq!(names(&first.report().unwrap().may_be_lost), ["one"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_primary_of_a_cluster_without_a_successor_is_unknown_until_it_returns() {
+    let losses = losses(true);
+    let mut reports = losses.reports();
+    let first = losses.found(&at(1), primary("a", "of-a", None));
+    write(&first, "one", 10);
+    losses.primaries(&[at(2)]);
+    lock(&first.state).left = Instant::now().checked_sub(SUCCESSION * 2);
+    assert_eq!(names(&reports.recv().await.unwrap().unknown), ["one"]);
+    let again = losses.found(&at(1), primary("a", "of-a", None));
+    assert!(Arc::ptr_eq(&first, &again) && !again.is_replaced());
+}
