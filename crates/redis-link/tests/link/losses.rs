@@ -90,7 +90,6 @@ impl Outcome<'_> {
     /// The report names each lost write, and none from long before the fault.
     fn check(&self, report: &LossReport) {
         let reported = named(&report.may_be_lost);
-        println!("{} lost, {} reported, {} survived", self.lost.len(), reported.len(), report.survived);
         assert!(reported.is_superset(self.lost), "{:?}", self.lost.difference(&reported));
         let early = report.may_be_lost.iter().filter(|write| write.at + EARLY < self.fault);
         assert_eq!(early.count(), 0);
