@@ -30,6 +30,7 @@ mod extend;
 mod held;
 mod inspect;
 mod job_state;
+mod kept;
 mod list;
 mod message;
 mod packed_id;
@@ -54,6 +55,7 @@ use store_core::{
 
 use crate::StateStore;
 
+pub(crate) use kept::KeptPushes;
 pub(crate) use partition::Shapes;
 pub(crate) use push_group::PushGroups;
 pub(crate) use waiter::Waking;

@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use redis_link::{Link, args, idempotency, keys};
+use redis_link::{Link, LossReports, args, idempotency, keys};
 use store_core::{Namespace, Op, QueueName, Result, Retention, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
-use crate::queue::{PushGroups, Shapes, Waking};
+use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
 
 /// The worker state store on one server. Clones share its connections.
 ///
@@ -30,6 +30,7 @@ pub struct StateStore {
     pub(crate) turn: Arc<AtomicUsize>,
     pub(crate) waking: Arc<Waking>,
     pub(crate) push_groups: Arc<PushGroups>,
+    pub(crate) kept: Arc<KeptPushes>,
     pub(crate) calls: Arc<Calls>,
 }
 
@@ -92,6 +93,7 @@ impl StateStore {
             turn: Arc::new(AtomicUsize::new(fastrand::usize(..))),
             waking: Arc::default(),
             push_groups: Arc::default(),
+            kept: Arc::new(KeptPushes::new(options.kept_push_bytes)),
             calls: Arc::new(calls),
         }
     }
@@ -101,6 +103,11 @@ impl StateStore {
     #[must_use]
     pub fn shared(&self) -> Self {
         Self { scope: Scope::Shared, ..self.clone() }
+    }
+
+    /// What failovers may have lost, from now on: see [`Link::loss_reports`].
+    pub fn loss_reports(&self) -> LossReports {
+        self.link.loss_reports()
     }
 
     /// The same store with the idempotency keys, leases and pools of another service. Queues are the same.

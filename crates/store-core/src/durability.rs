@@ -10,6 +10,16 @@ use serde::Serialize;
 /// If it is not reached in time, the call returns [`Error::NotDurable`](crate::Error::NotDurable). The write was executed and
 /// is kept.
 ///
+/// | level | crash of the server process | crash of its machine | failover | cost |
+/// |---|---|---|---|---|
+/// | [`Accepted`](Self::Accepted) | survives with an append-only file | loses up to about 1 s with `appendfsync everysec` | loses what the promoted replica had not received | none |
+/// | [`Replicated`](Self::Replicated) | as `Accepted` | as `Accepted`, unless a replica is promoted | survives, unless another replica is promoted than those that have the write. If all replicas have it: survives | a wait for the replicas |
+/// | [`Fsynced`](Self::Fsynced) | survives | survives, if the disk does | as `Accepted` | a wait for an fsync |
+///
+/// A server that Sentinel or a cluster has replaced may acknowledge writes for some seconds, until it learns of that. They are
+/// lost. A `Replicated` write is acknowledged there only while enough replicas still follow it. What a failover may have lost
+/// is reported: see `State::loss_reports`.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,7 +47,8 @@ pub enum Durability {
     #[default]
     Accepted,
     /// `replicas` replicas have the write in memory (`WAIT`, <https://redis.io/docs/latest/commands/wait/>). One more command in
-    /// the same round trip, which lasts until the replicas have answered.
+    /// the same round trip, which lasts until the replicas have answered. The wait is sent on the connection of the write, right
+    /// behind it: if the connection ends, the call returns an error or repeats the write.
     Replicated {
         /// The number of replicas. At least 1.
         replicas: u32,

@@ -97,6 +97,8 @@ pub struct StateOptions {
     pub newest_layouts: bool,
     /// The numbers of partitions that are declared, by queue. See [`StateOptions::with_partitions`].
     pub partitions: BTreeMap<QueueName, u16>,
+    /// See [`StateOptions::with_kept_push_bytes`].
+    pub kept_push_bytes: usize,
 }
 
 impl StateOptions {
@@ -127,6 +129,15 @@ impl StateOptions {
     #[must_use]
     pub fn with_newest_layouts(mut self, newest: bool) -> Self {
         self.newest_layouts = newest;
+        self
+    }
+
+    /// Keeps the jobs of recent pushes in the process's memory, up to this many bytes, so that they can be pushed again after a
+    /// failover that may have lost them. Each counts its payload and 256 bytes, and is kept for 60 s. Default 0: none. The
+    /// embedded store ignores it.
+    #[must_use]
+    pub fn with_kept_push_bytes(mut self, bytes: usize) -> Self {
+        self.kept_push_bytes = bytes;
         self
     }
 

@@ -232,9 +232,10 @@ async fn open_cache(settings: &Settings, options: &StoresOptions, opened: &mut O
 
 async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut Opened) -> Result<State, Error> {
     let service = settings.service.clone();
-    let partitions = options.partitions();
+    let (partitions, kept_push_bytes) = (options.partitions(), options.kept_push_bytes());
     let options = StateOptions::default()
         .with_retention(settings.retention(options.retention()))
+        .with_kept_push_bytes(kept_push_bytes)
         .with_newest_layouts(settings.newest_layouts(options.newest_layouts()));
     let options = partitions.iter().fold(options, |all, (queue, count)| all.with_partitions(queue.clone(), *count));
     let (engine, store) = match &settings.state {
@@ -243,13 +244,13 @@ async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut O
         Engine::Server(server) => {
             let link = Link::connect(server.clone().with_loss_reports(true)).await?;
             opened.links.push((Role::State, link.clone()));
-            let store = StateStore::open(link.clone(), settings.namespace.clone(), service, options).await?;
+            let store = StateStore::open(link, settings.namespace.clone(), service, options).await?;
             let shared = store.shared();
             let durability = match settings.min_replicas {
                 0 => Durability::Accepted,
                 replicas => Durability::Replicated { replicas, within: server.command_timeout() },
             };
-            return Ok(State::new(REDIS, store, shared, durability).with_link(link));
+            return Ok(State::new(REDIS, store.clone(), shared, durability).on_servers(store));
         }
     };
     opened.embedded_state = Some(store.clone());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RedisServer, Sentinels, wait_until};
 use twinstore::Op;
+use twinstore::config::StoresOptions;
 use twinstore::durability::AcknowledgedWrite;
 use twinstore::lease::{AcquireRequest, LeaseName};
 use twinstore::name::HolderName;
@@ -26,7 +27,8 @@ async fn opened(sentinels: &Sentinels, replicas: &str) -> Stores {
         ("REDIS_WORKERCACHE_CONN_URL", &state),
         ("REDIS_STATE_MIN_REPLICAS", replicas),
     ]);
-    Stores::open(&environment).await.unwrap()
+    let options = StoresOptions::new().with_kept_push_bytes(64 << 20);
+    Stores::open_with(&environment, options).await.unwrap()
 }
 
 /// Pushes jobs in small batches, for longer than positions remain unread. The ids of those that were acknowledged.
@@ -91,5 +93,16 @@ async fn a_failover_reports_each_lost_job_and_lease() {
     assert!(report.may_be_lost.iter().all(|write| write.at + EARLY >= fault), "{report:?}");
     assert!(report.may_be_lost.iter().any(|write| write.op == Op::LeaseAcquire && &*write.name == "night-report"));
     assert!(report.unknown.is_empty() && !report.has_older);
+
+    // The report names more than what is lost: the rest is recognised.
+    let mut all = report.as_ref().clone();
+    all.may_be_lost.push(AcknowledgedWrite::new(Op::QueuePush, "mails", before.clone(), Instant::now()));
+    assert_eq!(state.push_again(&all).await.unwrap(), []);
+    assert_eq!(missing(state, &mails, &(&before | &held)).await, BTreeSet::new());
+    let counts = state.inspect().counts(&mails).await.unwrap();
+    assert_eq!(counts.ready, (before.len() + held.len()) as u64, "no job is there twice");
+    let unknown = JobId::generate();
+    all.may_be_lost.push(AcknowledgedWrite::new(Op::QueuePush, "mails", [unknown.clone()], Instant::now()));
+    assert_eq!(state.push_again(&all).await.unwrap(), [unknown]);
     stores.close().await;
 }

@@ -56,6 +56,7 @@ async fn push_in(
     }
     let pushed = pushed.into_iter().collect::<Option<Vec<_>>>();
     let pushed = pushed.ok_or_else(|| Error::corrupt(OP, "the store did not answer each job once"))?;
+    store.kept.keep(queue, jobs, &pushed);
     Ok(Some(Receipt::new(pushed, lowest.unwrap_or_default())))
 }
 

@@ -33,6 +33,7 @@ pub struct StoresOptions {
     retention: Retention,
     newest_layouts: bool,
     partitions: BTreeMap<QueueName, u16>,
+    kept_push_bytes: usize,
 }
 
 impl StoresOptions {
@@ -81,6 +82,19 @@ impl StoresOptions {
     pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
         self.partitions.insert(queue, partitions);
         self
+    }
+
+    /// Keeps the jobs of recent pushes in the process's memory, up to this many bytes, for
+    /// [`State::push_again`](crate::State::push_again). Each counts its payload and 256 bytes, and is kept for 60 s. Default 0:
+    /// none.
+    #[must_use]
+    pub fn with_kept_push_bytes(mut self, bytes: usize) -> Self {
+        self.kept_push_bytes = bytes;
+        self
+    }
+
+    pub(crate) fn kept_push_bytes(&self) -> usize {
+        self.kept_push_bytes
     }
 
     pub(crate) fn partitions(&self) -> &BTreeMap<QueueName, u16> {

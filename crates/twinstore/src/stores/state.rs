@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use redis_link::Link;
+use state_store::StateStore;
 use store_core::{
-    Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobType, LeaseName, Leases, Queue,
-    QueueControl, QueueInspect, StateRole, TypedQueue,
+    Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType, LeaseName, Leases,
+    LossReport, Queue, QueueControl, QueueInspect, StateRole, TypedQueue,
 };
 use store_worker::{Candidate, QueueSampler, Worker, WorkerBuilder};
 
@@ -39,8 +39,8 @@ pub struct State {
     store: Arc<dyn StateRole>,
     shared: Arc<dyn StateRole>,
     durability: Durability,
-    /// Of a store on servers.
-    link: Option<Link>,
+    /// The store, if it is on servers.
+    servers: Option<StateStore>,
     #[cfg(feature = "testing")]
     clock: store_core::Clock,
 }
@@ -58,15 +58,15 @@ impl State {
             store: Arc::new(store),
             shared: Arc::new(shared),
             durability,
-            link: None,
+            servers: None,
             #[cfg(feature = "testing")]
             clock: store_core::Clock::Server,
         }
     }
 
-    /// Sets the link of a store on servers.
-    pub(crate) fn with_link(mut self, link: Link) -> Self {
-        self.link = Some(link);
+    /// Sets the store, which is on servers.
+    pub(crate) fn on_servers(mut self, store: StateStore) -> Self {
+        self.servers = Some(store);
         self
     }
 
@@ -122,7 +122,43 @@ impl State {
     ///
     /// A new process knows nothing of the writes of the one before it. An embedded store has no failovers, and no reports.
     pub fn loss_reports(&self) -> LossReports {
-        LossReports(self.link.as_ref().map_or_else(redis_link::LossReports::none, Link::loss_reports))
+        let servers = self.servers.as_ref();
+        LossReports(servers.map_or_else(redis_link::LossReports::none, StateStore::loss_reports))
+    }
+
+    /// Pushes the jobs again that a failover may have lost, with the same ids. It needs
+    /// [`StoresOptions::with_kept_push_bytes`](crate::config::StoresOptions::with_kept_push_bytes). Returns the ids of the jobs
+    /// that this process no longer has: push these from your own data, or accept the loss.
+    ///
+    /// A job that the store still has is recognised by its id. One that was completed and removed meanwhile runs again, so
+    /// handlers must expect a repetition, as for every delivery. Only pushes are repeated: a lost claim or settlement leads to
+    /// another delivery, and its worker learns that it has lost the lease.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// let state = stores.state().clone();
+    /// tokio::spawn(async move {
+    ///     let mut reports = state.loss_reports();
+    ///     while let Some(report) = reports.next().await {
+    ///         match state.push_again(&report).await {
+    ///             Ok(gone) => println!("{} lost jobs were not kept", gone.len()),
+    ///             Err(error) => println!("the lost jobs were not pushed again: {error}"),
+    ///         }
+    ///     }
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of a push with [`State::durability`]. Repeat the call.
+    pub async fn push_again(&self, report: &LossReport) -> store_core::Result<Vec<JobId>> {
+        match &self.servers {
+            Some(store) => store.push_again(report, self.durability).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Inspects queues: counts, listings, jobs, explanations.

@@ -1,0 +1,145 @@
+//! Jobs that were pushed recently, kept so that they can be pushed again after a failover that may have lost them.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use store_core::{Durability, JobId, LossReport, NewJob, Op, Pushed, Queue, QueueName, Result};
+
+use crate::StateStore;
+
+/// How long a job is kept: as long as a receipt of its push.
+const KEPT_FOR: Duration = Duration::from_secs(60);
+/// What a job counts besides its payload.
+const OVERHEAD: usize = 256;
+/// How many payload bytes one push carries.
+const BYTES: usize = 1 << 20;
+
+/// The last jobs that were pushed, the oldest first.
+#[derive(Debug)]
+pub(crate) struct KeptPushes {
+    /// The sum of their sizes at most. 0: none is kept.
+    most: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    jobs: VecDeque<KeptJob>,
+    bytes: usize,
+}
+
+#[derive(Debug, Clone)]
+struct KeptJob {
+    queue: QueueName,
+    id: JobId,
+    job: NewJob,
+    at: Instant,
+}
+
+impl KeptJob {
+    fn size(&self) -> usize {
+        self.job.payload.len() + OVERHEAD
+    }
+
+    /// The same job. The time that has passed is no longer waited for.
+    fn again(&self) -> NewJob {
+        let delay = self.job.delay.saturating_sub(self.at.elapsed());
+        self.job.clone().with_id(self.id.clone()).with_delay(delay)
+    }
+}
+
+impl KeptPushes {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, kept: Mutex::default() }
+    }
+
+    /// Keeps the jobs that a push created.
+    pub(super) fn keep(&self, queue: &QueueName, jobs: &[NewJob], pushed: &[Pushed]) {
+        if self.most == 0 {
+            return;
+        }
+        let at = Instant::now();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for (job, pushed) in jobs.iter().zip(pushed) {
+            let Pushed::Created { id } = pushed else { continue };
+            let one = KeptJob { queue: queue.clone(), id: id.clone(), job: job.clone(), at };
+            kept.bytes += one.size();
+            kept.jobs.push_back(one);
+        }
+        let is_over =
+            |kept: &Kept| kept.bytes > self.most || kept.jobs.front().is_some_and(|oldest| at - oldest.at > KEPT_FOR);
+        while is_over(&kept) {
+            let Some(oldest) = kept.jobs.pop_front() else { break };
+            kept.bytes -= oldest.size();
+        }
+    }
+
+    fn of(&self, queue: &QueueName, ids: &HashSet<&JobId>) -> Vec<KeptJob> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.jobs.iter().filter(|kept| kept.queue == *queue && ids.contains(&kept.id)).cloned().collect()
+    }
+}
+
+impl StateStore {
+    /// Pushes the jobs again that a failover may have lost, with the same ids. Returns those of which the jobs are no longer
+    /// kept ([`StateOptions::kept_push_bytes`](store_core::StateOptions::kept_push_bytes)).
+    ///
+    /// # Errors
+    /// Those of [`Queue::push`]. Some jobs may have been pushed.
+    pub async fn push_again(&self, report: &LossReport, durability: Durability) -> Result<Vec<JobId>> {
+        let writes = report.may_be_lost.iter().chain(&report.unknown).filter(|write| write.op == Op::QueuePush);
+        let mut lost: BTreeMap<&str, Vec<&JobId>> = BTreeMap::new();
+        for write in writes {
+            lost.entry(&write.name).or_default().extend(&write.jobs);
+        }
+        let mut missing = Vec::new();
+        for (name, ids) in lost {
+            let Ok(queue) = QueueName::new(name) else { continue };
+            let mut wanted: HashSet<&JobId> = ids.iter().copied().collect();
+            let jobs = self.kept.of(&queue, &wanted);
+            let again: Vec<NewJob> = jobs.iter().map(KeptJob::again).collect();
+            let mut rest = again.as_slice();
+            while !rest.is_empty() {
+                let mut bytes = 0;
+                let fits = rest.iter().take(NewJob::MAX_BATCH).take_while(|job| {
+                    bytes += job.payload.len();
+                    bytes <= BYTES
+                });
+                let (now, later) = rest.split_at(fits.count().max(1));
+                let _recognised = self.push(&queue, now, durability).await?;
+                rest = later;
+            }
+            jobs.iter().for_each(|kept| {
+                wanted.remove(&kept.id);
+            });
+            missing.extend(ids.into_iter().filter(|id| wanted.contains(id)).cloned());
+        }
+        Ok(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bytes_are_bounded_and_the_newest_are_kept() {
+        let kept = KeptPushes::new(3 * (OVERHEAD + 100));
+        let queue = QueueName::new("mails").unwrap();
+        let ids: Vec<_> = (0..5).map(|_| JobId::generate()).collect();
+        let wanted: HashSet<_> = ids.iter().collect();
+        let job = NewJob::new(vec![0; 100]).with_delay(Duration::from_secs(9));
+        for id in &ids {
+            kept.keep(&queue, std::slice::from_ref(&job), &[Pushed::Created { id: id.clone() }]);
+        }
+        kept.keep(&queue, std::slice::from_ref(&job), &[Pushed::Duplicate]);
+        let found = kept.of(&queue, &wanted);
+        assert_eq!(found.iter().map(|kept| &kept.id).collect::<Vec<_>>(), ids[2..].iter().collect::<Vec<_>>());
+        assert!(found[0].again().id == Some(ids[2].clone()) && found[0].again().delay <= job.delay);
+        assert!(kept.of(&QueueName::new("others").unwrap(), &wanted).is_empty());
+        let none = KeptPushes::new(0);
+        none.keep(&queue, &[job], &[Pushed::Created { id: ids[0].clone() }]);
+        assert!(none.of(&queue, &wanted).is_empty());
+    }
+}
