@@ -145,6 +145,8 @@ async fn lose_servers(kept: &Kept, stores: &Stores, cache: &RedisServer, state: 
     state.start_again().await.unwrap();
     let reconnected = async || kept.value("twinstore_link_reconnects_total", &["state"]) >= 3.0;
     wait_until("connections are open again", DEADLINE, reconnected).await;
+    let is_reported = async || kept.emitted().contains("twinstore_failover_writes_total");
+    wait_until("the fate of the writes before the restart is counted", DEADLINE, is_reported).await;
     handle.shutdown_now();
     running.await.unwrap().unwrap();
 }
