@@ -28,6 +28,7 @@ mod ping;
 mod receipts;
 mod repeating;
 mod routes;
+mod scan;
 mod sending;
 mod subscriptions;
 mod upstream;

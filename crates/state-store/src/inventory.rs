@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use async_trait::async_trait;
-use redis_link::{args, keys};
+use redis_link::keys;
 use store_core::{Cursor, Error, Inventory, LeaseName, Op, Page, PoolName, QueueName, Result, Scope};
 
 use crate::StateStore;
@@ -33,7 +33,7 @@ impl Inventory for StateStore {
 }
 
 impl StateStore {
-    /// One step over all keys, and the names in those that match.
+    /// One step over all keys of all nodes, and the names in those that match.
     async fn scan<T: Clone + Eq + Hash>(
         &self,
         op: Op,
@@ -41,24 +41,17 @@ impl StateStore {
         after: Option<Cursor>,
         read: impl Fn(&str) -> Option<T> + Send,
     ) -> Result<Page<T>> {
-        let from = after.as_ref().map_or("0", Cursor::as_str);
-        if from.is_empty() || !from.bytes().all(|digit| digit.is_ascii_digit()) {
-            return Err(Error::invalid_argument(op, "the cursor is not one of this listing"));
-        }
-        let answer = self.link.command(op, "SCAN", args![from, "MATCH", &pattern, "COUNT", STEP]).await;
-        let answer = answer.map_err(|error| match error {
+        let scanned = self.link.scan(op, &pattern, STEP, after.as_ref().map(Cursor::as_str)).await;
+        let (mut keys, next) = scanned.map_err(|error| match error {
             Error::Forbidden { .. } => Error::forbidden(op, "the user may not send SCAN: grant it `+scan`"),
             other => other,
         })?;
-        let mut reply = answer.reply.reader(op);
-        let next = reply.next_text()?;
-        let mut keys = reply.next_list()?;
         let (mut items, mut seen) = (Vec::new(), HashSet::new());
         while keys.remaining() > 0 {
             let key = keys.next_bytes()?;
             let name = std::str::from_utf8(&key).ok().and_then(&read);
             items.extend(name.filter(|name| seen.insert(name.clone())));
         }
-        Ok(Page::new(items, (next != "0").then(|| Cursor::new(next))))
+        Ok(Page::new(items, next.map(Cursor::new)))
     }
 }

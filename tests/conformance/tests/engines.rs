@@ -1,6 +1,7 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
-//! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a server in cluster mode, which owns all slots and refuses calls that
-//! cross slots, and through a proxy that answers as Kvrocks does. Those of queues run on both kinds of servers once more with 12 partitions.
+//! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a
+//! cluster of three primaries with one replica each, and through a proxy that answers as Kvrocks does. Those of queues run on one
+//! server and on the cluster once more with 12 partitions.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
@@ -9,11 +10,15 @@ use std::sync::Arc;
 
 use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
 use libtest_mimic::{Arguments, Completion, Trial};
-use testkit::{KvrocksProxy, RedisServer, Sentinels};
+use testkit::{Cluster, KvrocksProxy, RedisServer, Sentinels};
 use tokio::runtime::Runtime;
 
 /// Capabilities that only the cache store has.
 const CACHE_ALONE: [&str; 3] = ["key_value.", "rate_limit.", "handoff."];
+
+/// What servers can do of which one writes each change to its disk and has a replica.
+const EVERYTHING: [Capability; 4] =
+    [Capability::Reopen, Capability::OneOrder, Capability::Fsync, Capability::Replication];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -31,11 +36,11 @@ fn main() -> ExitCode {
     let mut trials: Vec<_> =
         engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case))).collect();
     let of_the_state = || conformance::all().filter(|case| !is_of(case, &CACHE_ALONE));
-    let mode: Arc<dyn Engine> = Arc::new(clustered("redis in cluster mode"));
-    trials.extend(of_the_state().map(|case| trial(&runtime, &mode, case)));
+    let cluster: Arc<dyn Engine> = Arc::new(clustered("cluster"));
+    trials.extend(of_the_state().map(|case| trial(&runtime, &cluster, case)));
     let kvrocks: Arc<dyn Engine> = Arc::new(runtime.block_on(servers.kvrocks_engine("kvrocks")));
     trials.extend(of_the_state().map(|case| trial(&runtime, &kvrocks, case)));
-    for engine in [redis("redis, 12 partitions"), clustered("redis in cluster mode, 12 partitions")] {
+    for engine in [redis("redis, 12 partitions"), clustered("cluster, 12 partitions")] {
         let engine: Arc<dyn Engine> = Arc::new(engine.with_partitions(12));
         let of_queues = conformance::all().filter(|case| is_of(case, &["queue."]));
         trials.extend(of_queues.map(|case| trial(&runtime, &engine, case)));
@@ -66,8 +71,7 @@ struct Servers {
     cache: RedisServer,
     state: RedisServer,
     _replica: RedisServer,
-    /// In cluster mode: it refuses whatever crosses slots.
-    clustered: RedisServer,
+    cluster: Cluster,
     kvrocks: KvrocksProxy,
     cache_sentinels: Sentinels,
     state_sentinels: Sentinels,
@@ -80,19 +84,23 @@ impl Servers {
         let state = state.start().await.unwrap_or_else(|error| panic!("{error}"));
         let replica = RedisServer::builder().replica_of(&state);
         let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
-        let clustered = RedisServer::state().cluster().start().await.unwrap_or_else(|error| panic!("{error}"));
+        let node = RedisServer::state().config("appendfsync", "always");
+        let cluster = Cluster::builder().node(node).start().await.unwrap_or_else(|error| panic!("{error}"));
         let kvrocks = KvrocksProxy::start_with_synced_writes(&state).await.expect("a port is free");
         let sentinels =
             async |data| Sentinels::builder().data(data).start().await.unwrap_or_else(|error| panic!("{error}"));
         let state_data = RedisServer::state().config("appendfsync", "always");
         let (cache_sentinels, state_sentinels) = (sentinels(RedisServer::cache()).await, sentinels(state_data).await);
-        Self { cache, state, _replica: replica, clustered, kvrocks, cache_sentinels, state_sentinels }
+        Self { cache, state, _replica: replica, cluster, kvrocks, cache_sentinels, state_sentinels }
     }
 
     async fn clustered_engine(&self, name: &str) -> RedisEngine {
-        let (cache, state) = (self.cache.url(None), self.clustered.url(None));
-        let engine = RedisEngine::connect(name, &cache, &state).await;
-        engine.unwrap_or_else(|error| panic!("{error}"))
+        let hosts: Vec<_> = self.cluster.addresses().iter().map(ToString::to_string).collect();
+        let state = format!("redis-cluster://{}", hosts.join(","));
+        let engine = RedisEngine::connect(name, &self.cache.url(None), &state).await;
+        let engine = engine.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(engine.capabilities(), EVERYTHING, "no case of a cluster may be skipped");
+        engine
     }
 
     /// The state role through a proxy that answers as Kvrocks does, and that syncs each write.
@@ -120,8 +128,11 @@ impl Servers {
         })
         .await;
         let engine = RedisEngine::connect(name, &cache, &state).await.unwrap_or_else(|error| panic!("{error}"));
-        let all = [Capability::Reopen, Capability::OneOrder, Capability::Fsync, Capability::Replication];
-        assert_eq!(engine.capabilities(), all, "these servers can do everything, no case of theirs may be skipped");
+        assert_eq!(
+            engine.capabilities(),
+            EVERYTHING,
+            "these servers can do everything, no case of theirs may be skipped"
+        );
         engine
     }
 }

@@ -107,15 +107,33 @@ impl Cluster {
 
     /// The node of a slot; any that can be reached, if slots do not matter.
     pub(super) fn node(&self, slot: Option<u16>) -> Result<Arc<Node>, Failure> {
+        match slot {
+            Some(slot) => self.owner(slot).map(|(_, node)| node),
+            None => self.shared.read().usable().map(|(_, node)| Arc::clone(node)).ok_or_else(|| self.lacking()),
+        }
+    }
+
+    /// The node of a slot, and its address.
+    pub(super) fn owner(&self, slot: u16) -> Result<(Endpoint, Arc<Node>), Failure> {
         let members = self.shared.read();
-        let found = match slot {
-            Some(slot) => members.slots.owner(slot).and_then(|owner| members.at(owner)),
-            None => members.usable().map(|(_, node)| node),
-        };
-        found.cloned().ok_or_else(|| {
-            self.shared.stale.notify_one();
-            Failure::NotSent("no node of the cluster has the slot of the key")
-        })
+        let owner = members.slots.owner(slot);
+        let found = owner.and_then(|owner| Some((owner.clone(), Arc::clone(members.at(owner)?))));
+        found.ok_or_else(|| self.lacking())
+    }
+
+    fn lacking(&self) -> Failure {
+        self.shared.stale.notify_one();
+        Failure::NotSent("no node of the cluster has the slot of the key")
+    }
+
+    /// Identifies how the slots are divided, whichever nodes have the parts; `None` if a slot has no node.
+    pub(super) fn division(&self) -> Option<u64> {
+        self.shared.read().slots.division()
+    }
+
+    /// Of the first slots of all nodes, the next one behind `slot`.
+    pub(super) fn first_slot_behind(&self, slot: u16) -> Option<u16> {
+        self.shared.read().slots.firsts().into_iter().flatten().filter(|first| *first > slot).min()
     }
 
     /// A node reports that another has this slot.

@@ -1,5 +1,6 @@
 //! The slots of a cluster, as a node reports them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::wire::Failure;
@@ -21,6 +22,27 @@ impl SlotMap {
     pub(super) fn owner(&self, slot: u16) -> Option<&Endpoint> {
         let index = usize::from(*self.owners.get(usize::from(slot))?);
         self.nodes.get(index.checked_sub(1)?)
+    }
+
+    /// The first slot of each node that has one.
+    pub(super) fn firsts(&self) -> Vec<Option<u16>> {
+        let mut firsts = vec![None; self.nodes.len()];
+        for (slot, number) in (0..).zip(&self.owners) {
+            if let Some(first) = usize::from(*number).checked_sub(1).and_then(|index| firsts.get_mut(index)) {
+                first.get_or_insert(slot);
+            }
+        }
+        firsts
+    }
+
+    /// Identifies how the slots are divided, whichever nodes have the parts; `None` if a slot has no node.
+    pub(super) fn division(&self) -> Option<u64> {
+        let firsts = self.firsts();
+        let part = |number: &u16| *firsts.get(usize::from(*number).checked_sub(1)?)?;
+        let parts = self.owners.iter().map(part).collect::<Option<Vec<u16>>>()?;
+        let mut hasher = DefaultHasher::new();
+        parts.hash(&mut hasher);
+        (parts.len() == SLOTS).then(|| hasher.finish())
     }
 
     /// A node has a slot.
@@ -130,6 +152,21 @@ mod tests {
         map.set(99, &Endpoint::new("10.0.0.9", 7009));
         assert_eq!(map.owner(99), Some(&Endpoint::new("10.0.0.9", 7009)));
         assert!(SlotMap::default().owner(1).is_none());
+    }
+
+    #[test]
+    fn a_division_is_the_same_with_other_nodes_and_another_one_when_a_slot_moves() {
+        let node = |port| Endpoint::new("10.0.0.1", port);
+        let mut map = SlotMap::default();
+        (0..16_383).for_each(|slot| map.set(slot, &node(slot / 8000)));
+        assert_eq!(map.division(), None, "the last slot has no node");
+        map.set(16_383, &node(2));
+        assert_eq!(map.firsts(), [Some(0), Some(8000), Some(16_000)]);
+        let before = map.division();
+        (8000..16_000).for_each(|slot| map.set(slot, &node(7)));
+        assert!(map.division() == before && map.division().is_some());
+        map.set(9000, &node(2));
+        assert_ne!(map.division(), before);
     }
 
     #[test]
