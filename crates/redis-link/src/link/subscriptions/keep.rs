@@ -28,9 +28,13 @@ impl Drop for Kept {
 pub(super) async fn keep(subscriptions: Arc<Subscriptions>) {
     // By node; the only one has no address here.
     let mut kept: HashMap<Option<Endpoint>, Kept> = HashMap::new();
+    let mut left: Vec<Kept> = Vec::new();
     let (mut slots, mut maps) = (subscriptions.places.slots(), 0);
     while let Some(shares) = subscriptions.shares(slots.as_ref()) {
-        kept.retain(|node, _| shares.contains_key(node));
+        // Connections that are not needed any more still deliver what has been published on them.
+        left.retain(|kept| !kept.task.is_finished());
+        left.extend(kept.extract_if(|node, _| !shares.contains_key(node)).map(|(_, kept)| kept));
+        left.iter().for_each(|kept| drop(kept.share.send_replace(Share { channels: Arc::default(), maps })));
         for (node, channels) in shares {
             let share = Share { channels: Arc::new(channels), maps };
             if let Some(kept) = kept.get(&node) {

@@ -1,9 +1,8 @@
 //! The task of one connection on which messages arrive.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use store_core::Op;
@@ -41,15 +40,15 @@ pub(super) struct Place {
 type Served = HashMap<Arc<str>, (Channel, Vec<u64>)>;
 
 impl Place {
-    /// Keeps a connection open until the task is aborted.
+    /// Keeps a connection open until it has no share any more.
     pub(super) async fn keep(mut self) {
         let (mut backoff, mut has_been_open) = (Backoff::new(), false);
-        loop {
+        while !self.share.borrow().channels.is_empty() {
             if let Ok(mut opened) = self.upstream.open_subscriber(&self.config).await {
                 if std::mem::replace(&mut has_been_open, true) {
                     metered::reconnected(self.config.role_label());
                 }
-                let failure = self.serve(&mut opened, &mut backoff).await;
+                let Err(failure) = self.serve(&mut opened, &mut backoff).await else { return };
                 drop(opened);
                 match failure {
                     Failure::Answered(_) => refused(failure, "SUBSCRIBE").await,
@@ -62,31 +61,30 @@ impl Place {
     }
 
     /// Subscribes on this connection, and calls the listeners, until it ends.
-    async fn serve(&mut self, opened: &mut Opened, backoff: &mut Backoff) -> Failure {
+    async fn serve(&mut self, opened: &mut Opened, backoff: &mut Backoff) -> Result<(), Failure> {
         let wire = opened.wire.clone();
-        let (mut messages, share) = (wire.messages(), self.share.clone());
-        let failure = tokio::select! {
-            ended = self.subscribe(&wire, backoff) => {
-                let Err(failure) = ended;
-                failure
-            }
-            () = hear(&mut messages, &share) => Failure::LOST,
-            () = opened.ended() => Failure::LOST,
+        let (mut messages, heard) = (wire.messages(), Heard::default());
+        let ended = tokio::select! {
+            ended = self.subscribe(&wire, &heard, backoff) => ended,
+            () = heard.listen(&mut messages) => Err(Failure::LOST),
+            () = opened.ended() => Err(Failure::LOST),
         };
         while let Some(received) = messages.arrived() {
-            share.borrow().hear(received);
+            heard.hear(received);
         }
-        failure
+        ended
     }
 
-    /// Subscribes to the channels of the share, as it changes.
-    async fn subscribe(&mut self, wire: &Wire, backoff: &mut Backoff) -> Result<Infallible, Failure> {
+    /// Subscribes to the channels of the share, as it changes. Returns when there are none any more.
+    async fn subscribe(&mut self, wire: &Wire, heard: &Heard, backoff: &mut Backoff) -> Result<(), Failure> {
         // A server that is busy for one command time-out is not taken for a dead one.
         let patience = self.config.command_timeout * 2;
         let (mut served, mut retry) = (Served::new(), Backoff::new());
         let mut maps = self.share.borrow().maps;
         loop {
             let share = self.share.borrow_and_update().clone();
+            // Those that are left still deliver until the server has confirmed that.
+            heard.add(&share.channels);
             if std::mem::replace(&mut maps, share.maps) != share.maps {
                 check(wire, &mut served, patience).await?;
             }
@@ -95,6 +93,10 @@ impl Place {
                     true => wire.unsubscribe_sharded(&channel.name, patience).await?,
                     false => wire.unsubscribe(&channel.name, patience).await?,
                 }
+            }
+            heard.set(&share.channels);
+            if share.channels.is_empty() {
+                return Ok(());
             }
             let mut later = None;
             for (name, listened) in share.channels.iter() {
@@ -132,16 +134,6 @@ impl Place {
     /// Another node may have the slots.
     fn doubt(&self) {
         self.slots.iter().for_each(Slots::doubt);
-    }
-}
-
-/// Calls the listeners until the connection ends.
-async fn hear(messages: &mut Messages, share: &watch::Receiver<Share>) {
-    loop {
-        match messages.next().await {
-            Received::Ended => return,
-            received => share.borrow().hear(received),
-        }
     }
 }
 
@@ -195,15 +187,49 @@ impl Listened {
     }
 }
 
-impl Share {
+/// The channels whose messages are delivered.
+#[derive(Default)]
+struct Heard(Mutex<Arc<Channels>>);
+
+impl Heard {
+    fn get(&self) -> MutexGuard<'_, Arc<Channels>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, channels: &Arc<Channels>) {
+        *self.get() = Arc::clone(channels);
+    }
+
+    fn add(&self, channels: &Arc<Channels>) {
+        let mut heard = self.get();
+        if !Arc::ptr_eq(&heard, channels) {
+            let mut all = Channels::clone(channels);
+            for (name, listened) in heard.iter() {
+                all.entry(Arc::clone(name)).or_insert_with(|| listened.clone());
+            }
+            *heard = Arc::new(all);
+        }
+    }
+
+    /// Calls the listeners until the connection ends.
+    async fn listen(&self, messages: &mut Messages) {
+        loop {
+            match messages.next().await {
+                Received::Ended => return,
+                received => self.hear(received),
+            }
+        }
+    }
+
     fn hear(&self, received: Received<impl Deref<Target = str>>) {
+        let heard = Arc::clone(&self.get());
         match received {
             Received::Message(channel, bytes) => {
-                if let Some(listened) = self.channels.get(&*channel) {
+                if let Some(listened) = heard.get(&*channel) {
                     listened.hear(&Event::Message(bytes));
                 }
             }
-            Received::Missed => self.channels.values().for_each(|listened| listened.hear(&Event::Subscribed)),
+            Received::Missed => heard.values().for_each(|listened| listened.hear(&Event::Subscribed)),
             Received::Ended => {}
         }
     }
