@@ -104,22 +104,41 @@ fn queue_tag(queue: &QueueName, partition: u16, of: u16) -> String {
 /// The number of slots of a cluster.
 const SLOTS: u32 = 16_384;
 
+/// What each byte adds to a CRC-16 (XMODEM).
+const CRC: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut crc, mut bit) = ((byte as u16) << 8, 0);
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+};
+
 /// The slot of a tag: CRC-16 (XMODEM) modulo 16,384, as the Redis Cluster specification defines it.
-fn slot(tag: &[u8]) -> u16 {
-    let crc = tag.iter().fold(0_u16, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| if crc & 0x8000 == 0 { crc << 1 } else { crc << 1 ^ 0x1021 })
-    });
+pub(crate) fn slot(tag: &[u8]) -> u16 {
+    let crc = tag.iter().fold(0_u16, |crc, &byte| crc << 8 ^ CRC[usize::from((crc >> 8) as u8 ^ byte)]);
     crc % 16_384
 }
 
-/// The slot of a key: that of the text in its first braces.
+/// The slot of a key: that of its tag.
 pub(crate) fn slot_of(key: &[u8]) -> u16 {
+    slot(tag_of(key))
+}
+
+/// The tag of a key: the text in its first braces, or all of it.
+pub(crate) fn tag_of(key: &[u8]) -> &[u8] {
     let behind = |text: &'_ [u8], brace: u8| text.iter().position(|byte| *byte == brace);
     let tag = behind(key, b'{').and_then(|open| {
         let rest = &key[open + 1..];
         behind(rest, b'}').map(|close| &rest[..close])
     });
-    slot(tag.filter(|tag| !tag.is_empty()).unwrap_or(key))
+    tag.filter(|tag| !tag.is_empty()).unwrap_or(key)
 }
 
 /// `ns:wake:name`: the channel on which a process waits for jobs. `name` is random. A channel is no key: nothing is stored.

@@ -198,9 +198,9 @@ impl Link {
     /// cannot be mistaken for a message); use a script for others. Otherwise as [`Link::call`].
     pub async fn command(&self, op: Op, name: &'static str, args: Vec<Arg>) -> Result<Answer> {
         commands::check_plain(op, name)?;
-        let slot = match args.first() {
-            Some(Arg::Bytes(key)) if commands::has_key(name) => self.inner.routes.slot(op, &[key])?,
-            _ => None,
+        let slot = match self.is_cluster() {
+            true => self.inner.routes.slot(op, &commands::keys(name, &args))?,
+            false => None,
         };
         let request = Request::new(name, args);
         let call = || self.send(op, request.clone(), slot);

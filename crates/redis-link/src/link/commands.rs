@@ -3,6 +3,8 @@
 
 use store_core::{Error, Op, Result};
 
+use crate::Arg;
+
 /// The reply is a status, a number, one value, or a list that begins with a number or a word of the server's.
 const PLAIN: &[&str] = &[
     "ACL GETUSER",
@@ -111,9 +113,18 @@ const WITHOUT_KEY: &[&str] = &[
     "TIME",
 ];
 
-/// Whether the first argument is a key.
-pub(super) fn has_key(name: &str) -> bool {
-    !WITHOUT_KEY.contains(&name)
+/// The keys among the arguments.
+pub(super) fn keys<'a>(name: &str, args: &'a [Arg]) -> Vec<&'a [u8]> {
+    let (step, most) = match name {
+        "DEL" | "EXISTS" | "TOUCH" | "UNLINK" => (1, args.len()),
+        "MSET" => (2, args.len()),
+        _ => (1, usize::from(!WITHOUT_KEY.contains(&name))),
+    };
+    let bytes = |arg: &'a Arg| match arg {
+        Arg::Bytes(bytes) => Some(&bytes[..]),
+        Arg::Int(_) => None,
+    };
+    args.iter().step_by(step).take(most).filter_map(bytes).collect()
 }
 
 /// The reply is nothing, one value, or a list that begins with one of the requested keys, in pairs or before a list.
@@ -134,6 +145,15 @@ fn check(op: Op, name: &str, allowed: &[&str], why: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args;
+
+    #[test]
+    fn the_keys_of_a_command_are_found() {
+        let args = args!["a", "b", "c", 7];
+        let of = |name| keys(name, &args);
+        assert_eq!((of("DEL"), of("MSET")), (vec![&b"a"[..], b"b", b"c"], vec![&b"a"[..], b"c"]));
+        assert_eq!((of("SET"), of("PUBLISH")), (vec![&b"a"[..]], vec![]));
+    }
 
     #[test]
     fn commands_that_return_stored_values_in_lists_are_refused() {

@@ -52,9 +52,18 @@ impl Routes {
     /// The slot that all keys of a call have; `None` if slots do not matter.
     pub(super) fn slot<K: AsRef<[u8]>>(&self, op: Op, keys: &[K]) -> Result<Option<u16>> {
         let (Self::Cluster(_), [first, others @ ..]) = (self, keys) else { return Ok(None) };
-        let slot = keys::slot_of(first.as_ref());
-        if others.iter().any(|key| keys::slot_of(key.as_ref()) != slot) {
-            return Err(Error::invalid_argument(op, "the keys of one call must share one hash tag on a cluster"));
+        let tag = keys::tag_of(first.as_ref());
+        let slot = keys::slot(tag);
+        // Nearly always one tag: its slot is computed once.
+        let is_elsewhere = |key: &&K| {
+            let other = keys::tag_of(key.as_ref());
+            other != tag && keys::slot(other) != slot
+        };
+        if let Some(other) = others.iter().find(is_elsewhere) {
+            let (first, other) = (first.as_ref().escape_ascii(), other.as_ref().escape_ascii());
+            let detail =
+                format!("the keys of one call must share one hash tag on a cluster, unlike '{first}' and '{other}'");
+            return Err(Error::invalid_argument(op, detail));
         }
         Ok(Some(slot))
     }

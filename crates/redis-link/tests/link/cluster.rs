@@ -61,7 +61,10 @@ async fn calls_reach_the_nodes_of_their_keys() {
 async fn keys_of_two_slots_are_refused_before_anything_is_sent() {
     let (cluster, link) = started().await;
     let result = link.call(RECOGNISED, &INCREMENT, &["a", "b"], args![1]).await;
-    assert!(matches!(result, Err(Error::InvalidArgument { .. })), "{result:?}");
+    let names_both = |error: &Error| error.to_string().contains("'a' and 'b'");
+    assert!(matches!(&result, Err(error @ Error::InvalidArgument { .. }) if names_both(error)), "{result:?}");
+    let result = link.command(READS, "DEL", args!["{a}1", "a", "b"]).await;
+    assert!(matches!(&result, Err(Error::InvalidArgument { .. })), "{result:?}");
     assert_eq!((stored(&cluster, "a").await, stored(&cluster, "b").await), (0, 0));
 }
 

@@ -72,9 +72,10 @@ const SLICE: usize = 100;
 async fn on_all(store: &StateStore, op: Op, action: &'static str, queue: &QueueName, records: bool) -> Result<()> {
     with_shape!(store, op, queue, records, |shape| {
         let mut is_answered = Some(());
-        for partition in 0..shape.count() {
-            let to = Target::new(op, &scripts::PAUSE, queue, &shape, partition);
-            match store.call_on(to, vec![Arg::fixed(action)]).await? {
+        let to = |partition| Target::new(op, &scripts::PAUSE, queue, &shape, partition);
+        let calls = (0..shape.count()).map(|partition| (to(partition), vec![Arg::fixed(action)]));
+        for answer in store.call_all(calls.collect()).await {
+            match answer? {
                 Called::Answered(answer, _) => answer.reader(op).record(queue.as_str(), []),
                 Called::OtherShape => is_answered = None,
             }

@@ -55,18 +55,19 @@ async fn extend_in(
 ) -> Result<Option<Vec<Extended>>> {
     let leases: Vec<&JobLease> = jobs.iter().map(|job| &job.lease).collect();
     let mut extended = vec![Extended::Lost; jobs.len()];
-    for held in held::group(&leases, |index| jobs[index].progress.is_some()) {
-        if held.partition >= shape.count() {
-            continue;
-        }
+    let mut groups = held::group(&leases, |index| jobs[index].progress.is_some());
+    groups.retain(|held| held.partition < shape.count());
+    let calls = groups.iter().map(|held| {
         let mut args = vec![Arg::from(millis_ceil(lasting)), Arg::from(&held.batches), Arg::from(&held.singles)];
         for &index in held.others() {
             let progress = jobs[index].progress.clone().unwrap_or_default();
             args.extend([Arg::from(held::fence_and_id(&jobs[index].lease)), Arg::from(progress)]);
         }
-        let to = Target::new(OP, &scripts::EXTEND, queue, shape, held.partition);
-        match store.call_on(to, args).await? {
-            Called::Answered(answer, _) => read(queue, answer, (&held, jobs), &mut extended)?,
+        (Target::new(OP, &scripts::EXTEND, queue, shape, held.partition), args)
+    });
+    for (held, answer) in groups.iter().zip(store.call_all(calls.collect()).await) {
+        match answer? {
+            Called::Answered(answer, _) => read(queue, answer, (held, jobs), &mut extended)?,
             Called::OtherShape => return Ok(None),
         }
     }

@@ -69,9 +69,9 @@ impl QueueInspect for StateStore {
 /// The sum over all partitions. `None` if the queue has another shape.
 async fn counts(store: &StateStore, op: Op, queue: &QueueName, shape: &Shape) -> Result<Option<Counts>> {
     let mut all = Counts::default();
-    for partition in 0..shape.count() {
-        let to = Target::new(op, &scripts::COUNTS, queue, shape, partition);
-        let Called::Answered(answer, _) = store.call_on(to, Vec::new()).await? else { return Ok(None) };
+    let call = |partition| (Target::new(op, &scripts::COUNTS, queue, shape, partition), Vec::new());
+    for answer in store.call_all((0..shape.count()).map(call).collect()).await {
+        let Called::Answered(answer, _) = answer? else { return Ok(None) };
         let mut reply = answer.reader(op);
         if reply.next_word()?.as_ref() != b"counts" {
             return Err(reply.unknown_word());

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesOrdered;
 use redis_link::keys::QueueKeys;
 use redis_link::layout::Aggregate;
 use redis_link::{Answer, Arg, Script};
@@ -177,6 +179,58 @@ impl StateStore {
         }
         Ok(Called::Answered(answer, reached))
     }
+}
+
+/// How many partitions one call uses at the same time: a durable write holds a connection.
+const AT_ONCE: usize = 8;
+
+impl StateStore {
+    /// Calls several partitions at the same time. Their answers in the order of the calls.
+    pub(super) async fn call_all(&self, calls: Vec<(Target<'_>, Vec<Arg>)>) -> Vec<Result<Called>> {
+        let (mut under_way, mut answers) = (FuturesOrdered::new(), Vec::with_capacity(calls.len()));
+        for (to, args) in calls {
+            if under_way.len() == AT_ONCE {
+                answers.extend(under_way.next().await);
+            }
+            under_way.push_back(self.call_on(to, args));
+        }
+        while let Some(answer) = under_way.next().await {
+            answers.push(answer);
+        }
+        answers
+    }
+}
+
+/// Reads the answers of all partitions to a call that changes something, by the number of the call. `None` if they have another
+/// shape, and nothing was changed. `changed`: what was done in the others if one has failed, as in `pushed to`.
+pub(super) fn together(
+    op: Op,
+    changed: &str,
+    answers: Vec<Result<Called>>,
+    mut read: impl FnMut(usize, Answer, Reached) -> Result<()>,
+) -> Result<Option<()>> {
+    let (mut is_answered, mut failed, mut has_other_shape) = (false, None, false);
+    for (number, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(Called::Answered(answer, reached)) => {
+                is_answered = true;
+                read(number, answer, reached)?;
+            }
+            Ok(Called::OtherShape) => has_other_shape = true,
+            Err(error @ Error::Indeterminate { .. }) => failed = Some(error),
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
+    }
+    let error = match failed {
+        None if !has_other_shape => return Ok(Some(())),
+        None if !is_answered => return Ok(None),
+        None => Error::unavailable(op, "the partitions of the queue have changed"),
+        Some(error) => error,
+    };
+    Err(match is_answered {
+        true => Error::indeterminate(op, format!("other jobs of the call were {changed} other partitions: {error}")),
+        false => error,
+    })
 }
 
 /// One call of a script on one partition.

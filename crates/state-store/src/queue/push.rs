@@ -10,7 +10,7 @@ use store_core::{
 };
 
 use super::batch::{self, Group};
-use super::partition::{Called, Shape, Target};
+use super::partition::{Shape, Target, together};
 use super::{packed_id, record, scripts};
 use crate::StateStore;
 
@@ -36,24 +36,14 @@ async fn push_in(
 ) -> Result<Option<Receipt<Vec<Pushed>>>> {
     let mut pushed: Vec<Option<Pushed>> = vec![None; jobs.len()];
     let mut lowest: Option<Reached> = None;
-    for part in parts(store, shape, jobs) {
-        let to = part.target(queue, shape, durability);
-        let error = match store.call_on(to, part.args(store, jobs, durability)).await {
-            Ok(Called::Answered(answer, reached)) => {
-                part.read(queue, answer, &mut pushed)?;
-                lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
-                continue;
-            }
-            Ok(Called::OtherShape) if lowest.is_none() => return Ok(None),
-            Ok(Called::OtherShape) => Error::unavailable(OP, "the partitions of the queue have changed"),
-            Err(error) => error,
-        };
-        return Err(if lowest.is_none() {
-            error
-        } else {
-            Error::indeterminate(OP, format!("other jobs of the call were pushed to other partitions: {error}"))
-        });
-    }
+    let parts = parts(store, shape, jobs);
+    let calls = parts.iter().map(|part| (part.target(queue, shape, durability), part.args(store, jobs, durability)));
+    let answers = store.call_all(calls.collect()).await;
+    let read = |number: usize, answer, reached| {
+        lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
+        parts[number].read(queue, answer, &mut pushed)
+    };
+    let Some(()) = together(OP, "pushed to", answers, read)? else { return Ok(None) };
     let pushed = pushed.into_iter().collect::<Option<Vec<_>>>();
     let pushed = pushed.ok_or_else(|| Error::corrupt(OP, "the store did not answer each job once"))?;
     store.kept.keep(queue, jobs, &pushed);

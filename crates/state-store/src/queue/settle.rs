@@ -10,7 +10,7 @@ use store_core::{
 };
 
 use super::held::{self, Held};
-use super::partition::{Called, Shape, Target};
+use super::partition::{Shape, Target, together};
 use super::scripts;
 use crate::StateStore;
 
@@ -66,40 +66,27 @@ async fn settle_in(
     let leases: Vec<&JobLease> = settlements.iter().map(|settlement| &settlement.lease).collect();
     let mut settled = vec![Settled::Lost; settlements.len()];
     let (mut lowest, mut unknown): (Option<Reached>, _) = (None, None);
-    for held in held::group(&leases, |index| !is_plain(settlements[index])) {
-        if held.partition >= shape.count() {
-            continue;
-        }
-        let to = Target {
-            op: OP,
-            script: &scripts::SETTLE,
-            queue,
-            shape,
-            partition: held.partition,
-            call: Some(fastrand::u64(..)),
-            is_repeat: false,
-            durability,
-        };
-        let error = match store.call_on(to, args(store, shape, &held, settlements, durability)).await {
-            Ok(Called::Answered(answer, reached)) => {
-                match read(queue, answer, (&held, settlements), &mut settled) {
-                    // The jobs of the other partitions are settled nevertheless.
-                    Err(error @ Error::Indeterminate { .. }) => unknown = Some(error),
-                    read => read?,
-                }
-                lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
-                continue;
+    let mut groups = held::group(&leases, |index| !is_plain(settlements[index]));
+    groups.retain(|held| held.partition < shape.count());
+    let to = |held: &Held| Target {
+        call: Some(fastrand::u64(..)),
+        durability,
+        ..Target::new(OP, &scripts::SETTLE, queue, shape, held.partition)
+    };
+    let calls = groups.iter().map(|held| (to(held), args(store, shape, held, settlements, durability)));
+    let answers = store.call_all(calls.collect()).await;
+    let read_one = |number: usize, answer, reached| {
+        lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
+        match read(queue, answer, (&groups[number], settlements), &mut settled) {
+            // The jobs of the other partitions are settled nevertheless.
+            Err(error @ Error::Indeterminate { .. }) => {
+                unknown = Some(error);
+                Ok(())
             }
-            Ok(Called::OtherShape) if lowest.is_none() => return Ok(None),
-            Ok(Called::OtherShape) => Error::unavailable(OP, "the partitions of the queue have changed"),
-            Err(error) => error,
-        };
-        return Err(if lowest.is_none() {
-            error
-        } else {
-            Error::indeterminate(OP, format!("other jobs of the call were settled in other partitions: {error}"))
-        });
-    }
+            read => read,
+        }
+    };
+    let Some(()) = together(OP, "settled in", answers, read_one)? else { return Ok(None) };
     match unknown {
         Some(error) => Err(error),
         None => Ok(Some(Receipt::new(settled, lowest.unwrap_or_default()))),

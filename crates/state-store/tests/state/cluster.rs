@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use redis_link::keys::QueueKeys;
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    ClaimRequest, Durability, Error, HolderName, Inventory, NewJob, Queue, QueueName, REGISTRATION, Waiter, Wakeup,
+    ClaimRequest, Durability, Error, HolderName, Inventory, NewJob, Outcome, Queue, QueueName, REGISTRATION,
+    Settlement, Waiter, Wakeup,
 };
 use testkit::{Cluster, DEADLINE, RedisServer, wait_until};
 
@@ -269,4 +270,44 @@ async fn a_listing_survives_a_failover_and_slots_that_move() {
     let missing: Vec<_> = names.iter().filter(|name| !listed.contains(name)).collect();
     assert!(missing.is_empty(), "{missing:?} after {pages} pages");
     assert!(pages > 3, "{pages}");
+}
+
+/// The commands that the nodes have executed for clients and in scripts.
+async fn commands(cluster: &Cluster) -> Vec<u64> {
+    let mut counts = Vec::new();
+    for node in &cluster.nodes()[..3] {
+        let info = node.command(&["INFO", "commandstats"]).await.unwrap();
+        let of_data = |line: &&str| {
+            let own = ["cmdstat_info:", "cmdstat_cluster|", "cmdstat_replconf:", "cmdstat_ping:"];
+            line.starts_with("cmdstat_") && !own.iter().any(|own| line.starts_with(own))
+        };
+        let calls = |line: &str| line.split_once("calls=")?.1.split_once(',')?.0.parse::<u64>().ok();
+        counts.push(info.as_str().unwrap().lines().filter(of_data).filter_map(calls).sum());
+    }
+    counts
+}
+
+#[tokio::test]
+async fn a_queue_of_12_partitions_uses_each_of_three_primaries_alike() {
+    let cluster = started().await;
+    let store = process(&cluster, 12).await;
+    let before = commands(&cluster).await;
+    let mut done = 0;
+    for _ in 0..120 {
+        let jobs: Vec<_> = (0..5).map(|number| NewJob::new(number.to_string())).collect();
+        let _ = store.push(&queue(), &jobs, Durability::Accepted).await.unwrap();
+        let claimed = store.claim(&request(5)).await.unwrap().jobs;
+        done += claimed.len();
+        let settlements: Vec<_> =
+            claimed.into_iter().map(|job| Settlement::new(job.lease, Outcome::Complete(None))).collect();
+        let _ = store.settle(&queue(), &settlements, Durability::Accepted).await.unwrap();
+    }
+    assert_eq!(done, 600);
+    let after = commands(&cluster).await;
+    let used: Vec<_> = after.iter().zip(before).map(|(after, before)| after - before).collect();
+    let all: u64 = used.iter().sum();
+    println!("commands of each primary: {used:?}");
+    for of_one in used {
+        assert!((25..=42).contains(&(of_one * 100 / all)), "{of_one} of {all}");
+    }
 }
