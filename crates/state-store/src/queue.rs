@@ -35,6 +35,7 @@ mod list;
 mod message;
 mod packed_id;
 mod partition;
+mod passing_on;
 mod push;
 mod push_group;
 mod record;

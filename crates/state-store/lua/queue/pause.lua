@@ -1,8 +1,8 @@
--- queue/pause: stops claims, or allows them again.
+-- queue/pause: stops claims, allows them again, or only notifies a waiting worker.
 -- KEYS    those of keys.lua
--- ARGV    1 clock, 2 shape, 3 'pause' or 'resume'
+-- ARGV    1 clock, 2 shape, 3 'pause', 'resume' or 'wake'
 -- Returns 'shape' and the recorded one, or 'done'
--- Retry   changes nothing
+-- Retry   changes nothing; 'wake' notifies one more worker
 -- Cost    up to 6 commands, O(1)
 -- needs: call, meta, publish, wake
 local shape = call('HGET', meta, 'shape')
@@ -11,7 +11,7 @@ if ARGV[3] == 'pause' then
   if ARGV[2] ~= '' then call('HSETNX', meta, 'shape', ARGV[2]) end
   call('HSET', meta, 'paused', '1')
 else
-  call('HDEL', meta, 'paused')
+  if ARGV[3] == 'resume' then call('HDEL', meta, 'paused') end
   wake()
   publish()
 end

@@ -123,7 +123,11 @@ impl StateStore {
             let Some(waking) = waking.upgrade() else { return };
             match event {
                 Event::Message(message) => waking.on_message(message),
-                Event::Subscribed if !subscribed.send_replace(true) => {}
+                // A claim that did not wait for it has registered a waiter that could not be notified.
+                Event::Subscribed => {
+                    waking.on_gap(&heard);
+                    subscribed.send_replace(true);
+                }
                 _ => waking.on_gap(&heard),
             }
         };

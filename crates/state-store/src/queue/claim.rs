@@ -13,6 +13,7 @@ use super::batch::Claimed;
 use super::job_state::JobStateRecord;
 use super::partition::{Called, Shape, Target};
 use super::record::Record;
+use super::waiter::Registered;
 use super::{packed_id, scripts};
 use crate::StateStore;
 
@@ -102,6 +103,9 @@ async fn claim_in(
     }
     if visited < partitions.len() && !all.jobs.is_empty() {
         all.next = Some(Duration::ZERO);
+        let unvisited = &partitions[visited..];
+        let is_left = |of: &Registered| of.queue == request.queue && unvisited.contains(&of.partition);
+        store.pass_on(store.waking.take_notified(is_left));
     }
     all.paused &= all.jobs.is_empty();
     Ok(Some(all))

@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
-use store_core::{
-    Claim, ClaimRequest, Durability, Error, HolderName, Op, Outcome, Queue, QueueName, REGISTRATION, Result,
-    Settlement, Timestamp, Waiter, Wakeup,
-};
+use store_core::{Claim, ClaimRequest, Error, Op, QueueName, REGISTRATION, Result, Timestamp, Waiter, Wakeup};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::channels::{Channels, QueueChannels};
@@ -18,7 +15,7 @@ use super::claim::{self, Answered, Registering, registration};
 use super::message::handed_over;
 use crate::StateStore;
 
-const OP: Op = Op::QueueWait;
+pub(super) const OP: Op = Op::QueueWait;
 
 /// How many registrations of a process may reserve jobs at a time: each may bring a message of 64 KiB, and the server cuts a
 /// subscriber that does not read.
@@ -45,10 +42,10 @@ struct State {
 }
 
 #[derive(Debug)]
-struct Registered {
+pub(super) struct Registered {
     waiter: Weak<Inner>,
-    queue: QueueName,
-    partition: u16,
+    pub(super) queue: QueueName,
+    pub(super) partition: u16,
     channel: Arc<str>,
     /// How many jobs it reserves.
     reserve: usize,
@@ -56,17 +53,10 @@ struct Registered {
     rests_until: Option<Instant>,
     /// Whether a message has ended the registration since the last claim was sent.
     is_woken: bool,
+    /// Whether a notification, which no other waiter has got, has ended it since the last claim was sent.
+    is_notified: bool,
     /// The store that gives back what arrives for a waiter that was dropped.
     heir: Option<StateStore>,
-}
-
-impl State {
-    /// Notifies another waiter of this process that is registered at the queue. Whether there is one.
-    fn pass_on(&self, queue: &QueueName) -> bool {
-        let others = self.registered.values().filter(|other| other.queue == *queue && other.heir.is_none());
-        let waiter = others.filter_map(|other| other.waiter.upgrade()).next();
-        waiter.is_some_and(|waiter| waiter.sender.send(Wakeup::Notified { queue: queue.clone() }).is_ok())
-    }
 }
 
 impl Waking {
@@ -150,6 +140,8 @@ impl Drop for StateWaiter {
         let runtime = tokio::runtime::Handle::try_current().ok();
         let heir = runtime.is_some().then(|| self.store.clone());
         self.store.waking.bequeath(&waiter, heir.as_ref());
+        let notified = self.store.waking.take_notified(|registered| registered.waiter.ptr_eq(&waiter));
+        self.store.pass_on(notified);
         if let (Some(runtime), Some(store)) = (runtime, heir) {
             let channels = std::mem::take(&mut *self.inner.channels());
             runtime.spawn(async move {
@@ -160,7 +152,9 @@ impl Drop for StateWaiter {
         }
         let Ok(mut receiver) = self.inner.receiver.try_lock() else { return };
         while let Ok(wakeup) = receiver.try_recv() {
-            self.store.hand_on(wakeup);
+            if let Wakeup::Claimed { queue, claim, .. } = wakeup {
+                self.store.give_back(queue, claim);
+            }
         }
     }
 }
@@ -213,8 +207,9 @@ impl Registering for Registration<'_> {
         let reserve = if others().count() < MAX_RESERVING { own } else { 0 };
         let (queue, channel) = (queue.clone(), Arc::clone(self.channels.of(partition)));
         let registration = registration(token, reserve, &channel);
-        let (rests_until, is_woken, heir) = (None, false, None);
-        let registered = Registered { waiter, queue, partition, channel, reserve, rests_until, is_woken, heir };
+        let (rests_until, is_woken, is_notified, heir) = (None, false, false, None);
+        let registered =
+            Registered { waiter, queue, partition, channel, reserve, rests_until, is_woken, is_notified, heir };
         state.registered.insert(token, registered);
         state.executed.get_or_insert((Instant::now(), Timestamp::from_millis(0)));
         registration
@@ -239,43 +234,11 @@ impl Registering for Registration<'_> {
     }
 }
 
-impl StateStore {
-    /// Gives back the jobs of a dropped waiter, and passes its notifications on.
-    fn hand_on(&self, wakeup: Wakeup) {
-        if let Wakeup::Notified { queue } = &wakeup
-            && self.waking.lock().pass_on(queue)
-        {
-            return;
-        }
-        let store = self.clone();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            // If a call fails, the leases expire, and workers claim within 10 s.
-            let (queue, claim) = match wakeup {
-                Wakeup::Claimed { queue, claim, .. } => (queue, claim),
-                Wakeup::Notified { queue } => {
-                    let Ok(worker) = HolderName::unique("waiter") else { return };
-                    let request = ClaimRequest::new(queue.clone(), worker, 1, REGISTRATION);
-                    let Ok(claim) = store.claim(&request).await else { return };
-                    (queue, claim)
-                }
-                _ => return,
-            };
-            let release = |job: store_core::ClaimedJob| Settlement::new(job.lease, Outcome::Release);
-            // The last one first, so that the queue keeps their order.
-            let settlements: Vec<_> = claim.jobs.into_iter().rev().map(release).collect();
-            if !settlements.is_empty() {
-                let _ = store.settle(&queue, &settlements, Durability::Accepted).await;
-            }
-        });
-    }
-}
-
 impl Waking {
     /// Passes a message on to its waiter, or to the heir of one that was dropped.
     pub(super) fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
-        let Some((queue, partition)) = self.registration_of(token, kind == STAYS) else { return };
+        let Some((queue, partition)) = self.registration_of(token, kind) else { return };
         let mut jobs = 0;
         let wakeup = match kind {
             STAYS | ENDS => {
@@ -291,22 +254,28 @@ impl Waking {
         registered.reserve = registered.reserve.saturating_sub(jobs);
         match (registered.heir.clone(), registered.waiter.upgrade()) {
             (Some(heir), _) => {
+                registered.is_notified = false;
                 drop(state);
-                heir.hand_on(wakeup);
+                match wakeup {
+                    Wakeup::Claimed { queue, claim, .. } => heir.give_back(queue, claim),
+                    Wakeup::Notified { queue } => heir.pass_on(vec![(queue, partition)]),
+                    _ => {}
+                }
             }
             (None, Some(waiter)) => drop(waiter.sender.send(wakeup)),
             (None, None) => {}
         }
     }
 
-    /// The queue and partition of a registration for which a message arrived, and which ends with it unless it `stays`.
-    fn registration_of(&self, token: u64, stays: bool) -> Option<(QueueName, u16)> {
+    /// The queue and partition of a registration for which a message of this kind arrived.
+    fn registration_of(&self, token: u64, kind: u8) -> Option<(QueueName, u16)> {
         let mut state = self.lock();
         // It stays: the next message may arrive before the claim that registers again is answered.
         let registered = state.registered.get_mut(&token)?;
-        if !stays {
+        if kind != STAYS {
             (registered.reserve, registered.rests_until, registered.is_woken) = (0, None, true);
         }
+        registered.is_notified |= kind != STAYS && kind != ENDS;
         Some((registered.queue.clone(), registered.partition))
     }
 
@@ -318,6 +287,17 @@ impl Waking {
             }
             registered.heir.is_some() || !registered.waiter.ptr_eq(waiter)
         });
+    }
+
+    /// Takes the notifications of these registrations for which no claim was sent.
+    pub(super) fn take_notified(&self, which: impl Fn(&Registered) -> bool) -> Vec<(QueueName, u16)> {
+        let mut state = self.lock();
+        let notified = state.registered.values_mut().filter(|registered| registered.is_notified && which(registered));
+        let take = |registered: &mut Registered| {
+            registered.is_notified = false;
+            (registered.queue.clone(), registered.partition)
+        };
+        notified.map(take).collect()
     }
 
     /// Messages on a channel may have been missed.
@@ -365,6 +345,7 @@ mod tests {
             reserve: 1,
             rests_until: None,
             is_woken: false,
+            is_notified: false,
             heir: None,
         };
         waking.lock().registered.insert(7, registered);

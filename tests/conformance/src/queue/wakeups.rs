@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use store_core::{Op, Outcome, Waiter, Wakeup};
+use store_core::{Op, Outcome, Settled, Waiter, Wakeup};
 
 use super::queue_fixture::{QueueFixture, dead, job, retry};
 use super::waiter::UP_TO;
@@ -14,6 +14,7 @@ cases! { Op::QueueWait;
     a_wait_ends_without_a_wakeup,
     a_wakeup_before_the_wait_is_not_lost,
     three_pushes_wake_three_waiters,
+    two_pushes_wake_two_waiters,
     a_job_that_is_due_before_all_others_wakes_a_waiter,
     a_retry_that_is_due_before_all_others_wakes_a_waiter,
     a_promoted_job_reaches_a_waiter,
@@ -66,6 +67,35 @@ async fn three_pushes_wake_three_waiters(queue: QueueFixture) -> Verdict {
     }
     ids.sort_unstable();
     check_eq!(ids, ["a", "b", "c"]);
+    Ok(())
+}
+
+/// Both pushes may notify one waiter, which has room for one job, or a third one, which is dropped.
+async fn two_pushes_wake_two_waiters(queue: QueueFixture) -> Verdict {
+    for round in 0..16 {
+        let dropped = if round % 2 == 0 { Some(queue.waiter(1, 0).await?) } else { None };
+        let (one, other) = (queue.waiter(1, 0).await?, queue.waiter(1, 0).await?);
+        queue.push_ids(&["a"]).await?;
+        queue.push_ids(&["b"]).await?;
+        drop(dropped);
+        let mut wakeups = [0, 0];
+        for _ in 0..2 {
+            tokio::select! {
+                verdict = woken(&queue, one.as_ref()) => { verdict?; wakeups[0] += 1; }
+                verdict = woken(&queue, other.as_ref()) => { verdict?; wakeups[1] += 1; }
+            }
+        }
+        let (first, second) = if wakeups[0] > 0 { (one, other) } else { (other, one) };
+        let mut jobs = first.claim(&queue.request(1), 0).await?.jobs;
+        jobs.extend(match wakeups {
+            [1, 1] => second.claim(&queue.request(1), 0).await?.jobs,
+            _ => queue.served(second.as_ref(), 1, 0).await?,
+        });
+        check_eq!(jobs.len(), 2);
+        for job in jobs {
+            check_eq!(queue.settle(&job.lease, Outcome::Complete(None)).await?, Settled::Done);
+        }
+    }
     Ok(())
 }
 

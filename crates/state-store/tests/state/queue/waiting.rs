@@ -6,7 +6,7 @@ use state_store::{StateOptions, StateStore};
 use store_core::{
     ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueExt, QueueName, Settled, Wakeup,
 };
-use testkit::{DEADLINE, RedisServer, wait_until};
+use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 
 use super::{claim, job, push, queue, settle};
 use crate::{fixture, open};
@@ -122,4 +122,20 @@ async fn a_waiter_that_is_dropped_during_a_push_loses_no_job() {
         assert_eq!(jobs[0].attempt, 1, "round {round}");
         assert_eq!(settle(&store, &jobs[0], Outcome::Complete(None)).await, Settled::Done);
     }
+}
+
+/// A claim waits for the subscription for a second. A push that finds no subscriber removes the registration.
+#[tokio::test]
+async fn a_subscription_that_is_confirmed_late_reports_missed_notifications() {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let store = open(&server.url_through(&proxy, None), StateOptions::default()).await.unwrap();
+    proxy.hold_at_request(mentions("SUBSCRIBE"));
+    let waiter = store.waiter();
+    assert!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.is_empty());
+    assert_eq!((proxy.fired(), waiter.next(DEADLINE).await.unwrap()), (1, Some(Wakeup::Missed)));
+    push(&store, &[NewJob::new("a")]).await;
+    proxy.pass().await;
+    assert_eq!(waiter.next(DEADLINE).await.unwrap(), Some(Wakeup::Missed));
+    assert_eq!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.len(), 1);
 }
