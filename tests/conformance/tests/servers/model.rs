@@ -124,7 +124,8 @@ async fn random_sequences_have_the_same_outcomes() {
     compare(1).await;
 }
 
-/// The partitions have no common order: each claim takes all ready jobs, and jobs are compared by their ids.
+/// The partitions have no common order: each step claims all ready jobs, and jobs are compared by their ids. So there are batches:
+/// which of their jobs a claim takes is not defined.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_sequences_have_the_same_outcomes_in_three_partitions() {
     compare(3).await;
@@ -141,7 +142,7 @@ async fn compare(partitions: u16) {
     let pair = Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis), is_ordered };
     let first = number("CONFORMANCE_SEED", 1);
     for seed in first..first + number("CONFORMANCE_SEQUENCES", 1000) {
-        let steps = generate::sequence(seed, STEPS);
+        let steps = generate::sequence(seed, STEPS, !is_ordered);
         let Some(found) = pair.difference(&steps).await else { continue };
         let (steps, found) = pair.shrink(steps, found).await;
         let steps: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();

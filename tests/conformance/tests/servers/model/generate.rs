@@ -14,16 +14,21 @@ pub(super) const IDS: u8 = 40;
 
 const TEXTS: [&str; 5] = ["", "a", "message", "a longer text that is not like the others", "\0\r\n"];
 
-/// The sequence of a seed.
-pub(super) fn sequence(seed: u64, steps: usize) -> Vec<Step> {
+/// The sequence of a seed. `has_batches`: whether the store assigns the ids of many jobs.
+pub(super) fn sequence(seed: u64, steps: usize, has_batches: bool) -> Vec<Step> {
     let mut rng = Rng::with_seed(seed);
     // one rate per key: the contract does not define a limit whose rate changes
     let rates = [0, 1, 2].map(|_| rate(&mut rng));
-    (0..steps).map(|_| if rng.u8(..10) < 6 { queue_step(&mut rng) } else { other_step(&mut rng, &rates) }).collect()
+    let step = |_| match rng.u8(..10) {
+        0..=5 if has_batches && rng.u8(..4) == 0 => Step::PushNew(new_jobs(&mut rng)),
+        0..=5 => queue_step(&mut rng, if has_batches { 2 * IDS } else { IDS }),
+        _ => other_step(&mut rng, &rates),
+    };
+    (0..steps).map(step).collect()
 }
 
-fn queue_step(rng: &mut Rng) -> Step {
-    let id = rng.u8(..IDS);
+fn queue_step(rng: &mut Rng, ids: u8) -> Step {
+    let id = rng.u8(..ids);
     match rng.u8(..30) {
         0..=2 => Step::Push((0..rng.usize(1..4)).map(|_| job(rng)).collect()),
         3..=5 => Step::Push(plain_jobs(rng)),
@@ -130,6 +135,23 @@ fn plain_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
     ids.into_iter().map(plain).collect()
 }
 
+/// Jobs of one push without ids: of one priority or several, due now, at one time or at several. The plain ones form batches.
+fn new_jobs(rng: &mut Rng) -> Vec<NewJob> {
+    let most = [3, 10, 52][rng.usize(..3)];
+    let (priorities, delays, most_bytes) = (rng.usize(1..3), rng.u8(..3), [20, 300][rng.usize(..2)]);
+    let (delay, retry) = (time(rng), RetryPolicy::new(rng.u16(1..4), Backoff::Fixed(time(rng))));
+    let priorities: Vec<_> = (0..priorities).map(|_| Priority::ALL[rng.usize(..4)]).collect();
+    let count = rng.usize(1..=most);
+    let new = |_| {
+        let mut job = NewJob::new(vec![b'x'; rng.usize(..most_bytes)]).with_retry(retry);
+        job.priority = priorities[rng.usize(..priorities.len())];
+        job.delay = [Duration::ZERO, delay, time(rng)][usize::from(delays)];
+        job.start_within = (rng.u8(..40) == 0).then(|| time(rng));
+        job
+    };
+    (0..count).map(new).collect()
+}
+
 /// Up to 12 different scheduled jobs. They may be packed into one string.
 fn delayed_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
     let mut jobs = plain_jobs(rng);
@@ -139,7 +161,7 @@ fn delayed_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
 
 /// Numbers of the last leases: a few, or many.
 fn numbers(rng: &mut Rng) -> Vec<usize> {
-    let most = if rng.bool() { 3 } else { 10 };
+    let most = [3, 3, 10, 10, 50][rng.usize(..5)];
     (0..rng.usize(1..most)).map(|_| rng.usize(..=most)).collect()
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use conformance::Stores;
 use store_core::{
-    AcquireRequest, Acquired, Beat, Durability, Entry, Fingerprint, HandoffItem, HolderName, IdempotentRequest,
+    AcquireRequest, Acquired, Beat, Durability, Entry, Fingerprint, HandoffItem, HolderName, IdempotentRequest, JobId,
     JobLease, Key, Lease, LeaseName, ManualClock, Member, PageRequest, PoolName, QueueName, RateCheck, RequestId,
     Result, Timestamp, Ttl,
 };
 
+use super::generate::{IDS, job_id};
 use super::step::Step;
 
 /// Longer than all steps of a sequence together: values expire by the server's own clock.
@@ -24,6 +25,8 @@ pub(super) struct World {
     /// The leases that were settled with a result, and the ends of the results.
     pub(super) results: Vec<(JobLease, Timestamp)>,
     pub(super) clock: ManualClock,
+    /// The ids that the store has assigned, in the order of the pushes.
+    pub(super) assigned: Vec<JobId>,
     /// Whether the queue has one order, and one sequence of fences.
     pub(super) is_ordered: bool,
     place: String,
@@ -40,6 +43,7 @@ impl World {
             settled: Vec::new(),
             results: Vec::new(),
             clock,
+            assigned: Vec::new(),
             is_ordered,
             place: place.to_owned(),
             held: Vec::new(),
@@ -53,7 +57,19 @@ impl World {
             Ok(Some(outcome)) => Ok(outcome),
             Err(error) => Err(error),
         };
-        outcome.unwrap_or_else(|error| format!("error: {}", error.kind()))
+        outcome.map_or_else(|error| format!("error: {}", error.kind()), |outcome| self.named(&outcome))
+    }
+
+    /// The text, with a name in the place of each assigned id: engines assign different ones.
+    pub(super) fn named(&self, text: &str) -> String {
+        let ids = self.assigned.iter().enumerate().filter(|(_, id)| text.contains(id.as_str()));
+        ids.fold(text.to_owned(), |text, (number, id)| text.replace(id.as_str(), &format!("new-{number:04}")))
+    }
+
+    /// The id with a number.
+    pub(super) fn id(&self, number: u8) -> JobId {
+        let assigned = number.checked_sub(IDS).and_then(|number| from_end(&self.assigned, usize::from(number)));
+        assigned.cloned().unwrap_or_else(|| job_id(number % IDS))
     }
 
     async fn play_other(&mut self, step: &Step) -> Result<String> {

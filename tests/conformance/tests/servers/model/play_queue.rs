@@ -1,5 +1,7 @@
 //! Carrying out a step on the queue of one engine.
 
+use std::time::Duration;
+
 use store_core::{
     ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobLease, JobState, NewJob, Outcome,
     PageRequest, Result, Settlement,
@@ -15,16 +17,31 @@ impl World {
         let (state, queue) = (&self.stores.state, &self.queue);
         Ok(Some(match step {
             Step::Advance(_) => String::new(),
+            Step::PushNew(jobs) => {
+                let pushed = state.push(queue, jobs, Durability::Accepted).await?.value;
+                let new = pushed.iter().filter(|pushed| pushed.is_new());
+                self.assigned.extend(new.filter_map(|pushed| pushed.id().cloned()));
+                format!("{pushed:?}")
+            }
             Step::Push(jobs) if jobs.is_empty() => String::new(),
             Step::Push(jobs) => {
                 let jobs: Vec<NewJob> = jobs.iter().map(|(_, job)| job.clone()).collect();
                 format!("{:?}", state.push(queue, &jobs, Durability::Accepted).await?.value)
             }
             Step::Claim(max, lease) => {
-                let max = if self.is_ordered { *max } else { NewJob::MAX_BATCH };
-                let mut claim = state.claim(&ClaimRequest::new(queue.clone(), holder(0), max, *lease)).await?;
+                let request = || ClaimRequest::new(queue.clone(), holder(0), *max, *lease);
+                let mut claim = state.claim(&request()).await?;
+                while !self.is_ordered && !claim.jobs.is_empty() {
+                    let more = state.claim(&request()).await?;
+                    claim.next = more.next;
+                    if more.jobs.is_empty() && more.next != Some(Duration::ZERO) {
+                        break;
+                    }
+                    claim.jobs.extend(more.jobs);
+                }
                 if !self.is_ordered {
-                    claim.jobs.sort_by(|one, other| one.id().cmp(other.id()));
+                    claim.jobs.sort_by_cached_key(|job| self.named(job.id().as_str()));
+                    self.hear(&claim.jobs, *lease).await?;
                 }
                 self.claimed.extend(claim.jobs.iter().map(|job| job.lease.clone()));
                 let jobs: Vec<String> = claim.jobs.iter().map(|job| show_claimed(job, self.is_ordered)).collect();
@@ -42,13 +59,13 @@ impl World {
                 }
             }
             Step::Settle(outcomes) => return self.settle(outcomes).await.map(Some),
-            Step::Cancel(id) => format!("{:?}", state.cancel(queue, &job_id(*id)).await?),
-            Step::Replay(id) => format!("{:?}", state.replay(queue, &[job_id(*id)]).await?),
-            Step::Delete(id) => format!("{:?}", state.delete(queue, &[job_id(*id)]).await?),
-            Step::Promote(id) => format!("{:?}", state.promote(queue, &[job_id(*id)]).await?),
+            Step::Cancel(id) => format!("{:?}", state.cancel(queue, &self.id(*id)).await?),
+            Step::Replay(id) => format!("{:?}", state.replay(queue, &[self.id(*id)]).await?),
+            Step::Delete(id) => format!("{:?}", state.delete(queue, &[self.id(*id)]).await?),
+            Step::Promote(id) => format!("{:?}", state.promote(queue, &[self.id(*id)]).await?),
             Step::Pause => format!("{:?}", state.pause(queue).await?),
             Step::Resume => format!("{:?}", state.resume(queue).await?),
-            Step::Explain(id) => match state.explain(queue, &job_id(*id)).await? {
+            Step::Explain(id) => match state.explain(queue, &self.id(*id)).await? {
                 // the number of jobs ahead is a bound, which may count cancelled jobs
                 Explanation::WaitsForWorker { .. } => "WaitsForWorker".to_owned(),
                 explanation => format!("{explanation:?}"),
@@ -57,6 +74,17 @@ impl World {
             Step::LookAtAll => self.look_at_all().await?,
             _ => return Ok(None),
         }))
+    }
+
+    /// The queue records of jobs with assigned ids that they were delivered. It may record it for a whole claim as soon as a call
+    /// names one of them, and the contract does not define how often a job of a batch may expire unheard.
+    async fn hear(&self, jobs: &[ClaimedJob], lease: Duration) -> Result<()> {
+        let assigned = jobs.iter().filter(|job| self.assigned.contains(job.id()));
+        let extensions: Vec<_> = assigned.map(|job| Extension::new(job.lease.clone())).collect();
+        if !extensions.is_empty() {
+            self.stores.state.extend(&self.queue, &extensions, lease).await?;
+        }
+        Ok(())
     }
 
     /// Settles leases by their numbers. Leaves out what the contract does not define: a settled lease that would have expired,
@@ -103,7 +131,7 @@ impl World {
         }
         // The contract does not define the order of jobs whose leases expire at the same moment.
         if !self.is_ordered {
-            jobs.sort_by_key(|job| job.id.to_string());
+            jobs.sort_by_cached_key(|job| self.named(job.id.as_str()));
         } else if place == JobState::Running {
             jobs.sort_by_key(|job| (job.at, job.id.to_string()));
         }
@@ -117,8 +145,8 @@ impl World {
         for place in [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead] {
             seen.push(self.list(place, 1000).await?);
         }
-        for id in 0..IDS {
-            let job = self.stores.state.get(&self.queue, &job_id(id)).await?;
+        for id in (0..IDS).map(job_id).chain(self.assigned.iter().cloned()) {
+            let job = self.stores.state.get(&self.queue, &id).await?;
             seen.push(job.as_ref().map(show_info).unwrap_or_default());
         }
         Ok(seen.join("\n"))

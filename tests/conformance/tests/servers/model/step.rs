@@ -1,4 +1,5 @@
-//! One step of a sequence. Ids and names are small numbers, so that steps meet.
+//! One step of a sequence. Ids and names are small numbers, so that steps meet. From [`IDS`](super::generate::IDS) on, numbers of ids
+//! are of assigned ones, counted from the last.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,6 +12,8 @@ pub(super) enum Step {
     /// Time passes.
     Advance(Duration),
     Push(Vec<(u8, NewJob)>),
+    /// Jobs whose ids the store assigns.
+    PushNew(Vec<NewJob>),
     Claim(usize, Duration),
     /// Extends the leases with these numbers, counted from the last one given out.
     Extend(Vec<usize>, Duration, Option<&'static str>),
