@@ -85,7 +85,7 @@ pub struct Claim {
     /// claim can take all jobs of a push at once; then `next` is zero.
     pub jobs: Vec<ClaimedJob>,
     /// The time until the next scheduled job is due or the next lease expires. `None` if the queue has neither. Zero if
-    /// another job is ready or due now: claim again.
+    /// another job is ready or due now: claim again. It may be too short after a scheduled job was cancelled, deleted or promoted.
     pub next: Option<Duration>,
     /// Whether the queue is paused. A paused queue returns no jobs.
     pub paused: bool,

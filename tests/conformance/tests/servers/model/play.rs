@@ -27,6 +27,9 @@ pub(super) struct World {
     pub(super) clock: ManualClock,
     /// The ids that the store has assigned, in the order of the pushes.
     pub(super) assigned: Vec<JobId>,
+    /// Whether a job with an assigned id left its place in a call of its own. If it was scheduled, the time of its batch may remain:
+    /// a claim may then report that something is due earlier than anything is.
+    pub(super) may_be_early: bool,
     /// Whether the queue has one order, and one sequence of fences.
     pub(super) is_ordered: bool,
     place: String,
@@ -44,6 +47,7 @@ impl World {
             results: Vec::new(),
             clock,
             assigned: Vec::new(),
+            may_be_early: false,
             is_ordered,
             place: place.to_owned(),
             held: Vec::new(),

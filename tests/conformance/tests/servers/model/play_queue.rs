@@ -14,6 +14,9 @@ use super::step::Step;
 impl World {
     /// The outcome of a step on the queue; `None` for other steps.
     pub(super) async fn play_queue(&mut self, step: &Step) -> Result<Option<String>> {
+        if let Step::Cancel(id) | Step::Delete(id) | Step::Promote(id) = step {
+            self.may_be_early |= *id >= IDS;
+        }
         let (state, queue) = (&self.stores.state, &self.queue);
         Ok(Some(match step {
             Step::Advance(_) => String::new(),
@@ -45,7 +48,8 @@ impl World {
                 }
                 self.claimed.extend(claim.jobs.iter().map(|job| job.lease.clone()));
                 let jobs: Vec<String> = claim.jobs.iter().map(|job| show_claimed(job, self.is_ordered)).collect();
-                format!("{jobs:?} {:?} {}", claim.next, claim.paused)
+                let next = claim.next.map(|next| if self.may_be_early { Duration::ZERO } else { next });
+                format!("{jobs:?} {next:?} {}", claim.paused)
             }
             Step::Extend(numbers, lasting, progress) => {
                 let leases = numbers.iter().filter_map(|number| from_end(&self.claimed, *number));
