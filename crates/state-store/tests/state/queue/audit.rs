@@ -1,7 +1,7 @@
 //! A checker of the stored data of a partition of a queue. It reads `docs/layout.md`, not the code of the library.
 //!
 //! What an interrupted script may leave (stale entries, a record or a state alone, `moving`, wrong counters) is reported only by
-//! [`Stored::violations_at_rest`].
+//! [`Stored::violations_at_rest`]. A stale entry in a ready list may remain at any time.
 
 use std::collections::HashMap;
 
@@ -129,12 +129,37 @@ impl Stored {
                 found.push(format!("the counter {field} is {stored}, and there are {counted}"));
             }
         }
-        for (key, entry) in self.unique.iter().filter(|(_, entry)| entry[0] == b'e') {
-            if self.unique_until.get(key) != Some(&digits(&entry[1..17])) {
+        for (key, entry) in &self.unique {
+            if entry[0] != b'e' && !self.jobs.contains_key(&entry[1..]) {
+                found.push("a unique key is held by a job that is gone".into());
+            }
+            if entry[0] == b'e' && self.unique_until.get(key) != Some(&digits(&entry[1..17])) {
                 found.push("a unique key that is held for a time never ends".into());
             }
         }
+        self.check_pairs(&mut found);
         found
+    }
+
+    /// What exists in one place has its other half, except ids in ready lists.
+    fn check_pairs(&self, found: &mut Vec<String>) {
+        if self.state.keys().any(|id| !self.jobs.contains_key(id)) {
+            found.push("a state has no record".into());
+        }
+        if self.jobs.keys().any(|id| id[0] == 2 && !self.state.contains_key(id)) {
+            found.push("a batch has no state".into());
+        }
+        for (index, ids) in [("leased", &self.leased), ("completed", &self.completed), ("dead", &self.dead)] {
+            if ids.keys().any(|id| !self.jobs.contains_key(id)) {
+                found.push(format!("an entry of {index} is stale"));
+            }
+        }
+        if self.due.keys().any(|member| !self.jobs.contains_key(&member[1..])) {
+            found.push("an entry of due is stale".into());
+        }
+        if self.completed.keys().chain(self.dead.keys()).any(|id| id[0] == 2) {
+            found.push("a batch is finished".into());
+        }
     }
 
     fn batches(&self) -> Vec<Batch> {
@@ -191,6 +216,15 @@ impl Stored {
     fn check_batch(&self, batch: &Batch, now: u64, found: &mut Vec<String>) {
         if batch.left >> batch.jobs > 0 {
             found.push("a batch has more positions than jobs".into());
+        }
+        if batch.jobs > 50 || batch.left == 0 {
+            found.push("a batch has no job or more than 50".into());
+        }
+        let mut times = batch.delays.clone().unwrap_or_default();
+        times.sort_unstable();
+        times.dedup();
+        if times.len() > 1 && batch.jobs > 16 {
+            found.push("a batch with several due times has more than 16 jobs".into());
         }
         let mut leased = 0;
         for lease in &batch.leases {

@@ -38,6 +38,25 @@ const COPY: &str = "for i, key in ipairs(KEYS) do
   if redis.call('EXISTS', ARGV[i]) == 1 then redis.call('COPY', ARGV[i], key) end
 end";
 
+/// How many batches differ. KEYS: those of a queue. ARGV: those of its copy.
+const BATCHES: &str = "local n = 0
+local function differing(one, other)
+  local pairs_of = redis.call('HGETALL', one)
+  for i = 1, #pairs_of, 2 do
+    if pairs_of[i]:byte() == 2 and redis.call('HGET', other, pairs_of[i]) ~= pairs_of[i + 1] then n = n + 1 end
+  end
+end
+for first = 0, #KEYS - 1, 14 do
+  for i = 1, 2 do
+    differing(KEYS[first + i], ARGV[first + i])
+    differing(ARGV[first + i], KEYS[first + i])
+  end
+end
+return n";
+
+/// The calls that may change a batch. A dead job is in none.
+const CHANGE_BATCHES: [&str; 7] = ["push", "claim", "settle", "extend", "cancel", "delete", "promote"];
+
 /// How a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -145,14 +164,14 @@ fn set_back(clock: &ManualClock, to: Timestamp) {
     clock.advance(Duration::from_millis(to.as_millis().wrapping_sub(clock.now().as_millis())));
 }
 
-/// Interrupts the call of one scenario after each number of writes. Returns the script, and how often.
+/// Interrupts the call of one scenario after each number of writes. Returns the script, how often, and whether it changes batches.
 #[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn interrupt_everywhere(
     environment: &Environment,
     seed: u64,
     partitions: u16,
     then: Interrupted,
-) -> (&'static str, usize) {
+) -> (&'static str, usize, bool) {
     let Environment { fixture, .. } = environment;
     let queue_name = queue("interrupted", partitions);
     let (own, backup) = (keys(&queue_name), keys(&queue("backup", partitions)));
@@ -163,6 +182,7 @@ async fn interrupt_everywhere(
     let began = fixture.clock.now();
     environment.on_keys(COPY, &backup, &own).await;
     let answer = scenario.run(&call).await.unwrap();
+    let changes_batches = environment.on_keys(BATCHES, &own, &backup).await.as_integer() > Some(0);
     let expected = scenario.drain(BTreeMap::new()).await;
     let may_end = (then == Interrupted::Fails).then(|| scenario.may_end(&call));
     // Which jobs are leased to which waiter is random, and so is whether their deliveries count.
@@ -197,10 +217,10 @@ async fn interrupt_everywhere(
         let unknown: Vec<_> = ends.keys().filter(|name| !names.contains(name)).collect();
         assert!(unknown.is_empty(), "jobs that nobody pushed: {unknown:?}");
         if !was_interrupted {
-            return (call.name(), writes);
+            return (call.name(), writes, changes_batches);
         }
     }
-    (call.name(), 0)
+    (call.name(), 0, false)
 }
 
 /// Interrupts scripts on queues of so many partitions.
@@ -210,16 +230,20 @@ async fn interrupt_all(then: Interrupted, partitions: u16) {
     let (wanted, first) = (number("TWINSTORE_INTERRUPTIONS").unwrap_or(EACH), number("TWINSTORE_SEED").unwrap_or(1));
     let environment = Environment::new().await;
     rehearse(&environment).await;
-    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut done, mut of_batches): (BTreeMap<&str, usize>, BTreeMap<&str, usize>) = Default::default();
     for seed in first as u64.. {
-        let (script, interruptions) = interrupt_everywhere(&environment, seed, partitions, then).await;
+        let (script, interruptions, changes_batches) = interrupt_everywhere(&environment, seed, partitions, then).await;
         *done.entry(script).or_default() += interruptions;
+        *of_batches.entry(script).or_default() += if changes_batches { interruptions } else { 0 };
         let total: usize = done.values().sum();
         if total >= wanted {
             let handed_over = environment.handed_over.load(Ordering::Relaxed);
             println!("{total} interrupted scripts, seeds {first} to {seed}: {done:?}; {handed_over} hand-overs");
+            println!("those that change batches: {of_batches:?}");
             let least = done.values().min().copied().unwrap_or(0);
             assert!(wanted < EACH || done.len() == 8 && least > 50 && handed_over > 100, "{done:?}");
+            let least = CHANGE_BATCHES.map(|script| of_batches.get(script).copied().unwrap_or(0)).into_iter().min();
+            assert!(wanted < EACH || least > Some(50), "{of_batches:?}");
             return;
         }
     }

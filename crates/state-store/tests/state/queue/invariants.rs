@@ -91,6 +91,17 @@ impl<'f> Sound<'f> {
         self.command("HSET", "state", &[id, &value]).await;
     }
 
+    /// Adds 50 empty records to a batch of delayed jobs.
+    async fn lengthen(&self, id: &[u8]) {
+        let mut blob = self.command("HGET", "jobs", &[id]).await.as_bytes().unwrap().to_vec();
+        let jobs = usize::from(blob[0]);
+        let (end, delay) = (blob[3 * jobs - 1..3 * jobs + 2].to_vec(), blob[2 + 3 * jobs..8 + 3 * jobs].to_vec());
+        blob[0] += 50;
+        blob.splice(2 + 9 * jobs..2 + 9 * jobs, delay.repeat(50));
+        blob.splice(2 + 3 * jobs..2 + 3 * jobs, end.repeat(50));
+        self.command("HSET", "jobs", &[id, &blob]).await;
+    }
+
     async fn break_it(&self, what: Break) {
         let (ready, leased, delayed) = (&self.ready[..], &self.leased[..], &self.delayed[..]);
         let later = (self.fixture.clock.now().as_millis() + 100_000_000).to_string();
@@ -119,6 +130,13 @@ impl<'f> Sound<'f> {
             Break::Counter(field) => drop(self.command("HINCRBY", "meta", &[field, b"1"]).await),
             Break::KeyWithoutHolder => drop(self.command("HDEL", "unique", &[b"key of keyed"]).await),
             Break::KeyOfAnother => drop(self.command("HSET", "unique", &[b"key of keyed", b"fready"]).await),
+            Break::Add(index, member) => drop(self.command("ZADD", index, &[later, member]).await),
+            Break::FinishedBatch(index) => drop(self.command("ZADD", index, &[later, ready]).await),
+            Break::StateAlone => drop(self.command("HSET", "state", &[b"gone", b"w"]).await),
+            Break::BatchRecordAlone => drop(self.command("HDEL", "state", &[ready]).await),
+            Break::KeyOfGoneJob => drop(self.command("HSET", "unique", &[b"key of gone", b"fgone"]).await),
+            Break::EmptyBatch => self.edit(ready, |state| state[6..14].fill(0)).await,
+            Break::LongBatch => self.lengthen(delayed).await,
             Break::EndlessKey => drop(self.command("ZREM", "unique_until", &[b"key of timed"]).await),
         }
     }
@@ -144,9 +162,17 @@ enum Break {
     KeyWithoutHolder,
     KeyOfAnother,
     EndlessKey,
+    /// Adds an entry of a job or a batch to an index.
+    Add(&'static str, &'static [u8]),
+    FinishedBatch(&'static str),
+    StateAlone,
+    BatchRecordAlone,
+    KeyOfGoneJob,
+    EmptyBatch,
+    LongBatch,
 }
 
-const TABLE: [(Break, &str); 24] = [
+const TABLE: [(Break, &str); 36] = [
     // What exists is always found.
     (Break::Remove("LREM", "ready2", b"ready"), "a single job is not in ready and due"),
     (Break::Remove("ZREM", "due", b"2scheduled"), "a single job is not in ready and due"),
@@ -155,6 +181,20 @@ const TABLE: [(Break, &str); 24] = [
     (Break::Remove("ZREM", "dead", b"dead"), "a single job is not in dead"),
     (Break::ReadyBatchWithoutEntry, "a batch with ready positions is in no list"),
     (Break::LeasedBatchWithoutEntry, "a batch with leases is not in leased"),
+    // Nothing but ids in ready lists is stale, and only single jobs are finished.
+    (Break::Add("due", b"2gone"), "an entry of due is stale"),
+    (Break::Add("leased", b"gone"), "an entry of leased is stale"),
+    (Break::Add("completed", b"gone"), "an entry of completed is stale"),
+    (Break::Add("dead", b"gone"), "an entry of dead is stale"),
+    (Break::FinishedBatch("completed"), "a batch is finished"),
+    (Break::FinishedBatch("dead"), "a batch is finished"),
+    (Break::StateAlone, "a state has no record"),
+    (Break::BatchRecordAlone, "a batch has no state"),
+    (Break::KeyOfGoneJob, "a unique key is held by a job that is gone"),
+    // A batch has up to 50 jobs, or up to 16 with several due times.
+    (Break::EmptyBatch, "a batch has no job or more than 50"),
+    (Break::LongBatch, "a batch has no job or more than 50"),
+    (Break::LongBatch, "a batch with several due times has more than 16 jobs"),
     // A lease ends at its time, and a delayed job waits for its own.
     (Break::LateEndOfLease, "the first lease ends before its score"),
     (Break::LateDueTime, "a scheduled position is ready before its time"),
