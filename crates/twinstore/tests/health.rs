@@ -1,6 +1,8 @@
 //! The health of both stores, while servers die, stop and return.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod service;
+
 use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RedisServer, wait_until};
@@ -12,14 +14,8 @@ use twinstore::{ErrorKind, Role};
 async fn stores(command_timeout: &str) -> (RedisServer, RedisServer, Stores) {
     let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
-    let environment = Environment::from_variables([
-        ("SERVICE_NAME", "billing".to_owned()),
-        ("REDIS_CONN_BASE_URL", cache.url(None)),
-        ("REDIS_CACHE_DB", "3".to_owned()),
-        ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
-        ("REDIS_CACHE_COMMAND_TIMEOUT", command_timeout.to_owned()),
-        ("REDIS_STATE_COMMAND_TIMEOUT", command_timeout.to_owned()),
-    ]);
+    let more = [("REDIS_CACHE_COMMAND_TIMEOUT", command_timeout), ("REDIS_STATE_COMMAND_TIMEOUT", command_timeout)];
+    let environment = service::environment(&cache, &state, &more);
     let stores = Stores::open(&environment).await.unwrap();
     (cache, state, stores)
 }
@@ -138,12 +134,7 @@ async fn health_is_a_body_for_a_probe_without_secrets() {
     let (cache, state) =
         tokio::join!(RedisServer::cache().password("canary").start(), RedisServer::state().password("canary").start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
-    let environment = Environment::from_variables([
-        ("SERVICE_NAME", "billing".to_owned()),
-        ("REDIS_CONN_BASE_URL", cache.url(None)),
-        ("REDIS_CACHE_DB", "3".to_owned()),
-        ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
-    ]);
+    let environment = service::environment(&cache, &state, &[]);
     let stores = Stores::open(&environment).await.unwrap();
     state.kill().await;
     let down = until("the state store is down", &stores, |health| !health.state.up).await;

@@ -1,6 +1,8 @@
 //! Leaders on a real server take over from each other.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod service;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -37,14 +39,8 @@ impl Drop for AtWork {
 
 /// A process that works while it leads, with connections of its own.
 async fn candidate(cache: &RedisServer, state: &RedisServer, office: &Office) -> JoinHandle<()> {
-    let environment = Environment::from_variables([
-        ("SERVICE_NAME", "billing".to_owned()),
-        ("REDIS_CONN_BASE_URL", cache.url(None)),
-        ("REDIS_CACHE_DB", "3".to_owned()),
-        ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
-        ("REDIS_STATE_COMMAND_TIMEOUT", "200ms".to_owned()),
-        ("REDIS_STATE_MAX_RETRIES", "0".to_owned()),
-    ]);
+    let more = [("REDIS_STATE_COMMAND_TIMEOUT", "200ms"), ("REDIS_STATE_MAX_RETRIES", "0")];
+    let environment = service::environment(cache, state, &more);
     let (stores, office) = (Stores::open(&environment).await.unwrap(), office.clone());
     let name = LeaseName::new("invoices").unwrap();
     let candidate = stores.state().candidate(name, HolderName::unique("host").unwrap());

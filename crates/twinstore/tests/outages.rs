@@ -1,6 +1,8 @@
 //! One of the two stores is away.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod service;
+
 use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RedisServer, wait_until};
@@ -9,15 +11,12 @@ use twinstore::prelude::*;
 async fn stores() -> (RedisServer, RedisServer, Stores) {
     let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
-    let environment = Environment::from_variables([
-        ("SERVICE_NAME", "billing".to_owned()),
-        ("REDIS_CONN_BASE_URL", cache.url(None)),
-        ("REDIS_CACHE_DB", "3".to_owned()),
-        ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
-        ("REDIS_CACHE_COMMAND_TIMEOUT", "100ms".to_owned()),
-        ("REDIS_STATE_COMMAND_TIMEOUT", "200ms".to_owned()),
-        ("REDIS_STATE_MAX_RETRIES", "0".to_owned()),
-    ]);
+    let more = [
+        ("REDIS_CACHE_COMMAND_TIMEOUT", "100ms"),
+        ("REDIS_STATE_COMMAND_TIMEOUT", "200ms"),
+        ("REDIS_STATE_MAX_RETRIES", "0"),
+    ];
+    let environment = service::environment(&cache, &state, &more);
     let stores = Stores::open(&environment).await.unwrap();
     (cache, state, stores)
 }

@@ -1,6 +1,8 @@
 //! The number of partitions of a queue, which services declare in code.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod service;
+
 use testkit::RedisServer;
 use twinstore::config::StoresOptions;
 use twinstore::prelude::*;
@@ -9,12 +11,7 @@ use twinstore::prelude::*;
 async fn a_service_that_declares_another_number_of_partitions_is_refused() {
     let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
-    let environment = Environment::from_variables([
-        ("SERVICE_NAME", "billing".to_owned()),
-        ("REDIS_CONN_BASE_URL", cache.url(None)),
-        ("REDIS_CACHE_DB", "3".to_owned()),
-        ("REDIS_WORKERCACHE_CONN_URL", state.url(None)),
-    ]);
+    let environment = service::environment(&cache, &state, &[]);
     let name = QueueName::new("numbers").unwrap();
     let push = async |options: StoresOptions| {
         let stores = Stores::open_with(&environment, options).await.unwrap();
