@@ -2,8 +2,8 @@
 //! the store run within the driver's task, which saves a task switch for each step of a job. The end of a handler or a call is an
 //! [`Event`].
 //!
-//! The files below form layers without a circle: `supply`, `outbox`, `pace`, `gate`, `slot` and `log_limit` are parts of the
-//! state and do not call the store; `queue_state` and `work` are the whole state; all others are what the driver does with it.
+//! The files below form layers without a circle: `supply`, `outbox`, `pace`, `portions`, `gate`, `slot` and `log_limit` are parts of
+//! the state and do not call the store; `queue_state` and `work` are the whole state; all others are what the driver does with it.
 
 mod claiming;
 mod delivery;
@@ -13,6 +13,7 @@ mod leasing;
 mod log_limit;
 mod outbox;
 mod pace;
+mod portions;
 mod queue_state;
 mod reporting;
 mod settling;
@@ -102,7 +103,9 @@ impl Driver {
         let work = &mut self.work;
         match event {
             Event::Finished { id, ended } => work.on_finished(id, ended, now),
-            Event::Claimed { queue, sent, answer, lost } => work.on_claimed(queue, sent, answer, lost, now),
+            Event::Claimed { queue, sent, ended_before, answer, lost } => {
+                work.on_claimed(queue, (sent, ended_before), answer, lost, now);
+            }
             Event::Woken { sent, answer } => work.on_woken(sent, answer, now),
             Event::Settled { queue, sent, answer } => work.on_settled(queue, sent, answer, now),
             Event::Extended { queue, sent, ids, extensions, answer } => {

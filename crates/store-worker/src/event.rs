@@ -13,6 +13,8 @@ pub(crate) enum Event {
     Claimed {
         queue: usize,
         sent: Instant,
+        /// How many handlers had ended when it was sent.
+        ended_before: usize,
         answer: Result<Claim>,
         /// The claim, if its reply was lost.
         lost: Option<ClaimRequest>,

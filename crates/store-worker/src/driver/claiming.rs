@@ -1,11 +1,11 @@
 //! Claiming jobs, and starting their handlers.
 
-use std::cmp::Ordering;
 use std::time::Duration;
 
 use store_core::{Claim, ClaimRequest, ClaimedJob, Error, NewJob, Op, Result, Timestamp};
 use tokio::time::Instant;
 
+use super::portions::{Grant, divide};
 use super::slot::{Phase, Slot};
 use super::supply::Heard;
 use super::work::{Mode, Work};
@@ -18,32 +18,6 @@ const UNSETTLED: usize = NewJob::MAX_BATCH;
 
 /// The longest time until a job that becomes due is claimed; it is claimed earlier if the worker's registration ends.
 const FURTHEST: Duration = Duration::from_secs(3600);
-
-/// With more queues than this to claim from, those that have many jobs get their places in portions while handlers are fast: many
-/// claims of a job or two cost a server much more than a few large ones.
-const FEW_QUEUES: usize = 8;
-
-/// How many portions the free places make.
-const PORTIONS: usize = 2;
-
-/// How many jobs to claim from a queue.
-struct Grant {
-    queue: usize,
-    jobs: usize,
-    /// The most jobs that the queue's bound leaves room for.
-    room: usize,
-    /// How many jobs of the queue the worker holds.
-    held: usize,
-    weight: usize,
-}
-
-impl Grant {
-    /// Compares two queues by their jobs per weight, after one more job each.
-    fn compare_load(&self, other: &Self) -> Ordering {
-        // a/v < b/w without division
-        ((self.held + self.jobs + 1) * other.weight).cmp(&((other.held + other.jobs + 1) * self.weight))
-    }
-}
 
 impl Work {
     /// Claims as many jobs as there is room for. One call per queue is under way at a time.
@@ -60,7 +34,8 @@ impl Work {
         self.pace.measure(now);
         let mut grants = self.grants(now);
         let wanted = grants.iter().map(|grant| grant.jobs).sum();
-        if self.pace.holds_back(wanted, now) {
+        let are_under_way = self.active.iter().any(|index| self.queues[*index].supply.claiming() > 0);
+        if self.pace.holds_back(wanted, are_under_way, now) {
             return;
         }
         if self.pace.slows_down(wanted) {
@@ -98,31 +73,24 @@ impl Work {
         self.claim_at = self.queues.iter().filter_map(|queue| queue.supply.claims_at()).min();
     }
 
-    /// How many jobs to claim from each queue. Each free place goes to the queue with the fewest jobs per weight.
+    /// How many jobs to claim from each queue: a place at a time goes to the queue with the fewest jobs. While handlers are fast, it
+    /// gets places for all jobs that it may have: a few large claims cost a server much less than many small ones.
     fn grants(&self, now: Instant) -> Vec<Grant> {
         let ahead = self.pace.ahead();
-        let mut free = (self.settings.concurrency + ahead).saturating_sub(self.held());
+        let free = (self.settings.concurrency + ahead).saturating_sub(self.held());
+        // A claim that hangs holds up other queues if it takes all places.
+        let most = if self.pace.is_fast() { self.settings.concurrency } else { 1 };
         let grant = |index: &usize| {
             let queue = &self.queues[*index];
             let settings = &queue.settings;
             let room = (settings.concurrency + ahead.min(settings.concurrency)).saturating_sub(queue.held());
             let wants = room > 0 && queue.may_be_claimed(now);
-            wants.then_some(Grant { queue: *index, jobs: 0, room, held: queue.held(), weight: settings.weight })
+            let (held, weight, turn) = (queue.held(), settings.weight, queue.turn(self.turn));
+            let portion = queue.supply.may_have().min(most);
+            wants.then_some(Grant { queue: *index, jobs: 0, room, held, weight, turn, portion })
         };
         let mut grants: Vec<Grant> = self.active.iter().filter_map(grant).collect();
-        if let [only] = &mut grants[..] {
-            only.jobs = free.min(only.room);
-            return grants;
-        }
-        let portion = if self.pace.is_fast() && grants.len() > FEW_QUEUES { free.div_ceil(PORTIONS) } else { 1 };
-        while free > 0 {
-            let open = grants.iter_mut().filter(|grant| grant.jobs < grant.room);
-            let Some(lightest) = open.min_by(|a, b| a.compare_load(b)) else { break };
-            let places = if self.queues[lightest.queue].supply.has_backlog() { portion } else { 1 };
-            let places = places.min(free).min(lightest.room - lightest.jobs);
-            lightest.jobs += places;
-            free -= places;
-        }
+        divide(&mut grants, free);
         grants
     }
 
@@ -146,6 +114,7 @@ impl Work {
 
     fn send_claim(&mut self, index: usize, max: usize, reserve: usize, now: Instant) {
         let queue = &mut self.queues[index];
+        self.turn = queue.take_turn(self.turn, max);
         queue.supply.claim_sent(max, reserve, self.pace.ahead(), now);
         let request = ClaimRequest::new(queue.settings.name.clone(), self.name.clone(), max, self.settings.lease);
         let request = request.with_max_bytes(queue.supply.max_bytes());
@@ -178,7 +147,7 @@ impl Work {
 
     /// Calls the store: with a registration that reserves handlers, or without a registration.
     fn call_claim(&mut self, index: usize, request: ClaimRequest, reserve: Option<usize>, now: Instant) {
-        self.pace.claim_sent();
+        let ended_before = self.pace.claim_sent();
         let (store, waiter) = (self.store.clone(), self.waiter.clone());
         let call = async move {
             let answer = match reserve {
@@ -193,14 +162,14 @@ impl Work {
                 Ok((answer, _)) => (answer, None),
                 Err(broken) => (Err(broken), None),
             };
-            Event::Claimed { queue: index, sent: now, answer, lost }
+            Event::Claimed { queue: index, sent: now, ended_before, answer, lost }
         });
     }
 
     pub(super) fn on_claimed(
         &mut self,
         index: usize,
-        sent: Instant,
+        (sent, ended_before): (Instant, usize),
         answer: Result<Claim>,
         lost: Option<ClaimRequest>,
         now: Instant,
@@ -216,7 +185,7 @@ impl Work {
             }
         };
         self.on_answer(index, sent);
-        self.pace.claim_answered(now);
+        self.pace.claim_answered(ended_before, now);
         let at = Timestamp::system_now();
         self.tally.claim_answered(index, at, now);
         self.queues[index].settings.meters.last_claim.set(at.as_millis() as f64 / 1000.0);

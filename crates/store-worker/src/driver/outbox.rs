@@ -6,6 +6,7 @@ use store_core::{Error, NewJob, Settlement};
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
+use super::pace::LINGER;
 use crate::stats::Ending;
 
 /// Settlements, with a note for each.
@@ -73,6 +74,8 @@ pub(super) struct Outbox {
     under_way: Option<Arc<Batch>>,
     /// Until when a few settlements may wait for others, while handlers are fast.
     linger_until: Instant,
+    /// Until when those that wait may wait for handlers of the queue that still run.
+    waits_until: Option<Instant>,
     /// The most settlements in one call. It is smaller after a failure, so that one refused settlement, or a call that is too
     /// large, does not block the others.
     limit: usize,
@@ -80,7 +83,13 @@ pub(super) struct Outbox {
 
 impl Outbox {
     pub(super) fn new(now: Instant) -> Self {
-        Self { pending: Batch::default(), under_way: None, linger_until: now, limit: NewJob::MAX_BATCH }
+        Self {
+            pending: Batch::default(),
+            under_way: None,
+            linger_until: now,
+            waits_until: None,
+            limit: NewJob::MAX_BATCH,
+        }
     }
 
     /// How many settlements wait or are under way.
@@ -90,19 +99,26 @@ impl Outbox {
 
     /// When waiting settlements may have to be sent.
     pub(super) fn sends_at(&self) -> Option<Instant> {
-        (self.pending.len() > 0).then_some(self.linger_until)
+        (self.pending.len() > 0)
+            .then_some(self.waits_until.map_or(self.linger_until, |until| until.max(self.linger_until)))
     }
 
     pub(super) fn push(&mut self, settlement: Settlement, note: Note) {
         self.pending.push(settlement, note);
     }
 
-    /// The settlements to send now, which are under way from then on. Fewer than `few` may wait for others.
-    pub(super) fn send(&mut self, few: usize, now: Instant) -> Option<Arc<Batch>> {
-        let waits = self.pending.len() < few && now < self.linger_until;
-        if self.under_way.is_some() || self.pending.len() == 0 || waits {
+    /// The settlements to send now, which are under way from then on. Fewer than `few` may wait for others; longer if some of the
+    /// queue's handlers `are_running`.
+    pub(super) fn send(&mut self, few: usize, are_running: bool, now: Instant) -> Option<Arc<Batch>> {
+        if self.under_way.is_some() || self.pending.len() == 0 {
             return None;
         }
+        let waits_until = *self.waits_until.get_or_insert(now + LINGER);
+        let waits = now < self.linger_until || are_running && now < waits_until;
+        if self.pending.len() < few && waits {
+            return None;
+        }
+        self.waits_until = None;
         let batch = Arc::new(self.pending.take(self.limit));
         self.under_way = Some(Arc::clone(&batch));
         Some(batch)
@@ -171,9 +187,9 @@ mod tests {
     fn one_call_is_under_way_at_a_time() {
         let now = Instant::now();
         let mut outbox = outbox(now, &[now; 3]);
-        let batch = outbox.send(0, now).unwrap();
+        let batch = outbox.send(0, false, now).unwrap();
         assert_eq!((batch.len(), outbox.len()), (3, 3));
-        assert!(outbox.send(0, now).is_none());
+        assert!(outbox.send(0, false, now).is_none());
         drop(batch);
         assert_eq!(outbox.answered(now).unwrap().len(), 3);
         assert_eq!((outbox.len(), outbox.sends_at()), (0, None));
@@ -184,9 +200,24 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_millis(1);
         let mut outbox = outbox(later, &[later; 2]);
-        assert!(outbox.send(3, now).is_none());
+        assert!(outbox.send(3, false, now).is_none());
         assert_eq!(outbox.sends_at(), Some(later));
-        assert_eq!(outbox.send(3, later).unwrap().len(), 2);
+        assert_eq!(outbox.send(3, false, later).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn settlements_wait_for_handlers_that_still_run_but_not_for_long() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        let mut outbox = outbox(now, &[later; 2]);
+        assert!(outbox.send(3, true, now).is_none());
+        assert_eq!(outbox.sends_at(), Some(now + LINGER));
+        assert!(outbox.send(3, true, now + LINGER / 2).is_none());
+        assert_eq!(outbox.send(3, true, now + LINGER).unwrap().len(), 2);
+        let mut others = self::outbox(now, &[later; 2]);
+        assert!(others.send(3, true, now).is_none());
+        assert_eq!(others.send(3, false, now).unwrap().len(), 2, "all handlers have ended");
+        assert_eq!(self::outbox(now, &[later; 3]).send(3, true, now).unwrap().len(), 3);
     }
 
     #[test]
@@ -194,13 +225,13 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
         let mut outbox = outbox(now, &[later, now, later, later]);
-        drop(outbox.send(0, now));
+        drop(outbox.send(0, false, now));
         let batch = outbox.answered(now).unwrap();
         assert_eq!(ids(&outbox.failed(batch, &Error::invalid_argument(Op::QueueSettle, "no"), now)), ["1"]);
-        assert_eq!(ids(&outbox.send(0, now).unwrap()), ["0", "2"]);
+        assert_eq!(ids(&outbox.send(0, false, now).unwrap()), ["0", "2"]);
         drop(outbox.answered(now));
         outbox.accepted();
-        assert_eq!(ids(&outbox.send(0, now).unwrap()), ["3"]);
+        assert_eq!(ids(&outbox.send(0, false, now).unwrap()), ["3"]);
     }
 
     #[test]
@@ -208,19 +239,19 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
         let mut outbox = outbox(now, &[later; 4]);
-        drop(outbox.send(0, now));
+        drop(outbox.send(0, false, now));
         let batch = outbox.answered(now).unwrap();
         assert_eq!(outbox.failed(batch, &Error::unavailable(Op::QueueSettle, "away"), now).len(), 0);
-        assert_eq!(outbox.send(0, now).unwrap().len(), 4);
+        assert_eq!(outbox.send(0, false, now).unwrap().len(), 4);
     }
 
     #[test]
     fn it_remembers_that_a_settlement_may_have_taken_effect() {
         let now = Instant::now();
         let mut outbox = outbox(now, &[now + Duration::from_secs(1)]);
-        drop(outbox.send(0, now));
+        drop(outbox.send(0, false, now));
         let batch = outbox.answered(now).unwrap();
         assert_eq!(outbox.failed(batch, &Error::indeterminate(Op::QueueSettle, "cut"), now).len(), 0);
-        assert!(outbox.send(0, now).unwrap().iter().all(|(_, note)| note.may_be_settled));
+        assert!(outbox.send(0, false, now).unwrap().iter().all(|(_, note)| note.may_be_settled));
     }
 }

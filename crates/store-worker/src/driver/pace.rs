@@ -15,9 +15,11 @@ const SATURATED: Duration = Duration::from_millis(50);
 pub(super) struct Pace {
     concurrency: usize,
     prefetch: usize,
-    /// How many handlers ended since the last claim was sent.
-    ended_since_claim: usize,
-    /// How many handlers ended while the last claim was under way: the next claim may claim this many jobs ahead.
+    /// How many handlers have ended.
+    ended: usize,
+    /// How many of them had ended when the last claim was sent.
+    ended_before_claim: usize,
+    /// How many handlers ended while the claim was under way that was answered last: the next claim may claim this many jobs ahead.
     ended_during_claim: usize,
     /// Whether handlers end about as fast as claims are answered.
     is_fast: bool,
@@ -34,7 +36,8 @@ impl Pace {
         Self {
             concurrency,
             prefetch,
-            ended_since_claim: 0,
+            ended: 0,
+            ended_before_claim: 0,
             ended_during_claim: 0,
             is_fast: false,
             is_short: false,
@@ -50,7 +53,7 @@ impl Pace {
     /// A handler has ended that ran for this long.
     pub(super) fn handler_ended(&mut self, ran: Duration, now: Instant) {
         self.moved_at = now;
-        self.ended_since_claim += 1;
+        self.ended += 1;
         self.is_short = ran < LINGER;
     }
 
@@ -60,13 +63,22 @@ impl Pace {
         if self.is_short { LINGER } else { Duration::ZERO }
     }
 
-    pub(super) fn claim_sent(&mut self) {
-        self.ended_since_claim = 0;
+    /// Returns how many handlers have ended.
+    pub(super) fn claim_sent(&mut self) -> usize {
+        self.ended_before_claim = self.ended;
+        self.ended
     }
 
-    pub(super) fn claim_answered(&mut self, now: Instant) {
-        self.ended_during_claim = self.ended_since_claim;
+    /// A claim was answered. `ended_before`: how many handlers had ended when it was sent.
+    pub(super) fn claim_answered(&mut self, ended_before: usize, now: Instant) {
+        self.ended_during_claim = self.ended - ended_before;
+        self.is_fast |= self.are_many(self.ended_during_claim);
         self.linger_until = now + LINGER;
+    }
+
+    /// Whether handlers are fast if so many end during a claim.
+    fn are_many(&self, ended: usize) -> bool {
+        self.concurrency > 1 && 2 * ended >= self.concurrency
     }
 
     /// Too many jobs were claimed ahead: no more are claimed ahead until handlers end again.
@@ -78,9 +90,9 @@ impl Pace {
     pub(super) fn measure(&mut self, now: Instant) {
         if self.linger_until + SATURATED <= now {
             // The last claim is too old to measure how fast handlers are now.
-            (self.is_fast, self.ended_during_claim, self.ended_since_claim) = (false, 0, 0);
+            (self.is_fast, self.ended_during_claim, self.ended_before_claim) = (false, 0, self.ended);
         }
-        self.is_fast |= self.concurrency > 1 && 2 * self.ended_since_claim >= self.concurrency;
+        self.is_fast |= self.are_many(self.ended - self.ended_before_claim);
     }
 
     /// How many jobs may be claimed ahead of a free handler.
@@ -92,9 +104,11 @@ impl Pace {
         self.is_fast
     }
 
-    /// Whether a claim of `wanted` jobs waits to become larger: a few large claims cost less than many small ones.
-    pub(super) fn holds_back(&self, wanted: usize, now: Instant) -> bool {
-        self.is_fast && wanted < self.concurrency && now < self.linger_until
+    /// Whether a claim of `wanted` jobs waits to become larger: a few large claims cost less than many small ones. If claims
+    /// `are_under_way`, their jobs will soon end and leave more places.
+    pub(super) fn holds_back(&self, wanted: usize, are_under_way: bool, now: Instant) -> bool {
+        let until = if are_under_way { self.linger_until + SATURATED } else { self.linger_until };
+        self.is_fast && wanted < self.concurrency && now < until
     }
 
     /// A claim of `wanted` jobs did not become larger in time. Returns whether handlers count as slow from now on.
@@ -112,9 +126,9 @@ impl Pace {
     /// When the driver may have to act: a small claim has waited long enough, or the worker with `running` handlers becomes
     /// saturated. Some of these times may be in the past.
     pub(super) fn wakes(&self, running: usize) -> impl Iterator<Item = Instant> {
-        let lingers = self.is_fast.then_some(self.linger_until);
+        let [lingers, is_old] = [self.linger_until, self.linger_until + SATURATED].map(|at| self.is_fast.then_some(at));
         let saturated = (running >= self.concurrency).then_some(self.moved_at + SATURATED);
-        [lingers, saturated].into_iter().flatten()
+        [lingers, is_old, saturated].into_iter().flatten()
     }
 }
 
@@ -126,9 +140,9 @@ mod tests {
     fn it_claims_ahead_as_many_jobs_as_ended_during_the_last_claim() {
         let now = Instant::now();
         let mut pace = Pace::new(64, 3, now);
-        pace.claim_sent();
+        let before = pace.claim_sent();
         (0..2).for_each(|_| pace.handler_ended(LINGER, now));
-        pace.claim_answered(now);
+        pace.claim_answered(before, now);
         pace.measure(now);
         assert_eq!((pace.ahead(), pace.is_fast()), (2, false));
         pace.claimed_too_many();
@@ -139,13 +153,28 @@ mod tests {
     fn it_is_fast_when_half_of_the_handlers_end_during_a_claim_until_claims_stay_small() {
         let now = Instant::now();
         let mut pace = Pace::new(4, 9, now);
-        pace.claim_sent();
+        let before = pace.claim_sent();
         (0..2).for_each(|_| pace.handler_ended(LINGER, now));
-        pace.claim_answered(now);
+        pace.claim_answered(before, now);
         pace.measure(now);
-        assert_eq!((pace.ahead(), pace.holds_back(3, now), pace.holds_back(4, now)), (9, true, false));
-        assert!(!pace.holds_back(3, now + LINGER));
+        assert_eq!((pace.ahead(), pace.holds_back(3, false, now), pace.holds_back(4, true, now)), (9, true, false));
+        assert!(!pace.holds_back(3, false, now + LINGER) && pace.holds_back(3, true, now + LINGER));
+        assert!(!pace.holds_back(3, true, now + LINGER + SATURATED), "a claim that hangs");
         assert!(!pace.slows_down(2) && pace.slows_down(1) && !pace.is_fast());
+    }
+
+    #[test]
+    fn each_of_several_claims_measures_how_many_handlers_end() {
+        let now = Instant::now();
+        let mut pace = Pace::new(4, 9, now);
+        let first = pace.claim_sent();
+        pace.handler_ended(LINGER, now);
+        let second = pace.claim_sent();
+        pace.handler_ended(LINGER, now);
+        pace.claim_answered(second, now);
+        assert_eq!((pace.ahead(), pace.is_fast()), (1, false));
+        pace.claim_answered(first, now);
+        assert!(pace.is_fast());
     }
 
     #[test]
@@ -183,8 +212,8 @@ mod tests {
     fn an_idle_worker_is_not_woken() {
         let now = Instant::now();
         let mut pace = Pace::new(2, 2, now);
-        pace.claim_sent();
-        pace.claim_answered(now);
+        let before = pace.claim_sent();
+        pace.claim_answered(before, now);
         pace.handler_began(now);
         assert_eq!(pace.wakes(1).count(), 0);
         assert_eq!(pace.wakes(2).collect::<Vec<_>>(), [now + SATURATED]);

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::gate::Gate;
 use super::log_limit::LogLimit;
 use super::outbox::Outbox;
+use super::portions::next_turn;
 use super::supply::Supply;
 use crate::builder::QueueParts;
 use crate::stats::Meters;
@@ -32,6 +33,8 @@ pub(super) struct QueueState {
     pub(super) outbox: Outbox,
     pub(super) gate: Gate,
     pub(super) log_limit: LogLimit,
+    /// See [`turn`](Self::turn).
+    turn: u64,
     /// Whether each step of the driver visits it.
     is_active: bool,
     /// Claimed jobs without a handler, in order.
@@ -68,6 +71,7 @@ impl QueueState {
             outbox: Outbox::new(now),
             gate: Gate::new(lease),
             log_limit: LogLimit::default(),
+            turn: 0,
             is_active: true,
             waiting: VecDeque::new(),
             running: 0,
@@ -104,6 +108,19 @@ impl QueueState {
     /// Whether to claim from it when there is room.
     pub(super) fn may_be_claimed(&self, now: Instant) -> bool {
         self.supply.is_wanted() && self.supply.waits_until().is_none_or(|until| until <= now) && self.gate.is_open(now)
+    }
+
+    /// When it is its turn: of queues with the same load, the one with the lowest turn is claimed from first. A turn grows with the
+    /// jobs asked for per weight. It is never before `current`, so that a queue that had no jobs is not preferred for long.
+    pub(super) fn turn(&self, current: u64) -> u64 {
+        self.turn.max(current)
+    }
+
+    /// A claim asks for `jobs`. Returns the turn that it has taken.
+    pub(super) fn take_turn(&mut self, current: u64, jobs: usize) -> u64 {
+        let taken = self.turn(current);
+        self.turn = next_turn(taken, jobs, self.settings.weight);
+        taken
     }
 
     /// From now on each step visits it. Returns whether that is new.

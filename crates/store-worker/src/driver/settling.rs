@@ -26,7 +26,7 @@ impl Work {
             if !queue.gate.is_open(now) {
                 continue;
             }
-            let Some(batch) = queue.outbox.send(few, now) else { continue };
+            let Some(batch) = queue.outbox.send(few, queue.running() > 0, now) else { continue };
             let (store, queue, durability) =
                 (self.store.clone(), queue.settings.name.clone(), self.settings.durability);
             let call = async move { store.settle(&queue, batch.settlements(), durability).await };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{ClaimRequest, REGISTRATION};
+use store_core::{ClaimRequest, NewJob, REGISTRATION};
 use tokio::time::Instant;
 
 /// The most bytes of one claim: a reply that takes longer than the command time-out is lost.
@@ -101,6 +101,10 @@ pub(super) struct Supply {
     waited_in_vain: bool,
     /// Whether the last claim found as many jobs as it wanted, or more.
     has_backlog: bool,
+    /// How many jobs claims have found since one last found none left.
+    found: usize,
+    /// How many jobs they usually find until none is left; `None` if this is unknown.
+    usual: Option<usize>,
     /// The most bytes of the next claim.
     max_bytes: usize,
     /// How long the worker relies on a registration.
@@ -117,6 +121,8 @@ impl Supply {
             due: None,
             waited_in_vain: false,
             has_backlog: false,
+            found: 0,
+            usual: None,
             max_bytes: MOST_BYTES,
             registration,
             can_reserve: registration * 4 <= lease * 3,
@@ -156,9 +162,10 @@ impl Supply {
         self.waited_in_vain
     }
 
-    /// Whether the last claim found as many jobs as it wanted, or more.
-    pub(super) fn has_backlog(&self) -> bool {
-        self.has_backlog
+    /// How many jobs to ask for if they are many. After a notification these are a few more than it usually has: a claim that finds
+    /// fewer jobs than it wants registers the worker.
+    pub(super) fn may_have(&self) -> usize {
+        if self.has_backlog { NewJob::MAX_BATCH } else { self.usual.map_or(NewJob::MAX_BATCH, |usual| usual + 1) }
     }
 
     /// Whether leases last long enough for hand-overs: at the end of a registration, part of the lease is certainly left.
@@ -276,6 +283,11 @@ impl Supply {
             self.waited_in_vain = false;
         }
         self.has_backlog = heard.jobs >= claiming.max || heard.has_more;
+        self.found += heard.jobs;
+        if self.found > 0 && !self.has_backlog {
+            self.usual = Some(self.found.max(self.usual.unwrap_or(0) / 2));
+            self.found = 0;
+        }
         let may_have_more = self.has_backlog || claiming.lost > 0;
         self.state = if may_have_more || claiming.passes_on || claiming.arrived.is_some() {
             State::wanted(claiming.arrived == Some(Arrived::Notification))

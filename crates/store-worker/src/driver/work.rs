@@ -79,6 +79,8 @@ pub(super) struct Work {
     pub(super) is_paused: bool,
     pub(super) mode: Mode,
     pub(super) pace: Pace,
+    /// The turn of the queue that was claimed from last ([`QueueState::turn`]).
+    pub(super) turn: u64,
     /// At or before the first time at which a slot is due for a check.
     pub(super) check_at: Option<Instant>,
     /// At or before the first time at which to claim from a registered queue.
@@ -126,6 +128,7 @@ impl Work {
             stuck: 0,
             is_paused: false,
             mode: Mode::Working,
+            turn: 0,
             check_at: None,
             claim_at: None,
             is_waiting: false,

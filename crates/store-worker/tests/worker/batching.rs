@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::{NewJob, Op, QueueExt, QueueName, Wakeup};
@@ -171,6 +172,32 @@ async fn queues_with_work_share_the_handlers_by_weight() {
     email.open();
     sms.open();
     eventually("done", async || worker.handle.stats().completed == 60).await;
+    worker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_with_work_take_turns_by_weight_at_an_only_handler() {
+    let fixture = Fixture::new();
+    let other = QueueName::new("sms").unwrap();
+    for _ in 0..8 {
+        fixture.push_many(1).await;
+        fixture.state.push_one(&other, NewJob::new("")).await.unwrap();
+    }
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let handler = |name: &'static str| {
+        let order = Arc::clone(&order);
+        move |_: Job| {
+            order.lock().unwrap().push(name);
+            async { Ok(Done::discard()) }
+        }
+    };
+    let heavy = QueueOptions::new().with_weight(3);
+    let builder = fixture.worker().with_concurrency(1).with_prefetch(0);
+    let builder = builder.with_queue_options("email", heavy, handler("email")).with_queue("sms", handler("sms"));
+    let worker = Running::start(builder);
+    eventually("done", async || worker.handle.stats().completed == 16).await;
+    let first: Vec<_> = order.lock().unwrap()[..8].to_vec();
+    assert_eq!(first.iter().filter(|name| **name == "email").count(), 6, "{first:?}");
     worker.shutdown().await;
 }
 

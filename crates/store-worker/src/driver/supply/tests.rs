@@ -204,3 +204,21 @@ fn a_worker_stays_registered_for_the_rest_of_its_reserve() {
     supply.handed_over(1, false, Duration::ZERO, now);
     assert!(supply.is_wanted());
 }
+
+#[test]
+fn after_a_notification_it_asks_for_a_few_more_jobs_than_the_queue_usually_has() {
+    let now = Instant::now();
+    let mut supply = Supply::new(LEASE);
+    assert_eq!(supply.may_have(), NewJob::MAX_BATCH, "nothing is known");
+    let mut claim = |jobs| {
+        supply.claim_sent(8, 4, 0, now);
+        supply.claim_heard(heard(jobs), now);
+        let may_have = supply.may_have();
+        supply.want();
+        may_have
+    };
+    assert_eq!(claim(8), NewJob::MAX_BATCH, "it has more");
+    assert_eq!(claim(2), 8 + 2 + 1);
+    assert_eq!(claim(0), 8 + 2 + 1);
+    assert_eq!(claim(1), 10 / 2 + 1, "it forgets slowly");
+}
