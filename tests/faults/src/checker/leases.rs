@@ -34,6 +34,7 @@ pub(super) fn check(history: &History, found: &mut Findings) {
         let terms = terms(name, lease, found);
         check_overlaps(name, &terms, found);
         check_reports(name, lease, &terms, found);
+        check_releases(name, lease, found);
         check_registers(name, lease, &terms, found);
         let grants: Vec<_> = firsts(lease).into_iter().collect();
         check_rising(Rule::LeaseFence, name, &grants, found);
@@ -182,6 +183,19 @@ fn check_reports(name: &str, lease: &Lease<'_>, terms: &[Term<'_>], found: &mut 
         }
         if !may_be {
             found.add(Rule::LeaseUnknown, format!("{name}, held by {}", reported.holder), [operation]);
+        }
+    }
+}
+
+/// A release does not succeed after another holder has acquired the lease.
+fn check_releases(name: &str, lease: &Lease<'_>, found: &mut Findings) {
+    for (operation, fence) in &lease.releases {
+        let follows = |other: &&Operation| {
+            other.end < operation.start && granted(other).is_some_and(|granted| granted.fence > *fence)
+        };
+        let next = lease.acquisitions.iter().map(|(acquisition, ..)| *acquisition).find(follows);
+        if let (Some(Answer::One(true)), Some(next)) = (operation.answer(), next) {
+            found.add(Rule::LeaseUnknown, format!("{name}, released under {fence} too late"), [next, *operation]);
         }
     }
 }

@@ -96,6 +96,11 @@ fn reports() -> Vec<Case> {
             held().ok(500, 501, inspect(), nobody()),
             held().ok(500, 501, inspect(), lease(false, "a", 5)),
         ),
+        case(
+            Rule::LeaseUnknown,
+            taken_by_b(held(), 1500, 9).ok(1600, 1601, release(5), Answer::One(true)),
+            taken_by_b(held(), 1500, 9).ok(1600, 1601, release(5), no()),
+        ),
         // the late copy of an acquisition undoes a release
         case(
             Rule::LeaseUnknown,
