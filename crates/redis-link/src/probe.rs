@@ -289,6 +289,11 @@ impl Probe {
         }
     }
 
+    /// A setting of Kvrocks, as `CONFIG GET` shows it to the administrator's password.
+    pub async fn kvrocks_setting(&self, name: &'static str) -> Fact<String> {
+        self.setting(name).await
+    }
+
     async fn setting(&self, name: &'static str) -> Fact<String> {
         let value = match self.question("CONFIG GET", [Arg::fixed(name)]).await {
             Fact::Known(Reply::List(pair)) => pair.get(1).and_then(Reply::as_str).map(str::to_owned),

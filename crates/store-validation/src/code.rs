@@ -64,7 +64,7 @@ codes! {
     /// A URL cannot be understood, or names what this version does not serve.
     UrlInvalid = "url-invalid", Error,
         "A URL that is understood in part leads to the wrong store.",
-        "Write redis://[user][:password]@host:port for one server, redis-sentinel://[user][:password]@host,host/service for the primary of sentinels, redis-cluster://[user][:password]@host,host for a cluster with the worker state, rediss://, rediss-sentinel:// or rediss-cluster:// with TLS, or embedded:.";
+        "Write redis://[user][:password]@host:port for one server, redis-sentinel://[user][:password]@host,host/service for the primary of sentinels, redis-cluster://[user][:password]@host,host for a cluster with the worker state, kvrocks://[:password]@host for a Kvrocks with it, rediss://, rediss-sentinel://, rediss-cluster:// or kvrockss:// with TLS, or embedded:.";
     /// A variable is missing, or its value is outside its range; or a server refuses a line of its configuration file.
     ConfInvalid = "conf-invalid", Error,
         "If the setting were ignored, another value would apply without notice.",
@@ -80,7 +80,7 @@ codes! {
     /// The URL names another topology than the servers report.
     TopologyMismatch = "topology-mismatch", Error,
         "Calls would not find the keys of other nodes, or would not follow a failover.",
-        "Write redis:// or rediss:// for one server, redis-sentinel:// or rediss-sentinel:// with the name of the service for sentinels, and redis-cluster:// or rediss-cluster:// for the nodes of a cluster.";
+        "Write redis:// or rediss:// for one server, redis-sentinel:// or rediss-sentinel:// with the name of the service for sentinels, redis-cluster:// or rediss-cluster:// for the nodes of a cluster, and kvrocks:// or kvrockss:// for a Kvrocks.";
     /// Slots of the cluster belong to no node, or to one that has failed.
     ClusterSlotsUncovered = "cluster-slots-uncovered", Error,
         "Calls on keys of these slots fail. With the setting cluster-require-full-coverage, all calls fail.",

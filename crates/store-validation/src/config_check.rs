@@ -42,6 +42,9 @@ pub struct ConfigCheck {
     /// exit with 1 on errors even with STORE_PREFLIGHT=warn.
     #[arg(long)]
     strict: bool,
+    /// In the format `text`, also print what each server is capable of, and what is degraded without it.
+    #[arg(long, conflicts_with = "offline")]
+    capabilities: bool,
     /// Contact no server.
     #[arg(long)]
     offline: bool,
@@ -80,6 +83,9 @@ struct Summary {
     findings: Vec<Line>,
     errors: usize,
     warnings: usize,
+    /// What the servers are capable of, if asked for.
+    #[serde(skip)]
+    capabilities: Vec<String>,
     /// Whether a service would refuse to start, or there is an error in a configuration file or with `--strict`.
     refused: bool,
 }
@@ -173,7 +179,12 @@ impl ConfigCheck {
         let of_fleet_refuse = is_enforced && of_fleet.iter().any(|(_, finding)| finding.is_error());
         let refused =
             conf_refused || of_fleet_refuse || reports.iter().any(Report::refuses) || (self.strict && errors > 0);
-        Ok(Summary { warnings: findings.len() - errors, errors, findings, refused })
+        let asks = self.capabilities;
+        let mut capabilities: Vec<_> = reports.iter().filter(|_| asks).flat_map(Report::capabilities).collect();
+        // the services of a fleet share their servers
+        capabilities.sort();
+        capabilities.dedup();
+        Ok(Summary { warnings: findings.len() - errors, errors, findings, capabilities, refused })
     }
 }
 

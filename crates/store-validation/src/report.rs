@@ -1,5 +1,8 @@
 //! The findings of one environment.
 
+use redis_link::Capabilities;
+use store_core::Role;
+
 use crate::draft::Draft;
 use crate::servers::{self, Deadline, Identities};
 use crate::{Code, Environment, Finding, PreflightMode, Settings, in_memory, read, same_engine};
@@ -39,6 +42,16 @@ impl Report {
     /// The findings; errors first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+
+    /// What the servers that answered are capable of, each as a matrix under a line with its role and its place. Empty if no
+    /// server was asked.
+    pub(crate) fn capabilities(&self) -> Vec<String> {
+        let matrix = |(role, place, found): &(Role, String, Capabilities)| {
+            let lines = found.to_string().replace('\n', "\n  ");
+            format!("{role} server {place}\n  {lines}")
+        };
+        self.identities.capabilities.iter().map(matrix).collect()
     }
 
     /// How many findings are errors.

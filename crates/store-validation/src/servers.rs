@@ -21,7 +21,7 @@ mod replicas;
 mod same_instance;
 mod visit;
 
-use redis_link::Probe;
+use redis_link::{Capabilities, Probe};
 use store_core::Role;
 
 pub use claim::Claims;
@@ -39,6 +39,8 @@ use crate::draft::Draft;
 pub(crate) struct Identities {
     pub(crate) cache: Option<Identity>,
     pub(crate) state: Option<Identity>,
+    /// Of each server that answered: its role, where it is, and what it is capable of.
+    pub(crate) capabilities: Vec<(Role, String, Capabilities)>,
 }
 
 /// Checks both servers concurrently.
@@ -56,7 +58,8 @@ pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, I
     let state_visit = state.visit.as_ref().filter(|visit| !visit.is_down());
     let owners = owner::check(draft, cache.visit.as_ref(), state_visit);
     findings.extend(deadline.within(owners).await.unwrap_or_default());
-    (findings, Identities { cache: cache.identity(), state: state.identity() })
+    let capabilities = [&cache.visit, &state.visit].into_iter().flatten().map(Visit::capabilities).collect();
+    (findings, Identities { cache: cache.identity(), state: state.identity(), capabilities })
 }
 
 /// Everything about one server that does not need the other one.
@@ -88,7 +91,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
 async fn check_server(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>) {
     findings.extend(engine::version(visit));
     findings.extend(memory::check(visit));
-    findings.extend(persistence::check(visit));
+    findings.extend(persistence::check(visit).await);
     findings.extend(replicas::check(draft, visit));
     findings.extend(clients::check(visit));
     findings.extend(clients::eviction(visit));

@@ -100,7 +100,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[STATE_URL],
         WhenUnset::Required,
-        "`redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://`, `redis-cluster://`, `rediss-cluster://`, `embedded:` or `embedded:/path/file.redb`",
+        "`redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://`, `redis-cluster://`, `rediss-cluster://`, `kvrocks://`, `kvrockss://`, `embedded:` or `embedded:/path/file.redb`",
         "The worker state store, another server than the cache store",
     ),
     row(

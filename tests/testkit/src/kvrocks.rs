@@ -46,9 +46,11 @@ struct Kind {
     has_resp3: bool,
     /// `rocksdb.write_options.sync`
     syncs: bool,
+    /// Whether clients have the token of a namespace: they see no settings.
+    is_namespace: bool,
 }
 
-const NEW: Kind = Kind { version: "2.14.0", has_wait: true, has_resp3: true, syncs: false };
+const NEW: Kind = Kind { version: "2.14.0", has_wait: true, has_resp3: true, syncs: false, is_namespace: false };
 
 impl KvrocksProxy {
     /// Listens on a free port of `127.0.0.1` and answers as version 2.14.0.
@@ -81,6 +83,14 @@ impl KvrocksProxy {
     /// When no port can be had.
     pub async fn start_with_synced_writes(server: &RedisServer) -> io::Result<Self> {
         Self::start_as(server, Kind { syncs: true, ..NEW }).await
+    }
+
+    /// Like [`start`](Self::start), for clients with the token of a namespace, which may not read settings.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn start_for_namespace(server: &RedisServer) -> io::Result<Self> {
+        Self::start_as(server, Kind { is_namespace: true, ..NEW }).await
     }
 
     async fn start_as(server: &RedisServer, kind: Kind) -> io::Result<Self> {

@@ -11,6 +11,9 @@ pub(super) fn text(summary: &Summary) -> String {
         let file = file.as_ref().map(|file| format!("{file}: ")).unwrap_or_default();
         let _ = writeln!(text, "{file}{finding}\n");
     }
+    for matrix in &summary.capabilities {
+        let _ = writeln!(text, "{matrix}\n");
+    }
     let plural = |count: usize, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
     let started =
         if summary.errors > 0 && !summary.refused { "; STORE_PREFLIGHT=warn: the start is not refused" } else { "" };
@@ -63,6 +66,7 @@ mod tests {
             findings: vec![Line { file: Some("a,b:c.env".to_owned()), line: None, finding }],
             errors: 0,
             warnings: 1,
+            capabilities: Vec::new(),
             refused: false,
         }
     }

@@ -18,7 +18,7 @@ fn advice(error: UrlError, role: Role) -> String {
         }
         (UrlError::Scheme, Role::State) => {
             "the URL's scheme is unknown; write redis://, rediss://, redis-sentinel://, rediss-sentinel://, \
-             redis-cluster://, rediss-cluster:// or embedded:"
+             redis-cluster://, rediss-cluster://, kvrocks://, kvrockss:// or embedded:"
                 .to_owned()
         }
         (UrlError::Database, Role::Cache) => "the URL has a path; remove it".to_owned(),
@@ -28,6 +28,8 @@ fn advice(error: UrlError, role: Role) -> String {
 
 const NOT_SERVED: &str = "names a topology that this version does not serve; use one server (redis:// or rediss:// with one host), \
                           the primary of sentinels (redis-sentinel:// or rediss-sentinel://), or embedded:";
+
+const SEVERAL_KVROCKS: &str = "names several Kvrocks; name one, or the sentinels that monitor it (redis-sentinel://)";
 
 impl Reader<'_> {
     pub(super) fn cache(&mut self) -> Option<Engine<Connection>> {
@@ -62,6 +64,8 @@ impl Reader<'_> {
             Ok(url) => match (url.topology(), role) {
                 (Topology::Standalone(_) | Topology::Sentinel { .. } | Topology::Embedded(_), _)
                 | (Topology::Cluster(_), Role::State) => return Some(url),
+                (Topology::Kvrocks(hosts), Role::State) if hosts.len() == 1 => return Some(url),
+                (Topology::Kvrocks(_), Role::State) => (Code::UrlInvalid, SEVERAL_KVROCKS.to_owned()),
                 (Topology::Cluster(_), Role::Cache) => (Code::CacheOnCluster, "names a cluster".to_owned()),
                 (Topology::Kvrocks(_), Role::Cache) => (Code::CacheEngineUnsupported, "names a Kvrocks".to_owned()),
                 _ => (Code::UrlInvalid, NOT_SERVED.to_owned()),

@@ -52,7 +52,7 @@ impl Claims {
 /// Writes the absent claims, then reads all: of two conflicting services that start at the same time, one is refused.
 pub(crate) async fn claim(draft: &Draft, deadline: Deadline) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if deadline.within(claim_all(draft, deadline, &mut findings)).await.is_none() {
+    if Box::pin(deadline.within(claim_all(draft, deadline, &mut findings))).await.is_none() {
         let what = "a server stopped answering while this service wrote its marks";
         findings.push(Finding::new(Code::Unreachable, None, what));
     }

@@ -26,6 +26,13 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
         })
     } else if visit.is_kvrocks() && visit.role() == Role::Cache {
         Some((Code::CacheEngineUnsupported, "the server is a Kvrocks"))
+    } else if visit.role() == Role::Cache && visit.probe.capabilities().select == Fact::Known(false) {
+        Some((Code::CacheEngineUnsupported, "SELECT does not switch databases there"))
+    } else if visit.info_missing.is_none() && visit.is_kvrocks() != visit.names_kvrocks() && !visit.names_sentinels() {
+        Some(match visit.is_kvrocks() {
+            true => (Code::TopologyMismatch, "the URL names a Redis or Valkey, and the server is a Kvrocks"),
+            false => (Code::TopologyMismatch, "the URL names a Kvrocks, and the server is none"),
+        })
     } else {
         None
     };

@@ -125,7 +125,7 @@ async fn check_node(
             findings.push(node.finding(Code::ClusterNoReplica, "no replica is connected"));
         }
     } else {
-        let wrong = memory::policy(&node).into_iter().chain(persistence::check(&node)).filter(Finding::is_error);
+        let wrong = memory::policy(&node).into_iter().chain(persistence::check(&node).await).filter(Finding::is_error);
         findings.extend(wrong.map(|finding| Finding {
             what: finding.what,
             ..connection.fill(Finding::new(Code::ReplicaMisconfigured, connection.role, ""))

@@ -6,13 +6,28 @@ use store_core::Role;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
-pub(super) fn check(visit: &Visit<'_>) -> Option<Finding> {
+/// The setting of Kvrocks without which a crash of the process loses every write since the last flush.
+const WITHOUT_LOG: &str = "rocksdb.write_options.disable_wal";
+
+pub(super) async fn check(visit: &Visit<'_>) -> Option<Finding> {
     if visit.is_kvrocks() {
-        return None;
+        return kvrocks(visit, visit.probe.kvrocks_setting(WITHOUT_LOG).await);
     }
     match visit.role() {
         Role::Cache => cache(visit),
         Role::State => state(visit),
+    }
+}
+
+/// Kvrocks has no append-only file; it writes to the disk all the time, and into a log before that.
+fn kvrocks(visit: &Visit<'_>, without_log: Fact<String>) -> Option<Finding> {
+    match without_log {
+        Fact::Known(setting) if setting == "no" => None,
+        Fact::Known(_) => Some(visit.finding(Code::StateNotPersistent, format!("{WITHOUT_LOG} is on"))),
+        Fact::Unknown(why) => {
+            let by_hand = format!("run `CONFIG GET {WITHOUT_LOG}` as its administrator: the answer must be no");
+            Some(visit.finding(Code::StatePersistenceUnknown, format!("{why}; the server is a Kvrocks: {by_hand}")))
+        }
     }
 }
 

@@ -12,6 +12,10 @@ pub(super) fn check(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
         return None;
     }
     let asked = draft.min_replicas.unwrap_or(0);
+    if asked > 0 && visit.probe.capabilities().wait == Fact::Known(false) {
+        let what = "the server has no command WAIT, so nothing confirms what REDIS_STATE_MIN_REPLICAS asks for";
+        return Some(visit.finding(Code::TooFewReplicas, what).with_help("<replicas>", "0"));
+    }
     let Some(connected) = visit.info.connected_replicas else {
         let what = "INFO does not show how many replicas are connected";
         return Some(visit.finding(Code::ReplicasUnknown, what));

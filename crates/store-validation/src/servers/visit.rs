@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use redis_link::{ClusterInfo, ClusterNode, Endpoint, Fact, Probe, ServerInfo, ServerSettings, Topology};
+use redis_link::{Capabilities, ClusterInfo, ClusterNode, Endpoint, Fact, Probe, ServerInfo, ServerSettings, Topology};
 use store_core::Role;
 
 use super::deadline::Deadline;
@@ -53,6 +53,19 @@ impl Visit<'_> {
 
     pub(super) fn is_kvrocks(&self) -> bool {
         self.info.kvrocks_version.is_some()
+    }
+
+    pub(super) fn capabilities(&self) -> (Role, String, Capabilities) {
+        (self.role(), self.connection.location(), self.probe.capabilities().clone())
+    }
+
+    /// Whether the URL begins with `kvrocks://` or `kvrockss://`.
+    pub(super) fn names_kvrocks(&self) -> bool {
+        matches!(self.connection.url.topology(), Topology::Kvrocks(_))
+    }
+
+    pub(super) fn names_sentinels(&self) -> bool {
+        matches!(self.connection.url.topology(), Topology::Sentinel { .. })
     }
 
     pub(super) fn is_of_cluster(&self) -> bool {

@@ -1,11 +1,11 @@
 use std::net::SocketAddr;
 
-use store_validation::Code;
-use testkit::{DEADLINE, RedisServer, wait_until};
+use store_validation::{Code, check};
+use testkit::{DEADLINE, KvrocksProxy, RedisServer, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{assert_errors, cache, check_urls, state, warnings, what};
+use crate::{assert_errors, cache, check_urls, environment_with, state, warnings, what};
 
 /// A proxy that replaces a text in the server's replies, to imitate engines and clocks that are not available here.
 /// Both texts have one length and occur near the beginning of a reply.
@@ -52,11 +52,40 @@ async fn a_server_that_is_too_old_is_refused() {
 async fn kvrocks_is_recognised_by_its_version_and_refused_as_a_cache() {
     let (cache, state) = (cache().await, state().await);
     let disguise = |server: SocketAddr| disguise(server, "redis_git_dirty:0".into(), "kvrocks_version:2".into());
-    let report = check_urls(&cache.url(None), &disguise(state.address()).await).await;
+    let old = disguise(state.address()).await.replace("redis", "kvrocks");
+    let report = check_urls(&cache.url(None), &old).await;
     assert_errors(&report, &[Code::ServerTooOld]);
     assert!(what(&report, Code::ServerTooOld).contains("Kvrocks 2.0.0"));
     let report = check_urls(&disguise(cache.address()).await, &state.url(None)).await;
     assert_errors(&report, &[Code::CacheEngineUnsupported]);
+}
+
+/// The testkit's proxy answers as Kvrocks does.
+#[tokio::test]
+async fn kvrocks_serves_the_state_and_what_it_does_not_show_is_unknown() {
+    let (cache, state) = (cache().await, state().await);
+    let kvrocks = KvrocksProxy::start(&state).await.unwrap();
+    let report = check_urls(&cache.url(None), &kvrocks.url()).await;
+    assert_errors(&report, &[]);
+    assert!(!warnings(&report).contains(&Code::StatePersistenceUnknown), "{report:#?}");
+
+    let namespace = KvrocksProxy::start_for_namespace(&state).await.unwrap();
+    let report = check_urls(&cache.url(None), &namespace.url()).await;
+    assert_errors(&report, &[]);
+    let unknown = what(&report, Code::StatePersistenceUnknown);
+    assert!(unknown.contains("CONFIG GET rocksdb.write_options.disable_wal"), "{unknown}");
+
+    let mismatch = check_urls(&cache.url(None), &kvrocks.url().replace("kvrocks", "redis")).await;
+    assert_errors(&mismatch, &[Code::TopologyMismatch]);
+    let mismatch = check_urls(&cache.url(None), &state.url(None).replace("redis", "kvrocks")).await;
+    assert_errors(&mismatch, &[Code::TopologyMismatch]);
+    // one server, although it shows no run
+    let same = check_urls(&state.url(None), &kvrocks.url()).await;
+    assert!(crate::errors(&same).contains(&Code::SameInstance), "{same:#?}");
+
+    let old = KvrocksProxy::start_without_wait(&state).await.unwrap();
+    let asking = environment_with(&cache.url(None), &old.url(), &[("REDIS_STATE_MIN_REPLICAS", "1")]);
+    assert_errors(&check(&asking).await, &[Code::ServerTooOld, Code::TooFewReplicas]);
 }
 
 #[tokio::test]

@@ -45,7 +45,8 @@ fn a_url_is_refused_if_its_role_does_not_accept_it() {
         ("redis-sentinel://h", Some(Code::UrlInvalid), Some(Code::UrlInvalid)),
         ("redis-cluster://h", Some(Code::CacheOnCluster), None),
         ("redis-cluster://h/1", Some(Code::CacheOnCluster), Some(Code::ClusterDatabaseNumber)),
-        ("kvrocks://h", Some(Code::CacheEngineUnsupported), Some(Code::UrlInvalid)),
+        ("kvrocks://h", Some(Code::CacheEngineUnsupported), None),
+        ("kvrocks://a,b", Some(Code::CacheEngineUnsupported), Some(Code::UrlInvalid)),
         ("kvrocks://h/1", Some(Code::CacheEngineUnsupported), Some(Code::ClusterDatabaseNumber)),
     ] {
         let url = url.replace("://", &format!("://user:{CANARY}@"));
@@ -62,12 +63,9 @@ fn no_advice_names_an_unsupported_form() {
             assert!(!text.to_lowercase().contains(scheme), "{scheme}: {text}");
         }
     };
-    for code in Code::ALL {
-        assert_served(code.help(), &["kvrocks"]);
-    }
     for url in ["http://h", "redis-sentinel://h", "redis:/h", "h:6379", "redis://a,b"] {
         let cache = (environment(url, "embedded:"), ["redis-cluster", "rediss-cluster", "kvrocks"].as_slice());
-        for (environment, unsupported) in [cache, (environment("embedded:", url), ["kvrocks"].as_slice())] {
+        for (environment, unsupported) in [cache, (environment("embedded:", url), [].as_slice())] {
             let report = check_environment(&environment);
             assert_errors(&report, &[Code::UrlInvalid]);
             assert_served(&what(&report, Code::UrlInvalid), unsupported);

@@ -80,13 +80,15 @@ pub(super) fn plan(mut arguments: Vec<Vec<u8>>, scripts: &Scripts, kind: Kind) -
             return error("wrong number of arguments");
         }
         "XADD" | "XTRIM" if has("~") => return error("syntax error"),
+        "CONFIG" if kind.is_namespace => return error("admin permission required to perform the command"),
         "CONFIG" if sub == "GET" && arguments.len() > 3 => return error("wrong number of arguments"),
         "CONFIG" if sub == "GET" && ABSENT_SETTINGS.contains(&word(2).to_lowercase().as_str()) => {
             return Plan::Answer(b"*0\r\n".to_vec());
         }
-        "CONFIG" if sub == "GET" && word(2) == "ROCKSDB.WRITE_OPTIONS.SYNC" => {
-            let value = if kind.syncs { "yes" } else { "no" };
-            return Plan::Answer([b"*2\r\n".to_vec(), bulk("rocksdb.write_options.sync"), bulk(value)].concat());
+        "CONFIG" if sub == "GET" && word(2).starts_with("ROCKSDB.") => {
+            let is_on = kind.syncs && word(2) == "ROCKSDB.WRITE_OPTIONS.SYNC";
+            let value = if is_on { "yes" } else { "no" };
+            return Plan::Answer([b"*2\r\n".to_vec(), bulk(word(2).to_lowercase()), bulk(value)].concat());
         }
         "EVALSHA" | "EVALSHA_RO" => match scripts.instead_of(&sub) {
             Some(instead) => {
