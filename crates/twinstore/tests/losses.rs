@@ -75,7 +75,8 @@ async fn a_failover_reports_each_lost_job_and_lease() {
     let mut reports = state.loss_reports();
     let old = sentinels.primary().await;
     let before = push(state, &mails).await;
-    tokio::time::sleep(EARLY).await;
+    let begun = Instant::now();
+    wait_until("the first jobs were pushed long before the fault", DEADLINE, async || begun.elapsed() > EARLY).await;
     let fault = Instant::now();
     sentinels.proxy(old).hold_replication();
     let held = push(state, &mails).await;

@@ -22,6 +22,7 @@ pub(super) fn check(files: &[TextFile], violations: &mut Vec<String>) {
             && !parents(path).iter().any(|(parent, module)| {
                 sources.get(&*format!("{package}/{parent}")).is_some_and(|text| declares(text, module))
             })
+            && !is_shared(&sources, package, path)
         {
             violations.push(format!("{name}: no `mod` line declares it, so it is not compiled"));
         }
@@ -46,6 +47,19 @@ fn parents(path: &str) -> Vec<(String, &str)> {
     let Some((folder, module)) = path.rsplit_once('/') else { return Vec::new() };
     let parents = [format!("{folder}.rs"), format!("{folder}/main.rs"), format!("{folder}/lib.rs")];
     parents.map(|parent| (parent, module)).into()
+}
+
+/// Whether a file is a module that several targets of a folder share: `tests/NAME/mod.rs`.
+fn is_shared(sources: &BTreeMap<&str, &str>, package: &str, path: &str) -> bool {
+    let Some((folder, module)) = path.strip_suffix("/mod.rs").and_then(|path| path.rsplit_once('/')) else {
+        return false;
+    };
+    let is_beside = |name: &str| {
+        let rest =
+            name.strip_prefix(package).and_then(|rest| rest.strip_prefix('/')?.strip_prefix(folder)?.strip_prefix('/'));
+        rest.is_some_and(|rest| !rest.contains('/'))
+    };
+    sources.iter().any(|(name, text)| is_beside(name) && declares(text, module))
 }
 
 fn declares(text: &str, module: &str) -> bool {
@@ -79,10 +93,15 @@ mod tests {
             ("crates/a/tests/state/leases.rs", ""),
             ("crates/a/src/lib.rs", ""),
             ("crates/a/src/gone/inner.rs", ""),
+            ("crates/a/tests/nobody/mod.rs", ""),
         ]);
         let files: Vec<_> = found.iter().filter_map(|violation| Some(violation.split_once(':')?.0)).collect();
-        let expected =
-            ["crates/a/src/gone/inner.rs", "crates/a/tests/state/leases.rs", "crates/a/tests/state/queue/claim.rs"];
+        let expected = [
+            "crates/a/src/gone/inner.rs",
+            "crates/a/tests/nobody/mod.rs",
+            "crates/a/tests/state/leases.rs",
+            "crates/a/tests/state/queue/claim.rs",
+        ];
         assert_eq!(files, expected);
     }
 
@@ -96,6 +115,8 @@ mod tests {
             ("crates/a/examples/program.rs", ""),
             ("crates/a/src/main.rs", "    #[cfg(unix)] mod files;\n"),
             ("crates/a/src/files.rs", ""),
+            ("crates/a/tests/other.rs", "mod shared;\n"),
+            ("crates/a/tests/shared/mod.rs", ""),
         ]);
         assert_eq!(found, Vec::<String>::new());
     }

@@ -78,6 +78,12 @@ const PERIODS: Duration = Duration::from_millis(700);
 /// What is older than this when a fault begins is not reported.
 const EARLY: Duration = Duration::from_secs(1);
 
+/// A fault that is to happen some time after a write has that time as its condition.
+async fn passed(time: Duration) {
+    let begun = Instant::now();
+    eventually("the time has passed", async || begun.elapsed() > time).await;
+}
+
 /// What a fault did to writes.
 struct Outcome<'a> {
     before: &'a BTreeSet<String>,
@@ -105,7 +111,7 @@ async fn each_lost_write_is_reported_and_none_from_long_before() {
     let mut reports = link.loss_reports();
     let old = sentinels.primary().await;
     let before = write_some(&link, "before", Durability::Accepted).await;
-    tokio::time::sleep(EARLY).await;
+    passed(EARLY).await;
     let fault = Instant::now();
     sentinels.proxy(old).hold_replication();
     let during = write_some(&link, "held", Durability::Accepted).await;
@@ -127,7 +133,7 @@ async fn writes_that_only_a_dead_replica_has_are_reported() {
     let [old, one, other] = sentinels.data() else { unreachable!("one primary, two replicas") };
     let durability = |replicas| Durability::Replicated { replicas, within: Duration::from_secs(1) };
     let before = write_some(&link, "before", durability(2)).await;
-    tokio::time::sleep(EARLY).await;
+    passed(EARLY).await;
     let fault = Instant::now();
     hold_one_replica(&sentinels, old).await;
     let during = write_some(&link, "held", durability(1)).await;
@@ -173,7 +179,7 @@ async fn a_write_that_all_replicas_have_is_neither_lost_nor_reported() {
         acknowledged
     };
     let killed = async {
-        tokio::time::sleep(PERIODS).await;
+        passed(PERIODS).await;
         old.kill().await;
     };
     let (acknowledged, ()) = tokio::join!(writing, killed);
@@ -192,7 +198,7 @@ async fn what_a_stale_primary_acknowledges_is_reported() {
     let link = Link::connect(config).await.unwrap();
     let mut reports = link.loss_reports();
     let before = write_some(&link, "before", Durability::Accepted).await;
-    tokio::time::sleep(EARLY).await;
+    passed(EARLY).await;
     proxy.blackhole().await;
     let old = sentinels.primary().await;
     old.pause().unwrap();
@@ -243,7 +249,7 @@ async fn a_failover_in_a_cluster_reports_the_writes_to_its_slots() {
         }
     }
     let before = write_some(&link, "failing.before", Durability::Accepted).await;
-    tokio::time::sleep(EARLY).await;
+    passed(EARLY).await;
     let fault = Instant::now();
     cluster.proxy(old).hold_replication();
     let (during, unaffected) = tokio::join!(
