@@ -159,6 +159,27 @@ impl ServerUrl {
         Self { database: None, ..self.without_credentials() }
     }
 
+    /// The same user, password and encryption for the servers of this topology. A cluster has no database number.
+    #[must_use]
+    pub fn with_topology(mut self, topology: Topology) -> Self {
+        self.scheme = match (&topology, self.is_tls()) {
+            (Topology::Standalone(_) | Topology::Several(_), false) => "redis",
+            (Topology::Standalone(_) | Topology::Several(_), true) => "rediss",
+            (Topology::Sentinel { .. }, false) => "redis-sentinel",
+            (Topology::Sentinel { .. }, true) => "rediss-sentinel",
+            (Topology::Cluster(_), false) => "redis-cluster",
+            (Topology::Cluster(_), true) => "rediss-cluster",
+            (Topology::Kvrocks(_), false) => "kvrocks",
+            (Topology::Kvrocks(_), true) => "kvrockss",
+            (Topology::Embedded(_), _) => "embedded",
+        };
+        if matches!(topology, Topology::Cluster(_) | Topology::Kvrocks(_) | Topology::Embedded(_)) {
+            self.database = None;
+        }
+        self.topology = topology;
+        self
+    }
+
     /// The same store with another database number. An embedded store has none and is returned unchanged.
     #[must_use]
     pub fn with_database(mut self, database: u32) -> Self {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::{Role, Secret};
+use tokio::sync::watch;
 
 use crate::ServerUrl;
 use crate::link::Losses;
@@ -102,6 +103,8 @@ pub struct LinkConfig {
     pub(crate) sentinel_username: Option<String>,
     pub(crate) sentinel_password_file: Option<PathBuf>,
     pub(crate) sentinel_ca: Option<PathBuf>,
+    /// Counts the connections of one link that were opened after its start.
+    pub(crate) reopened: Arc<watch::Sender<u64>>,
     pub(crate) reports_losses: bool,
     /// Of the link that was made with it.
     pub(crate) losses: Option<Arc<Losses>>,
@@ -130,6 +133,7 @@ impl LinkConfig {
             sentinel_username: None,
             sentinel_password_file: None,
             sentinel_ca: None,
+            reopened: Arc::new(watch::Sender::new(0)),
             reports_losses: false,
             losses: None,
             is_of_sentinels: false,

@@ -30,6 +30,7 @@ mod repeating;
 mod routes;
 mod scan;
 mod sending;
+mod servers;
 mod subscriptions;
 mod upstream;
 mod values;
@@ -111,9 +112,10 @@ impl Link {
     /// `Unauthenticated` for a wrong password or an unreadable password file; `Forbidden` if the user may not select the
     /// database; `InvalidArgument` for a database that does not exist; `Tls` for an untrusted certificate or unreadable TLS
     /// files; `Unavailable` if the server is down or does not answer in time (a server that is still loading its data
-    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (several
-    /// hosts, embedded).
+    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (several hosts of
+    /// Kvrocks, embedded). Several hosts of `redis://` are a primary and its replicas.
     pub async fn connect(mut config: LinkConfig) -> Result<Self> {
+        config.reopened = Arc::new(watch::Sender::new(0));
         if config.reports_losses {
             let has_shards = matches!(config.url.topology(), Topology::Cluster(_));
             config.losses = Some(Losses::begin(has_shards, config.command_timeout));

@@ -133,6 +133,12 @@ metrics! {
         "Attempts after the first of a call";
     LINK_RECONNECTS = Counter "link_reconnects_total" ["role"] Count
         "Connections that were opened again";
+    LINK_NODE_REQUESTS = Counter "link_node_requests_total" ["role", "node", "outcome"] Count
+        "Requests to one server, each attempt and each redirected request on its own. `node` is its address. `outcome` is `ok`, `failed`, or `redirected`: another node of the cluster has the slot";
+    LINK_NODE_RECONNECTS = Counter "link_node_reconnects_total" ["role", "node"] Count
+        "Connections to one server that were opened again";
+    PREFLIGHT_WRONG = Counter "preflight_wrong_total" ["role", "code"] Count
+        "Findings of the checks that are repeated after a failover or a reconnection. `code` is that of the finding";
     LINK_BREAKER_OPENED = Counter "link_breaker_opened_total" ["role"] Count
         "How often the circuit breaker opened";
     FAILOVER_WRITES = Counter "failover_writes_total" ["op", "outcome"] Count

@@ -318,6 +318,26 @@ codes! {
 }
 
 impl Code {
+    /// Whether the problem lasts until somebody changes a server: it is not part of a failover.
+    pub(crate) fn is_lasting(self) -> bool {
+        matches!(
+            self,
+            Code::SameInstance
+                | Code::TopologyMismatch
+                | Code::CacheOnCluster
+                | Code::CacheEngineUnsupported
+                | Code::DatabaseNumberOutOfRange
+                | Code::DatabaseNumberTaken
+                | Code::ServerTooOld
+                | Code::ScriptsUnsupported
+                | Code::StateEvicts
+                | Code::StateNotPersistent
+                | Code::AclMissingCommand
+                | Code::EnvironmentMismatch
+                | Code::RoleMismatch
+        )
+    }
+
     /// Whether one finding of this kind per role is enough, since the same problem may be found in several ways.
     pub(crate) fn is_reported_once(self) -> bool {
         matches!(

@@ -45,6 +45,8 @@ pub(crate) struct Connection {
     pub(crate) sentinel: SentinelLogin,
     /// Whether the variable of the password file is set, even if it names no readable file.
     pub(crate) names_password_file: bool,
+    /// Whether the servers of a URL with several hosts contradict each other.
+    pub(crate) is_undecided: bool,
     /// Whether all files that the connection needs can be used. Otherwise no connection can be opened.
     pub(crate) files_are_right: bool,
     pub(crate) tls: TlsFiles,
@@ -138,6 +140,18 @@ impl Draft {
         let namespace = self.namespace.clone().unwrap_or_else(default);
         let selects = connection.url.database().is_some_and(|number| number != 0);
         commands::rules(connection.role, &namespace, selects)
+    }
+
+    /// As [`Draft::server`], to change it.
+    pub(crate) fn server_mut(&mut self, role: Role) -> Option<&mut Connection> {
+        let place = match role {
+            Role::Cache => &mut self.cache,
+            Role::State => &mut self.state,
+        };
+        match place.as_mut()? {
+            Engine::Server(connection) => Some(connection),
+            Engine::Embedded(_) => None,
+        }
     }
 
     /// The server of a role, if the role uses one and its URL could be read.

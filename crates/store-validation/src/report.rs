@@ -77,6 +77,8 @@ impl Report {
 
     /// Checks the servers.
     pub(crate) async fn ask_servers(&mut self, deadline: Deadline) {
+        let contradictions = servers::decide(&mut self.draft, deadline).await;
+        self.add(contradictions);
         let (findings, identities) = Box::pin(servers::check(&self.draft, deadline)).await;
         self.identities = identities;
         self.add(findings);

@@ -7,6 +7,7 @@ mod clock;
 mod databases;
 mod deadline;
 mod engine;
+mod hosts;
 mod identity;
 mod marks;
 mod memory;
@@ -27,6 +28,7 @@ use store_core::Role;
 pub use claim::Claims;
 pub(crate) use claim::claim;
 pub(crate) use deadline::Deadline;
+pub(crate) use hosts::decide;
 pub(crate) use identity::Identity;
 pub use release::{NotReleased, NumberOwner, NumberRelease, ReleaseRequest, release_number};
 use visit::{Visit, Visited};
@@ -46,7 +48,8 @@ pub(crate) struct Identities {
 /// Checks both servers concurrently.
 pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, Identities) {
     // without the files of its connection a server cannot be queried
-    let reachable = |role: Role| draft.server(role).filter(|connection| connection.files_are_right);
+    let reachable =
+        |role: Role| draft.server(role).filter(|connection| connection.files_are_right && !connection.is_undecided);
     let visit = async |role: Role| match reachable(role) {
         Some(connection) => Box::pin(visit::visit(draft, connection, deadline)).await,
         None => Visited::default(),

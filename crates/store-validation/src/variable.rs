@@ -82,7 +82,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[CACHE_URL],
         WhenUnset::Required,
-        "`redis://`, `rediss://` without a path, `redis-sentinel://`, `rediss-sentinel://` with the service alone as path, `embedded:` or `embedded:/path/file.redb`",
+        "`redis://`, `rediss://` without a path (several hosts: a primary and its replicas), `redis-sentinel://`, `rediss-sentinel://` with the service alone as path, `embedded:` or `embedded:/path/file.redb`",
         "The cache store. The database number is appended to it",
     ),
     row(
@@ -100,7 +100,7 @@ pub const VARIABLES: &[Variable] = &[
     row(
         &[STATE_URL],
         WhenUnset::Required,
-        "`redis://`, `rediss://`, `redis-sentinel://`, `rediss-sentinel://`, `redis-cluster://`, `rediss-cluster://`, `kvrocks://`, `kvrockss://`, `embedded:` or `embedded:/path/file.redb`",
+        "`redis://`, `rediss://` (several hosts: the topology that they report), `redis-sentinel://`, `rediss-sentinel://`, `redis-cluster://`, `rediss-cluster://`, `kvrocks://`, `kvrockss://`, `embedded:` or `embedded:/path/file.redb`",
         "The worker state store, another server than the cache store",
     ),
     row(

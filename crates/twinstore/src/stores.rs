@@ -18,6 +18,7 @@ mod health;
 mod operation;
 mod options;
 mod presence;
+mod proof;
 mod state;
 
 pub use cache::Cache;
@@ -26,6 +27,7 @@ pub use health::{Health, HealthError, Pressure, RoleHealth};
 pub use operation::{Operation, OperationError, OperationFailure, Ran};
 pub use options::StoresOptions;
 use presence::Presence;
+use proof::Proof;
 pub use state::{SharedState, State};
 
 /// Both stores of a service. The preflight has checked that they are two stores, each configured for its role. Clones share
@@ -70,12 +72,14 @@ struct Opened {
     embedded_cache: Option<EmbeddedCache>,
     embedded_state: Option<EmbeddedState>,
     presence: Option<Arc<Presence>>,
+    proof: Option<Arc<Proof>>,
 }
 
-/// What the servers are capable of.
+/// Which servers there are, and what they are capable of.
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.links.iter().map(|(role, link)| (role, link.capabilities()))).finish()
+        let link = |(role, link): &(Role, Link)| (*role, link.servers(), link.capabilities());
+        f.debug_list().entries(self.links.iter().map(link)).finish()
     }
 }
 
@@ -115,8 +119,13 @@ impl Stores {
         let mut opened = Opened::default();
         let cache = open_cache(&settings, &options, &mut opened).await.map_err(StartError::of(Role::Cache))?;
         let state = open_state(&settings, &options, &mut opened).await.map_err(StartError::of(Role::State))?;
-        opened.presence = Presence::keep(validated.claims).map(Arc::new);
         let checks = Arc::new((Checks::new(), Checks::new()));
+        for (role, link) in &opened.links {
+            tracing::info!(%role, servers = link.servers(), "connected");
+        }
+        let proof = Proof::keep(validated.claims.clone(), &opened.links, Arc::clone(&checks));
+        opened.proof = Some(Arc::new(proof));
+        opened.presence = Presence::keep(validated.claims).map(Arc::new);
         Ok(Self { service: settings.service, cache, state, warnings: validated.warnings, opened, checks })
     }
 
@@ -166,6 +175,10 @@ impl Stores {
     /// Sends one `PING` per link, also while the circuit breaker of the cache is open. It is not repeated, and waits at most 1 s,
     /// or the command time-out of the role if that is shorter. An embedded store is up until it is closed or its file is moved
     /// or deleted; its check only reads the file's metadata.
+    ///
+    /// A background task repeats the preflight after each failover and each lost connection, since another server may
+    /// answer then. It logs what is wrong, counts it, and [`RoleHealth::wrong`] has it: the pod is not ready until it is
+    /// corrected.
     pub async fn health(&self) -> Health {
         let (cache, state) = &*self.checks;
         let check = async |role, checks: &Checks| {
@@ -189,6 +202,7 @@ impl Stores {
     /// can then be opened again. Every later call returns [`Error::Unavailable`]. Stop workers first.
     pub async fn close(&self) {
         self.opened.presence.iter().for_each(|presence| presence.end());
+        self.opened.proof.iter().for_each(|proof| proof.end());
         for (_, link) in &self.opened.links {
             link.close().await;
         }

@@ -71,3 +71,42 @@ async fn no_acknowledged_job_is_lost_when_both_primaries_die() {
     running.await.unwrap().unwrap();
     stores.close().await;
 }
+
+/// The preflight checks the primary. After a failover, another server is the primary.
+#[tokio::test]
+async fn a_misconfigured_server_that_becomes_the_primary_makes_a_pod_unready_until_it_is_corrected() {
+    let start = |data| async { Sentinels::builder().data(data).start().await.unwrap() };
+    let (cache, states) = tokio::join!(RedisServer::cache().start(), start(RedisServer::state()));
+    let cache = cache.unwrap();
+    let environment = Environment::from_variables([
+        ("SERVICE_NAME", "billing".to_owned()),
+        ("REDIS_CONN_BASE_URL", cache.url(None)),
+        ("REDIS_CACHE_DB", "3".to_owned()),
+        ("REDIS_WORKERCACHE_CONN_URL", url(&states)),
+    ]);
+    let stores = Stores::open(&environment).await.unwrap();
+    let first = states.primary().await.port();
+    assert!(format!("{stores:?}").contains(&format!("primary 127.0.0.1:{first} of the service")), "{stores:?}");
+    assert!(stores.health().await.is_ready());
+    for replica in states.replicas().await {
+        replica.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await.unwrap();
+    }
+    let primary = states.failover().await;
+    wait_until("the pod is not ready", DEADLINE, async || {
+        let health = stores.health().await;
+        health.state.up && !health.is_ready()
+    })
+    .await;
+    let wrong = stores.health().await.state.wrong;
+    assert_eq!(wrong.iter().map(|finding| finding.code.name()).collect::<Vec<_>>(), ["state-evicts"], "{wrong:#?}");
+    // The service continues.
+    let queue = stores.state().queue_of::<Mail>();
+    queue.push_one(queue.job(&Mail(1)).unwrap()).await.unwrap();
+    primary.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await.unwrap();
+    wait_until("the pod is ready", DEADLINE, async || stores.health().await.is_ready()).await;
+    assert!(
+        format!("{stores:?}").contains(&format!("primary 127.0.0.1:{} of the service", primary.port())),
+        "{stores:?}"
+    );
+    stores.close().await;
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what the cases share")]
 
+mod failovers;
 mod fixture;
 mod inputs;
 mod kills;

@@ -163,6 +163,11 @@ impl Cluster {
         }
     }
 
+    /// The addresses of the nodes.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        self.shared.read().nodes.iter().map(|(endpoint, _)| endpoint.clone()).collect()
+    }
+
     pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
         self.shared.read().nodes.iter().map(|(_, node)| Arc::clone(node)).collect()
     }

@@ -129,7 +129,8 @@ impl Keeper {
                 if before.is_some_and(|before| before != *opened.wire.capabilities()) {
                     tracing::debug!("the server now has other capabilities:\n{}", opened.wire.capabilities());
                 }
-                metered::reconnected(self.config.role_label());
+                metered::reconnected(self.config.role_label(), opened.endpoint());
+                self.config.reopened.send_modify(|count| *count += 1);
                 return opened;
             }
         }

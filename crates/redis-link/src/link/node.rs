@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::connection::Connection;
 use super::exclusive::Exclusive;
 use super::upstream::Upstream;
+use crate::metered::NodeMeters;
 use crate::wire::Failure;
-use crate::{Capabilities, LinkConfig};
+use crate::{Capabilities, Endpoint, LinkConfig};
 
 /// How many calls may block on a server at once; each has a connection of its own.
 const MAX_BLOCKING: usize = 256;
@@ -19,6 +20,8 @@ pub(super) struct Node {
     turn: AtomicUsize,
     pub(super) blockers: Arc<Exclusive>,
     pub(super) durables: Arc<Exclusive>,
+    upstream: Upstream,
+    meters: NodeMeters,
 }
 
 impl Node {
@@ -43,6 +46,8 @@ impl Node {
             turn: AtomicUsize::new(0),
             blockers: Exclusive::new(config, upstream, MAX_BLOCKING),
             durables: Exclusive::new(config, upstream, MAX_DURABLE),
+            upstream: upstream.clone(),
+            meters: NodeMeters::new(config.role_label()),
         }
     }
 
@@ -57,6 +62,18 @@ impl Node {
     /// What the server was found to be capable of; `None` until a connection was open.
     pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
         self.connections.iter().find_map(Connection::capabilities)
+    }
+
+    /// Where it is now.
+    pub(super) fn endpoint(&self) -> Option<Endpoint> {
+        self.upstream.now()
+    }
+
+    /// Counts a request and its outcome.
+    pub(super) fn answered<T>(&self, result: &Result<T, Failure>) {
+        if let Some(endpoint) = self.upstream.now() {
+            self.meters.answered(&endpoint, result);
+        }
     }
 
     pub(super) fn is_usable(&self) -> bool {

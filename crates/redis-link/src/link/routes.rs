@@ -79,6 +79,7 @@ impl Routes {
 
     /// Where the result of a try sends the call; `None` if it is the result of the call.
     pub(super) fn next<T>(&self, hop: &Hop, result: &Result<T, Failure>) -> Option<Hop> {
+        hop.node.answered(result);
         let (Self::Cluster(cluster), Err(failure)) = (self, result) else { return None };
         let redirection = failure.redirection().filter(|_| hop.left > 0);
         let Some(redirection) = redirection else {

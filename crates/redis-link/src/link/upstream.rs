@@ -8,9 +8,11 @@ use store_core::{Error, Op, Result};
 use crate::wire::{Driver, Failure, Request, Wire};
 use crate::{Endpoint, LinkConfig, Reply, Topology};
 
+mod hosts;
 mod sentinels;
 mod views;
 
+use hosts::Hosts;
 use sentinels::Sentinels;
 
 /// Where connections lead. Clones are the same.
@@ -20,6 +22,8 @@ pub(crate) enum Upstream {
     Server(Endpoint),
     /// To the primary of a service that sentinels monitor.
     Primary(Arc<Sentinels>),
+    /// To the one of several servers that is a primary.
+    AnyPrimary(Arc<Hosts>),
 }
 
 /// An open connection, and where it leads. Dropping it closes the connection.
@@ -39,18 +43,19 @@ impl Upstream {
             Topology::Sentinel { sentinels, service } => {
                 Ok(Self::Primary(Sentinels::watch(config, sentinels, service)))
             }
+            Topology::Several(hosts) => Ok(Self::AnyPrimary(Arc::new(Hosts::new(hosts)))),
             Topology::Embedded(_) => Err(Error::unsupported(op, "an embedded store has no server to link to")),
             _ => Err(Error::unsupported(
                 op,
-                "this version links to one standalone server or to the primary of sentinels: redis://, rediss://, \
-                 redis-sentinel://, rediss-sentinel://, kvrocks:// or kvrockss:// with one host",
+                "this version links to one server, to a primary with its replicas, to the primary of sentinels, to a cluster, \
+                 or to one Kvrocks",
             )),
         }
     }
 
     /// Opens a connection to the server that is the primary now.
     pub(crate) async fn open(&self, config: &LinkConfig) -> Result<Opened, Failure> {
-        let endpoint = self.endpoint(config.connect_timeout).await?;
+        let endpoint = self.endpoint(config).await?;
         let opened = self.unless_left(&endpoint, Wire::open(config, &endpoint)).await;
         let mut opened = self.opened(opened, endpoint, config.connect_timeout).await?;
         if let Some(losses) = &config.losses {
@@ -62,9 +67,18 @@ impl Upstream {
 
     /// As [`Upstream::open`], for a connection on which messages arrive.
     pub(crate) async fn open_subscriber(&self, config: &LinkConfig) -> Result<Opened, Failure> {
-        let endpoint = self.endpoint(config.connect_timeout).await?;
+        let endpoint = self.endpoint(config).await?;
         let opened = self.unless_left(&endpoint, Wire::open_subscriber(config, &endpoint)).await;
         self.opened(opened, endpoint, config.connect_timeout).await
+    }
+
+    /// The server to which connections lead now, if it is known.
+    pub(crate) fn now(&self) -> Option<Endpoint> {
+        match self {
+            Self::Server(endpoint) => Some(endpoint.clone()),
+            Self::Primary(sentinels) => sentinels.now(),
+            Self::AnyPrimary(hosts) => hosts.last(),
+        }
     }
 
     /// Has the sentinels asked again: what they reported last does not fit what was seen.
@@ -77,7 +91,7 @@ impl Upstream {
     /// Waits until connections no longer lead to `endpoint`.
     pub(crate) async fn left(&self, endpoint: &Endpoint) {
         match self {
-            Self::Server(_) => std::future::pending().await,
+            Self::Server(_) | Self::AnyPrimary(_) => std::future::pending().await,
             Self::Primary(sentinels) => sentinels.left(endpoint).await,
         }
     }
@@ -94,17 +108,18 @@ impl Upstream {
         }
     }
 
-    async fn endpoint(&self, within: Duration) -> Result<Endpoint, Failure> {
+    async fn endpoint(&self, config: &LinkConfig) -> Result<Endpoint, Failure> {
         match self {
             Self::Server(endpoint) => Ok(endpoint.clone()),
             // Sooner than the caller gives up, who would not know why.
-            Self::Primary(sentinels) => sentinels.primary(within.mul_f64(0.9)).await,
+            Self::Primary(sentinels) => sentinels.primary(config.connect_timeout.mul_f64(0.9)).await,
+            Self::AnyPrimary(hosts) => hosts.primary(config).await,
         }
     }
 
     fn leads_to(&self, endpoint: &Endpoint) -> bool {
         match self {
-            Self::Server(_) => true,
+            Self::Server(_) | Self::AnyPrimary(_) => true,
             Self::Primary(sentinels) => sentinels.leads_to(endpoint),
         }
     }
@@ -116,10 +131,10 @@ impl Upstream {
         endpoint: Endpoint,
         patience: Duration,
     ) -> Result<Opened, Failure> {
-        let is_checked = matches!(self, Self::Primary(_));
+        let is_checked = matches!(self, Self::Primary(_) | Self::AnyPrimary(_));
         let checked = match opened {
             Ok((wire, driver)) if !is_checked || is_primary(&wire, patience).await => Ok((wire, driver)),
-            Ok(_) => Err(Failure::NotSent("the server that the sentinels report is not a primary")),
+            Ok(_) => Err(Failure::NotSent("the server is no longer a primary")),
             Err(failure) => Err(failure),
         };
         let (wire, driver) = checked.inspect_err(|_| self.doubt())?;

@@ -9,6 +9,20 @@ use crate::wire::{Request, Wire};
 use crate::{Arg, LinkConfig, Topology};
 
 impl Probe {
+    /// The services that a sentinel monitors.
+    pub async fn monitored_services(&self) -> Fact<Vec<String>> {
+        let Fact::Known(reply) = self.question("SENTINEL MASTERS", []).await else {
+            return Fact::Unknown("SENTINEL MASTERS was not answered".into());
+        };
+        let crate::Reply::List(services) = reply else { return Fact::Known(Vec::new()) };
+        let name = |service: &crate::Reply| {
+            let crate::Reply::List(fields) = service else { return None };
+            let pair = fields.chunks_exact(2).find(|pair| pair[0].as_str() == Some("name"))?;
+            pair[1].as_str().map(str::to_owned)
+        };
+        Fact::Known(services.iter().filter_map(name).collect())
+    }
+
     /// Whether enough sentinels reach each other to order a failover, as one of them reports (`SENTINEL CKQUORUM`). Asks all of the URL
     /// at the same time, within one connect time-out.
     pub async fn sentinels_have_quorum(config: &LinkConfig) -> Fact<bool> {

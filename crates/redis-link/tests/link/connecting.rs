@@ -78,7 +78,7 @@ async fn databases_are_opened_or_refused() {
 
 #[tokio::test]
 async fn other_topologies_are_not_supported_yet() {
-    for text in ["kvrocks://a,b", "redis://a,b", "embedded:"] {
+    for text in ["kvrocks://a,b", "embedded:"] {
         let error = refusal(LinkConfig::new(url(text), "tests:link")).await;
         assert!(matches!(error, Error::Unsupported { .. }), "{text} {error:?}");
     }

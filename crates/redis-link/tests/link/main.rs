@@ -10,6 +10,7 @@ mod connecting;
 mod deadlines;
 mod durable;
 mod errors;
+mod hosts;
 mod kvrocks;
 mod last_words;
 mod losses;

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use redis_link::args;
+use redis_link::{Link, args};
+use testkit::{Cluster, RedisServer};
 
-use crate::{COUNTS, INCREMENT, READS, RECOGNISED, link_to, server};
+use crate::{COUNTS, INCREMENT, READS, RECOGNISED, config, link_to, server};
 
 /// Counts by name and labels.
 #[derive(Clone, Default)]
@@ -95,4 +96,30 @@ async fn a_breaker_that_opens_is_counted_once() {
     }
     assert_eq!(tally.of("twinstore_link_breaker_opened_total none"), 1);
     server.resume().unwrap();
+}
+
+/// Each node has its own counts, and a call to a node that has left the slot is counted there too.
+#[tokio::test]
+async fn requests_are_counted_for_each_node() {
+    let tally = Tally::default();
+    let _guard = metrics::set_default_local_recorder(&tally);
+    let cluster = Cluster::builder().start().await.unwrap();
+    let url = format!("redis-cluster://{}", cluster.nodes()[0].address());
+    let link = Link::connect(config(&url)).await.unwrap();
+    let of = |node: &RedisServer, outcome: &str| {
+        tally.of(&format!("twinstore_link_node_requests_total none {} {outcome}", node.address()))
+    };
+    let slot = cluster.slot("x").await.unwrap();
+    let source = cluster.owner(slot).await;
+    link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap();
+    assert_eq!((of(source, "ok"), of(source, "redirected")), (1, 0));
+    let target = cluster.nodes()[..3].iter().find(|node| node.port() != source.port()).unwrap();
+    let migration = cluster.begin_migration(slot, target).await.unwrap();
+    migration.move_key(b"x").await.unwrap();
+    link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap();
+    assert_eq!((of(source, "ok"), of(source, "redirected"), of(target, "ok")), (1, 1, 1));
+    link.command(READS, "RPUSH", args!["list", "1"]).await.unwrap();
+    let owner = cluster.owner(cluster.slot("list").await.unwrap()).await;
+    link.call(RECOGNISED, &INCREMENT, &["list"], args![1]).await.unwrap_err();
+    assert_eq!(of(owner, "failed"), 1);
 }

@@ -29,6 +29,7 @@ impl Reader<'_> {
             names_password_file: self.value(&name("PASSWORD_FILE")).is_some(),
             password_file,
             sentinel,
+            is_undecided: false,
             files_are_right,
             tls,
             pool_size: usize::try_from(pool_size?).ok()?,

@@ -26,7 +26,7 @@ fn advice(error: UrlError, role: Role) -> String {
     }
 }
 
-const NOT_SERVED: &str = "names a topology that this version does not serve; use one server (redis:// or rediss:// with one host), \
+const NOT_SERVED: &str = "names a topology that this version does not serve; use one server or a primary and its replicas (redis:// or rediss://), \
                           the primary of sentinels (redis-sentinel:// or rediss-sentinel://), or embedded:";
 
 const SEVERAL_KVROCKS: &str = "names several Kvrocks; name one, or the sentinels that monitor it (redis-sentinel://)";
@@ -62,7 +62,10 @@ impl Reader<'_> {
         };
         let (code, what) = match ServerUrl::parse(&text) {
             Ok(url) => match (url.topology(), role) {
-                (Topology::Standalone(_) | Topology::Sentinel { .. } | Topology::Embedded(_), _)
+                (
+                    Topology::Standalone(_) | Topology::Several(_) | Topology::Sentinel { .. } | Topology::Embedded(_),
+                    _,
+                )
                 | (Topology::Cluster(_), Role::State) => return Some(url),
                 (Topology::Kvrocks(hosts), Role::State) if hosts.len() == 1 => return Some(url),
                 (Topology::Kvrocks(_), Role::State) => (Code::UrlInvalid, SEVERAL_KVROCKS.to_owned()),

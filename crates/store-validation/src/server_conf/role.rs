@@ -69,7 +69,6 @@ impl<'a> Conf<'a> {
             &["everysec", "always"],
             "nothing then bounds what a crash loses",
         );
-        self.expect(&mut found, "cluster-enabled", "no", &["no"], "this version does not serve a cluster");
         let clients = self.last("maxmemory-clients").filter(|line| line.values[0] != "0");
         if clients.is_some() {
             let what = "maxmemory-clients is set: servers have crashed when they evicted a client that waits for a job";

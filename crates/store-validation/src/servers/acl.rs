@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use redis_link::Fact;
+use redis_link::{Fact, MAX_DATABASE, version_of};
 use store_core::{Namespace, Role};
 
 use super::visit::Visit;
@@ -204,13 +204,20 @@ async fn too_wide(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     let lacking = visit.probe.lacks_permission(&asked).await.known()?;
     let allowed: Vec<_> =
         lines.iter().enumerate().filter(|(index, _)| !lacking.contains(index)).map(|(_, line)| line).collect();
-    if allowed.is_empty() {
-        return None;
-    }
     let user = visit.connection.user();
     let names = allowed.iter().map(|line| name_of(line)).collect::<Vec<_>>().join(", ");
-    let rules = allowed.iter().map(|line| format!("-{}", rule_of(line))).collect::<Vec<_>>().join(" ");
-    let finding = visit.finding(Code::AclTooWide, format!("the user {user} may run {names}"));
+    let rules = allowed.iter().map(|line| format!("-{}", rule_of(line)));
+    let databases = too_many_databases(draft, visit).await;
+    let texts = [
+        (!allowed.is_empty()).then(|| format!("may run {names}")),
+        databases.is_some().then(|| "may use the databases of other services".to_owned()),
+    ];
+    let texts: Vec<_> = texts.into_iter().flatten().collect();
+    if texts.is_empty() {
+        return None;
+    }
+    let rules = rules.chain(databases).collect::<Vec<_>>().join(" ");
+    let finding = visit.finding(Code::AclTooWide, format!("the user {user} {}", texts.join(" and ")));
     Some(match user {
         // administrators would lock themselves out
         "default" => {
@@ -219,4 +226,19 @@ async fn too_wide(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
         }
         _ => finding.with_help("<rules>", &rules),
     })
+}
+
+/// Valkey restricts a user to databases since 9.1, without gaps since 9.1.1: then a database number is a boundary. The rules that
+/// restrict this user to the databases of its service, unless it is restricted already.
+async fn too_many_databases(draft: &Draft, visit: &Visit<'_>) -> Option<String> {
+    let version = visit.info.valkey_version.as_deref().and_then(version_of)?;
+    if visit.role() != Role::Cache || version < (9, 1, 1) {
+        return None;
+    }
+    // Database 0 has the marks of the server.
+    let own: BTreeSet<u32> = [Some(0), draft.database, draft.shared_database].into_iter().flatten().collect();
+    let foreign = (0..=MAX_DATABASE).find(|number| !own.contains(number))?.to_string();
+    let may_select = visit.probe.may(&["SELECT", &foreign]).await.known()?;
+    let numbers: Vec<_> = own.iter().map(ToString::to_string).collect();
+    may_select.then(|| format!("resetdbs db={}", numbers.join(",")))
 }

@@ -10,6 +10,7 @@ use super::marks;
 use super::owner::{Numbers, Side};
 use super::visit::open_probe;
 use crate::draft::Draft;
+use crate::settings::PreflightMode;
 use crate::{Code, Finding};
 
 /// The claims that a running service renews: its database number, and the marks of both servers.
@@ -29,6 +30,23 @@ impl Claims {
     /// Whether there is anything to claim, which is so if a store is on a server.
     pub fn is_empty(&self) -> bool {
         [Role::Cache, Role::State].into_iter().all(|role| self.draft.server(role).is_none())
+    }
+
+    /// Checks both servers again, as before the start: after a failover or a reconnection, another server may answer.
+    ///
+    /// Returns what is wrong with the identity, the settings or the rights of the servers; nothing with
+    /// `STORE_PREFLIGHT=warn`. `None` if a server did not answer. Takes at most ten seconds, or the longest connect time-out if
+    /// that is longer.
+    pub async fn prove(&self) -> Option<Vec<Finding>> {
+        let (mut findings, _) = Box::pin(super::check(&self.draft, Deadline::of(&self.draft))).await;
+        if findings.iter().any(|finding| finding.code == Code::Unreachable) {
+            return None;
+        }
+        let is_enforced = self.draft.preflight == PreflightMode::Enforce;
+        findings.retain(|finding| {
+            is_enforced && finding.is_error() && finding.code.is_lasting() && !self.draft.allow.contains(&finding.code)
+        });
+        Some(findings)
     }
 
     /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again.

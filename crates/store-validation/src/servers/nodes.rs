@@ -45,7 +45,8 @@ pub(super) async fn check(
             Vec::new()
         }
         None => {
-            let is_reported = matches!(visit.connection.url.topology(), Topology::Sentinel { .. });
+            let is_reported =
+                matches!(visit.connection.url.topology(), Topology::Sentinel { .. } | Topology::Several(_));
             let replicas = visit.info.replicas.iter().filter(|_| is_reported);
             replicas.map(|endpoint| At { endpoint: endpoint.clone(), node: None }).collect()
         }

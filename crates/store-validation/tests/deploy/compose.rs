@@ -1,4 +1,4 @@
-//! No container engine is needed: what `compose.yaml` names exists and fits together, and its scripts are run.
+//! No container engine is needed: what the Compose files name exists and fits together, and its scripts are run.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,14 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 use crate::{deploy, read, root, sh};
 
+const FILES: [&str; 2] = ["compose.yaml", "cluster.yaml"];
+
 fn compose() -> Yaml {
-    YamlLoader::load_from_str(&read(deploy("compose/compose.yaml"))).unwrap().remove(0)
+    file("compose.yaml")
+}
+
+fn file(name: &str) -> Yaml {
+    YamlLoader::load_from_str(&read(deploy("compose").join(name))).unwrap().remove(0)
 }
 
 fn services(compose: &Yaml) -> BTreeMap<String, Yaml> {
@@ -55,9 +61,14 @@ fn made_secrets() -> tempfile::TempDir {
 
 #[test]
 fn all_that_is_named_exists() {
-    let compose = compose();
+    for name in FILES {
+        assert_named_exists(&file(name));
+    }
+}
+
+fn assert_named_exists(compose: &Yaml) {
     let made = made_secrets();
-    for (name, service) in services(&compose) {
+    for (name, service) in services(compose) {
         let mounted = mounts(&service);
         for file in mounted.values() {
             assert!(file.is_file(), "{name}: {}", file.display());
@@ -72,13 +83,30 @@ fn all_that_is_named_exists() {
         }
         for volume in texts(&service["volumes"]).iter().filter(|volume| !volume.starts_with('.')) {
             let named = volume.split(':').next().unwrap();
-            assert!(!compose["volumes"].as_hash().unwrap().is_empty() && named == "state-data", "{name}: {volume}");
+            assert!(
+                named.starts_with("state-") && !compose["volumes"].as_hash().unwrap().is_empty(),
+                "{name}: {volume}"
+            );
+            assert!(
+                compose["volumes"].as_hash().unwrap().contains_key(&Yaml::String(named.into())),
+                "{name}: {volume}"
+            );
         }
         let others = service["depends_on"].as_hash();
         for (other, condition) in others.into_iter().flatten() {
             let other = &compose["services"][other.as_str().unwrap()];
-            assert!(!other["healthcheck"]["test"].is_badvalue(), "{name} waits for a server without a health check");
-            assert_eq!(condition["condition"].as_str(), Some("service_healthy"));
+            match condition["condition"].as_str() {
+                Some("service_completed_successfully") => {
+                    assert!(other["restart"].is_badvalue(), "{name}: it must end")
+                }
+                condition => {
+                    assert!(
+                        !other["healthcheck"]["test"].is_badvalue(),
+                        "{name} waits for a server without a health check"
+                    );
+                    assert_eq!(condition, Some("service_healthy"));
+                }
+            }
         }
     }
     let build = &compose["services"]["notifier"]["build"];
@@ -90,26 +118,31 @@ fn all_that_is_named_exists() {
 
 #[test]
 fn no_port_is_published_images_have_a_version_and_memory_is_limited() {
-    let compose = compose();
+    for name in FILES {
+        assert_contained(&file(name));
+    }
+}
+
+fn assert_contained(compose: &Yaml) {
     let dockerfile = read(deploy("compose/notifier.Dockerfile"));
     let built_from = dockerfile.lines().filter_map(|line| line.strip_prefix("FROM ")).map(str::to_owned);
-    let images = services(&compose).into_values().filter_map(|service| service["image"].as_str().map(str::to_owned));
+    let images = services(compose).into_values().filter_map(|service| service["image"].as_str().map(str::to_owned));
     for image in images.chain(built_from) {
         let tag =
             image.split_whitespace().next().unwrap().split_once(':').unwrap_or_else(|| panic!("{image} has no tag")).1;
         assert!(tag.split('.').count() >= 2 && tag.starts_with(|digit: char| digit.is_ascii_digit()), "{image}");
     }
-    for (name, service) in services(&compose) {
+    for (name, service) in services(compose) {
         assert!(service["ports"].is_badvalue() && service["network_mode"].is_badvalue(), "{name}");
         assert!(texts(&service["security_opt"]).contains(&"no-new-privileges:true".to_owned()), "{name}");
         let memory =
             service["mem_limit"].as_str().and_then(|limit| limit.strip_suffix('m')?.parse::<u64>().ok()).unwrap();
-        let percent = match name.as_str() {
-            "cache" => 75,
-            "state" => 60,
+        let (role, percent) = match name.split('-').next() {
+            Some("cache") => ("cache", 75),
+            Some("state") => ("state", 60),
             _ => continue,
         };
-        let conf = read(deploy(&format!("redis/{name}.conf")));
+        let conf = read(deploy(&format!("redis/{role}.conf")));
         let limit = conf.lines().find_map(|line| line.strip_prefix("maxmemory ")?.strip_suffix("gb")).unwrap();
         let of_memory = limit.parse::<u64>().unwrap() * 1024 * 100 / memory;
         assert_eq!(of_memory, percent - 1, "{name}: maxmemory in percent of mem_limit, rounded down");
@@ -118,7 +151,14 @@ fn no_port_is_published_images_have_a_version_and_memory_is_limited() {
 
 #[test]
 fn the_service_starts_with_its_environment() {
-    let compose = compose();
+    for (name, state) in
+        [("compose.yaml", "redis://state:6379"), ("cluster.yaml", "redis-cluster://state-1,state-2,state-3")]
+    {
+        assert_starts(&file(name), state);
+    }
+}
+
+fn assert_starts(compose: &Yaml, state: &str) {
     let service = &compose["services"]["notifier"];
     let made = made_secrets();
     let mounted: Vec<_> = secrets(service).into_iter().map(|(_, target)| format!("/run/secrets/{target}")).collect();
@@ -130,9 +170,9 @@ fn the_service_starts_with_its_environment() {
     let report = check_environment(&Environment::from_variables(variables));
     let open = report.findings().iter().filter(|finding| !finding.allowed || finding.severity == Severity::Error);
     assert_eq!(open.collect::<Vec<_>>(), Vec::<&store_validation::Finding>::new());
-    for (role, role_of_url) in [("cache", "REDIS_CONN_BASE_URL"), ("state", "REDIS_WORKERCACHE_CONN_URL")] {
-        let url = service["environment"][role_of_url].as_str().unwrap();
-        assert_eq!(url, format!("redis://{role}:6379"), "the name of the service in compose.yaml");
+    for (expected, variable) in [("redis://cache:6379", "REDIS_CONN_BASE_URL"), (state, "REDIS_WORKERCACHE_CONN_URL")] {
+        let url = service["environment"][variable].as_str().unwrap();
+        assert_eq!(url, expected, "the names of the services in the file");
     }
 }
 

@@ -154,3 +154,18 @@ fn users_are_replaced_only_when_every_password_was_read() {
     assert!(read(&target).contains("user cache-app on #") && !read(&target).contains("#{"));
     assert_eq!(std::fs::metadata(&target).unwrap().permissions().mode() & 0o777, 0o600);
 }
+
+/// The linter reads one file; a node of a cluster reads both.
+#[tokio::test]
+async fn a_node_of_a_cluster_starts_with_both_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let both = folder.path().join("node.conf");
+    std::fs::write(&both, read(deploy("redis/state.conf")) + &read(deploy("redis/cluster.conf"))).unwrap();
+    assert_eq!(check_server_conf(Role::State, &both).unwrap(), []);
+    let server = RedisServer::builder().config_file(&both).config("aclfile", "").start().await.unwrap();
+    for (name, value) in [("cluster-enabled", "yes"), ("min-replicas-to-write", "1"), ("cluster-node-timeout", "5000")]
+    {
+        let reply = server.command(&["CONFIG", "GET", name]).await.unwrap();
+        assert_eq!(reply.as_strings().unwrap(), [name, value]);
+    }
+}

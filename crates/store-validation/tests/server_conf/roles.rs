@@ -32,7 +32,6 @@ fn a_file_that_contradicts_its_role_is_an_error_with_its_line_and_the_line_to_wr
         (Role::State, "maxmemory-policy noeviction\nmaxmemory-policy volatile-lru", "`maxmemory-policy noeviction`"),
         (Role::State, "appendonly NO", "`appendonly yes`"),
         (Role::State, "appendfsync no", "`appendfsync everysec`"),
-        (Role::State, "cluster-enabled yes", "`cluster-enabled no`"),
         (Role::State, "maxmemory-clients 10%", "Remove the line"),
         (Role::State, "rename-command hset \"\"", "Remove the line"),
         (Role::Cache, "maxmemory-policy noeviction", "`maxmemory-policy volatile-lru`"),

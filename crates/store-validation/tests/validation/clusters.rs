@@ -3,6 +3,7 @@
 use store_validation::{Code, check, validate};
 use testkit::{Cluster, DEADLINE, FaultProxy, RedisServer, wait_until};
 
+use crate::engines::disguise;
 use crate::{assert_errors, cache, check_urls, environment_with, errors, state, warnings, what};
 
 async fn started() -> (RedisServer, Cluster) {
@@ -97,6 +98,26 @@ async fn each_node_is_checked_and_named() {
     primary.command(&["ACL", "SETUSER", "default", "+hset"]).await.unwrap();
     primary.command(&["ACL", "SETUSER", "default", "-cluster|slots"]).await.unwrap();
     assert!(what(&check().await, Code::AclMissingCommand).contains("CLUSTER SLOTS"));
+}
+
+/// The replica announces a proxy that changes the time in its replies.
+#[tokio::test]
+async fn clocks_of_nodes_that_differ_are_reported() {
+    let (cache, cluster) = started().await;
+    let replica = &cluster.nodes()[4];
+    let now = replica.command(&["TIME"]).await.unwrap().as_strings().unwrap().swap_remove(0);
+    let seconds = |digits: &str| format!("\r\n${}\r\n{digits}", now.len());
+    let proxy = disguise(replica.address(), seconds(&now[..2]), seconds("10")).await;
+    let port = proxy.rsplit(':').next().unwrap();
+    let check = async || check_urls(&cache.url(None), &through(&cluster.nodes()[0])).await;
+    assert!(!warnings(&check().await).contains(&Code::ClockSkew));
+    replica.command(&["CONFIG", "SET", "cluster-announce-port", port]).await.unwrap();
+    wait_until("the clocks are compared", DEADLINE, async || {
+        let report = check().await;
+        let mut found = report.findings().iter().filter(|finding| finding.code == Code::ClockSkew);
+        found.any(|finding| finding.what.contains(&format!("the clock of the replica 127.0.0.1:{port} (")))
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::{assert_errors, cache, check_urls, environment_with, state, warnings,
 
 /// A proxy that replaces a text in the server's replies, to imitate engines and clocks that are not available here.
 /// Both texts have one length and occur near the beginning of a reply.
-async fn disguise(server: SocketAddr, text: String, other: String) -> String {
+pub(crate) async fn disguise(server: SocketAddr, text: String, other: String) -> String {
     assert_eq!(text.len(), other.len());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
@@ -266,4 +266,27 @@ async fn a_valkey_without_its_lua_module_is_refused() {
     let state = state.start().await.unwrap();
     state.command(&["MODULE", "UNLOAD", "lua"]).await.unwrap();
     assert_errors(&check_urls(&cache().await.url(None), &state.url(None)).await, &[Code::ScriptsUnsupported]);
+}
+
+/// Valkey restricts a user to databases since 9.1. `cargo xtask servers fetch` brings one.
+#[tokio::test]
+async fn a_user_of_valkey_is_restricted_to_the_databases_of_its_service() {
+    let valkey = match testkit::servers::find("valkey-9.1") {
+        Ok(valkey) => valkey,
+        Err(missing) => return println!("skipped: {missing}"),
+    };
+    let text = include_str!("../../../../deploy/acl/cache.acl");
+    let rules = text.lines().find_map(|line| line.strip_prefix("user cache-app on #{cache-app} ")).unwrap();
+    let cache = RedisServer::cache().program(valkey.program).acl_user("cache-app", "x", rules).start().await.unwrap();
+    let (url, state) = (cache.user_url("cache-app", "x"), state().await);
+    let report = check_urls(&url, &state.url(None)).await;
+    let mut findings = report.findings().iter();
+    let finding = findings.find(|finding| finding.code == Code::AclTooWide && finding.role_name() == "cache").unwrap();
+    assert!(finding.what.ends_with("may use the databases of other services"), "{finding}");
+    assert!(finding.help.contains("`ACL SETUSER cache-app resetdbs db=0,1`"), "{finding}");
+    cache.command(&["ACL", "SETUSER", "cache-app", "resetdbs", "db=0,1"]).await.unwrap();
+    let report = check_urls(&url, &state.url(None)).await;
+    assert_errors(&report, &[]);
+    let of_cache = report.findings().iter().filter(|finding| finding.role_name() != "state");
+    assert_eq!(of_cache.map(|finding| finding.code).collect::<Vec<_>>(), [], "{:#?}", report.findings());
 }

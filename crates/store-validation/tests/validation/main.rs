@@ -8,6 +8,7 @@ mod claims;
 mod clusters;
 mod engines;
 mod fleet;
+mod hosts;
 mod instances;
 mod readme;
 mod sentinels;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use redis_link::Link;
 use serde::{Serialize, Serializer};
 use store_core::{Error, ErrorKind, Op, Role, Timestamp};
+use store_validation::Finding;
 use tokio::task::JoinSet;
 
 /// How long a check waits for an answer.
@@ -42,12 +43,12 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether a pod is ready: the worker state store answers. A service must handle the loss of its cache, so its pods remain
+    /// Whether a pod is ready: the worker state store answers, and nothing is wrong with its servers. A service must handle the loss of its cache, so its pods remain
     /// ready while only the cache is down. If a service cannot work without its cache, let its probe require `cache.up`, too.
     ///
     /// Do not use it as a liveness probe: a restart of the pod repairs no store.
     pub fn is_ready(&self) -> bool {
-        self.state.up
+        self.state.up && self.state.wrong.is_empty()
     }
 
     /// The health of one role.
@@ -84,6 +85,9 @@ pub struct RoleHealth {
     pub since: Timestamp,
     /// How full the store is. Not measured in this version: always [`Pressure::Unknown`].
     pub pressure: Pressure,
+    /// What is wrong with the servers, by the checks that are repeated when another server may answer: after a failover and
+    /// after a lost connection. Only errors about the identity, the settings and the rights. Empty as long as none was found.
+    pub wrong: Vec<Finding>,
     /// The last failed check since the stores were opened. It remains when the store answers again.
     pub last_error: Option<HealthError>,
     /// How long the answer took; `None` if there was none. In JSON `latency_ms`, milliseconds with a fraction.
@@ -148,6 +152,7 @@ struct Known {
     up: bool,
     since: Timestamp,
     last_error: Option<HealthError>,
+    wrong: Vec<Finding>,
     /// When the newest check began whose outcome is recorded.
     begun: Instant,
 }
@@ -155,7 +160,13 @@ struct Known {
 impl Checks {
     /// The checks of a store that has just been opened.
     pub(super) fn new() -> Self {
-        let known = Known { up: true, since: Timestamp::system_now(), last_error: None, begun: Instant::now() };
+        let known = Known {
+            up: true,
+            since: Timestamp::system_now(),
+            last_error: None,
+            wrong: Vec::new(),
+            begun: Instant::now(),
+        };
         Self(Mutex::new(known))
     }
 
@@ -172,9 +183,25 @@ impl Checks {
         if let Err(error) = &outcome {
             known.last_error = Some(HealthError { at: now, kind: error.kind(), text: error.to_string() });
         }
-        let Known { up, since, ref last_error, .. } = *known;
+        let Known { up, since, ref last_error, ref wrong, .. } = *known;
         let latency = outcome.ok().filter(|_| up);
-        RoleHealth { up, since, pressure: Pressure::Unknown, last_error: last_error.clone(), latency }
+        RoleHealth {
+            up,
+            since,
+            pressure: Pressure::Unknown,
+            last_error: last_error.clone(),
+            wrong: wrong.clone(),
+            latency,
+        }
+    }
+
+    /// Records what is wrong with the servers now. Returns what was not known before.
+    pub(super) fn prove(&self, wrong: Vec<Finding>) -> Vec<Finding> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |finding: &&Finding| !known.wrong.contains(finding);
+        let new = wrong.iter().filter(is_new).cloned().collect();
+        known.wrong = wrong;
+        new
     }
 }
 

@@ -27,7 +27,7 @@ impl Presence {
             let mut pause = every;
             loop {
                 tokio::time::sleep(pause).await;
-                let findings = claims.refresh().await;
+                let findings = Box::pin(claims.refresh()).await;
                 let is_away = findings.iter().any(|finding| finding.code == Code::Unreachable);
                 pause = if is_away { again.min(every) } else { every };
             }

@@ -46,7 +46,7 @@ impl Place {
         while !self.share.borrow().channels.is_empty() {
             if let Ok(mut opened) = self.upstream.open_subscriber(&self.config).await {
                 if std::mem::replace(&mut has_been_open, true) {
-                    metered::reconnected(self.config.role_label());
+                    metered::reconnected(self.config.role_label(), opened.endpoint());
                 }
                 let Err(failure) = self.serve(&mut opened, &mut backoff).await else { return };
                 drop(opened);

@@ -61,6 +61,11 @@ impl Sentinels {
         reported.ok_or_else(|| self.shared.views.borrow().failure())
     }
 
+    /// The primary, if one is known.
+    pub(super) fn now(&self) -> Option<Endpoint> {
+        self.shared.views.borrow().primary().cloned()
+    }
+
     pub(super) fn leads_to(&self, endpoint: &Endpoint) -> bool {
         self.shared.views.borrow().primary() == Some(endpoint)
     }

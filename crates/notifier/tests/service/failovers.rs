@@ -1,0 +1,95 @@
+//! Servers that fail over in the middle of a run.
+//!
+//! The deliveries are generated. `TWINSTORE_DELIVERIES=FILE` runs the tests on those of a file.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use testkit::{Cluster, DEADLINE, Program, RedisServer, Sentinels, wait_until};
+
+use crate::fixture::{Folder, counts, delivery, notifier, report};
+
+/// How many lines are generated, and how many of them repeat an id.
+const LINES: usize = 362;
+const REPEATED: usize = 33;
+
+/// A file of deliveries, how many lines it has, and their ids.
+fn deliveries(folder: &Folder) -> (String, usize, BTreeSet<String>) {
+    let path = std::env::var("TWINSTORE_DELIVERIES").unwrap_or_else(|_| {
+        let ids = (0..LINES - REPEATED).chain(0..REPEATED);
+        folder.write("in.jsonl", ids.map(|id| delivery(&id.to_string())).collect::<String>())
+    });
+    let text = std::fs::read_to_string(&path).unwrap();
+    let id = |line: &str| serde_json::from_str::<Value>(line).unwrap()["id"].as_str().unwrap().to_owned();
+    (path, text.lines().count(), text.lines().map(id).collect())
+}
+
+/// The service with these stores; each write of the state store reaches a replica.
+fn service(folder: &Folder, cache: &str, state: &str, arguments: &[&str]) -> Program {
+    notifier(arguments)
+        .env("SERVICE_NAME", "notifier")
+        .env("REDIS_CONN_BASE_URL", cache)
+        .env("REDIS_CACHE_DB", "3")
+        .env("REDIS_WORKERCACHE_CONN_URL", state)
+        .env("REDIS_STATE_MIN_REPLICAS", "1")
+        .current_dir(folder.path())
+}
+
+/// Runs the service while `failover` happens, after some of the deliveries and before the others.
+async fn runs_through(cache: &str, state: &str, failover: impl AsyncFnOnce()) {
+    let folder = Folder::new();
+    let (input, lines, ids) = deliveries(&folder);
+    // About 60 a second: the run lasts longer than a failover.
+    let slow = ["--delay", "250ms", "--concurrency", "16", "--lease", "2s"];
+    let run = [&["run", "--input", &input, "--sink", "file:out.txt", "--json"], slow.as_slice()].concat();
+    let mut running = service(&folder, cache, state, &run).start().unwrap();
+    wait_until("some are delivered", DEADLINE, async || folder.delivered("out.txt").len() > ids.len() / 5).await;
+    let before = folder.delivered("out.txt").len();
+    failover().await;
+    assert!(before < ids.len(), "the failover was in the middle");
+    let exit = running.wait_exit(2 * DEADLINE).await;
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    let report = report(&exit);
+    let delivered = folder.delivered("out.txt");
+    let twice = delivered.values().filter(|times| **times > 1).count();
+    eprintln!(
+        "{lines} lines, {} ids: {before} delivered before the failover, {} after it, {twice} twice: {report}",
+        ids.len(),
+        delivered.len()
+    );
+    assert_eq!(counts(&report, ["received", "rejected", "dead", "pending"]), [lines as u64, 0, 0, 0], "{report}");
+    assert_eq!(delivered.into_keys().collect::<BTreeSet<_>>(), ids, "nothing is lost");
+}
+
+#[tokio::test]
+async fn no_delivery_is_lost_when_a_primary_dies_that_sentinels_monitor() {
+    let states = Sentinels::builder().data(RedisServer::state()).start();
+    let (cache, states) = tokio::join!(RedisServer::cache().start(), states);
+    let (cache, states) = (cache.unwrap(), states.unwrap());
+    let hosts: Vec<_> = states.addresses().iter().map(ToString::to_string).collect();
+    let url = format!("redis-sentinel://{}/{}", hosts.join(","), states.name());
+    runs_through(&cache.url(None), &url, async || {
+        let primary = states.primary().await;
+        primary.kill().await;
+        states.wait_for_failover(primary).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_delivery_is_lost_when_a_primary_of_a_cluster_dies() {
+    let states = Cluster::builder().node(RedisServer::state()).start();
+    let (cache, states) = tokio::join!(RedisServer::cache().start(), states);
+    let (cache, states) = (cache.unwrap(), states.unwrap());
+    let hosts: Vec<_> = states.addresses().iter().map(ToString::to_string).collect();
+    let url = format!("redis-cluster://{}", hosts.join(","));
+    runs_through(&cache.url(None), &url, async || {
+        let slot = states.slot("tw:{q.notifications.0}:jobs").await.unwrap();
+        let primary = states.owner(slot).await;
+        primary.kill().await;
+        states.wait_for_failover(slot, primary).await;
+        // Until then the new primary has no replica, and no write reaches one.
+        primary.start_again().await.unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,145 @@
+//! A URL with several hosts: the servers report which topology it is.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use redis_link::{Endpoint, Fact, LinkConfig, Probe, ServerInfo, Topology};
+use store_core::Role;
+
+use super::deadline::Deadline;
+use crate::draft::{Connection, Draft};
+use crate::{Code, Finding};
+
+/// What one host reports.
+enum Reading {
+    Silent,
+    Cluster,
+    /// A sentinel, and the services that it monitors.
+    Sentinel(Vec<String>),
+    Primary {
+        replication_id: Option<String>,
+    },
+    Replica {
+        replication_id: Option<String>,
+    },
+}
+
+impl Reading {
+    fn text(&self) -> &'static str {
+        match self {
+            Self::Silent => "does not answer",
+            Self::Cluster => "is a node of a cluster",
+            Self::Sentinel(_) => "is a sentinel",
+            Self::Primary { .. } => "is a primary",
+            Self::Replica { .. } => "is a replica",
+        }
+    }
+}
+
+/// Replaces the URL of each role that names several hosts by one of the topology that they report.
+pub(crate) async fn decide(draft: &mut Draft, deadline: Deadline) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for role in [Role::Cache, Role::State] {
+        let Some(connection) = draft.server(role).filter(|connection| connection.files_are_right) else { continue };
+        let Topology::Several(hosts) = connection.url.topology().clone() else { continue };
+        let config = draft.link(connection, Some(0));
+        let asked = join_all(hosts.iter().map(|host| reading(&config, host)));
+        let readings = deadline.within(asked).await.unwrap_or_default();
+        let readings: Vec<_> = hosts.iter().cloned().zip(readings).collect();
+        let decided = topology(connection, &readings);
+        if let Some(connection) = draft.server_mut(role) {
+            match decided {
+                Ok(topology) => connection.url = connection.url.clone().with_topology(topology),
+                Err(finding) => {
+                    connection.is_undecided = true;
+                    findings.push(finding);
+                }
+            }
+        }
+    }
+    findings
+}
+
+async fn reading(config: &LinkConfig, host: &Endpoint) -> Reading {
+    let Ok(probe) = Box::pin(Probe::open_at(config.clone(), host)).await else { return Reading::Silent };
+    let info = probe.server_info().await.known().unwrap_or_default();
+    let info: ServerInfo = info.completed_by(&probe.greeting().known().unwrap_or_default());
+    match info.mode.as_deref() {
+        Some("sentinel") => match probe.monitored_services().await {
+            Fact::Known(services) => Reading::Sentinel(services),
+            Fact::Unknown(_) => Reading::Sentinel(Vec::new()),
+        },
+        Some("cluster") => Reading::Cluster,
+        _ if info.role.as_deref() == Some("slave") => Reading::Replica { replication_id: info.replication_id },
+        _ => Reading::Primary { replication_id: info.replication_id },
+    }
+}
+
+fn topology(connection: &Connection, readings: &[(Endpoint, Reading)]) -> Result<Topology, Finding> {
+    let hosts: Vec<Endpoint> = readings.iter().map(|(host, _)| host.clone()).collect();
+    let answering: Vec<_> = readings
+        .iter()
+        .filter(|(_, reading)| !matches!(reading, Reading::Silent))
+        .map(|(_, reading)| reading)
+        .collect();
+    let is_all =
+        |wanted: fn(&Reading) -> bool| !answering.is_empty() && answering.iter().all(|reading| wanted(reading));
+    let contradiction = |what: &str| {
+        let each: Vec<_> = readings.iter().map(|(host, reading)| format!("{host} {}", reading.text())).collect();
+        connection.finding(Code::TopologyMismatch, format!("{what}: {}", each.join(", ")))
+    };
+    if answering.is_empty() {
+        return Err(connection.finding(Code::Unreachable, "none of the servers answers"));
+    }
+    if is_all(|reading| matches!(reading, Reading::Cluster)) {
+        return match (connection.role, connection.url.database()) {
+            (Role::Cache, _) => Err(connection.finding(Code::CacheOnCluster, "the servers are nodes of a cluster")),
+            (Role::State, Some(1..)) => Err(connection.finding(
+                Code::ClusterDatabaseNumber,
+                "the servers are nodes of a cluster, and the URL names a database number",
+            )),
+            (Role::State, _) => Ok(Topology::Cluster(hosts)),
+        };
+    }
+    if is_all(|reading| matches!(reading, Reading::Sentinel(_))) {
+        let services: BTreeSet<_> = answering
+            .iter()
+            .flat_map(|reading| match reading {
+                Reading::Sentinel(services) => services.as_slice(),
+                _ => &[],
+            })
+            .collect();
+        return match services.iter().collect::<Vec<_>>().as_slice() {
+            [service] => Ok(Topology::Sentinel { sentinels: hosts, service: service.to_string() }),
+            several => {
+                let what = format!(
+                    "the servers are sentinels and monitor {} services; name one: redis-sentinel://host,host/service",
+                    several.len()
+                );
+                Err(connection.finding(Code::UrlInvalid, what))
+            }
+        };
+    }
+    let of_primary: Vec<_> = answering
+        .iter()
+        .filter_map(|reading| match reading {
+            Reading::Primary { replication_id } => Some(replication_id),
+            _ => None,
+        })
+        .collect();
+    let is_data = |reading: &Reading| matches!(reading, Reading::Primary { .. } | Reading::Replica { .. });
+    if !is_all(is_data) {
+        return Err(contradiction("the servers are of several topologies"));
+    }
+    let [primary] = of_primary.as_slice() else {
+        return Err(contradiction("one of the servers must be the primary, and the others its replicas"));
+    };
+    let is_of_another = |reading: &&&Reading| match reading {
+        Reading::Replica { replication_id: Some(id) } => primary.as_ref().is_some_and(|of_primary| of_primary != id),
+        _ => false,
+    };
+    if answering.iter().any(|reading| is_of_another(&reading)) {
+        return Err(contradiction("a replica belongs to another primary"));
+    }
+    Ok(Topology::Several(hosts))
+}

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Makes a cluster of running nodes: the first half are primaries, the others their replicas. Does nothing if there is one already.
+# usage: create-cluster.sh NODE…
+set -eu
+REDISCLI_AUTH=$(cat /run/secrets/admin-password)
+export REDISCLI_AUTH
+if valkey-cli --user admin -h "$1" cluster info | grep -q cluster_state:ok; then
+    exit 0
+fi
+addresses=
+for node in "$@"; do
+    # The nodes meet by addresses. Later they announce their names.
+    addresses="$addresses $(getent hosts "$node" | cut -d ' ' -f 1):6379"
+done
+# shellcheck disable=SC2086
+valkey-cli --user admin --cluster create $addresses --cluster-replicas 1 --cluster-yes
