@@ -287,6 +287,7 @@ async fn a_user_of_valkey_is_restricted_to_the_databases_of_its_service() {
     cache.command(&["ACL", "SETUSER", "cache-app", "resetdbs", "db=0,1"]).await.unwrap();
     let report = check_urls(&url, &state.url(None)).await;
     assert_errors(&report, &[]);
-    let of_cache = report.findings().iter().filter(|finding| finding.role_name() != "state");
-    assert_eq!(of_cache.map(|finding| finding.code).collect::<Vec<_>>(), [], "{:#?}", report.findings());
+    let mut of_cache = report.findings().iter().filter(|finding| finding.role_name() != "state");
+    let is_wrong = |code: Code| code == Code::AclTooWide || code.name().ends_with("-unknown");
+    assert!(!of_cache.any(|finding| is_wrong(finding.code)), "{:#?}", report.findings());
 }
