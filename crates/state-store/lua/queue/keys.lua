@@ -27,11 +27,7 @@ local function add(list, first, second)
 end
 
 -- The score of the first member of a sorted set, or nil.
-local function first_score(key)
-  return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
-end
+local function first_score(key) return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
 
 -- Adds to a counter.
-local function count(field, more)
-  if more ~= 0 then call('HINCRBY', meta, field, more) end
-end
+local function count(field, more) if more ~= 0 then call('HINCRBY', meta, field, more) end end

@@ -1,8 +1,8 @@
 -- Fast path of a push: jobs with assigned ids, without a deadline or a unique key. A script that
 -- only adds such jobs, to a queue for which no worker waits, ends here.
 -- needs: call, decimal, is_repeat, now_up
-local shape, interrupted, paused, last_fence
-  = unpack(call('HMGET', KEYS[13], 'shape', 'moving', 'paused', 'fence'))
+local shape, interrupted, paused, last_fence, n_alive, n_scheduled, n_leased = unpack(call('HMGET',
+  KEYS[13], 'shape', 'moving', 'paused', 'fence', 'alive', 'scheduled', 'running'))
 if shape ~= ARGV[2] then
   if shape then return { 'shape', shape } end
   call('HSET', KEYS[13], 'shape', ARGV[2])
@@ -24,8 +24,7 @@ local function add_batches()
     local id, kind, n, delay = ARGV[at + 1], struct.unpack('>BBI6', ARGV[at])
     if not is_repeat or call('HEXISTS', KEYS[1], id) == 0 then
       if delay > 0 then
-        later[#later + 1] = decimal(now_up + delay)
-        later[#later + 1] = kind % 4 .. id
+        later[#later + 1], later[#later + 2] = decimal(now_up + delay), kind % 4 .. id
         added_later = added_later + n
       else
         table.insert(lists[kind % 4], id)
@@ -65,7 +64,8 @@ local function add_batches()
   return has_news
 end
 
-local is_awaited = call('EXISTS', KEYS[14]) == 1
+local one_token, one_text = unpack(call('HRANDFIELD', KEYS[14], 1, 'WITHVALUES'))
+local is_awaited = one_token ~= nil
 local is_one = is_awaited and ARGV[4] == '1' and not ARGV[8]
   and not (is_repeat or interrupted or paused)
 local has_news = not is_one and add_batches()

@@ -26,9 +26,7 @@ local function last_error(s)
   return has_flag(s, 8) and sub(s, 31 + byte(s, 28), end_of(s)) or nil
 end
 
-local function with_progress(s, progress)
-  return with_flag(sub(s, 1, end_of(s)), 4) .. progress
-end
+local function with_progress(s, more) return with_flag(sub(s, 1, end_of(s)), 4) .. more end
 
 -- A state without a worker, made from another one of the same job.
 local function settled(s, status, attempts, reason, result)

@@ -121,9 +121,16 @@ async fn waiters_without_a_receiver_are_passed_over() {
         clients.as_bytes().is_some_and(<[u8]>::is_empty)
     })
     .await;
+    server.command(&["COPY", "test:{q.mail.0}:waiters", "kept"]).await.unwrap();
+    push(&another(&server).await, &plain(1)).await;
+    assert_eq!((counts(&store).await, waiters(&server).await), ((1, 0), Some(0)));
+    let job = claim(&store, 1).await.jobs.remove(0);
+    assert_eq!((job.attempt, settle(&store, &job, Outcome::Complete(None)).await), (1, Settled::Done));
+    server.command(&["COPY", "kept", "test:{q.mail.0}:waiters"]).await.unwrap();
     let waiter = registered(&store, 1).await;
     push(&another(&server).await, &plain(1)).await;
-    assert_eq!(handed(&waiter).await.jobs.len(), 1);
+    let jobs = handed(&waiter).await.jobs;
+    assert_eq!((jobs.len(), jobs[0].attempt, counts(&store).await), (1, 1, (0, 1)));
 }
 
 #[tokio::test]
