@@ -17,7 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use fred::clients::Client;
 use fred::interfaces::ClientLike;
 use fred::types::config::Options;
@@ -87,7 +87,11 @@ impl<'a> Request<'a> {
         let mut all = Vec::with_capacity(3 + keys.len() + args.len());
         all.push(Arg::Bytes(script.digest().clone()));
         all.push(Arg::from(keys.len()));
-        all.extend(keys.iter().map(|key| Arg::from(key.as_ref())));
+        let mut shared = BytesMut::with_capacity(keys.iter().map(|key| key.as_ref().len()).sum());
+        all.extend(keys.iter().map(|key| {
+            shared.extend_from_slice(key.as_ref());
+            Arg::Bytes(shared.split().freeze())
+        }));
         let set_ms = clock.manual_now().map(Timestamp::as_millis);
         let expiry = Expiry { place: all.len(), set_ms, sent: Instant::now() };
         if script.takes_clock() {

@@ -80,12 +80,11 @@ impl Case for Latency {
             let floor = Floor { way: Way::Pop, consumers, pace };
             sides.push(Box::new(OnOwnServer::new(&environment.settings, floor).await?));
         } else {
-            let ways = [Way::Pop, Way::WakeAndClaim].into_iter();
+            let ways = [Way::Pop, Way::Publish].into_iter();
             sides.extend(ways.map(|way| Box::new(Floor { way, consumers, pace }) as Box<dyn Side>));
             if let Latency::Idle(_) = self {
                 let link = link(&environment.server()?.url(None), 0).await?;
-                sides.push(Box::new(LinkFloor { link: link.clone(), way: Way::WakeAndClaim, pace }));
-                sides.push(Box::new(LinkFloor { link, way: Way::Pop, pace }));
+                sides.push(Box::new(LinkFloor { link, pace }));
             }
         }
         Ok(sides)

@@ -1,7 +1,7 @@
 //! The smallest work that sends a payload from one task to another through the server.
 
 use async_trait::async_trait;
-use redis_link::{Arg, Link, Script};
+use redis_link::{Arg, Link};
 use store_core::Op;
 use tokio::task::JoinSet;
 
@@ -19,23 +19,21 @@ pub(super) const BRPOP: &str = "BRPOP";
 pub(super) const BRPOP_BY_LINK: &str = "BRPOP by the link";
 
 const LIST: &[u8] = b"floor:list";
-const WAKE: &[u8] = b"floor:wake";
-const BATCH: usize = 50;
+const RECORDS: &[u8] = b"floor:records";
+const CHANNEL: &[u8] = b"floor:channel";
 
-const PUSH: &str = "redis.call('RPUSH', KEYS[1], ARGV[1])
-if redis.call('LLEN', KEYS[2]) == 0 then redis.call('RPUSH', KEYS[2], '1') end
+/// What a script has to do at least to store a payload and to hand it over.
+const PUBLISH: &str = "redis.call('HSET', KEYS[1], '1', ARGV[2])
+redis.call('PUBLISH', ARGV[1], ARGV[2])
 return 1";
 
-static CLAIM: Script =
-    Script::new("bench/claim", "return { 'claimed', unpack(redis.call('LPOP', KEYS[1], ARGV[1]) or {}) }");
-
-/// How many round trips a consumer needs to get a payload.
+/// How a payload reaches a consumer.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
-    /// One: it pops the payload.
+    /// A consumer pops it.
     Pop,
-    /// Two: it is woken, and takes the payload by a script.
-    WakeAndClaim,
+    /// A script stores and publishes it.
+    Publish,
 }
 
 /// With the smallest client.
@@ -50,19 +48,24 @@ impl Side for Floor {
     fn name(&self) -> &str {
         match self.way {
             Way::Pop => BRPOP,
-            Way::WakeAndClaim => "BLPOP, EVALSHA",
+            Way::Publish => "EVALSHA, PUBLISH",
         }
     }
 
     async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let stopwatch = Stopwatch::default();
         let mut consumers = JoinSet::new();
-        for _ in 0..self.consumers {
-            let (wire, stopwatch) = (environment.wire().await?, stopwatch.clone());
-            match self.way {
-                Way::Pop => consumers.spawn(pop(wire, stopwatch)),
-                Way::WakeAndClaim => consumers.spawn(wake_and_claim(wire, stopwatch)),
-            };
+        match self.way {
+            Way::Pop => {
+                for _ in 0..self.consumers {
+                    consumers.spawn(pop(environment.wire().await?, stopwatch.clone()));
+                }
+            }
+            Way::Publish => {
+                let mut wire = environment.wire().await?;
+                wire.command(&[b"SUBSCRIBE", CHANNEL]).await?;
+                consumers.spawn(receive(wire, stopwatch.clone()));
+            }
         }
         let sample = push(environment, self.way, self.pace, &stopwatch).await?;
         consumers.abort_all();
@@ -94,34 +97,22 @@ impl Side for OnOwnServer {
     }
 }
 
-/// With the client that the stores use.
+/// `LPUSH` and `BRPOP` with the client that the stores use.
 pub(super) struct LinkFloor {
     pub(super) link: Link,
-    pub(super) way: Way,
     pub(super) pace: Pace,
 }
 
 #[async_trait]
 impl Side for LinkFloor {
     fn name(&self) -> &str {
-        match self.way {
-            Way::Pop => BRPOP_BY_LINK,
-            Way::WakeAndClaim => "the same by the link",
-        }
+        BRPOP_BY_LINK
     }
 
     async fn round(&mut self, environment: &Environment) -> Result<Sample> {
         let (stopwatch, link) = (Stopwatch::default(), self.link.clone());
-        let (consumer, sample) = match self.way {
-            Way::Pop => {
-                let consumer = tokio::spawn(pop_by_link(link.clone(), stopwatch.clone()));
-                (consumer, push_by_link(environment, &link, self.pace, &stopwatch).await)
-            }
-            Way::WakeAndClaim => {
-                let consumer = tokio::spawn(wake_and_claim_by_link(link, stopwatch.clone()));
-                (consumer, push(environment, Way::WakeAndClaim, self.pace, &stopwatch).await)
-            }
-        };
+        let consumer = tokio::spawn(pop_by_link(link.clone(), stopwatch.clone()));
+        let sample = push_by_link(environment, &link, self.pace, &stopwatch).await;
         consumer.abort();
         Ok(stopwatch.add_to(sample?))
     }
@@ -130,7 +121,7 @@ impl Side for LinkFloor {
 async fn push(environment: &Environment, way: Way, pace: Pace, stopwatch: &Stopwatch) -> Result<Sample> {
     stopwatch.expect(pace.ops);
     let mut pusher = environment.wire().await?;
-    let script = pusher.load(PUSH).await?;
+    let script = pusher.load(PUBLISH).await?;
     let work = async {
         let mut commands = Commands::default();
         let mut ticks = pace.ticks();
@@ -139,8 +130,8 @@ async fn push(environment: &Environment, way: Way, pace: Pace, stopwatch: &Stopw
                 let payload = stopwatch.payload();
                 match way {
                     Way::Pop => commands.add([b"LPUSH".as_slice(), LIST, &payload]),
-                    Way::WakeAndClaim => {
-                        commands.add([b"EVALSHA".as_slice(), &script, b"2", LIST, WAKE, &payload]);
+                    Way::Publish => {
+                        commands.add([b"EVALSHA".as_slice(), &script, b"1", RECORDS, CHANNEL, &payload]);
                     }
                 }
             }
@@ -172,13 +163,11 @@ async fn pop(mut wire: Wire, stopwatch: Stopwatch) -> Result<()> {
     Ok(())
 }
 
-async fn wake_and_claim(mut wire: Wire, stopwatch: Stopwatch) -> Result<()> {
-    let (script, batch) = (wire.load(CLAIM.source()).await?, BATCH.to_string());
-    loop {
-        wire.command(&[b"BLPOP", WAKE, b"0"]).await?;
-        let claimed = wire.command(&[b"EVALSHA", &script, b"1", LIST, batch.as_bytes()]).await?;
-        claimed.into_array().into_iter().skip(1).try_for_each(|payload| arrived(&stopwatch, payload))?;
+async fn receive(mut wire: Wire, stopwatch: Stopwatch) -> Result<()> {
+    while let Some(payload) = wire.receive().await?.into_array().pop() {
+        arrived(&stopwatch, payload)?;
     }
+    Ok(())
 }
 
 async fn pop_by_link(link: Link, stopwatch: Stopwatch) -> Result<()> {
@@ -189,19 +178,6 @@ async fn pop_by_link(link: Link, stopwatch: Stopwatch) -> Result<()> {
         let mut reply = popped.ok_or("no job came")?.reader(Op::QueueWait);
         reply.next_bytes()?;
         stopwatch.arrived(&reply.next_bytes()?);
-    }
-}
-
-async fn wake_and_claim_by_link(link: Link, stopwatch: Stopwatch) -> Result<()> {
-    let longest = std::time::Duration::from_secs(60);
-    loop {
-        link.blocking(Op::QueueWait, "BLPOP", vec![Arg::from(WAKE), Arg::seconds(longest)], longest).await?;
-        let answer = link.call(Op::QueueClaim, &CLAIM, &[LIST], vec![Arg::from(BATCH)]).await?;
-        let mut reply = answer.reader(Op::QueueClaim);
-        reply.next_word()?;
-        while reply.remaining() > 0 {
-            stopwatch.arrived(&reply.next_bytes()?);
-        }
     }
 }
 
