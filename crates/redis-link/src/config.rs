@@ -274,6 +274,7 @@ impl LinkConfig {
     /// ([`Link::loss_reports`](crate::Link::loss_reports)). Default `false`.
     ///
     /// A connection takes one more round trip to open. While writes come, each server is sent `INFO replication` every 200 ms.
+    /// The records of 100,000 pushes of single jobs take about 30 MB, of batches of 50 about 8 MB.
     #[must_use]
     pub fn with_loss_reports(mut self, reports: bool) -> Self {
         self.reports_losses = reports;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use store_core::metric::IdempotencyBegins;
-use store_core::{Begun, Error, Finished, IdempotentRequest, Op, Result, Timestamp, Ttl, millis_ceil};
+use store_core::{Begun, Durability, Error, Finished, IdempotentRequest, Op, Result, Timestamp, Ttl, millis_ceil};
 
 use crate::layout::{self, Aggregate};
 use crate::{Link, Script, SharedScript, SizeSeen, args};
@@ -31,6 +31,7 @@ pub struct Entries {
     /// The sizes of the responses that `begin` returned.
     responses: SizeSeen,
     begins: IdempotencyBegins,
+    durability: Durability,
 }
 
 impl Entries {
@@ -45,7 +46,15 @@ impl Entries {
             link: link.clone(),
             responses: SizeSeen::default(),
             begins: IdempotencyBegins::new(link.role_label()),
+            durability: Durability::Accepted,
         }
+    }
+
+    /// With calls of `begin`, `prolong` and `finish` that request this durability. Default [`Durability::Accepted`].
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
     }
 
     /// [`Idempotency::begin`](store_core::Idempotency::begin) of the entry under `key`. One script, one round trip.
@@ -59,8 +68,8 @@ impl Entries {
             in_progress_for.as_millis(),
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
-        let begun = self.begin.call(vec![key], args, self.responses.expected()).await;
-        let mut reply = begun.inspect_err(|_| self.responses.forget())?;
+        let begun = self.begin.call_durable(vec![key], args, self.responses.expected(), self.durability).await;
+        let (mut reply, _) = begun.inspect_err(|_| self.responses.forget())?;
         let begun = match reply.next_word()?.as_ref() {
             b"started" => {
                 reply.record(request.key.as_str(), []);
@@ -90,7 +99,7 @@ impl Entries {
             in_progress_for.as_millis(),
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
-        let mut reply = self.prolong.call(vec![key], args, 0).await?;
+        let (mut reply, _) = self.prolong.call_durable(vec![key], args, 0, self.durability).await?;
         match reply.next_word()?.as_ref() {
             b"prolonged" => {
                 reply.record(request.key.as_str(), []);
@@ -128,7 +137,7 @@ impl Entries {
             millis_ceil(keep.as_duration() + self.link.collection_margin()),
             response,
         ];
-        let mut reply = self.finish.call(vec![key], args, response.len()).await?;
+        let (mut reply, _) = self.finish.call_durable(vec![key], args, response.len(), self.durability).await?;
         match reply.next_word()?.as_ref() {
             b"stored" => {
                 reply.record(request.key.as_str(), []);

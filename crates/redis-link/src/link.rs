@@ -246,7 +246,7 @@ impl Link {
 
     /// What failovers may have lost, from now on; see [`LinkConfig::with_loss_reports`].
     pub fn loss_reports(&self) -> LossReports {
-        LossReports::new(self.inner.config.losses.as_ref().map(|losses| losses.reports()))
+        LossReports::new(self.inner.config.losses.as_ref().and_then(|losses| losses.reports()))
     }
 
     /// Whether at least one connection is up, without asking the server.
@@ -272,6 +272,7 @@ impl Link {
         let _ = tokio::time::timeout(self.inner.config.command_timeout, self.inner.waiting.empty()).await;
         self.inner.routes.close();
         self.inner.subscriptions.close();
+        self.inner.config.losses.iter().for_each(|losses| losses.end());
     }
 
     async fn call_request<K: AsRef<[u8]>>(

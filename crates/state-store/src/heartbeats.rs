@@ -44,7 +44,9 @@ impl Heartbeats for StateStore {
             millis_ceil(Member::LOST_KEPT_FOR),
             Member::LOST_KEPT_COUNT,
         ];
-        let mut reply = self.link.call(op, &BEAT, &self.pool_keys(&beat.pool), args).await?.reader(op);
+        let keys = self.pool_keys(&beat.pool);
+        let (answer, _) = self.link.call_durable(op, &BEAT, &keys, args, self.heartbeats).await?;
+        let mut reply = answer.reader(op);
         match reply.next_word()?.as_ref() {
             b"beaten" => {
                 reply.record(beat.pool.as_str(), []);

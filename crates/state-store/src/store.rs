@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use redis_link::{Link, LossReports, args, idempotency, keys};
-use store_core::{Namespace, Op, QueueName, Result, Retention, Scope, ServiceName, StateOptions};
+use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
 use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
@@ -32,6 +32,7 @@ pub struct StateStore {
     pub(crate) push_groups: Arc<PushGroups>,
     pub(crate) kept: Arc<KeptPushes>,
     pub(crate) calls: Arc<Calls>,
+    pub(crate) heartbeats: Durability,
 }
 
 /// The coalesced calls, by capability.
@@ -82,7 +83,11 @@ impl StateStore {
 
     fn on(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Self {
         let link = link.with_clock(options.clock);
-        let calls = Calls { leases: LeaseCalls::new(&link), idempotency: idempotency::Entries::new(&link) };
+        let calls = Calls {
+            leases: LeaseCalls::new(&link),
+            idempotency: idempotency::Entries::new(&link)
+                .with_durability(options.durabilities.idempotency.unwrap_or_default()),
+        };
         Self {
             link,
             namespace,
@@ -95,6 +100,7 @@ impl StateStore {
             push_groups: Arc::default(),
             kept: Arc::new(KeptPushes::new(options.kept_push_bytes)),
             calls: Arc::new(calls),
+            heartbeats: options.durabilities.heartbeats.unwrap_or_default(),
         }
     }
 

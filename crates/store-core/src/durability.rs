@@ -87,6 +87,67 @@ impl fmt::Display for Durability {
     }
 }
 
+/// The durability that the writes of each capability request, if the call does not request one. `None`: the default of the
+/// capability, as given with its field. A variable of the environment takes precedence (`REDIS_STATE_QUEUE_DURABILITY` and its
+/// siblings).
+///
+/// ```
+/// use std::time::Duration;
+/// use twinstore::config::StoresOptions;
+/// use twinstore::durability::{Durabilities, Durability};
+///
+/// let two = Durability::Replicated { replicas: 2, within: Duration::from_secs(1) };
+/// let durabilities = Durabilities::default().with_leases(two).with_idempotency(two);
+/// assert_eq!((durabilities.leases, durabilities.queues), (Some(two), None));
+/// let options = StoresOptions::new().with_durabilities(durabilities);
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Durabilities {
+    /// Of the pushes of typed queues and the settlements of workers. Default: `REDIS_STATE_MIN_REPLICAS` replicas, or
+    /// [`Durability::Accepted`] if that is 0. A claim or an extension is always [`Durability::Accepted`]: if it is lost, the job is
+    /// delivered again.
+    pub queues: Option<Durability>,
+    /// Of the leases of leaderships. Default as that of queues. A renewal is always [`Durability::Accepted`].
+    pub leases: Option<Durability>,
+    /// Of heartbeats. Default [`Durability::Accepted`]: the next one repeats a lost one.
+    pub heartbeats: Option<Durability>,
+    /// Of the keys and responses of idempotent operations. Default [`Durability::Accepted`]: if a failover loses a key, a repeated
+    /// request is carried out again.
+    pub idempotency: Option<Durability>,
+}
+
+impl Durabilities {
+    /// Sets that of queues and workers.
+    #[must_use]
+    pub fn with_queues(mut self, durability: Durability) -> Self {
+        self.queues = Some(durability);
+        self
+    }
+
+    /// Sets that of leaderships.
+    #[must_use]
+    pub fn with_leases(mut self, durability: Durability) -> Self {
+        self.leases = Some(durability);
+        self
+    }
+
+    /// Sets that of heartbeats.
+    #[must_use]
+    pub fn with_heartbeats(mut self, durability: Durability) -> Self {
+        self.heartbeats = Some(durability);
+        self
+    }
+
+    /// Sets that of idempotent operations.
+    #[must_use]
+    pub fn with_idempotency(mut self, durability: Durability) -> Self {
+        self.idempotency = Some(durability);
+        self
+    }
+}
+
 /// The durability that a write reached, as the server reported it.
 ///
 /// ```

@@ -32,7 +32,7 @@ mod secret;
 mod time;
 mod typed;
 
-pub use durability::{Durability, Reached, Receipt};
+pub use durability::{Durabilities, Durability, Reached, Receipt};
 pub use error::{Error, ErrorKind, Result, Source};
 pub use fence::Fence;
 pub use handoff::{Handoff, HandoffItem, Put};

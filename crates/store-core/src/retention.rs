@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Clock, QueueName};
+use crate::{Clock, Durabilities, QueueName};
 
 /// How many dead and completed jobs a queue keeps, and how long. If a bound is exceeded, the queue removes the oldest jobs:
 /// dead jobs by their time of death, completed jobs by the end of the time for which they are kept. Each call that adds one
@@ -99,6 +99,8 @@ pub struct StateOptions {
     pub partitions: BTreeMap<QueueName, u16>,
     /// See [`StateOptions::with_kept_push_bytes`].
     pub kept_push_bytes: usize,
+    /// Of heartbeats and idempotency keys; the other calls request their own. The embedded store ignores it.
+    pub durabilities: Durabilities,
 }
 
 impl StateOptions {
@@ -138,6 +140,13 @@ impl StateOptions {
     #[must_use]
     pub fn with_kept_push_bytes(mut self, bytes: usize) -> Self {
         self.kept_push_bytes = bytes;
+        self
+    }
+
+    /// Sets the durabilities of heartbeats and idempotency keys.
+    #[must_use]
+    pub fn with_durabilities(mut self, durabilities: Durabilities) -> Self {
+        self.durabilities = durabilities;
         self
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis_link::{Endpoint, LinkConfig, ServerUrl, TlsFiles, Topology, read_password_file};
 use store_core::{Namespace, Role, Secret, ServiceName};
 
-use crate::read::RetentionVariables;
+use crate::read::{DurabilityVariables, RetentionVariables};
 use crate::settings::{CacheServer, Engine, PreflightMode, Settings};
 use crate::{Code, Finding, commands};
 
@@ -26,6 +26,7 @@ pub(crate) struct Draft {
     pub(crate) state: Option<Engine<Connection>>,
     pub(crate) namespace: Option<Namespace>,
     pub(crate) min_replicas: Option<u32>,
+    pub(crate) durabilities: DurabilityVariables,
     pub(crate) retention: RetentionVariables,
     pub(crate) environment: Option<String>,
     pub(crate) newest_layouts: Option<bool>,
@@ -93,6 +94,7 @@ impl Draft {
             state,
             namespace: self.namespace.clone()?,
             min_replicas: self.min_replicas?,
+            durabilities: self.durabilities,
             retention: self.retention,
             environment: self.environment.clone(),
             newest_layouts: self.newest_layouts,

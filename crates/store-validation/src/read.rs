@@ -2,11 +2,13 @@
 
 mod connection;
 mod credentials;
+mod durability;
 mod retention;
 mod url;
 mod value;
 
 pub(crate) use credentials::credentials;
+pub(crate) use durability::DurabilityVariables;
 pub(crate) use retention::RetentionVariables;
 use store_core::{Namespace, Role, ServiceName};
 pub use value::parse_duration;
@@ -48,6 +50,7 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
     let state = reader.state();
     let is_embedded = matches!(cache, Some(Engine::Embedded(_)));
     let database = if is_embedded { None } else { reader.own_database() };
+    let min_replicas = reader.number(STATE_MIN_REPLICAS, Some(Role::State), 0..=16);
     let mut draft = Draft {
         service,
         cache,
@@ -55,7 +58,8 @@ pub(crate) fn read(environment: &Environment) -> (Draft, Vec<Finding>) {
         shared_database: if is_embedded { None } else { reader.database(CACHE_SHARED_DB) },
         state,
         namespace: reader.named(STATE_NAMESPACE, Namespace::new),
-        min_replicas: reader.number(STATE_MIN_REPLICAS, Some(Role::State), 0..=16),
+        min_replicas,
+        durabilities: reader.durabilities(min_replicas),
         retention: reader.retention(),
         environment: reader.environment_name(),
         newest_layouts: reader.newest_layouts(),

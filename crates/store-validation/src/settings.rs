@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use redis_link::LinkConfig;
-use store_core::{Namespace, Retention, ServiceName};
+use store_core::{Durabilities, Namespace, Retention, ServiceName};
 
 use crate::Code;
-use crate::read::RetentionVariables;
+use crate::read::{DurabilityVariables, RetentionVariables};
 
 /// The settings of a service, read from its environment. `Debug` shows no secret.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub struct Settings {
     pub namespace: Namespace,
     /// What a replicated write waits for by default.
     pub min_replicas: u32,
+    /// The variables about durability.
+    pub(crate) durabilities: DurabilityVariables,
     /// The variables about retention.
     pub(crate) retention: RetentionVariables,
     /// `production`, `staging` …, if the stores are to be marked with it.
@@ -39,6 +42,12 @@ impl Settings {
     /// Whether the newest layouts are written: the variable, or if it is not set, `in_code`.
     pub fn newest_layouts(&self, in_code: bool) -> bool {
         self.newest_layouts.unwrap_or(in_code)
+    }
+
+    /// The durability that each capability requests: the variables, or if they are not set, `in_code`, or the defaults. Replicas
+    /// and the disk have this long to answer.
+    pub fn durabilities(&self, in_code: Durabilities, within: Duration) -> Durabilities {
+        self.durabilities.over(in_code, self.min_replicas, within)
     }
 
     /// How many dead and completed jobs each queue keeps: `retention`, with the values of the variables that are set.

@@ -49,6 +49,10 @@ pub(crate) const CACHE_SHARED_DB: &str = "REDIS_CACHE_SHARED_DB";
 pub(crate) const STATE_URL: &str = "REDIS_WORKERCACHE_CONN_URL";
 pub(crate) const STATE_NAMESPACE: &str = "REDIS_STATE_NAMESPACE";
 pub(crate) const STATE_MIN_REPLICAS: &str = "REDIS_STATE_MIN_REPLICAS";
+pub(crate) const QUEUE_DURABILITY: &str = "REDIS_STATE_QUEUE_DURABILITY";
+pub(crate) const LEASE_DURABILITY: &str = "REDIS_STATE_LEASE_DURABILITY";
+pub(crate) const HEARTBEAT_DURABILITY: &str = "REDIS_STATE_HEARTBEAT_DURABILITY";
+pub(crate) const IDEMPOTENCY_DURABILITY: &str = "REDIS_STATE_IDEMPOTENCY_DURABILITY";
 pub(crate) const RETAIN_DEAD_FOR: &str = "REDIS_STATE_RETAIN_DEAD_FOR";
 pub(crate) const RETAIN_DEAD_COUNT: &str = "REDIS_STATE_RETAIN_DEAD_COUNT";
 pub(crate) const RETAIN_DEAD_BYTES: &str = "REDIS_STATE_RETAIN_DEAD_BYTES";
@@ -114,6 +118,14 @@ pub const VARIABLES: &[Variable] = &[
         WhenUnset::Value("0"),
         "0 to 16",
         "How many replicas the writes of typed queues, workers and leaderships wait for",
+    ),
+    row(
+        &[QUEUE_DURABILITY, LEASE_DURABILITY, HEARTBEAT_DURABILITY, IDEMPOTENCY_DURABILITY],
+        WhenUnset::Nothing,
+        "`accepted`, `replicated` or `fsynced`",
+        "How far the writes of typed queues and workers, of leaderships, of heartbeats, and of idempotent operations have to reach. \
+         `replicated`: to `REDIS_STATE_MIN_REPLICAS` replicas. If unset, queues and leases are `replicated` if that number is not 0, \
+         and everything else is `accepted`",
     ),
     row(
         &[RETAIN_DEAD_FOR],

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-pub use store_core::{AcknowledgedWrite, Durability, LossReport, Reached, Receipt};
+pub use store_core::{AcknowledgedWrite, Durabilities, Durability, LossReport, Reached, Receipt};
 
 /// What failovers may have lost of the writes of this process: [`State::loss_reports`](crate::State::loss_reports).
 ///

@@ -10,7 +10,7 @@ use cache_store::{CacheOptions, CacheStore};
 use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::Link;
 use state_store::StateStore;
-use store_core::{Durability, Error, Role, ServiceName, StateOptions, metric};
+use store_core::{Durabilities, Error, Role, ServiceName, StateOptions, metric};
 use store_validation::{Engine, Environment, Finding, Refused, Settings, validate};
 
 mod cache;
@@ -143,7 +143,7 @@ impl Stores {
         Self {
             service,
             cache: Cache::new(EMBEDDED_MEMORY, cache),
-            state: State::new(EMBEDDED_MEMORY, state, shared, Durability::Accepted).with_clock(clock),
+            state: State::new(EMBEDDED_MEMORY, state, shared, Durabilities::default()).with_clock(clock),
             warnings: Vec::new(),
             opened,
             checks: Arc::new((Checks::new(), Checks::new())),
@@ -246,7 +246,8 @@ async fn open_cache(settings: &Settings, options: &StoresOptions, opened: &mut O
 
 async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut Opened) -> Result<State, Error> {
     let service = settings.service.clone();
-    let (partitions, kept_push_bytes) = (options.partitions(), options.kept_push_bytes());
+    let (partitions, kept_push_bytes, in_code) =
+        (options.partitions(), options.kept_push_bytes(), options.durabilities());
     let options = StateOptions::default()
         .with_retention(settings.retention(options.retention()))
         .with_kept_push_bytes(kept_push_bytes)
@@ -258,18 +259,16 @@ async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut O
         Engine::Server(server) => {
             let link = Link::connect(server.clone().with_loss_reports(true)).await?;
             opened.links.push((Role::State, link.clone()));
+            let durabilities = settings.durabilities(in_code, server.command_timeout());
+            let options = options.with_durabilities(durabilities);
             let store = StateStore::open(link, settings.namespace.clone(), service, options).await?;
             let shared = store.shared();
-            let durability = match settings.min_replicas {
-                0 => Durability::Accepted,
-                replicas => Durability::Replicated { replicas, within: server.command_timeout() },
-            };
-            return Ok(State::new(REDIS, store.clone(), shared, durability).on_servers(store));
+            return Ok(State::new(REDIS, store.clone(), shared, durabilities).on_servers(store));
         }
     };
     opened.embedded_state = Some(store.clone());
     let shared = store.shared();
-    Ok(State::new(engine, store, shared, Durability::Accepted))
+    Ok(State::new(engine, store, shared, Durabilities::default()))
 }
 
 const EMBEDDED_MEMORY: &str = "embedded (memory)";

@@ -29,6 +29,8 @@ for index, key in ipairs(KEYS) do
       elseif byte(entry, 2) == 102 then
         answer = {'finished', sub(entry, 81)}
       elseif sub(entry, 3, 18) == ARGV[at] then
+        -- A durable call waits for the last write of its connection.
+        call('SET', key, entry, 'KEEPTTL')
         answer = 'started'
       else
         answer = {'in_progress', tonumber(sub(entry, 51, 65)), till - now_up}

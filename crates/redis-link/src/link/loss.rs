@@ -38,7 +38,8 @@ pub(crate) struct Losses {
     /// How long to wait for a position.
     patience: Duration,
     wake: Arc<Notify>,
-    reports: broadcast::Sender<Arc<LossReport>>,
+    /// `None` after the end.
+    reports: Mutex<Option<broadcast::Sender<Arc<LossReport>>>>,
     task: Mutex<Option<AbortHandle>>,
 }
 
@@ -91,7 +92,7 @@ impl Losses {
             has_shards,
             patience,
             wake: Arc::default(),
-            reports: broadcast::Sender::new(UNREAD),
+            reports: Mutex::new(Some(broadcast::Sender::new(UNREAD))),
             task: Mutex::default(),
         });
         let (weak, wake) = (Arc::downgrade(&losses), Arc::clone(&losses.wake));
@@ -109,8 +110,15 @@ impl Losses {
         losses
     }
 
-    pub(crate) fn reports(&self) -> broadcast::Receiver<Arc<LossReport>> {
-        self.reports.subscribe()
+    pub(crate) fn reports(&self) -> Option<broadcast::Receiver<Arc<LossReport>>> {
+        lock(&self.reports).as_ref().map(broadcast::Sender::subscribe)
+    }
+
+    /// Reports what is known, and nothing later.
+    pub(crate) fn end(&self) {
+        self.pass();
+        lock(&self.reports).take();
+        lock(&self.task).iter().for_each(AbortHandle::abort);
     }
 
     /// Finds out which run of which server a new connection leads to, and decides the fate of runs that it replaces. One round
@@ -118,8 +126,12 @@ impl Losses {
     pub(crate) async fn identify(&self, wire: &Wire, endpoint: &Endpoint) -> Result<Arc<ServerRun>, Failure> {
         let info = |section| Request::new("INFO", [Arg::fixed(section)]);
         let mut replies = wire.pipeline(vec![info("server"), info("replication")], self.patience).await?.into_iter();
-        let mut next = || replies.next().and_then(Result::ok).unwrap_or(Reply::Nil);
-        let replication = Replication::parse(&next(), &next());
+        let mut next = || match replies.next() {
+            Some(Err(failure)) if !failure.is_forbidden() && !failure.is_unknown_command() => Err(failure),
+            Some(Ok(reply)) => Ok(reply),
+            _ => Ok(Reply::Nil),
+        };
+        let replication = Replication::parse(&next()?, &next()?);
         if replication.is_none() {
             tracing::info!(%endpoint, "the server does not report its replication; a failover may lose writes unnoticed");
         }
@@ -192,7 +204,7 @@ impl Losses {
                 if let Some(report) = run.report() {
                     publish(&report);
                     // Without a subscriber, the log has it.
-                    let _ = self.reports.send(Arc::new(report));
+                    let _ = lock(&self.reports).as_ref().map(|reports| reports.send(Arc::new(report)));
                 }
             } else if state.ring.unbounded().is_some() && !state.is_sampled {
                 state.is_sampled = true;

@@ -229,6 +229,8 @@ async fn the_writes_before_a_restart_are_unknown() {
     let report = next(&mut reports).await;
     assert_eq!(named(&report.unknown), &written | &BTreeSet::from(["again".to_owned()]));
     assert!(report.may_be_lost.is_empty() && report.survived == 0);
+    link.close().await;
+    assert!(reports.next().await.is_none() && link.loss_reports().next().await.is_none());
 }
 
 /// Each primary of a cluster has a stream of its own.

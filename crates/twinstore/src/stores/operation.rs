@@ -135,7 +135,17 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
         let key = HandleKind::Operations.key(&self.name, key);
         let attempt = IdempotentRequest::new(key, Fingerprint::of(&content));
         let began = Instant::now();
-        match self.store.begin(&attempt, self.in_progress_for).await.map_err(OperationError::Store)? {
+        let begun = match self.store.begin(&attempt, self.in_progress_for).await {
+            Ok(begun) => begun,
+            Err(error) => {
+                // The key was taken: a repeated request must not wait for the end of its time.
+                if let Error::NotDurable { .. } = error {
+                    let _ = self.store.abandon(&attempt).await;
+                }
+                return Err(OperationError::Store(error));
+            }
+        };
+        match begun {
             Begun::Started => self.carry_out(attempt, began, carry_out).await,
             Begun::Finished(response) => serde_json::from_slice(&response).map(Ran::Stored).map_err(|error| {
                 let detail = format!("the stored response is not of its type, at column {}", error.column());

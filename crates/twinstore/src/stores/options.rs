@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use store_core::{QueueName, Retention};
+use store_core::{Durabilities, QueueName, Retention};
 
 /// Settings that a service gives in code, for [`Stores::open_with`](crate::Stores::open_with).
 ///
@@ -34,6 +34,7 @@ pub struct StoresOptions {
     newest_layouts: bool,
     partitions: BTreeMap<QueueName, u16>,
     kept_push_bytes: usize,
+    durabilities: Durabilities,
 }
 
 impl StoresOptions {
@@ -82,6 +83,19 @@ impl StoresOptions {
     pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
         self.partitions.insert(queue, partitions);
         self
+    }
+
+    /// The durability that the writes of each capability request, on a server. The variables `REDIS_STATE_QUEUE_DURABILITY`,
+    /// `REDIS_STATE_LEASE_DURABILITY`, `REDIS_STATE_HEARTBEAT_DURABILITY` and `REDIS_STATE_IDEMPOTENCY_DURABILITY` take precedence.
+    /// An embedded file makes every write durable.
+    #[must_use]
+    pub fn with_durabilities(mut self, durabilities: Durabilities) -> Self {
+        self.durabilities = durabilities;
+        self
+    }
+
+    pub(crate) fn durabilities(&self) -> Durabilities {
+        self.durabilities
     }
 
     /// Keeps the jobs of recent pushes in the process's memory, up to this many bytes, for

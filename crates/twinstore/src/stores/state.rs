@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use state_store::StateStore;
 use store_core::{
-    Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType, LeaseName, Leases,
-    LossReport, Queue, QueueControl, QueueInspect, StateRole, TypedQueue,
+    Durabilities, Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType, LeaseName,
+    Leases, LossReport, Queue, QueueControl, QueueInspect, StateRole, TypedQueue,
 };
 use store_worker::{Candidate, QueueSampler, Worker, WorkerBuilder};
 
@@ -39,6 +39,7 @@ pub struct State {
     store: Arc<dyn StateRole>,
     shared: Arc<dyn StateRole>,
     durability: Durability,
+    leases: Durability,
     /// The store, if it is on servers.
     servers: Option<StateStore>,
     #[cfg(feature = "testing")]
@@ -51,13 +52,14 @@ impl State {
         engine: &'static str,
         store: S,
         shared: S,
-        durability: Durability,
+        durabilities: Durabilities,
     ) -> Self {
         Self {
             engine,
             store: Arc::new(store),
             shared: Arc::new(shared),
-            durability,
+            durability: durabilities.queues.unwrap_or_default(),
+            leases: durabilities.leases.unwrap_or_default(),
             servers: None,
             #[cfg(feature = "testing")]
             clock: store_core::Clock::Server,
@@ -93,9 +95,10 @@ impl State {
         Worker::new(self.queue()).with_durability(self.durability)
     }
 
-    /// A candidate for a leadership among the processes of this service. Its lease requests [`State::durability`].
+    /// A candidate for a leadership among the processes of this service. Its lease requests the durability of
+    /// [`Durabilities::leases`].
     pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
-        Candidate::new(self.leases(), name, holder).with_durability(self.durability)
+        Candidate::new(self.leases(), name, holder).with_durability(self.leases)
     }
 
     /// Queues of jobs with bytes as payloads. Each push requests its own durability; [`State::durability`] is the one that the
@@ -109,9 +112,9 @@ impl State {
         TypedQueue::new(self.queue()).with_durability(self.durability)
     }
 
-    /// The durability of this service's critical writes: `REDIS_STATE_MIN_REPLICAS` replicas within the command time-out, or
-    /// [`Durability::Accepted`] if that variable is 0. [`State::queue_of`], [`State::worker`] and [`State::candidate`] request
-    /// it; pass it to other calls that take a durability.
+    /// The durability of this service's queues: [`Durabilities::queues`]. By default, `REDIS_STATE_MIN_REPLICAS` replicas within the
+    /// command time-out, or [`Durability::Accepted`] if that variable is 0. [`State::queue_of`] and [`State::worker`] request it;
+    /// pass it to other calls that take a durability.
     pub fn durability(&self) -> Durability {
         self.durability
     }
@@ -213,8 +216,9 @@ impl State {
     /// An operation that takes effect once for each idempotency key, as long as the store keeps the key. Make one handle per name
     /// and share its clones.
     ///
-    /// The store never evicts the key. Its writes reach [`Durability::Accepted`], whatever [`State::durability`] says: a crash of
-    /// the server's machine or a failover can lose the newest keys and responses. Then a repeated request is carried out again.
+    /// The store never evicts the key. Its writes request the durability of [`Durabilities::idempotency`]. With the default,
+    /// [`Durability::Accepted`], a crash of the server's machine or a failover can lose the newest keys and responses. Then a
+    /// repeated request is carried out again.
     pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
     where
         Q: serde::Serialize,
@@ -223,14 +227,14 @@ impl State {
         Operation::new(self.idempotency(), name)
     }
 
-    /// This service's idempotency keys, which the store never evicts. Writes reach [`Durability::Accepted`].
+    /// This service's idempotency keys, which the store never evicts. Writes request [`Durabilities::idempotency`].
     pub fn idempotency(&self) -> Arc<dyn Idempotency> {
         self.store.clone()
     }
 
     /// The leases, leaderships, pools and idempotency keys that all services of the namespace share.
     pub fn shared(&self) -> SharedState {
-        SharedState { store: self.shared.clone(), durability: self.durability }
+        SharedState { store: self.shared.clone(), leases: self.leases }
     }
 }
 
@@ -255,13 +259,13 @@ impl State {
 #[derive(Clone)]
 pub struct SharedState {
     store: Arc<dyn StateRole>,
-    durability: Durability,
+    leases: Durability,
 }
 
 impl SharedState {
-    /// A candidate for a leadership among all services. Its lease requests [`State::durability`].
+    /// A candidate for a leadership among all services. Its lease requests the durability of [`Durabilities::leases`].
     pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
-        Candidate::new(self.leases(), name, holder).with_durability(self.durability)
+        Candidate::new(self.leases(), name, holder).with_durability(self.leases)
     }
 
     /// The fleet's leases with fencing tokens.

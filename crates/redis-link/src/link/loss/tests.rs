@@ -112,7 +112,7 @@ async fn the_primaries_of_a_cluster_do_not_replace_each_other() {
 #[tokio::test(start_paused = true)]
 async fn a_primary_of_a_cluster_without_a_successor_is_unknown_until_it_returns() {
     let losses = losses(true);
-    let mut reports = losses.reports();
+    let mut reports = losses.reports().unwrap();
     let first = losses.found(&at(1), primary("a", "of-a", None));
     write(&first, "one", 10);
     losses.primaries(&[at(2)]);
