@@ -43,8 +43,9 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether a pod is ready: the worker state store answers, and nothing is wrong with its servers. A service must handle the loss of its cache, so its pods remain
-    /// ready while only the cache is down. If a service cannot work without its cache, let its probe require `cache.up`, too.
+    /// Whether a pod is ready: the worker state store answers, and nothing is wrong with its servers ([`RoleHealth::wrong`]). A
+    /// service must handle the loss of its cache, so its pods remain ready while only the cache is down. If a service cannot work
+    /// without its cache, let its probe require `cache.up`, too.
     ///
     /// Do not use it as a liveness probe: a restart of the pod repairs no store.
     pub fn is_ready(&self) -> bool {
