@@ -22,6 +22,14 @@ impl Arg {
         Arg::Bytes(Bytes::from_static(text.as_bytes()))
     }
 
+    /// About how many bytes it has.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Arg::Bytes(bytes) => bytes.len(),
+            Arg::Int(_) => size_of::<i64>(),
+        }
+    }
+
     /// A duration in seconds with three decimals, the form of `BLPOP` and its like. At least one millisecond, because
     /// zero means for ever.
     pub fn seconds(duration: Duration) -> Self {

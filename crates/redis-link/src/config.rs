@@ -100,6 +100,7 @@ pub struct LinkConfig {
     pub(crate) max_waiting: usize,
     pub(crate) breaker: Option<(u32, Duration)>,
     pub(crate) role: Option<Role>,
+    pub(crate) pressure_every: Option<Duration>,
     pub(crate) sentinel_username: Option<String>,
     pub(crate) sentinel_password_file: Option<PathBuf>,
     pub(crate) sentinel_ca: Option<PathBuf>,
@@ -130,6 +131,7 @@ impl LinkConfig {
             max_waiting: 10_000,
             breaker: None,
             role: None,
+            pressure_every: None,
             sentinel_username: None,
             sentinel_password_file: None,
             sentinel_ca: None,
@@ -247,6 +249,15 @@ impl LinkConfig {
         self
     }
 
+    /// Watches the memory of the server ([`Link::pressure`](crate::Link::pressure)), and while it is full, refuses calls of scripts
+    /// that add data ([`Script::adds`](crate::Script::adds)). The server is asked this often, and more often while it is full or
+    /// fills fast. Default: the server is not asked, and refuses such calls itself when `maxmemory` is reached.
+    #[must_use]
+    pub fn with_pressure_watch(mut self, every: Duration) -> Self {
+        self.pressure_every = Some(every.max(Duration::from_millis(1)));
+        self
+    }
+
     /// The user for the sentinels. The user of the data servers is never sent to them.
     #[must_use]
     pub fn with_sentinel_username(mut self, username: impl Into<String>) -> Self {
@@ -292,9 +303,10 @@ impl LinkConfig {
         config
     }
 
-    /// How long a connection may leave calls unanswered before it is given up.
+    /// How long a connection may leave calls unanswered before it is given up. With a breaker longer: the breaker answers while a
+    /// server stands still for a moment.
     pub(crate) fn longest_silence(&self) -> Duration {
-        self.command_timeout * 2 + Duration::from_secs(1)
+        self.command_timeout * 2 + self.breaker.map_or(Duration::ZERO, |_| Duration::from_secs(1))
     }
 
     /// The same server without any user or password.
@@ -328,6 +340,7 @@ impl fmt::Debug for LinkConfig {
             .field("max_retries", &self.max_retries)
             .field("max_waiting", &self.max_waiting)
             .field("breaker", &self.breaker)
+            .field("pressure_every", &self.pressure_every)
             .field("sentinel_username", &self.sentinel_username)
             .field("sentinel_password_file", &self.sentinel_password_file)
             .field("sentinel_ca", &self.sentinel_ca)

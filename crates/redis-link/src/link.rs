@@ -25,6 +25,7 @@ mod flight;
 mod loss;
 mod node;
 mod ping;
+mod pressure;
 mod receipts;
 mod repeating;
 mod routes;
@@ -40,6 +41,7 @@ pub(crate) use cluster::NO_NODE;
 use doubt::in_doubt;
 pub use loss::LossReports;
 pub(crate) use loss::{Acknowledged, Losses, ServerRun};
+use pressure::Watched;
 use repeating::pause;
 use routes::Routes;
 use subscriptions::Subscriptions;
@@ -55,13 +57,15 @@ use waiting::{Permit, Waiting};
 /// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]), and as long
 ///   again for each further round trip: two if the script has to be loaded, one if the server refused the request as
 ///   late. Without a connection the attempt fails immediately. A connection on which calls wait, and which answered
-///   none of them for twice the command time-out and a second, is closed: its calls fail as lost.
+///   none of them for twice the command time-out (with a breaker, a second longer), is closed: its calls fail as lost.
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
 ///   pauses of up to 100 ms, 200 ms, 400 ms …. The call returns the last error, or `Indeterminate` if any attempt was indeterminate.
 /// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` immediately, without an attempt or
 ///   a retry, while no connection is up and during the pause after several unanswered attempts in a row. [`Link::ping`] is
 ///   always sent.
+/// - **Pressure.** A link that watches its server's memory ([`LinkConfig::with_pressure_watch`]) returns `Limit` with a time to
+///   wait, without an attempt, for calls of scripts that add data while 85 % of `maxmemory` is used. All other calls are sent.
 /// - **Deadlines.** Each copy of a request whose script writes carries a deadline by the server's clock: the time it was sent
 ///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once,
 ///   immediately, on the same connection, with a corrected clock; a second refusal is the error `Unavailable`. If the reply
@@ -88,6 +92,7 @@ struct Inner {
     is_closed: watch::Sender<bool>,
     subscriptions: Arc<Subscriptions>,
     breaker: Option<Breaker>,
+    pressure: Option<Arc<Watched>>,
     meters: Meters,
 }
 
@@ -131,12 +136,14 @@ impl Link {
                 subscriptions: Subscriptions::new(&config, places),
                 meters: Meters::new(config.role_label()),
                 breaker: config.breaker.map(|(failures, pause)| Breaker::new(failures, pause)),
+                pressure: config.pressure_every.map(Watched::new),
                 config,
             }),
             clock: Clock::Server,
             layouts: Layouts::default(),
         };
         link.log_capabilities();
+        link.watch_pressure().await;
         Ok(link)
     }
 
@@ -145,6 +152,7 @@ impl Link {
     /// # Errors
     /// Any of [`Error`] except `NotDurable`; see [`Link`] for retries.
     pub async fn call<K: AsRef<[u8]>>(&self, op: Op, script: &Script, keys: &[K], args: Vec<Arg>) -> Result<Answer> {
+        self.inner.check_pressure(op, script, &args)?;
         let copies = self.copies(Durability::Accepted);
         self.call_request(op, script, keys, args, copies).await
     }
@@ -177,6 +185,7 @@ impl Link {
         args: Vec<Arg>,
         durability: Durability,
     ) -> Result<(Answer, Reached)> {
+        self.inner.check_pressure(op, script, &args)?;
         let copies = self.copies(durability);
         if durability == Durability::Accepted {
             return Ok((self.call_request(op, script, keys, args, copies).await?, Reached::default()));
@@ -312,6 +321,7 @@ impl Link {
                 }
                 Err(failure) => failure,
             };
+            self.inner.note_full(&failure);
             let is_withheld = matches!(failure, Failure::Late | Failure::Withheld(_));
             let error = failure.into_error(op, what);
             let gives_up = self.inner.gives_up();

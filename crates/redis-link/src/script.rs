@@ -129,6 +129,11 @@ impl Script {
         matches!(self.kind, Kind::Adds | Kind::Frees)
     }
 
+    /// Whether it adds to the server's data.
+    pub(crate) fn adds_data(&self) -> bool {
+        self.kind == Kind::Adds
+    }
+
     /// What a call sends contrary to the head of the script; `arguments` counts the link's own one. Only for debug builds.
     #[cfg(debug_assertions)]
     pub(crate) fn mismatch(&self, keys: usize, arguments: usize) -> Option<String> {

@@ -24,6 +24,7 @@ pub mod metric;
 mod name;
 mod op;
 mod page;
+mod pressure;
 mod queue;
 mod rate_limit;
 mod retention;
@@ -50,6 +51,7 @@ pub use name::{
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
+pub use pressure::{Pressure, PressureReading};
 pub use queue::{
     Backoff, Cancelled, Claim, ClaimRequest, ClaimedJob, Counts, Deleted, Explanation, Extended, Extension, JobInfo,
     JobLease, JobState, JobType, Kept, MAX_MOVES, NewJob, Outcome, Priority, Pushed, Queue, QueueControl, QueueExt,

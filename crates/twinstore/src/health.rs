@@ -1,3 +1,5 @@
 //! The state of each role, for the probes of a service: [`Stores::health`](crate::Stores::health).
 
-pub use crate::stores::{Health, HealthError, Pressure, RoleHealth};
+pub use store_core::{Pressure, PressureReading};
+
+pub use crate::stores::{Health, HealthError, RoleHealth};

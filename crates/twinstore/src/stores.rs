@@ -4,13 +4,13 @@ use std::error::Error as _;
 use std::fmt;
 use std::io::Write as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cache_store::{CacheOptions, CacheStore};
 use embedded_store::{EmbeddedCache, EmbeddedState};
 use redis_link::Link;
 use state_store::StateStore;
-use store_core::{Durabilities, Error, Role, ServiceName, StateOptions, metric};
+use store_core::{Durabilities, Error, Pressure, Role, ServiceName, StateOptions, metric};
 use store_validation::{Engine, Environment, Finding, Refused, Settings, validate};
 
 mod cache;
@@ -23,7 +23,7 @@ mod state;
 
 pub use cache::Cache;
 use health::Checks;
-pub use health::{Health, HealthError, Pressure, RoleHealth};
+pub use health::{Health, HealthError, RoleHealth};
 pub use operation::{Operation, OperationError, OperationFailure, Ran};
 pub use options::StoresOptions;
 use presence::Presence;
@@ -192,7 +192,11 @@ impl Stores {
                 Some(outcome) => outcome.map(|()| begun.elapsed()),
                 None => health::ping(links).await,
             };
-            checks.record(begun, outcome)
+            let pressure = match role {
+                Role::Cache => Pressure::Unknown,
+                Role::State => self.state.pressure().borrow().level,
+            };
+            checks.record(begun, outcome, pressure)
         };
         let (cache, state) = tokio::join!(check(Role::Cache, cache), check(Role::State, state));
         Health { cache, state }
@@ -257,19 +261,27 @@ async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut O
         Engine::Embedded(None) => (EMBEDDED_MEMORY, EmbeddedState::in_memory(service, options)),
         Engine::Embedded(Some(file)) => (EMBEDDED_FILE, EmbeddedState::open(file, service, options)?),
         Engine::Server(server) => {
-            let link = Link::connect(server.clone().with_loss_reports(true)).await?;
+            let config = server.clone().with_loss_reports(true).with_pressure_watch(PRESSURE_EVERY);
+            let link = Link::connect(config).await?;
+            let pressure = link.pressure();
             opened.links.push((Role::State, link.clone()));
             let durabilities = settings.durabilities(in_code, server.command_timeout());
             let options = options.with_durabilities(durabilities);
             let store = StateStore::open(link, settings.namespace.clone(), service, options).await?;
             let shared = store.shared();
-            return Ok(State::new(REDIS, store.clone(), shared, durabilities).on_servers(store));
+            return Ok(State::new(REDIS, store.clone(), shared, durabilities)
+                .on_servers(store)
+                .with_pressure(pressure));
         }
     };
     opened.embedded_state = Some(store.clone());
     let shared = store.shared();
     Ok(State::new(engine, store, shared, Durabilities::default()))
 }
+
+/// How often the state server is asked for its memory while there is room. More often while it fills; see
+/// [`LinkConfig::with_pressure_watch`](redis_link::LinkConfig::with_pressure_watch) for the cost.
+const PRESSURE_EVERY: Duration = Duration::from_secs(5);
 
 const EMBEDDED_MEMORY: &str = "embedded (memory)";
 const EMBEDDED_FILE: &str = "embedded (file)";

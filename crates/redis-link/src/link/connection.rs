@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use super::flight::Flight;
@@ -16,6 +17,27 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pauses between attempts to reopen a connection: random, up to 20 ms, 40 ms, 80 ms … 1 s.
 pub(super) struct Backoff(Duration);
+
+/// The pauses that the connections to one server take in turn. So a link with three connections tries a server that is down as often
+/// as a link with one. When an attempt succeeds, the others follow after short pauses. An attempt that hangs delays no other.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Mutex<Backoff>>);
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Backoff::new())))
+    }
+
+    /// Waits for the next turn.
+    async fn pause(&self) {
+        self.0.lock().await.pause().await;
+    }
+
+    /// An attempt has succeeded.
+    async fn reset(&self) {
+        self.0.lock().await.reset();
+    }
+}
 
 impl Backoff {
     pub(super) fn new() -> Self {
@@ -43,23 +65,33 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Opens the connection. A task keeps it open until this is dropped.
-    pub(super) async fn open(config: &LinkConfig, upstream: &Upstream) -> Result<Self, Failure> {
+    pub(super) async fn open(config: &LinkConfig, upstream: &Upstream, turns: &Turns) -> Result<Self, Failure> {
         let opened = upstream.open(config).await?;
         let has_slots = opened.wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() == Some("cluster"));
-        Ok(Self::keep(config, upstream, Some(opened), has_slots))
+        Ok(Self::keep(config, upstream, turns, (Some(opened), has_slots)))
     }
 
     /// A connection to a node of a cluster, which a task opens.
-    pub(super) fn begin(config: &LinkConfig, upstream: &Upstream) -> Self {
-        Self::keep(config, upstream, None, true)
+    pub(super) fn begin(config: &LinkConfig, upstream: &Upstream, turns: &Turns) -> Self {
+        Self::keep(config, upstream, turns, (None, true))
     }
 
-    fn keep(config: &LinkConfig, upstream: &Upstream, opened: Option<Opened>, has_slots: bool) -> Self {
+    fn keep(
+        config: &LinkConfig,
+        upstream: &Upstream,
+        turns: &Turns,
+        (opened, has_slots): (Option<Opened>, bool),
+    ) -> Self {
         let flight = Arc::new(Flight::new(config));
         if let Some(opened) = &opened {
             let _ = flight.begin(opened.wire.clone());
         }
-        let keeper = Keeper { flight: Arc::clone(&flight), config: config.clone(), upstream: upstream.clone() };
+        let keeper = Keeper {
+            flight: Arc::clone(&flight),
+            config: config.clone(),
+            upstream: upstream.clone(),
+            turns: turns.clone(),
+        };
         let keeper = tokio::spawn(keeper.keep(opened)).abort_handle();
         Self { flight, keeper, has_slots }
     }
@@ -96,6 +128,7 @@ struct Keeper {
     flight: Arc<Flight>,
     config: LinkConfig,
     upstream: Upstream,
+    turns: Turns,
 }
 
 impl Keeper {
@@ -121,14 +154,14 @@ impl Keeper {
 
     /// Opens a connection to replace a lost one. Tries until it succeeds.
     async fn open_another(&self) -> Opened {
-        let mut backoff = Backoff::new();
         loop {
-            backoff.pause().await;
+            self.turns.pause().await;
             if let Ok(opened) = self.upstream.open(&self.config).await {
                 let before = self.flight.begin(opened.wire.clone());
                 if before.is_some_and(|before| before != *opened.wire.capabilities()) {
                     tracing::debug!("the server now has other capabilities:\n{}", opened.wire.capabilities());
                 }
+                self.turns.reset().await;
                 metered::reconnected(self.config.role_label(), opened.endpoint());
                 self.config.reopened.send_modify(|count| *count += 1);
                 return opened;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::connection::Connection;
+use super::connection::{Connection, Turns};
 use super::exclusive::Exclusive;
 use super::upstream::Upstream;
 use crate::metered::NodeMeters;
@@ -27,16 +27,17 @@ pub(super) struct Node {
 impl Node {
     /// Opens all shared connections, one after the other.
     pub(super) async fn open(config: &LinkConfig, upstream: &Upstream) -> Result<Self, Failure> {
-        let mut connections = Vec::with_capacity(config.pool_size);
+        let (turns, mut connections) = (Turns::new(), Vec::with_capacity(config.pool_size));
         for _ in 0..config.pool_size {
-            connections.push(Connection::open(config, upstream).await?);
+            connections.push(Connection::open(config, upstream, &turns).await?);
         }
         Ok(Self::of(config, upstream, connections))
     }
 
     /// Has tasks open the shared connections. Until one is up, calls fail as not sent.
     pub(super) fn begin(config: &LinkConfig, upstream: &Upstream) -> Self {
-        let connections = (0..config.pool_size).map(|_| Connection::begin(config, upstream)).collect();
+        let turns = Turns::new();
+        let connections = (0..config.pool_size).map(|_| Connection::begin(config, upstream, &turns)).collect();
         Self::of(config, upstream, connections)
     }
 

@@ -109,6 +109,14 @@ impl Routes {
         }
     }
 
+    /// The only server, or the primaries of the cluster.
+    pub(super) fn nodes(&self) -> Vec<Arc<Node>> {
+        match self {
+            Self::One(node) => vec![Arc::clone(node)],
+            Self::Cluster(cluster) => cluster.nodes(),
+        }
+    }
+
     /// Whether at least one connection is up.
     pub(super) fn is_usable(&self) -> bool {
         match self {

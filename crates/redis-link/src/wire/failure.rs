@@ -14,6 +14,8 @@ pub(crate) use error_reply::Redirection;
 
 const SILENCE: &str = "no reply came in time";
 const LOST: &str = "the connection was lost before the reply";
+/// The library closes the connection on `CLUSTERDOWN`, so it does not report which of its calls was refused.
+const CLUSTER_DOWN: &str = "the cluster is down or does not serve a slot, and the connection was closed";
 
 /// Why a request has no result.
 #[derive(Debug)]
@@ -66,6 +68,11 @@ impl Failure {
     /// Whether the user may not run the command or use the key.
     pub(crate) fn is_forbidden(&self) -> bool {
         self.means(Meaning::Forbidden) || self.means(Meaning::ForbiddenInScript)
+    }
+
+    /// Whether the server's memory is full.
+    pub(crate) fn is_of_memory(&self) -> bool {
+        self.means(Meaning::MemoryFull)
     }
 
     /// Whether the server requires credentials first.
@@ -122,7 +129,7 @@ impl Failure {
 
     /// Whether the connection itself failed.
     pub(crate) fn is_of_connection(&self) -> bool {
-        matches!(self, Failure::NotSent(_) | Failure::Lost(LOST))
+        matches!(self, Failure::NotSent(_) | Failure::Lost(LOST | CLUSTER_DOWN))
     }
 
     /// Whether no reply came in time.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis_link::Link;
 use serde::{Serialize, Serializer};
-use store_core::{Error, ErrorKind, Op, Role, Timestamp};
+use store_core::{Error, ErrorKind, Op, Pressure, Role, Timestamp};
 use store_validation::Finding;
 use tokio::task::JoinSet;
 
@@ -47,9 +47,18 @@ impl Health {
     /// service must handle the loss of its cache, so its pods remain ready while only the cache is down. If a service cannot work
     /// without its cache, let its probe require `cache.up`, too.
     ///
+    /// A pod is also ready while the memory of the worker state store is full, because workers must run to drain it. Let the probe
+    /// of a service that only pushes jobs require [`Health::accepts_data`].
+    ///
     /// Do not use it as a liveness probe: a restart of the pod repairs no store.
     pub fn is_ready(&self) -> bool {
         self.state.up && self.state.wrong.is_empty()
+    }
+
+    /// Whether the worker state store answers and accepts operations that add data: its pressure is not
+    /// [`Critical`](Pressure::Critical).
+    pub fn accepts_data(&self) -> bool {
+        self.state.up && self.state.pressure != Pressure::Critical
     }
 
     /// The health of one role.
@@ -84,7 +93,8 @@ pub struct RoleHealth {
     /// returned it.
     #[serde(rename = "since_ms")]
     pub since: Timestamp,
-    /// How full the store is. Not measured in this version: always [`Pressure::Unknown`].
+    /// How full the store is: the level of its last [`PressureReading`](store_core::PressureReading). [`Pressure::Unknown`] for the
+    /// cache and for embedded stores.
     pub pressure: Pressure,
     /// What is wrong with the servers, by the checks that are repeated when another server may answer: after a failover and
     /// after a lost connection. Only errors about the identity, the settings and the rights. Empty as long as none was found.
@@ -94,26 +104,6 @@ pub struct RoleHealth {
     /// How long the answer took; `None` if there was none. In JSON `latency_ms`, milliseconds with a fraction.
     #[serde(rename = "latency_ms", serialize_with = "as_millis")]
     pub latency: Option<Duration>,
-}
-
-/// How full a store is.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use twinstore::health::Pressure;
-///
-/// # let (stores, _) = twinstore::testing::stores();
-/// assert_eq!(stores.health().await.state.pressure, Pressure::Unknown);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Pressure {
-    /// Not measured.
-    Unknown,
 }
 
 /// Why a check failed.
@@ -172,7 +162,7 @@ impl Checks {
     }
 
     /// Records the outcome of a check that began at `begun`. An outcome of an older check does not replace that of a newer one.
-    pub(super) fn record(&self, begun: Instant, outcome: Result<Duration, Error>) -> RoleHealth {
+    pub(super) fn record(&self, begun: Instant, outcome: Result<Duration, Error>, pressure: Pressure) -> RoleHealth {
         let now = Timestamp::system_now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.begun <= begun {
@@ -186,14 +176,7 @@ impl Checks {
         }
         let Known { up, since, ref last_error, ref wrong, .. } = *known;
         let latency = outcome.ok().filter(|_| up);
-        RoleHealth {
-            up,
-            since,
-            pressure: Pressure::Unknown,
-            last_error: last_error.clone(),
-            wrong: wrong.clone(),
-            latency,
-        }
+        RoleHealth { up, since, pressure, last_error: last_error.clone(), wrong: wrong.clone(), latency }
     }
 
     /// Records what is wrong with the servers now. Returns what was not known before.

@@ -9,6 +9,7 @@ use store_core::{
     Leases, LossReport, Queue, QueueControl, QueueInspect, StateRole, TypedQueue,
 };
 use store_worker::{Candidate, QueueSampler, Worker, WorkerBuilder};
+use tokio::sync::watch;
 
 use super::Operation;
 use crate::durability::LossReports;
@@ -42,6 +43,7 @@ pub struct State {
     leases: Durability,
     /// The store, if it is on servers.
     servers: Option<StateStore>,
+    pressure: watch::Receiver<store_core::PressureReading>,
     #[cfg(feature = "testing")]
     clock: store_core::Clock,
 }
@@ -61,9 +63,16 @@ impl State {
             durability: durabilities.queues.unwrap_or_default(),
             leases: durabilities.leases.unwrap_or_default(),
             servers: None,
+            pressure: watch::channel(Default::default()).1,
             #[cfg(feature = "testing")]
             clock: store_core::Clock::Server,
         }
+    }
+
+    /// Sets what is known of the memory of the servers.
+    pub(crate) fn with_pressure(mut self, pressure: watch::Receiver<store_core::PressureReading>) -> Self {
+        self.pressure = pressure;
+        self
     }
 
     /// Sets the store, which is on servers.
@@ -230,6 +239,33 @@ impl State {
     /// This service's idempotency keys, which the store never evicts. Writes request [`Durabilities::idempotency`].
     pub fn idempotency(&self) -> Arc<dyn Idempotency> {
         self.store.clone()
+    }
+
+    /// What the server reported last about its memory and replicas, and each change from now on. A background task asks every
+    /// primary every 5 s, and up to four times a second while the memory fills or is full: each answer costs the server about 8 µs.
+    ///
+    /// While the level is [`Critical`](crate::health::Pressure::Critical), operations that add data (pushes of jobs, new idempotency keys) return
+    /// [`Error::Limit`](crate::Error::Limit) with a time to wait, without asking the server. Claims, settlements, extensions,
+    /// releases, leases, heartbeats, reads and deletions are sent, and a server whose `maxmemory` is reached runs them. The 15 %
+    /// between the two are the reserve for what running jobs still store.
+    ///
+    /// The pressure of an embedded store is [`Unknown`](crate::health::Pressure::Unknown), and its `changed` returns an error.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use twinstore::health::Pressure;
+    ///
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// let mut pressure = stores.state().pressure();
+    /// while pressure.borrow_and_update().level == Pressure::Critical {
+    ///     pressure.changed().await?; // a producer waits
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pressure(&self) -> watch::Receiver<store_core::PressureReading> {
+        self.pressure.clone()
     }
 
     /// The leases, leaderships, pools and idempotency keys that all services of the namespace share.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use fred::error::{Error as LibraryError, ErrorKind as LibraryKind};
 
 use super::error_reply::{ErrorReply, Meaning};
-use super::{Failure, LOST, SILENCE};
+use super::{CLUSTER_DOWN, Failure, LOST, SILENCE};
 
 /// What the library was doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,7 @@ fn of_sending(error: &LibraryError) -> Failure {
         ) => Failure::DOWN,
         (LibraryKind::Backpressure, _) => Failure::NotSent("too many commands wait"),
         (LibraryKind::Timeout, _) => Failure::Lost(SILENCE),
+        (_, details) if details.starts_with("CLUSTERDOWN") => Failure::Lost(CLUSTER_DOWN),
         _ => Failure::Lost(LOST),
     }
 }

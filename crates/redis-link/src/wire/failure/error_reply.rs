@@ -7,6 +7,9 @@ use store_core::{Error, Op};
 use super::classify;
 use crate::Endpoint;
 
+/// How long a caller should wait whom the server refused because its memory is full.
+const WAIT_FOR_MEMORY: Duration = Duration::from_secs(5);
+
 /// The code words with which our scripts answer an error; the text behind the word reaches the caller.
 pub(super) const CORRUPT: &str = "TWCORRUPT";
 pub(super) const INVALID: &str = "TWINVALID";
@@ -136,7 +139,10 @@ impl ErrorReply {
             Meaning::DiskFailed => unavailable("the server cannot write to its disk and refuses writes"),
             Meaning::Unblocked => unavailable("the server became a replica while the call waited"),
             Meaning::UnknownScript => unavailable("the server repeatedly removed the script"),
-            Meaning::MemoryFull => Error::limit(op, "the server's memory is full (maxmemory)"),
+            Meaning::MemoryFull => {
+                let detail = "the server's memory is full (maxmemory)".into();
+                Error::Limit { op, detail, retry_after: Some(WAIT_FOR_MEMORY) }
+            }
             Meaning::OtherType => Error::corrupt(op, format!("{what}: a key has another type")),
             Meaning::NoNumber => Error::corrupt(op, format!("{what}: a stored value is not a number")),
             Meaning::ScriptFailed => Error::corrupt(op, self.position(what)),

@@ -1,0 +1,90 @@
+//! How full a store is.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// How full a store is. In ascending order.
+///
+/// The level rises when a bound is reached, and falls when the use is 3 points below it, so that it does not flap.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::health::Pressure;
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// assert_eq!(stores.health().await.state.pressure, Pressure::Unknown); // an embedded store is not measured
+/// assert!(Pressure::Normal < Pressure::Warning && Pressure::Warning < Pressure::Critical);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Pressure {
+    /// Not measured: a cache or an embedded store, a server without `maxmemory`, or one that hides `INFO`. Nothing is refused.
+    #[default]
+    Unknown,
+    /// Less than 80 % of `maxmemory` is used.
+    Normal,
+    /// 80 % of `maxmemory` or more is used.
+    Warning,
+    /// 85 % of `maxmemory` or more is used. Operations that add data are refused; those that drain the store run.
+    Critical,
+}
+
+impl Pressure {
+    /// `unknown`, `normal`, `warning` or `critical`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pressure::Unknown => "unknown",
+            Pressure::Normal => "normal",
+            Pressure::Warning => "warning",
+            Pressure::Critical => "critical",
+        }
+    }
+}
+
+/// What a store's server reported last about its memory and its replicas. On a cluster, memory is that of the fullest primary,
+/// and the other fields are the worst of all primaries.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use twinstore::health::{Pressure, PressureReading};
+///
+/// # let (stores, _) = twinstore::testing::stores();
+/// let reading: PressureReading = stores.state().pressure().borrow().clone();
+/// assert_eq!((reading.level, reading.max_memory), (Pressure::Unknown, None));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PressureReading {
+    /// How full the memory is.
+    pub level: Pressure,
+    /// The memory that the server compares with its limit, in bytes: data and clients, without buffers for replicas and the AOF.
+    pub used_memory: Option<u64>,
+    /// The limit (`maxmemory`) in bytes; 0 if there is none.
+    pub max_memory: Option<u64>,
+    /// The memory that the operating system counts, in percent of what the server uses (`mem_fragmentation_ratio`).
+    pub fragmentation_percent: Option<u32>,
+    /// How many keys the server has evicted since its start. A worker state store must evict none.
+    pub evicted_keys: Option<u64>,
+    /// How many replicas are connected.
+    pub replicas: Option<u32>,
+    /// How many bytes the last replica is behind; `None` without a replica.
+    pub replication_lag_bytes: Option<u64>,
+    /// How long ago the most silent replica reported; `None` without a replica. Whole seconds.
+    pub replication_lag: Option<Duration>,
+}
+
+impl PressureReading {
+    /// The share of the limit that is used, in percent; `None` if either is unknown, or if there is no limit.
+    pub fn used_percent(&self) -> Option<u32> {
+        let (used, limit) = (self.used_memory?, self.max_memory.filter(|limit| *limit > 0)?);
+        u32::try_from(u128::from(used) * 100 / u128::from(limit)).ok()
+    }
+}
