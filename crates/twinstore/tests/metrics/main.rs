@@ -147,6 +147,12 @@ async fn lose_servers(kept: &Kept, stores: &Stores, cache: &RedisServer, state: 
     wait_until("connections are open again", DEADLINE, reconnected).await;
     let is_reported = async || kept.emitted().contains("twinstore_failover_writes_total");
     wait_until("the fate of the writes before the restart is counted", DEADLINE, is_reported).await;
+
+    // The servers are checked again when a connection is reopened.
+    state.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await.unwrap();
+    state.command(&["CLIENT", "KILL", "TYPE", "normal"]).await.unwrap();
+    let is_wrong = async || kept.value("twinstore_preflight_wrong_total", &["state", "state-evicts"]) >= 1.0;
+    wait_until("the wrong policy is counted", DEADLINE, is_wrong).await;
     handle.shutdown_now();
     running.await.unwrap().unwrap();
 }
