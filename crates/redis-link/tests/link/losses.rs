@@ -9,7 +9,7 @@ use store_core::{Durability, JobId, LossReport, Op};
 use testkit::{Cluster, DEADLINE, FaultProxy, RedisServer, Sentinels};
 
 use crate::sentinel::url_of;
-use crate::{config, eventually};
+use crate::{config, eventually, passed};
 
 /// A write that a repetition repeats without harm, and which is retried through a failover.
 const WRITES: Op = Op::QueuePush;
@@ -77,12 +77,6 @@ async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<Stri
 const PERIODS: Duration = Duration::from_millis(700);
 /// What is older than this when a fault begins is not reported.
 const EARLY: Duration = Duration::from_secs(1);
-
-/// A fault that is to happen some time after a write has that time as its condition.
-async fn passed(time: Duration) {
-    let begun = Instant::now();
-    eventually("the time has passed", async || begun.elapsed() > time).await;
-}
 
 /// What a fault did to writes.
 struct Outcome<'a> {

@@ -33,7 +33,7 @@ mod shifting;
 mod slots;
 mod subscriptions;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_link::{Link, LinkConfig, Script, ServerUrl};
 use store_core::{Error, Op};
@@ -68,6 +68,12 @@ async fn server() -> RedisServer {
 async fn number(server: &RedisServer, key: &str) -> i64 {
     let value = server.command(&["GET", key]).await.unwrap();
     value.as_str().map_or(0, |text| text.parse().unwrap())
+}
+
+/// Where a fault, or a look at a rate, is to come some time after something else, that time is the condition.
+async fn passed(time: Duration) {
+    let begun = Instant::now();
+    eventually("the time has passed", async || begun.elapsed() > time).await;
 }
 
 async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
