@@ -11,10 +11,12 @@ mod idempotency;
 mod job;
 mod jobs;
 mod leases;
+mod losses;
 mod queues;
 mod tally;
 mod unique;
 
+pub use losses::LossTally;
 pub use tally::{OpTally, Tally};
 
 use std::collections::HashSet;
@@ -102,6 +104,11 @@ rules! {
     MemberMissing = "member-missing";
     /// A member whose beats are over, or that has left, is not alive.
     MemberStale = "member-stale";
+
+    /// A loss report names each job whose push was acknowledged and undone by a failover.
+    LossUnnamed = "loss-unnamed";
+    /// A loss report names no write that was acknowledged more than 1 s before the fault.
+    LossTooOld = "loss-too-old";
 }
 
 impl fmt::Display for Rule {
@@ -154,6 +161,8 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// The counts.
     pub tally: Tally,
+    /// What failovers have lost.
+    pub losses: LossTally,
 }
 
 /// Checks a whole history.
@@ -164,7 +173,8 @@ pub fn check(history: &History) -> Verdict {
     leases::check(history, &mut found);
     idempotency::check(history, &mut found);
     heartbeats::check(history, &mut found);
-    Verdict { violations: found.violations, tally: Tally::of(history) }
+    let losses = losses::check(history, &mut found);
+    Verdict { violations: found.violations, tally: Tally::of(history), losses }
 }
 
 /// Collects violations.

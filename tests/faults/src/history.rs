@@ -10,6 +10,7 @@ mod recorder;
 
 pub use call::{Answer, Call, Granted, Leased, Outcome, PushAnswer, PushedJob, Settle, UniqueEnd};
 pub use operation::{Effect, History, HistoryError, Operation};
+pub(crate) use recorder::micros_of;
 pub use recorder::{Invocation, Recorder};
 
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,40 @@ pub enum Event {
         /// Whether it ended; a fault without duration ends where it begins.
         ended: bool,
     },
+    /// The store reported what a failover may have lost.
+    Loss(Loss),
+}
+
+/// A loss report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// When it was received.
+    pub at: Micros,
+    /// The group of actors to whose stores the writes were acknowledged.
+    pub actor: String,
+    /// How many recent writes survived.
+    pub survived: usize,
+    /// The writes that may be lost.
+    pub lost: Vec<LostWrite>,
+    /// The writes of which the servers report nothing.
+    pub unknown: Vec<LostWrite>,
+    /// Whether older writes may be lost.
+    pub has_older: bool,
+}
+
+/// A write that a loss report names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostWrite {
+    /// When its reply arrived.
+    pub at: Micros,
+    /// Whether it is a push.
+    pub is_push: bool,
+    /// The operation.
+    pub op: String,
+    /// The queue, the lease, the pool or the key.
+    pub name: String,
+    /// The jobs.
+    pub jobs: Vec<String>,
 }
 
 /// The settings of a run.
@@ -64,6 +99,12 @@ pub struct RunInfo {
     /// How long after its reply a request that was answered `indeterminate` may still be executed, in milliseconds; `None`:
     /// for ever.
     pub late_ms: Option<u64>,
+    /// Whether failovers are among the faults.
+    #[serde(default)]
+    pub has_failovers: bool,
+    /// Whether pushes, settlements, leases, heartbeats and idempotent requests are acknowledged when every replica has them.
+    #[serde(default)]
+    pub is_replicated: bool,
 }
 
 /// A reply.

@@ -20,10 +20,12 @@ mod nemesis;
 mod process;
 mod recorded;
 mod run;
+mod topology;
 mod workload;
 
 pub use process::work_in_process;
 pub use run::{Options, RunError, read_kept, run};
+pub use topology::{Level, PrimaryFault, Topology};
 
 /// The fault after which the cache store is empty: its name in a history.
 pub(crate) const KILL_CACHE: &str = "kill cache";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use faults::checker::{Verdict, check};
-use faults::{Options, read_kept, run, work_in_process};
+use faults::{Level, Options, PrimaryFault, Topology, read_kept, run, work_in_process};
 
 /// How many violations of one rule are printed.
 const SHOWN: usize = 3;
@@ -32,6 +32,15 @@ struct Arguments {
     /// The appendfsync of the state server
     #[arg(long, default_value = "everysec", value_parser = ["always", "everysec"])]
     fsync: String,
+    /// The servers of the state store
+    #[arg(long, value_enum, default_value = "standalone")]
+    topology: Topology,
+    /// The only fault of sentinels or a cluster [default: all of them in random order]
+    #[arg(long, value_enum)]
+    fault: Option<PrimaryFault>,
+    /// How far writes have to reach on sentinels or a cluster
+    #[arg(long, value_enum, default_value = "replicated-all")]
+    durability: Level,
     /// Check a kept history (a folder or a file) instead of running
     #[arg(long, value_name = "PATH")]
     check: Option<PathBuf>,
@@ -81,12 +90,16 @@ async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::err
     if let Some(kept) = arguments.check {
         return Ok(report(&check(&read_kept(&kept)?)));
     }
+    if arguments.fault.is_some() && arguments.topology == Topology::Standalone {
+        return Err("--fault needs --topology sentinel or --topology cluster".into());
+    }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let folder = tempfile::Builder::new().prefix(&format!("faults-{seed}-")).disable_cleanup(true).tempdir()?;
     let mut options = Options::new(seed, folder.path());
     options.duration = arguments.duration;
     options.server = arguments.server;
     options.fsync = arguments.fsync;
+    (options.topology, options.fault, options.durability) = (arguments.topology, arguments.fault, arguments.durability);
     options.program = Some(std::env::current_exe()?);
     println!("seed {seed}: {:?} of load and faults, history in {}", options.duration, folder.path().display());
     let verdict = run(&options).await?;
@@ -102,6 +115,9 @@ async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::err
 
 fn report(verdict: &Verdict) -> ExitCode {
     println!("{}\n", verdict.tally);
+    if !verdict.losses.longest_gap.is_empty() {
+        println!("{}\n", verdict.losses);
+    }
     let mut counts = BTreeMap::new();
     for violation in &verdict.violations {
         let count = counts.entry(violation.rule).or_insert(0_usize);

@@ -1,6 +1,7 @@
 //! The faults of a run: planned from its seed, then applied to the servers, the network and a worker process.
 
 mod plan;
+mod primary;
 
 pub(crate) use plan::{Fault, FaultSequence, Kind, Network};
 
@@ -83,10 +84,13 @@ impl Nemesis {
 
     /// Applies one fault and undoes it.
     async fn strike(&mut self, fault: &Fault) {
+        if let Kind::Primary(of_primary) = fault.kind {
+            return self.strike_primary(of_primary, fault.lasts, fault.pick).await;
+        }
         let environment = self.environment.clone();
         let server = match fault.kind {
             Kind::KillCache | Kind::StopCache => &environment.cache,
-            _ => &environment.state,
+            _ => environment.state.standalone(),
         };
         match &fault.kind {
             Kind::KillState | Kind::KillCache => {
@@ -124,6 +128,7 @@ impl Nemesis {
                     process.resume();
                 }
             }
+            Kind::Primary(_) => unreachable!("it is applied above"),
             Kind::Network(link, network) => self.disturb(environment.link(link), *network, fault).await,
         }
     }

@@ -6,7 +6,7 @@ use testkit::{Program, RunningProgram};
 use twinstore::Stores;
 
 use crate::history::Recorder;
-use crate::recorded::Client;
+use crate::recorded::{Client, record_losses};
 use crate::workload::{random_of, work};
 
 /// Starts worker processes, one at a time, each with its own history.
@@ -86,6 +86,7 @@ pub async fn work_in_process(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let recorder = Recorder::create(history, number)?.actor("process/worker");
     let stores = Stores::from_env().await?;
+    record_losses(&stores, recorder.actor("process"));
     let random = random_of(seed, &format!("process {number}"));
     let worker = work(&Client::new(&stores, recorder), random);
     let handle = worker.handle();

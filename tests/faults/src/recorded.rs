@@ -3,12 +3,15 @@
 mod heartbeats;
 mod idempotency;
 mod leases;
-
+mod losses;
 mod queue;
 mod queue_control;
 
+pub(crate) use losses::record_losses;
+
 use std::sync::Arc;
 
+use twinstore::durability::Durability;
 use twinstore::heartbeat::Heartbeats;
 use twinstore::idempotency::Idempotency;
 use twinstore::lease::Leases;
@@ -37,6 +40,8 @@ impl<T: ?Sized> std::fmt::Debug for Recorded<T> {
 pub(crate) struct Client {
     /// The recorder under the actor's name.
     pub(crate) recorder: Recorder,
+    /// How far its writes have to reach.
+    pub(crate) durability: Durability,
     /// Queues.
     pub(crate) queue: Arc<dyn Queue>,
     /// Control of queues.
@@ -61,6 +66,7 @@ impl Client {
         }
         let state = stores.state();
         Self {
+            durability: state.durability(),
             queue: wrap(state.queue(), &recorder, "state"),
             control: wrap(state.control(), &recorder, "state"),
             inspect: state.inspect(),

@@ -16,7 +16,8 @@ use crate::environment::Environment;
 use crate::history::{Answer, Call, Event, History, HistoryError, Recorder, RunInfo};
 use crate::nemesis::{self, FaultSequence};
 use crate::process::{WorkerProcess, history_of};
-use crate::recorded::{Client, record};
+use crate::recorded::{Client, record, record_losses};
+use crate::topology::{Level, PrimaryFault, Topology};
 use crate::workload::{self, GROUPS, QUEUES, queue, random_of, work};
 
 /// How long the queues may take to be drained once all faults are over.
@@ -40,6 +41,12 @@ pub struct Options {
     pub server: Option<PathBuf>,
     /// The state server's `appendfsync`: `always` or `everysec`, the default. A kill loses nothing with either.
     pub fsync: String,
+    /// The servers of the state store; by default a single one.
+    pub topology: Topology,
+    /// The only fault of sentinels or a cluster; by default all of them.
+    pub fault: Option<PrimaryFault>,
+    /// How far writes have to reach. A single server has no replicas.
+    pub durability: Level,
     /// Whether faults hold connections and the state server for longer than an attempt of a command lasts, so that copies of
     /// requests arrive after their repetitions were answered.
     pub late_copies: bool,
@@ -51,7 +58,18 @@ impl Options {
     /// A run of 90 s without a worker process.
     pub fn new(seed: u64, folder: impl Into<PathBuf>) -> Self {
         let (duration, fsync) = (Duration::from_secs(90), "everysec".to_owned());
-        Self { seed, duration, folder: folder.into(), server: None, fsync, late_copies: true, program: None }
+        Self {
+            seed,
+            duration,
+            folder: folder.into(),
+            server: None,
+            fsync,
+            topology: Topology::Standalone,
+            fault: None,
+            durability: Level::ReplicatedAll,
+            late_copies: true,
+            program: None,
+        }
     }
 }
 
@@ -89,11 +107,20 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     let main = options.folder.join("main.jsonl");
     let recorder = Recorder::create(&main, 0)?;
     let duration_ms = u64::try_from(options.duration.as_millis()).unwrap_or(u64::MAX);
-    recorder.write(&Event::Run(RunInfo { seed: options.seed, duration_ms, late_ms: Some(LATE_MS) }));
-    let environment = Environment::start(options.server.as_deref(), &options.fsync).await?;
+    recorder.write(&Event::Run(RunInfo {
+        seed: options.seed,
+        duration_ms,
+        late_ms: Some(LATE_MS),
+        has_failovers: options.topology != Topology::Standalone,
+        is_replicated: options.durability == Level::ReplicatedAll,
+    }));
+    let environment = Environment::start(options).await?;
     let clients = environment.open(GROUPS[0]).await?;
     let workers = environment.open(GROUPS[1]).await?;
     let holders = environment.open(GROUPS[2]).await?;
+    for (stores, group) in [(&clients, GROUPS[0]), (&workers, GROUPS[1]), (&holders, GROUPS[2])] {
+        record_losses(stores, recorder.actor(group));
+    }
     let process = options
         .program
         .clone()
@@ -101,7 +128,10 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     let (stop, stopped) = watch::channel(false);
     let running = start_workers(options.seed, &workers, &recorder);
     let mut actors = workload::start(options.seed, &clients, &workers, &holders, &recorder, &stopped);
-    let sequences = FaultSequence::plan(options.seed, options.duration, options.late_copies);
+    let sequences = match options.topology {
+        Topology::Standalone => FaultSequence::plan(options.seed, options.duration, options.late_copies),
+        _ => vec![FaultSequence::of_primary(options.seed, options.duration, options.fault)],
+    };
     let mut faults = nemesis::start(sequences, &environment, process, &recorder, &stopped);
 
     tokio::time::sleep(options.duration).await;

@@ -43,7 +43,7 @@ fn check_lost(job: &Job<'_>, subject: &str, found: &mut Findings) {
 }
 
 /// Until when each operation that may have removed the job can have done so. A dead job is not removed.
-fn removals(job: &Job<'_>) -> impl Iterator<Item = Micros> {
+pub(super) fn removals(job: &Job<'_>) -> impl Iterator<Item = Micros> {
     let settled = job.settlements.iter().filter(|settlement| {
         let removes = matches!(settlement.outcome, Outcome::Complete | Outcome::CompleteKept | Outcome::Cancelled);
         // "lost" is also answered to a copy when an earlier copy counted, but only once the lease is over

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Call, Event, Micros, Reply, RunInfo};
+use super::{Answer, Call, Event, Loss, Micros, Reply, RunInfo};
 
 /// A whole history, in the order of invocations.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct History {
     pub operations: Vec<Operation>,
     /// Its faults: name, begin, and end.
     pub faults: Vec<(String, Micros, Micros)>,
+    /// The loss reports.
+    pub losses: Vec<Loss>,
 }
 
 /// One operation.
@@ -125,6 +127,7 @@ impl History {
         for event in events {
             match event {
                 Event::Run(run) => history.run = Some(run),
+                Event::Loss(loss) => history.losses.push(loss),
                 Event::Invoke { at, id, actor, call } => {
                     open.insert(id, history.operations.len());
                     let effect = Effect::Until(Micros::MAX);

@@ -50,9 +50,8 @@ impl Recorder {
 
     /// Records that an operation, of which nothing was known until now, began at `since` or later.
     pub fn invoke_since(&self, since: Instant, call: Call) -> Invocation {
-        // The clock of the history is read first, so that this is not later than `since`.
-        let now = now();
-        self.invoke_at(now.saturating_sub(u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)), call)
+        // not later than `since`
+        self.invoke_at(micros_of(since), call)
     }
 
     fn invoke_at(&self, at: Micros, call: Call) -> Invocation {
@@ -102,8 +101,14 @@ impl Invocation {
     }
 }
 
+/// A time of this process by the machine's monotonic clock, or a little earlier.
+pub(crate) fn micros_of(time: Instant) -> Micros {
+    let now = now();
+    now.saturating_sub(u64::try_from(time.elapsed().as_micros()).unwrap_or(u64::MAX))
+}
+
 /// The machine's monotonic clock.
-pub(crate) fn now() -> Micros {
+fn now() -> Micros {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default() / 1000
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+
 use crate::environment::LINKS;
+use crate::topology::PrimaryFault;
 use crate::workload::random_of;
 
 /// Requests are held for longer than an attempt of a command lasts: the repetition and later operations are answered first.
@@ -49,6 +52,8 @@ pub(crate) enum Kind {
     KillProcess,
     /// SIGSTOP of the worker process for longer than its leases last, then SIGCONT.
     StopProcess,
+    /// A fault of the primary of a topology.
+    Primary(PrimaryFault),
     /// A fault of one link.
     Network(&'static str, Network),
 }
@@ -90,6 +95,7 @@ impl Kind {
             Kind::StopCache => "stop cache".to_owned(),
             Kind::KillProcess => "kill process".to_owned(),
             Kind::StopProcess => "stop process".to_owned(),
+            Kind::Primary(fault) => fault.name().to_owned(),
             Kind::Network(link, network) => format!("{} {link}", network.name()),
         }
     }
@@ -178,9 +184,25 @@ impl FaultSequence {
         ]
     }
 
-    /// Whether its faults concern the worker process.
+    /// The only sequence of a run on sentinels or a cluster: this fault again and again, or any of them.
+    pub(crate) fn of_primary(seed: u64, duration: Duration, fault: Option<PrimaryFault>) -> Self {
+        let mut random = random_of(seed, "primary");
+        let mut planned = Duration::ZERO;
+        let mut faults = Vec::new();
+        while planned < duration {
+            let after = Duration::from_millis(random.u64(2000..5000));
+            let kinds = PrimaryFault::value_variants();
+            let kind = Kind::Primary(fault.unwrap_or(kinds[random.usize(0..kinds.len())]));
+            let lasts = Duration::from_millis(random.u64(500..3000));
+            planned += after;
+            faults.push(Fault { after, kind, lasts, pick: random.usize(0..1000) });
+        }
+        Self { faults }
+    }
+
+    /// Whether its faults concern the worker process, or the process has to be kept running all the same.
     pub(crate) fn has_process(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.kind, Kind::KillProcess | Kind::StopProcess))
+        self.faults.iter().any(|fault| matches!(fault.kind, Kind::KillProcess | Kind::StopProcess | Kind::Primary(_)))
     }
 }
 

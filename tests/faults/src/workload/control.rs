@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use twinstore::durability::Durability;
 use twinstore::page::PageRequest;
 use twinstore::queue::{Backoff, JobId, JobState, NewJob, RetryPolicy};
 
@@ -23,7 +22,7 @@ pub(crate) async fn control(mut actor: Actor) {
             let mut job = NewJob::new("cancelled").with_id(id.clone()).with_retry(retry);
             job.delay = actor.millis(0..1500);
             job.request = actor.random.u32(..);
-            let _ = actor.client.queue.push(&name, std::slice::from_ref(&job), Durability::Accepted).await;
+            let _ = actor.client.queue.push(&name, std::slice::from_ref(&job), actor.client.durability).await;
             act(&mut actor, &name, &id).await;
         } else if let Some((name, NewJob { id: Some(id), .. })) = actor.shared.recent_job(&mut actor.random) {
             act(&mut actor, &name, &id).await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use twinstore::durability::Durability;
 use twinstore::lease::{AcquireRequest, Acquired, Lease, LeaseName};
 use twinstore::name::HolderName;
 
@@ -19,10 +18,10 @@ pub(crate) async fn hold(mut actor: Actor) {
             continue;
         }
         let request = AcquireRequest::new(name, holder.clone(), actor.millis(200..2000));
-        let mut acquired = actor.client.leases.acquire(&request, Durability::Accepted).await;
+        let mut acquired = actor.client.leases.acquire(&request, actor.client.durability).await;
         if acquired.is_err() && actor.chance(50) {
             // the same request again: the lease may be held by its first copy
-            acquired = actor.client.leases.acquire(&request, Durability::Accepted).await;
+            acquired = actor.client.leases.acquire(&request, actor.client.durability).await;
         }
         if let Ok(Acquired::Yes(lease)) = acquired.map(|receipt| receipt.value) {
             keep(&mut actor, &lease).await;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use twinstore::durability::Durability;
 use twinstore::heartbeat::{Beat, PoolName};
 use twinstore::idempotency::{Fingerprint, IdempotentRequest};
 use twinstore::lease::{AcquireRequest, Acquired, LeaseName};
@@ -32,7 +31,7 @@ pub(crate) async fn oppose(mut actor: Actor) {
 async fn release(actor: &mut Actor, name: &str, holder: &HolderName) {
     let name = LeaseName::new(format!("released by {name}").replace(' ', "-")).expect("a valid name");
     let request = AcquireRequest::new(name.clone(), holder.clone(), LONG);
-    let acquired = actor.client.leases.acquire(&request, Durability::Accepted).await;
+    let acquired = actor.client.leases.acquire(&request, actor.client.durability).await;
     if let Ok(Acquired::Yes(lease)) = acquired.map(|receipt| receipt.value) {
         drop(actor.client.leases.release(&lease).await);
     }
@@ -43,7 +42,7 @@ async fn release(actor: &mut Actor, name: &str, holder: &HolderName) {
 async fn shorten(actor: &mut Actor, name: &str, holder: &HolderName) {
     let name = LeaseName::new(format!("renewed by {name}").replace(' ', "-")).expect("a valid name");
     let request = AcquireRequest::new(name.clone(), holder.clone(), LONG);
-    let acquired = actor.client.leases.acquire(&request, Durability::Accepted).await;
+    let acquired = actor.client.leases.acquire(&request, actor.client.durability).await;
     let Ok(Acquired::Yes(lease)) = acquired.map(|receipt| receipt.value) else { return };
     for lasting in [Duration::from_millis(50), LONG] {
         drop(actor.client.leases.renew(&lease, lasting).await);

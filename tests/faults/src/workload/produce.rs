@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use twinstore::Error;
-use twinstore::durability::Durability;
 use twinstore::queue::{Backoff, NewJob, QueueName, RetryPolicy, Unique, UniqueKey, UniqueUntil};
 
 use super::ids::Ids;
@@ -52,7 +51,7 @@ pub(crate) async fn produce(mut actor: Actor) {
 async fn push(actor: &mut Actor, queue: &QueueName, jobs: &[NewJob]) {
     let insists = actor.chance(50);
     for _ in 0..4 {
-        let pushed = actor.client.queue.push(queue, jobs, Durability::Accepted).await;
+        let pushed = actor.client.queue.push(queue, jobs, actor.client.durability).await;
         if pushed.as_ref().err().is_none_or(|error| !Error::is_retryable(error)) || !insists {
             return;
         }

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use store_core::{ClaimRequest, ClaimedJob, Extension, JobLease, Kept, Outcome, Settlement};
-use twinstore::durability::Durability;
 use twinstore::name::HolderName;
 use twinstore::worker::{Done, HandlerResult, Job, JobError, Worker};
 
@@ -22,6 +21,7 @@ const SURELY: Duration = Duration::from_millis(50);
 pub(crate) fn work(client: &Client, random: fastrand::Rng) -> Worker {
     let random = Arc::new(Mutex::new(random));
     let mut worker = Worker::new(client.queue.clone()).with_lease(LEASE).with_concurrency(16).with_signals();
+    worker = worker.with_durability(client.durability);
     worker = worker.with_name(HolderName::new(client.recorder.name()).expect("a valid name"));
     for name in QUEUES {
         let (recorder, random) = (client.recorder.clone(), random.clone());
@@ -122,5 +122,5 @@ fn outcome(actor: &mut Actor) -> Outcome {
 
 async fn settle(actor: &Actor, index: usize, lease: JobLease, outcome: Outcome) {
     let settlements = [Settlement::new(lease, outcome)];
-    drop(actor.client.queue.settle(&queue(QUEUES[index]), &settlements, Durability::Accepted).await);
+    drop(actor.client.queue.settle(&queue(QUEUES[index]), &settlements, actor.client.durability).await);
 }

@@ -3,6 +3,7 @@
 mod heartbeats;
 mod jobs;
 mod leases;
+mod losses;
 mod requests;
 mod written;
 
@@ -23,7 +24,10 @@ fn case(rule: Rule, wrong: Written, right: Written) -> Case {
 }
 
 fn cases() -> Vec<Case> {
-    [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases()].into_iter().flatten().collect()
+    [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases(), losses::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! Histories written by hand. Times in milliseconds.
 
-use faults::history::{Answer, Call, Event, History, Leased, Outcome, PushAnswer, PushedJob, Reply, Settle, UniqueEnd};
+use faults::history::{
+    Answer, Call, Event, History, Leased, Loss, LostWrite, Outcome, PushAnswer, PushedJob, Reply, RunInfo, Settle,
+    UniqueEnd,
+};
 
 /// The queue of all of them.
 pub(crate) const QUEUE: &str = "q";
@@ -39,6 +42,21 @@ impl Written {
         let id = self.events.len() as u64;
         self.events.push(Event::Invoke { at: start * 1000, id, actor: "hand".to_owned(), call });
         self.events.extend(reply.map(|reply| Event::Reply { at: end * 1000, id, reply }));
+        self
+    }
+
+    /// A run with failovers.
+    pub(crate) fn with_failovers(is_replicated: bool) -> Self {
+        let run = RunInfo { seed: 1, duration_ms: 1000, late_ms: None, has_failovers: true, is_replicated };
+        Self { events: vec![Event::Run(run)] }
+    }
+
+    /// A loss report at `at` that names a push of this job, acknowledged at `acknowledged`.
+    pub(crate) fn lost(mut self, at: u64, acknowledged: u64, id: &str) -> Self {
+        let (op, name, jobs) = ("queue.push".to_owned(), QUEUE.to_owned(), vec![id.to_owned()]);
+        let write = LostWrite { at: acknowledged * 1000, is_push: true, op, name, jobs };
+        let (actor, lost, unknown) = ("hand".to_owned(), vec![write], Vec::new());
+        self.events.push(Event::Loss(Loss { at: at * 1000, actor, survived: 0, lost, unknown, has_older: false }));
         self
     }
 
