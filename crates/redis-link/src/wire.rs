@@ -235,6 +235,11 @@ impl Wire {
         }
     }
 
+    /// Whether both are the same connection.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.client.id() == other.client.id()
+    }
+
     /// Whether the library regards itself as connected.
     pub(crate) fn is_connected(&self) -> bool {
         self.client.is_connected()

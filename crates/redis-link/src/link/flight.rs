@@ -89,13 +89,17 @@ impl Flight {
 
     /// Records that there is no connection any more: no waiting call will be answered.
     pub(super) fn end(&self) {
-        let waiting = {
+        let (wire, waiting) = {
             let mut state = self.lock();
             self.up.store(0, Ordering::Release);
-            state.wire = None;
             state.late = None;
-            std::mem::take(&mut state.waiting)
+            (state.wire.take(), std::mem::take(&mut state.waiting))
         };
+        if let Some(wire) = wire
+            && let Some(run) = wire.run()
+        {
+            run.remove_wire(&wire);
+        }
         for call in waiting {
             drop(call.fail(Failure::LOST));
         }

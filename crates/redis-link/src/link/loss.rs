@@ -251,6 +251,12 @@ impl ServerRun {
         }
     }
 
+    /// This connection was closed. The library does not report that of a connection whose task was dropped, and on each such
+    /// connection the position would be awaited in vain.
+    pub(crate) fn remove_wire(&self, wire: &Wire) {
+        self.lock().wires.retain(|other| !other.is_same(wire));
+    }
+
     fn is(&self, endpoint: &Endpoint, identity: Option<(&str, &str)>) -> bool {
         match (identity, &self.run) {
             (Some((run, stream)), Some(own)) => run == own && self.lock().stream.as_deref() == Some(stream),

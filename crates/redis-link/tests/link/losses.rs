@@ -259,3 +259,40 @@ async fn a_failover_in_a_cluster_reports_the_writes_to_its_slots() {
     assert!(lost == during && lost.len() > 10 && unaffected.len() > 10, "the fault loses writes");
     Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
 }
+
+/// The link gives silent connections up, and opens others. It reads positions on these.
+#[tokio::test]
+async fn positions_are_read_after_connections_were_given_up() {
+    let cluster = Cluster::builder().through_proxies().start().await.unwrap();
+    let settings = config(&crate::cluster::url_of(&cluster.addresses()));
+    let settings = settings.with_command_timeout(Duration::from_millis(500)).with_loss_reports(true);
+    let link = Link::connect(settings).await.unwrap();
+    let (mut reports, mut reopened) = (link.loss_reports(), link.reopened());
+    let slot = cluster.slot("{failing}").await.unwrap();
+    let old = cluster.owner(slot).await;
+    let mut before = BTreeSet::new();
+    for round in 0..4 {
+        let silence = async {
+            cluster.proxy(old).blackhole().await;
+            passed(Duration::from_millis(1500)).await;
+            cluster.proxy(old).pass().await;
+        };
+        let id = format!("failing.silence{round}");
+        let (written, ()) = tokio::join!(write_some(&link, &id, Durability::Accepted), silence);
+        before.extend(written);
+        tokio::time::timeout(DEADLINE, reopened.changed()).await.unwrap().unwrap();
+        reopened.borrow_and_update();
+    }
+    cluster.wait_settled().await;
+    before.extend(write_some(&link, "failing.before", Durability::Accepted).await);
+    passed(EARLY).await;
+    let fault = Instant::now();
+    cluster.proxy(old).hold_replication();
+    let during = write_some(&link, "failing.held", Durability::Accepted).await;
+    old.kill().await;
+    let new = cluster.wait_for_failover(slot, old).await;
+    let report = next(&mut reports).await;
+    let lost = missing(new, &(&before | &during)).await;
+    assert!(lost == during && lost.len() > 10, "the fault loses writes");
+    Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
+}
