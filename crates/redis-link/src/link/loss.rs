@@ -312,7 +312,7 @@ impl ServerRun {
             // It has been demoted, or its stream has another name: the next connection finds out.
             (_, Some(_)) => {}
             // Another connection answers perhaps. Without one, the next to be opened wakes the task.
-            (_, None) if wire.is_some() => {
+            (_, None) if !state.wires.is_empty() => {
                 state.wires.rotate_left(1);
                 self.wake.notify_one();
             }

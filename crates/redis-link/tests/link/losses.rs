@@ -265,25 +265,27 @@ async fn a_failover_in_a_cluster_reports_the_writes_to_its_slots() {
 async fn positions_are_read_after_connections_were_given_up() {
     let cluster = Cluster::builder().through_proxies().start().await.unwrap();
     let settings = config(&crate::cluster::url_of(&cluster.addresses()));
-    let settings = settings.with_command_timeout(Duration::from_millis(500)).with_loss_reports(true);
+    let settings = settings.with_command_timeout(Duration::from_millis(500)).with_pool_size(4).with_loss_reports(true);
     let link = Link::connect(settings).await.unwrap();
     let (mut reports, mut reopened) = (link.loss_reports(), link.reopened());
     let slot = cluster.slot("{failing}").await.unwrap();
     let old = cluster.owner(slot).await;
     let mut before = BTreeSet::new();
-    for round in 0..4 {
+    for round in 0..3 {
         let silence = async {
             cluster.proxy(old).blackhole().await;
             passed(Duration::from_millis(1500)).await;
             cluster.proxy(old).pass().await;
         };
-        let id = format!("failing.silence{round}");
-        let (written, ()) = tokio::join!(write_some(&link, &id, Durability::Accepted), silence);
-        before.extend(written);
+        // calls on all four connections
+        let ids = [0, 1, 2, 3].map(|number| format!("failing.silence{round}{number}"));
+        let some = ids.each_ref().map(|id| write_some(&link, id, Durability::Accepted));
+        let [one, two, three, four] = some;
+        let (one, two, three, four, ()) = tokio::join!(one, two, three, four, silence);
+        before.extend([one, two, three, four].into_iter().flatten());
         tokio::time::timeout(DEADLINE, reopened.changed()).await.unwrap().unwrap();
         reopened.borrow_and_update();
     }
-    cluster.wait_settled().await;
     before.extend(write_some(&link, "failing.before", Durability::Accepted).await);
     passed(EARLY).await;
     let fault = Instant::now();
