@@ -141,8 +141,9 @@ impl Losses {
     fn found(&self, endpoint: &Endpoint, replication: Option<Replication>) -> Arc<ServerRun> {
         let mut runs = lock(&self.runs);
         let identity = replication.as_ref().map(|found| (found.run.as_str(), found.stream.as_str()));
-        let known = runs.iter().find(|other| other.is(endpoint, identity)).cloned();
-        let run = known.unwrap_or_else(|| {
+        let known = runs.iter().find(|other| other.is(endpoint, identity));
+        let renamed = || runs.iter().find(|other| replication.as_ref().is_some_and(|found| other.is_renamed(found)));
+        let run = known.or_else(renamed).cloned().unwrap_or_else(|| {
             let run = ServerRun::new(endpoint, replication.as_ref(), &self.wake);
             runs.push(Arc::clone(&run));
             run
@@ -171,8 +172,6 @@ impl Losses {
             (Some(stream), Some((earlier, has))) if stream == *earlier => {
                 Some(Fate::Kept { has: *has, by: Arc::clone(run) })
             }
-            // The stream of a server without replicas was given another name.
-            (Some(_), None) if old.run == run.run => Some(Fate::Kept { has: u64::MAX - 1, by: Arc::clone(run) }),
             (Some(_), _) if !self.has_shards || is_at_one_address => Some(Fate::Unknown),
             (None, _) if !self.has_shards && !is_at_one_address => Some(Fate::Unknown),
             _ => None,
@@ -265,6 +264,18 @@ impl ServerRun {
         }
     }
 
+    /// Whether it is this run, and its stream has another name now: a server without replicas changes the name when the first
+    /// replica comes, and such a replica receives all that was written before. Takes the name over.
+    fn is_renamed(&self, found: &Replication) -> bool {
+        let mut state = self.lock();
+        let is_own = self.run.as_ref() == Some(&found.run) && found.is_primary && found.earlier.is_none();
+        let is_renamed = is_own && state.fate.is_none();
+        if is_renamed {
+            state.stream = Some(found.stream.clone());
+        }
+        is_renamed
+    }
+
     fn is_replaced(&self) -> bool {
         self.lock().fate.is_some()
     }
@@ -305,11 +316,14 @@ impl ServerRun {
         let mut state = self.lock();
         state.is_sampled = false;
         let position = reply.as_ref().and_then(replication::position);
+        // See `is_renamed`.
+        let first = position.filter(|_| reply.as_ref().is_some_and(replication::is_first));
+        state.stream = first.map(|(stream, _)| stream.to_owned()).or(state.stream.take());
         match (before, position) {
             (Some(before), Some((stream, position))) if state.stream.as_deref().is_none_or(|own| own == stream) => {
                 state.ring.bound(before, position);
             }
-            // It has been demoted, or its stream has another name: the next connection finds out.
+            // It has been demoted, or replaced: the next connection finds out.
             (_, Some(_)) => {}
             // Another connection answers perhaps. Without one, the next to be opened wakes the task.
             (_, None) if !state.wires.is_empty() => {

@@ -40,6 +40,11 @@ pub(super) fn position(replication: &Reply) -> Option<(&str, u64)> {
     Some((field(replication, "master_replid")?, position)).filter(|_| is_primary)
 }
 
+/// Whether the server has not received any other stream before.
+pub(super) fn is_first(replication: &Reply) -> bool {
+    field(replication, "master_replid2") == Some(NO_STREAM)
+}
+
 fn field<'a>(info: &'a Reply, name: &str) -> Option<&'a str> {
     let mut lines = info.as_str()?.lines();
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).filter(|value| !value.is_empty())

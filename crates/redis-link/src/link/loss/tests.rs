@@ -70,8 +70,13 @@ async fn a_stream_with_another_name_in_the_same_run_loses_nothing() {
     let losses = losses(false);
     let first = losses.found(&at(1), primary("a", "of-a", None));
     write(&first, "one", 10);
-    losses.found(&at(1), primary("a", "renamed", None));
-    assert!(first.report().unwrap().is_clean());
+    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), primary("a", "renamed", None))));
+    // Connections that were open before write to the same run.
+    write(&first, "two", 12);
+    assert!(!first.is_replaced() && first.report().is_none());
+    losses.found(&at(2), primary("b", "of-b", Some(("renamed", 11))));
+    let report = first.report().unwrap();
+    assert_eq!((report.survived, names(&report.may_be_lost)), (1, vec!["two"]));
 }
 
 #[tokio::test]
