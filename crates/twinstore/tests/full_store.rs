@@ -247,6 +247,14 @@ async fn at_maxmemory_the_server_runs_everything_except_what_adds_data() {
     assert!(requests.abandon(&abandoned).await.unwrap());
 }
 
+/// The memory that the server compares with its limit: without the buffer of the append-only file, which grows while the disk is slow.
+async fn used(server: &RedisServer) -> u64 {
+    let memory = server.info("memory").await.unwrap();
+    let [used, uncounted] =
+        ["used_memory", "mem_not_counted_for_evict"].map(|field| memory[field].parse::<u64>().unwrap());
+    used - uncounted
+}
+
 /// The reserve between 85 % and the limit: a fleet fills the store, holds `running` jobs, and completes each of them with a result
 /// that is kept. The most memory that the server used meanwhile, in percent of its limit.
 async fn peak_of_completing(payload: usize, running: usize, result: usize) -> u64 {
@@ -254,7 +262,7 @@ async fn peak_of_completing(payload: usize, running: usize, result: usize) -> u6
     let name = QueueName::new("mails").unwrap();
     let limit = info(&state, "maxmemory").await;
     let jobs: Vec<_> = (0..500).map(|_| NewJob::new(vec![b'1'; payload])).collect();
-    let room = async || limit * 84 / 100 > info(&state, "used_memory").await;
+    let room = async || limit * 84 / 100 > used(&state).await;
     while room().await {
         let _pushed = stores.state().queue().push(&name, &jobs, Durability::Accepted).await.unwrap();
     }
@@ -262,8 +270,9 @@ async fn peak_of_completing(payload: usize, running: usize, result: usize) -> u6
     assert_eq!(claimed.len(), running);
     while stores.state().queue().push(&name, &jobs[..20], Durability::Accepted).await.is_ok() {}
     until_critical(&stores).await;
-    let before = info(&state, "used_memory").await;
-    assert!(before * 100 > limit * 85 && before * 100 < limit * 90, "{before} of {limit}");
+    let before = used(&state).await;
+    // A link asks the server every 20 ms at most. In this time it sends up to 3 MB here: 6 % of a limit of 48 MB.
+    assert!(before * 100 > limit * 85 && before * 100 < limit * 94, "{before} of {limit}");
     let mut peak = before;
     for some in claimed.chunks(500) {
         let settle = |lease: &JobLease| {
@@ -272,7 +281,7 @@ async fn peak_of_completing(payload: usize, running: usize, result: usize) -> u6
         let settlements: Vec<_> = some.iter().map(settle).collect();
         let settled = stores.state().queue().settle(&name, &settlements, Durability::Accepted).await.unwrap().value;
         assert!(settled.iter().all(|settled| *settled == Settled::Done), "{settled:?}");
-        peak = peak.max(info(&state, "used_memory").await);
+        peak = peak.max(used(&state).await);
     }
     peak * 100 / limit
 }
