@@ -46,7 +46,7 @@ impl Report {
 
     /// What the servers that answered are capable of, each as a matrix under a line with its role and its place. Empty if no
     /// server was asked.
-    pub(crate) fn capabilities(&self) -> Vec<String> {
+    pub fn capabilities(&self) -> Vec<String> {
         let matrix = |(role, place, found): &(Role, String, Capabilities)| {
             let lines = found.to_string().replace('\n', "\n  ");
             format!("{role} server {place}\n  {lines}")

@@ -1,20 +1,12 @@
 //! Both stores on primaries that sentinels report, through failovers.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+mod working;
 
 use testkit::{DEADLINE, RedisServer, Sentinels, wait_until};
 use twinstore::prelude::*;
 
-const JOBS: u64 = 600;
-
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Mail(u64);
-
-impl JobType for Mail {
-    const QUEUE: &'static str = "mails";
-}
+use working::{Mail, works_through};
 
 fn url(sentinels: &Sentinels) -> String {
     let hosts: Vec<_> = sentinels.addresses().iter().map(ToString::to_string).collect();
@@ -34,41 +26,16 @@ async fn no_acknowledged_job_is_lost_when_both_primaries_die() {
         ("REDIS_STATE_MIN_REPLICAS", "1".to_owned()),
     ]);
     let stores = Stores::open(&environment).await.unwrap();
-    let handled = Arc::new(Mutex::new(BTreeMap::new()));
-    let seen = Arc::clone(&handled);
-    let worker = stores.state().worker().with_handler(move |mail: Mail, _: Job| {
-        let seen = Arc::clone(&seen);
-        async move {
-            *seen.lock().unwrap().entry(mail.0).or_insert(0) += 1;
-            Ok(())
-        }
-    });
-    let worker = worker.build().unwrap();
-    let handle = worker.handle();
-    let running = tokio::spawn(worker.run());
-
-    let queue = stores.state().queue_of::<Mail>();
-    let pushed = async {
-        for number in 0..JOBS {
-            // The id makes the job the same one, however often the push is tried.
-            let job = queue.job(&Mail(number)).unwrap().with_id(JobId::new(format!("mail-{number}")).unwrap());
-            wait_until("the job is pushed", DEADLINE, async || queue.push_one(job.clone()).await.is_ok()).await;
-        }
-    };
-    let killed = async {
-        wait_until("a third is handled", DEADLINE, async || handled.lock().unwrap().len() > 200).await;
+    works_through(&stores, async || {
         for sentinels in [&states, &caches] {
             let old = sentinels.primary().await;
             old.kill().await;
             sentinels.wait_for_failover(old).await;
         }
-    };
-    tokio::join!(pushed, killed);
-    wait_until("each job is handled", DEADLINE, async || handled.lock().unwrap().len() == JOBS as usize).await;
+    })
+    .await;
     let key = Key::new("price").unwrap();
     wait_until("the cache is back", DEADLINE, async || stores.cache().key_value().get(&key).await.is_ok()).await;
-    handle.shutdown();
-    running.await.unwrap().unwrap();
     stores.close().await;
 }
 
