@@ -213,11 +213,12 @@ async fn a_process_that_stood_still_learns_that_it_has_missed_messages() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let (large, is_cut) = (vec![7; 64 * 1024], async || publish(&server, "tw:wake:a", "").await == 0);
+            // Valkey 9.1 does not count large messages (64 KiB) towards the bound of a client: its buffers share them.
+            let (large, is_cut) = (vec![7; 8 * 1024], async || publish(&server, "tw:wake:a", "").await == 0);
             runtime.block_on(async {
                 let mut connection = server.connect().await.unwrap();
                 eventually("the server cuts the connection", async || {
-                    for _ in 0..100 {
+                    for _ in 0..800 {
                         connection.command(&[&b"PUBLISH"[..], b"tw:wake:a", &large]).await.unwrap();
                     }
                     is_cut().await
