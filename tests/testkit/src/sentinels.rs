@@ -11,8 +11,8 @@ use crate::{CommandError, FaultProxy, RedisServer};
 /// One primary, its replicas, and three sentinels with a quorum of two, all on `127.0.0.1`.
 ///
 /// Each node is a [`RedisServer`] that a test kills, pauses and starts again on its own: [`kill`](RedisServer::kill),
-/// [`pause`](RedisServer::pause), [`resume`](RedisServer::resume), [`start_again`](RedisServer::start_again). Unlike a server that
-/// stands alone, a node starts again with the configuration file as the sentinels have changed it.
+/// [`pause`](RedisServer::pause), [`resume`](RedisServer::resume), [`start_again`](RedisServer::start_again). Unlike a
+/// standalone server, a node starts again with the configuration file as the sentinels have changed it.
 ///
 /// What a method returns is what the servers report at that time.
 #[derive(Debug)]

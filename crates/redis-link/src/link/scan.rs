@@ -7,7 +7,7 @@ use super::routes::Routes;
 use crate::wire::{Failure, Request};
 use crate::{Arg, Endpoint, Reply, ReplyReader};
 
-/// Where a walk goes on.
+/// Where a walk continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     /// `None` on one server.
@@ -57,7 +57,7 @@ impl Link {
         Ok((keys.reader(op), next.map(|place| place.write())))
     }
 
-    /// Where the server goes on, and the keys.
+    /// The cursor with which the server continues, and the keys.
     async fn scan_at(&self, place: &Place, pattern: &str, count: u64) -> Result<(Place, Reply), Failure> {
         self.inner.check_open()?;
         let mut place = place.clone();

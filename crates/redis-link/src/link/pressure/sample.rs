@@ -115,7 +115,7 @@ impl Trend {
         self.level
     }
 
-    /// How long to wait before the next sample: half the time in which the memory is full if it goes on like this.
+    /// How long to wait before the next sample: half the time after which the memory is full at this rate.
     pub(super) fn pause(&self, every: Duration) -> Duration {
         let longest = match self.level {
             Pressure::Warning | Pressure::Critical => every.min(PAUSE_UNDER_PRESSURE),
