@@ -54,18 +54,24 @@ async fn push(store: &StateStore, name: &str) -> Result<(), Error> {
 }
 
 /// The payloads of the jobs that come next, as a worker gets them: handed over, or claimed after a notification.
+/// A claim that finds all it may take does not register the waiter, so the next one follows at once.
 async fn received(waiter: &Arc<dyn Waiter>) -> Vec<String> {
-    let mut wakeup = waiter.next(REGISTRATION).await.unwrap();
-    loop {
-        let jobs = match wakeup {
-            Some(Wakeup::Claimed { claim, .. }) => claim.jobs,
-            _ => waiter.claim(&request(10), 10).await.unwrap().jobs,
-        };
-        if !jobs.is_empty() {
-            return jobs.iter().map(|job| String::from_utf8(job.payload.to_vec()).unwrap()).collect();
+    const MOST: usize = 10;
+    let mut jobs = Vec::new();
+    while jobs.is_empty() {
+        match waiter.next(REGISTRATION).await.unwrap() {
+            Some(Wakeup::Claimed { claim, .. }) => jobs = claim.jobs,
+            _ => loop {
+                let claimed = waiter.claim(&request(MOST), MOST).await.unwrap().jobs;
+                let last = claimed.len() < MOST;
+                jobs.extend(claimed);
+                if last {
+                    break;
+                }
+            },
         }
-        wakeup = waiter.next(REGISTRATION).await.unwrap();
     }
+    jobs.iter().map(|job| String::from_utf8(job.payload.to_vec()).unwrap()).collect()
 }
 
 /// Receives until all these jobs have come.
@@ -77,7 +83,8 @@ async fn receive_all(waiter: &Arc<dyn Waiter>, mut missing: HashSet<String>) {
             }
         }
     };
-    tokio::time::timeout(REGISTRATION + DEADLINE, all).await.expect("no job is lost");
+    let waited = tokio::time::timeout(REGISTRATION + DEADLINE, all).await;
+    assert!(waited.is_ok(), "lost: {missing:?}");
 }
 
 /// The slot of the only partition.
