@@ -41,11 +41,11 @@ pub trait Waiter: Send + Sync + fmt::Debug {
     /// `async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim>`
     ///
     /// Claims as [`Queue::claim`](super::Queue::claim). If it finds fewer jobs than it wants, it registers this waiter at the
-    /// queue for [`REGISTRATION`]; if it finds as many, it does not, so claim again before you wait. While it is registered, a push may lease jobs
-    /// to it, up to `reserve` and up to the number of jobs that the claim did not find, and deliver them without another round
-    /// trip ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). A notification ends the registration; so does a
-    /// hand-over, unless it states otherwise. Another claim from the queue replaces it. A claim after a notification may leave
-    /// out the partitions at which the waiter is still registered and in which nothing is due.
+    /// queue for [`REGISTRATION`]; if it finds as many, it does not: claim again before you wait. While the waiter is registered, a
+    /// push may lease jobs to it, up to `reserve` and up to the number of jobs that the claim did not find, and deliver them without
+    /// another round trip ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). A notification ends the registration; so
+    /// does a hand-over, unless it states otherwise. Another claim from the queue replaces it. A claim after a notification may
+    /// leave out the partitions at which the waiter is still registered and in which nothing is due.
     ///
     /// A worker that registers at several queues should not reserve more jobs in all than it can run.
     ///
