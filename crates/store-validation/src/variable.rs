@@ -123,9 +123,9 @@ pub const VARIABLES: &[Variable] = &[
         &[QUEUE_DURABILITY, LEASE_DURABILITY, HEARTBEAT_DURABILITY, IDEMPOTENCY_DURABILITY],
         WhenUnset::Nothing,
         "`accepted`, `replicated` or `fsynced`",
-        "How far the writes of typed queues and workers, of leaderships, of heartbeats, and of idempotent operations have to reach. \
-         `replicated`: to `REDIS_STATE_MIN_REPLICAS` replicas. If unset, queues and leases are `replicated` if that number is not 0, \
-         and everything else is `accepted`",
+        "The durability of the writes of typed queues and workers, of leaderships, of heartbeats, and of idempotent operations. \
+         `replicated` waits for `REDIS_STATE_MIN_REPLICAS` replicas. By default, queues and leases use `replicated` if that number \
+         is not 0, and everything else uses `accepted`",
     ),
     row(
         &[RETAIN_DEAD_FOR],
@@ -149,7 +149,7 @@ pub const VARIABLES: &[Variable] = &[
         &[RETAIN_COMPLETED_COUNT],
         WhenUnset::Value("100000"),
         "1 to 10000000",
-        "How many completed jobs each queue keeps; a job says how long it is kept",
+        "How many completed jobs each queue keeps; each job states how long it is kept",
     ),
     row(
         &[RETAIN_COMPLETED_BYTES],
