@@ -1,8 +1,8 @@
-//! What failovers may undo, and what the loss reports have to name.
+//! Which operations failovers may undo, and which jobs the loss reports must name.
 //!
 //! A failover may lose writes that a replica has not confirmed: they took effect and vanish with the old primary. So a
 //! contradiction between an operation before a failover and one after it is no violation if the first was not confirmed. Such
-//! contradictions are counted. Pushes and settlements that vanish have to be named by a loss report.
+//! contradictions are counted. A loss report must name each job whose acknowledged push vanished.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -11,21 +11,21 @@ use super::job::{self, Job};
 use super::{Findings, Rule, Violation, jobs};
 use crate::history::{Answer, Call, History, Micros, Operation, PushAnswer};
 
-/// What a loss report names was acknowledged no longer than this before the fault.
+/// Each write that a loss report names was acknowledged at most this long before the fault.
 const EARLY: Micros = 1_000_000;
 
-/// What failovers have lost.
+/// The effects of failovers.
 #[derive(Debug, Clone, Default)]
 pub struct LossTally {
-    /// Contradictions that a failover explains, by rule.
+    /// The number of contradictions that a failover explains, by rule.
     pub explained: BTreeMap<Rule, u64>,
-    /// Acknowledged pushes that vanished, by jobs.
+    /// The number of jobs whose acknowledged push vanished.
     pub lost: u64,
     /// How many of them a loss report names.
     pub named: u64,
-    /// Jobs of pushes that loss reports name.
+    /// The number of pushed jobs that loss reports name.
     pub reported: u64,
-    /// For each kind of fault, the longest time without an acknowledged push or settlement of one queue that overlaps it.
+    /// For each kind of fault, the longest time around it in which no push or settlement of one queue was acknowledged.
     pub longest_gap: BTreeMap<String, Micros>,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for LossTally {
     }
 }
 
-/// Takes the contradictions out of the findings that a failover explains, and checks the loss reports.
+/// Removes the contradictions that a failover explains from the findings, and checks the loss reports.
 pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
     let mut tally = LossTally::default();
     let Some(run) = history.run.as_ref().filter(|run| run.has_failovers) else { return tally };
@@ -86,7 +86,7 @@ pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
     tally
 }
 
-/// How long after a fault has ended a time without an acknowledged write is attributed to it.
+/// A time without an acknowledged write is attributed to a fault that ended at most this long before.
 const AFTER: Micros = 3_000_000;
 
 fn longest_gaps(history: &History) -> BTreeMap<String, Micros> {
@@ -128,7 +128,7 @@ fn is_explained(history: &History, violation: &Violation, job: Option<&Job<'_>>,
     let last = violation.evidence.iter().map(|operation| operation.latest().min(operation.end)).max();
     let (Some(first), Some(mut last)) = (first, last) else { return false };
     if violation.rule == Rule::JobLost {
-        // the listing that lacks it is the last operation
+        // the listing without the job is the last operation
         last = Micros::MAX;
     }
     let failovers = history.faults.iter().filter(|(name, ..)| name != crate::KILL_CACHE);
@@ -136,12 +136,12 @@ fn is_explained(history: &History, violation: &Violation, job: Option<&Job<'_>>,
     undone && (!is_replicated || may_be_unconfirmed(violation, job))
 }
 
-/// Whether the evidence has an operation that no replica confirms, although pushes, settlements, acquisitions, beats and
-/// idempotent requests are confirmed by all.
+/// Whether the evidence has an operation that replicas may not have confirmed, although they confirm every push, settlement,
+/// acquisition, beat and idempotent request.
 fn may_be_unconfirmed(violation: &Violation, job: Option<&Job<'_>>) -> bool {
     let has = |matches: fn(&Call) -> bool| violation.evidence.iter().any(|operation| matches(&operation.call));
     match violation.rule {
-        // it was delivered after a push that was not acknowledged
+        // the push was not acknowledged, although the job was delivered
         Rule::JobLost => job.is_some_and(|job| !is_acknowledged(job)),
         Rule::JobRevived | Rule::HandledAfterEnd => {
             has(|call| matches!(call, Call::Cancel { .. } | Call::Delete { .. }))
