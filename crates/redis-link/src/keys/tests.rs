@@ -1,0 +1,67 @@
+use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName};
+
+use super::{QueueKeys, handoff, lease};
+
+#[test]
+fn one_tag_per_partition() {
+    let keys = QueueKeys::new(&Namespace::new("tw").unwrap(), &QueueName::new("email").unwrap(), 0, 1);
+    assert_eq!(keys.ready[2], "tw:{q.email.0}:ready2");
+    assert_eq!(keys.jobs, "tw:{q.email.0}:jobs");
+    assert_eq!(keys.call(255), "tw:{q.email.0}:call:00000000000000ff");
+}
+
+#[test]
+fn partitions_are_spread_over_the_slots() {
+    assert_eq!(super::slot(b"123456789"), 0x31c3);
+    for key in ["123456789", "a{123456789}b", "{123456789}}{c}"] {
+        assert_eq!(super::slot_of(key.as_bytes()), 0x31c3, "{key}");
+    }
+    assert_eq!(super::slot_of(b"a{}{b}"), super::slot(b"a{}{b}"));
+    let queue = QueueName::new("email").unwrap();
+    for of in [2, 12, 1024] {
+        for partition in 0..of {
+            let slot = u32::from(super::slot(super::queue_tag(&queue, partition, of).as_bytes()));
+            assert_eq!(slot * u32::from(of) / 16_384, u32::from(partition));
+        }
+    }
+}
+
+#[test]
+fn the_service_stands_before_the_tag_unless_the_key_is_shared() {
+    let (namespace, name) = (Namespace::new("tw").unwrap(), LeaseName::new("leader").unwrap());
+    let billing = Scope::from(ServiceName::new("billing").unwrap());
+    assert_eq!(lease(&namespace, &billing, &name), "tw:billing:{l.leader}:lease");
+    assert_eq!(lease(&namespace, &Scope::Shared, &name), "tw:{l.leader}:lease");
+    assert!(Namespace::new("tw:billing").is_err(), "it would share the keys of the service");
+}
+
+#[test]
+fn a_name_is_read_from_its_key() {
+    let namespace = Namespace::new("tw").unwrap();
+    let queue = QueueName::new("mail.eu:1").unwrap();
+    for (partition, of) in [(0, 1), (0, 12), (11, 12), (1023, 1024)] {
+        let keys = QueueKeys::new(&namespace, &queue, partition, of);
+        for key in [&keys.jobs, &keys.meta] {
+            assert_eq!(super::queue_of(&namespace, key), Some(queue.clone()));
+        }
+        assert_eq!(super::queue_of(&namespace, &keys.waiters), None);
+    }
+    let keys = QueueKeys::new(&namespace, &queue, 0, 1);
+    assert_eq!(super::queue_of(&Namespace::new("t").unwrap(), &keys.jobs), None);
+    for scope in [Scope::Shared, Scope::from(ServiceName::new("a:b").unwrap())] {
+        let (name, pool) = (LeaseName::new("x:y/z").unwrap(), PoolName::new("p").unwrap());
+        let key = lease(&namespace, &scope, &name);
+        assert_eq!(super::lease_of(&namespace, &key), Some((scope.clone(), name)));
+        assert_eq!(super::pool_of(&namespace, &key), None);
+        let key = super::PoolKeys::new(&namespace, &scope, &pool).details;
+        assert_eq!(super::pool_of(&namespace, &key), Some((scope, pool)));
+    }
+}
+
+#[test]
+fn no_two_handoffs_share_a_key() {
+    let key = |to: &str, key: &str| handoff(&ServiceName::new(to).unwrap(), &Key::new(key).unwrap());
+    assert_ne!(key("a:b", "c"), key("a", "b:c"));
+    assert_ne!(key("a:", "b"), key("a", ":b"));
+    assert_ne!(key("a:", "b"), key("a", "::b"));
+}
