@@ -13,8 +13,8 @@ use crate::sink::SinkSpec;
 /// alone (SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB, REDIS_WORKERCACHE_CONN_URL …); where none is set, both stores
 /// are embedded and in memory.
 ///
-/// With REDIS_STATE_MIN_REPLICAS, a push that did not reach the replicas (NotDurable) is repeated under the same id until it does. A
-/// notification whose completion did not reach them counts as delivered; after a failover it may be sent again.
+/// With REDIS_STATE_MIN_REPLICAS, a push that did not reach the replicas (NotDurable) is repeated under the same id until it reaches
+/// them. A notification whose completion did not reach them counts as delivered; after a failover it may be sent again.
 ///
 /// Exit codes: 0 done; 1 some input was rejected, or could not be read; 2 wrong usage; 78 the stores are not fit to start on.
 #[derive(Debug, Parser)]

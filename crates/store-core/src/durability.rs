@@ -16,9 +16,9 @@ use serde::Serialize;
 /// | [`Replicated`](Self::Replicated) | as `Accepted` | as `Accepted`, unless a replica is promoted | survives, unless another replica is promoted than those that have the write. If all replicas have it: survives | a wait for the replicas |
 /// | [`Fsynced`](Self::Fsynced) | survives | survives, if the disk does | as `Accepted` | a wait for an fsync |
 ///
-/// A server that Sentinel or a cluster has replaced may acknowledge writes for some seconds, until it learns of that. They are
-/// lost. A `Replicated` write is acknowledged there only while enough replicas still follow it. What a failover may have lost
-/// is reported: see `State::loss_reports`.
+/// After a failover, the old primary may acknowledge writes for some seconds, until it learns that it was replaced. These writes
+/// are lost. It acknowledges a `Replicated` write only while enough replicas still follow it. `State::loss_reports` reports the
+/// writes that a failover may have lost.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -47,8 +47,8 @@ pub enum Durability {
     #[default]
     Accepted,
     /// `replicas` replicas have the write in memory (`WAIT`, <https://redis.io/docs/latest/commands/wait/>). One more command in
-    /// the same round trip, which lasts until the replicas have answered. The wait is sent on the connection of the write, right
-    /// behind it: if the connection ends, the call returns an error or repeats the write.
+    /// the same round trip, which lasts until the replicas have answered. It is sent on the connection of the write, directly
+    /// after it. If the connection ends, the call returns an error or repeats the write.
     Replicated {
         /// The number of replicas. At least 1.
         replicas: u32,
@@ -67,6 +67,8 @@ pub enum Durability {
     /// All of them need `no-appendfsync-on-rewrite no`, the default, and a user with the right `+config|get`. That right
     /// also shows the passwords `masterauth` and `requirepass`. If a setting changes during a write, the call returns
     /// [`Error::NotDurable`](crate::Error::NotDurable).
+    ///
+    /// Kvrocks grants it if `rocksdb.write_options.sync` is `yes`; that was not measured.
     ///
     /// An embedded file grants it with every commit. An embedded store in memory refuses it.
     Fsynced {
@@ -87,9 +89,9 @@ impl fmt::Display for Durability {
     }
 }
 
-/// The durability that the writes of each capability request, if the call does not request one. `None`: the default of the
-/// capability, as given with its field. A variable of the environment takes precedence (`REDIS_STATE_QUEUE_DURABILITY` and its
-/// siblings).
+/// The durability that the writes of each capability request if the call does not request one. `None` selects the default that
+/// the field documents. The variables `REDIS_STATE_QUEUE_DURABILITY`, `REDIS_STATE_LEASE_DURABILITY`,
+/// `REDIS_STATE_HEARTBEAT_DURABILITY` and `REDIS_STATE_IDEMPOTENCY_DURABILITY` take precedence.
 ///
 /// ```
 /// use std::time::Duration;
@@ -105,42 +107,42 @@ impl fmt::Display for Durability {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Durabilities {
-    /// Of the pushes of typed queues and the settlements of workers. Default: `REDIS_STATE_MIN_REPLICAS` replicas, or
+    /// For the pushes of typed queues and the settlements of workers. Default: `REDIS_STATE_MIN_REPLICAS` replicas, or
     /// [`Durability::Accepted`] if that is 0. A claim or an extension is always [`Durability::Accepted`]: if it is lost, the job is
     /// delivered again.
     pub queues: Option<Durability>,
-    /// Of the leases of leaderships. Default as that of queues. A renewal is always [`Durability::Accepted`].
+    /// For the leases of leaderships. Default: as for queues. A renewal is always [`Durability::Accepted`].
     pub leases: Option<Durability>,
-    /// Of heartbeats. Default [`Durability::Accepted`]: the next one repeats a lost one.
+    /// For heartbeats. Default [`Durability::Accepted`]: the next heartbeat replaces a lost one.
     pub heartbeats: Option<Durability>,
-    /// Of the keys and responses of idempotent operations. Default [`Durability::Accepted`]: if a failover loses a key, a repeated
-    /// request is carried out again.
+    /// For the keys and responses of idempotent operations. Default [`Durability::Accepted`]: if a failover loses a key, a repeated
+    /// request is executed again.
     pub idempotency: Option<Durability>,
 }
 
 impl Durabilities {
-    /// Sets that of queues and workers.
+    /// Sets the durability for queues and workers.
     #[must_use]
     pub fn with_queues(mut self, durability: Durability) -> Self {
         self.queues = Some(durability);
         self
     }
 
-    /// Sets that of leaderships.
+    /// Sets the durability for leaderships.
     #[must_use]
     pub fn with_leases(mut self, durability: Durability) -> Self {
         self.leases = Some(durability);
         self
     }
 
-    /// Sets that of heartbeats.
+    /// Sets the durability for heartbeats.
     #[must_use]
     pub fn with_heartbeats(mut self, durability: Durability) -> Self {
         self.heartbeats = Some(durability);
         self
     }
 
-    /// Sets that of idempotent operations.
+    /// Sets the durability for idempotent operations.
     #[must_use]
     pub fn with_idempotency(mut self, durability: Durability) -> Self {
         self.idempotency = Some(durability);

@@ -61,11 +61,11 @@ pub trait Leases: Send + Sync + fmt::Debug {
 
     /// `async fn release(&self, lease: &Lease) -> Result<bool>`
     ///
-    /// Releases the lease, which is not held afterwards. `true` if it was held until now, or if it was released before and nobody
-    /// has acquired it since. `false` if it expired, or if somebody has acquired it since.
+    /// Releases the lease. Afterwards this holder does not hold it. Returns `true` if it was held until now, or if it was released
+    /// before and has not been acquired since. Returns `false` if it expired, or if it has been acquired since.
     ///
-    /// A call whose reply was lost is sent again. If the first copy released the lease and somebody acquired it before the
-    /// second one arrived, the answer is `false`: it does not prove that the lease was lost before the call.
+    /// The library repeats a call whose reply was lost. If the first copy released the lease, and another holder acquired it before
+    /// the second copy arrived, the result is `false`: this does not prove that the lease was lost before the call.
     async fn release(&self, lease: &Lease) -> Result<bool>;
 
     /// `async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>>`

@@ -1,4 +1,4 @@
-//! What a change of the server may have lost.
+//! The writes that a failover or a restart of the server may have lost.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +25,7 @@ use crate::{JobId, Op};
 pub struct AcknowledgedWrite {
     /// The operation.
     pub op: Op,
-    /// What it changed: the name of the queue, the lease or the pool, or the idempotency key.
+    /// The name of the queue, the lease or the pool that it changed, or the idempotency key.
     pub name: Arc<str>,
     /// The jobs that it changed, if it is an operation of a queue.
     pub jobs: Box<[JobId]>,
@@ -40,11 +40,10 @@ impl AcknowledgedWrite {
     }
 }
 
-/// The fate of the writes that a server acknowledged to this process, after another server, or another run of the same one,
-/// has replaced it.
+/// What became of the writes that a server acknowledged to this process, after another server replaced it or after it restarted.
 ///
-/// The link compares the position of each write in the replication stream with the position up to which the new primary has
-/// received that stream (`master_replid2` and `second_repl_offset`). The position of a write is an upper bound, so a write in
+/// The link compares the replication offset of each write with the offset up to which the new primary received the stream of the
+/// old one (`master_replid2` and `second_repl_offset`). The offset of a write is an upper bound, so a write in
 /// [`may_be_lost`](Self::may_be_lost) may have survived; no lost write is counted as survived.
 ///
 /// ```
@@ -60,11 +59,11 @@ pub struct LossReport {
     pub survived: usize,
     /// The recent writes that the new primary may not have, the oldest first.
     pub may_be_lost: Vec<AcknowledgedWrite>,
-    /// The recent writes of which the servers do not report whether the new primary has them, the oldest first: the old server
-    /// restarted, there was a second failover before this process noticed the first, or the servers report no positions.
+    /// The recent writes for which it is unknown whether the new primary has them, the oldest first. The reason: the old server
+    /// restarted, there was a second failover before this process noticed the first, or the servers report no offsets.
     pub unknown: Vec<AcknowledgedWrite>,
-    /// Whether older writes, of which this process keeps no record, may be lost, too. It keeps one for 60 s and for the last
-    /// 100,000 jobs and other writes of each server, whichever is less.
+    /// Whether older writes, of which this process has no record, may be lost, too. It records each write for 60 s, and at most
+    /// the last 100,000 jobs and other writes for each server.
     pub has_older: bool,
 }
 

@@ -134,27 +134,27 @@ metrics! {
     LINK_RECONNECTS = Counter "link_reconnects_total" ["role"] Count
         "Connections that were opened again";
     LINK_NODE_REQUESTS = Counter "link_node_requests_total" ["role", "node", "outcome"] Count
-        "Requests to one server, each attempt and each redirected request on its own. `node` is its address. `outcome` is `ok`, `failed`, or `redirected`: another node of the cluster has the slot";
+        "Requests to one server; each attempt and each redirected request counts. `node` is its address. `outcome` is `ok`, `failed`, or `redirected`: another node of the cluster has the slot";
     LINK_NODE_RECONNECTS = Counter "link_node_reconnects_total" ["role", "node"] Count
         "Connections to one server that were opened again";
     PREFLIGHT_WRONG = Counter "preflight_wrong_total" ["role", "code"] Count
-        "Findings of the checks that are repeated after a failover or a reconnection. `code` is that of the finding";
+        "Findings of the checks that the library repeats after a failover or a reconnection. `code` is that of the finding";
     LINK_BREAKER_OPENED = Counter "link_breaker_opened_total" ["role"] Count
         "How often the circuit breaker opened";
     FAILOVER_WRITES = Counter "failover_writes_total" ["op", "outcome"] Count
-        "Recent writes of this process when its server was replaced. `outcome` is `survived`, `may_be_lost` or `unknown`";
+        "Recent writes of this process, at each failover and each restart of their server. `outcome` is `survived`, `may_be_lost` or `unknown`";
     STORE_PRESSURE = Gauge "store_pressure" ["role"] Count
-        "How full the memory of the store's server is: 0 unknown, 1 normal, 2 from 80 %, 3 from 85 %: what adds data is refused. Only of the worker state store on a server";
+        "The memory pressure of the store's server: 0 unknown, 1 normal, 2 from 80 % of `maxmemory`, 3 from 85 %, where operations that add data are refused. Only for a worker state store on a server";
     STORE_MEMORY_USED = Gauge "store_memory_used_bytes" ["role"] Bytes
         "The memory that the server compares with its limit. On a cluster, of the fullest primary";
     STORE_MEMORY_LIMIT = Gauge "store_memory_limit_bytes" ["role"] Bytes
         "`maxmemory` of the server; 0 without a limit";
     STORE_EVICTED_KEYS = Gauge "store_evicted_keys" ["role"] Count
-        "Keys that the server has evicted since its start. Has to be 0 for the worker state store";
+        "Keys that the server has evicted since its start. Must be 0 for the worker state store";
     STORE_REPLICATION_LAG_BYTES = Gauge "store_replication_lag_bytes" ["role"] Bytes
-        "How many bytes the last replica is behind. Only with replicas";
+        "How many bytes of the replication stream the slowest replica has not received yet. Only with replicas";
     STORE_REPLICATION_LAG_SECONDS = Gauge "store_replication_lag_seconds" ["role"] Seconds
-        "How long ago the most silent replica reported. Only with replicas";
+        "The longest time since a replica last reported to its primary. Only with replicas";
     CACHE_READS = Counter "cache_reads_total" ["handle", "outcome"] Count
         "Reads through a typed handle. `outcome` is `hit`, `miss`, or `stale`: get-or-load returned an old value because the loader failed";
     CACHE_LOAD_SECONDS = Histogram "cache_load_seconds" ["handle"] Seconds

@@ -1,12 +1,13 @@
-//! How full a store is.
+//! How full the memory of a store is.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// How full a store is. In ascending order.
+/// How full the memory of a store is. In ascending order.
 ///
-/// The level rises when a bound is reached, and falls when the use is 3 points below it, so that it does not flap.
+/// The level rises when the memory use reaches a bound, and falls when it is 3 percentage points below the bound, so the level
+/// does not flap.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -46,8 +47,8 @@ impl Pressure {
     }
 }
 
-/// What a store's server reported last about its memory and its replicas. On a cluster, memory is that of the fullest primary,
-/// and the other fields are the worst of all primaries.
+/// The last report of a store's server about its memory and its replicas. On a cluster, the fields about memory are those of the
+/// fullest primary, and each other field is the worst of all primaries.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -69,20 +70,20 @@ pub struct PressureReading {
     pub used_memory: Option<u64>,
     /// The limit (`maxmemory`) in bytes; 0 if there is none.
     pub max_memory: Option<u64>,
-    /// The memory that the operating system counts, in percent of what the server uses (`mem_fragmentation_ratio`).
+    /// The memory that the process occupies, in percent of the memory that the server has allocated (`mem_fragmentation_ratio`).
     pub fragmentation_percent: Option<u32>,
     /// How many keys the server has evicted since its start. A worker state store must evict none.
     pub evicted_keys: Option<u64>,
     /// How many replicas are connected.
     pub replicas: Option<u32>,
-    /// How many bytes the last replica is behind; `None` without a replica.
+    /// How many bytes of the replication stream the slowest replica has not received yet; `None` without a replica.
     pub replication_lag_bytes: Option<u64>,
-    /// How long ago the most silent replica reported; `None` without a replica. Whole seconds.
+    /// The longest time since a replica last reported to its primary, in whole seconds; `None` without a replica.
     pub replication_lag: Option<Duration>,
 }
 
 impl PressureReading {
-    /// The share of the limit that is used, in percent; `None` if either is unknown, or if there is no limit.
+    /// The used share of the limit in percent; `None` if the use or the limit is unknown, or if there is no limit.
     pub fn used_percent(&self) -> Option<u32> {
         let (used, limit) = (self.used_memory?, self.max_memory.filter(|limit| *limit > 0)?);
         u32::try_from(u128::from(used) * 100 / u128::from(limit)).ok()

@@ -99,7 +99,7 @@ pub struct StateOptions {
     pub partitions: BTreeMap<QueueName, u16>,
     /// See [`StateOptions::with_kept_push_bytes`].
     pub kept_push_bytes: usize,
-    /// Of heartbeats and idempotency keys; the other calls request their own. The embedded store ignores it.
+    /// For heartbeats and idempotency keys. All other calls request a durability themselves. The embedded store ignores this field.
     pub durabilities: Durabilities,
 }
 
@@ -135,7 +135,7 @@ impl StateOptions {
     }
 
     /// Keeps the jobs of recent pushes in the process's memory, up to this many bytes, so that they can be pushed again after a
-    /// failover that may have lost them. Each counts its payload and 256 bytes, and is kept for 60 s. Default 0: none. The
+    /// failover that may have lost them. A job counts as its payload plus 256 bytes, and is kept for 60 s. Default 0: none. The
     /// embedded store ignores it.
     #[must_use]
     pub fn with_kept_push_bytes(mut self, bytes: usize) -> Self {

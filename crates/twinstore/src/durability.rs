@@ -1,10 +1,10 @@
-//! How far a write has to reach before the call returns, how far it did, and what a failover may have lost.
+//! The durability that a write requests, the durability that it reached, and the writes that a failover may have lost.
 
 use std::sync::Arc;
 
 pub use store_core::{AcknowledgedWrite, Durabilities, Durability, LossReport, Reached, Receipt};
 
-/// What failovers may have lost of the writes of this process: [`State::loss_reports`](crate::State::loss_reports).
+/// The reports of the writes of this process that failovers may have lost: [`State::loss_reports`](crate::State::loss_reports).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -61,7 +61,7 @@ pub struct Stores {
     state: State,
     warnings: Vec<Finding>,
     opened: Opened,
-    /// Of the cache store and of the worker state store.
+    /// Those of the cache store and of the worker state store.
     checks: Arc<(Checks, Checks)>,
 }
 
@@ -75,7 +75,7 @@ struct Opened {
     proof: Option<Arc<Proof>>,
 }
 
-/// Which servers there are, and what they are capable of.
+/// The servers and their capabilities.
 impl fmt::Debug for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let link = |(role, link): &(Role, Link)| (*role, link.servers(), link.capabilities());
@@ -176,8 +176,8 @@ impl Stores {
     /// or the command time-out of the role if that is shorter. An embedded store is up until it is closed or its file is moved
     /// or deleted; its check only reads the file's metadata.
     ///
-    /// A background task repeats the preflight after each failover and each lost connection, since another server may
-    /// answer then. It logs what is wrong, counts it, and [`RoleHealth::wrong`] has it: the pod is not ready until it is
+    /// A background task repeats the preflight after each failover and each lost connection, because another server may
+    /// answer. It logs and counts each error and lists it in [`RoleHealth::wrong`]; the pod is not ready until all errors are
     /// corrected.
     pub async fn health(&self) -> Health {
         let (cache, state) = &*self.checks;
@@ -279,8 +279,8 @@ async fn open_state(settings: &Settings, options: &StoresOptions, opened: &mut O
     Ok(State::new(engine, store, shared, Durabilities::default()))
 }
 
-/// How often the state server is asked for its memory while there is room. More often while it fills; see
-/// [`LinkConfig::with_pressure_watch`](redis_link::LinkConfig::with_pressure_watch) for the cost.
+/// The pause between two readings of the state server's memory. It is shorter while the memory fills; see
+/// [`LinkConfig::with_pressure_watch`](redis_link::LinkConfig::with_pressure_watch).
 const PRESSURE_EVERY: Duration = Duration::from_secs(5);
 
 const EMBEDDED_MEMORY: &str = "embedded (memory)";

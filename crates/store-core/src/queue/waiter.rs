@@ -40,12 +40,12 @@ use crate::{QueueName, Result};
 pub trait Waiter: Send + Sync + fmt::Debug {
     /// `async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim>`
     ///
-    /// Claims as [`Queue::claim`](super::Queue::claim). If it finds fewer jobs than it wants, it registers this waiter at the
-    /// queue for [`REGISTRATION`]; if it finds as many, it does not: claim again before you wait. While the waiter is registered, a
-    /// push may lease jobs to it, up to `reserve` and up to the number of jobs that the claim did not find, and deliver them without
-    /// another round trip ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). A notification ends the registration; so
-    /// does a hand-over, unless it states otherwise. Another claim from the queue replaces it. A claim after a notification may
-    /// leave out the partitions at which the waiter is still registered and in which nothing is due.
+    /// Claims as [`Queue::claim`](super::Queue::claim). If it finds fewer jobs than requested, it registers this waiter at the queue
+    /// for [`REGISTRATION`]. If it finds all of them, it does not register the waiter: claim again before you wait. While the waiter
+    /// is registered, a push may lease jobs to it, up to `reserve` and up to the number of jobs that the claim did not find, and
+    /// deliver them without another round trip ([`Wakeup::Claimed`]), or notify it ([`Wakeup::Notified`]). A notification ends the
+    /// registration; so does a hand-over, unless it states otherwise. Another claim from the queue replaces the registration. A
+    /// claim after a notification may skip the partitions at which the waiter is still registered and in which nothing is due.
     ///
     /// A worker that registers at several queues should not reserve more jobs in all than it can run.
     ///

@@ -43,7 +43,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether a pod is ready: the worker state store answers, and nothing is wrong with its servers ([`RoleHealth::wrong`]). A
+    /// Whether a pod is ready: the worker state store answers, and no check of its servers failed ([`RoleHealth::wrong`]). A
     /// service must handle the loss of its cache, so its pods remain ready while only the cache is down. If a service cannot work
     /// without its cache, let its probe require `cache.up`, too.
     ///
@@ -93,11 +93,11 @@ pub struct RoleHealth {
     /// returned it.
     #[serde(rename = "since_ms")]
     pub since: Timestamp,
-    /// How full the store is: the level of its last [`PressureReading`](store_core::PressureReading). [`Pressure::Unknown`] for the
-    /// cache and for embedded stores.
+    /// How full the memory of the store is: the level of its last [`PressureReading`](store_core::PressureReading).
+    /// [`Pressure::Unknown`] for the cache and for embedded stores.
     pub pressure: Pressure,
-    /// What is wrong with the servers, by the checks that are repeated when another server may answer: after a failover and
-    /// after a lost connection. Only errors about the identity, the settings and the rights. Empty as long as none was found.
+    /// The errors that the repeated checks found: the library checks identity, settings and rights of the servers again after
+    /// each failover and each lost connection, because another server may answer. Empty if the last check found none.
     pub wrong: Vec<Finding>,
     /// The last failed check since the stores were opened. It remains when the store answers again.
     pub last_error: Option<HealthError>,
@@ -179,7 +179,7 @@ impl Checks {
         RoleHealth { up, since, pressure, last_error: last_error.clone(), wrong: wrong.clone(), latency }
     }
 
-    /// Records what is wrong with the servers now. Returns what was not known before.
+    /// Records the errors of the last check of the servers. Returns those that the check before did not find.
     pub(super) fn prove(&self, wrong: Vec<Finding>) -> Vec<Finding> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = |finding: &&Finding| !known.wrong.contains(finding);

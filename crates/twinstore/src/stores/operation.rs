@@ -138,7 +138,7 @@ impl<Q: Serialize, R: Serialize + DeserializeOwned> Operation<Q, R> {
         let begun = match self.store.begin(&attempt, self.in_progress_for).await {
             Ok(begun) => begun,
             Err(error) => {
-                // The key was taken: a repeated request must not wait for the end of its time.
+                // The key is in progress now: free it, so that a repeated request need not wait until it expires.
                 if let Error::NotDurable { .. } = error {
                     let _ = self.store.abandon(&attempt).await;
                 }

@@ -85,7 +85,7 @@ impl StoresOptions {
         self
     }
 
-    /// The durability that the writes of each capability request, on a server. The variables `REDIS_STATE_QUEUE_DURABILITY`,
+    /// Sets the durability that the writes of each capability request on a server. The variables `REDIS_STATE_QUEUE_DURABILITY`,
     /// `REDIS_STATE_LEASE_DURABILITY`, `REDIS_STATE_HEARTBEAT_DURABILITY` and `REDIS_STATE_IDEMPOTENCY_DURABILITY` take precedence.
     /// An embedded file makes every write durable.
     #[must_use]
@@ -99,7 +99,7 @@ impl StoresOptions {
     }
 
     /// Keeps the jobs of recent pushes in the process's memory, up to this many bytes, for
-    /// [`State::push_again`](crate::State::push_again). Each counts its payload and 256 bytes, and is kept for 60 s. Default 0:
+    /// [`State::push_again`](crate::State::push_again). A job counts as its payload plus 256 bytes, and is kept for 60 s. Default 0:
     /// none.
     #[must_use]
     pub fn with_kept_push_bytes(mut self, bytes: usize) -> Self {

@@ -1,4 +1,4 @@
-//! Repeats the checks of the servers when another server may answer.
+//! Repeats the checks of the servers after reconnections, because another server may answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::health::Checks;
 /// The longest random pause before a check, so that the processes of a fleet do not check at the same time.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// The time between two checks while something is wrong, or a server does not answer; also the shortest between two others.
+/// The pause between two checks while the last one found errors or a server did not answer. No pause is shorter.
 const AGAIN: Duration = Duration::from_secs(3);
 
 /// A task that checks the servers after each reconnection, until it is dropped.
@@ -61,7 +61,7 @@ async fn check_again(claims: Claims, mut reopened: Vec<watch::Receiver<u64>>, ch
     }
 }
 
-/// Waits until one of them changes. `false` if there is none any more.
+/// Waits until one of the counts changes. Returns `false` if no link is left.
 async fn any_changed(reopened: &mut [watch::Receiver<u64>]) -> bool {
     if reopened.iter().any(|count| count.has_changed().unwrap_or(false)) {
         return true;

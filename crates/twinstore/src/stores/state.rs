@@ -69,7 +69,7 @@ impl State {
         }
     }
 
-    /// Sets what is known of the memory of the servers.
+    /// Sets the readings of the servers' memory.
     pub(crate) fn with_pressure(mut self, pressure: watch::Receiver<store_core::PressureReading>) -> Self {
         self.pressure = pressure;
         self
@@ -128,23 +128,23 @@ impl State {
         self.durability
     }
 
-    /// What failovers may have lost of the writes of this process, from this call on. The [`LossReport`](crate::durability::LossReport)
-    /// of each failover names the writes. The library also logs a warning, and counts them
+    /// The reports of the failovers after this call: each [`LossReport`](crate::durability::LossReport) names the writes of this
+    /// process that the failover may have lost. The library also logs a warning, and counts the writes
     /// (`twinstore_failover_writes_total`, see [`metrics`](crate::metrics)).
     ///
-    /// A new process knows nothing of the writes of the one before it. An embedded store has no failovers, and no reports.
+    /// A restarted process has no record of its earlier writes. An embedded store has no failovers, so it has no reports.
     pub fn loss_reports(&self) -> LossReports {
         let servers = self.servers.as_ref();
         LossReports(servers.map_or_else(redis_link::LossReports::none, StateStore::loss_reports))
     }
 
-    /// Pushes the jobs again that a failover may have lost, with the same ids. It needs
+    /// Pushes the jobs that a failover may have lost again, with the same ids. It needs
     /// [`StoresOptions::with_kept_push_bytes`](crate::config::StoresOptions::with_kept_push_bytes). Returns the ids of the jobs
     /// that this process no longer has: push these from your own data, or accept the loss.
     ///
-    /// A job that the store still has is recognised by its id. One that was completed and removed meanwhile runs again, so
-    /// handlers must expect a repetition, as for every delivery. Only pushes are repeated: a lost claim or settlement leads to
-    /// another delivery, and its worker learns that it has lost the lease.
+    /// The store recognises a job that it still has by its id. A job that was completed and removed meanwhile runs again, so
+    /// handlers must expect a repetition, as with every delivery. Only pushes are repeated: after a lost claim or settlement, the
+    /// job is delivered again, and the worker of the earlier delivery finds that it has lost the lease.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -227,7 +227,7 @@ impl State {
     ///
     /// The store never evicts the key. Its writes request the durability of [`Durabilities::idempotency`]. With the default,
     /// [`Durability::Accepted`], a crash of the server's machine or a failover can lose the newest keys and responses. Then a
-    /// repeated request is carried out again.
+    /// repeated request is executed again.
     pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
     where
         Q: serde::Serialize,
@@ -241,13 +241,14 @@ impl State {
         self.store.clone()
     }
 
-    /// What the server reported last about its memory and replicas, and each change from now on. A background task asks every
-    /// primary every 5 s, and up to four times a second while the memory fills or is full: each answer costs the server about 8 µs.
+    /// The last report of the server about its memory and replicas, and each later one. A background task asks each primary every
+    /// 5 s, every second from 80 % of `maxmemory` on, and up to four times a second while the memory fills fast. Each answer costs
+    /// the server about 8 µs.
     ///
-    /// While the level is [`Critical`](crate::health::Pressure::Critical), operations that add data (pushes of jobs, new idempotency keys) return
-    /// [`Error::Limit`](crate::Error::Limit) with a time to wait, without asking the server. Claims, settlements, extensions,
-    /// releases, leases, heartbeats, reads and deletions are sent, and a server whose `maxmemory` is reached runs them. The 15 %
-    /// between the two are the reserve for what running jobs still store.
+    /// While the level is [`Critical`](crate::health::Pressure::Critical), operations that add data (pushes of jobs, new idempotency
+    /// keys) return [`Error::Limit`](crate::Error::Limit) with a time to wait, and are not sent. Claims, settlements, extensions,
+    /// releases, leases, heartbeats, reads and deletions are sent, and a server that has reached `maxmemory` runs them. The 15 %
+    /// between the critical level and `maxmemory` are the reserve for the data that running jobs still store.
     ///
     /// The pressure of an embedded store is [`Unknown`](crate::health::Pressure::Unknown), and its `changed` returns an error.
     ///
