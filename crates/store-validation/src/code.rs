@@ -64,7 +64,7 @@ codes! {
     /// A URL cannot be understood, or names what this version does not serve.
     UrlInvalid = "url-invalid", Error,
         "A URL that is understood in part leads to the wrong store.",
-        "Write redis://[user][:password]@host:port for one server, redis-sentinel://[user][:password]@host,host/service for the primary of sentinels, redis-cluster://[user][:password]@host,host for a cluster with the worker state, kvrocks://[:password]@host for a Kvrocks with it, rediss://, rediss-sentinel://, rediss-cluster:// or kvrockss:// with TLS, or embedded:.";
+        "Write redis://[user][:password]@host:port for one server, redis-sentinel://[user][:password]@host,host/service for the primary of sentinels, redis-cluster://[user][:password]@host,host for a cluster and kvrocks://[:password]@host for a Kvrocks server (both only for the worker state store), rediss://, rediss-sentinel://, rediss-cluster:// or kvrockss:// with TLS, or embedded:.";
     /// A variable is missing, or its value is outside its range; or a server refuses a line of its configuration file.
     ConfInvalid = "conf-invalid", Error,
         "If the setting were ignored, another value would apply without notice.",
@@ -80,7 +80,7 @@ codes! {
     /// The URL names another topology than the servers report.
     TopologyMismatch = "topology-mismatch", Error,
         "Calls would not find the keys of other nodes, or would not follow a failover.",
-        "Write redis:// or rediss:// for one server, redis-sentinel:// or rediss-sentinel:// with the name of the service for sentinels, redis-cluster:// or rediss-cluster:// for the nodes of a cluster, and kvrocks:// or kvrockss:// for a Kvrocks.";
+        "Write redis:// or rediss:// for one server, redis-sentinel:// or rediss-sentinel:// with the name of the service for sentinels, redis-cluster:// or rediss-cluster:// for the nodes of a cluster, and kvrocks:// or kvrockss:// for a Kvrocks server.";
     /// Slots of the cluster belong to no node, or to one that has failed.
     ClusterSlotsUncovered = "cluster-slots-uncovered", Error,
         "Calls on keys of these slots fail. With the setting cluster-require-full-coverage, all calls fail.",
@@ -236,13 +236,13 @@ codes! {
         "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 10` and `CONFIG REWRITE` on the worker state server.";
     /// A primary of the cluster has no replica.
     ClusterNoReplica = "cluster-no-replica", Warning,
-        "If the primary fails, nothing serves its slots, and a broken disk loses what they hold.",
+        "If the primary fails, no node serves its slots, and if its disk fails, their data is lost.",
         "Start another node, and run `CLUSTER REPLICATE <id>` on it.";
     /// A replica cannot be reached.
     ReplicaUnreachable = "replica-unreachable", Warning,
-        "After a failover to it, the service has no store.",
-        "Let the address that the replica announces be reached from here (replica-announce-ip, cluster-announce-ip), and give it the same users and certificates as its primary.";
-    /// A replica is configured as its primary must not be.
+        "After a failover to this replica, the service cannot reach the store.",
+        "Let the replica announce an address that can be reached from here (replica-announce-ip, cluster-announce-ip), and give it the same users and certificates as its primary.";
+    /// A replica has settings that a primary must not have.
     ReplicaMisconfigured = "replica-misconfigured", Warning,
         "After a failover it is the primary, and its settings apply.",
         "Give the replica the settings of its primary.";
@@ -279,7 +279,7 @@ codes! {
     ReplicasUnknown = "replicas-unknown", Warning,
         "Whether writes reach as many replicas as asked for is not known.",
         "Run `ACL SETUSER <user> +info +config|get` on the server. This right also shows the passwords masterauth and requirepass.";
-    /// The nodes of a cluster do not report who has which slots.
+    /// The nodes of a cluster do not report which node has which slots.
     ClusterUnknown = "cluster-unknown", Warning,
         "Whether the cluster serves all slots, and whether its other nodes are configured for their role, is not known.",
         "Run `ACL SETUSER <user> +cluster|info +cluster|slots` on each node.";
@@ -318,7 +318,7 @@ codes! {
 }
 
 impl Code {
-    /// Whether the problem lasts until somebody changes a server: it is not part of a failover.
+    /// Whether the problem lasts until an operator changes a server. Other problems may occur during a failover.
     pub(crate) fn is_lasting(self) -> bool {
         matches!(
             self,

@@ -42,7 +42,7 @@ pub struct ConfigCheck {
     /// exit with 1 on errors even with STORE_PREFLIGHT=warn.
     #[arg(long)]
     strict: bool,
-    /// In the format `text`, also print what each server is capable of, and what is degraded without it.
+    /// In the format `text`, also print the capabilities of each server, and what each missing one degrades.
     #[arg(long, conflicts_with = "offline")]
     capabilities: bool,
     /// Contact no server.
@@ -83,7 +83,7 @@ struct Summary {
     findings: Vec<Line>,
     errors: usize,
     warnings: usize,
-    /// What the servers are capable of, if asked for.
+    /// The capabilities of the servers, if requested.
     #[serde(skip)]
     capabilities: Vec<String>,
     /// Whether a service would refuse to start, or there is an error in a configuration file or with `--strict`.

@@ -144,7 +144,7 @@ impl Draft {
         commands::rules(connection.role, &namespace, selects)
     }
 
-    /// As [`Draft::server`], to change it.
+    /// As [`Draft::server`], but mutable.
     pub(crate) fn server_mut(&mut self, role: Role) -> Option<&mut Connection> {
         let place = match role {
             Role::Cache => &mut self.cache,
@@ -185,7 +185,7 @@ impl Connection {
         }
     }
 
-    /// Whether the traffic may leave this machine. The servers that sentinels or nodes report may be anywhere.
+    /// Whether the traffic may leave this machine. The servers that sentinels or nodes report may be on any machine.
     pub(crate) fn leaves_the_machine(&self) -> bool {
         let is_reported = matches!(self.url.topology(), Topology::Sentinel { .. } | Topology::Cluster(_));
         is_reported || self.url.topology().endpoints().iter().any(|endpoint| !endpoint.is_loopback())

@@ -44,8 +44,8 @@ impl Report {
         &self.findings
     }
 
-    /// What the servers that answered are capable of, each as a matrix under a line with its role and its place. Empty if no
-    /// server was asked.
+    /// The capabilities of each server that answered: a line with its role and its location, and then one line per capability.
+    /// Empty if no server was queried.
     pub fn capabilities(&self) -> Vec<String> {
         let matrix = |(role, place, found): &(Role, String, Capabilities)| {
             let lines = found.to_string().replace('\n', "\n  ");

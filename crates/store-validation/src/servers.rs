@@ -41,7 +41,7 @@ use crate::draft::Draft;
 pub(crate) struct Identities {
     pub(crate) cache: Option<Identity>,
     pub(crate) state: Option<Identity>,
-    /// Of each server that answered: its role, where it is, and what it is capable of.
+    /// The role, the location and the capabilities of each server that answered.
     pub(crate) capabilities: Vec<(Role, String, Capabilities)>,
 }
 
@@ -82,7 +82,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
     match engine::scripts(visit).await {
         // a script checks what the user may do
         Some(finding) => findings.push(finding),
-        // Each node of a cluster has users of its own.
+        // The rights are checked on each node of a cluster, because each node has its own users.
         None if visit.is_for_cluster() => {}
         None => findings.extend(acl::check(draft, visit).await),
     }
@@ -90,7 +90,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
     findings.extend(marks::check(draft, visit).await);
 }
 
-/// The settings and the state of one server that takes writes.
+/// The settings and the state of one server that accepts writes.
 async fn check_server(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>) {
     findings.extend(engine::version(visit));
     findings.extend(memory::check(visit));

@@ -44,8 +44,8 @@ impl Settings {
         self.newest_layouts.unwrap_or(in_code)
     }
 
-    /// The durability that each capability requests: the variables, or if they are not set, `in_code`, or the defaults. Replicas
-    /// and the disk have this long to answer.
+    /// The durability that each capability requests: the variable if it is set, else the value in `in_code`, else the default. A
+    /// write waits for replicas at most `within`, and for the disk that long but at least 3 s.
     pub fn durabilities(&self, in_code: Durabilities, within: Duration) -> Durabilities {
         self.durabilities.over(in_code, self.min_replicas, within)
     }

@@ -1,15 +1,15 @@
-//! A text that is not the name of a code.
+//! The error for a text that is not the name of a code.
 
 use std::str::FromStr;
 
 use super::Code;
 use crate::nearest::nearest;
 
-/// A text that is not a code. The nearest code, if one is near, helps against typing errors.
+/// The text is not a code. If it resembles a code, the error suggests that code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a code of a finding{}", nearest.map(|code| format!("; did you mean {code}?")).unwrap_or_default())]
 pub struct UnknownCode {
-    /// The code that looks most like it.
+    /// The code that the text resembles most.
     pub nearest: Option<Code>,
 }
 

@@ -1,4 +1,4 @@
-//! How far the writes of each capability have to reach.
+//! The durability of the writes of each capability.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::variable::{
 };
 use crate::{Code, Finding};
 
-/// A write to disk under `appendfsync everysec` takes up to 2 s.
+/// How long to wait for an fsync at least: under `appendfsync everysec`, a write reaches the disk within 2 s.
 const LONGEST_FSYNC: Duration = Duration::from_secs(3);
 
-/// What the variables request. A variable that is not set is `None`.
+/// The levels that the variables request; `None` for a variable that is not set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DurabilityVariables {
     queues: Option<Level>,
@@ -30,7 +30,7 @@ enum Level {
 }
 
 impl DurabilityVariables {
-    /// `in_code`, with the values of the variables that are set, and the defaults of queues and leases.
+    /// The durabilities: the variable if it is set, else the value in `in_code`, else the default.
     pub(crate) fn over(&self, in_code: Durabilities, replicas: u32, within: Duration) -> Durabilities {
         let level = |level| match level {
             Level::Accepted => Durability::Accepted,

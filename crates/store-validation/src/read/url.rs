@@ -29,7 +29,7 @@ fn advice(error: UrlError, role: Role) -> String {
 const NOT_SERVED: &str = "names a topology that this version does not serve; use one server or a primary and its replicas (redis:// or rediss://), \
                           the primary of sentinels (redis-sentinel:// or rediss-sentinel://), or embedded:";
 
-const SEVERAL_KVROCKS: &str = "names several Kvrocks; name one, or the sentinels that monitor it (redis-sentinel://)";
+const SEVERAL_KVROCKS: &str = "names several Kvrocks servers; name one, or the sentinels that monitor it (redis-sentinel://)";
 
 impl Reader<'_> {
     pub(super) fn cache(&mut self) -> Option<Engine<Connection>> {
@@ -70,7 +70,7 @@ impl Reader<'_> {
                 (Topology::Kvrocks(hosts), Role::State) if hosts.len() == 1 => return Some(url),
                 (Topology::Kvrocks(_), Role::State) => (Code::UrlInvalid, SEVERAL_KVROCKS.to_owned()),
                 (Topology::Cluster(_), Role::Cache) => (Code::CacheOnCluster, "names a cluster".to_owned()),
-                (Topology::Kvrocks(_), Role::Cache) => (Code::CacheEngineUnsupported, "names a Kvrocks".to_owned()),
+                (Topology::Kvrocks(_), Role::Cache) => (Code::CacheEngineUnsupported, "names Kvrocks".to_owned()),
                 _ => (Code::UrlInvalid, NOT_SERVED.to_owned()),
             },
             Err(UrlError::ClusterDatabase) => {

@@ -228,8 +228,8 @@ async fn too_wide(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     })
 }
 
-/// Valkey restricts a user to databases since 9.1, without gaps since 9.1.1: then a database number is a boundary. The rules that
-/// restrict this user to the databases of its service, unless it is restricted already.
+/// The rules that restrict this user to the databases of its service, unless it is restricted already. Valkey can restrict a user
+/// to databases from 9.1 on, and enforces that without gaps from 9.1.1 on.
 async fn too_many_databases(draft: &Draft, visit: &Visit<'_>) -> Option<String> {
     let version = visit.info.valkey_version.as_deref().and_then(version_of)?;
     if visit.role() != Role::Cache || version < (9, 1, 1) {

@@ -32,11 +32,11 @@ impl Claims {
         [Role::Cache, Role::State].into_iter().all(|role| self.draft.server(role).is_none())
     }
 
-    /// Checks both servers again, as before the start: after a failover or a reconnection, another server may answer.
+    /// Repeats the checks that ran before the start: after a failover or a reconnection, another server may answer.
     ///
-    /// Returns what is wrong with the identity, the settings or the rights of the servers; nothing with
-    /// `STORE_PREFLIGHT=warn`. `None` if a server did not answer. Takes at most ten seconds, or the longest connect time-out if
-    /// that is longer.
+    /// Returns the errors about the identity, the settings and the rights of the servers, or no errors with
+    /// `STORE_PREFLIGHT=warn`. Returns `None` if a server did not answer. Takes at most ten seconds, or the longest connect time-out
+    /// if that is longer.
     pub async fn prove(&self) -> Option<Vec<Finding>> {
         let (mut findings, _) = Box::pin(super::check(&self.draft, Deadline::of(&self.draft))).await;
         if findings.iter().any(|finding| finding.code == Code::Unreachable) {

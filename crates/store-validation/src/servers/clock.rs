@@ -1,4 +1,4 @@
-//! Compares the clocks of the servers with ours and with each other.
+//! Compares the clocks of the servers with this machine's and with each other.
 
 use std::time::Instant;
 
@@ -8,20 +8,21 @@ use store_core::Timestamp;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
-/// How far the clocks may be apart, in milliseconds, beyond what the round trips explain.
+/// The tolerated difference between two clocks in milliseconds, besides the round-trip times.
 const TOLERATED_MS: u64 = 1_000;
 
 /// The clock of one of several servers.
 #[derive(Debug, Clone)]
 pub(super) struct Clock {
     server: String,
-    /// How far it is ahead of ours, in milliseconds.
+    /// How far it is ahead of this machine's clock, in milliseconds.
     ahead: i64,
     round_trip: u64,
 }
 
 impl Clock {
-    /// `None` if the server does not show it. The scripts need `TIME` too: the check of rights reports a user who may not send it.
+    /// `None` if the server does not report its time. The scripts need `TIME`, too: the check of rights reports a user who may not
+    /// send it.
     pub(super) async fn of(visit: &Visit<'_>) -> Option<Self> {
         let ours = Timestamp::system_now();
         let asked = Instant::now();
@@ -43,7 +44,7 @@ pub(super) async fn check(visit: &Visit<'_>) -> Option<Finding> {
         .then(|| visit.finding(Code::ClockSkew, format!("the server's clock and this machine's are {apart} ms apart")))
 }
 
-/// The two clocks that are furthest apart, if that is too far.
+/// Reports the two clocks that differ most, if they differ by more than is tolerated.
 pub(super) fn between(visit: &Visit<'_>, clocks: &[Clock]) -> Option<Finding> {
     furthest(clocks).map(|what| visit.connection.finding(Code::ClockSkew, what))
 }
@@ -55,8 +56,8 @@ fn furthest(clocks: &[Clock]) -> Option<String> {
     let tolerated = TOLERATED_MS.saturating_add(ahead.round_trip).saturating_add(behind.round_trip);
     (apart > tolerated).then(|| {
         format!(
-            "the clock of {} is {apart} ms behind that of {}: after a failover from one to the other, leases end later and \
-             deadlines hold longer by as much",
+            "the clock of {} is {apart} ms behind that of {}: after a failover from the latter to the former, leases and \
+             deadlines end later by as much",
             behind.server, ahead.server
         )
     })

@@ -9,7 +9,7 @@ use crate::{Code, Finding};
 const MISMATCH: &str =
     "the URL names one server or the primary of sentinels, and the server reports that it is a node of a cluster";
 
-/// Problems that make every other question pointless.
+/// Problems that make all other checks pointless.
 pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
     let info = &visit.info;
     let found = if info.is_loading == Some(true) {
@@ -25,13 +25,13 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
             Role::State => (Code::TopologyMismatch, MISMATCH),
         })
     } else if visit.is_kvrocks() && visit.role() == Role::Cache {
-        Some((Code::CacheEngineUnsupported, "the server is a Kvrocks"))
+        Some((Code::CacheEngineUnsupported, "the server is Kvrocks"))
     } else if visit.role() == Role::Cache && visit.probe.capabilities().select == Fact::Known(false) {
         Some((Code::CacheEngineUnsupported, "SELECT does not switch databases there"))
     } else if visit.info_missing.is_none() && visit.is_kvrocks() != visit.names_kvrocks() && !visit.names_sentinels() {
         Some(match visit.is_kvrocks() {
-            true => (Code::TopologyMismatch, "the URL names a Redis or Valkey, and the server is a Kvrocks"),
-            false => (Code::TopologyMismatch, "the URL names a Kvrocks, and the server is none"),
+            true => (Code::TopologyMismatch, "the URL names Redis or Valkey, and the server is Kvrocks"),
+            false => (Code::TopologyMismatch, "the URL names Kvrocks, and the server is not Kvrocks"),
         })
     } else {
         None

@@ -1,4 +1,4 @@
-//! A URL with several hosts: the servers report which topology it is.
+//! A URL with several hosts: the servers report their topology.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ impl Reading {
     }
 }
 
-/// Replaces the URL of each role that names several hosts by one of the topology that they report.
+/// Replaces each URL that names several hosts by a URL of the topology that the hosts report.
 pub(crate) async fn decide(draft: &mut Draft, deadline: Deadline) -> Vec<Finding> {
     let mut findings = Vec::new();
     for role in [Role::Cache, Role::State] {
@@ -129,7 +129,7 @@ fn topology(connection: &Connection, readings: &[(Endpoint, Reading)]) -> Result
         .collect();
     let is_data = |reading: &Reading| matches!(reading, Reading::Primary { .. } | Reading::Replica { .. });
     if !is_all(is_data) {
-        return Err(contradiction("the servers are of several topologies"));
+        return Err(contradiction("the servers belong to different topologies"));
     }
     let [primary] = of_primary.as_slice() else {
         return Err(contradiction("one of the servers must be the primary, and the others its replicas"));

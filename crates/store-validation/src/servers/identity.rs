@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::visit::Visited;
 
-/// The identity of a store: the processes of its servers, and the addresses of their names.
+/// The identity of a store: the processes of its servers, and the addresses to which their names resolve.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     addresses: Vec<SocketAddr>,
@@ -12,8 +12,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Whether both have a server in common. If the processes of both are known, they decide, because several servers may share
-    /// one address.
+    /// Whether both have a server in common. If the processes of both are known, only these are compared, because several servers
+    /// may share one address.
     pub(crate) fn is_same(&self, other: &Identity) -> bool {
         if !self.run_ids.is_empty() && !other.run_ids.is_empty() {
             return self.run_ids.iter().any(|one| other.run_ids.contains(one));

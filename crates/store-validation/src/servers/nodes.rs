@@ -1,5 +1,5 @@
-//! The nodes of a cluster, and the replicas of a primary that sentinels report: the servers to which calls go, now or after a
-//! failover.
+//! The nodes of a cluster, and the replicas of a primary that sentinels report: the servers that may receive calls, now or after
+//! a failover.
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -14,10 +14,10 @@ use super::{acl, check_server, databases, memory, persistence};
 use crate::draft::Draft;
 use crate::{Code, Finding};
 
-/// How many uncovered ranges of slots a finding names.
+/// The most ranges of slots that a finding lists.
 const NAMED: usize = 8;
 
-/// What identifies one of several servers.
+/// The identity of one of several servers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Node {
     pub(super) run_id: Option<String>,
@@ -25,7 +25,7 @@ pub(super) struct Node {
     pub(super) addresses: Vec<SocketAddr>,
 }
 
-/// Checks each of them. Returns those that could be identified.
+/// Checks all of these servers. Returns their identities.
 pub(super) async fn check(
     draft: &Draft,
     visit: &Visit<'_>,
@@ -66,7 +66,7 @@ pub(super) async fn check(
     identified
 }
 
-/// What the cluster as a whole reports.
+/// The findings about the cluster as a whole.
 fn of_cluster(visit: &Visit<'_>, cluster: &ClusterInfo) -> Vec<Finding> {
     let mut findings = Vec::new();
     let uncovered = cluster.uncovered();

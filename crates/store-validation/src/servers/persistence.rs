@@ -19,14 +19,14 @@ pub(super) async fn check(visit: &Visit<'_>) -> Option<Finding> {
     }
 }
 
-/// Kvrocks has no append-only file; it writes to the disk all the time, and into a log before that.
+/// Kvrocks has no append-only file. It keeps all data on disk and writes each change to a log first.
 fn kvrocks(visit: &Visit<'_>, without_log: Fact<String>) -> Option<Finding> {
     match without_log {
         Fact::Known(setting) if setting == "no" => None,
         Fact::Known(_) => Some(visit.finding(Code::StateNotPersistent, format!("{WITHOUT_LOG} is on"))),
         Fact::Unknown(why) => {
             let by_hand = format!("run `CONFIG GET {WITHOUT_LOG}` as its administrator: the answer must be no");
-            Some(visit.finding(Code::StatePersistenceUnknown, format!("{why}; the server is a Kvrocks: {by_hand}")))
+            Some(visit.finding(Code::StatePersistenceUnknown, format!("{why}; the server is Kvrocks: {by_hand}")))
         }
     }
 }

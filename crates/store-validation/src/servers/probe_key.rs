@@ -25,10 +25,10 @@ pub(super) fn of_role(draft: &Draft, role: Role, id: &str) -> Vec<String> {
     std::iter::once(keys::probe(id)).chain(own).collect()
 }
 
-/// How many keys are tried until one has a slot of the node. Even a node with one slot has one in 16,384 on average.
+/// How many keys are tried until one has a slot of the node. If the node has one slot, that is one key in 16,384 on average.
 const MAX_TRIES: usize = 200_000;
 
-/// Probe keys whose slots the server has, if it is a node of a cluster.
+/// Probe keys. On a node of a cluster, the node has their slots.
 fn of_server(draft: &Draft, visit: &Visit<'_>) -> Vec<String> {
     let Some(node) = visit.at.as_ref().and_then(|at| at.node.as_ref()) else {
         return of_role(draft, visit.role(), &random());

@@ -13,7 +13,7 @@ pub(super) fn check(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     }
     let asked = draft.min_replicas.unwrap_or(0);
     if asked > 0 && visit.probe.capabilities().wait == Fact::Known(false) {
-        let what = "the server has no command WAIT, so nothing confirms what REDIS_STATE_MIN_REPLICAS asks for";
+        let what = "the server has no command WAIT, so no replica can confirm the writes that REDIS_STATE_MIN_REPLICAS requires";
         return Some(visit.finding(Code::TooFewReplicas, what).with_help("<replicas>", "0"));
     }
     let Some(connected) = visit.info.connected_replicas else {

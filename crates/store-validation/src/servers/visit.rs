@@ -24,7 +24,7 @@ pub(super) struct Visit<'a> {
     pub(super) database: u32,
     /// The cluster, if the URL names one.
     pub(super) cluster: Option<Fact<ClusterInfo>>,
-    /// Which of several servers it is, if the URL leads to several.
+    /// Which server it is, if the URL leads to several.
     pub(super) at: Option<At>,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct Visit<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct At {
     pub(super) endpoint: Endpoint,
-    /// What the cluster reports of it.
+    /// The cluster's report about it.
     pub(super) node: Option<ClusterNode>,
 }
 
