@@ -29,7 +29,8 @@ fn advice(error: UrlError, role: Role) -> String {
 const NOT_SERVED: &str = "names a topology that this version does not serve; use one server or a primary and its replicas (redis:// or rediss://), \
                           the primary of sentinels (redis-sentinel:// or rediss-sentinel://), or embedded:";
 
-const SEVERAL_KVROCKS: &str = "names several Kvrocks servers; name one, or the sentinels that monitor it (redis-sentinel://)";
+const SEVERAL_KVROCKS: &str =
+    "names several Kvrocks servers; name one, or the sentinels that monitor it (redis-sentinel://)";
 
 impl Reader<'_> {
     pub(super) fn cache(&mut self) -> Option<Engine<Connection>> {
