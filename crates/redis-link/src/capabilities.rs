@@ -1,50 +1,50 @@
-//! What a server is capable of, as it was found by asking, never read from its version.
+//! The capabilities of a server. The link queries them, and never derives them from the version.
 
 use std::fmt;
 
 use crate::Fact;
 
-/// What a server is capable of.
+/// The capabilities of a server.
 ///
-/// A link finds out each time when it opens a connection, so also after a failover, with one small script in a round trip that
-/// the connection needs anyway. A server without that check (`redis.acl_check_cmd`,
-/// from Redis 7.0) is sent the commands themselves, so that nothing is changed. Only `SELECT` and the conditions of `EXPIRE`
-/// are taken for granted where the check exists.
+/// A link queries them each time it opens a connection, so also after a failover. One small script checks the commands with
+/// `redis.acl_check_cmd` (Redis 7.0), in a round trip that the connection needs anyway; the link then assumes that `SELECT`
+/// switches databases and that `EXPIRE` accepts conditions. To a server without `redis.acl_check_cmd` the link sends the commands
+/// themselves, in forms that change nothing.
 ///
-/// A capability is unknown if the user may not send the command, or no script. `Display` prints one line for each capability,
-/// and what is degraded without it.
+/// A capability is unknown if the user may not send the command or may not run scripts. `Display` prints one line for each
+/// capability, with what is degraded if it is missing.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {
     /// Version 3 of the protocol (`HELLO 3`).
     pub resp3: Fact<bool>,
-    /// It loads and runs Lua scripts.
+    /// Lua scripts.
     pub scripts: Fact<bool>,
     /// Scripts with flags in their first line: `#!lua flags=allow-oom`.
     pub script_flags: Fact<bool>,
     /// `PUBLISH` inside scripts.
     pub publish_in_scripts: Fact<bool>,
-    /// `SPUBLISH`, which a cluster delivers on one shard only.
+    /// `SPUBLISH`, which a cluster delivers within one shard only.
     pub sharded_publish: Fact<bool>,
     /// `WAIT`, which waits for replicas.
     pub wait: Fact<bool>,
     /// `WAITAOF`, which waits for the disk.
     pub waitaof: Fact<bool>,
-    /// Each write is synced to the disk before it is answered, by a setting that cannot change while the server runs
+    /// The server syncs each write to the disk before it replies, because of a setting that cannot change while it runs
     /// (`rocksdb.write_options.sync` of Kvrocks).
     pub synced_writes: Fact<bool>,
     /// `SELECT` switches databases.
     pub select: Fact<bool>,
-    /// `CONFIG GET`, which shows settings.
+    /// `CONFIG GET`, which returns settings.
     pub config: Fact<bool>,
     /// `EXPIRE` with a condition: `NX`, `XX`, `GT`, `LT`.
     pub expire_conditions: Fact<bool>,
-    /// Whether scripts are sent without flags, also before anything is known.
+    /// Whether scripts are sent without flags, even before the capabilities are known.
     pub(crate) is_plain: bool,
 }
 
 impl Capabilities {
-    /// Nothing is known, for one reason. `is_plain`: whether scripts are sent without flags nevertheless.
+    /// All capabilities are unknown, for one reason. `is_plain`: whether scripts are sent without flags.
     pub(crate) fn unknown(why: &str, is_plain: bool) -> Self {
         let unknown = || Fact::Unknown(why.to_owned());
         Self {
@@ -63,19 +63,19 @@ impl Capabilities {
         }
     }
 
-    /// Each capability by its name, and what is degraded without it.
+    /// The name of each capability, whether the server has it, and what is degraded without it.
     pub fn rows(&self) -> [(&'static str, &Fact<bool>, &'static str); 11] {
         [
             ("RESP3", &self.resp3, "connections use version 2 of the protocol"),
-            ("scripts", &self.scripts, "the server serves no role"),
-            ("script flags", &self.script_flags, "a full server also refuses claims, settles and releases"),
-            ("PUBLISH in scripts", &self.publish_in_scripts, "waiting workers look for jobs every 10 s instead"),
+            ("scripts", &self.scripts, "the server cannot serve any role"),
+            ("script flags", &self.script_flags, "a full server also refuses claims, settlements and releases"),
+            ("PUBLISH in scripts", &self.publish_in_scripts, "waiting workers claim every 10 s instead"),
             ("SPUBLISH", &self.sharded_publish, "a cluster sends each notification to all of its nodes"),
             ("WAIT", &self.wait, "Replicated is refused"),
             ("WAITAOF", &self.waitaof, "Fsynced is granted only where settings prove that each reply means on disk"),
             ("synced writes", &self.synced_writes, "Fsynced depends on the append-only file"),
             ("SELECT", &self.select, "the server has one database and serves no cache"),
-            ("CONFIG GET", &self.config, "preflight does not see the settings"),
+            ("CONFIG GET", &self.config, "the preflight cannot read the settings"),
             ("EXPIRE conditions", &self.expire_conditions, "nothing: no script uses them"),
         ]
     }

@@ -9,7 +9,7 @@
 //! - [`Link::subscribe`] receives the messages of a channel ([`Subscription`]).
 //! - [`Batcher`] and [`SharedScript`] coalesce calls of one kind.
 //! - [`Reply`] and [`ReplyReader`] are the replies and their reader.
-//! - [`Capabilities`] are what a server was found to be capable of ([`Link::capabilities`]).
+//! - [`Capabilities`] are those of a server ([`Link::capabilities`]).
 //! - [`Probe`] asks a server about itself, for checks before a service starts.
 //! - [`keys`] spells every key of a server; no other module does. [`layout`] has the versions of what is stored there.
 //! - [`Breaker`] stops calls to a store that fails.

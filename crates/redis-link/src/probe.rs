@@ -86,14 +86,14 @@ pub struct ServerSettings {
     pub min_replicas_to_write: Fact<u32>,
     /// `maxclients`: how many connections the server accepts.
     pub max_clients: Fact<u32>,
-    /// `maxmemory-clients`: above this sum of their buffers, clients are disconnected; `0` for never.
+    /// `maxmemory-clients`: the server disconnects clients if their buffers exceed this in all; `0` for never.
     pub max_memory_clients: Fact<String>,
 }
 
 /// A short-lived connection to one server that asks questions. Dropping it closes the connection.
 ///
-/// For the URL of a cluster the server is a primary of the cluster. A question about a key follows the nodes to the one that
-/// has its slot, on a further connection.
+/// If the URL names a cluster, the server is one of its primaries. A question about a key follows redirections to the node that has
+/// its slot, on another connection.
 ///
 /// Opening takes at most the connect time-out of the configuration. So does each question, unless
 /// [`with_patience`](Probe::with_patience) sets another time. The connection begins in the database of the URL and
@@ -102,7 +102,7 @@ pub struct Probe {
     opened: Opened,
     config: LinkConfig,
     patience: Duration,
-    /// Connections to other nodes of a cluster; `None` if keys are only asked for at this server.
+    /// Connections to other nodes of a cluster; `None` if redirections are not followed.
     others: Option<Mutex<Vec<Arc<Opened>>>>,
 }
 
@@ -141,7 +141,7 @@ impl Probe {
         Fact::of_option(self.opened.wire.greeting().cloned(), "the server does not know HELLO")
     }
 
-    /// What the server was found to be capable of when the connection was opened. Sends nothing.
+    /// The capabilities of the server when the connection was opened. Sends nothing.
     pub fn capabilities(&self) -> &Capabilities {
         self.opened.wire.capabilities()
     }
@@ -289,7 +289,7 @@ impl Probe {
         }
     }
 
-    /// A setting of Kvrocks, as `CONFIG GET` shows it to the administrator's password.
+    /// A setting of Kvrocks (`CONFIG GET`). Only the administrator may read it.
     pub async fn kvrocks_setting(&self, name: &'static str) -> Fact<String> {
         self.setting(name).await
     }

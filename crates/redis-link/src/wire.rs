@@ -153,7 +153,7 @@ pub(crate) struct Wire {
     /// How long a copy of a request is valid.
     lasting: Duration,
     greeting: Option<Arc<Greeting>>,
-    /// Where receipts of writes are left.
+    /// The run of the server, for the receipts of writes.
     run: Option<Arc<ServerRun>>,
     capabilities: Arc<Capabilities>,
 }
@@ -212,17 +212,17 @@ impl Wire {
         self.greeting.as_deref()
     }
 
-    /// The same connection, which leads to this run of a server.
+    /// The same connection, with the run of its server.
     pub(crate) fn of_run(self, run: Option<Arc<ServerRun>>) -> Self {
         Self { run, ..self }
     }
 
-    /// The run of a server to which it leads, if writes leave receipts.
+    /// The run of its server, if the link keeps receipts of writes.
     pub(crate) fn run(&self) -> Option<&Arc<ServerRun>> {
         self.run.as_ref()
     }
 
-    /// What the server was found to be capable of when the connection was opened.
+    /// The capabilities of the server when the connection was opened.
     pub(crate) fn capabilities(&self) -> &Arc<Capabilities> {
         &self.capabilities
     }

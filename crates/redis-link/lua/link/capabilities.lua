@@ -3,7 +3,7 @@
 -- KEYS    none
 -- ARGV    none
 -- Returns {'capable', word…}: 'yes', 'denied' or 'absent' for PUBLISH, SPUBLISH, WAIT, WAITAOF,
---         SELECT and CONFIG GET; {'unchecked', word…} if the server has no such check: 'yes' or
+--         SELECT and CONFIG GET; {'unchecked', word…} without redis.acl_check_cmd: 'yes' or
 --         'absent' for PUBLISH, SPUBLISH and EXPIRE with a condition, in scripts
 -- Retry   changes nothing
 -- Cost    O(1)
@@ -18,7 +18,7 @@ if redis.acl_check_cmd then
   end
 else
   reply = {'unchecked'}
-  -- Conditions that exclude each other: the server changes nothing.
+  -- The conditions NX and XX exclude each other, so EXPIRE changes nothing.
   for _, command in ipairs({
     { 'PUBLISH', 'twinstore:capabilities', '' },
     { 'SPUBLISH', 'twinstore:capabilities', '' },

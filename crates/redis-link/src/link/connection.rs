@@ -18,8 +18,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// The pauses between attempts to reopen a connection: random, up to 20 ms, 40 ms, 80 ms … 1 s.
 pub(super) struct Backoff(Duration);
 
-/// The pauses that the connections to one server take in turn. So a link with three connections tries a server that is down as often
-/// as a link with one. When an attempt succeeds, the others follow after short pauses. An attempt that hangs delays no other.
+/// The pauses between attempts, which the connections to one server take in turn. So a link with three connections tries a server
+/// that is down as often as a link with one. When an attempt succeeds, the others follow after short pauses. An attempt that hangs
+/// delays no other.
 #[derive(Clone)]
 pub(super) struct Turns(Arc<Mutex<Backoff>>);
 
@@ -100,7 +101,7 @@ impl Connection {
         self.flight.is_up()
     }
 
-    /// What the server was found to be capable of; `None` until a connection was open.
+    /// The capabilities of the server; `None` until a connection was open.
     pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
         self.flight.capabilities()
     }

@@ -68,7 +68,7 @@ impl Flight {
         self.up.load(Ordering::Acquire) != 0
     }
 
-    /// Sends calls on this connection from now on. Returns what the server of the connection before was capable of.
+    /// Sends calls on this connection from now on. Returns the capabilities of the previous connection's server.
     pub(super) fn begin(&self, wire: Wire) -> Option<Arc<Capabilities>> {
         if let Some(run) = wire.run() {
             run.add_wire(wire.clone().of_run(None));
@@ -82,7 +82,7 @@ impl Flight {
         before
     }
 
-    /// What the server of the last connection was capable of.
+    /// The capabilities of the last connection's server.
     pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
         self.lock().capabilities.clone()
     }

@@ -60,12 +60,12 @@ impl Node {
         in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
     }
 
-    /// What the server was found to be capable of; `None` until a connection was open.
+    /// The capabilities of the server; `None` until a connection was open.
     pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
         self.connections.iter().find_map(Connection::capabilities)
     }
 
-    /// Where it is now.
+    /// The address of the server now.
     pub(super) fn endpoint(&self) -> Option<Endpoint> {
         self.upstream.now()
     }

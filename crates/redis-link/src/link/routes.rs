@@ -36,7 +36,7 @@ impl Hop {
 }
 
 impl Routes {
-    /// Opens the connections to all servers. Also returns where those of the subscriptions lead.
+    /// Opens the connections to all servers. Also returns the servers for the subscriptions.
     pub(super) async fn open(config: &LinkConfig, op: Op) -> Result<(Self, Places)> {
         let failed = |failure: Failure| failure.into_error(op, "connect");
         if let Topology::Cluster(seeds) = config.url.topology() {
@@ -54,7 +54,7 @@ impl Routes {
         let (Self::Cluster(_), [first, others @ ..]) = (self, keys) else { return Ok(None) };
         let tag = keys::tag_of(first.as_ref());
         let slot = keys::slot(tag);
-        // Nearly always one tag: its slot is computed once.
+        // Nearly all calls have one tag, so its slot is computed once.
         let is_elsewhere = |key: &&K| {
             let other = keys::tag_of(key.as_ref());
             other != tag && keys::slot(other) != slot
@@ -101,7 +101,7 @@ impl Routes {
         }
     }
 
-    /// What a server was found to be capable of; `None` until a connection was open.
+    /// The capabilities of a server; `None` until a connection was open.
     pub(super) fn capabilities(&self) -> Option<Arc<Capabilities>> {
         match self {
             Self::One(node) => node.capabilities(),

@@ -1,4 +1,4 @@
-//! Where a probe leads: to one server, or in a cluster to the node that has the slot of a key.
+//! Opens the connections of a probe: to one server, and in a cluster to the node that has the slot of a key.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use crate::link::{Opened, Upstream};
 use crate::wire::{Failure, Redirection, Request};
 use crate::{Endpoint, LinkConfig, Reply, Script, Topology};
 
-/// How often a question follows a node that sends it to another one.
+/// How many redirections a question follows.
 const MAX_REDIRECTIONS: usize = 5;
 
 impl Probe {
@@ -42,7 +42,7 @@ impl Probe {
         opened.map(|opened| Self::of(opened, config, Some(Mutex::default()))).map_err(to_error)
     }
 
-    /// Opens a connection to one node of a cluster, or to one replica. A question about a key of another node is not answered.
+    /// Opens a connection to one node of a cluster, or to one replica. Redirections to other nodes are not followed.
     ///
     /// # Errors
     /// As [`Probe::open`].
@@ -56,7 +56,7 @@ impl Probe {
         Self { opened, config, patience, others }
     }
 
-    /// Sends a request, and follows the nodes of a cluster.
+    /// Sends a request, and follows the redirections of a cluster.
     pub(super) async fn ask(&self, request: Request<'_>) -> std::result::Result<Reply, Failure> {
         let mut answered = self.ask_at(&self.opened, [request.clone()]).await;
         for _ in 0..MAX_REDIRECTIONS {
@@ -75,7 +75,7 @@ impl Probe {
         answered
     }
 
-    /// Loads a script on each server to which there is a connection.
+    /// Loads a script on each connected server.
     pub(super) async fn load(&self, script: &Script) -> std::result::Result<(), Failure> {
         self.ask_at(&self.opened, [Request::load(script)]).await?;
         for other in self.known_others() {

@@ -23,8 +23,8 @@ impl Probe {
         Fact::Known(services.iter().filter_map(name).collect())
     }
 
-    /// Whether enough sentinels reach each other to order a failover, as one of them reports (`SENTINEL CKQUORUM`). Asks all of the URL
-    /// at the same time, within one connect time-out.
+    /// Whether enough sentinels reach each other to authorize a failover, as one of them reports (`SENTINEL CKQUORUM`). Asks all
+    /// sentinels of the URL at the same time, within one connect time-out.
     pub async fn sentinels_have_quorum(config: &LinkConfig) -> Fact<bool> {
         let Topology::Sentinel { sentinels, service } = config.url.topology() else {
             return Fact::Unknown("the URL names no sentinels".into());

@@ -1,4 +1,4 @@
-//! Finds out what a server is capable of, when a connection is opened.
+//! Queries the capabilities of a server when a connection is opened.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,25 +13,25 @@ static CHECK: Script = Script::new("link/capabilities", include_str!("../../lua/
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 1] = [&CHECK];
 
-/// The setting of Kvrocks that has each write synced. It cannot be changed while the server runs.
+/// The setting of Kvrocks that makes it sync each write. It cannot be changed while the server runs.
 const SYNCED: &str = "rocksdb.write_options.sync";
 
 const NO_SCRIPT: &str = "the server runs no script for this user";
 const DENIED: &str = "the user may not send the command";
 const UNASKED: &str = "only Kvrocks has such a setting";
 
-/// The requests that ask: they load a small script, and run it. Servers read only few arguments from a client that is not
-/// logged in, so it has none.
+/// The requests of the query: they load a small script and run it. It has no arguments, because servers accept only a few from a
+/// client that has not authenticated.
 pub(super) fn check() -> [Request<'static>; 2] {
     let keys: [&str; 0] = [];
     [Request::load(&CHECK), Request::script(&CHECK, &keys, Vec::new(), &Clock::Server)]
 }
 
-/// What the server is capable of, from its answers to [`check`]. Asks further if it refuses the flags of the script, or lacks
-/// the check.
+/// The capabilities, from the replies to [`check`]. Sends more requests if the server refuses the flags of the script or lacks
+/// `redis.acl_check_cmd`.
 ///
 /// # Errors
-/// The connection's failure. A refusal of the server makes capabilities unknown.
+/// The failure of the connection. If the server refuses a request, capabilities are unknown.
 pub(super) async fn read(
     wire: &Wire,
     answered: [Result<Reply, Failure>; 2],
@@ -41,7 +41,7 @@ pub(super) async fn read(
     let mut wire = wire.clone();
     let [loaded, mut answered] = answered;
     let mut found = Capabilities::unknown(NO_SCRIPT, wire.capabilities.is_plain);
-    // a refusal without a known meaning is one of the flags
+    // a refusal with an unknown reason means that the server refuses the flags
     if !found.is_plain && loaded.is_err_and(|failure| failure.is_without_meaning()) {
         found.is_plain = true;
         wire.capabilities = Arc::new(found.clone());
@@ -66,7 +66,7 @@ pub(super) async fn read(
     found.synced_writes = Fact::Unknown(UNASKED.to_owned());
     match word.as_ref().map(AsRef::as_ref) {
         Ok(b"capable") => {
-            // whether the user may publish on our channels is another question
+            // the check of rights finds out whether the user may publish on the channels of the store
             found.publish_in_scripts = Fact::Known(next() != b"absent");
             found.sharded_publish = Fact::Known(next() != b"absent");
             found.wait = allowed(&next());
@@ -86,13 +86,13 @@ pub(super) async fn read(
     Ok(found)
 }
 
-/// A server without the check is sent the commands themselves.
+/// Sends the commands themselves, to a server without `redis.acl_check_cmd`.
 async fn ask(wire: &Wire, found: &mut Capabilities, within: Duration) -> Result<(), Failure> {
     let requests = vec![
         // waits for 1 ms at most
         Request::new("WAIT", [Arg::from(1), Arg::from(1)]),
         Request::new("WAITAOF", [Arg::from(1), Arg::from(0), Arg::from(1)]),
-        // no number: a server that accepts it does not switch
+        // not a number: a server that accepts it does not switch databases
         Request::new("SELECT", [Arg::fixed("x")]),
         Request::new("CONFIG GET", [Arg::fixed(SYNCED)]),
     ];
@@ -122,7 +122,7 @@ fn allowed(word: &[u8]) -> Fact<bool> {
     }
 }
 
-/// Whether the server has the command that it answered so.
+/// Whether the server has the command to which this is the reply.
 fn exists(answered: &Result<Reply, Failure>) -> Fact<bool> {
     match answered {
         Err(failure) if failure.is_unknown_command() => Fact::Known(false),

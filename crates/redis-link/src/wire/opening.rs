@@ -7,14 +7,14 @@
 //! |---|---|---|
 //! | 1 | `AUTH`, an array | `HELLO 3`, inline, nothing else in it; to Kvrocks `PING` |
 //! | 2, 3 | `CLIENT ID`, `INFO server`, of the library's own accord | the same |
-//! | 4 | `HELLO 3`, `SELECT` unless it is database 0, `CLIENT SETNAME`, `TIME`, and `SCRIPT LOAD` and `EVALSHA` of a script that shows what the server is capable of, arrays in one pipeline | the same |
+//! | 4 | `HELLO 3`, `SELECT` unless it is database 0, `CLIENT SETNAME`, `TIME`, and `SCRIPT LOAD` and `EVALSHA` of a script that queries the capabilities, arrays in one pipeline | the same |
 //! | 5, 6 | only on a server with fewer capabilities than Redis 7.0 has | the same |
 //!
 //! A server that only knows RESP2 refuses `HELLO`, or accepts it and stays at RESP2. A connection with credentials, or
 //! to Kvrocks (`kvrocks://`), then stays at RESP2, too; another one is opened again with RESP2 after a refusal.
 //!
-//! Kvrocks sends messages as arrays that are no pushes, whatever the version. A connection to it on which messages arrive
-//! uses RESP2, where they have no other form.
+//! Kvrocks sends messages as arrays, even with RESP3, which has pushes for them. A connection that subscribes at Kvrocks uses
+//! RESP2, where messages are always arrays.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,8 +85,8 @@ impl Opening {
         !(self.is_kvrocks() && self.receives_messages())
     }
 
-    /// Changes to RESP3, selects the database, names the connection, reads the server's time, and asks what the server is
-    /// capable of. A server that refuses the name, the time or the question is still usable.
+    /// Changes to RESP3, selects the database, names the connection, reads the server's time, and queries the capabilities. A
+    /// server that refuses the name, the time or the query is still usable.
     async fn greet(&self, wire: &Wire) -> Result<(Option<Greeting>, Option<Capabilities>), Failure> {
         let asks = !(self.receives_messages() || self.config.is_of_sentinels);
         let version = if self.may_use_resp3() { 3 } else { 2 };
