@@ -159,7 +159,7 @@ impl ServerUrl {
         Self { database: None, ..self.without_credentials() }
     }
 
-    /// The same user, password and encryption for the servers of this topology. A cluster has no database number.
+    /// A URL of this topology with the same user, password and encryption. A cluster has no database number.
     #[must_use]
     pub fn with_topology(mut self, topology: Topology) -> Self {
         self.scheme = match (&topology, self.is_tls()) {

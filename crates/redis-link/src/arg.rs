@@ -22,7 +22,7 @@ impl Arg {
         Arg::Bytes(Bytes::from_static(text.as_bytes()))
     }
 
-    /// About how many bytes it has.
+    /// Its approximate size in bytes.
     pub(crate) fn size(&self) -> usize {
         match self {
             Arg::Bytes(bytes) => bytes.len(),

@@ -107,9 +107,9 @@ pub struct LinkConfig {
     /// Counts the connections of one link that were opened after its start.
     pub(crate) reopened: Arc<watch::Sender<u64>>,
     pub(crate) reports_losses: bool,
-    /// Of the link that was made with it.
+    /// The receipts of the link that was made with it.
     pub(crate) losses: Option<Arc<Losses>>,
-    /// Whether its connections lead to the sentinels themselves.
+    /// Whether its connections are to the sentinels themselves.
     pub(crate) is_of_sentinels: bool,
 }
 
@@ -249,9 +249,9 @@ impl LinkConfig {
         self
     }
 
-    /// Watches the memory of the server ([`Link::pressure`](crate::Link::pressure)), and while it is full, refuses calls of scripts
-    /// that add data ([`Script::adds`](crate::Script::adds)). The server is asked this often, and more often while it is full or
-    /// fills fast. Default: the server is not asked, and refuses such calls itself when `maxmemory` is reached.
+    /// Reads the memory use of the server at this interval, and more often while it is full or fills fast
+    /// ([`Link::pressure`](crate::Link::pressure)). While it is full, the link refuses calls of scripts that add data
+    /// ([`Script::adds`](crate::Script::adds)). Default: off; the server itself refuses such calls when `maxmemory` is reached.
     #[must_use]
     pub fn with_pressure_watch(mut self, every: Duration) -> Self {
         self.pressure_every = Some(every.max(Duration::from_millis(1)));
@@ -280,11 +280,10 @@ impl LinkConfig {
         self
     }
 
-    /// Whether the link records the acknowledged writes that are named to it
-    /// ([`ReplyReader::record`](crate::ReplyReader::record)), and reports which of them a failover may have lost
-    /// ([`Link::loss_reports`](crate::Link::loss_reports)). Default `false`.
+    /// Whether the link records acknowledged writes ([`ReplyReader::record`](crate::ReplyReader::record)), and reports which of
+    /// them a failover may have lost ([`Link::loss_reports`](crate::Link::loss_reports)). Default `false`.
     ///
-    /// A connection takes one more round trip to open. While writes come, each server is sent `INFO replication` every 200 ms.
+    /// Opening a connection takes one more round trip. While the link writes, it sends `INFO replication` to each server every 200 ms.
     /// The records of 100,000 pushes of single jobs take about 30 MB, of batches of 50 about 8 MB.
     #[must_use]
     pub fn with_loss_reports(mut self, reports: bool) -> Self {
@@ -303,8 +302,8 @@ impl LinkConfig {
         config
     }
 
-    /// How long a connection may leave calls unanswered before it is given up. With a breaker longer: the breaker answers while a
-    /// server stands still for a moment.
+    /// How long a connection may leave calls unanswered before it is closed. Longer with a breaker, which fails calls fast while a
+    /// server hangs for a moment.
     pub(crate) fn longest_silence(&self) -> Duration {
         self.command_timeout * 2 + self.breaker.map_or(Duration::ZERO, |_| Duration::from_secs(1))
     }

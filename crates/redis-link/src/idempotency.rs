@@ -50,7 +50,7 @@ impl Entries {
         }
     }
 
-    /// With calls of `begin`, `prolong` and `finish` that request this durability. Default [`Durability::Accepted`].
+    /// Sets the durability that `begin`, `prolong` and `finish` request. Default [`Durability::Accepted`].
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;

@@ -64,8 +64,9 @@ use waiting::{Permit, Waiting};
 /// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` immediately, without an attempt or
 ///   a retry, while no connection is up and during the pause after several unanswered attempts in a row. [`Link::ping`] is
 ///   always sent.
-/// - **Pressure.** A link that watches its server's memory ([`LinkConfig::with_pressure_watch`]) returns `Limit` with a time to
-///   wait, without an attempt, for calls of scripts that add data while 85 % of `maxmemory` is used. All other calls are sent.
+/// - **Pressure.** While 85 % of `maxmemory` is used, a link that reads its server's memory use
+///   ([`LinkConfig::with_pressure_watch`]) returns `Limit` with a time to wait, without an attempt, for calls of scripts that add
+///   data. It sends all other calls.
 /// - **Deadlines.** Each copy of a request whose script writes carries a deadline by the server's clock: the time it was sent
 ///   plus the command time-out. The server refuses a copy that arrives later. The link repeats a refused request once,
 ///   immediately, on the same connection, with a corrected clock; a second refusal is the error `Unavailable`. If the reply
@@ -253,7 +254,7 @@ impl Link {
         Ok((reply != Reply::Nil).then_some(reply))
     }
 
-    /// What failovers may have lost, from now on; see [`LinkConfig::with_loss_reports`].
+    /// The reports of the writes that failovers after this call may lose; see [`LinkConfig::with_loss_reports`].
     pub fn loss_reports(&self) -> LossReports {
         LossReports::new(self.inner.config.losses.as_ref().and_then(|losses| losses.reports()))
     }
@@ -263,8 +264,8 @@ impl Link {
         !*self.inner.is_closed.borrow() && self.inner.routes.is_usable()
     }
 
-    /// Whether the keys are divided among the nodes of a cluster. A message on a plain channel is passed on to all of them; use
-    /// a [sharded](Channel::sharded) one.
+    /// Whether the keys are divided among the nodes of a cluster. All nodes forward a message on a plain channel; use a
+    /// [sharded](Channel::sharded) one.
     pub fn is_cluster(&self) -> bool {
         self.inner.routes.is_cluster()
     }

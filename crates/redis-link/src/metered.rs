@@ -60,10 +60,10 @@ pub(crate) fn reconnected(role: &'static str, node: &Endpoint) {
     LINK_NODE_RECONNECTS.counter(&[role, &node.to_string()]).increment(1);
 }
 
-/// The metrics of one node, or of the servers that are a primary one after the other.
+/// The metrics of one node, or of the servers that are the primary one after another.
 pub(crate) struct NodeMeters {
     role: &'static str,
-    /// Of the server that answered last.
+    /// The counters of the server that answered last.
     answers: Mutex<Option<(Endpoint, Answers)>>,
 }
 

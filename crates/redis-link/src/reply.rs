@@ -86,7 +86,7 @@ impl Answer {
         Self { reply, attempts, acknowledged: None }
     }
 
-    /// With the receipt of the write.
+    /// Adds the receipt of the write.
     pub(crate) fn acknowledged(self, acknowledged: Option<Acknowledged>) -> Self {
         Self { acknowledged, ..self }
     }
@@ -110,7 +110,7 @@ impl Answer {
 pub struct ReplyReader {
     op: Op,
     elements: std::vec::IntoIter<Reply>,
-    /// Of the call, if it writes.
+    /// The receipt of the call, if it writes.
     acknowledged: Option<Acknowledged>,
 }
 
@@ -216,8 +216,8 @@ impl ReplyReader {
         self.elements.next().ok_or_else(|| Error::corrupt(self.op, "the reply ends too early"))
     }
 
-    /// Records that the call wrote: what failovers may lose is reported ([`Link::loss_reports`](crate::Link::loss_reports)).
-    /// `name` is the queue, the lease, the pool or the key. Does nothing if the link does not report losses.
+    /// Records that the call wrote, so that [`Link::loss_reports`](crate::Link::loss_reports) can report it. `name` is the queue,
+    /// the lease, the pool or the key. Does nothing if the link does not report losses.
     pub fn record(&self, name: &str, jobs: impl IntoIterator<Item = JobId>) {
         if let Some(acknowledged) = &self.acknowledged {
             acknowledged.record(AcknowledgedWrite::new(self.op, name, jobs, Instant::now()));

@@ -129,7 +129,7 @@ impl Script {
         matches!(self.kind, Kind::Adds | Kind::Frees)
     }
 
-    /// Whether it adds to the server's data.
+    /// Whether it adds data to the server.
     pub(crate) fn adds_data(&self) -> bool {
         self.kind == Kind::Adds
     }

@@ -29,7 +29,7 @@ for index, key in ipairs(KEYS) do
       elseif byte(entry, 2) == 102 then
         answer = {'finished', sub(entry, 81)}
       elseif sub(entry, 3, 18) == ARGV[at] then
-        -- A durable call waits for the last write of its connection.
+        -- A durable call waits for the last write of its connection, so a repetition writes, too.
         call('SET', key, entry, 'KEEPTTL')
         answer = 'started'
       else

@@ -26,7 +26,7 @@ for index, key in ipairs(KEYS) do
       if sub(head, 3, 18) ~= ARGV[at] then
         answer = 'lost'
       elseif byte(head, 2) == 102 then
-        -- A durable call waits for the last write of its connection.
+        -- A durable call waits for the last write of its connection, so a repetition writes, too.
         call('SET', key, call('GET', key), 'KEEPTTL')
         answer = 'stored'
       end

@@ -1,7 +1,7 @@
-//! The nodes of a cluster, and which of them has which slot.
+//! The nodes of a cluster, and the node of each slot.
 //!
-//! The nodes are asked at the start, every 10 s, and when a call shows that something has changed. Each is asked at the same
-//! time, and the one with the highest epoch is believed: a node that was cut off from the others reports an older one.
+//! The link asks all nodes at the same time: at the start, every 10 s, and when a call shows a change. Of the reports of a working
+//! cluster, the one with the highest epoch counts: a node that was cut off from the others reports an older epoch.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -19,7 +19,7 @@ mod slots;
 
 use slots::{Report, SlotMap, Standing};
 
-/// How often the nodes are asked without a reason.
+/// How often the nodes are asked without a sign of a change.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
 /// How often at most the nodes are asked.
 const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(100);
@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_millis(200);
 /// How long the other primaries have to accept connections after the first has.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Why a server that is no node of a cluster is refused.
+/// Why a server that is not a node of a cluster is refused.
 pub(crate) const NO_NODE: &str = "the URL names a server that is no node of a cluster; use redis:// or rediss://";
 
 pub(super) struct Cluster {
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     stale: Arc<Notify>,
 }
 
-/// Who has which slot, for subscriptions. Ends with the cluster.
+/// The node of each slot, for subscriptions. Ends with the cluster.
 #[derive(Clone)]
 pub(super) struct Slots {
     map: watch::Receiver<Arc<SlotMap>>,
@@ -57,7 +57,7 @@ struct Members {
     /// The primaries, and nodes to which a call was sent meanwhile.
     nodes: Vec<(Endpoint, Arc<Node>)>,
     slots: Arc<SlotMap>,
-    /// That of the report from which the slots are.
+    /// That of the report of these slots.
     standing: Standing,
 }
 
@@ -126,12 +126,12 @@ impl Cluster {
         Failure::NotSent("no node of the cluster has the slot of the key")
     }
 
-    /// Identifies how the slots are divided, whichever nodes have the parts; `None` if a slot has no node.
+    /// Identifies the division of the slots into parts, whichever node has each part; `None` if a slot has no node.
     pub(super) fn division(&self) -> Option<u64> {
         self.shared.read().slots.division()
     }
 
-    /// Of the first slots of all nodes, the next one behind `slot`.
+    /// The lowest first slot of a node that is higher than `slot`.
     pub(super) fn first_slot_behind(&self, slot: u16) -> Option<u16> {
         self.shared.read().slots.firsts().into_iter().flatten().filter(|first| *first > slot).min()
     }
@@ -156,7 +156,7 @@ impl Cluster {
         self.shared.write(|members| members.node(&self.shared.config, endpoint))
     }
 
-    /// Has the nodes asked if the failure of a call may mean that another node has its slot.
+    /// Asks the nodes if the failure of a call may mean that another node has its slot.
     pub(super) fn note(&self, failure: &Failure) {
         if failure.is_of_connection() || failure.is_silence() || failure.is_of_routing() {
             self.shared.stale.notify_one();
@@ -172,7 +172,7 @@ impl Cluster {
         self.shared.read().nodes.iter().map(|(_, node)| Arc::clone(node)).collect()
     }
 
-    /// The slots, also as they change.
+    /// The slots, as they change.
     pub(super) fn slots(&self) -> Slots {
         Slots { map: self.shared.slots.subscribe(), stale: Arc::clone(&self.shared.stale) }
     }
@@ -200,7 +200,7 @@ impl Slots {
         self.map.changed().await.is_ok()
     }
 
-    /// Has the nodes asked: a connection shows that something has changed.
+    /// Asks the nodes, because a connection showed a change.
     pub(super) fn doubt(&self) {
         self.stale.notify_one();
     }
@@ -269,7 +269,7 @@ impl Members {
         node
     }
 
-    /// From now on these are the primaries, unless more is known. Calls under way at others end there.
+    /// Replaces the primaries, unless a newer report is known. Calls in progress at other nodes end.
     fn apply(&mut self, config: &LinkConfig, report: &Report) {
         let primaries = report.primaries();
         if primaries.is_empty() || report.standing() < self.standing {
@@ -287,7 +287,7 @@ impl Members {
     }
 }
 
-/// The newest report of several nodes; none counts that comes much later than the first.
+/// The newest report of several nodes. Ignores reports that come much later than the first.
 async fn newest(mut asking: JoinSet<Result<Report, Failure>>) -> Result<Report, Failure> {
     let (mut newest, mut failed): (Option<Report>, _) = (None, Failure::NotSent("no node of the cluster has slots"));
     loop {
@@ -309,7 +309,7 @@ async fn newest(mut asking: JoinSet<Result<Report, Failure>>) -> Result<Report, 
     }
 }
 
-/// What the nodes report that the URL names.
+/// The newest report of the nodes that the URL names.
 async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report, Failure> {
     let mut asking = JoinSet::new();
     for seed in seeds {

@@ -1,8 +1,8 @@
-//! Which acknowledged writes a failover may have lost.
+//! Finds the acknowledged writes that a failover may have lost.
 //!
-//! Each connection knows which run of which server it leads to, and leaves a receipt there for each acknowledged write. While
-//! writes come, the server's position in its replication stream is read every 200 ms, behind them: an upper bound of their
-//! positions. A new primary reports whose stream it has received before, and up to which position.
+//! Each connection records a receipt of each acknowledged write at the run of its server. A *position* is a replication offset.
+//! While the link writes, it reads the server's position every 200 ms: an upper bound of the positions of the writes before. A
+//! new primary reports the replication stream that it received before, and up to which position.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ use publishing::{count, publish};
 use replication::Replication;
 pub use reports::LossReports;
 
-/// How often the position is read at most, and how long after a failover late replies are waited for.
+/// The shortest pause between two readings of the position, and the time to wait for late replies after a failover.
 const PERIOD: Duration = Duration::from_millis(200);
-/// How long the successor of a primary that left its cluster is waited for.
+/// How long to wait for the successor of a primary that left its cluster.
 const SUCCESSION: Duration = Duration::from_secs(10);
 /// How many reports a slow subscriber may leave unread.
 const UNREAD: usize = 64;
 
-/// What one link has written, by server.
+/// The receipts of the writes of one link, by server.
 pub(crate) struct Losses {
     runs: Mutex<Vec<Arc<ServerRun>>>,
     /// Whether several primaries are in use at the same time.
@@ -43,30 +43,30 @@ pub(crate) struct Losses {
     task: Mutex<Option<AbortHandle>>,
 }
 
-/// One run of one server, while it extends one replication stream.
+/// One run of one server, while it writes to one replication stream.
 pub(crate) struct ServerRun {
     endpoint: Endpoint,
-    /// Which run it is; `None` if the server does not report it.
+    /// The id of the run; `None` if the server does not report it.
     run: Option<String>,
     wake: Arc<Notify>,
     state: Mutex<State>,
 }
 
 struct State {
-    /// The name of the stream.
+    /// The id of the stream.
     stream: Option<String>,
     ring: Ring,
-    /// Connections on which the position is read.
+    /// Connections for reading the position.
     wires: Vec<Wire>,
     is_sampled: bool,
     /// Whether the task has been woken.
     is_noted: bool,
     fate: Option<Fate>,
-    /// Since when it is no primary of its cluster.
+    /// When it stopped being a primary of its cluster.
     left: Option<Instant>,
 }
 
-/// What became of the writes of a server that was replaced.
+/// The outcome of the writes of a server that was replaced.
 enum Fate {
     /// This other run has the stream up to this position.
     Kept {
@@ -80,12 +80,12 @@ enum Fate {
 #[derive(Clone)]
 pub(crate) struct Acknowledged {
     run: Arc<ServerRun>,
-    /// The position that was read behind the write, in its pipeline.
+    /// The position that was read after the write, in its pipeline.
     bound: Option<u64>,
 }
 
 impl Losses {
-    /// Begins the task that reads positions and reports. It ends with the last reference.
+    /// Starts the task that reads positions and reports. It ends with the last reference.
     pub(crate) fn begin(has_shards: bool, patience: Duration) -> Arc<Self> {
         let losses = Arc::new(Self {
             runs: Mutex::default(),
@@ -114,15 +114,15 @@ impl Losses {
         lock(&self.reports).as_ref().map(broadcast::Sender::subscribe)
     }
 
-    /// Reports what is known, and nothing later.
+    /// Reports what is known now, and nothing later.
     pub(crate) fn end(&self) {
         self.pass();
         lock(&self.reports).take();
         lock(&self.task).iter().for_each(AbortHandle::abort);
     }
 
-    /// Finds out which run of which server a new connection leads to, and decides the fate of runs that it replaces. One round
-    /// trip.
+    /// Identifies the server of a new connection and its run, and determines the outcome of runs that this one replaces. One
+    /// round trip.
     pub(crate) async fn identify(&self, wire: &Wire, endpoint: &Endpoint) -> Result<Arc<ServerRun>, Failure> {
         let info = |section| Request::new("INFO", [Arg::fixed(section)]);
         let mut replies = wire.pipeline(vec![info("server"), info("replication")], self.patience).await?.into_iter();
@@ -161,7 +161,7 @@ impl Losses {
         run
     }
 
-    /// What becomes of the writes of `old`, now that `run` is a primary.
+    /// The outcome of the writes of `old`, now that `run` is a primary.
     fn fate(&self, old: &ServerRun, run: &Arc<ServerRun>, replication: Option<&Replication>) -> Option<Fate> {
         let is_at_one_address = old.endpoint == run.endpoint;
         let Some(found) = replication else {
@@ -189,7 +189,7 @@ impl Losses {
         }
     }
 
-    /// Reports the fates, and has positions read.
+    /// Reports outcomes, and starts the readings of positions.
     fn pass(&self) {
         let runs = lock(&self.runs).clone();
         for run in &runs {
@@ -202,7 +202,7 @@ impl Losses {
                 drop(state);
                 if let Some(report) = run.report() {
                     publish(&report);
-                    // Without a subscriber, the log has it.
+                    // Without a subscriber, only the log has it.
                     let _ = lock(&self.reports).as_ref().map(|reports| reports.send(Arc::new(report)));
                 }
             } else if state.ring.unbounded().is_some() && !state.is_sampled {
@@ -240,7 +240,7 @@ impl ServerRun {
         })
     }
 
-    /// Has the position read on this connection, too. Not for connections on which calls wait.
+    /// Reads the position on this connection, too. Not for connections on which calls wait.
     pub(crate) fn add_wire(&self, wire: Wire) {
         let mut state = self.lock();
         state.wires.retain(Wire::is_connected);
@@ -250,8 +250,8 @@ impl ServerRun {
         }
     }
 
-    /// This connection was closed. The library does not report that of a connection whose task was dropped, and on each such
-    /// connection the position would be awaited in vain.
+    /// Removes a closed connection. The library does not report that a connection whose task was dropped is closed, and a reading
+    /// on it would end only by its time-out.
     pub(crate) fn remove_wire(&self, wire: &Wire) {
         self.lock().wires.retain(|other| !other.is_same(wire));
     }
@@ -264,8 +264,8 @@ impl ServerRun {
         }
     }
 
-    /// Whether it is this run, and its stream has another name now: a server without replicas changes the name when the first
-    /// replica comes, and such a replica receives all that was written before. Takes the name over.
+    /// Whether it is this run, and the id of its stream has changed: a server without replicas changes the id when its first
+    /// replica connects, and that replica receives everything that was written before. Records the new id.
     fn is_renamed(&self, found: &Replication) -> bool {
         let mut state = self.lock();
         let is_own = self.run.as_ref() == Some(&found.run) && found.is_primary && found.earlier.is_none();
@@ -280,7 +280,7 @@ impl ServerRun {
         self.lock().fate.is_some()
     }
 
-    /// A connection to it was opened again. A node of a cluster may have left it for a while.
+    /// Records that a connection was opened again. A node of a cluster may have been absent for some time.
     fn returned(&self, has_shards: bool) {
         let mut state = self.lock();
         if has_shards && matches!(state.fate, Some(Fate::Unknown)) {
@@ -302,7 +302,7 @@ impl ServerRun {
         }
     }
 
-    /// Reads the position behind the writes that were recorded before.
+    /// Reads the position after the writes that were recorded before.
     async fn sample(self: Arc<Self>, patience: Duration) {
         let (wire, before) = {
             let mut state = self.lock();
@@ -323,9 +323,9 @@ impl ServerRun {
             (Some(before), Some((stream, position))) if state.stream.as_deref().is_none_or(|own| own == stream) => {
                 state.ring.bound(before, position);
             }
-            // It has been demoted, or replaced: the next connection finds out.
+            // It was demoted or replaced: the next connection finds out which.
             (_, Some(_)) => {}
-            // Another connection answers perhaps. Without one, the next to be opened wakes the task.
+            // Another connection may answer. If there is none, the next one that opens wakes the task.
             (_, None) if !state.wires.is_empty() => {
                 state.wires.rotate_left(1);
                 self.wake.notify_one();
@@ -334,7 +334,7 @@ impl ServerRun {
         }
     }
 
-    /// The fate of the writes since the last report; `None` if there were none.
+    /// The outcome of the writes since the last report; `None` if there were none.
     fn report(&self) -> Option<LossReport> {
         let mut state = self.lock();
         if state.ring.is_empty() {
@@ -385,7 +385,7 @@ impl std::fmt::Debug for Acknowledged {
     }
 }
 
-/// The position in the reply to `INFO replication`; nothing if the server is no primary.
+/// The position in the reply to `INFO replication`; `None` if the server is not a primary.
 pub(super) fn position(reply: &Reply) -> Option<u64> {
     replication::position(reply).map(|(_, position)| position)
 }

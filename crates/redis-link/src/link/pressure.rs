@@ -1,9 +1,10 @@
-//! How full the server's memory is: a task asks it every few seconds, and the link refuses calls that add data while it is full.
+//! Memory pressure: a task samples the server's memory use every few seconds, and the link refuses calls that add data while the
+//! memory is full.
 //!
-//! One `INFO memory stats replication` costs the server about 8 µs (Redis 7.0.15) and 3 KB. A link asks each primary every 5 s, every
-//! second from 80 % on, and up to four times a second if the memory fills fast. So 1,000 processes cost an idle server 0.2 %
-//! of a core, and a full one 1 %. A link also asks when it has itself sent a quarter of what was left below the critical bound. So no
-//! process fills the reserve alone, however fast it is.
+//! One `INFO memory stats replication` costs the server about 8 µs (Redis 7.0.15) and 3 KB. A link samples each primary every 5 s,
+//! every second from 80 % on, and up to four times a second if the memory fills fast. So 1,000 processes cost an idle server 0.2 %
+//! of a core, and a full one 1 %. A link also takes a sample when it has itself sent a quarter of the bytes that were left below the
+//! critical bound. So no process can fill the reserve alone, however fast it is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -25,31 +26,31 @@ mod sample;
 
 use sample::{Trend, parse, worst};
 
-/// After so many failed samples in a row nothing is known any more.
+/// After this many failed samples in a row, the pressure is unknown.
 const FORGOTTEN_AFTER: u32 = 3;
-/// How often at most the server is asked.
+/// The shortest pause between two samples.
 const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(20);
-/// How many bytes a link sends at least before it asks the server because of them.
+/// The fewest bytes that a link sends before they cause a sample.
 const SMALLEST_ALLOWANCE: u64 = 64 << 10;
 
-/// What a link knows of the pressure on its server.
+/// The pressure on a link's server.
 pub(super) struct Watched {
     reading: watch::Sender<PressureReading>,
-    /// While calls that add data are refused: how long they should wait, in milliseconds. Otherwise 0.
+    /// While calls that add data are refused: the time to wait that they return, in milliseconds. Otherwise 0.
     refused_for: AtomicU64,
-    /// How many bytes of arguments the calls that add data have had since the last sample.
+    /// The bytes of arguments in calls that add data since the last sample.
     sent: AtomicU64,
-    /// After how many of them the server is asked again.
+    /// How many of these bytes cause the next sample.
     allowance: AtomicU64,
-    /// The server is to be asked soon.
+    /// Notified to take a sample soon.
     due: Notify,
     every: Duration,
 }
 
 impl Link {
-    /// What the server reported last, and each change from now on. Without
+    /// The last report of the server, and each later one. Without
     /// [`with_pressure_watch`](crate::LinkConfig::with_pressure_watch) it is unknown and never changes. After the link is closed it
-    /// never changes, either.
+    /// does not change any more.
     pub fn pressure(&self) -> watch::Receiver<PressureReading> {
         match &self.inner.pressure {
             Some(watched) => watched.reading.subscribe(),
@@ -57,7 +58,7 @@ impl Link {
         }
     }
 
-    /// Asks the server for the first time, and begins the task that asks it again. It ends with the link.
+    /// Takes the first sample, and starts the task that takes the others. It ends with the link.
     pub(super) async fn watch_pressure(&self) {
         let Some(watched) = &self.inner.pressure else { return };
         let mut sampler = Sampler {
@@ -124,7 +125,7 @@ impl Inner {
             }
             return Ok(());
         }
-        // Not everyone at the same time.
+        // Random, so that callers do not retry at the same time.
         let retry_after = Duration::from_millis(millis).mul_f64(0.75 + fastrand::f64() / 2.0);
         let used = watched.reading.borrow().used_percent().unwrap_or_default();
         let detail = format!(
@@ -137,7 +138,7 @@ impl Inner {
         Err(error)
     }
 
-    /// Has the server asked soon if it refused a call because its memory is full.
+    /// Takes a sample soon if the server refused a call because its memory is full.
     pub(super) fn note_full(&self, failure: &Failure) {
         if let Some(watched) = self.pressure.as_ref().filter(|_| failure.is_of_memory()) {
             watched.due.notify_one();
@@ -145,14 +146,14 @@ impl Inner {
     }
 }
 
-/// The task that asks. It does not keep the link open.
+/// The task that takes samples. It does not keep the link open.
 struct Sampler {
     link: Weak<Inner>,
     watched: Arc<Watched>,
     is_closed: watch::Receiver<bool>,
     trend: Trend,
     failed: u32,
-    /// Why nothing is known, as it was logged last.
+    /// The last logged reason for an unknown pressure.
     logged: Option<&'static str>,
 }
 
@@ -193,7 +194,7 @@ impl Sampler {
             }
             Err(_) => {
                 self.failed += 1;
-                // What was known counts for a while: a server that is down refuses everything.
+                // The last level counts for some time: a server that is down refuses everything anyway.
                 if self.failed < FORGOTTEN_AFTER {
                     return;
                 }
@@ -215,7 +216,7 @@ impl Sampler {
     }
 }
 
-/// Asks all primaries at the same time. Those that do not answer do not count, unless none does.
+/// Samples all primaries at the same time. Ignores those that do not answer, unless none does.
 async fn ask(inner: &Inner) -> Result<Vec<PressureReading>, Failure> {
     let mut asking = JoinSet::new();
     for node in inner.routes.nodes() {

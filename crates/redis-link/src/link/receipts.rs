@@ -1,13 +1,13 @@
-//! The writes that one run of a server has acknowledged, with upper bounds of their positions in the replication stream.
+//! The writes that one run of a server has acknowledged, with upper bounds of their replication offsets (*positions*).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use store_core::AcknowledgedWrite;
 
-/// How much older than the newest write a recorded one is at most.
+/// The largest age difference between the newest and the oldest recorded write.
 const KEPT_FOR: Duration = Duration::from_secs(60);
-/// How many jobs and other writes are recorded at most.
+/// The most jobs and other writes that are recorded.
 const MOST_KEPT: usize = 100_000;
 /// The bound of a write whose position is not known yet.
 const UNKNOWN: u64 = u64::MAX;
@@ -16,7 +16,7 @@ const UNKNOWN: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Receipt {
     pub(super) write: AcknowledgedWrite,
-    /// The write ends at this position of the stream or before it.
+    /// The write ends at or before this position.
     bound: u64,
     number: u64,
 }
@@ -35,18 +35,18 @@ pub(super) struct Ring {
     forgotten: Option<u64>,
 }
 
-/// The writes of a ring, by what another server has of them.
+/// The writes of a ring, divided by whether another server has them.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub(super) survived: Vec<Receipt>,
     pub(super) lost: Vec<AcknowledgedWrite>,
-    /// Of the dropped receipts: the largest bound, if the other server has all of them.
+    /// The largest bound of the dropped receipts, if the other server has all of their writes.
     pub(super) older_survived: Option<u64>,
     pub(super) older_lost: bool,
 }
 
 impl Ring {
-    /// Records a write. Its bound is known if the position was read behind it in the same pipeline.
+    /// Records a write. Its bound is known if the position was read after it in the same pipeline.
     pub(super) fn add(&mut self, write: AcknowledgedWrite, bound: Option<u64>) {
         let oldest = write.at.checked_sub(KEPT_FOR);
         self.weight += weight(&write);
@@ -64,12 +64,12 @@ impl Ring {
         self.receipts.is_empty() && self.forgotten.is_none()
     }
 
-    /// The number of the next receipt, if the position is to be read for one before it.
+    /// The number of the next receipt, if a receipt before it needs a reading of the position.
     pub(super) fn unbounded(&self) -> Option<u64> {
         (self.bounded < self.next).then_some(self.next)
     }
 
-    /// The stream ended at `position` when all receipts before the number `before` had been acknowledged.
+    /// Sets the bound of receipts: when the stream ended at `position`, all writes before the number `before` had been acknowledged.
     pub(super) fn bound(&mut self, before: u64, position: u64) {
         let fresh = self.receipts.iter_mut().rev().take_while(|receipt| receipt.number >= self.bounded);
         for receipt in fresh.filter(|receipt| receipt.number < before) {
@@ -78,7 +78,7 @@ impl Ring {
         self.bounded = self.bounded.max(before);
     }
 
-    /// Empties the ring. Another server has the stream up to the position `has`; `None`: it has nothing.
+    /// Empties the ring. Another server has the stream up to the position `has`; `None`: it has none of it.
     pub(super) fn judge(&mut self, has: Option<u64>) -> Judged {
         let mut judged = Judged::default();
         let survives = |bound: u64| bound != UNKNOWN && has.is_some_and(|has| bound <= has);
@@ -97,7 +97,7 @@ impl Ring {
         judged
     }
 
-    /// Records writes of an earlier server that this one has: another failover may lose them. They are the oldest.
+    /// Records writes that survived from an earlier server, because another failover may lose them. They are the oldest.
     pub(super) fn inherit(&mut self, survived: Vec<Receipt>, older: Option<u64>) {
         self.forgotten = self.forgotten.max(older);
         for receipt in survived.into_iter().rev() {

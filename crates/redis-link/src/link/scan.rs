@@ -1,4 +1,4 @@
-//! Walking over all keys, of all nodes of a cluster.
+//! Iterates over all keys, in a cluster over those of all nodes.
 
 use store_core::{Durability, Error, Op, Result};
 
@@ -7,33 +7,33 @@ use super::routes::Routes;
 use crate::wire::{Failure, Request};
 use crate::{Arg, Endpoint, Reply, ReplyReader};
 
-/// Where a walk continues.
+/// Where an iteration continues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
     /// `None` on one server.
     node: Option<NodePlace>,
-    /// That of the server.
+    /// The cursor of the server.
     cursor: String,
 }
 
-/// The part of a cluster that is walked over.
+/// The node of a cluster that is being iterated over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct NodePlace {
-    /// How the slots were divided when the walk began.
+    /// How the slots were divided when the iteration began.
     division: u64,
-    /// The first slot of the node, by which it is found again: a replica that replaces it has the same slots.
+    /// The first slot of the node, which identifies it: a replica that replaces the node has the same slots.
     slot: u16,
-    /// To which the cursor belongs; with another node, its part begins again.
+    /// The node to which the cursor belongs. At another node, the iteration of this part begins again.
     endpoint: Option<Endpoint>,
 }
 
 impl Link {
-    /// One step over all keys: looks at about `count` of them. Returns those that match `pattern`, and the cursor of the next
-    /// step, unless it was the last. Keys that exist from the first step to the last are returned at least once, those of a
-    /// cluster too: if slots have moved from one node to another meanwhile, it walks over all nodes again.
+    /// One step of an iteration over all keys, which examines about `count` of them. Returns the keys that match `pattern`, and the
+    /// cursor of the next step, unless this was the last. A key that exists from the first step to the last is returned at least
+    /// once. In a cluster too: if slots have moved between nodes meanwhile, the iteration visits all nodes again.
     ///
     /// # Errors
-    /// `InvalidArgument` for a text that is no cursor; `Unavailable` while a slot of a cluster has no node. Otherwise as
+    /// `InvalidArgument` for a text that is not a cursor; `Unavailable` while a slot of a cluster has no node. Otherwise as
     /// [`Link::call`].
     pub async fn scan(
         &self,
@@ -104,7 +104,7 @@ impl Place {
         Some(Self { node, cursor: "0".to_owned() })
     }
 
-    /// The place behind this one, or none; `None` if a slot has no node.
+    /// The next place, or `Some(None)` after the last one; `None` if a slot has no node.
     fn next(self, routes: &Routes) -> Option<Option<Self>> {
         let (Some(at), Routes::Cluster(cluster)) = (&self.node, routes) else {
             return Some(Some(self).filter(|place| place.cursor != "0"));
@@ -115,7 +115,7 @@ impl Place {
         let division = cluster.division()?;
         let node = match cluster.first_slot_behind(at.slot) {
             Some(slot) => NodePlace { division: at.division, slot, endpoint: None },
-            // What moved may have gone from a node before it was walked over to one that was already.
+            // A slot may have moved from a node that had not been visited to one that had.
             None if division != at.division => NodePlace { division, slot: 0, endpoint: None },
             None => return Some(None),
         };

@@ -1,4 +1,4 @@
-//! Which servers a link uses.
+//! The servers of a link.
 
 use tokio::sync::watch;
 
@@ -7,7 +7,7 @@ use super::routes::Routes;
 use crate::{Endpoint, Topology};
 
 impl Link {
-    /// The topology and the servers of now, as text for logs: `standalone server h:6379`, `primary h:6379 of the service main,
+    /// The topology and the current servers, as text for logs: `standalone server h:6379`, `primary h:6379 of the service main,
     /// reported by sentinels`, `cluster with the primaries h:1, i:2`.
     pub fn servers(&self) -> String {
         let list = |endpoints: &[Endpoint]| endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -26,8 +26,8 @@ impl Link {
         }
     }
 
-    /// Counts the connections that were opened in place of lost ones, or to servers that were not there at the start. After a
-    /// change, another server may answer.
+    /// Counts the connections that replaced lost ones, or that were opened to servers that joined after the start. After a change of
+    /// the count, another server may answer.
     pub fn reopened(&self) -> watch::Receiver<u64> {
         self.inner.config.reopened.subscribe()
     }

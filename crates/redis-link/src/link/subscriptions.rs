@@ -1,8 +1,8 @@
 //! Subscriptions to channels.
 //!
-//! On one server all channels share one connection. In a cluster each is subscribed to at the node that has its slot, with one
-//! connection for each node that has such a slot. A task divides the channels among the connections ([`keep`]); each connection
-//! has a task of its own ([`serve`]), which also calls the listeners.
+//! On one server all channels share one connection. In a cluster the link subscribes to each channel at the node that has its slot,
+//! with one connection for each such node. One task divides the channels among the connections ([`keep`]). Each connection has its
+//! own task ([`serve`]), which also calls the listeners.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,14 +23,14 @@ mod serve;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// From here on, messages arrive. Earlier ones may have been missed: the server has confirmed the subscription, also
-    /// after each lost connection and each change of the node; or too many messages waited, and the oldest were dropped.
+    /// From now on messages arrive; earlier ones may have been missed. Sent when the server confirms the subscription, at first and
+    /// after each lost connection and each change of the node. Also sent when too many messages waited and the oldest were dropped.
     Subscribed,
     /// A published message.
     Message(Bytes),
 }
 
-/// A channel. Those of a cluster have slots, as keys have.
+/// A channel. In a cluster, channels have slots like keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Channel {
     name: Arc<str>,
@@ -39,9 +39,8 @@ pub struct Channel {
 
 /// A subscription to one channel. Dropping it unsubscribes.
 ///
-/// The connection is opened again when it is lost. A connection that does not answer is noticed within 10 s and two command
-/// time-outs. Up to 1024 messages of all channels of a connection wait for their listeners; beyond that, the oldest are dropped
-/// and reported.
+/// The link reopens a lost connection, and detects one that does not answer within 10 s and two command time-outs. Up to 1024
+/// messages of all channels of a connection wait for their listeners; beyond that, the link drops the oldest and reports that.
 pub struct Subscription {
     channel: Arc<str>,
     number: u64,
@@ -57,7 +56,7 @@ pub(super) struct Subscriptions {
     changed: Notify,
 }
 
-/// Where channels are subscribed to.
+/// The servers at which channels are subscribed to.
 pub(super) enum Places {
     /// All at one server.
     One(Upstream),
@@ -68,7 +67,7 @@ pub(super) enum Places {
 #[derive(Default)]
 struct Wanted {
     channels: Channels,
-    /// How many subscriptions there have been.
+    /// The number of subscriptions so far.
     begun: u64,
     keeper: Option<AbortHandle>,
     is_closed: bool,
@@ -77,7 +76,7 @@ struct Wanted {
 /// By name.
 type Channels = HashMap<Arc<str>, Listened>;
 
-/// A channel, and those who listen to it.
+/// A channel and its listeners.
 #[derive(Clone)]
 struct Listened {
     channel: Channel,
@@ -91,12 +90,12 @@ struct Listener {
 }
 
 impl Channel {
-    /// A channel of a server, or of a whole cluster: a message that is published at any node reaches all.
+    /// A channel of a server, or of a whole cluster: a message that is published at any node reaches subscribers at all nodes.
     pub fn plain(name: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), is_sharded: false }
     }
 
-    /// A channel of the node of a cluster that has its slot: only messages that are published there arrive, with `SPUBLISH`.
+    /// A channel of the shard that has its slot: only messages that `SPUBLISH` publishes there arrive.
     pub fn sharded(name: impl Into<Arc<str>>) -> Self {
         Self { name: name.into(), is_sharded: true }
     }
@@ -116,10 +115,10 @@ impl Link {
     /// opened with the first one and closed after the last one; it costs one command every 10 s. Messages are delivered at
     /// most once.
     ///
-    /// Returns immediately. `hear` is called with each event, by the task of the connection; it must not block. The first event
-    /// is [`Event::Subscribed`], except that a message may come just before it. While the server is down or refuses the
-    /// subscription, there is no event, and the link tries again. It logs a refusal and tries again after 10 s; if the channel
-    /// is plain, the link's other subscriptions may be interrupted meanwhile, since each attempt needs a new connection.
+    /// Returns immediately. The task of the connection calls `hear` with each event; it must not block. The first event is
+    /// [`Event::Subscribed`], except that a message may come just before it. While the server is down or refuses the subscription,
+    /// there is no event, and the link tries again. It logs a refusal and tries again after 10 s. If the channel is plain, the
+    /// link's other subscriptions may be interrupted meanwhile, because each attempt needs a new connection.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -164,7 +163,7 @@ impl Subscriptions {
 
     fn end(&self, channel: &str, number: u64) {
         let mut wanted = self.lock();
-        // Dropped after the lock: what a listener owns may end another subscription.
+        // Dropped after the lock, because dropping a listener may end another subscription.
         let mut ended = Vec::new();
         if let Some(listened) = wanted.channels.get_mut(channel) {
             ended.extend(listened.listeners.extract_if(.., |listener| listener.number == number));

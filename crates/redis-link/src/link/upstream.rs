@@ -22,7 +22,7 @@ pub(crate) enum Upstream {
     Server(Endpoint),
     /// To the primary of a service that sentinels monitor.
     Primary(Arc<Sentinels>),
-    /// To the one of several servers that is a primary.
+    /// To the only primary among several servers.
     AnyPrimary(Arc<Hosts>),
 }
 
@@ -72,7 +72,7 @@ impl Upstream {
         self.opened(opened, endpoint, config.connect_timeout).await
     }
 
-    /// The server to which connections lead now, if it is known.
+    /// The server for connections now, if it is known.
     pub(crate) fn now(&self) -> Option<Endpoint> {
         match self {
             Self::Server(endpoint) => Some(endpoint.clone()),
@@ -111,7 +111,7 @@ impl Upstream {
     async fn endpoint(&self, config: &LinkConfig) -> Result<Endpoint, Failure> {
         match self {
             Self::Server(endpoint) => Ok(endpoint.clone()),
-            // Sooner than the caller gives up, who would not know why.
+            // Ends before the caller's time-out, so that the caller gets the reason.
             Self::Primary(sentinels) => sentinels.primary(config.connect_timeout.mul_f64(0.9)).await,
             Self::AnyPrimary(hosts) => hosts.primary(config).await,
         }

@@ -1,4 +1,4 @@
-//! What a node of a cluster reports about all of them.
+//! The report of a node about its cluster.
 
 use std::ops::RangeInclusive;
 

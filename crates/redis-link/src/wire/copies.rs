@@ -27,9 +27,9 @@ struct State {
     horizon: Option<i64>,
     /// When the deadline of the last copy is over.
     over: Option<Instant>,
-    /// To which run of a server the last copy was sent.
+    /// The run of the server to which the last copy was sent.
     run: Option<Arc<ServerRun>>,
-    /// The position of its stream that was read behind the last copy.
+    /// The replication offset that was read after the last copy.
     position: Option<u64>,
 }
 
@@ -111,7 +111,7 @@ impl Copies {
         }
     }
 
-    /// Records the position of the server's stream behind the last copy.
+    /// Records the server's replication offset after the last copy.
     pub(crate) fn note_position(&self, position: Option<u64>) {
         self.lock().position = position;
     }

@@ -90,7 +90,7 @@ impl Failure {
         self.means(Meaning::UnknownCommand)
     }
 
-    /// Whether the server gave a reason that is known from no server.
+    /// Whether the reason that the server gave is unknown.
     pub(super) fn is_without_meaning(&self) -> bool {
         self.means(Meaning::Unknown)
     }

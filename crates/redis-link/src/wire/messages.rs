@@ -1,9 +1,9 @@
 //! Publish and subscribe on one connection.
 //!
-//! The library answers `SUBSCRIBE`, `UNSUBSCRIBE` and `SUNSUBSCRIBE` before the server does, and drops the server's confirmation
-//! and its refusal. So a `PING` follows: the server answers in order, and a refusal arrives as the answer to the `PING`. Then the
-//! replies of the connection no longer match its commands, and the caller has to close it. `SSUBSCRIBE` is answered by the
-//! server. But the library also drops the server's message that a sharded channel has ended, because its slot has moved.
+//! The library completes `SUBSCRIBE`, `UNSUBSCRIBE` and `SUNSUBSCRIBE` before the server replies, and drops the server's
+//! confirmation or refusal. So a `PING` follows: the server replies in order, and a refusal arrives as the reply to the `PING`. Then
+//! the replies of the connection no longer match its commands, and the caller must close it. For `SSUBSCRIBE` the library waits for
+//! the server's reply. But it drops the server's message that a sharded channel was unsubscribed because its slot has moved.
 //!
 //! The library never waits for a receiver: if one falls behind by more than [`BUFFERED`] messages, the oldest are dropped.
 
@@ -72,8 +72,8 @@ impl Wire {
         self.confirm(within).await
     }
 
-    /// Whether the server has subscribers on each of these sharded channels; `None` if it does not say. It does not on a
-    /// connection with RESP2.
+    /// Whether the server has subscribers on each of these sharded channels; `None` if it does not report that, as on a connection
+    /// with RESP2.
     pub(crate) async fn have_subscribers(
         &self,
         channels: impl IntoIterator<Item = &str>,

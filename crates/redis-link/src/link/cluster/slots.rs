@@ -35,7 +35,7 @@ impl SlotMap {
         firsts
     }
 
-    /// Identifies how the slots are divided, whichever nodes have the parts; `None` if a slot has no node.
+    /// Identifies the division of the slots into parts, whichever node has each part; `None` if a slot has no node.
     pub(super) fn division(&self) -> Option<u64> {
         let firsts = self.firsts();
         let part = |number: &u16| *firsts.get(usize::from(*number).checked_sub(1)?)?;
@@ -65,7 +65,7 @@ pub(super) struct Report {
     slots: Arc<SlotMap>,
 }
 
-/// Which of several reports is believed: the largest.
+/// The order of several reports: the largest counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Standing {
     /// Whether the node regards the cluster as working.

@@ -33,11 +33,11 @@ const EVERYSEC: Failure = Failure::Unsupported(
      wait for the disk; Valkey cannot)",
 );
 const UNSYNCED: Failure = Failure::Unsupported(
-    "the server answers before a write is on disk: set `rocksdb.write_options.sync yes` and restart it, or do not ask for Fsynced",
+    "the server answers before a write is on disk: set `rocksdb.write_options.sync yes` and restart it, or do not request Fsynced",
 );
 const HIDDEN_SYNC: Failure = Failure::Unsupported(
-    "whether Kvrocks syncs each write cannot be read: only its administrator's password shows `rocksdb.write_options.sync`, the \
-     token of a namespace does not; do not ask for Fsynced",
+    "whether Kvrocks syncs each write is unknown: only its administrator may read `rocksdb.write_options.sync`, not a user with \
+     the token of a namespace; do not request Fsynced",
 );
 const UNHEALTHY: Failure = Failure::Withheld("the server's last write to its append-only file failed");
 const REWRITING: Failure = Failure::Withheld(
@@ -54,8 +54,8 @@ pub(crate) enum Proof {
     Replied,
     /// `appendfsync everysec`, and `WAITAOF`, which answers when the file is synced.
     EverySecond,
-    /// `rocksdb.write_options.sync yes` of Kvrocks, which cannot change while the server runs: it was read when this connection
-    /// was opened.
+    /// `rocksdb.write_options.sync yes` of Kvrocks. It was read when this connection was opened, and cannot change while the server
+    /// runs.
     EachWrite,
 }
 
@@ -69,7 +69,7 @@ impl Proof {
         match (&capabilities.waitaof, &capabilities.synced_writes) {
             (Fact::Known(false), Fact::Known(true)) => return Ok(Proof::EachWrite),
             (Fact::Known(false), Fact::Known(false)) => return Err(UNSYNCED),
-            // one of several settings is all that a question may name there
+            // Kvrocks accepts only one setting in each CONFIG GET
             _ if capabilities.is_plain => return Err(HIDDEN_SYNC),
             _ => {}
         }

@@ -1,14 +1,14 @@
-//! The log and the metrics of the reports.
+//! Logs reports and counts their writes.
 
 use std::collections::BTreeMap;
 
 use store_core::metric::FAILOVER_WRITES;
 use store_core::{AcknowledgedWrite, LossReport, Op};
 
-/// How many writes, and how many jobs of each, the log names.
+/// The most writes, and the most jobs of each write, that the log names.
 const LOGGED: usize = 20;
 
-/// Counts writes that had this outcome.
+/// Counts writes with this outcome.
 pub(super) fn count<'a>(outcome: &str, writes: impl Iterator<Item = &'a AcknowledgedWrite>) {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     writes.for_each(|write| *counts.entry(write.op.name()).or_default() += 1);
@@ -34,7 +34,7 @@ pub(super) fn publish(report: &LossReport) {
     );
 }
 
-/// Names a write in the log. An idempotency key may be confidential.
+/// Describes a write for the log, without an idempotency key, which may be confidential.
 fn summary(write: &AcknowledgedWrite) -> String {
     let name = match write.op {
         Op::IdempotencyBegin | Op::IdempotencyProlong | Op::IdempotencyFinish | Op::IdempotencyAbandon => "a key",

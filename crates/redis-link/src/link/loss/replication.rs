@@ -2,23 +2,23 @@
 
 use crate::Reply;
 
-/// The name of a stream that does not exist.
+/// The id of a stream that does not exist.
 const NO_STREAM: &str = "0000000000000000000000000000000000000000";
 
-/// The fields of `INFO server` and `INFO replication` that tell whose writes a server has.
+/// The fields of `INFO server` and `INFO replication` that show which writes a server has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replication {
     pub(super) is_primary: bool,
-    /// `run_id`: one run of one process.
+    /// `run_id`: the run of the process.
     pub(super) run: String,
-    /// `master_replid`: the stream that it extends or receives.
+    /// `master_replid`: the stream that it writes to or receives.
     pub(super) stream: String,
     /// `master_replid2`: the stream that it received before, and the last position in it that it has.
     pub(super) earlier: Option<(String, u64)>,
 }
 
 impl Replication {
-    /// `None` if a field is missing: the server is none of those that can tell.
+    /// `None` if a field is missing: the server does not report its replication.
     pub(super) fn parse(server: &Reply, replication: &Reply) -> Option<Self> {
         let field = |name: &str| field(replication, name);
         let earlier = field("master_replid2").filter(|stream| *stream != NO_STREAM);

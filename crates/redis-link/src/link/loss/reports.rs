@@ -1,11 +1,11 @@
-//! The reports, as a subscriber reads them.
+//! The subscription to the reports.
 
 use std::sync::Arc;
 
 use store_core::LossReport;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-/// What failovers may have lost of the writes of this process: [`LossReports::next`].
+/// The reports of the writes of this link that failovers may have lost: [`LossReports::next`].
 pub struct LossReports(Option<Receiver<Arc<LossReport>>>);
 
 impl LossReports {
@@ -14,7 +14,7 @@ impl LossReports {
         Self(receiver)
     }
 
-    /// Of a store that has no failovers: an embedded one.
+    /// For a store without failovers: an embedded one.
     pub fn none() -> Self {
         Self(None)
     }

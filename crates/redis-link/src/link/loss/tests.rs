@@ -6,7 +6,7 @@ fn at(port: u16) -> Endpoint {
     Endpoint::new("10.0.0.1", port)
 }
 
-/// A primary that extends `stream`, and has the stream `earlier` up to a position.
+/// A primary that writes to `stream`, and has the stream `earlier` up to a position.
 fn primary(run: &str, stream: &str, earlier: Option<(&str, u64)>) -> Option<Replication> {
     let earlier = earlier.map(|(stream, has)| (stream.to_owned(), has));
     Some(Replication { is_primary: true, run: run.to_owned(), stream: stream.to_owned(), earlier })
@@ -64,7 +64,7 @@ async fn a_restart_leaves_the_writes_unknown_and_a_lost_connection_does_not() {
     assert_eq!(names(&first.report().unwrap().unknown), ["one"]);
 }
 
-/// A primary without replicas renames its stream after an hour.
+/// A primary without replicas changes the id of its stream after an hour.
 #[tokio::test]
 async fn a_stream_with_another_name_in_the_same_run_loses_nothing() {
     let losses = losses(false);

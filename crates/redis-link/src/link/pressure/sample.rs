@@ -1,20 +1,20 @@
-//! One answer of `INFO`, and what follows from several in a row.
+//! One reply to `INFO`, and the level and trend of several in a row.
 
 use std::time::{Duration, Instant};
 
 use store_core::{Pressure, PressureReading};
 
-/// The shares of the limit, in percent, from which on the pressure is a warning, and critical.
+/// The used shares of the limit, in percent, from which on the level is a warning, or critical.
 pub(super) const WARNING: u32 = 80;
 pub(super) const CRITICAL: u32 = 85;
-/// A level ends so many points below the share at which it begins.
+/// A level ends this many percentage points below the share at which it begins.
 pub(super) const HYSTERESIS: u32 = 3;
 
 /// The longest pause between two samples while the pressure is not normal.
 const PAUSE_UNDER_PRESSURE: Duration = Duration::from_secs(1);
 /// The shortest pause, while the memory fills fast.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
-/// How long refused calls should wait: at least, while the use does not fall, and at most.
+/// The times to wait that refused calls return: the shortest, the one while memory use does not fall, and the longest.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const USUAL_WAIT: Duration = Duration::from_secs(5);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -52,7 +52,7 @@ pub(super) fn parse(text: &str) -> PressureReading {
             }
         }
     }
-    // As the server compares it with its limit.
+    // The server also subtracts this before it compares its memory use with the limit.
     reading.used_memory = reading.used_memory.map(|used| used.saturating_sub(not_counted));
     reading.replication_lag_bytes = behind.map(|behind| offset.saturating_sub(behind));
     reading
@@ -64,7 +64,7 @@ pub(super) fn room(reading: &PressureReading) -> Option<u64> {
     Some((limit / 100).saturating_mul(CRITICAL.into()).saturating_sub(used))
 }
 
-/// The memory of the fullest server, and the worst of everything else.
+/// The memory of the fullest server, and the worst value of every other field.
 pub(super) fn worst(readings: &[PressureReading]) -> PressureReading {
     let fullest = readings.iter().max_by_key(|reading| reading.used_percent());
     let mut worst = fullest.cloned().unwrap_or_default();
@@ -84,12 +84,12 @@ pub(super) struct Trend {
     level: Pressure,
     /// The last share, from 0 to 1, and when it was measured.
     last: Option<(f64, Instant)>,
-    /// By how much the share grows per second.
+    /// The growth of the share per second.
     growth: f64,
 }
 
 impl Trend {
-    /// The level that follows from a further reading.
+    /// The level after another reading.
     pub(super) fn next(&mut self, reading: &PressureReading, now: Instant) -> Pressure {
         let (Some(used), Some(limit)) = (reading.used_memory, reading.max_memory.filter(|limit| *limit > 0)) else {
             *self = Self::default();
@@ -115,7 +115,7 @@ impl Trend {
         self.level
     }
 
-    /// How long to wait before the next sample: half the time after which the memory is full at this rate.
+    /// The pause before the next sample: half the time in which the memory reaches the critical level at this rate.
     pub(super) fn pause(&self, every: Duration) -> Duration {
         let longest = match self.level {
             Pressure::Warning | Pressure::Critical => every.min(PAUSE_UNDER_PRESSURE),
@@ -128,7 +128,7 @@ impl Trend {
         seconds(until_full / 2.0).clamp(SHORTEST_PAUSE.min(longest), longest)
     }
 
-    /// How long refused calls should wait: the time in which the level ends if the use falls as fast as now.
+    /// The time to wait that refused calls return: the time until the level ends if memory use falls as fast as now.
     pub(super) fn until_released(&self) -> Duration {
         match self.last {
             Some((share, _)) if self.growth < 0.0 => {

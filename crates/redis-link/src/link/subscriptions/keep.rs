@@ -26,12 +26,12 @@ impl Drop for Kept {
 
 /// Keeps connections until no subscription is left.
 pub(super) async fn keep(subscriptions: Arc<Subscriptions>) {
-    // By node; the only one has no address here.
+    // By node; without a cluster, the key is `None`.
     let mut kept: HashMap<Option<Endpoint>, Kept> = HashMap::new();
     let mut left: Vec<Kept> = Vec::new();
     let (mut slots, mut maps) = (subscriptions.places.slots(), 0);
     while let Some(shares) = subscriptions.shares(slots.as_ref()) {
-        // Connections that are not needed any more still deliver what has been published on them.
+        // Connections that are no longer needed still deliver messages that were published before.
         left.retain(|kept| !kept.task.is_finished());
         left.extend(kept.extract_if(|node, _| !shares.contains_key(node)).map(|(_, kept)| kept));
         left.iter().for_each(|kept| drop(kept.share.send_replace(Share { channels: Arc::default(), maps })));
@@ -82,7 +82,7 @@ impl Places {
 }
 
 impl Subscriptions {
-    /// The channels of each node; `None` if no subscription is left. Then the next one starts another task.
+    /// The channels of each node; `None` if no subscription is left. Then the next subscription starts another task.
     fn shares(&self, slots: Option<&Slots>) -> Option<HashMap<Option<Endpoint>, Channels>> {
         let mut wanted = self.lock();
         if wanted.channels.is_empty() {
@@ -92,7 +92,7 @@ impl Subscriptions {
         let mut shares: HashMap<_, Channels> = HashMap::new();
         for (name, listened) in &wanted.channels {
             let node = slots.map(|slots| slots.owner(listened.channel.slot()));
-            // A slot without a node is not served: a change of the slots will tell.
+            // The channels of a slot without a node wait for the next change of the slots.
             if let Some(None) = node {
                 continue;
             }

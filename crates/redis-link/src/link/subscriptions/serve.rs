@@ -20,15 +20,15 @@ const CHECKED_EVERY: Duration = Duration::from_secs(10);
 /// The pause after the server has refused a subscription.
 const REFUSED_PAUSE: Duration = Duration::from_secs(10);
 
-/// What a connection is for.
+/// The channels of one connection.
 #[derive(Clone)]
 pub(super) struct Share {
     pub(super) channels: Arc<Channels>,
-    /// How often the slots have changed.
+    /// The number of changes of the slots so far.
     pub(super) maps: u64,
 }
 
-/// Where a connection leads, and its share as it changes.
+/// The server of a connection, and its share as it changes.
 pub(super) struct Place {
     pub(super) config: LinkConfig,
     pub(super) upstream: Upstream,
@@ -36,11 +36,11 @@ pub(super) struct Place {
     pub(super) share: watch::Receiver<Share>,
 }
 
-/// The channels that are subscribed to, and which listeners know.
+/// The channels that are subscribed to, and the listeners that have received [`Event::Subscribed`].
 type Served = HashMap<Arc<str>, (Channel, Vec<u64>)>;
 
 impl Place {
-    /// Keeps a connection open until it has no share any more.
+    /// Keeps a connection open until its share is empty.
     pub(super) async fn keep(mut self) {
         let (mut backoff, mut has_been_open) = (Backoff::new(), false);
         while !self.share.borrow().channels.is_empty() {
@@ -75,15 +75,15 @@ impl Place {
         ended
     }
 
-    /// Subscribes to the channels of the share, as it changes. Returns when there are none any more.
+    /// Subscribes to the channels of the share, as it changes. Returns when no channel is left.
     async fn subscribe(&mut self, wire: &Wire, heard: &Heard, backoff: &mut Backoff) -> Result<(), Failure> {
-        // A server that is busy for one command time-out is not taken for a dead one.
+        // A server that is busy for one command time-out is not considered dead.
         let patience = self.config.command_timeout * 2;
         let (mut served, mut retry) = (Served::new(), Backoff::new());
         let mut maps = self.share.borrow().maps;
         loop {
             let share = self.share.borrow_and_update().clone();
-            // Those that are left still deliver until the server has confirmed that.
+            // Channels that left the share are delivered until the server has confirmed the unsubscription.
             heard.add(&share.channels);
             if std::mem::replace(&mut maps, share.maps) != share.maps {
                 check(wire, &mut served, patience).await?;
@@ -131,13 +131,13 @@ impl Place {
         }
     }
 
-    /// Another node may have the slots.
+    /// Asks the nodes for the slots, because another node may have them.
     fn doubt(&self) {
         self.slots.iter().for_each(Slots::doubt);
     }
 }
 
-/// Waits until refused channels are tried again; for ever if there are none.
+/// Waits until refused channels are to be tried again; forever if there are none.
 async fn again(failure: Option<Failure>, retry: &mut Backoff) {
     match failure {
         None => std::future::pending().await,
@@ -153,8 +153,8 @@ async fn refused(failure: Failure, command: &str) {
     tokio::time::sleep(REFUSED_PAUSE).await;
 }
 
-/// Checks the connection. Forgets the sharded channels that the server has ended: it ends them when their slot moves away, even if
-/// it comes back.
+/// Checks the connection. Removes the sharded channels that the server has unsubscribed: it does so when their slot moves away,
+/// even if the slot returns.
 async fn check(wire: &Wire, served: &mut Served, patience: Duration) -> Result<(), Failure> {
     let sharded: Vec<_> = served.values().filter(|(channel, _)| channel.is_sharded).cloned().collect();
     if sharded.is_empty() {
@@ -171,7 +171,7 @@ async fn check(wire: &Wire, served: &mut Served, patience: Duration) -> Result<(
 }
 
 impl Listened {
-    /// Tells those that do not know it yet that they are subscribed.
+    /// Sends [`Event::Subscribed`] to the listeners that have not received it yet.
     fn tell(&self, told: &mut Vec<u64>) {
         for listener in &self.listeners {
             if !told.contains(&listener.number) {

@@ -1,4 +1,4 @@
-//! Several servers, of which one is the primary and the others are its replicas. Nothing reports a failover but the servers.
+//! Several servers: a primary and its replicas. Only the servers themselves report a failover.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl Hosts {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The server that reports that it is a primary, if no other one does.
+    /// The only server that reports that it is a primary.
     pub(super) async fn primary(&self, config: &LinkConfig) -> Result<Endpoint, Failure> {
         let mut asking = JoinSet::new();
         for host in self.all.clone() {

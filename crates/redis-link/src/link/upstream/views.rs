@@ -67,8 +67,8 @@ impl Views {
         self.0.keys()
     }
 
-    /// The primary of the last failover that any sentinel has reported. What a lost one has reported only gives way if most
-    /// sentinels can be reached, and none of these reports it.
+    /// The primary of the newest failover that any sentinel has reported. The report of a sentinel that cannot be reached is ignored
+    /// only if most sentinels can be reached.
     pub(super) fn primary(&self) -> Option<&Endpoint> {
         let newest = |must_live: bool| {
             let views = self.0.values().filter(|view| view.is_live || !must_live);

@@ -119,7 +119,7 @@ const WORDS: [(&str, Meaning); 27] = [
     (super::error_reply::LAYOUT, Meaning::OursLayout),
 ];
 
-/// What Kvrocks says behind the position of a script that sends a command which it lacks there.
+/// The texts of Kvrocks for a script that sends a command that scripts cannot use there. The position in the script precedes them.
 const LACKING: [&str; 2] = ["Unknown Redis command called from", "command is not allowed from scripts"];
 
 /// What follows `ERR`, in lower case. Redis says nothing more precise; Kvrocks and old versions also not for credentials.

@@ -7,7 +7,7 @@ use store_core::{Error, Op};
 use super::classify;
 use crate::Endpoint;
 
-/// How long a caller should wait whom the server refused because its memory is full.
+/// How long a caller should wait after the server refused a call because its memory is full.
 const WAIT_FOR_MEMORY: Duration = Duration::from_secs(5);
 
 /// The code words with which our scripts answer an error; the text behind the word reaches the caller.
