@@ -37,7 +37,7 @@ mod upstream;
 mod values;
 mod waiting;
 
-pub(crate) use cluster::NO_NODE;
+pub(crate) use cluster::{NO_NODE, announced};
 use doubt::in_doubt;
 pub use loss::LossReports;
 pub(crate) use loss::{Acknowledged, Losses, ServerRun};

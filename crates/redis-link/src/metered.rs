@@ -90,7 +90,7 @@ impl NodeMeters {
         let Some((_, answers)) = answers.as_ref() else { return };
         let counter = match result {
             Ok(_) => &answers.ok,
-            Err(failure) if failure.redirection().is_some() => &answers.redirected,
+            Err(failure) if failure.is_redirection() => &answers.redirected,
             Err(_) => &answers.failed,
         };
         counter.increment(1);

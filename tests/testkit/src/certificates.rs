@@ -12,18 +12,19 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A certificate authority of its own with one server certificate (`localhost`, `127.0.0.1`, `::1`) and one client
-/// certificate, as PEM files: `ca.crt`, `server.crt`, `server.key`, `client.crt`, `client.key`.
+/// A certificate authority of its own with one server certificate for the given names and one client certificate, as PEM files: `ca.crt`, `server.crt`,
+/// `server.key`, `client.crt`, `client.key`.
 pub(crate) struct Certificates {
     folder: TempDir,
     client: Arc<ClientConfig>,
 }
 
 impl Certificates {
-    pub(crate) fn generate() -> Result<Self, Box<dyn Error + Send + Sync>> {
+    pub(crate) fn generate(names: &[String]) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let folder = tempfile::Builder::new().prefix("testkit-tls-").tempdir()?;
         let mut authority = CertificateParams::default();
-        authority.distinguished_name.push(DnType::CommonName, "testkit authority");
+        // unlike that of another authority, or its certificates would seem to be issued by this one
+        authority.distinguished_name.push(DnType::CommonName, format!("testkit authority {}", fastrand::u64(..)));
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let authority_key = KeyPair::generate()?;
@@ -31,8 +32,7 @@ impl Certificates {
         fs::write(folder.path().join("ca.crt"), authority_certificate.pem())?;
         let issuer = Issuer::new(authority, authority_key);
 
-        let leaf = |name: &str, subjects: &[&str], usages: &[ExtendedKeyUsagePurpose]| {
-            let subjects = subjects.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let leaf = |name: &str, subjects: &[String], usages: &[ExtendedKeyUsagePurpose]| {
             let mut params = CertificateParams::new(subjects)?;
             // unlike the authority's, or OpenSSL takes the certificate for a self-signed one
             params.distinguished_name.push(DnType::CommonName, name);
@@ -46,8 +46,8 @@ impl Certificates {
         };
         // a replica shows the server's certificate to its primary
         let both = [ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        leaf("server", &["localhost", "127.0.0.1", "::1"], &both)?;
-        let (certificate, key) = leaf("client", &["testkit"], &both[1..])?;
+        leaf("server", names, &both)?;
+        let (certificate, key) = leaf("client", &["testkit".to_owned()], &both[1..])?;
 
         let client = client_config(authority_certificate.der().clone(), certificate, key)?;
         Ok(Self { folder, client: Arc::new(client) })
@@ -55,6 +55,13 @@ impl Certificates {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// A file with this authority and that of `other`, for a server that connects to servers of both.
+    pub(crate) fn both_authorities(&self, other: &Self) -> std::io::Result<PathBuf> {
+        let both = fs::read_to_string(self.file("ca.crt"))? + &fs::read_to_string(other.file("ca.crt"))?;
+        fs::write(self.file("both.crt"), both)?;
+        Ok(self.file("both.crt"))
     }
 
     pub(crate) fn connector(&self) -> TlsConnector {

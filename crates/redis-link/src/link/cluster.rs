@@ -17,6 +17,7 @@ use crate::{Endpoint, LinkConfig, Reply};
 
 mod slots;
 
+pub(crate) use slots::announced;
 use slots::{Report, SlotMap, Standing};
 
 /// How often the nodes are asked without a sign of a change.

@@ -81,7 +81,7 @@ impl Routes {
     pub(super) fn next<T>(&self, hop: &Hop, result: &Result<T, Failure>) -> Option<Hop> {
         hop.node.answered(result);
         let (Self::Cluster(cluster), Err(failure)) = (self, result) else { return None };
-        let redirection = failure.redirection().filter(|_| hop.left > 0);
+        let redirection = failure.redirection(hop.node.endpoint().as_ref()).filter(|_| hop.left > 0);
         let Some(redirection) = redirection else {
             cluster.note(failure);
             return None;

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{Fact, Probe};
+use crate::link::announced;
 use crate::{Endpoint, Reply, keys};
 
 /// How many slots a cluster has.
@@ -116,10 +117,8 @@ fn parse(info: &str, slots: &Reply, asked: &Endpoint) -> Option<ClusterInfo> {
 /// An address, a port and an id.
 fn node_of(reply: &Reply, asked: &Endpoint) -> Option<ClusterNode> {
     let Reply::List(fields) = reply else { return None };
-    let host = fields.first()?.as_str().filter(|host| !host.is_empty() && *host != "?").unwrap_or(&asked.host);
-    let port = u16::try_from(fields.get(1)?.as_int()?).ok()?;
     let id = fields.get(2)?.as_str()?.to_owned();
-    Some(ClusterNode { endpoint: Endpoint::new(host, port), id, primary: None, slots: Vec::new() })
+    Some(ClusterNode { endpoint: announced(fields, asked)?, id, primary: None, slots: Vec::new() })
 }
 
 #[cfg(test)]

@@ -9,24 +9,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{Fact, Probe};
-use crate::{Endpoint, LinkConfig, Topology};
+use crate::Endpoint;
 
-/// How long the check may take, unless the configured connect time-out is shorter.
+/// How long the check may take.
 const LONGEST: Duration = Duration::from_secs(1);
 
 impl Probe {
-    /// Whether the server speaks TLS on its port. Opens two connections at the same time: one sends `PING`, the other
-    /// starts a TLS handshake and aborts it. Sends no user, no password and no certificate. Takes at most 1 s.
-    pub async fn speaks_tls(config: &LinkConfig) -> Fact<bool> {
-        let endpoint = match config.url.topology() {
-            Topology::Standalone(endpoint) => Some(endpoint),
-            Topology::Cluster(nodes) | Topology::Several(nodes) => nodes.first(),
-            _ => None,
-        };
-        let Some(endpoint) = endpoint else {
-            return Fact::Unknown("the URL does not name a data server".into());
-        };
-        let within = config.connect_timeout.min(LONGEST);
+    /// Whether the server at this address speaks TLS. Opens two connections at the same time: one sends `PING`, the other starts a
+    /// TLS handshake and aborts it. Sends no user, no password and no certificate. Takes at most `within`, or 1 s if that is shorter.
+    pub async fn speaks_tls(endpoint: &Endpoint, within: Duration) -> Fact<bool> {
+        let within = within.min(LONGEST);
         let hello = hello(endpoint).unwrap_or_default();
         // a record of a handshake or an alert; the first bytes of a reply
         let (is_tls, is_plain) = tokio::join!(

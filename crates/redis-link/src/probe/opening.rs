@@ -59,18 +59,17 @@ impl Probe {
     /// Sends a request, and follows the redirections of a cluster.
     pub(super) async fn ask(&self, request: Request<'_>) -> std::result::Result<Reply, Failure> {
         let mut answered = self.ask_at(&self.opened, [request.clone()]).await;
+        let mut asked = self.endpoint().clone();
         for _ in 0..MAX_REDIRECTIONS {
-            let redirection = answered.as_ref().err().and_then(Failure::redirection);
+            let redirection = answered.as_ref().err().and_then(|failure| failure.redirection(Some(&asked)));
             let Some(redirection) = redirection.filter(|_| self.others.is_some()) else { break };
-            answered = match redirection {
-                Redirection::Moved { to, .. } => {
-                    self.ask_at(&*Box::pin(self.other(&to)).await?, [request.clone()]).await
-                }
-                Redirection::Asked { to } => {
-                    let requests = [Request::new("ASKING", []), request.clone()];
-                    self.ask_at(&*Box::pin(self.other(&to)).await?, requests).await
-                }
+            let (before, to) = match redirection {
+                Redirection::Moved { to, .. } => (None, to),
+                Redirection::Asked { to } => (Some(Request::new("ASKING", [])), to),
             };
+            let other = Box::pin(self.other(&to)).await?;
+            answered = self.ask_at(&other, before.into_iter().chain([request.clone()])).await;
+            asked = to;
         }
         answered
     }
@@ -85,15 +84,15 @@ impl Probe {
     }
 
     /// The reply to the last of these requests.
-    async fn ask_at<const N: usize>(
+    async fn ask_at<'r>(
         &self,
         opened: &Opened,
-        requests: [Request<'_>; N],
+        requests: impl IntoIterator<Item = Request<'r>>,
     ) -> std::result::Result<Reply, Failure> {
         if !opened.is_usable() {
             return Err(Failure::NotSent("the server has closed the connection"));
         }
-        opened.wire.send_last(requests.into(), self.patience).await
+        opened.wire.send_last(requests.into_iter().collect(), self.patience).await
     }
 
     async fn other(&self, endpoint: &Endpoint) -> std::result::Result<Arc<Opened>, Failure> {

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use store_core::{Error, Op};
 
+use crate::Endpoint;
+
 mod classify;
 mod error_reply;
 
@@ -110,10 +112,15 @@ impl Failure {
         self.means(Meaning::NoQuorum)
     }
 
-    /// Where the nodes of a cluster send the request.
-    pub(crate) fn redirection(&self) -> Option<Redirection> {
+    /// Whether the request was sent to the wrong node of a cluster.
+    pub(crate) fn is_redirection(&self) -> bool {
+        self.means(Meaning::OtherServer)
+    }
+
+    /// Where the node of a cluster at this address sends the request.
+    pub(crate) fn redirection(&self, asked: Option<&Endpoint>) -> Option<Redirection> {
         match self {
-            Failure::Answered(reply) => reply.redirection(),
+            Failure::Answered(reply) => reply.redirection(asked),
             _ => None,
         }
     }

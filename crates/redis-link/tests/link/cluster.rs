@@ -199,3 +199,31 @@ async fn a_server_without_slots_is_refused_as_a_cluster() {
     let error = Link::connect(config(&url_of(&[server.address()]))).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
 }
+
+/// What the nodes report instead of an address: nothing, or that they announce no name.
+#[tokio::test]
+async fn nodes_without_a_name_are_found() {
+    for (preferred, host) in [("unknown-endpoint", "localhost"), ("hostname", "127.0.0.1")] {
+        let node = RedisServer::builder().config("cluster-preferred-endpoint-type", preferred);
+        let cluster = Cluster::builder().node(node).replicas(0).start().await.unwrap();
+        let url = format!("redis-cluster://localhost:{}", cluster.nodes()[0].port());
+        let link = Link::connect(config(&url).with_command_timeout(Duration::from_secs(1))).await.unwrap();
+        for node in cluster.nodes() {
+            assert!(link.servers().contains(&format!("{host}:{}", node.port())), "{}", link.servers());
+        }
+        let slot = cluster.slot("counter").await.unwrap();
+        let source = cluster.owner(slot).await;
+        assert_eq!(count(&link, "counter").await.unwrap(), 1);
+        let target = cluster.nodes().iter().find(|node| node.port() != source.port()).unwrap();
+        let migration = cluster.begin_migration(slot, target).await.unwrap();
+        assert!(migration.move_key(b"counter").await.unwrap());
+        let redirected = count(&link, "counter").await;
+        match preferred {
+            "unknown-endpoint" => assert_eq!(redirected.unwrap(), 2),
+            // The node reports the port alone.
+            _ => assert!(matches!(redirected, Err(Error::Unavailable { .. })), "{redirected:?}"),
+        }
+        migration.finish().await.unwrap();
+        eventually("the call reaches the new node", async || count(&link, "counter").await.is_ok()).await;
+    }
+}

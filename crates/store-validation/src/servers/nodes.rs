@@ -10,7 +10,7 @@ use redis_link::{ClusterInfo, ClusterNode, Fact, Probe, Topology};
 use super::clock::{self, Clock};
 use super::deadline::Deadline;
 use super::visit::{At, Visit, query};
-use super::{acl, check_server, databases, memory, persistence};
+use super::{acl, check_server, databases, memory, persistence, refused};
 use crate::draft::Draft;
 use crate::{Code, Finding};
 
@@ -109,8 +109,7 @@ async fn check_node(
     let probe = match opened {
         Ok(probe) => probe.with_patience(deadline.patience()),
         Err(error) => {
-            let code = if is_primary { Code::Unreachable } else { Code::ReplicaUnreachable };
-            let finding = connection.finding(code, format!("{at}: {}", error.detail()));
+            let finding = refused::why_reported(connection, &at, &error).await;
             return (vec![finding], Node { addresses, ..Node::default() }, None);
         }
     };

@@ -1,27 +1,23 @@
 //! Why a connection could not be opened.
 
-use redis_link::{Fact, Probe, Topology};
+use redis_link::{Endpoint, Fact, Probe, Topology};
 use store_core::{Error, ErrorKind};
 
-use crate::draft::{Connection, Draft};
+use super::visit::At;
+use crate::draft::Connection;
 use crate::{Code, Finding};
 
 /// The finding. The server's answer does not show a mismatch about TLS, so the port is probed.
-pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -> Finding {
+pub(super) async fn why(connection: &Connection, error: &Error) -> Finding {
     let code = code_of(error.kind());
     let detail = error.detail();
-    if code == Code::Unreachable {
-        let speaks_tls = Box::pin(Probe::speaks_tls(&draft.link(connection, Some(0)))).await;
-        match (speaks_tls, connection.url.is_tls()) {
-            (Fact::Known(true), false) => {
-                return connection.finding(Code::TlsRefused, "the port speaks TLS, but the URL begins with redis://");
-            }
-            (Fact::Known(false), true) => {
-                return connection
-                    .finding(Code::TlsRefused, "the port does not speak TLS, but the URL begins with rediss://");
-            }
-            _ => {}
-        }
+    if code == Code::Unreachable
+        && let Some(named) = connection.url.topology().endpoints().first()
+        && let Some(what) = tls_mismatch(connection, named).await
+    {
+        let url = connection.url.to_string();
+        let scheme = url.split("://").next().unwrap_or_default();
+        return connection.finding(Code::TlsRefused, format!("the port {what}, but the URL begins with {scheme}://"));
     }
     if code == Code::ConfInvalid && matches!(connection.url.topology(), Topology::Cluster(_)) {
         let what = "the URL names a cluster, and the server reports that it is no node of one";
@@ -34,6 +30,34 @@ pub(super) async fn why(draft: &Draft, connection: &Connection, error: &Error) -
         }
         _ => connection.finding(code, detail),
     }
+}
+
+/// What the port does about TLS, if it is not what the URL asks for.
+async fn tls_mismatch(connection: &Connection, endpoint: &Endpoint) -> Option<&'static str> {
+    let speaks_tls = Box::pin(Probe::speaks_tls(endpoint, connection.connect_timeout)).await;
+    match (speaks_tls, connection.url.is_tls()) {
+        (Fact::Known(true), false) => Some("speaks TLS"),
+        (Fact::Known(false), true) => Some("does not speak TLS"),
+        _ => None,
+    }
+}
+
+/// Why there is no connection to a server that another one has reported.
+pub(super) async fn why_reported(connection: &Connection, at: &At, error: &Error) -> Finding {
+    let is_primary = at.node.as_ref().is_some_and(|node| node.primary.is_none());
+    let mismatch = tls_mismatch(connection, &at.endpoint).await;
+    let code = match (is_primary, mismatch.is_some() || error.kind() == ErrorKind::Tls) {
+        (true, true) => Code::TlsRefused,
+        (true, false) => Code::Unreachable,
+        (false, _) => Code::ReplicaUnreachable,
+    };
+    let why = match mismatch {
+        Some(what) => {
+            format!("{at}: its port {what}, unlike that of the server that reports it (tls-cluster, tls-replication)")
+        }
+        None => format!("{at}: {}", error.detail()),
+    };
+    connection.finding(code, why)
 }
 
 fn code_of(kind: ErrorKind) -> Code {

@@ -144,7 +144,7 @@ pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadlin
 pub(super) async fn open_probe(draft: &Draft, connection: &Connection, deadline: Deadline) -> Result<Probe, Finding> {
     match Box::pin(Probe::open(draft.link(connection, Some(0)))).await {
         Ok(probe) => Ok(probe.with_patience(deadline.patience())),
-        Err(error) => Err(refused::why(draft, connection, &error).await),
+        Err(error) => Err(refused::why(connection, &error).await),
     }
 }
 

@@ -6,6 +6,7 @@ mod access;
 mod advice;
 mod claims;
 mod clusters;
+mod encryption;
 mod engines;
 mod fleet;
 mod hosts;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Sentinels;
+use crate::certificates::Certificates;
 use crate::port::ReservedPort;
 use crate::server::{Kind, RedisServer, RedisServerBuilder, StartError, quoted};
 use crate::topology::{Places, random_id, start_all};
@@ -28,6 +29,7 @@ pub struct SentinelsBuilder {
     data: RedisServerBuilder,
     replicas: usize,
     sentinel_password: Option<String>,
+    has_own_authority: bool,
     down_after: Duration,
     failover_timeout: Duration,
     has_fast_periods: bool,
@@ -42,6 +44,7 @@ impl SentinelsBuilder {
             data: RedisServer::builder(),
             replicas: 2,
             sentinel_password: None,
+            has_own_authority: false,
             down_after: Duration::from_millis(1500),
             failover_timeout: Duration::from_secs(3),
             has_fast_periods: true,
@@ -73,6 +76,13 @@ impl SentinelsBuilder {
     /// The password of the sentinels, for clients and for each other.
     pub fn sentinel_password(mut self, password: &str) -> Self {
         self.sentinel_password = Some(password.to_owned());
+        self
+    }
+
+    /// The sentinels have certificates of an authority of their own ([`RedisServer::ca_file`] of a sentinel) and require one of each
+    /// client, of this authority or of that of the data servers. Only for data with TLS.
+    pub fn own_authority(mut self) -> Self {
+        self.has_own_authority = true;
         self
     }
 
@@ -141,8 +151,15 @@ impl SentinelsBuilder {
     }
 
     /// Each sentinel begins with a file as if it had found the replicas and the others already, which takes up to 10 s.
-    fn sentinel_builders(&self, primary: &RedisServer, ports: &[u16]) -> io::Result<Vec<RedisServerBuilder>> {
+    fn sentinel_builders(&self, primary: &RedisServer, ports: &[u16]) -> Result<Vec<RedisServerBuilder>, StartError> {
         let (name, host) = (&self.name, self.host());
+        let own = match (primary.certificates(), self.has_own_authority) {
+            (Some(_), true) => {
+                let names = ["localhost", "127.0.0.1"].map(str::to_owned);
+                Some(Arc::new(Certificates::generate(&names).map_err(StartError::Certificates)?))
+            }
+            _ => None,
+        };
         let reserved = || ReservedPort::reserve().map(|port| (Arc::new(port), random_id()));
         let sentinels = std::iter::repeat_with(reserved).take(3).collect::<io::Result<Vec<_>>>()?;
         let builder = |(port, id): &(Arc<ReservedPort>, String)| {
@@ -164,8 +181,12 @@ impl SentinelsBuilder {
                 builder = builder.password(password);
                 lines.push(format!("sentinel-pass {}", quoted(password)));
             }
-            if primary.certificates().is_some() {
-                builder = builder.tls_of(primary).config("tls-auth-clients", "no").config("tls-replication", "yes");
+            if let Some(data) = primary.certificates() {
+                builder = match &own {
+                    Some(own) => builder.tls_beside(own, &data)?,
+                    None => builder.tls_of(primary),
+                };
+                builder = builder.config("tls-replication", "yes");
             }
             lines.extend(ports[1..].iter().map(|replica| format!("known-replica {name} {host} {replica}")));
             for (port, other) in sentinels.iter().filter(|(_, other)| other != id) {
@@ -174,8 +195,8 @@ impl SentinelsBuilder {
             for (period, milliseconds) in FAST_PERIODS.iter().filter(|_| self.has_fast_periods) {
                 builder = builder.first_command(&["SENTINEL", "DEBUG", period, milliseconds]);
             }
-            lines.into_iter().fold(builder, |builder, line| builder.line(format!("sentinel {line}")))
+            Ok(lines.into_iter().fold(builder, |builder, line| builder.line(format!("sentinel {line}"))))
         };
-        Ok(sentinels.iter().map(builder).collect())
+        sentinels.iter().map(builder).collect()
     }
 }

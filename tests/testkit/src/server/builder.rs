@@ -66,6 +66,8 @@ pub struct RedisServerBuilder {
     /// The file to start with instead of one of the kit's own.
     config_file: Option<PathBuf>,
     pub(super) certificates: Option<Arc<Certificates>>,
+    /// For which the server's certificate is valid.
+    names: Vec<String>,
     pub(super) replicates: bool,
     pub(super) records_fsyncs: bool,
     pub(super) kind: Kind,
@@ -121,6 +123,7 @@ impl RedisServerBuilder {
             users: Vec::new(),
             config_file: None,
             certificates: None,
+            names: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into(),
             replicates: false,
             records_fsyncs: false,
             kind: Kind::Standalone,
@@ -194,6 +197,14 @@ impl RedisServerBuilder {
     #[must_use]
     pub fn mutual_tls(self) -> Self {
         self.tls().config("tls-auth-clients", "yes")
+    }
+
+    /// The names and addresses for which the server's certificate is valid, instead of those of [`tls`](Self::tls). The kit's own
+    /// client asks for `localhost`.
+    #[must_use]
+    pub fn certificate_names(mut self, names: &[&str]) -> Self {
+        self.names = names.iter().map(ToString::to_string).collect();
+        self
     }
 
     /// Like [`tls`](Self::tls), with the authority and the certificates of `other`.
@@ -306,16 +317,17 @@ impl RedisServerBuilder {
         let mut set = |name: &str, value: String| settings.insert(name.to_owned(), value);
         set("dir", quoted(&directory.display().to_string()));
         set("port", if self.tls { 0 } else { port }.to_string());
+        if let Some(password) = &self.password {
+            set("requirepass", quoted(password));
+        }
         if let Some(certificates) = self.certificates.as_ref().filter(|_| self.tls) {
             set("tls-port", port.to_string());
             for (name, file) in
                 [("tls-ca-cert-file", "ca.crt"), ("tls-cert-file", "server.crt"), ("tls-key-file", "server.key")]
             {
-                set(name, quoted(&certificates.file(file).display().to_string()));
+                let path = quoted(&certificates.file(file).display().to_string());
+                settings.entry(name.to_owned()).or_insert(path);
             }
-        }
-        if let Some(password) = &self.password {
-            set("requirepass", quoted(password));
         }
         let mut text = String::new();
         for (name, value) in &settings {

@@ -112,9 +112,25 @@ fn range_of(range: &Reply, asked: &Endpoint) -> Option<(u16, u16, Endpoint)> {
     let Reply::List(fields) = range else { return None };
     let [first, last, Reply::List(primary), ..] = fields.as_slice() else { return None };
     let number = |reply: &Reply| u16::try_from(reply.as_int()?).ok();
-    let host = primary.first()?.as_str().filter(|host| !host.is_empty() && *host != "?").unwrap_or(&asked.host);
     let last = number(last).filter(|last| usize::from(*last) < SLOTS)?;
-    Some((number(first)?, last, Endpoint::new(host, number(primary.get(1)?)?)))
+    Some((number(first)?, last, announced(primary, asked)?))
+}
+
+/// The address of a node in `CLUSTER SLOTS`: host, port, id and, from version 7.0 on, pairs of names and values. `?` replaces a
+/// name that the node does not announce; its IP address is among the pairs. Without any host it is that of the node that was
+/// `asked`.
+pub(crate) fn announced(node: &[Reply], asked: &Endpoint) -> Option<Endpoint> {
+    let known = |host: &&str| !host.is_empty() && *host != "?";
+    let host = node.first()?.as_str();
+    let address = || match node.get(3) {
+        Some(Reply::List(pairs)) if host == Some("?") => {
+            let address = pairs.chunks_exact(2).find(|pair| pair[0].as_str() == Some("ip"));
+            address.and_then(|pair| pair[1].as_str()).filter(known)
+        }
+        _ => None,
+    };
+    let host = host.filter(known).or_else(address).unwrap_or(&asked.host);
+    Some(Endpoint::new(host, u16::try_from(node.get(1)?.as_int()?).ok()?))
 }
 
 #[cfg(test)]
@@ -152,6 +168,21 @@ mod tests {
         map.set(99, &Endpoint::new("10.0.0.9", 7009));
         assert_eq!(map.owner(99), Some(&Endpoint::new("10.0.0.9", 7009)));
         assert!(SlotMap::default().owner(1).is_none());
+    }
+
+    /// As Redis 7.0 and Valkey 8.1 report it with `cluster-preferred-endpoint-type hostname`, if no name is announced.
+    #[test]
+    fn a_node_without_a_name_has_its_address() {
+        let asked = Endpoint::new("seed", 7000);
+        let node = |host: &str, pairs: &[&str]| {
+            let pairs = Reply::List(pairs.iter().copied().map(text).collect());
+            announced(&[text(host), Reply::Int(7001), text("id"), pairs], &asked).unwrap()
+        };
+        assert_eq!(node("?", &["ip", "10.0.0.1"]), Endpoint::new("10.0.0.1", 7001));
+        assert_eq!(node("node-1", &["ip", "10.0.0.1"]), Endpoint::new("node-1", 7001));
+        assert_eq!(node("", &["ip", "10.0.0.1", "hostname", "node-1"]), Endpoint::new("seed", 7001));
+        assert_eq!(node("?", &[]), Endpoint::new("seed", 7001));
+        assert_eq!(announced(&[Reply::Nil, Reply::Int(7001)], &asked), Some(Endpoint::new("seed", 7001)));
     }
 
     #[test]

@@ -93,13 +93,15 @@ impl ErrorReply {
         Self { meaning, word, text: text.into() }
     }
 
-    /// Where a node of a cluster sends the request; `None` if it does not say where.
-    pub(super) fn redirection(&self) -> Option<Redirection> {
+    /// Where the node at the address `asked` sends the request; `None` if it does not say where. Without a host it is a node with
+    /// that of `asked` (`cluster-preferred-endpoint-type unknown-endpoint`).
+    pub(super) fn redirection(&self, asked: Option<&Endpoint>) -> Option<Redirection> {
         let mut words = self.text.split(' ');
         let word = words.next()?;
         let slot = words.next()?.parse().ok()?;
         let (host, port) = words.next()?.rsplit_once(':')?;
-        let to = Endpoint::new(Some(host).filter(|host| !host.is_empty() && *host != "?")?, port.parse().ok()?);
+        let host = if host.is_empty() { asked?.host.as_str() } else { host };
+        let to = Endpoint::new(Some(host).filter(|host| *host != "?")?, port.parse().ok()?);
         match word {
             "MOVED" => Some(Redirection::Moved { slot, to }),
             "ASK" => Some(Redirection::Asked { to }),

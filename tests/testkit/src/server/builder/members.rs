@@ -1,3 +1,5 @@
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Kind, RedisServerBuilder, StartError, quoted};
@@ -66,9 +68,22 @@ impl RedisServerBuilder {
     /// Makes the certificates, if TLS needs any, so that copies of this builder share them.
     pub(crate) fn make_certificates(&mut self) -> Result<(), StartError> {
         if self.tls && self.certificates.is_none() {
-            self.certificates = Some(Arc::new(Certificates::generate().map_err(StartError::Certificates)?));
+            self.certificates = Some(Arc::new(Certificates::generate(&self.names).map_err(StartError::Certificates)?));
         }
         Ok(())
+    }
+
+    /// Speaks TLS with certificates of an authority of its own, and connects with the certificate of a client of `data`.
+    pub(crate) fn tls_beside(mut self, own: &Arc<Certificates>, data: &Certificates) -> io::Result<Self> {
+        self.certificates = Some(Arc::clone(own));
+        let set =
+            |builder: Self, (name, path): (&str, PathBuf)| builder.config(name, &quoted(&path.display().to_string()));
+        let files = [
+            ("tls-ca-cert-file", own.both_authorities(data)?),
+            ("tls-client-cert-file", data.file("client.crt")),
+            ("tls-client-key-file", data.file("client.key")),
+        ];
+        Ok(files.into_iter().fold(self.mutual_tls(), set))
     }
 
     pub(crate) fn speaks_tls(&self) -> bool {
