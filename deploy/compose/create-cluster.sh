@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes a cluster of running nodes: the first half are primaries, the others their replicas. Does nothing if there is one already.
+# Creates a cluster of running nodes: the first half are primaries, the others their replicas. Does nothing if the cluster exists.
 # usage: create-cluster.sh NODE…
 set -eu
 REDISCLI_AUTH=$(cat /run/secrets/admin-password)
@@ -9,7 +9,7 @@ if valkey-cli --user admin -h "$1" cluster info | grep -q cluster_state:ok; then
 fi
 addresses=
 for node in "$@"; do
-    # The nodes meet by addresses. Later they announce their names.
+    # CLUSTER MEET needs addresses. Later the nodes announce their names.
     addresses="$addresses $(getent hosts "$node" | cut -d ' ' -f 1):6379"
 done
 # shellcheck disable=SC2086

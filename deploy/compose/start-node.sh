@@ -5,7 +5,7 @@ set -eu
 name=$1
 umask 077
 sh /etc/twinstore/fill.sh /etc/twinstore/state.acl /run/secrets > /run/twinstore/users.acl
-# Replicas log in at their primaries as a user of their own.
+# Replicas log in at their primaries as the user `replication`.
 password=$(cat /run/secrets/replication-password)
 hash=$(printf '%s' "$password" | sha256sum | cut -d ' ' -f 1)
 echo "user replication on #$hash resetchannels -@all +psync +replconf +ping" >> /run/twinstore/users.acl

@@ -29,9 +29,9 @@ const INSTALLERS: [(&str, &[&[&str]]); 5] = [
 ];
 
 /// The test programs that run on every fetched server, each with its filters: the conformance suite; lost replies, random
-/// sequences and foreign keys; what depends on the version of the server; scripts that a crash interrupts; configuration files.
+/// sequences and foreign keys; behaviour that depends on the server's version; scripts that a crash interrupts; configuration files.
 const ON_EVERY_SERVER: [(&str, &str, &[&str]); 6] = [
-    // neither the embedded engines nor the imitation of Kvrocks depend on the server
+    // neither the embedded engines nor the emulation of Kvrocks depends on the server
     ("conformance", "engines", &["--skip", "embedded", "--skip", "kvrocks"]),
     ("conformance", "servers", &[]),
     ("redis-link", "link", &["cluster", "durable", "errors", "power_cut", "probe", "sentinel", "subscriptions"]),
@@ -45,8 +45,8 @@ const ON_EVERY_SERVER: [(&str, &str, &[&str]); 6] = [
 pub(crate) struct Test {
     /// Which servers: `installed`, names that `cargo xtask servers list` prints, separated by commas, or `all`
     ///
-    /// On the installed redis-server every test runs. On each other server run the suites that test servers: conformance on all
-    /// topologies, lost replies, durability, interrupted scripts, configuration files. A server that `all` does not find is
+    /// On the installed redis-server every test runs. On each other server only the suites that test servers run: conformance on
+    /// all topologies, lost replies, durability, interrupted scripts, configuration files. A server that `all` does not find is
     /// skipped and reported.
     #[arg(long, value_name = "NAMES", default_value = "installed")]
     servers: String,

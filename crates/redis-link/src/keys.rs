@@ -82,8 +82,8 @@ impl QueueKeys {
         format!("{}:call:{id:016x}", self.tag)
     }
 
-    /// `ns:wake:name{tag}`: the sharded channel on which a process waits for jobs of this partition of a cluster. `of_process`:
-    /// its [`wake_channel`].
+    /// `ns:wake:name{tag}`: the sharded channel on which a process waits for jobs of this partition in a cluster. `of_process` is
+    /// the process's [`wake_channel`].
     pub fn wake_channel(&self, of_process: &str) -> String {
         let (_, tag) = self.tag.split_once(':').unwrap_or_default();
         format!("{of_process}{tag}")

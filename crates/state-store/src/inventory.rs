@@ -33,7 +33,7 @@ impl Inventory for StateStore {
 }
 
 impl StateStore {
-    /// One step over all keys of all nodes, and the names in those that match.
+    /// One step of an iteration over the keys of all nodes. Returns the names in the keys that match.
     async fn scan<T: Clone + Eq + Hash>(
         &self,
         op: Op,

@@ -111,7 +111,7 @@ impl StateStore {
         Self { scope: Scope::Shared, ..self.clone() }
     }
 
-    /// What failovers may have lost, from now on: see [`Link::loss_reports`].
+    /// The reports of the writes that failovers after this call may lose: see [`Link::loss_reports`].
     pub fn loss_reports(&self) -> LossReports {
         self.link.loss_reports()
     }

@@ -26,7 +26,8 @@ async fn started() -> (RedisServer, Cluster) {
     (cache.unwrap(), cluster.unwrap())
 }
 
-/// What a replica has acknowledged survives the death of its primary. The queue has a partition on each of the three.
+/// A write that the replica has acknowledged survives the death of the primary. The queue has a partition on each of the three
+/// primaries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_job_is_lost_when_primaries_die() {
     let (cache, cluster) = started().await;
@@ -36,7 +37,7 @@ async fn no_acknowledged_job_is_lost_when_primaries_die() {
         let primary = &cluster.nodes()[1];
         primary.kill().await;
         cluster.wait_for_failover(8000, primary).await;
-        // Without a replica, no write to its slots reaches one.
+        // Without a replica, no write to these slots can be confirmed.
         primary.start_again().await.unwrap();
         cluster.wait_settled().await;
     })

@@ -47,7 +47,7 @@ async fn each_capability_requests_its_own() {
     assert!(matches!(ran, Ran::Fresh(7)), "the refused attempt left the key free: {ran:?}");
 }
 
-/// A server waits for the last write of a connection: without one, it would confirm what no replica has.
+/// `WAIT` waits for the last write of its connection. Without a write, the server would confirm a write that no replica has.
 #[tokio::test]
 async fn a_repeated_call_writes_again() {
     let server = RedisServer::state().start().await.unwrap();

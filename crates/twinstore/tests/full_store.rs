@@ -1,4 +1,4 @@
-//! A state store whose memory is full: what adds data waits, and everything that drains the store runs.
+//! A state store whose memory is full: it refuses operations that add data, and runs those that drain it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -255,8 +255,8 @@ async fn used(server: &RedisServer) -> u64 {
     used - uncounted
 }
 
-/// The reserve between 85 % and the limit: a fleet fills the store, holds `running` jobs, and completes each of them with a result
-/// that is kept. The most memory that the server used meanwhile, in percent of its limit.
+/// Tests the reserve between 85 % and the limit: a fleet fills the store, holds `running` jobs, and completes each of them with a
+/// result that is kept. Returns the most memory that the server used meanwhile, in percent of its limit.
 async fn peak_of_completing(payload: usize, running: usize, result: usize) -> u64 {
     let (_cache, state, stores) = stores_on("48mb").await;
     let name = QueueName::new("mails").unwrap();
@@ -271,7 +271,7 @@ async fn peak_of_completing(payload: usize, running: usize, result: usize) -> u6
     while stores.state().queue().push(&name, &jobs[..20], Durability::Accepted).await.is_ok() {}
     until_critical(&stores).await;
     let before = used(&state).await;
-    // A link asks the server every 20 ms at most. In this time it sends up to 3 MB here: 6 % of a limit of 48 MB.
+    // A link samples the server every 20 ms at most. In this time it sends up to 3 MB here: 6 % of a limit of 48 MB.
     assert!(before * 100 > limit * 85 && before * 100 < limit * 94, "{before} of {limit}");
     let mut peak = before;
     for some in claimed.chunks(500) {

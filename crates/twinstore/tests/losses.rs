@@ -1,4 +1,4 @@
-//! What a failover may have lost is reported by its ids.
+//! A loss report names the jobs and the lease that a failover may have lost.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use twinstore::queue::Pushed;
 
 /// Several times the period in which positions are read.
 const PERIODS: Duration = Duration::from_millis(700);
-/// What is older than this when a fault begins is not reported.
+/// Writes that are older than this when a fault begins must not be reported.
 const EARLY: Duration = Duration::from_secs(1);
 
 async fn opened(sentinels: &Sentinels, replicas: &str) -> Stores {
@@ -31,7 +31,7 @@ async fn opened(sentinels: &Sentinels, replicas: &str) -> Stores {
     Stores::open_with(&environment, options).await.unwrap()
 }
 
-/// Pushes jobs in small batches, for longer than positions remain unread. The ids of those that were acknowledged.
+/// Pushes jobs in small batches, for longer than positions remain unread. Returns the ids of the acknowledged ones.
 async fn push(state: &State, queue: &QueueName) -> BTreeSet<JobId> {
     let mut ids = BTreeSet::new();
     let begun = Instant::now();
@@ -95,7 +95,7 @@ async fn a_failover_reports_each_lost_job_and_lease() {
     assert!(report.may_be_lost.iter().any(|write| write.op == Op::LeaseAcquire && &*write.name == "night-report"));
     assert!(report.unknown.is_empty() && !report.has_older);
 
-    // The report names more than what is lost: the rest is recognised.
+    // The report also names jobs that survived: the store recognises these by their ids.
     let mut all = report.as_ref().clone();
     all.may_be_lost.push(AcknowledgedWrite::new(Op::QueuePush, "mails", before.clone(), Instant::now()));
     assert_eq!(state.push_again(&all).await.unwrap(), []);

@@ -1,6 +1,6 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
 //! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a
-//! cluster of three primaries with one replica each, and through a proxy that answers as Kvrocks does. Those of queues run on one
+//! cluster of three primaries with one replica each, and through a proxy that emulates Kvrocks. Those of queues run on one
 //! server and on the cluster once more with 12 partitions.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 /// Capabilities that only the cache store has.
 const CACHE_ALONE: [&str; 3] = ["key_value.", "rate_limit.", "handoff."];
 
-/// What servers can do of which one writes each change to its disk and has a replica.
+/// The capabilities of servers if each write is synced to the disk and the server has a replica.
 const EVERYTHING: [Capability; 4] =
     [Capability::Reopen, Capability::OneOrder, Capability::Fsync, Capability::Replication];
 
@@ -103,7 +103,7 @@ impl Servers {
         engine
     }
 
-    /// The state role through a proxy that answers as Kvrocks does, and that syncs each write.
+    /// The state role through a proxy that emulates Kvrocks with synced writes.
     async fn kvrocks_engine(&self, name: &str) -> RedisEngine {
         let engine = RedisEngine::connect(name, &self.cache.url(None), &self.kvrocks.url()).await;
         engine.unwrap_or_else(|error| panic!("{error}"))

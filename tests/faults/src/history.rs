@@ -53,7 +53,7 @@ pub enum Event {
         /// Whether it ended; a fault without duration ends where it begins.
         ended: bool,
     },
-    /// The store reported what a failover may have lost.
+    /// The store reported the writes that a failover may have lost.
     Loss(Loss),
 }
 
@@ -62,13 +62,13 @@ pub enum Event {
 pub struct Loss {
     /// When it was received.
     pub at: Micros,
-    /// The group of actors to whose stores the writes were acknowledged.
+    /// The group of actors whose stores made the writes.
     pub actor: String,
     /// How many recent writes survived.
     pub survived: usize,
     /// The writes that may be lost.
     pub lost: Vec<LostWrite>,
-    /// The writes of which the servers report nothing.
+    /// The writes that the report lists as unknown.
     pub unknown: Vec<LostWrite>,
     /// Whether older writes may be lost.
     pub has_older: bool,
@@ -79,7 +79,7 @@ pub struct Loss {
 pub struct LostWrite {
     /// When its reply arrived.
     pub at: Micros,
-    /// Whether it is a push.
+    /// Whether the write is a push.
     pub is_push: bool,
     /// The operation.
     pub op: String,

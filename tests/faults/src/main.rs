@@ -35,10 +35,10 @@ struct Arguments {
     /// The servers of the state store
     #[arg(long, value_enum, default_value = "standalone")]
     topology: Topology,
-    /// The only fault of sentinels or a cluster [default: all of them in random order]
+    /// With sentinels or a cluster, inject only this fault [default: a random one each time]
     #[arg(long, value_enum)]
     fault: Option<PrimaryFault>,
-    /// How far writes have to reach on sentinels or a cluster
+    /// The durability of writes with sentinels or a cluster
     #[arg(long, value_enum, default_value = "replicated-all")]
     durability: Level,
     /// Check a kept history (a folder or a file) instead of running

@@ -40,7 +40,7 @@ impl<T: ?Sized> std::fmt::Debug for Recorded<T> {
 pub(crate) struct Client {
     /// The recorder under the actor's name.
     pub(crate) recorder: Recorder,
-    /// How far its writes have to reach.
+    /// The durability of its writes.
     pub(crate) durability: Durability,
     /// Queues.
     pub(crate) queue: Arc<dyn Queue>,

@@ -43,9 +43,9 @@ pub struct Options {
     pub fsync: String,
     /// The servers of the state store; by default a single one.
     pub topology: Topology,
-    /// The only fault of sentinels or a cluster; by default all of them.
+    /// The only fault with sentinels or a cluster; by default a random one each time.
     pub fault: Option<PrimaryFault>,
-    /// How far writes have to reach. A single server has no replicas.
+    /// The durability of writes. A single server has no replicas.
     pub durability: Level,
     /// Whether faults hold connections and the state server for longer than an attempt of a command lasts, so that copies of
     /// requests arrive after their repetitions were answered.

@@ -1,4 +1,4 @@
-//! The servers of the state store, and how far its writes have to reach.
+//! The servers of the state store, and the durability of its writes.
 
 use clap::ValueEnum;
 
@@ -13,7 +13,7 @@ pub enum Topology {
     Cluster,
 }
 
-/// How far the writes of queues, leases, heartbeats and idempotent requests have to reach.
+/// The durability of the writes of queues, leases, heartbeats and idempotent requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Level {
     /// The primary.
@@ -47,9 +47,9 @@ pub enum PrimaryFault {
     Partition,
     /// The replicas receive nothing from the primary, then it is killed, and starts again after 3 s.
     PartitionKill,
-    /// A failover by command.
+    /// A manual failover.
     Failover,
-    /// Every server ends and starts again, one after the other.
+    /// Every server is shut down and started again, one after the other.
     Restart,
 }
 

@@ -16,15 +16,15 @@ use answers::{Change, Plan, changed, plan};
 use frames::{frame_end, request};
 use scripts::Scripts;
 
-/// A proxy that makes a `redis-server` answer as Kvrocks does, as far as a client sees it: Kvrocks 2.14.0 was measured.
+/// A proxy that makes a `redis-server` reply like Kvrocks. The replies were measured on Kvrocks 2.14.0.
 ///
-/// It imitates: the greeting and `INFO` (no `run_id`, no `used_memory`, version 4.0.0), `SELECT` that answers `OK` and does not
+/// It emulates: the greeting and `INFO` (no `run_id`, no `used_memory`, version 4.0.0), `SELECT` that answers `OK` and does not
 /// switch, no users, no `CLIENT SETINFO`, `TRACKING` and `PAUSE`, commands that do not exist, also inside scripts, `EVAL` that
-/// does not fill the cache of scripts, flags of scripts that it refuses, statuses of scripts as strings of bytes, errors without
-/// their codes, `XREADGROUP` without a group, messages of protocol version 3 that are no pushes, settings, and `ROLE`. The texts
-/// of its errors are approximate, except for those that begin with `ERR Invalid`, `ERR running script` and `NOSCRIPT`.
+/// does not fill the cache of scripts, refused flags of scripts, statuses of scripts as bulk strings, errors without their codes,
+/// `XREADGROUP` without a group, messages as arrays instead of RESP3 pushes, settings, and `ROLE`. The texts of its errors are
+/// approximate, except for those that begin with `ERR Invalid`, `ERR running script` and `NOSCRIPT`.
 ///
-/// It does not imitate durations, durability, expiry and replication. It speaks no TLS. Dropping it ends all connections.
+/// It does not emulate durations, durability, expiry and replication. It has no TLS. Dropping it ends all connections.
 #[derive(Debug)]
 pub struct KvrocksProxy {
     address: SocketAddr,
@@ -37,7 +37,7 @@ struct Shared {
     kind: Kind,
 }
 
-/// The version and the configuration that it imitates.
+/// The version and the configuration that the proxy emulates.
 #[derive(Clone, Copy)]
 struct Kind {
     version: &'static str,

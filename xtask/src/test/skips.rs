@@ -1,4 +1,4 @@
-//! Counts the tests that did not run, by their reasons.
+//! Counts the skipped tests by reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 pub(super) struct Skips(BTreeMap<(String, String), usize>);
 
 impl Skips {
-    /// Runs tests, shows what they print, except that a test has passed, and counts those that are skipped.
+    /// Runs tests, prints their output without the lines of passed tests, and counts the skipped ones.
     pub(super) fn run(&mut self, server: &str, command: &mut Command) -> Result<(), String> {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");

@@ -24,7 +24,7 @@ fn deliveries(folder: &Folder) -> (String, usize, BTreeSet<String>) {
     (path, text.lines().count(), text.lines().map(id).collect())
 }
 
-/// The service with these stores; each write of the state store reaches a replica.
+/// The service with these stores. Each write to the state store waits for a replica.
 fn service(folder: &Folder, cache: &str, state: &str, arguments: &[&str]) -> Program {
     notifier(arguments)
         .env("SERVICE_NAME", "notifier")
@@ -35,11 +35,11 @@ fn service(folder: &Folder, cache: &str, state: &str, arguments: &[&str]) -> Pro
         .current_dir(folder.path())
 }
 
-/// Runs the service while `failover` happens, after some of the deliveries and before the others.
+/// Runs the service. `failover` happens after some of the deliveries and before the others.
 async fn runs_through(cache: &str, state: &str, failover: impl AsyncFnOnce()) {
     let folder = Folder::new();
     let (input, lines, ids) = deliveries(&folder);
-    // About 60 a second: the run lasts longer than a failover.
+    // About 60 deliveries a second, so that the run lasts longer than a failover.
     let slow = ["--delay", "250ms", "--concurrency", "16", "--lease", "2s"];
     let run = [&["run", "--input", &input, "--sink", "file:out.txt", "--json"], slow.as_slice()].concat();
     let mut running = service(&folder, cache, state, &run).start().unwrap();
@@ -81,7 +81,7 @@ async fn no_delivery_is_lost_when_a_primary_of_a_cluster_dies() {
         let primary = states.owner(slot).await;
         primary.kill().await;
         states.wait_for_failover(slot, primary).await;
-        // Until then the new primary has no replica, and no write reaches one.
+        // Until then the new primary has no replica that could confirm a write.
         primary.start_again().await.unwrap();
     })
     .await;

@@ -15,7 +15,7 @@ async fn subscribed(link: &Link, channel: Channel) -> Heard {
     heard
 }
 
-/// How many subscribers of the node have received it.
+/// How many subscribers of the node have received the message.
 async fn spublish(node: &RedisServer, channel: &str, message: &str) -> i64 {
     node.command(&["SPUBLISH", channel, message]).await.unwrap().as_integer().unwrap()
 }
@@ -34,7 +34,7 @@ async fn owner_of<'a>(cluster: &'a Cluster, channel: &str) -> &'a RedisServer {
     cluster.owner(cluster.slot(channel).await.unwrap()).await
 }
 
-/// Another primary than the owner.
+/// A primary other than the owner.
 fn other<'a>(cluster: &'a Cluster, owner: &RedisServer) -> &'a RedisServer {
     cluster.nodes()[..3].iter().find(|node| node.port() != owner.port()).unwrap()
 }
@@ -60,7 +60,7 @@ async fn sharded_channels_share_one_connection_for_each_node() {
     }
 }
 
-/// Any node passes it on to all others.
+/// Each node forwards its messages to all others.
 #[tokio::test]
 async fn a_plain_channel_reaches_the_link_from_each_node() {
     let (cluster, link) = started().await;
@@ -71,7 +71,7 @@ async fn a_plain_channel_reaches_the_link_from_each_node() {
     }
 }
 
-/// The server ends the subscription without a word that the client library passes on. A call shows that the slot has moved.
+/// The server ends the subscription, and the client library drops the server's message. A call shows that the slot has moved.
 #[tokio::test]
 async fn the_subscription_of_a_moved_slot_is_begun_again_at_its_new_node() {
     let (cluster, link) = started().await;
@@ -89,7 +89,7 @@ async fn the_subscription_of_a_moved_slot_is_begun_again_at_its_new_node() {
     eventually("no connection to the source is left", async || connections(source).await == 0).await;
 }
 
-/// The slot is where it was, but the server has ended the subscription. Checked when the link asks for the slots.
+/// The node has the slot again, but it has ended the subscription. The link checks that when it asks for the slots.
 #[tokio::test]
 async fn a_slot_that_comes_back_is_subscribed_again() {
     let (cluster, link) = started().await;
@@ -108,7 +108,7 @@ async fn a_slot_that_comes_back_is_subscribed_again() {
     assert_eq!(next(&mut heard).await, message("back"));
 }
 
-/// A call shows a failover by command; the lost connection shows the death of a primary.
+/// A call shows a manual failover; the lost connection shows the death of a primary.
 #[tokio::test]
 async fn subscriptions_follow_a_failover() {
     for dies in [false, true] {
@@ -148,7 +148,7 @@ async fn subscriptions_follow_a_failover() {
     }
 }
 
-/// The others are served.
+/// The other channels receive messages.
 #[tokio::test]
 async fn a_refused_sharded_channel_is_tried_again() {
     let node = RedisServer::builder().acl_user("app", "secret", "~* &tw:wake:* +@all");

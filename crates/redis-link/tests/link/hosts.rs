@@ -1,4 +1,4 @@
-//! Several hosts in one URL: a primary and its replicas, which change sides.
+//! Several hosts in one URL: a primary and its replicas, and a failover among them.
 
 use redis_link::{Link, args};
 use store_core::Error;
@@ -6,7 +6,7 @@ use testkit::RedisServer;
 
 use crate::{COUNTS, INCREMENT, config, eventually};
 
-/// Nothing reports the change but the servers themselves.
+/// Only the servers themselves report the change.
 #[tokio::test]
 async fn the_server_that_is_the_primary_is_found_again_after_a_change() {
     let one = RedisServer::builder().start().await.unwrap();

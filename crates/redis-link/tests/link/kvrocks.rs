@@ -1,4 +1,4 @@
-//! The link to a Kvrocks, which a proxy in front of a Redis imitates.
+//! The link to Kvrocks, which a proxy in front of Redis emulates.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use testkit::{KvrocksProxy, RedisServer, RespConnection};
 use crate::subscriptions::{hear, next};
 use crate::{COUNTS, INCREMENT, READS, config, number, server};
 
-/// The kind that a full server runs: its first line has a flag.
+/// A script of the kind that a full server runs: its first line has a flag.
 static FREES: Script = Script::frees("test/frees", &["call('SET', KEYS[1], ARGV[2])\nreturn {'set'}"]);
 
 const YES: Fact<bool> = Fact::Known(true);
@@ -24,7 +24,7 @@ async fn scripts_are_loaded_without_flags_and_again_when_they_are_gone() {
     let server = server().await;
     let proxy = KvrocksProxy::start(&server).await.unwrap();
     let mut other = RespConnection::open(proxy.address()).await.unwrap();
-    // also if the URL does not say what the server is
+    // also if the URL does not name Kvrocks
     for url in [proxy.url(), proxy.url().replace("kvrocks", "redis")] {
         let link = Link::connect(config(&url)).await.unwrap();
         for value in 1..4 {

@@ -1,4 +1,4 @@
-//! What failovers may have lost of the acknowledged writes.
+//! Reports of the acknowledged writes that failovers may have lost.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use testkit::{Cluster, DEADLINE, FaultProxy, RedisServer, Sentinels};
 use crate::sentinel::url_of;
 use crate::{config, eventually, passed};
 
-/// A write that a repetition repeats without harm, and which is retried through a failover.
+/// An idempotent write, which is retried through a failover.
 const WRITES: Op = Op::QueuePush;
 
 static SET: Script = Script::adds("test/set", &["redis.call('SET', KEYS[1], ARGV[2])\nreturn {'set'}"]);
@@ -36,7 +36,7 @@ async fn write(link: &Link, id: &str, durability: Durability) -> bool {
     true
 }
 
-/// Writes keys that begin with `prefix`, for longer than the link leaves positions unread. Those that were acknowledged.
+/// Writes keys that begin with `prefix`, for longer than the link leaves positions unread. Returns the acknowledged ones.
 async fn write_some(link: &Link, prefix: &str, durability: Durability) -> BTreeSet<String> {
     let mut acknowledged = BTreeSet::new();
     let begun = Instant::now();
@@ -75,10 +75,10 @@ async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<Stri
 
 /// Several times the period in which positions are read.
 const PERIODS: Duration = Duration::from_millis(700);
-/// What is older than this when a fault begins is not reported.
+/// Writes that are older than this when a fault begins must not be reported.
 const EARLY: Duration = Duration::from_secs(1);
 
-/// What a fault did to writes.
+/// The effect of a fault on writes.
 struct Outcome<'a> {
     before: &'a BTreeSet<String>,
     during: &'a BTreeSet<String>,
@@ -87,7 +87,7 @@ struct Outcome<'a> {
 }
 
 impl Outcome<'_> {
-    /// The report names each lost write, and none from long before the fault.
+    /// Checks that the report names each lost write, and none from long before the fault.
     fn check(&self, report: &LossReport) {
         let reported = named(&report.may_be_lost);
         assert!(reported.is_superset(self.lost), "{:?}", self.lost.difference(&reported));
@@ -183,7 +183,7 @@ async fn a_write_that_all_replicas_have_is_neither_lost_nor_reported() {
     assert!(report.is_clean() && report.survived == acknowledged.len(), "{report:?}");
 }
 
-/// The link learns of the failover late: one sentinel is all that it knows, and it does not hear from it.
+/// The link learns of the failover late: it has only one sentinel, which does not answer.
 #[tokio::test]
 async fn what_a_stale_primary_acknowledges_is_reported() {
     let sentinels = Sentinels::builder().start().await.unwrap();
@@ -260,7 +260,7 @@ async fn a_failover_in_a_cluster_reports_the_writes_to_its_slots() {
     Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
 }
 
-/// The link gives silent connections up, and opens others. It reads positions on these.
+/// The link closes connections that do not answer, opens others, and reads positions on these.
 #[tokio::test]
 async fn positions_are_read_after_connections_were_given_up() {
     let cluster = Cluster::builder().through_proxies().start().await.unwrap();

@@ -70,7 +70,7 @@ async fn number(server: &RedisServer, key: &str) -> i64 {
     value.as_str().map_or(0, |text| text.parse().unwrap())
 }
 
-/// Where a fault, or a look at a rate, is to come some time after something else, that time is the condition.
+/// Waits for this long, if a fault or a measurement must follow something else by some time: then the time is the condition.
 async fn passed(time: Duration) {
     let begun = Instant::now();
     eventually("the time has passed", async || begun.elapsed() > time).await;

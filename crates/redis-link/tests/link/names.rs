@@ -1,4 +1,4 @@
-//! The name of a host is looked up again at each attempt.
+//! The link resolves the name of a host again at each attempt.
 
 use std::env;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::{config, eventually, server};
 const HOSTS: &str = "TESTS_LINK_HOSTS";
 const NAME: &str = "names::a_host_that_has_moved_is_found_at_its_new_address";
 
-/// Passes connections on until it is aborted; then they end.
+/// Forwards connections until it is aborted; then they end.
 async fn pass_on(from: SocketAddr, to: SocketAddr) -> JoinHandle<()> {
     let listener = TcpListener::bind(from).await.unwrap();
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! Pressure: what a link knows of its server's memory, and what it refuses.
+//! Memory pressure: what a link reports, and which calls it refuses.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ static FREES: Script =
 static LOOKS: Script = Script::reads("test/looks", &["return {'is', call('EXISTS', KEYS[1])}"]);
 
 const LIMIT: u64 = 32 << 20;
-/// A limit below everything that a server uses.
+/// A limit below the memory use of an empty server.
 const NOTHING: u64 = 1;
 
 async fn watching(server: &RedisServer) -> Link {
@@ -29,7 +29,7 @@ const FILL: &str = "local value, used, n = string.rep('x', 40000), 0, 0
       used = tonumber(string.match(redis.call('INFO', 'memory'), 'used_memory:(%d+)'))
     until used >= tonumber(ARGV[1])";
 
-/// Has the server use this share of its limit.
+/// Fills the server until it uses this share of its limit.
 async fn fill(server: &RedisServer, percent: u64) {
     server.command(&["FLUSHALL", "SYNC"]).await.unwrap();
     server.command(&["EVAL", FILL, "0", &(LIMIT * percent / 100).to_string()]).await.unwrap();

@@ -1,4 +1,4 @@
-//! How fast calls are answered again, and what a fleet of links costs a server meanwhile.
+//! How soon calls succeed after an outage, and what a fleet of links costs a server meanwhile.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ const LINKS: usize = 200;
 /// Within this time after a server is back, all links have to be back.
 const BACK_WITHIN: Duration = Duration::from_secs(5);
 
-/// Stands for a server that is down, on its port: closes each connection and counts it.
+/// Replaces a server that is down, on its port: closes each connection and counts it.
 struct Door {
     attempts: Arc<AtomicUsize>,
     accepting: AbortHandle,
@@ -113,7 +113,7 @@ async fn a_half_open_connection_is_replaced_within_twice_the_command_time_out() 
     }
 }
 
-/// The connection is accepted, and nothing is ever answered.
+/// The server accepts the connection but never replies.
 #[tokio::test]
 async fn each_state_of_a_connection_attempt_ends_with_the_connect_time_out() {
     let encrypted = RedisServer::builder().password("p").tls().start().await.unwrap();
@@ -130,7 +130,7 @@ async fn each_state_of_a_connection_attempt_ends_with_the_connect_time_out() {
     }
 }
 
-/// The network is back while an attempt of before still waits for it.
+/// The network is back while an earlier attempt still waits for it.
 #[tokio::test]
 async fn an_attempt_that_hangs_does_not_keep_a_link_from_a_server_that_is_back() {
     let server = RedisServer::builder().password("p").tls().start().await.unwrap();

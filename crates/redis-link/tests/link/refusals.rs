@@ -1,4 +1,4 @@
-//! Refusals that a real server is brought to: the kind of each error, whether the call may be repeated, and its text.
+//! Refusals of real servers: the kind of each error, whether the call may be repeated, and the text.
 
 use std::fs;
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn get(link: &Link) -> Result<(), Error> {
     link.command(READS, "GET", args!["x"]).await.map(drop)
 }
 
-/// Waits until the server refuses the call, with an error that says so and that the call may be repeated after.
+/// Waits until the server refuses the call with this error, after which the call may be repeated.
 async fn refused(what: &str, call: impl AsyncFn() -> Result<(), Error>) {
     let mut last = None;
     eventually(what, async || {
@@ -93,7 +93,7 @@ async fn a_server_that_cannot_sync_its_append_only_file_is_unavailable_for_write
     .await;
     get(&link).await.expect("reads are answered");
     server.fail_fsyncs(false).unwrap();
-    // Redis 7.0 does not sync again before it is written to, and it refuses writes: an operator has to help.
+    // Redis 7.0 syncs again only after a write, and it refuses writes: an operator has to intervene.
     server.command(&["CONFIG", "SET", "appendonly", "no"]).await.unwrap();
     eventually("writes are accepted again", async || set(&link).await.is_ok()).await;
 }
@@ -108,7 +108,7 @@ async fn a_call_for_a_slot_that_no_node_serves_may_be_repeated() {
     server.command(&["CLUSTER", "DELSLOTS", &slot]).await.unwrap();
     for _ in 0..3 {
         let error = set(&link).await.unwrap_err();
-        // The client library does not report which of the calls in flight was refused. Then the connection is opened again.
+        // The client library closes the connection and does not report which call was refused. The link reopens the connection.
         let is_closed = error.kind() == ErrorKind::Indeterminate && error.to_string().contains("the cluster is down");
         assert!(error.is_retryable() && (is_closed || error.kind() == ErrorKind::Unavailable), "{error}");
         assert!(get(&link).await.is_err_and(|error| error.is_retryable()));

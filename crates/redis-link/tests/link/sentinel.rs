@@ -61,7 +61,7 @@ async fn calls_follow_the_death_of_the_primary() {
     assert_eq!(port(&link).await, Some(new.port()));
 }
 
-/// A primary that stood still answers again although it was replaced: what it would acknowledge would be lost.
+/// A primary that was suspended answers again, although it was replaced: the writes that it would acknowledge would be lost.
 #[tokio::test]
 async fn a_stale_primary_gets_no_calls() {
     let (sentinels, link) = started().await;

@@ -16,7 +16,7 @@ local function next_waiter()
         send = kind[2], channel = own .. tag, worker = sub(text, 19 + size), rest = sub(text, 12) }
     end
     call('HDEL', waiters, token)
-    -- A sharded channel's slot has just moved here: all nodes know the process's own channel.
+    -- A sharded channel whose slot has just moved here. All nodes forward the process's channel.
     if tag ~= '' and counted then messages[#messages + 1] = { 'PUBLISH', own, token .. 'w' } end
   end
 end

@@ -1,8 +1,8 @@
 //! The channels on which messages for the waiters of a process arrive.
 //!
-//! On one server a process has one channel. In a cluster it has a sharded one for each partition at which it waits: the server
-//! passes a message on to nobody else. Its one plain channel then only receives the notifications of scripts that find nobody on a
-//! sharded channel, because its slot has just moved.
+//! On one server a process has one channel. In a cluster it also has a sharded channel for each partition at which it waits: other
+//! shards do not get its messages. Its plain channel then receives only the notifications of scripts that find no subscriber on a
+//! sharded channel, because the slot has just moved.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::partition::Shape;
 use crate::StateStore;
 
-/// How long a claim waits for the subscriptions.
+/// How long a claim waits for its subscriptions.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// The channels of a process.
@@ -56,7 +56,7 @@ impl QueueChannels {
         std::iter::once(&self.of_process).chain(self.of_partitions.iter().flat_map(|channels| &channels.1))
     }
 
-    /// Whether they are those of the same shape.
+    /// Whether both are channels of the same shape.
     pub(super) fn are(&self, others: &Self) -> bool {
         let shape = |channels: &Self| channels.of_partitions.as_ref().map(|channels| Arc::as_ptr(&channels.0));
         shape(self) == shape(others)
@@ -77,7 +77,7 @@ impl QueueChannels {
 }
 
 impl StateStore {
-    /// The channels of a queue, which are opened unless they are those that are `known`.
+    /// The channels of a queue: `known` if they are current, otherwise new ones.
     pub(super) async fn channels(&self, queue: &QueueName, known: Option<QueueChannels>) -> Result<QueueChannels> {
         if !self.link.is_cluster() {
             return Ok(known.unwrap_or_else(|| QueueChannels { of_process: self.own_channel(), of_partitions: None }));
@@ -123,7 +123,7 @@ impl StateStore {
             let Some(waking) = waking.upgrade() else { return };
             match event {
                 Event::Message(message) => waking.on_message(message),
-                // A claim that did not wait for it has registered a waiter that could not be notified.
+                // A claim that did not wait for this may have registered a waiter that could not be notified.
                 Event::Subscribed => {
                     waking.on_gap(&heard);
                     subscribed.send_replace(true);

@@ -1,4 +1,4 @@
-//! Jobs that were pushed recently, kept so that they can be pushed again after a failover that may have lost them.
+//! Keeps the jobs of recent pushes, so that they can be pushed again after a failover that may have lost them.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,15 @@ use crate::StateStore;
 
 /// How long a job is kept: as long as a receipt of its push.
 const KEPT_FOR: Duration = Duration::from_secs(60);
-/// What a job counts besides its payload.
+/// The bytes that a job counts besides its payload.
 const OVERHEAD: usize = 256;
-/// How many payload bytes one push carries.
+/// The most payload bytes in one push, unless a single job has more.
 const BYTES: usize = 1 << 20;
 
 /// The last jobs that were pushed, the oldest first.
 #[derive(Debug)]
 pub(crate) struct KeptPushes {
-    /// The sum of their sizes at most. 0: none is kept.
+    /// The bound for the sum of their sizes. 0: no job is kept.
     most: usize,
     kept: Mutex<Kept>,
 }
@@ -42,7 +42,7 @@ impl KeptJob {
         self.job.payload.len() + OVERHEAD
     }
 
-    /// The same job. The time that has passed is no longer waited for.
+    /// The same job. The time that has passed is subtracted from its delay.
     fn again(&self) -> NewJob {
         let delay = self.job.delay.saturating_sub(self.at.elapsed());
         self.job.clone().with_id(self.id.clone()).with_delay(delay)
@@ -82,8 +82,8 @@ impl KeptPushes {
 }
 
 impl StateStore {
-    /// Pushes the jobs again that a failover may have lost, with the same ids. Returns those of which the jobs are no longer
-    /// kept ([`StateOptions::kept_push_bytes`](store_core::StateOptions::kept_push_bytes)).
+    /// Pushes the jobs that a failover may have lost again, with the same ids. Returns the ids of the jobs that are no longer kept
+    /// ([`StateOptions::kept_push_bytes`](store_core::StateOptions::kept_push_bytes)).
     ///
     /// # Errors
     /// Those of [`Queue::push`]. Some jobs may have been pushed.

@@ -185,7 +185,7 @@ impl StateStore {
 const AT_ONCE: usize = 8;
 
 impl StateStore {
-    /// Calls several partitions at the same time. Their answers in the order of the calls.
+    /// Calls several partitions at the same time. Returns their answers in the order of the calls.
     pub(super) async fn call_all(&self, calls: Vec<(Target<'_>, Vec<Arg>)>) -> Vec<Result<Called>> {
         let (mut under_way, mut answers) = (FuturesOrdered::new(), Vec::with_capacity(calls.len()));
         for (to, args) in calls {
@@ -201,8 +201,9 @@ impl StateStore {
     }
 }
 
-/// Reads the answers of all partitions to a call that changes something, by the number of the call. `None` if they have another
-/// shape, and nothing was changed. `changed`: what was done in the others if one has failed, as in `pushed to`.
+/// Reads the answers of all partitions to a call that changes something; `read` also gets the number of each call. Returns `None`
+/// if the partitions have another shape and nothing was changed. `changed` states for an error what was done in the other
+/// partitions: `pushed to`.
 pub(super) fn together(
     op: Op,
     changed: &str,

@@ -1,4 +1,4 @@
-//! What arrives for a waiter that does not serve it reaches another one.
+//! Passes on notifications and jobs that arrive for a waiter that does not use them.
 
 use redis_link::Arg;
 use store_core::{Claim, ClaimedJob, Durability, Outcome, Queue, QueueName, Result, Settlement};
@@ -8,9 +8,9 @@ use super::partition::Target;
 use super::{scripts, waiter};
 use crate::StateStore;
 
-/// If a call fails, leases expire, and workers claim within 10 s.
+/// If one of these calls fails, the leases expire, or workers claim the jobs within 10 s.
 impl StateStore {
-    /// Notifies another waiter for each notification. It is of one partition: a waiter claims only where it was notified.
+    /// Notifies another waiter for each notification, in the same partition: a waiter claims only where it was notified.
     pub(super) fn pass_on(&self, notified: Vec<(QueueName, u16)>) {
         let (false, Ok(runtime)) = (notified.is_empty(), Handle::try_current()) else { return };
         let store = self.clone();
@@ -33,7 +33,7 @@ impl StateStore {
     /// Gives back the jobs that were handed to a dropped waiter.
     pub(super) fn give_back(&self, queue: QueueName, claim: Claim) {
         let release = |job: ClaimedJob| Settlement::new(job.lease, Outcome::Release);
-        // The last one first, so that the queue keeps their order.
+        // In reverse order, so that the queue restores their order.
         let settlements: Vec<_> = claim.jobs.into_iter().rev().map(release).collect();
         let (false, Ok(runtime)) = (settlements.is_empty(), Handle::try_current()) else { return };
         let store = self.clone();

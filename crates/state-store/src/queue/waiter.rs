@@ -17,8 +17,8 @@ use crate::StateStore;
 
 pub(super) const OP: Op = Op::QueueWait;
 
-/// How many registrations of a process may reserve jobs at a time: each may bring a message of 64 KiB, and the server cuts a
-/// subscriber that does not read.
+/// How many registrations of a process may reserve jobs at a time: each may cause a message of 64 KiB, and the server
+/// disconnects a subscriber that does not read.
 const MAX_RESERVING: usize = 16;
 
 /// A message that hands jobs over, and whose waiter stays registered.
@@ -53,9 +53,9 @@ pub(super) struct Registered {
     rests_until: Option<Instant>,
     /// Whether a message has ended the registration since the last claim was sent.
     is_woken: bool,
-    /// Whether a notification, which no other waiter has got, has ended it since the last claim was sent.
+    /// Whether a notification has ended it since the last claim was sent. No other waiter got that notification.
     is_notified: bool,
-    /// The store that gives back what arrives for a waiter that was dropped.
+    /// The store that gives back jobs, and passes on notifications, that arrive for a waiter that was dropped.
     heir: Option<StateStore>,
 }
 
@@ -81,7 +81,7 @@ struct Inner {
     receiver: tokio::sync::Mutex<UnboundedReceiver<Wakeup>>,
     /// The token of each queue and partition.
     tokens: Mutex<HashMap<(QueueName, u16), u64>>,
-    /// Of the queues from which it claims.
+    /// The channels of the queues from which it claims.
     channels: Mutex<HashMap<QueueName, QueueChannels>>,
 }
 
@@ -116,7 +116,7 @@ impl Waiter for StateWaiter {
             self.inner.channels().insert(request.queue.clone(), channels.clone());
         }
         if !channels.are_subscribed().await {
-            // The waiter does not rest on what it may miss.
+            // The waiter must not rely on notifications that it may miss.
             let _ = self.inner.sender.send(Wakeup::Missed);
         }
         let registering = Registration { waiter: self, channels: &channels, reserve };
@@ -235,7 +235,7 @@ impl Registering for Registration<'_> {
 }
 
 impl Waking {
-    /// Passes a message on to its waiter, or to the heir of one that was dropped.
+    /// Passes a message on to its waiter, or to `heir` if the waiter was dropped.
     pub(super) fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
         let Some((queue, partition)) = self.registration_of(token, kind) else { return };
@@ -248,7 +248,7 @@ impl Waking {
             }
             _ => Wakeup::Notified { queue },
         };
-        // A waiter that is dropped sets its heir under this lock, and gives back what it was sent after that: nothing is lost.
+        // A waiter that is dropped sets `heir` under this lock, and gives back what it received after that: nothing is lost.
         let mut state = self.lock();
         let Some(registered) = state.registered.get_mut(&token) else { return };
         registered.reserve = registered.reserve.saturating_sub(jobs);
@@ -279,7 +279,7 @@ impl Waking {
         Some((registered.queue.clone(), registered.partition))
     }
 
-    /// Sets who gives back what arrives for a waiter that was dropped; nobody: its registrations have ended.
+    /// Sets `heir` for the registrations of a waiter that was dropped. `None`: removes the registrations, which have ended.
     fn bequeath(&self, waiter: &Weak<Inner>, heir: Option<&StateStore>) {
         self.lock().registered.retain(|_, registered| {
             if registered.waiter.ptr_eq(waiter) {
@@ -289,7 +289,7 @@ impl Waking {
         });
     }
 
-    /// Takes the notifications of these registrations for which no claim was sent.
+    /// Takes the notifications of these registrations that no claim has followed.
     pub(super) fn take_notified(&self, which: impl Fn(&Registered) -> bool) -> Vec<(QueueName, u16)> {
         let mut state = self.lock();
         let notified = state.registered.values_mut().filter(|registered| registered.is_notified && which(registered));
@@ -300,7 +300,7 @@ impl Waking {
         notified.map(take).collect()
     }
 
-    /// Messages on a channel may have been missed.
+    /// Messages on a channel may have been missed: sends [`Wakeup::Missed`] to its waiters.
     pub(super) fn on_gap(&self, channel: &str) {
         let mut state = self.lock();
         let mut missed: Vec<Arc<Inner>> = Vec::new();

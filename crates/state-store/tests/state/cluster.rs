@@ -31,12 +31,12 @@ async fn started() -> Cluster {
     Cluster::builder().node(RedisServer::state()).start().await.unwrap()
 }
 
-/// The store as a process has it, with channels of its own.
+/// The store of one process, with its own channels.
 async fn process(cluster: &Cluster, partitions: u16) -> StateStore {
     open(&url_of(cluster), StateOptions::default().with_partitions(queue(), partitions)).await.unwrap()
 }
 
-/// A waiter that has found nothing, and reserves jobs.
+/// A waiter whose claim found nothing, and which reserves jobs.
 async fn registered(store: &StateStore, reserve: usize) -> Arc<dyn Waiter> {
     let waiter = store.waiter();
     let found = waiter.claim(&request(reserve), reserve).await.unwrap();
@@ -74,7 +74,7 @@ async fn received(waiter: &Arc<dyn Waiter>) -> Vec<String> {
     jobs.iter().map(|job| String::from_utf8(job.payload.to_vec()).unwrap()).collect()
 }
 
-/// Receives until all these jobs have come.
+/// Receives until all these jobs have arrived.
 async fn receive_all(waiter: &Arc<dyn Waiter>, mut missing: HashSet<String>) {
     let all = async {
         while !missing.is_empty() {
@@ -96,7 +96,7 @@ fn other<'a>(cluster: &'a Cluster, owner: &RedisServer) -> &'a RedisServer {
     cluster.nodes()[..3].iter().find(|node| node.port() != owner.port()).unwrap()
 }
 
-/// What the nodes have passed on to all others.
+/// How many messages the nodes have forwarded to all others.
 async fn broadcasts(cluster: &Cluster) -> usize {
     let mut count = 0;
     for node in cluster.nodes() {
@@ -146,7 +146,7 @@ async fn a_waiter_is_woken_after_its_slot_has_moved() {
         let mut pushed = HashSet::new();
         for number in 0..2 {
             let name = format!("{round}: {number} while it moves");
-            // The nodes refuse a script of which they have some keys only.
+            // A node refuses a script if it has only some of the keys.
             match push(&producer, &name).await {
                 Ok(()) => drop(pushed.insert(name)),
                 Err(Error::Unavailable { .. }) => {}
@@ -223,7 +223,7 @@ async fn a_waiter_is_woken_after_a_failover() {
             cluster.failover(cluster.replicas_of(old).await[0]).await;
         }
         let mut last = Instant::now();
-        // Nobody else may confirm a write after the death.
+        // No other replica may confirm a write after the primary's death.
         let name = if dies { "after its death" } else { "after a command" };
         wait_until("a push succeeds", DEADLINE, async || {
             last = Instant::now();
@@ -246,7 +246,7 @@ async fn a_listing_survives_a_failover_and_slots_that_move() {
     for name in &names {
         let _ = store.push(name, &[NewJob::new("")], Durability::Accepted).await.unwrap();
     }
-    // A slot of the last node, which moves to the first when that was walked over.
+    // A slot of the last node, which moves to the first node after the listing has visited that.
     let moving = |name: &QueueName| QueueKeys::new(&namespace(), name, 0, 1).meta;
     let mut of_last = Vec::new();
     for name in &names {
@@ -264,7 +264,7 @@ async fn a_listing_survives_a_failover_and_slots_that_move() {
             let migration = cluster.begin_migration(of_last[0], &cluster.nodes()[0]).await.unwrap();
             migration.finish().await.unwrap();
             cluster.failover(cluster.replicas_of(&cluster.nodes()[1]).await[0]).await;
-            // A call shows it.
+            // A call shows the change.
             for name in &names {
                 let _ = store.push(name, &[NewJob::new("")], Durability::Accepted).await.unwrap();
             }

@@ -1,4 +1,4 @@
-//! No container engine is needed: what the Compose files name exists and fits together, and its scripts are run.
+//! Checks without a container engine that the files that the Compose files name exist and fit together. Runs their scripts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -33,7 +33,7 @@ async fn servers_with_these_files_have_no_finding() {
     let (of_cache, of_state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let cache = start(Role::Cache, of_cache.path(), "of cache").await;
     let state = start(Role::State, of_state.path(), "of state").await;
-    // The file is also for servers that do not know this rule. Valkey from 9.1.1 does, and the preflight asks for it.
+    // The file is also for servers without this rule. Valkey from 9.1.1 has it, and there the preflight requires it.
     let _unknown_elsewhere = cache.command(&["ACL", "SETUSER", "cache-app", "resetdbs", "db=0,1"]).await;
     let (cache, state) = (cache.user_url("cache-app", "of cache"), state.user_url("state-app", "of state"));
     let variables = [

@@ -12,7 +12,7 @@ async fn started() -> (RedisServer, Cluster) {
     (cache, cluster.unwrap())
 }
 
-/// Through all nodes, unless others are given.
+/// The URL that names all nodes.
 fn url(cluster: &Cluster) -> String {
     let hosts: Vec<_> = cluster.addresses().iter().map(ToString::to_string).collect();
     format!("redis-cluster://{}", hosts.join(","))
@@ -33,13 +33,13 @@ async fn the_state_store_runs_on_a_cluster_whichever_node_the_url_names() {
         {
             assert!(!warnings(&report).contains(&code), "{:#?}", report.findings());
         }
-        // The preset of the role has replicas here, and no min-replicas-to-write.
+        // The primaries have replicas here, but the preset of the role has no min-replicas-to-write.
         let missing = report.findings().iter().filter(|finding| finding.code == Code::NoMinReplicas);
         assert_eq!(missing.count(), 3, "one finding for each primary: {:#?}", report.findings());
     }
 }
 
-/// The marks of the servers are keys, and each key has its node.
+/// The marks of the servers are keys, and each is on the node that has its slot.
 #[tokio::test]
 async fn the_marks_of_a_cluster_are_found_through_each_node() {
     let (cache, cluster) = started().await;
@@ -133,11 +133,11 @@ async fn uncovered_slots_and_primaries_without_a_replica_are_named() {
     let text = what(&check().await, Code::ClusterNoReplica);
     assert!(text.contains(&format!("the primary 127.0.0.1:{} (", cluster.nodes()[1].port())), "{text}");
 
-    // A node that still claims a slot would have the others learn it again.
+    // A node that still has a slot would announce it to the others again.
     for (owner, slot) in [(0, "100"), (0, "101"), (0, "102"), (1, "7000")] {
         cluster.nodes()[owner].command(&["CLUSTER", "DELSLOTS", slot]).await.unwrap();
         for node in cluster.nodes().iter().filter(|node| node.is_running()) {
-            // Refused by a node that has learned of it.
+            // A node that already considers the slot free refuses the command.
             let _ = node.command(&["CLUSTER", "DELSLOTS", slot]).await;
         }
     }

@@ -60,7 +60,7 @@ async fn kvrocks_is_recognised_by_its_version_and_refused_as_a_cache() {
     assert_errors(&report, &[Code::CacheEngineUnsupported]);
 }
 
-/// The testkit's proxy answers as Kvrocks does.
+/// The testkit's proxy emulates Kvrocks.
 #[tokio::test]
 async fn kvrocks_serves_the_state_and_what_it_does_not_show_is_unknown() {
     let (cache, state) = (cache().await, state().await);
@@ -79,7 +79,7 @@ async fn kvrocks_serves_the_state_and_what_it_does_not_show_is_unknown() {
     assert_errors(&mismatch, &[Code::TopologyMismatch]);
     let mismatch = check_urls(&cache.url(None), &state.url(None).replace("redis", "kvrocks")).await;
     assert_errors(&mismatch, &[Code::TopologyMismatch]);
-    // one server, although it shows no run
+    // one server, although it does not report a run id
     let same = check_urls(&state.url(None), &kvrocks.url()).await;
     assert!(crate::errors(&same).contains(&Code::SameInstance), "{same:#?}");
 

@@ -1,4 +1,4 @@
-//! URLs with several hosts: the servers report which topology it is.
+//! URLs with several hosts: the servers report their topology.
 
 use store_validation::{Code, check, validate};
 use testkit::{Cluster, RedisServer, Sentinels};

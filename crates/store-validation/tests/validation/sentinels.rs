@@ -130,7 +130,7 @@ fn variables_of_sentinels_need_a_url_of_sentinels() {
     assert_errors(&check("redis-sentinel://h/main", "REDIS_CACHE_SENTINEL_USERNAME", "app"), &[]);
     let report = check("rediss-sentinel://h/main", "REDIS_CACHE_SENTINEL_TLS_CA_FILE", "/etc/hostname");
     assert_errors(&report, &[Code::TlsFileUnreadable]);
-    // The sentinels are here; the primary may be elsewhere.
+    // The sentinels are on this machine; the primary may be on another one.
     let report = check("redis-sentinel://localhost/main", "REDIS_CACHE_SENTINEL_USERNAME", "app");
     assert!(warnings(&report).contains(&Code::NoTls), "{report:#?}");
 }

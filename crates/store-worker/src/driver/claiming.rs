@@ -73,12 +73,12 @@ impl Work {
         self.claim_at = self.queues.iter().filter_map(|queue| queue.supply.claims_at()).min();
     }
 
-    /// How many jobs to claim from each queue: a place at a time goes to the queue with the fewest jobs. While handlers are fast, it
+    /// How many jobs to claim from each queue: in each step, the queue with the fewest jobs gets a place. While handlers are fast, it
     /// gets places for all jobs that it may have: a few large claims cost a server much less than many small ones.
     fn grants(&self, now: Instant) -> Vec<Grant> {
         let ahead = self.pace.ahead();
         let free = (self.settings.concurrency + ahead).saturating_sub(self.held());
-        // A claim that hangs holds up other queues if it takes all places.
+        // A claim that hangs would block other queues if it took all places.
         let most = if self.pace.is_fast() { self.settings.concurrency } else { 1 };
         let grant = |index: &usize| {
             let queue = &self.queues[*index];

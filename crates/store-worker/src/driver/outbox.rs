@@ -74,7 +74,7 @@ pub(super) struct Outbox {
     under_way: Option<Arc<Batch>>,
     /// Until when a few settlements may wait for others, while handlers are fast.
     linger_until: Instant,
-    /// Until when those that wait may wait for handlers of the queue that still run.
+    /// Until when waiting settlements may wait for handlers of the queue that still run.
     waits_until: Option<Instant>,
     /// The most settlements in one call. It is smaller after a failure, so that one refused settlement, or a call that is too
     /// large, does not block the others.
@@ -107,8 +107,8 @@ impl Outbox {
         self.pending.push(settlement, note);
     }
 
-    /// The settlements to send now, which are under way from then on. Fewer than `few` may wait for others; longer if some of the
-    /// queue's handlers `are_running`.
+    /// The settlements to send now, which are then under way. Fewer than `few` settlements may wait for others, and longer if some
+    /// of the queue's handlers `are_running`.
     pub(super) fn send(&mut self, few: usize, are_running: bool, now: Instant) -> Option<Arc<Batch>> {
         if self.under_way.is_some() || self.pending.len() == 0 {
             return None;

@@ -1,4 +1,4 @@
-//! How fast handlers end, and what follows for claims and settlements.
+//! Measures how fast handlers end, and determines how claims and settlements are combined.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub(super) struct Pace {
     ended: usize,
     /// How many of them had ended when the last claim was sent.
     ended_before_claim: usize,
-    /// How many handlers ended while the claim was under way that was answered last: the next claim may claim this many jobs ahead.
+    /// How many handlers ended during the claim that was answered last: the next claim may claim this many jobs ahead.
     ended_during_claim: usize,
     /// Whether handlers end about as fast as claims are answered.
     is_fast: bool,
@@ -76,7 +76,7 @@ impl Pace {
         self.linger_until = now + LINGER;
     }
 
-    /// Whether handlers are fast if so many end during a claim.
+    /// Whether handlers are fast if this many end during a claim.
     fn are_many(&self, ended: usize) -> bool {
         self.concurrency > 1 && 2 * ended >= self.concurrency
     }

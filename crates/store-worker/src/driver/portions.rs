@@ -1,4 +1,4 @@
-//! Dividing the free places of a worker among its queues.
+//! Divides the free places of a worker among its queues.
 
 use std::cmp::Ordering;
 
@@ -13,9 +13,9 @@ pub(super) struct Grant {
     /// How many jobs of the queue the worker holds.
     pub(super) held: usize,
     pub(super) weight: usize,
-    /// Of queues with the same load, the one with the lowest turn comes first.
+    /// Among queues with the same load, the one with the lowest turn comes first.
     pub(super) turn: u64,
-    /// How many places it gets at a time.
+    /// How many places it gets in one step.
     pub(super) portion: usize,
 }
 
@@ -28,8 +28,8 @@ impl Grant {
     }
 }
 
-/// Divides `free` places. Each time, the queue with the fewest jobs per weight gets a portion. If the last places are fewer than the
-/// next portion, they stay free: two claims of parts cost more than a later claim of the whole. An only queue gets all.
+/// Divides `free` places. In each step, the queue with the fewest jobs per weight gets a portion. If fewer places are left than the
+/// next portion, they stay free: two claims of parts cost more than one later claim of the whole. A single queue gets all places.
 pub(super) fn divide(grants: &mut [Grant], mut free: usize) {
     if let [only] = grants {
         only.jobs = free.min(only.room);
@@ -49,7 +49,7 @@ pub(super) fn divide(grants: &mut [Grant], mut free: usize) {
     }
 }
 
-/// The turn after `turn` of a queue of this weight that has asked for `jobs`.
+/// The turn after `turn` of a queue of this weight that has requested `jobs`.
 pub(super) fn next_turn(turn: u64, jobs: usize, weight: usize) -> u64 {
     turn + (((jobs as u64) << 20) / weight as u64).max(1)
 }

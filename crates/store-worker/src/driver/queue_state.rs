@@ -110,13 +110,13 @@ impl QueueState {
         self.supply.is_wanted() && self.supply.waits_until().is_none_or(|until| until <= now) && self.gate.is_open(now)
     }
 
-    /// When it is its turn: of queues with the same load, the one with the lowest turn is claimed from first. A turn grows with the
-    /// jobs asked for per weight. It is never before `current`, so that a queue that had no jobs is not preferred for long.
+    /// Its turn: among queues with the same load, the driver claims from the one with the lowest turn first. The turn grows with the
+    /// requested jobs per weight. It is never below `current`, so that a queue that had no jobs is not preferred for long.
     pub(super) fn turn(&self, current: u64) -> u64 {
         self.turn.max(current)
     }
 
-    /// A claim asks for `jobs`. Returns the turn that it has taken.
+    /// Records a claim of `jobs`. Returns the turn of the claim.
     pub(super) fn take_turn(&mut self, current: u64, jobs: usize) -> u64 {
         let taken = self.turn(current);
         self.turn = next_turn(taken, jobs, self.settings.weight);

@@ -101,9 +101,9 @@ pub(super) struct Supply {
     waited_in_vain: bool,
     /// Whether the last claim found as many jobs as it wanted, or more.
     has_backlog: bool,
-    /// How many jobs claims have found since one last found none left.
+    /// How many jobs claims have found since the last claim that left none.
     found: usize,
-    /// How many jobs they usually find until none is left; `None` if this is unknown.
+    /// How many jobs claims usually find until none is left; `None` if this is unknown.
     usual: Option<usize>,
     /// The most bytes of the next claim.
     max_bytes: usize,
@@ -162,8 +162,8 @@ impl Supply {
         self.waited_in_vain
     }
 
-    /// How many jobs to ask for if they are many. After a notification these are a few more than it usually has: a claim that finds
-    /// fewer jobs than it wants registers the worker.
+    /// The most jobs to request. After a notification this is one more than the queue usually has, because a claim that finds fewer
+    /// jobs than it requests registers the worker.
     pub(super) fn may_have(&self) -> usize {
         if self.has_backlog { NewJob::MAX_BATCH } else { self.usual.map_or(NewJob::MAX_BATCH, |usual| usual + 1) }
     }

@@ -173,7 +173,7 @@ async fn every_metric_of_the_table_is_emitted_and_no_other() {
     lose_servers(&kept, &remote, &cache, &state).await;
 
     let table: BTreeSet<String> = metric::ALL.iter().map(|metric| metric.name.to_owned()).collect();
-    // The gauges that are zero again, that of the handlers which ignore their cancellation: there is none here, and those of an
+    // The gauges that are zero again, the gauge of handlers that ignore their cancellation (there is none here), and those of an
     // empty server without replicas.
     let mut emitted = kept.emitted();
     emitted.extend(

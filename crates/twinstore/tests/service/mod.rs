@@ -3,7 +3,7 @@
 use testkit::RedisServer;
 use twinstore::prelude::*;
 
-/// Its environment, with more variables.
+/// The environment of the service, with more variables.
 pub(crate) fn environment(cache: &RedisServer, state: &RedisServer, more: &[(&str, &str)]) -> Environment {
     let own = [
         ("SERVICE_NAME", "billing".to_owned()),

@@ -15,7 +15,7 @@ impl JobType for Mail {
     const QUEUE: &'static str = "mails";
 }
 
-/// Pushes jobs and handles them; `failover` happens in the middle. Each job is handled.
+/// Pushes jobs and handles them; `failover` happens in the middle. Checks that each job is handled.
 pub(crate) async fn works_through(stores: &Stores, failover: impl AsyncFnOnce()) {
     let handled = Arc::new(Mutex::new(BTreeMap::new()));
     let seen = Arc::clone(&handled);
@@ -33,7 +33,7 @@ pub(crate) async fn works_through(stores: &Stores, failover: impl AsyncFnOnce())
     let queue = stores.state().queue_of::<Mail>();
     let pushed = async {
         for number in 0..JOBS {
-            // The id makes the job the same one, however often the push is tried.
+            // With the same id, a repeated push adds the job once.
             let job = queue.job(&Mail(number)).unwrap().with_id(JobId::new(format!("mail-{number}")).unwrap());
             wait_until("the job is pushed", DEADLINE, async || queue.push_one(job.clone()).await.is_ok()).await;
         }

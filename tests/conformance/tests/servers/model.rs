@@ -124,8 +124,8 @@ async fn random_sequences_have_the_same_outcomes() {
     compare(1).await;
 }
 
-/// The partitions have no common order: each step claims all ready jobs, and jobs are compared by their ids. So there are batches:
-/// which of their jobs a claim takes is not defined.
+/// The partitions have no common order: each step claims all ready jobs, and jobs are compared by their ids. That also allows
+/// batches, because it is not defined which jobs of a batch a claim takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_sequences_have_the_same_outcomes_in_three_partitions() {
     compare(3).await;

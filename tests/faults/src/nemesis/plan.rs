@@ -184,7 +184,7 @@ impl FaultSequence {
         ]
     }
 
-    /// The only sequence of a run on sentinels or a cluster: this fault again and again, or any of them.
+    /// The only sequence of a run with sentinels or a cluster: this fault repeatedly, or a random one each time.
     pub(crate) fn of_primary(seed: u64, duration: Duration, fault: Option<PrimaryFault>) -> Self {
         let mut random = random_of(seed, "primary");
         let mut planned = Duration::ZERO;
@@ -200,7 +200,7 @@ impl FaultSequence {
         Self { faults }
     }
 
-    /// Whether its faults concern the worker process, or the process has to be kept running all the same.
+    /// Whether its faults affect the worker process, or it must keep the process running anyway.
     pub(crate) fn has_process(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.kind, Kind::KillProcess | Kind::StopProcess | Kind::Primary(_)))
     }

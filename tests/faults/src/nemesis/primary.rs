@@ -12,12 +12,12 @@ use crate::workload::QUEUES;
 /// How long a killed server is down.
 const DOWN: Duration = Duration::from_secs(3);
 
-/// How long a primary is separated from its replicas before it is killed: shorter than the time before the fault from which a
-/// loss report may name writes.
+/// How long a primary is separated from its replicas before it is killed. Shorter than 1 s: a loss report must not name older
+/// writes.
 const SEPARATED: Duration = Duration::from_millis(700);
 
 impl Nemesis {
-    /// Applies a fault, undoes it, and waits until all servers are in sync.
+    /// Injects a fault, ends it, and waits until all servers are in sync.
     pub(super) async fn strike_primary(&mut self, fault: PrimaryFault, lasts: Duration, pick: usize) {
         let environment = self.environment.clone();
         match &environment.state {
@@ -101,15 +101,15 @@ impl Nemesis {
     /// Kills the server, if it runs, and starts it again.
     async fn kill(&self, server: &RedisServer) {
         server.kill().await;
-        // also at the end of the run: a server that is back before the failover makes the fate of all writes unknown
+        // also at the end of the run: if the server is back before the failover, the outcome of all writes is unknown
         tokio::time::sleep(DOWN).await;
         server.start_again().await.expect("the server starts again on its data");
     }
 }
 
-/// Ends the server in order, and starts it again.
+/// Shuts the server down cleanly and starts it again.
 async fn restart(server: &RedisServer) {
-    // it answers nothing when it ends
+    // the server does not reply to SHUTDOWN
     drop(server.command(&["SHUTDOWN"]).await);
     server.start_again().await.expect("the server starts again on its data");
 }

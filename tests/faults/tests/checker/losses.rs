@@ -32,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
         // no replica confirmed it, and a report names it
         case(Rule::LossUnnamed, killed(false).listed(&[], &[]), killed(false).lost(3000, 901, "a").listed(&[], &[])),
         case(Rule::LossTooOld, early(999), early(1001)),
-        // it was delivered, and its push was not confirmed
+        // it was delivered, but its push was not confirmed
         case(Rule::JobLost, delivered(killed(true)).listed(&[], &[]), delivered(unconfirmed()).listed(&[], &[])),
         // no failover lies between the push and the listing
         case(

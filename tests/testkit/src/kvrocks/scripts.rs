@@ -1,4 +1,4 @@
-//! Scripts: which ones are loaded, and what they find in the server.
+//! Scripts: which ones are loaded, and the commands that they can call.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -7,23 +7,23 @@ use sha1_smol::Sha1;
 
 use crate::lock;
 
-/// What a script finds under the name `redis`: commands that are absent or not allowed in scripts, and other answers.
+/// The table `redis` of a script: some commands are absent or not allowed in scripts, others reply differently.
 const SERVER: &str = include_str!("scripts.lua");
 
 /// The flags that Kvrocks refuses.
 const REFUSED: [&str; 2] = ["allow-oom", "allow-stale"];
 
-/// The scripts that `SCRIPT LOAD` has stored: for the digest of each, in capitals, that of the one that runs instead.
+/// The scripts that `SCRIPT LOAD` has stored: the digest of each, in capitals, and the digest of the script that runs instead.
 #[derive(Default)]
 pub(super) struct Scripts(Mutex<HashMap<String, String>>);
 
 impl Scripts {
-    /// The digest of the script that runs instead of the one with this digest, if that was loaded.
+    /// The digest of the script that runs instead of the one with this digest, if the latter was loaded.
     pub(super) fn instead_of(&self, digest: &str) -> Option<String> {
         lock(&self.0).get(&digest.to_uppercase()).cloned()
     }
 
-    /// Notes that a script was loaded, and returns its digest.
+    /// Records that a script was loaded, and returns its digest.
     pub(super) fn note(&self, source: &[u8], instead: &str) -> String {
         let digest = Sha1::from(source).digest().to_string();
         lock(&self.0).insert(digest.to_uppercase(), instead.to_owned());
@@ -35,7 +35,7 @@ impl Scripts {
     }
 }
 
-/// The script that runs instead. Its lines have the same numbers.
+/// The script that runs instead of this one. Its lines have the same numbers.
 ///
 /// # Errors
 /// The text of the error, if the first line has a flag that Kvrocks refuses.

@@ -141,7 +141,7 @@ impl Stored {
         found
     }
 
-    /// What exists in one place has its other half, except ids in ready lists.
+    /// Each entry has its counterpart, except ids in ready lists.
     fn check_pairs(&self, found: &mut Vec<String>) {
         if self.state.keys().any(|id| !self.jobs.contains_key(id)) {
             found.push("a state has no record".into());

@@ -38,7 +38,7 @@ const COPY: &str = "for i, key in ipairs(KEYS) do
   if redis.call('EXISTS', ARGV[i]) == 1 then redis.call('COPY', ARGV[i], key) end
 end";
 
-/// How many batches differ. KEYS: those of a queue. ARGV: those of its copy.
+/// Counts the batches that differ. KEYS: the keys of a queue. ARGV: those of its copy.
 const BATCHES: &str = "local n = 0
 local function differing(one, other)
   local pairs_of = redis.call('HGETALL', one)
@@ -54,7 +54,7 @@ for first = 0, #KEYS - 1, 14 do
 end
 return n";
 
-/// The calls that may change a batch. A dead job is in none.
+/// The calls that may change a batch. Dead jobs are never in a batch.
 const CHANGE_BATCHES: [&str; 7] = ["push", "claim", "settle", "extend", "cancel", "delete", "promote"];
 
 /// How a job ended.
@@ -164,7 +164,8 @@ fn set_back(clock: &ManualClock, to: Timestamp) {
     clock.advance(Duration::from_millis(to.as_millis().wrapping_sub(clock.now().as_millis())));
 }
 
-/// Interrupts the call of one scenario after each number of writes. Returns the script, how often, and whether it changes batches.
+/// Interrupts the call of one scenario after each number of writes. Returns the script, the number of interruptions, and whether
+/// the script changes batches.
 #[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn interrupt_everywhere(
     environment: &Environment,

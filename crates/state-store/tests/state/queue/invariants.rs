@@ -181,7 +181,7 @@ const TABLE: [(Break, &str); 36] = [
     (Break::Remove("ZREM", "dead", b"dead"), "a single job is not in dead"),
     (Break::ReadyBatchWithoutEntry, "a batch with ready positions is in no list"),
     (Break::LeasedBatchWithoutEntry, "a batch with leases is not in leased"),
-    // Nothing but ids in ready lists is stale, and only single jobs are finished.
+    // Only ids in ready lists may be stale, and only single jobs are finished.
     (Break::Add("due", b"2gone"), "an entry of due is stale"),
     (Break::Add("leased", b"gone"), "an entry of leased is stale"),
     (Break::Add("completed", b"gone"), "an entry of completed is stale"),
@@ -191,7 +191,7 @@ const TABLE: [(Break, &str); 36] = [
     (Break::StateAlone, "a state has no record"),
     (Break::BatchRecordAlone, "a batch has no state"),
     (Break::KeyOfGoneJob, "a unique key is held by a job that is gone"),
-    // A batch has up to 50 jobs, or up to 16 with several due times.
+    // A batch has up to 50 jobs, or up to 16 with different due times.
     (Break::EmptyBatch, "a batch has no job or more than 50"),
     (Break::LongBatch, "a batch has no job or more than 50"),
     (Break::LongBatch, "a batch with several due times has more than 16 jobs"),

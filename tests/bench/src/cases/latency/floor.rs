@@ -22,7 +22,7 @@ const LIST: &[u8] = b"floor:list";
 const RECORDS: &[u8] = b"floor:records";
 const CHANNEL: &[u8] = b"floor:channel";
 
-/// What a script has to do at least to store a payload and to hand it over.
+/// The smallest script that stores a payload and hands it over.
 const PUBLISH: &str = "redis.call('HSET', KEYS[1], '1', ARGV[2])
 redis.call('PUBLISH', ARGV[1], ARGV[2])
 return 1";

@@ -135,7 +135,8 @@ fn plain_jobs(rng: &mut Rng) -> Vec<(u8, NewJob)> {
     ids.into_iter().map(plain).collect()
 }
 
-/// Jobs of one push without ids: of one priority or several, due now, at one time or at several. The plain ones form batches.
+/// Jobs of one push without ids: with one priority or several, due now, at one time or at several times. The plain ones form
+/// batches.
 fn new_jobs(rng: &mut Rng) -> Vec<NewJob> {
     let most = [3, 10, 52][rng.usize(..3)];
     let (priorities, delays, most_bytes) = (rng.usize(1..3), rng.u8(..3), [20, 300][rng.usize(..2)]);

@@ -27,8 +27,8 @@ pub(super) struct World {
     pub(super) clock: ManualClock,
     /// The ids that the store has assigned, in the order of the pushes.
     pub(super) assigned: Vec<JobId>,
-    /// Whether a job with an assigned id left its place in a call of its own. If it was scheduled, the time of its batch may remain:
-    /// a claim may then report that something is due earlier than anything is.
+    /// Whether a separate call removed a job with an assigned id from its batch. If the job was scheduled, the due time of the batch
+    /// may remain: a claim may then report a due time that is too early.
     pub(super) may_be_early: bool,
     /// Whether the queue has one order, and one sequence of fences.
     pub(super) is_ordered: bool,
@@ -64,7 +64,7 @@ impl World {
         outcome.map_or_else(|error| format!("error: {}", error.kind()), |outcome| self.named(&outcome))
     }
 
-    /// The text, with a name in the place of each assigned id: engines assign different ones.
+    /// The text with a name instead of each assigned id, because engines assign different ids.
     pub(super) fn named(&self, text: &str) -> String {
         let ids = self.assigned.iter().enumerate().filter(|(_, id)| text.contains(id.as_str()));
         ids.fold(text.to_owned(), |text, (number, id)| text.replace(id.as_str(), &format!("new-{number:04}")))

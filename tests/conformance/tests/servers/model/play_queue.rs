@@ -80,8 +80,8 @@ impl World {
         }))
     }
 
-    /// The queue records of jobs with assigned ids that they were delivered. It may record it for a whole claim as soon as a call
-    /// names one of them, and the contract does not define how often a job of a batch may expire unheard.
+    /// The queue records that jobs with assigned ids were heard. It may record that for a whole claim as soon as a call names one of
+    /// its jobs, and the contract does not define how often a job of a batch may expire unheard.
     async fn hear(&self, jobs: &[ClaimedJob], lease: Duration) -> Result<()> {
         let assigned = jobs.iter().filter(|job| self.assigned.contains(job.id()));
         let extensions: Vec<_> = assigned.map(|job| Extension::new(job.lease.clone())).collect();

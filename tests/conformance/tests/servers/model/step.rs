@@ -1,5 +1,5 @@
-//! One step of a sequence. Ids and names are small numbers, so that steps meet. From [`IDS`](super::generate::IDS) on, numbers of ids
-//! are of assigned ones, counted from the last.
+//! One step of a sequence. Ids and names are small numbers, so that several steps use the same ones. Numbers of ids from
+//! [`IDS`](super::generate::IDS) on are assigned ids, counted from the last one.
 
 use std::collections::HashSet;
 use std::time::Duration;
