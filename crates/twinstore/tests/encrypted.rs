@@ -1,4 +1,4 @@
-//! Sentinels and a cluster with TLS: certificates of both sides are checked, those of servers for the names that they announce.
+//! Sentinels and a cluster with TLS: both sides verify certificates, and clients verify the names that servers announce.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod working;
@@ -8,7 +8,7 @@ use twinstore::prelude::*;
 
 use working::works_through;
 
-/// Clients must show a certificate, and that of the server is valid for its name alone.
+/// Clients must present a certificate, and the server's certificate contains only its name.
 fn encrypted(server: RedisServerBuilder) -> RedisServerBuilder {
     server.password("secret").mutual_tls().certificate_names(&["localhost"])
 }
@@ -35,7 +35,7 @@ fn environment(cache: &RedisServer, state_url: String, state: &RedisServer) -> V
     ]
 }
 
-/// The sentinels have an authority and a password of their own, and require a certificate, too.
+/// The sentinels have their own authority and password, and require a client certificate, too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_show_certificates_under_sentinels_and_through_a_failover() {
     let states = Sentinels::builder().data(encrypted(RedisServer::state())).hostnames();
@@ -62,7 +62,7 @@ async fn both_sides_show_certificates_under_sentinels_and_through_a_failover() {
     stores.close().await;
 }
 
-/// The nodes also speak TLS among each other, and announce names.
+/// The nodes also use TLS among each other, and announce names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_sides_show_certificates_on_a_cluster_and_through_a_failover() {
     let node = encrypted(RedisServer::state())
@@ -78,7 +78,7 @@ async fn both_sides_show_certificates_on_a_cluster_and_through_a_failover() {
         let primary = &cluster.nodes()[1];
         primary.kill().await;
         cluster.wait_for_failover(8000, primary).await;
-        // Without a replica, no write to its slots reaches one.
+        // Without a replica, no write to these slots can be confirmed.
         primary.start_again().await.unwrap();
         cluster.wait_settled().await;
     })

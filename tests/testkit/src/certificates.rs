@@ -12,8 +12,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A certificate authority of its own with one server certificate for the given names and one client certificate, as PEM files: `ca.crt`, `server.crt`,
-/// `server.key`, `client.crt`, `client.key`.
+/// A certificate authority with one server certificate for the given names and one client certificate, as PEM files: `ca.crt`,
+/// `server.crt`, `server.key`, `client.crt`, `client.key`.
 pub(crate) struct Certificates {
     folder: TempDir,
     client: Arc<ClientConfig>,
@@ -23,7 +23,7 @@ impl Certificates {
     pub(crate) fn generate(names: &[String]) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let folder = tempfile::Builder::new().prefix("testkit-tls-").tempdir()?;
         let mut authority = CertificateParams::default();
-        // unlike that of another authority, or its certificates would seem to be issued by this one
+        // a unique name: otherwise certificates of another authority would seem to be issued by this one
         authority.distinguished_name.push(DnType::CommonName, format!("testkit authority {}", fastrand::u64(..)));
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -10,7 +10,7 @@
 //! - [`FaultProxy`] is a proxy between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
 //!   request was executed and before its reply arrives.
 //! - [`ScriptProxy`] is another one, which makes a script end between two of its writes.
-//! - [`KvrocksProxy`] makes a server answer as Kvrocks does.
+//! - [`KvrocksProxy`] makes a server reply like Kvrocks.
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
 //! - [`CountingAllocator`] counts what a test allocates.

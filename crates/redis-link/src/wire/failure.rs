@@ -117,7 +117,7 @@ impl Failure {
         self.means(Meaning::OtherServer)
     }
 
-    /// Where the node of a cluster at this address sends the request.
+    /// The redirection by which the node at the address `asked` refused the request.
     pub(crate) fn redirection(&self, asked: Option<&Endpoint>) -> Option<Redirection> {
         match self {
             Failure::Answered(reply) => reply.redirection(asked),

@@ -200,7 +200,7 @@ async fn a_server_without_slots_is_refused_as_a_cluster() {
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
 }
 
-/// What the nodes report instead of an address: nothing, or that they announce no name.
+/// The nodes report either no host or `?`, because they announce no name.
 #[tokio::test]
 async fn nodes_without_a_name_are_found() {
     for (preferred, host) in [("unknown-endpoint", "localhost"), ("hostname", "127.0.0.1")] {
@@ -220,7 +220,7 @@ async fn nodes_without_a_name_are_found() {
         let redirected = count(&link, "counter").await;
         match preferred {
             "unknown-endpoint" => assert_eq!(redirected.unwrap(), 2),
-            // The node reports the port alone.
+            // The node reports only a port.
             _ => assert!(matches!(redirected, Err(Error::Unavailable { .. })), "{redirected:?}"),
         }
         migration.finish().await.unwrap();

@@ -32,7 +32,7 @@ pub(super) async fn why(connection: &Connection, error: &Error) -> Finding {
     }
 }
 
-/// What the port does about TLS, if it is not what the URL asks for.
+/// How the port contradicts the URL about TLS, if it does.
 async fn tls_mismatch(connection: &Connection, endpoint: &Endpoint) -> Option<&'static str> {
     let speaks_tls = Box::pin(Probe::speaks_tls(endpoint, connection.connect_timeout)).await;
     match (speaks_tls, connection.url.is_tls()) {
@@ -42,7 +42,7 @@ async fn tls_mismatch(connection: &Connection, endpoint: &Endpoint) -> Option<&'
     }
 }
 
-/// Why there is no connection to a server that another one has reported.
+/// Why a server that another one reported cannot be reached.
 pub(super) async fn why_reported(connection: &Connection, at: &At, error: &Error) -> Finding {
     let is_primary = at.node.as_ref().is_some_and(|node| node.primary.is_none());
     let mismatch = tls_mismatch(connection, &at.endpoint).await;
@@ -53,7 +53,7 @@ pub(super) async fn why_reported(connection: &Connection, at: &At, error: &Error
     };
     let why = match mismatch {
         Some(what) => {
-            format!("{at}: its port {what}, unlike that of the server that reports it (tls-cluster, tls-replication)")
+            format!("{at}: its port {what}, unlike the port of the server that reports it (tls-cluster, tls-replication)")
         }
         None => format!("{at}: {}", error.detail()),
     };

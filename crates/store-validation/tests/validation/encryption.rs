@@ -1,4 +1,4 @@
-//! TLS with sentinels and clusters: the servers that others report must fit the URL and their certificates.
+//! TLS with sentinels and clusters: the servers that others report must match the URL and their own certificates.
 
 use store_validation::Code;
 use testkit::{Cluster, RedisServer, Sentinels};

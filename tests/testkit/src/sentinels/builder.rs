@@ -79,8 +79,8 @@ impl SentinelsBuilder {
         self
     }
 
-    /// The sentinels have certificates of an authority of their own ([`RedisServer::ca_file`] of a sentinel) and require one of each
-    /// client, of this authority or of that of the data servers. Only for data with TLS.
+    /// The sentinels get certificates of their own authority ([`RedisServer::ca_file`] of a sentinel), and require each client to
+    /// present a certificate of this authority or of that of the data servers. Only for data servers with TLS.
     pub fn own_authority(mut self) -> Self {
         self.has_own_authority = true;
         self

@@ -66,7 +66,7 @@ pub struct RedisServerBuilder {
     /// The file to start with instead of one of the kit's own.
     config_file: Option<PathBuf>,
     pub(super) certificates: Option<Arc<Certificates>>,
-    /// For which the server's certificate is valid.
+    /// The names for which the server's certificate is valid.
     names: Vec<String>,
     pub(super) replicates: bool,
     pub(super) records_fsyncs: bool,

@@ -116,9 +116,8 @@ fn range_of(range: &Reply, asked: &Endpoint) -> Option<(u16, u16, Endpoint)> {
     Some((number(first)?, last, announced(primary, asked)?))
 }
 
-/// The address of a node in `CLUSTER SLOTS`: host, port, id and, from version 7.0 on, pairs of names and values. `?` replaces a
-/// name that the node does not announce; its IP address is among the pairs. Without any host it is that of the node that was
-/// `asked`.
+/// The address of a node in `CLUSTER SLOTS`: host, port, id and, from version 7.0 on, pairs of names and values. The host is `?` if
+/// the node announces no name; then its IP address is among the pairs. Without any host, the node has the host of `asked`.
 pub(crate) fn announced(node: &[Reply], asked: &Endpoint) -> Option<Endpoint> {
     let known = |host: &&str| !host.is_empty() && *host != "?";
     let host = node.first()?.as_str();
@@ -170,7 +169,7 @@ mod tests {
         assert!(SlotMap::default().owner(1).is_none());
     }
 
-    /// As Redis 7.0 and Valkey 8.1 report it with `cluster-preferred-endpoint-type hostname`, if no name is announced.
+    /// The replies of Redis 7.0 and Valkey 8.1 with `cluster-preferred-endpoint-type hostname`, if no name is announced.
     #[test]
     fn a_node_without_a_name_has_its_address() {
         let asked = Endpoint::new("seed", 7000);

@@ -93,8 +93,8 @@ impl ErrorReply {
         Self { meaning, word, text: text.into() }
     }
 
-    /// Where the node at the address `asked` sends the request; `None` if it does not say where. Without a host it is a node with
-    /// that of `asked` (`cluster-preferred-endpoint-type unknown-endpoint`).
+    /// The redirection in a reply of the node at the address `asked`; `None` if it has no address. A redirection without a host
+    /// (`cluster-preferred-endpoint-type unknown-endpoint`) means the host of `asked`.
     pub(super) fn redirection(&self, asked: Option<&Endpoint>) -> Option<Redirection> {
         let mut words = self.text.split(' ');
         let word = words.next()?;

@@ -73,7 +73,7 @@ impl RedisServerBuilder {
         Ok(())
     }
 
-    /// Speaks TLS with certificates of an authority of its own, and connects with the certificate of a client of `data`.
+    /// Uses TLS with the certificates of `own`, and connects to other servers with the client certificate of `data`.
     pub(crate) fn tls_beside(mut self, own: &Arc<Certificates>, data: &Certificates) -> io::Result<Self> {
         self.certificates = Some(Arc::clone(own));
         let set =
