@@ -53,7 +53,9 @@ pub(super) async fn why_reported(connection: &Connection, at: &At, error: &Error
     };
     let why = match mismatch {
         Some(what) => {
-            format!("{at}: its port {what}, unlike the port of the server that reports it (tls-cluster, tls-replication)")
+            format!(
+                "{at}: its port {what}, unlike the port of the server that reports it (tls-cluster, tls-replication)"
+            )
         }
         None => format!("{at}: {}", error.detail()),
     };
