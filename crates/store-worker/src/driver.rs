@@ -2,7 +2,7 @@
 //! the store run within the driver's task, which saves a task switch for each step of a job. The end of a handler or a call is an
 //! [`Event`].
 //!
-//! The files below form layers without a circle: `supply`, `outbox`, `pace`, `portions`, `gate`, `slot` and `log_limit` are parts of
+//! The files below form layers without cyclic dependencies: `supply`, `outbox`, `pace`, `portions`, `gate`, `slot` and `log_limit` are parts of
 //! the state and do not call the store; `queue_state` and `work` are the whole state; all others are what the driver does with it.
 
 mod claiming;

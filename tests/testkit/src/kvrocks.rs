@@ -46,7 +46,7 @@ struct Kind {
     has_resp3: bool,
     /// `rocksdb.write_options.sync`
     syncs: bool,
-    /// Whether clients have the token of a namespace: they see no settings.
+    /// Whether clients have the token of a namespace: they cannot read settings.
     is_namespace: bool,
 }
 

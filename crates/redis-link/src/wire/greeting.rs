@@ -15,7 +15,7 @@ pub struct Greeting {
     pub mode: Option<String>,
     /// `role`: `master` or `replica`. A sentinel has none.
     pub role: Option<String>,
-    /// `proto`: the version of the protocol that the connection uses from now on. Some servers stay at 2 if 3 is asked for.
+    /// `proto`: the version of the protocol that the connection uses from now on. Some servers stay at 2 if 3 is requested.
     pub protocol: Option<u8>,
 }
 

@@ -10,7 +10,7 @@
 //! | 4 | `HELLO 3`, `SELECT` unless it is database 0, `CLIENT SETNAME`, `TIME`, and `SCRIPT LOAD` and `EVALSHA` of a script that queries the capabilities, arrays in one pipeline | the same |
 //! | 5, 6 | only on a server with fewer capabilities than Redis 7.0 has | the same |
 //!
-//! A server that only knows RESP2 refuses `HELLO`, or accepts it and stays at RESP2. A connection with credentials, or
+//! A server that supports only RESP2 refuses `HELLO`, or accepts it and stays at RESP2. A connection with credentials, or
 //! to Kvrocks (`kvrocks://`), then stays at RESP2, too; another one is opened again with RESP2 after a refusal.
 //!
 //! Kvrocks sends messages as arrays, even with RESP3, which has pushes for them. A connection that subscribes at Kvrocks uses

@@ -15,7 +15,7 @@ use testkit::{Cluster, DEADLINE, RedisServer, wait_until};
 use crate::{namespace, open};
 
 const LEASE: Duration = Duration::from_secs(60);
-/// How soon a worker learns of a job whose slot has moved.
+/// How soon a worker gets a job whose slot has moved.
 const SOON: Duration = Duration::from_secs(1);
 
 fn queue() -> QueueName {
@@ -54,7 +54,7 @@ async fn push(store: &StateStore, name: &str) -> Result<(), Error> {
 }
 
 /// The payloads of the jobs that come next, as a worker gets them: handed over, or claimed after a notification.
-/// A claim that finds all it may take does not register the waiter, so the next one follows at once.
+/// A claim that finds as many jobs as requested does not register the waiter, so the next claim follows immediately.
 async fn received(waiter: &Arc<dyn Waiter>) -> Vec<String> {
     const MOST: usize = 10;
     let mut jobs = Vec::new();

@@ -184,8 +184,8 @@ impl RedisServerBuilder {
     }
 
     /// Speaks TLS only, with a certificate for `localhost`, `127.0.0.1` and `::1` of an authority of its own, whose
-    /// file is [`RedisServer::ca_file`]. Client certificates are not asked for. No fetched server has TLS: unless a program is
-    /// named, this is the installed one, whatever [`CHOICE`](crate::servers::CHOICE) says.
+    /// file is [`RedisServer::ca_file`]. Client certificates are not requested. No fetched server has TLS: unless a program is
+    /// named, this starts the installed one, regardless of [`CHOICE`](crate::servers::CHOICE).
     #[must_use]
     pub fn tls(mut self) -> Self {
         self.tls = true;
