@@ -109,7 +109,14 @@ impl Cluster {
     /// The node of a slot; any that can be reached, if slots do not matter.
     pub(super) fn node(&self, slot: Option<u16>) -> Result<Arc<Node>, Failure> {
         match slot {
-            Some(slot) => self.owner(slot).map(|(_, node)| node),
+            Some(slot) => {
+                let (_, node) = self.owner(slot)?;
+                if node.is_refusing() {
+                    self.shared.stale.notify_one();
+                    return Err(Failure::NotSent("the cluster is down"));
+                }
+                Ok(node)
+            }
             None => self.shared.read().usable().map(|(_, node)| Arc::clone(node)).ok_or_else(|| self.lacking()),
         }
     }
@@ -210,7 +217,9 @@ impl Slots {
 impl Shared {
     async fn keep(self: Arc<Self>) {
         loop {
-            let _ = tokio::time::timeout(ASKED_EVERY, self.stale.notified()).await;
+            if !self.read().nodes.iter().any(|(_, node)| node.is_refusing()) {
+                let _ = tokio::time::timeout(ASKED_EVERY, self.stale.notified()).await;
+            }
             let newest = match self.ask().await {
                 Some(report) => Some(report),
                 None => first_report(&self.config, &self.seeds).await.ok(),
@@ -338,5 +347,7 @@ async fn report_of(node: &Node, endpoint: &Endpoint) -> Result<Report, Failure> 
     let ask = async |what: &'static str| -> Result<Reply, Failure> {
         node.connection()?.send(Request::new(what, []), permit()).await
     };
-    Report::parse(&ask("CLUSTER INFO").await?, &ask("CLUSTER SLOTS").await?, endpoint)
+    let report = Report::parse(&ask("CLUSTER INFO").await?, &ask("CLUSTER SLOTS").await?, endpoint)?;
+    node.reported(report.is_ok());
+    Ok(report)
 }

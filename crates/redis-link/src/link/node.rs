@@ -1,7 +1,7 @@
 //! The connections to one server, or to the primary of a service.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::connection::{Connection, Turns};
 use super::exclusive::Exclusive;
@@ -22,6 +22,9 @@ pub(super) struct Node {
     pub(super) durables: Arc<Exclusive>,
     upstream: Upstream,
     meters: NodeMeters,
+    /// Whether the node of a cluster refuses calls on keys (`CLUSTERDOWN`), until it reports that the cluster is up. The library loses
+    /// the connection with each such answer, and all calls under way on it.
+    is_refusing: AtomicBool,
 }
 
 impl Node {
@@ -49,6 +52,7 @@ impl Node {
             durables: Exclusive::new(config, upstream, MAX_DURABLE),
             upstream: upstream.clone(),
             meters: NodeMeters::new(config.role_label()),
+            is_refusing: AtomicBool::new(false),
         }
     }
 
@@ -70,8 +74,23 @@ impl Node {
         self.upstream.now()
     }
 
+    /// Whether calls on keys are not to be sent to it.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.is_refusing.load(Ordering::Relaxed)
+    }
+
+    /// It has reported whether the cluster is up.
+    pub(super) fn reported(&self, is_up: bool) {
+        if is_up {
+            self.is_refusing.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a request and its outcome.
     pub(super) fn answered<T>(&self, result: &Result<T, Failure>) {
+        if result.as_ref().is_err_and(Failure::is_cluster_down) {
+            self.is_refusing.store(true, Ordering::Relaxed);
+        }
         if let Some(endpoint) = self.upstream.now() {
             self.meters.answered(&endpoint, result);
         }

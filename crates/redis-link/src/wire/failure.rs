@@ -77,6 +77,11 @@ impl Failure {
         self.means(Meaning::MemoryFull)
     }
 
+    /// Whether a node of a cluster refuses calls on keys because the cluster, or a slot, is down.
+    pub(crate) fn is_cluster_down(&self) -> bool {
+        self.means(Meaning::ClusterDown) || matches!(self, Failure::Lost(CLUSTER_DOWN))
+    }
+
     /// Whether the server requires credentials first.
     pub(super) fn is_unauthenticated(&self) -> bool {
         self.means(Meaning::PasswordMissing)

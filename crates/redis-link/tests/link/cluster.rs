@@ -27,7 +27,7 @@ pub(crate) async fn started() -> (Cluster, Link) {
     (cluster, link)
 }
 
-async fn count(link: &Link, key: &str) -> Result<i64, Error> {
+pub(crate) async fn count(link: &Link, key: &str) -> Result<i64, Error> {
     let answer = link.call(COUNTS, &INCREMENT, &[key], args![1]).await?;
     let mut reply = answer.reader(COUNTS);
     reply.next_word()?;

@@ -6,6 +6,7 @@ mod blocking;
 mod breaker;
 mod cluster;
 mod cluster_channels;
+mod cluster_outages;
 mod connecting;
 mod deadlines;
 mod durable;

@@ -95,6 +95,11 @@ impl Report {
         self.standing
     }
 
+    /// Whether the node regards the cluster as working.
+    pub(super) fn is_ok(&self) -> bool {
+        self.standing.is_ok
+    }
+
     /// The nodes that have slots.
     pub(super) fn primaries(&self) -> Vec<Endpoint> {
         self.slots.nodes.clone()

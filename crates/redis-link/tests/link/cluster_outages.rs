@@ -1,0 +1,58 @@
+//! What a failover of one primary costs the connections to the others.
+
+use std::collections::BTreeSet;
+
+use testkit::{Cluster, RedisServer};
+
+use crate::cluster::{count, link_to};
+use crate::eventually;
+
+/// The ids of the link's connections to a node.
+async fn connections(node: &RedisServer) -> BTreeSet<String> {
+    let clients = node.command(&["CLIENT", "LIST"]).await.unwrap();
+    let ours = clients.as_str().unwrap().lines().filter(|line| line.contains("name=tests:link"));
+    ours.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+/// While the cluster is down, nodes answer `CLUSTERDOWN`, and with each such answer the library loses a connection. After the first
+/// one, no call is sent to the node until it reports that the cluster is up: at most one answer on each of three connections. Without
+/// this, eight tasks cost a node up to 21 connections. With `cluster-require-full-coverage no` there is no such answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_to_other_nodes_survive_the_death_of_a_primary() {
+    for (coverage, most) in [("yes", 6), ("no", 3)] {
+        let node = RedisServer::builder().config("cluster-require-full-coverage", coverage);
+        let cluster = Cluster::builder().node(node).start().await.unwrap();
+        let link = link_to(&cluster, "").await;
+        let old = cluster.owner(cluster.slot("counter").await.unwrap()).await;
+        let others: Vec<_> = cluster.nodes()[..3].iter().filter(|node| node.port() != old.port()).collect();
+        let mut seen = vec![BTreeSet::new(); others.len()];
+        let look = async |seen: &mut Vec<BTreeSet<String>>| {
+            for (node, seen) in others.iter().zip(seen) {
+                seen.extend(connections(node).await);
+            }
+        };
+        look(&mut seen).await;
+        assert!(seen.iter().all(|seen| seen.len() == 3), "{seen:?}");
+        let calls = async |task: usize| {
+            for key in 0.. {
+                let _ = count(&link, &format!("{{{task}-{key}}}")).await;
+            }
+        };
+        let all =
+            async { tokio::join!(calls(0), calls(1), calls(2), calls(3), calls(4), calls(5), calls(6), calls(7)) };
+        let failover = async {
+            old.kill().await;
+            eventually("the slots of the dead primary are served", async || {
+                look(&mut seen).await;
+                count(&link, "counter").await.is_ok()
+            })
+            .await;
+            look(&mut seen).await;
+        };
+        tokio::select! {
+            _ = all => {}
+            () = failover => {}
+        }
+        assert!(seen.iter().all(|seen| seen.len() <= most), "coverage {coverage}: {seen:?}");
+    }
+}
