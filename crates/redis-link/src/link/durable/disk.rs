@@ -14,10 +14,10 @@ const WAITS_UNDER_EVERYSEC: (u32, u32, u32) = (8, 2, 0);
 
 const HIDDEN: Failure = Failure::Unsupported(
     "whether a write is on disk depends on settings that this server hides; allow `+config|get` (it also shows the passwords \
-     `masterauth` and `requirepass`), or do not ask for Fsynced",
+     `masterauth` and `requirepass`), or do not request Fsynced",
 );
 const HIDDEN_STATE: Failure = Failure::Unsupported(
-    "whether a write is on disk cannot be read: allow WAITAOF (from Redis 7.2) or INFO, or do not ask for Fsynced",
+    "whether a write is on disk cannot be read: allow WAITAOF (from Redis 7.2) or INFO, or do not request Fsynced",
 );
 const NO_FILE: Failure = Failure::Unsupported(
     "the server writes nothing to disk before it answers: `appendonly` is `no`; set `appendonly yes` and `appendfsync \
