@@ -176,7 +176,7 @@ impl Probe {
         Fact::of_option(time.ok().map(Timestamp::from_millis), "TIME was answered with something else")
     }
 
-    /// Whether a database number can be selected. A server that accepts any word as the number does not switch.
+    /// Whether a database number can be selected. If the server accepts any word as the number, it does not switch databases.
     pub async fn can_select(&self, database: u32) -> Fact<bool> {
         if database == self.home() {
             return Fact::Known(true);

@@ -29,7 +29,7 @@ pub struct Script {
     bare: &'static str,
     pieces: &'static [&'static str],
     text: OnceLock<Text>,
-    /// The same without flags.
+    /// The text without flags.
     plain: OnceLock<Text>,
 }
 

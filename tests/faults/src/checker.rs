@@ -161,7 +161,7 @@ pub struct Verdict {
     pub violations: Vec<Violation>,
     /// The counts.
     pub tally: Tally,
-    /// What failovers have lost.
+    /// The effects of failovers.
     pub losses: LossTally,
 }
 

@@ -58,7 +58,7 @@ struct Members {
     /// The primaries, and nodes to which a call was sent meanwhile.
     nodes: Vec<(Endpoint, Arc<Node>)>,
     slots: Arc<SlotMap>,
-    /// That of the report of these slots.
+    /// The standing of the report from which `slots` was read.
     standing: Standing,
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Flight {
 #[derive(Default)]
 struct State {
     wire: Option<Wire>,
-    /// Of the last connection.
+    /// The capabilities of the last connection's server.
     capabilities: Option<Arc<Capabilities>>,
     /// How many calls there have been.
     connections: u64,

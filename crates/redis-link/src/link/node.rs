@@ -23,7 +23,7 @@ pub(super) struct Node {
     upstream: Upstream,
     meters: NodeMeters,
     /// Whether the node of a cluster refuses calls on keys (`CLUSTERDOWN`), until it reports that the cluster is up. The library loses
-    /// the connection with each such answer, and all calls under way on it.
+    /// the connection, and all calls under way on it, with each such answer.
     is_refusing: AtomicBool,
 }
 
@@ -74,12 +74,12 @@ impl Node {
         self.upstream.now()
     }
 
-    /// Whether calls on keys are not to be sent to it.
+    /// Whether calls on keys must not be sent to it.
     pub(super) fn is_refusing(&self) -> bool {
         self.is_refusing.load(Ordering::Relaxed)
     }
 
-    /// It has reported whether the cluster is up.
+    /// Records its report of whether the cluster is up.
     pub(super) fn reported(&self, is_up: bool) {
         if is_up {
             self.is_refusing.store(false, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! What a failover of one primary costs the connections to the others.
+//! How many connections to other nodes a failover of one primary closes.
 
 use std::collections::BTreeSet;
 

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(divided(vec![grant(0, 0, 1, 11), grant(1, 0, 1, 50), grant(2, 0, 1, 11)], 80), [11, 50, 11]);
     }
 
-    /// Of queues that always have jobs, none is left out, and each gets its share, however many they are.
+    /// Each queue that always has jobs gets its share, however many queues there are.
     #[test]
     fn queues_take_turns() {
         for portion in [1, 50] {

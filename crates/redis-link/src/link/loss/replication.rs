@@ -40,7 +40,7 @@ pub(super) fn position(replication: &Reply) -> Option<(&str, u64)> {
     Some((field(replication, "master_replid")?, position)).filter(|_| is_primary)
 }
 
-/// Whether the server has not received any other stream before.
+/// Whether the server has received no other stream before.
 pub(super) fn is_first(replication: &Reply) -> bool {
     field(replication, "master_replid2") == Some(NO_STREAM)
 }
