@@ -1,8 +1,8 @@
 -- Fast path of a push: jobs with assigned ids, without a deadline or a unique key. A script that
 -- only adds such jobs, to a queue for which no worker waits, ends here.
 -- needs: call, decimal, is_repeat, now_up
-local shape, interrupted, paused, last_fence, n_alive, n_scheduled, n_leased = unpack(call('HMGET',
-  KEYS[13], 'shape', 'moving', 'paused', 'fence', 'alive', 'scheduled', 'running'))
+local shape, interrupted, paused, last_fence, n_alive, n_leased
+  = unpack(call('HMGET', KEYS[13], 'shape', 'moving', 'paused', 'fence', 'alive', 'running'))
 if shape ~= ARGV[2] then
   if shape then return { 'shape', shape } end
   call('HSET', KEYS[13], 'shape', ARGV[2])

@@ -4,6 +4,7 @@ mod audit;
 mod chosen_ids;
 mod crashes;
 mod hand_over;
+mod hand_over_crashes;
 mod interruptions;
 mod invariants;
 mod kept_results;

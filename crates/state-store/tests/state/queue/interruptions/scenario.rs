@@ -11,8 +11,9 @@ use store_core::{
 use testkit::random_prefix;
 
 use super::call::Call;
-use super::{Environment, name_of};
+use super::{Environment, keys, name_of};
 use crate::queue::LEASE;
+use crate::queue::hand_over_crashes::register_gone;
 use crate::queue::partial_writes::Dice;
 
 /// What a random queue is for.
@@ -105,8 +106,11 @@ impl<'e> Scenario<'e> {
         self.environment.fixture.clock.advance(Duration::from_secs(seconds[self.dice.roll(seconds.len())]));
     }
 
-    /// A waiter claims, and is registered if it finds too few jobs.
+    /// A waiter claims, and is registered if it finds too few jobs. Another one may no longer listen.
     async fn any_waiter(&mut self) {
+        if self.dice.roll(3) == 0 {
+            register_gone(&self.environment.fixture, &keys(&self.queue)[13], "test:wake:gone").await;
+        }
         let (request, by) = (self.any_claim(), Some((self.dice.roll(2), self.dice.roll(5))));
         let claimed = self.claim(&request, by).await.unwrap().jobs;
         self.leases.extend(claimed.into_iter().map(|job| job.lease));
