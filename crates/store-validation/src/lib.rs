@@ -55,7 +55,7 @@ pub use fleet::check_fleet;
 pub use read::parse_duration;
 pub use report::{Report, check, check_environment};
 pub use server_conf::{ConfFinding, ServerConfError, check_server_conf};
-pub use servers::{Claims, NotReleased, NumberOwner, NumberRelease, ReleaseRequest, release_number};
+pub use servers::{Claims, NotReleased, NumberOwner, NumberRelease, Proven, ReleaseRequest, release_number};
 pub use settings::{CacheServer, Engine, PreflightMode, Settings};
 pub use validate::{Refused, Validated, validate};
 pub use variable::{VARIABLES, Variable, WhenUnset, environment_table_markdown};

@@ -25,7 +25,7 @@ mod visit;
 use redis_link::{Capabilities, Probe};
 use store_core::Role;
 
-pub use claim::Claims;
+pub use claim::{Claims, Proven};
 pub(crate) use claim::claim;
 pub(crate) use deadline::Deadline;
 pub(crate) use hosts::decide;

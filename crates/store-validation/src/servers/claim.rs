@@ -32,21 +32,20 @@ impl Claims {
         [Role::Cache, Role::State].into_iter().all(|role| self.draft.server(role).is_none())
     }
 
-    /// Repeats the checks that ran before the start: after a failover or a reconnection, another server may answer.
-    ///
-    /// Returns the errors about the identity, the settings and the rights of the servers, or no errors with
-    /// `STORE_PREFLIGHT=warn`. Returns `None` if a server did not answer. Takes at most ten seconds, or the longest connect time-out
-    /// if that is longer.
-    pub async fn prove(&self) -> Option<Vec<Finding>> {
+    /// Repeats the checks that ran before the start: after a failover or a reconnection, another server may answer. Takes at most
+    /// ten seconds, or the longest connect time-out if that is longer.
+    pub async fn prove(&self) -> Proven {
         let (mut findings, _) = Box::pin(super::check(&self.draft, Deadline::of(&self.draft))).await;
-        if findings.iter().any(|finding| finding.code == Code::Unreachable) {
-            return None;
-        }
+        let is_silent = |role: &Role| {
+            let of_role = |finding: &&Finding| finding.role.is_none_or(|of| of == *role);
+            findings.iter().filter(of_role).any(|finding| finding.code == Code::Unreachable)
+        };
+        let silent = [Role::Cache, Role::State].into_iter().filter(is_silent).collect();
         let is_enforced = self.draft.preflight == PreflightMode::Enforce;
         findings.retain(|finding| {
             is_enforced && finding.is_error() && finding.code.is_lasting() && !self.draft.allow.contains(&finding.code)
         });
-        Some(findings)
+        Proven { wrong: findings, silent }
     }
 
     /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again.
@@ -64,6 +63,30 @@ impl Claims {
             tracing::error!(code, role, help = &*finding.help, "{}", finding.what);
         }
         findings
+    }
+}
+
+/// What the repeated checks found.
+#[derive(Debug, Clone)]
+pub struct Proven {
+    /// The errors about the identity, the settings and the rights of the servers. None with `STORE_PREFLIGHT=warn`.
+    pub wrong: Vec<Finding>,
+    /// The roles of which a server did not answer, so that an earlier error may still be there.
+    pub silent: Vec<Role>,
+}
+
+impl Proven {
+    /// Whether all servers answered, and nothing is wrong.
+    pub fn is_right(&self) -> bool {
+        self.wrong.is_empty() && self.silent.is_empty()
+    }
+
+    /// Whether an error that an earlier check of this role found, and this one did not, may still be there.
+    pub fn leaves_open(&self, role: Role, earlier: &Finding) -> bool {
+        match earlier.role {
+            Some(_) => self.silent.contains(&role),
+            None => !self.silent.is_empty(),
+        }
     }
 }
 

@@ -36,24 +36,28 @@ impl Reading {
     }
 }
 
-/// Replaces each URL that names several hosts by a URL of the topology that the hosts report.
+/// Replaces each URL that names several hosts by a URL of the topology that the hosts report. A host that does not answer before
+/// the deadline hides no answer of the others.
 pub(crate) async fn decide(draft: &mut Draft, deadline: Deadline) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for role in [Role::Cache, Role::State] {
-        let Some(connection) = draft.server(role).filter(|connection| connection.files_are_right) else { continue };
-        let Topology::Several(hosts) = connection.url.topology().clone() else { continue };
+    let ask = async |role: Role| {
+        let connection = draft.server(role).filter(|connection| connection.files_are_right)?;
+        let Topology::Several(hosts) = connection.url.topology() else { return None };
         let config = draft.link(connection, Some(0));
-        let asked = join_all(hosts.iter().map(|host| reading(&config, host)));
-        let readings = deadline.within(asked).await.unwrap_or_default();
-        let readings: Vec<_> = hosts.iter().cloned().zip(readings).collect();
-        let decided = topology(connection, &readings);
-        if let Some(connection) = draft.server_mut(role) {
-            match decided {
-                Ok(topology) => connection.url = connection.url.clone().with_topology(topology),
-                Err(finding) => {
-                    connection.is_undecided = true;
-                    findings.push(finding);
-                }
+        let ask = async |host: &Endpoint| {
+            let reading = deadline.within(reading(&config, host)).await;
+            (host.clone(), reading.unwrap_or(Reading::Silent))
+        };
+        Some(topology(connection, &join_all(hosts.iter().map(ask)).await))
+    };
+    let (cache, state) = tokio::join!(ask(Role::Cache), ask(Role::State));
+    let mut findings = Vec::new();
+    for (role, decided) in [(Role::Cache, cache), (Role::State, state)] {
+        let (Some(decided), Some(connection)) = (decided, draft.server_mut(role)) else { continue };
+        match decided {
+            Ok(topology) => connection.url = connection.url.clone().with_topology(topology),
+            Err(finding) => {
+                connection.is_undecided = true;
+                findings.push(finding);
             }
         }
     }

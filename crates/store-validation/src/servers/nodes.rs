@@ -9,7 +9,7 @@ use redis_link::{ClusterInfo, ClusterNode, Fact, Probe, Topology};
 
 use super::clock::{self, Clock};
 use super::deadline::Deadline;
-use super::visit::{At, Visit, query};
+use super::visit::{At, Visit, fell_silent, query};
 use super::{acl, check_server, databases, memory, persistence, refused};
 use crate::draft::Draft;
 use crate::{Code, Finding};
@@ -25,7 +25,7 @@ pub(super) struct Node {
     pub(super) addresses: Vec<SocketAddr>,
 }
 
-/// Checks all of these servers. Returns their identities.
+/// Checks all of these servers until the deadline. Returns their identities.
 pub(super) async fn check(
     draft: &Draft,
     visit: &Visit<'_>,
@@ -40,8 +40,10 @@ pub(super) async fn check(
         }
         Some(Fact::Unknown(why)) => {
             findings.push(visit.finding(Code::ClusterUnknown, why));
-            check_server(draft, visit, findings).await;
-            findings.extend(acl::check(draft, visit).await);
+            if deadline.within(check_server(draft, visit, findings)).await.is_none() {
+                findings.push(fell_silent(visit.connection));
+            }
+            findings.extend(deadline.within(acl::check(draft, visit)).await.into_iter().flatten());
             Vec::new()
         }
         None => {
@@ -51,10 +53,16 @@ pub(super) async fn check(
             replicas.map(|endpoint| At { endpoint: endpoint.clone(), node: None }).collect()
         }
     };
-    let checked = join_all(nodes.into_iter().map(|at| check_node(draft, visit, at, deadline))).await;
+    // A node that does not answer in time hides no finding about the others.
+    let check = async |at: At| {
+        let silent = refused::silent(visit.connection, &at);
+        let checked = deadline.within(check_node(draft, visit, at, deadline)).await;
+        checked.unwrap_or_else(|| (vec![silent], Node::default(), None))
+    };
+    let checked = join_all(nodes.into_iter().map(check)).await;
     let mut clocks: Vec<Clock> = Vec::new();
     if !visit.is_for_cluster() {
-        clocks.extend(Clock::of(visit).await);
+        clocks.extend(deadline.within(Clock::of(visit)).await.flatten());
     }
     let mut identified = Vec::new();
     for (found, node, clock) in checked {
@@ -102,7 +110,7 @@ async fn check_node(
     deadline: Deadline,
 ) -> (Vec<Finding>, Node, Option<Clock>) {
     let connection = visit.connection;
-    let is_primary = at.node.as_ref().is_some_and(|node| node.primary.is_none());
+    let is_primary = at.is_primary();
     let opening = Box::pin(Probe::open_at(draft.link(connection, Some(0)), &at.endpoint));
     let (opened, resolved) = tokio::join!(opening, at.endpoint.resolve());
     let addresses = resolved.unwrap_or_default();

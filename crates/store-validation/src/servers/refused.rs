@@ -44,12 +44,10 @@ async fn tls_mismatch(connection: &Connection, endpoint: &Endpoint) -> Option<&'
 
 /// Why a server that another one reported cannot be reached.
 pub(super) async fn why_reported(connection: &Connection, at: &At, error: &Error) -> Finding {
-    let is_primary = at.node.as_ref().is_some_and(|node| node.primary.is_none());
     let mismatch = tls_mismatch(connection, &at.endpoint).await;
-    let code = match (is_primary, mismatch.is_some() || error.kind() == ErrorKind::Tls) {
-        (true, true) => Code::TlsRefused,
-        (true, false) => Code::Unreachable,
-        (false, _) => Code::ReplicaUnreachable,
+    let code = match at.is_primary() && (mismatch.is_some() || error.kind() == ErrorKind::Tls) {
+        true => Code::TlsRefused,
+        false => unreachable(at),
     };
     let why = match mismatch {
         Some(what) => {
@@ -60,6 +58,15 @@ pub(super) async fn why_reported(connection: &Connection, at: &At, error: &Error
         None => format!("{at}: {}", error.detail()),
     };
     connection.finding(code, why)
+}
+
+/// A server that another one has reported did not answer before the deadline.
+pub(super) fn silent(connection: &Connection, at: &At) -> Finding {
+    connection.finding(unreachable(at), format!("{at}: it does not answer"))
+}
+
+fn unreachable(at: &At) -> Code {
+    if at.is_primary() { Code::Unreachable } else { Code::ReplicaUnreachable }
 }
 
 fn code_of(kind: ErrorKind) -> Code {

@@ -95,6 +95,13 @@ impl Visit<'_> {
     }
 }
 
+impl At {
+    /// Whether it is a primary of a cluster.
+    pub(super) fn is_primary(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| node.primary.is_none())
+    }
+}
+
 impl std::fmt::Display for At {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.node {
@@ -132,10 +139,15 @@ pub(super) async fn visit<'a>(draft: &Draft, connection: &'a Connection, deadlin
             return Visited { addresses, findings, ..Visited::default() };
         }
     };
-    if deadline.within(check_one(draft, &visit, &mut findings)).await.is_none() {
+    let mut of_nodes = Vec::new();
+    let (checked, others) = tokio::join!(
+        deadline.within(check_one(draft, &visit, &mut findings)),
+        nodes::check(draft, &visit, deadline, &mut of_nodes)
+    );
+    if checked.is_none() {
         findings.push(fell_silent(connection));
     }
-    let others = deadline.within(nodes::check(draft, &visit, deadline, &mut findings)).await.unwrap_or_default();
+    findings.append(&mut of_nodes);
     Visited { visit: Some(visit), addresses, others, findings }
 }
 

@@ -100,6 +100,20 @@ async fn each_node_is_checked_and_named() {
     assert!(what(&check().await, Code::AclMissingCommand).contains("CLUSTER SLOTS"));
 }
 
+/// The connect time-out is that of the whole preflight.
+#[tokio::test]
+async fn a_node_that_does_not_answer_hides_no_finding_about_the_others() {
+    let (cache, cluster) = started().await;
+    let [first, silent, evicts, ..] = cluster.nodes() else { unreachable!() };
+    evicts.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await.unwrap();
+    silent.command(&["CLIENT", "PAUSE", "60000", "ALL"]).await.unwrap();
+    let more = [("REDIS_STATE_CONNECT_TIMEOUT", "10s")];
+    let report = check(&environment_with(&cache.url(None), &through(first), &more)).await;
+    assert_errors(&report, &[Code::Unreachable, Code::StateEvicts]);
+    let mut found = report.findings().iter().filter(|finding| finding.code == Code::Unreachable);
+    assert!(found.any(|finding| finding.what.contains(&format!("127.0.0.1:{} (", silent.port()))), "{report:#?}");
+}
+
 /// The replica announces a proxy that changes the time in its replies.
 #[tokio::test]
 async fn clocks_of_nodes_that_differ_are_reported() {

@@ -179,12 +179,17 @@ impl Checks {
         RoleHealth { up, since, pressure, last_error: last_error.clone(), wrong: wrong.clone(), latency }
     }
 
-    /// Records the errors of the last check of the servers. Returns those that the check before did not find.
-    pub(super) fn prove(&self, wrong: Vec<Finding>) -> Vec<Finding> {
+    /// Records the errors of the last check of the servers, and keeps those earlier ones that it leaves open. Returns those that the
+    /// check before did not find.
+    pub(super) fn prove(&self, wrong: Vec<Finding>, leaves_open: impl Fn(&Finding) -> bool) -> Vec<Finding> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = |finding: &&Finding| !known.wrong.contains(finding);
-        let new = wrong.iter().filter(is_new).cloned().collect();
-        known.wrong = wrong;
+        let earlier = std::mem::replace(&mut known.wrong, wrong);
+        let new = known.wrong.iter().filter(|finding| !earlier.contains(finding)).cloned().collect();
+        for finding in earlier {
+            if leaves_open(&finding) && !known.wrong.contains(&finding) {
+                known.wrong.push(finding);
+            }
+        }
         new
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redis_link::Link;
 use store_core::{Role, metric};
-use store_validation::{Claims, Finding};
+use store_validation::{Claims, Finding, Proven};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -14,8 +14,12 @@ use super::health::Checks;
 /// The longest random pause before a check, so that the processes of a fleet do not check at the same time.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// The pause between two checks while the last one found errors or a server did not answer. No pause is shorter.
+/// The pause after a check, and the shortest one between two.
 const AGAIN: Duration = Duration::from_secs(3);
+
+/// The longest pause while checks find errors or servers do not answer. It is reached in steps, with a random part, so that a
+/// fleet does not hold up servers that have just started. A reconnection ends it.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// A task that checks the servers after each reconnection, until it is dropped.
 pub(crate) struct Proof {
@@ -44,18 +48,21 @@ impl Drop for Proof {
 async fn check_again(claims: Claims, mut reopened: Vec<watch::Receiver<u64>>, checks: Arc<(Checks, Checks)>) {
     while any_changed(&mut reopened).await {
         tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
+        let mut pause = Duration::ZERO;
         loop {
             reopened.iter_mut().for_each(|count| {
                 count.borrow_and_update();
             });
             let proven = claims.prove().await;
-            let is_right = proven.as_ref().is_some_and(Vec::is_empty);
-            if let Some(findings) = proven {
-                record(&findings, &checks);
-            }
+            record(&proven, &checks);
             tokio::time::sleep(AGAIN).await;
-            if is_right {
+            if proven.is_right() {
                 break;
+            }
+            match tokio::time::timeout(pause, any_changed(&mut reopened)).await {
+                Ok(true) => pause = Duration::ZERO,
+                Ok(false) => return,
+                Err(_) => pause = (2 * pause + AGAIN).min(LONGEST).mul_f64(1.0 - fastrand::f64() / 2.0),
             }
         }
     }
@@ -78,11 +85,11 @@ async fn any_changed(reopened: &mut [watch::Receiver<u64>]) -> bool {
     false
 }
 
-fn record(findings: &[Finding], checks: &(Checks, Checks)) {
+fn record(proven: &Proven, checks: &(Checks, Checks)) {
     for (role, checks) in [(Role::Cache, &checks.0), (Role::State, &checks.1)] {
-        let of_role: Vec<_> =
-            findings.iter().filter(|finding| finding.role.is_none_or(|of| of == role)).cloned().collect();
-        for finding in checks.prove(of_role) {
+        let is_of_role = |finding: &&Finding| finding.role.is_none_or(|of| of == role);
+        let wrong = proven.wrong.iter().filter(is_of_role).cloned().collect();
+        for finding in checks.prove(wrong, |earlier| proven.leaves_open(role, earlier)) {
             let code = finding.code.name();
             metric::PREFLIGHT_WRONG.counter(&[role.name(), code]).increment(1);
             tracing::error!(code, %role, help = &*finding.help, "{}", finding.what);
