@@ -25,8 +25,8 @@ mod visit;
 use redis_link::{Capabilities, Probe};
 use store_core::Role;
 
-pub use claim::{Claims, Proven};
 pub(crate) use claim::claim;
+pub use claim::{Claims, Proven};
 pub(crate) use deadline::Deadline;
 pub(crate) use hosts::decide;
 pub(crate) use identity::Identity;
