@@ -233,7 +233,7 @@ codes! {
     /// A state server with replicas accepts writes without them.
     NoMinReplicas = "no-min-replicas", Warning,
        "A primary that is cut off from its replicas accepts writes, and loses them when it rejoins.",
-        "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 10` and `CONFIG REWRITE` on the worker state server.";
+        "Run `CONFIG SET min-replicas-to-write 1`, `CONFIG SET min-replicas-max-lag 2` and `CONFIG REWRITE` on the worker state server.";
     /// A primary of the cluster has no replica.
     ClusterNoReplica = "cluster-no-replica", Warning,
         "If the primary fails, no node serves its slots, and if its disk fails, their data is lost.",
