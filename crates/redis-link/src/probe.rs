@@ -7,7 +7,7 @@ use std::time::Duration;
 use store_core::{Clock, Error, ErrorKind, Op, Result, Timestamp, millis_ceil};
 
 use crate::link::Opened;
-use crate::wire::{Failure, Request};
+use crate::wire::{self, Failure, Request};
 use crate::{Arg, Capabilities, Endpoint, Greeting, LinkConfig, Reply, Script};
 
 mod cluster;
@@ -171,9 +171,7 @@ impl Probe {
             Fact::Known(reply) => reply,
             Fact::Unknown(why) => return Fact::Unknown(why),
         };
-        let mut reader = reply.reader(Op::Probe);
-        let time = reader.next_u64().and_then(|seconds| Ok(seconds * 1000 + reader.next_u64()? / 1000));
-        Fact::of_option(time.ok().map(Timestamp::from_millis), "TIME was answered with something else")
+        Fact::of_option(time_of(&reply), "TIME was answered with something else")
     }
 
     /// Whether a database number can be selected. If the server accepts any word as the number, it does not switch databases.
@@ -312,6 +310,11 @@ fn select(database: u32) -> Request<'static> {
     Request::new("SELECT", [Arg::from(database)])
 }
 
+fn time_of(reply: &Reply) -> Option<Timestamp> {
+    let micros = u64::try_from(wire::time(reply)?).ok()?;
+    Some(Timestamp::from_millis(micros / 1000))
+}
+
 fn as_number(setting: Fact<String>) -> Fact<u32> {
     match setting {
         Fact::Known(text) => Fact::of_option(text.parse().ok(), "the setting is not a number"),
@@ -329,5 +332,19 @@ fn unknown_unless_refused(error: &Error) -> Fact<bool> {
     match error.kind() {
         ErrorKind::Unauthenticated | ErrorKind::Forbidden => Fact::Known(false),
         _ => Fact::Unknown(error.detail().into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_clock_shows_is_unknown() {
+        let time = |parts: [i64; 2]| time_of(&Reply::List(parts.map(Reply::Int).into()));
+        assert_eq!(time([1_800_000_000, 999_999]), Some(Timestamp::from_millis(1_800_000_000_999)));
+        for garbage in [[i64::MAX, 0], [i64::MAX / 1_000_000, i64::MAX], [-1, 0]] {
+            assert_eq!(time(garbage), None, "{garbage:?}");
+        }
     }
 }

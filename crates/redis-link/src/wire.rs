@@ -48,6 +48,7 @@ pub(crate) use messages::{Messages, Received};
 use opening::Opening;
 
 use server_clock::ServerClock;
+pub(crate) use server_clock::time;
 
 /// A command and its reply. The first poll sends the command; dropping it later does not recall it.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send>>;

@@ -120,7 +120,7 @@ async fn replicated(
     let is_recorded = wire.run().is_some();
     requests.extend(is_recorded.then(|| Request::new("INFO", [Arg::fixed("replication")])));
     requests.push(Request::new("WAIT", [Arg::from(replicas), milliseconds(within)]));
-    let mut replies = wire.pipeline(requests, patience + within).await?.into_iter().skip(before);
+    let mut replies = wire.pipeline(requests, patience.saturating_add(within)).await?.into_iter().skip(before);
     let written = replies.next().unwrap_or(Err(Failure::LOST));
     if is_recorded {
         let position = replies.next().and_then(Result::ok);
@@ -147,7 +147,7 @@ async fn fsynced<'a, C: Iterator<Item = Request<'a>>>(
     requests.extend(copy());
     let before = requests.len() - first - 1;
     let waiting = proof.behind(within);
-    let (waits, patience_of_all) = (!waiting.is_empty(), patience + within);
+    let (waits, patience_of_all) = (!waiting.is_empty(), patience.saturating_add(within));
     requests.extend(waiting);
     let mut replies = held.wire().pipeline(requests, patience_of_all).await?.into_iter();
     let held_before = proof.holds(&mut replies);
@@ -165,9 +165,9 @@ async fn fsynced<'a, C: Iterator<Item = Request<'a>>>(
     Ok((written, Reached::new(reached.replicas, reached.on_disk && holds)))
 }
 
-/// Zero means for ever.
+/// Zero means for ever. Servers refuse a time whose end is no number of 64 bits.
 fn milliseconds(within: Duration) -> Arg {
-    Arg::from(millis_ceil(within).max(1))
+    Arg::from(millis_ceil(within).clamp(1, i64::MAX as u64 / 2))
 }
 
 /// `WAIT` returns the number of replicas; `WAITAOF` whether the write is on this disk, and on how many replicas' disks.

@@ -78,7 +78,7 @@ impl Known {
 }
 
 /// The reply to `TIME` in µs.
-pub(super) fn time(reply: &Reply) -> Option<i64> {
+pub(crate) fn time(reply: &Reply) -> Option<i64> {
     let Reply::List(parts) = reply else { return None };
     let [seconds, rest] = parts.as_slice() else { return None };
     seconds.as_int()?.checked_mul(1_000_000)?.checked_add(rest.as_int()?)

@@ -63,6 +63,18 @@ async fn a_wait_whose_connection_ends_grants_nothing() {
 }
 
 #[tokio::test]
+async fn a_wait_may_last_for_ever() {
+    let primary = RedisServer::builder().appendonly(true).config("appendfsync", "always").start().await.unwrap();
+    let _replica = RedisServer::builder().replica_of(&primary).start().await.unwrap();
+    let link = link_to(&primary).await;
+    let within = Duration::MAX;
+    for level in [Durability::Replicated { replicas: 1, within }, Durability::Fsynced { within }] {
+        let (_, reached) = link.call_durable(COUNTS, &INCREMENT, &["c"], args![1], level).await.unwrap();
+        assert!(reached.satisfies(level), "{level:?}: {reached:?}");
+    }
+}
+
+#[tokio::test]
 async fn waiting_does_not_delay_other_calls() {
     let server = server().await;
     let link = link_to(&server).await;
