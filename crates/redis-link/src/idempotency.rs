@@ -69,7 +69,7 @@ impl Entries {
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
         let begun = self.begin.call_durable(vec![key], args, self.responses.expected(), self.durability).await;
-        let (mut reply, _) = begun.inspect_err(|_| self.responses.forget())?;
+        let (mut reply, reached) = begun.inspect_err(|_| self.responses.forget())?;
         let begun = match reply.next_word()?.as_ref() {
             b"started" => {
                 reply.record(request.key.as_str(), []);
@@ -84,6 +84,7 @@ impl Entries {
             _ => return Err(reply.unknown_word()),
         };
         self.responses.note(if let Begun::Finished(response) = &begun { response.len() } else { 0 });
+        reached?;
         self.begins.count(&begun);
         Ok(begun)
     }
@@ -99,13 +100,13 @@ impl Entries {
             in_progress_for.as_millis(),
             millis_ceil(in_progress_for.as_duration() + self.link.collection_margin()),
         ];
-        let (mut reply, _) = self.prolong.call_durable(vec![key], args, 0, self.durability).await?;
+        let (mut reply, reached) = self.prolong.call_durable(vec![key], args, 0, self.durability).await?;
         match reply.next_word()?.as_ref() {
             b"prolonged" => {
                 reply.record(request.key.as_str(), []);
-                Ok(true)
+                reached.map(|_| true)
             }
-            b"lost" => Ok(false),
+            b"lost" => reached.map(|_| false),
             _ => Err(reply.unknown_word()),
         }
     }
@@ -137,13 +138,13 @@ impl Entries {
             millis_ceil(keep.as_duration() + self.link.collection_margin()),
             response,
         ];
-        let (mut reply, _) = self.finish.call_durable(vec![key], args, response.len(), self.durability).await?;
+        let (mut reply, reached) = self.finish.call_durable(vec![key], args, response.len(), self.durability).await?;
         match reply.next_word()?.as_ref() {
             b"stored" => {
                 reply.record(request.key.as_str(), []);
-                Ok(Finished::Stored)
+                reached.map(|_| Finished::Stored)
             }
-            b"lost" => Ok(Finished::Lost),
+            b"lost" => reached.map(|_| Finished::Lost),
             _ => Err(reply.unknown_word()),
         }
     }

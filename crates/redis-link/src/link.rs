@@ -186,10 +186,26 @@ impl Link {
         args: Vec<Arg>,
         durability: Durability,
     ) -> Result<(Answer, Reached)> {
+        let (answer, reached) = self.call_reaching(op, script, keys, args, durability).await?;
+        Ok((answer, reached?))
+    }
+
+    /// As [`Link::call_durable`], but returns `NotDurable` beside the answer: the caller can record the write.
+    ///
+    /// # Errors
+    /// As [`Link::call_durable`].
+    pub async fn call_reaching<K: AsRef<[u8]>>(
+        &self,
+        op: Op,
+        script: &Script,
+        keys: &[K],
+        args: Vec<Arg>,
+        durability: Durability,
+    ) -> Result<(Answer, Result<Reached>)> {
         self.inner.check_pressure(op, script, &args)?;
         let copies = self.copies(durability);
         if durability == Durability::Accepted {
-            return Ok((self.call_request(op, script, keys, args, copies).await?, Reached::default()));
+            return Ok((self.call_request(op, script, keys, args, copies).await?, Ok(Reached::default())));
         }
         durable::check(op, durability)?;
         self.check_capable(op, durability)?;
@@ -197,10 +213,8 @@ impl Link {
         let request = Request::script(script, keys, args, &self.clock);
         let call = || Box::pin(durable::call(&self.inner, slot, script, (&request, &copies), durability));
         let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, call).await?;
-        if !reached.satisfies(durability) {
-            return Err(Error::NotDurable { op, wanted: durability, reached });
-        }
-        Ok((Answer::new(reply, attempts).acknowledged(copies.acknowledged()), reached))
+        let answer = Answer::new(reply, attempts).acknowledged(copies.acknowledged());
+        Ok((answer, durable::at_least(op, durability, reached)))
     }
 
     /// Sends a plain command.

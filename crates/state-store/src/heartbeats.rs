@@ -45,12 +45,12 @@ impl Heartbeats for StateStore {
             Member::LOST_KEPT_COUNT,
         ];
         let keys = self.pool_keys(&beat.pool);
-        let (answer, _) = self.link.call_durable(op, &BEAT, &keys, args, self.heartbeats).await?;
+        let (answer, reached) = self.link.call_reaching(op, &BEAT, &keys, args, self.heartbeats).await?;
         let mut reply = answer.reader(op);
         match reply.next_word()?.as_ref() {
             b"beaten" => {
                 reply.record(beat.pool.as_str(), []);
-                Ok(())
+                reached.map(drop)
             }
             _ => Err(reply.unknown_word()),
         }

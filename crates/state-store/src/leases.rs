@@ -69,7 +69,7 @@ impl Leases for StateStore {
             b"taken" => Acquired::Taken(LeaseInfo::new(name, holder(op, &mut reply)?, fence, until)),
             _ => return Err(reply.unknown_word()),
         };
-        Ok(Receipt::new(acquired, reached))
+        Ok(Receipt::new(acquired, reached?))
     }
 
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {

@@ -36,8 +36,8 @@ struct Shared {
     calls: Batcher<(u16, Durability), Item, Answered>,
 }
 
-/// The answer to an item, and the receipt of its call.
-type Answered = (Reply, Option<Acknowledged>, Reached);
+/// The answer to an item, the receipt of its call, and what that has reached or `NotDurable`.
+type Answered = (Reply, Option<Acknowledged>, Result<Reached>);
 
 struct Item {
     keys: Vec<String>,
@@ -67,7 +67,8 @@ impl SharedScript {
         self.call_durable(keys, args, bytes, Durability::Accepted).await.map(|(reply, _)| reply)
     }
 
-    /// Like [`SharedScript::call`], and waits until the writes of the whole call have reached `durability`.
+    /// Like [`SharedScript::call`], and waits until the writes of the whole call have reached `durability`. Returns `NotDurable`
+    /// beside the reader, so that the caller can record the write.
     ///
     /// # Errors
     /// Those of [`Link::call_durable`], and of [`Batcher::call`].
@@ -77,7 +78,7 @@ impl SharedScript {
         args: Vec<Arg>,
         bytes: usize,
         durability: Durability,
-    ) -> Result<(ReplyReader, Reached)> {
+    ) -> Result<(ReplyReader, Result<Reached>)> {
         let (shared, items) = (Arc::clone(&self.shared), keys.len());
         let send = move |items| Arc::clone(&shared).send(items, durability);
         let slot = keys.first().filter(|_| self.shared.link.has_slots()).map_or(0, |key| keys::slot_of(key.as_bytes()));
@@ -95,9 +96,9 @@ impl Shared {
             keys.extend(item.keys);
             args.extend(item.args);
         }
-        let (answer, reached) = self.link.call_durable(self.op, self.script, &keys, args, durability).await?;
+        let (answer, reached) = self.link.call_reaching(self.op, self.script, &keys, args, durability).await?;
         let (answers, receipt) = self.split(answer, count)?;
-        Ok(answers.into_iter().map(|answer| (answer, receipt.clone(), reached)).collect())
+        Ok(answers.into_iter().map(|answer| (answer, receipt.clone(), reached.clone())).collect())
     }
 
     /// The elements of a reply, one for each item, and the receipt of the call.

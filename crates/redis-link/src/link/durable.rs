@@ -26,6 +26,11 @@ pub(super) fn check(op: Op, durability: Durability) -> Result<()> {
     }
 }
 
+/// The error if a write has not reached a level.
+pub(super) fn at_least(op: Op, wanted: Durability, reached: Reached) -> Result<Reached> {
+    if reached.satisfies(wanted) { Ok(reached) } else { Err(Error::NotDurable { op, wanted, reached }) }
+}
+
 /// One attempt: the script and the wait in one pipeline, on a connection that no other call uses meanwhile.
 pub(super) async fn call(
     inner: &Inner,

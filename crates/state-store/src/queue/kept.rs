@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use store_core::{Durability, JobId, LossReport, NewJob, Op, Pushed, Queue, QueueName, Result};
+use store_core::{Durability, JobId, LossReport, NewJob, Op, Queue, QueueName, Result};
 
 use crate::StateStore;
 
@@ -54,16 +54,15 @@ impl KeptPushes {
         Self { most, kept: Mutex::default() }
     }
 
-    /// Keeps the jobs that a push created.
-    pub(super) fn keep(&self, queue: &QueueName, jobs: &[NewJob], pushed: &[Pushed]) {
+    /// Keeps jobs that a push created.
+    pub(super) fn keep<'a>(&self, queue: &QueueName, created: impl Iterator<Item = (&'a NewJob, JobId)>) {
         if self.most == 0 {
             return;
         }
         let at = Instant::now();
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for (job, pushed) in jobs.iter().zip(pushed) {
-            let Pushed::Created { id } = pushed else { continue };
-            let one = KeptJob { queue: queue.clone(), id: id.clone(), job: job.clone(), at };
+        for (job, id) in created {
+            let one = KeptJob { queue: queue.clone(), id, job: job.clone(), at };
             kept.bytes += one.size();
             kept.jobs.push_back(one);
         }
@@ -131,15 +130,14 @@ mod tests {
         let wanted: HashSet<_> = ids.iter().collect();
         let job = NewJob::new(vec![0; 100]).with_delay(Duration::from_secs(9));
         for id in &ids {
-            kept.keep(&queue, std::slice::from_ref(&job), &[Pushed::Created { id: id.clone() }]);
+            kept.keep(&queue, [(&job, id.clone())].into_iter());
         }
-        kept.keep(&queue, std::slice::from_ref(&job), &[Pushed::Duplicate]);
         let found = kept.of(&queue, &wanted);
         assert_eq!(found.iter().map(|kept| &kept.id).collect::<Vec<_>>(), ids[2..].iter().collect::<Vec<_>>());
         assert!(found[0].again().id == Some(ids[2].clone()) && found[0].again().delay <= job.delay);
         assert!(kept.of(&QueueName::new("others").unwrap(), &wanted).is_empty());
         let none = KeptPushes::new(0);
-        none.keep(&queue, &[job], &[Pushed::Created { id: ids[0].clone() }]);
+        none.keep(&queue, [(&job, ids[0].clone())].into_iter());
         assert!(none.of(&queue, &wanted).is_empty());
     }
 }

@@ -170,8 +170,8 @@ impl StateStore {
         all.push(Arg::from(&to.shape.text));
         all.extend(args);
         let (answer, reached) = match to.is_repeat {
-            true => (self.link.call_again(to.op, to.script, &keys, all).await?, Reached::default()),
-            false => self.link.call_durable(to.op, to.script, &keys, all, to.durability).await?,
+            true => (self.link.call_again(to.op, to.script, &keys, all).await?, Ok(Reached::default())),
+            false => self.link.call_reaching(to.op, to.script, &keys, all, to.durability).await?,
         };
         if answer.first_word().is_some_and(|word| word.as_ref() == b"shape") {
             self.shapes.lock().remove(to.queue);
@@ -210,11 +210,15 @@ pub(super) fn together(
     answers: Vec<Result<Called>>,
     mut read: impl FnMut(usize, Answer, Reached) -> Result<()>,
 ) -> Result<Option<()>> {
-    let (mut is_answered, mut failed, mut has_other_shape) = (false, None, false);
+    let (mut is_answered, mut failed, mut not_durable, mut has_other_shape) = (false, None, None, false);
     for (number, answer) in answers.into_iter().enumerate() {
         match answer {
             Ok(Called::Answered(answer, reached)) => {
                 is_answered = true;
+                let reached = reached.unwrap_or_else(|error| {
+                    not_durable = Some(error);
+                    Reached::default()
+                });
                 read(number, answer, reached)?;
             }
             Ok(Called::OtherShape) => has_other_shape = true,
@@ -223,7 +227,7 @@ pub(super) fn together(
         }
     }
     let error = match failed {
-        None if !has_other_shape => return Ok(Some(())),
+        None if !has_other_shape => return not_durable.map_or(Ok(Some(())), Err),
         None if !is_answered => return Ok(None),
         None => Error::unavailable(op, "the partitions of the queue have changed"),
         Some(error) => error,
@@ -255,7 +259,8 @@ impl<'a> Target<'a> {
 
 /// What a partition answered.
 pub(super) enum Called {
-    Answered(Answer, Reached),
+    /// With what it has reached or `NotDurable`.
+    Answered(Answer, Result<Reached>),
     /// The queue has another shape than the one that was sent: read it, and call again.
     OtherShape,
 }

@@ -41,12 +41,11 @@ async fn push_in(
     let answers = store.call_all(calls.collect()).await;
     let read = |number: usize, answer, reached| {
         lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
-        parts[number].read(queue, answer, &mut pushed)
+        parts[number].read((store, queue), answer, jobs, &mut pushed)
     };
     let Some(()) = together(OP, "pushed to", answers, read)? else { return Ok(None) };
     let pushed = pushed.into_iter().collect::<Option<Vec<_>>>();
     let pushed = pushed.ok_or_else(|| Error::corrupt(OP, "the store did not answer each job once"))?;
-    store.kept.keep(queue, jobs, &pushed);
     Ok(Some(Receipt::new(pushed, lowest.unwrap_or_default())))
 }
 
@@ -125,7 +124,13 @@ impl Part {
         args
     }
 
-    fn read(&self, queue: &QueueName, answer: Answer, pushed: &mut [Option<Pushed>]) -> Result<()> {
+    fn read(
+        &self,
+        (store, queue): (&StateStore, &QueueName),
+        answer: Answer,
+        jobs: &[NewJob],
+        pushed: &mut [Option<Pushed>],
+    ) -> Result<()> {
         let mut reply = answer.reader(OP);
         match reply.next_word()?.as_ref() {
             b"pushed" => {}
@@ -159,10 +164,12 @@ impl Part {
             pushed[*index] = Some(answer);
         }
         let created = |index: &usize| match &pushed[*index] {
-            Some(Pushed::Created { id }) => Some(id.clone()),
+            Some(Pushed::Created { id }) => Some((&jobs[*index], id.clone())),
             _ => None,
         };
-        reply.record(queue.as_str(), self.indices().filter_map(created));
+        // First: a report that names a job finds it.
+        store.kept.keep(queue, self.indices().filter_map(created));
+        reply.record(queue.as_str(), self.indices().filter_map(created).map(|(_, id)| id));
         Ok(())
     }
 }

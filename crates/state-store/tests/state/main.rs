@@ -9,6 +9,7 @@ mod layouts;
 mod leases;
 mod queue;
 mod queue_layouts;
+mod receipts;
 
 use std::time::Duration;
 

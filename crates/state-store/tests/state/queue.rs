@@ -30,7 +30,7 @@ use store_core::{
 
 const LEASE: Duration = Duration::from_secs(30);
 
-fn queue() -> QueueName {
+pub(crate) fn queue() -> QueueName {
     QueueName::new("mail").unwrap()
 }
 
