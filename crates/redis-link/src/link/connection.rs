@@ -1,6 +1,6 @@
 //! One of the shared connections, and the task that keeps it open.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -22,21 +22,32 @@ pub(super) struct Backoff(Duration);
 /// that is down as often as a link with one. When an attempt succeeds, the others follow after short pauses. An attempt that hangs
 /// delays no other.
 #[derive(Clone)]
-pub(super) struct Turns(Arc<Mutex<Backoff>>);
+pub(super) struct Turns {
+    /// Held during a pause.
+    turn: Arc<Mutex<()>>,
+    /// Apart from the turn, so that a connection that has just opened waits for no pause of the others.
+    backoff: Arc<StdMutex<Backoff>>,
+}
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Backoff::new())))
+        Self { turn: Arc::default(), backoff: Arc::new(StdMutex::new(Backoff::new())) }
     }
 
     /// Waits for the next turn.
     async fn pause(&self) {
-        self.0.lock().await.pause().await;
+        let _turn = self.turn.lock().await;
+        let pause = self.backoff().next();
+        tokio::time::sleep(pause).await;
     }
 
     /// An attempt has succeeded.
-    async fn reset(&self) {
-        self.0.lock().await.reset();
+    fn reset(&self) {
+        self.backoff().reset();
+    }
+
+    fn backoff(&self) -> MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,13 +58,18 @@ impl Backoff {
 
     /// The next pause.
     pub(super) async fn pause(&mut self) {
-        tokio::time::sleep(self.0.mul_f64(fastrand::f64())).await;
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+        tokio::time::sleep(self.next()).await;
     }
 
     /// Begins with the shortest pause again.
     pub(super) fn reset(&mut self) {
         *self = Self::new();
+    }
+
+    fn next(&mut self) -> Duration {
+        let pause = self.0.mul_f64(fastrand::f64());
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+        pause
     }
 }
 
@@ -158,11 +174,12 @@ impl Keeper {
         loop {
             self.turns.pause().await;
             if let Ok(opened) = self.upstream.open(&self.config).await {
+                self.turns.reset();
+                // Calls are accepted from here on, and only the caller ends those that time out: nothing may wait.
                 let before = self.flight.begin(opened.wire.clone());
                 if before.is_some_and(|before| before != *opened.wire.capabilities()) {
                     tracing::debug!("the server now has other capabilities:\n{}", opened.wire.capabilities());
                 }
-                self.turns.reset().await;
                 metered::reconnected(self.config.role_label(), opened.endpoint());
                 self.config.reopened.send_modify(|count| *count += 1);
                 return opened;

@@ -113,6 +113,26 @@ async fn a_half_open_connection_is_replaced_within_twice_the_command_time_out() 
     }
 }
 
+/// The server is back and stalls immediately, while 63 other connections wait for their turn to be opened.
+#[tokio::test]
+async fn a_call_on_the_first_connection_after_an_outage_times_out() {
+    let server = server().await;
+    let timeout = Duration::from_millis(300);
+    let settings = config(&server.url(None)).with_command_timeout(timeout).with_max_retries(0).with_pool_size(64);
+    let link = Link::connect(settings.with_connect_timeout(DEADLINE)).await.unwrap();
+    server.kill().await;
+    // The pauses have grown to their bound.
+    passed(Duration::from_secs(3)).await;
+    server.start_again().await.unwrap();
+    wait_until("a connection is open", DEADLINE, async || link.is_connected()).await;
+    server.pause().unwrap();
+    let called = Instant::now();
+    let result = link.ping().await;
+    let took = called.elapsed();
+    server.resume().unwrap();
+    assert!(result.is_err() && took < timeout + Duration::from_secs(1), "{result:?} after {took:?}");
+}
+
 /// The server accepts the connection but never replies.
 #[tokio::test]
 async fn each_state_of_a_connection_attempt_ends_with_the_connect_time_out() {
