@@ -26,7 +26,8 @@ const ASKED_EVERY: Duration = Duration::from_secs(10);
 const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(100);
 /// How long the other nodes have after the first has answered.
 const GRACE: Duration = Duration::from_millis(200);
-/// How long the other primaries have to accept connections after the first has.
+/// How long the other primaries have to accept connections after the first has; at most a quarter of the connect time-out, which all
+/// steps of a connect share.
 const LATE: Duration = Duration::from_secs(1);
 
 /// Why a server that is not a node of a cluster is refused.
@@ -76,11 +77,12 @@ impl Cluster {
             });
         }
         let (mut nodes, mut refused) = (Vec::new(), Vec::new());
+        let late = LATE.min(config.connect_timeout / 4);
         loop {
             let next = match nodes.as_slice() {
                 [] => opening.join_next().await,
                 // The others are opened by tasks.
-                _ => tokio::time::timeout(LATE, opening.join_next()).await.unwrap_or(None),
+                _ => tokio::time::timeout(late, opening.join_next()).await.unwrap_or(None),
             };
             let Some(opened) = next else { break };
             match opened {

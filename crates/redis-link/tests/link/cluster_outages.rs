@@ -1,11 +1,14 @@
-//! How many connections to other nodes a failover of one primary closes.
+//! Outages of one primary: how many connections to other nodes they close, and links that start meanwhile.
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
+use redis_link::Link;
 use testkit::{Cluster, RedisServer};
 
-use crate::cluster::{count, link_to};
-use crate::eventually;
+use crate::cluster::{count, link_to, url_of};
+use crate::{config, eventually};
 
 /// The ids of the link's connections to a node.
 async fn connections(node: &RedisServer) -> BTreeSet<String> {
@@ -55,4 +58,17 @@ async fn connections_to_other_nodes_survive_the_death_of_a_primary() {
         }
         assert!(seen.iter().all(|seen| seen.len() <= most), "coverage {coverage}: {seen:?}");
     }
+}
+
+/// The dead primary does not refuse connections; it is silent.
+#[tokio::test]
+async fn a_link_starts_with_a_short_connect_time_out_while_a_primary_is_silent() {
+    let cluster = Cluster::builder().replicas(0).node_timeout(Duration::from_secs(60)).start().await.unwrap();
+    let silent = cluster.owner(cluster.slot("counter").await.unwrap()).await;
+    silent.pause().unwrap();
+    let settings = config(&url_of(&cluster.addresses())).with_connect_timeout(Duration::from_secs(1));
+    let link = Link::connect(settings.with_max_retries(0)).await;
+    silent.resume().unwrap();
+    let link = link.unwrap();
+    eventually("the silent primary is reached later", async || count(&link, "counter").await.is_ok()).await;
 }
