@@ -78,9 +78,16 @@ async fn claim_in(
         if most == 0 || left == 0 {
             break;
         }
+        let is_here = |of: &Registered| of.queue == request.queue && of.partition == partition;
+        let notified = waiter.map(|_| store.waking.take_notified(is_here)).unwrap_or_default();
         let registration = waiter.map(|waiter| waiter.registration(request, partition, count)).unwrap_or_default();
         let sent = Instant::now();
-        let claim = match claim_from(store, request, shape, partition, (most, left), registration).await {
+        let answer = claim_from(store, request, shape, partition, (most, left), registration).await;
+        if answer.as_ref().is_err_and(|error| !matches!(error, Error::Indeterminate { .. })) {
+            // Nobody else was notified of the jobs in this partition.
+            store.pass_on(notified);
+        }
+        let claim = match answer {
             Ok(Some(answer)) => {
                 if let Some(waiter) = waiter {
                     waiter.answered(request, partition, sent, &answer);

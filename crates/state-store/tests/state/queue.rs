@@ -3,6 +3,7 @@
 mod audit;
 mod chosen_ids;
 mod crashes;
+mod failed_partitions;
 mod hand_over;
 mod hand_over_crashes;
 mod interruptions;
