@@ -22,7 +22,7 @@ pub(crate) enum Upstream {
     Server(Endpoint),
     /// To the primary of a service that sentinels monitor.
     Primary(Arc<Sentinels>),
-    /// To the only primary among several servers.
+    /// To the primary among several servers.
     AnyPrimary(Arc<Hosts>),
 }
 
@@ -35,7 +35,8 @@ pub(crate) struct Opened {
 }
 
 impl Upstream {
-    /// Where the URL of `config` leads. For a URL with sentinels, a task begins to ask them; it ends with the last clone.
+    /// Where the URL of `config` leads. For a URL with sentinels or several servers, a task begins to ask them; it ends
+    /// with the last clone.
     pub(crate) fn of(config: &LinkConfig, op: Op) -> Result<Self> {
         match config.url.topology() {
             Topology::Standalone(endpoint) => Ok(Self::Server(endpoint.clone())),
@@ -43,7 +44,7 @@ impl Upstream {
             Topology::Sentinel { sentinels, service } => {
                 Ok(Self::Primary(Sentinels::watch(config, sentinels, service)))
             }
-            Topology::Several(hosts) => Ok(Self::AnyPrimary(Arc::new(Hosts::new(hosts)))),
+            Topology::Several(hosts) => Ok(Self::AnyPrimary(Hosts::watch(config, hosts))),
             Topology::Embedded(_) => Err(Error::unsupported(op, "an embedded store has no server to link to")),
             _ => Err(Error::unsupported(
                 op,
@@ -91,8 +92,9 @@ impl Upstream {
     /// Waits until connections no longer lead to `endpoint`.
     pub(crate) async fn left(&self, endpoint: &Endpoint) {
         match self {
-            Self::Server(_) | Self::AnyPrimary(_) => std::future::pending().await,
+            Self::Server(_) => std::future::pending().await,
             Self::Primary(sentinels) => sentinels.left(endpoint).await,
+            Self::AnyPrimary(hosts) => hosts.left(endpoint).await,
         }
     }
 
@@ -113,14 +115,15 @@ impl Upstream {
             Self::Server(endpoint) => Ok(endpoint.clone()),
             // Ends before the caller's time-out, so that the caller gets the reason.
             Self::Primary(sentinels) => sentinels.primary(config.connect_timeout.mul_f64(0.9)).await,
-            Self::AnyPrimary(hosts) => hosts.primary(config).await,
+            Self::AnyPrimary(hosts) => hosts.primary().await,
         }
     }
 
     fn leads_to(&self, endpoint: &Endpoint) -> bool {
         match self {
-            Self::Server(_) | Self::AnyPrimary(_) => true,
+            Self::Server(_) => true,
             Self::Primary(sentinels) => sentinels.leads_to(endpoint),
+            Self::AnyPrimary(hosts) => hosts.leads_to(endpoint),
         }
     }
 

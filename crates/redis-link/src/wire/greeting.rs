@@ -1,5 +1,8 @@
 //! The reply to `HELLO`.
 
+use std::time::Duration;
+
+use super::{Failure, Request, Wire};
 use crate::Reply;
 
 /// What a server reports about itself when a connection is opened (`HELLO`). It needs no right, so it is known even if
@@ -30,6 +33,18 @@ impl Greeting {
         let field = |name: &str| value(name)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let protocol = value("proto").and_then(Reply::as_int).and_then(|version| version.try_into().ok());
         Self { server: field("server"), version: field("version"), mode: field("mode"), role: field("role"), protocol }
+    }
+}
+
+impl Wire {
+    /// Whether the server is a primary now; `None` if it does not report that on this connection: with RESP2, a server refuses the
+    /// question on a connection that subscribes.
+    pub(crate) async fn is_primary_now(&self, within: Duration) -> Result<Option<bool>, Failure> {
+        if self.greeting().and_then(|greeting| greeting.protocol) != Some(3) {
+            return Ok(None);
+        }
+        let greeting = Greeting::parse(&self.send(Request::new("HELLO", []), within).await?);
+        Ok(greeting.role.map(|role| role == "master"))
     }
 }
 

@@ -44,11 +44,12 @@ impl Place {
     pub(super) async fn keep(mut self) {
         let (mut backoff, mut has_been_open) = (Backoff::new(), false);
         while !self.share.borrow().channels.is_empty() {
+            let mut reopened = self.config.reopened.subscribe();
             if let Ok(mut opened) = self.upstream.open_subscriber(&self.config).await {
                 if std::mem::replace(&mut has_been_open, true) {
                     metered::reconnected(self.config.role_label(), opened.endpoint());
                 }
-                let Err(failure) = self.serve(&mut opened, &mut backoff).await else { return };
+                let Err(failure) = self.serve(&mut opened, &mut reopened, &mut backoff).await else { return };
                 drop(opened);
                 match failure {
                     Failure::Answered(_) => refused(failure, "SUBSCRIBE").await,
@@ -61,11 +62,16 @@ impl Place {
     }
 
     /// Subscribes on this connection, and calls the listeners, until it ends.
-    async fn serve(&mut self, opened: &mut Opened, backoff: &mut Backoff) -> Result<(), Failure> {
+    async fn serve(
+        &mut self,
+        opened: &mut Opened,
+        reopened: &mut watch::Receiver<u64>,
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
         let wire = opened.wire.clone();
         let (mut messages, heard) = (wire.messages(), Heard::default());
         let ended = tokio::select! {
-            ended = self.subscribe(&wire, &heard, backoff) => ended,
+            ended = self.subscribe(&wire, &heard, reopened, backoff) => ended,
             () = heard.listen(&mut messages) => Err(Failure::LOST),
             () = opened.ended() => Err(Failure::LOST),
         };
@@ -76,7 +82,13 @@ impl Place {
     }
 
     /// Subscribes to the channels of the share, as it changes. Returns when no channel is left.
-    async fn subscribe(&mut self, wire: &Wire, heard: &Heard, backoff: &mut Backoff) -> Result<(), Failure> {
+    async fn subscribe(
+        &mut self,
+        wire: &Wire,
+        heard: &Heard,
+        reopened: &mut watch::Receiver<u64>,
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
         // A server that is busy for one command time-out is not considered dead.
         let patience = self.config.command_timeout * 2;
         let (mut served, mut retry) = (Served::new(), Backoff::new());
@@ -126,7 +138,14 @@ impl Place {
             tokio::select! {
                 changed = self.share.changed() => if changed.is_err() { std::future::pending().await },
                 () = again(later, &mut retry) => {}
-                () = tokio::time::sleep(CHECKED_EVERY) => check(wire, &mut served, patience).await?,
+                // Calls may be sent to another server from now on.
+                _ = reopened.changed(), if self.slots.is_none() => check_role(wire, true, patience).await?,
+                () = tokio::time::sleep(CHECKED_EVERY) => {
+                    check(wire, &mut served, patience).await?;
+                    if self.slots.is_none() {
+                        check_role(wire, false, patience).await?;
+                    }
+                }
             }
         }
     }
@@ -168,6 +187,16 @@ async fn check(wire: &Wire, served: &mut Served, patience: Duration) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Fails if the server is no longer a primary: servers do not end subscriptions when they become replicas. A server that does not
+/// report its role is left if `is_suspect`.
+async fn check_role(wire: &Wire, is_suspect: bool, patience: Duration) -> Result<(), Failure> {
+    match wire.is_primary_now(patience).await? {
+        Some(true) => Ok(()),
+        None if !is_suspect => Ok(()),
+        _ => Err(Failure::NotSent("the server is no longer the primary")),
+    }
 }
 
 impl Listened {
