@@ -126,7 +126,9 @@ impl Shared {
             match newest(&primaries) {
                 Ok(Some(primary)) if has_answered => self.found(primary),
                 Ok(_) => {}
-                Err(_) => tracing::warn!("several of the servers report that they are primaries, and none has replaced the others"),
+                Err(_) => tracing::warn!(
+                    "several of the servers report that they are primaries, and none has replaced the others"
+                ),
             }
         }
     }
@@ -204,7 +206,9 @@ mod tests {
         let alone = Primary { streams: None, ..first.clone() };
         assert_eq!(newest(&[]).unwrap(), None);
         assert_eq!(newest(std::slice::from_ref(&alone)).unwrap(), Some(&alone));
-        for primaries in [[first.clone(), second.clone(), third.clone()], [third.clone(), first.clone(), second.clone()]] {
+        for primaries in
+            [[first.clone(), second.clone(), third.clone()], [third.clone(), first.clone(), second.clone()]]
+        {
             assert_eq!(newest(&primaries).unwrap(), Some(&third));
         }
         let restarted = primary(1, "d4", "a1");
