@@ -1,7 +1,7 @@
 //! Where the connections of a link lead: always to the same server, or to the primary that sentinels report.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use store_core::{Error, Op, Result};
 
@@ -56,11 +56,12 @@ impl Upstream {
 
     /// Opens a connection to the server that is the primary now.
     pub(crate) async fn open(&self, config: &LinkConfig) -> Result<Opened, Failure> {
+        let begun = Instant::now();
         let endpoint = self.endpoint(config).await?;
         let opened = self.unless_left(&endpoint, Wire::open(config, &endpoint)).await;
         let mut opened = self.opened(opened, endpoint, config.connect_timeout).await?;
         if let Some(losses) = &config.losses {
-            let run = losses.identify(&opened.wire, &opened.endpoint).await.map_err(Failure::before_the_call)?;
+            let run = losses.identify(&opened.wire, &opened.endpoint, begun).await.map_err(Failure::before_the_call)?;
             opened.wire = opened.wire.of_run(Some(run));
         }
         Ok(opened)

@@ -27,7 +27,7 @@ fn key_of(id: &str) -> String {
 }
 
 /// Writes a key. The receipt names a job with this id. Returns whether the write was acknowledged.
-async fn write(link: &Link, id: &str, durability: Durability) -> bool {
+pub(crate) async fn write(link: &Link, id: &str, durability: Durability) -> bool {
     let written = link.call_durable(WRITES, &SET, &[key_of(id)], args!["1"], durability).await;
     let Ok((answer, _)) = written else { return false };
     let mut reply = answer.reader(WRITES);
@@ -37,7 +37,7 @@ async fn write(link: &Link, id: &str, durability: Durability) -> bool {
 }
 
 /// Writes keys that begin with `prefix`, for longer than the link leaves positions unread. Returns the acknowledged ones.
-async fn write_some(link: &Link, prefix: &str, durability: Durability) -> BTreeSet<String> {
+pub(crate) async fn write_some(link: &Link, prefix: &str, durability: Durability) -> BTreeSet<String> {
     let mut acknowledged = BTreeSet::new();
     let begun = Instant::now();
     for number in 0.. {
@@ -52,12 +52,12 @@ async fn write_some(link: &Link, prefix: &str, durability: Durability) -> BTreeS
     acknowledged
 }
 
-async fn next(reports: &mut LossReports) -> Arc<LossReport> {
+pub(crate) async fn next(reports: &mut LossReports) -> Arc<LossReport> {
     let report = tokio::time::timeout(DEADLINE, reports.next()).await;
     report.expect("a report in time").expect("the link is open")
 }
 
-fn named<'a>(writes: impl IntoIterator<Item = &'a store_core::AcknowledgedWrite>) -> BTreeSet<String> {
+pub(crate) fn named<'a>(writes: impl IntoIterator<Item = &'a store_core::AcknowledgedWrite>) -> BTreeSet<String> {
     writes.into_iter().flat_map(|write| &write.jobs).map(|job| job.as_str().to_owned()).collect()
 }
 
@@ -74,7 +74,7 @@ async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<Stri
 }
 
 /// Several times the period in which positions are read.
-const PERIODS: Duration = Duration::from_millis(700);
+pub(crate) const PERIODS: Duration = Duration::from_millis(700);
 /// Writes that are older than this when a fault begins must not be reported.
 const EARLY: Duration = Duration::from_secs(1);
 

@@ -27,6 +27,7 @@ mod refusals;
 mod repetitions;
 mod replies;
 mod retries;
+mod returning;
 mod scripts;
 mod secrets;
 mod sentinel;

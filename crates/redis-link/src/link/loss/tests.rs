@@ -1,4 +1,4 @@
-use store_core::Op;
+use store_core::{AcknowledgedWrite, Op};
 
 use super::*;
 
@@ -21,6 +21,11 @@ fn names(writes: &[AcknowledgedWrite]) -> Vec<&str> {
     writes.iter().map(|write| &*write.name).collect()
 }
 
+/// The run of a server, found by a connection that was begun now.
+fn found(losses: &Losses, endpoint: &Endpoint, replication: Option<Replication>) -> Arc<ServerRun> {
+    losses.found(endpoint, replication, Instant::now())
+}
+
 fn losses(has_shards: bool) -> Arc<Losses> {
     Losses::begin(has_shards, Duration::from_secs(1))
 }
@@ -28,14 +33,14 @@ fn losses(has_shards: bool) -> Arc<Losses> {
 #[tokio::test]
 async fn failovers_in_a_row_are_compared_one_by_one() {
     let losses = losses(false);
-    let first = losses.found(&at(1), primary("a", "of-a", None));
+    let first = found(&losses, &at(1), primary("a", "of-a", None));
     [("one", 10), ("two", 20), ("three", 30)].iter().for_each(|(name, position)| write(&first, name, *position));
     assert!(first.report().is_none(), "it is the primary");
-    let second = losses.found(&at(2), primary("b", "of-b", Some(("of-a", 20))));
+    let second = found(&losses, &at(2), primary("b", "of-b", Some(("of-a", 20))));
     let report = first.report().unwrap();
     assert_eq!((report.survived, names(&report.may_be_lost)), (2, vec!["three"]));
     write(&second, "four", 40);
-    losses.found(&at(3), primary("c", "of-c", Some(("of-b", 15))));
+    found(&losses, &at(3), primary("c", "of-c", Some(("of-b", 15))));
     let report = second.report().unwrap();
     assert_eq!((report.survived, names(&report.may_be_lost)), (1, vec!["two", "four"]));
     // It still answers on an old connection.
@@ -47,9 +52,9 @@ async fn failovers_in_a_row_are_compared_one_by_one() {
 #[tokio::test]
 async fn a_failover_that_was_not_noticed_leaves_the_writes_unknown() {
     let losses = losses(false);
-    let first = losses.found(&at(1), primary("a", "of-a", None));
+    let first = found(&losses, &at(1), primary("a", "of-a", None));
     write(&first, "one", 10);
-    losses.found(&at(3), primary("c", "of-c", Some(("of-b", 15))));
+    found(&losses, &at(3), primary("c", "of-c", Some(("of-b", 15))));
     let report = first.report().unwrap();
     assert_eq!((report.survived, names(&report.unknown), report.is_clean()), (0, vec!["one"], false));
 }
@@ -57,10 +62,10 @@ async fn a_failover_that_was_not_noticed_leaves_the_writes_unknown() {
 #[tokio::test]
 async fn a_restart_leaves_the_writes_unknown_and_a_lost_connection_does_not() {
     let losses = losses(false);
-    let first = losses.found(&at(1), primary("a", "of-a", None));
+    let first = found(&losses, &at(1), primary("a", "of-a", None));
     write(&first, "one", 10);
-    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), primary("a", "of-a", None))) && first.report().is_none());
-    losses.found(&at(1), primary("b", "of-b", None));
+    assert!(Arc::ptr_eq(&first, &found(&losses, &at(1), primary("a", "of-a", None))) && first.report().is_none());
+    found(&losses, &at(1), primary("b", "of-b", None));
     assert_eq!(names(&first.report().unwrap().unknown), ["one"]);
 }
 
@@ -68,48 +73,50 @@ async fn a_restart_leaves_the_writes_unknown_and_a_lost_connection_does_not() {
 #[tokio::test]
 async fn a_stream_with_another_name_in_the_same_run_loses_nothing() {
     let losses = losses(false);
-    let first = losses.found(&at(1), primary("a", "of-a", None));
+    let first = found(&losses, &at(1), primary("a", "of-a", None));
     write(&first, "one", 10);
-    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), primary("a", "renamed", None))));
+    assert!(Arc::ptr_eq(&first, &found(&losses, &at(1), primary("a", "renamed", None))));
     // Connections that were open before write to the same run.
     write(&first, "two", 12);
     assert!(!first.is_replaced() && first.report().is_none());
-    losses.found(&at(2), primary("b", "of-b", Some(("renamed", 11))));
+    found(&losses, &at(2), primary("b", "of-b", Some(("renamed", 11))));
     let report = first.report().unwrap();
     assert_eq!((report.survived, names(&report.may_be_lost)), (1, vec!["two"]));
 }
 
+/// The connection may lead to it although another one is the primary: only a write shows which one is in use.
 #[tokio::test]
 async fn a_connection_to_the_old_primary_changes_nothing() {
     let losses = losses(false);
-    let first = losses.found(&at(1), primary("a", "of-a", None));
-    let second = losses.found(&at(2), primary("b", "of-b", Some(("of-a", 20))));
+    found(&losses, &at(1), primary("a", "of-a", None));
+    let second = found(&losses, &at(2), primary("b", "of-b", Some(("of-a", 20))));
     write(&second, "one", 30);
-    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), primary("a", "of-a", None))));
+    found(&losses, &at(1), primary("a", "of-a", None));
+    losses.pass();
     let demoted = Replication { is_primary: false, ..primary("a", "of-b", Some(("of-a", 20))).unwrap() };
-    losses.found(&at(1), Some(demoted));
+    found(&losses, &at(1), Some(demoted));
     assert!(!second.is_replaced() && second.report().is_none());
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_report_is_unknown_at_another_address() {
     let losses = losses(false);
-    let first = losses.found(&at(1), None);
+    let first = found(&losses, &at(1), None);
     write(&first, "one", 10);
-    assert!(Arc::ptr_eq(&first, &losses.found(&at(1), None)) && first.report().is_none());
-    losses.found(&at(2), None);
+    assert!(Arc::ptr_eq(&first, &found(&losses, &at(1), None)) && first.report().is_none());
+    found(&losses, &at(2), None);
     assert_eq!(names(&first.report().unwrap().unknown), ["one"]);
 }
 
 #[tokio::test]
 async fn the_primaries_of_a_cluster_do_not_replace_each_other() {
     let losses = losses(true);
-    let first = losses.found(&at(1), primary("a", "of-a", None));
-    let second = losses.found(&at(2), primary("b", "of-b", None));
+    let first = found(&losses, &at(1), primary("a", "of-a", None));
+    let second = found(&losses, &at(2), primary("b", "of-b", None));
     write(&first, "one", 10);
     write(&second, "two", 10);
     losses.primaries(&[at(2), at(3)]);
-    losses.found(&at(3), primary("c", "of-c", Some(("of-a", 9))));
+    found(&losses, &at(3), primary("c", "of-c", Some(("of-a", 9))));
     assert!(!second.is_replaced());
     assert_eq!(names(&first.report().unwrap().may_be_lost), ["one"]);
 }
@@ -118,11 +125,74 @@ async fn the_primaries_of_a_cluster_do_not_replace_each_other() {
 async fn a_primary_of_a_cluster_without_a_successor_is_unknown_until_it_returns() {
     let losses = losses(true);
     let mut reports = losses.reports().unwrap();
-    let first = losses.found(&at(1), primary("a", "of-a", None));
+    let first = found(&losses, &at(1), primary("a", "of-a", None));
     write(&first, "one", 10);
     losses.primaries(&[at(2)]);
-    lock(&first.state).left = Instant::now().checked_sub(SUCCESSION * 2);
+    first.lock().left = Instant::now().checked_sub(SUCCESSION * 2);
     assert_eq!(names(&reports.recv().await.unwrap().unknown), ["one"]);
-    let again = losses.found(&at(1), primary("a", "of-a", None));
+    let again = found(&losses, &at(1), primary("a", "of-a", None));
     assert!(Arc::ptr_eq(&first, &again) && !again.is_replaced());
+}
+
+#[tokio::test]
+async fn an_old_primary_that_acknowledges_writes_again_replaces_its_successor() {
+    let losses = losses(false);
+    let mut reports = losses.reports().unwrap();
+    let mut next = || {
+        losses.pass();
+        reports.try_recv().ok()
+    };
+    let first = found(&losses, &at(1), primary("a", "of-a", None));
+    write(&first, "one", 10);
+    let second = found(&losses, &at(2), primary("b", "of-b", Some(("of-a", 10))));
+    assert_eq!(next().unwrap().survived, 1);
+    write(&second, "two", 20);
+    let again = found(&losses, &at(1), primary("a", "of-a", None));
+    assert!(next().is_none() && !second.is_replaced(), "a connection alone");
+    write(&again, "three", 12);
+    assert_eq!(names(&next().unwrap().unknown), ["one", "two"]);
+    // Connections from before all this write to the same server.
+    write(&first, "four", 13);
+    assert!(next().is_none());
+    // It is replaced once more by the same server.
+    let once_more = found(&losses, &at(2), primary("b", "of-b", Some(("of-a", 10))));
+    assert!(next().is_none() && !Arc::ptr_eq(&second, &once_more));
+    write(&once_more, "five", 30);
+    assert_eq!(names(&next().unwrap().may_be_lost), ["three", "four"]);
+    write(&once_more, "six", 31);
+    assert!(next().is_none());
+    found(&losses, &at(3), primary("c", "of-c", Some(("of-b", 30))));
+    let report = next().unwrap();
+    assert_eq!((report.survived, names(&report.may_be_lost)), (1, vec!["six"]));
+}
+
+/// It answered late, after the other one had become the primary.
+#[tokio::test]
+async fn a_connection_that_was_begun_before_a_failover_does_not_undo_it() {
+    for is_known in [true, false] {
+        let losses = losses(false);
+        if is_known {
+            found(&losses, &at(1), primary("a", "of-a", None));
+        }
+        let begun = Instant::now();
+        let second = found(&losses, &at(2), primary("b", "of-b", Some(("of-a", 20))));
+        let late = losses.found(&at(1), primary("a", "of-a", None), begun);
+        write(&late, "one", 30);
+        losses.pass();
+        assert!(late.is_replaced() && late.lock().ring.is_empty() && second.is_in_use(), "{is_known}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_returns_replaces_no_other_shard() {
+    let losses = losses(true);
+    found(&losses, &at(1), primary("a", "of-a", None));
+    let other = found(&losses, &at(2), primary("b", "of-b", None));
+    let second = found(&losses, &at(3), primary("c", "of-c", Some(("of-a", 9))));
+    write(&second, "one", 20);
+    write(&found(&losses, &at(1), primary("a", "of-a", None)), "two", 10);
+    let mut reports = losses.reports().unwrap();
+    losses.pass();
+    assert_eq!(names(&reports.try_recv().unwrap().unknown), ["one"]);
+    assert!(other.is_in_use());
 }
