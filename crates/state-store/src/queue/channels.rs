@@ -5,6 +5,7 @@
 //! sharded channel, because the slot has just moved.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub(super) struct Channels {
 pub(super) struct OpenChannel {
     pub(super) name: Arc<str>,
     is_subscribed: watch::Receiver<bool>,
+    /// Whether a claim has waited for the subscription.
+    is_awaited: AtomicBool,
     _subscription: Subscription,
 }
 
@@ -45,11 +48,17 @@ pub(super) struct QueueChannels {
 /// The channels of the partitions of a queue that has this shape.
 type PartitionChannels = (Arc<Shape>, Vec<Arc<OpenChannel>>);
 
+impl OpenChannel {
+    pub(super) fn is_subscribed(&self) -> bool {
+        *self.is_subscribed.borrow()
+    }
+}
+
 impl QueueChannels {
     /// The channel for messages of this partition.
-    pub(super) fn of(&self, partition: u16) -> &Arc<str> {
+    pub(super) fn of(&self, partition: u16) -> &OpenChannel {
         let own = self.of_partitions.as_ref().and_then(|channels| channels.1.get(usize::from(partition)));
-        &own.unwrap_or(&self.of_process).name
+        own.unwrap_or(&self.of_process)
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<OpenChannel>> {
@@ -62,17 +71,19 @@ impl QueueChannels {
         shape(self) == shape(others)
     }
 
-    /// Waits up to [`FIRST`] until all are subscribed to. Returns whether they are.
-    pub(super) async fn are_subscribed(&self) -> bool {
-        if self.all().all(|channel| *channel.is_subscribed.borrow()) {
-            return true;
-        }
+    /// Waits once for each new channel, up to [`FIRST`], until it is subscribed to. Returns whether all that it waited for are.
+    pub(super) async fn await_new(&self) -> bool {
+        let is_new =
+            |channel: &&Arc<OpenChannel>| !channel.is_subscribed() && !channel.is_awaited.load(Ordering::Relaxed);
+        let new: Vec<_> = self.all().filter(is_new).collect();
         let each = async {
-            for channel in self.all() {
+            for channel in &new {
                 let _ = channel.is_subscribed.clone().wait_for(|is| *is).await;
             }
         };
-        tokio::time::timeout(FIRST, each).await.is_ok()
+        let are_subscribed = new.is_empty() || tokio::time::timeout(FIRST, each).await.is_ok();
+        new.iter().for_each(|channel| channel.is_awaited.store(true, Ordering::Relaxed));
+        are_subscribed
     }
 }
 
@@ -131,6 +142,7 @@ impl StateStore {
                 _ => waking.on_gap(&heard),
             }
         };
-        OpenChannel { name, is_subscribed, _subscription: self.link.subscribe(channel, hear) }
+        let is_awaited = AtomicBool::new(false);
+        OpenChannel { name, is_subscribed, is_awaited, _subscription: self.link.subscribe(channel, hear) }
     }
 }

@@ -115,7 +115,7 @@ impl Waiter for StateWaiter {
         if known.is_none_or(|known| !known.are(&channels)) {
             self.inner.channels().insert(request.queue.clone(), channels.clone());
         }
-        if !channels.are_subscribed().await {
+        if !channels.await_new().await {
             // The waiter must not rely on notifications that it may miss.
             let _ = self.inner.sender.send(Wakeup::Missed);
         }
@@ -205,7 +205,7 @@ impl Registering for Registration<'_> {
         let share = self.reserve / of + usize::from(usize::from(partition) < self.reserve % of);
         let own = share.min(self.reserve.saturating_sub(reserved));
         let reserve = if others().count() < MAX_RESERVING { own } else { 0 };
-        let (queue, channel) = (queue.clone(), Arc::clone(self.channels.of(partition)));
+        let (queue, channel) = (queue.clone(), Arc::clone(&self.channels.of(partition).name));
         let registration = registration(token, reserve, &channel);
         let (rests_until, is_woken, is_notified, heir) = (None, false, false, None);
         let registered =
@@ -225,8 +225,10 @@ impl Registering for Registration<'_> {
         {
             state.executed = Some((sent, now));
         }
+        // Without a subscription, each claim visits the partition.
         if let Some(registered) = state.registered.get_mut(&token)
             && answer.is_registered
+            && self.channels.of(partition).is_subscribed()
             && !registered.is_woken
         {
             registered.rests_until = Some(sent + answer.claim.next.map_or(REGISTRATION, |next| next.min(REGISTRATION)));

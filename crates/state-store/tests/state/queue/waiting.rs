@@ -1,6 +1,6 @@
 //! Waiters as a whole: what waiting costs, and that nothing is lost. The server's own clock counts here, unless a test moves it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
@@ -137,5 +137,23 @@ async fn a_subscription_that_is_confirmed_late_reports_missed_notifications() {
     push(&store, &[NewJob::new("a")]).await;
     proxy.pass().await;
     assert_eq!(waiter.next(DEADLINE).await.unwrap(), Some(Wakeup::Missed));
+    assert_eq!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.len(), 1);
+}
+
+/// The first claim waits for a second.
+#[tokio::test]
+async fn a_subscription_that_the_server_refuses_delays_one_claim_only() {
+    let rules = "~* &* +@all -subscribe";
+    let server = RedisServer::state().acl_user("app", "p", rules).start().await.unwrap();
+    let store = open(&server.user_url("app", "p"), StateOptions::default()).await.unwrap();
+    let (waiter, begun) = (store.waiter(), Instant::now());
+    for number in 0..20 {
+        let queue = QueueName::new(format!("q{}", number / 2)).unwrap();
+        assert!(waiter.claim(&request(queue, 0), 1).await.unwrap().jobs.is_empty());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(waiter.next(Duration::ZERO).await.unwrap(), Some(Wakeup::Missed));
+    assert_eq!(waiter.next(Duration::ZERO).await.unwrap(), None);
+    push(&store, &[NewJob::new("a")]).await;
     assert_eq!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.len(), 1);
 }
