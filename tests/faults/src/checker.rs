@@ -6,6 +6,7 @@
 //! only if the answers are wrong for every possible moment. A job may be delivered more than once while no end of it
 //! was acknowledged; [`Tally`] counts such deliveries.
 
+mod handlers;
 mod heartbeats;
 mod idempotency;
 mod job;
@@ -16,7 +17,7 @@ mod queues;
 mod tally;
 mod unique;
 
-pub use losses::LossTally;
+pub use losses::{LossTally, Lost, Pause};
 pub use tally::{OpTally, Tally};
 
 use std::collections::HashSet;
@@ -105,10 +106,15 @@ rules! {
     /// A member whose beats are over, or that has left, is not alive.
     MemberStale = "member-stale";
 
-    /// A loss report names each job whose push was acknowledged and undone by a failover.
+    /// A loss report names each job of which an acknowledged push or end was undone by a failover.
     LossUnnamed = "loss-unnamed";
     /// A loss report names no write that was acknowledged more than 1 s before the fault.
     LossTooOld = "loss-too-old";
+    /// In a run that pushes again what loss reports name, each such job ends at least once, or is present.
+    LossNotRepaired = "loss-not-repaired";
+
+    /// While slots move and nothing else fails, no call of a handler fails, and no handler loses its lease.
+    HandlerDisturbed = "handler-disturbed";
 }
 
 impl fmt::Display for Rule {
@@ -170,6 +176,7 @@ pub fn check(history: &History) -> Verdict {
     let mut found = Findings::default();
     jobs::check(history, &mut found);
     queues::check(history, &mut found);
+    handlers::check(history, &mut found);
     leases::check(history, &mut found);
     idempotency::check(history, &mut found);
     heartbeats::check(history, &mut found);

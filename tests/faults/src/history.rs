@@ -10,8 +10,8 @@ mod recorder;
 
 pub use call::{Answer, Call, Granted, Leased, Outcome, PushAnswer, PushedJob, Settle, UniqueEnd};
 pub use operation::{Effect, History, HistoryError, Operation};
-pub(crate) use recorder::micros_of;
 pub use recorder::{Invocation, Recorder};
+pub(crate) use recorder::{micros_of, now};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,35 @@ pub enum Event {
     },
     /// The store reported the writes that a failover may have lost.
     Loss(Loss),
+    /// An independent client wrote to the server of a queue.
+    Probe {
+        /// When the last replica had confirmed it.
+        at: Micros,
+        /// The queue.
+        queue: String,
+        /// How many replicas have confirmed it.
+        replicas: u32,
+    },
+    /// A slot has moved to another node.
+    Slot(MovedSlot),
+}
+
+/// A slot that has moved to another node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedSlot {
+    /// When the new node had it.
+    pub at: Micros,
+    /// The slot.
+    pub slot: u16,
+    /// How many keys it had.
+    pub keys: u64,
+    /// How many jobs its partition had.
+    pub jobs: u64,
+    /// Whether the servers moved it in one operation.
+    pub is_atomic: bool,
+    /// The longest time between two successes of a script of an independent client that names a key that exists and one that
+    /// does not.
+    pub out_us: Micros,
 }
 
 /// A loss report.
@@ -105,6 +134,18 @@ pub struct RunInfo {
     /// Whether pushes, settlements, leases, heartbeats and idempotent requests are acknowledged when every replica has them.
     #[serde(default)]
     pub is_replicated: bool,
+    /// How many replicas an acknowledged write has.
+    #[serde(default)]
+    pub replicas: u32,
+    /// Whether the jobs of pushes that loss reports name are pushed again.
+    #[serde(default)]
+    pub pushes_again: bool,
+    /// Whether slots that move are the only fault.
+    #[serde(default)]
+    pub only_moves_slots: bool,
+    /// The queues with several partitions, each of which has its own fences.
+    #[serde(default)]
+    pub partitioned: Vec<String>,
 }
 
 /// A reply.

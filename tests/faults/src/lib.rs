@@ -10,22 +10,32 @@
 //!
 //! - [`history`]: the format, the recorder, and the reader.
 //! - `recorded`: the capabilities behind a recorder.
-//! - `workload`: the actors. `nemesis`: the faults. `environment`, `process`: what they act on.
+//! - `workload`: the actors. `nemesis`: the faults. `probe`: an independent client. `memory`: what a soak samples. `environment`, `process`: what they act on.
 //! - [`checker`]: the rules. It only reads a history.
 
 pub mod checker;
 mod environment;
 pub mod history;
+mod memory;
 mod nemesis;
+mod probe;
 mod process;
 mod recorded;
 mod run;
 mod topology;
 mod workload;
 
+pub use environment::Usage;
+pub use memory::Memory;
 pub use process::work_in_process;
-pub use run::{Options, RunError, read_kept, run};
+pub use run::{Options, Outcome, RunError, read_kept, run};
 pub use topology::{Level, PrimaryFault, Topology};
+
+/// What the name of an actor ends with whose calls are those of a handler.
+pub(crate) const OF_HANDLER: &str = "/handler";
+
+/// The fault that moves slots: its name in a history.
+pub(crate) const MOVE_SLOTS: &str = "move-slots state";
 
 /// The fault after which the cache store is empty: its name in a history.
 pub(crate) const KILL_CACHE: &str = "kill cache";

@@ -8,7 +8,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use faults::checker::{Verdict, check};
-use faults::{Level, Options, PrimaryFault, Topology, read_kept, run, work_in_process};
+use faults::{Level, Options, Outcome, PrimaryFault, Topology, Usage, read_kept, run, work_in_process};
+use testkit::CountingAllocator;
+
+/// Counts what this process has allocated, for a soak.
+#[global_allocator]
+static ALLOCATED: CountingAllocator = CountingAllocator::new();
 
 /// How many violations of one rule are printed.
 const SHOWN: usize = 3;
@@ -26,6 +31,12 @@ struct Arguments {
     /// How long load and faults last, such as 90s or 1500ms
     #[arg(long, default_value = "90s", value_parser = parse_duration)]
     duration: Duration,
+    /// Run for so long with leases and results of 1 to 5 s, and compare the memory of servers and client with the steady state
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "duration")]
+    soak: Option<Duration>,
+    /// How many scheduled jobs each partition has during the run
+    #[arg(long, default_value_t = 0, value_name = "JOBS")]
+    backlog: usize,
     /// The program of the servers [default: redis-server]
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
@@ -62,21 +73,25 @@ enum Command {
         number: u32,
         #[arg(long)]
         parent: u32,
+        #[command(flatten)]
+        usage: Usage,
         #[arg(long)]
         history: PathBuf,
     },
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    twinstore::config::parse_duration(text).ok_or_else(|| "a duration looks like 90s or 1500ms".to_owned())
+    let minutes = text.strip_suffix('m').and_then(|minutes| minutes.parse().ok()).map(Duration::from_mins);
+    let duration = minutes.or_else(|| twinstore::config::parse_duration(text));
+    duration.ok_or_else(|| "a duration looks like 10m, 90s or 1500ms".to_owned())
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
-        Some(Command::Worker { seed, number, parent, history }) => {
-            work_in_process(seed, number, parent, &history).await.map(|()| ExitCode::SUCCESS)
+        Some(Command::Worker { seed, number, parent, usage, history }) => {
+            work_in_process(seed, number, parent, usage, &history).await.map(|()| ExitCode::SUCCESS)
         }
         None => check_or_run(arguments).await,
     };
@@ -93,21 +108,38 @@ async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::err
     if arguments.fault.is_some() && arguments.topology == Topology::Standalone {
         return Err("--fault needs --topology sentinel or --topology cluster".into());
     }
+    let moves_slots = arguments.fault == Some(PrimaryFault::MoveSlots) || arguments.backlog > 0;
+    if moves_slots && arguments.topology != Topology::Cluster {
+        return Err("--fault move-slots and --backlog need --topology cluster".into());
+    }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let folder = tempfile::Builder::new().prefix(&format!("faults-{seed}-")).disable_cleanup(true).tempdir()?;
     let mut options = Options::new(seed, folder.path());
-    options.duration = arguments.duration;
+    options.duration = arguments.soak.unwrap_or(arguments.duration);
+    (options.is_soak, options.backlog) = (arguments.soak.is_some(), arguments.backlog);
+    options.live_bytes = || ALLOCATED.live();
     options.server = arguments.server;
     options.fsync = arguments.fsync;
     (options.topology, options.fault, options.durability) = (arguments.topology, arguments.fault, arguments.durability);
     options.program = Some(std::env::current_exe()?);
     println!("seed {seed}: {:?} of load and faults, history in {}", options.duration, folder.path().display());
-    let verdict = run(&options).await?;
-    let exit = report(&verdict);
-    if verdict.violations.is_empty() && !arguments.keep {
+    let Outcome { verdict, memory, .. } = run(&options).await?;
+    let mut exit = report(&verdict);
+    let mut is_right = verdict.violations.is_empty();
+    if let Some(memory) = memory {
+        println!("\n{memory}");
+        std::fs::write(folder.path().join("memory.csv"), memory.table())?;
+        if !memory.is_steady() {
+            (exit, is_right) = (ExitCode::FAILURE, false);
+        }
+    }
+    if is_right && !arguments.keep {
         std::fs::remove_dir_all(folder.path())?;
     } else {
-        println!("history kept in {0}; check it again: cargo xtask faults --check {0}", folder.path().display());
+        println!(
+            "history and logs of the servers kept in {0}; check it again: cargo xtask faults --check {0}",
+            folder.path().display()
+        );
     }
     println!("seed {seed}");
     Ok(exit)
@@ -115,7 +147,7 @@ async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::err
 
 fn report(verdict: &Verdict) -> ExitCode {
     println!("{}\n", verdict.tally);
-    if !verdict.losses.longest_gap.is_empty() {
+    if !verdict.losses.pauses.is_empty() {
         println!("{}\n", verdict.losses);
     }
     let mut counts = BTreeMap::new();

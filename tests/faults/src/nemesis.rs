@@ -1,5 +1,6 @@
 //! The faults of a run: planned from its seed, then applied to the servers, the network and a worker process.
 
+mod migration;
 mod plan;
 mod primary;
 

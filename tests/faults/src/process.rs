@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use testkit::{Program, RunningProgram};
 use twinstore::Stores;
 
+use crate::environment::Usage;
 use crate::history::Recorder;
-use crate::recorded::{Client, record_losses};
+use crate::recorded::{Client, PushingAgain, record_losses};
 use crate::workload::{random_of, work};
 
 /// Starts worker processes, one at a time, each with its own history.
@@ -14,6 +15,7 @@ pub(crate) struct WorkerProcess {
     program: PathBuf,
     variables: Vec<(&'static str, String)>,
     seed: u64,
+    usage: Usage,
     folder: PathBuf,
     running: Option<RunningProgram>,
     started: u32,
@@ -25,8 +27,15 @@ pub(crate) fn history_of(folder: &Path, number: u32) -> PathBuf {
 }
 
 impl WorkerProcess {
-    pub(crate) fn new(program: PathBuf, variables: Vec<(&'static str, String)>, seed: u64, folder: &Path) -> Self {
-        let mut process = Self { program, variables, seed, folder: folder.to_owned(), running: None, started: 0 };
+    pub(crate) fn new(
+        program: PathBuf,
+        variables: Vec<(&'static str, String)>,
+        seed: u64,
+        usage: Usage,
+        folder: &Path,
+    ) -> Self {
+        let mut process =
+            Self { program, variables, seed, usage, folder: folder.to_owned(), running: None, started: 0 };
         process.keep_running();
         process
     }
@@ -41,6 +50,7 @@ impl WorkerProcess {
             .arg("worker")
             .args(["--seed", &self.seed.to_string(), "--number", &self.started.to_string()])
             .args(["--parent", &std::process::id().to_string()])
+            .args(self.usage.arguments())
             .arg("--history")
             .arg(history_of(&self.folder, self.started));
         for (name, value) in &self.variables {
@@ -82,13 +92,15 @@ pub async fn work_in_process(
     seed: u64,
     number: u32,
     parent: u32,
+    usage: Usage,
     history: &Path,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let recorder = Recorder::create(history, number)?.actor("process/worker");
-    let stores = Stores::from_env().await?;
-    record_losses(&stores, recorder.actor("process"));
+    let environment = twinstore::config::Environment::from_process();
+    let stores = Stores::open_with(&environment, usage.options()).await?;
+    record_losses(&stores, recorder.actor("process"), usage.pushes_again.then(PushingAgain::default));
     let random = random_of(seed, &format!("process {number}"));
-    let worker = work(&Client::new(&stores, recorder), random);
+    let worker = work(&Client::new(&stores, recorder), random, usage.times());
     let handle = worker.handle();
     let watching = tokio::spawn(async move {
         let is_child = || rustix::process::getppid().is_some_and(|id| id.as_raw_nonzero().get() as u32 == parent);

@@ -7,7 +7,7 @@ mod losses;
 mod queue;
 mod queue_control;
 
-pub(crate) use losses::record_losses;
+pub(crate) use losses::{PushingAgain, record_losses};
 
 use std::sync::Arc;
 
@@ -44,6 +44,8 @@ pub(crate) struct Client {
     pub(crate) durability: Durability,
     /// Queues.
     pub(crate) queue: Arc<dyn Queue>,
+    /// Queues, as the handlers of this actor use them.
+    pub(crate) of_handler: Arc<dyn Queue>,
     /// Control of queues.
     pub(crate) control: Arc<dyn QueueControl>,
     /// Inspection, which is not recorded.
@@ -68,6 +70,11 @@ impl Client {
         Self {
             durability: state.durability(),
             queue: wrap(state.queue(), &recorder, "state"),
+            of_handler: wrap(
+                state.queue(),
+                &recorder.actor(format!("{}{}", recorder.name(), crate::OF_HANDLER)),
+                "state",
+            ),
             control: wrap(state.control(), &recorder, "state"),
             inspect: state.inspect(),
             leases: wrap(state.leases(), &recorder, "state"),
@@ -90,6 +97,19 @@ pub(crate) fn record<T>(
         Err(error) => invocation.reply(reply(error)),
     }
     result
+}
+
+/// Repeats a call until it is answered, at most twenty times.
+pub(crate) async fn retry<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
+    let mut answer = ask().await;
+    for _ in 0..20 {
+        if answer.is_ok() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        answer = ask().await;
+    }
+    answer
 }
 
 /// The recorded reply of an error.

@@ -12,13 +12,15 @@ use twinstore::worker::WorkerHandle;
 use twinstore::{Error, Stores};
 
 use crate::checker::{Verdict, check};
-use crate::environment::Environment;
+use crate::environment::{Environment, Usage};
 use crate::history::{Answer, Call, Event, History, HistoryError, Recorder, RunInfo};
+use crate::memory::{self, Memory};
 use crate::nemesis::{self, FaultSequence};
+use crate::probe;
 use crate::process::{WorkerProcess, history_of};
-use crate::recorded::{Client, record, record_losses};
+use crate::recorded::{Client, PushingAgain, record, record_losses, retry};
 use crate::topology::{Level, PrimaryFault, Topology};
-use crate::workload::{self, GROUPS, QUEUES, queue, random_of, work};
+use crate::workload::{self, Backlog, GROUPS, QUEUES, Times, queue, random_of, work};
 
 /// How long the queues may take to be drained once all faults are over.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -26,6 +28,9 @@ const DRAIN: Duration = Duration::from_secs(60);
 /// How long after its reply a request that was answered `indeterminate` may still be executed: the command time-out, which
 /// is the deadline of each copy by the server's clock, and a margin for the difference of the clocks.
 const LATE_MS: u64 = 500;
+
+/// How long after the last fault loss reports are waited for.
+const REPORTED: Duration = Duration::from_secs(2);
 
 /// The options of a run.
 #[derive(Debug, Clone)]
@@ -50,6 +55,12 @@ pub struct Options {
     /// Whether faults hold connections and the state server for longer than an attempt of a command lasts, so that copies of
     /// requests arrive after their repetitions were answered.
     pub late_copies: bool,
+    /// How many scheduled jobs each partition of the queue that has several has during the run.
+    pub backlog: usize,
+    /// Leases and results last 1 to 5 s, and the memory of servers and client is sampled.
+    pub is_soak: bool,
+    /// Returns how many bytes this process has allocated and not freed, for a soak.
+    pub live_bytes: fn() -> u64,
     /// The program of this crate, for the worker process; without it there is none.
     pub program: Option<PathBuf>,
 }
@@ -68,6 +79,9 @@ impl Options {
             fault: None,
             durability: Level::ReplicatedAll,
             late_copies: true,
+            backlog: 0,
+            is_soak: false,
+            live_bytes: || 0,
             program: None,
         }
     }
@@ -89,21 +103,35 @@ pub enum RunError {
     /// The history cannot be read.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The jobs that lie in a queue during the run could not be pushed or deleted.
+    #[error("the backlog could not be pushed or deleted: {0}")]
+    Backlog(Error),
     /// The queues could not be listed although all faults were over.
     #[error("the queues could not be listed after the run: {0}")]
     Listing(Error),
+}
+
+/// What a run has found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// What the checker found.
+    pub verdict: Verdict,
+    /// What a soak has sampled.
+    pub memory: Option<Memory>,
 }
 
 /// Runs load and faults, drains the queues, and checks the history.
 ///
 /// # Errors
 /// [`RunError`] if there is no history to check.
-pub async fn run(options: &Options) -> Result<Verdict, RunError> {
+pub async fn run(options: &Options) -> Result<Outcome, RunError> {
     // the tasks that break servers and proxies stay on this thread
     LocalSet::new().run_until(Box::pin(run_here(options))).await
 }
 
-async fn run_here(options: &Options) -> Result<Verdict, RunError> {
+async fn run_here(options: &Options) -> Result<Outcome, RunError> {
+    let usage = Usage::of(options);
     let main = options.folder.join("main.jsonl");
     let recorder = Recorder::create(&main, 0)?;
     let duration_ms = u64::try_from(options.duration.as_millis()).unwrap_or(u64::MAX);
@@ -113,25 +141,38 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
         late_ms: Some(LATE_MS),
         has_failovers: options.topology != Topology::Standalone,
         is_replicated: options.durability == Level::ReplicatedAll,
+        replicas: options.durability.replicas(options.topology),
+        pushes_again: usage.pushes_again,
+        only_moves_slots: options.fault == Some(PrimaryFault::MoveSlots),
+        partitioned: usage.partitioned(),
     }));
     let environment = Environment::start(options).await?;
     let clients = environment.open(GROUPS[0]).await?;
     let workers = environment.open(GROUPS[1]).await?;
     let holders = environment.open(GROUPS[2]).await?;
+    let pushing_again = PushingAgain::default();
     for (stores, group) in [(&clients, GROUPS[0]), (&workers, GROUPS[1]), (&holders, GROUPS[2])] {
-        record_losses(stores, recorder.actor(group));
+        record_losses(stores, recorder.actor(group), usage.pushes_again.then(|| pushing_again.clone()));
     }
-    let process = options
-        .program
-        .clone()
-        .map(|program| WorkerProcess::new(program, environment.variables(GROUPS[3]), options.seed, &options.folder));
+    let client = Client::new(&clients, recorder.actor("run"));
+    let backlog = Backlog::push(&client, options.backlog).await.map_err(RunError::Backlog)?;
+    let process = options.program.clone().map(|program| {
+        WorkerProcess::new(program, environment.variables(GROUPS[3]), options.seed, usage, &options.folder)
+    });
     let (stop, stopped) = watch::channel(false);
-    let running = start_workers(options.seed, &workers, &recorder);
-    let mut actors = workload::start(options.seed, &clients, &workers, &holders, &recorder, &stopped);
+    let running = start_workers(options.seed, &workers, usage.times(), &recorder);
+    let is_steady = options.topology != Topology::Standalone;
+    let mut actors =
+        workload::start(options.seed, [&clients, &workers, &holders], &recorder, usage.times(), is_steady, &stopped);
     let sequences = match options.topology {
         Topology::Standalone => FaultSequence::plan(options.seed, options.duration, options.late_copies),
-        _ => vec![FaultSequence::of_primary(options.seed, options.duration, options.fault)],
+        _ => vec![FaultSequence::of_primary(options.seed, options.duration, options.topology, options.fault)],
     };
+    let mut probes = match options.topology {
+        Topology::Standalone => tokio::task::JoinSet::new(),
+        _ => probe::start(&environment, &recorder, &stopped),
+    };
+    let sampled = options.is_soak.then(|| memory::sample(&environment, options, &stopped));
     let mut faults = nemesis::start(sequences, &environment, process, &recorder, &stopped);
 
     tokio::time::sleep(options.duration).await;
@@ -145,11 +186,15 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     if let Some(process) = &mut process {
         process.keep_running();
     }
-    while let Some(ended) = actors.join_next().await {
-        ended.expect("no actor panics");
+    for tasks in [&mut actors, &mut probes] {
+        while let Some(ended) = tasks.join_next().await {
+            ended.expect("no actor panics");
+        }
     }
-
-    let client = Client::new(&clients, recorder.actor("run"));
+    if usage.pushes_again {
+        wait_for_reports(&pushing_again).await;
+    }
+    backlog.delete(&client).await.map_err(RunError::Backlog)?;
     drain(&client).await?;
     for (handle, worker) in running {
         handle.shutdown();
@@ -163,9 +208,22 @@ async fn run_here(options: &Options) -> Result<Verdict, RunError> {
     for stores in [clients, workers, holders] {
         stores.close().await;
     }
+    let memory = match sampled {
+        Some(sampled) => Some(sampled.await.expect("the samples are taken").finish(&environment).await),
+        None => None,
+    };
+    environment.keep_logs(&options.folder)?;
     let histories = (1..=processes).map(|number| history_of(&options.folder, number));
     let histories: Vec<_> = [main].into_iter().chain(histories).filter(|path| path.is_file()).collect();
-    Ok(check(&History::read(&histories)?))
+    Ok(Outcome { verdict: check(&History::read(&histories)?), memory })
+}
+
+/// Waits until the reports of the last failover have come and what they name is pushed again.
+async fn wait_for_reports(pushing_again: &PushingAgain) {
+    tokio::time::sleep(REPORTED).await;
+    while pushing_again.is_under_way() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Reads the kept history of a run: `folder` is the one of its [`Options`], or one file.
@@ -185,10 +243,10 @@ pub fn read_kept(folder: &Path) -> Result<History, RunError> {
     Ok(History::read(&files)?)
 }
 
-fn start_workers(seed: u64, stores: &Stores, recorder: &Recorder) -> Vec<(WorkerHandle, JoinHandle<()>)> {
+fn start_workers(seed: u64, stores: &Stores, times: Times, recorder: &Recorder) -> Vec<(WorkerHandle, JoinHandle<()>)> {
     let start = |number: u32| {
         let name = format!("workers/worker-{number}");
-        let worker = work(&Client::new(stores, recorder.actor(&name)), random_of(seed, &name));
+        let worker = work(&Client::new(stores, recorder.actor(&name)), random_of(seed, &name), times);
         let handle = worker.handle();
         (handle, tokio::spawn(async move { drop(worker.run().await) }))
     };
@@ -248,17 +306,4 @@ async fn list_all(inspect: &Arc<dyn QueueInspect>, name: &str, state: JobState) 
             None => return Ok(names),
         }
     }
-}
-
-/// Repeats a call until it is answered, at most twenty times.
-async fn retry<T>(mut ask: impl AsyncFnMut() -> Result<T, Error>) -> Result<T, Error> {
-    let mut answer = ask().await;
-    for _ in 0..20 {
-        if answer.is_ok() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        answer = ask().await;
-    }
-    answer
 }

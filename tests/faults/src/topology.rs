@@ -51,9 +51,17 @@ pub enum PrimaryFault {
     Failover,
     /// Every server is shut down and started again, one after the other.
     Restart,
+    /// Half of the partitions of a queue move to other primaries of a cluster.
+    MoveSlots,
 }
 
 impl PrimaryFault {
+    /// The faults of a topology.
+    pub(crate) fn of(topology: Topology) -> Vec<Self> {
+        let is_possible = |fault: &&Self| topology == Topology::Cluster || **fault != PrimaryFault::MoveSlots;
+        Self::value_variants().iter().filter(is_possible).copied().collect()
+    }
+
     /// Its name in a history.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -63,6 +71,7 @@ impl PrimaryFault {
             PrimaryFault::PartitionKill => "partition-kill state",
             PrimaryFault::Failover => "failover state",
             PrimaryFault::Restart => "restart state",
+            PrimaryFault::MoveSlots => crate::MOVE_SLOTS,
         }
     }
 }

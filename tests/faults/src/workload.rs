@@ -1,5 +1,6 @@
 //! The load: actors that use the stores through `twinstore`, each with its own plan, determined by the seed.
 
+mod backlog;
 mod control;
 mod heartbeats;
 mod idempotency;
@@ -9,6 +10,7 @@ mod opposites;
 mod produce;
 mod work;
 
+pub(crate) use backlog::Backlog;
 pub(crate) use work::work;
 
 use std::collections::VecDeque;
@@ -26,6 +28,12 @@ use crate::recorded::Client;
 
 /// The queues: whole batches of plain jobs; jobs of every kind; the same, paused and resumed again and again.
 pub(crate) const QUEUES: [&str; 3] = ["plain", "mixed", "paused"];
+
+/// The queue that has [`PARTITIONS`] on a cluster.
+pub(crate) const PARTITIONED: &str = QUEUES[1];
+
+/// How many partitions it has.
+pub(crate) const PARTITIONS: u16 = 4;
 
 /// The groups of actors. Each has its own connections, through its own proxy; the last is another process.
 pub(crate) const GROUPS: [&str; 4] = ["clients", "workers", "holders", "process"];
@@ -50,6 +58,7 @@ pub(crate) struct Actor {
     pub(crate) client: Client,
     pub(crate) random: fastrand::Rng,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) times: Times,
     stop: watch::Receiver<bool>,
 }
 
@@ -67,9 +76,33 @@ impl Actor {
         self.random.u32(0..100) < percent
     }
 
+    /// How long something lasts: see [`Times::lasting`].
+    pub(crate) fn lasting(&mut self, range: std::ops::Range<u64>) -> Duration {
+        self.times.lasting(&mut self.random, range)
+    }
+
     /// A random time.
     pub(crate) fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
         Duration::from_millis(self.random.u64(range))
+    }
+}
+
+/// How long leases last and results are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// Everything lasts 1 to 5 s, so that memory reaches a steady state.
+    pub(crate) is_soak: bool,
+}
+
+impl Times {
+    /// How long a lease, a beat or an attempt lasts: in this range of milliseconds, unless it is a soak.
+    pub(crate) fn lasting(self, random: &mut fastrand::Rng, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(random.u64(if self.is_soak { 1000..5000 } else { range }))
+    }
+
+    /// How long results and responses are kept: longer than any run, unless it is a soak.
+    pub(crate) fn kept(self, random: &mut fastrand::Rng) -> Duration {
+        if self.is_soak { self.lasting(random, 1000..5000) } else { Duration::from_secs(3600) }
     }
 }
 
@@ -109,13 +142,14 @@ impl Shared {
     }
 }
 
-/// Starts the actors of the groups `clients` and `holders`, and the careless worker. They end when `stop` is true.
+/// Starts the actors of the groups `clients` and `holders`, and the careless worker. They end when `stop` is true. With `is_steady`,
+/// each queue has a producer of its own, which shows when its pushes succeed again.
 pub(crate) fn start(
     seed: u64,
-    clients: &Stores,
-    workers: &Stores,
-    holders: &Stores,
+    [clients, workers, holders]: [&Stores; 3],
     recorder: &Recorder,
+    times: Times,
+    is_steady: bool,
     stop: &watch::Receiver<bool>,
 ) -> JoinSet<()> {
     let shared = Arc::new(Shared::default());
@@ -123,9 +157,13 @@ pub(crate) fn start(
         client: Client::new(stores, recorder.actor(name)),
         random: random_of(seed, name),
         shared: shared.clone(),
+        times,
         stop: stop.clone(),
     };
     let mut actors = JoinSet::new();
+    for name in QUEUES.iter().filter(|_| is_steady) {
+        actors.spawn(produce::produce_steadily(actor(clients, &format!("clients/producer-of-{name}")), name));
+    }
     for number in 0..2 {
         actors.spawn(produce::produce(actor(clients, &format!("clients/producer-{number}"))));
     }

@@ -17,7 +17,7 @@ async fn a_short_run_breaks_no_rule() {
         let mut options = Options::new(seed, folder.path());
         options.duration = Duration::from_secs(5);
         options.program = Some(env!("CARGO_BIN_EXE_faults").into());
-        let verdict = Box::pin(run(&options)).await.unwrap();
+        let verdict = Box::pin(run(&options)).await.unwrap().verdict;
         println!("seed {seed}\n{}", verdict.tally);
         if !verdict.violations.is_empty() {
             let kept = folder.keep();

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct CountingAllocator {
     times: AtomicU64,
     bytes: AtomicU64,
+    freed: AtomicU64,
 }
 
 /// What was allocated, whether it was freed or not.
@@ -33,12 +34,22 @@ impl CountingAllocator {
     /// Nothing counted.
     #[expect(clippy::new_without_default, reason = "it is made in a static")]
     pub const fn new() -> Self {
-        Self { times: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self { times: AtomicU64::new(0), bytes: AtomicU64::new(0), freed: AtomicU64::new(0) }
     }
 
     /// What all threads of the process have allocated until now.
     pub fn counted(&self) -> Allocated {
         Allocated { times: self.times.load(Ordering::Relaxed), bytes: self.bytes.load(Ordering::Relaxed) }
+    }
+
+    /// How many bytes all threads of the process have allocated and not freed.
+    pub fn live(&self) -> u64 {
+        let freed = self.freed.load(Ordering::Relaxed);
+        self.bytes.load(Ordering::Relaxed).saturating_sub(freed)
+    }
+
+    fn free(&self, bytes: usize) {
+        self.freed.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     fn count(&self, bytes: usize) {
@@ -64,6 +75,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        self.free(layout.size());
         unsafe { System.dealloc(memory, layout) }
     }
 
@@ -74,6 +86,7 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         self.count(size);
+        self.free(layout.size());
         unsafe { System.realloc(memory, layout, size) }
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Job<'a> {
     pub(super) cancels: Vec<Control<'a>>,
     pub(super) deletes: Vec<Control<'a>>,
     pub(super) replays: Vec<Replay<'a>>,
+    /// Pushes of what a loss report names.
+    pub(super) again: Vec<Again<'a>>,
     /// Begins of handlers, with their fences.
     pub(super) handlers: Vec<(u64, &'a Operation)>,
     /// In which listings it was after the drain.
@@ -50,6 +52,14 @@ pub(super) struct Settlement<'a> {
 pub(super) struct Control<'a> {
     pub(super) operation: &'a Operation,
     pub(super) word: Option<&'a str>,
+}
+
+pub(super) struct Again<'a> {
+    pub(super) operation: &'a Operation,
+    /// Whether the queue had the job before.
+    pub(super) was_absent: bool,
+    /// Whether the store still had the job to push it.
+    pub(super) was_kept: bool,
 }
 
 pub(super) struct Replay<'a> {
@@ -122,6 +132,16 @@ fn collect_executed<'a>(operation: &'a Operation, jobs: &mut Jobs<'a>) {
                 jobs.entry((queue, job)).or_default().settlements.push(settlement);
             }
         }
+        Call::PushAgain { queue, jobs: pushed, absent } => {
+            let missing = match operation.answer() {
+                Some(Answer::Names(missing)) => missing.as_slice(),
+                _ => &[],
+            };
+            for job in pushed {
+                let (was_absent, was_kept) = (absent.contains(job), !missing.contains(job));
+                jobs.entry((queue, job)).or_default().again.push(Again { operation, was_absent, was_kept });
+            }
+        }
         Call::Cancel { queue, job } => {
             jobs.entry((queue, job)).or_default().cancels.push(Control { operation, word: word(0) });
         }
@@ -139,7 +159,25 @@ fn collect_executed<'a>(operation: &'a Operation, jobs: &mut Jobs<'a>) {
     }
 }
 
+impl<'a> Job<'a> {
+    /// The last operation whose answer shows that the job was present when it was executed.
+    pub(super) fn last_seen(&self) -> Option<&'a Operation> {
+        let created = self.pushes.iter().filter(|push| push.answer == Some(&PushAnswer::Created));
+        let claimed = self.claims.iter().map(|claim| claim.operation);
+        let replayed = self.replays.iter().filter(|replay| replay.counts == Some(true)).map(|replay| replay.operation);
+        let again =
+            self.again.iter().filter(|again| again.was_kept && !self.is_unique() && again.operation.answer().is_some());
+        let seen = created.map(|push| push.operation).chain(claimed).chain(replayed);
+        seen.chain(again.map(|again| again.operation)).max_by_key(|operation| operation.start)
+    }
+}
+
 impl Job<'_> {
+    /// Whether it has a unique key: if it was lost, another job may hold the key when it is pushed again.
+    pub(super) fn is_unique(&self) -> bool {
+        self.pushes.iter().any(|push| push.job.unique.is_some())
+    }
+
     /// After how many deliveries it is dead.
     pub(super) fn max_attempts(&self) -> u32 {
         self.pushes.iter().map(|push| u32::from(push.job.max_attempts)).max().unwrap_or(u32::MAX)
@@ -188,6 +226,7 @@ impl Job<'_> {
         let overlaps = |operation: &Operation| operation.start < before && operation.latest() > after;
         let pushed = |push: &&Push<'_>| !matches!(push.answer, Some(PushAnswer::Duplicate | PushAnswer::Held(_)));
         self.pushes.iter().filter(pushed).any(|push| overlaps(push.operation))
+            || self.again.iter().any(|again| overlaps(again.operation))
             || replayable && self.replays.iter().any(|replay| overlaps(replay.operation))
     }
 }

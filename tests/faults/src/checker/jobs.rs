@@ -33,32 +33,33 @@ fn check_lost(job: &Job<'_>, subject: &str, found: &mut Findings) {
     if !job.listed.is_empty() {
         return;
     }
-    let created = job.pushes.iter().filter(|push| push.answer == Some(&PushAnswer::Created)).map(|push| push.operation);
-    let claimed = job.claims.iter().map(|claim| claim.operation);
-    let replayed = job.replays.iter().filter(|replay| replay.counts == Some(true)).map(|replay| replay.operation);
-    let Some(there) = created.chain(claimed).chain(replayed).max_by_key(|operation| operation.start) else { return };
-    if !removals(job).any(|until| until >= there.start) {
+    let Some(there) = job.last_seen() else { return };
+    if !removals(job).any(|(_, until)| until >= there.start) {
         found.add(Rule::JobLost, subject, operations(job));
     }
 }
 
-/// Until when each operation that may have removed the job can have done so. A dead job is not removed.
-pub(super) fn removals(job: &Job<'_>) -> impl Iterator<Item = Micros> {
+fn within(operation: &Operation) -> (Micros, Micros) {
+    (operation.start, operation.latest())
+}
+
+/// From when and until when each operation that may have removed the job can have done so. A dead job is not removed.
+pub(super) fn removals(job: &Job<'_>) -> impl Iterator<Item = (Micros, Micros)> {
     let settled = job.settlements.iter().filter(|settlement| {
         let removes = matches!(settlement.outcome, Outcome::Complete | Outcome::CompleteKept | Outcome::Cancelled);
         // "lost" is also answered to a copy when an earlier copy counted, but only once the lease is over
         let copied = || job.lease_over(settlement.fence).is_none_or(|over| settlement.operation.start < over);
         removes && (settlement.counts != Some(false) || copied())
     });
-    let settled = settled.map(|settlement| settlement.operation.latest());
+    let settled = settled.map(|settlement| within(settlement.operation));
     let cancelled = job.cancels.iter().filter_map(|cancel| match cancel.word {
         Some("finished") => None,
         // a job whose cancellation was requested is removed when its lease ends, a retry is due, …
-        Some("requested") | None => Some(Micros::MAX),
-        Some(_) => Some(cancel.operation.latest()),
+        Some("requested") | None => Some((cancel.operation.start, Micros::MAX)),
+        Some(_) => Some(within(cancel.operation)),
     });
     let deleted = job.deletes.iter().filter(|delete| delete.word != Some("running"));
-    settled.chain(cancelled).chain(deleted.map(|delete| delete.operation.latest()))
+    settled.chain(cancelled).chain(deleted.map(|delete| within(delete.operation)))
 }
 
 /// An acknowledged end of a job.
@@ -88,6 +89,24 @@ fn ends<'a>(job: &Job<'a>) -> Vec<End<'a>> {
     let deleted = job.deletes.iter().filter(|delete| delete.word == Some("deleted"));
     let deleted = deleted.map(|delete| End { operation: delete.operation, fence: None, dead: false, running: false });
     settled.chain(cancelled).chain(deleted).collect()
+}
+
+/// The acknowledged settlement that ended the job, and the operation that shows that it was undone: a claim or a listing, although
+/// nothing can have added the job again.
+pub(super) fn undone_settlement<'a>(job: &Job<'a>) -> Option<(&'a Operation, &'a Operation)> {
+    ends(job).into_iter().find_map(|end| {
+        let fence = end.fence?;
+        let anew = |before| job.may_be_made_anew(end.operation.start, before, end.dead);
+        let claimed = job.claims.iter().find(|claim| claim.fence > fence && !anew(claim.operation.end));
+        let listed = || {
+            let is_there = |state: &str| matches!(state, "ready" | "scheduled" | "running");
+            job.listed
+                .iter()
+                .find(|(state, listing)| is_there(state) && !anew(listing.start))
+                .map(|(_, listing)| *listing)
+        };
+        claimed.map(|claim| claim.operation).or_else(listed).map(|shown| (end.operation, shown))
+    })
 }
 
 /// A job that has ended does not run and is absent, unless a push or a replay may have added it again.
@@ -173,7 +192,7 @@ fn check_pushes(job: &Job<'_>, subject: &str, found: &mut Findings) {
                     other.answer == Some(&PushAnswer::Created) && other.operation.end < push.operation.start
                 };
                 for other in others().filter(before) {
-                    if !removals(job).any(|until| until >= other.operation.start) {
+                    if !removals(job).any(|(_, until)| until >= other.operation.start) {
                         found.add(Rule::JobPushedTwice, subject, [other.operation, push.operation]);
                     }
                 }
@@ -189,6 +208,7 @@ fn operations<'a>(job: &Job<'a>) -> Vec<&'a Operation> {
     all.extend(job.settlements.iter().map(|settlement| settlement.operation));
     all.extend(job.cancels.iter().chain(&job.deletes).map(|control| control.operation));
     all.extend(job.replays.iter().map(|replay| replay.operation));
+    all.extend(job.again.iter().map(|again| again.operation));
     all.sort_by_key(|operation| operation.start);
     all
 }

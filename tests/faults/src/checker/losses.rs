@@ -2,14 +2,21 @@
 //!
 //! A failover may lose writes that a replica has not confirmed: they took effect and vanish with the old primary. So a
 //! contradiction between an operation before a failover and one after it is no violation if the first was not confirmed. Such
-//! contradictions are counted. A loss report must name each job whose acknowledged push vanished.
+//! contradictions are counted. A loss report must name each job whose acknowledged push or end vanished, and each job that is
+//! pushed again must end.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod explained;
+mod pauses;
+
+pub use pauses::Pause;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::job::{self, Job};
+use super::job::{self, Job, Jobs};
 use super::{Findings, Rule, Violation, jobs};
-use crate::history::{Answer, Call, History, Micros, Operation, PushAnswer};
+use crate::history::{History, Micros, MovedSlot, PushAnswer};
+use explained::is_explained;
 
 /// Each write that a loss report names was acknowledged at most this long before the fault.
 const EARLY: Micros = 1_000_000;
@@ -19,94 +26,129 @@ const EARLY: Micros = 1_000_000;
 pub struct LossTally {
     /// The number of contradictions that a failover explains, by rule.
     pub explained: BTreeMap<Rule, u64>,
-    /// The number of jobs whose acknowledged push vanished.
+    /// The jobs whose acknowledged push vanished.
+    pub pushes: Lost,
+    /// Jobs whose end was acknowledged by a settlement and undone, so that they were present again.
+    pub settlements: Lost,
+    /// Jobs that were pushed again because a loss report named them.
+    pub pushed_again: u64,
+    /// For each kind of fault, how long writes were interrupted.
+    pub pauses: BTreeMap<String, Pause>,
+    /// The slots that have moved.
+    pub slots: Vec<MovedSlot>,
+}
+
+/// Acknowledged writes of one kind, by jobs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// How many are lost.
     pub lost: u64,
-    /// How many of them a loss report names.
+    /// How many of these a loss report names.
     pub named: u64,
-    /// The number of pushed jobs that loss reports name.
+    /// How many loss reports name, also those that survived.
     pub reported: u64,
-    /// For each kind of fault, the longest time around it in which no push or settlement of one queue was acknowledged.
-    pub longest_gap: BTreeMap<String, Micros>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lost, named, reported } = self;
+        write!(f, "{lost} lost, {named} of them named by loss reports, which name {reported}")
+    }
 }
 
 impl fmt::Display for LossTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lost, named, reported, .. } = self;
-        write!(
-            f,
-            "acknowledged pushes that vanished: {lost}, {named} of them named by loss reports, which name {reported}"
-        )?;
+        writeln!(f, "acknowledged pushes, by jobs: {}; {} jobs pushed again", self.pushes, self.pushed_again)?;
+        write!(f, "acknowledged settlements, by jobs: {}", self.settlements)?;
         for (rule, count) in &self.explained {
             write!(f, "\n{count:>6} {rule} explained by a failover")?;
         }
-        for (name, gap) in &self.longest_gap {
-            write!(f, "\n{name:<34}{:>6} ms without an acknowledged write to one queue", gap / 1000)?;
+        for (name, pause) in &self.pauses {
+            write!(f, "\n{name:<22}{pause}")?;
+        }
+        for moved in &self.slots {
+            let MovedSlot { slot, keys, jobs, is_atomic, out_us, .. } = moved;
+            let how = if *is_atomic { "in one operation" } else { "key by key" };
+            write!(
+                f,
+                "\nslot {slot} with {jobs} jobs in {keys} keys moved {how}, out for {} ms",
+                out_us.div_ceil(1000)
+            )?;
         }
         Ok(())
     }
 }
 
+/// The jobs of one kind of write that loss reports name, with the times of the reports.
+type Reported<'a> = HashMap<(&'a str, &'a str), Vec<Micros>>;
+
+fn reported(history: &History, is_wanted: impl Fn(&str) -> bool) -> Reported<'_> {
+    let mut reported = Reported::new();
+    for loss in &history.losses {
+        for write in loss.lost.iter().chain(&loss.unknown).filter(|write| is_wanted(&write.op)) {
+            for job in &write.jobs {
+                reported.entry((&write.name, job)).or_default().push(loss.at);
+            }
+        }
+    }
+    reported
+}
+
 /// Removes the contradictions that a failover explains from the findings, and checks the loss reports.
 pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
-    let mut tally = LossTally::default();
+    let mut tally = LossTally { slots: history.slots.clone(), ..LossTally::default() };
     let Some(run) = history.run.as_ref().filter(|run| run.has_failovers) else { return tally };
-    let reported: HashSet<(&str, &str)> = history
-        .losses
-        .iter()
-        .flat_map(|loss| loss.lost.iter().chain(&loss.unknown))
-        .filter(|write| write.is_push)
-        .flat_map(|write| write.jobs.iter().map(|job| (write.name.as_str(), job.as_str())))
-        .collect();
-    tally.longest_gap = longest_gaps(history);
-    tally.reported = reported.len() as u64;
+    tally.pauses = pauses::pauses(history, run.replicas);
     let by_name = job::collect(history);
+    let pushes = reported(history, |op| op == "queue.push");
+    tally.pushes.reported = pushes.len() as u64;
+    tally.pushed_again = by_name.values().filter(|job| !job.again.is_empty()).count() as u64;
+    let repaired = by_name.values().filter(|job| job.again.iter().any(|again| was_lost(job, again))).count() as u64;
+    tally.pushes.lost += repaired;
+    tally.pushes.named += repaired;
     let subjects: HashMap<String, (&str, &str)> =
         by_name.keys().map(|(queue, id)| (format!("{id} of {queue}"), (*queue, *id))).collect();
-    let mut unnamed = Vec::new();
+    let mut broken = Vec::new();
     found.violations.retain(|violation| {
         let job = subjects.get(&violation.subject).and_then(|name| Some((*name, by_name.get(name)?)));
         if !is_explained(history, violation, job.map(|(_, job)| job), run.is_replicated) {
             return true;
         }
         *tally.explained.entry(violation.rule).or_default() += 1;
-        if let (Rule::JobLost, Some((name, _))) = (violation.rule, job.filter(|(_, job)| is_acknowledged(job))) {
-            tally.lost += 1;
-            if reported.contains(&name) {
-                tally.named += 1;
-            } else {
-                unnamed.push(violation.clone());
+        if let (Rule::JobLost, Some((name, job))) = (violation.rule, job.filter(|(_, job)| is_acknowledged(job))) {
+            tally.pushes.lost += 1;
+            let since = job.last_seen().map_or(0, |seen| seen.start);
+            let is_named = pushes.get(&name).is_some_and(|times| times.iter().any(|at| *at >= since));
+            tally.pushes.named += u64::from(is_named);
+            if !is_named {
+                broken.push((Rule::LossUnnamed, violation.clone()));
+            } else if run.pushes_again && !job.is_unique() {
+                broken.push((Rule::LossNotRepaired, violation.clone()));
             }
         }
         false
     });
-    for Violation { subject, evidence, .. } in unnamed {
-        found.add(Rule::LossUnnamed, subject, &evidence);
+    for (rule, Violation { subject, evidence, .. }) in broken {
+        found.add(rule, subject, &evidence);
     }
+    check_settlements(history, &by_name, found, &mut tally);
     check_reports(history, found);
     tally
 }
 
-/// A time without an acknowledged write is attributed to a fault that ended at most this long before.
-const AFTER: Micros = 3_000_000;
-
-fn longest_gaps(history: &History) -> BTreeMap<String, Micros> {
-    let mut writes: BTreeMap<&str, Vec<Micros>> = BTreeMap::new();
-    for operation in history.operations.iter().filter(|operation| operation.answer().is_some()) {
-        if let Call::Push { queue, .. } | Call::Settle { queue, .. } = &operation.call {
-            writes.entry(queue).or_default().push(operation.end);
+/// Counts the settlements that were undone. A loss report names each of them.
+fn check_settlements(history: &History, by_name: &Jobs<'_>, found: &mut Findings, tally: &mut LossTally) {
+    let settlements = reported(history, |op| op == "queue.settle");
+    tally.settlements.reported = settlements.len() as u64;
+    for (name, job) in by_name {
+        let Some((end, shown)) = jobs::undone_settlement(job) else { continue };
+        tally.settlements.lost += 1;
+        if settlements.contains_key(name) {
+            tally.settlements.named += 1;
+        } else {
+            found.add(Rule::LossUnnamed, format!("the end of {} of {}", name.1, name.0), [end, shown]);
         }
     }
-    let mut longest = BTreeMap::new();
-    for times in writes.values_mut() {
-        times.sort_unstable();
-        for (name, begin, end) in history.faults.iter().filter(|(name, ..)| name != crate::KILL_CACHE) {
-            let overlaps = |pair: &&[Micros]| pair[1] > *begin && pair[0] < end + AFTER;
-            let gap = times.windows(2).filter(overlaps).map(|pair| pair[1] - pair[0]).max().unwrap_or(0);
-            let known = longest.entry(name.clone()).or_insert(0);
-            *known = gap.max(*known);
-        }
-    }
-    longest
 }
 
 /// A report names no write that was acknowledged long before the fault.
@@ -122,47 +164,17 @@ fn check_reports(history: &History, found: &mut Findings) {
     }
 }
 
-/// Whether a failover may have undone an operation of the evidence.
-fn is_explained(history: &History, violation: &Violation, job: Option<&Job<'_>>, is_replicated: bool) -> bool {
-    let first = violation.evidence.iter().map(|operation| operation.start).min();
-    let last = violation.evidence.iter().map(|operation| operation.latest().min(operation.end)).max();
-    let (Some(first), Some(mut last)) = (first, last) else { return false };
-    if violation.rule == Rule::JobLost {
-        // the listing without the job is the last operation
-        last = Micros::MAX;
-    }
-    let failovers = history.faults.iter().filter(|(name, ..)| name != crate::KILL_CACHE);
-    let undone = failovers.clone().any(|(_, begin, end)| *end > first && *begin < last);
-    undone && (!is_replicated || may_be_unconfirmed(violation, job))
-}
-
-/// Whether the evidence has an operation that replicas may not have confirmed, although they confirm every push, settlement,
-/// acquisition, beat and idempotent request.
-fn may_be_unconfirmed(violation: &Violation, job: Option<&Job<'_>>) -> bool {
-    let has = |matches: fn(&Call) -> bool| violation.evidence.iter().any(|operation| matches(&operation.call));
-    match violation.rule {
-        // the push was not acknowledged, although the job was delivered
-        Rule::JobLost => job.is_some_and(|job| !is_acknowledged(job)),
-        Rule::JobRevived | Rule::HandledAfterEnd => {
-            has(|call| matches!(call, Call::Cancel { .. } | Call::Delete { .. }))
-                && !violation.evidence.iter().any(is_settled)
-        }
-        Rule::StaleSettlement | Rule::JobLeasedTwice | Rule::Paused => true,
-        // a renewal, a release, an abandonment or a leave may be lost
-        Rule::LeasesOverlap | Rule::LeaseLostEarly | Rule::RegisterRefused => true,
-        Rule::LeaseUnknown => has(|call| matches!(call, Call::Release { .. })),
-        Rule::InProgressOfNobody | Rule::MemberStale => true,
-        _ => false,
-    }
-}
-
 /// Whether the last push of the job was acknowledged, and nothing can have removed the job since.
 fn is_acknowledged(job: &Job<'_>) -> bool {
     let created = job.pushes.iter().filter(|push| push.answer == Some(&PushAnswer::Created));
     let last = created.map(|push| push.operation.start).max();
-    last.is_some_and(|last| !jobs::removals(job).any(|until| until >= last))
+    last.is_some_and(|last| !jobs::removals(job).any(|(_, until)| until >= last))
 }
 
-fn is_settled(operation: &Operation) -> bool {
-    matches!((&operation.call, operation.answer()), (Call::Settle { .. }, Some(Answer::Each(_))))
+/// Whether the job was lost before it was pushed again.
+fn was_lost(job: &Job<'_>, again: &job::Again<'_>) -> bool {
+    let created = job.pushes.iter().filter(|push| push.answer == Some(&PushAnswer::Created));
+    let before = created.map(|push| push.operation.start).filter(|start| *start < again.operation.start).max();
+    let removed = |since| jobs::removals(job).any(|(start, until)| start < again.operation.start && until >= since);
+    again.was_absent && before.is_some_and(|since| !removed(since))
 }

@@ -40,7 +40,11 @@ pub(super) fn check(history: &History, found: &mut Findings) {
         if queue.pushed && !STATES.iter().all(|state| queue.listed.contains(state)) {
             found.add(Rule::NotDrained, format!("{name} was not listed"), []);
         }
-        check_fences(name, queue, found);
+        if history.run.as_ref().is_some_and(|run| run.partitioned.iter().any(|partitioned| partitioned == name)) {
+            check_fences_of_jobs(name, queue, found);
+        } else {
+            check_fences(name, queue, found);
+        }
         check_pauses(name, queue, found);
     }
 }
@@ -57,6 +61,20 @@ fn check_fences(name: &str, queue: &Queue<'_>, found: &mut Findings) {
         if let Some(before) = seen.insert(fence, operation) {
             found.add(Rule::ClaimFence, format!("{name}: {fence} twice"), [before, operation]);
         }
+    }
+}
+
+/// Each partition has its own fences, and a job stays in its partition.
+fn check_fences_of_jobs(name: &str, queue: &Queue<'_>, found: &mut Findings) {
+    let mut by_job: BTreeMap<&str, Vec<(u64, &Operation)>> = BTreeMap::new();
+    for operation in &queue.claims {
+        let Some(Answer::Claimed { jobs, .. }) = operation.answer() else { continue };
+        for job in jobs {
+            by_job.entry(&job.job).or_default().push((job.fence, operation));
+        }
+    }
+    for (job, grants) in by_job {
+        check_rising(Rule::ClaimFence, &format!("{job} of {name}"), &grants, found);
     }
 }
 

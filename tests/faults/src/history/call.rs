@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub enum Call {
     /// Push jobs.
     Push { queue: String, jobs: Vec<PushedJob> },
+    /// Push the jobs again that a loss report names. The queue did not have those in `absent` directly before.
+    PushAgain { queue: String, jobs: Vec<String>, absent: Vec<String> },
     /// Claim jobs. A claim without an answer is repeated with the same `request`. It registers a waiter to which up to `reserve`
     /// jobs may be handed over.
     Claim { queue: String, request: String, max: usize, reserve: usize, lease_ms: u64 },
@@ -69,6 +71,7 @@ impl Call {
     pub fn name(&self) -> &'static str {
         match self {
             Call::Push { .. } => "queue.push",
+            Call::PushAgain { .. } => "queue.push_again",
             Call::Claim { .. } => "queue.claim",
             Call::HandOver { .. } => "(hand-over)",
             Call::Extend { .. } => "queue.extend",

@@ -1,11 +1,11 @@
 //! Reading a history: operations as intervals.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Answer, Call, Event, Loss, Micros, Reply, RunInfo};
+use super::{Answer, Call, Event, Loss, Micros, MovedSlot, Reply, RunInfo};
 
 /// A whole history, in the order of invocations.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +18,10 @@ pub struct History {
     pub faults: Vec<(String, Micros, Micros)>,
     /// The loss reports.
     pub losses: Vec<Loss>,
+    /// The successes of an independent client by queue: when, and how many replicas confirmed the write.
+    pub probes: BTreeMap<String, Vec<(Micros, u32)>>,
+    /// The slots that have moved.
+    pub slots: Vec<MovedSlot>,
 }
 
 /// One operation.
@@ -128,6 +132,8 @@ impl History {
             match event {
                 Event::Run(run) => history.run = Some(run),
                 Event::Loss(loss) => history.losses.push(loss),
+                Event::Probe { at, queue, replicas } => history.probes.entry(queue).or_default().push((at, replicas)),
+                Event::Slot(moved) => history.slots.push(moved),
                 Event::Invoke { at, id, actor, call } => {
                     open.insert(id, history.operations.len());
                     let effect = Effect::Until(Micros::MAX);

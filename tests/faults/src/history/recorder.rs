@@ -108,7 +108,7 @@ pub(crate) fn micros_of(time: Instant) -> Micros {
 }
 
 /// The machine's monotonic clock.
-fn now() -> Micros {
+pub(crate) fn now() -> Micros {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(time.tv_sec).unwrap_or_default() * 1_000_000 + u64::try_from(time.tv_nsec).unwrap_or_default() / 1000
 }

@@ -50,6 +50,7 @@ impl Nemesis {
                 self.kill(primary).await;
             }
             PrimaryFault::Failover => drop(sentinels.failover().await),
+            PrimaryFault::MoveSlots => unreachable!("the plan of sentinels has no such fault"),
             PrimaryFault::Restart => {
                 for server in sentinels.data().iter().chain(sentinels.sentinels()) {
                     restart(server).await;
@@ -62,7 +63,7 @@ impl Nemesis {
 
     async fn strike_cluster(&mut self, cluster: &Cluster, fault: PrimaryFault, lasts: Duration, pick: usize) {
         let queue = QUEUES[pick % QUEUES.len()];
-        let slot = cluster.slot(&format!("tw:{{q.{queue}.0}}:meta")).await.expect("a node answers");
+        let slot = cluster.slot(&format!("{{q.{queue}.0}}")).await.expect("a node answers");
         let primary = cluster.owner(slot).await;
         match fault {
             PrimaryFault::Kill => self.kill(primary).await,
@@ -84,6 +85,7 @@ impl Nemesis {
                 cluster.proxy(primary).pass().await;
                 self.kill(primary).await;
             }
+            PrimaryFault::MoveSlots => self.move_slots(cluster, pick).await,
             PrimaryFault::Failover => {
                 let replicas = cluster.replicas_of(primary).await;
                 cluster.failover(replicas.first().expect("the primary has a replica")).await;

@@ -43,9 +43,13 @@ async fn act(actor: &mut Actor, name: &twinstore::queue::QueueName, job: &JobId)
 
 async fn replay(actor: &mut Actor, name: &twinstore::queue::QueueName) {
     let Ok(dead) = actor.client.inspect.list(name, JobState::Dead, PageRequest::first(20)).await else { return };
-    let jobs: Vec<JobId> = dead.items.into_iter().map(|job| job.id).filter(|_| actor.random.bool()).collect();
+    let (jobs, others): (Vec<JobId>, Vec<JobId>) =
+        dead.items.into_iter().map(|job| job.id).partition(|_| actor.random.bool());
     if !jobs.is_empty() {
         drop(actor.client.control.replay(name, &jobs).await);
+    }
+    if actor.times.is_soak && !others.is_empty() {
+        drop(actor.client.control.delete(name, &others).await);
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) async fn beat(mut actor: Actor) {
     let member = HolderName::new(actor.client.recorder.name()).expect("a valid name");
     while actor.pause(Duration::from_millis(300)).await {
         if actor.chance(85) {
-            let lasting = actor.millis(200..1500);
+            let lasting = actor.lasting(200..1500);
             drop(actor.client.heartbeats.beat(&Beat::new(pool(), member.clone(), lasting)).await);
         } else {
             drop(actor.client.heartbeats.leave(&pool(), &member).await);

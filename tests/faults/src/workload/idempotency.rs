@@ -14,9 +14,6 @@ use super::Actor;
 const KEYS: u64 = 5;
 const REQUESTS_PER_KEY: u64 = 8;
 
-/// How long responses are kept: longer than any run.
-const KEEP: Ttl = Ttl::from_secs(3600);
-
 /// Begins requests that other actors begin, too; finishes, abandons, or forgets them.
 pub(crate) async fn request(mut actor: Actor, store: &'static str) {
     let idempotency: Arc<dyn Idempotency> = match store {
@@ -31,7 +28,7 @@ pub(crate) async fn request(mut actor: Actor, store: &'static str) {
         let key = Key::new(format!("request-{number}")).expect("a valid key");
         let attempt = RequestId::from_bytes(actor.random.u128(..).to_be_bytes());
         let request = IdempotentRequest::new(key, Fingerprint::of(content.as_bytes())).with_request(attempt);
-        let lasting = Ttl::new(actor.millis(300..2000)).expect("a valid time");
+        let lasting = Ttl::new(actor.lasting(300..2000)).expect("a valid time");
         let mut begun = idempotency.begin(&request, lasting).await;
         if begun.is_err() && actor.chance(50) {
             begun = idempotency.begin(&request, lasting).await;
@@ -48,8 +45,9 @@ async fn carry_out(actor: &mut Actor, idempotency: &dyn Idempotency, request: &I
     match actor.random.u32(0..100) {
         0..50 => {
             let response = Bytes::from(format!("response-{:016x}", actor.random.u64(..)));
-            if idempotency.finish(request, &response, KEEP).await.is_err() && actor.chance(50) {
-                drop(idempotency.finish(request, &response, KEEP).await);
+            let keep = Ttl::new(actor.times.kept(&mut actor.random)).expect("a valid time");
+            if idempotency.finish(request, &response, keep).await.is_err() && actor.chance(50) {
+                drop(idempotency.finish(request, &response, keep).await);
             }
         }
         50..80 => drop(idempotency.abandon(request).await),

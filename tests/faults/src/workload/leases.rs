@@ -17,7 +17,7 @@ pub(crate) async fn hold(mut actor: Actor) {
             drop(actor.client.leases.inspect(&name).await);
             continue;
         }
-        let request = AcquireRequest::new(name, holder.clone(), actor.millis(200..2000));
+        let request = AcquireRequest::new(name, holder.clone(), actor.lasting(200..2000));
         let mut acquired = actor.client.leases.acquire(&request, actor.client.durability).await;
         if acquired.is_err() && actor.chance(50) {
             // the same request again: the lease may be held by its first copy
@@ -36,7 +36,7 @@ async fn keep(actor: &mut Actor, lease: &Lease) {
             break;
         }
         if actor.chance(60) {
-            let lasting = actor.millis(200..2000);
+            let lasting = actor.lasting(200..2000);
             if actor.client.leases.renew(lease, lasting).await.is_ok_and(|until| until.is_none()) {
                 return;
             }

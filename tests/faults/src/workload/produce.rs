@@ -47,6 +47,13 @@ pub(crate) async fn produce(mut actor: Actor) {
     }
 }
 
+/// Pushes one job to the queue every 100 ms, whatever becomes of the other queues.
+pub(crate) async fn produce_steadily(mut actor: Actor, name: &str) {
+    while actor.pause(Duration::from_millis(100)).await {
+        drop(actor.client.queue.push(&queue(name), &[NewJob::new("steady")], actor.client.durability).await);
+    }
+}
+
 /// Pushes, and half of the time repeats a push that was not acknowledged.
 async fn push(actor: &mut Actor, queue: &QueueName, jobs: &[NewJob]) {
     let insists = actor.chance(50);

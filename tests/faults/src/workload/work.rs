@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use store_core::{ClaimRequest, ClaimedJob, Extension, JobLease, Kept, Outcome, Settlement};
 use twinstore::name::HolderName;
+use twinstore::queue::NewJob;
 use twinstore::worker::{Done, HandlerResult, Job, JobError, Worker};
 
-use super::{Actor, QUEUES, queue};
-use crate::history::{Answer, Call, Recorder};
+use super::{Actor, QUEUES, Times, queue};
+use crate::history::{Answer, Call};
 use crate::recorded::Client;
 
 /// How long the leases of the worker runtime last.
@@ -17,28 +18,30 @@ const LEASE: Duration = Duration::from_millis(1500);
 /// How much of a lease must be left for a handler to begin.
 const SURELY: Duration = Duration::from_millis(50);
 
-/// A worker of the runtime on all queues. Its handlers complete, retry, snooze, fail, and take their time.
-pub(crate) fn work(client: &Client, random: fastrand::Rng) -> Worker {
+/// A worker of the runtime on all queues. Its handlers complete, retry, snooze, fail, push jobs, and take their time.
+pub(crate) fn work(client: &Client, mut random: fastrand::Rng, times: Times) -> Worker {
+    let lease = if times.is_soak { times.lasting(&mut random, 0..1) } else { LEASE };
     let random = Arc::new(Mutex::new(random));
-    let mut worker = Worker::new(client.queue.clone()).with_lease(LEASE).with_concurrency(16).with_signals();
+    let mut worker = Worker::new(client.queue.clone()).with_lease(lease).with_concurrency(16).with_signals();
     worker = worker.with_durability(client.durability);
     worker = worker.with_name(HolderName::new(client.recorder.name()).expect("a valid name"));
     for name in QUEUES {
-        let (recorder, random) = (client.recorder.clone(), random.clone());
+        let (client, random) = (client.clone(), random.clone());
         worker = worker.with_queue(name, move |job: Job| {
-            let choice = random.lock().unwrap_or_else(PoisonError::into_inner).u32(0..1000);
-            handle(recorder.clone(), job, choice)
+            let mut random = random.lock().unwrap_or_else(PoisonError::into_inner);
+            let (choice, keep) = (random.u32(0..1000), times.kept(&mut random));
+            handle(client.clone(), job, choice, keep)
         });
     }
     worker.build().expect("the worker is complete")
 }
 
-async fn handle(recorder: Recorder, job: Job, choice: u32) -> HandlerResult {
-    let (queue, id) = (job.queue().to_string(), job.id().to_string());
-    let invocation = recorder.invoke(Call::Handle { queue, job: id, fence: job.fence().get() });
+async fn handle(client: Client, job: Job, choice: u32, keep: Duration) -> HandlerResult {
+    let (name, id) = (job.queue().to_string(), job.id().to_string());
+    let invocation = client.recorder.invoke(Call::Handle { queue: name, job: id, fence: job.fence().get() });
     let (takes, result) = match choice {
         0..700 => (0, Ok(Done::discard())),
-        700..760 => (0, Ok(Done::keep("result", Duration::from_secs(3600)))),
+        700..760 => (0, Ok(Done::keep("result", keep))),
         760..840 => (0, Err(JobError::retry("again"))),
         840..880 => (0, Err(JobError::snooze(Duration::from_millis(100)))),
         880..910 => (0, Err(JobError::dead("for good"))),
@@ -53,9 +56,16 @@ async fn handle(recorder: Recorder, job: Job, choice: u32) -> HandlerResult {
             return Err(JobError::cancelled());
         }
     }
+    if choice < PUSHES {
+        // the answer is in the history
+        drop(client.of_handler.push(&queue(QUEUES[1]), &[NewJob::new("pushed by a handler")], client.durability).await);
+    }
     invocation.answered(Answer::Done);
     result
 }
+
+/// Of 1,000 handlers, how many push a job.
+const PUSHES: u32 = 50;
 
 /// A worker without the runtime that loses leases, settles late, twice, or never.
 pub(crate) async fn work_carelessly(mut actor: Actor) {
@@ -63,7 +73,7 @@ pub(crate) async fn work_carelessly(mut actor: Actor) {
     let mut late: Vec<(usize, JobLease)> = Vec::new();
     while actor.pause(Duration::from_millis(150)).await {
         let index = actor.random.usize(0..QUEUES.len());
-        let lasting = actor.millis(200..1200);
+        let lasting = actor.lasting(200..1200);
         let max = actor.random.usize(1..6);
         let request = ClaimRequest::new(queue(QUEUES[index]), worker.clone(), max, lasting);
         let asked = Instant::now();
@@ -112,7 +122,7 @@ fn outcome(actor: &mut Actor) -> Outcome {
     let after = Duration::from_millis(50);
     match actor.random.u32(0..10) {
         0..5 => Outcome::Complete(None),
-        5 => Outcome::Complete(Some(Kept::new("result", Duration::from_secs(3600)))),
+        5 => Outcome::Complete(Some(Kept::new("result", actor.times.kept(&mut actor.random)))),
         6 => Outcome::Retry { after, error: "again".to_owned() },
         7 => Outcome::Snooze { after },
         8 => Outcome::Dead { reason: "for good".to_owned() },

@@ -1,5 +1,5 @@
-use faults::checker::{Rule, check};
-use faults::history::Outcome;
+use faults::checker::{Lost, Rule, check};
+use faults::history::{Answer, Call, Outcome};
 
 use crate::written::{QUEUE, Written, push};
 use crate::{Case, case};
@@ -9,6 +9,24 @@ const KILL: &str = "kill-primary state";
 /// A job is pushed from 900 to 901, and the primary is killed from 1000 to 4000.
 fn killed(is_replicated: bool) -> Written {
     Written::with_failovers(is_replicated).created(900, 901, "a").fault(1000, 4000, KILL)
+}
+
+/// The same, and a loss report names the push, in a run that pushes again what reports name.
+fn repairing() -> Written {
+    Written::pushing_again().created(900, 901, "a").fault(1000, 4000, KILL).lost(3000, 901, "a")
+}
+
+/// Two jobs are claimed one after the other under fences that fall, and end.
+fn two_claims(written: Written) -> Written {
+    let mut written = written.created(100, 101, "a").created(102, 103, "b");
+    for (at, id, fence) in [(200, "a", 9), (300, "b", 5)] {
+        written = written.claimed(at, at + 1, id, fence).settled(at + 10, at + 11, id, fence, Outcome::Complete, true);
+    }
+    written.listed(&[], &[])
+}
+
+fn handle() -> Call {
+    Call::Handle { queue: QUEUE.to_owned(), job: "a".to_owned(), fence: 5 }
 }
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -26,6 +44,7 @@ pub(crate) fn cases() -> Vec<Case> {
         let again = written.claimed(4100, 4101, "a", 9).settled(4200, 4201, "a", 9, Outcome::Complete, true);
         again.listed(&[], &[])
     };
+    let named = |written: Written| written.lost_write(3000, 921, "a", "queue.settle");
     vec![
         // every replica confirmed it
         case(Rule::JobLost, killed(true).listed(&[], &[]), killed(true).listed(&[], &["a"])),
@@ -40,16 +59,50 @@ pub(crate) fn cases() -> Vec<Case> {
             Written::with_failovers(false).fault(0, 800, KILL).created(900, 901, "a").listed(&[], &[]),
             killed(false).lost(3000, 901, "a").listed(&[], &[]),
         ),
-        // a confirmed settlement does not vanish
-        case(Rule::JobRevived, again(ended(created(true))), again(ended(created(false)))),
+        // a confirmed settlement does not vanish, and a report names one that was not confirmed
+        case(Rule::JobRevived, again(ended(created(true))), again(named(ended(created(false))))),
+        case(Rule::LossUnnamed, again(ended(created(false))), again(named(ended(created(false))))),
+        // it was delivered after the failover, so the failover explains nothing
+        case(
+            Rule::JobLost,
+            killed(false).claimed(4100, 4101, "a", 9).listed(&[], &[]),
+            killed(false).lost(3000, 901, "a").listed(&[], &[]),
+        ),
+        // what a report names is pushed again, and what is pushed again ends
+        case(Rule::LossNotRepaired, repairing().listed(&[], &[]), again(repairing().pushed_again(4050, 4060, "a"))),
+        case(
+            Rule::JobLost,
+            repairing().pushed_again(4050, 4060, "a").listed(&[], &[]),
+            repairing().pushed_again(4050, 4060, "a").listed(&[], &["a"]),
+        ),
+        // while slots move, a handler keeps its lease, and its pushes are answered
+        case(
+            Rule::HandlerDisturbed,
+            Written::moving_slots().op(900, 0, handle(), None),
+            Written::moving_slots().ok(900, 901, handle(), Answer::Done),
+        ),
+        // partitions have fences of their own
+        case(Rule::ClaimFence, two_claims(Written::with_failovers(false)), two_claims(Written::moving_slots())),
     ]
+}
+
+#[test]
+fn what_was_pushed_again_and_what_was_undone_is_counted() {
+    let again = repairing().pushed_again(4050, 4060, "a").listed(&[], &["a"]);
+    let tally = check(&again.history()).losses;
+    assert_eq!((tally.pushes, tally.pushed_again), (Lost { lost: 1, named: 1, reported: 1 }, 1));
+    let settled = Written::with_failovers(false).created(900, 901, "a").claimed(910, 911, "a", 5);
+    let settled = settled.settled(920, 921, "a", 5, Outcome::Complete, true).fault(1000, 4000, KILL);
+    let undone = settled.clone().lost_write(3000, 921, "a", "queue.settle").listed(&[], &["a"]);
+    assert_eq!(check(&undone.history()).losses.settlements, Lost { lost: 1, named: 1, reported: 1 });
+    assert_eq!(check(&settled.listed(&[], &[]).history()).losses.settlements, Lost::default());
 }
 
 #[test]
 fn what_a_failover_explains_is_counted() {
     let tally = check(&killed(false).lost(3000, 901, "a").listed(&[], &[]).history()).losses;
-    assert_eq!((tally.lost, tally.named, tally.reported), (1, 1, 1));
+    assert_eq!(tally.pushes, Lost { lost: 1, named: 1, reported: 1 });
     assert_eq!(tally.explained.get(&Rule::JobLost), Some(&1));
     let tally = check(&killed(true).created(5000, 5001, "b").listed(&[], &["a", "b"]).history()).losses;
-    assert_eq!(tally.longest_gap.get(KILL), Some(&4_100_000), "from the push to {QUEUE} before to the one after");
+    assert_eq!(tally.pauses[KILL].load, 4_100_000, "from the push to {QUEUE} before to the one after");
 }

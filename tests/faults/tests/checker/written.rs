@@ -47,17 +47,42 @@ impl Written {
 
     /// A run with failovers.
     pub(crate) fn with_failovers(is_replicated: bool) -> Self {
-        let run = RunInfo { seed: 1, duration_ms: 1000, late_ms: None, has_failovers: true, is_replicated };
+        Self::of(RunInfo { is_replicated, ..with_failovers() })
+    }
+
+    /// A run with failovers that pushes again what loss reports name.
+    pub(crate) fn pushing_again() -> Self {
+        Self::of(RunInfo { pushes_again: true, ..with_failovers() })
+    }
+
+    /// A run in which only slots move.
+    pub(crate) fn moving_slots() -> Self {
+        Self::of(RunInfo { only_moves_slots: true, partitioned: vec![QUEUE.to_owned()], ..with_failovers() })
+    }
+
+    fn of(run: RunInfo) -> Self {
         Self { events: vec![Event::Run(run)] }
     }
 
     /// A loss report at `at` that names a push of this job, acknowledged at `acknowledged`.
-    pub(crate) fn lost(mut self, at: u64, acknowledged: u64, id: &str) -> Self {
-        let (op, name, jobs) = ("queue.push".to_owned(), QUEUE.to_owned(), vec![id.to_owned()]);
-        let write = LostWrite { at: acknowledged * 1000, is_push: true, op, name, jobs };
+    pub(crate) fn lost(self, at: u64, acknowledged: u64, id: &str) -> Self {
+        self.lost_write(at, acknowledged, id, "queue.push")
+    }
+
+    /// A loss report at `at` that names a write of this job.
+    pub(crate) fn lost_write(mut self, at: u64, acknowledged: u64, id: &str, op: &str) -> Self {
+        let (name, jobs) = (QUEUE.to_owned(), vec![id.to_owned()]);
+        let write = LostWrite { at: acknowledged * 1000, is_push: op == "queue.push", op: op.to_owned(), name, jobs };
         let (actor, lost, unknown) = ("hand".to_owned(), vec![write], Vec::new());
         self.events.push(Event::Loss(Loss { at: at * 1000, actor, survived: 0, lost, unknown, has_older: false }));
         self
+    }
+
+    /// The job is pushed again, after the queue did not have it.
+    pub(crate) fn pushed_again(self, start: u64, end: u64, id: &str) -> Self {
+        let (queue, jobs) = (QUEUE.to_owned(), vec![id.to_owned()]);
+        let call = Call::PushAgain { queue, absent: jobs.clone(), jobs };
+        self.ok(start, end, call, Answer::Names(Vec::new()))
     }
 
     /// A fault.
@@ -122,6 +147,20 @@ impl Written {
             self = self.ok(100_000, 100_001, call, Answer::Names(names));
         }
         self
+    }
+}
+
+fn with_failovers() -> RunInfo {
+    RunInfo {
+        seed: 1,
+        duration_ms: 1000,
+        late_ms: None,
+        has_failovers: true,
+        is_replicated: false,
+        replicas: 0,
+        pushes_again: false,
+        only_moves_slots: false,
+        partitioned: Vec::new(),
     }
 }
 

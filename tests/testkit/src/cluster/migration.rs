@@ -80,25 +80,31 @@ impl<'a> SlotMigration<'a> {
     /// # Errors
     /// [`CommandError`].
     pub async fn move_key(&self, key: &[u8]) -> Result<bool, CommandError> {
+        self.migrate([key.to_vec()]).await
+    }
+
+    /// Moves these keys with one `MIGRATE`.
+    async fn migrate(&self, keys: impl IntoIterator<Item = Vec<u8>>) -> Result<bool, CommandError> {
         let port = self.target.port().to_string();
         let mut command =
             ["MIGRATE", "127.0.0.1", &port, "", "0", "5000"].map(|part| part.as_bytes().to_vec()).to_vec();
         if let Some((user, password)) = self.cluster.node.credentials() {
             command.extend(["AUTH2", &user, &password].map(|part| part.as_bytes().to_vec()));
         }
-        command.extend([b"KEYS".to_vec(), key.to_vec()]);
+        command.push(b"KEYS".to_vec());
+        command.extend(keys);
         Ok(self.source.command(&command).await?.as_str() == Some("OK"))
     }
 
-    /// Moves up to `limit` keys of the slot, and returns how many.
+    /// Moves up to `limit` keys of the slot with one `MIGRATE`, and returns how many.
     ///
     /// # Errors
     /// [`CommandError`].
     pub async fn move_keys(&self, limit: usize) -> Result<usize, CommandError> {
         let (slot, limit) = (self.slot.to_string(), limit.to_string());
         let keys = self.source.command(&["CLUSTER", "GETKEYSINSLOT", &slot, &limit]).await?.into_array();
-        for key in &keys {
-            self.move_key(key.as_bytes().unwrap_or_default()).await?;
+        if !keys.is_empty() {
+            self.migrate(keys.iter().map(|key| key.as_bytes().unwrap_or_default().to_vec())).await?;
         }
         Ok(keys.len())
     }

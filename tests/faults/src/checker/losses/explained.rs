@@ -1,0 +1,55 @@
+//! Which contradictions a failover explains.
+
+use super::super::job::Job;
+use super::super::{Rule, Violation};
+use super::is_acknowledged;
+use crate::history::{Answer, Call, History, Micros, Operation};
+
+/// Whether a failover may have undone an operation of the evidence.
+pub(super) fn is_explained(
+    history: &History,
+    violation: &Violation,
+    job: Option<&Job<'_>>,
+    is_replicated: bool,
+) -> bool {
+    let mut first = violation.evidence.iter().map(|operation| operation.start).min();
+    let mut last = violation.evidence.iter().map(|operation| operation.latest().min(operation.end)).max();
+    if violation.rule == Rule::JobLost {
+        // from the last answer that shows it to the listing without it
+        first = job.and_then(|job| job.last_seen()).map(|seen| seen.start).or(first);
+        last = Some(Micros::MAX);
+    }
+    let (Some(first), Some(last)) = (first, last) else { return false };
+    let mut failovers = history.faults.iter().filter(|(name, ..)| is_failover(name));
+    let undone = failovers.any(|(_, begin, end)| *end > first && *begin < last);
+    undone && (!is_replicated || may_be_unconfirmed(violation, job))
+}
+
+/// Whether this fault may replace a primary.
+pub(super) fn is_failover(name: &str) -> bool {
+    ![crate::KILL_CACHE, crate::MOVE_SLOTS].contains(&name)
+}
+
+/// Whether the evidence has an operation that replicas may not have confirmed, although they confirm every push, settlement,
+/// acquisition, beat and idempotent request.
+fn may_be_unconfirmed(violation: &Violation, job: Option<&Job<'_>>) -> bool {
+    let has = |matches: fn(&Call) -> bool| violation.evidence.iter().any(|operation| matches(&operation.call));
+    match violation.rule {
+        // the push was not acknowledged, although the job was delivered
+        Rule::JobLost => job.is_some_and(|job| !is_acknowledged(job)),
+        Rule::JobRevived | Rule::HandledAfterEnd => {
+            has(|call| matches!(call, Call::Cancel { .. } | Call::Delete { .. }))
+                && !violation.evidence.iter().any(is_settled)
+        }
+        Rule::StaleSettlement | Rule::JobLeasedTwice | Rule::Paused => true,
+        // a renewal, a release, an abandonment or a leave may be lost
+        Rule::LeasesOverlap | Rule::LeaseLostEarly | Rule::RegisterRefused => true,
+        Rule::LeaseUnknown => has(|call| matches!(call, Call::Release { .. })),
+        Rule::InProgressOfNobody | Rule::MemberStale => true,
+        _ => false,
+    }
+}
+
+fn is_settled(operation: &Operation) -> bool {
+    matches!((&operation.call, operation.answer()), (Call::Settle { .. }, Some(Answer::Each(_))))
+}
