@@ -140,6 +140,9 @@ pub struct RunInfo {
     /// Whether the jobs of pushes that loss reports name are pushed again.
     #[serde(default)]
     pub pushes_again: bool,
+    /// After which time results are removed, in milliseconds; `None`: not before the end.
+    #[serde(default)]
+    pub kept_ms: Option<u64>,
     /// Whether slots that move are the only fault.
     #[serde(default)]
     pub only_moves_slots: bool,

@@ -20,7 +20,7 @@ use crate::probe;
 use crate::process::{WorkerProcess, history_of};
 use crate::recorded::{Client, PushingAgain, record, record_losses, retry};
 use crate::topology::{Level, PrimaryFault, Topology};
-use crate::workload::{self, Backlog, GROUPS, QUEUES, Times, queue, random_of, work};
+use crate::workload::{self, Backlog, GROUPS, LONGEST_MS, QUEUES, Times, queue, random_of, work};
 
 /// How long the queues may take to be drained once all faults are over.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -143,6 +143,7 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
         is_replicated: options.durability == Level::ReplicatedAll,
         replicas: options.durability.replicas(options.topology),
         pushes_again: usage.pushes_again,
+        kept_ms: options.is_soak.then_some(LONGEST_MS),
         only_moves_slots: options.fault == Some(PrimaryFault::MoveSlots),
         partitioned: usage.partitioned(),
     }));
@@ -166,7 +167,7 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
         workload::start(options.seed, [&clients, &workers, &holders], &recorder, usage.times(), is_steady, &stopped);
     let sequences = match options.topology {
         Topology::Standalone => FaultSequence::plan(options.seed, options.duration, options.late_copies),
-        _ => vec![FaultSequence::of_primary(options.seed, options.duration, options.topology, options.fault)],
+        _ => vec![FaultSequence::of_primary(options)],
     };
     let mut probes = match options.topology {
         Topology::Standalone => tokio::task::JoinSet::new(),

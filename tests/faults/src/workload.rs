@@ -87,6 +87,9 @@ impl Actor {
     }
 }
 
+/// In a soak nothing lasts longer than this, in milliseconds.
+pub(crate) const LONGEST_MS: u64 = 5000;
+
 /// How long leases last and results are kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
@@ -97,12 +100,12 @@ pub(crate) struct Times {
 impl Times {
     /// How long a lease, a beat or an attempt lasts: in this range of milliseconds, unless it is a soak.
     pub(crate) fn lasting(self, random: &mut fastrand::Rng, range: std::ops::Range<u64>) -> Duration {
-        Duration::from_millis(random.u64(if self.is_soak { 1000..5000 } else { range }))
+        Duration::from_millis(random.u64(if self.is_soak { 1000..LONGEST_MS } else { range }))
     }
 
     /// How long results and responses are kept: longer than any run, unless it is a soak.
     pub(crate) fn kept(self, random: &mut fastrand::Rng) -> Duration {
-        if self.is_soak { self.lasting(random, 1000..5000) } else { Duration::from_secs(3600) }
+        if self.is_soak { self.lasting(random, 0..1) } else { Duration::from_secs(3600) }
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Job<'a> {
     pub(super) again: Vec<Again<'a>>,
     /// Begins of handlers, with their fences.
     pub(super) handlers: Vec<(u64, &'a Operation)>,
+    /// After which time its result may have been removed.
+    pub(super) kept: Option<Micros>,
     /// In which listings it was after the drain.
     pub(super) listed: Vec<(&'a str, &'a Operation)>,
 }
@@ -73,6 +75,7 @@ pub(super) type Jobs<'a> = BTreeMap<(&'a str, &'a str), Job<'a>>;
 /// Collects the operations of each job that may have been executed, and all pushes.
 pub(super) fn collect(history: &History) -> Jobs<'_> {
     let mut jobs = Jobs::new();
+    let kept = history.run.as_ref().and_then(|run| run.kept_ms).map(|kept| kept * 1000);
     for operation in &history.operations {
         match &operation.call {
             Call::Push { queue, jobs: pushed } => {
@@ -98,6 +101,7 @@ pub(super) fn collect(history: &History) -> Jobs<'_> {
             _ => collect_executed(operation, &mut jobs),
         }
     }
+    jobs.values_mut().for_each(|job| job.kept = kept);
     jobs
 }
 

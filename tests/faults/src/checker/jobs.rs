@@ -51,7 +51,11 @@ pub(super) fn removals(job: &Job<'_>) -> impl Iterator<Item = (Micros, Micros)> 
         let copied = || job.lease_over(settlement.fence).is_none_or(|over| settlement.operation.start < over);
         removes && (settlement.counts != Some(false) || copied())
     });
-    let settled = settled.map(|settlement| within(settlement.operation));
+    let settled = settled.map(|settlement| {
+        let (start, until) = within(settlement.operation);
+        let kept = job.kept.filter(|_| settlement.outcome == Outcome::CompleteKept);
+        (start, until.saturating_add(kept.unwrap_or(0)))
+    });
     let cancelled = job.cancels.iter().filter_map(|cancel| match cancel.word {
         Some("finished") => None,
         // a job whose cancellation was requested is removed when its lease ends, a retry is due, …

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::Options;
 use crate::environment::LINKS;
-use crate::topology::{PrimaryFault, Topology};
+use crate::topology::PrimaryFault;
 use crate::workload::random_of;
 
 /// Requests are held for longer than an attempt of a command lasts: the repetition and later operations are answered first.
@@ -183,13 +184,16 @@ impl FaultSequence {
     }
 
     /// The only sequence of a run with sentinels or a cluster: this fault repeatedly, or a random one each time.
-    pub(crate) fn of_primary(seed: u64, duration: Duration, topology: Topology, fault: Option<PrimaryFault>) -> Self {
+    pub(crate) fn of_primary(options: &Options) -> Self {
+        let Options { seed, duration, topology, fault, is_soak, .. } = *options;
         let mut random = random_of(seed, "primary");
         let mut planned = Duration::ZERO;
         let mut faults = Vec::new();
         while planned < duration {
             let after = Duration::from_millis(random.u64(2000..5000));
-            let kinds = PrimaryFault::of(topology);
+            let mut kinds = PrimaryFault::of(topology);
+            // servers that were all restarted have no more of what they have leaked
+            kinds.retain(|kind| !is_soak || *kind != PrimaryFault::Restart);
             let kind = Kind::Primary(fault.unwrap_or(kinds[random.usize(0..kinds.len())]));
             let lasts = Duration::from_millis(random.u64(500..3000));
             planned += after;

@@ -25,6 +25,13 @@ fn two_claims(written: Written) -> Written {
     written.listed(&[], &[])
 }
 
+/// A job is completed with a result, and its push is repeated and acknowledged.
+fn repeated(written: Written) -> Written {
+    let kept = written.unknown(900, 905, push("a")).claimed(910, 911, "a", 5);
+    let kept = kept.settled(920, 921, "a", 5, Outcome::CompleteKept, true).created(2000, 2001, "a");
+    kept.listed(&[], &[])
+}
+
 fn handle() -> Call {
     Call::Handle { queue: QUEUE.to_owned(), job: "a".to_owned(), fence: 5 }
 }
@@ -81,6 +88,8 @@ pub(crate) fn cases() -> Vec<Case> {
             Written::moving_slots().op(900, 0, handle(), None),
             Written::moving_slots().ok(900, 901, handle(), Answer::Done),
         ),
+        // the push was repeated while the result was kept, which was removed later
+        case(Rule::JobLost, repeated(Written::with_failovers(false)), repeated(Written::keeping_briefly())),
         // partitions have fences of their own
         case(Rule::ClaimFence, two_claims(Written::with_failovers(false)), two_claims(Written::moving_slots())),
     ]

@@ -55,6 +55,11 @@ impl Written {
         Self::of(RunInfo { pushes_again: true, ..with_failovers() })
     }
 
+    /// A run that keeps results for 5 s.
+    pub(crate) fn keeping_briefly() -> Self {
+        Self::of(RunInfo { kept_ms: Some(5000), ..with_failovers() })
+    }
+
     /// A run in which only slots move.
     pub(crate) fn moving_slots() -> Self {
         Self::of(RunInfo { only_moves_slots: true, partitioned: vec![QUEUE.to_owned()], ..with_failovers() })
@@ -159,6 +164,7 @@ fn with_failovers() -> RunInfo {
         is_replicated: false,
         replicas: 0,
         pushes_again: false,
+        kept_ms: None,
         only_moves_slots: false,
         partitioned: Vec::new(),
     }
