@@ -213,7 +213,7 @@ impl Link {
         let request = Request::script(script, keys, args, &self.clock);
         let call = || Box::pin(durable::call(&self.inner, slot, script, (&request, &copies), durability));
         let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, call).await?;
-        let answer = Answer::new(reply, attempts).acknowledged(copies.acknowledged());
+        let answer = Answer::new(reply, attempts).acknowledged(copies.acknowledged(slot));
         Ok((answer, durable::at_least(op, durability, reached)))
     }
 
@@ -311,7 +311,7 @@ impl Link {
         let request = Request::script(script, keys, args, &self.clock);
         let call = || self.run_script(slot, script, &request, &copies);
         let (reply, attempts) = self.attempts(op, script.name(), &copies, call).await?;
-        Ok(Answer::new(reply, attempts).acknowledged(copies.acknowledged()))
+        Ok(Answer::new(reply, attempts).acknowledged(copies.acknowledged(slot)))
     }
 
     /// Alone decides whether a call is repeated.

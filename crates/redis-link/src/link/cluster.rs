@@ -17,8 +17,9 @@ use crate::{Endpoint, LinkConfig, Reply};
 
 mod slots;
 
+pub(super) use slots::SlotMap;
 pub(crate) use slots::announced;
-use slots::{Report, SlotMap, Standing};
+use slots::{Report, Standing};
 
 /// How often the nodes are asked without a sign of a change.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
@@ -289,7 +290,7 @@ impl Members {
         }
         self.standing = report.standing();
         if let Some(losses) = &config.losses {
-            losses.primaries(&primaries);
+            losses.primaries(&primaries, report.slots());
         }
         self.nodes.retain(|(endpoint, _)| primaries.contains(endpoint));
         for endpoint in &primaries {

@@ -11,9 +11,11 @@ use store_core::LossReport;
 use tokio::sync::{Notify, broadcast};
 use tokio::task::AbortHandle;
 
+use super::cluster::SlotMap;
 use crate::wire::{Failure, Request, Wire};
 use crate::{Arg, Endpoint, Reply};
 
+mod moves;
 mod publishing;
 mod replication;
 mod reports;
@@ -37,6 +39,8 @@ pub(crate) struct Losses {
     runs: Mutex<Vec<Arc<ServerRun>>>,
     /// Whether several primaries are in use at the same time.
     has_shards: bool,
+    /// The slots of the nodes as reported last, and when.
+    slots: Mutex<Option<(Arc<SlotMap>, Instant)>>,
     /// How long to wait for a position.
     patience: Duration,
     wake: Arc<Notify>,
@@ -51,6 +55,7 @@ impl Losses {
         let losses = Arc::new(Self {
             runs: Mutex::default(),
             has_shards,
+            slots: Mutex::default(),
             patience,
             wake: Arc::default(),
             reports: Mutex::new(Some(broadcast::Sender::new(UNREAD))),
@@ -186,17 +191,6 @@ impl Losses {
         }
     }
 
-    /// From now on these are the primaries of the cluster.
-    pub(crate) fn primaries(&self, endpoints: &[Endpoint]) {
-        for run in lock(&self.runs).iter() {
-            let mut state = run.lock();
-            match endpoints.contains(&run.endpoint) {
-                true => state.left = None,
-                false => state.left = state.left.or_else(|| Some(Instant::now())),
-            }
-        }
-    }
-
     /// Reports outcomes, and starts the readings of positions.
     fn pass(&self) {
         let runs = lock(&self.runs).clone();
@@ -205,6 +199,7 @@ impl Losses {
                 self.reinstate(&runs, run, again);
             }
         }
+        self.follow(&runs);
         for run in &runs {
             let mut state = run.lock();
             state.is_noted = false;

@@ -18,6 +18,8 @@ pub(super) struct Receipt {
     pub(super) write: AcknowledgedWrite,
     /// The write ends at or before this position.
     bound: u64,
+    /// The slot of its keys in a cluster.
+    pub(super) slot: Option<u16>,
     number: u64,
 }
 
@@ -47,10 +49,10 @@ pub(super) struct Judged {
 
 impl Ring {
     /// Records a write. Its bound is known if the position was read after it in the same pipeline.
-    pub(super) fn add(&mut self, write: AcknowledgedWrite, bound: Option<u64>) {
+    pub(super) fn add(&mut self, write: AcknowledgedWrite, bound: Option<u64>, slot: Option<u16>) {
         let oldest = write.at.checked_sub(KEPT_FOR);
         self.weight += weight(&write);
-        self.receipts.push_back(Receipt { write, bound: bound.unwrap_or(UNKNOWN), number: self.next });
+        self.receipts.push_back(Receipt { write, bound: bound.unwrap_or(UNKNOWN), slot, number: self.next });
         self.next += 1;
         let is_old = |receipt: &Receipt| oldest.is_some_and(|oldest| receipt.write.at < oldest);
         while self.weight > MOST_KEPT || self.receipts.front().is_some_and(is_old) {
@@ -76,6 +78,17 @@ impl Ring {
             receipt.bound = receipt.bound.min(position);
         }
         self.bounded = self.bounded.max(before);
+    }
+
+    /// Removes receipts.
+    pub(super) fn take(&mut self, is_taken: impl Fn(&Receipt) -> bool) -> Vec<Receipt> {
+        if !self.receipts.iter().any(&is_taken) {
+            return Vec::new();
+        }
+        let (taken, rest): (VecDeque<_>, _) = std::mem::take(&mut self.receipts).into_iter().partition(is_taken);
+        self.receipts = rest;
+        self.weight -= taken.iter().map(|receipt| weight(&receipt.write)).sum::<usize>();
+        taken.into()
     }
 
     /// Empties the ring. Another server has the stream up to the position `has`; `None`: it has none of it.
@@ -135,30 +148,41 @@ mod tests {
     fn a_write_survives_if_its_bound_does() {
         let (mut ring, now) = (Ring::default(), Instant::now());
         assert_eq!(ring.unbounded(), None);
-        ring.add(write("one", now), None);
-        ring.add(write("two", now), Some(17));
+        ring.add(write("one", now), None, None);
+        ring.add(write("two", now), Some(17), None);
         assert_eq!(ring.unbounded(), Some(2));
-        ring.add(write("three", now), None);
+        ring.add(write("three", now), None, None);
         ring.bound(2, 20);
         assert_eq!(ring.unbounded(), Some(3), "the third was recorded after the position was read");
         ring.bound(3, 30);
-        ring.add(write("four", now), None);
+        ring.add(write("four", now), None, None);
         let judged = ring.judge(Some(17));
         assert_eq!((names(&judged.lost), judged.survived.len()), (vec!["one", "three", "four"], 1));
         assert!(ring.is_empty() && !judged.older_lost && judged.older_survived.is_none());
         let mut next = Ring::default();
-        next.add(write("five", now), Some(40));
+        next.add(write("five", now), Some(40), None);
         next.inherit(judged.survived, None);
         next.bound(1, 50);
         assert_eq!(names(&next.judge(Some(16)).lost), ["two", "five"], "a second failover loses more");
     }
 
     #[test]
+    fn receipts_of_a_slot_are_removed() {
+        let (mut ring, now) = (Ring::default(), Instant::now());
+        ring.add(write("one", now), Some(5), Some(7));
+        ring.add(write("two", now), Some(6), Some(8));
+        assert!(ring.take(|receipt| receipt.slot == Some(9)).is_empty());
+        let taken = ring.take(|receipt| receipt.slot == Some(7));
+        assert_eq!((taken.len(), &*taken[0].write.name, ring.weight), (1, "one", 2));
+        assert_eq!(names(&ring.judge(None).lost), ["two"]);
+    }
+
+    #[test]
     fn an_unknown_position_never_survives() {
         let mut ring = Ring::default();
-        ring.add(write("one", Instant::now()), None);
+        ring.add(write("one", Instant::now()), None, None);
         assert_eq!(ring.judge(Some(u64::MAX)).lost.len(), 1);
-        ring.add(write("one", Instant::now()), Some(1));
+        ring.add(write("one", Instant::now()), Some(1), None);
         assert_eq!(ring.judge(None).lost.len(), 1);
     }
 
@@ -166,15 +190,15 @@ mod tests {
     fn the_ring_is_bounded_and_reports_what_it_dropped() {
         let (mut ring, now) = (Ring::default(), Instant::now());
         for _ in 0..MOST_KEPT {
-            ring.add(write("one", now), Some(5));
+            ring.add(write("one", now), Some(5), None);
         }
         assert_eq!((ring.receipts.len(), ring.weight), (MOST_KEPT / 2, MOST_KEPT));
-        ring.add(write("late", now + KEPT_FOR + Duration::from_millis(1)), Some(9));
+        ring.add(write("late", now + KEPT_FOR + Duration::from_millis(1)), Some(9), None);
         assert_eq!((ring.receipts.len(), ring.weight, ring.forgotten), (1, 2, Some(5)));
         let judged = ring.judge(Some(4));
         assert!(judged.older_lost && judged.lost.len() == 1);
-        ring.add(write("one", now), Some(5));
-        ring.add(write("late", now + KEPT_FOR * 2), Some(9));
+        ring.add(write("one", now), Some(5), None);
+        ring.add(write("late", now + KEPT_FOR * 2), Some(9), None);
         let judged = ring.judge(Some(5));
         assert!(!judged.older_lost && judged.older_survived == Some(5));
     }

@@ -116,10 +116,10 @@ impl Copies {
         self.lock().position = position;
     }
 
-    /// The receipt for the last copy, which was answered.
-    pub(crate) fn acknowledged(&self) -> Option<Acknowledged> {
+    /// The receipt for the last copy, which was answered. Its keys have this slot.
+    pub(crate) fn acknowledged(&self, slot: Option<u16>) -> Option<Acknowledged> {
         let state = self.lock();
-        state.run.clone().map(|run| Acknowledged::new(run, state.position))
+        state.run.clone().map(|run| Acknowledged::new(run, state.position, slot))
     }
 
     /// Waits until the deadline of the last copy, after which no server executes one.

@@ -62,7 +62,7 @@ pub(crate) fn named<'a>(writes: impl IntoIterator<Item = &'a store_core::Acknowl
 }
 
 /// The keys that a server does not have.
-async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<String> {
+pub(crate) async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<String> {
     let mut missing = BTreeSet::new();
     for keys in keys.iter().collect::<Vec<_>>().chunks(500) {
         let command: Vec<_> = std::iter::once("MGET".to_owned()).chain(keys.iter().map(|key| key_of(key))).collect();
@@ -76,7 +76,7 @@ async fn missing(server: &RedisServer, keys: &BTreeSet<String>) -> BTreeSet<Stri
 /// Several times the period in which positions are read.
 pub(crate) const PERIODS: Duration = Duration::from_millis(700);
 /// Writes that are older than this when a fault begins must not be reported.
-const EARLY: Duration = Duration::from_secs(1);
+pub(crate) const EARLY: Duration = Duration::from_secs(1);
 
 /// The effect of a fault on writes.
 struct Outcome<'a> {

@@ -16,6 +16,7 @@ mod kvrocks;
 mod last_words;
 mod losses;
 mod metered;
+mod moved_slots;
 mod names;
 mod outages;
 mod passwords;

@@ -11,7 +11,7 @@ const SLOTS: usize = 16_384;
 
 /// Which node has which slot.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SlotMap {
+pub(in crate::link) struct SlotMap {
     nodes: Vec<Endpoint>,
     /// For each slot the index of its node and 1, or 0. Empty if nothing is known.
     owners: Vec<u16>,
@@ -43,6 +43,15 @@ impl SlotMap {
         let mut hasher = DefaultHasher::new();
         parts.hash(&mut hasher);
         (parts.len() == SLOTS).then(|| hasher.finish())
+    }
+
+    /// The slots that have another node in a later map: from which one, and to which one.
+    pub(in crate::link) fn moves(&self, later: &Self) -> Vec<(u16, Endpoint, Endpoint)> {
+        let moved = |slot| {
+            let (from, to) = (self.owner(slot)?, later.owner(slot)?);
+            (from != to).then(|| (slot, from.clone(), to.clone()))
+        };
+        (0..SLOTS as u16).filter_map(moved).collect()
     }
 
     /// A node has a slot.
@@ -200,8 +209,11 @@ mod tests {
         let before = map.division();
         (8000..16_000).for_each(|slot| map.set(slot, &node(7)));
         assert!(map.division() == before && map.division().is_some());
+        let earlier = map.clone();
         map.set(9000, &node(2));
         assert_ne!(map.division(), before);
+        assert_eq!(earlier.moves(&map), [(9000, node(7), node(2))]);
+        assert!(map.moves(&map).is_empty() && SlotMap::default().moves(&map).is_empty());
     }
 
     #[test]

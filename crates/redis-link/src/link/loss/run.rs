@@ -1,5 +1,6 @@
 //! One run of a server, and the outcome of its writes.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -7,9 +8,10 @@ use store_core::{AcknowledgedWrite, LossReport};
 use tokio::sync::Notify;
 
 use super::lock;
+use super::moves::Move;
 use super::publishing::count;
 use super::replication::{self, Replication};
-use crate::link::receipts::Ring;
+use crate::link::receipts::{Receipt, Ring};
 use crate::wire::{Request, Wire};
 use crate::{Arg, Endpoint};
 
@@ -20,6 +22,8 @@ pub(crate) struct ServerRun {
     run: Option<String>,
     /// When its first connection was begun. Of two primaries, the one whose connection was begun later replaces the other.
     pub(super) begun: Instant,
+    /// Whether it received another stream before: it may have replaced another server.
+    pub(super) has_earlier: bool,
     wake: Arc<Notify>,
     pub(super) state: Mutex<State>,
 }
@@ -40,6 +44,15 @@ pub(super) struct State {
     pub(super) left: Option<Instant>,
     /// It was replaced before. Its first write replaces the others.
     pub(super) returns: Option<Return>,
+    /// The slots that have moved away.
+    pub(super) moves: BTreeMap<u16, Move>,
+}
+
+impl State {
+    /// Whether it answers on a connection.
+    pub(super) fn is_connected(&self) -> bool {
+        self.wires.iter().any(Wire::is_connected)
+    }
 }
 
 /// The outcome of the writes of a server that was replaced.
@@ -72,6 +85,7 @@ impl ServerRun {
             endpoint: endpoint.clone(),
             run: replication.map(|found| found.run.clone()),
             begun,
+            has_earlier: replication.is_some_and(|found| found.earlier.is_some()),
             wake: Arc::clone(wake),
             state: Mutex::new(State {
                 stream: replication.map(|found| found.stream.clone()),
@@ -83,6 +97,7 @@ impl ServerRun {
                 replaced: None,
                 left: None,
                 returns: None,
+                moves: BTreeMap::new(),
             }),
         })
     }
@@ -133,6 +148,12 @@ impl ServerRun {
         state.fate.is_none() && state.returns.is_none()
     }
 
+    /// Whether it had not been replaced at this time.
+    pub(super) fn was_in_use_at(&self, time: Instant) -> bool {
+        let state = self.lock();
+        state.fate.is_none() || state.replaced.is_some_and(|replaced| replaced > time)
+    }
+
     /// Whether it was replaced before a connection was begun.
     pub(super) fn was_replaced_before(&self, begun: Instant) -> bool {
         self.lock().replaced.is_some_and(|replaced| replaced < begun)
@@ -170,9 +191,14 @@ impl ServerRun {
         if state.fate.is_some() || state.ring.is_empty() { None } else { state.returns.take() }
     }
 
-    pub(super) fn add(&self, write: AcknowledgedWrite, bound: Option<u64>) {
+    /// Records a write that another server acknowledged, and which this one received later.
+    pub(super) fn adopt(&self, receipt: Receipt) {
+        self.add(receipt.write, None, receipt.slot);
+    }
+
+    pub(super) fn add(&self, write: AcknowledgedWrite, bound: Option<u64>, slot: Option<u16>) {
         let mut state = self.lock();
-        state.ring.add(write, bound);
+        state.ring.add(write, bound, slot);
         if !std::mem::replace(&mut state.is_noted, true) {
             self.wake.notify_one();
         }
@@ -235,9 +261,10 @@ impl ServerRun {
             }
             // Connections from before the return still acknowledge writes.
             Fate::Returned(again) => {
-                let (writes, again) = (ring.judge(None).lost, Arc::clone(again));
+                let (receipts, again) = (ring.take(|_| true), Arc::clone(again));
+                ring.judge(None);
                 drop(state);
-                writes.into_iter().for_each(|write| again.add(write, None));
+                receipts.into_iter().for_each(|receipt| again.adopt(receipt));
                 return None;
             }
         }
@@ -257,16 +284,17 @@ pub(crate) struct Acknowledged {
     run: Arc<ServerRun>,
     /// The position that was read after the write, in its pipeline.
     bound: Option<u64>,
+    slot: Option<u16>,
 }
 
 impl Acknowledged {
-    pub(crate) fn new(run: Arc<ServerRun>, bound: Option<u64>) -> Self {
-        Self { run, bound }
+    pub(crate) fn new(run: Arc<ServerRun>, bound: Option<u64>, slot: Option<u16>) -> Self {
+        Self { run, bound, slot }
     }
 
     /// Records the write.
     pub(crate) fn record(&self, write: AcknowledgedWrite) {
-        self.run.add(write, self.bound);
+        self.run.add(write, self.bound, self.slot);
     }
 }
 

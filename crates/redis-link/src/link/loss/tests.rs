@@ -14,7 +14,7 @@ fn primary(run: &str, stream: &str, earlier: Option<(&str, u64)>) -> Option<Repl
 
 /// A write whose position is known.
 fn write(run: &ServerRun, name: &str, position: u64) {
-    run.add(AcknowledgedWrite::new(Op::LeaseAcquire, name, [], Instant::now()), Some(position));
+    run.add(AcknowledgedWrite::new(Op::LeaseAcquire, name, [], Instant::now()), Some(position), None);
 }
 
 fn names(writes: &[AcknowledgedWrite]) -> Vec<&str> {
@@ -115,7 +115,7 @@ async fn the_primaries_of_a_cluster_do_not_replace_each_other() {
     let second = found(&losses, &at(2), primary("b", "of-b", None));
     write(&first, "one", 10);
     write(&second, "two", 10);
-    losses.primaries(&[at(2), at(3)]);
+    losses.primaries(&[at(2), at(3)], &Arc::default());
     found(&losses, &at(3), primary("c", "of-c", Some(("of-a", 9))));
     assert!(!second.is_replaced());
     assert_eq!(names(&first.report().unwrap().may_be_lost), ["one"]);
@@ -127,7 +127,7 @@ async fn a_primary_of_a_cluster_without_a_successor_is_unknown_until_it_returns(
     let mut reports = losses.reports().unwrap();
     let first = found(&losses, &at(1), primary("a", "of-a", None));
     write(&first, "one", 10);
-    losses.primaries(&[at(2)]);
+    losses.primaries(&[at(2)], &Arc::default());
     first.lock().left = Instant::now().checked_sub(SUCCESSION * 2);
     assert_eq!(names(&reports.recv().await.unwrap().unknown), ["one"]);
     let again = found(&losses, &at(1), primary("a", "of-a", None));
