@@ -268,6 +268,9 @@ impl ServerRun {
                 return None;
             }
         }
+        // Those of slots that moved here were recorded last.
+        report.may_be_lost.sort_by_key(|write| write.at);
+        report.unknown.sort_by_key(|write| write.at);
         count("may_be_lost", report.may_be_lost.iter());
         count("unknown", report.unknown.iter());
         Some(report)
