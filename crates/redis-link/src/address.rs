@@ -72,7 +72,7 @@ pub enum Topology {
     },
     /// Seeds of a cluster: `redis-cluster://host,host`.
     Cluster(Vec<Endpoint>),
-    /// Kvrocks: `kvrocks://host`.
+    /// One Kvrocks, or a primary and its replicas: `kvrocks://host,host`.
     Kvrocks(Vec<Endpoint>),
     /// A store inside the process: `embedded:`, or in one file: `embedded:/path/state.redb`.
     Embedded(Option<PathBuf>),

@@ -118,8 +118,8 @@ impl Link {
     /// `Unauthenticated` for a wrong password or an unreadable password file; `Forbidden` if the user may not select the
     /// database; `InvalidArgument` for a database that does not exist; `Tls` for an untrusted certificate or unreadable TLS
     /// files; `Unavailable` if the server is down or does not answer in time (a server that is still loading its data
-    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (several hosts of
-    /// Kvrocks, embedded). Several hosts of `redis://` are a primary and its replicas.
+    /// accepts connections); `Unsupported` for URLs of a topology that this version does not support (embedded).
+    /// Several hosts of `redis://` or `kvrocks://` are a primary and its replicas.
     pub async fn connect(mut config: LinkConfig) -> Result<Self> {
         config.reopened = Arc::new(watch::Sender::new(0));
         if config.reports_losses {

@@ -21,7 +21,8 @@ use scripts::Scripts;
 /// It emulates: the greeting and `INFO` (no `run_id`, no `used_memory`, version 4.0.0), `SELECT` that answers `OK` and does not
 /// switch, no users, no `CLIENT SETINFO`, `TRACKING` and `PAUSE`, commands that do not exist, also inside scripts, `EVAL` that
 /// does not fill the cache of scripts, refused flags of scripts, statuses of scripts as bulk strings, errors without their codes,
-/// `XREADGROUP` without a group, messages as arrays instead of RESP3 pushes, settings, and `ROLE`. The texts of its errors are
+/// `XREADGROUP` without a group, messages as arrays instead of RESP3 pushes, settings, and `ROLE`. A server at `maxmemory` replies as one at
+/// `max-db-size`, which refuses all writes; here those that need memory. The texts of its errors are
 /// approximate, except for those that begin with `ERR Invalid`, `ERR running script` and `NOSCRIPT`.
 ///
 /// It does not emulate durations, durability, expiry and replication. It has no TLS. Dropping it ends all connections.

@@ -19,7 +19,9 @@ impl Link {
                     Topology::Sentinel { service, .. } => {
                         format!("primary {primary} of the service {service}, reported by sentinels")
                     }
-                    Topology::Several(hosts) => format!("primary {primary} of the servers {}", list(hosts)),
+                    Topology::Several(hosts) | Topology::Kvrocks(hosts) if hosts.len() > 1 => {
+                        format!("primary {primary} of the servers {}", list(hosts))
+                    }
                     _ => format!("standalone server {primary}"),
                 }
             }

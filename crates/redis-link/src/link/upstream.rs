@@ -40,16 +40,15 @@ impl Upstream {
     pub(crate) fn of(config: &LinkConfig, op: Op) -> Result<Self> {
         match config.url.topology() {
             Topology::Standalone(endpoint) => Ok(Self::Server(endpoint.clone())),
-            Topology::Kvrocks(endpoints) if endpoints.len() == 1 => Ok(Self::Server(endpoints[0].clone())),
             Topology::Sentinel { sentinels, service } => {
                 Ok(Self::Primary(Sentinels::watch(config, sentinels, service)))
             }
-            Topology::Several(hosts) => Ok(Self::AnyPrimary(Hosts::watch(config, hosts))),
+            Topology::Kvrocks(hosts) if hosts.len() == 1 => Ok(Self::Server(hosts[0].clone())),
+            Topology::Several(hosts) | Topology::Kvrocks(hosts) => Ok(Self::AnyPrimary(Hosts::watch(config, hosts))),
             Topology::Embedded(_) => Err(Error::unsupported(op, "an embedded store has no server to link to")),
             _ => Err(Error::unsupported(
                 op,
-                "this version links to one server, to a primary with its replicas, to the primary of sentinels, to a cluster, \
-                 or to one Kvrocks",
+                "this version links to one server, to a primary with its replicas, to the primary of sentinels, or to a cluster",
             )),
         }
     }

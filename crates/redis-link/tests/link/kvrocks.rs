@@ -7,7 +7,7 @@ use store_core::{Durability, Error, ErrorKind, Reached};
 use testkit::{KvrocksProxy, RedisServer, RespConnection};
 
 use crate::subscriptions::{hear, next};
-use crate::{COUNTS, INCREMENT, READS, config, number, server};
+use crate::{COUNTS, INCREMENT, READS, config, eventually, number, server};
 
 /// A script of the kind that a full server runs: its first line has a flag.
 static FREES: Script = Script::frees("test/frees", &["call('SET', KEYS[1], ARGV[2])\nreturn {'set'}"]);
@@ -146,4 +146,41 @@ async fn errors_are_recognised_behind_its_own_words() {
     }
     let plain = link.command(READS, "GET", args!["list"]).await.unwrap_err();
     assert_eq!(plain.kind(), ErrorKind::Corrupt, "{plain}");
+}
+
+/// Several hosts in one URL: the role that each reports decides.
+#[tokio::test]
+async fn the_one_of_several_hosts_that_is_the_primary_is_used_also_after_a_change() {
+    let one = server().await;
+    let two = RedisServer::builder().replica_of(&one).start().await.unwrap();
+    let (first, second) = (KvrocksProxy::start(&one).await.unwrap(), KvrocksProxy::start(&two).await.unwrap());
+    let link = Link::connect(config(&format!("kvrocks://{},{}", second.address(), first.address()))).await.unwrap();
+    link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap();
+    assert!(link.servers().contains(&format!("primary {} of the servers", first.address())), "{}", link.servers());
+    eventually("the replica has the key", async || number(&two, "x").await == 1).await;
+
+    let port = two.port().to_string();
+    two.command(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
+    one.command(&["REPLICAOF", "127.0.0.1", &port]).await.unwrap();
+    eventually("calls reach the new primary", async || link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.is_ok())
+        .await;
+    assert!(link.servers().contains(&format!("primary {} of the servers", second.address())), "{}", link.servers());
+    assert!(number(&two, "x").await >= 2);
+}
+
+/// At `max-db-size` it refuses writes and serves reads.
+#[tokio::test]
+async fn a_full_database_is_a_limit() {
+    let server = server().await;
+    let proxy = KvrocksProxy::start(&server).await.unwrap();
+    let link = link_to(&proxy).await;
+    link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap();
+    server.set_memory_limit(1).await.unwrap();
+    let script = link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap_err();
+    let command = link.command(READS, "SET", args!["y", 1]).await.unwrap_err();
+    for error in [script, command] {
+        assert!(matches!(&error, Error::Limit { retry_after: Some(_), .. }), "{error:?}");
+        assert!(error.detail().contains("max-db-size"), "{error}");
+    }
+    assert_eq!(link.command(READS, "GET", args!["x"]).await.unwrap().reply.as_int(), Some(1));
 }

@@ -95,6 +95,7 @@ async fn a_server_that_cannot_sync_its_append_only_file_is_unavailable_for_write
     server.fail_fsyncs(false).unwrap();
     // Redis 7.0 syncs again only after a write, and it refuses writes: an operator has to intervene.
     server.command(&["CONFIG", "SET", "appendonly", "no"]).await.unwrap();
+    server.command(&["CONFIG", "SET", "appendonly", "yes"]).await.unwrap();
     eventually("writes are accepted again", async || set(&link).await.is_ok()).await;
 }
 

@@ -29,9 +29,6 @@ fn advice(error: UrlError, role: Role) -> String {
 const NOT_SERVED: &str = "names a topology that this version does not serve; use one server or a primary and its replicas (redis:// or rediss://), \
                           the primary of sentinels (redis-sentinel:// or rediss-sentinel://), or embedded:";
 
-const SEVERAL_KVROCKS: &str =
-    "names several Kvrocks servers; name one, or the sentinels that monitor it (redis-sentinel://)";
-
 impl Reader<'_> {
     pub(super) fn cache(&mut self) -> Option<Engine<Connection>> {
         let url = self.url(CACHE_URL, Role::Cache)?;
@@ -67,9 +64,7 @@ impl Reader<'_> {
                     Topology::Standalone(_) | Topology::Several(_) | Topology::Sentinel { .. } | Topology::Embedded(_),
                     _,
                 )
-                | (Topology::Cluster(_), Role::State) => return Some(url),
-                (Topology::Kvrocks(hosts), Role::State) if hosts.len() == 1 => return Some(url),
-                (Topology::Kvrocks(_), Role::State) => (Code::UrlInvalid, SEVERAL_KVROCKS.to_owned()),
+                | (Topology::Cluster(_) | Topology::Kvrocks(_), Role::State) => return Some(url),
                 (Topology::Cluster(_), Role::Cache) => (Code::CacheOnCluster, "names a cluster".to_owned()),
                 (Topology::Kvrocks(_), Role::Cache) => (Code::CacheEngineUnsupported, "names Kvrocks".to_owned()),
                 _ => (Code::UrlInvalid, NOT_SERVED.to_owned()),

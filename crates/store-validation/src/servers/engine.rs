@@ -3,6 +3,7 @@
 use redis_link::{Fact, version_of};
 use store_core::Role;
 
+use super::hosts::NO_KVROCKS_CLUSTER;
 use super::visit::Visit;
 use crate::{Code, Finding};
 
@@ -22,6 +23,7 @@ pub(super) fn check(visit: &Visit<'_>) -> Vec<Finding> {
             Role::State if visit.database != 0 => {
                 (Code::ClusterDatabaseNumber, "the server is a node of a cluster, and the URL names a database number")
             }
+            Role::State if visit.names_kvrocks() => (Code::TopologyMismatch, NO_KVROCKS_CLUSTER),
             Role::State => (Code::TopologyMismatch, MISMATCH),
         })
     } else if visit.is_kvrocks() && visit.role() == Role::Cache {

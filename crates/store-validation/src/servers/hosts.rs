@@ -36,12 +36,21 @@ impl Reading {
     }
 }
 
+/// A controller gives each node its view of the slots (`CLUSTERX SETNODES`), and no reply shows which of two views is newer. Kvrocks
+/// has no `SPUBLISH` either.
+pub(super) const NO_KVROCKS_CLUSTER: &str = "the servers are nodes of a Kvrocks cluster, which is not supported: its nodes report no epoch \
+     by which the newest view could be recognised; use Kvrocks without cluster-enabled";
+
 /// Replaces each URL that names several hosts by a URL of the topology that the hosts report. A host that does not answer before
 /// the deadline hides no answer of the others.
 pub(crate) async fn decide(draft: &mut Draft, deadline: Deadline) -> Vec<Finding> {
     let ask = async |role: Role| {
         let connection = draft.server(role).filter(|connection| connection.files_are_right)?;
-        let Topology::Several(hosts) = connection.url.topology() else { return None };
+        let hosts = match connection.url.topology() {
+            Topology::Several(hosts) => hosts,
+            Topology::Kvrocks(hosts) if hosts.len() > 1 => hosts,
+            _ => return None,
+        };
         let config = draft.link(connection, Some(0));
         let ask = async |host: &Endpoint| {
             let reading = deadline.within(reading(&config, host)).await;
@@ -95,6 +104,10 @@ fn topology(connection: &Connection, readings: &[(Endpoint, Reading)]) -> Result
     if answering.is_empty() {
         return Err(connection.finding(Code::Unreachable, "none of the servers answers"));
     }
+    let is_kvrocks = matches!(connection.url.topology(), Topology::Kvrocks(_));
+    if is_kvrocks && is_all(|reading| matches!(reading, Reading::Cluster)) {
+        return Err(connection.finding(Code::TopologyMismatch, NO_KVROCKS_CLUSTER));
+    }
     if is_all(|reading| matches!(reading, Reading::Cluster)) {
         return match (connection.role, connection.url.database()) {
             (Role::Cache, _) => Err(connection.finding(Code::CacheOnCluster, "the servers are nodes of a cluster")),
@@ -145,5 +158,5 @@ fn topology(connection: &Connection, readings: &[(Endpoint, Reading)]) -> Result
     if answering.iter().any(|reading| is_of_another(&reading)) {
         return Err(contradiction("a replica belongs to another primary"));
     }
-    Ok(Topology::Several(hosts))
+    Ok(if is_kvrocks { Topology::Kvrocks(hosts) } else { Topology::Several(hosts) })
 }

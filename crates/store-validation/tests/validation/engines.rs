@@ -88,6 +88,32 @@ async fn kvrocks_serves_the_state_and_what_it_does_not_show_is_unknown() {
     assert_errors(&check(&asking).await, &[Code::ServerTooOld, Code::TooFewReplicas]);
 }
 
+/// The servers report which of them is the primary; nodes of a cluster are refused.
+#[tokio::test]
+async fn several_hosts_of_kvrocks_are_a_primary_and_its_replicas() {
+    let (cache, primary) = (cache().await, state().await);
+    let replica = RedisServer::state().replica_of(&primary).start().await.unwrap();
+    let other = state().await;
+    let node = RedisServer::state().cluster().start().await.unwrap();
+    let mut proxies = Vec::new();
+    for server in [&primary, &replica, &other, &node] {
+        proxies.push(KvrocksProxy::start(server).await.unwrap());
+    }
+    let [primary, replica, other, node] = [0, 1, 2, 3].map(|index| proxies[index].address());
+    let report = check_urls(&cache.url(None), &format!("kvrocks://{replica},{primary}")).await;
+    assert_errors(&report, &[]);
+    let two = check_urls(&cache.url(None), &format!("kvrocks://{primary},{other}")).await;
+    assert_errors(&two, &[Code::TopologyMismatch]);
+    assert!(what(&two, Code::TopologyMismatch).contains(&format!("{other} is a primary")), "{two:#?}");
+    for url in [format!("kvrocks://{node}"), format!("kvrocks://{node},{node}")] {
+        let report = check_urls(&cache.url(None), &url).await;
+        assert!(
+            what(&report, Code::TopologyMismatch).contains("a Kvrocks cluster, which is not supported"),
+            "{report:#?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_clock_is_reported() {
     let (cache, state) = (cache().await, state().await);

@@ -144,9 +144,12 @@ pub(super) fn plan(mut arguments: Vec<Vec<u8>>, scripts: &Scripts, kind: Kind) -
 pub(super) fn changed(frame: &[u8], change: &Change, scripts: &Scripts, version: &str) -> Vec<u8> {
     let (kind, body) = (frame[0], String::from_utf8_lossy(text(frame)).into_owned());
     match change {
-        Change::Hello { protocol } if kind != b'-' => return hello(*protocol),
+        Change::Hello { protocol } if kind != b'-' => return hello(*protocol, frame),
         Change::Info if kind != b'-' => return bulk(info(&body, version)),
         Change::Script if kind == b'+' && body != "QUEUED" => return bulk(body),
+        Change::Script if kind == b'-' && body.starts_with("OOM") => {
+            return b"-ERR running script (call to f_): IO error: Space limit reached\r\n".to_vec();
+        }
         Change::Script if kind == b'-' && body.contains("user_script") => {
             return format!("-ERR running script (call to f_): {body}\r\n").into_bytes();
         }
@@ -162,6 +165,9 @@ pub(super) fn changed(frame: &[u8], change: &Change, scripts: &Scripts, version:
     if kind == b'-' && body.starts_with("WRONGTYPE") {
         return format!("-ERR Invalid argument: {body}\r\n").into_bytes();
     }
+    if kind == b'-' && body.starts_with("OOM") {
+        return b"-ERR IO error: Space limit reached\r\n".to_vec();
+    }
     if kind == b'-' && body.starts_with("WRONGPASS") {
         return b"-ERR Invalid password\r\n".to_vec();
     }
@@ -169,15 +175,17 @@ pub(super) fn changed(frame: &[u8], change: &Change, scripts: &Scripts, version:
     if frame == b"*-1\r\n" { b"$-1\r\n".to_vec() } else { frame.to_vec() }
 }
 
-/// Without the client's `id`; the modules are null.
-fn hello(protocol: u8) -> Vec<u8> {
+/// Without the client's `id`; the modules are null. The role is that of the server.
+fn hello(protocol: u8, frame: &[u8]) -> Vec<u8> {
+    let role = ["slave", "replica"].iter().find(|role| frame.windows(role.len()).any(|part| part == role.as_bytes()));
+    let role = if role.is_some() { "slave" } else { "master" };
     let (map, null) = if protocol == 3 { ("%6\r\n", "_\r\n") } else { ("*12\r\n", "$-1\r\n") };
     let mut reply = map.as_bytes().to_vec();
     for (name, value) in [("server", "redis"), ("version", "4.0.0")] {
         reply.extend([bulk(name), bulk(value)].concat());
     }
     reply.extend([bulk("proto"), format!(":{protocol}\r\n").into_bytes()].concat());
-    for (name, value) in [("mode", "standalone"), ("role", "master")] {
+    for (name, value) in [("mode", "standalone"), ("role", role)] {
         reply.extend([bulk(name), bulk(value)].concat());
     }
     reply.extend([bulk("modules"), null.as_bytes().to_vec()].concat());

@@ -122,8 +122,11 @@ const WORDS: [(&str, Meaning); 27] = [
 /// The texts of Kvrocks for a script that sends a command that scripts cannot use there. The position in the script precedes them.
 const LACKING: [&str; 2] = ["Unknown Redis command called from", "command is not allowed from scripts"];
 
+/// What Kvrocks says behind the position of a script whose write `max-db-size` does not allow.
+const SPACE_LIMIT: &str = "IO error: Space limit reached";
+
 /// What follows `ERR`, in lower case. Redis says nothing more precise; Kvrocks and old versions also not for credentials.
-const BEGINNINGS: [(&str, Meaning); 22] = [
+const BEGINNINGS: [(&str, Meaning); 23] = [
     ("invalid password", Meaning::PasswordWrong),
     ("client sent auth, but no password is set", Meaning::PasswordWrong),
     ("auth <password> called without any password configured", Meaning::PasswordWrong),
@@ -138,6 +141,7 @@ const BEGINNINGS: [(&str, Meaning); 22] = [
     ("this redis command is not allowed from script", Meaning::UnknownCommandInScript),
     ("no such master with that name", Meaning::UnknownService),
     ("unknown command", Meaning::UnknownCommand),
+    ("io error: space limit reached", Meaning::DiskLimit),
     ("unknown subcommand", Meaning::UnknownCommand),
     ("db index is out of range", Meaning::UnknownDatabase),
     ("invalid db index", Meaning::UnknownDatabase),
@@ -167,6 +171,7 @@ pub(super) fn of_reply(text: &str) -> (Meaning, Option<&'static str>) {
     let begins = |beginning: &str| said.get(..beginning.len()).is_some_and(|said| said.eq_ignore_ascii_case(beginning));
     let meaning = BEGINNINGS.into_iter().find(|(beginning, _)| begins(beginning)).map(|(_, meaning)| meaning);
     let meaning = match meaning {
+        None if is_of_script && text.contains(SPACE_LIMIT) => Meaning::DiskLimit,
         None if is_of_script && LACKING.iter().any(|lacking| text.contains(lacking)) => Meaning::UnknownCommandInScript,
         // The script computed with what is stored, or has a defect.
         None | Some(Meaning::NoNumber | Meaning::BadArguments) if is_of_script => Meaning::ScriptFailed,
@@ -221,6 +226,8 @@ mod tests {
         (Unavailable, "ERR max number of clients reached"),
         (Limit, "OOM command not allowed when used memory > 'maxmemory'. script: 8f, on @user_script:1."),
         (Limit, "TWLIMIT 250 the queue is full"),
+        (Limit, "ERR IO error: Space limit reached"),
+        (Limit, "ERR running script (call to f_8f): IO error: Space limit reached"),
         (Corrupt, "WRONGTYPE Operation against a key holding the wrong kind of value"),
         (
             Corrupt,

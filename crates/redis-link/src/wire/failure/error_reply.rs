@@ -45,6 +45,7 @@ pub(super) enum Meaning {
     Unblocked,
     UnknownScript,
     MemoryFull,
+    DiskLimit,
     OtherType,
     NoNumber,
     ScriptFailed,
@@ -143,6 +144,10 @@ impl ErrorReply {
             Meaning::UnknownScript => unavailable("the server repeatedly removed the script"),
             Meaning::MemoryFull => {
                 let detail = "the server's memory is full (maxmemory)".into();
+                Error::Limit { op, detail, retry_after: Some(WAIT_FOR_MEMORY) }
+            }
+            Meaning::DiskLimit => {
+                let detail = "the server's data has reached the limit on its disk (max-db-size)".into();
                 Error::Limit { op, detail, retry_after: Some(WAIT_FOR_MEMORY) }
             }
             Meaning::OtherType => Error::corrupt(op, format!("{what}: a key has another type")),
