@@ -68,7 +68,7 @@ impl fmt::Display for LossTally {
         }
         for moved in &self.slots {
             let MovedSlot { slot, keys, jobs, is_atomic, out_us, .. } = moved;
-            let how = if *is_atomic { "in one operation" } else { "key by key" };
+            let how = if *is_atomic { "in one operation" } else { "with MIGRATE" };
             write!(
                 f,
                 "\nslot {slot} with {jobs} jobs in {keys} keys moved {how}, out for {} ms",

@@ -16,7 +16,7 @@ const EVERY: Duration = Duration::from_millis(1);
 const KEYS: usize = 100;
 
 impl Nemesis {
-    /// Moves every other partition to another node: in one operation if the servers have it, otherwise key by key.
+    /// Moves every other partition to another node: in one operation if the servers have it, otherwise with `MIGRATE`.
     pub(super) async fn move_slots(&mut self, cluster: &Cluster, pick: usize) {
         for tag in tags(cluster).await.into_iter().skip(pick % 2).step_by(2) {
             if !self.wait(Duration::ZERO).await {
