@@ -4,6 +4,7 @@ mod heartbeats;
 mod inventory;
 mod leases;
 mod queue;
+mod resume_tokens;
 
 use std::fmt;
 use std::path::Path;

@@ -6,7 +6,7 @@
 //! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
-use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName};
+use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName, StreamName};
 
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;
@@ -273,6 +273,23 @@ pub fn state_probe(namespace: &Namespace, id: &str) -> String {
 /// no name holds braces.
 pub fn cache_probe(id: &str) -> String {
     format!("value:{{probe.{id}}}")
+}
+
+/// `ns:{t.stream}:token`: string, the resume token of a stream. TTL: that of the token and 30 days, none if the token has
+/// none; of a deleted token 30 days.
+pub fn resume_token(namespace: &Namespace, stream: &StreamName) -> String {
+    format!("{namespace}:{{t.{stream}}}:token")
+}
+
+/// `ns:{t.*}:token`: the pattern of the keys of [`resume_token`].
+pub fn resume_tokens(namespace: &Namespace) -> String {
+    format!("{namespace}:{{t.*}}:token")
+}
+
+/// The stream whose resume token has this key.
+pub fn stream_of(namespace: &Namespace, key: &str) -> Option<StreamName> {
+    let name = key.strip_prefix(namespace.as_str())?.strip_prefix(":{t.")?.strip_suffix("}:token")?;
+    StreamName::new(name).ok()
 }
 
 /// `ns:{q.*}:*`: the pattern of all keys of all queues.

@@ -33,11 +33,13 @@ pub enum Aggregate {
     Idempotency,
     /// A value for another service, in the cache role.
     Handoff,
+    /// The resume token of a stream.
+    ResumeToken,
 }
 
 impl Aggregate {
     /// Those that a namespace of the state role holds.
-    const OF_STATE: [Aggregate; 4] = [Self::Queue, Self::Lease, Self::Pool, Self::Idempotency];
+    const OF_STATE: [Aggregate; 5] = [Self::Queue, Self::Lease, Self::Pool, Self::Idempotency, Self::ResumeToken];
 
     /// Its name in errors, arguments of scripts and the record of a namespace.
     pub const fn name(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Aggregate {
             Self::Pool => "pool",
             Self::Idempotency => "idempotency",
             Self::Handoff => "handoff",
+            Self::ResumeToken => "resume_token",
         }
     }
 }
@@ -61,7 +64,7 @@ struct Readable {
 /// Which layouts a process reads, and whether it writes the oldest (the default) or the newest of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layouts {
-    readable: [Readable; 5],
+    readable: [Readable; 6],
     writes_newest: bool,
 }
 
@@ -69,7 +72,7 @@ impl Default for Layouts {
     /// Those of this version.
     fn default() -> Self {
         let only = |layout| Readable { oldest: layout, newest: layout };
-        Self { readable: [only(4), only(1), only(1), only(1), only(1)], writes_newest: false }
+        Self { readable: [only(4), only(1), only(1), only(1), only(1), only(1)], writes_newest: false }
     }
 }
 
@@ -213,11 +216,11 @@ mod tests {
     #[test]
     fn a_record_rises_when_newer_layouts_are_written_and_refuses_older_versions() {
         let record = Layouts::default().record();
-        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1");
+        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1");
         assert_eq!(Layouts::default().compare(Op::Connect, &record).unwrap(), None);
         assert_eq!(upgraded().compare(Op::Connect, &record).unwrap(), None);
         let raised = upgraded().write_newest().compare(Op::Connect, &record).unwrap().unwrap();
-        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1");
+        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1");
         // the new version, also if it is no longer set to write the newest
         assert_eq!(upgraded().compare(Op::Connect, &raised).unwrap(), None);
         let error = Layouts::default().compare(Op::Connect, &raised).unwrap_err();

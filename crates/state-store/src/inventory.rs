@@ -34,7 +34,7 @@ impl Inventory for StateStore {
 
 impl StateStore {
     /// One step of an iteration over the keys of all nodes. Returns the names in the keys that match.
-    async fn scan<T: Clone + Eq + Hash>(
+    pub(crate) async fn scan<T: Clone + Eq + Hash>(
         &self,
         op: Op,
         pattern: String,

@@ -2,9 +2,9 @@
 //!
 //! [`StateStore`] implements the capabilities of the state role, each operation as one Lua script: queues
 //! ([`Queue`](store_core::Queue), [`QueueInspect`](store_core::QueueInspect),
-//! [`QueueControl`](store_core::QueueControl)), leases, heartbeats, and idempotency keys that must not be lost. The
-//! scripts read the server's clock and recognise repeated requests. If a server dies between two writes of a script,
-//! the next call repairs the partial write.
+//! [`QueueControl`](store_core::QueueControl)), leases, heartbeats, resume tokens, and idempotency keys that must not be
+//! lost. The scripts read the server's clock and recognise repeated requests. If a server dies between two writes of a
+//! script, the next call repairs the partial write.
 
 mod heartbeats;
 mod idempotency;
@@ -13,6 +13,7 @@ mod leases;
 #[cfg(test)]
 mod lua;
 mod queue;
+mod resume_tokens;
 mod store;
 
 pub use store::StateStore;

@@ -11,7 +11,13 @@ fn lua(script: &&'static Script) -> LuaScript<'static> {
 
 #[test]
 fn every_script_obeys_the_rules() {
-    let scripts = [&crate::heartbeats::SCRIPTS[..], &crate::leases::SCRIPTS, &crate::queue::scripts::all()].concat();
+    let scripts = [
+        &crate::heartbeats::SCRIPTS[..],
+        &crate::leases::SCRIPTS,
+        &crate::resume_tokens::SCRIPTS,
+        &crate::queue::scripts::all(),
+    ];
+    let scripts = scripts.concat();
     let scripts: Vec<_> = scripts.iter().map(lua).collect();
     let found = violations(Path::new(env!("CARGO_MANIFEST_DIR")), &scripts, &[]).unwrap();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));

@@ -10,6 +10,7 @@ use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope,
 
 use crate::leases::LeaseCalls;
 use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
+use crate::resume_tokens::TokenCalls;
 
 /// The worker state store on one server. Clones share its connections.
 ///
@@ -39,6 +40,7 @@ pub struct StateStore {
 pub(crate) struct Calls {
     pub(crate) leases: LeaseCalls,
     pub(crate) idempotency: idempotency::Entries,
+    pub(crate) resume_tokens: TokenCalls,
 }
 
 impl StateStore {
@@ -87,6 +89,7 @@ impl StateStore {
             leases: LeaseCalls::new(&link),
             idempotency: idempotency::Entries::new(&link)
                 .with_durability(options.durabilities.idempotency.unwrap_or_default()),
+            resume_tokens: TokenCalls::new(&link),
         };
         Self {
             link,

@@ -48,7 +48,7 @@ pub struct Fence(u64);
 
 impl Fence {
     /// A token from its number.
-    pub fn new(number: u64) -> Self {
+    pub const fn new(number: u64) -> Self {
         Self(number)
     }
 

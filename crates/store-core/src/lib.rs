@@ -27,6 +27,7 @@ mod page;
 mod pressure;
 mod queue;
 mod rate_limit;
+mod resume_tokens;
 mod retention;
 mod role;
 mod secret;
@@ -47,7 +48,7 @@ pub use loss::{AcknowledgedWrite, LossReport};
 pub use name::BatchId;
 pub use name::{
     HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId,
-    ServiceName, UniqueKey,
+    ServiceName, StreamName, UniqueKey,
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
@@ -59,6 +60,7 @@ pub use queue::{
     UniqueUntil, Waiter, Wakeup, cut_reason, validate_batch, validate_lease,
 };
 pub use rate_limit::{LimitState, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
+pub use resume_tokens::{ResumeToken, ResumeTokenInfo, ResumeTokens, SaveRequest, TokenOutcome, TokenVersion};
 pub use retention::{Retention, StateOptions};
 pub use role::{CacheRole, Role, Scope, StateRole};
 pub use secret::Secret;

@@ -225,6 +225,16 @@ validated! {
     /// # Ok::<(), twinstore::name::NameError>(())
     /// ```
     PoolName: "a pool name", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of a stream whose consumer saves resume tokens.
+    ///
+    /// ```
+    /// use twinstore::resume_token::StreamName;
+    ///
+    /// assert_eq!(StreamName::new("shop.orders$2026")?.as_str(), "shop.orders$2026");
+    /// assert!(StreamName::new("{shop}").is_err()); // braces are not allowed
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    StreamName: "a stream name", 256, TEXT_CHARACTERS, is_text_character;
     /// The name of a process or worker that claims jobs, holds a lease, or sends heartbeats.
     ///
     /// ```

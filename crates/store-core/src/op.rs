@@ -147,6 +147,17 @@ ops! {
     /// [`Heartbeats::lost`](crate::Heartbeats::lost)
     HeartbeatLost = "heartbeat.lost", Reads;
 
+    /// [`ResumeTokens::save`](crate::ResumeTokens::save)
+    ResumeTokenSave = "resume_token.save", Idempotent;
+    /// [`ResumeTokens::take_over`](crate::ResumeTokens::take_over)
+    ResumeTokenTakeOver = "resume_token.take_over", Idempotent;
+    /// [`ResumeTokens::load`](crate::ResumeTokens::load)
+    ResumeTokenLoad = "resume_token.load", Reads;
+    /// [`ResumeTokens::clear`](crate::ResumeTokens::clear)
+    ResumeTokenClear = "resume_token.clear", Idempotent;
+    /// [`ResumeTokens::tokens`](crate::ResumeTokens::tokens)
+    ResumeTokenTokens = "resume_token.tokens", Reads;
+
     /// [`Inventory::queues`](crate::Inventory::queues)
     InventoryQueues = "inventory.queues", Reads;
     /// [`Inventory::leases`](crate::Inventory::leases)

@@ -45,8 +45,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// The owner of the idempotency keys, leases and pools of a handle of the state store. Queues always belong to the
-/// namespace.
+/// The owner of the idempotency keys, leases and pools of a handle of the state store. Queues and the resume tokens
+/// of streams always belong to the namespace.
 ///
 /// ```
 /// use twinstore::name::{Scope, ServiceName};
@@ -83,6 +83,7 @@ pub trait StateRole:
     + crate::Leases
     + crate::Heartbeats
     + crate::Idempotency
+    + crate::ResumeTokens
     + crate::Inventory
 {
 }
@@ -94,6 +95,7 @@ impl<S> StateRole for S where
         + crate::Leases
         + crate::Heartbeats
         + crate::Idempotency
+        + crate::ResumeTokens
         + crate::Inventory
         + ?Sized
 {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use redis_link::keys;
-use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName};
+use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName, StreamName};
 
 /// The commands that every link needs. (It also sends `INFO` and names its connections if it may.) `<key>` is a key of
 /// the role.
@@ -128,6 +128,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
     let of_state = || -> Result<_, NameError> {
         let mut sample =
             vec![keys::layouts(namespace), keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0, 1).jobs];
+        sample.push(keys::resume_token(namespace, &StreamName::new("preflight")?));
         for scope in [Scope::Shared, Scope::from(ServiceName::new("preflight")?)] {
             sample.extend([
                 keys::lease(namespace, &scope, &LeaseName::new("preflight")?),

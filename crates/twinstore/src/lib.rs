@@ -1,7 +1,7 @@
 //! Twinstore: two Redis-compatible stores that a fleet of microservices shares. One may be lost, the other must not be lost.
 //!
 //! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs. It may be lost at any time.
-//! The **worker state store** holds queues, leases and heartbeats. An acknowledged write survives every failure that its
+//! The **worker state store** holds queues, leases, heartbeats and resume tokens. An acknowledged write survives every failure that its
 //! [durability](durability::Durability) covers. Environment variables configure a service. It refuses to start if
 //! the two roles share an instance, or if a server is misconfigured for its role.
 //!
@@ -15,6 +15,7 @@
 //! | [`queue`] | jobs in durable queues: push, inspect, cancel, replay | [`State::queue_of`], [`State::inspect`], [`State::control`] |
 //! | [`worker`] | handlers that run for the jobs of queues | [`State::worker`], [`State::sampler`] |
 //! | [`lease`] | leases with fencing tokens, leadership, periodic work of a leader | [`State::candidate`], [`State::leases`] |
+//! | [`resume_token`] | where the consumer of a stream continues | [`State::resume_tokens`] |
 //! | [`heartbeat`] | which processes of a pool are alive | [`State::heartbeats`] |
 //! | [`idempotency`] | a repeated request gets the response of the first | [`State::operation`], [`Cache::operation`] |
 //! | [`cache`] | values with a time to live, and get-or-load | [`Cache::values`], [`Cache::loading`] |
@@ -94,6 +95,7 @@ pub mod name;
 pub mod page;
 pub mod queue;
 pub mod rate_limit;
+pub mod resume_token;
 mod stores;
 #[cfg(feature = "testing")]
 pub mod testing;

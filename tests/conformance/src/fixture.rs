@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use store_core::{
     Clock, HolderName, Idempotency, Key, LeaseName, ManualClock, PoolName, QueueName, Retention, ServiceName,
-    Timestamp, Ttl, UniqueKey,
+    StreamName, Timestamp, Ttl, UniqueKey,
 };
 
 use crate::engine::{Capability, Engine, Options, Stores};
@@ -108,6 +108,11 @@ impl Fixture {
     /// The lease that this case calls `what`.
     pub(crate) fn lease(&self, what: &str) -> LeaseName {
         LeaseName::new(self.text(what)).expect("invariant: cases use short plain names")
+    }
+
+    /// The stream that this case calls `what`.
+    pub(crate) fn stream(&self, what: &str) -> StreamName {
+        StreamName::new(self.text(what)).expect("invariant: cases use short plain names")
     }
 
     /// The pool that this case calls `what`.

@@ -21,6 +21,7 @@ mod leases;
 mod queue;
 mod rate_limit;
 mod redis;
+mod resume_tokens;
 mod runner;
 mod verdict;
 
@@ -35,10 +36,11 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 8] = [
+    let groups: [&[&'static [Case]]; 9] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
+        resume_tokens::CASES,
         inventory::CASES,
         idempotency::CASES,
         rate_limit::CASES,

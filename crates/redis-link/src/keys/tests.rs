@@ -1,4 +1,4 @@
-use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName};
+use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName, StreamName};
 
 use super::{QueueKeys, handoff, lease};
 
@@ -56,6 +56,16 @@ fn a_name_is_read_from_its_key() {
         let key = super::PoolKeys::new(&namespace, &scope, &pool).details;
         assert_eq!(super::pool_of(&namespace, &key), Some((scope, pool)));
     }
+}
+
+#[test]
+fn a_stream_is_read_from_the_key_of_its_token() {
+    let (namespace, stream) = (Namespace::new("tw").unwrap(), StreamName::new("shop.orders*$ 1").unwrap());
+    let key = super::resume_token(&namespace, &stream);
+    assert_eq!(key, "tw:{t.shop.orders*$ 1}:token");
+    assert_eq!(super::stream_of(&namespace, &key), Some(stream));
+    assert_eq!(super::stream_of(&Namespace::new("t").unwrap(), &key), None);
+    assert_eq!(super::stream_of(&namespace, "tw:{t.a}:token:{b}:token"), None);
 }
 
 #[test]

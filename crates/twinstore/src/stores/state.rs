@@ -6,7 +6,7 @@ use std::sync::Arc;
 use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType, LeaseName,
-    Leases, LossReport, Queue, QueueControl, QueueInspect, StateRole, TypedQueue,
+    Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, StateRole, TypedQueue,
 };
 use store_worker::{Candidate, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
-/// Queues belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of heartbeats and
+/// Queues and streams belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of heartbeats and
 /// idempotency keys belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
 /// leases. [`State::shared`] has those that all services of the namespace share.
 ///
@@ -219,6 +219,12 @@ impl State {
     /// ([`WorkerBuilder::with_heartbeats`]) are members of this service's pools, even if they run jobs of another service's
     /// queues.
     pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
+        self.store.clone()
+    }
+
+    /// The resume tokens of streams. Streams belong to the whole namespace, as queues do. Pass the durability that the saves of a
+    /// stream need, for example [`State::durability`].
+    pub fn resume_tokens(&self) -> Arc<dyn ResumeTokens> {
         self.store.clone()
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use store_core::{
     AcquireRequest, Acquired, Beat, Cancelled, ClaimRequest, Deleted, Durability, Explanation, Extended, Extension,
-    JobId, JobInfo, JobState, Kept, NewJob, Outcome, PageRequest, Pushed, QueueName, Replayed, Settled, Settlement,
-    Timestamp, Ttl, Unique, UniqueUntil,
+    Fence, JobId, JobInfo, JobState, Kept, NewJob, Outcome, PageRequest, Pushed, QueueName, Replayed, SaveRequest,
+    Settled, Settlement, Timestamp, TokenOutcome, Ttl, Unique, UniqueUntil,
 };
 
 use super::Texts;
@@ -22,6 +22,7 @@ pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
         claim_and_settle(&fixture, &texts, &queue).await?;
         finished(&fixture, &texts, &queue).await?;
         leases_and_members(&fixture, &texts).await?;
+        tokens(&fixture, &texts).await?;
         idempotency(&fixture, &texts).await?;
     }
     Ok(())
@@ -137,6 +138,28 @@ async fn leases_and_members(fixture: &Fixture, texts: &Texts) -> Verdict {
     }
     check_eq!(fixture.state.lost(&pool, Timestamp::default(), PageRequest::first(10)).await?.items.len(), 0);
     check!(fixture.state.leave(&pool, &holder(texts.word(3))).await?);
+    Ok(())
+}
+
+async fn tokens(fixture: &Fixture, texts: &Texts) -> Verdict {
+    let stream = fixture.stream(&format!("{}-{}", texts.word(0), texts.own(0)));
+    let resumed = fixture.state.take_over(&stream, Fence::new(1)).await?.done().flatten();
+    let mut expected = resumed.map(|token| token.info.version);
+    for index in 0..3 {
+        let save = SaveRequest::new(stream.clone(), texts.bytes(index), Fence::new(1), expected);
+        let saved = fixture.state.save(&save, Durability::Accepted).await?.value;
+        check_matches!(&saved, TokenOutcome::Done(info) if info.stream == stream);
+        let token = fixture.state.load(&stream).await?;
+        check_eq!(token.as_ref().map(|token| &token.token), Some(&texts.bytes(index)));
+        let wrong = SaveRequest::new(stream.clone(), texts.bytes(index + 1), Fence::new(1), None);
+        check_eq!(fixture.state.save(&wrong, Durability::Accepted).await?.value, TokenOutcome::Conflict(token.clone()));
+        let again = fixture.state.take_over(&stream, Fence::new(1)).await?;
+        check_eq!(again, TokenOutcome::Done(token.clone()));
+        expected = token.map(|token| token.info.version);
+    }
+    let version = expected.ok_or_else(|| crate::BrokenPromise::new("the stream has no token"))?;
+    check_eq!(fixture.state.clear(&stream, version, Some(Fence::new(1))).await?, TokenOutcome::Done(()));
+    check!(fixture.state.tokens(None, None).await?.items.iter().all(|info| info.stream != stream));
     Ok(())
 }
 
