@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use store_core::{
     Cancelled, Counts, Cursor, Deleted, Error, Explanation, Fence, Finished, HolderName, JobId, JobInfo, JobState, Key,
     LeaseInfo, LeaseName, LimitState, Member, OnUnavailable, Op, Page, Priority, Pushed, Put, Rate, RateCheck,
-    RateDecision, RateLimit, RateLimitExt, Reached, Receipt, Replayed, Result, Role, Settled, Timestamp,
+    RateDecision, RateLimit, RateLimitExt, Reached, Receipt, Replayed, Result, ResumeToken, ResumeTokenInfo, Role,
+    Settled, StreamName, Timestamp, TokenVersion,
 };
 
 fn json_of(value: impl Serialize) -> Value {
@@ -133,6 +134,21 @@ fn a_lease_of_somebody_else_and_a_member_show_times_in_milliseconds() {
     let member = Member::new(holder(), at(1), at(2), at(3)).with_details("secret");
     let shown = json!({"name": "host-1", "details_bytes": 6, "since_ms": 1, "last_ms": 2, "until_ms": 3});
     assert_eq!(json_of(member), shown);
+}
+
+#[test]
+fn a_resume_token_shows_its_size_and_times_and_no_bytes() {
+    let stream = StreamName::new("shop.orders").unwrap();
+    let info = ResumeTokenInfo::new(stream, TokenVersion::new(5), Fence::new(7), at(1)).with_bytes(6);
+    let mut shown = json!({
+        "stream": "shop.orders", "version": 5, "fence": 7, "bytes": 6, "saved_ms": 1, "until_ms": null, "now_ms": 1,
+    });
+    assert_eq!(json_of(&info), shown);
+    shown["until_ms"] = json!(9);
+    shown["now_ms"] = json!(3);
+    assert_eq!(json_of(info.clone().with_times(Some(at(9)), at(3))), shown);
+    let token = ResumeToken::new(info, Bytes::from_static(b"secret"));
+    assert!(!format!("{token:?}").contains("secret"));
 }
 
 /// A store that is unavailable.

@@ -1,4 +1,4 @@
-//! The layouts of leases, pools and idempotent requests: golden files, and upgrades in two steps.
+//! The layouts of leases, pools, resume tokens and idempotent requests: golden files, and upgrades in two steps.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use redis_link::{Link, LinkConfig, ServerUrl};
 use store_core::{
     AcquireRequest, Acquired, Beat, Begun, Durability, Error, Fence, Fingerprint, Finished, Heartbeats, HolderName,
     Idempotency, IdempotentRequest, Key, Lease, LeaseName, Leases, NewJob, PageRequest, PoolName, QueueExt, QueueName,
-    RequestId, Timestamp, Ttl,
+    RequestId, ResumeTokens, SaveRequest, StreamName, Timestamp, TokenOutcome, TokenVersion, Ttl,
 };
 use testkit::RedisServer;
 use testkit::golden::{dump, load};
@@ -21,7 +21,7 @@ use state_store::{StateOptions, StateStore};
 const MINUTE: Duration = Duration::from_secs(60);
 /// All keys with a hash tag: not the record of the layouts.
 const KEYS: &str = "test:*{*}:*";
-const KINDS: [Aggregate; 3] = [Aggregate::Lease, Aggregate::Pool, Aggregate::Idempotency];
+const KINDS: [Aggregate; 4] = [Aggregate::Lease, Aggregate::Pool, Aggregate::ResumeToken, Aggregate::Idempotency];
 
 fn lease_name(name: &str) -> LeaseName {
     LeaseName::new(name).unwrap()
@@ -37,6 +37,11 @@ fn pool() -> PoolName {
 
 fn acquire_request(name: &str) -> AcquireRequest {
     AcquireRequest::new(lease_name(name), holder("one"), MINUTE).with_request(RequestId::from_bytes([0xa5; 16]))
+}
+
+fn token_request(name: &str) -> SaveRequest {
+    let request = SaveRequest::new(StreamName::new(name).unwrap(), "a\0b", Fence::new(7), None);
+    request.with_request(RequestId::from_bytes([0xa5; 16]))
 }
 
 fn request(key: &str) -> IdempotentRequest {
@@ -70,6 +75,16 @@ async fn write(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             clock.advance(MINUTE);
             store.beat(&Beat::new(pool(), holder("alive"), MINUTE)).await.unwrap();
         }
+        Aggregate::ResumeToken => {
+            let lasting = token_request("lasting").with_ttl(Ttl::from_secs(60));
+            for request in [lasting, token_request("endless"), token_request("deleted")] {
+                let saved = store.save(&request, Durability::Accepted).await.unwrap().value.done().unwrap();
+                if saved.stream.as_str() == "deleted" {
+                    assert!(store.clear(&saved.stream, saved.version, None).await.unwrap().done().is_some());
+                }
+            }
+            assert!(store.take_over(&StreamName::new("taken over").unwrap(), Fence::new(8)).await.is_ok());
+        }
         _ => {
             let minute = Ttl::from_secs(60);
             store.begin(&request("begun"), minute).await.unwrap();
@@ -97,6 +112,21 @@ async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             let lost = store.lost(&pool(), Timestamp::from_millis(0), PageRequest::default()).await.unwrap().items;
             assert!(lost.len() == 1 && lost[0].name == holder("lost") && lost[0].details.as_ref() == b"a\0b");
             assert_eq!(lost[0].until, Timestamp::from_millis(1_700_000_060_000));
+        }
+        Aggregate::ResumeToken => {
+            for (name, until) in [("lasting", Some(1_700_000_060_000)), ("endless", None)] {
+                let token = store.load(&StreamName::new(name).unwrap()).await.unwrap().unwrap();
+                assert_eq!((token.token.as_ref(), token.info.fence), (b"a\0b".as_slice(), Fence::new(7)));
+                assert_eq!(token.info.until, until.map(Timestamp::from_millis));
+                assert_eq!(token.info.saved, Timestamp::from_millis(1_700_000_000_000));
+                let again = store.save(&token_request(name), Durability::Accepted).await.unwrap().value;
+                assert_eq!(again.done(), Some(token.info), "its request is recognised");
+            }
+            for (name, fence) in [("deleted", 7), ("taken over", 8)] {
+                assert_eq!(store.load(&StreamName::new(name).unwrap()).await.unwrap(), None);
+                let stale = store.take_over(&StreamName::new(name).unwrap(), Fence::new(6)).await.unwrap();
+                assert_eq!(stale, TokenOutcome::Superseded(Fence::new(fence)));
+            }
         }
         _ => {
             let minute = Ttl::from_secs(60);
@@ -160,7 +190,7 @@ async fn an_upgrade_in_two_steps_locks_no_process_out_before_the_second() {
     assert!(told.inspect(&lease_name("leader")).await.unwrap().is_some());
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
     assert!(value(KEY).await.starts_with('2'));
-    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2");
+    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2");
     next.renew(&lease, MINUTE).await.unwrap().expect("the next version also reads the new layout");
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
 
@@ -190,7 +220,8 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
     let lease = Lease::new(lease_name("held"), holder("one"), Fence::new(1), Timestamp::from_millis(0));
     let (begun, beat) = (request("begun"), Beat::new(pool(), holder("alive"), MINUTE));
     let since = Timestamp::from_millis(0);
-    let refusals: [(Aggregate, Result<(), Error>); 12] = [
+    let endless = StreamName::new("endless").unwrap();
+    let refusals: [(Aggregate, Result<(), Error>); 17] = [
         (Aggregate::Lease, acquire(&store, "held").await.map(drop)),
         (Aggregate::Lease, store.renew(&lease, MINUTE).await.map(drop)),
         (Aggregate::Lease, store.release(&lease).await.map(drop)),
@@ -199,6 +230,11 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         (Aggregate::Pool, store.leave(&pool(), &beat.member).await.map(drop)),
         (Aggregate::Pool, store.alive(&pool(), PageRequest::default()).await.map(drop)),
         (Aggregate::Pool, store.lost(&pool(), since, PageRequest::default()).await.map(drop)),
+        (Aggregate::ResumeToken, store.save(&token_request("endless"), Durability::Accepted).await.map(drop)),
+        (Aggregate::ResumeToken, store.take_over(&endless, Fence::new(9)).await.map(drop)),
+        (Aggregate::ResumeToken, store.load(&endless).await.map(drop)),
+        (Aggregate::ResumeToken, store.clear(&endless, TokenVersion::new(1), None).await.map(drop)),
+        (Aggregate::ResumeToken, store.tokens(None, None).await.map(drop)),
         (Aggregate::Idempotency, store.begin(&begun, minute).await.map(drop)),
         (Aggregate::Idempotency, store.prolong(&begun, minute).await.map(drop)),
         (Aggregate::Idempotency, store.finish(&begun, &response, minute).await.map(|_: Finished| ())),

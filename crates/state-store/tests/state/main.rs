@@ -10,6 +10,7 @@ mod leases;
 mod queue;
 mod queue_layouts;
 mod receipts;
+mod resume_tokens;
 
 use std::time::Duration;
 

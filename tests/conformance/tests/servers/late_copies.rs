@@ -3,6 +3,7 @@
 
 mod cache;
 mod state;
+mod tokens;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -85,6 +86,10 @@ late_copies! {
     HeartbeatBeat => state::beat_then_leave;
     HeartbeatBeat => state::beat_then_beat;
     HeartbeatLeave => state::leave_then_beat;
+    ResumeTokenSave => tokens::save_then_save;
+    ResumeTokenSave => tokens::save_then_clear;
+    ResumeTokenTakeOver => tokens::take_over_then_take_over;
+    ResumeTokenClear => tokens::clear_then_save;
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cache;
 mod state;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -56,6 +57,9 @@ lost_replies! {
     LeaseRelease => state::release;
     HeartbeatBeat => state::beat;
     HeartbeatLeave => state::leave;
+    ResumeTokenSave => tokens::save;
+    ResumeTokenTakeOver => tokens::take_over;
+    ResumeTokenClear => tokens::clear;
 }
 
 #[test]
