@@ -20,15 +20,18 @@ pub use token::{ResumeToken, ResumeTokenInfo, TokenVersion};
 /// - Each call presents the [`Fence`] of the lease. The store records the highest fence of the stream and refuses lower
 ///   ones ([`TokenOutcome::Superseded`]), so an instance that lost its lease changes nothing.
 /// - Each save presents the [`TokenVersion`] that it replaces, and is a conflict if another one is stored
-///   ([`TokenOutcome::Conflict`]). Versions rise and are never used again, so an equal version is an equal token. The
+///   ([`TokenOutcome::Conflict`]). Versions rise and are never used again, so an equal version means an equal token. The
 ///   caller has the version from the call before, and need not send the previous 64 KiB.
 ///
-/// A token without a TTL is kept until it is deleted. One with a TTL expires after its last save; a read does not renew it.
-/// An expired token does not disappear silently: for 30 days ([`ResumeToken::EXPIRED_KEPT_FOR`]) it is still returned, with
-/// [`ResumeTokenInfo::is_expired`]. [`tokens`](Self::tokens) finds the tokens that expire soon. To renew the token of a quiet
-/// stream, save it again.
+/// Save the token of a batch after the batch has reached its destination: a token that was saved before would skip the batch
+/// if the process died between the two.
 ///
-/// Each call costs one round trip, and each is O(1) in the number of streams; `tokens` is not.
+/// A token without a TTL is kept until it is deleted. One with a TTL expires that long after its last save; a read does not
+/// renew it. To renew the token of a quiet stream, save it again. A token never disappears silently: an expired one is still
+/// returned for 30 days ([`ResumeToken::EXPIRED_KEPT_FOR`]), marked by [`ResumeTokenInfo::is_expired`], and
+/// [`tokens`](Self::tokens) finds those that expire soon.
+///
+/// Each call costs one round trip, and is O(1) in the number of streams, except `tokens`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -79,9 +82,9 @@ pub trait ResumeTokens: Send + Sync + fmt::Debug {
 
     /// `async fn take_over(&self, stream: &StreamName, fence: Fence) -> Result<TokenOutcome<Option<ResumeToken>>>`
     ///
-    /// Returns the token from which the holder of a lease continues, and records its fence: from now on, no earlier holder
-    /// saves. Without this call, an earlier holder that is late could save once more before the first save of the new one,
-    /// which would then be a conflict. Never a conflict.
+    /// Returns the token from which the holder of a lease continues, and records the fence of the lease: from now on, no earlier
+    /// holder saves. Without this call, a late earlier holder could still save before the first save of the new one, which
+    /// would then be a conflict. The outcome is never a conflict.
     async fn take_over(&self, stream: &StreamName, fence: Fence) -> Result<TokenOutcome<Option<ResumeToken>>>;
 
     /// `async fn load(&self, stream: &StreamName) -> Result<Option<ResumeToken>>`
@@ -92,7 +95,7 @@ pub trait ResumeTokens: Send + Sync + fmt::Debug {
     /// `async fn clear(&self, stream: &StreamName, version: TokenVersion, fence: Option<Fence>) -> Result<TokenOutcome<()>>`
     ///
     /// Deletes the token of this version. An instance presents its fence, and deletes nothing if a later holder is known.
-    /// `None` is for operators: it deletes whoever holds the lease, whose next save is then a conflict. The store keeps the
+    /// `None` is for operators: the token is deleted whichever instance holds the lease. The next save of that instance is a conflict. The store keeps the
     /// fence and the version for 30 days, so that no late save brings the token back.
     ///
     /// A call whose reply was lost is sent again. If the first copy deleted the token and a new one was saved before the

@@ -75,7 +75,7 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats` and
-/// `Idempotency` use the handle's [`Scope`].
+/// `Idempotency` use the handle's [`Scope`]; queues and resume tokens belong to the namespace.
 pub trait StateRole:
     crate::Queue
     + crate::QueueInspect
