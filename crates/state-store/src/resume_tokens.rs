@@ -77,14 +77,14 @@ impl ResumeTokens for StateStore {
         let keys = vec![self.token_key(&request.stream)];
         let save = &self.calls.resume_tokens.save;
         let (mut reply, reached) = save.call_durable(keys, args, request.token.len(), durability).await?;
-        let outcome = match reply.next_word()?.as_ref() {
+        match reply.next_word()?.as_ref() {
             b"saved" => {
                 reply.record(request.stream.as_str(), []);
-                TokenOutcome::Done(info(&request.stream, &mut reply)?)
+                Ok(Receipt::new(TokenOutcome::Done(info(&request.stream, &mut reply)?), reached?))
             }
-            word => refused(word, &request.stream, &mut reply)?,
-        };
-        Ok(Receipt::new(outcome, reached))
+            // Nothing was written, so `NotDurable` would be wrong.
+            word => Ok(Receipt::new(refused(word, &request.stream, &mut reply)?, reached.unwrap_or_default())),
+        }
     }
 
     async fn take_over(&self, stream: &StreamName, fence: Fence) -> Result<TokenOutcome<Option<ResumeToken>>> {

@@ -70,7 +70,8 @@ pub trait ResumeTokens: Send + Sync + fmt::Debug {
     /// the token that is stored, under the fence under which it was saved, and an outdated version. If the token was
     /// deleted meanwhile, the repetition is a conflict.
     ///
-    /// It also works if the server's memory is full: a save replaces the token before it.
+    /// A refused save returns its outcome whatever durability was reached, because nothing was written. A save also works if
+    /// the server's memory is full: it replaces the token before it.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the token is larger than [`ResumeToken::MAX_BYTES`].

@@ -6,8 +6,9 @@ use std::time::Duration;
 use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    AcquireRequest, Beat, Durabilities, Durability, Error, Fingerprint, Heartbeats, HolderName, Idempotency,
-    IdempotentRequest, JobId, Key, LeaseName, Leases, LossReport, NewJob, Op, PoolName, Queue, QueueInspect, Ttl,
+    AcquireRequest, Beat, Durabilities, Durability, Error, Fence, Fingerprint, Heartbeats, HolderName, Idempotency,
+    IdempotentRequest, JobId, Key, LeaseName, Leases, LossReport, NewJob, Op, PoolName, Queue, QueueInspect,
+    ResumeTokens, SaveRequest, StreamName, Ttl,
 };
 use testkit::{DEADLINE, RedisServer, wait_until};
 
@@ -51,6 +52,8 @@ async fn a_write_that_is_not_durable_enough_has_a_receipt() {
     not_durable(store.beat(&Beat::new(PoolName::new("pool").unwrap(), worker(), Duration::from_secs(60))).await);
     let request = IdempotentRequest::new(Key::new("order 42").unwrap(), Fingerprint::of(b"body"));
     not_durable(store.begin(&request, Ttl::from_secs(60)).await);
+    let stream = StreamName::new("shop.orders").unwrap();
+    not_durable(store.save(&SaveRequest::new(stream, "1", Fence::new(1), None), UNMET).await);
     let report = restart(&server, &store).await;
     let named: Vec<_> = report.unknown.iter().map(|write| (write.op, &*write.name)).collect();
     let all = [
@@ -58,6 +61,7 @@ async fn a_write_that_is_not_durable_enough_has_a_receipt() {
         (Op::LeaseAcquire, "nightly".to_owned()),
         (Op::HeartbeatBeat, "pool".to_owned()),
         (Op::IdempotencyBegin, "order 42".to_owned()),
+        (Op::ResumeTokenSave, "shop.orders".to_owned()),
     ];
     assert_eq!(named, all.each_ref().map(|(op, name)| (*op, name.as_str())));
 }

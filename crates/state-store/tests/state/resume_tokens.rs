@@ -87,6 +87,8 @@ async fn a_repeated_save_is_as_durable_as_the_first() {
     let none = Durability::Replicated { replicas: 1, within: Duration::from_millis(100) };
     let error = store.save(&asked, none).await.unwrap_err();
     assert!(matches!(error, Error::NotDurable { .. }), "a repetition does not claim what it did not reach: {error:?}");
+    let refused = store.save(&request("2", FENCE, None), none).await.unwrap().value;
+    assert!(matches!(refused, TokenOutcome::Conflict(Some(_))), "a refused save wrote nothing: {refused:?}");
 }
 
 #[tokio::test]
