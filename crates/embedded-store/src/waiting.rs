@@ -80,7 +80,8 @@ impl State {
     fn take(&mut self, queue: &QueueName) -> Option<Registration> {
         let waiters = self.waiters.get_mut(queue)?;
         let mut taken = waiters.pop_front();
-        while taken.as_ref().is_some_and(|waiter| !waiter.is_live()) {
+        while let Some(ended) = taken.as_ref().filter(|waiter| !waiter.is_live()) {
+            ended.mailbox.release(queue, ended.reserve);
             taken = waiters.pop_front();
         }
         if waiters.is_empty() {

@@ -39,6 +39,7 @@ mod passing_on;
 mod push;
 mod push_group;
 mod record;
+mod registrations;
 pub(crate) mod scripts;
 mod settle;
 mod waiter;
@@ -59,7 +60,7 @@ use crate::StateStore;
 pub(crate) use kept::KeptPushes;
 pub(crate) use partition::Shapes;
 pub(crate) use push_group::PushGroups;
-pub(crate) use waiter::Waking;
+pub(crate) use registrations::Waking;
 
 /// A dropped call may have been executed. Push, extend and settle may be sent again; jobs of a dropped claim return
 /// when its lease expires. Cost of a push, claim, extension or settlement of n plain jobs: a fixed number of commands

@@ -138,7 +138,8 @@ impl Driver {
         let is_working = work.mode == Mode::Working;
         let queues = work.active.iter().flat_map(|index| work.queues[*index].wakes());
         let claims = work.claim_at.into_iter().chain(work.pace.wakes(work.running)).filter(|_| is_working);
-        let others = [work.check_at, work.mode.ends_at(), work.waiter_gate.opens_at()].into_iter().flatten();
+        let hangs_at = work.recalled.map(|(_, at)| at);
+        let others = [work.check_at, work.mode.ends_at(), work.waiter_gate.opens_at(), hangs_at].into_iter().flatten();
         queues.chain(claims).chain(others).filter(|at| *at > now).fold(now + IDLE, Instant::min)
     }
 }

@@ -13,12 +13,14 @@ use super::{Mailbox, Registration, RememberedClaim, Waiting};
 pub(crate) struct Effects {
     waiting: Arc<Waiting>,
     undo: Vec<Undo>,
-    wakeups: Vec<(Arc<Mailbox>, Wakeup)>,
+    wakeups: Vec<(Registration, Wakeup)>,
 }
 
 enum Undo {
     Register(QueueName, Arc<Mailbox>),
     Remove(QueueName, Registration),
+    /// It stays reserved until its waiter takes the wake-up.
+    Take(QueueName, Registration),
     Remember(RequestId, u64),
 }
 
@@ -30,13 +32,17 @@ impl Effects {
     /// Registers a waiter at a queue.
     pub(crate) fn register(&mut self, queue: &QueueName, registration: Registration) {
         self.undo.push(Undo::Register(queue.clone(), registration.mailbox.clone()));
+        registration.mailbox.reserve(queue, registration.reserve);
         self.waiting.state().waiters.entry(queue.clone()).or_default().push_back(registration);
     }
 
-    /// Removes the registration of a waiter at a queue, if it has one.
-    pub(crate) fn unregister(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox>) {
-        let removed = self.waiting.state().remove(queue, mailbox);
-        self.undo.extend(removed.map(|removed| Undo::Remove(queue.clone(), removed)));
+    /// Removes the registration of a waiter at a queue, if it has one. Returns its reserve.
+    pub(crate) fn unregister(&mut self, queue: &QueueName, mailbox: &Arc<Mailbox>) -> usize {
+        let Some(removed) = self.waiting.state().remove(queue, mailbox) else { return 0 };
+        let reserve = removed.reserve;
+        mailbox.release(queue, reserve);
+        self.undo.push(Undo::Remove(queue.clone(), removed));
+        reserve
     }
 
     /// Removes all registrations of a dropped waiter, which is not taken back.
@@ -50,13 +56,13 @@ impl Effects {
     /// Ends the registration of the waiter that has waited longest for the queue.
     pub(crate) fn take(&mut self, queue: &QueueName) -> Option<Registration> {
         let taken = self.waiting.state().take(queue)?;
-        self.undo.push(Undo::Remove(queue.clone(), taken.clone()));
+        self.undo.push(Undo::Take(queue.clone(), taken.clone()));
         Some(taken)
     }
 
-    /// Wakes a waiter after the commit.
-    pub(crate) fn wake(&mut self, mailbox: Arc<Mailbox>, wakeup: Wakeup) {
-        self.wakeups.push((mailbox, wakeup));
+    /// Wakes the waiter of a registration that was taken after the commit.
+    pub(crate) fn wake(&mut self, taken: Registration, wakeup: Wakeup) {
+        self.wakeups.push((taken, wakeup));
     }
 
     /// Remembers a claim until its lease ends.
@@ -74,8 +80,8 @@ impl Effects {
     /// Keeps the changes and wakes the waiters.
     pub(crate) fn commit(mut self) {
         self.undo.clear();
-        for (mailbox, wakeup) in std::mem::take(&mut self.wakeups) {
-            mailbox.put(wakeup);
+        for (taken, wakeup) in std::mem::take(&mut self.wakeups) {
+            taken.mailbox.put(taken.reserve, wakeup);
         }
     }
 }
@@ -88,8 +94,15 @@ impl Drop for Effects {
         let mut state = self.waiting.state();
         for undo in self.undo.drain(..).rev() {
             match undo {
-                Undo::Register(queue, mailbox) => drop(state.remove(&queue, &mailbox)),
-                Undo::Remove(queue, removed) => state.waiters.entry(queue).or_default().push_front(removed),
+                Undo::Register(queue, mailbox) => {
+                    let removed = state.remove(&queue, &mailbox);
+                    mailbox.release(&queue, removed.map_or(0, |removed| removed.reserve));
+                }
+                Undo::Remove(queue, removed) => {
+                    removed.mailbox.reserve(&queue, removed.reserve);
+                    state.waiters.entry(queue).or_default().push_front(removed);
+                }
+                Undo::Take(queue, taken) => state.waiters.entry(queue).or_default().push_front(taken),
                 Undo::Remember(request, until) => state.forget(request, until),
             }
         }
@@ -128,13 +141,16 @@ mod tests {
         effects.register(&queue, registration(&second));
         let taken = effects.take(&queue).unwrap();
         assert!(Arc::ptr_eq(&taken.mailbox, &first));
-        effects.wake(taken.mailbox, Wakeup::Missed);
+        assert_eq!((first.reserved(&queue), second.reserved(&queue)), (1, 1));
+        assert_eq!((effects.unregister(&queue, &second), second.reserved(&queue)), (1, 0));
+        effects.wake(taken, Wakeup::Missed);
         effects.remember(during, claim(&queue, 100), 0);
         assert!(effects.recall(&queue, during, 0).is_some());
         drop(effects);
 
         let mut effects = Effects::new(waiting);
         assert!(first.pop().is_none(), "a waiter was woken");
+        assert_eq!((first.reserved(&queue), second.reserved(&queue)), (1, 0));
         assert!(Arc::ptr_eq(&effects.take(&queue).unwrap().mailbox, &first));
         assert!(effects.take(&queue).is_none(), "the other one is not registered");
         assert!(effects.recall(&queue, before, 99).is_some());

@@ -2,9 +2,11 @@
 -- KEYS    those of keys.lua, 15 call (string)
 -- ARGV    1 clock, 2 shape, 3 bounds of what is kept, 4 at most how many jobs, 5 lease in ms, 6
 --         worker, 7 about how many bytes, 8 '' or the registration: token (8 bytes), reserve (2),
---         channel
--- Returns 'shape' and the recorded one, or 'paused', or 'claimed', now in ms (rounded up), the
---         fence (16 digits), ms until something becomes due (-1: nothing will), n, then n times
+--         reserve of earlier registrations that hand-overs have not used, as far as the worker has
+--         received them (2), n of these (1), their tokens, channel
+-- Returns 'shape' and the recorded one, or 'crossed' (hand-overs have used more: it claims nothing
+--         and ends the earlier registrations), or 'paused', or 'claimed', now in ms (rounded up),
+--         the fence (16 digits), ms until something becomes due (-1: nothing will), n, then n times
 --         packed id, record, or positions of a batch, their records; then for each job that was
 --         claimed before its number from 0, its state before
 -- Retry   by the caller, within the lease: returns the jobs of the first claim that are still

@@ -5,11 +5,29 @@
 -- Registers the worker as waiting for 10 s, for up to `room` jobs of about 60,000 bytes in all.
 local function register(room)
   if ARGV[8] == '' then return end
-  local reserve, channel = unpack_bytes('>I2', ARGV[8], 9), sub(ARGV[8], 11)
+  local reserve, _, n_earlier = unpack_bytes('>I2I2B', ARGV[8], 9)
+  local channel = sub(ARGV[8], 14 + 8 * n_earlier)
   call('HSET', waiters, sub(ARGV[8], 1, 8),
     pack('>I6I2I3I6B', now + 10000, math.min(reserve, room), 60000, ARGV[5], #channel)
       .. channel .. ARGV[6])
   call('PEXPIRE', waiters, 20000)
+end
+
+-- Ends the worker's earlier registrations. Returns whether hand-overs that it has not received have
+-- used them: a message that follows these ends each registration for the worker, too.
+local function has_crossed()
+  local before, n_earlier = unpack_bytes('>I2B', ARGV[8], 11)
+  if n_earlier == 0 then return false end
+  local left, tokens, channel = 0, {}, sub(ARGV[8], 14 + 8 * n_earlier)
+  for i = 1, n_earlier do tokens[i] = sub(ARGV[8], 6 + 8 * i, 13 + 8 * i) end
+  for _, text in ipairs(before > 0 and call('HMGET', waiters, unpack(tokens)) or {}) do
+    if text then left = left + unpack_bytes('>I2', text, 7) end
+  end
+  call('HDEL', waiters, unpack(tokens))
+  if left >= before then return false end
+  local publish = string.find(channel, '{', 1, true) and 'SPUBLISH' or 'PUBLISH'
+  for _, token in ipairs(tokens) do redis.pcall(publish, channel, token .. 'w') end
+  return true
 end
 
 -- The ms until the first of these times, of which each may be nil; -1 if there is none.
@@ -21,6 +39,9 @@ end
 local fields = call('HMGET', meta, 'shape', 'moving', 'paused', 'fence', 'tidied', 'running')
 local interrupted, last_fence = fields[2], fields[4]
 if fields[1] and fields[1] ~= ARGV[2] then return { 'shape', fields[1] } end
+-- A repetition gets what its first copy has leased.
+local is_known = is_repeat and call('EXISTS', KEYS[15]) == 1
+if ARGV[8] ~= '' and not is_known and has_crossed() then return { 'crossed' } end
 if fields[3] then
   register(tonumber(ARGV[4]))
   return { 'paused' }

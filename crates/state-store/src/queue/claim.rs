@@ -13,7 +13,7 @@ use super::batch::Claimed;
 use super::job_state::JobStateRecord;
 use super::partition::{Called, Shape, Target};
 use super::record::Record;
-use super::waiter::Registered;
+use super::registrations::Registered;
 use super::{packed_id, scripts};
 use crate::StateStore;
 
@@ -27,11 +27,20 @@ pub(super) trait Registering: Sync {
     /// From which of `count` partitions to claim, and the time until the others have to be asked.
     fn visits(&self, request: &ClaimRequest, count: u16) -> (Vec<u16>, Option<Duration>);
 
-    /// The argument of a claim from one of `count` partitions: token (8 bytes), how many jobs it reserves (2 bytes), channel.
-    fn registration(&self, request: &ClaimRequest, partition: u16, count: u16) -> Bytes;
+    /// How many jobs it has places for in a partition, if it has found so many in others.
+    fn room(&self, request: &ClaimRequest, partition: u16, found: usize) -> usize;
 
-    /// A claim that was sent at this time was answered.
-    fn answered(&self, request: &ClaimRequest, partition: u16, sent: Instant, answer: &Answered);
+    /// The token of a registration, and the argument of a claim from one of `count` partitions that may find `room` jobs.
+    fn registration(&self, request: &ClaimRequest, partition: (u16, u16), room: usize) -> (u64, Bytes);
+
+    /// The claim with this token and room, which was sent at this time, was answered.
+    fn answered(
+        &self,
+        request: &ClaimRequest,
+        registration: (u64, usize),
+        sent: Instant,
+        answer: &Result<Option<Answered>>,
+    );
 }
 
 /// What a partition answers to a claim.
@@ -41,6 +50,8 @@ pub(super) struct Answered {
     pub(super) now: Option<Timestamp>,
     /// Whether a waiter is registered now.
     pub(super) is_registered: bool,
+    /// Whether it claimed nothing, because a hand-over had used the earlier registration.
+    pub(super) has_crossed: bool,
 }
 
 pub(super) async fn claim(
@@ -60,19 +71,18 @@ async fn claim_in(
     waiter: Option<&dyn Registering>,
 ) -> Result<Option<Claim>> {
     let count = shape.count();
-    let (mut partitions, rest) = match waiter {
+    let (partitions, rest) = match waiter {
         // The lost claim may have leased jobs anywhere.
         Some(waiter) if !request.is_repeat => waiter.visits(request, count),
-        _ => ((0..count).collect(), None),
+        _ => (in_order(request, count).collect(), None),
     };
-    // A repetition asks in the same order.
-    let [first, second, ..] = *request.request.as_bytes();
-    let first = u16::from_be_bytes([first, second]) % count;
-    partitions.sort_by_key(|partition| (partition + count - first) % count);
     let mut all = Claim::new(Vec::new(), rest, false);
     let mut visited = 0;
     for &partition in &partitions {
-        let most = request.max - all.jobs.len();
+        let found = all.jobs.len();
+        let room = waiter.map_or(usize::MAX, |waiter| waiter.room(request, partition, found));
+        // A repetition gets what its first copy has leased.
+        let most = (request.max - found).min(if request.is_repeat { usize::MAX } else { room });
         let bytes: usize = all.jobs.iter().map(|job| job.payload.len()).sum();
         let left = request.max_bytes.saturating_sub(bytes);
         if most == 0 || left == 0 {
@@ -80,20 +90,19 @@ async fn claim_in(
         }
         let is_here = |of: &Registered| of.queue == request.queue && of.partition == partition;
         let notified = waiter.map(|_| store.waking.take_notified(is_here)).unwrap_or_default();
-        let registration = waiter.map(|waiter| waiter.registration(request, partition, count)).unwrap_or_default();
+        let registering = waiter.map(|waiter| (waiter, waiter.registration(request, (partition, count), most)));
+        let registration = registering.as_ref().map(|(_, (_, argument))| argument.clone()).unwrap_or_default();
         let sent = Instant::now();
         let answer = claim_from(store, request, shape, partition, (most, left), registration).await;
+        if let Some((waiter, (token, _))) = registering {
+            waiter.answered(request, (token, most), sent, &answer);
+        }
         if answer.as_ref().is_err_and(|error| !matches!(error, Error::Indeterminate { .. })) {
             // Nobody else was notified of the jobs in this partition.
             store.pass_on(notified);
         }
         let claim = match answer {
-            Ok(Some(answer)) => {
-                if let Some(waiter) = waiter {
-                    waiter.answered(request, partition, sent, &answer);
-                }
-                answer.claim
-            }
+            Ok(Some(answer)) => answer.claim,
             Ok(None) if all.jobs.is_empty() => return Ok(None),
             // A repetition finds the jobs of all partitions.
             Err(error) if all.jobs.is_empty() || matches!(error, Error::Indeterminate { .. }) => return Err(error),
@@ -101,21 +110,33 @@ async fn claim_in(
             Ok(None) | Err(_) => break,
         };
         visited += 1;
+        // It had places for no more, and more may be ready.
+        let is_cut = claim.jobs.len() == most && found + most < request.max;
         all.jobs.extend(claim.jobs);
         all.paused |= claim.paused;
         all.next = match (all.next, claim.next) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
+        all.next = if is_cut { Some(Duration::ZERO) } else { all.next };
     }
-    if visited < partitions.len() && !all.jobs.is_empty() {
-        all.next = Some(Duration::ZERO);
+    if visited < partitions.len() {
+        if !all.jobs.is_empty() {
+            all.next = Some(Duration::ZERO);
+        }
         let unvisited = &partitions[visited..];
         let is_left = |of: &Registered| of.queue == request.queue && unvisited.contains(&of.partition);
         store.pass_on(store.waking.take_notified(is_left));
     }
     all.paused &= all.jobs.is_empty();
     Ok(Some(all))
+}
+
+/// All partitions in the order in which a claim and its repetitions visit them.
+pub(super) fn in_order(request: &ClaimRequest, count: u16) -> impl Iterator<Item = u16> {
+    let [first, second, ..] = *request.request.as_bytes();
+    let first = u16::from_be_bytes([first, second]) % count;
+    (first..count).chain(0..first)
 }
 
 async fn claim_from(
@@ -149,7 +170,14 @@ async fn claim_from(
     let Called::Answered(answer, _) = store.call_on(to, args).await? else { return Ok(None) };
     let mut reply = answer.reader(OP);
     match reply.next_word()?.as_ref() {
-        b"paused" => Ok(Some(Answered { claim: Claim::new(Vec::new(), None, true), now: None, is_registered: true })),
+        b"paused" => {
+            let claim = Claim::new(Vec::new(), None, true);
+            Ok(Some(Answered { claim, now: None, is_registered: true, has_crossed: false }))
+        }
+        b"crossed" => {
+            let claim = Claim::new(Vec::new(), None, false);
+            Ok(Some(Answered { claim, now: None, is_registered: false, has_crossed: true }))
+        }
         b"claimed" => {
             let now = Timestamp::from_millis(reply.next_u64()?);
             let claim = read(&mut reply, now, lasting, partition)?;
@@ -157,7 +185,7 @@ async fn claim_from(
                 reply.record(request.queue.as_str(), claim.jobs.iter().map(|job| job.lease.job.clone()));
             }
             let is_registered = claim.jobs.len() < most && claim.next != Some(Duration::ZERO);
-            Ok(Some(Answered { claim, now: Some(now), is_registered }))
+            Ok(Some(Answered { claim, now: Some(now), is_registered, has_crossed: false }))
         }
         _ => Err(reply.unknown_word()),
     }
@@ -248,11 +276,16 @@ impl Delivery {
     }
 }
 
-/// The registration of a waiter, as a claim takes it.
-pub(super) fn registration(token: u64, reserve: usize, channel: &str) -> Bytes {
-    let mut bytes = BytesMut::with_capacity(10 + channel.len());
+/// The registration of a waiter, as a claim takes it, and the tokens and the reserve of `earlier` ones, which the claim ends.
+pub(super) fn registration(token: u64, reserve: usize, earlier: &[(u64, usize)], channel: &str) -> Bytes {
+    let (count, earlier) = (earlier.len().min(usize::from(u8::MAX)), earlier.iter().rev());
+    let two = |jobs: usize| u16::try_from(jobs).unwrap_or(u16::MAX);
+    let mut bytes = BytesMut::with_capacity(13 + 8 * count + channel.len());
     bytes.put_u64(token);
-    bytes.put_u16(u16::try_from(reserve).unwrap_or(u16::MAX));
+    bytes.put_u16(two(reserve));
+    bytes.put_u16(two(earlier.clone().take(count).map(|(_, reserve)| reserve).sum()));
+    bytes.put_u8(count as u8);
+    earlier.take(count).for_each(|(token, _)| bytes.put_u64(*token));
     bytes.put_slice(channel.as_bytes());
     bytes.freeze()
 }

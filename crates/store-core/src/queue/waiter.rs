@@ -47,7 +47,10 @@ pub trait Waiter: Send + Sync + fmt::Debug {
     /// registration; so does a hand-over, unless it states otherwise. Another claim from the queue replaces the registration. A
     /// claim after a notification may skip the partitions at which the waiter is still registered and in which nothing is due.
     ///
-    /// A worker that registers at several queues should not reserve more jobs in all than it can run.
+    /// The jobs that the claim finds, those that the waiter reserves in all partitions of the queue, and those that were handed over
+    /// and not returned by [`Waiter::next`], are together at most the larger of `max` and [`Waiter::reserved`] before the call. If a
+    /// hand-over has used the registration before the claim replaces it, the claim may return no job although some are ready; a
+    /// wake-up follows.
     ///
     /// # Errors
     /// As [`Queue::claim`](super::Queue::claim).
@@ -61,6 +64,11 @@ pub trait Waiter: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) if the store was closed.
     async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>>;
+
+    /// How many jobs of the queue pushes may hand over to this waiter, or have handed over and [`Waiter::next`] has not returned. A
+    /// worker that registers at several queues must not reserve more jobs in all than it can run: a claim with a smaller `reserve`
+    /// ends a reservation. Sends nothing.
+    fn reserved(&self, queue: &QueueName) -> usize;
 }
 
 /// How long a waiter stays registered at a queue: 10 s.

@@ -19,6 +19,9 @@ const UNSETTLED: usize = NewJob::MAX_BATCH;
 /// The longest time until a job that becomes due is claimed; it is claimed earlier if the worker's registration ends.
 const FURTHEST: Duration = Duration::from_secs(3600);
 
+/// After this time without an answer, a claim that ends a reservation hangs.
+const HANGS: Duration = Duration::from_millis(50);
+
 impl Work {
     /// Claims as many jobs as there is room for. One call per queue is under way at a time.
     pub(super) fn claim(&mut self, now: Instant) {
@@ -42,6 +45,30 @@ impl Work {
             grants = self.grants(now);
         }
         self.send_claims(&grants, now);
+        if wanted == 0 {
+            self.recall(&grants, now);
+        }
+    }
+
+    /// Queues wait for places, and none is free: a claim from another queue ends its reservation, as far as they need the places.
+    /// It may find jobs. One such claim is under way at a time; one that hangs holds up the next for a while.
+    fn recall(&mut self, waiting: &[Grant], now: Instant) {
+        let is_under_way = |index: usize| self.queues[index].supply.claiming() > 0;
+        if self.recalled.is_some_and(|(index, until)| now < until && is_under_way(index)) {
+            return;
+        }
+        let Some(needed) = waiting.iter().map(|grant| self.queues[grant.queue].supply.may_have()).min() else { return };
+        let may_be_recalled = |index: &usize| {
+            let queue = &self.queues[*index];
+            queue.supply.can_be_recalled() && queue.gate.is_open(now)
+        };
+        // First the queue that is claimed from next anyway.
+        let all = (0..self.queues.len()).filter(may_be_recalled);
+        let Some(index) = all.min_by_key(|index| self.queues[*index].supply.claims_at()) else { return };
+        self.recalled = Some((index, now + HANGS));
+        self.want(index);
+        let reserved = self.queues[index].supply.reserved();
+        self.send_claim(index, reserved.min(NewJob::MAX_BATCH), reserved.saturating_sub(needed), now);
     }
 
     pub(super) fn may_claim(&self) -> bool {
@@ -49,8 +76,9 @@ impl Work {
         self.mode == Mode::Working && !self.is_paused && unsettled < UNSETTLED + 2 * self.settings.concurrency
     }
 
-    fn held(&self) -> usize {
-        self.active.iter().map(|index| self.queues[*index].held()).sum()
+    /// How many jobs the worker holds, or may get from claims under way and from hand-overs.
+    fn taken(&self) -> usize {
+        self.queues.iter().map(|queue| queue.jobs() + queue.supply.expected()).sum()
     }
 
     /// There may be jobs in a queue: the driver claims from it as soon as there is room.
@@ -74,10 +102,11 @@ impl Work {
     }
 
     /// How many jobs to claim from each queue: in each step, the queue with the fewest jobs gets a place. While handlers are fast, it
-    /// gets places for all jobs that it may have: a few large claims cost a server much less than many small ones.
+    /// gets places for all jobs that it may have: a few large claims cost a server much less than many small ones. A claim has the
+    /// places that its queue reserves, and none that another queue reserves.
     fn grants(&self, now: Instant) -> Vec<Grant> {
         let ahead = self.pace.ahead();
-        let free = (self.settings.concurrency + ahead).saturating_sub(self.held());
+        let free = (self.settings.concurrency + ahead).saturating_sub(self.taken());
         // A claim that hangs would block other queues if it took all places.
         let most = if self.pace.is_fast() { self.settings.concurrency } else { 1 };
         let grant = |index: &usize| {
@@ -87,17 +116,19 @@ impl Work {
             let wants = room > 0 && queue.may_be_claimed(now);
             let (held, weight, turn) = (queue.held(), settings.weight, queue.turn(self.turn));
             let portion = queue.supply.may_have().min(most);
-            wants.then_some(Grant { queue: *index, jobs: 0, room, held, weight, turn, portion })
+            let jobs = queue.supply.reserved().min(room);
+            wants.then_some(Grant { queue: *index, jobs, room, held, weight, turn, portion })
         };
         let mut grants: Vec<Grant> = self.active.iter().filter_map(grant).collect();
         divide(&mut grants, free);
         grants
     }
 
-    /// Sends claims that register the worker. Over all queues they reserve no more handlers than are free.
+    /// Sends claims that register the worker. Over all queues they reserve no more handlers than are free, and none while a queue
+    /// waits for a place.
     fn send_claims(&mut self, grants: &[Grant], now: Instant) {
-        let reserved: usize = self.queues.iter().map(|queue| queue.supply.reserved()).sum();
-        let mut free = self.settings.concurrency.saturating_sub(self.held() + reserved);
+        let mut free = self.settings.concurrency.saturating_sub(self.taken());
+        let does_one_wait = grants.iter().any(|grant| grant.jobs == 0);
         let share = (self.settings.concurrency / self.queues.len()).max(1);
         let are_scarce = self.queues.len() > self.settings.concurrency;
         for grant in grants.iter().filter(|grant| grant.jobs > 0) {
@@ -105,9 +136,10 @@ impl Work {
             let room = queue.settings.concurrency.saturating_sub(queue.held());
             // If there are more queues than handlers, those that get jobs have the reservations.
             let leaves_it = are_scarce && queue.supply.has_waited_in_vain();
-            let may_reserve = queue.supply.can_reserve() && !leaves_it;
-            let reserve = if may_reserve { max.min(room).min(share).min(free) } else { 0 };
-            free -= reserve;
+            let may_reserve = queue.supply.can_reserve() && !leaves_it && !does_one_wait;
+            let own = queue.supply.reserved();
+            let reserve = if may_reserve { max.min(room).min(share).min(free + own) } else { 0 };
+            free -= reserve.saturating_sub(own);
             self.send_claim(grant.queue, max, reserve, now);
         }
     }
@@ -174,6 +206,8 @@ impl Work {
         lost: Option<ClaimRequest>,
         now: Instant,
     ) {
+        let queue = &mut self.queues[index];
+        queue.supply.set_reserved(self.waiter.reserved(&queue.settings.name));
         let claim = match answer {
             Ok(claim) => claim,
             Err(error) => {

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 #[derive(Debug)]
 pub(super) struct Grant {
     pub(super) queue: usize,
-    /// How many places it gets.
+    /// How many places it gets; at first those that it reserves.
     pub(super) jobs: usize,
     /// The most jobs that the queue's bound leaves room for.
     pub(super) room: usize,
@@ -32,7 +32,7 @@ impl Grant {
 /// next portion, they stay free: two claims of parts cost more than one later claim of the whole. A single queue gets all places.
 pub(super) fn divide(grants: &mut [Grant], mut free: usize) {
     if let [only] = grants {
-        only.jobs = free.min(only.room);
+        only.jobs = (only.jobs + free).min(only.room);
         return;
     }
     let mut is_first = true;
@@ -72,6 +72,14 @@ mod tests {
         assert_eq!(divided(vec![grant(0, 0, 3, 1), grant(1, 0, 1, 1)], 20), [15, 5]);
         assert_eq!(divided(vec![grant(0, 4, 1, 1), grant(1, 0, 1, 1)], 6), [1, 5]);
         assert_eq!(divided(vec![grant(0, 0, 1, 1), grant(1, 0, 1, 1)], 0), [0, 0]);
+    }
+
+    #[test]
+    fn a_queue_has_the_places_that_it_reserves() {
+        let reserving = |jobs| Grant { jobs, ..grant(0, 0, 1, 1) };
+        assert_eq!(divided(vec![reserving(2)], 0), [2]);
+        assert_eq!(divided(vec![reserving(2), grant(1, 0, 1, 1)], 0), [2, 0]);
+        assert_eq!(divided(vec![reserving(2), grant(1, 0, 1, 1)], 4), [3, 3]);
     }
 
     #[test]

@@ -27,8 +27,8 @@ enum State {
     Claiming(Claiming),
     /// The reply to a claim was lost: the same claim is sent again before any other.
     Unheard(Unheard),
-    /// The last claim found no more jobs, and registered the worker.
-    Registered { until: Instant, reserve: usize },
+    /// The last claim found no more jobs, and registered the worker. It allowed to reserve `allowed` handlers.
+    Registered { until: Instant, allowed: usize },
 }
 
 impl State {
@@ -95,6 +95,8 @@ pub(super) struct Terms {
 #[derive(Debug)]
 pub(super) struct Supply {
     state: State,
+    /// How many handlers are reserved for jobs that pushes hand over.
+    reserved: usize,
     /// When its next job becomes due, from the answer to the last claim.
     due: Option<Instant>,
     /// Whether the last registration ended without a job.
@@ -118,6 +120,7 @@ impl Supply {
         let registration = REGISTRATION.min(lease * 2 / 3).max(SHORTEST_REGISTRATION);
         Self {
             state: State::wanted(false),
+            reserved: 0,
             due: None,
             waited_in_vain: false,
             has_backlog: false,
@@ -154,7 +157,22 @@ impl Supply {
 
     /// How many handlers are reserved for jobs that pushes hand over.
     pub(super) fn reserved(&self) -> usize {
-        if let State::Registered { reserve, .. } = self.state { reserve } else { 0 }
+        self.reserved
+    }
+
+    /// What the waiter has reserved after a claim or a wake-up.
+    pub(super) fn set_reserved(&mut self, reserved: usize) {
+        self.reserved = reserved;
+    }
+
+    /// How many jobs may come from the claim under way and from hand-overs. The claim takes the places of the reservation.
+    pub(super) fn expected(&self) -> usize {
+        self.claiming().max(self.reserved)
+    }
+
+    /// Whether a claim can end its reservation. It cannot if the last one did not, because a hand-over had used it.
+    pub(super) fn can_be_recalled(&self) -> bool {
+        matches!(self.state, State::Registered { allowed, .. } if (1..=allowed).contains(&self.reserved))
     }
 
     /// Whether the last registration ended without a job.
@@ -209,18 +227,14 @@ impl Supply {
         self.arrived(Arrived::Notification);
     }
 
-    /// Jobs were handed over: `jobs` of those that are reserved, if the worker `stays` registered. Otherwise the next claim waits
-    /// for `patience` to be sent together with the settlements of those jobs.
-    pub(super) fn handed_over(&mut self, jobs: usize, stays: bool, patience: Duration, now: Instant) {
+    /// Jobs were handed over. Unless the worker `stays` registered, the next claim waits for `patience` to be sent together with
+    /// the settlements of those jobs.
+    pub(super) fn handed_over(&mut self, stays: bool, patience: Duration, now: Instant) {
         self.waited_in_vain = false;
-        if let State::Registered { reserve, .. } = &mut self.state
-            && stays
-            && *reserve > jobs
-        {
-            *reserve -= jobs;
+        let was_registered = self.is_registered();
+        if was_registered && stays {
             return;
         }
-        let was_registered = self.is_registered();
         self.arrived(Arrived::Doubt);
         if let State::Wanted { waits_until, .. } = &mut self.state
             && was_registered
@@ -292,8 +306,7 @@ impl Supply {
         self.state = if may_have_more || claiming.passes_on || claiming.arrived.is_some() {
             State::wanted(claiming.arrived == Some(Arrived::Notification))
         } else {
-            let reserve = claiming.reserve.min(claiming.max - heard.jobs);
-            State::Registered { until: sent + self.registration, reserve }
+            State::Registered { until: sent + self.registration, allowed: claiming.reserve }
         };
         Terms { passes_on: claiming.passes_on, first_sent: claiming.first_sent, ahead: claiming.ahead }
     }

@@ -40,12 +40,15 @@ impl Work {
             Some(Wakeup::Claimed { queue, claim, is_registered, since }) => {
                 let Some(index) = self.names.get(&queue).copied() else { return };
                 let supply = &mut self.queues[index].supply;
-                supply.handed_over(claim.jobs.len(), is_registered, self.pace.patience(), now);
+                supply.set_reserved(self.waiter.reserved(&queue));
+                supply.handed_over(is_registered, self.pace.patience(), now);
                 self.on_handed_over(index, claim, Instant::from_std(since), now);
             }
             Some(Wakeup::Notified { queue }) => {
                 if let Some(index) = self.names.get(&queue).copied() {
-                    self.queues[index].supply.notified();
+                    let supply = &mut self.queues[index].supply;
+                    supply.set_reserved(self.waiter.reserved(&queue));
+                    supply.notified();
                     self.activate(index);
                 }
             }

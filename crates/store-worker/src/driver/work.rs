@@ -81,6 +81,8 @@ pub(super) struct Work {
     pub(super) pace: Pace,
     /// The turn of the queue that was claimed from last ([`QueueState::turn`]).
     pub(super) turn: u64,
+    /// The queue whose reservation a claim ends, and when that claim counts as hanging.
+    pub(super) recalled: Option<(usize, Instant)>,
     /// At or before the first time at which a slot is due for a check.
     pub(super) check_at: Option<Instant>,
     /// At or before the first time at which to claim from a registered queue.
@@ -129,6 +131,7 @@ impl Work {
             is_paused: false,
             mode: Mode::Working,
             turn: 0,
+            recalled: None,
             check_at: None,
             claim_at: None,
             is_waiting: false,

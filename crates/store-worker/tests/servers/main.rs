@@ -4,6 +4,7 @@
 
 mod lost_claims;
 mod partitions;
+mod reservations;
 mod slow_line;
 
 use std::collections::BTreeMap;

@@ -35,7 +35,7 @@ async fn scripts(server: &RedisServer) -> u64 {
     stats.as_str().unwrap().lines().find_map(line).unwrap_or(0)
 }
 
-/// A job that is handed over while the one handler works goes back: two are leased then, never one for each partition.
+/// The job whose handler has ended is leased until its settlement is executed, and the next claim does not wait for that.
 #[tokio::test]
 async fn a_worker_with_one_handler_runs_one_job_at_a_time() {
     let server = RedisServer::state().start().await.unwrap();

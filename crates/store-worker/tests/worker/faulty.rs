@@ -39,6 +39,8 @@ pub(crate) struct Faulty {
     calls: Mutex<Vec<(Op, usize)>>,
     claims: Mutex<Vec<ClaimRequest>>,
     registrations: Mutex<Vec<(QueueName, usize)>>,
+    /// What workers reserve while pushes do not hand over.
+    reserved: Mutex<HashMap<QueueName, usize>>,
     injected: watch::Sender<Vec<Wakeup>>,
     hands_over: AtomicBool,
 }
@@ -66,6 +68,7 @@ impl Faulty {
             calls: Mutex::default(),
             claims: Mutex::default(),
             registrations: Mutex::default(),
+            reserved: Mutex::default(),
             injected: watch::Sender::default(),
             hands_over: AtomicBool::new(false),
         })
@@ -164,6 +167,13 @@ impl Faulty {
         jobs
     }
 
+    /// A worker has got a wake-up that ends its registration.
+    fn ended(&self, wakeup: &Wakeup) {
+        if let Wakeup::Claimed { queue, is_registered: false, .. } | Wakeup::Notified { queue } = wakeup {
+            self.reserved.lock().unwrap().remove(queue);
+        }
+    }
+
     async fn claim_with(&self, request: &ClaimRequest, claiming: impl Future<Output = Result<Claim>>) -> Result<Claim> {
         self.claims.lock().unwrap().push(request.clone());
         let call = async {
@@ -245,9 +255,13 @@ impl Waiter for FaultyWaiter {
         let call = async {
             let hands_over = self.store.hands_over.load(Ordering::SeqCst);
             let claim = self.inner.claim(request, if hands_over { reserve } else { 0 }).await?;
+            self.store.reserved.lock().unwrap().remove(&request.queue);
             if claim.jobs.len() < request.max {
                 let reserve = reserve.min(request.max - claim.jobs.len());
                 self.store.registrations.lock().unwrap().push((request.queue.clone(), reserve));
+                if !hands_over {
+                    self.store.reserved.lock().unwrap().insert(request.queue.clone(), reserve);
+                }
             }
             Ok(claim)
         };
@@ -261,10 +275,20 @@ impl Waiter for FaultyWaiter {
         };
         tokio::select! {
             () = woken => {}
-            answer = self.inner.next(up_to) => return answer,
+            answer = self.inner.next(up_to) => {
+                if let Ok(Some(wakeup)) = &answer {
+                    self.store.ended(wakeup);
+                }
+                return answer;
+            }
         }
         let mut first = None;
         self.store.injected.send_modify(|injected| first = (!injected.is_empty()).then(|| injected.remove(0)));
+        first.iter().for_each(|wakeup| self.store.ended(wakeup));
         Ok(first)
+    }
+
+    fn reserved(&self, queue: &QueueName) -> usize {
+        self.inner.reserved(queue) + self.store.reserved.lock().unwrap().get(queue).copied().unwrap_or(0)
     }
 }

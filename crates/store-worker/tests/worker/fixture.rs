@@ -143,6 +143,11 @@ impl Turnstile {
         self.open.send_replace(true);
     }
 
+    /// From now on, it holds who comes in.
+    pub(crate) fn close(&self) {
+        self.open.send_replace(false);
+    }
+
     /// How many are inside.
     pub(crate) fn inside(&self) -> usize {
         *self.inside.borrow()

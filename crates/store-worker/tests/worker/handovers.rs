@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{NewJob, Op, QueueExt, QueueName, Wakeup};
+use store_core::{JobState, NewJob, Op, PageRequest, QueueExt, QueueInspect, QueueName, Wakeup};
 use store_worker::{Done, Job, QueueOptions, WorkerBuilder};
 use tokio::time::Instant;
 
@@ -21,6 +21,12 @@ async fn registered(fixture: &Fixture, times: usize) {
 
 fn reserved(fixture: &Fixture) -> Vec<usize> {
     fixture.store.registrations().iter().map(|(_, reserve)| *reserve).collect()
+}
+
+/// The jobs of the queue are ready, and none has used an attempt.
+async fn assert_unused(fixture: &Fixture, count: usize) {
+    let ready = fixture.state.list(&fixture.queue, JobState::Ready, PageRequest::default()).await.unwrap().items;
+    assert_eq!(ready.iter().map(|job| job.attempts).collect::<Vec<_>>(), vec![0; count]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,6 +59,7 @@ async fn handed_over_jobs_without_a_free_handler_are_given_back_at_once() {
     turnstile.until_inside(2).await;
     fixture.until("given back", |counts| counts.ready == 2).await;
     eventually("counted", async || worker.handle.stats().released == 2).await;
+    assert_unused(&fixture, 2).await;
     turnstile.open();
     fixture.store.let_go(Op::QueueClaim);
     fixture.until("done", |counts| counts.pending() == 0).await;
@@ -70,6 +77,7 @@ async fn a_queue_at_its_own_bound_gives_handed_over_jobs_back() {
     fixture.push_unnoticed(1).await;
     assert_eq!(fixture.store.hand_over(&fixture.queue, 1, Instant::now()).await, 1);
     fixture.until("given back", |counts| counts.ready == 1).await;
+    assert_unused(&fixture, 1).await;
     turnstile.open();
     fixture.until("done", |counts| counts.pending() == 0).await;
     worker.shutdown().await;
@@ -86,7 +94,8 @@ async fn a_paused_worker_gives_handed_over_jobs_back() {
     worker.handle.pause();
     fixture.push_batch(1).await;
     eventually("given back", async || worker.handle.stats().released == 1).await;
-    assert_eq!((fixture.counts().await.ready, turnstile.entered()), (1, 0));
+    assert_eq!(turnstile.entered(), 0);
+    assert_unused(&fixture, 1).await;
     fixture.store.let_go(Op::QueueClaim);
     worker.shutdown().await;
 }
@@ -104,7 +113,7 @@ async fn a_worker_that_shuts_down_gives_handed_over_jobs_back() {
     eventually("given back", async || worker.handle.stats().released == 1).await;
     turnstile.open();
     assert!(worker.report().await.clean);
-    assert_eq!(fixture.counts().await.ready, 1);
+    assert_unused(&fixture, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -225,5 +234,35 @@ async fn the_claim_after_a_hand_over_is_sent_with_the_settlement_of_a_short_job(
     registered(&fixture, 4).await;
     assert!(began.elapsed() < Duration::from_millis(100), "it waits for no handler for long");
     turnstile.open();
+    worker.shutdown().await;
+}
+
+/// Each time, the other queue has the only reservation.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_starts_although_another_queue_reserves_the_only_handler() {
+    let fixture = Fixture::new();
+    fixture.store.let_pushes_hand_over();
+    let turnstile = Turnstile::new();
+    let builder = fixture.worker().with_concurrency(1);
+    let worker = Running::start(builder.with_queue("q0", stays!(turnstile)).with_queue("q1", stays!(turnstile)));
+    registered(&fixture, 2).await;
+    for round in 0..20 {
+        let all = fixture.store.registrations();
+        let reserving =
+            |name: &str| all.iter().rfind(|(queue, _)| queue.as_str() == name).is_some_and(|last| last.1 > 0);
+        let name = if reserving("q0") { "q1" } else { "q0" };
+        let began = Instant::now();
+        for _ in 0..2 {
+            fixture.state.push_one(&QueueName::new(name).unwrap(), NewJob::new("")).await.unwrap();
+        }
+        turnstile.until_inside(1).await;
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        let running = async |name: &str| fixture.state.counts(&QueueName::new(name).unwrap()).await.unwrap().running;
+        assert_eq!(running("q0").await + running("q1").await, 1, "in round {round}");
+        turnstile.open();
+        eventually("done", async || worker.handle.stats().completed == 2 * (round + 1)).await;
+        turnstile.close();
+    }
+    assert_eq!(worker.handle.stats().released, 0);
     worker.shutdown().await;
 }

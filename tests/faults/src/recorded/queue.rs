@@ -97,6 +97,10 @@ impl Waiter for RecordedWaiter {
         }
         wakeup
     }
+
+    fn reserved(&self, queue: &QueueName) -> usize {
+        self.inner.reserved(queue)
+    }
 }
 
 fn claim(request: &ClaimRequest, reserve: usize) -> Call {

@@ -28,10 +28,20 @@ impl EmbeddedState {
         request.validate()?;
         let (request, settings) = (request.clone(), Settings::new(Op::QueueClaim, &request.queue, &self.options));
         let apply = move |change: &mut Change<'_>| {
+            let mut request = request.clone();
+            let (max, mut room) = (request.max, request.max);
             if let Some((mailbox, _)) = &waiter {
-                change.effects.unregister(&request.queue, mailbox);
+                let replaced = change.effects.unregister(&request.queue, mailbox);
+                // What was handed over before is on its way to the waiter.
+                let untaken = mailbox.reserved(&request.queue);
+                room = request.max.max(replaced + untaken) - untaken;
+                if room == 0 && !request.is_repeat {
+                    return Ok(Claim::default());
+                }
+                // A repetition gets what its first copy has leased.
+                request.max = if request.is_repeat { request.max } else { request.max.min(room) };
             }
-            let claim = match OpenQueue::existing(change, &request.queue, &settings)? {
+            let mut claim = match OpenQueue::existing(change, &request.queue, &settings)? {
                 Some(mut open) => {
                     let claim = open.claim(&request)?;
                     open.close()?;
@@ -40,12 +50,16 @@ impl EmbeddedState {
                 // Nothing was ever written to it.
                 None => Claim::default(),
             };
-            let wanted = request.max - claim.jobs.len();
+            if claim.jobs.len() == request.max && request.max < max {
+                // It had places for no more, and more may be ready.
+                claim.next = Some(Duration::ZERO);
+            }
             if let Some((mailbox, reserve)) = &waiter
-                && wanted > 0
+                && claim.jobs.len() < request.max
                 && claim.next != Some(Duration::ZERO)
             {
-                let (reserve, worker) = ((*reserve).min(wanted), request.worker.clone());
+                let (unused, worker) = (room.saturating_sub(claim.jobs.len()), request.worker.clone());
+                let reserve = (*reserve).min(unused);
                 let waiter = Registration::new(mailbox.clone(), reserve, request.max_bytes, request.lease, worker);
                 change.effects.register(&request.queue, waiter);
             }

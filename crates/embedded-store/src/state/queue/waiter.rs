@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::{Claim, ClaimRequest, Error, NewJob, Op, Outcome, Result, Settlement, Waiter, Wakeup};
+use store_core::{Claim, ClaimRequest, Error, NewJob, Op, Outcome, QueueName, Result, Settlement, Waiter, Wakeup};
 
 use super::open_queue::OpenQueue;
 use super::settings::Settings;
@@ -50,6 +50,10 @@ impl Waiter for EmbeddedWaiter {
             }
             () = tokio::time::sleep(up_to) => Ok(None),
         }
+    }
+
+    fn reserved(&self, queue: &QueueName) -> usize {
+        self.mailbox.reserved(queue)
     }
 }
 
@@ -96,13 +100,13 @@ impl OpenQueue<'_, '_> {
             };
             let queue = self.queue.clone();
             if jobs.is_empty() {
-                self.change.effects.wake(waiter.mailbox, Wakeup::Notified { queue });
+                self.change.effects.wake(waiter, Wakeup::Notified { queue });
                 return Ok(());
             }
             is_handed_over = true;
             let claim = Claim::new(jobs, self.next_event()?, false);
             let wakeup = Wakeup::Claimed { queue, claim, is_registered: false, since: self.began };
-            self.change.effects.wake(waiter.mailbox, wakeup);
+            self.change.effects.wake(waiter, wakeup);
         }
         Ok(())
     }

@@ -27,8 +27,7 @@ fn a_claim_that_finds_fewer_jobs_than_it_wants_registers_the_worker() {
     assert!(claimed(8, now).is_wanted());
     let supply = claimed(0, now);
     assert!(supply.is_registered());
-    assert_eq!((supply.reserved(), supply.claims_at()), (4, Some(now + REGISTRATION)));
-    assert_eq!(claimed(6, now).reserved(), 2, "no more handlers are reserved than the claim left free");
+    assert_eq!(supply.claims_at(), Some(now + REGISTRATION));
 }
 
 #[test]
@@ -36,7 +35,7 @@ fn a_claim_under_way_counts_as_the_jobs_that_it_may_return() {
     let now = Instant::now();
     let mut supply = Supply::new(LEASE);
     supply.claim_sent(8, 4, 0, now);
-    assert_eq!((supply.claiming(), supply.reserved(), supply.is_wanted()), (8, 0, false));
+    assert_eq!((supply.claiming(), supply.expected(), supply.is_wanted()), (8, 8, false));
     supply.claim_failed();
     assert_eq!((supply.claiming(), supply.is_wanted(), supply.is_notified()), (0, true, false));
 }
@@ -46,10 +45,10 @@ fn a_registration_ends_by_a_notification_a_hand_over_a_due_job_and_its_time() {
     let now = Instant::now();
     let mut supply = claimed(0, now);
     supply.notified();
-    assert!(supply.is_notified() && supply.reserved() == 0);
+    assert!(supply.is_notified());
 
     let mut supply = claimed(0, now);
-    supply.handed_over(1, false, Duration::ZERO, now + LEASE);
+    supply.handed_over(false, Duration::ZERO, now + LEASE);
     assert!(supply.is_wanted() && !supply.is_notified());
 
     let mut supply = claimed(0, now);
@@ -178,7 +177,7 @@ fn the_claim_after_a_hand_over_waits_for_the_settlement_and_for_nothing_else() {
     let patience = Duration::from_millis(1);
     let handed_over = || {
         let mut supply = claimed(0, now);
-        supply.handed_over(1, false, patience, now);
+        supply.handed_over(false, patience, now);
         assert_eq!((supply.is_wanted(), supply.waits_until()), (true, Some(now + patience)));
         supply
     };
@@ -189,7 +188,7 @@ fn the_claim_after_a_hand_over_waits_for_the_settlement_and_for_nothing_else() {
     supply.notified();
     assert_eq!(supply.waits_until(), None);
     let mut supply = handed_over();
-    supply.handed_over(1, false, patience, now);
+    supply.handed_over(false, patience, now);
     assert_eq!(supply.waits_until(), None, "there are more jobs than registrations");
 }
 
@@ -197,12 +196,41 @@ fn the_claim_after_a_hand_over_waits_for_the_settlement_and_for_nothing_else() {
 fn a_worker_stays_registered_for_the_rest_of_its_reserve() {
     let now = Instant::now();
     let mut supply = claimed(0, now);
-    let reserved = supply.reserved();
-    assert!(reserved > 1, "{reserved}");
-    supply.handed_over(reserved - 1, true, Duration::ZERO, now);
-    assert_eq!((supply.is_registered(), supply.reserved()), (true, 1));
-    supply.handed_over(1, false, Duration::ZERO, now);
+    supply.handed_over(true, Duration::ZERO, now);
+    assert!(supply.is_registered());
+    supply.handed_over(false, Duration::ZERO, now);
     assert!(supply.is_wanted());
+}
+
+#[test]
+fn a_claim_takes_the_places_of_the_reservation() {
+    let now = Instant::now();
+    let mut supply = claimed(0, now);
+    supply.set_reserved(4);
+    assert_eq!((supply.claiming(), supply.expected()), (0, 4));
+    supply.want();
+    assert_eq!(supply.expected(), 4, "the store may still hand jobs over");
+    for (max, expected) in [(2, 4), (8, 8)] {
+        supply.claim_sent(max, 1, 0, now);
+        assert_eq!(supply.expected(), expected);
+        supply.claim_failed();
+    }
+}
+
+#[test]
+fn a_reservation_is_recalled_once_even_if_a_hand_over_has_used_it() {
+    let now = Instant::now();
+    let mut supply = claimed(0, now);
+    assert!(!supply.can_be_recalled(), "it reserves nothing");
+    supply.set_reserved(4);
+    assert!(supply.can_be_recalled());
+    supply.want();
+    supply.claim_sent(4, 1, 0, now);
+    assert!(!supply.can_be_recalled());
+    supply.claim_heard(heard(0), now);
+    assert!(!supply.can_be_recalled(), "its message will arrive");
+    supply.set_reserved(1);
+    assert!(supply.can_be_recalled());
 }
 
 #[test]
