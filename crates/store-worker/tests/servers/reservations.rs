@@ -60,40 +60,45 @@ fn worker(store: &state_store::StateStore, names: &[&str], concurrency: usize) -
     (Running::start(builder), handlers)
 }
 
-/// Pushes two jobs at the same time, again and again, while the worker registers after the jobs before. In each round, no job's
-/// handler has ended when the leases are counted. (A job whose handler has ended is leased until its settlement is executed, and
-/// the next claim does not wait for that.)
-async fn one_job_is_leased_at_a_time(names: &[&str], partitions: u16) {
+/// Pushes one job more than the worker has handlers, at the same time, again and again, while the worker registers after the jobs
+/// before. In each round, no job's handler has ended when the leases are counted. (A job whose handler has ended is leased until
+/// its settlement is executed, and the next claim does not wait for that.)
+async fn no_more_jobs_are_leased_than_handlers(names: &[&str], partitions: u16, concurrency: usize) {
     let server = RedisServer::state().start().await.unwrap();
     let store = open(&server.url(None), partitions, Duration::from_secs(10)).await;
-    let first = open(&server.url(None), partitions, Duration::from_secs(10)).await;
-    let second = open(&server.url(None), partitions, Duration::from_secs(10)).await;
-    let (running, handlers) = worker(&store, names, 1);
+    let mut producers = Vec::new();
+    for _ in 0..=concurrency {
+        producers.push(open(&server.url(None), partitions, Duration::from_secs(10)).await);
+    }
+    let (running, handlers) = worker(&store, names, concurrency);
     let queues: Vec<_> = names.iter().map(|name| QueueName::new(*name).unwrap()).collect();
-    let (mut longest, mut begun) = (Duration::ZERO, 0);
+    let (mut longest, mut begun, most) = (Duration::ZERO, 0, concurrency as u64);
     for round in 0..150_usize {
         // At another time after the last job in each round.
         tokio::time::sleep(Duration::from_micros(spread(round) % 3000)).await;
-        let [one, other] = [&queues[round % queues.len()], &queues[(round + 1) % queues.len()]];
-        let (_, _) = tokio::join!(first.push_one(one, NewJob::new("")), second.push_one(other, NewJob::new("")));
-        let pushed = Instant::now();
-        while pushed.elapsed() < Duration::from_millis(4) || handlers.begun.load(Ordering::SeqCst) == begun {
+        let mut pushes = tokio::task::JoinSet::new();
+        for (number, producer) in producers.iter().enumerate() {
+            let (producer, queue) = (producer.clone(), queues[(round + number) % queues.len()].clone());
+            pushes.spawn(async move { producer.push_one(&queue, NewJob::new("")).await.unwrap() });
+        }
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(4) || handlers.begun.load(Ordering::SeqCst) < begun + most {
             let leased = leased(&server).await;
-            assert!(leased <= 1, "{leased} jobs are leased in round {round}");
-            assert!(pushed.elapsed() < DEADLINE, "no job begins in round {round}");
+            assert!(leased <= concurrency as i64, "{leased} jobs are leased in round {round}");
+            assert!(began.elapsed() < DEADLINE, "a handler is free in round {round}");
         }
-        for job in 1..=2 {
-            let freed = Instant::now();
-            let has_begun = async || handlers.begun.load(Ordering::SeqCst) == begun + job;
-            wait_until("the handler begins", DEADLINE, has_begun).await;
-            longest = longest.max(freed.elapsed());
-            handlers.gate.add_permits(1);
-        }
-        begun += 2;
+        longest = longest.max(began.elapsed());
+        pushes.join_all().await;
+        handlers.gate.add_permits(1);
+        let freed = Instant::now();
+        begun += most + 1;
+        wait_until("the last one begins", DEADLINE, async || handlers.begun.load(Ordering::SeqCst) == begun).await;
+        longest = longest.max(freed.elapsed());
+        handlers.gate.add_permits(concurrency);
         wait_until("settled", DEADLINE, async || leased(&server).await == 0).await;
     }
     assert!(longest < SOON, "a job waited for {longest:?} for a free handler");
-    assert_eq!(running.handle.stats().released, 0, "no job was given back");
+    assert_eq!(running.handle.stats().released, 0, "jobs were given back");
     running.shutdown().await;
 }
 
@@ -103,13 +108,15 @@ fn spread(round: usize) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_two_queues_one_job_is_leased_at_a_time() {
-    one_job_is_leased_at_a_time(&["mails", "orders"], 1).await;
+async fn a_worker_of_two_queues_has_no_more_jobs_than_handlers() {
+    no_more_jobs_are_leased_than_handlers(&["mails", "orders"], 1, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_twelve_partitions_one_job_is_leased_at_a_time() {
-    one_job_is_leased_at_a_time(&["mails"], 12).await;
+async fn a_worker_of_twelve_partitions_has_no_more_jobs_than_handlers() {
+    for concurrency in [1, 6] {
+        no_more_jobs_are_leased_than_handlers(&["mails"], 12, concurrency).await;
+    }
 }
 
 #[tokio::test]

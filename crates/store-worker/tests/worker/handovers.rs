@@ -266,3 +266,20 @@ async fn a_job_starts_although_another_queue_reserves_the_only_handler() {
     assert_eq!(worker.handle.stats().released, 0);
     worker.shutdown().await;
 }
+
+/// Virtual time: for each queue one claim that registers the worker, and at most one that ends its reservation for another queue.
+#[tokio::test(start_paused = true)]
+async fn an_idle_worker_claims_from_each_queue_at_most_twice_in_10_s() {
+    for (queues, concurrency) in [(2, 1), (12, 1), (2, 2), (3, 12)] {
+        let fixture = Fixture::new();
+        fixture.store.let_pushes_hand_over();
+        let worker = Running::start(with_queues(&fixture, queues).with_concurrency(concurrency));
+        registered(&fixture, queues).await;
+        let before = fixture.store.count(Op::QueueClaim);
+        // Time passes to the next timer of the worker.
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        let claims = fixture.store.count(Op::QueueClaim) - before;
+        assert!((9 * queues..=22 * queues).contains(&claims), "{claims} claims of {queues} queues in 100 s");
+        worker.shutdown().await;
+    }
+}
