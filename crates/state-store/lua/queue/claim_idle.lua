@@ -40,8 +40,8 @@ local fields = call('HMGET', meta, 'shape', 'moving', 'paused', 'fence', 'tidied
 local interrupted, last_fence = fields[2], fields[4]
 if fields[1] and fields[1] ~= ARGV[2] then return { 'shape', fields[1] } end
 -- A repetition gets what its first copy has leased.
-local is_known = is_repeat and call('EXISTS', KEYS[15]) == 1
-if ARGV[8] ~= '' and not is_known and has_crossed() then return { 'crossed' } end
+local was_executed = is_repeat and call('EXISTS', KEYS[15]) == 1
+if ARGV[8] ~= '' and not was_executed and has_crossed() then return { 'crossed' } end
 if fields[3] then
   register(tonumber(ARGV[4]))
   return { 'paused' }
