@@ -1,32 +1,38 @@
 //! The nodes of a cluster, and the node of each slot.
 //!
 //! The link asks all nodes at the same time: at the start, every 10 s, and when a call shows a change. Of the reports of a working
-//! cluster, the one with the highest epoch counts: a node that was cut off from the others reports an older epoch.
+//! cluster, the one with the highest epoch counts: a node that was cut off from the others reports an older epoch. A report that names
+//! none of the known nodes is of another cluster, and is ignored. But if no known node reports, the cluster may have been created again:
+//! then the servers that the URL names are believed.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::node::Node;
 use super::upstream::Upstream;
-use super::waiting::Waiting;
-use crate::wire::{Failure, Request, Wire};
-use crate::{Endpoint, LinkConfig, Reply};
+use crate::wire::Failure;
+use crate::{Endpoint, LinkConfig};
 
+mod asking;
 mod slots;
 
+use asking::{first_report, newest, report_of};
 pub(super) use slots::SlotMap;
 pub(crate) use slots::announced;
 use slots::{Report, Standing};
 
 /// How often the nodes are asked without a sign of a change.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
-/// How often at most the nodes are asked.
-const ASKED_AT_MOST_EVERY: Duration = Duration::from_millis(100);
-/// How long the other nodes have after the first has answered.
-const GRACE: Duration = Duration::from_millis(200);
+/// The pause after a question, twice as long after each answer that changes nothing.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause. Calls reach the successor of a dead node after at most this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long the connections to a node without slots are kept after a call was sent there.
+const KEPT: Duration = Duration::from_secs(30);
 /// How long the other primaries have to accept connections after the first has; at most a quarter of the connect time-out, which all
 /// steps of a connect share.
 const LATE: Duration = Duration::from_secs(1);
@@ -56,12 +62,17 @@ pub(super) struct Slots {
     stale: Arc<Notify>,
 }
 
+#[derive(Default)]
 struct Members {
-    /// The primaries, and nodes to which a call was sent meanwhile.
+    /// The primaries, and nodes that are reported to have a slot.
     nodes: Vec<(Endpoint, Arc<Node>)>,
+    /// Nodes to which slots are on the way, and when the last call was sent there.
+    importing: Vec<(Endpoint, Arc<Node>, Instant)>,
     slots: Arc<SlotMap>,
     /// The standing of the report from which `slots` was read.
     standing: Standing,
+    /// The ids of its nodes.
+    ids: HashSet<String>,
 }
 
 impl Cluster {
@@ -96,7 +107,7 @@ impl Cluster {
             let failure = refused.pop().map(|(_, failure)| failure);
             return Err(failure.unwrap_or(Failure::NotSent("the cluster has no node with slots")));
         }
-        let mut members = Members { nodes, slots: Arc::default(), standing: Standing::default() };
+        let mut members = Members { nodes, ..Members::default() };
         members.apply(config, &report);
         let shared = Arc::new(Shared {
             config: config.clone(),
@@ -149,22 +160,19 @@ impl Cluster {
 
     /// A node reports that another has this slot.
     pub(super) fn moved(&self, slot: u16, to: &Endpoint) -> Arc<Node> {
-        let node = self.node_at(to);
-        self.shared.write(|members| {
+        let node = self.shared.write(|members| {
             if members.slots.owner(slot) != Some(to) {
                 Arc::make_mut(&mut members.slots).set(slot, to);
             }
+            members.node(&self.shared.config, to)
         });
         self.shared.stale.notify_one();
         node
     }
 
-    /// The node at an address.
-    pub(super) fn node_at(&self, endpoint: &Endpoint) -> Arc<Node> {
-        if let Some(node) = self.shared.read().at(endpoint) {
-            return Arc::clone(node);
-        }
-        self.shared.write(|members| members.node(&self.shared.config, endpoint))
+    /// A node reports that a slot is on the way to another one.
+    pub(super) fn asked(&self, to: &Endpoint) -> Arc<Node> {
+        self.shared.write(|members| members.importing(&self.shared.config, to))
     }
 
     /// Asks the nodes if the failure of a call may mean that another node has its slot.
@@ -191,6 +199,7 @@ impl Cluster {
     pub(super) fn close(&self) {
         self.keeper.abort();
         self.nodes().iter().for_each(|node| node.close());
+        self.shared.read().importing.iter().for_each(|(_, node, _)| node.close());
     }
 }
 
@@ -219,29 +228,36 @@ impl Slots {
 
 impl Shared {
     async fn keep(self: Arc<Self>) {
+        let mut pause = SHORTEST_PAUSE;
         loop {
             if !self.read().nodes.iter().any(|(_, node)| node.is_refusing()) {
-                let _ = tokio::time::timeout(ASKED_EVERY, self.stale.notified()).await;
+                let within = ASKED_EVERY.mul_f64(0.75 + fastrand::f64() / 2.0);
+                if tokio::time::timeout(within, self.stale.notified()).await.is_err() {
+                    pause = SHORTEST_PAUSE;
+                }
             }
             let newest = match self.ask().await {
                 Some(report) => Some(report),
                 None => first_report(&self.config, &self.seeds).await.ok(),
             };
-            if let Some(report) = newest {
-                self.write(|members| members.apply(&self.config, &report));
-            }
-            tokio::time::sleep(ASKED_AT_MOST_EVERY).await;
+            let is_news = newest.is_some_and(|report| self.write(|members| members.apply(&self.config, &report)));
+            pause = if is_news { SHORTEST_PAUSE } else { pause };
+            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// Asks all nodes at the same time. The newest report; `None` if none answers.
+    /// Asks all nodes at the same time. The newest report about this cluster; `None` if there is none.
     async fn ask(&self) -> Option<Report> {
-        let members: Vec<_> = self.read().nodes.clone();
+        let (members, ids) = {
+            let members = self.read();
+            (members.nodes.clone(), members.ids.clone())
+        };
         let mut asking = JoinSet::new();
         for (endpoint, node) in members {
             asking.spawn(async move { report_of(&node, &endpoint).await });
         }
-        newest(asking).await.ok()
+        newest(asking, &ids).await.ok()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Members> {
@@ -276,19 +292,36 @@ impl Members {
         if let Some(node) = self.at(endpoint) {
             return Arc::clone(node);
         }
-        tracing::debug!(node = %endpoint, "connections to another node of the cluster are opened");
-        let node = Arc::new(Node::begin(config, &Upstream::Server(endpoint.clone())));
+        let imported = self.importing.extract_if(.., |(other, ..)| other == endpoint).next();
+        let node = imported.map_or_else(|| begin(config, endpoint), |(_, node, _)| node);
         self.nodes.push((endpoint.clone(), Arc::clone(&node)));
         node
     }
 
-    /// Replaces the primaries, unless a newer report is known. Calls in progress at other nodes end.
-    fn apply(&mut self, config: &LinkConfig, report: &Report) {
+    /// The node at an address, which is kept for some time although it has no slots.
+    fn importing(&mut self, config: &LinkConfig, endpoint: &Endpoint) -> Arc<Node> {
+        if let Some(node) = self.at(endpoint) {
+            return Arc::clone(node);
+        }
+        if let Some((_, node, last)) = self.importing.iter_mut().find(|(other, ..)| other == endpoint) {
+            *last = Instant::now();
+            return Arc::clone(node);
+        }
+        let node = begin(config, endpoint);
+        self.importing.push((endpoint.clone(), Arc::clone(&node), Instant::now()));
+        node
+    }
+
+    /// Replaces the primaries, unless a newer report is known. Calls in progress at other nodes end. Returns whether that changes which
+    /// node has which slot.
+    fn apply(&mut self, config: &LinkConfig, report: &Report) -> bool {
         let primaries = report.primaries();
-        if primaries.is_empty() || report.standing() < self.standing {
-            return;
+        let is_older = report.is_of(&self.ids) && report.standing() < self.standing;
+        if primaries.is_empty() || is_older {
+            return false;
         }
         self.standing = report.standing();
+        self.ids.clone_from(report.ids());
         if let Some(losses) = &config.losses {
             losses.primaries(&primaries, report.slots());
         }
@@ -296,61 +329,16 @@ impl Members {
         for endpoint in &primaries {
             self.node(config, endpoint);
         }
-        self.slots = Arc::clone(report.slots());
-    }
-}
-
-/// The newest report of several nodes. Ignores reports that come much later than the first.
-async fn newest(mut asking: JoinSet<Result<Report, Failure>>) -> Result<Report, Failure> {
-    let (mut newest, mut failed): (Option<Report>, _) = (None, Failure::NotSent("no node of the cluster has slots"));
-    loop {
-        let next = match &newest {
-            None => asking.join_next().await,
-            Some(_) => tokio::time::timeout(GRACE, asking.join_next()).await.unwrap_or(None),
-        };
-        match next {
-            Some(Ok(Ok(report))) => {
-                let is_newest = newest.as_ref().is_none_or(|newest| report.standing() > newest.standing());
-                if is_newest && !report.primaries().is_empty() {
-                    newest = Some(report);
-                }
-            }
-            Some(Ok(Err(failure))) => failed = failure,
-            Some(Err(_)) => {}
-            None => return newest.ok_or(failed),
+        self.importing.retain(|(.., last)| last.elapsed() < KEPT);
+        let is_news = !self.slots.is_same(report.slots());
+        if is_news {
+            self.slots = Arc::clone(report.slots());
         }
+        is_news
     }
 }
 
-/// The newest report of the nodes that the URL names.
-async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report, Failure> {
-    let mut asking = JoinSet::new();
-    for seed in seeds {
-        let (config, seed) = (config.clone(), seed.clone());
-        asking.spawn(async move { report_of_seed(&config, &seed).await.map_err(Failure::before_the_call) });
-    }
-    newest(asking).await
-}
-
-async fn report_of_seed(config: &LinkConfig, seed: &Endpoint) -> Result<Report, Failure> {
-    let (wire, _driver) = Wire::open(config, seed).await?;
-    if wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() != Some("cluster")) {
-        return Err(Failure::InvalidArgument(NO_NODE.into()));
-    }
-    let requests = [Request::new("CLUSTER INFO", []), Request::new("CLUSTER SLOTS", [])];
-    let mut replies = wire.pipeline(requests.into(), config.command_timeout).await?.into_iter();
-    let mut next = || replies.next().unwrap_or(Err(Failure::LOST));
-    Report::parse(&next()?, &next()?, seed)
-}
-
-/// What a node reports.
-async fn report_of(node: &Node, endpoint: &Endpoint) -> Result<Report, Failure> {
-    // Not counted among the calls that wait.
-    let permit = || Waiting::new(usize::MAX >> 1).enter_beyond();
-    let ask = async |what: &'static str| -> Result<Reply, Failure> {
-        node.connection()?.send(Request::new(what, []), permit()).await
-    };
-    let report = Report::parse(&ask("CLUSTER INFO").await?, &ask("CLUSTER SLOTS").await?, endpoint)?;
-    node.reported(report.is_ok());
-    Ok(report)
+fn begin(config: &LinkConfig, endpoint: &Endpoint) -> Arc<Node> {
+    tracing::debug!(node = %endpoint, "connections to another node of the cluster are opened");
+    Arc::new(Node::begin(config, &Upstream::Server(endpoint.clone())))
 }

@@ -88,7 +88,7 @@ impl Routes {
         };
         let (node, asks) = match redirection {
             Redirection::Moved { slot, to } => (cluster.moved(slot, &to), false),
-            Redirection::Asked { to } => (cluster.node_at(&to), true),
+            Redirection::Asked { to } => (cluster.asked(&to), true),
         };
         Some(Hop { node, asks, left: hop.left - 1 })
     }

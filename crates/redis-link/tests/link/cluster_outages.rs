@@ -11,7 +11,7 @@ use crate::cluster::{count, link_to, url_of};
 use crate::{config, eventually};
 
 /// The ids of the link's connections to a node.
-async fn connections(node: &RedisServer) -> BTreeSet<String> {
+pub(crate) async fn connections(node: &RedisServer) -> BTreeSet<String> {
     let clients = node.command(&["CLIENT", "LIST"]).await.unwrap();
     let ours = clients.as_str().unwrap().lines().filter(|line| line.contains("name=tests:link"));
     ours.map(|line| line.split(' ').next().unwrap().to_owned()).collect()

@@ -26,7 +26,7 @@ async fn swap(one: &RedisServer, two: &RedisServer) {
 }
 
 /// An address that leads to the server that is set when a connection is opened. Connections that exist stay.
-async fn address_of(server: &RedisServer) -> (u16, Arc<Mutex<SocketAddr>>) {
+pub(crate) async fn address_of(server: &RedisServer) -> (u16, Arc<Mutex<SocketAddr>>) {
     let target = Arc::new(Mutex::new(server.address()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, leads_to) = (listener.local_addr().unwrap().port(), Arc::clone(&target));

@@ -5,6 +5,7 @@
 mod blocking;
 mod breaker;
 mod cluster;
+mod cluster_changes;
 mod cluster_channels;
 mod cluster_outages;
 mod connecting;

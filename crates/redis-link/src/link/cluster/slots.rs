@@ -1,5 +1,6 @@
 //! The slots of a cluster, as a node reports them.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -54,6 +55,14 @@ impl SlotMap {
         (0..SLOTS as u16).filter_map(moved).collect()
     }
 
+    /// Whether each slot has the same node.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let number = |node| other.nodes.iter().position(|other| other == node).map_or(usize::MAX, |index| index + 1);
+        let numbers: Vec<_> = std::iter::once(0).chain(self.nodes.iter().map(number)).collect();
+        let is_same = |(own, theirs): (&u16, &u16)| numbers.get(usize::from(*own)) == Some(&usize::from(*theirs));
+        self.owners.len() == other.owners.len() && self.owners.iter().zip(&other.owners).all(is_same)
+    }
+
     /// A node has a slot.
     pub(super) fn set(&mut self, slot: u16, node: &Endpoint) {
         self.owners.resize(SLOTS, 0);
@@ -72,6 +81,8 @@ impl SlotMap {
 pub(super) struct Report {
     standing: Standing,
     slots: Arc<SlotMap>,
+    /// The ids of the nodes and of their replicas.
+    ids: HashSet<String>,
 }
 
 /// The order of several reports: the largest counts.
@@ -90,14 +101,15 @@ impl Report {
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
         };
         let Reply::List(ranges) = slots else { return Err(UNREADABLE) };
-        let mut map = SlotMap::default();
+        let (mut map, mut ids) = (SlotMap::default(), HashSet::new());
         for range in ranges {
+            ids.extend(ids_of(range));
             let (first, last, node) = range_of(range, asked).ok_or(UNREADABLE)?;
             (first..=last).for_each(|slot| map.set(slot, &node));
         }
         let epoch = field("cluster_current_epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
         let is_ok = field("cluster_state") == Some("ok");
-        Ok(Self { standing: Standing { is_ok, epoch }, slots: Arc::new(map) })
+        Ok(Self { standing: Standing { is_ok, epoch }, slots: Arc::new(map), ids })
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -117,6 +129,16 @@ impl Report {
     pub(super) fn slots(&self) -> &Arc<SlotMap> {
         &self.slots
     }
+
+    pub(super) fn ids(&self) -> &HashSet<String> {
+        &self.ids
+    }
+
+    /// Whether it is about the cluster in which nodes have these ids: it names one of them. A cluster that was created again has other
+    /// ids.
+    pub(super) fn is_of(&self, ids: &HashSet<String>) -> bool {
+        ids.is_empty() || self.ids.is_empty() || !ids.is_disjoint(&self.ids)
+    }
 }
 
 const UNREADABLE: Failure = Failure::Unsupported("the server's answer to CLUSTER SLOTS is not a list of ranges");
@@ -128,6 +150,16 @@ fn range_of(range: &Reply, asked: &Endpoint) -> Option<(u16, u16, Endpoint)> {
     let number = |reply: &Reply| u16::try_from(reply.as_int()?).ok();
     let last = number(last).filter(|last| usize::from(*last) < SLOTS)?;
     Some((number(first)?, last, announced(primary, asked)?))
+}
+
+/// The ids of the nodes of a range.
+fn ids_of(range: &Reply) -> Vec<String> {
+    let Reply::List(fields) = range else { return Vec::new() };
+    let id = |node: &Reply| match node {
+        Reply::List(fields) => fields.get(2)?.as_str().map(str::to_owned),
+        _ => None,
+    };
+    fields.iter().filter_map(id).collect()
 }
 
 /// The address of a node in `CLUSTER SLOTS`: host, port, id and, from version 7.0 on, pairs of names and values. The host is `?` if
@@ -178,8 +210,12 @@ mod tests {
         assert_eq!(map.owner(16_383), Some(&Endpoint::new("node-2", 7002)));
         assert_eq!(map.owner(50), Some(&Endpoint::new("seed", 7003)));
         assert_eq!(report.primaries().len(), 3);
+        assert!(map.is_same(report.slots()) && !map.is_same(&SlotMap::default()));
         map.set(99, &Endpoint::new("10.0.0.9", 7009));
         assert_eq!(map.owner(99), Some(&Endpoint::new("10.0.0.9", 7009)));
+        assert!(!map.is_same(report.slots()) && !report.slots().is_same(&map));
+        map.set(99, &Endpoint::new("10.0.0.1", 7001));
+        assert!(map.is_same(report.slots()) && report.slots().is_same(&map), "in another order");
         assert!(SlotMap::default().owner(1).is_none());
     }
 
@@ -223,6 +259,18 @@ mod tests {
         assert!(report("ok", 5).standing() > report("ok", 4).standing());
         assert!(report("ok", 3).standing() > report("fail", 9).standing());
         assert!(report("ok", 3).standing() == report("ok", 3).standing());
+    }
+
+    #[test]
+    fn a_report_is_of_a_cluster_if_it_names_one_of_its_nodes() {
+        let report = |ids: [&str; 2]| {
+            let node = |id| Reply::List(vec![text("10.0.0.1"), Reply::Int(7001), text(id)]);
+            let range = Reply::List(vec![Reply::Int(0), Reply::Int(1), node(ids[0]), node(ids[1])]);
+            Report::parse(&info("ok", 1), &Reply::List(vec![range]), &Endpoint::new("h", 1)).unwrap()
+        };
+        let first = report(["a", "b"]);
+        assert!(first.is_of(&HashSet::new()) && report(["c", "a"]).is_of(first.ids()));
+        assert!(!report(["c", "d"]).is_of(first.ids()));
     }
 
     #[test]

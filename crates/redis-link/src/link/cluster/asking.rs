@@ -1,0 +1,74 @@
+//! Asks nodes of a cluster for their reports.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::NO_NODE;
+use super::slots::Report;
+use crate::link::node::Node;
+use crate::link::waiting::Waiting;
+use crate::wire::{Failure, Request, Wire};
+use crate::{Endpoint, LinkConfig, Reply};
+
+/// How long the other nodes have after the first has answered.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// The newest report of several nodes about the cluster of these ids. Ignores reports that come much later than the first.
+pub(super) async fn newest(
+    mut asking: JoinSet<Result<Report, Failure>>,
+    ids: &HashSet<String>,
+) -> Result<Report, Failure> {
+    let (mut newest, mut failed): (Option<Report>, _) = (None, Failure::NotSent("no node of the cluster has slots"));
+    loop {
+        let next = match &newest {
+            None => asking.join_next().await,
+            Some(_) => tokio::time::timeout(GRACE, asking.join_next()).await.unwrap_or(None),
+        };
+        match next {
+            Some(Ok(Ok(report))) => {
+                let is_newest = newest.as_ref().is_none_or(|newest| report.standing() > newest.standing());
+                if is_newest && report.is_of(ids) && !report.primaries().is_empty() {
+                    newest = Some(report);
+                }
+            }
+            Some(Ok(Err(failure))) => failed = failure,
+            Some(Err(_)) => {}
+            None => return newest.ok_or(failed),
+        }
+    }
+}
+
+/// The newest report of the nodes that the URL names.
+pub(super) async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report, Failure> {
+    let mut asking = JoinSet::new();
+    for seed in seeds {
+        let (config, seed) = (config.clone(), seed.clone());
+        asking.spawn(async move { report_of_seed(&config, &seed).await.map_err(Failure::before_the_call) });
+    }
+    newest(asking, &HashSet::new()).await
+}
+
+async fn report_of_seed(config: &LinkConfig, seed: &Endpoint) -> Result<Report, Failure> {
+    let (wire, _driver) = Wire::open(config, seed).await?;
+    if wire.greeting().is_some_and(|greeting| greeting.mode.as_deref() != Some("cluster")) {
+        return Err(Failure::InvalidArgument(NO_NODE.into()));
+    }
+    let requests = [Request::new("CLUSTER INFO", []), Request::new("CLUSTER SLOTS", [])];
+    let mut replies = wire.pipeline(requests.into(), config.command_timeout).await?.into_iter();
+    let mut next = || replies.next().unwrap_or(Err(Failure::LOST));
+    Report::parse(&next()?, &next()?, seed)
+}
+
+/// What a node reports.
+pub(super) async fn report_of(node: &Node, endpoint: &Endpoint) -> Result<Report, Failure> {
+    // Not counted among the calls that wait.
+    let permit = || Waiting::new(usize::MAX >> 1).enter_beyond();
+    let ask = async |what: &'static str| -> Result<Reply, Failure> {
+        node.connection()?.send(Request::new(what, []), permit()).await
+    };
+    let report = Report::parse(&ask("CLUSTER INFO").await?, &ask("CLUSTER SLOTS").await?, endpoint)?;
+    node.reported(report.is_ok());
+    Ok(report)
+}
