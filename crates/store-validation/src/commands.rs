@@ -30,7 +30,7 @@ const STATE_CHANNELS: [&str; 6] = [
 pub(crate) const CLUSTER: [&str; 3] = ["CLUSTER INFO", "CLUSTER SLOTS", "ASKING"];
 
 /// Commands of the worker state store that only `Inventory` sends. A service starts without them.
-const INVENTORY: [&str; 1] = ["SCAN 0"];
+const INVENTORY: [&str; 2] = ["SCAN 0", "CLUSTER NODES"];
 
 /// Commands that the cache store sends and its scripts call, each on a key.
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];

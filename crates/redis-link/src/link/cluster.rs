@@ -5,7 +5,8 @@
 //! none of the known nodes is of another cluster, and is ignored. But if no known node reports, the cluster may have been created again:
 //! then the servers that the URL names are believed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::{Endpoint, LinkConfig};
 mod asking;
 mod slots;
 
-use asking::{first_report, newest, report_of};
+use asking::{first_report, migrations_of, newest, report_of};
 pub(super) use slots::SlotMap;
 pub(crate) use slots::announced;
 use slots::{Report, Standing};
@@ -151,6 +152,28 @@ impl Cluster {
     /// Identifies the division of the slots into parts, whichever node has each part; `None` if a slot has no node.
     pub(super) fn division(&self) -> Option<u64> {
         self.shared.read().slots.division()
+    }
+
+    /// As [`Cluster::division`], after asking all nodes. Differs while slots are on the way between nodes.
+    pub(super) async fn division_now(&self) -> Result<Option<u64>, Failure> {
+        if let Some(report) = self.shared.ask().await {
+            self.shared.write(|members| members.apply(&self.shared.config, &report));
+        }
+        let mut asking = JoinSet::new();
+        for node in self.nodes() {
+            asking.spawn(async move { migrations_of(&node).await });
+        }
+        let mut migrations = BTreeSet::new();
+        while let Some(answered) = asking.join_next().await {
+            migrations.extend(answered.unwrap_or(Err(Failure::LOST))?);
+        }
+        let with_migrations = |division: u64| {
+            let mut hasher = DefaultHasher::new();
+            (division, &migrations).hash(&mut hasher);
+            hasher.finish()
+        };
+        let division = self.division();
+        Ok(if migrations.is_empty() { division } else { division.map(with_migrations) })
     }
 
     /// The lowest first slot of a node that is higher than `slot`.

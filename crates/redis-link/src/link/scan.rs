@@ -19,7 +19,7 @@ struct Place {
 /// The node of a cluster that is being iterated over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct NodePlace {
-    /// How the slots were divided when the iteration began.
+    /// How the slots were divided when the iteration began, or when it began again.
     division: u64,
     /// The first slot of the node, which identifies it: a replica that replaces the node has the same slots.
     slot: u16,
@@ -30,7 +30,9 @@ struct NodePlace {
 impl Link {
     /// One step of an iteration over all keys, which examines about `count` of them. Returns the keys that match `pattern`, and the
     /// cursor of the next step, unless this was the last. A key that exists from the first step to the last is returned at least
-    /// once. In a cluster too: if slots have moved between nodes meanwhile, the iteration visits all nodes again.
+    /// once. In a cluster too: if slots have moved between nodes meanwhile, or are on the way, the iteration visits all nodes again. It
+    /// asks for them with `CLUSTER NODES`: a user without that right may miss a key that moves with an unfinished migration. So does an
+    /// iteration during which a migration is abandoned.
     ///
     /// # Errors
     /// `InvalidArgument` for a text that is not a cursor; `Unavailable` while a slot of a cluster has no node. Otherwise as
@@ -52,13 +54,12 @@ impl Link {
             None => Error::unavailable(op, UNCOVERED),
         })?;
         let step = || self.scan_at(&place, pattern, count);
-        let ((place, keys), _) = self.attempts(op, "SCAN", &self.copies(Durability::Accepted), step).await?;
-        let next = place.next(routes).ok_or_else(|| Error::unavailable(op, UNCOVERED))?;
+        let ((next, keys), _) = self.attempts(op, "SCAN", &self.copies(Durability::Accepted), step).await?;
         Ok((keys.reader(op), next.map(|place| place.write())))
     }
 
-    /// The cursor with which the server continues, and the keys.
-    async fn scan_at(&self, place: &Place, pattern: &str, count: u64) -> Result<(Place, Reply), Failure> {
+    /// The next place, and the keys.
+    async fn scan_at(&self, place: &Place, pattern: &str, count: u64) -> Result<(Option<Place>, Reply), Failure> {
         self.inner.check_open()?;
         let mut place = place.clone();
         let node = match (&mut place.node, &self.inner.routes) {
@@ -84,7 +85,7 @@ impl Link {
         let Reply::List(mut fields) = answered? else { return Err(UNREADABLE) };
         let (Some(keys @ Reply::List(_)), Some(cursor)) = (fields.pop(), fields.pop()) else { return Err(UNREADABLE) };
         cursor.as_str().unwrap_or("0").clone_into(&mut place.cursor);
-        Ok((place, keys))
+        Ok((place.next(&self.inner.routes).await?, keys))
     }
 }
 
@@ -104,22 +105,25 @@ impl Place {
         Some(Self { node, cursor: "0".to_owned() })
     }
 
-    /// The next place, or `Some(None)` after the last one; `None` if a slot has no node.
-    fn next(self, routes: &Routes) -> Option<Option<Self>> {
+    /// The next place; `None` after the last one.
+    async fn next(self, routes: &Routes) -> Result<Option<Self>, Failure> {
         let (Some(at), Routes::Cluster(cluster)) = (&self.node, routes) else {
-            return Some(Some(self).filter(|place| place.cursor != "0"));
+            return Ok(Some(self).filter(|place| place.cursor != "0"));
         };
         if self.cursor != "0" {
-            return Some(Some(self));
+            return Ok(Some(self));
         }
-        let division = cluster.division()?;
+        let uncovered = Failure::NotSent(UNCOVERED);
         let node = match cluster.first_slot_behind(at.slot) {
+            Some(_) if cluster.division().is_none() => return Err(uncovered),
             Some(slot) => NodePlace { division: at.division, slot, endpoint: None },
-            // A slot may have moved from a node that had not been visited to one that had.
-            None if division != at.division => NodePlace { division, slot: 0, endpoint: None },
-            None => return Some(None),
+            None => match cluster.division_now().await?.ok_or(uncovered)? {
+                division if division == at.division => return Ok(None),
+                // A key may have moved from a node that had not been visited to one that had.
+                division => NodePlace { division, slot: 0, endpoint: None },
+            },
         };
-        Some(Some(Self { node: Some(node), cursor: "0".to_owned() }))
+        Ok(Some(Self { node: Some(node), cursor: "0".to_owned() }))
     }
 
     fn read(text: &str, is_cluster: bool) -> Option<Self> {

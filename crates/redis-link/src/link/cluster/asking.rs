@@ -63,12 +63,29 @@ async fn report_of_seed(config: &LinkConfig, seed: &Endpoint) -> Result<Report, 
 
 /// What a node reports.
 pub(super) async fn report_of(node: &Node, endpoint: &Endpoint) -> Result<Report, Failure> {
-    // Not counted among the calls that wait.
-    let permit = || Waiting::new(usize::MAX >> 1).enter_beyond();
-    let ask = async |what: &'static str| -> Result<Reply, Failure> {
-        node.connection()?.send(Request::new(what, []), permit()).await
-    };
-    let report = Report::parse(&ask("CLUSTER INFO").await?, &ask("CLUSTER SLOTS").await?, endpoint)?;
+    let (info, slots) = (ask(node, "CLUSTER INFO").await?, ask(node, "CLUSTER SLOTS").await?);
+    let report = Report::parse(&info, &slots, endpoint)?;
     node.reported(report.is_ok());
     Ok(report)
+}
+
+/// The slots that are on the way to or from a node, as `CLUSTER NODES` writes them: `[93->-id]`, `[93-<-id]`. None for a user who may
+/// not ask.
+pub(super) async fn migrations_of(node: &Node) -> Result<Vec<String>, Failure> {
+    match ask(node, "CLUSTER NODES").await {
+        Ok(nodes) => Ok(migrations(nodes.as_str().unwrap_or_default())),
+        Err(failure) if failure.is_forbidden() => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn migrations(nodes: &str) -> Vec<String> {
+    let words = nodes.lines().flat_map(|line| line.split(' '));
+    words.filter(|word| word.starts_with('[')).map(str::to_owned).collect()
+}
+
+async fn ask(node: &Node, what: &'static str) -> Result<Reply, Failure> {
+    // Not counted among the calls that wait.
+    let permit = Waiting::new(usize::MAX >> 1).enter_beyond();
+    node.connection()?.send(Request::new(what, []), permit).await
 }
