@@ -357,3 +357,23 @@ async fn jobs_that_were_handed_to_a_dropped_waiter_are_given_back() {
         assert!(jobs.iter().all(|job| job.attempt == 1), "dropped before the push: {is_dropped_first}");
     }
 }
+
+/// The message of the hand-over is on its way when the claim is executed.
+#[tokio::test]
+async fn a_claim_that_crosses_a_hand_over_leaves_the_places_to_its_jobs() {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let store = open(&server.url_through(&proxy, None), StateOptions::default()).await.unwrap();
+    let producer = another(&server).await;
+    let waiter = registered(&store, 1).await;
+    assert_eq!(waiter.reserved(&queue()), 1);
+    assert!(proxy.hold_connection(proxy.connections() - 1), "the channel is the last connection");
+    push(&producer, &plain(2)).await;
+    assert_eq!(counts(&producer).await, (1, 1));
+    let found = waiter.claim(&request_from(queue(), 1, LEASE), 0).await.unwrap();
+    assert_eq!((found.jobs, counts(&producer).await, waiter.reserved(&queue())), (vec![], (1, 1), 1));
+    proxy.pass().await;
+    assert_eq!(handed(&waiter).await.jobs.len(), 1);
+    assert_eq!(waiter.reserved(&queue()), 0);
+    assert_eq!(waiter.claim(&request_from(queue(), 1, LEASE), 0).await.unwrap().jobs.len(), 1);
+}
