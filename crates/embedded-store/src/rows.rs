@@ -40,10 +40,14 @@ pub(crate) enum Table {
     EntryEnds,
     /// Sums over [`Table::Entries`], in one row.
     Usage,
+    /// Run, kind of row, step -> the head of the run, its steps, their order and outputs.
+    Steps,
+    /// End of a run, run -> nothing.
+    StepEnds,
 }
 
 /// How many tables there are.
-const TABLES: usize = 10;
+const TABLES: usize = 12;
 
 /// Rows that can be read. Rows are passed to a closure because they are in the database's own pages.
 pub(crate) trait Rows {

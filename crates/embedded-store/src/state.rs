@@ -5,6 +5,7 @@ mod inventory;
 mod leases;
 mod queue;
 mod resume_tokens;
+mod steps;
 
 use std::fmt;
 use std::path::Path;
@@ -24,7 +25,7 @@ use crate::idempotency::Entries;
 /// concurrent writers share one `fsync`. In memory, dropping the last clone deletes the store, and `Fsynced` is
 /// refused. There are no replicas.
 ///
-/// Idempotency keys, leases and pools belong to the service that opened the store.
+/// Idempotency keys, leases, pools and runs belong to the service that opened the store.
 /// [`for_service`](EmbeddedState::for_service) returns a handle for another service of the process, and
 /// [`shared`](EmbeddedState::shared) one for all services.
 ///
@@ -77,13 +78,13 @@ impl EmbeddedState {
         Ok(Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options })
     }
 
-    /// The same store with the idempotency keys, leases and pools that all services share. Queues are the same.
+    /// The same store with the idempotency keys, leases, pools and runs that all services share. Queues are the same.
     #[must_use]
     pub fn shared(&self) -> Self {
         Self { scope: Scope::Shared, ..self.clone() }
     }
 
-    /// The same store with the idempotency keys, leases and pools of another service. Queues are the same.
+    /// The same store with the idempotency keys, leases, pools and runs of another service. Queues are the same.
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
         Self { scope: service.into(), ..self.clone() }
@@ -126,12 +127,16 @@ impl EmbeddedState {
     /// A name within the scope: the service, a zero byte, the name. No name contains a zero byte. The shared scope has the
     /// empty name, which no service has.
     fn scoped(&self, name: &str) -> Vec<u8> {
-        let service = match &self.scope {
-            Scope::Service(service) => service.as_str(),
-            Scope::Shared => "",
-        };
-        [service.as_bytes(), &[0], name.as_bytes()].concat()
+        scoped(&self.scope, name)
     }
+}
+
+fn scoped(scope: &Scope, name: &str) -> Vec<u8> {
+    let service = match scope {
+        Scope::Service(service) => service.as_str(),
+        Scope::Shared => "",
+    };
+    [service.as_bytes(), &[0], name.as_bytes()].concat()
 }
 
 impl fmt::Debug for EmbeddedState {

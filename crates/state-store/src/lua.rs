@@ -15,6 +15,7 @@ fn every_script_obeys_the_rules() {
         &crate::heartbeats::SCRIPTS[..],
         &crate::leases::SCRIPTS,
         &crate::resume_tokens::SCRIPTS,
+        &crate::steps::SCRIPTS,
         &crate::queue::scripts::all(),
     ];
     let scripts = scripts.concat();

@@ -11,6 +11,7 @@ use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope,
 use crate::leases::LeaseCalls;
 use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
 use crate::resume_tokens::TokenCalls;
+use crate::steps::StepCalls;
 
 /// The worker state store on one server. Clones share its connections.
 ///
@@ -41,6 +42,7 @@ pub(crate) struct Calls {
     pub(crate) leases: LeaseCalls,
     pub(crate) idempotency: idempotency::Entries,
     pub(crate) resume_tokens: TokenCalls,
+    pub(crate) steps: StepCalls,
 }
 
 impl StateStore {
@@ -48,7 +50,7 @@ impl StateStore {
     /// be opened and drained; an empty namespace takes two more, which record the layouts; so does the first
     /// store that writes newer ones.
     ///
-    /// Idempotency keys, leases and pools belong to the service; [`StateStore::shared`] has those of the whole namespace.
+    /// Idempotency keys, leases, pools and runs belong to the service; [`StateStore::shared`] has those of the whole namespace.
     ///
     /// # Errors
     /// [`Error::Unsupported`](store_core::Error::Unsupported) if the namespace has layouts that this version does not read; those of the link.
@@ -90,6 +92,7 @@ impl StateStore {
             idempotency: idempotency::Entries::new(&link)
                 .with_durability(options.durabilities.idempotency.unwrap_or_default()),
             resume_tokens: TokenCalls::new(&link),
+            steps: StepCalls::new(&link),
         };
         Self {
             link,
@@ -107,7 +110,7 @@ impl StateStore {
         }
     }
 
-    /// The same store with the idempotency keys, leases and pools that all services of the namespace share. Queues are the
+    /// The same store with the idempotency keys, leases, pools and runs that all services of the namespace share. Queues are the
     /// same.
     #[must_use]
     pub fn shared(&self) -> Self {
@@ -119,7 +122,7 @@ impl StateStore {
         self.link.loss_reports()
     }
 
-    /// The same store with the idempotency keys, leases and pools of another service. Queues are the same.
+    /// The same store with the idempotency keys, leases, pools and runs of another service. Queues are the same.
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
         Self { scope: service.into(), ..self.clone() }

@@ -31,6 +31,7 @@ mod resume_tokens;
 mod retention;
 mod role;
 mod secret;
+mod steps;
 mod time;
 mod typed;
 
@@ -48,7 +49,7 @@ pub use loss::{AcknowledgedWrite, LossReport};
 pub use name::BatchId;
 pub use name::{
     HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId,
-    ServiceName, StreamName, UniqueKey,
+    ServiceName, StepName, StreamName, UniqueKey,
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
@@ -64,5 +65,6 @@ pub use resume_tokens::{ResumeToken, ResumeTokenInfo, ResumeTokens, SaveRequest,
 pub use retention::{Retention, StateOptions};
 pub use role::{CacheRole, Role, Scope, StateRole};
 pub use secret::Secret;
+pub use steps::{StepAttempt, StepBegun, StepInfo, StepState, Steps, WorkflowRun, validate_output};
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};
 pub use typed::{KeyValueExt, OnUnavailable, RateLimitExt, TypedHandoff, TypedKeyValue};

@@ -58,6 +58,7 @@ pub enum NameError {
 
 const NAME_CHARACTERS: &str = "ASCII letters, digits and . _ - : / @";
 const NAMESPACE_CHARACTERS: &str = "ASCII letters, digits and . _ - / @";
+const ANY_CHARACTERS: &str = "all";
 const TEXT_CHARACTERS: &str = "all but control characters and braces";
 
 fn is_name_character(character: char) -> bool {
@@ -71,6 +72,10 @@ fn is_namespace_character(character: char) -> bool {
 
 fn is_text_character(character: char) -> bool {
     !character.is_control() && !matches!(character, '{' | '}')
+}
+
+fn is_any_character(_: char) -> bool {
+    true
 }
 
 fn validate(
@@ -299,6 +304,16 @@ validated! {
     /// # }
     /// ```
     HandleName: "the name of a handle", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of a step within its run: any text, as the activity ids of Temporal, which has the same limit by default.
+    ///
+    /// ```
+    /// use twinstore::step::StepName;
+    ///
+    /// assert_eq!(StepName::new("charge {7}: ✓")?.as_str(), "charge {7}: ✓");
+    /// assert!(StepName::new("x".repeat(1001)).is_err());
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    StepName: "a step name", 1000, ANY_CHARACTERS, is_any_character;
     /// The unique key of a job. While one job holds it, the queue accepts no other job with it.
     ///
     /// ```

@@ -157,6 +157,18 @@ ops! {
     ResumeTokenClear = "resume_token.clear", Idempotent;
     /// [`ResumeTokens::tokens`](crate::ResumeTokens::tokens)
     ResumeTokenTokens = "resume_token.tokens", Reads;
+    /// [`Steps::begin`](crate::Steps::begin)
+    StepBegin = "step.begin", Idempotent;
+    /// [`Steps::finish`](crate::Steps::finish)
+    StepFinish = "step.finish", Idempotent;
+    /// [`Steps::fail`](crate::Steps::fail)
+    StepFail = "step.fail", Idempotent;
+    /// [`Steps::sleep`](crate::Steps::sleep)
+    StepSleep = "step.sleep", Idempotent;
+    /// [`Steps::get`](crate::Steps::get)
+    StepGet = "step.get", Reads;
+    /// [`Steps::list`](crate::Steps::list)
+    StepList = "step.list", Reads;
 
     /// [`Inventory::queues`](crate::Inventory::queues)
     InventoryQueues = "inventory.queues", Reads;

@@ -45,8 +45,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// The owner of the idempotency keys, leases and pools of a handle of the state store. Queues and the resume tokens
-/// of streams always belong to the namespace.
+/// The owner of the idempotency keys, leases, pools and workflow runs of a handle of the state store. Queues, the resume tokens
+/// of streams and runs of Temporal always belong to the namespace.
 ///
 /// ```
 /// use twinstore::name::{Scope, ServiceName};
@@ -74,8 +74,8 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
-/// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats` and
-/// `Idempotency` use the handle's [`Scope`]; queues and resume tokens belong to the namespace.
+/// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
+/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues and resume tokens belong to the namespace.
 pub trait StateRole:
     crate::Queue
     + crate::QueueInspect
@@ -86,9 +86,12 @@ pub trait StateRole:
     + crate::ResumeTokens
     + crate::Inventory
 {
+    /// The steps of workflow runs. Several of its verbs are those of other capabilities.
+    fn steps(&self) -> &dyn crate::Steps;
 }
 
-impl<S> StateRole for S where
+impl<S> StateRole for S
+where
     S: crate::Queue
         + crate::QueueInspect
         + crate::QueueControl
@@ -96,7 +99,10 @@ impl<S> StateRole for S where
         + crate::Heartbeats
         + crate::Idempotency
         + crate::ResumeTokens
-        + crate::Inventory
-        + ?Sized
+        + crate::Steps
+        + crate::Inventory,
 {
+    fn steps(&self) -> &dyn crate::Steps {
+        self
+    }
 }

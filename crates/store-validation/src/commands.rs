@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use redis_link::keys;
-use store_core::{Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName, StreamName};
+use store_core::{
+    Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName, StreamName, WorkflowRun,
+};
 
 /// The commands that every link needs. (It also sends `INFO` and names its connections if it may.) `<key>` is a key of
 /// the role.
@@ -134,6 +136,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
                 keys::lease(namespace, &scope, &LeaseName::new("preflight")?),
                 keys::PoolKeys::new(namespace, &scope, &PoolName::new("preflight")?).until,
                 keys::state_idempotency(namespace, &scope, &Key::new("preflight")?),
+                keys::steps(namespace, &scope, &WorkflowRun::named("preflight")?),
             ]);
         }
         Ok(sample)

@@ -20,6 +20,7 @@ mod options;
 mod presence;
 mod proof;
 mod state;
+mod step_run;
 
 pub use cache::Cache;
 use health::Checks;
@@ -29,6 +30,7 @@ pub use options::StoresOptions;
 use presence::Presence;
 use proof::Proof;
 pub use state::{SharedState, State};
+pub use step_run::{StepError, StepRun};
 
 /// Both stores of a service. The preflight has checked that they are two stores, each configured for its role. Clones share
 /// their connections.

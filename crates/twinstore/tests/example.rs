@@ -72,3 +72,18 @@ async fn the_order_service_keeps_a_shipment_for_as_long_as_its_order_can_be_repe
     let kept_for = shipment.at.unwrap().since(shipment.pushed_at);
     assert!(kept_for >= Duration::from_secs(24 * 3600), "{kept_for:?}");
 }
+
+#[tokio::test]
+async fn a_job_whose_process_died_after_its_second_step_continues_with_the_third() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = || {
+        let built =
+            Program::built("examples/steps").expect("run `cargo build --package twinstore --example steps` first");
+        built.arg(directory.path().display().to_string())
+    };
+    let first = program().arg("die").start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(first.stdout.lines().collect::<Vec<_>>(), ["reserving tea", "charging for 1 tea", "dying"]);
+    let second = program().start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(second.code, Some(0), "{}", second.stderr);
+    assert_eq!(second.stdout.lines().collect::<Vec<_>>(), ["shipping 1 tea, receipt 4711", "done"]);
+}

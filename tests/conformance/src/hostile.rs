@@ -3,6 +3,7 @@
 
 mod cache;
 mod state;
+mod steps;
 
 use std::sync::Arc;
 

@@ -23,6 +23,7 @@ mod rate_limit;
 mod redis;
 mod resume_tokens;
 mod runner;
+mod steps;
 mod verdict;
 
 pub use against::{AgainstError, Target, against};
@@ -43,6 +44,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         resume_tokens::CASES,
         inventory::CASES,
         idempotency::CASES,
+        steps::CASES,
         rate_limit::CASES,
         key_value::CASES,
         handoff::CASES,

@@ -26,6 +26,8 @@ const DEFINITIONS: [Definition; TABLES] = [
     Definition::new("entries"),
     Definition::new("entry_ends"),
     Definition::new("usage"),
+    Definition::new("steps"),
+    Definition::new("step_ends"),
 ];
 
 /// The error text for a damaged row.
@@ -40,6 +42,8 @@ const DAMAGED: [&str; TABLES] = [
     "a row of the table entries is damaged",
     "a row of the table entry_ends is damaged",
     "a row of the table usage is damaged",
+    "a row of the table steps is damaged",
+    "a row of the table step_ends is damaged",
 ];
 
 /// The size of a checksum in bytes.

@@ -10,7 +10,8 @@ use redis_link::{Link, LinkConfig, ServerUrl};
 use store_core::{
     AcquireRequest, Acquired, Beat, Begun, Durability, Error, Fence, Fingerprint, Finished, Heartbeats, HolderName,
     Idempotency, IdempotentRequest, Key, Lease, LeaseName, Leases, NewJob, PageRequest, PoolName, QueueExt, QueueName,
-    RequestId, ResumeTokens, SaveRequest, StreamName, Timestamp, TokenOutcome, TokenVersion, Ttl,
+    RequestId, ResumeTokens, SaveRequest, StepAttempt, StepBegun, StepName, StepState, Steps, StreamName, Timestamp,
+    TokenOutcome, TokenVersion, Ttl, WorkflowRun,
 };
 use testkit::RedisServer;
 use testkit::golden::{dump, load};
@@ -21,7 +22,8 @@ use state_store::{StateOptions, StateStore};
 const MINUTE: Duration = Duration::from_secs(60);
 /// All keys with a hash tag: not the record of the layouts.
 const KEYS: &str = "test:*{*}:*";
-const KINDS: [Aggregate; 4] = [Aggregate::Lease, Aggregate::Pool, Aggregate::ResumeToken, Aggregate::Idempotency];
+const KINDS: [Aggregate; 5] =
+    [Aggregate::Lease, Aggregate::Pool, Aggregate::ResumeToken, Aggregate::Step, Aggregate::Idempotency];
 
 fn lease_name(name: &str) -> LeaseName {
     LeaseName::new(name).unwrap()
@@ -56,6 +58,14 @@ async fn acquire(store: &StateStore, name: &str) -> Result<Lease, Error> {
     }
 }
 
+fn run() -> WorkflowRun {
+    WorkflowRun::temporal("default", "order {7}", "8f0e").unwrap()
+}
+
+fn step_attempt(step: &str) -> StepAttempt {
+    StepAttempt::new(run(), StepName::new(step).unwrap(), Fence::new(3)).with_ttl(Ttl::from_secs(3600))
+}
+
 fn golden(aggregate: Aggregate, layout: u8) -> String {
     let name = format!("tests/state/golden/{}.{layout}.redis", aggregate.name());
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -85,11 +95,21 @@ async fn write(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             }
             assert!(store.take_over(&StreamName::new("taken over").unwrap(), Fence::new(8)).await.is_ok());
         }
+        Aggregate::Step => {
+            let accepted = Durability::Accepted;
+            for step in ["charge", "fail", "run"] {
+                assert!(Steps::begin(store, &step_attempt(step), accepted).await.unwrap().value.is_started());
+            }
+            clock.advance(MINUTE);
+            assert!(Steps::finish(store, &step_attempt("charge"), &"a\0b".into(), accepted).await.unwrap().value);
+            assert!(store.fail(&step_attempt("fail"), "no such file", accepted).await.unwrap().value);
+            assert!(!store.sleep(&step_attempt("wait"), MINUTE, accepted).await.unwrap().value.is_started());
+        }
         _ => {
             let minute = Ttl::from_secs(60);
-            store.begin(&request("begun"), minute).await.unwrap();
-            store.begin(&request("finished"), minute).await.unwrap();
-            store.finish(&request("finished"), &Bytes::from_static(b"done"), minute).await.unwrap();
+            Idempotency::begin(store, &request("begun"), minute).await.unwrap();
+            Idempotency::begin(store, &request("finished"), minute).await.unwrap();
+            Idempotency::finish(store, &request("finished"), &Bytes::from_static(b"done"), minute).await.unwrap();
         }
     }
 }
@@ -128,10 +148,21 @@ async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
                 assert_eq!(stale, TokenOutcome::Superseded(Fence::new(fence)));
             }
         }
+        Aggregate::Step => {
+            let steps = store.list(&run(), PageRequest::default()).await.unwrap().items;
+            let shown: Vec<_> = steps.iter().map(|info| (info.step.as_str(), info.state, info.attempt.get())).collect();
+            let states = [StepState::Finished, StepState::Failed, StepState::Running, StepState::Sleep];
+            let names = ["charge", "fail", "run", "wait"];
+            assert_eq!(shown, names.into_iter().zip(states).map(|(name, state)| (name, state, 3)).collect::<Vec<_>>());
+            assert_eq!(steps[1].last_error.as_deref(), Some("no such file"));
+            assert_eq!(steps[3].ended, Some(Timestamp::from_millis(1_700_000_120_000)));
+            let again = Steps::begin(store, &step_attempt("charge"), Durability::Accepted).await.unwrap().value;
+            assert_eq!(again, StepBegun::Finished(Bytes::from_static(b"a\0b")));
+        }
         _ => {
             let minute = Ttl::from_secs(60);
-            assert_eq!(store.begin(&request("begun"), minute).await.unwrap(), Begun::Started);
-            let finished = store.begin(&request("finished"), minute).await.unwrap();
+            assert_eq!(Idempotency::begin(store, &request("begun"), minute).await.unwrap(), Begun::Started);
+            let finished = Idempotency::begin(store, &request("finished"), minute).await.unwrap();
             assert_eq!(finished, Begun::Finished(Bytes::from_static(b"done")));
         }
     }
@@ -190,7 +221,7 @@ async fn an_upgrade_in_two_steps_locks_no_process_out_before_the_second() {
     assert!(told.inspect(&lease_name("leader")).await.unwrap().is_some());
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
     assert!(value(KEY).await.starts_with('2'));
-    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2");
+    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2 step 2");
     next.renew(&lease, MINUTE).await.unwrap().expect("the next version also reads the new layout");
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
 
@@ -221,7 +252,8 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
     let (begun, beat) = (request("begun"), Beat::new(pool(), holder("alive"), MINUTE));
     let since = Timestamp::from_millis(0);
     let endless = StreamName::new("endless").unwrap();
-    let refusals: [(Aggregate, Result<(), Error>); 17] = [
+    let (charge, accepted) = (step_attempt("charge"), Durability::Accepted);
+    let refusals: [(Aggregate, Result<(), Error>); 23] = [
         (Aggregate::Lease, acquire(&store, "held").await.map(drop)),
         (Aggregate::Lease, store.renew(&lease, MINUTE).await.map(drop)),
         (Aggregate::Lease, store.release(&lease).await.map(drop)),
@@ -235,10 +267,16 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         (Aggregate::ResumeToken, store.load(&endless).await.map(drop)),
         (Aggregate::ResumeToken, store.clear(&endless, TokenVersion::new(1), None).await.map(drop)),
         (Aggregate::ResumeToken, store.tokens(None, None).await.map(drop)),
-        (Aggregate::Idempotency, store.begin(&begun, minute).await.map(drop)),
+        (Aggregate::Idempotency, Idempotency::begin(&store, &begun, minute).await.map(drop)),
         (Aggregate::Idempotency, store.prolong(&begun, minute).await.map(drop)),
-        (Aggregate::Idempotency, store.finish(&begun, &response, minute).await.map(|_: Finished| ())),
+        (Aggregate::Idempotency, Idempotency::finish(&store, &begun, &response, minute).await.map(|_: Finished| ())),
         (Aggregate::Idempotency, store.abandon(&begun).await.map(drop)),
+        (Aggregate::Step, Steps::begin(&store, &charge, accepted).await.map(drop)),
+        (Aggregate::Step, Steps::finish(&store, &charge, &response, accepted).await.map(drop)),
+        (Aggregate::Step, store.fail(&charge, "an error", accepted).await.map(drop)),
+        (Aggregate::Step, store.sleep(&step_attempt("wait"), MINUTE, accepted).await.map(drop)),
+        (Aggregate::Step, store.get(&charge.run, &charge.step).await.map(drop)),
+        (Aggregate::Step, store.list(&charge.run, PageRequest::default()).await.map(drop)),
     ];
     for (aggregate, refusal) in refusals {
         let error = refusal.unwrap_err();
@@ -269,8 +307,9 @@ async fn a_queue_of_a_newer_layout_is_refused_and_not_changed() {
 #[test]
 fn the_page_names_every_key() {
     let page = include_str!("../../docs/layout.md");
+    const KEYS_OF_RUNS: &str = include_str!("../../../redis-link/src/keys/step.rs");
     let source = include_str!("../../../redis-link/src/keys.rs");
-    let source = source.split("#[cfg(test)]").next().unwrap();
+    let source: String = [KEYS_OF_RUNS, source].map(|source| source.split("#[cfg(test)]").next().unwrap()).concat();
     // The doc of a function begins with its key; the parts of queues and pools are given to a closure `key`.
     let documented = source.lines().filter_map(|line| line.trim().strip_prefix("/// `")?.split_once('`'));
     let documented = documented.map(|(key, _)| key).filter(|key| key.contains(':') && !key.contains('*'));

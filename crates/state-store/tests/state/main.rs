@@ -11,6 +11,7 @@ mod queue;
 mod queue_layouts;
 mod receipts;
 mod resume_tokens;
+mod steps;
 
 use std::time::Duration;
 

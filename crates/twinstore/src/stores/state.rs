@@ -5,19 +5,20 @@ use std::sync::Arc;
 
 use state_store::StateStore;
 use store_core::{
-    Durabilities, Durability, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType, LeaseName,
-    Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, StateRole, TypedQueue,
+    Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
+    LeaseName, Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, StateRole, Steps, TypedQueue,
+    WorkflowRun,
 };
-use store_worker::{Candidate, QueueSampler, Worker, WorkerBuilder};
+use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
 
-use super::Operation;
+use super::{Operation, StepRun};
 use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
-/// Queues and streams belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of heartbeats and
-/// idempotency keys belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
+/// Queues, streams and runs of Temporal belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of
+/// heartbeats, idempotency keys and other runs belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
 /// leases. [`State::shared`] has those that all services of the namespace share.
 ///
 /// ```
@@ -39,6 +40,8 @@ pub struct State {
     engine: &'static str,
     store: Arc<dyn StateRole>,
     shared: Arc<dyn StateRole>,
+    steps: Arc<dyn Steps>,
+    shared_steps: Arc<dyn Steps>,
     durability: Durability,
     leases: Durability,
     /// The store, if it is on servers.
@@ -50,16 +53,19 @@ pub struct State {
 
 impl State {
     /// `shared` is the same store, in the scope that all services share.
-    pub(crate) fn new<S: StateRole + 'static>(
+    pub(crate) fn new<S: StateRole + Steps + 'static>(
         engine: &'static str,
         store: S,
         shared: S,
         durabilities: Durabilities,
     ) -> Self {
+        let (store, shared) = (Arc::new(store), Arc::new(shared));
         Self {
             engine,
-            store: Arc::new(store),
-            shared: Arc::new(shared),
+            steps: store.clone(),
+            shared_steps: shared.clone(),
+            store,
+            shared,
             durability: durabilities.queues.unwrap_or_default(),
             leases: durabilities.leases.unwrap_or_default(),
             servers: None,
@@ -247,6 +253,23 @@ impl State {
         self.store.clone()
     }
 
+    /// This attempt at the run of a job. Its number is the fence of the job's lease, so a delivery that has lost its lease cannot
+    /// write once the next one has begun a step.
+    pub fn run_of(&self, job: &Job) -> StepRun {
+        self.run(WorkflowRun::of_job(job.queue(), job.id(), job.pushed_at()), job.fence())
+    }
+
+    /// An attempt at a workflow run. `attempt` is the attempt of the activity in a run of Temporal, which belongs to all services,
+    /// else the fence of the lease under which this service carries the run out.
+    pub fn run(&self, run: WorkflowRun, attempt: Fence) -> StepRun {
+        StepRun::new(self.steps(), run, attempt, self.durability)
+    }
+
+    /// The steps of this service's runs, and those of all runs of Temporal.
+    pub fn steps(&self) -> Arc<dyn Steps> {
+        self.steps.clone()
+    }
+
     /// The last report of the server about its memory and replicas, and each later one. A background task asks each primary every
     /// 5 s, every second from 80 % of `maxmemory` on, and up to four times a second while the memory fills fast. Each answer costs
     /// the server about 8 µs.
@@ -275,9 +298,9 @@ impl State {
         self.pressure.clone()
     }
 
-    /// The leases, leaderships, pools and idempotency keys that all services of the namespace share.
+    /// The leases, leaderships, pools, idempotency keys and runs that all services of the namespace share.
     pub fn shared(&self) -> SharedState {
-        SharedState { store: self.shared.clone(), leases: self.leases }
+        SharedState { store: self.shared.clone(), steps: self.shared_steps.clone(), leases: self.leases }
     }
 }
 
@@ -302,6 +325,7 @@ impl State {
 #[derive(Clone)]
 pub struct SharedState {
     store: Arc<dyn StateRole>,
+    steps: Arc<dyn Steps>,
     leases: Durability,
 }
 
@@ -329,6 +353,11 @@ impl SharedState {
         R: serde::Serialize + serde::de::DeserializeOwned,
     {
         Operation::new(self.idempotency(), name)
+    }
+
+    /// The steps of the fleet's runs.
+    pub fn steps(&self) -> Arc<dyn Steps> {
+        self.steps.clone()
     }
 
     /// The fleet's idempotency keys: if one service finishes a request, it is finished for all.

@@ -6,6 +6,7 @@ pub(super) mod embedded;
 mod inventory;
 mod queue;
 mod state;
+mod steps;
 mod tokens;
 
 use std::pin::Pin;
@@ -48,7 +49,13 @@ pub(super) fn cases() -> Vec<Box<dyn Case>> {
 }
 
 fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
-    queue::all().into_iter().chain(state::all()).chain(tokens::all()).chain(inventory::all()).chain(cache::all())
+    queue::all()
+        .into_iter()
+        .chain(state::all())
+        .chain(tokens::all())
+        .chain(steps::all())
+        .chain(inventory::all())
+        .chain(cache::all())
 }
 
 #[async_trait]

@@ -24,6 +24,7 @@ pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
         leases_and_members(&fixture, &texts).await?;
         tokens(&fixture, &texts).await?;
         idempotency(&fixture, &texts).await?;
+        super::steps::play(&fixture, &texts).await?;
     }
     Ok(())
 }

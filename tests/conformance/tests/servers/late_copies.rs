@@ -3,6 +3,7 @@
 
 mod cache;
 mod state;
+mod steps;
 mod tokens;
 
 use std::pin::Pin;
@@ -90,6 +91,11 @@ late_copies! {
     ResumeTokenSave => tokens::save_then_clear;
     ResumeTokenTakeOver => tokens::take_over_then_take_over;
     ResumeTokenClear => tokens::clear_then_save;
+    StepBegin => steps::begin_then_fail;
+    StepBegin => steps::begin_then_expiry;
+    StepFinish => steps::finish_then_expiry;
+    StepFail => steps::fail_then_begin;
+    StepSleep => steps::sleep_then_expiry;
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cache;
 mod state;
+mod steps;
 mod tokens;
 
 use std::sync::Arc;
@@ -60,6 +61,10 @@ lost_replies! {
     ResumeTokenSave => tokens::save;
     ResumeTokenTakeOver => tokens::take_over;
     ResumeTokenClear => tokens::clear;
+    StepBegin => steps::begin;
+    StepFinish => steps::finish;
+    StepFail => steps::fail;
+    StepSleep => steps::sleep;
 }
 
 #[test]

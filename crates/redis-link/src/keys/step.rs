@@ -1,0 +1,83 @@
+//! The keys of workflow runs. Their ids are any text.
+
+use std::fmt::Write as _;
+
+use store_core::{Namespace, Scope, WorkflowRun};
+
+use super::scoped;
+
+/// `ns:service:{w.kind:id:id}:steps`, shared and of Temporal `ns:{w.kind:id:id}:steps`: hash: `run` (layout, end in ms, latest
+/// attempt, number of steps), names, steps, outputs. `kind`: `t` Temporal (its namespace, workflow id, run id), `j` job (queue, id,
+/// time of its push in ms), `n` named (name). TTL: the longest that a write has set. Ids are encoded ([`encode`]).
+pub fn steps(namespace: &Namespace, scope: &Scope, run: &WorkflowRun) -> String {
+    let scope = if run.is_temporal() { &Scope::Shared } else { scope };
+    format!("{}:{{{}}}:steps", scoped(namespace, scope), tag(run))
+}
+
+/// The kind and the ids of a run, with colons between them. No two runs share a tag: an encoded id holds no colon, and the kind
+/// determines how many ids there are.
+fn tag(run: &WorkflowRun) -> String {
+    let (kind, ids) = run.parts();
+    let mut tag = format!("w.{}", char::from(kind));
+    for id in ids {
+        tag.push(':');
+        encode(id, &mut tag);
+    }
+    tag
+}
+
+/// Appends a text without colons, braces and control characters: each byte of these and of the percent sign becomes `%` and two
+/// hexadecimal digits, as in a URL. All other characters stay. The percent sign never stays, so no two texts become the same.
+fn encode(text: &str, to: &mut String) {
+    for character in text.chars() {
+        if character.is_control() || matches!(character, '%' | ':' | '{' | '}') {
+            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+                let _ = write!(to, "%{byte:02X}");
+            }
+        } else {
+            to.push(character);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use store_core::{JobId, Namespace, QueueName, Scope, ServiceName, Timestamp, WorkflowRun};
+
+    use super::{super::tag_of, steps};
+
+    fn key(run: &WorkflowRun) -> String {
+        let scope = Scope::from(ServiceName::new("a:b").unwrap());
+        steps(&Namespace::new("tw").unwrap(), &scope, run)
+    }
+
+    #[test]
+    fn a_run_of_temporal_belongs_to_all_services() {
+        let run = WorkflowRun::temporal("default", "order {7}: 50 %", "r\n\u{85}é").unwrap();
+        assert_eq!(key(&run), "tw:{w.t:default:order %7B7%7D%3A 50 %25:r%0A%C2%85é}:steps");
+        let job = WorkflowRun::of_job(
+            &QueueName::new("mails:eu").unwrap(),
+            &JobId::new("a:1").unwrap(),
+            Timestamp::from_millis(9),
+        );
+        assert_eq!(key(&job), "tw:a:b:{w.j:mails%3Aeu:a%3A1:9}:steps");
+        assert_eq!(key(&WorkflowRun::named("import").unwrap()), "tw:a:b:{w.n:import}:steps");
+    }
+
+    #[test]
+    fn no_two_runs_share_a_key_and_the_tag_is_whole() {
+        let texts = ["a", "a:b", "b", "%", "%25", "%3A", ":", "::", "{", "}", "{}", "a%3Ab", "a}:steps", "\0", "\u{1}"];
+        let mut runs: Vec<WorkflowRun> = texts.iter().map(|text| WorkflowRun::named(text).unwrap()).collect();
+        for (a, b) in texts.iter().flat_map(|a| texts.iter().map(move |b| (a, b))) {
+            runs.extend(texts.iter().map(|c| WorkflowRun::temporal(a, b, c).unwrap()));
+        }
+        let keys: BTreeSet<String> = runs.iter().map(key).collect();
+        assert_eq!(keys.len(), runs.len());
+        for key in keys {
+            let tag = String::from_utf8(tag_of(key.as_bytes()).to_vec()).unwrap();
+            assert!(tag.starts_with("w.") && key.ends_with(&format!("{{{tag}}}:steps")), "{key}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+-- step/begin: begins steps of runs, unless they have finished or a later attempt has begun.
+-- KEYS     hashes, the runs: see record.lua
+-- ARGV[1]  deadline, and the time that a test has set
+-- ARGV[2]  layouts: see layout.lua
+-- ARGV[3]  how many steps a run may have
+-- ARGV[4]  how much later than its end a run may be collected (ms)
+-- ARGV     from 5 on, for each step: name, attempt (16 digits), `r` if attempts are those of the
+--          run or `s`, the attempt that it replaces or '', how long the run lasts from now on (ms)
+-- Returns  'each', then for each step: 'started' | 'finished', output | 'sleeping', until ms, left
+--          ms | 'superseded', by attempt | 'failed', error
+-- Retry    recognised by its attempt; then writes the same again, so that WAIT covers it
+-- Cost     O(steps), and the bytes of stored outputs
+-- needs: begin_step
+local most, margin, reply = tonumber(ARGV[3]), tonumber(ARGV[4]), {'each'}
+for index, key in ipairs(KEYS) do
+  local name, attempt, of, restart_of, ttl = unpack(ARGV, 5 * index, 5 * index + 4)
+  reply[index + 1] = begin_step(key, name, attempt, of == 'r', restart_of, ttl, most, margin)
+end
+return reply
