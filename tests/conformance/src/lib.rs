@@ -37,7 +37,7 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 9] = [
+    let groups: [&[&'static [Case]]; 10] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
