@@ -113,7 +113,7 @@ fn missing_name<'a>(span: &'a str, known: &Known) -> Option<&'a str> {
 /// The files and names of the repository.
 struct Known {
     paths: Vec<String>,
-    /// What Rust sources declare, and the crates.
+    /// What Rust sources declare, the crates, and alerting rules.
     declared: BTreeSet<String>,
     /// Every word of a source.
     words: BTreeSet<String>,
@@ -130,6 +130,8 @@ impl Known {
             if file.name.ends_with(".rs") {
                 known.declared.extend(file.text.lines().flat_map(declared).map(str::to_owned));
             }
+            let alerts = file.text.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+            known.declared.extend(alerts.map(str::to_owned));
             if let Some(package) = super::package_of(&file.name, &file.text) {
                 known.declared.insert(package.replace('-', "_"));
             }

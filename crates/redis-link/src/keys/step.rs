@@ -8,7 +8,7 @@ use super::scoped;
 
 /// `ns:service:{w.kind:id:id}:steps`, shared and of Temporal `ns:{w.kind:id:id}:steps`: hash: `run` (layout, end in ms, latest
 /// attempt, number of steps), names, steps, outputs. `kind`: `t` Temporal (its namespace, workflow id, run id), `j` job (queue, id,
-/// time of its push in ms), `n` named (name). TTL: the longest that a write has set. Ids are encoded ([`encode`]).
+/// time of its push in ms), `n` named (name). TTL: the longest that a write has set. Ids are percent-encoded.
 pub fn steps(namespace: &Namespace, scope: &Scope, run: &WorkflowRun) -> String {
     let scope = if run.is_temporal() { &Scope::Shared } else { scope };
     format!("{}:{{{}}}:steps", scoped(namespace, scope), tag(run))

@@ -97,7 +97,7 @@ async fn nodes_are_asked_less_often_while_their_answers_are_the_same() {
     let failing = async {
         loop {
             assert!(count(&link, "counter").await.is_err());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            passed(Duration::from_millis(5)).await;
         }
     };
     let asked = async {
