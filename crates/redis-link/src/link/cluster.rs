@@ -31,7 +31,7 @@ const ASKED_EVERY: Duration = Duration::from_secs(10);
 /// The pause after a question, twice as long after each answer that changes nothing.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause. Calls reach the successor of a dead node after at most this time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// How long the connections to a node without slots are kept after a call was sent there.
 const KEPT: Duration = Duration::from_secs(30);
 /// How long the other primaries have to accept connections after the first has; at most a quarter of the connect time-out, which all
