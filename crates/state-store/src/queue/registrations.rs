@@ -150,7 +150,8 @@ impl Waking {
         let is_other = |(token, entry): &(&u64, &Registered)| {
             entry.reserve > 0 && !earlier.iter().any(|(earlier, _)| earlier == *token)
         };
-        let may_reserve = state.registered.iter().filter(is_other).count() < MAX_RESERVING;
+        // A push hands nothing over to a process that does not listen.
+        let may_reserve = place.is_subscribed && state.registered.iter().filter(is_other).count() < MAX_RESERVING;
         let share = reserve / of + usize::from(usize::from(partition) < reserve % of);
         // A place is left for jobs of other partitions: most claims need not end a reservation first.
         let room = place.room.saturating_sub(usize::from(of > 1));
