@@ -40,6 +40,9 @@ const ON_EVERY_SERVER: [(&str, &str, &[&str]); 6] = [
     ("store-validation", "server_conf", &[]),
 ];
 
+/// How many random sequences each fetched server plays; the installed one plays four times as many.
+const SEQUENCES: (&str, &str) = ("CONFORMANCE_SEQUENCES", "250");
+
 /// Run tests on real servers; installs redis-server if it is missing and that is allowed
 #[derive(Args)]
 pub(crate) struct Test {
@@ -76,6 +79,9 @@ impl Test {
                 commands.extend(ON_EVERY_SERVER.map(|(package, test, filters)| {
                     let mut command = cargo(&["test", "--package", package, "--test", test, "--"]);
                     command.args(filters);
+                    if std::env::var_os(SEQUENCES.0).is_none() {
+                        command.env(SEQUENCES.0, SEQUENCES.1);
+                    }
                     command
                 }));
             }
