@@ -14,7 +14,7 @@ local function register(room)
 end
 
 -- Ends the worker's earlier registrations. Returns whether hand-overs that it has not received have
--- used them: a message that follows these ends each registration for the worker, too.
+-- used them: a message that follows these ends each for the worker, too, if it can receive it.
 local function has_crossed()
   local before, n_earlier = unpack_bytes('>I2B', ARGV[8], 11)
   if n_earlier == 0 then return false end
@@ -25,9 +25,9 @@ local function has_crossed()
   end
   call('HDEL', waiters, unpack(tokens))
   if left >= before then return false end
-  local publish = string.find(channel, '{', 1, true) and 'SPUBLISH' or 'PUBLISH'
-  for _, token in ipairs(tokens) do redis.pcall(publish, channel, token .. 'w') end
-  return true
+  local heard, publish = 0, string.find(channel, '{', 1, true) and 'SPUBLISH' or 'PUBLISH'
+  for _, token in ipairs(tokens) do heard = redis.pcall(publish, channel, token .. 'w') end
+  return (tonumber(heard) or 0) > 0
 end
 
 -- The ms until the first of these times, of which each may be nil; -1 if there is none.

@@ -125,7 +125,7 @@ impl StepRun {
 
     /// Returns how long the durable sleep `name` lasts from now. The first call records its end, `lasting` from now; each later
     /// one, also of another attempt or process, reads it. Zero from its end on. It does not wait: a job's handler returns
-    /// [`JobError::snooze`](crate::worker::JobError::snooze) with this time, and another delivery goes on. One round trip.
+    /// [`JobError::snooze`](crate::worker::JobError::snooze) with this time, and another delivery continues. One round trip.
     ///
     /// ```
     /// use std::time::Duration;

@@ -67,7 +67,7 @@ async fn a_notification_of_a_partition_that_fails_is_passed_on_when_it_can_be_re
     assert!(waiter.claim(&request(), 0).await.is_err());
     set_user(&server, true).await;
     assert_eq!(other.next(DEADLINE).await.unwrap(), Some(Wakeup::Notified { queue: queue() }));
-    // Whoever claims first gets it.
+    // The first to claim gets it.
     let claim = waiter.claim(&request(), 0).await.unwrap();
     assert_eq!((claim.jobs.len(), claim.jobs[0].lease.partition), (1, 1));
 }

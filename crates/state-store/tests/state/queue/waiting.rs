@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use redis_link::keys::QueueKeys;
 use state_store::{StateOptions, StateStore};
 use store_core::{
     ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueExt, QueueName, Settled, Wakeup,
@@ -9,7 +10,7 @@ use store_core::{
 use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 
 use super::{claim, job, push, queue, settle};
-use crate::{fixture, open};
+use crate::{fixture, namespace, open};
 
 async fn real() -> (RedisServer, StateStore) {
     let server = RedisServer::state().start().await.unwrap();
@@ -137,6 +138,20 @@ async fn a_subscription_that_is_confirmed_late_reports_missed_notifications() {
     push(&store, &[NewJob::new("a")]).await;
     proxy.pass().await;
     assert_eq!(waiter.next(DEADLINE).await.unwrap(), Some(Wakeup::Missed));
+    assert_eq!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.len(), 1);
+}
+
+/// Its registration was removed, as by a push that found no subscriber; no message can say so.
+#[tokio::test]
+async fn a_worker_without_the_right_to_publish_claims_after_its_registration_was_removed() {
+    let rules = "~* &* +@all -publish";
+    let server = RedisServer::state().acl_user("app", "p", rules).start().await.unwrap();
+    let store = open(&server.user_url("app", "p"), StateOptions::default()).await.unwrap();
+    let waiter = store.waiter();
+    assert!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.is_empty());
+    let waiters = QueueKeys::new(&namespace(), &queue(), 0, 1).waiters;
+    assert_eq!(server.command(&["DEL", &waiters]).await.unwrap().as_integer(), Some(1));
+    push(&store, &[NewJob::new("a")]).await;
     assert_eq!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.len(), 1);
 }
 
