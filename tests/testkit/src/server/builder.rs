@@ -287,6 +287,11 @@ impl RedisServerBuilder {
         if self.kind == Kind::OneNodeCluster {
             let nodes = nodes::one_node();
             self = self.cluster_node(&Arc::new(ReservedPort::reserve()?), nodes);
+        } else if self.bus.is_none() && self.settings.get("cluster-enabled").is_some_and(|value| value == "yes") {
+            // The default, 10,000 above its port, is one that the system gives to outgoing connections.
+            let bus = Arc::new(ReservedPort::reserve()?);
+            self = self.config("cluster-port", &bus.number().to_string());
+            self.bus = Some(bus);
         }
         RedisServer::start(self).await
     }
