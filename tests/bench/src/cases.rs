@@ -5,6 +5,7 @@ use crate::case::Case;
 mod batch;
 mod claim_latency;
 mod claim_settle;
+mod cluster;
 mod each;
 mod growth;
 mod handoff;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
         scheduled_memory::cases,
         growth::cases,
         partitions::cases,
+        cluster::cases,
         payload::cases,
         ids::cases,
         workers::cases,

@@ -179,7 +179,7 @@ impl Environment {
     /// # Errors
     /// The error of the work.
     pub async fn measure(&self, ops: usize, work: impl Future<Output = Result<()>>) -> Result<Sample> {
-        meter::measure(self.meter.lock().await.as_mut(), ops, work).await
+        meter::measure(self.meter.lock().await.as_mut_slice(), ops, work).await
     }
 
     /// Bytes that the server's allocator has allocated.

@@ -75,27 +75,39 @@ fn number(fields: &HashMap<String, String>, name: &str) -> Result<f64> {
     Ok(text.trim().parse()?)
 }
 
-/// Does the work of `ops` operations and returns the cost of each. Without a server there are no figures of the server. The
-/// cost of a reading is deducted on every side: otherwise it would move the ratio of a short round towards one. The cost of
-/// the server's own timer is not deducted.
+/// Does the work of `ops` operations and returns the cost of each, on all servers together. Without a server there are no figures of
+/// the server. The cost of a reading is deducted on every side: otherwise it would move the ratio of a short round towards one. The
+/// cost of a server's own timer is not deducted.
 pub(crate) async fn measure(
-    meter: Option<&mut Meter>,
+    meters: &mut [Meter],
     ops: usize,
     work: impl Future<Output = Result<()>>,
 ) -> Result<Sample> {
-    let Some(meter) = meter else {
+    if meters.is_empty() {
         return Ok(client_figures(ops, timed(work).await?));
-    };
-    let before = meter.counters().await?;
+    }
+    let before = all(meters).await?;
     let spent = timed(work).await?;
-    let after = meter.counters().await?;
-    let busy = (after.cpu_micros - before.cpu_micros - meter.own.cpu_micros) / (spent.0.as_secs_f64() * 1e6).max(1e-3);
-    let per_op = |of: fn(&Counters) -> f64| ((of(&after) - of(&before) - of(&meter.own)) / as_f64(ops)).max(0.0);
+    let after = all(meters).await?;
+    let in_all = |of: fn(&Counters) -> f64| {
+        let each = meters.iter().zip(after.iter().zip(&before));
+        each.map(|(meter, (after, before))| of(after) - of(before) - of(&meter.own)).sum::<f64>()
+    };
+    let busy = in_all(|counters| counters.cpu_micros) / (spent.0.as_secs_f64() * 1e6).max(1e-3);
+    let per_op = |of: fn(&Counters) -> f64| (in_all(of) / as_f64(ops)).max(0.0);
     Ok(client_figures(ops, spent)
         .with(SERVER_MICROS, per_op(|counters| counters.cpu_micros))
         .with(SERVER_BUSY, (busy * 100.0).max(0.0))
         .with(COMMANDS, per_op(|counters| counters.commands))
         .with(BYTES, per_op(|counters| counters.bytes)))
+}
+
+async fn all(meters: &mut [Meter]) -> Result<Vec<Counters>> {
+    let mut counters = Vec::with_capacity(meters.len());
+    for meter in meters {
+        counters.push(meter.counters().await?);
+    }
+    Ok(counters)
 }
 
 /// Wall time and CPU time of this process.

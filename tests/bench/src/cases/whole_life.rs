@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use store_core::{QueueName, StateRole};
+use tokio::sync::Mutex;
 
 use crate::Result;
 use crate::case::{Case, OURS, Plan, Side};
@@ -12,6 +13,7 @@ use crate::environment::{Engine, Environment, open_state, queue};
 use crate::figure::{Bound, PER_SECOND, SERVER_MICROS, Sample, Target};
 use crate::floor::{Life, Lists, Model, Streams};
 use crate::load::{Crew, from_tasks, push, until_completed};
+use crate::meter::{self, Meter};
 
 /// The concurrency of the worker, here and in other cases.
 pub(super) const CONCURRENCY: usize = 50;
@@ -62,6 +64,8 @@ pub(super) struct Lives {
     ops: usize,
     batch: usize,
     payload: Option<Bytes>,
+    /// Of its own servers; if there are none, that of the environment is measured.
+    meters: Mutex<Vec<Meter>>,
     done: u64,
 }
 
@@ -75,7 +79,19 @@ impl Lives {
     ) -> Result<Self> {
         let (state, crews) = (Arc::clone(state), vec![Crew::start(state, &queues, CONCURRENCY)?]);
         let busy = queues.len();
-        Ok(Self { name, state, crews, queues, busy, pushers: 1, ops, batch, payload: None, done: 0 })
+        Ok(Self {
+            name,
+            state,
+            crews,
+            queues,
+            busy,
+            pushers: 1,
+            ops,
+            batch,
+            payload: None,
+            meters: Mutex::default(),
+            done: 0,
+        })
     }
 
     /// With jobs for only this many of the queues, the first ones.
@@ -87,6 +103,12 @@ impl Lives {
     /// With another payload than [`Environment::payload`].
     pub(super) fn with_payload(mut self, payload: Bytes) -> Self {
         self.payload = Some(payload);
+        self
+    }
+
+    /// Measures these servers instead of that of the environment.
+    pub(super) fn with_meters(mut self, meters: Vec<Meter>) -> Self {
+        self.meters = Mutex::new(meters);
         self
     }
 
@@ -134,6 +156,10 @@ impl Side for Lives {
             self.push_all(payload).await?;
             until_completed(&self.crews, self.done).await
         };
-        environment.measure(self.ops, work).await
+        let mut meters = self.meters.lock().await;
+        match meters.as_mut_slice() {
+            [] => environment.measure(self.ops, work).await,
+            meters => meter::measure(meters, self.ops, work).await,
+        }
     }
 }
