@@ -6,6 +6,7 @@
 //! only if the answers are wrong for every possible moment. A job may be delivered more than once while no end of it
 //! was acknowledged; [`Tally`] counts such deliveries.
 
+mod fences;
 mod handlers;
 mod heartbeats;
 mod idempotency;
@@ -14,6 +15,8 @@ mod jobs;
 mod leases;
 mod losses;
 mod queues;
+mod resume_tokens;
+mod steps;
 mod tally;
 mod unique;
 
@@ -106,6 +109,26 @@ rules! {
     /// A member whose beats are over, or that has left, is not alive.
     MemberStale = "member-stale";
 
+    /// No save or take-over is accepted under an older fence after one under a newer fence.
+    TokenFence = "token-fence";
+    /// Of the saves that replace one version of a token, one is accepted. Each position is saved once, in order.
+    PositionRepeated = "position-repeated";
+    /// A position is saved directly after the one before it.
+    PositionSkipped = "position-skipped";
+    /// A token whose save was acknowledged is returned until a later one is saved.
+    TokenLost = "token-lost";
+    /// A returned token was saved by some request, and a version belongs to one token.
+    TokenUnknown = "token-unknown";
+
+    /// No step begins or ends under an older fence after a step of its run has begun under a newer one.
+    StepFence = "step-fence";
+    /// A step that has finished does not begin again.
+    StepRepeated = "step-repeated";
+    /// The first recorded output of a step stays.
+    OutputChanged = "output-changed";
+    /// A returned output was recorded by some attempt.
+    OutputUnknown = "output-unknown";
+
     /// A loss report names each job of which an acknowledged push or end was undone by a failover.
     LossUnnamed = "loss-unnamed";
     /// A loss report names no write that was acknowledged more than 1 s before the fault.
@@ -180,6 +203,8 @@ pub fn check(history: &History) -> Verdict {
     leases::check(history, &mut found);
     idempotency::check(history, &mut found);
     heartbeats::check(history, &mut found);
+    resume_tokens::check(history, &mut found);
+    steps::check(history, &mut found);
     let losses = losses::check(history, &mut found);
     Verdict { violations: found.violations, tally: Tally::of(history), losses }
 }

@@ -1,12 +1,15 @@
 //! Puts both stores under load and faults, and checks the recorded requests and answers.
 //!
 //! [`run()`] starts real servers, lets actors use them through `twinstore` (producers, workers, control, leases, idempotent
-//! requests, heartbeats), kills and stops the servers and a worker process, and cuts, delays and holds connections. Every
+//! requests, heartbeats, contenders for a resume token), kills and stops the servers and a worker process, and cuts, delays and holds connections. Every
 //! operation is written into a history with its interval. At the end the queues are drained and listed, and
 //! [`checker::check`] reads the history.
 //!
 //! One seed determines the plan of operations and faults. Their times depend on the machine, so the same seed repeats the
 //! plan, not the exact run; a kept history can be checked again.
+//!
+//! [`contend()`] is another run: 100 contenders in several processes move one resume token on, by the steps of a workflow run, while
+//! the holder of their lease is suspended and the server dies.
 //!
 //! - [`history`]: the format, the recorder, and the reader.
 //! - `recorded`: the capabilities behind a recorder.
@@ -14,6 +17,7 @@
 //! - [`checker`]: the rules. It only reads a history.
 
 pub mod checker;
+mod contention;
 mod environment;
 pub mod history;
 mod memory;
@@ -25,9 +29,10 @@ mod run;
 mod topology;
 mod workload;
 
+pub use contention::contend;
 pub use environment::Usage;
 pub use memory::Memory;
-pub use process::work_in_process;
+pub use process::{ProcessArguments, contend_in_process, work_in_process};
 pub use run::{Options, Outcome, RunError, read_kept, run};
 pub use topology::{Level, PrimaryFault, Topology};
 

@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use faults::checker::{Verdict, check};
-use faults::{Level, Options, Outcome, PrimaryFault, Topology, Usage, read_kept, run, work_in_process};
+use faults::{
+    Level, Options, Outcome, PrimaryFault, ProcessArguments, Topology, contend, contend_in_process, read_kept, run,
+    work_in_process,
+};
 use testkit::CountingAllocator;
 
 /// Counts what this process has allocated, for a soak.
@@ -34,6 +37,9 @@ struct Arguments {
     /// Run for so long with leases and results of 1 to 5 s, and compare the memory of servers and client with the steady state
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "duration")]
     soak: Option<Duration>,
+    /// Only 100 contenders for one resume token, in processes that are suspended and killed, while the server dies
+    #[arg(long, conflicts_with_all = ["soak", "topology", "backlog"])]
+    contend: bool,
     /// How many scheduled jobs each partition has during the run
     #[arg(long, default_value_t = 0, value_name = "JOBS")]
     backlog: usize,
@@ -66,18 +72,10 @@ struct Arguments {
 enum Command {
     /// The worker process of a run; started by the run
     #[command(hide = true)]
-    Worker {
-        #[arg(long)]
-        seed: u64,
-        #[arg(long)]
-        number: u32,
-        #[arg(long)]
-        parent: u32,
-        #[command(flatten)]
-        usage: Usage,
-        #[arg(long)]
-        history: PathBuf,
-    },
+    Worker(ProcessArguments),
+    /// A process of a run with contenders; started by the run
+    #[command(hide = true)]
+    Contenders(ProcessArguments),
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -90,9 +88,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
-        Some(Command::Worker { seed, number, parent, usage, history }) => {
-            work_in_process(seed, number, parent, usage, &history).await.map(|()| ExitCode::SUCCESS)
-        }
+        Some(Command::Worker(process)) => work_in_process(process).await.map(|()| ExitCode::SUCCESS),
+        Some(Command::Contenders(process)) => contend_in_process(process).await.map(|()| ExitCode::SUCCESS),
         None => check_or_run(arguments).await,
     };
     result.unwrap_or_else(|error| {
@@ -123,7 +120,8 @@ async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::err
     (options.topology, options.fault, options.durability) = (arguments.topology, arguments.fault, arguments.durability);
     options.program = Some(std::env::current_exe()?);
     println!("seed {seed}: {:?} of load and faults, history in {}", options.duration, folder.path().display());
-    let Outcome { verdict, memory, .. } = run(&options).await?;
+    let Outcome { verdict, memory, .. } =
+        if arguments.contend { contend(&options).await? } else { run(&options).await? };
     let mut exit = report(&verdict);
     let mut is_right = verdict.violations.is_empty();
     if let Some(memory) = memory {

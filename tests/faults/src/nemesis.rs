@@ -15,17 +15,17 @@ use tokio::task::JoinSet;
 
 use crate::environment::Environment;
 use crate::history::Recorder;
-use crate::process::WorkerProcess;
+use crate::process::OwnProcess;
 
 /// Runs all sequences until their plans or the run end. When the tasks have ended, every fault is undone. Call it in a
 /// `LocalSet`.
 pub(crate) fn start(
     sequences: Vec<FaultSequence>,
     environment: &Arc<Environment>,
-    process: Option<WorkerProcess>,
+    process: Option<OwnProcess>,
     recorder: &Recorder,
     stop: &watch::Receiver<bool>,
-) -> JoinSet<Option<WorkerProcess>> {
+) -> JoinSet<Option<OwnProcess>> {
     let mut tasks = JoinSet::new();
     let mut process = process;
     for sequence in sequences {
@@ -42,11 +42,11 @@ struct Nemesis {
     environment: Arc<Environment>,
     recorder: Recorder,
     stop: watch::Receiver<bool>,
-    process: Option<WorkerProcess>,
+    process: Option<OwnProcess>,
 }
 
 impl Nemesis {
-    async fn run(mut self, sequence: FaultSequence) -> Option<WorkerProcess> {
+    async fn run(mut self, sequence: FaultSequence) -> Option<OwnProcess> {
         for fault in sequence.faults {
             if !self.wait_running(fault.after).await {
                 break;

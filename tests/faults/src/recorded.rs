@@ -6,6 +6,8 @@ mod leases;
 mod losses;
 mod queue;
 mod queue_control;
+mod resume_tokens;
+mod steps;
 
 pub(crate) use losses::{PushingAgain, record_losses};
 
@@ -16,6 +18,8 @@ use twinstore::heartbeat::Heartbeats;
 use twinstore::idempotency::Idempotency;
 use twinstore::lease::Leases;
 use twinstore::queue::{Queue, QueueControl, QueueInspect};
+use twinstore::resume_token::ResumeTokens;
+use twinstore::step::Steps;
 use twinstore::{Error, ErrorKind, Stores};
 
 use crate::history::{Answer, Invocation, Recorder, Reply};
@@ -58,6 +62,10 @@ pub(crate) struct Client {
     pub(crate) cache_idempotency: Arc<dyn Idempotency>,
     /// Heartbeats.
     pub(crate) heartbeats: Arc<dyn Heartbeats>,
+    /// Resume tokens.
+    pub(crate) tokens: Arc<dyn ResumeTokens>,
+    /// Steps.
+    pub(crate) steps: Arc<dyn Steps>,
 }
 
 impl Client {
@@ -81,6 +89,8 @@ impl Client {
             idempotency: wrap(state.idempotency(), &recorder, "state"),
             cache_idempotency: wrap(stores.cache().idempotency(), &recorder, "cache"),
             heartbeats: wrap(state.heartbeats(), &recorder, "state"),
+            tokens: wrap(state.resume_tokens(), &recorder, "state"),
+            steps: wrap(state.steps(), &recorder, "state"),
             recorder,
         }
     }

@@ -17,10 +17,10 @@ use crate::history::{Answer, Call, Event, History, HistoryError, Recorder, RunIn
 use crate::memory::{self, Memory};
 use crate::nemesis::{self, FaultSequence};
 use crate::probe;
-use crate::process::{WorkerProcess, history_of};
+use crate::process::{OwnProcess, Task};
 use crate::recorded::{Client, PushingAgain, record, record_losses, retry};
 use crate::topology::{Level, PrimaryFault, Topology};
-use crate::workload::{self, Backlog, GROUPS, LONGEST_MS, QUEUES, Times, queue, random_of, work};
+use crate::workload::{self, Backlog, GROUPS, LONGEST_MS, QUEUES, Times, contend, queue, random_of, work};
 
 /// How long the queues may take to be drained once all faults are over.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ pub struct Options {
     pub is_soak: bool,
     /// Returns how many bytes this process has allocated and not freed, for a soak.
     pub live_bytes: fn() -> u64,
-    /// The program of this crate, for the worker process; without it there is none.
+    /// The program of this crate, for the worker process; without it there is none. Contenders need it.
     pub program: Option<PathBuf>,
 }
 
@@ -106,9 +106,12 @@ pub enum RunError {
     /// The jobs that lie in a queue during the run could not be pushed or deleted.
     #[error("the backlog could not be pushed or deleted: {0}")]
     Backlog(Error),
-    /// The queues could not be listed although all faults were over.
-    #[error("the queues could not be listed after the run: {0}")]
+    /// The queues or the resume token could not be read although all faults were over.
+    #[error("the queues or the resume token could not be read after the run: {0}")]
     Listing(Error),
+    /// Contenders run in processes, and the options name no program.
+    #[error("contenders need the program of this crate")]
+    Program,
 }
 
 /// What a run has found.
@@ -132,21 +135,7 @@ pub async fn run(options: &Options) -> Result<Outcome, RunError> {
 
 async fn run_here(options: &Options) -> Result<Outcome, RunError> {
     let usage = Usage::of(options);
-    let main = options.folder.join("main.jsonl");
-    let recorder = Recorder::create(&main, 0)?;
-    let duration_ms = u64::try_from(options.duration.as_millis()).unwrap_or(u64::MAX);
-    recorder.write(&Event::Run(RunInfo {
-        seed: options.seed,
-        duration_ms,
-        late_ms: Some(LATE_MS),
-        has_failovers: options.topology != Topology::Standalone,
-        is_replicated: options.durability == Level::ReplicatedAll,
-        replicas: options.durability.replicas(options.topology),
-        pushes_again: usage.pushes_again,
-        kept_ms: options.is_soak.then_some(LONGEST_MS),
-        only_moves_slots: options.fault == Some(PrimaryFault::MoveSlots),
-        partitioned: usage.partitioned(),
-    }));
+    let recorder = record_run(options)?;
     let environment = Environment::start(options).await?;
     let clients = environment.open(GROUPS[0]).await?;
     let workers = environment.open(GROUPS[1]).await?;
@@ -158,7 +147,8 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
     let client = Client::new(&clients, recorder.actor("run"));
     let backlog = Backlog::push(&client, options.backlog).await.map_err(RunError::Backlog)?;
     let process = options.program.clone().map(|program| {
-        WorkerProcess::new(program, environment.variables(GROUPS[3]), options.seed, usage, &options.folder)
+        let variables = environment.variables(GROUPS[3]);
+        OwnProcess::new(Task::Work, program, variables, options.seed, usage, &options.folder)
     });
     let (stop, stopped) = watch::channel(false);
     let running = start_workers(options.seed, &workers, usage.times(), &recorder);
@@ -201,11 +191,11 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
         handle.shutdown();
         worker.await.expect("the worker does not panic");
     }
-    let processes = match process {
-        Some(process) => process.end().await,
-        None => 0,
-    };
+    if let Some(process) = process {
+        process.end().await;
+    }
     list(&client).await?;
+    load_token(&client).await?;
     for stores in [clients, workers, holders] {
         stores.close().await;
     }
@@ -214,9 +204,31 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
         None => None,
     };
     environment.keep_logs(&options.folder)?;
-    let histories = (1..=processes).map(|number| history_of(&options.folder, number));
-    let histories: Vec<_> = [main].into_iter().chain(histories).filter(|path| path.is_file()).collect();
-    Ok(Outcome { verdict: check(&History::read(&histories)?), memory })
+    Ok(Outcome { verdict: check(&read_kept(&options.folder)?), memory })
+}
+
+/// Records the last resume token.
+pub(crate) async fn load_token(client: &Client) -> Result<(), RunError> {
+    let token = retry(async || client.tokens.load(&contend::stream()).await).await;
+    token.map(drop).map_err(RunError::Listing)
+}
+
+/// Creates the history of this process, with its first line.
+pub(crate) fn record_run(options: &Options) -> Result<Recorder, RunError> {
+    let (recorder, usage) = (Recorder::create(&options.folder.join("main.jsonl"), 0)?, Usage::of(options));
+    recorder.write(&Event::Run(RunInfo {
+        seed: options.seed,
+        duration_ms: u64::try_from(options.duration.as_millis()).unwrap_or(u64::MAX),
+        late_ms: Some(LATE_MS),
+        has_failovers: options.topology != Topology::Standalone,
+        is_replicated: options.durability == Level::ReplicatedAll,
+        replicas: options.durability.replicas(options.topology),
+        pushes_again: usage.pushes_again,
+        kept_ms: options.is_soak.then_some(LONGEST_MS),
+        only_moves_slots: options.fault == Some(PrimaryFault::MoveSlots),
+        partitioned: usage.partitioned(),
+    }));
+    Ok(recorder)
 }
 
 /// Waits until the reports of the last failover have come and what they name is pushed again.

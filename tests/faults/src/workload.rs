@@ -1,6 +1,7 @@
 //! The load: actors that use the stores through `twinstore`, each with its own plan, determined by the seed.
 
 mod backlog;
+pub(crate) mod contend;
 mod control;
 mod heartbeats;
 mod idempotency;
@@ -40,6 +41,9 @@ pub(crate) const GROUPS: [&str; 4] = ["clients", "workers", "holders", "process"
 
 /// How many pushed jobs are remembered for control.
 const RECENT: usize = 300;
+
+/// How many contenders for the resume token a group has, and how often each tries to get its lease.
+pub(crate) const CONTENDERS: (u32, Duration) = (3, Duration::from_millis(150));
 
 /// A queue's name.
 pub(crate) fn queue(name: &str) -> QueueName {
@@ -163,7 +167,9 @@ pub(crate) fn start(
         times,
         stop: stop.clone(),
     };
-    let mut actors = JoinSet::new();
+    // in a soak, steps would accumulate
+    let contenders = if times.is_soak { (0, CONTENDERS.1) } else { CONTENDERS };
+    let mut actors = contend::start(seed, holders, recorder, GROUPS[2], contenders, stop);
     for name in QUEUES.iter().filter(|_| is_steady) {
         actors.spawn(produce::produce_steadily(actor(clients, &format!("clients/producer-of-{name}")), name));
     }

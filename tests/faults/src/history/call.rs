@@ -58,6 +58,20 @@ pub enum Call {
     /// Free the key of an idempotent request.
     Abandon { store: String, key: String, attempt: String },
 
+    /// Record the fence of a stream's consumer, and read the token.
+    TakeOver { stream: String, fence: u64 },
+    /// Save a token, which begins with its position, in place of the one of version `expected`.
+    Save { stream: String, token: String, fence: u64, expected: Option<u64>, request: String },
+    /// Read a token.
+    Load { stream: String },
+
+    /// Begin a step of a run.
+    BeginStep { run: String, step: String, fence: u64 },
+    /// Record the output of a step.
+    FinishStep { run: String, step: String, fence: u64, output: String },
+    /// Record that an attempt at a step has failed.
+    FailStep { run: String, step: String, fence: u64 },
+
     /// Report that a member is alive.
     Beat { pool: String, member: String, lasting_ms: u64 },
     /// Leave a pool.
@@ -93,6 +107,12 @@ impl Call {
             Call::Begin { .. } => "idempotency.begin",
             Call::Finish { .. } => "idempotency.finish",
             Call::Abandon { .. } => "idempotency.abandon",
+            Call::TakeOver { .. } => "resume_token.take_over",
+            Call::Save { .. } => "resume_token.save",
+            Call::Load { .. } => "resume_token.load",
+            Call::BeginStep { .. } => "step.begin",
+            Call::FinishStep { .. } => "step.finish",
+            Call::FailStep { .. } => "step.fail",
             Call::Beat { .. } => "heartbeat.beat",
             Call::Leave { .. } => "heartbeat.leave",
             Call::Alive { .. } => "heartbeat.alive",
@@ -180,7 +200,8 @@ pub enum Answer {
     Claimed { jobs: Vec<Leased>, paused: bool },
     /// To a settlement, replay or promotion: whether each counts. To an extension: whether each lease lasts.
     Each(Vec<bool>),
-    /// To a renewal, release, abandon, leave, or a write into the register: whether it counts. To finish: whether it is kept.
+    /// To a renewal, release, abandon, leave, or a write into the register: whether it counts. To finish: whether it is kept. To the
+    /// end of a step: whether it is recorded.
     One(bool),
     /// To a cancellation or deletion: one word per job.
     Words(Vec<String>),
@@ -190,14 +211,31 @@ pub enum Answer {
     Number(u64),
     /// To an acquisition or inspection: the holder of the lease; `None` without a holder.
     Lease { mine: bool, lease: Option<Granted> },
-    /// To begin: carry it out.
+    /// To begin, also of a step: carry it out.
     Started,
     /// To begin: another attempt carries it out.
     InProgress,
-    /// To begin: it was carried out with this response.
+    /// To begin: it was carried out with this response. To begin a step: its output.
     Finished(String),
     /// To begin: the key belongs to another content.
     Mismatch,
+    /// To a take-over or load: the token.
+    Token(Option<SavedToken>),
+    /// To a save: the version of the token.
+    Saved(u64),
+    /// To a save: another version is stored.
+    Conflict(Option<SavedToken>),
+    /// To a take-over, a save, or the begin of a step: a call with this later fence came before.
+    Superseded(u64),
+}
+
+/// A token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedToken {
+    /// The token.
+    pub token: String,
+    /// Its version.
+    pub version: u64,
 }
 
 /// The holder of a lease.

@@ -5,6 +5,8 @@ mod jobs;
 mod leases;
 mod losses;
 mod requests;
+mod resume_tokens;
+mod steps;
 mod written;
 
 use std::collections::BTreeSet;
@@ -24,8 +26,10 @@ fn case(rule: Rule, wrong: Written, right: Written) -> Case {
 }
 
 fn cases() -> Vec<Case> {
+    let of_tokens = [resume_tokens::cases(), steps::cases()];
     [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases(), losses::cases()]
         .into_iter()
+        .chain(of_tokens)
         .flatten()
         .collect()
 }

@@ -46,10 +46,24 @@ fn may_be_unconfirmed(violation: &Violation, job: Option<&Job<'_>>) -> bool {
         Rule::LeasesOverlap | Rule::LeaseLostEarly | Rule::RegisterRefused => true,
         Rule::LeaseUnknown => has(|call| matches!(call, Call::Release { .. })),
         Rule::InProgressOfNobody | Rule::MemberStale => true,
+        // a take-over requests no durability, and what an answer shows need not have been acknowledged
+        Rule::TokenFence
+        | Rule::PositionRepeated
+        | Rule::PositionSkipped
+        | Rule::TokenUnknown
+        | Rule::StepFence
+        | Rule::OutputChanged => violation.evidence.iter().any(is_read),
         _ => false,
     }
 }
 
 fn is_settled(operation: &Operation) -> bool {
     matches!((&operation.call, operation.answer()), (Call::Settle { .. }, Some(Answer::Each(_))))
+}
+
+fn is_read(operation: &Operation) -> bool {
+    matches!(
+        operation.answer(),
+        Some(Answer::Token(_) | Answer::Conflict(_) | Answer::Superseded(_) | Answer::Finished(_))
+    )
 }
