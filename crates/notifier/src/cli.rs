@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use twinstore::resume_token::StreamName;
+
 use crate::sink::SinkSpec;
 
 /// Turns webhook deliveries into notifications: at least one for each delivery id, whatever is killed on the way, and exactly one while nothing fails.
@@ -30,9 +32,23 @@ pub(crate) enum Command {
     /// Ingest, work and report in one process; ends when every delivery that was read is settled
     Run(Options),
     /// Only push deliveries to the queue
-    Ingest(Options),
+    Ingest(IngestOptions),
     /// Only work on the queue, until SIGTERM or Ctrl-C
     Work(Options),
+}
+
+/// The flags of `ingest`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct IngestOptions {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    /// Ingests a file to which others append, until SIGTERM or Ctrl-C. The position is kept in the worker state store: of any
+    /// number of processes one reads, and if it dies, another one continues with the first line that is not in the queue yet
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    pub(crate) follow: Option<PathBuf>,
+    /// The name of the position; give each file its own
+    #[arg(long, value_name = "NAME", default_value = "deliveries", requires = "follow", value_parser = parse_stream)]
+    pub(crate) stream: StreamName,
 }
 
 /// The flags that all commands have.
@@ -94,6 +110,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     twinstore::config::parse_duration(text).ok_or_else(|| "give a whole number and its unit: 500ms, 15s".to_owned())
 }
 
+fn parse_stream(text: &str) -> Result<StreamName, String> {
+    StreamName::new(text).map_err(|error| error.to_string())
+}
+
 fn parse_lease(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
         lease if (Duration::from_millis(500)..=Duration::from_secs(3600)).contains(&lease) => Ok(lease),
@@ -112,5 +132,7 @@ mod tests {
         assert!(Cli::try_parse_from(["notifier", "run", "--lease", "1ms"]).is_err());
         assert!(Cli::try_parse_from(["notifier", "run", "--failure-rate", "1.5"]).is_err());
         assert!(Cli::try_parse_from(["notifier"]).unwrap().command.is_none());
+        assert!(Cli::try_parse_from(["notifier", "ingest", "--follow", "a", "--input", "b"]).is_err());
+        assert!(Cli::try_parse_from(["notifier", "ingest", "--stream", "a"]).is_err());
     }
 }

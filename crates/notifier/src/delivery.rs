@@ -11,10 +11,12 @@ use twinstore::idempotency::Fingerprint;
 use twinstore::name::Key;
 use twinstore::queue::{Backoff, JobId, JobType, NewJob, RetryPolicy};
 
+use crate::follow::Grown;
+
 /// One webhook delivery.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
-    /// The number of its line, from 1.
+    /// The number of its line, from 1; of a file that is followed, the lines of this reading.
     pub(crate) line: u64,
     /// Its id: job id and idempotency key.
     pub(crate) id: JobId,
@@ -73,17 +75,38 @@ impl fmt::Display for Refused {
 pub(crate) struct Deliveries<R> {
     input: R,
     line: u64,
+    /// How many bytes were read. After `next`, where the next line begins.
+    position: u64,
+    at_end: AtEnd,
+}
+
+/// What to do when nothing more can be read.
+pub(crate) enum AtEnd {
+    /// The last line may lack its end.
+    Stop,
+    /// Others append lines to this file; the last one may be incomplete.
+    Wait(Grown),
 }
 
 impl<R: AsyncBufRead + Unpin> Deliveries<R> {
     pub(crate) fn new(input: R) -> Self {
-        Self { input, line: 0 }
+        Self { input, line: 0, position: 0, at_end: AtEnd::Stop }
+    }
+
+    /// The lines of a file that others append to, from this position.
+    pub(crate) fn following(input: R, position: u64, file: Grown) -> Self {
+        Self { input, line: 0, position, at_end: AtEnd::Wait(file) }
+    }
+
+    /// Where the next line begins.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
     }
 
     /// The next delivery, or why the next line is none; `None` at the end. Empty lines are passed over.
     pub(crate) async fn next(&mut self) -> std::io::Result<Option<Result<Delivery, Refused>>> {
         loop {
-            let Some((line, len)) = read_line(&mut self.input, NewJob::MAX_PAYLOAD_BYTES).await? else {
+            let Some((line, len)) = self.read_line(NewJob::MAX_PAYLOAD_BYTES).await? else {
                 return Ok(None);
             };
             self.line += 1;
@@ -99,28 +122,33 @@ impl<R: AsyncBufRead + Unpin> Deliveries<R> {
         }
     }
 
+    /// One line without its end, and its length; no more than `limit` bytes of it are kept.
+    async fn read_line(&mut self, limit: usize) -> std::io::Result<Option<(Vec<u8>, usize)>> {
+        let (mut line, mut len, mut ended) = (Vec::new(), 0, false);
+        while !ended {
+            let chunk = self.input.fill_buf().await?;
+            if chunk.is_empty() {
+                match &self.at_end {
+                    AtEnd::Stop => break,
+                    AtEnd::Wait(file) => file.wait(self.position).await?,
+                }
+                continue;
+            }
+            let end = chunk.iter().position(|&byte| byte == b'\n');
+            let part = &chunk[..end.unwrap_or(chunk.len())];
+            line.extend_from_slice(&part[..part.len().min(limit.saturating_sub(line.len()))]);
+            len += part.len();
+            ended = end.is_some();
+            let used = part.len() + usize::from(ended);
+            self.input.consume(used);
+            self.position += used as u64;
+        }
+        Ok((ended || len > 0).then_some((line, len)))
+    }
+
     fn refuse(&self, why: String) -> Refused {
         Refused { line: self.line, why }
     }
-}
-
-/// One line without its end, and its length; no more than `limit` bytes of it are kept.
-async fn read_line(input: &mut (impl AsyncBufRead + Unpin), limit: usize) -> std::io::Result<Option<(Vec<u8>, usize)>> {
-    let (mut line, mut len, mut ended) = (Vec::new(), 0, false);
-    while !ended {
-        let chunk = input.fill_buf().await?;
-        if chunk.is_empty() {
-            break;
-        }
-        let end = chunk.iter().position(|&byte| byte == b'\n');
-        let part = &chunk[..end.unwrap_or(chunk.len())];
-        line.extend_from_slice(&part[..part.len().min(limit.saturating_sub(line.len()))]);
-        len += part.len();
-        ended = end.is_some();
-        let used = part.len() + usize::from(ended);
-        input.consume(used);
-    }
-    Ok((ended || len > 0).then_some((line, len)))
 }
 
 fn parse(mut line: Vec<u8>, number: u64) -> Result<Delivery, String> {

@@ -66,13 +66,13 @@ pub(crate) struct Ingest {
 pub(crate) struct Outage(Arc<AtomicBool>);
 
 impl Outage {
-    fn begins(&self, error: &Error) {
+    pub(crate) fn begins(&self, error: &Error) {
         if !self.0.swap(true, Ordering::Relaxed) {
             tracing::warn!(%error, "a store does not answer; trying again until it does");
         }
     }
 
-    fn ends(&self) {
+    pub(crate) fn ends(&self) {
         if self.0.swap(false, Ordering::Relaxed) {
             tracing::warn!("the stores answer again");
         }
@@ -80,7 +80,7 @@ impl Outage {
 }
 
 /// What became of one delivery.
-enum Fate {
+pub(crate) enum Fate {
     Accepted(JobId),
     Rejected(String),
     Stopped,
@@ -152,7 +152,7 @@ impl Ingest {
     }
 
     /// Carries one delivery through: takes its idempotency key, pushes its job, and keeps the answer.
-    async fn accept(self, delivery: Delivery) -> Fate {
+    pub(crate) async fn accept(self, delivery: Delivery) -> Fate {
         let line = delivery.line;
         let request = IdempotentRequest::new(delivery.key.clone(), delivery.fingerprint);
         let idempotency = self.stores.cache().idempotency();
@@ -227,14 +227,14 @@ impl Ingest {
 }
 
 /// Growing pauses with jitter.
-struct Pauses(Duration);
+pub(crate) struct Pauses(Duration);
 
 impl Pauses {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(PAUSES.0)
     }
 
-    fn next(&mut self) -> Duration {
+    pub(crate) fn next(&mut self) -> Duration {
         let pause = self.0.mul_f64(0.5 + fastrand::f64() / 2.0);
         self.0 = (self.0 * 2).min(PAUSES.1);
         pause

@@ -6,6 +6,7 @@
 
 mod cli;
 mod delivery;
+mod follow;
 mod ingest;
 mod progress;
 mod render;
@@ -21,7 +22,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Command, Options};
+use cli::{Cli, Command, IngestOptions, Options};
+use follow::Followed;
 use run::{Part, RunError};
 
 #[tokio::main]
@@ -33,7 +35,10 @@ async fn main() -> ExitCode {
     let (part, options) = match cli.command {
         None => (Part::Both, Options::default()),
         Some(Command::Run(options)) => (Part::Both, options),
-        Some(Command::Ingest(options)) => (Part::Ingest, options),
+        Some(Command::Ingest(IngestOptions { options, follow: None, .. })) => (Part::Ingest, options),
+        Some(Command::Ingest(IngestOptions { options, follow: Some(file), stream })) => {
+            (Part::Follow(Followed { file, stream }), options)
+        }
         Some(Command::Work(options)) => (Part::Work, options),
     };
     let json = options.json;

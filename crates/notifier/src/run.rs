@@ -13,6 +13,7 @@ use twinstore::{StartError, Stores};
 
 use crate::cli::Options;
 use crate::delivery::Webhook;
+use crate::follow::{self, Followed};
 use crate::ingest::{self, Ingest, Ingested, Input};
 use crate::progress::Progress;
 use crate::report::{Engines, Report, Tally};
@@ -24,11 +25,18 @@ use crate::work;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Which parts of the service this process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Part {
     Both,
     Ingest,
+    Follow(Followed),
     Work,
+}
+
+/// Where deliveries come from.
+enum Source {
+    Input(Input),
+    Follow(Followed),
 }
 
 /// Why there is no report.
@@ -48,13 +56,15 @@ impl From<String> for RunError {
 
 /// Runs the parts, and reports.
 pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<String>), RunError> {
-    let stores = open_stores(part, &options).await?;
+    let stores = open_stores(&part, &options).await?;
     let tally = Arc::new(Tally::new());
-    let input = match part {
+    let works = matches!(part, Part::Both | Part::Work);
+    let source = match part {
         Part::Work => None,
-        Part::Both | Part::Ingest => Some(ingest::open(options.input.as_deref()).await?),
+        Part::Both | Part::Ingest => Some(Source::Input(ingest::open(options.input.as_deref()).await?)),
+        Part::Follow(followed) => Some(Source::Follow(followed)),
     };
-    let sink = if part == Part::Ingest { None } else { Some(Sink::open(&options.sink).await?) };
+    let sink = if works { Some(Sink::open(&options.sink).await?) } else { None };
     let service = Service {
         queue: QueueName::of::<Webhook>(),
         stop: Stop::new(),
@@ -63,10 +73,10 @@ pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<
         options,
         tally,
     };
-    service.run(input, sink).await
+    service.run(source, sink).await
 }
 
-async fn open_stores(part: Part, options: &Options) -> Result<Stores, RunError> {
+async fn open_stores(part: &Part, options: &Options) -> Result<Stores, RunError> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let environment = Environment::from_process();
     // A mistyped name means a store as well.
@@ -74,7 +84,7 @@ async fn open_stores(part: Part, options: &Options) -> Result<Stores, RunError> 
     if is_meant || !environment.suspects().is_empty() {
         return Stores::open(&environment).await.map_err(RunError::Start);
     }
-    if part != Part::Both {
+    if *part != Part::Both {
         return Err(RunError::Other(
             "ingest and work are two processes and need stores that both can reach: set SERVICE_NAME, REDIS_CONN_BASE_URL, \
              REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL, or use run"
@@ -101,7 +111,7 @@ struct Service {
 }
 
 impl Service {
-    async fn run(self, input: Option<Input>, sink: Option<Sink>) -> Result<(Report, Option<String>), RunError> {
+    async fn run(self, source: Option<Source>, sink: Option<Sink>) -> Result<(Report, Option<String>), RunError> {
         let mut worker = None;
         if let Some(sink) = sink {
             let built = work::worker(&self.stores, &self.options, sink, self.tally.clone());
@@ -112,9 +122,9 @@ impl Service {
         let signals = tokio::spawn(stop_on_signals(self.stop.clone(), handle.clone()));
         let watching = self.progress.watch(handle.clone());
 
-        let (settled, failure) = match input {
-            Some(input) => {
-                let ingested = self.ingest(input).await;
+        let (settled, failure) = match source {
+            Some(source) => {
+                let ingested = self.ingest(source).await;
                 (worker.is_some() && self.all_settled(&ingested.ids).await, ingested.failure)
             }
             None => (self.worked().await, None),
@@ -139,7 +149,7 @@ impl Service {
         Ok((report, failure))
     }
 
-    async fn ingest(&self, input: Input) -> Ingested {
+    async fn ingest(&self, source: Source) -> Ingested {
         let lease = Ttl::new(self.options.lease).unwrap_or(Ttl::from_secs(15));
         let ingest = Ingest {
             stores: self.stores.clone(),
@@ -149,7 +159,14 @@ impl Service {
             lease,
             outage: Default::default(),
         };
-        ingest.run(input, |complaint| self.progress.complain(&complaint)).await
+        let complain = |complaint: String| self.progress.complain(&complaint);
+        match source {
+            Source::Input(input) => ingest.run(input, complain).await,
+            Source::Follow(followed) => {
+                let failure = follow::run(&ingest, &followed, complain).await.err();
+                Ingested { failure, ..Ingested::default() }
+            }
+        }
     }
 
     /// Waits until each of these jobs is settled, by whichever process; `false` when stopped before.

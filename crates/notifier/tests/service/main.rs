@@ -4,6 +4,7 @@
 
 mod failovers;
 mod fixture;
+mod following;
 mod inputs;
 mod kills;
 mod refusals;
