@@ -94,7 +94,9 @@ pub(crate) async fn run(ingest: &Ingest, followed: &Followed, complain: impl Fn(
         };
         match read(ingest, followed, fence, &complain).await {
             Ok(Ended::Stopped) => break Ok(()),
-            Ok(Ended::Superseded) => tracing::warn!(file = %followed.file.display(), "another process follows the file"),
+            Ok(Ended::Superseded) => {
+                tracing::warn!(file = %followed.file.display(), "another process follows the file")
+            }
             Err(Failure::Store(error)) if error.is_retryable() => ingest.outage.begins(&error),
             Err(Failure::Store(error)) => break Err(error.to_string()),
             Err(Failure::Other(failure)) => break Err(failure),
@@ -188,11 +190,7 @@ fn cannot(followed: &Followed, why: &dyn Display) -> String {
 }
 
 /// Pushes these lines at the same time; `false` if it was stopped before all were pushed.
-async fn push(
-    ingest: &Ingest,
-    lines: impl Iterator<Item = Line>,
-    complain: &impl Fn(String),
-) -> Result<bool, Failure> {
+async fn push(ingest: &Ingest, lines: impl Iterator<Item = Line>, complain: &impl Fn(String)) -> Result<bool, Failure> {
     let mut under_way = JoinSet::new();
     for (line, _) in lines {
         add(&ingest.tally.received);
