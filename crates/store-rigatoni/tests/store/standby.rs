@@ -1,0 +1,111 @@
+//! Standing by for the lock of a pipeline.
+
+use rigatoni_core::state::StateStore;
+use testkit::{DEADLINE, wait_until};
+use tokio::time::timeout;
+use twinstore::time::Ttl;
+
+use crate::fixture::{Fixture, LONG, SHORT, USERS, builder, config, lost, on_both_engines, position, refusal};
+
+on_both_engines! {
+    a_running_standby_takes_over_from_a_killed_instance,
+    the_pipeline_gets_the_lock_of_the_standby,
+    a_pipeline_that_starts_too_late_does_not_get_the_lock,
+    a_collection_that_was_never_watched_starts_as_configured,
+    a_database_needs_no_position_in_its_configuration,
+    several_collections_in_one_pipeline_are_refused,
+    an_expired_position_is_an_error,
+    a_pipeline_without_locks_does_not_wait,
+}
+
+/// Rigatoni never asks again for a lock that another instance holds.
+async fn a_running_standby_takes_over_from_a_killed_instance(fixture: Fixture) {
+    let (first, second) = (fixture.instance(), fixture.instance());
+    assert!(first.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    first.save_resume_token("users", &position(1)).await.unwrap();
+    let mut standby = tokio::spawn(async move {
+        let mut config = config(LONG);
+        second.stand_by(&mut config).await.unwrap();
+        config.stream_config.resume_token
+    });
+    assert!(timeout(SHORT, &mut standby).await.is_err(), "the first instance holds the lock");
+    first.save_resume_token("users", &position(2)).await.unwrap();
+    assert!(first.refresh_lock(USERS, "pod-1", SHORT).await.unwrap());
+    drop(first); // it neither refreshes nor releases
+    assert_eq!(timeout(DEADLINE, standby).await.unwrap().unwrap(), Some(position(2)));
+}
+
+async fn the_pipeline_gets_the_lock_of_the_standby(fixture: Fixture) {
+    let (first, second) = (fixture.instance(), fixture.instance());
+    first.stand_by(&mut config(LONG)).await.unwrap();
+    assert!(!second.try_acquire_lock(USERS, "pod-2", LONG).await.unwrap());
+    assert!(!first.refresh_lock(USERS, "pod-1", LONG).await.unwrap(), "it has no owner yet");
+    assert!(first.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    assert!(!first.try_acquire_lock(USERS, "pod-3", LONG).await.unwrap());
+    first.save_resume_token("users", &position(1)).await.unwrap();
+    assert!(first.refresh_lock(USERS, "pod-1", LONG).await.unwrap());
+    assert!(first.release_lock(USERS, "pod-1").await.unwrap());
+    assert!(second.try_acquire_lock(USERS, "pod-2", LONG).await.unwrap());
+}
+
+/// Another instance may have saved since the standby read the position.
+async fn a_pipeline_that_starts_too_late_does_not_get_the_lock(fixture: Fixture) {
+    let (late, other) = (fixture.instance(), fixture.instance());
+    late.stand_by(&mut config(SHORT)).await.unwrap();
+    let is_acquired = async || other.try_acquire_lock(USERS, "pod-2", LONG).await.unwrap();
+    wait_until("the lock expires", DEADLINE, is_acquired).await;
+    other.save_resume_token("users", &position(1)).await.unwrap();
+    assert!(other.release_lock(USERS, "pod-2").await.unwrap());
+    assert!(!late.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    assert_eq!(lost(&late).await, USERS);
+    let mut config = config(LONG);
+    late.stand_by(&mut config).await.unwrap();
+    assert_eq!(config.stream_config.resume_token, Some(position(1)));
+    assert!(late.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+}
+
+async fn a_collection_that_was_never_watched_starts_as_configured(fixture: Fixture) {
+    let mut config = config(LONG);
+    config.stream_config.resume_token = Some(position(7));
+    fixture.instance().stand_by(&mut config).await.unwrap();
+    assert_eq!(config.stream_config.resume_token, Some(position(7)));
+}
+
+async fn a_database_needs_no_position_in_its_configuration(fixture: Fixture) {
+    fixture.without_locks().save_resume_token("__db:shop", &position(1)).await.unwrap();
+    let mut config = builder().watch_database().build().unwrap();
+    let store = fixture.instance();
+    store.stand_by(&mut config).await.unwrap();
+    assert_eq!(config.stream_config.resume_token, None);
+    assert!(store.try_acquire_lock("rigatoni:lock:shop:__database__", "pod-1", LONG).await.unwrap());
+    assert_eq!(store.get_resume_token("resume_token:database:shop").await.unwrap(), Some(position(1)));
+}
+
+async fn several_collections_in_one_pipeline_are_refused(fixture: Fixture) {
+    let store = fixture.instance();
+    let collections = vec!["users".to_owned(), "orders".to_owned()];
+    let mut config = builder().watch_collections(collections).build().unwrap();
+    assert!(refusal(store.stand_by(&mut config).await).contains("2 collections"));
+    config.database = "other".to_owned();
+    assert!(refusal(store.stand_by(&mut config).await).contains("\"other\""));
+}
+
+async fn an_expired_position_is_an_error(fixture: Fixture) {
+    let store = fixture.without_locks().with_token_ttl(Ttl::new(SHORT).unwrap());
+    store.save_resume_token("users", &position(1)).await.unwrap();
+    let is_gone = async || store.get_resume_token("users").await.unwrap().is_none();
+    wait_until("the position expires", DEADLINE, is_gone).await;
+    let standby = fixture.instance();
+    assert!(refusal(standby.stand_by(&mut config(LONG)).await).contains("expired"));
+    standby.delete_resume_token("users").await.unwrap();
+    standby.stand_by(&mut config(LONG)).await.unwrap();
+}
+
+async fn a_pipeline_without_locks_does_not_wait(fixture: Fixture) {
+    let (active, store) = (fixture.instance(), fixture.without_locks());
+    assert!(active.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    active.save_resume_token("users", &position(1)).await.unwrap();
+    let mut config = config(LONG);
+    store.stand_by(&mut config).await.unwrap();
+    assert_eq!(config.stream_config.resume_token, Some(position(1)));
+}
