@@ -53,13 +53,13 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<PipelineConfig,
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let mut config = config(std::env::args().skip(1))?;
+    let config = config(std::env::args().skip(1))?;
     let stores = Stores::from_env().await.unwrap_or_else(|error| error.exit());
     let store = RigatoniStore::new(stores.state(), &config);
     loop {
         println!("standing by");
-        store.stand_by(&mut config).await?;
-        let mut pipeline = Pipeline::new(config.clone(), store.clone(), Print).await?;
+        let resumed = store.stand_by(&config).await?;
+        let mut pipeline = Pipeline::new(resumed, store.clone(), Print).await?;
         pipeline.start().await?;
         println!("running");
         tokio::select! {

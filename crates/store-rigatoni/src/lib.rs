@@ -33,11 +33,11 @@
 //! {
 //!     let uri = "mongodb://localhost:27017/?replicaSet=rs0";
 //!     let users = vec!["users".to_owned()]; // a pipeline for each collection
-//!     let mut config = PipelineConfig::builder().mongodb_uri(uri).database("shop").watch_collections(users).build()?;
+//!     let config = PipelineConfig::builder().mongodb_uri(uri).database("shop").watch_collections(users).build()?;
 //!     let store = RigatoniStore::new(state, &config);
 //!     loop {
-//!         store.stand_by(&mut config).await?; // until this instance holds the lock
-//!         let mut pipeline = Pipeline::new(config.clone(), store.clone(), destination()).await?;
+//!         let resumed = store.stand_by(&config).await?; // until this instance holds the lock
+//!         let mut pipeline = Pipeline::new(resumed, store.clone(), destination()).await?;
 //!         pipeline.start().await?;
 //!         let lock = store.lost().await; // add your shutdown signal here
 //!         tracing::warn!(lock, "stopping the pipeline");

@@ -163,13 +163,13 @@ pub(crate) struct Instance(Option<Runtime>);
 impl Instance {
     pub(crate) fn start(number: u32, url: String, uri: &str, journal: &Journal) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let (mut config, journal) = (config(uri), journal.clone());
+        let (config, journal) = (config(uri), journal.clone());
         runtime.spawn(async move {
             let stores = open(&url).await;
             let store = RigatoniStore::new(stores.state(), &config);
             loop {
-                store.stand_by(&mut config).await.unwrap();
-                let mut pipeline = pipeline(config.clone(), &store, number, &journal).await;
+                let resumed = store.stand_by(&config).await.unwrap();
+                let mut pipeline = pipeline(resumed, &store, number, &journal).await;
                 pipeline.start().await.unwrap();
                 store.lost().await;
                 pipeline.stop().await.unwrap();

@@ -127,8 +127,8 @@ async fn a_pipeline_without_locks_resumes_after_a_restart() {
     let journal = Journal::default();
     for instance in 1..=2 {
         let store = RigatoniStore::new(stores.state(), &config); // as after a restart of the process
-        store.stand_by(&mut config).await.unwrap();
-        let mut pipeline = pipeline(config.clone(), &store, instance, &journal).await;
+        let resumed = store.stand_by(&config).await.unwrap();
+        let mut pipeline = pipeline(resumed, &store, instance, &journal).await;
         pipeline.start().await.unwrap();
         let opened = usize::try_from(instance).unwrap();
         wait_until("it watches", DEADLINE, async || mongo.opened().len() == opened).await;

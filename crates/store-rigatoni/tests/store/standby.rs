@@ -16,6 +16,7 @@ on_both_engines! {
     several_collections_in_one_pipeline_are_refused,
     an_expired_position_is_an_error,
     a_pipeline_without_locks_does_not_wait,
+    a_standby_that_started_no_pipeline_does_not_wait_for_itself,
 }
 
 /// Rigatoni never asks again for a lock that another instance holds.
@@ -23,11 +24,8 @@ async fn a_running_standby_takes_over_from_a_killed_instance(fixture: Fixture) {
     let (first, second) = (fixture.instance(), fixture.instance());
     assert!(first.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
     first.save_resume_token("users", &position(1)).await.unwrap();
-    let mut standby = tokio::spawn(async move {
-        let mut config = config(LONG);
-        second.stand_by(&mut config).await.unwrap();
-        config.stream_config.resume_token
-    });
+    let mut standby =
+        tokio::spawn(async move { second.stand_by(&config(LONG)).await.unwrap().stream_config.resume_token });
     assert!(timeout(SHORT, &mut standby).await.is_err(), "the first instance holds the lock");
     first.save_resume_token("users", &position(2)).await.unwrap();
     assert!(first.refresh_lock(USERS, "pod-1", SHORT).await.unwrap());
@@ -37,7 +35,7 @@ async fn a_running_standby_takes_over_from_a_killed_instance(fixture: Fixture) {
 
 async fn the_pipeline_gets_the_lock_of_the_standby(fixture: Fixture) {
     let (first, second) = (fixture.instance(), fixture.instance());
-    first.stand_by(&mut config(LONG)).await.unwrap();
+    first.stand_by(&config(LONG)).await.unwrap();
     assert!(!second.try_acquire_lock(USERS, "pod-2", LONG).await.unwrap());
     assert!(!first.refresh_lock(USERS, "pod-1", LONG).await.unwrap(), "it has no owner yet");
     assert!(first.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
@@ -51,32 +49,36 @@ async fn the_pipeline_gets_the_lock_of_the_standby(fixture: Fixture) {
 /// Another instance may have saved since the standby read the position.
 async fn a_pipeline_that_starts_too_late_does_not_get_the_lock(fixture: Fixture) {
     let (late, other) = (fixture.instance(), fixture.instance());
-    late.stand_by(&mut config(SHORT)).await.unwrap();
+    late.stand_by(&config(SHORT)).await.unwrap();
     let is_acquired = async || other.try_acquire_lock(USERS, "pod-2", LONG).await.unwrap();
     wait_until("the lock expires", DEADLINE, is_acquired).await;
     other.save_resume_token("users", &position(1)).await.unwrap();
     assert!(other.release_lock(USERS, "pod-2").await.unwrap());
     assert!(!late.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
     assert_eq!(lost(&late).await, USERS);
-    let mut config = config(LONG);
-    late.stand_by(&mut config).await.unwrap();
-    assert_eq!(config.stream_config.resume_token, Some(position(1)));
+    let resumed = late.stand_by(&config(LONG)).await.unwrap();
+    assert_eq!(resumed.stream_config.resume_token, Some(position(1)));
     assert!(late.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
 }
 
 async fn a_collection_that_was_never_watched_starts_as_configured(fixture: Fixture) {
     let mut config = config(LONG);
     config.stream_config.resume_token = Some(position(7));
-    fixture.instance().stand_by(&mut config).await.unwrap();
-    assert_eq!(config.stream_config.resume_token, Some(position(7)));
+    let store = fixture.instance();
+    let resumed = store.stand_by(&config).await.unwrap();
+    assert_eq!(resumed.stream_config.resume_token, Some(position(7)));
+    assert!(store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    store.save_resume_token("users", &position(9)).await.unwrap();
+    assert!(store.release_lock(USERS, "pod-1").await.unwrap());
+    let resumed = store.stand_by(&config).await.unwrap();
+    assert_eq!(resumed.stream_config.resume_token, Some(position(9)), "the stored position comes first");
 }
 
 async fn a_database_needs_no_position_in_its_configuration(fixture: Fixture) {
     fixture.without_locks().save_resume_token("__db:shop", &position(1)).await.unwrap();
-    let mut config = builder().watch_database().build().unwrap();
     let store = fixture.instance();
-    store.stand_by(&mut config).await.unwrap();
-    assert_eq!(config.stream_config.resume_token, None);
+    let resumed = store.stand_by(&builder().watch_database().build().unwrap()).await.unwrap();
+    assert_eq!(resumed.stream_config.resume_token, None);
     assert!(store.try_acquire_lock("rigatoni:lock:shop:__database__", "pod-1", LONG).await.unwrap());
     assert_eq!(store.get_resume_token("resume_token:database:shop").await.unwrap(), Some(position(1)));
 }
@@ -85,9 +87,9 @@ async fn several_collections_in_one_pipeline_are_refused(fixture: Fixture) {
     let store = fixture.instance();
     let collections = vec!["users".to_owned(), "orders".to_owned()];
     let mut config = builder().watch_collections(collections).build().unwrap();
-    assert!(refusal(store.stand_by(&mut config).await).contains("2 collections"));
+    assert!(refusal(store.stand_by(&config).await).contains("2 collections"));
     config.database = "other".to_owned();
-    assert!(refusal(store.stand_by(&mut config).await).contains("\"other\""));
+    assert!(refusal(store.stand_by(&config).await).contains("\"other\""));
 }
 
 async fn an_expired_position_is_an_error(fixture: Fixture) {
@@ -95,17 +97,24 @@ async fn an_expired_position_is_an_error(fixture: Fixture) {
     store.save_resume_token("users", &position(1)).await.unwrap();
     let is_gone = async || store.get_resume_token("users").await.unwrap().is_none();
     wait_until("the position expires", DEADLINE, is_gone).await;
-    let standby = fixture.instance();
-    assert!(refusal(standby.stand_by(&mut config(LONG)).await).contains("expired"));
-    standby.delete_resume_token("users").await.unwrap();
-    standby.stand_by(&mut config(LONG)).await.unwrap();
+    let (standby, operator) = (fixture.instance(), fixture.instance());
+    assert!(refusal(standby.stand_by(&config(LONG)).await).contains("expired"));
+    operator.delete_resume_token("users").await.unwrap();
+    timeout(LONG / 3, operator.stand_by(&config(LONG))).await.expect("the lock was released").unwrap();
 }
 
 async fn a_pipeline_without_locks_does_not_wait(fixture: Fixture) {
     let (active, store) = (fixture.instance(), fixture.without_locks());
     assert!(active.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
     active.save_resume_token("users", &position(1)).await.unwrap();
-    let mut config = config(LONG);
-    store.stand_by(&mut config).await.unwrap();
-    assert_eq!(config.stream_config.resume_token, Some(position(1)));
+    let resumed = store.stand_by(&config(LONG)).await.unwrap();
+    assert_eq!(resumed.stream_config.resume_token, Some(position(1)));
+}
+
+async fn a_standby_that_started_no_pipeline_does_not_wait_for_itself(fixture: Fixture) {
+    let store = fixture.instance();
+    for _ in 0..2 {
+        timeout(LONG / 3, store.stand_by(&config(LONG))).await.expect("it holds the lock").unwrap();
+    }
+    assert!(store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
 }
