@@ -1,5 +1,7 @@
 //! Waiting for the lock of a pipeline.
 
+use std::sync::atomic::Ordering;
+
 use rigatoni_core::pipeline::PipelineConfig;
 use rigatoni_core::state::StateStoreError;
 use rigatoni_core::watch_level::WatchLevel;
@@ -42,6 +44,7 @@ impl RigatoniStore {
             // if that fails, the lock expires
             let _ = self.locks.release(&key, &lease).await;
         }
+        self.stood_by.store(true, Ordering::Relaxed);
         let mut config = config.clone();
         if let (Some(position), WatchLevel::Collection(_)) = (position?, &config.watch_level) {
             config.stream_config.resume_token = Some(position);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -59,6 +60,8 @@ pub struct RigatoniStore {
     positions: Positions,
     /// One task at a time acquires a fence.
     turn: Arc<tokio::sync::Mutex<()>>,
+    /// Whether [`RigatoniStore::stand_by`] has returned a position for the pipeline.
+    pub(crate) stood_by: Arc<AtomicBool>,
 }
 
 impl RigatoniStore {
@@ -74,14 +77,15 @@ impl RigatoniStore {
             locks: Locks::new(state.shared().leases()),
             positions: Positions::new(state.resume_tokens(), state.durability()),
             turn: Arc::default(),
+            stood_by: Arc::default(),
         }
     }
 
     /// Sets how long a position lasts after its last save. Default: until it is deleted.
     ///
     /// [`get_resume_token`](StateStore::get_resume_token) returns `None` for an expired position and logs a warning;
-    /// [`stand_by`](Self::stand_by) returns an error. MongoDB's oplog is shorter than most useful times: a position without a
-    /// time to live is small, and its age is in [`ResumeTokenInfo`](twinstore::resume_token::ResumeTokenInfo).
+    /// [`stand_by`](Self::stand_by) returns an error. A position needs no time to live to be noticed when it is too old for
+    /// MongoDB's oplog: [`ResumeTokens::tokens`](twinstore::resume_token::ResumeTokens::tokens) lists the age of each.
     #[must_use]
     pub fn with_token_ttl(mut self, ttl: Ttl) -> Self {
         self.positions.ttl = Some(ttl);
@@ -218,10 +222,16 @@ impl StateStore for RigatoniStore {
     }
 
     async fn get_resume_token(&self, collection: &str) -> Result<Option<Document>, StateStoreError> {
-        let TokenKey { watched, .. } = self.keys.of_token(collection)?;
+        let TokenKey { watched, is_received } = self.keys.of_token(collection)?;
         let (document, has_expired) = self.position(&watched).await?;
+        let is_pipeline = is_received && matches!(watched, Watched::Collection(_));
         if has_expired {
             tracing::warn!(key = collection, "the position has expired: the events since then may be skipped");
+        } else if document.is_some() && is_pipeline && !self.stood_by.load(Ordering::Relaxed) {
+            tracing::warn!(
+                key = collection,
+                "Rigatoni 0.2.0 reads this position and does not resume from it: call stand_by"
+            );
         }
         Ok(document)
     }

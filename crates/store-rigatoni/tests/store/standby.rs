@@ -1,11 +1,15 @@
 //! Standing by for the lock of a pipeline.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use rigatoni_core::state::StateStore;
-use testkit::{DEADLINE, wait_until};
+use store_rigatoni::RigatoniStore;
+use testkit::{DEADLINE, RedisServer, wait_until};
 use tokio::time::timeout;
 use twinstore::time::Ttl;
 
-use crate::fixture::{Fixture, LONG, SHORT, USERS, builder, config, lost, on_both_engines, position, refusal};
+use crate::fixture::{Fixture, LONG, SHORT, USERS, builder, config, lost, on_both_engines, open, position, refusal};
 
 on_both_engines! {
     a_running_standby_takes_over_from_a_killed_instance,
@@ -117,4 +121,50 @@ async fn a_standby_that_started_no_pipeline_does_not_wait_for_itself(fixture: Fi
         timeout(LONG / 3, store.stand_by(&config(LONG))).await.expect("it holds the lock").unwrap();
     }
     assert!(store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_standby_survives_a_restart_of_the_server() {
+    let server = RedisServer::state().start().await.unwrap();
+    let store = RigatoniStore::new(open(&server.url(None)).await.state(), &config(LONG));
+    server.kill().await;
+    let mut standby = tokio::spawn(async move { store.stand_by(&config(LONG)).await });
+    assert!(timeout(SHORT, &mut standby).await.is_err(), "it waits for the server");
+    server.start_again().await.unwrap();
+    timeout(DEADLINE, standby).await.expect("the server is back").unwrap().unwrap();
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Rigatoni reads the position of a collection and starts at its end.
+#[tokio::test]
+async fn a_pipeline_of_a_collection_that_does_not_stand_by_is_warned() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+    let _guard = tracing_subscriber::util::SubscriberInitExt::set_default(subscriber);
+    let warnings = || String::from_utf8_lossy(&log.0.lock().unwrap()).matches("call stand_by").count();
+    let store = RigatoniStore::new(open("embedded:").await.state(), &config(LONG));
+    assert!(store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    store.get_resume_token("resume_token:shop:users").await.unwrap();
+    assert_eq!(warnings(), 0, "it has no position yet");
+    store.save_resume_token("users", &position(1)).await.unwrap();
+    store.get_resume_token("resume_token:shop:users").await.unwrap();
+    assert_eq!(warnings(), 1);
+    assert!(store.release_lock(USERS, "pod-1").await.unwrap());
+    store.stand_by(&config(LONG)).await.unwrap();
+    store.get_resume_token("resume_token:shop:users").await.unwrap();
+    assert_eq!(warnings(), 1);
 }
