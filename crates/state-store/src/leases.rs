@@ -64,7 +64,8 @@ impl Leases for StateStore {
         let acquired = match word.as_ref() {
             b"yes" => {
                 reply.record(name.as_str(), []);
-                Acquired::Yes(Lease::new(name, request.holder.clone(), fence, until))
+                let lease = Lease::new(name, request.holder.clone(), fence, until);
+                Acquired::Yes(lease.with_durability(durability))
             }
             b"taken" => Acquired::Taken(LeaseInfo::new(name, holder(op, &mut reply)?, fence, until)),
             _ => return Err(reply.unknown_word()),
@@ -79,11 +80,12 @@ impl Leases for StateStore {
         let args =
             args![digits(lease.fence.get()), sequence, millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
         let keys = vec![self.lease_key(&lease.name)];
-        let mut reply = self.calls.leases.renew.call(keys, args, 0).await?;
+        let (mut reply, reached) = self.calls.leases.renew.call_durable(keys, args, 0, lease.durability).await?;
         match reply.next_word()?.as_ref() {
             b"renewed" => {
                 reply.record(lease.name.as_str(), []);
-                Ok(Some(Timestamp::from_millis(reply.next_u64()?)))
+                let until = Timestamp::from_millis(reply.next_u64()?);
+                reached.map(|_| Some(until))
             }
             b"lost" => Ok(None),
             _ => Err(reply.unknown_word()),

@@ -111,7 +111,7 @@ pub struct Durabilities {
     /// [`Durability::Accepted`] if that is 0. A claim or an extension is always [`Durability::Accepted`]: if it is lost, the job is
     /// delivered again.
     pub queues: Option<Durability>,
-    /// For the leases of leaderships. Default: as for queues. A renewal is always [`Durability::Accepted`].
+    /// For the leases of leaderships and their renewals. Default: as for queues.
     pub leases: Option<Durability>,
     /// For heartbeats. Default [`Durability::Accepted`]: the next heartbeat replaces a lost one.
     pub heartbeats: Option<Durability>,

@@ -62,7 +62,7 @@ pub trait Idempotency: Send + Sync + fmt::Debug {
     /// `async fn finish(&self, request: &IdempotentRequest, response: &Bytes, keep: Ttl) -> Result<Finished>`
     ///
     /// Keeps the response for `keep`. [`Finished::Lost`] if another attempt has taken the key; then the response of that
-    /// attempt is valid.
+    /// attempt is valid. If it is sent again, the response is kept from the first time on.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the response has more than [`IdempotentRequest::MAX_RESPONSE_BYTES`].

@@ -51,12 +51,17 @@ pub trait Leases: Send + Sync + fmt::Debug {
     /// Sets the end of the lease to `lasting` from now, and returns that end. The new end may be earlier than the old one.
     /// `None` if the lease is lost: it expired or was released.
     ///
+    /// A renewal requests the durability of the acquisition ([`Lease::durability`]). Otherwise a failover could restore an earlier end,
+    /// and another process could acquire the lease while its holder relies on the later end.
+    ///
     /// Renewals carry a sequence number that increases within a process. A renewal that arrives after a newer one changes
     /// nothing, and returns the end that the newer one set. If several processes renew one lease, their clocks determine the
     /// order; let only one process renew it.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `lasting` is outside [`Lease::RANGE`].
+    /// [`Error::NotDurable`](crate::Error::NotDurable) if the renewal did not reach the durability: rely on the earlier end, and
+    /// renew again.
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>>;
 
     /// `async fn release(&self, lease: &Lease) -> Result<bool>`
@@ -152,6 +157,8 @@ pub struct Lease {
     pub fence: Fence,
     /// When the lease expires unless it is renewed.
     pub until: Timestamp,
+    /// The durability with which it was acquired, which each renewal requests.
+    pub durability: Durability,
 }
 
 impl Lease {
@@ -159,9 +166,16 @@ impl Lease {
     pub const RANGE: std::ops::RangeInclusive<Duration> =
         Duration::from_millis(10)..=Duration::from_secs(30 * 24 * 3600);
 
-    /// A lease that an engine has granted, or that its holder has stored.
+    /// A lease that an engine has granted, or that its holder has stored; its renewals request [`Durability::Accepted`].
     pub fn new(name: LeaseName, holder: HolderName, fence: Fence, until: Timestamp) -> Self {
-        Self { name, holder, fence, until }
+        Self { name, holder, fence, until, durability: Durability::Accepted }
+    }
+
+    /// Sets the durability that its renewals request.
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
     }
 
     /// The lease as others see it.

@@ -96,12 +96,16 @@ impl Leases for EmbeddedState {
                 }
             }
         };
-        let acquired = self.database.write(Op::LeaseAcquire, apply).await?;
+        let acquired = match self.database.write(Op::LeaseAcquire, apply).await? {
+            Acquired::Yes(lease) => Acquired::Yes(lease.with_durability(durability)),
+            taken => taken,
+        };
         Ok(Receipt::new(acquired, reached))
     }
 
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
         validate_lease(Op::LeaseRenew, lasting)?;
+        let _ = self.database.reach(Op::LeaseRenew, lease.durability)?;
         let (clock, row, sequence) = (self.options.clock.clone(), self.lease_row(&lease.name), next_sequence());
         let lease = lease.clone();
         let apply = move |change: &mut Change<'_>| {

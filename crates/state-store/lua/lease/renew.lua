@@ -5,7 +5,8 @@
 -- ARGV     from 3 on, for each lease: fence (16 digits), sequence (16 digits), how long it lasts
 --          (ms), how long its fence is remembered from now on (ms)
 -- Returns  'each', then for each lease: 'renewed', until ms | 'lost' | 'failed', error
--- Retry    recognised by its sequence: one that is not above the last sequence changes nothing
+-- Retry    recognised by its sequence: one that is not above the last sequence changes nothing, and
+--          writes the same again, so that WAIT covers it
 -- Cost     O(leases)
 -- needs: call, now, now_up, layout, unreadable
 local format, sub, byte = string.format, string.sub, string.byte
@@ -25,6 +26,8 @@ for index, key in ipairs(KEYS) do
         local head = layout .. ARGV[at] .. format('%015d', till) .. sub(lease, 33, 49)
         lease = head .. ARGV[at + 1] .. sub(lease, 66)
         call('SET', key, lease, 'PX', ARGV[at + 3])
+      else
+        call('SET', key, lease, 'KEEPTTL')
       end
       answer = {'renewed', till}
     end

@@ -149,6 +149,20 @@ async fn a_repeated_acquire_is_as_durable_as_the_first() {
 }
 
 #[tokio::test]
+async fn a_renewal_is_as_durable_as_the_acquisition() {
+    let Fixture { server, store, .. } = fixture().await;
+    let replica = RedisServer::state().replica_of(&server).start().await.unwrap();
+    let durability = Durability::Replicated { replicas: 1, within: Duration::from_secs(20) };
+    let lease = store.acquire(&request("one"), durability).await.unwrap().value.lease().unwrap();
+    let until = store.renew(&lease, LASTING * 6).await.unwrap().unwrap();
+    assert!(until > lease.until);
+    drop(replica);
+    let lease = lease.with_durability(Durability::Replicated { replicas: 1, within: Duration::from_millis(50) });
+    let renewed = store.renew(&lease, LASTING * 6).await;
+    assert!(matches!(renewed, Err(Error::NotDurable { .. })), "the replica is gone: {renewed:?}");
+}
+
+#[tokio::test]
 async fn leases_and_heartbeats_work_in_a_full_server() {
     let Fixture { server, store, .. } = fixture_with(StateOptions::default()).await;
     let before = acquire(&store, &request("one")).await;

@@ -7,7 +7,7 @@ use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
     AcquireRequest, Beat, Durabilities, Durability, Error, Fence, Fingerprint, Heartbeats, HolderName, Idempotency,
-    IdempotentRequest, JobId, Key, LeaseName, Leases, LossReport, NewJob, Op, PoolName, Queue, QueueInspect,
+    IdempotentRequest, JobId, Key, Lease, LeaseName, Leases, LossReport, NewJob, Op, PoolName, Queue, QueueInspect,
     ResumeTokens, SaveRequest, StreamName, Ttl,
 };
 use testkit::{DEADLINE, RedisServer, wait_until};
@@ -49,6 +49,9 @@ async fn a_write_that_is_not_durable_enough_has_a_receipt() {
     not_durable(store.push(&queue(), &[NewJob::new("a")], UNMET).await);
     let lease = AcquireRequest::new(LeaseName::new("nightly").unwrap(), worker(), Duration::from_secs(60));
     not_durable(store.acquire(&lease, UNMET).await);
+    let held = store.inspect(&lease.name).await.unwrap().unwrap();
+    let held = Lease::new(held.name, held.holder, held.fence, held.until).with_durability(UNMET);
+    not_durable(store.renew(&held, Duration::from_secs(60)).await);
     not_durable(store.beat(&Beat::new(PoolName::new("pool").unwrap(), worker(), Duration::from_secs(60))).await);
     let request = IdempotentRequest::new(Key::new("order 42").unwrap(), Fingerprint::of(b"body"));
     not_durable(store.begin(&request, Ttl::from_secs(60)).await);
@@ -59,6 +62,7 @@ async fn a_write_that_is_not_durable_enough_has_a_receipt() {
     let all = [
         (Op::QueuePush, queue().as_str().to_owned()),
         (Op::LeaseAcquire, "nightly".to_owned()),
+        (Op::LeaseRenew, "nightly".to_owned()),
         (Op::HeartbeatBeat, "pool".to_owned()),
         (Op::IdempotencyBegin, "order 42".to_owned()),
         (Op::ResumeTokenSave, "shop.orders".to_owned()),

@@ -112,7 +112,10 @@ fn check_attempts(key: &Key<'_>, losses: &[(Micros, Micros)], subject: &str, fou
 /// A kept response is returned to all later begins, and no other response is kept.
 fn check_kept(key: &Key<'_>, losses: &[(Micros, Micros)], subject: &str, found: &mut Findings) {
     for finish in key.finishes.iter().filter(|finish| finish.operation.answer() == Some(&Answer::One(true))) {
-        let until = finish.operation.start + finish.keep;
+        // an earlier copy, whose answer was an error, may have begun the time; a repetition does not prolong it
+        let copies = key.finishes.iter().filter(|copy| copy.attempt == finish.attempt);
+        let executed = copies.filter(|copy| copy.operation.effect != Effect::None);
+        let until = executed.map(|copy| copy.operation.start + copy.keep).fold(Micros::MAX, Micros::min);
         let kept = |operation: &Operation| {
             operation.start > finish.operation.end
                 && operation.end.saturating_add(TOLERANCE) < until

@@ -27,7 +27,17 @@ fn write(fence: u64) -> Call {
 
 /// `a` holds the lease from 10 for 1 s.
 fn held() -> Written {
-    Written::new().ok(10, 11, acquire("a", 1000), lease(true, "a", 5))
+    held_in(Written::new())
+}
+
+fn held_in(written: Written) -> Written {
+    written.ok(10, 11, acquire("a", 1000), lease(true, "a", 5))
+}
+
+/// `a` renews its lease at 900 for 1 s, the primary is killed, and `b` takes the lease before its end.
+fn overlapping(is_replicated: bool) -> Written {
+    let renewed = held_in(Written::with_failovers(is_replicated)).ok(900, 901, renew(5, 1000), Answer::One(true));
+    taken_by_b(renewed.fault(1000, 1400, "kill-primary state"), 1500, 9).listed(&[], &[])
 }
 
 fn taken_by_b(written: Written, at: u64, fence: u64) -> Written {
@@ -59,6 +69,8 @@ fn terms() -> Vec<Case> {
             taken_by_b(held().ok(100, 900, renew(5, 300), yes()).ok(901, 902, renew(5, 10_000), yes()), 1300, 9),
             taken_by_b(held().ok(100, 900, renew(5, 300), yes()).ok(901, 902, release(5), yes()), 1300, 9),
         ),
+        // a renewal that every replica confirmed is undone by no failover
+        case(Rule::LeasesOverlap, overlapping(true), overlapping(false)),
         case(
             Rule::LeasesOverlap,
             taken_by_b(held().not_executed(100, 101, release(5)), 500, 9),

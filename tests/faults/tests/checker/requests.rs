@@ -28,6 +28,15 @@ fn finished() -> Written {
     begun().ok(20, 21, finish("state", "a", "one"), Answer::One(true))
 }
 
+fn first() -> Call {
+    finish("state", "a", "one")
+}
+
+/// The response is kept at 50 s, and a request begins at 60.5 s.
+fn again(written: Written) -> Written {
+    b(written.ok(50_000, 50_001, first(), Answer::One(true)), 60_500, Answer::Started)
+}
+
 fn b(written: Written, at: u64, answer: Answer) -> Written {
     written.ok(at, at + 1, begin("state", "b", "x"), answer)
 }
@@ -48,6 +57,8 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         case(Rule::ResponseLost, b(finished(), 30, Answer::Started), b(finished(), 30, one())),
         case(Rule::ResponseLost, b(finished(), 1500, Answer::InProgress), b(finished(), 19, Answer::InProgress)),
+        // a copy that may have been executed has begun the time for which the response is kept, and a repetition does not prolong it
+        case(Rule::ResponseLost, again(begun().not_executed(12, 14, first())), again(begun().unknown(12, 14, first()))),
         // the cache store forgets when its server dies, and only then
         case(Rule::ResponseLost, begun_again(cached()), begun_again(cached().fault(30, 40, "kill cache"))),
         case(

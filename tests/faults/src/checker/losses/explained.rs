@@ -31,7 +31,7 @@ pub(super) fn is_failover(name: &str) -> bool {
 }
 
 /// Whether the evidence has an operation that replicas may not have confirmed, although they confirm every push, settlement,
-/// acquisition, beat and idempotent request.
+/// acquisition, renewal, beat and idempotent request.
 fn may_be_unconfirmed(violation: &Violation, job: Option<&Job<'_>>) -> bool {
     let has = |matches: fn(&Call) -> bool| violation.evidence.iter().any(|operation| matches(&operation.call));
     match violation.rule {
@@ -42,8 +42,7 @@ fn may_be_unconfirmed(violation: &Violation, job: Option<&Job<'_>>) -> bool {
                 && !violation.evidence.iter().any(is_settled)
         }
         Rule::StaleSettlement | Rule::JobLeasedTwice | Rule::Paused => true,
-        // a renewal, a release, an abandonment or a leave may be lost
-        Rule::LeasesOverlap | Rule::LeaseLostEarly | Rule::RegisterRefused => true,
+        // a release, an abandonment or a leave may be lost
         Rule::LeaseUnknown => has(|call| matches!(call, Call::Release { .. })),
         Rule::InProgressOfNobody | Rule::MemberStale => true,
         // a take-over requests no durability, and what an answer shows need not have been acknowledged
