@@ -15,6 +15,10 @@
 //!   reported**: [`RigatoniStore::lost`] returns, and the service stops the pipeline.
 //! - A lock request whose reply was lost is repeated, and returns the same lock. Locks last from 10 ms to 30 days.
 //!
+//! What the store cannot do: stop a worker, or notice that one has ended. If the worker of a pipeline ends with an error, for example
+//! because MongoDB cannot be reached when it starts, Rigatoni 0.2.0 reports that only when the pipeline is stopped, and refreshes the
+//! lock until then. Monitor that events are processed.
+//!
 //! Writes to the destination have no fence: between the loss of a lock and the stop of the pipeline, two instances can write the
 //! same events. Delivery is at least once.
 //!
