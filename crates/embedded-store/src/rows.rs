@@ -44,10 +44,14 @@ pub(crate) enum Table {
     Steps,
     /// End of a run, run -> nothing.
     StepEnds,
+    /// Run of an agent, kind of row, number of an event -> its head, its payloads, its events.
+    Runs,
+    /// Kind of entry, listing, time of creation, the latest first -> run; kind of entry, end of a run, run -> nothing.
+    RunLists,
 }
 
 /// How many tables there are.
-const TABLES: usize = 12;
+const TABLES: usize = 14;
 
 /// Rows that can be read. Rows are passed to a closure because they are in the database's own pages.
 pub(crate) trait Rows {

@@ -5,6 +5,7 @@ mod inventory;
 mod leases;
 mod queue;
 mod resume_tokens;
+mod runs;
 mod steps;
 
 use std::fmt;

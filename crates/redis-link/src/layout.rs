@@ -37,12 +37,14 @@ pub enum Aggregate {
     Handoff,
     /// The resume token of a stream.
     ResumeToken,
+    /// A run of an agent with its events.
+    Run,
 }
 
 impl Aggregate {
     /// Those that a namespace of the state role holds.
-    const OF_STATE: [Aggregate; 6] =
-        [Self::Queue, Self::Lease, Self::Pool, Self::Idempotency, Self::ResumeToken, Self::Step];
+    const OF_STATE: [Aggregate; 7] =
+        [Self::Queue, Self::Lease, Self::Pool, Self::Idempotency, Self::ResumeToken, Self::Step, Self::Run];
 
     /// Its name in errors, arguments of scripts and the record of a namespace.
     pub const fn name(self) -> &'static str {
@@ -54,6 +56,7 @@ impl Aggregate {
             Self::Step => "step",
             Self::Handoff => "handoff",
             Self::ResumeToken => "resume_token",
+            Self::Run => "run",
         }
     }
 }
@@ -68,7 +71,7 @@ struct Readable {
 /// Which layouts a process reads, and whether it writes the oldest (the default) or the newest of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layouts {
-    readable: [Readable; 7],
+    readable: [Readable; 8],
     writes_newest: bool,
 }
 
@@ -76,7 +79,10 @@ impl Default for Layouts {
     /// Those of this version.
     fn default() -> Self {
         let only = |layout| Readable { oldest: layout, newest: layout };
-        Self { readable: [only(4), only(1), only(1), only(1), only(1), only(1), only(1)], writes_newest: false }
+        Self {
+            readable: [only(4), only(1), only(1), only(1), only(1), only(1), only(1), only(1)],
+            writes_newest: false,
+        }
     }
 }
 
@@ -220,11 +226,11 @@ mod tests {
     #[test]
     fn a_record_rises_when_newer_layouts_are_written_and_refuses_older_versions() {
         let record = Layouts::default().record();
-        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1 step 1");
+        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1 step 1 run 1");
         assert_eq!(Layouts::default().compare(Op::Connect, &record).unwrap(), None);
         assert_eq!(upgraded().compare(Op::Connect, &record).unwrap(), None);
         let raised = upgraded().write_newest().compare(Op::Connect, &record).unwrap().unwrap();
-        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1 step 1");
+        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1 step 1 run 1");
         // the new version, also if it is no longer set to write the newest
         assert_eq!(upgraded().compare(Op::Connect, &raised).unwrap(), None);
         let error = Layouts::default().compare(Op::Connect, &raised).unwrap_err();

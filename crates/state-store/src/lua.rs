@@ -16,6 +16,7 @@ fn every_script_obeys_the_rules() {
         &crate::leases::SCRIPTS,
         &crate::resume_tokens::SCRIPTS,
         &crate::steps::SCRIPTS,
+        &crate::runs::SCRIPTS,
         &crate::queue::scripts::all(),
     ];
     let scripts = scripts.concat();

@@ -11,6 +11,7 @@ use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope,
 use crate::leases::LeaseCalls;
 use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
 use crate::resume_tokens::TokenCalls;
+use crate::runs::RunCalls;
 use crate::steps::StepCalls;
 
 /// The worker state store on one server. Clones share its connections.
@@ -43,6 +44,7 @@ pub(crate) struct Calls {
     pub(crate) idempotency: idempotency::Entries,
     pub(crate) resume_tokens: TokenCalls,
     pub(crate) steps: StepCalls,
+    pub(crate) runs: RunCalls,
 }
 
 impl StateStore {
@@ -93,6 +95,7 @@ impl StateStore {
                 .with_durability(options.durabilities.idempotency.unwrap_or_default()),
             resume_tokens: TokenCalls::new(&link),
             steps: StepCalls::new(&link),
+            runs: RunCalls::new(&link),
         };
         Self {
             link,

@@ -30,6 +30,7 @@ mod rate_limit;
 mod resume_tokens;
 mod retention;
 mod role;
+mod runs;
 mod secret;
 mod steps;
 mod time;
@@ -48,8 +49,8 @@ pub use loss::{AcknowledgedWrite, LossReport};
 #[doc(hidden)]
 pub use name::BatchId;
 pub use name::{
-    HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName, RequestId,
-    ServiceName, StepName, StreamName, UniqueKey,
+    AgentName, HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName,
+    RequestId, RunId, ServiceName, SessionId, StepName, StreamName, UniqueKey,
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
@@ -64,6 +65,9 @@ pub use rate_limit::{LimitState, Rate, RateCheck, RateDecision, RateLimit, valid
 pub use resume_tokens::{ResumeToken, ResumeTokenInfo, ResumeTokens, SaveRequest, TokenOutcome, TokenVersion};
 pub use retention::{Retention, StateOptions};
 pub use role::{CacheRole, Role, Scope, StateRole};
+pub use runs::{
+    NewRun, RunEvent, RunEvents, RunFilter, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved,
+};
 pub use secret::Secret;
 pub use steps::{StepAttempt, StepBegun, StepInfo, StepState, Steps, WorkflowRun, validate_output};
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};

@@ -304,6 +304,35 @@ validated! {
     /// # }
     /// ```
     HandleName: "the name of a handle", 128, NAME_CHARACTERS, is_name_character;
+    /// The id of a run of an agent.
+    ///
+    /// ```
+    /// use twinstore::run::RunId;
+    ///
+    /// assert_eq!(RunId::new("run-7/b")?.as_str(), "run-7/b");
+    /// assert!(RunId::new("run 7").is_err()); // a space is not allowed
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    RunId: "the id of a run", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of an agent, which carries out runs.
+    ///
+    /// ```
+    /// use twinstore::run::AgentName;
+    ///
+    /// assert_eq!(AgentName::new("planner")?.to_string(), "planner");
+    /// assert!(AgentName::new("").is_err());
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    AgentName: "the name of an agent", 128, NAME_CHARACTERS, is_name_character;
+    /// The id of a session, to which runs belong.
+    ///
+    /// ```
+    /// use twinstore::run::SessionId;
+    ///
+    /// assert_eq!(SessionId::new("ann@example.org")?.as_str(), "ann@example.org");
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    SessionId: "the id of a session", 128, NAME_CHARACTERS, is_name_character;
     /// The name of a step within its run: any text, as the activity ids of Temporal, which has the same limit by default.
     ///
     /// ```
@@ -344,34 +373,4 @@ impl HolderName {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Key, NameError, QueueName};
-
-    #[test]
-    fn a_refused_name_says_which_character() {
-        assert_eq!(
-            QueueName::new("mail{0}"),
-            Err(NameError::Character {
-                what: "a queue name",
-                character: '{',
-                position: 4,
-                allowed: super::NAME_CHARACTERS
-            })
-        );
-        assert!(matches!(QueueName::new(""), Err(NameError::Empty { .. })));
-        assert!(matches!(QueueName::new("x".repeat(129)), Err(NameError::TooLong { len: 129, max: 128, .. })));
-    }
-
-    #[test]
-    fn keys_take_any_text_but_control_characters_and_braces() {
-        assert!(Key::new("größe / 42 ✓").is_ok());
-        assert!(Key::new("a\nb").is_err());
-        assert!(Key::new("{a}").is_err());
-    }
-
-    #[test]
-    fn serde_validates() {
-        assert!(serde_json::from_str::<QueueName>("\"a b\"").is_err());
-        assert_eq!(serde_json::to_string(&QueueName::new("a.b").unwrap()).unwrap(), "\"a.b\"");
-    }
-}
+mod tests;

@@ -169,6 +169,22 @@ ops! {
     StepGet = "step.get", Reads;
     /// [`Steps::list`](crate::Steps::list)
     StepList = "step.list", Reads;
+    /// [`Runs::create`](crate::Runs::create)
+    RunCreate = "run.create", Idempotent;
+    /// [`Runs::write`](crate::Runs::write)
+    RunWrite = "run.write", Idempotent;
+    /// [`Runs::get`](crate::Runs::get)
+    RunGet = "run.get", Reads;
+    /// [`Runs::events`](crate::Runs::events)
+    RunEvents = "run.events", Reads;
+    /// [`Runs::list`](crate::Runs::list)
+    RunList = "run.list", Reads;
+    /// [`Runs::delete`](crate::Runs::delete)
+    RunDelete = "run.delete", Idempotent;
+    /// [`Runs::sweep`](crate::Runs::sweep)
+    RunSweep = "run.sweep", Idempotent;
+    /// [`Runs::clear`](crate::Runs::clear)
+    RunClear = "run.clear", Idempotent;
 
     /// [`Inventory::queues`](crate::Inventory::queues)
     InventoryQueues = "inventory.queues", Reads;

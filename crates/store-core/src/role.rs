@@ -46,7 +46,7 @@ impl fmt::Display for Role {
 }
 
 /// The owner of the idempotency keys, leases, pools and workflow runs of a handle of the state store. Queues, the resume tokens
-/// of streams and runs of Temporal always belong to the namespace.
+/// of streams, runs of agents and runs of Temporal always belong to the namespace.
 ///
 /// ```
 /// use twinstore::name::{Scope, ServiceName};
@@ -75,7 +75,8 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
-/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues and resume tokens belong to the namespace.
+/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, resume tokens and runs of agents belong to the
+/// namespace.
 pub trait StateRole:
     crate::Queue
     + crate::QueueInspect
@@ -88,6 +89,9 @@ pub trait StateRole:
 {
     /// The steps of workflow runs. Several of its verbs are those of other capabilities.
     fn steps(&self) -> &dyn crate::Steps;
+
+    /// The runs of agents. Several of its verbs are those of other capabilities.
+    fn runs(&self) -> &dyn crate::Runs;
 }
 
 impl<S> StateRole for S
@@ -100,9 +104,14 @@ where
         + crate::Idempotency
         + crate::ResumeTokens
         + crate::Steps
+        + crate::Runs
         + crate::Inventory,
 {
     fn steps(&self) -> &dyn crate::Steps {
+        self
+    }
+
+    fn runs(&self) -> &dyn crate::Runs {
         self
     }
 }

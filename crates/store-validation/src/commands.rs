@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use redis_link::keys;
 use store_core::{
-    Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, Scope, ServiceName, StreamName, WorkflowRun,
+    Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, RunId, Scope, ServiceName, StreamName, WorkflowRun,
 };
 
 /// The commands that every link needs. (It also sends `INFO` and names its connections if it may.) `<key>` is a key of
@@ -38,7 +38,7 @@ const INVENTORY: [&str; 2] = ["SCAN 0", "CLUSTER NODES"];
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// Commands that the worker state store sends and its scripts call, each on a key.
-const STATE_KEYED: [&str; 32] = [
+const STATE_KEYED: [&str; 34] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -62,6 +62,7 @@ const STATE_KEYED: [&str; 32] = [
     "SET",
     "SETNX",
     "SETRANGE",
+    "UNLINK",
     "ZADD",
     "ZCARD",
     "ZCOUNT",
@@ -70,6 +71,7 @@ const STATE_KEYED: [&str; 32] = [
     "ZRANGEBYSCORE",
     "ZRANK",
     "ZREM",
+    "ZREMRANGEBYSCORE",
     "ZSCORE",
 ];
 
@@ -131,6 +133,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
         let mut sample =
             vec![keys::layouts(namespace), keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0, 1).jobs];
         sample.push(keys::resume_token(namespace, &StreamName::new("preflight")?));
+        sample.extend([keys::run(namespace, &RunId::new("preflight")?), keys::run_ends(namespace)]);
         for scope in [Scope::Shared, Scope::from(ServiceName::new("preflight")?)] {
             sample.extend([
                 keys::lease(namespace, &scope, &LeaseName::new("preflight")?),

@@ -19,6 +19,7 @@ mod operation;
 mod options;
 mod presence;
 mod proof;
+mod run_watch;
 mod state;
 mod step_run;
 
@@ -29,6 +30,7 @@ pub use operation::{Operation, OperationError, OperationFailure, Ran};
 pub use options::StoresOptions;
 use presence::Presence;
 use proof::Proof;
+pub use run_watch::RunWatch;
 pub use state::{SharedState, State};
 pub use step_run::{StepError, StepRun};
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use testkit::{DEADLINE, Program};
+use testkit::{DEADLINE, Program, RedisServer};
 use twinstore::prelude::*;
 use twinstore::queue::JobState;
 
@@ -86,4 +86,30 @@ async fn a_job_whose_process_died_after_its_second_step_continues_with_the_third
     let second = program().start().unwrap().wait_exit(DEADLINE).await;
     assert_eq!(second.code, Some(0), "{}", second.stderr);
     assert_eq!(second.stdout.lines().collect::<Vec<_>>(), ["shipping 1 tea, receipt 4711", "done"]);
+}
+
+#[tokio::test]
+async fn a_run_is_watched_and_cancelled_by_other_processes() {
+    let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
+    let (cache, state) = (cache.unwrap(), state.unwrap());
+    let program = |verb: &str| {
+        let built = Program::built("examples/agent");
+        let program = built.expect("run `cargo build --package twinstore --example agent` first");
+        let program = program.env("SERVICE_NAME", "planner").env("REDIS_CACHE_DB", "1");
+        let program = program.env("REDIS_CONN_BASE_URL", cache.url(None));
+        program.env("REDIS_WORKERCACHE_CONN_URL", state.url(None)).arg(verb).arg("trip-7")
+    };
+    let running = program("run").start().unwrap();
+    running.wait_line(|line| line == "running").await;
+    let mut watching = program("watch").start().unwrap();
+    watching.wait_line(|line| line.ends_with("message.part idea 0")).await;
+    let cancelled = program("cancel").run().await.unwrap();
+    assert_eq!(cancelled.stdout.trim(), "Some(Cancelling)", "{}", cancelled.stderr);
+    running.wait_line(|line| line == "stopping: true").await;
+    let watched = watching.wait_exit(DEADLINE).await;
+    let lines: Vec<&str> = watched.stdout.lines().collect();
+    assert_eq!(lines[..2], ["0 run.created ", "1 run.in-progress "], "{}", watched.stdout);
+    assert!(lines[lines.len() - 1].ends_with(" run.cancelled "), "{}", watched.stdout);
+    let sequences: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()?.parse::<usize>().ok()).collect();
+    assert_eq!(sequences, (0..lines.len()).collect::<Vec<_>>());
 }

@@ -58,6 +58,8 @@ pub struct Options {
     pub clock: Clock,
     /// The bounds on completed and dead jobs.
     pub retention: Retention,
+    /// Whether the place shares no namespace with another one: for data that belongs to a namespace and is listed as a whole.
+    pub own_namespace: bool,
 }
 
 /// Both stores of one service, and both stores of another service.

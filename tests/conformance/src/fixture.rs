@@ -51,6 +51,11 @@ impl Fixture {
         Self::open_with(&self.engine, Options { retention, ..self.options }, self.clock).await
     }
 
+    /// Another place, which has a namespace of its own.
+    pub(crate) async fn in_own_namespace(self) -> Result<Self, BrokenPromise> {
+        Self::open_with(&self.engine, Options { own_namespace: true, ..self.options }, self.clock).await
+    }
+
     /// The same place after every handle to it was dropped.
     pub(crate) async fn reopen(self) -> Result<Self, BrokenPromise> {
         let Self { engine, place, options, clock, stores } = self;

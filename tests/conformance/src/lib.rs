@@ -23,6 +23,7 @@ mod rate_limit;
 mod redis;
 mod resume_tokens;
 mod runner;
+mod runs;
 mod steps;
 mod verdict;
 
@@ -37,13 +38,14 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 10] = [
+    let groups: [&[&'static [Case]]; 11] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
         resume_tokens::CASES,
         inventory::CASES,
         idempotency::CASES,
+        runs::CASES,
         steps::CASES,
         rate_limit::CASES,
         key_value::CASES,

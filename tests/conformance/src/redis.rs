@@ -90,7 +90,7 @@ impl RedisEngine {
     /// The server that refused, and why.
     pub(crate) async fn clean_up(&self) -> Result<(), (Role, Error)> {
         let namespace = &self.namespace;
-        let (pattern, nobody) = (format!("{namespace}:*"), format!("{namespace}:nobody"));
+        let (pattern, nobody) = (format!("{namespace}*"), format!("{namespace}:nobody"));
         sweep(&self.state, &pattern, &nobody).await.map_err(|error| (Role::State, error))?;
         let (pattern, nobody) = (format!("*:{namespace}-*"), format!("value:{namespace}-nobody"));
         for link in [&self.shared, &self.own, &self.other] {
@@ -100,13 +100,19 @@ impl RedisEngine {
     }
 
     async fn state_store(&self, place: &str, options: &Options) -> Result<StateStore> {
+        let own_namespace = options.own_namespace;
         let mut options = StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention);
         if self.partitions > 1 {
             for what in QUEUES {
                 options = options.with_partitions(queue(place, what), self.partitions);
             }
         }
-        StateStore::open(self.state.clone(), self.namespace.clone(), service(self.namespace.as_str()), options).await
+        let namespace = match own_namespace {
+            // It begins with the namespace of the engine.
+            true => Namespace::new(place).expect("invariant: places have short plain names"),
+            false => self.namespace.clone(),
+        };
+        StateStore::open(self.state.clone(), namespace, service(self.namespace.as_str()), options).await
     }
 
     /// Requests a durable write, because only a write shows what managed servers and servers behind proxies grant. Waits long

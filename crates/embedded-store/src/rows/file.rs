@@ -28,6 +28,8 @@ const DEFINITIONS: [Definition; TABLES] = [
     Definition::new("usage"),
     Definition::new("steps"),
     Definition::new("step_ends"),
+    Definition::new("runs"),
+    Definition::new("run_lists"),
 ];
 
 /// The error text for a damaged row.
@@ -44,6 +46,8 @@ const DAMAGED: [&str; TABLES] = [
     "a row of the table usage is damaged",
     "a row of the table steps is damaged",
     "a row of the table step_ends is damaged",
+    "a row of the table runs is damaged",
+    "a row of the table run_lists is damaged",
 ];
 
 /// The size of a checksum in bytes.

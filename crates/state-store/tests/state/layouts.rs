@@ -8,10 +8,11 @@ use bytes::Bytes;
 use redis_link::layout::{Aggregate, Layouts};
 use redis_link::{Link, LinkConfig, ServerUrl};
 use store_core::{
-    AcquireRequest, Acquired, Beat, Begun, Durability, Error, Fence, Fingerprint, Finished, Heartbeats, HolderName,
-    Idempotency, IdempotentRequest, Key, Lease, LeaseName, Leases, NewJob, PageRequest, PoolName, QueueExt, QueueName,
-    RequestId, ResumeTokens, SaveRequest, StepAttempt, StepBegun, StepName, StepState, Steps, StreamName, Timestamp,
-    TokenOutcome, TokenVersion, Ttl, WorkflowRun,
+    AcquireRequest, Acquired, AgentName, Beat, Begun, Durability, Error, Fence, Fingerprint, Finished, Heartbeats,
+    HolderName, Idempotency, IdempotentRequest, Key, Lease, LeaseName, Leases, NewJob, NewRun, PageRequest, PoolName,
+    QueueExt, QueueName, RequestId, ResumeTokens, RunEvent, RunFilter, RunId, RunState, RunWrite, Runs, SaveRequest,
+    SessionId, StepAttempt, StepBegun, StepName, StepState, Steps, StreamName, Timestamp, TokenOutcome, TokenVersion,
+    Ttl, WorkflowRun,
 };
 use testkit::RedisServer;
 use testkit::golden::{dump, load};
@@ -22,8 +23,14 @@ use state_store::{StateOptions, StateStore};
 const MINUTE: Duration = Duration::from_secs(60);
 /// All keys with a hash tag: not the record of the layouts.
 const KEYS: &str = "test:*{*}:*";
-const KINDS: [Aggregate; 5] =
-    [Aggregate::Lease, Aggregate::Pool, Aggregate::ResumeToken, Aggregate::Step, Aggregate::Idempotency];
+const KINDS: [Aggregate; 6] = [
+    Aggregate::Lease,
+    Aggregate::Pool,
+    Aggregate::ResumeToken,
+    Aggregate::Step,
+    Aggregate::Run,
+    Aggregate::Idempotency,
+];
 
 fn lease_name(name: &str) -> LeaseName {
     LeaseName::new(name).unwrap()
@@ -58,6 +65,16 @@ async fn acquire(store: &StateStore, name: &str) -> Result<Lease, Error> {
     }
 }
 
+fn new_run(name: &str) -> NewRun {
+    let run = NewRun::new(RunId::new(name).unwrap(), AgentName::new("planner").unwrap()).with_input("a trip");
+    let run = run.in_session(SessionId::new("ann").unwrap()).with_ttl(Ttl::from_secs(3600));
+    run.with_request(RequestId::from_bytes(*b"0123456789abcdef"))
+}
+
+fn run_write(name: &str) -> RunWrite {
+    RunWrite::new(RunId::new(name).unwrap()).with_request(RequestId::from_bytes(*b"fedcba9876543210"))
+}
+
 fn run() -> WorkflowRun {
     WorkflowRun::temporal("default", "order {7}", "8f0e").unwrap()
 }
@@ -90,7 +107,9 @@ async fn write(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             for request in [lasting, token_request("endless"), token_request("deleted")] {
                 let saved = store.save(&request, Durability::Accepted).await.unwrap().value.done().unwrap();
                 if saved.stream.as_str() == "deleted" {
-                    assert!(store.clear(&saved.stream, saved.version, None).await.unwrap().done().is_some());
+                    assert!(
+                        ResumeTokens::clear(store, &saved.stream, saved.version, None).await.unwrap().done().is_some()
+                    );
                 }
             }
             assert!(store.take_over(&StreamName::new("taken over").unwrap(), Fence::new(8)).await.is_ok());
@@ -104,6 +123,18 @@ async fn write(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             assert!(Steps::finish(store, &step_attempt("charge"), &"a\0b".into(), accepted).await.unwrap().value);
             assert!(store.fail(&step_attempt("fail"), "no such file", accepted).await.unwrap().value);
             assert!(!store.sleep(&step_attempt("wait"), MINUTE, accepted).await.unwrap().value.is_started());
+        }
+        Aggregate::Run => {
+            let accepted = Durability::Accepted;
+            let run = Runs::create(store, &new_run("7"), accepted).await.unwrap().value.done().unwrap();
+            clock.advance(MINUTE);
+            let write = run_write("7").to(RunState::InProgress, run.version).with_fence(Fence::new(3));
+            let write = write.with_output("so far").with_await_request("yes?").with_error("no such file");
+            let write = write.with_event(RunEvent::new("note", "a\0b"));
+            assert!(store.write(&write, accepted).await.unwrap().value.done().is_some());
+            let mut alone = new_run("8");
+            alone.session = None;
+            assert!(Runs::create(store, &alone, accepted).await.unwrap().value.done().is_some());
         }
         _ => {
             let minute = Ttl::from_secs(60);
@@ -149,7 +180,7 @@ async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             }
         }
         Aggregate::Step => {
-            let steps = store.list(&run(), PageRequest::default()).await.unwrap().items;
+            let steps = Steps::list(store, &run(), PageRequest::default()).await.unwrap().items;
             let shown: Vec<_> = steps.iter().map(|info| (info.step.as_str(), info.state, info.attempt.get())).collect();
             let states = [StepState::Finished, StepState::Failed, StepState::Running, StepState::Sleep];
             let names = ["charge", "fail", "run", "wait"];
@@ -158,6 +189,22 @@ async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             assert_eq!(steps[3].ended, Some(Timestamp::from_millis(1_700_000_120_000)));
             let again = Steps::begin(store, &step_attempt("charge"), Durability::Accepted).await.unwrap().value;
             assert_eq!(again, StepBegun::Finished(Bytes::from_static(b"a\0b")));
+        }
+        Aggregate::Run => {
+            let run = Runs::get(store, &new_run("7").run).await.unwrap().unwrap();
+            assert_eq!(
+                (run.state, run.fence, run.session),
+                (RunState::InProgress, Some(Fence::new(3)), new_run("7").session)
+            );
+            let text = |text: &'static str| Some(Bytes::from(text));
+            assert_eq!((run.output, run.await_request, run.input), (text("so far"), text("yes?"), text("a trip")));
+            assert_eq!(run.error.as_deref(), Some("no such file"));
+            let events = store.events(&run.run, 1, 10).await.unwrap().unwrap().events;
+            assert_eq!((events[0].kind.as_str(), events[0].data.as_ref()), ("note", b"a\0b".as_slice()));
+            let again = store.write(&run_write("7").to(RunState::InProgress, 1), Durability::Accepted).await.unwrap();
+            assert_eq!(again.value.done().map(|run| run.version), Some(run.version), "its request is recognised");
+            let page = Runs::list(store, &RunFilter::default(), PageRequest::default()).await.unwrap();
+            assert_eq!(page.items.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["8", "7"]);
         }
         _ => {
             let minute = Ttl::from_secs(60);
@@ -221,7 +268,7 @@ async fn an_upgrade_in_two_steps_locks_no_process_out_before_the_second() {
     assert!(told.inspect(&lease_name("leader")).await.unwrap().is_some());
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
     assert!(value(KEY).await.starts_with('2'));
-    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2 step 2");
+    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2 step 2 run 2");
     next.renew(&lease, MINUTE).await.unwrap().expect("the next version also reads the new layout");
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
 
@@ -252,8 +299,8 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
     let (begun, beat) = (request("begun"), Beat::new(pool(), holder("alive"), MINUTE));
     let since = Timestamp::from_millis(0);
     let endless = StreamName::new("endless").unwrap();
-    let (charge, accepted) = (step_attempt("charge"), Durability::Accepted);
-    let refusals: [(Aggregate, Result<(), Error>); 23] = [
+    let (charge, seven, accepted) = (step_attempt("charge"), new_run("7").run, Durability::Accepted);
+    let refusals: [(Aggregate, Result<(), Error>); 28] = [
         (Aggregate::Lease, acquire(&store, "held").await.map(drop)),
         (Aggregate::Lease, store.renew(&lease, MINUTE).await.map(drop)),
         (Aggregate::Lease, store.release(&lease).await.map(drop)),
@@ -265,7 +312,7 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         (Aggregate::ResumeToken, store.save(&token_request("endless"), Durability::Accepted).await.map(drop)),
         (Aggregate::ResumeToken, store.take_over(&endless, Fence::new(9)).await.map(drop)),
         (Aggregate::ResumeToken, store.load(&endless).await.map(drop)),
-        (Aggregate::ResumeToken, store.clear(&endless, TokenVersion::new(1), None).await.map(drop)),
+        (Aggregate::ResumeToken, ResumeTokens::clear(&store, &endless, TokenVersion::new(1), None).await.map(drop)),
         (Aggregate::ResumeToken, store.tokens(None, None).await.map(drop)),
         (Aggregate::Idempotency, Idempotency::begin(&store, &begun, minute).await.map(drop)),
         (Aggregate::Idempotency, store.prolong(&begun, minute).await.map(drop)),
@@ -275,8 +322,13 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         (Aggregate::Step, Steps::finish(&store, &charge, &response, accepted).await.map(drop)),
         (Aggregate::Step, store.fail(&charge, "an error", accepted).await.map(drop)),
         (Aggregate::Step, store.sleep(&step_attempt("wait"), MINUTE, accepted).await.map(drop)),
-        (Aggregate::Step, store.get(&charge.run, &charge.step).await.map(drop)),
-        (Aggregate::Step, store.list(&charge.run, PageRequest::default()).await.map(drop)),
+        (Aggregate::Step, Steps::get(&store, &charge.run, &charge.step).await.map(drop)),
+        (Aggregate::Step, Steps::list(&store, &charge.run, PageRequest::default()).await.map(drop)),
+        (Aggregate::Run, store.write(&run_write("7").to(RunState::InProgress, 1), accepted).await.map(drop)),
+        (Aggregate::Run, Runs::get(&store, &seven).await.map(drop)),
+        (Aggregate::Run, store.events(&seven, 0, 10).await.map(drop)),
+        (Aggregate::Run, Runs::list(&store, &RunFilter::default(), PageRequest::default()).await.map(drop)),
+        (Aggregate::Run, Runs::delete(&store, &seven).await.map(drop)),
     ];
     for (aggregate, refusal) in refusals {
         let error = refusal.unwrap_err();
@@ -307,9 +359,11 @@ async fn a_queue_of_a_newer_layout_is_refused_and_not_changed() {
 #[test]
 fn the_page_names_every_key() {
     let page = include_str!("../../docs/layout.md");
-    const KEYS_OF_RUNS: &str = include_str!("../../../redis-link/src/keys/step.rs");
+    const OF_WORKFLOWS: &str = include_str!("../../../redis-link/src/keys/step.rs");
+    const OF_RUNS: &str = include_str!("../../../redis-link/src/keys/run.rs");
     let source = include_str!("../../../redis-link/src/keys.rs");
-    let source: String = [KEYS_OF_RUNS, source].map(|source| source.split("#[cfg(test)]").next().unwrap()).concat();
+    let source: String =
+        [OF_WORKFLOWS, OF_RUNS, source].map(|source| source.split("#[cfg(test)]").next().unwrap()).concat();
     // The doc of a function begins with its key; the parts of queues and pools are given to a closure `key`.
     let documented = source.lines().filter_map(|line| line.trim().strip_prefix("/// `")?.split_once('`'));
     let documented = documented.map(|(key, _)| key).filter(|key| key.contains(':') && !key.contains('*'));

@@ -11,6 +11,8 @@ mod queue;
 mod queue_layouts;
 mod receipts;
 mod resume_tokens;
+mod runs;
+mod runs_interrupted;
 mod steps;
 
 use std::time::Duration;

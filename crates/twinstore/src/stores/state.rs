@@ -6,18 +6,18 @@ use std::sync::Arc;
 use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
-    LeaseName, Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, StateRole, Steps, TypedQueue,
-    WorkflowRun,
+    LeaseName, Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs, StateRole, Steps,
+    TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
 
-use super::{Operation, StepRun};
+use super::{Operation, RunWatch, StepRun};
 use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
-/// Queues, streams and runs of Temporal belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of
+/// Queues, streams, runs of agents and runs of Temporal belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of
 /// heartbeats, idempotency keys and other runs belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
 /// leases. [`State::shared`] has those that all services of the namespace share.
 ///
@@ -42,6 +42,7 @@ pub struct State {
     shared: Arc<dyn StateRole>,
     steps: Arc<dyn Steps>,
     shared_steps: Arc<dyn Steps>,
+    runs: Arc<dyn Runs>,
     durability: Durability,
     leases: Durability,
     /// The store, if it is on servers.
@@ -53,7 +54,7 @@ pub struct State {
 
 impl State {
     /// `shared` is the same store, in the scope that all services share.
-    pub(crate) fn new<S: StateRole + Steps + 'static>(
+    pub(crate) fn new<S: StateRole + Steps + Runs + 'static>(
         engine: &'static str,
         store: S,
         shared: S,
@@ -64,6 +65,7 @@ impl State {
             engine,
             steps: store.clone(),
             shared_steps: shared.clone(),
+            runs: store.clone(),
             store,
             shared,
             durability: durabilities.queues.unwrap_or_default(),
@@ -268,6 +270,17 @@ impl State {
     /// The steps of this service's runs, and those of all runs of Temporal.
     pub fn steps(&self) -> Arc<dyn Steps> {
         self.steps.clone()
+    }
+
+    /// The runs of agents. They belong to the whole namespace, as queues do. Pass the durability that a write needs, for example
+    /// [`State::durability`].
+    pub fn runs(&self) -> Arc<dyn Runs> {
+        self.runs.clone()
+    }
+
+    /// Watches a run of an agent: its events from the sequence `from` on, and each later one.
+    pub fn watch_run(&self, run: RunId, from: u64) -> RunWatch {
+        RunWatch::new(self.runs(), run, from)
     }
 
     /// The last report of the server about its memory and replicas, and each later one. A background task asks each primary every

@@ -5,6 +5,7 @@ mod cache;
 pub(super) mod embedded;
 mod inventory;
 mod queue;
+mod runs;
 mod state;
 mod steps;
 mod tokens;
@@ -54,6 +55,7 @@ fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
         .chain(state::all())
         .chain(tokens::all())
         .chain(steps::all())
+        .chain(runs::all())
         .chain(inventory::all())
         .chain(cache::all())
 }

@@ -25,6 +25,7 @@ pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
         tokens(&fixture, &texts).await?;
         idempotency(&fixture, &texts).await?;
         super::steps::play(&fixture, &texts).await?;
+        super::runs::play(&fixture, &texts).await?;
     }
     Ok(())
 }

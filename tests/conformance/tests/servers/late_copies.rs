@@ -2,6 +2,7 @@
 //! changes the same object. Then the first copy reaches the server: it does not change the object.
 
 mod cache;
+mod runs;
 mod state;
 mod steps;
 mod tokens;
@@ -96,6 +97,13 @@ late_copies! {
     StepFinish => steps::finish_then_expiry;
     StepFail => steps::fail_then_begin;
     StepSleep => steps::sleep_then_expiry;
+    RunCreate => runs::create_then_delete;
+    RunCreate => runs::index_then_delete;
+    RunWrite => runs::append_then_end;
+    RunWrite => runs::begin_then_cancel;
+    RunDelete => runs::delete_then_create;
+    RunSweep => runs::sweep_then_create;
+    RunClear => runs::clear_then_create;
 }
 
 #[test]
@@ -141,6 +149,7 @@ async fn play_all() {
 /// The environment of a case: stores behind proxies of its own, with names of its own.
 struct World {
     stores: Stores,
+    engine: RedisEngine,
     proxies: [FaultProxy; 2],
     holds: bool,
 }
@@ -153,7 +162,7 @@ impl World {
         let urls = [cache.url_through(&proxies[0], None), state.url_through(&proxies[1], None)];
         let engine = RedisEngine::connect_within("redis", &urls[0], &urls[1], PATIENCE).await.unwrap();
         let stores = engine.open("late", &Options::default()).await.unwrap();
-        Self { stores, proxies, holds }
+        Self { stores, engine, proxies, holds }
     }
 
     /// Makes the call. Its first copy is held, and another one is answered.

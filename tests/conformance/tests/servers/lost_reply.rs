@@ -2,6 +2,7 @@
 //! the store does not send it again and returns `Indeterminate`.
 
 mod cache;
+mod runs;
 mod state;
 mod steps;
 mod tokens;
@@ -65,6 +66,11 @@ lost_replies! {
     StepFinish => steps::finish;
     StepFail => steps::fail;
     StepSleep => steps::sleep;
+    RunCreate => runs::create;
+    RunWrite => runs::write;
+    RunDelete => runs::delete;
+    RunSweep => runs::sweep;
+    RunClear => runs::clear;
 }
 
 #[test]

@@ -111,7 +111,7 @@ async fn open(engine: &Arc<dyn Engine>, place: &str, clock: &ManualClock, is_ord
     // Partitions share the bounds: which jobs are removed depends on where they are.
     let most = if is_ordered { 4 } else { 1000 };
     let retention = Retention::default().with_dead_count(most).with_completed_count(most);
-    let options = Options { clock: Clock::Manual(clock.clone()), retention };
+    let options = Options { clock: Clock::Manual(clock.clone()), retention, ..Options::default() };
     World::new(place, engine.open(place, &options).await.unwrap(), clock.clone(), is_ordered)
 }
 

@@ -1,0 +1,289 @@
+//! Runs of agents. Their rows belong to no service.
+
+mod record;
+
+use std::ops::ControlFlow;
+
+use async_trait::async_trait;
+use store_core::{
+    Cursor, Durability, Error, Fence, NewRun, Op, PageRequest, Receipt, RequestId, Result, RunEvent, RunEvents,
+    RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved, Timestamp,
+};
+
+use self::record::{Log, Payload, Record, listing};
+use super::EmbeddedState;
+use crate::encoding::name;
+use crate::fault::Fault;
+use crate::moment::Moment;
+use crate::rows::{Change, Rows, Table, View, behind};
+
+/// How many expired runs one sweep removes.
+const SWEPT_AT_ONCE: usize = 1000;
+/// How many a creation removes.
+const SWEPT_BY_CREATE: usize = 10;
+/// How many bytes of events one read returns, but for the last of them.
+const EVENT_BYTES: usize = 1 << 20;
+
+fn create(change: &mut Change<'_>, new: &NewRun, now: Moment) -> Result<RunOutcome, Fault> {
+    sweep(change, now, SWEPT_BY_CREATE)?;
+    let found = Record::read(change, &new.run)?;
+    let mut version = now.micros();
+    if let Some(found) = found {
+        if !found.is_expired(now) {
+            if found.request != *new.request.as_bytes() {
+                return Ok(RunOutcome::Conflict(found.info));
+            }
+            return found.put(change, now).map(RunOutcome::Done);
+        }
+        version = version.max(found.info.version + 1);
+        found.remove(change)?;
+    }
+    let created = newest(change)?.map_or(now.micros(), |newest| now.micros().max(newest + 1));
+    let at = Timestamp::from_millis(created / 1000);
+    let mut info = RunInfo::new(new.run.clone(), new.agent.clone(), new.session.clone(), version, at);
+    info.updated = now.timestamp();
+    info.until = Timestamp::default();
+    let mut run = Record {
+        info,
+        created,
+        ttl: new.ttl.as_millis(),
+        bytes: 0,
+        most: new.max_events.clamp(100, NewRun::MAX_EVENTS),
+        request: *new.request.as_bytes(),
+    };
+    run.put_listings(change)?;
+    run.put_payload(change, Payload::Input, &new.input)?;
+    let event = RunEvent::new(RunState::Created.event(), "");
+    run.append(change, now, &new.request, &event)?;
+    run.put(change, now).map(RunOutcome::Done)
+}
+
+/// When the last run was created, in µs.
+fn newest(change: &mut Change<'_>) -> Result<Option<u64>, Fault> {
+    let (prefix, mut newest) = (listing(&RunFilter::default()), None);
+    change.scan(Table::RunLists, &prefix..&behind(&prefix), |key, _| {
+        newest = record::created_in(key);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(newest)
+}
+
+/// Whether this write was done before.
+fn was_written(change: &mut Change<'_>, run: &Record, write: &RunWrite) -> Result<bool, Fault> {
+    let request = write.request.as_bytes();
+    if write.changes_run() && run.request == *request {
+        return Ok(true);
+    }
+    let Some(sequence) = write.sequence else { return Ok(false) };
+    Ok(Log::of(&write.run).request(change, sequence)?.is_some_and(|found| found == *request))
+}
+
+fn write(change: &mut Change<'_>, write: &RunWrite, now: Moment) -> Result<RunOutcome, Fault> {
+    let Some(mut run) = Record::read(change, &write.run)?.filter(|run| !run.is_expired(now)) else {
+        return Ok(RunOutcome::Absent);
+    };
+    if was_written(change, &run, write)? {
+        return run.put(change, now).map(RunOutcome::Done);
+    }
+    let latest = run.info.fence.unwrap_or(Fence::new(0));
+    if write.fence.is_some_and(|fence| fence < latest) {
+        return Ok(RunOutcome::Superseded { by: latest });
+    }
+    let is = |expected: Option<u64>, found| expected.is_none_or(|expected| expected == found);
+    if !is(write.version, run.info.version) || !is(write.sequence, run.info.next_event) {
+        return Ok(RunOutcome::Conflict(run.info));
+    }
+    let state = run.info.state;
+    if !write.state.map_or(!state.is_ended(), |next| state.may_become(next)) {
+        return Ok(RunOutcome::Illegal(run.info));
+    }
+    for event in &write.events {
+        run.append(change, now, &write.request, event)?;
+    }
+    if write.changes_run() {
+        run.info.version = now.micros().max(run.info.version + 1);
+        run.info.updated = now.timestamp();
+        run.request = *write.request.as_bytes();
+        let error = write.error.as_deref().map(str::as_bytes);
+        let payloads = [
+            (Payload::Output, write.output.as_deref()),
+            (Payload::AwaitRequest, write.await_request.as_deref()),
+            (Payload::Error, error),
+        ];
+        for (kind, payload) in payloads {
+            if let Some(payload) = payload {
+                run.put_payload(change, kind, payload)?;
+            }
+        }
+    }
+    if let Some(next) = write.state.filter(|next| *next != state) {
+        run.info.state = next;
+        run.info.ended = next.is_ended().then(|| now.timestamp());
+        run.append(change, now, &write.request, &RunEvent::new(next.event(), ""))?;
+    }
+    run.info.fence = write.fence.max(run.info.fence);
+    run.trim(change)?;
+    run.put(change, now).map(RunOutcome::Done)
+}
+
+/// Removes up to `most` expired runs. Returns how many.
+fn sweep(change: &mut Change<'_>, now: Moment, most: usize) -> Result<u64, Fault> {
+    let runs = due(change, now, most)?.0;
+    for run in &runs {
+        match Record::read(change, run)? {
+            Some(run) => run.remove(change)?,
+            None => return Err(Fault::Corrupt("an entry of the listings has no run")),
+        }
+    }
+    Ok(runs.len() as u64)
+}
+
+/// Up to `most` expired runs, and how many there are.
+fn due(rows: &mut impl Rows, now: Moment, most: usize) -> Result<(Vec<RunId>, u64), Fault> {
+    let (mut runs, mut count) = (Vec::new(), 0);
+    let range = record::ends(0)..record::ends(now.millis().saturating_add(1));
+    rows.scan(Table::RunLists, &range.start..&range.end, |key, _| {
+        count += 1;
+        if runs.len() < most {
+            runs.push(name(record::run_in(key))?);
+        }
+        // A creation need not know how many there are.
+        Ok(if most == SWEPT_BY_CREATE && runs.len() == most {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    })?;
+    Ok((runs, count))
+}
+
+/// The entries of a page of a listing, how many entries there are, and how many follow the page.
+struct Listed {
+    runs: Vec<RunId>,
+    total: u64,
+    left: u64,
+    next: Option<Cursor>,
+}
+
+fn listed(rows: &mut impl Rows, filter: &RunFilter, after: Option<u64>, limit: u32) -> Result<Listed, Fault> {
+    let (prefix, mut listed) = (listing(filter), Listed { runs: Vec::new(), total: 0, left: 0, next: None });
+    let mut last = 0;
+    rows.scan(Table::RunLists, &prefix..&behind(&prefix), |key, row| {
+        listed.total += 1;
+        let created = record::created_in(key).ok_or(Fault::Corrupt("an entry of a listing is too short"))?;
+        if after.is_some_and(|after| created >= after) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if listed.runs.len() < limit as usize {
+            listed.runs.push(name(row?)?);
+            last = created;
+        } else {
+            listed.left += 1;
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    listed.next = (listed.left > 0).then(|| Cursor::new(last.to_string()));
+    Ok(listed)
+}
+
+/// The time in a cursor.
+fn place(op: Op, cursor: Option<&Cursor>) -> Result<Option<u64>> {
+    let refused = |_| Error::invalid_argument(op, "the cursor is of another listing");
+    cursor.map(|cursor| cursor.as_str().parse().map_err(refused)).transpose()
+}
+
+fn delete(change: &mut Change<'_>, run: &RunId, now: Moment) -> Result<bool, Fault> {
+    let Some(found) = Record::read(change, run)? else { return Ok(false) };
+    let existed = !found.is_expired(now);
+    found.remove(change)?;
+    Ok(existed)
+}
+
+#[async_trait]
+impl Runs for EmbeddedState {
+    async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
+        run.validate()?;
+        let reached = self.database.reach(Op::RunCreate, durability)?;
+        let (clock, run) = (self.options.clock.clone(), run.clone());
+        let apply = move |change: &mut Change<'_>| create(change, &run, Moment::now(&clock));
+        Ok(Receipt::new(self.database.write(Op::RunCreate, apply).await?, reached))
+    }
+
+    async fn write(&self, request: &RunWrite, durability: Durability) -> Result<Receipt<RunOutcome>> {
+        request.validate()?;
+        let reached = self.database.reach(Op::RunWrite, durability)?;
+        let (clock, request) = (self.options.clock.clone(), request.clone());
+        let apply = move |change: &mut Change<'_>| write(change, &request, Moment::now(&clock));
+        Ok(Receipt::new(self.database.write(Op::RunWrite, apply).await?, reached))
+    }
+
+    async fn get(&self, run: &RunId) -> Result<Option<RunInfo>> {
+        let (clock, run) = (self.options.clock.clone(), run.clone());
+        let look = move |view: &mut View<'_>| {
+            let found = Record::read(view, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
+            found.map(|found| found.with_payloads(view)).transpose()
+        };
+        self.database.read(Op::RunGet, look).await
+    }
+
+    async fn events(&self, run: &RunId, from: u64, limit: u32) -> Result<Option<RunEvents>> {
+        let (clock, run) = (self.options.clock.clone(), run.clone());
+        let limit = limit.clamp(1, PageRequest::MAX_LIMIT) as usize;
+        let look = move |view: &mut View<'_>| {
+            let found = Record::read(view, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
+            let Some(found) = found else { return Ok(None) };
+            let (info, first) = (&found.info, found.info.first_event);
+            let events = Log::of(&run).read(view, from.max(first), limit, EVENT_BYTES)?;
+            Ok(Some(RunEvents::new(events, from, first, info.next_event, info.state)))
+        };
+        self.database.read(Op::RunEvents, look).await
+    }
+
+    async fn list(&self, filter: &RunFilter, page: PageRequest) -> Result<RunPage> {
+        let (op, clock, filter) = (Op::RunList, self.options.clock.clone(), filter.clone());
+        let (after, limit) = (place(op, page.cursor())?, page.limit());
+        let look = move |view: &mut View<'_>| {
+            let listed = listed(view, &filter, after, limit)?;
+            let (now, mut runs) = (Moment::now(&clock), Vec::new());
+            for run in &listed.runs {
+                let found = Record::read(view, run)?.filter(|found| !found.is_expired(now));
+                runs.extend(found.map(|found| found.info));
+            }
+            Ok(RunPage::new(runs, listed.next, listed.total))
+        };
+        self.database.read(op, look).await
+    }
+
+    async fn delete(&self, run: &RunId) -> Result<bool> {
+        let (clock, run) = (self.options.clock.clone(), run.clone());
+        let apply = move |change: &mut Change<'_>| delete(change, &run, Moment::now(&clock));
+        self.database.write(Op::RunDelete, apply).await
+    }
+
+    async fn sweep(&self) -> Result<RunsRemoved> {
+        let clock = self.options.clock.clone();
+        let apply = move |change: &mut Change<'_>| {
+            let now = Moment::now(&clock);
+            let removed = sweep(change, now, SWEPT_AT_ONCE)?;
+            Ok(RunsRemoved::new(removed, due(change, now, 0)?.1, None))
+        };
+        self.database.write(Op::RunSweep, apply).await
+    }
+
+    async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved> {
+        let (op, clock, prefix) = (Op::RunClear, self.options.clock.clone(), prefix.to_owned());
+        let after = place(op, after.as_ref())?;
+        let apply = move |change: &mut Change<'_>| {
+            let (now, mut removed) = (Moment::now(&clock), 0);
+            let listed = listed(change, &RunFilter::default(), after, PageRequest::MAX_LIMIT)?;
+            for run in listed.runs.iter().filter(|run| run.as_str().starts_with(&prefix)) {
+                removed += u64::from(delete(change, run, now)?);
+            }
+            Ok(RunsRemoved::new(removed, listed.left, listed.next))
+        };
+        self.database.write(op, apply).await
+    }
+}
+
+/// The request of an event.
+type Identity = [u8; size_of::<RequestId>()];

@@ -1,0 +1,34 @@
+-- run/write: changes runs and appends events, unless another write came first.
+-- KEYS     hashes, the runs: see record.lua
+-- ARGV[1]  deadline, and the time that a test has set
+-- ARGV[2]  layouts: see layout.lua
+-- ARGV[3]  how much later than its end a run may be collected (ms)
+-- ARGV[4]  how many bytes of events a run keeps
+-- ARGV     from 5 on, for each write: request (16 bytes), how long a call is remembered (ms),
+--          version, sequence, fence (16 digits; each may be ''), states in which it is legal, the
+--          new state or '', the kind of the event of a transition, '1' if the new state is an end
+--          or '', number of payloads and events, number of payloads, then field and payload of
+--          each, then kind and data of each
+-- Returns  'each', then for each write the answer of write_run: see writing.lua
+-- Retry    recognised by its request, in the run or in the log; then writes again, so that WAIT
+--          covers it
+-- Cost     O(events), and their bytes
+-- needs: write_run
+local margin, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local reply, at = {'each'}, 5
+for index, key in ipairs(KEYS) do
+  local write = {payloads = {}, events = {}}
+  write.request, write.remembered, write.version = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+  write.sequence, write.fence, write.from = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  write.to, write.name, write.ends = ARGV[at + 6], ARGV[at + 7], ARGV[at + 8] == '1'
+  local pairs_of, payloads = tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10])
+  at = at + 11
+  for number = 1, pairs_of do
+    local into = number <= payloads and write.payloads or write.events
+    into[#into + 1], into[#into + 2] = ARGV[at], ARGV[at + 1]
+    at = at + 2
+  end
+  write.changes = write.to ~= '' or payloads > 0
+  reply[index + 1] = write_run(key, write, margin, most_bytes)
+end
+return reply

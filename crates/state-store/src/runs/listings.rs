@@ -1,0 +1,220 @@
+//! The listings of runs: their entries, and the sweep of those whose runs have expired.
+
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use redis_link::keys::{self, RunIndexKeys};
+use redis_link::{Arg, args};
+use store_core::{
+    AgentName, Cursor, Durability, Error, NewRun, Op, PageRequest, Reached, Result, RunFilter, RunId, RunInfo, RunPage,
+    Runs, RunsRemoved, SessionId, millis_ceil,
+};
+
+use super::reply::Head;
+use super::{DUE, LIST};
+use crate::StateStore;
+
+/// How many expired runs one sweep looks at.
+pub(super) const SWEPT_AT_ONCE: usize = 1000;
+/// How many a creation looks at.
+pub(super) const SWEPT_BY_CREATE: usize = 10;
+/// For how long a run must have expired before it is swept: the clocks of the nodes of a cluster differ.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The entries that were written for a run.
+pub(super) struct Entries {
+    /// When it was created, in µs.
+    pub(super) created: u64,
+    /// When they may be swept, in ms.
+    pub(super) lasts: u64,
+    /// Whether runs have expired that were not swept.
+    pub(super) others_are_due: bool,
+}
+
+/// The names by which a run is listed.
+struct Names<'a> {
+    run: &'a RunId,
+    agent: &'a AgentName,
+    session: Option<&'a SessionId>,
+}
+
+impl<'a> Names<'a> {
+    fn of(info: &'a RunInfo) -> Self {
+        Self { run: &info.run, agent: &info.agent, session: info.session.as_ref() }
+    }
+
+    fn of_new(run: &'a NewRun) -> Self {
+        Self { run: &run.run, agent: &run.agent, session: run.session.as_ref() }
+    }
+
+    /// The member of [`RunIndexKeys::ends`] without its time. No name holds a blank.
+    fn text(&self) -> String {
+        format!("{} {} {}", self.run, self.agent, self.session.map_or("", SessionId::as_str))
+    }
+}
+
+/// A member of [`RunIndexKeys::ends`].
+struct Due {
+    run: RunId,
+    agent: AgentName,
+    session: Option<SessionId>,
+    created: u64,
+}
+
+impl Due {
+    fn parse(entry: &str) -> Option<Self> {
+        let mut parts = entry.split(' ');
+        let (run, agent, session, created) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let session = Some(session).filter(|session| !session.is_empty()).map(SessionId::new).transpose().ok()?;
+        Some(Self {
+            run: RunId::new(run).ok()?,
+            agent: AgentName::new(agent).ok()?,
+            session,
+            created: created.parse().ok()?,
+        })
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names { run: &self.run, agent: &self.agent, session: self.session.as_ref() }
+    }
+}
+
+impl StateStore {
+    fn index_keys(&self, names: &Names<'_>) -> Vec<String> {
+        RunIndexKeys::new(&self.namespace, names.agent, names.session).into_vec()
+    }
+
+    /// Writes the entries of a new run.
+    pub(super) async fn index_new(&self, run: &NewRun, durability: Durability) -> Result<(Entries, Result<Reached>)> {
+        self.index(&Names::of_new(run), args![run.ttl.as_millis(), "", ""], durability).await
+    }
+
+    async fn index(
+        &self,
+        names: &Names<'_>,
+        times: Vec<Arg>,
+        durability: Durability,
+    ) -> Result<(Entries, Result<Reached>)> {
+        let mut args = args![names.run.as_str(), names.text(), if names.session.is_some() { "1" } else { "" }];
+        args.extend(times);
+        let keys = self.index_keys(names);
+        let (mut reply, reached) = self.calls.runs.index.call_durable(keys, args, 0, durability).await?;
+        if reply.next_word()?.as_ref() != b"indexed" {
+            return Err(reply.unknown_word());
+        }
+        reply.record(names.run.as_str(), []);
+        let (created, lasts) = (reply.next_u64()?, reply.next_u64()?);
+        Ok((Entries { created, lasts, others_are_due: reply.next_u64()? == 1 }, reached))
+    }
+
+    /// A run with the id was created before: writes its entries again, some of which the new ones have replaced, and removes the new
+    /// ones.
+    pub(super) async fn restore_entries(&self, new: &NewRun, entries: &Entries, found: &Head) -> Result<()> {
+        self.index_again(found).await?;
+        self.tidy(&Names::of_new(new), entries.created, None).await
+    }
+
+    async fn index_again(&self, found: &Head) -> Result<()> {
+        let times = args![0, found.created, found.info.until.as_millis()];
+        self.index(&Names::of(&found.info), times, Durability::Accepted).await.map(drop)
+    }
+
+    /// Removes the entries of a run that was deleted.
+    pub(super) async fn remove_entries(&self, found: &Head) -> Result<()> {
+        self.tidy(&Names::of(&found.info), found.created, None).await
+    }
+
+    /// Removes the entries of the run that was created then, or postpones the next look at them.
+    async fn tidy(&self, names: &Names<'_>, created: u64, postponed_to: Option<u64>) -> Result<()> {
+        let until = postponed_to.map_or(Arg::fixed(""), Arg::from);
+        let args = args![format!("{} {created}", names.text()), created, until];
+        let mut reply = self.calls.runs.tidy.call(self.index_keys(names), args, 0).await?;
+        match reply.next_word()?.as_ref() {
+            b"tidied" => Ok(()),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+
+    pub(super) async fn list_runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<RunPage> {
+        let listing = self.listed(Op::RunList, filter, page.limit(), page.cursor()).await?;
+        let found = try_join_all(listing.runs.iter().map(|run| self.described(run))).await?;
+        let runs = found.into_iter().flatten().map(|head| head.info);
+        let runs = runs.filter(|info| filter.matches(info)).collect();
+        Ok(RunPage::new(runs, listing.next, listing.total))
+    }
+
+    async fn listed(&self, op: Op, filter: &RunFilter, limit: u32, after: Option<&Cursor>) -> Result<Listed> {
+        let is_digits = |text: &str| !text.is_empty() && text.len() <= 16 && text.bytes().all(|it| it.is_ascii_digit());
+        let after = after.map_or("", Cursor::as_str);
+        if !after.is_empty() && !is_digits(after) {
+            return Err(Error::invalid_argument(op, "the cursor is of another listing"));
+        }
+        let key = keys::run_listing(&self.namespace, filter);
+        let mut reply = self.link.call(op, &LIST, &[key], args![limit, after]).await?.reader(op);
+        if reply.next_word()?.as_ref() != b"runs" {
+            return Err(reply.unknown_word());
+        }
+        let (total, left) = (reply.next_u64()?, reply.next_u64()?);
+        let next = reply.next_opt_text()?.map(Cursor::new);
+        let mut runs = Vec::with_capacity(reply.remaining());
+        while reply.remaining() > 0 {
+            let id = RunId::new(reply.next_text()?);
+            runs.push(id.map_err(|_| Error::corrupt(op, "the id of the run is not valid"))?);
+        }
+        Ok(Listed { runs, next, total, left })
+    }
+
+    /// Removes the entries of up to `most` expired runs, and postpones those of runs that were written since.
+    pub(super) async fn sweep_some(&self, most: usize) -> Result<RunsRemoved> {
+        let (op, key) = (Op::RunSweep, keys::run_ends(&self.namespace));
+        let mut reply = self.link.call(op, &DUE, &[key], args![most, millis_ceil(GRACE)]).await?.reader(op);
+        if reply.next_word()?.as_ref() != b"due" {
+            return Err(reply.unknown_word());
+        }
+        let (count, mut due) = (reply.next_u64()?, Vec::with_capacity(reply.remaining()));
+        while reply.remaining() > 0 {
+            let entry = Due::parse(&reply.next_text()?);
+            due.push(entry.ok_or_else(|| Error::corrupt(op, "the entry of a listing names no run"))?);
+        }
+        let swept = try_join_all(due.iter().map(|due| self.sweep_one(due))).await?;
+        let removed = swept.iter().filter(|is_gone| **is_gone).count() as u64;
+        Ok(RunsRemoved::new(removed, count.saturating_sub(due.len() as u64), None))
+    }
+
+    /// Returns whether the run has expired.
+    async fn sweep_one(&self, due: &Due) -> Result<bool> {
+        let found = match self.described(&due.run).await {
+            // It is no reason to leave the entries of others.
+            Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => return Ok(false),
+            found => found?,
+        };
+        let mut postponed_to = None;
+        if let Some(found) = &found {
+            if found.created == due.created {
+                postponed_to = Some(found.info.until.as_millis());
+            } else {
+                // Another run has the id, and the creation of this one was refused or interrupted.
+                self.index_again(found).await?;
+            }
+        }
+        self.tidy(&due.names(), due.created, postponed_to).await?;
+        Ok(found.is_none())
+    }
+
+    pub(super) async fn clear_some(&self, prefix: &str, after: Option<&Cursor>) -> Result<RunsRemoved> {
+        let listing = self.listed(Op::RunClear, &RunFilter::default(), PageRequest::MAX_LIMIT, after).await?;
+        let chosen = listing.runs.iter().filter(|run| run.as_str().starts_with(prefix));
+        let deleted = try_join_all(chosen.map(|run| self.delete(run))).await?;
+        let removed = deleted.into_iter().filter(|existed| *existed).count() as u64;
+        Ok(RunsRemoved::new(removed, listing.left, listing.next))
+    }
+}
+
+/// One page of a listing.
+struct Listed {
+    runs: Vec<RunId>,
+    next: Option<Cursor>,
+    total: u64,
+    /// How many entries follow the page.
+    left: u64,
+}

@@ -1,0 +1,174 @@
+//! Scripts on runs that are interrupted after each write.
+
+use std::time::Duration;
+
+use store_core::{
+    Clock, ManualClock, NewRun, PageRequest, Result, RunEvent, RunFilter, RunState, RunWrite, Runs, Timestamp,
+};
+use testkit::{Interrupted, RedisServer, ScriptProxy};
+
+use crate::open;
+use crate::runs::{MINUTE, create, created, id, new, note, write};
+use state_store::{StateOptions, StateStore};
+
+/// The state of a run before a call.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Nothing,
+    Begun,
+    Full,
+    Expired,
+}
+
+/// Each call that writes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Call {
+    Create,
+    Change,
+    Append,
+    Delete,
+    Sweep,
+}
+
+struct Interrupting {
+    server: RedisServer,
+    proxy: ScriptProxy,
+    store: StateStore,
+    clock: ManualClock,
+}
+
+/// The requests of one run, whose repetitions are the same requests.
+struct Requests {
+    new: NewRun,
+    change: RunWrite,
+    append: RunWrite,
+}
+
+impl Interrupting {
+    async fn start() -> Self {
+        let server = RedisServer::state().start().await.unwrap();
+        let proxy = ScriptProxy::start(&server).await.unwrap();
+        let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
+        let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
+        let store = open(&proxy.url(), options).await.unwrap();
+        Self { server, proxy, store, clock }
+    }
+
+    async fn prepare(&self, name: &str, before: Before) -> Requests {
+        let mut version = 0;
+        let filled = if matches!(before, Before::Full) { 99 } else { 1 };
+        if !matches!(before, Before::Nothing) {
+            let run = new(name).with_max_events(100);
+            version = create(&self.store, &run).await.unwrap().done().unwrap().version;
+            for _ in 0..filled {
+                assert!(write(&self.store, &note(name)).await.unwrap().done().is_some());
+            }
+        }
+        if matches!(before, Before::Expired) {
+            self.clock.advance(MINUTE + Duration::from_secs(11));
+        }
+        let change = RunWrite::new(id(name)).to(RunState::InProgress, version).with_output("so far");
+        let change = change.with_event(RunEvent::new("one", "")).with_event(RunEvent::new("two", ""));
+        Requests { new: new(name), change, append: note(name).at_sequence(1 + filled) }
+    }
+
+    async fn call(&self, call: Call, requests: &Requests) -> Result<String> {
+        let word = |outcome: store_core::RunOutcome| outcome.done().map_or("refused", |_| "done").to_owned();
+        Ok(match call {
+            Call::Create => word(create(&self.store, &requests.new).await?),
+            Call::Change => word(write(&self.store, &requests.change).await?),
+            Call::Append => word(write(&self.store, &requests.append).await?),
+            Call::Delete => self.store.delete(&requests.new.run).await?.to_string(),
+            Call::Sweep => {
+                self.store.sweep().await?;
+                "swept".to_owned()
+            }
+        })
+    }
+
+    /// All that a reader sees of the run, without times.
+    async fn shown(&self, requests: &Requests) -> Vec<String> {
+        let run = &requests.new.run;
+        let mut shown = Vec::new();
+        if let Some(found) = self.store.get(run).await.unwrap() {
+            shown.push(format!("{} {:?} {} {}", found.state, found.output, found.first_event, found.next_event));
+            let events = self.store.events(run, 0, 1000).await.unwrap().unwrap();
+            shown.extend(events.events.iter().map(|event| format!("{} {}", event.sequence, event.kind)));
+        }
+        shown
+    }
+
+    /// How many runs the listings show, and how many entries they have.
+    async fn listed(&self, name: &str) -> (usize, u64) {
+        let all = Runs::list(&self.store, &RunFilter::default(), PageRequest::first(1000)).await.unwrap();
+        (all.items.iter().filter(|run| run.run == id(name)).count(), all.total)
+    }
+
+    /// Removes everything that is stored.
+    async fn clean(&self) {
+        for key in self.server.command(&["KEYS", "test:*{*"]).await.unwrap().as_strings().unwrap() {
+            self.server.command(&["DEL", &key]).await.unwrap();
+        }
+    }
+}
+
+/// Redis runs scripts whole; another server may keep the first writes of one. A repetition leads where the script would have led.
+/// Without one, the run is as before the call or as after it, every run is listed, and a sweep removes what names no run.
+#[tokio::test]
+#[allow(clippy::print_stdout, reason = "shown when it fails")]
+async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
+    let fixture = Interrupting::start().await;
+    created(&fixture.store, "warm").await; // loads the scripts
+    write(&fixture.store, &note("warm")).await.unwrap().done().unwrap();
+    fixture.store.delete(&id("warm")).await.unwrap();
+    let calls = [
+        ("run/index", Call::Create, Before::Nothing),
+        ("run/create", Call::Create, Before::Nothing),
+        ("run/create", Call::Create, Before::Expired),
+        ("run/write", Call::Change, Before::Begun),
+        ("run/write", Call::Change, Before::Full),
+        ("run/write", Call::Append, Before::Full),
+        ("run/delete", Call::Delete, Before::Begun),
+        ("run/tidy", Call::Delete, Before::Begun),
+        ("run/tidy", Call::Sweep, Before::Expired),
+    ];
+    for (script, call, before) in calls {
+        // What happens if nothing is interrupted.
+        fixture.clean().await;
+        let requests = fixture.prepare("7", before).await;
+        let start = fixture.shown(&requests).await;
+        let answer = fixture.call(call, &requests).await.unwrap();
+        let end = fixture.shown(&requests).await;
+        let listed = fixture.listed("7").await;
+        for then in [Interrupted::IsRepeated, Interrupted::Fails] {
+            for writes in 0.. {
+                println!("{script} {call:?} {before:?}: interrupted after {writes} writes, then {then:?}");
+                fixture.clean().await;
+                let requests = fixture.prepare("7", before).await;
+                fixture.proxy.interrupt(script, writes, then).await.unwrap();
+                let outcome = fixture.call(call, &requests).await;
+                let was_interrupted = fixture.proxy.heal().await.unwrap() || outcome.is_err();
+                if outcome.is_err() {
+                    let shown = fixture.shown(&requests).await;
+                    assert!(shown == start || shown == end || shown.is_empty(), "{shown:?}");
+                    assert_eq!(fixture.listed("7").await.0, usize::from(!shown.is_empty()), "every run is listed");
+                }
+                // The caller repeats it. A run that is gone cannot be deleted again; a sweep removes its entries.
+                let again = fixture.call(call, &requests).await.unwrap();
+                assert!(again == answer || (call == Call::Delete && again == "false"), "{again}");
+                assert!(outcome.as_ref().is_ok_and(|got| *got == answer) || outcome.is_err());
+                assert_eq!(fixture.shown(&requests).await, end);
+                assert_eq!(fixture.listed("7").await.0, listed.0);
+                fixture.clock.advance(2 * MINUTE);
+                fixture.store.sweep().await.unwrap();
+                assert_eq!(fixture.listed("7").await, (0, 0));
+                let left = fixture.server.command(&["KEYS", "test:{x*"]).await.unwrap().as_strings().unwrap();
+                assert_eq!(left, Vec::<String>::new(), "an entry of a listing is left");
+                if !was_interrupted {
+                    assert!(writes > 0, "the script writes");
+                    break;
+                }
+            }
+        }
+    }
+}

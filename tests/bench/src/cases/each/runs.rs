@@ -1,0 +1,93 @@
+//! The operations of `Runs`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use store_core::{
+    AgentName, Durability, NewRun, Op, PageRequest, RunEvent, RunFilter, RunId, RunState, RunWrite, SessionId,
+    StateRole,
+};
+
+use super::{Call, Prepare, calls_for, expect};
+use crate::Result;
+use crate::environment::Stores;
+
+/// The runs of each session. A listing shows them all.
+const RUNS: usize = 10;
+/// The bytes of an input, an output, an event.
+const PAYLOAD: &[u8] = &[b'x'; 100];
+
+pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
+    let ops = [
+        Op::RunCreate,
+        Op::RunWrite,
+        Op::RunGet,
+        Op::RunEvents,
+        Op::RunList,
+        Op::RunDelete,
+        Op::RunSweep,
+        Op::RunClear,
+    ];
+    ops.map(|op| (op, Arc::new(Calls(op)) as Arc<dyn Prepare>)).into()
+}
+
+struct Calls(Op);
+
+#[async_trait]
+impl Prepare for Calls {
+    async fn calls(&self, stores: &Stores, numbers: Range<usize>) -> Result<Vec<Call>> {
+        let op = self.0;
+        let mut writes = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            writes.push((number, prepare(op, stores.state.as_ref(), number).await?));
+        }
+        Ok(calls_for(&stores.state, writes, move |state, (number, version)| async move {
+            expect(call(op, state.as_ref(), number, version).await?, op)
+        }))
+    }
+}
+
+fn id(number: usize) -> Result<RunId> {
+    Ok(RunId::new(format!("each-{number}"))?)
+}
+
+fn session(number: usize) -> Result<SessionId> {
+    Ok(SessionId::new(format!("each-{}", number / RUNS))?)
+}
+
+fn new(number: usize) -> Result<NewRun> {
+    Ok(NewRun::new(id(number)?, AgentName::new("each")?).in_session(session(number)?).with_input(PAYLOAD))
+}
+
+/// Returns the version of the run.
+async fn prepare(op: Op, state: &dyn StateRole, number: usize) -> Result<u64> {
+    let run = new(number)?;
+    state.runs().delete(&run.run).await?;
+    if matches!(op, Op::RunCreate | Op::RunSweep | Op::RunClear) {
+        return Ok(0);
+    }
+    let created = state.runs().create(&run, Durability::Accepted).await?.value.done();
+    Ok(created.map_or(0, |run| run.version))
+}
+
+async fn call(op: Op, state: &dyn StateRole, number: usize, version: u64) -> Result<bool> {
+    let (runs, accepted) = (state.runs(), Durability::Accepted);
+    Ok(match op {
+        Op::RunCreate => runs.create(&new(number)?, accepted).await?.value.done().is_some(),
+        Op::RunWrite => {
+            let write = RunWrite::new(id(number)?).to(RunState::InProgress, version).with_output(PAYLOAD);
+            let write = write.with_event(RunEvent::new("message.part", PAYLOAD));
+            runs.write(&write, accepted).await?.value.done().is_some()
+        }
+        Op::RunGet => runs.get(&id(number)?).await?.is_some(),
+        Op::RunEvents => runs.events(&id(number)?, 0, 100).await?.is_some(),
+        Op::RunList => {
+            let filter = RunFilter::default().in_session(session(number)?);
+            !runs.list(&filter, PageRequest::first(10)).await?.items.is_empty()
+        }
+        Op::RunDelete => runs.delete(&id(number)?).await?,
+        Op::RunSweep => runs.sweep().await?.removed == 0,
+        _ => runs.clear("no run begins so", None).await?.removed == 0,
+    })
+}
