@@ -120,7 +120,7 @@ pub trait Runs: Send + Sync + fmt::Debug {
     /// `async fn delete(&self, run: &RunId) -> Result<bool>`
     ///
     /// Deletes a run with its events, in any state, and its entries in listings. Returns whether there was a run that had not
-    /// expired. Also works if the server's memory is full. Two round trips.
+    /// expired. Also works if the server's memory is full. Three round trips, one after the other.
     async fn delete(&self, run: &RunId) -> Result<bool>;
 
     /// `async fn sweep(&self) -> Result<RunsRemoved>`
