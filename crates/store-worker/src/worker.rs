@@ -162,10 +162,11 @@ impl WorkerHandle {
         self.tally.stats()
     }
 
-    /// Whether the worker claims, for a liveness probe: within `limit` the store has answered a claim from each of its queues, or
+    /// Whether the worker claims, for a probe: within `limit` the store has answered a claim from each of its queues, or
     /// no claim was needed, because all handlers are busy, the worker is paused or it shuts down.
     ///
-    /// An idle worker claims at least every 10 s, so `limit` should be at least 30 s. `false` before the first claims are
+    /// An idle worker claims at least every 10 s, so `limit` should be at least 30 s. If the probe restarts the process, `limit` should
+    /// be longer than an outage of the store, during which a restart helps nobody. `false` before the first claims are
     /// answered, while the store is unavailable, if the worker's task does not run, and if all handlers are
     /// [stuck](WorkerStats::stuck).
     ///
