@@ -14,7 +14,7 @@ const LAYOUT: u32 = 3;
 /// Where redb's part begins.
 pub(super) const FIRST_PAGE: usize = 4096;
 
-/// The first page begins with this, then the role, the layout (4 bytes, big-endian), whether the creation was
+/// The first page begins, from layout 2 on, with this, then the role, the layout (4 bytes, big-endian), whether the creation was
 /// completed, the size of the reserve in bytes (8), a checksum of the bytes before (4); then zeros.
 const MAGIC: &[u8; 18] = b"twinstore embedded";
 const ROLE_AT: usize = MAGIC.len();
@@ -51,15 +51,22 @@ impl FirstPage {
         if page[..ROLE_AT] != *MAGIC {
             return refuse("the file is not an embedded store; it was not changed");
         }
-        let begun = Self { role, is_created: false, reserve: 0 };
-        if page[ROLE_AT..CREATED_AT] != begun.head()[ROLE_AT..CREATED_AT] {
-            return refuse("the file was written for the other role, or in another layout; it was not changed");
-        }
-        let (mut sum, mut reserve) = ([0; 4], [0; 8]);
+        let (mut sum, mut reserve, mut layout) = ([0; 4], [0; 8], [0; 4]);
         sum.copy_from_slice(&page[SUM_AT..HEAD]);
         reserve.copy_from_slice(&page[RESERVE_AT..SUM_AT]);
+        layout.copy_from_slice(&page[LAYOUT_AT..CREATED_AT]);
         if crc32fast::hash(&page[..SUM_AT]) != u32::from_be_bytes(sum) {
             return refuse("the first page of the file is damaged; restore it from a backup");
+        }
+        if page[ROLE_AT] != role_byte(role) {
+            return refuse(match role {
+                Role::Cache => "the file is that of a worker state store; give the cache store another path; it was not changed",
+                Role::State => "the file is that of a cache store; give the worker state store another path; it was not changed",
+            });
+        }
+        match u32::from_be_bytes(layout) {
+            LAYOUT => {}
+            other => return Err(other_layout(other)),
         }
         if page[CREATED_AT] != 1 {
             return Ok(None);
@@ -108,10 +115,7 @@ impl FirstPage {
     fn head(&self) -> [u8; HEAD] {
         let mut head = [0; HEAD];
         head[..ROLE_AT].copy_from_slice(MAGIC);
-        head[ROLE_AT] = match self.role {
-            Role::Cache => b'c',
-            Role::State => b's',
-        };
+        head[ROLE_AT] = role_byte(self.role);
         head[LAYOUT_AT..CREATED_AT].copy_from_slice(&LAYOUT.to_be_bytes());
         head[CREATED_AT] = u8::from(self.is_created);
         head[RESERVE_AT..SUM_AT].copy_from_slice(&self.reserve.to_be_bytes());
@@ -119,6 +123,19 @@ impl FirstPage {
         head[SUM_AT..].copy_from_slice(&sum.to_be_bytes());
         head
     }
+}
+
+fn role_byte(role: Role) -> u8 {
+    match role {
+        Role::Cache => b'c',
+        Role::State => b's',
+    }
+}
+
+fn other_layout(found: u32) -> Error {
+    let remedy = "open it with the version that wrote it, or give another path for a new file";
+    let detail = format!("the file has layout {found}, and this version reads layout {LAYOUT}; {remedy}; it was not changed");
+    Error::unsupported(Op::Connect, detail)
 }
 
 /// Makes the file's name as durable as its content.

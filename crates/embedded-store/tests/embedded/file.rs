@@ -45,24 +45,58 @@ async fn a_foreign_file_is_refused_and_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let another_redb = directory.path().join("another.redb");
     drop(redb::Database::create(&another_redb).unwrap());
-    let cache = directory.path().join("cache.redb");
-    let store = EmbeddedCache::open(&cache, service("a"), CacheOptions::default()).unwrap();
-    store.set(key("k"), "v".into(), Ttl::from_secs(60)).await.unwrap();
-    drop(store);
-    let newer = directory.path().join("newer.redb");
-    write_a_file(&newer, 1).await;
-    let mut page = fs::read(&newer).unwrap();
-    page[22] += 1;
-    fs::write(&newer, page).unwrap();
     let text = directory.path().join("notes.txt");
     fs::write(&text, "dear diary").unwrap();
     let zeros = directory.path().join("zeros");
     fs::write(&zeros, vec![0; 100_000]).unwrap();
 
-    for file in [another_redb, cache, newer, text, zeros] {
+    for file in [another_redb, text, zeros] {
         let before = fs::read(&file).unwrap();
         assert_corrupt(open(&file), &format!("{file:?}"));
         assert!(fs::read(&file).unwrap() == before, "{file:?} was changed");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_the_other_role_is_refused_and_not_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let [state, cache] = ["state.redb", "cache.redb"].map(|name| directory.path().join(name));
+    write_a_file(&state, 1).await;
+    let open_cache = |file: &Path| EmbeddedCache::open(file, service("a"), CacheOptions::default());
+    let store = open_cache(&cache).unwrap();
+    store.set(key("k"), "v".into(), Ttl::from_secs(60)).await.unwrap();
+    drop(store);
+    let before = [&state, &cache].map(|file| fs::read(file).unwrap());
+    let refusals = [
+        (open(&cache).unwrap_err(), "the file is that of a cache store; give the worker state store another path"),
+        (open_cache(&state).unwrap_err(), "the file is that of a worker state store; give the cache store another path"),
+    ];
+    for (error, text) in refusals {
+        assert!(matches!(&error, Error::Corrupt { op: Op::Connect, .. }), "{error:?}");
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    assert!([&state, &cache].map(|file| fs::read(file).unwrap()) == before, "a file was changed");
+}
+
+/// Also if the creation of the file was not completed: another version may complete it.
+#[tokio::test]
+async fn a_file_of_another_layout_is_refused_and_not_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state.redb");
+    write_a_file(&file, 1).await;
+    let whole = fs::read(&file).unwrap();
+    for (layout, is_created) in [(2_u32, 1), (4, 1), (4, 0)] {
+        let mut bytes = whole.clone();
+        bytes[19..23].copy_from_slice(&layout.to_be_bytes());
+        bytes[23] = is_created;
+        let sum = crc32fast::hash(&bytes[..32]);
+        bytes[32..36].copy_from_slice(&sum.to_be_bytes());
+        fs::write(&file, &bytes).unwrap();
+        let error = open(&file).unwrap_err();
+        assert!(matches!(&error, Error::Unsupported { op: Op::Connect, .. }), "{error:?}");
+        let texts = [&format!("layout {layout}"), "reads layout 3", "the version that wrote it", "another path"];
+        assert!(texts.iter().all(|text| error.to_string().contains(text)), "{error}");
+        assert!(fs::read(&file).unwrap() == bytes, "the file was changed");
     }
 }
 
