@@ -81,12 +81,6 @@ impl Work {
         self.queues.iter().map(|queue| queue.jobs() + queue.supply.expected()).sum()
     }
 
-    /// There may be jobs in a queue: the driver claims from it as soon as there is room.
-    pub(super) fn want(&mut self, index: usize) {
-        self.queues[index].supply.want();
-        self.activate(index);
-    }
-
     /// Wants the registered queues in which a job is due or whose registration has ended. Visits all queues, but only if the
     /// earliest one may be due.
     fn check_supplies(&mut self, now: Instant) {

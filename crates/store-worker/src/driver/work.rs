@@ -147,6 +147,12 @@ impl Work {
         }
     }
 
+    /// There may be jobs in a queue: the driver claims from it as soon as there is room.
+    pub(super) fn want(&mut self, index: usize) {
+        self.queues[index].supply.want();
+        self.activate(index);
+    }
+
     /// Stops visiting idle queues.
     pub(super) fn deactivate_idle(&mut self) {
         let queues = &mut self.queues;
