@@ -1,12 +1,13 @@
 //! Each invariant of the stored data, broken on purpose: the checker in `audit` reports it. And no call breaks one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use state_store::StateOptions;
+use state_store::{StateOptions, StateStore};
 use store_core::{
-    Backoff, Cancelled, ClaimRequest, Durability, Error, Extension, HolderName, JobId, JobLease, Kept, NewJob, Outcome,
-    Priority, Queue, QueueControl, QueueExt, QueueInspect, QueueName, RetryPolicy, Settlement, Unique, UniqueKey,
-    UniqueUntil,
+    Backoff, Cancelled, ClaimRequest, ClaimedJob, Durability, Error, Extension, Fence, HolderName, JobId, JobLease,
+    JobState, Kept, NewJob, Outcome, PageRequest, Priority, Queue, QueueControl, QueueExt, QueueInspect, QueueName,
+    RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::random_prefix;
 
@@ -62,14 +63,17 @@ impl<'f> Sound<'f> {
     }
 
     async fn claim(&self, max: usize) -> Vec<JobLease> {
-        let worker = HolderName::new("worker").unwrap();
-        let request = ClaimRequest::new(self.queue.clone(), worker, max, LEASE);
-        self.fixture.store.claim(&request).await.unwrap().jobs.into_iter().map(|job| job.lease).collect()
+        self.claim_jobs(max).await.into_iter().map(|job| job.lease).collect()
     }
 
-    async fn settle(&self, lease: JobLease, outcome: Outcome) {
-        let settlements = [Settlement::new(lease, outcome)];
-        let _receipt = self.fixture.store.settle(&self.queue, &settlements, Durability::Accepted).await.unwrap();
+    async fn claim_jobs(&self, max: usize) -> Vec<ClaimedJob> {
+        let worker = HolderName::new("worker").unwrap();
+        let request = ClaimRequest::new(self.queue.clone(), worker, max, LEASE);
+        self.fixture.store.claim(&request).await.unwrap().jobs
+    }
+
+    async fn settle(&self, lease: JobLease, outcome: Outcome) -> Settled {
+        self.fixture.store.settle_one(&self.queue, lease, outcome).await.unwrap()
     }
 
     async fn violations(&self) -> Vec<String> {
@@ -243,32 +247,53 @@ async fn a_partition_of_another_shape_is_reported_by_every_call() {
             server.command(&["HSET", &key, "shape", "4:2:0000000000000000"]).await.unwrap();
         }
     }
-    let worker = HolderName::new("worker").unwrap();
-    let refusals = [
-        store.push_one(&mails, NewJob::new("")).await.map(drop),
-        store.claim(&ClaimRequest::new(mails.clone(), worker, 9, LEASE)).await.map(drop),
-        store.cancel(&mails, &id("a")).await.map(drop),
-        store.counts(&mails).await.map(drop),
-    ];
-    for refusal in refusals {
-        assert!(matches!(refusal, Err(Error::Corrupt { .. })), "{refusal:?}");
+    for (call, answer) in every_call(&store, &mails).await {
+        assert!(matches!(answer, Err(Error::Corrupt { .. })), "{call}: {answer:?}");
     }
 }
 
+/// Each call on a queue, with a job and a lease that it may not have.
+pub(super) async fn every_call(store: &StateStore, queue: &QueueName) -> [(&'static str, Result<(), Error>); 13] {
+    let (worker, jobs) = (HolderName::new("worker").unwrap(), [id("a")]);
+    let lease = JobLease::new(id("a"), Fence::new(7), Timestamp::from_millis(0));
+    let settlement = Settlement::new(lease.clone(), Outcome::Complete(None));
+    let claim = ClaimRequest::new(queue.clone(), worker, 9, LEASE);
+    [
+        ("push", store.push_one(queue, NewJob::new("")).await.map(drop)),
+        ("claim", store.claim(&claim).await.map(drop)),
+        ("extend", store.extend(queue, &[Extension::new(lease)], LEASE).await.map(drop)),
+        ("settle", store.settle(queue, &[settlement], Durability::Accepted).await.map(drop)),
+        ("get", store.get(queue, &jobs[0]).await.map(drop)),
+        ("explain", store.explain(queue, &jobs[0]).await.map(drop)),
+        ("list", store.list(queue, JobState::Ready, PageRequest::default()).await.map(drop)),
+        ("counts", store.counts(queue).await.map(drop)),
+        ("cancel", store.cancel(queue, &jobs[0]).await.map(drop)),
+        ("replay", store.replay(queue, &jobs).await.map(drop)),
+        ("delete", store.delete(queue, &jobs).await.map(drop)),
+        ("pause", store.pause(queue).await),
+        ("resume", store.resume(queue).await),
+    ]
+}
+
 fn any_jobs(dice: &mut Dice) -> Vec<NewJob> {
-    let (kind, priority) = (dice.roll(6), Priority::ALL[dice.roll(3)]);
+    let (kind, priority) = (dice.roll(6), Priority::ALL[dice.roll(4)]);
     let number = dice.roll(1000);
     let new = |position: usize| {
         let job = NewJob::new("").with_priority(priority).with_retry(RetryPolicy::new(2, Backoff::Fixed(LEASE)));
         match kind {
-            0 => job.with_delay(LEASE * (1 + position as u32)),
-            1 => job.with_delay(LEASE),
+            0 => delayed(job, LEASE * (1 + position as u32)),
+            1 => delayed(job, LEASE),
             2 => job.with_id(JobId::new(format!("{number}.{position}")).unwrap()),
             3 => job.with_unique(Unique::new(UniqueKey::new(format!("{}", number % 5)).unwrap(), UniqueUntil::Claimed)),
             _ => job,
         }
     };
     (0..1 + dice.roll(5)).map(new).collect()
+}
+
+fn delayed(mut job: NewJob, delay: Duration) -> NewJob {
+    job.payload = "delayed".into();
+    job.with_delay(delay)
 }
 
 fn any_outcome(dice: &mut Dice) -> Outcome {
@@ -286,21 +311,31 @@ fn any_outcome(dice: &mut Dice) -> Outcome {
 async fn no_call_breaks_an_invariant() {
     let fixture = fixture().await;
     let store = &fixture.store;
+    let mut claimed: BTreeMap<Priority, usize> = BTreeMap::new();
+    let (mut opened, mut expired) = (0, 0);
     for seed in 0..8 {
         let (mut dice, sound) = (Dice(seed), Sound::new(&fixture).await);
         let (mut ids, mut leases) = (vec![id("ready")], Vec::new());
         for step in 0..80 {
-            let action = dice.roll(9);
+            let action = dice.roll(11);
             match action {
                 0 | 1 => {
                     let jobs = any_jobs(&mut dice);
                     let pushed = store.push(&sound.queue, &jobs, Durability::Accepted).await.unwrap().value;
                     ids.extend(pushed.iter().filter_map(|pushed| pushed.id().cloned()));
                 }
-                2 | 3 => leases.extend(sound.claim(1 + dice.roll(6)).await),
+                2 | 3 => {
+                    for job in sound.claim_jobs(1 + dice.roll(6)).await {
+                        *claimed.entry(job.priority).or_default() += 1;
+                        opened += usize::from(job.payload == "delayed");
+                        leases.push(job.lease);
+                    }
+                }
                 4 | 5 if !leases.is_empty() => {
                     let lease = leases.swap_remove(dice.roll(leases.len()));
-                    sound.settle(lease, any_outcome(&mut dice)).await;
+                    let has_expired = lease.until <= fixture.clock.now();
+                    let settled = sound.settle(lease, any_outcome(&mut dice)).await;
+                    expired += usize::from(has_expired && settled == Settled::Lost);
                 }
                 6 if !leases.is_empty() => {
                     let extension = Extension::new(leases[dice.roll(leases.len())].clone()).with_progress("half");
@@ -323,4 +358,5 @@ async fn no_call_breaks_an_invariant() {
             assert_eq!(sound.violations().await, [""; 0], "seed {seed}, step {step}, action {action}");
         }
     }
+    assert!(claimed.len() == Priority::ALL.len() && opened > 20 && expired > 20, "{claimed:?}, {opened}, {expired}");
 }

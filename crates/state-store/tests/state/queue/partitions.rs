@@ -1,9 +1,12 @@
 //! The number of partitions that a queue records.
 
 use state_store::{StateOptions, StateStore};
-use store_core::{Error, NewJob, QueueControl, QueueExt, QueueInspect};
+use store_core::{
+    Cancelled, Error, JobId, NewJob, Pushed, QueueControl, QueueExt, QueueInspect, Unique, UniqueKey, UniqueUntil,
+};
 use testkit::RedisServer;
 
+use super::invariants::every_call;
 use super::{claim, push, queue};
 use crate::open;
 
@@ -26,9 +29,9 @@ async fn another_number_is_refused_by_every_call_and_none_adopts_the_recorded_on
     let server = RedisServer::state().start().await.unwrap();
     push(&declaring(&server, 4).await, &[NewJob::new("a")]).await;
     let other = declaring(&server, 12).await;
-    assert_refused(other.push_one(&queue(), NewJob::new("b")).await, 4, 12);
-    assert_refused(other.counts(&queue()).await, 4, 12);
-    assert_refused(other.pause(&queue()).await, 4, 12);
+    for (_, answer) in every_call(&other, &queue()).await {
+        assert_refused(answer, 4, 12);
+    }
     let undeclared = open(&server.url(None), StateOptions::default()).await.unwrap();
     push(&undeclared, &[NewJob::new("b"), NewJob::new("c")]).await;
     assert_eq!(claim(&undeclared, 10).await.jobs.len(), 3);
@@ -61,4 +64,37 @@ async fn of_two_producers_that_start_together_one_decides() {
         let undeclared = open(&server.url(None), StateOptions::default()).await.unwrap();
         assert_eq!(undeclared.counts(&queue()).await.unwrap().ready, 20);
     }
+}
+
+/// The documented limit: an id is looked up in the partition of the job's unique key, or in its own if it has none.
+#[tokio::test]
+async fn an_id_is_recognised_among_the_jobs_of_its_unique_key_and_among_those_without_one() {
+    let server = RedisServer::state().start().await.unwrap();
+    let store = declaring(&server, 4).await;
+    let id = JobId::new("x").unwrap();
+    let plain = || NewJob::new("").with_id(id.clone());
+    let keyed = |number: u32| {
+        let key = UniqueKey::new(format!("key {number}")).unwrap();
+        plain().with_unique(Unique::new(key, UniqueUntil::Claimed))
+    };
+    let is_new = async |job| match &push(&store, &[job]).await[..] {
+        [Pushed::Created { .. }] => true,
+        [Pushed::Duplicate] => false,
+        other => panic!("{other:?}"),
+    };
+    assert!(is_new(plain()).await && !is_new(plain()).await);
+    let mut elsewhere = None;
+    for number in 0..100 {
+        if is_new(keyed(number)).await {
+            elsewhere = Some(number);
+            break;
+        }
+    }
+    let elsewhere = elsewhere.expect("four partitions have some of 100 keys each");
+    assert_eq!(claim(&store, 10).await.jobs.len(), 2, "two jobs have the id");
+    assert!(!is_new(keyed(elsewhere)).await, "its key is free, and its partition has the id");
+    assert!(!is_new(plain()).await);
+    assert!(store.get(&queue(), &id).await.unwrap().is_some());
+    assert_eq!(store.cancel(&queue(), &id).await.unwrap(), Cancelled::Requested);
+    assert_eq!(store.counts(&queue()).await.unwrap().running, 2);
 }
