@@ -60,8 +60,12 @@ impl FirstPage {
         }
         if page[ROLE_AT] != role_byte(role) {
             return refuse(match role {
-                Role::Cache => "the file is that of a worker state store; give the cache store another path; it was not changed",
-                Role::State => "the file is that of a cache store; give the worker state store another path; it was not changed",
+                Role::Cache => {
+                    "the file is that of a worker state store; give the cache store another path; it was not changed"
+                }
+                Role::State => {
+                    "the file is that of a cache store; give the worker state store another path; it was not changed"
+                }
             });
         }
         match u32::from_be_bytes(layout) {
@@ -134,7 +138,8 @@ fn role_byte(role: Role) -> u8 {
 
 fn other_layout(found: u32) -> Error {
     let remedy = "open it with the version that wrote it, or give another path for a new file";
-    let detail = format!("the file has layout {found}, and this version reads layout {LAYOUT}; {remedy}; it was not changed");
+    let detail =
+        format!("the file has layout {found}, and this version reads layout {LAYOUT}; {remedy}; it was not changed");
     Error::unsupported(Op::Connect, detail)
 }
 

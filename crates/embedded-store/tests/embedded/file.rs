@@ -69,7 +69,10 @@ async fn a_file_of_the_other_role_is_refused_and_not_changed() {
     let before = [&state, &cache].map(|file| fs::read(file).unwrap());
     let refusals = [
         (open(&cache).unwrap_err(), "the file is that of a cache store; give the worker state store another path"),
-        (open_cache(&state).unwrap_err(), "the file is that of a worker state store; give the cache store another path"),
+        (
+            open_cache(&state).unwrap_err(),
+            "the file is that of a worker state store; give the cache store another path",
+        ),
     ];
     for (error, text) in refusals {
         assert!(matches!(&error, Error::Corrupt { op: Op::Connect, .. }), "{error:?}");
