@@ -48,6 +48,7 @@ mod script_proxy;
 mod sentinels;
 mod server;
 pub mod servers;
+mod skip;
 mod topology;
 mod wait;
 
@@ -61,6 +62,7 @@ pub use resp::{CommandError, RespConnection, Value, frame_end};
 pub use script_proxy::{Interrupted, ScriptProxy};
 pub use sentinels::{Sentinels, SentinelsBuilder};
 pub use server::{RedisServer, RedisServerBuilder, StartError};
+pub use skip::skipped;
 pub use wait::{DEADLINE, wait_until};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

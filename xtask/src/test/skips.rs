@@ -39,8 +39,11 @@ impl Skips {
     }
 }
 
-/// Why the test of this line was skipped: `test name ... ignored, reason` or `test name ... ignored (reason)`.
+/// Why the test of this line was skipped: `skipped: reason`, `test name ... ignored, reason` or `test name ... ignored (reason)`.
 fn reason(line: &str) -> Option<&str> {
+    if let Some(reason) = line.strip_prefix("skipped: ") {
+        return Some(reason.trim());
+    }
     let (_, rest) = line.strip_prefix("test ")?.split_once(" ... ignored")?;
     let reason = rest.trim().trim_start_matches(", ");
     let reason = reason.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(reason);
@@ -71,10 +74,10 @@ mod tests {
     fn skipped_tests_are_counted_by_server_and_reason() {
         let mut skips = Skips::default();
         let text = "test a ... ok\ntest b::c   ... ignored (redis lacks a)\ntest d ... ignored (redis lacks a)\n\
-                    test e - f (line 3) ... ignored\ntest g ... ignored, slow\ntest result: ok. 1 passed; 4 ignored\n";
+                    test e - f (line 3) ... ignored\ntest g ... ignored, slow\n\nskipped: no tool\ntest h ... ok\ntest result: ok. 1 passed; 4 ignored\n";
         skips.run("installed", &mut prints(text)).unwrap();
         skips.run("other", &mut prints("test d ... ignored (redis lacks a)\n")).unwrap();
-        let expected = "5 skipped\n    1 on installed: no reason given\n    2 on installed: redis lacks a\n    \
+        let expected = "6 skipped\n    1 on installed: no reason given\n    1 on installed: no tool\n    2 on installed: redis lacks a\n    \
                         1 on installed: slow\n    1 on other: redis lacks a";
         assert_eq!(skips.to_string(), expected);
         assert!(skips.run("installed", &mut Command::new("false")).is_err());

@@ -283,10 +283,7 @@ async fn a_sentinel_is_refused() {
 async fn a_valkey_without_its_lua_module_is_refused() {
     let valkey = match testkit::servers::find("valkey-9.1") {
         Ok(valkey) => valkey,
-        Err(missing) => {
-            // `cargo xtask servers fetch` counts the servers that could not be fetched
-            return println!("skipped: {missing}");
-        }
+        Err(missing) => return testkit::skipped(missing),
     };
     let state = RedisServer::state().program(valkey.program).config("enable-module-command", "yes");
     let state = state.start().await.unwrap();
@@ -299,7 +296,7 @@ async fn a_valkey_without_its_lua_module_is_refused() {
 async fn a_user_of_valkey_is_restricted_to_the_databases_of_its_service() {
     let valkey = match testkit::servers::find("valkey-9.1") {
         Ok(valkey) => valkey,
-        Err(missing) => return println!("skipped: {missing}"),
+        Err(missing) => return testkit::skipped(missing),
     };
     let text = include_str!("../../../../deploy/acl/cache.acl");
     let rules = text.lines().find_map(|line| line.strip_prefix("user cache-app on #{cache-app} ")).unwrap();
