@@ -42,7 +42,7 @@ use doubt::in_doubt;
 pub use loss::LossReports;
 pub(crate) use loss::{Acknowledged, Losses, ServerRun};
 use pressure::Watched;
-use repeating::pause;
+use repeating::Repetitions;
 use routes::Routes;
 use subscriptions::Subscriptions;
 pub use subscriptions::{Channel, Event, Subscription};
@@ -60,7 +60,9 @@ use waiting::{Permit, Waiting};
 ///   none of them for twice the command time-out (with a breaker, a second longer), is closed: its calls fail as lost.
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
-///   pauses of up to 100 ms, 200 ms, 400 ms …. The call returns the last error, or `Indeterminate` if any attempt was indeterminate.
+///   pauses of up to 100 ms, 200 ms, 400 ms …. While a slot of a cluster moves, refusals (`TRYAGAIN`, `ASK`, `MOVED`) do not count for
+///   the first 5 s of the call, unless that number is 0. The call returns the last error, or `Indeterminate` if any attempt was
+///   indeterminate.
 /// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` immediately, without an attempt or
 ///   a retry, while no connection is up and during the pause after several unanswered attempts in a row. [`Link::ping`] is
 ///   always sent.
@@ -322,6 +324,7 @@ impl Link {
     {
         let started = Instant::now();
         let mut attempt = 1;
+        let mut repetitions = Repetitions::new(started, self.inner.config.max_retries);
         let mut may_have_run = false;
         let result = loop {
             let Some(admission) = self.inner.admit(op) else {
@@ -338,6 +341,7 @@ impl Link {
             };
             self.inner.note_full(&failure);
             let is_withheld = matches!(failure, Failure::Late | Failure::Withheld(_));
+            let is_moving = failure.is_of_moving_slot();
             let error = failure.into_error(op, what);
             let gives_up = self.inner.gives_up();
             admission.failed(&error, !is_withheld && !gives_up, &self.inner.meters);
@@ -351,12 +355,13 @@ impl Link {
                 Error::Indeterminate { .. } => matches!(op.repeat(), Repeat::Reads | Repeat::Idempotent),
                 _ => false,
             };
-            if gives_up || !is_repeatable || attempt > self.inner.config.max_retries {
+            let pause = if gives_up || !is_repeatable { None } else { repetitions.next(is_moving) };
+            let Some(pause) = pause else {
                 break Err(if may_have_run { in_doubt(error) } else { error });
-            }
+            };
             self.inner.meters.retried(op);
             tracing::debug!(%op, attempt, kind = %error.kind(), "trying again");
-            tokio::time::sleep(pause(attempt)).await;
+            tokio::time::sleep(pause).await;
             attempt += 1;
         };
         self.inner.meters.finished(op, started, &result);

@@ -227,7 +227,8 @@ pub const VARIABLES: &[Variable] = &[
         &["REDIS_CACHE_MAX_RETRIES", "REDIS_STATE_MAX_RETRIES"],
         WhenUnset::Value("3"),
         "0 to 10",
-        "How often a failed operation is repeated if that is safe. The pauses are random, up to 100 ms, 200 ms, 400 ms …",
+        "How often a failed operation is repeated if that is safe. The pauses are random, up to 100 ms, 200 ms, 400 ms …. \
+         Unless it is 0, refusals because a slot of a cluster moves are repeated for 5 s without a count",
     ),
     row(
         &[ENVIRONMENT],

@@ -1,6 +1,6 @@
 //! How long a call can be repeated.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use store_core::{Durability, Op, Result};
 
@@ -10,10 +10,39 @@ use crate::{Answer, Arg, LinkConfig, Script};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE_MS: u64 = 2000;
+/// How long a call is repeated without a count while its slot moves; less than half of the default lease, so that a lease of which
+/// the renewal waits is kept.
+const MOVING_FOR: Duration = Duration::from_secs(5);
+/// The longest pause of such a call.
+const MOVING_PAUSE_MS: u64 = 200;
 /// No call is repeated for longer, whatever the settings are.
 const LONGEST_BUDGET: Duration = Duration::from_secs(3600);
 /// A call is remembered for this much longer than its last copy can run.
 const MARGIN: Duration = Duration::from_secs(1);
+
+/// The repetitions of one call.
+pub(super) struct Repetitions {
+    started: Instant,
+    /// How many of them count.
+    counted: u32,
+    max: u32,
+}
+
+impl Repetitions {
+    pub(super) fn new(started: Instant, max: u32) -> Self {
+        Self { started, counted: 0, max }
+    }
+
+    /// The pause before the next one; `None` if the call ends. Refusals because the slot moves (`is_moving`) count only when they have
+    /// lasted for [`MOVING_FOR`].
+    pub(super) fn next(&mut self, is_moving: bool) -> Option<Duration> {
+        if self.max > 0 && is_moving && self.started.elapsed() < MOVING_FOR {
+            return Some(Duration::from_millis(fastrand::u64(0..=MOVING_PAUSE_MS)));
+        }
+        self.counted = self.counted.saturating_add(1);
+        (self.counted <= self.max).then(|| pause(self.counted))
+    }
+}
 
 impl Link {
     /// How long a script has to remember a call, so that each copy finds what an earlier copy has stored: an upper bound of the
@@ -64,7 +93,7 @@ fn budget(config: &LinkConfig, durability: Durability) -> Duration {
 }
 
 /// The pause after an attempt: full jitter over 100 ms, 200 ms, 400 ms … up to 2 s.
-pub(super) fn pause(attempt: u32) -> Duration {
+fn pause(attempt: u32) -> Duration {
     Duration::from_millis(fastrand::u64(0..=longest_pause_ms(attempt)))
 }
 
@@ -82,6 +111,18 @@ mod tests {
         for attempt in 1..100 {
             assert!(pause(attempt) <= Duration::from_millis(100 << attempt.min(5)).min(Duration::from_secs(2)));
         }
+    }
+
+    #[test]
+    fn refusals_of_a_slot_that_moves_count_only_after_their_time() {
+        let mut repetitions = Repetitions::new(Instant::now(), 2);
+        for _ in 0..100 {
+            assert!(repetitions.next(true).is_some_and(|pause| pause <= Duration::from_millis(MOVING_PAUSE_MS)));
+        }
+        assert!(repetitions.next(false).is_some() && repetitions.next(true).is_some());
+        repetitions.started -= MOVING_FOR;
+        assert!(repetitions.next(true).is_some() && repetitions.next(true).is_none());
+        assert!(Repetitions::new(Instant::now(), 0).next(true).is_none(), "no repetition at all");
     }
 
     #[test]

@@ -106,7 +106,10 @@ impl Copies {
 
     /// Records the outcome of the last copy: one that was refused was not executed.
     pub(crate) fn note(&self, result: &Result<Reply, Failure>) {
-        if result.as_ref().is_err_and(|failure| matches!(failure, Failure::Late) || failure.is_unknown_script()) {
+        let is_refusal = |failure: &Failure| {
+            matches!(failure, Failure::Late) || failure.is_unknown_script() || failure.is_of_moving_slot()
+        };
+        if result.as_ref().is_err_and(is_refusal) {
             self.lock().last = false;
         }
     }
@@ -167,7 +170,13 @@ mod tests {
 
     #[test]
     fn a_refused_copy_was_not_executed_and_the_time_begins_with_the_next() {
-        for refusal in [|| Failure::Late, || super::super::answered(b"NOSCRIPT No matching script.")] {
+        let refusals = [
+            || Failure::Late,
+            || super::super::answered(b"NOSCRIPT No matching script."),
+            || super::super::answered(b"TRYAGAIN Multiple keys request during rehashing of slot"),
+            || super::super::answered(b"ASK 1 127.0.0.1:7000"),
+        ];
+        for refusal in refusals {
             let copies = copies();
             for at in [0, 5_000, 90] {
                 assert_eq!(sent(&copies, at), Some((at + 1000, false)));

@@ -132,7 +132,12 @@ impl Failure {
 
     /// Whether a node of a cluster cannot serve the slot at the moment.
     pub(crate) fn is_of_routing(&self) -> bool {
-        self.means(Meaning::ClusterDown) || self.means(Meaning::SlotMoves) || self.means(Meaning::OtherServer)
+        self.means(Meaning::ClusterDown) || self.is_of_moving_slot()
+    }
+
+    /// Whether the nodes refused the request, because its slot is on the way between them.
+    pub(crate) fn is_of_moving_slot(&self) -> bool {
+        self.means(Meaning::SlotMoves) || self.means(Meaning::OtherServer)
     }
 
     fn means(&self, meaning: Meaning) -> bool {

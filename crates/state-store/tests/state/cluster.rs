@@ -169,12 +169,37 @@ async fn a_waiter_is_woken_after_its_slot_has_moved() {
     }
 }
 
+/// While a slot moves with `MIGRATE`, both nodes refuse every script of which they have only some of the keys.
+#[tokio::test]
+async fn calls_wait_for_a_slot_that_moves_for_two_seconds() {
+    const HELD: Duration = Duration::from_secs(2);
+    let cluster = started().await;
+    let store = process(&cluster, 1).await;
+    push(&store, "first").await.unwrap();
+    let lease = store.claim(&request(1)).await.unwrap().jobs.remove(0).lease;
+    let target = other(&cluster, cluster.owner(slot(&cluster).await).await);
+    let migration = cluster.begin_migration(slot(&cluster).await, target).await.unwrap();
+    migration.move_keys(1).await.unwrap();
+    let begun = Instant::now();
+    let (jobs, settlements) = ([NewJob::new("second")], [Settlement::new(lease, Outcome::Complete(None))]);
+    let pushed = async { (store.push(&queue(), &jobs, Durability::Accepted).await, begun.elapsed()) };
+    let settled = async { (store.settle(&queue(), &settlements, Durability::Accepted).await, begun.elapsed()) };
+    let moved = async {
+        wait_until("the slot was held", DEADLINE, async || begun.elapsed() > HELD).await;
+        migration.finish().await.unwrap();
+    };
+    let ((pushed, push_took), (settled, settle_took), ()) = tokio::join!(pushed, settled, moved);
+    assert!(pushed.is_ok() && settled.is_ok(), "{pushed:?} after {push_took:?}, {settled:?} after {settle_took:?}");
+    assert!(push_took > HELD && settle_took > HELD, "{push_took:?}, {settle_took:?}: the nodes refused both");
+    assert_eq!(store.claim(&request(9)).await.unwrap().jobs.len(), 1, "one job was completed, and one was added once");
+}
+
 #[tokio::test]
 async fn a_waiter_is_woken_after_its_slot_has_moved_in_one_operation() {
     let valkey = match testkit::servers::find("valkey-9.1") {
         Ok(valkey) => valkey,
         // `cargo xtask servers fetch` brings it.
-        Err(missing) => return println!("skipped: {missing}"),
+        Err(missing) => return testkit::skipped(missing),
     };
     let node = RedisServer::state().program(valkey.program);
     let cluster = Cluster::builder().node(node).start().await.unwrap();
