@@ -16,6 +16,9 @@ use crate::fixture::{QUEUES, queue, random_word, service};
 /// The database that all services share, that of the service under test, and that of the other service.
 const DATABASES: [u32; 3] = [0, 1, 2];
 
+/// The command time-out. Long, for busy machines: no case tests time-outs.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
 /// Both stores on servers, in a namespace that is not used elsewhere.
 #[derive(Debug)]
 pub struct RedisEngine {
@@ -35,8 +38,7 @@ impl RedisEngine {
     /// # Errors
     /// [`AgainstError`] if a URL or a server cannot be used.
     pub async fn connect(name: &str, cache_url: &str, state_url: &str) -> Result<Self, AgainstError> {
-        // Long, for busy machines: no case tests time-outs.
-        Self::connect_within(name, cache_url, state_url, Duration::from_secs(20)).await
+        Self::connect_within(name, cache_url, state_url, TIMEOUT).await
     }
 
     /// Connects with another command time-out: a repetition waits for the time-out of the request before it.
@@ -51,6 +53,22 @@ impl RedisEngine {
     ) -> Result<Self, AgainstError> {
         let (cache, state) = (Target::new(Role::Cache, cache_url), Target::new(Role::State, state_url));
         let mut engine = Self::links(name, &cache, &state, command_timeout).await?;
+        engine.find_capabilities().await?;
+        Ok(engine)
+    }
+
+    /// Connects to both servers as the targets describe, in a namespace that their users may use and that nothing else uses.
+    ///
+    /// # Errors
+    /// As [`RedisEngine::connect`].
+    pub async fn connect_in(
+        name: &str,
+        namespace: Namespace,
+        cache: &Target,
+        state: &Target,
+    ) -> Result<Self, AgainstError> {
+        let mut engine = Self::links(name, cache, state, TIMEOUT).await?;
+        engine.namespace = namespace;
         engine.find_capabilities().await?;
         Ok(engine)
     }

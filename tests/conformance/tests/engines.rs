@@ -1,16 +1,20 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
 //! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a
 //! cluster of three primaries with one replica each, and through a proxy that emulates Kvrocks. Those of queues run on one
-//! server and on the cluster once more with 12 partitions.
+//! server and on the cluster once more with 12 partitions. All cases run once more on servers with the users of `deploy/acl`, and with mutual
+//! TLS where the server has TLS.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
 #![expect(clippy::print_stderr, reason = "a test that failed shows the evidence")]
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine};
+use conformance::{Capability, Case, EmbeddedFile, EmbeddedMemory, Engine, RedisEngine, Target};
 use libtest_mimic::{Arguments, Completion, Trial};
-use testkit::{Cluster, KvrocksProxy, RedisServer, Sentinels};
+use redis_link::TlsFiles;
+use store_core::{Namespace, Role};
+use testkit::{Cluster, KvrocksProxy, RedisServer, RedisServerBuilder, Sentinels};
 use tokio::runtime::Runtime;
 
 /// Capabilities that only the cache store has.
@@ -27,11 +31,13 @@ fn main() -> ExitCode {
     let servers = runtime.block_on(Servers::start());
     let redis = |name| runtime.block_on(servers.engine(name));
     let clustered = |name| runtime.block_on(servers.clustered_engine(name));
-    let engines: [Arc<dyn Engine>; 4] = [
+    let restricted = runtime.block_on(Restricted::start(directory.path()));
+    let engines: [Arc<dyn Engine>; 5] = [
         Arc::new(EmbeddedMemory::new()),
         Arc::new(EmbeddedFile::new(directory.path())),
         Arc::new(redis("redis")),
         Arc::new(runtime.block_on(servers.sentinel_engine("sentinels"))),
+        Arc::new(runtime.block_on(restricted.engine("restricted"))),
     ];
     let mut trials: Vec<_> =
         engines.iter().flat_map(|engine| conformance::all().map(|case| trial(&runtime, engine, case))).collect();
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
     let conclusion = libtest_mimic::run(&arguments, trials);
     if conclusion.has_failed() {
         eprintln!("state server:\n{}\ncache server:\n{}", servers.state.log(), servers.cache.log());
+        eprintln!("restricted, state:\n{}\ncache:\n{}", restricted.state.log(), restricted.cache.log());
     }
     conclusion.exit_code()
 }
@@ -133,6 +140,70 @@ impl Servers {
             EVERYTHING,
             "these servers can do everything, no case of theirs may be skipped"
         );
+        engine
+    }
+}
+
+/// Servers whose services log in as the users of `deploy/acl`, which may use no other key or command. They have mutual TLS, unless the
+/// environment chooses a fetched server, which has no TLS.
+struct Restricted {
+    namespace: Namespace,
+    cache: RedisServer,
+    state: RedisServer,
+    _replica: RedisServer,
+    is_encrypted: bool,
+    password_file: PathBuf,
+}
+
+impl Restricted {
+    const PASSWORD: &str = "of both users";
+
+    async fn start(folder: &Path) -> Self {
+        let password_file = folder.join("password");
+        std::fs::write(&password_file, Self::PASSWORD).expect("the folder can be written to");
+        let namespace = Namespace::new(testkit::random_prefix()).expect("a prefix is a valid namespace");
+        let chosen = testkit::servers::chosen().unwrap_or_else(|error| panic!("{error}"));
+        let is_encrypted = chosen.name == testkit::servers::INSTALLED;
+        let start = async |server: RedisServerBuilder| {
+            let server = if is_encrypted { server.mutual_tls() } else { server };
+            server.start().await.unwrap_or_else(|error| panic!("{error}"))
+        };
+        let of_role = |server: RedisServerBuilder, role: Role| {
+            let (user, file) = match role {
+                Role::Cache => ("cache-app", include_str!("../../../deploy/acl/cache.acl")),
+                Role::State => ("state-app", include_str!("../../../deploy/acl/state.acl")),
+            };
+            let rules = file.lines().find_map(|line| line.strip_prefix(&format!("user {user} on #{{{user}}} ")));
+            let rules = rules.expect("the file has this user").replace("tw:", &format!("{namespace}:"));
+            server.acl_user(user, Self::PASSWORD, &rules)
+        };
+        let cache = start(of_role(RedisServer::cache(), Role::Cache)).await;
+        let state = start(of_role(RedisServer::state().config("appendfsync", "always"), Role::State)).await;
+        let replica = RedisServer::builder().replica_of(&state);
+        let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
+        Self { namespace, cache, state, _replica: replica, is_encrypted, password_file }
+    }
+
+    async fn engine(&self, name: &str) -> RedisEngine {
+        let target = |role: Role, server: &RedisServer| {
+            let target = Target::new(role, server.url(None)).with_username(format!("{}-app", role.name()));
+            let target = target.with_password_file(&self.password_file);
+            if !self.is_encrypted {
+                return target;
+            }
+            let files = TlsFiles::new().with_ca(server.ca_file());
+            target.with_tls(files.with_identity(server.client_cert_file(), server.client_key_file()))
+        };
+        let (cache, state) = (target(Role::Cache, &self.cache), target(Role::State, &self.state));
+        let engine = RedisEngine::connect_in(name, self.namespace.clone(), &cache, &state).await;
+        let engine = engine.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(engine.capabilities(), EVERYTHING, "no case may be skipped");
+        for (server, user) in [(&self.cache, "user=cache-app"), (&self.state, "user=state-app")] {
+            let clients = server.command(&["CLIENT", "LIST"]).await.unwrap_or_else(|error| panic!("{error}"));
+            let lines = clients.as_str().unwrap_or_default().lines();
+            let ours: Vec<_> = lines.filter(|line| line.contains("name=conformance")).collect();
+            assert!(!ours.is_empty() && ours.iter().all(|line| line.contains(user)), "{ours:?}");
+        }
         engine
     }
 }
