@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis_link::{Link, LinkConfig, Script, ServerUrl, TlsFiles, UrlError, args};
+use redis_link::{Link, LinkConfig, ServerUrl, TlsFiles, UrlError, args};
 use store_core::{Error, Op, Role};
+use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::redis::RedisEngine;
@@ -91,10 +92,7 @@ pub enum AgainstError {
     #[error("no case has a name that contains `{0}`; names look like `queue.claim.a_behaviour`")]
     NoCase(String),
     /// The user lacks the right to remove the keys that the cases would make. Nothing was written.
-    #[error(
-        "the user of the {role} store may not remove what the cases make: {source}; allow +scan, +unlink and the scripts \
-         that send them"
-    )]
+    #[error("the user of the {role} store may not remove what the cases make: {source}; allow +scan, +unlink")]
     CannotCleanUp {
         /// Which of the two.
         role: Role,
@@ -134,28 +132,24 @@ pub async fn against(cache: &Target, state: &Target, filter: &str) -> Result<Rep
     Ok(report)
 }
 
-/// Scans a part of the keys and removes those that match. It declares no key, so it works on a single server only. The command
-/// that removes keys is also sent if there is no key to remove: so a user without the right is refused before any key is made.
-///
-/// ARGV: the cursor, the pattern, a key that does not exist. Returns: `swept`, the next cursor.
-static SWEEP: Script = Script::new(
-    "conformance/sweep",
-    "#!lua\n\
-     local found = redis.call('SCAN', ARGV[1], 'MATCH', ARGV[2], 'COUNT', 1000)\n\
-     redis.call('UNLINK', ARGV[3])\n\
-     for _, key in ipairs(found[2]) do redis.call('UNLINK', key) end\n\
-     return {'swept', found[1]}",
-);
-
-/// Removes the keys that match `pattern`; `nobody` matches it but is the name of no key.
+/// Removes the keys that match `pattern`, at each node of a cluster; `nobody` matches it but is the name of no key. Its removal is sent
+/// first, so a user without the right is refused before any key is made.
 pub(crate) async fn sweep(link: &Link, pattern: &str, nobody: &str) -> Result<(), Error> {
-    let mut cursor = bytes::Bytes::from_static(b"0");
+    let _ = link.command(Op::Probe, "UNLINK", args![nobody]).await?;
+    let mut after = None;
     loop {
-        let answer = link.call(Op::Probe, &SWEEP, &[] as &[&str], args![&cursor, pattern, nobody]).await?;
-        let mut reply = answer.reader(Op::Probe);
-        reply.next_word()?;
-        cursor = reply.next_bytes()?;
-        if cursor == "0" {
+        let (mut keys, next) = link.scan(Op::Probe, pattern, 1000, after.as_deref()).await?;
+        let mut removing = JoinSet::new();
+        while keys.remaining() > 0 {
+            // One at a time: the keys of one command must share a slot.
+            let (link, key) = (link.clone(), keys.next_bytes()?);
+            removing.spawn(async move { link.command(Op::Probe, "UNLINK", args![&key]).await });
+        }
+        for removed in removing.join_all().await {
+            let _ = removed?;
+        }
+        after = next;
+        if after.is_none() {
             return Ok(());
         }
     }

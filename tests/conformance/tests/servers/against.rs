@@ -3,7 +3,7 @@
 use conformance::{AgainstError, Target, against};
 use redis_link::TlsFiles;
 use store_core::Role;
-use testkit::{RedisServer, Value};
+use testkit::{Cluster, KvrocksProxy, RedisServer, Value};
 
 fn targets(cache: &str, state: &str) -> (Target, Target) {
     (Target::new(Role::Cache, cache), Target::new(Role::State, state))
@@ -47,6 +47,43 @@ async fn foreign_keys_stay_and_nothing_of_the_suite_is_left() {
         expected.sort_unstable();
         assert_eq!(keys, expected, "database {database}");
     }
+}
+
+/// Each node has some of the keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_suite_is_left_on_a_cluster() {
+    let (cache, cluster) = tokio::join!(RedisServer::cache().start(), Cluster::builder().replicas(0).start());
+    let (cache, cluster) = (cache.unwrap(), cluster.unwrap());
+    let mut expected = Vec::new();
+    for number in 0..20 {
+        let key = format!("tw:{{{number}}}");
+        let owner = cluster.owner(cluster.slot(&key).await.unwrap()).await;
+        owner.command(&["SET", &key, "foreign"]).await.unwrap();
+        expected.push(key);
+    }
+    let hosts: Vec<_> = cluster.addresses().iter().map(ToString::to_string).collect();
+    let (cache_target, state_target) = targets(&cache.url(None), &format!("redis-cluster://{}", hosts.join(",")));
+    let report = against(&cache_target, &state_target, "lease.").await.unwrap();
+    assert!(report.is_ok() && report.passed.len() > 5, "{report}");
+    let mut left = Vec::new();
+    for node in cluster.nodes() {
+        left.extend(contents(node, 0).await.into_iter().map(|(key, _)| key));
+    }
+    left.sort();
+    expected.sort();
+    assert_eq!((left, cache.keys_count().await.unwrap()), (expected, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_suite_is_left_on_a_kvrocks() {
+    let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
+    let (cache, state) = (cache.unwrap(), state.unwrap());
+    let kvrocks = KvrocksProxy::start(&state).await.unwrap();
+    state.command(&["SET", "tw:foreign", "x"]).await.unwrap();
+    let (cache_target, state_target) = targets(&cache.url(None), &kvrocks.url());
+    let report = against(&cache_target, &state_target, "lease.").await.unwrap();
+    assert!(report.is_ok() && report.passed.len() > 5, "{report}");
+    assert_eq!((state.keys_count().await.unwrap(), cache.keys_count().await.unwrap()), (1, 0));
 }
 
 #[tokio::test]
@@ -131,7 +168,10 @@ async fn password_files_and_client_certificates_are_used() {
 /// `appendfsync everysec` of Redis 8.2 grants `Fsynced` after a second or two.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_takes_its_time_to_sync_is_not_skipped() {
-    let Ok(redis) = testkit::servers::find("redis-8.2") else { return };
+    let redis = match testkit::servers::find("redis-8.2") {
+        Ok(redis) => redis,
+        Err(missing) => return testkit::skipped(missing),
+    };
     let (cache, state) =
         tokio::join!(RedisServer::cache().start(), RedisServer::state().program(&redis.program).start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
