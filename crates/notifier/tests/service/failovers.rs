@@ -44,9 +44,9 @@ async fn runs_through(cache: &str, state: &str, failover: impl AsyncFnOnce()) {
     let run = [&["run", "--input", &input, "--sink", "file:out.txt", "--json"], slow.as_slice()].concat();
     let mut running = service(&folder, cache, state, &run).start().unwrap();
     wait_until("some are delivered", DEADLINE, async || folder.delivered("out.txt").len() > ids.len() / 5).await;
-    let before = folder.delivered("out.txt").len();
     failover().await;
-    assert!(before < ids.len(), "the failover was in the middle");
+    let delivered = folder.delivered("out.txt").len();
+    assert!(delivered < ids.len(), "the failover was in the middle: {delivered} of {}", ids.len());
     let exit = running.wait_exit(2 * DEADLINE).await;
     assert_eq!(exit.code, Some(0), "{}", exit.stderr);
     let report = report(&exit);
