@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use redis_link::{Channel, Event, Link, LinkConfig, args};
 use store_core::{Durability, Error};
 use testkit::{RedisServer, Sentinels};
+use tokio::task::JoinSet;
 
 use crate::subscriptions::hear;
-use crate::{COUNTS, INCREMENT, READS, config, eventually, number};
+use crate::{COUNTS, INCREMENT, READS, config, eventually, number, passed};
 
 pub(crate) fn url_of(addresses: &[SocketAddr], service: &str) -> String {
     let hosts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
@@ -80,6 +81,40 @@ async fn a_stale_primary_gets_no_calls() {
     }
     assert_eq!(number(old, "counter").await, before);
     assert!(number(new, "counter").await >= 20);
+}
+
+/// The sentinels cannot demote the old primary, which answers as before: the writes that it acknowledges would be lost.
+#[tokio::test]
+async fn a_stale_primary_that_answers_is_left_within_a_second() {
+    let (sentinels, link) = started().await;
+    let old = sentinels.primary().await;
+    for user in ["-slaveof", "-replicaof"] {
+        old.command(&["ACL", "SETUSER", "default", user]).await.unwrap();
+    }
+    let mut load = JoinSet::new();
+    for _ in 0..64 {
+        let link = link.clone();
+        load.spawn(async move {
+            loop {
+                count(&link).await;
+            }
+        });
+    }
+    eventually("the old primary is loaded", async || number(old, "counter").await > 1000).await;
+    // Refused while no replica has reported its state recently enough.
+    eventually("a sentinel begins the failover", async || {
+        sentinels.sentinels()[0].command(&["SENTINEL", "FAILOVER", sentinels.name()]).await.is_ok()
+    })
+    .await;
+    let new = sentinels.wait_for_failover(old).await;
+    let (before, replaced) = (number(old, "counter").await, Instant::now());
+    passed(Duration::from_secs(1)).await;
+    let (last, on_new) = (number(old, "counter").await, number(new, "counter").await);
+    println!("{} writes in {:?} after the sentinels agreed", last - before, replaced.elapsed());
+    eventually("writes reach the new primary", async || number(new, "counter").await > on_new + 1000).await;
+    let info = old.info("replication").await.unwrap();
+    assert_eq!((info["role"].as_str(), number(old, "counter").await), ("master", last), "it answers, and nobody asks");
+    load.abort_all();
 }
 
 /// A write that waits for replicas of the old primary is not left waiting.
