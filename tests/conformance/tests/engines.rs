@@ -174,7 +174,8 @@ impl Restricted {
                 Role::State => ("state-app", include_str!("../../../deploy/acl/state.acl")),
             };
             let rules = file.lines().find_map(|line| line.strip_prefix(&format!("user {user} on #{{{user}}} ")));
-            let rules = rules.expect("the file has this user").replace("tw:", &format!("{namespace}:"));
+            // Some cases use namespaces of their own, which begin with that of the engine.
+            let rules = rules.expect("the file has this user").replace("tw:", &format!("{namespace}*:"));
             server.acl_user(user, Self::PASSWORD, &rules)
         };
         let cache = start(of_role(RedisServer::cache(), Role::Cache)).await;
