@@ -69,6 +69,11 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// [`Pushed::Duplicate`]. If the caller pushes the same [`NewJob`] again, it gets [`Pushed::Created`] again, as long as the queue
     /// has the job. A job without an id is a new one in each call.
     ///
+    /// A queue of several partitions looks the id up in one of them: that of the job's unique key, or that of the id if the job has
+    /// no key. So it recognises an id among the jobs with the same unique key, or among those without one. An id that is pushed with
+    /// one key and then with another key, or with none, may be two jobs; a call that names the id then reaches one of them. To rule
+    /// that out, always push an id with the same key, or set only one of the two.
+    ///
     /// If a reply is lost, the store sends the same request again. The store remembers each call as long as it may be sent
     /// again: its jobs are added once, also if they were done and removed meanwhile.
     ///

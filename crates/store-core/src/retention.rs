@@ -117,8 +117,8 @@ impl StateOptions {
     /// embedded store records and compares the number, and has one partition.
     ///
     /// Priorities and order hold within a partition, and each partition keeps its share of the finished jobs. A unique key holds
-    /// over the queue. Two jobs with one id that the caller has set are recognised as duplicates if they have the same unique key,
-    /// or none.
+    /// over the queue. An id that the caller sets is recognised among the jobs with the same unique key, or among those without one
+    /// ([`Queue::push`](crate::Queue::push)).
     #[must_use]
     pub fn with_partitions(mut self, queue: QueueName, partitions: u16) -> Self {
         self.partitions.insert(queue, partitions);

@@ -36,7 +36,7 @@ pub enum Capability {
     Fsync,
     /// A write can be acknowledged by a replica.
     Replication,
-    /// All jobs of a queue have one order, and one set of bounds. A queue of several partitions has one in each.
+    /// All jobs of a queue have one order, one set of bounds and one set of ids. A queue of several partitions has one in each.
     OneOrder,
 }
 

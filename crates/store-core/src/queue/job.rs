@@ -84,7 +84,8 @@ impl NewJob {
         }
     }
 
-    /// Sets the id. A second push with the same id changes nothing as long as the queue has the first job.
+    /// Sets the id. A second push with the same id changes nothing as long as the queue has the first job. In a queue of several
+    /// partitions, this holds for two jobs with the same unique key, or without one ([`Queue::push`](super::Queue::push)).
     #[must_use]
     pub fn with_id(mut self, id: JobId) -> Self {
         self.id = Some(id);

@@ -68,8 +68,9 @@ impl StoresOptions {
     /// first.
     ///
     /// On one server, partitions only cost: batches are smaller, and an idle worker registers in each partition. They are for
-    /// one queue that uses several servers of a cluster. Priorities and order hold within a partition. An embedded store
-    /// records and compares the number, and has one partition.
+    /// one queue that uses several servers of a cluster. Priorities and order hold within a partition. A unique key holds over
+    /// the queue. An id that the caller sets is recognised among the jobs with the same unique key, or among those without one
+    /// ([`Queue::push`](crate::queue::Queue::push)). An embedded store records and compares the number, and has one partition.
     ///
     /// ```
     /// use twinstore::config::StoresOptions;

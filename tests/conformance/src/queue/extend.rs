@@ -20,9 +20,9 @@ cases! { Op::QueueExtend;
     a_settled_lease_is_lost,
     an_unknown_job_is_lost,
     a_lost_lease_changes_nothing,
-    a_batch_is_answered_job_by_job: OneOrder,
+    a_batch_is_answered_job_by_job,
     an_extension_sent_again_answers_the_same,
-    too_much_progress_is_refused_whole: OneOrder,
+    too_much_progress_is_refused_whole,
     extensions_outside_their_bounds_are_refused,
 }
 
@@ -152,7 +152,7 @@ async fn a_lost_lease_changes_nothing(queue: QueueFixture) -> Verdict {
 
 async fn a_batch_is_answered_job_by_job(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c"]).await?;
-    let claimed = queue.claim(3).await?.jobs;
+    let claimed = queue.claim_by_id(3).await?;
     queue.settle(&claimed[1].lease, Outcome::Complete(None)).await?;
     queue.cancel("c").await?;
     let extensions: Vec<Extension> = claimed.iter().map(|job| Extension::new(job.lease.clone())).collect();
@@ -174,7 +174,7 @@ async fn an_extension_sent_again_answers_the_same(queue: QueueFixture) -> Verdic
 
 async fn too_much_progress_is_refused_whole(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b"]).await?;
-    let claimed = queue.claim(2).await?.jobs;
+    let claimed = queue.claim_by_id(2).await?;
     let extensions = [
         Extension::new(claimed[0].lease.clone()).with_progress("fine"),
         Extension::new(claimed[1].lease.clone()).with_progress(vec![0; JobInfo::MAX_RESULT_BYTES + 1]),

@@ -23,6 +23,7 @@ cases! { Op::QueueClaim;
     pages_show_the_jobs_of_all_partitions_once,
     counts_and_pause_are_of_all_partitions,
     a_unique_key_holds_over_all_partitions,
+    an_id_is_known_among_the_jobs_of_its_unique_key_or_without_one,
     bounds_of_finished_jobs_hold_over_all_partitions,
 }
 
@@ -217,6 +218,21 @@ async fn a_unique_key_holds_over_all_partitions(queue: QueueFixture) -> Verdict 
     check!(queue.push_one(unique("next")).await?.is_new());
     let replayed = queue.fixture.state.replay(&queue.name, &created).await?;
     check_eq!(replayed, [Replayed::Held { by: job_id("next") }]);
+    Ok(())
+}
+
+async fn an_id_is_known_among_the_jobs_of_its_unique_key_or_without_one(queue: QueueFixture) -> Verdict {
+    let new = |(index, id): (usize, &String)| match index % 2 {
+        0 => job(id),
+        _ => job(id).with_unique(Unique::new(unique_key(&format!("key-{index}")), UniqueUntil::Claimed)),
+    };
+    let pushes = || IDS.iter().enumerate().map(new).collect::<Vec<_>>();
+    check!(queue.push(&pushes()).await?.iter().all(Pushed::is_new));
+    check_eq!(queue.push(&pushes()).await?, vec![Pushed::Duplicate; COUNT]);
+    check_eq!(claim_all(&queue, COUNT).await?.len(), COUNT);
+    // The keys are free.
+    check_eq!(queue.push(&pushes()).await?, vec![Pushed::Duplicate; COUNT]);
+    check_eq!(queue.counts().await?, Counts::new(0, 0, COUNT as u64, 0, 0));
     Ok(())
 }
 

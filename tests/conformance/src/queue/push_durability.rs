@@ -13,7 +13,7 @@ cases! { Op::QueuePush;
     a_push_and_a_settlement_can_wait_for_a_replica: Replication,
     a_level_that_is_not_reached_is_told_and_the_push_stands: Replication,
     a_level_that_the_engine_does_not_know_is_refused_before_anything_is_written,
-    a_pushed_job_is_there_when_the_store_is_opened_again: Reopen OneOrder,
+    a_pushed_job_is_there_when_the_store_is_opened_again: Reopen,
 }
 
 const ON_DISK: Durability = Durability::Fsynced { within: secs(10) };
@@ -72,7 +72,8 @@ async fn a_pushed_job_is_there_when_the_store_is_opened_again(queue: QueueFixtur
     let claimed = queue.claim_one().await?;
     let again = QueueFixture { fixture: queue.fixture.reopen().await?, name: queue.name };
     check_eq!(again.settle(&claimed.lease, Outcome::Complete(None)).await?, Settled::Done);
-    check_eq!(again.claim_ids(10).await?, ["b"]);
+    let other = if claimed.id().as_str() == "a" { "b" } else { "a" };
+    check_eq!(again.claim_ids(10).await?, [other]);
     check!(again.claim(1).await?.jobs.is_empty());
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::QueuePush;
     one_job_holds_a_unique_key,
-    a_unique_key_repeated_in_a_batch_is_held_by_the_first: OneOrder,
+    a_unique_key_repeated_in_a_batch_is_held_by_the_first,
     two_queues_do_not_share_unique_keys,
     a_unique_key_is_held_while_its_job_runs,
     a_unique_key_is_held_while_its_job_waits_for_a_retry,
@@ -29,8 +29,9 @@ cases! { Op::QueuePush;
     a_unique_key_for_a_time_outlives_its_job,
     a_unique_key_for_a_time_is_free_at_its_end,
     the_same_push_again_is_created_again_though_another_job_holds_the_key,
-    an_unused_unique_key_of_a_duplicate_stays_free: OneOrder,
-    an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside: OneOrder,
+    an_unused_unique_key_of_a_duplicate_stays_free,
+    an_id_of_a_job_without_a_unique_key_is_a_duplicate_with_one: OneOrder,
+    an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_beside,
 }
 
 fn unique(id: &str, until: UniqueUntil) -> NewJob {
@@ -72,7 +73,7 @@ async fn one_job_holds_a_unique_key(queue: QueueFixture) -> Verdict {
 async fn a_unique_key_repeated_in_a_batch_is_held_by_the_first(queue: QueueFixture) -> Verdict {
     let pushed = queue.push(&[until_finished("a"), unique("b", UniqueUntil::Claimed), job("c")]).await?;
     check_eq!(pushed, [created("a"), Pushed::Held { by: job_id("a") }, created("c")]);
-    check_eq!(queue.claim_ids(10).await?, ["a", "c"]);
+    check_eq!(queue.claim_sorted(10).await?, ["a", "c"]);
     Ok(())
 }
 
@@ -239,6 +240,14 @@ async fn the_same_push_again_is_created_again_though_another_job_holds_the_key(q
 }
 
 async fn an_unused_unique_key_of_a_duplicate_stays_free(queue: QueueFixture) -> Verdict {
+    queue.push_one(unique("a", UniqueUntil::Claimed)).await?;
+    queue.claim_one().await?;
+    check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Duplicate);
+    check!(queue.push_one(until_finished("b")).await?.is_new());
+    Ok(())
+}
+
+async fn an_id_of_a_job_without_a_unique_key_is_a_duplicate_with_one(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a"]).await?;
     check_eq!(queue.push_one(until_finished("a")).await?, Pushed::Duplicate);
     check!(queue.push_one(until_finished("b")).await?.is_new());
@@ -253,6 +262,6 @@ async fn an_id_whose_result_is_over_is_free_though_a_job_with_it_is_refused_besi
     queue.fixture.advance(secs(2));
     let pushed = queue.push(&[until_finished("x"), job("x")]).await?;
     check_eq!(pushed, [Pushed::Held { by: job_id("holder") }, created("x")]);
-    check_eq!(queue.claim_ids(10).await?, ["holder", "x"]);
+    check_eq!(queue.claim_sorted(10).await?, ["holder", "x"]);
     Ok(())
 }

@@ -88,6 +88,13 @@ impl QueueFixture {
         Ok(ids)
     }
 
+    /// The jobs of a claim, sorted by their ids.
+    pub(crate) async fn claim_by_id(&self, max: usize) -> Result<Vec<ClaimedJob>> {
+        let mut jobs = self.claim(max).await?.jobs;
+        jobs.sort_by(|one, other| one.id().cmp(other.id()));
+        Ok(jobs)
+    }
+
     pub(crate) async fn extend(&self, lease: &JobLease, lasting: Duration) -> Result<Extended, BrokenPromise> {
         let extensions = [Extension::new(lease.clone())];
         only(self.fixture.state.extend(&self.name, &extensions, lasting).await?)

@@ -25,7 +25,7 @@ cases! { Op::QueueSettle;
     a_job_that_is_to_be_cancelled_may_be_completed,
     a_wait_is_rounded_up_to_a_millisecond,
     long_reasons_are_cut_at_a_character,
-    a_batch_is_answered_in_order: OneOrder,
+    a_batch_is_answered_in_order,
     a_bad_settlement_refuses_the_batch,
     batches_outside_their_bounds_are_refused,
     the_largest_batch_is_settled,
@@ -213,7 +213,7 @@ async fn long_reasons_are_cut_at_a_character(queue: QueueFixture) -> Verdict {
 
 async fn a_batch_is_answered_in_order(queue: QueueFixture) -> Verdict {
     queue.push_ids(&["a", "b", "c", "d", "e", "f"]).await?;
-    let jobs = queue.claim(6).await?.jobs;
+    let jobs = queue.claim_by_id(6).await?;
     let mut stale = jobs[2].lease.clone();
     stale.fence = store_core::Fence::new(stale.fence.get() - 1);
     let outcomes = [
