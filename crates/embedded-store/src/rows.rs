@@ -48,10 +48,12 @@ pub(crate) enum Table {
     Runs,
     /// Kind of entry, listing, time of creation, the latest first -> run; kind of entry, end of a run, run -> nothing.
     RunLists,
+    /// Queue, kind of row, name -> a schedule; queue, kind of row, next time, name -> nothing.
+    Schedules,
 }
 
 /// How many tables there are.
-const TABLES: usize = 14;
+const TABLES: usize = 15;
 
 /// Rows that can be read. Rows are passed to a closure because they are in the database's own pages.
 pub(crate) trait Rows {

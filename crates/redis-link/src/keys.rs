@@ -27,7 +27,8 @@ pub fn layouts(namespace: &Namespace) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueKeys {
     /// Hash: packed job id -> record of a single job: the pushed job, never changed; batch id -> the jobs of a batch, never
-    /// changed. A job exists if it has a record, or is in a batch that has its position.
+    /// changed. A job exists if it has a record, or is in a batch that has its position. A byte 3 and the name of a schedule -> the
+    /// schedule, so that one command stores it and the job that it pushes.
     pub jobs: String,
     /// Hash: packed job id -> the changing state of a single job (fence, attempts, worker, error, progress or result), absent
     /// before its first claim; batch id -> the positions that the batch still has, and their leases.
@@ -55,6 +56,11 @@ pub struct QueueKeys {
     /// Hash: token of a waiting worker -> when its registration ends, how many jobs and bytes it takes, its lease, its channel
     /// and name. TTL: 20 s after the last registration.
     pub waiters: String,
+    /// Sorted set: name of a schedule that is not paused, its next time in ms at the latest. Only in partition 0. The schedules are
+    /// in `jobs`: a byte 3 and the name -> the schedule.
+    pub schedules: String,
+    /// Sorted set: name of a schedule, 0: by name. Only in partition 0.
+    pub schedule_names: String,
     tag: String,
 }
 
@@ -78,6 +84,8 @@ impl QueueKeys {
             unique_until: key("unique_until"),
             meta: key("meta"),
             waiters: key("waiters"),
+            schedules: key("schedules"),
+            schedule_names: key("schedule_names"),
             tag,
         }
     }

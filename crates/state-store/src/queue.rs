@@ -40,6 +40,7 @@ mod push;
 mod push_group;
 mod record;
 mod registrations;
+pub(crate) mod schedules;
 pub(crate) mod scripts;
 mod settle;
 mod waiter;

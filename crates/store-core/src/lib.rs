@@ -31,6 +31,7 @@ mod resume_tokens;
 mod retention;
 mod role;
 mod runs;
+mod schedules;
 mod secret;
 mod steps;
 mod time;
@@ -50,7 +51,7 @@ pub use loss::{AcknowledgedWrite, LossReport};
 pub use name::BatchId;
 pub use name::{
     AgentName, HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName,
-    RequestId, RunId, ServiceName, SessionId, StepName, StreamName, UniqueKey,
+    RequestId, RunId, ScheduleName, ServiceName, SessionId, StepName, StreamName, UniqueKey,
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
@@ -68,6 +69,7 @@ pub use role::{CacheRole, Role, Scope, StateRole};
 pub use runs::{
     NewRun, RunEvent, RunEvents, RunFilter, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved,
 };
+pub use schedules::{Advance, Advanced, CatchUp, DueSchedules, Firing, Schedule, ScheduleInfo, SchedulePut, Schedules};
 pub use secret::Secret;
 pub use steps::{StepAttempt, StepBegun, StepInfo, StepState, Steps, WorkflowRun, validate_output};
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};

@@ -343,6 +343,16 @@ validated! {
     /// # Ok::<(), twinstore::name::NameError>(())
     /// ```
     StepName: "a step name", 1000, ANY_CHARACTERS, is_any_character;
+    /// The name of a schedule within its queue.
+    ///
+    /// ```
+    /// use twinstore::schedule::ScheduleName;
+    ///
+    /// assert_eq!(ScheduleName::new("digest:weekly")?.as_str(), "digest:weekly");
+    /// assert!(ScheduleName::new("weekly digest").is_err()); // a space is not allowed
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    ScheduleName: "a schedule name", 128, NAME_CHARACTERS, is_name_character;
     /// The unique key of a job. While one job holds it, the queue accepts no other job with it.
     ///
     /// ```

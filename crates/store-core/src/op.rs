@@ -186,6 +186,23 @@ ops! {
     /// [`Runs::clear`](crate::Runs::clear)
     RunClear = "run.clear", Idempotent;
 
+    /// [`Schedules::put`](crate::Schedules::put)
+    SchedulePut = "schedule.put", Idempotent;
+    /// [`Schedules::get`](crate::Schedules::get)
+    ScheduleGet = "schedule.get", Reads;
+    /// [`Schedules::list`](crate::Schedules::list)
+    ScheduleList = "schedule.list", Reads;
+    /// [`Schedules::delete`](crate::Schedules::delete)
+    ScheduleDelete = "schedule.delete", Idempotent;
+    /// [`Schedules::pause`](crate::Schedules::pause)
+    SchedulePause = "schedule.pause", Idempotent;
+    /// [`Schedules::resume`](crate::Schedules::resume)
+    ScheduleResume = "schedule.resume", Idempotent;
+    /// [`Schedules::due`](crate::Schedules::due)
+    ScheduleDue = "schedule.due", Reads;
+    /// [`Schedules::advance`](crate::Schedules::advance)
+    ScheduleAdvance = "schedule.advance", Idempotent;
+
     /// [`Inventory::queues`](crate::Inventory::queues)
     InventoryQueues = "inventory.queues", Reads;
     /// [`Inventory::leases`](crate::Inventory::leases)

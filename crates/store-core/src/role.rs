@@ -75,8 +75,8 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
-/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, resume tokens and runs of agents belong to the
-/// namespace.
+/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, their schedules, resume tokens and runs of agents belong to
+/// the namespace.
 pub trait StateRole:
     crate::Queue
     + crate::QueueInspect
@@ -92,6 +92,9 @@ pub trait StateRole:
 
     /// The runs of agents. Several of its verbs are those of other capabilities.
     fn runs(&self) -> &dyn crate::Runs;
+
+    /// The schedules of queues. Several of its verbs are those of other capabilities.
+    fn schedules(&self) -> &dyn crate::Schedules;
 }
 
 impl<S> StateRole for S
@@ -105,6 +108,7 @@ where
         + crate::ResumeTokens
         + crate::Steps
         + crate::Runs
+        + crate::Schedules
         + crate::Inventory,
 {
     fn steps(&self) -> &dyn crate::Steps {
@@ -112,6 +116,10 @@ where
     }
 
     fn runs(&self) -> &dyn crate::Runs {
+        self
+    }
+
+    fn schedules(&self) -> &dyn crate::Schedules {
         self
     }
 }

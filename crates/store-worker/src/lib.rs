@@ -74,7 +74,8 @@
 //! push had a [`TraceContext`](store_core::TraceContext), `trace_id`, `parent_span_id`, `traceparent` and `tracestate`.
 //! [`WorkerBuilder::with_span_hook`] connects the span to that trace.
 //!
-//! [`Leadership`] makes one of several processes the leader, on [`store_core::Leases`].
+//! [`Leadership`] makes one of several processes the leader, on [`store_core::Leases`]. [`Scheduler`] fires the schedules of queues,
+//! on [`store_core::Schedules`].
 
 mod builder;
 mod driver;
@@ -85,6 +86,7 @@ mod job;
 mod leadership;
 mod leading;
 mod sampler;
+mod scheduler;
 mod signal;
 mod span;
 mod stats;
@@ -99,6 +101,7 @@ pub use job::Job;
 pub use leadership::{Candidate, Leadership, Standing};
 pub use leading::Leading;
 pub use sampler::{QueueSampler, QueueSampling};
+pub use scheduler::{Scheduler, Scheduling};
 pub use stats::{WorkerReport, WorkerStats};
 pub use typed::JobHandler;
 pub use worker::{Worker, WorkerHandle};

@@ -1,7 +1,7 @@
 //! Twinstore: two Redis-compatible stores that a fleet of microservices shares. One may be lost, the other must not be lost.
 //!
 //! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs. It may be lost at any time.
-//! The **worker state store** holds queues, leases, heartbeats, resume tokens, steps and runs of agents. An acknowledged write survives every failure that its
+//! The **worker state store** holds queues, schedules, leases, heartbeats, resume tokens, steps and runs of agents. An acknowledged write survives every failure that its
 //! [durability](durability::Durability) covers. Environment variables configure a service. It refuses to start if
 //! the two roles share an instance, or if a server is misconfigured for its role.
 //!
@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | [`queue`] | jobs in durable queues: push, inspect, cancel, replay | [`State::queue_of`], [`State::inspect`], [`State::control`] |
 //! | [`worker`] | handlers that run for the jobs of queues | [`State::worker`], [`State::sampler`] |
+//! | [`schedule`] | jobs that are pushed at recurring times, once in the fleet | [`State::schedules`], [`State::scheduler`] |
 //! | [`lease`] | leases with fencing tokens, leadership, periodic work of a leader | [`State::candidate`], [`State::leases`] |
 //! | [`resume_token`] | where the consumer of a stream continues | [`State::resume_tokens`] |
 //! | [`heartbeat`] | which processes of a pool are alive | [`State::heartbeats`] |
@@ -99,6 +100,7 @@ pub mod queue;
 pub mod rate_limit;
 pub mod resume_token;
 pub mod run;
+pub mod schedule;
 pub mod step;
 mod stores;
 #[cfg(feature = "testing")]

@@ -113,3 +113,16 @@ async fn a_run_is_watched_and_cancelled_by_other_processes() {
     let sequences: Vec<_> = lines.iter().filter_map(|line| line.split(' ').next()?.parse::<usize>().ok()).collect();
     assert_eq!(sequences, (0..lines.len()).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_report_that_is_due_every_second_is_made_every_second() {
+    let program =
+        Program::built("examples/schedules").expect("run `cargo build --package twinstore --example schedules` first");
+    let exit = program.start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
+    let lines: Vec<&str> = exit.stdout.lines().collect();
+    let seconds: Vec<u64> =
+        lines.iter().filter_map(|line| line.strip_prefix("a report for second ")?.parse().ok()).collect();
+    assert!(seconds.len() >= 3 && seconds.windows(2).all(|pair| pair[1] == pair[0] + 1), "{lines:?}");
+    assert_eq!(lines.last(), Some(&"the nightly report comes 7 times in the next week"));
+}

@@ -3,6 +3,7 @@
 
 mod cache;
 mod runs;
+mod schedules;
 mod state;
 mod steps;
 

@@ -24,6 +24,7 @@ mod redis;
 mod resume_tokens;
 mod runner;
 mod runs;
+mod schedules;
 mod steps;
 mod verdict;
 
@@ -38,7 +39,7 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 11] = [
+    let groups: [&[&'static [Case]]; 12] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
@@ -47,6 +48,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         idempotency::CASES,
         runs::CASES,
         steps::CASES,
+        schedules::CASES,
         rate_limit::CASES,
         key_value::CASES,
         handoff::CASES,

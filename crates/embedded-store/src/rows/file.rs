@@ -30,6 +30,7 @@ const DEFINITIONS: [Definition; TABLES] = [
     Definition::new("step_ends"),
     Definition::new("runs"),
     Definition::new("run_lists"),
+    Definition::new("schedules"),
 ];
 
 /// The error text for a damaged row.
@@ -48,6 +49,7 @@ const DAMAGED: [&str; TABLES] = [
     "a row of the table step_ends is damaged",
     "a row of the table runs is damaged",
     "a row of the table run_lists is damaged",
+    "a row of the table schedules is damaged",
 ];
 
 /// The size of a checksum in bytes.

@@ -10,6 +10,7 @@ mod open_queue;
 mod push;
 mod record;
 mod retention;
+mod schedules;
 mod set_aside;
 mod settings;
 mod settle;

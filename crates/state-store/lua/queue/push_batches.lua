@@ -1,25 +1,12 @@
--- Fast path of a push: jobs with assigned ids, without a deadline or a unique key. A script that
--- only adds such jobs, to a queue for which no worker waits, ends here.
--- needs: call, decimal, is_repeat, now_up
-local shape, interrupted, paused, last_fence, n_alive, n_leased
-  = unpack(call('HMGET', KEYS[13], 'shape', 'moving', 'paused', 'fence', 'alive', 'running'))
-if shape ~= ARGV[2] then
-  if shape then return { 'shape', shape } end
-  call('HSET', KEYS[13], 'shape', ARGV[2])
-end
-local answer = is_repeat and call('GET', KEYS[15])
-if answer then
-  -- Written again: a server waits for the durability of the last write of a connection.
-  call('SET', KEYS[15], answer, 'PX', ARGV[3])
-  return cmsgpack.unpack(answer)
-end
+-- Fast path of a script that pushes: adds jobs with assigned ids, without a unique key.
+-- needs: beside, call, decimal, interrupted, is_repeat, now_up, paused
 local push_time = struct.pack('>I6', now_up)
 local reply, behind = { 'pushed' }, 5 + 3 * ARGV[4]
 
 -- Stores the jobs. Returns whether one is due before all others.
 local function add_batches()
   local added, added_later, first_due_before, has_news = 0, 0, math.huge, false
-  local later, stored, new, lists = {}, {}, {}, { [0] = {}, {}, {}, {} }
+  local later, stored, new, lists = {}, beside, {}, { [0] = {}, {}, {}, {} }
   for at = 5, behind - 1, 3 do
     local id, kind, n, delay = ARGV[at + 1], struct.unpack('>BBI6', ARGV[at])
     if not is_repeat or call('HEXISTS', KEYS[1], id) == 0 then
@@ -55,8 +42,8 @@ local function add_batches()
       stored[#stored + 1] = n > 1 and ARGV[at + 2] or ARGV[at + 2] .. push_time
     end
   end
-  if stored[1] then
-    call('HSET', KEYS[1], unpack(stored))
+  if stored[1] then call('HSET', KEYS[1], unpack(stored)) end
+  if new[1] and stored[1] then
     call('HINCRBY', KEYS[13], 'alive', added)
     if added_later > 0 then call('HINCRBY', KEYS[13], 'scheduled', added_later) end
   end
@@ -69,7 +56,3 @@ local is_awaited = one_token ~= nil
 local is_one = is_awaited and ARGV[4] == '1' and not ARGV[8]
   and not (is_repeat or interrupted or paused)
 local has_news = not is_one and add_batches()
-if behind > #ARGV and not is_one and reply[1] == 'pushed' and not (has_news and is_awaited) then
-  call('SET', KEYS[15], '\145\166pushed', 'PX', ARGV[3])
-  return reply
-end

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use store_core::{BatchId, JobId, NewJob, Timestamp, millis_ceil};
+use store_core::{BatchId, JobId, NewJob, Priority, Timestamp, millis_ceil};
 
 use super::record::{self, MILLIS, Record};
 
@@ -66,6 +66,11 @@ pub(super) fn groups(jobs: &[NewJob], mut plain: Vec<usize>, partition: u16) -> 
 }
 
 impl Group {
+    /// One job, the only one of its list, that is ready when it is pushed.
+    pub(super) fn of_one(id: BatchId, priority: Priority) -> Self {
+        Self { id, jobs: vec![0], kind: priority.index(), delay: 0 }
+    }
+
     /// Appends the three arguments of a push: kind, number of jobs, first delay and positions; the id; the records.
     pub(super) fn encode(&self, jobs: &[NewJob], buffer: &mut BytesMut, mut add: impl FnMut(Bytes)) {
         // At most 50 jobs.

@@ -164,6 +164,7 @@ async fn claim_from(
         shape,
         partition,
         call: Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        takes_schedules: false,
         is_repeat: request.is_repeat,
         durability: Durability::Accepted,
     };

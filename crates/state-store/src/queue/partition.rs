@@ -166,6 +166,10 @@ impl StateStore {
         if let Some(call) = to.call {
             keys.push(Bytes::from(partition.keys.call(call)));
         }
+        if to.takes_schedules {
+            let of_schedules = [&partition.keys.schedules, &partition.keys.schedule_names];
+            keys.extend(of_schedules.map(|key| Bytes::copy_from_slice(key.as_bytes())));
+        }
         let mut all = Vec::with_capacity(args.len() + 1);
         all.push(Arg::from(&to.shape.text));
         all.extend(args);
@@ -246,6 +250,8 @@ pub(super) struct Target<'a> {
     pub(super) shape: &'a Shape,
     pub(super) partition: u16,
     pub(super) call: Option<u64>,
+    /// Whether the script also takes the indexes of schedules.
+    pub(super) takes_schedules: bool,
     pub(super) is_repeat: bool,
     pub(super) durability: Durability,
 }
@@ -253,7 +259,17 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     /// A call that the script does not remember.
     pub(super) fn new(op: Op, script: &'static Script, queue: &'a QueueName, shape: &'a Shape, partition: u16) -> Self {
-        Self { op, script, queue, shape, partition, call: None, is_repeat: false, durability: Durability::Accepted }
+        Self {
+            op,
+            script,
+            queue,
+            shape,
+            partition,
+            call: None,
+            takes_schedules: false,
+            is_repeat: false,
+            durability: Durability::Accepted,
+        }
     }
 }
 

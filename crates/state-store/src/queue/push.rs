@@ -92,6 +92,7 @@ impl Part {
             shape,
             partition: self.partition,
             call: Some(fastrand::u64(..)),
+            takes_schedules: false,
             is_repeat: false,
             durability,
         }

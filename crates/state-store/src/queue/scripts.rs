@@ -14,7 +14,7 @@ macro_rules! script {
 // which a service that only takes away needs first.
 pub(super) static OPEN: Script = script!(frees "open", "keys");
 pub(super) static PUSH: Script = script!(adds "push",
-    "push_batches", "keys", "running", "push_one", "wake", "positions", "blob", "lease", "single", "unique", "take", "hand_over",
+    "push_begin", "push_call", "push_batches", "push_plain", "keys", "running", "push_one", "wake", "positions", "blob", "lease", "single", "unique", "take", "hand_over",
     "batch", "batches", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",

@@ -13,6 +13,8 @@ mod receipts;
 mod resume_tokens;
 mod runs;
 mod runs_interrupted;
+mod schedule_layout;
+mod schedules;
 mod steps;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::JobId;
+use crate::Timestamp;
 
 impl JobId {
     /// How many jobs of one push share a batch at most: 64.
@@ -27,6 +28,16 @@ impl JobId {
     #[doc(hidden)]
     pub fn new_batch(partition: u16) -> BatchId {
         let (millis, random) = draw();
+        Self::batch_of(millis, random, partition)
+    }
+
+    /// As [`JobId::new_batch`], with another time in its first bits.
+    #[doc(hidden)]
+    pub fn new_batch_at(time: Timestamp, partition: u16) -> BatchId {
+        Self::batch_of(time.as_millis(), draw().1, partition)
+    }
+
+    fn batch_of(millis: u64, random: [u8; 10], partition: u16) -> BatchId {
         let mut bytes = [0; 16];
         bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);
         bytes[6..].copy_from_slice(&random);
@@ -70,6 +81,12 @@ impl BatchId {
     /// A stored id. `None` if the bytes are not those of a batch.
     pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
         (bytes[15].is_multiple_of(64) && bytes[6] >> 4 == 8 && bytes[8] >> 6 == 2).then_some(Self(bytes))
+    }
+
+    /// The time in its first bits: of its push, or of the firing of a schedule.
+    pub fn time(&self) -> Timestamp {
+        let [a, b, c, d, e, f, ..] = self.0;
+        Timestamp::from_millis(u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
     }
 
     /// The partition of the batch.

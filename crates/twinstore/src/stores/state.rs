@@ -1,13 +1,15 @@
 //! The worker state store of a service.
 
+mod schedules;
+
 use std::fmt;
 use std::sync::Arc;
 
 use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
-    LeaseName, Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs, StateRole, Steps,
-    TypedQueue, WorkflowRun,
+    LeaseName, Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs, Schedules, StateRole,
+    Steps, TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
@@ -40,6 +42,7 @@ pub struct State {
     engine: &'static str,
     store: Arc<dyn StateRole>,
     shared: Arc<dyn StateRole>,
+    schedules: Arc<dyn Schedules>,
     steps: Arc<dyn Steps>,
     shared_steps: Arc<dyn Steps>,
     runs: Arc<dyn Runs>,
@@ -54,7 +57,7 @@ pub struct State {
 
 impl State {
     /// `shared` is the same store, in the scope that all services share.
-    pub(crate) fn new<S: StateRole + Steps + Runs + 'static>(
+    pub(crate) fn new<S: StateRole + Steps + Runs + Schedules + 'static>(
         engine: &'static str,
         store: S,
         shared: S,
@@ -63,6 +66,7 @@ impl State {
         let (store, shared) = (Arc::new(store), Arc::new(shared));
         Self {
             engine,
+            schedules: store.clone(),
             steps: store.clone(),
             shared_steps: shared.clone(),
             runs: store.clone(),

@@ -6,6 +6,7 @@ pub(super) mod embedded;
 mod inventory;
 mod queue;
 mod runs;
+mod schedules;
 mod state;
 mod steps;
 mod tokens;
@@ -56,6 +57,7 @@ fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
         .chain(tokens::all())
         .chain(steps::all())
         .chain(runs::all())
+        .chain(schedules::all())
         .chain(inventory::all())
         .chain(cache::all())
 }

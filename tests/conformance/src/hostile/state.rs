@@ -26,6 +26,7 @@ pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
         idempotency(&fixture, &texts).await?;
         super::steps::play(&fixture, &texts).await?;
         super::runs::play(&fixture, &texts).await?;
+        super::schedules::play(&fixture, &texts, &queue).await?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod runs;
+mod schedules;
 mod state;
 mod steps;
 mod tokens;
@@ -104,6 +105,13 @@ late_copies! {
     RunDelete => runs::delete_then_create;
     RunSweep => runs::sweep_then_create;
     RunClear => runs::clear_then_create;
+    SchedulePut => schedules::put_then_put;
+    SchedulePut => schedules::put_then_delete;
+    ScheduleDelete => schedules::delete_then_put;
+    SchedulePause => schedules::pause_then_resume;
+    ScheduleResume => schedules::resume_then_pause;
+    ScheduleAdvance => schedules::advance_then_complete;
+    ScheduleAdvance => schedules::advance_then_pause;
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod cache;
 mod runs;
+mod schedules;
 mod state;
 mod steps;
 mod tokens;
@@ -71,6 +72,11 @@ lost_replies! {
     RunDelete => runs::delete;
     RunSweep => runs::sweep;
     RunClear => runs::clear;
+    SchedulePut => schedules::put;
+    ScheduleDelete => schedules::delete;
+    SchedulePause => schedules::pause;
+    ScheduleResume => schedules::resume;
+    ScheduleAdvance => schedules::advance;
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl QueueInspect for EmbeddedState {
 
 impl EmbeddedState {
     /// Looks at a queue; `None` if nothing was ever written to it.
-    async fn look_at<T: Send + 'static>(
+    pub(super) async fn look_at<T: Send + 'static>(
         &self,
         op: Op,
         queue: &QueueName,

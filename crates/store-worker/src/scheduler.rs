@@ -1,0 +1,187 @@
+//! Fires schedules when their times have come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store_core::{Advanced, DueSchedules, Durability, QueueName, Result, Schedules};
+use tokio::time::{Instant, sleep_until};
+
+use crate::worker::AbortOnDrop;
+
+/// How long a queue is left alone at most: a new schedule is noticed within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// The pause after a failed call.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// Processes that wake up for the same time are spread over this time: the first one fires.
+const JITTER: Duration = Duration::from_millis(100);
+/// How many calls of `due` one tick makes at most for a queue.
+const ROUNDS: usize = 20;
+
+/// Fires the schedules of queues. Every process of a service may run one: of several, one fires, and the others find that it is
+/// done. If a process dies, the others go on, and [`CatchUp`](store_core::CatchUp) decides what becomes of times that all have
+/// missed.
+///
+/// It sleeps until the next time of its queues, and checks each queue every 10 s for schedules that were put or resumed meanwhile.
+/// So the first firing of a new schedule may be up to 10 s late; each other one is up to 0.1 s late. An idle process sends one
+/// small call per queue in 10 s.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, clock) = twinstore::testing::stores();
+/// use std::time::Duration;
+/// use twinstore::prelude::*;
+/// use twinstore::schedule::{Schedule, ScheduleName, Scheduler};
+///
+/// let (state, reports) = (stores.state(), QueueName::new("reports")?);
+/// let hourly = Schedule::every(Duration::from_secs(3600), NewJob::new("hourly report"))?;
+/// state.schedules().put(&reports, &ScheduleName::new("hourly")?, &hourly, None, Durability::Accepted).await?;
+///
+/// let scheduler: Scheduler = state.scheduler().with_queue(reports.clone());
+/// # clock.advance(Duration::from_secs(3600));
+/// # scheduler.tick().await?;
+/// # let inspect = state.inspect();
+/// let scheduling = scheduler.start(); // until it is dropped
+/// # assert_eq!(inspect.counts(&reports).await?.ready, 1);
+/// # drop(scheduling);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Scheduler {
+    schedules: Arc<dyn Schedules>,
+    queues: Vec<QueueName>,
+    durability: Durability,
+}
+
+impl Scheduler {
+    /// A scheduler without queues.
+    pub fn new(schedules: Arc<dyn Schedules>) -> Self {
+        Self { schedules, queues: Vec::new(), durability: Durability::Accepted }
+    }
+
+    /// With the schedules of this queue, too.
+    #[must_use]
+    pub fn with_queue(mut self, queue: QueueName) -> Self {
+        self.queues.push(queue);
+        self
+    }
+
+    /// With firings that request this durability. Default [`Durability::Accepted`].
+    #[must_use]
+    pub fn with_durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Fires what is due in all queues, once. Returns the time until the next call is worthwhile, at most 10 s. For services
+    /// that have a loop of their own, and for tests; others call [`start`](Self::start).
+    ///
+    /// # Errors
+    /// The first one of a call. What was due in that queue and the queues behind it fires with the next call.
+    pub async fn tick(&self) -> Result<Duration> {
+        let mut pause = LOOK_EVERY;
+        for queue in &self.queues {
+            pause = pause.min(self.tick_queue(queue).await?);
+        }
+        Ok(pause)
+    }
+
+    /// Starts a task that fires the schedules until the result is dropped. If the store is unavailable, it tries again every
+    /// second.
+    ///
+    /// # Panics
+    /// If it is called outside a Tokio runtime.
+    pub fn start(self) -> Scheduling {
+        Scheduling { _task: AbortOnDrop(tokio::spawn(self.run())) }
+    }
+
+    async fn run(self) {
+        let mut waiting: Vec<_> =
+            self.queues.iter().map(|queue| Watched { queue, next: Instant::now(), failed: false }).collect();
+        loop {
+            for watched in waiting.iter_mut().filter(|watched| watched.next <= Instant::now()) {
+                let pause = watched.noted(self.tick_queue(watched.queue).await);
+                let jitter = JITTER.mul_f64(fastrand::f64());
+                watched.next = Instant::now() + pause + jitter;
+            }
+            let Some(next) = waiting.iter().map(|watched| watched.next).min() else { return };
+            sleep_until(next).await;
+        }
+    }
+
+    /// Returns the time until the next schedule of the queue is due, at most 10 s.
+    async fn tick_queue(&self, queue: &QueueName) -> Result<Duration> {
+        let mut pause = LOOK_EVERY;
+        for _ in 0..ROUNDS {
+            let due = self.schedules.due(queue, DueSchedules::MAX_LIMIT).await?;
+            for info in &due.schedules {
+                let advance = info.plan(due.now);
+                if let Some(next) = advance.next {
+                    pause = pause.min(next.since(due.now));
+                }
+                match self.schedules.advance(queue, &advance, self.durability).await?.value {
+                    Advanced::Done { jobs } if !jobs.is_empty() => {
+                        tracing::debug!(%queue, schedule = %info.name, jobs = jobs.len(), missed = advance.missed, "a schedule fired");
+                    }
+                    _ => {}
+                }
+            }
+            match due.next_in {
+                Some(Duration::ZERO) => {}
+                next => return Ok(next.unwrap_or(LOOK_EVERY).min(pause)),
+            }
+        }
+        Ok(Duration::ZERO)
+    }
+}
+
+/// One queue of a running scheduler.
+struct Watched<'q> {
+    queue: &'q QueueName,
+    next: Instant,
+    failed: bool,
+}
+
+impl Watched<'_> {
+    /// Logs the begin and the end of an outage. Returns how long to pause.
+    fn noted(&mut self, ticked: Result<Duration>) -> Duration {
+        let was_failed = std::mem::replace(&mut self.failed, ticked.is_err());
+        let queue = self.queue;
+        match ticked {
+            Ok(pause) => {
+                if was_failed {
+                    tracing::info!(%queue, "the schedules of the queue fire again");
+                }
+                pause
+            }
+            Err(error) => {
+                if !was_failed {
+                    tracing::warn!(%queue, %error, "the schedules of the queue cannot fire");
+                }
+                AFTER_FAILURE
+            }
+        }
+    }
+}
+
+/// A scheduler that runs until this is dropped. A firing under way is then completed or not begun: never half.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::prelude::*;
+/// use twinstore::schedule::Scheduling;
+///
+/// let scheduling: Scheduling = stores.state().scheduler().with_queue(QueueName::new("reports")?).start();
+/// # assert!(format!("{scheduling:?}").contains("Scheduling"));
+/// drop(scheduling); // stops it
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "the scheduler ends when this is dropped"]
+pub struct Scheduling {
+    _task: AbortOnDrop<()>,
+}
