@@ -30,12 +30,13 @@ const INSTALLERS: [(&str, &[&[&str]]); 5] = [
 
 /// The test programs that run on every fetched server, each with its filters: the conformance suite; lost replies, random
 /// sequences and foreign keys; behaviour that depends on the server's version; scripts that a crash interrupts; configuration files.
-const ON_EVERY_SERVER: [(&str, &str, &[&str]); 6] = [
+///
+/// They are chosen by name, not by package: cargo would build a package alone with other features, and its dependencies again.
+const ON_EVERY_SERVER: [(&str, &[&str]); 6] = [
     // neither the embedded engines nor the emulation of Kvrocks depends on the server
-    ("conformance", "engines", &["--skip", "embedded", "--skip", "kvrocks"]),
-    ("conformance", "servers", &[]),
+    ("engines", &["--skip", "embedded", "--skip", "kvrocks"]),
+    ("servers", &[]),
     (
-        "redis-link",
         "link",
         &[
             "cluster",
@@ -52,9 +53,9 @@ const ON_EVERY_SERVER: [(&str, &str, &[&str]); 6] = [
             "subscriptions",
         ],
     ),
-    ("state-store", "state", &["crashes", "lost_replies"]),
-    ("store-validation", "deploy", &[]),
-    ("store-validation", "server_conf", &[]),
+    ("state", &["crashes", "lost_replies"]),
+    ("deploy", &[]),
+    ("server_conf", &[]),
 ];
 
 /// How many random sequences each fetched server plays; the installed one plays four times as many.
@@ -93,8 +94,8 @@ impl Test {
                 command.args(&self.arguments);
                 commands.push(command);
             } else {
-                commands.extend(ON_EVERY_SERVER.map(|(package, test, filters)| {
-                    let mut command = cargo(&["test", "--package", package, "--test", test, "--"]);
+                commands.extend(ON_EVERY_SERVER.map(|(test, filters)| {
+                    let mut command = cargo(&["test", "--workspace", "--test", test, "--"]);
                     command.args(filters);
                     if std::env::var_os(SEQUENCES.0).is_none() {
                         command.env(SEQUENCES.0, SEQUENCES.1);
