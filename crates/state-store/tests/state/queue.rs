@@ -12,6 +12,7 @@ mod kept_results;
 mod life;
 mod limits;
 mod lost_replies;
+mod messages;
 mod neighbours;
 mod partial_writes;
 mod partitions;
