@@ -112,8 +112,8 @@ impl Step {
 
 fn settle_partition(id: u8, job: &mut NewJob) {
     let until = job.unique.take().map_or(UniqueUntil::Finished, |unique| unique.until);
-    if id.is_multiple_of(4) {
-        let key = UniqueKey::new(format!("key-{}", id % 8)).unwrap();
+    if id.is_multiple_of(3) {
+        let key = UniqueKey::new(format!("key-{}", id % 7)).unwrap();
         job.unique = Some(Unique::new(key, until));
     }
 }
