@@ -10,7 +10,7 @@ use crate::verdict::{Verdict, check, check_eq};
 /// time, the runs exist.
 pub(super) async fn play(fixture: &Fixture, texts: &Texts) -> Verdict {
     let (runs, accepted) = (fixture.state.runs(), Durability::Accepted);
-    let run = RunId::new(fixture.text("hostile"))?;
+    let run = RunId::new(fixture.text(&texts.own(0)))?;
     let new = NewRun::new(run.clone(), AgentName::new(fixture.text("agent"))?);
     let new = new.in_session(SessionId::new(fixture.text("session"))?).with_input(texts.bytes(0));
     if let RunOutcome::Conflict(_) = runs.create(&new, accepted).await?.value {
