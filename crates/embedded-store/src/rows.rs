@@ -50,10 +50,14 @@ pub(crate) enum Table {
     RunLists,
     /// Queue, kind of row, name -> a schedule; queue, kind of row, next time, name -> nothing.
     Schedules,
+    /// Topic, kind of row, partition -> configurations, heads, groups and events.
+    Topics,
+    /// End of a partition of a topic, partition -> nothing.
+    TopicEnds,
 }
 
 /// How many tables there are.
-const TABLES: usize = 15;
+const TABLES: usize = 17;
 
 /// Rows that can be read. Rows are passed to a closure because they are in the database's own pages.
 pub(crate) trait Rows {

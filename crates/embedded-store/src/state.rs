@@ -7,6 +7,7 @@ mod queue;
 mod resume_tokens;
 mod runs;
 mod steps;
+mod topics;
 
 use std::fmt;
 use std::path::Path;

@@ -2,17 +2,19 @@
 //!
 //! State keys: the namespace, the service if the key is one of its own, one hash tag in braces, the part:
 //! `tw:{q.email.0}:ready`, `tw:billing:{l.leader}:lease`. All keys of one aggregate (a
-//! partition of a queue, a lease, a pool, an idempotency key, a run, the listings of runs) share its tag, hence a slot of a cluster; no other state
+//! partition of a queue or a topic, a lease, a pool, an idempotency key, a run, the listings of runs) share its tag, hence a slot of a cluster; no other state
 //! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
 mod run;
 mod step;
+mod topic;
 
 use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName, StreamName};
 
 pub use self::run::{RunIndexKeys, run, run_ends, run_listing};
 pub use self::step::steps;
+pub use self::topic::{TopicKeys, topic};
 
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;
@@ -70,7 +72,7 @@ impl QueueKeys {
     /// The slots of a cluster are divided into `of` equal ranges; the tag of partition i ends in a number that makes it hash
     /// to a slot of range i.
     pub fn new(namespace: &Namespace, queue: &QueueName, partition: u16, of: u16) -> Self {
-        let tag = format!("{namespace}:{{{}}}", queue_tag(queue, partition, of));
+        let tag = format!("{namespace}:{{{}}}", partition_tag(&format!("q.{queue}"), partition, of));
         let key = |part: &str| format!("{tag}:{part}");
         Self {
             jobs: key("jobs"),
@@ -104,8 +106,9 @@ impl QueueKeys {
     }
 }
 
-fn queue_tag(queue: &QueueName, partition: u16, of: u16) -> String {
-    let tag = format!("q.{queue}.{partition}");
+/// The tag of a partition of a queue or a topic.
+fn partition_tag(name: &str, partition: u16, of: u16) -> String {
+    let tag = format!("{name}.{partition}");
     if of <= 1 {
         return tag;
     }

@@ -39,12 +39,22 @@ pub enum Aggregate {
     ResumeToken,
     /// A run of an agent with its events.
     Run,
+    /// A topic.
+    Topic,
 }
 
 impl Aggregate {
     /// Those that a namespace of the state role holds.
-    const OF_STATE: [Aggregate; 7] =
-        [Self::Queue, Self::Lease, Self::Pool, Self::Idempotency, Self::ResumeToken, Self::Step, Self::Run];
+    const OF_STATE: [Aggregate; 8] = [
+        Self::Queue,
+        Self::Lease,
+        Self::Pool,
+        Self::Idempotency,
+        Self::ResumeToken,
+        Self::Step,
+        Self::Run,
+        Self::Topic,
+    ];
 
     /// Its name in errors, arguments of scripts and the record of a namespace.
     pub const fn name(self) -> &'static str {
@@ -57,6 +67,7 @@ impl Aggregate {
             Self::Handoff => "handoff",
             Self::ResumeToken => "resume_token",
             Self::Run => "run",
+            Self::Topic => "topic",
         }
     }
 }
@@ -71,7 +82,7 @@ struct Readable {
 /// Which layouts a process reads, and whether it writes the oldest (the default) or the newest of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layouts {
-    readable: [Readable; 8],
+    readable: [Readable; 9],
     writes_newest: bool,
 }
 
@@ -80,7 +91,7 @@ impl Default for Layouts {
     fn default() -> Self {
         let only = |layout| Readable { oldest: layout, newest: layout };
         Self {
-            readable: [only(4), only(1), only(1), only(1), only(1), only(1), only(1), only(1)],
+            readable: [only(4), only(1), only(1), only(1), only(1), only(1), only(1), only(1), only(1)],
             writes_newest: false,
         }
     }
@@ -226,11 +237,11 @@ mod tests {
     #[test]
     fn a_record_rises_when_newer_layouts_are_written_and_refuses_older_versions() {
         let record = Layouts::default().record();
-        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1 step 1 run 1");
+        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1");
         assert_eq!(Layouts::default().compare(Op::Connect, &record).unwrap(), None);
         assert_eq!(upgraded().compare(Op::Connect, &record).unwrap(), None);
         let raised = upgraded().write_newest().compare(Op::Connect, &record).unwrap().unwrap();
-        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1 step 1 run 1");
+        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1");
         // the new version, also if it is no longer set to write the newest
         assert_eq!(upgraded().compare(Op::Connect, &raised).unwrap(), None);
         let error = Layouts::default().compare(Op::Connect, &raised).unwrap_err();

@@ -2,7 +2,7 @@
 //!
 //! [`StateStore`] implements the capabilities of the state role, each operation as one Lua script: queues
 //! ([`Queue`](store_core::Queue), [`QueueInspect`](store_core::QueueInspect),
-//! [`QueueControl`](store_core::QueueControl)), their schedules ([`Schedules`](store_core::Schedules)), leases, heartbeats, resume tokens, steps of workflow runs, runs of agents, and idempotency keys that must not be
+//! [`QueueControl`](store_core::QueueControl)), their schedules ([`Schedules`](store_core::Schedules)), leases, heartbeats, resume tokens, steps of workflow runs, runs of agents, topics, and idempotency keys that must not be
 //! lost. The scripts read the server's clock and recognise repeated requests. If a server dies between two writes of a
 //! script, the next call repairs the partial write.
 
@@ -17,6 +17,7 @@ mod resume_tokens;
 mod runs;
 mod steps;
 mod store;
+mod topics;
 
 pub use store::StateStore;
 pub use store_core::StateOptions;

@@ -18,6 +18,7 @@ fn every_script_obeys_the_rules() {
         &crate::steps::SCRIPTS,
         &crate::runs::SCRIPTS,
         &crate::queue::schedules::SCRIPTS,
+        &crate::topics::SCRIPTS,
         &crate::queue::scripts::all(),
     ];
     let scripts = scripts.concat();

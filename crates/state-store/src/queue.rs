@@ -103,7 +103,7 @@ impl StateStore {
 }
 
 /// The lower of what two calls have reached.
-fn lower(one: Reached, other: Reached) -> Reached {
+pub(crate) fn lower(one: Reached, other: Reached) -> Reached {
     Reached::new(one.replicas.min(other.replicas), one.on_disk && other.on_disk)
 }
 

@@ -13,6 +13,7 @@ use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
 use crate::resume_tokens::TokenCalls;
 use crate::runs::RunCalls;
 use crate::steps::StepCalls;
+use crate::topics::TopicCalls;
 
 /// The worker state store on one server. Clones share its connections.
 ///
@@ -29,7 +30,7 @@ pub struct StateStore {
     /// The declared number of partitions of queues.
     pub(crate) partitions: Arc<BTreeMap<QueueName, u16>>,
     pub(crate) shapes: Arc<Shapes>,
-    /// Selects the partition of the next push or claim.
+    /// Selects the partition of the next push, claim or append.
     pub(crate) turn: Arc<AtomicUsize>,
     pub(crate) waking: Arc<Waking>,
     pub(crate) push_groups: Arc<PushGroups>,
@@ -45,6 +46,7 @@ pub(crate) struct Calls {
     pub(crate) resume_tokens: TokenCalls,
     pub(crate) steps: StepCalls,
     pub(crate) runs: RunCalls,
+    pub(crate) topics: TopicCalls,
 }
 
 impl StateStore {
@@ -96,6 +98,7 @@ impl StateStore {
             resume_tokens: TokenCalls::new(&link),
             steps: StepCalls::new(&link),
             runs: RunCalls::new(&link),
+            topics: TopicCalls::new(&link),
         };
         Self {
             link,

@@ -35,6 +35,7 @@ mod schedules;
 mod secret;
 mod steps;
 mod time;
+mod topics;
 mod typed;
 
 pub use durability::{Durabilities, Durability, Reached, Receipt};
@@ -50,8 +51,8 @@ pub use loss::{AcknowledgedWrite, LossReport};
 #[doc(hidden)]
 pub use name::BatchId;
 pub use name::{
-    AgentName, HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName, QueueName,
-    RequestId, RunId, ScheduleName, ServiceName, SessionId, StepName, StreamName, UniqueKey,
+    AgentName, GroupName, HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName,
+    QueueName, RequestId, RunId, ScheduleName, ServiceName, SessionId, StepName, StreamName, TopicName, UniqueKey,
 };
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
@@ -73,4 +74,8 @@ pub use schedules::{Advance, Advanced, CatchUp, DueSchedules, Firing, Schedule, 
 pub use secret::Secret;
 pub use steps::{StepAttempt, StepBegun, StepInfo, StepState, Steps, WorkflowRun, validate_output};
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};
+pub use topics::{
+    Event, EventBatch, EventId, GroupInfo, NewEvent, PartitionInfo, PartitionLease, ReadOutcome, ReadRequest, SeekTo,
+    TopicConfig, Topics, validate_events,
+};
 pub use typed::{KeyValueExt, OnUnavailable, RateLimitExt, TypedHandoff, TypedKeyValue};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 mod handle_kind;
+mod holder_name;
 mod job_id;
 mod queue_name;
 mod request_id;
@@ -353,6 +354,26 @@ validated! {
     /// # Ok::<(), twinstore::name::NameError>(())
     /// ```
     ScheduleName: "a schedule name", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of a topic.
+    ///
+    /// ```
+    /// use twinstore::topic::TopicName;
+    ///
+    /// assert_eq!(TopicName::new("orders.eu")?.as_str(), "orders.eu");
+    /// assert!(TopicName::new("orders of today").is_err()); // a space is not allowed
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    TopicName: "a topic name", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of a group of consumers of a topic.
+    ///
+    /// ```
+    /// use twinstore::topic::GroupName;
+    ///
+    /// assert_eq!(GroupName::new("billing")?.as_str(), "billing");
+    /// assert!(GroupName::new("").is_err());
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    GroupName: "a group name", 128, NAME_CHARACTERS, is_name_character;
     /// The unique key of a job. While one job holds it, the queue accepts no other job with it.
     ///
     /// ```
@@ -370,16 +391,6 @@ validated! {
     /// # }
     /// ```
     UniqueKey: "a unique key", 250, TEXT_CHARACTERS, is_text_character;
-}
-
-impl HolderName {
-    /// A name that no other process has: the prefix, a dash and a random UUID.
-    ///
-    /// # Errors
-    /// [`NameError`] if the prefix is not a valid name, or is longer than 91 bytes.
-    pub fn unique(prefix: &str) -> Result<Self, NameError> {
-        Self::new(format!("{prefix}-{}", uuid::Uuid::new_v4()))
-    }
 }
 
 #[cfg(test)]

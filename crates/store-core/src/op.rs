@@ -203,6 +203,23 @@ ops! {
     /// [`Schedules::advance`](crate::Schedules::advance)
     ScheduleAdvance = "schedule.advance", Idempotent;
 
+    /// [`Topics::declare`](crate::Topics::declare)
+    TopicDeclare = "topic.declare", Idempotent;
+    /// [`Topics::append`](crate::Topics::append)
+    TopicAppend = "topic.append", Idempotent;
+    /// [`Topics::read`](crate::Topics::read)
+    TopicRead = "topic.read", Idempotent;
+    /// [`Topics::acknowledge`](crate::Topics::acknowledge)
+    TopicAcknowledge = "topic.acknowledge", Idempotent;
+    /// [`Topics::release`](crate::Topics::release)
+    TopicRelease = "topic.release", Idempotent;
+    /// [`Topics::seek`](crate::Topics::seek)
+    TopicSeek = "topic.seek", Idempotent;
+    /// [`Topics::inspect`](crate::Topics::inspect)
+    TopicInspect = "topic.inspect", Reads;
+    /// [`Topics::remove_group`](crate::Topics::remove_group)
+    TopicRemoveGroup = "topic.remove_group", Idempotent;
+
     /// [`Inventory::queues`](crate::Inventory::queues)
     InventoryQueues = "inventory.queues", Reads;
     /// [`Inventory::leases`](crate::Inventory::leases)

@@ -45,8 +45,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// The owner of the idempotency keys, leases, pools and workflow runs of a handle of the state store. Queues, the resume tokens
-/// of streams, runs of agents and runs of Temporal always belong to the namespace.
+/// The owner of the idempotency keys, leases, pools and workflow runs of a handle of the state store. Queues, topics, the
+/// resume tokens of streams, runs of agents and runs of Temporal always belong to the namespace.
 ///
 /// ```
 /// use twinstore::name::{Scope, ServiceName};
@@ -75,7 +75,7 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
-/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, their schedules, resume tokens and runs of agents belong to
+/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, their schedules, topics, resume tokens and runs of agents belong to
 /// the namespace.
 pub trait StateRole:
     crate::Queue
@@ -95,6 +95,9 @@ pub trait StateRole:
 
     /// The schedules of queues. Several of its verbs are those of other capabilities.
     fn schedules(&self) -> &dyn crate::Schedules;
+
+    /// The topics of the namespace.
+    fn topics(&self) -> &dyn crate::Topics;
 }
 
 impl<S> StateRole for S
@@ -109,6 +112,7 @@ where
         + crate::Steps
         + crate::Runs
         + crate::Schedules
+        + crate::Topics
         + crate::Inventory,
 {
     fn steps(&self) -> &dyn crate::Steps {
@@ -120,6 +124,10 @@ where
     }
 
     fn schedules(&self) -> &dyn crate::Schedules {
+        self
+    }
+
+    fn topics(&self) -> &dyn crate::Topics {
         self
     }
 }

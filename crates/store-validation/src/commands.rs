@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use redis_link::keys;
 use store_core::{
-    Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, RunId, Scope, ServiceName, StreamName, WorkflowRun,
+    Key, LeaseName, NameError, Namespace, PoolName, QueueName, Role, RunId, Scope, ServiceName, StreamName, TopicName,
+    WorkflowRun,
 };
 
 /// The commands that every link needs. (It also sends `INFO` and names its connections if it may.) `<key>` is a key of
@@ -38,7 +39,7 @@ const INVENTORY: [&str; 2] = ["SCAN 0", "CLUSTER NODES"];
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// Commands that the worker state store sends and its scripts call, each on a key.
-const STATE_KEYED: [&str; 34] = [
+const STATE_KEYED: [&str; 39] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -46,7 +47,9 @@ const STATE_KEYED: [&str; 34] = [
     "HDEL",
     "HEXISTS",
     "HGET",
+    "HGETALL",
     "HINCRBY",
+    "HLEN",
     "HMGET",
     "HRANDFIELD",
     "HSET",
@@ -63,6 +66,9 @@ const STATE_KEYED: [&str; 34] = [
     "SETNX",
     "SETRANGE",
     "UNLINK",
+    "XADD",
+    "XRANGE",
+    "XTRIM",
     "ZADD",
     "ZCARD",
     "ZCOUNT",
@@ -134,6 +140,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
             vec![keys::layouts(namespace), keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0, 1).jobs];
         sample.push(keys::resume_token(namespace, &StreamName::new("preflight")?));
         sample.extend([keys::run(namespace, &RunId::new("preflight")?), keys::run_ends(namespace)]);
+        sample.push(keys::TopicKeys::new(namespace, &TopicName::new("preflight")?, 0, 1).events);
         for scope in [Scope::Shared, Scope::from(ServiceName::new("preflight")?)] {
             sample.extend([
                 keys::lease(namespace, &scope, &LeaseName::new("preflight")?),

@@ -22,6 +22,7 @@ mod proof;
 mod run_watch;
 mod state;
 mod step_run;
+mod topic;
 
 pub use cache::Cache;
 use health::Checks;
@@ -33,6 +34,7 @@ use proof::Proof;
 pub use run_watch::RunWatch;
 pub use state::{SharedState, State};
 pub use step_run::{StepError, StepRun};
+pub use topic::{Topic, TopicConsumer};
 
 /// Both stores of a service. The preflight has checked that they are two stores, each configured for its role. Clones share
 /// their connections.

@@ -126,3 +126,21 @@ async fn a_report_that_is_due_every_second_is_made_every_second() {
     assert!(seconds.len() >= 3 && seconds.windows(2).all(|pair| pair[1] == pair[0] + 1), "{lines:?}");
     assert_eq!(lines.last(), Some(&"the nightly report comes 7 times in the next week"));
 }
+
+#[tokio::test]
+async fn a_consumer_that_dies_in_the_middle_of_a_batch_is_followed_by_one_that_repeats_its_last_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = |command: &str| {
+        let built =
+            Program::built("examples/topic").expect("run `cargo build --package twinstore --example topic` first");
+        built.arg(directory.path().display().to_string()).arg(command)
+    };
+    let appended = program("append").start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(appended.code, Some(0), "{}", appended.stderr);
+    let dead = program("die").start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(dead.stdout.lines().collect::<Vec<_>>(), ["order-7: placed", "order-7: paid", "dying"]);
+    let other = program("read").start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(other.code, Some(0), "{}", other.stderr);
+    let expected = ["order-7: paid", "order-7: shipped", "lag 0"];
+    assert_eq!(other.stdout.lines().collect::<Vec<_>>(), expected);
+}

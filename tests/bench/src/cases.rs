@@ -21,6 +21,7 @@ mod push;
 mod rate_limit;
 pub mod recovery;
 mod scheduled_memory;
+mod topics;
 mod whole_life;
 mod workers;
 
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
         key_value::cases,
         idempotency::cases,
         handoff::cases,
+        topics::cases,
         each::cases,
         each::embedded::cases,
     ];

@@ -6,6 +6,7 @@ mod runs;
 mod schedules;
 mod state;
 mod steps;
+mod topics;
 
 use std::sync::Arc;
 

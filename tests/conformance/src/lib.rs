@@ -26,6 +26,7 @@ mod runner;
 mod runs;
 mod schedules;
 mod steps;
+mod topics;
 mod verdict;
 
 pub use against::{AgainstError, Target, against};
@@ -39,7 +40,7 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 12] = [
+    let groups: [&[&'static [Case]]; 13] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
@@ -49,6 +50,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         runs::CASES,
         steps::CASES,
         schedules::CASES,
+        topics::CASES,
         rate_limit::CASES,
         key_value::CASES,
         handoff::CASES,

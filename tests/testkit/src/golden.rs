@@ -29,6 +29,20 @@ pub async fn dump(server: &RedisServer, pattern: &str) -> Result<String, Command
     let mut text = String::new();
     for key in keys.iter().filter_map(Value::as_bytes) {
         let kind = server.command(&[&b"TYPE"[..], key]).await?;
+        if kind.as_str() == Some("stream") {
+            for entry in server.command(&[b"XRANGE", key, b"-", b"+"]).await?.into_array() {
+                let _ = write!(text, "XADD {}", quoted(key));
+                // The id, and a list of fields and values.
+                for part in entry.into_array() {
+                    let parts = if let Value::Array(fields) = part { fields } else { vec![part] };
+                    for part in parts {
+                        let _ = write!(text, " {}", quoted(part.as_bytes().unwrap_or_default()));
+                    }
+                }
+                text.push('\n');
+            }
+            continue;
+        }
         let (command, read): (&str, &[&[u8]]) = match kind.as_str().unwrap_or_default() {
             "string" => ("SET", &[b"GET", key]),
             "list" => ("RPUSH", &[b"LRANGE", key, b"0", b"-1"]),

@@ -316,6 +316,7 @@ fn adds(op: Op) -> bool {
             | Op::HandoffPut
             | Op::QueuePush
             | Op::QueueReplay
+            | Op::TopicAppend
     )
 }
 

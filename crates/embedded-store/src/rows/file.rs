@@ -31,6 +31,8 @@ const DEFINITIONS: [Definition; TABLES] = [
     Definition::new("runs"),
     Definition::new("run_lists"),
     Definition::new("schedules"),
+    Definition::new("topics"),
+    Definition::new("topic_ends"),
 ];
 
 /// The error text for a damaged row.
@@ -50,6 +52,8 @@ const DAMAGED: [&str; TABLES] = [
     "a row of the table runs is damaged",
     "a row of the table run_lists is damaged",
     "a row of the table schedules is damaged",
+    "a row of the table topics is damaged",
+    "a row of the table topic_ends is damaged",
 ];
 
 /// The size of a checksum in bytes.

@@ -20,7 +20,7 @@ fn partitions_are_spread_over_the_slots() {
     let queue = QueueName::new("email").unwrap();
     for of in [2, 12, 1024] {
         for partition in 0..of {
-            let slot = u32::from(super::slot(super::queue_tag(&queue, partition, of).as_bytes()));
+            let slot = u32::from(super::slot(super::partition_tag(&format!("q.{queue}"), partition, of).as_bytes()));
             assert_eq!(slot * u32::from(of) / 16_384, u32::from(partition));
         }
     }

@@ -1,5 +1,7 @@
 //! The layouts of leases, pools, resume tokens and idempotent requests: golden files, and upgrades in two steps.
 
+mod topic;
+
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,12 +25,13 @@ use state_store::{StateOptions, StateStore};
 const MINUTE: Duration = Duration::from_secs(60);
 /// All keys with a hash tag: not the record of the layouts.
 const KEYS: &str = "test:*{*}:*";
-const KINDS: [Aggregate; 6] = [
+const KINDS: [Aggregate; 7] = [
     Aggregate::Lease,
     Aggregate::Pool,
     Aggregate::ResumeToken,
     Aggregate::Step,
     Aggregate::Run,
+    Aggregate::Topic,
     Aggregate::Idempotency,
 ];
 
@@ -90,7 +93,8 @@ fn golden(aggregate: Aggregate, layout: u8) -> String {
 }
 
 /// Writes one of each form of this data.
-async fn write(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
+async fn write(aggregate: Aggregate, fixture: &Fixture) {
+    let Fixture { store, clock, .. } = fixture;
     match aggregate {
         Aggregate::Lease => {
             acquire(store, "held").await.unwrap();
@@ -136,6 +140,7 @@ async fn write(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             alone.session = None;
             assert!(Runs::create(store, &alone, accepted).await.unwrap().value.done().is_some());
         }
+        Aggregate::Topic => topic::write(fixture).await,
         _ => {
             let minute = Ttl::from_secs(60);
             Idempotency::begin(store, &request("begun"), minute).await.unwrap();
@@ -206,6 +211,7 @@ async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             let page = Runs::list(store, &RunFilter::default(), PageRequest::default()).await.unwrap();
             assert_eq!(page.items.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["8", "7"]);
         }
+        Aggregate::Topic => topic::read(store).await,
         _ => {
             let minute = Ttl::from_secs(60);
             assert_eq!(Idempotency::begin(store, &request("begun"), minute).await.unwrap(), Begun::Started);
@@ -268,7 +274,7 @@ async fn an_upgrade_in_two_steps_locks_no_process_out_before_the_second() {
     assert!(told.inspect(&lease_name("leader")).await.unwrap().is_some());
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
     assert!(value(KEY).await.starts_with('2'));
-    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2 step 2 run 2");
+    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2 step 2 run 2 topic 2");
     next.renew(&lease, MINUTE).await.unwrap().expect("the next version also reads the new layout");
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
 
@@ -289,6 +295,7 @@ async fn an_upgrade_in_two_steps_locks_no_process_out_before_the_second() {
 async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
     let Fixture { server, store, clock } = fixture().await;
     clock.advance(MINUTE);
+    let lease_of_topic = topic::declared(&store).await;
     for aggregate in KINDS {
         let text = golden(aggregate, 1).replace(" \"1", " \"2");
         load(&server, &text).await.unwrap();
@@ -330,7 +337,8 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         (Aggregate::Run, Runs::list(&store, &RunFilter::default(), PageRequest::default()).await.map(drop)),
         (Aggregate::Run, Runs::delete(&store, &seven).await.map(drop)),
     ];
-    for (aggregate, refusal) in refusals {
+    let of_topics = topic::refusals(&store, &lease_of_topic).await;
+    for (aggregate, refusal) in refusals.into_iter().chain(of_topics) {
         let error = refusal.unwrap_err();
         let text = format!("{} data has layout 2, and this process reads layout 1; ", aggregate.name());
         assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(&text), "{error}");
@@ -361,9 +369,10 @@ fn the_page_names_every_key() {
     let page = include_str!("../../docs/layout.md");
     const OF_WORKFLOWS: &str = include_str!("../../../redis-link/src/keys/step.rs");
     const OF_RUNS: &str = include_str!("../../../redis-link/src/keys/run.rs");
+    const OF_TOPICS: &str = include_str!("../../../redis-link/src/keys/topic.rs");
     let source = include_str!("../../../redis-link/src/keys.rs");
     let source: String =
-        [OF_WORKFLOWS, OF_RUNS, source].map(|source| source.split("#[cfg(test)]").next().unwrap()).concat();
+        [OF_WORKFLOWS, OF_RUNS, OF_TOPICS, source].map(|source| source.split("#[cfg(test)]").next().unwrap()).concat();
     // The doc of a function begins with its key; the parts of queues and pools are given to a closure `key`.
     let documented = source.lines().filter_map(|line| line.trim().strip_prefix("/// `")?.split_once('`'));
     let documented = documented.map(|(key, _)| key).filter(|key| key.contains(':') && !key.contains('*'));

@@ -9,7 +9,7 @@ use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
     LeaseName, Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs, Schedules, StateRole,
-    Steps, TypedQueue, WorkflowRun,
+    Steps, Topics, TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
-/// Queues, streams, runs of agents and runs of Temporal belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of
+/// Queues, topics, streams, runs of agents and runs of Temporal belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of
 /// heartbeats, idempotency keys and other runs belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
 /// leases. [`State::shared`] has those that all services of the namespace share.
 ///
@@ -46,6 +46,7 @@ pub struct State {
     steps: Arc<dyn Steps>,
     shared_steps: Arc<dyn Steps>,
     runs: Arc<dyn Runs>,
+    pub(super) topics: Arc<dyn Topics>,
     durability: Durability,
     leases: Durability,
     /// The store, if it is on servers.
@@ -57,7 +58,7 @@ pub struct State {
 
 impl State {
     /// `shared` is the same store, in the scope that all services share.
-    pub(crate) fn new<S: StateRole + Steps + Runs + Schedules + 'static>(
+    pub(crate) fn new<S: StateRole + Steps + Runs + Schedules + Topics + 'static>(
         engine: &'static str,
         store: S,
         shared: S,
@@ -68,6 +69,7 @@ impl State {
             engine,
             schedules: store.clone(),
             steps: store.clone(),
+            topics: store.clone(),
             shared_steps: shared.clone(),
             runs: store.clone(),
             store,

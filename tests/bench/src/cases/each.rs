@@ -10,6 +10,7 @@ mod schedules;
 mod state;
 mod steps;
 mod tokens;
+mod topics;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,6 +59,7 @@ fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
         .chain(steps::all())
         .chain(runs::all())
         .chain(schedules::all())
+        .chain(topics::all())
         .chain(inventory::all())
         .chain(cache::all())
 }

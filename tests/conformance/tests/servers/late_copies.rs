@@ -7,6 +7,7 @@ mod schedules;
 mod state;
 mod steps;
 mod tokens;
+mod topics;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -112,6 +113,13 @@ late_copies! {
     ScheduleResume => schedules::resume_then_pause;
     ScheduleAdvance => schedules::advance_then_complete;
     ScheduleAdvance => schedules::advance_then_pause;
+    TopicDeclare => topics::declare_then_declare;
+    TopicAppend => topics::append_then_append;
+    TopicRead => topics::read_then_release;
+    TopicAcknowledge => topics::acknowledge_then_seek;
+    TopicRelease => topics::release_then_read;
+    TopicSeek => topics::seek_then_acknowledge;
+    TopicRemoveGroup => topics::remove_group_then_acknowledge;
 }
 
 #[test]
@@ -158,19 +166,20 @@ async fn play_all() {
 struct World {
     stores: Stores,
     engine: RedisEngine,
+    servers: Arc<[RedisServer; 2]>,
     proxies: [FaultProxy; 2],
     holds: bool,
 }
 
 impl World {
-    async fn open(servers: &[RedisServer; 2], holds: bool) -> Self {
-        let [cache, state] = servers;
+    async fn open(servers: &Arc<[RedisServer; 2]>, holds: bool) -> Self {
+        let [cache, state] = servers.as_ref();
         let proxies =
             [FaultProxy::start(cache.address()).await.unwrap(), FaultProxy::start(state.address()).await.unwrap()];
         let urls = [cache.url_through(&proxies[0], None), state.url_through(&proxies[1], None)];
         let engine = RedisEngine::connect_within("redis", &urls[0], &urls[1], PATIENCE).await.unwrap();
         let stores = engine.open("late", &Options::default()).await.unwrap();
-        Self { stores, engine, proxies, holds }
+        Self { stores, engine, servers: Arc::clone(servers), proxies, holds }
     }
 
     /// Makes the call. Its first copy is held, and another one is answered.

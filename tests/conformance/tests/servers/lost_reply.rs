@@ -7,6 +7,7 @@ mod schedules;
 mod state;
 mod steps;
 mod tokens;
+mod topics;
 
 use std::sync::Arc;
 
@@ -77,6 +78,13 @@ lost_replies! {
     SchedulePause => schedules::pause;
     ScheduleResume => schedules::resume;
     ScheduleAdvance => schedules::advance;
+    TopicDeclare => topics::declare;
+    TopicAppend => topics::append;
+    TopicRead => topics::read;
+    TopicAcknowledge => topics::acknowledge;
+    TopicRelease => topics::release;
+    TopicSeek => topics::seek;
+    TopicRemoveGroup => topics::remove_group;
 }
 
 #[test]

@@ -1,0 +1,23 @@
+-- topic/append: appends events to partitions of topics, and removes what exceeds their bounds.
+-- KEYS     for each call: the partition's events (stream) and groups (hash), see record.lua; the
+--          remembered call (string: the number of its first event)
+-- ARGV[1]  deadline, and the time that a test has set
+-- ARGV[2]  layouts: see layout.lua
+-- ARGV[3]  how much later than its end a partition may be collected (ms)
+-- ARGV     from 4 on, for each call: how many events, the bytes of their keys and payloads, the
+--          bounds: age (ms), events, bytes; how long the partition lasts (ms), how long the call is
+--          remembered (ms), the events as the stream has them
+-- Returns  'each', then for each call: 'appended', number of the first event | 'failed', error
+-- Retry    recognised by the remembered call; then writes it again, so that WAIT covers it
+-- Cost     O(events), and O(log bound) if a bound is exceeded by a sixteenth
+-- needs: append_events
+local margin, reply, at = tonumber(ARGV[3]), {'each'}, 4
+for index = 1, #KEYS, 3 do
+  local count, bytes, age, most, most_bytes, keeps, remembered = unpack(ARGV, at, at + 6)
+  count = tonumber(count)
+  reply[#reply + 1] = append_events(KEYS[index], KEYS[index + 1], KEYS[index + 2], ARGV, at + 7,
+    count, tonumber(bytes), tonumber(age), tonumber(most), tonumber(most_bytes), tonumber(keeps),
+    margin, remembered)
+  at = at + 7 + count
+end
+return reply

@@ -1,0 +1,89 @@
+-- Appending events to a partition, and removing the oldest ones.
+-- needs: call, now, now_up, is_repeat, layout, decimal, head_in, new_head, head_text, begin_head
+-- needs: field_of
+local most_removed = 2000
+
+-- Counts the events that an interrupted script has appended behind the head. Returns whether there
+-- are any.
+local function repair_head(events, head)
+  local found = redis.pcall('XRANGE', events, decimal(head.last + 1), '+')
+  if found.err or not found[1] then return false end
+  for _, entry in ipairs(found) do head.bytes = head.bytes + #entry[2][2] - 3 end
+  local last = found[#found]
+  head.last = tonumber(string.match(last[1], '^%d+'))
+  head.at = tonumber(string.match(last[2][1], '^.(%d+)'))
+  return true
+end
+
+-- Moves the head's oldest event behind those that exceed a bound, unless no bound is exceeded by a
+-- sixteenth. Events from `own` on stay. Returns whether it has moved.
+local function move_first(events, head, own, age, most, most_bytes)
+  if (head.last - head.first + 1) * 16 <= most * 17 and (head.at - head.first_at) * 16 <= age * 17
+    and (head.bytes - head.before) * 16 <= most_bytes * 17 then return false end
+  local high = math.min(own, head.first + most_removed)
+  local low = math.min(math.max(head.first, head.last - most + 1), high)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local at, before = field_of(events, middle)
+    if at and (head.at - at > age or head.bytes - before > most_bytes) then
+      low = middle + 1
+    else
+      high = middle
+    end
+  end
+  if low == head.first then return false end
+  local at, before = field_of(events, low)
+  head.first, head.first_at, head.before = low, at or head.at, before or head.bytes
+  return true
+end
+
+local function add_event(events, number, field, value)
+  return redis.pcall('XADD', events, string.format('%.0f-0', number), field, value)
+end
+
+-- Appends the `count` events values[from] and so on, with `bytes` of keys and payloads. `age` (ms),
+-- `most` and `most_bytes`: the bounds; `keeps`: how long the partition lasts (ms). The key `known`
+-- remembers the call for `remembered` (ms). 'appended', number of the first | 'failed', error
+local function append_events(events, groups, known, values, from, count, bytes, age, most,
+  most_bytes, keeps, margin, remembered)
+  local answer = is_repeat and call('GET', known)
+  if answer then
+    -- Written again: a durable call waits for the last write of its connection.
+    call('SET', known, answer, 'PX', remembered)
+    return {'appended', tonumber(answer)}
+  end
+  local stored = redis.pcall('HGET', groups, 'head')
+  if type(stored) == 'table' and stored.err then return {'failed', stored.err} end
+  local head, failure, is_expired = head_in(stored)
+  if failure then return {'failed', failure} end
+  if is_expired then call('DEL', events, groups) end
+  head = head or new_head()
+  local at = math.max(now, head.at)
+  local first, field = head.last + 1, layout .. decimal(at) .. ' ' .. decimal(head.bytes)
+  local added = add_event(events, first, field, values[from])
+  if type(added) == 'table' and repair_head(events, head) then
+    at = math.max(at, head.at)
+    first, field = head.last + 1, layout .. decimal(at) .. ' ' .. decimal(head.bytes)
+    added = add_event(events, first, field, values[from])
+  end
+  if type(added) == 'table' and added.err then return {'failed', added.err} end
+  for index = 1, count - 1 do
+    call('XADD', events, string.format('%.0f-0', first + index), field, values[from + index])
+  end
+  local is_new = head.till == 0
+  local is_renewed = head.first == first or (head.till - now_up) * 16 < keeps * 15
+  if is_renewed then
+    local lasting = decimal(keeps + margin)
+    call('PEXPIRE', events, lasting)
+    begin_head(groups, head, is_new)
+    call('PEXPIRE', groups, lasting)
+    head.till = now_up + keeps
+  end
+  if head.first == first then head.first_at, head.before = at, head.bytes end
+  head.last, head.bytes, head.at = first + count - 1, head.bytes + bytes, at
+  local is_moved = move_first(events, head, first, age, most, most_bytes)
+  call('HSET', groups, 'head', head_text(head))
+  if is_moved then call('XTRIM', events, 'MINID', decimal(head.first)) end
+  call('SET', known, decimal(first), 'PX', remembered)
+  return {'appended', first}
+end

@@ -1,0 +1,93 @@
+//! Acknowledging events.
+
+use store_core::{Durability, Error, Fence, Op, PartitionLease, SeekTo};
+
+use super::{Orders, payloads};
+use crate::case::cases;
+use crate::fixture::{Fixture, secs};
+use crate::verdict::{Verdict, check, check_eq, check_matches};
+
+cases! { Op::TopicAcknowledge;
+    all_events_up_to_the_number_are_acknowledged,
+    a_cursor_never_goes_back_and_never_beyond_the_last_event,
+    an_expired_lease_that_no_one_has_taken_acknowledges,
+    a_superseded_lease_acknowledges_nothing,
+    an_unknown_partition_is_refused,
+    it_can_wait_for_the_disk: Fsync,
+}
+
+async fn all_events_up_to_the_number_are_acknowledged(fixture: Fixture) -> Verdict {
+    let orders = Orders::new(fixture).await?;
+    orders.append(&["a", "b", "c", "d"]).await?;
+    let consumer = orders.consumer("billing", "one");
+    let batch = orders.batch(&consumer).await?;
+    for _ in 0..2 {
+        check!(orders.acknowledge(&batch, batch.events[2].id.number).await?);
+        let rest = orders.batch(&consumer).await?;
+        check_eq!((payloads(&rest.events), rest.lag), (vec!["d"], 1));
+    }
+    Ok(())
+}
+
+async fn a_cursor_never_goes_back_and_never_beyond_the_last_event(fixture: Fixture) -> Verdict {
+    let orders = Orders::new(fixture).await?;
+    orders.append(&["a", "b"]).await?;
+    let consumer = orders.consumer("billing", "one");
+    let batch = orders.batch(&consumer).await?;
+    check!(orders.acknowledge(&batch, batch.events[1].id.number + 100).await?);
+    check!(orders.acknowledge(&batch, batch.events[0].id.number).await?);
+    check_eq!(orders.batch(&consumer).await?.lag, 0);
+    orders.append(&["c"]).await?;
+    check_eq!(payloads(&orders.batch(&consumer).await?.events), ["c"]);
+    Ok(())
+}
+
+async fn an_expired_lease_that_no_one_has_taken_acknowledges(fixture: Fixture) -> Verdict {
+    let orders = Orders::new(fixture).await?;
+    orders.append(&["a"]).await?;
+    let batch = orders.batch(&orders.consumer("billing", "one")).await?;
+    orders.advance(secs(31));
+    check!(orders.acknowledge(&batch, batch.events[0].id.number).await?);
+    check_eq!(orders.consume("billing").await?, Vec::<String>::new());
+    Ok(())
+}
+
+async fn a_superseded_lease_acknowledges_nothing(fixture: Fixture) -> Verdict {
+    let orders = Orders::new(fixture).await?;
+    orders.append(&["a"]).await?;
+    let batch = orders.batch(&orders.consumer("billing", "one")).await?;
+    let last = batch.events[0].id.number;
+    orders.advance(secs(31));
+    let taken = orders.batch(&orders.consumer("billing", "two")).await?;
+    check!(!orders.acknowledge(&batch, last).await?);
+    for fence in [taken.lease.fence.get() - 1, taken.lease.fence.get() + 1] {
+        let lease = PartitionLease::new(orders.name.clone(), 0, taken.lease.group.clone(), Fence::new(fence));
+        check!(!orders.state.topics().acknowledge(&lease, last, Durability::Accepted).await?.value);
+    }
+    let unknown = PartitionLease::new(orders.name.clone(), 0, super::group("unknown"), taken.lease.fence);
+    check!(!orders.state.topics().acknowledge(&unknown, last, Durability::Accepted).await?.value);
+    check_eq!(orders.batch(&orders.consumer("other", "one")).await?.lag, 1);
+    orders.state.topics().seek(&orders.name, &taken.lease.group, SeekTo::Start).await?;
+    check!(!orders.acknowledge(&taken, last).await?);
+    Ok(())
+}
+
+async fn an_unknown_partition_is_refused(fixture: Fixture) -> Verdict {
+    let orders = Orders::new(fixture).await?;
+    let lease = PartitionLease::new(orders.name.clone(), 1, super::group("billing"), Fence::new(1));
+    let refused = orders.state.topics().acknowledge(&lease, 1, Durability::Accepted).await;
+    check_matches!(refused, Err(Error::InvalidArgument { op: Op::TopicAcknowledge, .. }));
+    Ok(())
+}
+
+async fn it_can_wait_for_the_disk(fixture: Fixture) -> Verdict {
+    let orders = Orders::new(fixture).await?;
+    orders.append(&["a"]).await?;
+    let batch = orders.batch(&orders.consumer("billing", "one")).await?;
+    let durability = Durability::Fsynced { within: secs(10) };
+    for _ in 0..2 {
+        let receipt = orders.state.topics().acknowledge(&batch.lease, batch.events[0].id.number, durability).await?;
+        check!(receipt.value && receipt.reached.on_disk);
+    }
+    Ok(())
+}
