@@ -72,6 +72,11 @@ fn trial(runtime: &Arc<Runtime>, engine: &Arc<dyn Engine>, case: &'static Case) 
     })
 }
 
+/// It never rewrites its append-only file: meanwhile, Redis before 7.2 does not report whether a write is on disk.
+fn durable() -> RedisServerBuilder {
+    RedisServer::state().config("appendfsync", "always").config("auto-aof-rewrite-percentage", "0")
+}
+
 /// Real servers. The state server writes each change to its disk before it answers, and has a replica, so that every
 /// durability can be requested.
 struct Servers {
@@ -87,17 +92,14 @@ struct Servers {
 impl Servers {
     async fn start() -> Self {
         let cache = RedisServer::cache().start().await.unwrap_or_else(|error| panic!("{error}"));
-        let state = RedisServer::state().config("appendfsync", "always");
-        let state = state.start().await.unwrap_or_else(|error| panic!("{error}"));
+        let state = durable().start().await.unwrap_or_else(|error| panic!("{error}"));
         let replica = RedisServer::builder().replica_of(&state);
         let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
-        let node = RedisServer::state().config("appendfsync", "always");
-        let cluster = Cluster::builder().node(node).start().await.unwrap_or_else(|error| panic!("{error}"));
+        let cluster = Cluster::builder().node(durable()).start().await.unwrap_or_else(|error| panic!("{error}"));
         let kvrocks = KvrocksProxy::start_with_synced_writes(&state).await.expect("a port is free");
         let sentinels =
             async |data| Sentinels::builder().data(data).start().await.unwrap_or_else(|error| panic!("{error}"));
-        let state_data = RedisServer::state().config("appendfsync", "always");
-        let (cache_sentinels, state_sentinels) = (sentinels(RedisServer::cache()).await, sentinels(state_data).await);
+        let (cache_sentinels, state_sentinels) = (sentinels(RedisServer::cache()).await, sentinels(durable()).await);
         Self { cache, state, _replica: replica, cluster, kvrocks, cache_sentinels, state_sentinels }
     }
 
@@ -179,7 +181,7 @@ impl Restricted {
             server.acl_user(user, Self::PASSWORD, &rules)
         };
         let cache = start(of_role(RedisServer::cache(), Role::Cache)).await;
-        let state = start(of_role(RedisServer::state().config("appendfsync", "always"), Role::State)).await;
+        let state = start(of_role(durable(), Role::State)).await;
         let replica = RedisServer::builder().replica_of(&state);
         let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
         Self { namespace, cache, state, _replica: replica, is_encrypted, password_file }
