@@ -250,7 +250,7 @@ mod tests {
                     version of the others";
         assert!(error.to_string().ends_with(text), "{error}");
         // a kind of data of a later version
-        assert_eq!(Layouts::default().compare(Op::Connect, &format!("{record} topic 7")).unwrap(), None);
+        assert_eq!(Layouts::default().compare(Op::Connect, &format!("{record} quota 7")).unwrap(), None);
         for damaged in ["", "3", "lease", "lease x", "lease 1 pool"] {
             assert!(
                 matches!(Layouts::default().compare(Op::Connect, damaged), Err(Error::Corrupt { .. })),

@@ -132,7 +132,8 @@ mod tests {
 
     /// The names of all scripts that the crates define, without those of tests and examples.
     fn names() -> Vec<String> {
-        const BEFORE: [&str; 5] = ["Script::new(", "Script::reads(", "Script::adds(", "Script::frees(", "script!("];
+        const BEFORE: [&str; 6] =
+            ["Script::new(", "Script::reads(", "Script::adds(", "Script::frees(", "script!(", "scheduling!("];
         let mut names = Vec::new();
         for (_, text) in files("src", "rs") {
             let text = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -145,6 +146,7 @@ mod tests {
                 for rest in code.split(before).skip(1) {
                     let (prefix, rest) = match before {
                         "script!(" => ("queue/", rest.split_once('"').map(|(_, rest)| rest).unwrap_or_default()),
+                        "scheduling!(" => ("", rest.split_once('"').map(|(_, rest)| rest).unwrap_or_default()),
                         _ => ("", rest.trim_start().strip_prefix('"').unwrap_or_default()),
                     };
                     let name = rest.split('"').next().unwrap_or_default();

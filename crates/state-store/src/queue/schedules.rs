@@ -16,19 +16,19 @@ use super::{id_arg, record as job_record};
 use crate::StateStore;
 
 /// A script by its kind, its name and the pieces before its own file: files below `lua`.
-macro_rules! script {
+macro_rules! scheduling {
     (@piece $name:literal) => { include_str!(concat!("../../lua/", $name, ".lua")) };
     ($kind:ident $name:literal $(, $piece:tt)*) => {
-        Script::$kind($name, &[$(script!(@piece $piece),)* script!(@piece $name)])
+        Script::$kind($name, &[$(scheduling!(@piece $piece),)* scheduling!(@piece $name)])
     };
 }
 
-static PUT: Script = script!(adds "schedule/put", "queue/keys", "schedule/record");
-static CHANGE: Script = script!(frees "schedule/change", "queue/keys", "schedule/record");
-static GET: Script = script!(reads "schedule/get", "queue/keys", "schedule/record");
-static LIST: Script = script!(frees "schedule/list", "queue/keys", "schedule/record");
-static DUE: Script = script!(frees "schedule/due", "queue/keys", "schedule/record");
-static ADVANCE: Script = script!(adds "schedule/advance",
+static PUT: Script = scheduling!(adds "schedule/put", "queue/keys", "schedule/record");
+static CHANGE: Script = scheduling!(frees "schedule/change", "queue/keys", "schedule/record");
+static GET: Script = scheduling!(reads "schedule/get", "queue/keys", "schedule/record");
+static LIST: Script = scheduling!(frees "schedule/list", "queue/keys", "schedule/record");
+static DUE: Script = scheduling!(frees "schedule/due", "queue/keys", "schedule/record");
+static ADVANCE: Script = scheduling!(adds "schedule/advance",
     "queue/push_begin", "schedule/record", "schedule/advancing", "queue/push_batches", "schedule/advanced", "queue/keys",
     "queue/running", "queue/push_one", "queue/wake", "queue/positions", "queue/blob", "queue/lease", "queue/single",
     "queue/unique", "queue/take", "queue/hand_over", "queue/batch", "queue/batches"
