@@ -9,7 +9,7 @@ use twinstore::resume_token::StreamName;
 
 use crate::sink::SinkSpec;
 
-/// Turns webhook deliveries into notifications: at least one for each delivery id, whatever is killed on the way, and exactly one while nothing fails.
+/// Turns webhook deliveries into notifications: at least one for each delivery id, and exactly one if nothing fails.
 ///
 /// A delivery is a line of JSON: {"id", "event", "action", "payload"}. The stores are configured by environment variables
 /// alone (SERVICE_NAME, REDIS_CONN_BASE_URL, REDIS_CACHE_DB, REDIS_WORKERCACHE_CONN_URL …); where none is set, both stores
@@ -26,7 +26,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
-/// What to do; `run` where nothing is said.
+/// What to do. Default `run`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Ingest, work and report in one process; ends when every delivery that was read is settled
@@ -42,8 +42,8 @@ pub(crate) enum Command {
 pub(crate) struct IngestOptions {
     #[command(flatten)]
     pub(crate) options: Options,
-    /// Ingests a file to which others append, until SIGTERM or Ctrl-C. The position is kept in the worker state store: of any
-    /// number of processes one reads, and if it dies, another one continues with the first line that is not in the queue yet
+    /// Ingests a file to which others append, until SIGTERM or Ctrl-C. The position is kept in the worker state store: one
+    /// of any number of processes reads, and if it dies, another one continues after the last saved position
     #[arg(long, value_name = "FILE", conflicts_with = "input")]
     pub(crate) follow: Option<PathBuf>,
     /// The name of the position; give each file its own

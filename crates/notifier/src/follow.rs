@@ -1,5 +1,5 @@
-//! Ingestion of a file to which others append. Any number of processes follow it; the holder of a lease reads. Where it is, the worker
-//! state store knows: another process continues with the first line that is not in the queue yet.
+//! Ingestion of a file to which others append. Any number of processes follow it; the holder of a lease reads, and saves its position in
+//! the worker state store. If it dies, another process continues with the first line after the saved position.
 
 use std::fmt::Display;
 use std::fs::Metadata;
@@ -77,9 +77,9 @@ type Line = (Result<Delivery, Refused>, u64);
 /// Ingests the file until it is stopped.
 ///
 /// # Errors
-/// Why it cannot go on.
+/// Why it cannot continue.
 pub(crate) async fn run(ingest: &Ingest, followed: &Followed, complain: impl Fn(String)) -> Result<(), String> {
-    // Those that stand by would not notice it until they read.
+    // A missing file is an error at the start, also for a process that only stands by.
     tokio::fs::metadata(&followed.file).await.map_err(|error| cannot(followed, &error))?;
     let (shared, name) = (ingest.stores.state().shared(), format!("ingest.{}", followed.stream));
     let name = LeaseName::new(name).map_err(|error| error.to_string())?;
@@ -151,7 +151,7 @@ fn parse(token: &[u8], followed: &Followed) -> Result<u64, Failure> {
     position.ok_or_else(|| Failure::Other(other()))
 }
 
-/// Starts to read the file from this position. The task returns why it could not go on.
+/// Starts to read the file from this position. The task returns why it could not continue.
 async fn open(
     followed: &Followed,
     position: u64,

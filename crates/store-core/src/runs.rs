@@ -25,15 +25,16 @@ pub use state::RunState;
 /// overwrites a cancellation, and of two processes that resume a run, one does.
 ///
 /// **Events.** Each run has a log of events, numbered from 0. A write appends its events and its change in one step, and each
-/// transition appends an event of its own, such as `run.completed` ([`RunState::event`]). So who reads the log sees every change,
-/// and the event of the last state is the last one. The log is bounded by count ([`NewRun::max_events`]) and size
-/// ([`RunEvents::MAX_RUN_BYTES`]); the oldest events are removed, and a read from before reports it
+/// transition appends an event of its own, such as `run.completed` ([`RunState::event`]). So the log contains every transition, and
+/// the last event of a run that has ended is that of its end. The log is bounded by count ([`NewRun::max_events`]) and size
+/// ([`RunEvents::MAX_RUN_BYTES`]). The oldest events are removed; a read that begins before the oldest one left reports this
 /// ([`RunEvents::truncated_before`]).
 ///
 /// **Time to live.** A run has one, [`NewRun::ttl`]. Each write prolongs it for the run, its events and its place in
 /// listings; a read does not. Then the store forgets the run.
 ///
-/// **Listings.** The entries of listings are written before the run and removed after it, because in a cluster they are elsewhere.
+/// **Listings.** In a cluster, the entries of listings are in another slot than the run. They are written before the run and removed
+/// after it.
 /// If a process dies in between, an entry without a run remains. Listings skip such entries, [`RunPage::total`] counts
 /// them, and [`sweep`](Runs::sweep) removes them. Each [`create`](Runs::create) sweeps a few; a namespace that creates no runs
 /// any more needs `sweep`.

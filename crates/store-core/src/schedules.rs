@@ -196,6 +196,7 @@ pub enum Advanced {
         /// The ids of the jobs, in the order of their times.
         jobs: Vec<JobId>,
     },
-    /// The schedule was advanced by another process, changed, paused or deleted since it was read. Nothing was changed.
+    /// The schedule was advanced by another process, changed, paused or deleted since it was read. Nothing was changed, unless the reply
+    /// to an earlier copy of the call was lost: that copy may have fired, once.
     Superseded,
 }

@@ -15,8 +15,8 @@ use crate::{Durability, Error, Fence, Op, Page, PageRequest, Receipt, Result, St
 pub use request::StepAttempt;
 pub use run::WorkflowRun;
 
-/// The steps of workflow runs. A step that has finished keeps its first output: who begins it again gets that output instead of
-/// carrying it out. An attempt that a later one has superseded cannot write.
+/// The steps of workflow runs. A step that has finished keeps its first output: an attempt that begins it again gets that output
+/// instead of carrying it out. An attempt that a later one has superseded cannot write.
 ///
 /// Runs of Temporal workflows belong to the namespace: all services read and write them. Other runs belong to the service, those
 /// of a shared handle to all services ([`Scope`](crate::Scope)).

@@ -32,8 +32,13 @@ pub use reading::{EventBatch, PartitionLease, ReadOutcome, ReadRequest, SeekTo};
 /// **Lag.** The lag of a group in a partition is exact: the number of retained events that it has not acknowledged.
 ///
 /// **Bounds.** Each append removes the oldest events that exceed an age, a number or a number of bytes ([`TopicConfig`]), acknowledged
-/// or not. A group that was too slow is told how many events it has missed ([`EventBatch::truncated`]). A partition to which
-/// nothing was appended for the age of its events and an eighth of it, at least a day, is removed with the cursors of its groups.
+/// or not. A group that was too slow reads how many events it has missed ([`EventBatch::truncated`]). A partition to which
+/// nothing was appended for about the age of its events, at least 22 hours, is removed with the cursors of its groups. Topics cannot be
+/// listed or deleted; the configuration of a topic is kept.
+///
+/// **Failovers.** A failover may lose the last events, also those that a consumer has read, and later events get their numbers. If the
+/// consumer then acknowledges what it has read, it acknowledges the later events as well. Where no event may be missed, append with
+/// the replicas that a failover may promote ([`Durability::Replicated`](crate::Durability::Replicated)).
 ///
 /// There is no wake-up: a consumer that has read all events asks again after a while. Most services use the handles `Topic` and
 /// `TopicConsumer`, which `State::topic` makes.
@@ -96,9 +101,9 @@ pub trait Topics: Send + Sync + fmt::Debug {
     /// the same events until they are acknowledged. With a [maximum](ReadRequest::max) of 0 it only renews the lease. Stops after
     /// 1 MiB and up to 100 events more. One round trip, O(events). Also works if the server's memory is full.
     ///
-    /// If another consumer holds the partition, the outcome is [`ReadOutcome::Taken`], and for
-    /// [`ReadRequest::ASKED_FOR`] the store tells the holder that this consumer wants it ([`EventBatch::wanted`]). If the holder
-    /// [releases](Topics::release) it in this time, only a consumer that holds as few partitions can take it.
+    /// If another consumer holds the partition, the outcome is [`ReadOutcome::Taken`]. For [`ReadRequest::ASKED_FOR`], reads of the
+    /// holder return that this consumer wants the partition ([`EventBatch::wanted`]). If the holder [releases](Topics::release) it
+    /// in this time, only a consumer that holds at most as many partitions as this one can take it.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the topic was not declared or does not have this partition, if

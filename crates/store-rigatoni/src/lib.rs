@@ -50,10 +50,10 @@
 //! }
 //! ```
 //!
-//! Without [`stand_by`](RigatoniStore::stand_by), the store works with any pipeline, but Rigatoni 0.2.0 then has these limits: a
-//! pipeline of collections starts at the end of each collection whatever its position is (the store logs a warning), an instance that finds a collection
-//! locked never watches it, and `start` returns an error if a database is locked. A pipeline of several collections has no
-//! position to resume from; run one pipeline for each collection, or watch the database.
+//! Without [`stand_by`](RigatoniStore::stand_by), the store works with any pipeline, but Rigatoni 0.2.0 then has these limits. A
+//! pipeline of collections ignores its position and starts at the end of each collection (the store logs a warning). An instance
+//! that finds a collection locked never watches it. `start` returns an error if a database is locked. A pipeline of several
+//! collections has no position to resume from; run one pipeline for each collection, or watch the database.
 //!
 //! # Pipelines without locks
 //!

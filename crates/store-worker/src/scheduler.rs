@@ -17,8 +17,8 @@ const JITTER: Duration = Duration::from_millis(100);
 /// How many calls of `due` one tick makes at most for a queue.
 const ROUNDS: usize = 20;
 
-/// Fires the schedules of queues. Every process of a service may run one: of several, one fires, and the others find that it is
-/// done. If a process dies, the others go on, and [`CatchUp`](store_core::CatchUp) decides what becomes of times that all have
+/// Fires the schedules of queues. Every process of a service may run one. One of them fires each time; the others find that it is
+/// done. If a process dies, the others continue. [`CatchUp`](store_core::CatchUp) decides what becomes of times that all of them
 /// missed.
 ///
 /// It sleeps until the next time of its queues, and checks each queue every 10 s for schedules that were put or resumed meanwhile.
@@ -78,13 +78,14 @@ impl Scheduler {
     /// that have a loop of their own, and for tests; others call [`start`](Self::start).
     ///
     /// # Errors
-    /// The first one of a call. What was due in that queue and the queues behind it fires with the next call.
+    /// The first one of a call, after all queues were tried. What has not fired in a queue fires with the next call.
     pub async fn tick(&self) -> Result<Duration> {
-        let mut pause = LOOK_EVERY;
+        let mut result = Ok(LOOK_EVERY);
         for queue in &self.queues {
-            pause = pause.min(self.tick_queue(queue).await?);
+            let pause = self.tick_queue(queue).await;
+            result = result.and_then(|least: Duration| pause.map(|pause| least.min(pause)));
         }
-        Ok(pause)
+        result
     }
 
     /// Starts a task that fires the schedules until the result is dropped. If the store is unavailable, it tries again every

@@ -22,7 +22,8 @@ if action == 'pause' then
   call('ZREM', KEYS[15], name)
 elseif sub(stored, 2, 2) == 'p' then
   call('ZADD', KEYS[15], decimal(now), name)
-  local since = string.format('%015.0f', now_up)
+  -- The clock may have gone back since: what has fired does not fire again.
+  local since = string.format('%015.0f', math.max(now_up, tonumber(sub(stored, 19, 33))))
   call('HSET', jobs, field, '\1a' .. sub(stored, 3, 18) .. since .. sub(stored, 34))
 end
 return { 'changed' }

@@ -22,7 +22,9 @@ if stored then
   end
   status, past = sub(stored, 2, 2), sub(stored, 34, 106)
   local size = struct.unpack('>I2', times)
-  if sub(stored, 107, 108 + size) == sub(times, 1, 2 + size) then since = sub(stored, 19, 33) end
+  local last = sub(stored, 19, 33)
+  -- The clock may have gone back: what has fired does not fire again.
+  if last > since or sub(stored, 107, 108 + size) == sub(times, 1, 2 + size) then since = last end
 end
 if expected ~= '' and tonumber(expected) ~= version then
   return { 'conflict', decimal(version) }

@@ -56,7 +56,7 @@ local function append_events(events, groups, known, values, from, count, bytes, 
   if type(stored) == 'table' and stored.err then return {'failed', stored.err} end
   local head, failure, is_expired = head_in(stored)
   if failure then return {'failed', failure} end
-  if is_expired then call('DEL', events, groups) end
+  if is_expired then call('UNLINK', events, groups) end
   head = head or new_head()
   local at = math.max(now, head.at)
   local first, field = head.last + 1, layout .. decimal(at) .. ' ' .. decimal(head.bytes)

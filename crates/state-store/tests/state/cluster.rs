@@ -148,17 +148,19 @@ async fn a_waiter_is_woken_after_its_slot_has_moved() {
         let target = other(&cluster, cluster.owner(slot).await);
         let migration = cluster.begin_migration(slot, target).await.unwrap();
         migration.move_keys(3).await.unwrap();
+        let names = [0, 1].map(|number| format!("{round}: {number} while it moves"));
+        // A node refuses a script if it has only some of the keys, and the push is repeated meanwhile.
+        let pushes = async { tokio::join!(push(&producer, &names[0]), push(&producer, &names[1])) };
+        let ((first, second), finished) = tokio::join!(pushes, migration.finish());
+        finished.unwrap();
         let mut pushed = HashSet::new();
-        for number in 0..2 {
-            let name = format!("{round}: {number} while it moves");
-            // A node refuses a script if it has only some of the keys.
-            match push(&producer, &name).await {
+        for (name, result) in names.into_iter().zip([first, second]) {
+            match result {
                 Ok(()) => drop(pushed.insert(name)),
                 Err(Error::Unavailable { .. }) => {}
                 Err(error) => panic!("{error}"),
             }
         }
-        migration.finish().await.unwrap();
         receive_all(&waiter, pushed).await;
         let name = format!("{round}: moved");
         push(&producer, &name).await.unwrap();

@@ -12,7 +12,7 @@ const OP: Op = Op::SchedulePut;
 
 /// What becomes of the times that a schedule has missed because no process watched it. In JSON: `"one"`, `{"all":10}`.
 ///
-/// A time is missed if a later one is due too, or if it is older than [`Schedule::grace`].
+/// A time is missed if a later one is due too, and under [`CatchUp::Skip`] also if it is older than [`Schedule::grace`].
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::TopicConfig;
 use crate::{Error, Event, EventId, Fence, GroupName, HolderName, Lease, Op, RequestId, Result, Timestamp, TopicName};
 
 /// The read of a consumer. Reads with the same [identity](ReadRequest::request) are those of one consumer: they renew its lease.
@@ -52,7 +53,7 @@ pub struct ReadRequest {
 impl ReadRequest {
     /// The most events of one read.
     pub const MAX: u32 = 1_000;
-    /// How long the holder of a partition is told that another consumer wants it: 2 s.
+    /// How long the reads of the holder of a partition return that another consumer wants it: 2 s.
     pub const ASKED_FOR: Duration = Duration::from_secs(2);
 
     /// A request of a new consumer.
@@ -104,6 +105,9 @@ impl ReadRequest {
         }
         if !Lease::RANGE.contains(&self.lease) {
             return refused("a lease lasts from 10 ms to 30 days".to_owned());
+        }
+        if self.holding > u32::from(TopicConfig::MAX_PARTITIONS) {
+            return refused(format!("no topic has {} partitions that a consumer could hold", self.holding));
         }
         Ok(())
     }
@@ -219,8 +223,8 @@ pub struct EventBatch {
     pub until: Timestamp,
     /// The time left.
     pub remaining: Duration,
-    /// Another consumer wants the partition; the number of partitions that it holds. If this consumer holds more than one more,
-    /// it should release this one.
+    /// The number of partitions that another consumer holds, if it wants this one. If the reader holds at least two more, it should
+    /// release this one.
     pub wanted: Option<u32>,
     /// The number of events after the cursor that were removed before the group has read them.
     pub truncated: u64,

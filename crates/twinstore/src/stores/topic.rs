@@ -256,7 +256,7 @@ impl TopicConsumer {
     /// dropped at any time, and loses nothing.
     ///
     /// # Errors
-    /// Those of [`Topics::read`]. The consumer can go on.
+    /// Those of [`Topics::read`]. Call it again: the other partitions are read in turn.
     pub async fn next(&mut self) -> Result<EventBatch> {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -289,12 +289,13 @@ impl TopicConsumer {
     /// leases end.
     ///
     /// # Errors
-    /// Those of [`Topics::release`].
+    /// The first one of [`Topics::release`]; the other partitions are given back.
     pub async fn stop(mut self) -> Result<()> {
+        let mut result = Ok(());
         while let Some((_, held)) = self.held.pop_first() {
-            self.topic.topics.release(&held.lease).await?;
+            result = result.and(self.topic.topics.release(&held.lease).await);
         }
-        Ok(())
+        result
     }
 
     /// Renews the leases that are due, without reading.
@@ -302,9 +303,14 @@ impl TopicConsumer {
         let now = Instant::now();
         let due = self.held.iter().filter(|(_, held)| held.renew_at <= now).map(|(partition, _)| *partition);
         for partition in due.collect::<Vec<_>>() {
-            match self.topic.topics.read(&self.request(partition, 0)).await? {
-                ReadOutcome::Events(batch) => self.keep(partition, &batch),
-                _ => drop(self.held.remove(&partition)),
+            match self.topic.topics.read(&self.request(partition, 0)).await {
+                Ok(ReadOutcome::Events(batch)) => self.keep(partition, &batch),
+                Ok(_) => drop(self.held.remove(&partition)),
+                Err(error) => {
+                    // Otherwise it would be the first one again, and no other partition would be read.
+                    self.held.remove(&partition);
+                    return Err(error);
+                }
             }
         }
         Ok(())

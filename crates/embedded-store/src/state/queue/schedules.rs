@@ -210,7 +210,8 @@ impl OpenQueue<'_, '_> {
         let mut info = ScheduleInfo::new(name.clone(), schedule.clone(), version + 1, since);
         let (mut request, mut indexed) = ([0; 16], None);
         if let Some(stored) = stored {
-            if stored.info.schedule.to_string() == schedule.to_string() {
+            // The clock may have gone back: what has fired does not fire again.
+            if stored.info.schedule.to_string() == schedule.to_string() || stored.info.since > since {
                 info.since = stored.info.since;
             }
             (info.paused, info.last) = (stored.info.paused, stored.info.last);
@@ -248,7 +249,7 @@ impl OpenQueue<'_, '_> {
         let Some(mut stored) = Stored::read(self.change, self.ledger.number, name)? else { return Ok(false) };
         if stored.info.paused != paused {
             if !paused {
-                stored.info.since = Timestamp::from_millis(self.now.millis_up());
+                stored.info.since = stored.info.since.max(Timestamp::from_millis(self.now.millis_up()));
             }
             stored.info.paused = paused;
             self.write_schedule(stored, Some(self.now.millis()))?;

@@ -30,11 +30,13 @@ fn config_row(topic: &TopicName) -> Vec<u8> {
 pub(super) fn config_of(rows: &mut impl Rows, topic: &TopicName) -> Result<Option<TopicConfig>, Fault> {
     rows.get(Table::Topics, &config_row(topic), |row| {
         let mut row = Decoder::new(row);
-        Ok(TopicConfig::default()
+        let config = TopicConfig::default()
             .with_partitions(row.u16()?)
             .with_max_age(Duration::from_millis(row.u64()?))
             .with_max_events(row.u64()?)
-            .with_max_bytes(row.u64()?))
+            .with_max_bytes(row.u64()?);
+        let is_valid = config.validate().is_ok();
+        is_valid.then_some(config).ok_or(Fault::Corrupt("the configuration of a topic is damaged"))
     })
 }
 
