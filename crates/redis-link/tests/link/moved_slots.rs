@@ -31,7 +31,11 @@ async fn moved(is_held: bool, is_used: bool) -> Option<Moved> {
     if is_held {
         cluster.proxy(target).hold_replication();
     }
-    match cluster.begin_migration(slot, target).await.unwrap().finish().await {
+    let finished = match cluster.begin_migration(slot, target).await {
+        Ok(migration) => migration.finish().await,
+        Err(refused) => Err(refused),
+    };
+    match finished {
         Err(CommandError::Refused(error)) if is_held && error.starts_with("NOREPLICAS") => return None,
         finished => finished.unwrap(),
     }
