@@ -61,6 +61,9 @@ const ON_EVERY_SERVER: [(&str, &[&str]); 6] = [
 /// How many random sequences each fetched server plays; the installed one plays four times as many.
 const SEQUENCES: (&str, &str) = ("CONFORMANCE_SEQUENCES", "250");
 
+/// How many tests run at a time on a fetched server: most of their time they wait, for a lease to end or a failover.
+const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "4");
+
 /// Run tests on real servers; installs redis-server if it is missing and that is allowed
 #[derive(Args)]
 pub(crate) struct Test {
@@ -97,8 +100,10 @@ impl Test {
                 commands.extend(ON_EVERY_SERVER.map(|(test, filters)| {
                     let mut command = cargo(&["test", "--workspace", "--test", test, "--"]);
                     command.args(filters);
-                    if std::env::var_os(SEQUENCES.0).is_none() {
-                        command.env(SEQUENCES.0, SEQUENCES.1);
+                    for (name, value) in [SEQUENCES, THREADS] {
+                        if std::env::var_os(name).is_none() {
+                            command.env(name, value);
+                        }
                     }
                     command
                 }));
