@@ -83,7 +83,7 @@ impl Positions {
         }
     }
 
-    /// Deletes the position. Without a fence, it is deleted whoever holds the lock.
+    /// Deletes the position. Without a fence, it is deleted even if another instance holds the lock.
     pub(crate) async fn delete(&self, stream: &StreamName, fence: Option<Fence>) -> Outcome {
         let known = self.known(stream);
         let mut known = known.lock().await;

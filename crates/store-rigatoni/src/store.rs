@@ -236,7 +236,7 @@ impl StateStore for RigatoniStore {
         Ok(document)
     }
 
-    /// Deletes a position: under the lock if this instance holds it, otherwise whoever holds it. The next save of a running
+    /// Deletes a position: under the lock if this instance holds it, otherwise even if another instance does. The next save of a running
     /// pipeline of another instance is refused, and [`RigatoniStore::lost`] returns there.
     async fn delete_resume_token(&self, collection: &str) -> Result<(), StateStoreError> {
         let TokenKey { watched, .. } = self.keys.of_token(collection)?;

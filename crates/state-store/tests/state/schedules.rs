@@ -52,6 +52,32 @@ async fn tick(store: &StateStore, queue: &QueueName) -> usize {
     fired
 }
 
+async fn since(store: &StateStore, queue: &QueueName) -> Timestamp {
+    Schedules::get(store, queue, &name("report")).await.unwrap().unwrap().since
+}
+
+/// A failover may lead to a server whose clock is behind.
+#[tokio::test]
+async fn what_has_fired_does_not_fire_again_when_the_clock_goes_back() {
+    let (Fixture { server, store, clock }, queue) = (fixture().await, queue("back"));
+    put(&store, &queue, "report").await.unwrap();
+    tick(&store, &queue).await;
+    let behind = ManualClock::new(clock.now());
+    clock.advance(MINUTE);
+    assert_eq!(tick(&store, &queue).await, 1);
+    let fired = since(&store, &queue).await;
+    assert!(fired > behind.now());
+
+    let store = open(&server.url(None), StateOptions::default().with_clock(Clock::Manual(behind))).await.unwrap();
+    assert!(
+        store.pause(&queue, &name("report")).await.unwrap() && store.resume(&queue, &name("report")).await.unwrap()
+    );
+    assert_eq!(since(&store, &queue).await, fired);
+    let changed = Schedule::every(MINUTE * 2, NewJob::new("report")).unwrap();
+    let _ = store.put(&queue, &name("report"), &changed, None, Durability::Accepted).await.unwrap();
+    assert_eq!(since(&store, &queue).await, fired);
+}
+
 #[tokio::test]
 async fn a_schedule_lies_beside_the_jobs_that_it_pushes() {
     let parts = queue("parts");

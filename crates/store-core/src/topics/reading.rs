@@ -44,7 +44,7 @@ pub struct ReadRequest {
     pub lease: Duration,
     /// The most events to return. At most [`ReadRequest::MAX`]; default 100.
     pub max: u32,
-    /// How many partitions of the topic the consumer holds. Default 0.
+    /// How many partitions of the topic the consumer holds. At most [`TopicConfig::MAX_PARTITIONS`]; default 0.
     pub holding: u32,
     /// The identity of the consumer. Default random.
     pub request: RequestId,

@@ -71,7 +71,7 @@ async fn a_read_renews_the_lease(fixture: Fixture) -> Verdict {
     // A shorter one counts immediately.
     let shorter = orders.batch(&consumer.clone().with_lease(secs(2))).await?;
     check_eq!(shorter.until, orders.now().after(secs(2)));
-    // An expired lease that no other consumer has taken goes on.
+    // An expired lease that no other consumer has taken is renewed.
     orders.advance(secs(3));
     check_eq!(orders.batch(&consumer).await?.lease.fence, first.lease.fence);
     Ok(())
@@ -162,7 +162,8 @@ async fn a_request_outside_its_ranges_is_refused(fixture: Fixture) -> Verdict {
     let request = || orders.consumer("billing", "one");
     let mut elsewhere = request();
     elsewhere.partition = 1;
-    for wrong in [elsewhere, request().with_max(1_001), request().with_lease(ms(9))] {
+    let holding = u32::from(TopicConfig::MAX_PARTITIONS) + 1;
+    for wrong in [elsewhere, request().with_max(1_001), request().with_lease(ms(9)), request().with_holding(holding)] {
         check_matches!(orders.read(&wrong).await, Err(Error::InvalidArgument { op: Op::TopicRead, .. }));
     }
     Ok(())
