@@ -103,7 +103,7 @@ pub struct LinkConfig {
     pub(crate) pressure_every: Option<Duration>,
     pub(crate) sentinel_username: Option<String>,
     pub(crate) sentinel_password_file: Option<PathBuf>,
-    pub(crate) sentinel_ca: Option<PathBuf>,
+    pub(crate) sentinel_tls: TlsFiles,
     /// Counts the connections of one link that were opened after its start.
     pub(crate) reopened: Arc<watch::Sender<u64>>,
     pub(crate) reports_losses: bool,
@@ -134,7 +134,7 @@ impl LinkConfig {
             pressure_every: None,
             sentinel_username: None,
             sentinel_password_file: None,
-            sentinel_ca: None,
+            sentinel_tls: TlsFiles::new(),
             reopened: Arc::new(watch::Sender::new(0)),
             reports_losses: false,
             losses: None,
@@ -273,10 +273,11 @@ impl LinkConfig {
         self
     }
 
-    /// Certificates (PEM) of the authorities to trust for the sentinels. Default: those for the data servers.
+    /// The files for encrypted connections to the sentinels. Default: the authorities, and the certificate with its key, are each those
+    /// for the data servers.
     #[must_use]
-    pub fn with_sentinel_ca(mut self, path: impl Into<PathBuf>) -> Self {
-        self.sentinel_ca = Some(path.into());
+    pub fn with_sentinel_tls(mut self, files: TlsFiles) -> Self {
+        self.sentinel_tls = files;
         self
     }
 
@@ -298,14 +299,19 @@ impl LinkConfig {
         config.url = config.url.of_sentinels();
         config.username = config.sentinel_username.take();
         (config.password, config.password_file) = (None, config.sentinel_password_file.take());
-        config.tls.ca = config.sentinel_ca.take().or(config.tls.ca);
+        let own = std::mem::take(&mut config.sentinel_tls);
+        config.tls.ca = own.ca.or(config.tls.ca);
+        if own.certificate.is_some() || own.key.is_some() {
+            (config.tls.certificate, config.tls.key) = (own.certificate, own.key);
+        }
         config
     }
 
-    /// How long a connection may leave calls unanswered before it is closed. Longer with a breaker, which fails calls fast while a
-    /// server hangs for a moment.
+    /// How long a connection may leave calls unanswered before it is closed. So short that it is replaced within twice the command
+    /// time-out, so long that a single late reply does not end it. Longer with a breaker, which fails calls fast while a server hangs
+    /// for a moment.
     pub(crate) fn longest_silence(&self) -> Duration {
-        self.command_timeout * 2 + self.breaker.map_or(Duration::ZERO, |_| Duration::from_secs(1))
+        self.command_timeout * 7 / 4 + self.breaker.map_or(Duration::ZERO, |_| Duration::from_secs(1))
     }
 
     /// The same server without any user or password.
@@ -342,7 +348,7 @@ impl fmt::Debug for LinkConfig {
             .field("pressure_every", &self.pressure_every)
             .field("sentinel_username", &self.sentinel_username)
             .field("sentinel_password_file", &self.sentinel_password_file)
-            .field("sentinel_ca", &self.sentinel_ca)
+            .field("sentinel_tls", &self.sentinel_tls)
             .finish()
     }
 }

@@ -57,7 +57,9 @@ use waiting::{Permit, Waiting};
 /// - **Time-outs.** An attempt takes at most the command time-out ([`LinkConfig::with_command_timeout`]), and as long
 ///   again for each further round trip: two if the script has to be loaded, one if the server refused the request as
 ///   late. Without a connection the attempt fails immediately. A connection on which calls wait, and which answered
-///   none of them for twice the command time-out (with a breaker, a second longer), is closed: its calls fail as lost.
+///   none of them for 1.75 times the command time-out (with a breaker, a second longer), is closed: its calls fail as lost.
+///   So a half-open connection is replaced within twice the command time-out after the first call on it, if the server
+///   accepts another one at once.
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
 ///   pauses of up to 100 ms, 200 ms, 400 ms …. While a slot of a cluster moves, refusals (`TRYAGAIN`, `ASK`, `MOVED`) do not count for

@@ -116,7 +116,7 @@ codes! {
     /// Client and server do not agree about TLS.
     TlsRefused = "tls-refused", Error,
         "If client and server do not agree about TLS, there is no connection.",
-        "Write rediss:// for a port with TLS and redis:// for one without. Name the server's authority in REDIS_<ROLE>_TLS_CA_FILE, that of sentinels in REDIS_<ROLE>_SENTINEL_TLS_CA_FILE. If the server requires a client certificate, set REDIS_<ROLE>_TLS_CERT_FILE and REDIS_<ROLE>_TLS_KEY_FILE. Certificates must contain the hosts that servers report: let nodes of a cluster (cluster-announce-hostname), sentinels (announce-hostnames) and replicas (replica-announce-ip) announce names.";
+        "Write rediss:// for a port with TLS and redis:// for one without. Name the server's authority in REDIS_<ROLE>_TLS_CA_FILE, that of sentinels in REDIS_<ROLE>_SENTINEL_TLS_CA_FILE. If the server requires a client certificate, set REDIS_<ROLE>_TLS_CERT_FILE and REDIS_<ROLE>_TLS_KEY_FILE, for sentinels REDIS_<ROLE>_SENTINEL_TLS_CERT_FILE and REDIS_<ROLE>_SENTINEL_TLS_KEY_FILE. Certificates must contain the hosts that servers report: let nodes of a cluster (cluster-announce-hostname), sentinels (announce-hostnames) and replicas (replica-announce-ip) announce names.";
     /// The server refuses the credentials, or answers the login with an error that this version does not know.
     AuthRefused = "auth-refused", Error,
         "The server refuses every command of a client without the right user and password.",

@@ -62,7 +62,7 @@ pub(crate) struct Connection {
 pub(crate) struct SentinelLogin {
     pub(crate) username: Option<String>,
     pub(crate) password_file: Option<PathBuf>,
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) tls: TlsFiles,
 }
 
 impl Draft {
@@ -130,10 +130,7 @@ impl Draft {
         if let Some(path) = &connection.sentinel.password_file {
             link = link.with_sentinel_password_file(path);
         }
-        if let Some(path) = &connection.sentinel.ca {
-            link = link.with_sentinel_ca(path);
-        }
-        link
+        link.with_sentinel_tls(connection.sentinel.tls.clone())
     }
 
     /// The rules of a user of this server who may send what its role needs, and nothing else.

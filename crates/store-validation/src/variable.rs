@@ -206,6 +206,18 @@ pub const VARIABLES: &[Variable] = &[
         "The authorities to trust for the sentinels, instead of those for the data servers",
     ),
     row(
+        &["REDIS_CACHE_SENTINEL_TLS_CERT_FILE", "REDIS_STATE_SENTINEL_TLS_CERT_FILE"],
+        WhenUnset::Nothing,
+        "path, PEM; with the key file",
+        "The certificate to show to the sentinels, instead of the one for the data servers",
+    ),
+    row(
+        &["REDIS_CACHE_SENTINEL_TLS_KEY_FILE", "REDIS_STATE_SENTINEL_TLS_KEY_FILE"],
+        WhenUnset::Nothing,
+        "path, PEM; with the certificate file",
+        "The private key of that certificate",
+    ),
+    row(
         &["REDIS_CACHE_POOL_SIZE", "REDIS_STATE_POOL_SIZE"],
         WhenUnset::Value("3"),
         "1 to 64",

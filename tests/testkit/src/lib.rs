@@ -9,6 +9,7 @@
 //!   fetches. `TESTKIT_SERVER=valkey-9.1` runs any test on another server.
 //! - [`FaultProxy`] is a proxy between a client and a server: it delays, holds, resets, and cuts a connection after a chosen
 //!   request was executed and before its reply arrives.
+//! - [`RemoteServer`] is a server with a cable that can be pulled out: in a network namespace where the machine allows it.
 //! - [`ScriptProxy`] is another one, which makes a script end between two of its writes.
 //! - [`KvrocksProxy`] makes a server reply like Kvrocks.
 //! - [`Program`] runs a binary with exactly the environment that it is given.
@@ -43,6 +44,7 @@ pub mod lua;
 mod port;
 mod program;
 mod proxy;
+mod remote;
 mod resp;
 mod script_proxy;
 mod sentinels;
@@ -58,6 +60,7 @@ pub use kvrocks::KvrocksProxy;
 pub use port::free_port;
 pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};
+pub use remote::RemoteServer;
 pub use resp::{CommandError, RespConnection, Value, frame_end};
 pub use script_proxy::{Interrupted, ScriptProxy};
 pub use sentinels::{Sentinels, SentinelsBuilder};

@@ -120,14 +120,10 @@ impl RedisServer {
         self.port.number()
     }
 
-    /// Always `127.0.0.1`.
-    pub fn host(&self) -> &'static str {
-        "127.0.0.1"
-    }
-
-    /// Host and port.
+    /// Host and port. The host is `127.0.0.1`, unless the server has a network namespace.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port()).into()
+        let namespace = lock(&self.settings).namespace.clone();
+        (namespace.map_or(Ipv4Addr::LOCALHOST, |namespace| namespace.address()), self.port()).into()
     }
 
     /// The URL of the default user: `redis://:password@127.0.0.1:port/database`, with TLS `rediss://`; without the path
@@ -201,14 +197,20 @@ impl RedisServer {
         let scheme = if self.certificates().is_some() { "rediss" } else { "redis" };
         let login = password.map(|password| format!("{}:{}@", percent_encoded(user), percent_encoded(password)));
         let path = database.map(|number| format!("/{number}"));
-        format!("{scheme}://{}{}:{port}{}", login.unwrap_or_default(), self.host(), path.unwrap_or_default())
+        format!("{scheme}://{}{}:{port}{}", login.unwrap_or_default(), self.address().ip(), path.unwrap_or_default())
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
-        match &mut *lock(&self.process) {
-            Some(process) => process.signal(signal),
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "the server does not run")),
-        }
+        self.with_process(|process| process.signal(signal))
+    }
+
+    pub(crate) fn process_id(&self) -> io::Result<u32> {
+        self.with_process(|process| Ok(process.id()))
+    }
+
+    fn with_process<T>(&self, then: impl FnOnce(&mut Process) -> io::Result<T>) -> io::Result<T> {
+        let down = || io::Error::new(io::ErrorKind::NotFound, "the server does not run");
+        lock(&self.process).as_mut().ok_or_else(down).and_then(then)
     }
 
     /// Starts the process and waits until that very process answers, since another may hold the port.
@@ -216,9 +218,14 @@ impl RedisServer {
         let settings = lock(&self.settings).clone();
         let arguments = settings.arguments(self.port(), self.dir())?;
         let environment = if settings.records_fsyncs { power::variables(self.dir())? } else { Vec::new() };
-        let process = Process::start(&settings.resolved_program()?, &arguments, self.dir(), &environment)?;
-        let id = process.id().to_string();
+        let (program, arguments) = settings.wrapped(settings.resolved_program()?, arguments);
+        let process = Process::start(&program, &arguments, self.dir(), &environment)?;
+        let id = process.id();
         *lock(&self.process) = Some(process);
+        if let Some(namespace) = &settings.namespace {
+            namespace.connect(id).await?;
+        }
+        let id = id.to_string();
         self.own_commands.store(0, Ordering::Relaxed);
 
         let started = Instant::now();

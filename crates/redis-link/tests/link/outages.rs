@@ -76,7 +76,7 @@ async fn a_connection_that_cannot_be_written_to_is_closed() {
     let link = Link::connect(settings.with_pool_size(1).with_max_retries(0)).await.unwrap();
     server.pause().unwrap();
     let value = vec![b'x'; 8 << 20];
-    // After twice the command time-out the connection is given up.
+    // After 1.75 times the command time-out the connection is given up.
     for _ in 0..2 {
         assert!(is_indeterminate(&link.command(READS, "SET", args!["large", value.clone()]).await));
     }

@@ -99,6 +99,23 @@ async fn a_server_that_cannot_sync_its_append_only_file_is_unavailable_for_write
     eventually("writes are accepted again", async || set(&link).await.is_ok()).await;
 }
 
+/// Its append-only file cannot grow.
+#[tokio::test]
+async fn a_server_whose_disk_is_full_is_unavailable_for_writes_until_it_has_space_again() {
+    let server = RedisServer::builder().appendonly(true).fills_disk().start().await.unwrap();
+    let link = once(&server).await;
+    set(&link).await.unwrap();
+    server.fill_disk(true).unwrap();
+    refused("the server cannot write to its disk", async || set(&link).await).await;
+    let refusal = server.command(&["SET", "x", "2"]).await.unwrap_err().to_string();
+    assert!(refusal.contains("MISCONF"), "{refusal}");
+    get(&link).await.expect("reads are answered");
+    server.fill_disk(false).unwrap();
+    eventually("writes are accepted again", async || set(&link).await.is_ok()).await;
+    server.start_again().await.unwrap();
+    assert_eq!(server.command(&["GET", "x"]).await.unwrap().as_str(), Some("1"));
+}
+
 #[tokio::test]
 async fn a_call_for_a_slot_that_no_node_serves_may_be_repeated() {
     let server = RedisServer::builder().cluster().start().await.unwrap();

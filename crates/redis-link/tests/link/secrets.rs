@@ -44,6 +44,35 @@ async fn the_link_waits_for_a_password_file_that_is_rotated_late() {
     eventually("the link is back with the new password", async || link.ping().await.is_ok()).await;
 }
 
+/// Another authority has issued the certificates of both sides.
+#[tokio::test]
+async fn rotated_certificates_are_used_by_the_next_connection() {
+    let server = RedisServer::builder().mutual_tls().start().await.unwrap();
+    let next = RedisServer::builder().mutual_tls().start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let [ca, certificate, key] = ["ca", "certificate", "key"].map(|name| folder.path().join(name));
+    let copy = |of: &RedisServer| {
+        let files = [(of.ca_file(), &ca), (of.client_cert_file(), &certificate), (of.client_key_file(), &key)];
+        for (from, to) in files {
+            fs::copy(from, to).unwrap();
+        }
+    };
+    copy(&server);
+    let files = TlsFiles::new().with_ca(&ca).with_identity(&certificate, &key);
+    let link = Link::connect(config(&server.url(None)).with_tls(files)).await.unwrap();
+    let mut admin = server.connect().await.unwrap();
+    let text = |name: &str| next.ca_file().with_file_name(name).display().to_string();
+    let names = ["tls-ca-cert-file", "ca.crt", "tls-cert-file", "server.crt", "tls-key-file", "server.key"];
+    let settings = names.chunks(2).flat_map(|pair| [pair[0].to_owned(), text(pair[1])]);
+    let set: Vec<_> = ["CONFIG", "SET"].map(str::to_owned).into_iter().chain(settings).collect();
+    admin.command(&set).await.unwrap();
+    let lose = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+    admin.command(&lose).await.unwrap();
+    eventually("the link is refused", async || !link.is_connected() && link.ping().await.is_err()).await;
+    copy(&next);
+    eventually("the link is back with the new certificates", async || link.ping().await.is_ok()).await;
+}
+
 #[tokio::test]
 async fn no_public_type_prints_a_secret() {
     let server = RedisServer::builder().password("canary").start().await.unwrap();

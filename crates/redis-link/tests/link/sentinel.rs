@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use redis_link::{Channel, Event, Link, LinkConfig, args};
+use redis_link::{Channel, Event, Link, LinkConfig, TlsFiles, args};
 use store_core::{Durability, Error};
 use testkit::{RedisServer, Sentinels};
 use tokio::task::JoinSet;
@@ -198,6 +198,43 @@ async fn sentinels_have_credentials_of_their_own() {
         assert!(matches!(error, Error::Unauthenticated { .. }), "{error}");
         assert!(error.to_string().contains("sentinels"), "{error}");
     }
+}
+
+/// No sentinel accepts the old password, and all connections to the sentinels are lost.
+#[tokio::test]
+async fn a_rotated_password_of_sentinels_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "first").unwrap();
+    let sentinels = Sentinels::builder().sentinel_password("first").start().await.unwrap();
+    let link = Link::connect(settings(&sentinels).with_sentinel_password_file(&file)).await.unwrap();
+    for sentinel in sentinels.sentinels() {
+        sentinel.set_user_password("default", "second").await.unwrap();
+        sentinel.command(&["SENTINEL", "CONFIG", "SET", "sentinel-pass", "second"]).await.unwrap();
+    }
+    std::fs::write(&file, "second").unwrap();
+    for sentinel in sentinels.sentinels() {
+        sentinel.disconnect_clients().await.unwrap();
+    }
+    let new = sentinels.failover().await;
+    eventually("calls reach the new primary", async || port(&link).await == Some(new.port())).await;
+    assert!(count(&link).await);
+}
+
+/// The sentinels require a certificate of the client, the data servers do not.
+#[tokio::test]
+async fn sentinels_get_a_certificate_of_their_own() {
+    let data = RedisServer::builder().tls();
+    let sentinels = Sentinels::builder().data(data).own_authority().start().await.unwrap();
+    let sentinel = &sentinels.sentinels()[0];
+    let url = url_of(&sentinels.addresses(), sentinels.name()).replace("redis-", "rediss-");
+    let settings = config(&url).with_tls(TlsFiles::new().with_ca(sentinels.data()[0].ca_file()));
+    let own = TlsFiles::new().with_ca(sentinel.ca_file());
+    let refused = Link::connect(settings.clone().with_sentinel_tls(own.clone())).await;
+    assert!(matches!(refused, Err(Error::Tls { .. })), "{refused:?}");
+    let own = own.with_identity(sentinel.client_cert_file(), sentinel.client_key_file());
+    let link = Link::connect(settings.with_sentinel_tls(own)).await.unwrap();
+    assert!(count(&link).await);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ impl Reader<'_> {
     pub(super) fn connection(&mut self, url: ServerUrl, role: Role) -> Option<Connection> {
         let name = |part: &str| format!("REDIS_{}_{part}", role.name().to_uppercase());
         let before = self.findings.len();
-        let tls = self.tls(&url, role);
+        let tls = self.tls(&url, role, &name("TLS"), "rediss://");
         let password_file = self.password_file(&name("PASSWORD_FILE"), role);
         let sentinel = self.sentinel(&url, role);
         let files_are_right = self.findings.len() == before;
@@ -42,28 +42,23 @@ impl Reader<'_> {
     /// How to log in at the sentinels.
     fn sentinel(&mut self, url: &ServerUrl, role: Role) -> SentinelLogin {
         let name = |part: &str| format!("REDIS_{}_SENTINEL_{part}", role.name().to_uppercase());
-        let names = ["USERNAME", "PASSWORD_FILE", "TLS_CA_FILE"].map(name);
-        let is_set = names.each_ref().map(|name| self.value(name).is_some());
-        let mut invalid = |what: String| self.broken(Finding::new(Code::ConfInvalid, role, what));
-        if is_set.contains(&true) && !matches!(url.topology(), Topology::Sentinel { .. }) {
-            let prefix = name("…");
-            invalid(format!(
-                "{prefix} is set, but the URL names no sentinels: write redis-sentinel://host,host/service"
-            ));
-        } else if is_set[2] && !url.is_tls() {
-            invalid(format!("{} is set, but the URL is not encrypted: write rediss-sentinel://", names[2]));
-        }
-        let ca = match self.file(&names[2]) {
-            Some(Err(problem)) => {
-                self.broken(Finding::new(Code::TlsFileUnreadable, role, problem));
-                None
+        let parts = ["USERNAME", "PASSWORD_FILE", "TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"];
+        if !matches!(url.topology(), Topology::Sentinel { .. }) {
+            if parts.iter().any(|part| self.value(&name(part)).is_some()) {
+                let prefix = name("…");
+                self.broken(Finding::new(
+                    Code::ConfInvalid,
+                    role,
+                    format!("{prefix} is set, but the URL names no sentinels: write redis-sentinel://host,host/service"),
+                ));
             }
-            file => file.and_then(Result::ok),
-        };
-        for problem in ca.iter().filter(|_| url.is_tls()).flat_map(|ca| TlsFiles::new().with_ca(ca).problems()) {
-            self.findings.push(Finding::new(Code::TlsFileUnreadable, role, format!("{}: {problem}", names[2])));
+            return SentinelLogin::default();
         }
-        SentinelLogin { username: self.value(&names[0]), password_file: self.password_file(&names[1], role), ca }
+        SentinelLogin {
+            username: self.value(&name("USERNAME")),
+            password_file: self.password_file(&name("PASSWORD_FILE"), role),
+            tls: self.tls(url, role, &name("TLS"), "rediss-sentinel://"),
+        }
     }
 
     fn password_file(&mut self, name: &str, role: Role) -> Option<PathBuf> {
@@ -101,8 +96,9 @@ impl Reader<'_> {
         })
     }
 
-    fn tls(&mut self, url: &ServerUrl, role: Role) -> TlsFiles {
-        let name = |part: &str| format!("REDIS_{}_TLS_{part}_FILE", role.name().to_uppercase());
+    /// The files of the variables that begin with `prefix`. They need a URL of the encrypted `scheme`.
+    fn tls(&mut self, url: &ServerUrl, role: Role, prefix: &str, scheme: &str) -> TlsFiles {
+        let name = |part: &str| format!("{prefix}_{part}_FILE");
         let is_set = ["CA", "CERT", "KEY"].map(|part| self.value(&name(part)).is_some());
         let [ca, certificate, key] = ["CA", "CERT", "KEY"].map(|part| match self.file(&name(part))? {
             Ok(path) => Some(path),
@@ -113,17 +109,14 @@ impl Reader<'_> {
         });
         let mut invalid = |what: String| self.broken(Finding::new(Code::ConfInvalid, role, what));
         if !url.is_tls() && is_set.contains(&true) {
-            invalid(format!(
-                "REDIS_{}_TLS_… is set, but the URL is not encrypted: write rediss://",
-                role.name().to_uppercase()
-            ));
+            invalid(format!("{prefix}_… is set, but the URL is not encrypted: write {scheme}"));
         }
         if is_set[1] != is_set[2] {
             invalid(format!("{} and {} must be set together", name("CERT"), name("KEY")));
         }
         let mut files = TlsFiles::new();
         (files.ca, files.certificate, files.key) = (ca, certificate, key);
-        for problem in files.problems() {
+        for problem in files.problems().into_iter().filter(|_| url.is_tls()) {
             let part = match problem.file {
                 TlsFile::Authorities => "CA",
                 TlsFile::Certificate => "CERT",

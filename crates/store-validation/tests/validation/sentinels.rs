@@ -130,6 +130,8 @@ fn variables_of_sentinels_need_a_url_of_sentinels() {
     assert_errors(&check("redis-sentinel://h/main", "REDIS_CACHE_SENTINEL_USERNAME", "app"), &[]);
     let report = check("rediss-sentinel://h/main", "REDIS_CACHE_SENTINEL_TLS_CA_FILE", "/etc/hostname");
     assert_errors(&report, &[Code::TlsFileUnreadable]);
+    let report = check("rediss-sentinel://h/main", "REDIS_CACHE_SENTINEL_TLS_CERT_FILE", "/etc/hostname");
+    assert!(what(&report, Code::ConfInvalid).contains("REDIS_CACHE_SENTINEL_TLS_KEY_FILE must be set"), "{report:#?}");
     // The sentinels are on this machine; the primary may be on another one.
     let report = check("redis-sentinel://localhost/main", "REDIS_CACHE_SENTINEL_USERNAME", "app");
     assert!(warnings(&report).contains(&Code::NoTls), "{report:#?}");

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::{RedisServer, nodes};
 use crate::certificates::Certificates;
 use crate::port::ReservedPort;
+use crate::remote::Namespace;
 use crate::servers;
 
 /// The name of the kit's own configuration file.
@@ -70,6 +71,8 @@ pub struct RedisServerBuilder {
     names: Vec<String>,
     pub(super) replicates: bool,
     pub(super) records_fsyncs: bool,
+    pub(super) fills_disk: bool,
+    pub(super) namespace: Option<Arc<Namespace>>,
     pub(super) kind: Kind,
     /// The port to listen on; a free one if none is set.
     pub(super) port: Option<Arc<ReservedPort>>,
@@ -126,6 +129,8 @@ impl RedisServerBuilder {
             names: ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into(),
             replicates: false,
             records_fsyncs: false,
+            fills_disk: false,
+            namespace: None,
             kind: Kind::Standalone,
             port: None,
             bus: None,
@@ -226,6 +231,34 @@ impl RedisServerBuilder {
     pub fn records_fsyncs(mut self) -> Self {
         self.records_fsyncs = true;
         self
+    }
+
+    /// Lets the server survive a full disk, for [`RedisServer::fill_disk`].
+    #[must_use]
+    pub fn fills_disk(mut self) -> Self {
+        self.fills_disk = true;
+        self
+    }
+
+    /// Starts the server in this network namespace.
+    pub(crate) fn in_namespace(mut self, namespace: &Arc<Namespace>) -> Self {
+        self.namespace = Some(Arc::clone(namespace));
+        self.config("bind", "0.0.0.0").config("protected-mode", "no")
+    }
+
+    /// The program with its arguments, behind the one that prepares its process.
+    pub(super) fn wrapped(&self, program: PathBuf, arguments: Vec<OsString>) -> (PathBuf, Vec<OsString>) {
+        let mut all = vec![program.into_os_string()];
+        all.extend(arguments);
+        if self.fills_disk {
+            // the signal for a file that is too large ends a process that does not ignore it
+            let ignoring = ["sh", "-c", r#"trap "" XFSZ; exec "$@""#, "sh"].map(OsString::from);
+            all.splice(0..0, ignoring);
+        }
+        if self.namespace.is_some() {
+            all.splice(0..0, ["unshare", "--net", "--"].map(OsString::from));
+        }
+        (all.remove(0).into(), all)
     }
 
     /// A cluster of this one node, which owns all slots. It refuses calls whose keys are in several slots, and has database 0

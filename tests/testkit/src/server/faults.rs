@@ -1,4 +1,7 @@
+use std::io;
+
 use super::RedisServer;
+use crate::lock;
 use crate::resp::CommandError;
 
 /// Faults that a server brings about on itself.
@@ -23,6 +26,19 @@ impl RedisServer {
     /// As [`command`](Self::command).
     pub async fn flush_scripts(&self) -> Result<(), CommandError> {
         self.command(&["SCRIPT", "FLUSH", "SYNC"]).await.map(drop)
+    }
+
+    /// From now on the disk of the server is full, or it has space again: the system refuses each write to a file beyond its first
+    /// byte (`RLIMIT_FSIZE`, so the error is `EFBIG` instead of `ENOSPC`, which servers treat alike).
+    ///
+    /// # Errors
+    /// When the server does not run, or the system refuses.
+    ///
+    /// # Panics
+    /// When the server was built without [`fills_disk`](crate::RedisServerBuilder::fills_disk): the system would kill it.
+    pub fn fill_disk(&self, is_full: bool) -> io::Result<()> {
+        assert!(lock(&self.settings).fills_disk, "the server was built without fills_disk()");
+        self.with_process(|process| process.limit_files(is_full.then_some(0)))
     }
 
     /// Changes `maxmemory`. With 1 the memory is full at once: the server evicts what its policy allows, and refuses commands that

@@ -68,7 +68,11 @@ impl RedisServer {
     /// As [`command`](Self::command).
     pub async fn set_user_password(&self, user: &str, password: &str) -> Result<(), CommandError> {
         self.command(&["ACL", "SETUSER", user, "resetpass", &format!(">{password}")]).await?;
-        for known in lock(&self.settings).users.iter_mut().filter(|known| known.name == user) {
+        let mut settings = lock(&self.settings);
+        if user == "default" {
+            settings.password = Some(password.to_owned());
+        }
+        for known in settings.users.iter_mut().filter(|known| known.name == user) {
             password.clone_into(&mut known.password);
         }
         Ok(())

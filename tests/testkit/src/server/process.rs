@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 
 use super::StartError;
 
@@ -68,6 +68,14 @@ impl Process {
 
     pub(super) fn is_paused(&self) -> bool {
         self.is_paused
+    }
+
+    /// Limits the size of the files that it may write; `None`: to that of this process.
+    pub(super) fn limit_files(&self, bytes: Option<u64>) -> io::Result<()> {
+        let own = getrlimit(Resource::Fsize);
+        let limit = Rlimit { current: bytes.or(own.current), maximum: own.maximum };
+        prlimit(Some(Pid::from_child(&self.server)), Resource::Fsize, limit)?;
+        Ok(())
     }
 
     /// Sends STOP or CONT.
