@@ -49,7 +49,9 @@ impl Reader<'_> {
                 self.broken(Finding::new(
                     Code::ConfInvalid,
                     role,
-                    format!("{prefix} is set, but the URL names no sentinels: write redis-sentinel://host,host/service"),
+                    format!(
+                        "{prefix} is set, but the URL names no sentinels: write redis-sentinel://host,host/service"
+                    ),
                 ));
             }
             return SentinelLogin::default();
