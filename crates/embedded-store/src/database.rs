@@ -27,6 +27,7 @@ use crate::closed::Closed;
 use crate::fault::Fault;
 use crate::file::StoreFile;
 use crate::rows::{Change, View};
+use crate::waiting::Waiting;
 
 /// How many operations may wait for the writer thread; further callers wait for a place.
 const WAITING: usize = 1024;
@@ -163,6 +164,11 @@ impl Database {
             Engine::Memory(memory) => memory.check(),
             Engine::File(FileEngine { core, .. }) => core.check(),
         }
+    }
+
+    /// Those who wait, and what they wait for.
+    pub(crate) fn waiting(&self) -> Arc<Waiting> {
+        Arc::clone(&self.0.shared.waiting)
     }
 
     /// The counters of idempotent requests.

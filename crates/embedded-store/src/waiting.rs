@@ -3,6 +3,7 @@
 
 mod effects;
 mod mailbox;
+mod watches;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,13 +13,15 @@ use store_core::{Fence, HolderName, JobId, QueueName, REGISTRATION, RequestId, T
 
 pub(crate) use effects::Effects;
 pub(crate) use mailbox::Mailbox;
+pub(crate) use watches::Watch;
+use watches::Watches;
 
 /// How many jobs of claims are remembered at most. Beyond that, the oldest claims are forgotten.
 const MOST_REMEMBERED: usize = 100_000;
 
 /// The waiters of each queue, and the claims that can be repeated.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<State>);
+pub(crate) struct Waiting(Mutex<State>, Watches);
 
 #[derive(Debug, Default)]
 struct State {

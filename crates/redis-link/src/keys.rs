@@ -163,6 +163,12 @@ pub fn wake_channel(namespace: &Namespace, name: &str) -> String {
     format!("{namespace}:wake:{name}")
 }
 
+/// `ns:wake:{tag}:part`: the channel on which processes are notified of writes of the key `ns:{tag}:part`. Sharded in a cluster, where it
+/// has the slot of the key. `lua/notify_watchers.lua` of the state store derives it as well.
+pub fn watch_channel(key: &str) -> String {
+    key.replacen(':', ":wake:", 1)
+}
+
 /// The part before the hash tag of a lease, a pool or an idempotency key: `ns:service`, or `ns` for a shared one. A
 /// namespace contains no colon, so the two cannot be confused.
 fn scoped(namespace: &Namespace, scope: &Scope) -> String {

@@ -13,6 +13,7 @@ mod leases;
 #[cfg(test)]
 mod lua;
 mod queue;
+mod notifications;
 mod resume_tokens;
 mod runs;
 mod steps;

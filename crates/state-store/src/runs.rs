@@ -11,11 +11,11 @@ use store_core::{
     RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved, millis_ceil,
 };
 
-use crate::StateStore;
+use crate::{StateStore, notifications};
 
 const RECORD: &str = include_str!("../lua/run/record.lua");
 const WRITING: &[&str] =
-    &[layout::PIECE, RECORD, include_str!("../lua/run/writing.lua"), include_str!("../lua/run/write.lua")];
+    &[layout::PIECE, RECORD, include_str!("../lua/run/writing.lua"), notifications::PIECE, include_str!("../lua/run/write.lua")];
 
 static CREATE: Script = Script::adds(
     "run/create",
@@ -27,7 +27,10 @@ static END: Script = Script::frees("run/write", WRITING);
 static DESCRIBE: Script = Script::reads("run/describe", &[layout::PIECE, include_str!("../lua/run/describe.lua")]);
 static GET: Script = Script::reads("run/get", &[layout::PIECE, include_str!("../lua/run/get.lua")]);
 static EVENTS: Script = Script::reads("run/events", &[layout::PIECE, include_str!("../lua/run/events.lua")]);
-static DELETE: Script = Script::frees("run/delete", &[layout::PIECE, RECORD, include_str!("../lua/run/delete.lua")]);
+static DELETE: Script = Script::frees(
+    "run/delete",
+    &[layout::PIECE, RECORD, notifications::PIECE, include_str!("../lua/run/delete.lua")],
+);
 static INDEX: Script = Script::adds("run/index", &[include_str!("../lua/run/index.lua")]);
 static TIDY: Script = Script::frees("run/tidy", &[include_str!("../lua/run/tidy.lua")]);
 static LIST: Script = Script::reads("run/list", &[include_str!("../lua/run/list.lua")]);
@@ -58,9 +61,10 @@ pub(crate) struct RunCalls {
 impl RunCalls {
     pub(crate) fn new(link: &Link) -> Self {
         let (layouts, margin) = (link.layouts().argument(Aggregate::Run), millis_ceil(link.collection_margin()));
+        let publish = notifications::publish_command(link);
         let shared = |op, script, head| SharedScript::new(link, op, script, head);
         let write = |script| {
-            let head = args![layouts.clone(), margin, RunEvents::MAX_RUN_BYTES];
+            let head = args![layouts.clone(), margin, RunEvents::MAX_RUN_BYTES, publish.clone()];
             SharedScript::new(link, Op::RunWrite, script, head)
         };
         Self {
@@ -68,7 +72,7 @@ impl RunCalls {
             write: write(&WRITE),
             end: write(&END),
             describe: shared(Op::RunList, &DESCRIBE, args![layouts.clone()]),
-            delete: shared(Op::RunDelete, &DELETE, args![layouts.clone()]),
+            delete: shared(Op::RunDelete, &DELETE, args![layouts.clone(), publish.clone()]),
             index: shared(Op::RunCreate, &INDEX, Vec::new()),
             tidy: shared(Op::RunSweep, &TIDY, Vec::new()),
         }

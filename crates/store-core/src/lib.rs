@@ -22,6 +22,7 @@ mod leases;
 mod loss;
 pub mod metric;
 mod name;
+mod notifications;
 mod op;
 mod page;
 mod pressure;
@@ -54,6 +55,7 @@ pub use name::{
     AgentName, GroupName, HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName,
     QueueName, RequestId, RunId, ScheduleName, ServiceName, SessionId, StepName, StreamName, TopicName, UniqueKey,
 };
+pub use notifications::{Notifications, Notify, Subscribed};
 pub use op::{Op, Repeat};
 pub use page::{Cursor, Page, PageRequest};
 pub use pressure::{Pressure, PressureReading};

@@ -98,6 +98,9 @@ pub trait StateRole:
 
     /// The topics of the namespace.
     fn topics(&self) -> &dyn crate::Topics;
+
+    /// Notifications of writes, for those who wait for them.
+    fn notifications(&self) -> &dyn crate::Notifications;
 }
 
 impl<S> StateRole for S
@@ -113,6 +116,7 @@ where
         + crate::Runs
         + crate::Schedules
         + crate::Topics
+        + crate::Notifications
         + crate::Inventory,
 {
     fn steps(&self) -> &dyn crate::Steps {
@@ -128,6 +132,10 @@ where
     }
 
     fn topics(&self) -> &dyn crate::Topics {
+        self
+    }
+
+    fn notifications(&self) -> &dyn crate::Notifications {
         self
     }
 }

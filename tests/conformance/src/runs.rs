@@ -8,6 +8,7 @@ mod get;
 mod list;
 mod sweep;
 mod ttl;
+mod watch;
 mod write;
 
 use futures_util::future::try_join_all;
@@ -31,6 +32,7 @@ pub(crate) const CASES: &[&[Case]] = &[
     sweep::CASES,
     clear::CASES,
     ttl::CASES,
+    watch::CASES,
 ];
 
 /// How long the runs of the cases last.

@@ -19,7 +19,7 @@ pub(super) struct Shared {
     pub(super) begins: IdempotencyBegins,
     pub(super) decisions: LimitDecisions,
     pub(super) closed: Closed,
-    waiting: Arc<Waiting>,
+    pub(super) waiting: Arc<Waiting>,
 }
 
 /// The metrics of committed transactions.

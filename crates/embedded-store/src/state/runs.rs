@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use async_trait::async_trait;
 use store_core::{
-    Cursor, Durability, Error, Fence, NewRun, Op, PageRequest, Receipt, RequestId, Result, RunEvent, RunEvents,
-    RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved, Timestamp,
+    Cursor, Durability, Error, Fence, NewRun, Notifications, Notify, Op, PageRequest, Receipt, RequestId, Result, RunEvent, RunEvents,
+    RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved, Subscribed, Timestamp,
 };
 
 use self::record::{Log, Payload, Record, listing};
@@ -16,6 +16,7 @@ use crate::encoding::name;
 use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::{Change, Rows, Table, View, behind};
+use crate::waiting::Watch;
 
 /// How many expired runs one sweep removes.
 const SWEPT_AT_ONCE: usize = 1000;
@@ -123,6 +124,7 @@ fn write(change: &mut Change<'_>, write: &RunWrite, now: Moment) -> Result<RunOu
     }
     run.info.fence = write.fence.max(run.info.fence);
     run.trim(change)?;
+    change.effects.notify(watched(&write.run));
     run.put(change, now).map(RunOutcome::Done)
 }
 
@@ -196,6 +198,7 @@ fn delete(change: &mut Change<'_>, run: &RunId, now: Moment) -> Result<bool, Fau
     let Some(found) = Record::read(change, run)? else { return Ok(false) };
     let existed = !found.is_expired(now);
     found.remove(change)?;
+    change.effects.notify(watched(run));
     Ok(existed)
 }
 
@@ -282,6 +285,17 @@ impl Runs for EmbeddedState {
             Ok(RunsRemoved::new(removed, listed.left, listed.next))
         };
         self.database.write(op, apply).await
+    }
+}
+
+/// A run, among all that can be watched.
+fn watched(run: &RunId) -> Vec<u8> {
+    [b"r", run.as_str().as_bytes()].concat()
+}
+
+impl Notifications for EmbeddedState {
+    fn of_run(&self, run: &RunId, notify: Notify) -> Subscribed {
+        Box::new(Watch::new(self.database.waiting(), watched(run), notify))
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) struct Effects {
     waiting: Arc<Waiting>,
     undo: Vec<Undo>,
     wakeups: Vec<(Registration, Wakeup)>,
+    /// What was written, for those who watch it.
+    written: Vec<Vec<u8>>,
 }
 
 enum Undo {
@@ -26,7 +28,7 @@ enum Undo {
 
 impl Effects {
     pub(crate) fn new(waiting: Arc<Waiting>) -> Self {
-        Self { waiting, undo: Vec::new(), wakeups: Vec::new() }
+        Self { waiting, undo: Vec::new(), wakeups: Vec::new(), written: Vec::new() }
     }
 
     /// Registers a waiter at a queue.
@@ -65,6 +67,11 @@ impl Effects {
         self.wakeups.push((taken, wakeup));
     }
 
+    /// Notifies those who watch this after the commit.
+    pub(crate) fn notify(&mut self, what: Vec<u8>) {
+        self.written.push(what);
+    }
+
     /// Remembers a claim until its lease ends.
     pub(crate) fn remember(&mut self, request: RequestId, claim: RememberedClaim, now: u64) {
         self.undo.push(Undo::Remember(request, claim.until));
@@ -83,6 +90,7 @@ impl Effects {
         for (taken, wakeup) in std::mem::take(&mut self.wakeups) {
             taken.mailbox.put(taken.reserve, wakeup);
         }
+        self.written.iter().for_each(|what| self.waiting.1.notify(what));
     }
 }
 

@@ -2,15 +2,19 @@
 -- KEYS     hashes, the runs: see record.lua
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  layouts: see layout.lua
--- ARGV     from 3 on, for each run: when it was created (µs, 16 digits)
+-- ARGV[3]  the command that notifies watchers: see notify_watchers.lua
+-- ARGV     from 4 on, for each run: when it was created (µs, 16 digits)
 -- Returns  'each', then for each run: 'deleted' | 'failed', error
 -- Retry    leads to the same state; a run that was created later stays
 -- Cost     O(runs)
--- needs: call, read_run
+-- needs: call, notify_watchers, read_run
 local reply = {'each'}
 for index, key in ipairs(KEYS) do
   local run, failure = read_run(key)
-  if run and run.created == ARGV[index + 2] then call('UNLINK', key) end
+  if run and run.created == ARGV[index + 3] then
+    call('UNLINK', key)
+    notify_watchers(ARGV[3], key)
+  end
   reply[index + 1] = failure and {'failed', failure} or 'deleted'
 end
 return reply

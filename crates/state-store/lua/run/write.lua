@@ -4,7 +4,8 @@
 -- ARGV[2]  layouts: see layout.lua
 -- ARGV[3]  how much later than its end a run may be collected (ms)
 -- ARGV[4]  how many bytes of events a run keeps
--- ARGV     from 5 on, for each write: request (16 bytes), how long a call is remembered (ms),
+-- ARGV[5]  the command that notifies watchers: see notify_watchers.lua
+-- ARGV     from 6 on, for each write: request (16 bytes), how long a call is remembered (ms),
 --          version, sequence, fence (16 digits; each may be ''), states in which it is legal, the
 --          new state or '', the kind of the event of a transition, '1' if the new state is an end
 --          or '', number of payloads and events, number of payloads, then field and payload of
@@ -13,9 +14,9 @@
 -- Retry    recognised by its request, in the run or in the log; then writes again, so that WAIT
 --          covers it
 -- Cost     O(events), and their bytes
--- needs: write_run
+-- needs: notify_watchers, write_run
 local margin, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local reply, at = {'each'}, 5
+local reply, at = {'each'}, 6
 for index, key in ipairs(KEYS) do
   local write = {payloads = {}, events = {}}
   write.request, write.remembered, write.version = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
@@ -30,5 +31,8 @@ for index, key in ipairs(KEYS) do
   end
   write.changes = write.to ~= '' or payloads > 0
   reply[index + 1] = write_run(key, write, margin, most_bytes)
+end
+for index, key in ipairs(KEYS) do
+  if reply[index + 1][1] == 'done' then notify_watchers(ARGV[5], key) end
 end
 return reply

@@ -4,18 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{PageRequest, Result, RunEvents, RunId, Runs};
-use tokio::time::sleep;
+use store_core::{Notifications, PageRequest, Result, RunEvents, RunId, Runs, Subscribed};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
-/// The pause after a read that has found an event.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause between two reads.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The events of a run as they are appended. [`State::watch_run`](crate::State::watch_run) makes it.
 ///
-/// It reads the log of the run: first 50 ms after the last event, then after pauses that double, up to one second. So an event
-/// arrives at most a second after it was appended, and an idle watch costs one call per second.
+/// A write of the run notifies the watch, which then reads. So an event arrives a notification and a round trip after it was appended,
+/// and a watch has one read under way at a time, however fast events are appended. In case a notification is lost, or the server's
+/// user may not publish or subscribe, the watch also reads every 5 s. All watches of a process share one connection, in a cluster one
+/// per node.
+///
+/// If a failover loses an event, its number is used again. A watch that has returned the lost event does not return the other one. A write
+/// with a durability that waits for replicas is not lost.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -45,14 +49,18 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// ```
 pub struct RunWatch {
     runs: Arc<dyn Runs>,
+    notifications: Arc<dyn Notifications>,
     run: RunId,
     position: u64,
     has_ended: bool,
+    bell: Arc<Notify>,
+    /// From the first pause on.
+    subscribed: Option<Subscribed>,
 }
 
 impl RunWatch {
-    pub(crate) fn new(runs: Arc<dyn Runs>, run: RunId, from: u64) -> Self {
-        Self { runs, run, position: from, has_ended: false }
+    pub(crate) fn new(runs: Arc<dyn Runs>, notifications: Arc<dyn Notifications>, run: RunId, from: u64) -> Self {
+        Self { runs, notifications, run, position: from, has_ended: false, bell: Arc::default(), subscribed: None }
     }
 
     /// Waits for the next events, and returns them. `None` after the last event of a run that has ended, and if there is no run, or
@@ -64,7 +72,6 @@ impl RunWatch {
     /// # Errors
     /// Those of [`Runs::events`].
     pub async fn next(&mut self) -> Result<Option<RunEvents>> {
-        let mut pause = SHORTEST_PAUSE;
         while !self.has_ended {
             let Some(events) = self.runs.events(&self.run, self.position, PageRequest::MAX_LIMIT).await? else {
                 self.has_ended = true;
@@ -76,11 +83,18 @@ impl RunWatch {
                 return Ok(Some(events));
             }
             if !self.has_ended {
-                sleep(pause).await;
-                pause = LONGEST_PAUSE.min(pause * 2);
+                self.subscribe();
+                let _ = timeout(LONGEST_PAUSE, self.bell.notified()).await;
             }
         }
         Ok(None)
+    }
+
+    /// The beginning of the notifications is the first one: the read that follows it finds what was appended before.
+    fn subscribe(&mut self) {
+        let bell = Arc::clone(&self.bell);
+        let subscribe = || self.notifications.of_run(&self.run, Arc::new(move || bell.notify_one()));
+        self.subscribed.get_or_insert_with(subscribe);
     }
 
     /// The sequence of the next event. A watch from here, in another process too, continues where this one is.

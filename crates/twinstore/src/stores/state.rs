@@ -8,7 +8,7 @@ use std::sync::Arc;
 use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
-    LeaseName, Leases, LossReport, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs, Schedules, StateRole,
+    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs, Schedules, StateRole,
     Steps, Topics, TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
@@ -47,6 +47,7 @@ pub struct State {
     shared_steps: Arc<dyn Steps>,
     runs: Arc<dyn Runs>,
     pub(super) topics: Arc<dyn Topics>,
+    notifications: Arc<dyn Notifications>,
     durability: Durability,
     leases: Durability,
     /// The store, if it is on servers.
@@ -58,7 +59,7 @@ pub struct State {
 
 impl State {
     /// `shared` is the same store, in the scope that all services share.
-    pub(crate) fn new<S: StateRole + Steps + Runs + Schedules + Topics + 'static>(
+    pub(crate) fn new<S: StateRole + Steps + Runs + Schedules + Topics + Notifications + 'static>(
         engine: &'static str,
         store: S,
         shared: S,
@@ -70,6 +71,7 @@ impl State {
             schedules: store.clone(),
             steps: store.clone(),
             topics: store.clone(),
+            notifications: store.clone(),
             shared_steps: shared.clone(),
             runs: store.clone(),
             store,
@@ -286,7 +288,7 @@ impl State {
 
     /// Watches a run of an agent: its events from the sequence `from` on, and each later one.
     pub fn watch_run(&self, run: RunId, from: u64) -> RunWatch {
-        RunWatch::new(self.runs(), run, from)
+        RunWatch::new(self.runs(), self.notifications.clone(), run, from)
     }
 
     /// The last report of the server about its memory and replicas, and each later one. A background task asks each primary every
