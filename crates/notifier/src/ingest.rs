@@ -13,6 +13,7 @@ use twinstore::time::Ttl;
 use twinstore::{Error, Op, Stores};
 
 use crate::delivery::{Deliveries, Delivery, Webhook};
+use crate::log::{Entry, Log, Step};
 use crate::report::{Tally, add, count};
 use crate::stop::Stop;
 
@@ -59,6 +60,7 @@ pub(crate) struct Ingest {
     /// How long a delivery stays in progress when this process dies.
     pub(crate) lease: Ttl,
     pub(crate) outage: Outage,
+    pub(crate) log: Log,
 }
 
 /// Whether a store is unavailable, so that this is reported once and not by every waiting delivery. Clones share it.
@@ -181,6 +183,11 @@ impl Ingest {
             if self.stop.pause(wait).await {
                 return Fate::Stopped;
             }
+        }
+        let entry = Entry::new(delivery.id.as_str());
+        tokio::select! {
+            () = self.log.append(Step::Received, &entry) => {}
+            () = self.stop.stopped() => return Fate::Stopped,
         }
         match self.push(&delivery, &mut pauses).await {
             Ok(Some(pushed)) if pushed.is_new() => add(&self.tally.queued),

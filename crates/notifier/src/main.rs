@@ -2,12 +2,15 @@
 //! lost; one may be sent twice when something fails in the middle.
 //!
 //! It is written as a user's service would be: the stores come from the environment ([`run`]), deliveries are ingested under
-//! their idempotency keys ([`ingest`]), a worker delivers them under the rate limits of their repositories ([`work`]).
+//! their idempotency keys ([`ingest`]), a worker delivers them under the rate limits of their repositories ([`work`]), and what
+//! happens to them is recorded in a log ([`log`]) that can be followed ([`events`]).
 
 mod cli;
 mod delivery;
+mod events;
 mod follow;
 mod ingest;
+mod log;
 mod progress;
 mod render;
 mod report;
@@ -40,6 +43,9 @@ async fn main() -> ExitCode {
             (Part::Follow(Followed { file, stream }), options)
         }
         Some(Command::Work(options)) => (Part::Work, options),
+        Some(Command::Events(options)) => {
+            return run::events(options).await.map_or_else(failed, |()| ExitCode::SUCCESS);
+        }
     };
     let json = options.json;
     match run::run(part, options).await {
@@ -55,8 +61,14 @@ async fn main() -> ExitCode {
                 ExitCode::SUCCESS
             }
         }
-        Err(RunError::Start(error)) => error.exit(),
-        Err(RunError::Other(message)) => {
+        Err(error) => failed(error),
+    }
+}
+
+fn failed(error: RunError) -> ExitCode {
+    match error {
+        RunError::Start(error) => error.exit(),
+        RunError::Other(message) => {
             complain(&message);
             ExitCode::FAILURE
         }

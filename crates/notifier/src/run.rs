@@ -11,10 +11,11 @@ use twinstore::time::Ttl;
 use twinstore::worker::WorkerHandle;
 use twinstore::{StartError, Stores};
 
-use crate::cli::Options;
+use crate::cli::{EventsOptions, Options};
 use crate::delivery::Webhook;
 use crate::follow::{self, Followed};
-use crate::ingest::{self, Ingest, Ingested, Input};
+use crate::ingest::{self, Ingest, Ingested, Input, Outage};
+use crate::log::Log;
 use crate::progress::Progress;
 use crate::report::{Engines, Report, Tally};
 use crate::sink::Sink;
@@ -31,6 +32,16 @@ pub(crate) enum Part {
     Ingest,
     Follow(Followed),
     Work,
+}
+
+/// Shows the log of the deliveries.
+pub(crate) async fn events(options: EventsOptions) -> Result<(), RunError> {
+    let (stores, stop) = (open_stores(false, true).await?, Stop::new());
+    let signals = tokio::spawn(stop_on_signals(stop.clone(), None));
+    let shown = crate::events::show(&stores, &options, &stop).await;
+    signals.abort();
+    stores.close().await;
+    Ok(shown?)
 }
 
 /// Where deliveries come from.
@@ -56,7 +67,7 @@ impl From<String> for RunError {
 
 /// Runs the parts, and reports.
 pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<String>), RunError> {
-    let stores = open_stores(&part, &options).await?;
+    let stores = open_stores(part == Part::Both, options.json).await?;
     let tally = Arc::new(Tally::new());
     let works = matches!(part, Part::Both | Part::Work);
     let source = match part {
@@ -76,7 +87,8 @@ pub(crate) async fn run(part: Part, options: Options) -> Result<(Report, Option<
     service.run(source, sink).await
 }
 
-async fn open_stores(part: &Part, options: &Options) -> Result<Stores, RunError> {
+/// Opens the stores. Those inside the process are only for a process that does everything.
+async fn open_stores(is_alone: bool, json: bool) -> Result<Stores, RunError> {
     let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let environment = Environment::from_process();
     // A mistyped name means a store as well.
@@ -84,14 +96,14 @@ async fn open_stores(part: &Part, options: &Options) -> Result<Stores, RunError>
     if is_meant || !environment.suspects().is_empty() {
         return Stores::open(&environment).await.map_err(RunError::Start);
     }
-    if *part != Part::Both {
+    if !is_alone {
         return Err(RunError::Other(
-            "ingest and work are two processes and need stores that both can reach: set SERVICE_NAME, REDIS_CONN_BASE_URL, \
+            "ingest, work and events are processes of their own and need stores that all can reach: set SERVICE_NAME, REDIS_CONN_BASE_URL, \
              REDIS_CACHE_DB and REDIS_WORKERCACHE_CONN_URL, or use run"
                 .to_owned(),
         ));
     }
-    crate::say(options.json, "No store is configured: both are embedded and in memory, and end with this process.");
+    crate::say(json, "No store is configured: both are embedded and in memory, and end with this process.");
     let environment = Environment::from_variables([
         ("SERVICE_NAME", "notifier"),
         ("REDIS_CONN_BASE_URL", "embedded:"),
@@ -151,13 +163,15 @@ impl Service {
 
     async fn ingest(&self, source: Source) -> Ingested {
         let lease = Ttl::new(self.options.lease).unwrap_or(Ttl::from_secs(15));
+        let outage = Outage::default();
         let ingest = Ingest {
+            log: Log::new(&self.stores, outage.clone()),
             stores: self.stores.clone(),
             tally: self.tally.clone(),
             stop: self.stop.clone(),
             concurrency: self.options.concurrency as usize,
             lease,
-            outage: Default::default(),
+            outage,
         };
         let complain = |complaint: String| self.progress.complain(&complaint);
         match source {

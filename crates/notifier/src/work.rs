@@ -12,6 +12,8 @@ use twinstore::{Error, Stores};
 
 use crate::cli::Options;
 use crate::delivery::Webhook;
+use crate::ingest::Outage;
+use crate::log::{Entry, Log, Step};
 use crate::render::render;
 use crate::report::Tally;
 use crate::sink::Sink;
@@ -35,6 +37,7 @@ pub(crate) fn worker(stores: &Stores, options: &Options, sink: Sink, tally: Arc<
         failure_rate: options.failure_rate,
         delay: options.delay,
         tally,
+        log: Log::new(stores, Outage::default()),
         complained: AtomicBool::new(false),
     };
     stores
@@ -55,6 +58,7 @@ struct Deliver {
     failure_rate: f64,
     delay: Duration,
     tally: Arc<Tally>,
+    log: Log,
     /// Whether the log says already that the sink fails.
     complained: AtomicBool,
 }
@@ -76,28 +80,46 @@ impl JobHandler<Webhook> for Deliver {
         {
             return Err(JobError::snooze(wait));
         }
+        let (id, attempt) = (job.id().as_str().into(), Some(job.attempt()));
+        match self.send(&webhook, &job).await {
+            Ok(result) => {
+                self.log.append(Step::Delivered, &Entry { id, attempt, error: None }).await;
+                Ok(Done::keep(result, RESULT_KEPT))
+            }
+            Err(error) => {
+                let step = if job.is_last_attempt() { Step::Dead } else { Step::Failed };
+                let entry = Entry { id, attempt, error: Some(error.as_str().into()) };
+                self.log.append(step, &entry).await;
+                Err(JobError::retry(error))
+            }
+        }
+    }
+}
+
+impl Deliver {
+    /// What is kept of the job, or why it was not sent.
+    async fn send(&self, webhook: &Webhook, job: &Job) -> Result<Vec<u8>, String> {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
         if self.failure_rate > 0.0 && fastrand::f64() < self.failure_rate {
-            return Err(JobError::retry("failed on purpose (--failure-rate)"));
+            return Err("failed on purpose (--failure-rate)".to_owned());
         }
-        let line = serde_json::to_vec(&render(&webhook)).map_err(JobError::dead)?;
-        let result =
-            serde_json::to_vec(&Delivered { event: &webhook.event, bytes: line.len() }).map_err(JobError::dead)?;
+        let describe = |error: serde_json::Error| error.to_string();
+        let line = serde_json::to_vec(&render(webhook)).map_err(describe)?;
+        let kept = Delivered { event: &webhook.event, bytes: line.len() };
+        let result = serde_json::to_vec(&kept).map_err(describe)?;
         if let Err(error) = self.sink.deliver(line).await {
             if job.is_last_attempt() {
                 tracing::warn!(id = %job.id(), %error, "a delivery is dead");
             } else if !self.complained.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%error, "the sink fails; deliveries are tried again");
             }
-            return Err(JobError::retry(error));
+            return Err(error);
         }
-        Ok(Done::keep(result, RESULT_KEPT))
+        Ok(result)
     }
-}
 
-impl Deliver {
     /// How long to wait, if the repository has had its share. A limit that cannot be asked lets the notification pass: it
     /// protects readers from noise, and a late notification is worse than one too many.
     async fn over_limit(&self, repository: &str) -> Result<Option<Duration>, JobError> {

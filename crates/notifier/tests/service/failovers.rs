@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use testkit::{Cluster, DEADLINE, Program, RedisServer, Sentinels, wait_until};
+use testkit::{Cluster, DEADLINE, Program, RedisServer, RunningProgram, Sentinels, wait_until};
 
+use crate::events::events;
 use crate::fixture::{Folder, counts, delivery, notifier, report};
 
 /// How many lines are generated, and how many of them repeat an id.
@@ -42,6 +43,7 @@ async fn runs_through(cache: &str, state: &str, failover: impl AsyncFnOnce()) {
     // About 60 deliveries a second, so that the run lasts longer than a failover.
     let slow = ["--delay", "250ms", "--concurrency", "16", "--lease", "2s"];
     let run = [&["run", "--input", &input, "--sink", "file:out.txt", "--json"], slow.as_slice()].concat();
+    let mut follower = service(&folder, cache, state, &["events", "--follow"]).start().unwrap();
     let mut running = service(&folder, cache, state, &run).start().unwrap();
     wait_until("some are delivered", DEADLINE, async || folder.delivered("out.txt").len() > ids.len() / 5).await;
     failover().await;
@@ -52,6 +54,15 @@ async fn runs_through(cache: &str, state: &str, failover: impl AsyncFnOnce()) {
     let report = report(&exit);
     assert_eq!(counts(&report, ["received", "rejected", "dead", "pending"]), [lines as u64, 0, 0, 0], "{report}");
     assert_eq!(folder.delivered("out.txt").into_keys().collect::<BTreeSet<_>>(), ids, "nothing is lost");
+    // Whoever followed the events has seen that of each delivery.
+    let shown = |follower: &RunningProgram| -> BTreeSet<String> {
+        let delivered = events(&follower.stdout()).into_iter().filter(|event| event["event"] == "delivered");
+        delivered.map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    };
+    wait_until("each delivery is shown", DEADLINE, async || shown(&follower) == ids).await;
+    follower.terminate().unwrap();
+    let exit = follower.wait_exit(DEADLINE).await;
+    assert_eq!(exit.code, Some(0), "{}", exit.stderr);
 }
 
 #[tokio::test]
