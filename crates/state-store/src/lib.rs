@@ -12,8 +12,8 @@ mod inventory;
 mod leases;
 #[cfg(test)]
 mod lua;
-mod queue;
 mod notifications;
+mod queue;
 mod resume_tokens;
 mod runs;
 mod steps;

@@ -14,8 +14,13 @@ use store_core::{
 use crate::{StateStore, notifications};
 
 const RECORD: &str = include_str!("../lua/run/record.lua");
-const WRITING: &[&str] =
-    &[layout::PIECE, RECORD, include_str!("../lua/run/writing.lua"), notifications::PIECE, include_str!("../lua/run/write.lua")];
+const WRITING: &[&str] = &[
+    layout::PIECE,
+    RECORD,
+    include_str!("../lua/run/writing.lua"),
+    notifications::PIECE,
+    include_str!("../lua/run/write.lua"),
+];
 
 static CREATE: Script = Script::adds(
     "run/create",
@@ -27,10 +32,8 @@ static END: Script = Script::frees("run/write", WRITING);
 static DESCRIBE: Script = Script::reads("run/describe", &[layout::PIECE, include_str!("../lua/run/describe.lua")]);
 static GET: Script = Script::reads("run/get", &[layout::PIECE, include_str!("../lua/run/get.lua")]);
 static EVENTS: Script = Script::reads("run/events", &[layout::PIECE, include_str!("../lua/run/events.lua")]);
-static DELETE: Script = Script::frees(
-    "run/delete",
-    &[layout::PIECE, RECORD, notifications::PIECE, include_str!("../lua/run/delete.lua")],
-);
+static DELETE: Script =
+    Script::frees("run/delete", &[layout::PIECE, RECORD, notifications::PIECE, include_str!("../lua/run/delete.lua")]);
 static INDEX: Script = Script::adds("run/index", &[include_str!("../lua/run/index.lua")]);
 static TIDY: Script = Script::frees("run/tidy", &[include_str!("../lua/run/tidy.lua")]);
 static LIST: Script = Script::reads("run/list", &[include_str!("../lua/run/list.lua")]);

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use async_trait::async_trait;
 use store_core::{
-    Cursor, Durability, Error, Fence, NewRun, Notifications, Notify, Op, PageRequest, Receipt, RequestId, Result, RunEvent, RunEvents,
-    RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved, Subscribed, Timestamp,
+    Cursor, Durability, Error, Fence, NewRun, Notifications, Notify, Op, PageRequest, Receipt, RequestId, Result,
+    RunEvent, RunEvents, RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved,
+    Subscribed, Timestamp,
 };
 
 use self::record::{Log, Payload, Record, listing};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
-    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs, Schedules, StateRole,
-    Steps, Topics, TypedQueue, WorkflowRun,
+    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs,
+    Schedules, StateRole, Steps, Topics, TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
