@@ -157,8 +157,10 @@ impl Topics for StateStore {
 
     async fn acknowledge(&self, lease: &PartitionLease, number: u64, durability: Durability) -> Result<Receipt<bool>> {
         let shape = self.topic(Op::TopicAcknowledge, &lease.topic).await?;
-        let keys = vec![shape.keys_of(Op::TopicAcknowledge, lease.partition)?.groups.clone()];
-        let args = args![lease.group.as_str(), lease.fence.get(), number];
+        let keys = shape.keys_of(Op::TopicAcknowledge, lease.partition)?;
+        let keys = vec![keys.events.clone(), keys.groups.clone()];
+        let (last, appended) = lease.read.unwrap_or_default();
+        let args = args![lease.group.as_str(), lease.fence.get(), number, last, appended.as_millis()];
         let acknowledge = &self.calls.topics.acknowledge;
         let (mut reply, reached) = acknowledge.call_durable(keys, args, 0, durability).await?;
         match reply.next_word()?.as_ref() {
@@ -314,6 +316,7 @@ fn outcome(request: &ReadRequest, mut reply: ReplyReader) -> Result<ReadOutcome>
                 }
             }
             reply.record(request.topic.as_str(), []);
+            batch.lease.read = batch.events.last().map(|event| (event.id.number, event.appended));
             Ok(ReadOutcome::Events(batch))
         }
         b"taken" => {

@@ -90,7 +90,8 @@ pub trait Schedules: Send + Sync + fmt::Debug {
     /// Lists the schedules of a queue, by name. A page may have fewer schedules than its limit, although others follow.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing;
+    /// [`Error::Corrupt`](crate::Error::Corrupt), with its name, if a schedule cannot be read.
     async fn list(&self, queue: &QueueName, page: PageRequest) -> Result<Page<ScheduleInfo>>;
 
     /// `async fn delete(&self, queue: &QueueName, name: &ScheduleName) -> Result<()>`

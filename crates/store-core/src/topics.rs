@@ -36,9 +36,10 @@ pub use reading::{EventBatch, PartitionLease, ReadOutcome, ReadRequest, SeekTo};
 /// nothing was appended for about the age of its events, at least 22 hours, is removed with the cursors of its groups. Topics cannot be
 /// listed or deleted; the configuration of a topic is kept.
 ///
-/// **Failovers.** A failover may lose the last events, also those that a consumer has read, and later events get their numbers. If the
-/// consumer then acknowledges what it has read, it acknowledges the later events as well. Where no event may be missed, append with
-/// the replicas that a failover may promote ([`Durability::Replicated`](crate::Durability::Replicated)).
+/// **Failovers.** A failover may lose the last events, also those that a consumer has read, and later events get their numbers. An
+/// acknowledgement by the lease of the read ([`PartitionLease::read`]) is then refused, and the consumer reads the later events. Where no
+/// event may be lost, append with the replicas that a failover may promote
+/// ([`Durability::Replicated`](crate::Durability::Replicated)).
 ///
 /// There is no wake-up: a consumer that has read all events asks again after a while. Most services use the handles `Topic` and
 /// `TopicConsumer`, which `State::topic` makes.
@@ -99,7 +100,8 @@ pub trait Topics: Send + Sync + fmt::Debug {
     ///
     /// Takes a partition for a consumer of a group, or renews its lease, and returns the next events after the cursor. It returns
     /// the same events until they are acknowledged. With a [maximum](ReadRequest::max) of 0 it only renews the lease. Stops after
-    /// 1 MiB and up to 100 events more. One round trip, O(events). Also works if the server's memory is full.
+    /// 1 MiB; at most 100 events more can follow, which have 1 MiB if they have the average size. One round trip, O(events). Also works
+    /// if the server's memory is full.
     ///
     /// If another consumer holds the partition, the outcome is [`ReadOutcome::Taken`]. For [`ReadRequest::ASKED_FOR`], reads of the
     /// holder return that this consumer wants the partition ([`EventBatch::wanted`]). If the holder [releases](Topics::release) it
@@ -113,8 +115,8 @@ pub trait Topics: Send + Sync + fmt::Debug {
     /// `async fn acknowledge(&self, lease: &PartitionLease, number: u64, durability: Durability) -> Result<Receipt<bool>>`
     ///
     /// Acknowledges all events of the partition up to this number. `true` if they are acknowledged. `false`, and nothing is changed,
-    /// if another consumer has taken the partition, if the group was moved or removed, or if the partition has expired. One
-    /// round trip, O(1). Also works if the server's memory is full.
+    /// if another consumer has taken the partition, if the group was moved or removed, if the partition has expired, or if a failover
+    /// has lost the last event of the read. One round trip, O(log events). Also works if the server's memory is full.
     async fn acknowledge(&self, lease: &PartitionLease, number: u64, durability: Durability) -> Result<Receipt<bool>>;
 
     /// `async fn release(&self, lease: &PartitionLease) -> Result<()>`

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Advanced, DueSchedules, Durability, QueueName, Result, Schedules};
+use store_core::{Advance, Advanced, DueSchedules, Durability, Error, Op, QueueName, Result, Schedules};
 use tokio::time::{Instant, sleep_until};
 
 use crate::worker::AbortOnDrop;
@@ -78,7 +78,8 @@ impl Scheduler {
     /// that have a loop of their own, and for tests; others call [`start`](Self::start).
     ///
     /// # Errors
-    /// The first one of a call, after all queues were tried. What has not fired in a queue fires with the next call.
+    /// The first one of a call, after all schedules were tried. What has not fired fires with the next call. If this version cannot
+    /// read a schedule, [`Error::Corrupt`](store_core::Error::Corrupt) with its name; the other schedules fire.
     pub async fn tick(&self) -> Result<Duration> {
         let mut result = Ok(LOOK_EVERY);
         for queue in &self.queues {
@@ -116,24 +117,36 @@ impl Scheduler {
         let mut pause = LOOK_EVERY;
         for _ in 0..ROUNDS {
             let due = self.schedules.due(queue, DueSchedules::MAX_LIMIT).await?;
+            let mut result = Ok(());
             for info in &due.schedules {
                 let advance = info.plan(due.now);
                 if let Some(next) = advance.next {
                     pause = pause.min(next.since(due.now));
                 }
-                match self.schedules.advance(queue, &advance, self.durability).await?.value {
-                    Advanced::Done { jobs } if !jobs.is_empty() => {
-                        tracing::debug!(%queue, schedule = %info.name, jobs = jobs.len(), missed = advance.missed, "a schedule fired");
-                    }
-                    _ => {}
-                }
+                result = result.and(self.advance(queue, &advance).await);
             }
+            if let Some(name) = due.unreadable.first() {
+                let detail = format!("this version cannot read the schedule `{name}` of the queue `{queue}`");
+                result = result.and(Err(Error::corrupt(Op::ScheduleDue, detail)));
+            }
+            result?;
             match due.next_in {
                 Some(Duration::ZERO) => {}
                 next => return Ok(next.unwrap_or(LOOK_EVERY).min(pause)),
             }
         }
         Ok(Duration::ZERO)
+    }
+
+    async fn advance(&self, queue: &QueueName, advance: &Advance) -> Result<()> {
+        match self.schedules.advance(queue, advance, self.durability).await?.value {
+            Advanced::Done { jobs } if !jobs.is_empty() => {
+                let (schedule, jobs, missed) = (&advance.name, jobs.len(), advance.missed);
+                tracing::debug!(%queue, %schedule, jobs, missed, "a schedule fired");
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }
 

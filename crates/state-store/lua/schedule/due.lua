@@ -22,8 +22,8 @@ for index, name in ipairs(names) do
   end
   local stored = call('HGET', jobs, '\3' .. name)
   if not stored then call('ZREM', KEYS[16], name) end
-  if stored and no_schedule(stored) then return no_schedule(stored) end
-  if stored and sub(stored, 2, 2) == 'a' then
+  -- The caller names those that it cannot read.
+  if stored and (no_schedule(stored) or sub(stored, 2, 2) == 'a') then
     reply[#reply + 1], reply[#reply + 2] = name, stored
     bytes = bytes + #stored
   else

@@ -4,9 +4,9 @@
 -- Returns 'shape' and the recorded one | 'schedule' and its record: see record.lua | 'absent'
 -- Retry   reads only
 -- Cost    2 commands, O(bytes)
--- needs: call, jobs, meta, no_schedule
+-- needs: call, jobs, meta
 local shape = call('HGET', meta, 'shape')
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end
 local stored = call('HGET', jobs, '\3' .. ARGV[3])
 if not stored then return { 'absent' } end
-return no_schedule(stored) or { 'schedule', stored }
+return { 'schedule', stored }

@@ -5,7 +5,7 @@
 --         nil, then name and record of each
 -- Retry   reads only, but for stale names
 -- Cost    O(log n + m + bytes) with n schedules and m requested; ends after 1 MiB
--- needs: call, jobs, meta, no_schedule
+-- needs: call, jobs, meta
 local shape, limit = call('HGET', meta, 'shape'), tonumber(ARGV[3])
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end
 local reply, bytes, last = { 'schedules', false }, 0, nil
@@ -19,8 +19,6 @@ for index, name in ipairs(call('ZRANGEBYLEX', KEYS[16], from, '+', 'LIMIT', 0, l
   local stored = call('HGET', jobs, '\3' .. name)
   if not stored then
     call('ZREM', KEYS[16], name)
-  elseif no_schedule(stored) then
-    return no_schedule(stored)
   else
     reply[#reply + 1], reply[#reply + 2] = name, stored
     bytes = bytes + #stored

@@ -1,12 +1,14 @@
 -- Reading a partition for a group.
 -- needs: call, now, now_up, micros, decimal, group_text, open_group, write_group
 
--- Adds pages of up to 100 entries of the stream to a reply: from the event `from` to `last`, up to
--- `most` entries, and none after 1 MiB. Returns an error, or nil.
-local function add_pages(reply, events, from, last, most)
-  local bytes = 0
-  while most > 0 and from <= last and bytes < 1048576 do
-    local count = math.min(most, 100)
+-- Adds pages of the stream to a reply: from the event `from` to `last`, up to `most` entries, and
+-- none after 1 MiB. A page has up to 100 entries, and at their `average` size up to 1 MiB. Returns
+-- an error, or nil.
+local function add_pages(reply, events, from, last, most, average)
+  local bytes, limit = 0, 1048576
+  local size = math.max(1, math.min(100, math.floor(limit / (average + 1))))
+  while most > 0 and from <= last and bytes < limit do
+    local count = math.min(most, size)
     local page = redis.pcall('XRANGE', events, decimal(from), decimal(last), 'COUNT', count)
     if page.err then return page.err end
     if not page[1] then return nil end
@@ -55,6 +57,7 @@ local function read_events(events, groups, group_name, holder, name, lease, most
   local wish = is_wished and group.wish or -1
   local reply = {'events', group.fence, group.till, group.till - now, wish,
     from - group.cursor - 1, head.last - from + 1}
-  local failure = add_pages(reply, events, from, head.last, most)
+  local average = (head.bytes - head.before) / math.max(head.last - head.first + 1, 1)
+  local failure = add_pages(reply, events, from, head.last, most, average)
   return failure and {'failed', failure} or reply
 end

@@ -25,8 +25,8 @@ macro_rules! scheduling {
 
 static PUT: Script = scheduling!(adds "schedule/put", "queue/keys", "schedule/record");
 static CHANGE: Script = scheduling!(frees "schedule/change", "queue/keys", "schedule/record");
-static GET: Script = scheduling!(reads "schedule/get", "queue/keys", "schedule/record");
-static LIST: Script = scheduling!(frees "schedule/list", "queue/keys", "schedule/record");
+static GET: Script = scheduling!(reads "schedule/get", "queue/keys");
+static LIST: Script = scheduling!(frees "schedule/list", "queue/keys");
 static DUE: Script = scheduling!(frees "schedule/due", "queue/keys", "schedule/record");
 static ADVANCE: Script = scheduling!(adds "schedule/advance",
     "queue/push_begin", "schedule/record", "schedule/advancing", "queue/push_batches", "schedule/advanced", "queue/keys",
@@ -92,7 +92,12 @@ impl Schedules for StateStore {
             return Err(reply.unknown_word());
         }
         let next = reply.next_opt_text()?.map(|name| Cursor::new(format!(" {name}")));
-        Ok(Page::new(read_all(op, &mut reply)?, next))
+        let mut schedules = Vec::with_capacity(reply.remaining() / 2);
+        while reply.remaining() > 0 {
+            let name = read_name(op, &mut reply)?;
+            schedules.push(record::read(op, name, reply.next_bytes()?)?);
+        }
+        Ok(Page::new(schedules, next))
     }
 
     async fn delete(&self, queue: &QueueName, name: &ScheduleName) -> Result<()> {
@@ -123,7 +128,15 @@ impl Schedules for StateStore {
                 Some(std::time::Duration::from_millis(millis))
             }
         };
-        Ok(DueSchedules::new(now, read_all(op, &mut reply)?, next_in))
+        let mut due = DueSchedules::new(now, Vec::with_capacity(reply.remaining() / 2), next_in);
+        while reply.remaining() > 0 {
+            let name = read_name(op, &mut reply)?;
+            match record::read(op, name.clone(), reply.next_bytes()?) {
+                Ok(info) => due.schedules.push(info),
+                Err(_) => due.unreadable.push(name),
+            }
+        }
+        Ok(due)
     }
 
     async fn advance(&self, queue: &QueueName, advance: &Advance, durability: Durability) -> Result<Receipt<Advanced>> {
@@ -209,13 +222,6 @@ fn advance_args(advance: &Advance) -> Vec<Arg> {
     args
 }
 
-/// Names and records.
-fn read_all(op: Op, reply: &mut ReplyReader) -> Result<Vec<ScheduleInfo>> {
-    let mut schedules = Vec::with_capacity(reply.remaining() / 2);
-    while reply.remaining() > 0 {
-        let (name, stored) = (reply.next_text()?, reply.next_bytes()?);
-        let name = ScheduleName::new(name).map_err(|_| record::unreadable(op))?;
-        schedules.push(record::read(op, name, stored)?);
-    }
-    Ok(schedules)
+fn read_name(op: Op, reply: &mut ReplyReader) -> Result<ScheduleName> {
+    ScheduleName::new(reply.next_text()?).map_err(|_| Error::corrupt(op, "the name of a schedule is not valid"))
 }

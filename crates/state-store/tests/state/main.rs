@@ -16,6 +16,7 @@ mod runs_interrupted;
 mod schedule_layout;
 mod schedules;
 mod steps;
+mod topic_failovers;
 mod topics;
 
 use std::time::Duration;

@@ -126,18 +126,21 @@ async fn foreign_data_is_corrupt_and_not_shown() {
     let mails = queue("mails");
     put(&store, &mails, "report").await.unwrap();
     let plan = planned(&store, &mails).await;
+    let _ = store.put(&mails, &name("weekly"), &minutely("other"), None, Durability::Accepted).await.unwrap();
     let long = format!("\u{1}a{}", "canary".repeat(40));
     for damage in ["canary", "\u{2}canary", "\u{1}canary", &long] {
         server.command(&["HSET", "test:{q.mails.0}:jobs", "\u{3}report", damage]).await.unwrap();
         let refusals = [
             Schedules::get(&store, &mails, &name("report")).await.map(drop),
             Schedules::list(&store, &mails, PageRequest::default()).await.map(drop),
-            store.due(&mails, 1).await.map(drop),
         ];
         for error in refusals.map(Result::unwrap_err) {
             assert!(matches!(error, Error::Corrupt { .. }), "{damage:?}: {error:?}");
             assert!(!format!("{error} {error:?}").contains("canary"));
+            assert!(error.to_string().contains("`report`"), "{error}");
         }
+        let due = store.due(&mails, 2).await.unwrap();
+        assert_eq!((due.unreadable, due.schedules.len()), (vec![name("report")], 1), "{damage:?}");
         let advanced = advance(&store, &mails, &plan).await;
         assert!(matches!(advanced, Err(Error::Corrupt { .. }) | Ok(Advanced::Superseded)), "{advanced:?}");
     }

@@ -47,6 +47,19 @@ async fn ttl(server: &RedisServer, key: &str) -> Duration {
 }
 
 #[tokio::test]
+async fn a_read_of_large_events_stops_near_1_mib() {
+    let Fixture { server: _server, store, .. } = fixture().await;
+    let orders = topic("orders");
+    store.declare(&orders, &TopicConfig::default()).await.unwrap();
+    let large = vec![NewEvent::new(vec![b'x'; NewEvent::MAX_BYTES]); 16];
+    for _ in 0..3 {
+        let _ = store.append(&orders, &large, Durability::Accepted).await.unwrap();
+    }
+    let bytes = read(&store, &consumer(&orders, 1)).await.unwrap().events.len() * NewEvent::MAX_BYTES;
+    assert!((1 << 20..2 << 20).contains(&bytes), "{bytes} bytes");
+}
+
+#[tokio::test]
 async fn a_partition_is_a_stream_and_a_hash_that_expire() {
     let Fixture { server, store, clock } = fixture().await;
     let (orders, margin) = (topic("orders"), Duration::from_secs(3600));

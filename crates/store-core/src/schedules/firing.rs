@@ -152,6 +152,9 @@ pub struct DueSchedules {
     pub schedules: Vec<ScheduleInfo>,
     /// The time until the next one is due that is not in `schedules`, zero if there are more. `None` if there is none.
     pub next_in: Option<Duration>,
+    /// Schedules that are due and that this version cannot read: their records are damaged, or newer. Delete and put them again, or
+    /// let a newer version fire them.
+    pub unreadable: Vec<ScheduleName>,
 }
 
 impl DueSchedules {
@@ -160,6 +163,6 @@ impl DueSchedules {
 
     /// What an engine returns.
     pub fn new(now: Timestamp, schedules: Vec<ScheduleInfo>, next_in: Option<Duration>) -> Self {
-        Self { now, schedules, next_in }
+        Self { now, schedules, next_in, unreadable: Vec::new() }
     }
 }

@@ -141,12 +141,15 @@ pub struct PartitionLease {
     pub group: GroupName,
     /// The fencing token. It is larger than that of each earlier consumer of the partition.
     pub fence: Fence,
+    /// The number of the last event of the read, and when it was appended. If a failover has lost this event, the lease acknowledges
+    /// nothing. `None` if the read returned no event: then an acknowledgement compares only the fence.
+    pub read: Option<(u64, Timestamp)>,
 }
 
 impl PartitionLease {
     /// The lease that a read has returned.
     pub fn new(topic: TopicName, partition: u16, group: GroupName, fence: Fence) -> Self {
-        Self { topic, partition, group, fence }
+        Self { topic, partition, group, fence, read: None }
     }
 }
 

@@ -5,6 +5,7 @@
 mod lost_claims;
 mod partitions;
 mod reservations;
+mod scheduling;
 mod slow_line;
 
 use std::collections::BTreeMap;

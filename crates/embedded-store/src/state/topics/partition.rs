@@ -145,6 +145,7 @@ pub(super) fn read(
     batch.wanted = is_wished.then_some(group.wish);
     (batch.truncated, batch.lag) = (from - group.cursor - 1, head.last + 1 - from);
     batch.events = partition.events(change, from, request.max as usize)?;
+    batch.lease.read = batch.events.last().map(|event| (event.id.number, event.appended));
     Ok(ReadOutcome::Events(batch))
 }
 

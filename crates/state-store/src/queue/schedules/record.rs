@@ -9,13 +9,13 @@ const LAYOUT: u8 = 1;
 /// Where its times, options and payload begin.
 const HEAD: usize = 106;
 
-pub(super) fn unreadable(op: Op) -> Error {
-    Error::corrupt(op, "a stored schedule cannot be read by this version")
-}
-
 /// Reads a schedule.
 pub(super) fn read(op: Op, name: ScheduleName, stored: Bytes) -> Result<ScheduleInfo> {
-    decode(op, name, stored).ok_or_else(|| unreadable(op))?
+    decode(op, name.clone(), stored).unwrap_or_else(|| {
+        let detail =
+            format!("this version cannot read the schedule `{name}`; delete it unless a newer version wrote it");
+        Err(Error::corrupt(op, detail))
+    })
 }
 
 fn decode(op: Op, name: ScheduleName, stored: Bytes) -> Option<Result<ScheduleInfo>> {
