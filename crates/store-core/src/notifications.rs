@@ -20,26 +20,15 @@ pub type Subscribed = Box<dyn Any + Send + Sync>;
 /// a receiver also reads every few seconds.
 ///
 /// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::sync::Arc;
-/// use embedded_store::{EmbeddedState, StateOptions};
-/// use store_core::{AgentName, Durability, NewRun, Notifications, RunEvent, RunId, RunWrite, Runs, ServiceName};
+/// use store_core::{Notifications, RunId, Subscribed};
+/// use tokio::sync::Notify;
 ///
-/// let store = EmbeddedState::in_memory(ServiceName::new("planner")?, StateOptions::default());
-/// let run = RunId::new("run-7")?;
-/// let _ = store.create(&NewRun::new(run.clone(), AgentName::new("planner")?), Durability::Accepted).await?;
-///
-/// let bell = Arc::new(tokio::sync::Notify::new());
-/// let rings = bell.clone();
-/// let subscribed = store.of_run(&run, Arc::new(move || rings.notify_one()));
-/// bell.notified().await; // notifications have begun
-///
-/// let append = RunWrite::new(run).with_event(RunEvent::new("note", "one"));
-/// assert!(Runs::write(&store, &append, Durability::Accepted).await?.value.done().is_some());
-/// bell.notified().await;
-/// # Ok(())
-/// # }
+/// /// Rings once notifications have begun, and after each write.
+/// fn hang(bell: &Arc<Notify>, store: &dyn Notifications, run: &RunId) -> Subscribed {
+///     let bell = Arc::clone(bell);
+///     store.of_run(run, Arc::new(move || bell.notify_one()))
+/// }
 /// ```
 pub trait Notifications: Send + Sync + fmt::Debug {
     /// Notifies of each write that appends an event to the run, and of its deletion. A run expires without a notification.
