@@ -116,7 +116,8 @@ fn outcomes_have_one_shape() {
     for outcome in [Deleted::Deleted, Deleted::Running, Deleted::Unknown] {
         assert_eq!(json_of(outcome), one(outcome.name()));
     }
-    assert_eq!([Settled::Done, Settled::Lost].map(json_of), [one("done"), one("lost")]);
+    let settled = [Settled::Done, Settled::Lost, Settled::Unknown];
+    assert_eq!(settled.map(json_of), [one("done"), one("lost"), one("unknown")]);
     assert_eq!([Finished::Stored, Finished::Lost].map(json_of), [one("stored"), one("lost")]);
     assert_eq!([Put::Stored, Put::Occupied].map(json_of), [one("stored"), one("occupied")]);
 }

@@ -91,7 +91,7 @@ pub fn quoted(word: &[u8]) -> String {
 }
 
 /// The words of a line, bare or in quotes.
-fn words(line: &str) -> Vec<Vec<u8>> {
+pub fn words(line: &str) -> Vec<Vec<u8>> {
     let (mut words, mut word, mut is_quoted) = (Vec::new(), None::<Vec<u8>>, false);
     let mut rest = line.as_bytes();
     while let [byte, behind @ ..] = rest {

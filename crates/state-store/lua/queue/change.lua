@@ -8,7 +8,7 @@
 -- Cost    up to 18 commands per job, O(bytes of the jobs and of their batches + n log s) with s in
 --         their states
 -- needs: NO_FENCE, add, byte, call, extract, find, flush, forget, holder_of, leased, move_count
--- needs: moved, publish, sub, take_out, unique, unique_of, wake, with_flag
+-- needs: moved, publish, salt, sub, take_out, unique, unique_of, wake, with_flag
 local reply, changed, keys = { 'changed' }, {}, {}
 
 local function remove(job)
@@ -41,10 +41,10 @@ local changes = {
     if job.place ~= 'dead' then return nil end
     local key, kind = unique_of(job.record), byte(job.record, 2) % 4
     -- A key that is held for a time is not taken again: its time began with the push.
-    local holder = key and kind < 3 and (keys[key] or holder_of(key))
+    local holder = key and kind < 3 and (keys[key .. salt] or holder_of(key))
     if holder then return 'held', holder end
     if key and kind < 3 then
-      keys[key] = job.id
+      keys[key .. salt] = job.id
       call('HSET', unique, key, (kind == 1 and 'c' or 'f') .. job.id)
     end
     extract(job)
@@ -57,9 +57,9 @@ local changes = {
 
 for i = 4, #ARGV do
   local id, word, holder = ARGV[i], nil, nil
-  local job = changed[id] and { place = 'unknown' } or find(id)
+  local job = changed[id .. salt] and { place = 'unknown' } or find(id)
   if job.place ~= 'unknown' then word, holder = changes[ARGV[3]](job) end
-  changed[id] = word
+  changed[id .. salt] = word
   add(reply, word or job.place, holder or '')
 end
 if flush('') then wake() end

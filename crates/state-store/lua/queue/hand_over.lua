@@ -2,11 +2,10 @@
 -- needs: LEAST, add, call, last_fence, messages, micros, new_claim, next_waiter, notify, now_up
 -- needs: pack, paused, take_all, trim_lists, waiters
 
--- Hands a claim over: now, fence, how long the leases last, the items and the states before. As
--- long as the waiter has room, it stays registered (`h`, else `e`).
+-- Hands a claim over. As long as the waiter has room, it stays registered (`h`, else `e`).
 local function hand(waiter, claim)
-  local lasting_and_count = pack('>I6I2', waiter.lasting, #claim.items / 2)
-  local parts = { pack('>I6', now_up), claim.fence, lasting_and_count }
+  local numbers = pack('>I6I2I2', waiter.lasting, #claim.items / 2, #claim.past / 2)
+  local parts = { pack('>I6', now_up), claim.fence, numbers }
   for _, list in ipairs({ claim.items, claim.past }) do
     for _, value in ipairs(list) do
       value = tostring(value)

@@ -19,7 +19,7 @@ if is_one then
     call('ZADD', leased, now_up + lasting, id)
     call('HSET', state, id, running(last_fence, 1, sub(record, 3, 9), 0, worker))
     call('HSET', jobs, id, record)
-    local message = pack('>I6', now_up) .. last_fence .. pack('>I6I2I4', lasting, 1, #id) .. id
+    local message = pack('>I6', now_up) .. last_fence .. pack('>I6I2I2I4', lasting, 1, 0, #id) .. id
       .. pack('>I4', #record) .. record
     reserve, bytes = reserve - 1, bytes - #message
     local stays = reserve > 0 and bytes >= LEAST

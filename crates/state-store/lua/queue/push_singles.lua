@@ -1,7 +1,7 @@
 -- Adds single jobs: with ids of the caller, a deadline or a unique key.
 -- needs: ENTRY, add, batch_of, byte, call, collect_unique, completed, decimal, due, first_score
--- needs: holder_of, jobs, many, meta, now, now_up, push_time, ready, record_in, state, sub, unique
--- needs: unique_of, unique_until, unpack_bytes
+-- needs: holder_of, jobs, many, meta, now, now_up, push_time, ready, record_in, salt, state, sub
+-- needs: unique, unique_of, unique_until, unpack_bytes
 
 -- What a push collects.
 local function new_push()
@@ -22,11 +22,11 @@ local function is_kept(id, record)
 end
 
 -- The request of the job that has this id; nil if there is none.
-local function request_of(push, id, record)
-  if push.accepted[id] then return sub(push.accepted[id], 6, 9) end
-  if record and not push.removed[id] then
+local function request_of(push, id, salted, record)
+  if push.accepted[salted] then return sub(push.accepted[salted], 6, 9) end
+  if record and not push.removed[salted] then
     if is_kept(id, record) then return sub(record, 6, 9) end
-    push.removed[id] = true
+    push.removed[salted] = true
   end
   local batch, position = batch_of(id)
   if not batch then return nil end
@@ -36,7 +36,7 @@ end
 
 -- `kind`: 1 held until claimed, 2 until finished, 3 until a time. `at`: where the record continues.
 local function hold(push, key, id, kind, record, at)
-  push.held[key] = id
+  push.held[key .. salt] = id
   if kind < 3 then return add(push.unique, key, (kind == 1 and 'c' or 'f') .. id) end
   local last = now_up + unpack_bytes('>I6', record, at)
   add(push.elapsed, key, 'e' .. string.format('%016.0f', last) .. id)
@@ -45,11 +45,11 @@ end
 
 -- Accepts or refuses one job. Returns nil, or why it is refused and the holder of its key.
 local function push_single(push, id, record, delay, found)
-  local request = request_of(push, id, found)
+  local request = request_of(push, id, id .. salt, found)
   if request then return request ~= sub(record, 6, 9) and 'duplicate' or nil, '' end
   local flags, priority = byte(record, 2, 3)
   local key, rest = unique_of(record)
-  local holder = key and (push.held[key] or holder_of(key))
+  local holder = key and (push.held[key .. salt] or holder_of(key))
   if holder then return 'held', holder end
   if key then hold(push, key, id, flags % 4, record, rest) end
   if delay ~= '' then
@@ -57,7 +57,7 @@ local function push_single(push, id, record, delay, found)
   else
     table.insert(push.tails[priority], id)
   end
-  push.accepted[id] = record
+  push.accepted[id .. salt] = record
   push.ids[#push.ids + 1] = id
   add(push.records, id, record .. push_time)
 end

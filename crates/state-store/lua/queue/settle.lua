@@ -5,7 +5,7 @@
 --         job: fence (16 digits), length (2 bytes), packed id; these jobs are just complete; 7..
 --         for each other job: fence and packed id, outcome, time in ms, result or reason
 -- Returns 'shape' and the recorded one, or 'settled', then the numbers from 0 of those that were
---         lost, or 'unknown': an earlier copy may have settled some of those that are gone.
+--         lost; as -1 - number, of those that are gone and that an earlier copy may have settled.
 --         Numbers count the positions of the batches, then the single jobs, then the others
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
@@ -13,7 +13,7 @@
 -- needs: attempts_of, call, die, extract, fail, finish, flush, forget, held, is_repeat, last_error
 -- needs: leased, move_count, moved, n_plain, n_settled, now_up, others, publish, rest, settled
 -- needs: singles, sub, wait_again, wake
-local reply, is_unknown = { 'settled' }, false
+local reply = { 'settled' }
 
 -- What becomes of a job, with a time in ms and a text.
 local outcomes = {
@@ -38,7 +38,7 @@ local function settle(id, fence, number, outcome, time, text)
     outcome(job, time, text)
   elseif is_repeat and job.place == 'unknown' and not job.s then
     -- Gone, and no memory: an earlier copy may have been interrupted after it had settled it.
-    is_unknown = true
+    reply[#reply + 1] = -1 - number
   elseif not was_held or job.place == 'running' then
     reply[#reply + 1] = number
   end
@@ -59,7 +59,6 @@ end
 move_count('alive', -n_settled - #singles)
 move_count('running', -n_settled - #singles)
 if flush(ARGV[4]) then wake() end
-if is_unknown then reply = { 'unknown' } end
 call('SET', KEYS[15], cmsgpack.pack(reply), 'PX', ARGV[3])
 publish()
 return reply

@@ -1,6 +1,8 @@
 -- Single jobs: their records and states.
--- needs: byte, char, pack, sub, unpack_bytes
+-- needs: byte, char, decimal, micros, pack, sub, unpack_bytes
 local NO_FENCE = string.rep('0', 16)
+-- Appended to ids that are keys of a table: callers could choose some that collide in Lua's hash.
+local salt = decimal(micros)
 
 -- Whether a state has a flag. 1: cancellation requested, 2: unique until finished, 4: progress or
 -- result, 8: last error, 16: holds its key until claimed, 128: heard. 32 and 64 count deliveries

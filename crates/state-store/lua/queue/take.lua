@@ -1,6 +1,6 @@
 -- Leases ready jobs to one worker: single ones.
 -- needs: add, attempts_of, byte, call, decimal, due, fits, has_flag, jobs, last_error, meta, now
--- needs: release, running, state, sub, take, unheard_of, unique_of, unpack_bytes, write_claim
+-- needs: release, running, salt, state, sub, take, unheard_of, unique_of, unpack_bytes, write_claim
 
 -- Whether a job that was never claimed has missed its deadline.
 local function is_late(record)
@@ -48,8 +48,8 @@ local function take_singles(claim, first, key, at)
     if not fits(claim, claim.room, #(record or '')) then return i - 1, true end
     if not record and states[i] then call('HDEL', state, id) end
     if record and claim.is_strict and not states[i] and is_late(record) then return i - 1, true end
-    if record and not claim.chosen[id] then
-      claim.chosen[id] = true
+    if record and not claim.chosen[id .. salt] then
+      claim.chosen[id .. salt] = true
       local s = lease_single(claim, id, record, states[i])
       if s then
         add(claim.single_ends, decimal(claim.ends), id)

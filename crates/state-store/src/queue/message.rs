@@ -3,26 +3,38 @@
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use store_core::{Claim, Fence, Timestamp};
+use store_core::{Claim, Error, Fence, Result, Timestamp};
 
 use super::claim::Delivery;
+use super::waiter::OP;
 
-/// Reads a hand-over: now, fence, how long the leases last, the number of items; then for each value its length and bytes.
-pub(super) fn handed_over(mut message: Bytes, partition: u16) -> Option<(Claim, Timestamp)> {
+/// Reads a hand-over: now, fence, how long the leases last, the numbers of items and of earlier states; then for each value its
+/// length and bytes. Jobs that cannot be read are delivered again when their leases end.
+pub(super) fn handed_over(message: Bytes, partition: u16) -> Result<(Claim, Timestamp)> {
+    let unreadable = || Error::corrupt(OP, "a message that hands jobs over cannot be read; their leases end without a worker");
+    let (delivery, now) = read(message, partition).ok_or_else(unreadable)?;
+    let jobs = delivery.jobs()?;
+    if jobs.is_empty() {
+        return Err(unreadable());
+    }
+    Ok((Claim::new(jobs, Some(Duration::ZERO), false), now))
+}
+
+fn read(mut message: Bytes, partition: u16) -> Option<(Delivery, Timestamp)> {
     let now = Timestamp::from_millis(message.try_get_uint(6).ok()?);
     let fence = text(&take(&mut message, 16)?)?.parse().ok()?;
     let lasting = message.try_get_uint(6).ok()?;
-    let items = message.try_get_u16().ok()?;
+    let (items, past) = (message.try_get_u16().ok()?, message.try_get_u16().ok()?);
     let mut delivery = Delivery::new(now, Fence::new(fence), lasting, partition);
     for _ in 0..items {
         let id = take_value(&mut message)?;
         delivery.add(&id, take_value(&mut message)?);
     }
-    while message.has_remaining() {
+    for _ in 0..past {
         let number = text(&take_value(&mut message)?)?.parse().ok()?;
         delivery.note_past(number, take_value(&mut message)?);
     }
-    Some((Claim::new(delivery.jobs().ok()?, Some(Duration::ZERO), false), now))
+    message.is_empty().then_some((delivery, now))
 }
 
 fn take_value(bytes: &mut Bytes) -> Option<Bytes> {

@@ -233,21 +233,23 @@ impl Waking {
         }
     }
 
-    /// Passes a message on to its waiter, or to the heir of one that was dropped.
+    /// Passes a message on to its waiter, or to the heir of one that was dropped. The waiter gets the error of one that cannot be
+    /// read.
     pub(super) fn on_message(&self, mut message: Bytes) {
         let (Ok(token), Ok(kind)) = (message.try_get_u64(), message.try_get_u8()) else { return };
         let of = |registered: &Registered| (registered.queue.clone(), registered.partition);
         let Some((queue, partition)) = self.lock().registered.get(&token).map(of) else { return };
         let is_hand_over = matches!(kind, STAYS | ENDS);
-        let handed = if is_hand_over { handed_over(message, partition) } else { None };
-        let jobs = handed.as_ref().map_or(0, |(claim, _)| claim.jobs.len());
+        let handed = is_hand_over.then(|| handed_over(message, partition));
+        let jobs = handed.as_ref().map_or(0, |handed| handed.as_ref().map_or(0, |(claim, _)| claim.jobs.len()));
         let mut state = self.lock();
         let wakeup = match handed {
-            Some((claim, at)) => {
+            Some(Ok((claim, at))) => {
                 let (is_registered, since) = (kind == STAYS, state.since(at));
-                Some(Wakeup::Claimed { queue: queue.clone(), claim, is_registered, since })
+                Ok(Wakeup::Claimed { queue: queue.clone(), claim, is_registered, since })
             }
-            None => (!is_hand_over).then(|| Wakeup::Notified { queue: queue.clone() }),
+            Some(Err(error)) => Err(error),
+            None => Ok(Wakeup::Notified { queue: queue.clone() }),
         };
         // A waiter that is dropped sets its heir under this lock, and gives back what it was sent after that: nothing is lost.
         let Some(registered) = state.registered.get_mut(&token) else { return };
@@ -256,14 +258,13 @@ impl Waking {
             (registered.reserve, registered.rests_until, registered.has_ended) = (0, None, true);
             registered.is_notified |= !is_hand_over;
         }
-        let Some(wakeup) = wakeup else { return };
         match (registered.heir.clone(), registered.waiter.upgrade()) {
             (Some(heir), _) => {
                 registered.is_notified = false;
                 drop(state);
                 match wakeup {
-                    Wakeup::Claimed { queue, claim, .. } => heir.give_back(queue, claim),
-                    Wakeup::Notified { queue } => heir.pass_on(vec![(queue, partition)]),
+                    Ok(Wakeup::Claimed { queue, claim, .. }) => heir.give_back(queue, claim),
+                    Ok(Wakeup::Notified { queue }) => heir.pass_on(vec![(queue, partition)]),
                     _ => {}
                 }
             }
@@ -312,7 +313,7 @@ impl Waking {
         }
         drop(state);
         for waiter in missed {
-            let _ = waiter.sender.send(Wakeup::Missed);
+            let _ = waiter.sender.send(Ok(Wakeup::Missed));
         }
     }
 }

@@ -65,7 +65,7 @@ async fn settle_in(
 ) -> Result<Option<Receipt<Vec<Settled>>>> {
     let leases: Vec<&JobLease> = settlements.iter().map(|settlement| &settlement.lease).collect();
     let mut settled = vec![Settled::Lost; settlements.len()];
-    let (mut lowest, mut unknown): (Option<Reached>, _) = (None, None);
+    let mut lowest: Option<Reached> = None;
     let mut groups = held::group(&leases, |index| !is_plain(settlements[index]));
     groups.retain(|held| held.partition < shape.count());
     let to = |held: &Held| Target {
@@ -77,20 +77,10 @@ async fn settle_in(
     let answers = store.call_all(calls.collect()).await;
     let read_one = |number: usize, answer, reached| {
         lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
-        match read(queue, answer, (&groups[number], settlements), &mut settled) {
-            // The jobs of the other partitions are settled nevertheless.
-            Err(error @ Error::Indeterminate { .. }) => {
-                unknown = Some(error);
-                Ok(())
-            }
-            read => read,
-        }
+        read(queue, answer, (&groups[number], settlements), &mut settled)
     };
     let Some(()) = together(OP, "settled in", answers, read_one)? else { return Ok(None) };
-    match unknown {
-        Some(error) => Err(error),
-        None => Ok(Some(Receipt::new(settled, lowest.unwrap_or_default()))),
-    }
+    Ok(Some(Receipt::new(settled, lowest.unwrap_or_default())))
 }
 
 /// The leases, then what is not just complete, in the order given.
@@ -144,17 +134,14 @@ fn read(
     let mut reply = answer.reader(OP);
     match reply.next_word()?.as_ref() {
         b"settled" => {}
-        b"unknown" => {
-            let detail = "some of the jobs are gone, and the server cannot tell whether an earlier copy of this call settled them";
-            return Err(Error::indeterminate(OP, detail));
-        }
         _ => return Err(reply.unknown_word()),
     }
     held.order.iter().for_each(|&index| settled[index] = Settled::Done);
     while reply.remaining() > 0 {
-        let number = usize::try_from(reply.next_u64()?).ok();
-        let index = number.and_then(|number| held.order.get(number));
-        settled[*index.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?] = Settled::Lost;
+        let number = reply.next_int()?;
+        let (number, answer) = if number < 0 { (-1 - number, Settled::Unknown) } else { (number, Settled::Lost) };
+        let index = usize::try_from(number).ok().and_then(|number| held.order.get(number));
+        settled[*index.ok_or_else(|| Error::corrupt(OP, "the reply names a job that was not sent"))?] = answer;
     }
     let done = held.order.iter().filter(|&&index| settled[index] == Settled::Done);
     reply.record(queue.as_str(), done.map(|&index| settlements[index].lease.job.clone()));

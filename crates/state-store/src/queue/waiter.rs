@@ -25,8 +25,8 @@ struct StateWaiter {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    pub(super) sender: UnboundedSender<Wakeup>,
-    receiver: tokio::sync::Mutex<UnboundedReceiver<Wakeup>>,
+    pub(super) sender: UnboundedSender<Result<Wakeup>>,
+    receiver: tokio::sync::Mutex<UnboundedReceiver<Result<Wakeup>>>,
     /// What it has at each queue. Locked after the registrations.
     queues: Mutex<HashMap<QueueName, AtQueue>>,
     /// Of the queues from which it claims.
@@ -34,7 +34,7 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    pub(super) fn new(sender: UnboundedSender<Wakeup>, receiver: UnboundedReceiver<Wakeup>) -> Self {
+    pub(super) fn new(sender: UnboundedSender<Result<Wakeup>>, receiver: UnboundedReceiver<Result<Wakeup>>) -> Self {
         let receiver = tokio::sync::Mutex::new(receiver);
         Self { sender, receiver, queues: Mutex::default(), channels: Mutex::default() }
     }
@@ -69,7 +69,7 @@ impl Waiter for StateWaiter {
         }
         if !channels.await_new().await {
             // The waiter must not rely on notifications that it may miss.
-            let _ = self.inner.sender.send(Wakeup::Missed);
+            let _ = self.inner.sender.send(Ok(Wakeup::Missed));
         }
         let places = request.max.max(self.reserved(&request.queue));
         let registering = Registration { waiter: self, channels: &channels, reserve, places };
@@ -79,7 +79,8 @@ impl Waiter for StateWaiter {
     async fn next(&self, up_to: Duration) -> Result<Option<Wakeup>> {
         let mut receiver = self.inner.receiver.lock().await;
         match tokio::time::timeout(up_to, receiver.recv()).await {
-            Ok(Some(wakeup)) => {
+            Ok(Some(Err(error))) => Err(error),
+            Ok(Some(Ok(wakeup))) => {
                 if let Wakeup::Claimed { queue, claim, .. } = &wakeup {
                     self.store.waking.taken(&self.inner, queue, claim.jobs.len());
                 }
@@ -113,7 +114,7 @@ impl Drop for StateWaiter {
         }
         let Ok(mut receiver) = self.inner.receiver.try_lock() else { return };
         while let Ok(wakeup) = receiver.try_recv() {
-            if let Wakeup::Claimed { queue, claim, .. } = wakeup {
+            if let Ok(Wakeup::Claimed { queue, claim, .. }) = wakeup {
                 self.store.give_back(queue, claim);
             }
         }

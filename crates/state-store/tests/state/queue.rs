@@ -2,6 +2,7 @@
 
 mod audit;
 mod chosen_ids;
+mod colliding_ids;
 mod crashes;
 mod failed_partitions;
 mod hand_over;

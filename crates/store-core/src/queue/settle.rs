@@ -119,10 +119,13 @@ pub enum Settled {
     Done,
     /// The lease was lost. Nothing was changed: the job is removed, or another worker has claimed or may claim it.
     Lost,
+    /// The job is gone, and it is not known whether this settlement or another call removed it. Only a server answers this, if the
+    /// store had to send the request again and the server has no memory of an earlier copy.
+    Unknown,
 }
 
 impl Settled {
-    /// Whether the lease was lost, so that the settlement had no effect.
+    /// Whether the lease was lost, so that the settlement had no effect. `false` if that is unknown.
     pub fn is_lost(self) -> bool {
         matches!(self, Settled::Lost)
     }

@@ -18,6 +18,7 @@ pub(super) const LEASE_LOST: &str = "the lease was lost";
 const NOT_SETTLED: &str = "the lease ended before the result was settled";
 const REPLY_LOST: &str =
     "the reply to its settlement was lost, and its lease ended before the settlement could be repeated";
+const GONE: &str = "the reply to its settlement was lost, and the job is gone: the settlement or another worker removed it";
 pub(super) const NOT_GIVEN_BACK: &str = "the job could not be given back before the worker ended";
 
 impl Work {
@@ -66,6 +67,11 @@ impl Work {
         } else {
             self.report_lost(index, &settlement.lease.job, note.delivery, NOT_SETTLED, now);
         }
+    }
+
+    /// Counts and logs a delivery whose job is gone, if the store does not know whether its settlement removed the job.
+    pub(super) fn report_unknown(&mut self, index: usize, settlement: &Settlement, note: &Note, now: Instant) {
+        self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, GONE, now);
     }
 
     /// [`Work::report_not_settled`] for each delivery of a batch.

@@ -62,10 +62,10 @@ impl Work {
         self.on_answer(index, sent);
         self.queues[index].outbox.accepted();
         for ((settlement, note), answer) in batch.iter().zip(answers) {
-            if answer.is_lost() {
-                self.report_not_settled(index, settlement, note, now);
-            } else {
-                self.report_settled(index, settlement, note, now);
+            match answer {
+                Settled::Lost => self.report_not_settled(index, settlement, note, now),
+                Settled::Unknown => self.report_unknown(index, settlement, note, now),
+                _ => self.report_settled(index, settlement, note, now),
             }
         }
     }

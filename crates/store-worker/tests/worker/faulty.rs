@@ -36,6 +36,7 @@ pub(crate) struct Faulty {
     held_queue: watch::Sender<Option<QueueName>>,
     most_settlements: AtomicUsize,
     refused: Mutex<Option<JobId>>,
+    unknown: Mutex<Option<JobId>>,
     calls: Mutex<Vec<(Op, usize)>>,
     claims: Mutex<Vec<ClaimRequest>>,
     registrations: Mutex<Vec<(QueueName, usize)>>,
@@ -65,6 +66,7 @@ impl Faulty {
             held_queue: watch::Sender::default(),
             most_settlements: AtomicUsize::new(usize::MAX),
             refused: Mutex::default(),
+            unknown: Mutex::default(),
             calls: Mutex::default(),
             claims: Mutex::default(),
             registrations: Mutex::default(),
@@ -114,6 +116,11 @@ impl Faulty {
     /// Settlements that travel with this job's are refused.
     pub(crate) fn refuse_to_settle(&self, job: &JobId) {
         *self.refused.lock().unwrap() = Some(job.clone());
+    }
+
+    /// The answer to a settlement of this job is that its outcome is unknown.
+    pub(crate) fn forget(&self, job: &JobId) {
+        *self.unknown.lock().unwrap() = Some(job.clone());
     }
 
     /// How many calls of this operation there were.
@@ -232,7 +239,14 @@ impl Queue for Faulty {
             if is_refused {
                 return Err(Error::invalid_argument(Op::QueueSettle, "no"));
             }
-            self.inner.settle(queue, settlements, durability).await
+            let mut receipt = self.inner.settle(queue, settlements, durability).await?;
+            let unknown = self.unknown.lock().unwrap().clone();
+            for (settlement, settled) in settlements.iter().zip(&mut receipt.value) {
+                if Some(&settlement.lease.job) == unknown.as_ref() {
+                    *settled = Settled::Unknown;
+                }
+            }
+            Ok(receipt)
         };
         self.meet(Op::QueueSettle, settlements.len(), call).await
     }

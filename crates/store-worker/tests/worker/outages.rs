@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use store_core::{NewJob, Op, QueueInspect};
+use store_core::{JobId, NewJob, Op, QueueInspect};
 use store_worker::{Done, Job};
 
 use crate::fixture::{ALL, Fault, Fixture, Running, Turnstile, eventually};
@@ -183,5 +183,19 @@ async fn a_settlement_whose_replies_are_all_lost_until_its_lease_ends_is_unknown
     let worker = Running::start(builder.with_queue("email", async |_: Job| Ok(Done::discard())));
     eventually("given up", async || worker.handle.stats().unknown == 1).await;
     fixture.store.heal();
+    assert_eq!(worker.shutdown().await.stats.lost, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_job_whose_outcome_the_store_does_not_know_is_unknown() {
+    let fixture = Fixture::new();
+    let forgotten = JobId::new("forgotten").unwrap();
+    for job in [NewJob::new(""), NewJob::new("").with_id(forgotten.clone()), NewJob::new("")] {
+        fixture.push(job).await;
+    }
+    fixture.store.forget(&forgotten);
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
+    eventually("all are settled", async || worker.handle.stats().completed == 2).await;
+    eventually("counted", async || worker.handle.stats().unknown == 1).await;
     assert_eq!(worker.shutdown().await.stats.lost, 0);
 }

@@ -11,7 +11,7 @@ use twinstore::durability::{Durability, Receipt};
 use twinstore::queue::{JobId, NewJob, Pushed, Queue, QueueName, UniqueUntil};
 
 use super::{Recorded, hex, record};
-use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Recorder, Settle, UniqueEnd};
+use crate::history::{self, Answer, Call, Leased, PushAnswer, PushedJob, Recorder, Reply, Settle, UniqueEnd};
 
 #[async_trait]
 impl Queue for Recorded<dyn Queue> {
@@ -46,6 +46,11 @@ impl Queue for Recorded<dyn Queue> {
         let ends = settlements.iter().map(settle).collect();
         let invocation = self.recorder.invoke(Call::Settle { queue: queue.to_string(), settlements: ends });
         let result = self.inner.settle(queue, settlements, durability).await;
+        if result.as_ref().is_ok_and(|receipt| receipt.value.contains(&Settled::Unknown)) {
+            // The checker takes the answers to a call as known or as unknown.
+            invocation.reply(Reply::Unknown("unknown".to_owned()));
+            return result;
+        }
         record(invocation, result, |receipt| {
             Answer::Each(receipt.value.iter().map(|answer| !answer.is_lost()).collect())
         })

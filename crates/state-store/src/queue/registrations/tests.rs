@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use store_core::{Claim, HolderName};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -11,7 +13,7 @@ struct Fixture {
     queue: QueueName,
     channel: Arc<str>,
     /// What the waiter receives.
-    receiver: UnboundedReceiver<Wakeup>,
+    receiver: UnboundedReceiver<Result<Wakeup>>,
 }
 
 impl Fixture {
@@ -45,6 +47,11 @@ impl Fixture {
 
     fn message(&self, token: u64, kind: u8) {
         self.waking.on_message([&token.to_be_bytes()[..], &[kind]].concat().into());
+    }
+
+    /// The wake-up that the waiter has received.
+    fn received(&mut self) -> Option<Wakeup> {
+        self.receiver.try_recv().ok().map(|wakeup| wakeup.expect("a message that can be read"))
     }
 
     fn reserved(&self) -> usize {
@@ -82,7 +89,7 @@ fn a_registration_that_a_hand_over_has_used_counts_until_its_message_arrives() {
     fixture.message(second, b'w');
     assert!(fixture.receiver.try_recv().is_err());
     fixture.message(first, b'w');
-    assert_eq!(fixture.receiver.try_recv().ok(), Some(Wakeup::Notified { queue: fixture.queue.clone() }));
+    assert_eq!(fixture.received(), Some(Wakeup::Notified { queue: fixture.queue.clone() }));
     assert_eq!(fixture.reserved(), 0);
     let (_, reserve, before) = fixture.sent(0, 1);
     assert_eq!((reserve, before), (1, 0));
@@ -94,7 +101,7 @@ fn a_message_may_arrive_before_the_answer_to_its_claim() {
     let (token, ..) = fixture.sent(0, 1);
     fixture.message(token, b'w');
     fixture.answered(token, false);
-    assert_eq!(fixture.receiver.try_recv().ok(), Some(Wakeup::Notified { queue: fixture.queue.clone() }));
+    assert_eq!(fixture.received(), Some(Wakeup::Notified { queue: fixture.queue.clone() }));
     assert_eq!(fixture.reserved(), 0);
     assert_eq!(fixture.waking.rests(&fixture.waiter, &fixture.queue, 2)[0], (None, 0));
     let notified = fixture.waking.take_all_notified(&Arc::downgrade(&fixture.waiter));
@@ -122,4 +129,65 @@ fn leases_began_no_earlier_than_the_last_claim_if_the_server_leased_them_after_i
     assert_eq!((state.since(at(10_000)), state.since(at(60_000))), (sent, sent));
     // Before it, and the clocks may differ by a millisecond each second.
     assert_eq!(state.since(at(7_000)), sent - Duration::from_millis(3_000 + 1 + 3));
+}
+
+/// The messages of the golden file that hand jobs over.
+fn hand_overs() -> Vec<Vec<u8>> {
+    let golden = include_str!("../../../tests/state/golden/message.4.redis");
+    let messages = golden.lines().filter_map(|line| testkit::golden::words(line).pop());
+    messages.filter(|message| matches!(message[8], STAYS | ENDS)).collect()
+}
+
+/// What the only registration of a waiter receives from a message, with its token in the place of the one in the message.
+fn received_from(message: &[u8]) -> Vec<Result<Wakeup>> {
+    let mut fixture = Fixture::new();
+    let (token, ..) = fixture.sent(0, 8);
+    fixture.waking.on_message([&token.to_be_bytes()[..], &message[8..]].concat().into());
+    std::iter::from_fn(|| fixture.receiver.try_recv().ok()).collect()
+}
+
+#[test]
+fn a_message_that_is_cut_off_anywhere_is_an_error() {
+    let mut forms = BTreeSet::new();
+    for message in hand_overs() {
+        let whole = received_from(&message);
+        let [Ok(Wakeup::Claimed { claim, .. })] = &whole[..] else { panic!("{whole:?}") };
+        assert!(!claim.jobs.is_empty());
+        // Behind the token, the kind, two times, the fence, two numbers and a length.
+        forms.insert(message[45]);
+        for length in 9..message.len() {
+            let cut = received_from(&message[..length]);
+            assert!(matches!(&cut[..], [Err(Error::Corrupt { .. })]), "{length} bytes: {cut:?}");
+        }
+        let longer = received_from(&[&message[..], b"x"].concat());
+        assert!(matches!(&longer[..], [Err(Error::Corrupt { .. })]), "{longer:?}");
+    }
+    assert!([1, 2, 3].iter().all(|form| forms.contains(form)), "an assigned id, a whole batch, a part: {forms:?}");
+}
+
+/// The waiter hears of every damaged message: of the jobs that can be read, or an error. All other leases end.
+#[test]
+fn a_damaged_message_is_an_error_or_hands_over_what_can_be_read() {
+    let mut random = fastrand::Rng::with_seed(4);
+    let (mut read, mut errors) = (0, 0);
+    for message in hand_overs() {
+        for _ in 0..3000 {
+            let mut damaged = message.clone();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(9..damaged.len());
+                match random.u8(..4) {
+                    0 => drop(damaged.remove(at)),
+                    1 => damaged.insert(at, random.u8(..)),
+                    2 => damaged[at] ^= 1 << random.u8(..8),
+                    _ => damaged[at] = random.u8(..),
+                }
+            }
+            match &received_from(&damaged)[..] {
+                [Ok(Wakeup::Claimed { claim, .. })] if !claim.jobs.is_empty() => read += 1,
+                [Err(Error::Corrupt { .. })] => errors += 1,
+                other => panic!("{damaged:?}: {other:?}"),
+            }
+        }
+    }
+    assert!(read > 100 && errors > 100, "{read} were read, {errors} were errors");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use state_store::StateOptions;
 use store_core::{
     ClaimRequest, Durability, HolderName, JobId, NewJob, Outcome, Pushed, Queue, QueueControl, QueueInspect, Settled,
-    Settlement, Unique, UniqueKey, UniqueUntil,
+    Settlement,
 };
 
 use super::{LEASE, are_new, claim, push, queue};
@@ -108,50 +108,6 @@ async fn an_existing_batch_is_never_written_over() {
         assert_eq!(payloads, ["first", "other"]);
         assert!(claim(store, 9).await.jobs.is_empty());
     }
-}
-
-/// Names of 64 bytes. Lua 5.1 hashes the last byte and each third one before it: `is_crafted`, all have one hash, so they are in
-/// one chain of its strings, and of each table that has them as keys.
-fn names(round: usize, is_crafted: bool) -> Vec<String> {
-    let name = |number: usize| {
-        let digits = format!("{round:02}{number:04}");
-        let spread = digits.chars().flat_map(|digit| if is_crafted { ['x', digit, 'x'] } else { [digit, 'x', 'x'] });
-        format!("{:x<64}", spread.collect::<String>())
-    };
-    (0..NewJob::MAX_BATCH).map(name).collect()
-}
-
-/// For pushes of 1,000 jobs, how many commands one takes, and the shortest time that the server spends on one, in µs.
-async fn cost_of_pushes(fixture: &crate::Fixture, is_crafted: bool) -> (u64, u64) {
-    let cost = async || {
-        let stats = fixture.server.info("commandstats").await.unwrap();
-        let spent = stats["cmdstat_evalsha"].split(',').find_map(|field| field.strip_prefix("usec="));
-        let calls = fixture.server.command_calls().await.unwrap();
-        let calls = calls.iter().filter(|(name, _)| !matches!(name.as_str(), "info" | "hello" | "client" | "time"));
-        (calls.map(|(_, calls)| calls).sum::<u64>(), spent.unwrap().parse::<u64>().unwrap())
-    };
-    let mut least = (u64::MAX, u64::MAX);
-    for round in 0..8 {
-        let job = |name: String| {
-            let unique = Unique::new(UniqueKey::new(&name).unwrap(), UniqueUntil::Finished);
-            NewJob::new(name.clone()).with_id(JobId::new(name).unwrap()).with_unique(unique)
-        };
-        let jobs: Vec<_> = names(round, is_crafted).into_iter().map(job).collect();
-        let before = cost().await;
-        assert!(push(&fixture.store, &jobs).await.iter().all(Pushed::is_new));
-        let after = cost().await;
-        least = (least.0.min(after.0 - before.0), least.1.min(after.1 - before.1));
-    }
-    least
-}
-
-#[tokio::test]
-async fn crafted_ids_cost_the_server_little_more_than_others() {
-    let fixture = fixture().await;
-    push(&fixture.store, &[NewJob::new("the script is loaded").with_id(JobId::generate())]).await;
-    let (others, crafted) = (cost_of_pushes(&fixture, false).await, cost_of_pushes(&fixture, true).await);
-    assert_eq!(crafted.0, others.0, "commands");
-    assert!(crafted.1 <= 3 * others.1, "{} us for crafted ids, {} us for others", crafted.1, others.1);
 }
 
 /// 1,000 jobs with ids of one batch whose records have 50 KiB.

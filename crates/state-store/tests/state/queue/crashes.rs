@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    Backoff, ClaimRequest, ClaimedJob, Clock, Durability, Error, Extension, HolderName, JobId, JobState, Kept,
+    Backoff, ClaimRequest, ClaimedJob, Clock, Durability, Extension, HolderName, JobId, JobState, Kept,
     ManualClock, NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect,
     QueueName, Result, RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
 };
@@ -237,8 +237,7 @@ async fn claim_all_outcomes(fixture: &Fixture, queue: &QueueName) -> Vec<Settlem
 /// gone.
 async fn settle_all(fixture: &Fixture, queue: &QueueName, settlements: &[Settlement]) -> Result<()> {
     match fixture.store.settle(queue, settlements, Durability::Accepted).await {
-        Ok(settled) => assert_eq!(settled.value, vec![Settled::Done; settlements.len()]),
-        Err(Error::Indeterminate { .. }) => {}
+        Ok(settled) => assert!(!settled.value.iter().any(|settled| settled.is_lost()), "{settled:?}"),
         Err(error) => return Err(error),
     }
     Ok(())

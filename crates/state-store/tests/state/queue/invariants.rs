@@ -176,63 +176,73 @@ enum Break {
     LongBatch,
 }
 
-const TABLE: [(Break, &str); 36] = [
-    // What exists is always found.
-    (Break::Remove("LREM", "ready2", b"ready"), "a single job is not in ready and due"),
-    (Break::Remove("ZREM", "due", b"2scheduled"), "a single job is not in ready and due"),
-    (Break::Remove("ZREM", "leased", b"running"), "a single job is not in leased"),
-    (Break::Remove("ZREM", "completed", b"kept"), "a single job is not in completed"),
-    (Break::Remove("ZREM", "dead", b"dead"), "a single job is not in dead"),
-    (Break::ReadyBatchWithoutEntry, "a batch with ready positions is in no list"),
-    (Break::LeasedBatchWithoutEntry, "a batch with leases is not in leased"),
-    // Only ids in ready lists may be stale, and only single jobs are finished.
-    (Break::Add("due", b"2gone"), "an entry of due is stale"),
-    (Break::Add("leased", b"gone"), "an entry of leased is stale"),
-    (Break::Add("completed", b"gone"), "an entry of completed is stale"),
-    (Break::Add("dead", b"gone"), "an entry of dead is stale"),
-    (Break::FinishedBatch("completed"), "a batch is finished"),
-    (Break::FinishedBatch("dead"), "a batch is finished"),
-    (Break::StateAlone, "a state has no record"),
-    (Break::BatchRecordAlone, "a batch has no state"),
-    (Break::KeyOfGoneJob, "a unique key is held by a job that is gone"),
-    // A batch has up to 50 jobs, or up to 16 with different due times.
-    (Break::EmptyBatch, "a batch has no job or more than 50"),
-    (Break::LongBatch, "a batch has no job or more than 50"),
-    (Break::LongBatch, "a batch with several due times has more than 16 jobs"),
-    // A lease ends at its time, and a delayed job waits for its own.
-    (Break::LateEndOfLease, "the first lease ends before its score"),
-    (Break::LateDueTime, "a scheduled position is ready before its time"),
-    (Break::DelayedBatchWithoutEntry, "a scheduled position is ready before its time"),
-    // A job is in one place, and has one holder.
-    (Break::SharedPosition, "two leases have one position"),
-    (Break::LeasedPositionThatIsGone, "a position is leased that is not left"),
-    (Break::UnknownPosition, "a batch has more positions than jobs"),
-    (Break::JobInTwoPlaces, "a job is single, and in its batch"),
-    (Break::Moving, "an extraction is not complete"),
-    // The next fence is larger than every earlier one.
-    (Break::OldFenceOfQueue, "the fence of a batch is larger than the last one"),
-    (Break::OldFenceOfQueue, "the fence of a single job is larger than the last one"),
-    (Break::NewFenceOfJob, "the fence of a single job is larger than the last one"),
-    // Counters are right while no script is interrupted.
-    (Break::Counter(b"alive"), "the counter alive is"),
-    (Break::Counter(b"scheduled"), "the counter scheduled is"),
-    (Break::Counter(b"running"), "the counter running is"),
-    // A unique key has one holder, for its time.
-    (Break::KeyWithoutHolder, "a job does not hold its unique key"),
-    (Break::KeyOfAnother, "a job does not hold its unique key"),
-    (Break::EndlessKey, "a unique key that is held for a time never ends"),
+/// The name of an invariant in `ARCHITECTURE.md`, how to break it, and what the checker reports.
+const TABLE: [(&str, Break, &str); 36] = [
+    ("found", Break::Remove("LREM", "ready2", b"ready"), "a single job is not in ready and due"),
+    ("found", Break::Remove("ZREM", "due", b"2scheduled"), "a single job is not in ready and due"),
+    ("found", Break::Remove("ZREM", "leased", b"running"), "a single job is not in leased"),
+    ("found", Break::Remove("ZREM", "completed", b"kept"), "a single job is not in completed"),
+    ("found", Break::Remove("ZREM", "dead", b"dead"), "a single job is not in dead"),
+    ("found", Break::ReadyBatchWithoutEntry, "a batch with ready positions is in no list"),
+    ("found", Break::LeasedBatchWithoutEntry, "a batch with leases is not in leased"),
+    ("paired", Break::Add("due", b"2gone"), "an entry of due is stale"),
+    ("paired", Break::Add("leased", b"gone"), "an entry of leased is stale"),
+    ("paired", Break::Add("completed", b"gone"), "an entry of completed is stale"),
+    ("paired", Break::Add("dead", b"gone"), "an entry of dead is stale"),
+    ("paired", Break::FinishedBatch("completed"), "a batch is finished"),
+    ("paired", Break::FinishedBatch("dead"), "a batch is finished"),
+    ("paired", Break::StateAlone, "a state has no record"),
+    ("paired", Break::BatchRecordAlone, "a batch has no state"),
+    ("paired", Break::KeyOfGoneJob, "a unique key is held by a job that is gone"),
+    ("sizes", Break::EmptyBatch, "a batch has no job or more than 50"),
+    ("sizes", Break::LongBatch, "a batch has no job or more than 50"),
+    ("sizes", Break::LongBatch, "a batch with several due times has more than 16 jobs"),
+    ("times", Break::LateEndOfLease, "the first lease ends before its score"),
+    ("times", Break::LateDueTime, "a scheduled position is ready before its time"),
+    ("times", Break::DelayedBatchWithoutEntry, "a scheduled position is ready before its time"),
+    ("one place", Break::SharedPosition, "two leases have one position"),
+    ("one place", Break::LeasedPositionThatIsGone, "a position is leased that is not left"),
+    ("one place", Break::UnknownPosition, "a batch has more positions than jobs"),
+    ("one place", Break::JobInTwoPlaces, "a job is single, and in its batch"),
+    ("one place", Break::Moving, "an extraction is not complete"),
+    ("fences", Break::OldFenceOfQueue, "the fence of a batch is larger than the last one"),
+    ("fences", Break::OldFenceOfQueue, "the fence of a single job is larger than the last one"),
+    ("fences", Break::NewFenceOfJob, "the fence of a single job is larger than the last one"),
+    ("counters", Break::Counter(b"alive"), "the counter alive is"),
+    ("counters", Break::Counter(b"scheduled"), "the counter scheduled is"),
+    ("counters", Break::Counter(b"running"), "the counter running is"),
+    ("unique keys", Break::KeyWithoutHolder, "a job does not hold its unique key"),
+    ("unique keys", Break::KeyOfAnother, "a job does not hold its unique key"),
+    ("unique keys", Break::EndlessKey, "a unique key that is held for a time never ends"),
 ];
+
+/// The invariant of a queue as a whole that [`a_partition_of_another_shape_is_reported_by_every_call`] breaks.
+const SHAPE: &str = "shape";
 
 #[tokio::test]
 async fn each_invariant_that_is_broken_is_reported() {
     let fixture = fixture().await;
-    for (what, report) in TABLE {
+    for (_, what, report) in TABLE {
         let sound = Sound::new(&fixture).await;
         assert_eq!(sound.violations().await, [""; 0], "before {what:?}");
         sound.break_it(what).await;
         let found = sound.violations().await;
         assert!(found.iter().any(|violation| violation.starts_with(report)), "{what:?}: {found:?}");
     }
+}
+
+#[test]
+fn each_invariant_that_the_architecture_names_is_broken_and_each_break_names_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../ARCHITECTURE.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, list) = text.split_once("**Invariants of a queue.**").expect("the list of invariants");
+    let (_, list) = list.split_once("\n\n").unwrap();
+    let (list, _) = list.split_once("\n\n").unwrap();
+    let named = list.lines().filter_map(|line| line.strip_prefix("- *")?.split_once("*: ").map(|(name, _)| name));
+    let named: Vec<_> = named.collect();
+    let mut broken: Vec<_> = TABLE.iter().map(|(name, ..)| *name).chain([SHAPE]).collect();
+    broken.dedup();
+    assert_eq!(named, broken);
 }
 
 #[tokio::test]

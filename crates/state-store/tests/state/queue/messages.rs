@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use state_store::StateStore;
-use store_core::{ClaimRequest, HolderName, JobId, NewJob, Outcome, Pushed, Queue, Waiter, Wakeup};
+use store_core::{ClaimRequest, Error, HolderName, JobId, NewJob, Outcome, Pushed, Queue, Waiter, Wakeup};
 use testkit::DEADLINE;
 use testkit::golden::quoted;
 
@@ -13,7 +13,7 @@ use super::{LEASE, id, push, queue, settle};
 use crate::fixture;
 
 /// What the random bytes of a batch id are in the golden file.
-const BATCH: &[u8; 15] = b"a random batch ";
+const BATCH: &[u8; 15] = b"random\x80a\x80batch ";
 const TOKEN: &str = "waiter 1";
 const CHANNEL: &str = "\"the channel\"";
 
@@ -89,5 +89,27 @@ async fn what_is_published_has_the_golden_form() {
     let _waiter = registered(store, 3).await;
     observed.add(&push(store, &[plain("a"), plain("b")]).await[..1]).await;
     observed.add(&push(store, &[plain("c"), plain("d")]).await[..1]).await;
+    // A few jobs of a large batch, with their records alone.
+    while !super::claim(store, 9).await.jobs.is_empty() {}
+    let _waiter = registered(store, 2).await;
+    let large = (0..9).map(|position| plain(&format!("{position} {}", "x".repeat(240))));
+    observed.add(&push(store, &large.collect::<Vec<_>>()).await[..1]).await;
     assert_eq!(observed.text, golden(), "the messages:\n{}", observed.text);
+}
+
+/// The waiter reports the message, and continues.
+#[tokio::test]
+async fn a_message_that_cannot_be_read_is_reported_to_the_waiter() {
+    let fixture = fixture().await;
+    let waiter = registered(&fixture.store, 2).await;
+    let of = async |command: &[&str]| fixture.server.command(command).await.unwrap().as_strings().unwrap().remove(0);
+    let channel = of(&["PUBSUB", "CHANNELS", "test:wake:*"]).await;
+    let token = fixture.server.command(&["HKEYS", "test:{q.mail.0}:waiters"]).await.unwrap().into_array().remove(0);
+    let message = [token.as_bytes().unwrap(), b"h and no jobs"].concat();
+    fixture.server.command(&[b"PUBLISH", channel.as_bytes(), &message]).await.unwrap();
+    let error = waiter.next(DEADLINE).await.unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("a message that hands jobs over cannot be read"), "{error}");
+    push(&fixture.store, &[plain("a")]).await;
+    assert_eq!(received(&waiter).await.unwrap().1.jobs.len(), 1);
 }

@@ -175,6 +175,7 @@ async fn a_settlement_that_is_repeated_is_lost_only_if_it_did_not_count() {
         for (job, answer) in &answers {
             match answer {
                 Ok(Settled::Done) => assert!(!again.contains(&job.payload), "{job:?} was done, and ran again"),
+                Ok(Settled::Unknown) => {}
                 Ok(_) => assert!(again.contains(&job.payload), "{job:?} was lost, and its settlement counted"),
                 Err(Error::Indeterminate { .. } | Error::Unavailable { .. }) => {}
                 Err(error) => panic!("{error}"),
@@ -269,4 +270,42 @@ async fn a_settlement_that_is_repeated_after_its_lease_is_answered_as_it_was_car
             assert_eq!(settled.unwrap().value, vec![Settled::Done; held.len()], "{outcome:?}");
         }
     }
+}
+
+/// The first copy of the call is lost before the server receives it.
+#[tokio::test]
+async fn a_repeated_settlement_is_unknown_for_jobs_that_are_gone_and_for_no_others() {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let (store, direct) = (patient_through(&server, &proxy).await, direct(&server).await);
+    let batch = || vec![NewJob::new("batch"), NewJob::new("batch")];
+    push(&direct, &[batch(), vec![job("gone"), job("taken")]].concat()).await;
+    let mut held = claim_some(&store, Duration::from_millis(50)).await;
+    assert_eq!(held.len(), 4);
+    let mut taken = Vec::new();
+    wait_until("the leases have ended", DEADLINE, async || {
+        taken.extend(claim_some(&direct, LEASE).await);
+        taken.len() == 4
+    })
+    .await;
+    for job in taken.iter().filter(|job| job.lease.job != super::id("taken")) {
+        assert_eq!(settle(&direct, job, Outcome::Complete(None)).await, Settled::Done);
+    }
+    push(&direct, &[batch(), vec![job("held")]].concat()).await;
+    held.extend(claim_some(&store, LEASE).await);
+    assert_eq!(held.len(), 7);
+    let settlements: Vec<_> =
+        held.iter().map(|job| store_core::Settlement::new(job.lease.clone(), Outcome::Complete(None))).collect();
+    proxy.cut_before_request(mentions(format!("{:016}", held[0].lease.fence.get())));
+    let settled = store.settle(&queue(), &settlements, Durability::Accepted).await.unwrap().value;
+    proxy.wait_fired(1).await;
+    for (job, settled) in held.iter().zip(&settled) {
+        let expected = match &job.payload[..] {
+            _ if job.lease.until > held[0].lease.until => Settled::Done,
+            b"payload of taken" => Settled::Lost,
+            _ => Settled::Unknown,
+        };
+        assert_eq!(*settled, expected, "{job:?}");
+    }
+    assert_eq!(direct.counts(&queue()).await.unwrap().pending(), 1, "the one that another worker has");
 }
