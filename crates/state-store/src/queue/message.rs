@@ -11,7 +11,8 @@ use super::waiter::OP;
 /// Reads a hand-over: now, fence, how long the leases last, the numbers of items and of earlier states; then for each value its
 /// length and bytes. Jobs that cannot be read are delivered again when their leases end.
 pub(super) fn handed_over(message: Bytes, partition: u16) -> Result<(Claim, Timestamp)> {
-    let unreadable = || Error::corrupt(OP, "a message that hands jobs over cannot be read; their leases end without a worker");
+    let unreadable =
+        || Error::corrupt(OP, "a message that hands jobs over cannot be read; their leases end without a worker");
     let (delivery, now) = read(message, partition).ok_or_else(unreadable)?;
     let jobs = delivery.jobs()?;
     if jobs.is_empty() {

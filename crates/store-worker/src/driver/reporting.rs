@@ -18,7 +18,8 @@ pub(super) const LEASE_LOST: &str = "the lease was lost";
 const NOT_SETTLED: &str = "the lease ended before the result was settled";
 const REPLY_LOST: &str =
     "the reply to its settlement was lost, and its lease ended before the settlement could be repeated";
-const GONE: &str = "the reply to its settlement was lost, and the job is gone: the settlement or another worker removed it";
+const GONE: &str =
+    "the reply to its settlement was lost, and the job is gone: the settlement or another worker removed it";
 pub(super) const NOT_GIVEN_BACK: &str = "the job could not be given back before the worker ended";
 
 impl Work {

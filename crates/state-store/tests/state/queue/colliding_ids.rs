@@ -75,7 +75,8 @@ fn other_ids() -> Vec<String> {
 /// command, that does not depend on what else the machine does.
 async fn spent(fixture: &Fixture) -> (u64, u64) {
     let calls = fixture.server.command_calls().await.unwrap();
-    let calls = calls.iter().filter(|(name, _)| !matches!(name.as_str(), "info" | "hello" | "client" | "time" | "ping"));
+    let calls =
+        calls.iter().filter(|(name, _)| !matches!(name.as_str(), "info" | "hello" | "client" | "time" | "ping"));
     let cpu = fixture.server.info("cpu").await.unwrap();
     let micros = |field: &str| (cpu[field].parse::<f64>().unwrap() * 1e6) as u64;
     let used = micros("used_cpu_user_main_thread") + micros("used_cpu_sys_main_thread");
@@ -154,7 +155,8 @@ async fn colliding_ids_cost_the_server_a_bounded_time() {
     let hash_of = |id: &String| hash(id.len() as u32, id.as_bytes());
     assert!(colliding.iter().all(|id| hash_of(id) == hash_of(&colliding[0])));
     // They do collide in this server.
-    let (colliding_table, other_table) = (time_of_table(&fixture, &colliding).await, time_of_table(&fixture, &others).await);
+    let (colliding_table, other_table) =
+        (time_of_table(&fixture, &colliding).await, time_of_table(&fixture, &others).await);
     println!("a table of 1,000 ids: {colliding_table} us, of others {other_table} us");
     assert!(colliding_table > 2 * other_table, "the ids do not collide: {colliding_table} us, others {other_table} us");
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    Backoff, ClaimRequest, ClaimedJob, Clock, Durability, Extension, HolderName, JobId, JobState, Kept,
-    ManualClock, NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect,
-    QueueName, Result, RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
+    Backoff, ClaimRequest, ClaimedJob, Clock, Durability, Extension, HolderName, JobId, JobState, Kept, ManualClock,
+    NewJob, Outcome, PageRequest, Priority, Pushed, Queue, QueueControl, QueueExt, QueueInspect, QueueName, Result,
+    RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::{Interrupted, RedisServer, ScriptProxy, random_prefix};
 

@@ -212,7 +212,9 @@ async fn interrupt_everywhere(
         let mut ends = BTreeMap::new();
         match (&outcome, &call) {
             // Of a job that is gone, it may be unknown whether the interrupted copy settled it.
-            (Ok(repeated), Call::Settle(_)) => assert!(is_as_known(&answer, repeated), "{repeated} instead of {answer}"),
+            (Ok(repeated), Call::Settle(_)) => {
+                assert!(is_as_known(&answer, repeated), "{repeated} instead of {answer}")
+            }
             (Ok(repeated), _) => assert_eq!(*repeated, answer, "the answer of the repetition"),
             (Err(error), _) if then == Interrupted::IsRepeated => panic!("{error}"),
             // Some workers repeat their claims.
