@@ -2,6 +2,7 @@
 
 use crate::case::Case;
 
+mod aggregates;
 mod batch;
 mod claim_latency;
 mod claim_settle;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Box<dyn Case>> {
         idempotency::cases,
         handoff::cases,
         topics::cases,
+        aggregates::cases,
         each::cases,
         each::embedded::cases,
     ];
