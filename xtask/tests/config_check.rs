@@ -44,7 +44,18 @@ async fn two_right_servers_pass_and_a_fleet_is_compared() {
 
     let exit = config_check().arg("--env-file").arg(&billing).run().await.unwrap();
     assert_eq!(exit.code, Some(0), "{exit:?}");
-    assert!(exit.stdout.contains("0 errors, "), "{exit:?}");
+    assert!(exit.stdout.contains("0 errors, ") && !exit.stdout.contains("EXPIRE conditions"), "{exit:?}");
+
+    let fleet = config_check().arg("--env-file").arg(&billing).arg("--env-file").arg(&mailer);
+    let exit = fleet.arg("--capabilities").run().await.unwrap();
+    let heads: Vec<_> = exit.stdout.lines().filter(|line| line.contains(" server 127.0.0.1:")).collect();
+    let [cache_head, state_head] = [("cache", cache.port()), ("state", state.port())]
+        .map(|(role, port)| format!("{role} server 127.0.0.1:{port}"));
+    assert_eq!(heads, [cache_head, state_head], "the services share the state server: {exit:?}");
+    for capability in ["RESP3", "scripts", "WAIT ", "SELECT"] {
+        let line = exit.stdout.lines().find(|line| line.trim_start().starts_with(capability));
+        assert!(line.is_some_and(|line| line.ends_with(" yes")), "{capability}: {exit:?}");
+    }
 
     let fleet = config_check().arg("--env-file").arg(&billing).arg("--env-file").arg(&mailer);
     let exit = fleet.args(["--format", "json"]).run().await.unwrap();

@@ -39,6 +39,7 @@ mod waiting;
 
 pub(crate) use cluster::{NO_NODE, announced};
 use doubt::in_doubt;
+pub(crate) use durable::Proof;
 pub use loss::LossReports;
 pub(crate) use loss::{Acknowledged, Losses, ServerRun};
 use pressure::Watched;

@@ -12,6 +12,7 @@ use crate::{Arg, Capabilities, Endpoint, Greeting, LinkConfig, Reply, Script};
 
 mod cluster;
 mod encryption;
+mod fsync;
 mod info;
 mod mark;
 mod opening;

@@ -137,6 +137,10 @@ codes! {
     StateNotPersistent = "state-not-persistent", Error,
         "A restart loses every acknowledged write.",
         "Run `CONFIG SET appendfsync everysec`, `CONFIG SET appendonly yes` and `CONFIG REWRITE` on the worker state server, or change the settings at its provider. Until INFO shows aof_rewrite_in_progress:0 and aof_rewrite_scheduled:0, a crash still loses data.";
+    /// A variable requests `fsynced`, and the server does not grant it.
+    FsyncedUnavailable = "fsynced-unavailable", Error,
+        "Every call with this durability would return an error, because nothing proves that its write is on disk.",
+        "Run `CONFIG SET appendonly yes`, `CONFIG SET appendfsync always`, `CONFIG SET no-appendfsync-on-rewrite no` and `CONFIG REWRITE` on the worker state server, and `ACL SETUSER <user> +config|get +info`. Or request another level in REDIS_STATE_…_DURABILITY.";
     /// The user may not send what the role needs.
     AclMissingCommand = "acl-missing-command", Error,
         "The first operation that needs it would fail.",
@@ -250,6 +254,10 @@ codes! {
     ClientEviction = "client-eviction", Warning,
         "Some versions of Redis and Valkey crash when they disconnect a client that waits; others disconnect workers without a reason.",
         "Run `CONFIG SET maxmemory-clients 0` and `CONFIG REWRITE` on the server.";
+    /// The server lacks a capability without which the role is degraded.
+    CapabilityMissing = "capability-missing", Warning,
+        "The service works without it, but slower or with fewer guarantees.",
+        "Use a server that has the capability; do not rename PUBLISH. `cargo xtask config-check --capabilities` prints all of them.";
     /// The name of a variable looks mistyped.
     VariableMistyped = "variable-mistyped", Warning,
         "The variable is ignored, and the default applies instead.",
@@ -332,6 +340,7 @@ impl Code {
                 | Code::ScriptsUnsupported
                 | Code::StateEvicts
                 | Code::StateNotPersistent
+                | Code::FsyncedUnavailable
                 | Code::AclMissingCommand
                 | Code::EnvironmentMismatch
                 | Code::RoleMismatch

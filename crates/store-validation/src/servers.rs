@@ -95,6 +95,8 @@ async fn check_server(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Findi
     findings.extend(engine::version(visit));
     findings.extend(memory::check(visit));
     findings.extend(persistence::check(visit).await);
+    findings.extend(persistence::fsync(draft, visit).await);
+    findings.extend(engine::degraded(visit));
     findings.extend(replicas::check(draft, visit));
     findings.extend(clients::check(visit));
     findings.extend(clients::eviction(visit));

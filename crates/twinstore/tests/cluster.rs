@@ -3,6 +3,7 @@
 
 mod working;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use store_core::{AcquireRequest, Acquired, Beat, ClaimRequest, Outcome};
@@ -49,6 +50,31 @@ async fn no_acknowledged_job_is_lost_when_primaries_die() {
         cluster.wait_settled().await;
     })
     .await;
+    stores.close().await;
+}
+
+/// A node that evicts data becomes a primary, and the cluster is marked as a cache meanwhile.
+#[tokio::test]
+async fn a_wrong_node_that_becomes_a_primary_makes_a_pod_unready_until_it_is_corrected() {
+    let (cache, cluster) = started().await;
+    let stores = Stores::open(&environment(&cache, &cluster)).await.unwrap();
+    assert!(stores.health().await.is_ready());
+    let mark = "twinstore:role";
+    let primary = cluster.owner(cluster.slot(mark).await.unwrap()).await;
+    let replica = cluster.replicas_of(primary).await.remove(0);
+    replica.command(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await.unwrap();
+    primary.command(&["SET", mark, "cache"]).await.unwrap();
+    cluster.failover(replica).await;
+    let codes = async || {
+        let wrong = stores.health().await.state.wrong;
+        wrong.iter().map(|finding| finding.code.name()).collect::<BTreeSet<_>>()
+    };
+    let expected = BTreeSet::from(["role-mismatch", "state-evicts"]);
+    wait_until("both are found", DEADLINE, async || codes().await == expected).await;
+    assert!(!stores.health().await.is_ready());
+    replica.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await.unwrap();
+    replica.command(&["SET", mark, "state"]).await.unwrap();
+    wait_until("the pod is ready", DEADLINE, async || stores.health().await.is_ready()).await;
     stores.close().await;
 }
 

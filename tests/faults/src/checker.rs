@@ -129,12 +129,18 @@ rules! {
     /// A returned output was recorded by some attempt.
     OutputUnknown = "output-unknown";
 
-    /// A loss report names each job of which an acknowledged push or end was undone by a failover.
+    /// A loss report names each job of which an acknowledged push or end was undone by a failover, and each lease, token, step,
+    /// member and request of which an acknowledged write was.
     LossUnnamed = "loss-unnamed";
     /// A loss report names no write that was acknowledged more than 1 s before the fault.
     LossTooOld = "loss-too-old";
     /// In a run that pushes again what loss reports name, each such job ends at least once, or is present.
     LossNotRepaired = "loss-not-repaired";
+
+    /// While an independent client writes to the servers, the library does: it succeeds again at most 2 s later.
+    WritesBehind = "writes-behind";
+    /// After a failover, writes with at most one replica succeed again within 5 s, if those of an independent client do.
+    WritesLate = "writes-late";
 
     /// While slots move and nothing else fails, no call of a handler fails, and no handler loses its lease.
     HandlerDisturbed = "handler-disturbed";

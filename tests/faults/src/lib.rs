@@ -14,7 +14,7 @@
 //! - [`history`]: the format, the recorder, and the reader.
 //! - `recorded`: the capabilities behind a recorder.
 //! - `workload`: the actors. `nemesis`: the faults. `probe`: an independent client. `memory`: what a soak samples. `environment`, `process`: what they act on.
-//! - [`checker`]: the rules. It only reads a history.
+//! - [`checker`]: the rules. It only reads a history. [`table`]: the table of the README.
 
 pub mod checker;
 mod contention;
@@ -26,6 +26,7 @@ mod probe;
 mod process;
 mod recorded;
 mod run;
+pub mod table;
 mod topology;
 mod workload;
 

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use faults::checker::{Verdict, check};
+use faults::table::Row;
 use faults::{
     Level, Options, Outcome, PrimaryFault, ProcessArguments, Topology, contend, contend_in_process, read_kept, run,
-    work_in_process,
+    table, work_in_process,
 };
 use testkit::CountingAllocator;
 
@@ -31,9 +32,13 @@ struct Arguments {
     /// The seed of the plan of operations and faults [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// How long load and faults last, such as 90s or 1500ms
-    #[arg(long, default_value = "90s", value_parser = parse_duration)]
-    duration: Duration,
+    /// How long load and faults last, such as 90s or 1500ms [default: 90s; with --matrix 30s for each run]
+    #[arg(long, value_parser = parse_duration)]
+    duration: Option<Duration>,
+    /// Run each topology, fault and durability, and write the table of README.md. With TEXT, only the runs whose options contain it
+    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "",
+        conflicts_with_all = ["soak", "contend", "topology", "fault", "durability", "check", "server"])]
+    matrix: Option<String>,
     /// Run for so long with leases and results of 1 to 5 s, and compare the memory of servers and client with the steady state
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with = "duration")]
     soak: Option<Duration>,
@@ -109,10 +114,64 @@ async fn check_or_run(arguments: Arguments) -> Result<ExitCode, Box<dyn std::err
     if moves_slots && arguments.topology != Topology::Cluster {
         return Err("--fault move-slots and --backlog need --topology cluster".into());
     }
+    if let Some(wanted) = &arguments.matrix {
+        return run_matrix(wanted, &arguments).await;
+    }
+    run_one(arguments).await
+}
+
+/// Runs the rows of the table whose options contain `wanted`. Each row is in the page as soon as its run has ended.
+async fn run_matrix(wanted: &str, arguments: &Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let first = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+    let rows: Vec<_> =
+        Row::all().into_iter().zip(first..).filter(|(row, _)| row.arguments().contains(wanted)).collect();
+    let mut exit = ExitCode::SUCCESS;
+    write_rows(&[])?;
+    for (number, (row, seed)) in rows.iter().enumerate() {
+        let folder = tempfile::Builder::new().prefix(&format!("faults-{seed}-")).disable_cleanup(true).tempdir()?;
+        let mut options = Options::new(*seed, folder.path());
+        options.duration = arguments.duration.unwrap_or(Duration::from_secs(30));
+        (options.topology, options.fault, options.durability) = (row.topology, Some(row.fault), row.durability);
+        options.server = row.server.map(testkit::servers::find).transpose()?.map(|found| found.program);
+        options.program = Some(std::env::current_exe()?);
+        println!("{} of {}: {} --seed {seed}", number + 1, rows.len(), row.arguments());
+        let verdict = match run(&options).await {
+            Ok(outcome) => outcome.verdict,
+            Err(error) => {
+                eprintln!("error: {error}");
+                exit = ExitCode::FAILURE;
+                continue;
+            }
+        };
+        if report(&verdict) == ExitCode::SUCCESS {
+            std::fs::remove_dir_all(folder.path())?;
+        } else {
+            println!("history and logs of the servers kept in {}", folder.path().display());
+            exit = ExitCode::FAILURE;
+        }
+        write_rows(&[(*row, row.line(&verdict, *seed, load_average()))])?;
+    }
+    Ok(exit)
+}
+
+/// Writes rows into the table of the page.
+fn write_rows(lines: &[(Row, String)]) -> Result<(), Box<dyn std::error::Error>> {
+    let page = std::fs::read_to_string(table::page())?;
+    let page = table::filled(&page, lines).ok_or("README.md has no markers of the table")?;
+    Ok(std::fs::write(table::page(), page)?)
+}
+
+/// Of the last minute; 0 if it is not known.
+fn load_average() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
+}
+
+async fn run_one(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     let folder = tempfile::Builder::new().prefix(&format!("faults-{seed}-")).disable_cleanup(true).tempdir()?;
     let mut options = Options::new(seed, folder.path());
-    options.duration = arguments.soak.unwrap_or(arguments.duration);
+    options.duration = arguments.soak.or(arguments.duration).unwrap_or(Duration::from_secs(90));
     (options.is_soak, options.backlog) = (arguments.soak.is_some(), arguments.backlog);
     options.live_bytes = || ALLOCATED.live();
     options.server = arguments.server;

@@ -36,6 +36,9 @@ async fn ask(environment: &Environment, index: usize, recorder: &Recorder, mut s
     let mut connection = None;
     while !*stop.borrow() {
         for queue in QUEUES {
+            if *stop.borrow() {
+                return;
+            }
             let key = format!("probe:{{q.{queue}.0}}");
             match tokio::time::timeout(PATIENCE, write(server, &mut connection, &key, environment.replicas)).await {
                 Ok(Ok(replicas)) => recorder.write(&Event::Probe { at: now(), queue: queue.to_owned(), replicas }),

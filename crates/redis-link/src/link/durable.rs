@@ -13,7 +13,7 @@ use super::routes::Hop;
 use super::sending::MAX_LOADS;
 use crate::wire::{Copies, Failure, Request, Wire};
 use crate::{Arg, Reply, Script};
-pub(super) use disk::Proof;
+pub(crate) use disk::Proof;
 
 /// Refuses levels without a meaning.
 pub(super) fn check(op: Op, durability: Durability) -> Result<()> {

@@ -35,6 +35,9 @@ pub(super) struct Ring {
     bounded: u64,
     /// The largest bound of the receipts that were dropped.
     forgotten: Option<u64>,
+    /// Another server has acknowledged writes that this one received later, and has dropped their receipts. A reading of the position
+    /// before this number bounds them.
+    adopted: Option<u64>,
 }
 
 /// The writes of a ring, divided by whether another server has them.
@@ -63,7 +66,19 @@ impl Ring {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.receipts.is_empty() && self.forgotten.is_none()
+        self.receipts.is_empty() && !self.has_dropped()
+    }
+
+    /// Whether receipts were dropped.
+    pub(super) fn has_dropped(&self) -> bool {
+        self.forgotten.is_some() || self.adopted.is_some()
+    }
+
+    /// The server has received writes of another one, which has dropped their receipts.
+    pub(super) fn adopt_dropped(&mut self) {
+        // a reading that is under way does not bound them
+        self.next += 1;
+        self.adopted = Some(self.next);
     }
 
     /// The number of the next receipt, if a receipt before it needs a reading of the position.
@@ -78,6 +93,9 @@ impl Ring {
             receipt.bound = receipt.bound.min(position);
         }
         self.bounded = self.bounded.max(before);
+        if self.adopted.take_if(|adopted| *adopted <= before).is_some() {
+            self.forgotten = self.forgotten.max(Some(position));
+        }
     }
 
     /// Removes receipts.
@@ -107,6 +125,7 @@ impl Ring {
             Some(_) => judged.older_lost = true,
             None => {}
         }
+        judged.older_lost |= self.adopted.take().is_some();
         judged
     }
 
@@ -175,6 +194,23 @@ mod tests {
         let taken = ring.take(|receipt| receipt.slot == Some(7));
         assert_eq!((taken.len(), &*taken[0].write.name, ring.weight), (1, "one", 2));
         assert_eq!(names(&ring.judge(None).lost), ["two"]);
+    }
+
+    #[test]
+    fn what_another_server_dropped_survives_only_after_a_reading() {
+        let mut ring = Ring::default();
+        let under_way = ring.next;
+        ring.adopt_dropped();
+        assert!(!ring.is_empty() && ring.unbounded().is_some());
+        ring.bound(under_way, 20);
+        assert!(ring.judge(Some(u64::MAX)).older_lost && ring.is_empty());
+        ring.adopt_dropped();
+        ring.bound(ring.unbounded().unwrap(), 30);
+        let judged = ring.judge(Some(30));
+        assert!(!judged.older_lost && judged.older_survived == Some(30));
+        ring.adopt_dropped();
+        ring.bound(ring.unbounded().unwrap(), 30);
+        assert!(ring.judge(Some(29)).older_lost);
     }
 
     #[test]

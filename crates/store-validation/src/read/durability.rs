@@ -30,6 +30,11 @@ enum Level {
 }
 
 impl DurabilityVariables {
+    /// Whether a variable requests `fsynced`.
+    pub(crate) fn request_fsync(&self) -> bool {
+        [self.queues, self.leases, self.heartbeats, self.idempotency].contains(&Some(Level::Fsynced))
+    }
+
     /// The durabilities: the variable if it is set, else the value in `in_code`, else the default.
     pub(crate) fn over(&self, in_code: Durabilities, replicas: u32, within: Duration) -> Durabilities {
         let level = |level| match level {

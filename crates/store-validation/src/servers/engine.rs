@@ -67,6 +67,21 @@ pub(super) fn version(visit: &Visit<'_>) -> Option<Finding> {
     }
 }
 
+/// What is degraded because the server lacks a capability. The other checks report what a role cannot do without.
+pub(super) fn degraded(visit: &Visit<'_>) -> Vec<Finding> {
+    // Kvrocks has no limit of its memory at which the flags matter
+    let is_told = |name: &str| name == "PUBLISH in scripts" || name == "script flags" && !visit.is_kvrocks();
+    let rows = visit.probe.capabilities().rows().into_iter();
+    let missing = rows.filter(|(name, fact, _)| **fact == Fact::Known(false) && is_told(name));
+    let finding = |(name, _, degraded): (&str, _, &str)| {
+        visit.finding(Code::CapabilityMissing, format!("the server does not have {name}: {degraded}"))
+    };
+    if visit.role() == Role::Cache {
+        return Vec::new();
+    }
+    missing.map(finding).collect()
+}
+
 /// Whether the server runs scripts at all. If the user may not run any, the check of rights reports that.
 pub(super) async fn scripts(visit: &Visit<'_>) -> Option<Finding> {
     (visit.probe.runs_scripts().await == Fact::Known(false))

@@ -4,6 +4,7 @@ use redis_link::Fact;
 use store_core::Role;
 
 use super::visit::Visit;
+use crate::draft::Draft;
 use crate::{Code, Finding};
 
 /// The setting of Kvrocks without which a crash of the process loses every write since the last flush.
@@ -36,6 +37,15 @@ fn appends(visit: &Visit<'_>) -> Option<bool> {
         Fact::Known(setting) => Some(setting == "yes"),
         Fact::Unknown(_) => visit.info.is_aof_enabled,
     }
+}
+
+/// Whether the server grants what a variable requests.
+pub(super) async fn fsync(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
+    if visit.role() != Role::State || !draft.durabilities.request_fsync() {
+        return None;
+    }
+    let why = visit.probe.fsync_obstacle().await.known()??;
+    Some(visit.finding(Code::FsyncedUnavailable, format!("a variable requests `fsynced`: {why}")))
 }
 
 fn cache(visit: &Visit<'_>) -> Option<Finding> {

@@ -48,6 +48,18 @@ async fn a_server_that_is_too_old_is_refused() {
     assert!(what(&report, Code::ServerTooOld).contains("Redis 6."));
 }
 
+/// Workers are not notified of jobs; the right to publish is missing as well.
+#[tokio::test]
+async fn a_server_without_publish_in_scripts_is_told_with_what_is_degraded() {
+    let state = RedisServer::state().config("rename-command", "PUBLISH \"\"").start().await.unwrap();
+    let report = check_urls(&cache().await.url(None), &state.url(None)).await;
+    assert!(warnings(&report).contains(&Code::CapabilityMissing), "{report:#?}");
+    let told = what(&report, Code::CapabilityMissing);
+    assert!(told.contains("PUBLISH in scripts") && told.contains("claim every 10 s"), "{told}");
+    let matrix = report.capabilities().concat();
+    assert!(matrix.contains("PUBLISH in scripts   no       waiting workers claim every 10 s instead"), "{matrix}");
+}
+
 #[tokio::test]
 async fn kvrocks_is_recognised_by_its_version_and_refused_as_a_cache() {
     let (cache, state) = (cache().await, state().await);

@@ -6,6 +6,7 @@
 //! pushed again must end.
 
 mod explained;
+mod others;
 mod pauses;
 
 pub use pauses::Pause;
@@ -30,6 +31,8 @@ pub struct LossTally {
     pub pushes: Lost,
     /// Jobs whose end was acknowledged by a settlement and undone, so that they were present again.
     pub settlements: Lost,
+    /// Acknowledged writes of leases, tokens, steps, members and requests that vanished.
+    pub others: Lost,
     /// Jobs that were pushed again because a loss report named them.
     pub pushed_again: u64,
     /// For each kind of fault, how long writes were interrupted.
@@ -38,7 +41,7 @@ pub struct LossTally {
     pub slots: Vec<MovedSlot>,
 }
 
-/// Acknowledged writes of one kind, by jobs.
+/// Acknowledged writes of one kind, by jobs if they are of jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lost {
     /// How many are lost.
@@ -59,7 +62,8 @@ impl fmt::Display for Lost {
 impl fmt::Display for LossTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "acknowledged pushes, by jobs: {}; {} jobs pushed again", self.pushes, self.pushed_again)?;
-        write!(f, "acknowledged settlements, by jobs: {}", self.settlements)?;
+        writeln!(f, "acknowledged settlements, by jobs: {}", self.settlements)?;
+        write!(f, "acknowledged writes of leases, tokens, steps, members and requests: {}", self.others)?;
         for (rule, count) in &self.explained {
             write!(f, "\n{count:>6} {rule} explained by a failover")?;
         }
@@ -98,7 +102,7 @@ fn reported(history: &History, is_wanted: impl Fn(&str) -> bool) -> Reported<'_>
 pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
     let mut tally = LossTally { slots: history.slots.clone(), ..LossTally::default() };
     let Some(run) = history.run.as_ref().filter(|run| run.has_failovers) else { return tally };
-    tally.pauses = pauses::pauses(history, run.replicas);
+    tally.pauses = pauses::pauses(history, run.replicas, found);
     let by_name = job::collect(history);
     let pushes = reported(history, |op| op == "queue.push");
     tally.pushes.reported = pushes.len() as u64;
@@ -108,13 +112,14 @@ pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
     tally.pushes.named += repaired;
     let subjects: HashMap<String, (&str, &str)> =
         by_name.keys().map(|(queue, id)| (format!("{id} of {queue}"), (*queue, *id))).collect();
-    let mut broken = Vec::new();
+    let (mut broken, mut explained) = (Vec::new(), Vec::new());
     found.violations.retain(|violation| {
         let job = subjects.get(&violation.subject).and_then(|name| Some((*name, by_name.get(name)?)));
         if !is_explained(history, violation, job.map(|(_, job)| job), run.is_replicated) {
             return true;
         }
         *tally.explained.entry(violation.rule).or_default() += 1;
+        explained.push(violation.clone());
         if let (Rule::JobLost, Some((name, job))) = (violation.rule, job.filter(|(_, job)| is_acknowledged(job))) {
             tally.pushes.lost += 1;
             let since = job.last_seen().map_or(0, |seen| seen.start);
@@ -131,6 +136,7 @@ pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
     for (rule, Violation { subject, evidence, .. }) in broken {
         found.add(rule, subject, &evidence);
     }
+    tally.others = others::check(history, &explained, found);
     check_settlements(history, &by_name, found, &mut tally);
     check_reports(history, found);
     tally

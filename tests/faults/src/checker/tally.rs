@@ -18,6 +18,8 @@ pub struct Tally {
     /// For each kind of fault, the longest time in microseconds from its end to the first answer of an operation that began
     /// after the fault did.
     pub recovery: BTreeMap<String, Micros>,
+    /// Acknowledged calls to the state store, without reads and claims.
+    pub writes: u64,
     /// Jobs of which a push was acknowledged.
     pub pushed: u64,
     /// Jobs of which a completion was acknowledged.
@@ -50,7 +52,10 @@ impl Tally {
         for operation in &history.operations {
             let counts = tally.operations.entry(operation.call.name()).or_default();
             match (&operation.reply, operation.effect) {
-                (Some(Reply::Ok(_)), _) => counts.acknowledged += 1,
+                (Some(Reply::Ok(_)), _) => {
+                    counts.acknowledged += 1;
+                    tally.writes += u64::from(operation.call.is_write());
+                }
                 (_, Effect::None) => counts.not_executed += 1,
                 _ => counts.unknown += 1,
             }
@@ -104,11 +109,9 @@ impl Tally {
 }
 
 fn is_state(concerned: &str, operation: &Operation) -> bool {
-    let cache = matches!(&operation.call, Call::Begin { store, .. } | Call::Finish { store, .. }
-        | Call::Abandon { store, .. } if store == "cache");
     match concerned {
-        "state" => !cache,
-        "cache" => cache,
+        "state" => !operation.call.is_of_cache(),
+        "cache" => operation.call.is_of_cache(),
         _ => false,
     }
 }

@@ -118,6 +118,29 @@ impl Call {
             Call::Alive { .. } => "heartbeat.alive",
         }
     }
+
+    /// Whether it is a request to the cache store.
+    pub fn is_of_cache(&self) -> bool {
+        matches!(self, Call::Begin { store, .. } | Call::Finish { store, .. } | Call::Abandon { store, .. }
+            if store == "cache")
+    }
+
+    /// Whether it writes into the state store, other than a claim.
+    pub fn is_write(&self) -> bool {
+        let is_other = matches!(
+            self,
+            Call::Claim { .. }
+                | Call::HandOver { .. }
+                | Call::Handle { .. }
+                | Call::Pending { .. }
+                | Call::List { .. }
+                | Call::Inspect { .. }
+                | Call::Write { .. }
+                | Call::Load { .. }
+                | Call::Alive { .. }
+        );
+        !is_other && !self.is_of_cache()
+    }
 }
 
 /// A job as it was pushed.

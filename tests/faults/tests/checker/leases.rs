@@ -40,6 +40,11 @@ fn overlapping(is_replicated: bool) -> Written {
     taken_by_b(renewed.fault(1000, 1400, "kill-primary state"), 1500, 9).listed(&[], &[])
 }
 
+/// A loss report names the lease.
+fn named(written: Written) -> Written {
+    written.lost_write_of(1400, 901, "l", &[], "lease.renew")
+}
+
 fn taken_by_b(written: Written, at: u64, fence: u64) -> Written {
     written.ok(at, at + 1, acquire("b", 1000), lease(true, "b", fence))
 }
@@ -70,7 +75,8 @@ fn terms() -> Vec<Case> {
             taken_by_b(held().ok(100, 900, renew(5, 300), yes()).ok(901, 902, release(5), yes()), 1300, 9),
         ),
         // a renewal that every replica confirmed is undone by no failover
-        case(Rule::LeasesOverlap, overlapping(true), overlapping(false)),
+        case(Rule::LeasesOverlap, overlapping(true), named(overlapping(false))),
+        case(Rule::LossUnnamed, overlapping(false), named(overlapping(false))),
         case(
             Rule::LeasesOverlap,
             taken_by_b(held().not_executed(100, 101, release(5)), 500, 9),

@@ -16,6 +16,12 @@ fn repairing() -> Written {
     Written::pushing_again().created(900, 901, "a").fault(1000, 4000, KILL).lost(3000, 901, "a")
 }
 
+/// The primary is killed at 1000. The independent client writes again from `back` on, the library at `later` first.
+fn recovering(back: u64, later: u64) -> Written {
+    let written = killed(true).probed(500..1000).probed(back..later + 1000);
+    written.created(later - 1, later, "b").listed(&[], &["a", "b"])
+}
+
 /// Two jobs are claimed one after the other under fences that fall, and end.
 fn two_claims(written: Written) -> Written {
     let mut written = written.created(100, 101, "a").created(102, 103, "b");
@@ -36,7 +42,42 @@ fn handle() -> Call {
     Call::Handle { queue: QUEUE.to_owned(), job: "a".to_owned(), fence: 5 }
 }
 
+/// Acknowledged writes of other capabilities than queues that a failover has undone; the operations and the names that a report has.
+fn vanished() -> [(&'static str, &'static str, Written); 4] {
+    let text = str::to_owned;
+    let killed = |write: Call, answer: Answer, read: Call, shown: Answer| {
+        let written = Written::with_failovers(false).ok(900, 921, write, answer).fault(1000, 4000, KILL);
+        written.ok(4100, 4101, read, shown).listed(&[], &[])
+    };
+    let token = Call::Save { stream: text("s"), token: text("1 x"), fence: 5, expected: None, request: text("r") };
+    let token = killed(token, Answer::Saved(1), Call::Load { stream: text("s") }, Answer::Token(None));
+    let step = Call::FinishStep { run: text("r"), step: text("one"), fence: 5, output: text("x") };
+    let begin = Call::BeginStep { run: text("r"), step: text("one"), fence: 5 };
+    let step = killed(step, Answer::One(true), begin, Answer::Started);
+    let beat = Call::Beat { pool: text("p"), member: text("a"), lasting_ms: 10_000 };
+    let beat = killed(beat, Answer::Done, Call::Alive { pool: text("p") }, Answer::Names(Vec::new()));
+    let (store, key, attempt) = (text("state"), text("k"), text("a"));
+    let finish = Call::Finish { store, key, attempt, response: text("one"), keep_ms: 60_000 };
+    let (store, key, content, attempt) = (text("state"), text("k"), text("x"), text("b"));
+    let begin = Call::Begin { store, key, content, attempt, lasting_ms: 1000 };
+    let response = killed(finish, Answer::One(true), begin, Answer::Started);
+    [
+        ("resume_token.save", "s", token),
+        ("step.finish", "one", step),
+        ("heartbeat.beat", "p", beat),
+        ("idempotency.finish", "k", response),
+    ]
+}
+
 pub(crate) fn cases() -> Vec<Case> {
+    let of_others = vanished().map(|(op, name, written)| {
+        let of_another = written.clone().lost_write_of(3000, 921, "other", &[], op);
+        case(Rule::LossUnnamed, of_another, written.lost_write_of(3000, 921, name, &[], op))
+    });
+    of_jobs().into_iter().chain(of_others).collect()
+}
+
+fn of_jobs() -> Vec<Case> {
     let early = |acknowledged| {
         let late = Written::with_failovers(false).fault(2000, 4000, KILL).lost(3000, acknowledged, "b");
         late.listed(&[], &[])
@@ -82,6 +123,10 @@ pub(crate) fn cases() -> Vec<Case> {
             repairing().pushed_again(4050, 4060, "a").listed(&[], &[]),
             repairing().pushed_again(4050, 4060, "a").listed(&[], &["a"]),
         ),
+        // the library succeeds again soon after the independent client, and within 5 s if that does
+        case(Rule::WritesBehind, recovering(2000, 4050), recovering(2000, 3950)),
+        case(Rule::WritesLate, recovering(5500, 6050), recovering(5500, 5950)),
+        case(Rule::WritesBehind, recovering(6500, 8550), recovering(6500, 8450)),
         // while slots move, a handler keeps its lease, and its pushes are answered
         case(
             Rule::HandlerDisturbed,

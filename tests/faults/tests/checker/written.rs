@@ -75,8 +75,13 @@ impl Written {
     }
 
     /// A loss report at `at` that names a write of this job.
-    pub(crate) fn lost_write(mut self, at: u64, acknowledged: u64, id: &str, op: &str) -> Self {
-        let (name, jobs) = (QUEUE.to_owned(), vec![id.to_owned()]);
+    pub(crate) fn lost_write(self, at: u64, acknowledged: u64, id: &str, op: &str) -> Self {
+        self.lost_write_of(at, acknowledged, QUEUE, &[id], op)
+    }
+
+    /// A loss report at `at` that names a write of this queue, lease, stream, step, pool or key.
+    pub(crate) fn lost_write_of(mut self, at: u64, acknowledged: u64, name: &str, jobs: &[&str], op: &str) -> Self {
+        let (name, jobs) = (name.to_owned(), jobs.iter().map(ToString::to_string).collect());
         let write = LostWrite { at: acknowledged * 1000, is_push: op == "queue.push", op: op.to_owned(), name, jobs };
         let (actor, lost, unknown) = ("hand".to_owned(), vec![write], Vec::new());
         self.events.push(Event::Loss(Loss { at: at * 1000, actor, survived: 0, lost, unknown, has_older: false }));
@@ -95,6 +100,13 @@ impl Written {
         for (at, ended) in [(start, false), (end, true)] {
             self.events.push(Event::Fault { at: at * 1000, name: name.to_owned(), ended });
         }
+        self
+    }
+
+    /// An independent client writes to the queue every 100 ms, and one replica confirms it.
+    pub(crate) fn probed(mut self, times: std::ops::Range<u64>) -> Self {
+        let probe = |at| Event::Probe { at: at * 1000, queue: QUEUE.to_owned(), replicas: 1 };
+        self.events.extend(times.step_by(100).map(probe));
         self
     }
 

@@ -64,7 +64,7 @@ impl Proof {
     ///
     /// # Errors
     /// `Unsupported` if they prove nothing, with the reason; `Withheld` if they prove nothing at the moment.
-    pub(super) async fn ask(wire: &Wire, patience: Duration) -> Result<Self, Failure> {
+    pub(crate) async fn ask(wire: &Wire, patience: Duration) -> Result<Self, Failure> {
         let capabilities = wire.capabilities();
         match (&capabilities.waitaof, &capabilities.synced_writes) {
             (Fact::Known(false), Fact::Known(true)) => return Ok(Proof::EachWrite),

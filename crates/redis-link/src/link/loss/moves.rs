@@ -18,6 +18,8 @@ pub(super) struct Move {
     after: Instant,
     /// When the move was reported.
     reported: Instant,
+    /// Whether the run that has the slot now takes into account that the server has dropped receipts of it.
+    is_noted: bool,
 }
 
 impl Losses {
@@ -36,7 +38,7 @@ impl Losses {
             let Some((moves, after)) = moves.as_ref().filter(|_| state.fate.is_none()) else { continue };
             for (slot, from, to) in moves {
                 if *from == run.endpoint {
-                    state.moves.insert(*slot, Move { to: to.clone(), after: *after, reported });
+                    state.moves.insert(*slot, Move { to: to.clone(), after: *after, reported, is_noted: false });
                     self.wake.notify_one();
                 } else if *to == run.endpoint {
                     state.moves.remove(slot);
@@ -57,11 +59,13 @@ impl Losses {
             };
             let destinations: HashMap<_, _> =
                 moves.iter().filter_map(|(slot, of)| Some((*slot, destination(of)?))).collect();
-            for receipt in run.take_moved(|slot| destinations.contains_key(&slot)) {
+            let (receipts, with_dropped) = run.take_moved(|slot| destinations.contains_key(&slot));
+            for receipt in receipts {
                 if let Some(to) = receipt.slot.and_then(|slot| destinations.get(&slot)) {
                     to.adopt(receipt);
                 }
             }
+            with_dropped.iter().filter_map(|slot| destinations.get(slot)).for_each(|to| to.adopt_dropped());
         }
     }
 
@@ -110,13 +114,54 @@ impl ServerRun {
         (moves, state.is_connected())
     }
 
-    /// Removes the receipts of these slots.
-    fn take_moved(&self, is_known: impl Fn(u16) -> bool) -> Vec<Receipt> {
+    /// Removes the receipts of these slots. Returns them, and the slots of which receipts may have been dropped before.
+    fn take_moved(&self, is_known: impl Fn(u16) -> bool) -> (Vec<Receipt>, Vec<u16>) {
         let mut state = self.lock();
         if state.moves.is_empty() {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
+        let has_dropped = state.ring.has_dropped();
+        let new = state.moves.iter_mut().filter(|(slot, of)| is_known(**slot) && !of.is_noted);
+        let new = new.map(|(slot, of)| {
+            of.is_noted = true;
+            *slot
+        });
+        let with_dropped = new.filter(|_| has_dropped).collect();
         state.moves.retain(|slot, of| !(of.is_over() && is_known(*slot)));
-        state.ring.take(|receipt| receipt.slot.is_some_and(&is_known))
+        (state.ring.take(|receipt| receipt.slot.is_some_and(&is_known)), with_dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use store_core::{AcknowledgedWrite, Op};
+
+    use super::*;
+
+    /// A slot has moved to a server that was replaced immediately. The report says that older writes may be lost, too.
+    #[tokio::test]
+    async fn what_a_server_dropped_before_a_slot_moved_is_unknown() {
+        for has_dropped in [true, false] {
+            let losses = Losses::begin(true, Duration::from_secs(1));
+            let mut reports = losses.reports().unwrap();
+            let endpoint = |port| Endpoint::new("10.0.0.1", port);
+            let first = losses.found(&endpoint(1), None, Instant::now());
+            let begun = Instant::now();
+            let write = |at| first.add(AcknowledgedWrite::new(Op::LeaseAcquire, "one", [], at), Some(1), Some(7));
+            if has_dropped {
+                write(begun);
+            }
+            write(begun + Duration::from_secs(61));
+            let long_ago = begun.checked_sub(SUCCESSION * 2).unwrap();
+            let of = Move { to: endpoint(2), after: long_ago, reported: long_ago, is_noted: false };
+            first.lock().moves.insert(7, of);
+            losses.pass();
+            losses.pass();
+            let report = reports.try_recv().unwrap();
+            assert_eq!((report.unknown.len(), report.has_older), (1, has_dropped));
+            assert!(reports.try_recv().is_err());
+        }
     }
 }

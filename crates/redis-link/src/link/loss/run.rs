@@ -196,6 +196,15 @@ impl ServerRun {
         self.add(receipt.write, None, receipt.slot);
     }
 
+    /// Records that it received writes of another server, which has dropped their receipts.
+    pub(super) fn adopt_dropped(&self) {
+        let mut state = self.lock();
+        state.ring.adopt_dropped();
+        if !std::mem::replace(&mut state.is_noted, true) {
+            self.wake.notify_one();
+        }
+    }
+
     pub(super) fn add(&self, write: AcknowledgedWrite, bound: Option<u64>, slot: Option<u16>) {
         let mut state = self.lock();
         state.ring.add(write, bound, slot);

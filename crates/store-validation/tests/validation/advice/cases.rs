@@ -10,6 +10,9 @@ async fn settings_of_the_state_server() {
     assert_cured(Code::StateEvicts, Setup::of_state(|state| state.config("maxmemory-policy", "allkeys-lru"))).await;
     assert_cured(Code::StateNotPersistent, Setup::of_state(|state| state.appendonly(false))).await;
     assert_cured(Code::StateNotPersistent, Setup::of_state(|state| state.config("appendfsync", "no"))).await;
+    let fsynced = Setup::of_state(|state| state.config("no-appendfsync-on-rewrite", "yes"));
+    let fsynced = fsynced.variable("REDIS_STATE_QUEUE_DURABILITY", "fsynced");
+    assert_cured(Code::FsyncedUnavailable, fsynced).await;
     assert_cured(Code::NoMaxmemory, Setup::of_state(|state| state.config("maxmemory", "0"))).await;
     assert_cured(Code::ClientEviction, Setup::of_state(|state| state.config("maxmemory-clients", "100mb"))).await;
     assert_cured(Code::TooFewReplicas, Setup::of_state(|state| state.config("min-replicas-to-write", "1"))).await;

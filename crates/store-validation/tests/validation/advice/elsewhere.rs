@@ -8,7 +8,7 @@ use crate::{check_urls, environment_with};
 
 /// Codes that no setting or right of a server causes, but a file, a variable, the network, a clock or another service:
 /// their tests are beside the cause.
-const OF_SOMETHING_ELSE: [Code; 30] = [
+const OF_SOMETHING_ELSE: [Code; 31] = [
     Code::UrlMissing,
     Code::UrlInvalid,
     Code::ConfInvalid,
@@ -31,6 +31,7 @@ const OF_SOMETHING_ELSE: [Code; 30] = [
     Code::CacheEngineUnsupported,
     Code::NoTls,
     Code::ClockSkew,
+    Code::CapabilityMissing,
     Code::VariableMistyped,
     Code::AclUnknown,
     Code::TopologyMismatch,
