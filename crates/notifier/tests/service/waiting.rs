@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use testkit::{DEADLINE, RunningProgram, Value, wait_until};
-use twinstore::prelude::*;
 use twinstore::name::HolderName;
 use twinstore::page::PageRequest;
+use twinstore::prelude::*;
 use twinstore::queue::{Counts, JobState};
 use twinstore::worker::WorkerHandle;
 
