@@ -54,10 +54,14 @@ pub(crate) enum Table {
     Topics,
     /// End of a partition of a topic, partition -> nothing.
     TopicEnds,
+    /// As [`Table::Runs`], the records of sessions.
+    Sessions,
+    /// As [`Table::RunLists`], of sessions.
+    SessionLists,
 }
 
 /// How many tables there are.
-const TABLES: usize = 17;
+const TABLES: usize = 19;
 
 /// Rows that can be read. Rows are passed to a closure because they are in the database's own pages.
 pub(crate) trait Rows {

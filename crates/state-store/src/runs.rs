@@ -1,16 +1,20 @@
-//! Runs of agents: one hash per run, and the sorted sets of the listings.
+//! Runs of agents: one hash per run, and the sorted sets of the listings. The records of sessions are stored in the same form.
 
 mod listings;
+mod records;
 mod reply;
+mod sessions;
 
 use async_trait::async_trait;
+use redis_link::keys::RunKeys;
 use redis_link::layout::{self, Aggregate};
-use redis_link::{Arg, Link, Script, SharedScript, args, keys};
+use redis_link::{Arg, Link, Script, SharedScript, args};
 use store_core::{
-    Cursor, Durability, Error, Fence, NewRun, Op, PageRequest, Receipt, Result, RunEvents, RunFilter, RunId, RunInfo,
-    RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved, millis_ceil,
+    Cursor, Durability, NewRun, Op, PageRequest, Receipt, Result, RunEvents, RunFilter, RunId, RunInfo, RunOutcome,
+    RunPage, RunState, RunWrite, Runs, RunsRemoved, millis_ceil,
 };
 
+use self::records::Records;
 use crate::{StateStore, notifications};
 
 const RECORD: &str = include_str!("../lua/run/record.lua");
@@ -43,15 +47,42 @@ static DUE: Script = Script::reads("run/due", &[include_str!("../lua/run/due.lua
 pub(crate) static SCRIPTS: [&Script; 10] =
     [&CREATE, &WRITE, &DESCRIBE, &GET, &EVENTS, &DELETE, &INDEX, &TIDY, &LIST, &DUE];
 
-/// How often the entries of a run are written if they may have been swept before the run was created.
-const TRIES: usize = 3;
 /// How many bytes of events one read returns, but for the last of them.
 const EVENT_BYTES: usize = 1 << 20;
-/// The size of a head in a reply, roughly.
-const HEAD_BYTES: usize = 256;
 
-/// The calls of all tasks.
+/// A kind of records, and the operations on them.
+struct Kind {
+    keys: RunKeys,
+    create: Op,
+    write: Op,
+    get: Op,
+    list: Op,
+    delete: Op,
+    sweep: Op,
+}
+
+static RUNS: Kind = Kind {
+    keys: RunKeys::OfRuns,
+    create: Op::RunCreate,
+    write: Op::RunWrite,
+    get: Op::RunGet,
+    list: Op::RunList,
+    delete: Op::RunDelete,
+    sweep: Op::RunSweep,
+};
+static SESSIONS: Kind = Kind {
+    keys: RunKeys::OfSessions,
+    create: Op::SessionSave,
+    write: Op::SessionSave,
+    get: Op::SessionGet,
+    list: Op::SessionList,
+    delete: Op::SessionDelete,
+    sweep: Op::SessionSweep,
+};
+
+/// The calls of all tasks on one kind of records.
 pub(crate) struct RunCalls {
+    kind: &'static Kind,
     create: SharedScript,
     write: SharedScript,
     end: SharedScript,
@@ -62,22 +93,31 @@ pub(crate) struct RunCalls {
 }
 
 impl RunCalls {
-    pub(crate) fn new(link: &Link) -> Self {
+    pub(crate) fn of_runs(link: &Link) -> Self {
+        Self::new(link, &RUNS)
+    }
+
+    pub(crate) fn of_sessions(link: &Link) -> Self {
+        Self::new(link, &SESSIONS)
+    }
+
+    fn new(link: &Link, kind: &'static Kind) -> Self {
         let (layouts, margin) = (link.layouts().argument(Aggregate::Run), millis_ceil(link.collection_margin()));
         let publish = notifications::publish_command(link);
         let shared = |op, script, head| SharedScript::new(link, op, script, head);
         let write = |script| {
             let head = args![layouts.clone(), margin, RunEvents::MAX_RUN_BYTES, publish.clone()];
-            SharedScript::new(link, Op::RunWrite, script, head)
+            SharedScript::new(link, kind.write, script, head)
         };
         Self {
-            create: shared(Op::RunCreate, &CREATE, args![layouts.clone(), margin]),
+            kind,
+            create: shared(kind.create, &CREATE, args![layouts.clone(), margin]),
             write: write(&WRITE),
             end: write(&END),
-            describe: shared(Op::RunList, &DESCRIBE, args![layouts.clone()]),
-            delete: shared(Op::RunDelete, &DELETE, args![layouts.clone(), publish.clone()]),
-            index: shared(Op::RunCreate, &INDEX, Vec::new()),
-            tidy: shared(Op::RunSweep, &TIDY, Vec::new()),
+            describe: shared(kind.list, &DESCRIBE, args![layouts.clone()]),
+            delete: shared(kind.delete, &DELETE, args![layouts.clone(), publish.clone()]),
+            index: shared(kind.create, &INDEX, Vec::new()),
+            tidy: shared(kind.sweep, &TIDY, Vec::new()),
         }
     }
 }
@@ -90,45 +130,7 @@ impl RunCalls {
 impl Runs for StateStore {
     async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
         run.validate()?;
-        for _ in 0..TRIES {
-            let (entries, indexed) = self.index_new(run, durability).await?;
-            let args = args![
-                &run.request.as_bytes()[..],
-                format!("{:016}", entries.created),
-                entries.lasts,
-                format!("{:015}", run.ttl.as_millis()),
-                run.max_events.clamp(100, NewRun::MAX_EVENTS),
-                reply::names(&run.agent, run.session.as_ref()),
-                &run.input,
-            ];
-            let create = &self.calls.runs.create;
-            let answer = create.call_durable(self.run_key(&run.run), args, run.input.len(), durability).await;
-            let (mut reply, reached) = answer?;
-            let outcome = match reply.next_word()?.as_ref() {
-                b"stale" => continue,
-                b"done" => {
-                    reply.record(run.run.as_str(), []);
-                    let found = reply::head(Op::RunCreate, &run.run, &reply.next_bytes()?)?;
-                    if found.created != entries.created {
-                        self.restore_entries(run, &entries, &found).await?;
-                    }
-                    RunOutcome::Done(found.info)
-                }
-                b"conflict" => {
-                    let found = reply::head(Op::RunCreate, &run.run, &reply.next_bytes()?)?;
-                    self.restore_entries(run, &entries, &found).await?;
-                    return Ok(Receipt::new(RunOutcome::Conflict(found.info), reached.unwrap_or_default()));
-                }
-                _ => return Err(reply.unknown_word()),
-            };
-            if entries.others_are_due {
-                // The next creation, or a sweep, does what this one cannot.
-                let _ = self.sweep_some(listings::SWEPT_BY_CREATE).await;
-            }
-            let reached = reached.and_then(|reached| indexed.map(|_| reached));
-            return Ok(Receipt::new(outcome, reached?));
-        }
-        Err(Error::unavailable(Op::RunCreate, "the process was suspended for longer than the run lasts, three times"))
+        self.run_records().create(run, durability).await
     }
 
     async fn write(&self, write: &RunWrite, durability: Durability) -> Result<Receipt<RunOutcome>> {
@@ -136,54 +138,17 @@ impl Runs for StateStore {
         let ends = matches!(write.state, Some(state) if state.is_ended() || state == RunState::Cancelling);
         let script = if ends { &self.calls.runs.end } else { &self.calls.runs.write };
         let (args, bytes) = self.write_args(write, durability);
-        let (mut reply, reached) = script.call_durable(self.run_key(&write.run), args, bytes, durability).await?;
-        let word = reply.next_word()?;
-        let outcome = match word.as_ref() {
-            b"superseded" => RunOutcome::Superseded { by: Fence::new(reply.next_u64()?) },
-            b"absent" => RunOutcome::Absent,
-            b"lost" => {
-                let what = "so many events were appended since the first request that its own would be removed";
-                return Err(Error::indeterminate(Op::RunWrite, what));
-            }
-            word => {
-                let found = reply::head(Op::RunWrite, &write.run, &reply.next_bytes()?)?.info;
-                match word {
-                    b"done" => {
-                        reply.record(write.run.as_str(), []);
-                        return Ok(Receipt::new(RunOutcome::Done(found), reached?));
-                    }
-                    b"conflict" => RunOutcome::Conflict(found),
-                    b"illegal" => RunOutcome::Illegal(found),
-                    _ => return Err(reply.unknown_word()),
-                }
-            }
-        };
-        // Nothing was written, so `NotDurable` would be wrong.
-        Ok(Receipt::new(outcome, reached.unwrap_or_default()))
+        self.run_records().write(&write.run, script, args, bytes, durability).await
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunInfo>> {
-        let op = Op::RunGet;
-        let mut reply = self.link.call(op, &GET, &self.run_key(run), args![self.run_layouts()]).await?.reader(op);
-        match reply.next_word()?.as_ref() {
-            b"run" => {
-                let mut info = reply::head(op, run, &reply.next_bytes()?)?.info;
-                // A reply ends at its last payload.
-                let mut payload = || if reply.remaining() > 0 { reply.next_opt_bytes() } else { Ok(None) };
-                (info.input, info.output, info.await_request) = (payload()?, payload()?, payload()?);
-                let error = payload()?.map(|error| String::from_utf8(error.into()));
-                info.error = error.transpose().map_err(|_| Error::corrupt(op, "the error of the run is not UTF-8"))?;
-                Ok(Some(info))
-            }
-            b"absent" => Ok(None),
-            _ => Err(reply.unknown_word()),
-        }
+        self.run_records().get(run).await
     }
 
     async fn events(&self, run: &RunId, from: u64, limit: u32) -> Result<Option<RunEvents>> {
-        let (op, from) = (Op::RunEvents, from.min(1 << 53));
-        let args = args![self.run_layouts(), from, limit.clamp(1, PageRequest::MAX_LIMIT), EVENT_BYTES];
-        let mut reply = self.link.call(op, &EVENTS, &self.run_key(run), args).await?.reader(op);
+        let (op, from, records) = (Op::RunEvents, from.min(1 << 53), self.run_records());
+        let args = args![records.layouts(), from, limit.clamp(1, PageRequest::MAX_LIMIT), EVENT_BYTES];
+        let mut reply = self.link.call(op, &EVENTS, &records.key(run), args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"events" => reply::events(op, from, reply).map(Some),
             b"absent" => Ok(None),
@@ -192,47 +157,25 @@ impl Runs for StateStore {
     }
 
     async fn list(&self, filter: &RunFilter, page: PageRequest) -> Result<RunPage> {
-        self.list_runs(filter, &page).await
+        self.run_records().list(filter, &page).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<bool> {
-        let Some(found) = self.described(run).await? else { return Ok(false) };
-        let args = args![format!("{:016}", found.created)];
-        let mut reply = self.calls.runs.delete.call(self.run_key(run), args, 0).await?;
-        if reply.next_word()?.as_ref() != b"deleted" {
-            return Err(reply.unknown_word());
-        }
-        reply.record(run.as_str(), []);
-        self.remove_entries(&found).await?;
-        Ok(true)
+        self.run_records().delete(run).await
     }
 
     async fn sweep(&self) -> Result<RunsRemoved> {
-        self.sweep_some(listings::SWEPT_AT_ONCE).await
+        self.run_records().sweep(listings::SWEPT_AT_ONCE).await
     }
 
     async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved> {
-        self.clear_some(prefix, after.as_ref()).await
+        self.run_records().clear(prefix, after.as_ref()).await
     }
 }
 
 impl StateStore {
-    fn run_layouts(&self) -> Arg {
-        self.link.layouts().argument(Aggregate::Run)
-    }
-
-    fn run_key(&self, run: &RunId) -> Vec<String> {
-        vec![keys::run(&self.namespace, run)]
-    }
-
-    /// What is recorded of a run that has not expired.
-    async fn described(&self, run: &RunId) -> Result<Option<reply::Head>> {
-        let mut reply = self.calls.runs.describe.call(self.run_key(run), Vec::new(), HEAD_BYTES).await?;
-        match reply.next_word()?.as_ref() {
-            b"run" => Ok(Some(reply::head(Op::RunList, run, &reply.next_bytes()?)?)),
-            b"absent" => Ok(None),
-            _ => Err(reply.unknown_word()),
-        }
+    fn run_records(&self) -> Records<'_> {
+        Records { store: self, calls: &self.calls.runs }
     }
 
     /// The arguments of a write, and the size of its payloads.

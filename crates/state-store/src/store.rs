@@ -46,6 +46,7 @@ pub(crate) struct Calls {
     pub(crate) resume_tokens: TokenCalls,
     pub(crate) steps: StepCalls,
     pub(crate) runs: RunCalls,
+    pub(crate) sessions: RunCalls,
     pub(crate) topics: TopicCalls,
 }
 
@@ -97,7 +98,8 @@ impl StateStore {
                 .with_durability(options.durabilities.idempotency.unwrap_or_default()),
             resume_tokens: TokenCalls::new(&link),
             steps: StepCalls::new(&link),
-            runs: RunCalls::new(&link),
+            runs: RunCalls::of_runs(&link),
+            sessions: RunCalls::of_sessions(&link),
             topics: TopicCalls::new(&link),
         };
         Self {

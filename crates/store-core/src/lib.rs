@@ -34,6 +34,7 @@ mod role;
 mod runs;
 mod schedules;
 mod secret;
+mod sessions;
 mod steps;
 mod time;
 mod topics;
@@ -74,6 +75,7 @@ pub use runs::{
 };
 pub use schedules::{Advance, Advanced, CatchUp, DueSchedules, Firing, Schedule, ScheduleInfo, SchedulePut, Schedules};
 pub use secret::Secret;
+pub use sessions::{Session, SessionOutcome, SessionSave, Sessions};
 pub use steps::{StepAttempt, StepBegun, StepInfo, StepState, Steps, WorkflowRun, validate_output};
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};
 pub use topics::{

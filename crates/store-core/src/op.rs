@@ -185,6 +185,16 @@ ops! {
     RunSweep = "run.sweep", Idempotent;
     /// [`Runs::clear`](crate::Runs::clear)
     RunClear = "run.clear", Idempotent;
+    /// [`Sessions::save`](crate::Sessions::save)
+    SessionSave = "session.save", Idempotent;
+    /// [`Sessions::get`](crate::Sessions::get)
+    SessionGet = "session.get", Reads;
+    /// [`Sessions::list`](crate::Sessions::list)
+    SessionList = "session.list", Reads;
+    /// [`Sessions::delete`](crate::Sessions::delete)
+    SessionDelete = "session.delete", Idempotent;
+    /// [`Sessions::sweep`](crate::Sessions::sweep)
+    SessionSweep = "session.sweep", Idempotent;
 
     /// [`Schedules::put`](crate::Schedules::put)
     SchedulePut = "schedule.put", Idempotent;

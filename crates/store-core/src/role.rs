@@ -75,8 +75,8 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
-/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, their schedules, topics, resume tokens and runs of agents belong to
-/// the namespace.
+/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, their schedules, topics, resume tokens, runs of agents and sessions
+/// belong to the namespace.
 pub trait StateRole:
     crate::Queue
     + crate::QueueInspect
@@ -92,6 +92,9 @@ pub trait StateRole:
 
     /// The runs of agents. Several of its verbs are those of other capabilities.
     fn runs(&self) -> &dyn crate::Runs;
+
+    /// The records of sessions. Several of its verbs are those of other capabilities.
+    fn sessions(&self) -> &dyn crate::Sessions;
 
     /// The schedules of queues. Several of its verbs are those of other capabilities.
     fn schedules(&self) -> &dyn crate::Schedules;
@@ -114,6 +117,7 @@ where
         + crate::ResumeTokens
         + crate::Steps
         + crate::Runs
+        + crate::Sessions
         + crate::Schedules
         + crate::Topics
         + crate::Notifications
@@ -124,6 +128,10 @@ where
     }
 
     fn runs(&self) -> &dyn crate::Runs {
+        self
+    }
+
+    fn sessions(&self) -> &dyn crate::Sessions {
         self
     }
 

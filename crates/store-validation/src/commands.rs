@@ -139,7 +139,10 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
         let mut sample =
             vec![keys::layouts(namespace), keys::QueueKeys::new(namespace, &QueueName::new("preflight")?, 0, 1).jobs];
         sample.push(keys::resume_token(namespace, &StreamName::new("preflight")?));
-        sample.extend([keys::run(namespace, &RunId::new("preflight")?), keys::run_ends(namespace)]);
+        let run = RunId::new("preflight")?;
+        for of in [keys::RunKeys::OfRuns, keys::RunKeys::OfSessions] {
+            sample.extend([of.record(namespace, &run), keys::run_ends(of, namespace)]);
+        }
         sample.push(keys::TopicKeys::new(namespace, &TopicName::new("preflight")?, 0, 1).events);
         for scope in [Scope::Shared, Scope::from(ServiceName::new("preflight")?)] {
             sample.extend([

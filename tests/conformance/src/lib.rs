@@ -25,6 +25,7 @@ mod resume_tokens;
 mod runner;
 mod runs;
 mod schedules;
+mod sessions;
 mod steps;
 mod topics;
 mod verdict;
@@ -40,7 +41,7 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 13] = [
+    let groups: [&[&'static [Case]]; 14] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
@@ -48,6 +49,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         inventory::CASES,
         idempotency::CASES,
         runs::CASES,
+        sessions::CASES,
         steps::CASES,
         schedules::CASES,
         topics::CASES,

@@ -33,6 +33,8 @@ const DEFINITIONS: [Definition; TABLES] = [
     Definition::new("schedules"),
     Definition::new("topics"),
     Definition::new("topic_ends"),
+    Definition::new("sessions"),
+    Definition::new("session_lists"),
 ];
 
 /// The error text for a damaged row.
@@ -54,6 +56,8 @@ const DAMAGED: [&str; TABLES] = [
     "a row of the table schedules is damaged",
     "a row of the table topics is damaged",
     "a row of the table topic_ends is damaged",
+    "a row of the table sessions is damaged",
+    "a row of the table session_lists is damaged",
 ];
 
 /// The size of a checksum in bytes.

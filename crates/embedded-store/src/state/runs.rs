@@ -1,6 +1,7 @@
 //! Runs of agents. Their rows belong to no service.
 
 mod record;
+mod sessions;
 
 use std::ops::ControlFlow;
 
@@ -11,12 +12,12 @@ use store_core::{
     Subscribed, Timestamp,
 };
 
-use self::record::{Log, Payload, Record, listing};
+use self::record::{Log, Payload, RUNS, Record, Tables, listing};
 use super::EmbeddedState;
 use crate::encoding::name;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::rows::{Change, Rows, Table, View, behind};
+use crate::rows::{Change, Rows, View, behind};
 use crate::waiting::Watch;
 
 /// How many expired runs one sweep removes.
@@ -26,9 +27,9 @@ const SWEPT_BY_CREATE: usize = 10;
 /// How many bytes of events one read returns, but for the last of them.
 const EVENT_BYTES: usize = 1 << 20;
 
-fn create(change: &mut Change<'_>, new: &NewRun, now: Moment) -> Result<RunOutcome, Fault> {
-    sweep(change, now, SWEPT_BY_CREATE)?;
-    let found = Record::read(change, &new.run)?;
+fn create(change: &mut Change<'_>, tables: Tables, new: &NewRun, now: Moment) -> Result<RunOutcome, Fault> {
+    sweep(change, tables, now, SWEPT_BY_CREATE)?;
+    let found = Record::read(change, tables, &new.run)?;
     let mut version = now.micros();
     if let Some(found) = found {
         if !found.is_expired(now) {
@@ -40,12 +41,13 @@ fn create(change: &mut Change<'_>, new: &NewRun, now: Moment) -> Result<RunOutco
         version = version.max(found.info.version + 1);
         found.remove(change)?;
     }
-    let created = newest(change)?.map_or(now.micros(), |newest| now.micros().max(newest + 1));
+    let created = newest(change, tables)?.map_or(now.micros(), |newest| now.micros().max(newest + 1));
     let at = Timestamp::from_millis(created / 1000);
     let mut info = RunInfo::new(new.run.clone(), new.agent.clone(), new.session.clone(), version, at);
     info.updated = now.timestamp();
     info.until = Timestamp::default();
     let mut run = Record {
+        tables,
         info,
         created,
         ttl: new.ttl.as_millis(),
@@ -61,9 +63,9 @@ fn create(change: &mut Change<'_>, new: &NewRun, now: Moment) -> Result<RunOutco
 }
 
 /// When the last run was created, in µs.
-fn newest(change: &mut Change<'_>) -> Result<Option<u64>, Fault> {
+fn newest(change: &mut Change<'_>, tables: Tables) -> Result<Option<u64>, Fault> {
     let (prefix, mut newest) = (listing(&RunFilter::default()), None);
-    change.scan(Table::RunLists, &prefix..&behind(&prefix), |key, _| {
+    change.scan(tables.lists, &prefix..&behind(&prefix), |key, _| {
         newest = record::created_in(key);
         Ok(ControlFlow::Break(()))
     })?;
@@ -81,7 +83,7 @@ fn was_written(change: &mut Change<'_>, run: &Record, write: &RunWrite) -> Resul
 }
 
 fn write(change: &mut Change<'_>, write: &RunWrite, now: Moment) -> Result<RunOutcome, Fault> {
-    let Some(mut run) = Record::read(change, &write.run)?.filter(|run| !run.is_expired(now)) else {
+    let Some(mut run) = Record::read(change, RUNS, &write.run)?.filter(|run| !run.is_expired(now)) else {
         return Ok(RunOutcome::Absent);
     };
     if was_written(change, &run, write)? {
@@ -130,10 +132,10 @@ fn write(change: &mut Change<'_>, write: &RunWrite, now: Moment) -> Result<RunOu
 }
 
 /// Removes up to `most` expired runs. Returns how many.
-fn sweep(change: &mut Change<'_>, now: Moment, most: usize) -> Result<u64, Fault> {
-    let runs = due(change, now, most)?.0;
+fn sweep(change: &mut Change<'_>, tables: Tables, now: Moment, most: usize) -> Result<u64, Fault> {
+    let runs = due(change, tables, now, most)?.0;
     for run in &runs {
-        match Record::read(change, run)? {
+        match Record::read(change, tables, run)? {
             Some(run) => run.remove(change)?,
             None => return Err(Fault::Corrupt("an entry of the listings has no run")),
         }
@@ -142,10 +144,10 @@ fn sweep(change: &mut Change<'_>, now: Moment, most: usize) -> Result<u64, Fault
 }
 
 /// Up to `most` expired runs, and how many there are.
-fn due(rows: &mut impl Rows, now: Moment, most: usize) -> Result<(Vec<RunId>, u64), Fault> {
+fn due(rows: &mut impl Rows, tables: Tables, now: Moment, most: usize) -> Result<(Vec<RunId>, u64), Fault> {
     let (mut runs, mut count) = (Vec::new(), 0);
     let range = record::ends(0)..record::ends(now.millis().saturating_add(1));
-    rows.scan(Table::RunLists, &range.start..&range.end, |key, _| {
+    rows.scan(tables.lists, &range.start..&range.end, |key, _| {
         count += 1;
         if runs.len() < most {
             runs.push(name(record::run_in(key))?);
@@ -168,10 +170,16 @@ struct Listed {
     next: Option<Cursor>,
 }
 
-fn listed(rows: &mut impl Rows, filter: &RunFilter, after: Option<u64>, limit: u32) -> Result<Listed, Fault> {
+fn listed(
+    rows: &mut impl Rows,
+    tables: Tables,
+    filter: &RunFilter,
+    after: Option<u64>,
+    limit: u32,
+) -> Result<Listed, Fault> {
     let (prefix, mut listed) = (listing(filter), Listed { runs: Vec::new(), total: 0, left: 0, next: None });
     let mut last = 0;
-    rows.scan(Table::RunLists, &prefix..&behind(&prefix), |key, row| {
+    rows.scan(tables.lists, &prefix..&behind(&prefix), |key, row| {
         listed.total += 1;
         let created = record::created_in(key).ok_or(Fault::Corrupt("an entry of a listing is too short"))?;
         if after.is_some_and(|after| created >= after) {
@@ -189,14 +197,31 @@ fn listed(rows: &mut impl Rows, filter: &RunFilter, after: Option<u64>, limit: u
     Ok(listed)
 }
 
+fn page_of(
+    view: &mut View<'_>,
+    tables: Tables,
+    filter: &RunFilter,
+    after: Option<u64>,
+    limit: u32,
+    now: Moment,
+) -> Result<RunPage, Fault> {
+    let listed = listed(view, tables, filter, after, limit)?;
+    let mut runs = Vec::new();
+    for run in &listed.runs {
+        let found = Record::read(view, tables, run)?.filter(|found| !found.is_expired(now));
+        runs.extend(found.map(|found| found.info));
+    }
+    Ok(RunPage::new(runs, listed.next, listed.total))
+}
+
 /// The time in a cursor.
 fn place(op: Op, cursor: Option<&Cursor>) -> Result<Option<u64>> {
     let refused = |_| Error::invalid_argument(op, "the cursor is of another listing");
     cursor.map(|cursor| cursor.as_str().parse().map_err(refused)).transpose()
 }
 
-fn delete(change: &mut Change<'_>, run: &RunId, now: Moment) -> Result<bool, Fault> {
-    let Some(found) = Record::read(change, run)? else { return Ok(false) };
+fn delete(change: &mut Change<'_>, tables: Tables, run: &RunId, now: Moment) -> Result<bool, Fault> {
+    let Some(found) = Record::read(change, tables, run)? else { return Ok(false) };
     let existed = !found.is_expired(now);
     found.remove(change)?;
     change.effects.notify(watched(run));
@@ -209,7 +234,7 @@ impl Runs for EmbeddedState {
         run.validate()?;
         let reached = self.database.reach(Op::RunCreate, durability)?;
         let (clock, run) = (self.options.clock.clone(), run.clone());
-        let apply = move |change: &mut Change<'_>| create(change, &run, Moment::now(&clock));
+        let apply = move |change: &mut Change<'_>| create(change, RUNS, &run, Moment::now(&clock));
         Ok(Receipt::new(self.database.write(Op::RunCreate, apply).await?, reached))
     }
 
@@ -224,7 +249,7 @@ impl Runs for EmbeddedState {
     async fn get(&self, run: &RunId) -> Result<Option<RunInfo>> {
         let (clock, run) = (self.options.clock.clone(), run.clone());
         let look = move |view: &mut View<'_>| {
-            let found = Record::read(view, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
+            let found = Record::read(view, RUNS, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
             found.map(|found| found.with_payloads(view)).transpose()
         };
         self.database.read(Op::RunGet, look).await
@@ -234,7 +259,7 @@ impl Runs for EmbeddedState {
         let (clock, run) = (self.options.clock.clone(), run.clone());
         let limit = limit.clamp(1, PageRequest::MAX_LIMIT) as usize;
         let look = move |view: &mut View<'_>| {
-            let found = Record::read(view, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
+            let found = Record::read(view, RUNS, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
             let Some(found) = found else { return Ok(None) };
             let (info, first) = (&found.info, found.info.first_event);
             let events = Log::of(&run).read(view, from.max(first), limit, EVENT_BYTES)?;
@@ -246,21 +271,13 @@ impl Runs for EmbeddedState {
     async fn list(&self, filter: &RunFilter, page: PageRequest) -> Result<RunPage> {
         let (op, clock, filter) = (Op::RunList, self.options.clock.clone(), filter.clone());
         let (after, limit) = (place(op, page.cursor())?, page.limit());
-        let look = move |view: &mut View<'_>| {
-            let listed = listed(view, &filter, after, limit)?;
-            let (now, mut runs) = (Moment::now(&clock), Vec::new());
-            for run in &listed.runs {
-                let found = Record::read(view, run)?.filter(|found| !found.is_expired(now));
-                runs.extend(found.map(|found| found.info));
-            }
-            Ok(RunPage::new(runs, listed.next, listed.total))
-        };
+        let look = move |view: &mut View<'_>| page_of(view, RUNS, &filter, after, limit, Moment::now(&clock));
         self.database.read(op, look).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<bool> {
         let (clock, run) = (self.options.clock.clone(), run.clone());
-        let apply = move |change: &mut Change<'_>| delete(change, &run, Moment::now(&clock));
+        let apply = move |change: &mut Change<'_>| delete(change, RUNS, &run, Moment::now(&clock));
         self.database.write(Op::RunDelete, apply).await
     }
 
@@ -268,8 +285,8 @@ impl Runs for EmbeddedState {
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            let removed = sweep(change, now, SWEPT_AT_ONCE)?;
-            Ok(RunsRemoved::new(removed, due(change, now, 0)?.1, None))
+            let removed = sweep(change, RUNS, now, SWEPT_AT_ONCE)?;
+            Ok(RunsRemoved::new(removed, due(change, RUNS, now, 0)?.1, None))
         };
         self.database.write(Op::RunSweep, apply).await
     }
@@ -279,9 +296,9 @@ impl Runs for EmbeddedState {
         let after = place(op, after.as_ref())?;
         let apply = move |change: &mut Change<'_>| {
             let (now, mut removed) = (Moment::now(&clock), 0);
-            let listed = listed(change, &RunFilter::default(), after, PageRequest::MAX_LIMIT)?;
+            let listed = listed(change, RUNS, &RunFilter::default(), after, PageRequest::MAX_LIMIT)?;
             for run in listed.runs.iter().filter(|run| run.as_str().starts_with(&prefix)) {
-                removed += u64::from(delete(change, run, now)?);
+                removed += u64::from(delete(change, RUNS, run, now)?);
             }
             Ok(RunsRemoved::new(removed, listed.left, listed.next))
         };

@@ -1,4 +1,4 @@
-//! The keys of runs of agents, and of their listings.
+//! The keys of runs of agents and of sessions, and of their listings.
 
 use store_core::{AgentName, Namespace, RunFilter, RunId, SessionId};
 
@@ -6,6 +6,38 @@ use store_core::{AgentName, Namespace, RunFilter, RunId, SessionId};
 /// the run, since its last write.
 pub fn run(namespace: &Namespace, run: &RunId) -> String {
     format!("{namespace}:{{r.{run}}}:run")
+}
+
+/// `ns:{s.session}:session`: hash: the record of a session, as that of a run which never begins. Its state is the payload `input`. TTL: that
+/// of the session, since its last save. The ids of sessions have the characters of those of runs.
+pub fn session(namespace: &Namespace, session: &RunId) -> String {
+    format!("{namespace}:{{s.{session}}}:session")
+}
+
+/// Records that the scripts of runs write: each kind has keys and listings of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunKeys {
+    /// [`run`]; the listings have the tag `x.runs`.
+    OfRuns,
+    /// [`session`]; the listings have the tag `x.sessions`, and the keys of those of runs without a session.
+    OfSessions,
+}
+
+impl RunKeys {
+    /// The key of a record.
+    pub fn record(self, namespace: &Namespace, id: &RunId) -> String {
+        match self {
+            Self::OfRuns => run(namespace, id),
+            Self::OfSessions => session(namespace, id),
+        }
+    }
+
+    fn tag(self) -> &'static str {
+        match self {
+            Self::OfRuns => "x.runs",
+            Self::OfSessions => "x.sessions",
+        }
+    }
 }
 
 /// The entries of one run in listings: sorted sets under one tag, so that one script writes them and listings have one order. No
@@ -26,13 +58,13 @@ pub struct RunIndexKeys {
 }
 
 impl RunIndexKeys {
-    /// The keys for a run of this agent and session.
-    pub fn new(namespace: &Namespace, agent: &AgentName, session: Option<&SessionId>) -> Self {
-        let of = |filter: RunFilter| run_listing(namespace, &filter);
+    /// The keys for a record of this agent and session.
+    pub fn new(keys: RunKeys, namespace: &Namespace, agent: &AgentName, session: Option<&SessionId>) -> Self {
+        let of = |filter: RunFilter| run_listing(keys, namespace, &filter);
         let of_agent = || RunFilter::default().of_agent(agent.clone());
         let in_session = |filter: RunFilter| of(session.map_or_else(of_agent, |name| filter.in_session(name.clone())));
         Self {
-            ends: run_ends(namespace),
+            ends: run_ends(keys, namespace),
             all: of(RunFilter::default()),
             agent: of(of_agent()),
             session: in_session(RunFilter::default()),
@@ -47,39 +79,44 @@ impl RunIndexKeys {
 }
 
 /// [`RunIndexKeys::ends`].
-pub fn run_ends(namespace: &Namespace) -> String {
-    format!("{namespace}:{{x.runs}}:ends")
+pub fn run_ends(keys: RunKeys, namespace: &Namespace) -> String {
+    format!("{namespace}:{{{}}}:ends", keys.tag())
 }
 
 /// The key of [`RunIndexKeys`] with the runs of this filter. No name holds a plus sign.
-pub fn run_listing(namespace: &Namespace, filter: &RunFilter) -> String {
+pub fn run_listing(keys: RunKeys, namespace: &Namespace, filter: &RunFilter) -> String {
     let part = match (&filter.agent, &filter.session) {
         (None, None) => "all".to_owned(),
         (Some(agent), None) => format!("agent:{agent}"),
         (None, Some(session)) => format!("session:{session}"),
         (Some(agent), Some(session)) => format!("both:{agent}+{session}"),
     };
-    format!("{namespace}:{{x.runs}}:{part}")
+    format!("{namespace}:{{{}}}:{part}", keys.tag())
 }
 
 #[cfg(test)]
 mod tests {
     use store_core::{AgentName, Namespace, RunId, SessionId};
 
-    use super::{super::tag_of, RunIndexKeys, run};
+    use super::{super::tag_of, RunIndexKeys, RunKeys, run, session};
 
     #[test]
     fn the_keys_of_listings_share_a_tag_and_none_is_that_of_another() {
         let namespace = Namespace::new("tw").unwrap();
-        let (agent, session) = (AgentName::new("a:b").unwrap(), SessionId::new("c").unwrap());
-        let keys = RunIndexKeys::new(&namespace, &agent, Some(&session)).into_vec();
+        let (agent, of) = (AgentName::new("a:b").unwrap(), SessionId::new("c").unwrap());
+        let keys = RunIndexKeys::new(RunKeys::OfRuns, &namespace, &agent, Some(&of)).into_vec();
         assert_eq!(
             keys,
             ["ends", "all", "agent:a:b", "session:c", "both:a:b+c"].map(|part| format!("tw:{{x.runs}}:{part}"))
         );
-        let without = RunIndexKeys::new(&namespace, &agent, None);
+        let without = RunIndexKeys::new(RunKeys::OfSessions, &namespace, &agent, None);
         assert_eq!([&without.session, &without.both], [&without.agent; 2]);
         assert!(keys.iter().all(|key| tag_of(key.as_bytes()) == b"x.runs"));
-        assert_eq!(run(&namespace, &RunId::new("7/b").unwrap()), "tw:{r.7/b}:run");
+        assert_eq!(without.agent, "tw:{x.sessions}:agent:a:b");
+        let id = RunId::new("7/b").unwrap();
+        assert_eq!(
+            (run(&namespace, &id).as_str(), session(&namespace, &id).as_str()),
+            ("tw:{r.7/b}:run", "tw:{s.7/b}:session")
+        );
     }
 }

@@ -7,12 +7,12 @@ use redis_link::keys::{self, RunIndexKeys};
 use redis_link::{Arg, args};
 use store_core::{
     AgentName, Cursor, Durability, Error, NewRun, Op, PageRequest, Reached, Result, RunFilter, RunId, RunInfo, RunPage,
-    Runs, RunsRemoved, SessionId, millis_ceil,
+    RunsRemoved, SessionId, millis_ceil,
 };
 
+use super::records::Records;
 use super::reply::Head;
 use super::{DUE, LIST};
-use crate::StateStore;
 
 /// How many expired runs one sweep looks at.
 pub(super) const SWEPT_AT_ONCE: usize = 1000;
@@ -79,9 +79,9 @@ impl Due {
     }
 }
 
-impl StateStore {
+impl Records<'_> {
     fn index_keys(&self, names: &Names<'_>) -> Vec<String> {
-        RunIndexKeys::new(&self.namespace, names.agent, names.session).into_vec()
+        RunIndexKeys::new(self.op().keys, &self.store.namespace, names.agent, names.session).into_vec()
     }
 
     /// Writes the entries of a new run.
@@ -98,7 +98,7 @@ impl StateStore {
         let mut args = args![names.run.as_str(), names.text(), if names.session.is_some() { "1" } else { "" }];
         args.extend(times);
         let keys = self.index_keys(names);
-        let (mut reply, reached) = self.calls.runs.index.call_durable(keys, args, 0, durability).await?;
+        let (mut reply, reached) = self.calls.index.call_durable(keys, args, 0, durability).await?;
         if reply.next_word()?.as_ref() != b"indexed" {
             return Err(reply.unknown_word());
         }
@@ -128,15 +128,15 @@ impl StateStore {
     async fn tidy(&self, names: &Names<'_>, created: u64, postponed_to: Option<u64>) -> Result<()> {
         let until = postponed_to.map_or(Arg::fixed(""), Arg::from);
         let args = args![format!("{} {created}", names.text()), created, until];
-        let mut reply = self.calls.runs.tidy.call(self.index_keys(names), args, 0).await?;
+        let mut reply = self.calls.tidy.call(self.index_keys(names), args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"tidied" => Ok(()),
             _ => Err(reply.unknown_word()),
         }
     }
 
-    pub(super) async fn list_runs(&self, filter: &RunFilter, page: &PageRequest) -> Result<RunPage> {
-        let listing = self.listed(Op::RunList, filter, page.limit(), page.cursor()).await?;
+    pub(super) async fn list(&self, filter: &RunFilter, page: &PageRequest) -> Result<RunPage> {
+        let listing = self.listed(self.op().list, filter, page.limit(), page.cursor()).await?;
         let found = try_join_all(listing.runs.iter().map(|run| self.described(run))).await?;
         let runs = found.into_iter().flatten().map(|head| head.info);
         let runs = runs.filter(|info| filter.matches(info)).collect();
@@ -149,8 +149,8 @@ impl StateStore {
         if !after.is_empty() && !is_digits(after) {
             return Err(Error::invalid_argument(op, "the cursor is of another listing"));
         }
-        let key = keys::run_listing(&self.namespace, filter);
-        let mut reply = self.link.call(op, &LIST, &[key], args![limit, after]).await?.reader(op);
+        let key = keys::run_listing(self.op().keys, &self.store.namespace, filter);
+        let mut reply = self.store.link.call(op, &LIST, &[key], args![limit, after]).await?.reader(op);
         if reply.next_word()?.as_ref() != b"runs" {
             return Err(reply.unknown_word());
         }
@@ -165,9 +165,9 @@ impl StateStore {
     }
 
     /// Removes the entries of up to `most` expired runs, and postpones those of runs that were written since.
-    pub(super) async fn sweep_some(&self, most: usize) -> Result<RunsRemoved> {
-        let (op, key) = (Op::RunSweep, keys::run_ends(&self.namespace));
-        let mut reply = self.link.call(op, &DUE, &[key], args![most, millis_ceil(GRACE)]).await?.reader(op);
+    pub(super) async fn sweep(&self, most: usize) -> Result<RunsRemoved> {
+        let (op, key) = (self.op().sweep, keys::run_ends(self.op().keys, &self.store.namespace));
+        let mut reply = self.store.link.call(op, &DUE, &[key], args![most, millis_ceil(GRACE)]).await?.reader(op);
         if reply.next_word()?.as_ref() != b"due" {
             return Err(reply.unknown_word());
         }
@@ -201,7 +201,7 @@ impl StateStore {
         Ok(found.is_none())
     }
 
-    pub(super) async fn clear_some(&self, prefix: &str, after: Option<&Cursor>) -> Result<RunsRemoved> {
+    pub(super) async fn clear(&self, prefix: &str, after: Option<&Cursor>) -> Result<RunsRemoved> {
         let listing = self.listed(Op::RunClear, &RunFilter::default(), PageRequest::MAX_LIMIT, after).await?;
         let chosen = listing.runs.iter().filter(|run| run.as_str().starts_with(prefix));
         let deleted = try_join_all(chosen.map(|run| self.delete(run))).await?;

@@ -1,5 +1,6 @@
 //! The layouts of leases, pools, resume tokens and idempotent requests: golden files, and upgrades in two steps.
 
+mod session;
 mod topic;
 
 use std::fs;
@@ -139,6 +140,7 @@ async fn write(aggregate: Aggregate, fixture: &Fixture) {
             let mut alone = new_run("8");
             alone.session = None;
             assert!(Runs::create(store, &alone, accepted).await.unwrap().value.done().is_some());
+            session::write(store).await;
         }
         Aggregate::Topic => topic::write(fixture).await,
         _ => {
@@ -210,6 +212,7 @@ async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             assert_eq!(again.value.done().map(|run| run.version), Some(run.version), "its request is recognised");
             let page = Runs::list(store, &RunFilter::default(), PageRequest::default()).await.unwrap();
             assert_eq!(page.items.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["8", "7"]);
+            session::read(store).await;
         }
         Aggregate::Topic => topic::read(store).await,
         _ => {
@@ -338,7 +341,8 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         (Aggregate::Run, Runs::delete(&store, &seven).await.map(drop)),
     ];
     let of_topics = topic::refusals(&store, &lease_of_topic).await;
-    for (aggregate, refusal) in refusals.into_iter().chain(of_topics) {
+    let of_sessions = session::refusals(&store).await;
+    for (aggregate, refusal) in refusals.into_iter().chain(of_topics).chain(of_sessions) {
         let error = refusal.unwrap_err();
         let text = format!("{} data has layout 2, and this process reads layout 1; ", aggregate.name());
         assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(&text), "{error}");

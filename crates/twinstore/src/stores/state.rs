@@ -1,5 +1,6 @@
 //! The worker state store of a service.
 
+mod runs;
 mod schedules;
 
 use std::fmt;
@@ -8,13 +9,13 @@ use std::sync::Arc;
 use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
-    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, RunId, Runs,
-    Schedules, StateRole, Steps, Topics, TypedQueue, WorkflowRun,
+    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, Runs, Schedules,
+    Sessions, StateRole, Steps, Topics, TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
 
-use super::{Operation, RunWatch, StepRun};
+use super::{Operation, StepRun};
 use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
@@ -46,6 +47,7 @@ pub struct State {
     steps: Arc<dyn Steps>,
     shared_steps: Arc<dyn Steps>,
     runs: Arc<dyn Runs>,
+    sessions: Arc<dyn Sessions>,
     pub(super) topics: Arc<dyn Topics>,
     notifications: Arc<dyn Notifications>,
     durability: Durability,
@@ -59,7 +61,7 @@ pub struct State {
 
 impl State {
     /// `shared` is the same store, in the scope that all services share.
-    pub(crate) fn new<S: StateRole + Steps + Runs + Schedules + Topics + Notifications + 'static>(
+    pub(crate) fn new<S: StateRole + Steps + Runs + Sessions + Schedules + Topics + Notifications + 'static>(
         engine: &'static str,
         store: S,
         shared: S,
@@ -74,6 +76,7 @@ impl State {
             notifications: store.clone(),
             shared_steps: shared.clone(),
             runs: store.clone(),
+            sessions: store.clone(),
             store,
             shared,
             durability: durabilities.queues.unwrap_or_default(),
@@ -278,17 +281,6 @@ impl State {
     /// The steps of this service's runs, and those of all runs of Temporal.
     pub fn steps(&self) -> Arc<dyn Steps> {
         self.steps.clone()
-    }
-
-    /// The runs of agents. They belong to the whole namespace, as queues do. Pass the durability that a write needs, for example
-    /// [`State::durability`].
-    pub fn runs(&self) -> Arc<dyn Runs> {
-        self.runs.clone()
-    }
-
-    /// Watches a run of an agent: its events from the sequence `from` on, and each later one.
-    pub fn watch_run(&self, run: RunId, from: u64) -> RunWatch {
-        RunWatch::new(self.runs(), self.notifications.clone(), run, from)
     }
 
     /// The last report of the server about its memory and replicas, and each later one. A background task asks each primary every

@@ -1,6 +1,8 @@
-//! Hostile texts as inputs, outputs, errors, and kinds and data of events.
+//! Hostile texts as inputs, outputs, errors, kinds and data of events, and states of sessions.
 
-use store_core::{AgentName, Durability, NewRun, RunEvent, RunId, RunOutcome, RunState, RunWrite, SessionId};
+use store_core::{
+    AgentName, Durability, NewRun, RunEvent, RunId, RunOutcome, RunState, RunWrite, SessionId, SessionSave,
+};
 
 use super::Texts;
 use crate::fixture::Fixture;
@@ -37,6 +39,22 @@ pub(super) async fn play(fixture: &Fixture, texts: &Texts) -> Verdict {
         let events = runs.events(&run, 0, 1000).await?.map(|events| events.events).unwrap_or_default();
         let is_there = events.iter().any(|event| event.kind == kind && event.data == texts.bytes(index));
         check!(is_there, "the event is not there as it was written");
+    }
+    play_sessions(fixture, texts).await
+}
+
+async fn play_sessions(fixture: &Fixture, texts: &Texts) -> Verdict {
+    let (sessions, accepted) = (fixture.state.sessions(), Durability::Accepted);
+    let id = SessionId::new(fixture.text(&texts.own(0)))?;
+    let save = |index| SessionSave::new(id.clone(), AgentName::new("agent").expect("a valid name"), texts.bytes(index));
+    sessions.delete(&id).await?;
+    let mut request = save(0);
+    for index in 1..5 {
+        let Some(saved) = sessions.save(&request, accepted).await?.value.saved() else {
+            return Err(crate::BrokenPromise::new("the save was refused"));
+        };
+        check_eq!(sessions.get(&id).await?.and_then(|read| read.state), Some(request.state));
+        request = save(index).at_version(saved.version);
     }
     Ok(())
 }

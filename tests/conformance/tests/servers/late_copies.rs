@@ -4,6 +4,7 @@
 mod cache;
 mod runs;
 mod schedules;
+mod sessions;
 mod state;
 mod steps;
 mod tokens;
@@ -106,6 +107,10 @@ late_copies! {
     RunDelete => runs::delete_then_create;
     RunSweep => runs::sweep_then_create;
     RunClear => runs::clear_then_create;
+    SessionSave => sessions::save_then_save;
+    SessionSave => sessions::first_save_then_delete;
+    SessionDelete => sessions::delete_then_save;
+    SessionSweep => sessions::sweep_then_save;
     SchedulePut => schedules::put_then_put;
     SchedulePut => schedules::put_then_delete;
     ScheduleDelete => schedules::delete_then_put;

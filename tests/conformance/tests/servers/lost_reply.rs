@@ -4,6 +4,7 @@
 mod cache;
 mod runs;
 mod schedules;
+mod sessions;
 mod state;
 mod steps;
 mod tokens;
@@ -73,6 +74,9 @@ lost_replies! {
     RunDelete => runs::delete;
     RunSweep => runs::sweep;
     RunClear => runs::clear;
+    SessionSave => sessions::save;
+    SessionDelete => sessions::delete;
+    SessionSweep => sessions::sweep;
     SchedulePut => schedules::put;
     ScheduleDelete => schedules::delete;
     SchedulePause => schedules::pause;

@@ -1,5 +1,5 @@
-//! The rows of runs. A run has a head, payloads and events in [`Table::Runs`]. In [`Table::RunLists`] it has an entry for each
-//! listing that shows it, and one for its end.
+//! The rows of runs, and those of sessions, which have the same form. A run has a head, payloads and events in [`Table::Runs`]. In
+//! [`Table::RunLists`] it has an entry for each listing that shows it, and one for its end.
 
 use std::ops::ControlFlow;
 
@@ -58,8 +58,19 @@ fn row(run: &RunId, kind: u8) -> Vec<u8> {
     Encoder::default().tail(run.as_str().as_bytes()).u8(0).u8(kind).finish()
 }
 
+/// The tables of one kind of records.
+#[derive(Clone, Copy)]
+pub(super) struct Tables {
+    pub(super) rows: Table,
+    pub(super) lists: Table,
+}
+
+pub(super) const RUNS: Tables = Tables { rows: Table::Runs, lists: Table::RunLists };
+pub(super) const SESSIONS: Tables = Tables { rows: Table::Sessions, lists: Table::SessionLists };
+
 /// The head of a run.
 pub(super) struct Record {
+    pub(super) tables: Tables,
     /// Without its payloads.
     pub(super) info: RunInfo,
     /// When it was created, in µs: its place in listings.
@@ -75,8 +86,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn read(rows: &mut impl Rows, run: &RunId) -> Result<Option<Self>, Fault> {
-        rows.get(Table::Runs, &row(run, HEAD), |head| Self::decode(run, head))
+    pub(super) fn read(rows: &mut impl Rows, tables: Tables, run: &RunId) -> Result<Option<Self>, Fault> {
+        rows.get(tables.rows, &row(run, HEAD), |head| Self::decode(tables, run, head))
     }
 
     pub(super) fn is_expired(&self, now: Moment) -> bool {
@@ -87,11 +98,11 @@ impl Record {
     pub(super) fn put(mut self, change: &mut Change<'_>, now: Moment) -> Result<RunInfo, Fault> {
         let until = now.millis_up().saturating_add(self.ttl).max(self.info.until.as_millis());
         if until != self.info.until.as_millis() {
-            change.remove(Table::RunLists, &self.end_row())?;
+            change.remove(self.tables.lists, &self.end_row())?;
             self.info.until = Timestamp::from_millis(until);
-            change.put(Table::RunLists, &self.end_row(), Vec::new())?;
+            change.put(self.tables.lists, &self.end_row(), Vec::new())?;
         }
-        change.put(Table::Runs, &row(&self.info.run, HEAD), self.encode())?;
+        change.put(self.tables.rows, &row(&self.info.run, HEAD), self.encode())?;
         Ok(self.info)
     }
 
@@ -112,19 +123,19 @@ impl Record {
 
     pub(super) fn put_listings(&self, change: &mut Change<'_>) -> Result<(), Fault> {
         let run = self.info.run.as_str().as_bytes();
-        self.entries().iter().try_for_each(|entry| change.put(Table::RunLists, entry, run.to_vec()))
+        self.entries().iter().try_for_each(|entry| change.put(self.tables.lists, entry, run.to_vec()))
     }
 
     pub(super) fn put_payload(&self, change: &mut Change<'_>, kind: Payload, payload: &[u8]) -> Result<(), Fault> {
-        change.put(Table::Runs, &row(&self.info.run, kind as u8), payload.to_vec())
+        change.put(self.tables.rows, &row(&self.info.run, kind as u8), payload.to_vec())
     }
 
     /// The run with its payloads.
     pub(super) fn with_payloads(self, rows: &mut impl Rows) -> Result<RunInfo, Fault> {
-        let mut info = self.info;
+        let (mut info, tables) = (self.info, self.tables);
         let run = info.run.clone();
         let mut payload = |kind: Payload| {
-            rows.get(Table::Runs, &row(&run, kind as u8), |payload| Ok(Bytes::copy_from_slice(payload)))
+            rows.get(tables.rows, &row(&run, kind as u8), |payload| Ok(Bytes::copy_from_slice(payload)))
         };
         (info.input, info.output) = (payload(Payload::Input)?, payload(Payload::Output)?);
         info.await_request = payload(Payload::AwaitRequest)?;
@@ -143,7 +154,7 @@ impl Record {
         let value = Encoder::default().u64(now.millis()).tail(request.as_bytes()).bytes(event.kind.as_bytes());
         let value = value.tail(&event.data).finish();
         self.bytes += value.len() as u64;
-        change.put(Table::Runs, &Log::of(&self.info.run).row(self.info.next_event), value)?;
+        change.put(self.tables.rows, &Log::of(&self.info.run).row(self.info.next_event), value)?;
         self.info.next_event += 1;
         Ok(())
     }
@@ -155,9 +166,9 @@ impl Record {
             || self.bytes > RunEvents::MAX_RUN_BYTES
         {
             let event = log.row(self.info.first_event);
-            let len = change.get(Table::Runs, &event, |value| Ok(value.len() as u64))?;
+            let len = change.get(self.tables.rows, &event, |value| Ok(value.len() as u64))?;
             self.bytes = self.bytes.saturating_sub(len.unwrap_or_default());
-            change.remove(Table::Runs, &event)?;
+            change.remove(self.tables.rows, &event)?;
             self.info.first_event += 1;
         }
         Ok(())
@@ -167,15 +178,15 @@ impl Record {
     pub(super) fn remove(self, change: &mut Change<'_>) -> Result<(), Fault> {
         let (run, mut keys) = (&self.info.run, Vec::new());
         let range = row(run, HEAD)..behind(&row(run, EVENT));
-        change.scan(Table::Runs, &range.start..&range.end, |key, _| {
+        change.scan(self.tables.rows, &range.start..&range.end, |key, _| {
             keys.push(key.to_vec());
             Ok(ControlFlow::Continue(()))
         })?;
         for key in keys {
-            change.remove(Table::Runs, &key)?;
+            change.remove(self.tables.rows, &key)?;
         }
         for entry in self.entries().into_iter().chain([self.end_row()]) {
-            change.remove(Table::RunLists, &entry)?;
+            change.remove(self.tables.lists, &entry)?;
         }
         Ok(())
     }
@@ -201,7 +212,7 @@ impl Record {
             .finish()
     }
 
-    fn decode(run: &RunId, head: &[u8]) -> Result<Self, Fault> {
+    fn decode(tables: Tables, run: &RunId, head: &[u8]) -> Result<Self, Fault> {
         let mut head = Decoder::new(head);
         let state = RunState::of_letter(head.u8()?).ok_or(Fault::Corrupt("the state of a run is unknown"))?;
         let (version, created) = (head.u64()?, head.u64()?);
@@ -217,7 +228,7 @@ impl Record {
         info.until = Timestamp::from_millis(until);
         info.fence = (fence > 0).then(|| Fence::new(fence));
         (info.first_event, info.next_event) = (first, next);
-        Ok(Self { info, created, ttl, bytes, most, request })
+        Ok(Self { tables, info, created, ttl, bytes, most, request })
     }
 }
 

@@ -1,4 +1,4 @@
-//! The operations of `Runs`.
+//! The operations of `Runs` and `Sessions`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use store_core::{
     AgentName, Durability, NewRun, Op, PageRequest, RunEvent, RunFilter, RunId, RunState, RunWrite, SessionId,
-    StateRole,
+    SessionSave, StateRole,
 };
 
 use super::{Call, Prepare, calls_for, expect};
@@ -28,6 +28,11 @@ pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
         Op::RunDelete,
         Op::RunSweep,
         Op::RunClear,
+        Op::SessionSave,
+        Op::SessionGet,
+        Op::SessionList,
+        Op::SessionDelete,
+        Op::SessionSweep,
     ];
     ops.map(|op| (op, Arc::new(Calls(op)) as Arc<dyn Prepare>)).into()
 }
@@ -60,8 +65,19 @@ fn new(number: usize) -> Result<NewRun> {
     Ok(NewRun::new(id(number)?, AgentName::new("each")?).in_session(session(number)?).with_input(PAYLOAD))
 }
 
-/// Returns the version of the run.
+fn new_session(number: usize) -> Result<SessionSave> {
+    let (id, agent) = (SessionId::new(format!("each-{number}"))?, AgentName::new(format!("each-{}", number / RUNS))?);
+    Ok(SessionSave::new(id, agent, PAYLOAD))
+}
+
+/// Returns the version of the run or the session.
 async fn prepare(op: Op, state: &dyn StateRole, number: usize) -> Result<u64> {
+    if matches!(op, Op::SessionSave | Op::SessionGet | Op::SessionList | Op::SessionDelete | Op::SessionSweep) {
+        let save = new_session(number)?;
+        state.sessions().delete(&save.session).await?;
+        let saved = state.sessions().save(&save, Durability::Accepted).await?.value.saved();
+        return Ok(saved.map_or(0, |session| session.version));
+    }
     let run = new(number)?;
     state.runs().delete(&run.run).await?;
     if matches!(op, Op::RunCreate | Op::RunSweep | Op::RunClear) {
@@ -73,7 +89,13 @@ async fn prepare(op: Op, state: &dyn StateRole, number: usize) -> Result<u64> {
 
 async fn call(op: Op, state: &dyn StateRole, number: usize, version: u64) -> Result<bool> {
     let (runs, accepted) = (state.runs(), Durability::Accepted);
+    let (sessions, session_of) = (state.sessions(), new_session(number)?);
     Ok(match op {
+        Op::SessionSave => sessions.save(&session_of.at_version(version), accepted).await?.value.saved().is_some(),
+        Op::SessionGet => sessions.get(&session_of.session).await?.is_some(),
+        Op::SessionList => !sessions.list(Some(&session_of.agent), PageRequest::first(10)).await?.items.is_empty(),
+        Op::SessionDelete => sessions.delete(&session_of.session).await?,
+        Op::SessionSweep => sessions.sweep().await? == 0,
         Op::RunCreate => runs.create(&new(number)?, accepted).await?.value.done().is_some(),
         Op::RunWrite => {
             let write = RunWrite::new(id(number)?).to(RunState::InProgress, version).with_output(PAYLOAD);

@@ -50,7 +50,7 @@ impl World {
     }
 
     /// The same place with a clock that the case moves.
-    async fn on_manual_clock(self) -> (Self, ManualClock) {
+    pub(super) async fn on_manual_clock(self) -> (Self, ManualClock) {
         let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
         let options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
         let stores: Stores = self.engine.open("late", &options).await.unwrap();
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Makes the call. The first copy of its script that follows the first `skipped` ones is held, and another one is answered.
-    async fn held_behind<T>(&self, skipped: usize, call: impl Future<Output = Result<T>>) -> T {
+    pub(super) async fn held_behind<T>(&self, skipped: usize, call: impl Future<Output = Result<T>>) -> T {
         if !self.holds {
             return call.await.unwrap();
         }

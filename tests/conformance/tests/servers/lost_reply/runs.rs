@@ -51,7 +51,7 @@ impl World {
     }
 
     /// Makes the call, and loses the reply to the request that follows the first `skipped` ones.
-    async fn lost_behind<T>(&self, skipped: usize, call: impl Future<Output = Result<T>>) -> T {
+    pub(super) async fn lost_behind<T>(&self, skipped: usize, call: impl Future<Output = Result<T>>) -> T {
         if !self.loses {
             return call.await.unwrap();
         }

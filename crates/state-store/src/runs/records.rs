@@ -1,0 +1,155 @@
+//! Records of one kind: of runs, or of sessions.
+
+use redis_link::layout::Aggregate;
+use redis_link::{Arg, SharedScript, args};
+use store_core::{Durability, Error, Fence, NewRun, Receipt, Result, RunId, RunInfo, RunOutcome};
+
+use super::listings::SWEPT_BY_CREATE;
+use super::{GET, Kind, RunCalls, reply};
+use crate::StateStore;
+
+/// How often the entries of a record are written if they may have been swept before the record was created.
+const TRIES: usize = 3;
+/// The size of a head in a reply, roughly.
+const HEAD_BYTES: usize = 256;
+
+/// The records of one kind.
+#[derive(Clone, Copy)]
+pub(super) struct Records<'a> {
+    pub(super) store: &'a StateStore,
+    pub(super) calls: &'a RunCalls,
+}
+
+impl Records<'_> {
+    pub(super) fn op(&self) -> &'static Kind {
+        self.calls.kind
+    }
+
+    pub(super) fn layouts(&self) -> Arg {
+        self.store.link.layouts().argument(Aggregate::Run)
+    }
+
+    pub(super) fn key(&self, id: &RunId) -> Vec<String> {
+        vec![self.calls.kind.keys.record(&self.store.namespace, id)]
+    }
+
+    pub(super) async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
+        for _ in 0..TRIES {
+            let (entries, indexed) = self.index_new(run, durability).await?;
+            let args = args![
+                &run.request.as_bytes()[..],
+                format!("{:016}", entries.created),
+                entries.lasts,
+                format!("{:015}", run.ttl.as_millis()),
+                run.max_events.clamp(100, NewRun::MAX_EVENTS),
+                reply::names(&run.agent, run.session.as_ref()),
+                &run.input,
+            ];
+            let answer = self.calls.create.call_durable(self.key(&run.run), args, run.input.len(), durability).await;
+            let (mut reply, reached) = answer?;
+            let outcome = match reply.next_word()?.as_ref() {
+                b"stale" => continue,
+                b"done" => {
+                    reply.record(run.run.as_str(), []);
+                    let found = reply::head(self.op().create, &run.run, &reply.next_bytes()?)?;
+                    if found.created != entries.created {
+                        self.restore_entries(run, &entries, &found).await?;
+                    }
+                    RunOutcome::Done(found.info)
+                }
+                b"conflict" => {
+                    let found = reply::head(self.op().create, &run.run, &reply.next_bytes()?)?;
+                    self.restore_entries(run, &entries, &found).await?;
+                    return Ok(Receipt::new(RunOutcome::Conflict(found.info), reached.unwrap_or_default()));
+                }
+                _ => return Err(reply.unknown_word()),
+            };
+            if entries.others_are_due {
+                // The next creation, or a sweep, does what this one cannot.
+                let _ = self.sweep(SWEPT_BY_CREATE).await;
+            }
+            let reached = reached.and_then(|reached| indexed.map(|_| reached));
+            return Ok(Receipt::new(outcome, reached?));
+        }
+        Err(Error::unavailable(
+            self.op().create,
+            "the process was suspended for longer than the run lasts, three times",
+        ))
+    }
+
+    /// Writes with this script: `writes` or `ends`. `bytes`: the size of the payloads.
+    pub(super) async fn write(
+        &self,
+        id: &RunId,
+        script: &SharedScript,
+        args: Vec<Arg>,
+        bytes: usize,
+        durability: Durability,
+    ) -> Result<Receipt<RunOutcome>> {
+        let op = self.op().write;
+        let (mut reply, reached) = script.call_durable(self.key(id), args, bytes, durability).await?;
+        let word = reply.next_word()?;
+        let outcome = match word.as_ref() {
+            b"superseded" => RunOutcome::Superseded { by: Fence::new(reply.next_u64()?) },
+            b"absent" => RunOutcome::Absent,
+            b"lost" => {
+                let what = "so many events were appended since the first request that its own would be removed";
+                return Err(Error::indeterminate(op, what));
+            }
+            word => {
+                let found = reply::head(op, id, &reply.next_bytes()?)?.info;
+                match word {
+                    b"done" => {
+                        reply.record(id.as_str(), []);
+                        return Ok(Receipt::new(RunOutcome::Done(found), reached?));
+                    }
+                    b"conflict" => RunOutcome::Conflict(found),
+                    b"illegal" => RunOutcome::Illegal(found),
+                    _ => return Err(reply.unknown_word()),
+                }
+            }
+        };
+        // Nothing was written, so `NotDurable` would be wrong.
+        Ok(Receipt::new(outcome, reached.unwrap_or_default()))
+    }
+
+    pub(super) async fn get(&self, run: &RunId) -> Result<Option<RunInfo>> {
+        let op = self.op().get;
+        let mut reply = self.store.link.call(op, &GET, &self.key(run), args![self.layouts()]).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"run" => {
+                let mut info = reply::head(op, run, &reply.next_bytes()?)?.info;
+                // A reply ends at its last payload.
+                let mut payload = || if reply.remaining() > 0 { reply.next_opt_bytes() } else { Ok(None) };
+                (info.input, info.output, info.await_request) = (payload()?, payload()?, payload()?);
+                let error = payload()?.map(|error| String::from_utf8(error.into()));
+                info.error = error.transpose().map_err(|_| Error::corrupt(op, "the error of the run is not UTF-8"))?;
+                Ok(Some(info))
+            }
+            b"absent" => Ok(None),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+
+    pub(super) async fn delete(&self, run: &RunId) -> Result<bool> {
+        let Some(found) = self.described(run).await? else { return Ok(false) };
+        let args = args![format!("{:016}", found.created)];
+        let mut reply = self.calls.delete.call(self.key(run), args, 0).await?;
+        if reply.next_word()?.as_ref() != b"deleted" {
+            return Err(reply.unknown_word());
+        }
+        reply.record(run.as_str(), []);
+        self.remove_entries(&found).await?;
+        Ok(true)
+    }
+
+    /// What is recorded, unless it has expired.
+    pub(super) async fn described(&self, run: &RunId) -> Result<Option<reply::Head>> {
+        let mut reply = self.calls.describe.call(self.key(run), Vec::new(), HEAD_BYTES).await?;
+        match reply.next_word()?.as_ref() {
+            b"run" => Ok(Some(reply::head(self.op().list, run, &reply.next_bytes()?)?)),
+            b"absent" => Ok(None),
+            _ => Err(reply.unknown_word()),
+        }
+    }
+}

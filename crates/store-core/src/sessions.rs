@@ -1,0 +1,271 @@
+//! The records of sessions: what an agent remembers between its runs.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::{
+    AgentName, Durability, Error, Op, Page, PageRequest, Receipt, RequestId, Result, SessionId, Timestamp, Ttl,
+};
+
+/// The records of sessions: what an agent remembers between its runs. Sessions belong to the namespace, as [runs](crate::Runs) do.
+///
+/// A save presents the [version](Session::version) that it has read. If another save came first, nothing is changed and the outcome
+/// is [`SessionOutcome::Changed`]: of two runs that extend the same history, none loses what the other one has written.
+///
+/// A session groups runs: [`RunFilter::in_session`](crate::RunFilter::in_session) lists them, whether the session has a record or
+/// not. The record and the runs have their own times to live, and the deletion of one leaves the others.
+///
+/// A record has one time to live, [`SessionSave::ttl`]. Each save prolongs it for the record and its place in listings; a read does
+/// not. The entries of listings are as those of runs: they are written before the record and removed after it, listings skip those
+/// that have expired, and [`sweep`](Sessions::sweep) removes these.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// use twinstore::durability::Durability;
+/// use twinstore::run::{SessionId, SessionOutcome, SessionSave};
+///
+/// let (sessions, accepted) = (stores.state().sessions(), Durability::Accepted);
+/// let save = |history: &'static str| SessionSave::new(SessionId::new("ann").unwrap(), "planner".try_into().unwrap(), history);
+/// let first = sessions.save(&save("Hello"), accepted).await?.value.saved().expect("a new session");
+///
+/// // Two runs have read the session, and both extend the history.
+/// let one = save("Hello. To Oslo!").at_version(first.version);
+/// assert!(sessions.save(&one, accepted).await?.value.saved().is_some());
+/// let other = save("Hello. To Rome!").at_version(first.version);
+/// let SessionOutcome::Changed(current) = sessions.save(&other, accepted).await?.value else { panic!() };
+///
+/// // The second one reads the session again, and extends what is there.
+/// let read = sessions.get(&current.session).await?.expect("it has not expired");
+/// assert_eq!((read.version, read.state.as_deref()), (current.version, Some(&b"Hello. To Oslo!"[..])));
+/// # Ok(())
+/// # }
+/// ```
+#[async_trait]
+pub trait Sessions: Send + Sync + fmt::Debug {
+    /// `async fn save(&self, save: &SessionSave, durability: Durability) -> Result<Receipt<SessionOutcome>>`
+    ///
+    /// Creates the record of a session, or replaces its state. A repetition returns what the first save returned, unless another one
+    /// has followed. One round trip; two, one after the other, for a save without a version, which also sweeps up to 10 expired
+    /// sessions.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the state has more than [`Session::MAX_STATE_BYTES`].
+    async fn save(&self, save: &SessionSave, durability: Durability) -> Result<Receipt<SessionOutcome>>;
+
+    /// `async fn get(&self, session: &SessionId) -> Result<Option<Session>>`
+    ///
+    /// Returns a session with its state. `None` if it has no record, or if that has expired. One round trip.
+    async fn get(&self, session: &SessionId) -> Result<Option<Session>>;
+
+    /// `async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>>`
+    ///
+    /// Lists the sessions of an agent, or all, without their states, those that were created last first. A page can be shorter than
+    /// requested although another one follows, because it skips sessions that have expired. Two round trips, O(sessions of the page); in
+    /// a cluster a round trip per slot of these sessions.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the cursor belongs to another listing.
+    async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>>;
+
+    /// `async fn delete(&self, session: &SessionId) -> Result<bool>`
+    ///
+    /// Deletes the record of a session and its entries in listings, not its runs. Returns whether there was one that had not expired.
+    /// Also works if the server's memory is full. Three round trips, one after the other.
+    async fn delete(&self, session: &SessionId) -> Result<bool>;
+
+    /// `async fn sweep(&self) -> Result<u64>`
+    ///
+    /// Removes the entries of up to 1,000 expired sessions from listings, and returns how many are left. The records expire without
+    /// it. Call it until it returns 0, for example every hour.
+    async fn sweep(&self) -> Result<u64>;
+}
+
+/// The record of a session.
+///
+/// In JSON, times are milliseconds since 1970-01-01 UTC in fields that end in `_ms`, and the state does not appear, because it may be
+/// private.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # use twinstore::durability::Durability;
+/// # use twinstore::page::PageRequest;
+/// use twinstore::run::{Session, SessionId, SessionSave};
+///
+/// let (sessions, planner) = (stores.state().sessions(), "planner".try_into()?);
+/// for id in ["ann", "ben"] {
+///     let save = SessionSave::new(SessionId::new(id)?, "planner".try_into()?, "Hello");
+///     let _ = sessions.save(&save, Durability::Accepted).await?;
+/// }
+/// let page: Vec<Session> = sessions.list(Some(&planner), PageRequest::first(10)).await?.items;
+/// assert_eq!(page.iter().map(|session| session.session.as_str()).collect::<Vec<_>>(), ["ben", "ann"]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Session {
+    /// The session.
+    pub session: SessionId,
+    /// The agent that saved it first.
+    pub agent: AgentName,
+    /// The version. Each save raises it. A session that is created again under the same id has a higher one.
+    pub version: u64,
+    /// When it was saved first.
+    #[serde(rename = "created_ms")]
+    pub created: Timestamp,
+    /// When it was saved last.
+    #[serde(rename = "updated_ms")]
+    pub updated: Timestamp,
+    /// When it expires, unless it is saved before.
+    #[serde(rename = "until_ms")]
+    pub until: Timestamp,
+    /// The state. `None` in listings and outcomes.
+    #[serde(skip)]
+    pub state: Option<Bytes>,
+}
+
+impl Session {
+    /// The largest state, in bytes: 256 KiB.
+    pub const MAX_STATE_BYTES: usize = crate::RunInfo::MAX_PAYLOAD_BYTES;
+
+    /// The record of a session is that of a run that never begins: its state is the input.
+    #[doc(hidden)]
+    pub fn of_run(session: SessionId, run: crate::RunInfo) -> Self {
+        let crate::RunInfo { agent, version, created, updated, until, input: state, .. } = run;
+        Self { session, agent, version, created, updated, until, state }
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, agent, version, .. } = self;
+        f.debug_struct("Session")
+            .field("session", session)
+            .field("agent", agent)
+            .field("version", version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A save of a session.
+///
+/// ```
+/// use twinstore::run::{SessionId, SessionSave};
+/// use twinstore::time::Ttl;
+///
+/// let save = SessionSave::new(SessionId::new("ann")?, "planner".try_into()?, "Hello");
+/// let save = save.with_ttl(Ttl::from_secs(7 * 24 * 3600)).at_version(12);
+/// assert_eq!(save.version, Some(12));
+/// # Ok::<(), twinstore::name::NameError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionSave {
+    /// The session.
+    pub session: SessionId,
+    /// The agent. Only that of the first save counts.
+    pub agent: AgentName,
+    /// The state.
+    pub state: Bytes,
+    /// The version that the session must have. Default `None`: it must have no record.
+    pub version: Option<u64>,
+    /// How long the session is kept after the last save. Default 24 hours. Only that of the first save counts.
+    pub ttl: Ttl,
+    /// The identity by which a repetition is recognised. Default random.
+    pub request: RequestId,
+}
+
+impl SessionSave {
+    /// The first save of a session.
+    pub fn new(session: SessionId, agent: AgentName, state: impl Into<Bytes>) -> Self {
+        let ttl = Ttl::from_secs(24 * 3600);
+        Self { session, agent, state: state.into(), version: None, ttl, request: RequestId::generate() }
+    }
+
+    /// Saves only if the session has this version.
+    #[must_use]
+    pub fn at_version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Sets how long the session is kept after the last save.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Ttl) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// Sets the identity by which a repetition is recognised.
+    #[must_use]
+    pub fn with_request(mut self, request: RequestId) -> Self {
+        self.request = request;
+        self
+    }
+
+    /// Refuses what no engine accepts.
+    #[doc(hidden)]
+    pub fn validate(&self) -> Result<()> {
+        let (op, len, most) = (Op::SessionSave, self.state.len(), Session::MAX_STATE_BYTES);
+        if len > most {
+            return Err(Error::invalid_argument(
+                op,
+                format!("the state of the session has {len} bytes; at most {most}"),
+            ));
+        }
+        if self.version.is_some_and(|version| version >= 1 << 53) {
+            return Err(Error::invalid_argument(op, "versions are below 2^53"));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SessionSave {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, agent, version, .. } = self;
+        write!(f, "SessionSave({session:?}, {agent:?}, {version:?}, {} bytes)", self.state.len())
+    }
+}
+
+/// The outcome of [`Sessions::save`]. The sessions in it have no state.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # use twinstore::durability::Durability;
+/// use twinstore::run::{SessionId, SessionOutcome, SessionSave};
+///
+/// let save = SessionSave::new(SessionId::new("ann")?, "planner".try_into()?, "Hello").at_version(12);
+/// let outcome = stores.state().sessions().save(&save, Durability::Accepted).await?.value;
+/// assert_eq!(outcome, SessionOutcome::Absent); // it was never saved, or it has expired
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionOutcome {
+    /// Saved. The session as it is now.
+    Saved(Session),
+    /// Nothing was saved: the session has another version, or the save presented none. The session as it is now.
+    Changed(Session),
+    /// Nothing was saved: the session has no record, or that has expired.
+    Absent,
+}
+
+impl SessionOutcome {
+    /// The session, if it was saved.
+    pub fn saved(self) -> Option<Session> {
+        match self {
+            SessionOutcome::Saved(session) => Some(session),
+            _ => None,
+        }
+    }
+}
