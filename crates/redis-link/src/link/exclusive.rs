@@ -90,9 +90,11 @@ impl Held {
         };
         let is_demoted = matches!(result, Err(failure) if failure.is_of_demotion());
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_demoted {
-            // The others lead to the same server.
+        if is_demoted || !is_sound {
+            // The others lead to the same server, and the network may have lost them, too.
             idle.clear();
+        }
+        if is_demoted {
             self.pool.upstream.doubt();
             return;
         }

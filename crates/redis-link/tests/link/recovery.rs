@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use redis_link::{Link, TlsFiles, args};
-use store_core::Durability;
+use store_core::{Durability, Error};
 use testkit::{DEADLINE, FaultProxy, RedisServer, RemoteServer, wait_until};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::{INCREMENT, RECOGNISED, config, eventually, is_indeterminate, is_unavailable, passed, server};
+use crate::{COUNTS, INCREMENT, RECOGNISED, config, eventually, is_indeterminate, is_unavailable, passed, server};
 
 const LINKS: usize = 200;
 /// Within this time after a server is back, all links have to be back.
@@ -111,6 +111,25 @@ async fn a_half_open_connection_is_replaced_within_twice_the_command_time_out() 
         let noticed = first.elapsed();
         assert!(noticed > timeout && noticed < timeout * 2, "{noticed:?}");
     }
+}
+
+/// A firewall has dropped the state of all connections. Only one call that waits for replicas finds out.
+#[tokio::test]
+async fn half_open_connections_of_durable_calls_are_replaced_together() {
+    let server = server().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let settings = config(&server.url_through(&proxy, None)).with_command_timeout(Duration::from_millis(500));
+    let link = Link::connect(settings.with_max_retries(0)).await.unwrap();
+    let durability = Durability::Replicated { replicas: 1, within: Duration::from_millis(1) };
+    let call = async || link.call_durable(COUNTS, &INCREMENT, &["counter"], args![1], durability).await.map(drop);
+    let is_answered = |result: Result<(), Error>| matches!(result, Ok(()) | Err(Error::NotDurable { .. }));
+    let at_once = tokio::join!(call(), call(), call());
+    assert!(is_answered(at_once.0) && is_answered(at_once.1) && is_answered(at_once.2));
+    proxy.half_open();
+    let first = call().await;
+    assert!(is_indeterminate(&first), "{first:?}");
+    let second = call().await;
+    assert!(is_answered(second.clone()), "{second:?}");
 }
 
 /// Packets disappear, and new connections get no answer.
