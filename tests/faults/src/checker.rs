@@ -16,6 +16,7 @@ mod leases;
 mod losses;
 mod queues;
 mod resume_tokens;
+mod runs;
 mod steps;
 mod tally;
 mod unique;
@@ -129,6 +130,19 @@ rules! {
     /// A returned output was recorded by some attempt.
     OutputUnknown = "output-unknown";
 
+    /// The versions of a run rise from change to change.
+    RunVersion = "run-version";
+    /// Of the changes that present one version of a run, one is done: a completion never overwrites a cancellation.
+    RunOverwritten = "run-overwritten";
+    /// A run whose end was acknowledged does not change.
+    RunRevived = "run-revived";
+    /// An event whose append was acknowledged is in each later read.
+    EventLost = "event-lost";
+    /// Each event is appended once.
+    EventRepeated = "event-repeated";
+    /// Events are only appended: what was read stays, in its order.
+    LogChanged = "log-changed";
+
     /// A loss report names each job of which an acknowledged push or end was undone by a failover, and each lease, token, step,
     /// member and request of which an acknowledged write was.
     LossUnnamed = "loss-unnamed";
@@ -211,6 +225,7 @@ pub fn check(history: &History) -> Verdict {
     heartbeats::check(history, &mut found);
     resume_tokens::check(history, &mut found);
     steps::check(history, &mut found);
+    runs::check(history, &mut found);
     let losses = losses::check(history, &mut found);
     Verdict { violations: found.violations, tally: Tally::of(history), losses }
 }

@@ -7,6 +7,7 @@ mod losses;
 mod queue;
 mod queue_control;
 mod resume_tokens;
+mod runs;
 mod steps;
 
 pub(crate) use losses::{PushingAgain, record_losses};
@@ -19,6 +20,7 @@ use twinstore::idempotency::Idempotency;
 use twinstore::lease::Leases;
 use twinstore::queue::{Queue, QueueControl, QueueInspect};
 use twinstore::resume_token::ResumeTokens;
+use twinstore::run::{Runs, Sessions};
 use twinstore::step::Steps;
 use twinstore::{Error, ErrorKind, Stores};
 
@@ -66,6 +68,10 @@ pub(crate) struct Client {
     pub(crate) tokens: Arc<dyn ResumeTokens>,
     /// Steps.
     pub(crate) steps: Arc<dyn Steps>,
+    /// Runs of agents.
+    pub(crate) runs: Arc<dyn Runs>,
+    /// Sessions.
+    pub(crate) sessions: Arc<dyn Sessions>,
 }
 
 impl Client {
@@ -91,6 +97,8 @@ impl Client {
             heartbeats: wrap(state.heartbeats(), &recorder, "state"),
             tokens: wrap(state.resume_tokens(), &recorder, "state"),
             steps: wrap(state.steps(), &recorder, "state"),
+            runs: wrap(state.runs(), &recorder, "state"),
+            sessions: wrap(state.sessions(), &recorder, "state"),
             recorder,
         }
     }

@@ -9,6 +9,7 @@ mod ids;
 mod leases;
 mod opposites;
 mod produce;
+mod runs;
 mod work;
 
 pub(crate) use backlog::Backlog;
@@ -167,7 +168,7 @@ pub(crate) fn start(
         times,
         stop: stop.clone(),
     };
-    // in a soak, steps would accumulate
+    // in a soak, steps and runs would accumulate
     let contenders = if times.is_soak { (0, CONTENDERS.1) } else { CONTENDERS };
     let mut actors = contend::start(seed, holders, recorder, GROUPS[2], contenders, stop);
     for name in QUEUES.iter().filter(|_| is_steady) {
@@ -182,6 +183,9 @@ pub(crate) fn start(
     for number in 0..4 {
         actors.spawn(leases::hold(actor(holders, &format!("holders/lease-{number}"))));
         actors.spawn(idempotency::request(actor(holders, &format!("holders/request-{number}")), "state"));
+    }
+    for number in 0..if times.is_soak { 0 } else { 3 } {
+        actors.spawn(runs::carry_out(actor(clients, &format!("clients/agent-{number}"))));
     }
     for number in 0..2 {
         actors.spawn(idempotency::request(actor(holders, &format!("holders/cache-{number}")), "cache"));

@@ -72,6 +72,13 @@ pub enum Call {
     /// Record that an attempt at a step has failed.
     FailStep { run: String, step: String, fence: u64 },
 
+    /// Create a run of an agent, or the record of a session.
+    CreateRun { run: String },
+    /// Change a run, or append an event to it, or both; or save a session.
+    WriteRun { run: String, state: Option<String>, version: Option<u64>, event: Option<String> },
+    /// Read the events of a run.
+    ReadRun { run: String },
+
     /// Report that a member is alive.
     Beat { pool: String, member: String, lasting_ms: u64 },
     /// Leave a pool.
@@ -113,6 +120,9 @@ impl Call {
             Call::BeginStep { .. } => "step.begin",
             Call::FinishStep { .. } => "step.finish",
             Call::FailStep { .. } => "step.fail",
+            Call::CreateRun { .. } => "run.create",
+            Call::WriteRun { .. } => "run.write",
+            Call::ReadRun { .. } => "run.events",
             Call::Beat { .. } => "heartbeat.beat",
             Call::Leave { .. } => "heartbeat.leave",
             Call::Alive { .. } => "heartbeat.alive",
@@ -224,11 +234,11 @@ pub enum Answer {
     /// To a settlement, replay or promotion: whether each counts. To an extension: whether each lease lasts.
     Each(Vec<bool>),
     /// To a renewal, release, abandon, leave, or a write into the register: whether it counts. To finish: whether it is kept. To the
-    /// end of a step: whether it is recorded.
+    /// end of a step: whether it is recorded. To a write of a run that does not exist: `false`.
     One(bool),
     /// To a cancellation or deletion: one word per job.
     Words(Vec<String>),
-    /// To a listing.
+    /// To a listing; to a read of a run, the data of its events, or their kinds.
     Names(Vec<String>),
     /// To a count.
     Number(u64),
@@ -250,6 +260,10 @@ pub enum Answer {
     Conflict(Option<SavedToken>),
     /// To a take-over, a save, or the begin of a step: a call with this later fence came before.
     Superseded(u64),
+    /// To a write of a run or a session: done.
+    Run { version: u64, state: String },
+    /// To a write of a run or a session: it has another version, or its state does not allow the write.
+    RunRefused { version: u64, state: String },
 }
 
 /// A token.

@@ -6,6 +6,7 @@ mod leases;
 mod losses;
 mod requests;
 mod resume_tokens;
+mod runs;
 mod steps;
 mod written;
 
@@ -26,7 +27,7 @@ fn case(rule: Rule, wrong: Written, right: Written) -> Case {
 }
 
 fn cases() -> Vec<Case> {
-    let of_tokens = [resume_tokens::cases(), steps::cases()];
+    let of_tokens = [resume_tokens::cases(), steps::cases(), runs::cases()];
     [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases(), losses::cases()]
         .into_iter()
         .chain(of_tokens)
