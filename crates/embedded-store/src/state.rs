@@ -5,6 +5,7 @@ mod inventory;
 mod leases;
 mod queue;
 mod resume_tokens;
+mod retries;
 mod runs;
 mod steps;
 mod topics;
@@ -27,7 +28,7 @@ use crate::idempotency::Entries;
 /// concurrent writers share one `fsync`. In memory, dropping the last clone deletes the store, and `Fsynced` is
 /// refused. There are no replicas.
 ///
-/// Idempotency keys, leases, pools and runs belong to the service that opened the store.
+/// Idempotency keys, leases, pools, runs and retries belong to the service that opened the store.
 /// [`for_service`](EmbeddedState::for_service) returns a handle for another service of the process, and
 /// [`shared`](EmbeddedState::shared) one for all services.
 ///
@@ -80,13 +81,13 @@ impl EmbeddedState {
         Ok(Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options })
     }
 
-    /// The same store with the idempotency keys, leases, pools and runs that all services share. Queues are the same.
+    /// The same store with the idempotency keys, leases, pools, runs and retries that all services share. Queues are the same.
     #[must_use]
     pub fn shared(&self) -> Self {
         Self { scope: Scope::Shared, ..self.clone() }
     }
 
-    /// The same store with the idempotency keys, leases, pools and runs of another service. Queues are the same.
+    /// The same store with the idempotency keys, leases, pools, runs and retries of another service. Queues are the same.
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
         Self { scope: service.into(), ..self.clone() }

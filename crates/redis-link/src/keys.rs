@@ -2,16 +2,18 @@
 //!
 //! State keys: the namespace, the service if the key is one of its own, one hash tag in braces, the part:
 //! `tw:{q.email.0}:ready`, `tw:billing:{l.leader}:lease`. All keys of one aggregate (a
-//! partition of a queue or a topic, a lease, a pool, an idempotency key, a run, a session, the listings of runs) share its tag, hence a slot of a cluster; no other state
+//! partition of a queue or a topic, a lease, a pool, an idempotency key, a run, a session, the listings of runs, an operation) share its tag, hence a slot of a cluster; no other state
 //! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
+mod retry;
 mod run;
 mod step;
 mod topic;
 
 use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName, StreamName};
 
+pub use self::retry::{operation_of, operations, retries};
 pub use self::run::{RunIndexKeys, RunKeys, run, run_ends, run_listing, session};
 pub use self::step::steps;
 pub use self::topic::{TopicKeys, topic};

@@ -41,11 +41,13 @@ pub enum Aggregate {
     Run,
     /// A topic.
     Topic,
+    /// The retries of an operation.
+    Retry,
 }
 
 impl Aggregate {
     /// Those that a namespace of the state role holds.
-    const OF_STATE: [Aggregate; 8] = [
+    const OF_STATE: [Aggregate; 9] = [
         Self::Queue,
         Self::Lease,
         Self::Pool,
@@ -54,6 +56,7 @@ impl Aggregate {
         Self::Step,
         Self::Run,
         Self::Topic,
+        Self::Retry,
     ];
 
     /// Its name in errors, arguments of scripts and the record of a namespace.
@@ -68,6 +71,7 @@ impl Aggregate {
             Self::ResumeToken => "resume_token",
             Self::Run => "run",
             Self::Topic => "topic",
+            Self::Retry => "retry",
         }
     }
 }
@@ -82,7 +86,7 @@ struct Readable {
 /// Which layouts a process reads, and whether it writes the oldest (the default) or the newest of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Layouts {
-    readable: [Readable; 9],
+    readable: [Readable; 10],
     writes_newest: bool,
 }
 
@@ -90,10 +94,9 @@ impl Default for Layouts {
     /// Those of this version.
     fn default() -> Self {
         let only = |layout| Readable { oldest: layout, newest: layout };
-        Self {
-            readable: [only(4), only(1), only(1), only(1), only(1), only(1), only(1), only(1), only(1)],
-            writes_newest: false,
-        }
+        let mut readable = [only(1); 10];
+        readable[Aggregate::Queue as usize] = only(4);
+        Self { readable, writes_newest: false }
     }
 }
 
@@ -237,11 +240,11 @@ mod tests {
     #[test]
     fn a_record_rises_when_newer_layouts_are_written_and_refuses_older_versions() {
         let record = Layouts::default().record();
-        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1");
+        assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1 retry 1");
         assert_eq!(Layouts::default().compare(Op::Connect, &record).unwrap(), None);
         assert_eq!(upgraded().compare(Op::Connect, &record).unwrap(), None);
         let raised = upgraded().write_newest().compare(Op::Connect, &record).unwrap().unwrap();
-        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1");
+        assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1 retry 1");
         // the new version, also if it is no longer set to write the newest
         assert_eq!(upgraded().compare(Op::Connect, &raised).unwrap(), None);
         let error = Layouts::default().compare(Op::Connect, &raised).unwrap_err();

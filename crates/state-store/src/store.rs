@@ -11,6 +11,7 @@ use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope,
 use crate::leases::LeaseCalls;
 use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
 use crate::resume_tokens::TokenCalls;
+use crate::retries::RetryCalls;
 use crate::runs::RunCalls;
 use crate::steps::StepCalls;
 use crate::topics::TopicCalls;
@@ -48,6 +49,7 @@ pub(crate) struct Calls {
     pub(crate) runs: RunCalls,
     pub(crate) sessions: RunCalls,
     pub(crate) topics: TopicCalls,
+    pub(crate) retries: RetryCalls,
 }
 
 impl StateStore {
@@ -55,7 +57,7 @@ impl StateStore {
     /// be opened and drained; an empty namespace takes two more, which record the layouts; so does the first
     /// store that writes newer ones.
     ///
-    /// Idempotency keys, leases, pools and runs belong to the service; [`StateStore::shared`] has those of the whole namespace.
+    /// Idempotency keys, leases, pools, runs and retries belong to the service; [`StateStore::shared`] has those of the whole namespace.
     ///
     /// # Errors
     /// [`Error::Unsupported`](store_core::Error::Unsupported) if the namespace has layouts that this version does not read; those of the link.
@@ -101,6 +103,7 @@ impl StateStore {
             runs: RunCalls::of_runs(&link),
             sessions: RunCalls::of_sessions(&link),
             topics: TopicCalls::new(&link),
+            retries: RetryCalls::new(&link),
         };
         Self {
             link,
@@ -118,7 +121,7 @@ impl StateStore {
         }
     }
 
-    /// The same store with the idempotency keys, leases, pools and runs that all services of the namespace share. Queues are the
+    /// The same store with the idempotency keys, leases, pools, runs and retries that all services of the namespace share. Queues are the
     /// same.
     #[must_use]
     pub fn shared(&self) -> Self {
@@ -130,7 +133,7 @@ impl StateStore {
         self.link.loss_reports()
     }
 
-    /// The same store with the idempotency keys, leases, pools and runs of another service. Queues are the same.
+    /// The same store with the idempotency keys, leases, pools, runs and retries of another service. Queues are the same.
     #[must_use]
     pub fn for_service(&self, service: ServiceName) -> Self {
         Self { scope: service.into(), ..self.clone() }

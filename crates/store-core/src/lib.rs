@@ -30,6 +30,7 @@ mod queue;
 mod rate_limit;
 mod resume_tokens;
 mod retention;
+mod retries;
 mod role;
 mod runs;
 mod schedules;
@@ -69,6 +70,7 @@ pub use queue::{
 pub use rate_limit::{LimitState, Rate, RateCheck, RateDecision, RateLimit, validate_checks};
 pub use resume_tokens::{ResumeToken, ResumeTokenInfo, ResumeTokens, SaveRequest, TokenOutcome, TokenVersion};
 pub use retention::{Retention, StateOptions};
+pub use retries::{Retries, RetryAttempt, RetryBegun, RetryDecision, RetryFailed, RetryInfo, RetryRequest, RetryState};
 pub use role::{CacheRole, Role, Scope, StateRole};
 pub use runs::{
     NewRun, RunEvent, RunEvents, RunFilter, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved,

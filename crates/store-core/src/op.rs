@@ -195,6 +195,18 @@ ops! {
     SessionDelete = "session.delete", Idempotent;
     /// [`Sessions::sweep`](crate::Sessions::sweep)
     SessionSweep = "session.sweep", Idempotent;
+    /// [`Retries::begin`](crate::Retries::begin)
+    RetryBegin = "retry.begin", Idempotent;
+    /// [`Retries::fail`](crate::Retries::fail)
+    RetryFail = "retry.fail", Idempotent;
+    /// [`Retries::succeed`](crate::Retries::succeed)
+    RetrySucceed = "retry.succeed", Idempotent;
+    /// [`Retries::get`](crate::Retries::get)
+    RetryGet = "retry.get", Reads;
+    /// [`Retries::clear`](crate::Retries::clear)
+    RetryClear = "retry.clear", Idempotent;
+    /// [`Retries::list`](crate::Retries::list)
+    RetryList = "retry.list", Reads;
 
     /// [`Schedules::put`](crate::Schedules::put)
     SchedulePut = "schedule.put", Idempotent;

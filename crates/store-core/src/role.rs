@@ -45,7 +45,7 @@ impl fmt::Display for Role {
     }
 }
 
-/// The owner of the idempotency keys, leases, pools and workflow runs of a handle of the state store. Queues, topics, the
+/// The owner of the idempotency keys, leases, pools, workflow runs and retries of a handle of the state store. Queues, topics, the
 /// resume tokens of streams, runs of agents and runs of Temporal always belong to the namespace.
 ///
 /// ```
@@ -75,7 +75,7 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
-/// `Idempotency` and `Steps` use the handle's [`Scope`]; queues, their schedules, topics, resume tokens, runs of agents and sessions
+/// `Idempotency`, `Steps` and `Retries` use the handle's [`Scope`]; queues, their schedules, topics, resume tokens, runs of agents and sessions
 /// belong to the namespace.
 pub trait StateRole:
     crate::Queue
@@ -104,6 +104,9 @@ pub trait StateRole:
 
     /// Notifications of writes, for those who wait for them.
     fn notifications(&self) -> &dyn crate::Notifications;
+
+    /// The retries of operations. Several of its verbs are those of other capabilities.
+    fn retries(&self) -> &dyn crate::Retries;
 }
 
 impl<S> StateRole for S
@@ -121,6 +124,7 @@ where
         + crate::Schedules
         + crate::Topics
         + crate::Notifications
+        + crate::Retries
         + crate::Inventory,
 {
     fn steps(&self) -> &dyn crate::Steps {
@@ -144,6 +148,10 @@ where
     }
 
     fn notifications(&self) -> &dyn crate::Notifications {
+        self
+    }
+
+    fn retries(&self) -> &dyn crate::Retries {
         self
     }
 }

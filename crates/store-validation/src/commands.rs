@@ -150,6 +150,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
                 keys::PoolKeys::new(namespace, &scope, &PoolName::new("preflight")?).until,
                 keys::state_idempotency(namespace, &scope, &Key::new("preflight")?),
                 keys::steps(namespace, &scope, &WorkflowRun::named("preflight")?),
+                keys::retries(namespace, &scope, &Key::new("preflight")?),
             ]);
         }
         Ok(sample)

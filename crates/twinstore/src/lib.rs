@@ -1,7 +1,7 @@
 //! Twinstore: two Redis-compatible stores that a fleet of microservices shares. One may be lost, the other must not be lost.
 //!
 //! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs. It may be lost at any time.
-//! The **worker state store** holds queues, schedules, leases, heartbeats, resume tokens, steps, runs of agents, sessions and topics. An acknowledged write survives every failure that its
+//! The **worker state store** holds queues, schedules, leases, heartbeats, resume tokens, steps, retries, runs of agents, sessions and topics. An acknowledged write survives every failure that its
 //! [durability](durability::Durability) covers. Environment variables configure a service. It refuses to start if
 //! the two roles share an instance, or if a server is misconfigured for its role.
 //!
@@ -22,6 +22,7 @@
 //! | [`step`] | steps of a job or a workflow that are carried out once | [`State::run_of`], [`State::run`] |
 //! | [`run`] | runs of agents: their states, their events, and who watches and cancels them; records of sessions | [`State::runs`], [`State::watch_run`], [`State::sessions`] |
 //! | [`topic`] | events that several groups of consumers read, in order and from any point | [`State::topic`] |
+//! | [`retry`] | attempts, errors and next times of operations that are not jobs | [`State::retries`] |
 //! | [`cache`] | values with a time to live, and get-or-load | [`Cache::values`], [`Cache::loading`] |
 //! | [`rate_limit`] | limits that all processes of a service share | [`Cache::rate_limit`] |
 //! | [`handoff`] | one service puts a value, another takes it, once | [`Cache::handoffs`] |
@@ -100,6 +101,7 @@ pub mod page;
 pub mod queue;
 pub mod rate_limit;
 pub mod resume_token;
+pub mod retry;
 pub mod run;
 pub mod schedule;
 pub mod step;

@@ -20,6 +20,7 @@ mod options;
 mod presence;
 mod proof;
 mod run_watch;
+mod shared_state;
 mod state;
 mod step_run;
 mod topic;
@@ -32,7 +33,8 @@ pub use options::StoresOptions;
 use presence::Presence;
 use proof::Proof;
 pub use run_watch::RunWatch;
-pub use state::{SharedState, State};
+pub use shared_state::SharedState;
+pub use state::State;
 pub use step_run::{StepError, StepRun};
 pub use topic::{Topic, TopicConsumer};
 

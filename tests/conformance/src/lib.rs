@@ -22,6 +22,7 @@ mod queue;
 mod rate_limit;
 mod redis;
 mod resume_tokens;
+mod retries;
 mod runner;
 mod runs;
 mod schedules;
@@ -41,7 +42,7 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 14] = [
+    let groups: [&[&'static [Case]]; 15] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
@@ -53,6 +54,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         steps::CASES,
         schedules::CASES,
         topics::CASES,
+        retries::CASES,
         rate_limit::CASES,
         key_value::CASES,
         handoff::CASES,

@@ -16,6 +16,7 @@ mod leases;
 mod losses;
 mod queues;
 mod resume_tokens;
+mod retries;
 mod runs;
 mod steps;
 mod tally;
@@ -143,6 +144,17 @@ rules! {
     /// Events are only appended: what was read stays, in its order.
     LogChanged = "log-changed";
 
+    /// At most one attempt at an operation runs.
+    TriesOverlap = "tries-overlap";
+    /// No attempt has a higher number than its policy allows.
+    TooManyTries = "too-many-tries";
+    /// The fences of the attempts at one operation rise.
+    TryFence = "try-fence";
+    /// No attempt ends after a later one has begun.
+    StaleTry = "stale-try";
+    /// An exhausted operation does not begin until it is cleared.
+    TryAfterExhausted = "try-after-exhausted";
+
     /// A loss report names each job of which an acknowledged push or end was undone by a failover, and each lease, token, step,
     /// member and request of which an acknowledged write was.
     LossUnnamed = "loss-unnamed";
@@ -226,6 +238,7 @@ pub fn check(history: &History) -> Verdict {
     resume_tokens::check(history, &mut found);
     steps::check(history, &mut found);
     runs::check(history, &mut found);
+    retries::check(history, &mut found);
     let losses = losses::check(history, &mut found);
     Verdict { violations: found.violations, tally: Tally::of(history), losses }
 }

@@ -7,6 +7,7 @@ mod losses;
 mod queue;
 mod queue_control;
 mod resume_tokens;
+mod retries;
 mod runs;
 mod steps;
 
@@ -20,6 +21,7 @@ use twinstore::idempotency::Idempotency;
 use twinstore::lease::Leases;
 use twinstore::queue::{Queue, QueueControl, QueueInspect};
 use twinstore::resume_token::ResumeTokens;
+use twinstore::retry::Retries;
 use twinstore::run::{Runs, Sessions};
 use twinstore::step::Steps;
 use twinstore::{Error, ErrorKind, Stores};
@@ -72,6 +74,8 @@ pub(crate) struct Client {
     pub(crate) runs: Arc<dyn Runs>,
     /// Sessions.
     pub(crate) sessions: Arc<dyn Sessions>,
+    /// Retries.
+    pub(crate) retries: Arc<dyn Retries>,
 }
 
 impl Client {
@@ -99,6 +103,7 @@ impl Client {
             steps: wrap(state.steps(), &recorder, "state"),
             runs: wrap(state.runs(), &recorder, "state"),
             sessions: wrap(state.sessions(), &recorder, "state"),
+            retries: wrap(state.retries(), &recorder, "state"),
             recorder,
         }
     }

@@ -9,6 +9,7 @@ mod ids;
 mod leases;
 mod opposites;
 mod produce;
+mod retries;
 mod runs;
 mod work;
 
@@ -190,6 +191,7 @@ pub(crate) fn start(
     for number in 0..2 {
         actors.spawn(idempotency::request(actor(holders, &format!("holders/cache-{number}")), "cache"));
         actors.spawn(heartbeats::beat(actor(holders, &format!("holders/member-{number}"))));
+        actors.spawn(retries::try_again(actor(holders, &format!("holders/tries-{number}"))));
         actors.spawn(opposites::oppose(actor(holders, &format!("holders/opposites-{number}"))));
     }
     actors.spawn(heartbeats::watch(actor(holders, "holders/watcher")));

@@ -1,5 +1,6 @@
 //! The layouts of leases, pools, resume tokens and idempotent requests: golden files, and upgrades in two steps.
 
+mod page;
 mod session;
 mod topic;
 
@@ -20,19 +21,20 @@ use store_core::{
 use testkit::RedisServer;
 use testkit::golden::{dump, load};
 
-use crate::{Fixture, fixture, namespace, service};
+use crate::{Fixture, fixture, golden_retries, namespace, service};
 use state_store::{StateOptions, StateStore};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// All keys with a hash tag: not the record of the layouts.
 const KEYS: &str = "test:*{*}:*";
-const KINDS: [Aggregate; 7] = [
+const KINDS: [Aggregate; 8] = [
     Aggregate::Lease,
     Aggregate::Pool,
     Aggregate::ResumeToken,
     Aggregate::Step,
     Aggregate::Run,
     Aggregate::Topic,
+    Aggregate::Retry,
     Aggregate::Idempotency,
 ];
 
@@ -126,7 +128,7 @@ async fn write(aggregate: Aggregate, fixture: &Fixture) {
             }
             clock.advance(MINUTE);
             assert!(Steps::finish(store, &step_attempt("charge"), &"a\0b".into(), accepted).await.unwrap().value);
-            assert!(store.fail(&step_attempt("fail"), "no such file", accepted).await.unwrap().value);
+            assert!(Steps::fail(store, &step_attempt("fail"), "no such file", accepted).await.unwrap().value);
             assert!(!store.sleep(&step_attempt("wait"), MINUTE, accepted).await.unwrap().value.is_started());
         }
         Aggregate::Run => {
@@ -143,6 +145,7 @@ async fn write(aggregate: Aggregate, fixture: &Fixture) {
             session::write(store).await;
         }
         Aggregate::Topic => topic::write(fixture).await,
+        Aggregate::Retry => golden_retries::write(store).await,
         _ => {
             let minute = Ttl::from_secs(60);
             Idempotency::begin(store, &request("begun"), minute).await.unwrap();
@@ -215,6 +218,7 @@ async fn read(aggregate: Aggregate, Fixture { store, clock, .. }: &Fixture) {
             session::read(store).await;
         }
         Aggregate::Topic => topic::read(store).await,
+        Aggregate::Retry => golden_retries::read(store).await,
         _ => {
             let minute = Ttl::from_secs(60);
             assert_eq!(Idempotency::begin(store, &request("begun"), minute).await.unwrap(), Begun::Started);
@@ -277,7 +281,10 @@ async fn an_upgrade_in_two_steps_locks_no_process_out_before_the_second() {
     assert!(told.inspect(&lease_name("leader")).await.unwrap().is_some());
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
     assert!(value(KEY).await.starts_with('2'));
-    assert_eq!(value("test:layouts").await, "queue 4 lease 2 pool 2 idempotency 2 resume_token 2 step 2 run 2 topic 2");
+    assert_eq!(
+        value("test:layouts").await,
+        "queue 4 lease 2 pool 2 idempotency 2 resume_token 2 step 2 run 2 topic 2 retry 2"
+    );
     next.renew(&lease, MINUTE).await.unwrap().expect("the next version also reads the new layout");
     told.renew(&lease, MINUTE).await.unwrap().unwrap();
 
@@ -330,7 +337,7 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
         (Aggregate::Idempotency, store.abandon(&begun).await.map(drop)),
         (Aggregate::Step, Steps::begin(&store, &charge, accepted).await.map(drop)),
         (Aggregate::Step, Steps::finish(&store, &charge, &response, accepted).await.map(drop)),
-        (Aggregate::Step, store.fail(&charge, "an error", accepted).await.map(drop)),
+        (Aggregate::Step, Steps::fail(&store, &charge, "an error", accepted).await.map(drop)),
         (Aggregate::Step, store.sleep(&step_attempt("wait"), MINUTE, accepted).await.map(drop)),
         (Aggregate::Step, Steps::get(&store, &charge.run, &charge.step).await.map(drop)),
         (Aggregate::Step, Steps::list(&store, &charge.run, PageRequest::default()).await.map(drop)),
@@ -342,7 +349,8 @@ async fn a_value_of_a_newer_layout_is_refused_and_not_changed() {
     ];
     let of_topics = topic::refusals(&store, &lease_of_topic).await;
     let of_sessions = session::refusals(&store).await;
-    for (aggregate, refusal) in refusals.into_iter().chain(of_topics).chain(of_sessions) {
+    let of_retries = golden_retries::refusals(&store).await.map(|refusal| (Aggregate::Retry, refusal));
+    for (aggregate, refusal) in refusals.into_iter().chain(of_topics).chain(of_sessions).chain(of_retries) {
         let error = refusal.unwrap_err();
         let text = format!("{} data has layout 2, and this process reads layout 1; ", aggregate.name());
         assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(&text), "{error}");
@@ -366,33 +374,4 @@ async fn a_queue_of_a_newer_layout_is_refused_and_not_changed() {
         assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(text), "{error}");
     }
     assert_eq!(dump(&server, KEYS).await.unwrap(), before);
-}
-
-#[test]
-fn the_page_names_every_key() {
-    let page = include_str!("../../docs/layout.md");
-    const OF_WORKFLOWS: &str = include_str!("../../../redis-link/src/keys/step.rs");
-    const OF_RUNS: &str = include_str!("../../../redis-link/src/keys/run.rs");
-    const OF_TOPICS: &str = include_str!("../../../redis-link/src/keys/topic.rs");
-    let source = include_str!("../../../redis-link/src/keys.rs");
-    let source: String =
-        [OF_WORKFLOWS, OF_RUNS, OF_TOPICS, source].map(|source| source.split("#[cfg(test)]").next().unwrap()).concat();
-    // The doc of a function begins with its key; the parts of queues and pools are given to a closure `key`.
-    let documented = source.lines().filter_map(|line| line.trim().strip_prefix("/// `")?.split_once('`'));
-    let documented = documented.map(|(key, _)| key).filter(|key| key.contains(':') && !key.contains('*'));
-    let parts = source.split("key(\"").skip(1).filter_map(|rest| rest.split('"').next());
-    let lists = source.split("ready: [\"").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
-    let lists = lists.split('"').filter(|part| part.starts_with("ready"));
-    let keys: Vec<_> = documented.chain(parts).chain(lists).collect();
-    assert!(keys.len() > 30 && keys.contains(&"ready3") && keys.contains(&"ns:layouts"), "{keys:?}");
-    let is_named = |key: &&str| match key.strip_suffix(":…") {
-        Some(pool) => page.contains(pool),
-        None => {
-            page.contains(&format!("`{key}`"))
-                || page.contains(&format!("{key} "))
-                || page.contains(&format!(":{key} "))
-        }
-    };
-    let missing: Vec<_> = keys.into_iter().filter(|key| !is_named(key)).collect();
-    assert!(missing.is_empty(), "docs/layout.md does not name {missing:?}");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;
+mod golden_retries;
 mod heartbeats;
 mod idempotency;
 mod layouts;
@@ -11,6 +12,7 @@ mod queue;
 mod queue_layouts;
 mod receipts;
 mod resume_tokens;
+mod retries;
 mod runs;
 mod runs_interrupted;
 mod schedule_layout;

@@ -51,7 +51,9 @@ impl Default for RetryPolicy {
     }
 }
 
-/// How long a failed job waits. Except for [`Backoff::Fixed`], the worker applies jitter: a random time from 50 % to 100 % of it.
+/// How long a failed job or operation waits. Jitter spreads the next attempts of jobs that failed together: a linear wait is a random
+/// time from 50 % to 100 % of it, an exponential one from 0 % to 100 % ("full jitter", AWS Architecture Blog, *Exponential Backoff and
+/// Jitter*, 2015).
 ///
 /// ```
 /// use std::time::Duration;
@@ -83,6 +85,26 @@ pub enum Backoff {
 }
 
 impl Backoff {
+    /// The wait after an attempt, with jitter.
+    #[doc(hidden)]
+    pub fn wait_after(&self, attempt: u32) -> Duration {
+        let wait = self.after_attempt(attempt);
+        match self {
+            Backoff::Fixed(_) => wait,
+            Backoff::Linear { .. } => wait.mul_f64(0.5 + fastrand::f64() / 2.0),
+            Backoff::Exponential { .. } => wait.mul_f64(fastrand::f64()),
+        }
+    }
+
+    /// The longest wait.
+    #[doc(hidden)]
+    pub fn longest(&self) -> Duration {
+        match *self {
+            Backoff::Fixed(time) => time,
+            Backoff::Linear { max, .. } | Backoff::Exponential { max, .. } => max,
+        }
+    }
+
     /// The wait after an attempt, without jitter. The first attempt has the number 1.
     pub fn after_attempt(&self, attempt: u32) -> Duration {
         let failures = attempt.max(1);
@@ -100,6 +122,21 @@ impl Backoff {
 mod tests {
     use super::Backoff;
     use std::time::Duration;
+
+    #[test]
+    fn waits_are_jittered_unless_they_are_fixed() {
+        let second = Duration::from_secs(1);
+        let waits = |backoff: Backoff| -> Vec<Duration> { (0..200).map(|_| backoff.wait_after(3)).collect() };
+        assert!(waits(Backoff::Fixed(second)).iter().all(|wait| *wait == second));
+        let linear = waits(Backoff::Linear { step: 2 * second, max: 60 * second });
+        assert!(linear.iter().all(|wait| (3 * second..=6 * second).contains(wait)));
+        let exponential = waits(Backoff::Exponential { first: second, max: 60 * second });
+        assert!(exponential.iter().all(|wait| *wait <= 4 * second));
+        // each half is hit: a random time that is missed 200 times has a probability of 2^-200
+        for is_short in [true, false] {
+            assert!(exponential.iter().any(|wait| (*wait < 2 * second) == is_short));
+        }
+    }
 
     #[test]
     fn backoff_grows_to_its_bound() {

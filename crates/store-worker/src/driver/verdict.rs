@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store_core::{Backoff, JobInfo, NewJob, Outcome, RetryPolicy, cut_reason};
+use store_core::{JobInfo, NewJob, Outcome, cut_reason};
 
 use super::slot::{Fate, Phase, Slot};
 use crate::event::Ended;
@@ -26,7 +26,8 @@ impl Verdict {
 
     /// A failed attempt. The next one is after `after`, or after the time of the retry policy.
     fn failed(job: &Job, error: &str, after: Option<Duration>, ending: Ending) -> Self {
-        let after = after.unwrap_or_else(|| retry_after(job.claimed().retry, job.attempt())).min(NewJob::MAX_DELAY);
+        let after =
+            after.unwrap_or_else(|| job.claimed().retry.backoff.wait_after(job.attempt())).min(NewJob::MAX_DELAY);
         let outcome = Outcome::Retry { after, error: cut_reason(error).to_owned() };
         Self { outcome, ending, dead: job.is_last_attempt() }
     }
@@ -83,32 +84,5 @@ fn refused(job: &Job, JobError(failure): JobError) -> Verdict {
             Verdict::new(Outcome::Dead { reason: cut_reason(&reason).to_owned() }, Ending::Failed)
         }
         JobErrorKind::Cancelled => Verdict::new(Outcome::Cancelled, Ending::Cancelled),
-    }
-}
-
-/// How long a failed job waits: the time of its policy if that is fixed, otherwise a random time from half of it to all of it.
-fn retry_after(policy: RetryPolicy, attempt: u32) -> Duration {
-    let wait = policy.backoff.after_attempt(attempt);
-    match policy.backoff {
-        Backoff::Fixed(_) => wait,
-        Backoff::Linear { .. } | Backoff::Exponential { .. } => wait.mul_f64(0.5 + fastrand::f64() / 2.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::retry_after;
-    use std::time::Duration;
-    use store_core::{Backoff, RetryPolicy};
-
-    #[test]
-    fn waits_are_jittered_unless_they_are_fixed() {
-        let second = Duration::from_secs(1);
-        let fixed = RetryPolicy::new(5, Backoff::Fixed(second));
-        assert_eq!(retry_after(fixed, 3), second);
-        let exponential = RetryPolicy::new(5, Backoff::Exponential { first: second, max: 60 * second });
-        let waits: Vec<Duration> = (0..50).map(|_| retry_after(exponential, 3)).collect();
-        assert!(waits.iter().all(|wait| (2 * second..=4 * second).contains(wait)));
-        assert!(waits.iter().any(|wait| *wait != waits[0]));
     }
 }

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use state_store::StateStore;
 use store_core::{
     Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
-    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, Runs, Schedules,
-    Sessions, StateRole, Steps, Topics, TypedQueue, WorkflowRun,
+    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, Retries, Runs,
+    Schedules, Sessions, StateRole, Steps, Topics, TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
 
-use super::{Operation, StepRun};
+use super::{Operation, SharedState, StepRun};
 use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
 /// Queues, topics, streams, runs of agents and runs of Temporal belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of
-/// heartbeats, idempotency keys and other runs belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
+/// heartbeats, idempotency keys, retries and other runs belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
 /// leases. [`State::shared`] has those that all services of the namespace share.
 ///
 /// ```
@@ -50,6 +50,8 @@ pub struct State {
     sessions: Arc<dyn Sessions>,
     pub(super) topics: Arc<dyn Topics>,
     notifications: Arc<dyn Notifications>,
+    retries: Arc<dyn Retries>,
+    shared_retries: Arc<dyn Retries>,
     durability: Durability,
     leases: Durability,
     /// The store, if it is on servers.
@@ -61,7 +63,9 @@ pub struct State {
 
 impl State {
     /// `shared` is the same store, in the scope that all services share.
-    pub(crate) fn new<S: StateRole + Steps + Runs + Sessions + Schedules + Topics + Notifications + 'static>(
+    pub(crate) fn new<
+        S: StateRole + Steps + Runs + Sessions + Schedules + Topics + Notifications + Retries + 'static,
+    >(
         engine: &'static str,
         store: S,
         shared: S,
@@ -77,6 +81,8 @@ impl State {
             shared_steps: shared.clone(),
             runs: store.clone(),
             sessions: store.clone(),
+            retries: store.clone(),
+            shared_retries: shared.clone(),
             store,
             shared,
             durability: durabilities.queues.unwrap_or_default(),
@@ -283,6 +289,11 @@ impl State {
         self.steps.clone()
     }
 
+    /// The retries of this service's operations.
+    pub fn retries(&self) -> Arc<dyn Retries> {
+        self.retries.clone()
+    }
+
     /// The last report of the server about its memory and replicas, and each later one. A background task asks each primary every
     /// 5 s, every second from 80 % of `maxmemory` on, and up to four times a second while the memory fills fast. Each answer costs
     /// the server about 8 µs.
@@ -311,77 +322,14 @@ impl State {
         self.pressure.clone()
     }
 
-    /// The leases, leaderships, pools, idempotency keys and runs that all services of the namespace share.
+    /// The leases, leaderships, pools, idempotency keys, runs and retries that all services of the namespace share.
     pub fn shared(&self) -> SharedState {
-        SharedState { store: self.shared.clone(), steps: self.shared_steps.clone(), leases: self.leases }
-    }
-}
-
-/// The part of the state that all services of the namespace share: [`State::shared`]. It is separate from the part of each
-/// service: a shared lease and a service's lease with the same name are two leases.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use twinstore::lease::LeaseName;
-/// use twinstore::name::HolderName;
-///
-/// # let (stores, _) = twinstore::testing::stores();
-/// let (name, holder) = (LeaseName::new("night-report")?, HolderName::unique("billing")?);
-/// let leadership = stores.state().shared().candidate(name, holder).campaign()?;
-/// leadership.elected().await;
-/// assert!(leadership.is_leader()); // and no process of another service
-/// leadership.resign().await;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct SharedState {
-    store: Arc<dyn StateRole>,
-    steps: Arc<dyn Steps>,
-    leases: Durability,
-}
-
-impl SharedState {
-    /// A candidate for a leadership among all services. Its lease requests the durability of [`Durabilities::leases`].
-    pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
-        Candidate::new(self.leases(), name, holder).with_durability(self.leases)
-    }
-
-    /// The fleet's leases with fencing tokens.
-    pub fn leases(&self) -> Arc<dyn Leases> {
-        self.store.clone()
-    }
-
-    /// Which members of the fleet's pools are alive.
-    pub fn heartbeats(&self) -> Arc<dyn Heartbeats> {
-        self.store.clone()
-    }
-
-    /// An operation that takes effect once for each idempotency key among all services. Its durability is that of
-    /// [`State::operation`].
-    pub fn operation<Q, R>(&self, name: HandleName) -> Operation<Q, R>
-    where
-        Q: serde::Serialize,
-        R: serde::Serialize + serde::de::DeserializeOwned,
-    {
-        Operation::new(self.idempotency(), name)
-    }
-
-    /// The steps of the fleet's runs.
-    pub fn steps(&self) -> Arc<dyn Steps> {
-        self.steps.clone()
-    }
-
-    /// The fleet's idempotency keys: if one service finishes a request, it is finished for all.
-    pub fn idempotency(&self) -> Arc<dyn Idempotency> {
-        self.store.clone()
-    }
-}
-
-impl fmt::Debug for SharedState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SharedState")
+        SharedState {
+            store: self.shared.clone(),
+            steps: self.shared_steps.clone(),
+            retries: self.shared_retries.clone(),
+            leases: self.leases,
+        }
     }
 }
 

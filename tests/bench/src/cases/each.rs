@@ -5,6 +5,7 @@ mod cache;
 pub(super) mod embedded;
 mod inventory;
 mod queue;
+mod retries;
 mod runs;
 mod schedules;
 mod state;
@@ -60,6 +61,7 @@ fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
         .chain(runs::all())
         .chain(schedules::all())
         .chain(topics::all())
+        .chain(retries::all())
         .chain(inventory::all())
         .chain(cache::all())
 }

@@ -2,6 +2,7 @@
 //! changes the same object. Then the first copy reaches the server: it does not change the object.
 
 mod cache;
+mod retries;
 mod runs;
 mod schedules;
 mod sessions;
@@ -125,6 +126,11 @@ late_copies! {
     TopicRelease => topics::release_then_read;
     TopicSeek => topics::seek_then_acknowledge;
     TopicRemoveGroup => topics::remove_group_then_acknowledge;
+    RetryBegin => retries::begin_then_fail;
+    RetryBegin => retries::begin_then_clear;
+    RetryFail => retries::fail_then_begin;
+    RetrySucceed => retries::succeed_then_begin;
+    RetryClear => retries::clear_then_begin;
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! the store does not send it again and returns `Indeterminate`.
 
 mod cache;
+mod retries;
 mod runs;
 mod schedules;
 mod sessions;
@@ -89,6 +90,10 @@ lost_replies! {
     TopicRelease => topics::release;
     TopicSeek => topics::seek;
     TopicRemoveGroup => topics::remove_group;
+    RetryBegin => retries::begin;
+    RetryFail => retries::fail;
+    RetrySucceed => retries::succeed;
+    RetryClear => retries::clear;
 }
 
 #[test]

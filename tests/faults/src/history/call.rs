@@ -79,6 +79,15 @@ pub enum Call {
     /// Read the events of a run.
     ReadRun { run: String },
 
+    /// Begin an attempt at an operation that may have `max`.
+    BeginTry { operation: String, request: String, max: u16, lasting_ms: u64 },
+    /// Record that an attempt has failed.
+    FailTry { operation: String, fence: u64 },
+    /// Record that an attempt has succeeded.
+    SucceedTry { operation: String, fence: u64 },
+    /// Delete what is recorded of an operation.
+    ClearTries { operation: String },
+
     /// Report that a member is alive.
     Beat { pool: String, member: String, lasting_ms: u64 },
     /// Leave a pool.
@@ -123,6 +132,10 @@ impl Call {
             Call::CreateRun { .. } => "run.create",
             Call::WriteRun { .. } => "run.write",
             Call::ReadRun { .. } => "run.events",
+            Call::BeginTry { .. } => "retry.begin",
+            Call::FailTry { .. } => "retry.fail",
+            Call::SucceedTry { .. } => "retry.succeed",
+            Call::ClearTries { .. } => "retry.clear",
             Call::Beat { .. } => "heartbeat.beat",
             Call::Leave { .. } => "heartbeat.leave",
             Call::Alive { .. } => "heartbeat.alive",
@@ -264,6 +277,12 @@ pub enum Answer {
     Run { version: u64, state: String },
     /// To a write of a run or a session: it has another version, or its state does not allow the write.
     RunRefused { version: u64, state: String },
+    /// To the begin of an attempt: it has begun.
+    Try { number: u32, fence: u64 },
+    /// To the begin of an attempt: it is not due. To a failure: another attempt will be due.
+    Waits,
+    /// To the begin of an attempt or a failure: there is no other attempt.
+    Exhausted,
 }
 
 /// A token.

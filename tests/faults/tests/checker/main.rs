@@ -6,6 +6,7 @@ mod leases;
 mod losses;
 mod requests;
 mod resume_tokens;
+mod retries;
 mod runs;
 mod steps;
 mod written;
@@ -27,10 +28,10 @@ fn case(rule: Rule, wrong: Written, right: Written) -> Case {
 }
 
 fn cases() -> Vec<Case> {
-    let of_tokens = [resume_tokens::cases(), steps::cases(), runs::cases()];
+    let of_progress = [resume_tokens::cases(), steps::cases(), runs::cases(), retries::cases()];
     [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases(), losses::cases()]
         .into_iter()
-        .chain(of_tokens)
+        .chain(of_progress)
         .flatten()
         .collect()
 }

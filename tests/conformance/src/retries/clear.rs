@@ -1,0 +1,48 @@
+//! Deleting what is recorded.
+
+use store_core::{Op, RetryDecision, RetryFailed};
+
+use super::{LASTING, TTL, fail, started, succeed};
+use crate::case::cases;
+use crate::fixture::{Fixture, ms};
+use crate::verdict::{Verdict, check, check_eq};
+
+cases! { Op::RetryClear;
+    a_cleared_operation_begins_again,
+    an_attempt_at_a_cleared_operation_cannot_write,
+    an_operation_without_a_record_is_not_cleared,
+}
+
+async fn a_cleared_operation_begins_again(fixture: Fixture) -> Verdict {
+    let mail = fixture.key("mail");
+    let first = started(&fixture, &mail).await?;
+    fail(&fixture, &first, "no such address", RetryDecision::Fail).await?;
+    check!(fixture.state.retries().clear(&mail).await?);
+    check_eq!(fixture.state.retries().get(&mail).await?, None);
+    check_eq!(started(&fixture, &mail).await?.number, 1);
+    Ok(())
+}
+
+async fn an_attempt_at_a_cleared_operation_cannot_write(fixture: Fixture) -> Verdict {
+    let mail = fixture.key("mail");
+    let first = started(&fixture, &mail).await?;
+    check!(fixture.state.retries().clear(&mail).await?);
+    for begins_again in [false, true] {
+        if begins_again {
+            fixture.advance(ms(1));
+            started(&fixture, &mail).await?;
+        }
+        check_eq!(fail(&fixture, &first, "late", RetryDecision::Retry).await?, RetryFailed::Superseded);
+        check!(!succeed(&fixture, &first).await?);
+    }
+    Ok(())
+}
+
+async fn an_operation_without_a_record_is_not_cleared(fixture: Fixture) -> Verdict {
+    let mail = fixture.key("mail");
+    check!(!fixture.state.retries().clear(&mail).await?);
+    started(&fixture, &mail).await?;
+    fixture.advance(LASTING + TTL.as_duration());
+    check!(!fixture.state.retries().clear(&mail).await?);
+    Ok(())
+}
