@@ -1,7 +1,8 @@
 //! Notifications of writes: each key that can be watched has a channel, on which the scripts that write it publish.
 
-use redis_link::{Arg, Channel, Link, keys};
-use store_core::{Notifications, Notify, RunId, Subscribed};
+use redis_link::keys::{self, TopicKeys};
+use redis_link::{Arg, Channel, Link};
+use store_core::{Notifications, Notify, RunId, Subscribed, TopicName};
 
 use crate::StateStore;
 
@@ -26,5 +27,9 @@ impl StateStore {
 impl Notifications for StateStore {
     fn of_run(&self, run: &RunId, notify: Notify) -> Subscribed {
         self.watch_key(&keys::run(&self.namespace, run), notify)
+    }
+
+    fn of_partition(&self, topic: &TopicName, partition: u16, of: u16, notify: Notify) -> Subscribed {
+        self.watch_key(&TopicKeys::new(&self.namespace, topic, partition, of).events, notify)
     }
 }

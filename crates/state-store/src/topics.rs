@@ -17,8 +17,8 @@ use store_core::{
 };
 
 use self::shape::{TopicShape, TopicShapes};
-use crate::StateStore;
 use crate::queue::lower;
+use crate::{StateStore, notifications};
 
 const RECORD: &str = include_str!("../lua/topic/record.lua");
 const GROUPS: &str = include_str!("../lua/topic/groups.lua");
@@ -27,7 +27,13 @@ const HOLDING: &str = include_str!("../lua/topic/holding.lua");
 static DECLARE: Script = Script::frees("topic/declare", &[layout::PIECE, include_str!("../lua/topic/declare.lua")]);
 static APPEND: Script = Script::adds(
     "topic/append",
-    &[layout::PIECE, RECORD, include_str!("../lua/topic/appending.lua"), include_str!("../lua/topic/append.lua")],
+    &[
+        layout::PIECE,
+        RECORD,
+        include_str!("../lua/topic/appending.lua"),
+        notifications::PIECE,
+        include_str!("../lua/topic/append.lua"),
+    ],
 );
 static READ: Script = Script::frees(
     "topic/read",
@@ -63,9 +69,10 @@ impl TopicCalls {
     pub(crate) fn new(link: &Link) -> Self {
         let layouts = link.layouts().argument(Aggregate::Topic);
         let margin = millis_ceil(link.collection_margin());
+        let append = args![layouts.clone(), margin, notifications::publish_command(link)];
         let read = args![layouts.clone(), margin, millis_ceil(ReadRequest::ASKED_FOR), TopicConfig::MAX_GROUPS];
         Self {
-            append: SharedScript::new(link, Op::TopicAppend, &APPEND, args![layouts.clone(), margin]),
+            append: SharedScript::new(link, Op::TopicAppend, &APPEND, append),
             read: SharedScript::new(link, Op::TopicRead, &READ, read),
             acknowledge: SharedScript::new(link, Op::TopicAcknowledge, &ACKNOWLEDGE, args![layouts.clone()]),
             release: SharedScript::new(link, Op::TopicRelease, &RELEASE, args![layouts]),

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::RunId;
+use crate::{RunId, TopicName};
 
 /// What [`Notifications`] calls. It must not block.
 pub type Notify = Arc<dyn Fn() + Send + Sync>;
@@ -36,4 +36,10 @@ pub trait Notifications: Send + Sync + fmt::Debug {
     /// # Panics
     /// A store on servers panics outside a tokio runtime.
     fn of_run(&self, run: &RunId, notify: Notify) -> Subscribed;
+
+    /// Notifies of each append to this partition of a topic that has `of` partitions.
+    ///
+    /// # Panics
+    /// A store on servers panics outside a tokio runtime.
+    fn of_partition(&self, topic: &TopicName, partition: u16, of: u16, notify: Notify) -> Subscribed;
 }

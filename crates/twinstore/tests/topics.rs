@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use testkit::{DEADLINE, RedisServer, wait_until};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use twinstore::prelude::*;
 use twinstore::topic::{GroupName, NewEvent, Topic, TopicConfig, TopicConsumer, TopicName};
 
@@ -163,4 +165,49 @@ async fn consumers_share_the_partitions_and_take_over_those_of_one_that_stops() 
     consumers[..2].iter().for_each(JoinHandle::abort);
     wait_until("the others take over", DEADLINE, async || shares().await == [4; 2]).await;
     consumers[2..].iter().for_each(JoinHandle::abort);
+}
+
+/// A consumer that waits, and the payloads that it gets.
+fn waiting(topic: &Topic) -> (JoinHandle<()>, UnboundedReceiver<Bytes>) {
+    let mut consumer = topic.consumer(billing()).with_poll(Duration::from_secs(3600));
+    let (sender, payloads) = unbounded_channel();
+    let consuming = tokio::spawn(async move {
+        loop {
+            let batch = consumer.next().await.unwrap();
+            batch.events.iter().for_each(|event| drop(sender.send(event.payload.clone())));
+            consumer.acknowledge(&batch).await.unwrap();
+        }
+    });
+    (consuming, payloads)
+}
+
+/// Appends one event after the other, to all partitions. Each arrives although the consumer polls once an hour.
+async fn append_and_receive(topic: &Topic, payloads: &mut UnboundedReceiver<Bytes>) {
+    for number in 0..4 * PARTITIONS {
+        let payload = Bytes::from(number.to_string());
+        topic.append(&[NewEvent::new(payload.clone())]).await.unwrap();
+        let received = timeout(DEADLINE, payloads.recv()).await.expect("the consumer is notified");
+        assert_eq!(received, Some(payload));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_wakes_a_consumer_that_waits() {
+    let (servers, stores) = opened().await;
+    let config = TopicConfig::default().with_partitions(PARTITIONS);
+    let topic = stores.state().topic(TopicName::new("orders").unwrap(), config.clone()).await.unwrap();
+    let (consuming, mut payloads) = waiting(&topic);
+    wait_until("the consumer waits for each partition", DEADLINE, async || {
+        let channels = servers[1].command(&["PUBSUB", "CHANNELS", "*:wake:{e.orders.*"]).await.unwrap();
+        channels.as_strings().unwrap().len() == usize::from(PARTITIONS)
+    })
+    .await;
+    append_and_receive(&topic, &mut payloads).await;
+    consuming.abort();
+
+    let (stores, _) = twinstore::testing::stores();
+    let topic = stores.state().topic(TopicName::new("orders").unwrap(), config).await.unwrap();
+    let (consuming, mut payloads) = waiting(&topic);
+    append_and_receive(&topic, &mut payloads).await;
+    consuming.abort();
 }

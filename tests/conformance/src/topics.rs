@@ -5,6 +5,7 @@ mod append;
 mod bounds;
 mod declare;
 mod inspect;
+mod notify;
 mod read;
 mod release;
 mod remove_group;
@@ -24,6 +25,7 @@ use crate::fixture::{Fixture, holder, secs};
 pub(crate) const CASES: &[&[Case]] = &[
     declare::CASES,
     append::CASES,
+    notify::CASES,
     bounds::CASES,
     read::CASES,
     sharing::CASES,

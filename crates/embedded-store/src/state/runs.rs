@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use store_core::{
     Cursor, Durability, Error, Fence, NewRun, Notifications, Notify, Op, PageRequest, Receipt, RequestId, Result,
     RunEvent, RunEvents, RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved,
-    Subscribed, Timestamp,
+    Subscribed, Timestamp, TopicName,
 };
 
 use self::record::{Log, Payload, RUNS, Record, Tables, listing};
@@ -314,6 +314,10 @@ fn watched(run: &RunId) -> Vec<u8> {
 impl Notifications for EmbeddedState {
     fn of_run(&self, run: &RunId, notify: Notify) -> Subscribed {
         Box::new(Watch::new(self.database.waiting(), watched(run), notify))
+    }
+
+    fn of_partition(&self, topic: &TopicName, partition: u16, _: u16, notify: Notify) -> Subscribed {
+        Box::new(Watch::new(self.database.waiting(), super::topics::watched(topic, partition), notify))
     }
 }
 

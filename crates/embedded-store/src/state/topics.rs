@@ -54,6 +54,11 @@ fn routed(key: &Key, partitions: u16) -> u16 {
     (crc32fast::hash(key.as_str().as_bytes()) % u32::from(partitions)) as u16
 }
 
+/// A partition, among all that can be watched.
+pub(super) fn watched(topic: &TopicName, partition: u16) -> Vec<u8> {
+    [b"t", &partition.to_be_bytes()[..], topic.as_str().as_bytes()].concat()
+}
+
 /// Appends events to their partitions. Returns their ids.
 fn append_all(
     change: &mut Change<'_>,
@@ -73,6 +78,7 @@ fn append_all(
     for (partition, indices) in parts {
         let of_partition: Vec<&NewEvent> = indices.iter().map(|index| &events[*index]).collect();
         let first = append(change, now, &Partition::new(topic, partition), &config, &of_partition)?;
+        change.effects.notify(watched(topic, partition));
         for (number, index) in (first..).zip(indices) {
             ids[index] = EventId::new(partition, number);
         }

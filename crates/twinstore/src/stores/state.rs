@@ -49,7 +49,7 @@ pub struct State {
     runs: Arc<dyn Runs>,
     sessions: Arc<dyn Sessions>,
     pub(super) topics: Arc<dyn Topics>,
-    notifications: Arc<dyn Notifications>,
+    pub(super) notifications: Arc<dyn Notifications>,
     retries: Arc<dyn Retries>,
     shared_retries: Arc<dyn Retries>,
     durability: Durability,
