@@ -2,21 +2,21 @@
 //!
 //! A script is joined from pieces: the prelude of `redis-link`, shared pieces, fast paths, and last the script's own file.
 //! Every piece is a file below `lua/` of a crate. It begins with comment lines, its head. What a piece defines are its
-//! `local`s outside functions and blocks. What it takes from earlier pieces it lists in its head:
+//! `local`s outside functions and blocks. What it takes from earlier pieces it lists in its head, except the names of preludes
+//! (pieces whose first line begins with `-- Prelude`), which are the vocabulary of all that follows:
 //!
 //! ```lua
 //! -- Lists of any length, in slices that fit Lua's stack.
-//! -- needs: call
+//! -- needs: slice
 //! local function many(command, key, list)
-//!   for first = 1, #list, 1000 do
-//!     call(command, key, unpack(list, first, math.min(first + 999, #list)))
-//!   end
+//!   for first = 1, #list, 1000 do call(command, key, slice(list, first)) end
 //! end
 //! ```
 //!
 //! [`violations`] reports, for every script:
 //! - a name that is neither built in, nor local, nor a parameter, nor in `needs`;
 //! - a name in `needs` that no earlier piece of the script defines, or that the piece does not use;
+//! - an assignment to a local of another piece: a function takes what it works on, and returns what it changes;
 //! - a name that two pieces define, and a local or parameter that hides an outer one (`_` may);
 //! - a piece that calls the server outside functions. The script's own file may, and so may a piece whose first line
 //!   begins with `-- Fast path` or `-- Prelude`. A function counts as a call if it calls the server, also through other

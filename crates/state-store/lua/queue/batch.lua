@@ -1,18 +1,11 @@
 -- Batches: plain jobs of one push that are stored together.
--- needs: WORD, band, byte, call, char, contains, read_positions, state, sub, unpack_bytes
-
-local function common(one, other)
-  local low, other_low = one % WORD, other % WORD
-  return band(low, other_low) % WORD + band((one - low) / WORD, (other - other_low) / WORD) * WORD
-end
-
-local function job_id(batch_id, position)
-  return '\1' .. sub(batch_id, 2, 16) .. char(byte(batch_id, 17) + position)
-end
+-- needs: WORD, contains, read_positions
 
 -- The changing part of a batch; nil if there is none. Read once by a script. `kind`: priority, plus
 -- 4 times the deliveries that were not heard, plus 16 if it has delays.
 local batches = {}
+-- The format of a lease: fence, end, two words of positions, 1 if it was heard, worker.
+local LEASE = '>c16I6I4I4BBc0'
 
 local function read_batch(id)
   if batches[id] then return batches[id] end
@@ -20,13 +13,11 @@ local function read_batch(id)
   if not s then return nil end
   local batch, from = { id = id, at = sub(s, 1, 6), kind = byte(s, 15), leases = {} }, 16
   batch.left = read_positions(s, 7)
-  while from < #s do
-    local ends, low, high, heard, size = unpack_bytes('>I6I4I4BB', s, from + 16)
-    batch.leases[#batch.leases + 1] = {
-      fence = sub(s, from, from + 15), ends = ends, positions = low + high * WORD, heard = heard,
-      worker = sub(s, from + 32, from + 31 + size),
-    }
-    from = from + 32 + size
+  while from <= #s do
+    local fence, ends, low, high, heard, worker, after = unpack_bytes(LEASE, s, from)
+    batch.leases[#batch.leases + 1] = { fence = fence, ends = ends, positions = low + high * WORD,
+      heard = heard, worker = worker }
+    from = after
   end
   batches[id] = batch
   return batch

@@ -1,6 +1,14 @@
 -- Changes batches.
--- needs: add, batches, call, char, common, contains, decimal, due, job_id, jobs, leased, many, meta
--- needs: pack, positions_text, read_batch, state, sub
+-- needs: LEASE, WORD, band, batches, contains, many, read_batch
+
+local function common(one, other)
+  local low, other_low = one % WORD, other % WORD
+  return band(low, other_low) % WORD + band((one - low) / WORD, (other - other_low) / WORD) * WORD
+end
+
+local function job_id(batch_id, position)
+  return '\1' .. sub(batch_id, 2, 16) .. char(byte(batch_id, 17) + position)
+end
 
 -- Takes positions out of a batch, leased or not.
 local function leave(batch, positions)
@@ -13,11 +21,13 @@ end
 
 -- The text of a batch, and when its first lease ends.
 local function batch_text(batch)
-  local parts, first = { batch.at, positions_text(batch.left), char(batch.kind) }, nil
+  local low, first = batch.left % WORD, nil
+  local parts = { pack('>c6I4I4B', batch.at, low, (batch.left - low) / WORD, batch.kind) }
   for _, lease in ipairs(batch.leases) do
     if lease.positions > 0 then
-      parts[#parts + 1] = lease.fence .. pack('>I6', lease.ends) .. positions_text(lease.positions)
-        .. char(lease.heard, #lease.worker) .. lease.worker
+      low = lease.positions % WORD
+      parts[#parts + 1] = pack(LEASE, lease.fence, lease.ends, low, (lease.positions - low) / WORD,
+        lease.heard, #lease.worker, lease.worker)
       first = math.min(first or lease.ends, lease.ends)
     end
   end

@@ -1,5 +1,10 @@
 -- Blobs: the records of batches.
--- needs: byte, sub, unpack_bytes
+
+-- The blob of a batch that was read; false if there is none.
+local function blob_of(batch)
+  batch.blob = batch.blob or call('HGET', jobs, batch.id)
+  return batch.blob
+end
 
 -- The record of a position, without the time of the push.
 local function record_in(blob, position)

@@ -1,5 +1,6 @@
 -- Fast path of a cancellation: a ready job of a batch without delays.
--- needs: batch_of, count, lease_of, leave, write_batches
+-- needs: batch_of, count, lease_of, leave, repair, write_batches
+if interrupted then repair(interrupted) end
 local plain, plain_position
 if ARGV[3] == 'cancel' then plain, plain_position = batch_of(ARGV[4]) end
 if plain and plain.kind < 16 and not lease_of(plain, plain_position) then

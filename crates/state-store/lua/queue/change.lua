@@ -7,8 +7,8 @@
 -- Retry   finds what the first run left
 -- Cost    up to 18 commands per job, O(bytes of the jobs and of their batches + n log s) with s in
 --         their states
--- needs: NO_FENCE, add, byte, call, extract, find, flush, forget, holder_of, leased, move_count
--- needs: moved, publish, salt, sub, take_out, unique, unique_of, wake, with_flag
+-- needs: NO_FENCE, extract, find, flush, forget, holder_of, moved, publish, salt, stay, take_out
+-- needs: unique_of, wake, with_flag
 local reply, changed, keys = { 'changed' }, {}, {}
 
 local function remove(job)
@@ -21,12 +21,7 @@ local changes = {
   cancel = function(job)
     if job.place == 'ready' or job.place == 'scheduled' then return remove(job) end
     if job.place ~= 'running' then return nil end
-    if job.batch then
-      extract(job)
-      add(moved.entered[leased], job.at, job.id)
-      move_count('running', 1)
-    end
-    add(moved.states, job.id, with_flag(job.s, 1))
+    stay(job, with_flag(job.s, 1), job.at)
     return 'requested'
   end,
   delete = function(job) return job.place ~= 'running' and remove(job) or nil end,

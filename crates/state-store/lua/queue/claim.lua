@@ -13,22 +13,21 @@
 --         leased
 -- Cost    20 commands, 3 per batch and 4 per 50 other jobs, O(n log r + bytes of the batches) with
 --         r running; at most 256 due entries, 256 expired leases and 1,000 stale ids on top
--- needs: answer_claim, bury, due, end_leases, first_score, flush, give_back, interrupted, is_plain
--- needs: is_repeat, leased, more_ready, move_due, next_due, next_end, own_claim, repair, take_all
--- needs: tidy, trim_lists
+-- needs: answer_claim, bury, end_leases, flush, give_back, is_left, is_plain, move_due, own_claim
+-- needs: repair, take_all, tidy, trim_lists
+local has_more = is_left
 if not is_plain then
   if interrupted then repair(interrupted) end
   move_due()
   end_leases()
   if is_repeat then give_back(own_claim) end
   flush(ARGV[3])
-  next_due, next_end = first_score(due), first_score(leased)
-  more_ready = take_all(own_claim)
+  has_more = take_all(own_claim)
 end
-if #own_claim.late > 0 then
+if own_claim.late[1] then
   bury(own_claim.late)
   flush(ARGV[3])
 end
 trim_lists(own_claim)
-if own_claim.count == 0 and not more_ready then tidy(ARGV[3]) end
-return answer_claim(own_claim, more_ready, next_due, next_end)
+if own_claim.count == 0 and not has_more then tidy(ARGV[3]) end
+return answer_claim(own_claim, has_more, first_score(due), first_score(leased))

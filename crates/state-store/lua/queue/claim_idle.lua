@@ -1,15 +1,12 @@
 -- Fast path of a claim from a queue without ready jobs: nothing is due, and no lease has expired.
--- needs: call, due, first_score, is_repeat, leased, meta, now, now_up, pack, ready, sub
--- needs: unpack_bytes, waiters
 
 -- Registers the worker as waiting for 10 s, for up to `room` jobs of about 60,000 bytes in all.
 local function register(room)
   if ARGV[8] == '' then return end
   local reserve, _, n_earlier = unpack_bytes('>I2I2B', ARGV[8], 9)
   local channel = sub(ARGV[8], 14 + 8 * n_earlier)
-  call('HSET', waiters, sub(ARGV[8], 1, 8),
-    pack('>I6I2I3I6B', now + 10000, math.min(reserve, room), 60000, ARGV[5], #channel)
-      .. channel .. ARGV[6])
+  call('HSET', waiters, sub(ARGV[8], 1, 8), pack('>I6I2I3I6Bc0', now + 10000,
+    math.min(reserve, room), 60000, ARGV[5], #channel, channel) .. ARGV[6])
   call('PEXPIRE', waiters, 20000)
 end
 
@@ -30,28 +27,24 @@ local function has_crossed()
   return (tonumber(heard) or 0) > 0
 end
 
--- The ms until the first of these times, of which each may be nil; -1 if there is none.
+-- The ms until the first lease ends or something becomes due; -1: nothing will.
 local function time_until(first, second)
   local next_one = math.min(first or math.huge, second or math.huge)
   return next_one < math.huge and math.max(0, next_one - now) or -1
 end
 
-local fields = call('HMGET', meta, 'shape', 'moving', 'paused', 'fence', 'tidied', 'running')
-local interrupted, last_fence = fields[2], fields[4]
-if fields[1] and fields[1] ~= ARGV[2] then return { 'shape', fields[1] } end
 -- A repetition gets what its first copy has leased.
 local was_executed = is_repeat and call('EXISTS', KEYS[15]) == 1
 if ARGV[8] ~= '' and not was_executed and has_crossed() then return { 'crossed' } end
-if fields[3] then
+if paused then
   register(tonumber(ARGV[4]))
   return { 'paused' }
 end
-local next_due, next_end, more_ready = first_score(due), first_score(leased), false
-local is_plain = not interrupted and not is_repeat and (not next_due or next_due > now)
-  and (not next_end or next_end > now)
-local was_tidied = (tonumber(fields[5]) or 0) + 1000 > now
-local n_lists = call('EXISTS', ready(0), ready(1), ready(2), ready(3))
-if is_plain and was_tidied and n_lists == 0 then
+local next_due, next_end = first_score(due), first_score(leased)
+local is_plain = not (interrupted or is_repeat)
+  and (next_due or math.huge) > now and (next_end or math.huge) > now
+local was_tidied = (tonumber(tidied) or 0) + 1000 > now
+if is_plain and was_tidied and call('EXISTS', ready(0), ready(1), ready(2), ready(3)) == 0 then
   register(tonumber(ARGV[4]))
   return { 'claimed', now_up, 0, time_until(next_due, next_end), 0 }
 end

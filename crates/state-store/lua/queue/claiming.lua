@@ -1,8 +1,8 @@
 -- Answers claims.
--- needs: add, call, pack, publish, register, time_until, wake
+-- needs: publish, register, time_until, wake
 
--- `is_left`: whether there may be more ready jobs. The first times may be nil. Remembers what the
--- claim has leased.
+-- Remembers what the claim has leased. `is_left`: whether there may be more ready jobs. The times
+-- when something becomes due and when a lease ends may be nil.
 local function answer_claim(claim, is_left, first_due, first_end)
   local items, memory = claim.items, { claim.fence, pack('>I6', claim.ends) }
   local reply = { 'claimed', claim.ends - ARGV[5], claim.fence, 0, #items / 2 }

@@ -1,8 +1,7 @@
 -- Makes ready what is due and what is no longer leased.
--- needs: NO_FENCE, add, add_flag, attempts_of, byte, call, collect_unique, contains, decimal, die
--- needs: due, due_in, extract, fail, find, find_in_batch, forget, has_flag, job_id, jobs
--- needs: keep_finished, last_error, leased, meta, move_count, moved, now, ones, read_batch, ready
--- needs: running, sub, unheard_of, unpack_bytes, wait_again, with_flag
+-- needs: NO_FENCE, add_flag, attempts_of, collect_unique, contains, die, due_in, extract, fail
+-- needs: find, find_in_batch, forget, has_flag, job_id, keep_finished, move_count, moved, ones
+-- needs: put_back, read_batch, running, unheard_of, with_flag
 
 -- The jobs of a batch that have become due since `first`, in ms, are ready.
 local function open_batch(member, first)
@@ -38,19 +37,15 @@ local function move_due()
   end
 end
 
--- A delivery that was not heard is no attempt, up to three times.
-local function is_free(is_heard, unheard) return not is_heard and unheard < 3 end
-
--- The lease of a job has expired.
+-- The lease of a job has expired. A delivery that was not heard is no attempt, up to three times.
 local function expire(job)
-  local attempts = attempts_of(job.s)
   extract(job)
   job.s = 'r' .. NO_FENCE .. sub(job.s, 18)
-  if is_free(has_flag(job.s, 128), unheard_of(job.s) / 32) then
+  if not has_flag(job.s, 128) and unheard_of(job.s) < 96 then
     job.s = add_flag(job.s, 32)
-    return wait_again(job, 0, attempts - 1, last_error(job.s))
+    return put_back(job, 0)
   end
-  local is_last = attempts >= unpack_bytes('>I2', job.s, 21)
+  local is_last = attempts_of(job.s) >= unpack_bytes('>I2', job.s, 21)
   fail(job, 0, is_last and 'lease ran out on the last attempt' or 'lease ran out')
 end
 
@@ -58,7 +53,7 @@ end
 local function end_batch(batch)
   local extracted, is_unheard = 0, false
   for _, lease in ipairs(batch.leases) do
-    if lease.ends <= now and is_free(lease.heard == 1, math.floor(batch.kind / 4) % 4) then
+    if lease.ends <= now and lease.heard == 0 and math.floor(batch.kind / 4) % 4 < 3 then
       is_unheard = true
       move_count('running', -ones(lease.positions))
       lease.positions = 0

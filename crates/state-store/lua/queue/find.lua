@@ -1,13 +1,11 @@
 -- Finds jobs.
--- needs: batch_of, byte, call, completed, dead, decimal, due, due_in, jobs, lease_of, leased, now
--- needs: record_in, running, state, sub
+-- needs: batch_of, blob_of, due_in, lease_of, record_in, running
 local indexes = { w = due, r = leased, c = completed, d = dead }
 local places = { w = 'ready', r = 'running', c = 'completed', d = 'dead' }
 
 -- A job of a batch; see `find`.
 local function find_in_batch(id, batch, position)
-  batch.blob = batch.blob or call('HGET', jobs, batch.id)
-  if not batch.blob then return { id = id, place = 'unknown' } end
+  if not blob_of(batch) then return { id = id, place = 'unknown' } end
   local record, lease = record_in(batch.blob, position) .. batch.at, lease_of(batch, position)
   local job = { id = id, place = 'ready', record = record, s = '', at = '', batch = batch,
     position = position }

@@ -1,6 +1,5 @@
 -- Keeps finished jobs within their bounds.
--- needs: ENTRY, call, completed, dead, decimal, first_score, jobs, many, meta, now, state, sub
--- needs: unpack_bytes
+-- needs: ENTRY, many
 
 -- How many bytes of completed jobs a full server keeps, and after how many more that is checked.
 local STEP = 65536

@@ -7,9 +7,7 @@
 -- Retry   reads only
 -- Cost    up to 6 commands, with ARGV[4] up to 14, O(bytes of the job or of its batch; up to 100
 --         elements of each list)
--- needs: byte, call, find, meta, now, ones, read_batch, ready
-local shape, paused, alive = unpack(call('HMGET', meta, 'shape', 'paused', 'alive'))
-if shape and shape ~= ARGV[2] then return { 'shape', shape } end
+-- needs: find, ones, read_batch
 local job, before, longest = find(ARGV[3]), 0, 0
 local is_counted = ARGV[4] == 'before' and job.place == 'ready'
 for priority = 0, is_counted and byte(job.record, 3) or -1 do
@@ -20,5 +18,5 @@ for priority = 0, is_counted and byte(job.record, 3) or -1 do
   end
   longest = math.max(longest, call('LLEN', ready(priority)))
 end
-if longest > 100 then before = alive or 1 end
+if longest > 100 then before = n_alive or 1 end
 return { job.place, job.record, job.s, job.at, now, paused and 1 or 0, before }

@@ -1,6 +1,5 @@
 -- Gives back what an earlier copy of a claim has leased, for the claim to lease it again.
--- needs: attempts_of, byte, call, extract, held, last_error, move_count, moved, now, ones
--- needs: read_batch, sub, unpack_bytes, wait_again
+-- needs: extract, held, move_count, moved, ones, put_back, read_batch
 
 local function give_back_batch(batch, fence)
   for _, lease in ipairs(batch and batch.leases or {}) do
@@ -15,15 +14,15 @@ end
 -- The claim gets the fence and the end of the earlier one, if that is remembered and lasts, and no
 -- more jobs than it gives back.
 local function give_back(claim)
-  local entry, from, ids, before = call('GET', KEYS[15]), 23, {}, moved.counts.running
+  local entry, from, ids, before = call('GET', KEYS[15]), 23, {}, moved.counts.running or 0
   local ends = entry and unpack_bytes('>I6', entry, 17) or 0
   if ends <= now then return end
   claim.fence, claim.ends, claim.is_again = sub(entry, 1, 16), ends, true
-  while from < #entry do
-    local size = unpack_bytes('>I2', entry, from)
+  while from <= #entry do
+    local id, after = unpack_bytes('>I2c0', entry, from)
     -- Backwards: each one goes to the head of its list.
-    table.insert(ids, 1, sub(entry, from + 2, from + 1 + size))
-    from = from + 2 + size
+    table.insert(ids, 1, id)
+    from = after
   end
   for _, id in ipairs(ids) do
     if byte(id) == 2 or byte(id) == 3 then
@@ -32,9 +31,9 @@ local function give_back(claim)
       local job, is_held = held(id, claim.fence)
       if is_held then
         extract(job)
-        wait_again(job, -1, attempts_of(job.s) - 1, last_error(job.s))
+        put_back(job, -1)
       end
     end
   end
-  claim.most = math.min(claim.most, before - moved.counts.running)
+  claim.most = math.min(claim.most, before - (moved.counts.running or 0))
 end

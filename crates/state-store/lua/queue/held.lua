@@ -1,13 +1,8 @@
 -- The jobs that a worker names as those it holds.
--- needs: common, contains, job_id, now, ones, read_batch, read_positions, sub, unpack_bytes
+-- needs: common, contains, job_id, ones, read_batch, read_positions
 
--- Those that were not dealt with as positions of batches, with their fences and numbers.
-local rest = { ids = {}, fences = {}, numbers = {} }
-
-local function add_rest(id, fence, number)
-  local at = #rest.ids + 1
-  rest.ids[at], rest.fences[at], rest.numbers[at] = id, fence, number
-end
+-- Those that were not dealt with as positions of batches.
+local rest = {}
 
 -- `text` has for each batch its id (17 bytes), a fence (16 digits) and positions (8 bytes). `visit`
 -- gets a batch, a lease, and the positions that are held under it; it returns whether it dealt with
@@ -28,7 +23,8 @@ local function visit_batches(text, visit)
     end
     for position = 0, left > 0 and 63 or -1 do
       if contains(left, position) then
-        add_rest(job_id(id, position), fence, number + ones(named % 2 ^ position))
+        rest[#rest + 1] = { id = job_id(id, position), fence = fence,
+          number = number + ones(named % 2 ^ position) }
       end
     end
     number = number + ones(named)
@@ -40,9 +36,9 @@ end
 local function read_singles(text, number)
   local from = 1
   while from < #text do
-    local size = unpack_bytes('>I2', text, from + 16)
-    add_rest(sub(text, from + 18, from + 17 + size), sub(text, from, from + 15), number)
-    number, from = number + 1, from + 18 + size
+    local fence, id, behind = unpack_bytes('>c16I2c0', text, from)
+    rest[#rest + 1] = { id = id, fence = fence, number = number }
+    number, from = number + 1, behind
   end
   return number
 end

@@ -1,7 +1,5 @@
 -- Leases ready jobs to one worker: those of batches.
--- needs: add, byte, call, char, contains, decimal, due, due_in, first_positions, jobs, last_fence
--- needs: leased, lowest, many, meta, pack, positions_text, read_positions, ready, record_in, state
--- needs: sub, unpack_bytes
+-- needs: contains, due_in, many, ones, positions_text, read_positions, record_in
 
 -- A claim. `most` jobs of about `room` bytes: the last may exceed it, unless the claim `is_strict`;
 -- such a claim stops at a job that is too late. Collects `items` (ids and records, or positions of
@@ -17,43 +15,30 @@ local function fits(claim, room, bytes)
   return room > 0 and (not claim.is_strict or bytes <= room)
 end
 
--- The first of these positions, as far as they are wanted and due, how many they are, and whether
--- no other one is ready.
-local function first_of(claim, id, s, blob, positions)
-  local first, n, room, ended = 0, 0, claim.room, 0
+-- The first of these positions, as far as they are wanted and due, how many they are, whether no
+-- other one is ready, and the blob, or their records with their lengths if these are much less.
+local function choose(claim, id, s, blob, positions)
+  local size, n_free, left, room = byte(blob), ones(positions), claim.most - claim.count, claim.room
+  local is_whole = #blob <= room and (4 * math.min(n_free, left) >= size or #blob < 2048)
   -- The entry has the first time of those that wait for theirs.
   local due_from = byte(s, 15) >= 16 and tonumber(call('ZSCORE', due, byte(s, 15) % 4 .. id))
-  if #blob <= room and not due_from then
-    first, n = first_positions(positions, claim.most - claim.count)
-    return first, n, first == positions
-  end
-  for position = 0, byte(blob) - 1 do
-    local ends = unpack_bytes('>I3', blob, 3 + 3 * position)
+  if is_whole and n_free <= left and not due_from then return positions, n_free, true, blob end
+  local first, n, is_all, records = 0, 0, true, {}
+  for position = 0, size - 1 do
     local is_due = not due_from or due_in(s, blob, position) < due_from
     if is_due and contains(positions, position) then
-      if claim.count + n == claim.most or not fits(claim, room, ends - ended) then
-        return first, n, false
-      end
-      first, n, room = first + 2 ^ position, n + 1, room - ends + ended
+      local record = is_whole and '' or record_in(blob, position)
+      is_all = n < left and fits(claim, room, #record)
+      if not is_all then break end
+      first, n, room = first + 2 ^ position, n + 1, room - #record
+      records[n] = pack('>I3', #record) .. record
     end
-    ended = ends
   end
-  return first, n, true
+  return first, n, is_all, is_whole and blob or table.concat(records)
 end
 
--- The records of `n` positions, each with its length.
-local function records_of(blob, positions, n)
-  local records = {}
-  for i = 1, n do
-    local position = lowest(positions)
-    local record = record_in(blob, position)
-    records[i], positions = pack('>I3', #record) .. record, positions - 2 ^ position
-  end
-  return table.concat(records)
-end
-
--- Leases the first ready positions of a batch, and adds them to what is returned: with the blob, or
--- with their records if these are much less. Returns 1, or 0 if others are ready.
+-- Leases the first ready positions of a batch, and adds them to what is returned. Returns 1, or 0
+-- if others are ready.
 local function take_batch(claim, id)
   claim.visits = claim.visits - 1
   local s, from = claim.batches[id] or call('HGET', state, id), 16
@@ -68,17 +53,16 @@ local function take_batch(claim, id)
     call('HDEL', s and state or jobs, id)
     return 1
   end
-  local positions, n, is_all = first_of(claim, id, s, blob, free)
+  local positions, n, is_all, records = choose(claim, id, s, blob, free)
   -- A later claim can take it whole: that costs less than two claims of parts.
   local size = byte(blob)
   local may_wait = claim.count > 0 and size >= 16 and claim.most >= size and not claim.is_again
   if not is_all and may_wait then return 0 end
   if n > 0 then
-    local is_whole, text = 4 * n >= byte(blob) or #blob < 2048, positions_text(positions)
-    local records = is_whole and blob or records_of(blob, positions, n)
-    add(claim.items, (is_whole and '\2' or '\3') .. sub(id, 2) .. text .. sub(s, 1, 6), records)
-    s = s .. claim.fence .. pack('>I6', claim.ends) .. text .. char(0, #claim.worker)
-      .. claim.worker
+    local text = positions_text(positions)
+    local mark = records == blob and '\2' or '\3'
+    add(claim.items, mark .. sub(id, 2) .. text .. sub(s, 1, 6), records)
+    s = s .. pack('>c16I6c8BBc0', claim.fence, claim.ends, text, 0, #claim.worker, claim.worker)
     claim.batches[id] = s
     add(claim.states, id, s)
     add(claim.batch_ends, decimal(claim.ends), id)
@@ -87,20 +71,18 @@ local function take_batch(claim, id)
   return is_all and 1 or 0
 end
 
--- Takes jobs in the order of priorities. Returns whether some may be left. Without `single`, which
--- leases single jobs, it stops at the first one: the claim `is_partial`. `lists`: how many of them
--- have elements, if this is known.
-local function take(claim, single, lists)
+-- Takes jobs in the order of priorities. Returns whether some may be left. Without `take_single` it
+-- stops at the first single job: the claim `is_partial`.
+local function take(claim, take_single)
   for priority = 0, 3 do
     local key, at, i = ready(priority), claim.taken[priority] or 0, 1
-    local ids = lists == 0 and {} or call('LRANGE', key, at, at + 7)
-    if lists and ids[1] then lists = lists - 1 end
+    local ids = call('LRANGE', key, at, at + 7)
     while ids[i] do
       if claim.count == claim.most or claim.room <= 0 or claim.visits <= 0 then return true end
-      local take_next = byte(ids[i]) == 2 and take_batch or single
+      local take_next = byte(ids[i]) == 2 and take_batch or take_single
       claim.is_partial = not take_next
-      local n, is_left = 0, true
-      if take_next then n, is_left = take_next(claim, ids[i], key, at) end
+      if not take_next then return true end
+      local n, is_left = take_next(claim, ids[i], key, at)
       i, at = i + n, at + n
       claim.taken[priority] = at
       if n == 0 or is_left then return true end
@@ -110,11 +92,11 @@ local function take(claim, single, lists)
   return false
 end
 
--- Writes what was taken. `n_running`: the counter, or false. A repeated claim has an older fence.
-local function write_claim(claim, n_running)
+-- Writes what was taken. `n`: how many jobs run, or false. A repeated claim has an older fence.
+local function write_claim(claim, n)
   if claim.count == 0 then return end
   local fence = claim.is_again and last_fence or claim.fence
-  call('HSET', meta, 'fence', fence, 'running', (n_running or 0) + claim.count)
+  call('HSET', meta, 'fence', fence, 'running', (n or 0) + claim.count)
   -- The score is the end of the batch's first lease.
   if claim.batch_ends[1] then call('ZADD', leased, 'LT', unpack(claim.batch_ends)) end
   if claim.single_ends then many('ZADD', leased, claim.single_ends) end

@@ -10,19 +10,14 @@
 -- Retry   reads only
 -- Cost    n elements: 3 commands each, O(n + bytes + log s) with s in that state; if ready,
 --         O(position)
--- needs: add, byte, call, completed, dead, decimal, due, jobs, leased, meta, now, ready, state, sub
-local shape = call('HGET', meta, 'shape')
-if shape and shape ~= ARGV[2] then return { 'shape', shape } end
 local reply, left, room = { 'listed', 1 }, tonumber(ARGV[4]), tonumber(ARGV[5])
 local indexes = { scheduled = due, running = leased, completed = completed, dead = dead }
 local index, seen, is_again = indexes[ARGV[3]], ARGV[7], ARGV[8] == '1'
 
 -- Returns an element, if there is room.
 local function show(mark, element, score)
-  if left == 0 or room <= 0 then
-    reply[2] = 0
-    return
-  end
+  if left == 0 or room <= 0 then reply[2] = 0 end
+  if reply[2] == 0 then return end
   local id = index == due and sub(element, 2) or element
   local record, s = call('HGET', jobs, id) or '', call('HGET', state, id) or ''
   left, room = left - 1, room - #record - #s

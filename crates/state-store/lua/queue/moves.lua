@@ -1,23 +1,22 @@
 -- What becomes of jobs: it is collected, and then written.
--- needs: ENTRY, add, attempts_of, byte, call, completed, count, dead, decimal, due, first_score
--- needs: has_flag, jobs, keep_finished, leased, leave, many, meta, now, now_up, ready, release
--- needs: settled, state, unique_of, unpack_bytes, write_batches
+-- needs: ENTRY, attempts_of, count, enqueue, has_flag, keep_finished, last_error
+-- needs: leave, many, release, settled, unique_of, write_batches
 
--- A list for each sorted set.
-local function by_index() return { [due] = {}, [leased] = {}, [completed] = {}, [dead] = {} } end
-
--- `entered`: scores and members. `tails` and `heads`: ids that are added to the ready lists.
--- `freed`: unique keys and the jobs that hold them. `moving`: batches that jobs leave.
+-- `entered` and `left`: scores and members, or members, for each sorted set. `tails` and `heads`:
+-- ids that are added to the ready lists. `freed`: unique keys and the jobs that hold them.
+-- `moving`: batches that jobs leave. `counts`: what is added to counters.
 local function new_moves()
-  return { entered = by_index(), left = by_index(), tails = { [0] = {}, {}, {}, {} },
-    heads = { [0] = {}, {}, {}, {} }, states = {}, records = {}, forgotten = {}, freed = {},
-    moving = {},
-    counts = { alive = 0, scheduled = 0, running = 0, dead_bytes = 0, completed_bytes = 0 } }
+  return { entered = { [due] = {}, [leased] = {}, [completed] = {}, [dead] = {} },
+    left = { [due] = {}, [leased] = {}, [completed] = {}, [dead] = {} },
+    tails = { [0] = {}, {}, {}, {} }, heads = { [0] = {}, {}, {}, {} }, states = {},
+    records = {}, forgotten = {}, freed = {}, moving = {}, counts = {} }
 end
 
 local moved = new_moves()
 
-local function move_count(field, more) moved.counts[field] = moved.counts[field] + more end
+local function move_count(field, more)
+  moved.counts[field] = (moved.counts[field] or 0) + more
+end
 
 -- Takes a job from its place. Counts it as one that waits.
 local function take_out(job)
@@ -43,10 +42,21 @@ local function extract(job)
   end
 end
 
--- Releases the unique key of a job, if it has one.
-local function free(job)
+-- A running job gets another state, and its lease another end. It becomes a single job.
+local function stay(job, s, ends)
+  if job.batch then
+    extract(job)
+    move_count('running', 1)
+  end
+  if job.batch or ends ~= job.at then add(moved.entered[leased], ends, job.id) end
+  if job.batch or s ~= job.s then add(moved.states, job.id, s) end
+end
+
+-- The job does not exist, or not for long: counts it, and releases its unique key.
+local function end_life(job)
   local key = job.record and unique_of(job.record)
   if key then add(moved.freed, key, job.id) end
+  move_count('alive', -1)
 end
 
 -- The job is dead or completed, and kept since or until a time.
@@ -54,8 +64,7 @@ local function finish(job, place, at, s)
   add(moved.entered[place == 'dead' and dead or completed], decimal(at), job.id)
   add(moved.states, job.id, s)
   move_count(place .. '_bytes', ENTRY + #job.record + #s)
-  move_count('alive', -1)
-  free(job)
+  end_life(job)
 end
 
 local function die(job, reason)
@@ -64,8 +73,7 @@ end
 
 local function forget(job)
   table.insert(moved.forgotten, job.id)
-  move_count('alive', -1)
-  free(job)
+  end_life(job)
 end
 
 -- The job waits again: for `after` ms; 0: behind the others; -1: before them. It is removed if its
@@ -82,32 +90,33 @@ local function wait_again(job, after, attempts, reason)
   add(moved.states, job.id, settled(job.s, 'w', attempts, reason))
 end
 
--- An attempt has failed.
+-- The delivery is no attempt.
+local function put_back(job, after)
+  wait_again(job, after, attempts_of(job.s) - 1, last_error(job.s))
+end
+
+-- The attempt has failed.
 local function fail(job, after, reason)
-  local attempts = attempts_of(job.s)
-  local is_last = attempts >= unpack_bytes('>I2', job.s, 21)
+  local is_last = attempts_of(job.s) >= unpack_bytes('>I2', job.s, 21)
   if is_last and not has_flag(job.s, 1) then return die(job, reason) end
-  wait_again(job, after, attempts, reason)
+  wait_again(job, after, attempts_of(job.s), reason)
 end
 
 -- Writes what was collected. Adding: index entry, state, then record or batch; removing: record,
 -- then the rest. `moving` names the batches of which jobs become single ones: see `repair`. Returns
 -- whether waiting workers are to be notified.
 local function flush(bounds)
-  local is_news, moving, moves = false, {}, moved
+  local moving, moves = {}, moved
   moved = new_moves()
-  local first_due = moves.entered[due][1] and first_score(due) or math.huge
+  local entered, counts = moves.entered, moves.counts
   for id in pairs(moves.moving) do moving[#moving + 1] = id end
   if moving[1] then call('HSET', meta, 'moving', table.concat(moving)) end
-  for i = 1, #moves.entered[due], 2 do
-    is_news = is_news or tonumber(moves.entered[due][i]) < first_due
-  end
-  for index, entries in pairs(moves.entered) do many('ZADD', index, entries) end
+  local is_news = enqueue(entered[due], moves.tails)
   for priority = 0, 3 do
-    is_news = is_news or #moves.tails[priority] + #moves.heads[priority] > 0
-    many('RPUSH', ready(priority), moves.tails[priority])
+    is_news = is_news or moves.heads[priority][1] ~= nil
     many('LPUSH', ready(priority), moves.heads[priority])
   end
+  for _, index in ipairs({ leased, completed, dead }) do many('ZADD', index, entered[index]) end
   many('HSET', state, moves.states)
   many('HSET', jobs, moves.records)
   write_batches()
@@ -116,8 +125,8 @@ local function flush(bounds)
   many('HDEL', state, moves.forgotten)
   for i = 1, #moves.freed, 2 do release(moves.freed[i], moves.freed[i + 1]) end
   for index, members in pairs(moves.left) do many('ZREM', index, members) end
-  for field, more in pairs(moves.counts) do count(field, more) end
-  local n_finished = (#moves.entered[dead] + #moves.entered[completed]) / 2
-  if n_finished > 0 then keep_finished(bounds, n_finished, moves.counts.completed_bytes) end
+  for field, more in pairs(counts) do count(field, more) end
+  local n_finished = (#entered[dead] + #entered[completed]) / 2
+  if n_finished > 0 then keep_finished(bounds, n_finished, counts.completed_bytes or 0) end
   return is_news
 end

@@ -1,6 +1,5 @@
 -- Sets of positions of a batch, as numbers: 2^p for position p. A batch has at most 50, and a
 -- number holds 53 bits. In a text they are two words, that of the positions 0 to 31 first.
--- needs: pack, unpack_bytes
 local band, rshift, WORD = bit.band, bit.rshift, 4294967296
 
 local function read_positions(text, at)
@@ -28,24 +27,4 @@ local function ones(positions)
     positions = (positions - word) / WORD
   end
   return n
-end
-
--- The first one.
-local function lowest(positions)
-  local word = positions % WORD
-  if word == 0 then return 32 + lowest(positions / WORD) end
-  local _, bits = math.frexp(band(word, -word) % WORD)
-  return bits - 1
-end
-
--- The first ones, at most `most`, and how many they are.
-local function first_positions(positions, most)
-  local n = ones(positions)
-  if n <= most then return positions, n end
-  local bits, found = lowest(positions), 0
-  while found < most do
-    bits = bits + most - found
-    found = ones(positions % 2 ^ bits)
-  end
-  return positions % 2 ^ bits, most
 end

@@ -1,6 +1,12 @@
 -- Fast path of a push: the end, if it has no other jobs and no worker waits for these.
--- needs: behind, call, has_news, is_awaited, is_one, reply
-if behind > #ARGV and not is_one and reply[1] == 'pushed' and not (has_news and is_awaited) then
+-- needs: behind, push_batches
+if not shape then call('HSET', meta, 'shape', ARGV[2]) end
+local waiter_token, registration = unpack(call('HRANDFIELD', waiters, 1, 'WITHVALUES'))
+local is_one = waiter_token and behind == 8 and not ARGV[8]
+  and not (is_repeat or interrupted or paused)
+local has_news, answer = true, 'pushed'
+if not is_one then has_news, answer = push_batches({}) end
+if behind > #ARGV and answer == 'pushed' and not (has_news and waiter_token) then
   call('SET', KEYS[15], '\145\166pushed', 'PX', ARGV[3])
-  return reply
+  return answer
 end

@@ -1,12 +1,11 @@
--- Adds single jobs: with ids of the caller, a deadline or a unique key.
--- needs: ENTRY, add, batch_of, byte, call, collect_unique, completed, decimal, due, first_score
--- needs: holder_of, jobs, many, meta, now, now_up, push_time, ready, record_in, salt, state, sub
--- needs: unique, unique_of, unique_until, unpack_bytes
+-- Pushes single jobs: with ids of the caller, a deadline or a unique key.
+-- needs: ENTRY, batch_of, blob_of, collect_unique, count, enqueue, holder_of, many, push_time
+-- needs: record_in, salt, unique_of
 
 -- What a push collects.
 local function new_push()
-  return { ids = {}, records = {}, dues = {}, tails = { [0] = {}, {}, {}, {} },
-    accepted = {}, held = {}, removed = {}, unique = {}, elapsed = {}, untils = {} }
+  return { ids = {}, records = {}, dues = {}, tails = { [0] = {}, {}, {}, {} }, accepted = {},
+    held = {}, removed = {}, unique = {}, elapsed = {}, untils = {} }
 end
 
 -- Whether a stored job counts: a completed one whose time is over is removed here.
@@ -14,7 +13,7 @@ local function is_kept(id, record)
   local last = call('ZSCORE', completed, id)
   local s = last and tonumber(last) <= now and call('HGET', state, id)
   if not s or sub(s, 1, 1) ~= 'c' then return true end
-  call('HINCRBY', meta, 'completed_bytes', -ENTRY - #record - #s)
+  count('completed_bytes', -ENTRY - #record - #s)
   call('HDEL', jobs, id)
   call('HDEL', state, id)
   call('ZREM', completed, id)
@@ -29,9 +28,8 @@ local function request_of(push, id, salted, record)
     push.removed[salted] = true
   end
   local batch, position = batch_of(id)
-  if not batch then return nil end
-  batch.blob = batch.blob or call('HGET', jobs, batch.id)
-  return batch.blob and sub(record_in(batch.blob, position), 6, 9) or nil
+  local blob = batch and blob_of(batch)
+  return blob and sub(record_in(blob, position), 6, 9) or nil
 end
 
 -- `kind`: 1 held until claimed, 2 until finished, 3 until a time. `at`: where the record continues.
@@ -62,8 +60,10 @@ local function push_single(push, id, record, delay, found)
   add(push.records, id, record .. push_time)
 end
 
--- Pushes the jobs from ARGV[first] on. Whether workers are to be notified.
-local function push_singles(push, first, refused)
+-- Pushes the jobs from ARGV[first] on. Adds those that are refused to the reply. Returns whether
+-- waiting workers are to be notified.
+local function push_singles(first, reply)
+  local push = new_push()
   for from = first, #ARGV, 150 do
     local ids = {}
     for at = from, math.min(from + 147, #ARGV), 3 do ids[#ids + 1] = ARGV[at] end
@@ -72,23 +72,19 @@ local function push_singles(push, first, refused)
       local at = from + 3 * i - 3
       local why, holder = push_single(push, id, ARGV[at + 1], ARGV[at + 2], found[i])
       if why then
-        add(refused, (at - first) / 3, why)
-        refused[#refused + 1] = holder
+        add(reply, (at - first) / 3, why)
+        reply[#reply + 1] = holder
       end
     end
   end
-  local is_news, before = false, #push.dues > 0 and first_score(due) or math.huge
-  for i = 1, #push.dues, 2 do is_news = is_news or tonumber(push.dues[i]) < before end
   many('HDEL', state, push.ids)
   many('HSET', unique, push.unique)
-  for priority = 0, 3 do
-    is_news = is_news or #push.tails[priority] > 0
-    many('RPUSH', ready(priority), push.tails[priority])
-  end
-  many('ZADD', due, push.dues)
+  local is_news = enqueue(push.dues, push.tails)
   many('HSET', jobs, push.records)
   many('ZADD', unique_until, push.untils)
   many('HSET', unique, push.elapsed)
-  if #push.elapsed > 0 then collect_unique(#push.elapsed / 2 + 32) end
+  if push.elapsed[1] then collect_unique(#push.elapsed / 2 + 32) end
+  count('alive', #push.ids)
+  count('scheduled', #push.dues / 2)
   return is_news
 end

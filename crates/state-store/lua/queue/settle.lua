@@ -10,9 +10,8 @@
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
--- needs: attempts_of, call, die, extract, fail, finish, flush, forget, held, is_repeat, last_error
--- needs: leased, move_count, moved, n_plain, n_settled, now_up, others, publish, rest, settled
--- needs: singles, sub, wait_again, wake
+-- needs: attempts_of, die, extract, fail, finish, flush, forget, held, last_error, move_count
+-- needs: n_named, n_settled, publish, put_back, rest, settled, wake
 local reply = { 'settled' }
 
 -- What becomes of a job, with a time in ms and a text.
@@ -23,10 +22,8 @@ local outcomes = {
     finish(job, 'completed', now_up + lasting, s)
   end,
   retry = fail,
-  snooze = function(job, after)
-    wait_again(job, after, attempts_of(job.s) - 1, last_error(job.s))
-  end,
-  release = function(job) wait_again(job, -1, attempts_of(job.s) - 1, last_error(job.s)) end,
+  snooze = put_back,
+  release = function(job) put_back(job, -1) end,
   dead = function(job, _, reason) die(job, reason) end,
 }
 
@@ -44,20 +41,14 @@ local function settle(id, fence, number, outcome, time, text)
   end
 end
 
-for _, i in ipairs(others) do
-  settle(rest.ids[i], rest.fences[i], rest.numbers[i], outcomes.complete, 0)
-end
+for _, job in ipairs(rest) do settle(job.id, job.fence, job.number, outcomes.complete, 0) end
 -- In the order given: it is the order in which they come back.
 for at = 7, #ARGV, 4 do
-  settle(sub(ARGV[at], 17), sub(ARGV[at], 1, 16), n_plain + (at - 7) / 4, outcomes[ARGV[at + 1]],
+  settle(sub(ARGV[at], 17), sub(ARGV[at], 1, 16), n_named + (at - 7) / 4, outcomes[ARGV[at + 1]],
     tonumber(ARGV[at + 2]), ARGV[at + 3])
 end
-for _, id in ipairs(singles) do
-  table.insert(moved.left[leased], id)
-  table.insert(moved.forgotten, id)
-end
-move_count('alive', -n_settled - #singles)
-move_count('running', -n_settled - #singles)
+move_count('alive', -n_settled)
+move_count('running', -n_settled)
 if flush(ARGV[4]) then wake() end
 call('SET', KEYS[15], cmsgpack.pack(reply), 'PX', ARGV[3])
 publish()

@@ -1,6 +1,6 @@
 -- Leases ready jobs to one worker: single ones.
--- needs: add, attempts_of, byte, call, decimal, due, fits, has_flag, jobs, last_error, meta, now
--- needs: release, running, salt, state, sub, take, unheard_of, unique_of, unpack_bytes, write_claim
+-- needs: attempts_of, fits, has_flag, last_error, release, running, salt, take, unheard_of
+-- needs: unique_of, write_claim
 
 -- Whether a job that was never claimed has missed its deadline.
 local function is_late(record)

@@ -1,6 +1,5 @@
 -- Unique keys. An entry: c, f (until claimed, finished) or e and the end in ms (16 digits), then
 -- the id of the holder.
--- needs: byte, call, decimal, jobs, now, state, sub, unique, unique_until
 
 -- The unique key of a record, and where the record continues behind it; nil without one.
 local function unique_of(record)

@@ -8,7 +8,7 @@
 -- Retry   recognised by the identity as long as nobody advances the schedule again
 -- Cost    7 commands and 1 per priority, O(bytes + log n) with n schedules; to hand the jobs over
 --         those of a push
--- needs: hand_over, interrupted, publish, repair
+-- needs: hand_over, publish, repair
 if interrupted then repair(interrupted) end
 hand_over()
 publish()

@@ -72,7 +72,7 @@ const SLICE: usize = 100;
 async fn on_all(store: &StateStore, op: Op, action: &'static str, queue: &QueueName, records: bool) -> Result<()> {
     with_shape!(store, op, queue, records, |shape| {
         let mut is_answered = Some(());
-        let to = |partition| Target::new(op, &scripts::PAUSE, queue, &shape, partition);
+        let to = |partition| Target::new(op, &scripts::CONTROL, queue, &shape, partition);
         let calls = (0..shape.count()).map(|partition| (to(partition), vec![Arg::fixed(action)]));
         for answer in store.call_all(calls.collect()).await {
             match answer? {

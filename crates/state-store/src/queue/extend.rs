@@ -95,7 +95,8 @@ fn read(
     extended: &mut [Extended],
 ) -> Result<()> {
     let mut reply = answer.reader(OP);
-    if reply.next_word()?.as_ref() != b"extended" {
+    // If all leases are extended, the reply is only the new end.
+    if reply.remaining() > 1 && reply.next_word()?.as_ref() != b"extended" {
         return Err(reply.unknown_word());
     }
     let until = Timestamp::from_millis(reply.next_u64()?);

@@ -109,6 +109,8 @@ fn is_one_batch(one: &Entry, next: &Entry) -> bool {
 }
 
 fn put_fence(buffer: &mut BytesMut, fence: u64) {
+    // No fence has more digits: one of a caller that has is none.
+    let fence = fence.min(9_999_999_999_999_999);
     let written = write!(buffer, "{fence:016}");
     debug_assert!(written.is_ok(), "a buffer grows");
 }
@@ -148,5 +150,14 @@ mod tests {
         assert_eq!((&first.order[..], first.others()), (&[3, 2, 4, 5][..], &[2, 4, 5][..]));
         assert_eq!((first.batches.len(), first.singles.len(), second.others()), (41, 0, &[1][..]));
         assert_eq!(&fence_and_id(leases[2])[..], b"0000000000000009own");
+    }
+
+    #[test]
+    fn a_forged_fence_has_16_digits_too() {
+        let forged = |job| JobLease::new(job, Fence::new(u64::MAX), Timestamp::from_millis(1));
+        let (single, of_batch) = (forged(JobId::new("own").unwrap()), forged(JobId::new_batch(0).job(0)));
+        let groups = group(&[&single, &of_batch], |_| false);
+        assert_eq!((groups[0].batches.len(), groups[0].singles.len()), (41, 21));
+        assert_eq!(&fence_and_id(&single)[..], b"9999999999999999own");
     }
 }

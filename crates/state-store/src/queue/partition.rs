@@ -129,12 +129,14 @@ impl StateStore {
         };
         let first = Shape::new(self, queue, Bytes::new(), 1);
         // The tag of partition 0 depends on the number of partitions. The shape is recorded under the tag of a single partition.
-        let answer = self.link.call(op, &scripts::OPEN, &first.partitions[0].in_order, vec![Arg::from(&own)]).await?;
+        let args = vec![Arg::from(&own), Arg::fixed("open")];
+        let answer = self.link.call(op, &scripts::CONTROL, &first.partitions[0].in_order, args).await?;
         let mut reply = answer.reader(op);
-        if reply.next_word()?.as_ref() != b"opened" {
-            return Err(reply.unknown_word());
-        }
-        let text = reply.next_bytes()?;
+        let text = match reply.next_word()?.as_ref() {
+            b"shape" => reply.next_bytes()?,
+            b"done" => own,
+            _ => return Err(reply.unknown_word()),
+        };
         let recorded = if text.is_empty() { count } else { self.recorded_count(op, &text)? };
         if declared.is_some_and(|declared| declared != recorded) {
             return Err(Error::invalid_argument(

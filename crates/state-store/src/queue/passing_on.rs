@@ -31,7 +31,7 @@ impl StateStore {
     async fn wake(&self, queue: &QueueName, partition: u16) -> Result<()> {
         let shape = self.shape(waiter::OP, queue, false).await?;
         if partition < shape.count() {
-            let to = Target::new(waiter::OP, &scripts::PAUSE, queue, &shape, partition);
+            let to = Target::new(waiter::OP, &scripts::CONTROL, queue, &shape, partition);
             self.call_on(to, vec![Arg::fixed("wake")]).await?;
         }
         Ok(())

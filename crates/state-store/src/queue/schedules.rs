@@ -29,9 +29,9 @@ static GET: Script = scheduling!(reads "schedule/get", "queue/keys");
 static LIST: Script = scheduling!(frees "schedule/list", "queue/keys");
 static DUE: Script = scheduling!(frees "schedule/due", "queue/keys", "schedule/record");
 static ADVANCE: Script = scheduling!(adds "schedule/advance",
-    "queue/push_begin", "schedule/record", "schedule/advancing", "queue/push_batches", "schedule/advanced", "queue/keys",
-    "queue/running", "queue/push_one", "queue/wake", "queue/positions", "queue/blob", "queue/lease", "queue/single",
-    "queue/unique", "queue/take", "queue/hand_over", "queue/batch", "queue/batches"
+    "queue/keys", "queue/begin", "schedule/record", "schedule/advancing", "queue/writes", "queue/push_batches",
+    "schedule/advanced", "queue/running", "queue/waiter", "queue/wake", "queue/positions", "queue/blob", "queue/lease",
+    "queue/single", "queue/unique", "queue/take", "queue/hand_over", "queue/batch", "queue/batches"
 );
 
 #[cfg(test)]

@@ -12,36 +12,36 @@ macro_rules! script {
 
 // What adds to the server's data is refused when its memory is full; what takes away or only moves is not, nor is the shape,
 // which a service that only takes away needs first.
-pub(super) static OPEN: Script = script!(frees "open", "keys");
 pub(super) static PUSH: Script = script!(adds "push",
-    "push_begin", "push_call", "push_batches", "push_plain", "keys", "running", "push_one", "wake", "positions", "blob", "lease", "single", "unique", "take", "hand_over",
-    "batch", "batches", "push_singles"
+    "keys", "begin", "remembered", "writes", "push_batches", "push_plain", "running", "waiter", "push_one", "wake",
+    "positions", "blob", "lease", "single", "unique", "take", "hand_over", "batch", "batches", "push_singles"
 );
 pub(super) static CLAIM: Script = script!(frees "claim",
-    "keys", "claim_idle", "wake", "claiming", "positions", "blob", "lease", "claim_batches", "running", "single", "unique", "take",
-    "claim_plain", "batch", "batches", "finished", "moves", "find", "due", "give_back"
+    "keys", "begin", "claim_idle", "waiter", "wake", "claiming", "positions", "blob", "writes", "running", "lease",
+    "claim_batches", "single", "unique", "take", "claim_plain", "batch", "batches", "finished", "moves", "find", "due",
+    "give_back"
 );
 pub(super) static EXTEND: Script = script!(frees "extend",
-    "keys", "positions", "batch", "batches", "begin", "held", "extend_plain", "blob", "running", "single", "unique", "finished",
-    "moves", "find"
-);
-pub(super) static SETTLE: Script = script!(frees "settle",
-    "keys", "positions", "batch", "batches", "begin", "held", "settle_plain", "blob", "running", "single", "unique", "wake",
+    "keys", "begin", "positions", "batch", "writes", "batches", "held", "extend_plain", "blob", "running", "single", "unique",
     "finished", "moves", "find"
 );
-pub(super) static CHANGE: Script = script!(frees "change",
-    "keys", "positions", "batch", "batches", "begin", "cancel_plain", "blob", "running", "single", "unique", "wake", "finished",
-    "moves", "find"
+pub(super) static SETTLE: Script = script!(frees "settle",
+    "keys", "begin", "remembered", "positions", "batch", "writes", "batches", "held", "settle_plain", "blob", "running",
+    "single", "unique", "waiter", "wake", "finished", "moves", "find"
 );
-pub(super) static PAUSE: Script = script!(frees "pause", "keys", "wake");
+pub(super) static CHANGE: Script = script!(frees "change",
+    "keys", "begin", "positions", "batch", "writes", "batches", "cancel_plain", "blob", "running", "single", "unique",
+    "waiter", "wake", "finished", "moves", "find"
+);
+pub(super) static CONTROL: Script = script!(frees "control", "keys", "begin", "waiter", "wake");
 
-pub(super) static COUNTS: Script = script!(reads "counts", "keys");
-pub(super) static GET: Script = script!(reads "get", "keys", "positions", "batch", "blob", "running", "find");
-pub(super) static LIST: Script = script!(reads "list", "keys");
+pub(super) static COUNTS: Script = script!(reads "counts", "keys", "begin");
+pub(super) static GET: Script = script!(reads "get", "keys", "begin", "positions", "batch", "blob", "running", "find");
+pub(super) static LIST: Script = script!(reads "list", "keys", "begin");
 
 #[cfg(test)]
 pub(crate) fn all() -> Vec<&'static Script> {
-    vec![&OPEN, &PUSH, &CLAIM, &EXTEND, &SETTLE, &CHANGE, &PAUSE, &COUNTS, &GET, &LIST]
+    vec![&PUSH, &CLAIM, &EXTEND, &SETTLE, &CHANGE, &CONTROL, &COUNTS, &GET, &LIST]
 }
 
 #[cfg(test)]
@@ -68,7 +68,7 @@ mod tests {
                        10 dead (sorted sets), 11 unique (hash), 12 unique_until (sorted set), 13 meta (hash), \
                        14 waiters (hash)";
         let keys = include_str!("../../lua/queue/keys.lua");
-        assert!(head(keys, "-- Begins").contains(written));
+        assert!(head(keys, "-- Prelude").contains(written));
         for script in all() {
             let head = head(script.source(), &format!("-- {}: ", script.name()));
             assert!(script.pieces().contains(&keys) && head.contains("KEYS    those of keys.lua"), "{}", script.name());

@@ -14,6 +14,8 @@ pub(super) struct Value {
     pub(super) calls_server: bool,
     /// Whether it is a call.
     pub(super) is_call: bool,
+    /// Whether it is nothing but the local.
+    pub(super) is_name: bool,
 }
 
 impl<'a> Walker<'a> {
@@ -73,10 +75,16 @@ impl<'a> Walker<'a> {
             self.at += 1;
             let local = self.resolve(name, begin);
             is_redis = local.is_none() && name == "redis";
-            Value { local, calls_server: local.is_some_and(|at| self.calls_server(at)), is_call: false }
+            Value {
+                local,
+                calls_server: local.is_some_and(|at| self.calls_server(at)),
+                is_call: false,
+                is_name: local.is_some(),
+            }
         };
         loop {
             let line = self.line();
+            value.is_name &= !matches!(self.token(), Token::Symbol("." | "["));
             match self.token() {
                 Token::Symbol(".") => {
                     self.at += 1;

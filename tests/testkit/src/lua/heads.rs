@@ -7,6 +7,8 @@ pub(super) struct Head<'a> {
     pub(super) needs: Vec<&'a str>,
     /// Whether the piece may call the server when it is included.
     pub(super) may_call: bool,
+    /// Whether it is a prelude: later pieces may use its names without listing them.
+    pub(super) is_prelude: bool,
 }
 
 impl<'a> Head<'a> {
@@ -17,9 +19,7 @@ impl<'a> Head<'a> {
         let first = lines.first()?;
         let needs = lines.iter().filter_map(|line| line.strip_prefix("-- needs: "));
         let needs = needs.flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
-        Some(Self {
-            needs: needs.collect(),
-            may_call: first.starts_with("-- Fast path") || first.starts_with("-- Prelude"),
-        })
+        let is_prelude = first.starts_with("-- Prelude");
+        Some(Self { needs: needs.collect(), may_call: is_prelude || first.starts_with("-- Fast path"), is_prelude })
     }
 }

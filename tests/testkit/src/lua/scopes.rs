@@ -66,6 +66,8 @@ pub(super) struct Walker<'a> {
     /// Whether each open function calls the server; the first one is the script itself.
     functions: Vec<bool>,
     pieces: Vec<&'a str>,
+    /// The numbers of the preludes.
+    preludes: Vec<usize>,
     /// The names that the current piece takes from earlier ones, and whether it uses them.
     needs: Vec<(&'a str, bool)>,
     may_call: bool,
@@ -82,6 +84,7 @@ impl<'a> Walker<'a> {
             scopes: vec![Vec::new()],
             functions: vec![false],
             pieces: Vec::new(),
+            preludes: Vec::new(),
             needs: Vec::new(),
             may_call: false,
             has_returned: false,
@@ -117,7 +120,8 @@ impl<'a> Walker<'a> {
         if head.is_none() {
             self.report_at(1, "the piece does not begin with a comment that says what it is");
         }
-        let head = head.unwrap_or(Head { needs: Vec::new(), may_call: false });
+        let head = head.unwrap_or(Head { needs: Vec::new(), may_call: false, is_prelude: false });
+        self.preludes.extend(head.is_prelude.then_some(self.pieces.len() - 1));
         self.may_call = head.may_call || piece.is_last;
         self.take(head.needs);
         let result = tokens(piece.text).and_then(|tokens| {
@@ -206,6 +210,7 @@ impl<'a> Walker<'a> {
         if piece != self.pieces.len() - 1 {
             match self.needs.iter_mut().find(|(other, _)| *other == name) {
                 Some((_, is_used)) => *is_used = true,
+                None if self.preludes.contains(&piece) => {}
                 None => {
                     let message = format!("`{name}` of {} is used, and the head does not need it", self.pieces[piece]);
                     self.report_at(line, &message);
@@ -215,6 +220,15 @@ impl<'a> Walker<'a> {
             }
         }
         Some(at)
+    }
+
+    /// Assigns to a name: a local of an earlier piece is reported.
+    pub(super) fn assign(&mut self, at: At, line: usize) {
+        let local = &self.scopes[at.scope][at.index];
+        let (name, piece) = (local.name, local.piece);
+        if piece != self.pieces.len() - 1 {
+            self.report_at(line, &format!("`{name}` of {} is assigned; only that piece may", self.pieces[piece]));
+        }
     }
 
     pub(super) fn calls_server(&self, at: At) -> bool {

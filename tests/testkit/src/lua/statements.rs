@@ -193,6 +193,7 @@ impl<'a> Walker<'a> {
 
     /// A call, or an assignment to one or more places.
     fn assignment(&mut self) -> Result<()> {
+        let line = self.line();
         let first = self.suffixed()?;
         if first.is_call && !matches!(self.token(), Token::Symbol("=" | ",")) {
             return Ok(());
@@ -202,6 +203,9 @@ impl<'a> Walker<'a> {
             places.push(self.suffixed()?);
         }
         self.expect(Token::Symbol("="))?;
+        for at in places.iter().filter(|place| place.is_name).filter_map(|place| place.local) {
+            self.assign(at, line);
+        }
         let values = self.expressions()?;
         for (place, value) in places.iter().zip(values) {
             if let Some(at) = place.local.filter(|_| value.calls_server) {

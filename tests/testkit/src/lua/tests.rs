@@ -51,6 +51,27 @@ fn a_name_of_another_piece_is_rejected_unless_the_head_needs_it() {
 }
 
 #[test]
+fn names_of_a_prelude_are_used_without_a_need() {
+    let prelude = "-- Prelude of s.\nlocal x = 1";
+    assert_eq!(found(&[prelude, "return x"]), NONE);
+    assert_eq!(found(&[prelude, &needing("x", "return x")]), NONE);
+    assert_eq!(found(&[prelude, "local y = x", "return y"]), ["3:2: `y` of 2 is used, and the head does not need it"]);
+    // a name is still defined once
+    assert_eq!(found(&[prelude, "local x = 2"]), ["2:2: `x` is already defined in 1:2"]);
+}
+
+#[test]
+fn an_assignment_to_a_local_of_another_piece_is_rejected() {
+    let message = |line| [format!("2:{line}: `x` of 1 is assigned; only that piece may")];
+    assert_eq!(found(&["local x = 1", &needing("x", "x = 2")]), message(2));
+    assert_eq!(found(&["-- Prelude of s.\nlocal x = 1", "local y\ny, x = 2, 3"]), message(3));
+    assert_eq!(found(&["local x = 1", &needing("x", "local function f()\n  x = 2\nend\nreturn f()")]), message(3));
+    // its own locals, and what a table has
+    assert_eq!(found(&["local x = 1\nx = 2"]), NONE);
+    assert_eq!(found(&["local x = {}", &needing("x", "x.y, x[1] = 2, 3")]), NONE);
+}
+
+#[test]
 fn a_need_that_no_earlier_piece_defines_is_rejected() {
     let expected = ["1:1: needs `x`, which no earlier piece of s defines", "1:2: `x` is not defined"];
     assert_eq!(found(&[&needing("x", "local function f() return x end"), "local x = 1"]), expected);

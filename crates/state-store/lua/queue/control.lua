@@ -1,0 +1,15 @@
+-- queue/control: opens, pauses or resumes a queue, or only notifies a waiting worker.
+-- KEYS    those of keys.lua
+-- ARGV    1 clock, 2 shape or '', 3 'open' or 'pause' (which record the shape of a new queue),
+--         'resume' or 'wake'
+-- Returns 'shape' and the recorded one, or 'done'
+-- Retry   changes nothing stored; 'resume' and 'wake' notify one more worker
+-- Cost    up to 6 commands, and 3 more for each registration that has ended, of at most 16
+-- needs: publish, wake
+local action, is_new = ARGV[3], not shape and ARGV[2] ~= ''
+if is_new and (action == 'open' or action == 'pause') then call('HSET', meta, 'shape', ARGV[2]) end
+if action == 'pause' then call('HSET', meta, 'paused', '1') end
+if action == 'resume' then call('HDEL', meta, 'paused') end
+if action == 'resume' or action == 'wake' then wake() end
+publish()
+return { 'done' }
