@@ -7,20 +7,26 @@
 mod generate;
 mod play;
 mod play_queue;
+mod play_wait;
 mod step;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use conformance::{EmbeddedMemory, Engine, Options, RedisEngine};
-use store_core::{Clock, ManualClock, Retention, Timestamp};
+use store_core::{Clock, ManualClock, REGISTRATION, Retention, Timestamp};
 use testkit::RedisServer;
+use tokio::task::JoinSet;
 
 use play::World;
 use step::Step;
 
 /// How many steps a sequence has.
 const STEPS: usize = 60;
+
+/// How many sequences are played at a time: most of their time is round trips.
+const TASKS: usize = 4;
 
 /// A difference between two engines.
 struct Difference {
@@ -35,6 +41,8 @@ struct Pair {
     other: Arc<dyn Engine>,
     /// Whether the queues of both engines have one order.
     is_ordered: bool,
+    /// How many jobs the other one has handed over.
+    handed_over: AtomicUsize,
 }
 
 impl Pair {
@@ -48,13 +56,23 @@ impl Pair {
         let mut referee = Referee { clock, due, retired, is_ordered: self.is_ordered };
         for (index, step) in steps.iter().chain(&[Step::LookAtAll]).enumerate() {
             let step = referee.settle_details(step);
-            let (model, other) = (model.play(&step).await, other.play(&step).await);
-            if model != other {
-                return Some(Difference { after: index + 1, model, other });
+            let outcome = (model.play(&step).await, other.play(&step).await);
+            if outcome.0 != outcome.1 {
+                return Some(Difference { after: index + 1, model: outcome.0, other: outcome.1 });
             }
-            referee.learn(&step, &model);
+            referee.learn(&step, &outcome.0, &model);
         }
+        self.handed_over.fetch_add(other.handed_over, Ordering::Relaxed);
         None
+    }
+
+    /// Plays the sequence of a seed.
+    async fn play(&self, seed: u64) {
+        let steps = generate::sequence(seed, STEPS, !self.is_ordered);
+        let Some(found) = self.difference(&steps).await else { return };
+        let (steps, found) = self.shrink(steps, found).await;
+        let steps: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
+        panic!("seed {seed}:\n{}\nembedded: {}\nredis:    {}", steps.join("\n"), found.model, found.other);
     }
 
     /// Removes every step without which the engines still differ.
@@ -100,9 +118,12 @@ impl Referee {
         step
     }
 
-    fn learn(&mut self, step: &Step, outcome: &str) {
+    fn learn(&mut self, step: &Step, outcome: &str, model: &World) {
         if let (Step::Cancel(id) | Step::Delete(id), "Removed" | "[Deleted]") = (step, outcome) {
-            self.retired.insert(*id);
+            self.retired.insert(model.number(*id));
+        }
+        if let Step::StopWaiting { is_dropped: true } = step {
+            self.clock.advance(REGISTRATION);
         }
     }
 }
@@ -125,7 +146,7 @@ async fn random_sequences_have_the_same_outcomes() {
 }
 
 /// The partitions have no common order: each step claims all ready jobs, and jobs are compared by their ids. That also allows
-/// batches, because it is not defined which jobs of a batch a claim takes.
+/// batches, because it is not defined which jobs of a batch a claim takes. Pushes hand jobs over to waiters in both tests.
 #[tokio::test(flavor = "multi_thread")]
 async fn random_sequences_have_the_same_outcomes_in_three_partitions() {
     compare(3).await;
@@ -139,13 +160,25 @@ async fn compare(partitions: u16) {
     if !is_ordered {
         redis = redis.with_partitions(partitions);
     }
-    let pair = Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis), is_ordered };
+    let handed_over = AtomicUsize::new(0);
+    let pair = Arc::new(Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis), is_ordered, handed_over });
     let first = number("CONFORMANCE_SEED", 1);
-    for seed in first..first + number("CONFORMANCE_SEQUENCES", 1000) {
-        let steps = generate::sequence(seed, STEPS, !is_ordered);
-        let Some(found) = pair.difference(&steps).await else { continue };
-        let (steps, found) = pair.shrink(steps, found).await;
-        let steps: Vec<String> = steps.iter().map(|step| format!("{step:?}")).collect();
-        panic!("seed {seed}:\n{}\nembedded: {}\nredis:    {}", steps.join("\n"), found.model, found.other);
+    let end = first + number("CONFORMANCE_SEQUENCES", if is_ordered { 1000 } else { 2000 });
+    let next = Arc::new(AtomicU64::new(first));
+    let mut tasks = JoinSet::new();
+    for _ in 0..TASKS {
+        let (pair, next) = (Arc::clone(&pair), Arc::clone(&next));
+        tasks.spawn(async move {
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= end {
+                    break;
+                }
+                pair.play(seed).await;
+            }
+        });
     }
+    tasks.join_all().await;
+    let handed_over = pair.handed_over.load(Ordering::Relaxed);
+    assert!(handed_over as u64 >= (end - first) / 2, "only {handed_over} jobs were handed over");
 }

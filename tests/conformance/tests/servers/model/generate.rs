@@ -29,7 +29,7 @@ pub(super) fn sequence(seed: u64, steps: usize, has_batches: bool) -> Vec<Step> 
 
 fn queue_step(rng: &mut Rng, ids: u8) -> Step {
     let id = rng.u8(..ids);
-    match rng.u8(..30) {
+    match rng.u8(..33) {
         0..=2 => Step::Push((0..rng.usize(1..4)).map(|_| job(rng)).collect()),
         3..=5 => Step::Push(plain_jobs(rng)),
         6..=11 => Step::Claim(rng.usize(1..8), time(rng)),
@@ -41,6 +41,8 @@ fn queue_step(rng: &mut Rng, ids: u8) -> Step {
         22 => Step::Promote(id),
         23 => [Step::Pause, Step::Resume, Step::Resume][rng.usize(..3)].clone(),
         28..=29 => Step::Push(delayed_jobs(rng)),
+        30..=31 => Step::Wait([0, 2, 12, 30][rng.usize(..4)]),
+        32 => Step::StopWaiting { is_dropped: rng.bool() },
         24 => Step::Explain(id),
         25 => Step::List(state(rng), rng.u32(1..6)),
         _ => Step::Advance(time(rng)),

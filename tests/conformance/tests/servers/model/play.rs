@@ -1,5 +1,7 @@
 //! Carrying out a step on one engine. The outcome is a text: equal outcomes have equal texts.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +9,7 @@ use conformance::Stores;
 use store_core::{
     AcquireRequest, Acquired, Beat, Durability, Entry, Fingerprint, HandoffItem, HolderName, IdempotentRequest, JobId,
     JobLease, Key, Lease, LeaseName, ManualClock, Member, PageRequest, PoolName, QueueName, RateCheck, RequestId,
-    Result, Timestamp, Ttl,
+    Result, Timestamp, Ttl, Waiter,
 };
 
 use super::generate::{IDS, job_id};
@@ -27,11 +29,18 @@ pub(super) struct World {
     pub(super) clock: ManualClock,
     /// The ids that the store has assigned, in the order of the pushes.
     pub(super) assigned: Vec<JobId>,
+    /// The number of each of these.
+    pub(super) numbers: HashMap<String, usize>,
     /// Whether a separate call removed a job with an assigned id from its batch. If the job was scheduled, the due time of the batch
     /// may remain: a claim may then report a due time that is too early.
     pub(super) may_be_early: bool,
     /// Whether the queue has one order, and one sequence of fences.
     pub(super) is_ordered: bool,
+    pub(super) waiting: Option<Arc<dyn Waiter>>,
+    /// Whether jobs may have been handed over: it is not defined how many of those that could be, and so how many claims follow.
+    pub(super) has_waited: bool,
+    /// How many jobs were handed over.
+    pub(super) handed_over: usize,
     place: String,
     held: Vec<Lease>,
 }
@@ -47,8 +56,12 @@ impl World {
             results: Vec::new(),
             clock,
             assigned: Vec::new(),
+            numbers: HashMap::new(),
             may_be_early: false,
             is_ordered,
+            waiting: None,
+            has_waited: false,
+            handed_over: 0,
             place: place.to_owned(),
             held: Vec::new(),
         }
@@ -66,14 +79,31 @@ impl World {
 
     /// The text with a name instead of each assigned id, because engines assign different ids.
     pub(super) fn named(&self, text: &str) -> String {
-        let ids = self.assigned.iter().enumerate().filter(|(_, id)| text.contains(id.as_str()));
-        ids.fold(text.to_owned(), |text, (number, id)| text.replace(id.as_str(), &format!("new-{number:04}")))
+        let (mut named, mut rest) = (String::with_capacity(text.len()), text);
+        while let Some(first) = rest.chars().next() {
+            // A UUID.
+            let id = rest.get(..36).filter(|id| id.as_bytes()[8] == b'-');
+            if let Some(number) = id.and_then(|id| self.numbers.get(id)) {
+                named.push_str(&format!("new-{number:04}"));
+                rest = &rest[36..];
+            } else {
+                named.push(first);
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+        named
     }
 
     /// The id with a number.
     pub(super) fn id(&self, number: u8) -> JobId {
         let assigned = number.checked_sub(IDS).and_then(|number| from_end(&self.assigned, usize::from(number)));
         assigned.cloned().unwrap_or_else(|| job_id(number % IDS))
+    }
+
+    /// The number that an id has in a push, if the number of an assigned id stands for it.
+    pub(super) fn number(&self, number: u8) -> u8 {
+        let is_assigned = number.checked_sub(IDS).is_some_and(|number| usize::from(number) < self.assigned.len());
+        if is_assigned { number } else { number % IDS }
     }
 
     async fn play_other(&mut self, step: &Step) -> Result<String> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use store_core::{
-    ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobLease, JobState, NewJob, Outcome,
-    PageRequest, Result, Settlement,
+    Claim, ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobLease, JobState, NewJob, Outcome,
+    PageRequest, Pushed, Result, Settlement,
 };
 
 use super::generate::{IDS, job_id};
@@ -17,13 +17,32 @@ impl World {
         if let Step::Cancel(id) | Step::Delete(id) | Step::Promote(id) = step {
             self.may_be_early |= *id >= IDS;
         }
+        if matches!(step, Step::Wait(_) | Step::StopWaiting { .. }) {
+            return self.play_wait(step).await.map(Some);
+        }
+        let running = self.running_before(step).await?;
+        let outcome = match step {
+            Step::Claim(..) if self.waiting.is_some() => Some(String::new()),
+            _ => self.play_call(step).await?,
+        };
+        Ok(match outcome {
+            Some(outcome) if self.waiting.is_some() && step.may_hand_over() => {
+                Some(outcome + &self.handed_over(running).await?)
+            }
+            outcome => outcome,
+        })
+    }
+
+    async fn play_call(&mut self, step: &Step) -> Result<Option<String>> {
         let (state, queue) = (&self.stores.state, &self.queue);
         Ok(Some(match step {
             Step::Advance(_) => String::new(),
             Step::PushNew(jobs) => {
                 let pushed = state.push(queue, jobs, Durability::Accepted).await?.value;
-                let new = pushed.iter().filter(|pushed| pushed.is_new());
-                self.assigned.extend(new.filter_map(|pushed| pushed.id().cloned()));
+                for id in pushed.iter().filter(|pushed| pushed.is_new()).filter_map(Pushed::id) {
+                    self.numbers.insert(id.to_string(), self.assigned.len());
+                    self.assigned.push(id.clone());
+                }
                 format!("{pushed:?}")
             }
             Step::Push(jobs) if jobs.is_empty() => String::new(),
@@ -32,24 +51,14 @@ impl World {
                 format!("{:?}", state.push(queue, &jobs, Durability::Accepted).await?.value)
             }
             Step::Claim(max, lease) => {
-                let request = || ClaimRequest::new(queue.clone(), holder(0), *max, *lease);
-                let mut claim = state.claim(&request()).await?;
-                while !self.is_ordered && !claim.jobs.is_empty() {
-                    let more = state.claim(&request()).await?;
-                    claim.next = more.next;
-                    if more.jobs.is_empty() && more.next != Some(Duration::ZERO) {
-                        break;
-                    }
-                    claim.jobs.extend(more.jobs);
-                }
-                if !self.is_ordered {
-                    claim.jobs.sort_by_cached_key(|job| self.named(job.id().as_str()));
-                    self.hear(&claim.jobs, *lease).await?;
-                }
-                self.claimed.extend(claim.jobs.iter().map(|job| job.lease.clone()));
-                let jobs: Vec<String> = claim.jobs.iter().map(|job| show_claimed(job, self.is_ordered)).collect();
+                let mut claim = if self.is_ordered {
+                    state.claim(&ClaimRequest::new(queue.clone(), holder(0), *max, *lease)).await?
+                } else {
+                    self.claim_all(*max, *lease).await?
+                };
+                let jobs = self.claimed(&mut claim.jobs, *lease, !self.is_ordered).await?;
                 let next = claim.next.map(|next| if self.may_be_early { Duration::ZERO } else { next });
-                format!("{jobs:?} {next:?} {}", claim.paused)
+                format!("{jobs} {next:?} {}", claim.paused)
             }
             Step::Extend(numbers, lasting, progress) => {
                 let leases = numbers.iter().filter_map(|number| from_end(&self.claimed, *number));
@@ -78,6 +87,33 @@ impl World {
             Step::LookAtAll => self.look_at_all().await?,
             _ => return Ok(None),
         }))
+    }
+
+    /// Claims until no job is ready.
+    pub(super) async fn claim_all(&self, max: usize, lease: Duration) -> Result<Claim> {
+        let (state, queue) = (&self.stores.state, &self.queue);
+        let request = || ClaimRequest::new(queue.clone(), holder(0), max, lease);
+        let mut claim = state.claim(&request()).await?;
+        while !claim.jobs.is_empty() {
+            let more = state.claim(&request()).await?;
+            claim.next = more.next;
+            if more.jobs.is_empty() && more.next != Some(Duration::ZERO) {
+                break;
+            }
+            claim.jobs.extend(more.jobs);
+        }
+        Ok(claim)
+    }
+
+    /// Notes jobs that were leased, and returns them as a text, if their order `is_open` sorted by their ids.
+    pub(super) async fn claimed(&mut self, jobs: &mut [ClaimedJob], lease: Duration, is_open: bool) -> Result<String> {
+        if is_open {
+            jobs.sort_by_cached_key(|job| self.named(job.id().as_str()));
+            self.hear(jobs, lease).await?;
+        }
+        self.claimed.extend(jobs.iter().map(|job| job.lease.clone()));
+        let shows_fences = self.is_ordered && !self.has_waited;
+        Ok(format!("{:?}", jobs.iter().map(|job| show_claimed(job, shows_fences)).collect::<Vec<_>>()))
     }
 
     /// The queue records that jobs with assigned ids were heard. It may record that for a whole claim as soon as a call names one of
@@ -157,10 +193,10 @@ impl World {
     }
 }
 
-fn show_claimed(job: &ClaimedJob, is_ordered: bool) -> String {
-    let shown = match is_ordered {
+fn show_claimed(job: &ClaimedJob, shows_fences: bool) -> String {
+    let shown = match shows_fences {
         true => format!("{:?}", job.lease),
-        // Each partition has fences of its own.
+        // Each partition has fences of its own, and a hand-over, too.
         false => format!("{:?} {:?} {:?}", job.lease.job, job.lease.until, job.lease.unique),
     };
     let ClaimedJob { attempt, payload, priority, unique, retry, schema, pushed_at, claimed_at, .. } = job;

@@ -15,6 +15,12 @@ pub(super) enum Step {
     /// Jobs whose ids the store assigns.
     PushNew(Vec<NewJob>),
     Claim(usize, Duration),
+    /// Claims all ready jobs, and waits, with a reserve of so many. From then on, a push may hand jobs over.
+    Wait(usize),
+    /// Ends the wait: by a claim without a reserve, or by dropping the waiter, whose registrations end while 10 s pass.
+    StopWaiting {
+        is_dropped: bool,
+    },
     /// Extends the leases with these numbers, counted from the last one given out.
     Extend(Vec<usize>, Duration, Option<&'static str>),
     Settle(Vec<(usize, Outcome)>),
@@ -93,6 +99,14 @@ impl Step {
             Step::Settle(settlements) => settlements.iter_mut().filter_map(|(_, outcome)| delay(outcome)).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// Whether an engine may hand jobs over to a waiter in this step. Servers do so only in a push.
+    pub(super) fn may_hand_over(&self) -> bool {
+        let is_of_workers = matches!(self, Step::Claim(..) | Step::Extend(..) | Step::Settle(_));
+        let is_change = matches!(self, Step::Cancel(_) | Step::Replay(_) | Step::Delete(_) | Step::Promote(_));
+        let is_control = is_change || matches!(self, Step::Pause | Step::Resume);
+        matches!(self, Step::Push(_) | Step::PushNew(_)) || is_of_workers || is_control
     }
 
     /// Gives the jobs of an id the same unique key, or none, so that they all go to one partition.
