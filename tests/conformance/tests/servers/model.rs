@@ -161,7 +161,8 @@ async fn compare(partitions: u16) {
         redis = redis.with_partitions(partitions);
     }
     let handed_over = AtomicUsize::new(0);
-    let pair = Arc::new(Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis), is_ordered, handed_over });
+    let pair =
+        Arc::new(Pair { model: Arc::new(EmbeddedMemory::new()), other: Arc::new(redis), is_ordered, handed_over });
     let first = number("CONFORMANCE_SEED", 1);
     let end = first + number("CONFORMANCE_SEQUENCES", if is_ordered { 1000 } else { 2000 });
     let next = Arc::new(AtomicU64::new(first));
