@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;
+mod expired_runs;
 mod golden_retries;
 mod heartbeats;
 mod idempotency;
