@@ -37,9 +37,9 @@ pub(crate) enum Command {
     Work(Options),
     /// Shows what happened to the deliveries: one JSON object a line, {"sequence", "at_ms", "event", "id", "attempt", "error"}
     ///
-    /// Events: received, failed (another attempt follows), delivered, dead. All processes of the service append to one log, in the
-    /// worker state store: the last 10,000 events, until 3 days after the last one. When something fails in the middle, an event may be
-    /// repeated, as a notification may. While the store's memory is full, events are not recorded.
+    /// Events: received, failed (another attempt follows), delivered, dead. All notifiers of a namespace append to one log in the
+    /// worker state store. It keeps the last 10,000 events, until 3 days after the last one. After a failure, an event may be recorded
+    /// twice. While the store's memory is full, events are not recorded.
     Events(EventsOptions),
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct EventsOptions {
     /// Shows each later event as well, until SIGTERM or Ctrl-C. Waits while the store is unavailable
     #[arg(long)]
     pub(crate) follow: bool,
-    /// The sequence of the first event. One more than the last one that was shown continues there
+    /// The sequence of the first event to show. To continue, add 1 to the last sequence that was shown
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
     pub(crate) from: u64,
 }

@@ -69,7 +69,11 @@ impl Capabilities {
             ("RESP3", &self.resp3, "connections use version 2 of the protocol"),
             ("scripts", &self.scripts, "the server cannot serve any role"),
             ("script flags", &self.script_flags, "a full server also refuses claims, settlements and releases"),
-            ("PUBLISH in scripts", &self.publish_in_scripts, "waiting workers claim every 10 s instead"),
+            (
+                "PUBLISH in scripts",
+                &self.publish_in_scripts,
+                "waiting workers claim every 10 s instead, watches of runs read every 5 s, consumers of topics every 2 s",
+            ),
             ("SPUBLISH", &self.sharded_publish, "a cluster sends each notification to all of its nodes"),
             ("WAIT", &self.wait, "Replicated is refused"),
             ("WAITAOF", &self.waitaof, "Fsynced is granted only where settings prove that each reply means on disk"),

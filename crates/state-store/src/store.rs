@@ -57,7 +57,8 @@ impl StateStore {
     /// be opened and drained; an empty namespace takes two more, which record the layouts; so does the first
     /// store that writes newer ones.
     ///
-    /// Idempotency keys, leases, pools, runs and retries belong to the service; [`StateStore::shared`] has those of the whole namespace.
+    /// Idempotency keys, leases, pools, workflow runs and retries belong to the service; [`StateStore::shared`] has those of the whole
+    /// namespace.
     ///
     /// # Errors
     /// [`Error::Unsupported`](store_core::Error::Unsupported) if the namespace has layouts that this version does not read; those of the link.

@@ -14,24 +14,24 @@ pub type Subscribed = Box<dyn Any + Send + Sync>;
 
 /// Notifies the processes that wait for a write of another one.
 ///
-/// A notification has no content: the receiver reads what was written. It is sent after the write, so the read that follows
-/// finds it. `notify` is also called if notifications may have been missed: first when they begin, then after each lost connection.
-/// A server without the right to publish or to subscribe, or a message that is lost without a trace, means that a call is missing. So
-/// a receiver also reads every few seconds.
+/// A notification has no content: the receiver reads what was written. It is sent after the write, so a read that follows it finds
+/// the write. `notify` is also called if notifications may have been missed: when they begin, and after each lost connection. If the
+/// server's user may not publish or subscribe, or if a message is lost unnoticed, `notify` is not called. So a receiver also reads
+/// every few seconds.
 ///
 /// ```
 /// use std::sync::Arc;
 /// use store_core::{Notifications, RunId, Subscribed};
 /// use tokio::sync::Notify;
 ///
-/// /// Rings once notifications have begun, and after each write.
-/// fn hang(bell: &Arc<Notify>, store: &dyn Notifications, run: &RunId) -> Subscribed {
-///     let bell = Arc::clone(bell);
-///     store.of_run(run, Arc::new(move || bell.notify_one()))
+/// /// Wakes the waiting task when notifications begin, and after each write of the run.
+/// fn wake_on_writes(task: &Arc<Notify>, store: &dyn Notifications, run: &RunId) -> Subscribed {
+///     let task = Arc::clone(task);
+///     store.of_run(run, Arc::new(move || task.notify_one()))
 /// }
 /// ```
 pub trait Notifications: Send + Sync + fmt::Debug {
-    /// Notifies of each write that appends an event to the run, and of its deletion. A run expires without a notification.
+    /// Notifies of each write of the run, and of its deletion. A run expires without a notification.
     ///
     /// # Panics
     /// A store on servers panics outside a tokio runtime.

@@ -114,8 +114,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Result<Receipt<Vec<Settled>>>`
     ///
     /// Settles up to [`NewJob::MAX_BATCH`] claimed jobs. Returns one outcome per job, in the order given. O(jobs). If a reply is
-    /// lost, the store sends the same request again, and remembers it as long as it may be sent again. If the memory is missing
-    /// nevertheless, the outcome for a job that is gone is [`Settled::Unknown`].
+    /// lost, the store sends the same request again, and remembers it as long as it may be sent again. If the server has lost this
+    /// record, the outcome for a job that is gone is [`Settled::Unknown`].
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the batch, a delay or a result exceeds its limit: then no job is settled.

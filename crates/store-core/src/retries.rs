@@ -143,7 +143,7 @@ pub enum RetryState {
     Running,
     /// The last attempt has failed, and the next one may begin at [`RetryInfo::next`].
     Waiting,
-    /// The last attempt has failed for good. No attempt begins until the operation is cleared.
+    /// The last attempt has failed for good. No attempt begins until the operation is cleared or expires.
     Exhausted,
     /// The last attempt has succeeded.
     Succeeded,
@@ -177,7 +177,7 @@ pub struct RetryInfo {
     pub operation: Key,
     /// Its state.
     pub state: RetryState,
-    /// How many attempts have begun since the last success, without those that were snoozed.
+    /// How many attempts have begun, without those that were snoozed. The first attempt after a success counts as 1 again.
     pub attempts: u32,
     /// The fence of the last attempt.
     pub fence: Fence,

@@ -45,8 +45,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// The owner of the idempotency keys, leases, pools, workflow runs and retries of a handle of the state store. Queues, topics, the
-/// resume tokens of streams, runs of agents and runs of Temporal always belong to the namespace.
+/// The owner of the idempotency keys, leases, pools, workflow runs and retries of a handle of the state store. Queues, their schedules,
+/// topics, the resume tokens of streams, runs of agents, sessions and runs of Temporal always belong to the namespace.
 ///
 /// ```
 /// use twinstore::name::{Scope, ServiceName};

@@ -13,7 +13,7 @@ use crate::{
 /// The records of sessions: what an agent remembers between its runs. Sessions belong to the namespace, as [runs](crate::Runs) do.
 ///
 /// A save presents the [version](Session::version) that it has read. If another save came first, nothing is changed and the outcome
-/// is [`SessionOutcome::Changed`]: of two runs that extend the same history, none loses what the other one has written.
+/// is [`SessionOutcome::Changed`]. If two runs extend the same history, one save succeeds, and the other run reads the session again.
 ///
 /// A session groups runs: [`RunFilter::in_session`](crate::RunFilter::in_session) lists them, whether the session has a record or
 /// not. The record and the runs have their own times to live, and the deletion of one leaves the others.
@@ -50,8 +50,8 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// `async fn save(&self, save: &SessionSave, durability: Durability) -> Result<Receipt<SessionOutcome>>`
     ///
     /// Creates the record of a session, or replaces its state. A repetition returns what the first save returned, unless another one
-    /// has followed. One round trip; two, one after the other, for a save without a version, which also sweeps up to 10 expired
-    /// sessions.
+    /// has followed. One round trip. A save without a version takes two, one after the other; if sessions have expired, it then also
+    /// sweeps up to 10 of them, with further round trips.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the state has more than [`Session::MAX_STATE_BYTES`].

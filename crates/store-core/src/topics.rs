@@ -41,8 +41,8 @@ pub use reading::{EventBatch, PartitionLease, ReadOutcome, ReadRequest, SeekTo};
 /// event may be lost, append with the replicas that a failover may promote
 /// ([`Durability::Replicated`](crate::Durability::Replicated)).
 ///
-/// There is no wake-up: a consumer that has read all events asks again after a while. Most services use the handles `Topic` and
-/// `TopicConsumer`, which `State::topic` makes.
+/// **Notifications.** An append notifies the consumers that wait for its partition ([`Notifications`](crate::Notifications)); `read`
+/// itself returns immediately. Most services use the handles `Topic` and `TopicConsumer`, which `State::topic` makes.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -99,9 +99,9 @@ pub trait Topics: Send + Sync + fmt::Debug {
     /// `async fn read(&self, request: &ReadRequest) -> Result<ReadOutcome>`
     ///
     /// Takes a partition for a consumer of a group, or renews its lease, and returns the next events after the cursor. It returns
-    /// the same events until they are acknowledged. With a [maximum](ReadRequest::max) of 0 it only renews the lease. Stops after
-    /// 1 MiB; at most 100 events more can follow, which have 1 MiB if they have the average size. One round trip, O(events). Also works
-    /// if the server's memory is full.
+    /// the same events until they are acknowledged. With a [maximum](ReadRequest::max) of 0 it only renews the lease. It reads
+    /// pages of up to 100 events until it has 1 MiB; the last page adds about 1 MiB at most if its events have the average size. One
+    /// round trip, O(events). Also works if the server's memory is full.
     ///
     /// If another consumer holds the partition, the outcome is [`ReadOutcome::Taken`]. For [`ReadRequest::ASKED_FOR`], reads of the
     /// holder return that this consumer wants the partition ([`EventBatch::wanted`]). If the holder [releases](Topics::release) it

@@ -5,7 +5,7 @@ use store_core::{Key, Namespace, Scope};
 use super::{scoped, scoped_of};
 
 /// `ns:service:{o.key}:retries`, shared `ns:{o.key}:retries`: string: the state of an operation, its attempts and times, the last
-/// error. TTL: the longest that the last write has set.
+/// error. TTL: the longest that a write has set, and 1 s.
 pub fn retries(namespace: &Namespace, scope: &Scope, operation: &Key) -> String {
     format!("{}:{{o.{operation}}}:retries", scoped(namespace, scope))
 }

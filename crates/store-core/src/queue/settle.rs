@@ -119,8 +119,8 @@ pub enum Settled {
     Done,
     /// The lease was lost. Nothing was changed: the job is removed, or another worker has claimed or may claim it.
     Lost,
-    /// The job is gone, and it is not known whether this settlement or another call removed it. Only a server answers this, if the
-    /// store had to send the request again and the server has no memory of an earlier copy.
+    /// The job is gone, and it is not known whether this settlement or another call removed it. Only a store on servers returns this, if
+    /// it had to send the request again and the server has no record of an earlier copy.
     Unknown,
 }
 

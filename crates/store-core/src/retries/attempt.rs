@@ -34,8 +34,8 @@ pub struct RetryRequest {
     pub operation: Key,
     /// How many attempts it may have, and how long it waits between them.
     pub policy: RetryPolicy,
-    /// How long the attempt may take, from the time at which the request was sent. Then another one may begin, and this one has
-    /// failed. Default 1 min.
+    /// How long the attempt may take after it has begun, by the server's clock. Count from the time at which you sent the request. Then
+    /// another attempt may begin, and this one has failed. Default 1 min.
     pub lasting: Duration,
     /// How long the store remembers the operation after this attempt, at least. Default 7 days.
     pub ttl: Ttl,

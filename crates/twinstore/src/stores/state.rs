@@ -20,9 +20,10 @@ use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
-/// Queues, topics, streams, runs of agents and runs of Temporal belong to the whole namespace: services push jobs for each other. Leases, leaderships, pools of
-/// heartbeats, idempotency keys, retries and other runs belong to this service (`SERVICE_NAME`): if two services use the same name for a lease, there are two
-/// leases. [`State::shared`] has those that all services of the namespace share.
+/// Queues, schedules, topics, streams, runs of agents, sessions and runs of Temporal belong to the whole namespace: services push jobs
+/// for each other. Leases, leaderships, pools of heartbeats, idempotency keys, retries and other workflow runs belong to this service
+/// (`SERVICE_NAME`): if two services use the same name for a lease, there are two leases. [`State::shared`] has those that all services
+/// of the namespace share.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -298,8 +299,8 @@ impl State {
     /// 5 s, every second from 80 % of `maxmemory` on, and up to four times a second while the memory fills fast. Each answer costs
     /// the server about 8 µs.
     ///
-    /// While the level is [`Critical`](crate::health::Pressure::Critical), operations that add data (pushes of jobs, new idempotency
-    /// keys) return [`Error::Limit`](crate::Error::Limit) with a time to wait, and are not sent. Claims, settlements, extensions,
+    /// While the level is [`Critical`](crate::health::Pressure::Critical), operations that add data (such as pushes, appends to topics,
+    /// writes of runs, saves of sessions, new idempotency keys, attempts at operations) return [`Error::Limit`](crate::Error::Limit) with a time to wait, and are not sent. Claims, settlements, extensions,
     /// releases, leases, heartbeats, reads and deletions are sent, and a server that has reached `maxmemory` runs them. The 15 %
     /// between the critical level and `maxmemory` are the reserve for the data that running jobs still store.
     ///
@@ -322,7 +323,7 @@ impl State {
         self.pressure.clone()
     }
 
-    /// The leases, leaderships, pools, idempotency keys, runs and retries that all services of the namespace share.
+    /// The leases, leaderships, pools, idempotency keys, steps of workflow runs and retries that all services of the namespace share.
     pub fn shared(&self) -> SharedState {
         SharedState {
             store: self.shared.clone(),
