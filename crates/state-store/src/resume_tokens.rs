@@ -88,6 +88,7 @@ impl ResumeTokens for StateStore {
     }
 
     async fn take_over(&self, stream: &StreamName, fence: Fence) -> Result<TokenOutcome<Option<ResumeToken>>> {
+        ResumeToken::validate_numbers(Op::ResumeTokenTakeOver, Some(fence), None)?;
         let (keys, args) = (vec![self.token_key(stream)], args![digits(fence.get())]);
         let mut reply = self.calls.resume_tokens.take_over.call(keys, args, ResumeToken::MAX_BYTES).await?;
         match reply.next_word()?.as_ref() {
@@ -115,6 +116,7 @@ impl ResumeTokens for StateStore {
         version: TokenVersion,
         fence: Option<Fence>,
     ) -> Result<TokenOutcome<()>> {
+        ResumeToken::validate_numbers(Op::ResumeTokenClear, fence, Some(version))?;
         let fence = fence.map_or_else(|| Arg::fixed(""), |fence| digits(fence.get()));
         let (keys, args) = (vec![self.token_key(stream)], args![digits(version.get()), fence]);
         let mut reply = self.calls.resume_tokens.clear.call(keys, args, 0).await?;

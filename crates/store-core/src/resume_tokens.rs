@@ -74,7 +74,8 @@ pub trait ResumeTokens: Send + Sync + fmt::Debug {
     /// the server's memory is full: it replaces the token before it.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the token is larger than [`ResumeToken::MAX_BYTES`].
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the token is larger than [`ResumeToken::MAX_BYTES`], or for a fence
+    /// or a version of 2^53 or more, also of the other calls: no store gives them out.
     async fn save(
         &self,
         request: &SaveRequest,
@@ -176,9 +177,10 @@ impl SaveRequest {
     /// What every engine checks before it saves.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if the token is too large.
+    /// [`Error::InvalidArgument`] if the token is too large, or for a fence or a version of 2^53 or more.
     #[doc(hidden)]
     pub fn validate(&self) -> Result<()> {
+        ResumeToken::validate_numbers(Op::ResumeTokenSave, Some(self.fence), self.expected)?;
         let (len, most) = (self.token.len(), ResumeToken::MAX_BYTES);
         if len <= most {
             return Ok(());

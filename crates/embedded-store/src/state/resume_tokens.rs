@@ -191,6 +191,7 @@ impl ResumeTokens for EmbeddedState {
     }
 
     async fn take_over(&self, stream: &StreamName, fence: Fence) -> Result<TokenOutcome<Option<ResumeToken>>> {
+        ResumeToken::validate_numbers(Op::ResumeTokenTakeOver, Some(fence), None)?;
         let (clock, stream) = (self.options.clock.clone(), stream.clone());
         let apply = move |change: &mut Change<'_>| take_over(change, &stream, fence, Moment::now(&clock));
         self.database.write(Op::ResumeTokenTakeOver, apply).await
@@ -212,6 +213,7 @@ impl ResumeTokens for EmbeddedState {
         version: TokenVersion,
         fence: Option<Fence>,
     ) -> Result<TokenOutcome<()>> {
+        ResumeToken::validate_numbers(Op::ResumeTokenClear, fence, Some(version))?;
         let (clock, stream) = (self.options.clock.clone(), stream.clone());
         let apply = move |change: &mut Change<'_>| clear(change, &stream, version, fence, Moment::now(&clock));
         self.database.write(Op::ResumeTokenClear, apply).await

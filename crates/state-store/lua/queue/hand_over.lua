@@ -1,9 +1,9 @@
 -- Hands ready jobs over to waiting workers.
 -- needs: hand, messages, new_claim, next_fence, next_waiter, notify, take_all, trim_lists
 
--- Leases ready jobs to waiters, as long as there are both, or notifies one.
-local function hand_over()
-  local fence, is_left = last_fence, not paused
+-- Leases ready jobs to waiters, as long as there are both, or notifies one. `fence`: the last one.
+local function hand_over(fence)
+  local is_left = not paused
   while is_left do
     local waiter = next_waiter()
     if not waiter then return end

@@ -11,13 +11,13 @@
 -- Cost    8 commands and 1 per batch, O(bytes + log s) with s scheduled; for other jobs 12
 --         commands and 2 per 50, up to 5 more per job with a unique key; to hand jobs over 4
 --         commands per waiter, at most 16 waiters without a listener, and those of a claim
--- needs: answer, behind, hand_over, has_news, is_stored, publish, push_batches, push_singles
--- needs: repair
+-- needs: answer, behind, fence_before, hand_over, has_news, is_stored, publish, push_batches
+-- needs: push_singles, repair
 local is_news, reply = has_news, { answer }
 if interrupted then repair(interrupted) end
 if not is_stored then is_news, reply[1] = push_batches({}) end
 if behind <= #ARGV then is_news = push_singles(behind, reply) or is_news end
-if is_news then hand_over() end
+if is_news then hand_over(fence_before) end
 call('SET', KEYS[15], cmsgpack.pack(reply), 'PX', ARGV[3])
 publish()
 return reply

@@ -11,10 +11,11 @@ local function push_batches(stored)
     if not is_repeat or call('HEXISTS', jobs, id) == 0 then
       -- An interrupted copy may have left it.
       if is_repeat then call('HDEL', state, id) end
-      if delay > 0 then
-        add(dues, decimal(now_up + delay), kind % 4 .. id)
-      else
+      if delay == 0 then
         table.insert(tails[kind % 4], id)
+      elseif not call('ZSCORE', due, kind % 4 .. id) then
+        -- An existing batch keeps its time.
+        add(dues, decimal(now_up + delay), kind % 4 .. id)
       end
       new[#new + 1] = at
     end

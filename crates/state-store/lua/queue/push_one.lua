@@ -1,7 +1,7 @@
 -- Fast path of a push: hands the only job over to a waiting worker, if no other one is ready.
 -- needs: LEAST, count, hand, is_one, next_fence, push_time, read_waiter, registration, running
 -- needs: waiter_token
-local is_stored = not is_one
+local is_stored, fence_before = not is_one, last_fence
 if is_one then
   local kind, n, delay = unpack_bytes('>BBI6', ARGV[5])
   local waiter, id, record = read_waiter(waiter_token, registration), ARGV[6], ARGV[7] .. push_time
@@ -21,10 +21,11 @@ if is_one then
     -- Nobody listens, or the right to publish is missing: the job is ready, and another worker may
     -- be waiting. A script that is interrupted here leaves a job that is ready when its lease ends.
     call('HSET', waiters, waiter_token, registration)
+    call('PEXPIRE', waiters, 20000)
     call('RPUSH', ready(kind % 4), id)
     call('HDEL', state, id)
     call('ZREM', leased, id)
     count('running', -1)
-    is_stored = true
+    is_stored, fence_before = true, fence
   end
 end

@@ -45,7 +45,8 @@ local function take_singles(claim, first, key, at)
   claim.visits = claim.visits - #ids
   for i, id in ipairs(ids) do
     local record = records[i]
-    if not fits(claim, claim.room, #(record or '')) then return i - 1, true end
+    local bytes = #(record or '') + #(states[i] or '')
+    if not fits(claim, claim.room, bytes) then return i - 1, true end
     if not record and states[i] then call('HDEL', state, id) end
     if record and claim.is_strict and not states[i] and is_late(record) then return i - 1, true end
     if record and not claim.chosen[id .. salt] then
@@ -55,7 +56,7 @@ local function take_singles(claim, first, key, at)
         add(claim.single_ends, decimal(claim.ends), id)
         add(claim.states, id, s)
         add(claim.items, id, record)
-        claim.count, claim.room = claim.count + 1, claim.room - #record
+        claim.count, claim.room = claim.count + 1, claim.room - bytes
       end
     end
   end

@@ -10,6 +10,6 @@
 --         those of a push
 -- needs: hand_over, publish, repair
 if interrupted then repair(interrupted) end
-hand_over()
+hand_over(last_fence)
 publish()
 return { 'advanced' }

@@ -7,6 +7,7 @@ mod crashes;
 mod failed_partitions;
 mod hand_over;
 mod hand_over_crashes;
+mod hand_over_limits;
 mod interruptions;
 mod invariants;
 mod kept_results;

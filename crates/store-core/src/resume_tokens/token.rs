@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use crate::{Fence, StreamName, Timestamp};
+use crate::{Error, Fence, Op, Result, StreamName, Timestamp};
 
 /// The version of a saved token. It rises with each save of a stream, also across deletion and expiry.
 ///
@@ -170,6 +170,19 @@ impl ResumeToken {
     /// How long an expired token is still returned, and how long the fence and version of a deleted one are kept: 30 days,
     /// the longest time of a lease.
     pub const EXPIRED_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// Refuses a fence or a version that no store gives out, of 2^53 or more.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`]
+    #[doc(hidden)]
+    pub fn validate_numbers(op: Op, fence: Option<Fence>, version: Option<TokenVersion>) -> Result<()> {
+        let numbers = [fence.map(Fence::get), version.map(TokenVersion::get)];
+        if numbers.into_iter().flatten().all(|number| number < 1 << 53) {
+            return Ok(());
+        }
+        Err(Error::invalid_argument(op, "fences and versions are below 2^53"))
+    }
 
     /// What an engine found.
     pub fn new(info: ResumeTokenInfo, token: Bytes) -> Self {

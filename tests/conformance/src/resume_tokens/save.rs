@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use store_core::{
-    AcquireRequest, Acquired, Durability, Error, Op, ResumeToken, SaveRequest, TokenOutcome, TokenVersion,
+    AcquireRequest, Acquired, Durability, Error, Fence, Op, ResumeToken, SaveRequest, TokenOutcome, TokenVersion,
 };
 
 use super::{EARLIER, LATER, request, save, saved, stored};
@@ -34,12 +34,34 @@ cases! { Op::ResumeTokenSave;
     a_ttl_below_a_second_is_kept_to_the_millisecond,
     any_bytes_are_a_token,
     the_largest_token_is_kept_and_a_larger_one_is_refused,
+    a_fence_or_version_that_no_store_gives_out_is_refused,
     one_of_many_standbys_saves,
     streams_do_not_meet,
     two_services_share_a_stream,
     the_fence_of_a_lease_that_was_lost_is_superseded_by_the_next_one,
     it_can_wait_for_the_disk: Fsync,
     it_is_there_when_the_store_is_opened_again: Reopen,
+}
+
+async fn a_fence_or_version_that_no_store_gives_out_is_refused(fixture: Fixture) -> Verdict {
+    let stream = fixture.stream("stream");
+    let tokens = &fixture.state;
+    let info = saved(&fixture, &request(&stream, "1", EARLIER, None)).await?;
+    for number in [1 << 53, u64::MAX] {
+        let (fence, version) = (Fence::new(number), TokenVersion::new(number));
+        let refusals = [
+            tokens.save(&request(&stream, "2", fence, Some(info.version)), Durability::Accepted).await.map(drop),
+            tokens.save(&request(&stream, "2", LATER, Some(version)), Durability::Accepted).await.map(drop),
+            tokens.take_over(&stream, fence).await.map(drop),
+            tokens.clear(&stream, info.version, Some(fence)).await.map(drop),
+            tokens.clear(&stream, version, None).await.map(drop),
+        ];
+        for refusal in refusals {
+            check_matches!(refusal, Err(Error::InvalidArgument { .. }));
+        }
+    }
+    check_eq!(stored(&fixture, &stream).await?, ResumeToken::new(info, Bytes::from_static(b"1")));
+    Ok(())
 }
 
 async fn the_first_token_expects_none(fixture: Fixture) -> Verdict {

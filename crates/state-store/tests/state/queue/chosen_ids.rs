@@ -100,7 +100,13 @@ async fn an_existing_batch_is_never_written_over() {
             }
             argument
         });
-        let forged: Vec<_> = forged.collect();
+        let mut forged: Vec<_> = forged.collect();
+        // Half a delay later, by the time that the test has set: after the script, the number of keys, and the keys.
+        let clock = 3 + std::str::from_utf8(&forged[2]).unwrap().parse::<usize>().unwrap();
+        let text = String::from_utf8(forged[clock].clone()).unwrap();
+        let (deadline, millis) = text.split_once(' ').unwrap();
+        let later = millis.parse::<u64>().unwrap() + 500 * delay;
+        forged[clock] = format!("{deadline} {later}").into_bytes();
         let reply = monitor.command(&forged).await.unwrap();
         assert_eq!(reply.as_array().unwrap()[0].as_str(), Some("taken"));
         fixture.clock.advance(Duration::from_secs(delay));

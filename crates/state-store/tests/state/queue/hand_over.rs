@@ -14,14 +14,14 @@ use testkit::{DEADLINE, FaultProxy, RedisServer, wait_until};
 use super::{LEASE, claim, job, push, queue, settle};
 use crate::{fixture, namespace, open, open_to_lose, service};
 
-async fn real() -> (RedisServer, StateStore) {
+pub(super) async fn real() -> (RedisServer, StateStore) {
     let server = RedisServer::state().start().await.unwrap();
     let store = another(&server).await;
     (server, store)
 }
 
 /// The store as another process has it, with a channel of its own.
-async fn another(server: &RedisServer) -> StateStore {
+pub(super) async fn another(server: &RedisServer) -> StateStore {
     open(&server.url(None), StateOptions::default()).await.unwrap()
 }
 
@@ -30,7 +30,7 @@ fn request_from(queue: QueueName, max: usize, lease: Duration) -> ClaimRequest {
 }
 
 /// A waiter that has found nothing, and reserves so many jobs.
-async fn registered(store: &StateStore, reserve: usize) -> Arc<dyn Waiter> {
+pub(super) async fn registered(store: &StateStore, reserve: usize) -> Arc<dyn Waiter> {
     registered_for(store, reserve, LEASE).await
 }
 
@@ -46,7 +46,7 @@ async fn next(waiter: &Arc<dyn Waiter>) -> Wakeup {
 }
 
 /// The jobs that are handed over next.
-async fn handed(waiter: &Arc<dyn Waiter>) -> Claim {
+pub(super) async fn handed(waiter: &Arc<dyn Waiter>) -> Claim {
     match next(waiter).await {
         Wakeup::Claimed { queue: of, claim, .. } => {
             assert_eq!(of, queue());
@@ -56,7 +56,7 @@ async fn handed(waiter: &Arc<dyn Waiter>) -> Claim {
     }
 }
 
-fn plain(count: usize) -> Vec<NewJob> {
+pub(super) fn plain(count: usize) -> Vec<NewJob> {
     (0..count).map(|n| NewJob::new(n.to_string())).collect()
 }
 

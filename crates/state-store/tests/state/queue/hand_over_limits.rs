@@ -1,0 +1,91 @@
+//! Jobs that were sent to a waiter that is gone, and messages with jobs that have failed.
+
+use redis_link::{Link, LinkConfig, ServerUrl};
+use state_store::{StateOptions, StateStore};
+use store_core::{Durability, Outcome, Queue, Settled, Settlement};
+use testkit::{DEADLINE, Value, wait_until};
+
+use super::hand_over::{another, handed, plain, real, registered};
+use super::{claim, job, push, queue, settle};
+use crate::{namespace, service};
+
+/// The last 16 of at least 16 digits: the fence in a message that MONITOR shows. A byte before it may be shown as a digit.
+fn fence_in(line: &str) -> Option<&str> {
+    let bytes = line.as_bytes();
+    let is_end = |end: usize| {
+        end >= 16
+            && bytes[end - 16..end].iter().all(u8::is_ascii_digit)
+            && !bytes.get(end).is_some_and(u8::is_ascii_digit)
+    };
+    (16..=bytes.len()).find(|end| is_end(*end)).map(|end| &line[end - 16..end])
+}
+
+/// A subscriber that is gone for this server may still listen to a replica of it: it gets the message, too.
+#[tokio::test]
+async fn a_job_that_nobody_has_received_is_handed_over_under_another_fence() {
+    let (server, store) = real().await;
+    let config = LinkConfig::new(ServerUrl::parse(&server.url(None)).unwrap(), "tests:state");
+    let link = Link::connect(config).await.unwrap();
+    let dead = StateStore::open(link.clone(), namespace(), service(), StateOptions::default()).await.unwrap();
+    let mut gone = Vec::new();
+    for _ in 0..10 {
+        gone.push(registered(&dead, 1).await);
+    }
+    link.close().await;
+    wait_until("the server has noticed", DEADLINE, async || {
+        let clients = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).await.unwrap();
+        clients.as_bytes().is_some_and(<[u8]>::is_empty)
+    })
+    .await;
+    server.command(&["COPY", "test:{q.mail.0}:waiters", "kept"]).await.unwrap();
+    let (producer, mut monitor) = (another(&server).await, server.connect().await.unwrap());
+    monitor.command(&["MONITOR"]).await.unwrap();
+    let mut sent_twice = 0;
+    // The push chooses one of eleven waiters at random; one of them listens.
+    for _ in 0..20 {
+        server.command(&["COPY", "kept", "test:{q.mail.0}:waiters", "REPLACE"]).await.unwrap();
+        let waiter = registered(&store, 1).await;
+        push(&producer, &plain(1)).await;
+        let claim = handed(&waiter).await;
+        server.command(&["ECHO", "end of the pushes"]).await.unwrap();
+        let mut fences = Vec::new();
+        loop {
+            let line = monitor.receive().await.unwrap();
+            let line = line.as_str().unwrap().to_owned();
+            if line.contains("end of the pushes") {
+                break;
+            }
+            if line.contains("\"PUBLISH\"") {
+                fences.extend(fence_in(&line).map(str::to_owned));
+            }
+        }
+        assert_eq!(fences.last().unwrap().parse::<u64>().unwrap(), claim.jobs[0].lease.fence.get());
+        assert!(fences.windows(2).all(|pair| pair[0] < pair[1]), "{fences:?}");
+        sent_twice += usize::from(fences.len() > 1);
+        assert_eq!(settle(&store, &claim.jobs[0], Outcome::Complete(None)).await, Settled::Done);
+    }
+    assert!(sent_twice > 0, "no message was sent to a waiter that is gone");
+}
+
+#[tokio::test]
+async fn the_errors_of_failed_jobs_count_in_a_message() {
+    let (server, store) = real().await;
+    let producer = another(&server).await;
+    push(&producer, &(0..100).map(|n| job(&n.to_string())).collect::<Vec<_>>()).await;
+    let running = claim(&store, 100).await.jobs;
+    assert_eq!(running.len(), 100);
+    let _waiters = [registered(&store, 100).await, registered(&store, 100).await];
+    let mut observer = server.connect().await.unwrap();
+    observer.command(&["PSUBSCRIBE", "test:wake:*"]).await.unwrap();
+    let retry = || Outcome::Retry { after: std::time::Duration::ZERO, error: "x".repeat(1000) };
+    let settlements: Vec<_> = running.iter().map(|job| Settlement::new(job.lease.clone(), retry())).collect();
+    let settled = store.settle(&queue(), &settlements, Durability::Accepted).await.unwrap().value;
+    assert!(settled.iter().all(|settled| *settled == Settled::Done));
+    push(&producer, &plain(1)).await;
+    let mut most = 0;
+    let length = |message: Value| message.as_array().unwrap().last().unwrap().as_bytes().unwrap().len();
+    while most < 20_000 {
+        most = most.max(length(observer.receive().await.unwrap()));
+    }
+    assert!(most <= 64 << 10, "{most} bytes");
+}
