@@ -82,6 +82,11 @@ pub enum Missing {
     Unknown(String),
 }
 
+/// Whether a cluster of this program has shards with ids: Redis from 7.2 and Valkey do. The installed one may be older.
+pub(crate) fn knows_shards(program: &Path) -> bool {
+    PACKAGES.iter().any(|package| program.ends_with(package.path_in(Path::new(""))))
+}
+
 /// The installed `redis-server` first, then every fetched server.
 pub fn available() -> Vec<ServerProgram> {
     let fetched = PACKAGES.iter().filter_map(|package| find(package.name).ok());

@@ -26,6 +26,8 @@ struct Plan {
     port: Arc<ReservedPort>,
     bus: Arc<ReservedPort>,
     announced: u16,
+    /// The id of its shard, and at first of its primary, which does not exist.
+    shard: String,
 }
 
 impl ClusterBuilder {
@@ -82,13 +84,19 @@ impl ClusterBuilder {
         self.node.make_certificates()?;
         let Places { ports, proxies, announced } =
             Places::reserve(self.primaries * (1 + self.replicas), self.uses_proxies).await?;
-        let plan =
-            |(port, announced)| Ok(Plan { id: random_id(), port, bus: Arc::new(ReservedPort::reserve()?), announced });
-        let plans = ports.into_iter().zip(announced).map(plan).collect::<io::Result<Vec<_>>>()?;
         let absent = (0..self.primaries).map(|_| random_id()).collect::<Vec<_>>();
+        let plan = |((port, announced), shard): (_, &String)| {
+            let (bus, shard) = (Arc::new(ReservedPort::reserve()?), shard.clone());
+            Ok(Plan { id: random_id(), port, bus, announced, shard })
+        };
+        let plans = ports.into_iter().zip(announced).zip(absent.iter().cycle()).map(plan);
+        let plans = plans.collect::<io::Result<Vec<_>>>()?;
+        let with_shards = self.node.knows_shards()?;
 
-        let primaries =
-            plans.iter().take(self.primaries).map(|plan| self.builder(plan, self.first_file(&plans, &absent, plan)));
+        let primaries = plans
+            .iter()
+            .take(self.primaries)
+            .map(|plan| self.builder(plan, self.first_file(&plans, &absent, plan, with_shards)));
         let primaries = start_all(primaries.collect()).await?;
         for primary in &primaries {
             primary.take_over().await;
@@ -102,8 +110,10 @@ impl ClusterBuilder {
         for primary in &cluster.nodes {
             epochs.push(cluster.epoch(primary).await);
         }
-        let replicas =
-            plans.iter().skip(self.primaries).map(|plan| self.builder(plan, self.second_file(&plans, &epochs, plan)));
+        let replicas = plans
+            .iter()
+            .skip(self.primaries)
+            .map(|plan| self.builder(plan, self.second_file(&plans, &epochs, plan, with_shards)));
         cluster.nodes.extend(start_all(replicas.collect()).await?);
         cluster.wait_settled().await;
         Ok(cluster)
@@ -120,31 +130,30 @@ impl ClusterBuilder {
     }
 
     /// What the primaries read: all nodes are replicas of primaries that do not exist.
-    fn first_file(&self, plans: &[Plan], absent: &[String], myself: &Plan) -> String {
-        let nodes = plans.iter().enumerate().map(|(index, plan)| {
-            let primary = &absent[index % self.primaries];
-            plan.line(Some(primary), 0, None)
-        });
+    fn first_file(&self, plans: &[Plan], absent: &[String], myself: &Plan, with_shards: bool) -> String {
+        let nodes = plans.iter().map(|plan| plan.line(Some(&plan.shard), 0, None));
         let absent = absent.iter().zip(1..).enumerate().map(|(index, (id, epoch))| Line {
             id,
             port: 1,
             bus: 1,
+            shard: id,
             replicates: None,
             epoch,
             slots: Some(self.slots(index)),
         });
         // Different ones, so that no two take over with the same epoch. Descending, since a later one may read of an earlier one.
         let later = plans.iter().rev().position(|plan| plan.id == myself.id).unwrap_or(0) as u64;
-        file(&nodes.chain(absent).collect::<Vec<_>>(), &myself.id, 1000 + 10 * later)
+        file(&nodes.chain(absent).collect::<Vec<_>>(), &myself.id, 1000 + 10 * later, with_shards)
     }
 
     /// What the replicas read: the cluster as it is.
-    fn second_file(&self, plans: &[Plan], epochs: &[u64], myself: &Plan) -> String {
+    fn second_file(&self, plans: &[Plan], epochs: &[u64], myself: &Plan, with_shards: bool) -> String {
         let lines = plans.iter().enumerate().map(|(index, plan)| match epochs.get(index) {
             Some(epoch) => plan.line(None, *epoch, Some(self.slots(index))),
             None => plan.line(Some(&plans[index % self.primaries].id), 0, None),
         });
-        file(&lines.collect::<Vec<_>>(), &myself.id, epochs.iter().copied().max().unwrap_or(0))
+        let epoch = epochs.iter().copied().max().unwrap_or(0);
+        file(&lines.collect::<Vec<_>>(), &myself.id, epoch, with_shards)
     }
 
     /// The slots of one primary.
@@ -156,6 +165,7 @@ impl ClusterBuilder {
 
 impl Plan {
     fn line<'a>(&'a self, replicates: Option<&'a str>, epoch: u64, slots: Option<RangeInclusive<u16>>) -> Line<'a> {
-        Line { id: &self.id, port: self.announced, bus: self.bus.number(), replicates, epoch, slots }
+        let (bus, shard) = (self.bus.number(), self.shard.as_str());
+        Line { id: &self.id, port: self.announced, bus, shard, replicates, epoch, slots }
     }
 }

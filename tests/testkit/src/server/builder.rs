@@ -311,6 +311,11 @@ impl RedisServerBuilder {
         }
     }
 
+    /// Whether its program reads the shards of nodes from their file.
+    pub(crate) fn knows_shards(&self) -> Result<bool, StartError> {
+        Ok(servers::knows_shards(&self.resolved_program()?))
+    }
+
     /// Starts the server on a free port with an empty directory, and waits until it answers.
     ///
     /// # Errors
@@ -318,7 +323,7 @@ impl RedisServerBuilder {
     pub async fn start(mut self) -> Result<RedisServer, StartError> {
         self.make_certificates()?;
         if self.kind == Kind::OneNodeCluster {
-            let nodes = nodes::one_node();
+            let nodes = nodes::one_node(self.knows_shards()?);
             self = self.cluster_node(&Arc::new(ReservedPort::reserve()?), nodes);
         } else if self.bus.is_none() && self.settings.get("cluster-enabled").is_some_and(|value| value == "yes") {
             // The default, 10,000 above its port, is one that the system gives to outgoing connections.

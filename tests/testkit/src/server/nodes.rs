@@ -1,7 +1,8 @@
 //! `nodes.conf`, from which a node of a cluster knows the cluster.
 //!
 //! A primary that starts refuses calls for its first 2 s. A replica that is promoted does not. So each primary of the kit starts as a
-//! replica of a primary that does not exist, takes its slots over, and forgets it.
+//! replica of a primary that does not exist, takes its slots over, and forgets it. Servers that know shards read them, too. Otherwise each
+//! node makes up its own, and Valkey 9.1 ends with a failed assertion at a `SPUBLISH` if it has lost its shard meanwhile.
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
@@ -21,20 +22,24 @@ pub(crate) struct Line<'a> {
     pub(crate) id: &'a str,
     pub(crate) port: u16,
     pub(crate) bus: u16,
+    /// The id of its shard.
+    pub(crate) shard: &'a str,
     /// The id of the primary, for a replica.
     pub(crate) replicates: Option<&'a str>,
     pub(crate) epoch: u64,
     pub(crate) slots: Option<RangeInclusive<u16>>,
 }
 
-/// The file of the node `myself`, which has seen no later epoch than this one.
-pub(crate) fn file(lines: &[Line<'_>], myself: &str, epoch: u64) -> String {
+/// The file of the node `myself`, which has seen no later epoch than this one. `with_shards`: see
+/// [`knows_shards`](crate::servers::knows_shards).
+pub(crate) fn file(lines: &[Line<'_>], myself: &str, epoch: u64, with_shards: bool) -> String {
     let mut text = String::new();
-    for Line { id, port, bus, replicates, epoch, slots } in lines {
+    for Line { id, port, bus, shard, replicates, epoch, slots } in lines {
         let me = if *id == myself { "myself," } else { "" };
         let role = if replicates.is_some() { "slave" } else { "master" };
         let primary = replicates.unwrap_or("-");
-        let _ = write!(text, "{id} 127.0.0.1:{port}@{bus} {me}{role} {primary} 0 0 {epoch} connected");
+        let shard = if with_shards { format!(",,shard-id={shard}") } else { String::new() };
+        let _ = write!(text, "{id} 127.0.0.1:{port}@{bus}{shard} {me}{role} {primary} 0 0 {epoch} connected");
         if let Some(slots) = slots {
             let _ = write!(text, " {}-{}", slots.start(), slots.end());
         }
@@ -45,10 +50,10 @@ pub(crate) fn file(lines: &[Line<'_>], myself: &str, epoch: u64) -> String {
 }
 
 /// The file of the only node of a cluster, which reads its own ports elsewhere.
-pub(super) fn one_node() -> String {
+pub(super) fn one_node(with_shards: bool) -> String {
     let (myself, absent) = (random_id(), random_id());
-    let line = |id, replicates, slots| Line { id, port: 1, bus: 1, replicates, epoch: 1, slots };
-    file(&[line(&myself, Some(&absent), None), line(&absent, None, Some(0..=16383))], &myself, 1)
+    let line = |id, replicates, slots| Line { id, port: 1, bus: 1, shard: &absent, replicates, epoch: 1, slots };
+    file(&[line(&myself, Some(&absent), None), line(&absent, None, Some(0..=16383))], &myself, 1, with_shards)
 }
 
 impl RedisServer {

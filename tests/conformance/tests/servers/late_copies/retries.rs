@@ -7,6 +7,8 @@ use store_core::{
     RetryState,
 };
 
+use testkit::{DEADLINE, wait_until};
+
 use super::World;
 
 const ACCEPTED: Durability = Durability::Accepted;
@@ -22,8 +24,15 @@ impl World {
         RetryRequest::new(self.key("operation"), RetryPolicy::new(9, Backoff::Fixed(Duration::ZERO)))
     }
 
+    /// Begins an attempt, which may be due in the next millisecond.
     async fn running(&self) -> RetryAttempt {
-        self.retries().begin(&self.request(), ACCEPTED).await.unwrap().value.attempt().expect("it is due")
+        let mut attempt = None;
+        wait_until("it is due", DEADLINE, async || {
+            attempt = self.retries().begin(&self.request(), ACCEPTED).await.unwrap().value.attempt();
+            attempt.is_some()
+        })
+        .await;
+        attempt.unwrap()
     }
 
     async fn operation(&self) -> Option<RetryInfo> {
