@@ -176,7 +176,7 @@ impl TopicConsumer {
     /// dropped at any time, and loses nothing.
     ///
     /// # Errors
-    /// Those of [`Topics::read`]. Call it again: the other partitions are read in turn.
+    /// Those of [`Topics::read`](store_core::Topics::read). Call it again: the other partitions are read in turn.
     pub async fn next(&mut self) -> Result<EventBatch> {
         loop {
             self.renew().await?;
@@ -210,7 +210,7 @@ impl TopicConsumer {
     /// Acknowledges the events of a batch. `false` if this consumer has lost the partition: another one reads these events again.
     ///
     /// # Errors
-    /// Those of [`Topics::acknowledge`]. Repeat the call.
+    /// Those of [`Topics::acknowledge`](store_core::Topics::acknowledge). Repeat the call.
     pub async fn acknowledge(&self, batch: &EventBatch) -> Result<bool> {
         let Some(last) = batch.last() else { return Ok(true) };
         Ok(self.topic.topics.acknowledge(&batch.lease, last, self.topic.durability).await?.value)
@@ -220,7 +220,7 @@ impl TopicConsumer {
     /// leases end.
     ///
     /// # Errors
-    /// The first one of [`Topics::release`]; the other partitions are given back.
+    /// The first one of [`Topics::release`](store_core::Topics::release); the other partitions are given back.
     pub async fn stop(mut self) -> Result<()> {
         let mut result = Ok(());
         while let Some((_, held)) = self.held.pop_first() {
