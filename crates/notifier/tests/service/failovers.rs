@@ -54,7 +54,7 @@ async fn runs_through(cache: &str, state: &str, failover: impl AsyncFnOnce()) {
     let report = report(&exit);
     assert_eq!(counts(&report, ["received", "rejected", "dead", "pending"]), [lines as u64, 0, 0, 0], "{report}");
     assert_eq!(folder.delivered("out.txt").into_keys().collect::<BTreeSet<_>>(), ids, "nothing is lost");
-    // Whoever followed the events has seen that of each delivery.
+    // The command that follows the events has printed the one of each delivery.
     let shown = |follower: &RunningProgram| -> BTreeSet<String> {
         let delivered = events(&follower.stdout()).into_iter().filter(|event| event["event"] == "delivered");
         delivered.map(|event| event["id"].as_str().unwrap().to_owned()).collect()

@@ -8,9 +8,9 @@
 --         number from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   remembered until the last copy's deadline; and by id and request as long as a job is
 --         retained
--- Cost    8 commands and 1 per batch, O(bytes + log s) with s scheduled; for other jobs 12
---         commands and 2 per 50, up to 5 more per job with a unique key; to hand jobs over 4
---         commands per waiter, at most 16 waiters without a listener, and those of a claim
+-- Cost    8 commands and 1 per batch, or 2 if it is delayed, O(bytes + log s) with s scheduled; for
+--         other jobs 12 commands and 2 per 50, up to 5 more per job with a unique key; to hand jobs
+--         over 4 per waiter, at most 16 waiters without a listener, and those of a claim
 -- needs: answer, behind, fence_before, hand_over, has_news, is_stored, publish, push_batches
 -- needs: push_singles, repair
 local is_news, reply = has_news, { answer }

@@ -105,9 +105,8 @@ async fn a_registration_ends_after_10_s() {
     assert!((1..=20_000).contains(&left), "{left} ms");
 }
 
-#[tokio::test]
-async fn waiters_without_a_receiver_are_passed_over() {
-    let (server, store) = real().await;
+/// Ten waiters with registrations that reserve a job each, whose process has lost its connections.
+pub(super) async fn ten_gone(server: &RedisServer) -> Vec<Arc<dyn Waiter>> {
     let config = LinkConfig::new(ServerUrl::parse(&server.url(None)).unwrap(), "tests:state");
     let link = Link::connect(config).await.unwrap();
     let dead = StateStore::open(link.clone(), namespace(), service(), StateOptions::default()).await.unwrap();
@@ -121,6 +120,13 @@ async fn waiters_without_a_receiver_are_passed_over() {
         clients.as_bytes().is_some_and(<[u8]>::is_empty)
     })
     .await;
+    gone
+}
+
+#[tokio::test]
+async fn waiters_without_a_receiver_are_passed_over() {
+    let (server, store) = real().await;
+    let _gone = ten_gone(&server).await;
     server.command(&["COPY", "test:{q.mail.0}:waiters", "kept"]).await.unwrap();
     push(&another(&server).await, &plain(1)).await;
     assert_eq!((counts(&store).await, waiters(&server).await), ((1, 0), Some(0)));

@@ -1,13 +1,10 @@
 //! Jobs that were sent to a waiter that is gone, and messages with jobs that have failed.
 
-use redis_link::{Link, LinkConfig, ServerUrl};
-use state_store::{StateOptions, StateStore};
 use store_core::{Durability, Outcome, Queue, Settled, Settlement};
-use testkit::{DEADLINE, Value, wait_until};
+use testkit::Value;
 
-use super::hand_over::{another, handed, plain, real, registered};
+use super::hand_over::{another, handed, plain, real, registered, ten_gone};
 use super::{claim, job, push, queue, settle};
-use crate::{namespace, service};
 
 /// The last 16 of at least 16 digits: the fence in a message that MONITOR shows. A byte before it may be shown as a digit.
 fn fence_in(line: &str) -> Option<&str> {
@@ -24,19 +21,7 @@ fn fence_in(line: &str) -> Option<&str> {
 #[tokio::test]
 async fn a_job_that_nobody_has_received_is_handed_over_under_another_fence() {
     let (server, store) = real().await;
-    let config = LinkConfig::new(ServerUrl::parse(&server.url(None)).unwrap(), "tests:state");
-    let link = Link::connect(config).await.unwrap();
-    let dead = StateStore::open(link.clone(), namespace(), service(), StateOptions::default()).await.unwrap();
-    let mut gone = Vec::new();
-    for _ in 0..10 {
-        gone.push(registered(&dead, 1).await);
-    }
-    link.close().await;
-    wait_until("the server has noticed", DEADLINE, async || {
-        let clients = server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]).await.unwrap();
-        clients.as_bytes().is_some_and(<[u8]>::is_empty)
-    })
-    .await;
+    let _gone = ten_gone(&server).await;
     server.command(&["COPY", "test:{q.mail.0}:waiters", "kept"]).await.unwrap();
     let (producer, mut monitor) = (another(&server).await, server.connect().await.unwrap());
     monitor.command(&["MONITOR"]).await.unwrap();
