@@ -14,17 +14,18 @@ local reply, left, room = { 'listed', 1 }, tonumber(ARGV[4]), tonumber(ARGV[5])
 local indexes = { scheduled = due, running = leased, completed = completed, dead = dead }
 local index, seen, is_again = indexes[ARGV[3]], ARGV[7], ARGV[8] == '1'
 
--- Returns an element, if there is room.
-local function show(mark, element, score)
-  if left == 0 or room <= 0 then reply[2] = 0 end
-  if reply[2] == 0 then return end
+-- Returns an element, if there is room. Without a score: of the list of this priority.
+local function show(mark, element, score, priority)
+  if left == 0 or room <= 0 then reply[2] = 0; return end
   local id = index == due and sub(element, 2) or element
   local record, s = call('HGET', jobs, id) or '', call('HGET', state, id) or ''
+  -- An id that was pushed again can still be in another list.
+  if not score and byte(id) ~= 2 and byte(record, 3) ~= priority then record = '' end
   left, room = left - 1, room - #record - #s
   if byte(id) ~= 2 then record = sub(record, 1, 9) .. sub(record, -6) end
   add(reply, mark, element)
   add(reply, record, s)
-  reply[#reply + 1] = score
+  reply[#reply + 1] = score or call('ZSCORE', due, priority .. element) or ''
 end
 
 local function show_ready(priority)
@@ -35,8 +36,7 @@ local function show_ready(priority)
     from = at and (is_again and at or at + 1) or 0
   end
   for i, element in ipairs(call('LRANGE', key, from, from + left)) do
-    local score = call('ZSCORE', due, priority .. element) or ''
-    show(priority .. decimal(from + i - 1), element, score)
+    show(priority .. decimal(from + i - 1), element, nil, priority)
   end
 end
 

@@ -8,8 +8,7 @@ local function is_late(record)
   return unpack_bytes('>I6', record, #record - 5) + unpack_bytes('>I6', record, 10) <= now
 end
 
--- The state of a single job under its new lease; nil if the id in the list is stale: of a job that
--- was removed, or that is elsewhere.
+-- The state of a single job under its new lease; nil if the id in the list is stale.
 local function lease_single(claim, id, record, s)
   local flags, unheard, attempts, reason = byte(record, 2), 0, 1, nil
   -- It waits for its time. Only one that was delayed, or that has waited before, can.
@@ -49,7 +48,8 @@ local function take_singles(claim, first, key, at)
     if not fits(claim, claim.room, bytes) then return i - 1, true end
     if not record and states[i] then call('HDEL', state, id) end
     if record and claim.is_strict and not states[i] and is_late(record) then return i - 1, true end
-    if record and not claim.chosen[id .. salt] then
+    -- An id that was pushed again can still be in another list.
+    if record and ready(byte(record, 3)) == key and not claim.chosen[id .. salt] then
       claim.chosen[id .. salt] = true
       local s = lease_single(claim, id, record, states[i])
       if s then

@@ -23,6 +23,7 @@ cases! { Op::QueueList;
     dead_jobs_come_page_by_page: OneOrder,
     jobs_of_one_moment_are_each_listed_once,
     removed_jobs_are_not_listed,
+    a_job_that_was_removed_and_pushed_again_is_where_its_last_push_says: OneOrder,
     a_cursor_survives_the_removal_of_what_was_read: OneOrder,
 }
 
@@ -201,6 +202,20 @@ async fn removed_jobs_are_not_listed(queue: QueueFixture) -> Verdict {
     queue.delete("c").await?;
     check_eq!(queue.listed(JobState::Ready).await?, ["b"]);
     check_eq!(queue.listed(JobState::Scheduled).await?, ["a"]);
+    Ok(())
+}
+
+async fn a_job_that_was_removed_and_pushed_again_is_where_its_last_push_says(queue: QueueFixture) -> Verdict {
+    let low = || job("a").with_priority(Priority::Low);
+    queue.push(&[job("a").with_priority(Priority::Critical), job("b")]).await?;
+    queue.cancel("a").await?;
+    queue.push_one(low().with_delay(secs(5))).await?;
+    check_eq!(queue.listed(JobState::Ready).await?, ["b"]);
+    check_eq!(queue.listed(JobState::Scheduled).await?, ["a"]);
+    queue.cancel("a").await?;
+    queue.push_one(low()).await?;
+    check_eq!(queue.listed(JobState::Ready).await?, ["b", "a"]);
+    check_eq!(queue.claim_ids(10).await?, ["b", "a"]);
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    ClaimRequest, ClaimedJob, Durability, Error, HolderName, NewJob, Outcome, Queue, QueueExt, QueueInspect, Result,
-    Settled,
+    Cancelled, ClaimRequest, ClaimedJob, Deleted, Durability, Error, HolderName, JobState, NewJob, Outcome,
+    PageRequest, Queue, QueueControl, QueueExt, QueueInspect, Result, Settled,
 };
 use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 use tokio::task::JoinHandle;
@@ -208,22 +208,46 @@ async fn patient_through(server: &RedisServer, proxy: &FaultProxy) -> StateStore
     store
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_ends_within_the_pause_before_a_repetition_is_not_pushed_again() {
+/// Ends all jobs of the queue, each in one way. Returns how many.
+async fn end_all(store: &StateStore, way: &str) -> usize {
+    let queue = queue();
+    if way == "cancelled" {
+        let mut waiting = Vec::new();
+        for state in [JobState::Ready, JobState::Scheduled] {
+            waiting.extend(store.list(&queue, state, PageRequest::default()).await.unwrap().items);
+        }
+        for job in &waiting {
+            assert_eq!(store.cancel(&queue, &job.id).await.unwrap(), Cancelled::Removed);
+        }
+        return waiting.len();
+    }
+    let claimed = claim_some(store, LEASE).await;
+    for job in &claimed {
+        if way == "deleted" {
+            settle(store, job, Outcome::Dead { reason: "no".into() }).await;
+            assert_eq!(store.delete(&queue, &[job.lease.job.clone()]).await.unwrap(), [Deleted::Deleted]);
+        } else {
+            settle(store, job, Outcome::Complete(None)).await;
+        }
+    }
+    claimed.len()
+}
+
+/// Jobs that end in one way while the push of each kind of job waits before its repetition.
+async fn ends_within_the_pause(way: &str) {
     let server = RedisServer::state().start().await.unwrap();
     let proxy = FaultProxy::start(server.address()).await.unwrap();
     let (store, direct) = (patient_through(&server, &proxy).await, direct(&server).await);
-    let jobs = [vec![NewJob::new("single")], vec![job("chosen")], (0..5).map(|_| NewJob::new("batch")).collect()];
-    for (round, jobs) in jobs.iter().enumerate() {
+    let delayed = NewJob::new(format!("{way} scheduled")).with_delay(Duration::from_millis(1));
+    let batch = (0..5).map(|_| NewJob::new(format!("{way} batch"))).collect();
+    let kinds = [vec![NewJob::new(format!("{way} single"))], vec![job(way)], batch, vec![delayed]];
+    for (round, jobs) in kinds.iter().enumerate() {
         proxy.cut_after_request(mentions(&jobs[0].payload));
         let meanwhile = cut_and_refuse(&proxy, round + 1, async || {
-            let mut done = 0;
-            wait_until("the jobs are done", DEADLINE, async || {
-                for job in claim_some(&direct, LEASE).await {
-                    settle(&direct, &job, Outcome::Complete(None)).await;
-                    done += 1;
-                }
-                done == jobs.len()
+            let mut ended = 0;
+            wait_until("the jobs have ended", DEADLINE, async || {
+                ended += end_all(&direct, way).await;
+                ended == jobs.len()
             })
             .await;
         });
@@ -231,8 +255,18 @@ async fn a_job_that_ends_within_the_pause_before_a_repetition_is_not_pushed_agai
         let pushing = store.push(&mail, jobs, Durability::Accepted);
         let (pushed, ()) = tokio::join!(pushing, meanwhile);
         assert_eq!(pushed.unwrap().value.iter().filter(|pushed| pushed.is_new()).count(), jobs.len());
-        assert_eq!(direct.counts(&queue()).await.unwrap().pending(), 0, "round {round}");
+        let counts = direct.counts(&queue()).await.unwrap();
+        assert_eq!((counts.pending(), counts.dead), (0, 0), "{way}: {jobs:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_ends_within_the_pause_before_a_repetition_is_not_pushed_again() {
+    tokio::join!(
+        ends_within_the_pause("discarded"),
+        ends_within_the_pause("cancelled"),
+        ends_within_the_pause("deleted")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
