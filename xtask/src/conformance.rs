@@ -15,11 +15,11 @@ use crate::shell::{cargo, run};
 #[derive(Args)]
 pub(crate) struct Conformance {
     /// The cache server: redis://… or rediss://…, without a database number
-    #[arg(long, value_name = "URL")]
-    cache_url: String,
+    #[arg(long, value_name = "URL", required_unless_present = "list")]
+    cache_url: Option<String>,
     /// The worker state server
-    #[arg(long, value_name = "URL")]
-    state_url: String,
+    #[arg(long, value_name = "URL", required_unless_present = "list")]
+    state_url: Option<String>,
     /// The user of the cache server, instead of that of its URL
     #[arg(long, value_name = "NAME")]
     cache_username: Option<String>,
@@ -53,6 +53,9 @@ pub(crate) struct Conformance {
     /// Run only the cases whose name contains this text; no match is an error
     #[arg(long, default_value = "")]
     filter: String,
+    /// Run nothing, and list the names of the cases: the operation and the behaviour
+    #[arg(long, conflicts_with_all = ["cache_url", "state_url"])]
+    list: bool,
 }
 
 impl Conformance {
@@ -64,8 +67,10 @@ impl Conformance {
 
     /// The URLs go through the environment: they may hold passwords, and command lines are shown.
     fn describe(self, command: &mut Command) -> Result<(), String> {
-        command.env("CONFORMANCE_CACHE_URL", self.cache_url).env("CONFORMANCE_STATE_URL", self.state_url);
-        command.env("CONFORMANCE_FILTER", self.filter);
+        for (name, url) in [("CACHE_URL", self.cache_url), ("STATE_URL", self.state_url)] {
+            command.env(format!("CONFORMANCE_{name}"), url.unwrap_or_default());
+        }
+        command.env("CONFORMANCE_FILTER", self.filter).env("CONFORMANCE_LIST", if self.list { "1" } else { "" });
         for (name, value) in [("CACHE_USERNAME", self.cache_username), ("STATE_USERNAME", self.state_username)] {
             command.env(format!("CONFORMANCE_{name}"), value.unwrap_or_default());
         }

@@ -31,6 +31,8 @@ mod steps;
 mod topics;
 mod verdict;
 
+use std::collections::BTreeSet;
+
 pub use against::{AgainstError, Target, against};
 pub use case::Case;
 pub use embedded::{EmbeddedFile, EmbeddedMemory};
@@ -62,6 +64,20 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     groups.into_iter().flatten().copied().chain([hostile::CASES]).flatten()
 }
 
+/// The names of the cases that contain `filter`, in a line each; the last line has their number and that of their operations.
+///
+/// # Errors
+/// [`AgainstError::NoCase`] if there is none.
+pub fn listing(filter: &str) -> Result<String, AgainstError> {
+    let cases: Vec<_> = all().filter(|case| case.name().contains(filter)).collect();
+    if cases.is_empty() {
+        return Err(AgainstError::NoCase(filter.to_owned()));
+    }
+    let operations: BTreeSet<_> = cases.iter().map(|case| case.op.name()).collect();
+    let names = cases.iter().map(|case| case.name()).collect::<Vec<_>>().join("\n");
+    Ok(format!("{names}\n{} cases, {} operations", cases.len(), operations.len()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -74,6 +90,17 @@ mod tests {
         let missing =
             Op::ALL.iter().map(|op| op.name()).filter(|name| !name.starts_with("link.") && !covered.contains(name));
         assert_eq!(missing.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_listing_has_each_case_in_a_line() {
+        let listing = crate::listing("").unwrap();
+        assert_eq!(listing.lines().count(), crate::all().count() + 1);
+        let push = crate::listing("queue.push.").unwrap();
+        let names = crate::all().map(|case| case.name()).filter(|name| name.starts_with("queue.push."));
+        assert!(push.lines().eq(names.chain([push.lines().last().unwrap().to_owned()])), "{push}");
+        assert!(push.ends_with(" cases, 1 operations"), "{push}");
+        assert!(crate::listing("no such case").is_err());
     }
 
     #[test]

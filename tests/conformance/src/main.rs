@@ -10,15 +10,19 @@ use store_core::Role;
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command talks to its user")]
 async fn main() -> ExitCode {
-    let (Some(cache), Some(state)) = (target(Role::Cache), target(Role::State)) else {
+    let filter = variable("CONFORMANCE_FILTER").unwrap_or_default();
+    let result = if variable("CONFORMANCE_LIST").is_some() {
+        conformance::listing(&filter).map(|names| (names, true))
+    } else if let (Some(cache), Some(state)) = (target(Role::Cache), target(Role::State)) {
+        conformance::against(&cache, &state, &filter).await.map(|report| (report.to_string(), report.is_ok()))
+    } else {
         eprintln!("error: run it as `cargo xtask conformance --cache-url URL --state-url URL`");
         return ExitCode::from(2);
     };
-    let filter = variable("CONFORMANCE_FILTER").unwrap_or_default();
-    match conformance::against(&cache, &state, &filter).await {
-        Ok(report) => {
-            println!("{report}");
-            if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match result {
+        Ok((text, is_ok)) => {
+            println!("{text}");
+            if is_ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => {
             eprintln!("error: {error}");
