@@ -21,7 +21,7 @@ static INSPECT: Script = Script::reads("lease/inspect", &[layout::PIECE, include
 pub(crate) static SCRIPTS: [&Script; 4] = [&ACQUIRE, &RENEW, &RELEASE, &INSPECT];
 
 /// How long a fence is kept after its lease; later the clock alone makes the next one larger.
-const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const FENCE_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// The calls of all tasks.
 pub(crate) struct LeaseCalls {

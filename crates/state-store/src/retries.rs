@@ -13,6 +13,7 @@ use store_core::{
 };
 
 use crate::StateStore;
+use crate::leases::FENCE_KEPT_FOR;
 
 const RECORD: &str = include_str!("../lua/retry/record.lua");
 const WRITES: &str = include_str!("../lua/retry/writes.lua");
@@ -48,7 +49,7 @@ impl RetryCalls {
             begin: shared(Op::RetryBegin, &BEGIN, args![layouts.clone(), margin, RetryInfo::TIMED_OUT]),
             fail: shared(Op::RetryFail, &FAIL, args![layouts.clone(), margin]),
             succeed: shared(Op::RetrySucceed, &SUCCEED, args![layouts.clone(), margin]),
-            clear: shared(Op::RetryClear, &CLEAR, args![layouts.clone()]),
+            clear: shared(Op::RetryClear, &CLEAR, args![layouts.clone(), millis_ceil(FENCE_KEPT_FOR)]),
             list: shared(Op::RetryList, &LIST, args![layouts]),
         }
     }

@@ -66,8 +66,8 @@ pub trait Retries: Send + Sync + fmt::Debug {
     /// if its time is over, and [`RetryBegun::Succeeded`] after its success. After a failure it is a new request.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if [`RetryRequest::lasting`] or a wait of the policy is longer
-    /// than [`Ttl::MAX`](crate::Ttl::MAX), or if the policy allows no attempt.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if [`RetryRequest::lasting`] is 0, if it or a wait of the policy is
+    /// longer than [`Ttl::MAX`](crate::Ttl::MAX), or if the policy allows no attempt.
     async fn begin(&self, request: &RetryRequest, durability: Durability) -> Result<Receipt<RetryBegun>>;
 
     /// `async fn fail(&self, attempt: &RetryAttempt, error: &str, decision: RetryDecision, durability: Durability) -> Result<Receipt<RetryFailed>>`
@@ -102,8 +102,8 @@ pub trait Retries: Send + Sync + fmt::Debug {
     /// `async fn clear(&self, operation: &Key) -> Result<bool>`
     ///
     /// Deletes the record of an operation, for example so that an exhausted one can be tried again. An attempt that runs can no
-    /// longer write. Returns whether there was a record. If the reply to the first copy was lost, it returns `true` also if
-    /// there was none.
+    /// longer write, and the next one has a higher fence: the store keeps the fence for a day. Returns whether there was a record. If
+    /// the reply to the first copy was lost, it returns `true` also if there was none.
     async fn clear(&self, operation: &Key) -> Result<bool>;
 
     /// `async fn list(&self, after: Option<Cursor>) -> Result<Page<RetryInfo>>`

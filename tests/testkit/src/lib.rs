@@ -62,7 +62,7 @@ pub use program::{Exit, Program, RunningProgram};
 pub use proxy::{FaultProxy, mentions};
 pub use remote::RemoteServer;
 pub use resp::{CommandError, RespConnection, Value, frame_end};
-pub use script_proxy::{Interrupted, ScriptProxy};
+pub use script_proxy::{Interrupted, Interruption, ScriptProxy};
 pub use sentinels::{Sentinels, SentinelsBuilder};
 pub use server::{RedisServer, RedisServerBuilder, StartError};
 pub use skip::skipped;

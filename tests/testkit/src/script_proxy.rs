@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fmt::{Debug, Display};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -96,6 +97,34 @@ impl ScriptProxy {
         Ok(())
     }
 
+    /// Calls `round` for each write of the script and each of [`Interrupted`], and once more for each of these without an
+    /// interruption. Each round prepares data of its own, and makes the call in [`Interruption::during`]. Returns how many writes
+    /// the script makes. Prints where it interrupts: the output of a test that fails.
+    ///
+    /// # Panics
+    /// As [`interrupt`](Self::interrupt).
+    #[allow(clippy::print_stdout, reason = "shown when a test fails")]
+    pub async fn at_each_write(
+        &self,
+        script: &str,
+        context: impl Display,
+        mut round: impl AsyncFnMut(&mut Interruption<'_>),
+    ) -> usize {
+        let mut count = 0;
+        for then in [Interrupted::IsRepeated, Interrupted::Fails] {
+            for writes in 0.. {
+                println!("{script}, {context}: interrupted after {writes} writes, then {then:?}");
+                let mut interruption = Interruption { proxy: self, script, writes, then, happened: false };
+                round(&mut interruption).await;
+                if !interruption.happened {
+                    count = writes;
+                    break;
+                }
+            }
+        }
+        count
+    }
+
     /// All scripts run as they are. Returns whether one was interrupted since [`interrupt`](Self::interrupt).
     ///
     /// # Errors
@@ -105,6 +134,28 @@ impl ScriptProxy {
         let mut control = self.control.lock().await;
         let left = control.command(&["GETDEL", "testkit:writes"]).await?;
         Ok(left.as_str() == Some("interrupted"))
+    }
+}
+
+/// One of the interruptions of [`ScriptProxy::at_each_write`].
+pub struct Interruption<'a> {
+    proxy: &'a ScriptProxy,
+    script: &'a str,
+    writes: usize,
+    then: Interrupted,
+    happened: bool,
+}
+
+impl Interruption<'_> {
+    /// Makes a call, whose script is interrupted.
+    ///
+    /// # Panics
+    /// As [`ScriptProxy::interrupt`].
+    pub async fn during<T, E: Debug>(&mut self, call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.proxy.interrupt(self.script, self.writes, self.then).await.expect("the script can be changed");
+        let outcome = call.await;
+        self.happened = self.proxy.heal().await.expect("the server answers") || outcome.is_err();
+        outcome
     }
 }
 

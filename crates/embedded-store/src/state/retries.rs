@@ -26,21 +26,32 @@ const STEP: usize = 1000;
 /// The largest number of attempts that is counted.
 const MOST_ATTEMPTS: u32 = 999_999;
 
+/// How long the fence of a cleared operation is kept.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
 /// What is stored of an operation.
 struct Stored {
     info: RetryInfo,
     request: [u8; 16],
+    /// Nothing but the fence counts.
+    is_cleared: bool,
 }
 
 impl Stored {
     fn read(rows: &mut impl Rows, row: &[u8], operation: &Key, now: Moment) -> Result<Option<Self>, Fault> {
+        Ok(Self::read_any(rows, row, operation, now)?.filter(|stored| !stored.is_cleared))
+    }
+
+    /// Reads it even if it was cleared.
+    fn read_any(rows: &mut impl Rows, row: &[u8], operation: &Key, now: Moment) -> Result<Option<Self>, Fault> {
         expiring::get(rows, row, now, |end, row| Self::decode(operation, end, row))
     }
 
     fn decode(operation: &Key, end: u64, row: &[u8]) -> Result<Self, Fault> {
         let mut row = Decoder::new(row);
-        let state = match row.u8()? {
-            b'r' => RetryState::Running,
+        let letter = row.u8()?;
+        let state = match letter {
+            b'r' | b'n' => RetryState::Running,
             b'w' => RetryState::Waiting,
             b'x' => RetryState::Exhausted,
             b'd' => RetryState::Succeeded,
@@ -54,13 +65,14 @@ impl Stored {
         info.until = Timestamp::from_millis(end);
         let request = row.array()?;
         info.last_error = Some(text(row.tail())?).filter(|error| !error.is_empty()).map(str::to_owned);
-        Ok(Self { info, request })
+        Ok(Self { info, request, is_cleared: letter == b'n' })
     }
 
     /// Writes the entry, which lasts at least until `lasts`.
     fn write(&self, change: &mut Change<'_>, row: &[u8], lasts: u64) -> Result<(), Fault> {
         let info = &self.info;
         let state = match info.state {
+            _ if self.is_cleared => b'n',
             RetryState::Waiting => b'w',
             RetryState::Exhausted => b'x',
             RetryState::Succeeded => b'd',
@@ -90,7 +102,9 @@ fn end(now: Moment, from: Option<Timestamp>, ttl: Ttl) -> u64 {
 }
 
 fn begin(change: &mut Change<'_>, row: &[u8], request: &RetryRequest, now: Moment) -> Result<RetryBegun, Fault> {
-    let mut stored = Stored::read(change, row, &request.operation, now)?;
+    let stored = Stored::read_any(change, row, &request.operation, now)?;
+    let last = stored.as_ref().map(|stored| stored.info.fence);
+    let mut stored = stored.filter(|stored| !stored.is_cleared);
     if let Some(stored) = &mut stored {
         let info = &mut stored.info;
         let is_open = matches!(info.state, RetryState::Running | RetryState::Waiting);
@@ -119,7 +133,6 @@ fn begin(change: &mut Change<'_>, row: &[u8], request: &RetryRequest, now: Momen
         Some(stored) if stored.info.state == RetryState::Exhausted => return Ok(stored.exhausted()),
         other => other,
     };
-    let last = stored.as_ref().map(|stored| stored.info.fence);
     let fence = Fence::following(last, now.micros());
     let mut info = match stored.filter(|stored| stored.info.state != RetryState::Succeeded) {
         Some(stored) => stored.info,
@@ -134,7 +147,7 @@ fn begin(change: &mut Change<'_>, row: &[u8], request: &RetryRequest, now: Momen
     info.next = Some(Timestamp::from_millis(now.after(request.lasting)));
     let begun = RetryBegun::Started(request.attempt(info.attempts, fence));
     let lasts = end(now, info.next, request.ttl);
-    Stored { info, request: *request.request.as_bytes() }.write(change, row, lasts)?;
+    Stored { info, request: *request.request.as_bytes(), is_cleared: false }.write(change, row, lasts)?;
     expiring::tidy(change, now, Usage::UNBOUNDED)?;
     Ok(begun)
 }
@@ -180,6 +193,14 @@ fn succeed(change: &mut Change<'_>, row: &[u8], attempt: &RetryAttempt, now: Mom
     let Some(mut stored) = stored.filter(is_it) else { return Ok(false) };
     (stored.info.state, stored.info.next, stored.info.last_error) = (RetryState::Succeeded, None, None);
     stored.write(change, row, end(now, None, attempt.ttl))?;
+    Ok(true)
+}
+
+fn clear(change: &mut Change<'_>, row: &[u8], operation: &Key, now: Moment) -> Result<bool, Fault> {
+    let Some(mut stored) = Stored::read(change, row, operation, now)? else { return Ok(false) };
+    (stored.is_cleared, stored.info.last_error) = (true, None);
+    stored.info.until = Timestamp::default();
+    stored.write(change, row, now.after(REMEMBERED))?;
     Ok(true)
 }
 
@@ -229,8 +250,8 @@ impl Retries for EmbeddedState {
     }
 
     async fn clear(&self, operation: &Key) -> Result<bool> {
-        let (clock, row) = (self.options.clock.clone(), self.operation_row(operation));
-        let apply = move |change: &mut Change<'_>| expiring::remove(change, &row, Moment::now(&clock));
+        let (clock, row, operation) = (self.options.clock.clone(), self.operation_row(operation), operation.clone());
+        let apply = move |change: &mut Change<'_>| clear(change, &row, &operation, Moment::now(&clock));
         self.database.write(Op::RetryClear, apply).await
     }
 
@@ -252,7 +273,8 @@ impl Retries for EmbeddedState {
                 let mut row = Decoder::new(row?);
                 let (end, value) = (row.u64()?, row.tail());
                 if end > now.millis() {
-                    items.push(Stored::decode(&operation, end, value)?.info);
+                    let stored = Some(Stored::decode(&operation, end, value)?).filter(|stored| !stored.is_cleared);
+                    items.extend(stored.map(|stored| stored.info));
                 }
                 steps += 1;
                 last = (steps == STEP).then_some(operation);

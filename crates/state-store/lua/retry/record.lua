@@ -2,7 +2,8 @@
 -- number of attempts (6 digits), when the first began, when the last began, when the next may
 -- begin, until when the record lasts (ms, 15 digits each), the request of the last attempt (16
 -- bytes), the last error.
--- State: `r` an attempt runs until the next may begin, `w` waiting, `x` exhausted, `d` succeeded.
+-- State: `r` an attempt runs until the next may begin, `w` waiting, `x` exhausted, `d` succeeded. A
+-- record that was cleared has expired at 0.
 -- needs: call, now, layout, unreadable
 
 -- Reads a record. `state` is nil if there is none or it has expired; `failure` if it cannot be
@@ -34,4 +35,10 @@ local function write_operation(read, lasts, margin)
   local head = layout .. read.state .. read.fence .. string.format('%06d', read.attempts) .. times
   local value = head .. string.format('%015d', read.till) .. read.request .. read.last_error
   call('SET', read.key, value, 'PX', string.format('%d', read.till - now + margin))
+end
+
+-- Has a record expire. Its fence is kept for `kept` (ms): the next attempt gets a higher one.
+local function clear_operation(read, kept)
+  local head, request = string.sub(read.value, 1, 69), string.sub(read.value, 85, 100)
+  call('SET', read.key, head .. string.rep('0', 15) .. request, 'PX', kept)
 end

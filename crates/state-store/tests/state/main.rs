@@ -7,6 +7,7 @@ mod expired_runs;
 mod golden_retries;
 mod heartbeats;
 mod idempotency;
+mod interrupting;
 mod layouts;
 mod leases;
 mod queue;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use store_core::{
-    Backoff, Clock, Durability, Error, Key, ManualClock, Result, Retries, RetryAttempt, RetryBegun, RetryDecision,
-    RetryFailed, RetryInfo, RetryPolicy, RetryRequest, Timestamp, Ttl,
+    Backoff, Durability, Error, Key, Result, Retries, RetryAttempt, RetryBegun, RetryDecision, RetryFailed, RetryInfo,
+    RetryPolicy, RetryRequest, Ttl,
 };
-use testkit::{Interrupted, RedisServer, ScriptProxy};
+use testkit::Interruption;
 
-use crate::{Fixture, fixture, fixture_with, open};
+use crate::interrupting::Interrupting;
+use crate::{Fixture, fixture, fixture_with};
 use state_store::{StateOptions, StateStore};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -56,8 +57,13 @@ async fn an_operation_is_one_string_that_expires() {
     assert!(ttl().await > lasts - MINUTE, "a write does not shorten it");
     let keys = server.command(&["KEYS", "test:*{o.*"]).await.unwrap().as_strings().unwrap();
     assert_eq!(keys, [KEY]);
+    // Of a cleared one the fence alone is left, for a day.
     assert!(store.clear(&key("mail")).await.unwrap());
-    assert_eq!(server.command(&["EXISTS", KEY]).await.unwrap().as_integer(), Some(0));
+    let day = Duration::from_secs(24 * 3600);
+    assert!(ttl().await > day - MINUTE && ttl().await <= day);
+    assert_eq!(server.command(&["STRLEN", KEY]).await.unwrap().as_integer(), Some(100));
+    assert_eq!(Retries::get(&store, &key("mail")).await.unwrap(), None);
+    assert!(Retries::list(&store, None).await.unwrap().items.is_empty());
 }
 
 #[tokio::test]
@@ -120,25 +126,9 @@ enum Call {
     Clear,
 }
 
-struct Interrupting {
-    proxy: ScriptProxy,
-    store: StateStore,
-    clock: ManualClock,
-    _server: RedisServer,
-}
-
 impl Interrupting {
-    async fn start() -> Self {
-        let server = RedisServer::state().start().await.unwrap();
-        let proxy = ScriptProxy::start(&server).await.unwrap();
-        let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
-        let store = open(&proxy.url(), options).await.unwrap();
-        Self { proxy, store, clock, _server: server }
-    }
-
     /// Returns the attempt that runs, and a request for the next one.
-    async fn prepare(&self, name: &str, before: Before) -> (Option<RetryAttempt>, RetryRequest) {
+    async fn operation(&self, name: &str, before: Before) -> (Option<RetryAttempt>, RetryRequest) {
         if matches!(before, Before::Nothing) {
             return (None, request(name));
         }
@@ -156,7 +146,12 @@ impl Interrupting {
     }
 
     /// The answer without times.
-    async fn call(&self, call: Call, attempt: Option<&RetryAttempt>, request: &RetryRequest) -> Result<String> {
+    async fn call_on_operation(
+        &self,
+        call: Call,
+        attempt: Option<&RetryAttempt>,
+        request: &RetryRequest,
+    ) -> Result<String> {
         Ok(match (call, attempt) {
             (Call::Retry, Some(attempt)) => word(fail(&self.store, attempt, RetryDecision::Retry).await?),
             (Call::Fail, Some(attempt)) => word(fail(&self.store, attempt, RetryDecision::Fail).await?),
@@ -170,7 +165,7 @@ impl Interrupting {
         })
     }
 
-    async fn shown(&self, name: &str) -> Option<String> {
+    async fn operation_shown(&self, name: &str) -> Option<String> {
         let info: RetryInfo = Retries::get(&self.store, &key(name)).await.unwrap()?;
         Some(format!("{:?} {} {:?} {:?}", info.state, info.attempts, info.last_error, info.next.is_some()))
     }
@@ -180,10 +175,8 @@ fn word(answer: impl std::fmt::Debug) -> String {
     format!("{answer:?}").split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
-/// Redis runs scripts whole; another server may keep the first writes of one. A repetition leads where the script would have led;
-/// without one, the operation is as before the call or as after it.
+/// A repetition leads where the script would have led; without one, the operation is as before the call or as after it.
 #[tokio::test]
-#[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
     let fixture = Interrupting::start().await;
     let calls = [
@@ -200,34 +193,27 @@ async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
     for (script, call, before) in calls {
         // What happens if nothing is interrupted; it also loads the script.
         let whole = format!("whole-{script}-{before:?}-{call:?}");
-        let (attempt, request) = fixture.prepare(&whole, before).await;
-        let start = fixture.shown(&whole).await;
-        let answer = fixture.call(call, attempt.as_ref(), &request).await.unwrap();
-        let end = fixture.shown(&whole).await;
-        for then in [Interrupted::IsRepeated, Interrupted::Fails] {
-            for writes in 0.. {
-                number += 1;
-                println!("{call:?} {before:?}: interrupted after {writes} writes, then {then:?}");
-                let name = format!("operation-{number}");
-                let (attempt, request) = fixture.prepare(&name, before).await;
-                fixture.proxy.interrupt(script, writes, then).await.unwrap();
-                let outcome = fixture.call(call, attempt.as_ref(), &request).await;
-                let was_interrupted = fixture.proxy.heal().await.unwrap() || outcome.is_err();
-                if outcome.is_err() {
-                    let shown = fixture.shown(&name).await;
-                    assert!([&start, &end].contains(&&shown), "{shown:?}");
-                }
-                // The caller repeats it, if nobody has.
-                let again = fixture.call(call, attempt.as_ref(), &request).await.unwrap();
-                assert_eq!(again, answer);
-                assert!(outcome.as_ref().is_ok_and(|got| *got == answer) || outcome.is_err());
-                assert_eq!(fixture.shown(&name).await, end);
-                if !was_interrupted {
-                    assert!(writes > 0, "the script writes");
-                    break;
-                }
+        let (attempt, request) = fixture.operation(&whole, before).await;
+        let start = fixture.operation_shown(&whole).await;
+        let answer = fixture.call_on_operation(call, attempt.as_ref(), &request).await.unwrap();
+        let end = fixture.operation_shown(&whole).await;
+        let context = format!("{call:?} {before:?}");
+        let round = async |interruption: &mut Interruption<'_>| {
+            number += 1;
+            let name = format!("operation-{number}");
+            let (attempt, request) = fixture.operation(&name, before).await;
+            let outcome = interruption.during(fixture.call_on_operation(call, attempt.as_ref(), &request)).await;
+            if outcome.is_err() {
+                let shown = fixture.operation_shown(&name).await;
+                assert!([&start, &end].contains(&&shown), "{shown:?}");
             }
-        }
+            // The caller repeats it, if nobody has.
+            let again = fixture.call_on_operation(call, attempt.as_ref(), &request).await.unwrap();
+            assert_eq!(again, answer);
+            assert!(outcome.as_ref().is_ok_and(|got| *got == answer) || outcome.is_err());
+            assert_eq!(fixture.operation_shown(&name).await, end);
+        };
+        assert_eq!(fixture.proxy.at_each_write(script, context, round).await, 1, "{script} writes once");
     }
 }
 

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use store_core::{
-    Clock, ManualClock, NewRun, PageRequest, Result, RunEvent, RunFilter, RunState, RunWrite, Runs, Timestamp,
-};
-use testkit::{Interrupted, RedisServer, ScriptProxy};
+use store_core::{NewRun, PageRequest, Result, RunEvent, RunFilter, RunState, RunWrite, Runs};
+use testkit::Interruption;
 
-use crate::open;
+use crate::interrupting::Interrupting;
 use crate::runs::{MINUTE, create, created, id, new, note, write};
-use state_store::{StateOptions, StateStore};
 
 /// The state of a run before a call.
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +27,6 @@ enum Call {
     Sweep,
 }
 
-struct Interrupting {
-    server: RedisServer,
-    proxy: ScriptProxy,
-    store: StateStore,
-    clock: ManualClock,
-}
-
 /// The requests of one run, whose repetitions are the same requests.
 struct Requests {
     new: NewRun,
@@ -45,16 +35,7 @@ struct Requests {
 }
 
 impl Interrupting {
-    async fn start() -> Self {
-        let server = RedisServer::state().start().await.unwrap();
-        let proxy = ScriptProxy::start(&server).await.unwrap();
-        let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
-        let store = open(&proxy.url(), options).await.unwrap();
-        Self { server, proxy, store, clock }
-    }
-
-    async fn prepare(&self, name: &str, before: Before) -> Requests {
+    async fn run(&self, name: &str, before: Before) -> Requests {
         let mut version = 0;
         let filled = if matches!(before, Before::Full) { 99 } else { 1 };
         if !matches!(before, Before::Nothing) {
@@ -72,7 +53,7 @@ impl Interrupting {
         Requests { new: new(name), change, append: note(name).at_sequence(1 + filled) }
     }
 
-    async fn call(&self, call: Call, requests: &Requests) -> Result<String> {
+    async fn call_on_run(&self, call: Call, requests: &Requests) -> Result<String> {
         let word = |outcome: store_core::RunOutcome| outcome.done().map_or("refused", |_| "done").to_owned();
         Ok(match call {
             Call::Create => word(create(&self.store, &requests.new).await?),
@@ -87,7 +68,7 @@ impl Interrupting {
     }
 
     /// All that a reader sees of the run, without times.
-    async fn shown(&self, requests: &Requests) -> Vec<String> {
+    async fn run_shown(&self, requests: &Requests) -> Vec<String> {
         let run = &requests.new.run;
         let mut shown = Vec::new();
         if let Some(found) = self.store.get(run).await.unwrap() {
@@ -99,23 +80,22 @@ impl Interrupting {
     }
 
     /// How many runs the listings show, and how many entries they have.
-    async fn listed(&self, name: &str) -> (usize, u64) {
+    async fn runs_listed(&self, name: &str) -> (usize, u64) {
         let all = Runs::list(&self.store, &RunFilter::default(), PageRequest::first(1000)).await.unwrap();
         (all.items.iter().filter(|run| run.run == id(name)).count(), all.total)
     }
 
     /// Removes everything that is stored.
     async fn clean(&self) {
-        for key in self.server.command(&["KEYS", "test:*{*"]).await.unwrap().as_strings().unwrap() {
+        for key in self.keys("test:*{*").await {
             self.server.command(&["DEL", &key]).await.unwrap();
         }
     }
 }
 
-/// Redis runs scripts whole; another server may keep the first writes of one. A repetition leads where the script would have led.
-/// Without one, the run is as before the call or as after it, every run is listed, and a sweep removes what names no run.
+/// A repetition leads where the script would have led. Without one, the run is as before the call or as after it, every run is listed,
+/// and a sweep removes what names no run.
 #[tokio::test]
-#[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
     let fixture = Interrupting::start().await;
     created(&fixture.store, "warm").await; // loads the scripts
@@ -135,40 +115,32 @@ async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
     for (script, call, before) in calls {
         // What happens if nothing is interrupted.
         fixture.clean().await;
-        let requests = fixture.prepare("7", before).await;
-        let start = fixture.shown(&requests).await;
-        let answer = fixture.call(call, &requests).await.unwrap();
-        let end = fixture.shown(&requests).await;
-        let listed = fixture.listed("7").await;
-        for then in [Interrupted::IsRepeated, Interrupted::Fails] {
-            for writes in 0.. {
-                println!("{script} {call:?} {before:?}: interrupted after {writes} writes, then {then:?}");
-                fixture.clean().await;
-                let requests = fixture.prepare("7", before).await;
-                fixture.proxy.interrupt(script, writes, then).await.unwrap();
-                let outcome = fixture.call(call, &requests).await;
-                let was_interrupted = fixture.proxy.heal().await.unwrap() || outcome.is_err();
-                if outcome.is_err() {
-                    let shown = fixture.shown(&requests).await;
-                    assert!(shown == start || shown == end || shown.is_empty(), "{shown:?}");
-                    assert_eq!(fixture.listed("7").await.0, usize::from(!shown.is_empty()), "every run is listed");
-                }
-                // The caller repeats it. A run that is gone cannot be deleted again; a sweep removes its entries.
-                let again = fixture.call(call, &requests).await.unwrap();
-                assert!(again == answer || (call == Call::Delete && again == "false"), "{again}");
-                assert!(outcome.as_ref().is_ok_and(|got| *got == answer) || outcome.is_err());
-                assert_eq!(fixture.shown(&requests).await, end);
-                assert_eq!(fixture.listed("7").await.0, listed.0);
-                fixture.clock.advance(2 * MINUTE);
-                fixture.store.sweep().await.unwrap();
-                assert_eq!(fixture.listed("7").await, (0, 0));
-                let left = fixture.server.command(&["KEYS", "test:{x*"]).await.unwrap().as_strings().unwrap();
-                assert_eq!(left, Vec::<String>::new(), "an entry of a listing is left");
-                if !was_interrupted {
-                    assert!(writes > 0, "the script writes");
-                    break;
-                }
+        let requests = fixture.run("7", before).await;
+        let start = fixture.run_shown(&requests).await;
+        let answer = fixture.call_on_run(call, &requests).await.unwrap();
+        let end = fixture.run_shown(&requests).await;
+        let listed = fixture.runs_listed("7").await;
+        let round = async |interruption: &mut Interruption<'_>| {
+            fixture.clean().await;
+            let requests = fixture.run("7", before).await;
+            let outcome = interruption.during(fixture.call_on_run(call, &requests)).await;
+            if outcome.is_err() {
+                let shown = fixture.run_shown(&requests).await;
+                assert!(shown == start || shown == end || shown.is_empty(), "{shown:?}");
+                assert_eq!(fixture.runs_listed("7").await.0, usize::from(!shown.is_empty()), "every run is listed");
             }
-        }
+            // The caller repeats it. A run that is gone cannot be deleted again; a sweep removes its entries.
+            let again = fixture.call_on_run(call, &requests).await.unwrap();
+            assert!(again == answer || (call == Call::Delete && again == "false"), "{again}");
+            assert!(outcome.as_ref().is_ok_and(|got| *got == answer) || outcome.is_err());
+            assert_eq!(fixture.run_shown(&requests).await, end);
+            assert_eq!(fixture.runs_listed("7").await.0, listed.0);
+            fixture.clock.advance(2 * MINUTE);
+            fixture.store.sweep().await.unwrap();
+            assert_eq!(fixture.runs_listed("7").await, (0, 0));
+            assert_eq!(fixture.keys("test:{x*").await, [""; 0], "an entry of a listing is left");
+        };
+        let writes = fixture.proxy.at_each_write(script, format!("{call:?} {before:?}"), round).await;
+        assert!(writes > 0, "{script} writes");
     }
 }

@@ -9,8 +9,9 @@ use store_core::{
     NewJob, Outcome, PageRequest, Queue, QueueExt, QueueInspect, QueueName, Result, Schedule, ScheduleName,
     SchedulePut, Schedules, Timestamp, Waiter,
 };
-use testkit::{Interrupted, RedisServer, ScriptProxy, random_prefix};
+use testkit::{Interruption, random_prefix};
 
+use crate::interrupting::Interrupting;
 use crate::{Fixture, fixture, fixture_with, open};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -173,13 +174,6 @@ async fn the_cost_of_a_tick_does_not_grow_with_the_schedules() {
     assert!(costs[1..].iter().all(|cost| *cost <= costs[1]), "{costs:?}");
 }
 
-struct Interrupting {
-    server: RedisServer,
-    proxy: ScriptProxy,
-    store: StateStore,
-    clock: ManualClock,
-}
-
 /// Each call that writes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Call {
@@ -194,17 +188,8 @@ enum Call {
 }
 
 impl Interrupting {
-    async fn start() -> Self {
-        let server = RedisServer::state().start().await.unwrap();
-        let proxy = ScriptProxy::start(&server).await.unwrap();
-        let clock = ManualClock::new(Timestamp::from_millis(1_700_000_040_000));
-        let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
-        let store = open(&proxy.url(), options).await.unwrap();
-        Self { server, proxy, store, clock }
-    }
-
     /// A queue with a schedule, and what a process has read of it.
-    async fn prepare(&self, call: Call) -> (QueueName, Option<Advance>, Option<Arc<dyn Waiter>>) {
+    async fn scheduled(&self, call: Call) -> (QueueName, Option<Advance>, Option<Arc<dyn Waiter>>) {
         let queue = queue(&random_prefix());
         if call == Call::Create {
             // Else the script would also record the shape.
@@ -234,7 +219,7 @@ impl Interrupting {
         (queue, None, None)
     }
 
-    async fn call(&self, call: Call, queue: &QueueName, plan: Option<&Advance>) -> Result<String> {
+    async fn call_on_schedule(&self, call: Call, queue: &QueueName, plan: Option<&Advance>) -> Result<String> {
         let (store, report) = (&self.store, name("report"));
         Ok(match call {
             Call::Create | Call::Change => format!("{:?}", put(store, queue, "b").await?),
@@ -249,7 +234,7 @@ impl Interrupting {
     }
 
     /// Completes all jobs. Returns the ids of those that were delivered.
-    async fn drain(&self, queue: &QueueName) -> Vec<JobId> {
+    async fn jobs_delivered(&self, queue: &QueueName) -> Vec<JobId> {
         let (mut delivered, worker) = (Vec::new(), HolderName::new("worker").unwrap());
         store_core::QueueControl::resume(&self.store, queue).await.unwrap();
         for _ in 0..4 {
@@ -267,16 +252,14 @@ impl Interrupting {
     }
 
     /// Whether a process that looks at the queue finds a schedule that is due: no schedule is without an index entry.
-    async fn is_found(&self, queue: &QueueName) -> bool {
+    async fn schedule_is_found(&self, queue: &QueueName) -> bool {
         let due = self.store.due(queue, 50).await.unwrap();
         due.next_in.is_some() || !due.schedules.is_empty()
     }
 }
 
-/// Redis runs scripts whole; another server may keep the first writes of one. A repetition leads where the script would have led;
-/// without one, nothing or all of a firing has happened.
+/// A repetition leads where the script would have led; without one, nothing or all of a firing has happened.
 #[tokio::test]
-#[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn a_script_that_is_interrupted_after_any_write_fires_once_or_not_at_all() {
     let fixture = Interrupting::start().await;
     let calls = [
@@ -291,58 +274,51 @@ async fn a_script_that_is_interrupted_after_any_write_fires_once_or_not_at_all()
     ];
     for (script, call, answer) in calls {
         // The script is loaded by its first call.
-        let (whole, plan, _waiter) = fixture.prepare(call).await;
-        assert_eq!(fixture.call(call, &whole, plan.as_ref()).await.unwrap(), answer);
+        let (whole, plan, _waiter) = fixture.scheduled(call).await;
+        assert_eq!(fixture.call_on_schedule(call, &whole, plan.as_ref()).await.unwrap(), answer);
         let end = Schedules::get(&fixture.store, &whole, &name("report")).await.unwrap();
-        for then in [Interrupted::IsRepeated, Interrupted::Fails] {
-            for writes in 0.. {
-                println!("{call:?} interrupted after {writes} writes, then {then:?}");
-                let (queue, plan, _waiter) = fixture.prepare(call).await;
-                let start = Schedules::get(&fixture.store, &queue, &name("report")).await.unwrap();
-                fixture.proxy.interrupt(script, writes, then).await.unwrap();
-                let outcome = fixture.call(call, &queue, plan.as_ref()).await;
-                let was_interrupted = fixture.proxy.heal().await.unwrap() || outcome.is_err();
-                let shown = Schedules::get(&fixture.store, &queue, &name("report")).await.unwrap();
-                if let Ok(outcome) = outcome {
-                    assert_eq!(outcome, answer);
-                    assert_eq!(
-                        shown.as_ref().map(|info| (info.version, info.paused)),
-                        end.as_ref().map(|info| (info.version, info.paused))
-                    );
-                }
-                let is_active = shown.as_ref().is_some_and(|info| !info.paused);
-                assert!(!is_active || fixture.is_found(&queue).await, "no schedule is forgotten");
-                if let Some(plan) = &plan {
-                    let has_fired = shown != start;
-                    let expected = if has_fired { plan.jobs.clone() } else { Vec::new() };
-                    // Before the repetition: the jobs are there if, and only if, the firing is recorded.
-                    let mut delivered = fixture.drain(&queue).await;
-                    assert_eq!(delivered, expected);
-                    // The process repeats it, and others look at the queue.
-                    assert_eq!(fixture.call(call, &queue, Some(plan)).await.unwrap(), answer);
-                    delivered.extend(fixture.drain(&queue).await);
-                    assert_eq!(delivered, plan.jobs, "each job was pushed once");
-                }
-                // Nothing names a schedule that is gone.
-                if call == Call::Delete {
-                    Schedules::delete(&fixture.store, &queue, &name("report")).await.unwrap();
-                } else if shown.is_none() {
-                    fixture.clock.advance(MINUTE * 2);
-                    fixture.store.due(&queue, 50).await.unwrap();
-                }
-                if Schedules::get(&fixture.store, &queue, &name("report")).await.unwrap().is_none() {
-                    for part in ["schedules", "schedule_names"] {
-                        let key = format!("test:{{q.{queue}.0}}:{part}");
-                        let left = fixture.server.command(&["EXISTS", &key]).await.unwrap().as_integer();
-                        assert_eq!(left, Some(0), "{part}");
-                    }
-                }
-                if !was_interrupted {
-                    assert!(writes > 1, "the script writes twice");
-                    break;
+        let round = async |interruption: &mut Interruption<'_>| {
+            let (queue, plan, _waiter) = fixture.scheduled(call).await;
+            let start = Schedules::get(&fixture.store, &queue, &name("report")).await.unwrap();
+            let outcome = interruption.during(fixture.call_on_schedule(call, &queue, plan.as_ref())).await;
+            let shown = Schedules::get(&fixture.store, &queue, &name("report")).await.unwrap();
+            if let Ok(outcome) = outcome {
+                assert_eq!(outcome, answer);
+                assert_eq!(
+                    shown.as_ref().map(|info| (info.version, info.paused)),
+                    end.as_ref().map(|info| (info.version, info.paused))
+                );
+            }
+            let is_active = shown.as_ref().is_some_and(|info| !info.paused);
+            assert!(!is_active || fixture.schedule_is_found(&queue).await, "no schedule is forgotten");
+            if let Some(plan) = &plan {
+                let has_fired = shown != start;
+                let expected = if has_fired { plan.jobs.clone() } else { Vec::new() };
+                // Before the repetition: the jobs are there if, and only if, the firing is recorded.
+                let mut delivered = fixture.jobs_delivered(&queue).await;
+                assert_eq!(delivered, expected);
+                // The process repeats it, and others look at the queue.
+                assert_eq!(fixture.call_on_schedule(call, &queue, Some(plan)).await.unwrap(), answer);
+                delivered.extend(fixture.jobs_delivered(&queue).await);
+                assert_eq!(delivered, plan.jobs, "each job was pushed once");
+            }
+            // Nothing names a schedule that is gone.
+            if call == Call::Delete {
+                Schedules::delete(&fixture.store, &queue, &name("report")).await.unwrap();
+            } else if shown.is_none() {
+                fixture.clock.advance(MINUTE * 2);
+                fixture.store.due(&queue, 50).await.unwrap();
+            }
+            if Schedules::get(&fixture.store, &queue, &name("report")).await.unwrap().is_none() {
+                for part in ["schedules", "schedule_names"] {
+                    let key = format!("test:{{q.{queue}.0}}:{part}");
+                    let left = fixture.server.command(&["EXISTS", &key]).await.unwrap().as_integer();
+                    assert_eq!(left, Some(0), "{part}");
                 }
             }
-        }
+        };
+        let writes = fixture.proxy.at_each_write(script, format!("{call:?}"), round).await;
+        assert!(writes > 1, "{script} writes twice");
     }
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use store_core::{
-    Clock, Durability, Error, Fence, JobId, ManualClock, PageRequest, QueueName, Result, StepAttempt, StepBegun,
-    StepInfo, StepName, Steps, Timestamp, Ttl, WorkflowRun,
+    Durability, Error, Fence, JobId, PageRequest, QueueName, Result, StepAttempt, StepBegun, StepInfo, StepName, Steps,
+    Timestamp, Ttl, WorkflowRun,
 };
-use testkit::{Interrupted, RedisServer, ScriptProxy};
+use testkit::{Interruption, RedisServer};
 
-use crate::{Fixture, fixture, fixture_with, open};
+use crate::interrupting::Interrupting;
+use crate::{Fixture, fixture, fixture_with};
 use state_store::{StateOptions, StateStore};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -131,24 +132,8 @@ enum Call {
     Fail,
 }
 
-struct Interrupting {
-    server: RedisServer,
-    proxy: ScriptProxy,
-    store: StateStore,
-    clock: ManualClock,
-}
-
 impl Interrupting {
-    async fn start() -> Self {
-        let server = RedisServer::state().start().await.unwrap();
-        let proxy = ScriptProxy::start(&server).await.unwrap();
-        let clock = ManualClock::new(Timestamp::from_millis(1_700_000_000_000));
-        let options = StateOptions::default().with_clock(Clock::Manual(clock.clone()));
-        let store = open(&proxy.url(), options).await.unwrap();
-        Self { server, proxy, store, clock }
-    }
-
-    async fn prepare(&self, run: &WorkflowRun, before: Before) {
+    async fn steps(&self, run: &WorkflowRun, before: Before) {
         if matches!(before, Before::Nothing) {
             return;
         }
@@ -161,7 +146,7 @@ impl Interrupting {
         }
     }
 
-    async fn call(&self, run: &WorkflowRun, call: Call) -> Result<String> {
+    async fn call_on_steps(&self, run: &WorkflowRun, call: Call) -> Result<String> {
         let read = attempt(run, "read", 1);
         Ok(match call {
             Call::Begin => format!("{:?}", begin(&self.store, &read).await?),
@@ -173,7 +158,7 @@ impl Interrupting {
     }
 
     /// The steps with their outputs.
-    async fn shown(&self, run: &WorkflowRun) -> Vec<StepInfo> {
+    async fn steps_shown(&self, run: &WorkflowRun) -> Vec<StepInfo> {
         let mut steps = self.store.list(run, PageRequest::default()).await.unwrap().items;
         for info in &mut steps {
             *info = self.store.get(run, &info.step).await.unwrap().expect("a step in the listing exists");
@@ -181,16 +166,14 @@ impl Interrupting {
         steps
     }
 
-    async fn has_ttl(&self, run: &str) -> bool {
+    async fn steps_have_ttl(&self, run: &str) -> bool {
         let key = format!("test:orders:{{w.n:{run}}}:steps");
         self.server.command(&["PTTL", &key]).await.unwrap().as_integer().is_some_and(|ttl| ttl > 0)
     }
 }
 
-/// Redis runs scripts whole; another server may keep the first writes of one. A repetition leads where the script would have led;
-/// without one, the run is as before the call or as after it.
+/// A repetition leads where the script would have led; without one, the run is as before the call or as after it.
 #[tokio::test]
-#[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
     let fixture = Interrupting::start().await;
     let calls = [
@@ -206,39 +189,31 @@ async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
     for (script, call, before) in calls {
         // What happens if nothing is interrupted; it also loads the script.
         let whole = WorkflowRun::named("whole").unwrap();
-        fixture.prepare(&whole, before).await;
-        let start = fixture.shown(&whole).await;
-        let answer = fixture.call(&whole, call).await.unwrap();
-        let end = fixture.shown(&whole).await;
+        fixture.steps(&whole, before).await;
+        let start = fixture.steps_shown(&whole).await;
+        let answer = fixture.call_on_steps(&whole, call).await.unwrap();
+        let end = fixture.steps_shown(&whole).await;
         fixture.server.command(&["DEL", "test:orders:{w.n:whole}:steps"]).await.unwrap();
-        for then in [Interrupted::IsRepeated, Interrupted::Fails] {
-            for writes in 0.. {
-                number += 1;
-                println!("{call:?} {before:?}: interrupted after {writes} writes, then {then:?}");
-                let name = format!("run-{number}");
-                let run = WorkflowRun::named(&name).unwrap();
-                fixture.prepare(&run, before).await;
-                fixture.proxy.interrupt(script, writes, then).await.unwrap();
-                let outcome = fixture.call(&run, call).await;
-                let was_interrupted = fixture.proxy.heal().await.unwrap() || outcome.is_err();
-                if outcome.is_err() {
-                    let shown = fixture.shown(&run).await;
-                    let is_whole = [&start, &end, &vec![]].iter().any(|whole| summary(&shown) == summary(whole));
-                    assert!(is_whole, "{shown:?}");
-                }
-                // The caller repeats it, if nobody has.
-                let again = fixture.call(&run, call).await.unwrap();
-                assert_eq!(answer_of(&again), answer_of(&answer));
-                assert!(outcome.as_ref().is_ok_and(|got| answer_of(got) == answer_of(&answer)) || outcome.is_err());
-                let shown = fixture.shown(&run).await;
-                assert_eq!(summary(&shown), summary(&end));
-                assert!(fixture.has_ttl(&name).await);
-                if !was_interrupted {
-                    assert!(writes > 1, "the script writes twice");
-                    break;
-                }
+        let context = format!("{call:?} {before:?}");
+        let round = async |interruption: &mut Interruption<'_>| {
+            number += 1;
+            let name = format!("run-{number}");
+            let run = WorkflowRun::named(&name).unwrap();
+            fixture.steps(&run, before).await;
+            let outcome = interruption.during(fixture.call_on_steps(&run, call)).await;
+            if outcome.is_err() {
+                let shown = fixture.steps_shown(&run).await;
+                let is_whole = [&start, &end, &vec![]].iter().any(|whole| summary(&shown) == summary(whole));
+                assert!(is_whole, "{shown:?}");
             }
-        }
+            // The caller repeats it, if nobody has.
+            let again = fixture.call_on_steps(&run, call).await.unwrap();
+            assert_eq!(answer_of(&again), answer_of(&answer));
+            assert!(outcome.as_ref().is_ok_and(|got| answer_of(got) == answer_of(&answer)) || outcome.is_err());
+            assert_eq!(summary(&fixture.steps_shown(&run).await), summary(&end));
+            assert!(fixture.steps_have_ttl(&name).await);
+        };
+        assert!(fixture.proxy.at_each_write(script, context, round).await > 1, "{script} writes twice");
     }
 }
 

@@ -84,6 +84,9 @@ impl RetryRequest {
         if self.policy.max_attempts == 0 {
             return Err(Error::invalid_argument(Op::RetryBegin, "the policy allows no attempt"));
         }
+        if self.lasting.is_zero() {
+            return Err(Error::invalid_argument(Op::RetryBegin, "the attempt would be over when it begins"));
+        }
         validate_wait(Op::RetryBegin, "an attempt lasts", self.lasting)?;
         validate_wait(Op::RetryBegin, "a wait of the policy lasts", self.policy.backoff.longest())
     }
@@ -124,7 +127,7 @@ pub struct RetryAttempt {
     pub operation: Key,
     /// Its number, from 1.
     pub number: u32,
-    /// It rises with each attempt, also across successes.
+    /// It rises with each attempt, also across successes and deletions.
     pub fence: Fence,
     /// The policy of its request.
     pub policy: RetryPolicy,

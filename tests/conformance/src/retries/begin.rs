@@ -216,6 +216,7 @@ async fn a_time_or_a_policy_out_of_range_is_refused(fixture: Fixture) -> Verdict
     let too_long = Ttl::MAX + ms(1);
     let refused = [
         asked().with_lasting(too_long),
+        asked().with_lasting(Duration::ZERO),
         with_policy(RetryPolicy::new(0, Backoff::Fixed(WAIT))),
         with_policy(RetryPolicy::new(2, Backoff::Linear { step: WAIT, max: too_long })),
     ];

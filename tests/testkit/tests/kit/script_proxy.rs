@@ -1,4 +1,4 @@
-use testkit::{Interrupted, RedisServer, RespConnection, ScriptProxy};
+use testkit::{Interrupted, Interruption, RedisServer, RespConnection, ScriptProxy};
 
 const SCRIPT: &str = "#!lua
 -- test/write: writes twice
@@ -51,4 +51,22 @@ return ARGV[2]";
         assert_eq!(proxy.heal().await.unwrap(), interrupted);
         assert_eq!(server.command(&["GET", "a"]).await.unwrap().as_str(), Some(written));
     }
+}
+
+#[tokio::test]
+async fn each_write_of_a_script_is_interrupted_in_turn() {
+    let server = RedisServer::builder().start().await.unwrap();
+    let proxy = ScriptProxy::start(&server).await.unwrap();
+    let address = proxy.url().strip_prefix("redis://").unwrap().to_owned();
+    let mut client = RespConnection::open(address).await.unwrap();
+    let digest = client.command(&["SCRIPT", "LOAD", SCRIPT]).await.unwrap();
+    let run = ["EVALSHA", digest.as_str().unwrap(), "2", "a", "b", "deadline"];
+    let mut rounds = Vec::new();
+    let round = async |interruption: &mut Interruption<'_>| {
+        server.command(&["DEL", "a", "b"]).await.unwrap();
+        let outcome = interruption.during(client.command(&run)).await;
+        rounds.push((outcome.is_ok(), server.keys_count().await.unwrap()));
+    };
+    assert_eq!(proxy.at_each_write("test/write", "whole", round).await, 2);
+    assert_eq!(rounds, [(true, 2), (true, 2), (true, 2), (false, 0), (false, 1), (true, 2)]);
 }
