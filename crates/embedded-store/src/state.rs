@@ -15,7 +15,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use store_core::{Begun, Finished, Idempotency, IdempotentRequest, Key, Result, Role, Scope, ServiceName, Ttl};
+use store_core::{
+    Begun, Finished, Idempotency, IdempotentRequest, Key, QueueName, Result, Role, Scope, ServiceName, Ttl,
+};
 
 use crate::StateOptions;
 use crate::database::Database;
@@ -58,12 +60,14 @@ pub struct EmbeddedState {
     database: Database,
     scope: Scope,
     options: StateOptions,
+    /// The queue that is the home of its steps, runs and resume tokens.
+    home: Option<QueueName>,
 }
 
 impl EmbeddedState {
     /// A store in memory. Dropping its last clone deletes it.
     pub fn in_memory(service: ServiceName, options: StateOptions) -> Self {
-        Self { database: Database::in_memory(Role::State), scope: service.into(), options }
+        Self { database: Database::in_memory(Role::State), scope: service.into(), options, home: None }
     }
 
     /// Opens the file at `path`, or creates it. The file is locked for this process. So is its path, by an empty file
@@ -78,7 +82,7 @@ impl EmbeddedState {
     /// [`Error::Corrupt`](store_core::Error::Corrupt) if it is not such a file, has another layout, or was truncated. A
     /// refused file is not changed, except that redb may try to repair it after a crash.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: StateOptions) -> Result<Self> {
-        Ok(Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options })
+        Ok(Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options, home: None })
     }
 
     /// The same store with the idempotency keys, leases, pools, runs and retries that all services share. Queues are the same.

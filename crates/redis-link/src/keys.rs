@@ -6,6 +6,7 @@
 //! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
+mod home;
 mod retry;
 mod run;
 mod step;
@@ -13,6 +14,7 @@ mod topic;
 
 use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName, StreamName};
 
+pub use self::home::HomeKeys;
 pub use self::retry::{operation_of, operations, retries};
 pub use self::run::{RunIndexKeys, RunKeys, run, run_ends, run_listing, session};
 pub use self::step::steps;

@@ -25,9 +25,11 @@ mod batch;
 mod batch_state;
 mod channels;
 mod claim;
+pub(crate) mod commit;
 mod control;
 mod extend;
 mod held;
+mod homes;
 mod inspect;
 mod job_state;
 mod kept;
@@ -58,6 +60,7 @@ use store_core::{
 
 use crate::StateStore;
 
+pub(crate) use homes::HomeOf;
 pub(crate) use kept::KeptPushes;
 pub(crate) use partition::Shapes;
 pub(crate) use push_group::PushGroups;

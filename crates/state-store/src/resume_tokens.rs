@@ -13,8 +13,8 @@ use store_core::{
 
 use crate::StateStore;
 
-const RECORD: &str = include_str!("../lua/resume_token/record.lua");
-const WRITES: &str = include_str!("../lua/resume_token/writes.lua");
+pub(crate) const RECORD: &str = include_str!("../lua/resume_token/record.lua");
+pub(crate) const WRITES: &str = include_str!("../lua/resume_token/writes.lua");
 
 static SAVE: Script =
     Script::frees("resume_token/save", &[layout::PIECE, RECORD, WRITES, include_str!("../lua/resume_token/save.lua")]);
@@ -67,29 +67,21 @@ impl ResumeTokens for StateStore {
         durability: Durability,
     ) -> Result<Receipt<TokenOutcome<ResumeTokenInfo>>> {
         request.validate()?;
-        let args = args![
-            digits(request.fence.get()),
-            request.expected.map_or_else(|| Arg::fixed(""), |version| digits(version.get())),
-            &request.request.as_bytes()[..],
-            request.ttl.map_or(0, |ttl| ttl.as_millis()),
-            &request.token,
-        ];
-        let keys = vec![self.token_key(&request.stream)];
+        let keys = self.token_key(Op::ResumeTokenSave, &request.stream).await?;
         let save = &self.calls.resume_tokens.save;
-        let (mut reply, reached) = save.call_durable(keys, args, request.token.len(), durability).await?;
-        match reply.next_word()?.as_ref() {
-            b"saved" => {
-                reply.record(request.stream.as_str(), []);
-                Ok(Receipt::new(TokenOutcome::Done(info(&request.stream, &mut reply)?), reached?))
-            }
-            // Nothing was written, so `NotDurable` would be wrong.
-            word => Ok(Receipt::new(refused(word, &request.stream, &mut reply)?, reached.unwrap_or_default())),
+        let (mut reply, reached) = save.call_durable(keys, save_args(request), request.token.len(), durability).await?;
+        let outcome = saved(&request.stream, &mut reply)?;
+        if matches!(outcome, TokenOutcome::Done(_)) {
+            reply.record(request.stream.as_str(), []);
+            return Ok(Receipt::new(outcome, reached?));
         }
+        // Nothing was written, so `NotDurable` would be wrong.
+        Ok(Receipt::new(outcome, reached.unwrap_or_default()))
     }
 
     async fn take_over(&self, stream: &StreamName, fence: Fence) -> Result<TokenOutcome<Option<ResumeToken>>> {
         ResumeToken::validate_numbers(Op::ResumeTokenTakeOver, Some(fence), None)?;
-        let (keys, args) = (vec![self.token_key(stream)], args![digits(fence.get())]);
+        let (keys, args) = (self.token_key(Op::ResumeTokenTakeOver, stream).await?, args![digits(fence.get())]);
         let mut reply = self.calls.resume_tokens.take_over.call(keys, args, ResumeToken::MAX_BYTES).await?;
         match reply.next_word()?.as_ref() {
             b"token" => {
@@ -102,8 +94,8 @@ impl ResumeTokens for StateStore {
 
     async fn load(&self, stream: &StreamName) -> Result<Option<ResumeToken>> {
         let op = Op::ResumeTokenLoad;
-        let args = args![self.link.layouts().argument(Aggregate::ResumeToken)];
-        let mut reply = self.link.call(op, &LOAD, &[self.token_key(stream)], args).await?.reader(op);
+        let args = args![self.token_layouts()];
+        let mut reply = self.link.call(op, &LOAD, &self.token_key(op, stream).await?, args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"token" => token(stream, &mut reply),
             _ => Err(reply.unknown_word()),
@@ -118,7 +110,8 @@ impl ResumeTokens for StateStore {
     ) -> Result<TokenOutcome<()>> {
         ResumeToken::validate_numbers(Op::ResumeTokenClear, fence, Some(version))?;
         let fence = fence.map_or_else(|| Arg::fixed(""), |fence| digits(fence.get()));
-        let (keys, args) = (vec![self.token_key(stream)], args![digits(version.get()), fence]);
+        let keys = self.token_key(Op::ResumeTokenClear, stream).await?;
+        let args = args![digits(version.get()), fence];
         let mut reply = self.calls.resume_tokens.clear.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"cleared" => {
@@ -130,9 +123,11 @@ impl ResumeTokens for StateStore {
     }
 
     async fn tokens(&self, expiring_within: Option<Duration>, after: Option<Cursor>) -> Result<Page<ResumeTokenInfo>> {
-        let namespace = &self.namespace;
-        let pattern = keys::resume_tokens(namespace);
-        let page = self.scan(Op::ResumeTokenTokens, pattern, after, |key| keys::stream_of(namespace, key)).await?;
+        let (op, namespace) = (Op::ResumeTokenTokens, &self.namespace);
+        let page = match self.home_keys(op).await? {
+            None => self.scan(op, keys::resume_tokens(namespace), after, |key| keys::stream_of(namespace, key)).await?,
+            Some(home) => self.scan(op, home.resume_tokens(), after, |key| home.stream_of(key)).await?,
+        };
         let found = try_join_all(page.items.into_iter().map(|stream| self.describe(stream))).await?;
         let is_listed = |info: &ResumeTokenInfo| match expiring_within {
             Some(within) => info.left().is_some_and(|left| left <= within),
@@ -143,18 +138,48 @@ impl ResumeTokens for StateStore {
 }
 
 impl StateStore {
-    fn token_key(&self, stream: &StreamName) -> String {
-        keys::resume_token(&self.namespace, stream)
+    pub(crate) fn token_layouts(&self) -> Arg {
+        self.link.layouts().argument(Aggregate::ResumeToken)
+    }
+
+    pub(crate) async fn token_key(&self, op: Op, stream: &StreamName) -> Result<Vec<String>> {
+        let home = self.home_keys(op).await?;
+        let own = || keys::resume_token(&self.namespace, stream);
+        Ok(vec![home.map_or_else(own, |home| home.resume_token(stream))])
     }
 
     /// `None` if the stream has no token.
     async fn describe(&self, stream: StreamName) -> Result<Option<ResumeTokenInfo>> {
-        let mut reply = self.calls.resume_tokens.tokens.call(vec![self.token_key(&stream)], Vec::new(), 0).await?;
+        let mut reply = self
+            .calls
+            .resume_tokens
+            .tokens
+            .call(self.token_key(Op::ResumeTokenTokens, &stream).await?, Vec::new(), 0)
+            .await?;
         match reply.next_word()?.as_ref() {
             b"token" if reply.remaining() == 0 => Ok(None),
             b"token" => info(&stream, &mut reply).map(Some),
             _ => Err(reply.unknown_word()),
         }
+    }
+}
+
+/// The arguments of a save.
+pub(crate) fn save_args(request: &SaveRequest) -> Vec<Arg> {
+    args![
+        digits(request.fence.get()),
+        request.expected.map_or_else(|| Arg::fixed(""), |version| digits(version.get())),
+        &request.request.as_bytes()[..],
+        request.ttl.map_or(0, |ttl| ttl.as_millis()),
+        &request.token,
+    ]
+}
+
+/// The answer of `save_token`: see `writes.lua`.
+pub(crate) fn saved(stream: &StreamName, reply: &mut ReplyReader) -> Result<TokenOutcome<ResumeTokenInfo>> {
+    match reply.next_word()?.as_ref() {
+        b"saved" => info(stream, reply).map(TokenOutcome::Done),
+        word => refused(word, stream, reply),
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod listings;
 mod records;
-mod reply;
+pub(crate) mod reply;
 mod sessions;
 
 use async_trait::async_trait;
@@ -17,22 +17,18 @@ use store_core::{
 use self::records::Records;
 use crate::{StateStore, notifications};
 
-const RECORD: &str = include_str!("../lua/run/record.lua");
-const WRITING: &[&str] = &[
-    layout::PIECE,
-    RECORD,
-    include_str!("../lua/run/writing.lua"),
-    notifications::PIECE,
-    include_str!("../lua/run/write.lua"),
-];
+pub(crate) const RECORD: &str = include_str!("../lua/run/record.lua");
+pub(crate) const WRITING: &str = include_str!("../lua/run/writing.lua");
+const WRITE_PIECES: &[&str] =
+    &[layout::PIECE, RECORD, WRITING, notifications::PIECE, include_str!("../lua/run/write.lua")];
 
 static CREATE: Script = Script::adds(
     "run/create",
     &[layout::PIECE, RECORD, include_str!("../lua/run/creating.lua"), include_str!("../lua/run/create.lua")],
 );
-static WRITE: Script = Script::adds("run/write", WRITING);
+static WRITE: Script = Script::adds("run/write", WRITE_PIECES);
 /// For writes that end or cancel a run.
-static END: Script = Script::frees("run/write", WRITING);
+static END: Script = Script::frees("run/write", WRITE_PIECES);
 static DESCRIBE: Script = Script::reads("run/describe", &[layout::PIECE, include_str!("../lua/run/describe.lua")]);
 static GET: Script = Script::reads("run/get", &[layout::PIECE, include_str!("../lua/run/get.lua")]);
 static EVENTS: Script = Script::reads("run/events", &[layout::PIECE, include_str!("../lua/run/events.lua")]);
@@ -135,8 +131,7 @@ impl Runs for StateStore {
 
     async fn write(&self, write: &RunWrite, durability: Durability) -> Result<Receipt<RunOutcome>> {
         write.validate()?;
-        let ends = matches!(write.state, Some(state) if state.is_ended() || state == RunState::Cancelling);
-        let script = if ends { &self.calls.runs.end } else { &self.calls.runs.write };
+        let script = if ends(write) { &self.calls.runs.end } else { &self.calls.runs.write };
         let (args, bytes) = self.write_args(write, durability);
         self.run_records().write(&write.run, script, args, bytes, durability).await
     }
@@ -148,7 +143,7 @@ impl Runs for StateStore {
     async fn events(&self, run: &RunId, from: u64, limit: u32) -> Result<Option<RunEvents>> {
         let (op, from, records) = (Op::RunEvents, from.min(1 << 53), self.run_records());
         let args = args![records.layouts(), from, limit.clamp(1, PageRequest::MAX_LIMIT), EVENT_BYTES];
-        let mut reply = self.link.call(op, &EVENTS, &records.key(run), args).await?.reader(op);
+        let mut reply = self.link.call(op, &EVENTS, &records.key(op, run).await?, args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"events" => reply::events(op, from, reply).map(Some),
             b"absent" => Ok(None),
@@ -173,13 +168,18 @@ impl Runs for StateStore {
     }
 }
 
+/// Whether a write ends or cancels its run.
+pub(crate) fn ends(write: &RunWrite) -> bool {
+    matches!(write.state, Some(state) if state.is_ended() || state == RunState::Cancelling)
+}
+
 impl StateStore {
     fn run_records(&self) -> Records<'_> {
         Records { store: self, calls: &self.calls.runs }
     }
 
     /// The arguments of a write, and the size of its payloads.
-    fn write_args(&self, write: &RunWrite, durability: Durability) -> (Vec<Arg>, usize) {
+    pub(crate) fn write_args(&self, write: &RunWrite, durability: Durability) -> (Vec<Arg>, usize) {
         let number = |number: Option<u64>| number.map_or(Arg::fixed(""), Arg::from);
         let legal = |from: &RunState| match write.state {
             Some(state) => from.may_become(state),

@@ -13,9 +13,9 @@ use store_core::{
 
 use crate::StateStore;
 
-const RECORD: &str = include_str!("../lua/step/record.lua");
+pub(crate) const RECORD: &str = include_str!("../lua/step/record.lua");
 const BEGINNING: &str = include_str!("../lua/step/beginning.lua");
-const ENDING: &str = include_str!("../lua/step/ending.lua");
+pub(crate) const ENDING: &str = include_str!("../lua/step/ending.lua");
 const BEGIN_PIECES: &[&str] = &[layout::PIECE, RECORD, BEGINNING, include_str!("../lua/step/begin.lua")];
 const SLEEP_PIECES: &[&str] = &[layout::PIECE, RECORD, BEGINNING, include_str!("../lua/step/sleep.lua")];
 
@@ -84,7 +84,14 @@ impl Steps for StateStore {
             restart_of,
             attempt.ttl.as_millis()
         ];
-        let answer = begin.call_durable(self.run_keys(&attempt.run), args, calls.outputs.expected(), durability).await;
+        let answer = begin
+            .call_durable(
+                self.steps_key(Op::StepBegin, &attempt.run).await?,
+                args,
+                calls.outputs.expected(),
+                durability,
+            )
+            .await;
         let (reply, reached) = answer.inspect_err(|_| calls.outputs.forget())?;
         let begun = begun(attempt, reply)?;
         calls.outputs.note(if let StepBegun::Finished(output) = &begun { output.len() } else { 0 });
@@ -94,13 +101,13 @@ impl Steps for StateStore {
     async fn finish(&self, attempt: &StepAttempt, output: &Bytes, durability: Durability) -> Result<Receipt<bool>> {
         attempt.validate(Op::StepFinish)?;
         validate_output(output)?;
-        self.end(&self.calls.steps.finish, attempt, output, durability).await
+        self.end((Op::StepFinish, &self.calls.steps.finish), attempt, output, durability).await
     }
 
     async fn fail(&self, attempt: &StepAttempt, error: &str, durability: Durability) -> Result<Receipt<bool>> {
         attempt.validate(Op::StepFail)?;
         let error = Bytes::copy_from_slice(cut_reason(error).as_bytes());
-        self.end(&self.calls.steps.fail, attempt, &error, durability).await
+        self.end((Op::StepFail, &self.calls.steps.fail), attempt, &error, durability).await
     }
 
     async fn sleep(
@@ -119,13 +126,14 @@ impl Steps for StateStore {
             millis_ceil(lasting),
             attempt.ttl.as_millis()
         ];
-        let (reply, reached) = sleep.call_durable(self.run_keys(&attempt.run), args, 0, durability).await?;
+        let (reply, reached) =
+            sleep.call_durable(self.steps_key(Op::StepSleep, &attempt.run).await?, args, 0, durability).await?;
         Ok(Receipt::new(begun(attempt, reply)?, reached?))
     }
 
     async fn get(&self, run: &WorkflowRun, step: &StepName) -> Result<Option<StepInfo>> {
         let (op, args) = (Op::StepGet, args![self.step_layouts(), step.as_str()]);
-        let mut reply = self.link.call(op, &GET, &self.run_keys(run), args).await?.reader(op);
+        let mut reply = self.link.call(op, &GET, &self.steps_key(op, run).await?, args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"step" => {
                 let (entry, output) = (reply.next_bytes()?, reply.next_bytes()?);
@@ -143,7 +151,7 @@ impl Steps for StateStore {
         let first = page.cursor().map_or(Ok(0), |cursor| cursor.as_str().parse::<u32>());
         let first = first.map_err(|_| Error::invalid_argument(op, "the cursor is of another listing"))?;
         let args = args![self.step_layouts(), page.limit(), first];
-        let mut reply = self.link.call(op, &LIST, &self.run_keys(run), args).await?.reader(op);
+        let mut reply = self.link.call(op, &LIST, &self.steps_key(op, run).await?, args).await?.reader(op);
         if reply.next_word()?.as_ref() != b"steps" {
             return Err(reply.unknown_word());
         }
@@ -159,25 +167,26 @@ impl Steps for StateStore {
 }
 
 impl StateStore {
-    fn step_layouts(&self) -> Arg {
+    pub(crate) fn step_layouts(&self) -> Arg {
         self.link.layouts().argument(Aggregate::Step)
     }
 
-    fn run_keys(&self, run: &WorkflowRun) -> Vec<String> {
-        vec![keys::steps(&self.namespace, &self.scope, run)]
+    pub(crate) async fn steps_key(&self, op: Op, run: &WorkflowRun) -> Result<Vec<String>> {
+        let home = self.home_keys(op).await?;
+        let own = || keys::steps(&self.namespace, &self.scope, run);
+        Ok(vec![home.map_or_else(own, |home| home.steps(&self.scope, run))])
     }
 
     async fn end(
         &self,
-        script: &SharedScript,
+        (op, script): (Op, &SharedScript),
         attempt: &StepAttempt,
         text: &Bytes,
         durability: Durability,
     ) -> Result<Receipt<bool>> {
-        let args =
-            args![attempt.step.as_str(), digits(attempt.attempt), counted(attempt), attempt.ttl.as_millis(), text];
+        let args = end_args(attempt, text);
         let (mut reply, reached) =
-            script.call_durable(self.run_keys(&attempt.run), args, text.len(), durability).await?;
+            script.call_durable(self.steps_key(op, &attempt.run).await?, args, text.len(), durability).await?;
         let recorded = match reply.next_word()?.as_ref() {
             b"recorded" => {
                 reply.record(attempt.step.as_str(), []);
@@ -188,6 +197,11 @@ impl StateStore {
         };
         Ok(Receipt::new(recorded, reached?))
     }
+}
+
+/// The arguments of the end of a step.
+pub(crate) fn end_args(attempt: &StepAttempt, text: &Bytes) -> Vec<Arg> {
+    args![attempt.step.as_str(), digits(attempt.attempt), counted(attempt), attempt.ttl.as_millis(), text]
 }
 
 /// The form in which the scripts store and compare it.

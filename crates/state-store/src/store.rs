@@ -9,7 +9,7 @@ use redis_link::{Link, LossReports, args, idempotency, keys};
 use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
-use crate::queue::{KeptPushes, PushGroups, Shapes, Waking};
+use crate::queue::{HomeOf, KeptPushes, PushGroups, Shapes, Waking};
 use crate::resume_tokens::TokenCalls;
 use crate::retries::RetryCalls;
 use crate::runs::RunCalls;
@@ -38,6 +38,8 @@ pub struct StateStore {
     pub(crate) kept: Arc<KeptPushes>,
     pub(crate) calls: Arc<Calls>,
     pub(crate) heartbeats: Durability,
+    /// The home of its steps, runs and resume tokens.
+    pub(crate) home: Option<Arc<HomeOf>>,
 }
 
 /// The coalesced calls, by capability.
@@ -119,6 +121,7 @@ impl StateStore {
             kept: Arc::new(KeptPushes::new(options.kept_push_bytes)),
             calls: Arc::new(calls),
             heartbeats: options.durabilities.heartbeats.unwrap_or_default(),
+            home: None,
         }
     }
 

@@ -225,6 +225,9 @@ ops! {
     /// [`Schedules::advance`](crate::Schedules::advance)
     ScheduleAdvance = "schedule.advance", Idempotent;
 
+    /// [`Home::commit`](crate::Home::commit)
+    HomeCommit = "home.commit", Idempotent;
+
     /// [`Topics::declare`](crate::Topics::declare)
     TopicDeclare = "topic.declare", Idempotent;
     /// [`Topics::append`](crate::Topics::append)

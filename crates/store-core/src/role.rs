@@ -76,7 +76,7 @@ impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
 /// `Idempotency`, `Steps` and `Retries` use the handle's [`Scope`]; queues, their schedules, topics, resume tokens, runs of agents and sessions
-/// belong to the namespace.
+/// belong to the namespace. `Homes` has steps, runs and resume tokens beside the jobs of a queue.
 pub trait StateRole:
     crate::Queue
     + crate::QueueInspect
@@ -86,6 +86,7 @@ pub trait StateRole:
     + crate::Idempotency
     + crate::ResumeTokens
     + crate::Inventory
+    + crate::Homes
 {
     /// The steps of workflow runs. Several of its verbs are those of other capabilities.
     fn steps(&self) -> &dyn crate::Steps;
@@ -125,7 +126,8 @@ where
         + crate::Topics
         + crate::Notifications
         + crate::Retries
-        + crate::Inventory,
+        + crate::Inventory
+        + crate::Homes,
 {
     fn steps(&self) -> &dyn crate::Steps {
         self

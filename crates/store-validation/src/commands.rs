@@ -141,7 +141,7 @@ pub(crate) fn sample_keys(role: Role, namespace: &Namespace) -> Vec<String> {
         sample.push(keys::resume_token(namespace, &StreamName::new("preflight")?));
         let run = RunId::new("preflight")?;
         for of in [keys::RunKeys::OfRuns, keys::RunKeys::OfSessions] {
-            sample.extend([of.record(namespace, &run), keys::run_ends(of, namespace)]);
+            sample.extend([of.record(namespace, &run), keys::run_ends(&of.listings(namespace))]);
         }
         sample.push(keys::TopicKeys::new(namespace, &TopicName::new("preflight")?, 0, 1).events);
         for scope in [Scope::Shared, Scope::from(ServiceName::new("preflight")?)] {

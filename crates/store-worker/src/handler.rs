@@ -147,19 +147,27 @@ where
 /// # }
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Done(pub(crate) Option<Kept>);
+pub struct Done {
+    pub(crate) kept: Option<Kept>,
+    pub(crate) is_committed: bool,
+}
 
 impl Done {
     /// Done. The store forgets the job and its id: a later push of the same id is a new job.
     pub fn discard() -> Self {
-        Self(None)
+        Self::default()
+    }
+
+    /// Done, and settled: a commit of this delivery was done ([`Job::commit`]). The worker does not settle the job again.
+    pub fn committed() -> Self {
+        Self { kept: None, is_committed: true }
     }
 
     /// Done. The store keeps the job and its result for this time, up to 366 days. If a queue has more than
     /// 100,000 completed jobs or 256 MiB of them (the defaults), the store removes the oldest earlier. If the result is larger
     /// than [`JobInfo::MAX_RESULT_BYTES`](store_core::JobInfo::MAX_RESULT_BYTES), the job is dead, so that the work is not repeated.
     pub fn keep(result: impl Into<Bytes>, lasting: Duration) -> Self {
-        Self(Some(Kept::new(result, lasting)))
+        Self { kept: Some(Kept::new(result, lasting)), is_committed: false }
     }
 }
 

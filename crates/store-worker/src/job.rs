@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
-use store_core::{ClaimedJob, Error, Fence, JobId, JobInfo, Op, Priority, QueueName, Result, Timestamp, TraceContext};
+use store_core::{
+    ClaimedJob, Commit, Error, Fence, JobId, JobInfo, Op, Outcome, Priority, QueueName, Result, Timestamp, TraceContext,
+};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::Done;
 
 /// A claimed job. Clones are cheap and share the job.
 ///
@@ -163,6 +167,13 @@ impl Job {
         if !self.is_cancelled() {
             notified.await;
         }
+    }
+
+    /// A commit that completes this delivery together with other writes of its home: see
+    /// [`Home::commit`](store_core::Home::commit). A handler whose commit was done returns [`Done::committed`]. `done`: whether the
+    /// queue keeps the job, as in the return value of a handler.
+    pub fn commit(&self, done: impl Into<Done>) -> Commit {
+        Commit::new(self.0.claimed.lease.clone(), Outcome::Complete(done.into().kept))
     }
 
     pub(crate) fn claimed(&self) -> &ClaimedJob {

@@ -23,6 +23,7 @@
 //! | [`run`] | runs of agents: their states, their events, and who watches and cancels them; records of sessions | [`State::runs`], [`State::watch_run`], [`State::sessions`] |
 //! | [`topic`] | events that several groups of consumers read, in order and from any point | [`State::topic`] |
 //! | [`retry`] | attempts, errors and next times of operations that are not jobs | [`State::retries`] |
+//! | [`home`] | the end of a job and writes to steps, runs and resume tokens: all or nothing | [`State::home`] |
 //! | [`cache`] | values with a time to live, and get-or-load | [`Cache::values`], [`Cache::loading`] |
 //! | [`rate_limit`] | limits that all processes of a service share | [`Cache::rate_limit`] |
 //! | [`handoff`] | one service puts a value, another takes it, once | [`Cache::handoffs`] |
@@ -94,6 +95,7 @@ pub mod durability;
 pub mod handoff;
 pub mod health;
 pub mod heartbeat;
+pub mod home;
 pub mod idempotency;
 pub mod lease;
 pub mod name;

@@ -2,6 +2,7 @@
 //! tasks: each caller must get its own reply.
 
 mod cache;
+mod homes;
 mod retries;
 mod runs;
 mod schedules;

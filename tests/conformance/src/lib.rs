@@ -13,6 +13,7 @@ mod engine;
 mod fixture;
 mod handoff;
 mod heartbeats;
+mod homes;
 mod hostile;
 mod idempotency;
 mod inventory;
@@ -44,7 +45,7 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 15] = [
+    let groups: [&[&'static [Case]]; 16] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
@@ -54,6 +55,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         runs::CASES,
         sessions::CASES,
         steps::CASES,
+        homes::CASES,
         schedules::CASES,
         topics::CASES,
         retries::CASES,

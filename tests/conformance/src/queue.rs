@@ -18,7 +18,7 @@ mod promote;
 mod push;
 mod push_durability;
 mod push_unique;
-mod queue_fixture;
+pub(crate) mod queue_fixture;
 mod replay;
 mod resume;
 mod retention;

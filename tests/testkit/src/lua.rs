@@ -16,7 +16,8 @@
 //! [`violations`] reports, for every script:
 //! - a name that is neither built in, nor local, nor a parameter, nor in `needs`;
 //! - a name in `needs` that no earlier piece of the script defines, or that the piece does not use;
-//! - an assignment to a local of another piece: a function takes what it works on, and returns what it changes;
+//! - an assignment to a local of another piece that the head does not list (`-- assigns: call`): a function takes what it
+//!   works on, and returns what it changes;
 //! - a name that two pieces define, and a local or parameter that hides an outer one (`_` may);
 //! - a piece that calls the server outside functions. The script's own file may, and so may a piece whose first line
 //!   begins with `-- Fast path` or `-- Prelude`. A function counts as a call if it calls the server, also through other

@@ -1,8 +1,10 @@
 //! Queues.
 
 mod claim;
+mod commit;
 mod control;
 mod extend;
+mod homes;
 mod inspect;
 mod ledger;
 mod life;
@@ -28,6 +30,7 @@ use store_core::{
 use super::EmbeddedState;
 use crate::fault::Fault;
 use crate::rows::Change;
+pub(super) use homes::{HomeRows, OpenHome};
 pub(super) use ledger::{BEHIND_NAMES, FIRST_NAME};
 use open_queue::OpenQueue;
 use settings::Settings;

@@ -17,13 +17,10 @@ use crate::expiring;
 use crate::expiring::Usage;
 use crate::fault::Fault;
 use crate::moment::Moment;
-use crate::rows::{Change, Rows, Table, View};
+use crate::rows::{Change, Rows, Table, View, behind};
 
 /// How many rows one step of a listing looks at.
 const STEP: usize = 1000;
-/// Where the keys of all rows begin: the kind of the entry and the empty name of a service.
-const ROWS: [u8; 2] = [b't', 0];
-const BEHIND_ROWS: [u8; 2] = [b't', 1];
 
 /// A row: the highest fence, the version of the last token and the request that saved it, and the token, unless there is
 /// none.
@@ -95,12 +92,39 @@ impl Stored {
     }
 }
 
-fn row(stream: &StreamName) -> Vec<u8> {
-    [&ROWS, stream.as_str().as_bytes()].concat()
+/// Where the keys of the rows of a home begin.
+#[derive(Clone)]
+pub(super) struct TokenRows(Vec<u8>);
+
+impl TokenRows {
+    /// The kind of the entry, and the home or the empty name of a service.
+    pub(super) fn new(home: &[u8]) -> Self {
+        Self([&b"t"[..], if home.is_empty() { &[0][..] } else { home }].concat())
+    }
+
+    fn row(&self, stream: &StreamName) -> Vec<u8> {
+        [&self.0, stream.as_str().as_bytes()].concat()
+    }
 }
 
-fn save(change: &mut Change<'_>, request: &SaveRequest, now: Moment) -> Result<TokenOutcome<ResumeTokenInfo>, Fault> {
-    let (key, stream) = (row(&request.stream), &request.stream);
+/// The token of a stream without its bytes.
+pub(super) fn described(
+    rows: &mut impl Rows,
+    home: &TokenRows,
+    stream: &StreamName,
+    now: Moment,
+) -> Result<Option<ResumeTokenInfo>, Fault> {
+    let token = Stored::read(rows, &home.row(stream), now)?.and_then(|stored| stored.token(stream, now));
+    Ok(token.map(|token| token.info))
+}
+
+pub(super) fn save(
+    change: &mut Change<'_>,
+    home: &TokenRows,
+    request: &SaveRequest,
+    now: Moment,
+) -> Result<TokenOutcome<ResumeTokenInfo>, Fault> {
+    let (key, stream) = (home.row(&request.stream), &request.stream);
     let stored = Stored::read(change, &key, now)?;
     if let Some(stored) = &stored {
         let done = || TokenOutcome::Done(stored.info(stream, request.token.len(), now));
@@ -133,11 +157,12 @@ fn save(change: &mut Change<'_>, request: &SaveRequest, now: Moment) -> Result<T
 
 fn take_over(
     change: &mut Change<'_>,
+    home: &TokenRows,
     stream: &StreamName,
     fence: Fence,
     now: Moment,
 ) -> Result<TokenOutcome<Option<ResumeToken>>, Fault> {
-    let key = row(stream);
+    let key = home.row(stream);
     let mut stored =
         Stored::read(change, &key, now)?.unwrap_or_else(|| Stored { saved: now.millis(), ..Stored::default() });
     if fence.get() < stored.fence {
@@ -152,12 +177,13 @@ fn take_over(
 
 fn clear(
     change: &mut Change<'_>,
+    home: &TokenRows,
     stream: &StreamName,
     version: TokenVersion,
     fence: Option<Fence>,
     now: Moment,
 ) -> Result<TokenOutcome<()>, Fault> {
-    let key = row(stream);
+    let key = home.row(stream);
     let Some(mut stored) = Stored::read(change, &key, now)? else { return Ok(TokenOutcome::Conflict(None)) };
     let fence = fence.map_or(stored.fence, Fence::get);
     if fence < stored.fence {
@@ -185,26 +211,35 @@ impl ResumeTokens for EmbeddedState {
         let op = Op::ResumeTokenSave;
         request.validate()?;
         let reached = self.database.reach(op, durability)?;
-        let (clock, request) = (self.options.clock.clone(), request.clone());
-        let apply = move |change: &mut Change<'_>| save(change, &request, Moment::now(&clock));
+        let (clock, request, home) = (self.options.clock.clone(), request.clone(), self.at_home(op));
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            save(change, &home.tokens(), &request, Moment::now(&clock))
+        };
         Ok(Receipt::new(self.database.write(op, apply).await?, reached))
     }
 
     async fn take_over(&self, stream: &StreamName, fence: Fence) -> Result<TokenOutcome<Option<ResumeToken>>> {
         ResumeToken::validate_numbers(Op::ResumeTokenTakeOver, Some(fence), None)?;
-        let (clock, stream) = (self.options.clock.clone(), stream.clone());
-        let apply = move |change: &mut Change<'_>| take_over(change, &stream, fence, Moment::now(&clock));
-        self.database.write(Op::ResumeTokenTakeOver, apply).await
+        let op = Op::ResumeTokenTakeOver;
+        let (clock, stream, home) = (self.options.clock.clone(), stream.clone(), self.at_home(op));
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            take_over(change, &home.tokens(), &stream, fence, Moment::now(&clock))
+        };
+        self.database.write(op, apply).await
     }
 
     async fn load(&self, stream: &StreamName) -> Result<Option<ResumeToken>> {
-        let (clock, stream) = (self.options.clock.clone(), stream.clone());
+        let op = Op::ResumeTokenLoad;
+        let (clock, stream, home) = (self.options.clock.clone(), stream.clone(), self.at_home(op));
         let look = move |view: &mut View<'_>| {
+            home.check(view)?;
             let now = Moment::now(&clock);
-            let stored = Stored::read(view, &row(&stream), now)?;
+            let stored = Stored::read(view, &home.tokens().row(&stream), now)?;
             Ok(stored.and_then(|stored| stored.token(&stream, now)))
         };
-        self.database.read(Op::ResumeTokenLoad, look).await
+        self.database.read(op, look).await
     }
 
     async fn clear(
@@ -214,38 +249,47 @@ impl ResumeTokens for EmbeddedState {
         fence: Option<Fence>,
     ) -> Result<TokenOutcome<()>> {
         ResumeToken::validate_numbers(Op::ResumeTokenClear, fence, Some(version))?;
-        let (clock, stream) = (self.options.clock.clone(), stream.clone());
-        let apply = move |change: &mut Change<'_>| clear(change, &stream, version, fence, Moment::now(&clock));
-        self.database.write(Op::ResumeTokenClear, apply).await
+        let op = Op::ResumeTokenClear;
+        let (clock, stream, home) = (self.options.clock.clone(), stream.clone(), self.at_home(op));
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            clear(change, &home.tokens(), &stream, version, fence, Moment::now(&clock))
+        };
+        self.database.write(op, apply).await
     }
 
     async fn tokens(&self, expiring_within: Option<Duration>, after: Option<Cursor>) -> Result<Page<ResumeTokenInfo>> {
         let op = Op::ResumeTokenTokens;
-        let (from, clock) = (start(op, after.as_ref())?, self.options.clock.clone());
-        let look = move |view: &mut View<'_>| listed(view, &from, expiring_within, &clock);
+        let (home, clock, after) = (self.at_home(op), self.options.clock.clone(), last_of(op, after.as_ref())?);
+        let look = move |view: &mut View<'_>| {
+            home.check(view)?;
+            listed(view, &home.tokens(), &after, expiring_within, &clock)
+        };
         let (items, last) = self.database.read(op, look).await?;
         Ok(Page::new(items, last.map(|stream| Cursor::new(format!(" {stream}")))))
     }
 }
 
-/// The first row of a page. A cursor is a blank and the name of the last stream of the page before.
-fn start(op: Op, after: Option<&Cursor>) -> Result<Vec<u8>> {
-    let Some(after) = after else { return Ok(ROWS.to_vec()) };
+/// Where a page begins among the rows. A cursor is a blank and the name of the last stream of the page before.
+fn last_of(op: Op, after: Option<&Cursor>) -> Result<Vec<u8>> {
+    let Some(after) = after else { return Ok(Vec::new()) };
     let stream = after.as_str().strip_prefix(' ');
     let stream = stream.ok_or_else(|| Error::invalid_argument(op, "the cursor is not one of this listing"))?;
-    Ok([&ROWS, stream.as_bytes(), &[0]].concat())
+    Ok([stream.as_bytes(), &[0]].concat())
 }
 
 /// The tokens in one step, and the last stream of the step if rows may follow.
 fn listed(
     view: &mut View<'_>,
-    from: &[u8],
+    home: &TokenRows,
+    after: &[u8],
     expiring_within: Option<Duration>,
     clock: &Clock,
 ) -> Result<(Vec<ResumeTokenInfo>, Option<StreamName>), Fault> {
     let (now, mut steps, mut items, mut last) = (Moment::now(clock), 0, Vec::new(), None);
-    view.scan(Table::Entries, from..&BEHIND_ROWS[..], |key, row| {
-        let stream: StreamName = name(key.get(ROWS.len()..).unwrap_or_default())?;
+    let range = [&home.0, after].concat()..behind(&home.0);
+    view.scan(Table::Entries, &range.start..&range.end, |key, row| {
+        let stream: StreamName = name(key.get(home.0.len()..).unwrap_or_default())?;
         let mut row = Decoder::new(row?);
         let (end, value) = (row.u64()?, row.tail());
         let stored = Stored::decode(value)?;

@@ -12,7 +12,8 @@ use store_core::{
     Subscribed, Timestamp, TopicName,
 };
 
-use self::record::{Log, Payload, RUNS, Record, Tables, listing};
+use self::record::{Log, Payload, Record, listing};
+pub(super) use self::record::{RUNS, Tables};
 use super::EmbeddedState;
 use crate::encoding::name;
 use crate::fault::Fault;
@@ -27,7 +28,7 @@ const SWEPT_BY_CREATE: usize = 10;
 /// How many bytes of events one read returns, but for the last of them.
 const EVENT_BYTES: usize = 1 << 20;
 
-fn create(change: &mut Change<'_>, tables: Tables, new: &NewRun, now: Moment) -> Result<RunOutcome, Fault> {
+fn create(change: &mut Change<'_>, tables: &Tables, new: &NewRun, now: Moment) -> Result<RunOutcome, Fault> {
     sweep(change, tables, now, SWEPT_BY_CREATE)?;
     let found = Record::read(change, tables, &new.run)?;
     let mut version = now.micros();
@@ -47,7 +48,7 @@ fn create(change: &mut Change<'_>, tables: Tables, new: &NewRun, now: Moment) ->
     info.updated = now.timestamp();
     info.until = Timestamp::default();
     let mut run = Record {
-        tables,
+        tables: tables.clone(),
         info,
         created,
         ttl: new.ttl.as_millis(),
@@ -63,8 +64,8 @@ fn create(change: &mut Change<'_>, tables: Tables, new: &NewRun, now: Moment) ->
 }
 
 /// When the last run was created, in µs.
-fn newest(change: &mut Change<'_>, tables: Tables) -> Result<Option<u64>, Fault> {
-    let (prefix, mut newest) = (listing(&RunFilter::default()), None);
+fn newest(change: &mut Change<'_>, tables: &Tables) -> Result<Option<u64>, Fault> {
+    let (prefix, mut newest) = (listing(tables, &RunFilter::default()), None);
     change.scan(tables.lists, &prefix..&behind(&prefix), |key, _| {
         newest = record::created_in(key);
         Ok(ControlFlow::Break(()))
@@ -79,11 +80,16 @@ fn was_written(change: &mut Change<'_>, run: &Record, write: &RunWrite) -> Resul
         return Ok(true);
     }
     let Some(sequence) = write.sequence else { return Ok(false) };
-    Ok(Log::of(&write.run).request(change, sequence)?.is_some_and(|found| found == *request))
+    Ok(Log::of(&run.tables, &write.run).request(change, sequence)?.is_some_and(|found| found == *request))
 }
 
-fn write(change: &mut Change<'_>, write: &RunWrite, now: Moment) -> Result<RunOutcome, Fault> {
-    let Some(mut run) = Record::read(change, RUNS, &write.run)?.filter(|run| !run.is_expired(now)) else {
+pub(super) fn write(
+    change: &mut Change<'_>,
+    tables: &Tables,
+    write: &RunWrite,
+    now: Moment,
+) -> Result<RunOutcome, Fault> {
+    let Some(mut run) = Record::read(change, tables, &write.run)?.filter(|run| !run.is_expired(now)) else {
         return Ok(RunOutcome::Absent);
     };
     if was_written(change, &run, write)? {
@@ -127,12 +133,20 @@ fn write(change: &mut Change<'_>, write: &RunWrite, now: Moment) -> Result<RunOu
     }
     run.info.fence = write.fence.max(run.info.fence);
     run.trim(change)?;
-    change.effects.notify(watched(&write.run));
+    if tables.home.prefix().is_empty() {
+        change.effects.notify(watched(&write.run));
+    }
     run.put(change, now).map(RunOutcome::Done)
 }
 
+/// A run that has not expired, without its payloads.
+pub(super) fn found(rows: &mut impl Rows, tables: &Tables, run: &RunId, now: Moment) -> Result<Option<RunInfo>, Fault> {
+    let found = Record::read(rows, tables, run)?.filter(|found| !found.is_expired(now));
+    Ok(found.map(|found| found.info))
+}
+
 /// Removes up to `most` expired runs. Returns how many.
-fn sweep(change: &mut Change<'_>, tables: Tables, now: Moment, most: usize) -> Result<u64, Fault> {
+fn sweep(change: &mut Change<'_>, tables: &Tables, now: Moment, most: usize) -> Result<u64, Fault> {
     let runs = due(change, tables, now, most)?.0;
     for run in &runs {
         match Record::read(change, tables, run)? {
@@ -144,13 +158,13 @@ fn sweep(change: &mut Change<'_>, tables: Tables, now: Moment, most: usize) -> R
 }
 
 /// Up to `most` expired runs, and how many there are.
-fn due(rows: &mut impl Rows, tables: Tables, now: Moment, most: usize) -> Result<(Vec<RunId>, u64), Fault> {
+fn due(rows: &mut impl Rows, tables: &Tables, now: Moment, most: usize) -> Result<(Vec<RunId>, u64), Fault> {
     let (mut runs, mut count) = (Vec::new(), 0);
-    let range = record::ends(0)..record::ends(now.millis().saturating_add(1));
+    let range = record::ends(tables, 0)..record::ends(tables, now.millis().saturating_add(1));
     rows.scan(tables.lists, &range.start..&range.end, |key, _| {
         count += 1;
         if runs.len() < most {
-            runs.push(name(record::run_in(key))?);
+            runs.push(name(record::run_in(tables, key))?);
         }
         // A creation need not know how many there are.
         Ok(if most == SWEPT_BY_CREATE && runs.len() == most {
@@ -172,12 +186,12 @@ struct Listed {
 
 fn listed(
     rows: &mut impl Rows,
-    tables: Tables,
+    tables: &Tables,
     filter: &RunFilter,
     after: Option<u64>,
     limit: u32,
 ) -> Result<Listed, Fault> {
-    let (prefix, mut listed) = (listing(filter), Listed { runs: Vec::new(), total: 0, left: 0, next: None });
+    let (prefix, mut listed) = (listing(tables, filter), Listed { runs: Vec::new(), total: 0, left: 0, next: None });
     let mut last = 0;
     rows.scan(tables.lists, &prefix..&behind(&prefix), |key, row| {
         listed.total += 1;
@@ -199,7 +213,7 @@ fn listed(
 
 fn page_of(
     view: &mut View<'_>,
-    tables: Tables,
+    tables: &Tables,
     filter: &RunFilter,
     after: Option<u64>,
     limit: u32,
@@ -220,11 +234,13 @@ fn place(op: Op, cursor: Option<&Cursor>) -> Result<Option<u64>> {
     cursor.map(|cursor| cursor.as_str().parse().map_err(refused)).transpose()
 }
 
-fn delete(change: &mut Change<'_>, tables: Tables, run: &RunId, now: Moment) -> Result<bool, Fault> {
+fn delete(change: &mut Change<'_>, tables: &Tables, run: &RunId, now: Moment) -> Result<bool, Fault> {
     let Some(found) = Record::read(change, tables, run)? else { return Ok(false) };
     let existed = !found.is_expired(now);
     found.remove(change)?;
-    change.effects.notify(watched(run));
+    if tables.home.prefix().is_empty() {
+        change.effects.notify(watched(run));
+    }
     Ok(existed)
 }
 
@@ -233,36 +249,44 @@ impl Runs for EmbeddedState {
     async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
         run.validate()?;
         let reached = self.database.reach(Op::RunCreate, durability)?;
-        let (clock, run) = (self.options.clock.clone(), run.clone());
-        let apply = move |change: &mut Change<'_>| create(change, RUNS, &run, Moment::now(&clock));
+        let (clock, run, home) = (self.options.clock.clone(), run.clone(), self.at_home(Op::RunCreate));
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            create(change, &home.runs(), &run, Moment::now(&clock))
+        };
         Ok(Receipt::new(self.database.write(Op::RunCreate, apply).await?, reached))
     }
 
     async fn write(&self, request: &RunWrite, durability: Durability) -> Result<Receipt<RunOutcome>> {
         request.validate()?;
         let reached = self.database.reach(Op::RunWrite, durability)?;
-        let (clock, request) = (self.options.clock.clone(), request.clone());
-        let apply = move |change: &mut Change<'_>| write(change, &request, Moment::now(&clock));
+        let (clock, request, home) = (self.options.clock.clone(), request.clone(), self.at_home(Op::RunWrite));
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            write(change, &home.runs(), &request, Moment::now(&clock))
+        };
         Ok(Receipt::new(self.database.write(Op::RunWrite, apply).await?, reached))
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunInfo>> {
-        let (clock, run) = (self.options.clock.clone(), run.clone());
+        let (clock, run, home) = (self.options.clock.clone(), run.clone(), self.at_home(Op::RunGet));
         let look = move |view: &mut View<'_>| {
-            let found = Record::read(view, RUNS, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
+            home.check(view)?;
+            let found = Record::read(view, &home.runs(), &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
             found.map(|found| found.with_payloads(view)).transpose()
         };
         self.database.read(Op::RunGet, look).await
     }
 
     async fn events(&self, run: &RunId, from: u64, limit: u32) -> Result<Option<RunEvents>> {
-        let (clock, run) = (self.options.clock.clone(), run.clone());
+        let (clock, run, home) = (self.options.clock.clone(), run.clone(), self.at_home(Op::RunEvents));
         let limit = limit.clamp(1, PageRequest::MAX_LIMIT) as usize;
         let look = move |view: &mut View<'_>| {
-            let found = Record::read(view, RUNS, &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
+            home.check(view)?;
+            let found = Record::read(view, &home.runs(), &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
             let Some(found) = found else { return Ok(None) };
             let (info, first) = (&found.info, found.info.first_event);
-            let events = Log::of(&run).read(view, from.max(first), limit, EVENT_BYTES)?;
+            let events = Log::of(&home.runs(), &run).read(view, from.max(first), limit, EVENT_BYTES)?;
             Ok(Some(RunEvents::new(events, from, first, info.next_event, info.state)))
         };
         self.database.read(Op::RunEvents, look).await
@@ -270,35 +294,43 @@ impl Runs for EmbeddedState {
 
     async fn list(&self, filter: &RunFilter, page: PageRequest) -> Result<RunPage> {
         let (op, clock, filter) = (Op::RunList, self.options.clock.clone(), filter.clone());
-        let (after, limit) = (place(op, page.cursor())?, page.limit());
-        let look = move |view: &mut View<'_>| page_of(view, RUNS, &filter, after, limit, Moment::now(&clock));
+        let (after, limit, home) = (place(op, page.cursor())?, page.limit(), self.at_home(op));
+        let look = move |view: &mut View<'_>| {
+            home.check(view)?;
+            page_of(view, &home.runs(), &filter, after, limit, Moment::now(&clock))
+        };
         self.database.read(op, look).await
     }
 
     async fn delete(&self, run: &RunId) -> Result<bool> {
-        let (clock, run) = (self.options.clock.clone(), run.clone());
-        let apply = move |change: &mut Change<'_>| delete(change, RUNS, &run, Moment::now(&clock));
+        let (clock, run, home) = (self.options.clock.clone(), run.clone(), self.at_home(Op::RunDelete));
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            delete(change, &home.runs(), &run, Moment::now(&clock))
+        };
         self.database.write(Op::RunDelete, apply).await
     }
 
     async fn sweep(&self) -> Result<RunsRemoved> {
-        let clock = self.options.clock.clone();
+        let (clock, home) = (self.options.clock.clone(), self.at_home(Op::RunSweep));
         let apply = move |change: &mut Change<'_>| {
-            let now = Moment::now(&clock);
-            let removed = sweep(change, RUNS, now, SWEPT_AT_ONCE)?;
-            Ok(RunsRemoved::new(removed, due(change, RUNS, now, 0)?.1, None))
+            home.enter(change)?;
+            let (now, tables) = (Moment::now(&clock), home.runs());
+            let removed = sweep(change, &tables, now, SWEPT_AT_ONCE)?;
+            Ok(RunsRemoved::new(removed, due(change, &tables, now, 0)?.1, None))
         };
         self.database.write(Op::RunSweep, apply).await
     }
 
     async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved> {
         let (op, clock, prefix) = (Op::RunClear, self.options.clock.clone(), prefix.to_owned());
-        let after = place(op, after.as_ref())?;
+        let (after, home) = (place(op, after.as_ref())?, self.at_home(op));
         let apply = move |change: &mut Change<'_>| {
-            let (now, mut removed) = (Moment::now(&clock), 0);
-            let listed = listed(change, RUNS, &RunFilter::default(), after, PageRequest::MAX_LIMIT)?;
+            home.enter(change)?;
+            let (now, tables, mut removed) = (Moment::now(&clock), home.runs(), 0);
+            let listed = listed(change, &tables, &RunFilter::default(), after, PageRequest::MAX_LIMIT)?;
             for run in listed.runs.iter().filter(|run| run.as_str().starts_with(&prefix)) {
-                removed += u64::from(delete(change, RUNS, run, now)?);
+                removed += u64::from(delete(change, &tables, run, now)?);
             }
             Ok(RunsRemoved::new(removed, listed.left, listed.next))
         };

@@ -11,7 +11,9 @@ use store_core::{
     StepName, StepState, Steps, Timestamp, WorkflowRun, cut_reason, validate_output,
 };
 
-use self::record::{Head, Run};
+use self::record::Head;
+pub(super) use self::record::Run;
+use super::queue::OpenHome;
 use super::{EmbeddedState, scoped};
 use crate::fault::Fault;
 use crate::moment::Moment;
@@ -21,9 +23,10 @@ use crate::rows::{Change, View};
 const MOST_ATTEMPTS: u32 = 999_999;
 
 impl EmbeddedState {
-    fn run(&self, run: &WorkflowRun) -> Run {
+    /// The rows of a run in a home.
+    pub(super) fn run(&self, home: &OpenHome, run: &WorkflowRun) -> Run {
         let scope = if run.is_temporal() { &Scope::Shared } else { &self.scope };
-        Run::new(&scoped(scope, ""), run)
+        Run::new(&[home.rows().prefix(), &scoped(scope, "")].concat(), run)
     }
 
     async fn end(
@@ -35,13 +38,17 @@ impl EmbeddedState {
     ) -> Result<Receipt<bool>> {
         attempt.validate(op)?;
         let reached = self.database.reach(op, durability)?;
-        let (clock, run, attempt) = (self.options.clock.clone(), self.run(&attempt.run), attempt.clone());
-        let apply = move |change: &mut Change<'_>| end(change, Moment::now(&clock), &run, &attempt, &ending);
+        let (clock, home, attempt) = (self.options.clock.clone(), self.at_home(op), attempt.clone());
+        let run = self.run(&home, &attempt.run);
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            end(change, Moment::now(&clock), &run, &attempt, &ending)
+        };
         Ok(Receipt::new(self.database.write(op, apply).await?, reached))
     }
 }
 
-enum Ending {
+pub(super) enum Ending {
     Output(Bytes),
     Error(String),
 }
@@ -116,7 +123,13 @@ fn begin(
 }
 
 /// Ends a step by the attempt that has begun it. Returns whether it has ended so.
-fn end(change: &mut Change<'_>, now: Moment, run: &Run, attempt: &StepAttempt, ending: &Ending) -> Result<bool, Fault> {
+pub(super) fn end(
+    change: &mut Change<'_>,
+    now: Moment,
+    run: &Run,
+    attempt: &StepAttempt,
+    ending: &Ending,
+) -> Result<bool, Fault> {
     let Some(head) = run.head(change, now)? else { return Ok(false) };
     let stored = run.step(change, &attempt.step)?.filter(|info| info.attempt == attempt.attempt);
     let Some(mut info) = stored else { return Ok(false) };
@@ -152,8 +165,12 @@ impl Steps for EmbeddedState {
     async fn begin(&self, attempt: &StepAttempt, durability: Durability) -> Result<Receipt<StepBegun>> {
         attempt.validate(Op::StepBegin)?;
         let reached = self.database.reach(Op::StepBegin, durability)?;
-        let (clock, run, attempt) = (self.options.clock.clone(), self.run(&attempt.run), attempt.clone());
-        let apply = move |change: &mut Change<'_>| begin(change, Moment::now(&clock), &run, &attempt, None);
+        let (clock, home, attempt) = (self.options.clock.clone(), self.at_home(Op::StepBegin), attempt.clone());
+        let run = self.run(&home, &attempt.run);
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            begin(change, Moment::now(&clock), &run, &attempt, None)
+        };
         Ok(Receipt::new(self.database.write(Op::StepBegin, apply).await?, reached))
     }
 
@@ -174,14 +191,20 @@ impl Steps for EmbeddedState {
     ) -> Result<Receipt<StepBegun>> {
         attempt.validate_sleep(lasting)?;
         let reached = self.database.reach(Op::StepSleep, durability)?;
-        let (clock, run, attempt) = (self.options.clock.clone(), self.run(&attempt.run), attempt.clone());
-        let apply = move |change: &mut Change<'_>| begin(change, Moment::now(&clock), &run, &attempt, Some(lasting));
+        let (clock, home, attempt) = (self.options.clock.clone(), self.at_home(Op::StepSleep), attempt.clone());
+        let run = self.run(&home, &attempt.run);
+        let apply = move |change: &mut Change<'_>| {
+            home.enter(change)?;
+            begin(change, Moment::now(&clock), &run, &attempt, Some(lasting))
+        };
         Ok(Receipt::new(self.database.write(Op::StepSleep, apply).await?, reached))
     }
 
     async fn get(&self, run: &WorkflowRun, step: &StepName) -> Result<Option<StepInfo>> {
-        let (clock, run, step) = (self.options.clock.clone(), self.run(run), step.clone());
+        let (clock, home, step) = (self.options.clock.clone(), self.at_home(Op::StepGet), step.clone());
+        let run = self.run(&home, run);
         let look = move |view: &mut View<'_>| {
+            home.check(view)?;
             if run.head(view, Moment::now(&clock))?.is_none() {
                 return Ok(None);
             }
@@ -196,8 +219,10 @@ impl Steps for EmbeddedState {
         let op = Op::StepList;
         let first = page.cursor().map_or(Ok(0), |cursor| cursor.as_str().parse::<u32>());
         let first = first.map_err(|_| Error::invalid_argument(op, "the cursor is of another listing"))?;
-        let (clock, run, limit) = (self.options.clock.clone(), self.run(run), page.limit());
+        let (clock, home, limit) = (self.options.clock.clone(), self.at_home(op), page.limit());
+        let run = self.run(&home, run);
         let look = move |view: &mut View<'_>| {
+            home.check(view)?;
             let Some(head) = run.head(view, Moment::now(&clock))? else { return Ok(Page::new(Vec::new(), None)) };
             let mut steps = Vec::new();
             for name in run.names(view, first, limit as usize)? {

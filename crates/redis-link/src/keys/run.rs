@@ -32,11 +32,13 @@ impl RunKeys {
         }
     }
 
-    fn tag(self) -> &'static str {
-        match self {
+    /// What the keys of the listings begin with: `ns:{x.runs}` or `ns:{x.sessions}`.
+    pub fn listings(self, namespace: &Namespace) -> String {
+        let tag = match self {
             Self::OfRuns => "x.runs",
             Self::OfSessions => "x.sessions",
-        }
+        };
+        format!("{namespace}:{{{tag}}}")
     }
 }
 
@@ -58,13 +60,14 @@ pub struct RunIndexKeys {
 }
 
 impl RunIndexKeys {
-    /// The keys for a record of this agent and session.
-    pub fn new(keys: RunKeys, namespace: &Namespace, agent: &AgentName, session: Option<&SessionId>) -> Self {
-        let of = |filter: RunFilter| run_listing(keys, namespace, &filter);
+    /// The keys that begin with `listings` ([`RunKeys::listings`], or [`HomeKeys::runs`](super::HomeKeys::runs)) for a record of this
+    /// agent and session.
+    pub fn under(listings: &str, agent: &AgentName, session: Option<&SessionId>) -> Self {
+        let of = |filter: RunFilter| run_listing(listings, &filter);
         let of_agent = || RunFilter::default().of_agent(agent.clone());
         let in_session = |filter: RunFilter| of(session.map_or_else(of_agent, |name| filter.in_session(name.clone())));
         Self {
-            ends: run_ends(keys, namespace),
+            ends: run_ends(listings),
             all: of(RunFilter::default()),
             agent: of(of_agent()),
             session: in_session(RunFilter::default()),
@@ -78,20 +81,20 @@ impl RunIndexKeys {
     }
 }
 
-/// [`RunIndexKeys::ends`].
-pub fn run_ends(keys: RunKeys, namespace: &Namespace) -> String {
-    format!("{namespace}:{{{}}}:ends", keys.tag())
+/// [`RunIndexKeys::ends`] of these listings.
+pub fn run_ends(listings: &str) -> String {
+    format!("{listings}:ends")
 }
 
 /// The key of [`RunIndexKeys`] with the runs of this filter. No name holds a plus sign.
-pub fn run_listing(keys: RunKeys, namespace: &Namespace, filter: &RunFilter) -> String {
+pub fn run_listing(listings: &str, filter: &RunFilter) -> String {
     let part = match (&filter.agent, &filter.session) {
         (None, None) => "all".to_owned(),
         (Some(agent), None) => format!("agent:{agent}"),
         (None, Some(session)) => format!("session:{session}"),
         (Some(agent), Some(session)) => format!("both:{agent}+{session}"),
     };
-    format!("{namespace}:{{{}}}:{part}", keys.tag())
+    format!("{listings}:{part}")
 }
 
 #[cfg(test)]
@@ -104,12 +107,12 @@ mod tests {
     fn the_keys_of_listings_share_a_tag_and_none_is_that_of_another() {
         let namespace = Namespace::new("tw").unwrap();
         let (agent, of) = (AgentName::new("a:b").unwrap(), SessionId::new("c").unwrap());
-        let keys = RunIndexKeys::new(RunKeys::OfRuns, &namespace, &agent, Some(&of)).into_vec();
+        let keys = RunIndexKeys::under(&RunKeys::OfRuns.listings(&namespace), &agent, Some(&of)).into_vec();
         assert_eq!(
             keys,
             ["ends", "all", "agent:a:b", "session:c", "both:a:b+c"].map(|part| format!("tw:{{x.runs}}:{part}"))
         );
-        let without = RunIndexKeys::new(RunKeys::OfSessions, &namespace, &agent, None);
+        let without = RunIndexKeys::under(&RunKeys::OfSessions.listings(&namespace), &agent, None);
         assert_eq!([&without.session, &without.both], [&without.agent; 2]);
         assert!(keys.iter().all(|key| tag_of(key.as_bytes()) == b"x.runs"));
         assert_eq!(without.agent, "tw:{x.sessions}:agent:a:b");

@@ -11,19 +11,19 @@ use super::scoped;
 /// time of its push in ms), `n` named (name). TTL: the longest that a write has set. Ids are percent-encoded.
 pub fn steps(namespace: &Namespace, scope: &Scope, run: &WorkflowRun) -> String {
     let scope = if run.is_temporal() { &Scope::Shared } else { scope };
-    format!("{}:{{{}}}:steps", scoped(namespace, scope), tag(run))
+    format!("{}:{{w.{}}}:steps", scoped(namespace, scope), ids(run))
 }
 
-/// The kind and the ids of a run, with colons between them. No two runs share a tag: an encoded id holds no colon, and the kind
+/// The kind and the ids of a run, with colons between them. No two runs have the same: an encoded id holds no colon, and the kind
 /// determines how many ids there are.
-fn tag(run: &WorkflowRun) -> String {
+pub(super) fn ids(run: &WorkflowRun) -> String {
     let (kind, ids) = run.parts();
-    let mut tag = format!("w.{}", char::from(kind));
+    let mut text = String::from(char::from(kind));
     for id in ids {
-        tag.push(':');
-        encode(id, &mut tag);
+        text.push(':');
+        encode(id, &mut text);
     }
-    tag
+    text
 }
 
 /// Appends a text without colons, braces and control characters: each byte of these and of the percent sign becomes `%` and two

@@ -48,7 +48,7 @@ local function push_single(push, id, record, delay, found)
   local flags, priority = byte(record, 2, 3)
   local key, rest = unique_of(record)
   local holder = key and (push.held[key .. salt] or holder_of(key))
-  if holder then return 'held', holder end
+  if holder and holder ~= push.settled then return 'held', holder end
   if key then hold(push, key, id, flags % 4, record, rest) end
   if delay ~= '' then
     add(push.dues, decimal(now_up + delay), priority .. id)
@@ -60,10 +60,12 @@ local function push_single(push, id, record, delay, found)
   add(push.records, id, record .. push_time)
 end
 
--- Pushes the jobs from ARGV[first] on. Adds those that are refused to the reply. Returns whether
--- waiting workers are to be notified.
-local function push_singles(first, reply)
+-- Pushes the jobs from ARGV[first] on. Adds those that are refused to the reply. `settled_id`: the
+-- job that the same script ends and that releases its key, or nil. Returns whether waiting workers
+-- are to be notified.
+local function push_singles(first, reply, settled_id)
   local push = new_push()
+  push.settled = settled_id
   for from = first, #ARGV, 150 do
     local ids = {}
     for at = from, math.min(from + 147, #ARGV), 3 do ids[#ids + 1] = ARGV[at] end

@@ -10,22 +10,8 @@
 -- Retry   remembered until the last copy's deadline
 -- Cost    n jobs that are just complete: 8 commands and 1 per batch, O(n log r) with r running; up
 --         to 15 more per other job, O(bytes of its batch)
--- needs: attempts_of, die, extract, fail, finish, flush, forget, held, last_error, move_count
--- needs: n_named, n_settled, publish, put_back, rest, settled, wake
+-- needs: extract, flush, held, move_count, n_named, n_settled, outcomes, publish, rest, wake
 local reply = { 'settled' }
-
--- What becomes of a job, with a time in ms and a text.
-local outcomes = {
-  complete = function(job, lasting, result)
-    if lasting == 0 then return forget(job) end
-    local s = settled(job.s, 'c', attempts_of(job.s), last_error(job.s), result)
-    finish(job, 'completed', now_up + lasting, s)
-  end,
-  retry = fail,
-  snooze = put_back,
-  release = function(job) put_back(job, -1) end,
-  dead = function(job, _, reason) die(job, reason) end,
-}
 
 local function settle(id, fence, number, outcome, time, text)
   local job, ends = held(id, fence)

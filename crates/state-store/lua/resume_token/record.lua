@@ -25,8 +25,8 @@ local function version_in(head) return string.sub(head, 19, 34) end
 -- and the token if it is given. If there is none: the word alone.
 local function shown(word, head, token)
   if not has_token(head) then return {word} end
-  local sub = string.sub
-  local saved, till, size = sub(head, 35, 49), sub(head, 50, 64), sub(head, 65, 69)
+  local cut = string.sub
+  local saved, till, size = cut(head, 35, 49), cut(head, 50, 64), cut(head, 65, 69)
   local fence, version = tonumber(fence_in(head)), tonumber(version_in(head))
   return {word, fence, version, tonumber(saved), tonumber(till), now, tonumber(size), token}
 end

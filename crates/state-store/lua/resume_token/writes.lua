@@ -2,8 +2,8 @@
 -- returns its answer. `kept`: how long a record without a lasting token is kept (ms).
 -- needs: call, now, now_up, micros, layout, token_head, has_token, fence_in, version_in, shown
 -- needs: token_in
-local function in_digits(number, count)
-  return string.format('%0' .. count .. 'd', number)
+local function in_digits(number, width)
+  return string.format('%0' .. width .. 'd', number)
 end
 
 -- Writes what is there, so that WAIT covers it.

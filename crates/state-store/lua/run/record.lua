@@ -13,20 +13,20 @@ local function int(number) return string.format('%d', number) end
 
 -- Reads a run, which may have expired; nil if there is none. Or nil and an error.
 local function read_run(key)
-  local head, sub = redis.pcall('HGET', key, 'run'), string.sub
+  local head, cut = redis.pcall('HGET', key, 'run'), string.sub
   if type(head) == 'table' then return nil, head.err end
   if not head then return nil end
-  local failure, digits = unreadable(head), sub(head, 3, 155)
+  local failure, digits = unreadable(head), cut(head, 3, 155)
   if not failure and (#head < 174 or string.find(digits, '%D')) then
     failure = 'TWCORRUPT the entry is no run'
   end
   if failure then return nil, failure end
-  local run = {key = key, state = sub(head, 2, 2), version = tonumber(sub(head, 3, 18))}
-  run.created, run.updated, run.ended = sub(head, 19, 34), sub(head, 35, 49), sub(head, 50, 64)
-  run.till, run.ttl, run.fence = tonumber(sub(head, 65, 79)), sub(head, 80, 94), sub(head, 95, 110)
-  run.first, run.next = tonumber(sub(head, 111, 126)), tonumber(sub(head, 127, 142))
-  run.bytes, run.most = tonumber(sub(head, 143, 150)), tonumber(sub(head, 151, 155))
-  run.request, run.names = sub(head, 156, 171), sub(head, 172)
+  local run = {key = key, state = cut(head, 2, 2), version = tonumber(cut(head, 3, 18))}
+  run.created, run.updated, run.ended = cut(head, 19, 34), cut(head, 35, 49), cut(head, 50, 64)
+  run.till, run.ttl, run.fence = tonumber(cut(head, 65, 79)), cut(head, 80, 94), cut(head, 95, 110)
+  run.first, run.next = tonumber(cut(head, 111, 126)), tonumber(cut(head, 127, 142))
+  run.bytes, run.most = tonumber(cut(head, 143, 150)), tonumber(cut(head, 151, 155))
+  run.request, run.names = cut(head, 156, 171), cut(head, 172)
   run.is_expired = run.till <= now
   return run
 end

@@ -14,22 +14,11 @@
 -- Retry    recognised by its request, in the run or in the log; then writes again, so that WAIT
 --          covers it
 -- Cost     O(events), and their bytes
--- needs: notify_watchers, write_run
+-- needs: notify_watchers, read_write, write_run
 local margin, most_bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
-local reply, at = {'each'}, 6
+local reply, at, write = {'each'}, 6, nil
 for index, key in ipairs(KEYS) do
-  local write = {payloads = {}, events = {}}
-  write.request, write.remembered, write.version = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
-  write.sequence, write.fence, write.from = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  write.to, write.name, write.ends = ARGV[at + 6], ARGV[at + 7], ARGV[at + 8] == '1'
-  local pairs_of, payloads = tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10])
-  at = at + 11
-  for number = 1, pairs_of do
-    local into = number <= payloads and write.payloads or write.events
-    into[#into + 1], into[#into + 2] = ARGV[at], ARGV[at + 1]
-    at = at + 2
-  end
-  write.changes = write.to ~= '' or payloads > 0
+  write, at = read_write(at)
   reply[index + 1] = write_run(key, write, margin, most_bytes)
 end
 for index, key in ipairs(KEYS) do

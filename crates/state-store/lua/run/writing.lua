@@ -1,17 +1,34 @@
 -- Writing a run: its state, its payloads, its events.
 -- needs: call, now, micros, is_repeat, int, read_run, run_head, put_run, add_event
+-- The write whose arguments begin at `at` (see write.lua), and where those of the next one begin.
+local function read_write(at)
+  local write = {payloads = {}, events = {}}
+  write.request, write.remembered, write.version = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
+  write.sequence, write.fence, write.from = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  write.to, write.name, write.ends = ARGV[at + 6], ARGV[at + 7], ARGV[at + 8] == '1'
+  local pairs_of, payloads = tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10])
+  at = at + 11
+  for number = 1, pairs_of do
+    local into = number <= payloads and write.payloads or write.events
+    into[#into + 1], into[#into + 2] = ARGV[at], ARGV[at + 1]
+    at = at + 2
+  end
+  write.changes = write.to ~= '' or payloads > 0
+  return write, at
+end
+
 -- Whether the log has an event of this request, which is not older than `remembered` (ms). nil if
 -- such an event may have been removed.
 local function has_request(run, request, remembered)
-  local behind, sub = run.next, string.sub
+  local behind, cut = run.next, string.sub
   while behind > run.first do
     local fields, from = {}, math.max(run.first, behind - 100)
     for number = from, behind - 1 do fields[#fields + 1] = 'e' .. int(number) end
     local events = call('HMGET', run.key, unpack(fields))
     for index = #fields, 1, -1 do
       local event = events[index] or ''
-      if sub(event, 17, 32) == request then return true end
-      if (tonumber(sub(event, 2, 16)) or 0) + remembered < now then return false end
+      if cut(event, 17, 32) == request then return true end
+      if (tonumber(cut(event, 2, 16)) or 0) + remembered < now then return false end
     end
     behind = from
   end

@@ -165,6 +165,7 @@ async fn claim_from(
         partition,
         call: Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
         takes_schedules: false,
+        more_keys: Vec::new(),
         is_repeat: request.is_repeat,
         durability: Durability::Accepted,
     };

@@ -52,6 +52,11 @@ impl Shape {
         Self { text, partitions: (0..count).map(partition).collect(), bounds }
     }
 
+    /// The keys of a partition.
+    pub(super) fn keys(&self, partition: u16) -> &QueueKeys {
+        &self.partitions[usize::from(partition)].keys
+    }
+
     /// How many partitions the queue has.
     pub(super) fn count(&self) -> u16 {
         // At most `JobId::MAX_PARTITIONS`.
@@ -172,6 +177,7 @@ impl StateStore {
             let of_schedules = [&partition.keys.schedules, &partition.keys.schedule_names];
             keys.extend(of_schedules.map(|key| Bytes::copy_from_slice(key.as_bytes())));
         }
+        keys.extend(to.more_keys.into_iter().map(Bytes::from));
         let mut all = Vec::with_capacity(args.len() + 1);
         all.push(Arg::from(&to.shape.text));
         all.extend(args);
@@ -254,6 +260,8 @@ pub(super) struct Target<'a> {
     pub(super) call: Option<u64>,
     /// Whether the script also takes the indexes of schedules.
     pub(super) takes_schedules: bool,
+    /// Other keys of the script, with the tag of the partition.
+    pub(super) more_keys: Vec<String>,
     pub(super) is_repeat: bool,
     pub(super) durability: Durability,
 }
@@ -269,6 +277,7 @@ impl<'a> Target<'a> {
             partition,
             call: None,
             takes_schedules: false,
+            more_keys: Vec::new(),
             is_repeat: false,
             durability: Durability::Accepted,
         }

@@ -86,15 +86,9 @@ fn parts(store: &StateStore, shape: &Shape, jobs: &[NewJob]) -> Vec<Part> {
 impl Part {
     fn target<'a>(&self, queue: &'a QueueName, shape: &'a Shape, durability: Durability) -> Target<'a> {
         Target {
-            op: OP,
-            script: &scripts::PUSH,
-            queue,
-            shape,
-            partition: self.partition,
             call: Some(fastrand::u64(..)),
-            takes_schedules: false,
-            is_repeat: false,
             durability,
+            ..Target::new(OP, &scripts::PUSH, queue, shape, self.partition)
         }
     }
 

@@ -27,7 +27,7 @@ pub(super) static EXTEND: Script = script!(frees "extend",
 );
 pub(super) static SETTLE: Script = script!(frees "settle",
     "keys", "begin", "remembered", "positions", "batch", "writes", "batches", "held", "settle_plain", "blob", "running",
-    "single", "unique", "waiter", "wake", "finished", "moves", "find"
+    "single", "unique", "waiter", "wake", "finished", "moves", "find", "outcomes"
 );
 pub(super) static CHANGE: Script = script!(frees "change",
     "keys", "begin", "positions", "batch", "writes", "batches", "cancel_plain", "blob", "running", "single", "unique",

@@ -113,7 +113,7 @@ fn is_plain(settlement: &Settlement) -> bool {
     matches!(settlement.outcome, Outcome::Complete(None) | Outcome::Cancelled)
 }
 
-fn outcome(outcome: &Outcome) -> (&'static str, Duration, Arg) {
+pub(super) fn outcome(outcome: &Outcome) -> (&'static str, Duration, Arg) {
     let nothing = Arg::fixed("");
     match outcome {
         Outcome::Complete(None) | Outcome::Cancelled => ("complete", Duration::ZERO, nothing),

@@ -80,8 +80,14 @@ impl Due {
 }
 
 impl Records<'_> {
-    fn index_keys(&self, names: &Names<'_>) -> Vec<String> {
-        RunIndexKeys::new(self.op().keys, &self.store.namespace, names.agent, names.session).into_vec()
+    /// What the keys of the listings begin with.
+    async fn listings(&self, op: Op) -> Result<String> {
+        let home = self.store.home_keys(op).await?;
+        Ok(home.map_or_else(|| self.op().keys.listings(&self.store.namespace), |home| home.runs()))
+    }
+
+    async fn index_keys(&self, op: Op, names: &Names<'_>) -> Result<Vec<String>> {
+        Ok(RunIndexKeys::under(&self.listings(op).await?, names.agent, names.session).into_vec())
     }
 
     /// Writes the entries of a new run.
@@ -97,7 +103,7 @@ impl Records<'_> {
     ) -> Result<(Entries, Result<Reached>)> {
         let mut args = args![names.run.as_str(), names.text(), if names.session.is_some() { "1" } else { "" }];
         args.extend(times);
-        let keys = self.index_keys(names);
+        let keys = self.index_keys(self.op().create, names).await?;
         let (mut reply, reached) = self.calls.index.call_durable(keys, args, 0, durability).await?;
         if reply.next_word()?.as_ref() != b"indexed" {
             return Err(reply.unknown_word());
@@ -128,7 +134,7 @@ impl Records<'_> {
     async fn tidy(&self, names: &Names<'_>, created: u64, postponed_to: Option<u64>) -> Result<()> {
         let until = postponed_to.map_or(Arg::fixed(""), Arg::from);
         let args = args![format!("{} {created}", names.text()), created, until];
-        let mut reply = self.calls.tidy.call(self.index_keys(names), args, 0).await?;
+        let mut reply = self.calls.tidy.call(self.index_keys(self.op().sweep, names).await?, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"tidied" => Ok(()),
             _ => Err(reply.unknown_word()),
@@ -149,7 +155,7 @@ impl Records<'_> {
         if !after.is_empty() && !is_digits(after) {
             return Err(Error::invalid_argument(op, "the cursor is of another listing"));
         }
-        let key = keys::run_listing(self.op().keys, &self.store.namespace, filter);
+        let key = keys::run_listing(&self.listings(op).await?, filter);
         let mut reply = self.store.link.call(op, &LIST, &[key], args![limit, after]).await?.reader(op);
         if reply.next_word()?.as_ref() != b"runs" {
             return Err(reply.unknown_word());
@@ -166,7 +172,8 @@ impl Records<'_> {
 
     /// Removes the entries of up to `most` expired runs, and postpones those of runs that were written since.
     pub(super) async fn sweep(&self, most: usize) -> Result<RunsRemoved> {
-        let (op, key) = (self.op().sweep, keys::run_ends(self.op().keys, &self.store.namespace));
+        let op = self.op().sweep;
+        let key = keys::run_ends(&self.listings(op).await?);
         let mut reply = self.store.link.call(op, &DUE, &[key], args![most, millis_ceil(GRACE)]).await?.reader(op);
         if reply.next_word()?.as_ref() != b"due" {
             return Err(reply.unknown_word());

@@ -2,7 +2,7 @@
 
 use redis_link::layout::Aggregate;
 use redis_link::{Arg, SharedScript, args};
-use store_core::{Durability, Error, Fence, NewRun, Receipt, Result, RunId, RunInfo, RunOutcome};
+use store_core::{Durability, Error, NewRun, Op, Receipt, Result, RunId, RunInfo, RunOutcome};
 
 use super::listings::SWEPT_BY_CREATE;
 use super::{GET, Kind, RunCalls, reply};
@@ -29,8 +29,10 @@ impl Records<'_> {
         self.store.link.layouts().argument(Aggregate::Run)
     }
 
-    pub(super) fn key(&self, id: &RunId) -> Vec<String> {
-        vec![self.calls.kind.keys.record(&self.store.namespace, id)]
+    pub(super) async fn key(&self, op: Op, id: &RunId) -> Result<Vec<String>> {
+        let home = self.store.home_keys(op).await?;
+        let own = || self.calls.kind.keys.record(&self.store.namespace, id);
+        Ok(vec![home.map_or_else(own, |home| home.run(id))])
     }
 
     pub(super) async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
@@ -45,7 +47,8 @@ impl Records<'_> {
                 reply::names(&run.agent, run.session.as_ref()),
                 &run.input,
             ];
-            let answer = self.calls.create.call_durable(self.key(&run.run), args, run.input.len(), durability).await;
+            let key = self.key(self.op().create, &run.run).await?;
+            let answer = self.calls.create.call_durable(key, args, run.input.len(), durability).await;
             let (mut reply, reached) = answer?;
             let outcome = match reply.next_word()?.as_ref() {
                 b"stale" => continue,
@@ -87,35 +90,20 @@ impl Records<'_> {
         durability: Durability,
     ) -> Result<Receipt<RunOutcome>> {
         let op = self.op().write;
-        let (mut reply, reached) = script.call_durable(self.key(id), args, bytes, durability).await?;
-        let word = reply.next_word()?;
-        let outcome = match word.as_ref() {
-            b"superseded" => RunOutcome::Superseded { by: Fence::new(reply.next_u64()?) },
-            b"absent" => RunOutcome::Absent,
-            b"lost" => {
-                let what = "so many events were appended since the first request that its own would be removed";
-                return Err(Error::indeterminate(op, what));
-            }
-            word => {
-                let found = reply::head(op, id, &reply.next_bytes()?)?.info;
-                match word {
-                    b"done" => {
-                        reply.record(id.as_str(), []);
-                        return Ok(Receipt::new(RunOutcome::Done(found), reached?));
-                    }
-                    b"conflict" => RunOutcome::Conflict(found),
-                    b"illegal" => RunOutcome::Illegal(found),
-                    _ => return Err(reply.unknown_word()),
-                }
-            }
-        };
+        let (mut reply, reached) = script.call_durable(self.key(op, id).await?, args, bytes, durability).await?;
+        let outcome = reply::written(op, id, &mut reply)?;
+        if matches!(outcome, RunOutcome::Done(_)) {
+            reply.record(id.as_str(), []);
+            return Ok(Receipt::new(outcome, reached?));
+        }
         // Nothing was written, so `NotDurable` would be wrong.
         Ok(Receipt::new(outcome, reached.unwrap_or_default()))
     }
 
     pub(super) async fn get(&self, run: &RunId) -> Result<Option<RunInfo>> {
         let op = self.op().get;
-        let mut reply = self.store.link.call(op, &GET, &self.key(run), args![self.layouts()]).await?.reader(op);
+        let mut reply =
+            self.store.link.call(op, &GET, &self.key(op, run).await?, args![self.layouts()]).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"run" => {
                 let mut info = reply::head(op, run, &reply.next_bytes()?)?.info;
@@ -134,7 +122,7 @@ impl Records<'_> {
     pub(super) async fn delete(&self, run: &RunId) -> Result<bool> {
         let Some(found) = self.described(run).await? else { return Ok(false) };
         let args = args![format!("{:016}", found.created)];
-        let mut reply = self.calls.delete.call(self.key(run), args, 0).await?;
+        let mut reply = self.calls.delete.call(self.key(self.op().delete, run).await?, args, 0).await?;
         if reply.next_word()?.as_ref() != b"deleted" {
             return Err(reply.unknown_word());
         }
@@ -145,7 +133,7 @@ impl Records<'_> {
 
     /// What is recorded, unless it has expired.
     pub(super) async fn described(&self, run: &RunId) -> Result<Option<reply::Head>> {
-        let mut reply = self.calls.describe.call(self.key(run), Vec::new(), HEAD_BYTES).await?;
+        let mut reply = self.calls.describe.call(self.key(self.op().list, run).await?, Vec::new(), HEAD_BYTES).await?;
         match reply.next_word()?.as_ref() {
             b"run" => Ok(Some(reply::head(self.op().list, run, &reply.next_bytes()?)?)),
             b"absent" => Ok(None),

@@ -2,7 +2,8 @@
 
 use redis_link::ReplyReader;
 use store_core::{
-    AgentName, Error, Fence, Op, Result, RunEvent, RunEvents, RunId, RunInfo, RunState, SessionId, Timestamp,
+    AgentName, Error, Fence, Op, Result, RunEvent, RunEvents, RunId, RunInfo, RunOutcome, RunState, SessionId,
+    Timestamp,
 };
 
 /// What is recorded of a run.
@@ -19,6 +20,28 @@ pub(super) fn names(agent: &AgentName, session: Option<&SessionId>) -> String {
 
 pub(super) fn head(op: Op, run: &RunId, head: &[u8]) -> Result<Head> {
     parse(run, head).ok_or_else(|| Error::corrupt(op, "the entry is no run"))
+}
+
+/// The answer of `write_run`: see `writing.lua`.
+pub(crate) fn written(op: Op, run: &RunId, reply: &mut ReplyReader) -> Result<RunOutcome> {
+    let word = reply.next_word()?;
+    Ok(match word.as_ref() {
+        b"superseded" => RunOutcome::Superseded { by: Fence::new(reply.next_u64()?) },
+        b"absent" => RunOutcome::Absent,
+        b"lost" => {
+            let what = "so many events were appended since the first request that its own would be removed";
+            return Err(Error::indeterminate(op, what));
+        }
+        word => {
+            let found = head(op, run, &reply.next_bytes()?)?.info;
+            match word {
+                b"done" => RunOutcome::Done(found),
+                b"conflict" => RunOutcome::Conflict(found),
+                b"illegal" => RunOutcome::Illegal(found),
+                _ => return Err(reply.unknown_word()),
+            }
+        }
+    })
 }
 
 /// A head as `record.lua` writes it.

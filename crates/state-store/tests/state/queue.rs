@@ -3,6 +3,8 @@
 mod audit;
 mod chosen_ids;
 mod colliding_ids;
+mod commit_paths;
+mod commits;
 mod crashes;
 mod failed_partitions;
 mod hand_over;

@@ -37,6 +37,13 @@ impl JobId {
         Self::batch_of(time.as_millis(), draw().1, partition)
     }
 
+    /// The id of a batch of this partition, made from these bytes.
+    #[doc(hidden)]
+    pub fn batch_from(bytes: [u8; 16], partition: u16) -> BatchId {
+        let [a, b, c, d, e, f, random @ ..] = bytes;
+        Self::batch_of(u64::from_be_bytes([0, 0, a, b, c, d, e, f]), random, partition)
+    }
+
     fn batch_of(millis: u64, random: [u8; 10], partition: u16) -> BatchId {
         let mut bytes = [0; 16];
         bytes[..6].copy_from_slice(&millis.to_be_bytes()[2..]);

@@ -8,6 +8,7 @@ use super::slot::Phase;
 use super::verdict::verdict;
 use super::work::Work;
 use crate::event::Ended;
+use crate::stats::Ending;
 
 impl Work {
     pub(super) fn on_finished(&mut self, id: u64, ended: Ended, now: Instant) {
@@ -20,6 +21,10 @@ impl Work {
             let ran = now.duration_since(since);
             self.pace.handler_ended(ran, now);
             queue.settings.meters.seconds.record(ran.as_secs_f64());
+        }
+        if matches!(&ended, Ended::Returned(Ok(done)) if done.is_committed) {
+            // Its lease has ended by the commit, also if a renewal found it lost.
+            return queue.settings.meters.count(&self.tally, Ending::Completed, false);
         }
         match verdict(&slot, ended, queue.settings.timeout) {
             Some(verdict) => self.push_settlement(&slot, verdict),

@@ -42,7 +42,7 @@ pub(super) fn verdict(slot: &Slot, ended: Ended, timeout: Option<Duration>) -> O
     }
     let job = &slot.job;
     Some(match ended {
-        Ended::Returned(Ok(done)) => completed(done.0),
+        Ended::Returned(Ok(done)) => completed(done.kept),
         _ if cancel_asked => Verdict::new(Outcome::Cancelled, Ending::Cancelled),
         Ended::Returned(Err(error)) => refused(job, error),
         Ended::Panicked(message) => Verdict::failed(job, &format!("panicked: {message}"), None, Ending::Panicked),

@@ -1,5 +1,6 @@
 //! The worker state store of a service.
 
+mod homes;
 mod runs;
 mod schedules;
 
@@ -130,8 +131,7 @@ impl State {
         Worker::new(self.queue()).with_durability(self.durability)
     }
 
-    /// A candidate for a leadership among the processes of this service. Its lease requests the durability of
-    /// [`Durabilities::leases`].
+    /// A candidate for a leadership among the processes of this service, with the durability [`Durabilities::leases`].
     pub fn candidate(&self, name: LeaseName, holder: HolderName) -> Candidate {
         Candidate::new(self.leases(), name, holder).with_durability(self.leases)
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use store_core::{Durability, Error, Fence, NameError, Op, StepAttempt, StepBegun, StepName, Steps, Ttl, WorkflowRun};
+use store_core::{
+    Durability, Error, Fence, Home, NameError, Op, StepAttempt, StepBegun, StepName, Steps, Ttl, WorkflowRun,
+};
 use tokio::time::{Instant, sleep};
 
 use super::OperationFailure;
@@ -70,6 +72,13 @@ impl fmt::Debug for StepRun {
 impl StepRun {
     pub(crate) fn new(steps: Arc<dyn Steps>, run: WorkflowRun, attempt: Fence, durability: Durability) -> Self {
         Self { steps, run, attempt, ttl: None, restart_of: None, durability }
+    }
+
+    /// The same attempt at the run of this name in a home. [`Home::commit`] can finish its steps together with a job.
+    #[must_use]
+    pub fn at(mut self, home: &dyn Home) -> Self {
+        self.steps = home.steps();
+        self
     }
 
     /// Keeps all steps of the run for this time after each write, at least. Default 7 days.

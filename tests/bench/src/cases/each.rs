@@ -3,6 +3,7 @@
 
 mod cache;
 pub(super) mod embedded;
+mod homes;
 mod inventory;
 mod queue;
 mod retries;
@@ -59,6 +60,7 @@ fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
         .chain(tokens::all())
         .chain(steps::all())
         .chain(runs::all())
+        .chain(homes::all())
         .chain(schedules::all())
         .chain(topics::all())
         .chain(retries::all())
@@ -77,6 +79,7 @@ impl Case for Each {
             Op::QueueExtend | Op::QueueCancel | Op::QueueGet => {
                 plan.with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(3.0, PING)))
             }
+            Op::HomeCommit => plan.with_target(Target::new(SERVER_MICROS, Bound::AtMostTimes(1.3, homes::FLOOR))),
             _ => plan,
         }
     }
@@ -87,7 +90,11 @@ impl Case for Each {
             commands.add([b"PING".as_slice()])
         });
         let ours = Ours { stores: environment.stores().await?, prepare: Arc::clone(&self.prepare), ops, done: 0 };
-        Ok(vec![Box::new(ours), ping.side()])
+        let mut sides: Vec<Box<dyn Side>> = vec![Box::new(ours), ping.side()];
+        if self.op == Op::HomeCommit {
+            sides.push(homes::floor(environment, ops).await?);
+        }
+        Ok(sides)
     }
 }
 

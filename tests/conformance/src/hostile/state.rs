@@ -30,7 +30,8 @@ pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
         super::topics::play(&fixture, &texts).await?;
         super::retries::play(&fixture, &texts).await?;
     }
-    Ok(())
+    let queue = fixture.queue(&format!("{}-{}-home", texts.word(texts.task), texts.task));
+    super::homes::play(&fixture, &texts, queue).await
 }
 
 /// Four jobs whose ids and payloads are hostile words.

@@ -2,6 +2,7 @@
 //! changes the same object. Then the first copy reaches the server: it does not change the object.
 
 mod cache;
+mod homes;
 mod retries;
 mod runs;
 mod schedules;
@@ -101,6 +102,8 @@ late_copies! {
     StepFinish => steps::finish_then_expiry;
     StepFail => steps::fail_then_begin;
     StepSleep => steps::sleep_then_expiry;
+    HomeCommit => homes::commit_then_clear;
+    HomeCommit => homes::commit_then_delete;
     RunCreate => runs::create_then_delete;
     RunCreate => runs::index_then_delete;
     RunWrite => runs::append_then_end;

@@ -2,6 +2,7 @@
 //! the store does not send it again and returns `Indeterminate`.
 
 mod cache;
+mod homes;
 mod retries;
 mod runs;
 mod schedules;
@@ -78,6 +79,7 @@ lost_replies! {
     SessionSave => sessions::save;
     SessionDelete => sessions::delete;
     SessionSweep => sessions::sweep;
+    HomeCommit => homes::commit;
     SchedulePut => schedules::put;
     ScheduleDelete => schedules::delete;
     SchedulePause => schedules::pause;

@@ -5,6 +5,8 @@
 pub(super) struct Head<'a> {
     /// The names that the piece takes from earlier ones.
     pub(super) needs: Vec<&'a str>,
+    /// The names of earlier pieces to which it assigns.
+    pub(super) assigns: Vec<&'a str>,
     /// Whether the piece may call the server when it is included.
     pub(super) may_call: bool,
     /// Whether it is a prelude: later pieces may use its names without listing them.
@@ -17,9 +19,12 @@ impl<'a> Head<'a> {
         let lines = text.lines().skip_while(|line| line.starts_with("#!"));
         let lines: Vec<_> = lines.take_while(|line| line.starts_with("--")).collect();
         let first = lines.first()?;
-        let needs = lines.iter().filter_map(|line| line.strip_prefix("-- needs: "));
-        let needs = needs.flat_map(|names| names.split(',')).map(str::trim).filter(|name| !name.is_empty());
+        let listed = |begin: &str| {
+            let names = lines.iter().filter_map(|line| line.strip_prefix(begin)).flat_map(|names| names.split(','));
+            names.map(str::trim).filter(|name| !name.is_empty()).collect()
+        };
         let is_prelude = first.starts_with("-- Prelude");
-        Some(Self { needs: needs.collect(), may_call: is_prelude || first.starts_with("-- Fast path"), is_prelude })
+        let may_call = is_prelude || first.starts_with("-- Fast path");
+        Some(Self { needs: listed("-- needs: "), assigns: listed("-- assigns: "), may_call, is_prelude })
     }
 }

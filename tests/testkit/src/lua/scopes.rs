@@ -70,6 +70,8 @@ pub(super) struct Walker<'a> {
     preludes: Vec<usize>,
     /// The names that the current piece takes from earlier ones, and whether it uses them.
     needs: Vec<(&'a str, bool)>,
+    /// The names of earlier pieces to which the current one may assign, and whether it does.
+    assigns: Vec<(&'a str, bool)>,
     may_call: bool,
     has_returned: bool,
     pub(super) tokens: Vec<(Token<'a>, usize)>,
@@ -86,6 +88,7 @@ impl<'a> Walker<'a> {
             pieces: Vec::new(),
             preludes: Vec::new(),
             needs: Vec::new(),
+            assigns: Vec::new(),
             may_call: false,
             has_returned: false,
             tokens: Vec::new(),
@@ -120,10 +123,11 @@ impl<'a> Walker<'a> {
         if head.is_none() {
             self.report_at(1, "the piece does not begin with a comment that says what it is");
         }
-        let head = head.unwrap_or(Head { needs: Vec::new(), may_call: false, is_prelude: false });
+        let head = head.unwrap_or(Head { needs: Vec::new(), assigns: Vec::new(), may_call: false, is_prelude: false });
         self.preludes.extend(head.is_prelude.then_some(self.pieces.len() - 1));
         self.may_call = head.may_call || piece.is_last;
         self.take(head.needs);
+        self.assigns = head.assigns.into_iter().map(|name| (name, false)).collect();
         let result = tokens(piece.text).and_then(|tokens| {
             (self.tokens, self.at) = (tokens, 0);
             self.has_returned = self.block()?;
@@ -136,6 +140,10 @@ impl<'a> Walker<'a> {
         let needless: Vec<_> = self.needs.iter().filter(|(_, is_used)| !is_used).map(|(name, _)| *name).collect();
         for name in needless {
             self.report_at(1, &format!("needs `{name}`, and does not use it"));
+        }
+        let needless: Vec<_> = self.assigns.iter().filter(|(_, is_used)| !is_used).map(|(name, _)| *name).collect();
+        for name in needless {
+            self.report_at(1, &format!("assigns `{name}` by its head, and does not"));
         }
         Ok(())
     }
@@ -222,12 +230,18 @@ impl<'a> Walker<'a> {
         Some(at)
     }
 
-    /// Assigns to a name: a local of an earlier piece is reported.
+    /// Assigns to a name: a local of an earlier piece is reported, unless the head lists it.
     pub(super) fn assign(&mut self, at: At, line: usize) {
         let local = &self.scopes[at.scope][at.index];
         let (name, piece) = (local.name, local.piece);
-        if piece != self.pieces.len() - 1 {
-            self.report_at(line, &format!("`{name}` of {} is assigned; only that piece may", self.pieces[piece]));
+        if piece == self.pieces.len() - 1 {
+            return;
+        }
+        match self.assigns.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, is_used)) => *is_used = true,
+            None => {
+                self.report_at(line, &format!("`{name}` of {} is assigned; only that piece may", self.pieces[piece]));
+            }
         }
     }
 

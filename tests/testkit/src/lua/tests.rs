@@ -66,6 +66,13 @@ fn an_assignment_to_a_local_of_another_piece_is_rejected() {
     assert_eq!(found(&["local x = 1", &needing("x", "x = 2")]), message(2));
     assert_eq!(found(&["-- Prelude of s.\nlocal x = 1", "local y\ny, x = 2, 3"]), message(3));
     assert_eq!(found(&["local x = 1", &needing("x", "local function f()\n  x = 2\nend\nreturn f()")]), message(3));
+    // unless the head lists it
+    let assigning = |code: &str| format!("-- A piece.\n-- assigns: x\n{code}");
+    assert_eq!(found(&["-- Prelude of s.\nlocal x = 1", &assigning("x = 2")]), NONE);
+    assert_eq!(
+        found(&["-- Prelude of s.\nlocal x = 1", &assigning("local y = x")]),
+        ["2:1: assigns `x` by its head, and does not"]
+    );
     // its own locals, and what a table has
     assert_eq!(found(&["local x = 1\nx = 2"]), NONE);
     assert_eq!(found(&["local x = {}", &needing("x", "x.y, x[1] = 2, 3")]), NONE);

@@ -27,7 +27,7 @@ impl EmbeddedState {
 
 impl OpenQueue<'_, '_> {
     /// No reply is lost here, so no call is remembered: a job without an id is pushed once.
-    fn push(&mut self, id: &JobId, job: &NewJob) -> Result<Pushed, Fault> {
+    pub(super) fn push(&mut self, id: &JobId, job: &NewJob) -> Result<Pushed, Fault> {
         match self.request_of(id) {
             Ok(None) => {}
             Ok(Some(request)) if request == job.request => return Ok(Pushed::Created { id: id.clone() }),

@@ -29,6 +29,15 @@ impl EmbeddedState {
 }
 
 impl OpenQueue<'_, '_> {
+    /// Settles a job under its lease only: a settlement that was done before is no lease.
+    pub(super) fn settle_held(&mut self, settlement: &Settlement) -> Result<Settled, Fault> {
+        let lease = &settlement.lease;
+        match self.find(&lease.job)? {
+            Some(life) if life.is_held_by(lease.fence, self.now.millis()) => self.settle(settlement),
+            _ => Ok(Settled::Lost),
+        }
+    }
+
     /// No reply is lost here, so no call is remembered: a settlement of a removed job has not taken effect.
     pub(super) fn settle(&mut self, settlement: &Settlement) -> Result<Settled, Fault> {
         let lease = &settlement.lease;

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 use store_core::{Fence, RequestId, RunEvent, RunEvents, RunFilter, RunId, RunInfo, RunState, SessionId, Timestamp};
 
+use super::super::queue::HomeRows;
 use super::Identity;
 use crate::encoding::{Decoder, Encoder, name, text};
 use crate::fault::Fault;
@@ -29,14 +30,14 @@ const ENTRY: u8 = 0;
 const END: u8 = 1;
 
 /// Where the entries of a listing begin. No name holds a plus sign or a zero byte.
-pub(super) fn listing(filter: &RunFilter) -> Vec<u8> {
+pub(super) fn listing(tables: &Tables, filter: &RunFilter) -> Vec<u8> {
     let text = match (&filter.agent, &filter.session) {
         (None, None) => String::new(),
         (Some(agent), None) => format!("a{agent}"),
         (None, Some(session)) => format!("s{session}"),
         (Some(agent), Some(session)) => format!("b{agent}+{session}"),
     };
-    Encoder::default().u8(ENTRY).tail(text.as_bytes()).u8(0).finish()
+    Encoder::default().tail(tables.home.prefix()).u8(ENTRY).tail(text.as_bytes()).u8(0).finish()
 }
 
 /// When the run of an entry was created, in µs: the latest first.
@@ -45,28 +46,29 @@ pub(super) fn created_in(entry: &[u8]) -> Option<u64> {
 }
 
 /// Where the entries of runs begin that expire at `until` (ms) or later.
-pub(super) fn ends(until: u64) -> Vec<u8> {
-    Encoder::default().u8(END).u64(until).finish()
+pub(super) fn ends(tables: &Tables, until: u64) -> Vec<u8> {
+    Encoder::default().tail(tables.home.prefix()).u8(END).u64(until).finish()
 }
 
 /// The run of an entry for its end.
-pub(super) fn run_in(entry: &[u8]) -> &[u8] {
-    entry.get(9..).unwrap_or_default()
+pub(super) fn run_in<'e>(tables: &Tables, entry: &'e [u8]) -> &'e [u8] {
+    entry.get(tables.home.prefix().len() + 9..).unwrap_or_default()
 }
 
-fn row(run: &RunId, kind: u8) -> Vec<u8> {
-    Encoder::default().tail(run.as_str().as_bytes()).u8(0).u8(kind).finish()
+fn row(tables: &Tables, run: &RunId, kind: u8) -> Vec<u8> {
+    Encoder::default().tail(tables.home.prefix()).tail(run.as_str().as_bytes()).u8(0).u8(kind).finish()
 }
 
-/// The tables of one kind of records.
-#[derive(Clone, Copy)]
-pub(super) struct Tables {
-    pub(super) rows: Table,
-    pub(super) lists: Table,
+/// The tables of one kind of records, and where their rows begin.
+#[derive(Clone)]
+pub(in crate::state) struct Tables {
+    pub(in crate::state) rows: Table,
+    pub(in crate::state) lists: Table,
+    pub(in crate::state) home: HomeRows,
 }
 
-pub(super) const RUNS: Tables = Tables { rows: Table::Runs, lists: Table::RunLists };
-pub(super) const SESSIONS: Tables = Tables { rows: Table::Sessions, lists: Table::SessionLists };
+pub(in crate::state) const RUNS: Tables = Tables { rows: Table::Runs, lists: Table::RunLists, home: HomeRows::NONE };
+pub(super) const SESSIONS: Tables = Tables { rows: Table::Sessions, lists: Table::SessionLists, home: HomeRows::NONE };
 
 /// The head of a run.
 pub(super) struct Record {
@@ -86,8 +88,8 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn read(rows: &mut impl Rows, tables: Tables, run: &RunId) -> Result<Option<Self>, Fault> {
-        rows.get(tables.rows, &row(run, HEAD), |head| Self::decode(tables, run, head))
+    pub(super) fn read(rows: &mut impl Rows, tables: &Tables, run: &RunId) -> Result<Option<Self>, Fault> {
+        rows.get(tables.rows, &row(tables, run, HEAD), |head| Self::decode(tables, run, head))
     }
 
     pub(super) fn is_expired(&self, now: Moment) -> bool {
@@ -102,12 +104,12 @@ impl Record {
             self.info.until = Timestamp::from_millis(until);
             change.put(self.tables.lists, &self.end_row(), Vec::new())?;
         }
-        change.put(self.tables.rows, &row(&self.info.run, HEAD), self.encode())?;
+        change.put(self.tables.rows, &row(&self.tables, &self.info.run, HEAD), self.encode())?;
         Ok(self.info)
     }
 
     fn end_row(&self) -> Vec<u8> {
-        [ends(self.info.until.as_millis()), self.info.run.as_str().as_bytes().to_vec()].concat()
+        [ends(&self.tables, self.info.until.as_millis()), self.info.run.as_str().as_bytes().to_vec()].concat()
     }
 
     /// Its entries in listings.
@@ -117,7 +119,8 @@ impl Record {
         if let Some(session) = &self.info.session {
             filters.extend([RunFilter::default(), of_agent].map(|filter| filter.in_session(session.clone())));
         }
-        let entry = |filter| Encoder::default().tail(&listing(filter)).u64(u64::MAX - self.created).finish();
+        let entry =
+            |filter| Encoder::default().tail(&listing(&self.tables, filter)).u64(u64::MAX - self.created).finish();
         filters.iter().map(entry).collect()
     }
 
@@ -127,7 +130,7 @@ impl Record {
     }
 
     pub(super) fn put_payload(&self, change: &mut Change<'_>, kind: Payload, payload: &[u8]) -> Result<(), Fault> {
-        change.put(self.tables.rows, &row(&self.info.run, kind as u8), payload.to_vec())
+        change.put(self.tables.rows, &row(&self.tables, &self.info.run, kind as u8), payload.to_vec())
     }
 
     /// The run with its payloads.
@@ -135,7 +138,7 @@ impl Record {
         let (mut info, tables) = (self.info, self.tables);
         let run = info.run.clone();
         let mut payload = |kind: Payload| {
-            rows.get(tables.rows, &row(&run, kind as u8), |payload| Ok(Bytes::copy_from_slice(payload)))
+            rows.get(tables.rows, &row(&tables, &run, kind as u8), |payload| Ok(Bytes::copy_from_slice(payload)))
         };
         (info.input, info.output) = (payload(Payload::Input)?, payload(Payload::Output)?);
         info.await_request = payload(Payload::AwaitRequest)?;
@@ -154,14 +157,14 @@ impl Record {
         let value = Encoder::default().u64(now.millis()).tail(request.as_bytes()).bytes(event.kind.as_bytes());
         let value = value.tail(&event.data).finish();
         self.bytes += value.len() as u64;
-        change.put(self.tables.rows, &Log::of(&self.info.run).row(self.info.next_event), value)?;
+        change.put(self.tables.rows, &Log::of(&self.tables, &self.info.run).row(self.info.next_event), value)?;
         self.info.next_event += 1;
         Ok(())
     }
 
     /// Removes the oldest events that are too many. The caller writes the head.
     pub(super) fn trim(&mut self, change: &mut Change<'_>) -> Result<(), Fault> {
-        let log = Log::of(&self.info.run);
+        let log = Log::of(&self.tables, &self.info.run);
         while self.info.next_event - self.info.first_event > u64::from(self.most)
             || self.bytes > RunEvents::MAX_RUN_BYTES
         {
@@ -177,7 +180,7 @@ impl Record {
     /// Removes the run with its events and its entries in listings.
     pub(super) fn remove(self, change: &mut Change<'_>) -> Result<(), Fault> {
         let (run, mut keys) = (&self.info.run, Vec::new());
-        let range = row(run, HEAD)..behind(&row(run, EVENT));
+        let range = row(&self.tables, run, HEAD)..behind(&row(&self.tables, run, EVENT));
         change.scan(self.tables.rows, &range.start..&range.end, |key, _| {
             keys.push(key.to_vec());
             Ok(ControlFlow::Continue(()))
@@ -212,7 +215,7 @@ impl Record {
             .finish()
     }
 
-    fn decode(tables: Tables, run: &RunId, head: &[u8]) -> Result<Self, Fault> {
+    fn decode(tables: &Tables, run: &RunId, head: &[u8]) -> Result<Self, Fault> {
         let mut head = Decoder::new(head);
         let state = RunState::of_letter(head.u8()?).ok_or(Fault::Corrupt("the state of a run is unknown"))?;
         let (version, created) = (head.u64()?, head.u64()?);
@@ -228,7 +231,7 @@ impl Record {
         info.until = Timestamp::from_millis(until);
         info.fence = (fence > 0).then(|| Fence::new(fence));
         (info.first_event, info.next_event) = (first, next);
-        Ok(Self { tables, info, created, ttl, bytes, most, request })
+        Ok(Self { tables: tables.clone(), info, created, ttl, bytes, most, request })
     }
 }
 
@@ -236,8 +239,8 @@ impl Record {
 pub(super) struct Log(Vec<u8>);
 
 impl Log {
-    pub(super) fn of(run: &RunId) -> Self {
-        Self(row(run, EVENT))
+    pub(super) fn of(tables: &Tables, run: &RunId) -> Self {
+        Self(row(tables, run, EVENT))
     }
 
     fn row(&self, sequence: u64) -> Vec<u8> {

@@ -29,13 +29,13 @@ fn save(change: &mut Change<'_>, save: &SessionSave, now: Moment) -> Result<Sess
     let Some(version) = save.version else {
         let new = store_core::NewRun::new(id, save.agent.clone()).with_input(save.state.clone());
         let new = new.with_ttl(save.ttl).with_request(save.request);
-        return Ok(match create(change, SESSIONS, &new, now)? {
+        return Ok(match create(change, &SESSIONS, &new, now)? {
             RunOutcome::Done(run) => SessionOutcome::Saved(session(run)?),
             RunOutcome::Conflict(run) => SessionOutcome::Changed(session(run)?),
             _ => return Err(Fault::Corrupt("the record is not that of a session")),
         });
     };
-    let Some(mut run) = Record::read(change, SESSIONS, &id)?.filter(|run| !run.is_expired(now)) else {
+    let Some(mut run) = Record::read(change, &SESSIONS, &id)?.filter(|run| !run.is_expired(now)) else {
         return Ok(SessionOutcome::Absent);
     };
     if run.request != *save.request.as_bytes() {
@@ -63,7 +63,7 @@ impl Sessions for EmbeddedState {
     async fn get(&self, found: &SessionId) -> Result<Option<Session>> {
         let (clock, found) = (self.options.clock.clone(), found.clone());
         let look = move |view: &mut View<'_>| {
-            let record = Record::read(view, SESSIONS, &id(&found)?)?;
+            let record = Record::read(view, &SESSIONS, &id(&found)?)?;
             let record = record.filter(|record| !record.is_expired(Moment::now(&clock)));
             record.map(|record| session(record.with_payloads(view)?)).transpose()
         };
@@ -76,7 +76,7 @@ impl Sessions for EmbeddedState {
         let filter = agent.map_or_else(RunFilter::default, of_agent);
         let (after, limit) = (place(op, page.cursor())?, page.limit());
         let look = move |view: &mut View<'_>| {
-            let page = page_of(view, SESSIONS, &filter, after, limit, Moment::now(&clock))?;
+            let page = page_of(view, &SESSIONS, &filter, after, limit, Moment::now(&clock))?;
             Ok(Page::new(page.items.into_iter().map(session).collect::<Result<_, Fault>>()?, page.next))
         };
         self.database.read(op, look).await
@@ -84,7 +84,7 @@ impl Sessions for EmbeddedState {
 
     async fn delete(&self, session: &SessionId) -> Result<bool> {
         let (clock, session) = (self.options.clock.clone(), session.clone());
-        let apply = move |change: &mut Change<'_>| delete(change, SESSIONS, &id(&session)?, Moment::now(&clock));
+        let apply = move |change: &mut Change<'_>| delete(change, &SESSIONS, &id(&session)?, Moment::now(&clock));
         self.database.write(Op::SessionDelete, apply).await
     }
 
@@ -92,8 +92,8 @@ impl Sessions for EmbeddedState {
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            sweep(change, SESSIONS, now, SWEPT_AT_ONCE)?;
-            Ok(due(change, SESSIONS, now, 0)?.1)
+            sweep(change, &SESSIONS, now, SWEPT_AT_ONCE)?;
+            Ok(due(change, &SESSIONS, now, 0)?.1)
         };
         self.database.write(Op::SessionSweep, apply).await
     }

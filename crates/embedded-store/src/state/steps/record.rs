@@ -15,7 +15,7 @@ use crate::rows::{Change, Rows, Table, behind};
 /// The rows of one run begin with this: the service and a zero byte, the kind and the ids with their lengths. No such prefix begins
 /// with another one.
 #[derive(Clone)]
-pub(super) struct Run {
+pub(in crate::state) struct Run {
     prefix: Vec<u8>,
 }
 

@@ -1,0 +1,70 @@
+//! [`Homes`]: steps, runs and resume tokens with the tag of a partition.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use redis_link::keys::HomeKeys;
+use store_core::{
+    Commit, Committed, Durability, Home, Homes, Op, QueueName, Receipt, Repeat, Result, ResumeTokens, Runs, Steps,
+    UniqueKey,
+};
+
+use super::commit;
+use crate::StateStore;
+
+/// The home of a key.
+#[derive(Debug)]
+pub(crate) struct HomeOf {
+    pub(super) queue: QueueName,
+    pub(super) key: UniqueKey,
+}
+
+/// A store whose steps, runs and tokens have a home.
+struct AtHome {
+    store: Arc<StateStore>,
+    home: Arc<HomeOf>,
+}
+
+impl fmt::Debug for AtHome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").field("queue", &self.home.queue).finish_non_exhaustive()
+    }
+}
+
+impl Homes for StateStore {
+    fn home(&self, queue: &QueueName, key: &UniqueKey) -> Arc<dyn Home> {
+        let home = Arc::new(HomeOf { queue: queue.clone(), key: key.clone() });
+        let store = Arc::new(StateStore { home: Some(home.clone()), ..self.clone() });
+        Arc::new(AtHome { store, home })
+    }
+}
+
+/// `commit` is one script in one round trip.
+#[async_trait]
+impl Home for AtHome {
+    fn steps(&self) -> Arc<dyn Steps> {
+        self.store.clone()
+    }
+
+    fn runs(&self) -> Arc<dyn Runs> {
+        self.store.clone()
+    }
+
+    fn resume_tokens(&self) -> Arc<dyn ResumeTokens> {
+        self.store.clone()
+    }
+
+    async fn commit(&self, commit: &Commit, durability: Durability) -> Result<Receipt<Committed>> {
+        commit::commit(&self.store, &self.home, commit, durability).await
+    }
+}
+
+impl StateStore {
+    /// The keys of its home, if it has one.
+    pub(crate) async fn home_keys(&self, op: Op) -> Result<Option<HomeKeys>> {
+        let Some(home) = &self.home else { return Ok(None) };
+        let shape = self.shape(op, &home.queue, op.repeat() != Repeat::Reads).await?;
+        Ok(Some(HomeKeys::new(&self.namespace, shape.keys(shape.of_unique(&home.key)))))
+    }
+}

@@ -1,0 +1,15 @@
+//! Homes.
+
+use std::sync::Arc;
+
+use store_core::{Home, QueueName, UniqueKey};
+
+use super::State;
+
+impl State {
+    /// The home in the partition of `queue` that has the jobs with this unique key: steps, runs and resume tokens that one
+    /// [`commit`](Home::commit) changes together with a job. Its steps belong to this service.
+    pub fn home(&self, queue: &QueueName, key: &UniqueKey) -> Arc<dyn Home> {
+        self.store.home(queue, key)
+    }
+}

@@ -1,0 +1,182 @@
+//! Commits with a part that is refused: nothing is written.
+
+use store_core::{
+    Commit, CommitParts, Fence, NewJob, Op, Outcome, Pushed, RunOutcome, RunState, RunWrite, Settled, StepAttempt,
+    StepName, TokenOutcome, UniqueUntil,
+};
+
+use super::{ACCEPTED, AtHome, charge, keyed, token, workflow};
+use crate::case::cases;
+use crate::fixture::{Fixture, secs, unique_key};
+use crate::queue::queue_fixture::{LEASE, job};
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
+
+cases! { Op::HomeCommit;
+    of_a_lease_that_has_expired,
+    of_a_job_that_is_settled,
+    of_a_job_with_an_id_that_is_taken,
+    of_a_job_with_a_key_that_is_held,
+    of_a_step_that_another_attempt_has_begun,
+    of_a_run_of_another_version,
+    of_an_illegal_transition,
+    of_a_run_that_does_not_exist,
+    of_a_token_of_another_version,
+    of_a_token_under_an_outdated_fence,
+    of_all_parts,
+    in_the_home_of_another_queue,
+}
+
+/// A commit that is refused and writes nothing; the same without the refused part would be done.
+async fn refused(at: &AtHome, commit: &Commit) -> Result<CommitParts, BrokenPromise> {
+    let before = at.stored().await?;
+    let parts = at.refused(commit).await?;
+    let after = at.stored().await?;
+    if before != after {
+        return Err(BrokenPromise::new(format!("the refused commit changed {before:?} to {after:?}")));
+    }
+    Ok(parts)
+}
+
+/// Checks all answers but the one that the case is about, which `accept` replaces.
+fn others_are_accepted(mut parts: CommitParts, accept: impl Fn(&mut CommitParts)) -> Verdict {
+    accept(&mut parts);
+    check_eq!(parts.settled, Settled::Done);
+    check!(parts.pushed.iter().all(Pushed::is_new));
+    check!(parts.step != Some(false));
+    check_matches!(parts.run, None | Some(RunOutcome::Done(_)));
+    check_matches!(parts.token, None | Some(TokenOutcome::Done(_)));
+    Ok(())
+}
+
+async fn of_a_lease_that_has_expired(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    at.queue.fixture.advance(LEASE);
+    let parts = refused(&at, &at.whole()).await?;
+    check_eq!(parts.settled, Settled::Lost);
+    // The job that has lost its lease keeps its key.
+    check_eq!(parts.pushed, [Pushed::Held { by: at.lease.job.clone() }]);
+    others_are_accepted(parts, |parts| (parts.settled, parts.pushed) = (Settled::Done, Vec::new()))
+}
+
+async fn of_a_job_that_is_settled(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    at.queue.settle(&at.lease, Outcome::Snooze { after: secs(60) }).await?;
+    check_eq!(refused(&at, &at.whole().with_token(token(1))).await?.settled, Settled::Lost);
+    Ok(())
+}
+
+async fn of_a_job_with_an_id_that_is_taken(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let unique = |id| job(id).with_unique(store_core::Unique::new(unique_key(super::KEY), UniqueUntil::Claimed));
+    // It holds the key until then.
+    at.queue.settle(&at.lease, Outcome::Complete(None)).await?;
+    at.queue.push_one(unique("taken")).await?;
+    let first = at.queue.claim_one().await?;
+    let (run, home) = (at.run.clone(), at.home.clone());
+    at.queue.push_one(unique("other")).await?;
+    let at = AtHome { lease: first.lease, run, home, queue: at.queue };
+    let commit = at.bare().with_step(charge(), "paid").with_token(token(1)).with_job(NewJob::new("new"));
+    // By another job, or by the job that is settled.
+    for id in ["other", "taken"] {
+        let parts = refused(&at, &commit.clone().with_job(unique(id))).await?;
+        check_eq!((parts.pushed[0].is_new(), &parts.pushed[1]), (true, &Pushed::Duplicate));
+        others_are_accepted(parts, |parts| parts.pushed.clear())?;
+    }
+    at.done(&commit).await?;
+    Ok(())
+}
+
+async fn of_a_job_with_a_key_that_is_held(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let twice = at.whole().with_job(keyed("3"));
+    let parts = refused(&at, &twice).await?;
+    let [first, second] = &parts.pushed[..] else { return Err(BrokenPromise::new("two answers expected")) };
+    check_matches!(second, Pushed::Held { by } if Some(by) == first.id());
+    others_are_accepted(parts, |parts| parts.pushed.clear())?;
+    at.done(&at.whole()).await?;
+    Ok(())
+}
+
+async fn of_a_step_that_another_attempt_has_begun(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let step = StepName::new("charge")?;
+    let later = StepAttempt::new(workflow(), step.clone(), Fence::new(super::ATTEMPT.get() + 1));
+    check!(at.home.steps().begin(&later, ACCEPTED).await?.value.is_started());
+    let parts = refused(&at, &at.whole()).await?;
+    check_eq!(parts.step, Some(false));
+    others_are_accepted(parts, |parts| parts.step = None)?;
+    at.done(&at.whole().with_step(later, "paid")).await?;
+    Ok(())
+}
+
+async fn of_a_run_of_another_version(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let write = RunWrite::new(at.run.run.clone()).to(RunState::InProgress, at.run.version + 1);
+    let parts = refused(&at, &at.whole().with_run(write)).await?;
+    check_matches!(&parts.run, Some(RunOutcome::Conflict(run)) if run.version == at.run.version);
+    others_are_accepted(parts, |parts| parts.run = None)?;
+    at.done(&at.whole()).await?;
+    Ok(())
+}
+
+async fn of_an_illegal_transition(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let write = RunWrite::new(at.run.run.clone()).to(RunState::Completed, at.run.version);
+    check_matches!(refused(&at, &at.whole().with_run(write)).await?.run, Some(RunOutcome::Illegal(_)));
+    at.done(&at.whole()).await?;
+    Ok(())
+}
+
+async fn of_a_run_that_does_not_exist(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    check!(at.home.runs().delete(&at.run.run).await?);
+    check_eq!(refused(&at, &at.whole()).await?.run, Some(RunOutcome::Absent));
+    Ok(())
+}
+
+async fn of_a_token_of_another_version(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let mut other = token(1);
+    other.token = "another page".into();
+    let saved = at.home.resume_tokens().save(&other, ACCEPTED).await?.value.done();
+    let parts = refused(&at, &at.whole()).await?;
+    check_matches!(&parts.token, Some(TokenOutcome::Conflict(Some(token))) if token.token == "another page");
+    others_are_accepted(parts, |parts| parts.token = None)?;
+    let mut next = token(1);
+    next.expected = saved.map(|saved| saved.version);
+    at.done(&at.whole().with_token(next)).await?;
+    Ok(())
+}
+
+async fn of_a_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let _ = at.home.resume_tokens().take_over(&super::stream(), Fence::new(2)).await?;
+    check_eq!(refused(&at, &at.whole()).await?.token, Some(TokenOutcome::Superseded(Fence::new(2))));
+    at.done(&at.whole().with_token(token(2))).await?;
+    Ok(())
+}
+
+async fn of_all_parts(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let _ = at.home.resume_tokens().take_over(&super::stream(), Fence::new(2)).await?;
+    check!(at.home.runs().delete(&at.run.run).await?);
+    let unknown = StepAttempt::new(workflow(), StepName::new("unknown")?, super::ATTEMPT);
+    at.queue.fixture.advance(LEASE);
+    // Its key is held: the job that lost its lease is ready again.
+    let parts = refused(&at, &at.whole().with_step(unknown, "")).await?;
+    check_eq!((parts.settled, parts.step, parts.run), (Settled::Lost, Some(false), Some(RunOutcome::Absent)));
+    check_eq!(parts.token, Some(TokenOutcome::Superseded(Fence::new(2))));
+    check_eq!(parts.pushed, [Pushed::Held { by: at.lease.job.clone() }]);
+    Ok(())
+}
+
+async fn in_the_home_of_another_queue(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let before = at.stored().await?;
+    let other = at.queue.fixture.state.home(&at.other_queue(), &unique_key(super::KEY));
+    let committed = other.commit(&at.whole(), ACCEPTED).await?.value;
+    check_matches!(committed, store_core::Committed::Refused(parts) if parts.settled.is_lost() && parts.step == Some(false));
+    check_eq!(at.stored().await?, before);
+    check_eq!(at.queue.fixture.state.counts(&at.other_queue()).await?.pending(), 0);
+    Ok(())
+}
