@@ -18,8 +18,10 @@ mod queues;
 mod resume_tokens;
 mod retries;
 mod runs;
+mod schedules;
 mod steps;
 mod tally;
+mod topics;
 mod unique;
 
 pub use losses::{LossTally, Lost, Pause};
@@ -155,8 +157,34 @@ rules! {
     /// An exhausted operation does not begin until it is cleared.
     TryAfterExhausted = "try-after-exhausted";
 
+    /// Each time of a schedule fires once.
+    FiringRepeated = "firing-repeated";
+    /// No time of a schedule that catches up is left out.
+    FiringMissed = "firing-missed";
+
+    /// The events of a key are in one partition, in the order of their appends.
+    TopicOrder = "topic-order";
+    /// An event whose append was acknowledged is in the topic after the run, with its number.
+    TopicEventLost = "topic-event-lost";
+    /// No group skips an event.
+    TopicEventSkipped = "topic-event-skipped";
+    /// Each event is appended once.
+    TopicEventRepeated = "topic-event-repeated";
+    /// An event that is read was appended.
+    TopicEventUnknown = "topic-event-unknown";
+    /// A number belongs to one event.
+    TopicEventChanged = "topic-event-changed";
+    /// An event that a group has acknowledged is not delivered to it again.
+    TopicEventAgain = "topic-event-again";
+    /// The fences of a group in a partition rise.
+    TopicFence = "topic-fence";
+    /// Nothing is read or acknowledged under an older fence after a newer one.
+    TopicStale = "topic-stale";
+    /// One consumer of a group at a time holds a partition.
+    TopicOverlap = "topic-overlap";
+
     /// A loss report names each job of which an acknowledged push or end was undone by a failover, and each lease, token, step,
-    /// member and request of which an acknowledged write was.
+    /// member, request, topic, and queue with schedules of which an acknowledged write was.
     LossUnnamed = "loss-unnamed";
     /// A loss report names no write that was acknowledged more than 1 s before the fault.
     LossTooOld = "loss-too-old";
@@ -239,6 +267,8 @@ pub fn check(history: &History) -> Verdict {
     steps::check(history, &mut found);
     runs::check(history, &mut found);
     retries::check(history, &mut found);
+    schedules::check(history, &mut found);
+    topics::check(history, &mut found);
     let losses = losses::check(history, &mut found);
     Verdict { violations: found.violations, tally: Tally::of(history), losses }
 }

@@ -8,7 +8,9 @@ mod call;
 mod operation;
 mod recorder;
 
-pub use call::{Answer, Call, Granted, Leased, Outcome, PushAnswer, PushedJob, SavedToken, Settle, UniqueEnd};
+pub use call::{
+    Answer, Call, Granted, Leased, Outcome, PushAnswer, PushedJob, ReadEvent, SavedToken, Settle, UniqueEnd,
+};
 pub use operation::{Effect, History, HistoryError, Operation};
 pub use recorder::{Invocation, Recorder};
 pub(crate) use recorder::{micros_of, now};

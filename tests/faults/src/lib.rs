@@ -1,7 +1,7 @@
 //! Puts both stores under load and faults, and checks the recorded requests and answers.
 //!
 //! [`run()`] starts real servers, lets actors use them through `twinstore` (producers, workers, control, leases, idempotent
-//! requests, heartbeats, retries, runs of agents, sessions, contenders for a resume token), kills and stops the servers and a worker
+//! requests, heartbeats, retries, runs of agents, sessions, firings of schedules, producers and consumers of a topic, contenders for a resume token), kills and stops the servers and a worker
 //! process, and closes, delays and blocks connections. Every operation is written into a history with its interval. At the end the queues are drained and listed, and
 //! [`checker::check`] reads the history.
 //!
@@ -39,6 +39,12 @@ pub use topology::{Level, PrimaryFault, Topology};
 
 /// What the name of an actor ends with whose calls are those of a handler.
 pub(crate) const OF_HANDLER: &str = "/handler";
+
+/// The group that reads the whole topic after the run.
+pub(crate) const AUDIT: &str = "audit";
+
+/// How often the schedules of a run fire.
+pub(crate) const FIRES_EVERY_MS: u64 = 1000;
 
 /// The fault that moves slots: its name in a history.
 pub(crate) const MOVE_SLOTS: &str = "move-slots state";

@@ -9,7 +9,9 @@ mod queue_control;
 mod resume_tokens;
 mod retries;
 mod runs;
+mod schedules;
 mod steps;
+mod topics;
 
 pub(crate) use losses::{PushingAgain, record_losses};
 
@@ -23,7 +25,9 @@ use twinstore::queue::{Queue, QueueControl, QueueInspect};
 use twinstore::resume_token::ResumeTokens;
 use twinstore::retry::Retries;
 use twinstore::run::{Runs, Sessions};
+use twinstore::schedule::Schedules;
 use twinstore::step::Steps;
+use twinstore::topic::Topics;
 use twinstore::{Error, ErrorKind, Stores};
 
 use crate::history::{Answer, Invocation, Recorder, Reply};
@@ -76,6 +80,10 @@ pub(crate) struct Client {
     pub(crate) sessions: Arc<dyn Sessions>,
     /// Retries.
     pub(crate) retries: Arc<dyn Retries>,
+    /// Schedules.
+    pub(crate) schedules: Arc<dyn Schedules>,
+    /// Topics.
+    pub(crate) topics: Arc<dyn Topics>,
 }
 
 impl Client {
@@ -104,6 +112,8 @@ impl Client {
             runs: wrap(state.runs(), &recorder, "state"),
             sessions: wrap(state.sessions(), &recorder, "state"),
             retries: wrap(state.retries(), &recorder, "state"),
+            schedules: wrap(state.schedules(), &recorder, "state"),
+            topics: wrap(state.topics(), &recorder, "state"),
             recorder,
         }
     }

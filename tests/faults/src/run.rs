@@ -106,8 +106,8 @@ pub enum RunError {
     /// The jobs that lie in a queue during the run could not be pushed or deleted.
     #[error("the backlog could not be pushed or deleted: {0}")]
     Backlog(Error),
-    /// The queues or the resume token could not be read although all faults were over.
-    #[error("the queues or the resume token could not be read after the run: {0}")]
+    /// The queues, the topic or the resume token could not be read although all faults were over.
+    #[error("the queues, the topic or the resume token could not be read after the run: {0}")]
     Listing(Error),
     /// Contenders run in processes, and the options name no program.
     #[error("contenders need the program of this crate")]
@@ -195,6 +195,10 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
         process.end().await;
     }
     list(&client).await?;
+    if !options.is_soak {
+        let read = tokio::time::timeout(DRAIN, workload::topics::read_to_the_end(&client)).await;
+        read.unwrap_or(Ok(())).map_err(RunError::Listing)?;
+    }
     load_token(&client).await?;
     for stores in [clients, workers, holders] {
         stores.close().await;

@@ -11,6 +11,8 @@ mod opposites;
 mod produce;
 mod retries;
 mod runs;
+mod schedules;
+pub(crate) mod topics;
 mod work;
 
 pub(crate) use backlog::Backlog;
@@ -187,6 +189,17 @@ pub(crate) fn start(
     }
     for number in 0..if times.is_soak { 0 } else { 3 } {
         actors.spawn(runs::carry_out(actor(clients, &format!("clients/agent-{number}"))));
+    }
+    for (number, (stores, group)) in [(clients, GROUPS[0]), (holders, GROUPS[2])].into_iter().enumerate() {
+        if times.is_soak {
+            // the configuration of a topic has no time to live
+            break;
+        }
+        actors.spawn(schedules::fire(actor(stores, &format!("{group}/scheduler"))));
+        actors.spawn(topics::append(actor(clients, &format!("clients/events-{number}"))));
+        for group in topics::READERS {
+            actors.spawn(topics::consume(actor(holders, &format!("holders/{group}-{number}")), group));
+        }
     }
     for number in 0..2 {
         actors.spawn(idempotency::request(actor(holders, &format!("holders/cache-{number}")), "cache"));

@@ -88,6 +88,15 @@ pub(super) fn collect(history: &History) -> Jobs<'_> {
                     jobs.entry((queue, job.id.as_str())).or_default().pushes.push(push);
                 }
             }
+            Call::Advance { queue, jobs: pushed, .. } => {
+                // of a firing that was superseded, an earlier copy may have pushed the jobs
+                let is_done = operation.answer() == Some(&Answer::One(true));
+                let answer = is_done.then_some(&PushAnswer::Created);
+                for job in pushed {
+                    let push = Push { operation, job, answer };
+                    jobs.entry((queue, job.id.as_str())).or_default().pushes.push(push);
+                }
+            }
             Call::List { queue, state } => {
                 let Some(Answer::Names(names)) = operation.answer() else { continue };
                 for name in names {
@@ -180,6 +189,11 @@ impl Job<'_> {
     /// Whether it has a unique key: if it was lost, another job may hold the key when it is pushed again.
     pub(super) fn is_unique(&self) -> bool {
         self.pushes.iter().any(|push| push.job.unique.is_some())
+    }
+
+    /// Whether a schedule has pushed it.
+    pub(super) fn is_fired(&self) -> bool {
+        self.pushes.iter().any(|push| matches!(push.operation.call, Call::Advance { .. }))
     }
 
     /// After how many deliveries it is dead.

@@ -31,7 +31,7 @@ pub struct LossTally {
     pub pushes: Lost,
     /// Jobs whose end was acknowledged by a settlement and undone, so that they were present again.
     pub settlements: Lost,
-    /// Acknowledged writes of leases, tokens, steps, members and requests that vanished.
+    /// Acknowledged writes of leases, tokens, steps, members, requests, schedules and topics that vanished.
     pub others: Lost,
     /// Jobs that were pushed again because a loss report named them.
     pub pushed_again: u64,
@@ -63,7 +63,11 @@ impl fmt::Display for LossTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "acknowledged pushes, by jobs: {}; {} jobs pushed again", self.pushes, self.pushed_again)?;
         writeln!(f, "acknowledged settlements, by jobs: {}", self.settlements)?;
-        write!(f, "acknowledged writes of leases, tokens, steps, members and requests: {}", self.others)?;
+        write!(
+            f,
+            "acknowledged writes of leases, tokens, steps, members, requests, schedules and topics: {}",
+            self.others
+        )?;
         for (rule, count) in &self.explained {
             write!(f, "\n{count:>6} {rule} explained by a failover")?;
         }
@@ -120,7 +124,9 @@ pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
         }
         *tally.explained.entry(violation.rule).or_default() += 1;
         explained.push(violation.clone());
-        if let (Rule::JobLost, Some((name, job))) = (violation.rule, job.filter(|(_, job)| is_acknowledged(job))) {
+        // if a firing is lost, the schedule fires again
+        let pushed = job.filter(|(_, job)| is_acknowledged(job) && !job.is_fired());
+        if let (Rule::JobLost, Some((name, job))) = (violation.rule, pushed) {
             tally.pushes.lost += 1;
             let since = job.last_seen().map_or(0, |seen| seen.start);
             let is_named = pushes.get(&name).is_some_and(|times| times.iter().any(|at| *at >= since));

@@ -94,6 +94,18 @@ pub enum Call {
     Leave { pool: String, member: String },
     /// List the members that are alive.
     Alive { pool: String },
+
+    /// Fire a schedule: push one job for each time, and record the times.
+    Advance { queue: String, schedule: String, due_ms: Vec<u64>, jobs: Vec<PushedJob> },
+
+    /// Append events with one key to a topic. No two appends are of the same event.
+    Append { topic: String, key: String, events: Vec<String> },
+    /// Read a partition of a topic for a group, under a lease.
+    ReadTopic { topic: String, partition: u16, group: String, consumer: String },
+    /// Acknowledge all events of a partition up to a number.
+    Acknowledge { topic: String, partition: u16, group: String, fence: u64, number: u64 },
+    /// Give a partition back.
+    ReleasePartition { topic: String, partition: u16, group: String, fence: u64 },
 }
 
 impl Call {
@@ -139,6 +151,11 @@ impl Call {
             Call::Beat { .. } => "heartbeat.beat",
             Call::Leave { .. } => "heartbeat.leave",
             Call::Alive { .. } => "heartbeat.alive",
+            Call::Advance { .. } => "schedule.advance",
+            Call::Append { .. } => "topic.append",
+            Call::ReadTopic { .. } => "topic.read",
+            Call::Acknowledge { .. } => "topic.acknowledge",
+            Call::ReleasePartition { .. } => "topic.release",
         }
     }
 
@@ -161,6 +178,7 @@ impl Call {
                 | Call::Write { .. }
                 | Call::Load { .. }
                 | Call::Alive { .. }
+                | Call::ReadTopic { .. }
         );
         !is_other && !self.is_of_cache()
     }
@@ -246,8 +264,8 @@ pub enum Answer {
     Claimed { jobs: Vec<Leased>, paused: bool },
     /// To a settlement, replay or promotion: whether each counts. To an extension: whether each lease lasts.
     Each(Vec<bool>),
-    /// To a renewal, release, abandon, leave, or a write into the register: whether it counts. To finish: whether it is kept. To the
-    /// end of a step: whether it is recorded. To a write of a run that does not exist: `false`.
+    /// To a renewal, release, abandon, leave, acknowledgement, firing, or a write into the register: whether it counts. To finish:
+    /// whether it is kept. To the end of a step: whether it is recorded. To a write of a run that does not exist: `false`.
     One(bool),
     /// To a cancellation or deletion: one word per job.
     Words(Vec<String>),
@@ -283,6 +301,21 @@ pub enum Answer {
     Waits,
     /// To the begin of an attempt or a failure: there is no other attempt.
     Exhausted,
+    /// To an append: the partition, and the number of each event.
+    Appended { partition: u16, numbers: Vec<u64> },
+    /// To a read of a partition: the next events of the group. The lease lasts for at least this time after the request was sent.
+    Events { fence: u64, lasts_ms: u64, truncated: u64, events: Vec<ReadEvent> },
+    /// To a read of a partition: another consumer holds it.
+    Taken,
+}
+
+/// An event as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadEvent {
+    /// Its number.
+    pub number: u64,
+    /// Its payload.
+    pub event: String,
 }
 
 /// A token.

@@ -180,7 +180,7 @@ impl History {
     fn begin_hand_overs_after_pushes(&mut self) {
         let mut pushes: HashMap<(String, String), Micros> = HashMap::new();
         for operation in &self.operations {
-            let Call::Push { queue, jobs } = &operation.call else { continue };
+            let (Call::Push { queue, jobs } | Call::Advance { queue, jobs, .. }) = &operation.call else { continue };
             for job in jobs {
                 let first = pushes.entry((queue.clone(), job.id.clone())).or_insert(operation.start);
                 *first = operation.start.min(*first);

@@ -8,7 +8,9 @@ mod requests;
 mod resume_tokens;
 mod retries;
 mod runs;
+mod schedules;
 mod steps;
+mod topics;
 mod written;
 
 use std::collections::BTreeSet;
@@ -29,9 +31,11 @@ fn case(rule: Rule, wrong: Written, right: Written) -> Case {
 
 fn cases() -> Vec<Case> {
     let of_progress = [resume_tokens::cases(), steps::cases(), runs::cases(), retries::cases()];
+    let of_events = [schedules::cases(), topics::cases()];
     [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases(), losses::cases()]
         .into_iter()
         .chain(of_progress)
+        .chain(of_events)
         .flatten()
         .collect()
 }

@@ -12,6 +12,10 @@ pub(super) fn is_explained(
     job: Option<&Job<'_>>,
     is_replicated: bool,
 ) -> bool {
+    if violation.rule == Rule::TopicEventSkipped {
+        // a replica has no acknowledgement of an event that it does not have
+        return false;
+    }
     let mut first = violation.evidence.iter().map(|operation| operation.start).min();
     let mut last = violation.evidence.iter().map(|operation| operation.latest().min(operation.end)).max();
     if violation.rule == Rule::JobLost {
@@ -52,6 +56,15 @@ fn may_be_unconfirmed(violation: &Violation, job: Option<&Job<'_>>) -> bool {
         | Rule::TokenUnknown
         | Rule::StepFence
         | Rule::OutputChanged => violation.evidence.iter().any(is_read),
+        // a read requests no durability, and a replaced primary may still answer it
+        Rule::TopicEventChanged
+        | Rule::TopicEventRepeated
+        | Rule::TopicEventAgain
+        | Rule::TopicFence
+        | Rule::TopicStale
+        | Rule::TopicOverlap => has(|call| matches!(call, Call::ReadTopic { .. })),
+        // the job of a firing that was not acknowledged was delivered
+        Rule::FiringRepeated => violation.evidence.iter().any(|operation| operation.answer().is_none()),
         _ => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Acknowledged writes of leases, tokens, steps, members and requests that a failover has undone. A loss report names each.
+//! Acknowledged writes of leases, tokens, steps, members, requests, schedules and topics that a failover has undone. A loss report names each.
 
 use super::super::{Findings, Rule, Violation};
 use super::Lost;
@@ -32,7 +32,8 @@ pub(super) fn check(history: &History, explained: &[Violation], found: &mut Find
     lost
 }
 
-const CAPABILITIES: [&str; 5] = ["lease.", "resume_token.", "step.", "heartbeat.", "idempotency."];
+const CAPABILITIES: [&str; 7] =
+    ["lease.", "resume_token.", "step.", "heartbeat.", "idempotency.", "schedule.", "topic."];
 
 /// The first operation of the evidence, if it was acknowledged and the rule shows that it vanished.
 fn vanished(violation: &Violation) -> Option<Vanished<'_>> {
@@ -46,6 +47,8 @@ fn vanished(violation: &Violation) -> Option<Vanished<'_>> {
         (Rule::StepRepeated, Call::FinishStep { step, .. }) => (CAPABILITIES[2], step),
         (Rule::MemberMissing, Call::Beat { pool, .. }) => (CAPABILITIES[3], pool),
         (Rule::ResponseLost, Call::Finish { store, key, .. }) if store == "state" => (CAPABILITIES[4], key),
+        (Rule::JobLost | Rule::FiringRepeated, Call::Advance { queue, .. }) => (CAPABILITIES[5], queue),
+        (Rule::TopicEventLost, Call::Append { topic, .. }) => (CAPABILITIES[6], topic),
         _ => return None,
     };
     first.answer().is_some().then_some(Vanished { capability, name, write: first })
