@@ -1,6 +1,6 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
 //! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a
-//! cluster of three primaries with one replica each, and through a proxy that emulates Kvrocks. Those of queues run on one
+//! cluster of three primaries with one replica each, on a cluster of one node, and through a proxy that emulates Kvrocks. Those of queues run on one
 //! server and on the cluster once more with 12 partitions. All cases run once more on servers with the users of `deploy/acl`, and with mutual
 //! TLS where the server has TLS.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
@@ -44,8 +44,12 @@ fn main() -> ExitCode {
     let of_the_state = || conformance::all().filter(|case| !is_of(case, &CACHE_ALONE));
     let cluster: Arc<dyn Engine> = Arc::new(clustered("cluster"));
     trials.extend(of_the_state().map(|case| trial(&runtime, &cluster, case)));
-    let kvrocks: Arc<dyn Engine> = Arc::new(runtime.block_on(servers.kvrocks_engine("kvrocks")));
-    trials.extend(of_the_state().map(|case| trial(&runtime, &kvrocks, case)));
+    let kvrocks = runtime.block_on(servers.kvrocks_engine("kvrocks"));
+    let node = runtime.block_on(servers.node_engine("one node"));
+    for engine in [kvrocks, node] {
+        let engine: Arc<dyn Engine> = Arc::new(engine);
+        trials.extend(of_the_state().map(|case| trial(&runtime, &engine, case)));
+    }
     for engine in [redis("redis, 12 partitions"), clustered("cluster, 12 partitions")] {
         let engine: Arc<dyn Engine> = Arc::new(engine.with_partitions(12));
         let of_queues = conformance::all().filter(|case| is_of(case, &["queue."]));
@@ -84,6 +88,8 @@ struct Servers {
     state: RedisServer,
     _replica: RedisServer,
     cluster: Cluster,
+    /// A cluster of one node, which has all slots.
+    node: RedisServer,
     kvrocks: KvrocksProxy,
     cache_sentinels: Sentinels,
     state_sentinels: Sentinels,
@@ -96,11 +102,12 @@ impl Servers {
         let replica = RedisServer::builder().replica_of(&state);
         let replica = replica.start().await.unwrap_or_else(|error| panic!("{error}"));
         let cluster = Cluster::builder().node(durable()).start().await.unwrap_or_else(|error| panic!("{error}"));
+        let node = RedisServer::state().cluster().start().await.unwrap_or_else(|error| panic!("{error}"));
         let kvrocks = KvrocksProxy::start_with_synced_writes(&state).await.expect("a port is free");
         let sentinels =
             async |data| Sentinels::builder().data(data).start().await.unwrap_or_else(|error| panic!("{error}"));
         let (cache_sentinels, state_sentinels) = (sentinels(RedisServer::cache()).await, sentinels(durable()).await);
-        Self { cache, state, _replica: replica, cluster, kvrocks, cache_sentinels, state_sentinels }
+        Self { cache, state, _replica: replica, cluster, node, kvrocks, cache_sentinels, state_sentinels }
     }
 
     async fn clustered_engine(&self, name: &str) -> RedisEngine {
@@ -115,6 +122,13 @@ impl Servers {
     /// The state role through a proxy that emulates Kvrocks with synced writes.
     async fn kvrocks_engine(&self, name: &str) -> RedisEngine {
         let engine = RedisEngine::connect(name, &self.cache.url(None), &self.kvrocks.url()).await;
+        engine.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The state role on a cluster of one node, without replicas.
+    async fn node_engine(&self, name: &str) -> RedisEngine {
+        let state = format!("redis-cluster://{}", self.node.address());
+        let engine = RedisEngine::connect(name, &self.cache.url(None), &state).await;
         engine.unwrap_or_else(|error| panic!("{error}"))
     }
 

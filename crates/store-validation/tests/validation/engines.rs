@@ -2,7 +2,8 @@ use std::net::SocketAddr;
 
 use store_validation::{Code, check};
 use testkit::{DEADLINE, KvrocksProxy, RedisServer, wait_until};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{assert_errors, cache, check_urls, environment_with, state, warnings, what};
@@ -10,30 +11,44 @@ use crate::{assert_errors, cache, check_urls, environment_with, state, warnings,
 /// A proxy that replaces a text in the server's replies, to imitate engines and clocks that are not available here.
 /// Both texts have one length and occur near the beginning of a reply.
 pub(crate) async fn disguise(server: SocketAddr, text: String, other: String) -> String {
-    assert_eq!(text.len(), other.len());
+    disguise_both(server, |_| {}, move |reply| replace(reply, &text, &other)).await
+}
+
+/// A proxy that changes the chunks of bytes in both directions.
+async fn disguise_both(
+    server: SocketAddr,
+    request: impl Fn(&mut [u8]) + Clone + Send + 'static,
+    reply: impl Fn(&mut [u8]) + Clone + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let (text, other) = (text.clone(), other.clone());
-            let (mut requests, mut replies) = client.into_split();
-            let (mut answers, mut questions) = TcpStream::connect(server).await.unwrap().into_split();
-            tokio::spawn(async move { copy(&mut requests, &mut questions).await });
-            tokio::spawn(async move {
-                let mut chunk = vec![0; 64 * 1024];
-                while let Ok(length @ 1..) = answers.read(&mut chunk).await {
-                    let chunk = &mut chunk[..length];
-                    if let Some(at) = chunk.windows(text.len()).position(|window| window == text.as_bytes()) {
-                        chunk[at..at + text.len()].copy_from_slice(other.as_bytes());
-                    }
-                    if replies.write_all(chunk).await.is_err() {
-                        break;
-                    }
-                }
-            });
+            let (requests, replies) = client.into_split();
+            let (answers, questions) = TcpStream::connect(server).await.unwrap().into_split();
+            tokio::spawn(forward(requests, questions, request.clone()));
+            tokio::spawn(forward(answers, replies, reply.clone()));
         }
     });
     url
+}
+
+async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, change: impl Fn(&mut [u8])) {
+    let mut chunk = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut chunk).await {
+        change(&mut chunk[..length]);
+        if to.write_all(&chunk[..length]).await.is_err() {
+            break;
+        }
+    }
+}
+
+/// Replaces the first occurrence of a text by another one with the same length.
+fn replace(chunk: &mut [u8], text: &str, other: &str) {
+    assert_eq!(text.len(), other.len());
+    if let Some(at) = chunk.windows(text.len()).position(|window| window == text.as_bytes()) {
+        chunk[at..at + text.len()].copy_from_slice(other.as_bytes());
+    }
 }
 
 #[tokio::test]
@@ -58,6 +73,21 @@ async fn a_server_without_publish_in_scripts_is_told_with_what_is_degraded() {
     assert!(told.contains("PUBLISH in scripts") && told.contains("claim every 10 s"), "{told}");
     let matrix = report.capabilities().concat();
     assert!(matrix.contains("PUBLISH in scripts   no       waiting workers claim every 10 s instead"), "{matrix}");
+}
+
+/// The server gets a flag that it does not know, and refuses the script as an engine without that flag does.
+#[tokio::test]
+async fn a_server_that_refuses_flags_of_scripts_is_told_with_what_is_degraded() {
+    let (cache, state) = (cache().await, state().await);
+    let refusing = async |server| disguise_both(server, |chunk| replace(chunk, "allow-oom", "allow-xxx"), |_| {}).await;
+    let report = check_urls(&cache.url(None), &refusing(state.address()).await).await;
+    assert_errors(&report, &[]);
+    let told = what(&report, Code::CapabilityMissing);
+    assert!(told.contains("script flags: a full server also refuses claims, settlements and releases"), "{told}");
+    let matrix = report.capabilities().concat();
+    assert!(matrix.contains("script flags         no       a full server also refuses claims"), "{matrix}");
+    let report = check_urls(&refusing(cache.address()).await, &state.url(None)).await;
+    assert!(!warnings(&report).contains(&Code::CapabilityMissing), "the cache store does not need them: {report:#?}");
 }
 
 #[tokio::test]
@@ -203,9 +233,9 @@ async fn falls_silent(server: SocketAddr, after_replies: usize) -> String {
     let url = format!("redis://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let (mut requests, mut replies) = client.into_split();
-            let (mut answers, mut questions) = TcpStream::connect(server).await.unwrap().into_split();
-            tokio::spawn(async move { copy(&mut requests, &mut questions).await });
+            let (requests, mut replies) = client.into_split();
+            let (mut answers, questions) = TcpStream::connect(server).await.unwrap().into_split();
+            tokio::spawn(forward(requests, questions, |_| {}));
             tokio::spawn(async move {
                 let mut passed = 0;
                 let mut chunk = vec![0; 64 * 1024];
