@@ -64,7 +64,8 @@ use waiting::{Permit, Waiting};
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
 ///   pauses of up to 100 ms, 200 ms, 400 ms …. While a slot of a cluster moves, refusals (`TRYAGAIN`, `ASK`, `MOVED`) do not count for
-///   the first 5 s of the call, unless that number is 0. The call returns the last error, or `Indeterminate` if any attempt was
+///   as long as all attempts may take (5.7 s with the defaults, at least 5 s), or for half of the lease if the call is made for one
+///   ([`Link::for_lease`]), unless that number is 0. The call returns the last error, or `Indeterminate` if any attempt was
 ///   indeterminate.
 /// - **Breaker.** A link with a breaker ([`LinkConfig::with_breaker`]) returns `Unavailable` immediately, without an attempt or
 ///   a retry, while no connection is up and during the pause after several unanswered attempts in a row. [`Link::ping`] is
@@ -89,6 +90,8 @@ pub struct Link {
     inner: Arc<Inner>,
     pub(crate) clock: Clock,
     pub(crate) layouts: Layouts,
+    /// How long the lease lasts for which the calls are made.
+    lease: Option<Duration>,
 }
 
 struct Inner {
@@ -104,7 +107,7 @@ struct Inner {
 
 impl Clone for Link {
     fn clone(&self) -> Self {
-        Self { inner: Arc::clone(&self.inner), clock: self.clock.clone(), layouts: self.layouts }
+        Self { inner: Arc::clone(&self.inner), clock: self.clock.clone(), layouts: self.layouts, lease: self.lease }
     }
 }
 
@@ -147,6 +150,7 @@ impl Link {
             }),
             clock: Clock::Server,
             layouts: Layouts::default(),
+            lease: None,
         };
         link.log_capabilities();
         link.watch_pressure().await;
@@ -327,7 +331,7 @@ impl Link {
     {
         let started = Instant::now();
         let mut attempt = 1;
-        let mut repetitions = Repetitions::new(started, self.inner.config.max_retries);
+        let mut repetitions = Repetitions::new(started, self.inner.config.max_retries, self.moving_for(copies));
         let mut may_have_run = false;
         let result = loop {
             let Some(admission) = self.inner.admit(op) else {
@@ -363,7 +367,7 @@ impl Link {
                 break Err(if may_have_run { in_doubt(error) } else { error });
             };
             self.inner.meters.retried(op);
-            tracing::debug!(%op, attempt, kind = %error.kind(), "trying again");
+            tracing::debug!(%op, attempt, kind = %error.kind(), is_moving, "trying again");
             tokio::time::sleep(pause).await;
             attempt += 1;
         };

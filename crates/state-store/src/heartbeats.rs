@@ -45,7 +45,8 @@ impl Heartbeats for StateStore {
             Member::LOST_KEPT_COUNT,
         ];
         let keys = self.pool_keys(&beat.pool);
-        let (answer, reached) = self.link.call_reaching(op, &BEAT, &keys, args, self.heartbeats).await?;
+        let link = self.link.for_lease(beat.lasting);
+        let (answer, reached) = link.call_reaching(op, &BEAT, &keys, args, self.heartbeats).await?;
         let mut reply = answer.reader(op);
         match reply.next_word()?.as_ref() {
             b"beaten" => {

@@ -80,7 +80,8 @@ impl Leases for StateStore {
         let args =
             args![digits(lease.fence.get()), sequence, millis_ceil(lasting), millis_ceil(lasting + FENCE_KEPT_FOR)];
         let keys = vec![self.lease_key(&lease.name)];
-        let (mut reply, reached) = self.calls.leases.renew.call_durable(keys, args, 0, lease.durability).await?;
+        let renew = self.calls.leases.renew.for_lease(lasting);
+        let (mut reply, reached) = renew.call_durable(keys, args, 0, lease.durability).await?;
         match reply.next_word()?.as_ref() {
             b"renewed" => {
                 reply.record(lease.name.as_str(), []);

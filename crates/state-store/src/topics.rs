@@ -155,7 +155,7 @@ impl Topics for StateStore {
             shape.config.lasting_millis(),
         ];
         let batches = &self.calls.topics.batches;
-        let answer = self.calls.topics.read.call(keys, args, batches.expected()).await;
+        let answer = self.calls.topics.read.for_lease(request.lease).call(keys, args, batches.expected()).await;
         let outcome = outcome(request, answer.inspect_err(|_| batches.forget())?)?;
         let bytes = |batch: &EventBatch| batch.events.iter().map(|event| event.payload.len() + 64).sum();
         batches.note(if let ReadOutcome::Events(batch) = &outcome { bytes(batch) } else { 0 });

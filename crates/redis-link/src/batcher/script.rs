@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use store_core::{Durability, Error, Op, Reached, Result};
 
@@ -26,6 +27,7 @@ const BYTES: usize = 1 << 20;
 #[derive(Clone)]
 pub struct SharedScript {
     shared: Arc<Shared>,
+    lease: Option<Duration>,
 }
 
 struct Shared {
@@ -42,6 +44,7 @@ type Answered = (Reply, Option<Acknowledged>, Result<Reached>);
 struct Item {
     keys: Vec<String>,
     args: Vec<Arg>,
+    lease: Option<Duration>,
 }
 
 impl fmt::Debug for SharedScript {
@@ -55,7 +58,13 @@ impl SharedScript {
     pub fn new(link: &Link, op: Op, script: &'static Script, head: Vec<Arg>) -> Self {
         let bounds = Bounds { under_way: UNDER_WAY, items: ITEMS, bytes: BYTES };
         let (link, calls) = (link.clone(), Batcher::new(op, bounds));
-        Self { shared: Arc::new(Shared { link, op, script, head, calls }) }
+        Self { shared: Arc::new(Shared { link, op, script, head, calls }), lease: None }
+    }
+
+    /// The same script, for items of a lease that lasts so long: see [`Link::for_lease`]. The shortest lease of coalesced calls counts.
+    #[must_use]
+    pub fn for_lease(&self, lasting: Duration) -> Self {
+        Self { shared: Arc::clone(&self.shared), lease: Some(lasting) }
     }
 
     /// Calls the script for one item, with `bytes` expected in its arguments or its reply. Returns a reader over the
@@ -83,7 +92,8 @@ impl SharedScript {
         let send = move |items| Arc::clone(&shared).send(items, durability);
         let slot = keys.first().filter(|_| self.shared.link.has_slots()).map_or(0, |key| keys::slot_of(key.as_bytes()));
         let (group, load) = ((slot, durability), Load { items, bytes });
-        let (reply, receipt, reached) = self.shared.calls.call(group, load, Item { keys, args }, send).await?;
+        let (reply, receipt, reached) =
+            self.shared.calls.call(group, load, Item { keys, args, lease: self.lease }, send).await?;
         Ok((self.shared.read(reply)?.with_receipt(receipt), reached))
     }
 }
@@ -92,11 +102,13 @@ impl Shared {
     async fn send(self: Arc<Self>, items: Vec<Item>, durability: Durability) -> Result<Vec<Answered>> {
         let (count, mut keys, mut args) = (items.len(), Vec::with_capacity(items.len()), self.head.clone());
         args.reserve(items.iter().map(|item| item.args.len()).sum());
+        let lease = items.iter().filter_map(|item| item.lease).min();
+        let link = lease.map_or_else(|| self.link.clone(), |lease| self.link.for_lease(lease));
         for item in items {
             keys.extend(item.keys);
             args.extend(item.args);
         }
-        let (answer, reached) = self.link.call_reaching(self.op, self.script, &keys, args, durability).await?;
+        let (answer, reached) = link.call_reaching(self.op, self.script, &keys, args, durability).await?;
         let (answers, receipt) = self.split(answer, count)?;
         Ok(answers.into_iter().map(|answer| (answer, receipt.clone(), reached.clone())).collect())
     }

@@ -10,9 +10,10 @@ use crate::{Answer, Arg, LinkConfig, Script};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE_MS: u64 = 2000;
-/// How long a call is repeated without a count while its slot moves; less than half of the default lease, so that a lease of which
-/// the renewal waits is kept.
+/// For how long at least a call that knows no lease is repeated without a count while its slot moves.
 const MOVING_FOR: Duration = Duration::from_secs(5);
+/// For how long at most a call of a lease is.
+const LONGEST_MOVING: Duration = Duration::from_secs(60);
 /// The longest pause of such a call.
 const MOVING_PAUSE_MS: u64 = 200;
 /// No call is repeated for longer, whatever the settings are.
@@ -26,18 +27,22 @@ pub(super) struct Repetitions {
     /// How many of them count.
     counted: u32,
     max: u32,
+    /// How long refusals because the slot moves do not count.
+    moving_for: Duration,
 }
 
 impl Repetitions {
-    pub(super) fn new(started: Instant, max: u32) -> Self {
-        Self { started, counted: 0, max }
+    pub(super) fn new(started: Instant, max: u32, moving_for: Duration) -> Self {
+        Self { started, counted: 0, max, moving_for }
     }
 
     /// The pause before the next one; `None` if the call ends. Refusals because the slot moves (`is_moving`) count only when they have
-    /// lasted for [`MOVING_FOR`].
+    /// lasted for the time that [`Link::for_lease`] has set.
     pub(super) fn next(&mut self, is_moving: bool) -> Option<Duration> {
-        if self.max > 0 && is_moving && self.started.elapsed() < MOVING_FOR {
-            return Some(Duration::from_millis(fastrand::u64(0..=MOVING_PAUSE_MS)));
+        let left = self.moving_for.saturating_sub(self.started.elapsed());
+        if self.max > 0 && is_moving && !left.is_zero() {
+            let longest = left.as_millis().min(MOVING_PAUSE_MS.into());
+            return Some(Duration::from_millis(fastrand::u64(0..=u64::try_from(longest).unwrap_or(0))));
         }
         self.counted = self.counted.saturating_add(1);
         (self.counted <= self.max).then(|| pause(self.counted))
@@ -45,6 +50,18 @@ impl Repetitions {
 }
 
 impl Link {
+    /// The same link, for calls that are made for a lease that lasts so long. While a slot of a cluster moves, the refusals of these
+    /// calls do not count for half of that time, at most for 60 s: the rest of the lease is left for other attempts.
+    #[must_use]
+    pub fn for_lease(&self, lasting: Duration) -> Self {
+        Self { lease: Some(lasting), ..self.clone() }
+    }
+
+    /// How long refusals because the slot moves do not count: half of the lease, or the time that all attempts of the call may take.
+    pub(super) fn moving_for(&self, copies: &Copies) -> Duration {
+        moving_for(self.lease, copies.budget())
+    }
+
     /// How long a script has to remember a call, so that each copy finds what an earlier copy has stored: an upper bound of the
     /// time between two copies, by the server's clock, and 1 s. A script stores it with this time as `PX`.
     ///
@@ -74,6 +91,13 @@ impl Link {
     pub(super) fn copies(&self, durability: Durability) -> Copies {
         let config = &self.inner.config;
         Copies::new(config.command_timeout, budget(config, durability))
+    }
+}
+
+fn moving_for(lease: Option<Duration>, budget: Duration) -> Duration {
+    match lease {
+        Some(lease) => (lease / 2).min(LONGEST_MOVING),
+        None => budget.clamp(MOVING_FOR, LONGEST_MOVING),
     }
 }
 
@@ -115,14 +139,28 @@ mod tests {
 
     #[test]
     fn refusals_of_a_slot_that_moves_count_only_after_their_time() {
-        let mut repetitions = Repetitions::new(Instant::now(), 2);
+        let mut repetitions = Repetitions::new(Instant::now(), 2, MOVING_FOR);
         for _ in 0..100 {
             assert!(repetitions.next(true).is_some_and(|pause| pause <= Duration::from_millis(MOVING_PAUSE_MS)));
         }
         assert!(repetitions.next(false).is_some() && repetitions.next(true).is_some());
         repetitions.started -= MOVING_FOR;
         assert!(repetitions.next(true).is_some() && repetitions.next(true).is_none());
-        assert!(Repetitions::new(Instant::now(), 0).next(true).is_none(), "no repetition at all");
+        assert!(Repetitions::new(Instant::now(), 0, MOVING_FOR).next(true).is_none(), "no repetition at all");
+    }
+
+    #[test]
+    fn a_call_waits_for_a_slot_for_half_of_its_lease_or_as_long_as_its_attempts_may_take() {
+        let seconds = |lease: Option<u64>, budget| {
+            moving_for(lease.map(Duration::from_secs), Duration::from_secs(budget)).as_secs()
+        };
+        assert_eq!((seconds(Some(30), 6), seconds(Some(1000), 6), seconds(None, 6)), (15, 60, 6));
+        assert_eq!((seconds(None, 2), seconds(None, 3600)), (5, 60));
+        let mut repetitions = Repetitions::new(Instant::now(), 1, Duration::from_millis(10));
+        assert!(
+            repetitions.next(true).is_some_and(|pause| pause <= Duration::from_millis(10)),
+            "not beyond half of the lease"
+        );
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Copies {
         Self { lasting: micros(lasting), budget: micros(budget), state: Mutex::default() }
     }
 
+    /// How long after the first copy the last one is valid.
+    pub(crate) fn budget(&self) -> Duration {
+        Duration::from_micros(self.budget.unsigned_abs())
+    }
+
     /// The same, for a call that repeats an earlier call: its first copy is a repetition, too.
     pub(crate) fn again(self) -> Self {
         self.lock().last = true;

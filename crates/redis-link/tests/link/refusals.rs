@@ -1,7 +1,7 @@
 //! Refusals of real servers: the kind of each error, whether the call may be repeated, and the text.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_link::{Link, args};
 use store_core::{Error, ErrorKind};
@@ -148,6 +148,35 @@ async fn a_call_whose_keys_are_at_two_nodes_while_their_slot_moves_is_unavailabl
     refused("the slot of the key is moving to another server", async || both().await).await;
     migration.finish().await.unwrap();
     eventually("the slot has moved", async || both().await.is_ok()).await;
+}
+
+/// The rest of the lease is left for other attempts.
+#[tokio::test]
+async fn a_call_for_a_lease_waits_for_a_slot_that_moves_for_half_of_the_lease() {
+    const HELD: Duration = Duration::from_millis(600);
+    let (cluster, _) = crate::cluster::started().await;
+    let url = format!("redis-cluster://127.0.0.1:{}", cluster.nodes()[0].port());
+    let link = Link::connect(config(&url).with_max_retries(1)).await.unwrap();
+    let both = async |lease: Duration| {
+        let begun = Instant::now();
+        let called = link.for_lease(lease).call(RECOGNISED, &INCREMENT, &["{a}1", "{a}2"], args![1]).await;
+        (called.map(drop), begun.elapsed())
+    };
+    both(HELD).await.0.unwrap();
+    link.command(RECOGNISED, "SET", args!["{a}2", 1]).await.unwrap();
+    let migration = begun(&cluster).await;
+    assert!(migration.move_key(b"{a}1").await.unwrap());
+    let (refused, waited) = both(HELD).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    assert!(waited >= HELD / 2 && waited < Duration::from_secs(4), "{waited:?}");
+    let since = Instant::now();
+    let moved = async {
+        eventually("the slot was held", async || since.elapsed() > HELD).await;
+        migration.finish().await.unwrap();
+    };
+    let ((answered, waited), ()) = tokio::join!(both(Duration::from_secs(30)), moved);
+    answered.unwrap();
+    assert!(waited > HELD, "the nodes refused the call: {waited:?}");
 }
 
 async fn begun(cluster: &Cluster) -> testkit::SlotMigration<'_> {

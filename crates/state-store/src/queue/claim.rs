@@ -168,6 +168,7 @@ async fn claim_from(
         more_keys: Vec::new(),
         is_repeat: request.is_repeat,
         durability: Durability::Accepted,
+        lease: None,
     };
     let Called::Answered(answer, _) = store.call_on(to, args).await? else { return Ok(None) };
     let mut reply = answer.reader(OP);

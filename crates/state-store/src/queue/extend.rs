@@ -63,7 +63,8 @@ async fn extend_in(
             let progress = jobs[index].progress.clone().unwrap_or_default();
             args.extend([Arg::from(held::fence_and_id(&jobs[index].lease)), Arg::from(progress)]);
         }
-        (Target::new(OP, &scripts::EXTEND, queue, shape, held.partition), args)
+        let to = Target { lease: Some(lasting), ..Target::new(OP, &scripts::EXTEND, queue, shape, held.partition) };
+        (to, args)
     });
     for (held, answer) in groups.iter().zip(store.call_all(calls.collect()).await) {
         match answer? {

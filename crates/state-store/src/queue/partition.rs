@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -181,9 +182,11 @@ impl StateStore {
         let mut all = Vec::with_capacity(args.len() + 1);
         all.push(Arg::from(&to.shape.text));
         all.extend(args);
+        let of_lease = to.lease.map(|lease| self.link.for_lease(lease));
+        let link = of_lease.as_ref().unwrap_or(&self.link);
         let (answer, reached) = match to.is_repeat {
-            true => (self.link.call_again(to.op, to.script, &keys, all).await?, Ok(Reached::default())),
-            false => self.link.call_reaching(to.op, to.script, &keys, all, to.durability).await?,
+            true => (link.call_again(to.op, to.script, &keys, all).await?, Ok(Reached::default())),
+            false => link.call_reaching(to.op, to.script, &keys, all, to.durability).await?,
         };
         if answer.first_word().is_some_and(|word| word.as_ref() == b"shape") {
             self.shapes.lock().remove(to.queue);
@@ -264,6 +267,8 @@ pub(super) struct Target<'a> {
     pub(super) more_keys: Vec<String>,
     pub(super) is_repeat: bool,
     pub(super) durability: Durability,
+    /// How long the leases last that the call extends.
+    pub(super) lease: Option<Duration>,
 }
 
 impl<'a> Target<'a> {
@@ -280,6 +285,7 @@ impl<'a> Target<'a> {
             more_keys: Vec::new(),
             is_repeat: false,
             durability: Durability::Accepted,
+            lease: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use redis_link::keys::QueueKeys;
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    ClaimRequest, Durability, Error, HolderName, Inventory, NewJob, Outcome, Queue, QueueName, REGISTRATION,
+    ClaimRequest, Durability, Error, Extension, HolderName, Inventory, NewJob, Outcome, Queue, QueueName, REGISTRATION,
     Settlement, Waiter, Wakeup,
 };
 use testkit::{Cluster, DEADLINE, RedisServer, wait_until};
@@ -173,7 +173,7 @@ async fn a_waiter_is_woken_after_its_slot_has_moved() {
 
 /// While a slot moves with `MIGRATE`, both nodes refuse every script of which they have only some of the keys.
 #[tokio::test]
-async fn calls_wait_for_a_slot_that_moves_for_two_seconds() {
+async fn calls_wait_for_a_slot_that_moves_for_two_seconds_and_renewals_for_half_of_their_leases() {
     const HELD: Duration = Duration::from_secs(2);
     let cluster = started().await;
     let store = process(&cluster, 1).await;
@@ -183,14 +183,18 @@ async fn calls_wait_for_a_slot_that_moves_for_two_seconds() {
     let migration = cluster.begin_migration(slot(&cluster).await, target).await.unwrap();
     migration.move_keys(1).await.unwrap();
     let begun = Instant::now();
-    let (jobs, settlements) = ([NewJob::new("second")], [Settlement::new(lease, Outcome::Complete(None))]);
+    let (jobs, settlements) = ([NewJob::new("second")], [Settlement::new(lease.clone(), Outcome::Complete(None))]);
     let pushed = async { (store.push(&queue(), &jobs, Durability::Accepted).await, begun.elapsed()) };
     let settled = async { (store.settle(&queue(), &settlements, Durability::Accepted).await, begun.elapsed()) };
     let moved = async {
         wait_until("the slot was held", DEADLINE, async || begun.elapsed() > HELD).await;
         migration.finish().await.unwrap();
     };
-    let ((pushed, push_took), (settled, settle_took), ()) = tokio::join!(pushed, settled, moved);
+    let extensions = [Extension::new(lease.clone())];
+    let extended = async { (store.extend(&queue(), &extensions, Duration::from_millis(400)).await, begun.elapsed()) };
+    let ((pushed, push_took), (settled, settle_took), (extended, extend_took), ()) =
+        tokio::join!(pushed, settled, extended, moved);
+    assert!(matches!(extended, Err(Error::Unavailable { .. })) && extend_took < HELD, "{extended:?}, {extend_took:?}");
     assert!(pushed.is_ok() && settled.is_ok(), "{pushed:?} after {push_took:?}, {settled:?} after {settle_took:?}");
     assert!(push_took > HELD && settle_took > HELD, "{push_took:?}, {settle_took:?}: the nodes refused both");
     assert_eq!(store.claim(&request(9)).await.unwrap().jobs.len(), 1, "one job was completed, and one was added once");
