@@ -39,7 +39,7 @@ const TOGETHER: usize = 256;
 const CACHE_BYTES: usize = 64 << 20;
 
 /// The error of a closed store.
-const CLOSED: &str = "the store was closed";
+pub(crate) const CLOSED: &str = "the store was closed";
 
 /// A handle of the database. Clones share it; dropping the last one commits everything and closes it.
 #[derive(Clone)]
@@ -229,6 +229,7 @@ impl Handle {
                 core.close();
             }
         }
+        self.shared.waiting.close_listeners();
         self.shared.closed.close();
     }
 }

@@ -1,5 +1,6 @@
 //! The worker state store.
 
+mod broadcasts;
 mod heartbeats;
 mod inventory;
 mod leases;

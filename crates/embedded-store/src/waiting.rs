@@ -1,7 +1,8 @@
-//! Registered waiters, and remembered claims. They belong to the process and are not stored: its end is also the end of every
+//! Registered waiters, remembered claims, watches and listeners. They belong to the process and are not stored: its end is also the end of every
 //! waiter and of every caller that could repeat a claim.
 
 mod effects;
+mod listeners;
 mod mailbox;
 mod watches;
 
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use store_core::{Fence, HolderName, JobId, QueueName, REGISTRATION, RequestId, Timestamp};
 
 pub(crate) use effects::Effects;
+use listeners::Listeners;
 pub(crate) use mailbox::Mailbox;
 pub(crate) use watches::Watch;
 use watches::Watches;
@@ -19,9 +21,9 @@ use watches::Watches;
 /// How many jobs of claims are remembered at most. Beyond that, the oldest claims are forgotten.
 const MOST_REMEMBERED: usize = 100_000;
 
-/// The waiters of each queue, and the claims that can be repeated.
+/// The waiters of each queue and the claims that can be repeated; the watches; the listeners of broadcasts.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting(Mutex<State>, Watches);
+pub(crate) struct Waiting(Mutex<State>, Watches, Listeners);
 
 #[derive(Debug, Default)]
 struct State {

@@ -12,7 +12,9 @@ mod run;
 mod step;
 mod topic;
 
-use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName, StreamName};
+use store_core::{
+    BroadcastName, Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName, StreamName,
+};
 
 pub use self::home::HomeKeys;
 pub use self::retry::{operation_of, operations, retries};
@@ -171,6 +173,11 @@ pub fn wake_channel(namespace: &Namespace, name: &str) -> String {
 /// has the slot of the key. `lua/notify_watchers.lua` of the state store derives it as well.
 pub fn watch_channel(key: &str) -> String {
     key.replacen(':', ":wake:", 1)
+}
+
+/// `ns:wake:{b.name}`: the channel of the broadcasts of a name. Sharded in a cluster.
+pub fn broadcast_channel(namespace: &Namespace, name: &BroadcastName) -> String {
+    format!("{namespace}:wake:{{b.{name}}}")
 }
 
 /// The part before the hash tag of a lease, a pool or an idempotency key: `ns:service`, or `ns` for a shared one. A

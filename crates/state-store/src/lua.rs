@@ -19,6 +19,7 @@ fn every_script_obeys_the_rules() {
         &crate::runs::SCRIPTS,
         &crate::queue::schedules::SCRIPTS,
         &crate::topics::SCRIPTS,
+        &crate::broadcasts::SCRIPTS,
         &crate::retries::SCRIPTS,
         &crate::queue::commit::SCRIPTS,
         &crate::queue::scripts::all(),

@@ -9,6 +9,7 @@
 //! expected outcome is a value; an [`Error`] means that the question was not answered, and states whether anything was
 //! executed. Time is always the server's.
 
+mod broadcasts;
 mod durability;
 mod error;
 mod fence;
@@ -42,6 +43,9 @@ mod time;
 mod topics;
 mod typed;
 
+pub use broadcasts::{Broadcast, BroadcastEvent, BroadcastListener, Broadcasts};
+#[doc(hidden)]
+pub use broadcasts::{BroadcastSender, validate_message};
 pub use durability::{Durabilities, Durability, Reached, Receipt};
 pub use error::{Error, ErrorKind, Result, Source};
 pub use fence::Fence;
@@ -56,8 +60,9 @@ pub use loss::{AcknowledgedWrite, LossReport};
 #[doc(hidden)]
 pub use name::BatchId;
 pub use name::{
-    AgentName, GroupName, HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError, Namespace, PoolName,
-    QueueName, RequestId, RunId, ScheduleName, ServiceName, SessionId, StepName, StreamName, TopicName, UniqueKey,
+    AgentName, BroadcastName, GroupName, HandleKind, HandleName, HolderName, JobId, Key, LeaseName, NameError,
+    Namespace, PoolName, QueueName, RequestId, RunId, ScheduleName, ServiceName, SessionId, StepName, StreamName,
+    TopicName, UniqueKey,
 };
 pub use notifications::{Notifications, Notify, Subscribed};
 pub use op::{Op, Repeat};

@@ -6,56 +6,15 @@ use std::sync::Arc;
 mod handle_kind;
 mod holder_name;
 mod job_id;
+mod name_error;
 mod queue_name;
 mod request_id;
 
 pub use handle_kind::HandleKind;
 #[doc(hidden)]
 pub use job_id::BatchId;
+pub use name_error::NameError;
 pub use request_id::RequestId;
-
-/// Why a name is invalid. It does not contain the name, because the name may be private.
-///
-/// ```
-/// use twinstore::name::NameError;
-/// use twinstore::queue::QueueName;
-///
-/// let error = QueueName::new("my mails").unwrap_err();
-/// assert!(matches!(error, NameError::Character { character: ' ', position: 2, .. }));
-/// assert!(error.to_string().starts_with("a queue name holds ' ' at byte 2"));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NameError {
-    /// It is empty.
-    #[error("{what} is empty; give it at least one character")]
-    Empty {
-        /// The kind of name.
-        what: &'static str,
-    },
-    /// It is longer than allowed.
-    #[error("{what} has {len} bytes; at most {max} are allowed (hash a longer one)")]
-    TooLong {
-        /// The kind of name.
-        what: &'static str,
-        /// The length in bytes.
-        len: usize,
-        /// The largest length allowed, in bytes.
-        max: usize,
-    },
-    /// It contains a character that is not allowed.
-    #[error("{what} holds {character:?} at byte {position}; allowed are {allowed}")]
-    Character {
-        /// The kind of name.
-        what: &'static str,
-        /// The character.
-        character: char,
-        /// The position in bytes.
-        position: usize,
-        /// The characters allowed, in words.
-        allowed: &'static str,
-    },
-}
 
 const NAME_CHARACTERS: &str = "ASCII letters, digits and . _ - : / @";
 const NAMESPACE_CHARACTERS: &str = "ASCII letters, digits and . _ - / @";
@@ -374,6 +333,16 @@ validated! {
     /// # Ok::<(), twinstore::name::NameError>(())
     /// ```
     GroupName: "a group name", 128, NAME_CHARACTERS, is_name_character;
+    /// The name of broadcasts, to which processes listen.
+    ///
+    /// ```
+    /// use twinstore::broadcast::BroadcastName;
+    ///
+    /// assert_eq!(BroadcastName::new("configuration")?.as_str(), "configuration");
+    /// assert!(BroadcastName::new("all processes").is_err()); // a space is not allowed
+    /// # Ok::<(), twinstore::name::NameError>(())
+    /// ```
+    BroadcastName: "a broadcast name", 128, NAME_CHARACTERS, is_name_character;
     /// The unique key of a job. While one job holds it, the queue accepts no other job with it.
     ///
     /// ```

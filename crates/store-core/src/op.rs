@@ -245,6 +245,11 @@ ops! {
     /// [`Topics::remove_group`](crate::Topics::remove_group)
     TopicRemoveGroup = "topic.remove_group", Idempotent;
 
+    /// [`Broadcasts::publish`](crate::Broadcasts::publish)
+    BroadcastPublish = "broadcast.publish", Idempotent;
+    /// [`Broadcasts::listen`](crate::Broadcasts::listen)
+    BroadcastListen = "broadcast.listen", Reads;
+
     /// [`Inventory::queues`](crate::Inventory::queues)
     InventoryQueues = "inventory.queues", Reads;
     /// [`Inventory::leases`](crate::Inventory::leases)

@@ -46,7 +46,7 @@ impl fmt::Display for Role {
 }
 
 /// The owner of the idempotency keys, leases, pools, workflow runs and retries of a handle of the state store. Queues, their schedules,
-/// topics, the resume tokens of streams, runs of agents, sessions and runs of Temporal always belong to the namespace.
+/// topics, broadcasts, the resume tokens of streams, runs of agents, sessions and runs of Temporal always belong to the namespace.
 ///
 /// ```
 /// use twinstore::name::{Scope, ServiceName};
@@ -75,7 +75,7 @@ pub trait CacheRole: crate::KeyValue + crate::Idempotency + crate::RateLimit + c
 impl<S: crate::KeyValue + crate::Idempotency + crate::RateLimit + crate::Handoff + ?Sized> CacheRole for S {}
 
 /// All capabilities of the worker state store. Every type with these traits implements it. `Leases`, `Heartbeats`,
-/// `Idempotency`, `Steps` and `Retries` use the handle's [`Scope`]; queues, their schedules, topics, resume tokens, runs of agents and sessions
+/// `Idempotency`, `Steps` and `Retries` use the handle's [`Scope`]; queues, their schedules, topics, broadcasts, resume tokens, runs of agents and sessions
 /// belong to the namespace. `Homes` has steps, runs and resume tokens beside the jobs of a queue.
 pub trait StateRole:
     crate::Queue
@@ -103,6 +103,9 @@ pub trait StateRole:
     /// The topics of the namespace.
     fn topics(&self) -> &dyn crate::Topics;
 
+    /// Messages to the processes of the namespace that listen now.
+    fn broadcasts(&self) -> &dyn crate::Broadcasts;
+
     /// Notifications of writes, for those who wait for them.
     fn notifications(&self) -> &dyn crate::Notifications;
 
@@ -124,6 +127,7 @@ where
         + crate::Sessions
         + crate::Schedules
         + crate::Topics
+        + crate::Broadcasts
         + crate::Notifications
         + crate::Retries
         + crate::Inventory
@@ -146,6 +150,10 @@ where
     }
 
     fn topics(&self) -> &dyn crate::Topics {
+        self
+    }
+
+    fn broadcasts(&self) -> &dyn crate::Broadcasts {
         self
     }
 

@@ -1,8 +1,8 @@
 //! Twinstore: two Redis-compatible stores that a fleet of microservices shares. One may be lost, the other must not be lost.
 //!
 //! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs. It may be lost at any time.
-//! The **worker state store** holds queues, schedules, leases, heartbeats, resume tokens, steps, retries, runs of agents, sessions, topics
-//! and idempotency keys. An acknowledged write survives every failure that its [durability](durability::Durability) covers. Environment variables configure a service. It refuses to start if
+//! The **worker state store** holds queues, schedules, leases, heartbeats, resume tokens, steps, retries, runs of agents, sessions, topics,
+//! broadcasts and idempotency keys. An acknowledged write survives every failure that its [durability](durability::Durability) covers. Environment variables configure a service. It refuses to start if
 //! the two roles share an instance, or if a server is misconfigured for its role.
 //!
 //! # Map
@@ -22,6 +22,7 @@
 //! | [`step`] | steps of a job or a workflow that are carried out once | [`State::run_of`], [`State::run`] |
 //! | [`run`] | runs of agents: their states, their events, and who watches and cancels them; records of sessions | [`State::runs`], [`State::watch_run`], [`State::sessions`] |
 //! | [`topic`] | events that several groups of consumers read, in order and from any point | [`State::topic`] |
+//! | [`broadcast`] | messages to the processes that listen now, with gaps reported | [`State::broadcast`] |
 //! | [`retry`] | attempts, errors and next times of operations that are not jobs | [`State::retries`] |
 //! | [`home`] | the end of a job and writes to steps, runs and resume tokens: all or nothing | [`State::home`] |
 //! | [`cache`] | values with a time to live, and get-or-load | [`Cache::values`], [`Cache::loading`] |
@@ -89,6 +90,7 @@
 //! }
 //! ```
 
+pub mod broadcast;
 pub mod cache;
 pub mod config;
 pub mod durability;

@@ -1,6 +1,7 @@
 //! Texts that look like the frames of a pub/sub connection, sent through every operation of both roles by many concurrent
 //! tasks: each caller must get its own reply.
 
+mod broadcasts;
 mod cache;
 mod homes;
 mod retries;

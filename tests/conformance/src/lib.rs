@@ -7,6 +7,7 @@
 //! The cases of an operation are in the file with its name: those of `queue.claim` in `src/queue/claim.rs`.
 
 mod against;
+mod broadcasts;
 mod case;
 mod embedded;
 mod engine;
@@ -58,6 +59,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         homes::CASES,
         schedules::CASES,
         topics::CASES,
+        broadcasts::CASES,
         retries::CASES,
         rate_limit::CASES,
         key_value::CASES,

@@ -1,6 +1,6 @@
-use store_core::{Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName, StreamName};
+use store_core::{BroadcastName, Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName, StreamName};
 
-use super::{QueueKeys, handoff, lease};
+use super::{QueueKeys, broadcast_channel, handoff, lease};
 
 #[test]
 fn one_tag_per_partition() {
@@ -74,4 +74,12 @@ fn no_two_handoffs_share_a_key() {
     assert_ne!(key("a:b", "c"), key("a", "b:c"));
     assert_ne!(key("a:", "b"), key("a", ":b"));
     assert_ne!(key("a:", "b"), key("a", "::b"));
+}
+
+#[test]
+fn the_channel_of_broadcasts_has_the_slot_of_its_tag() {
+    let name = BroadcastName::new("configuration").unwrap();
+    let channel = broadcast_channel(&Namespace::new("tw").unwrap(), &name);
+    assert_eq!(channel, "tw:wake:{b.configuration}");
+    assert_eq!(super::slot_of(channel.as_bytes()), super::slot(b"b.configuration"));
 }

@@ -50,6 +50,11 @@ impl Repetitions {
 }
 
 impl Link {
+    /// How long an attempt at a call may take: [`LinkConfig::with_command_timeout`].
+    pub fn command_timeout(&self) -> Duration {
+        self.inner.config.command_timeout
+    }
+
     /// The same link, for calls that are made for a lease that lasts so long. While a slot of a cluster moves, the refusals of these
     /// calls do not count for half of that time, at most for 60 s: the rest of the lease is left for other attempts.
     #[must_use]

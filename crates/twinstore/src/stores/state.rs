@@ -1,5 +1,6 @@
 //! The worker state store of a service.
 
+mod broadcasts;
 mod homes;
 mod runs;
 mod schedules;
@@ -9,9 +10,9 @@ use std::sync::Arc;
 
 use state_store::StateStore;
 use store_core::{
-    Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId, JobType,
-    LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, Retries, Runs,
-    Schedules, Sessions, StateRole, Steps, Topics, TypedQueue, WorkflowRun,
+    Broadcasts, Durabilities, Durability, Fence, HandleName, Heartbeats, HolderName, Idempotency, Inventory, JobId,
+    JobType, LeaseName, Leases, LossReport, Notifications, Queue, QueueControl, QueueInspect, ResumeTokens, Retries,
+    Runs, Schedules, Sessions, StateRole, Steps, Topics, TypedQueue, WorkflowRun,
 };
 use store_worker::{Candidate, Job, QueueSampler, Worker, WorkerBuilder};
 use tokio::sync::watch;
@@ -21,7 +22,7 @@ use crate::durability::LossReports;
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
-/// Queues, schedules, topics, streams, runs of agents, sessions and runs of Temporal belong to the whole namespace: services push jobs
+/// Queues, schedules, topics, broadcasts, streams, runs of agents, sessions and runs of Temporal belong to the whole namespace: services push jobs
 /// for each other. Leases, leaderships, pools of heartbeats, idempotency keys, retries and other workflow runs belong to this service
 /// (`SERVICE_NAME`): if two services use the same name for a lease, there are two leases. [`State::shared`] has those that all services
 /// of the namespace share.
@@ -51,6 +52,7 @@ pub struct State {
     runs: Arc<dyn Runs>,
     sessions: Arc<dyn Sessions>,
     pub(super) topics: Arc<dyn Topics>,
+    broadcasts: Arc<dyn Broadcasts>,
     pub(super) notifications: Arc<dyn Notifications>,
     retries: Arc<dyn Retries>,
     shared_retries: Arc<dyn Retries>,
@@ -66,7 +68,7 @@ pub struct State {
 impl State {
     /// `shared` is the same store, in the scope that all services share.
     pub(crate) fn new<
-        S: StateRole + Steps + Runs + Sessions + Schedules + Topics + Notifications + Retries + 'static,
+        S: StateRole + Steps + Runs + Sessions + Schedules + Topics + Broadcasts + Notifications + Retries + 'static,
     >(
         engine: &'static str,
         store: S,
@@ -79,6 +81,7 @@ impl State {
             schedules: store.clone(),
             steps: store.clone(),
             topics: store.clone(),
+            broadcasts: store.clone(),
             notifications: store.clone(),
             shared_steps: shared.clone(),
             runs: store.clone(),

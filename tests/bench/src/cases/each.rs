@@ -1,6 +1,7 @@
 //! Single calls of each operation of the traits, one after the other, with no other call under way. This is the upper bound of
 //! an operation's cost: concurrent calls are coalesced and share it.
 
+mod broadcasts;
 mod cache;
 pub(super) mod embedded;
 mod homes;
@@ -63,6 +64,7 @@ fn all() -> impl Iterator<Item = (Op, Arc<dyn Prepare>)> {
         .chain(homes::all())
         .chain(schedules::all())
         .chain(topics::all())
+        .chain(broadcasts::all())
         .chain(retries::all())
         .chain(inventory::all())
         .chain(cache::all())

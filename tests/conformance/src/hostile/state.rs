@@ -28,6 +28,7 @@ pub(super) async fn play(fixture: Arc<Fixture>, texts: Texts) -> Verdict {
         super::runs::play(&fixture, &texts).await?;
         super::schedules::play(&fixture, &texts, &queue).await?;
         super::topics::play(&fixture, &texts).await?;
+        super::broadcasts::play(&fixture, &texts).await?;
         super::retries::play(&fixture, &texts).await?;
     }
     let queue = fixture.queue(&format!("{}-{}-home", texts.word(texts.task), texts.task));

@@ -1,6 +1,7 @@
 //! A proxy holds a connection with a request. The store sends the request again on another connection, and a later operation
 //! changes the same object. Then the first copy reaches the server: it does not change the object.
 
+mod broadcasts;
 mod cache;
 mod homes;
 mod retries;
@@ -129,6 +130,7 @@ late_copies! {
     TopicRelease => topics::release_then_read;
     TopicSeek => topics::seek_then_acknowledge;
     TopicRemoveGroup => topics::remove_group_then_acknowledge;
+    BroadcastPublish => broadcasts::publish_then_publish;
     RetryBegin => retries::begin_then_fail;
     RetryBegin => retries::begin_then_clear;
     RetryFail => retries::fail_then_begin;

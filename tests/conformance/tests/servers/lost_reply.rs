@@ -1,6 +1,7 @@
 //! A write is executed and its reply is lost. The store sends it again, and it takes effect once. If it would take effect twice,
 //! the store does not send it again and returns `Indeterminate`.
 
+mod broadcasts;
 mod cache;
 mod homes;
 mod retries;
@@ -92,6 +93,7 @@ lost_replies! {
     TopicRelease => topics::release;
     TopicSeek => topics::seek;
     TopicRemoveGroup => topics::remove_group;
+    BroadcastPublish => broadcasts::publish;
     RetryBegin => retries::begin;
     RetryFail => retries::fail;
     RetrySucceed => retries::succeed;

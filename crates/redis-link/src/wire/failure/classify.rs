@@ -126,13 +126,14 @@ const LACKING: [&str; 2] = ["Unknown Redis command called from", "command is not
 const SPACE_LIMIT: &str = "IO error: Space limit reached";
 
 /// What follows `ERR`, in lower case. Redis says nothing more precise; Kvrocks and old versions also not for credentials.
-const BEGINNINGS: [(&str, Meaning); 23] = [
+const BEGINNINGS: [(&str, Meaning); 24] = [
     ("invalid password", Meaning::PasswordWrong),
     ("client sent auth, but no password is set", Meaning::PasswordWrong),
     ("auth <password> called without any password configured", Meaning::PasswordWrong),
     ("protocol error: unauthenticated", Meaning::PasswordMissing),
     ("the user executing the script can't run", Meaning::ForbiddenInScript),
     ("the user executing the script can't access", Meaning::Forbidden),
+    ("the user executing the script can't publish", Meaning::Forbidden),
     ("acl failure in script", Meaning::Forbidden),
     ("admin permission required", Meaning::Forbidden),
     ("max number of clients", Meaning::TooManyClients),
@@ -207,6 +208,7 @@ mod tests {
             "ERR The user executing the script can't run this command or subcommand script: 8f, on @user_script:2.",
         ),
         (Forbidden, "ERR The user executing the script can't access at least one of the keys mentioned in the command"),
+        (Forbidden, "ERR The user executing the script can't publish to the channel mentioned in the command"),
         (Forbidden, "ERR admin permission required to perform the command"),
         (Unavailable, "LOADING Redis is loading the dataset in memory"),
         (Unavailable, "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."),
