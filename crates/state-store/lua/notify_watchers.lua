@@ -1,4 +1,4 @@
--- Notifies the processes that watch a key: the last writes of a script.
+-- Notifies the processes that watch a key, after its writes.
 -- `publish`: SPUBLISH in a cluster, else PUBLISH. The channel of `ns:{tag}:part` is
 -- `ns:wake:{tag}:part`. Without the right to publish, watchers read every few seconds.
 local function notify_watchers(publish, key)

@@ -41,8 +41,8 @@ pub use reading::{EventBatch, PartitionLease, ReadOutcome, ReadRequest, SeekTo};
 /// event may be lost, append with the replicas that a failover may promote
 /// ([`Durability::Replicated`](crate::Durability::Replicated)).
 ///
-/// **Notifications.** An append notifies the consumers that wait for its partition ([`Notifications`](crate::Notifications)); `read`
-/// itself returns immediately. Most services use the handles `Topic` and `TopicConsumer`, which `State::topic` makes.
+/// **Notifications.** An append notifies the consumers that wait for its partition ([`Notifications`](crate::Notifications)), and a
+/// consumer that wants a partition notifies its holder; `read` itself returns immediately. Most services use the handles `Topic` and `TopicConsumer`, which `State::topic` makes.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

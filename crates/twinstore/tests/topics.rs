@@ -154,17 +154,45 @@ async fn consumers_share_the_partitions_and_take_over_those_of_one_that_stops() 
     let topic = stores.state().topic(TopicName::new("orders").unwrap(), config).await.unwrap();
     let handled = Handled::default();
     let consumers: Vec<_> = (0..4).map(|_| start(&topic, &handled)).collect();
-    let shares = async || {
-        let partitions = stores.state().topics().inspect(topic.name()).await.unwrap();
-        let holders = partitions.into_iter().flat_map(|partition| partition.groups).filter_map(|group| group.holder);
-        let mut shares = BTreeMap::new();
-        holders.for_each(|holder| *shares.entry(holder).or_insert(0) += 1);
-        shares.into_values().collect::<Vec<usize>>()
-    };
+    let shares = async || shares(&stores, &topic).await;
     wait_until("each consumer holds two partitions", DEADLINE, async || shares().await == [2; 4]).await;
     consumers[..2].iter().for_each(JoinHandle::abort);
     wait_until("the others take over", DEADLINE, async || shares().await == [4; 2]).await;
     consumers[2..].iter().for_each(JoinHandle::abort);
+}
+
+/// How many partitions each consumer holds.
+async fn shares(stores: &Stores, topic: &Topic) -> Vec<usize> {
+    let partitions = stores.state().topics().inspect(topic.name()).await.unwrap();
+    let holders = partitions.into_iter().flat_map(|partition| partition.groups).filter_map(|group| group.holder);
+    let mut shares = BTreeMap::new();
+    holders.for_each(|holder| *shares.entry(holder).or_insert(0) += 1);
+    shares.into_values().collect()
+}
+
+/// The holder polls once an hour, and gives half of its partitions, not more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_joins_an_idle_topic_gets_its_share() {
+    let (servers, stores) = opened().await;
+    let config = TopicConfig::default().with_partitions(PARTITIONS);
+    let topic = stores.state().topic(TopicName::new("orders").unwrap(), config).await.unwrap();
+    let (first, _first_payloads) = waiting(&topic);
+    waits_for_all(&servers[1]).await;
+    let joined = Instant::now();
+    let (second, _second_payloads) = waiting(&topic);
+    wait_until("each holds half", DEADLINE, async || shares(&stores, &topic).await == [4; 2]).await;
+    println!("the partitions are shared {:?} after the second consumer has joined", joined.elapsed());
+    first.abort();
+    second.abort();
+}
+
+/// Waits until a consumer waits for each partition.
+async fn waits_for_all(server: &RedisServer) {
+    wait_until("the consumer waits for each partition", DEADLINE, async || {
+        let channels = server.command(&["PUBSUB", "CHANNELS", "*:wake:{e.orders.*"]).await.unwrap();
+        channels.as_strings().unwrap().len() == usize::from(PARTITIONS)
+    })
+    .await;
 }
 
 /// A consumer that waits, and the payloads that it gets.
@@ -197,11 +225,7 @@ async fn an_append_wakes_a_consumer_that_waits() {
     let config = TopicConfig::default().with_partitions(PARTITIONS);
     let topic = stores.state().topic(TopicName::new("orders").unwrap(), config.clone()).await.unwrap();
     let (consuming, mut payloads) = waiting(&topic);
-    wait_until("the consumer waits for each partition", DEADLINE, async || {
-        let channels = servers[1].command(&["PUBSUB", "CHANNELS", "*:wake:{e.orders.*"]).await.unwrap();
-        channels.as_strings().unwrap().len() == usize::from(PARTITIONS)
-    })
-    .await;
+    waits_for_all(&servers[1]).await;
     append_and_receive(&topic, &mut payloads).await;
     consuming.abort();
 

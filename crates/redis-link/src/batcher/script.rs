@@ -54,6 +54,9 @@ impl fmt::Debug for SharedScript {
 }
 
 impl SharedScript {
+    /// An item with this many bytes is sent alone.
+    pub const ALONE: usize = BYTES + 1;
+
     /// The script of `op`, called through `link`. Each call begins with the arguments of `head`.
     pub fn new(link: &Link, op: Op, script: &'static Script, head: Vec<Arg>) -> Self {
         let bounds = Bounds { under_way: UNDER_WAY, items: ITEMS, bytes: BYTES };

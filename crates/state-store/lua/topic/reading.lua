@@ -1,23 +1,21 @@
 -- Reading a partition for a group.
--- needs: call, now, now_up, micros, decimal, group_text, open_group, write_group
+-- needs: call, now, now_up, micros, decimal, group_text, open_group, write_group, notify_watchers
 
 -- Adds pages of the stream to a reply: from the event `from` to `last`, up to `most` entries, and
--- none after 1 MiB. A page has up to 100 entries, and at their `average` size up to 1 MiB. Returns
--- an error, or nil.
-local function add_pages(reply, events, from, last, most, average)
-  local bytes, limit = 0, 1048576
-  local size = math.max(1, math.min(100, math.floor(limit / (average + 1))))
-  while most > 0 and from <= last and bytes < limit do
+-- none after `budget.left` bytes, which it counts down. A page has up to 100 entries, and at their
+-- `average` size as many bytes as are left. Returns an error, or nil.
+local function add_pages(reply, events, from, last, most, average, budget)
+  while most > 0 and from <= last and budget.left > 0 do
+    local size = math.max(1, math.min(100, math.floor(budget.left / (average + 1))))
     local count = math.min(most, size)
     local page = redis.pcall('XRANGE', events, decimal(from), decimal(last), 'COUNT', count)
     if page.err then return page.err end
     if not page[1] then return nil end
     reply[#reply + 1] = page
-    if #page < count then return nil end
-    most = most - count
-    if most > 0 then
-      for _, entry in ipairs(page) do bytes = bytes + #entry[2][2] end
-      from = tonumber(string.match(page[count][1], '^%d+')) + 1
+    most = #page < count and 0 or most - count
+    if most > 0 or budget.is_shared then
+      for _, entry in ipairs(page) do budget.left = budget.left - #entry[2][2] end
+      from = tonumber(string.match(page[#page][1], '^%d+')) + 1
     end
   end
   return nil
@@ -25,10 +23,12 @@ end
 
 -- Takes or renews the lease of a partition for the consumer `holder` (16 bytes) called `name`, for
 -- `lease` (ms), and reads up to `most` events. `holding`: how many partitions it holds; `wishing`:
--- how long its wish lasts (ms). 'events', fence, until, left, the wish (-1: none), how many events
--- were removed before they were read, lag, pages | 'taken', holder, until | 'failed', error
+-- how long its wish lasts (ms); `budget.left`: the bytes that all reads may return; `publish`: the
+-- command by which a new wish notifies the holder, see notify_watchers.lua.
+-- 'events', fence, until, left, the wish (-1: none), how many events were removed before they were
+-- read, lag, pages | 'taken', holder, until | 'failed', error
 local function read_events(events, groups, group_name, holder, name, lease, most, holding, keeps,
-  margin, wishing, most_groups)
+  margin, wishing, most_groups, budget, publish)
   local head, group, is_new = open_group(events, groups, group_name, keeps, most_groups)
   if not head then return {'failed', group} end
   local is_own = group.fence > 0 and group.holder == holder
@@ -37,6 +37,7 @@ local function read_events(events, groups, group_name, holder, name, lease, most
     if not is_wished or holding < group.wish then
       group.wish, group.wish_till = holding, now_up + wishing
       call('HSET', groups, 'g' .. group_name, group_text(group))
+      notify_watchers(publish, events)
     end
     return {'taken', group.name, group.till}
   end
@@ -58,6 +59,6 @@ local function read_events(events, groups, group_name, holder, name, lease, most
   local reply = {'events', group.fence, group.till, group.till - now, wish,
     from - group.cursor - 1, head.last - from + 1}
   local average = (head.bytes - head.before) / math.max(head.last - head.first + 1, 1)
-  local failure = add_pages(reply, events, from, head.last, most, average)
+  local failure = add_pages(reply, events, from, head.last, most, average, budget)
   return failure and {'failed', failure} or reply
 end

@@ -21,6 +21,7 @@ mod schedule_layout;
 mod schedules;
 mod steps;
 mod topic_failovers;
+mod topic_reads;
 mod topics;
 
 use std::time::Duration;

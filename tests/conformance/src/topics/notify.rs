@@ -15,18 +15,18 @@ cases! { Op::TopicAppend;
     an_append_does_not_notify_those_who_wait_for_another_partition,
 }
 
-const PARTITIONS: u16 = 2;
+pub(super) const PARTITIONS: u16 = 2;
 const APPENDS: u64 = 20;
 
 /// Counts the notifications of a partition.
-struct Bell {
+pub(super) struct Bell {
     rung: Arc<AtomicU64>,
     _subscribed: Subscribed,
 }
 
 impl Bell {
     /// Returns once notifications have begun.
-    async fn hang(orders: &Orders, partition: u16) -> Self {
+    pub(super) async fn hang(orders: &Orders, partition: u16) -> Self {
         let rung = Arc::new(AtomicU64::new(0));
         let ring = Arc::clone(&rung);
         let notify = Arc::new(move || {
@@ -38,12 +38,12 @@ impl Bell {
         bell
     }
 
-    fn rung(&self) -> u64 {
+    pub(super) fn rung(&self) -> u64 {
         self.rung.load(Ordering::SeqCst)
     }
 
     /// Waits until there were more than this many notifications.
-    async fn rings_after(&self, before: u64) {
+    pub(super) async fn rings_after(&self, before: u64) {
         while self.rung() <= before {
             look_again().await;
         }

@@ -1,14 +1,16 @@
 //! How the consumers of a group share the partitions.
 
-use store_core::{Op, ReadOutcome, ReadRequest};
+use store_core::{Op, ReadOutcome, ReadRequest, TopicConfig};
 
 use super::Orders;
+use super::notify::{Bell, PARTITIONS};
 use crate::case::cases;
 use crate::fixture::{Fixture, secs};
 use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::TopicRead;
     the_holder_is_told_that_another_consumer_wants_the_partition,
+    the_holder_is_notified_that_another_consumer_wants_the_partition,
     a_released_partition_is_reserved_for_the_one_that_holds_fewer,
     a_reservation_ends,
 }
@@ -24,6 +26,21 @@ async fn the_holder_is_told_that_another_consumer_wants_the_partition(fixture: F
     }
     orders.advance(ReadRequest::ASKED_FOR);
     check_eq!(orders.batch(&holder).await?.wanted, None);
+    Ok(())
+}
+
+async fn the_holder_is_notified_that_another_consumer_wants_the_partition(fixture: Fixture) -> Verdict {
+    let orders = Orders::with(fixture, TopicConfig::default().with_partitions(PARTITIONS)).await?;
+    let holder = orders.consumer("billing", "one").with_holding(4);
+    orders.batch(&holder).await?;
+    let bell = Bell::hang(&orders, 0).await;
+    for holding in [2, 1] {
+        let before = bell.rung();
+        let other = orders.consumer("billing", "other").with_holding(holding);
+        check_matches!(orders.read(&other).await?, ReadOutcome::Taken { by: Some(_), .. });
+        bell.rings_after(before).await;
+        check_eq!(orders.batch(&holder).await?.wanted, Some(holding));
+    }
     Ok(())
 }
 

@@ -118,6 +118,7 @@ pub(super) fn read(
         if !is_wished || request.holding < group.wish {
             (group.wish, group.wish_until) = (request.holding, now.after(ReadRequest::ASKED_FOR));
             partition.put_group(change, &request.group, &group)?;
+            change.effects.notify(super::watched(&request.topic, request.partition));
         }
         let until = Timestamp::from_millis(group.until);
         return Ok(ReadOutcome::Taken { by: Some(holder(&group)?), until });

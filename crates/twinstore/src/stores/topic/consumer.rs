@@ -28,7 +28,8 @@ const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// consumers.
 ///
 /// An append notifies the consumers that wait for its partition, which then read: an event arrives a notification and a round trip
-/// after it was appended. In case a notification is lost, or the server's user may not publish, a waiting consumer also reads each of
+/// after it was appended. A consumer that joins the group asks for partitions, which notifies their holders, and gets its share at its
+/// next question, after 500 ms. In case a notification is lost, or the server's user may not publish, a waiting consumer also reads each of
 /// its partitions every 2 s ([`with_poll`](TopicConsumer::with_poll)). Until the server has confirmed the subscription, it reads after
 /// 5 ms, then after twice as long, up to 250 ms. All consumers of a process share one connection for notifications, in a cluster one
 /// for each node.
@@ -80,6 +81,34 @@ pub struct TopicConsumer {
     bell: Arc<Bell>,
     /// The partition that is read next.
     turn: u16,
+    /// When it began to read the partitions that are due, and how many it held. Those that it takes meanwhile do not count: all may be
+    /// reserved for a consumer that holds as many. So it asks for all partitions at the same time.
+    round: (Instant, u32),
+    given: Given,
+}
+
+/// How many partitions a consumer has given to others, which their wishes do not show yet.
+#[derive(Default)]
+struct Given {
+    count: u32,
+    /// Then these wishes have ended.
+    until: Option<Instant>,
+}
+
+impl Given {
+    /// Whether a consumer with `holding` partitions has at least two more than another one that held `of_other`. If it does, it is
+    /// assumed to give one.
+    fn gives(&mut self, holding: u32, of_other: u32, now: Instant) -> bool {
+        if self.until.is_some_and(|until| until <= now) {
+            *self = Self::default();
+        }
+        let gives = holding > of_other.saturating_add(self.count).saturating_add(1);
+        if gives {
+            self.count += 1;
+            self.until.get_or_insert(now + ReadRequest::ASKED_FOR);
+        }
+        gives
+    }
 }
 
 /// A partition that the consumer holds.
@@ -129,6 +158,8 @@ impl TopicConsumer {
             read_at: BTreeMap::new(),
             bell: Arc::default(),
             turn: 0,
+            round: (Instant::now(), 0),
+            given: Given::default(),
         }
     }
 
@@ -181,11 +212,12 @@ impl TopicConsumer {
         loop {
             self.renew().await?;
             self.hear();
+            self.round = (Instant::now(), self.holding_now());
             let partitions = self.topic.config.partitions;
             for _ in 0..partitions {
                 let partition = self.turn % partitions;
                 self.turn = (partition + 1) % partitions;
-                let is_due = self.read_at.get(&partition).is_none_or(|at| *at <= Instant::now());
+                let is_due = self.read_at.get(&partition).is_none_or(|at| *at <= self.round.0);
                 if is_due && let Some(batch) = self.read(partition).await? {
                     return Ok(batch);
                 }
@@ -253,13 +285,13 @@ impl TopicConsumer {
         let batch = match self.topic.topics.read(&self.request(partition, self.max)).await? {
             ReadOutcome::Events(batch) => batch,
             _ => {
-                self.lose(partition, now + ASKING);
+                self.lose(partition, self.round.0 + ASKING);
                 return Ok(None);
             }
         };
         self.keep(partition, &batch);
-        let holding = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
-        if batch.wanted.is_some_and(|of_other| holding > of_other.saturating_add(1)) {
+        let holding = self.holding_now();
+        if batch.wanted.is_some_and(|of_other| self.given.gives(holding, of_other, now)) {
             self.lose(partition, now + ASKING);
             self.topic.topics.release(&batch.lease).await?;
             return Ok(None);
@@ -298,8 +330,12 @@ impl TopicConsumer {
         ReadRequest::new(topic, partition, group, self.name.clone())
             .with_lease(self.lease)
             .with_max(max)
-            .with_holding(u32::try_from(self.held.len()).unwrap_or(u32::MAX))
+            .with_holding(self.round.1)
             .with_request(self.request)
+    }
+
+    fn holding_now(&self) -> u32 {
+        u32::try_from(self.held.len()).unwrap_or(u32::MAX)
     }
 
     fn keep(&mut self, partition: u16, batch: &EventBatch) {
