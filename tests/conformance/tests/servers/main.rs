@@ -8,3 +8,4 @@ mod broadcasts;
 mod late_copies;
 mod lost_reply;
 mod model;
+mod topic_model;

@@ -136,7 +136,7 @@ async fn open(engine: &Arc<dyn Engine>, place: &str, clock: &ManualClock, is_ord
     World::new(place, engine.open(place, &options).await.unwrap(), clock.clone(), is_ordered)
 }
 
-fn number(variable: &str, otherwise: u64) -> u64 {
+pub(crate) fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
 }
 
