@@ -46,7 +46,7 @@ pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 16] = [
+    let groups: [&[&'static [Case]]; 17] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
