@@ -16,10 +16,11 @@ use std::thread::JoinHandle;
 
 use store_core::metric::{IdempotencyBegins, LimitDecisions};
 use store_core::{Durability, Error, Op, Reached, Result, Role};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::task::coop::consume_budget;
 
 use self::core::Core;
+pub(crate) use self::member::Operation;
 use self::member::{Call, Member};
 use self::memory::Memory;
 use self::shared::Shared;
@@ -60,14 +61,30 @@ enum Engine {
 
 struct FileEngine {
     core: Arc<Core>,
+    /// A permit for each call that may wait for the writer thread. Closed with the store.
+    places: Arc<Semaphore>,
     /// Absent when the store is closed.
     writer: Mutex<Option<WriterThread>>,
 }
 
-/// A thread, which ends when the sender is dropped.
+/// A thread, which ends when the sender is dropped. No call keeps a clone of the sender: a future that is not polled would keep
+/// the thread alive.
 struct WriterThread {
-    calls: mpsc::Sender<Box<dyn Member>>,
+    calls: mpsc::UnboundedSender<Box<dyn Member>>,
     thread: JoinHandle<()>,
+}
+
+impl FileEngine {
+    /// Sends a call to the writer thread. The permit is given back when the thread takes the call.
+    fn send(&self, op: Op, call: Box<dyn Member>, place: SemaphorePermit<'_>) -> Result<()> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(WriterThread { calls, .. }) = writer.as_ref() else { return Err(Error::unavailable(op, CLOSED)) };
+        if calls.send(call).is_err() {
+            return Err(Error::unavailable(op, "the embedded database's thread has ended; open it again"));
+        }
+        place.forget();
+        Ok(())
+    }
 }
 
 impl Database {
@@ -80,15 +97,16 @@ impl Database {
     pub(crate) fn open(path: &Path, role: Role) -> Result<Self> {
         let shared = Arc::new(Shared::new(role));
         let core = Arc::new(Core::open(StoreFile::open(path, role)?, shared.clone())?);
-        let (calls, waiting) = mpsc::channel(WAITING);
+        let (calls, waiting) = mpsc::unbounded_channel();
+        let places = Arc::new(Semaphore::new(WAITING));
         let thread = std::thread::Builder::new().name(format!("embedded-{role}")).spawn({
-            let core = core.clone();
-            move || core.write_for(waiting)
+            let (core, places) = (core.clone(), places.clone());
+            move || core.write_for(waiting, &places)
         });
         match thread {
             Ok(thread) => {
                 let writer = Mutex::new(Some(WriterThread { calls, thread }));
-                Ok(Self::new(Engine::File(FileEngine { core, writer }), shared))
+                Ok(Self::new(Engine::File(FileEngine { core, places, writer }), shared))
             }
             Err(error) => {
                 Err(Error::unavailable(Op::Connect, "the writer thread could not be started").caused_by(error))
@@ -106,22 +124,22 @@ impl Database {
     /// If the caller is dropped before it got its answer, the operation is still executed as a whole or not at all.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
-        op: Op,
+        operation: impl Into<Operation>,
         apply: impl Fn(&mut Change<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
-        let writer = match &self.0.engine {
+        let operation = operation.into();
+        let op = operation.op;
+        let file = match &self.0.engine {
             Engine::Memory(memory) => {
                 // A task that only calls this store would never let others run.
                 consume_budget().await;
                 return memory.write(&self.0.shared, op, apply);
             }
-            Engine::File(file) => &file.writer,
+            Engine::File(file) => file,
         };
         let (reply, answer) = oneshot::channel();
-        let Some(calls) = calls_of(writer) else { return Err(Error::unavailable(op, CLOSED)) };
-        if calls.send(Box::new(Call { op, apply, outcome: None, reply })).await.is_err() {
-            return Err(Error::unavailable(op, "the embedded database's thread has ended; open it again"));
-        }
+        let place = file.places.acquire().await.map_err(|_| Error::unavailable(op, CLOSED))?;
+        file.send(op, Box::new(Call { operation, apply, outcome: None, reply }), place)?;
         let lost = |_| Err(Error::indeterminate(op, "the embedded database's thread has ended; open it again"));
         answer.await.unwrap_or_else(lost)
     }
@@ -132,8 +150,8 @@ impl Database {
             Engine::Memory(memory) => drop(memory.write(&self.0.shared, op, apply)),
             Engine::File(file) => {
                 let (reply, _) = oneshot::channel();
-                if let Some(calls) = calls_of(&file.writer) {
-                    let _ = calls.try_send(Box::new(Call { op, apply, outcome: None, reply }));
+                if let Ok(place) = file.places.try_acquire() {
+                    let _ = file.send(op, Box::new(Call { operation: op.into(), apply, outcome: None, reply }), place);
                 }
             }
         }
@@ -210,16 +228,13 @@ impl Database {
     }
 }
 
-fn calls_of(writer: &Mutex<Option<WriterThread>>) -> Option<mpsc::Sender<Box<dyn Member>>> {
-    writer.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|writer| writer.calls.clone())
-}
-
 impl Handle {
     fn close(&self) {
         let _closing = self.closing.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.engine {
             Engine::Memory(memory) => memory.close(),
-            Engine::File(FileEngine { core, writer }) => {
+            Engine::File(FileEngine { core, places, writer }) => {
+                places.close();
                 let writer = writer.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(WriterThread { calls, thread }) = writer {
                     drop(calls);

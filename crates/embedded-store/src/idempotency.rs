@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use store_core::{Begun, Clock, Error, Finished, IdempotentRequest, Op, RequestId, Result, Timestamp, Ttl};
 
-use crate::database::Database;
+use crate::database::{Database, Operation};
 use crate::encoding::{Decoder, Encoder};
 use crate::expiring::{self, Usage};
 use crate::fault::Fault;
@@ -78,7 +78,7 @@ impl Entries<'_> {
                 },
             })
         };
-        let begun = self.database.write(Op::IdempotencyBegin, apply).await?;
+        let begun = self.database.write(Operation::adding(Op::IdempotencyBegin), apply).await?;
         self.database.begins().count(&begun);
         Ok(begun)
     }

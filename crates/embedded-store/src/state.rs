@@ -171,3 +171,6 @@ impl Idempotency for EmbeddedState {
         self.idempotent(&request.key).abandon(request).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result};
 use super::EmbeddedCache;
 use super::key_value::validate_value;
 use super::keys::handoff_row;
+use crate::database::Operation;
 use crate::encoding::{Decoder, Encoder};
 use crate::expiring;
 use crate::fault::Fault;
@@ -56,7 +57,7 @@ impl Handoff for EmbeddedCache {
             expiring::tidy(change, now, bounds)?;
             Ok(Put::Stored)
         };
-        self.database.write(Op::HandoffPut, apply).await
+        self.database.write(Operation::adding(Op::HandoffPut), apply).await
     }
 
     async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>> {

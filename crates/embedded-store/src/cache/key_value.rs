@@ -8,6 +8,7 @@ use bytes::Bytes;
 use store_core::{Entry, Error, Key, KeyValue, Op, RequestId, Result, SetIfAbsent, Ttl};
 
 use super::EmbeddedCache;
+use crate::database::Operation;
 use crate::encoding::{Decoder, Encoder};
 use crate::expiring;
 use crate::fault::Fault;
@@ -78,7 +79,7 @@ impl KeyValue for EmbeddedCache {
             }
             expiring::tidy(change, now, bounds)
         };
-        self.database.write(Op::KeyValueSetMany, apply).await
+        self.database.write(Operation::adding(Op::KeyValueSetMany), apply).await
     }
 
     async fn set_if_absent(&self, entry: &Entry, request: RequestId) -> Result<SetIfAbsent> {
@@ -98,7 +99,7 @@ impl KeyValue for EmbeddedCache {
                 }
             }
         };
-        self.database.write(Op::KeyValueSetIfAbsent, apply).await
+        self.database.write(Operation::adding(Op::KeyValueSetIfAbsent), apply).await
     }
 
     async fn delete_many(&self, keys: &[Key]) -> Result<u64> {
@@ -152,6 +153,6 @@ impl KeyValue for EmbeddedCache {
             expiring::tidy(change, now, bounds)?;
             Ok(sum)
         };
-        self.database.write(Op::KeyValueAdd, apply).await
+        self.database.write(Operation::adding(Op::KeyValueAdd), apply).await
     }
 }

@@ -7,6 +7,7 @@ use store_core::validate_checks;
 use store_core::{Error, Key, LimitState, Op, Rate, RateCheck, RateDecision, RateLimit, Result};
 
 use super::EmbeddedCache;
+use crate::database::Operation;
 use crate::encoding::{Decoder, Encoder};
 use crate::expiring;
 use crate::fault::Fault;
@@ -36,7 +37,7 @@ impl RateLimit for EmbeddedCache {
             expiring::tidy(change, now, bounds)?;
             Ok(RateDecision::new(allowed, states))
         };
-        let decision = self.database.write(Op::RateLimitCheck, apply).await?;
+        let decision = self.database.write(Operation::adding(Op::RateLimitCheck), apply).await?;
         self.database.decisions().count(&decision);
         Ok(decision)
     }

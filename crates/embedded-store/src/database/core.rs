@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use redb::ReadableDatabase;
 use store_core::{Error, Op, Result};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::member::Member;
 use super::shared::Shared;
@@ -89,7 +89,8 @@ impl Core {
         Ok(core)
     }
 
-    pub(super) fn write_for(&self, mut waiting: mpsc::Receiver<Box<dyn Member>>) {
+    /// Commits what it receives, until the sender is dropped. Frees a place for each call.
+    pub(super) fn write_for(&self, mut waiting: mpsc::UnboundedReceiver<Box<dyn Member>>, places: &Semaphore) {
         while let Some(first) = waiting.blocking_recv() {
             let mut group = vec![first];
             while group.len() < TOGETHER
@@ -97,6 +98,7 @@ impl Core {
             {
                 group.push(next);
             }
+            places.add_permits(group.len());
             self.commit_together(group);
         }
     }
@@ -139,7 +141,7 @@ impl Core {
 
     /// Commits one operation while the file is full. Refuses an operation that adds, unless others have made room.
     fn commit_when_full(&self, member: Box<dyn Member>) {
-        if adds(member.op()) && !self.has_room() {
+        if member.operation().adds && !self.has_room() {
             return refuse(member);
         }
         let mut group = vec![member];
@@ -171,7 +173,6 @@ impl Core {
         if self.redb.read().unwrap_or_else(PoisonError::into_inner).is_none() {
             self.open_again(file)?;
         }
-        file.begin();
         Ok(())
     }
 
@@ -224,14 +225,17 @@ impl Core {
         match &self.file {
             None => self.transact(group, &mut at),
             // redb can panic over damaged pages.
-            Some(_) => catch_unwind(AssertUnwindSafe(|| self.transact(group, &mut at))).unwrap_or_else(|_| {
-                let damaged = redb::Error::Corrupted(DAMAGED.to_owned());
-                Err(match at {
-                    Step::Begin => NotCommitted::Database(damaged),
-                    Step::Apply(index) => NotCommitted::Damaged(index),
-                    Step::Commit => NotCommitted::Commit(damaged),
+            Some(file) => {
+                file.begin();
+                catch_unwind(AssertUnwindSafe(|| self.transact(group, &mut at))).unwrap_or_else(|_| {
+                    let damaged = redb::Error::Corrupted(DAMAGED.to_owned());
+                    Err(match at {
+                        Step::Begin => NotCommitted::Database(damaged),
+                        Step::Apply(index) => NotCommitted::Damaged(index),
+                        Step::Commit => NotCommitted::Commit(damaged),
+                    })
                 })
-            }),
+            }
         }
     }
 
@@ -302,22 +306,6 @@ fn of_member(index: usize, fault: Fault) -> NotCommitted {
         Fault::Storage(error) => NotCommitted::Database(*error),
         fault => NotCommitted::Member(index, fault),
     }
-}
-
-/// Whether an operation adds to the stored data; one that claims, settles, renews or removes does not.
-fn adds(op: Op) -> bool {
-    matches!(
-        op,
-        Op::KeyValueSetMany
-            | Op::KeyValueSetIfAbsent
-            | Op::KeyValueAdd
-            | Op::IdempotencyBegin
-            | Op::RateLimitCheck
-            | Op::HandoffPut
-            | Op::QueuePush
-            | Op::QueueReplay
-            | Op::TopicAppend
-    )
 }
 
 fn refuse(member: Box<dyn Member>) {

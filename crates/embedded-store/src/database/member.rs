@@ -6,9 +6,34 @@ use tokio::sync::oneshot;
 use crate::fault::Fault;
 use crate::rows::Change;
 
+/// An operation, and whether it adds to the stored data. One that adds is refused while the disk is full. One that claims,
+/// settles, renews or removes does not add.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Operation {
+    pub(crate) op: Op,
+    pub(crate) adds: bool,
+}
+
+impl Operation {
+    /// An operation that adds to the stored data.
+    pub(crate) fn adding(op: Op) -> Self {
+        Self { op, adds: true }
+    }
+}
+
+impl From<Op> for Operation {
+    /// An operation that does not add.
+    fn from(op: Op) -> Self {
+        Self { op, adds: false }
+    }
+}
+
 /// An operation in a group.
 pub(super) trait Member: Send {
-    fn op(&self) -> Op;
+    fn operation(&self) -> Operation;
+    fn op(&self) -> Op {
+        self.operation().op
+    }
     /// Writes into the transaction. The answer is kept until the transaction is committed.
     fn apply(&mut self, change: &mut Change<'_>) -> Result<(), Fault>;
     fn answer(self: Box<Self>);
@@ -16,7 +41,7 @@ pub(super) trait Member: Send {
 }
 
 pub(super) struct Call<T, F> {
-    pub(super) op: Op,
+    pub(super) operation: Operation,
     pub(super) apply: F,
     pub(super) outcome: Option<Result<T>>,
     pub(super) reply: oneshot::Sender<Result<T>>,
@@ -27,8 +52,8 @@ where
     T: Send,
     F: Fn(&mut Change<'_>) -> Result<T, Fault> + Send,
 {
-    fn op(&self) -> Op {
-        self.op
+    fn operation(&self) -> Operation {
+        self.operation
     }
 
     fn apply(&mut self, change: &mut Change<'_>) -> Result<(), Fault> {

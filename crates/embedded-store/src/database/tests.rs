@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Database;
 use super::core::Core;
-use super::member::{Call, Member};
+use super::member::{Call, Member, Operation};
 use super::shared::Shared;
 use crate::fault::Fault;
 use crate::rows::{Change, Rows, Table, View};
@@ -21,7 +21,7 @@ fn member(
     apply: impl Fn(&mut Change<'_>) -> std::result::Result<u32, Fault> + Send + 'static,
 ) -> (Box<dyn Member>, Answer) {
     let (reply, answer) = oneshot::channel();
-    (Box::new(Call { op: Op::QueuePush, apply, outcome: None, reply }), answer)
+    (Box::new(Call { operation: Operation::adding(Op::QueuePush), apply, outcome: None, reply }), answer)
 }
 
 fn put(key: &'static [u8], answer: u32) -> (Box<dyn Member>, Answer) {
@@ -161,4 +161,26 @@ async fn a_second_close_waits_for_the_same_calls_as_the_first() {
     assert!(early.is_err(), "a close ended while a call was under way");
     written.await.unwrap().unwrap();
     closes.join_all().await;
+}
+
+/// A task may be stopped for long between two polls, and a future may be kept without being polled again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_close_does_not_wait_for_futures_that_nobody_polls() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(&directory.path().join("state.redb"), Role::State).unwrap();
+    // More than may wait: the last ones wait for a place.
+    let mut writes: Vec<_> = (0..super::WAITING + 2 * super::TOGETHER)
+        .map(|_| Box::pin(database.write(Op::QueuePush, |change| change.put(Table::Jobs, b"job", b"row".to_vec()))))
+        .collect();
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    for write in &mut writes {
+        let _ = write.as_mut().poll(&mut context);
+    }
+    let closed = tokio::time::timeout(std::time::Duration::from_secs(30), database.close()).await;
+    assert!(closed.is_ok(), "the close waits");
+    // Each was committed or refused.
+    for write in writes {
+        let written = tokio::time::timeout(std::time::Duration::from_secs(30), write).await.unwrap();
+        assert!(matches!(written, Ok(()) | Err(Error::Unavailable { .. })), "{written:?}");
+    }
 }

@@ -19,7 +19,7 @@ use crate::rows::{Change, Rows, Table, View, behind};
 const FORGOTTEN_PER_BEAT: usize = 100;
 
 /// The rows of one pool begin with its scope, a zero byte, its name and a zero byte. No name contains a zero byte.
-struct Pool {
+pub(super) struct Pool {
     prefix: Vec<u8>,
 }
 
@@ -84,6 +84,37 @@ impl Pool {
         Ok((name(key.tail())?, until))
     }
 
+    /// The pool of a row.
+    pub(super) fn of_row(key: &[u8]) -> Option<Self> {
+        let length = key.splitn(3, |byte| *byte == 0).take(2).map(<[u8]>::len).sum::<usize>() + 2;
+        key.get(..length).map(|prefix| Self { prefix: prefix.to_vec() })
+    }
+
+    /// Its scoped name.
+    pub(super) fn name(&self) -> &[u8] {
+        &self.prefix[..self.prefix.len() - 1]
+    }
+
+    /// Whether the row of an end is so old that the pool forgets the member.
+    pub(super) fn is_forgotten(&self, end: &[u8], now: Moment) -> bool {
+        self.parse_end(end).is_ok_and(|(_, until)| until < too_old(now))
+    }
+
+    /// The next pool of any scope that has members, behind this one or from the first one on.
+    fn next(&self, rows: &mut impl Rows) -> Result<Option<Self>, Fault> {
+        let mut next = None;
+        for (from, to) in [(behind(&self.prefix), vec![0xff]), (Vec::new(), self.prefix.clone())] {
+            rows.scan(Table::MemberEnds, &from[..]..&to, |key, _| {
+                next = Self::of_row(key);
+                Ok(ControlFlow::Break(()))
+            })?;
+            if next.is_some() {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
     /// Removes the members that were lost longest ago, if that is too long ago or there are too many.
     fn forget_lost(&self, change: &mut Change<'_>, now: Moment) -> Result<(), Fault> {
         let mut lost = 0;
@@ -96,13 +127,11 @@ impl Pool {
             }
         })?;
         let too_many = lost.saturating_sub(Member::LOST_KEPT_COUNT);
-        let too_old = now.millis().saturating_sub(millis_ceil(Member::LOST_KEPT_FOR));
+        let too_old = too_old(now);
         let mut forgotten = Vec::new();
-        change.scan_back(Table::MemberEnds, &self.ends_at(now.millis())..&behind(&self.prefix), |key, row| {
-            if row.is_err() {
-                return Ok(ControlFlow::Continue(()));
-            }
-            let (member, until) = self.parse_end(key)?;
+        change.scan_back(Table::MemberEnds, &self.ends_at(now.millis())..&behind(&self.prefix), |key, _| {
+            // A damaged row is removed too: the key has its time.
+            let Ok((member, until)) = self.parse_end(key) else { return Ok(ControlFlow::Continue(())) };
             if forgotten.len() < FORGOTTEN_PER_BEAT && (until < too_old || forgotten.len() < too_many) {
                 forgotten.push((member, until));
                 return Ok(ControlFlow::Continue(()));
@@ -117,6 +146,11 @@ impl EmbeddedState {
     fn pool(&self, name: &PoolName) -> Pool {
         Pool { prefix: [self.scoped(name.as_str()), vec![0]].concat() }
     }
+}
+
+/// Members that were lost before this, in ms, are forgotten.
+fn too_old(now: Moment) -> u64 {
+    now.millis().saturating_sub(millis_ceil(Member::LOST_KEPT_FOR))
 }
 
 fn decode(member: HolderName, row: &[u8]) -> Result<Member, Fault> {
@@ -158,7 +192,9 @@ impl Heartbeats for EmbeddedState {
             let member =
                 Member::new(beat.member.clone(), since, now.timestamp(), until).with_details(beat.details.clone());
             pool.write(change, &member)?;
-            pool.forget_lost(change, now)
+            pool.forget_lost(change, now)?;
+            // A pool without beats is removed by those of the pool before it.
+            pool.next(change)?.map_or(Ok(()), |next| next.forget_lost(change, now))
         };
         self.database.write(Op::HeartbeatBeat, apply).await
     }
@@ -203,9 +239,10 @@ impl Heartbeats for EmbeddedState {
             // The smallest key after that of the last member of the page, but never one of a live member.
             let seen = last.as_ref().map(|(until, name)| [&pool.end(*until, name)[..], &[0]].concat());
             let from = seen.unwrap_or_default().max(pool.ends_at(now.millis()));
+            let oldest = since.as_millis().max(too_old(now));
             let mut names = Vec::new();
             pool.ended(view, &from, |name, until| {
-                if until < since.as_millis() || names.len() > limit {
+                if until < oldest || names.len() > limit {
                     return ControlFlow::Break(());
                 }
                 names.push(name);

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use store_core::{Cursor, Error, Inventory, LeaseName, Op, Page, PoolName, QueueName, Result, Scope, ServiceName};
 
 use super::EmbeddedState;
+use super::heartbeats::Pool;
 use super::queue::{BEHIND_NAMES, FIRST_NAME};
 use crate::encoding::{Decoder, name};
 use crate::fault::Fault;
@@ -60,23 +61,24 @@ impl Inventory for EmbeddedState {
     async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>> {
         let op = Op::InventoryPools;
         let from = after.map_or(Ok(Vec::new()), |cursor| Ok(behind(&[&*stored(op, &cursor)?, &[0]].concat())));
-        let mut from = from?;
+        let (mut from, clock) = (from?, self.options.clock.clone());
         let look = move |view: &mut View<'_>| {
-            let mut pools: Vec<Vec<u8>> = Vec::new();
-            while pools.len() < STEP {
+            let (now, mut names, mut last) = (Moment::now(&clock), Vec::new(), None);
+            for step in 1..=STEP {
                 let mut found = None;
-                view.scan(Table::Members, &from[..]..BEHIND_NAMES, |key, _| {
-                    // service, zero, pool, zero, member
-                    let length = key.splitn(3, |byte| *byte == 0).take(2).map(<[u8]>::len).sum::<usize>() + 1;
-                    found = key.get(..length).map(<[u8]>::to_vec);
+                // The first row of a pool has the latest end.
+                view.scan(Table::MemberEnds, &from[..]..BEHIND_NAMES, |key, _| {
+                    found = Pool::of_row(key).map(|pool| (pool.is_forgotten(key, now), pool));
                     Ok(ControlFlow::Break(()))
                 })?;
-                let Some(pool) = found else { break };
-                from = behind(&[&*pool, &[0]].concat());
-                pools.push(pool);
+                let Some((is_forgotten, pool)) = found else { break };
+                if !is_forgotten {
+                    names.push(parse::<PoolName>(pool.name())?);
+                }
+                from = behind(&[pool.name(), &[0]].concat());
+                last = (step == STEP).then(|| pool.name().to_vec());
             }
-            let names = pools.iter().map(|pool| parse::<PoolName>(pool)).collect::<Result<Vec<_>, Fault>>()?;
-            Ok((names, pools.pop().filter(|_| pools.len() + 1 == STEP)))
+            Ok((names, last))
         };
         let (names, last) = self.database.read(op, look).await?;
         Ok(Page::new(names, last.as_deref().and_then(shown)))

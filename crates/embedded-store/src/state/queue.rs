@@ -23,11 +23,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store_core::{
-    Claim, ClaimRequest, Durability, Extended, Extension, NewJob, Op, Pushed, Queue, QueueName, Receipt, Result,
-    Settled, Settlement, Waiter,
+    Claim, ClaimRequest, Durability, Extended, Extension, NewJob, Pushed, Queue, QueueName, Receipt, Result, Settled,
+    Settlement, Waiter,
 };
 
 use super::EmbeddedState;
+use crate::database::Operation;
 use crate::fault::Fault;
 use crate::rows::Change;
 pub(super) use homes::{HomeRows, OpenHome};
@@ -68,34 +69,36 @@ impl EmbeddedState {
     /// Changes a queue, which begins with this if nothing was ever written to it.
     async fn change_queue<T: Send + 'static>(
         &self,
-        op: Op,
+        operation: impl Into<Operation>,
         queue: &QueueName,
         apply: impl Fn(&mut OpenQueue<'_, '_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T> {
-        let (queue, settings) = (queue.clone(), Settings::new(op, queue, &self.options));
+        let operation = operation.into();
+        let (queue, settings) = (queue.clone(), Settings::new(operation.op, queue, &self.options));
         let apply = move |change: &mut Change<'_>| {
             let mut open = OpenQueue::open(change, &queue, &settings)?;
             let answer = apply(&mut open)?;
             open.close()?;
             Ok(answer)
         };
-        self.database.write(op, apply).await
+        self.database.write(operation, apply).await
     }
 
     /// Changes a queue; `None` if nothing was ever written to it.
     async fn change_existing<T: Send + 'static>(
         &self,
-        op: Op,
+        operation: impl Into<Operation>,
         queue: &QueueName,
         apply: impl Fn(&mut OpenQueue<'_, '_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Option<T>> {
-        let (queue, settings) = (queue.clone(), Settings::new(op, queue, &self.options));
+        let operation = operation.into();
+        let (queue, settings) = (queue.clone(), Settings::new(operation.op, queue, &self.options));
         let apply = move |change: &mut Change<'_>| {
             let Some(mut open) = OpenQueue::existing(change, &queue, &settings)? else { return Ok(None) };
             let answer = apply(&mut open)?;
             open.close()?;
             Ok(Some(answer))
         };
-        self.database.write(op, apply).await
+        self.database.write(operation, apply).await
     }
 }

@@ -10,6 +10,7 @@ use store_core::{
 };
 
 use super::EmbeddedState;
+use crate::database::Operation;
 use crate::encoding::{Decoder, Encoder, name, text};
 use crate::expiring;
 use crate::expiring::Usage;
@@ -133,12 +134,14 @@ fn begin(change: &mut Change<'_>, row: &[u8], request: &RetryRequest, now: Momen
         Some(stored) if stored.info.state == RetryState::Exhausted => return Ok(stored.exhausted()),
         other => other,
     };
+    // The record never ends earlier than before.
+    let until = stored.as_ref().map_or(Timestamp::default(), |stored| stored.info.until);
     let fence = Fence::following(last, now.micros());
     let mut info = match stored.filter(|stored| stored.info.state != RetryState::Succeeded) {
         Some(stored) => stored.info,
         None => {
             let mut info = RetryInfo::new(request.operation.clone(), RetryState::Running, 0, fence);
-            info.first_began = now.timestamp();
+            (info.first_began, info.until) = (now.timestamp(), until);
             info
         }
     };
@@ -214,7 +217,7 @@ impl Retries for EmbeddedState {
         let reached = self.database.reach(op, durability)?;
         let (clock, request) = (self.options.clock.clone(), request.clone());
         let apply = move |change: &mut Change<'_>| begin(change, &row, &request, Moment::now(&clock));
-        Ok(Receipt::new(self.database.write(op, apply).await?, reached))
+        Ok(Receipt::new(self.database.write(Operation::adding(op), apply).await?, reached))
     }
 
     async fn fail(

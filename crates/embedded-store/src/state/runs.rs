@@ -15,6 +15,7 @@ use store_core::{
 use self::record::{Log, Payload, Record, listing};
 pub(super) use self::record::{RUNS, Tables};
 use super::EmbeddedState;
+use crate::database::Operation;
 use crate::encoding::name;
 use crate::fault::Fault;
 use crate::moment::Moment;
@@ -25,11 +26,13 @@ use crate::waiting::Watch;
 const SWEPT_AT_ONCE: usize = 1000;
 /// How many a creation removes.
 const SWEPT_BY_CREATE: usize = 10;
+/// About how many rows of expired runs one call removes.
+pub(super) const ROWS_AT_ONCE: usize = 2000;
 /// How many bytes of events one read returns, but for the last of them.
 const EVENT_BYTES: usize = 1 << 20;
 
 fn create(change: &mut Change<'_>, tables: &Tables, new: &NewRun, now: Moment) -> Result<RunOutcome, Fault> {
-    sweep(change, tables, now, SWEPT_BY_CREATE)?;
+    sweep(change, tables, now, SWEPT_BY_CREATE, ROWS_AT_ONCE)?;
     let found = Record::read(change, tables, &new.run)?;
     let mut version = now.micros();
     if let Some(found) = found {
@@ -61,6 +64,11 @@ fn create(change: &mut Change<'_>, tables: &Tables, new: &NewRun, now: Moment) -
     let event = RunEvent::new(RunState::Created.event(), "");
     run.append(change, now, &new.request, &event)?;
     run.put(change, now).map(RunOutcome::Done)
+}
+
+/// Whether a write ends or cancels a run: it is executed also when the disk is full.
+pub(super) fn ends(write: &RunWrite) -> bool {
+    write.state.is_some_and(|state| state.is_ended() || state == RunState::Cancelling)
 }
 
 /// When the last run was created, in µs.
@@ -145,40 +153,56 @@ pub(super) fn found(rows: &mut impl Rows, tables: &Tables, run: &RunId, now: Mom
     Ok(found.map(|found| found.info))
 }
 
-/// Removes up to `most` expired runs. Returns how many.
-fn sweep(change: &mut Change<'_>, tables: &Tables, now: Moment, most: usize) -> Result<u64, Fault> {
-    let runs = due(change, tables, now, most)?.0;
-    for run in &runs {
-        match Record::read(change, tables, run)? {
-            Some(run) => run.remove(change)?,
-            None => return Err(Fault::Corrupt("an entry of the listings has no run")),
+/// Removes up to `most` expired runs, and about `rows` rows of them. Returns how many runs. A run with more rows keeps its end until
+/// a later sweep has removed the rest.
+fn sweep(change: &mut Change<'_>, tables: &Tables, now: Moment, most: usize, mut rows: usize) -> Result<u64, Fault> {
+    let mut removed = 0;
+    for end in due(change, tables, now, most)?.0 {
+        if let Ok(run) = name(record::run_in(tables, &end)) {
+            // A damaged run is removed too.
+            let found = or_none(Record::read(change, tables, &run))?;
+            if found.as_ref().is_none_or(|found| found.is_expired(now)) {
+                let Some(gone) = record::remove_rows(change, tables, &run, rows)? else { break };
+                if let Some(found) = found {
+                    found.remove_entries(change)?;
+                }
+                rows = rows.saturating_sub(gone);
+                removed += u64::from(gone > 0);
+            }
         }
+        change.remove(tables.lists, &end)?;
     }
-    Ok(runs.len() as u64)
+    Ok(removed)
 }
 
-/// Up to `most` expired runs, and how many there are.
-fn due(rows: &mut impl Rows, tables: &Tables, now: Moment, most: usize) -> Result<(Vec<RunId>, u64), Fault> {
-    let (mut runs, mut count) = (Vec::new(), 0);
+/// What was read, if it is not damaged.
+fn or_none<T>(read: Result<Option<T>, Fault>) -> Result<Option<T>, Fault> {
+    if matches!(read, Err(Fault::Corrupt(_))) { Ok(None) } else { read }
+}
+
+/// The ends of up to `most` expired runs, and how many there are.
+fn due(rows: &mut impl Rows, tables: &Tables, now: Moment, most: usize) -> Result<(Vec<Vec<u8>>, u64), Fault> {
+    let (mut ends, mut count) = (Vec::new(), 0);
     let range = record::ends(tables, 0)..record::ends(tables, now.millis().saturating_add(1));
     rows.scan(tables.lists, &range.start..&range.end, |key, _| {
         count += 1;
-        if runs.len() < most {
-            runs.push(name(record::run_in(tables, key))?);
+        if ends.len() < most {
+            ends.push(key.to_vec());
         }
         // A creation need not know how many there are.
-        Ok(if most == SWEPT_BY_CREATE && runs.len() == most {
+        Ok(if most == SWEPT_BY_CREATE && ends.len() == most {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         })
     })?;
-    Ok((runs, count))
+    Ok((ends, count))
 }
 
 /// The entries of a page of a listing, how many entries there are, and how many follow the page.
 struct Listed {
-    runs: Vec<RunId>,
+    /// When each was created, and its id.
+    runs: Vec<(u64, RunId)>,
     total: u64,
     left: u64,
     next: Option<Cursor>,
@@ -200,7 +224,7 @@ fn listed(
             return Ok(ControlFlow::Continue(()));
         }
         if listed.runs.len() < limit as usize {
-            listed.runs.push(name(row?)?);
+            listed.runs.push((created, name(row?)?));
             last = created;
         } else {
             listed.left += 1;
@@ -221,8 +245,10 @@ fn page_of(
 ) -> Result<RunPage, Fault> {
     let listed = listed(view, tables, filter, after, limit)?;
     let mut runs = Vec::new();
-    for run in &listed.runs {
-        let found = Record::read(view, tables, run)?.filter(|found| !found.is_expired(now));
+    for (created, run) in &listed.runs {
+        // A damaged run that was removed has left its entries.
+        let is_listed = |found: &Record| found.created == *created && !found.is_expired(now);
+        let found = Record::read(view, tables, run)?.filter(is_listed);
         runs.extend(found.map(|found| found.info));
     }
     Ok(RunPage::new(runs, listed.next, listed.total))
@@ -235,9 +261,16 @@ fn place(op: Op, cursor: Option<&Cursor>) -> Result<Option<u64>> {
 }
 
 fn delete(change: &mut Change<'_>, tables: &Tables, run: &RunId, now: Moment) -> Result<bool, Fault> {
-    let Some(found) = Record::read(change, tables, run)? else { return Ok(false) };
-    let existed = !found.is_expired(now);
-    found.remove(change)?;
+    let existed = match Record::read(change, tables, run) {
+        // Its end stays until it is due.
+        Err(Fault::Corrupt(_)) => record::remove_rows(change, tables, run, usize::MAX)?.is_some(),
+        found => {
+            let Some(found) = found? else { return Ok(false) };
+            let existed = !found.is_expired(now);
+            found.remove(change)?;
+            existed
+        }
+    };
     if tables.home.prefix().is_empty() {
         change.effects.notify(watched(run));
     }
@@ -254,18 +287,19 @@ impl Runs for EmbeddedState {
             home.enter(change)?;
             create(change, &home.runs(), &run, Moment::now(&clock))
         };
-        Ok(Receipt::new(self.database.write(Op::RunCreate, apply).await?, reached))
+        Ok(Receipt::new(self.database.write(Operation::adding(Op::RunCreate), apply).await?, reached))
     }
 
     async fn write(&self, request: &RunWrite, durability: Durability) -> Result<Receipt<RunOutcome>> {
         request.validate()?;
         let reached = self.database.reach(Op::RunWrite, durability)?;
+        let operation = Operation { op: Op::RunWrite, adds: !ends(request) };
         let (clock, request, home) = (self.options.clock.clone(), request.clone(), self.at_home(Op::RunWrite));
         let apply = move |change: &mut Change<'_>| {
             home.enter(change)?;
             write(change, &home.runs(), &request, Moment::now(&clock))
         };
-        Ok(Receipt::new(self.database.write(Op::RunWrite, apply).await?, reached))
+        Ok(Receipt::new(self.database.write(operation, apply).await?, reached))
     }
 
     async fn get(&self, run: &RunId) -> Result<Option<RunInfo>> {
@@ -316,7 +350,7 @@ impl Runs for EmbeddedState {
         let apply = move |change: &mut Change<'_>| {
             home.enter(change)?;
             let (now, tables) = (Moment::now(&clock), home.runs());
-            let removed = sweep(change, &tables, now, SWEPT_AT_ONCE)?;
+            let removed = sweep(change, &tables, now, SWEPT_AT_ONCE, ROWS_AT_ONCE)?;
             Ok(RunsRemoved::new(removed, due(change, &tables, now, 0)?.1, None))
         };
         self.database.write(Op::RunSweep, apply).await
@@ -329,7 +363,7 @@ impl Runs for EmbeddedState {
             home.enter(change)?;
             let (now, tables, mut removed) = (Moment::now(&clock), home.runs(), 0);
             let listed = listed(change, &tables, &RunFilter::default(), after, PageRequest::MAX_LIMIT)?;
-            for run in listed.runs.iter().filter(|run| run.as_str().starts_with(&prefix)) {
+            for (_, run) in listed.runs.iter().filter(|(_, run)| run.as_str().starts_with(&prefix)) {
                 removed += u64::from(delete(change, &tables, run, now)?);
             }
             Ok(RunsRemoved::new(removed, listed.left, listed.next))

@@ -15,6 +15,7 @@ use self::record::Head;
 pub(super) use self::record::Run;
 use super::queue::OpenHome;
 use super::{EmbeddedState, scoped};
+use crate::database::Operation;
 use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::{Change, View};
@@ -171,7 +172,7 @@ impl Steps for EmbeddedState {
             home.enter(change)?;
             begin(change, Moment::now(&clock), &run, &attempt, None)
         };
-        Ok(Receipt::new(self.database.write(Op::StepBegin, apply).await?, reached))
+        Ok(Receipt::new(self.database.write(Operation::adding(Op::StepBegin), apply).await?, reached))
     }
 
     async fn finish(&self, attempt: &StepAttempt, output: &Bytes, durability: Durability) -> Result<Receipt<bool>> {
@@ -197,7 +198,7 @@ impl Steps for EmbeddedState {
             home.enter(change)?;
             begin(change, Moment::now(&clock), &run, &attempt, Some(lasting))
         };
-        Ok(Receipt::new(self.database.write(Op::StepSleep, apply).await?, reached))
+        Ok(Receipt::new(self.database.write(Operation::adding(Op::StepSleep), apply).await?, reached))
     }
 
     async fn get(&self, run: &WorkflowRun, step: &StepName) -> Result<Option<StepInfo>> {

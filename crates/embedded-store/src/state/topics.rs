@@ -15,6 +15,7 @@ use store_core::{
 use self::partition::{acknowledge, append, inspect, read, release, seek};
 use self::rows::{Partition, config_of, put_config};
 use super::EmbeddedState;
+use crate::database::Operation;
 use crate::fault::Fault;
 use crate::moment::Moment;
 use crate::rows::{Change, Rows, View};
@@ -118,7 +119,7 @@ impl Topics for EmbeddedState {
         let (clock, topic, events) = (self.options.clock.clone(), topic.clone(), events.to_vec());
         let turn = TURN.fetch_add(1, Ordering::Relaxed);
         let apply = move |change: &mut Change<'_>| append_all(change, Moment::now(&clock), &topic, &events, turn);
-        Ok(Receipt::new(self.database.write(op, apply).await?, reached))
+        Ok(Receipt::new(self.database.write(Operation::adding(op), apply).await?, reached))
     }
 
     async fn read(&self, request: &ReadRequest) -> Result<ReadOutcome> {

@@ -10,7 +10,12 @@ use std::time::Duration;
 
 use embedded_store::{CacheOptions, EmbeddedCache, EmbeddedState, StateOptions};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use store_core::{Durability, Error, Kept, KeyValueExt, NewJob, Outcome, Queue, QueueExt, QueueInspect, Settled, Ttl};
+use store_core::{
+    AgentName, Commit, Durability, Error, Fence, Homes, Kept, KeyValueExt, NewJob, NewRun, Outcome, Queue, QueueExt,
+    QueueInspect, Retries, RetryPolicy, RetryRequest, RunEvent, RunId, RunOutcome, RunState, RunWrite, Runs, Schedule,
+    ScheduleName, Schedules, SessionId, SessionSave, Sessions, Settled, StepAttempt, StepName, Steps, Ttl, UniqueKey,
+    WorkflowRun,
+};
 
 use crate::{PATIENCE, claim, key, queue, service};
 
@@ -41,13 +46,21 @@ fn open(directory: &Path) -> EmbeddedState {
 }
 
 async fn push(store: &EmbeddedState) -> Result<(), Error> {
-    store.push(&queue("mail"), &[NewJob::new(vec![7; 2000])], Durability::Accepted).await.map(drop)
+    push_bytes(store, 2000).await
+}
+
+async fn push_bytes(store: &EmbeddedState, bytes: usize) -> Result<(), Error> {
+    store.push(&queue("mail"), &[NewJob::new(vec![7; bytes])], Durability::Accepted).await.map(drop)
 }
 
 /// Pushes until there is no room. Returns how many were acknowledged.
 async fn fill(store: &EmbeddedState) -> u64 {
+    fill_with(store, 2000).await
+}
+
+async fn fill_with(store: &EmbeddedState, bytes: usize) -> u64 {
     for pushed in 0.. {
-        match push(store).await {
+        match push_bytes(store, bytes).await {
             Ok(()) => {}
             Err(Error::Limit { retry_after: Some(_), .. }) => return pushed,
             Err(error) => panic!("no room, and not {error:?}"),
@@ -174,6 +187,98 @@ fn a_drained_store_of_a_process_that_died_uses_the_room_in_its_file() {
     for _ in 0..3 {
         in_a_child("child_that_fills_it_again", directory.path(), 6 << 10);
     }
+}
+
+fn assert_full<T: std::fmt::Debug>(answer: Result<T, Error>) {
+    assert!(matches!(answer, Err(Error::Limit { retry_after: Some(_), .. })), "{answer:?}");
+}
+
+fn run(id: &str) -> NewRun {
+    NewRun::new(RunId::new(id).unwrap(), AgentName::new("writer").unwrap())
+}
+
+fn step(number: usize) -> StepAttempt {
+    let run = WorkflowRun::named("report").unwrap();
+    StepAttempt::new(run, StepName::new(format!("step-{number}")).unwrap(), Fence::new(1))
+}
+
+const ACCEPTED: Durability = Durability::Accepted;
+
+#[tokio::test]
+async fn child_that_adds_in_each_way() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let (store, mail) = (open(Path::new(&directory)), queue("mail"));
+    let name = ScheduleName::new("hourly").unwrap();
+    let schedule = Schedule::every(Duration::from_secs(3600), NewJob::new("send")).unwrap();
+    let _ = Schedules::put(&store, &mail, &name, &schedule, None, ACCEPTED).await.unwrap();
+    let created = Runs::create(&store, &run("first"), ACCEPTED).await.unwrap().value.done().unwrap();
+    for number in 0..10 {
+        let _ = Steps::begin(&store, &step(number), ACCEPTED).await.unwrap();
+    }
+    fill_with(&store, 50_000).await;
+
+    let due = &store.due(&mail, 1).await.unwrap();
+    let advance = due.schedules[0].plan(due.now.after(Duration::from_secs(7200)));
+    assert_full(store.advance(&mail, &advance, ACCEPTED).await);
+    let other = ScheduleName::new("daily").unwrap();
+    assert_full(Schedules::put(&store, &mail, &other, &schedule, None, ACCEPTED).await);
+    assert_full(Runs::create(&store, &run("second"), ACCEPTED).await);
+    let write = RunWrite::new(created.run.clone());
+    assert_full(Runs::write(&store, &write.clone().with_event(RunEvent::new("token", "text")), ACCEPTED).await);
+    let session = SessionSave::new(SessionId::new("session").unwrap(), AgentName::new("writer").unwrap(), "state");
+    assert_full(Sessions::save(&store, &session, ACCEPTED).await);
+    assert_full(Steps::begin(&store, &step(10), ACCEPTED).await);
+    assert_full(Steps::sleep(&store, &step(11), Duration::from_secs(60), ACCEPTED).await);
+    let request = RetryRequest::new(key("mail"), RetryPolicy::default());
+    assert_full(Retries::begin(&store, &request, ACCEPTED).await);
+    let [first, second] = <[_; 2]>::try_from(claim(&store, "mail", 2).await.jobs).unwrap();
+    let home = store.home(&mail, &UniqueKey::new("order").unwrap());
+    let commit = Commit::new(first.lease, Outcome::Complete(None));
+    assert_full(home.commit(&commit.clone().with_job(NewJob::new("next")), ACCEPTED).await);
+
+    // What ends something continues.
+    let _ = home.commit(&commit, ACCEPTED).await.unwrap().value.done().unwrap();
+    let end = write.to(RunState::Cancelled, created.version);
+    assert!(matches!(Runs::write(&store, &end, ACCEPTED).await.unwrap().value, RunOutcome::Done(_)));
+    assert!(Steps::fail(&store, &step(0), "no", ACCEPTED).await.unwrap().value);
+    assert_eq!(store.settle_one(&mail, second.lease, Outcome::Complete(None)).await.unwrap(), Settled::Done);
+}
+
+#[test]
+fn a_full_disk_refuses_each_operation_that_adds() {
+    let directory = tempfile::tempdir().unwrap();
+    in_a_child("child_that_adds_in_each_way", directory.path(), 6 << 10);
+}
+
+#[tokio::test]
+async fn child_that_writes_more_than_the_reserve() {
+    let Some(directory) = std::env::var_os(DIRECTORY) else { return };
+    let store = open(Path::new(&directory));
+    for number in 0..20 {
+        let _ = Steps::begin(&store, &step(number), ACCEPTED).await.unwrap();
+    }
+    fill_with(&store, 50_000).await;
+    // All wait at once, so that a commit that fails follows one that has succeeded.
+    let mut ended = tokio::task::JoinSet::new();
+    for number in 0..20 {
+        let store = store.clone();
+        ended.spawn(async move { Steps::finish(&store, &step(number), &vec![7; 200 << 10].into(), ACCEPTED).await });
+    }
+    let (mut done, mut refused) = (0, 0);
+    while let Some(ended) = ended.join_next().await {
+        match ended.unwrap() {
+            Ok(_) => done += 1,
+            Err(Error::Limit { .. }) => refused += 1,
+            Err(error) => panic!("it was not executed: {error:?}"),
+        }
+    }
+    assert!(done > 0 && refused > 0, "{done} were done, {refused} refused");
+}
+
+#[test]
+fn an_operation_that_exceeds_the_reserve_is_refused_also_after_others() {
+    let directory = tempfile::tempdir().unwrap();
+    in_a_child("child_that_writes_more_than_the_reserve", directory.path(), 6 << 10);
 }
 
 #[tokio::test]

@@ -90,7 +90,14 @@ impl Core {
         for _ in 0..2 * RESERVE / FORGOTTEN_AT_A_TIME {
             let (reply, _) = oneshot::channel();
             let apply = |change: &mut Change<'_>| expiring::make_room(change, FORGOTTEN_AT_A_TIME);
-            if self.attempt(&mut [Box::new(Call { op: Op::KeyValueDeleteMany, apply, outcome: None, reply })]).is_err()
+            if self
+                .attempt(&mut [Box::new(Call {
+                    operation: Op::KeyValueDeleteMany.into(),
+                    apply,
+                    outcome: None,
+                    reply,
+                })])
+                .is_err()
             {
                 self.recover();
                 return false;

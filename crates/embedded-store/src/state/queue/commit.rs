@@ -11,6 +11,7 @@ use super::homes::OpenHome;
 use super::open_queue::OpenQueue;
 use super::settings::Settings;
 use crate::EmbeddedState;
+use crate::database::Operation;
 use crate::encoding::Encoder;
 use crate::expiring::{self, Usage};
 use crate::fault::Fault;
@@ -37,6 +38,8 @@ impl EmbeddedState {
         if commit.settlement.lease.partition != 0 {
             return Err(Error::invalid_argument(OP, "the job is in another partition of the queue than the home"));
         }
+        let adds = !commit.jobs.is_empty() || commit.run.as_ref().is_some_and(|write| !runs::ends(write));
+        let operation = Operation { op: OP, adds };
         let call = Call {
             home: self.at_home(OP),
             settings: Settings::new(OP, queue, &self.options),
@@ -53,7 +56,7 @@ impl EmbeddedState {
                 Err(Fault::Undone(Error::unavailable(OP, "a part of the commit is refused")))
             }
         };
-        match self.database.write(OP, apply).await {
+        match self.database.write(operation, apply).await {
             Ok(committed) => Ok(Receipt::new(committed, reached)),
             Err(error) => {
                 let refused = refused.lock().unwrap_or_else(PoisonError::into_inner).take();

@@ -8,6 +8,7 @@ use store_core::{
 use super::life::{Delivery, Life, Place};
 use super::open_queue::OpenQueue;
 use crate::EmbeddedState;
+use crate::database::Operation;
 use crate::fault::Fault;
 
 #[async_trait]
@@ -63,7 +64,8 @@ impl EmbeddedState {
     ) -> Result<Vec<T>> {
         validate_batch(op, jobs.len())?;
         let (batch, asked) = (jobs.to_vec(), jobs.len());
-        let answers = self.change_existing(op, queue, move |queue| {
+        let operation = Operation { op, adds: op == Op::QueueReplay };
+        let answers = self.change_existing(operation, queue, move |queue| {
             batch.iter().map(|job| act(queue, job)).collect::<Result<Vec<_>, Fault>>()
         });
         Ok(answers.await?.unwrap_or_else(|| vec![unknown; asked]))

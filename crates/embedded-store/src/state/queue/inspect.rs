@@ -46,10 +46,14 @@ impl QueueInspect for EmbeddedState {
         let kinds = kinds(state)?;
         let after = page.cursor().map(|cursor| parse_cursor(cursor, &kinds)).transpose()?;
         let limit = page.limit() as usize;
-        let listed = self.look_at(Op::QueueList, queue, move |view, ledger, _| {
+        let listed = self.look_at(Op::QueueList, queue, move |view, ledger, now| {
             let from = match &after {
                 Some((kind, order, job)) => {
                     [&place_key(ledger.number, *kind, *order, job.as_bytes())[..], &[0]].concat()
+                }
+                // Without the jobs whose time is over.
+                None if state == JobState::Completed => {
+                    place_key(ledger.number, *kinds.start(), now.millis().saturating_add(1), &[])
                 }
                 None => place_key(ledger.number, *kinds.start(), 0, &[]),
             };

@@ -5,6 +5,7 @@ use store_core::{Durability, JobId, NewJob, Op, Pushed, QueueName, Receipt, Resu
 use super::open_queue::{OpenQueue, job_key};
 use super::record::Record;
 use crate::EmbeddedState;
+use crate::database::Operation;
 use crate::fault::Fault;
 use crate::rows::{Rows, Table};
 
@@ -18,7 +19,7 @@ impl EmbeddedState {
         NewJob::validate_all(jobs)?;
         let reached = self.database.reach(Op::QueuePush, durability)?;
         let jobs = with_ids(jobs);
-        let pushed = self.change_queue(Op::QueuePush, queue, move |queue| {
+        let pushed = self.change_queue(Operation::adding(Op::QueuePush), queue, move |queue| {
             jobs.iter().map(|(id, job)| queue.push(id, job)).collect::<Result<Vec<_>, Fault>>()
         });
         Ok(Receipt::new(pushed.await?, reached))

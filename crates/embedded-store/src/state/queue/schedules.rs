@@ -13,6 +13,7 @@ use store_core::{
 use super::open_queue::OpenQueue;
 use super::record::Record;
 use crate::EmbeddedState;
+use crate::database::Operation;
 use crate::encoding::{Decoder, Encoder, name};
 use crate::fault::Fault;
 use crate::moment::Moment;
@@ -97,7 +98,9 @@ impl Schedules for EmbeddedState {
         let op = Op::SchedulePut;
         let reached = self.database.reach(op, durability)?;
         let (name, schedule) = (name.clone(), schedule.clone());
-        let put = self.change_queue(op, queue, move |queue| queue.put_schedule(&name, &schedule, expected)).await?;
+        let put = self
+            .change_queue(Operation::adding(op), queue, move |queue| queue.put_schedule(&name, &schedule, expected));
+        let put = put.await?;
         Ok(Receipt::new(put, reached))
     }
 
@@ -171,11 +174,15 @@ impl Schedules for EmbeddedState {
                 names.push(schedule);
                 Ok(ControlFlow::Continue(()))
             })?;
-            let mut schedules = Vec::with_capacity(names.len());
+            let mut due = DueSchedules::new(now, Vec::with_capacity(names.len()), next_in);
             for name in names {
-                schedules.push(Stored::read(view, ledger.number, &name)?.ok_or(DAMAGED)?.info);
+                match Stored::read(view, ledger.number, &name) {
+                    Ok(Some(stored)) => due.schedules.push(stored.info),
+                    Ok(None) | Err(Fault::Corrupt(_)) => due.unreadable.push(name),
+                    Err(fault) => return Err(fault),
+                }
             }
-            Ok(DueSchedules::new(now, schedules, next_in))
+            Ok(due)
         });
         let none = || DueSchedules::new(Moment::now(&self.options.clock).timestamp(), Vec::new(), None);
         Ok(due.await?.unwrap_or_else(none))
@@ -186,7 +193,8 @@ impl Schedules for EmbeddedState {
         advance.validate()?;
         let reached = self.database.reach(op, durability)?;
         let advance = advance.clone();
-        let advanced = self.change_existing(op, queue, move |queue| queue.advance_schedule(&advance)).await?;
+        let apply = move |queue: &mut OpenQueue<'_, '_>| queue.advance_schedule(&advance);
+        let advanced = self.change_existing(Operation::adding(op), queue, apply).await?;
         Ok(Receipt::new(advanced.unwrap_or(Advanced::Superseded), reached))
     }
 }
@@ -237,12 +245,28 @@ impl OpenQueue<'_, '_> {
 
     fn delete_schedule(&mut self, name: &ScheduleName) -> Result<(), Fault> {
         let queue = self.ledger.number;
-        let Some(stored) = Stored::read(self.change, queue, name)? else { return Ok(()) };
-        if let Some(indexed) = stored.indexed {
-            self.change.remove(Table::Schedules, &time_key(queue, TIMES, indexed, name.as_str()))?;
+        match Stored::read(self.change, queue, name) {
+            Ok(Some(Stored { indexed: Some(indexed), .. })) => {
+                self.change.remove(Table::Schedules, &time_key(queue, TIMES, indexed, name.as_str()))?;
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(Fault::Corrupt(_)) => self.remove_times(name)?,
+            Err(fault) => return Err(fault),
         }
         self.change.remove(Table::Schedules, &record_key(queue, name.as_str()))?;
         Ok(())
+    }
+
+    /// Removes each row of the index that has this name: its schedule does not tell the time.
+    fn remove_times(&mut self, name: &ScheduleName) -> Result<(), Fault> {
+        let (from, to) = (time_key(self.ledger.number, TIMES, 0, ""), time_key(self.ledger.number, BEHIND, 0, ""));
+        let mut found = Vec::new();
+        self.change.scan(Table::Schedules, &from[..]..&to, |key, _| {
+            let is_its = key.get(from.len()..).is_some_and(|rest| rest == name.as_str().as_bytes());
+            found.extend(is_its.then(|| key.to_vec()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        found.iter().try_for_each(|key| self.change.remove(Table::Schedules, key).map(drop))
     }
 
     fn set_paused(&mut self, name: &ScheduleName, paused: bool) -> Result<bool, Fault> {

@@ -179,15 +179,12 @@ impl Record {
 
     /// Removes the run with its events and its entries in listings.
     pub(super) fn remove(self, change: &mut Change<'_>) -> Result<(), Fault> {
-        let (run, mut keys) = (&self.info.run, Vec::new());
-        let range = row(&self.tables, run, HEAD)..behind(&row(&self.tables, run, EVENT));
-        change.scan(self.tables.rows, &range.start..&range.end, |key, _| {
-            keys.push(key.to_vec());
-            Ok(ControlFlow::Continue(()))
-        })?;
-        for key in keys {
-            change.remove(self.tables.rows, &key)?;
-        }
+        remove_rows(change, &self.tables, &self.info.run, usize::MAX)?;
+        self.remove_entries(change)
+    }
+
+    /// Removes its entries in listings.
+    pub(super) fn remove_entries(&self, change: &mut Change<'_>) -> Result<(), Fault> {
         for entry in self.entries().into_iter().chain([self.end_row()]) {
             change.remove(self.tables.lists, &entry)?;
         }
@@ -233,6 +230,32 @@ impl Record {
         (info.first_event, info.next_event) = (first, next);
         Ok(Self { tables: tables.clone(), info, created, ttl, bytes, most, request })
     }
+}
+
+/// Removes the rows of a run, damaged or not. Returns how many; `None` after `most` events, when there may be more.
+pub(super) fn remove_rows(
+    change: &mut Change<'_>,
+    tables: &Tables,
+    run: &RunId,
+    most: usize,
+) -> Result<Option<usize>, Fault> {
+    let (head, events) = (row(tables, run, HEAD), row(tables, run, EVENT));
+    let mut removed = 0;
+    for (start, end, most) in [(&events, &behind(&events), most), (&head, &events, usize::MAX)] {
+        let mut keys = Vec::new();
+        change.scan(tables.rows, &start[..]..end, |key, _| {
+            keys.push(key.to_vec());
+            Ok(if keys.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
+        for key in &keys {
+            change.remove(tables.rows, key)?;
+        }
+        if keys.len() >= most {
+            return Ok(None);
+        }
+        removed += keys.len();
+    }
+    Ok(Some(removed))
 }
 
 /// The events of a run.

@@ -7,8 +7,9 @@ use store_core::{
 };
 
 use super::record::{Payload, Record, SESSIONS};
-use super::{SWEPT_AT_ONCE, create, delete, due, page_of, place, sweep};
+use super::{ROWS_AT_ONCE, SWEPT_AT_ONCE, create, delete, due, page_of, place, sweep};
 use crate::EmbeddedState;
+use crate::database::Operation;
 use crate::encoding::name;
 use crate::fault::Fault;
 use crate::moment::Moment;
@@ -57,7 +58,7 @@ impl Sessions for EmbeddedState {
         let reached = self.database.reach(Op::SessionSave, durability)?;
         let (clock, request) = (self.options.clock.clone(), request.clone());
         let apply = move |change: &mut Change<'_>| save(change, &request, Moment::now(&clock));
-        Ok(Receipt::new(self.database.write(Op::SessionSave, apply).await?, reached))
+        Ok(Receipt::new(self.database.write(Operation::adding(Op::SessionSave), apply).await?, reached))
     }
 
     async fn get(&self, found: &SessionId) -> Result<Option<Session>> {
@@ -92,7 +93,7 @@ impl Sessions for EmbeddedState {
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
-            sweep(change, &SESSIONS, now, SWEPT_AT_ONCE)?;
+            sweep(change, &SESSIONS, now, SWEPT_AT_ONCE, ROWS_AT_ONCE)?;
             Ok(due(change, &SESSIONS, now, 0)?.1)
         };
         self.database.write(Op::SessionSweep, apply).await

@@ -96,7 +96,7 @@ fn open_group(
     if let Some(group) = partition.group(change, name)? {
         return Ok((head, group));
     }
-    if partition.groups(change)?.len() >= TopicConfig::MAX_GROUPS {
+    if partition.count_groups(change)? >= TopicConfig::MAX_GROUPS {
         return refused(op, format!("the topic has {} groups, and may not have more", TopicConfig::MAX_GROUPS));
     }
     let cursor = head.first - 1;
@@ -112,6 +112,8 @@ pub(super) fn read(
 ) -> Result<ReadOutcome, Fault> {
     let partition = Partition::new(&request.topic, request.partition);
     let (head, mut group) = open_group(change, now, Op::TopicRead, &partition, config, &request.group)?;
+    // Also those of a partition that has expired: nobody may append again.
+    partition.remove_before(change, head.first, TopicConfig::MAX_REMOVED)?;
     let is_own = group.fence > 0 && group.holder == *request.request.as_bytes();
     let mut is_wished = group.wish_until > now.millis();
     if !is_own && group.until > now.millis() {

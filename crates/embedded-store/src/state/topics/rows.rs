@@ -1,7 +1,7 @@
 //! The rows of topics. A topic has a row with its configuration. A partition has a head, and a row for each event and each group.
 //!
-//! An expired partition is invisible immediately, and so are events before the oldest one of the head. Each append removes some of
-//! these.
+//! An expired partition is invisible immediately, and so are events before the oldest one of the head. Each append and
+//! each read removes some of these.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -134,9 +134,7 @@ impl Partition {
         if let Some(head) = self.head(change, now)? {
             return Ok(head);
         }
-        for group in self.groups(change)? {
-            self.remove_group(change, &group.0)?;
-        }
+        self.remove_groups(change)?;
         let (number, at) = (now.micros(), now.millis());
         Ok(Head { last: number - 1, bytes: 0, at, first: number, before: 0, first_at: at, until: 0 })
     }
@@ -166,6 +164,25 @@ impl Partition {
 
     pub(super) fn remove_group(&self, change: &mut Change<'_>, group: &GroupName) -> Result<(), Fault> {
         change.remove(Table::Topics, &self.row(GROUP, group.as_str().as_bytes())).map(drop)
+    }
+
+    /// The keys of all groups, damaged or not.
+    fn group_rows(&self, rows: &mut impl Rows) -> Result<Vec<Vec<u8>>, Fault> {
+        let (mut keys, start) = (Vec::new(), self.row(GROUP, &[]));
+        rows.scan(Table::Topics, &start..&behind(&start), |key, _| {
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(keys)
+    }
+
+    /// How many groups there are.
+    pub(super) fn count_groups(&self, rows: &mut impl Rows) -> Result<usize, Fault> {
+        Ok(self.group_rows(rows)?.len())
+    }
+
+    fn remove_groups(&self, change: &mut Change<'_>) -> Result<(), Fault> {
+        self.group_rows(change)?.iter().try_for_each(|key| change.remove(Table::Topics, key).map(drop))
     }
 
     /// All groups, by name.
@@ -251,9 +268,7 @@ pub(super) fn tidy(change: &mut Change<'_>, now: Moment, most: u64) -> Result<()
     if partition.remove_before(change, u64::MAX, most)? == most {
         return Ok(());
     }
-    for group in partition.groups(change)? {
-        partition.remove_group(change, &group.0)?;
-    }
+    partition.remove_groups(change)?;
     change.remove(Table::Topics, &partition.row(HEAD, &[]))?;
     change.remove(Table::TopicEnds, &partition.end_row(until)).map(drop)
 }
