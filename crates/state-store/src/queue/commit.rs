@@ -28,8 +28,6 @@ macro_rules! piece {
 const PIECES: &[&str] = &[
     piece!("queue/keys"),
     piece!("queue/begin"),
-    piece!("queue/unique"),
-    piece!("home/plain_parts"),
     piece!("home/commit_plain"),
     piece!("home/layouts"),
     piece!("home/collecting"),
@@ -40,6 +38,7 @@ const PIECES: &[&str] = &[
     piece!("queue/blob"),
     piece!("queue/running"),
     piece!("queue/single"),
+    piece!("queue/unique"),
     piece!("queue/waiter"),
     piece!("queue/wake"),
     piece!("queue/finished"),

@@ -17,6 +17,7 @@ cases! { Op::HomeCommit;
     every_outcome_settles_the_job,
     a_repetition_gets_the_first_answer_and_writes_nothing,
     the_next_job_gets_the_key_of_the_settled_one,
+    the_next_job_reaches_a_waiter,
     a_job_may_have_any_form,
     a_part_above_its_limit_is_refused,
     a_later_delivery_can_commit,
@@ -97,6 +98,15 @@ async fn the_next_job_gets_the_key_of_the_settled_one(fixture: Fixture) -> Verdi
     let snooze = Commit::new(claimed.lease.clone(), Outcome::Snooze { after: secs(60) }).with_job(keyed("4"));
     let parts = at.refused(&snooze).await?;
     check_eq!(parts.pushed, [Pushed::Held { by: claimed.id().clone() }]);
+    Ok(())
+}
+
+async fn the_next_job_reaches_a_waiter(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let waiter = at.queue.waiter(1, 1).await?;
+    at.done(&at.whole()).await?;
+    let jobs = at.queue.served(waiter.as_ref(), 1, 1).await?;
+    check_eq!(jobs.first().map(|job| &job.payload[..]), Some(&b"2"[..]));
     Ok(())
 }
 

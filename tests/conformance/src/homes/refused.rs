@@ -1,8 +1,8 @@
 //! Commits with a part that is refused: nothing is written.
 
 use store_core::{
-    Commit, CommitParts, Fence, NewJob, Op, Outcome, Pushed, RunOutcome, RunState, RunWrite, Settled, StepAttempt,
-    StepName, TokenOutcome, UniqueUntil,
+    Commit, CommitParts, Fence, NewJob, Op, Outcome, Pushed, RunEvent, RunOutcome, RunState, RunWrite, Settled,
+    StepAttempt, StepName, TokenOutcome, UniqueUntil,
 };
 
 use super::{ACCEPTED, AtHome, charge, keyed, token, workflow};
@@ -18,10 +18,13 @@ cases! { Op::HomeCommit;
     of_a_job_with_a_key_that_is_held,
     of_a_step_that_another_attempt_has_begun,
     of_a_run_of_another_version,
+    of_a_run_at_another_event,
+    of_a_run_under_an_outdated_fence,
     of_an_illegal_transition,
     of_a_run_that_does_not_exist,
     of_a_token_of_another_version,
     of_a_token_under_an_outdated_fence,
+    of_a_saved_token_under_an_outdated_fence,
     of_all_parts,
     in_the_home_of_another_queue,
 }
@@ -119,6 +122,27 @@ async fn of_a_run_of_another_version(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
+async fn of_a_run_at_another_event(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let next = at.run.next_event;
+    let parts = refused(&at, &at.whole().with_run(at.write().at_sequence(next + 1))).await?;
+    check_matches!(&parts.run, Some(RunOutcome::Conflict(run)) if run.next_event == next);
+    others_are_accepted(parts, |parts| parts.run = None)?;
+    at.done(&at.whole().with_run(at.write().at_sequence(next))).await?;
+    Ok(())
+}
+
+async fn of_a_run_under_an_outdated_fence(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let fenced = RunWrite::new(at.run.run.clone()).with_event(RunEvent::new("taken", "")).with_fence(Fence::new(5));
+    check!(at.home.runs().write(&fenced, ACCEPTED).await?.value.done().is_some());
+    let parts = refused(&at, &at.whole().with_run(at.write().with_fence(Fence::new(4)))).await?;
+    check_eq!(parts.run, Some(RunOutcome::Superseded { by: Fence::new(5) }));
+    others_are_accepted(parts, |parts| parts.run = None)?;
+    at.done(&at.whole().with_run(at.write().with_fence(Fence::new(5)))).await?;
+    Ok(())
+}
+
 async fn of_an_illegal_transition(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let write = RunWrite::new(at.run.run.clone()).to(RunState::Completed, at.run.version);
@@ -153,6 +177,25 @@ async fn of_a_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
     let _ = at.home.resume_tokens().take_over(&super::stream(), Fence::new(2)).await?;
     check_eq!(refused(&at, &at.whole()).await?.token, Some(TokenOutcome::Superseded(Fence::new(2))));
     at.done(&at.whole().with_token(token(2))).await?;
+    Ok(())
+}
+
+async fn of_a_saved_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let tokens = at.home.resume_tokens();
+    let saved = tokens.save(&token(1), ACCEPTED).await?.value.done();
+    let _ = tokens.take_over(&super::stream(), Fence::new(2)).await?;
+    let next = |fence| {
+        let mut next = token(fence);
+        next.expected = saved.as_ref().map(|saved| saved.version);
+        next.token = "page 2".into();
+        next
+    };
+    check_eq!(
+        refused(&at, &at.whole().with_token(next(1))).await?.token,
+        Some(TokenOutcome::Superseded(Fence::new(2)))
+    );
+    at.done(&at.whole().with_token(next(2))).await?;
     Ok(())
 }
 

@@ -35,14 +35,14 @@ const SHORT: Duration = ms(100);
 
 impl QueueFixture {
     /// A waiter that has found no job, and is registered for up to `max`.
-    pub(super) async fn waiter(&self, max: usize, reserve: usize) -> Result<Arc<dyn Waiter>, BrokenPromise> {
+    pub(crate) async fn waiter(&self, max: usize, reserve: usize) -> Result<Arc<dyn Waiter>, BrokenPromise> {
         let waiter = self.fixture.state.waiter();
         check_eq!(waiter.claim(&self.request(max), reserve).await?.jobs, []);
         Ok(waiter)
     }
 
     /// The jobs of the next wake-up. If it only notifies, the waiter claims up to `max`.
-    pub(super) async fn served(
+    pub(crate) async fn served(
         &self,
         waiter: &dyn Waiter,
         max: usize,

@@ -96,6 +96,8 @@ async fn with_parts(number: u8, commit: Commit, home: &dyn Home) -> Commit {
         }
         3 => {
             let attempt = begun(home, WorkflowRun::temporal("default", "import", "1").unwrap()).await;
+            // The run lasts longer already.
+            let attempt = attempt.with_ttl(Ttl::from_secs(60));
             commit
                 .with_job(keyed("4", "key of first", UniqueUntil::Finished))
                 .with_job(keyed("urgent", "other", UniqueUntil::Claimed).with_priority(Priority::Critical))
