@@ -10,4 +10,4 @@ else
   micros = ARGV[1] * 1000
 end
 local now = (micros - micros % 1000) / 1000
-local function decimal(number) return string.format('%.0f', number) end
+local function decimal(number) return string.format('%d', number) end

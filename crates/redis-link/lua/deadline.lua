@@ -18,4 +18,4 @@ do
 end
 local now = (micros - micros % 1000) / 1000
 local now_up = now * 1000 < micros and now + 1 or now
-local function decimal(number) return string.format('%.0f', number) end
+local function decimal(number) return string.format('%d', number) end

@@ -1,8 +1,5 @@
--- The jobs that a worker names as those it holds.
--- needs: common, contains, job_id, ones, read_batch, read_positions
-
--- Those that were not dealt with as positions of batches.
-local rest = {}
+-- The jobs of batches that a worker names as those it holds.
+-- needs: common, contains, job_id, ones, read_batch, read_positions, rest
 
 -- `text` has for each batch its id (17 bytes), a fence (16 digits) and positions (8 bytes). `visit`
 -- gets a batch, a lease, and the positions that are held under it; it returns whether it dealt with
@@ -28,17 +25,6 @@ local function visit_batches(text, visit)
       end
     end
     number = number + ones(named)
-  end
-  return number
-end
-
--- `text` has for each single job a fence (16 digits), a length (2 bytes) and the packed id.
-local function read_singles(text, number)
-  local from = 1
-  while from < #text do
-    local fence, id, behind = unpack_bytes('>c16I2c0', text, from)
-    rest[#rest + 1] = { id = id, fence = fence, number = number }
-    number, from = number + 1, behind
   end
   return number
 end

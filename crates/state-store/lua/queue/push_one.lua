@@ -14,7 +14,7 @@ if is_one then
     call('ZADD', leased, now_up + waiter.lasting, id)
     call('HSET', state, id, running(fence, 1, sub(record, 3, 9), 0, waiter.worker))
     call('HSET', jobs, id, record)
-    local message = hand(waiter, fence, 1, { id, record }, {})
+    local message = hand(waiter, fence, 1, pack('>I2I2I4c0I4c0', 1, 0, #id, id, #record, record))
     call('SET', KEYS[15], '\145\166pushed', 'PX', ARGV[3])
     local n_listening = redis.pcall(unpack(message))
     if type(n_listening) == 'number' and n_listening > 0 then return 'pushed' end

@@ -5,7 +5,7 @@
 local STATE = '>c1c16I2c7BBc0I2c0'
 
 local function next_fence(last)
-  return string.format('%016.0f', math.max(micros, (last or -1) + 1))
+  return string.format('%016d', math.max(micros, (last or -1) + 1))
 end
 
 local function running(fence, attempts, fixed, flags, worker, reason)

@@ -15,24 +15,18 @@ local function message_to(waiter, content)
   return { is_sharded and 'SPUBLISH' or 'PUBLISH', waiter.channel, waiter.token .. content }
 end
 
--- Hands leased jobs over: returns the message. As long as the waiter has room, it stays registered
--- (`h`, else `e`). `items`: ids and records. `past`: numbers and states before.
-local function hand(waiter, fence, n, items, past)
-  local numbers = pack('>I6I2I2', waiter.lasting, #items / 2, #past / 2)
-  local parts = { pack('>I6', now_up), fence, numbers }
-  for _, list in ipairs({ items, past }) do
-    for _, value in ipairs(list) do
-      value = tostring(value)
-      add(parts, pack('>I4', #value), value)
-    end
-  end
-  local content = table.concat(parts)
-  local reserve, bytes = waiter.reserve - n, waiter.bytes - #content
-  if reserve == 0 or bytes < LEAST then
+-- Hands `n` leased jobs over: returns the message. As long as the waiter has room, it stays
+-- registered (`h`, else `e`). `values`: the numbers of items and of states before (2 bytes each),
+-- then ids and records, and numbers and states before, each behind its length (4 bytes).
+local function hand(waiter, fence, n, values)
+  local reserve, bytes = waiter.reserve - n, waiter.bytes - #values - 28
+  local stays = reserve > 0 and bytes >= LEAST
+  if stays then
+    local head = pack('>I6I2I3', waiter.ends, reserve, bytes)
+    call('HSET', waiters, waiter.token, head .. sub(waiter.text, 12))
+  else
     call('HDEL', waiters, waiter.token)
-    return message_to(waiter, 'e' .. content)
   end
-  local head = pack('>I6I2I3', waiter.ends, reserve, bytes)
-  call('HSET', waiters, waiter.token, head .. sub(waiter.text, 12))
-  return message_to(waiter, 'h' .. content)
+  local head = pack('>c1I6c16I6', stays and 'h' or 'e', now_up, fence, waiter.lasting)
+  return message_to(waiter, head .. values)
 end

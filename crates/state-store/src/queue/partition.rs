@@ -201,7 +201,13 @@ const AT_ONCE: usize = 8;
 
 impl StateStore {
     /// Calls several partitions at the same time. Returns their answers in the order of the calls.
-    pub(super) async fn call_all(&self, calls: Vec<(Target<'_>, Vec<Arg>)>) -> Vec<Result<Called>> {
+    pub(super) async fn call_all(&self, mut calls: Vec<(Target<'_>, Vec<Arg>)>) -> Vec<Result<Called>> {
+        // A set that has polled all of its futures wakes the task again, and another thread to run it.
+        if calls.len() == 1
+            && let Some((to, args)) = calls.pop()
+        {
+            return vec![self.call_on(to, args).await];
+        }
         let (mut under_way, mut answers) = (FuturesOrdered::new(), Vec::with_capacity(calls.len()));
         for (to, args) in calls {
             if under_way.len() == AT_ONCE {

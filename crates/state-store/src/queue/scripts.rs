@@ -22,12 +22,12 @@ pub(super) static CLAIM: Script = script!(frees "claim",
     "give_back"
 );
 pub(super) static EXTEND: Script = script!(frees "extend",
-    "keys", "begin", "positions", "batch", "writes", "batches", "held", "extend_plain", "blob", "running", "single", "unique",
-    "finished", "moves", "find"
+    "keys", "begin", "positions", "batch", "writes", "batches", "named", "held", "extend_plain", "blob", "running",
+    "single", "unique", "finished", "moves", "find"
 );
 pub(super) static SETTLE: Script = script!(frees "settle",
-    "keys", "begin", "remembered", "positions", "batch", "writes", "batches", "held", "settle_plain", "blob", "running",
-    "single", "unique", "waiter", "wake", "finished", "moves", "find", "outcomes"
+    "keys", "begin", "remembered", "writes", "named", "settle_singles", "positions", "batch", "batches", "held",
+    "settle_plain", "blob", "running", "single", "unique", "waiter", "wake", "finished", "moves", "find", "outcomes"
 );
 pub(super) static CHANGE: Script = script!(frees "change",
     "keys", "begin", "positions", "batch", "writes", "batches", "cancel_plain", "blob", "running", "single", "unique",

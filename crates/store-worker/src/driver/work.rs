@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use store_core::{Durability, Error, HolderName, Op, Queue, QueueName, Result, Waiter};
@@ -56,6 +57,14 @@ pub(super) struct Settings {
     pub(super) span_hook: Option<SpanHook>,
 }
 
+type Calls = FuturesUnordered<BoxFuture<'static, Event>>;
+
+/// A set with one future, which never ends. A set that has polled all of its futures wakes its task once more, and a runtime wakes
+/// another thread to run that task.
+fn no_calls() -> Calls {
+    std::iter::once(std::future::pending().boxed()).collect()
+}
+
 /// All state of a running worker. Only the driver's task has it.
 pub(super) struct Work {
     pub(super) store: Arc<dyn Queue>,
@@ -65,7 +74,7 @@ pub(super) struct Work {
     /// Handlers send the event of their end to it.
     pub(super) events: UnboundedSender<Event>,
     /// Calls of the store that are under way.
-    pub(super) calls: FuturesUnordered<BoxFuture<'static, Event>>,
+    pub(super) calls: Calls,
     pub(super) tally: Arc<Tally>,
     pub(super) queues: Vec<QueueState>,
     pub(super) names: HashMap<QueueName, usize>,
@@ -122,7 +131,7 @@ impl Work {
             waiter_gate: Gate::new(settings.lease),
             settings,
             events,
-            calls: FuturesUnordered::new(),
+            calls: no_calls(),
             tally,
             slots: HashMap::new(),
             next_id: 0,
@@ -217,5 +226,39 @@ impl Work {
 impl Drop for Work {
     fn drop(&mut self) {
         self.slots.values().for_each(Slot::abort);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Wake, Waker};
+
+    use futures_util::StreamExt;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn calls_under_way_do_not_wake_the_driver() {
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let (mut calls, mut context) = (no_calls(), Context::from_waker(&waker));
+        // The first poll includes the future that never ends.
+        assert!(calls.poll_next_unpin(&mut context).is_pending());
+        woken.0.store(false, Ordering::Relaxed);
+        for _ in 0..3 {
+            calls.push(std::future::pending().boxed());
+            assert!(calls.poll_next_unpin(&mut context).is_pending());
+            assert!(!woken.0.load(Ordering::Relaxed));
+        }
     }
 }
