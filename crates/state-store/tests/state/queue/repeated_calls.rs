@@ -225,7 +225,7 @@ async fn end_all(store: &StateStore, way: &str) -> usize {
     for job in &claimed {
         if way == "deleted" {
             settle(store, job, Outcome::Dead { reason: "no".into() }).await;
-            assert_eq!(store.delete(&queue, &[job.lease.job.clone()]).await.unwrap(), [Deleted::Deleted]);
+            assert_eq!(store.delete(&queue, std::slice::from_ref(&job.lease.job)).await.unwrap(), [Deleted::Deleted]);
         } else {
             settle(store, job, Outcome::Complete(None)).await;
         }
