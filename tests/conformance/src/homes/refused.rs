@@ -8,7 +8,7 @@ use store_core::{
 use super::{ACCEPTED, AtHome, charge, keyed, token, workflow};
 use crate::case::cases;
 use crate::fixture::{Fixture, secs, unique_key};
-use crate::queue::queue_fixture::{LEASE, job};
+use crate::queue::queue_fixture::{LEASE, job, job_id};
 use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
 
 cases! { Op::HomeCommit;
@@ -16,6 +16,7 @@ cases! { Op::HomeCommit;
     of_a_job_that_is_settled,
     of_a_job_with_an_id_that_is_taken,
     of_a_job_with_a_key_that_is_held,
+    of_a_job_whose_key_another_one_has_taken,
     of_a_step_that_another_attempt_has_begun,
     of_a_run_of_another_version,
     of_a_run_at_another_event,
@@ -96,6 +97,18 @@ async fn of_a_job_with_a_key_that_is_held(fixture: Fixture) -> Verdict {
     let [first, second] = &parts.pushed[..] else { return Err(BrokenPromise::new("two answers expected")) };
     check_matches!(second, Pushed::Held { by } if Some(by) == first.id());
     others_are_accepted(parts, |parts| parts.pushed.clear())?;
+    at.done(&at.whole()).await?;
+    Ok(())
+}
+
+async fn of_a_job_whose_key_another_one_has_taken(fixture: Fixture) -> Verdict {
+    let until_claimed = store_core::Unique::new(unique_key(super::KEY), UniqueUntil::Claimed);
+    let at = AtHome::with(fixture, NewJob::new("1").with_unique(until_claimed)).await?;
+    check!(at.queue.push_one(keyed("other").with_id(job_id("other"))).await?.is_new());
+    let parts = refused(&at, &at.whole()).await?;
+    check_eq!(parts.pushed, [Pushed::Held { by: job_id("other") }]);
+    others_are_accepted(parts, |parts| parts.pushed.clear())?;
+    at.queue.delete("other").await?;
     at.done(&at.whole()).await?;
     Ok(())
 }
