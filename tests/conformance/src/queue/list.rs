@@ -13,6 +13,7 @@ cases! { Op::QueueList;
     scheduled_jobs_come_by_their_times: OneOrder,
     running_jobs_come_by_the_ends_of_their_leases: OneOrder,
     completed_jobs_come_by_the_ends_of_their_times: OneOrder,
+    completed_jobs_whose_time_is_over_are_not_listed,
     dead_jobs_come_by_their_deaths: OneOrder,
     each_state_lists_its_own,
     a_listed_job_is_shown_without_its_bytes,
@@ -100,6 +101,17 @@ async fn completed_jobs_come_by_the_ends_of_their_times(queue: QueueFixture) -> 
         queue.settle(&claimed.lease, kept("", secs(lasting))).await?;
     }
     check_eq!(queue.listed(JobState::Completed).await?, ["b", "c", "a"]);
+    Ok(())
+}
+
+async fn completed_jobs_whose_time_is_over_are_not_listed(queue: QueueFixture) -> Verdict {
+    for (id, lasting) in [("a", 1), ("b", 2), ("c", 3)] {
+        queue.push_ids(&[id]).await?;
+        let claimed = queue.claim_one().await?;
+        queue.settle(&claimed.lease, kept("", secs(lasting))).await?;
+    }
+    queue.fixture.advance(secs(2));
+    check_eq!(queue.listed(JobState::Completed).await?, ["c"]);
     Ok(())
 }
 

@@ -22,6 +22,7 @@ cases! { Op::RetryBegin;
     an_exhausted_operation_does_not_begin,
     a_policy_with_fewer_attempts_exhausts_the_operation,
     after_a_success_attempts_count_from_one,
+    a_later_attempt_does_not_shorten_the_record,
     the_fence_rises_with_each_attempt,
     a_record_expires_after_its_last_write,
     services_have_operations_of_their_own,
@@ -164,6 +165,18 @@ async fn after_a_success_attempts_count_from_one(fixture: Fixture) -> Verdict {
     check_eq!(started(&fixture, &mail).await?.number, 1);
     let recorded = info(&fixture, &mail).await?;
     check_eq!((recorded.first_began, recorded.last_error), (fixture.now(), None));
+    Ok(())
+}
+
+async fn a_later_attempt_does_not_shorten_the_record(fixture: Fixture) -> Verdict {
+    let mail = fixture.key("mail");
+    let long = begin(&fixture, &request(&mail).with_ttl(Ttl::from_secs(30 * 24 * 3600))).await?.attempt();
+    let long = long.ok_or_else(|| BrokenPromise::new("no attempt has begun"))?;
+    check!(succeed(&fixture, &long).await?);
+    let until = info(&fixture, &mail).await?.until;
+    begin(&fixture, &request(&mail).with_ttl(Ttl::from_secs(3600))).await?;
+    let recorded = info(&fixture, &mail).await?;
+    check_eq!((recorded.state, recorded.until), (RetryState::Running, until));
     Ok(())
 }
 
