@@ -7,8 +7,6 @@ use store_core::{Error, Op};
 pub(crate) enum Fault {
     /// The operation refuses, and has not written anything: the other operations of the transaction may be committed.
     Refused(Error),
-    /// The operation refuses after it has written. Its writes have to be rolled back.
-    Undone(Error),
     /// A row could not be read.
     Corrupt(&'static str),
     /// The database failed. The writes of the operation have to be rolled back.
@@ -31,7 +29,7 @@ impl Fault {
     /// The error for a caller whose operation was rolled back.
     pub(crate) fn into_error(self, op: Op) -> Error {
         match self {
-            Fault::Refused(error) | Fault::Undone(error) => error,
+            Fault::Refused(error) => error,
             Fault::Corrupt(what) => Error::corrupt(op, what),
             Fault::Storage(error) => not_executed(op, &error),
         }

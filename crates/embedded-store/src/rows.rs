@@ -88,6 +88,7 @@ pub(crate) struct Change<'t> {
     rows: Writing<'t>,
     is_full: bool,
     is_changed: bool,
+    is_undone: bool,
     /// How many rows were written or removed.
     changed_rows: u64,
     /// How many bytes the written rows have, with their keys.
@@ -117,7 +118,27 @@ impl<'t> Change<'t> {
     }
 
     fn new(rows: Writing<'t>, is_full: bool, effects: Effects) -> Self {
-        Self { rows, is_full, is_changed: false, changed_rows: 0, written_bytes: 0, effects, freed: 0, usage: None }
+        Self {
+            rows,
+            is_full,
+            is_changed: false,
+            is_undone: false,
+            changed_rows: 0,
+            written_bytes: 0,
+            effects,
+            freed: 0,
+            usage: None,
+        }
+    }
+
+    /// Takes back what this operation writes. It keeps its answer.
+    pub(crate) fn undo(&mut self) {
+        self.is_undone = true;
+    }
+
+    /// Whether the writes have to be rolled back.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.is_undone
     }
 
     /// Whether the disk is full.

@@ -61,6 +61,8 @@ impl Refusal {
 enum NotCommitted {
     /// One of its members failed; the others can be tried again.
     Member(usize, Fault),
+    /// The writes of this member are taken back.
+    Undone(usize),
     /// A page that this member needed is damaged. redb may have panicked on it, and has rolled the transaction back.
     Damaged(usize),
     /// The database failed, and nothing was committed.
@@ -103,23 +105,28 @@ impl Core {
         }
     }
 
-    /// Commits the group in one transaction, except the members that fail, and answers each.
+    /// Commits the group in one transaction, except the members that fail, and answers each. A member whose writes are taken back
+    /// is answered when those that it has seen are committed.
     pub(super) fn commit_together(&self, mut group: Vec<Box<dyn Member>>) {
+        let mut undone = Vec::new();
         while !group.is_empty() {
             if let Err(refusal) = self.prepare() {
+                group.append(&mut undone);
                 return fail_all(group, |op| refusal.error(op));
             }
             if self.is_full() {
+                group.append(&mut undone);
                 // One at a time: an operation that needs too much space is refused alone.
                 return group.into_iter().for_each(|member| self.commit_when_full(member));
             }
             match self.attempt(&mut group) {
-                Ok(()) => return group.into_iter().for_each(|member| member.answer()),
+                Ok(()) => group.drain(..).for_each(|member| member.answer()),
                 Err(NotCommitted::Member(index, fault)) => {
                     let failed = group.remove(index);
                     let error = fault.into_error(failed.op());
                     failed.fail(error);
                 }
+                Err(NotCommitted::Undone(index)) => undone.push(group.remove(index)),
                 Err(NotCommitted::Damaged(index)) => {
                     let failed = group.remove(index);
                     let error = Error::corrupt(failed.op(), DAMAGED);
@@ -128,15 +135,19 @@ impl Core {
                 Err(NotCommitted::Database(error)) => {
                     // If there was no room, the operations that add nothing are tried again in the reserve.
                     if !self.recover() {
+                        group.append(&mut undone);
                         return fail_all(group, |op| not_executed(op, &error));
                     }
                 }
                 Err(NotCommitted::Commit(error)) => {
                     self.recover();
-                    return fail_all(group, |op| failed_commit(op, &error));
+                    fail_all(group, |op| failed_commit(op, &error));
+                    // They are executed again, without the writes of the others.
+                    group = std::mem::take(&mut undone);
                 }
             }
         }
+        undone.into_iter().for_each(|member| member.answer());
     }
 
     /// Commits one operation while the file is full. Refuses an operation that adds, unless others have made room.
@@ -149,7 +160,7 @@ impl Core {
         let Some(member) = group.pop() else { return };
         let op = member.op();
         match result {
-            Ok(()) => member.answer(),
+            Ok(()) | Err(NotCommitted::Undone(_)) => member.answer(),
             Err(NotCommitted::Member(_, fault)) => member.fail(fault.into_error(op)),
             Err(NotCommitted::Damaged(_)) => member.fail(Error::corrupt(op, DAMAGED)),
             Err(NotCommitted::Database(error)) => match self.recover() {
@@ -249,6 +260,9 @@ impl Core {
         for (index, member) in group.iter_mut().enumerate() {
             *at = Step::Apply(index);
             member.apply(&mut change).map_err(|fault| of_member(index, fault))?;
+            if change.is_undone() {
+                return Err(NotCommitted::Undone(index));
+            }
         }
         let last = group.len() - 1;
         let written = change.finish().map_err(|fault| of_member(last, fault))?;

@@ -28,6 +28,9 @@ impl Memory {
         let Some(open) = tables.as_mut() else { return Err(Error::unavailable(op, CLOSED)) };
         let mut change = Change::in_memory(open, shared.effects());
         let answer = apply(&mut change).map_err(|fault| fault.into_error(op))?;
+        if change.is_undone() {
+            return Ok(answer);
+        }
         let written = change.finish().map_err(|fault| fault.into_error(op))?;
         if written.is_changed {
             shared.count(&written);

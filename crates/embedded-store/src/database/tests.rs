@@ -63,6 +63,26 @@ fn a_member_that_fails_is_rolled_back_and_the_others_are_committed() {
     assert_eq!(core.shared.commits.load(Ordering::Relaxed), 1);
 }
 
+/// Answers after its writes were taken back.
+fn undone(answer: u32) -> (Box<dyn Member>, Answer) {
+    member(move |change| {
+        change.put(Table::Jobs, b"half", b"done".to_vec())?;
+        change.undo();
+        Ok(answer)
+    })
+}
+
+#[test]
+fn a_member_whose_writes_are_taken_back_keeps_its_answer() {
+    let core = in_memory();
+    let (members, answers): (Vec<_>, Vec<_>) = [put(b"first", 1), undone(2), put(b"last", 3)].into_iter().unzip();
+    core.commit_together(members);
+    for (mut answer, expected) in answers.into_iter().zip(1..) {
+        assert_eq!(answer.try_recv().unwrap().unwrap(), expected);
+    }
+    assert!(has(&core, b"first") && has(&core, b"last") && !has(&core, b"half"));
+}
+
 #[test]
 fn each_member_reads_the_writes_of_those_before_it() {
     let core = in_memory();
@@ -121,7 +141,11 @@ fn a_disk_failure_is_reported_to_all_callers() {
 
     broken.store(true, Ordering::SeqCst);
     let (members, answers): (Vec<_>, Vec<_>) = [put(b"a", 1), put(b"b", 2)].into_iter().unzip();
-    core.commit_together(members);
+    // Its answer would depend on writes that were not committed.
+    let (depending, mut dependent) = undone(3);
+    core.commit_together(members.into_iter().chain([depending]).collect());
+    let error = dependent.try_recv().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
     for mut answer in answers {
         let error = answer.try_recv().unwrap().unwrap_err();
         assert!(matches!(error, Error::Indeterminate { .. }), "{error:?}");

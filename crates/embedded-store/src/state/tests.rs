@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use store_core::{
-    AgentName, Beat, Clock, Cursor, Durability, Event, GroupName, Heartbeats, HolderName, Inventory, ManualClock,
-    NewEvent, NewJob, NewRun, Op, PageRequest, PoolName, QueueName, ReadRequest, RequestId, RunEvent, RunFilter, RunId,
-    RunOutcome, RunWrite, Runs, Schedule, ScheduleName, Schedules, ServiceName, Timestamp, TopicConfig, TopicName,
-    Topics, Ttl,
+    AgentName, Beat, ClaimRequest, Clock, Commit, Committed, Cursor, Durability, Event, GroupName, Heartbeats,
+    HolderName, Homes, Inventory, ManualClock, NewEvent, NewJob, NewRun, Op, Outcome, PageRequest, PoolName, Queue,
+    QueueInspect, QueueName, ReadRequest, RequestId, RunEvent, RunFilter, RunId, RunOutcome, RunWrite, Runs, Schedule,
+    ScheduleName, Schedules, ServiceName, Timestamp, TopicConfig, TopicName, Topics, Ttl, UniqueKey,
 };
 
 use super::EmbeddedState;
@@ -208,4 +208,28 @@ async fn a_pool_without_beats_is_forgotten_after_a_day() {
         }
     }
     assert_eq!(store.pools(None).await.unwrap().items.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_commit_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("state.redb");
+    let file = EmbeddedState::open(file, ServiceName::new("orders").unwrap(), StateOptions::default()).unwrap();
+    for store in [store().0, file] {
+        let queue = QueueName::new("mail").unwrap();
+        let _ = store.push(&queue, &[NewJob::new("job")], Durability::Accepted).await.unwrap();
+        let request = ClaimRequest::new(queue.clone(), HolderName::new("worker").unwrap(), 1, Duration::from_secs(60));
+        let claimed = store.claim(&request).await.unwrap().jobs.remove(0);
+        let home = store.home(&queue, &UniqueKey::new("order").unwrap());
+        let event = RunEvent::new("token", "text");
+        let commit = Commit::new(claimed.lease, Outcome::Complete(None)).with_job(NewJob::new("next"));
+        let absent = commit.clone().with_run(RunWrite::new(RunId::new("absent").unwrap()).with_event(event));
+        let refused = home.commit(&absent, Durability::Accepted).await.unwrap().value;
+        assert!(matches!(&refused, Committed::Refused(parts) if parts.run == Some(RunOutcome::Absent)), "{refused:?}");
+        let counts = store.counts(&queue).await.unwrap();
+        assert_eq!((counts.ready, counts.running), (0, 1));
+        home.commit(&commit, Durability::Accepted).await.unwrap().value.done().unwrap();
+        let counts = store.counts(&queue).await.unwrap();
+        assert_eq!((counts.ready, counts.running), (1, 0));
+    }
 }

@@ -1,7 +1,5 @@
 //! Committing: a settlement and what belongs to it, in one transaction.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use store_core::{
     Commit, CommitParts, Committed, Durability, Error, JobLease, NewJob, Op, Pushed, QueueName, Receipt, Result,
     RunOutcome, Settled, TokenOutcome,
@@ -47,22 +45,14 @@ impl EmbeddedState {
             commit: commit.prepared(0)?,
             step: commit.step.as_ref().map(|(attempt, _)| self.run(&self.at_home(OP), &attempt.run)),
         };
-        let refused = Arc::new(Mutex::new(None));
-        let noted = Arc::clone(&refused);
-        let apply = move |change: &mut Change<'_>| match call.apply(change)? {
-            done @ Committed::Done(_) => Ok(done),
-            parts @ Committed::Refused(_) => {
-                *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(parts);
-                Err(Fault::Undone(Error::unavailable(OP, "a part of the commit is refused")))
+        let apply = move |change: &mut Change<'_>| {
+            let committed = call.apply(change)?;
+            if matches!(committed, Committed::Refused(_)) {
+                change.undo();
             }
+            Ok(committed)
         };
-        match self.database.write(operation, apply).await {
-            Ok(committed) => Ok(Receipt::new(committed, reached)),
-            Err(error) => {
-                let refused = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
-                refused.map(|refused| Receipt::new(refused, reached)).ok_or(error)
-            }
-        }
+        Ok(Receipt::new(self.database.write(operation, apply).await?, reached))
     }
 }
 
