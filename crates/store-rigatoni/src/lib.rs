@@ -59,7 +59,8 @@
 //!
 //! If the locks of a pipeline are disabled (`disable_distributed_lock`), it never calls the lock methods. The store then acquires
 //! the lock with the first save of a change stream, keeps its fence, and releases it. So the instance that began to save last
-//! wins: all later saves of an earlier one are refused, and [`lost`](RigatoniStore::lost) returns there. While a pipeline with locks
+//! wins: all later saves of an earlier one are refused, and [`lost`](RigatoniStore::lost) returns there. After
+//! [`stand_by`](RigatoniStore::stand_by), it acquires the lock again with its next save, and supersedes the other one. While a pipeline with locks
 //! runs, the saves of one without are refused.
 
 mod keys;

@@ -1,15 +1,15 @@
 //! The locks that this instance holds, as fenced leases.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
-use twinstore::Result;
 use twinstore::durability::Durability;
 use twinstore::lease::{AcquireRequest, Acquired, Fence, Lease, LeaseName, Leases};
 use twinstore::name::HolderName;
+use twinstore::{ErrorKind, Result};
 
 /// Why a lock is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,22 @@ pub(crate) struct Locks {
     leases: Arc<dyn Leases>,
     table: Arc<watch::Sender<Table>>,
     /// The requests whose outcome is not known, to send them again.
-    unanswered: Arc<Mutex<BTreeMap<(LeaseName, HolderName), AcquireRequest>>>,
+    unanswered: Arc<Mutex<BTreeMap<(LeaseName, HolderName), Sent>>>,
+}
+
+/// A request, and when it was sent first: the server may have granted it then.
+#[derive(Debug, Clone)]
+struct Sent {
+    request: AcquireRequest,
+    at: Instant,
+}
+
+impl Sent {
+    /// Until when a lease lasts that was granted then.
+    fn expires(&self) -> Instant {
+        // No lease lasts so long that there is no such time.
+        self.at.checked_add(self.request.lasting).unwrap_or(self.at)
+    }
 }
 
 impl Locks {
@@ -77,8 +92,9 @@ impl Locks {
         Self { leases, table: Arc::new(watch::Sender::default()), unanswered: Arc::default() }
     }
 
-    /// Requests the lease of a lock. `None` if another owner holds it. If the last request of this holder returned an error, the
-    /// same request is sent again: a lease that it may have acquired is not mistaken for that of another instance.
+    /// Requests the lease of a lock. `None` if another owner holds it. If the last request of this holder returned an error or its
+    /// future was dropped, the same request is sent again until a lease that it may have acquired has expired: that lease is not
+    /// mistaken for one of another instance.
     pub(crate) async fn request(
         &self,
         name: LeaseName,
@@ -87,20 +103,26 @@ impl Locks {
         durability: Durability,
     ) -> Result<Option<Granted>> {
         let id = (name.clone(), holder.clone());
-        let last = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        let mut request = last.unwrap_or_else(|| AcquireRequest::new(name, holder, lasting));
-        request.lasting = lasting;
-        let sent = Instant::now();
-        match self.leases.acquire(&request, durability).await {
-            Ok(receipt) => match receipt.value {
-                Acquired::Yes(lease) => Ok(Some(Granted { lease, expires: sent + lasting })),
-                _ => Ok(None),
-            },
-            Err(error) => {
-                self.unanswered.lock().unwrap_or_else(PoisonError::into_inner).insert(id, request);
-                Err(error)
-            }
+        let at = Instant::now();
+        let sent = {
+            let mut unanswered = self.unanswered();
+            unanswered.retain(|_, sent| sent.expires() > at);
+            let new = || Sent { request: AcquireRequest::new(name, holder, lasting), at };
+            unanswered.entry(id.clone()).or_insert_with(new).clone()
+        };
+        let acquired = self.leases.acquire(&sent.request, durability).await;
+        // A request that is not valid will never be.
+        if acquired.as_ref().map_or_else(|error| error.kind() == ErrorKind::InvalidArgument, |_| true) {
+            self.unanswered().remove(&id);
         }
+        match acquired?.value {
+            Acquired::Yes(lease) => Ok(Some(Granted { lease, expires: sent.expires() })),
+            _ => Ok(None),
+        }
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, BTreeMap<(LeaseName, HolderName), Sent>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records a lock that was acquired.
@@ -168,6 +190,11 @@ impl Locks {
         self.table.borrow().lost.contains(key)
     }
 
+    /// Forgets that this instance lost the lock.
+    pub(crate) fn forget_loss(&self, key: &str) {
+        self.table.send_if_modified(|table| table.lost.remove(key));
+    }
+
     /// Records that the lock of this fence is lost, and releases its lease if it has one.
     pub(crate) async fn lose(&self, key: &str, fence: Fence) {
         let lease = self.held_by(key, |owner| *owner != Owner::Fence).map(|(lease, _)| lease);
@@ -212,5 +239,99 @@ impl Locks {
             let has_expired = table.held.get(key).is_some_and(|held| !held.is_held());
             has_expired && table.lose(key, fence)
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::{Context, Waker};
+
+    use async_trait::async_trait;
+    use twinstore::durability::Receipt;
+    use twinstore::lease::LeaseInfo;
+    use twinstore::time::Timestamp;
+
+    use super::*;
+
+    /// Leases whose replies are lost.
+    #[derive(Debug)]
+    struct Lossy {
+        leases: Arc<dyn Leases>,
+        loses: AtomicBool,
+    }
+
+    #[async_trait]
+    impl Leases for Lossy {
+        async fn acquire(&self, request: &AcquireRequest, durability: Durability) -> Result<Receipt<Acquired>> {
+            let acquired = self.leases.acquire(request, durability).await;
+            if self.loses.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            acquired
+        }
+
+        async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {
+            self.leases.renew(lease, lasting).await
+        }
+
+        async fn release(&self, lease: &Lease) -> Result<bool> {
+            self.leases.release(lease).await
+        }
+
+        async fn inspect(&self, name: &LeaseName) -> Result<Option<LeaseInfo>> {
+            self.leases.inspect(name).await
+        }
+    }
+
+    struct Fixture {
+        locks: Locks,
+        leases: Arc<Lossy>,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            let (stores, _) = twinstore::testing::stores();
+            let leases = Arc::new(Lossy { leases: stores.state().shared().leases(), loses: AtomicBool::new(true) });
+            Self { locks: Locks::new(leases.clone()), leases }
+        }
+
+        async fn request(&self, holder: &str, lasting: Duration) -> Option<Granted> {
+            let (name, holder) = (LeaseName::new("users").unwrap(), HolderName::new(holder).unwrap());
+            self.locks.request(name, holder, lasting, Durability::Accepted).await.unwrap()
+        }
+
+        /// Sends a request whose future is dropped.
+        fn drop_request(&self, holder: &str, lasting: Duration) {
+            let request = pin!(self.request(holder, lasting));
+            assert!(request.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_request_is_repeated_and_its_lock_expires_by_its_first_time() {
+        let (fixture, lasting) = (Fixture::new(), Duration::from_secs(30));
+        fixture.drop_request("pod-1", lasting);
+        let sent = Instant::now();
+        fixture.leases.loses.store(false, Ordering::Relaxed);
+        let granted = fixture.request("pod-1", 2 * lasting).await.expect("its own lock");
+        assert!(granted.expires <= sent + lasting, "it would be held locally for longer than on the server");
+        assert!(fixture.locks.unanswered().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_request_is_not_repeated_when_its_lock_has_expired() {
+        let (fixture, shortest) = (Fixture::new(), Duration::from_millis(10));
+        fixture.drop_request("pod-1", shortest);
+        fixture.drop_request("pod-2", shortest);
+        assert_eq!(fixture.locks.unanswered().len(), 2);
+        let sent = Instant::now();
+        testkit::wait_until("both have expired", testkit::DEADLINE, async || sent.elapsed() > shortest).await;
+        fixture.leases.loses.store(false, Ordering::Relaxed);
+        // The clock of the store stands still: there the first one still holds it.
+        assert!(fixture.request("pod-3", shortest).await.is_none());
+        assert!(fixture.locks.unanswered().is_empty());
     }
 }

@@ -18,8 +18,8 @@ impl RigatoniStore {
     ///
     /// Rigatoni 0.2.0 needs this call. A pipeline that finds a collection locked skips it and never asks again, and a pipeline
     /// of collections reads its position but starts at the end of the collection, unless its `stream_config.resume_token` is
-    /// set. If no position is stored, that of `config` stays. It tries again every `retry_interval` of `config.distributed_lock`, also while the store is unavailable. If
-    /// locks are disabled, it does not wait.
+    /// set. If no position is stored, that of `config` stays. It tries again every `retry_interval` of `config.distributed_lock`,
+    /// also while the store is unavailable. If locks are disabled, it does not wait: it forgets that this instance was superseded.
     ///
     /// # Errors
     /// [`StateStoreError::Other`] if `config` is for another database or several collections, or if the position has expired: delete
@@ -29,6 +29,9 @@ impl RigatoniStore {
         let key = self.keys().lock(&watched);
         if self.needs_lock() {
             self.wait_for_lock(&key, config).await?;
+        } else {
+            // The next save acquires a new fence.
+            self.locks.forget_loss(&key);
         }
         let position = match self.position(&watched).await {
             Ok((position, false)) => Ok(position),

@@ -19,7 +19,7 @@ use twinstore::time::Ttl;
 use crate::failed;
 use crate::keys::{self, Keys, TokenKey, Watched};
 use crate::locks::{Granted, Locks, Owner};
-use crate::positions::{Positions, Refusal, unexpired};
+use crate::positions::{Outcome, Positions, Refusal, unexpired};
 
 /// How long the lease lasts that a pipeline without locks acquires for its fence, and releases immediately.
 const FOR_A_FENCE: Duration = Duration::from_secs(5);
@@ -58,6 +58,8 @@ pub struct RigatoniStore {
     needs_lock: bool,
     pub(crate) locks: Locks,
     positions: Positions,
+    /// Who acquires a fence.
+    holder: HolderName,
     /// One task at a time acquires a fence.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// Whether [`RigatoniStore::stand_by`] has returned a position for the pipeline.
@@ -76,6 +78,7 @@ impl RigatoniStore {
             needs_lock: config.distributed_lock.enabled,
             locks: Locks::new(state.shared().leases()),
             positions: Positions::new(state.resume_tokens(), state.durability()),
+            holder: HolderName::unique("pipeline").expect("invariant: a short prefix"),
             turn: Arc::default(),
             stood_by: Arc::default(),
         }
@@ -103,7 +106,8 @@ impl RigatoniStore {
     /// or another process has changed or deleted the position. Rigatoni 0.2.0 does not stop the worker of a lost lock: stop the
     /// pipeline. All its saves are refused.
     ///
-    /// It does not return before a lock is held. Acquiring a lost lock again resets it.
+    /// It does not return before a lock is held. Acquiring a lost lock again resets it; if locks are disabled,
+    /// [`stand_by`](Self::stand_by) does, and the pipeline that starts next saves again.
     pub async fn lost(&self) -> String {
         self.locks.lost().await
     }
@@ -128,22 +132,25 @@ impl RigatoniStore {
         let requested = self.locks.request(keys::lease(key)?, holder, lasting, self.positions.durability).await;
         let Some(granted) = requested.map_err(failed)? else { return Ok(false) };
         if let Some(watched) = watched {
-            self.take_over(key, &watched, &granted).await?;
+            match self.take_over(&watched, &granted).await? {
+                Ok(()) => {}
+                // The lease has expired meanwhile, and another instance has acquired it.
+                Err(Refusal::Superseded(_)) => return Ok(false),
+                Err(refusal) => return Err(self.refused(key, refusal)),
+            }
         }
         self.locks.record(key, granted, owner);
         Ok(true)
     }
 
     /// Records the fence of a lease with the position. If that fails, the lease is given back.
-    async fn take_over(&self, key: &str, watched: &Watched, granted: &Granted) -> Result<(), StateStoreError> {
+    async fn take_over(&self, watched: &Watched, granted: &Granted) -> Outcome {
         let stream = self.keys.stream(watched)?;
-        let refused = match self.positions.take_over(&stream, granted.lease.fence).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(refusal)) => self.refused(key, refusal),
-            Err(error) => error,
-        };
-        self.locks.give_back(&granted.lease).await;
-        Err(refused)
+        let outcome = self.positions.take_over(&stream, granted.lease.fence).await;
+        if !matches!(outcome, Ok(Ok(()))) {
+            self.locks.give_back(&granted.lease).await;
+        }
+        outcome
     }
 
     /// The fence under which this instance saves.
@@ -160,12 +167,12 @@ impl RigatoniStore {
         if let Some(fence) = self.locks.fence(key) {
             return Ok(fence);
         }
-        let holder = HolderName::unique("pipeline").map_err(|error| StateStoreError::Other(error.to_string()))?;
+        let holder = self.holder.clone();
         let requested = self.locks.request(keys::lease(key)?, holder, FOR_A_FENCE, self.positions.durability).await;
         let Some(granted) = requested.map_err(failed)? else {
             return Err(StateStoreError::Other(format!("nothing was saved: another instance holds the lock {key}")));
         };
-        self.take_over(key, watched, &granted).await?;
+        self.take_over(watched, &granted).await?.map_err(|refusal| self.refused(key, refusal))?;
         self.locks.give_back(&granted.lease).await;
         let fence = granted.lease.fence;
         self.locks.record(key, granted, Owner::Fence);

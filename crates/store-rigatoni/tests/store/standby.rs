@@ -7,6 +7,8 @@ use rigatoni_core::state::StateStore;
 use store_rigatoni::RigatoniStore;
 use testkit::{DEADLINE, RedisServer, wait_until};
 use tokio::time::timeout;
+use twinstore::lease::Fence;
+use twinstore::resume_token::StreamName;
 use twinstore::time::Ttl;
 
 use crate::fixture::{Fixture, LONG, SHORT, USERS, builder, config, lost, on_both_engines, open, position, refusal};
@@ -15,6 +17,7 @@ on_both_engines! {
     a_running_standby_takes_over_from_a_killed_instance,
     the_pipeline_gets_the_lock_of_the_standby,
     a_pipeline_that_starts_too_late_does_not_get_the_lock,
+    a_standby_that_is_superseded_waits,
     a_collection_that_was_never_watched_starts_as_configured,
     a_database_needs_no_position_in_its_configuration,
     several_collections_in_one_pipeline_are_refused,
@@ -63,6 +66,17 @@ async fn a_pipeline_that_starts_too_late_does_not_get_the_lock(fixture: Fixture)
     let resumed = late.stand_by(&config(LONG)).await.unwrap();
     assert_eq!(resumed.stream_config.resume_token, Some(position(1)));
     assert!(late.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+}
+
+/// Another instance acquires the lock and takes over between the two calls of this one.
+async fn a_standby_that_is_superseded_waits(fixture: Fixture) {
+    let stream = StreamName::new("rigatoni:shop:users").unwrap();
+    let later = Fence::new(9_000_000_000_000_000);
+    let _ = fixture.stores.state().resume_tokens().take_over(&stream, later).await.unwrap();
+    let store = fixture.instance();
+    assert!(!store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    assert!(!store.is_locked(USERS).await.unwrap(), "its lease was released");
+    assert!(timeout(SHORT, store.stand_by(&config(LONG))).await.is_err(), "it waits");
 }
 
 async fn a_collection_that_was_never_watched_starts_as_configured(fixture: Fixture) {

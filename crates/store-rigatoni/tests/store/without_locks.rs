@@ -2,12 +2,13 @@
 
 use rigatoni_core::state::StateStore;
 
-use crate::fixture::{Fixture, LONG, SHORT, USERS, lost, on_both_engines, position, refusal};
+use crate::fixture::{Fixture, LONG, SHORT, USERS, config, lost, on_both_engines, position, refusal};
 
 on_both_engines! {
     the_instance_that_began_to_save_last_wins,
     a_restarted_instance_saves_immediately,
     an_instance_without_locks_cannot_save_while_another_one_holds_the_lock,
+    a_superseded_instance_that_stands_by_saves_again,
     a_read_takes_nothing_over,
     no_lock_is_held_between_saves,
 }
@@ -43,6 +44,19 @@ async fn an_instance_without_locks_cannot_save_while_another_one_holds_the_lock(
     refusal(fixture.without_locks().save_resume_token("users", &position(2)).await);
     with.save_resume_token("users", &position(3)).await.unwrap();
     assert_eq!(with.get_resume_token("users").await.unwrap(), Some(position(3)));
+}
+
+async fn a_superseded_instance_that_stands_by_saves_again(fixture: Fixture) {
+    let (earlier, later) = (fixture.without_locks(), fixture.without_locks());
+    earlier.save_resume_token("users", &position(1)).await.unwrap();
+    later.save_resume_token("users", &position(2)).await.unwrap();
+    refusal(earlier.save_resume_token("users", &position(3)).await);
+    assert_eq!(lost(&earlier).await, USERS);
+    let resumed = earlier.stand_by(&config(LONG)).await.unwrap();
+    assert_eq!(resumed.stream_config.resume_token, Some(position(2)));
+    assert!(tokio::time::timeout(SHORT, earlier.lost()).await.is_err(), "it would stop the new pipeline");
+    earlier.save_resume_token("users", &position(4)).await.unwrap();
+    refusal(later.save_resume_token("users", &position(5)).await);
 }
 
 async fn a_read_takes_nothing_over(fixture: Fixture) {
