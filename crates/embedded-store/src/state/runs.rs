@@ -26,8 +26,10 @@ use crate::waiting::Watch;
 const SWEPT_AT_ONCE: usize = 1000;
 /// How many a creation removes.
 const SWEPT_BY_CREATE: usize = 10;
-/// About how many rows of expired runs one call removes.
+/// About how many rows of expired runs one call removes, beyond [`ROWS_OF_EACH`] of each run.
 pub(super) const ROWS_AT_ONCE: usize = 2000;
+/// A head, four payloads and an event.
+const ROWS_OF_EACH: usize = 6;
 /// How many bytes of events one read returns, but for the last of them.
 const EVENT_BYTES: usize = 1 << 20;
 
@@ -153,8 +155,8 @@ pub(super) fn found(rows: &mut impl Rows, tables: &Tables, run: &RunId, now: Mom
     Ok(found.map(|found| found.info))
 }
 
-/// Removes up to `most` expired runs, and about `rows` rows of them. Returns how many runs. A run with more rows keeps its end until
-/// a later sweep has removed the rest.
+/// Removes up to `most` expired runs, and about `rows` rows beyond a few of each. Returns how many runs. A run with more rows keeps
+/// its end until a later sweep has removed the rest.
 fn sweep(change: &mut Change<'_>, tables: &Tables, now: Moment, most: usize, mut rows: usize) -> Result<u64, Fault> {
     let mut removed = 0;
     for end in due(change, tables, now, most)?.0 {
@@ -166,7 +168,7 @@ fn sweep(change: &mut Change<'_>, tables: &Tables, now: Moment, most: usize, mut
                 if let Some(found) = found {
                     found.remove_entries(change)?;
                 }
-                rows = rows.saturating_sub(gone);
+                rows = rows.saturating_sub(gone.saturating_sub(ROWS_OF_EACH));
                 removed += u64::from(gone > 0);
             }
         }
