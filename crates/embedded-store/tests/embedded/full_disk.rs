@@ -254,15 +254,17 @@ fn a_full_disk_refuses_each_operation_that_adds() {
 async fn child_that_writes_more_than_the_reserve() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let store = open(Path::new(&directory));
-    for number in 0..20 {
+    for number in 0..900 {
         let _ = Steps::begin(&store, &step(number), ACCEPTED).await.unwrap();
     }
     fill_with(&store, 50_000).await;
     // All wait at once, so that a commit that fails follows one that has succeeded.
     let mut ended = tokio::task::JoinSet::new();
-    for number in 0..20 {
+    for number in 0..900 {
         let store = store.clone();
-        ended.spawn(async move { Steps::finish(&store, &step(number), &vec![7; 200 << 10].into(), ACCEPTED).await });
+        ended.spawn(async move {
+            Steps::finish(&store, &step(number), &vec![7; number * 97 % 8000].into(), ACCEPTED).await
+        });
     }
     let (mut done, mut refused) = (0, 0);
     while let Some(ended) = ended.join_next().await {
