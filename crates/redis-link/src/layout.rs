@@ -188,7 +188,7 @@ fn refusal(op: Op, name: &str, found: u8, readable: &str) -> Error {
     let (oldest, newest) = (&readable[..1], &readable[1..2]);
     let reads = if oldest == newest { oldest.to_owned() } else { format!("{oldest} to {newest}") };
     let remedy = if oldest.parse().is_ok_and(|oldest: u8| found < oldest) {
-        "it is too old: let the version before this one write it in its newest layout first"
+        "it is too old: run a version that reads it, until no such data is left"
     } else {
         "this process is too old: upgrade it to the version of the others"
     };
@@ -265,8 +265,8 @@ mod tests {
     #[test]
     fn data_that_is_too_old_names_the_way_back() {
         let error = refused(Op::LeaseRenew, "1 lease 232");
-        let text = "lease data has layout 1, and this process reads layout 2 to 3; it is too old: let the version before \
-                    this one write it in its newest layout first";
+        let text = "lease data has layout 1, and this process reads layout 2 to 3; it is too old: run a version that reads \
+                    it, until no such data is left";
         assert!(error.to_string().ends_with(text), "{error}");
         assert!(matches!(refused(Op::LeaseRenew, "odd"), Error::Corrupt { .. }));
     }

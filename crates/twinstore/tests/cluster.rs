@@ -59,6 +59,7 @@ async fn a_wrong_node_that_becomes_a_primary_makes_a_pod_unready_until_it_is_cor
     let (cache, cluster) = started().await;
     let stores = Stores::open(&environment(&cache, &cluster)).await.unwrap();
     assert!(stores.health().await.is_ready());
+    assert!(format!("{stores:?}").contains("(State, \"cluster with the primaries 127.0.0.1:"), "{stores:?}");
     let mark = "twinstore:role";
     let primary = cluster.owner(cluster.slot(mark).await.unwrap()).await;
     let replica = cluster.replicas_of(primary).await.remove(0);

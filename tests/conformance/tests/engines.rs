@@ -122,7 +122,9 @@ impl Servers {
     /// The state role through a proxy that emulates Kvrocks with synced writes.
     async fn kvrocks_engine(&self, name: &str) -> RedisEngine {
         let engine = RedisEngine::connect(name, &self.cache.url(None), &self.kvrocks.url()).await;
-        engine.unwrap_or_else(|error| panic!("{error}"))
+        let engine = engine.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(engine.capabilities(), EVERYTHING, "no case of the emulation of Kvrocks may be skipped");
+        engine
     }
 
     /// The state role on a cluster of one node, without replicas.
@@ -137,19 +139,16 @@ impl Servers {
             let hosts: Vec<_> = sentinels.addresses().iter().map(ToString::to_string).collect();
             format!("redis-sentinel://{}/{}", hosts.join(","), sentinels.name())
         };
+        until_replicated(self.state_sentinels.primary().await, 2).await;
         let engine = RedisEngine::connect(name, &url(&self.cache_sentinels), &url(&self.state_sentinels)).await;
-        engine.unwrap_or_else(|error| panic!("{error}"))
+        let engine = engine.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(engine.capabilities(), EVERYTHING, "no case with sentinels may be skipped");
+        engine
     }
 
     async fn engine(&self, name: &str) -> RedisEngine {
         let (cache, state) = (self.cache.url(None), self.state.url(None));
-        let mut connection = self.state.connect().await.unwrap_or_else(|error| panic!("{error}"));
-        testkit::wait_until("the replica acknowledges writes", testkit::DEADLINE, async || {
-            let written = connection.command(&["SET", "joined", "1"]).await.is_ok();
-            let reached = connection.command(&["WAIT", "1", "100"]).await;
-            written && reached.is_ok_and(|replicas| replicas.as_integer() == Some(1))
-        })
-        .await;
+        until_replicated(&self.state, 1).await;
         let engine = RedisEngine::connect(name, &cache, &state).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(
             engine.capabilities(),
@@ -158,6 +157,17 @@ impl Servers {
         );
         engine
     }
+}
+
+/// Waits until replicas acknowledge writes.
+async fn until_replicated(server: &RedisServer, replicas: i64) {
+    let mut connection = server.connect().await.unwrap_or_else(|error| panic!("{error}"));
+    testkit::wait_until("the replicas acknowledge writes", testkit::DEADLINE, async || {
+        let written = connection.command(&["SET", "joined", "1"]).await.is_ok();
+        let reached = connection.command(&["WAIT", &replicas.to_string(), "100"]).await;
+        written && reached.is_ok_and(|reached| reached.as_integer() == Some(replicas))
+    })
+    .await;
 }
 
 /// Servers whose services log in as the users of `deploy/acl`, which may use no other key or command. They have mutual TLS, unless the

@@ -4,7 +4,7 @@
 --         'resume' or 'wake'
 -- Returns 'shape' and the recorded one, or 'done'
 -- Retry   changes nothing stored; 'resume' and 'wake' notify one more worker
--- Cost    up to 6 commands, and 3 more for each registration that has ended, of at most 16
+-- Cost    up to 6 commands, and 3 more for each registration that has ended, of at most 64
 -- needs: publish, wake
 local action, is_new = ARGV[3], not shape and ARGV[2] ~= ''
 if is_new and (action == 'open' or action == 'pause') then call('HSET', meta, 'shape', ARGV[2]) end

@@ -114,6 +114,10 @@ local function tidy(bounds)
     call('HDEL', meta, 'alive', 'scheduled', 'running')
   end
   call('HSET', meta, 'tidied', decimal(now))
+  local found = call('HRANDFIELD', waiters, 32, 'WITHVALUES')
+  for i = 1, #found, 2 do
+    if unpack_bytes('>I6', found[i + 1]) <= now then call('HDEL', waiters, found[i]) end
+  end
   collect_unique(32)
   keep_finished(bounds, 0, 0)
 end

@@ -10,7 +10,7 @@
 --         retained
 -- Cost    8 commands and 1 per batch, or 2 if it is delayed, O(bytes + log s) with s scheduled; for
 --         other jobs 12 commands and 2 per 50, up to 5 more per job with a unique key; to hand jobs
---         over 1 and 4 per waiter, at most 16 waiters without a listener, and those of a claim
+--         over 1 and 4 per waiter, at most 64 waiters without a listener, and those of a claim
 -- needs: answer, behind, fence_before, hand_over, has_news, is_stored, publish, push_batches
 -- needs: push_singles, repair
 local is_news, reply = has_news, { answer }

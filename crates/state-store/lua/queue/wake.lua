@@ -4,7 +4,7 @@ local messages = {}
 
 -- A registered waiter that still listens; nil if there is none, or if it may not be notified.
 local function next_waiter()
-  for _ = 1, 16 do
+  for _ = 1, 64 do
     local token, text = unpack(call('HRANDFIELD', waiters, 1, 'WITHVALUES'))
     if not token then return nil end
     local waiter = read_waiter(token, text)

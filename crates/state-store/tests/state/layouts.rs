@@ -21,7 +21,8 @@ use store_core::{
 use testkit::RedisServer;
 use testkit::golden::{dump, load};
 
-use crate::{Fixture, fixture, golden_retries, namespace, service};
+use crate::queue::invariants::every_call;
+use crate::{Fixture, fixture, golden_retries, namespace, schedules, service};
 use state_store::{StateOptions, StateStore};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -369,9 +370,12 @@ async fn a_queue_of_a_newer_layout_is_refused_and_not_changed() {
     // One process has used the queue before, the other has not.
     let other = crate::open(&server.url(None), StateOptions::default()).await.unwrap();
     for store in [store, other] {
-        let error = store.push_one(&queue, NewJob::new("b")).await.unwrap_err();
-        let text = "queue data has layout 5, and this process reads layout 4; ";
-        assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(text), "{error}");
+        let answers = every_call(&store, &queue).await.into_iter().chain(schedules::every_call(&store, &queue).await);
+        for (call, answer) in answers {
+            let error = answer.expect_err(call);
+            let text = "queue data has layout 5, and this process reads layout 4; ";
+            assert!(matches!(error, Error::Unsupported { .. }) && error.to_string().contains(text), "{call}: {error}");
+        }
     }
     assert_eq!(dump(&server, KEYS).await.unwrap(), before);
 }

@@ -11,7 +11,7 @@ mod hand_over;
 mod hand_over_crashes;
 mod hand_over_limits;
 mod interruptions;
-mod invariants;
+pub(crate) mod invariants;
 mod kept_results;
 mod life;
 mod limits;

@@ -32,6 +32,20 @@ async fn put(store: &StateStore, queue: &QueueName, payload: &'static str) -> Re
     Ok(store.put(queue, &name("report"), &minutely(payload), None, Durability::Accepted).await?.value)
 }
 
+/// Each call on the schedules of a queue, with a schedule that it may not have.
+pub(crate) async fn every_call(store: &StateStore, queue: &QueueName) -> [(&'static str, Result<()>); 7] {
+    let report = name("report");
+    [
+        ("put", put(store, queue, "report").await.map(drop)),
+        ("get", Schedules::get(store, queue, &report).await.map(drop)),
+        ("list", Schedules::list(store, queue, PageRequest::default()).await.map(drop)),
+        ("pause", Schedules::pause(store, queue, &report).await.map(drop)),
+        ("resume", Schedules::resume(store, queue, &report).await.map(drop)),
+        ("due", store.due(queue, 1).await.map(drop)),
+        ("delete", Schedules::delete(store, queue, &report).await),
+    ]
+}
+
 /// Plans what is due first.
 async fn planned(store: &StateStore, queue: &QueueName) -> Advance {
     let due = store.due(queue, 1).await.unwrap();

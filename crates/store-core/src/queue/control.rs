@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use crate::{JobId, QueueName, Result};
 
-/// Changes a queue and its jobs from outside of the workers. Each call can be repeated: the second call finds the state that
-/// the first one left.
+/// Changes a queue and its jobs from outside of the workers. Each call can be repeated, also by the library after a
+/// lost reply: the second call finds the state that the first one left, and its outcome says so. What the first one has removed is unknown to it.
 ///
 /// Each call costs one round trip. Those that take several jobs return one outcome per job, in the order given, and are
 /// O(jobs).
@@ -39,6 +39,9 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     /// Removes a job that is ready or scheduled. If the job runs, requests that its worker stop it; the worker receives the
     /// request when it next extends the lease.
     ///
+    /// If the reply is lost and the request is sent again, the outcome is [`Cancelled::Unknown`] for a job that the first request
+    /// removed.
+    ///
     /// A job that was requested to stop may still complete or die, but it does not become ready again: a retry, a snooze, a
     /// release and the end of its lease remove it.
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>;
@@ -62,7 +65,8 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
 
     /// `async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>>`
     ///
-    /// Deletes jobs in any state but running.
+    /// Deletes jobs in any state but running. If the reply is lost and the request is sent again, the outcome is
+    /// [`Deleted::Unknown`] for the jobs that the first request deleted.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`NewJob::MAX_BATCH`](crate::NewJob::MAX_BATCH) ids.
@@ -70,7 +74,8 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
 
     /// `async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>`
     ///
-    /// Makes scheduled jobs ready. `true` for each job that was scheduled.
+    /// Makes scheduled jobs ready. `true` for each job that was scheduled. If the reply is lost and the request is sent again, it
+    /// is `false` for the jobs that the first request made ready.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`NewJob::MAX_BATCH`](crate::NewJob::MAX_BATCH) ids.

@@ -165,6 +165,11 @@ impl World {
         answer
     }
 
+    /// The answer of a call: `first`, or if its reply was lost, `repeated`.
+    fn answer<T>(&self, first: T, repeated: T) -> T {
+        if self.loses { repeated } else { first }
+    }
+
     /// Makes a call that is never repeated. It returns `Indeterminate`, unless its reply arrived.
     async fn never_repeated<T: std::fmt::Debug>(&self, op: Op, call: impl Future<Output = Result<T>>) {
         let answer = self.lost(call).await;

@@ -1,10 +1,14 @@
 //! Jobs that were sent to a waiter that is gone, and messages with jobs that have failed.
 
-use store_core::{Durability, Outcome, Queue, Settled, Settlement};
+use std::time::Duration;
+
+use state_store::StateOptions;
+use store_core::{Clock, Durability, Outcome, Queue, REGISTRATION, Settled, Settlement};
 use testkit::Value;
 
 use super::hand_over::{another, handed, plain, real, registered, ten_gone};
 use super::{claim, job, push, queue, settle};
+use crate::{fixture, open};
 
 /// The last 16 of at least 16 digits: the fence in a message that MONITOR shows. A byte before it may be shown as a digit.
 fn fence_in(line: &str) -> Option<&str> {
@@ -73,4 +77,34 @@ async fn the_errors_of_failed_jobs_count_in_a_message() {
         most = most.max(length(observer.receive().await.unwrap()));
     }
     assert!(most <= 64 << 10, "{most} bytes");
+}
+
+#[tokio::test]
+async fn registrations_that_have_ended_are_removed_and_hide_no_waiter() {
+    let fixture = fixture().await;
+    let registrations = async || {
+        let count = fixture.server.command(&["HLEN", "test:{q.mail.0}:waiters"]).await.unwrap();
+        count.as_integer().unwrap()
+    };
+    // A process reserves jobs of up to 1 MiB.
+    let another = async || {
+        let options = StateOptions::default().with_clock(Clock::Manual(fixture.clock.clone()));
+        open(&fixture.server.url(None), options).await.unwrap()
+    };
+    let mut ended = Vec::new();
+    for _ in 0..5 {
+        let store = another().await;
+        for _ in 0..10 {
+            ended.push(registered(&store, 1).await);
+        }
+    }
+    assert_eq!(registrations().await, 50);
+    fixture.clock.advance(REGISTRATION + Duration::from_secs(1));
+    let waiter = registered(&fixture.store, 1).await;
+    assert_eq!(registrations().await, 50 - 32 + 1, "an idle queue removes them in steps");
+    push(&fixture.store, &plain(1)).await;
+    assert_eq!(handed(&waiter).await.jobs.len(), 1);
+    fixture.clock.advance(Duration::from_secs(1));
+    let _again = registered(&another().await, 1).await;
+    assert_eq!(registrations().await, 1);
 }

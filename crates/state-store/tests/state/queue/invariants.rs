@@ -263,7 +263,7 @@ async fn a_partition_of_another_shape_is_reported_by_every_call() {
 }
 
 /// Each call on a queue, with a job and a lease that it may not have.
-pub(super) async fn every_call(store: &StateStore, queue: &QueueName) -> [(&'static str, Result<(), Error>); 13] {
+pub(crate) async fn every_call(store: &StateStore, queue: &QueueName) -> [(&'static str, Result<(), Error>); 15] {
     let (worker, jobs) = (HolderName::new("worker").unwrap(), [id("a")]);
     let lease = JobLease::new(id("a"), Fence::new(7), Timestamp::from_millis(0));
     let settlement = Settlement::new(lease.clone(), Outcome::Complete(None));
@@ -271,6 +271,7 @@ pub(super) async fn every_call(store: &StateStore, queue: &QueueName) -> [(&'sta
     [
         ("push", store.push_one(queue, NewJob::new("")).await.map(drop)),
         ("claim", store.claim(&claim).await.map(drop)),
+        ("claim of a waiter", store.waiter().claim(&claim, 1).await.map(drop)),
         ("extend", store.extend(queue, &[Extension::new(lease)], LEASE).await.map(drop)),
         ("settle", store.settle(queue, &[settlement], Durability::Accepted).await.map(drop)),
         ("get", store.get(queue, &jobs[0]).await.map(drop)),
@@ -280,6 +281,7 @@ pub(super) async fn every_call(store: &StateStore, queue: &QueueName) -> [(&'sta
         ("cancel", store.cancel(queue, &jobs[0]).await.map(drop)),
         ("replay", store.replay(queue, &jobs).await.map(drop)),
         ("delete", store.delete(queue, &jobs).await.map(drop)),
+        ("promote", store.promote(queue, &jobs).await.map(drop)),
         ("pause", store.pause(queue).await),
         ("resume", store.resume(queue).await),
     ]

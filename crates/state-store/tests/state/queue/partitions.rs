@@ -8,7 +8,7 @@ use testkit::RedisServer;
 
 use super::invariants::every_call;
 use super::{claim, push, queue};
-use crate::open;
+use crate::{open, schedules};
 
 async fn declaring(server: &RedisServer, partitions: u16) -> StateStore {
     open(&server.url(None), StateOptions::default().with_partitions(queue(), partitions)).await.unwrap()
@@ -30,6 +30,9 @@ async fn another_number_is_refused_by_every_call_and_none_adopts_the_recorded_on
     push(&declaring(&server, 4).await, &[NewJob::new("a")]).await;
     let other = declaring(&server, 12).await;
     for (_, answer) in every_call(&other, &queue()).await {
+        assert_refused(answer, 4, 12);
+    }
+    for (_, answer) in schedules::every_call(&other, &queue()).await {
         assert_refused(answer, 4, 12);
     }
     let undeclared = open(&server.url(None), StateOptions::default()).await.unwrap();

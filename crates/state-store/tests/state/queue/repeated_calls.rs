@@ -9,7 +9,7 @@ use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
     Cancelled, ClaimRequest, ClaimedJob, Deleted, Durability, Error, HolderName, JobState, NewJob, Outcome,
-    PageRequest, Queue, QueueControl, QueueExt, QueueInspect, Result, Settled,
+    PageRequest, Pushed, Queue, QueueControl, QueueExt, QueueInspect, Result, Settled, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 use tokio::task::JoinHandle;
@@ -267,6 +267,31 @@ async fn a_job_that_ends_within_the_pause_before_a_repetition_is_not_pushed_agai
         ends_within_the_pause("cancelled"),
         ends_within_the_pause("deleted")
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_push_refuses_what_its_first_copy_refused_although_the_reasons_are_gone() {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let (store, direct) = (patient_through(&server, &proxy).await, direct(&server).await);
+    let keyed = |text: &str| job(text).with_unique(Unique::new(UniqueKey::new("key").unwrap(), UniqueUntil::Finished));
+    push(&direct, &[job("taken"), keyed("holder")]).await;
+    let jobs = [job("new"), job("taken"), keyed("other")];
+    proxy.cut_after_request(mentions(&jobs[0].payload));
+    let meanwhile = cut_and_refuse(&proxy, 1, async || {
+        let mut ended = 0;
+        wait_until("the jobs have ended", DEADLINE, async || {
+            ended += end_all(&direct, "discarded").await;
+            ended == 3
+        })
+        .await;
+    });
+    let mail = queue();
+    let (pushed, ()) = tokio::join!(store.push(&mail, &jobs, Durability::Accepted), meanwhile);
+    let by = super::id("holder");
+    let expected = [Pushed::Created { id: super::id("new") }, Pushed::Duplicate, Pushed::Held { by }];
+    assert_eq!(pushed.unwrap().value, expected);
+    assert_eq!(direct.counts(&queue()).await.unwrap().pending(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use store_core::{
-    AcquireRequest, Acquired, Beat, ClaimRequest, ClaimedJob, Counts, Durability, Extended, Extension, HolderName,
-    JobId, JobInfo, Kept, LeaseName, NewJob, Op, Outcome, PageRequest, PoolName, Pushed, Settled, Settlement, Wakeup,
+    AcquireRequest, Acquired, Beat, Cancelled, ClaimRequest, ClaimedJob, Counts, Deleted, Durability, Extended,
+    Extension, HolderName, JobId, JobInfo, Kept, LeaseName, NewJob, Op, Outcome, PageRequest, PoolName, Pushed,
+    Replayed, Settled, Settlement, Wakeup,
 };
 
 use super::World;
@@ -136,8 +137,12 @@ pub(super) async fn cancel(world: World) {
     let (state, queue) = (&world.stores.state, world.queue());
     world.pushed(&[job("running"), job("ready"), job("other")]).await;
     let lease = world.claimed(1).await.remove(0).lease;
-    world.lost(state.cancel(&queue, &id("running"))).await.unwrap();
-    world.lost(state.cancel(&queue, &id("ready"))).await.unwrap();
+    let answers = [
+        world.lost(state.cancel(&queue, &id("running"))).await.unwrap(),
+        world.lost(state.cancel(&queue, &id("ready"))).await.unwrap(),
+    ];
+    let removed = world.answer(Cancelled::Removed, Cancelled::Unknown);
+    assert_eq!(answers, [Cancelled::Requested, removed]);
     assert_eq!(world.counts().await, Counts::new(1, 0, 1, 0, 0));
     assert!(world.info("running").await.cancel_requested);
     world.settled(&[Settlement::new(lease, Outcome::Cancelled)]).await;
@@ -146,7 +151,8 @@ pub(super) async fn cancel(world: World) {
 
 pub(super) async fn replay(world: World) {
     world.buried("a").await;
-    world.lost(world.stores.state.replay(&world.queue(), &[id("a")])).await.unwrap();
+    let replayed = world.lost(world.stores.state.replay(&world.queue(), &[id("a")])).await.unwrap();
+    assert_eq!(replayed, [world.answer(Replayed::Replayed, Replayed::NotDead)]);
     assert_eq!(world.counts().await, Counts::new(1, 0, 0, 0, 0));
     assert_eq!((world.claimed(10).await.len(), world.claimed(10).await.len()), (1, 0));
 }
@@ -154,14 +160,16 @@ pub(super) async fn replay(world: World) {
 pub(super) async fn delete(world: World) {
     world.buried("a").await;
     world.pushed(&[job("b"), job("c")]).await;
-    world.lost(world.stores.state.delete(&world.queue(), &[id("a"), id("b")])).await.unwrap();
+    let deleted = world.lost(world.stores.state.delete(&world.queue(), &[id("a"), id("b")])).await.unwrap();
+    assert_eq!(deleted, [world.answer(Deleted::Deleted, Deleted::Unknown); 2]);
     assert_eq!(world.counts().await, Counts::new(1, 0, 0, 0, 0));
     assert_eq!(world.claimed(10).await.len(), 1);
 }
 
 pub(super) async fn promote(world: World) {
     world.pushed(&[job("a").with_delay(LEASE), job("b").with_delay(2 * LEASE)]).await;
-    world.lost(world.stores.state.promote(&world.queue(), &[id("a")])).await.unwrap();
+    let promoted = world.lost(world.stores.state.promote(&world.queue(), &[id("a")])).await.unwrap();
+    assert_eq!(promoted, [world.answer(true, false)]);
     assert_eq!(world.counts().await, Counts::new(1, 1, 0, 0, 0));
     assert_eq!((world.claimed(10).await.len(), world.claimed(10).await.len()), (1, 0));
 }
