@@ -5,13 +5,15 @@ mod records;
 pub(crate) mod reply;
 mod sessions;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use redis_link::keys::RunKeys;
 use redis_link::layout::{self, Aggregate};
 use redis_link::{Arg, Link, Script, SharedScript, args};
 use store_core::{
-    Cursor, Durability, NewRun, Op, PageRequest, Receipt, Result, RunEvents, RunFilter, RunId, RunInfo, RunOutcome,
-    RunPage, RunState, RunWrite, Runs, RunsRemoved, millis_ceil,
+    Cursor, Durability, Fence, NewRun, Op, PageRequest, Receipt, RequestId, Result, RunEvents, RunFilter, RunId,
+    RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs, RunsRemoved, millis_ceil,
 };
 
 use self::records::Records;
@@ -55,6 +57,7 @@ struct Kind {
     list: Op,
     delete: Op,
     sweep: Op,
+    clear: Op,
 }
 
 static RUNS: Kind = Kind {
@@ -65,6 +68,7 @@ static RUNS: Kind = Kind {
     list: Op::RunList,
     delete: Op::RunDelete,
     sweep: Op::RunSweep,
+    clear: Op::RunClear,
 };
 static SESSIONS: Kind = Kind {
     keys: RunKeys::OfSessions,
@@ -74,6 +78,7 @@ static SESSIONS: Kind = Kind {
     list: Op::SessionList,
     delete: Op::SessionDelete,
     sweep: Op::SessionSweep,
+    clear: Op::SessionClear,
 };
 
 /// The calls of all tasks on one kind of records.
@@ -179,43 +184,96 @@ impl StateStore {
     }
 
     /// The arguments of a write, and the size of its payloads.
-    pub(crate) fn write_args(&self, write: &RunWrite, durability: Durability) -> (Vec<Arg>, usize) {
-        let number = |number: Option<u64>| number.map_or(Arg::fixed(""), Arg::from);
-        let legal = |from: &RunState| match write.state {
-            Some(state) => from.may_become(state),
-            None => !from.is_ended(),
+    fn write_args(&self, write: &RunWrite, durability: Durability) -> (Vec<Arg>, usize) {
+        let words = Words {
+            version: write.version,
+            sequence: write.sequence,
+            fence: write.fence,
+            state: write.state,
+            payloads: payloads(write).len(),
+            events: write.events.len(),
         };
-        let from: String = RunState::ALL.iter().filter(|from| legal(from)).map(|from| from.letter()).collect();
-        let payloads: Vec<_> = [
-            ("output", write.output.as_ref().map(Arg::from)),
-            ("await", write.await_request.as_ref().map(Arg::from)),
-            ("error", write.error.as_deref().map(Arg::from)),
-        ]
-        .into_iter()
-        .filter_map(|(name, payload)| Some((name, payload?)))
-        .collect();
+        let mut args = vec![words.arg(&write.request, self.link.remembered_for(durability), legal_states(write))];
+        args.extend(pairs(write));
+        let sizes =
+            [write.output.as_ref(), write.await_request.as_ref()].map(|payload| payload.map_or(0, |it| it.len()));
+        let events: usize = write.events.iter().map(|event| event.data.len()).sum();
+        (args, sizes.iter().sum::<usize>() + events)
+    }
+
+    /// The arguments of a write that is part of a commit: see `home/parts.lua`.
+    pub(crate) fn commit_args(&self, write: &RunWrite, durability: Durability) -> Vec<Arg> {
+        let number = |number: Option<u64>| number.map_or(Arg::fixed(""), Arg::from);
+        let payloads = payloads(write).len();
         let mut args = args![
             &write.request.as_bytes()[..],
             millis_ceil(self.link.remembered_for(durability)),
             number(write.version),
             number(write.sequence),
             write.fence.map_or(Arg::fixed(""), |fence| Arg::from(format!("{:016}", fence.get()))),
-            from,
+            legal_states(write).map(RunState::letter).collect::<String>(),
             write.state.map_or(String::new(), |state| state.letter().to_string()),
             write.state.map_or("", RunState::event),
             if write.state.is_some_and(RunState::is_ended) { "1" } else { "" },
-            payloads.len() + write.events.len(),
-            payloads.len(),
+            payloads + write.events.len(),
+            payloads,
         ];
-        let sizes =
-            [write.output.as_ref(), write.await_request.as_ref()].map(|payload| payload.map_or(0, |it| it.len()));
-        let events: usize = write.events.iter().map(|event| event.data.len()).sum();
-        for (name, payload) in payloads {
-            args.extend([Arg::fixed(name), payload]);
-        }
-        for event in &write.events {
-            args.extend([Arg::from(&event.kind), Arg::from(&event.data)]);
-        }
-        (args, sizes.iter().sum::<usize>() + events)
+        args.extend(pairs(write));
+        args
+    }
+}
+
+/// The states in which a write is legal.
+fn legal_states(write: &RunWrite) -> impl Iterator<Item = RunState> + use<> {
+    let next = write.state;
+    let legal = move |from: &RunState| next.map_or(!from.is_ended(), |next| from.may_become(next));
+    RunState::ALL.into_iter().filter(legal)
+}
+
+/// Field and payload of each payload that is set.
+fn payloads(write: &RunWrite) -> Vec<(&'static str, Arg)> {
+    let payloads = [
+        ("output", write.output.as_ref().map(Arg::from)),
+        ("await", write.await_request.as_ref().map(Arg::from)),
+        ("error", write.error.as_deref().map(Arg::from)),
+    ];
+    payloads.into_iter().filter_map(|(name, payload)| Some((name, payload?))).collect()
+}
+
+/// Field and payload of each payload, then kind and data of each event.
+fn pairs(write: &RunWrite) -> impl Iterator<Item = Arg> {
+    let payloads = payloads(write).into_iter().flat_map(|(name, payload)| [Arg::fixed(name), payload]);
+    let events = write.events.iter().flat_map(|event| [Arg::from(&event.kind), Arg::from(&event.data)]);
+    payloads.chain(events)
+}
+
+/// What a write compares and sets.
+#[derive(Default)]
+struct Words {
+    version: Option<u64>,
+    sequence: Option<u64>,
+    fence: Option<Fence>,
+    state: Option<RunState>,
+    payloads: usize,
+    events: usize,
+}
+
+impl Words {
+    /// The form in which `run/write.lua` takes it. `legal`: the states in which the write is legal.
+    fn arg(&self, request: &RequestId, remembered: Duration, legal: impl Iterator<Item = RunState>) -> Arg {
+        let number = |number: Option<u64>| number.map_or_else(|| "-".repeat(16), |number| format!("{number:016}"));
+        let words = format!(
+            "{}{}{}{}{}{:02}{:010}{:-<7}{}",
+            number(self.version),
+            number(self.sequence),
+            number(self.fence.map(Fence::get)),
+            self.state.map_or('-', RunState::letter),
+            self.payloads,
+            self.events,
+            millis_ceil(remembered),
+            legal.map(RunState::letter).collect::<String>(),
+            self.state.map_or("", RunState::event),
+        );
+        Arg::from([&request.as_bytes()[..], words.as_bytes()].concat())
     }
 }

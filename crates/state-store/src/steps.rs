@@ -76,14 +76,7 @@ impl Steps for StateStore {
         attempt.validate(Op::StepBegin)?;
         let calls = &self.calls.steps;
         let begin = if attempt.run.is_of_job() { &calls.begin_of_job } else { &calls.begin };
-        let restart_of = attempt.restart_of.map_or(Arg::from(""), digits);
-        let args = args![
-            attempt.step.as_str(),
-            digits(attempt.attempt),
-            counted(attempt),
-            restart_of,
-            attempt.ttl.as_millis()
-        ];
+        let args = args![attempt.step.as_str(), words(attempt, attempt.restart_of)];
         let answer = begin
             .call_durable(
                 self.steps_key(Op::StepBegin, &attempt.run).await?,
@@ -184,7 +177,7 @@ impl StateStore {
         text: &Bytes,
         durability: Durability,
     ) -> Result<Receipt<bool>> {
-        let args = end_args(attempt, text);
+        let args = args![attempt.step.as_str(), words(attempt, None), text];
         let (mut reply, reached) =
             script.call_durable(self.steps_key(op, &attempt.run).await?, args, text.len(), durability).await?;
         let recorded = match reply.next_word()?.as_ref() {
@@ -202,6 +195,12 @@ impl StateStore {
 /// The arguments of the end of a step.
 pub(crate) fn end_args(attempt: &StepAttempt, text: &Bytes) -> Vec<Arg> {
     args![attempt.step.as_str(), digits(attempt.attempt), counted(attempt), attempt.ttl.as_millis(), text]
+}
+
+/// The attempt as `step/begin.lua` takes it.
+fn words(attempt: &StepAttempt, restart_of: Option<Fence>) -> String {
+    let restart_of = restart_of.map_or_else(String::new, |replaced| format!("{:016}", replaced.get()));
+    format!("{:016}{}{:015}{restart_of}", attempt.attempt.get(), counted(attempt), attempt.ttl.as_millis())
 }
 
 /// The form in which the scripts store and compare it.

@@ -195,6 +195,8 @@ ops! {
     SessionDelete = "session.delete", Idempotent;
     /// [`Sessions::sweep`](crate::Sessions::sweep)
     SessionSweep = "session.sweep", Idempotent;
+    /// [`Sessions::clear`](crate::Sessions::clear)
+    SessionClear = "session.clear", Idempotent;
     /// [`Retries::begin`](crate::Retries::begin)
     RetryBegin = "retry.begin", Idempotent;
     /// [`Retries::fail`](crate::Retries::fail)

@@ -230,7 +230,7 @@ impl RunPage {
     }
 }
 
-/// What one call of [`Runs::sweep`] or [`Runs::clear`] has removed.
+/// What one call of [`Runs::sweep`], [`Runs::clear`] or [`Sessions::clear`](crate::Sessions::clear) has removed.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -261,11 +261,11 @@ impl RunPage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RunsRemoved {
-    /// How many runs were removed; of a sweep, expired ones.
+    /// How many runs or sessions were removed; of a sweep, expired ones.
     pub removed: u64,
-    /// How many are left: runs at which no call has looked; of a sweep, expired ones.
+    /// How many are left: those at which no call has looked; of a sweep, expired ones.
     pub left: u64,
-    /// Where the next call of [`Runs::clear`] continues. `None` after the last one, and of a sweep.
+    /// Where the next call of `clear` continues. `None` after the last one, and of a sweep.
     pub next: Option<Cursor>,
 }
 

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::{
-    AgentName, Durability, Error, Op, Page, PageRequest, Receipt, RequestId, Result, SessionId, Timestamp, Ttl,
+    AgentName, Cursor, Durability, Error, Op, Page, PageRequest, Receipt, RequestId, Result, RunsRemoved, SessionId,
+    Timestamp, Ttl,
 };
 
 /// The records of sessions: what an agent remembers between its runs. Sessions belong to the namespace, as [runs](crate::Runs) do.
@@ -83,6 +84,16 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// Removes the entries of up to 1,000 expired sessions from listings, and returns how many are left. The records expire without
     /// it. Call it until it returns 0, for example every hour.
     async fn sweep(&self) -> Result<u64>;
+
+    /// `async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved>`
+    ///
+    /// Deletes the records of the sessions whose ids begin with `prefix`, not their runs; the empty prefix deletes all. Each call looks
+    /// at up to 1,000 sessions, those that were created last first. Repeat it with [`RunsRemoved::next`] until that is `None`. Sessions
+    /// that are created meanwhile stay. Also works if the server's memory is full.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the cursor belongs to another listing.
+    async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved>;
 }
 
 /// The record of a session.
@@ -115,7 +126,8 @@ pub struct Session {
     pub session: SessionId,
     /// The agent that saved it first.
     pub agent: AgentName,
-    /// The version. Each save raises it. A session that is created again under the same id has a higher one.
+    /// The version. Each save raises it. A session that is created again under the same id has a higher one, unless the server's clock
+    /// was set back after it was deleted.
     pub version: u64,
     /// When it was saved first.
     #[serde(rename = "created_ms")]

@@ -1,5 +1,6 @@
 //! The records of sessions: one file per operation.
 
+mod clear;
 mod delete;
 mod get;
 mod list;
@@ -13,7 +14,7 @@ use crate::fixture::Fixture;
 use crate::verdict::BrokenPromise;
 
 /// The cases of every operation on sessions.
-pub(crate) const CASES: &[&[Case]] = &[save::CASES, get::CASES, list::CASES, delete::CASES, sweep::CASES];
+pub(crate) const CASES: &[&[Case]] = &[save::CASES, get::CASES, list::CASES, delete::CASES, sweep::CASES, clear::CASES];
 
 /// How long the sessions of the cases last.
 const TTL: Ttl = Ttl::from_secs(600);

@@ -73,7 +73,6 @@ pub(super) fn ends(write: &RunWrite) -> bool {
     write.state.is_some_and(|state| state.is_ended() || state == RunState::Cancelling)
 }
 
-/// When the last run was created, in µs.
 fn newest(change: &mut Change<'_>, tables: &Tables) -> Result<Option<u64>, Fault> {
     let (prefix, mut newest) = (listing(tables, &RunFilter::default()), None);
     change.scan(tables.lists, &prefix..&behind(&prefix), |key, _| {
@@ -279,6 +278,21 @@ fn delete(change: &mut Change<'_>, tables: &Tables, run: &RunId, now: Moment) ->
     Ok(existed)
 }
 
+fn clear(
+    change: &mut Change<'_>,
+    tables: &Tables,
+    prefix: &str,
+    after: Option<u64>,
+    now: Moment,
+) -> Result<RunsRemoved, Fault> {
+    let (mut removed, all) = (0, RunFilter::default());
+    let listed = listed(change, tables, &all, after, PageRequest::MAX_LIMIT)?;
+    for (_, run) in listed.runs.iter().filter(|(_, run)| run.as_str().starts_with(prefix)) {
+        removed += u64::from(delete(change, tables, run, now)?);
+    }
+    Ok(RunsRemoved::new(removed, listed.left, listed.next))
+}
+
 #[async_trait]
 impl Runs for EmbeddedState {
     async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
@@ -363,12 +377,7 @@ impl Runs for EmbeddedState {
         let (after, home) = (place(op, after.as_ref())?, self.at_home(op));
         let apply = move |change: &mut Change<'_>| {
             home.enter(change)?;
-            let (now, tables, mut removed) = (Moment::now(&clock), home.runs(), 0);
-            let listed = listed(change, &tables, &RunFilter::default(), after, PageRequest::MAX_LIMIT)?;
-            for (_, run) in listed.runs.iter().filter(|(_, run)| run.as_str().starts_with(&prefix)) {
-                removed += u64::from(delete(change, &tables, run, now)?);
-            }
-            Ok(RunsRemoved::new(removed, listed.left, listed.next))
+            clear(change, &home.runs(), &prefix, after, Moment::now(&clock))
         };
         self.database.write(op, apply).await
     }
@@ -383,7 +392,6 @@ impl Notifications for EmbeddedState {
     fn of_run(&self, run: &RunId, notify: Notify) -> Subscribed {
         Box::new(Watch::new(self.database.waiting(), watched(run), notify))
     }
-
     fn of_partition(&self, topic: &TopicName, partition: u16, _: u16, notify: Notify) -> Subscribed {
         Box::new(Watch::new(self.database.waiting(), super::topics::watched(topic, partition), notify))
     }

@@ -1,7 +1,7 @@
 -- The parts of a commit that are not of its queue. Each is read from ARGV[at] on, checked, and its
 -- writes are collected. Each returns its answer, whether that is no refusal, and where ARGV
 -- continues.
--- needs: end_step, of_kind, read_write, save_token, write_run
+-- needs: any, end_step, of_kind, save_token, write_run
 
 local parts = {
   -- layouts, margin (ms), name, attempt, `r` or `s`, TTL (ms), output: see step/finish.lua
@@ -11,11 +11,23 @@ local parts = {
     local answer = end_step(key, name, attempt, of == 'r', ttl, 'd', output, tonumber(margin))
     return answer, answer == 'recorded', at + 7
   end,
-  -- layouts, margin (ms), bytes of events that are kept, then as in run/write.lua
+  -- layouts, margin (ms), bytes of events that are kept, request, how long the call is remembered
+  -- (ms), version, sequence, fence (each may be ''), states in which it is legal, the new state or
+  -- '', the kind of the event of a transition, '1' if it ends, number of payloads and events,
+  -- number of payloads, then these
   r = function(key, at)
     of_kind(ARGV[at])
-    local write, behind = read_write(at + 3)
-    local answer = write_run(key, write, tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
+    local margin, most_bytes = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    local request, remembered, version, sequence, fence, from, to, name, _, n_pairs, n_payloads
+      = unpack(ARGV, at + 3, at + 13)
+    local function in_digits(text) return text == '' and any or string.format('%016d', text) end
+    local numbers = n_payloads .. string.format('%02d%010d', n_pairs - n_payloads, remembered)
+    -- As run/write.lua takes it, and what follows it.
+    local words = request .. in_digits(version) .. in_digits(sequence) .. in_digits(fence)
+      .. (to == '' and '-' or to) .. numbers .. from .. string.rep('-', 7 - #from) .. name
+    local behind = at + 14 + 2 * n_pairs
+    local list = {words, unpack(ARGV, at + 14, behind - 1)}
+    local answer = write_run(key, list, 1, margin, most_bytes)
     return answer, answer[1] == 'done', behind
   end,
   -- layouts, how long a record without a lasting token is kept (ms), then as in

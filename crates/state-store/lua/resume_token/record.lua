@@ -10,8 +10,7 @@ local function token_head(key)
   if type(head) == 'table' then return nil, head.err end
   if head == '' then return nil end
   local failure = unreadable(head)
-  local digits = string.match(head, '^.[tn](%d+)')
-  if not failure and (#head ~= 85 or not digits or #digits < 67) then
+  if not failure and (#head ~= 85 or not tonumber(string.sub(head, 50, 69))) then
     failure = 'TWCORRUPT the entry is no resume token'
   end
   return head, failure
@@ -27,8 +26,7 @@ local function shown(word, head, token)
   if not has_token(head) then return {word} end
   local cut = string.sub
   local saved, till, size = cut(head, 35, 49), cut(head, 50, 64), cut(head, 65, 69)
-  local fence, version = tonumber(fence_in(head)), tonumber(version_in(head))
-  return {word, fence, version, tonumber(saved), tonumber(till), now, tonumber(size), token}
+  return {word, fence_in(head), version_in(head), saved, till, now, size, token}
 end
 
 local function token_in(key, head)

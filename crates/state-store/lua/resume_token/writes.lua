@@ -2,13 +2,27 @@
 -- returns its answer. `kept`: how long a record without a lasting token is kept (ms).
 -- needs: call, now, now_up, micros, layout, token_head, has_token, fence_in, version_in, shown
 -- needs: token_in
-local function in_digits(number, width)
-  return string.format('%0' .. width .. 'd', number)
-end
+local saved_now, next_version = string.format('%015d', now), string.format('%016d', micros)
 
 -- Writes what is there, so that WAIT covers it.
 local function write_again(key, head)
   call('SETRANGE', key, '0', string.sub(head, 1, 1))
+end
+
+-- Why a token cannot be saved, or that it was saved before: an answer, or nil.
+local function refuse_token(key, head, fence, expected, request, token)
+  local exists, last = has_token(head), fence_in(head)
+  if string.sub(head, 70, 85) == request then
+    if not exists then return {'conflict'} end
+    write_again(key, head)
+    return shown('saved', head)
+  end
+  if fence < last then return {'superseded', tonumber(last)} end
+  if expected == (exists and version_in(head) or '') then return nil end
+  local stored = token_in(key, head)
+  if stored ~= token or fence ~= last then return shown('conflict', head, stored) end
+  write_again(key, head)
+  return shown('saved', head)
 end
 
 -- Replaces the token of version `expected` (empty: none). `ttl`: ms, 0: none.
@@ -16,39 +30,20 @@ end
 local function save_token(key, fence, expected, request, ttl, kept, token)
   local head, failure = token_head(key)
   if failure then return {'failed', failure} end
-  local version = micros
+  local version, till = next_version, ttl > 0 and now_up + ttl or 0
   if head then
-    local exists = has_token(head)
-    if string.sub(head, 70, 85) == request then
-      if not exists then return {'conflict'} end
-      write_again(key, head)
-      return shown('saved', head)
-    end
-    if fence < fence_in(head) then return {'superseded', tonumber(fence_in(head))} end
-    if expected ~= (exists and version_in(head) or '') then
-      local stored = token_in(key, head)
-      if stored == token and fence == fence_in(head) then
-        write_again(key, head)
-        return shown('saved', head)
-      end
-      return shown('conflict', head, stored)
-    end
-    version = math.max(version, tonumber(version_in(head)) + 1)
+    local refusal = refuse_token(key, head, fence, expected, request, token)
+    if refusal then return refusal end
+    local last = version_in(head)
+    if version <= last then version = string.format('%016d', last + 1) end
   elseif expected ~= '' then
     return {'conflict'}
   end
-  local till = ttl > 0 and now_up + ttl or 0
-  local times = in_digits(now, 15) .. in_digits(till, 15)
-  head = layout .. 't' .. fence .. in_digits(version, 16) .. times
-  head = head .. in_digits(#token, 5) .. request
-  if ttl > 0 then
-    call('SET', key, head .. token, 'PX', ttl + kept)
-  else
-    call('SET', key, head .. token)
-  end
-  return shown('saved', head)
+  local numbers = string.format('%015d%05d', till, #token)
+  local value = layout .. 't' .. fence .. version .. saved_now .. numbers .. request .. token
+  if ttl > 0 then call('SET', key, value, 'PX', ttl + kept) else call('SET', key, value) end
+  return {'saved', tonumber(fence), tonumber(version), now, till, now, #token}
 end
-
 -- Records a fence. 'token', see shown, token | 'token' | 'superseded', fence | 'failed', error
 local function take_over_token(key, fence, kept)
   local head, failure = token_head(key)

@@ -1,29 +1,28 @@
 -- Creating a run.
--- needs: call, now, micros, read_run, run_head, put_run, add_event
+-- needs: call, now, now_digits, layout, micros, read_run, run_parts, prolong, put_run
+-- needs: put_again, add_event
 -- Creates the run `new` at `key`, unless there is one. `new.lasts`: when the entries of listings
 -- that were written for it may be swept (ms).
 -- 'done', run | 'conflict', run | 'stale': write the entries again | 'failed', error
 local function create_run(key, new, margin)
-  local run, failure = read_run(key)
+  local head, failure = read_run(key)
   if failure then return {'failed', failure} end
   local version = micros
-  if run and not run.is_expired then
-    if run.request ~= new.request then return {'conflict', run_head(run)} end
-    -- A repetition writes again: a durable call waits for the last write of its connection.
-    return {'done', put_run(run, {}, margin)}
+  if head then
+    local _, last, _, _, _, till, _, _, _, request = run_parts(head)
+    if till > now_digits then
+      if request ~= new.request then return {'conflict', head} end
+      return {'done', put_again(key, head, margin)}
+    end
+    version = math.max(version, last + 1)
   end
   if now >= new.lasts then return {'stale'} end
-  if run then
-    version = math.max(version, run.version + 1)
-    call('UNLINK', key)
-  end
-  local never = string.rep('0', 15)
-  run = {
-    key = key, state = 'c', version = version, created = new.created, ended = never,
-    updated = string.format('%015d', now), till = 0, ttl = new.ttl, fence = string.rep('0', 16),
-    first = 0, next = 0, bytes = 0, most = new.most, request = new.request, names = new.names,
-  }
-  local fields = {'input', new.input}
-  add_event(run, fields, new.request, 'run.created', '')
-  return {'done', put_run(run, fields, margin)}
+  if head then call('UNLINK', key) end
+  local fields, never, no_fence = {'input', new.input}, string.rep('0', 15), string.rep('0', 16)
+  local bytes = add_event(fields, 0, new.request, 'run.created', '')
+  local till, left = prolong(never, new.ttl, margin)
+  local log = string.format('%016d%016d%08d%05d', 0, 1, bytes, new.most)
+  head = layout .. 'c' .. string.format('%016d', version) .. new.created .. now_digits .. never
+    .. till .. new.ttl .. no_fence .. log .. new.request .. new.names
+  return {'done', put_run(key, head, left, fields)}
 end

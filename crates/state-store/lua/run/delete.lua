@@ -10,8 +10,8 @@
 -- needs: call, notify_watchers, read_run
 local reply = {'each'}
 for index, key in ipairs(KEYS) do
-  local run, failure = read_run(key)
-  if run and run.created == ARGV[index + 3] then
+  local head, failure = read_run(key)
+  if head and string.sub(head, 19, 34) == ARGV[index + 3] then
     call('UNLINK', key)
     notify_watchers(ARGV[3], key)
   end

@@ -7,51 +7,65 @@
 --   e0 …    events: layout, time (ms, 15 digits), request (16 bytes), length of the kind (2
 --           digits), kind, data
 -- State: `c` created, `p` in progress, `a` awaiting, `d` completed, `f` failed, `x` cancelling,
--- `z` cancelled.
+-- `z` cancelled. Scripts keep the text: numbers of one length sort as text does.
 -- needs: call, now, now_up, layout, unreadable
 local function int(number) return string.format('%d', number) end
 
--- Reads a run, which may have expired; nil if there is none. Or nil and an error.
+local now_digits = string.format('%015d', now)
+
+-- Reads what is in `run`; nil if there is no run. Or nil and an error.
 local function read_run(key)
-  local head, cut = redis.pcall('HGET', key, 'run'), string.sub
-  if type(head) == 'table' then return nil, head.err end
+  local head = redis.pcall('HGET', key, 'run')
   if not head then return nil end
-  local failure, digits = unreadable(head), cut(head, 3, 155)
-  if not failure and (#head < 174 or string.find(digits, '%D')) then
+  if type(head) == 'table' then return nil, head.err end
+  local failure = unreadable(head)
+  if not failure and (#head < 174 or not tonumber(string.sub(head, 65, 79))) then
     failure = 'TWCORRUPT the entry is no run'
   end
   if failure then return nil, failure end
-  local run = {key = key, state = cut(head, 2, 2), version = tonumber(cut(head, 3, 18))}
-  run.created, run.updated, run.ended = cut(head, 19, 34), cut(head, 35, 49), cut(head, 50, 64)
-  run.till, run.ttl, run.fence = tonumber(cut(head, 65, 79)), cut(head, 80, 94), cut(head, 95, 110)
-  run.first, run.next = tonumber(cut(head, 111, 126)), tonumber(cut(head, 127, 142))
-  run.bytes, run.most = tonumber(cut(head, 143, 150)), tonumber(cut(head, 151, 155))
-  run.request, run.names = cut(head, 156, 171), cut(head, 172)
-  run.is_expired = run.till <= now
-  return run
-end
-
-local function run_head(run)
-  local times = run.created .. run.updated .. run.ended .. string.format('%015d', run.till)
-  local numbers = string.format('%016d%016d%08d%05d', run.first, run.next, run.bytes, run.most)
-  local head = layout .. run.state .. string.format('%016d', run.version) .. times .. run.ttl
-  return head .. run.fence .. numbers .. run.request .. run.names
-end
-
--- Writes a run and these fields with one command, and prolongs it. It may be collected `margin`
--- (ms) after its end.
-local function put_run(run, fields, margin)
-  run.till = math.max(run.till, now_up + tonumber(run.ttl))
-  local head = run_head(run)
-  call('HSET', run.key, 'run', head, unpack(fields))
-  call('PEXPIRE', run.key, int(run.till - now + margin))
   return head
 end
 
--- Adds an event to the fields that will be written.
-local function add_event(run, fields, request, kind, data)
-  local value = layout .. string.format('%015d', now) .. request .. string.format('%02d', #kind)
-  value = value .. kind .. data
-  fields[#fields + 1], fields[#fields + 2] = 'e' .. int(run.next), value
-  run.next, run.bytes = run.next + 1, run.bytes + #value
+-- The parts of what is in `run`: state, version, created, updated, ended, until when it lasts, TTL,
+-- fence, log, request. The log: first event, next event, bytes of events, how many are kept.
+local function run_parts(head)
+  return struct.unpack('c1c16c16c15c15c15c15c16c45c16', head, 2)
+end
+
+-- For each TTL of a run: until when one lasts that is written now, and the TTL of its key (ms).
+local lasting = {}
+
+-- Until when a run lasts that lasted until `till` and is written now, and the TTL of its key: it
+-- may be collected `margin` (ms) after its end.
+local function prolong(till, ttl, margin)
+  local found = lasting[ttl]
+  if not found then
+    local later = now_up + ttl
+    found = {string.format('%015d', later), int(later - now + margin)}
+    lasting[ttl] = found
+  end
+  if found[1] >= till then return found[1], found[2] end
+  return till, int(till - now + margin)
+end
+
+-- Writes a run and these fields with one command.
+local function put_run(key, head, left, fields)
+  call('HSET', key, 'run', head, unpack(fields))
+  call('PEXPIRE', key, left)
+  return head
+end
+
+-- Writes again: a durable call waits for the last write of its connection.
+local function put_again(key, head, margin)
+  local before, till, ttl, rest = struct.unpack('c64c15c15', head)
+  local left
+  till, left = prolong(till, ttl, margin)
+  return put_run(key, before .. till .. ttl .. string.sub(head, rest), left, {})
+end
+
+-- Adds an event to the fields that will be written. Returns its size.
+local function add_event(fields, number, request, kind, data)
+  local value = layout .. now_digits .. request .. string.format('%02d', #kind) .. kind .. data
+  fields[#fields + 1], fields[#fields + 2] = 'e' .. int(number), value
+  return #value
 end

@@ -1,30 +1,17 @@
--- Writing a run: its state, its payloads, its events.
--- needs: call, now, micros, is_repeat, int, read_run, run_head, put_run, add_event
--- The write whose arguments begin at `at` (see write.lua), and where those of the next one begin.
-local function read_write(at)
-  local write = {payloads = {}, events = {}}
-  write.request, write.remembered, write.version = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2]
-  write.sequence, write.fence, write.from = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
-  write.to, write.name, write.ends = ARGV[at + 6], ARGV[at + 7], ARGV[at + 8] == '1'
-  local pairs_of, payloads = tonumber(ARGV[at + 9]), tonumber(ARGV[at + 10])
-  at = at + 11
-  for number = 1, pairs_of do
-    local into = number <= payloads and write.payloads or write.events
-    into[#into + 1], into[#into + 2] = ARGV[at], ARGV[at + 1]
-    at = at + 2
-  end
-  write.changes = write.to ~= '' or payloads > 0
-  return write, at
-end
+-- Writing a run: its state, its payloads, its events. `words`: see write.lua.
+-- needs: call, now, now_digits, layout, micros, is_repeat, int, read_run, run_parts, prolong
+-- needs: put_run, put_again, add_event
+local any, new_version = string.rep('-', 16), string.format('%016d', micros)
 
 -- Whether the log has an event of this request, which is not older than `remembered` (ms). nil if
 -- such an event may have been removed.
-local function has_request(run, request, remembered)
-  local behind, cut = run.next, string.sub
-  while behind > run.first do
-    local fields, from = {}, math.max(run.first, behind - 100)
+local function has_request(key, head, request, remembered)
+  local cut = string.sub
+  local oldest, behind = tonumber(cut(head, 111, 126)), tonumber(cut(head, 127, 142))
+  while behind > oldest do
+    local fields, from = {}, math.max(oldest, behind - 100)
     for number = from, behind - 1 do fields[#fields + 1] = 'e' .. int(number) end
-    local events = call('HMGET', run.key, unpack(fields))
+    local events = call('HMGET', key, unpack(fields))
     for index = #fields, 1, -1 do
       local event = events[index] or ''
       if cut(event, 17, 32) == request then return true end
@@ -32,74 +19,89 @@ local function has_request(run, request, remembered)
     end
     behind = from
   end
-  if run.first == 0 then return false end
+  if oldest == 0 then return false end
   return nil
 end
 
 -- Whether this write was done before; see has_request.
-local function was_written(run, write)
-  if write.changes and run.request == write.request then return true end
-  if write.sequence ~= '' then
-    local event = call('HGET', run.key, 'e' .. write.sequence)
-    if event and string.sub(event, 17, 32) == write.request then return true end
+local function was_written(key, head, request, sequence, remembered)
+  if sequence ~= any then
+    local event = call('HGET', key, 'e' .. int(sequence))
+    if event and string.sub(event, 17, 32) == request then return true end
   end
-  return is_repeat and has_request(run, write.request, write.remembered)
+  return is_repeat and has_request(key, head, request, remembered)
 end
 
--- Why the write cannot be done: an answer, or nil.
-local function refuse_write(run, write)
-  if write.fence ~= '' and write.fence < run.fence then
-    return {'superseded', tonumber(run.fence)}
+-- Adds the events of `list` from `at` to `last`, and that of a transition, to the fields that will
+-- be written. Returns the log, and the events that it keeps no longer, as fields.
+local function append_events(key, log, fields, request, list, at, last, transition, most_bytes)
+  local oldest, number, bytes, most = struct.unpack('c16c16c8c5', log)
+  local gone, kept_from = nil, oldest + 0
+  for index = at, last, 2 do
+    bytes = bytes + add_event(fields, number, request, list[index], list[index + 1])
+    number = number + 1
   end
-  local version, sequence = tonumber(write.version), tonumber(write.sequence)
-  if (version or run.version) ~= run.version or (sequence or run.next) ~= run.next then
-    return {'conflict', run_head(run)}
+  if transition then
+    bytes, number = bytes + add_event(fields, number, request, transition, ''), number + 1
   end
-  if not string.find(write.from, run.state, 1, true) then return {'illegal', run_head(run)} end
-  return nil
-end
-
--- The events that the log keeps no longer, as fields. Counts them as removed.
-local function trim_events(run, most_bytes)
-  local gone = {}
-  while run.next - run.first > run.most or run.bytes > most_bytes do
-    local field = 'e' .. int(run.first)
-    run.first, run.bytes = run.first + 1, run.bytes - call('HSTRLEN', run.key, field)
+  while number - kept_from > tonumber(most) or bytes > most_bytes do
+    local field = 'e' .. int(kept_from)
+    kept_from, bytes = kept_from + 1, bytes - call('HSTRLEN', key, field)
+    gone = gone or {}
     gone[#gone + 1] = field
   end
-  return gone
+  if gone then oldest = string.format('%016d', kept_from) end
+  return oldest .. string.format('%016d%08d', number, bytes) .. most, gone
 end
 
--- Writes the run at `key`. 'done', run | 'conflict', run | 'illegal', run | 'superseded', fence |
--- 'absent' | 'lost': whether it was done is not known | 'failed', error
-local function write_run(key, write, margin, most_bytes)
-  local run, failure = read_run(key)
-  if failure then return {'failed', failure} end
-  if not run or run.is_expired then return {'absent'} end
-  local written = was_written(run, write)
-  if written then return {'done', put_run(run, {}, margin)} end
-  local refusal = refuse_write(run, write)
-  if refusal then return refusal end
-  if written == nil and write.version == '' and write.sequence == '' then return {'lost'} end
-  local fields, is_transition = write.payloads, write.to ~= '' and write.to ~= run.state
-  for index = 1, #write.events, 2 do
-    add_event(run, fields, write.request, write.events[index], write.events[index + 1])
+-- Writes the run at `key` as `list` says from `at` on. Returns its answer, and where `list`
+-- continues.
+-- 'done', run | 'conflict', run | 'illegal', run | 'superseded', fence | 'absent' | 'lost': whether
+-- it was done is not known | 'failed', error
+local function write_run(key, list, at, margin, most_bytes)
+  local words = list[at]
+  local request, version, sequence, given, to, payloads, events, remembered, legal, name =
+    struct.unpack('c16c16c16c16c1c1c2c10c7', words)
+  local changes, first_event = to ~= '-' or payloads ~= '0', at + 1 + 2 * payloads
+  local behind = first_event + 2 * events
+  local head, failure = read_run(key)
+  if failure then return {'failed', failure}, behind end
+  if not head then return {'absent'}, behind end
+  local was, last, created, updated, ended, till, ttl, fence, log, writer = run_parts(head)
+  if till <= now_digits then return {'absent'}, behind end
+  local written = changes and writer == request
+    or was_written(key, head, request, sequence, remembered)
+  if written then return {'done', put_again(key, head, margin)}, behind end
+  if given ~= any and given < fence then return {'superseded', tonumber(fence)}, behind end
+  if (version ~= any and version ~= last)
+    or (sequence ~= any and sequence ~= string.sub(log, 17, 32)) then
+    return {'conflict', head}, behind
   end
-  if write.changes then
-    run.version, run.request = math.max(micros, run.version + 1), write.request
-    run.updated = string.format('%015d', now)
+  if not string.find(legal, was, 1, true) then return {'illegal', head}, behind end
+  if written == nil and version == any and sequence == any then return {'lost'}, behind end
+
+  local fields, transition, gone = {unpack(list, at + 1, first_event - 1)}, nil, nil
+  if changes then
+    if to == '-' then to = was end
+    if to ~= was then transition = string.sub(words, name) end
+    if string.find('dfz', to, 1, true) then ended = now_digits end
+    last = last < new_version and new_version or string.format('%016d', last + 1)
+    updated, writer = now_digits, request
+  else
+    to = was
   end
-  if is_transition then
-    run.state = write.to
-    if write.ends then run.ended = run.updated end
-    add_event(run, fields, write.request, write.name, '')
+  if transition or first_event < behind then
+    log, gone = append_events(key, log, fields, request, list, first_event, behind - 1,
+      transition, most_bytes)
   end
-  if write.fence > run.fence then run.fence = write.fence end
+  if given > fence then fence = given end
   -- The record first: it no longer names the events that are removed after it.
-  local gone = trim_events(run, most_bytes)
-  local head = put_run(run, fields, margin)
-  for from = 1, #gone, 1000 do
+  local later, left = prolong(till, ttl, margin)
+  head = layout .. to .. last .. created .. updated .. ended .. later .. ttl .. fence .. log
+    .. writer .. string.sub(head, 172)
+  put_run(key, head, left, fields)
+  for from = 1, gone and #gone or 0, 1000 do
     call('HDEL', key, unpack(gone, from, math.min(from + 999, #gone)))
   end
-  return {'done', head}
+  return {'done', head}, behind
 end

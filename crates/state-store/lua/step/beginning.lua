@@ -1,9 +1,10 @@
 -- Beginning a step or a sleep.
--- needs: now, now_up, no_attempt, read_step, step_entry, write_step
+-- needs: now, now_up, no_attempt, no_time, time_digits, read_step, step_entry, recorded_error
+-- needs: write_step
 -- The answer to an attempt (16 digits) that begins a step, or nil if it may write. `of_run`:
 -- whether attempts are those of the run. `restart_of`: the attempt that it replaces, or ''.
 local function refuse_step(read, attempt, of_run, restart_of, most)
-  if not read.entry and read.count >= most then
+  if not read.entry and read.steps >= most then
     return {'failed', 'TWINVALID the run has ' .. most .. ' steps, and may not have more'}
   end
   local latest = of_run and read.latest or read.attempt or no_attempt
@@ -14,15 +15,16 @@ local function refuse_step(read, attempt, of_run, restart_of, most)
 end
 
 -- How long a sleep that was read lasts from now on.
-local function sleeping(read)
-  return {'sleeping', read.ended, math.max(read.ended - now, 0)}
+local function sleeping(ended)
+  return {'sleeping', ended, math.max(ended - now, 0)}
 end
 
 -- Notes that an attempt begins the step, unless it has begun it before.
 local function count_attempt(read, attempt)
   if read.state == 'r' and read.attempt == attempt then return end
-  read.attempts = math.min((read.attempts or 0) + 1, 999999)
-  read.first, read.began = read.first or now, now
+  local attempts = math.min((read.attempts or 0) + 1, 999999)
+  read.attempts, read.began = string.format('%06d', attempts), time_digits(now)
+  read.first = read.first or read.began
 end
 
 -- Begins the step `name` of the run at `key`: 'started', or why not.
@@ -30,11 +32,11 @@ local function begin_step(key, name, attempt, of_run, restart_of, ttl, most, mar
   local read = read_step(key, name)
   if read.failure then return {'failed', read.failure} end
   if read.state == 'd' then return {'finished', read.output} end
-  if read.state == 'z' then return sleeping(read) end
+  if read.state == 'z' then return sleeping(tonumber(read.ended)) end
   local refusal = refuse_step(read, attempt, of_run, restart_of, most)
   if refusal then return refusal end
   count_attempt(read, attempt)
-  local entry = step_entry(read, 'r', attempt, 0, 0, read.last_error or '')
+  local entry = step_entry(read, 'r', attempt, no_time, 0, recorded_error(read))
   write_step(read, of_run and attempt or no_attempt, now_up + ttl, margin, entry)
   return 'started'
 end
@@ -44,19 +46,20 @@ local function begin_sleep(key, name, attempt, of_run, lasting, ttl, most, margi
   local read = read_step(key, name)
   if read.failure then return {'failed', read.failure} end
   if read.state == 'z' then
+    local ended = tonumber(read.ended)
     -- A repetition writes the same again: the first copy may have been interrupted, and a durable
     -- call waits for the last write of its connection.
     if read.attempt == attempt then
-      write_step(read, of_run and read.latest or no_attempt, read.ended + ttl, margin, read.entry)
+      write_step(read, of_run and read.latest or no_attempt, ended + ttl, margin, read.entry)
     end
-    return sleeping(read)
+    return sleeping(ended)
   end
   if read.entry then return {'failed', 'TWINVALID the step is not a sleep'} end
   local refusal = refuse_step(read, attempt, of_run, '', most)
   if refusal then return refusal end
   count_attempt(read, attempt)
-  read.ended = now_up + lasting
-  local entry = step_entry(read, 'z', attempt, read.ended, 0, '')
-  write_step(read, of_run and attempt or no_attempt, read.ended + ttl, margin, entry)
-  return sleeping(read)
+  local ended = now_up + lasting
+  local entry = step_entry(read, 'z', attempt, time_digits(ended), 0, '')
+  write_step(read, of_run and attempt or no_attempt, ended + ttl, margin, entry)
+  return sleeping(ended)
 end

@@ -3,15 +3,15 @@
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  layouts: see layout.lua
 -- ARGV[3]  how much later than its end a run may be collected (ms)
--- ARGV     from 4 on, for each step: name, attempt (16 digits), `r` if attempts are those of the
---          run or `s`, how long the run lasts from now on (ms), error
+-- ARGV     from 4 on, for each step: name, its words, error. The words: see begin.lua
 -- Returns  'each', then for each step: 'recorded' | 'superseded' | 'failed', error
 -- Retry    recognised by its attempt; the first error stays
 -- Cost     O(steps)
 -- needs: end_step
 local margin, reply = tonumber(ARGV[3]), {'each'}
 for index, key in ipairs(KEYS) do
-  local name, attempt, of, ttl, text = unpack(ARGV, 5 * index - 1, 5 * index + 3)
+  local name, words, text = unpack(ARGV, 3 * index + 1, 3 * index + 3)
+  local attempt, of, ttl = struct.unpack('c16c1c15', words)
   reply[index + 1] = end_step(key, name, attempt, of == 'r', ttl, 'f', text, margin)
 end
 return reply

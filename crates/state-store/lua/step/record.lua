@@ -6,60 +6,84 @@
 --           ended (ms, 15 digits each; 0: it runs), bytes of the output (6 digits), last error
 --   o NAME  output
 -- State: `r` running, `f` failed, `d` finished, `z` a sleep, which is over when it ended.
+-- Numbers stay text, which sorts as they do, unless they are calculated with.
 -- needs: call, now, layout, unreadable
-local no_attempt = string.rep('0', 16)
+local no_attempt, no_time = string.rep('0', 16), string.rep('0', 15)
+
+-- Times (ms) in 15 digits, by the time: those of one call repeat.
+local digits = {}
+local function time_digits(ms)
+  local found = digits[ms]
+  if not found then
+    found = string.format('%015d', ms)
+    digits[ms] = found
+  end
+  return found
+end
 
 -- Reads a step of a run: its run, and itself if it was begun and the run lasts. `failure` if it
 -- cannot be read.
 local function read_step(key, name)
-  local stored, cut = redis.pcall('HMGET', key, 'run', 's' .. name, 'o' .. name), string.sub
+  local field, failure = 's' .. name, nil
+  local stored = redis.pcall('HMGET', key, 'run', field, 'o' .. name)
   if stored.err then return {failure = stored.err} end
-  local head, entry = stored[1], stored[2]
-  local read = {key = key, name = name, count = 0, till = 0, latest = no_attempt}
-  if not head then return read end
-  local failure = unreadable(head)
-  local till, steps = tonumber(cut(head, 2, 16)), tonumber(cut(head, 33))
-  if not failure and not (till and steps) then failure = 'TWCORRUPT the entry is no run' end
-  if failure then return {failure = failure} end
-  if till <= now then
-    read.is_expired = true
-    return read
+  local head, entry, till, latest, steps = stored[1], stored[2], no_time, no_attempt, 0
+  if head then
+    failure = unreadable(head)
+    if not failure and #head < 33 then failure = 'TWCORRUPT the entry is no run' end
+    if failure then return {failure = failure} end
+    till, latest = struct.unpack('c15c16', head, 2)
+    steps = tonumber(string.sub(head, 33))
+    if not steps then return {failure = 'TWCORRUPT the entry is no run'} end
   end
-  read.till, read.count, read.latest = till, steps, cut(head, 17, 32)
-  if not entry then return read end
+  local is_expired = head and till <= time_digits(now)
+  if is_expired then till, latest, steps = no_time, no_attempt, 0 end
+  if is_expired or not entry then
+    return {
+      key = key, name = name, field = field, steps = steps, till = till, latest = latest,
+      is_expired = is_expired,
+    }
+  end
   failure = unreadable(entry)
-  if not failure and not tonumber(cut(entry, 19, 75)) then
+  if not failure and not tonumber(string.sub(entry, 55, 75)) then
     failure = 'TWCORRUPT the entry is no step'
   end
   if failure then return {failure = failure} end
-  read.entry, read.output = entry, stored[3] or ''
-  read.state, read.attempt = cut(entry, 2, 2), cut(entry, 3, 18)
-  read.attempts, read.first = tonumber(cut(entry, 19, 24)), tonumber(cut(entry, 25, 39))
-  read.began, read.ended = tonumber(cut(entry, 40, 54)), tonumber(cut(entry, 55, 69))
-  read.last_error = cut(entry, 76)
-  return read
+  local letter, attempt, attempts, began_first, began, ended
+    = struct.unpack('c1c16c6c15c15c15', entry, 2)
+  return {
+    key = key, name = name, field = field, steps = steps, till = till, latest = latest,
+    entry = entry, output = stored[3] or '', state = letter, attempt = attempt,
+    attempts = attempts, first = began_first, began = began, ended = ended,
+  }
 end
 
 -- An entry of a step that `read_step` has read, by an attempt.
 local function step_entry(read, letter, attempt, ended, length, reason)
-  local times = string.format('%015d%015d%015d', read.first, read.began, ended)
-  local head = layout .. letter .. attempt .. string.format('%06d', read.attempts)
-  return head .. times .. string.format('%06d', length) .. reason
+  local times = read.first .. read.began .. ended .. string.format('%06d', length)
+  return layout .. letter .. attempt .. read.attempts .. times .. reason
 end
+
+-- The last error of a step that was read, or ''.
+local function recorded_error(read) return read.entry and string.sub(read.entry, 76) or '' end
 
 -- Writes a step that `read_step` has read, and its output unless that is nil. The run lasts at
 -- least until `lasts` (ms), and may be collected `margin` (ms) later. One command writes it all.
 local function write_step(read, latest, lasts, margin, entry, output)
-  local key, name, steps = read.key, read.name, read.count
-  local till = math.max(read.till, lasts)
-  local fields = {'s' .. name, entry}
+  local key, field, steps, till = read.key, read.field, read.steps, time_digits(lasts)
+  if till < read.till then till, lasts = read.till, tonumber(read.till) end
+  local extra, value = nil, output
   if not read.entry then
-    fields[3], fields[4] = 'n' .. string.format('%d', steps), name
-    steps = steps + 1
+    extra, value, steps = 'n' .. string.format('%d', steps), read.name, steps + 1
+  elseif output then
+    extra = 'o' .. read.name
   end
-  if output then fields[#fields + 1], fields[#fields + 2] = 'o' .. name, output end
-  local head = layout .. string.format('%015d', till) .. latest .. string.format('%d', steps)
+  local head = layout .. till .. latest .. string.format('%d', steps)
   if read.is_expired then call('DEL', key) end
-  call('HSET', key, 'run', head, unpack(fields))
-  call('PEXPIRE', key, string.format('%d', till - now + margin))
+  if extra then
+    call('HSET', key, 'run', head, field, entry, extra, value)
+  else
+    call('HSET', key, 'run', head, field, entry)
+  end
+  call('PEXPIRE', key, string.format('%d', lasts - now + margin))
 end

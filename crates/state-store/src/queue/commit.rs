@@ -116,7 +116,7 @@ async fn commit_in(
         more_keys.push(keys.run(&write.run));
         let margin = millis_ceil(store.link.collection_margin());
         parts.extend(args![store.link.layouts().argument(Aggregate::Run), margin, RunEvents::MAX_RUN_BYTES]);
-        parts.extend(store.write_args(write, durability).0);
+        parts.extend(store.commit_args(write, durability));
     }
     if let Some(save) = &commit.token {
         letters.push('t');

@@ -90,9 +90,16 @@ impl Records<'_> {
         Ok(RunIndexKeys::under(&self.listings(op).await?, names.agent, names.session).into_vec())
     }
 
-    /// Writes the entries of a new run.
-    pub(super) async fn index_new(&self, run: &NewRun, durability: Durability) -> Result<(Entries, Result<Reached>)> {
-        self.index(&Names::of_new(run), args![run.ttl.as_millis(), "", ""], durability).await
+    /// Writes the entries of a new run. `None`, and nothing is written, if the listings have an entry with its id that may not be
+    /// replaced.
+    pub(super) async fn index_new(
+        &self,
+        run: &NewRun,
+        may_replace: bool,
+        durability: Durability,
+    ) -> Result<(Option<Entries>, Result<Reached>)> {
+        let created = if may_replace { "replace" } else { "" };
+        self.index(&Names::of_new(run), args![run.ttl.as_millis(), created, ""], durability).await
     }
 
     async fn index(
@@ -100,29 +107,32 @@ impl Records<'_> {
         names: &Names<'_>,
         times: Vec<Arg>,
         durability: Durability,
-    ) -> Result<(Entries, Result<Reached>)> {
+    ) -> Result<(Option<Entries>, Result<Reached>)> {
         let mut args = args![names.run.as_str(), names.text(), if names.session.is_some() { "1" } else { "" }];
         args.extend(times);
         let keys = self.index_keys(self.op().create, names).await?;
         let (mut reply, reached) = self.calls.index.call_durable(keys, args, 0, durability).await?;
-        if reply.next_word()?.as_ref() != b"indexed" {
-            return Err(reply.unknown_word());
+        match reply.next_word()?.as_ref() {
+            b"indexed" => {}
+            b"listed" => return Ok((None, reached)),
+            _ => return Err(reply.unknown_word()),
         }
         reply.record(names.run.as_str(), []);
         let (created, lasts) = (reply.next_u64()?, reply.next_u64()?);
-        Ok((Entries { created, lasts, others_are_due: reply.next_u64()? == 1 }, reached))
+        Ok((Some(Entries { created, lasts, others_are_due: reply.next_u64()? == 1 }), reached))
     }
 
     /// A run with the id was created before: writes its entries again, some of which the new ones have replaced, and removes the new
     /// ones.
     pub(super) async fn restore_entries(&self, new: &NewRun, entries: &Entries, found: &Head) -> Result<()> {
-        self.index_again(found).await?;
+        self.index_again(found, Durability::Accepted).await?.unwrap_or_default();
         self.tidy(&Names::of_new(new), entries.created, None).await
     }
 
-    async fn index_again(&self, found: &Head) -> Result<()> {
+    /// Writes the entries of a run again.
+    pub(super) async fn index_again(&self, found: &Head, durability: Durability) -> Result<Result<Reached>> {
         let times = args![0, found.created, found.info.until.as_millis()];
-        self.index(&Names::of(&found.info), times, Durability::Accepted).await.map(drop)
+        Ok(self.index(&Names::of(&found.info), times, durability).await?.1)
     }
 
     /// Removes the entries of a run that was deleted.
@@ -201,7 +211,7 @@ impl Records<'_> {
                 postponed_to = Some(found.info.until.as_millis());
             } else {
                 // Another run has the id, and the creation of this one was refused or interrupted.
-                self.index_again(found).await?;
+                self.index_again(found, Durability::Accepted).await?.unwrap_or_default();
             }
         }
         self.tidy(&due.names(), due.created, postponed_to).await?;
@@ -209,7 +219,7 @@ impl Records<'_> {
     }
 
     pub(super) async fn clear(&self, prefix: &str, after: Option<&Cursor>) -> Result<RunsRemoved> {
-        let listing = self.listed(Op::RunClear, &RunFilter::default(), PageRequest::MAX_LIMIT, after).await?;
+        let listing = self.listed(self.op().clear, &RunFilter::default(), PageRequest::MAX_LIMIT, after).await?;
         let chosen = listing.runs.iter().filter(|run| run.as_str().starts_with(prefix));
         let deleted = try_join_all(chosen.map(|run| self.delete(run))).await?;
         let removed = deleted.into_iter().filter(|existed| *existed).count() as u64;

@@ -9,7 +9,7 @@ use super::{GET, Kind, RunCalls, reply};
 use crate::StateStore;
 
 /// How often the entries of a record are written if they may have been swept before the record was created.
-const TRIES: usize = 3;
+const TRIES: usize = 4;
 /// The size of a head in a reply, roughly.
 const HEAD_BYTES: usize = 256;
 
@@ -36,12 +36,15 @@ impl Records<'_> {
     }
 
     pub(super) async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
+        let mut may_replace = false;
         for _ in 0..TRIES {
-            let (entries, indexed) = self.index_new(run, durability).await?;
+            let (entries, indexed) = self.index_new(run, may_replace, durability).await?;
+            // Without entries, nothing is created.
+            let (created, lasts) = entries.as_ref().map_or((0, 0), |entries| (entries.created, entries.lasts));
             let args = args![
                 &run.request.as_bytes()[..],
-                format!("{:016}", entries.created),
-                entries.lasts,
+                format!("{created:016}"),
+                lasts,
                 format!("{:015}", run.ttl.as_millis()),
                 run.max_events.clamp(100, NewRun::MAX_EVENTS),
                 reply::names(&run.agent, run.session.as_ref()),
@@ -50,33 +53,42 @@ impl Records<'_> {
             let key = self.key(self.op().create, &run.run).await?;
             let answer = self.calls.create.call_durable(key, args, run.input.len(), durability).await;
             let (mut reply, reached) = answer?;
-            let outcome = match reply.next_word()?.as_ref() {
-                b"stale" => continue,
-                b"done" => {
-                    reply.record(run.run.as_str(), []);
-                    let found = reply::head(self.op().create, &run.run, &reply.next_bytes()?)?;
-                    if found.created != entries.created {
-                        self.restore_entries(run, &entries, &found).await?;
-                    }
-                    RunOutcome::Done(found.info)
-                }
-                b"conflict" => {
-                    let found = reply::head(self.op().create, &run.run, &reply.next_bytes()?)?;
-                    self.restore_entries(run, &entries, &found).await?;
-                    return Ok(Receipt::new(RunOutcome::Conflict(found.info), reached.unwrap_or_default()));
-                }
+            let word = reply.next_word()?;
+            if word.as_ref() == b"stale" {
+                may_replace = true;
+                continue;
+            }
+            let is_done = match word.as_ref() {
+                b"done" => true,
+                b"conflict" => false,
                 _ => return Err(reply.unknown_word()),
             };
-            if entries.others_are_due {
+            if is_done {
+                reply.record(run.run.as_str(), []);
+            }
+            let found = reply::head(self.op().create, &run.run, &reply.next_bytes()?)?;
+            let indexed = match &entries {
+                // An earlier copy has written them, perhaps with a lower durability.
+                None if is_done => self.index_again(&found, durability).await?,
+                Some(entries) if found.created != entries.created => {
+                    self.restore_entries(run, entries, &found).await?;
+                    indexed
+                }
+                _ => indexed,
+            };
+            if !is_done {
+                return Ok(Receipt::new(RunOutcome::Conflict(found.info), reached.unwrap_or_default()));
+            }
+            if entries.is_some_and(|entries| entries.others_are_due) {
                 // The next creation, or a sweep, does what this one cannot.
                 let _ = self.sweep(SWEPT_BY_CREATE).await;
             }
             let reached = reached.and_then(|reached| indexed.map(|_| reached));
-            return Ok(Receipt::new(outcome, reached?));
+            return Ok(Receipt::new(RunOutcome::Done(found.info), reached?));
         }
         Err(Error::unavailable(
             self.op().create,
-            "the process was suspended for longer than the run lasts, three times",
+            "the process was suspended several times for longer than the time to live",
         ))
     }
 

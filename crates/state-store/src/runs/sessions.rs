@@ -3,16 +3,17 @@
 use async_trait::async_trait;
 use redis_link::args;
 use store_core::{
-    AgentName, Durability, Error, NameError, NewRun, Op, Page, PageRequest, Receipt, Result, RunFilter, RunId, RunInfo,
-    RunOutcome, RunState, Session, SessionId, SessionOutcome, SessionSave, Sessions, millis_ceil,
+    AgentName, Cursor, Durability, Error, NameError, NewRun, Op, Page, PageRequest, Receipt, Result, RunFilter, RunId,
+    RunInfo, RunOutcome, RunState, RunsRemoved, Session, SessionId, SessionOutcome, SessionSave, Sessions,
 };
 
+use super::Words;
 use super::listings::SWEPT_AT_ONCE;
 use super::records::Records;
 use crate::StateStore;
 
 /// A first save is two scripts, one after the other, any other save is one. Concurrent calls of one operation with the same durability
-/// are coalesced, except `get` and `list`. `delete` and `sweep` also work if the server's memory is full.
+/// are coalesced, except `get` and `list`. `delete`, `sweep` and `clear` also work if the server's memory is full.
 #[async_trait]
 impl Sessions for StateStore {
     async fn save(&self, save: &SessionSave, durability: Durability) -> Result<Receipt<SessionOutcome>> {
@@ -25,21 +26,10 @@ impl Sessions for StateStore {
                 records.create(&new.with_ttl(save.ttl).with_request(save.request), durability).await?
             }
             Some(version) => {
-                let args = args![
-                    &save.request.as_bytes()[..],
-                    millis_ceil(self.link.remembered_for(durability)),
-                    version,
-                    "", // any sequence
-                    "", // no fence
-                    RunState::Created.letter().to_string(),
-                    "", // no transition
-                    "",
-                    "",
-                    1, // payload
-                    1,
-                    "input",
-                    &save.state,
-                ];
+                let words = Words { version: Some(version), payloads: 1, ..Words::default() };
+                let remembered = self.link.remembered_for(durability);
+                let words = words.arg(&save.request, remembered, [RunState::Created].into_iter());
+                let args = args![words, "input", &save.state];
                 records.write(&id, &self.calls.sessions.write, args, save.state.len(), durability).await?
             }
         };
@@ -72,6 +62,10 @@ impl Sessions for StateStore {
 
     async fn sweep(&self) -> Result<u64> {
         Ok(self.session_records().sweep(SWEPT_AT_ONCE).await?.left)
+    }
+
+    async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved> {
+        self.session_records().clear(prefix, after.as_ref()).await
     }
 }
 

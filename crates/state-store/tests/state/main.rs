@@ -19,6 +19,7 @@ mod runs;
 mod runs_interrupted;
 mod schedule_layout;
 mod schedules;
+mod sessions;
 mod steps;
 mod topic_failovers;
 mod topic_reads;

@@ -40,7 +40,7 @@ pub struct RunInfo {
     /// Its state.
     pub state: RunState,
     /// The version. Each write that changes the state or a payload raises it; an append of events does not. A run that is created
-    /// again under the same id has a higher one.
+    /// again under the same id has a higher one, unless the server's clock was set back after it was deleted.
     pub version: u64,
     /// The highest fence that a write has presented.
     pub fence: Option<Fence>,

@@ -116,6 +116,7 @@ late_copies! {
     SessionSave => sessions::first_save_then_delete;
     SessionDelete => sessions::delete_then_save;
     SessionSweep => sessions::sweep_then_save;
+    SessionClear => sessions::clear_then_save;
     SchedulePut => schedules::put_then_put;
     SchedulePut => schedules::put_then_delete;
     ScheduleDelete => schedules::delete_then_put;

@@ -80,6 +80,7 @@ lost_replies! {
     SessionSave => sessions::save;
     SessionDelete => sessions::delete;
     SessionSweep => sessions::sweep;
+    SessionClear => sessions::clear;
     HomeCommit => homes::commit;
     SchedulePut => schedules::put;
     ScheduleDelete => schedules::delete;

@@ -118,4 +118,9 @@ impl Sessions for Recorded<dyn Sessions> {
     async fn sweep(&self) -> Result<u64> {
         Err(Error::unsupported(Op::SessionSweep, "the history has no such call"))
     }
+
+    /// Refused: the checker has no rule for it.
+    async fn clear(&self, _: &str, _: Option<Cursor>) -> Result<RunsRemoved> {
+        Err(Error::unsupported(Op::SessionClear, "the history has no such call"))
+    }
 }

@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use store_core::{
-    AgentName, Durability, Op, Page, PageRequest, Receipt, Result, RunFilter, RunId, RunInfo, RunOutcome, Session,
-    SessionId, SessionOutcome, SessionSave, Sessions,
+    AgentName, Cursor, Durability, Op, Page, PageRequest, Receipt, Result, RunFilter, RunId, RunInfo, RunOutcome,
+    RunsRemoved, Session, SessionId, SessionOutcome, SessionSave, Sessions,
 };
 
 use super::record::{Payload, Record, SESSIONS};
-use super::{ROWS_AT_ONCE, SWEPT_AT_ONCE, create, delete, due, page_of, place, sweep};
+use super::{ROWS_AT_ONCE, SWEPT_AT_ONCE, clear, create, delete, due, page_of, place, sweep};
 use crate::EmbeddedState;
 use crate::database::Operation;
 use crate::encoding::name;
@@ -97,5 +97,12 @@ impl Sessions for EmbeddedState {
             Ok(due(change, &SESSIONS, now, 0)?.1)
         };
         self.database.write(Op::SessionSweep, apply).await
+    }
+
+    async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved> {
+        let (op, clock, prefix) = (Op::SessionClear, self.options.clock.clone(), prefix.to_owned());
+        let after = place(op, after.as_ref())?;
+        let apply = move |change: &mut Change<'_>| clear(change, &SESSIONS, &prefix, after, Moment::now(&clock));
+        self.database.write(op, apply).await
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
         Op::SessionList,
         Op::SessionDelete,
         Op::SessionSweep,
+        Op::SessionClear,
     ];
     ops.map(|op| (op, Arc::new(Calls(op)) as Arc<dyn Prepare>)).into()
 }
@@ -72,6 +73,9 @@ fn new_session(number: usize) -> Result<SessionSave> {
 
 /// Returns the version of the run or the session.
 async fn prepare(op: Op, state: &dyn StateRole, number: usize) -> Result<u64> {
+    if op == Op::SessionClear {
+        return Ok(0);
+    }
     if matches!(op, Op::SessionSave | Op::SessionGet | Op::SessionList | Op::SessionDelete | Op::SessionSweep) {
         let save = new_session(number)?;
         state.sessions().delete(&save.session).await?;
@@ -96,6 +100,7 @@ async fn call(op: Op, state: &dyn StateRole, number: usize, version: u64) -> Res
         Op::SessionList => !sessions.list(Some(&session_of.agent), PageRequest::first(10)).await?.items.is_empty(),
         Op::SessionDelete => sessions.delete(&session_of.session).await?,
         Op::SessionSweep => sessions.sweep().await? == 0,
+        Op::SessionClear => sessions.clear("no session begins so", None).await?.removed == 0,
         Op::RunCreate => runs.create(&new(number)?, accepted).await?.value.done().is_some(),
         Op::RunWrite => {
             let write = RunWrite::new(id(number)?).to(RunState::InProgress, version).with_output(PAYLOAD);

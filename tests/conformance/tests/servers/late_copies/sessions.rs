@@ -66,3 +66,11 @@ pub(super) async fn sweep_then_save(world: World) {
     world.arrives().await;
     assert_eq!(world.session().await, (Some("two".to_owned()), 1));
 }
+
+pub(super) async fn clear_then_save(world: World) {
+    world.session_saved(&new("one")).await;
+    assert_eq!(world.held_behind(2, world.sessions().clear("", None)).await.removed, 1);
+    world.session_saved(&new("two")).await;
+    world.arrives().await;
+    assert_eq!(world.session().await, (Some("two".to_owned()), 1));
+}

@@ -72,3 +72,12 @@ pub(super) async fn sweep(world: World) {
         assert_eq!(world.sessions_listed().await, 0);
     }
 }
+
+pub(super) async fn clear(world: World) {
+    // It lists the session, and deletes it.
+    for skipped in [0, 1, 2, 3] {
+        world.session_saved().await;
+        assert_eq!(world.lost_behind(skipped, world.sessions().clear(world.place, None)).await.removed, 1);
+        assert_eq!(world.sessions_listed().await, 0);
+    }
+}
