@@ -222,7 +222,8 @@ impl LinkConfig {
     }
 
     /// How often a call is repeated if that is safe. Default 3. The pauses between attempts are random, up to 100 ms,
-    /// 200 ms …. Refusals because a slot of a cluster moves do not count for the first 5 s of a call, unless the number is 0.
+    /// 200 ms …. Unless the number is 0, refusals because a slot of a cluster moves do not count at first: [`Link`](crate::Link)
+    /// states for how long.
     #[must_use]
     pub fn with_max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;

@@ -90,7 +90,7 @@ pub struct Link {
     inner: Arc<Inner>,
     pub(crate) clock: Clock,
     pub(crate) layouts: Layouts,
-    /// How long the lease lasts for which the calls are made.
+    /// The duration of the lease for which the calls are made.
     lease: Option<Duration>,
 }
 

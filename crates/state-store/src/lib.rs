@@ -3,7 +3,8 @@
 //! [`StateStore`] implements the capabilities of the state role with Lua scripts, most operations as one script: queues
 //! ([`Queue`](store_core::Queue), [`QueueInspect`](store_core::QueueInspect), [`QueueControl`](store_core::QueueControl)), their
 //! schedules ([`Schedules`](store_core::Schedules)), leases, heartbeats, resume tokens, steps of workflow runs, retries, runs of agents,
-//! sessions, topics, broadcasts, and idempotency keys that must not be lost. The scripts read the server's clock and recognise repeated requests. If
+//! sessions, homes, topics, broadcasts, and idempotency keys that must not be lost. The scripts read the server's clock and
+//! recognise repeated requests. If
 //! a server dies between two writes of a script, the next call repairs the partial write.
 
 mod broadcasts;

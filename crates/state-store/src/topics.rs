@@ -278,7 +278,9 @@ impl StateStore {
             shape.config.lasting_millis(),
         ];
         let batches = &self.calls.topics.batches;
-        let answer = self.calls.topics.read.for_lease(request.lease).call(keys, args, bytes).await;
+        // A consumer reads its partitions in turn, and each has at least a third of its lease left: a quarter leaves time for the
+        // others.
+        let answer = self.calls.topics.read.for_lease(request.lease / 2).call(keys, args, bytes).await;
         let outcome = outcome(request, answer.inspect_err(|_| batches.forget())?)?;
         let bytes = |batch: &EventBatch| batch.events.iter().map(|event| event.payload.len() + 64).sum();
         batches.note(if let ReadOutcome::Events(batch) = &outcome { bytes(batch) } else { 0 });

@@ -17,8 +17,8 @@ pub use typed::Broadcast;
 /// stored. Broadcasts belong to the namespace, as queues do.
 ///
 /// **Delivery.** A message reaches each listener at most once. A process that does not listen, or whose connection is interrupted,
-/// misses it, and no later call returns it. A listener that may have missed messages gets [`BroadcastEvent::Gap`]. What must not be
-/// missed belongs into a topic ([`Topics`](crate::Topics)), or into a record that listeners read after a gap.
+/// misses it, and no later call returns it. A listener that may have missed messages gets [`BroadcastEvent::Gap`]. What must not
+/// be missed belongs in a topic ([`Topics`](crate::Topics)), or into a record that listeners read after a gap.
 ///
 /// **Order.** A listener gets the messages of one publisher in the order of its calls, if each call ends before the next one begins,
 /// except that a message whose first reply was lost may come after later ones.

@@ -1,4 +1,4 @@
-//! Homes: aggregates beside the jobs of a partition, and commits that write several of them together.
+//! Homes: steps, runs and resume tokens beside the jobs of a partition, and commits that write several of them together.
 
 mod commit;
 
@@ -56,7 +56,8 @@ pub trait Home: Send + Sync + fmt::Debug {
 
     /// `fn runs(&self) -> Arc<dyn Runs>`
     ///
-    /// The runs of agents of this home. Nobody is notified of their writes: a watcher reads their events every now and then.
+    /// The runs of agents of this home. Their writes notify no process: to follow such a run, call
+    /// [`Runs::events`](crate::Runs::events) at an interval of your choice.
     fn runs(&self) -> Arc<dyn Runs>;
 
     /// `fn resume_tokens(&self) -> Arc<dyn ResumeTokens>`

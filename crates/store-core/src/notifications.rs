@@ -37,7 +37,8 @@ pub trait Notifications: Send + Sync + fmt::Debug {
     /// A store on servers panics outside a tokio runtime.
     fn of_run(&self, run: &RunId, notify: Notify) -> Subscribed;
 
-    /// Notifies of each append to this partition of a topic that has `of` partitions, and when another consumer begins to want it.
+    /// Notifies of each append to this partition of a topic that has `of` partitions, and of each consumer that begins to want
+    /// the partition.
     ///
     /// # Panics
     /// A store on servers panics outside a tokio runtime.

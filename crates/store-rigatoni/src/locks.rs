@@ -330,7 +330,7 @@ mod tests {
         let sent = Instant::now();
         testkit::wait_until("both have expired", testkit::DEADLINE, async || sent.elapsed() > shortest).await;
         fixture.leases.loses.store(false, Ordering::Relaxed);
-        // The clock of the store stands still: there the first one still holds it.
+        // The clock of the store does not advance: in the store, the first holder still has the lock.
         assert!(fixture.request("pod-3", shortest).await.is_none());
         assert!(fixture.locks.unanswered().is_empty());
     }

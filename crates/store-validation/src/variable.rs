@@ -240,8 +240,8 @@ pub const VARIABLES: &[Variable] = &[
         WhenUnset::Value("3"),
         "0 to 10",
         "How often a failed operation is repeated if that is safe. The pauses are random, up to 100 ms, 200 ms, 400 ms …. \
-         Unless it is 0, refusals because a slot of a cluster moves do not count for half of the lease that a call renews; for other \
-         calls, as long as their attempts may take, at least 5 s",
+         Unless it is 0, refusals because a slot of a cluster moves do not count at first: for half of the lease if the call renews \
+         one, otherwise for as long as all attempts of the call may take, at least 5 s; never longer than 60 s",
     ),
     row(
         &[ENVIRONMENT],

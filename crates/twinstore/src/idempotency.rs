@@ -6,7 +6,8 @@
 //! - In the cache store, a key can be lost: it is evicted when memory is full, and a restart or a failover may lose it. A repetition is
 //!   then executed again. This suits requests whose second execution wastes work but harms nobody.
 //! - In the worker state store, a key is kept until its TTL ends. This is for requests that must not be executed twice, such as a
-//!   payment. With the [durability](crate::durability) that `REDIS_STATE_IDEMPOTENCY_DURABILITY` names, a key also survives the loss of the primary.
+//!   payment. With `REDIS_STATE_IDEMPOTENCY_DURABILITY=replicated`, and `REDIS_STATE_MIN_REPLICAS` set to the number of all
+//!   replicas, a key also survives every failover.
 //!
 //! To move an operation from the cache store to the worker state store, call `stores.state().operation(…)` instead of
 //! `stores.cache().operation(…)`, with the same arguments. Keys are not copied: a request that began in the cache store before the

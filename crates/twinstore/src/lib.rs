@@ -1,7 +1,8 @@
 //! Twinstore: two Redis-compatible stores that a fleet of microservices shares. One may be lost, the other must not be lost.
 //!
 //! The **cache store** holds short-lived values, idempotency keys, rate limits and hand-offs. It may be lost at any time.
-//! The **worker state store** holds queues, schedules, leases, heartbeats, resume tokens, steps, retries, runs of agents, sessions, topics,
+//! The **worker state store** holds queues, schedules, leases, heartbeats, resume tokens, steps, retries, runs of agents,
+//! sessions, homes (a job and its data in one commit), topics,
 //! broadcasts and idempotency keys. An acknowledged write survives every failure that its [durability](durability::Durability) covers. Environment variables configure a service. It refuses to start if
 //! the two roles share an instance, or if a server is misconfigured for its role.
 //!

@@ -1,4 +1,4 @@
-//! Homes: aggregates beside the jobs of a queue, and commits.
+//! Homes: steps, runs and resume tokens beside the jobs of a queue, and commits.
 
 mod commit;
 mod parts;

@@ -106,7 +106,7 @@ impl Core {
     }
 
     /// Commits the group in one transaction, except the members that fail, and answers each. A member whose writes are taken back
-    /// is answered when those that it has seen are committed.
+    /// is answered when the writes that it has read are committed.
     pub(super) fn commit_together(&self, mut group: Vec<Box<dyn Member>>) {
         let mut undone = Vec::new();
         while !group.is_empty() {

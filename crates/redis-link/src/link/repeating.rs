@@ -10,9 +10,9 @@ use crate::{Answer, Arg, LinkConfig, Script};
 
 /// The longest pause between two attempts.
 const LONGEST_PAUSE_MS: u64 = 2000;
-/// For how long at least a call that knows no lease is repeated without a count while its slot moves.
+/// The shortest time for which the refusals of a call without a lease do not count while its slot moves.
 const MOVING_FOR: Duration = Duration::from_secs(5);
-/// For how long at most a call of a lease is.
+/// The longest such time, of every call.
 const LONGEST_MOVING: Duration = Duration::from_secs(60);
 /// The longest pause of such a call.
 const MOVING_PAUSE_MS: u64 = 200;
@@ -36,8 +36,8 @@ impl Repetitions {
         Self { started, counted: 0, max, moving_for }
     }
 
-    /// The pause before the next one; `None` if the call ends. Refusals because the slot moves (`is_moving`) count only when they have
-    /// lasted for the time that [`Link::for_lease`] has set.
+    /// The pause before the next one; `None` if the call ends. Refusals because the slot moves (`is_moving`) do not count during
+    /// `moving_for`.
     pub(super) fn next(&mut self, is_moving: bool) -> Option<Duration> {
         let left = self.moving_for.saturating_sub(self.started.elapsed());
         if self.max > 0 && is_moving && !left.is_zero() {

@@ -35,8 +35,7 @@ collect_writes()
 local refused_jobs, has_news, first = {}, false, tonumber(ARGV[10])
 -- A job that is completed or dead releases its key.
 local releases = ends and (outcome == 'complete' or outcome == 'dead')
-local settled_id = releases and byte(job.record, 2) % 4 < 3 and id or nil
-if ARGV[first] then has_news = push_singles(first, refused_jobs, settled_id) end
+if ARGV[first] then has_news = push_singles(first, refused_jobs, id, releases and id or nil) end
 local reply = { 'committed', ends and 'done' or 'lost', refused_jobs }
 local is_refused, at = not ends or refused_jobs[1] ~= nil, 11
 for number = 1, #ARGV[9] do

@@ -44,11 +44,15 @@ end
 -- Accepts or refuses one job. Returns nil, or why it is refused and the holder of its key.
 local function push_single(push, id, record, delay, found)
   local request = request_of(push, id, id .. salt, found)
-  if request then return request ~= sub(record, 6, 9) and 'duplicate' or nil, '' end
+  if id == push.own or request and request ~= sub(record, 6, 9) then return 'duplicate', '' end
+  if request then return nil end
   local flags, priority = byte(record, 2, 3)
   local key, rest = unique_of(record)
   local holder = key and (push.held[key .. salt] or holder_of(key))
-  if holder and holder ~= push.settled then return 'held', holder end
+  -- A hold that lasts for a time outlives the job.
+  local is_free = not holder
+    or holder == push.settled and sub(call('HGET', unique, key) or '', 1, 1) ~= 'e'
+  if not is_free then return 'held', holder end
   if key then hold(push, key, id, flags % 4, record, rest) end
   if delay ~= '' then
     add(push.dues, decimal(now_up + delay), priority .. id)
@@ -60,12 +64,12 @@ local function push_single(push, id, record, delay, found)
   add(push.records, id, record .. push_time)
 end
 
--- Pushes the jobs from ARGV[first] on. Adds those that are refused to the reply. `settled_id`: the
--- job that the same script ends and that releases its key, or nil. Returns whether waiting workers
--- are to be notified.
-local function push_singles(first, reply, settled_id)
+-- Pushes the jobs from ARGV[first] on. Adds those that are refused to the reply. `own`: the job that
+-- the same script settles; `settled`: the same if that releases its key; or nil. Returns whether
+-- waiting workers are to be notified.
+local function push_singles(first, reply, own, settled)
   local push = new_push()
-  push.settled = settled_id
+  push.own, push.settled = own, settled
   for from = first, #ARGV, 150 do
     local ids = {}
     for at = from, math.min(from + 147, #ARGV), 3 do ids[#ids + 1] = ARGV[at] end
@@ -79,13 +83,14 @@ local function push_singles(first, reply, settled_id)
       end
     end
   end
+  -- First: a commit collects the writes, and this reads the keys that they take.
+  if push.elapsed[1] then collect_unique(#push.elapsed / 2 + 32) end
   many('HDEL', state, push.ids)
   many('HSET', unique, push.unique)
   local is_news = enqueue(push.dues, push.tails)
   many('HSET', jobs, push.records)
   many('ZADD', unique_until, push.untils)
   many('HSET', unique, push.elapsed)
-  if push.elapsed[1] then collect_unique(#push.elapsed / 2 + 32) end
   count('alive', #push.ids)
   count('scheduled', #push.dues / 2)
   return is_news

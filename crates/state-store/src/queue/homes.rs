@@ -64,7 +64,7 @@ impl StateStore {
     /// The keys of its home, if it has one.
     pub(crate) async fn home_keys(&self, op: Op) -> Result<Option<HomeKeys>> {
         let Some(home) = &self.home else { return Ok(None) };
-        let shape = self.shape(op, &home.queue, op.repeat() != Repeat::Reads).await?;
+        let shape = self.recorded_shape(op, &home.queue, op.repeat() != Repeat::Reads).await?;
         Ok(Some(HomeKeys::new(&self.namespace, shape.keys(shape.of_unique(&home.key)))))
     }
 }

@@ -118,6 +118,12 @@ impl StateStore {
         }
     }
 
+    /// As [`Self::shape`]. Reads again what a new queue had not recorded yet: the scripts of a home do not compare the shape.
+    pub(super) async fn recorded_shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
+        let is_recorded = self.shapes.lock().get(queue).is_some_and(|shape| !shape.text.is_empty());
+        if is_recorded { self.shape(op, queue, records).await } else { self.read_shape(op, queue, records).await }
+    }
+
     async fn read_shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
         let declared = self.partitions.get(queue).copied();
         let count = declared.unwrap_or(1);

@@ -67,7 +67,8 @@ pub struct Commit {
     pub run: Option<RunWrite>,
     /// The token that is saved. Its own identity is replaced by `request`.
     pub token: Option<SaveRequest>,
-    /// The identity by which a repetition is recognised. Default random, so only this commit repeats itself. Set one that depends
+    /// The identity by which a repetition is recognised. Default random: only a call with the same `Commit` is recognised as a
+    /// repetition. Set one that depends
     /// on the work, such as a hash of the job's id and of the version of the token, if the next delivery of the job must recognise what a
     /// server that crashed has written.
     pub request: RequestId,

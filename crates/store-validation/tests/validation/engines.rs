@@ -77,7 +77,7 @@ async fn a_server_without_publish_in_scripts_is_told_with_what_is_degraded() {
 
 /// The server gets a flag that it does not know, and refuses the script as an engine without that flag does.
 #[tokio::test]
-async fn a_server_that_refuses_flags_of_scripts_is_told_with_what_is_degraded() {
+async fn a_server_that_refuses_flags_of_scripts_is_reported_with_what_is_degraded() {
     let (cache, state) = (cache().await, state().await);
     let refusing = async |server| disguise_both(server, |chunk| replace(chunk, "allow-oom", "allow-xxx"), |_| {}).await;
     let report = check_urls(&cache.url(None), &refusing(state.address()).await).await;

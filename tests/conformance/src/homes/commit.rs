@@ -19,6 +19,7 @@ cases! { Op::HomeCommit;
     the_next_job_gets_the_key_of_the_settled_one,
     the_next_job_reaches_a_waiter,
     a_job_may_have_any_form,
+    a_key_whose_time_is_over_can_be_taken_for_a_time,
     a_part_above_its_limit_is_refused,
     a_later_delivery_can_commit,
     it_can_wait_for_the_disk: Fsync,
@@ -39,6 +40,18 @@ async fn all_parts_are_written(fixture: Fixture) -> Verdict {
     check_eq!((stored.counts.ready, stored.counts.pending()), (1, 1));
     let next = at.queue.claim_one().await?;
     check_eq!((Some(next.id()), &next.payload[..]), (parts.pushed[0].id(), &b"2"[..]));
+    Ok(())
+}
+
+async fn a_key_whose_time_is_over_can_be_taken_for_a_time(fixture: Fixture) -> Verdict {
+    let for_a_time =
+        |job: NewJob, time| job.with_unique(Unique::new(unique_key(super::KEY), UniqueUntil::Elapsed(time)));
+    let at = AtHome::with(fixture, for_a_time(NewJob::new("1"), secs(1))).await?;
+    at.queue.fixture.advance(secs(2));
+    let parts = at.done(&at.bare().with_job(for_a_time(NewJob::new("2"), secs(60)))).await?;
+    let holder = parts.pushed[0].id().cloned();
+    let other = at.queue.push_one(for_a_time(NewJob::new("3"), secs(60))).await?;
+    check_matches!(other, Pushed::Held { by } if Some(by) == holder.as_ref());
     Ok(())
 }
 

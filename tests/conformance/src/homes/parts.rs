@@ -8,11 +8,11 @@ use crate::fixture::Fixture;
 use crate::verdict::{Verdict, check, check_eq};
 
 cases! { Op::HomeCommit;
-    a_settlement_alone,
-    a_job_alone,
-    a_step_alone,
-    an_event_alone,
-    a_token_alone,
+    can_have_a_settlement_alone,
+    can_have_a_job_alone,
+    can_have_a_step_alone,
+    can_have_an_event_alone,
+    can_have_a_token_alone,
 }
 
 /// Everything but the queue.
@@ -20,7 +20,7 @@ fn rest(stored: Stored) -> Stored {
     Stored { counts: store_core::Counts::default(), ..stored }
 }
 
-async fn a_settlement_alone(fixture: Fixture) -> Verdict {
+async fn can_have_a_settlement_alone(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let before = at.stored().await?;
     let parts = at.done(&at.bare()).await?;
@@ -30,7 +30,7 @@ async fn a_settlement_alone(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn a_job_alone(fixture: Fixture) -> Verdict {
+async fn can_have_a_job_alone(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let before = at.stored().await?;
     check!(at.done(&at.bare().with_job(keyed("2"))).await?.pushed[0].is_new());
@@ -40,7 +40,7 @@ async fn a_job_alone(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn a_step_alone(fixture: Fixture) -> Verdict {
+async fn can_have_a_step_alone(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let before = at.stored().await?;
     check_eq!(at.done(&at.bare().with_step(charge(), "paid")).await?.step, Some(true));
@@ -50,7 +50,7 @@ async fn a_step_alone(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn an_event_alone(fixture: Fixture) -> Verdict {
+async fn can_have_an_event_alone(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let before = at.stored().await?;
     let append = RunWrite::new(at.run.run.clone()).at_sequence(1).with_event(RunEvent::new("page", "1"));
@@ -62,7 +62,7 @@ async fn an_event_alone(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn a_token_alone(fixture: Fixture) -> Verdict {
+async fn can_have_a_token_alone(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let before = at.stored().await?;
     check!(at.done(&at.bare().with_token(token(1))).await?.token.is_some());

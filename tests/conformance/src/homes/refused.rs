@@ -12,22 +12,24 @@ use crate::queue::queue_fixture::{LEASE, job, job_id};
 use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
 
 cases! { Op::HomeCommit;
-    of_a_lease_that_has_expired,
-    of_a_job_that_is_settled,
-    of_a_job_with_an_id_that_is_taken,
-    of_a_job_with_a_key_that_is_held,
-    of_a_job_whose_key_another_one_has_taken,
-    of_a_step_that_another_attempt_has_begun,
-    of_a_run_of_another_version,
-    of_a_run_at_another_event,
-    of_a_run_under_an_outdated_fence,
-    of_an_illegal_transition,
-    of_a_run_that_does_not_exist,
-    of_a_token_of_another_version,
-    of_a_token_under_an_outdated_fence,
-    of_a_saved_token_under_an_outdated_fence,
-    of_all_parts,
-    in_the_home_of_another_queue,
+    is_refused_because_of_a_lease_that_has_expired,
+    is_refused_because_of_a_job_that_is_settled,
+    is_refused_because_of_a_job_with_an_id_that_is_taken,
+    is_refused_because_of_a_job_with_the_id_that_an_earlier_commit_has_given_to_its_own,
+    is_refused_because_of_a_job_with_a_key_that_is_held,
+    is_refused_because_of_a_job_with_a_key_that_is_held_for_a_time: OneOrder,
+    is_refused_because_of_a_job_whose_key_another_one_has_taken,
+    is_refused_because_of_a_step_that_another_attempt_has_begun,
+    is_refused_because_of_a_run_of_another_version,
+    is_refused_because_of_a_run_at_another_event,
+    is_refused_because_of_a_run_under_an_outdated_fence,
+    is_refused_because_of_an_illegal_transition,
+    is_refused_because_of_a_run_that_does_not_exist,
+    is_refused_because_of_a_token_of_another_version,
+    is_refused_because_of_a_token_under_an_outdated_fence,
+    is_refused_because_of_a_saved_token_under_an_outdated_fence,
+    is_refused_because_of_all_parts,
+    is_refused_in_the_home_of_another_queue,
 }
 
 /// A commit that is refused and writes nothing; the same without the refused part would be done.
@@ -52,7 +54,7 @@ fn others_are_accepted(mut parts: CommitParts, accept: impl Fn(&mut CommitParts)
     Ok(())
 }
 
-async fn of_a_lease_that_has_expired(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_lease_that_has_expired(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     at.queue.fixture.advance(LEASE);
     let parts = refused(&at, &at.whole()).await?;
@@ -62,14 +64,14 @@ async fn of_a_lease_that_has_expired(fixture: Fixture) -> Verdict {
     others_are_accepted(parts, |parts| (parts.settled, parts.pushed) = (Settled::Done, Vec::new()))
 }
 
-async fn of_a_job_that_is_settled(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_job_that_is_settled(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     at.queue.settle(&at.lease, Outcome::Snooze { after: secs(60) }).await?;
     check_eq!(refused(&at, &at.whole().with_token(token(1))).await?.settled, Settled::Lost);
     Ok(())
 }
 
-async fn of_a_job_with_an_id_that_is_taken(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_job_with_an_id_that_is_taken(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let unique = |id| job(id).with_unique(store_core::Unique::new(unique_key(super::KEY), UniqueUntil::Claimed));
     // It holds the key until then.
@@ -90,7 +92,32 @@ async fn of_a_job_with_an_id_that_is_taken(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_job_with_a_key_that_is_held(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_job_with_the_id_that_an_earlier_commit_has_given_to_its_own(
+    fixture: Fixture,
+) -> Verdict {
+    let mut at = AtHome::new(fixture).await?;
+    let first = at.bare().with_job(NewJob::new("2"));
+    at.done(&first).await?;
+    at.lease = at.queue.claim_one().await?.lease;
+    let second = at.bare().with_job(NewJob::new("3")).with_request(first.request);
+    check_eq!(refused(&at, &second).await?.pushed, [Pushed::Duplicate]);
+    at.done(&at.bare().with_job(NewJob::new("3"))).await?;
+    Ok(())
+}
+
+/// By an earlier job with the id of the one that is settled.
+async fn is_refused_because_of_a_job_with_a_key_that_is_held_for_a_time(fixture: Fixture) -> Verdict {
+    let for_a_time = store_core::Unique::new(unique_key(super::KEY), UniqueUntil::Elapsed(6 * LEASE));
+    let mut at = AtHome::with(fixture, job("report").with_unique(for_a_time)).await?;
+    at.done(&at.bare()).await?;
+    at.queue.push_one(job("report")).await?;
+    at.lease = at.queue.claim_one().await?.lease;
+    let parts = refused(&at, &at.bare().with_job(keyed("2"))).await?;
+    check_eq!(parts.pushed, [Pushed::Held { by: job_id("report") }]);
+    Ok(())
+}
+
+async fn is_refused_because_of_a_job_with_a_key_that_is_held(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let twice = at.whole().with_job(keyed("3"));
     let parts = refused(&at, &twice).await?;
@@ -101,7 +128,7 @@ async fn of_a_job_with_a_key_that_is_held(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_job_whose_key_another_one_has_taken(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_job_whose_key_another_one_has_taken(fixture: Fixture) -> Verdict {
     let until_claimed = store_core::Unique::new(unique_key(super::KEY), UniqueUntil::Claimed);
     let at = AtHome::with(fixture, NewJob::new("1").with_unique(until_claimed)).await?;
     check!(at.queue.push_one(keyed("other").with_id(job_id("other"))).await?.is_new());
@@ -113,7 +140,7 @@ async fn of_a_job_whose_key_another_one_has_taken(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_step_that_another_attempt_has_begun(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_step_that_another_attempt_has_begun(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let step = StepName::new("charge")?;
     let later = StepAttempt::new(workflow(), step.clone(), Fence::new(super::ATTEMPT.get() + 1));
@@ -125,7 +152,7 @@ async fn of_a_step_that_another_attempt_has_begun(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_run_of_another_version(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_run_of_another_version(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let write = RunWrite::new(at.run.run.clone()).to(RunState::InProgress, at.run.version + 1);
     let parts = refused(&at, &at.whole().with_run(write)).await?;
@@ -135,7 +162,7 @@ async fn of_a_run_of_another_version(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_run_at_another_event(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_run_at_another_event(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let next = at.run.next_event;
     let parts = refused(&at, &at.whole().with_run(at.write().at_sequence(next + 1))).await?;
@@ -145,7 +172,7 @@ async fn of_a_run_at_another_event(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_run_under_an_outdated_fence(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_run_under_an_outdated_fence(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let fenced = RunWrite::new(at.run.run.clone()).with_event(RunEvent::new("taken", "")).with_fence(Fence::new(5));
     check!(at.home.runs().write(&fenced, ACCEPTED).await?.value.done().is_some());
@@ -156,7 +183,7 @@ async fn of_a_run_under_an_outdated_fence(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_an_illegal_transition(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_an_illegal_transition(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let write = RunWrite::new(at.run.run.clone()).to(RunState::Completed, at.run.version);
     check_matches!(refused(&at, &at.whole().with_run(write)).await?.run, Some(RunOutcome::Illegal(_)));
@@ -164,14 +191,14 @@ async fn of_an_illegal_transition(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_run_that_does_not_exist(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_run_that_does_not_exist(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     check!(at.home.runs().delete(&at.run.run).await?);
     check_eq!(refused(&at, &at.whole()).await?.run, Some(RunOutcome::Absent));
     Ok(())
 }
 
-async fn of_a_token_of_another_version(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_token_of_another_version(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let mut other = token(1);
     other.token = "another page".into();
@@ -185,7 +212,7 @@ async fn of_a_token_of_another_version(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let _ = at.home.resume_tokens().take_over(&super::stream(), Fence::new(2)).await?;
     check_eq!(refused(&at, &at.whole()).await?.token, Some(TokenOutcome::Superseded(Fence::new(2))));
@@ -193,7 +220,7 @@ async fn of_a_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_a_saved_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_a_saved_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let tokens = at.home.resume_tokens();
     let saved = tokens.save(&token(1), ACCEPTED).await?.value.done();
@@ -212,7 +239,7 @@ async fn of_a_saved_token_under_an_outdated_fence(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn of_all_parts(fixture: Fixture) -> Verdict {
+async fn is_refused_because_of_all_parts(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let _ = at.home.resume_tokens().take_over(&super::stream(), Fence::new(2)).await?;
     check!(at.home.runs().delete(&at.run.run).await?);
@@ -226,7 +253,7 @@ async fn of_all_parts(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn in_the_home_of_another_queue(fixture: Fixture) -> Verdict {
+async fn is_refused_in_the_home_of_another_queue(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let before = at.stored().await?;
     let other = at.queue.fixture.state.home(&at.other_queue(), &unique_key(super::KEY));

@@ -24,7 +24,7 @@ cases! { Op::QueueList;
     dead_jobs_come_page_by_page: OneOrder,
     jobs_of_one_moment_are_each_listed_once,
     removed_jobs_are_not_listed,
-    a_job_that_was_removed_and_pushed_again_is_where_its_last_push_says: OneOrder,
+    a_job_that_was_removed_and_pushed_again_has_the_priority_and_delay_of_its_last_push: OneOrder,
     a_cursor_survives_the_removal_of_what_was_read: OneOrder,
 }
 
@@ -217,7 +217,9 @@ async fn removed_jobs_are_not_listed(queue: QueueFixture) -> Verdict {
     Ok(())
 }
 
-async fn a_job_that_was_removed_and_pushed_again_is_where_its_last_push_says(queue: QueueFixture) -> Verdict {
+async fn a_job_that_was_removed_and_pushed_again_has_the_priority_and_delay_of_its_last_push(
+    queue: QueueFixture,
+) -> Verdict {
     let low = || job("a").with_priority(Priority::Low);
     queue.push(&[job("a").with_priority(Priority::Critical), job("b")]).await?;
     queue.cancel("a").await?;

@@ -9,13 +9,13 @@ use crate::fixture::{Fixture, secs};
 use crate::verdict::{Verdict, check_eq, check_matches};
 
 cases! { Op::TopicRead;
-    the_holder_is_told_that_another_consumer_wants_the_partition,
+    the_holder_reads_that_another_consumer_wants_the_partition,
     the_holder_is_notified_that_another_consumer_wants_the_partition,
     a_released_partition_is_reserved_for_the_one_that_holds_fewer,
     a_reservation_ends,
 }
 
-async fn the_holder_is_told_that_another_consumer_wants_the_partition(fixture: Fixture) -> Verdict {
+async fn the_holder_reads_that_another_consumer_wants_the_partition(fixture: Fixture) -> Verdict {
     let orders = Orders::new(fixture).await?;
     let holder = orders.consumer("billing", "one").with_holding(4);
     check_eq!(orders.batch(&holder).await?.wanted, None);

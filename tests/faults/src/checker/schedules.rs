@@ -7,7 +7,7 @@ use super::{Findings, Rule};
 use crate::FIRES_EVERY_MS;
 use crate::history::{Answer, Call, Effect, History, Operation};
 
-/// A firing that may have been executed. One that was superseded was executed if its job is seen: by an earlier copy of the call.
+/// A firing that may have been executed. If the job of a superseded firing was delivered, an earlier copy of the call was executed.
 struct Firing<'a> {
     job: &'a str,
     operation: &'a Operation,

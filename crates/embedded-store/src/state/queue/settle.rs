@@ -29,7 +29,7 @@ impl EmbeddedState {
 }
 
 impl OpenQueue<'_, '_> {
-    /// Settles a job under its lease only: a settlement that was done before is no lease.
+    /// Settles a job under its current lease. A repetition of a settlement returns [`Settled::Lost`].
     pub(super) fn settle_held(&mut self, settlement: &Settlement) -> Result<Settled, Fault> {
         let lease = &settlement.lease;
         match self.find(&lease.job)? {

@@ -56,7 +56,7 @@ async fn commit_all(fixture: &Fixture, queue: &QueueName, path: Path) -> Vec<u64
     let mut calls = Vec::new();
     for number in 1..=4 {
         let job = fixture.claim(queue, 1).await.unwrap().remove(0);
-        // Its delivery has been heard of.
+        // The extension shows that the worker has received the job.
         fixture.store.extend(queue, &[Extension::new(job.lease.clone())], LEASE).await.unwrap();
         let commit = Commit::new(job.lease, Outcome::Complete(None)).with_request(RequestId::from_bytes([number; 16]));
         let commit = with_parts(number, commit, &*home).await;

@@ -36,14 +36,14 @@ fn stream() -> StreamName {
     StreamName::new("orders").unwrap()
 }
 
-/// A job that is claimed, and what its commit changes. `is_single`: whether the job is stored by itself.
+/// A job that is claimed, and what its commit changes. `is_single`: whether it is a single job.
 async fn prepare(fixture: &Fixture, queue: &QueueName, is_single: bool) -> Prepared {
     let store = &fixture.store;
     let home = store.home(queue, &UniqueKey::new("key of first").unwrap());
     let jobs = if is_single { vec![unique("first", UniqueUntil::Finished)] } else { vec![NewJob::new("a"); 3] };
     assert_eq!(store.push(queue, &jobs, ACCEPTED).await.unwrap().value.len(), jobs.len());
     let lease = fixture.claim(queue, 1).await.unwrap().remove(0).lease;
-    // Its delivery has been heard of.
+    // The extension shows that the worker has received the job.
     store.extend(queue, &[store_core::Extension::new(lease.clone())], LEASE).await.unwrap();
     let new = NewRun::new(run_id(), "importer".try_into().unwrap());
     let run = home.runs().create(&new, ACCEPTED).await.unwrap().value.done().unwrap();

@@ -28,8 +28,9 @@ const LAST_PAUSE: Duration = Duration::from_millis(250);
 /// consumers.
 ///
 /// An append notifies the consumers that wait for its partition, which then read: an event arrives a notification and a round trip
-/// after it was appended. A consumer that joins the group asks for partitions, which notifies their holders, and gets its share at its
-/// next question, after 500 ms. In case a notification is lost, or the server's user may not publish, a waiting consumer also reads each of
+/// after it was appended. A consumer that joins the group asks for partitions, which notifies their holders, and gets its share
+/// when it asks again, after 500 ms. In case a notification is lost, or the server's user may not publish, a waiting consumer
+/// also reads each of
 /// its partitions every 2 s ([`with_poll`](TopicConsumer::with_poll)). Until the server has confirmed the subscription, it reads after
 /// 5 ms, then after twice as long, up to 250 ms. All consumers of a process share one connection for notifications, in a cluster one
 /// for each node.

@@ -67,7 +67,7 @@ impl Prepare for Commits {
     }
 }
 
-/// The leases of jobs that are stored as those that a commit has pushed: each by itself.
+/// The leases of single jobs, as a commit pushes them.
 async fn leases(stores: &Stores, queue: &QueueName, numbers: &Range<usize>) -> Result<Vec<JobLease>> {
     let mut leases = Vec::with_capacity(numbers.len());
     while leases.len() < numbers.len() {

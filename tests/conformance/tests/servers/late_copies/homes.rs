@@ -15,7 +15,7 @@ impl World {
         self.stores.state.home(&self.queue(), &UniqueKey::new("shop").unwrap())
     }
 
-    /// A commit whose first copy is held: the job waits no longer, and a token is saved.
+    /// A commit whose first copy is held back. It releases its job, pushes another one and saves a token.
     async fn commit_held(&self) -> Commit {
         let (state, queue) = (&self.stores.state, self.queue());
         assert!(state.push(&queue, &[NewJob::new("1")], Durability::Accepted).await.unwrap().value[0].is_new());
