@@ -28,8 +28,7 @@ const SWEPT_AT_ONCE: usize = 1000;
 const SWEPT_BY_CREATE: usize = 10;
 /// About how many rows of expired runs one call removes, beyond [`ROWS_OF_EACH`] of each run.
 pub(super) const ROWS_AT_ONCE: usize = 2000;
-/// A head, four payloads and an event.
-const ROWS_OF_EACH: usize = 6;
+const ROWS_OF_EACH: usize = 6; // a head, four payloads and an event
 /// How many bytes of events one read returns, but for the last of them.
 const EVENT_BYTES: usize = 1 << 20;
 
