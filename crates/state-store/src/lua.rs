@@ -32,8 +32,8 @@ fn every_script_obeys_the_rules() {
 
 /// A change that raises this bound gives the reason in its commit message.
 #[test]
-fn the_scripts_of_a_queue_have_at_most_1739_lines_together() {
+fn the_scripts_of_a_queue_have_at_most_1744_lines_together() {
     let scripts = crate::queue::scripts::all();
     let count = lines(scripts.iter().map(lua));
-    assert!(count <= 1739, "{count} lines");
+    assert!(count <= 1744, "{count} lines");
 }

@@ -64,12 +64,12 @@ local function push_single(push, id, record, delay, found)
   add(push.records, id, record .. push_time)
 end
 
--- Pushes the jobs from ARGV[first] on. Adds those that are refused to the reply. `own`: the job that
--- the same script settles; `settled`: the same if that releases its key; or nil. Returns whether
--- waiting workers are to be notified.
-local function push_singles(first, reply, own, settled)
+-- Pushes the jobs from ARGV[first] on. Adds those that are refused to the reply. `own`: the job
+-- that the same script settles; `releasing`: the same if that releases its key; or nil. Returns
+-- whether waiting workers are to be notified.
+local function push_singles(first, reply, own, releasing)
   local push = new_push()
-  push.own, push.settled = own, settled
+  push.own, push.settled = own, releasing
   for from = first, #ARGV, 150 do
     local ids = {}
     for at = from, math.min(from + 147, #ARGV), 3 do ids[#ids + 1] = ARGV[at] end

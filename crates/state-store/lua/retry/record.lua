@@ -2,7 +2,8 @@
 -- number of attempts (6 digits), when the first began, when the last began, when the next may
 -- begin, until when the record lasts (ms, 15 digits each), the request of the last attempt (16
 -- bytes), the last error.
--- State: `r` an attempt runs until the next may begin, `w` waiting, `x` exhausted, `d` succeeded. A cleared record has the expiry 0.
+-- State: `r` an attempt runs until the next may begin, `w` waiting, `x` exhausted, `d`
+-- succeeded. A cleared record has the expiry 0.
 -- needs: call, now, layout, unreadable
 
 -- Reads a record. `state` is nil if there is none or it has expired; `failure` if it cannot be
