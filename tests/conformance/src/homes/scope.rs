@@ -18,7 +18,6 @@ cases! { Op::HomeCommit;
     tokens_have_their_whole_life_in_a_home,
     steps_belong_to_the_service_too,
     a_home_comes_before_its_queue,
-    a_process_that_has_read_before_the_queue_existed_finds_what_another_one_writes,
 }
 
 fn home(fixture: &Fixture, queue: &QueueName) -> std::sync::Arc<dyn Home> {
@@ -127,16 +126,6 @@ async fn steps_belong_to_the_service_too(fixture: Fixture) -> Verdict {
         let step = steps.get(&workflow(), &charge().step).await?;
         check_eq!(step.and_then(|step| step.output), Some(Bytes::from(vec![index])));
     }
-    Ok(())
-}
-
-async fn a_process_that_has_read_before_the_queue_existed_finds_what_another_one_writes(fixture: Fixture) -> Verdict {
-    let (queue, key) = (fixture.queue("queue"), unique_key(super::KEY));
-    let reader = fixture.other_state.home(&queue, &key).runs();
-    check_eq!(reader.get(&super::run_id()).await?, None);
-    let new = store_core::NewRun::new(super::run_id(), "importer".try_into()?);
-    check_matches!(home(&fixture, &queue).runs().create(&new, ACCEPTED).await?.value, store_core::RunOutcome::Done(_));
-    check!(reader.get(&super::run_id()).await?.is_some());
     Ok(())
 }
 

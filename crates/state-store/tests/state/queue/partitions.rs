@@ -2,7 +2,8 @@
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    Cancelled, Error, JobId, NewJob, Pushed, QueueControl, QueueExt, QueueInspect, Unique, UniqueKey, UniqueUntil,
+    AgentName, Cancelled, Durability, Error, Homes, JobId, NewJob, NewRun, Pushed, QueueControl, QueueExt,
+    QueueInspect, RunId, RunOutcome, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::RedisServer;
 
@@ -38,6 +39,30 @@ async fn another_number_is_refused_by_every_call_and_none_adopts_the_recorded_on
     let undeclared = open(&server.url(None), StateOptions::default()).await.unwrap();
     push(&undeclared, &[NewJob::new("b"), NewJob::new("c")]).await;
     assert_eq!(claim(&undeclared, 10).await.jobs.len(), 3);
+}
+
+/// The partition of a home depends on the seed that the queue has recorded.
+#[tokio::test]
+async fn a_home_that_was_read_before_its_queue_existed_is_read_where_another_process_writes() {
+    let server = RedisServer::state().start().await.unwrap();
+    let (reader, writer) = (declaring(&server, 4).await, declaring(&server, 4).await);
+    let homes = |store: &StateStore| {
+        let home = |number: u8| {
+            let key = UniqueKey::new(number.to_string()).unwrap();
+            (RunId::new(number.to_string()).unwrap(), store.home(&queue(), &key).runs())
+        };
+        (0..8).map(home).collect::<Vec<_>>()
+    };
+    for (run, runs) in homes(&reader) {
+        assert_eq!(runs.get(&run).await.unwrap(), None);
+    }
+    for (run, runs) in homes(&writer) {
+        let new = NewRun::new(run, AgentName::new("importer").unwrap());
+        assert!(matches!(runs.create(&new, Durability::Accepted).await.unwrap().value, RunOutcome::Done(_)));
+    }
+    for (run, runs) in homes(&reader) {
+        assert!(runs.get(&run).await.unwrap().is_some());
+    }
 }
 
 /// Whichever is first records its number; the other one is refused, and pushes nothing.
