@@ -66,8 +66,9 @@ impl EmbeddedCache {
     ///
     /// # Errors
     /// [`Error::Unavailable`](store_core::Error::Unavailable) if the file is already open or cannot be read or written;
-    /// [`Error::Corrupt`](store_core::Error::Corrupt) if it is not such a file, has another layout, or was truncated. A
-    /// refused file is not changed, except that redb may try to repair it after a crash.
+    /// [`Error::Corrupt`](store_core::Error::Corrupt) if it is not such a file, or was truncated;
+    /// [`Error::Unsupported`](store_core::Error::Unsupported) if it has another layout. A refused file is not changed, except that redb
+    /// may try to repair it after a crash.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: CacheOptions) -> Result<Self> {
         Ok(Self { database: Database::open(path.as_ref(), Role::Cache)?, service, options })
     }

@@ -8,7 +8,8 @@ use store_core::{Error, Op, Result, Role};
 
 use super::failed;
 
-/// The version of the tables and rows of both roles.
+/// The version of the tables and rows of both roles. A file of another version is refused and not changed. When it rises, write the
+/// next golden files: see `tests/embedded/golden.rs`.
 const LAYOUT: u32 = 3;
 
 /// Where redb's part begins.

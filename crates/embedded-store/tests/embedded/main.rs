@@ -10,6 +10,7 @@ mod durability;
 mod file;
 #[cfg(unix)]
 mod full_disk;
+mod golden;
 mod invariants;
 mod neighbours;
 mod partitions;
