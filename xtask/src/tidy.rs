@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 mod documents;
+mod layers;
 mod modules;
 mod sources;
 mod words;
@@ -40,6 +41,7 @@ pub(crate) fn tidy(root: &Path) -> Result<(), String> {
             violations.push(format!("ARCHITECTURE.md does not mention `{package}`"));
         }
     }
+    layers::check(&files, &mut violations);
     modules::check(&files, &mut violations);
     documents::check(&files, &names, &mut violations);
     if violations.is_empty() { Ok(()) } else { Err(format!("house rules:\n  {}", violations.join("\n  "))) }
