@@ -266,6 +266,28 @@ async fn a_half_open_connection_is_noticed_and_replaced() {
     assert_eq!(next(&mut subscription).await, message("after"));
 }
 
+/// Subscriptions begin and end all the while, but the server is asked for none of them: it has the channel already.
+#[tokio::test]
+async fn a_half_open_connection_is_noticed_while_subscriptions_change() {
+    let server = server().await;
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let config = config(&server.url_through(&proxy, None)).with_command_timeout(Duration::from_millis(500));
+    let link = Link::connect(config).await.unwrap();
+    let mut subscription = subscribed(&link, "tw:wake:a").await;
+    proxy.half_open();
+    eventually("the server has lost it", async || subscribers(&server, "tw:wake:a").await == 0).await;
+    let mut again = None;
+    eventually("the connection is replaced", async || {
+        drop(subscribed(&link, "tw:wake:a").await);
+        again = tokio::time::timeout(Duration::from_millis(100), subscription.next()).await.ok().flatten();
+        again.is_some()
+    })
+    .await;
+    assert_eq!(again, Some(Event::Subscribed));
+    publish(&server, "tw:wake:a", "after").await;
+    assert_eq!(next(&mut subscription).await, message("after"));
+}
+
 #[tokio::test]
 async fn a_refused_subscription_is_tried_again() {
     let server = RedisServer::builder().acl_user("app", "secret", "~* &tw:wake:* +@all").start().await.unwrap();

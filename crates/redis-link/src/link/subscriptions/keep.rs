@@ -18,6 +18,19 @@ struct Kept {
     task: JoinHandle<()>,
 }
 
+impl Kept {
+    /// Changes the share. A connection whose share stays the same is not woken.
+    fn set(&self, share: Share) {
+        self.share.send_if_modified(|present| {
+            let is_changed = !present.is_same(&share);
+            if is_changed {
+                *present = share;
+            }
+            is_changed
+        });
+    }
+}
+
 impl Drop for Kept {
     fn drop(&mut self) {
         self.task.abort();
@@ -34,11 +47,11 @@ pub(super) async fn keep(subscriptions: Arc<Subscriptions>) {
         // Connections that are no longer needed still deliver messages that were published before.
         left.retain(|kept| !kept.task.is_finished());
         left.extend(kept.extract_if(|node, _| !shares.contains_key(node)).map(|(_, kept)| kept));
-        left.iter().for_each(|kept| drop(kept.share.send_replace(Share { channels: Arc::default(), maps })));
+        left.iter().for_each(|kept| kept.set(Share { channels: Arc::default(), maps }));
         for (node, channels) in shares {
             let share = Share { channels: Arc::new(channels), maps };
             if let Some(kept) = kept.get(&node) {
-                kept.share.send_replace(share);
+                kept.set(share);
                 continue;
             }
             let upstream = subscriptions.places.upstream(node.as_ref());
@@ -99,5 +112,40 @@ impl Subscriptions {
             shares.entry(node.flatten()).or_default().insert(Arc::clone(name), listened.clone());
         }
         Some(shares)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Channel, Listened, Listener};
+    use super::*;
+
+    fn share(channels: &[(&str, &[u64])], maps: u64) -> Share {
+        let listened = |(name, numbers): &(&str, &[u64])| {
+            let listeners = numbers.iter().map(|number| Listener { number: *number, hear: Arc::new(|_| {}) });
+            let channel = Channel::plain(*name);
+            (Arc::clone(channel.name()), Listened { channel, listeners: listeners.collect() })
+        };
+        Share { channels: Arc::new(channels.iter().map(listened).collect()), maps }
+    }
+
+    #[tokio::test]
+    async fn only_a_connection_whose_share_changes_is_woken() {
+        let (sender, mut changes) = watch::channel(share(&[("a", &[1]), ("b", &[2, 3])], 0));
+        let kept = Kept { share: sender, task: tokio::spawn(async {}) };
+        kept.set(share(&[("b", &[2, 3]), ("a", &[1])], 0));
+        assert!(!changes.has_changed().unwrap());
+        let changed = [
+            share(&[("a", &[1]), ("b", &[2])], 0),
+            share(&[("a", &[1])], 0),
+            share(&[("c", &[1])], 0),
+            share(&[("c", &[4])], 0),
+            share(&[("c", &[4])], 1),
+        ];
+        for share in changed {
+            kept.set(share);
+            assert!(changes.has_changed().unwrap());
+            changes.mark_unchanged();
+        }
     }
 }

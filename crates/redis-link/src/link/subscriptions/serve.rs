@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use store_core::Op;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Channel, Channels, Event, Listened};
 use crate::link::cluster::Slots;
@@ -26,6 +27,16 @@ pub(super) struct Share {
     pub(super) channels: Arc<Channels>,
     /// The number of changes of the slots so far.
     pub(super) maps: u64,
+}
+
+impl Share {
+    /// Whether both have the same channels with the same listeners, and the same slots.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let has_same = |(name, listened): (&Arc<str>, &Listened)| {
+            other.channels.get(name).is_some_and(|other| other.is_same(listened))
+        };
+        self.maps == other.maps && self.channels.len() == other.channels.len() && self.channels.iter().all(has_same)
+    }
 }
 
 /// The server of a connection, and its share as it changes.
@@ -93,6 +104,8 @@ impl Place {
         let patience = self.config.command_timeout * 2;
         let (mut served, mut retry) = (Served::new(), Backoff::new());
         let mut maps = self.share.borrow().maps;
+        // Changes of the share do not delay the check.
+        let mut next_check = Instant::now() + CHECKED_EVERY;
         loop {
             let share = self.share.borrow_and_update().clone();
             // Channels that left the share are delivered until the server has confirmed the unsubscription.
@@ -140,11 +153,12 @@ impl Place {
                 () = again(later, &mut retry) => {}
                 // Calls may be sent to another server from now on.
                 _ = reopened.changed(), if self.slots.is_none() => check_role(wire, true, patience).await?,
-                () = tokio::time::sleep(CHECKED_EVERY) => {
+                () = sleep_until(next_check) => {
                     check(wire, &mut served, patience).await?;
                     if self.slots.is_none() {
                         check_role(wire, false, patience).await?;
                     }
+                    next_check = Instant::now() + CHECKED_EVERY;
                 }
             }
         }
@@ -200,6 +214,11 @@ async fn check_role(wire: &Wire, is_suspect: bool, patience: Duration) -> Result
 }
 
 impl Listened {
+    fn is_same(&self, other: &Self) -> bool {
+        let numbers = |listened: &Self| listened.listeners.iter().map(|listener| listener.number).collect::<Vec<_>>();
+        self.channel == other.channel && numbers(self) == numbers(other)
+    }
+
     /// Sends [`Event::Subscribed`] to the listeners that have not received it yet.
     fn tell(&self, told: &mut Vec<u64>) {
         for listener in &self.listeners {
