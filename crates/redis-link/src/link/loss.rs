@@ -209,7 +209,7 @@ impl Losses {
             if state.fate.is_some() {
                 drop(state);
                 self.report(run);
-            } else if state.ring.unbounded().is_some() && !state.is_sampled {
+            } else if state.is_reporting && !state.is_sampled && state.ring.unbounded().is_some() {
                 state.is_sampled = true;
                 tokio::spawn(Arc::clone(run).sample(self.patience));
             }

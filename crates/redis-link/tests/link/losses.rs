@@ -298,3 +298,28 @@ async fn positions_are_read_after_connections_were_given_up() {
     assert!(lost == during && lost.len() > 10, "the fault loses writes");
     Outcome { before: &before, during: &during, lost: &lost, fault }.check(&report);
 }
+
+/// The server refuses the user's question, and another connection would not change that.
+#[tokio::test]
+async fn a_server_that_does_not_report_its_position_is_asked_once() {
+    let server = RedisServer::builder().acl_user("app", "secret", "~* &* +@all -info").start().await.unwrap();
+    let config = config(&server.user_url("app", "secret")).with_pool_size(1).with_loss_reports(true);
+    let link = Link::connect(config).await.unwrap();
+    let refused = async || {
+        let stats = server.info("commandstats").await.unwrap();
+        let calls = stats["cmdstat_info"].rsplit_once("rejected_calls=").unwrap().1;
+        calls.split(',').next().unwrap().parse::<u32>().unwrap()
+    };
+    let identified = refused().await;
+    assert!(write(&link, "one", Durability::Accepted).await);
+    eventually("the position is asked for", async || refused().await > identified).await;
+    passed(PERIODS).await;
+    assert_eq!(refused().await, identified + 1);
+    assert!(write(&link, "two", Durability::Accepted).await);
+    passed(PERIODS).await;
+    assert_eq!(refused().await, identified + 1);
+    // A new connection may lead to a server that reports it.
+    server.disconnect_clients().await.unwrap();
+    eventually("the link is back", async || write(&link, "three", Durability::Accepted).await).await;
+    eventually("the server is asked again", async || refused().await >= 2 * (identified + 1)).await;
+}

@@ -35,6 +35,8 @@ pub(super) struct State {
     /// Connections for reading the position.
     wires: Vec<Wire>,
     pub(super) is_sampled: bool,
+    /// Whether the server may report its position. Each connection that identifies the server asks again.
+    pub(super) is_reporting: bool,
     /// Whether the task has been woken.
     pub(super) is_noted: bool,
     pub(super) fate: Option<Fate>,
@@ -92,6 +94,7 @@ impl ServerRun {
                 ring: Ring::default(),
                 wires: Vec::new(),
                 is_sampled: false,
+                is_reporting: true,
                 is_noted: false,
                 fate: None,
                 replaced: None,
@@ -159,13 +162,14 @@ impl ServerRun {
         self.lock().replaced.is_some_and(|replaced| replaced < begun)
     }
 
-    /// Records that a connection was opened again. A node of a cluster may have been absent for some time.
+    /// Records that another connection has identified it. A node of a cluster may have been absent for some time.
     pub(super) fn returned(&self, has_shards: bool) {
         let mut state = self.lock();
         if has_shards && matches!(state.fate, Some(Fate::Unknown)) {
             (state.fate, state.replaced) = (None, None);
         }
         state.left = None;
+        state.is_reporting = true;
     }
 
     /// Another run replaces it; a connection that was begun at this time has shown that.
@@ -221,14 +225,15 @@ impl ServerRun {
             (state.wires.first().cloned(), state.ring.unbounded())
         };
         let reply = match &wire {
-            Some(wire) => wire.send(Request::new("INFO", [Arg::fixed("replication")]), patience).await.ok(),
+            Some(wire) => Some(wire.send(Request::new("INFO", [Arg::fixed("replication")]), patience).await),
             None => None,
         };
         let mut state = self.lock();
         state.is_sampled = false;
-        let position = reply.as_ref().and_then(replication::position);
+        let answer = reply.as_ref().and_then(|reply| reply.as_ref().ok());
+        let position = answer.and_then(replication::position);
         // See `is_renamed`.
-        let first = position.filter(|_| reply.as_ref().is_some_and(replication::is_first));
+        let first = position.filter(|_| answer.is_some_and(replication::is_first));
         state.stream = first.map(|(stream, _)| stream.to_owned()).or(state.stream.take());
         match (before, position) {
             (Some(before), Some((stream, position))) if state.stream.as_deref().is_none_or(|own| own == stream) => {
@@ -236,12 +241,20 @@ impl ServerRun {
             }
             // It was demoted or replaced: the next connection finds out which.
             (_, Some(_)) => {}
-            // Another connection may answer. If there is none, the next one that opens wakes the task.
-            (_, None) if !state.wires.is_empty() => {
-                state.wires.rotate_left(1);
-                self.wake.notify_one();
-            }
-            (_, None) => {}
+            (_, None) => match reply {
+                // The server does not report its position, or only to other users.
+                Some(Ok(_)) => state.is_reporting = false,
+                Some(Err(failure)) if failure.is_forbidden() || failure.is_unknown_command() => {
+                    state.is_reporting = false;
+                }
+                // Another connection may answer. If there is none, the task asks again later.
+                Some(Err(_)) if state.wires.len() > 1 => {
+                    state.wires.rotate_left(1);
+                    self.wake.notify_one();
+                }
+                // The next connection that opens wakes the task.
+                Some(Err(_)) | None => {}
+            },
         }
     }
 
