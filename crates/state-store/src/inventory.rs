@@ -12,7 +12,7 @@ use crate::StateStore;
 /// How many keys the server looks at in one step.
 const STEP: u64 = 1000;
 
-/// Each call is one `SCAN`, a plain command in one round trip, O(1,000). Pushes keep no list of the queues: that would cost
+/// Each call is one `SCAN` with `INFO server` before it, plain commands in one round trip, O(1,000). Pushes keep no list of the queues: that would cost
 /// each of them a write, and a listing is rare.
 #[async_trait]
 impl Inventory for StateStore {

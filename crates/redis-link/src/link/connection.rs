@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 use super::flight::Flight;
 use super::upstream::{Opened, Upstream};
 use super::waiting::Permit;
-use crate::wire::{Failure, Request};
+use crate::wire::{Failure, Request, Wire};
 use crate::{Capabilities, LinkConfig, Reply, metered};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(20);
@@ -125,6 +125,12 @@ impl Connection {
     /// Sends one command and waits up to the command time-out for its reply.
     pub(super) async fn send(&self, request: Request<'_>, permit: Permit) -> Result<Reply, Failure> {
         self.flight.send(request, permit).await
+    }
+
+    /// The open connection, for several requests that the same process of the server must answer. Their outcome is not recorded for the
+    /// connection.
+    pub(super) fn wire(&self) -> Result<Wire, Failure> {
+        self.flight.wire()
     }
 
     /// Closes the connection for good.

@@ -68,6 +68,11 @@ impl Flight {
         self.up.load(Ordering::Acquire) != 0
     }
 
+    /// The connection, for requests that are sent apart from the calls.
+    pub(super) fn wire(&self) -> Result<Wire, Failure> {
+        self.lock().wire.clone().filter(|_| self.is_up()).ok_or(Failure::DOWN)
+    }
+
     /// Sends calls on this connection from now on. Returns the capabilities of the previous connection's server.
     pub(super) fn begin(&self, wire: Wire) -> Option<Arc<Capabilities>> {
         if let Some(run) = wire.run() {

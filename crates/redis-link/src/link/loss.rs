@@ -240,6 +240,11 @@ pub(super) fn position(reply: &Reply) -> Option<u64> {
     replication::position(reply).map(|(_, position)| position)
 }
 
+/// The id of the server's process in the reply to `INFO server`.
+pub(super) fn run_id(server: &Reply) -> Option<&str> {
+    replication::field(server, "run_id")
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,6 +13,7 @@ mod deadlines;
 mod durable;
 mod errors;
 mod hosts;
+mod iterations;
 mod kvrocks;
 mod last_words;
 mod losses;

@@ -26,7 +26,7 @@ impl Replication {
         let next = field("second_repl_offset").and_then(|offset| offset.parse::<u64>().ok());
         Some(Self {
             is_primary: field("role")? == "master",
-            run: self::field(server, "run_id")?.to_owned(),
+            run: super::run_id(server)?.to_owned(),
             stream: field("master_replid")?.to_owned(),
             earlier: earlier.map(str::to_owned).zip(next.map(|next| next.saturating_sub(1))),
         })
@@ -45,7 +45,7 @@ pub(super) fn is_first(replication: &Reply) -> bool {
     field(replication, "master_replid2") == Some(NO_STREAM)
 }
 
-fn field<'a>(info: &'a Reply, name: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(info: &'a Reply, name: &str) -> Option<&'a str> {
     let mut lines = info.as_str()?.lines();
     lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim).filter(|value| !value.is_empty())
 }
