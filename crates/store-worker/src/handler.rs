@@ -159,6 +159,10 @@ impl Done {
     }
 
     /// Done, and settled: a commit of this delivery was done ([`Job::commit`]). The worker does not settle the job again.
+    ///
+    /// The commit ends the lease, so a handler must return immediately after it. When a renewal finds that the lease has ended, the
+    /// handler has the [grace](crate::WorkerBuilder::with_cancel_grace) of a cancellation to return, and at most the rest of the
+    /// lease. Then the worker drops it and counts the delivery as [`unknown`](crate::WorkerStats::unknown).
     pub fn committed() -> Self {
         Self { kept: None, is_committed: true }
     }

@@ -47,12 +47,15 @@ struct Inner {
     cancelled: AtomicBool,
     cancel: Notify,
     progress: Mutex<Option<Bytes>>,
+    /// Whether the handler has made a commit, which may have ended the lease.
+    may_be_committed: AtomicBool,
 }
 
 impl Job {
     pub(crate) fn new(queue: QueueName, claimed: ClaimedJob, heard: Instant) -> Self {
         let (cancelled, cancel, progress) = (AtomicBool::new(false), Notify::new(), Mutex::new(None));
-        Self(Arc::new(Inner { queue, claimed, heard, cancelled, cancel, progress }))
+        let may_be_committed = AtomicBool::new(false);
+        Self(Arc::new(Inner { queue, claimed, heard, cancelled, cancel, progress, may_be_committed }))
     }
 
     /// Its id.
@@ -171,9 +174,15 @@ impl Job {
 
     /// A commit that completes this delivery together with other writes of its home: see
     /// [`Home::commit`](store_core::Home::commit). A handler whose commit was done returns [`Done::committed`]. `done`: whether the
-    /// queue keeps the job, as in the return value of a handler.
+    /// queue keeps the job, as in the return value of a handler. From this call on, the worker knows that a commit may have ended the
+    /// lease.
     pub fn commit(&self, done: impl Into<Done>) -> Commit {
+        self.0.may_be_committed.store(true, Ordering::Release);
         Commit::new(self.0.claimed.lease.clone(), Outcome::Complete(done.into().kept))
+    }
+
+    pub(crate) fn may_be_committed(&self) -> bool {
+        self.0.may_be_committed.load(Ordering::Acquire)
     }
 
     pub(crate) fn claimed(&self) -> &ClaimedJob {

@@ -57,7 +57,7 @@
 //! | `error` | a job is dead | its last attempt failed, or its handler returned [`JobError::dead`] |
 //! | `warn` | a job failed, timed out, panicked | the attempt counts, and the job is tried again |
 //! | `warn` | a job was lost | its lease ended before its result was settled: the job runs again, or is dead after its last attempt |
-//! | `warn` | the outcome of a job is unknown | the reply to its settlement was lost, and the settlement could not be repeated before its lease ended |
+//! | `warn` | the outcome of a job is unknown | the reply to its settlement was lost, and the settlement could not be repeated before its lease ended; or its handler made a commit and did not return in time |
 //! | `error` | a stopped handler does not end | once per handler that blocks after it was stopped; it keeps its place until it ends |
 //! | `warn`, `info` | the store is unavailable, is available again | once per outage |
 //!

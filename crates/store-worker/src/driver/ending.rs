@@ -28,6 +28,9 @@ impl Work {
         }
         match verdict(&slot, ended, queue.settings.timeout) {
             Some(verdict) => self.push_settlement(&slot, verdict),
+            None if slot.job.may_be_committed() => {
+                self.report_perhaps_settled(slot.queue, slot.job.id(), Delivery::of(&slot.job), now);
+            }
             None => self.report_lost(slot.queue, slot.job.id(), Delivery::of(&slot.job), LEASE_LOST, now),
         }
     }

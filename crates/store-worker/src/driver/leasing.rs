@@ -75,7 +75,7 @@ impl Work {
                 for (id, answer) in ids.iter().zip(answers) {
                     match answer.until() {
                         Some(until) => self.renewed(*id, sent, until),
-                        None => self.lost(*id, now),
+                        None => self.found_lost(*id, now),
                     }
                     if answer.is_cancel_requested() {
                         self.cancel_requested(*id, now);
@@ -114,6 +114,19 @@ impl Work {
                     self.check_slots_at(stops);
                 }
             }
+        }
+    }
+
+    /// A renewal found that a lease has ended. If a commit of the handler may have ended it, the handler has the grace of a
+    /// cancellation to return.
+    fn found_lost(&mut self, id: u64, now: Instant) {
+        let returns = now + self.settings.cancel_grace;
+        match self.slots.get_mut(&id) {
+            Some(slot) if slot.job.may_be_committed() => {
+                slot.safe_until = slot.safe_until.min(returns);
+                self.check_slots_at(returns);
+            }
+            _ => self.lost(id, now),
         }
     }
 

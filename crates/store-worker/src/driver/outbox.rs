@@ -25,8 +25,8 @@ pub(super) struct Note {
     pub(super) delivery: Delivery,
     /// The latest time at which its lease ends.
     pub(super) drop_at: Instant,
-    /// Whether the reply to a call that settles it was lost: then a later answer that the lease is lost may mean that the
-    /// first call took effect.
+    /// Whether the handler has made a commit, or the reply to a call that settles the job was lost: then a later answer that the
+    /// lease is lost may mean that the first call took effect.
     pub(super) may_be_settled: bool,
 }
 

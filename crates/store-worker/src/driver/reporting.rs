@@ -16,8 +16,7 @@ use crate::stats::Ending;
 
 pub(super) const LEASE_LOST: &str = "the lease was lost";
 const NOT_SETTLED: &str = "the lease ended before the result was settled";
-const REPLY_LOST: &str =
-    "the reply to its settlement was lost, and its lease ended before the settlement could be repeated";
+const PERHAPS_SETTLED: &str = "its lease has ended, and an earlier settlement or a commit of it may have been accepted";
 const GONE: &str =
     "the reply to its settlement was lost, and the job is gone: the settlement or another worker removed it";
 pub(super) const NOT_GIVEN_BACK: &str = "the job could not be given back before the worker ended";
@@ -60,11 +59,17 @@ impl Work {
         }
     }
 
+    /// Counts and logs a delivery whose lease has ended, and which an earlier call may have settled: it is not known whether its
+    /// result counts.
+    pub(super) fn report_perhaps_settled(&mut self, index: usize, id: &JobId, delivery: Delivery, now: Instant) {
+        self.report_ending(index, id, delivery, Ending::Unknown, PERHAPS_SETTLED, now);
+    }
+
     /// Counts and logs a delivery whose settlement was not accepted before its lease ended. If an earlier call may have settled
     /// it, it is not known whether its result counts.
     pub(super) fn report_not_settled(&mut self, index: usize, settlement: &Settlement, note: &Note, now: Instant) {
         if note.may_be_settled {
-            self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, REPLY_LOST, now);
+            self.report_perhaps_settled(index, &settlement.lease.job, note.delivery, now);
         } else {
             self.report_lost(index, &settlement.lease.job, note.delivery, NOT_SETTLED, now);
         }

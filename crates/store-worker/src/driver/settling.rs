@@ -38,7 +38,7 @@ impl Work {
         // The lease may have begun later than at the earliest time, if its claim or renewal took long.
         let drop_at = slot.safe_until + self.settings.lease.max(std::time::Duration::from_secs(1));
         let (ending, dead, delivery) = (verdict.ending, verdict.dead, Delivery::of(&slot.job));
-        let note = Note { ending, dead, delivery, drop_at, may_be_settled: false };
+        let note = Note { ending, dead, delivery, drop_at, may_be_settled: slot.job.may_be_committed() };
         self.queues[slot.queue].outbox.push(Settlement::new(slot.lease(), verdict.outcome), note);
     }
 

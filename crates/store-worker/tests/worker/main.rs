@@ -7,6 +7,7 @@ mod batching;
 mod blocked;
 mod building;
 mod captured;
+mod commits;
 mod faulty;
 mod fixture;
 mod handlers;
