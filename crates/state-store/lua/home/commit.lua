@@ -14,8 +14,8 @@
 -- Cost    a single job that is just complete: 10 commands, 3 to push jobs, 3 for the step, 3 for
 --         the run, 2 for the token, 2 per unique key, O(bytes); otherwise also those of a push and
 --         of a settlement
--- needs: collect_writes, extract, flush, forget, held, move_count, outcomes, parts, publish
--- needs: push_singles, repair, send_collected, take_out, wake
+-- needs: attempts_of, collect_writes, extract, flush, forget, has_flag, held, move_count, outcomes
+-- needs: parts, publish, push_singles, repair, send_collected, take_out, wake
 local earlier = call('GET', KEYS[15])
 local remembered = earlier and cmsgpack.unpack(earlier)
 if remembered and remembered[1] == ARGV[5] then
@@ -33,9 +33,13 @@ end
 
 collect_writes()
 local refused_jobs, has_news, first = {}, false, tonumber(ARGV[10])
--- A job that is completed or dead releases its key.
-local releases = ends and (outcome == 'complete' or outcome == 'dead')
-if ARGV[first] then has_news = push_singles(first, refused_jobs, id, releases and id or nil) end
+-- A job that is completed, dead or cancelled releases its key.
+local releases = ends and (outcome == 'complete' or outcome == 'dead' or has_flag(job.s, 1)
+  or (outcome == 'retry' and attempts_of(job.s) >= unpack_bytes('>I2', job.s, 21)))
+local own = ends and id or nil
+if ARGV[first] then
+  has_news = push_singles(first, refused_jobs, own, releases and id or nil)
+end
 local reply = { 'committed', ends and 'done' or 'lost', refused_jobs }
 local is_refused, at = not ends or refused_jobs[1] ~= nil, 11
 for number = 1, #ARGV[9] do

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use store_core::{
-    Commit, Durability, Error, JobState, Kept, NewJob, Op, Outcome, Pushed, Settled, StepInfo, StepState, Unique,
-    UniqueUntil,
+    Backoff, Cancelled, Commit, Durability, Error, JobState, Kept, NewJob, Op, Outcome, Pushed, RetryPolicy, Settled,
+    StepInfo, StepState, Unique, UniqueUntil,
 };
 
 use super::{AtHome, charge, keyed, token};
@@ -17,6 +17,7 @@ cases! { Op::HomeCommit;
     every_outcome_settles_the_job,
     a_repetition_gets_the_first_answer_and_writes_nothing,
     the_next_job_gets_the_key_of_the_settled_one,
+    a_job_that_does_not_come_back_leaves_its_key_to_the_next_one,
     the_next_job_reaches_a_waiter,
     a_job_may_have_any_form,
     a_key_whose_time_is_over_can_be_taken_for_a_time,
@@ -111,6 +112,21 @@ async fn the_next_job_gets_the_key_of_the_settled_one(fixture: Fixture) -> Verdi
     let snooze = Commit::new(claimed.lease.clone(), Outcome::Snooze { after: secs(60) }).with_job(keyed("4"));
     let parts = at.refused(&snooze).await?;
     check_eq!(parts.pushed, [Pushed::Held { by: claimed.id().clone() }]);
+    Ok(())
+}
+
+async fn a_job_that_does_not_come_back_leaves_its_key_to_the_next_one(fixture: Fixture) -> Verdict {
+    let once = RetryPolicy::new(1, Backoff::Fixed(secs(1)));
+    let at = AtHome::with(fixture, keyed("1").with_retry(once)).await?;
+    let last_attempt = at.ending(Outcome::Retry { after: secs(60), error: "no".to_owned() });
+    at.done(&last_attempt.with_job(keyed("2"))).await?;
+    check_eq!(at.queue.counts().await?.dead, 1);
+
+    let claimed = at.queue.claim_one().await?;
+    check_eq!(at.queue.fixture.state.cancel(&at.queue.name, claimed.id()).await?, Cancelled::Requested);
+    let cancelled = Commit::new(claimed.lease, Outcome::Snooze { after: secs(60) });
+    at.done(&cancelled.with_job(keyed("3"))).await?;
+    check_eq!(&at.queue.claim_one().await?.payload[..], b"3");
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 mod generate;
 mod play;
+mod play_commit;
 mod play_queue;
 mod play_wait;
 mod step;

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use store_core::{
-    Backoff, JobId, JobState, Kept, NewJob, Outcome, Priority, Rate, RetryPolicy, Unique, UniqueKey, UniqueUntil,
+    Backoff, JobId, JobState, Kept, NewJob, Outcome, Priority, Rate, RetryPolicy, RunState, Unique, UniqueKey,
+    UniqueUntil,
 };
 
-use super::step::Step;
+use super::step::{Committing, Step};
 
 /// How many different job ids there are.
 pub(super) const IDS: u8 = 40;
@@ -29,7 +30,7 @@ pub(super) fn sequence(seed: u64, steps: usize, has_batches: bool) -> Vec<Step> 
 
 fn queue_step(rng: &mut Rng, ids: u8) -> Step {
     let id = rng.u8(..ids);
-    match rng.u8(..33) {
+    match rng.u8(..37) {
         0..=2 => Step::Push((0..rng.usize(1..4)).map(|_| job(rng)).collect()),
         3..=5 => Step::Push(plain_jobs(rng)),
         6..=11 => Step::Claim(rng.usize(1..8), time(rng)),
@@ -43,6 +44,7 @@ fn queue_step(rng: &mut Rng, ids: u8) -> Step {
         28..=29 => Step::Push(delayed_jobs(rng)),
         30..=31 => Step::Wait([0, 2, 12, 30][rng.usize(..4)]),
         32 => Step::StopWaiting { is_dropped: rng.bool() },
+        33..=36 => Step::Commit(committing(rng)),
         24 => Step::Explain(id),
         25 => Step::List(state(rng), rng.u32(1..6)),
         _ => Step::Advance(time(rng)),
@@ -178,6 +180,26 @@ fn outcome(rng: &mut Rng) -> Outcome {
         6 => Outcome::Dead { reason: text(rng).to_owned() },
         7 => Outcome::Release,
         _ => Outcome::Cancelled,
+    }
+}
+
+/// Half of them are just complete, most push a job or none.
+fn committing(rng: &mut Rng) -> Committing {
+    let of_three = |rng: &mut Rng| rng.u8(..3);
+    let mut outcome = if rng.bool() { Outcome::Complete(None) } else { outcome(rng) };
+    let jobs: Vec<_> = (0..[0, 0, 1, 1, 1, 2][rng.usize(..6)]).map(|_| job(rng)).collect();
+    // The contract does not define the order of the jobs and of a settled job that is ready again at once.
+    if let Outcome::Retry { after, .. } | Outcome::Snooze { after } = &mut outcome {
+        *after = if jobs.is_empty() { *after } else { time(rng) };
+    }
+    Committing {
+        number: rng.usize(..4),
+        outcome,
+        jobs,
+        step: (of_three(rng) == 0).then(|| rng.u8(1..4)),
+        run: (of_three(rng) == 0).then(|| RunState::ALL[[1, 1, 1, 2, 3][rng.usize(..5)]]),
+        token: (of_three(rng) == 0).then(|| rng.u8(1..4)),
+        is_repeated: of_three(rng) == 0,
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct World {
     pub(super) has_waited: bool,
     /// How many jobs were handed over.
     pub(super) handed_over: usize,
+    /// How many commits there were.
+    pub(super) commits: u8,
     place: String,
     held: Vec<Lease>,
 }
@@ -62,6 +64,7 @@ impl World {
             waiting: None,
             has_waited: false,
             handed_over: 0,
+            commits: 0,
             place: place.to_owned(),
             held: Vec::new(),
         }

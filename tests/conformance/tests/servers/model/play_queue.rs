@@ -27,7 +27,9 @@ impl World {
         };
         Ok(match outcome {
             Some(outcome) if self.waiting.is_some() && step.may_hand_over() => {
-                Some(outcome + &self.handed_over(running).await?)
+                // A commit that is done has ended a lease.
+                let ended = u64::from(matches!(step, Step::Commit(_)) && outcome.starts_with("Done"));
+                Some(outcome + &self.handed_over(running.saturating_sub(ended)).await?)
             }
             outcome => outcome,
         })
@@ -72,6 +74,7 @@ impl World {
                 }
             }
             Step::Settle(outcomes) => return self.settle(outcomes).await.map(Some),
+            Step::Commit(commit) => return self.commit(commit).await.map(Some),
             Step::Cancel(id) => format!("{:?}", state.cancel(queue, &self.id(*id)).await?),
             Step::Replay(id) => format!("{:?}", state.replay(queue, &[self.id(*id)]).await?),
             Step::Delete(id) => format!("{:?}", state.delete(queue, &[self.id(*id)]).await?),
@@ -181,7 +184,7 @@ impl World {
     async fn look_at_all(&self) -> Result<String> {
         let mut counts = self.stores.state.counts(&self.queue).await?;
         counts.completed = 0;
-        let mut seen = vec![format!("{counts:?}")];
+        let mut seen = vec![format!("{counts:?}"), self.look_at_homes().await?];
         for place in [JobState::Ready, JobState::Scheduled, JobState::Running, JobState::Completed, JobState::Dead] {
             seen.push(self.list(place, 1000).await?);
         }

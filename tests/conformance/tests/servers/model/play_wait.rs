@@ -39,7 +39,7 @@ impl World {
 
     /// How many jobs are leased before a push.
     pub(super) async fn running_before(&self, step: &Step) -> Result<u64> {
-        let is_push = matches!(step, Step::Push(_) | Step::PushNew(_));
+        let is_push = matches!(step, Step::Push(_) | Step::PushNew(_) | Step::Commit(_));
         Ok(match is_push && self.waiting.is_some() {
             true => self.stores.state.counts(&self.queue).await?.running,
             false => u64::MAX,

@@ -4,7 +4,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use store_core::{JobState, NewJob, Outcome, Rate, Unique, UniqueKey, UniqueUntil};
+use store_core::{JobState, NewJob, Outcome, Rate, RunState, Unique, UniqueKey, UniqueUntil};
+
+/// How many unique keys the jobs of a queue with several partitions have.
+pub(super) const KEYS: u8 = 7;
 
 /// A step that both engines carry out.
 #[derive(Debug, Clone)]
@@ -24,6 +27,7 @@ pub(super) enum Step {
     /// Extends the leases with these numbers, counted from the last one given out.
     Extend(Vec<usize>, Duration, Option<&'static str>),
     Settle(Vec<(usize, Outcome)>),
+    Commit(Committing),
     Cancel(u8),
     Replay(u8),
     Delete(u8),
@@ -91,19 +95,37 @@ pub(super) enum Step {
     },
 }
 
+/// A commit of a lease with this number, counted from the last one given out.
+#[derive(Debug, Clone)]
+pub(super) struct Committing {
+    pub(super) number: usize,
+    pub(super) outcome: Outcome,
+    pub(super) jobs: Vec<(u8, NewJob)>,
+    /// The fence of the attempt at the step.
+    pub(super) step: Option<u8>,
+    pub(super) run: Option<RunState>,
+    /// The fence of the token.
+    pub(super) token: Option<u8>,
+    /// Whether the same commit is sent twice.
+    pub(super) is_repeated: bool,
+}
+
 impl Step {
     /// The times after which it makes jobs due.
     pub(super) fn delays(&mut self) -> Vec<&mut Duration> {
         match self {
             Step::Push(jobs) => jobs.iter_mut().map(|(_, job)| &mut job.delay).collect(),
             Step::Settle(settlements) => settlements.iter_mut().filter_map(|(_, outcome)| delay(outcome)).collect(),
+            Step::Commit(commit) => {
+                commit.jobs.iter_mut().map(|(_, job)| &mut job.delay).chain(delay(&mut commit.outcome)).collect()
+            }
             _ => Vec::new(),
         }
     }
 
     /// Whether an engine may hand jobs over to a waiter in this step. Servers do so only in a push.
     pub(super) fn may_hand_over(&self) -> bool {
-        let is_of_workers = matches!(self, Step::Claim(..) | Step::Extend(..) | Step::Settle(_));
+        let is_of_workers = matches!(self, Step::Claim(..) | Step::Extend(..) | Step::Settle(_) | Step::Commit(_));
         let is_change = matches!(self, Step::Cancel(_) | Step::Replay(_) | Step::Delete(_) | Step::Promote(_));
         let is_control = is_change || matches!(self, Step::Pause | Step::Resume);
         matches!(self, Step::Push(_) | Step::PushNew(_)) || is_of_workers || is_control
@@ -118,7 +140,7 @@ impl Step {
 
     /// Leaves out the pushes of these ids.
     pub(super) fn without_ids(&mut self, ids: &HashSet<u8>) {
-        if let Step::Push(jobs) = self {
+        if let Step::Push(jobs) | Step::Commit(Committing { jobs, .. }) = self {
             jobs.retain(|(id, _)| !ids.contains(id));
         }
     }
@@ -126,10 +148,15 @@ impl Step {
 
 fn settle_partition(id: u8, job: &mut NewJob) {
     let until = job.unique.take().map_or(UniqueUntil::Finished, |unique| unique.until);
-    if id.is_multiple_of(3) {
-        let key = UniqueKey::new(format!("key-{}", id % 7)).unwrap();
+    if let Some(key) = key_of(id) {
+        let key = UniqueKey::new(format!("key-{key}")).unwrap();
         job.unique = Some(Unique::new(key, until));
     }
+}
+
+/// The number of the unique key of the job with this id, in a queue with several partitions.
+pub(super) fn key_of(id: u8) -> Option<u8> {
+    id.is_multiple_of(3).then_some(id % KEYS)
 }
 
 fn delay(outcome: &mut Outcome) -> Option<&mut Duration> {
