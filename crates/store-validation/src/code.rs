@@ -129,6 +129,10 @@ codes! {
     ServerTooOld = "server-too-old", Error,
         "The scripts need functions that older servers do not have.",
         "Use Redis or Valkey 7.0 or later. If the server is new enough, let it and any proxy in front of it accept the command HELLO.";
+    /// The server is a build for 32 bits.
+    ServerOf32Bits = "server-of-32-bits", Error,
+        "Lua in such a server formats no whole number above 2147483647: all leases would get one fence, so a stale holder would not be refused.",
+        "Use a build of the server for 64 bits.";
     /// The state server evicts keys.
     StateEvicts = "state-evicts", Error,
         "If its memory is full, the server deletes jobs and leases without notice.",
@@ -337,6 +341,7 @@ impl Code {
                 | Code::DatabaseNumberOutOfRange
                 | Code::DatabaseNumberTaken
                 | Code::ServerTooOld
+                | Code::ServerOf32Bits
                 | Code::ScriptsUnsupported
                 | Code::StateEvicts
                 | Code::StateNotPersistent
@@ -379,9 +384,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_unknown_codes_are_warnings() {
-        let mut names: Vec<_> = Code::ALL.iter().map(|code| code.name()).collect();
-        names.sort_unstable();
-        names.dedup();
+        let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
         assert_eq!(names.len(), Code::ALL.len());
         for code in Code::ALL {
             assert_eq!(code.name().parse(), Ok(*code));

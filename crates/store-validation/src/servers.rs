@@ -93,6 +93,7 @@ async fn check_one(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>
 /// The settings and the state of one server that accepts writes.
 async fn check_server(draft: &Draft, visit: &Visit<'_>, findings: &mut Vec<Finding>) {
     findings.extend(engine::version(visit));
+    findings.extend(engine::bits(visit));
     findings.extend(memory::check(visit));
     findings.extend(persistence::check(visit).await);
     findings.extend(persistence::fsync(draft, visit).await);

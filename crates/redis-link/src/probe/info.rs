@@ -18,6 +18,8 @@ pub struct ServerInfo {
     pub mode: Option<String>,
     /// `cluster_enabled`
     pub is_cluster: Option<bool>,
+    /// `arch_bits`: 32 or 64.
+    pub bits: Option<u32>,
     /// `run_id`: one run of one server process.
     pub run_id: Option<String>,
     /// `tcp_port`
@@ -75,6 +77,7 @@ impl ServerInfo {
             "valkey_version" => self.valkey_version = text(),
             "redis_mode" | "server_mode" => self.mode = text(),
             "cluster_enabled" => self.is_cluster = flag(value),
+            "arch_bits" => self.bits = value.parse().ok(),
             "run_id" => self.run_id = text(),
             "tcp_port" => self.tcp_port = value.parse().ok(),
             "loading" => self.is_loading = flag(value),

@@ -67,6 +67,12 @@ pub(super) fn version(visit: &Visit<'_>) -> Option<Finding> {
     }
 }
 
+/// Whether the server is a build for 32 bits. (Redis 7.0.15 on i386: `string.format('%016d', micros)` returns `-000002147483648` for
+/// every time, because Lua converts to C's `long`.)
+pub(super) fn bits(visit: &Visit<'_>) -> Option<Finding> {
+    (visit.info.bits == Some(32)).then(|| visit.finding(Code::ServerOf32Bits, "INFO shows arch_bits:32"))
+}
+
 /// What is degraded because the server lacks a capability. The other checks report what a role cannot do without.
 pub(super) fn degraded(visit: &Visit<'_>) -> Vec<Finding> {
     // Kvrocks has no limit of its memory at which the flags matter

@@ -63,6 +63,18 @@ async fn a_server_that_is_too_old_is_refused() {
     assert!(what(&report, Code::ServerTooOld).contains("Redis 6."));
 }
 
+/// In either role: scripts of both format times.
+#[tokio::test]
+async fn a_server_of_32_bits_is_refused() {
+    let (cache, state) = (cache().await, state().await);
+    let disguise = |server: SocketAddr| disguise(server, "arch_bits:64".into(), "arch_bits:32".into());
+    let report = check_urls(&cache.url(None), &disguise(state.address()).await).await;
+    assert_errors(&report, &[Code::ServerOf32Bits]);
+    assert!(what(&report, Code::ServerOf32Bits).contains("arch_bits:32"));
+    let report = check_urls(&disguise(cache.address()).await, &state.url(None)).await;
+    assert_errors(&report, &[Code::ServerOf32Bits]);
+}
+
 /// Workers are not notified of jobs; the right to publish is missing as well.
 #[tokio::test]
 async fn a_server_without_publish_in_scripts_is_told_with_what_is_degraded() {

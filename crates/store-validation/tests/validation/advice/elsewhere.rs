@@ -8,7 +8,7 @@ use crate::{check_urls, environment_with};
 
 /// Codes that no setting or right of a server causes, but a file, a variable, the network, a clock or another service:
 /// their tests are beside the cause.
-const OF_SOMETHING_ELSE: [Code; 31] = [
+const OF_SOMETHING_ELSE: [Code; 32] = [
     Code::UrlMissing,
     Code::UrlInvalid,
     Code::ConfInvalid,
@@ -21,6 +21,7 @@ const OF_SOMETHING_ELSE: [Code; 31] = [
     Code::TlsRefused,
     Code::TlsFileUnreadable,
     Code::ServerTooOld,
+    Code::ServerOf32Bits,
     Code::ServerVersionUnknown,
     Code::ScriptsUnsupported,
     Code::SentinelQuorum,
