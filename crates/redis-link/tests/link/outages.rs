@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use redis_link::{Link, args};
 use testkit::{DEADLINE, FaultProxy, RedisServer, wait_until};
 
-use crate::{COUNTS, INCREMENT, READS, config, eventually, is_indeterminate, link_to, number, server};
+use crate::{COUNTS, INCREMENT, READS, config, eventually, is_indeterminate, link_to, number, passed, server};
 
 #[tokio::test]
 async fn a_call_to_a_silent_server_ends_with_the_command_time_out() {
@@ -18,6 +18,25 @@ async fn a_call_to_a_silent_server_ends_with_the_command_time_out() {
     server.resume().unwrap();
     eventually("calls are answered again", async || link.ping().await.is_ok()).await;
     assert!(number(&server, "counter").await <= 1);
+}
+
+/// The calls of a connection share one timer. The connection counts as dead 1.75 time-outs after the first one.
+#[tokio::test]
+async fn each_call_of_a_silent_connection_ends_after_its_own_time_out() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let server = server().await;
+    let settings = config(&server.url(None)).with_command_timeout(TIMEOUT);
+    let link = Link::connect(settings.with_pool_size(1).with_max_retries(0)).await.unwrap();
+    server.pause().unwrap();
+    let call = async |after: Duration| {
+        passed(after).await;
+        let sent = Instant::now();
+        let result = link.command(READS, "GET", args!["x"]).await;
+        assert!(is_indeterminate(&result), "{result:?}");
+        sent.elapsed()
+    };
+    let took: [Duration; 3] = tokio::join!(call(Duration::ZERO), call(TIMEOUT / 4), call(TIMEOUT / 2)).into();
+    assert!(took.iter().all(|took| (TIMEOUT..TIMEOUT + TIMEOUT / 5).contains(took)), "{took:?}");
 }
 
 #[tokio::test]
