@@ -97,7 +97,7 @@ impl Call {
         let mut state = self.lock();
         match std::mem::replace(&mut state.progress, Progress::Taken) {
             Progress::Waiting(_, None) => {
-                self.settle(&mut state, Progress::Ended(Err(Failure::DOWN)));
+                self.settle(&mut state, Progress::Ended(Err(Failure::UNSENT)));
                 None
             }
             Progress::Waiting(mut answering, waker) => {
@@ -208,7 +208,8 @@ mod tests {
     fn a_call_that_was_not_polled_was_not_sent() {
         let (call, reply, _) = call();
         assert!(call.fail(Failure::SILENCE).is_none() && reply.is_closed());
-        assert!(matches!(poll(&call), Poll::Ready(Err(Failure::NotSent(_)))));
+        let shows_nothing = |failure: &Failure| matches!(failure, Failure::NotSent(_)) && !failure.is_of_connection();
+        assert!(matches!(poll(&call), Poll::Ready(Err(failure)) if shows_nothing(&failure)));
         let (call, reply, waiting) = self::call();
         call.abandon();
         assert!(call.is_over() && reply.is_closed() && waiting.enter().is_some());

@@ -166,6 +166,7 @@ impl Keeper {
             tokio::select! {
                 () = opened.ended() => {}
                 () = self.flight.watch() => {}
+                () = self.flight.failed() => {}
                 () = self.flight.given_up() => self.upstream.doubt(),
             }
             drop(opened);

@@ -22,6 +22,8 @@ pub(super) struct Flight {
     up: AtomicU64,
     /// Notified when a first call waits.
     begun: Notify,
+    /// Notified when a call has shown that the connection failed.
+    failed: Notify,
     given_up: Notify,
     created: Instant,
     /// How long a call waits for its reply.
@@ -55,6 +57,7 @@ impl Flight {
             state: Mutex::default(),
             up: AtomicU64::new(0),
             begun: Notify::new(),
+            failed: Notify::new(),
             given_up: Notify::new(),
             created: Instant::now(),
             timeout: config.command_timeout,
@@ -164,7 +167,16 @@ impl Flight {
         }
     }
 
-    /// Waits until the connection is unusable.
+    /// Waits until a call has shown that the connection failed.
+    pub(super) async fn failed(&self) {
+        self.failed.notified().await;
+        // The notification may be of the connection before.
+        while self.is_up() {
+            self.failed.notified().await;
+        }
+    }
+
+    /// Waits until the connection leads to a server that has become a replica.
     pub(super) async fn given_up(&self) {
         self.given_up.notified().await;
     }
@@ -215,7 +227,10 @@ impl Flight {
             Err(failure) if failure.is_silence() => return,
             // The connection will not recover: new calls are better sent on another.
             Err(failure) if failure.is_of_connection() => {
-                let _ = self.up.compare_exchange(call.connection, 0, Ordering::AcqRel, Ordering::Relaxed);
+                let down = self.up.compare_exchange(call.connection, 0, Ordering::AcqRel, Ordering::Relaxed);
+                if down.is_ok() {
+                    self.failed.notify_one();
+                }
             }
             Err(failure) if failure.is_read_only() => self.reroute(),
             _ => {}
@@ -256,4 +271,46 @@ impl Drop for Waited {
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Waker};
+
+    use super::super::waiting::Waiting;
+    use super::*;
+    use crate::ServerUrl;
+
+    /// A call on the connection with this number.
+    fn call(connection: u64) -> Call {
+        let answering: Answering = Box::pin(std::future::pending());
+        Call::new(answering, Waiting::new(1).enter().unwrap(), Instant::now(), connection)
+    }
+
+    fn has_failed(flight: &Flight) -> bool {
+        let failed = std::pin::pin!(flight.failed());
+        failed.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_connection_whose_call_was_lost_is_replaced_once() {
+        let url = ServerUrl::parse("redis://127.0.0.1:1").unwrap();
+        let flight = Flight::new(&LinkConfig::new(url, "tests:flight"));
+        flight.up.store(1, Ordering::Release);
+        for shows_nothing in [Err(Failure::SILENCE), Err(Failure::UNSENT), Ok(Reply::Nil)] {
+            flight.note(&call(1), &shows_nothing);
+            assert!(flight.is_up() && !has_failed(&flight));
+        }
+        flight.note(&call(1), &Err(Failure::LOST));
+        assert!(!flight.is_up() && has_failed(&flight));
+        // The others of this connection, while it is replaced and afterwards.
+        flight.note(&call(1), &Err(Failure::LOST));
+        flight.up.store(2, Ordering::Release);
+        flight.note(&call(1), &Err(Failure::LOST));
+        assert!(flight.is_up() && !has_failed(&flight));
+        // The end of the connection was noticed before the notification.
+        flight.note(&call(2), &Err(Failure::LOST));
+        flight.up.store(3, Ordering::Release);
+        assert!(!has_failed(&flight));
+    }
 }

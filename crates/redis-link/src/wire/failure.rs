@@ -16,6 +16,7 @@ pub(crate) use error_reply::Redirection;
 
 const SILENCE: &str = "no reply came in time";
 const LOST: &str = "the connection was lost before the reply";
+const UNSENT: &str = "the call ended before it was sent";
 /// The library closes the connection on `CLUSTERDOWN`, so it does not report which of its calls was refused.
 const CLUSTER_DOWN: &str = "the cluster is down or does not serve a slot, and the connection was closed";
 
@@ -48,6 +49,9 @@ impl Failure {
 
     /// The connection ended before the reply came.
     pub(crate) const LOST: Self = Failure::Lost(LOST);
+
+    /// The call timed out, or its connection ended, before it was sent.
+    pub(crate) const UNSENT: Self = Failure::NotSent(UNSENT);
 
     /// There is no connection to send it on.
     pub(crate) const DOWN: Self = Failure::NotSent("the connection is down");
@@ -146,7 +150,12 @@ impl Failure {
 
     /// Whether the connection itself failed.
     pub(crate) fn is_of_connection(&self) -> bool {
-        matches!(self, Failure::NotSent(_) | Failure::Lost(LOST | CLUSTER_DOWN))
+        match self {
+            // It shows nothing about the connection.
+            Failure::NotSent(detail) => *detail != UNSENT,
+            Failure::Lost(detail) => [LOST, CLUSTER_DOWN].contains(detail),
+            _ => false,
+        }
     }
 
     /// Whether no reply came in time.
