@@ -109,13 +109,17 @@ impl Copies {
         Ok(Deadline { until: reading.saturating_add(self.lasting).min(horizon).max(0), is_repeat })
     }
 
-    /// Records the outcome of the last copy: one that was refused was not executed.
+    /// Records the outcome of the last copy: one that was refused was not executed, and one that was answered will not be executed later.
     pub(crate) fn note(&self, result: &Result<Reply, Failure>) {
         let is_refusal = |failure: &Failure| {
             matches!(failure, Failure::Late) || failure.is_unknown_script() || failure.is_of_moving_slot()
         };
+        let mut state = self.lock();
         if result.as_ref().is_err_and(is_refusal) {
-            self.lock().last = false;
+            state.last = false;
+        }
+        if matches!(result, Err(Failure::Answered(_))) {
+            state.over = None;
         }
     }
 

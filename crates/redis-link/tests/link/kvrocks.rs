@@ -7,7 +7,7 @@ use store_core::{Durability, Error, ErrorKind, Reached};
 use testkit::{KvrocksProxy, RedisServer, RespConnection};
 
 use crate::subscriptions::{hear, next};
-use crate::{COUNTS, INCREMENT, READS, config, eventually, number, server};
+use crate::{COUNTS, INCREMENT, READS, RECOGNISED, config, eventually, number, server};
 
 /// A script of the kind that a full server runs: its first line has a flag.
 static FREES: Script = Script::frees("test/frees", &["call('SET', KEYS[1], ARGV[2])\nreturn {'set'}"]);
@@ -168,18 +168,21 @@ async fn the_one_of_several_hosts_that_is_the_primary_is_used_also_after_a_chang
     assert!(number(&two, "x").await >= 2);
 }
 
-/// At `max-db-size` it refuses writes and serves reads.
+/// At `max-db-size` it refuses writes, also in the middle of a script, whose earlier writes are kept. It serves reads.
 #[tokio::test]
-async fn a_full_database_is_a_limit() {
+async fn a_full_database_is_a_limit_and_may_interrupt_scripts() {
     let server = server().await;
     let proxy = KvrocksProxy::start(&server).await.unwrap();
     let link = link_to(&proxy).await;
     link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap();
     server.set_memory_limit(1).await.unwrap();
-    let script = link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap_err();
+    let counted = link.call(COUNTS, &INCREMENT, &["x"], args![1]).await.unwrap_err();
+    let repeated = link.call(RECOGNISED, &FREES, &["x"], args![1]).await.unwrap_err();
     let command = link.command(READS, "SET", args!["y", 1]).await.unwrap_err();
-    for error in [script, command] {
-        assert!(matches!(&error, Error::Limit { retry_after: Some(_), .. }), "{error:?}");
+    assert!(matches!(&command, Error::Limit { retry_after: Some(_), .. }), "{command:?}");
+    assert!(!counted.is_retryable() && repeated.is_retryable());
+    for error in [counted, repeated] {
+        assert!(matches!(&error, Error::Indeterminate { .. }), "{error:?}");
         assert!(error.detail().contains("max-db-size"), "{error}");
     }
     assert_eq!(link.command(READS, "GET", args!["x"]).await.unwrap().reply.as_int(), Some(1));

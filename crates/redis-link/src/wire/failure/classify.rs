@@ -172,7 +172,7 @@ pub(super) fn of_reply(text: &str) -> (Meaning, Option<&'static str>) {
     let begins = |beginning: &str| said.get(..beginning.len()).is_some_and(|said| said.eq_ignore_ascii_case(beginning));
     let meaning = BEGINNINGS.into_iter().find(|(beginning, _)| begins(beginning)).map(|(_, meaning)| meaning);
     let meaning = match meaning {
-        None if is_of_script && text.contains(SPACE_LIMIT) => Meaning::DiskLimit,
+        None if is_of_script && text.contains(SPACE_LIMIT) => Meaning::DiskLimitInScript,
         None if is_of_script && LACKING.iter().any(|lacking| text.contains(lacking)) => Meaning::UnknownCommandInScript,
         // The script computed with what is stored, or has a defect.
         None | Some(Meaning::NoNumber | Meaning::BadArguments) if is_of_script => Meaning::ScriptFailed,
@@ -185,7 +185,8 @@ pub(super) fn of_reply(text: &str) -> (Meaning, Option<&'static str>) {
 #[cfg(test)]
 mod tests {
     use store_core::ErrorKind::{
-        self, Corrupt, Forbidden, InvalidArgument, Limit, Tls, Unauthenticated, Unavailable, Unexpected, Unsupported,
+        self, Corrupt, Forbidden, Indeterminate, InvalidArgument, Limit, Tls, Unauthenticated, Unavailable, Unexpected,
+        Unsupported,
     };
     use store_core::Op;
 
@@ -229,7 +230,7 @@ mod tests {
         (Limit, "OOM command not allowed when used memory > 'maxmemory'. script: 8f, on @user_script:1."),
         (Limit, "TWLIMIT 250 the queue is full"),
         (Limit, "ERR IO error: Space limit reached"),
-        (Limit, "ERR running script (call to f_8f): IO error: Space limit reached"),
+        (Indeterminate, "ERR running script (call to f_8f): IO error: Space limit reached"),
         (Corrupt, "WRONGTYPE Operation against a key holding the wrong kind of value"),
         (
             Corrupt,

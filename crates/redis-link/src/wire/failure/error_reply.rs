@@ -46,6 +46,7 @@ pub(super) enum Meaning {
     UnknownScript,
     MemoryFull,
     DiskLimit,
+    DiskLimitInScript,
     OtherType,
     NoNumber,
     ScriptFailed,
@@ -150,6 +151,10 @@ impl ErrorReply {
                 let detail = "the server's data has reached the limit on its disk (max-db-size)".into();
                 Error::Limit { op, detail, retry_after: Some(WAIT_FOR_MEMORY) }
             }
+            Meaning::DiskLimitInScript => Error::indeterminate(
+                op,
+                "the server stopped the script, because its data has reached the limit on its disk (max-db-size)",
+            ),
             Meaning::OtherType => Error::corrupt(op, format!("{what}: a key has another type")),
             Meaning::NoNumber => Error::corrupt(op, format!("{what}: a stored value is not a number")),
             Meaning::ScriptFailed => Error::corrupt(op, self.position(what)),
