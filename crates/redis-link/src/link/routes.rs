@@ -59,10 +59,11 @@ impl Routes {
             let other = keys::tag_of(key.as_ref());
             other != tag && keys::slot(other) != slot
         };
-        if let Some(other) = others.iter().find(is_elsewhere) {
-            let (first, other) = (first.as_ref().escape_ascii(), other.as_ref().escape_ascii());
-            let detail =
-                format!("the keys of one call must share one hash tag on a cluster, unlike '{first}' and '{other}'");
+        if let Some(index) = others.iter().position(|key| is_elsewhere(&key)) {
+            let (position, other) = (index + 2, keys::slot(keys::tag_of(others[index].as_ref())));
+            let detail = format!(
+                "the keys of one call must share one hash tag on a cluster: key 1 has slot {slot}, and key {position} slot {other}"
+            );
             return Err(Error::invalid_argument(op, detail));
         }
         Ok(Some(slot))
