@@ -107,7 +107,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if `lasting` is outside [`Lease::RANGE`](crate::Lease::RANGE), or if the batch or a progress exceeds
-    /// its limit.
+    /// its limit. [`Error::Indeterminate`] if leases in some partitions were extended and others could not be reached: repeat the
+    /// call. A call with leases of one partition does not depend on the others.
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>>;
 
     /// `async fn settle(&self, queue: &QueueName, settlements: &[Settlement], durability: Durability) ->

@@ -108,8 +108,8 @@ impl Driver {
             }
             Event::Woken { sent, answer } => work.on_woken(sent, answer, now),
             Event::Settled { queue, sent, answer } => work.on_settled(queue, sent, answer, now),
-            Event::Extended { queue, sent, ids, extensions, answer } => {
-                work.on_extended(queue, sent, &ids, extensions, answer, now);
+            Event::Extended { of, sent, ids, extensions, answer } => {
+                work.on_extended(of, sent, &ids, extensions, answer, now);
             }
             Event::Command(command) => work.on_command(command, now),
         }

@@ -24,7 +24,14 @@ pub(crate) enum Event {
     /// Settlements were answered.
     Settled { queue: usize, sent: Instant, answer: Result<Receipt<Vec<Settled>>> },
     /// A renewal of leases was answered.
-    Extended { queue: usize, sent: Instant, ids: Vec<u64>, extensions: Vec<Extension>, answer: Result<Vec<Extended>> },
+    Extended {
+        /// The queue and the partition.
+        of: (usize, u16),
+        sent: Instant,
+        ids: Vec<u64>,
+        extensions: Vec<Extension>,
+        answer: Result<Vec<Extended>>,
+    },
     /// A call of a [`WorkerHandle`](crate::WorkerHandle).
     Command(Command),
 }

@@ -10,7 +10,7 @@ use store_core::{
 };
 
 use super::held::{self, Held};
-use super::partition::{Called, Shape, Target};
+use super::partition::{Shape, Target, together};
 use super::scripts;
 use crate::StateStore;
 
@@ -66,13 +66,9 @@ async fn extend_in(
         let to = Target { lease: Some(lasting), ..Target::new(OP, &scripts::EXTEND, queue, shape, held.partition) };
         (to, args)
     });
-    for (held, answer) in groups.iter().zip(store.call_all(calls.collect()).await) {
-        match answer? {
-            Called::Answered(answer, _) => read(queue, answer, (held, jobs), &mut extended)?,
-            Called::OtherShape => return Ok(None),
-        }
-    }
-    Ok(Some(extended))
+    let answers = store.call_all(calls.collect()).await;
+    let read_one = |number: usize, answer, _| read(queue, answer, (&groups[number], jobs), &mut extended);
+    Ok(together(OP, "extended in", answers, read_one)?.map(|()| extended))
 }
 
 fn validate(jobs: &[Extension], lasting: Duration) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Renewing leases, and stopping handlers whose lease or time is over or whose job is cancelled.
 
+use std::collections::BTreeMap;
+
 use store_core::{Extended, Extension, NewJob, Op, Result, Timestamp};
 use tokio::time::Instant;
 
@@ -10,8 +12,8 @@ use super::work::Work;
 use crate::event::Event;
 
 impl Work {
-    /// Renews the leases of each queue in one call, every third of the lease time. Jobs claimed ahead that have waited that long
-    /// are given back instead.
+    /// Renews the leases of each partition of a queue in one call, every third of the lease time: a partition that cannot be
+    /// reached keeps no other one from being renewed. Jobs claimed ahead that have waited that long are given back instead.
     pub(super) fn extend(&mut self, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
@@ -24,10 +26,17 @@ impl Work {
             if self.first_waits_since(index).is_some_and(|since| since + third <= now) {
                 self.give_back(index, usize::MAX);
             }
-            let kept = self.slots.iter().filter(|(_, slot)| slot.queue == index && slot.is_kept());
-            let ids: Vec<u64> = kept.map(|(id, _)| *id).collect();
-            for ids in ids.chunks(NewJob::MAX_BATCH) {
-                self.send_extend(index, ids.to_vec(), now);
+            let queue = &self.queues[index];
+            let mut partitions: BTreeMap<u16, Vec<u64>> = BTreeMap::new();
+            for (id, slot) in self.slots.iter().filter(|(_, slot)| slot.queue == index && slot.is_kept()) {
+                if !queue.is_renewing(slot.partition()) {
+                    partitions.entry(slot.partition()).or_default().push(*id);
+                }
+            }
+            for (partition, ids) in partitions {
+                for ids in ids.chunks(NewJob::MAX_BATCH) {
+                    self.send_extend((index, partition), ids.to_vec(), now);
+                }
             }
         }
     }
@@ -38,7 +47,7 @@ impl Work {
         if let Phase::Waiting { since } = first.phase { Some(since) } else { None }
     }
 
-    fn send_extend(&mut self, index: usize, ids: Vec<u64>, now: Instant) {
+    fn send_extend(&mut self, (index, partition): (usize, u16), ids: Vec<u64>, now: Instant) {
         let extension = |id: &u64| {
             let slot = self.slots.get(id)?;
             let mut extension = Extension::new(slot.lease());
@@ -46,7 +55,7 @@ impl Work {
             Some(extension)
         };
         let extensions: Vec<Extension> = ids.iter().filter_map(extension).collect();
-        self.queues[index].renewal_sent();
+        self.queues[index].renewal_sent(partition);
         let (store, queue) = (self.store.clone(), self.queues[index].settings.name.clone());
         let lasting = self.settings.lease;
         let call = async move {
@@ -55,20 +64,20 @@ impl Work {
         };
         self.call(Op::QueueExtend, call, move |outcome| {
             let (extensions, answer) = outcome.unwrap_or_else(|broken| (Vec::new(), Err(broken)));
-            Event::Extended { queue: index, sent: now, ids, extensions, answer }
+            Event::Extended { of: (index, partition), sent: now, ids, extensions, answer }
         });
     }
 
     pub(super) fn on_extended(
         &mut self,
-        index: usize,
+        (index, partition): (usize, u16),
         sent: Instant,
         ids: &[u64],
         extensions: Vec<Extension>,
         answer: Result<Vec<Extended>>,
         now: Instant,
     ) {
-        self.queues[index].renewal_answered();
+        self.queues[index].renewal_answered(partition);
         match answer {
             Ok(answers) => {
                 self.on_answer(index, sent);

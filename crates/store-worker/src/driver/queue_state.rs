@@ -1,6 +1,6 @@
 //! The driver's state of one queue.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ pub(super) struct QueueState {
     /// The numbers of running and of stuck handlers in metrics and statistics.
     reported: (usize, usize),
     renew_at: Instant,
-    /// How many renewals are under way.
-    renewals: usize,
+    /// The partitions with renewals under way, and how many.
+    renewals: BTreeMap<u16, usize>,
 }
 
 impl QueueState {
@@ -78,7 +78,7 @@ impl QueueState {
             stuck: 0,
             reported: (0, 0),
             renew_at: now + lease / 3,
-            renewals: 0,
+            renewals: BTreeMap::new(),
         }
     }
 
@@ -130,7 +130,7 @@ impl QueueState {
 
     /// Ends the visits if it has no work and no calls under way. Returns whether they continue.
     pub(super) fn stays_active(&mut self) -> bool {
-        let has_work = self.jobs() > 0 || self.outbox.len() > 0 || self.renewals > 0;
+        let has_work = self.jobs() > 0 || self.outbox.len() > 0 || !self.renewals.is_empty();
         let has_report = self.log_limit.reports_at().is_some();
         self.is_active = has_work || has_report || !self.supply.is_registered() || self.gate.opens_at().is_some();
         self.is_active
@@ -184,22 +184,32 @@ impl QueueState {
 
     /// Whether to renew the leases now.
     pub(super) fn is_renewal_due(&self, now: Instant) -> bool {
-        self.renew_at <= now && self.renewals == 0 && self.gate.is_open(now)
+        self.renew_at <= now && self.gate.is_open(now)
     }
 
-    /// The leases are renewed now, and again at `next`.
+    /// The leases are renewed now, except those of partitions with a renewal under way, and again at `next`.
     pub(super) fn renewal_begun(&mut self, next: Instant) {
         self.renew_at = next;
     }
 
-    /// A call that renews leases was sent.
-    pub(super) fn renewal_sent(&mut self) {
-        self.renewals += 1;
+    /// Whether a call that renews leases of this partition is under way.
+    pub(super) fn is_renewing(&self, partition: u16) -> bool {
+        self.renewals.contains_key(&partition)
     }
 
-    /// A call that renews leases was answered.
-    pub(super) fn renewal_answered(&mut self) {
-        self.renewals -= 1;
+    /// A call that renews leases of this partition was sent.
+    pub(super) fn renewal_sent(&mut self, partition: u16) {
+        *self.renewals.entry(partition).or_default() += 1;
+    }
+
+    /// A call that renews leases of this partition was answered.
+    pub(super) fn renewal_answered(&mut self, partition: u16) {
+        if let Some(calls) = self.renewals.get_mut(&partition) {
+            *calls -= 1;
+            if *calls == 0 {
+                self.renewals.remove(&partition);
+            }
+        }
     }
 
     /// A call that renews leases failed: they are renewed again as soon as calls may be sent.
@@ -284,10 +294,12 @@ mod tests {
         queue.job_claimed(3, at(10));
         assert!(queue.is_renewal_due(at(10)));
         queue.renewal_begun(at(40));
-        queue.renewal_sent();
-        assert!(!queue.is_renewal_due(at(41)), "one renewal is under way at a time");
-        queue.renewal_answered();
-        assert!(queue.is_renewal_due(at(41)));
+        queue.renewal_sent(7);
+        queue.renewal_sent(7);
+        queue.renewal_answered(7);
+        assert!(queue.is_renewing(7) && !queue.is_renewing(0), "one partition keeps no other one from being renewed");
+        queue.renewal_answered(7);
+        assert!(!queue.is_renewing(7) && queue.is_renewal_due(at(41)));
     }
 
     #[test]

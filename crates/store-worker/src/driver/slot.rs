@@ -72,6 +72,11 @@ impl Slot {
         lease
     }
 
+    /// The partition of the queue that has the job.
+    pub(super) fn partition(&self) -> u16 {
+        self.job.claimed().lease.partition
+    }
+
     /// Whether its lease is renewed.
     pub(super) fn is_kept(&self) -> bool {
         self.stopped().is_none()

@@ -1,7 +1,7 @@
 //! A store that fails on command, and remembers what it was asked.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -34,6 +34,9 @@ pub(crate) struct Faulty {
     held: watch::Sender<HashSet<Op>>,
     unheard: watch::Sender<HashSet<Op>>,
     held_queue: watch::Sender<Option<QueueName>>,
+    partitions: AtomicU16,
+    /// Extensions of leases of this partition do not arrive.
+    lost_partition: watch::Sender<Option<u16>>,
     most_settlements: AtomicUsize,
     refused: Mutex<Option<JobId>>,
     unknown: Mutex<Option<JobId>>,
@@ -64,6 +67,8 @@ impl Faulty {
             held: watch::Sender::default(),
             unheard: watch::Sender::default(),
             held_queue: watch::Sender::default(),
+            partitions: AtomicU16::new(1),
+            lost_partition: watch::Sender::default(),
             most_settlements: AtomicUsize::new(usize::MAX),
             refused: Mutex::default(),
             unknown: Mutex::default(),
@@ -106,6 +111,16 @@ impl Faulty {
     /// Claims of this queue wait, as if its server had gone; `None` lets them go.
     pub(crate) fn hold_claims_of(&self, queue: Option<&QueueName>) {
         self.held_queue.send_replace(queue.cloned());
+    }
+
+    /// From now on, claimed jobs are in so many partitions, in turn.
+    pub(crate) fn divide(&self, partitions: u16) {
+        self.partitions.store(partitions, Ordering::SeqCst);
+    }
+
+    /// Extensions of leases of this partition wait, as if its server had gone; `None` lets them go.
+    pub(crate) fn hold_extensions_of(&self, partition: Option<u16>) {
+        self.lost_partition.send_replace(partition);
     }
 
     /// More settlements than this in one call do not arrive in time.
@@ -185,7 +200,12 @@ impl Faulty {
         self.claims.lock().unwrap().push(request.clone());
         let call = async {
             self.held_queue.subscribe().wait_for(|held| held.as_ref() != Some(&request.queue)).await.unwrap();
-            claiming.await
+            let mut claim = claiming.await?;
+            let partitions = self.partitions.load(Ordering::SeqCst);
+            for (partition, job) in (0..partitions).cycle().zip(&mut claim.jobs) {
+                job.lease.partition = partition;
+            }
+            Ok(claim)
         };
         self.meet(Op::QueueClaim, request.max, call).await
     }
@@ -221,7 +241,12 @@ impl Queue for Faulty {
     }
 
     async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>> {
-        self.meet(Op::QueueExtend, jobs.len(), self.inner.extend(queue, jobs, lasting)).await
+        let call = async {
+            let is_lost = |lost: &Option<u16>| jobs.iter().any(|job| Some(job.lease.partition) == *lost);
+            self.lost_partition.subscribe().wait_for(|lost| !is_lost(lost)).await.unwrap();
+            self.inner.extend(queue, jobs, lasting).await
+        };
+        self.meet(Op::QueueExtend, jobs.len(), call).await
     }
 
     async fn settle(

@@ -103,6 +103,28 @@ async fn a_renewal_that_hangs_does_not_keep_the_handler() {
     worker.shutdown().await;
 }
 
+/// Of two jobs in two partitions. The leases of one are renewed as long as those of the other cannot be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_cannot_be_reached_keeps_no_other_one_from_being_renewed() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    fixture.store.divide(2);
+    fixture.push_batch(2).await;
+    fixture.store.hold_extensions_of(Some(1));
+    let worker = Running::start(fixture.worker().with_lease(SHORT).with_queue("email", stays!(turnstile)));
+    turnstile.until_inside(2).await;
+    eventually("one is lost", async || worker.handle.stats().lost == 1).await;
+    let renewals = fixture.store.count(Op::QueueExtend);
+    eventually("the other one is kept", async || fixture.store.count(Op::QueueExtend) > renewals + 6).await;
+    assert_eq!((turnstile.inside(), worker.handle.stats().lost), (1, 1));
+    assert!(fixture.store.sizes(Op::QueueExtend).iter().all(|jobs| *jobs == 1), "each call concerns one partition");
+    fixture.store.hold_extensions_of(None);
+    turnstile.open();
+    eventually("completed", async || worker.handle.stats().completed == 1).await;
+    worker.handle.shutdown_now();
+    worker.report().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_tells_tasks_of_the_handler_that_its_lease_is_lost() {
     let fixture = Fixture::new();

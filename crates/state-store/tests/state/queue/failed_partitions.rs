@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use state_store::{StateOptions, StateStore};
-use store_core::{ClaimRequest, HolderName, NewJob, Outcome, Queue, RequestId, Waiter, Wakeup};
+use store_core::{ClaimRequest, Error, Extension, HolderName, NewJob, Outcome, Queue, RequestId, Waiter, Wakeup};
 use testkit::{DEADLINE, RedisServer};
 
 use super::{LEASE, claim_one, push, queue, settle};
@@ -70,4 +70,28 @@ async fn a_notification_of_a_partition_that_fails_is_passed_on_when_it_can_be_re
     // The first to claim gets it.
     let claim = waiter.claim(&request(), 0).await.unwrap();
     assert_eq!((claim.jobs.len(), claim.jobs[0].lease.partition), (1, 1));
+}
+
+/// An extension is not all or nothing: the error says so.
+#[tokio::test]
+async fn an_extension_that_fails_in_one_partition_is_indeterminate() {
+    let server = RedisServer::state().start().await.unwrap();
+    let producer = opened(&server.url(None)).await;
+    for _ in 0..2 {
+        push(&producer, &[NewJob::new("")]).await;
+    }
+    let jobs = producer.claim(&request()).await.unwrap().jobs;
+    let extensions: Vec<_> = jobs.into_iter().map(|job| Extension::new(job.lease)).collect();
+    assert_eq!(extensions.iter().map(|job| job.lease.partition).collect::<Vec<_>>(), [0, 1]);
+    set_user(&server, true).await;
+    let consumer = opened(&server.url(None).replace("redis://", "redis://consumer:secret@")).await;
+    assert!(consumer.extend(&queue(), &extensions, LEASE).await.unwrap().iter().all(|answer| !answer.is_lost()));
+    set_user(&server, false).await;
+    let error = consumer.extend(&queue(), &extensions, 2 * LEASE).await.unwrap_err();
+    let text = "other jobs of the call were extended in other partitions";
+    assert!(matches!(&error, Error::Indeterminate { .. }) && error.to_string().contains(text), "{error}");
+    let answer = consumer.extend(&queue(), &extensions[..1], 2 * LEASE).await.unwrap()[0];
+    assert!(answer.until().unwrap() > extensions[0].lease.until.after(LEASE / 2), "{answer:?}");
+    let error = consumer.extend(&queue(), &extensions[1..], LEASE).await.unwrap_err();
+    assert!(!matches!(error, Error::Indeterminate { .. }), "{error}");
 }
