@@ -13,6 +13,7 @@ mod topics;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -63,12 +64,13 @@ pub struct EmbeddedState {
     options: StateOptions,
     /// The queue that is the home of its steps, runs and resume tokens.
     home: Option<QueueName>,
+    outboxes: Arc<queue::Outboxes>,
 }
 
 impl EmbeddedState {
     /// A store in memory. Dropping its last clone deletes it.
     pub fn in_memory(service: ServiceName, options: StateOptions) -> Self {
-        Self { database: Database::in_memory(Role::State), scope: service.into(), options, home: None }
+        Self::on(Database::in_memory(Role::State), service, options)
     }
 
     /// Opens the file at `path`, or creates it. The file is locked for this process. So is its path, by an empty file
@@ -84,7 +86,11 @@ impl EmbeddedState {
     /// [`Error::Unsupported`](store_core::Error::Unsupported) if it has another layout. A refused file is not changed, except that redb
     /// may try to repair it after a crash.
     pub fn open(path: impl AsRef<Path>, service: ServiceName, options: StateOptions) -> Result<Self> {
-        Ok(Self { database: Database::open(path.as_ref(), Role::State)?, scope: service.into(), options, home: None })
+        Ok(Self::on(Database::open(path.as_ref(), Role::State)?, service, options))
+    }
+
+    fn on(database: Database, service: ServiceName, options: StateOptions) -> Self {
+        Self { database, scope: service.into(), options, home: None, outboxes: Arc::default() }
     }
 
     /// The same store with the idempotency keys, leases, pools, runs and retries that all services share. Queues are the same.

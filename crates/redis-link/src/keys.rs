@@ -31,7 +31,7 @@ pub fn layouts(namespace: &Namespace) -> String {
     format!("{namespace}:layouts")
 }
 
-/// The keys of one partition of a queue. `crates/state-store/docs/layout.md` describes their values.
+/// The keys of one partition of a queue: `ns:{q.queue.0}:…`; of its outbox `ns:{q.queue.0}:outbox:…`. `crates/state-store/docs/layout.md` describes their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueKeys {
     /// Hash: packed job id -> record of a single job: the pushed job, never changed; batch id -> the jobs of a batch, never
@@ -70,6 +70,8 @@ pub struct QueueKeys {
     /// Sorted set: name of a schedule, 0: by name. Only in partition 0.
     pub schedule_names: String,
     tag: String,
+    /// What precedes each part.
+    prefix: String,
 }
 
 impl QueueKeys {
@@ -78,8 +80,10 @@ impl QueueKeys {
     /// The slots of a cluster are divided into `of` equal ranges; the tag of partition i ends in a number that makes it hash
     /// to a slot of range i.
     pub fn new(namespace: &Namespace, queue: &QueueName, partition: u16, of: u16) -> Self {
-        let tag = format!("{namespace}:{{{}}}", partition_tag(&format!("q.{queue}"), partition, of));
-        let key = |part: &str| format!("{tag}:{part}");
+        let tag = partition_tag(&format!("q.{}", queue.of_outbox()), partition, of);
+        let tag = format!("{namespace}:{{{tag}}}");
+        let prefix = if queue.is_outbox() { format!("{tag}:{OUTBOX}") } else { format!("{tag}:") };
+        let key = |part: &str| format!("{prefix}{part}");
         Self {
             jobs: key("jobs"),
             state: key("state"),
@@ -95,22 +99,26 @@ impl QueueKeys {
             schedules: key("schedules"),
             schedule_names: key("schedule_names"),
             tag,
+            prefix,
         }
     }
 
     /// `…:call:id`: string: the reply to a push or a settlement, or the jobs that a claim has leased. TTL: as long as the call
     /// may be repeated; of a claim, its lease.
     pub fn call(&self, id: u64) -> String {
-        format!("{}:call:{id:016x}", self.tag)
+        format!("{}call:{id:016x}", self.prefix)
     }
 
     /// `ns:wake:name{tag}`: the sharded channel on which a process waits for jobs of this partition in a cluster. `of_process` is
-    /// the process's [`wake_channel`].
+    /// the process's [`wake_channel`]. The outbox has the same channel.
     pub fn wake_channel(&self, of_process: &str) -> String {
         let (_, tag) = self.tag.split_once(':').unwrap_or_default();
         format!("{of_process}{tag}")
     }
 }
+
+/// What precedes the parts of the keys of an outbox.
+const OUTBOX: &str = "outbox:";
 
 /// The tag of a partition of a queue or a topic.
 fn partition_tag(name: &str, partition: u16, of: u16) -> String {
@@ -333,15 +341,16 @@ pub fn queues(namespace: &Namespace) -> String {
 
 /// The queue that has this key of [`QueueKeys`], unless the key may outlive the queue.
 pub fn queue_of(namespace: &Namespace, key: &str) -> Option<QueueName> {
-    let (tag, _) = key.strip_prefix(namespace.as_str())?.strip_prefix(":{q.")?.split_once("}:")?;
+    let (tag, part) = key.strip_prefix(namespace.as_str())?.strip_prefix(":{q.")?.split_once("}:")?;
     let (name, partition) = tag.rsplit_once('.')?;
     let (partition, suffix) = partition.split_once('+').unwrap_or((partition, "0"));
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_own = ["jobs", "meta"].iter().any(|part| key.ends_with(&format!("}}:{part}")));
-    if !is_own || !is_number(partition) || !is_number(suffix) {
+    let own = part.strip_prefix(OUTBOX).unwrap_or(part);
+    if !["jobs", "meta"].contains(&own) || !is_number(partition) || !is_number(suffix) {
         return None;
     }
-    QueueName::new(name).ok()
+    let queue = QueueName::new(name).ok().filter(|queue| !queue.is_outbox())?;
+    Some(if own == part { queue } else { queue.outbox() })
 }
 
 /// `ns:*{l.*}:lease`: the pattern of all keys of [`lease`].

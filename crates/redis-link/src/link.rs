@@ -199,33 +199,6 @@ impl Link {
         Ok((answer, reached?))
     }
 
-    /// As [`Link::call_durable`], but returns `NotDurable` beside the answer: the caller can record the write.
-    ///
-    /// # Errors
-    /// As [`Link::call_durable`].
-    pub async fn call_reaching<K: AsRef<[u8]>>(
-        &self,
-        op: Op,
-        script: &Script,
-        keys: &[K],
-        args: Vec<Arg>,
-        durability: Durability,
-    ) -> Result<(Answer, Result<Reached>)> {
-        self.inner.check_pressure(op, script, &args)?;
-        let copies = self.copies(durability);
-        if durability == Durability::Accepted {
-            return Ok((self.call_request(op, script, keys, args, copies).await?, Ok(Reached::default())));
-        }
-        durable::check(op, durability)?;
-        self.check_capable(op, durability)?;
-        let slot = self.inner.routes.slot(op, keys)?;
-        let request = Request::script(script, keys, args, &self.clock);
-        let call = || Box::pin(durable::call(&self.inner, slot, script, (&request, &copies), durability));
-        let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, call).await?;
-        let answer = Answer::new(reply, attempts).acknowledged(copies.acknowledged(slot));
-        Ok((answer, durable::at_least(op, durability, reached)))
-    }
-
     /// Sends a plain command.
     ///
     /// # Errors

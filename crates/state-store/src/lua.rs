@@ -22,6 +22,7 @@ fn every_script_obeys_the_rules() {
         &crate::broadcasts::SCRIPTS,
         &crate::retries::SCRIPTS,
         &crate::queue::commit::SCRIPTS,
+        &crate::queue::deliver::SCRIPTS,
         &crate::queue::scripts::all(),
     ];
     let scripts = scripts.concat();

@@ -27,6 +27,7 @@ mod channels;
 mod claim;
 pub(crate) mod commit;
 mod control;
+pub(crate) mod deliver;
 mod extend;
 mod held;
 mod homes;
@@ -60,7 +61,7 @@ use store_core::{
 
 use crate::StateStore;
 
-pub(crate) use homes::HomeOf;
+pub(crate) use homes::{HomeOf, Outboxes};
 pub(crate) use kept::KeptPushes;
 pub(crate) use partition::Shapes;
 pub(crate) use push_group::PushGroups;

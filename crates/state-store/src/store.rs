@@ -9,7 +9,7 @@ use redis_link::{Link, LossReports, args, idempotency, keys};
 use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
-use crate::queue::{HomeOf, KeptPushes, PushGroups, Shapes, Waking};
+use crate::queue::{HomeOf, KeptPushes, Outboxes, PushGroups, Shapes, Waking};
 use crate::resume_tokens::TokenCalls;
 use crate::retries::RetryCalls;
 use crate::runs::RunCalls;
@@ -40,6 +40,7 @@ pub struct StateStore {
     pub(crate) heartbeats: Durability,
     /// The home of its steps, runs and resume tokens.
     pub(crate) home: Option<Arc<HomeOf>>,
+    pub(crate) outboxes: Arc<Outboxes>,
 }
 
 /// The coalesced calls, by capability.
@@ -122,6 +123,7 @@ impl StateStore {
             calls: Arc::new(calls),
             heartbeats: options.durabilities.heartbeats.unwrap_or_default(),
             home: None,
+            outboxes: Arc::default(),
         }
     }
 

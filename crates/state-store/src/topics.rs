@@ -1,5 +1,6 @@
 //! Topics: for each partition one stream of events and one hash of groups.
 
+mod deliver;
 mod entry;
 mod shape;
 

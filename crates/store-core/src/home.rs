@@ -1,6 +1,8 @@
 //! Homes: steps, runs and resume tokens beside the jobs of a partition, and commits that write several of them together.
 
 mod commit;
+mod delivery;
+mod outbox_entry;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,16 +12,57 @@ use async_trait::async_trait;
 use crate::{Durability, QueueName, Receipt, Result, ResumeTokens, Runs, Steps, UniqueKey};
 
 pub use commit::{Commit, CommitParts, Committed};
+pub use delivery::Delivery;
+pub use outbox_entry::{Delivered, OutboxEntry};
 
-/// The homes of the state store.
+/// The homes of the state store, and the outboxes of their commits.
+///
+/// **Outboxes.** The outbox of a queue ([`QueueName::outbox`]) is a queue itself: its jobs are the entries that commits of the
+/// queue's homes have recorded, one for each [`Delivery`]. It has the partitions of the queue. Everything that queues have applies to
+/// it: claims and leases, retries, dead jobs, listings, replay, pause. A process claims entries as it claims other jobs, and calls
+/// [`deliver`](Homes::deliver) for each. If that returns an error, it settles the entry as
+/// [`Outcome::Retry`](crate::Outcome::Retry), by the retry policy of the entry. A job that someone pushes to an outbox and that is no
+/// entry becomes dead when it is delivered.
+#[async_trait]
 pub trait Homes: Send + Sync + fmt::Debug {
     /// The home in the partition of `queue` that has the jobs with this unique key. Sends nothing. The first call that writes to a
     /// home of a queue that does not exist creates the queue.
     fn home(&self, queue: &QueueName, key: &UniqueKey) -> Arc<dyn Home>;
+
+    /// `async fn deliver(&self, entry: &OutboxEntry, durability: Durability) -> Result<Delivered>`
+    ///
+    /// Sends an entry of an outbox to its destination, with this durability, and removes the entry. An entry that its destination
+    /// refuses for good becomes dead, with the reason; replay it when the cause is removed.
+    ///
+    /// **Once.** However often an entry is delivered, also by several processes and after lost replies, its job is pushed once, and
+    /// its event is appended once. On servers, the destination remembers the entry until it is removed, then for the time of the lease
+    /// and 2 s more, and no copy of the call is executed after the end of the lease that the caller holds. So a process that was suspended
+    /// repeats nothing. (It measures the lease by its own clock: a virtual machine whose clock stands still while it is suspended must not
+    /// be suspended for longer than that.) An entry that is replayed more than [`Delivery::LIFE`] after its last attempt, if that attempt
+    /// had no answer, may be delivered twice; so may one whose destination crashed within a script, on a server that does not execute
+    /// scripts as a whole (Kvrocks), if the job was completed and removed before the next attempt.
+    ///
+    /// **Cost.** On servers three round trips: the push or append, the settlement of the entry, and one that shortens how long the
+    /// destination remembers the entry. The embedded store executes one transaction.
+    ///
+    /// # Errors
+    /// Those of [`Queue::push`](crate::Queue::push) or [`Topics::append`](crate::Topics::append), and of
+    /// [`Queue::settle`](crate::Queue::settle). The entry stays, whatever was executed; deliver it again.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the queue is no outbox.
+    async fn deliver(&self, entry: &OutboxEntry, durability: Durability) -> Result<Delivered>;
+
+    /// `async fn recorded(&self, queue: &QueueName)`
+    ///
+    /// Waits until a commit of this process has recorded deliveries in the outbox of `queue`. Returns immediately if one has done so
+    /// since the last return. It may also return without a reason. One of several waiting tasks returns. Sends nothing: entries of
+    /// other processes are found only by claims.
+    async fn recorded(&self, queue: &QueueName);
 }
 
 /// A home: a partition of a queue, whose jobs are stored beside steps, runs of agents and resume tokens. All of these are on one
 /// server, so one [`commit`](Home::commit) ends a job and changes the others.
+///
+/// A commit also records what it sends elsewhere: see [`Delivery`].
 ///
 /// The home of a unique key is where the jobs with this key are. [`Home::steps`], [`Home::runs`] and [`Home::resume_tokens`] have
 /// the same promises as those of the namespace. Their names are separate: a run with an id in a home is not the run with that id
@@ -68,7 +111,7 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// `async fn commit(&self, commit: &Commit, durability: Durability) -> Result<Receipt<Committed>>`
     ///
     /// Settles a job under its lease, and in the same step pushes jobs, finishes a step, writes a run and saves a resume token, all
-    /// of this home. All parts are checked first. If one is refused, nothing is written, and [`Committed::Refused`] has the answer
+    /// of this home, and records deliveries in the outbox. All parts are checked first. If one is refused, nothing is written, and [`Committed::Refused`] has the answer
     /// to each part. One round trip.
     ///
     /// **Repetition.** A commit has an identity, [`Commit::request`]. If a reply is lost, the store sends the same request again. The
@@ -76,11 +119,12 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// the job is lost.
     ///
     /// **Crashes.** Redis and Valkey execute a commit as a whole: a crash leaves all of it or nothing. A server that does not
-    /// (Kvrocks) writes the jobs, the step, the run, the token, and last the settlement. If it crashes in between, the job is delivered
+    /// (Kvrocks) writes the jobs, the step, the run, the token, the deliveries, and last the settlement. If it crashes in between, the job is delivered
     /// again, and a commit with the same identity finishes the rest: it recognises the parts that were written. A pushed job is
-    /// recognised as long as the queue has it, so one that was completed and removed meanwhile is pushed again.
+    /// recognised as long as the queue has it, so one that was completed and removed meanwhile is pushed again. So is one that was
+    /// delivered meanwhile.
     ///
-    /// A commit that pushes nothing and whose run ends or is not written also works if the server's memory is full.
+    /// A commit that pushes and delivers nothing and whose run ends or is not written also works if the server's memory is full.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the job has another home, if a pushed job belongs to another

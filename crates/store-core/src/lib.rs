@@ -51,7 +51,7 @@ pub use error::{Error, ErrorKind, Result, Source};
 pub use fence::Fence;
 pub use handoff::{Handoff, HandoffItem, Put};
 pub use heartbeats::{Beat, Heartbeats, Member};
-pub use home::{Commit, CommitParts, Committed, Home, Homes};
+pub use home::{Commit, CommitParts, Committed, Delivered, Delivery, Home, Homes, OutboxEntry};
 pub use idempotency::{Begun, Fingerprint, Finished, Idempotency, IdempotentRequest};
 pub use inventory::Inventory;
 pub use key_value::{Entry, KeyValue, SetIfAbsent};

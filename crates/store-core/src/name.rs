@@ -58,7 +58,7 @@ fn validate(
 }
 
 macro_rules! validated {
-    ($($(#[$doc:meta])* $name:ident: $what:literal, $max:literal, $allowed:ident, $check:ident;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident: $what:literal, $max:literal, $allowed:ident, $check:ident $(, $suffix:expr)?;)*) => {$(
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -74,7 +74,9 @@ macro_rules! validated {
             /// [`NameError`] if it is empty, too long, or contains a character that is not allowed.
             pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
                 let text = text.as_ref();
-                validate(text, $what, $max, $allowed, $check)?;
+                let own = text;
+                $(let own = own.strip_suffix($suffix).unwrap_or(own);)?
+                validate(own, $what, $max, $allowed, $check)?;
                 Ok(Self(text.into()))
             }
 
@@ -157,7 +159,7 @@ validated! {
     ServiceName: "a service name", 64, NAME_CHARACTERS, is_name_character;
     /// The first segment of every state key.
     Namespace: "a namespace", 32, NAMESPACE_CHARACTERS, is_namespace_character;
-    /// The name of a queue.
+    /// The name of a queue, or of its outbox: the name of the queue and `~outbox`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -169,7 +171,7 @@ validated! {
     /// # Ok(())
     /// # }
     /// ```
-    QueueName: "a queue name", 128, NAME_CHARACTERS, is_name_character;
+    QueueName: "a queue name", 128, NAME_CHARACTERS, is_name_character, queue_name::OUTBOX;
     /// The name of a lease.
     ///
     /// ```

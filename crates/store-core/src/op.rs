@@ -229,6 +229,8 @@ ops! {
 
     /// [`Home::commit`](crate::Home::commit)
     HomeCommit = "home.commit", Idempotent;
+    /// [`Homes::deliver`](crate::Homes::deliver)
+    HomeDeliver = "home.deliver", Idempotent;
 
     /// [`Topics::declare`](crate::Topics::declare)
     TopicDeclare = "topic.declare", Idempotent;

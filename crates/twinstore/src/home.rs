@@ -3,6 +3,6 @@
 //!
 //! A handler that settles its job, pushes the next one, appends an event and moves a resume token in separate calls may die
 //! between two of them, and then only some of them are written. A [`Commit`] writes everything or nothing; [`Home::commit`]
-//! describes a crash of the server.
+//! describes a crash of the server. What belongs elsewhere, a [`Delivery`], is recorded with the commit and arrives once.
 
-pub use store_core::{Commit, CommitParts, Committed, Home};
+pub use store_core::{Commit, CommitParts, Committed, Delivery, Home};

@@ -1,6 +1,7 @@
 //! Homes: steps, runs and resume tokens beside the jobs of a queue, and commits.
 
 mod commit;
+mod deliver;
 mod parts;
 mod refused;
 mod scope;
@@ -19,7 +20,7 @@ use crate::queue::queue_fixture::QueueFixture;
 use crate::verdict::BrokenPromise;
 
 /// The cases of commits, and of the other operations at a home.
-pub(crate) const CASES: &[&[Case]] = &[commit::CASES, parts::CASES, refused::CASES, scope::CASES];
+pub(crate) const CASES: &[&[Case]] = &[commit::CASES, deliver::CASES, parts::CASES, refused::CASES, scope::CASES];
 
 const ACCEPTED: Durability = Durability::Accepted;
 const KEY: &str = "shop";

@@ -3,6 +3,7 @@
 mod claim;
 mod commit;
 mod control;
+mod deliver;
 mod extend;
 mod homes;
 mod inspect;
@@ -31,7 +32,7 @@ use super::EmbeddedState;
 use crate::database::Operation;
 use crate::fault::Fault;
 use crate::rows::Change;
-pub(super) use homes::{HomeRows, OpenHome};
+pub(super) use homes::{HomeRows, OpenHome, Outboxes};
 pub(super) use ledger::{BEHIND_NAMES, FIRST_NAME};
 use open_queue::OpenQueue;
 use settings::Settings;

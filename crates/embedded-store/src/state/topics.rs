@@ -60,8 +60,8 @@ pub(super) fn watched(topic: &TopicName, partition: u16) -> Vec<u8> {
     [b"t", &partition.to_be_bytes()[..], topic.as_str().as_bytes()].concat()
 }
 
-/// Appends events to their partitions. Returns their ids.
-fn append_all(
+/// Appends events to their partitions. Returns their ids. `turn` selects the partition of events without a key.
+pub(super) fn append_all(
     change: &mut Change<'_>,
     now: Moment,
     topic: &TopicName,

@@ -97,7 +97,16 @@ impl SharedScript {
         let (group, load) = ((slot, durability), Load { items, bytes });
         let (reply, receipt, reached) =
             self.shared.calls.call(group, load, Item { keys, args, lease: self.lease }, send).await?;
-        Ok((self.shared.read(reply)?.with_receipt(receipt), reached))
+        Ok((read(self.shared.op, self.shared.script, reply)?.with_receipt(receipt), reached))
+    }
+
+    /// A reader over the answer to a call of such a script for one item, which was not coalesced.
+    ///
+    /// # Errors
+    /// The error of the item.
+    pub fn only(op: Op, script: &Script, answer: Answer) -> Result<ReplyReader> {
+        let (mut answers, receipt) = split(op, answer, 1)?;
+        Ok(read(op, script, answers.pop().unwrap_or(Reply::Nil))?.with_receipt(receipt))
     }
 }
 
@@ -112,29 +121,29 @@ impl Shared {
             args.extend(item.args);
         }
         let (answer, reached) = link.call_reaching(self.op, self.script, &keys, args, durability).await?;
-        let (answers, receipt) = self.split(answer, count)?;
+        let (answers, receipt) = split(self.op, answer, count)?;
         Ok(answers.into_iter().map(|answer| (answer, receipt.clone(), reached.clone())).collect())
     }
+}
 
-    /// The elements of a reply, one for each item, and the receipt of the call.
-    fn split(&self, answer: Answer, count: usize) -> Result<(Vec<Reply>, Option<Acknowledged>)> {
-        let mut reply = answer.reader(self.op);
-        if reply.next_word()?.as_ref() != b"each" {
-            return Err(reply.unknown_word());
-        }
-        if reply.remaining() != count {
-            return Err(Error::corrupt(self.op, "the reply does not have one answer for each item"));
-        }
-        Ok(((0..count).map(|_| reply.next_reply()).collect::<Result<_>>()?, reply.receipt()))
+/// The elements of a reply, one for each item, and the receipt of the call.
+fn split(op: Op, answer: Answer, count: usize) -> Result<(Vec<Reply>, Option<Acknowledged>)> {
+    let mut reply = answer.reader(op);
+    if reply.next_word()?.as_ref() != b"each" {
+        return Err(reply.unknown_word());
     }
+    if reply.remaining() != count {
+        return Err(Error::corrupt(op, "the reply does not have one answer for each item"));
+    }
+    Ok(((0..count).map(|_| reply.next_reply()).collect::<Result<_>>()?, reply.receipt()))
+}
 
-    fn read(&self, reply: Reply) -> Result<ReplyReader> {
-        if let Reply::List(elements) = &reply
-            && let [Reply::Bytes(word), Reply::Bytes(error)] = elements.as_slice()
-            && word.as_ref() == b"failed"
-        {
-            return Err(wire::answered(error).into_error(self.op, self.script.name()));
-        }
-        Ok(reply.reader(self.op))
+fn read(op: Op, script: &Script, reply: Reply) -> Result<ReplyReader> {
+    if let Reply::List(elements) = &reply
+        && let [Reply::Bytes(word), Reply::Bytes(error)] = elements.as_slice()
+        && word.as_ref() == b"failed"
+    {
+        return Err(wire::answered(error).into_error(op, script.name()));
     }
+    Ok(reply.reader(op))
 }

@@ -11,6 +11,26 @@ fn one_tag_per_partition() {
 }
 
 #[test]
+fn an_outbox_has_the_tags_of_its_queue_and_other_keys() {
+    let (namespace, queue) = (Namespace::new("tw").unwrap(), QueueName::new("email").unwrap());
+    for (partition, of) in [(0, 1), (3, 12)] {
+        let [own, outbox] = [&queue, &queue.outbox()].map(|queue| QueueKeys::new(&namespace, queue, partition, of));
+        assert_eq!(super::tag_of(outbox.jobs.as_bytes()), super::tag_of(own.jobs.as_bytes()));
+        assert_eq!(outbox.wake_channel("tw:wake:a"), own.wake_channel("tw:wake:a"));
+        for key in [&outbox.jobs, &outbox.meta] {
+            assert_eq!(super::queue_of(&namespace, key), Some(queue.outbox()));
+        }
+        for key in [&outbox.waiters, &outbox.call(0)] {
+            assert_eq!(super::queue_of(&namespace, key), None);
+        }
+    }
+    let keys = QueueKeys::new(&namespace, &queue.outbox(), 0, 1);
+    assert_eq!(keys.ready[2], "tw:{q.email.0}:outbox:ready2");
+    assert_eq!(keys.call(255), "tw:{q.email.0}:outbox:call:00000000000000ff");
+    assert_eq!(super::queue_of(&namespace, "tw:{q.email~outbox.0}:jobs"), None);
+}
+
+#[test]
 fn partitions_are_spread_over_the_slots() {
     assert_eq!(super::slot(b"123456789"), 0x31c3);
     for key in ["123456789", "a{123456789}b", "{123456789}}{c}"] {

@@ -2,18 +2,75 @@
 
 mod disk;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use store_core::{Durability, Error, Op, Reached, Result, millis_ceil};
 
-use super::Inner;
 use super::exclusive::Held;
 use super::loss;
 use super::routes::Hop;
 use super::sending::MAX_LOADS;
+use super::{Inner, Link};
 use crate::wire::{Copies, Failure, Request, Wire};
-use crate::{Arg, Reply, Script};
+use crate::{Answer, Arg, Reply, Script};
 pub(crate) use disk::Proof;
+
+impl Link {
+    /// As [`Link::call_durable`], but returns `NotDurable` beside the answer: the caller can record the write.
+    ///
+    /// # Errors
+    /// As [`Link::call_durable`].
+    pub async fn call_reaching<K: AsRef<[u8]>>(
+        &self,
+        op: Op,
+        script: &Script,
+        keys: &[K],
+        args: Vec<Arg>,
+        durability: Durability,
+    ) -> Result<(Answer, Result<Reached>)> {
+        self.reach(op, script, (keys, args), self.copies(durability), durability).await
+    }
+
+    /// As [`Link::call_reaching`], for a call that the caller repeats under one lease after the other: all copies carry the mark of a
+    /// repetition, so that the script looks for what an earlier call has stored, and none is executed after `end`, when the
+    /// present lease ends.
+    ///
+    /// # Errors
+    /// As [`Link::call_durable`]. `Unavailable` only means that this repetition was not executed.
+    pub async fn call_until<K: AsRef<[u8]>>(
+        &self,
+        op: Op,
+        script: &Script,
+        keys: &[K],
+        args: Vec<Arg>,
+        durability: Durability,
+        end: Instant,
+    ) -> Result<(Answer, Result<Reached>)> {
+        self.reach(op, script, (keys, args), self.copies(durability).again().until(end), durability).await
+    }
+
+    async fn reach<K: AsRef<[u8]>>(
+        &self,
+        op: Op,
+        script: &Script,
+        (keys, args): (&[K], Vec<Arg>),
+        copies: Copies,
+        durability: Durability,
+    ) -> Result<(Answer, Result<Reached>)> {
+        self.inner.check_pressure(op, script, &args)?;
+        if durability == Durability::Accepted {
+            return Ok((self.call_request(op, script, keys, args, copies).await?, Ok(Reached::default())));
+        }
+        check(op, durability)?;
+        self.check_capable(op, durability)?;
+        let slot = self.inner.routes.slot(op, keys)?;
+        let request = Request::script(script, keys, args, &self.clock);
+        let send = || Box::pin(call(&self.inner, slot, script, (&request, &copies), durability));
+        let ((reply, reached), attempts) = self.attempts(op, script.name(), &copies, send).await?;
+        let answer = Answer::new(reply, attempts).acknowledged(copies.acknowledged(slot));
+        Ok((answer, at_least(op, durability, reached)))
+    }
+}
 
 /// Refuses levels without a meaning.
 pub(super) fn check(op: Op, durability: Durability) -> Result<()> {

@@ -14,6 +14,8 @@ pub(crate) struct Copies {
     lasting: i64,
     /// How long after the first copy the last one is valid, in µs.
     budget: i64,
+    /// When the caller's lease ends: no copy is executed later.
+    lease_end: Option<Instant>,
     state: Mutex<State>,
 }
 
@@ -64,7 +66,7 @@ impl Deadline {
 impl Copies {
     /// No copy yet. Each is valid for `lasting`, and the last one until `budget` after the first.
     pub(crate) fn new(lasting: Duration, budget: Duration) -> Self {
-        Self { lasting: micros(lasting), budget: micros(budget), state: Mutex::default() }
+        Self { lasting: micros(lasting), budget: micros(budget), lease_end: None, state: Mutex::default() }
     }
 
     /// How long after the first copy the last one is valid.
@@ -75,6 +77,12 @@ impl Copies {
     /// The same, for a call that repeats an earlier call: its first copy is a repetition, too.
     pub(crate) fn again(self) -> Self {
         self.lock().last = true;
+        self
+    }
+
+    /// The same, for a call under a lease that ends at `end`, by the clock of this process.
+    pub(crate) fn until(mut self, end: Instant) -> Self {
+        self.lease_end = Some(end);
         self
     }
 
@@ -94,12 +102,18 @@ impl Copies {
         let mut state = self.lock();
         (state.run, state.position) = (run.cloned(), None);
         let is_repeat = state.earlier || state.last;
+        let left = self.lease_end.map_or(i64::MAX, |end| micros(end.saturating_duration_since(sent)));
+        if left == 0 {
+            return Err(Failure::Withheld("the lease has ended"));
+        }
         let Some(reading) = reading else { return Ok(Deadline { until: 0, is_repeat }) };
         let horizon = match state.horizon {
             Some(horizon) if is_repeat => horizon,
             // None of this call's copies was executed: the time begins with this one.
-            _ => *state.horizon.insert(reading.saturating_add(self.budget)),
+            _ => *state.horizon.insert(reading.saturating_add(self.budget.min(left))),
         };
+        // Another server may have another clock than the one that determined the horizon.
+        let horizon = horizon.min(reading.saturating_add(left));
         if reading >= horizon {
             return Err(Failure::Withheld("the time for repetitions is over"));
         }
@@ -211,6 +225,21 @@ mod tests {
         copies.note(&Err(Failure::Late));
         assert_eq!(sent(&copies, 5100), Some((6100, true)));
         assert_eq!(sent(&copies, 8500), None);
+    }
+
+    #[test]
+    fn no_copy_outlasts_the_lease_of_its_caller() {
+        let end = Instant::now() + Duration::from_millis(700);
+        let copies = copies().again().until(end);
+        let admit = |before: u64, at: i64| {
+            let admitted = copies.admit(end - Duration::from_millis(before), Some(at * MS), None).ok();
+            admitted.map(|deadline| deadline.until / MS)
+        };
+        assert_eq!(admit(700, 5_000), Some(5_700));
+        // Whether the time that has passed is seen by the clock of the process, by that of the server, or by both.
+        assert_eq!((admit(300, 5_100), admit(300, 5_400), admit(500, 5_600)), (Some(5_400), Some(5_700), Some(5_700)));
+        assert_eq!((admit(0, 5_100), admit(600, 5_700), admit(600, 9_000)), (None, None, None));
+        assert!(copies.admit(end, None, None).is_err(), "not even to read the clock");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 -- home/commit: ends a delivery, and writes other data of the same home, or nothing of it.
 -- KEYS    those of keys.lua, 15 call (string), 16.. of the parts, in their order: the steps of a
---         run (hash), a run (hash), a token (string)
+--         run (hash), a run (hash), a token (string); jobs, state, ready2 and meta of the outbox
 -- ARGV    1 clock, 2 shape, 3 ms for which the call is remembered, 4 bounds of what is kept,
 --         5 fence (16 digits) and packed id of the job, 6 its outcome, 7 time in ms, 8 result or
 --         reason, 9 the parts, a letter each: see parts.lua, 10 number of the first job, 11.. the
@@ -10,10 +10,10 @@
 --         the job is settled, and an earlier copy may have done it
 -- Retry   remembered until the last copy's deadline. A copy that is interrupted leaves the job
 --         leased; the next one recognises the parts that it finds: jobs by id and request, steps by
---         attempt, runs and tokens by request
+--         attempt, runs and tokens by request, entries of the outbox by id
 -- Cost    a single job that is just complete: 10 commands, 3 to push jobs, 3 for the step, 3 for
 --         the run, 2 for the token, 2 per unique key, O(bytes); otherwise also those of a push and
---         of a settlement
+--         of a settlement, and 6 for the entries of the outbox
 -- needs: attempts_of, collect_writes, extract, flush, forget, has_flag, held, move_count, outcomes
 -- needs: parts, publish, push_singles, repair, send_collected, take_out, wake
 local earlier = call('GET', KEYS[15])

@@ -1,8 +1,12 @@
 -- Fast path of a commit: a single job is just complete, no part is refused or may be a repetition,
--- and no worker waits for jobs. Otherwise nothing is written here. It is one block without
--- functions: each function that the script creates costs as much as a command.
+-- nothing is recorded in the outbox, and no worker waits for jobs. Otherwise nothing is written
+-- here. It is one block without functions: each function that the script creates costs as much as a
+-- command.
 repeat
-  if is_repeat or interrupted or ARGV[6] ~= 'complete' or ARGV[7] ~= '0' then break end
+  if is_repeat or interrupted or ARGV[6] ~= 'complete' or ARGV[7] ~= '0'
+    or string.find(ARGV[9], 'o', 1, true) then
+    break
+  end
   local own, is_plain, now_text = sub(ARGV[5], 17), true, string.format('%015d', now)
   if tonumber(call('ZSCORE', leased, own) or 0) <= now then break end
 

@@ -1,7 +1,7 @@
 -- The parts of a commit that are not of its queue. Each is read from ARGV[at] on, checked, and its
 -- writes are collected. Each returns its answer, whether that is no refusal, and where ARGV
 -- continues.
--- needs: any, end_step, of_kind, save_token, write_run
+-- needs: any, end_step, of_kind, push_time, save_token, write_run
 
 local parts = {
   -- layouts, margin (ms), name, attempt, `r` or `s`, TTL (ms), output: see step/finish.lua
@@ -37,5 +37,27 @@ local parts = {
     local kept, fence, expected, request, ttl, token = unpack(ARGV, at + 1, at + 6)
     local answer = save_token(key, fence, expected, request, tonumber(ttl), tonumber(kept), token)
     return answer, answer[1] == 'saved', at + 7
+  end,
+  -- The last part: entries of the outbox, as single jobs that are ready (see push_singles.lua).
+  -- Their number, then for each: packed id, record. Its keys are the last ones.
+  o = function(_, at)
+    local entries, states, list, counters = unpack(KEYS, #KEYS - 3)
+    local n, ids, new, records = tonumber(ARGV[at]), {}, {}, {}
+    for i = 1, n do ids[i] = ARGV[at + 2 * i - 1] end
+    -- A copy that was interrupted may have recorded some.
+    for i, found in ipairs(call('HMGET', entries, unpack(ids))) do
+      if not found then
+        new[#new + 1] = ids[i]
+        add(records, ids[i], ARGV[at + 2 * i] .. push_time)
+      end
+    end
+    if new[1] then
+      call('HSET', counters, 'shape', ARGV[2])
+      call('HDEL', states, unpack(new))
+      call('RPUSH', list, unpack(new))
+      call('HSET', entries, unpack(records))
+      call('HINCRBY', counters, 'alive', #new)
+    end
+    return { 'recorded' }, true, at + 1 + 2 * n
   end,
 }

@@ -167,6 +167,7 @@ async fn claim_from(
         takes_schedules: false,
         more_keys: Vec::new(),
         is_repeat: request.is_repeat,
+        until: None,
         durability: Durability::Accepted,
         lease: None,
     };

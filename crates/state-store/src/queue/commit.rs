@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use redis_link::keys::HomeKeys;
+use redis_link::keys::{HomeKeys, QueueKeys};
 use redis_link::layout::Aggregate;
 use redis_link::{Answer, Arg, Script, args};
 use store_core::{
@@ -13,7 +13,7 @@ use store_core::{
 
 use super::homes::HomeOf;
 use super::partition::{Called, Shape, Target};
-use super::{held, packed_id, record, settle};
+use super::{held, packed_id, push, record, settle};
 use crate::{StateStore, resume_tokens, runs, steps};
 
 const OP: Op = Op::HomeCommit;
@@ -90,13 +90,10 @@ async fn commit_in(
         );
         return Err(Error::invalid_argument(OP, detail));
     }
-    let commit = commit.prepared(partition)?;
+    let commit = commit.prepared(&home.queue, partition)?;
+    let entries = commit.entries(partition)?;
     for (index, job) in commit.jobs.iter().enumerate() {
-        let belongs = match (&job.unique, &job.id) {
-            (Some(unique), _) => shape.of_unique(&unique.key),
-            (None, Some(id)) => shape.of_id(id),
-            (None, None) => partition,
-        };
+        let belongs = push::routed(shape, job).unwrap_or(partition);
         if belongs != partition {
             let detail =
                 format!("job {index} belongs to partition {belongs} of the queue, and the home is {partition}");
@@ -124,6 +121,17 @@ async fn commit_in(
         parts.extend(args![store.token_layouts(), millis_ceil(ResumeToken::EXPIRED_KEPT_FOR)]);
         parts.extend(resume_tokens::save_args(save));
     }
+    if !entries.is_empty() {
+        letters.push('o');
+        let outbox = QueueKeys::new(&store.namespace, &home.queue.outbox(), partition, shape.count());
+        let [_, _, normal, _] = outbox.ready;
+        more_keys.extend([outbox.jobs, outbox.state, normal, outbox.meta]);
+        parts.push(Arg::from(entries.len()));
+        let mut buffer = BytesMut::new();
+        for entry in &entries {
+            push_id_and_record(entry, &mut buffer, &mut parts);
+        }
+    }
     let (word, time, text) = settle::outcome(&commit.settlement.outcome);
     let mut all = vec![
         store.remembered_arg(durability),
@@ -137,7 +145,8 @@ async fn commit_in(
     all.extend(args![letters, 11 + parts.len()]);
     all.append(&mut parts);
     job_args(&commit.jobs, &mut all);
-    let adds = !commit.jobs.is_empty() || commit.run.as_ref().is_some_and(|write| !runs::ends(write));
+    let adds =
+        !commit.jobs.is_empty() || !entries.is_empty() || commit.run.as_ref().is_some_and(|write| !runs::ends(write));
     let [.., a, b, c, d, e, f, g, h] = *commit.request.as_bytes();
     let to = Target {
         call: Some(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
@@ -154,15 +163,20 @@ async fn commit_in(
 fn job_args(jobs: &[NewJob], args: &mut Vec<Arg>) {
     let mut buffer = BytesMut::new();
     for job in jobs {
-        if let Some(id) = &job.id {
-            packed_id::pack(id, &mut buffer);
-            args.push(Arg::Bytes(buffer.split().freeze()));
-            record::encode(job, &mut buffer);
-            args.push(Arg::Bytes(buffer.split().freeze()));
-            let delay = millis_ceil(job.delay);
-            args.push(if delay == 0 { Arg::fixed("") } else { Arg::from(delay) });
-        }
+        push_id_and_record(job, &mut buffer, args);
+        let delay = millis_ceil(job.delay);
+        args.push(if delay == 0 { Arg::fixed("") } else { Arg::from(delay) });
     }
+}
+
+/// A prepared commit gives each job an id.
+fn push_id_and_record(job: &NewJob, buffer: &mut BytesMut, args: &mut Vec<Arg>) {
+    if let Some(id) = &job.id {
+        packed_id::pack(id, buffer);
+    }
+    args.push(Arg::Bytes(buffer.split().freeze()));
+    record::encode(job, buffer);
+    args.push(Arg::Bytes(buffer.split().freeze()));
 }
 
 fn read(home: &HomeOf, commit: &Commit, answer: Answer, reached: Result<Reached>) -> Result<Receipt<Committed>> {

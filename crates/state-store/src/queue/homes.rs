@@ -1,17 +1,30 @@
 //! [`Homes`]: steps, runs and resume tokens with the tag of a partition.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use redis_link::keys::HomeKeys;
 use store_core::{
-    Commit, Committed, Durability, Home, Homes, Op, QueueName, Receipt, Repeat, Result, ResumeTokens, Runs, Steps,
-    UniqueKey,
+    Commit, Committed, Delivered, Durability, Home, Homes, Op, OutboxEntry, QueueName, Receipt, Repeat, Result,
+    ResumeTokens, Runs, Steps, UniqueKey,
 };
+use tokio::sync::Notify;
 
-use super::commit;
+use super::{commit, deliver};
 use crate::StateStore;
+
+/// The queues in whose outboxes commits of this process have recorded deliveries.
+#[derive(Debug, Default)]
+pub(crate) struct Outboxes(Mutex<HashMap<QueueName, Arc<Notify>>>);
+
+impl Outboxes {
+    fn of(&self, queue: &QueueName) -> Arc<Notify> {
+        let mut outboxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(outboxes.entry(queue.of_outbox()).or_default())
+    }
+}
 
 /// The home of a key.
 #[derive(Debug)]
@@ -32,11 +45,21 @@ impl fmt::Debug for AtHome {
     }
 }
 
+/// `deliver` is three scripts in three round trips.
+#[async_trait]
 impl Homes for StateStore {
     fn home(&self, queue: &QueueName, key: &UniqueKey) -> Arc<dyn Home> {
         let home = Arc::new(HomeOf { queue: queue.clone(), key: key.clone() });
         let store = Arc::new(StateStore { home: Some(home.clone()), ..self.clone() });
         Arc::new(AtHome { store, home })
+    }
+
+    async fn deliver(&self, entry: &OutboxEntry, durability: Durability) -> Result<Delivered> {
+        deliver::deliver(self, entry, durability).await
+    }
+
+    async fn recorded(&self, queue: &QueueName) {
+        self.outboxes.of(queue).notified().await;
     }
 }
 
@@ -56,7 +79,12 @@ impl Home for AtHome {
     }
 
     async fn commit(&self, commit: &Commit, durability: Durability) -> Result<Receipt<Committed>> {
-        commit::commit(&self.store, &self.home, commit, durability).await
+        let committed = commit::commit(&self.store, &self.home, commit, durability).await;
+        let is_refused = matches!(&committed, Ok(Receipt { value: Committed::Refused(_), .. }));
+        if !commit.deliveries.is_empty() && !is_refused {
+            self.store.outboxes.of(&self.home.queue).notify_one();
+        }
+        committed
     }
 }
 

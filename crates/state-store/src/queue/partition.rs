@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -109,7 +109,7 @@ impl Shape {
 }
 
 impl StateStore {
-    /// The shape of a queue, as its partition 0 has recorded it. `records`: whether a new queue gets its shape now.
+    /// The shape of a queue, as its partition 0 has recorded it. An outbox has that of its queue. `records`: whether a new queue gets its shape now.
     pub(super) async fn shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
         let known = self.shapes.lock().get(queue).cloned();
         match known {
@@ -125,7 +125,8 @@ impl StateStore {
     }
 
     async fn read_shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
-        let declared = self.partitions.get(queue).copied();
+        let recording = queue.of_outbox();
+        let declared = self.partitions.get(&recording).copied();
         let count = declared.unwrap_or(1);
         if count == 0 || count > JobId::MAX_PARTITIONS {
             let most = JobId::MAX_PARTITIONS;
@@ -139,7 +140,7 @@ impl StateStore {
             }
             false => Bytes::new(),
         };
-        let first = Shape::new(self, queue, Bytes::new(), 1);
+        let first = Shape::new(self, &recording, Bytes::new(), 1);
         // The tag of partition 0 depends on the number of partitions. The shape is recorded under the tag of a single partition.
         let args = vec![Arg::from(&own), Arg::fixed("open")];
         let answer = self.link.call(op, &scripts::CONTROL, &first.partitions[0].in_order, args).await?;
@@ -190,9 +191,10 @@ impl StateStore {
         all.extend(args);
         let of_lease = to.lease.map(|lease| self.link.for_lease(lease));
         let link = of_lease.as_ref().unwrap_or(&self.link);
-        let (answer, reached) = match to.is_repeat {
-            true => (link.call_again(to.op, to.script, &keys, all).await?, Ok(Reached::default())),
-            false => link.call_reaching(to.op, to.script, &keys, all, to.durability).await?,
+        let (answer, reached) = match (to.is_repeat, to.until) {
+            (true, _) => (link.call_again(to.op, to.script, &keys, all).await?, Ok(Reached::default())),
+            (_, Some(end)) => link.call_until(to.op, to.script, &keys, all, to.durability, end).await?,
+            _ => link.call_reaching(to.op, to.script, &keys, all, to.durability).await?,
         };
         if answer.first_word().is_some_and(|word| word.as_ref() == b"shape") {
             self.shapes.lock().remove(to.queue);
@@ -278,6 +280,8 @@ pub(super) struct Target<'a> {
     /// Other keys of the script, with the tag of the partition.
     pub(super) more_keys: Vec<String>,
     pub(super) is_repeat: bool,
+    /// When the lease ends under which the call is repeated, by the clock of this process.
+    pub(super) until: Option<Instant>,
     pub(super) durability: Durability,
     /// How long the leases last that the call extends.
     pub(super) lease: Option<Duration>,
@@ -296,6 +300,7 @@ impl<'a> Target<'a> {
             takes_schedules: false,
             more_keys: Vec::new(),
             is_repeat: false,
+            until: None,
             durability: Durability::Accepted,
             lease: None,
         }

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use bytes::BytesMut;
 use redis_link::{Answer, Arg};
 use store_core::{
-    Durability, Error, JobId, NewJob, Op, Pushed, QueueName, Reached, Receipt, Result, TraceContext, millis_ceil,
+    Durability, Error, JobId, NewJob, Op, OutboxEntry, Pushed, QueueName, Reached, Receipt, Result, TraceContext,
+    millis_ceil,
 };
 
 use super::batch::{self, Group};
-use super::partition::{Shape, Target, together};
+use super::partition::{Called, Shape, Target, together};
 use super::{packed_id, record, scripts};
 use crate::StateStore;
 
@@ -37,7 +38,8 @@ async fn push_in(
     let mut pushed: Vec<Option<Pushed>> = vec![None; jobs.len()];
     let mut lowest: Option<Reached> = None;
     let parts = parts(store, shape, jobs);
-    let calls = parts.iter().map(|part| (part.target(queue, shape, durability), part.args(store, jobs, durability)));
+    let remembered = store.remembered_arg(durability);
+    let calls = parts.iter().map(|part| (part.target(queue, shape, durability), part.args(remembered.clone(), jobs)));
     let answers = store.call_all(calls.collect()).await;
     let read = |number: usize, answer, reached| {
         lowest = Some(lowest.map_or(reached, |lowest| super::lower(lowest, reached)));
@@ -70,17 +72,47 @@ fn parts(store: &StateStore, shape: &Shape, jobs: &[NewJob]) -> Vec<Part> {
             parts.entry(common).or_default().0.push(index);
             continue;
         }
-        let partition = match (&job.unique, &job.id) {
-            (Some(unique), _) => shape.of_unique(&unique.key),
-            (None, Some(id)) => shape.of_id(id),
-            (None, None) => common,
-        };
+        let partition = routed(shape, job).unwrap_or(common);
         let id = job.id.clone().unwrap_or_else(|| JobId::new_batch(partition).job(0));
         parts.entry(partition).or_default().1.push((index, id));
     }
     let part =
         |(partition, (plain, singles))| Part { partition, groups: batch::groups(jobs, plain, partition), singles };
     parts.into_iter().map(part).collect()
+}
+
+/// The partition to which a job goes. `None` if it has neither a unique key nor an id.
+pub(super) fn routed(shape: &Shape, job: &NewJob) -> Option<u16> {
+    match (&job.unique, &job.id) {
+        (Some(unique), _) => Some(shape.of_unique(&unique.key)),
+        (None, id) => id.as_ref().map(|id| shape.of_id(id)),
+    }
+}
+
+/// Pushes the job of an entry of an outbox, which is remembered for so long. `None` if the queue has another shape, and nothing was
+/// pushed. Also returns the key of the remembered call.
+pub(super) async fn deliver_in(
+    store: &StateStore,
+    entry: &OutboxEntry,
+    (queue, shape): (&QueueName, &Shape),
+    job: &NewJob,
+    (remembered, durability): (Arg, Durability),
+) -> Result<Option<(Pushed, String)>> {
+    let partition = routed(shape, job).unwrap_or_else(|| entry.choice(shape.count()));
+    let id = job.id.clone().unwrap_or_else(|| entry.job_id(partition));
+    let (call, jobs) = (entry.call(), std::slice::from_ref(job));
+    let part = Part { partition, groups: Vec::new(), singles: vec![(0, id)] };
+    let to = Target { call: Some(call), until: Some(entry.held_until()), ..part.target(queue, shape, durability) };
+    let (answer, reached) = match store.call_on(to, part.args(remembered, jobs)).await? {
+        Called::OtherShape => return Ok(None),
+        Called::Answered(answer, reached) => (answer, reached),
+    };
+    let mut pushed = [None];
+    part.read((store, queue), answer, jobs, &mut pushed)?;
+    reached?;
+    let [pushed] = pushed;
+    let pushed = pushed.ok_or_else(|| Error::corrupt(OP, "the store did not answer the job"))?;
+    Ok(Some((pushed, shape.keys(partition).call(call))))
 }
 
 impl Part {
@@ -98,12 +130,12 @@ impl Part {
     }
 
     /// All ids and records share one buffer.
-    fn args(&self, store: &StateStore, jobs: &[NewJob], durability: Durability) -> Vec<Arg> {
+    fn args(&self, remembered: Arg, jobs: &[NewJob]) -> Vec<Arg> {
         let tracestate = |job: &NewJob| job.trace.as_ref().and_then(TraceContext::tracestate).map_or(0, str::len);
         let bytes = |job: &NewJob| record::MAX_OVERHEAD + 16 + tracestate(job) + job.payload.len();
         let mut buffer = BytesMut::with_capacity(self.indices().map(|&index| bytes(&jobs[index])).sum());
         let mut args = Vec::with_capacity(2 + 3 * (self.groups.len() + self.singles.len()));
-        args.push(store.remembered_arg(durability));
+        args.push(remembered);
         args.push(Arg::from(self.groups.len()));
         for group in &self.groups {
             group.encode(jobs, &mut buffer, |arg| args.push(Arg::Bytes(arg)));

@@ -6,6 +6,7 @@ mod colliding_ids;
 mod commit_paths;
 mod commits;
 mod crashes;
+mod deliveries;
 mod failed_partitions;
 mod hand_over;
 mod hand_over_crashes;

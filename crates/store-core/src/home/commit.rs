@@ -1,10 +1,13 @@
 //! What one commit writes, and its outcome.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use crate::{
-    Error, JobId, JobLease, NewJob, Op, Outcome, Pushed, RequestId, Result, ResumeTokenInfo, RunOutcome, RunWrite,
-    SaveRequest, Settled, Settlement, StepAttempt, TokenOutcome, validate_output,
+    Backoff, Delivery, Error, JobId, JobLease, NewJob, Op, Outcome, Pushed, QueueName, RequestId, Result,
+    ResumeTokenInfo, RetryPolicy, RunOutcome, RunWrite, SaveRequest, Settled, Settlement, StepAttempt, TokenOutcome,
+    validate_output,
 };
 
 /// The end of one attempt at a job, and what is written in the same step: see [`Home::commit`](crate::Home::commit).
@@ -67,6 +70,8 @@ pub struct Commit {
     pub run: Option<RunWrite>,
     /// The token that is saved. Its own identity is replaced by `request`.
     pub token: Option<SaveRequest>,
+    /// What is sent elsewhere. The commit records it in the outbox of the queue, and a worker of the queue delivers it.
+    pub deliveries: Vec<Delivery>,
     /// The identity by which a repetition is recognised. Default random: only a call with the same `Commit` is recognised as a
     /// repetition. Set one that depends
     /// on the work, such as a hash of the job's id and of the version of the token, if the next delivery of the job must recognise what a
@@ -75,13 +80,14 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// How many jobs one commit pushes at most.
+    /// How many jobs and deliveries one commit has at most.
     pub const MAX_JOBS: usize = JobId::MAX_IN_BATCH;
 
     /// A commit that only settles the job with this lease.
     pub fn new(lease: JobLease, outcome: Outcome) -> Self {
         let settlement = Settlement::new(lease, outcome);
-        Self { settlement, jobs: Vec::new(), step: None, run: None, token: None, request: RequestId::generate() }
+        let (jobs, deliveries, request) = (Vec::new(), Vec::new(), RequestId::generate());
+        Self { settlement, jobs, step: None, run: None, token: None, deliveries, request }
     }
 
     /// Adds a job to push.
@@ -112,6 +118,13 @@ impl Commit {
         self
     }
 
+    /// Adds what is sent elsewhere.
+    #[must_use]
+    pub fn with_delivery(mut self, delivery: Delivery) -> Self {
+        self.deliveries.push(delivery);
+        self
+    }
+
     /// Sets the identity.
     #[must_use]
     pub fn with_request(mut self, request: RequestId) -> Self {
@@ -119,17 +132,23 @@ impl Commit {
         self
     }
 
-    /// The commit with the identities of its parts, and with ids for the jobs that have none.
+    /// The commit at the home in this partition of `queue`: with the identities of its parts, and with ids for the jobs that have none.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if a part exceeds its limits.
     #[doc(hidden)]
-    pub fn prepared(&self, partition: u16) -> Result<Self> {
+    pub fn prepared(&self, queue: &QueueName, partition: u16) -> Result<Self> {
+        let refused = |detail: String| Err(Error::invalid_argument(Op::HomeCommit, detail));
         let mut commit = self.clone();
         Settlement::validate_all(std::slice::from_ref(&commit.settlement))?;
-        if commit.jobs.len() > Self::MAX_JOBS {
-            let (len, most) = (commit.jobs.len(), Self::MAX_JOBS);
-            return Err(Error::invalid_argument(Op::HomeCommit, format!("{len} jobs in one commit; at most {most}")));
+        let (len, most) = (commit.jobs.len() + commit.deliveries.len(), Self::MAX_JOBS);
+        if len > most {
+            return refused(format!("{len} jobs and deliveries in one commit; at most {most}"));
+        }
+        if queue.is_outbox() && !commit.deliveries.is_empty() {
+            return refused(
+                "an outbox has no outbox: a commit that ends one of its entries records no deliveries".into(),
+            );
         }
         if !commit.jobs.is_empty() {
             NewJob::validate_all(&commit.jobs)?;
@@ -139,6 +158,14 @@ impl Commit {
         for (position, job) in (0..).zip(&mut commit.jobs) {
             job.id.get_or_insert_with(|| batch.job(position));
             job.request = u32::from_be_bytes([a, b, c, d]);
+        }
+        for (index, delivery) in commit.deliveries.iter_mut().enumerate() {
+            if let Err(error) = delivery.validate() {
+                return refused(format!("delivery {index}: {}", error.detail()));
+            }
+            if let Delivery::Job { job, .. } = delivery {
+                job.request = u32::from_be_bytes([a, b, c, d]);
+            }
         }
         if let Some((attempt, output)) = &commit.step {
             attempt.validate(Op::StepFinish)?;
@@ -153,6 +180,31 @@ impl Commit {
             save.validate()?;
         }
         Ok(commit)
+    }
+
+    /// The jobs of the outbox that a prepared commit records. Their ids depend on its identity.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if a delivery is too large.
+    #[doc(hidden)]
+    pub fn entries(&self, partition: u16) -> Result<Vec<NewJob>> {
+        // Ids of another batch than those of the jobs that it pushes.
+        let batch = JobId::batch_from(self.request.as_bytes().map(|byte| !byte), partition);
+        let [a, b, c, d, ..] = *self.request.as_bytes();
+        let backoff = Backoff::Exponential { first: Duration::from_secs(1), max: Duration::from_secs(60) };
+        let entry = |(position, delivery): (u8, &Delivery)| {
+            let job = NewJob::new(delivery.encode()?)
+                .with_id(batch.job(position))
+                .with_retry(RetryPolicy::new(u16::MAX, backoff))
+                .with_start_within(Delivery::LIFE);
+            Ok(NewJob { request: u32::from_be_bytes([a, b, c, d]), ..job })
+        };
+        let entries = (0..).zip(&self.deliveries).map(entry).collect::<Result<Vec<_>>>()?;
+        if let Some(error) = NewJob::validate_all(&entries).err().filter(|_| !entries.is_empty()) {
+            let detail = format!("the deliveries, as jobs of the outbox with their settings: {}", error.detail());
+            return Err(Error::invalid_argument(Op::HomeCommit, detail));
+        }
+        Ok(entries)
     }
 }
 

@@ -1,8 +1,29 @@
-//! The names of the queues of types.
+//! The names of the queues of types, and of outboxes.
 
 use super::QueueName;
 
+/// What the name of an outbox ends with.
+pub(super) const OUTBOX: &str = "~outbox";
+
 impl QueueName {
+    /// The outbox of the queue: a queue of its own, in which commits record their deliveries. The outbox of an outbox is itself.
+    #[must_use]
+    pub fn outbox(&self) -> Self {
+        if self.is_outbox() { self.clone() } else { Self(format!("{self}{OUTBOX}").into()) }
+    }
+
+    /// Whether it names an outbox.
+    pub fn is_outbox(&self) -> bool {
+        self.as_str().ends_with(OUTBOX)
+    }
+
+    /// The queue that has this outbox; any other queue itself.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_outbox(&self) -> Self {
+        Self(self.as_str().trim_end_matches(OUTBOX).into())
+    }
+
     /// The name of the queue of a type of jobs.
     ///
     /// A [`JobType::QUEUE`](crate::JobType::QUEUE) that is not a valid name does not compile:
@@ -46,6 +67,18 @@ const fn is_queue_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::QueueName;
+
+    #[test]
+    fn the_outbox_of_a_queue_has_a_name_that_no_other_queue_has() {
+        let queue = QueueName::new("x".repeat(QueueName::MAX_BYTES)).unwrap();
+        let outbox = queue.outbox();
+        assert_eq!(QueueName::new(outbox.as_str()), Ok(outbox.clone()));
+        assert!(outbox.is_outbox() && !queue.is_outbox());
+        assert_eq!((outbox.outbox(), outbox.of_outbox(), queue.of_outbox()), (outbox.clone(), queue.clone(), queue));
+        for text in ["~outbox", "a~outbox~outbox", "a~outboxes", "a~", "a~outbox.b", "a b~outbox"] {
+            assert!(QueueName::new(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_constant_name_is_valid_if_and_only_if_the_name_is() {

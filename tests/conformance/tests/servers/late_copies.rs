@@ -105,6 +105,8 @@ late_copies! {
     StepSleep => steps::sleep_then_expiry;
     HomeCommit => homes::commit_then_clear;
     HomeCommit => homes::commit_then_delete;
+    HomeDeliver => homes::deliver_then_complete;
+    HomeDeliver => homes::deliver_then_deliver_by_another;
     RunCreate => runs::create_then_delete;
     RunCreate => runs::index_then_delete;
     RunWrite => runs::append_then_end;

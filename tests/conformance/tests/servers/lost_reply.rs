@@ -82,6 +82,7 @@ lost_replies! {
     SessionSweep => sessions::sweep;
     SessionClear => sessions::clear;
     HomeCommit => homes::commit;
+    HomeDeliver => homes::deliver;
     SchedulePut => schedules::put;
     ScheduleDelete => schedules::delete;
     SchedulePause => schedules::pause;

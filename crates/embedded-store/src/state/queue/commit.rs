@@ -36,14 +36,18 @@ impl EmbeddedState {
         if commit.settlement.lease.partition != 0 {
             return Err(Error::invalid_argument(OP, "the job is in another partition of the queue than the home"));
         }
-        let adds = !commit.jobs.is_empty() || commit.run.as_ref().is_some_and(|write| !runs::ends(write));
-        let operation = Operation { op: OP, adds };
+        let adds = !commit.jobs.is_empty()
+            || !commit.deliveries.is_empty()
+            || commit.run.as_ref().is_some_and(|write| !runs::ends(write));
+        let (operation, records) = (Operation { op: OP, adds }, !commit.deliveries.is_empty());
+        let commit = commit.prepared(queue, 0)?;
         let call = Call {
             home: self.at_home(OP),
             settings: Settings::new(OP, queue, &self.options),
             queue: queue.clone(),
-            commit: commit.prepared(0)?,
+            entries: commit.entries(0)?,
             step: commit.step.as_ref().map(|(attempt, _)| self.run(&self.at_home(OP), &attempt.run)),
+            commit,
         };
         let apply = move |change: &mut Change<'_>| {
             let committed = call.apply(change)?;
@@ -52,7 +56,11 @@ impl EmbeddedState {
             }
             Ok(committed)
         };
-        Ok(Receipt::new(self.database.write(operation, apply).await?, reached))
+        let committed = self.database.write(operation, apply).await;
+        if records && !matches!(&committed, Ok(Committed::Refused(_))) {
+            self.outboxes.of(queue).notify_one();
+        }
+        Ok(Receipt::new(committed?, reached))
     }
 }
 
@@ -63,6 +71,8 @@ struct Call {
     queue: QueueName,
     /// Prepared.
     commit: Commit,
+    /// What it records in the outbox.
+    entries: Vec<NewJob>,
     /// The rows of the run of its step.
     step: Option<steps::Run>,
 }
@@ -80,14 +90,19 @@ impl Call {
         // First, so that its key is free.
         let settled = queue.settle_held(&commit.settlement)?;
         let own = Some(&commit.settlement.lease.job).filter(|_| !settled.is_lost());
-        let push = |job: &NewJob| match &job.id {
+        let push_other = |job: &NewJob| match &job.id {
             Some(id) if Some(id) == own => Ok(Pushed::Duplicate),
-            Some(id) => queue.push(id, job),
-            None => Err(Fault::Corrupt("a job of the commit has no id")),
+            _ => push(&mut queue, job),
         };
-        let pushed: Result<Vec<Pushed>, Fault> = commit.jobs.iter().map(push).collect();
+        let pushed: Result<Vec<Pushed>, Fault> = commit.jobs.iter().map(push_other).collect();
         let mut parts = CommitParts::new(settled, pushed?);
         queue.close()?;
+        if !self.entries.is_empty() {
+            let outbox = self.queue.outbox();
+            let mut outbox = OpenQueue::open(change, &outbox, &self.settings)?;
+            self.entries.iter().try_for_each(|entry| push(&mut outbox, entry).map(drop))?;
+            outbox.close()?;
+        }
         if let (Some((attempt, output)), Some(run)) = (&commit.step, &self.step) {
             parts.step = Some(steps::end(change, now, run, attempt, &Ending::Output(output.clone()))?);
         }
@@ -122,6 +137,12 @@ impl Call {
         }
         Ok(parts)
     }
+}
+
+/// Pushes a job of a prepared commit, which has an id.
+fn push(queue: &mut OpenQueue<'_, '_>, job: &NewJob) -> Result<Pushed, Fault> {
+    let id = job.id.as_ref().ok_or(Fault::Corrupt("a job of the commit has no id"))?;
+    queue.push(id, job)
 }
 
 /// The key of the entry of a commit that was done.

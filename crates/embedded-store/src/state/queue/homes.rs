@@ -1,12 +1,15 @@
 //! Homes. All partitions of a queue are one here, so a queue is one home.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use store_core::{
-    Commit, Committed, Durability, Home, Homes, Op, QueueName, Receipt, Result, ResumeTokens, Runs, Steps, UniqueKey,
+    Commit, Committed, Delivered, Durability, Home, Homes, Op, OutboxEntry, QueueName, Receipt, Result, ResumeTokens,
+    Runs, Steps, UniqueKey,
 };
+use tokio::sync::Notify;
 
 use super::ledger::Ledger;
 use super::settings::Settings;
@@ -15,6 +18,17 @@ use crate::fault::Fault;
 use crate::rows::{Change, Rows};
 use crate::state::resume_tokens::TokenRows;
 use crate::state::runs::{RUNS, Tables};
+
+/// The queues in whose outboxes commits have recorded deliveries.
+#[derive(Debug, Default)]
+pub(in crate::state) struct Outboxes(Mutex<HashMap<QueueName, Arc<Notify>>>);
+
+impl Outboxes {
+    pub(super) fn of(&self, queue: &QueueName) -> Arc<Notify> {
+        let mut outboxes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(outboxes.entry(queue.of_outbox()).or_default())
+    }
+}
 
 /// Where the keys of the rows of a home begin: a byte that begins no name, the queue, a zero byte. Nothing without a home.
 #[derive(Debug, Clone)]
@@ -81,10 +95,20 @@ impl fmt::Debug for AtHome {
     }
 }
 
+/// `deliver` is one transaction, or two if the destination refuses.
+#[async_trait]
 impl Homes for EmbeddedState {
     fn home(&self, queue: &QueueName, _: &UniqueKey) -> Arc<dyn Home> {
         let store = Arc::new(Self { home: Some(queue.clone()), ..self.clone() });
         Arc::new(AtHome { store, queue: queue.clone() })
+    }
+
+    async fn deliver(&self, entry: &OutboxEntry, durability: Durability) -> Result<Delivered> {
+        self.deliver_entry(entry, durability).await
+    }
+
+    async fn recorded(&self, queue: &QueueName) {
+        self.outboxes.of(queue).notified().await;
     }
 }
 

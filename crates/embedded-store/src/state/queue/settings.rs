@@ -12,13 +12,13 @@ pub(super) struct Settings {
     op: Op,
     clock: Clock,
     retention: Retention,
-    /// How many partitions the store declares for the queue.
+    /// How many partitions the store declares for the queue, or for the queue of the outbox.
     partitions: Option<u16>,
 }
 
 impl Settings {
     pub(super) fn new(op: Op, queue: &QueueName, options: &StateOptions) -> Self {
-        let partitions = options.partitions.get(queue).copied();
+        let partitions = options.partitions.get(&queue.of_outbox()).copied();
         Self { op, clock: options.clock.clone(), retention: options.retention, partitions }
     }
 

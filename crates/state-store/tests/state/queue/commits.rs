@@ -1,12 +1,13 @@
 //! Commits: scripts that are interrupted after each write, keys, partitions.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use state_store::StateOptions;
 use store_core::{
-    Commit, Committed, Durability, Error, Fence, Home, Homes, JobId, JobLease, NewJob, NewRun, Outcome, Queue,
-    QueueExt, QueueInspect, QueueName, Result, RunEvent, RunId, RunOutcome, RunState, RunWrite, SaveRequest,
-    StepAttempt, StepName, StepState, StreamName, UniqueKey, UniqueUntil, WorkflowRun,
+    Commit, Committed, Delivered, Delivery, Durability, Error, Fence, Home, Homes, JobId, JobLease, NewJob, NewRun,
+    OutboxEntry, Outcome, Queue, QueueExt, QueueInspect, QueueName, Result, RunEvent, RunId, RunOutcome, RunState,
+    RunWrite, SaveRequest, StepAttempt, StepName, StepState, StreamName, UniqueKey, UniqueUntil, WorkflowRun,
 };
 use testkit::{Interrupted, random_prefix};
 
@@ -21,8 +22,37 @@ struct Prepared {
     commit: Commit,
 }
 
-/// Which parts are written: the job, the step, the run, the token.
-type Parts = [bool; 4];
+/// Which parts are written: the job, the step, the run, the token, the deliveries if there are any.
+type Parts = Vec<bool>;
+
+/// The queue to which a commit of `queue` delivers.
+pub(super) fn target(queue: &QueueName) -> QueueName {
+    QueueName::new(format!("{queue}-target")).unwrap()
+}
+
+/// Two jobs, one with an id of its own.
+pub(super) fn delivering(queue: &QueueName, commit: Commit) -> Commit {
+    let jobs = [NewJob::new("a"), NewJob::new("b").with_id(JobId::new("own").unwrap())];
+    jobs.into_iter().fold(commit, |commit, job| commit.with_delivery(Delivery::job(target(queue), job)))
+}
+
+pub(super) async fn entries(fixture: &Fixture, queue: &QueueName) -> Vec<OutboxEntry> {
+    let (since, outbox) = (Instant::now(), queue.outbox());
+    let claimed = fixture.claim(&outbox, 100).await.unwrap();
+    claimed.into_iter().map(|job| OutboxEntry::new(outbox.clone(), job, since, LEASE)).collect()
+}
+
+/// Delivers all entries. Then each job has arrived once, and the outbox has nothing left over.
+pub(super) async fn assert_delivered(fixture: &Fixture, queue: &QueueName) {
+    for entry in entries(fixture, queue).await {
+        assert_eq!(fixture.store.deliver(&entry, ACCEPTED).await.unwrap(), Delivered::Done);
+    }
+    let delivered = fixture.drain(&target(queue)).await;
+    assert!(delivered.len() == 2 && delivered.values().all(|times| *times == 1), "{delivered:?}");
+    fixture.assert_clean(&target(queue)).await;
+    assert_eq!(fixture.drain(&queue.outbox()).await.len(), 0);
+    fixture.assert_clean(&queue.outbox()).await;
+}
 
 fn run_id() -> RunId {
     RunId::new("run").unwrap()
@@ -80,12 +110,22 @@ async fn written(fixture: &Fixture, queue: &QueueName, home: &dyn Home) -> Parts
         }
     }
     assert!(jobs <= 1, "the job was pushed {jobs} times");
-    [jobs == 1, step.state == StepState::Finished, kinds.len() == 3, token.is_some()]
+    vec![jobs == 1, step.state == StepState::Finished, kinds.len() == 3, token.is_some()]
+}
+
+/// The number of entries of the outbox.
+async fn recorded(fixture: &Fixture, queue: &QueueName) -> usize {
+    let outbox = queue.outbox();
+    fixture.store.list(&outbox, store_core::JobState::Ready, Default::default()).await.unwrap().items.len()
 }
 
 /// Everything is written once, and the job is settled.
 async fn assert_done(fixture: &Fixture, queue: &QueueName, prepared: &Prepared) {
     assert_eq!(written(fixture, queue, &*prepared.home).await, [true; 4]);
+    if !prepared.commit.deliveries.is_empty() {
+        assert_eq!(recorded(fixture, queue).await, 2);
+        assert_delivered(fixture, queue).await;
+    }
     let settled = prepared.commit.settlement.lease.job.to_string();
     let delivered = fixture.drain(queue).await;
     assert!(!delivered.contains_key(&settled), "the settled job was delivered again: {delivered:?}");
@@ -102,16 +142,24 @@ async fn interrupt_everywhere(
     let fixture = fixture().await;
     let rehearsal = QueueName::new(random_prefix()).unwrap();
     assert!(commit(&prepare(&fixture, &rehearsal, true).await).await.unwrap().done().is_some());
-    for is_single in [true, false] {
+    for (is_single, delivers) in [(true, false), (false, false), (true, true)] {
         let mut partial = std::collections::BTreeSet::new();
         for writes in 0.. {
             let queue = QueueName::new(random_prefix()).unwrap();
-            println!("home/commit of a single job ({is_single}) interrupted after {writes} writes, then {then:?}");
+            println!(
+                "home/commit: single {is_single}, delivers {delivers}, interrupted after {writes} writes, then {then:?}"
+            );
             let mut prepared = prepare(&fixture, &queue, is_single).await;
+            if delivers {
+                prepared.commit = delivering(&queue, prepared.commit);
+            }
             fixture.proxy.interrupt("home/commit", writes, then).await.unwrap();
             let outcome = commit(&prepared).await;
             let was_interrupted = fixture.proxy.heal().await.unwrap() || outcome.is_err();
-            let parts = written(&fixture, &queue, &*prepared.home).await;
+            let mut parts = written(&fixture, &queue, &*prepared.home).await;
+            if delivers {
+                parts.push(recorded(&fixture, &queue).await == 2);
+            }
             assert!(parts.is_sorted_by(|one, next| one >= next), "the parts are written in their order: {parts:?}");
             partial.insert(parts);
             repair(&fixture, &queue, &mut prepared, outcome).await;
@@ -121,7 +169,7 @@ async fn interrupt_everywhere(
             }
         }
         // Otherwise the interruptions showed nothing.
-        let expected = if then == Interrupted::Fails { 5 } else { 1 };
+        let expected = if then == Interrupted::Fails { 5 + usize::from(delivers) } else { 1 };
         assert_eq!(partial.len(), expected, "{partial:?}");
     }
 }

@@ -100,7 +100,9 @@ impl Fixture {
 
     /// Neither records nor states nor entries are left of jobs that are gone.
     pub(super) async fn assert_clean(&self, queue: &QueueName) {
-        let key = |part: &str| format!("test:{{q.{queue}.0}}:{part}");
+        let outbox = if queue.is_outbox() { "outbox:" } else { "" };
+        let of = queue.as_str().trim_end_matches("~outbox");
+        let key = |part: &str| format!("test:{{q.{of}.0}}:{outbox}{part}");
         for part in ["jobs", "state", "ready0", "ready1", "ready2", "ready3", "due", "leased"] {
             let exists = self.server.command(&["EXISTS", &key(part)]).await.unwrap();
             assert_eq!(exists.as_integer(), Some(0), "{part} of {queue}");

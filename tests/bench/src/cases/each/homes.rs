@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use store_core::{
-    ClaimRequest, Commit, Durability, Fence, HolderName, Home, JobId, JobLease, NewJob, NewRun, Op, Outcome, QueueName,
-    RunEvent, RunId, RunState, RunWrite, SaveRequest, StepAttempt, StepName, StreamName, UniqueKey, WorkflowRun,
+    ClaimRequest, Commit, Delivered, Delivery, Durability, Fence, HolderName, Home, JobId, JobLease, NewJob, NewRun,
+    Op, OutboxEntry, Outcome, QueueName, RunEvent, RunId, RunState, RunWrite, SaveRequest, StepAttempt, StepName,
+    StreamName, UniqueKey, WorkflowRun,
 };
 
 use super::{Call, Prepare, calls_for, expect};
@@ -46,7 +47,32 @@ redis.call('SET', KEYS[9], 'committed', 'PX', 5000)
 return {'committed'}";
 
 pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
-    vec![(Op::HomeCommit, Arc::new(Commits))]
+    vec![(Op::HomeCommit, Arc::new(Commits)), (Op::HomeDeliver, Arc::new(Deliveries))]
+}
+
+struct Deliveries;
+
+#[async_trait]
+impl Prepare for Deliveries {
+    async fn calls(&self, stores: &Stores, numbers: Range<usize>) -> Result<Vec<Call>> {
+        let (state, queue) = (&stores.state, QueueName::new("each")?);
+        let home = state.home(&queue, &UniqueKey::new("each")?);
+        let (outbox, lease, mut entries) = (queue.outbox(), Duration::from_secs(600), Vec::new());
+        for of_job in leases(stores, &queue, &numbers).await? {
+            let job = Delivery::job(QueueName::new("each-target")?, NewJob::new(vec![b'p'; 200]));
+            let commit = Commit::new(of_job, Outcome::Complete(None)).with_delivery(job);
+            expect(home.commit(&commit, ACCEPTED).await?.value.done().is_some(), Op::HomeCommit)?;
+        }
+        while entries.len() < numbers.len() {
+            let (since, some) = (Instant::now(), (numbers.len() - entries.len()).min(100));
+            let request = ClaimRequest::new(outbox.clone(), HolderName::new("each")?, some, lease);
+            let claimed = state.claim(&request).await?.jobs;
+            entries.extend(claimed.into_iter().map(|job| OutboxEntry::new(outbox.clone(), job, since, lease)));
+        }
+        Ok(calls_for(state, entries, |state, entry| async move {
+            expect(state.deliver(&entry, ACCEPTED).await? == Delivered::Done, Op::HomeDeliver)
+        }))
+    }
 }
 
 struct Commits;

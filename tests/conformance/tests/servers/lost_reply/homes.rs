@@ -1,10 +1,11 @@
 //! Commits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use store_core::{
-    ClaimRequest, Commit, Committed, Durability, Fence, HolderName, JobLease, NewJob, NewRun, Outcome, RunEvent, RunId,
-    RunWrite, SaveRequest, StepAttempt, StepName, StreamName, UniqueKey, WorkflowRun,
+    ClaimRequest, Commit, Committed, Delivered, Delivery, Durability, Fence, HolderName, JobLease, NewEvent, NewJob,
+    NewRun, OutboxEntry, Outcome, QueueName, RunEvent, RunId, RunWrite, SaveRequest, StepAttempt, StepName, StreamName,
+    TopicConfig, TopicName, UniqueKey, WorkflowRun,
 };
 
 use super::World;
@@ -48,4 +49,31 @@ pub(super) async fn commit(world: World) {
     let refused = world.lost(home.commit(&next, ACCEPTED)).await.unwrap().value;
     assert!(matches!(refused, Committed::Refused(parts) if !parts.settled.is_lost()));
     assert_eq!(state.counts(&queue).await.unwrap().running, 1);
+}
+
+/// A job and an event, from an outbox.
+pub(super) async fn deliver(world: World) {
+    let (state, queue) = (&world.stores.state, world.queue());
+    let (target, topic) = (QueueName::new("target").unwrap(), TopicName::new("orders").unwrap());
+    let home = state.home(&queue, &UniqueKey::new("shop").unwrap());
+    for queue in [&queue, &target] {
+        assert!(state.push(queue, &[NewJob::new("1")], ACCEPTED).await.unwrap().value[0].is_new());
+    }
+    state.topics().declare(&topic, &TopicConfig::default()).await.unwrap();
+    let before = state.counts(&target).await.unwrap().pending();
+    let events = || async { state.topics().inspect(&topic).await.unwrap()[0].bytes };
+    let bytes = events().await;
+    let commit = Commit::new(world.claims().await, Outcome::Complete(None))
+        .with_delivery(Delivery::job(target.clone(), NewJob::new("2")))
+        .with_delivery(Delivery::event(topic.clone(), NewEvent::new("paid")));
+    assert!(home.commit(&commit, ACCEPTED).await.unwrap().value.done().is_some());
+    let (since, lease, outbox) = (Instant::now(), Duration::from_secs(60), queue.outbox());
+    let request = ClaimRequest::new(outbox.clone(), HolderName::new("deliverer").unwrap(), 2, lease);
+    for job in state.claim(&request).await.unwrap().jobs {
+        let entry = OutboxEntry::new(outbox.clone(), job, since, lease);
+        assert_eq!(world.lost(state.deliver(&entry, ACCEPTED)).await.unwrap(), Delivered::Done);
+    }
+    assert_eq!(state.counts(&target).await.unwrap().pending(), before + 1, "the job was pushed once");
+    assert_eq!(events().await, bytes + 4, "the event was appended once");
+    assert_eq!(state.counts(&outbox).await.unwrap().pending(), 0);
 }

@@ -1,0 +1,47 @@
+//! Events of outboxes.
+
+use redis_link::{Arg, SharedScript, args};
+use store_core::{Durability, NewEvent, Op, OutboxEntry, Result, TopicName, millis_ceil};
+
+use super::{APPEND, entry};
+use crate::{StateStore, notifications};
+
+const OP: Op = Op::TopicAppend;
+
+impl StateStore {
+    /// Appends the event of an entry of an outbox, which is remembered for so long. Returns the key of the remembered call.
+    pub(crate) async fn deliver_event(
+        &self,
+        of: &OutboxEntry,
+        topic: &TopicName,
+        event: &NewEvent,
+        (remembered, durability): (Arg, Durability),
+    ) -> Result<String> {
+        let shape = self.topic(OP, topic).await?;
+        let config = &shape.config;
+        let chosen = || of.choice(config.partitions);
+        let keys = shape.keys(event.key.as_ref().map_or_else(chosen, |key| shape.partition_of(key)));
+        let call = keys.call(of.call());
+        let mut args = args![self.topic_layouts(), millis_ceil(self.link.collection_margin())];
+        args.push(notifications::publish_command(&self.link));
+        args.extend(args![
+            1,
+            event.bytes(),
+            millis_ceil(config.max_age),
+            config.max_events,
+            config.max_bytes,
+            config.lasting_millis(),
+            remembered,
+            entry::encode(event),
+        ]);
+        let keys = [keys.events.as_str(), &keys.groups, &call];
+        let (answer, reached) = self.link.call_until(OP, &APPEND, &keys, args, durability, of.held_until()).await?;
+        let mut reply = SharedScript::only(OP, &APPEND, answer)?;
+        if reply.next_word()?.as_ref() != b"appended" {
+            return Err(reply.unknown_word());
+        }
+        reply.record(topic.as_str(), []);
+        reached?;
+        Ok(call)
+    }
+}
