@@ -23,6 +23,7 @@ mod partial_writes;
 mod partitions;
 mod positions;
 mod push_groups;
+mod random_calls;
 mod repeated_calls;
 mod stale_entries;
 mod waiting;

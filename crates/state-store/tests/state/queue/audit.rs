@@ -22,6 +22,9 @@ pub(super) struct Stored {
     unique: HashMap<Bytes, Bytes>,
     unique_until: HashMap<Bytes, u64>,
     meta: HashMap<Bytes, Bytes>,
+    waiters: HashMap<Bytes, Bytes>,
+    /// The TTL of `waiters` in ms; negative if it has none.
+    waiters_last: i64,
 }
 
 /// A lease of a batch.
@@ -86,6 +89,8 @@ impl Stored {
             unique: hash("unique").await,
             unique_until: set("unique_until").await,
             meta: hash("meta").await,
+            waiters: hash("waiters").await,
+            waiters_last: server.command(&["PTTL", &key("waiters")]).await.unwrap().as_integer().unwrap(),
         }
     }
 
@@ -138,7 +143,25 @@ impl Stored {
             }
         }
         self.check_pairs(&mut found);
+        self.check_registrations(now, &mut found);
         found
+    }
+
+    fn check_registrations(&self, now: u64, found: &mut Vec<String>) {
+        for registration in self.waiters.values() {
+            if number(&registration[..6]) > now + 10_000 {
+                found.push("a worker is registered for more than 10 s".into());
+            }
+            if !(4096..=60_000).contains(&number(&registration[8..11])) {
+                found.push("a registration takes less than 4,096 or more than 60,000 bytes".into());
+            }
+            if registration[17] == 0 {
+                found.push("a registration has no channel".into());
+            }
+        }
+        if !self.waiters.is_empty() && !(0..=20_000).contains(&self.waiters_last) {
+            found.push("registrations do not end within 20 s".into());
+        }
     }
 
     /// Each entry has its counterpart, except ids in ready lists.

@@ -1,25 +1,21 @@
-//! Each invariant of the stored data, broken on purpose: the checker in `audit` reports it. And no call breaks one.
-
-use std::collections::BTreeMap;
-use std::time::Duration;
+//! Each invariant of the stored data, broken on purpose: the checker in `audit` reports it.
 
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    Backoff, Cancelled, ClaimRequest, ClaimedJob, Durability, Error, Extension, Fence, HolderName, JobId, JobLease,
-    JobState, Kept, NewJob, Outcome, PageRequest, Priority, Queue, QueueControl, QueueExt, QueueInspect, QueueName,
-    RetryPolicy, Settled, Settlement, Timestamp, Unique, UniqueKey, UniqueUntil,
+    ClaimRequest, ClaimedJob, Durability, Error, Extension, Fence, HolderName, JobLease, JobState, Kept, NewJob,
+    Outcome, PageRequest, Priority, Queue, QueueControl, QueueExt, QueueInspect, QueueName, Settled, Settlement,
+    Timestamp, Unique, UniqueKey, UniqueUntil,
 };
 use testkit::random_prefix;
 
 use super::audit::Stored;
-use super::partial_writes::Dice;
 use super::{LEASE, id, job};
 use crate::{Fixture, fixture, fixture_with};
 
 /// A queue with everything that invariants are about.
-struct Sound<'f> {
+pub(super) struct Sound<'f> {
     fixture: &'f Fixture,
-    queue: QueueName,
+    pub(super) queue: QueueName,
     /// Three ready jobs.
     ready: Vec<u8>,
     /// Two leases of two jobs each.
@@ -33,7 +29,7 @@ fn keyed(name: &str, until: UniqueUntil) -> NewJob {
 }
 
 impl<'f> Sound<'f> {
-    async fn new(fixture: &'f Fixture) -> Self {
+    pub(super) async fn new(fixture: &'f Fixture) -> Self {
         let queue = QueueName::new(random_prefix()).unwrap();
         let (ready, leased, delayed) = (Vec::new(), Vec::new(), Vec::new());
         let mut sound = Self { fixture, queue, ready, leased, delayed };
@@ -56,7 +52,7 @@ impl<'f> Sound<'f> {
     }
 
     /// Returns the id of the batch of the first job, if it is in one.
-    async fn push(&self, jobs: &[NewJob]) -> Vec<u8> {
+    pub(super) async fn push(&self, jobs: &[NewJob]) -> Vec<u8> {
         let pushed = self.fixture.store.push(&self.queue, jobs, Durability::Accepted).await.unwrap().value;
         let place = pushed[0].id().unwrap().place();
         place.map(|(batch, _)| [&[2], &batch.as_bytes()[..]].concat()).unwrap_or_default()
@@ -66,23 +62,23 @@ impl<'f> Sound<'f> {
         self.claim_jobs(max).await.into_iter().map(|job| job.lease).collect()
     }
 
-    async fn claim_jobs(&self, max: usize) -> Vec<ClaimedJob> {
+    pub(super) async fn claim_jobs(&self, max: usize) -> Vec<ClaimedJob> {
         let worker = HolderName::new("worker").unwrap();
         let request = ClaimRequest::new(self.queue.clone(), worker, max, LEASE);
         self.fixture.store.claim(&request).await.unwrap().jobs
     }
 
-    async fn settle(&self, lease: JobLease, outcome: Outcome) -> Settled {
+    pub(super) async fn settle(&self, lease: JobLease, outcome: Outcome) -> Settled {
         self.fixture.store.settle_one(&self.queue, lease, outcome).await.unwrap()
     }
 
-    async fn violations(&self) -> Vec<String> {
+    pub(super) async fn violations(&self) -> Vec<String> {
         let now = self.fixture.clock.now().as_millis();
         Stored::read(&self.fixture.server, &self.queue).await.violations_at_rest(now)
     }
 
     /// Sends a command on a key of the queue.
-    async fn command(&self, name: &str, part: &str, args: &[&[u8]]) -> testkit::Value {
+    pub(super) async fn command(&self, name: &str, part: &str, args: &[&[u8]]) -> testkit::Value {
         let key = format!("test:{{q.{}.0}}:{part}", self.queue);
         let command = [&[name.as_bytes(), key.as_bytes()], args].concat();
         self.fixture.server.command(&command).await.unwrap()
@@ -142,6 +138,16 @@ impl<'f> Sound<'f> {
             Break::EmptyBatch => self.edit(ready, |state| state[6..14].fill(0)).await,
             Break::LongBatch => self.lengthen(delayed).await,
             Break::EndlessKey => drop(self.command("ZREM", "unique_until", &[b"key of timed"]).await),
+            Break::Registration { ends_in, bytes, channel, lasts } => {
+                let ends = self.fixture.clock.now().as_millis() + ends_in;
+                let head =
+                    [&ends.to_be_bytes()[2..], &[0, 1], &bytes.to_be_bytes()[1..], &[0, 0, 0, 0, 58, 152]].concat();
+                let registration = [&head[..], &[channel.len() as u8], channel.as_bytes(), b"worker"].concat();
+                self.command("HSET", "waiters", &[b"01234567", &registration]).await;
+                if lasts {
+                    self.command("PEXPIRE", "waiters", &[b"20000"]).await;
+                }
+            }
         }
     }
 }
@@ -174,10 +180,17 @@ enum Break {
     KeyOfGoneJob,
     EmptyBatch,
     LongBatch,
+    /// Registers a worker for so many ms and bytes. `lasts`: whether `waiters` gets its TTL.
+    Registration {
+        ends_in: u64,
+        bytes: u32,
+        channel: &'static str,
+        lasts: bool,
+    },
 }
 
 /// The name of an invariant in `ARCHITECTURE.md`, how to break it, and what the checker reports.
-const TABLE: [(&str, Break, &str); 36] = [
+const TABLE: [(&str, Break, &str); 41] = [
     ("found", Break::Remove("LREM", "ready2", b"ready"), "a single job is not in ready and due"),
     ("found", Break::Remove("ZREM", "due", b"2scheduled"), "a single job is not in ready and due"),
     ("found", Break::Remove("ZREM", "leased", b"running"), "a single job is not in leased"),
@@ -214,7 +227,16 @@ const TABLE: [(&str, Break, &str); 36] = [
     ("unique keys", Break::KeyWithoutHolder, "a job does not hold its unique key"),
     ("unique keys", Break::KeyOfAnother, "a job does not hold its unique key"),
     ("unique keys", Break::EndlessKey, "a unique key that is held for a time never ends"),
+    ("registrations", with_registration(10_001, 60_000, "a", true), "a worker is registered for more than 10 s"),
+    ("registrations", with_registration(10_000, 60_001, "a", true), "a registration takes less than 4,096"),
+    ("registrations", with_registration(10_000, 4_095, "a", true), "a registration takes less than 4,096"),
+    ("registrations", with_registration(10_000, 60_000, "", true), "a registration has no channel"),
+    ("registrations", with_registration(10_000, 60_000, "a", false), "registrations do not end within 20 s"),
 ];
+
+const fn with_registration(ends_in: u64, bytes: u32, channel: &'static str, lasts: bool) -> Break {
+    Break::Registration { ends_in, bytes, channel, lasts }
+}
 
 /// The invariant of a queue as a whole that [`a_partition_of_another_shape_is_reported_by_every_call`] breaks.
 const SHAPE: &str = "shape";
@@ -229,6 +251,9 @@ async fn each_invariant_that_is_broken_is_reported() {
         let found = sound.violations().await;
         assert!(found.iter().any(|violation| violation.starts_with(report)), "{what:?}: {found:?}");
     }
+    let sound = Sound::new(&fixture).await;
+    sound.break_it(with_registration(10_000, 60_000, "a", true)).await;
+    assert_eq!(sound.violations().await, [""; 0], "a sound registration");
 }
 
 #[test]
@@ -285,90 +310,4 @@ pub(crate) async fn every_call(store: &StateStore, queue: &QueueName) -> [(&'sta
         ("pause", store.pause(queue).await),
         ("resume", store.resume(queue).await),
     ]
-}
-
-fn any_jobs(dice: &mut Dice) -> Vec<NewJob> {
-    let (kind, priority) = (dice.roll(6), Priority::ALL[dice.roll(4)]);
-    let number = dice.roll(1000);
-    let new = |position: usize| {
-        let job = NewJob::new("").with_priority(priority).with_retry(RetryPolicy::new(2, Backoff::Fixed(LEASE)));
-        match kind {
-            0 => delayed(job, LEASE * (1 + position as u32)),
-            1 => delayed(job, LEASE),
-            2 => job.with_id(JobId::new(format!("{number}.{position}")).unwrap()),
-            3 => job.with_unique(Unique::new(UniqueKey::new(format!("{}", number % 5)).unwrap(), UniqueUntil::Claimed)),
-            _ => job,
-        }
-    };
-    (0..1 + dice.roll(5)).map(new).collect()
-}
-
-fn delayed(mut job: NewJob, delay: Duration) -> NewJob {
-    job.payload = "delayed".into();
-    job.with_delay(delay)
-}
-
-fn any_outcome(dice: &mut Dice) -> Outcome {
-    match dice.roll(6) {
-        0 => Outcome::Retry { after: LEASE, error: "no".into() },
-        1 => Outcome::Snooze { after: Duration::ZERO },
-        2 => Outcome::Dead { reason: "no".into() },
-        3 => Outcome::Release,
-        4 => Outcome::Complete(Some(Kept::new("result", LEASE))),
-        _ => Outcome::Complete(None),
-    }
-}
-
-#[tokio::test]
-async fn no_call_breaks_an_invariant() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let mut claimed: BTreeMap<Priority, usize> = BTreeMap::new();
-    let (mut opened, mut expired) = (0, 0);
-    for seed in 0..8 {
-        let (mut dice, sound) = (Dice(seed), Sound::new(&fixture).await);
-        let (mut ids, mut leases) = (vec![id("ready")], Vec::new());
-        for step in 0..80 {
-            let action = dice.roll(11);
-            match action {
-                0 | 1 => {
-                    let jobs = any_jobs(&mut dice);
-                    let pushed = store.push(&sound.queue, &jobs, Durability::Accepted).await.unwrap().value;
-                    ids.extend(pushed.iter().filter_map(|pushed| pushed.id().cloned()));
-                }
-                2 | 3 => {
-                    for job in sound.claim_jobs(1 + dice.roll(6)).await {
-                        *claimed.entry(job.priority).or_default() += 1;
-                        opened += usize::from(job.payload == "delayed");
-                        leases.push(job.lease);
-                    }
-                }
-                4 | 5 if !leases.is_empty() => {
-                    let lease = leases.swap_remove(dice.roll(leases.len()));
-                    let has_expired = lease.until <= fixture.clock.now();
-                    let settled = sound.settle(lease, any_outcome(&mut dice)).await;
-                    expired += usize::from(has_expired && settled == Settled::Lost);
-                }
-                6 if !leases.is_empty() => {
-                    let extension = Extension::new(leases[dice.roll(leases.len())].clone()).with_progress("half");
-                    store.extend(&sound.queue, &[extension], LEASE).await.unwrap();
-                }
-                7 => {
-                    let cancelled = store.cancel(&sound.queue, &ids[dice.roll(ids.len())]).await.unwrap();
-                    assert!(!matches!(cancelled, Cancelled::Requested) || !leases.is_empty());
-                }
-                8 => {
-                    let few = [ids[dice.roll(ids.len())].clone(), ids[dice.roll(ids.len())].clone()];
-                    match dice.roll(3) {
-                        0 => drop(store.delete(&sound.queue, &few).await.unwrap()),
-                        1 => drop(store.promote(&sound.queue, &few).await.unwrap()),
-                        _ => drop(store.replay(&sound.queue, &few).await.unwrap()),
-                    }
-                }
-                _ => fixture.clock.advance(LEASE / 3),
-            }
-            assert_eq!(sound.violations().await, [""; 0], "seed {seed}, step {step}, action {action}");
-        }
-    }
-    assert!(claimed.len() == Priority::ALL.len() && opened > 20 && expired > 20, "{claimed:?}, {opened}, {expired}");
 }
