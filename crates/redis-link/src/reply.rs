@@ -1,5 +1,6 @@
 //! Replies of a server, and their reader.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -221,6 +222,17 @@ impl ReplyReader {
     pub fn record(&self, name: &str, jobs: impl IntoIterator<Item = JobId>) {
         if let Some(acknowledged) = &self.acknowledged {
             acknowledged.record(AcknowledgedWrite::new(self.op, name, jobs, Instant::now()));
+        }
+    }
+
+    /// The same for a write without jobs. `describe` adds its part and its number.
+    pub fn record_write(
+        &self,
+        name: impl Into<Arc<str>>,
+        describe: impl FnOnce(AcknowledgedWrite) -> AcknowledgedWrite,
+    ) {
+        if let Some(acknowledged) = &self.acknowledged {
+            acknowledged.record(describe(AcknowledgedWrite::new(self.op, name, [], Instant::now())));
         }
     }
 

@@ -50,7 +50,7 @@ impl Heartbeats for StateStore {
         let mut reply = answer.reader(op);
         match reply.next_word()?.as_ref() {
             b"beaten" => {
-                reply.record(beat.pool.as_str(), []);
+                reply.record_write(beat.pool.as_str(), |write| write.with_part(beat.member.as_str()));
                 reached.map(drop)
             }
             _ => Err(reply.unknown_word()),
@@ -63,7 +63,7 @@ impl Heartbeats for StateStore {
         let mut reply = self.link.call(op, &LEAVE, &self.pool_keys(pool), args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"left" => {
-                reply.record(pool.as_str(), []);
+                reply.record_write(pool.as_str(), |write| write.with_part(member.as_str()));
                 Ok(true)
             }
             b"gone" => Ok(false),

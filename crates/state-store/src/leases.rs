@@ -63,7 +63,7 @@ impl Leases for StateStore {
         let name = request.name.clone();
         let acquired = match word.as_ref() {
             b"yes" => {
-                reply.record(name.as_str(), []);
+                reply.record_write(name.as_str(), |write| write.with_number(fence.get()));
                 let lease = Lease::new(name, request.holder.clone(), fence, until);
                 Acquired::Yes(lease.with_durability(durability))
             }
@@ -84,7 +84,7 @@ impl Leases for StateStore {
         let (mut reply, reached) = renew.call_durable(keys, args, 0, lease.durability).await?;
         match reply.next_word()?.as_ref() {
             b"renewed" => {
-                reply.record(lease.name.as_str(), []);
+                reply.record_write(lease.name.as_str(), |write| write.with_number(lease.fence.get()));
                 let until = Timestamp::from_millis(reply.next_u64()?);
                 reached.map(|_| Some(until))
             }
@@ -98,7 +98,7 @@ impl Leases for StateStore {
         let mut reply = self.calls.leases.release.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"released" => {
-                reply.record(lease.name.as_str(), []);
+                reply.record_write(lease.name.as_str(), |write| write.with_number(lease.fence.get()));
                 Ok(true)
             }
             b"lost" => Ok(false),

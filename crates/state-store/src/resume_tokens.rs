@@ -71,8 +71,8 @@ impl ResumeTokens for StateStore {
         let save = &self.calls.resume_tokens.save;
         let (mut reply, reached) = save.call_durable(keys, save_args(request), request.token.len(), durability).await?;
         let outcome = saved(&request.stream, &mut reply)?;
-        if matches!(outcome, TokenOutcome::Done(_)) {
-            reply.record(request.stream.as_str(), []);
+        if let TokenOutcome::Done(info) = &outcome {
+            reply.record_write(request.stream.as_str(), |write| write.with_number(info.version.get()));
             return Ok(Receipt::new(outcome, reached?));
         }
         // Nothing was written, so `NotDurable` would be wrong.
@@ -85,7 +85,7 @@ impl ResumeTokens for StateStore {
         let mut reply = self.calls.resume_tokens.take_over.call(keys, args, ResumeToken::MAX_BYTES).await?;
         match reply.next_word()?.as_ref() {
             b"token" => {
-                reply.record(stream.as_str(), []);
+                reply.record_write(stream.as_str(), |write| write.with_number(fence.get()));
                 token(stream, &mut reply).map(TokenOutcome::Done)
             }
             word => refused(word, stream, &mut reply),
@@ -115,7 +115,7 @@ impl ResumeTokens for StateStore {
         let mut reply = self.calls.resume_tokens.clear.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"cleared" => {
-                reply.record(stream.as_str(), []);
+                reply.record_write(stream.as_str(), |write| write.with_number(version.get()));
                 Ok(TokenOutcome::Done(()))
             }
             word => refused(word, stream, &mut reply),

@@ -72,9 +72,10 @@ impl Retries for StateStore {
         let (mut reply, reached) = self.calls.retries.begin.call_durable(keys, args, 0, durability).await?;
         let begun = match reply.next_word()?.as_ref() {
             b"started" => {
-                reply.record(request.operation.as_str(), []);
                 let number = u32::try_from(reply.next_u64()?).unwrap_or(u32::MAX);
-                RetryBegun::Started(request.attempt(number, Fence::new(reply.next_u64()?)))
+                let fence = Fence::new(reply.next_u64()?);
+                reply.record_write(request.operation.as_str(), |write| write.with_number(fence.get()));
+                RetryBegun::Started(request.attempt(number, fence))
             }
             b"succeeded" => {
                 reply.record(request.operation.as_str(), []);
@@ -116,7 +117,7 @@ impl Retries for StateStore {
             b"superseded" => return Ok(Receipt::new(RetryFailed::Superseded, reached.unwrap_or_default())),
             _ => return Err(reply.unknown_word()),
         };
-        reply.record(attempt.operation.as_str(), []);
+        reply.record_write(attempt.operation.as_str(), |write| write.with_number(attempt.fence.get()));
         Ok(Receipt::new(failed, reached?))
     }
 
@@ -126,7 +127,7 @@ impl Retries for StateStore {
         let (mut reply, reached) = self.calls.retries.succeed.call_durable(keys, args, 0, durability).await?;
         match reply.next_word()?.as_ref() {
             b"recorded" => {
-                reply.record(attempt.operation.as_str(), []);
+                reply.record_write(attempt.operation.as_str(), |write| write.with_number(attempt.fence.get()));
                 Ok(Receipt::new(true, reached?))
             }
             b"superseded" => Ok(Receipt::new(false, reached.unwrap_or_default())),

@@ -182,7 +182,7 @@ impl StateStore {
             script.call_durable(self.steps_key(op, &attempt.run).await?, args, text.len(), durability).await?;
         let recorded = match reply.next_word()?.as_ref() {
             b"recorded" => {
-                reply.record(attempt.step.as_str(), []);
+                record(attempt, &reply);
                 true
             }
             b"superseded" => false,
@@ -213,17 +213,23 @@ fn counted(attempt: &StepAttempt) -> &'static str {
     if attempt.run.is_temporal() { "s" } else { "r" }
 }
 
+/// Records that the attempt wrote.
+fn record(attempt: &StepAttempt, reply: &ReplyReader) {
+    let number = attempt.attempt.get();
+    reply.record_write(attempt.run.to_string(), |write| write.with_part(attempt.step.as_str()).with_number(number));
+}
+
 fn begun(attempt: &StepAttempt, mut reply: ReplyReader) -> Result<StepBegun> {
     Ok(match reply.next_word()?.as_ref() {
         b"started" => {
-            reply.record(attempt.step.as_str(), []);
+            record(attempt, &reply);
             StepBegun::Started
         }
         b"finished" => StepBegun::Finished(reply.next_bytes()?),
         b"sleeping" => {
             let until = Timestamp::from_millis(reply.next_u64()?);
             let remaining = Duration::from_millis(reply.next_u64()?);
-            reply.record(attempt.step.as_str(), []);
+            record(attempt, &reply);
             StepBegun::of_sleep(until, remaining)
         }
         b"superseded" => StepBegun::Superseded { by: Fence::new(reply.next_u64()?) },

@@ -127,7 +127,8 @@ impl Topics for StateStore {
         for ((partition, indices), answer) in parts.iter().zip(join_all(calls).await) {
             match answer {
                 Ok((first, reached, reply)) => {
-                    reply.record(topic.as_str(), []);
+                    let last = (first + indices.len() as u64).saturating_sub(1);
+                    reply.record_write(topic.as_str(), |write| write.with_part(partition.to_string()).with_number(last));
                     is_answered = true;
                     for (number, index) in (first..).zip(indices) {
                         ids[*index] = EventId::new(*partition, number);
@@ -176,7 +177,7 @@ impl Topics for StateStore {
         let (mut reply, reached) = acknowledge.call_durable(keys, args, 0, durability).await?;
         match reply.next_word()?.as_ref() {
             b"acknowledged" => {
-                reply.record(lease.topic.as_str(), []);
+                record(lease, &reply);
                 Ok(Receipt::new(true, reached?))
             }
             // Nothing was written, so `NotDurable` would be wrong.
@@ -191,7 +192,7 @@ impl Topics for StateStore {
         let args = args![lease.group.as_str(), lease.fence.get()];
         let mut reply = self.calls.topics.release.call(keys, args, 0).await?;
         match reply.next_word()?.as_ref() {
-            b"released" => reply.record(lease.topic.as_str(), []),
+            b"released" => record(lease, &reply),
             b"superseded" => {}
             _ => return Err(reply.unknown_word()),
         }
@@ -216,7 +217,7 @@ impl Topics for StateStore {
             None => shape.all().collect(),
         };
         let calls = partitions.into_iter().map(|keys| (vec![&keys.events, &keys.groups], args.clone()));
-        let calls = calls.map(|(keys, args)| self.change_group(op, topic, &SEEK, keys, args));
+        let calls = calls.map(|(keys, args)| self.change_group(op, (topic, group), &SEEK, keys, args));
         try_join_all(calls).await.map(drop)
     }
 
@@ -231,7 +232,7 @@ impl Topics for StateStore {
         let shape = self.topic(op, topic).await?;
         let calls = shape.all().map(|keys| {
             let args = args![self.topic_layouts(), group.as_str()];
-            self.change_group(op, topic, &REMOVE_GROUP, vec![&keys.groups], args)
+            self.change_group(op, (topic, group), &REMOVE_GROUP, vec![&keys.groups], args)
         });
         try_join_all(calls).await.map(drop)
     }
@@ -246,14 +247,14 @@ impl StateStore {
     async fn change_group(
         &self,
         op: Op,
-        topic: &TopicName,
+        (topic, group): (&TopicName, &GroupName),
         script: &Script,
         keys: Vec<&String>,
         args: Vec<Arg>,
     ) -> Result<()> {
         let mut reply = self.link.call(op, script, &keys, args).await?.reader(op);
         match reply.next_word()?.as_ref() {
-            b"moved" | b"removed" => reply.record(topic.as_str(), []),
+            b"moved" | b"removed" => reply.record_write(topic.as_str(), |write| write.with_part(group.as_str())),
             _ => return Err(reply.unknown_word()),
         }
         Ok(())
@@ -333,6 +334,12 @@ impl StateStore {
     }
 }
 
+/// Records a write under the lease.
+fn record(lease: &PartitionLease, reply: &ReplyReader) {
+    let of = lease.partition.to_string();
+    reply.record_write(lease.topic.as_str(), |write| write.with_part(of).with_number(lease.fence.get()));
+}
+
 fn outcome(request: &ReadRequest, mut reply: ReplyReader) -> Result<ReadOutcome> {
     match reply.next_word()?.as_ref() {
         b"events" => {
@@ -349,7 +356,7 @@ fn outcome(request: &ReadRequest, mut reply: ReplyReader) -> Result<ReadOutcome>
                     batch.events.push(entry::decode(request.partition, page.next_list()?)?);
                 }
             }
-            reply.record(request.topic.as_str(), []);
+            record(&batch.lease, &reply);
             batch.lease.read = batch.events.last().map(|event| (event.id.number, event.appended));
             Ok(ReadOutcome::Events(batch))
         }

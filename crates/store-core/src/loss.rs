@@ -25,9 +25,18 @@ use crate::{JobId, Op};
 pub struct AcknowledgedWrite {
     /// The operation.
     pub op: Op,
-    /// The name of the queue, the lease or the pool that it changed, or the idempotency key.
+    /// The name of what it changed: the queue, the lease, the pool, the resume token's stream, the agent's run, the session, the topic;
+    /// for a step the text of its [`WorkflowRun`](crate::WorkflowRun), such as `n:import-7`; the key of an idempotent request or of a
+    /// retried operation. For a commit in a home, and for schedules, the queue.
     pub name: Arc<str>,
-    /// The jobs that it changed, if it is an operation of a queue.
+    /// What it changed of that: the step, the member of the pool, the schedule, the partition of the topic, or the
+    /// topic's group if one was moved or removed. `None` for other operations.
+    pub part: Option<Arc<str>>,
+    /// The number that identifies the write: for a step, a lease, an attempt at an operation, a take-over of a resume token and a read, an
+    /// acknowledgement or a release of a topic the fence; for a save of a resume token, a run, a session or a schedule the version that
+    /// it made; for a firing of a schedule the time until which it has fired, in milliseconds; for an append the number of the last event. `None` for other operations.
+    pub number: Option<u64>,
+    /// The jobs that it changed, if it is an operation of a queue; for a commit in a home the job that it settled.
     pub jobs: Box<[JobId]>,
     /// When the reply arrived.
     pub at: Instant,
@@ -36,7 +45,17 @@ pub struct AcknowledgedWrite {
 impl AcknowledgedWrite {
     /// A write whose reply arrived at this time.
     pub fn new(op: Op, name: impl Into<Arc<str>>, jobs: impl IntoIterator<Item = JobId>, at: Instant) -> Self {
-        Self { op, name: name.into(), jobs: jobs.into_iter().collect(), at }
+        Self { op, name: name.into(), part: None, number: None, jobs: jobs.into_iter().collect(), at }
+    }
+
+    /// The same, of this part.
+    pub fn with_part(self, part: impl Into<Arc<str>>) -> Self {
+        Self { part: Some(part.into()), ..self }
+    }
+
+    /// The same, with this number.
+    pub fn with_number(self, number: u64) -> Self {
+        Self { number: Some(number), ..self }
     }
 }
 

@@ -114,8 +114,14 @@ pub struct LostWrite {
     pub is_push: bool,
     /// The operation.
     pub op: String,
-    /// The queue, the lease, the pool or the key.
+    /// The queue, the lease, the pool, the run or the key.
     pub name: String,
+    /// The step, the member, the schedule or the partition.
+    #[serde(default)]
+    pub part: Option<String>,
+    /// The fence or the version.
+    #[serde(default)]
+    pub number: Option<u64>,
     /// The jobs.
     pub jobs: Vec<String>,
 }

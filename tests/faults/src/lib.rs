@@ -43,6 +43,12 @@ pub(crate) const OF_HANDLER: &str = "/handler";
 /// The group that reads the whole topic after the run.
 pub(crate) const AUDIT: &str = "audit";
 
+/// The actor that prepares and ends a run. It uses the stores of the first group.
+pub(crate) const RUN: &str = "run";
+
+/// What the name of a session begins with, in place of the name of an agent's run.
+pub(crate) const SESSION: &str = "session/";
+
 /// How often the schedules of a run fire.
 pub(crate) const FIRES_EVERY_MS: u64 = 1000;
 

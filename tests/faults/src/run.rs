@@ -106,8 +106,8 @@ pub enum RunError {
     /// The jobs that lie in a queue during the run could not be pushed or deleted.
     #[error("the backlog could not be pushed or deleted: {0}")]
     Backlog(Error),
-    /// The queues, the topic or the resume token could not be read although all faults were over.
-    #[error("the queues, the topic or the resume token could not be read after the run: {0}")]
+    /// The queues, the topic, the runs or the resume token could not be read although all faults were over.
+    #[error("the queues, the topic, the runs or the resume token could not be read after the run: {0}")]
     Listing(Error),
     /// Contenders run in processes, and the options name no program.
     #[error("contenders need the program of this crate")]
@@ -144,7 +144,7 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
     for (stores, group) in [(&clients, GROUPS[0]), (&workers, GROUPS[1]), (&holders, GROUPS[2])] {
         record_losses(stores, recorder.actor(group), usage.pushes_again.then(|| pushing_again.clone()));
     }
-    let client = Client::new(&clients, recorder.actor("run"));
+    let client = Client::new(&clients, recorder.actor(crate::RUN));
     let backlog = Backlog::push(&client, options.backlog).await.map_err(RunError::Backlog)?;
     let process = options.program.clone().map(|program| {
         let variables = environment.variables(GROUPS[3]);
@@ -198,6 +198,7 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
     if !options.is_soak {
         let read = tokio::time::timeout(DRAIN, workload::topics::read_to_the_end(&client)).await;
         read.unwrap_or(Ok(())).map_err(RunError::Listing)?;
+        workload::runs::read_all(&client).await.map_err(RunError::Listing)?;
     }
     load_token(&client).await?;
     for stores in [clients, workers, holders] {

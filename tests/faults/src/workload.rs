@@ -10,7 +10,7 @@ mod leases;
 mod opposites;
 mod produce;
 mod retries;
-mod runs;
+pub(crate) mod runs;
 mod schedules;
 pub(crate) mod topics;
 mod work;

@@ -33,7 +33,7 @@ impl HomeKeys {
         let scope = if run.is_temporal() { &Scope::Shared } else { scope };
         // No namespace holds a colon.
         let (_, tag) = self.prefix.split_once(':').unwrap_or_default();
-        format!("{}:{tag}:steps:{}", scoped(&self.namespace, scope), step::ids(run))
+        format!("{}:{tag}:steps:{run}", scoped(&self.namespace, scope))
     }
 
     /// `ns:{q.queue.0}:token:stream`: as [`resume_token`](super::resume_token).

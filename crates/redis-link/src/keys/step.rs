@@ -1,43 +1,16 @@
 //! The keys of workflow runs. Their ids are any text.
 
-use std::fmt::Write as _;
-
 use store_core::{Namespace, Scope, WorkflowRun};
 
 use super::scoped;
 
 /// `ns:service:{w.kind:id:id}:steps`, shared and of Temporal `ns:{w.kind:id:id}:steps`: hash: `run` (layout, end in ms, latest
 /// attempt, number of steps), names, steps, outputs. `kind`: `t` Temporal (its namespace, workflow id, run id), `j` job (queue, id,
-/// time of its push in ms), `n` named (name). TTL: the longest that a write has set. Ids are percent-encoded.
+/// time of its push in ms), `n` named (name). TTL: the longest that a write has set. The kind and the ids are those of
+/// the run's `Display`.
 pub fn steps(namespace: &Namespace, scope: &Scope, run: &WorkflowRun) -> String {
     let scope = if run.is_temporal() { &Scope::Shared } else { scope };
-    format!("{}:{{w.{}}}:steps", scoped(namespace, scope), ids(run))
-}
-
-/// The kind and the ids of a run, with colons between them. No two runs have the same: an encoded id holds no colon, and the kind
-/// determines how many ids there are.
-pub(super) fn ids(run: &WorkflowRun) -> String {
-    let (kind, ids) = run.parts();
-    let mut text = String::from(char::from(kind));
-    for id in ids {
-        text.push(':');
-        encode(id, &mut text);
-    }
-    text
-}
-
-/// Appends a text without colons, braces and control characters: each byte of these and of the percent sign becomes `%` and two
-/// hexadecimal digits, as in a URL. All other characters stay. The percent sign never stays, so no two texts become the same.
-fn encode(text: &str, to: &mut String) {
-    for character in text.chars() {
-        if character.is_control() || matches!(character, '%' | ':' | '{' | '}') {
-            for byte in character.encode_utf8(&mut [0; 4]).bytes() {
-                let _ = write!(to, "%{byte:02X}");
-            }
-        } else {
-            to.push(character);
-        }
-    }
+    format!("{}:{{w.{run}}}:steps", scoped(namespace, scope))
 }
 
 #[cfg(test)]

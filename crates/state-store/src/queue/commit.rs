@@ -226,8 +226,9 @@ fn read(home: &HomeOf, commit: &Commit, answer: Answer, reached: Result<Reached>
         // Nothing was written, so `NotDurable` would be wrong.
         refused @ Committed::Refused(_) => Ok(Receipt::new(refused, reached.unwrap_or_default())),
         done => {
-            // Without its jobs: if a failover loses them, it loses the settlement too, and the next delivery pushes them again.
-            reply.record(home.queue.as_str(), []);
+            // Without the jobs that it pushed: if a failover loses them, it loses the settlement too, and the next delivery pushes them
+            // again.
+            reply.record(home.queue.as_str(), [commit.settlement.lease.job.clone()]);
             Ok(Receipt::new(done, reached?))
         }
     }

@@ -56,7 +56,7 @@ impl Schedules for StateStore {
         match reply.next_word()?.as_ref() {
             b"stored" => {
                 let version = reply.next_u64()?;
-                reply.record(queue.as_str(), []);
+                reply.record_write(queue.as_str(), |write| write.with_part(name.as_str()).with_number(version));
                 Ok(Receipt::new(SchedulePut::Stored { version }, reached?))
             }
             b"conflict" => Ok(Receipt::new(SchedulePut::Conflict { version: reply.next_u64()? }, Reached::default())),
@@ -155,7 +155,8 @@ impl Schedules for StateStore {
             _ => return Err(reply.unknown_word()),
         }
         // Without its jobs: if a failover loses them, it loses the firing too, and the schedule fires again.
-        reply.record(queue.as_str(), []);
+        let until = advance.until.as_millis();
+        reply.record_write(queue.as_str(), |write| write.with_part(advance.name.as_str()).with_number(until));
         Ok(Receipt::new(Advanced::Done { jobs: ids.clone() }, reached?))
     }
 }
@@ -186,7 +187,7 @@ impl StateStore {
         let mut reply = answer.reader(op);
         match reply.next_word()?.as_ref() {
             b"changed" => {
-                reply.record(queue.as_str(), []);
+                reply.record_write(queue.as_str(), |write| write.with_part(name.as_str()));
                 Ok(true)
             }
             b"absent" => Ok(false),

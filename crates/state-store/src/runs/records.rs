@@ -63,10 +63,10 @@ impl Records<'_> {
                 b"conflict" => false,
                 _ => return Err(reply.unknown_word()),
             };
-            if is_done {
-                reply.record(run.run.as_str(), []);
-            }
             let found = reply::head(self.op().create, &run.run, &reply.next_bytes()?)?;
+            if is_done {
+                reply.record_write(run.run.as_str(), |write| write.with_number(found.info.version));
+            }
             let indexed = match &entries {
                 // An earlier copy has written them, perhaps with a lower durability.
                 None if is_done => self.index_again(&found, durability).await?,
@@ -104,8 +104,8 @@ impl Records<'_> {
         let op = self.op().write;
         let (mut reply, reached) = script.call_durable(self.key(op, id).await?, args, bytes, durability).await?;
         let outcome = reply::written(op, id, &mut reply)?;
-        if matches!(outcome, RunOutcome::Done(_)) {
-            reply.record(id.as_str(), []);
+        if let RunOutcome::Done(run) = &outcome {
+            reply.record_write(id.as_str(), |write| write.with_number(run.version));
             return Ok(Receipt::new(outcome, reached?));
         }
         // Nothing was written, so `NotDurable` would be wrong.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    AcquireRequest, Beat, Durabilities, Durability, Error, Fence, Fingerprint, Heartbeats, HolderName, Idempotency,
-    IdempotentRequest, JobId, Key, Lease, LeaseName, Leases, LossReport, NewJob, Op, PoolName, Queue, QueueInspect,
-    ResumeTokens, SaveRequest, StreamName, Ttl,
+    AcknowledgedWrite, AcquireRequest, Acquired, Beat, Durabilities, Durability, Error, Fence, Fingerprint, Heartbeats,
+    HolderName, Idempotency, IdempotentRequest, JobId, Key, Lease, LeaseName, Leases, LossReport, NewJob, Op, PoolName,
+    Queue, QueueInspect, ResumeTokens, SaveRequest, StepAttempt, StepName, Steps, StreamName, Ttl, WorkflowRun,
 };
 use testkit::{DEADLINE, RedisServer, wait_until};
 
@@ -68,6 +68,40 @@ async fn a_write_that_is_not_durable_enough_has_a_receipt() {
         (Op::ResumeTokenSave, "shop.orders".to_owned()),
     ];
     assert_eq!(named, all.each_ref().map(|(op, name)| (*op, name.as_str())));
+}
+
+/// What identifies each write: its operation, name, part and number.
+#[tokio::test]
+async fn a_receipt_has_the_run_of_a_step_and_the_member_of_a_pool() {
+    let (server, store) = forgetful(StateOptions::default()).await;
+    let accepted = Durability::Accepted;
+    let run = WorkflowRun::named("import:7").unwrap();
+    for number in [3, 5] {
+        let attempt = StepAttempt::new(run.clone(), StepName::new("charge").unwrap(), Fence::new(number));
+        Steps::begin(&store, &attempt, accepted).await.unwrap();
+    }
+    let pool = PoolName::new("pool").unwrap();
+    for member in ["worker-1", "worker-2"] {
+        let member = HolderName::new(member).unwrap();
+        store.beat(&Beat::new(pool.clone(), member, Duration::from_secs(60))).await.unwrap();
+    }
+    store.leave(&pool, &HolderName::new("worker-1").unwrap()).await.unwrap();
+    let lease = AcquireRequest::new(LeaseName::new("nightly").unwrap(), HolderName::new("worker-1").unwrap(), Duration::from_secs(60));
+    let Acquired::Yes(lease) = store.acquire(&lease, accepted).await.unwrap().value else { panic!("it is free") };
+    let report = restart(&server, &store).await;
+    let written = |write: &AcknowledgedWrite| {
+        (write.op, write.name.to_string(), write.part.as_deref().unwrap_or_default().to_owned(), write.number)
+    };
+    let found: Vec<_> = report.unknown.iter().map(written).collect();
+    let expected = [
+        (Op::StepBegin, "n:import%3A7", "charge", Some(3)),
+        (Op::StepBegin, "n:import%3A7", "charge", Some(5)),
+        (Op::HeartbeatBeat, "pool", "worker-1", None),
+        (Op::HeartbeatBeat, "pool", "worker-2", None),
+        (Op::HeartbeatLeave, "pool", "worker-1", None),
+        (Op::LeaseAcquire, "nightly", "", Some(lease.fence.get())),
+    ];
+    assert_eq!(found, expected.map(|(op, name, part, number)| (op, name.to_owned(), part.to_owned(), number)));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The identity of a workflow run.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use crate::{JobId, NameError, QueueName, StepName, Timestamp};
@@ -99,6 +99,27 @@ impl WorkflowRun {
     #[doc(hidden)]
     pub fn parts(&self) -> (u8, &[String]) {
         (self.kind as u8, &self.ids)
+    }
+}
+
+/// The kind and the ids with colons between them, as in the run's key and in loss reports: `n:import-7`, `t:namespace:workflow:run`,
+/// `j:queue:job:milliseconds`. No two runs have the same text: in an id, each byte of a colon, a brace, a percent sign and a control character is `%` and
+/// two hexadecimal digits, and the kind determines how many ids there are.
+impl fmt::Display for WorkflowRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char(char::from(self.kind as u8))?;
+        for id in &*self.ids {
+            f.write_char(':')?;
+            for character in id.chars() {
+                if character.is_control() || matches!(character, '%' | ':' | '{' | '}') {
+                    let mut bytes = [0; 4];
+                    character.encode_utf8(&mut bytes).bytes().try_for_each(|byte| write!(f, "%{byte:02X}"))?;
+                } else {
+                    f.write_char(character)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

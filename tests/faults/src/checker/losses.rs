@@ -31,7 +31,8 @@ pub struct LossTally {
     pub pushes: Lost,
     /// Jobs whose end was acknowledged by a settlement and undone, so that they were present again.
     pub settlements: Lost,
-    /// Acknowledged writes of leases, tokens, steps, members, requests, schedules and topics that vanished.
+    /// Acknowledged writes of leases, tokens, steps, members, requests, runs, sessions, retries, schedules and topics, and claims and
+    /// pauses of queues, that vanished.
     pub others: Lost,
     /// Jobs that were pushed again because a loss report named them.
     pub pushed_again: u64,
@@ -65,7 +66,7 @@ impl fmt::Display for LossTally {
         writeln!(f, "acknowledged settlements, by jobs: {}", self.settlements)?;
         write!(
             f,
-            "acknowledged writes of leases, tokens, steps, members, requests, schedules and topics: {}",
+            "acknowledged writes of other capabilities, claims and pauses: {}",
             self.others
         )?;
         for (rule, count) in &self.explained {
@@ -123,7 +124,7 @@ pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
             return true;
         }
         *tally.explained.entry(violation.rule).or_default() += 1;
-        explained.push(violation.clone());
+        explained.push(others::Explained { violation: violation.clone(), job });
         // if a firing is lost, the schedule fires again
         let pushed = job.filter(|(_, job)| is_acknowledged(job) && !job.is_fired());
         if let (Rule::JobLost, Some((name, job))) = (violation.rule, pushed) {

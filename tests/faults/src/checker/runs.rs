@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Findings, Rule, check_rising};
-use crate::history::{Answer, Call, History, Operation};
+use crate::history::{Answer, Call, History, Micros, Operation};
 
 /// The states after which a run does not change.
 const ENDS: [&str; 3] = ["completed", "failed", "cancelled"];
@@ -19,21 +19,18 @@ struct Run<'a> {
     reads: Vec<(&'a [String], &'a Operation)>,
 }
 
-/// A failover may undo what was not replicated: then only versions and repetitions are checked. What was read may be undone in any case,
-/// and a replaced primary may still answer reads.
+/// A failover may undo what was read, and a replaced primary may still answer reads: then only the reads after the last fault show what is
+/// lost.
 pub(super) fn check(history: &History, found: &mut Findings) {
-    let run = history.run.as_ref();
-    let has_failovers = run.is_some_and(|run| run.has_failovers);
-    let keeps = !has_failovers || run.is_some_and(|run| run.is_replicated);
+    let has_failovers = history.run.as_ref().is_some_and(|run| run.has_failovers);
+    let over = history.faults.iter().map(|(_, _, end)| *end).max().filter(|_| has_failovers).unwrap_or_default();
     for (name, run) in collect(history) {
         check_rising(Rule::RunVersion, name, &run.changes, found);
         check_repeated(name, &run, found);
-        if keeps {
-            check_overwritten(name, &run, found);
-            check_revived(name, &run, found);
-        }
+        check_overwritten(name, &run, found);
+        check_revived(name, &run, found);
+        check_lost(name, &run, over, found);
         if !has_failovers {
-            check_lost(name, &run, found);
             check_changed(name, &run, found);
         }
     }
@@ -83,10 +80,10 @@ fn check_revived(name: &str, run: &Run<'_>, found: &mut Findings) {
     }
 }
 
-fn check_lost(name: &str, run: &Run<'_>, found: &mut Findings) {
+fn check_lost(name: &str, run: &Run<'_>, over: Micros, found: &mut Findings) {
     for (event, append) in &run.events {
         let is_missing = |(events, read): &&(&[String], &Operation)| {
-            read.start > append.end && !events.iter().any(|found| found == event)
+            read.start > append.end.max(over) && !events.iter().any(|found| found == event)
         };
         if let Some((_, read)) = run.reads.iter().find(is_missing) {
             found.add(Rule::EventLost, format!("{event} of {name}"), [*append, *read]);

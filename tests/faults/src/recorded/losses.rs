@@ -105,6 +105,8 @@ fn write(write: &AcknowledgedWrite) -> LostWrite {
         is_push: write.op == Op::QueuePush,
         op: write.op.to_string(),
         name: write.name.to_string(),
+        part: write.part.as_ref().map(ToString::to_string),
+        number: write.number,
         jobs: write.jobs.iter().map(ToString::to_string).collect(),
     }
 }

@@ -84,7 +84,7 @@ fn answer(outcome: &RunOutcome) -> Answer {
 #[async_trait]
 impl Sessions for Recorded<dyn Sessions> {
     async fn save(&self, save: &SessionSave, durability: Durability) -> Result<Receipt<SessionOutcome>> {
-        let run = format!("session/{}", save.session);
+        let run = format!("{}{}", crate::SESSION, save.session);
         let invocation = self.recorder.invoke(match save.version {
             None => Call::CreateRun { run },
             version => Call::WriteRun { run, state: Some(SAVED.to_owned()), version, event: None },

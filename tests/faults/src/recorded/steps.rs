@@ -55,8 +55,7 @@ impl Steps for Recorded<dyn Steps> {
     }
 }
 
-/// The run, the step, the fence. The workload uses runs with names of its own.
+/// The run, the step, the fence.
 fn names(attempt: &StepAttempt) -> (String, String, u64) {
-    let (_, ids) = attempt.run.parts();
-    (ids.join("/"), attempt.step.to_string(), attempt.attempt.get())
+    (attempt.run.to_string(), attempt.step.to_string(), attempt.attempt.get())
 }

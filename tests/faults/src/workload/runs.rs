@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use twinstore::run::{NewRun, RunEvent, RunId, RunOutcome, RunState, RunWrite, SessionId, SessionOutcome, SessionSave};
+use twinstore::Error;
 use twinstore::time::Ttl;
 
 use super::Actor;
+use crate::recorded::{Client, retry};
 
 /// Longer than any run of the test.
 const TTL: Ttl = Ttl::from_secs(3600);
@@ -14,7 +16,7 @@ const TTL: Ttl = Ttl::from_secs(3600);
 pub(crate) async fn carry_out(mut actor: Actor) {
     let mut version = None;
     for number in 0.. {
-        let run = RunId::new(format!("contended-{number}")).expect("a valid name");
+        let run = id(number);
         if !take_part(&mut actor, &run).await {
             return;
         }
@@ -66,6 +68,28 @@ async fn take_part(actor: &mut Actor, run: &RunId) -> bool {
         }
     }
     false
+}
+
+/// After the run: reads the events of all runs.
+pub(crate) async fn read_all(client: &Client) -> Result<(), Error> {
+    let mut missing = 0;
+    for number in 0.. {
+        let run = id(number);
+        let events = retry(async || client.runs.events(&run, 0, 1000).await).await?;
+        // a failover may have lost some
+        missing = if events.is_some() { 0 } else { missing + 1 };
+        if missing == LEAST_MISSING {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// After so many ids without a run there are no more runs.
+const LEAST_MISSING: u32 = 20;
+
+fn id(number: u32) -> RunId {
+    RunId::new(format!("contended-{number}")).expect("a valid name")
 }
 
 fn now(outcome: RunOutcome) -> Option<(RunState, u64)> {

@@ -1,7 +1,7 @@
 use faults::checker::Rule;
 use faults::history::{Answer, Call, Granted};
 
-use crate::written::Written;
+use crate::written::{Named, Written};
 use crate::{Case, case};
 
 fn acquire(holder: &str, lasting_ms: u64) -> Call {
@@ -42,7 +42,7 @@ fn overlapping(is_replicated: bool) -> Written {
 
 /// A loss report names the lease.
 fn named(written: Written) -> Written {
-    written.lost_write_of(1400, 901, "l", &[], "lease.renew")
+    written.lost_write_of(1400, 901, &Named::new("lease.renew", "l"))
 }
 
 fn taken_by_b(written: Written, at: u64, fence: u64) -> Written {

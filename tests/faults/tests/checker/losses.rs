@@ -1,7 +1,7 @@
 use faults::checker::{Lost, Rule, check};
-use faults::history::{Answer, Call, Outcome};
+use faults::history::{Answer, Call, Granted, Outcome, PushedJob};
 
-use crate::written::{QUEUE, Written, push};
+use crate::written::{Named, QUEUE, Written, push};
 use crate::{Case, case};
 
 const KILL: &str = "kill-primary state";
@@ -42,13 +42,15 @@ fn handle() -> Call {
     Call::Handle { queue: QUEUE.to_owned(), job: "a".to_owned(), fence: 5 }
 }
 
-/// Acknowledged writes of other capabilities than queues that a failover has undone; the operations and the names that a report has.
-fn vanished() -> [(&'static str, &'static str, Written); 4] {
+/// Acknowledged writes of other capabilities than queues that a failover has undone; and how a report names each.
+fn vanished() -> Vec<(Named<'static>, Written)> {
     let text = str::to_owned;
     let killed = |write: Call, answer: Answer, read: Call, shown: Answer| {
         let written = Written::with_failovers(false).ok(900, 921, write, answer).fault(1000, 4000, KILL);
         written.ok(4100, 4101, read, shown).listed(&[], &[])
     };
+    let of = |op, name| Named::new(op, name);
+    let part = |op, name, part| Named { part: Some(part), ..Named::new(op, name) };
     let token = Call::Save { stream: text("s"), token: text("1 x"), fence: 5, expected: None, request: text("r") };
     let token = killed(token, Answer::Saved(1), Call::Load { stream: text("s") }, Answer::Token(None));
     let step = Call::FinishStep { run: text("r"), step: text("one"), fence: 5, output: text("x") };
@@ -61,18 +63,99 @@ fn vanished() -> [(&'static str, &'static str, Written); 4] {
     let (store, key, content, attempt) = (text("state"), text("k"), text("x"), text("b"));
     let begin = Call::Begin { store, key, content, attempt, lasting_ms: 1000 };
     let response = killed(finish, Answer::One(true), begin, Answer::Started);
-    [
-        ("resume_token.save", "s", token),
-        ("step.finish", "one", step),
-        ("heartbeat.beat", "p", beat),
-        ("idempotency.finish", "k", response),
+    let is = |version| Answer::Run { version, state: text("saved") };
+    let write = |run, version| Call::WriteRun { run: text(run), state: Some(text("saved")), version, event: None };
+    let run = killed(write("r", Some(10)), is(11), write("r", Some(10)), is(12));
+    let session = killed(write("session/s", Some(10)), is(11), write("session/s", Some(10)), is(12));
+    let noted = Call::WriteRun { run: text("r"), state: None, version: None, event: Some(text("a")) };
+    let noted = killed(noted, is(11), Call::ReadRun { run: text("r") }, Answer::Names(Vec::new()));
+    let begin = |request| Call::BeginTry { operation: text("o"), request: text(request), max: 3, lasting_ms: 10_000 };
+    let begun = |fence| Answer::Try { number: 1, fence };
+    let attempt = killed(begin("a"), begun(5), begin("b"), begun(6));
+    let fail = Call::FailTry { operation: text("o"), fence: 5 };
+    let failed = killed(fail, Answer::Exhausted, begin("b"), begun(6));
+    let fire = |id: &str| {
+        let (queue, schedule, due_ms) = (text(QUEUE), text("nightly"), vec![1000]);
+        let job = PushedJob { id: text(id), request: 1, delay_ms: 0, max_attempts: 1, unique: None };
+        Call::Advance { queue, schedule, due_ms, jobs: vec![job] }
+    };
+    let fired = killed(fire("one"), Answer::One(true), fire("two"), Answer::One(true));
+    let fired = fired.listed(&[], &["two"]);
+    let append = Call::Append { topic: text("t"), key: text("k"), events: vec![text("e")] };
+    let read = Call::ReadTopic { topic: text("t"), partition: 3, group: text("audit"), consumer: text("c") };
+    let (appended, events) = (Answer::Appended { partition: 3, numbers: vec![1] }, Vec::new());
+    let appended = killed(append, appended, read, Answer::Events { fence: 1, lasts_ms: 1, truncated: 0, events });
+    vec![
+        (of("resume_token.save", "s"), token),
+        (part("step.finish", "r", "one"), step),
+        (part("heartbeat.beat", "p", "a"), beat),
+        (of("idempotency.finish", "k"), response),
+        (of("run.write", "r"), run),
+        (of("run.write", "r"), noted),
+        (of("session.save", "s"), session),
+        (of("retry.begin", "o"), attempt),
+        (of("retry.fail", "o"), failed),
+        (part("schedule.advance", QUEUE, "nightly"), fired),
+        (part("topic.append", "t", "3"), appended),
+    ]
+}
+
+/// Acknowledged writes that request no durability, undone although every replica has the others; and how a report names each.
+fn unconfirmed() -> Vec<(Named<'static>, Written)> {
+    let text = str::to_owned;
+    let killed = |written: Written| written.fault(1000, 4000, KILL);
+    let start = || Written::with_failovers(true).created(800, 801, "a");
+    let job = |op| Named { job: Some("a"), ..Named::new(op, QUEUE) };
+    // the newer claim has vanished: the holder of the older one settles
+    let stale = killed(start().claimed_for(50, 810, 811, "a", 5, 1).claimed_for(9000, 900, 901, "a", 6, 2));
+    let stale = stale.settled(4100, 4101, "a", 5, Outcome::Complete, true).listed(&[], &[]);
+    let twice = killed(start().claimed_for(9000, 900, 901, "a", 5, 1)).claimed(4100, 4101, "a", 6);
+    let twice = twice.settled(4200, 4201, "a", 6, Outcome::Complete, true).listed(&[], &[]);
+    let pause = Call::Pause { queue: text(QUEUE) };
+    let paused = killed(start().ok(900, 901, pause, Answer::Done)).claimed(4100, 4101, "a", 5);
+    let paused = paused.settled(4200, 4201, "a", 5, Outcome::Complete, true).listed(&[], &[]);
+    let empty = || Written::with_failovers(true);
+    let (pool, member) = (|| text("p"), || text("m"));
+    let beat = Call::Beat { pool: pool(), member: member(), lasting_ms: 9000 };
+    let left = empty().ok(800, 801, beat, Answer::Done);
+    let left = killed(left.ok(900, 901, Call::Leave { pool: pool(), member: member() }, Answer::One(true)));
+    let left = left.ok(4100, 4101, Call::Alive { pool: pool() }, Answer::Names(vec![member()]));
+    let begin = |attempt: &str| {
+        let (store, key, content, attempt) = (text("state"), text("k"), text("x"), text(attempt));
+        Call::Begin { store, key, content, attempt, lasting_ms: 9000 }
+    };
+    let abandon = Call::Abandon { store: text("state"), key: text("k"), attempt: text("a") };
+    let abandoned = killed(empty().ok(800, 801, begin("a"), Answer::Started).ok(900, 901, abandon, Answer::One(true)));
+    let abandoned = abandoned.ok(4100, 4101, begin("b"), Answer::InProgress);
+    let lease = || text("l");
+    let acquire = Call::Acquire { name: lease(), holder: text("h"), request: text("r"), lasting_ms: 9000 };
+    let held = || Some(Granted { holder: text("h"), fence: 5 });
+    let released = empty().ok(800, 801, acquire, Answer::Lease { mine: true, lease: held() });
+    let release = Call::Release { name: lease(), holder: text("h"), fence: 5 };
+    let released = killed(released.ok(900, 901, release, Answer::One(true)));
+    let inspected = Answer::Lease { mine: false, lease: held() };
+    let released = released.ok(4100, 4101, Call::Inspect { name: lease() }, inspected);
+    vec![
+        (job("queue.claim"), stale),
+        (job("queue.claim"), twice),
+        (Named::new("queue.pause", QUEUE), paused),
+        (Named { part: Some("m"), ..Named::new("heartbeat.leave", "p") }, left),
+        (Named::new("idempotency.abandon", "k"), abandoned),
+        (Named::new("lease.release", "l"), released),
     ]
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let of_others = vanished().map(|(op, name, written)| {
-        let of_another = written.clone().lost_write_of(3000, 921, "other", &[], op);
-        case(Rule::LossUnnamed, of_another, written.lost_write_of(3000, 921, name, &[], op))
+    let all = vanished().into_iter().chain(unconfirmed());
+    let of_others = all.flat_map(|(named, written)| {
+        let right = written.clone().lost_write_of(3000, 901, &named);
+        let mut others = vec![Named { name: "other", ..named }, Named { process: "another", ..named }];
+        others.extend(named.part.map(|_| Named { part: Some("other"), ..named }));
+        others.extend(named.job.map(|_| Named { job: Some("other"), ..named }));
+        let wrong = move |other: Named<'_>| written.clone().lost_write_of(3000, 901, &other);
+        let cases: Vec<_> =
+            others.into_iter().map(|other| case(Rule::LossUnnamed, wrong(other), right.clone())).collect();
+        cases
     });
     of_jobs().into_iter().chain(of_others).collect()
 }

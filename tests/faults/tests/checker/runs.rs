@@ -1,7 +1,7 @@
 use faults::checker::Rule;
 use faults::history::{Answer, Call};
 
-use crate::written::Written;
+use crate::written::{Named, Written};
 use crate::{Case, case};
 
 fn run() -> String {
@@ -29,6 +29,12 @@ fn read(written: Written, at: u64, events: &[&str]) -> Written {
     written.ok(at, at + 1, Call::ReadRun { run: run() }, Answer::Names(names))
 }
 
+/// A failover has undone the write, and a report names it.
+fn undone(written: Written) -> Written {
+    let report = Named::new("run.write", "r");
+    written.fault(1000, 4000, "kill-primary state").lost_write_of(3000, 901, &report)
+}
+
 pub(crate) fn cases() -> Vec<Case> {
     let created = || Written::new().ok(0, 1, create(), is("created", 10));
     let cancelled = || created().ok(2, 3, to("cancelled", 10), is("cancelled", 11));
@@ -54,10 +60,10 @@ pub(crate) fn cases() -> Vec<Case> {
                 to("awaiting", 10),
                 is("awaiting", 12),
             ),
-            // a failover may have undone the first one
-            Written::with_failovers(false).ok(0, 1, to("awaiting", 10), is("awaiting", 11)).ok(
-                0,
-                1,
+            // a failover has undone the first one
+            undone(Written::with_failovers(false).ok(900, 901, to("awaiting", 10), is("awaiting", 11))).ok(
+                4100,
+                4101,
                 to("awaiting", 10),
                 is("awaiting", 12),
             ),

@@ -1,7 +1,7 @@
 use faults::checker::Rule;
 use faults::history::{Answer, Call, Outcome, PushedJob};
 
-use crate::written::{QUEUE, Written};
+use crate::written::{Named, QUEUE, Written};
 use crate::{Case, case};
 
 /// A firing of these seconds. Each job is named by its time and `by`.
@@ -47,7 +47,7 @@ pub(crate) fn cases() -> Vec<Case> {
             ),
             fired(fired(Written::with_failovers(false), 1000, &[1], "a"), 3000, &[1], "b")
                 .fault(1500, 2000, "kill-primary state")
-                .lost_write_of(2500, 1001, QUEUE, &[], "schedule.advance"),
+                .lost_write_of(2500, 1001, &Named { part: Some("s"), ..Named::new("schedule.advance", QUEUE) }),
         ),
         // an earlier copy of a firing that was superseded fired, and so did another one
         case(
@@ -81,7 +81,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Written::with_failovers(false)
                 .ok(1000, 1001, advance(&[1], "a"), Answer::One(true))
                 .fault(1500, 2000, "kill-primary state")
-                .lost_write_of(2500, 1001, QUEUE, &[], "schedule.advance"),
+                .lost_write_of(2500, 1001, &Named { part: Some("s"), ..Named::new("schedule.advance", QUEUE) }),
         ),
     ]
 }

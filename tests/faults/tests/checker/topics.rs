@@ -1,7 +1,7 @@
 use faults::checker::Rule;
 use faults::history::{Answer, Call, ReadEvent};
 
-use crate::written::Written;
+use crate::written::{Named, Written};
 use crate::{Case, case};
 
 fn topic() -> String {
@@ -32,6 +32,11 @@ fn acknowledge(fence: u64, number: u64) -> Call {
 
 fn release(fence: u64) -> Call {
     Call::ReleasePartition { topic: topic(), partition: 0, group: "g".to_owned(), fence }
+}
+
+/// How a loss report names an append.
+fn appended() -> Named<'static> {
+    Named { part: Some("0"), ..Named::new("topic.append", "t") }
 }
 
 /// The group that reads everything after the run has found these events.
@@ -67,8 +72,8 @@ pub(crate) fn cases() -> Vec<Case> {
         // what all replicas have confirmed is not lost
         case(
             Rule::TopicEventLost,
-            failed_over(replicated(true)).lost_write_of(150, 1, "t", &[], "topic.append"),
-            failed_over(replicated(false)).lost_write_of(150, 1, "t", &[], "topic.append"),
+            failed_over(replicated(true)).lost_write_of(150, 1, &appended()),
+            failed_over(replicated(false)).lost_write_of(150, 1, &appended()),
         ),
         case(
             Rule::LossUnnamed,

@@ -8,6 +8,25 @@ use faults::history::{
 /// The queue of all of them.
 pub(crate) const QUEUE: &str = "q";
 
+/// A write that a loss report names.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'a> {
+    pub(crate) op: &'a str,
+    /// The queue, the lease, the stream, the run, the pool or the key.
+    pub(crate) name: &'a str,
+    pub(crate) part: Option<&'a str>,
+    pub(crate) job: Option<&'a str>,
+    /// Whose report it is.
+    pub(crate) process: &'a str,
+}
+
+impl<'a> Named<'a> {
+    /// A write of the process of these histories.
+    pub(crate) fn new(op: &'a str, name: &'a str) -> Self {
+        Self { op, name, part: None, job: None, process: "hand" }
+    }
+}
+
 /// A history under construction.
 #[derive(Clone, Default)]
 pub(crate) struct Written {
@@ -76,14 +95,16 @@ impl Written {
 
     /// A loss report at `at` that names a write of this job.
     pub(crate) fn lost_write(self, at: u64, acknowledged: u64, id: &str, op: &str) -> Self {
-        self.lost_write_of(at, acknowledged, QUEUE, &[id], op)
+        self.lost_write_of(at, acknowledged, &Named { job: Some(id), ..Named::new(op, QUEUE) })
     }
 
-    /// A loss report at `at` that names a write of this queue, lease, stream, step, pool or key.
-    pub(crate) fn lost_write_of(mut self, at: u64, acknowledged: u64, name: &str, jobs: &[&str], op: &str) -> Self {
-        let (name, jobs) = (name.to_owned(), jobs.iter().map(ToString::to_string).collect());
-        let write = LostWrite { at: acknowledged * 1000, is_push: op == "queue.push", op: op.to_owned(), name, jobs };
-        let (actor, lost, unknown) = ("hand".to_owned(), vec![write], Vec::new());
+    /// A loss report at `at` that names this write.
+    pub(crate) fn lost_write_of(mut self, at: u64, acknowledged: u64, named: &Named<'_>) -> Self {
+        let (op, name) = (named.op.to_owned(), named.name.to_owned());
+        let (is_push, part) = (op == "queue.push", named.part.map(ToOwned::to_owned));
+        let jobs = named.job.iter().map(ToString::to_string).collect();
+        let write = LostWrite { at: acknowledged * 1000, is_push, op, name, part, number: None, jobs };
+        let (actor, lost, unknown) = (named.process.to_owned(), vec![write], Vec::new());
         self.events.push(Event::Loss(Loss { at: at * 1000, actor, survived: 0, lost, unknown, has_older: false }));
         self
     }

@@ -43,5 +43,7 @@ fn summary(write: &AcknowledgedWrite) -> String {
     let jobs: Vec<_> = write.jobs.iter().take(LOGGED).map(|job| job.as_str()).collect();
     let more = write.jobs.len() - jobs.len();
     let rest = if more == 0 { String::new() } else { format!(" and {more} more") };
-    format!("{} {name} {}{rest}", write.op, jobs.join(" "))
+    let part = write.part.as_ref().map_or_else(String::new, |part| format!(" {part}"));
+    let number = write.number.map_or_else(String::new, |number| format!(" #{number}"));
+    format!("{} {name}{part}{number} {}{rest}", write.op, jobs.join(" "))
 }
