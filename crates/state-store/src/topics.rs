@@ -24,6 +24,7 @@ use crate::{StateStore, notifications};
 const RECORD: &str = include_str!("../lua/topic/record.lua");
 const GROUPS: &str = include_str!("../lua/topic/groups.lua");
 const HOLDING: &str = include_str!("../lua/topic/holding.lua");
+const TRIMMING: &str = include_str!("../lua/topic/trimming.lua");
 
 static DECLARE: Script = Script::frees("topic/declare", &[layout::PIECE, include_str!("../lua/topic/declare.lua")]);
 static APPEND: Script = Script::adds(
@@ -31,6 +32,7 @@ static APPEND: Script = Script::adds(
     &[
         layout::PIECE,
         RECORD,
+        TRIMMING,
         include_str!("../lua/topic/appending.lua"),
         notifications::PIECE,
         include_str!("../lua/topic/append.lua"),
@@ -47,8 +49,10 @@ static READ: Script = Script::frees(
         include_str!("../lua/topic/read.lua"),
     ],
 );
-static ACKNOWLEDGE: Script =
-    Script::frees("topic/acknowledge", &[layout::PIECE, RECORD, HOLDING, include_str!("../lua/topic/acknowledge.lua")]);
+static ACKNOWLEDGE: Script = Script::frees(
+    "topic/acknowledge",
+    &[layout::PIECE, RECORD, HOLDING, TRIMMING, include_str!("../lua/topic/acknowledge.lua")],
+);
 static RELEASE: Script =
     Script::frees("topic/release", &[layout::PIECE, RECORD, HOLDING, include_str!("../lua/topic/release.lua")]);
 static SEEK: Script =
@@ -96,7 +100,7 @@ impl TopicCalls {
 /// one operation with the same durability are coalesced. The events of a coalesced `read` have about 1 MiB together; a call that got none
 /// because of that is sent again alone. `seek`, `inspect` and `remove_group` are one script for each partition.
 /// The first use of a topic takes one round trip more, which reads its configuration. Only `append` is refused if the server's memory
-/// is full.
+/// is full; `acknowledge` removes what the topic need not retain, so consumers drain such a server.
 #[async_trait]
 impl Topics for StateStore {
     async fn declare(&self, topic: &TopicName, config: &TopicConfig) -> Result<TopicConfig> {
@@ -172,7 +176,8 @@ impl Topics for StateStore {
         let keys = shape.keys_of(Op::TopicAcknowledge, lease.partition)?;
         let keys = vec![keys.events.clone(), keys.groups.clone()];
         let (last, appended) = lease.read.unwrap_or_default();
-        let args = args![lease.group.as_str(), lease.fence.get(), number, last, appended.as_millis()];
+        let mut args = args![lease.group.as_str(), lease.fence.get(), number, last, appended.as_millis()];
+        args.extend(shape.bounds());
         let acknowledge = &self.calls.topics.acknowledge;
         let (mut reply, reached) = acknowledge.call_durable(keys, args, 0, durability).await?;
         match reply.next_word()?.as_ref() {
@@ -314,16 +319,9 @@ impl StateStore {
         let call = keys.call(fastrand::u64(..));
         let keys = vec![keys.events.clone(), keys.groups.clone(), call];
         let bytes: usize = indices.iter().map(|index| events[*index].bytes()).sum();
-        let config = &shape.config;
-        let mut args = args![
-            indices.len(),
-            bytes,
-            millis_ceil(config.max_age),
-            config.max_events,
-            config.max_bytes,
-            config.lasting_millis(),
-            millis_ceil(self.link.remembered_for(durability)),
-        ];
+        let mut args = args![indices.len(), bytes];
+        args.extend(shape.bounds());
+        args.extend(args![shape.config.lasting_millis(), millis_ceil(self.link.remembered_for(durability))]);
         args.extend(indices.iter().map(|index| entry::encode(&events[*index])));
         let append = &self.calls.topics.append;
         let (mut reply, reached) = append.call_durable(keys, args, bytes + 16 * indices.len(), durability).await?;

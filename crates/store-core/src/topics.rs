@@ -31,8 +31,8 @@ pub use reading::{EventBatch, PartitionLease, ReadOutcome, ReadRequest, SeekTo};
 ///
 /// **Lag.** The lag of a group in a partition is exact: the number of retained events that it has not acknowledged.
 ///
-/// **Bounds.** Each append removes the oldest events that exceed an age, a number or a number of bytes ([`TopicConfig`]), acknowledged
-/// or not. A group that was too slow reads how many events it has missed ([`EventBatch::truncated`]). A partition to which
+/// **Bounds.** Each append and each acknowledgement removes the oldest events that exceed an age, a number or a number of bytes
+/// ([`TopicConfig`]), acknowledged or not; so consumers free the memory of a full server, which refuses appends. A group that was too slow reads how many events it has missed ([`EventBatch::truncated`]). A partition to which
 /// nothing was appended for about the age of its events, at least 22 hours, is removed with the cursors of its groups. Topics cannot be
 /// listed or deleted; the configuration of a topic is kept.
 ///
@@ -116,7 +116,8 @@ pub trait Topics: Send + Sync + fmt::Debug {
     ///
     /// Acknowledges all events of the partition up to this number. `true` if they are acknowledged. `false`, and nothing is changed,
     /// if another consumer has taken the partition, if the group was moved or removed, if the partition has expired, or if a failover
-    /// has lost the last event of the read. One round trip, O(log events). Also works if the server's memory is full.
+    /// has lost the last event of the read. Also removes the oldest events that exceed a bound of the topic by a sixteenth, at most
+    /// [`TopicConfig::MAX_REMOVED`]. One round trip, O(log events + removed events). Also works if the server's memory is full.
     async fn acknowledge(&self, lease: &PartitionLease, number: u64, durability: Durability) -> Result<Receipt<bool>>;
 
     /// `async fn release(&self, lease: &PartitionLease) -> Result<()>`

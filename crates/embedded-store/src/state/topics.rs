@@ -137,8 +137,8 @@ impl Topics for EmbeddedState {
         let reached = self.database.reach(op, durability)?;
         let (clock, lease) = (self.options.clock.clone(), lease.clone());
         let apply = move |change: &mut Change<'_>| {
-            let (_, partition) = partition_of(change, op, &lease.topic, lease.partition)?;
-            acknowledge(change, Moment::now(&clock), &partition, &lease, number)
+            let (config, partition) = partition_of(change, op, &lease.topic, lease.partition)?;
+            acknowledge(change, Moment::now(&clock), &partition, &lease, number, &config)
         };
         Ok(Receipt::new(self.database.write(op, apply).await?, reached))
     }

@@ -1,8 +1,6 @@
 -- Appending events to a partition, and removing the oldest ones.
 -- needs: call, now, now_up, is_repeat, layout, decimal, head_in, new_head, head_text, begin_head
--- needs: field_of
-local most_removed = 2000
-
+-- needs: move_first
 -- Counts the events that an interrupted script has appended behind the head. Returns whether there
 -- are any.
 local function repair_head(events, head)
@@ -12,28 +10,6 @@ local function repair_head(events, head)
   local last = found[#found]
   head.last = tonumber(string.match(last[1], '^%d+'))
   head.at = tonumber(string.match(last[2][1], '^.(%d+)'))
-  return true
-end
-
--- Moves the head's oldest event behind those that exceed a bound, unless no bound is exceeded by a
--- sixteenth. Events from `own` on stay. Returns whether it has moved.
-local function move_first(events, head, own, age, most, most_bytes)
-  if (head.last - head.first + 1) * 16 <= most * 17 and (head.at - head.first_at) * 16 <= age * 17
-    and (head.bytes - head.before) * 16 <= most_bytes * 17 then return false end
-  local high = math.min(own, head.first + most_removed)
-  local low = math.min(math.max(head.first, head.last - most + 1), high)
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    local at, before = field_of(events, middle)
-    if at and (head.at - at > age or head.bytes - before > most_bytes) then
-      low = middle + 1
-    else
-      high = middle
-    end
-  end
-  if low == head.first then return false end
-  local at, before = field_of(events, low)
-  head.first, head.first_at, head.before = low, at or head.at, before or head.bytes
   return true
 end
 
@@ -81,7 +57,7 @@ local function append_events(events, groups, known, values, from, count, bytes, 
   end
   if head.first == first then head.first_at, head.before = at, head.bytes end
   head.last, head.bytes, head.at = first + count - 1, head.bytes + bytes, at
-  local is_moved = move_first(events, head, first, age, most, most_bytes)
+  local is_moved = move_first(events, head, first, at, age, most, most_bytes)
   call('HSET', groups, 'head', head_text(head))
   if is_moved then call('XTRIM', events, 'MINID', decimal(head.first)) end
   call('SET', known, decimal(first), 'PX', remembered)

@@ -45,6 +45,11 @@ impl TopicShape {
         self.partitions.iter()
     }
 
+    /// The bounds as scripts take them: age in milliseconds, events, bytes.
+    pub(super) fn bounds(&self) -> Vec<Arg> {
+        args![millis_ceil(self.config.max_age), self.config.max_events, self.config.max_bytes]
+    }
+
     /// The partition of all events with this key, the same in all processes and versions.
     pub(super) fn partition_of(&self, key: &Key) -> u16 {
         if self.partitions.len() == 1 {

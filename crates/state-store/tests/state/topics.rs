@@ -109,6 +109,21 @@ async fn a_full_server_refuses_events_alone() {
     store.remove_group(&orders, &billing()).await.unwrap();
 }
 
+/// Appends, which remove the oldest events, are refused there.
+#[tokio::test]
+async fn consumers_drain_a_full_server() {
+    let Fixture { server, store, .. } = fixture_with(StateOptions::default()).await;
+    let orders = topic("orders");
+    store.declare(&orders, &TopicConfig::default()).await.unwrap();
+    append(&store, &orders, &["placed"; 100]).await.unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await.unwrap();
+    store.declare(&orders, &TopicConfig::default().with_max_events(9)).await.unwrap();
+    let batch = read(&store, &consumer(&orders, 1)).await.unwrap();
+    assert!(store.acknowledge(&batch.lease, batch.events[0].id.number, Durability::Accepted).await.unwrap().value);
+    assert_eq!(store.inspect(&orders).await.unwrap()[0].events(), 9);
+    assert_eq!(server.command(&["XLEN", EVENTS]).await.unwrap().as_integer(), Some(9));
+}
+
 #[tokio::test]
 async fn foreign_data_is_corrupt_and_not_shown() {
     let Fixture { server, store, .. } = fixture().await;

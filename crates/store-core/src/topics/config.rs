@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::{Error, Op, Result, millis_ceil};
 
-/// The number of partitions of a topic, and the bounds of each partition. An append removes the oldest events if a bound is
-/// exceeded by a sixteenth, until all bounds are met, but at most [`TopicConfig::MAX_REMOVED`] events and none of its own.
+/// The number of partitions of a topic, and the bounds of each partition. An append and an
+/// acknowledgement remove the oldest events if a bound is exceeded by a sixteenth, until all bounds are met, but at most
+/// [`TopicConfig::MAX_REMOVED`] events; an append removes none of its own.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -55,7 +56,7 @@ impl TopicConfig {
     pub const MAX_PARTITIONS: u16 = 256;
     /// The most groups of a topic.
     pub const MAX_GROUPS: usize = 100;
-    /// The most events that one append removes from a partition.
+    /// The most events that one append or acknowledgement removes from a partition.
     pub const MAX_REMOVED: u64 = 2_000;
     /// The range of [`TopicConfig::max_age`]: 1 s to 366 days.
     pub const AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(366 * 24 * 3600);

@@ -1,6 +1,6 @@
 //! Acknowledging events.
 
-use store_core::{Durability, Error, Fence, Op, PartitionLease, SeekTo};
+use store_core::{Durability, Error, Fence, NewEvent, Op, PartitionLease, SeekTo, TopicConfig};
 
 use super::{Orders, payloads};
 use crate::case::cases;
@@ -13,6 +13,8 @@ cases! { Op::TopicAcknowledge;
     an_expired_lease_that_no_one_has_taken_acknowledges,
     a_superseded_lease_acknowledges_nothing,
     an_unknown_partition_is_refused,
+    an_acknowledgement_removes_what_is_too_old,
+    an_acknowledgement_removes_a_bounded_number_of_events,
     it_can_wait_for_the_disk: Fsync,
 }
 
@@ -77,6 +79,51 @@ async fn an_unknown_partition_is_refused(fixture: Fixture) -> Verdict {
     let lease = PartitionLease::new(orders.name.clone(), 1, super::group("billing"), Fence::new(1));
     let refused = orders.state.topics().acknowledge(&lease, 1, Durability::Accepted).await;
     check_matches!(refused, Err(Error::InvalidArgument { op: Op::TopicAcknowledge, .. }));
+    Ok(())
+}
+
+async fn an_acknowledgement_removes_what_is_too_old(fixture: Fixture) -> Verdict {
+    let orders = Orders::with(fixture, TopicConfig::default().with_max_age(secs(160))).await?;
+    let partition = async || orders.state.topics().inspect(&orders.name).await;
+    orders.append(&["a", "b"]).await?;
+    orders.advance(secs(100));
+    orders.append(&["c"]).await?;
+    let batch = orders.batch(&orders.consumer("billing", "one")).await?;
+    orders.advance(secs(70));
+    // The first are not more than a sixteenth above the bound.
+    check!(orders.acknowledge(&batch, batch.events[0].id.number).await?);
+    check_eq!(partition().await?[0].events(), 3);
+    orders.advance(secs(1));
+    for _ in 0..2 {
+        check!(orders.acknowledge(&batch, batch.events[0].id.number).await?);
+        let info = partition().await?.remove(0);
+        check_eq!((info.events(), info.bytes, info.groups[0].lag), (1, 1, 1));
+    }
+    let last = orders.batch(&orders.consumer("billing", "one")).await?;
+    check_eq!(payloads(&last.events), ["c"]);
+    orders.advance(secs(100));
+    // An empty partition gets further events.
+    check!(orders.acknowledge(&last, last.events[0].id.number).await?);
+    check_eq!(partition().await?[0].events(), 0);
+    orders.append(&["d"]).await?;
+    check_eq!(orders.consume("billing").await?, ["d"]);
+    Ok(())
+}
+
+async fn an_acknowledgement_removes_a_bounded_number_of_events(fixture: Fixture) -> Verdict {
+    let orders = Orders::new(fixture).await?;
+    let many: Vec<NewEvent> = (0..1_000).map(|number: u32| NewEvent::new(number.to_string())).collect();
+    for _ in 0..5 {
+        orders.append_all(&many).await?;
+    }
+    let batch = orders.batch(&orders.consumer("billing", "one")).await?;
+    orders.state.topics().declare(&orders.name, &TopicConfig::default().with_max_events(10)).await?;
+    let mut left = Vec::new();
+    for _ in 0..4 {
+        check!(orders.acknowledge(&batch, batch.events[0].id.number).await?);
+        left.push(orders.state.topics().inspect(&orders.name).await?[0].events());
+    }
+    check_eq!(left, [3_000, 1_000, 10, 10]);
     Ok(())
 }
 

@@ -38,35 +38,37 @@ pub(super) fn append(
     let bytes: usize = events.iter().map(|event| event.bytes()).sum();
     head.last = first + events.len() as u64 - 1;
     (head.bytes, head.at) = (head.bytes + bytes as u64, appended.at);
-    move_first(change, partition, &mut head, first, config)?;
+    move_first(change, partition, &mut head, first, appended.at, config)?;
     partition.put_head(change, &head)?;
     partition.remove_before(change, head.first, TopicConfig::MAX_REMOVED)?;
     tidy(change, now, TopicConfig::MAX_REMOVED)?;
     Ok(first)
 }
 
-/// Moves the oldest event behind those that exceed a bound, unless no bound is exceeded by a sixteenth. Events from `own` on stay.
+/// Moves the oldest event behind those that exceed a bound at the time `at` (ms), unless no bound is exceeded by a sixteenth. Events from
+/// `own` on stay. Returns whether it has moved.
 fn move_first(
     rows: &mut impl Rows,
     partition: &Partition,
     head: &mut Head,
     own: u64,
+    at: u64,
     config: &TopicConfig,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let (most, most_bytes, age) = (config.max_events, config.max_bytes, millis_ceil(config.max_age));
     let is_exceeded = |value: u64, bound: u64| value.saturating_mul(16) > bound.saturating_mul(17);
     let exceeds = is_exceeded(head.last + 1 - head.first, most)
-        || is_exceeded(head.at - head.first_at, age)
+        || is_exceeded(at - head.first_at, age)
         || is_exceeded(head.bytes - head.before, most_bytes);
     if !exceeds {
-        return Ok(());
+        return Ok(false);
     }
     let mut high = own.min(head.first + TopicConfig::MAX_REMOVED);
     let mut low = head.first.max((head.last + 1).saturating_sub(most)).min(high);
     while low < high {
         let middle = (low + high) / 2;
         let appended = partition.appended(rows, middle)?;
-        if appended.is_some_and(|event| head.at - event.at > age || head.bytes - event.before > most_bytes) {
+        if appended.is_some_and(|event| at - event.at > age || head.bytes - event.before > most_bytes) {
             low = middle + 1;
         } else {
             high = middle;
@@ -75,8 +77,9 @@ fn move_first(
     if low > head.first {
         let appended = partition.appended(rows, low)?.unwrap_or(Appended { at: head.at, before: head.bytes });
         (head.first, head.first_at, head.before) = (low, appended.at, appended.before);
+        return Ok(true);
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The head of a partition and a group, which may both be new, and then are not written yet. A new group begins with the oldest
@@ -168,17 +171,23 @@ fn held(
     Ok(group.map(|group| (head, group)))
 }
 
-/// Moves the cursor to the event `number`, if it is behind it. Returns whether the lease is the last one.
+/// Moves the cursor to the event `number`, if it is behind it, and removes the oldest events. Returns whether the lease is the last one.
 pub(super) fn acknowledge(
     change: &mut Change<'_>,
     now: Moment,
     partition: &Partition,
     lease: &PartitionLease,
     number: u64,
+    config: &TopicConfig,
 ) -> Result<bool, Fault> {
-    let Some((head, mut group)) = held(change, now, partition, lease)? else { return Ok(false) };
+    let Some((mut head, mut group)) = held(change, now, partition, lease)? else { return Ok(false) };
     group.cursor = group.cursor.max(number.min(head.last));
     partition.put_group(change, &lease.group, &group)?;
+    let (own, at) = (head.last + 1, now.millis().max(head.at));
+    if move_first(change, partition, &mut head, own, at, config)? {
+        partition.put_head(change, &head)?;
+        partition.remove_before(change, head.first, TopicConfig::MAX_REMOVED)?;
+    }
     Ok(true)
 }
 
