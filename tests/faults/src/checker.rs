@@ -6,6 +6,8 @@
 //! only if the answers are wrong for every possible moment. A job may be delivered more than once while no end of it
 //! was acknowledged; [`Tally`] counts such deliveries.
 
+mod broadcasts;
+mod commits;
 mod fences;
 mod handlers;
 mod heartbeats;
@@ -162,6 +164,24 @@ rules! {
     /// No time of a schedule that catches up is left out.
     FiringMissed = "firing-missed";
 
+    /// A commit writes all of its parts or none.
+    CommitPartial = "commit-partial";
+    /// The parts of a commit that was done are there after the run.
+    CommitLost = "commit-lost";
+    /// A commit that was refused, for example because its lease is lost, writes nothing.
+    CommitRefused = "commit-refused";
+    /// Of the commits of one job, one is done.
+    CommitTwice = "commit-twice";
+
+    /// A message that a listener gets was published.
+    BroadcastUnknown = "broadcast-unknown";
+    /// A listener gets a message once.
+    BroadcastRepeated = "broadcast-repeated";
+    /// A listener gets the messages of one publisher in their order, except one whose first reply was lost.
+    BroadcastOrder = "broadcast-order";
+    /// A listener that misses a message is told before the next one.
+    BroadcastMissed = "broadcast-missed";
+
     /// The events of a key are in one partition, in the order of their appends.
     TopicOrder = "topic-order";
     /// An event whose append was acknowledged is in the topic after the run, with its number.
@@ -269,6 +289,8 @@ pub fn check(history: &History) -> Verdict {
     retries::check(history, &mut found);
     schedules::check(history, &mut found);
     topics::check(history, &mut found);
+    commits::check(history, &mut found);
+    broadcasts::check(history, &mut found);
     let losses = losses::check(history, &mut found);
     Verdict { violations: found.violations, tally: Tally::of(history), losses }
 }

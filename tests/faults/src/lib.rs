@@ -1,7 +1,8 @@
 //! Puts both stores under load and faults, and checks the recorded requests and answers.
 //!
 //! [`run()`] starts real servers, lets actors use them through `twinstore` (producers, workers, control, leases, idempotent
-//! requests, heartbeats, retries, runs of agents, sessions, firings of schedules, producers and consumers of a topic, contenders for a resume token), kills and stops the servers and a worker
+//! requests, heartbeats, retries, runs of agents, sessions, firings of schedules, commits in a home, broadcasts,
+//! producers and consumers of a topic, contenders for a resume token), kills and stops the servers and a worker
 //! process, and closes, delays and blocks connections. Every operation is written into a history with its interval. At the end the queues are drained and listed, and
 //! [`checker::check`] reads the history.
 //!

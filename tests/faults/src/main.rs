@@ -186,7 +186,7 @@ async fn run_one(arguments: Arguments) -> Result<ExitCode, Box<dyn std::error::E
     if let Some(memory) = memory {
         println!("\n{memory}");
         std::fs::write(folder.path().join("memory.csv"), memory.table())?;
-        if !memory.is_steady() {
+        if !memory.is_steady() || !memory.keys_are_bounded() {
             (exit, is_right) = (ExitCode::FAILURE, false);
         }
     }

@@ -21,6 +21,9 @@ const COMPARED: f64 = 0.3;
 /// By how much memory may differ between the two compared times.
 const TOLERANCE: f64 = 0.05;
 
+/// The most keys that may be left, however long the soak was: records of queues, of schedules, of a topic, of fences.
+const MOST_LEFT: u64 = 100;
+
 /// How long what has a time to live may remain after the end.
 const REMAINS: Duration = Duration::from_secs(75);
 
@@ -116,6 +119,11 @@ impl Memory {
         self.compared().iter().all(|(_, compared, is_bounded)| !is_bounded || compared.growth() <= TOLERANCE)
     }
 
+    /// Whether no more keys are left than a soak of any length needs.
+    pub fn keys_are_bounded(&self) -> bool {
+        self.left.values().sum::<u64>() <= MOST_LEFT
+    }
+
     fn compared(&self) -> [(&'static str, Compared, bool); 4] {
         let of = |pick: fn(&Sample) -> u64| {
             let steady = self.median(WARM_UP, WARM_UP + COMPARED, pick);
@@ -158,7 +166,8 @@ impl fmt::Display for Memory {
             let Compared { steady, last } = compared;
             writeln!(f, "{name:<30}{steady:>12}{last:>12}{:>+8.1} %  {verdict}", compared.growth() * 100.0)?;
         }
-        write!(f, "keys left after the end, by shape:")?;
+        let verdict = if self.keys_are_bounded() { "" } else { ", MORE THAN ALLOWED" };
+        write!(f, "keys left after the end, at most {MOST_LEFT}{verdict}, by shape:")?;
         for (shape, count) in &self.left {
             write!(f, "\n{count:>6} {shape}")?;
         }
@@ -213,6 +222,14 @@ mod tests {
         // 180 bytes a second for 240 s are 4 %
         assert!(growing(180).is_steady());
         assert!(!growing(400).is_steady());
+    }
+
+    #[test]
+    fn keys_that_accumulate_are_found() {
+        let left =
+            |count| BTreeMap::from([("tw:{q.plain.#}:meta".to_owned(), 1), ("tw:{w.n:#}:steps".to_owned(), count)]);
+        assert!(Memory { left: left(MOST_LEFT - 1), ..growing(0) }.keys_are_bounded());
+        assert!(!Memory { left: left(MOST_LEFT), ..growing(0) }.keys_are_bounded());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The stores behind a recorder: each call of a capability is written into the history, with its answer.
 
 mod heartbeats;
+mod homes;
 mod idempotency;
 mod leases;
 mod losses;
@@ -13,10 +14,12 @@ mod schedules;
 mod steps;
 mod topics;
 
+pub(crate) use homes::RecordedHome;
 pub(crate) use losses::{PushingAgain, record_losses};
 
 use std::sync::Arc;
 
+use twinstore::broadcast::Broadcasts;
 use twinstore::durability::Durability;
 use twinstore::heartbeat::Heartbeats;
 use twinstore::idempotency::Idempotency;
@@ -31,6 +34,7 @@ use twinstore::topic::Topics;
 use twinstore::{Error, ErrorKind, Stores};
 
 use crate::history::{Answer, Invocation, Recorder, Reply};
+use crate::workload::{COMMITS, commits::home_key, queue as queue_name};
 
 /// A capability whose calls are recorded.
 #[derive(Clone)]
@@ -84,6 +88,10 @@ pub(crate) struct Client {
     pub(crate) schedules: Arc<dyn Schedules>,
     /// Topics.
     pub(crate) topics: Arc<dyn Topics>,
+    /// Broadcasts, which are not recorded.
+    pub(crate) broadcasts: Arc<dyn Broadcasts>,
+    /// The home of the commits.
+    pub(crate) home: RecordedHome,
 }
 
 impl Client {
@@ -92,7 +100,7 @@ impl Client {
         fn wrap<T: ?Sized>(inner: Arc<T>, recorder: &Recorder, store: &'static str) -> Arc<Recorded<T>> {
             Arc::new(Recorded { inner, recorder: recorder.clone(), store })
         }
-        let state = stores.state();
+        let (state, commits) = (stores.state(), queue_name(COMMITS));
         Self {
             durability: state.durability(),
             queue: wrap(state.queue(), &recorder, "state"),
@@ -114,6 +122,8 @@ impl Client {
             retries: wrap(state.retries(), &recorder, "state"),
             schedules: wrap(state.schedules(), &recorder, "state"),
             topics: wrap(state.topics(), &recorder, "state"),
+            broadcasts: state.broadcasts(),
+            home: RecordedHome { inner: state.home(&commits, &home_key()), queue: commits, recorder: recorder.clone() },
             recorder,
         }
     }

@@ -20,7 +20,7 @@ use crate::probe;
 use crate::process::{OwnProcess, Task};
 use crate::recorded::{Client, PushingAgain, record, record_losses, retry};
 use crate::topology::{Level, PrimaryFault, Topology};
-use crate::workload::{self, Backlog, GROUPS, LONGEST_MS, QUEUES, Times, contend, queue, random_of, work};
+use crate::workload::{self, Backlog, COMMITS, GROUPS, LONGEST_MS, QUEUES, Times, contend, queue, random_of, work};
 
 /// How long the queues may take to be drained once all faults are over.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -153,7 +153,7 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
     let (stop, stopped) = watch::channel(false);
     let running = start_workers(options.seed, &workers, usage.times(), &recorder);
     let is_steady = options.topology != Topology::Standalone;
-    let mut actors =
+    let (mut actors, shared) =
         workload::start(options.seed, [&clients, &workers, &holders], &recorder, usage.times(), is_steady, &stopped);
     let sequences = match options.topology {
         Topology::Standalone => FaultSequence::plan(options.seed, options.duration, options.late_copies),
@@ -199,6 +199,7 @@ async fn run_here(options: &Options) -> Result<Outcome, RunError> {
         let read = tokio::time::timeout(DRAIN, workload::topics::read_to_the_end(&client)).await;
         read.unwrap_or(Ok(())).map_err(RunError::Listing)?;
         workload::runs::read_all(&client).await.map_err(RunError::Listing)?;
+        workload::commits::read_all(&client, &shared).await.map_err(RunError::Listing)?;
     }
     load_token(&client).await?;
     for stores in [clients, workers, holders] {
@@ -302,7 +303,7 @@ async fn list(client: &Client) -> Result<(), RunError> {
         ("completed", JobState::Completed),
         ("dead", JobState::Dead),
     ];
-    for name in QUEUES {
+    for name in QUEUES.into_iter().chain([COMMITS]) {
         for (word, state) in states {
             let call = Call::List { queue: name.to_owned(), state: word.to_owned() };
             let invocation = client.recorder.invoke(call);

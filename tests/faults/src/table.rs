@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::checker::{Lost, Pause, Verdict};
+use crate::checker::{Lost, Pause, Rule, Verdict};
 use crate::topology::{Level, PrimaryFault, Topology};
 
 const BEGIN: &str = "<!-- faults -->\n";
 const END: &str = "<!-- faults:end -->";
 
 const HEADER: &str = "\
-| topology | fault of the primary | level | writes | pushes lost (in the report) | ends lost (in the report) | others lost (in the report) | delivered again | errors | faults | pause | pause without the library | load | seed |
-|---|---|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|
+| topology | fault of the primary | level | writes | pushes lost (in the report) | ends lost (in the report) | others lost (in the report) | leases overlap | delivered again | errors | faults | pause | pause without the library | load | seed |
+|---|---|---|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|
 ";
 
 /// The page that has the table.
@@ -83,12 +83,13 @@ impl Row {
             count => format!("**{count} violations**; "),
         };
         format!(
-            "{} {} | {} | {} | {} | {} | {broken}{errors} | {faults} | {} | {} | {load:.0} | {seed} |\n",
+            "{} {} | {} | {} | {} | {} | {} | {broken}{errors} | {faults} | {} | {} | {load:.0} | {seed} |\n",
             self.head(),
             grouped(tally.writes),
             lost(losses.pushes),
             lost(losses.settlements),
             lost(losses.others),
+            grouped(losses.explained.get(&Rule::LeasesOverlap).copied().unwrap_or_default()),
             grouped(tally.redelivered),
             millis(load_pause),
             millis(probe_pause),

@@ -1,6 +1,8 @@
 //! The load: actors that use the stores through `twinstore`, each with its own plan, determined by the seed.
 
 mod backlog;
+mod broadcasts;
+pub(crate) mod commits;
 pub(crate) mod contend;
 mod control;
 mod heartbeats;
@@ -36,6 +38,9 @@ pub(crate) const QUEUES: [&str; 3] = ["plain", "mixed", "paused"];
 
 /// The queue that has [`PARTITIONS`] on a cluster.
 pub(crate) const PARTITIONED: &str = QUEUES[1];
+
+/// The queue whose jobs are ended by commits. It is not drained: what commits push stays.
+pub(crate) const COMMITS: &str = "commits";
 
 /// How many partitions it has.
 pub(crate) const PARTITIONS: u16 = 4;
@@ -122,6 +127,8 @@ impl Times {
 pub(crate) struct Shared {
     recent: Mutex<VecDeque<(QueueName, NewJob)>>,
     registers: Mutex<std::collections::HashMap<String, u64>>,
+    /// How many commits each worker has sent.
+    commits: Mutex<std::collections::BTreeMap<String, u64>>,
 }
 
 impl Shared {
@@ -143,6 +150,16 @@ impl Shared {
         if recent.is_empty() { None } else { recent.get(random.usize(0..recent.len())).cloned() }
     }
 
+    /// Remembers that a worker has sent so many commits.
+    pub(crate) fn remember_commit(&self, worker: &str, count: u64) {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner).insert(worker.to_owned(), count);
+    }
+
+    /// How many commits each worker has sent.
+    pub(crate) fn commits(&self) -> std::collections::BTreeMap<String, u64> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// A write into a register that refuses older fences.
     pub(crate) fn write(&self, name: &str, fence: u64) -> bool {
         let mut registers = self.registers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +171,7 @@ impl Shared {
 }
 
 /// Starts the actors of the groups `clients` and `holders`, and the careless worker. They end when `stop` is true. With `is_steady`,
-/// each queue has a producer of its own, which shows when its pushes succeed again.
+/// each queue has a producer of its own, which shows when its pushes succeed again. Also returns what the actors share.
 pub(crate) fn start(
     seed: u64,
     [clients, workers, holders]: [&Stores; 3],
@@ -162,7 +179,7 @@ pub(crate) fn start(
     times: Times,
     is_steady: bool,
     stop: &watch::Receiver<bool>,
-) -> JoinSet<()> {
+) -> (JoinSet<()>, Arc<Shared>) {
     let shared = Arc::new(Shared::default());
     let actor = |stores: &Stores, name: &str| Actor {
         client: Client::new(stores, recorder.actor(name)),
@@ -191,10 +208,6 @@ pub(crate) fn start(
         actors.spawn(runs::carry_out(actor(clients, &format!("clients/agent-{number}"))));
     }
     for (number, (stores, group)) in [(clients, GROUPS[0]), (holders, GROUPS[2])].into_iter().enumerate() {
-        if times.is_soak {
-            // the configuration of a topic has no time to live
-            break;
-        }
         actors.spawn(schedules::fire(actor(stores, &format!("{group}/scheduler"))));
         actors.spawn(topics::append(actor(clients, &format!("clients/events-{number}"))));
         for group in topics::READERS {
@@ -207,6 +220,15 @@ pub(crate) fn start(
         actors.spawn(retries::try_again(actor(holders, &format!("holders/tries-{number}"))));
         actors.spawn(opposites::oppose(actor(holders, &format!("holders/opposites-{number}"))));
     }
+    for (number, (stores, group)) in [(workers, GROUPS[1]), (holders, GROUPS[2])].into_iter().enumerate() {
+        actors.spawn(commits::commit(actor(stores, &format!("{group}/committer-{number}"))));
+    }
+    for (number, (stores, group)) in [(clients, GROUPS[0]), (workers, GROUPS[1])].into_iter().enumerate() {
+        actors.spawn(broadcasts::publish(actor(stores, &format!("{group}/publisher-{number}"))));
+    }
+    for (number, (stores, group)) in [(workers, GROUPS[1]), (holders, GROUPS[2])].into_iter().enumerate() {
+        actors.spawn(broadcasts::listen(actor(stores, &format!("{group}/listener-{number}"))));
+    }
     actors.spawn(heartbeats::watch(actor(holders, "holders/watcher")));
-    actors
+    (actors, shared)
 }

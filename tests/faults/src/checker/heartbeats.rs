@@ -38,7 +38,8 @@ pub(super) fn check(history: &History, found: &mut Findings) {
         for name in names {
             let member = members.get(name.as_str()).unwrap_or(&nobody);
             if !may_be_alive(member, listing) {
-                let beats = member.beats.iter().map(|(beat, _)| *beat).filter(|beat| beat.start < listing.end).rev().take(2);
+                let beats =
+                    member.beats.iter().map(|(beat, _)| *beat).filter(|beat| beat.start < listing.end).rev().take(2);
                 let left = member.leaves.iter().copied().filter(|leave| leave.start < listing.end).next_back();
                 found.add(Rule::MemberStale, format!("{name} of {pool}"), beats.chain(left).chain([listing]));
             }

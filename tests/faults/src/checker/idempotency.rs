@@ -166,7 +166,8 @@ fn check_answers(key: &Key<'_>, subject: &str, found: &mut Findings) {
                 let others = || key.begins.iter().filter(|other| other.attempt != begin.attempt);
                 let under_way = others().find(|other| may_be_under_way(key, other, operation));
                 if under_way.is_none() {
-                    let ends = others().flat_map(|other| key.ends(other.attempt)).filter(|end| end.start < operation.start);
+                    let ends =
+                        others().flat_map(|other| key.ends(other.attempt)).filter(|end| end.start < operation.start);
                     let last = ends.max_by_key(|end| end.start);
                     found.add(Rule::InProgressOfNobody, subject, last.into_iter().chain([operation]));
                 }

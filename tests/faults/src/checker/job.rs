@@ -97,6 +97,12 @@ pub(super) fn collect(history: &History) -> Jobs<'_> {
                     jobs.entry((queue, job.id.as_str())).or_default().pushes.push(push);
                 }
             }
+            Call::Commit { queue, next, .. } if operation.answer() != Some(&Answer::One(false)) => {
+                let answer = operation.answer().map(|_| &PushAnswer::Created);
+                let push = Push { operation, job: next, answer };
+                jobs.entry((queue, next.id.as_str())).or_default().pushes.push(push);
+                collect_executed(operation, &mut jobs);
+            }
             Call::List { queue, state } => {
                 let Some(Answer::Names(names)) = operation.answer() else { continue };
                 for name in names {
@@ -145,6 +151,14 @@ fn collect_executed<'a>(operation: &'a Operation, jobs: &mut Jobs<'a>) {
                 jobs.entry((queue, job)).or_default().settlements.push(settlement);
             }
         }
+        Call::Commit { queue, job, fence, .. } if operation.effect != Effect::None => {
+            let counts = match operation.answer() {
+                Some(Answer::One(counts)) => Some(*counts),
+                _ => None,
+            };
+            let settlement = Settlement { operation, fence: *fence, outcome: Outcome::Complete, counts };
+            jobs.entry((queue, job)).or_default().settlements.push(settlement);
+        }
         Call::PushAgain { queue, jobs: pushed, absent } => {
             let missing = match operation.answer() {
                 Some(Answer::Names(missing)) => missing.as_slice(),
@@ -191,9 +205,9 @@ impl Job<'_> {
         self.pushes.iter().any(|push| push.job.unique.is_some())
     }
 
-    /// Whether a schedule has pushed it.
+    /// Whether a firing or a commit has pushed it. A failover that loses it loses that, too, and it is repeated.
     pub(super) fn is_fired(&self) -> bool {
-        self.pushes.iter().any(|push| matches!(push.operation.call, Call::Advance { .. }))
+        self.pushes.iter().any(|push| matches!(push.operation.call, Call::Advance { .. } | Call::Commit { .. }))
     }
 
     /// After how many deliveries it is dead.

@@ -64,11 +64,7 @@ impl fmt::Display for LossTally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "acknowledged pushes, by jobs: {}; {} jobs pushed again", self.pushes, self.pushed_again)?;
         writeln!(f, "acknowledged settlements, by jobs: {}", self.settlements)?;
-        write!(
-            f,
-            "acknowledged writes of other capabilities, claims and pauses: {}",
-            self.others
-        )?;
+        write!(f, "acknowledged writes of other capabilities, claims and pauses: {}", self.others)?;
         for (rule, count) in &self.explained {
             write!(f, "\n{count:>6} {rule} explained by a failover")?;
         }
@@ -151,7 +147,7 @@ pub(super) fn check(history: &History, found: &mut Findings) -> LossTally {
 
 /// Counts the settlements that were undone. A loss report names each of them.
 fn check_settlements(history: &History, by_name: &Jobs<'_>, found: &mut Findings, tally: &mut LossTally) {
-    let settlements = reported(history, |op| op == "queue.settle");
+    let settlements = reported(history, |op| matches!(op, "queue.settle" | "home.commit"));
     tally.settlements.reported = settlements.len() as u64;
     for (name, job) in by_name {
         let Some((end, shown)) = jobs::undone_settlement(job) else { continue };

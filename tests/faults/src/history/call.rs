@@ -98,6 +98,19 @@ pub enum Call {
     /// Fire a schedule: push one job for each time, and record the times.
     Advance { queue: String, schedule: String, due_ms: Vec<u64>, jobs: Vec<PushedJob> },
 
+    /// Settle a job as completed in a home; push `next`, finish a step, append an event to a run and save a token, all with the name of
+    /// `next`. A repetition has the same `next`.
+    Commit { queue: String, job: String, fence: u64, next: PushedJob },
+    /// After the run: whether the job, the step, the event and the token of a commit are there.
+    ReadCommit { queue: String, next: String },
+
+    /// Publish a message to all who listen. No two calls are of the same message.
+    Broadcast { name: String, message: String },
+    /// Listen from now on.
+    Listen { name: String },
+    /// The listener got a message, or, without one, the notice that it may have missed messages.
+    Hear { name: String, message: Option<String> },
+
     /// Append events with one key to a topic. No two appends are of the same event.
     Append { topic: String, key: String, events: Vec<String> },
     /// Read a partition of a topic for a group, under a lease.
@@ -152,6 +165,11 @@ impl Call {
             Call::Leave { .. } => "heartbeat.leave",
             Call::Alive { .. } => "heartbeat.alive",
             Call::Advance { .. } => "schedule.advance",
+            Call::Commit { .. } => "home.commit",
+            Call::ReadCommit { .. } => "(parts of a commit)",
+            Call::Broadcast { .. } => "broadcast.publish",
+            Call::Listen { .. } => "broadcast.listen",
+            Call::Hear { .. } => "(message)",
             Call::Append { .. } => "topic.append",
             Call::ReadTopic { .. } => "topic.read",
             Call::Acknowledge { .. } => "topic.acknowledge",
@@ -179,6 +197,10 @@ impl Call {
                 | Call::Load { .. }
                 | Call::Alive { .. }
                 | Call::ReadTopic { .. }
+                | Call::ReadCommit { .. }
+                | Call::Broadcast { .. }
+                | Call::Listen { .. }
+                | Call::Hear { .. }
         );
         !is_other && !self.is_of_cache()
     }
@@ -262,9 +284,10 @@ pub enum Answer {
     Pushed(Vec<PushAnswer>),
     /// To a claim or hand-over.
     Claimed { jobs: Vec<Leased>, paused: bool },
-    /// To a settlement, replay or promotion: whether each counts. To an extension: whether each lease lasts.
+    /// To a settlement, replay or promotion: whether each counts. To an extension: whether each lease lasts. To a read of a commit: which
+    /// parts are there.
     Each(Vec<bool>),
-    /// To a renewal, release, abandon, leave, acknowledgement, firing, or a write into the register: whether it counts. To finish:
+    /// To a renewal, release, abandon, leave, acknowledgement, firing, commit, or a write into the register: whether it counts. To finish:
     /// whether it is kept. To the end of a step: whether it is recorded. To a write of a run that does not exist: `false`.
     One(bool),
     /// To a cancellation or deletion: one word per job.

@@ -128,7 +128,7 @@ fn with_id(job: &NewJob) -> NewJob {
     job.clone().with_id(id)
 }
 
-fn pushed_job(job: &NewJob) -> PushedJob {
+pub(super) fn pushed_job(job: &NewJob) -> PushedJob {
     let unique = job.unique.as_ref().and_then(|unique| {
         let end = match unique.until {
             UniqueUntil::Claimed => UniqueEnd::Claimed,

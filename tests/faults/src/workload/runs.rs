@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use twinstore::run::{NewRun, RunEvent, RunId, RunOutcome, RunState, RunWrite, SessionId, SessionOutcome, SessionSave};
 use twinstore::Error;
+use twinstore::run::{NewRun, RunEvent, RunId, RunOutcome, RunState, RunWrite, SessionId, SessionOutcome, SessionSave};
 use twinstore::time::Ttl;
 
 use super::Actor;

@@ -6,7 +6,7 @@ use twinstore::name::{HolderName, Key, RequestId};
 use twinstore::topic::{EventBatch, GroupName, NewEvent, ReadOutcome, ReadRequest, TopicConfig, TopicName};
 use twinstore::{Error, ErrorKind};
 
-use super::Actor;
+use super::{Actor, Times};
 use crate::recorded::{Client, retry};
 
 /// The groups whose consumers read the topic during the run.
@@ -21,8 +21,12 @@ fn topic() -> TopicName {
     TopicName::new("events").expect("a valid name")
 }
 
-async fn declare(client: &Client) -> Result<TopicConfig, Error> {
+/// How many events a partition retains in a soak.
+const SOAK_EVENTS: u64 = 200;
+
+async fn declare(client: &Client, times: Times) -> Result<TopicConfig, Error> {
     let config = TopicConfig::default().with_partitions(PARTITIONS);
+    let config = if times.is_soak { config.with_max_events(SOAK_EVENTS) } else { config };
     client.topics.declare(&topic(), &config).await
 }
 
@@ -33,7 +37,7 @@ pub(crate) async fn append(mut actor: Actor) {
     let mut is_declared = false;
     while actor.pause(Duration::from_millis(100)).await {
         if !is_declared {
-            is_declared = declare(&actor.client).await.is_ok();
+            is_declared = declare(&actor.client, actor.times).await.is_ok();
             continue;
         }
         let key = Key::new(format!("{name}-{}", actor.random.u32(0..4))).expect("a valid key");
@@ -56,7 +60,7 @@ pub(crate) async fn consume(mut actor: Actor, group: &str) {
     let consumer = HolderName::new(actor.client.recorder.name()).expect("a valid name");
     let group = GroupName::new(group).expect("a valid name");
     let mut identity = RequestId::generate();
-    drop(declare(&actor.client).await);
+    drop(declare(&actor.client, actor.times).await);
     while actor.pause(Duration::from_millis(80)).await {
         let partition = actor.random.u16(0..PARTITIONS);
         if actor.chance(5) {
@@ -98,7 +102,7 @@ async fn deal_with(actor: &mut Actor, batch: &EventBatch) {
 
 /// After the run: one more group reads the whole topic, then each other group reads what it has not acknowledged.
 pub(crate) async fn read_to_the_end(client: &Client) -> Result<(), Error> {
-    retry(async || declare(client).await).await?;
+    retry(async || declare(client, Times { is_soak: false }).await).await?;
     for group in [crate::AUDIT].into_iter().chain(READERS) {
         for partition in 0..PARTITIONS {
             let consumer = HolderName::new(client.recorder.name()).expect("a valid name");

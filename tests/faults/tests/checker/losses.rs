@@ -108,7 +108,7 @@ fn unconfirmed() -> Vec<(Named<'static>, Written)> {
     let job = |op| Named { job: Some("a"), ..Named::new(op, QUEUE) };
     // the newer claim has vanished: the holder of the older one settles
     let stale = killed(start().claimed_for(50, 810, 811, "a", 5, 1).claimed_for(9000, 900, 901, "a", 6, 2));
-    let stale = stale.settled(4100, 4101, "a", 5, Outcome::Complete, true).listed(&[], &[]);
+    let stale = stale.settled(4100, 4101, "a", 5, Outcome::Snooze, true).listed(&[], &["a"]);
     let twice = killed(start().claimed_for(9000, 900, 901, "a", 5, 1)).claimed(4100, 4101, "a", 6);
     let twice = twice.settled(4200, 4201, "a", 6, Outcome::Complete, true).listed(&[], &[]);
     let pause = Call::Pause { queue: text(QUEUE) };

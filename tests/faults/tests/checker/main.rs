@@ -1,5 +1,7 @@
 //! Tests of the checker: for each rule a history that breaks it, and a similar one that does not.
 
+mod broadcasts;
+mod commits;
 mod heartbeats;
 mod jobs;
 mod leases;
@@ -31,7 +33,7 @@ fn case(rule: Rule, wrong: Written, right: Written) -> Case {
 
 fn cases() -> Vec<Case> {
     let of_progress = [resume_tokens::cases(), steps::cases(), runs::cases(), retries::cases()];
-    let of_events = [schedules::cases(), topics::cases()];
+    let of_events = [schedules::cases(), topics::cases(), commits::cases(), broadcasts::cases()];
     [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases(), losses::cases()]
         .into_iter()
         .chain(of_progress)

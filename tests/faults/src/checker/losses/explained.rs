@@ -12,8 +12,8 @@ pub(super) fn is_explained(
     job: Option<&Job<'_>>,
     is_replicated: bool,
 ) -> bool {
-    if violation.rule == Rule::TopicEventSkipped {
-        // a replica has no acknowledgement of an event that it does not have
+    if matches!(violation.rule, Rule::TopicEventSkipped | Rule::CommitPartial | Rule::CommitRefused) {
+        // a replica has no acknowledgement of an event that it does not have, and a script as a whole or not at all
         return false;
     }
     let mut first = violation.evidence.iter().map(|operation| operation.start).min();

@@ -18,8 +18,19 @@ struct Object<'a> {
 const QUEUE: &str = "queue.";
 
 /// The other capabilities.
-const CAPABILITIES: [&str; 10] =
-    ["lease.", "resume_token.", "step.", "heartbeat.", "idempotency.", "schedule.", "topic.", "run.", "session.", "retry."];
+const CAPABILITIES: [&str; 11] = [
+    "home.",
+    "lease.",
+    "resume_token.",
+    "step.",
+    "heartbeat.",
+    "idempotency.",
+    "schedule.",
+    "topic.",
+    "run.",
+    "session.",
+    "retry.",
+];
 
 /// A violation that a failover explains. `job`: its queue, its id and the job, if it is one of a job.
 pub(super) struct Explained<'a> {
@@ -38,7 +49,9 @@ pub(super) fn check(history: &History, all: &[Explained<'_>], found: &mut Findin
         }
         let mut evidence: Vec<_> = violation.evidence.iter().collect();
         evidence.sort_by_key(|operation| operation.start);
-        let object = match job.filter(|_| !is_lost_job) {
+        // what a firing or a commit has pushed is not named, but the firing and the commit are
+        let is_of_job = !is_lost_job && violation.rule != Rule::CommitLost;
+        let object = match job.filter(|_| is_of_job) {
             Some(((queue, id), _)) => Some(Object { capability: QUEUE, name: queue, part: None, job: Some(id) }),
             None => evidence.iter().find_map(|operation| object(operation)),
         };
@@ -46,7 +59,7 @@ pub(super) fn check(history: &History, all: &[Explained<'_>], found: &mut Findin
         let has_vanished = shows_loss(violation.rule, first);
         // a read may show the write of any process
         let is_of_evidence = has_vanished || !may_be_read(violation.rule);
-        let is_named = is_named(history, &object, is_of_evidence.then_some(&evidence), first);
+        let is_named = is_named(history, &object, is_of_evidence.then_some(evidence.as_slice()), first);
         lost.lost += u64::from(has_vanished);
         lost.named += u64::from(has_vanished && is_named);
         // without an acknowledged write that must have vanished, one without an answer may have taken effect and vanished
@@ -62,24 +75,25 @@ pub(super) fn check(history: &History, all: &[Explained<'_>], found: &mut Findin
 
 /// Whether the rule shows that its first operation was acknowledged and vanished.
 fn shows_loss(rule: Rule, first: &Operation) -> bool {
-    let is_write = match (rule, &first.call) {
+    let is_write = matches!(
+        (rule, &first.call),
         (Rule::LeasesOverlap | Rule::LeaseLostEarly | Rule::LeaseFence, Call::Acquire { .. } | Call::Renew { .. })
-        | (Rule::LeaseUnknown, Call::Release { .. })
-        | (Rule::TokenLost, Call::Save { .. })
-        | (Rule::StepRepeated, Call::FinishStep { .. })
-        | (Rule::MemberMissing, Call::Beat { .. })
-        | (Rule::ResponseLost, Call::Finish { .. })
-        | (Rule::JobLost | Rule::FiringRepeated, Call::Advance { .. })
-        | (Rule::TopicEventLost, Call::Append { .. })
-        | (Rule::TopicEventAgain, Call::Acknowledge { .. })
-        | (Rule::EventLost | Rule::RunRevived, Call::WriteRun { .. })
-        | (Rule::RunOverwritten | Rule::RunVersion, Call::WriteRun { .. } | Call::CreateRun { .. })
-        | (Rule::TriesOverlap | Rule::StaleTry | Rule::TryFence, Call::BeginTry { .. })
-        | (Rule::TryAfterExhausted, Call::FailTry { .. })
-        | (Rule::StaleSettlement | Rule::JobLeasedTwice, Call::Claim { .. })
-        | (Rule::Paused, Call::Pause { .. } | Call::Resume { .. }) => true,
-        _ => false,
-    };
+            | (Rule::LeaseUnknown, Call::Release { .. })
+            | (Rule::TokenLost, Call::Save { .. })
+            | (Rule::StepRepeated, Call::FinishStep { .. })
+            | (Rule::MemberMissing, Call::Beat { .. })
+            | (Rule::ResponseLost, Call::Finish { .. })
+            | (Rule::JobLost | Rule::FiringRepeated, Call::Advance { .. })
+            | (Rule::JobLost | Rule::CommitLost | Rule::CommitTwice, Call::Commit { .. })
+            | (Rule::TopicEventLost, Call::Append { .. })
+            | (Rule::TopicEventAgain, Call::Acknowledge { .. })
+            | (Rule::EventLost | Rule::RunRevived, Call::WriteRun { .. })
+            | (Rule::RunOverwritten | Rule::RunVersion, Call::WriteRun { .. } | Call::CreateRun { .. })
+            | (Rule::TriesOverlap | Rule::StaleTry | Rule::TryFence, Call::BeginTry { .. })
+            | (Rule::TryAfterExhausted, Call::FailTry { .. })
+            | (Rule::StaleSettlement | Rule::JobLeasedTwice, Call::Claim { .. })
+            | (Rule::Paused, Call::Pause { .. } | Call::Resume { .. })
+    );
     is_write && first.answer().is_some()
 }
 
@@ -123,6 +137,9 @@ fn object(operation: &Operation) -> Option<Object<'_>> {
         | Call::ClearTries { operation } => of("retry.", operation),
         Call::Beat { pool, member, .. } | Call::Leave { pool, member } => part("heartbeat.", pool, member.clone()),
         Call::Advance { queue, schedule, .. } => part("schedule.", queue, schedule.clone()),
+        Call::Commit { queue, job, .. } => {
+            Some(Object { capability: "home.", name: queue, part: None, job: Some(job) })
+        }
         Call::Append { topic, .. } => match operation.answer() {
             Some(Answer::Appended { partition, .. }) => part("topic.", topic, partition.to_string()),
             _ => of("topic.", topic),
@@ -136,9 +153,10 @@ fn object(operation: &Operation) -> Option<Object<'_>> {
 
 /// Whether a report after `first` names a write of the object, or does not know writes as old. With `evidence`, a report of a process that
 /// made one of its operations.
-fn is_named(history: &History, object: &Object<'_>, evidence: Option<&Vec<&Operation>>, first: &Operation) -> bool {
+fn is_named(history: &History, object: &Object<'_>, evidence: Option<&[&Operation]>, first: &Operation) -> bool {
     let names = |write: &LostWrite| {
-        write.op.starts_with(object.capability)
+        let is_end = object.job.is_some() && write.op == "home.commit";
+        (write.op.starts_with(object.capability) || is_end)
             && write.name == object.name
             && (object.part.is_none() || write.part == object.part)
             && match object.job {
@@ -174,7 +192,7 @@ fn may_be_unanswered(history: &History, object: &Object<'_>, evidence: &[&Operat
         (Call::Delete { jobs, .. } | Call::Promote { jobs, .. } | Call::Replay { jobs, .. }, _) => {
             jobs.iter().any(|job| job == id)
         }
-        (Call::Cancel { job, .. }, _) => job == id,
+        (Call::Cancel { job, .. } | Call::Commit { job, .. }, _) => job == id,
         // a claim without an answer may have leased any job
         (Call::Claim { queue, .. }, None) => queue == object.name,
         _ => false,
@@ -183,12 +201,12 @@ fn may_be_unanswered(history: &History, object: &Object<'_>, evidence: &[&Operat
         Some(id) => is_job(operation, id),
         None => self::object(operation).as_ref() == Some(object),
     };
-    let is_hand_over = |operation: &&&Operation| matches!(operation.call, Call::HandOver { .. });
+    let is_hand_over = |operation: &&Operation| matches!(operation.call, Call::HandOver { .. });
     let near = |operation: &Operation| {
         let mut failovers = history.faults.iter().filter(|(name, ..)| explained::is_failover(name));
         failovers.any(|(_, begin, end)| operation.start < *end && operation.end.saturating_add(BEFORE) > *begin)
     };
-    evidence.iter().find(is_hand_over).is_some()
+    evidence.iter().any(is_hand_over)
         || history.operations.iter().any(|operation| {
             operation.is_unknown() && operation.start < last.end && near(operation) && touches(operation)
         })
