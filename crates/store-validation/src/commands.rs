@@ -85,6 +85,9 @@ const STATE_KEYED: [&str; 39] = [
 /// settings with them.
 const WHERE_ALLOWED: [&str; 4] = ["INFO", "CLIENT ID", "CLIENT SETNAME x", "CONFIG GET x"];
 
+/// The same for the worker state store alone. Without it, the link cannot tell its own subscriptions on a cluster from those of others.
+const STATE_WHERE_ALLOWED: [&str; 1] = ["CLIENT INFO"];
+
 /// Commands that no service needs and that can empty, block, copy or reconfigure a server.
 pub(crate) const TOO_WIDE: [&str; 26] = [
     "FLUSHALL",
@@ -211,12 +214,10 @@ pub(crate) fn rules(role: Role, namespace: &Namespace, selects: bool) -> String 
     let mut patterns: Vec<_> = samples.iter().map(|key| pattern_of(role, namespace, key)).collect();
     patterns.push("~twinstore:*".to_owned());
     let select = selects.then(|| vec!["SELECT".to_owned()]);
-    let (inventory, cluster): (&[&str], &[&str]) = match role {
-        Role::State => (&INVENTORY, &CLUSTER),
-        Role::Cache => (&[], &[]),
-    };
-    let where_allowed =
-        WHERE_ALLOWED.iter().chain(inventory).chain(cluster).map(|line| line.split(' ').map(str::to_owned).collect());
+    let of_state = [&INVENTORY[..], &CLUSTER, &STATE_WHERE_ALLOWED];
+    let of_state = of_state.into_iter().flatten().filter(|_| role == Role::State);
+    let where_allowed = WHERE_ALLOWED.iter().chain(of_state);
+    let where_allowed = where_allowed.map(|line| line.split(' ').map(str::to_owned).collect());
     let commands = of_role(role, "x").into_iter().chain(on_channel(role, "x")).chain(where_allowed).chain(select);
     // the preflight also sends these
     let own = ["get", "set"].map(str::to_owned);

@@ -2,7 +2,7 @@
 
 use store_core::{Namespace, RunId, Scope, StreamName, WorkflowRun};
 
-use super::{QueueKeys, scoped, step};
+use super::{QueueKeys, scoped};
 
 /// The keys of one home. Those of the queue in the same partition ([`QueueKeys`]) begin with other parts.
 #[derive(Debug, Clone, PartialEq, Eq)]

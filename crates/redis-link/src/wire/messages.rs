@@ -89,10 +89,26 @@ impl Wire {
         }
     }
 
+    /// To how many sharded channels this connection is subscribed; `None` if the server does not report that (`CLIENT INFO`, from Redis
+    /// 7.0.3).
+    pub(crate) async fn sharded_count(&self, within: Duration) -> Result<Option<usize>, Failure> {
+        match self.send(Request::new("CLIENT INFO", []), within).await {
+            Ok(Reply::Bytes(info)) => Ok(sharded_count(&info)),
+            Ok(_) | Err(Failure::Answered(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Waits up to `within` until the server has answered all commands before.
     pub(crate) async fn confirm(&self, within: Duration) -> Result<(), Failure> {
         self.send(Request::new("PING", []), within).await.map(drop)
     }
+}
+
+/// The field of an answer to `CLIENT INFO`.
+fn sharded_count(info: &[u8]) -> Option<usize> {
+    let mut fields = std::str::from_utf8(info).ok()?.split_whitespace();
+    fields.find_map(|field| field.strip_prefix("ssub="))?.parse().ok()
 }
 
 impl Messages {

@@ -99,12 +99,15 @@ async fn a_slot_that_comes_back_is_subscribed_again() {
     for target in [other(&cluster, source), source] {
         cluster.begin_migration(slot, target).await.unwrap().finish().await.unwrap();
     }
+    // The channel has a subscriber again, which is another one.
+    let mut stranger = source.connect().await.unwrap();
+    stranger.command(&["SSUBSCRIBE", "tw:wake:a{counter}"]).await.unwrap();
     let another = cluster.slot("another").await.unwrap();
     let target = other(&cluster, cluster.owner(another).await);
     cluster.begin_migration(another, target).await.unwrap().finish().await.unwrap();
     link.command(READS, "SET", args!["another", 1]).await.unwrap();
     assert_eq!(next(&mut heard).await, Some(Event::Subscribed));
-    assert_eq!(spublish(source, "tw:wake:a{counter}", "back").await, 1);
+    assert_eq!(spublish(source, "tw:wake:a{counter}", "back").await, 2);
     assert_eq!(next(&mut heard).await, message("back"));
 }
 

@@ -193,12 +193,22 @@ async fn check(wire: &Wire, served: &mut Served, patience: Duration) -> Result<(
     if sharded.is_empty() {
         return wire.confirm(patience).await;
     }
+    let own = wire.sharded_count(patience).await?;
+    if own == Some(sharded.len()) {
+        return Ok(());
+    }
+    // This counts the subscriptions of all clients.
     let names = sharded.iter().map(|(channel, _)| &*channel.name);
     let are_there = wire.have_subscribers(names, patience).await?.unwrap_or_default();
     for (index, (channel, _)) in sharded.iter().enumerate() {
         if are_there.get(index) != Some(&true) {
             served.remove(&channel.name);
         }
+    }
+    // Others have subscribed to a channel that is lost, and which one is not reported.
+    let left = served.values().filter(|(channel, _)| channel.is_sharded).count();
+    if own.is_some_and(|own| own != left) {
+        served.retain(|_, (channel, _)| !channel.is_sharded);
     }
     Ok(())
 }
