@@ -132,7 +132,8 @@ impl Topics for StateStore {
             match answer {
                 Ok((first, reached, reply)) => {
                     let last = (first + indices.len() as u64).saturating_sub(1);
-                    reply.record_write(topic.as_str(), |write| write.with_part(partition.to_string()).with_number(last));
+                    reply
+                        .record_write(topic.as_str(), |write| write.with_part(partition.to_string()).with_number(last));
                     is_answered = true;
                     for (number, index) in (first..).zip(indices) {
                         ids[*index] = EventId::new(*partition, number);

@@ -93,6 +93,10 @@ impl fmt::Display for Durability {
 /// the field documents. The variables `REDIS_STATE_QUEUE_DURABILITY`, `REDIS_STATE_LEASE_DURABILITY`,
 /// `REDIS_STATE_HEARTBEAT_DURABILITY` and `REDIS_STATE_IDEMPOTENCY_DURABILITY` take precedence.
 ///
+/// The rule is that a call names its durability. Only calls that cannot, and the runtimes that make calls for a service, need a default of their
+/// own: these four. Steps, retries, runs, sessions, resume tokens, commits in homes, schedules and topics take a durability with each call,
+/// and the handles of `State` for them request `REDIS_STATE_MIN_REPLICAS` replicas, as queues do by default.
+///
 /// ```
 /// use std::time::Duration;
 /// use twinstore::config::StoresOptions;

@@ -54,7 +54,7 @@ async fn a_write_that_is_not_durable_enough_has_a_receipt() {
     not_durable(store.renew(&held, Duration::from_secs(60)).await);
     not_durable(store.beat(&Beat::new(PoolName::new("pool").unwrap(), worker(), Duration::from_secs(60))).await);
     let request = IdempotentRequest::new(Key::new("order 42").unwrap(), Fingerprint::of(b"body"));
-    not_durable(store.begin(&request, Ttl::from_secs(60)).await);
+    not_durable(Idempotency::begin(&store, &request, Ttl::from_secs(60)).await);
     let stream = StreamName::new("shop.orders").unwrap();
     not_durable(store.save(&SaveRequest::new(stream, "1", Fence::new(1), None), UNMET).await);
     let report = restart(&server, &store).await;
@@ -78,7 +78,7 @@ async fn a_receipt_has_the_run_of_a_step_and_the_member_of_a_pool() {
     let run = WorkflowRun::named("import:7").unwrap();
     for number in [3, 5] {
         let attempt = StepAttempt::new(run.clone(), StepName::new("charge").unwrap(), Fence::new(number));
-        Steps::begin(&store, &attempt, accepted).await.unwrap();
+        let _ = Steps::begin(&store, &attempt, accepted).await.unwrap();
     }
     let pool = PoolName::new("pool").unwrap();
     for member in ["worker-1", "worker-2"] {
@@ -86,7 +86,11 @@ async fn a_receipt_has_the_run_of_a_step_and_the_member_of_a_pool() {
         store.beat(&Beat::new(pool.clone(), member, Duration::from_secs(60))).await.unwrap();
     }
     store.leave(&pool, &HolderName::new("worker-1").unwrap()).await.unwrap();
-    let lease = AcquireRequest::new(LeaseName::new("nightly").unwrap(), HolderName::new("worker-1").unwrap(), Duration::from_secs(60));
+    let lease = AcquireRequest::new(
+        LeaseName::new("nightly").unwrap(),
+        HolderName::new("worker-1").unwrap(),
+        Duration::from_secs(60),
+    );
     let Acquired::Yes(lease) = store.acquire(&lease, accepted).await.unwrap().value else { panic!("it is free") };
     let report = restart(&server, &store).await;
     let written = |write: &AcknowledgedWrite| {
