@@ -20,7 +20,8 @@ impl StateStore {
         let shape = self.topic(OP, topic).await?;
         let config = &shape.config;
         let chosen = || of.choice(config.partitions);
-        let keys = shape.keys(event.key.as_ref().map_or_else(chosen, |key| shape.partition_of(key)));
+        let partition = event.key.as_ref().map_or_else(chosen, |key| shape.partition_of(key));
+        let keys = shape.keys(partition);
         let call = keys.call(of.call());
         let mut args = args![self.topic_layouts(), millis_ceil(self.link.collection_margin())];
         args.push(notifications::publish_command(&self.link));
@@ -40,7 +41,8 @@ impl StateStore {
         if reply.next_word()?.as_ref() != b"appended" {
             return Err(reply.unknown_word());
         }
-        reply.record(topic.as_str(), []);
+        let number = reply.next_u64()?;
+        reply.record_write(topic.as_str(), |write| write.with_part(partition.to_string()).with_number(number));
         reached?;
         Ok(call)
     }
