@@ -2,6 +2,7 @@
 
 mod commit;
 mod deliver;
+mod partitions;
 mod parts;
 mod refused;
 mod scope;
@@ -20,7 +21,8 @@ use crate::queue::queue_fixture::QueueFixture;
 use crate::verdict::BrokenPromise;
 
 /// The cases of commits, and of the other operations at a home.
-pub(crate) const CASES: &[&[Case]] = &[commit::CASES, deliver::CASES, parts::CASES, refused::CASES, scope::CASES];
+pub(crate) const CASES: &[&[Case]] =
+    &[commit::CASES, deliver::CASES, partitions::CASES, parts::CASES, refused::CASES, scope::CASES];
 
 const ACCEPTED: Durability = Durability::Accepted;
 const KEY: &str = "shop";

@@ -1,6 +1,6 @@
 //! The suite on every engine: embedded in memory, embedded in files, and two real Redis servers, one of them with
 //! a replica; and once more with both roles on primaries that sentinels report. The cases of the state role run once more on a
-//! cluster of three primaries with one replica each, on a cluster of one node, and through a proxy that emulates Kvrocks. Those of queues run on one
+//! cluster of three primaries with one replica each, on a cluster of one node, and through a proxy that emulates Kvrocks. Those of queues and homes run on one
 //! server and on the cluster once more with 12 partitions. All cases run once more on servers with the users of `deploy/acl`, and with mutual
 //! TLS where the server has TLS.
 //! `cargo test -p conformance --test engines -- queue.claim` runs the cases of one operation.
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
     }
     for engine in [redis("redis, 12 partitions"), clustered("cluster, 12 partitions")] {
         let engine: Arc<dyn Engine> = Arc::new(engine.with_partitions(12));
-        let of_queues = conformance::all().filter(|case| is_of(case, &["queue."]));
+        let of_queues = conformance::all().filter(|case| is_of(case, &["queue.", "home."]));
         trials.extend(of_queues.map(|case| trial(&runtime, &engine, case)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

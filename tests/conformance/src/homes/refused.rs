@@ -1,8 +1,8 @@
 //! Commits with a part that is refused: nothing is written.
 
 use store_core::{
-    Commit, CommitParts, Fence, NewJob, Op, Outcome, Pushed, RunEvent, RunOutcome, RunState, RunWrite, Settled,
-    StepAttempt, StepName, TokenOutcome, UniqueUntil,
+    Commit, CommitParts, Committed, Error, Fence, NewJob, Op, Outcome, Pushed, RunEvent, RunOutcome, RunState,
+    RunWrite, Settled, StepAttempt, StepName, TokenOutcome, UniqueUntil,
 };
 
 use super::{ACCEPTED, AtHome, charge, keyed, token, workflow};
@@ -253,12 +253,17 @@ async fn is_refused_because_of_all_parts(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
+/// Of several partitions, it may be another one: that is an error.
 async fn is_refused_in_the_home_of_another_queue(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let before = at.stored().await?;
     let other = at.queue.fixture.state.home(&at.other_queue(), &unique_key(super::KEY));
-    let committed = other.commit(&at.whole(), ACCEPTED).await?.value;
-    check_matches!(committed, store_core::Committed::Refused(parts) if parts.settled.is_lost() && parts.step == Some(false));
+    match other.commit(&at.whole(), ACCEPTED).await {
+        Ok(committed) => {
+            check_matches!(committed.value, Committed::Refused(parts) if parts.settled.is_lost() && parts.step == Some(false));
+        }
+        Err(error) => check_matches!(&error, Error::InvalidArgument { op: Op::HomeCommit, .. }),
+    }
     check_eq!(at.stored().await?, before);
     check_eq!(at.queue.fixture.state.counts(&at.other_queue()).await?.pending(), 0);
     Ok(())
