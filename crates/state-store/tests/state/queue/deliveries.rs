@@ -15,7 +15,7 @@ const ACCEPTED: Durability = Durability::Accepted;
 /// Entries of the outbox of `queue`.
 async fn record(fixture: &Fixture, queue: &QueueName, commit: impl Fn(Commit) -> Commit) -> Vec<OutboxEntry> {
     let home = fixture.store.home(queue, &UniqueKey::new("key of first").unwrap());
-    fixture.store.push(queue, &[unique("first", UniqueUntil::Finished)], ACCEPTED).await.unwrap();
+    let _ = fixture.store.push(queue, &[unique("first", UniqueUntil::Finished)], ACCEPTED).await.unwrap();
     let lease = fixture.claim(queue, 1).await.unwrap().remove(0).lease;
     let commit = commit(Commit::new(lease, Outcome::Complete(None)));
     assert!(home.commit(&commit, ACCEPTED).await.unwrap().value.done().is_some());
