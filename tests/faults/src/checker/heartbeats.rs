@@ -40,7 +40,7 @@ pub(super) fn check(history: &History, found: &mut Findings) {
             if !may_be_alive(member, listing) {
                 let beats =
                     member.beats.iter().map(|(beat, _)| *beat).filter(|beat| beat.start < listing.end).rev().take(2);
-                let left = member.leaves.iter().copied().filter(|leave| leave.start < listing.end).next_back();
+                let left = member.leaves.iter().copied().rfind(|leave| leave.start < listing.end);
                 found.add(Rule::MemberStale, format!("{name} of {pool}"), beats.chain(left).chain([listing]));
             }
         }
