@@ -18,7 +18,9 @@ use crate::sink::SinkSpec;
 /// With REDIS_STATE_MIN_REPLICAS, a push that did not reach the replicas (NotDurable) is repeated under the same id until it reaches
 /// them. A notification whose completion did not reach them counts as delivered; after a failover it may be sent again.
 ///
-/// Exit codes: 0 done; 1 some input was rejected, or could not be read; 2 wrong usage; 78 the stores are not fit to start on.
+/// The first SIGTERM or Ctrl-C stops gracefully, a second one immediately.
+///
+/// Exit codes: 0 done; 1 some input was rejected, or was not read to its end; 2 wrong usage; 78 the stores are not fit to start on.
 #[derive(Debug, Parser)]
 #[command(name = "notifier", version, about, long_about)]
 pub(crate) struct Cli {

@@ -171,17 +171,16 @@ fn parse(mut line: Vec<u8>, number: u64) -> Result<Delivery, String> {
     Ok(Delivery { line: number, id, key, fingerprint: Fingerprint::of(&line), webhook })
 }
 
-/// What serde says of a wrong shape, without the place (given already) and without the value that was found.
+/// What serde reports of a wrong shape, without the place (given already) and without the value that was found, which may contain
+/// any text.
 fn data_error(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let text = text.split(" at line ").next().unwrap_or_default();
-    match text.strip_prefix("invalid type: ").and_then(|rest| rest.split_once(", expected ")) {
-        Some((found, expected)) => {
-            let kind = found.split(" `").next().and_then(|found| found.split(" \"").next()).unwrap_or_default();
-            format!("found {kind}, expected {expected}")
-        }
-        None => text.to_owned(),
-    }
+    let text = text.rsplit_once(" at line ").map_or(&*text, |(text, _)| text);
+    let Some(found) = text.strip_prefix("invalid ") else { return text.to_owned() };
+    let expected = found.rsplit_once(", expected ").map_or("another value", |(_, expected)| expected);
+    let kind = found.split_once(": ").map_or("", |(_, found)| found);
+    let kind = kind.split([',', '`', '"']).next().unwrap_or_default();
+    format!("found {}, expected {expected}", kind.trim_end())
 }
 
 #[cfg(test)]
@@ -218,6 +217,21 @@ mod tests {
         assert_eq!(seen[4], Err("line 6: not UTF-8 at byte 1".to_owned()));
         assert!(seen[5].as_ref().unwrap_err().starts_with("line 7: has 5242880 bytes"));
         assert_eq!(seen[6..], [Ok("c".to_owned()), Ok("d".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_shows_nothing_of_the_content() {
+        for (payload, found) in [
+            (r#""s3cret at line 1""#, "found string, expected a map"),
+            (r#""x, expected s3cret""#, "found string, expected a map"),
+            (r#"["s3cret"]"#, "found sequence, expected a map"),
+            ("31.5", "found floating point, expected a map"),
+        ] {
+            let line = format!(r#"{{"id":"a","event":"e","payload":{payload}}}"#);
+            let seen = read(line.as_bytes()).await;
+            let why = seen[0].as_ref().unwrap_err();
+            assert!(why.ends_with(found) && !why.contains("s3cret"), "{why}");
+        }
     }
 
     #[tokio::test]

@@ -4,8 +4,9 @@
 use std::fmt::Display;
 use std::fs::Metadata;
 use std::io::{Error as IoError, ErrorKind, SeekFrom};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::fs::File;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncSeekExt as _, BufReader};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use twinstore::Error;
+use twinstore::idempotency::Fingerprint;
 use twinstore::lease::{Fence, LeaseName};
 use twinstore::name::HolderName;
 use twinstore::resume_token::{SaveRequest, StreamName, TokenOutcome, TokenVersion};
@@ -23,6 +25,9 @@ use crate::report::add;
 
 /// How often a file is looked at that has no more complete lines.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// How many bytes at the beginning of a file identify it. A file that others append to keeps them.
+const HEAD: u64 = 1024;
 
 const REPLACED: &str = "it was truncated or replaced; follow the new file under another --stream";
 
@@ -49,6 +54,35 @@ impl Grown {
             return Ok(());
         }
         Err(IoError::new(ErrorKind::InvalidData, REPLACED))
+    }
+}
+
+/// A place in a file: saved as the number of the bytes before it, a blank, and the digest of the first [`HEAD`] of them.
+#[derive(Debug, PartialEq, Eq)]
+struct Position {
+    bytes: u64,
+    head: String,
+}
+
+impl Position {
+    fn of(bytes: u64, file: &std::fs::File) -> std::io::Result<Self> {
+        let mut head = vec![0; usize::try_from(bytes.min(HEAD)).unwrap_or_default()];
+        file.read_exact_at(&mut head, 0)?;
+        let digest = Fingerprint::of(&head);
+        Ok(Self { bytes, head: digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect() })
+    }
+
+    fn parse(token: &[u8], followed: &Followed) -> Result<Self, Failure> {
+        let parse = || {
+            let (bytes, head) = std::str::from_utf8(token).ok()?.split_once(' ')?;
+            Some(Self { bytes: bytes.parse().ok()?, head: head.to_owned() })
+        };
+        let other = || format!("the stream {} belongs to something else: give another --stream", followed.stream);
+        parse().ok_or_else(|| Failure::Other(other()))
+    }
+
+    fn token(&self) -> String {
+        format!("{} {}", self.bytes, self.head)
     }
 }
 
@@ -118,11 +152,12 @@ async fn read(
 ) -> Result<Ended, Failure> {
     let tokens = ingest.stores.state().resume_tokens();
     let (position, mut version) = match tokens.take_over(&followed.stream, fence).await? {
-        TokenOutcome::Done(Some(token)) => (parse(&token.token, followed)?, Some(token.info.version)),
-        TokenOutcome::Done(None) => (0, None),
+        TokenOutcome::Done(Some(token)) => (Some(Position::parse(&token.token, followed)?), Some(token.info.version)),
+        TokenOutcome::Done(None) => (None, None),
         _ => return Ok(Ended::Superseded),
     };
-    let (mut lines, reading) = open(followed, position, ingest.concurrency).await.map_err(Failure::Other)?;
+    let begins = position.as_ref().map_or(0, |position| position.bytes);
+    let (mut lines, file, reading) = open(followed, position, ingest.concurrency).await.map_err(Failure::Other)?;
     let mut batch = Vec::new();
     loop {
         let read = tokio::select! {
@@ -132,12 +167,13 @@ async fn read(
         if read == 0 {
             return Err(Failure::Other(reading.await.unwrap_or_else(|error| error.to_string())));
         }
-        let position = batch.last().map_or(position, |(_, next)| *next);
+        let position = batch.last().map_or(begins, |(_, next)| *next);
         // First the lines are pushed, then the position is saved: a line may be pushed again, which its id reveals, but none is skipped.
         if !push(ingest, batch.drain(..), complain).await? {
             return Ok(Ended::Stopped);
         }
-        let request = SaveRequest::new(followed.stream.clone(), position.to_string(), fence, version);
+        let position = Position::of(position, &file).map_err(|error| Failure::Other(cannot(followed, &error)))?;
+        let request = SaveRequest::new(followed.stream.clone(), position.token(), fence, version);
         match save(ingest, &request).await? {
             Some(saved) => version = Some(saved),
             None => return Ok(Ended::Superseded),
@@ -145,24 +181,25 @@ async fn read(
     }
 }
 
-fn parse(token: &[u8], followed: &Followed) -> Result<u64, Failure> {
-    let position = std::str::from_utf8(token).ok().and_then(|text| text.parse().ok());
-    let other = || format!("the stream {} belongs to something else: give another --stream", followed.stream);
-    position.ok_or_else(|| Failure::Other(other()))
-}
-
-/// Starts to read the file from this position. The task returns why it could not continue.
+/// Starts to read the file from this position, or from the beginning. Returns the file, too. The task returns why it could not continue.
 async fn open(
     followed: &Followed,
-    position: u64,
+    saved: Option<Position>,
     ahead: usize,
-) -> Result<(mpsc::Receiver<Line>, JoinHandle<String>), String> {
+) -> Result<(mpsc::Receiver<Line>, Arc<std::fs::File>, JoinHandle<String>), String> {
     let explain = |error: IoError| cannot(followed, &error);
     let mut file = File::open(&followed.file).await.map_err(explain)?;
     let opened = file.metadata().await.map_err(explain)?;
+    let position = saved.as_ref().map_or(0, |saved| saved.bytes);
     if opened.len() < position {
         let why = format!("it has {} bytes, but {position} were ingested before: {REPLACED}", opened.len());
         return Err(cannot(followed, &why));
+    }
+    let same = Arc::new(file.try_clone().await.map_err(explain)?.into_std().await);
+    if let Some(saved) = saved
+        && Position::of(position, &same).map_err(explain)? != saved
+    {
+        return Err(cannot(followed, &REPLACED));
     }
     file.seek(SeekFrom::Start(position)).await.map_err(explain)?;
     let (sender, lines) = mpsc::channel(ahead);
@@ -182,7 +219,7 @@ async fn open(
             }
         }
     });
-    Ok((lines, reading))
+    Ok((lines, same, reading))
 }
 
 fn cannot(followed: &Followed, why: &dyn Display) -> String {

@@ -29,7 +29,7 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_
 /// How the ingestion ended.
 #[derive(Debug, Default)]
 pub(crate) struct Ingested {
-    /// The ids of all deliveries that were accepted, now or before.
+    /// The ids of all deliveries that were accepted, now or before, if they are kept.
     pub(crate) ids: Vec<JobId>,
     /// Why reading ended early.
     pub(crate) failure: Option<String>,
@@ -61,6 +61,8 @@ pub(crate) struct Ingest {
     pub(crate) lease: Ttl,
     pub(crate) outage: Outage,
     pub(crate) log: Log,
+    /// Whether to keep the ids of the deliveries.
+    pub(crate) keeps_ids: bool,
 }
 
 /// Whether a store is unavailable, so that this is reported once and not by every waiting delivery. Clones share it.
@@ -95,16 +97,20 @@ impl Ingest {
         let mut deliveries = Deliveries::new(input);
         let mut under_way = JoinSet::new();
         let mut ingested = Ingested::default();
+        let mut is_stopped = false;
         loop {
             while under_way.len() >= self.concurrency {
-                self.note(under_way.join_next().await, &mut ingested, &complain);
+                is_stopped |= self.note(under_way.join_next().await, &mut ingested, &complain);
             }
             if ingested.failure.is_some() {
                 break;
             }
             let next = tokio::select! {
                 next = deliveries.next() => next,
-                () = self.stop.stopped() => break,
+                () = self.stop.stopped() => {
+                    is_stopped = true;
+                    break;
+                }
             };
             match next {
                 Ok(None) => {
@@ -130,27 +136,34 @@ impl Ingest {
             }
         }
         while let Some(done) = under_way.join_next().await {
-            self.note(Some(done), &mut ingested, &complain);
+            is_stopped |= self.note(Some(done), &mut ingested, &complain);
+        }
+        if is_stopped && ingested.failure.is_none() {
+            let done = "the lines after the last one that was queued are not; ingest the input again";
+            ingested.failure = Some(format!("stopped before the end of the input: {done}"));
         }
         ingested
     }
 
+    /// Whether the delivery was stopped.
     fn note(
         &self,
         done: Option<Result<Fate, tokio::task::JoinError>>,
         ingested: &mut Ingested,
         complain: &impl Fn(String),
-    ) {
+    ) -> bool {
         match done {
-            Some(Ok(Fate::Accepted(id))) => ingested.ids.push(id),
+            Some(Ok(Fate::Accepted(id))) if self.keeps_ids => ingested.ids.push(id),
             Some(Ok(Fate::Rejected(why))) => {
                 add(&self.tally.rejected);
                 complain(why);
             }
             Some(Ok(Fate::Failed(error))) => ingested.failure = Some(error.to_string()),
             Some(Err(error)) => ingested.failure = Some(format!("a delivery was not carried through: {error}")),
-            Some(Ok(Fate::Stopped)) | None => {}
+            Some(Ok(Fate::Stopped)) => return true,
+            Some(Ok(Fate::Accepted(_))) | None => {}
         }
+        false
     }
 
     /// Carries one delivery through: takes its idempotency key, pushes its job, and keeps the answer.

@@ -136,7 +136,7 @@ impl Service {
 
         let (settled, failure) = match source {
             Some(source) => {
-                let ingested = self.ingest(source).await;
+                let ingested = self.ingest(source, worker.is_some()).await;
                 (worker.is_some() && self.all_settled(&ingested.ids).await, ingested.failure)
             }
             None => (self.worked().await, None),
@@ -161,7 +161,8 @@ impl Service {
         Ok((report, failure))
     }
 
-    async fn ingest(&self, source: Source) -> Ingested {
+    /// `is_awaited`: whether this process waits until the deliveries are settled.
+    async fn ingest(&self, source: Source, is_awaited: bool) -> Ingested {
         let lease = Ttl::new(self.options.lease).unwrap_or(Ttl::from_secs(15));
         let outage = Outage::default();
         let ingest = Ingest {
@@ -172,6 +173,7 @@ impl Service {
             concurrency: self.options.concurrency as usize,
             lease,
             outage,
+            keeps_ids: is_awaited,
         };
         let complain = |complaint: String| self.progress.complain(&complaint);
         match source {
@@ -239,22 +241,24 @@ impl Service {
     }
 }
 
-/// Stops gracefully on the first SIGTERM or Ctrl-C, immediately on the second.
+/// Stops gracefully on the first SIGTERM or Ctrl-C, and immediately on the second. A further one ends the process, as does the second if
+/// there is no worker.
 async fn stop_on_signals(stop: Stop, worker: Option<WorkerHandle>) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return;
     };
     for attempt in 0.. {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        let number = tokio::select! {
+            _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        };
         stop.stop();
         match (&worker, attempt) {
             (Some(worker), 0) => worker.shutdown(),
-            (Some(worker), _) => worker.shutdown_now(),
-            (None, _) => {}
+            (Some(worker), 1) => worker.shutdown_now(),
+            (None, 0) => {}
+            _ => std::process::exit(128 + number),
         }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) enum SinkSpec {
     /// A file, one line each, appended.
     File(PathBuf),
     /// An HTTP server, one POST each.
-    Http(String),
+    Http(reqwest::Url),
 }
 
 impl FromStr for SinkSpec {
@@ -29,9 +29,10 @@ impl FromStr for SinkSpec {
         match text.split_once(':') {
             None if text == "null" => Ok(SinkSpec::Null),
             Some(("file", path)) if !path.is_empty() => Ok(SinkSpec::File(path.into())),
-            Some(("http" | "https", rest)) if rest.len() > 2 && rest.starts_with("//") => {
-                Ok(SinkSpec::Http(text.to_owned()))
-            }
+            Some(("http" | "https", rest)) if rest.starts_with("//") => match reqwest::Url::parse(text) {
+                Ok(url) => Ok(SinkSpec::Http(url)),
+                Err(error) => Err(format!("the address of the HTTP sink cannot be used: {error}")),
+            },
             _ => Err("a sink is null, file:PATH, http://… or https://…".to_owned()),
         }
     }
@@ -42,7 +43,7 @@ impl FromStr for SinkSpec {
 pub(crate) enum Sink {
     Null,
     File(Arc<Mutex<Lines>>),
-    Http { client: reqwest::Client, url: Arc<str> },
+    Http { client: reqwest::Client, url: reqwest::Url },
 }
 
 impl Sink {
@@ -58,11 +59,13 @@ impl Sink {
             SinkSpec::Http(url) => {
                 // Set already where something else needs TLS too: then that one serves.
                 let _ = rustls::crypto::ring::default_provider().install_default();
+                // A redirect turns a POST into a GET without the notification.
                 let client = reqwest::Client::builder()
                     .timeout(Duration::from_secs(10))
+                    .redirect(reqwest::redirect::Policy::none())
                     .build()
                     .map_err(|error| format!("cannot set up the HTTP sink: {}", error.without_url()))?;
-                Ok(Sink::Http { client, url: url.as_str().into() })
+                Ok(Sink::Http { client, url: url.clone() })
             }
         }
     }
@@ -81,9 +84,12 @@ impl Sink {
                 }
             }
             Sink::Http { client, url } => {
-                let sent = client.post(&**url).header("content-type", "application/json").body(line).send().await;
-                let response = sent.and_then(reqwest::Response::error_for_status);
-                response.map(drop).map_err(|error| format!("the HTTP sink did not accept it: {}", error.without_url()))
+                let sent = client.post(url.clone()).header("content-type", "application/json").body(line).send().await;
+                match sent.map(|response| response.status()) {
+                    Ok(status) if status.is_success() => Ok(()),
+                    Ok(status) => Err(format!("the HTTP sink did not accept it: it answered {status}")),
+                    Err(error) => Err(format!("the HTTP sink did not accept it: {}", error.without_url())),
+                }
             }
         }
     }
@@ -149,12 +155,34 @@ mod tests {
         }
     }
 
+    /// A redirect would be followed by a GET without the notification.
+    #[tokio::test]
+    async fn an_answer_that_is_no_success_is_no_delivery() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/hook", server.local_addr().unwrap());
+        let sink = Sink::open(&url.parse().unwrap()).await.unwrap();
+        for status in ["301 Moved Permanently", "302 Found", "304 Not Modified", "404 Not Found"] {
+            let answer = async {
+                let (mut connection, _) = server.accept().await.unwrap();
+                let mut request = [0; 1024];
+                let _ = connection.read(&mut request).await.unwrap();
+                let head =
+                    format!("HTTP/1.1 {status}\r\nlocation: {url}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                connection.write_all(head.as_bytes()).await.unwrap();
+            };
+            let (delivered, ()) = tokio::join!(sink.deliver(b"{}".to_vec()), answer);
+            let why = delivered.unwrap_err();
+            assert!(why.contains(status), "{why}");
+        }
+    }
+
     #[test]
     fn sinks_are_named() {
         assert_eq!("null".parse(), Ok(SinkSpec::Null));
         assert_eq!("file:out.txt".parse(), Ok(SinkSpec::File("out.txt".into())));
         assert!("http://localhost:1".parse::<SinkSpec>().is_ok());
-        for wrong in ["", "file:", "out.txt", "http:", "ftp://x"] {
+        for wrong in ["", "file:", "out.txt", "http:", "ftp://x", "http://", "http://local host:1", "http://x:port"] {
             assert!(wrong.parse::<SinkSpec>().is_err(), "{wrong}");
         }
     }

@@ -197,12 +197,11 @@ impl fmt::Display for ServerUrl {
             return path.as_ref().map_or(Ok(()), |path| write!(f, "{}", path.display()));
         }
         write!(f, "{}://", self.scheme)?;
-        f.write_str(self.username.as_deref().unwrap_or_default())?;
-        if self.password.is_some() {
-            f.write_str(":***")?;
-        }
-        if self.username.is_some() || self.password.is_some() {
-            f.write_str("@")?;
+        match (&self.username, &self.password) {
+            (user, Some(_)) => write!(f, "{}:***@", user.as_deref().unwrap_or_default())?,
+            // A common mistake is a password without the colon before it.
+            (Some(_), None) => f.write_str("***@")?,
+            (None, None) => {}
         }
         for (index, endpoint) in self.topology.endpoints().iter().enumerate() {
             write!(f, "{}{endpoint}", if index == 0 { "" } else { "," })?;

@@ -113,7 +113,8 @@ pub trait Schedules: Send + Sync + fmt::Debug {
     /// `async fn due(&self, queue: &QueueName, limit: u32) -> Result<DueSchedules>`
     ///
     /// Returns up to `limit` schedules whose next time has passed or has yet to be computed, the earliest first, and how long it
-    /// takes until the next one is due. The limit is clamped to 1 to [`DueSchedules::MAX_LIMIT`].
+    /// takes until the next one is due. The limit is clamped to 1 to [`DueSchedules::MAX_LIMIT`]. Up to
+    /// [`DueSchedules::MAX_UNREADABLE`] due schedules of a newer version do not count towards it.
     async fn due(&self, queue: &QueueName, limit: u32) -> Result<DueSchedules>;
 
     /// `async fn advance(&self, queue: &QueueName, advance: &Advance, durability: Durability) -> Result<Receipt<Advanced>>`

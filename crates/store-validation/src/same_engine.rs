@@ -23,10 +23,12 @@ pub(crate) fn check(draft: &Draft) -> Option<Finding> {
 
 /// With TLS a router may choose the server by the host name: another name may lead to another server.
 fn is_one(cache: &Connection, state: &Connection) -> bool {
-    let may_be_routed = cache.url.is_tls()
-        && state.url.is_tls()
-        && cache.endpoint().map(|endpoint| &endpoint.host) != state.endpoint().map(|endpoint| &endpoint.host);
-    !may_be_routed && are_one(cache, state)
+    let may_be_routed = cache.url.is_tls() && state.url.is_tls();
+    let has_same_name = || {
+        let others = state.url.topology().endpoints();
+        cache.url.topology().endpoints().iter().any(|one| others.contains(one))
+    };
+    are_one(cache, state) && (!may_be_routed || has_same_name())
 }
 
 /// Whether two URLs name one server, one cluster, or one service of the same sentinels.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use store_core::{Beat, Heartbeats, HolderName, PoolName, QueueName};
+use tokio::sync::oneshot;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::stats::count_store_error;
@@ -21,6 +22,8 @@ pub(crate) struct Beating {
     heartbeats: Arc<dyn Heartbeats>,
     pool: PoolName,
     member: HolderName,
+    /// Ends the task after the beat that it is sending.
+    end: oneshot::Sender<()>,
     task: AbortOnDrop<()>,
 }
 
@@ -33,11 +36,15 @@ pub(crate) fn start(
     tally: Arc<Tally>,
 ) -> Beating {
     let (store, template) = (heartbeats.clone(), Beat::new(pool.clone(), member.clone(), LASTING));
+    let (end, mut ended) = oneshot::channel();
     let task = AbortOnDrop(tokio::spawn(async move {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                _ = &mut ended => return,
+            }
             let beat = template.clone().with_details(details(&queues, &tally));
             if let Err(error) = store.beat(&beat).await {
                 count_store_error(error.op(), error.kind().name());
@@ -45,14 +52,18 @@ pub(crate) fn start(
             }
         }
     }));
-    Beating { heartbeats, pool, member, task }
+    Beating { heartbeats, pool, member, end, task }
 }
 
 impl Beating {
-    /// Leaves the pool, if the store answers in time.
-    pub(crate) async fn leave(self) {
-        self.task.0.abort();
-        let left = timeout(LEAVING, self.heartbeats.leave(&self.pool, &self.member)).await;
+    /// Leaves the pool, if the store answers in time. A beat that is under way ends first: it could be executed after the leave.
+    pub(crate) async fn leave(mut self) {
+        let _ = self.end.send(());
+        let leave = async {
+            let _ = (&mut self.task.0).await;
+            self.heartbeats.leave(&self.pool, &self.member).await
+        };
+        let left = timeout(LEAVING, leave).await;
         if !matches!(left, Ok(Ok(_))) {
             tracing::debug!("the pool could not be left; the worker will count as lost there");
         }

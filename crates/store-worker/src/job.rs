@@ -194,9 +194,10 @@ impl Job {
         self.0.cancel.notify_waiters();
     }
 
-    /// Takes the newest report since the last call.
-    pub(crate) fn take_progress(&self) -> Option<Bytes> {
-        self.0.progress.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Takes the newest report since the last call, if it has at most so many bytes.
+    pub(crate) fn take_progress(&self, most: usize) -> Option<Bytes> {
+        let mut progress = self.0.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.take_if(|progress| progress.len() <= most)
     }
 
     /// Puts back a report that could not be sent, unless there is a newer one.

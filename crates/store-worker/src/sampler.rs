@@ -11,7 +11,8 @@ use crate::worker::AbortOnDrop;
 /// Samples queues at an interval into the gauges `twinstore_queue_jobs` and `twinstore_queue_next_age_seconds`.
 ///
 /// A sample costs two small reads per queue, whatever the queue's length. All processes read the same numbers, so start the
-/// sampler in one of them, for example in the leader. If the store does not answer, the gauges are not a number (NaN).
+/// sampler in one of them, for example in the leader. If the store does not answer, or the sampler was dropped, the gauges are not a
+/// number (NaN).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -69,7 +70,7 @@ impl QueueSampler {
             for (queue, gauges) in self.queues.iter().zip(&gauges) {
                 if let Err(error) = self.sample(queue, gauges).await {
                     tracing::debug!(%queue, %error, "a queue could not be sampled");
-                    gauges.set([f64::NAN; 5], f64::NAN);
+                    gauges.forget();
                 }
             }
             tokio::time::sleep(self.interval).await;
@@ -121,8 +122,19 @@ impl Gauges {
         Self { jobs, next_age: QUEUE_NEXT_AGE_SECONDS.gauge(&[queue.as_str()]) }
     }
 
+    /// The last values are those of no queue any more.
+    fn forget(&self) {
+        self.set([f64::NAN; 5], f64::NAN);
+    }
+
     fn set(&self, jobs: [f64; 5], next_age: f64) {
         self.jobs.iter().zip(jobs).for_each(|(gauge, jobs)| gauge.set(jobs));
         self.next_age.set(next_age);
+    }
+}
+
+impl Drop for Gauges {
+    fn drop(&mut self) {
+        self.forget();
     }
 }

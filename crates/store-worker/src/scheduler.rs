@@ -83,8 +83,8 @@ impl Scheduler {
     pub async fn tick(&self) -> Result<Duration> {
         let mut result = Ok(LOOK_EVERY);
         for queue in &self.queues {
-            let pause = self.tick_queue(queue).await;
-            result = result.and_then(|least: Duration| pause.map(|pause| least.min(pause)));
+            let (pause, ticked) = self.tick_queue(queue).await;
+            result = result.and_then(|least: Duration| ticked.map(|()| least.min(pause)));
         }
         result
     }
@@ -112,30 +112,39 @@ impl Scheduler {
         }
     }
 
-    /// Returns the time until the next schedule of the queue is due, at most 10 s.
-    async fn tick_queue(&self, queue: &QueueName) -> Result<Duration> {
-        let mut pause = LOOK_EVERY;
+    /// Returns the time until the next call is worthwhile: until the next schedule of the queue is due, at most 10 s, or until what has
+    /// not fired is tried again. And the first error.
+    async fn tick_queue(&self, queue: &QueueName) -> (Duration, Result<()>) {
+        let (mut pause, mut result) = (LOOK_EVERY, Ok(()));
         for _ in 0..ROUNDS {
-            let due = self.schedules.due(queue, DueSchedules::MAX_LIMIT).await?;
-            let mut result = Ok(());
+            let due = match self.schedules.due(queue, DueSchedules::MAX_LIMIT).await {
+                Ok(due) => due,
+                Err(error) => return (AFTER_FAILURE, Err(error)),
+            };
+            let mut has_all_fired = true;
             for info in &due.schedules {
                 let advance = info.plan(due.now);
                 if let Some(next) = advance.next {
                     pause = pause.min(next.since(due.now));
                 }
-                result = result.and(self.advance(queue, &advance).await);
+                let advanced = self.advance(queue, &advance).await;
+                has_all_fired &= matches!(advanced, Ok(()) | Err(Error::NotDurable { .. }));
+                result = result.and(advanced);
             }
             if let Some(name) = due.unreadable.first() {
-                let detail = format!("this version cannot read the schedule `{name}` of the queue `{queue}`");
+                let detail =
+                    format!("this version cannot read the schedule `{name}` of the queue `{queue}`; others fire");
                 result = result.and(Err(Error::corrupt(Op::ScheduleDue, detail)));
             }
-            result?;
+            if !has_all_fired {
+                return (AFTER_FAILURE, result);
+            }
             match due.next_in {
                 Some(Duration::ZERO) => {}
-                next => return Ok(next.unwrap_or(LOOK_EVERY).min(pause)),
+                next => return (next.unwrap_or(LOOK_EVERY).min(pause), result),
             }
         }
-        Ok(Duration::ZERO)
+        (Duration::ZERO, result)
     }
 
     async fn advance(&self, queue: &QueueName, advance: &Advance) -> Result<()> {
@@ -159,23 +168,15 @@ struct Watched<'q> {
 
 impl Watched<'_> {
     /// Logs the begin and the end of an outage. Returns how long to pause.
-    fn noted(&mut self, ticked: Result<Duration>) -> Duration {
+    fn noted(&mut self, (pause, ticked): (Duration, Result<()>)) -> Duration {
         let was_failed = std::mem::replace(&mut self.failed, ticked.is_err());
         let queue = self.queue;
         match ticked {
-            Ok(pause) => {
-                if was_failed {
-                    tracing::info!(%queue, "the schedules of the queue fire again");
-                }
-                pause
-            }
-            Err(error) => {
-                if !was_failed {
-                    tracing::warn!(%queue, %error, "the schedules of the queue cannot fire");
-                }
-                AFTER_FAILURE
-            }
+            Ok(()) if was_failed => tracing::info!(%queue, "all schedules of the queue fire again"),
+            Err(error) if !was_failed => tracing::warn!(%queue, %error, "not all schedules of the queue have fired"),
+            _ => {}
         }
+        pause
     }
 }
 

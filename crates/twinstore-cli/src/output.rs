@@ -1,6 +1,7 @@
 //! Standard output: tables for people, one JSON object per line for programs. Rows are written page by page, so that a long
 //! listing needs little memory.
 
+use std::borrow::Cow;
 use std::io::{BufWriter, ErrorKind, Stdout, Write};
 
 use serde::Serialize;
@@ -56,8 +57,7 @@ impl Output {
             return Ok(());
         }
         for row in rows {
-            serde_json::to_writer(&mut self.out, row)?;
-            self.out.write_all(b"\n")?;
+            writeln!(self.out, "{}", escaped(&serde_json::to_string(row)?))?;
         }
         Ok(())
     }
@@ -76,6 +76,22 @@ impl Output {
         }
         cells.iter().try_for_each(|cells| write_row(&mut self.out, cells, &columns))
     }
+}
+
+/// JSON with the control characters escaped that it may contain as they are: terminals may interpret those above 0x7f.
+fn escaped(json: &str) -> Cow<'_, str> {
+    if !json.contains(char::is_control) {
+        return json.into();
+    }
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() {
+            shown.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown.into()
 }
 
 fn columns(headings: &[&str], rows: &[Vec<String>]) -> Vec<(usize, bool)> {
@@ -116,12 +132,20 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{columns, printable, write_row};
+    use super::{columns, escaped, printable, write_row};
 
     #[test]
     fn a_cell_cannot_steer_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
         assert_eq!(printable(&"x".repeat(200)).chars().count(), 121);
+    }
+
+    #[test]
+    fn a_line_of_json_cannot_steer_the_terminal() {
+        let text = "a\u{9b}2Jb\u{7f}\n";
+        let json = serde_json::to_string(text).unwrap();
+        assert_eq!(escaped(&json), "\"a\\u009b2Jb\\u007f\\n\"");
+        assert_eq!(serde_json::from_str::<String>(&escaped(&json)).unwrap(), text);
     }
 
     #[test]

@@ -27,7 +27,7 @@ async fn queued(fixture: &Fixture) -> u64 {
     jobs.as_str().map_or(0, |jobs| jobs.parse().unwrap())
 }
 
-async fn until_queued(fixture: &Fixture, jobs: u64) {
+pub(crate) async fn until_queued(fixture: &Fixture, jobs: u64) {
     wait_until("the jobs are in the queue", DEADLINE, async || queued(fixture).await >= jobs).await;
 }
 
@@ -115,6 +115,21 @@ async fn a_file_that_was_truncated_or_replaced_is_refused() {
     let process = fixture.notifier(&other).start().unwrap();
     until_queued(&fixture, 4).await;
     assert_eq!(stop(process).await, [1, 0]);
+}
+
+#[tokio::test]
+async fn a_longer_file_that_has_replaced_the_old_one_is_refused() {
+    let fixture = Fixture::new().await;
+    deliver(&fixture, 0..3);
+    let process = fixture.notifier(&FOLLOW).start().unwrap();
+    until_queued(&fixture, 3).await;
+    assert_eq!(stop(process).await, [3, 0]);
+    let others: String = (10..20).map(|id| delivery(&id.to_string())).collect();
+    fixture.folder.write("in.jsonl", others);
+    let exit = fixture.notifier(&FOLLOW).run().await.unwrap();
+    assert_eq!(exit.code, Some(1), "{}", exit.stderr);
+    assert!(exit.stderr.contains("cannot follow in.jsonl: it was truncated or replaced"), "{}", exit.stderr);
+    assert_eq!(queued(&fixture).await, 3, "nothing in the middle of it was read");
 }
 
 #[tokio::test]

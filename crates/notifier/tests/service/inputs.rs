@@ -1,6 +1,11 @@
 //! Bad input: one clear message each, the rest processed.
 
-use crate::fixture::{Folder, counts, delivery, notifier, report};
+use std::io::Write as _;
+
+use testkit::DEADLINE;
+
+use crate::fixture::{Fixture, Folder, counts, delivery, notifier, report};
+use crate::following::until_queued;
 
 #[tokio::test]
 async fn bad_lines_are_named_and_the_rest_is_delivered() {
@@ -60,6 +65,22 @@ async fn standard_input_is_read() {
     let exit = notifier(&["run", "--input", "-", "--json"]).input(delivery("a") + &delivery("b"));
     let exit = exit.run().await.unwrap();
     assert_eq!(counts(&report(&exit), ["received", "delivered"]), [2, 2], "{}", exit.stderr);
+}
+
+/// A thread of the process reads the pipe, and nothing arrives any more.
+#[tokio::test]
+async fn a_process_that_reads_an_idle_pipe_can_be_stopped() {
+    let fixture = Fixture::new().await;
+    let pipe = fixture.folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut writer = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    writer.write_all(delivery("1").as_bytes()).unwrap();
+    let mut process = fixture.notifier(&["ingest", "--input", "pipe", "--json"]).start().unwrap();
+    until_queued(&fixture, 1).await;
+    process.terminate().unwrap();
+    let exit = process.wait_exit(DEADLINE).await;
+    assert_eq!((exit.code, counts(&report(&exit), ["queued"])), (Some(1), [1]), "{}", exit.stderr);
+    assert!(exit.stderr.contains("stopped before the end of the input"), "{}", exit.stderr);
 }
 
 #[tokio::test]

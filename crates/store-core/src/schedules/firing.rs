@@ -161,6 +161,9 @@ impl DueSchedules {
     /// The largest number of schedules in one answer.
     pub const MAX_LIMIT: u32 = 50;
 
+    /// The largest number of unreadable schedules that the readable ones of one answer come after.
+    pub const MAX_UNREADABLE: u32 = 200;
+
     /// What an engine returns.
     pub fn new(now: Timestamp, schedules: Vec<ScheduleInfo>, next_in: Option<Duration>) -> Self {
         Self { now, schedules, next_in, unreadable: Vec::new() }

@@ -20,10 +20,14 @@ pub(crate) fn credentials(draft: &Draft) -> Vec<Finding> {
 fn of_one(draft: &Draft, connection: &Connection) -> impl Iterator<Item = Finding> {
     let no_tls = !connection.url.is_tls() && connection.leaves_the_machine();
     let user = connection.user();
+    // The name may be a password without the colon before it.
+    let no_password = match connection.url.username() {
+        Some(_) => "the URL has a user and no password; a password without a user is written :PASSWORD@".to_owned(),
+        None => format!("no password is configured for the user {user}"),
+    };
     [
         no_tls.then(|| connection.finding(Code::NoTls, "the connection is not encrypted")),
-        (!connection.has_password())
-            .then(|| connection.finding(Code::NoPassword, format!("no password is configured for the user {user}"))),
+        (!connection.has_password()).then(|| connection.finding(Code::NoPassword, no_password)),
         (user == "default").then(|| {
             let finding = connection.finding(Code::DefaultUser, "the service logs in as the default user");
             finding.with_help("<rules>", &draft.rules(connection))

@@ -44,8 +44,16 @@ pub(super) async fn fsync(draft: &Draft, visit: &Visit<'_>) -> Option<Finding> {
     if visit.role() != Role::State || !draft.durabilities.request_fsync() {
         return None;
     }
-    let why = visit.probe.fsync_obstacle().await.known()??;
-    Some(visit.finding(Code::FsyncedUnavailable, format!("a variable requests `fsynced`: {why}")))
+    match visit.probe.fsync_obstacle().await {
+        Fact::Known(why) => {
+            Some(visit.finding(Code::FsyncedUnavailable, format!("a variable requests `fsynced`: {}", why?)))
+        }
+        Fact::Unknown(why) => {
+            let what =
+                format!("a variable requests `fsynced`, and the server does not show whether it grants it: {why}");
+            Some(visit.finding(Code::StatePersistenceUnknown, what))
+        }
+    }
 }
 
 fn cache(visit: &Visit<'_>) -> Option<Finding> {

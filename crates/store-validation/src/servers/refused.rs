@@ -23,10 +23,11 @@ pub(super) async fn why(connection: &Connection, error: &Error) -> Finding {
         let what = "the URL names a cluster, and the server reports that it is no node of one";
         return connection.finding(Code::TopologyMismatch, what);
     }
-    let user = connection.user();
     match code {
         Code::AuthRefused if error.kind() == ErrorKind::Unauthenticated && !connection.has_password() => {
-            connection.finding(code, format!("{detail}; no password is configured for the user {user}"))
+            // The name may be a password without the colon before it.
+            let what = "the URL has no password; a password without a user is written :PASSWORD@";
+            connection.finding(code, format!("{detail}; {what}"))
         }
         _ => connection.finding(code, detail),
     }

@@ -96,9 +96,16 @@ pub struct NotReleased {
 /// [`NotReleased`] if the variables are invalid, a server does not answer, or the user may not read or remove a record.
 /// If an error follows after some records were removed, the same call again completes the release.
 pub async fn release_number(environment: &Environment, request: ReleaseRequest) -> Result<NumberRelease, NotReleased> {
-    let report = check_environment(environment);
+    let mut report = check_environment(environment);
+    let deadline = Deadline::of(&report.draft);
+    let contradictions = super::decide(&mut report.draft, deadline).await;
+    report.add(contradictions);
     let draft = &report.draft;
-    let deadline = Deadline::of(draft);
+    let is_undecided = |role| draft.server(role).is_some_and(|connection| connection.is_undecided);
+    if is_undecided(Role::Cache) || is_undecided(Role::State) {
+        let errors = report.findings().iter().filter(|finding| finding.is_error());
+        return Err(NotReleased { findings: errors.cloned().collect() });
+    }
     let (Some(connection), Some(number)) = (draft.server(Role::Cache), draft.database) else {
         let mut findings: Vec<_> = report.findings().iter().filter(|finding| finding.is_error()).cloned().collect();
         if findings.is_empty() {

@@ -1,7 +1,9 @@
 //! Renewing leases, and stopping handlers whose lease or time is over or whose job is cancelled.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use bytes::Bytes;
 use store_core::{Extended, Extension, NewJob, Op, Result, Timestamp};
 use tokio::time::Instant;
 
@@ -11,9 +13,14 @@ use super::slot::{Fate, Phase, Slot};
 use super::work::Work;
 use crate::event::Event;
 
+/// How many bytes of reports one call carries, at most; the others are sent by the next call. A call that is too large for the line
+/// loses the leases.
+const MAX_PROGRESS_BYTES: usize = 1 << 20;
+
 impl Work {
     /// Renews the leases of each partition of a queue in one call, every third of the lease time: a partition that cannot be
-    /// reached keeps no other one from being renewed. Jobs claimed ahead that have waited that long are given back instead.
+    /// reached keeps no other one from being renewed. Jobs claimed ahead that have waited that long are given back instead. The
+    /// calls after one that failed carry no reports.
     pub(super) fn extend(&mut self, now: Instant) {
         for position in 0..self.active.len() {
             let index = self.active[position];
@@ -33,7 +40,10 @@ impl Work {
                     partitions.entry(slot.partition()).or_default().push(*id);
                 }
             }
-            for (partition, ids) in partitions {
+            for (partition, mut ids) in partitions {
+                // Another one is the first to send its report.
+                let first = fastrand::usize(..ids.len());
+                ids.rotate_left(first);
                 for ids in ids.chunks(NewJob::MAX_BATCH) {
                     self.send_extend((index, partition), ids.to_vec(), now);
                 }
@@ -48,10 +58,12 @@ impl Work {
     }
 
     fn send_extend(&mut self, (index, partition): (usize, u16), ids: Vec<u64>, now: Instant) {
+        let mut left = if self.queues[index].has_renewal_failed() { 0 } else { MAX_PROGRESS_BYTES };
         let extension = |id: &u64| {
             let slot = self.slots.get(id)?;
             let mut extension = Extension::new(slot.lease());
-            extension.progress = slot.job.take_progress();
+            extension.progress = slot.job.take_progress(left);
+            left -= extension.progress.as_ref().map_or(0, Bytes::len);
             Some(extension)
         };
         let extensions: Vec<Extension> = ids.iter().filter_map(extension).collect();
@@ -80,6 +92,7 @@ impl Work {
         self.queues[index].renewal_answered(partition);
         match answer {
             Ok(answers) => {
+                self.queues[index].renewal_done();
                 self.on_answer(index, sent);
                 for (id, answer) in ids.iter().zip(answers) {
                     match answer.until() {
@@ -155,7 +168,8 @@ impl Work {
 
     /// Drops a handler, which has the grace of a cancellation to end.
     pub(super) fn stop(&mut self, id: u64, why: Fate, now: Instant) {
-        let stuck_at = now + self.settings.cancel_grace;
+        // Later than `now`: else the driver does not wake for it.
+        let stuck_at = now + self.settings.cancel_grace.max(Duration::from_millis(1));
         if let Some(slot) = self.slots.get_mut(&id) {
             slot.stop(why, stuck_at);
             self.check_slots_at(stuck_at);

@@ -47,6 +47,8 @@ pub(super) struct QueueState {
     renew_at: Instant,
     /// The partitions with renewals under way, and how many.
     renewals: BTreeMap<u16, usize>,
+    /// Whether the last one that ended failed.
+    has_renewal_failed: bool,
 }
 
 impl QueueState {
@@ -79,6 +81,7 @@ impl QueueState {
             reported: (0, 0),
             renew_at: now + lease / 3,
             renewals: BTreeMap::new(),
+            has_renewal_failed: false,
         }
     }
 
@@ -215,6 +218,17 @@ impl QueueState {
     /// A call that renews leases failed: they are renewed again as soon as calls may be sent.
     pub(super) fn renewal_failed(&mut self, now: Instant) {
         self.renew_at = now;
+        self.has_renewal_failed = true;
+    }
+
+    /// A call that renews leases was executed.
+    pub(super) fn renewal_done(&mut self) {
+        self.has_renewal_failed = false;
+    }
+
+    /// Whether the last call that renewed leases failed.
+    pub(super) fn has_renewal_failed(&self) -> bool {
+        self.has_renewal_failed
     }
 
     /// Whether no claim and no settlement is outstanding.

@@ -85,10 +85,10 @@ impl Work {
         batch.iter().for_each(|(settlement, note)| self.report_not_settled(index, settlement, note, now));
     }
 
-    /// [`Work::report_lost`] for each delivery of a batch.
-    pub(super) fn report_batch_lost(&mut self, index: usize, batch: &Batch, reason: &str, now: Instant) {
+    /// Counts and logs each delivery of a batch whose settlement is not answered.
+    pub(super) fn report_batch_unanswered(&mut self, index: usize, batch: &Batch, now: Instant) {
         for (settlement, note) in batch.iter() {
-            self.report_lost(index, &settlement.lease.job, note.delivery, reason, now);
+            self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, REPLY_LOST, now);
         }
     }
 

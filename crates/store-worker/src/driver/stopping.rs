@@ -76,7 +76,7 @@ impl Work {
         }
     }
 
-    /// Reports the jobs that could not be given back as lost.
+    /// Reports the jobs that could not be given back as lost. The settlements under way may still be executed.
     fn give_up(&mut self, now: Instant) {
         self.clean = false;
         for slot in std::mem::take(&mut self.slots).into_values() {
@@ -85,8 +85,8 @@ impl Work {
         }
         for index in 0..self.queues.len() {
             let (under_way, pending) = self.queues[index].outbox.take_all();
-            under_way.iter().for_each(|batch| self.report_batch_lost(index, batch, NOT_GIVEN_BACK, now));
-            self.report_batch_lost(index, &pending, NOT_GIVEN_BACK, now);
+            under_way.iter().for_each(|batch| self.report_batch_unanswered(index, batch, now));
+            self.report_batch_not_settled(index, &pending, now);
         }
     }
 }

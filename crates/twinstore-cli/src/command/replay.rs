@@ -100,11 +100,12 @@ impl Replay {
         store.existing(queue).await?;
         let (state, mut is_complete) = (store.state(), true);
         for ids in self.ids.chunks(NewJob::MAX_BATCH) {
-            let outcomes = if self.write.write {
-                state.replay(queue, ids).await?.into_iter().map(outcome).collect()
-            } else {
-                foreseen(state.as_ref(), queue, ids).await?
-            };
+            let mut outcomes = foreseen(state.as_ref(), queue, ids).await?;
+            if self.write.write {
+                let were_dead: Vec<bool> = outcomes.iter().map(|(foreseen, _)| *foreseen == "would_replay").collect();
+                let replayed = replay(state.as_ref(), queue, ids, |index| were_dead[index]).await?;
+                outcomes = replayed.into_iter().map(outcome).collect();
+            }
             let row = |(id, (outcome, held_by))| ReplayRow { queue, id, outcome, held_by, written: self.write.write };
             let rows: Vec<_> = ids.iter().zip(outcomes).map(row).collect();
             is_complete &= rows.iter().all(|row| matches!(row.outcome, "replayed" | "would_replay"));
@@ -125,34 +126,35 @@ impl Replay {
         let total = rows.iter().map(|row| row.dead).sum();
         let done = match self.write.write {
             true => replay_all(state.as_ref(), &mut rows, &interrupt, &Progress::of("replaying", total)).await,
-            false => Ok(()),
+            false => Ok(true),
         };
         output.rows(&rows)?;
         let replayed = rows.iter().map(|row| row.replayed).sum::<u64>();
         match done {
             Err(Failure::Failed(text)) => Err(Failure::Failed(format!("replayed {replayed} of {total} jobs; {text}"))),
             Err(failure) => Err(failure),
-            Ok(()) if interrupt.is_pressed() => {
-                Err(Failure::Interrupted(format!("interrupted: replayed {replayed} of {total} jobs")))
-            }
-            Ok(()) if rows.iter().any(|row| row.held + row.not_dead > 0) => Err(Failure::Incomplete),
-            Ok(()) => Ok(()),
+            Ok(false) => Err(Failure::Interrupted(format!("interrupted: replayed {replayed} of {total} jobs"))),
+            Ok(true) if rows.iter().any(|row| row.held + row.not_dead > 0) => Err(Failure::Incomplete),
+            Ok(true) => Ok(()),
         }
     }
 }
 
 /// Replays the dead jobs of each queue, page by page, and counts. Ends after the jobs that were dead at the beginning:
-/// listings are in the order of death, so a job that dies again comes after them.
+/// listings are in the order of death, so a job that dies again comes after them. Returns `false` if it was interrupted before.
 async fn replay_all(
     state: &dyn StateRole,
     rows: &mut [SumRow],
     interrupt: &Interrupt,
     progress: &Progress,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     for row in rows {
         let mut left = row.dead;
         let mut after = None;
-        while left > 0 && !interrupt.is_pressed() {
+        while left > 0 {
+            if interrupt.is_pressed() {
+                return Ok(false);
+            }
             let limit = u32::try_from(left).unwrap_or(u32::MAX).min(PageRequest::MAX_LIMIT);
             let request = PageRequest::first(limit);
             let request = match after {
@@ -162,11 +164,7 @@ async fn replay_all(
             let page = state.list(&row.queue, JobState::Dead, request).await?;
             let ids: Vec<JobId> = page.items.into_iter().map(|job| job.id).collect();
             if !ids.is_empty() {
-                for (id, replayed) in ids.iter().zip(state.replay(&row.queue, &ids).await?) {
-                    let is_replayed =
-                        replayed == Replayed::NotDead && state.get(&row.queue, id).await?.is_some_and(is_alive);
-                    row.count(if is_replayed { &Replayed::Replayed } else { &replayed });
-                }
+                replay(state, &row.queue, &ids, |_| true).await?.iter().for_each(|replayed| row.count(replayed));
             }
             progress.add(ids.len());
             left = left.saturating_sub(ids.len() as u64);
@@ -176,10 +174,27 @@ async fn replay_all(
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-/// Whether a job that was dead was replayed since. If a reply is lost, the link repeats the call, whose answer is "not dead".
+/// Replays dead jobs. If a reply is lost, the link repeats the call, whose answer is "not dead": a job that was dead before and is alive
+/// was replayed.
+async fn replay(
+    state: &dyn StateRole,
+    queue: &QueueName,
+    ids: &[JobId],
+    was_dead: impl Fn(usize) -> bool,
+) -> Result<Vec<Replayed>, Failure> {
+    let mut outcomes = state.replay(queue, ids).await?;
+    for (index, outcome) in outcomes.iter_mut().enumerate() {
+        let may_be_replayed = *outcome == Replayed::NotDead && was_dead(index);
+        if may_be_replayed && state.get(queue, &ids[index]).await?.is_some_and(is_alive) {
+            *outcome = Replayed::Replayed;
+        }
+    }
+    Ok(outcomes)
+}
+
 fn is_alive(job: JobInfo) -> bool {
     matches!(job.state, JobState::Ready | JobState::Scheduled | JobState::Running | JobState::Completed)
 }

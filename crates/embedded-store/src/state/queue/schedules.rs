@@ -167,7 +167,7 @@ impl Schedules for EmbeddedState {
                 let mut key = Decoder::new(key);
                 let _: (u32, u8) = (key.u32()?, key.u8()?);
                 let (time, schedule) = (key.u64()?, name::<ScheduleName>(key.tail())?);
-                if time > now.as_millis() || names.len() == limit {
+                if time > now.as_millis() || names.len() == limit + DueSchedules::MAX_UNREADABLE as usize {
                     next_in = Some(Duration::from_millis(time.saturating_sub(now.as_millis())));
                     return Ok(ControlFlow::Break(()));
                 }
@@ -176,6 +176,10 @@ impl Schedules for EmbeddedState {
             })?;
             let mut due = DueSchedules::new(now, Vec::with_capacity(names.len()), next_in);
             for name in names {
+                if due.schedules.len() == limit {
+                    due.next_in = Some(Duration::ZERO);
+                    break;
+                }
                 match Stored::read(view, ledger.number, &name) {
                     Ok(Some(stored)) => due.schedules.push(stored.info),
                     Ok(None) | Err(Fault::Corrupt(_)) => due.unreadable.push(name),
