@@ -11,8 +11,10 @@ use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, millis_c
 use crate::CacheStore;
 use crate::key_value::check_size;
 
-static PUT: Script = Script::adds("handoff/put", &[layout::PIECE, include_str!("../lua/handoff/put.lua")]);
-static TAKE: Script = Script::frees("handoff/take", &[layout::PIECE, include_str!("../lua/handoff/take.lua")]);
+const RECORD: &str = include_str!("../lua/handoff/record.lua");
+
+static PUT: Script = Script::adds("handoff/put", &[layout::PIECE, RECORD, include_str!("../lua/handoff/put.lua")]);
+static TAKE: Script = Script::frees("handoff/take", &[layout::PIECE, RECORD, include_str!("../lua/handoff/take.lua")]);
 
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 2] = [&PUT, &TAKE];

@@ -242,8 +242,7 @@ pub fn value(key: &Key) -> String {
 /// `value:{id}`: never written, and no key of a value: without a handle it holds no braces, and an id has no dot. Read before
 /// values, with an id that nobody else has, so that the reply begins with a missing value.
 pub fn no_value(id: RequestId) -> String {
-    let digits: String = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("value:{{{digits}}}")
+    format!("value:{{{}}}", digits(id))
 }
 
 /// `counter:key`: string: a decimal number. TTL: from its first addition.
@@ -262,9 +261,27 @@ pub fn window(key: &Key) -> String {
 }
 
 /// `handoff:length:service:key`, in the shared database: string: waiting or taken, put's identity, claim's identity, end
-/// (ms), value. TTL: the item's. The length of the service's name keeps two pairs from sharing a key.
+/// (ms), until when there may be keys of [`handoff_put`] and [`handoff_claim`] (ms), value. TTL: the longest of these. The length of
+/// the service's name keeps two pairs from sharing a key.
 pub fn handoff(to: &ServiceName, key: &Key) -> String {
     format!("handoff:{}:{to}:{key}", to.as_str().len())
+}
+
+/// `handoff:length:service:key{pDIGITS}`: string: end (ms). The put of an item that was taken and then replaced by another one, so
+/// that it can be repeated. TTL: the item's. No key of [`handoff`] ends in a brace. `lua/handoff/record.lua` of the cache store
+/// derives it.
+pub fn handoff_put(to: &ServiceName, key: &Key, put: RequestId) -> String {
+    format!("{}{{p{}}}", handoff(to, key), digits(put))
+}
+
+/// `handoff:length:service:key{tDIGITS}`: string: end (ms), value. The take of an item that was then replaced, as [`handoff_put`].
+pub fn handoff_claim(to: &ServiceName, key: &Key, claim: RequestId) -> String {
+    format!("{}{{t{}}}", handoff(to, key), digits(claim))
+}
+
+/// The hexadecimal digits of an identity.
+fn digits(id: RequestId) -> String {
+    id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `twinstore:owner`, in a service's cache database: string: when the owner of the number was last seen in ms, a blank, its

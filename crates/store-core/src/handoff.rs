@@ -37,7 +37,8 @@ pub trait Handoff: Send + Sync + fmt::Debug {
     /// `async fn put(&self, item: &HandoffItem) -> Result<Put>`
     ///
     /// Puts a value for a service. If the key has a value that nobody has taken, that value stays: [`Put::Occupied`]. If the
-    /// same item is put again, nothing changes, even if its value has been taken.
+    /// same item is put again before its TTL ends, nothing changes, even if its value has been taken and another put has followed.
+    /// A value that was taken stays in the store until its TTL ends, so that its take can be repeated.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the value has more than [`Entry::MAX_VALUE_BYTES`](crate::Entry::MAX_VALUE_BYTES).
@@ -46,7 +47,7 @@ pub trait Handoff: Send + Sync + fmt::Debug {
     /// `async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>>`
     ///
     /// Takes the value for this service under `key`. `None` if there is none, or if another claim took it. With the same
-    /// `claim`, a take can be repeated until the value's TTL ends.
+    /// `claim`, a take can be repeated until the value's TTL ends, also if another value was put meanwhile: it returns the same value.
     async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>>;
 }
 

@@ -14,6 +14,10 @@ pub(crate) const CASES: &[&[Case]] = &[put::CASES, take::CASES];
 /// Longer than any case takes.
 const LONG: Ttl = Ttl::from_secs(600);
 
+fn secs(seconds: u64) -> Ttl {
+    Ttl::from_secs(seconds)
+}
+
 /// A value for the other service.
 fn item(fixture: &Fixture, value: &'static str) -> HandoffItem {
     HandoffItem::new(fixture.other_service.clone(), fixture.key("key"), value, LONG)

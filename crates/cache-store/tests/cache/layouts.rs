@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use cache_store::{CacheOptions, CacheStore};
+use redis_link::keys;
 use redis_link::layout::{Aggregate, Layouts};
 use store_core::{Clock, Error, Handoff, HandoffItem, ManualClock, Put, RequestId, Timestamp};
 use testkit::RedisServer;
@@ -32,6 +33,17 @@ async fn what_is_written_has_the_golden_layout_and_is_read_from_it() {
         assert_eq!(this.put(&put(name)).await.unwrap(), Put::Stored);
     }
     this.take(&key("taken"), RequestId::from_bytes(CLAIM)).await.unwrap().unwrap();
+    // An item that was taken and replaced.
+    let replaced = RequestId::from_bytes(*b"the one replaced");
+    this.put(&put("again").with_request(replaced)).await.unwrap();
+    this.take(&key("again"), RequestId::from_bytes(CLAIM)).await.unwrap().unwrap();
+    assert_eq!(this.put(&put("again")).await.unwrap(), Put::Stored);
+    let (to, again) = (service("billing"), key("again"));
+    let kept =
+        [keys::handoff_put(&to, &again, replaced), keys::handoff_claim(&to, &again, RequestId::from_bytes(CLAIM))];
+    for key in kept {
+        assert_eq!(one.command(&["EXISTS", &key]).await.unwrap().as_integer(), Some(1), "{key}");
+    }
     let dumped = dump(&one, "*").await.unwrap();
     assert_eq!(dumped, GOLDEN, "\n{dumped}");
 
@@ -41,6 +53,9 @@ async fn what_is_written_has_the_golden_layout_and_is_read_from_it() {
     assert_eq!(this.take(&key("waiting"), RequestId::generate()).await.unwrap(), value);
     assert_eq!(this.take(&key("taken"), RequestId::generate()).await.unwrap(), None);
     assert_eq!(this.take(&key("taken"), RequestId::from_bytes(CLAIM)).await.unwrap(), value, "its claim is recognised");
+    assert_eq!(this.put(&put("again").with_request(replaced)).await.unwrap(), Put::Stored, "its put is recognised");
+    assert_eq!(this.take(&key("again"), RequestId::from_bytes(CLAIM)).await.unwrap(), value);
+    assert_eq!(this.take(&key("again"), RequestId::generate()).await.unwrap(), value, "that of the second put");
 }
 
 #[tokio::test]

@@ -106,6 +106,7 @@ async fn every_operation(store: &CacheStore, prefix: &str) {
     store.put(&item("billing", &name("waiting"), "value")).await.unwrap();
     store.put(&item("billing", &name("taken"), "value")).await.unwrap();
     store.take(&key(name("taken")), RequestId::generate()).await.unwrap().unwrap();
+    store.put(&item("billing", &name("taken"), "next")).await.unwrap();
 }
 
 async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {

@@ -1,4 +1,5 @@
-//! Hand-offs. A row: the put's request, the claim that took it, the value.
+//! Hand-offs. A row: the put's request, the claim that took it, the value. Until the end of an item that was taken and then
+//! replaced, a row without a value keeps its put, and one with the value its claim.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -6,7 +7,7 @@ use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result};
 
 use super::EmbeddedCache;
 use super::key_value::validate_value;
-use super::keys::handoff_row;
+use super::keys::{handoff_claim_row, handoff_put_row, handoff_row};
 use crate::database::Operation;
 use crate::encoding::{Decoder, Encoder};
 use crate::expiring;
@@ -46,10 +47,16 @@ impl Handoff for EmbeddedCache {
         let (clock, bounds) = (self.options.clock.clone(), self.bounds());
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
+            let past = handoff_put_row(&row, item.request);
             match expiring::get(change, &row, now, Waiting::decode)? {
                 Some(waiting) if waiting.request == item.request => return Ok(Put::Stored),
+                _ if expiring::get(change, &past, now, |_, _| Ok(()))?.is_some() => return Ok(Put::Stored),
                 Some(Waiting { claim: None, .. }) => return Ok(Put::Occupied),
-                _ => {}
+                Some(Waiting { request, claim: Some(claim), value, end }) => {
+                    expiring::put(change, &handoff_put_row(&row, request), end, &[])?;
+                    expiring::put(change, &handoff_claim_row(&row, claim), end, &value)?;
+                }
+                None => {}
             }
             let end = now.after(item.ttl.as_duration());
             let waiting = Waiting { request: item.request, claim: None, value: item.value.clone(), end };
@@ -65,6 +72,10 @@ impl Handoff for EmbeddedCache {
         let clock = self.options.clock.clone();
         let apply = move |change: &mut Change<'_>| {
             let now = Moment::now(&clock);
+            let past = handoff_claim_row(&row, claim);
+            if let Some(value) = expiring::get(change, &past, now, |_, value| Ok(Bytes::copy_from_slice(value)))? {
+                return Ok(Some(value));
+            }
             match expiring::get(change, &row, now, Waiting::decode)? {
                 Some(mut waiting) if waiting.claim.is_none() => {
                     waiting.claim = Some(claim);

@@ -3,7 +3,7 @@
 //! A row of a service begins with its name and a zero. A row that all services share begins with a zero: no service has an
 //! empty name.
 
-use store_core::{Key, ServiceName};
+use store_core::{Key, RequestId, ServiceName};
 
 use super::EmbeddedCache;
 
@@ -43,6 +43,16 @@ impl EmbeddedCache {
 pub(super) fn handoff_row(to: &ServiceName, key: &Key) -> Vec<u8> {
     let head = format!("handoff:{}:{to}:", to.as_str().len());
     [&[0], head.as_bytes(), key.as_str().as_bytes()].concat()
+}
+
+/// The put of an item of this row that was taken and then replaced. The braces keep it from being the row of another key.
+pub(super) fn handoff_put_row(row: &[u8], put: RequestId) -> Vec<u8> {
+    [row, b"{p", put.as_bytes(), b"}"].concat()
+}
+
+/// The claim that took such an item, and its value.
+pub(super) fn handoff_claim_row(row: &[u8], claim: RequestId) -> Vec<u8> {
+    [row, b"{t", claim.as_bytes(), b"}"].concat()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use store_core::{Entry, Error, HandoffItem, Op, Put, RequestId};
 
-use super::{LONG, item};
+use super::{LONG, item, secs};
 use crate::case::cases;
 use crate::fixture::{Fixture, look_again, ttl_ms};
 use crate::verdict::{Verdict, check_eq, check_matches};
@@ -12,6 +12,8 @@ cases! { Op::HandoffPut;
     a_value_that_nobody_took_is_kept,
     the_same_put_again_changes_nothing,
     the_same_put_again_changes_nothing_after_the_take,
+    the_same_put_again_changes_nothing_after_another_put,
+    a_put_is_recognised_until_its_item_ends,
     a_taken_value_makes_room,
     a_value_that_is_over_makes_room,
     a_value_above_its_bound_is_refused,
@@ -48,6 +50,39 @@ async fn the_same_put_again_changes_nothing_after_the_take(fixture: Fixture) -> 
     fixture.other.take(&item.key, RequestId::generate()).await?;
     check_eq!(fixture.cache.put(&item).await?, Put::Stored);
     check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, None);
+    Ok(())
+}
+
+async fn the_same_put_again_changes_nothing_after_another_put(fixture: Fixture) -> Verdict {
+    let items = ["first", "second", "third"].map(|value| item(&fixture, value));
+    for item in &items {
+        check_eq!(fixture.cache.put(item).await?, Put::Stored);
+        for earlier in &items {
+            let expected = if earlier.value <= item.value { Put::Stored } else { Put::Occupied };
+            check_eq!(fixture.cache.put(earlier).await?, expected);
+        }
+        check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?.as_ref(), Some(&item.value));
+        for earlier in items.iter().filter(|earlier| earlier.value <= item.value) {
+            check_eq!(fixture.cache.put(earlier).await?, Put::Stored);
+            check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, None);
+        }
+    }
+    Ok(())
+}
+
+async fn a_put_is_recognised_until_its_item_ends(fixture: Fixture) -> Verdict {
+    let (mut long, mut short) = (item(&fixture, "long"), item(&fixture, "short"));
+    (long.ttl, short.ttl) = (secs(20), secs(10));
+    for item in [&long, &short] {
+        check_eq!(fixture.cache.put(item).await?, Put::Stored);
+        fixture.other.take(&item.key, RequestId::generate()).await?;
+    }
+    fixture.advance(short.ttl.as_duration());
+    check_eq!(fixture.cache.put(&long).await?, Put::Stored);
+    check_eq!(fixture.other.take(&long.key, RequestId::generate()).await?, None);
+    fixture.advance(short.ttl.as_duration());
+    check_eq!(fixture.cache.put(&long).await?, Put::Stored);
+    check_eq!(fixture.other.take(&long.key, RequestId::generate()).await?, Some(long.value));
     Ok(())
 }
 

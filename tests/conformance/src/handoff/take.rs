@@ -1,9 +1,11 @@
 //! Taking values that were put for this service.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use store_core::{HandoffItem, Op, RequestId};
 
-use super::{LONG, item};
+use super::{LONG, item, secs};
 use crate::case::cases;
 use crate::fixture::{Fixture, look_again, ttl_ms};
 use crate::verdict::{Verdict, check_eq};
@@ -12,6 +14,8 @@ cases! { Op::HandoffTake;
     there_is_nothing_to_take,
     a_value_is_taken_once,
     the_same_claim_may_be_repeated,
+    the_same_claim_returns_its_value_after_another_put,
+    a_claim_is_recognised_until_its_item_ends,
     a_value_is_for_its_service_only,
     a_service_can_hand_to_itself,
     a_value_is_over_after_its_time,
@@ -41,6 +45,35 @@ async fn the_same_claim_may_be_repeated(fixture: Fixture) -> Verdict {
     }
     check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, None);
     check_eq!(fixture.other.take(&item.key, claim).await?, Some(item.value));
+    Ok(())
+}
+
+async fn the_same_claim_returns_its_value_after_another_put(fixture: Fixture) -> Verdict {
+    let claims = ["first", "", "third"].map(|value| (item(&fixture, value), RequestId::generate()));
+    for (number, (item, claim)) in claims.iter().enumerate() {
+        fixture.cache.put(item).await?;
+        for _ in 0..2 {
+            for (earlier, claim) in &claims[..number] {
+                check_eq!(fixture.other.take(&item.key, *claim).await?.as_ref(), Some(&earlier.value));
+            }
+            check_eq!(fixture.other.take(&item.key, *claim).await?.as_ref(), Some(&item.value));
+        }
+        check_eq!(fixture.other.take(&item.key, RequestId::generate()).await?, None);
+    }
+    Ok(())
+}
+
+async fn a_claim_is_recognised_until_its_item_ends(fixture: Fixture) -> Verdict {
+    let (mut first, mut second) = (item(&fixture, "first"), item(&fixture, "second"));
+    (first.ttl, second.ttl) = (secs(10), secs(20));
+    let claim = RequestId::generate();
+    fixture.cache.put(&first).await?;
+    check_eq!(fixture.other.take(&first.key, claim).await?.as_ref(), Some(&first.value));
+    fixture.cache.put(&second).await?;
+    fixture.advance(first.ttl.as_duration() - Duration::from_millis(1));
+    check_eq!(fixture.other.take(&first.key, claim).await?, Some(first.value));
+    fixture.advance(Duration::from_millis(1));
+    check_eq!(fixture.other.take(&first.key, claim).await?, Some(second.value));
     Ok(())
 }
 

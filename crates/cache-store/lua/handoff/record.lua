@@ -1,0 +1,42 @@
+-- Items, and what is kept of those that a later put has replaced: their put and their take can be
+-- repeated until their end. It is behind the key of the item, in braces:
+--   `p` and the put, 32 hexadecimal digits    string: layout, end (ms, 15 digits)
+--   `t` and the claim, the same               string: layout, end (ms, 15 digits), value
+-- An item ends with its value; before it, `kept`: until when there may be such keys. The item is
+-- not collected before that, so a key without an item has none of them.
+-- needs: call, now, now_up, decimal, layout, unreadable
+local format, sub, byte, pcall = string.format, string.sub, string.byte, redis.pcall
+
+-- The end of the item with this head and its `kept`, in ms; or nil and an error.
+local function times_of(head)
+  local till, kept = tonumber(sub(head, 35, 49)), tonumber(sub(head, 50, 64))
+  local failure = unreadable(head) or not (till and kept)
+    and 'TWCORRUPT the item is none of a hand-off'
+  if failure then return nil, failure end
+  return till, kept
+end
+
+local function past_key(key, kind, id)
+  local digits = string.gsub(id, '.', function(one) return format('%02x', byte(one)) end)
+  return key .. '{' .. kind .. digits .. '}'
+end
+
+-- What is kept of an item that was replaced: nothing or its value. Nil if there is none, then an
+-- error or nil.
+local function past_item(key, kind, id)
+  local found = pcall('GET', past_key(key, kind, id))
+  if type(found) == 'table' then return nil, found.err end
+  if not found then return nil end
+  if unreadable(found) then return nil, unreadable(found) end
+  if (tonumber(sub(found, 2, 16)) or 0) <= now then return nil end
+  return sub(found, 17)
+end
+
+-- Keeps an item that was taken and will be replaced. `margin`: how much later than its end it may
+-- be collected (ms).
+local function keep_item(key, head, till, margin)
+  local lasting, past = decimal(till - now_up + margin), layout .. sub(head, 35, 49)
+  call('SET', past_key(key, 'p', sub(head, 3, 18)), past, 'PX', lasting)
+  local value = call('GETRANGE', key, '64', '-1')
+  call('SET', past_key(key, 't', sub(head, 19, 34)), past .. value, 'PX', lasting)
+end
