@@ -17,7 +17,7 @@ use store_core::{
 };
 
 pub use self::home::HomeKeys;
-pub use self::retry::{operation_of, operations, retries};
+pub use self::retry::{clearing, operation_of, operations, retries};
 pub use self::run::{RunIndexKeys, RunKeys, run, run_ends, run_listing, session};
 pub use self::step::steps;
 pub use self::topic::{TopicKeys, topic};

@@ -44,12 +44,13 @@ impl RetryCalls {
     pub(crate) fn new(link: &Link) -> Self {
         let layouts = link.layouts().argument(Aggregate::Retry);
         let margin = millis_ceil(link.collection_margin());
+        let remembered = millis_ceil(link.remembered_for(Durability::Accepted));
         let shared = |op, script, head| SharedScript::new(link, op, script, head);
         Self {
             begin: shared(Op::RetryBegin, &BEGIN, args![layouts.clone(), margin, RetryInfo::TIMED_OUT]),
             fail: shared(Op::RetryFail, &FAIL, args![layouts.clone(), margin]),
             succeed: shared(Op::RetrySucceed, &SUCCEED, args![layouts.clone(), margin]),
-            clear: shared(Op::RetryClear, &CLEAR, args![layouts.clone(), millis_ceil(FENCE_KEPT_FOR)]),
+            clear: shared(Op::RetryClear, &CLEAR, args![layouts.clone(), millis_ceil(FENCE_KEPT_FOR), remembered]),
             list: shared(Op::RetryList, &LIST, args![layouts]),
         }
     }
@@ -142,7 +143,9 @@ impl Retries for StateStore {
     }
 
     async fn clear(&self, operation: &Key) -> Result<bool> {
-        let mut reply = self.calls.retries.clear.call(self.operation_keys(operation), Vec::new(), 0).await?;
+        let mut keys = self.operation_keys(operation);
+        keys.push(keys::clearing(&self.namespace, &self.scope, operation, fastrand::u64(..)));
+        let mut reply = self.calls.retries.clear.call(keys, Vec::new(), 0).await?;
         match reply.next_word()?.as_ref() {
             b"cleared" => {
                 reply.record(operation.as_str(), []);

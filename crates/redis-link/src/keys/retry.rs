@@ -10,6 +10,12 @@ pub fn retries(namespace: &Namespace, scope: &Scope, operation: &Key) -> String 
     format!("{}:{{o.{operation}}}:retries", scoped(namespace, scope))
 }
 
+/// `ns:service:{o.key}:call:id`: string: a word, once a clearing of the operation was executed. TTL: as long as the call may be
+/// repeated.
+pub fn clearing(namespace: &Namespace, scope: &Scope, operation: &Key, id: u64) -> String {
+    format!("{}:{{o.{operation}}}:call:{id:016x}", scoped(namespace, scope))
+}
+
 /// `ns:service:{o.*}:retries`: the pattern of the keys of a scope. No name of a scope holds a character of a pattern.
 pub fn operations(namespace: &Namespace, scope: &Scope) -> String {
     format!("{}:{{o.*}}:retries", scoped(namespace, scope))
@@ -25,7 +31,7 @@ pub fn operation_of(namespace: &Namespace, scope: &Scope, key: &str) -> Option<K
 mod tests {
     use store_core::{Key, Namespace, Scope, ServiceName};
 
-    use super::{operation_of, retries};
+    use super::{clearing, operation_of, retries};
 
     #[test]
     fn an_operation_is_found_by_its_key_in_its_scope() {
@@ -38,5 +44,8 @@ mod tests {
         assert_eq!(operation_of(&namespace, &scopes[1], &own), Some(operation));
         assert_eq!(operation_of(&namespace, &scopes[0], &own), None);
         assert_eq!(operation_of(&namespace, &scopes[1], "tw:a:b:{w.n:x}:steps"), None);
+        let call = clearing(&namespace, &scopes[0], &Key::new("mail 7: *").unwrap(), 10);
+        assert_eq!(call, "tw:{o.mail 7: *}:call:000000000000000a");
+        assert_eq!(operation_of(&namespace, &scopes[0], &call), None);
     }
 }
