@@ -6,6 +6,7 @@
 //! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
+mod handoff;
 mod home;
 mod retry;
 mod run;
@@ -16,11 +17,12 @@ use store_core::{
     BroadcastName, Key, LeaseName, Namespace, PoolName, QueueName, RequestId, Scope, ServiceName, StreamName,
 };
 
+pub use self::handoff::{handoff, handoff_claim, handoff_put};
 pub use self::home::HomeKeys;
 pub use self::retry::{clearing, operation_of, operations, retries};
 pub use self::run::{RunIndexKeys, RunKeys, run, run_ends, run_listing, session};
 pub use self::step::steps;
-pub use self::topic::{TopicKeys, topic};
+pub use self::topic::{TopicKeys, topic, topic_call};
 
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;
@@ -213,13 +215,20 @@ pub struct PoolKeys {
     pub until: String,
     /// Sorted set: member, 0: by name.
     pub names: String,
+    tag: String,
 }
 
 impl PoolKeys {
     /// The keys of a pool.
     pub fn new(namespace: &Namespace, scope: &Scope, pool: &PoolName) -> Self {
-        let key = |part: &str| format!("{}:{{p.{pool}}}:{part}", scoped(namespace, scope));
-        Self { details: key("details"), until: key("until"), names: key("names") }
+        let tag = format!("{}:{{p.{pool}}}", scoped(namespace, scope));
+        let key = |part: &str| format!("{tag}:{part}");
+        Self { details: key("details"), until: key("until"), names: key("names"), tag }
+    }
+
+    /// `…:call:id`: string: the reply to a leave. TTL: as long as the call may be repeated.
+    pub fn call(&self, id: u64) -> String {
+        format!("{}:call:{id:016x}", self.tag)
     }
 }
 
@@ -258,25 +267,6 @@ pub fn gcra(key: &Key) -> String {
 /// `window:key`: string: the start of the window in µs and the units used. TTL: until its end.
 pub fn window(key: &Key) -> String {
     format!("window:{key}")
-}
-
-/// `handoff:length:service:key`, in the shared database: string: waiting or taken, put's identity, claim's identity, end
-/// (ms), until when there may be keys of [`handoff_put`] and [`handoff_claim`] (ms), value. TTL: the longest of these. The length of
-/// the service's name keeps two pairs from sharing a key.
-pub fn handoff(to: &ServiceName, key: &Key) -> String {
-    format!("handoff:{}:{to}:{key}", to.as_str().len())
-}
-
-/// `handoff:length:service:key{pDIGITS}`: string: end (ms). The put of an item that was taken and then replaced by another one, so
-/// that it can be repeated. TTL: the item's. No key of [`handoff`] ends in a brace. `lua/handoff/record.lua` of the cache store
-/// derives it.
-pub fn handoff_put(to: &ServiceName, key: &Key, put: RequestId) -> String {
-    format!("{}{{p{}}}", handoff(to, key), digits(put))
-}
-
-/// `handoff:length:service:key{tDIGITS}`: string: end (ms), value. The take of an item that was then replaced, as [`handoff_put`].
-pub fn handoff_claim(to: &ServiceName, key: &Key, claim: RequestId) -> String {
-    format!("{}{{t{}}}", handoff(to, key), digits(claim))
 }
 
 /// The hexadecimal digits of an identity.

@@ -6,23 +6,24 @@ use redis_link::keys::PoolKeys;
 use redis_link::layout::{self, Aggregate};
 use redis_link::{Arg, ReplyReader, Script, args};
 use store_core::{
-    Beat, Cursor, Error, Heartbeats, HolderName, Member, Op, Page, PageRequest, PoolName, Result, Timestamp,
-    millis_ceil,
+    Beat, Cursor, Durability, Error, Heartbeats, HolderName, Member, Op, Page, PageRequest, PoolName, Result,
+    Timestamp, millis_ceil,
 };
 
 use crate::StateStore;
 use crate::leases::check_lasting;
+use crate::store::ONCE;
 
 static BEAT: Script = Script::frees("heartbeat/beat", &[layout::PIECE, include_str!("../lua/heartbeat/beat.lua")]);
-static LEAVE: Script = Script::frees("heartbeat/leave", &[layout::PIECE, include_str!("../lua/heartbeat/leave.lua")]);
+static LEAVE: Script =
+    Script::frees("heartbeat/leave", &[layout::PIECE, ONCE, include_str!("../lua/heartbeat/leave.lua")]);
 static ALIVE: Script = Script::reads("heartbeat/alive", &[layout::PIECE, include_str!("../lua/heartbeat/alive.lua")]);
 static LOST: Script = Script::reads("heartbeat/lost", &[layout::PIECE, include_str!("../lua/heartbeat/lost.lua")]);
 
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 4] = [&BEAT, &LEAVE, &ALIVE, &LOST];
 
-/// Each call is one script in one round trip. `beat` also works if the server's memory is full. A `leave` whose reply
-/// was lost is sent again, and then returns `false`.
+/// Each call is one script in one round trip. `beat` and `leave` also work if the server's memory is full.
 #[async_trait]
 impl Heartbeats for StateStore {
     async fn beat(&self, beat: &Beat) -> Result<()> {
@@ -59,8 +60,10 @@ impl Heartbeats for StateStore {
 
     async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool> {
         let op = Op::HeartbeatLeave;
-        let args = args![self.pool_layouts(), member.as_str()];
-        let mut reply = self.link.call(op, &LEAVE, &self.pool_keys(pool), args).await?.reader(op);
+        let args = args![self.pool_layouts(), member.as_str(), self.remembered_arg(Durability::Accepted)];
+        let call = PoolKeys::new(&self.namespace, &self.scope, pool).call(fastrand::u64(..));
+        let [details, until, names] = self.pool_keys(pool);
+        let mut reply = self.link.call(op, &LEAVE, &[details, until, names, call], args).await?.reader(op);
         match reply.next_word()?.as_ref() {
             b"left" => {
                 reply.record_write(pool.as_str(), |write| write.with_part(member.as_str()));

@@ -101,7 +101,7 @@ impl Queue for StateStore {
 
 impl StateStore {
     /// The argument of scripts that remember a call: for how long, in ms.
-    fn remembered_arg(&self, durability: Durability) -> Arg {
+    pub(crate) fn remembered_arg(&self, durability: Durability) -> Arg {
         Arg::from(millis_ceil(self.link.remembered_for(durability)))
     }
 }

@@ -16,6 +16,10 @@ use crate::runs::RunCalls;
 use crate::steps::StepCalls;
 use crate::topics::TopicCalls;
 
+/// The piece of a script that remembers its reply. The script then takes the remembered call as its last key, and as its last argument
+/// [`StateStore::remembered_arg`].
+pub(crate) const ONCE: &str = include_str!("../lua/once.lua");
+
 /// The worker state store on one server. Clones share its connections.
 ///
 /// Each call is one script in one round trip. Concurrent calls of one operation are coalesced: each has its own

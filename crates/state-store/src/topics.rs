@@ -19,6 +19,7 @@ use store_core::{
 
 use self::shape::{TopicShape, TopicShapes};
 use crate::queue::lower;
+use crate::store::ONCE;
 use crate::{StateStore, notifications};
 
 const RECORD: &str = include_str!("../lua/topic/record.lua");
@@ -26,7 +27,8 @@ const GROUPS: &str = include_str!("../lua/topic/groups.lua");
 const HOLDING: &str = include_str!("../lua/topic/holding.lua");
 const TRIMMING: &str = include_str!("../lua/topic/trimming.lua");
 
-static DECLARE: Script = Script::frees("topic/declare", &[layout::PIECE, include_str!("../lua/topic/declare.lua")]);
+static DECLARE: Script =
+    Script::frees("topic/declare", &[layout::PIECE, ONCE, include_str!("../lua/topic/declare.lua")]);
 static APPEND: Script = Script::adds(
     "topic/append",
     &[
@@ -56,11 +58,11 @@ static ACKNOWLEDGE: Script = Script::frees(
 static RELEASE: Script =
     Script::frees("topic/release", &[layout::PIECE, RECORD, HOLDING, include_str!("../lua/topic/release.lua")]);
 static SEEK: Script =
-    Script::frees("topic/seek", &[layout::PIECE, RECORD, GROUPS, include_str!("../lua/topic/seek.lua")]);
+    Script::frees("topic/seek", &[layout::PIECE, ONCE, RECORD, GROUPS, include_str!("../lua/topic/seek.lua")]);
 static INSPECT: Script =
     Script::reads("topic/inspect", &[layout::PIECE, RECORD, include_str!("../lua/topic/inspect.lua")]);
 static REMOVE_GROUP: Script =
-    Script::frees("topic/remove_group", &[layout::PIECE, RECORD, include_str!("../lua/topic/remove_group.lua")]);
+    Script::frees("topic/remove_group", &[layout::PIECE, ONCE, RECORD, include_str!("../lua/topic/remove_group.lua")]);
 
 #[cfg(test)]
 pub(crate) static SCRIPTS: [&Script; 8] =
@@ -217,13 +219,16 @@ impl Topics for StateStore {
         };
         let margin = millis_ceil(self.link.collection_margin());
         let (most, lasting) = (TopicConfig::MAX_GROUPS, shape.config.lasting_millis());
-        let args = args![self.topic_layouts(), margin, most, lasting, group.as_str(), word, number];
+        let remembered = self.remembered_arg(Durability::Accepted);
+        let args = args![self.topic_layouts(), margin, most, lasting, group.as_str(), word, number, remembered];
         let partitions = match only {
             Some(partition) => vec![shape.keys_of(op, partition)?],
             None => shape.all().collect(),
         };
-        let calls = partitions.into_iter().map(|keys| (vec![&keys.events, &keys.groups], args.clone()));
-        let calls = calls.map(|(keys, args)| self.change_group(op, (topic, group), &SEEK, keys, args));
+        let calls = partitions.into_iter().map(|keys| {
+            let keys = vec![keys.events.clone(), keys.groups.clone(), keys.call(fastrand::u64(..))];
+            self.change_group(op, (topic, group), &SEEK, keys, args.clone())
+        });
         try_join_all(calls).await.map(drop)
     }
 
@@ -237,8 +242,9 @@ impl Topics for StateStore {
         let op = Op::TopicRemoveGroup;
         let shape = self.topic(op, topic).await?;
         let calls = shape.all().map(|keys| {
-            let args = args![self.topic_layouts(), group.as_str()];
-            self.change_group(op, (topic, group), &REMOVE_GROUP, vec![&keys.groups], args)
+            let args = args![self.topic_layouts(), group.as_str(), self.remembered_arg(Durability::Accepted)];
+            let keys = vec![keys.groups.clone(), keys.call(fastrand::u64(..))];
+            self.change_group(op, (topic, group), &REMOVE_GROUP, keys, args)
         });
         try_join_all(calls).await.map(drop)
     }
@@ -255,7 +261,7 @@ impl StateStore {
         op: Op,
         (topic, group): (&TopicName, &GroupName),
         script: &Script,
-        keys: Vec<&String>,
+        keys: Vec<String>,
         args: Vec<Arg>,
     ) -> Result<()> {
         let mut reply = self.link.call(op, script, &keys, args).await?.reader(op);

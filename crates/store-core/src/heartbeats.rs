@@ -51,7 +51,7 @@ pub trait Heartbeats: Send + Sync + fmt::Debug {
     /// `async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool>`
     ///
     /// Removes a member that stops in an orderly way: it is neither alive nor lost. Returns whether it was alive. O(log
-    /// members). If the reply is lost and the call is sent again, it returns `false`.
+    /// members).
     async fn leave(&self, pool: &PoolName, member: &HolderName) -> Result<bool>;
 
     /// `async fn alive(&self, pool: &PoolName, page: PageRequest) -> Result<Page<Member>>`

@@ -14,7 +14,7 @@ pub(crate) const CASES: &[&[Case]] = &[put::CASES, take::CASES];
 /// Longer than any case takes.
 const LONG: Ttl = Ttl::from_secs(600);
 
-fn secs(seconds: u64) -> Ttl {
+fn secs(seconds: u32) -> Ttl {
     Ttl::from_secs(seconds)
 }
 

@@ -23,6 +23,11 @@ impl HomeKeys {
         format!("{}:run:{run}", self.prefix)
     }
 
+    /// `ns:{q.queue.0}:call:id`: as [`RunKeys::call`](super::RunKeys::call).
+    pub fn call(&self, call: u64) -> String {
+        format!("{}:call:{call:016x}", self.prefix)
+    }
+
     /// What the keys of the listings begin with, as [`RunKeys::listings`](super::RunKeys::listings): `ns:{q.queue.0}:runs`.
     pub fn runs(&self) -> String {
         format!("{}:runs", self.prefix)

@@ -32,6 +32,16 @@ impl RunKeys {
         }
     }
 
+    /// `ns:{r.run}:call:id` or `ns:{s.session}:call:id`: string: the record that a call has created. TTL: as long as the call may be
+    /// repeated.
+    pub fn call(self, namespace: &Namespace, id: &RunId, call: u64) -> String {
+        let tag = match self {
+            Self::OfRuns => "r",
+            Self::OfSessions => "s",
+        };
+        format!("{namespace}:{{{tag}.{id}}}:call:{call:016x}")
+    }
+
     /// What the keys of the listings begin with: `ns:{x.runs}` or `ns:{x.sessions}`.
     pub fn listings(self, namespace: &Namespace) -> String {
         let tag = match self {

@@ -1,6 +1,6 @@
 use store_core::{BroadcastName, Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName, StreamName};
 
-use super::{QueueKeys, broadcast_channel, handoff, lease};
+use super::{QueueKeys, broadcast_channel, lease};
 
 #[test]
 fn one_tag_per_partition() {
@@ -86,14 +86,6 @@ fn a_stream_is_read_from_the_key_of_its_token() {
     assert_eq!(super::stream_of(&namespace, &key), Some(stream));
     assert_eq!(super::stream_of(&Namespace::new("t").unwrap(), &key), None);
     assert_eq!(super::stream_of(&namespace, "tw:{t.a}:token:{b}:token"), None);
-}
-
-#[test]
-fn no_two_handoffs_share_a_key() {
-    let key = |to: &str, key: &str| handoff(&ServiceName::new(to).unwrap(), &Key::new(key).unwrap());
-    assert_ne!(key("a:b", "c"), key("a", "b:c"));
-    assert_ne!(key("a:", "b"), key("a", ":b"));
-    assert_ne!(key("a:", "b"), key("a", "::b"));
 }
 
 #[test]

@@ -10,6 +10,12 @@ pub fn topic(namespace: &Namespace, topic: &TopicName) -> String {
     format!("{namespace}:{{e.{topic}}}:topic")
 }
 
+/// `ns:{e.topic}:call:id`: string: the reply to a declaration that has changed the configuration. TTL: as long as the call may be
+/// repeated.
+pub fn topic_call(namespace: &Namespace, topic: &TopicName, id: u64) -> String {
+    format!("{namespace}:{{e.{topic}}}:call:{id:016x}")
+}
+
 /// The keys of one partition of a topic. TTL of both: the age of the events and an eighth of it, at least a day more than the age.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicKeys {
@@ -30,7 +36,8 @@ impl TopicKeys {
         Self { events: key("events"), groups: key("groups"), tag }
     }
 
-    /// `…:call:id`: string: the number of the first event of an append. TTL: as long as the call may be repeated.
+    /// `…:call:id`: string: the number of the first event of an append, or the reply to another call. TTL: as long as the call may be
+    /// repeated.
     pub fn call(&self, id: u64) -> String {
         format!("{}:call:{id:016x}", self.tag)
     }
@@ -42,7 +49,7 @@ mod tests {
 
     use store_core::{Namespace, TopicName};
 
-    use super::{super::slot_of, TopicKeys, topic};
+    use super::{super::slot_of, TopicKeys, topic, topic_call};
 
     #[test]
     fn the_partitions_of_a_topic_spread_over_the_slots() {
@@ -73,8 +80,12 @@ mod tests {
                 keys.extend([of_partition.call(1), of_partition.events, of_partition.groups]);
                 count += 3;
             }
-            keys.insert(topic(&namespace, &name));
-            count += 1;
+            keys.extend([topic(&namespace, &name), topic_call(&namespace, &name, 1)]);
+            assert_eq!(
+                slot_of(topic(&namespace, &name).as_bytes()),
+                slot_of(topic_call(&namespace, &name, 1).as_bytes())
+            );
+            count += 2;
         }
         assert_eq!(keys.len(), count);
     }

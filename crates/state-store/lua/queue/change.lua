@@ -1,36 +1,27 @@
 -- queue/change: cancels, deletes, promotes or replays jobs.
--- KEYS    those of keys.lua
--- ARGV    1 clock, 2 shape, 3 'cancel' (1 job), 'delete', 'promote' or 'replay', 4.. packed ids
+-- KEYS    those of keys.lua, 15 call (string)
+-- ARGV    1 clock, 2 shape, 3 ms for which the call is remembered, 4 'cancel' (1 job), 'delete',
+--         'promote' or 'replay', 5.. packed ids
 -- Returns 'shape' and the recorded one, or 'changed', then for each job 'removed', 'requested' (its
 --         worker is to stop), 'promoted', 'replayed', 'held' (its unique key, by another job), or
 --         where it is because it was not changed; and the id of that other job or ''
--- Retry   finds what the first run left
+-- Retry   remembered until the last copy's deadline
 -- Cost    up to 18 commands per job, O(bytes of the jobs and of their batches + n log s) with s in
 --         their states
 -- needs: NO_FENCE, extract, find, flush, forget, holder_of, moved, publish, salt, stay, take_out
 -- needs: unique_of, wake, with_flag
 local reply, changed, keys = { 'changed' }, {}, {}
 
-local function remove(job)
-  take_out(job)
-  forget(job)
-  return 'removed'
-end
-
+-- What a job becomes, or nil.
 local changes = {
   cancel = function(job)
-    if job.place == 'ready' or job.place == 'scheduled' then return remove(job) end
+    if job.place == 'ready' or job.place == 'scheduled' then return 'removed' end
     if job.place ~= 'running' then return nil end
     stay(job, with_flag(job.s, 1), job.at)
     return 'requested'
   end,
-  delete = function(job) return job.place ~= 'running' and remove(job) or nil end,
-  promote = function(job)
-    if job.place ~= 'scheduled' then return nil end
-    extract(job)
-    table.insert(moved.tails[byte(job.record, 3)], job.id)
-    return 'promoted'
-  end,
+  delete = function(job) return job.place ~= 'running' and 'removed' or nil end,
+  promote = function(job) return job.place == 'scheduled' and 'promoted' or nil end,
   -- As if it had never been claimed. Its deadline does not count again, for it has a state.
   replay = function(job)
     if job.place ~= 'dead' then return nil end
@@ -42,21 +33,27 @@ local changes = {
       keys[key .. salt] = job.id
       call('HSET', unique, key, (kind == 1 and 'c' or 'f') .. job.id)
     end
-    extract(job)
-    table.insert(moved.tails[byte(job.record, 3)], job.id)
     add(moved.states, job.id, 'w' .. NO_FENCE .. '\0\0' .. sub(job.s, 20, 26)
       .. (kind == 1 and '\16' or '\0') .. '\0\0\0')
     return 'replayed'
   end,
 }
 
-for i = 4, #ARGV do
+for i = 5, #ARGV do
   local id, word, holder = ARGV[i], nil, nil
   local job = changed[id .. salt] and { place = 'unknown' } or find(id)
-  if job.place ~= 'unknown' then word, holder = changes[ARGV[3]](job) end
+  if job.place ~= 'unknown' then word, holder = changes[ARGV[4]](job) end
+  if word == 'removed' then
+    take_out(job)
+    forget(job)
+  elseif word == 'promoted' or word == 'replayed' then
+    extract(job)
+    table.insert(moved.tails[byte(job.record, 3)], job.id)
+  end
   changed[id .. salt] = word
   add(reply, word or job.place, holder or '')
 end
 if flush('') then wake() end
+call('SET', KEYS[15], cmsgpack.pack(reply), 'PX', ARGV[3])
 publish()
 return reply

@@ -1,10 +1,11 @@
 -- schedule/change: pauses, resumes or deletes a schedule.
--- KEYS    those of keys.lua, 15 schedules, 16 schedule_names (sorted sets)
--- ARGV    1 clock, 2 shape, 3 'pause', 'resume' or 'delete', 4 name
+-- KEYS    those of keys.lua, 15 schedules, 16 schedule_names (sorted sets), 17 call: see once.lua
+-- ARGV    1 clock, 2 shape, 3 'pause', 'resume' or 'delete', 4 name, 5 ms for which the call is
+--         remembered
 -- Returns 'shape' and the recorded one | 'changed' | 'absent'
--- Retry   leads to the same state
--- Cost    up to 5 commands, O(log n + bytes) with n schedules
--- needs: call, decimal, jobs, meta, no_schedule, now, now_up, sub
+-- Retry   remembered until the last copy's deadline
+-- Cost    up to 6 commands, O(log n + bytes) with n schedules
+-- needs: call, decimal, jobs, meta, no_schedule, now, now_up, remember, sub
 local shape = call('HGET', meta, 'shape')
 if shape and shape ~= ARGV[2] then return { 'shape', shape } end
 local action, name, field = ARGV[3], ARGV[4], '\3' .. ARGV[4]
@@ -12,10 +13,10 @@ if action == 'delete' then
   call('HDEL', jobs, field)
   call('ZREM', KEYS[16], name)
   call('ZREM', KEYS[15], name)
-  return { 'changed' }
+  return remember({ 'changed' })
 end
 local stored = call('HGET', jobs, field)
-if not stored then return { 'absent' } end
+if not stored then return remember({ 'absent' }) end
 if no_schedule(stored) then return no_schedule(stored) end
 if action == 'pause' then
   call('HSET', jobs, field, '\1p' .. sub(stored, 3))
@@ -26,4 +27,4 @@ elseif sub(stored, 2, 2) == 'p' then
   local since = string.format('%015.0f', math.max(now_up, tonumber(sub(stored, 19, 33))))
   call('HSET', jobs, field, '\1a' .. sub(stored, 3, 18) .. since .. sub(stored, 34))
 end
-return { 'changed' }
+return remember({ 'changed' })

@@ -1,10 +1,11 @@
 -- schedule/put: creates or changes a schedule.
--- KEYS    those of keys.lua, 15 schedules, 16 schedule_names (sorted sets)
--- ARGV    1 clock, 2 shape, 3 name, 4 expected version (digits) or '', 5 times, options, payload
+-- KEYS    those of keys.lua, 15 schedules, 16 schedule_names (sorted sets), 17 call: see once.lua
+-- ARGV    1 clock, 2 shape, 3 name, 4 expected version (digits) or '', 5 times, options, payload, 6
+--         ms for which the call is remembered
 -- Returns 'shape' and the recorded one | 'stored' or 'conflict' and the stored version (0: none)
--- Retry   writes the same again
--- Cost    up to 6 commands, O(log n + bytes) with n schedules
--- needs: NO_FIRING, call, decimal, jobs, meta, no_schedule, now, now_up, sub
+-- Retry   remembered until the last copy's deadline; and writes the same again
+-- Cost    up to 7 commands, O(log n + bytes) with n schedules
+-- needs: NO_FIRING, call, decimal, jobs, meta, no_schedule, now, now_up, remember, sub
 local shape = call('HGET', meta, 'shape')
 if shape ~= ARGV[2] then
   if shape then return { 'shape', shape } end
@@ -18,7 +19,7 @@ if stored then
   version = tonumber(sub(stored, 3, 18))
   if sub(stored, 107) == times then
     call('HSET', jobs, field, stored)
-    return { 'stored', decimal(version) }
+    return remember({ 'stored', decimal(version) })
   end
   status, past = sub(stored, 2, 2), sub(stored, 34, 106)
   local size = struct.unpack('>I2', times)
@@ -36,4 +37,4 @@ if status == 'a' then call('ZADD', KEYS[15], decimal(now), name) end
 call('ZADD', KEYS[16], 0, name)
 local head = '\1' .. status .. string.format('%016.0f', version) .. since
 call('HSET', jobs, field, head .. past .. times)
-return { 'stored', decimal(version) }
+return remember({ 'stored', decimal(version) })

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use redis_link::{Arg, ReplyReader};
-use store_core::{Cancelled, Deleted, JobId, Op, QueueControl, QueueName, Replayed, Result, validate_batch};
+use store_core::{
+    Cancelled, Deleted, Durability, JobId, Op, QueueControl, QueueName, Replayed, Result, validate_batch,
+};
 
 use super::partition::{Called, Target};
 use super::{id_arg, read_id, scripts};
 use crate::StateStore;
 
 /// Each call is one script in one round trip, or one for each 100 jobs and each partition that may have them, so that none occupies
-/// the server for long. A call that is sent again finds the result of the first one.
+/// the server for long. A call that is sent again returns what the first one has done, and changes nothing else.
 #[async_trait]
 impl QueueControl for StateStore {
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled> {
@@ -72,8 +74,9 @@ const SLICE: usize = 100;
 async fn on_all(store: &StateStore, op: Op, action: &'static str, queue: &QueueName, records: bool) -> Result<()> {
     with_shape!(store, op, queue, records, |shape| {
         let mut is_answered = Some(());
-        let to = |partition| Target::new(op, &scripts::CONTROL, queue, &shape, partition);
-        let calls = (0..shape.count()).map(|partition| (to(partition), vec![Arg::fixed(action)]));
+        let to = |partition| Target::new(op, &scripts::CONTROL, queue, &shape, partition).remembered();
+        let args = || vec![store.remembered_arg(Durability::Accepted), Arg::fixed(action)];
+        let calls = (0..shape.count()).map(|partition| (to(partition), args()));
         for answer in store.call_all(calls.collect()).await {
             match answer? {
                 Called::Answered(answer, _) => answer.reader(op).record(queue.as_str(), []),
@@ -107,9 +110,10 @@ async fn change<T: Clone + PartialEq + Send>(
             }
             for (partition, indices) in &of_partition {
                 for slice in indices.chunks(SLICE) {
-                    let to = Target::new(op, &scripts::CHANGE, queue, &shape, *partition);
+                    let to = Target::new(op, &scripts::CHANGE, queue, &shape, *partition).remembered();
                     let ids = slice.iter().map(|&index| id_arg(&jobs[index]));
-                    let args = std::iter::once(Arg::fixed(action)).chain(ids).collect();
+                    let args = [store.remembered_arg(Durability::Accepted), Arg::fixed(action)];
+                    let args = args.into_iter().chain(ids).collect();
                     let Called::Answered(answer, _) = store.call_on(to, args).await? else {
                         is_answered = None;
                         break;

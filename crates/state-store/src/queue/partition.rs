@@ -142,8 +142,10 @@ impl StateStore {
         };
         let first = Shape::new(self, &recording, Bytes::new(), 1);
         // The tag of partition 0 depends on the number of partitions. The shape is recorded under the tag of a single partition.
-        let args = vec![Arg::from(&own), Arg::fixed("open")];
-        let answer = self.link.call(op, &scripts::CONTROL, &first.partitions[0].in_order, args).await?;
+        let args = vec![Arg::from(&own), Arg::fixed(""), Arg::fixed("open")];
+        let mut keys = first.partitions[0].in_order.clone();
+        keys.push(Bytes::from(first.keys(0).call(fastrand::u64(..))));
+        let answer = self.link.call(op, &scripts::CONTROL, &keys, args).await?;
         let mut reply = answer.reader(op);
         let text = match reply.next_word()?.as_ref() {
             b"shape" => reply.next_bytes()?,
@@ -304,6 +306,11 @@ impl<'a> Target<'a> {
             durability: Durability::Accepted,
             lease: None,
         }
+    }
+
+    /// The same as a call with a new identity, which the script remembers.
+    pub(super) fn remembered(self) -> Self {
+        Self { call: Some(fastrand::u64(..)), ..self }
     }
 }
 

@@ -31,8 +31,8 @@ impl StateStore {
     async fn wake(&self, queue: &QueueName, partition: u16) -> Result<()> {
         let shape = self.shape(waiter::OP, queue, false).await?;
         if partition < shape.count() {
-            let to = Target::new(waiter::OP, &scripts::CONTROL, queue, &shape, partition);
-            self.call_on(to, vec![Arg::fixed("wake")]).await?;
+            let to = Target::new(waiter::OP, &scripts::CONTROL, queue, &shape, partition).remembered();
+            self.call_on(to, vec![Arg::fixed(""), Arg::fixed("wake")]).await?;
         }
         Ok(())
     }

@@ -14,6 +14,7 @@ use super::batch::Group;
 use super::partition::{Called, Target};
 use super::{id_arg, record as job_record};
 use crate::StateStore;
+use crate::store::ONCE;
 
 /// A script by its kind, its name and the pieces before its own file: files below `lua`.
 macro_rules! scheduling {
@@ -23,8 +24,8 @@ macro_rules! scheduling {
     };
 }
 
-static PUT: Script = scheduling!(adds "schedule/put", "queue/keys", "schedule/record");
-static CHANGE: Script = scheduling!(frees "schedule/change", "queue/keys", "schedule/record");
+static PUT: Script = scheduling!(adds "schedule/put", "queue/keys", "once", "schedule/record");
+static CHANGE: Script = scheduling!(frees "schedule/change", "queue/keys", "once", "schedule/record");
 static GET: Script = scheduling!(reads "schedule/get", "queue/keys");
 static LIST: Script = scheduling!(frees "schedule/list", "queue/keys");
 static DUE: Script = scheduling!(frees "schedule/due", "queue/keys", "schedule/record");
@@ -50,7 +51,7 @@ impl Schedules for StateStore {
     ) -> Result<Receipt<SchedulePut>> {
         let op = Op::SchedulePut;
         let expected = expected.map_or_else(String::new, |version| version.to_string());
-        let args = args![name.as_str(), expected, schedule.encode()];
+        let args = args![name.as_str(), expected, schedule.encode(), self.remembered_arg(durability)];
         let (answer, reached) = self.on_schedules((op, &PUT), queue, true, durability, args).await?;
         let mut reply = answer.reader(op);
         match reply.next_word()?.as_ref() {
@@ -172,7 +173,10 @@ impl StateStore {
         args: Vec<Arg>,
     ) -> Result<(Answer, Result<Reached>)> {
         Ok(with_shape!(self, op, queue, records, |shape| {
-            let to = Target { takes_schedules: true, durability, ..Target::new(op, script, queue, &shape, 0) };
+            let call = script.pieces().contains(&ONCE).then(|| shape.keys(0).call(fastrand::u64(..)));
+            let more_keys = call.into_iter().collect();
+            let to =
+                Target { takes_schedules: true, more_keys, durability, ..Target::new(op, script, queue, &shape, 0) };
             match self.call_on(to, args.clone()).await? {
                 Called::Answered(answer, reached) => Some((answer, reached)),
                 Called::OtherShape => None,
@@ -182,7 +186,7 @@ impl StateStore {
 
     /// Whether there is such a schedule.
     async fn change(&self, op: Op, action: &'static str, queue: &QueueName, name: &ScheduleName) -> Result<bool> {
-        let args = args![Arg::fixed(action), name.as_str()];
+        let args = args![Arg::fixed(action), name.as_str(), self.remembered_arg(Durability::Accepted)];
         let (answer, _) = self.on_schedules((op, &CHANGE), queue, false, Durability::Accepted, args).await?;
         let mut reply = answer.reader(op);
         match reply.next_word()?.as_ref() {

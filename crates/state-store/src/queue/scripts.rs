@@ -30,10 +30,10 @@ pub(super) static SETTLE: Script = script!(frees "settle",
     "settle_plain", "blob", "running", "single", "unique", "waiter", "wake", "finished", "moves", "find", "outcomes"
 );
 pub(super) static CHANGE: Script = script!(frees "change",
-    "keys", "begin", "positions", "batch", "writes", "batches", "cancel_plain", "blob", "running", "single", "unique",
+    "keys", "begin", "remembered", "positions", "batch", "writes", "batches", "cancel_plain", "blob", "running", "single", "unique",
     "waiter", "wake", "finished", "moves", "find"
 );
-pub(super) static CONTROL: Script = script!(frees "control", "keys", "begin", "waiter", "wake");
+pub(super) static CONTROL: Script = script!(frees "control", "keys", "begin", "remembered", "waiter", "wake");
 
 pub(super) static COUNTS: Script = script!(reads "counts", "keys", "begin");
 pub(super) static GET: Script = script!(reads "get", "keys", "begin", "positions", "batch", "blob", "running", "find");

@@ -35,6 +35,13 @@ impl Records<'_> {
         Ok(vec![home.map_or_else(own, |home| home.run(id))])
     }
 
+    /// The key of a remembered call that creates a record.
+    async fn call_key(&self, id: &RunId, call: u64) -> Result<String> {
+        let home = self.store.home_keys(self.op().create).await?;
+        let own = || self.calls.kind.keys.call(&self.store.namespace, id, call);
+        Ok(home.map_or_else(own, |home| home.call(call)))
+    }
+
     pub(super) async fn create(&self, run: &NewRun, durability: Durability) -> Result<Receipt<RunOutcome>> {
         let mut may_replace = false;
         for _ in 0..TRIES {
@@ -49,9 +56,11 @@ impl Records<'_> {
                 run.max_events.clamp(100, NewRun::MAX_EVENTS),
                 reply::names(&run.agent, run.session.as_ref()),
                 &run.input,
+                self.store.remembered_arg(durability),
             ];
-            let key = self.key(self.op().create, &run.run).await?;
-            let answer = self.calls.create.call_durable(key, args, run.input.len(), durability).await;
+            let mut keys = self.key(self.op().create, &run.run).await?;
+            keys.push(self.call_key(&run.run, fastrand::u64(..)).await?);
+            let answer = self.calls.create.call_durable(keys, args, run.input.len(), durability).await;
             let (mut reply, reached) = answer?;
             let word = reply.next_word()?;
             if word.as_ref() == b"stale" {

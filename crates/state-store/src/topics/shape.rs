@@ -7,7 +7,7 @@ use std::time::Duration;
 use redis_link::keys::{self, TopicKeys};
 use redis_link::{Arg, args};
 use sha2::{Digest, Sha256};
-use store_core::{Error, Key, Op, Result, TopicConfig, TopicName, millis_ceil};
+use store_core::{Durability, Error, Key, Op, Result, TopicConfig, TopicName, millis_ceil};
 
 use super::DECLARE;
 use crate::StateStore;
@@ -80,13 +80,17 @@ impl StateStore {
         topic: &TopicName,
         config: Option<&TopicConfig>,
     ) -> Result<Option<Arc<TopicShape>>> {
-        let (count, bounds) = match config {
-            Some(config) => (Arg::from(u32::from(config.partitions)), Arg::from(bounds(config))),
-            None => (Arg::fixed(""), Arg::fixed("")),
-        };
-        let key = keys::topic(&self.namespace, topic);
-        let mut reply =
-            self.link.call(op, &DECLARE, &[key], args![self.topic_layouts(), count, bounds]).await?.reader(op);
+        let mut args = args![self.topic_layouts()];
+        args.extend(match config {
+            Some(config) => {
+                let remembered = self.remembered_arg(Durability::Accepted);
+                args![u32::from(config.partitions), bounds(config), remembered]
+            }
+            None => vec![Arg::fixed(""); 3],
+        });
+        let call = keys::topic_call(&self.namespace, topic, fastrand::u64(..));
+        let keys = [keys::topic(&self.namespace, topic), call];
+        let mut reply = self.link.call(op, &DECLARE, &keys, args).await?.reader(op);
         if reply.next_word()?.as_ref() != b"declared" {
             return Err(reply.unknown_word());
         }

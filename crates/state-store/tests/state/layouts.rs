@@ -235,6 +235,9 @@ async fn what_is_written_has_the_golden_layout() {
         let fixture = fixture().await;
         write(aggregate, &fixture).await;
         let dumped = dump(&fixture.server, KEYS).await.unwrap();
+        // Remembered calls have random ids, and last for seconds.
+        let lasting = dumped.split_inclusive('\n').filter(|line| !line.contains(":call:"));
+        let dumped: String = lasting.collect();
         let written = Layouts::default().written(aggregate);
         assert_eq!(dumped, golden(aggregate, written), "{} in layout {written}:\n{dumped}", aggregate.name());
     }

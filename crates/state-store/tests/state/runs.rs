@@ -50,8 +50,13 @@ async fn list(store: &StateStore) -> store_core::RunPage {
     Runs::list(store, &RunFilter::default(), PageRequest::default()).await.unwrap()
 }
 
+/// Without the remembered calls, which last for seconds.
 async fn keys(server: &RedisServer) -> Vec<String> {
     let mut keys = server.command(&["KEYS", "test:*{*"]).await.unwrap().as_strings().unwrap();
+    for call in keys.extract_if(.., |key| key.contains(":call:")) {
+        let ttl = server.command(&["PTTL", &call]).await.unwrap().as_integer().unwrap();
+        assert!(ttl <= 60_000 && ttl != -1, "{call}: {ttl}");
+    }
     keys.sort();
     keys
 }

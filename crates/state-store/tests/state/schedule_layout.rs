@@ -64,6 +64,9 @@ async fn what_is_written_has_the_golden_layout() {
     let fixture = fixture().await;
     write(&fixture).await;
     let dumped = dump(&fixture.server, "test:*{*}*:*").await.unwrap();
+    // Remembered calls have random ids, and last for seconds.
+    let lasting = dumped.split_inclusive('\n').filter(|line| !line.contains(":call:"));
+    let dumped: String = lasting.collect();
     assert_eq!(dumped, GOLDEN, "\n{dumped}");
 }
 

@@ -39,9 +39,6 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     /// Removes a job that is ready or scheduled. If the job runs, requests that its worker stop it; the worker receives the
     /// request when it next extends the lease.
     ///
-    /// If the reply is lost and the request is sent again, the outcome is [`Cancelled::Unknown`] for a job that the first request
-    /// removed.
-    ///
     /// A job that was requested to stop may still complete or die, but it does not become ready again: a retry, a snooze, a
     /// release and the end of its lease remove it.
     async fn cancel(&self, queue: &QueueName, job: &JobId) -> Result<Cancelled>;
@@ -52,8 +49,7 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
     ///
     /// If a job holds its unique key until it is claimed or finished, the replay takes the key again. If another job holds
     /// the key, the job stays dead: [`Replayed::Held`]. A key with a fixed time ([`UniqueUntil::Elapsed`]) is not taken
-    /// again, because its time began with the push. If the reply is lost and the request is sent again, the outcome is
-    /// [`Replayed::NotDead`] for the jobs that the first request replayed.
+    /// again, because its time began with the push.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if `jobs` is empty or has more than [`NewJob::MAX_BATCH`] ids.
@@ -65,8 +61,7 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
 
     /// `async fn delete(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<Deleted>>`
     ///
-    /// Deletes jobs in any state but running. If the reply is lost and the request is sent again, the outcome is
-    /// [`Deleted::Unknown`] for the jobs that the first request deleted.
+    /// Deletes jobs in any state but running.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`NewJob::MAX_BATCH`](crate::NewJob::MAX_BATCH) ids.
@@ -74,8 +69,7 @@ pub trait QueueControl: Send + Sync + fmt::Debug {
 
     /// `async fn promote(&self, queue: &QueueName, jobs: &[JobId]) -> Result<Vec<bool>>`
     ///
-    /// Makes scheduled jobs ready. `true` for each job that was scheduled. If the reply is lost and the request is sent again, it
-    /// is `false` for the jobs that the first request made ready.
+    /// Makes scheduled jobs ready. `true` for each job that was scheduled.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if `jobs` is empty or has more than [`NewJob::MAX_BATCH`](crate::NewJob::MAX_BATCH) ids.

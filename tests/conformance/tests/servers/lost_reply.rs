@@ -4,6 +4,7 @@
 mod broadcasts;
 mod cache;
 mod homes;
+mod interleaved;
 mod retries;
 mod runs;
 mod schedules;
@@ -14,6 +15,7 @@ mod tokens;
 mod topics;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use conformance::{Engine, Options, RedisEngine, Stores};
 use store_core::{Clock, Error, Key, ManualClock, Op, QueueName, Repeat, Result, Timestamp};
@@ -111,31 +113,36 @@ fn every_operation_that_writes_has_a_case() {
 }
 
 /// How long a repetition waits.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Both servers, each behind a proxy.
 struct Servers {
-    _started: [RedisServer; 2],
+    started: Arc<[RedisServer; 2]>,
     proxies: Arc<[FaultProxy; 2]>,
     engine: RedisEngine,
 }
 
 impl Servers {
     async fn start() -> Self {
+        Self::start_within(PATIENCE).await
+    }
+
+    /// `patience`: how long a repetition waits.
+    async fn start_within(patience: Duration) -> Self {
         let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
         let (cache, state) = (cache.unwrap(), state.unwrap());
         let proxies =
             [FaultProxy::start(cache.address()).await.unwrap(), FaultProxy::start(state.address()).await.unwrap()];
         let urls = [cache.url_through(&proxies[0], None), state.url_through(&proxies[1], None)];
-        let engine = RedisEngine::connect_within("redis", &urls[0], &urls[1], PATIENCE).await.unwrap();
-        Self { _started: [cache, state], proxies: Arc::new(proxies), engine }
+        let engine = RedisEngine::connect_within("redis", &urls[0], &urls[1], patience).await.unwrap();
+        Self { started: Arc::new([cache, state]), proxies: Arc::new(proxies), engine }
     }
 
     async fn open(&self, place: &'static str, loses: bool) -> World {
         let clock = ManualClock::new(Timestamp::from_millis(1_800_000_000_000));
         let options = Options { clock: Clock::Manual(clock.clone()), ..Options::default() };
         let stores = self.engine.open(place, &options).await.unwrap();
-        World { stores, clock, proxies: Arc::clone(&self.proxies), place, loses }
+        World { stores, clock, proxies: Arc::clone(&self.proxies), servers: Arc::clone(&self.started), place, loses }
     }
 }
 
@@ -144,6 +151,7 @@ struct World {
     stores: Stores,
     clock: ManualClock,
     proxies: Arc<[FaultProxy; 2]>,
+    servers: Arc<[RedisServer; 2]>,
     place: &'static str,
     loses: bool,
 }
@@ -165,11 +173,6 @@ impl World {
         }
         assert_eq!(fired(), before + 1, "no reply was lost");
         answer
-    }
-
-    /// The answer of a call: `first`, or if its reply was lost, `repeated`.
-    fn answer<T>(&self, first: T, repeated: T) -> T {
-        if self.loses { repeated } else { first }
     }
 
     /// Makes a call that is never repeated. It returns `Indeterminate`, unless its reply arrived.
