@@ -50,7 +50,7 @@ impl Entries {
         }
     }
 
-    /// Sets the durability that `begin`, `prolong` and `finish` request. Default [`Durability::Accepted`].
+    /// Sets the durability that `begin`, `prolong` and `finish` request for what they write. Default [`Durability::Accepted`].
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
@@ -84,7 +84,9 @@ impl Entries {
             _ => return Err(reply.unknown_word()),
         };
         self.responses.note(if let Begun::Finished(response) = &begun { response.len() } else { 0 });
-        reached?;
+        if matches!(begun, Begun::Started) {
+            reached?;
+        }
         self.begins.count(&begun);
         Ok(begun)
     }
@@ -106,7 +108,7 @@ impl Entries {
                 reply.record(request.key.as_str(), []);
                 reached.map(|_| true)
             }
-            b"lost" => reached.map(|_| false),
+            b"lost" => Ok(false),
             _ => Err(reply.unknown_word()),
         }
     }
@@ -144,7 +146,7 @@ impl Entries {
                 reply.record(request.key.as_str(), []);
                 reached.map(|_| Finished::Stored)
             }
-            b"lost" => reached.map(|_| Finished::Lost),
+            b"lost" => Ok(Finished::Lost),
             _ => Err(reply.unknown_word()),
         }
     }

@@ -61,16 +61,19 @@ impl Leases for StateStore {
         let word = reply.next_word()?;
         let (fence, until) = (Fence::new(reply.next_u64()?), Timestamp::from_millis(reply.next_u64()?));
         let name = request.name.clone();
-        let acquired = match word.as_ref() {
+        match word.as_ref() {
             b"yes" => {
                 reply.record_write(name.as_str(), |write| write.with_number(fence.get()));
                 let lease = Lease::new(name, request.holder.clone(), fence, until);
-                Acquired::Yes(lease.with_durability(durability))
+                Ok(Receipt::new(Acquired::Yes(lease.with_durability(durability)), reached?))
             }
-            b"taken" => Acquired::Taken(LeaseInfo::new(name, holder(op, &mut reply)?, fence, until)),
-            _ => return Err(reply.unknown_word()),
-        };
-        Ok(Receipt::new(acquired, reached?))
+            // Nothing was written, so `NotDurable` would be wrong.
+            b"taken" => {
+                let taken = Acquired::Taken(LeaseInfo::new(name, holder(op, &mut reply)?, fence, until));
+                Ok(Receipt::new(taken, reached.unwrap_or_default()))
+            }
+            _ => Err(reply.unknown_word()),
+        }
     }
 
     async fn renew(&self, lease: &Lease, lasting: Duration) -> Result<Option<Timestamp>> {

@@ -88,7 +88,9 @@ impl Steps for StateStore {
         let (reply, reached) = answer.inspect_err(|_| calls.outputs.forget())?;
         let begun = begun(attempt, reply)?;
         calls.outputs.note(if let StepBegun::Finished(output) = &begun { output.len() } else { 0 });
-        Ok(Receipt::new(begun, reached?))
+        // All other answers were only read, so `NotDurable` would be wrong.
+        let reached = if matches!(begun, StepBegun::Started) { reached? } else { reached.unwrap_or_default() };
+        Ok(Receipt::new(begun, reached))
     }
 
     async fn finish(&self, attempt: &StepAttempt, output: &Bytes, durability: Durability) -> Result<Receipt<bool>> {
@@ -121,7 +123,9 @@ impl Steps for StateStore {
         ];
         let (reply, reached) =
             sleep.call_durable(self.steps_key(Op::StepSleep, &attempt.run).await?, args, 0, durability).await?;
-        Ok(Receipt::new(begun(attempt, reply)?, reached?))
+        let begun = begun(attempt, reply)?;
+        let is_superseded = matches!(begun, StepBegun::Superseded { .. });
+        Ok(Receipt::new(begun, if is_superseded { reached.unwrap_or_default() } else { reached? }))
     }
 
     async fn get(&self, run: &WorkflowRun, step: &StepName) -> Result<Option<StepInfo>> {
@@ -180,15 +184,14 @@ impl StateStore {
         let args = args![attempt.step.as_str(), words(attempt, None), text];
         let (mut reply, reached) =
             script.call_durable(self.steps_key(op, &attempt.run).await?, args, text.len(), durability).await?;
-        let recorded = match reply.next_word()?.as_ref() {
+        match reply.next_word()?.as_ref() {
             b"recorded" => {
                 record(attempt, &reply);
-                true
+                Ok(Receipt::new(true, reached?))
             }
-            b"superseded" => false,
-            _ => return Err(reply.unknown_word()),
-        };
-        Ok(Receipt::new(recorded, reached?))
+            b"superseded" => Ok(Receipt::new(false, reached.unwrap_or_default())),
+            _ => Err(reply.unknown_word()),
+        }
     }
 }
 

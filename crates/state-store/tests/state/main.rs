@@ -13,6 +13,7 @@ mod leases;
 mod queue;
 mod queue_layouts;
 mod receipts;
+mod refusals;
 mod resume_tokens;
 mod retries;
 mod runs;
