@@ -3,7 +3,7 @@
 //! State keys: the namespace, the service if the key is one of its own, one hash tag in braces, the part:
 //! `tw:{q.email.0}:ready`, `tw:billing:{l.leader}:lease`. All keys of one aggregate (a
 //! partition of a queue or a topic, a lease, a pool, an idempotency key, a run, a session, the listings of runs, an operation) share its tag, hence a slot of a cluster; no other state
-//! key has braces, since names cannot hold them. Cache keys need no tags, because that role never runs on a cluster: there,
+//! key has braces, since names cannot hold them or are encoded. Cache keys need no tags, because that role never runs on a cluster: there,
 //! braces enclose the name of a typed handle.
 
 mod handoff;
@@ -233,8 +233,10 @@ impl PoolKeys {
 }
 
 /// `ns:service:{i.key}:idempotency`, shared `ns:{i.key}:idempotency`: string: request, fingerprint, times, response. TTL: the
-/// longer of its promises.
+/// longer of its promises. A typed handle's key holds braces ([`HandleKind`](store_core::HandleKind)): braces and percent signs are
+/// percent-encoded, so that the tag is whole and each key has its own slot.
 pub fn state_idempotency(namespace: &Namespace, scope: &Scope, key: &Key) -> String {
+    let key = key.as_str().replace('%', "%25").replace('{', "%7B").replace('}', "%7D");
     format!("{}:{{i.{key}}}:idempotency", scoped(namespace, scope))
 }
 

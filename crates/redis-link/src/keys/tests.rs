@@ -1,4 +1,9 @@
-use store_core::{BroadcastName, Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName, StreamName};
+use std::collections::BTreeSet;
+
+use store_core::{
+    BroadcastName, HandleKind, HandleName, Key, LeaseName, Namespace, PoolName, QueueName, Scope, ServiceName,
+    StreamName,
+};
 
 use super::{QueueKeys, broadcast_channel, lease};
 
@@ -94,4 +99,22 @@ fn the_channel_of_broadcasts_has_the_slot_of_its_tag() {
     let channel = broadcast_channel(&Namespace::new("tw").unwrap(), &name);
     assert_eq!(channel, "tw:wake:{b.configuration}");
     assert_eq!(super::slot_of(channel.as_bytes()), super::slot(b"b.configuration"));
+}
+
+#[test]
+fn each_request_of_a_typed_operation_has_its_own_slot() {
+    let (namespace, payments) = (Namespace::new("tw").unwrap(), HandleName::new("payments").unwrap());
+    let key = |key: &Key| super::state_idempotency(&namespace, &Scope::Shared, key);
+    let of_handle = |order: &str| key(&HandleKind::Operations.key(&payments, &Key::new(order).unwrap()));
+    assert_eq!(of_handle("order:7"), "tw:{i.%7Boperations.payments%7D:order:7}:idempotency");
+    let slots: BTreeSet<u16> = (0..100).map(|order| super::slot_of(of_handle(&order.to_string()).as_bytes())).collect();
+    assert!(slots.len() > 90, "{slots:?}");
+    let plain = ["%7Boperations.payments%7D:1", "%257Boperations.payments%257D:1", "operations.payments:1", "1"];
+    let mut keys: BTreeSet<String> = plain.iter().map(|plain| key(&Key::new(*plain).unwrap())).collect();
+    keys.extend(["1", "%", "%25", "%7D:1"].map(of_handle));
+    assert_eq!(keys.len(), 8);
+    for key in keys {
+        let tag = String::from_utf8(super::tag_of(key.as_bytes()).to_vec()).unwrap();
+        assert_eq!(key, format!("tw:{{{tag}}}:idempotency"));
+    }
 }
