@@ -45,6 +45,10 @@ pub trait KeyValue: Send + Sync + fmt::Debug {
     /// Sets or replaces up to [`Entry::MAX_KEYS`] values, each with its TTL. O(entries). The entries are not set as a unit: if the
     /// call fails, some of them may be set. It can be repeated.
     ///
+    /// If a reply is lost, the store sets the values again, until the call returns: that may replace a value which another caller
+    /// has set since. The same holds for [`set_if_absent`](KeyValue::set_if_absent) and the deletions if a value was deleted or set
+    /// between two attempts. Where that matters, use the state store.
+    ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) for more than [`Entry::MAX_KEYS`] entries, or a value of more than
     /// [`Entry::MAX_VALUE_BYTES`].

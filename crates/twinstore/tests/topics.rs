@@ -197,7 +197,7 @@ async fn waits_for_all(server: &RedisServer) {
 
 /// A consumer that waits, and the payloads that it gets.
 fn waiting(topic: &Topic) -> (JoinHandle<()>, UnboundedReceiver<Bytes>) {
-    let mut consumer = topic.consumer(billing()).with_poll(Duration::from_secs(3600));
+    let mut consumer = topic.consumer(billing()).with_poll(Duration::MAX);
     let (sender, payloads) = unbounded_channel();
     let consuming = tokio::spawn(async move {
         loop {

@@ -32,7 +32,8 @@ pub struct TopicConfig {
     /// The number of partitions: the largest number of consumers of a group that read at the same time. 1 to
     /// [`TopicConfig::MAX_PARTITIONS`]; default 1.
     pub partitions: u16,
-    /// The age from which an event may be removed. Within [`TopicConfig::AGES`]; default 7 days.
+    /// The age from which an event may be removed. Within [`TopicConfig::AGES`]; default 7 days. A partition expires as a whole, after
+    /// the age that was declared at its last append: a larger age protects its events from the next append on.
     #[serde(rename = "max_age_ms", serialize_with = "millis")]
     pub max_age: Duration,
     /// The most events of a partition. 1 to 10^12; default 1,000,000.

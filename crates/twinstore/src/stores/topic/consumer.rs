@@ -19,6 +19,8 @@ const ASKING: Duration = Duration::from_millis(500);
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 /// The longest one.
 const LAST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest time between reads without a notification.
+const LONGEST_POLL: Duration = Duration::from_secs(24 * 3600);
 
 /// A consumer of a group, which reads the partitions that it holds, one after the other. The consumers of a group share the
 /// partitions: one that holds more than its share gives partitions back.
@@ -186,10 +188,10 @@ impl TopicConsumer {
         self
     }
 
-    /// Sets how often a consumer that waits reads without a notification. Default 2 s.
+    /// Sets how often a consumer that waits reads without a notification. At most a day; default 2 s.
     #[must_use]
     pub fn with_poll(mut self, poll: Duration) -> Self {
-        self.poll = poll;
+        self.poll = poll.min(LONGEST_POLL);
         self
     }
 
