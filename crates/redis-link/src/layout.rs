@@ -14,10 +14,15 @@ use std::ops::RangeInclusive;
 
 use store_core::{Error, Op};
 
-use crate::{Arg, Link};
+use crate::{Arg, Link, Script, args};
 
 /// The shared piece of scripts that read or write such values. It takes `ARGV[2]`: [`Layouts::argument`].
 pub const PIECE: &str = include_str!("../lua/layout.lua");
+
+static RECORD: Script = Script::frees("link/record_layouts", &[include_str!("../lua/link/record_layouts.lua")]);
+
+#[cfg(test)]
+pub(crate) static SCRIPTS: [&Script; 1] = [&RECORD];
 
 /// A kind of data whose layout has a version of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +155,7 @@ impl Layouts {
         format!("{oldest}{newest}{}", self.written(aggregate))
     }
 
-    /// What a new namespace records: the name and the written layout of each kind of data.
+    /// What a store adds to the record of its namespace: the name and the written layout of each kind of data.
     pub fn record(&self) -> String {
         let mut text = String::new();
         for aggregate in Aggregate::OF_STATE {
@@ -159,13 +164,14 @@ impl Layouts {
         text.trim_end().to_owned()
     }
 
-    /// Compares with what a namespace has recorded. Returns the new record, if newer layouts are written from now on.
+    /// Compares with what a namespace has recorded. Returns whether the record lacks a kind of data, or a newer layout that is
+    /// written from now on: then [`Link::record_layouts`] adds it.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if a newer layout is written there than this process reads; [`Error::Corrupt`] if it is no
     /// such record.
-    pub fn compare(&self, op: Op, recorded: &str) -> Result<Option<String>, Error> {
-        let mut record = String::new();
+    pub fn compare(&self, op: Op, recorded: &str) -> Result<bool, Error> {
+        let mut up_to_date = Vec::new();
         let mut words = recorded.split(' ');
         let corrupt = || Error::corrupt(op, "the record of the namespace's layouts is damaged");
         while let Some(name) = words.next() {
@@ -175,11 +181,9 @@ impl Layouts {
             if let Some(aggregate) = known.filter(|aggregate| number > *self.readable(*aggregate).end()) {
                 self.check(op, aggregate, number)?;
             }
-            let written = known.map_or(0, |aggregate| self.written(aggregate));
-            let _ = write!(record, "{name} {} ", number.max(written));
+            up_to_date.extend(known.filter(|aggregate| number >= self.written(*aggregate)));
         }
-        let record = record.trim_end();
-        Ok((record != recorded).then(|| record.to_owned()))
+        Ok(Aggregate::OF_STATE.iter().any(|aggregate| !up_to_date.contains(aggregate)))
     }
 }
 
@@ -219,6 +223,20 @@ impl Link {
     pub fn layouts(&self) -> Layouts {
         self.layouts
     }
+
+    /// Adds the layouts that it writes to the record of a namespace ([`keys::layouts`](crate::keys::layouts)), which never loses a newer
+    /// one, whoever else changes it at that time. A full server does this too. Returns the record. One round trip; another two if the
+    /// server does not have the script.
+    ///
+    /// # Errors
+    /// As [`Link::call`].
+    pub async fn record_layouts(&self, op: Op, key: &str) -> Result<String, Error> {
+        let mut reply = self.call(op, &RECORD, &[key], args![self.layouts.record()]).await?.reader(op);
+        match reply.next_word()?.as_ref() {
+            b"recorded" => reply.next_text(),
+            _ => Err(reply.unknown_word()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -241,19 +259,22 @@ mod tests {
     fn a_record_rises_when_newer_layouts_are_written_and_refuses_older_versions() {
         let record = Layouts::default().record();
         assert_eq!(record, "queue 4 lease 1 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1 retry 1");
-        assert_eq!(Layouts::default().compare(Op::Connect, &record).unwrap(), None);
-        assert_eq!(upgraded().compare(Op::Connect, &record).unwrap(), None);
-        let raised = upgraded().write_newest().compare(Op::Connect, &record).unwrap().unwrap();
+        let lacks = |layouts: Layouts, record: &str| layouts.compare(Op::Connect, record).unwrap();
+        assert!(!lacks(Layouts::default(), &record) && !lacks(upgraded(), &record));
+        assert!(lacks(upgraded().write_newest(), &record));
+        let raised = upgraded().write_newest().record();
         assert_eq!(raised, "queue 4 lease 2 pool 1 idempotency 1 resume_token 1 step 1 run 1 topic 1 retry 1");
+        // of a version that did not have retries
+        assert!(lacks(Layouts::default(), record.strip_suffix(" retry 1").unwrap()));
         // the new version, also if it is no longer set to write the newest
-        assert_eq!(upgraded().compare(Op::Connect, &raised).unwrap(), None);
+        assert!(!lacks(upgraded(), &raised));
         let error = Layouts::default().compare(Op::Connect, &raised).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }));
         let text = "lease data has layout 2, and this process reads layout 1; this process is too old: upgrade it to the \
                     version of the others";
         assert!(error.to_string().ends_with(text), "{error}");
         // a kind of data of a later version
-        assert_eq!(Layouts::default().compare(Op::Connect, &format!("{record} quota 7")).unwrap(), None);
+        assert!(!lacks(Layouts::default(), &format!("{record} quota 7")));
         for damaged in ["", "3", "lease", "lease x", "lease 1 pool"] {
             assert!(
                 matches!(Layouts::default().compare(Op::Connect, damaged), Err(Error::Corrupt { .. })),

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use testkit::lua::{LuaScript, violations};
 
-use crate::{idempotency, probe, wire};
+use crate::{idempotency, layout, probe, wire};
 
 #[test]
 fn every_script_obeys_the_rules() {
     let scripts = [
         &idempotency::SCRIPTS[..],
+        &layout::SCRIPTS,
         &probe::owner::SCRIPTS,
         &probe::permissions::SCRIPTS,
         &probe::scripts::SCRIPTS,

@@ -60,9 +60,9 @@ pub(crate) struct Calls {
 }
 
 impl StateStore {
-    /// Opens the namespace on the server of `link`, for `service`. One round trip that writes nothing, so a full server can
-    /// be opened and drained; an empty namespace takes two more, which record the layouts; so does the first
-    /// store that writes newer ones.
+    /// Opens the namespace on the server of `link`, for `service`. One round trip that writes nothing. The first store of an empty
+    /// namespace, and the first one that writes newer layouts or a new kind of data, record that in another round trip. A full server
+    /// can be opened and drained.
     ///
     /// Idempotency keys, leases, pools, workflow runs and retries belong to the service; [`StateStore::shared`] has those of the whole
     /// namespace.
@@ -72,13 +72,13 @@ impl StateStore {
     pub async fn open(link: Link, namespace: Namespace, service: ServiceName, options: StateOptions) -> Result<Self> {
         let (link, key) = (with_layouts(link, &options), keys::layouts(&namespace));
         let layouts = link.layouts();
-        let mut recorded = recorded_layouts(&link, &key).await?;
-        if recorded.is_none() {
-            link.command(Op::Connect, "SETNX", args![&key, layouts.record()]).await?;
-            recorded = recorded_layouts(&link, &key).await?;
-        }
-        if let Some(raised) = layouts.compare(Op::Connect, &recorded.unwrap_or_default())? {
-            link.command(Op::Connect, "SET", args![&key, raised]).await?;
+        let lacks = match recorded_layouts(&link, &key).await? {
+            Some(recorded) => layouts.compare(Op::Connect, &recorded)?,
+            None => true,
+        };
+        if lacks {
+            // A newer version may have recorded its layouts meanwhile.
+            layouts.compare(Op::Connect, &link.record_layouts(Op::Connect, &key).await?)?;
         }
         Ok(Self::on(link, namespace, service, options))
     }

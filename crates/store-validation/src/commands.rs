@@ -39,7 +39,7 @@ const INVENTORY: [&str; 2] = ["SCAN 0", "CLUSTER NODES"];
 const CACHE_KEYED: [&str; 8] = ["DEL", "GET", "GETRANGE", "INCRBY", "PEXPIRE", "SET", "SETRANGE", "UNLINK"];
 
 /// Commands that the worker state store sends and its scripts call, each on a key.
-const STATE_KEYED: [&str; 39] = [
+const STATE_KEYED: [&str; 38] = [
     "DEL",
     "EXISTS",
     "GET",
@@ -63,7 +63,6 @@ const STATE_KEYED: [&str; 39] = [
     "PEXPIRE",
     "RPUSH",
     "SET",
-    "SETNX",
     "SETRANGE",
     "UNLINK",
     "XADD",

@@ -1,6 +1,7 @@
 //! The layouts of leases, pools, resume tokens and idempotent requests: golden files, and upgrades in two steps.
 
 mod page;
+mod record;
 mod session;
 mod topic;
 
