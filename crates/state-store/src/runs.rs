@@ -36,14 +36,15 @@ static GET: Script = Script::reads("run/get", &[layout::PIECE, include_str!("../
 static EVENTS: Script = Script::reads("run/events", &[layout::PIECE, include_str!("../lua/run/events.lua")]);
 static DELETE: Script =
     Script::frees("run/delete", &[layout::PIECE, RECORD, notifications::PIECE, include_str!("../lua/run/delete.lua")]);
+static COLLECT: Script = Script::frees("run/collect", &[layout::PIECE, RECORD, include_str!("../lua/run/collect.lua")]);
 static INDEX: Script = Script::adds("run/index", &[include_str!("../lua/run/index.lua")]);
 static TIDY: Script = Script::frees("run/tidy", &[include_str!("../lua/run/tidy.lua")]);
 static LIST: Script = Script::reads("run/list", &[include_str!("../lua/run/list.lua")]);
 static DUE: Script = Script::reads("run/due", &[include_str!("../lua/run/due.lua")]);
 
 #[cfg(test)]
-pub(crate) static SCRIPTS: [&Script; 10] =
-    [&CREATE, &WRITE, &DESCRIBE, &GET, &EVENTS, &DELETE, &INDEX, &TIDY, &LIST, &DUE];
+pub(crate) static SCRIPTS: [&Script; 11] =
+    [&CREATE, &WRITE, &DESCRIBE, &GET, &EVENTS, &COLLECT, &DELETE, &INDEX, &TIDY, &LIST, &DUE];
 
 /// How many bytes of events one read returns, but for the last of them.
 const EVENT_BYTES: usize = 1 << 20;
@@ -88,6 +89,7 @@ pub(crate) struct RunCalls {
     write: SharedScript,
     end: SharedScript,
     describe: SharedScript,
+    collect: SharedScript,
     delete: SharedScript,
     index: SharedScript,
     tidy: SharedScript,
@@ -116,6 +118,7 @@ impl RunCalls {
             write: write(&WRITE),
             end: write(&END),
             describe: shared(kind.list, &DESCRIBE, args![layouts.clone()]),
+            collect: shared(kind.delete, &COLLECT, args![layouts.clone()]),
             delete: shared(kind.delete, &DELETE, args![layouts.clone(), publish.clone()]),
             index: shared(kind.create, &INDEX, Vec::new()),
             tidy: shared(kind.sweep, &TIDY, Vec::new()),

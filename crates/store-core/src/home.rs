@@ -101,6 +101,10 @@ pub trait Home: Send + Sync + fmt::Debug {
     ///
     /// The runs of agents of this home. Their writes notify no process: to follow such a run, call
     /// [`Runs::events`](crate::Runs::events) at an interval of your choice.
+    ///
+    /// A home has its own listings, which only [`Runs::sweep`](crate::Runs::sweep) of this handle sweeps, and the creations of runs in
+    /// this home, up to 10 expired runs each. Nothing lists the homes of a queue: if a home may get no more runs, sweep it where you
+    /// know its unique key, for example in the handler of a job of the home that is pushed with a delay of the run's time to live.
     fn runs(&self) -> Arc<dyn Runs>;
 
     /// `fn resume_tokens(&self) -> Arc<dyn ResumeTokens>`

@@ -36,8 +36,13 @@ pub use state::RunState;
 /// **Listings.** In a cluster, the entries of listings are in another slot than the run. They are written before the run and removed
 /// after it.
 /// If a process dies in between, an entry without a run remains. Listings skip such entries, [`RunPage::total`] counts
-/// them, and [`sweep`](Runs::sweep) removes them. Each [`create`](Runs::create) sweeps a few; a namespace that creates no runs
-/// any more needs `sweep`.
+/// them, and [`sweep`](Runs::sweep) removes them.
+///
+/// **Sweeps.** Entries of listings have no time to live: `sweep` removes those of expired runs. No background task calls it. Each
+/// [`create`](Runs::create) sweeps up to 10 expired runs, so a namespace in which runs are created regularly needs no other sweep. If
+/// the creations stop, the entries of the runs that were left then remain, up to five for each run. Therefore have one process of the
+/// fleet call `sweep` every hour until `left` is 0, for example the handler of a job that a [schedule](crate::Schedules) pushes. A
+/// sweep without expired runs is one round trip. Each [home](crate::Home) has listings of its own, and needs sweeps of its own.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -111,8 +116,9 @@ pub trait Runs: Send + Sync + fmt::Debug {
     /// `async fn list(&self, filter: &RunFilter, page: PageRequest) -> Result<RunPage>`
     ///
     /// Lists runs without their payloads, those that were created last first. A page can be shorter than requested although
-    /// another one follows, because it skips runs that have expired. Runs that are created meanwhile appear on no later page. Two
-    /// round trips, O(runs of the page); in a cluster a round trip per slot of these runs.
+    /// another one follows, because it skips runs that have expired. Runs that cannot be read are in [`RunPage::unreadable`]. Runs
+    /// that are created meanwhile appear on no later page. Two round trips, O(runs of the page); in a cluster a round trip per slot of
+    /// these runs.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
@@ -121,20 +127,25 @@ pub trait Runs: Send + Sync + fmt::Debug {
     /// `async fn delete(&self, run: &RunId) -> Result<bool>`
     ///
     /// Deletes a run with its events, in any state, and its entries in listings. Returns whether there was a run that had not
-    /// expired. Also works if the server's memory is full. Three round trips, one after the other.
+    /// expired. Deletes a damaged run, too; a sweep removes its entries. Also works if the server's memory is full. Three round trips,
+    /// one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`](crate::Error::Unsupported) if a newer version of the library wrote the run.
     async fn delete(&self, run: &RunId) -> Result<bool>;
 
     /// `async fn sweep(&self) -> Result<RunsRemoved>`
     ///
-    /// Removes the entries of up to 1,000 expired runs from listings. The runs themselves expire without it. Call it until `left`
-    /// is 0, for example every hour. An expired run is swept 10 s after it has expired, because the clocks of servers differ.
+    /// Removes up to 1,000 expired runs, and their entries in listings. The runs themselves also expire without it, unless the server
+    /// died while it created them. Call it until `left` is 0, for example every hour. An expired run is swept 10 s after it has
+    /// expired, because the clocks of servers differ. Runs that cannot be read are looked at again an hour later.
     async fn sweep(&self) -> Result<RunsRemoved>;
 
     /// `async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved>`
     ///
     /// Deletes the runs whose ids begin with `prefix`, in any state; the empty prefix deletes all. Each call looks at
     /// up to 1,000 runs, those that were created last first. Repeat it with [`RunsRemoved::next`] until that is `None`. Runs that
-    /// are created meanwhile stay.
+    /// are created meanwhile stay, and those that a newer version of the library wrote ([`RunsRemoved::skipped`]).
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the cursor belongs to another listing.
@@ -221,12 +232,16 @@ pub struct RunPage {
     pub next: Option<Cursor>,
     /// How many runs all pages have. Expired runs that were not swept count.
     pub total: u64,
+    /// Runs of this page that cannot be read: they are damaged, or a newer version of the library wrote them. [`Runs::get`] returns
+    /// which. [`Runs::delete`] removes a damaged one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<RunId>,
 }
 
 impl RunPage {
     /// A page.
     pub fn new(items: Vec<RunInfo>, next: Option<Cursor>, total: u64) -> Self {
-        Self { items, next, total }
+        Self { items, next, total, unreadable: Vec::new() }
     }
 }
 
@@ -267,11 +282,13 @@ pub struct RunsRemoved {
     pub left: u64,
     /// Where the next call of `clear` continues. `None` after the last one, and of a sweep.
     pub next: Option<Cursor>,
+    /// How many `clear` has left because a newer version of the library wrote them.
+    pub skipped: u64,
 }
 
 impl RunsRemoved {
     /// What one call has removed.
     pub fn new(removed: u64, left: u64, next: Option<Cursor>) -> Self {
-        Self { removed, left, next }
+        Self { removed, left, next, skipped: 0 }
     }
 }

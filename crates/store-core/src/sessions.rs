@@ -21,7 +21,7 @@ use crate::{
 ///
 /// A record has one time to live, [`SessionSave::ttl`]. Each save prolongs it for the record and its place in listings; a read does
 /// not. The entries of listings are as those of runs: they are written before the record and removed after it, listings skip those
-/// that have expired, and [`sweep`](Sessions::sweep) removes these.
+/// that have expired, and [`sweep`](Sessions::sweep) removes these. No background task calls it: see [`Runs`](crate::Runs).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -66,8 +66,8 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// `async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>>`
     ///
     /// Lists the sessions of an agent, or all, without their states, those that were created last first. A page can be shorter than
-    /// requested although another one follows, because it skips sessions that have expired. Two round trips, O(sessions of the page); in
-    /// a cluster a round trip per slot of these sessions.
+    /// requested although another one follows, because it skips sessions that have expired. [`Page::unreadable`] has the ids of those
+    /// that cannot be read. Two round trips, O(sessions of the page); in a cluster a round trip per slot of these sessions.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the cursor belongs to another listing.
@@ -76,20 +76,24 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// `async fn delete(&self, session: &SessionId) -> Result<bool>`
     ///
     /// Deletes the record of a session and its entries in listings, not its runs. Returns whether there was one that had not expired.
-    /// Also works if the server's memory is full. Three round trips, one after the other.
+    /// Deletes a damaged record, too; a sweep removes its entries. Also works if the server's memory is full. Three round trips, one
+    /// after the other.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if a newer version of the library wrote the record.
     async fn delete(&self, session: &SessionId) -> Result<bool>;
 
     /// `async fn sweep(&self) -> Result<u64>`
     ///
-    /// Removes the entries of up to 1,000 expired sessions from listings, and returns how many are left. The records expire without
-    /// it. Call it until it returns 0, for example every hour.
+    /// Removes up to 1,000 expired sessions, and their entries in listings. Returns how many are left. The records also expire without
+    /// it, unless the server died while it created them. Call it until it returns 0, for example every hour.
     async fn sweep(&self) -> Result<u64>;
 
     /// `async fn clear(&self, prefix: &str, after: Option<Cursor>) -> Result<RunsRemoved>`
     ///
     /// Deletes the records of the sessions whose ids begin with `prefix`, not their runs; the empty prefix deletes all. Each call looks
     /// at up to 1,000 sessions, those that were created last first. Repeat it with [`RunsRemoved::next`] until that is `None`. Sessions
-    /// that are created meanwhile stay. Also works if the server's memory is full.
+    /// that are created meanwhile stay, and those that a newer version of the library wrote. Also works if the server's memory is full.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the cursor belongs to another listing.

@@ -159,8 +159,10 @@ fn sweep(change: &mut Change<'_>, tables: &Tables, now: Moment, most: usize, mut
     let mut removed = 0;
     for end in due(change, tables, now, most)?.0 {
         if let Ok(run) = name(record::run_in(tables, &end)) {
-            // A damaged run is removed too.
-            let found = or_none(Record::read(change, tables, &run))?;
+            let found = match Record::read(change, tables, &run) {
+                Err(Fault::Corrupt(_)) => None, // A damaged run is removed too.
+                found => found?,
+            };
             if found.as_ref().is_none_or(|found| found.is_expired(now)) {
                 let Some(gone) = record::remove_rows(change, tables, &run, rows)? else { break };
                 if let Some(found) = found {
@@ -173,11 +175,6 @@ fn sweep(change: &mut Change<'_>, tables: &Tables, now: Moment, most: usize, mut
         change.remove(tables.lists, &end)?;
     }
     Ok(removed)
-}
-
-/// What was read, if it is not damaged.
-fn or_none<T>(read: Result<Option<T>, Fault>) -> Result<Option<T>, Fault> {
-    if matches!(read, Err(Fault::Corrupt(_))) { Ok(None) } else { read }
 }
 
 /// The ends of up to `most` expired runs, and how many there are.
@@ -244,14 +241,16 @@ fn page_of(
     now: Moment,
 ) -> Result<RunPage, Fault> {
     let listed = listed(view, tables, filter, after, limit)?;
-    let mut runs = Vec::new();
-    for (created, run) in &listed.runs {
+    let mut page = RunPage::new(Vec::new(), listed.next, listed.total);
+    for (created, run) in listed.runs {
         // A damaged run that was removed has left its entries.
-        let is_listed = |found: &Record| found.created == *created && !found.is_expired(now);
-        let found = Record::read(view, tables, run)?.filter(is_listed);
-        runs.extend(found.map(|found| found.info));
+        let is_listed = |found: &Record| found.created == created && !found.is_expired(now);
+        match Record::read(view, tables, &run) {
+            Err(Fault::Corrupt(_)) => page.unreadable.push(run),
+            found => page.items.extend(found?.filter(is_listed).map(|found| found.info)),
+        }
     }
-    Ok(RunPage::new(runs, listed.next, listed.total))
+    Ok(page)
 }
 
 /// The time in a cursor.

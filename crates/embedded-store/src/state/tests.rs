@@ -68,6 +68,19 @@ async fn a_damaged_run_that_has_expired_is_removed_and_holds_up_no_other() {
 }
 
 #[tokio::test]
+async fn a_damaged_run_holds_up_no_listing_and_is_cleared() {
+    let (store, _) = store();
+    for id in ["1", "damaged", "3"] {
+        create(&store, new_run(id)).await;
+    }
+    damage(&store, Table::Runs, b"damaged\0\0").await;
+    let page = Runs::list(&store, &RunFilter::default(), PageRequest::default()).await.unwrap();
+    assert_eq!(page.items.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["3", "1"]);
+    assert_eq!((page.unreadable, page.total), (vec![RunId::new("damaged").unwrap()], 3));
+    assert_eq!(Runs::clear(&store, "", None).await.unwrap().removed, 3);
+}
+
+#[tokio::test]
 async fn a_damaged_run_can_be_deleted_and_created_again() {
     let (store, clock) = store();
     create(&store, new_run("damaged")).await;
@@ -119,6 +132,8 @@ async fn a_damaged_schedule_stops_no_other_and_can_be_deleted() {
     let due = store.due(&queue, 10).await.unwrap();
     assert_eq!(due.schedules.iter().map(|due| &due.name).collect::<Vec<_>>(), [&whole]);
     assert_eq!(due.unreadable, std::slice::from_ref(&damaged));
+    let error = Schedules::list(&store, &queue, PageRequest::default()).await.unwrap_err();
+    assert!(matches!(error, store_core::Error::Corrupt { .. }) && error.to_string().contains("`damaged`"), "{error}");
     Schedules::delete(&store, &queue, &damaged).await.unwrap();
     let due = store.due(&queue, 10).await.unwrap();
     assert_eq!((due.schedules.len(), due.unreadable.len()), (1, 0));

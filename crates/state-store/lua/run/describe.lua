@@ -15,7 +15,9 @@ for index, key in ipairs(KEYS) do
     reply[index + 1] = 'absent'
   elseif unreadable(head) then
     reply[index + 1] = {'failed', unreadable(head)}
-  elseif (tonumber(string.sub(head, 65, 79)) or 0) <= now then
+  elseif not tonumber(string.sub(head, 65, 79)) then
+    reply[index + 1] = {'failed', 'TWCORRUPT the entry is no run'}
+  elseif tonumber(string.sub(head, 65, 79)) <= now then
     reply[index + 1] = 'absent'
   else
     reply[index + 1] = {'run', head}

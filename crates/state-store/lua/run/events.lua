@@ -14,7 +14,9 @@ local head = call('HGET', KEYS[1], 'run')
 if not head then return {'absent'} end
 if unreadable(head) then return redis.error_reply(unreadable(head)) end
 local sub = string.sub
-if (tonumber(sub(head, 65, 79)) or 0) <= now then return {'absent'} end
+local till = tonumber(sub(head, 65, 79))
+if not till then return redis.error_reply('TWCORRUPT the entry is no run') end
+if till <= now then return {'absent'} end
 local first, following = tonumber(sub(head, 111, 126)), tonumber(sub(head, 127, 142))
 local from, bytes = math.max(tonumber(ARGV[3]), first), tonumber(ARGV[5])
 local behind = math.min(from + ARGV[4], following)

@@ -10,5 +10,7 @@ local stored = call('HMGET', KEYS[1], 'run', 'input', 'output', 'await', 'error'
 local head = stored[1]
 if not head then return {'absent'} end
 if unreadable(head) then return redis.error_reply(unreadable(head)) end
-if (tonumber(string.sub(head, 65, 79)) or 0) <= now then return {'absent'} end
+local till = tonumber(string.sub(head, 65, 79))
+if not till then return redis.error_reply('TWCORRUPT the entry is no run') end
+if till <= now then return {'absent'} end
 return {'run', head, stored[2], stored[3], stored[4], stored[5]}

@@ -5,15 +5,16 @@
 --          was created (µs)
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV     from 2 on, for each run: its entry in `ends`, created (µs), the time (ms) to which the
---          next look is postponed, or '' to remove the entries
+--          next look is postponed, `hour` for an hour from now on, or '' to remove the entries
 -- Returns  'each', then for each run: 'tidied'
 -- Retry    leads to the same state; the entries of a later run with the same id stay
 -- Cost     O(runs * log entries)
--- needs: call
+-- needs: call, now, decimal
 local reply = {'each'}
 for index = 1, #KEYS / 5 do
   local ends, all, agent, session, both = unpack(KEYS, 5 * index - 4, 5 * index)
   local entry, created, till = unpack(ARGV, 3 * index - 1, 3 * index + 1)
+  if till == 'hour' then till = decimal(now + 3600000) end
   if till ~= '' then
     call('ZADD', ends, 'XX', till, entry)
   else

@@ -12,8 +12,9 @@ local function open_group(events, groups, name, keeps, most)
   local head, failure, is_expired = head_in(stored[1])
   if failure then return nil, failure end
   local is_new, entry = not head, not is_expired and stored[2]
-  if is_expired then call('UNLINK', events, groups) end
   if is_new then
+    -- What is there has expired, or is what an interrupted append has left without a TTL.
+    call('UNLINK', events, groups)
     head = new_head()
     head.till = now_up + keeps
   end

@@ -11,5 +11,10 @@
 -- needs: call, head_in, remember
 local head, failure = head_in(call('HGET', KEYS[1], 'head'))
 if failure then return redis.error_reply(failure) end
-if head then call('HDEL', KEYS[1], 'g' .. ARGV[3]) end
+if head then
+  call('HDEL', KEYS[1], 'g' .. ARGV[3])
+else
+  -- An interrupted script may have left it without a TTL.
+  call('UNLINK', KEYS[1])
+end
 return remember({'removed'})

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use redis_link::keys::{self, RunIndexKeys};
 use redis_link::{Arg, args};
 use store_core::{
@@ -10,7 +10,7 @@ use store_core::{
     RunsRemoved, SessionId, millis_ceil,
 };
 
-use super::records::Records;
+use super::records::{Collected, Records};
 use super::reply::Head;
 use super::{DUE, LIST};
 
@@ -126,7 +126,7 @@ impl Records<'_> {
     /// ones.
     pub(super) async fn restore_entries(&self, new: &NewRun, entries: &Entries, found: &Head) -> Result<()> {
         self.index_again(found, Durability::Accepted).await?.unwrap_or_default();
-        self.tidy(&Names::of_new(new), entries.created, None).await
+        self.tidy(&Names::of_new(new), entries.created, Arg::fixed("")).await
     }
 
     /// Writes the entries of a run again.
@@ -137,13 +137,12 @@ impl Records<'_> {
 
     /// Removes the entries of a run that was deleted.
     pub(super) async fn remove_entries(&self, found: &Head) -> Result<()> {
-        self.tidy(&Names::of(&found.info), found.created, None).await
+        self.tidy(&Names::of(&found.info), found.created, Arg::fixed("")).await
     }
 
-    /// Removes the entries of the run that was created then, or postpones the next look at them.
-    async fn tidy(&self, names: &Names<'_>, created: u64, postponed_to: Option<u64>) -> Result<()> {
-        let until = postponed_to.map_or(Arg::fixed(""), Arg::from);
-        let args = args![format!("{} {created}", names.text()), created, until];
+    /// Removes the entries of the run that was created then, or postpones the next look at them: see `tidy.lua`.
+    async fn tidy(&self, names: &Names<'_>, created: u64, postponed_to: Arg) -> Result<()> {
+        let args = args![format!("{} {created}", names.text()), created, postponed_to];
         let mut reply = self.calls.tidy.call(self.index_keys(self.op().sweep, names).await?, args, 0).await?;
         match reply.next_word()?.as_ref() {
             b"tidied" => Ok(()),
@@ -153,10 +152,17 @@ impl Records<'_> {
 
     pub(super) async fn list(&self, filter: &RunFilter, page: &PageRequest) -> Result<RunPage> {
         let listing = self.listed(self.op().list, filter, page.limit(), page.cursor()).await?;
-        let found = try_join_all(listing.runs.iter().map(|run| self.described(run))).await?;
-        let runs = found.into_iter().flatten().map(|head| head.info);
-        let runs = runs.filter(|info| filter.matches(info)).collect();
-        Ok(RunPage::new(runs, listing.next, listing.total))
+        let found = join_all(listing.runs.iter().map(|run| self.described(run))).await;
+        let mut page = RunPage::new(Vec::with_capacity(found.len()), listing.next, listing.total);
+        for (run, found) in listing.runs.into_iter().zip(found) {
+            match found {
+                Ok(found) => page.items.extend(found.map(|head| head.info).filter(|info| filter.matches(info))),
+                // It is damaged, or has a newer layout.
+                Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => page.unreadable.push(run),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
     }
 
     async fn listed(&self, op: Op, filter: &RunFilter, limit: u32, after: Option<&Cursor>) -> Result<Listed> {
@@ -174,8 +180,8 @@ impl Records<'_> {
         let next = reply.next_opt_text()?.map(Cursor::new);
         let mut runs = Vec::with_capacity(reply.remaining());
         while reply.remaining() > 0 {
-            let id = RunId::new(reply.next_text()?);
-            runs.push(id.map_err(|_| Error::corrupt(op, "the id of the run is not valid"))?);
+            // What is no id names no run.
+            runs.extend(RunId::new(reply.next_text()?));
         }
         Ok(Listed { runs, next, total, left })
     }
@@ -190,8 +196,8 @@ impl Records<'_> {
         }
         let (count, mut due) = (reply.next_u64()?, Vec::with_capacity(reply.remaining()));
         while reply.remaining() > 0 {
-            let entry = Due::parse(&reply.next_text()?);
-            due.push(entry.ok_or_else(|| Error::corrupt(op, "the entry of a listing names no run"))?);
+            // An entry that names no run stays.
+            due.extend(Due::parse(&reply.next_text()?));
         }
         let swept = try_join_all(due.iter().map(|due| self.sweep_one(due))).await?;
         let removed = swept.iter().filter(|is_gone| **is_gone).count() as u64;
@@ -200,30 +206,37 @@ impl Records<'_> {
 
     /// Returns whether the run has expired.
     async fn sweep_one(&self, due: &Due) -> Result<bool> {
-        let found = match self.described(&due.run).await {
-            // It is no reason to leave the entries of others.
-            Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => return Ok(false),
-            found => found?,
-        };
-        let mut postponed_to = None;
-        if let Some(found) = &found {
-            if found.created == due.created {
-                postponed_to = Some(found.info.until.as_millis());
-            } else {
-                // Another run has the id, and the creation of this one was refused or interrupted.
-                self.index_again(found, Durability::Accepted).await?.unwrap_or_default();
+        let (mut postponed_to, mut is_gone) = (Arg::fixed(""), false);
+        match self.collected(&due.run).await {
+            Ok(Collected::Live(found)) if found.created == due.created => {
+                postponed_to = Arg::from(found.info.until.as_millis());
             }
+            // Another run has the id, and the creation of this one was refused or interrupted.
+            Ok(Collected::Live(found)) => {
+                self.index_again(&found, Durability::Accepted).await?.unwrap_or_default();
+            }
+            Ok(Collected::Expired(_) | Collected::Absent) => is_gone = true,
+            // It must not hold up others. When its key has expired, a later sweep finds nothing.
+            Ok(Collected::Damaged) | Err(Error::Unsupported { .. }) => postponed_to = Arg::fixed("hour"),
+            Err(error) => return Err(error),
         }
         self.tidy(&due.names(), due.created, postponed_to).await?;
-        Ok(found.is_none())
+        Ok(is_gone)
     }
 
     pub(super) async fn clear(&self, prefix: &str, after: Option<&Cursor>) -> Result<RunsRemoved> {
         let listing = self.listed(self.op().clear, &RunFilter::default(), PageRequest::MAX_LIMIT, after).await?;
         let chosen = listing.runs.iter().filter(|run| run.as_str().starts_with(prefix));
-        let deleted = try_join_all(chosen.map(|run| self.delete(run))).await?;
-        let removed = deleted.into_iter().filter(|existed| *existed).count() as u64;
-        Ok(RunsRemoved::new(removed, listing.left, listing.next))
+        let mut cleared = RunsRemoved::new(0, listing.left, listing.next);
+        for deleted in join_all(chosen.map(|run| self.delete(run))).await {
+            match deleted {
+                Ok(existed) => cleared.removed += u64::from(existed),
+                // A newer version has written it.
+                Err(Error::Unsupported { .. }) => cleared.skipped += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(cleared)
     }
 }
 

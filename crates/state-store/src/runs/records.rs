@@ -13,6 +13,15 @@ const TRIES: usize = 4;
 /// The size of a head in a reply, roughly.
 const HEAD_BYTES: usize = 256;
 
+/// What [`Records::collected`] has found.
+pub(super) enum Collected {
+    Live(reply::Head),
+    /// It was removed.
+    Expired(reply::Head),
+    Absent,
+    Damaged,
+}
+
 /// The records of one kind.
 #[derive(Clone, Copy)]
 pub(super) struct Records<'a> {
@@ -141,15 +150,40 @@ impl Records<'_> {
     }
 
     pub(super) async fn delete(&self, run: &RunId) -> Result<bool> {
-        let Some(found) = self.described(run).await? else { return Ok(false) };
-        let args = args![format!("{:016}", found.created)];
-        let mut reply = self.calls.delete.call(self.key(self.op().delete, run).await?, args, 0).await?;
+        match self.collected(run).await? {
+            Collected::Live(found) => {
+                self.remove(run, format!("{:016}", found.created)).await?;
+                self.remove_entries(&found).await?;
+                Ok(true)
+            }
+            Collected::Expired(found) => self.remove_entries(&found).await.map(|()| false),
+            Collected::Absent => Ok(false),
+            // Its entries stay until a sweep looks at them: they name its agent and its session.
+            Collected::Damaged => self.remove(run, String::new()).await.map(|()| true),
+        }
+    }
+
+    /// Removes the record that was created then, or, for an empty text, a damaged one.
+    async fn remove(&self, run: &RunId, created: String) -> Result<()> {
+        let mut reply = self.calls.delete.call(self.key(self.op().delete, run).await?, args![created], 0).await?;
         if reply.next_word()?.as_ref() != b"deleted" {
             return Err(reply.unknown_word());
         }
         reply.record(run.as_str(), []);
-        self.remove_entries(&found).await?;
-        Ok(true)
+        Ok(())
+    }
+
+    /// What is recorded. Removes it if it has expired.
+    pub(super) async fn collected(&self, run: &RunId) -> Result<Collected> {
+        let op = self.op().delete;
+        let mut reply = self.calls.collect.call(self.key(op, run).await?, Vec::new(), HEAD_BYTES).await?;
+        match reply.next_word()?.as_ref() {
+            b"run" => Ok(reply::head(op, run, &reply.next_bytes()?).map_or(Collected::Damaged, Collected::Live)),
+            b"expired" => Ok(reply::head(op, run, &reply.next_bytes()?).map_or(Collected::Absent, Collected::Expired)),
+            b"absent" => Ok(Collected::Absent),
+            b"damaged" => Ok(Collected::Damaged),
+            _ => Err(reply.unknown_word()),
+        }
     }
 
     /// What is recorded, unless it has expired.

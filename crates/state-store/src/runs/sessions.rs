@@ -51,9 +51,11 @@ impl Sessions for StateStore {
     async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>> {
         let of_agent = |agent: &AgentName| RunFilter::default().of_agent(agent.clone());
         let filter = agent.map_or_else(RunFilter::default, of_agent);
-        let page = self.session_records().list(&filter, &page).await?;
-        let sessions = page.items.into_iter().map(|run| session(Op::SessionList, run));
-        Ok(Page::new(sessions.collect::<Result<_>>()?, page.next))
+        let found = self.session_records().list(&filter, &page).await?;
+        let sessions = found.items.into_iter().map(|run| session(Op::SessionList, run));
+        let mut page = Page::new(sessions.collect::<Result<_>>()?, found.next);
+        page.unreadable = found.unreadable.iter().map(ToString::to_string).collect();
+        Ok(page)
     }
 
     async fn delete(&self, session: &SessionId) -> Result<bool> {

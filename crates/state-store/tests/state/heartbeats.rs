@@ -86,7 +86,7 @@ async fn pages_go_through_all_members_in_order() {
 async fn collect(page: impl AsyncFn(PageRequest) -> Page<store_core::Member>) -> Vec<String> {
     let (mut names, mut request) = (Vec::new(), PageRequest::first(3));
     loop {
-        let Page { items, next } = page(request).await;
+        let Page { items, next, .. } = page(request).await;
         names.extend(items.iter().map(|member| member.name.to_string()));
         match next {
             Some(cursor) => request = PageRequest::first(3).with_cursor(cursor),

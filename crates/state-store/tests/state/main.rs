@@ -25,6 +25,7 @@ mod steps;
 mod topic_failovers;
 mod topic_reads;
 mod topics;
+mod topics_interrupted;
 
 use std::time::Duration;
 

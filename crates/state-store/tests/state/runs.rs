@@ -131,18 +131,25 @@ async fn foreign_data_is_corrupt_and_not_shown() {
     for damage in damages {
         server.command(&["DEL", KEY]).await.unwrap();
         server.command(damage).await.unwrap();
-        let refusals = [create(&store, &new("7")).await.map(drop), write(&store, &note("7")).await.map(drop)];
+        let refusals = [
+            create(&store, &new("7")).await.map(drop),
+            write(&store, &note("7")).await.map(drop),
+            store.get(&id("7")).await.map(drop),
+            store.events(&id("7"), 0, 1).await.map(drop),
+        ];
         for error in refusals.map(Result::unwrap_err) {
             assert!(matches!(error, Error::Corrupt { .. }), "{damage:?}: {error:?}");
             assert!(!format!("{error} {error:?}").contains("canary"));
         }
+        assert!(store.delete(&id("7")).await.unwrap(), "{damage:?}");
+        assert_eq!(server.command(&["EXISTS", KEY]).await.unwrap().as_integer(), Some(0));
     }
-    server.command(&["DEL", KEY]).await.unwrap();
     server.command(&["HSET", KEY, "run", &(head + "099canary")]).await.unwrap();
-    for error in [store.get(&id("7")).await.map(drop), store.delete(&id("7")).await.map(drop)].map(Result::unwrap_err) {
-        assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
-        assert!(!format!("{error} {error:?}").contains("canary"));
-    }
+    let error = store.get(&id("7")).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("canary"));
+    assert!(store.delete(&id("7")).await.unwrap());
+    assert_eq!(server.command(&["EXISTS", KEY]).await.unwrap().as_integer(), Some(0));
 }
 
 #[tokio::test]
@@ -200,6 +207,59 @@ async fn a_run_whose_process_was_suspended_for_longer_than_it_lasts_is_listed() 
     assert_eq!(page.items[0].created, clock.now());
     clock.advance(2 * MINUTE);
     assert_eq!(store.sweep().await.unwrap().removed, 1);
-    // The hashes are collected when their TTL ends.
-    assert_eq!(keys(&server).await, [KEY, "test:{r.warm}:run"]);
+    assert_eq!(keys(&server).await, Vec::<String>::new());
+}
+
+/// A run of a newer layout is a good run of a newer version.
+#[tokio::test]
+async fn runs_that_cannot_be_read_hold_up_no_listing_and_no_deletion() {
+    let Fixture { server, store, .. } = fixture().await;
+    for name in ["1", "damaged", "3", "newer", "5"] {
+        created(&store, name).await;
+    }
+    make_unreadable(&server).await;
+    let page = list(&store).await;
+    let ids: Vec<_> = page.items.iter().map(|run| run.run.as_str()).collect();
+    assert_eq!((ids, page.total), (vec!["5", "3", "1"], 5));
+    assert_eq!(page.unreadable, [id("newer"), id("damaged")]);
+    let cleared = store.clear("", None).await.unwrap();
+    assert_eq!((cleared.removed, cleared.left, cleared.skipped), (4, 0, 1));
+    let refused = store.delete(&id("newer")).await.unwrap_err();
+    assert!(matches!(refused, Error::Unsupported { .. }), "{refused:?}");
+    let mut left = keys(&server).await;
+    left.retain(|key| key.starts_with("test:{r"));
+    assert_eq!(left, ["test:{r.newer}:run"]);
+    // Its id is free again.
+    created(&store, "damaged").await;
+}
+
+#[tokio::test]
+async fn runs_that_cannot_be_read_hold_up_no_sweep() {
+    let Fixture { server, store, clock } = fixture().await;
+    for name in ["damaged", "newer", "3"] {
+        created(&store, name).await;
+    }
+    make_unreadable(&server).await;
+    server.command(&["ZADD", INDEX[3], "1", "no run"]).await.unwrap();
+    clock.advance(MINUTE + Duration::from_secs(11));
+    let due = async || {
+        let now = clock.now().as_millis().to_string();
+        server.command(&["ZCOUNT", INDEX[3], "2", &now]).await.unwrap().as_integer().unwrap()
+    };
+    assert_eq!(due().await, 3);
+    assert_eq!(store.sweep().await.unwrap().removed, 1);
+    assert_eq!(due().await, 0, "they are first again in the next sweep");
+    // Their keys have TTLs of their own.
+    server.command(&["DEL", "test:{r.damaged}:run", "test:{r.newer}:run"]).await.unwrap();
+    clock.advance(60 * MINUTE + Duration::from_secs(11));
+    assert_eq!(store.sweep().await.unwrap().removed, 2);
+    assert_eq!(list(&store).await.total, 0);
+}
+
+/// Damages the run `damaged`, and gives the run `newer` a newer layout.
+async fn make_unreadable(server: &RedisServer) {
+    server.command(&["HSET", "test:{r.damaged}:run", "run", "1canary"]).await.unwrap();
+    let head = server.command(&["HGET", "test:{r.newer}:run", "run"]).await.unwrap();
+    let newer = [b"9", &head.as_bytes().unwrap()[1..]].concat();
+    server.command(&[&b"HSET"[..], b"test:{r.newer}:run", b"run", &newer]).await.unwrap();
 }

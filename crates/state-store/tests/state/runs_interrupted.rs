@@ -24,6 +24,7 @@ enum Call {
     Change,
     Append,
     Delete,
+    Clear,
     Sweep,
 }
 
@@ -60,8 +61,12 @@ impl Interrupting {
             Call::Change => word(write(&self.store, &requests.change).await?),
             Call::Append => word(write(&self.store, &requests.append).await?),
             Call::Delete => self.store.delete(&requests.new.run).await?.to_string(),
+            Call::Clear => {
+                Runs::clear(&self.store, "", None).await?;
+                "cleared".to_owned()
+            }
             Call::Sweep => {
-                self.store.sweep().await?;
+                Runs::sweep(&self.store).await?;
                 "swept".to_owned()
             }
         })
@@ -110,6 +115,11 @@ async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
         ("run/write", Call::Append, Before::Full),
         ("run/delete", Call::Delete, Before::Begun),
         ("run/tidy", Call::Delete, Before::Begun),
+        ("run/collect", Call::Delete, Before::Expired),
+        ("run/delete", Call::Clear, Before::Begun),
+        ("run/tidy", Call::Clear, Before::Begun),
+        ("run/collect", Call::Clear, Before::Expired),
+        ("run/collect", Call::Sweep, Before::Expired),
         ("run/tidy", Call::Sweep, Before::Expired),
     ];
     for (script, call, before) in calls {
@@ -138,9 +148,32 @@ async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
             fixture.clock.advance(2 * MINUTE);
             fixture.store.sweep().await.unwrap();
             assert_eq!(fixture.runs_listed("7").await, (0, 0));
-            assert_eq!(fixture.keys("test:{x*").await, [""; 0], "an entry of a listing is left");
+            assert_eq!(fixture.keys("test:*{*").await, [""; 0], "something is left");
         };
         let writes = fixture.proxy.at_each_write(script, format!("{call:?} {before:?}"), round).await;
         assert!(writes > 0, "{script} writes");
+    }
+}
+
+/// The first deletion or sweep after the end of a run removes what an interrupted creation has left, perhaps without a TTL.
+#[tokio::test]
+async fn a_creation_that_is_interrupted_and_not_repeated_leaves_nothing() {
+    let fixture = Interrupting::start().await;
+    created(&fixture.store, "warm").await; // loads the scripts
+    fixture.store.delete(&id("warm")).await.unwrap();
+    for (before, is_deleted) in [(Before::Nothing, false), (Before::Nothing, true), (Before::Expired, false)] {
+        let round = async |interruption: &mut Interruption<'_>| {
+            fixture.clean().await;
+            let requests = fixture.run("7", before).await;
+            let _ = interruption.during(fixture.call_on_run(Call::Create, &requests)).await;
+            fixture.clock.advance(2 * MINUTE);
+            if is_deleted {
+                assert!(!fixture.store.delete(&id("7")).await.unwrap());
+                assert_eq!(fixture.keys("test:{r*").await, [""; 0]);
+            }
+            Runs::sweep(&fixture.store).await.unwrap();
+            assert_eq!(fixture.keys("test:*{*").await, [""; 0]);
+        };
+        assert!(fixture.proxy.at_each_write("run/create", format!("{before:?}"), round).await > 1);
     }
 }

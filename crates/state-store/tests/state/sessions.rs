@@ -62,6 +62,19 @@ async fn a_first_save_of_a_session_that_exists_writes_nothing() {
     assert_eq!(listed(&store).await, ["ben", "ann"]);
 }
 
+#[tokio::test]
+async fn sessions_that_cannot_be_read_hold_up_no_listing_and_no_deletion() {
+    let Fixture { server, store, .. } = fixture().await;
+    for name in ["ann", "ben", "eve"] {
+        saved(&store, &new(name)).await;
+    }
+    server.command(&["HSET", "test:{s.ben}:session", "run", "1canary"]).await.unwrap();
+    let page = Sessions::list(&store, None, PageRequest::default()).await.unwrap();
+    assert_eq!((page.items.len(), page.unreadable), (2, vec!["ben".to_owned()]));
+    assert!(Sessions::delete(&store, &id("ben")).await.unwrap());
+    assert_eq!(Sessions::clear(&store, "", None).await.unwrap().removed, 2);
+}
+
 /// The state of a session before a call.
 #[derive(Debug, Clone, Copy)]
 enum Before {

@@ -217,6 +217,29 @@ async fn a_script_that_is_interrupted_after_any_write_can_be_repeated() {
     }
 }
 
+/// The next call on the run gives it a TTL.
+#[tokio::test]
+async fn a_run_of_steps_that_is_interrupted_and_not_repeated_gets_a_ttl() {
+    let fixture = Interrupting::start().await;
+    let warm = WorkflowRun::named("warm").unwrap();
+    fixture.call_on_steps(&warm, Call::Begin).await.unwrap();
+    fixture.call_on_steps(&warm, Call::Sleep).await.unwrap();
+    let calls = [("step/begin", Call::Begin), ("step/sleep", Call::Sleep)];
+    let mut number = 0;
+    for ((script, call), before) in calls.iter().flat_map(|it| [(it, Before::Nothing), (it, Before::Expired)]) {
+        let round = async |interruption: &mut Interruption<'_>| {
+            number += 1;
+            let name = format!("run-{number}");
+            let run = WorkflowRun::named(&name).unwrap();
+            fixture.steps(&run, before).await;
+            let _ = interruption.during(fixture.call_on_steps(&run, *call)).await;
+            begin(&fixture.store, &attempt(&run, "next", 9)).await.unwrap();
+            assert!(fixture.steps_have_ttl(&name).await);
+        };
+        assert!(fixture.proxy.at_each_write(script, format!("{call:?} {before:?}"), round).await > 1);
+    }
+}
+
 /// An answer without the times, which differ between the runs.
 fn answer_of(answer: &str) -> &str {
     answer.split(' ').next().unwrap_or_default()

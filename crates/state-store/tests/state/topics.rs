@@ -11,30 +11,30 @@ use testkit::{Interrupted, RedisServer, ScriptProxy};
 use crate::{Fixture, fixture, fixture_with, open};
 use state_store::{StateOptions, StateStore};
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 3600);
 const EVENTS: &str = "test:{e.orders.0}:events";
 const GROUPS: &str = "test:{e.orders.0}:groups";
 
-fn topic(name: &str) -> TopicName {
+pub(crate) fn topic(name: &str) -> TopicName {
     TopicName::new(name).unwrap()
 }
 
-fn billing() -> GroupName {
+pub(crate) fn billing() -> GroupName {
     GroupName::new("billing").unwrap()
 }
 
-fn consumer(of: &TopicName, number: u8) -> ReadRequest {
+pub(crate) fn consumer(of: &TopicName, number: u8) -> ReadRequest {
     let name = HolderName::new(format!("consumer-{number}")).unwrap();
     let request = ReadRequest::new(of.clone(), 0, billing(), name).with_max(1_000);
     request.with_request(RequestId::from_bytes([number; 16]))
 }
 
-async fn append(store: &StateStore, to: &TopicName, payloads: &[&'static str]) -> Result<Vec<EventId>> {
+pub(crate) async fn append(store: &StateStore, to: &TopicName, payloads: &[&'static str]) -> Result<Vec<EventId>> {
     let events: Vec<_> = payloads.iter().copied().map(NewEvent::new).collect();
     Ok(store.append(to, &events, Durability::Accepted).await?.value)
 }
 
-async fn read(store: &StateStore, request: &ReadRequest) -> Result<EventBatch> {
+pub(crate) async fn read(store: &StateStore, request: &ReadRequest) -> Result<EventBatch> {
     match store.read(request).await? {
         ReadOutcome::Events(batch) => Ok(batch),
         other => panic!("{other:?}"),
@@ -182,9 +182,11 @@ enum Call {
     Acknowledge,
     Release,
     Seek,
+    RemoveGroup,
+    Declare,
 }
 
-const CALLS: [(&str, Call, Before); 10] = [
+const CALLS: [(&str, Call, Before); 12] = [
     ("topic/append", Call::Append, Before::Declared),
     ("topic/append", Call::Append, Before::Read),
     ("topic/append", Call::Append, Before::Full),
@@ -195,6 +197,8 @@ const CALLS: [(&str, Call, Before); 10] = [
     ("topic/release", Call::Release, Before::Read),
     ("topic/seek", Call::Seek, Before::Declared),
     ("topic/seek", Call::Seek, Before::Read),
+    ("topic/remove_group", Call::RemoveGroup, Before::Read),
+    ("topic/declare", Call::Declare, Before::Read),
 ];
 const BATCH: [&str; 3] = ["new 1", "new 2", "new 3"];
 
@@ -254,6 +258,8 @@ impl Interrupting {
                 self.store.release(&lease).await
             }
             Call::Seek => self.store.seek(topic, &billing(), SeekTo::End).await,
+            Call::RemoveGroup => self.store.remove_group(topic, &billing()).await,
+            Call::Declare => self.store.declare(topic, &TopicConfig::default().with_max_age(DAY)).await.map(drop),
         }
     }
 

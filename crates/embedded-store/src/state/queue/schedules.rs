@@ -76,6 +76,11 @@ impl Stored {
     }
 }
 
+/// The error of a listing, which names the schedule.
+fn damaged(op: Op, schedule: &ScheduleName) -> Error {
+    Error::corrupt(op, format!("the row of the schedule `{schedule}` is damaged; delete it, and put it again"))
+}
+
 fn record_key(queue: u32, schedule: &str) -> Vec<u8> {
     Encoder::with_capacity(64).u32(queue).u8(RECORDS).tail(schedule.as_bytes()).finish()
 }
@@ -130,8 +135,11 @@ impl Schedules for EmbeddedState {
                     next = items.last().map(|last| Cursor::new(format!(" {}", last.name)));
                     return Ok(ControlFlow::Break(()));
                 }
-                let schedule = name(key.get(5..).unwrap_or_default())?;
-                items.push(Stored::decode(schedule, row?)?.info);
+                let schedule: ScheduleName = name(key.get(5..).unwrap_or_default())?;
+                match row.and_then(|row| Stored::decode(schedule.clone(), row)) {
+                    Err(Fault::Corrupt(_)) => return Err(Fault::Refused(damaged(op, &schedule))),
+                    stored => items.push(stored?.info),
+                }
                 Ok(ControlFlow::Continue(()))
             })?;
             Ok(Page::new(items, next))

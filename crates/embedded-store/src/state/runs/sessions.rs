@@ -77,8 +77,10 @@ impl Sessions for EmbeddedState {
         let filter = agent.map_or_else(RunFilter::default, of_agent);
         let (after, limit) = (place(op, page.cursor())?, page.limit());
         let look = move |view: &mut View<'_>| {
-            let page = page_of(view, &SESSIONS, &filter, after, limit, Moment::now(&clock))?;
-            Ok(Page::new(page.items.into_iter().map(session).collect::<Result<_, Fault>>()?, page.next))
+            let found = page_of(view, &SESSIONS, &filter, after, limit, Moment::now(&clock))?;
+            let mut page = Page::new(found.items.into_iter().map(session).collect::<Result<_, Fault>>()?, found.next);
+            page.unreadable = found.unreadable.iter().map(ToString::to_string).collect();
+            Ok(page)
         };
         self.database.read(op, look).await
     }

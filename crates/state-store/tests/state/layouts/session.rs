@@ -31,10 +31,11 @@ pub(super) async fn read(store: &StateStore) {
 /// Every operation that meets a record of another layout. A first save writes entries of listings before it meets one.
 pub(super) async fn refusals(store: &StateStore) -> Vec<(Aggregate, Result<(), Error>)> {
     let accepted = Durability::Accepted;
+    let listed = store.list(None, PageRequest::default()).await.unwrap();
+    assert_eq!((listed.items.len(), listed.unreadable), (0, vec![new().session.to_string()]));
     let refusals = [
         store.save(&new().at_version(1), accepted).await.map(drop),
         store.get(&new().session).await.map(drop),
-        store.list(None, PageRequest::default()).await.map(drop),
         store.delete(&new().session).await.map(drop),
     ];
     refusals.map(|refusal| (Aggregate::Run, refusal)).into()
