@@ -1,6 +1,8 @@
-//! A run of an agent with events, which other processes watch and cancel. Needs both servers; see the variables of `Stores::from_env`.
+//! A run of an agent with events, which others watch and cancel. Without a verb, one process does everything, on a store in memory.
+//! With a verb, several processes share both servers; see the variables of `Stores::from_env`.
 //!
 //! ```sh
+//! cargo run --package twinstore --example agent
 //! cargo run --package twinstore --example agent -- run trip-7     # carries the run out until it is cancelled
 //! cargo run --package twinstore --example agent -- watch trip-7   # prints its events, from the first one on
 //! cargo run --package twinstore --example agent -- cancel trip-7
@@ -63,14 +65,28 @@ async fn cancel(state: &State, id: RunId) -> Result<(), Failure> {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1);
-    let (verb, id) = (arguments.next(), arguments.next());
-    let id = RunId::new(id.ok_or("usage: agent run|watch|cancel ID")?)?;
-    let stores = Stores::from_env().await?;
+    let (verb, id) = (arguments.next(), RunId::new(arguments.next().unwrap_or_else(|| "trip-7".to_owned()))?);
+    let variables = ["SERVICE_NAME", "REDIS_CONN_BASE_URL", "REDIS_WORKERCACHE_CONN_URL"];
+    let in_memory = Environment::from_variables(variables.into_iter().zip(["planner", "embedded:", "embedded:"]));
+    let stores = if verb.is_some() { Stores::from_env().await? } else { Stores::open(&in_memory).await? };
+    let state = stores.state();
     match verb.as_deref() {
-        Some("run") => run(stores.state(), id).await?,
-        Some("watch") => watch(stores.state(), id).await?,
-        Some("cancel") => cancel(stores.state(), id).await?,
-        _ => return Err("usage: agent run|watch|cancel ID".into()),
+        None => {
+            let after = |ms| tokio::time::sleep(Duration::from_millis(ms));
+            let watching = async {
+                after(100).await;
+                watch(state, id.clone()).await
+            };
+            let cancelling = async {
+                after(300).await;
+                cancel(state, id.clone()).await
+            };
+            tokio::try_join!(run(state, id.clone()), watching, cancelling)?;
+        }
+        Some("run") => run(state, id).await?,
+        Some("watch") => watch(state, id).await?,
+        Some("cancel") => cancel(state, id).await?,
+        _ => return Err("usage: agent [run|watch|cancel ID]".into()),
     }
     stores.close().await;
     Ok(())

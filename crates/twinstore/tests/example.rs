@@ -144,3 +144,57 @@ async fn a_consumer_that_dies_in_the_middle_of_a_batch_is_followed_by_one_that_r
     let expected = ["order-7: paid", "order-7: shipped", "lag 0"];
     assert_eq!(other.stdout.lines().collect::<Vec<_>>(), expected);
 }
+
+/// The lines that an example on a store in memory prints.
+async fn printed(example: &str, arguments: &[&str]) -> Vec<String> {
+    let program = Program::built(&format!("examples/{example}"));
+    let program = program.unwrap_or_else(|_| panic!("run `cargo build --package twinstore --example {example}` first"));
+    let exit = program.args(arguments).start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(exit.code, Some(0), "{}\n{}", exit.stdout, exit.stderr);
+    exit.stdout.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_agent_is_watched_and_cancelled_in_one_process() {
+    let lines = printed("agent", &[]).await;
+    for line in ["running", "0 run.created ", "1 run.in-progress ", "2 message.part idea 0", "stopping: true"] {
+        assert!(lines.iter().any(|found| found == line), "{line}: {lines:?}");
+    }
+    assert!(lines.last().unwrap().ends_with(" run.cancelled "), "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_operation_is_tried_until_it_succeeds() {
+    let lines = printed("retries", &[]).await;
+    let expected =
+        ["attempt 1: the service is down", "attempt 2: the service is down", "attempt 3: delivered, recorded: true"];
+    assert_eq!(lines[..3], expected);
+    assert!(lines[3].starts_with("3 attempts"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn no_run_overwrites_what_another_has_added_to_the_session() {
+    let lines = printed("sessions", &[]).await;
+    let (answers, repeated) = lines.split_last_chunk::<2>().map(|(first, last)| (last, first)).unwrap();
+    assert_eq!(answers, &["3 lines".to_owned(), "1 deleted".to_owned()]);
+    assert!(repeated.iter().all(|line| line.ends_with("reads the history again")), "{lines:?}");
+}
+
+#[tokio::test]
+async fn each_listener_gets_the_messages() {
+    let mut lines = printed("broadcast", &[]).await;
+    lines.sort_unstable();
+    let expected = ["one: level debug", "one: stops", "sent to 1 process", "two: level debug", "two: stops"];
+    assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn an_import_whose_process_died_after_a_commit_continues_with_the_next_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().display().to_string();
+    let program = Program::built("examples/commit");
+    let program = program.expect("run `cargo build --package twinstore --example commit` first");
+    let dead = program.args([directory.as_str(), "die"]).start().unwrap().wait_exit(DEADLINE).await;
+    assert_eq!(dead.stdout.lines().collect::<Vec<_>>(), ["importing page 1", "importing page 2"], "{}", dead.stderr);
+    assert_eq!(printed("commit", &[&directory]).await, ["importing page 3", "after page 3"]);
+}
