@@ -178,7 +178,7 @@ async fn events_are_handled_in_order_or_reported_as_removed_while_consumers_are_
     let mut left = 0;
     for partition in stores.state().topics().inspect(topic.name()).await.unwrap() {
         let ids = appended.values().flatten().filter(|id| id.partition == partition.partition);
-        let (kept, removed): (Vec<_>, Vec<_>) = ids.partition(|id| id.number >= partition.first);
+        let (kept, removed): (Vec<&EventId>, Vec<&EventId>) = ids.partition(|id| id.number >= partition.first);
         // A partition has the events of a few keys, or none.
         let (is_full, count) = (kept.len() as u64 >= KEPT, kept.len() + removed.len());
         assert!(count == 0 || is_full && !removed.is_empty(), "{} of {count} are left", kept.len());
