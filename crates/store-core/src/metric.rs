@@ -185,6 +185,8 @@ metrics! {
         "How long a handler ran";
     WORKER_START_DELAY_SECONDS = Histogram "worker_start_delay_seconds" ["queue"] Seconds
         "From the push to the start of the handler, of first deliveries. A requested delay is included";
+    WORKER_DELIVERIES = Counter "worker_outbox_deliveries_total" ["queue", "outcome"] Count
+        "Deliveries of entries of the queue's outbox. `outcome` is `delivered`, `refused` (for good: the entry is dead), `retried` (failed, and tried again later) or `lost` (the lease had ended)";
     WORKER_STORE_ERRORS = Counter "worker_store_errors_total" ["op", "kind"] Count
         "Failed calls of workers to their store";
     EMBEDDED_COMMITS = Counter "embedded_commits_total" ["role"] Count

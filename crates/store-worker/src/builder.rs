@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Durability, Heartbeats, HolderName, JobType, Lease, NewJob, PoolName, Queue, QueueName};
+use store_core::{Durability, Heartbeats, HolderName, Homes, JobType, Lease, NewJob, PoolName, Queue, QueueName};
 
 use crate::handler::Handler;
 use crate::job::Job;
@@ -115,6 +115,7 @@ pub(crate) struct Parts {
     pub(crate) signals: bool,
     pub(crate) heartbeats: Option<(Arc<dyn Heartbeats>, PoolName)>,
     pub(crate) span_hook: Option<SpanHook>,
+    pub(crate) outboxes: Option<Arc<dyn Homes>>,
 }
 
 /// One queue of a worker.
@@ -139,6 +140,7 @@ impl WorkerBuilder {
             signals: false,
             heartbeats: None,
             span_hook: None,
+            outboxes: None,
         };
         Self { parts, name: None, problems: Vec::new() }
     }
@@ -289,6 +291,13 @@ impl WorkerBuilder {
     #[must_use]
     pub fn with_heartbeats(mut self, heartbeats: Arc<dyn Heartbeats>, pool: PoolName) -> Self {
         self.parts.heartbeats = Some((heartbeats, pool));
+        self
+    }
+
+    /// With the delivery of the outboxes of its queues, see [`Worker`]. `homes`: the store of the worker. `State::worker` sets it.
+    #[must_use]
+    pub fn with_outboxes(mut self, homes: Arc<dyn Homes>) -> Self {
+        self.parts.outboxes = Some(homes);
         self
     }
 

@@ -59,6 +59,8 @@
 //! | `warn` | a job was lost | its lease ended before its result was settled: the job runs again, or is dead after its last attempt |
 //! | `warn` | the outcome of a job is unknown | the reply to its settlement was lost, and the settlement could not be repeated before its lease ended; or its handler made a commit and did not return in time |
 //! | `error` | a stopped handler does not end | once per handler that blocks after it was stopped; it keeps its place until it ends |
+//! | `error` | an entry of an outbox is dead | its destination refuses it for good; operators replay it |
+//! | `warn`, `info` | entries of an outbox cannot be delivered, are delivered again | once per outage |
 //! | `warn`, `info` | the store is unavailable, is available again | once per outage |
 //!
 //! The events of jobs have the fields `queue`, `id`, `attempt`, `max_attempts`, `outcome` (`failed`, `timed_out`, `panicked`,
@@ -78,6 +80,7 @@
 //! on [`store_core::Schedules`].
 
 mod builder;
+mod deliverer;
 mod driver;
 mod event;
 mod handler;

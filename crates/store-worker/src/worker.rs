@@ -9,6 +9,7 @@ use store_core::{HolderName, Queue, QueueName};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use crate::builder::{Parts, WorkerBuilder};
+use crate::deliverer;
 use crate::driver::Driver;
 use crate::event::{Command, Event};
 use crate::heartbeat;
@@ -16,7 +17,14 @@ use crate::signal;
 use crate::stats::{WorkerReport, WorkerStats};
 use crate::tally::Tally;
 
-/// Runs handlers for the jobs of queues.
+/// Runs handlers for the jobs of queues, and delivers the outboxes of these queues.
+///
+/// **Outboxes.** A worker of `State::worker` also delivers what commits of its queues send elsewhere
+/// ([`Delivery`](store_core::Delivery)). It delivers immediately what a commit of its process has recorded. By one claim for each
+/// partition every 8 to 10 s it finds the entries of processes that have died, and those that are to be tried again. It claims up to
+/// 64 entries for 30 s, and delivers 16 of an outbox at the same time. An entry whose delivery fails is tried again by its own policy, and
+/// is no failure of a job. While an operator has paused the outbox, nothing is delivered. At a shutdown, the worker delivers what its last
+/// handlers have recorded, for up to 5 s.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -86,8 +94,16 @@ impl Worker {
             let queues = parts.queues.iter().map(|queue| queue.name.clone()).collect();
             heartbeat::start(heartbeats, pool, name.clone(), queues, handle.tally.clone())
         });
+        let delivering = parts.outboxes.take().map(|homes| {
+            let (queue, durability) = (parts.store.clone(), parts.durability);
+            let access = deliverer::Access { queue, homes, worker: name.clone(), durability };
+            deliverer::start(&access, parts.queues.iter().map(|queue| queue.name.clone()))
+        });
         let WorkerHandle { events: sender, tally } = handle;
         let clean = Driver::new(parts, name, sender, tally.clone()).run(events).await;
+        if let Some(delivering) = delivering {
+            delivering.finish().await;
+        }
         if let Some(beating) = beating {
             beating.leave().await;
         }

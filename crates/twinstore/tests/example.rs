@@ -198,3 +198,8 @@ async fn an_import_whose_process_died_after_a_commit_continues_with_the_next_pag
     assert_eq!(dead.stdout.lines().collect::<Vec<_>>(), ["importing page 1", "importing page 2"], "{}", dead.stderr);
     assert_eq!(printed("commit", &[&directory]).await, ["importing page 3", "after page 3"]);
 }
+
+#[tokio::test]
+async fn a_commit_sends_a_letter_to_another_queue() {
+    assert_eq!(printed("outbox", &[]).await, ["a letter: your order is placed"]);
+}

@@ -31,7 +31,7 @@ fn refused<T>(op: Op, detail: impl Into<std::borrow::Cow<'static, str>>) -> Resu
 fn declared(rows: &mut impl Rows, op: Op, topic: &TopicName) -> Result<TopicConfig, Fault> {
     match config_of(rows, topic)? {
         Some(config) => Ok(config),
-        None => refused(op, "the topic was not declared"),
+        None => refused(op, format!("the topic `{topic}` was not declared")),
     }
 }
 

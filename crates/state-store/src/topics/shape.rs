@@ -70,7 +70,7 @@ impl StateStore {
             return Ok(shape);
         }
         let recorded = self.recorded_topic(op, topic, None).await?;
-        recorded.ok_or_else(|| Error::invalid_argument(op, "the topic was not declared"))
+        recorded.ok_or_else(|| Error::invalid_argument(op, format!("the topic `{topic}` was not declared")))
     }
 
     /// Reads a topic, or records it. `None` if there is none.

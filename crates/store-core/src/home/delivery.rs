@@ -20,9 +20,9 @@ const LAYOUT: u8 = b'1';
 /// before an earlier one, also of the same commit.
 ///
 /// A job without an id gets one that depends on the entry of the outbox. A job whose unique key another job holds counts as
-/// delivered, because the job that was wanted exists. Delays and deadlines of a job begin when it is delivered. What the destination refuses for good becomes a dead job of the outbox, with
-/// the reason; operators list it and replay it. Examples: the topic was not declared, or the queue has a job with the same id from
-/// another push.
+/// delivered, because the job that was wanted exists. Delays and deadlines of a job begin when it is delivered. What the destination
+/// refuses for good becomes a dead job of the outbox, with the reason; operators list it and replay it. Examples: the topic was not
+/// declared, or the queue has a job with the same id from another push.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -49,6 +49,22 @@ async fn ten_thousand_dead_jobs_are_listed_and_replayed() {
 }
 
 #[tokio::test]
+async fn an_outbox_is_listed_and_replayed_as_a_queue() {
+    let fixture = Fixture::start().await;
+    let store = fixture.store().await;
+    kill(&store, "mails~outbox", 2, "no such topic").await;
+    let (code, queues) = fixture.json("queues").await;
+    assert_eq!((code, queues.len()), (Some(0), 1), "{queues:?}");
+    assert_eq!((&queues[0]["queue"], &queues[0]["dead"]), (&"mails~outbox".into(), &2.into()));
+    let (code, dead) = fixture.json("dead mails~outbox").await;
+    assert_eq!((code, dead.len(), &dead[0]["reason"]), (Some(0), 2, &"no such topic".into()));
+    assert_eq!(fixture.run("pause mails~outbox --write").await.code, Some(0));
+    assert_eq!(fixture.run("replay --all --write").await.code, Some(0));
+    let counts = store.counts(&queue("mails~outbox")).await.unwrap();
+    assert_eq!((counts.ready, counts.dead, counts.paused), (2, 0, true));
+}
+
+#[tokio::test]
 async fn a_replay_shows_its_progress_on_a_terminal() {
     let fixture = Fixture::start().await;
     kill(&fixture.store().await, "mails", 3000, "no such mailbox").await;

@@ -128,10 +128,10 @@ impl State {
         self.engine
     }
 
-    /// The builder of a worker on this store. Its settlements request [`State::durability`]. Add queues, then call
-    /// [`build`](WorkerBuilder::build).
+    /// The builder of a worker on this store. Its settlements request [`State::durability`], and it delivers the
+    /// [outboxes](WorkerBuilder::with_outboxes) of its queues. Add queues, then call [`build`](WorkerBuilder::build).
     pub fn worker(&self) -> WorkerBuilder {
-        Worker::new(self.queue()).with_durability(self.durability)
+        Worker::new(self.queue()).with_durability(self.durability).with_outboxes(self.store.clone())
     }
 
     /// A candidate for a leadership among the processes of this service, with the durability [`Durabilities::leases`].

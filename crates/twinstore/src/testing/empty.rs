@@ -14,7 +14,7 @@ use crate::State;
 /// How often the queues are checked.
 const CHECK: Duration = Duration::from_millis(2);
 
-/// Runs a worker until its queues have no job that is ready, running or due now, for at most 30 s, and shuts it down. See
+/// Runs a worker until its queues and their outboxes have no job that is ready, running or due now, for at most 30 s, and shuts it down. See
 /// [`run_until_empty_within`].
 ///
 /// Jobs that are scheduled for later remain, including retries. To run them, move the clock and run another worker.
@@ -76,7 +76,7 @@ pub async fn run_until_empty(worker: Worker, state: &State) -> Result<WorkerRepo
 /// [`NotEmpty::Worker`] if the worker ends with an error. [`NotEmpty::Store`] if the store cannot report the jobs of a queue.
 pub async fn run_until_empty_within(worker: Worker, state: &State, within: Duration) -> Result<WorkerReport, NotEmpty> {
     let deadline = Instant::now() + within;
-    let (queues, handle) = (worker.queues().cloned().collect::<Vec<_>>(), worker.handle());
+    let (queues, handle) = (with_outboxes(&worker), worker.handle());
     // Dropping the set aborts the worker.
     let mut running = JoinSet::new();
     running.spawn(worker.run());
@@ -117,6 +117,11 @@ pub async fn run_until_empty_within(worker: Worker, state: &State, within: Durat
 /// The report of a worker's task.
 fn report(ended: Result<io::Result<WorkerReport>, JoinError>) -> Result<WorkerReport, NotEmpty> {
     ended.map_err(io::Error::other).flatten().map_err(NotEmpty::Worker)
+}
+
+/// The queues of a worker, and their outboxes.
+fn with_outboxes(worker: &Worker) -> Vec<QueueName> {
+    worker.queues().flat_map(|queue| [queue.clone(), queue.outbox()]).collect()
 }
 
 async fn left(state: &State, queues: &[QueueName]) -> Result<Vec<Left>, Error> {

@@ -9,10 +9,12 @@ use std::time::Duration;
 use store_core::metric;
 use testkit::{DEADLINE, RedisServer, wait_until};
 use twinstore::cache::LoadingOptions;
+use twinstore::home::Delivery;
 use twinstore::idempotency::{Fingerprint, IdempotentRequest};
 use twinstore::lease::LeaseName;
 use twinstore::name::HolderName;
 use twinstore::prelude::*;
+use twinstore::queue::{Unique, UniqueKey, UniqueUntil};
 
 use kept::Kept;
 
@@ -105,6 +107,7 @@ async fn use_state(kept: &Kept, stores: &Stores) {
     drop(sampling);
     handle.shutdown();
     running.await.unwrap().unwrap();
+    deliver(kept, state).await;
 
     let lease = LeaseName::new("scheduler").unwrap();
     let leading = || kept.value("twinstore_leadership_leading", &["scheduler"]);
@@ -115,6 +118,27 @@ async fn use_state(kept: &Kept, stores: &Stores) {
     leadership.resign().await;
     assert_eq!(leading(), 0.0);
     assert!(kept.value("twinstore_leadership_changes_total", &["scheduler", "follower"]) >= 1.0);
+}
+
+/// A commit that sends a job to another queue.
+async fn deliver(kept: &Kept, state: &State) {
+    let (orders, mails, key) =
+        (QueueName::new("orders").unwrap(), QueueName::new("mails").unwrap(), UniqueKey::new("7").unwrap());
+    let order = NewJob::new("7").with_unique(Unique::new(key.clone(), UniqueUntil::Finished));
+    state.queue().push_one(&orders, order).await.unwrap();
+    let home = state.home(&orders, &key);
+    let handler = move |job: Job| {
+        let (home, mail) = (home.clone(), Delivery::job(mails.clone(), NewJob::new("done")));
+        async move {
+            let commit = job.commit(()).with_delivery(mail);
+            let _ = home.commit(&commit, Default::default()).await?;
+            Ok(Done::committed())
+        }
+    };
+    let running = tokio::spawn(state.worker().with_queue("orders", handler).build().unwrap().run());
+    let delivered = || kept.value("twinstore_worker_outbox_deliveries_total", &["orders", "delivered"]);
+    wait_until("delivered", DEADLINE, async || delivered() >= 1.0).await;
+    running.abort();
 }
 
 /// Outages of both servers.

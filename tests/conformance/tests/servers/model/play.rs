@@ -1,6 +1,6 @@
 //! Carrying out a step on one engine. The outcome is a text: equal outcomes have equal texts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +41,9 @@ pub(super) struct World {
     pub(super) has_waited: bool,
     /// How many jobs were handed over.
     pub(super) handed_over: usize,
-    /// How many commits there were.
+    /// How many commits there were, and the numbers of the keys of their homes.
     pub(super) commits: u8,
+    pub(super) homes: BTreeSet<u8>,
     place: String,
     held: Vec<Lease>,
 }
@@ -65,6 +66,7 @@ impl World {
             has_waited: false,
             handed_over: 0,
             commits: 0,
+            homes: BTreeSet::new(),
             place: place.to_owned(),
             held: Vec::new(),
         }

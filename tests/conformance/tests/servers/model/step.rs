@@ -7,7 +7,7 @@ use std::time::Duration;
 use store_core::{JobState, NewJob, Outcome, Rate, RunState, Unique, UniqueKey, UniqueUntil};
 
 /// How many unique keys the jobs of a queue with several partitions have.
-pub(super) const KEYS: u8 = 7;
+const KEYS: u8 = 7;
 
 /// A step that both engines carry out.
 #[derive(Debug, Clone)]
