@@ -17,6 +17,7 @@ use crate::stats::Ending;
 pub(super) const LEASE_LOST: &str = "the lease was lost";
 const NOT_SETTLED: &str = "the lease ended before the result was settled";
 const PERHAPS_SETTLED: &str = "its lease has ended, and an earlier settlement or a commit of it may have been accepted";
+const UNANSWERED: &str = "the worker ended before its settlement was answered";
 const GONE: &str =
     "the reply to its settlement was lost, and the job is gone: the settlement or another worker removed it";
 pub(super) const NOT_GIVEN_BACK: &str = "the job could not be given back before the worker ended";
@@ -88,7 +89,7 @@ impl Work {
     /// Counts and logs each delivery of a batch whose settlement is not answered.
     pub(super) fn report_batch_unanswered(&mut self, index: usize, batch: &Batch, now: Instant) {
         for (settlement, note) in batch.iter() {
-            self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, REPLY_LOST, now);
+            self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, UNANSWERED, now);
         }
     }
 
