@@ -19,8 +19,7 @@ use store_core::{
 
 use self::shape::{TopicShape, TopicShapes};
 use crate::queue::lower;
-use crate::store::ONCE;
-use crate::{StateStore, notifications};
+use crate::{StateStore, notifications, store::ONCE};
 
 const RECORD: &str = include_str!("../lua/topic/record.lua");
 const GROUPS: &str = include_str!("../lua/topic/groups.lua");

@@ -277,9 +277,8 @@ impl WorkerBuilder {
     }
 
     /// With a shutdown on SIGTERM and SIGINT; a second signal ends the worker immediately. After the worker has ended, both
-    /// signals still do not end the process. So if a handler may block its thread without an end, let `main` end with
-    /// [`Runtime::shutdown_timeout`](tokio::runtime::Runtime::shutdown_timeout) or [`std::process::exit`]: when a runtime is dropped, it
-    /// waits for its threads. Default: the worker does not handle signals.
+    /// signals still do not end the process. If a handler may block its thread for ever, let `main` end with
+    /// [`std::process::exit`]: a runtime that is dropped waits for its threads. Default: the worker does not handle signals.
     #[must_use]
     pub fn with_signals(mut self) -> Self {
         self.parts.signals = true;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use testkit::{DEADLINE, Program, RedisServer, RunningProgram, wait_until};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use twinstore::prelude::*;
 use twinstore::topic::{EventId, GroupName, NewEvent, SeekTo, Topic, TopicConfig, TopicName};
 
@@ -32,7 +32,7 @@ async fn topic(stores: &Stores) -> Topic {
 
 /// The work of a producer or a consumer.
 async fn works(time: Duration) {
-    sleep_until(Instant::now() + time).await;
+    tokio::time::sleep_until(Instant::now() + time).await;
 }
 
 /// Not a test: a consumer, if a test has started it. It reports each event before it acknowledges it. Some batches take longer than
