@@ -9,6 +9,7 @@ mod leases;
 mod pause;
 mod queues;
 mod replay;
+mod tokens;
 mod workers;
 
 use crate::failure::{Failure, note};
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Resume(pause::Resume),
     Explain(explain::Explain),
     Leases(leases::Leases),
+    Tokens(tokens::Tokens),
     Workers(workers::Workers),
 }
 
@@ -61,6 +63,7 @@ impl Command {
             | Command::Resume(pause::Resume { common, .. })
             | Command::Explain(explain::Explain { common, .. })
             | Command::Leases(leases::Leases { common })
+            | Command::Tokens(tokens::Tokens { common, .. })
             | Command::Workers(workers::Workers { common, .. }) => common,
         };
         let store = Store::open(&common.source).await?;
@@ -82,6 +85,7 @@ impl Command {
             Command::Resume(command) => command.run(store, output).await,
             Command::Explain(command) => command.run(store, output).await,
             Command::Leases(command) => command.run(store, output).await,
+            Command::Tokens(command) => command.run(store, output).await,
             Command::Workers(command) => command.run(store, output).await,
         }
     }

@@ -1,5 +1,7 @@
 //! Times in a readable form.
 
+use std::time::Duration;
+
 use store_core::Timestamp;
 
 /// `2026-11-27 20:01:02Z`
@@ -10,15 +12,30 @@ pub(crate) fn utc(time: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// How long ago, by this machine's clock: `12s`, `3m 12s`, `5h 10m`, `3d 4h`.
+/// How long ago, by this machine's clock.
 pub(crate) fn age(time: Timestamp) -> String {
-    let seconds = Timestamp::system_now().since(time).as_secs();
+    span(Timestamp::system_now().since(time))
+}
+
+/// `12s`, `3m 12s`, `5h 10m`, `3d 4h`
+pub(crate) fn span(duration: Duration) -> String {
+    let seconds = duration.as_secs();
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m {}s", seconds / 60, seconds % 60),
         3600..86_400 => format!("{}h {}m", seconds / 3600, seconds / 60 % 60),
         _ => format!("{}d {}h", seconds / 86_400, seconds / 3600 % 24),
     }
+}
+
+/// A whole number of seconds, minutes, hours or days, such as `90s` or `7d`.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let parsed = units.into_iter().find_map(|(suffix, unit)| {
+        let digits = text.strip_suffix(suffix).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+        digits.parse::<u64>().ok()?.checked_mul(unit)
+    });
+    parsed.map(Duration::from_secs).ok_or_else(|| "give a whole number and its unit: 90s, 15m, 12h or 7d".to_owned())
 }
 
 /// Year, month and day of the Gregorian calendar, this many days after 1970-01-01.
@@ -36,9 +53,21 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use store_core::Timestamp;
 
-    use super::utc;
+    use super::{parse_span, utc};
+
+    #[test]
+    fn a_span_has_a_unit() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800)] {
+            assert_eq!(parse_span(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "7", "d", "-1d", "+1d", "1.5h", "7 d", "99999999999999999999d", "9999999999999999999d"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_time_is_shown_as_date_and_time() {

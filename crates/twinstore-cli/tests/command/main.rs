@@ -7,4 +7,5 @@ mod dead;
 mod fixture;
 mod reading;
 mod refusing;
+mod tokens;
 mod writing;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use state_store::StateStore;
 use store_core::{
-    AcquireRequest, Beat, Durability, Heartbeats, HolderName, JobLease, LeaseName, Leases, NewJob, Outcome, PoolName,
-    Queue, QueueControl, QueueExt, Settlement,
+    AcquireRequest, Beat, Durability, Fence, Heartbeats, HolderName, JobLease, LeaseName, Leases, NewJob, Outcome,
+    PoolName, Queue, QueueControl, QueueExt, ResumeTokens, SaveRequest, Settlement, StreamName,
 };
 
 use crate::fixture::{Fixture, claim, id, push, queue};
@@ -28,10 +28,12 @@ async fn fill(store: &StateStore) {
         let beat = Beat::new(PoolName::new("workers").unwrap(), holder.clone(), minute).with_details("{\"running\":3}");
         store.beat(&beat).await.unwrap();
     }
+    let save = SaveRequest::new(StreamName::new("shop").unwrap(), "1", Fence::new(1), None);
+    drop(store.save(&save, Durability::Accepted).await.unwrap());
 }
 
 /// Each command that writes nothing.
-const READING: [&str; 20] = [
+const READING: [&str; 22] = [
     "check",
     "queues",
     "jobs mails",
@@ -43,6 +45,8 @@ const READING: [&str; 20] = [
     "leases",
     "workers",
     "workers --lost",
+    "tokens",
+    "tokens shop --expiring 1h",
     "replay --all",
     "replay mails --all",
     "replay mails dead",
@@ -143,6 +147,7 @@ async fn every_json_field_is_in_the_help_of_its_command() {
         "explain mails ready",
         "leases",
         "workers",
+        "tokens",
         "replay --all",
         "replay mails dead",
         "cancel mails ready",

@@ -24,6 +24,7 @@ async fn wrong_usage_exits_with_2() {
         ("replay mails id --all", "--all"),
         ("dead mails --all", "--all"),
         ("cancel mails", "<ID>"),
+        ("tokens --expiring soon", "90s, 15m, 12h or 7d"),
         ("queues --env-file /no/such.env", "/no/such.env"),
     ] {
         let exit = fixture.run(line).await;
