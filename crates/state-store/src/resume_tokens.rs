@@ -86,7 +86,7 @@ impl ResumeTokens for StateStore {
         match reply.next_word()?.as_ref() {
             b"token" => {
                 reply.record_write(stream.as_str(), |write| write.with_number(fence.get()));
-                token(stream, &mut reply).map(TokenOutcome::Done)
+                Ok(TokenOutcome::Done(token(stream, &mut reply)?.map(ResumeToken::counted)))
             }
             word => refused(word, stream, &mut reply),
         }
@@ -97,7 +97,7 @@ impl ResumeTokens for StateStore {
         let args = args![self.token_layouts()];
         let mut reply = self.link.call(op, &LOAD, &self.token_key(op, stream).await?, args).await?.reader(op);
         match reply.next_word()?.as_ref() {
-            b"token" => token(stream, &mut reply),
+            b"token" => Ok(token(stream, &mut reply)?.map(ResumeToken::counted)),
             _ => Err(reply.unknown_word()),
         }
     }

@@ -163,6 +163,8 @@ metrics! {
         "Decisions of rate limits. `outcome` is `allowed` or `denied`; `failed_open` or `failed_closed` if the store was unavailable";
     IDEMPOTENCY_BEGINS = Counter "idempotency_begins_total" ["role", "outcome"] Count
         "Answers to `Idempotency::begin`. `outcome` is `started`, `in_progress`, `finished` or `mismatch`";
+    RESUME_TOKEN_READS = Counter "resume_token_reads_total" ["outcome"] Count
+        "Tokens that `ResumeTokens::load` and `ResumeTokens::take_over` returned. `outcome` is `lasting`, `expiring` (less than a quarter of the TTL was left) or `expired`";
     LEADERSHIP_LEADING = Gauge "leadership_leading" ["lease"] Count
         "How many candidates of this process lead: 0 or 1";
     LEADERSHIP_CHANGES = Counter "leadership_changes_total" ["lease", "to"] Count

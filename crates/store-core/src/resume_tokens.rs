@@ -29,7 +29,8 @@ pub use token::{ResumeToken, ResumeTokenInfo, TokenVersion};
 /// A token without a TTL is kept until it is deleted. One with a TTL expires that long after its last save; a read does not
 /// renew it. To renew the token of a quiet stream, save it again. A token never disappears silently: an expired one is still
 /// returned for 30 days ([`ResumeToken::EXPIRED_KEPT_FOR`]), marked by [`ResumeTokenInfo::is_expired`], and
-/// [`tokens`](Self::tokens) finds those that expire soon.
+/// [`tokens`](Self::tokens) finds those that expire soon, as the command `twinstore tokens` does. The metric
+/// `twinstore_resume_token_reads_total` counts the tokens that were read with less than a quarter of their TTL left.
 ///
 /// Each call costs one round trip, and is O(1) in the number of streams, except `tokens`.
 ///

@@ -227,7 +227,10 @@ impl ResumeTokens for EmbeddedState {
             home.enter(change)?;
             take_over(change, &home.tokens(), &stream, fence, Moment::now(&clock))
         };
-        self.database.write(op, apply).await
+        Ok(match self.database.write(op, apply).await? {
+            TokenOutcome::Done(token) => TokenOutcome::Done(token.map(ResumeToken::counted)),
+            refused => refused,
+        })
     }
 
     async fn load(&self, stream: &StreamName) -> Result<Option<ResumeToken>> {
@@ -239,7 +242,7 @@ impl ResumeTokens for EmbeddedState {
             let stored = Stored::read(view, &home.tokens().row(&stream), now)?;
             Ok(stored.and_then(|stored| stored.token(&stream, now)))
         };
-        self.database.read(op, look).await
+        Ok(self.database.read(op, look).await?.map(ResumeToken::counted))
     }
 
     async fn clear(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::metric::RESUME_TOKEN_READS;
 use crate::{Error, Fence, Op, Result, StreamName, Timestamp};
 
 /// The version of a saved token. It rises with each save of a stream, also across deletion and expiry.
@@ -134,6 +135,15 @@ impl ResumeTokenInfo {
     pub fn is_expired(&self) -> bool {
         self.until.is_some_and(|until| until <= self.now)
     }
+
+    /// The label of [`RESUME_TOKEN_READS`].
+    fn outcome(&self) -> &'static str {
+        match self.until {
+            Some(_) if self.is_expired() => "expired",
+            Some(until) if until.since(self.now) < until.since(self.saved) / 4 => "expiring",
+            _ => "lasting",
+        }
+    }
 }
 
 /// A saved token.
@@ -188,10 +198,40 @@ impl ResumeToken {
     pub fn new(info: ResumeTokenInfo, token: Bytes) -> Self {
         Self { info, token }
     }
+
+    /// Counts that a load or a take-over returned it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn counted(self) -> Self {
+        RESUME_TOKEN_READS.counter(&[self.info.outcome()]).increment(1);
+        self
+    }
 }
 
 impl fmt::Debug for ResumeToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResumeToken").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_with_less_than_a_quarter_of_its_ttl_is_expiring() {
+        let at = Timestamp::from_millis;
+        let stream = StreamName::new("orders").unwrap();
+        let saved = ResumeTokenInfo::new(stream, TokenVersion::new(1), Fence::new(1), at(1000));
+        for (until, now, outcome) in [
+            (None, 1_000_000, "lasting"),
+            (Some(5000), 1000, "lasting"),
+            (Some(5000), 4000, "lasting"),
+            (Some(5000), 4001, "expiring"),
+            (Some(5000), 4999, "expiring"),
+            (Some(5000), 5000, "expired"),
+        ] {
+            assert_eq!(saved.clone().with_times(until.map(at), at(now)).outcome(), outcome, "{until:?} {now}");
+        }
     }
 }

@@ -11,10 +11,11 @@ use testkit::{DEADLINE, RedisServer, wait_until};
 use twinstore::cache::LoadingOptions;
 use twinstore::home::Delivery;
 use twinstore::idempotency::{Fingerprint, IdempotentRequest};
-use twinstore::lease::LeaseName;
+use twinstore::lease::{Fence, LeaseName};
 use twinstore::name::HolderName;
 use twinstore::prelude::*;
 use twinstore::queue::{Unique, UniqueKey, UniqueUntil};
+use twinstore::resume_token::{SaveRequest, StreamName};
 
 use kept::Kept;
 
@@ -108,6 +109,7 @@ async fn use_state(kept: &Kept, stores: &Stores) {
     handle.shutdown();
     running.await.unwrap().unwrap();
     deliver(kept, state).await;
+    resume(kept, state).await;
 
     let lease = LeaseName::new("scheduler").unwrap();
     let leading = || kept.value("twinstore_leadership_leading", &["scheduler"]);
@@ -118,6 +120,26 @@ async fn use_state(kept: &Kept, stores: &Stores) {
     leadership.resign().await;
     assert_eq!(leading(), 0.0);
     assert!(kept.value("twinstore_leadership_changes_total", &["scheduler", "follower"]) >= 1.0);
+}
+
+/// A token without a TTL, and one that has expired.
+async fn resume(kept: &Kept, state: &State) {
+    let (tokens, fence) = (state.resume_tokens(), Fence::new(1));
+    let read = |outcome| kept.value("twinstore_resume_token_reads_total", &[outcome]);
+    let before = ["lasting", "expired"].map(read);
+    let (kept_for_ever, short) = (StreamName::new("orders").unwrap(), StreamName::new("mails").unwrap());
+    let save = SaveRequest::new(kept_for_ever.clone(), "1", fence, None);
+    assert!(tokens.save(&save, Durability::Accepted).await.unwrap().value.done().is_some());
+    assert!(tokens.load(&kept_for_ever).await.unwrap().is_some());
+    let _ = tokens.take_over(&kept_for_ever, fence).await.unwrap();
+    assert_eq!(read("lasting"), before[0] + 2.0);
+    let save = SaveRequest::new(short.clone(), "1", fence, None).with_ttl(Ttl::new(Duration::from_millis(1)).unwrap());
+    assert!(tokens.save(&save, Durability::Accepted).await.unwrap().value.done().is_some());
+    let is_counted = async || {
+        let _ = tokens.take_over(&short, fence).await.unwrap();
+        read("expired") > before[1]
+    };
+    wait_until("an expired token is counted", DEADLINE, is_counted).await;
 }
 
 /// A commit that sends a job to another queue.
