@@ -22,7 +22,7 @@ pub use self::home::HomeKeys;
 pub use self::retry::{clearing, operation_of, operations, retries};
 pub use self::run::{RunIndexKeys, RunKeys, run, run_ends, run_listing, session};
 pub use self::step::steps;
-pub use self::topic::{TopicKeys, topic, topic_call};
+pub use self::topic::{TopicKeys, topic, topic_call, topic_of, topics};
 
 /// The number of lists that hold ready jobs: one per priority.
 pub const PRIORITIES: usize = 4;

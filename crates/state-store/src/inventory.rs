@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 use async_trait::async_trait;
 use redis_link::keys;
-use store_core::{Cursor, Error, Inventory, LeaseName, Op, Page, PoolName, QueueName, Result, Scope};
+use store_core::{Cursor, Error, Inventory, LeaseName, Op, Page, PoolName, QueueName, Result, Scope, TopicName};
 
 use crate::StateStore;
 
@@ -29,6 +29,11 @@ impl Inventory for StateStore {
     async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>> {
         let namespace = &self.namespace;
         self.scan(Op::InventoryPools, keys::pools(namespace), after, |key| keys::pool_of(namespace, key)).await
+    }
+
+    async fn declared_topics(&self, after: Option<Cursor>) -> Result<Page<TopicName>> {
+        let (op, namespace) = (Op::InventoryDeclaredTopics, &self.namespace);
+        self.scan(op, keys::topics(namespace), after, |key| keys::topic_of(namespace, key)).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-use crate::{Cursor, LeaseName, Page, PoolName, QueueName, Result, Scope};
+use crate::{Cursor, LeaseName, Page, PoolName, QueueName, Result, Scope, TopicName};
 
 /// Lists what the namespace contains, of all services. For operators and dashboards, not for hot paths: a complete listing on
 /// a server walks over all its keys.
@@ -61,4 +61,9 @@ pub trait Inventory: Send + Sync + fmt::Debug {
     /// Lists the pools that have members, alive or lost. [`Heartbeats::alive`](crate::Heartbeats::alive) of a handle with
     /// the same scope returns the members.
     async fn pools(&self, after: Option<Cursor>) -> Result<Page<(Scope, PoolName)>>;
+
+    /// `async fn declared_topics(&self, after: Option<Cursor>) -> Result<Page<TopicName>>`
+    ///
+    /// Lists the topics that were declared. [`Topics::inspect`](crate::Topics::inspect) returns their partitions and groups.
+    async fn declared_topics(&self, after: Option<Cursor>) -> Result<Page<TopicName>>;
 }

@@ -260,6 +260,8 @@ ops! {
     InventoryLeases = "inventory.leases", Reads;
     /// [`Inventory::pools`](crate::Inventory::pools)
     InventoryPools = "inventory.pools", Reads;
+    /// [`Inventory::declared_topics`](crate::Inventory::declared_topics)
+    InventoryDeclaredTopics = "inventory.declared_topics", Reads;
 }
 
 impl fmt::Display for Op {

@@ -34,7 +34,7 @@ pub use reading::{EventBatch, PartitionLease, ReadOutcome, ReadRequest, SeekTo};
 /// **Bounds.** Each append and each acknowledgement removes the oldest events that exceed an age, a number or a number of bytes
 /// ([`TopicConfig`]), acknowledged or not; so consumers free the memory of a full server, which refuses appends. A group that was too slow reads how many events it has missed ([`EventBatch::truncated`]). A partition to which
 /// nothing was appended for about the age of its events, at least 22 hours, is removed with the cursors of its groups. Topics cannot be
-/// listed or deleted; the configuration of a topic is kept.
+/// deleted; the configuration of a topic is kept, and [`Inventory::declared_topics`](crate::Inventory::declared_topics) lists it.
 ///
 /// **Failovers.** A failover may lose the last events, also those that a consumer has read, and later events get their numbers. An
 /// acknowledgement by the lease of the read ([`PartitionLease::read`]) is then refused, and the consumer reads the later events. Where no

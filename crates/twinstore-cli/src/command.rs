@@ -10,6 +10,7 @@ mod pause;
 mod queues;
 mod replay;
 mod tokens;
+mod topics;
 mod workers;
 
 use crate::failure::{Failure, note};
@@ -29,6 +30,7 @@ pub(crate) enum Command {
     Explain(explain::Explain),
     Leases(leases::Leases),
     Tokens(tokens::Tokens),
+    Topics(topics::Topics),
     Workers(workers::Workers),
 }
 
@@ -64,6 +66,7 @@ impl Command {
             | Command::Explain(explain::Explain { common, .. })
             | Command::Leases(leases::Leases { common })
             | Command::Tokens(tokens::Tokens { common, .. })
+            | Command::Topics(topics::Topics { common })
             | Command::Workers(workers::Workers { common, .. }) => common,
         };
         let store = Store::open(&common.source).await?;
@@ -86,6 +89,7 @@ impl Command {
             Command::Explain(command) => command.run(store, output).await,
             Command::Leases(command) => command.run(store, output).await,
             Command::Tokens(command) => command.run(store, output).await,
+            Command::Topics(command) => command.run(store, output).await,
             Command::Workers(command) => command.run(store, output).await,
         }
     }

@@ -3,13 +3,14 @@
 mod leases;
 mod pools;
 mod queues;
+mod topics;
 
 use std::fmt;
 
 use crate::case::Case;
 
 /// The cases of every operation of the inventory.
-pub(crate) const CASES: &[&[Case]] = &[queues::CASES, leases::CASES, pools::CASES];
+pub(crate) const CASES: &[&[Case]] = &[queues::CASES, leases::CASES, pools::CASES, topics::CASES];
 
 /// The most steps of a listing in the suite, even on a server with other data.
 const MAX_STEPS: usize = 100_000;

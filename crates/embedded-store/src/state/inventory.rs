@@ -3,11 +3,14 @@
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
-use store_core::{Cursor, Error, Inventory, LeaseName, Op, Page, PoolName, QueueName, Result, Scope, ServiceName};
+use store_core::{
+    Cursor, Error, Inventory, LeaseName, Op, Page, PoolName, QueueName, Result, Scope, ServiceName, TopicName,
+};
 
 use super::EmbeddedState;
 use super::heartbeats::Pool;
 use super::queue::{BEHIND_NAMES, FIRST_NAME};
+use super::topics::next_topic;
 use crate::encoding::{Decoder, name};
 use crate::fault::Fault;
 use crate::moment::Moment;
@@ -16,7 +19,7 @@ use crate::rows::{Rows, Table, View, behind};
 /// How many rows one step looks at.
 const STEP: usize = 1000;
 
-/// Each call is one read transaction over at most 1,000 rows; of pools, over one row per pool. A damaged row is listed too:
+/// Each call is one read transaction over at most 1,000 rows; of pools and topics, over one row each. A damaged row is listed too:
 /// its key has the name.
 #[async_trait]
 impl Inventory for EmbeddedState {
@@ -82,6 +85,27 @@ impl Inventory for EmbeddedState {
         };
         let (names, last) = self.database.read(op, look).await?;
         Ok(Page::new(names, last.as_deref().and_then(shown)))
+    }
+
+    async fn declared_topics(&self, after: Option<Cursor>) -> Result<Page<TopicName>> {
+        let op = Op::InventoryDeclaredTopics;
+        // A cursor is a blank and the name of the last topic of the page before.
+        let last = after.map(|cursor| cursor.as_str().strip_prefix(' ').and_then(|name| TopicName::new(name).ok()));
+        let mut last = match last {
+            Some(None) => return Err(Error::invalid_argument(op, "the cursor is not one of this listing")),
+            last => last.flatten(),
+        };
+        let look = move |view: &mut View<'_>| {
+            let mut names = Vec::new();
+            while names.len() < STEP {
+                let Some(topic) = next_topic(view, last.as_ref())? else { return Ok((names, None)) };
+                last = Some(topic.clone());
+                names.push(topic);
+            }
+            Ok((names, last))
+        };
+        let (names, last) = self.database.read(op, look).await?;
+        Ok(Page::new(names, last.map(|topic| Cursor::new(format!(" {topic}")))))
     }
 }
 

@@ -13,6 +13,7 @@ use store_core::{
 };
 
 use self::partition::{acknowledge, append, inspect, read, release, seek};
+pub(super) use self::rows::next_topic;
 use self::rows::{Partition, config_of, put_config};
 use super::EmbeddedState;
 use crate::database::Operation;

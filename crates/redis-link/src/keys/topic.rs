@@ -10,6 +10,17 @@ pub fn topic(namespace: &Namespace, topic: &TopicName) -> String {
     format!("{namespace}:{{e.{topic}}}:topic")
 }
 
+/// `ns:{e.*}:topic`: the pattern of all keys of [`topic`].
+pub fn topics(namespace: &Namespace) -> String {
+    format!("{namespace}:{{e.*}}:topic")
+}
+
+/// The topic that has this key as its [`topic`].
+pub fn topic_of(namespace: &Namespace, key: &str) -> Option<TopicName> {
+    let name = key.strip_prefix(namespace.as_str())?.strip_prefix(":{e.")?.strip_suffix("}:topic")?;
+    TopicName::new(name).ok()
+}
+
 /// `ns:{e.topic}:call:id`: string: the reply to a declaration that has changed the configuration. TTL: as long as the call may be
 /// repeated.
 pub fn topic_call(namespace: &Namespace, topic: &TopicName, id: u64) -> String {
@@ -49,7 +60,7 @@ mod tests {
 
     use store_core::{Namespace, TopicName};
 
-    use super::{super::slot_of, TopicKeys, topic, topic_call};
+    use super::{super::slot_of, TopicKeys, topic, topic_call, topic_of};
 
     #[test]
     fn the_partitions_of_a_topic_spread_over_the_slots() {
@@ -65,6 +76,18 @@ mod tests {
             let keys = TopicKeys::new(&namespace, &name, partition, 8);
             assert_eq!(slot_of(keys.events.as_bytes()) / 2_048, partition);
             assert_eq!(slot_of(keys.events.as_bytes()), slot_of(keys.groups.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_topic_is_read_from_its_key_and_from_no_other() {
+        let (namespace, name) = (Namespace::new("tw").unwrap(), TopicName::new("orders.1").unwrap());
+        assert_eq!(topic_of(&namespace, &topic(&namespace, &name)), Some(name.clone()));
+        let of_partition = TopicKeys::new(&namespace, &name, 0, 1);
+        let others =
+            [topic_call(&namespace, &name, 1), of_partition.events, "tw:{e.}:topic".into(), "x:{e.a}:topic".into()];
+        for key in others {
+            assert_eq!(topic_of(&namespace, &key), None, "{key}");
         }
     }
 

@@ -8,4 +8,5 @@ mod fixture;
 mod reading;
 mod refusing;
 mod tokens;
+mod topics;
 mod writing;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use state_store::StateStore;
 use store_core::{
     AcquireRequest, Beat, Durability, Fence, Heartbeats, HolderName, JobLease, LeaseName, Leases, NewJob, Outcome,
-    PoolName, Queue, QueueControl, QueueExt, ResumeTokens, SaveRequest, Settlement, StreamName,
+    PoolName, Queue, QueueControl, QueueExt, ResumeTokens, SaveRequest, Settlement, StreamName, TopicConfig, TopicName,
+    Topics,
 };
 
 use crate::fixture::{Fixture, claim, id, push, queue};
@@ -30,10 +31,11 @@ async fn fill(store: &StateStore) {
     }
     let save = SaveRequest::new(StreamName::new("shop").unwrap(), "1", Fence::new(1), None);
     drop(store.save(&save, Durability::Accepted).await.unwrap());
+    store.declare(&TopicName::new("orders").unwrap(), &TopicConfig::default()).await.unwrap();
 }
 
 /// Each command that writes nothing.
-const READING: [&str; 22] = [
+const READING: [&str; 23] = [
     "check",
     "queues",
     "jobs mails",
@@ -47,6 +49,7 @@ const READING: [&str; 22] = [
     "workers --lost",
     "tokens",
     "tokens shop --expiring 1h",
+    "topics",
     "replay --all",
     "replay mails --all",
     "replay mails dead",
@@ -148,6 +151,7 @@ async fn every_json_field_is_in_the_help_of_its_command() {
         "leases",
         "workers",
         "tokens",
+        "topics",
         "replay --all",
         "replay mails dead",
         "cancel mails ready",

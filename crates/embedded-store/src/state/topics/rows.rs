@@ -40,6 +40,17 @@ pub(super) fn config_of(rows: &mut impl Rows, topic: &TopicName) -> Result<Optio
     })
 }
 
+/// The topic whose rows follow those of `last`; without it, the first one. Its configuration is its first row.
+pub(in crate::state) fn next_topic(rows: &mut impl Rows, last: Option<&TopicName>) -> Result<Option<TopicName>, Fault> {
+    let from = last.map_or_else(Vec::new, |last| behind(&Encoder::default().bytes(last.as_str().as_bytes()).finish()));
+    let mut found = None;
+    rows.scan(Table::Topics, &from[..]..&[0xff], |key, _| {
+        found = Some(name(Decoder::new(key).bytes()?)?);
+        Ok(ControlFlow::Break(()))
+    })?;
+    Ok(found)
+}
+
 pub(super) fn put_config(change: &mut Change<'_>, topic: &TopicName, config: &TopicConfig) -> Result<(), Fault> {
     let row = Encoder::default().u16(config.partitions).u64(millis_ceil(config.max_age));
     change.put(Table::Topics, &config_row(topic), row.u64(config.max_events).u64(config.max_bytes).finish())

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use store_core::{AcquireRequest, Beat, Durability, HolderName, LeaseName, NewJob, Op, PoolName, QueueExt, QueueName};
+use store_core::{
+    AcquireRequest, Beat, Durability, HolderName, LeaseName, NewJob, Op, PoolName, QueueExt, QueueName, TopicConfig,
+    TopicName,
+};
 
 use super::{Call, Prepare, calls_for, expect};
 use crate::Result;
 use crate::environment::Stores;
 
 const LASTING: Duration = Duration::from_secs(60);
-/// The number of queues, leases and pools: a queue has four keys, a lease one and a pool three.
+/// The number of queues, leases, pools and topics: a queue has four keys, a lease and a topic one and a pool three.
 const EXISTING: usize = 100;
 
 pub(super) fn all() -> Vec<(Op, Arc<dyn Prepare>)> {
-    let ops = [Op::InventoryQueues, Op::InventoryLeases, Op::InventoryPools];
+    let ops = [Op::InventoryQueues, Op::InventoryLeases, Op::InventoryPools, Op::InventoryDeclaredTopics];
     ops.map(|op| (op, Arc::new(Calls(op)) as Arc<dyn Prepare>)).into()
 }
 
@@ -32,11 +35,13 @@ impl Prepare for Calls {
             let request = AcquireRequest::new(LeaseName::new(&name)?, member.clone(), LASTING);
             drop(state.acquire(&request, Durability::Accepted).await?);
             state.beat(&Beat::new(PoolName::new(&name)?, member.clone(), LASTING)).await?;
+            state.topics().declare(&TopicName::new(&name)?, &TopicConfig::default()).await?;
         }
         Ok(calls_for(state, numbers, move |state, _| async move {
             let found = match op {
                 Op::InventoryQueues => state.queues(None).await?.items.len(),
                 Op::InventoryLeases => state.leases(None).await?.items.len(),
+                Op::InventoryDeclaredTopics => state.declared_topics(None).await?.items.len(),
                 _ => state.pools(None).await?.items.len(),
             };
             expect(found > 0, op)
