@@ -84,7 +84,7 @@ pub use runs::{
 };
 pub use schedules::{Advance, Advanced, CatchUp, DueSchedules, Firing, Schedule, ScheduleInfo, SchedulePut, Schedules};
 pub use secret::Secret;
-pub use sessions::{Session, SessionOutcome, SessionSave, Sessions};
+pub use sessions::{Session, SessionOutcome, SessionPage, SessionSave, Sessions};
 pub use steps::{StepAttempt, StepBegun, StepInfo, StepState, Steps, WorkflowRun, validate_output};
 pub use time::{Clock, ManualClock, Timestamp, Ttl, TtlError, millis_ceil, next_sequence};
 pub use topics::{

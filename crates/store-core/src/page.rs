@@ -143,15 +143,11 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// The start of the next page. `None` after the last page.
     pub next: Option<Cursor>,
-    /// The names of items of this page that cannot be read, because they are damaged or a newer version of the library wrote them.
-    /// Only [`Sessions::list`](crate::Sessions::list) skips such items; the other listings return an error.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unreadable: Vec<String>,
 }
 
 impl<T> Page<T> {
     /// A page.
     pub fn new(items: Vec<T>, next: Option<Cursor>) -> Self {
-        Self { items, next, unreadable: Vec::new() }
+        Self { items, next }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::{
-    AgentName, Cursor, Durability, Error, Op, Page, PageRequest, Receipt, RequestId, Result, RunsRemoved, SessionId,
+    AgentName, Cursor, Durability, Error, Op, PageRequest, Receipt, RequestId, Result, RunsRemoved, SessionId,
     Timestamp, Ttl,
 };
 
@@ -63,15 +63,16 @@ pub trait Sessions: Send + Sync + fmt::Debug {
     /// Returns a session with its state. `None` if it has no record, or if that has expired. One round trip.
     async fn get(&self, session: &SessionId) -> Result<Option<Session>>;
 
-    /// `async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>>`
+    /// `async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<SessionPage>`
     ///
     /// Lists the sessions of an agent, or all, without their states, those that were created last first. A page can be shorter than
-    /// requested although another one follows, because it skips sessions that have expired. [`Page::unreadable`] has the ids of those
-    /// that cannot be read. Two round trips, O(sessions of the page); in a cluster a round trip per slot of these sessions.
+    /// requested although another one follows, because it skips sessions that have expired; [`SessionPage::total`] counts those until they are
+    /// swept. [`SessionPage::unreadable`] has the ids of those that cannot be read. Two round trips, O(sessions of the page); in a
+    /// cluster a round trip per slot of these sessions.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the cursor belongs to another listing.
-    async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>>;
+    async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<SessionPage>;
 
     /// `async fn delete(&self, session: &SessionId) -> Result<bool>`
     ///
@@ -167,6 +168,60 @@ impl fmt::Debug for Session {
             .field("agent", agent)
             .field("version", version)
             .finish_non_exhaustive()
+    }
+}
+
+/// One page of [`Sessions::list`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (stores, _) = twinstore::testing::stores();
+/// # use twinstore::durability::Durability;
+/// use twinstore::page::PageRequest;
+/// use twinstore::run::{SessionId, SessionPage, SessionSave};
+///
+/// let sessions = stores.state().sessions();
+/// for id in ["ann", "ben", "cai"] {
+///     let save = SessionSave::new(SessionId::new(id)?, "planner".try_into()?, "Hello");
+///     let _ = sessions.save(&save, Durability::Accepted).await?;
+/// }
+/// let page: SessionPage = sessions.list(None, PageRequest::first(2)).await?;
+/// assert_eq!((page.items.len(), page.total, page.next.is_some()), (2, 3, true));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SessionPage {
+    /// The sessions, without their states.
+    pub items: Vec<Session>,
+    /// The start of the next page. `None` after the last page.
+    pub next: Option<Cursor>,
+    /// How many sessions all pages have. Expired sessions that were not swept count.
+    pub total: u64,
+    /// Sessions of this page that cannot be read: they are damaged, or a newer version of the library wrote them. [`Sessions::get`]
+    /// returns which. [`Sessions::delete`] removes a damaged one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<SessionId>,
+}
+
+impl SessionPage {
+    /// A page.
+    pub fn new(items: Vec<Session>, next: Option<Cursor>, total: u64) -> Self {
+        Self { items, next, total, unreadable: Vec::new() }
+    }
+
+    /// The page of the records of sessions, which are those of runs.
+    #[doc(hidden)]
+    pub fn of_runs<E>(
+        page: crate::RunPage,
+        session: impl Fn(crate::RunInfo) -> std::result::Result<Session, E>,
+    ) -> std::result::Result<Self, E> {
+        let sessions = page.items.into_iter().map(session).collect::<std::result::Result<_, E>>()?;
+        // The ids of sessions have the characters of those of runs.
+        let unreadable = page.unreadable.iter().filter_map(|id| SessionId::new(id.as_str()).ok()).collect();
+        Ok(Self { unreadable, ..Self::new(sessions, page.next, page.total) })
     }
 }
 

@@ -6,5 +6,5 @@
 pub use crate::stores::RunWatch;
 pub use store_core::{
     AgentName, NewRun, RunEvent, RunEvents, RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunState, RunWrite, Runs,
-    RunsRemoved, Session, SessionId, SessionOutcome, SessionSave, Sessions,
+    RunsRemoved, Session, SessionId, SessionOutcome, SessionPage, SessionSave, Sessions,
 };

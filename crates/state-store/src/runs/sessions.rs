@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use redis_link::args;
 use store_core::{
-    AgentName, Cursor, Durability, Error, NameError, NewRun, Op, Page, PageRequest, Receipt, Result, RunFilter, RunId,
-    RunInfo, RunOutcome, RunState, RunsRemoved, Session, SessionId, SessionOutcome, SessionSave, Sessions,
+    AgentName, Cursor, Durability, Error, NameError, NewRun, Op, PageRequest, Receipt, Result, RunFilter, RunId,
+    RunInfo, RunOutcome, RunState, RunsRemoved, Session, SessionId, SessionOutcome, SessionPage, SessionSave, Sessions,
 };
 
 use super::Words;
@@ -48,14 +48,11 @@ impl Sessions for StateStore {
         found.map(|run| session(op, run)).transpose()
     }
 
-    async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>> {
+    async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<SessionPage> {
         let of_agent = |agent: &AgentName| RunFilter::default().of_agent(agent.clone());
         let filter = agent.map_or_else(RunFilter::default, of_agent);
         let found = self.session_records().list(&filter, &page).await?;
-        let sessions = found.items.into_iter().map(|run| session(Op::SessionList, run));
-        let mut page = Page::new(sessions.collect::<Result<_>>()?, found.next);
-        page.unreadable = found.unreadable.iter().map(ToString::to_string).collect();
-        Ok(page)
+        SessionPage::of_runs(found, |run| session(Op::SessionList, run))
     }
 
     async fn delete(&self, session: &SessionId) -> Result<bool> {

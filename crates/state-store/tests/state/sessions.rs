@@ -70,7 +70,7 @@ async fn sessions_that_cannot_be_read_hold_up_no_listing_and_no_deletion() {
     }
     server.command(&["HSET", "test:{s.ben}:session", "run", "1canary"]).await.unwrap();
     let page = Sessions::list(&store, None, PageRequest::default()).await.unwrap();
-    assert_eq!((page.items.len(), page.unreadable), (2, vec!["ben".to_owned()]));
+    assert_eq!((page.items.len(), page.unreadable), (2, vec![id("ben")]));
     assert!(Sessions::delete(&store, &id("ben")).await.unwrap());
     assert_eq!(Sessions::clear(&store, "", None).await.unwrap().removed, 2);
 }

@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use twinstore::durability::{Durability, Receipt};
-use twinstore::page::{Cursor, Page, PageRequest};
+use twinstore::page::{Cursor, PageRequest};
 use twinstore::run::{
     AgentName, NewRun, RunEvents, RunFilter, RunId, RunInfo, RunOutcome, RunPage, RunWrite, Runs, RunsRemoved, Session,
-    SessionId, SessionOutcome, SessionSave, Sessions,
+    SessionId, SessionOutcome, SessionPage, SessionSave, Sessions,
 };
 use twinstore::{Error, Op, Result};
 
@@ -105,7 +105,7 @@ impl Sessions for Recorded<dyn Sessions> {
     }
 
     /// Refused: the checker has no rule for it.
-    async fn list(&self, _: Option<&AgentName>, _: PageRequest) -> Result<Page<Session>> {
+    async fn list(&self, _: Option<&AgentName>, _: PageRequest) -> Result<SessionPage> {
         Err(Error::unsupported(Op::SessionList, "the history has no such call"))
     }
 

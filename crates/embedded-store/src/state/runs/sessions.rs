@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use store_core::{
-    AgentName, Cursor, Durability, Op, Page, PageRequest, Receipt, Result, RunFilter, RunId, RunInfo, RunOutcome,
-    RunsRemoved, Session, SessionId, SessionOutcome, SessionSave, Sessions,
+    AgentName, Cursor, Durability, Op, PageRequest, Receipt, Result, RunFilter, RunId, RunInfo, RunOutcome,
+    RunsRemoved, Session, SessionId, SessionOutcome, SessionPage, SessionSave, Sessions,
 };
 
 use super::record::{Payload, Record, SESSIONS};
@@ -71,16 +71,14 @@ impl Sessions for EmbeddedState {
         self.database.read(Op::SessionGet, look).await
     }
 
-    async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<Page<Session>> {
+    async fn list(&self, agent: Option<&AgentName>, page: PageRequest) -> Result<SessionPage> {
         let (op, clock) = (Op::SessionList, self.options.clock.clone());
         let of_agent = |agent: &AgentName| RunFilter::default().of_agent(agent.clone());
         let filter = agent.map_or_else(RunFilter::default, of_agent);
         let (after, limit) = (place(op, page.cursor())?, page.limit());
         let look = move |view: &mut View<'_>| {
             let found = page_of(view, &SESSIONS, &filter, after, limit, Moment::now(&clock))?;
-            let mut page = Page::new(found.items.into_iter().map(session).collect::<Result<_, Fault>>()?, found.next);
-            page.unreadable = found.unreadable.iter().map(ToString::to_string).collect();
-            Ok(page)
+            SessionPage::of_runs(found, session)
         };
         self.database.read(op, look).await
     }

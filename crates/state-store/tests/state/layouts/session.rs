@@ -32,7 +32,7 @@ pub(super) async fn read(store: &StateStore) {
 pub(super) async fn refusals(store: &StateStore) -> Vec<(Aggregate, Result<(), Error>)> {
     let accepted = Durability::Accepted;
     let listed = store.list(None, PageRequest::default()).await.unwrap();
-    assert_eq!((listed.items.len(), listed.unreadable), (0, vec![new().session.to_string()]));
+    assert_eq!((listed.items.len(), listed.unreadable), (0, vec![new().session]));
     let refusals = [
         store.save(&new().at_version(1), accepted).await.map(drop),
         store.get(&new().session).await.map(drop),
