@@ -2,6 +2,7 @@
 
 mod acquire;
 mod inspect;
+mod leading;
 mod release;
 mod renew;
 mod scope;
@@ -15,7 +16,8 @@ use crate::fixture::{Fixture, holder, secs};
 use crate::verdict::BrokenPromise;
 
 /// The cases of every operation on leases.
-pub(crate) const CASES: &[&[Case]] = &[acquire::CASES, renew::CASES, release::CASES, inspect::CASES, scope::CASES];
+pub(crate) const CASES: &[&[Case]] =
+    &[acquire::CASES, renew::CASES, release::CASES, inspect::CASES, scope::CASES, leading::CASES];
 
 /// How long the leases of the cases last.
 const LASTING: Duration = secs(10);
