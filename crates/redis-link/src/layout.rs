@@ -225,8 +225,8 @@ impl Link {
     }
 
     /// Adds the layouts that it writes to the record of a namespace ([`keys::layouts`](crate::keys::layouts)), which never loses a newer
-    /// one, whoever else changes it at that time. A full server does this too. Returns the record. One round trip; another two if the
-    /// server does not have the script.
+    /// one, even if another process changes the record at the same time. Also works if the server's memory is full. Returns the
+    /// record. One round trip; another two if the server does not have the script.
     ///
     /// # Errors
     /// As [`Link::call`].

@@ -20,9 +20,9 @@ pub use outbox_entry::{Delivered, OutboxEntry};
 /// **Outboxes.** The outbox of a queue ([`QueueName::outbox`]) is a queue itself: its jobs are the entries that commits of the
 /// queue's homes have recorded, one for each [`Delivery`]. It has the partitions of the queue. Everything that queues have applies to
 /// it: claims and leases, retries, dead jobs, listings, replay, pause. A process claims entries as it claims other jobs, and calls
-/// [`deliver`](Homes::deliver) for each. If that returns an error, it settles the entry as
-/// [`Outcome::Retry`](crate::Outcome::Retry), by the retry policy of the entry. A job that someone pushes to an outbox and that is no
-/// entry becomes dead when it is delivered.
+/// [`deliver`](Homes::deliver) for each. If the call returns an error, the process settles the entry as
+/// [`Outcome::Retry`](crate::Outcome::Retry), by the retry policy of the entry. A job that was pushed directly to an outbox and
+/// is no entry becomes dead when it is delivered.
 #[async_trait]
 pub trait Homes: Send + Sync + fmt::Debug {
     /// The home in the partition of `queue` that has the jobs with this unique key. Sends nothing. The first call that writes to a
@@ -37,25 +37,25 @@ pub trait Homes: Send + Sync + fmt::Debug {
     /// **Once.** However often an entry is delivered, also by several processes and after lost replies, its job is pushed once, and
     /// its event is appended once. On servers, the destination remembers the entry until it is removed, then for the time of the lease
     /// and 2 s more, and no copy of the call is executed after the end of the lease that the caller holds. So a process that was suspended
-    /// repeats nothing. (It measures the lease by its own clock: a virtual machine whose clock stands still while it is suspended must not
-    /// be suspended for longer than that.) An entry that is replayed more than [`Delivery::LIFE`] after its last attempt, if that attempt
-    /// had no answer, may be delivered twice; so may one whose destination crashed within a script, on a server that does not execute
-    /// scripts as a whole (Kvrocks), if the job was completed and removed before the next attempt.
+    /// repeats nothing. (It measures the lease by its own clock: a virtual machine whose clock stops while it is suspended must
+    /// not be suspended for longer than that.) An entry that is replayed more than [`Delivery::LIFE`] after its last attempt,
+    /// if that attempt had no answer, may be delivered twice; so may one whose destination crashed within a script, on a server
+    /// that does not execute scripts as a whole (Kvrocks), if the job was completed and removed before the next attempt.
     ///
     /// **Cost.** On servers three round trips: the push or append, the settlement of the entry, and one that shortens how long the
     /// destination remembers the entry. The embedded store executes one transaction.
     ///
     /// # Errors
     /// Those of [`Queue::push`](crate::Queue::push) or [`Topics::append`](crate::Topics::append), and of
-    /// [`Queue::settle`](crate::Queue::settle). The entry stays, whatever was executed; deliver it again.
+    /// [`Queue::settle`](crate::Queue::settle). The entry stays in the outbox, even if a part was executed; deliver it again.
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the queue is no outbox.
     async fn deliver(&self, entry: &OutboxEntry, durability: Durability) -> Result<Delivered>;
 
     /// `async fn recorded(&self, queue: &QueueName)`
     ///
     /// Waits until a commit of this process has recorded deliveries in the outbox of `queue`. Returns immediately if one has done so
-    /// since the last return. It may also return without a reason. One of several waiting tasks returns. Sends nothing: entries of
-    /// other processes are found only by claims.
+    /// since the last return. Spurious returns are possible. If several tasks wait, one of them returns. Sends nothing: entries
+    /// of other processes are found only by claims.
     async fn recorded(&self, queue: &QueueName);
 }
 

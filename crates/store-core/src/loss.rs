@@ -32,9 +32,11 @@ pub struct AcknowledgedWrite {
     /// What it changed of that: the step, the member of the pool, the schedule, the partition of the topic, or the
     /// topic's group if one was moved or removed. `None` for other operations.
     pub part: Option<Arc<str>>,
-    /// The number that identifies the write: for a step, a lease, an attempt at an operation, a take-over of a resume token and a read, an
-    /// acknowledgement or a release of a topic the fence; for a save of a resume token, a run, a session or a schedule the version that
-    /// it made; for a firing of a schedule the time until which it has fired, in milliseconds; for an append the number of the last event. `None` for other operations.
+    /// The number that identifies the write. The fence: for a step, a lease, an attempt at an operation, a take-over of a
+    /// resume token, and a read, an acknowledgement or a release of a topic. The version that the write made: for a save of a
+    /// resume token, a run, a session or a schedule. For a firing of a schedule, the time up to which it has fired, in
+    /// milliseconds. For an append, the number of the last event.
+    /// `None` for other operations.
     pub number: Option<u64>,
     /// The jobs that it changed, if it is an operation of a queue; for a commit in a home the job that it settled.
     pub jobs: Box<[JobId]>,

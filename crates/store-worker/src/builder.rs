@@ -293,7 +293,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// With the delivery of the outboxes of its queues, see [`Worker`]. `homes`: the store of the worker. `State::worker` sets it.
+    /// Also delivers the outboxes of the worker's queues: see [`Worker`]. `homes` must belong to the worker's store.
+    /// `State::worker` sets it.
     #[must_use]
     pub fn with_outboxes(mut self, homes: Arc<dyn Homes>) -> Self {
         self.parts.outboxes = Some(homes);

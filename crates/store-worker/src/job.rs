@@ -174,8 +174,8 @@ impl Job {
 
     /// A commit that completes this delivery together with other writes of its home: see
     /// [`Home::commit`](store_core::Home::commit). A handler whose commit was done returns [`Done::committed`]. `done`: whether the
-    /// queue keeps the job, as in the return value of a handler. From this call on, the worker knows that a commit may have ended the
-    /// lease.
+    /// queue keeps the job, as in the return value of a handler. From this call on, the worker assumes that a commit may have
+    /// ended the lease.
     pub fn commit(&self, done: impl Into<Done>) -> Commit {
         self.0.may_be_committed.store(true, Ordering::Release);
         Commit::new(self.0.claimed.lease.clone(), Outcome::Complete(done.into().kept))

@@ -20,11 +20,11 @@ use crate::tally::Tally;
 /// Runs handlers for the jobs of queues, and delivers the outboxes of these queues.
 ///
 /// **Outboxes.** A worker of `State::worker` also delivers what commits of its queues send elsewhere
-/// ([`Delivery`](store_core::Delivery)). It delivers immediately what a commit of its process has recorded. By one claim for each
-/// partition every 8 to 10 s it finds the entries of processes that have died, and those that are to be tried again. It claims up to
-/// 64 entries for 30 s, and delivers 16 of an outbox at the same time. An entry whose delivery fails is tried again by its own policy, and
-/// is no failure of a job. While an operator has paused the outbox, nothing is delivered. At a shutdown, the worker delivers what its last
-/// handlers have recorded, for up to 5 s.
+/// ([`Delivery`](store_core::Delivery)). It delivers immediately what a commit of its process has recorded. It also claims from
+/// each partition every 8 to 10 s, to find entries of processes that have died and entries that are due for a retry. One claim
+/// leases up to 64 entries for 30 s; at most 16 of one outbox are delivered at the same time. An entry whose delivery fails is
+/// tried again by its own policy, and is no failure of a job. While an operator has paused the outbox, nothing is delivered. At
+/// a shutdown, the worker delivers what its last handlers have recorded, for up to 5 s.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

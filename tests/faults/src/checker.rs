@@ -179,7 +179,7 @@ rules! {
     BroadcastRepeated = "broadcast-repeated";
     /// A listener gets the messages of one publisher in their order, except one whose first reply was lost.
     BroadcastOrder = "broadcast-order";
-    /// A listener that misses a message is told before the next one.
+    /// A listener that misses a message gets a gap before the next message.
     BroadcastMissed = "broadcast-missed";
 
     /// The events of a key are in one partition, in the order of their appends.

@@ -17,12 +17,12 @@ const LAYOUT: u8 = b'1';
 /// A job for any queue, or an event for a topic, that a commit sends: see [`Commit::deliveries`](crate::Commit::deliveries).
 ///
 /// The commit records it in the outbox of its queue. A worker then delivers it once. Deliveries have no order: a later one can arrive
-/// before an earlier one, also of the same commit.
+/// before an earlier one, even of the same commit.
 ///
-/// A job without an id gets one that depends on the entry of the outbox. A job whose unique key another job holds counts as
-/// delivered, because the job that was wanted exists. Delays and deadlines of a job begin when it is delivered. What the destination
-/// refuses for good becomes a dead job of the outbox, with the reason; operators list it and replay it. Examples: the topic was not
-/// declared, or the queue has a job with the same id from another push.
+/// A job without an id gets one that depends on the entry of the outbox. If another job holds the unique key of a job, the job
+/// counts as delivered, because an equivalent job exists. Delays and deadlines of a job begin when it is delivered. What the
+/// destination refuses for good becomes a dead job of the outbox, with the reason; operators list it and replay it. Examples:
+/// the topic was not declared, or the queue has a job with the same id from another push.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -105,8 +105,8 @@ enum Until {
 }
 
 impl Delivery {
-    /// How long it is tried to deliver an entry: 7 days. One that fails later, or that nobody has claimed in this time, is dead with the
-    /// reason `deadline`.
+    /// How long an entry is retried: 7 days. An entry that fails later, or that no worker has claimed by then, becomes dead
+    /// with the reason `deadline`.
     pub const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
     /// Pushes a job to a queue.

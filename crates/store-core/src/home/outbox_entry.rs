@@ -14,8 +14,8 @@ pub struct OutboxEntry {
     pub outbox: QueueName,
     /// What was claimed.
     pub job: ClaimedJob,
-    /// When the request of the claim was sent, or of the last extension that was answered, by the clock of this process. Not later: the
-    /// entry is delivered until this time and `lease`.
+    /// When the claim, or the last extension that was answered, was sent, by the clock of this process. Never give a later
+    /// time: the entry may be delivered until this time plus `lease`.
     pub since: Instant,
     /// How long the lease lasts.
     pub lease: Duration,

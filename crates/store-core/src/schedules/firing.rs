@@ -161,7 +161,7 @@ impl DueSchedules {
     /// The largest number of schedules in one answer.
     pub const MAX_LIMIT: u32 = 50;
 
-    /// The largest number of unreadable schedules that the readable ones of one answer come after.
+    /// The largest number of unreadable schedules in one answer. They do not count towards its limit.
     pub const MAX_UNREADABLE: u32 = 200;
 
     /// What an engine returns.

@@ -13,7 +13,7 @@ use crate::time::age;
 /// List the queues with the number of jobs in each state.
 ///
 /// The outbox of a queue is the queue QUEUE~outbox. Its jobs are what commits have recorded and workers have not delivered yet; its dead
-/// jobs were refused for good. All commands on queues and jobs accept its name.
+/// jobs were refused for good, or could not be delivered for 7 days. All commands on queues and jobs accept its name.
 ///
 /// OLDEST is the time since the push of the job that is claimed next: the oldest ready job of the highest priority.
 ///
