@@ -293,8 +293,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// Also delivers the outboxes of the worker's queues: see [`Worker`]. `homes` must belong to the worker's store.
-    /// `State::worker` sets it.
+    /// Also delivers the outboxes of the worker's queues ([`Worker`]). `homes`: those of its store; `State::worker` sets them.
     #[must_use]
     pub fn with_outboxes(mut self, homes: Arc<dyn Homes>) -> Self {
         self.parts.outboxes = Some(homes);

@@ -57,7 +57,8 @@ async fn main() -> Result<(), Failure> {
         state.queue().push_one(&pages, page(1)?).await?;
     }
     let own = home.clone();
-    let worker = state.worker().with_queue("pages", move |job: Job| import(own.clone(), job, dies)).build()?;
+    let worker = state.worker().with_concurrency(1).with_queue("pages", move |job: Job| import(own.clone(), job, dies));
+    let worker = worker.build()?;
     let (handle, running) = (worker.handle(), tokio::spawn(worker.run()));
     while state.inspect().counts(&pages).await?.pending() > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;

@@ -28,4 +28,14 @@ impl Interrupting {
     pub(crate) async fn keys(&self, pattern: &str) -> Vec<String> {
         self.server.command(&["KEYS", pattern]).await.unwrap().as_strings().unwrap()
     }
+
+    /// The keys that match, without the remembered calls, which end soon.
+    pub(crate) async fn lasting_keys(&self, pattern: &str) -> Vec<String> {
+        let mut keys = self.keys(pattern).await;
+        for call in keys.extract_if(.., |key| key.contains(":call:")) {
+            let ttl = self.server.command(&["PTTL", &call]).await.unwrap().as_integer().unwrap();
+            assert!(ttl <= 60_000 && ttl != -1, "{call}: {ttl}");
+        }
+        keys
+    }
 }

@@ -86,10 +86,16 @@ impl Work {
         batch.iter().for_each(|(settlement, note)| self.report_not_settled(index, settlement, note, now));
     }
 
-    /// Counts and logs each delivery of a batch whose settlement is not answered.
-    pub(super) fn report_batch_unanswered(&mut self, index: usize, batch: &Batch, now: Instant) {
+    /// Counts and logs each delivery of a batch that was not settled before the worker ended. A result that is under way, or that
+    /// an earlier call may have settled, is unknown; a job that is given back has none.
+    pub(super) fn report_batch_given_up(&mut self, index: usize, batch: &Batch, is_under_way: bool, now: Instant) {
         for (settlement, note) in batch.iter() {
-            self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, UNANSWERED, now);
+            let has_result = !matches!(settlement.outcome, Outcome::Release);
+            let (ending, reason) = match has_result && (is_under_way || note.may_be_settled) {
+                true => (Ending::Unknown, UNANSWERED),
+                false => (Ending::Lost, NOT_GIVEN_BACK),
+            };
+            self.report_ending(index, &settlement.lease.job, note.delivery, ending, reason, now);
         }
     }
 

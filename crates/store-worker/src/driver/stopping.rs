@@ -85,8 +85,8 @@ impl Work {
         }
         for index in 0..self.queues.len() {
             let (under_way, pending) = self.queues[index].outbox.take_all();
-            under_way.iter().for_each(|batch| self.report_batch_unanswered(index, batch, now));
-            self.report_batch_not_settled(index, &pending, now);
+            under_way.iter().for_each(|batch| self.report_batch_given_up(index, batch, true, now));
+            self.report_batch_given_up(index, &pending, false, now);
         }
     }
 }
